@@ -1,0 +1,59 @@
+# Two commands are enough: `make demo` and `make test`. Everything is installed into .venv from the committed constraints.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+MINOR := $(shell $(PYTHON) -c 'import sys; print(f"{sys.version_info[0]}{sys.version_info[1]}")')
+CONSTRAINTS := constraints/py$(MINOR).txt
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo check test test-fast format lock evidence clean
+
+help: ## Say what can be made.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(CONSTRAINTS):
+	@echo "No constraints for Python $(MINOR): use 3.11 or 3.12, for example make PYTHON=python3.12 $(MAKECMDGOALS)." >&2; exit 2
+
+$(VENV)/core: pyproject.toml $(CONSTRAINTS)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable . 2>&1 | grep -v '^WARNING: Location' || true
+	@$(BIN)/python -c 'import epic22.cli.main' && touch $@
+
+$(VENV)/dev: $(VENV)/core
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]' 2>&1 | grep -v '^WARNING: Location' || true
+	@$(BIN)/python -c 'import pytest, mypy, hypothesis, httpx' && touch $@
+
+setup: $(VENV)/dev ## Install everything for development into .venv.
+
+demo: $(VENV)/core ## Raw rows in; a compared, registered, explained, served model out.
+	EPIC22_HOME=demo/home $(BIN)/epic22 demo --folder demo
+
+check: $(VENV)/dev ## Lint, formats, types, imports one way, every public thing documented.
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/interrogate --quiet src
+
+test: $(VENV)/dev ## The whole suite, with coverage.
+	$(BIN)/coverage run -m pytest
+	$(BIN)/coverage report
+
+test-fast: $(VENV)/dev ## The fast half.
+	$(BIN)/python -m pytest -m 'not slow'
+
+format: $(VENV)/dev ## Format and mend what can be mended.
+	$(BIN)/ruff check --fix src tests benchmarks
+	$(BIN)/ruff format src tests benchmarks
+
+evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../shared/data); resumable; writes docs/evidence.md.
+	$(BIN)/python benchmarks/evidence.py
+
+lock: ## Resolve the constraints again, for every platform at once, and for macOS arm64 alone as a check (needs uv).
+	for v in 11 12; do \
+	  uv pip compile pyproject.toml --extra dev --universal --python-version 3.$$v --no-header --no-annotate --no-emit-index-url -o constraints/py3$$v.txt; \
+	  uv pip compile pyproject.toml --extra dev --python-platform aarch64-apple-darwin --python-version 3.$$v -c constraints/py3$$v.txt --only-binary :all: >/dev/null; \
+	done
+
+clean: ## Remove what was made, not the environment.
+	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage

@@ -1,0 +1,114 @@
+"""The registry on a file system: models/<task>/<version>/ and a pointer, replaced atomically, to the champion."""
+
+import json
+import os
+import re
+import shutil
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from epic22.core.bundle import Bundle, open_bundle
+from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation.compare import Verdict
+from epic22.core.lineage import ModelVersion
+
+TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+POINTER = "champion.json"
+INCOMING = ".incoming-"
+
+
+class ModelStore:
+    """A registry in a folder; several processes may save at once.
+
+    A version is copied beside its place first and moved in with one rename, so a killed process leaves no half version.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def folder(self, task: str, version: str) -> Path:
+        """Where a version's files are."""
+        return self._task(task) / version
+
+    def save(self, task: str, family: str, model_hash: str, data_version: str, status: str, folder: Path) -> ModelVersion:
+        """Take a written bundle folder in as the task's next version."""
+        place = self._task(task)
+        place.mkdir(parents=True, exist_ok=True)
+        incoming = place / f"{INCOMING}{uuid.uuid4().hex}"
+        try:
+            shutil.copytree(folder, incoming / "bundle")
+            return self._move_in(incoming, task, family, model_hash, data_version, status)
+        finally:
+            shutil.rmtree(incoming, ignore_errors=True)
+
+    def _move_in(self, incoming: Path, task: str, family: str, model_hash: str, data_version: str, status: str) -> ModelVersion:
+        made_at = datetime.now(UTC).isoformat(timespec="seconds")
+        number = max((int(v.version) for v in self.history(task)), default=0)
+        while True:
+            number += 1
+            version = ModelVersion(task, str(number), family, model_hash, data_version, status, made_at)
+            (incoming / "version.json").write_text(json.dumps(asdict(version), indent=2))
+            try:
+                os.rename(incoming, self.folder(task, version.version))
+            except OSError:
+                if not self.folder(task, version.version).exists():
+                    raise
+                continue
+            return version
+
+    def load(self, task: str, version: str | None = None) -> tuple[ModelVersion, Bundle]:
+        """Open a version, the champion where None."""
+        chosen = self.champion(task) if version is None else self._version(task, version)
+        bundle = open_bundle(self.folder(task, chosen.version) / "bundle")
+        if bundle.model_hash != chosen.model_hash:
+            raise BundleError(f"{task} version {chosen.version} holds another model than was registered; train again.")
+        return chosen, bundle
+
+    def champion(self, task: str) -> ModelVersion:
+        """The task's champion."""
+        pointer = self._task(task) / POINTER
+        if not pointer.is_file():
+            known = ", ".join(self.tasks()) or "none yet"
+            raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {known}. Train it with 'epic22 train'.")
+        return self._version(task, str(_read(pointer)["version"]))
+
+    def promote(self, task: str, version: str, because: Sequence[Verdict]) -> None:
+        """Make a version champion; the reasons are kept in the pointer."""
+        self._version(task, version)
+        content = {"version": version, "because": [asdict(v) for v in because], "at": datetime.now(UTC).isoformat()}
+        fresh = self._task(task) / f".{POINTER}-{uuid.uuid4().hex}"
+        fresh.write_text(json.dumps(content, indent=2))
+        os.replace(fresh, self._task(task) / POINTER)
+
+    def history(self, task: str) -> tuple[ModelVersion, ...]:
+        """All versions of a task, oldest first."""
+        found = [path.parent.name for path in self._task(task).glob("*/version.json") if path.parent.name.isdigit()]
+        return tuple(self._version(task, name) for name in sorted(found, key=int))
+
+    def tasks(self) -> tuple[str, ...]:
+        """The tasks that have a champion, by name."""
+        return tuple(sorted(path.parent.name for path in self.root.glob(f"*/{POINTER}")))
+
+    def _task(self, task: str) -> Path:
+        if not TASK_NAME.fullmatch(task):
+            raise UnknownTaskError(
+                f"{task[:80]!r} is not a task name; use up to 64 small letters, digits, '-' and '_', beginning with a letter or digit."
+            )
+        return self.root / task
+
+    def _version(self, task: str, version: str) -> ModelVersion:
+        path = self.folder(task, version) / "version.json"
+        if not version.isdigit() or not path.is_file():
+            raise UnknownTaskError(f"task {task!r} has no version {version[:20]!r}.")
+        return ModelVersion(**_read(path))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(path.read_bytes()))
+    except ValueError:
+        raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None

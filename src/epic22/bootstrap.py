@@ -1,0 +1,119 @@
+"""The only place where the parts meet: settings in, services that work out."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from polars import Series
+
+from epic22.adapters.mlflow_tracking import MlflowTracker
+from epic22.adapters.model_store import ModelStore
+from epic22.config import Settings
+from epic22.core.data.assignment import Assignment
+from epic22.core.data.leakage import Suspicion
+from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.lineage import ModelVersion
+from epic22.core.ports import Registry, RunRecord, Tracker
+from epic22.core.prediction import Prediction
+from epic22.core.task import Rows
+from epic22.features.flat_file import FlatFile, declare, read_rows
+from epic22.services.predict import predict_frame
+from epic22.services.train import TrainingRun, Watch, audit_split, train
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The parts of a running program."""
+
+    settings: Settings
+    registry: Registry
+    tracker: Tracker
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A training that is registered, reported and tracked."""
+
+    run: TrainingRun
+    report: Path
+    tracking_id: str
+
+
+def assemble(settings: Settings) -> Parts:
+    """The parts on embedded defaults: models and MLflow in EPIC22_HOME."""
+    return Parts(settings, ModelStore(settings.home / "models"), MlflowTracker(settings.home))
+
+
+def train_assignment(parts: Parts, assignment: Assignment, split: SplitRequest, watch: Watch = Watch()) -> Finished:
+    """Train, report, track, and only then promote: a killed process leaves the old champion in place."""
+    from epic22.services.pictures import pngs
+    from epic22.services.report import write_report
+
+    run = train(assignment, split, parts.registry, parts.settings.threads, watch)
+    folder = parts.registry.folder(run.version.task, run.version.version)
+    watch.begin("report and tracking", 2)
+    report = write_report(run, folder / "report.html")
+    watch.step()
+    record = RunRecord(
+        version=run.version,
+        data_version=run.data_version,
+        parameters=_parameters(run, split),
+        leaderboard=run.leaderboard,
+        bundle=folder / "bundle",
+        report=report,
+        pictures=pngs(run),
+    )
+    tracking_id = parts.tracker.record(record)
+    parts.registry.promote(run.version.task, run.version.version, run.verdicts)
+    parts.tracker.mark_champion(run.version)
+    watch.step()
+    return Finished(run, report, tracking_id)
+
+
+def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch = Watch()) -> Finished:
+    """Train on the user's own table."""
+    from dataclasses import replace
+
+    watch.begin(f"reading and auditing {file.path.name}", 1)
+    assignment = declare(file)
+    watch.step()
+    return train_assignment(parts, assignment, replace(split, test_rows=assignment.test_rows), watch)
+
+
+def audit_file(file: FlatFile, watch: Watch = Watch()) -> tuple[Assignment, tuple[Suspicion, ...]]:
+    """What the audit finds in the user's own table and in the folds it would get; nothing is stored."""
+    watch.begin(f"reading and auditing {file.path.name}", 1)
+    assignment = declare(file)
+    examples = assignment.examples()
+    plan = plan_folds(examples, assignment.task.target.kind, SplitRequest(horizon=file.horizon, repeats=1))
+    watch.step()
+    return assignment, (*assignment.suspicions, *audit_split(examples, plan))
+
+
+def predict_file(
+    parts: Parts, task: str, path: Path, version: str | None = None
+) -> tuple[ModelVersion, tuple[Prediction, ...]]:
+    """Predict every row of a file with a task's champion, or with a version of it."""
+    model, bundle = parts.registry.load(task, version)
+    return model, predict_frame(model, bundle, read_rows(path, bundle.schema.columns))
+
+
+def _parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:
+    return {
+        "champion": run.champion.family,
+        "target": run.task.target.name,
+        "kind": run.task.target.kind,
+        "seed": str(split.seed),
+        "folds": run.plan.kind,
+        "folds_n": str(run.plan.n),
+        "folds_repeats": str(run.plan.repeats),
+        "gap_days": f"{run.plan.gap:g}",
+        "rows": str(len(run.examples)),
+        "columns": ", ".join(column.name for column in run.task.input_columns),
+    }
+
+
+def best_possible(run: TrainingRun, truth: Series) -> float:
+    """The deciding metric of the true probabilities on the run's own folds: what no honest model can beat but by luck."""
+    probabilities, metric = truth.to_numpy(), run.task.target.metric
+    scores = [metric.score(run.examples.y[f.test], probabilities[f.test], Rows()) for f in run.plan.folds]
+    return float(sum(scores) / len(scores))

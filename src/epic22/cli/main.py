@@ -1,0 +1,75 @@
+"""The command `epic22`: exit code 0 done, 2 the user's input, 1 ours."""
+
+import os
+import sys
+import traceback
+import uuid
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epic22 import __version__
+from epic22.cli.audit import audit
+from epic22.cli.demo import demo
+from epic22.cli.models import models
+from epic22.cli.predict import predict
+from epic22.cli.serve import serve
+from epic22.cli.train import train
+from epic22.core.errors import UserError
+
+DONE, OURS, USERS, STOPPED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="epic22",
+    help="Honest machine learning for property management: train, audit, predict, serve.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+for verb in (train, audit, predict, serve, models, demo):
+    app.command()(verb)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    """Honest machine learning for property management: train, audit, predict, serve."""
+
+
+def run() -> None:
+    """Run the command line; the user sees one clear sentence for what is his to mend, and never a traceback."""
+    try:
+        app()
+    except UserError as error:
+        sys.stderr.write(f"epic22: {error}\n")
+        sys.exit(USERS)
+    except KeyboardInterrupt:
+        sys.stderr.write("epic22: stopped; nothing half-written was left.\n")
+        sys.exit(STOPPED)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(OURS)
+    except Exception as error:
+        sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_keep_traceback()}\n")
+        sys.exit(OURS)
+
+
+def _keep_traceback() -> Path | str:
+    """Write the traceback where the user can attach it to a report; his data is not in it."""
+    folder = Path(os.environ.get("EPIC22_HOME") or Path.home() / ".epic22") / "errors"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"{uuid.uuid4().hex[:12]}.txt"
+        path.write_text(traceback.format_exc())
+    except OSError:
+        return f"this trace:\n{traceback.format_exc()}"
+    return path

@@ -1,0 +1,34 @@
+"""`epic22 models`: what is registered."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+
+from epic22.cli.table_options import Json
+from epic22.cli.terminal import print_json, say, table
+
+
+def models(
+    task: Annotated[str | None, typer.Argument(help="One task; all otherwise.")] = None,
+    json: Json = False,
+) -> None:
+    """List the registered models, each task's champion marked."""
+    from epic22.bootstrap import assemble
+    from epic22.config import Settings
+
+    registry = assemble(Settings.read()).registry
+    names = registry.tasks() if task is None else (task,)
+    champions = {name: registry.champion(name).version for name in names}
+    versions = [version for name in names for version in registry.history(name)]
+    if json:
+        print_json([asdict(v) | {"champion": champions[v.task] == v.version} for v in versions])
+        return
+    if not versions:
+        say("No models yet; train one with 'epic22 train'.")
+        return
+    rows = [
+        [v.task, v.version, "champion" if champions[v.task] == v.version else "", v.family, v.status, v.made_at, v.model_hash[:12]]
+        for v in versions
+    ]
+    table("Models", ["task", "version", "", "family", "status", "made at", "model hash"], rows)

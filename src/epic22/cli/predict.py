@@ -1,0 +1,44 @@
+"""`epic22 predict`: a file's rows through a task's champion."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from epic22.cli.table_options import Json
+from epic22.cli.terminal import figure, print_json, say, table
+
+if TYPE_CHECKING:
+    from epic22.core.prediction import Prediction
+
+MOST_SHOWN = 20
+
+
+def predict(
+    task: Annotated[str, typer.Argument(help="The task, as training named it.")],
+    file: Annotated[Path, typer.Argument(help="Rows with the task's columns: CSV, Parquet, JSON or JSON lines.")],
+    version: Annotated[str | None, typer.Option(help="A version of the task; the champion otherwise.")] = None,
+    json: Json = False,
+) -> None:
+    """Predict every row of FILE, with an interval where there is one and reasons that sum to the score."""
+    from epic22.bootstrap import assemble, predict_file
+    from epic22.config import Settings
+    from epic22.core.prediction import model_json, prediction_json
+
+    parts = assemble(Settings.read())
+    model, predictions = predict_file(parts, task, file, version)
+    if json:
+        answers = [prediction_json(prediction) for prediction in predictions]
+        print_json({"task": task, "model": model_json(model), "predictions": answers})
+        return
+    say(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
+    table("Predictions", ["entity", "target", "value", "low", "high", "because"], [_row(p) for p in predictions[:MOST_SHOWN]])
+    if len(predictions) > MOST_SHOWN:
+        say(f"… and {len(predictions) - MOST_SHOWN:,} more; --json prints all of them.")
+
+
+def _row(prediction: "Prediction") -> list[str]:
+    value = prediction.values[0]
+    said = value.value if isinstance(value.value, str) else figure(value.value)
+    because = "; ".join(reason.text for reason in prediction.reasons[1:3])
+    return [prediction.entity, value.target, said, figure(value.low), figure(value.high), because]

@@ -1,0 +1,58 @@
+"""The options that say what a table's columns are: shared by the verbs that take the user's own table."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from epic22.features.flat_file import FlatFile
+
+TABLE = "The table"
+SPLIT = "The split"
+
+Csv = Annotated[Path, typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE)]
+Label = Annotated[str, typer.Option(help="The column to predict.", rich_help_panel=TABLE)]
+Time = Annotated[
+    list[str] | None,
+    typer.Option(help="The row's time; repeat it for a date spread over columns: year, month, day.", rich_help_panel=TABLE),
+]
+Group = Annotated[str | None, typer.Option(help="Rows of one group are never on both sides.", rich_help_panel=TABLE)]
+Id = Annotated[str | None, typer.Option("--id", help="Whom the row is about.", rich_help_panel=TABLE)]
+Drop = Annotated[list[str] | None, typer.Option(help="A column that must not be an input; may be repeated.", rich_help_panel=TABLE)]
+Keep = Annotated[
+    list[str] | None, typer.Option(help="A column to keep although the audit suspects it; may be repeated.", rich_help_panel=TABLE)
+]
+Positive = Annotated[str | None, typer.Option(help="The label's value that counts as positive.", rich_help_panel=TABLE)]
+KindOf = Annotated[
+    str | None, typer.Option("--kind", help="binary, multiclass or regression, where the label leaves it open.", rich_help_panel=TABLE)
+]
+Name = Annotated[str | None, typer.Option("--task", help="The task's name; made of file and label otherwise.", rich_help_panel=TABLE)]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+
+KINDS = ("binary", "multiclass", "regression")
+
+
+def flat_file(
+    csv: Path,
+    label: str,
+    time: list[str] | None,
+    group: str | None,
+    id_: str | None,
+    drop: list[str] | None,
+    keep: list[str] | None,
+    positive: str | None,
+    kind: str | None,
+    name: str | None,
+    horizon: float = 0.0,
+    test: Path | None = None,
+) -> "FlatFile":
+    """The file and its roles as the features module wants them. Raises UserError for an unknown kind."""
+    from epic22.core.data.contract import Roles
+    from epic22.core.errors import UserError
+    from epic22.features.flat_file import FlatFile
+
+    if kind is not None and kind not in KINDS:
+        raise UserError(f"--kind {kind}: give one of {', '.join(KINDS)}.")
+    roles = Roles(label, tuple(time or ()), group, id_, tuple(drop or ()), positive)
+    return FlatFile(csv, roles, name, tuple(keep or ()), horizon, kind, test)  # type: ignore[arg-type]

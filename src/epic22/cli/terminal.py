@@ -1,0 +1,74 @@
+"""What a person sees: progress on standard error, tables on standard output, JSON where it was asked for."""
+
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epic22.services.train import Watch
+
+
+def print_json(value: object) -> None:
+    """One JSON object on standard output; NaN is refused, so the text is JSON everywhere."""
+    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+
+
+@contextmanager
+def progress() -> Iterator["Watch"]:
+    """Bars on standard error; where that is no terminal, a line as each piece of work begins."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from epic22.services.train import Watch
+
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield Watch(begin=lambda what, steps: console.print(f"{what} …", highlight=False, soft_wrap=True))
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield Watch(
+            begin=lambda what, steps: _begin(bars, what, steps),
+            step=lambda: bars.advance(bars.task_ids[-1]),
+        )
+
+
+def _begin(bars: Any, what: str, steps: int) -> None:
+    for task in bars.task_ids:
+        bars.update(task, completed=bars.tasks[bars.task_ids.index(task)].total)
+    bars.add_task(what, total=steps)
+
+
+def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table on standard output; cells are text as it is, never markup."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for number, header in enumerate(headers):
+        grid.add_column(Text(header), overflow="fold", justify="left" if number == 0 else "default")
+    for row in rows:
+        grid.add_row(*(Text(cell) for cell in row))
+    Console().print(grid)
+
+
+def say(text: str, style: str = "") -> None:
+    """A line on standard output, never taken for markup."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console().print(Text(text, style=style), soft_wrap=True)
+
+
+def figure(value: float | None) -> str:
+    """A number with four significant digits, or a dash.
+
+    >>> figure(125193.4), figure(0.81237), figure(None)
+    ('125,193', '0.8124', '–')
+    """
+    if value is None:
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

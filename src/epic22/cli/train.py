@@ -1,0 +1,163 @@
+"""`epic22 train`: the user's own table in; a compared, registered, explained model out."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from epic22.cli.table_options import (
+    SPLIT,
+    Csv,
+    Drop,
+    Group,
+    Id,
+    Json,
+    Keep,
+    KindOf,
+    Label,
+    Name,
+    Positive,
+    Time,
+    flat_file,
+)
+from epic22.cli.terminal import figure, print_json, progress, say, table
+
+if TYPE_CHECKING:
+    from epic22.bootstrap import Finished
+    from epic22.core.data.split import SplitRequest
+
+SHOWN = 5
+"""Metrics shown in the terminal; the report has them all."""
+
+
+def train(
+    csv: Csv,
+    label: Label,
+    time: Time = None,
+    group: Group = None,
+    group_by: Annotated[
+        str | None, typer.Option(help="day, week or month: whole periods of --time are the groups.", rich_help_panel=SPLIT)
+    ] = None,
+    id_: Id = None,
+    drop: Drop = None,
+    keep: Keep = None,
+    positive: Positive = None,
+    kind: KindOf = None,
+    task: Name = None,
+    horizon: Annotated[float, typer.Option(min=0, help="Days from a row's time to its label.", rich_help_panel=SPLIT)] = 0.0,
+    gap: Annotated[
+        float, typer.Option(min=0, help="More days until a label is known (label delay).", rich_help_panel=SPLIT)
+    ] = 0.0,
+    test: Annotated[Path | None, typer.Option(help="Test on this file.", rich_help_panel=SPLIT)] = None,
+    holdout_from: Annotated[
+        str | None, typer.Option(help="Test on all rows from this date on (ISO 8601, UTC).", rich_help_panel=SPLIT)
+    ] = None,
+    holdout_last: Annotated[
+        int | None, typer.Option(min=1, help="Test on the last so many moments of --time.", rich_help_panel=SPLIT)
+    ] = None,
+    random_rows_despite_time: Annotated[
+        bool,
+        typer.Option(
+            "--random-rows-despite-time",
+            help="Deal timed rows at random: leaks neighbours in time, is warned of in every report.",
+            rich_help_panel=SPLIT,
+        ),
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Same data, seed and platform: same model hash.")] = 0,
+    json: Json = False,
+) -> None:
+    """Train on your own table: audit it, race the families on honest folds, register and report the best.
+
+    epic22 train --csv churn.csv --label churned --time month --id tenant --horizon 90
+    """
+    from epic22.bootstrap import assemble, train_file
+    from epic22.config import Settings
+
+    file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task, horizon, test)
+    split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
+    with progress() as watch:
+        finished = train_file(assemble(Settings.read()), file, split, watch)
+    if json:
+        from epic22.services.results import run_json
+
+        print_json(run_json(finished.run) | {"report": str(finished.report)})
+    else:
+        show(finished)
+
+
+def split_request(
+    horizon: float,
+    gap: float,
+    group_by: str | None,
+    holdout_from: str | None,
+    holdout_last: int | None,
+    test: Path | None,
+    random_rows: bool,
+    seed: int,
+) -> "SplitRequest":
+    """What was asked of the split. Raises UserError where the answers exclude one another."""
+    import numpy as np
+
+    from epic22.core.data.split import SplitRequest
+    from epic22.core.errors import UserError
+
+    asked = [n for n, v in (("--test", test), ("--holdout-from", holdout_from), ("--holdout-last", holdout_last)) if v is not None]
+    if len(asked) > 1:
+        raise UserError(f"{' and '.join(asked)} exclude one another; give one.")
+    if asked and (group_by or random_rows):
+        raise UserError(f"{asked[0]} names the test rows already; leave --group-by and --random-rows-despite-time out.")
+    if group_by is not None and group_by not in ("day", "week", "month"):
+        raise UserError(f"--group-by {group_by}: give day, week or month.")
+    start = None if holdout_from is None else np.datetime64(_moment(holdout_from), "us")
+    period = group_by  # checked above
+    return SplitRequest(horizon, gap, period, start, holdout_last, 0, random_rows, seed)  # type: ignore[arg-type]
+
+
+def _moment(text: str) -> datetime:
+    from datetime import UTC
+
+    from epic22.core.errors import UserError
+
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UserError(f"--holdout-from {text}: not a date; write it as 2015-03-01.") from None
+    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
+
+
+def show(finished: "Finished") -> None:
+    """The result for a person at a terminal."""
+    run = finished.run
+    for note in run.notes:
+        say(f"· {note}", "dim")
+    _show_audit(finished)
+    say(f"Folds: {run.plan.kind}, {run.plan.n} × {run.plan.repeats}, gap {run.plan.gap:g} days – {run.plan.why}.")
+    names = [score.metric for score in run.champion.scores][:SHOWN]
+    rows = [
+        [e.family, *(f"{figure(s.value)} ({figure(s.low)} … {figure(s.high)})" for s in e.scores[:SHOWN]), f"{e.fit_seconds:.2f}", f"{e.row_ms:.2f}"]
+        for e in run.leaderboard
+    ]
+    table(f"{run.task.name}: out-of-fold scores with 95 % intervals", ["family", *names, "fit s", "row ms"], rows)
+    for verdict in run.verdicts:
+        sure = "certain" if verdict.enough_data else verdict.advice
+        say(
+            f"{run.version.family} against {verdict.against}: {verdict.metric} {figure(verdict.difference)} better "
+            f"({figure(verdict.low)} … {figure(verdict.high)}, p = {verdict.p:.2g}); {sure}."
+        )
+    for warning in run.warnings:
+        say(f"Warning: {warning}", "bold yellow")
+    say(f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}).", "bold green")
+    say(f"Report: {finished.report}")
+    say(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
+
+
+def _show_audit(finished: "Finished") -> None:
+    audit = finished.run.audit
+    if not audit:
+        say("Audit: nothing suspicious.")
+        return
+    rows = [[s.column or "(rows)", s.suspicion, s.evidence, "left out" if s.withheld else "used"] for s in audit]
+    table("Audit", ["column", "suspicion", "evidence", "column is"], rows)
+    if any(s.withheld for s in audit):
+        say("A column left out is taken in with --keep NAME, if you know it to be known before the label.")

@@ -1,0 +1,341 @@
+"""What a column holds, and whether it fits the role it was named for.
+
+Text is read as numbers, times, truth values or categories by what all of its values allow; whatever is decided is said in a note.
+"""
+
+import difflib
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from epic22.core.data.files import RawTable
+from epic22.core.errors import ColumnError, RowError
+from epic22.core.task import Column, Dtype, Role
+
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
+MOST_LEVELS = 255
+NUMERIC_SHARE = 0.95
+"""From this share of numbers on, text in a column is taken for damage rather than for categories."""
+
+MOST_PROBLEMS = 20
+THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
+
+TIME_FORMATS = (
+    "%Y-%m-%d",
+    "%Y-%m-%dT%H:%M:%S%.f",
+    "%Y-%m-%d %H:%M:%S%.f",
+    "%Y-%m-%dT%H:%M",
+    "%Y-%m-%d %H:%M",
+    "%Y%m%dT%H%M%S",
+    "%Y/%m/%d",
+    "%Y/%m/%d %H:%M:%S",
+    "%m/%d/%Y",
+    "%m/%d/%Y %H:%M",
+    "%m/%d/%Y %H:%M:%S",
+    "%d/%m/%Y",
+    "%d/%m/%Y %H:%M",
+    "%d.%m.%Y",
+    "%d.%m.%Y %H:%M",
+    "%d.%m.%Y %H:%M:%S",
+)
+ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z")
+SPREAD_FORMATS = ("%Y-%m-%d", "%Y-%B-%d", "%Y-%b-%d")
+
+
+@dataclass(frozen=True)
+class Roles:
+    """What the user says of the columns. Several `time` names are one date spread over columns: year, month, day."""
+
+    label: str
+    time: tuple[str, ...] = ()
+    group: str | None = None
+    id: str | None = None
+    drop: tuple[str, ...] = ()
+    positive: str | None = None
+
+
+@dataclass(frozen=True)
+class TypedTable:
+    """A table with types: `columns` one a file column, in its order; `times` the rows' times (naive UTC) or None."""
+
+    frame: pl.DataFrame
+    columns: tuple[Column, ...]
+    times: pl.Series | None
+    notes: tuple[str, ...]
+
+
+def infer(raw: RawTable, roles: Roles) -> TypedTable:
+    """The table with each column typed by its values and placed by its role; rows without a label are left out.
+
+    Raises ColumnError for a role's column that is absent or unfit, and for damage inside a column.
+    """
+    _refuse_absent(raw.frame.columns, roles)
+    _refuse_double_roles(roles)
+    notes: list[str] = []
+    ignored = set(roles.drop)
+    typed = [_typed(raw.frame[name], notes, strict=name not in ignored) for name in raw.frame.columns]
+    frame = _labelled(pl.DataFrame(typed), roles.label, notes)
+    times = _times(frame, roles.time, notes) if roles.time else None
+    columns = tuple(_column(frame[name], roles, notes) for name in frame.columns)
+    return TypedTable(frame, columns, times, tuple(notes))
+
+
+def conform(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
+    """A later file in the types of these columns; id, time and group columns may be absent, extra columns are ignored.
+
+    Raises ColumnError for an input column that is absent, RowError listing the rows whose values do not fit.
+    """
+    wanted = [column for column in columns if column.name in raw.frame.columns]
+    for column in columns:
+        if column.role == "input" and not column.optional and column.name not in raw.frame.columns:
+            raise ColumnError(f"{raw.path}: no column {column.name!r}{_nearest(column.name, raw.frame.columns)}.")
+    problems: list[tuple[int, str | None, str]] = []
+    series = [_as(raw.frame[column.name], column, problems) for column in wanted]
+    if problems:
+        row, name, what = problems[0]
+        raise RowError(f"{raw.path}, row {row + 1}, column {name!r}: {what}.", tuple(problems[:MOST_PROBLEMS]))
+    return pl.DataFrame(series)
+
+
+def _nearest(name: str, names: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
+    return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}"
+
+
+def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
+    asked = {"--label": [roles.label], "--time": roles.time, "--group": [roles.group], "--id": [roles.id], "--drop": roles.drop}
+    for option, wanted in asked.items():
+        for name in wanted:
+            if name is not None and name not in names:
+                raise ColumnError(f"{option} {name}: no such column{_nearest(name, names)}.".replace("?.", "?"))
+
+
+def _refuse_double_roles(roles: Roles) -> None:
+    placed = [("label", roles.label), *(("time", t) for t in roles.time), *(("drop", d) for d in roles.drop)]
+    for name in {n for _, n in placed}:
+        held = sorted({role for role, n in placed if n == name})
+        if len(held) > 1:
+            raise ColumnError(f"column {name!r} cannot be {' and '.join(held)} at once; give it one role.")
+    if roles.label in (roles.group, roles.id):
+        raise ColumnError(f"column {roles.label!r} cannot be the label and an id or group at once; give it one role.")
+
+
+def _typed(series: pl.Series, notes: list[str], strict: bool = True) -> pl.Series:
+    """The series in the narrowest type that all of its values allow."""
+    if series.dtype != pl.String:
+        return _own_type(series, strict)
+    text = _blanks_out(series)
+    if text.null_count() == len(text):
+        return text
+    number = _number(text)
+    if number.null_count() == text.null_count():
+        return _refuse_infinite(number, strict)
+    if set(text.drop_nulls().str.to_lowercase().unique()) <= {"true", "false"}:
+        return text.str.to_lowercase() == "true"
+    moment = _moment(text, notes)
+    if moment is not None:
+        return moment
+    if strict:
+        _refuse_damaged_numbers(text, number)
+    return text
+
+
+def _own_type(series: pl.Series, strict: bool) -> pl.Series:
+    if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None:
+        series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+    if series.dtype in (pl.Date, pl.Datetime):
+        return series.cast(pl.Datetime("us"))
+    if series.dtype.is_integer():
+        return series.cast(pl.Int64, strict=False) if series.dtype != pl.UInt64 else series.cast(pl.Float64)
+    if series.dtype.is_float():
+        return _refuse_infinite(series.cast(pl.Float64).fill_nan(None), strict)
+    if series.dtype == pl.Boolean:
+        return series
+    return series.cast(pl.String)
+
+
+def _blanks_out(series: pl.Series) -> pl.Series:
+    text = series.str.strip_chars()
+    return text.set(text.is_in(list(MISSING)), None)
+
+
+def _number(text: pl.Series) -> pl.Series:
+    """Integers where all are, else floats; null where a value is no number. "1,234.5" is a number."""
+    commas = text.str.contains(THOUSANDS)
+    if commas.any():
+        text = text.zip_with(~commas.fill_null(value=False), text.str.replace_all(",", ""))
+    whole = text.cast(pl.Int64, strict=False)
+    return whole if whole.null_count() == text.null_count() else text.cast(pl.Float64, strict=False).fill_nan(None)
+
+
+def _refuse_infinite(series: pl.Series, strict: bool) -> pl.Series:
+    if series.dtype != pl.Float64 or not strict:
+        return series
+    infinite = series.is_infinite().fill_null(value=False)
+    if infinite.any():
+        raise ColumnError(
+            f"column {series.name!r}: {infinite.sum():,} infinite values, first in row {infinite.arg_true()[0] + 1:,}; "
+            "expected finite numbers: mend them, leave them empty, or use --drop."
+        )
+    return series
+
+
+def _refuse_damaged_numbers(text: pl.Series, number: pl.Series) -> None:
+    distinct = text.drop_nulls().unique()
+    if len(distinct) <= 50:
+        return
+    share = 1 - _number(distinct).null_count() / len(distinct)
+    bad = number.is_null() & text.is_not_null()
+    if share >= NUMERIC_SHARE:
+        row = bad.arg_true()[0]
+        raise ColumnError(
+            f"column {text.name!r} holds numbers, but {bad.sum():,} of its values are none: {text[row]!r} in row {row + 1:,}; "
+            "mend them, leave them empty, or use --drop."
+        )
+
+
+def _moment(text: pl.Series, notes: list[str]) -> pl.Series | None:
+    """Times (naive UTC) where every value parses in one format, else None."""
+    first = next(iter(text.drop_nulls()), "")
+    if not re.search(r"\d.*\d", first):
+        return None
+    for zoned in ZONED_FORMATS:
+        moment = text.str.to_datetime(zoned, strict=False, time_unit="us", time_zone="UTC")
+        if moment.null_count() == text.null_count():
+            return moment.dt.replace_time_zone(None)
+    text = text.str.strip_chars_end("Z")
+    fits = [form for form in TIME_FORMATS if _parses(text, form)]
+    if not fits:
+        return None
+    if len(fits) > 1 and fits[0].startswith("%m/%d"):
+        notes.append(f"{text.name}: month/day/year, though day/month/year would fit too.")
+    return text.str.to_datetime(fits[0], time_unit="us")
+
+
+def _parses(text: pl.Series, form: str) -> bool:
+    some = text.drop_nulls().head(20)
+    if some.str.to_datetime(form, strict=False, time_unit="us").null_count():
+        return False
+    return text.str.to_datetime(form, strict=False, time_unit="us").null_count() == text.null_count()
+
+
+def _labelled(frame: pl.DataFrame, label: str, notes: list[str]) -> pl.DataFrame:
+    missing = frame[label].null_count()
+    if missing == frame.height:
+        raise ColumnError(f"label {label!r} is missing in all {missing:,} rows; there is nothing to learn, name another.")
+    if missing:
+        notes.append(f"{missing:,} rows without a label were left out.")
+    return frame.filter(pl.col(label).is_not_null())
+
+
+def _times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]) -> pl.Series:
+    times = _spread(frame, names, notes) if len(names) > 1 else _one_time(frame[names[0]], notes)
+    if times.null_count():
+        row = times.is_null().arg_true()[0]
+        raise ColumnError(
+            f"--time {', '.join(names)}: {times.null_count():,} rows have none, first row {row + 1:,}; fill them in or leave them out."
+        )
+    return times
+
+
+def _one_time(series: pl.Series, notes: list[str]) -> pl.Series:
+    if series.dtype == pl.Datetime("us"):
+        return series
+    if not series.dtype.is_integer():
+        example = series.drop_nulls().head(1).to_list()
+        raise ColumnError(
+            f"--time {series.name}: values like {example[0] if example else None!r} are no times; write them as 2024-03-01 or 2024-03-01T13:00."
+        )
+    if series.drop_nulls().is_between(1000, 3000).all():
+        notes.append(f"{series.name} holds years; each is taken for its 1 January.")
+        return pl.select(pl.datetime(series, 1, 1, time_unit="us")).to_series().alias(series.name)
+    notes.append(f"{series.name} holds whole numbers, taken for days; --horizon and --gap count in them.")
+    return pl.Series(series.name, [None if v is None else v * 86_400_000_000 for v in series]).cast(pl.Datetime("us"))
+
+
+def _spread(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]) -> pl.Series:
+    """The date spread over year, month and day (or year and month): months as numbers or names."""
+    if len(names) > 3:
+        raise ColumnError(f"--time was given {len(names)} columns; a spread date has year, month, day.")
+    parts = [frame[name].cast(pl.String) for name in names]
+    if len(parts) == 2:
+        parts.append(pl.repeat("1", frame.height, eager=True))
+    text = pl.DataFrame([part.alias(str(i)) for i, part in enumerate(parts)]).select(pl.concat_str(pl.all(), separator="-"))
+    for form in SPREAD_FORMATS:
+        moment = text.to_series().str.to_datetime(form, strict=False, time_unit="us")
+        if moment.null_count() == text.to_series().null_count():
+            notes.append(f"The rows' time is made of {', '.join(names)}; {names[0]} itself is no input.")
+            return moment
+    example = text.item(0, 0)
+    raise ColumnError(f"--time {', '.join(names)}: {example!r} is no date; give the columns in the order year, month, day.")
+
+
+def _column(series: pl.Series, roles: Roles, notes: list[str]) -> Column:
+    dtype = _dtype(series)
+    column = Column(series.name, dtype, role=_role(series, dtype, roles, notes))
+    if dtype != "category":
+        return column
+    return replace(column, levels=tuple(series.drop_nulls().cast(pl.String).unique().sort()))
+
+
+def _dtype(series: pl.Series) -> Dtype:
+    if series.dtype.is_integer():
+        return "int"
+    if series.dtype.is_float():
+        return "float"
+    if series.dtype == pl.Boolean:
+        return "bool"
+    if series.dtype.is_temporal():
+        return "time"
+    return "category" if series.drop_nulls().n_unique() <= MOST_LEVELS else "text"
+
+
+def _role(series: pl.Series, dtype: Dtype, roles: Roles, notes: list[str]) -> Role:
+    name = series.name
+    stated: dict[str | None, Role] = {
+        **dict.fromkeys(roles.drop, "never"),
+        **dict.fromkeys(roles.time[:1], "time"),
+        roles.group: "group",
+        roles.id: "id",
+        roles.label: "label",
+    }
+    if name in stated:
+        return stated[name]
+    distinct = series.drop_nulls().n_unique()
+    if distinct == 0 or (distinct == 1 and not series.null_count()):
+        notes.append(f"{name} is {'empty' if distinct == 0 else 'constant'}: no input.")
+        return "never"
+    if dtype == "text":
+        notes.append(f"{name} is free text ({distinct:,} different values): no input.")
+        return "never"
+    return "input"
+
+
+def _as(series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> pl.Series:
+    """The series in the column's type; what does not fit goes into the problems."""
+    if column.dtype in ("category", "text"):
+        return _blanks_out(series.cast(pl.String))
+    if column.role == "group" or column.role == "id":
+        return series.cast(pl.String)
+    typed = _cast(series, column.dtype)
+    odd = typed.is_null() & (_blanks_out(series) if series.dtype == pl.String else series).is_not_null()
+    if typed.dtype == pl.Float64:
+        odd = odd | typed.is_infinite().fill_null(value=False)
+    wanted = {"time": "a time like 2024-03-01T13:00", "bool": "true or false"}.get(column.dtype, "a finite number")
+    problems.extend((row, column.name, f"{series[row]!r} is not {wanted}") for row in odd.arg_true().head(MOST_PROBLEMS))
+    return typed
+
+
+def _cast(series: pl.Series, dtype: Dtype) -> pl.Series:
+    if series.dtype != pl.String:
+        own = _own_type(series, strict=False)
+        return own if dtype == "time" else own.cast(pl.Boolean if dtype == "bool" else pl.Float64, strict=False)
+    text = _blanks_out(series)
+    if dtype == "time":
+        moment = _moment(text, [])
+        return pl.Series(series.name, [None] * len(text), dtype=pl.Datetime("us")) if moment is None else moment
+    if dtype == "bool":
+        return text.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    return _number(text).cast(pl.Float64)

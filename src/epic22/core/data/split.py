@@ -1,0 +1,317 @@
+"""Folds: which rows train, which rows test. Time goes forward, groups stay whole, rows alone are dealt by class.
+
+The kind follows the roles: rows with a time walk forward with a gap; where a forward fold would lack a class, whole
+calendar periods become the groups; a group (or an id that repeats) is never on both sides; rows with neither are dealt by
+class, five times over. Copies of a row always stay together.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.examples import Examples
+from epic22.core.errors import SplitError
+from epic22.core.lineage import sha256
+from epic22.core.task import Array, Kind
+
+FoldKind = Literal["walk_forward", "by_group", "repeated_stratified", "repeated", "holdout"]
+Period = Literal["day", "week", "month"]
+INNER_SHARE = 0.2
+"""Share of a training part that early stopping watches."""
+
+MICROSECONDS_A_DAY = 86_400_000_000
+
+
+@dataclass(frozen=True)
+class Fold:
+    """Row numbers of one training and one test part; `repeat` counts the re-dealings from 0."""
+
+    train: Array
+    test: Array
+    repeat: int = 0
+
+
+@dataclass(frozen=True)
+class SplitRequest:
+    """What the user asked of the split. `gap` and `horizon` in days; `holdout_from` a moment, UTC.
+
+    `test_rows`: the last so many rows came from a test file of their own.
+    """
+
+    horizon: float = 0.0
+    gap: float = 0.0
+    group_by: Period | None = None
+    holdout_from: np.datetime64 | None = None
+    holdout_last: int | None = None
+    test_rows: int = 0
+    random_rows_despite_time: bool = False
+    seed: int = 0
+    n: int = 5
+    repeats: int = 5
+
+
+@dataclass(frozen=True)
+class FoldPlan:
+    """The folds and how they came about. `gap` in days; `why` says it in words; `warnings` go into every report.
+
+    `clusters` (n,) are codes of what must stay together and is resampled together; None = every row for itself.
+    """
+
+    kind: FoldKind
+    folds: tuple[Fold, ...]
+    repeats: int
+    gap: float
+    why: str
+    period: Period | None = None
+    clusters: Array | None = None
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Folds in one repeat."""
+        return len(self.folds) // self.repeats
+
+    def fingerprint(self, data_version: str) -> str:
+        """Equal for two evaluations exactly when they saw the same rows in the same folds."""
+        parts = (part for fold in self.folds for part in (fold.train.tobytes(), fold.test.tobytes()))
+        return sha256(data_version.encode(), self.kind.encode(), *parts)
+
+
+def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+    """The folds that are right for these rows.
+
+    Raises SplitError where no honest split exists: too few rows, groups or moments, or a class that one side would lack.
+    """
+    if len(examples) < 20:
+        raise SplitError(f"{len(examples)} rows are too few to train and to test on; bring at least 20.")
+    plan = _plan(examples, kind, request)
+    _refuse_missing_classes(plan, examples, kind)
+    return plan
+
+
+def _plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+    if request.test_rows or request.holdout_from is not None or request.holdout_last is not None:
+        return _holdout(examples, request)
+    if request.random_rows_despite_time:
+        warning = "rows were dealt at random although they have a time: neighbours in time leak, the scores are too good."
+        return replace(_stratified(examples, kind, request), warnings=(warning,))
+    if request.group_by is not None:
+        return _by_period(examples, kind, request, request.group_by, "asked for with --group-by")
+    if examples.timed:
+        return _forward_or_periods(examples, kind, request)
+    if examples.group is not None:
+        return _by_group(examples, kind, request, codes(examples.group), "a group is never on both sides")
+    return _stratified(examples, kind, request)
+
+
+def codes(values: Array) -> Array:
+    """Integer codes of values, (n,), by order of value."""
+    return np.unique(values, return_inverse=True)[1]
+
+
+def _forward_or_periods(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+    plan = walk_forward(examples, request)
+    lacking = None if kind == "regression" else _lacking(plan, examples)
+    if lacking is None:
+        return plan
+    why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
+    return _by_period(examples, kind, request, _finest_period(examples, request.n), why)
+
+
+def walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
+    """Test windows of about equal size that move forward; training ends one gap before each.
+
+    A training row's label must have been known at the first test row: at + gap <= start, gap = horizon + label delay.
+    """
+    moments = np.unique(examples.at)
+    if len(moments) < request.n + 1:
+        raise SplitError(f"{len(moments)} distinct times are too few for {request.n} forward folds; bring more or use --group.")
+    ranks = np.searchsorted(np.sort(examples.at), moments) / len(examples)
+    starts = [moments[min(np.searchsorted(ranks, i / (request.n + 1)), len(moments) - 1)] for i in range(1, request.n + 1)]
+    ends = [*starts[1:], moments[-1] + np.timedelta64(1, "us")]
+    folds = [_forward(examples.at, start, end, _gap(request)) for start, end in zip(starts, ends, strict=True)]
+    folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
+    if len(folds) < 2:
+        raise SplitError("the gap leaves no training rows before the test rows; shorten --horizon or --gap, or bring more history.")
+    why = "rows have a time: training ends one gap before each test window"
+    return FoldPlan("walk_forward", tuple(folds), 1, request.horizon + request.gap, why, clusters=_blocks(examples))
+
+
+def _gap(request: SplitRequest) -> np.timedelta64:
+    return np.timedelta64(round((request.horizon + request.gap) * MICROSECONDS_A_DAY), "us")
+
+
+def _forward(at: Array, start: np.datetime64, end: np.datetime64, gap: np.timedelta64) -> Fold:
+    train = np.flatnonzero((at < start) & (at + gap <= start))
+    return Fold(train, np.flatnonzero((at >= start) & (at < end)))
+
+
+def _holdout(examples: Examples, request: SplitRequest) -> FoldPlan:
+    if request.test_rows:
+        first = len(examples) - request.test_rows
+        fold = Fold(np.arange(first), np.arange(first, len(examples)))
+        return FoldPlan("holdout", (fold,), 1, 0.0, "tested on a file of its own", clusters=_blocks(examples))
+    if not examples.timed:
+        raise SplitError("a holdout by time needs --time; without one use --test FILE.")
+    start = request.holdout_from if request.holdout_from is not None else _last_moments(examples, request.holdout_last or 1)
+    fold = _forward(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), _gap(request))
+    if not len(fold.train) or not len(fold.test):
+        raise SplitError(
+            f"holding out from {start} leaves {len(fold.train)} training and {len(fold.test)} test rows; "
+            f"the data runs from {examples.at.min()} to {examples.at.max()}."
+        )
+    why = f"everything from {str(start)[:10]} is held out"
+    return FoldPlan("holdout", (fold,), 1, request.horizon + request.gap, why, clusters=_blocks(examples))
+
+
+def _last_moments(examples: Examples, count: int) -> np.datetime64:
+    moments = np.unique(examples.at)
+    if not 0 < count < len(moments):
+        raise SplitError(f"--holdout-last {count}: there are {len(moments)} distinct times; give a number below that.")
+    return np.datetime64(moments[-count])
+
+
+def _by_period(examples: Examples, kind: Kind, request: SplitRequest, period: Period, why: str) -> FoldPlan:
+    if not examples.timed:
+        raise SplitError(f"--group-by {period} needs --time.")
+    plan = _by_group(examples, kind, request, codes(periods(examples.at, period)), why.format(period))
+    return replace(plan, period=period)
+
+
+def periods(at: Array, period: Period) -> Array:
+    """The calendar period each moment lies in, as the moment it begins, (n,)."""
+    every = {"day": "1d", "week": "1w", "month": "1mo"}[period]
+    return pl.Series(at).dt.truncate(every).to_numpy()
+
+
+def _finest_period(examples: Examples, n: int) -> Period:
+    for period in ("day", "week", "month"):
+        if len(np.unique(periods(examples.at, period))) <= len(examples) / 10:
+            return period
+    return "month"
+
+
+def _by_group(examples: Examples, kind: Kind, request: SplitRequest, groups: Array, why: str) -> FoldPlan:
+    count = int(groups.max()) + 1
+    if count < 2:
+        raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")
+    strata = _group_strata(examples.y, groups, kind)
+    fewest = int(np.bincount(strata).min())
+    if fewest < 2:
+        raise SplitError(
+            f"a class fills only {fewest} of {count} groups, so either training or test would lack it; "
+            "bring more groups of that class, or use --test FILE."
+        )
+    n = min(request.n, fewest)
+    dealt = _deal(strata, n, np.random.default_rng(request.seed))[groups]
+    return FoldPlan("by_group", _folds_of(dealt, n, 0), 1, request.horizon + request.gap, why, clusters=groups)
+
+
+def _group_strata(y: Array, groups: Array, kind: Kind) -> Array:
+    """The class that fills most of each group, (groups,); one stratum for values."""
+    if kind == "regression":
+        return np.zeros(int(groups.max()) + 1, dtype=np.int64)
+    classes = codes(y)
+    counts = np.zeros((int(groups.max()) + 1, int(classes.max()) + 1))
+    np.add.at(counts, (groups, classes), 1)
+    return codes(counts.argmax(axis=1))
+
+
+def _stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+    copies = codes(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
+    strata = _group_strata(examples.y, copies, kind)
+    n = request.n
+    if kind != "regression" and np.bincount(strata).min() < n:
+        raise SplitError(
+            f"the rarest class has {int(np.bincount(strata).min())} distinct rows, fewer than {n} folds; bring more of it."
+        )
+    folds: list[Fold] = []
+    for repeat in range(request.repeats):
+        dealt = _deal(strata, n, np.random.default_rng([request.seed, repeat]))[copies]
+        folds.extend(_folds_of(dealt, n, repeat))
+    name: FoldKind = "repeated" if kind == "regression" else "repeated_stratified"
+    return FoldPlan(name, tuple(folds), request.repeats, 0.0, "rows have neither time nor group", clusters=copies)
+
+
+def _deal(strata: Array, n: int, rng: np.random.Generator) -> Array:
+    """A fold number for each unit: shuffled, then dealt in turn within its stratum, going on where the last one ended."""
+    dealt = np.empty(len(strata), dtype=np.int64)
+    shuffled = rng.permutation(len(strata))
+    shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
+    dealt[shuffled] = np.arange(len(strata)) % n
+    return dealt
+
+
+def _folds_of(dealt: Array, n: int, repeat: int) -> tuple[Fold, ...]:
+    return tuple(Fold(np.flatnonzero(dealt != i), np.flatnonzero(dealt == i), repeat) for i in range(n))
+
+
+def _blocks(examples: Examples) -> Array | None:
+    """What is resampled together where time splits: the groups, else the finest period that still gives 30 blocks."""
+    if examples.group is not None:
+        return codes(examples.group)
+    if not examples.timed:
+        return None
+    for period in ("month", "week", "day"):
+        blocks = periods(examples.at, period)
+        if len(np.unique(blocks)) >= 30:
+            return codes(blocks)
+    return None
+
+
+def _lacking(plan: FoldPlan, examples: Examples) -> str | None:
+    """In words, the first fold side that lacks a class, or None."""
+    wanted = len(np.unique(examples.y))
+    for number, fold in enumerate(plan.folds, start=1):
+        for side, rows in (("training", fold.train), ("test", fold.test)):
+            if len(np.unique(examples.y[rows])) < wanted:
+                return f"the {side} part of fold {number}"
+    return None
+
+
+def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind) -> None:
+    if kind == "regression":
+        return
+    wanted = set(np.unique(examples.y))
+    for number, fold in enumerate(plan.folds, start=1):
+        if set(np.unique(examples.y[fold.train])) != wanted:
+            raise SplitError(f"the training part of fold {number} lacks a class; bring more rows of it or split another way.")
+
+
+def inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> Fold:
+    """The part of a training part that early stopping watches, split in the same manner as the plan.
+
+    Rows forward in time where the plan goes forward (with its gap), whole clusters otherwise.
+    """
+    if plan.kind in ("walk_forward", "holdout") and examples.timed:
+        forward = _inner_forward(examples, train, plan.gap)
+        if forward is not None and (kind == "regression" or _both_sides(examples.y, forward)):
+            return forward
+    clusters = np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
+    units = codes(clusters[train])
+    strata = _group_strata(examples.y[train], units, kind)
+    dealt = _deal(strata, round(1 / INNER_SHARE), np.random.default_rng([seed, len(train)]))[units]
+    return Fold(train[dealt != 0], train[dealt == 0])
+
+
+def _inner_forward(examples: Examples, train: Array, gap: float) -> Fold | None:
+    at = examples.at[train]
+    start = np.sort(at)[int(len(at) * (1 - INNER_SHARE))]
+    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
+    fold = _forward(at, start, at.max() + np.timedelta64(1, "us"), span)
+    if not len(fold.train) or not len(fold.test):
+        return None
+    return Fold(train[fold.train], train[fold.test])
+
+
+def _both_sides(y: Array, fold: Fold) -> bool:
+    return set(np.unique(y[fold.train])) == set(np.unique(y[fold.test]))
+
+
+def leaked(folds: Sequence[Fold], at: Array, gap: float) -> int:
+    """How many test rows of forward folds come before a training row's label was known: 0 where the folds are right."""
+    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
+    return sum(int((at[fold.test] < (at[fold.train] + span).max()).sum()) for fold in folds if len(fold.train))

@@ -1,0 +1,196 @@
+"""Fit a family on every fold, keep its out-of-fold responses, score them with an interval."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.split import Fold, FoldPlan, inner_fold
+from epic22.core.evaluation.metrics import METRICS
+from epic22.core.models.base import Estimator, Family, response_of
+from epic22.core.task import Array, Metric, Rows, Task
+
+CONFIDENCE = 0.95
+DRAWS = 500
+"""Bootstrap draws; the ends of a 95 % interval then stand on some twelve draws each side."""
+
+ROWS_TIMED = 20
+
+
+@dataclass(frozen=True)
+class Score:
+    """A metric's mean over folds with its 95 % interval; `folds` are the single values (NaN where undefined)."""
+
+    metric: str
+    value: float
+    low: float
+    high: float
+    folds: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class FoldResponse:
+    """Responses of one fold's test rows, by a model that never saw them."""
+
+    fold: Fold
+    response: Array
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What a family is worth on some folds. `fit_seconds` is the mean over folds, `row_ms` the median of one row alone."""
+
+    family: str
+    target: str
+    horizon: float | None
+    scores: tuple[Score, ...]
+    parts: tuple[FoldResponse, ...]
+    fingerprint: str
+    fit_seconds: float
+    row_ms: float
+
+    def score(self, metric: str) -> Score:
+        """The score of that metric; KeyError where it was not measured."""
+        return {score.metric: score for score in self.scores}[metric]
+
+
+@dataclass(frozen=True)
+class FittedFold:
+    """A family fitted on one training part: its preprocessing and its estimator."""
+
+    preprocessor: Preprocessor
+    estimator: Estimator
+
+
+def fit_family(
+    family: Family, task: Task, examples: Examples, plan: FoldPlan, train: Array, seed: int, threads: int
+) -> FittedFold:
+    """Fit preprocessing and estimator on these rows alone; the inner fold is cut out of them."""
+    kind = task.target.kind
+    part = examples.take(train)
+    preprocessor = Preprocessor.fit(task.input_columns, part.X)
+    inner = inner_fold(plan, examples, train, kind, seed)
+    position = np.full(len(examples), -1)
+    position[train] = np.arange(len(train))
+    within = Fold(position[inner.train], position[inner.test])
+    estimator = family.build(task, seed=seed, threads=threads)
+    estimator.fit(preprocessor.transform(part.X), part.y, inner=None if family.is_baseline else within)
+    return FittedFold(preprocessor, estimator)
+
+
+def cross_validate(
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    family: Family,
+    seed: int = 0,
+    threads: int = 1,
+    progress: Callable[[], None] = lambda: None,
+) -> Evaluation:
+    """The family's evaluation on the plan; `progress` is called after each fold."""
+    kind, parts, seconds, row_ms = task.target.kind, [], [], math.nan
+    for fold in plan.folds:
+        began = time.perf_counter()
+        fitted = fit_family(family, task, examples, plan, fold.train, seed, threads)
+        seconds.append(time.perf_counter() - began)
+        test = examples.take(fold.test)
+        parts.append(FoldResponse(fold, response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)))
+        if fold is plan.folds[-1]:
+            row_ms = _row_milliseconds(fitted, task, test)
+        progress()
+    scores = tuple(score_with_interval(metric, tuple(parts), examples, plan, seed) for metric in METRICS[kind])
+    fingerprint = plan.fingerprint(examples.data_version)
+    target = task.target
+    return Evaluation(
+        family.name, target.name, target.horizon, scores, tuple(parts), fingerprint, float(np.mean(seconds)), row_ms
+    )
+
+
+def _row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
+    rows = test.X.head(ROWS_TIMED).to_dicts()
+    taken = []
+    for row in rows:
+        began = time.perf_counter()
+        response_of(fitted.estimator, fitted.preprocessor.transform_row(row), task.target.kind)
+        taken.append((time.perf_counter() - began) * 1000)
+    return float(np.median(taken))
+
+
+def score_with_interval(
+    metric: Metric, parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int
+) -> Score:
+    """Mean over folds. Re-dealt folds: corrected resampled t; else a bootstrap over the plan's clusters."""
+    folds = tuple(metric.score(examples.y[part.fold.test], part.response, Rows()) for part in parts)
+    value = _mean(np.array(folds))
+    if plan.kind in ("repeated", "repeated_stratified"):
+        half = corrected_half_width(np.array(folds), plan)
+        low, high = value - half, value + half
+    else:
+        draws = bootstrap(parts, examples, plan, seed, lambda y, r, rows: metric.score(y, r, rows))
+        low, high = percentiles(draws)
+    return Score(metric.name, value, low, high, folds)
+
+
+def _mean(values: Array) -> float:
+    present = values[~np.isnan(values)]
+    return float(present.mean()) if len(present) else math.nan
+
+
+def corrected_half_width(folds: Array, plan: FoldPlan) -> float:
+    """Half the 95 % interval of a mean over re-dealt folds, by the corrected resampled t (Nadeau and Bengio 2003).
+
+    The variance of a mean over J folds is (1/J + n_test/n_train) s², for the training parts overlap.
+    """
+    present = folds[~np.isnan(folds)]
+    if len(present) < 2:
+        return math.nan
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(present) - 1) * corrected_error(present, plan))
+
+
+def corrected_error(folds: Array, plan: FoldPlan) -> float:
+    """Standard error of a mean over re-dealt folds, corrected for their overlap."""
+    ratio = np.mean([len(fold.test) / len(fold.train) for fold in plan.folds])
+    return float(np.sqrt((1 / len(folds) + ratio) * folds.var(ddof=1)))
+
+
+def bootstrap(
+    parts: tuple[FoldResponse, ...],
+    examples: Examples,
+    plan: FoldPlan,
+    seed: int,
+    score: Callable[[Array, Array, Rows], float],
+) -> Array:
+    """Means over folds when whole clusters are drawn with replacement, (DRAWS,); rows drawn k times weigh k."""
+    rng = np.random.default_rng([seed, 22])
+    tested = np.unique(np.concatenate([part.fold.test for part in parts]))
+    units = np.zeros(len(examples), dtype=np.int64)
+    drawn_from = tested if plan.clusters is None else plan.clusters[tested]
+    units[tested] = np.unique(drawn_from, return_inverse=True)[1]
+    count = int(units[tested].max()) + 1
+    draws = np.empty(DRAWS)
+    for draw in range(DRAWS):
+        times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
+        values = [_weighted(score, part, examples, times[units[part.fold.test]]) for part in parts]
+        draws[draw] = _mean(np.array(values))
+    return draws
+
+
+def _weighted(score: Callable[[Array, Array, Rows], float], part: FoldResponse, examples: Examples, weight: Array) -> float:
+    if not weight.any():
+        return math.nan
+    return score(examples.y[part.fold.test], part.response, Rows(weight=weight))
+
+
+def percentiles(draws: Array) -> tuple[float, float]:
+    """The 95 % percentile interval of the draws that are defined."""
+    present = draws[~np.isnan(draws)]
+    if len(present) < DRAWS / 2:
+        return math.nan, math.nan
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(present, [tail, 1 - tail])
+    return float(low), float(high)

@@ -1,0 +1,189 @@
+"""The scores, named as scikit-learn names them, with row weights so that a bootstrap is one call a draw.
+
+y (n,): class codes or values. Response (n,): probability of class 1, or value; (n, k): class probabilities. A score that the
+rows do not define (one class only) is NaN. Class labels are cut at probability 0.5, or at the likeliest class.
+"""
+
+import math
+
+import numpy as np
+
+from epic22.core.task import Array, Kind, Metric, Rows
+
+
+def _weights(y: Array, rows: Rows) -> Array:
+    return np.ones(len(y)) if rows.weight is None else rows.weight
+
+
+def _mean(values: Array, y: Array, rows: Rows) -> float:
+    weight = _weights(y, rows)
+    total = weight.sum()
+    return float((values * weight).sum() / total) if total > 0 else math.nan
+
+
+def _ranked(y: Array, response: Array, rows: Rows) -> tuple[Array, Array, Array]:
+    """True and false positives' weight above each distinct response, falling, and how many there are."""
+    weight = _weights(y, rows)
+    order = np.argsort(-response, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(response[order])), len(y) - 1)
+    hits = np.cumsum(np.where(y[order] == 1, weight[order], 0.0))[ends]
+    misses = np.cumsum(np.where(y[order] == 1, 0.0, weight[order]))[ends]
+    return hits, misses, ends
+
+
+def average_precision(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Area under the precision-recall steps, Σ (Rᵢ − Rᵢ₋₁) Pᵢ; NaN without positives."""
+    hits, misses, _ = _ranked(y, response, rows)
+    if hits[-1] <= 0:
+        return math.nan
+    flagged = hits + misses
+    precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
+    return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
+
+
+def roc_auc(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Probability that a positive outranks a negative, ties half; for k classes the mean over one against the rest."""
+    if response.ndim == 2:
+        return float(np.mean([roc_auc((y == k).astype(int), response[:, k], rows) for k in range(response.shape[1])]))
+    hits, misses, _ = _ranked(y, response, rows)
+    if hits[-1] <= 0 or misses[-1] <= 0:
+        return math.nan
+    return float(np.trapezoid(np.append(0.0, hits), np.append(0.0, misses)) / (hits[-1] * misses[-1]))
+
+
+def _probabilities(response: Array) -> Array:
+    return response if response.ndim == 2 else np.column_stack([1 - response, response])
+
+
+def log_loss(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Mean −log probability of what happened, natural logarithm."""
+    chosen = _probabilities(response)[np.arange(len(y)), y.astype(np.int64)]
+    return _mean(-np.log(np.clip(chosen, 1e-15, 1.0)), y, rows)
+
+
+def brier_score(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Mean squared error of the probability; for k classes summed over them (scikit-learn's brier_score_loss)."""
+    if response.ndim == 1:
+        return _mean((response - y) ** 2, y, rows)
+    return _mean(((response - np.eye(response.shape[1])[y.astype(np.int64)]) ** 2).sum(axis=1), y, rows)
+
+
+def _labels(response: Array) -> Array:
+    return response.argmax(axis=1) if response.ndim == 2 else (response >= 0.5).astype(np.int64)
+
+
+def _confusion(y: Array, response: Array, rows: Rows) -> Array:
+    """Weight by true class (rows) and predicted class (columns), (k, k)."""
+    k = response.shape[1] if response.ndim == 2 else 2
+    cells = np.bincount(y.astype(np.int64) * k + _labels(response), weights=_weights(y, rows), minlength=k * k)
+    return cells.reshape(k, k)
+
+
+def accuracy(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Share of rows whose class is right."""
+    table = _confusion(y, response, rows)
+    return float(np.trace(table) / table.sum()) if table.sum() > 0 else math.nan
+
+
+def balanced_accuracy(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Mean over the classes present of the share that is right."""
+    table = _confusion(y, response, rows)
+    present = table.sum(axis=1) > 0
+    return float(np.mean(np.diag(table)[present] / table.sum(axis=1)[present])) if present.any() else math.nan
+
+
+def f1(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Harmonic mean of precision and recall of class 1, 0 where neither is; for k classes the mean over them."""
+    table = _confusion(y, response, rows)
+    right, total = np.diag(table), table.sum(axis=0) + table.sum(axis=1)
+    each = np.divide(2 * right, total, out=np.zeros_like(right), where=total > 0)
+    return float(each.mean() if response.ndim == 2 else each[1])
+
+
+def matthews_corrcoef(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Correlation of true and predicted classes (Gorodkin 2004), 0 where one of them is constant."""
+    table = _confusion(y, response, rows)
+    true, predicted, n = table.sum(axis=1), table.sum(axis=0), table.sum()
+    spread = (n**2 - (true**2).sum()) * (n**2 - (predicted**2).sum())
+    return float((np.trace(table) * n - (true * predicted).sum()) / math.sqrt(spread)) if spread > 0 else 0.0
+
+
+def root_mean_squared_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """In the label's unit."""
+    return math.sqrt(_mean((response - y) ** 2, y, rows))
+
+
+def mean_absolute_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """In the label's unit."""
+    return _mean(np.abs(response - y), y, rows)
+
+
+def _percentage_errors(y: Array, response: Array) -> Array:
+    return np.asarray(np.abs(response - y) / np.maximum(np.abs(y), np.finfo(np.float64).eps))
+
+
+def mean_absolute_percentage_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """A fraction: 0.05 is five percent. Enormous where labels are zero."""
+    return _mean(_percentage_errors(y, response), y, rows)
+
+
+def median_absolute_percentage_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """The weighted median of the absolute percentage errors, a fraction."""
+    errors, weight = _percentage_errors(y, response), _weights(y, rows)
+    order = np.argsort(errors, kind="stable")
+    reached = np.cumsum(weight[order])
+    if reached[-1] <= 0:
+        return math.nan
+    low = int(np.searchsorted(reached, reached[-1] / 2))
+    high = int(np.searchsorted(reached, reached[-1] / 2, side="right"))
+    return float((errors[order][low] + errors[order][min(high, len(y) - 1)]) / 2)
+
+
+def r2(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """1 − squared error ÷ squared error of the mean; NaN for a constant label."""
+    weight = _weights(y, rows)
+    if weight.sum() <= 0:
+        return math.nan
+    spread = (weight * (y - np.average(y, weights=weight)) ** 2).sum()
+    return float(1 - (weight * (y - response) ** 2).sum() / spread) if spread > 0 else math.nan
+
+
+AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability")
+ROC_AUC = Metric("roc_auc", roc_auc, True, "probability")
+LOG_LOSS = Metric("log_loss", log_loss, False, "probability", "nats")
+BRIER_SCORE = Metric("brier_score", brier_score, False, "probability")
+ACCURACY = Metric("accuracy", accuracy, True, "label")
+BALANCED_ACCURACY = Metric("balanced_accuracy", balanced_accuracy, True, "label")
+F1 = Metric("f1", f1, True, "label")
+MATTHEWS_CORRCOEF = Metric("matthews_corrcoef", matthews_corrcoef, True, "label")
+ROOT_MEAN_SQUARED_ERROR = Metric("root_mean_squared_error", root_mean_squared_error, False, "value")
+MEAN_ABSOLUTE_ERROR = Metric("mean_absolute_error", mean_absolute_error, False, "value")
+MEAN_ABSOLUTE_PERCENTAGE_ERROR = Metric(
+    "mean_absolute_percentage_error", mean_absolute_percentage_error, False, "value", "fraction"
+)
+MEDIAN_ABSOLUTE_PERCENTAGE_ERROR = Metric(
+    "median_absolute_percentage_error", median_absolute_percentage_error, False, "value", "fraction"
+)
+R2 = Metric("r2", r2, True, "value")
+
+METRICS: dict[Kind, tuple[Metric, ...]] = {
+    "binary": (
+        AVERAGE_PRECISION,
+        ROC_AUC,
+        LOG_LOSS,
+        BRIER_SCORE,
+        ACCURACY,
+        BALANCED_ACCURACY,
+        F1,
+        MATTHEWS_CORRCOEF,
+    ),
+    "multiclass": (LOG_LOSS, ROC_AUC, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, MATTHEWS_CORRCOEF),
+    "regression": (
+        ROOT_MEAN_SQUARED_ERROR,
+        MEAN_ABSOLUTE_ERROR,
+        MEAN_ABSOLUTE_PERCENTAGE_ERROR,
+        MEDIAN_ABSOLUTE_PERCENTAGE_ERROR,
+        R2,
+    ),
+}
+"""What is reported for each kind of target; the first one decides unless the task says otherwise."""

@@ -1,0 +1,1 @@
+"""Kinds of model behind one contract."""

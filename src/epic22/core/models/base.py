@@ -1,0 +1,115 @@
+"""The contract of a model family and of the estimators it builds.
+
+An estimator follows scikit-learn's contract: the constructor only assigns, `fit` checks, learns names ending in `_` and
+returns self. It sees numpy alone: X (n, p) float32 with NaN for missing, categories as codes. `fit` may be handed an inner
+fold (positions in X) that early stopping or the choice of a penalty may watch.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Protocol, Self
+
+import numpy as np
+
+from epic22.core.task import Array, Kind, Task
+
+
+class Inner(Protocol):
+    """Positions within the training matrix: fit on `train`, watch `test`."""
+
+    @property
+    def train(self) -> Array:
+        """Positions to fit on."""
+
+    @property
+    def test(self) -> Array:
+        """Positions to watch."""
+
+
+class Estimator(Protocol):
+    """What a family builds.
+
+    `raw` is the score before the link: log-odds (n,) for binary, log-odds (n, k) for multiclass, the value (n,) for
+    regression. `contributions` sum to `raw` along the last axis, the last entry being the average: (n, p + 1) or (n, k, p + 1).
+    """
+
+    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+        """Learn from X (n, p) and y (n,), class codes or values."""
+
+    def predict(self, X: Array) -> Array:
+        """Class codes or values, (n,)."""
+
+    def predict_proba(self, X: Array) -> Array:
+        """Class probabilities (n, k); only for classes."""
+
+    def raw(self, X: Array) -> Array:
+        """Scores before the link."""
+
+    def contributions(self, X: Array) -> Array:
+        """Exact additive contributions of each column to `raw`, and the average last."""
+
+    def files(self) -> dict[str, bytes]:
+        """The trained state as files by name, equal bytes for equal models; never a pickle."""
+
+
+class Parameters:
+    """scikit-learn's get_params and set_params for estimators that are dataclasses."""
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """The constructor's arguments by name."""
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type]
+
+    def set_params(self, **params: Any) -> Self:
+        """Assign constructor arguments by name."""
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model. `build(task, seed, threads, **params)` makes an unfitted estimator; `restore` opens its files.
+
+    `space` names the parameters a search may change, with (low, high, log?) or the choices. A baseline is what others must
+    beat; it is never a rival of its betters in the verdict against "the best other family".
+    """
+
+    name: str
+    kinds: frozenset[Kind]
+    build: Callable[..., Estimator]
+    restore: Callable[[Mapping[str, bytes]], Estimator]
+    space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+    is_baseline: bool = False
+
+
+def response_of(estimator: Estimator, X: Array, kind: Kind) -> Array:
+    """What metrics judge: probability of the positive class (n,), class probabilities (n, k), or the value (n,)."""
+    if kind == "binary":
+        return np.asarray(estimator.predict_proba(X)[:, 1])
+    return estimator.predict_proba(X) if kind == "multiclass" else estimator.predict(X)
+
+
+def link(raw: Array, kind: Kind) -> Array:
+    """The response that belongs to raw scores: logistic, softmax or identity."""
+    if kind == "binary":
+        return np.asarray(1.0 / (1.0 + np.exp(-raw)))
+    if kind == "multiclass":
+        shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+    return raw
+
+
+def check_fit(X: Array, y: Array) -> None:
+    """Refuse what no estimator can learn from.
+
+    Raises ValueError for shapes that do not match and for infinite or missing labels.
+    """
+    if X.ndim != 2 or len(X) != len(y) or not len(X):
+        raise ValueError(f"X must be (n, p) and y (n,) with n > 0, found {X.shape} and {y.shape}")
+    if not np.isfinite(np.asarray(y, dtype=np.float64)).all():
+        raise ValueError("y has missing or infinite values")
+
+
+def task_kind(task: Task) -> Kind:
+    """The kind of the target that decides."""
+    return task.target.kind

@@ -1,0 +1,77 @@
+"""What a model must beat: the constant."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from epic22.core.lineage import canonical_json
+from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit, link
+from epic22.core.task import Array, Kind, Task
+
+CLASSIFIERS: frozenset[Kind] = frozenset({"binary", "multiclass"})
+
+
+@dataclass
+class Constant(Parameters):
+    """The class shares or the mean of the training part, whatever the row says.
+
+    >>> import numpy as np
+    >>> Constant("binary", 2).fit(np.zeros((4, 1)), np.array([0, 0, 0, 1])).predict_proba(np.zeros((1, 1)))
+    array([[0.75, 0.25]])
+    """
+
+    kind: Kind
+    n_classes: int = 2
+
+    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+        """Learn the class shares or the mean."""
+        check_fit(X, y)
+        self.n_columns_ = X.shape[1]
+        if self.kind not in CLASSIFIERS:
+            self.level_ = np.array([float(np.mean(y))])
+            return self
+        shares = np.bincount(y.astype(np.int64), minlength=self.n_classes) / len(y)
+        logs = np.log(np.maximum(shares, 1e-12))
+        self.level_ = np.array([logs[1] - logs[0]]) if self.kind == "binary" else logs
+        return self
+
+    def raw(self, X: Array) -> Array:
+        """The same log-odds or mean for every row."""
+        if self.kind == "multiclass":
+            return np.tile(self.level_, (len(X), 1))
+        return np.full(len(X), self.level_[0])
+
+    def predict_proba(self, X: Array) -> Array:
+        """The class shares for every row, (n, k)."""
+        response = link(self.raw(X), self.kind)
+        return np.column_stack([1 - response, response]) if self.kind == "binary" else response
+
+    def predict(self, X: Array) -> Array:
+        """The majority class or the mean for every row."""
+        return self.predict_proba(X).argmax(axis=1) if self.kind in CLASSIFIERS else self.raw(X)
+
+    def contributions(self, X: Array) -> Array:
+        """Nothing from any column; all from the average."""
+        raw = self.raw(X)
+        return np.concatenate([np.zeros((*raw.shape, X.shape[1])), raw[..., None]], axis=-1)
+
+    def files(self) -> dict[str, bytes]:
+        """One JSON file."""
+        return {"constant.json": canonical_json({"kind": self.kind, "level": self.level_.tolist()})}
+
+
+def _build(task: Task, seed: int = 0, threads: int = 1) -> Constant:
+    return Constant(task.target.kind, len(task.target.classes))
+
+
+def _restore(files: Mapping[str, bytes]) -> Estimator:
+    state = json.loads(files["constant.json"])
+    constant = Constant(state["kind"], max(2, len(state["level"])))
+    constant.level_ = np.array(state["level"])
+    return constant
+
+
+FAMILY = Family("constant", frozenset({"binary", "multiclass", "regression"}), _build, _restore, is_baseline=True)

@@ -1,0 +1,82 @@
+"""A prediction: value, interval, reasons that sum to the score, and a receipt."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from epic22.core.lineage import ModelVersion
+
+MOST_REASONS = 4
+
+
+@dataclass(frozen=True)
+class Reason:
+    """What one part adds to the score. `column` is None for the average and for all the rest; `text` is for people."""
+
+    column: str | None
+    value: str | float | int | bool | None
+    contribution: float
+    text: str
+
+
+@dataclass(frozen=True)
+class PredictedValue:
+    """A target's value at a horizon (days, None where the label belongs to the row), with its interval where there is one.
+
+    For classes `value` is the probability of the positive class, or the likeliest class beside all `probabilities`.
+    """
+
+    target: str
+    horizon: float | None
+    value: float | str
+    low: float | None
+    high: float | None
+    probabilities: tuple[tuple[str, float], ...] = ()
+
+
+@dataclass(frozen=True)
+class Score:
+    """What the reasons sum to: log-odds for classes (of the likeliest class where there are many), else the value."""
+
+    value: float
+    unit: str
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """One answer. `reasons`: the average first, at most four columns, then the rest; they sum to `score`.
+
+    `receipt` is the SHA-256 of model, row and answer: equal receipts are equal answers.
+    """
+
+    entity: str
+    at: datetime | None
+    values: tuple[PredictedValue, ...]
+    score: Score
+    reasons: tuple[Reason, ...]
+    model: ModelVersion
+    receipt: str
+
+
+def prediction_json(prediction: Prediction) -> dict[str, Any]:
+    """The prediction as every interface answers it; times in ISO 8601, UTC."""
+    return {
+        "entity": prediction.entity,
+        "at": None if prediction.at is None else prediction.at.isoformat() + "Z",
+        "values": [_value_json(value) for value in prediction.values],
+        "score": {"value": prediction.score.value, "unit": prediction.score.unit},
+        "reasons": [
+            {"column": r.column, "value": r.value, "contribution": r.contribution, "text": r.text} for r in prediction.reasons
+        ],
+        "receipt": prediction.receipt,
+    }
+
+
+def model_json(model: ModelVersion) -> dict[str, str]:
+    """Which model answered, as every interface says it."""
+    return {"family": model.family, "version": model.version, "model_hash": model.model_hash, "status": model.status}
+
+
+def _value_json(value: PredictedValue) -> dict[str, Any]:
+    stated = {"target": value.target, "horizon": value.horizon, "value": value.value, "low": value.low, "high": value.high}
+    return stated | ({"probabilities": dict(value.probabilities)} if value.probabilities else {})

@@ -1,0 +1,242 @@
+"""The user's own table as a task: one file, one label, the same path as every feature.
+
+A row is known at its own time (else all rows are timeless); its cutoff is that time, its entity the id or the row number; the
+label is withheld in a table of its own until after the cutoff.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from epic22.core.data.assignment import Assignment
+from epic22.core.data.contract import Roles, TypedTable, conform, infer
+from epic22.core.data.files import RawTable, read_table
+from epic22.core.data.leakage import audit_columns
+from epic22.core.data.tables import TIMELESS, Table, Tables
+from epic22.core.errors import ColumnError
+from epic22.core.evaluation.metrics import METRICS
+from epic22.core.lineage import DataVersion
+from epic22.core.models.catalog import FAMILIES
+from epic22.core.task import Column, Kind, Target, Task
+
+ROWS, LABELS = "rows", "labels"
+MOST_CLASSES = 50
+FEW_INTEGERS = 10
+"""An integer label with at most this many values is taken for classes, unless the kind is stated."""
+
+
+@dataclass(frozen=True)
+class FlatFile:
+    """What the user says of a file. `keep` are columns the audit may suspect but not withhold; `horizon` in days."""
+
+    path: Path
+    roles: Roles
+    name: str | None = None
+    keep: tuple[str, ...] = ()
+    horizon: float = 0.0
+    kind: Kind | None = None
+    test: Path | None = None
+
+
+def declare(file: FlatFile) -> Assignment:
+    """The task a file stands for, with its tables.
+
+    Raises FileError for a file that cannot be read whole, ColumnError for roles that do not fit it.
+    """
+    raws = [read_table(path) for path in (file.path, file.test) if path is not None]
+    table = infer(raws[0], file.roles)
+    _refuse_unknown_keeps(table, file.keep)
+    kind, classes, notes = _kind(table.frame[file.roles.label], file)
+    whole, test_rows = _with_test_rows(table, raws, file)
+    label = _coded(whole.frame[file.roles.label], classes, kind)
+    suspicions = audit_columns(table.frame, table.columns, table.frame[file.roles.label], kind, _clusters(table, file.roles))
+    withheld = {s.column for s in suspicions if s.withheld} - set(file.keep)
+    columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
+    at, at_notes = _cutoffs(whole, columns, file.roles)
+    task = _task(file, columns, kind, classes)
+    return Assignment(
+        task=task,
+        tables=_tables(whole, at, label, columns),
+        cutoffs=at,
+        data_version=_data_version(raws, columns, file),
+        suspicions=tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in suspicions),
+        notes=(*table.notes, *notes, *at_notes),
+        test_rows=test_rows,
+    )
+
+
+def read_rows(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
+    """A file's rows in the types of a trained task's columns, for prediction."""
+    return conform(read_table(path), columns)
+
+
+def _refuse_unknown_keeps(table: TypedTable, keep: Sequence[str]) -> None:
+    unknown = sorted(set(keep) - {column.name for column in table.columns})
+    if unknown:
+        raise ColumnError(f"--keep {', '.join(unknown)}: no such column; there are {', '.join(c.name for c in table.columns)}.")
+
+
+def _clusters(table: TypedTable, roles: Roles) -> pl.Series | None:
+    """Rows that are not independent evidence of one another: a group's, else a day's."""
+    if roles.group is not None:
+        return table.frame[roles.group].cast(pl.String)
+    return None if table.times is None else table.times.dt.truncate("1d")
+
+
+def task_name(file: FlatFile) -> str:
+    """The name given, else one made of the file's name and the label.
+
+    >>> task_name(FlatFile(Path("Telco churn.csv"), Roles("Churn?")))
+    'telco-churn-churn'
+    """
+    stem = file.path.name.split(".")[0]
+    text = file.name if file.name is not None else f"{stem}-{file.roles.label}"
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:64] or "task"
+
+
+def _kind(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
+    """Kind, class names (positive last where there are two), and what was decided."""
+    name, values = file.roles.label, label.unique().sort()
+    if len(values) < 2:
+        raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to tell apart, name another label.")
+    numeric = label.dtype.is_numeric()
+    whole = label.dtype.is_integer()
+    if file.kind == "regression" and not numeric:
+        raise ColumnError(f"label {name!r} holds text; regression needs numbers.")
+    if file.kind == "regression" or (file.kind is None and numeric and not (len(values) == 2 or (whole and len(values) <= FEW_INTEGERS))):
+        _refuse_positive(file)
+        return "regression", (), (f"{name} is predicted as a value (regression).",)
+    if len(values) > MOST_CLASSES:
+        raise ColumnError(f"label {name!r} has {len(values)} different values; up to {MOST_CLASSES} classes, or numbers, can be predicted.")
+    if len(values) == 2:
+        classes = _two_classes(label, file)
+        return "binary", classes, (f"{name} = {classes[1]} is the positive class.",)
+    _refuse_positive(file)
+    classes = tuple(_class_text(value) for value in values)
+    note = f"{name} has {len(classes)} classes" + ("; --kind regression predicts it as a value." if numeric else ".")
+    return "multiclass", classes, (note,)
+
+
+def _refuse_positive(file: FlatFile) -> None:
+    if file.roles.positive is not None:
+        raise ColumnError(f"--positive {file.roles.positive}: label {file.roles.label!r} is not one of two classes.")
+
+
+def _class_text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def _two_classes(label: pl.Series, file: FlatFile) -> tuple[str, str]:
+    """(negative, positive): as stated; else 1, true, yes; else the rarer value."""
+    names = [_class_text(value) for value in label.unique().sort()]
+    positive = file.roles.positive
+    if positive is None:
+        clear = [name for name in names if name.lower() in ("1", "true", "yes", "y")]
+        counts = label.value_counts().sort(["count", label.name])
+        positive = clear[0] if len(clear) == 1 else _class_text(counts[label.name][0])
+    if positive not in names:
+        raise ColumnError(f"--positive {positive}: label {file.roles.label!r} has the values {' and '.join(names)}.")
+    negative = names[1 - names.index(positive)]
+    return negative, positive
+
+
+def _coded(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> pl.Series:
+    """Class codes or values as floats; a class of a test file that training never saw is refused."""
+    if kind == "regression":
+        return label.cast(pl.Float64)
+    code = {name: float(i) for i, name in enumerate(classes)}
+    texts = [_class_text(value) for value in label.to_list()]
+    unseen = sorted(set(texts) - set(code))
+    if unseen:
+        raise ColumnError(f"label {label.name!r}: {', '.join(unseen)} occurs in the test file only; training never saw it.")
+    return pl.Series(label.name, [code[text] for text in texts], dtype=pl.Float64)
+
+
+def _with_test_rows(table: TypedTable, raws: Sequence[RawTable], file: FlatFile) -> tuple[TypedTable, int]:
+    """The table with the test file's rows below its own."""
+    if len(raws) == 1:
+        return table, 0
+    wanted = tuple(replace(c, role="input") if c.role in ("label", "time", "id", "group") else c for c in table.columns)
+    rows = conform(raws[1], wanted).select([c.name for c in wanted if c.role == "input"])
+    label = rows[file.roles.label]
+    if label.null_count():
+        raise ColumnError(f"{raws[1].path}: label {label.name!r} is missing in {label.null_count()} rows.")
+    frame = pl.concat([table.frame, rows.with_columns(rows.select(pl.all()))], how="diagonal_relaxed")
+    times = None
+    if table.times is not None:
+        tested = infer(raws[1], file.roles)
+        if tested.times is None:
+            raise ColumnError(f"{raws[1].path}: no times in {', '.join(file.roles.time)}.")
+        times = pl.concat([table.times, tested.times])
+    return replace(table, frame=frame, times=times), rows.height
+
+
+def _cutoffs(table: TypedTable, columns: tuple[Column, ...], roles: Roles) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """Frame [entity, cutoff, group?] in the file's order, entity and cutoff together unique."""
+    times = table.times if table.times is not None else pl.repeat(TIMELESS, table.frame.height, eager=True)
+    number = pl.int_range(1, table.frame.height + 1, eager=True).cast(pl.String)
+    entity = number if roles.id is None else table.frame[roles.id].cast(pl.String).fill_null("missing")
+    at = pl.DataFrame({"entity": entity, "cutoff": times.cast(pl.Datetime("us"))})
+    group, notes = _group(table, roles, at)
+    twice = at.is_duplicated()
+    at = at.with_columns(pl.when(twice).then(pl.col("entity") + "#" + number).otherwise(pl.col("entity")).alias("entity"))
+    return (at if group is None else at.with_columns(group.alias("group"))), notes
+
+
+def _group(table: TypedTable, roles: Roles, at: pl.DataFrame) -> tuple[pl.Series | None, tuple[str, ...]]:
+    if roles.group is not None:
+        return table.frame[roles.group].cast(pl.String).fill_null("missing"), ()
+    if roles.id is not None and at["entity"].n_unique() < at.height:
+        note = f"{roles.id} repeats ({at['entity'].n_unique():,} ids in {at.height:,} rows), so it is the group."
+        return at["entity"], (note,)
+    return None, ()
+
+
+def _tables(table: TypedTable, at: pl.DataFrame, label: pl.Series, columns: tuple[Column, ...]) -> Tables:
+    inputs = [c.name for c in columns if c.role == "input"]
+    keys = {"\0entity": at["entity"], "\0known_at": at["cutoff"]}
+    rows = table.frame.select(inputs).with_columns(**keys) if inputs else pl.DataFrame(keys)
+    labels = pl.DataFrame({**keys, "label": label})
+    end = at["cutoff"].max()
+    return Tables(
+        {
+            ROWS: Table(ROWS, rows, "\0entity", "\0entity", (), "\0known_at", "\0known_at"),
+            LABELS: Table(LABELS, labels, "\0entity", "\0entity", (), "\0known_at", "\0known_at"),
+        },
+        end if isinstance(end, datetime) else TIMELESS,
+    )
+
+
+def _task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tuple[str, ...]) -> Task:
+    inputs = [column.name for column in columns if column.role == "input"]
+    if not inputs:
+        raise ColumnError(f"{file.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
+    target = Target(
+        name=file.roles.label,
+        kind=kind,
+        labels=lambda known, later: later.stated(LABELS).select("label"),
+        metric=METRICS[kind][0],
+        classes=classes,
+    )
+    return Task(
+        name=task_name(file),
+        columns=columns,
+        targets=(target,),
+        rows=lambda known, cutoffs: cutoffs,
+        inputs=lambda known: known.latest(ROWS).select(inputs).lazy(),
+        families=tuple(family.name for family in FAMILIES if kind in family.kinds),
+        about=f"{file.roles.label} from {file.path.name}",
+    )
+
+
+def _data_version(raws: Sequence[RawTable], columns: tuple[Column, ...], file: FlatFile) -> DataVersion:
+    roles = {c.name: [c.role, c.dtype] for c in columns} | {
+        "\0asked": [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
+    }
+    return DataVersion.of_files([(raw.path, raw.sha256) for raw in raws], roles)
+

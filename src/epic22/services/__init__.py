@@ -1,0 +1,1 @@
+"""The verbs: what the command line, the API and the pages all call."""

@@ -1,0 +1,86 @@
+"""A training's result as one JSON object, the same for the command line and every other interface."""
+
+import math
+from typing import Any
+
+from epic22.core.data.leakage import Suspicion
+from epic22.core.data.split import FoldPlan
+from epic22.core.evaluation.compare import Verdict
+from epic22.core.evaluation.crossval import Evaluation
+from epic22.services.train import TrainingRun
+
+
+def run_json(run: TrainingRun) -> dict[str, Any]:
+    """Task, versions, folds, audit, leaderboard, champion, verdicts, then warnings, notes and columns."""
+    return {
+        "task": run.task.name,
+        "data_version": run.data_version.id,
+        "model_hash": run.version.model_hash,
+        "folds": plan_json(run.plan),
+        "audit": audit_json(run.audit),
+        "leaderboard": [_evaluation_json(evaluation) for evaluation in run.leaderboard],
+        "champion": {"family": run.version.family, "version": run.version.version, "status": run.version.status},
+        "verdicts": [_verdict_json(verdict) for verdict in run.verdicts],
+        "honest": [
+            {"metric": h.metric, "forced": number(h.forced), "honest": number(h.honest), "folds": h.kind} for h in run.honest
+        ],
+        "warnings": list(run.warnings),
+        "notes": list(run.notes),
+        "columns": [{"name": c.name, "dtype": c.dtype, "role": c.role} for c in run.columns],
+    }
+
+
+def number(value: float) -> float | None:
+    """The number, or null where it is undefined.
+
+    >>> number(float("nan")) is None
+    True
+    """
+    return float(value) if math.isfinite(value) else None
+
+
+def plan_json(plan: FoldPlan) -> dict[str, Any]:
+    """Kind, number, repeats, gap in days, the period that groups rows, and why."""
+    return {
+        "kind": plan.kind,
+        "n": plan.n,
+        "repeats": plan.repeats,
+        "gap": plan.gap,
+        "group_by": plan.period,
+        "why": plan.why,
+    }
+
+
+def audit_json(audit: tuple[Suspicion, ...]) -> list[dict[str, Any]]:
+    """Each suspicion with its evidence, and whether the column was withheld from training."""
+    return [{"column": s.column, "suspicion": s.suspicion, "evidence": s.evidence, "withheld": s.withheld} for s in audit]
+
+
+def _evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
+    return {
+        "family": evaluation.family,
+        "target": evaluation.target,
+        "horizon": evaluation.horizon,
+        "metrics": {
+            score.metric: {"value": number(score.value), "low": number(score.low), "high": number(score.high)}
+            for score in evaluation.scores
+        },
+        "fit_seconds": number(evaluation.fit_seconds),
+        "row_ms": number(evaluation.row_ms),
+    }
+
+
+def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+    return {
+        "against": verdict.against,
+        "target": verdict.target,
+        "horizon": verdict.horizon,
+        "metric": verdict.metric,
+        "difference": number(verdict.difference),
+        "low": number(verdict.low),
+        "high": number(verdict.high),
+        "p": number(verdict.p),
+        "enough_data": verdict.enough_data,
+        "method": verdict.method,
+        "advice": verdict.advice,
+    }

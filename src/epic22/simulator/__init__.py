@@ -1,0 +1,1 @@
+"""Small worlds whose truth is known."""

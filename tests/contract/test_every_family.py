@@ -1,0 +1,117 @@
+"""What every model family must do; a new family is greeted here."""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.evaluation.compare import compare
+from epic22.core.evaluation.crossval import cross_validate
+from epic22.core.models.base import Estimator, Family, link, response_of
+from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.task import Array, Kind
+from tests.toy import Toy, inputs, toy
+
+CASES = [
+    pytest.param(family, kind, id=f"{family.name}-{kind}")
+    for family in FAMILIES
+    for kind in ("binary", "multiclass", "regression")
+    if kind in family.kinds
+]
+
+
+def fitted(family: Family, made: Toy, seed: int = 0) -> tuple[Estimator, Array]:
+    """The family's estimator on all of a toy's rows, and their matrix."""
+    X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
+    estimator = family.build(made.task, seed=seed, threads=1)
+    assert estimator.fit(X, made.examples.y) is estimator
+    return estimator, X
+
+
+def test_names_are_unique_and_found() -> None:
+    assert len({family.name for family in FAMILIES}) == len(FAMILIES)
+    assert all(family_named(family.name) is family for family in FAMILIES)
+
+
+@pytest.mark.parametrize(("family", "kind"), CASES)
+class TestEveryFamily:
+    def test_its_constructor_only_assigns(self, family: Family, kind: Kind) -> None:
+        made = family.build(toy(kind).task, seed=3, threads=1)
+        params = made.get_params()  # type: ignore[attr-defined]
+        assert params == {name: getattr(made, name) for name in params}
+        assert not [name for name in vars(made) if name.endswith("_")]
+
+    def test_it_refuses_rows_and_labels_that_do_not_match(self, family: Family, kind: Kind) -> None:
+        estimator = family.build(toy(kind).task, seed=0, threads=1)
+        with pytest.raises(ValueError, match="must be"):
+            estimator.fit(np.zeros((5, 5), dtype=np.float32), np.zeros(4))
+        with pytest.raises(ValueError, match="missing or infinite"):
+            estimator.fit(np.zeros((2, 5), dtype=np.float32), np.array([0.0, np.nan]))
+
+    def test_one_row_gives_the_same_bits_as_in_a_batch(self, family: Family, kind: Kind) -> None:
+        estimator, X = fitted(family, toy(kind))
+        batch = estimator.raw(X[:40])
+        alone = np.concatenate([estimator.raw(X[i : i + 1]) for i in range(40)])
+        assert batch.tobytes() == alone.tobytes()
+
+    def test_its_response_is_the_link_of_its_raw_score(self, family: Family, kind: Kind) -> None:
+        estimator, X = fitted(family, toy(kind))
+        assert np.allclose(response_of(estimator, X, kind), link(estimator.raw(X), kind))
+
+    def test_probabilities_are_probabilities(self, family: Family, kind: Kind) -> None:
+        if kind == "regression":
+            return
+        made = toy(kind)
+        estimator, X = fitted(family, made)
+        shares = estimator.predict_proba(X)
+        assert shares.shape == (len(X), len(made.task.target.classes))
+        assert (shares >= 0).all()
+        assert np.allclose(shares.sum(axis=1), 1)
+        assert np.array_equal(estimator.predict(X), shares.argmax(axis=1))
+
+    def test_contributions_sum_to_the_raw_score(self, family: Family, kind: Kind) -> None:
+        estimator, X = fitted(family, toy(kind))
+        parts = estimator.contributions(X)
+        assert parts.shape[-1] == X.shape[1] + 1
+        assert np.allclose(parts.sum(axis=-1), estimator.raw(X), atol=1e-4)
+
+    def test_it_comes_back_from_its_files_the_same(self, family: Family, kind: Kind) -> None:
+        estimator, X = fitted(family, toy(kind))
+        again = family.restore(estimator.files())
+        assert again.raw(X).tobytes() == estimator.raw(X).tobytes()
+        assert again.files() == estimator.files()
+        assert np.allclose(again.contributions(X), estimator.contributions(X))
+
+    def test_the_same_seed_gives_the_same_bytes(self, family: Family, kind: Kind) -> None:
+        made = toy(kind)
+        assert fitted(family, made, 5)[0].files() == fitted(family, made, 5)[0].files()
+
+    def test_it_bears_missing_values_unseen_categories_and_a_constant_column(self, family: Family, kind: Kind) -> None:
+        made = toy(kind)
+        X = made.examples.X.with_columns(pl.lit(1.0).alias("load"))
+        preprocessor = Preprocessor.fit(made.task.input_columns, X)
+        estimator = family.build(made.task, seed=0, threads=1).fit(preprocessor.transform(X), made.examples.y)
+        odd = preprocessor.transform_row({"maker": "never seen"})
+        assert np.isfinite(estimator.raw(odd)).all()
+        assert np.isfinite(estimator.contributions(odd)).all()
+
+    def test_it_is_evaluated_like_all_others_and_beats_the_constant_unless_it_is_a_baseline(
+        self, family: Family, kind: Kind
+    ) -> None:
+        made = toy(kind, 600)
+        plan = plan_folds(made.examples, kind, SplitRequest(repeats=2))
+        mine = cross_validate(made.task, made.examples, plan, family)
+        constant = cross_validate(made.task, made.examples, plan, family_named("constant"))
+        verdict = compare(mine, constant, made.task.target.metric, made.examples, plan, kind)
+        assert (verdict.low > 0) != family.is_baseline
+
+    def test_columns_in_another_order_are_the_same_columns(self, family: Family, kind: Kind) -> None:
+        made = toy(kind)
+        preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
+        estimator = family.build(made.task, seed=0, threads=1).fit(
+            preprocessor.transform(made.examples.X), made.examples.y
+        )
+        later = inputs(50, seed=9)
+        turned = later.select(reversed(later.columns))
+        assert np.array_equal(estimator.raw(preprocessor.transform(turned)), estimator.raw(preprocessor.transform(later)))

@@ -1,0 +1,133 @@
+"""What every feature must do; a new feature is greeted here.
+
+The catalog's features are joined by one made as CONTRIBUTING's recipe says, and by a flat file's task: all take the same path.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from epic22.adapters.model_store import ModelStore
+from epic22.core.data.assignment import Assignment
+from epic22.core.data.contract import Roles
+from epic22.core.data.split import SplitRequest
+from epic22.core.data.tables import Table, Tables
+from epic22.core.errors import Epic22Error
+from epic22.core.lineage import DataVersion
+from epic22.core.models.catalog import family_named
+from epic22.features.catalog import FEATURES
+from epic22.features.flat_file import FlatFile, declare
+from epic22.services.train import train
+from tests.contract import elevator_outage
+
+
+@dataclass(frozen=True)
+class Case:
+    """A feature and how to get tables for it."""
+
+    name: str
+    assign: Callable[[Path], Assignment]
+
+
+def elevator(folder: Path) -> Assignment:
+    return Assignment(
+        elevator_outage.TASK, elevator_outage.tables(), elevator_outage.cutoffs(), DataVersion("v0", ())
+    )
+
+
+def flat(folder: Path) -> Assignment:
+    rng = np.random.default_rng(0)
+    n = 400
+    wear = rng.normal(size=n)
+    frame = pl.DataFrame(
+        {
+            "read_at": pl.datetime_range(pl.datetime(2024, 1, 1), pl.datetime(2025, 2, 3), "1d", eager=True)[:n],
+            "wear": wear,
+            "maker": rng.choice(["arden", "brook"], n),
+            "failed": (wear + rng.logistic(size=n) > 0.5).astype(int),
+        }
+    )
+    path = folder / "boilers.csv"
+    frame.write_csv(path)
+    return declare(FlatFile(path, Roles("failed", time=("read_at",))))
+
+
+CASES = [Case("elevator_outage", elevator), Case("flat_file", flat)]
+
+
+def test_every_feature_of_the_catalog_is_among_the_cases() -> None:
+    """Forgetting is loud: a feature added to the catalog needs its tables here."""
+    assert {task.name for task in FEATURES} <= {case.name for case in CASES}
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+class TestEveryFeature:
+    def test_its_inputs_are_the_columns_it_declares_within_their_bounds(self, case: Case, tmp_path: Path) -> None:
+        assignment = case.assign(tmp_path)
+        X = assignment.examples().X
+        assert X.columns == [column.name for column in assignment.task.input_columns]
+        for column in assignment.task.input_columns:
+            if column.low is not None:
+                assert (X[column.name].drop_nulls() >= column.low).all()
+            if column.high is not None:
+                assert (X[column.name].drop_nulls() <= column.high).all()
+
+    def test_its_families_exist_and_fit_its_kind(self, case: Case, tmp_path: Path) -> None:
+        task = case.assign(tmp_path).task
+        assert task.families
+        assert all(task.target.kind in family_named(name).kinds for name in task.families)
+
+    def test_the_same_tables_give_the_same_examples(self, case: Case, tmp_path: Path) -> None:
+        a, b = case.assign(tmp_path).examples(), case.assign(tmp_path).examples()
+        assert a.X.equals(b.X)
+        assert np.array_equal(a.Y, b.Y)
+        assert np.array_equal(a.entity, b.entity)
+
+    def test_no_input_comes_from_the_future(self, case: Case, tmp_path: Path) -> None:
+        """Whatever becomes known after the middle cutoff is replaced at random; inputs up to it stay the same."""
+        assignment = case.assign(tmp_path)
+        middle = assignment.cutoffs["cutoff"].sort()[assignment.cutoffs.height // 2]
+        early = assignment.cutoffs.filter(pl.col("cutoff") <= middle)
+        for seed in range(5):
+            changed = Tables(
+                {name: scrambled_after(table, middle, seed) for name, table in assignment.tables.tables.items()},
+                assignment.tables.end,
+            )
+            before, after = (
+                assignment.task.inputs(tables.as_of(assignment.task.rows(tables.as_of(early), early))).collect()
+                for tables in (assignment.tables, changed)
+            )
+            assert before.equals(after)
+
+    def test_labels_lie_within_the_horizon(self, case: Case, tmp_path: Path) -> None:
+        assignment = case.assign(tmp_path)
+        horizon = timedelta(days=max(assignment.task.target.horizons, default=0.0))
+        end = assignment.cutoffs["cutoff"].max()
+        assert end + horizon <= assignment.tables.end  # type: ignore[operator]
+
+    def test_empty_tables_give_a_clear_error(self, case: Case, tmp_path: Path) -> None:
+        assignment = case.assign(tmp_path)
+        emptied = {name: replace(table, frame=table.frame.clear()) for name, table in assignment.tables.tables.items()}
+        empty = replace(assignment, tables=Tables(emptied, assignment.tables.end))
+        with pytest.raises(Epic22Error, match=r"rows|missing"):
+            train(empty, SplitRequest(), ModelStore(tmp_path / "models"), threads=1)
+
+    @pytest.mark.slow
+    def test_it_trains_to_a_registered_champion(self, case: Case, tmp_path: Path) -> None:
+        run = train(case.assign(tmp_path), SplitRequest(horizon=30), ModelStore(tmp_path / "models"), threads=2)
+        assert run.verdicts[0].against == "constant"
+        assert run.plan.gap == 30
+        assert ModelStore(tmp_path / "models").load(run.task.name, run.version.version)[1].family == run.champion.family
+
+
+def scrambled_after(table: Table, moment: object, seed: int) -> Table:
+    """The table with every row that became known after the moment shuffled column by column."""
+    known, later = (table.frame.filter(keep) for keep in (pl.col(table.known_at) <= moment, pl.col(table.known_at) > moment))
+    fixed = {table.entity, table.known_at, table.event_at}
+    shuffled = later.with_columns(pl.col(c).shuffle(seed) for c in later.columns if c not in fixed)
+    return replace(table, frame=pl.concat([known, shuffled.sample(fraction=0.7, seed=seed)]))

@@ -1,0 +1,124 @@
+"""What every registry must do; the one on the file system so far."""
+
+import json
+import multiprocessing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from epic22.adapters.model_store import ModelStore
+from epic22.core.bundle import Bundle, Schema, model_hash, write_bundle
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.lineage import ModelVersion
+from epic22.core.models.catalog import family_named
+from tests.toy import toy
+
+
+def put(store: ModelStore, aside: Path, seed: int = 0) -> ModelVersion:
+    """A constant's bundle, registered."""
+    made = toy()
+    preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
+    estimator = family_named("constant").build(made.task).fit(preprocessor.transform(made.examples.X), made.examples.y)
+    empty = Bundle(Schema.of(made.task), "constant", preprocessor, estimator, None, "proven", "", "v0", seed)
+    bundle = replace(empty, model_hash=model_hash(empty))
+    write_bundle(aside, bundle, made.examples.X)
+    return store.save("toy", "constant", bundle.model_hash, "v0", "proven", aside)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
+
+
+def test_versions_count_up_and_are_listed_oldest_first(store: ModelStore, tmp_path: Path) -> None:
+    versions = [put(store, tmp_path / f"b{i}", seed=i) for i in range(11)]
+    assert [v.version for v in versions] == [str(i) for i in range(1, 12)]
+    assert store.history("toy") == tuple(versions)
+
+
+def test_a_version_is_no_champion_until_it_is_promoted(store: ModelStore, tmp_path: Path) -> None:
+    version = put(store, tmp_path / "b")
+    with pytest.raises(UnknownTaskError, match="no champion"):
+        store.champion("toy")
+    assert store.tasks() == ()
+    store.promote("toy", version.version, ())
+    assert store.champion("toy") == version
+    assert store.tasks() == ("toy",)
+    assert store.load("toy")[0] == version
+
+
+def test_an_older_version_can_be_loaded_and_promoted_again(store: ModelStore, tmp_path: Path) -> None:
+    first, second = put(store, tmp_path / "a"), put(store, tmp_path / "b", seed=1)
+    store.promote("toy", second.version, ())
+    assert store.load("toy", first.version)[1].seed == 0
+    store.promote("toy", first.version, ())
+    assert store.champion("toy") == first
+
+
+def test_a_version_that_is_not_there_is_not_promoted(store: ModelStore, tmp_path: Path) -> None:
+    put(store, tmp_path / "b")
+    with pytest.raises(UnknownTaskError, match="no version '7'"):
+        store.promote("toy", "7", ())
+
+
+@pytest.mark.parametrize("name", ["..", "../x", "a/b", "", "A", "x" * 65, "a\0b", ".hidden", "champion.json"])
+def test_a_name_that_leads_elsewhere_is_refused(store: ModelStore, name: str) -> None:
+    with pytest.raises(UnknownTaskError):
+        store.champion(name)
+
+
+@pytest.mark.parametrize("version", ["..", "../1", "one", "", "-1"])
+def test_a_version_that_leads_elsewhere_is_refused(store: ModelStore, tmp_path: Path, version: str) -> None:
+    put(store, tmp_path / "b")
+    with pytest.raises(UnknownTaskError):
+        store.load("toy", version)
+
+
+def test_a_swapped_bundle_is_refused(store: ModelStore, tmp_path: Path) -> None:
+    first, second = put(store, tmp_path / "a"), put(store, tmp_path / "b", seed=1)
+    place = store.folder("toy", first.version)
+    (place / "bundle").rename(tmp_path / "away")
+    store.folder("toy", second.version).joinpath("bundle").rename(place / "bundle")
+    with pytest.raises(BundleError, match="another model than was registered"):
+        store.load("toy", first.version)
+
+
+def test_what_a_killed_save_leaves_behind_is_no_version(store: ModelStore, tmp_path: Path) -> None:
+    version = put(store, tmp_path / "b")
+    (tmp_path / "models" / "toy" / ".incoming-dead" / "bundle").mkdir(parents=True)
+    assert store.history("toy") == (version,)
+    assert put(store, tmp_path / "c").version == "2"
+
+
+def test_a_damaged_pointer_is_said(store: ModelStore, tmp_path: Path) -> None:
+    version = put(store, tmp_path / "b")
+    store.promote("toy", version.version, ())
+    (tmp_path / "models" / "toy" / "champion.json").write_text("{")
+    with pytest.raises(BundleError, match="not readable"):
+        store.champion("toy")
+
+
+def test_the_pointer_keeps_why(store: ModelStore, tmp_path: Path) -> None:
+    version = put(store, tmp_path / "b")
+    store.promote("toy", version.version, ())
+    kept = json.loads((tmp_path / "models" / "toy" / "champion.json").read_bytes())
+    assert kept["version"] == "1"
+    assert kept["because"] == []
+
+
+def _save_some(root: Path, aside: Path, number: int) -> None:
+    for i in range(4):
+        put(ModelStore(root), aside / f"{number}-{i}", seed=number)
+
+
+def test_processes_that_save_at_once_lose_nothing(store: ModelStore, tmp_path: Path) -> None:
+    context = multiprocessing.get_context("spawn")
+    savers = [context.Process(target=_save_some, args=(store.root, tmp_path, n)) for n in range(3)]
+    for saver in savers:
+        saver.start()
+    for saver in savers:
+        saver.join(120)
+    assert [v.version for v in store.history("toy")] == [str(i) for i in range(1, 13)]
+    assert all(store.load("toy", v.version) for v in store.history("toy"))

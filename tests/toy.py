@@ -1,0 +1,78 @@
+"""Small tables for tests: made in memory, with a known signal."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.examples import Examples
+from epic22.core.evaluation.metrics import METRICS
+from epic22.core.task import Array, Column, Kind, Target, Task
+
+COLUMNS = (
+    Column("wear", "float", unit="mm"),
+    Column("load", "float"),
+    Column("maker", "category"),
+    Column("indoors", "bool"),
+    Column("fitted_on", "time"),
+)
+CLASSES: dict[Kind, tuple[str, ...]] = {"binary": ("no", "yes"), "multiclass": ("low", "mid", "high"), "regression": ()}
+
+
+@dataclass(frozen=True)
+class Toy:
+    """A task and its examples."""
+
+    task: Task
+    examples: Examples
+
+
+def inputs(n: int, seed: int = 0) -> pl.DataFrame:
+    """Rows with missing numbers, missing and rare categories, booleans and times."""
+    rng = np.random.default_rng(seed)
+    wear = np.where(rng.uniform(size=n) < 0.05, np.nan, rng.normal(size=n))
+    maker = rng.choice(["arden", "brook", "calder", None], n, p=[0.5, 0.3, 0.15, 0.05])
+    days = pl.Series(rng.integers(15_000, 19_000, n)).cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("us"))
+    return pl.DataFrame(
+        {
+            "wear": pl.Series(wear).fill_nan(None),
+            "load": rng.normal(size=n),
+            "maker": pl.Series(list(maker), dtype=pl.String),
+            "indoors": rng.uniform(size=n) < 0.5,
+            "fitted_on": days,
+        }
+    )
+
+
+def labels(X: pl.DataFrame, kind: Kind, seed: int = 0) -> Array:
+    """Labels with a signal in wear, load and maker."""
+    rng = np.random.default_rng([seed, 1])
+    wear = X["wear"].fill_null(0).to_numpy()
+    signal = 1.5 * wear - X["load"].to_numpy() + 1.5 * (X["maker"].fill_null("") == "brook").to_numpy()
+    noisy = signal + rng.logistic(size=len(signal))
+    if kind == "binary":
+        return np.asarray((noisy > 1.5).astype(float))
+    if kind == "multiclass":
+        return np.digitize(noisy, [-1.0, 1.5]).astype(float)
+    return np.asarray(10 + noisy)
+
+
+def task(kind: Kind, columns: tuple[Column, ...] = COLUMNS) -> Task:
+    """A task over the toy columns; its rows and inputs are not used, examples are made directly."""
+    target = Target("y", kind, lambda known, later: pl.DataFrame(), METRICS[kind][0], classes=CLASSES[kind])
+    return Task("toy", columns, (target,), lambda known, at: at, lambda known: pl.LazyFrame(), ())
+
+
+def toy(
+    kind: Kind = "binary", n: int = 400, seed: int = 0, at: Array | None = None, group: Array | None = None
+) -> Toy:
+    """Examples with n rows, timeless unless `at` is given."""
+    X = inputs(n, seed)
+    moments = np.full(n, np.datetime64(0, "us")) if at is None else at.astype("datetime64[us]")
+    entity = np.array([f"e{i}" for i in range(n)], dtype=object)
+    return Toy(task(kind), Examples(X, labels(X, kind, seed)[:, None], entity, moments, "v0", group))
+
+
+def daily(n: int, start: str = "2024-01-01", every_hours: int = 6) -> Array:
+    """n moments from a start, so many hours apart."""
+    return np.datetime64(start, "us") + np.arange(n) * np.timedelta64(every_hours, "h")

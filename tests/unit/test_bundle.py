@@ -1,0 +1,172 @@
+"""The bundle: opens the same, and refuses what was damaged, altered or never ours, before constructing anything."""
+
+import json
+import pickle
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from epic22.core.bundle import Bundle, Schema, model_hash, open_bundle, write_bundle
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.errors import BundleError
+from epic22.core.evaluation.conformal import Band
+from epic22.core.lineage import canonical_json, sha256
+from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.models.base import Family
+from epic22.core.task import Kind
+from tests.toy import inputs, toy
+
+
+def bundle(family: Family, kind: Kind = "binary", seed: int = 0) -> Bundle:
+    """A bundle fitted on a toy."""
+    made = toy(kind)
+    preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
+    estimator = family.build(made.task, seed=seed, threads=1)
+    estimator.fit(preprocessor.transform(made.examples.X), made.examples.y)
+    band = Band(0.9, 1.5) if kind == "regression" else None
+    empty = Bundle(Schema.of(made.task), family.name, preprocessor, estimator, band, "proven", "", "v0", seed)
+    return replace(empty, model_hash=model_hash(empty))
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    folder = tmp_path / "bundle"
+    write_bundle(folder, bundle(family_named("boosting")), toy().examples.X)
+    return folder
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+def test_an_opened_bundle_scores_the_same_bits(family: Family, kind: Kind, tmp_path: Path) -> None:
+    made = bundle(family, kind)
+    write_bundle(tmp_path / "b", made, toy(kind).examples.X)
+    opened = open_bundle(tmp_path / "b")
+    X = inputs(60, seed=4)
+    raw = opened.estimator.raw(opened.preprocessor.transform(X))
+    assert raw.tobytes() == made.estimator.raw(made.preprocessor.transform(X)).tobytes()
+    assert (opened.schema, opened.band, opened.model_hash) == (made.schema, made.band, made.model_hash)
+
+
+def test_the_hash_follows_model_seed_and_data_and_nothing_else() -> None:
+    made = bundle(family_named("boosting"))
+    assert model_hash(bundle(family_named("boosting"))) == made.model_hash
+    assert model_hash(bundle(family_named("boosting"), seed=1)) != made.model_hash
+    assert model_hash(replace(made, data_version="v1")) != made.model_hash
+    assert model_hash(replace(made, status="provisional")) == made.model_hash
+
+
+def test_no_file_of_a_bundle_is_a_pickle(written: Path) -> None:
+    for path in written.rglob("*"):
+        if path.is_file():
+            with pytest.raises((pickle.UnpicklingError, ValueError, EOFError, KeyError, IndexError, AttributeError)):
+                pickle.loads(path.read_bytes())  # noqa: S301
+
+
+def truncated(folder: Path) -> None:
+    path = folder / "model" / "booster.ubj"
+    path.write_bytes(path.read_bytes()[:-10])
+
+
+def flipped(folder: Path) -> None:
+    path = folder / "model" / "booster.ubj"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def missing(folder: Path) -> None:
+    (folder / "preprocessing.json").unlink()
+
+
+def added(folder: Path) -> None:
+    (folder / "model" / "extra.pkl").write_bytes(pickle.dumps(1))
+
+
+def headless(folder: Path) -> None:
+    (folder / "manifest.json").unlink()
+
+
+def half_a_manifest(folder: Path) -> None:
+    path = folder / "manifest.json"
+    path.write_text(path.read_text()[:100])
+
+
+def foreign(folder: Path) -> None:
+    change(folder, format="mlflow")
+
+
+def newer(folder: Path) -> None:
+    change(folder, format_version=99)
+
+
+def another_family(folder: Path) -> None:
+    change(folder, family="linear")
+
+
+def unknown_family(folder: Path) -> None:
+    change(folder, family="oracle")
+
+
+def another_seed(folder: Path) -> None:
+    change(folder, seed=7)
+
+
+def linked_outside(folder: Path) -> None:
+    path = folder / "preprocessing.json"
+    aside = folder.parent / "aside.json"
+    aside.write_bytes(path.read_bytes())
+    path.unlink()
+    path.symlink_to(aside)
+
+
+def forged_golden(folder: Path) -> None:
+    """Even with its hash mended, a golden row that scores otherwise stops the bundle."""
+    path = folder / "golden.json"
+    golden = json.loads(path.read_bytes())
+    golden["raw"][0] += 1.0
+    path.write_bytes(canonical_json(golden))
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    manifest["files"]["golden.json"] = {"sha256": sha256(path.read_bytes()), "bytes": path.stat().st_size}
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+
+
+def change(folder: Path, **values: object) -> None:
+    path = folder / "manifest.json"
+    path.write_text(json.dumps(json.loads(path.read_bytes()) | values))
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (truncated, "bytes"),
+        (flipped, "altered"),
+        (missing, "differ"),
+        (added, "differ"),
+        (headless, "not a bundle of ours"),
+        (half_a_manifest, "cannot be read"),
+        (foreign, "not an epic22-bundle"),
+        (newer, "format version 99"),
+        (another_family, "cannot open|can open"),
+        (unknown_family, "can open"),
+        (another_seed, "not the one its manifest names"),
+        (linked_outside, "leads outside"),
+        (forged_golden, "golden row 1"),
+    ],
+    ids=lambda value: getattr(value, "__name__", ""),
+)
+def test_a_bad_bundle_is_refused_with_the_reason(damage: Callable[[Path], None], said: str, written: Path) -> None:
+    damage(written)
+    with pytest.raises(BundleError, match=said):
+        open_bundle(written)
+
+
+def test_an_absent_bundle_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match=r"no manifest\.json"):
+        open_bundle(tmp_path / "nowhere")
+
+
+def test_a_bundle_is_never_written_over_another(written: Path) -> None:
+    with pytest.raises(FileExistsError):
+        write_bundle(written, bundle(family_named("constant")), toy().examples.X)

@@ -1,0 +1,105 @@
+"""Comparison: paired, clustered, corrected; and honest about what it can't tell."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.errors import InternalError
+from epic22.core.evaluation.compare import compare
+from epic22.core.evaluation.crossval import (
+    Evaluation,
+    FoldResponse,
+    corrected_error,
+    cross_validate,
+    score_with_interval,
+)
+from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROOT_MEAN_SQUARED_ERROR
+from epic22.core.models.catalog import family_named
+from epic22.core.task import Array, Kind
+from tests.toy import daily, toy
+
+
+def evaluation(name: str, response: Array, examples: Examples, plan: FoldPlan, kind: Kind) -> Evaluation:
+    """An evaluation of responses made outside, one a row."""
+    parts = tuple(FoldResponse(fold, response[fold.test]) for fold in plan.folds)
+    scores = tuple(score_with_interval(m, parts, examples, plan, 0) for m in METRICS[kind])
+    return Evaluation(name, "y", None, scores, parts, plan.fingerprint(examples.data_version), 0.0, 0.0)
+
+
+def test_different_folds_are_refused() -> None:
+    made = toy("binary", 200)
+    plans = [plan_folds(made.examples, "binary", SplitRequest(seed=s, repeats=1)) for s in (0, 1)]
+    a, b = (cross_validate(made.task, made.examples, plan, family_named("constant")) for plan in plans)
+    with pytest.raises(InternalError, match="different folds"):
+        compare(a, b, AVERAGE_PRECISION, made.examples, plans[0], "binary")
+
+
+def test_a_family_against_itself_shows_no_difference() -> None:
+    made = toy("binary", 200)
+    plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
+    a = cross_validate(made.task, made.examples, plan, family_named("linear"))
+    verdict = compare(a, a, AVERAGE_PRECISION, made.examples, plan, "binary")
+    assert (verdict.difference, verdict.p, verdict.enough_data) == (0.0, 1.0, False)
+    assert verdict.advice == "no difference seen"
+
+
+@pytest.mark.parametrize("timed", [False, True], ids=["dealt", "forward"])
+def test_what_is_better_by_far_is_certain_and_turning_the_pair_turns_the_sign(timed: bool) -> None:
+    made = toy("regression", 400, at=daily(400) if timed else None)
+    plan = plan_folds(made.examples, "regression", SplitRequest())
+    a, b = (cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("linear", "constant"))
+    there = compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression")
+    back = compare(b, a, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression")
+    assert there.low > 0
+    assert there.enough_data
+    assert there.p < 0.01
+    assert back.difference == pytest.approx(-there.difference)
+    assert back.high < 0
+
+
+def test_a_small_difference_on_few_rows_asks_for_more_positives() -> None:
+    rng = np.random.default_rng(0)
+    made = toy("binary", 150, at=daily(150))
+    plan = plan_folds(made.examples, "binary", SplitRequest(group_by="week", n=2))
+    y = made.examples.y
+    a = np.clip(0.3 + 0.1 * y + rng.uniform(-0.29, 0.29, 150), 0, 1)
+    b = np.clip(0.3 + 0.09 * y + rng.uniform(-0.29, 0.29, 150), 0, 1)
+    first, second = (evaluation(n, r, made.examples, plan, "binary") for n, r in (("a", a), ("b", b)))
+    verdict = compare(first, second, AVERAGE_PRECISION, made.examples, plan, "binary")
+    assert not verdict.enough_data
+    assert "more positives would be needed" in verdict.advice
+
+
+def test_clusters_widen_the_interval_when_rows_of_a_cluster_err_together() -> None:
+    rng = np.random.default_rng(1)
+    made = toy("regression", 800, at=daily(800, every_hours=1))
+    shared = np.repeat(rng.normal(size=34), 24)[:800] * 3
+    plan = plan_folds(made.examples, "regression", SplitRequest(group_by="day"))
+    response = made.examples.y + shared
+    clustered = evaluation("c", response, made.examples, plan, "regression").score("root_mean_squared_error")
+    by_row = replace(plan, clusters=None)
+    alone = evaluation("c", response, made.examples, by_row, "regression").score("root_mean_squared_error")
+    assert clustered.high - clustered.low > 2 * (alone.high - alone.low)
+
+
+def test_the_correction_widens_the_naive_error_by_the_overlap_of_training_parts() -> None:
+    made = toy("binary", 200)
+    plan = plan_folds(made.examples, "binary", SplitRequest())
+    folds = np.random.default_rng(0).normal(size=25)
+    naive = folds.std(ddof=1) / 5
+    assert corrected_error(folds, plan) == pytest.approx(naive * np.sqrt(1 + 25 * 0.25))
+
+
+def test_equal_models_are_told_apart_no_more_often_than_five_times_in_a_hundred() -> None:
+    """The size of the clustered test, by simulation: two noises on the same rows, neither better."""
+    certain = 0
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        made = toy("regression", 120, at=daily(120, every_hours=24))
+        plan = plan_folds(made.examples, "regression", SplitRequest(holdout_last=80))
+        a, b = (evaluation(n, made.examples.y + rng.normal(size=120), made.examples, plan, "regression") for n in "ab")
+        certain += compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression", seed).enough_data
+    assert certain <= 8  # Binomial(60, 0.05) exceeds 8 with probability 0.4 %

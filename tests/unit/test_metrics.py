@@ -1,0 +1,84 @@
+"""Metrics agree with scikit-learn, weights included."""
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import sklearn.metrics as sk
+
+from epic22.core.evaluation import metrics as ours
+from epic22.core.task import Array, Rows
+
+RNG = np.random.default_rng(22)
+Y = (RNG.uniform(size=300) < 0.3).astype(float)
+P = np.round(np.clip(0.4 * Y + RNG.uniform(size=300) * 0.6, 0.01, 0.99), 2)
+W = RNG.integers(0, 4, 300).astype(float)
+K = RNG.integers(0, 3, 300)
+PK = RNG.dirichlet([1, 1, 1], 300) * 0.6 + 0.4 * np.eye(3)[K]
+PK = PK / PK.sum(axis=1, keepdims=True)
+V = RNG.normal(10, 2, 300)
+F = V + RNG.normal(size=300)
+
+BINARY: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
+    (ours.average_precision, lambda w: sk.average_precision_score(Y, P, sample_weight=w)),
+    (ours.roc_auc, lambda w: sk.roc_auc_score(Y, P, sample_weight=w)),
+    (ours.log_loss, lambda w: sk.log_loss(Y, P, sample_weight=w)),
+    (ours.brier_score, lambda w: sk.brier_score_loss(Y, P, sample_weight=w)),
+    (ours.accuracy, lambda w: sk.accuracy_score(Y, P >= 0.5, sample_weight=w)),
+    (ours.balanced_accuracy, lambda w: sk.balanced_accuracy_score(Y, P >= 0.5, sample_weight=w)),
+    (ours.f1, lambda w: sk.f1_score(Y, P >= 0.5, sample_weight=w)),
+    (ours.matthews_corrcoef, lambda w: sk.matthews_corrcoef(Y, P >= 0.5, sample_weight=w)),
+]
+MANY: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
+    (ours.log_loss, lambda w: sk.log_loss(K, PK, sample_weight=w)),
+    (ours.roc_auc, lambda w: sk.roc_auc_score(K, PK, sample_weight=w, multi_class="ovr")),
+    (ours.accuracy, lambda w: sk.accuracy_score(K, PK.argmax(1), sample_weight=w)),
+    (ours.balanced_accuracy, lambda w: sk.balanced_accuracy_score(K, PK.argmax(1), sample_weight=w)),
+    (ours.f1, lambda w: sk.f1_score(K, PK.argmax(1), sample_weight=w, average="macro")),
+    (ours.matthews_corrcoef, lambda w: sk.matthews_corrcoef(K, PK.argmax(1), sample_weight=w)),
+]
+VALUES: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
+    (ours.root_mean_squared_error, lambda w: sk.root_mean_squared_error(V, F, sample_weight=w)),
+    (ours.mean_absolute_error, lambda w: sk.mean_absolute_error(V, F, sample_weight=w)),
+    (ours.mean_absolute_percentage_error, lambda w: sk.mean_absolute_percentage_error(V, F, sample_weight=w)),
+    (ours.r2, lambda w: sk.r2_score(V, F, sample_weight=w)),
+]
+
+
+@pytest.mark.parametrize("weight", [None, W], ids=["unweighted", "weighted"])
+@pytest.mark.parametrize(
+    ("y", "response", "pair"),
+    [(Y, P, pair) for pair in BINARY] + [(K, PK, pair) for pair in MANY] + [(V, F, pair) for pair in VALUES],
+)
+def test_a_metric_agrees_with_scikit_learn(y: Array, response: Array, pair: Any, weight: Array | None) -> None:
+    mine, theirs = pair
+    assert mine(y, response, Rows(weight=weight)) == pytest.approx(theirs(weight), abs=1e-12)
+
+
+def test_the_median_percentage_error_is_the_median() -> None:
+    found = ours.median_absolute_percentage_error(V, F)
+    assert found == pytest.approx(np.median(np.abs(F - V) / np.abs(V)))
+
+
+def test_weights_of_two_are_rows_given_twice() -> None:
+    double = np.repeat(np.arange(300), 2)
+    for metric in ours.METRICS["binary"]:
+        twice = metric.score(Y[double], P[double], Rows())
+        assert metric.score(Y, P, Rows(weight=np.full(300, 2.0))) == pytest.approx(twice)
+
+
+def test_scores_that_one_class_cannot_define_are_nan() -> None:
+    assert math.isnan(ours.average_precision(np.zeros(5), P[:5]))
+    assert math.isnan(ours.roc_auc(np.ones(5), P[:5]))
+    assert math.isnan(ours.r2(np.ones(5), F[:5]))
+
+
+def test_a_constant_has_the_base_rate_as_average_precision() -> None:
+    assert ours.average_precision(Y, np.full(300, 0.2)) == pytest.approx(Y.mean())
+
+
+def test_a_gain_is_positive_for_the_better_score_whichever_way_it_runs() -> None:
+    assert ours.AVERAGE_PRECISION.gain(0.8, 0.7) > 0
+    assert ours.LOG_LOSS.gain(0.3, 0.5) > 0

@@ -1,0 +1,73 @@
+"""Preprocessing: a batch and a row give the same bits; the state is JSON and comes back whole."""
+
+import json
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import polars as pl
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, days_since_1970
+from epic22.core.task import Column
+from tests.toy import COLUMNS, inputs
+
+ROW = st.fixed_dictionaries(
+    {
+        "wear": st.none() | st.floats(-1e30, 1e30, allow_nan=False, width=64),
+        "load": st.floats(-1e6, 1e6, allow_nan=False),
+        "maker": st.none() | st.sampled_from(["arden", "brook", "never seen", ""]),
+        "indoors": st.none() | st.booleans(),
+        "fitted_on": st.none() | st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
+    }
+)
+SCHEMA = {"wear": pl.Float64, "load": pl.Float64, "maker": pl.String, "indoors": pl.Boolean, "fitted_on": pl.Datetime("us")}
+
+
+@settings(max_examples=200, deadline=None)
+@given(rows=st.lists(ROW, min_size=1, max_size=5))
+def test_a_row_alone_gives_the_same_bits_as_in_a_batch(rows: list[dict[str, Any]]) -> None:
+    fitted = Preprocessor.fit(COLUMNS, inputs(200))
+    batch = fitted.transform(pl.DataFrame(rows, schema=SCHEMA))
+    alone = np.vstack([fitted.transform_row(row) for row in rows])
+    assert batch.dtype == alone.dtype == np.float32
+    assert batch.tobytes() == alone.tobytes()
+
+
+def test_the_state_survives_json() -> None:
+    X = inputs(300)
+    fitted = Preprocessor.fit(COLUMNS, X)
+    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(fitted.state())))
+    assert again.transform(X).tobytes() == fitted.transform(X).tobytes()
+
+
+def test_an_unseen_category_and_a_missing_one_are_both_missing() -> None:
+    fitted = Preprocessor.fit(COLUMNS, inputs(100))
+    for maker in ("zeppelin", None):
+        assert np.isnan(fitted.transform_row({"maker": maker})[0, 2])
+
+
+def test_levels_are_coded_by_falling_frequency_then_name() -> None:
+    column = Column("c", "category")
+    fitted = Preprocessor.fit((column,), pl.DataFrame({"c": ["b", "a", "c", "c"]}))
+    assert fitted.levels["c"] == {"c": 0, "a": 1, "b": 2}
+
+
+def test_levels_beyond_the_most_count_as_unseen() -> None:
+    column = Column("c", "category")
+    values = [f"v{i:04d}" for i in range(MAX_LEVELS + 10)]
+    fitted = Preprocessor.fit((column,), pl.DataFrame({"c": values}))
+    assert len(fitted.levels["c"]) == MAX_LEVELS
+    assert np.isnan(fitted.transform_row({"c": values[-1]})[0, 0])
+
+
+def test_the_order_of_a_frames_columns_does_not_matter() -> None:
+    X = inputs(50)
+    fitted = Preprocessor.fit(COLUMNS, X)
+    assert fitted.transform(X.select(reversed(X.columns))).tobytes() == fitted.transform(X).tobytes()
+
+
+def test_days_are_counted_from_1970() -> None:
+    assert days_since_1970(datetime(1970, 1, 2, 12)) == 1.5
+    assert days_since_1970(datetime(1969, 12, 31)) == -1.0

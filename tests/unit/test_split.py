@@ -1,0 +1,185 @@
+"""Folds: time goes forward with its gap, groups stay whole, copies stay together."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epic22.core.data.split import (
+    FoldPlan,
+    SplitRequest,
+    codes,
+    inner_fold,
+    leaked,
+    periods,
+    plan_folds,
+)
+from epic22.core.errors import SplitError
+from tests.toy import Toy, daily, toy
+
+DAY = np.timedelta64(1, "D")
+
+
+def forward(n: int = 600, gap: float = 0.0, horizon: float = 0.0, seed: int = 0) -> tuple[Toy, FoldPlan]:
+    made = toy("regression", n, seed, at=daily(n))
+    return made, plan_folds(made.examples, "regression", SplitRequest(gap=gap, horizon=horizon))
+
+
+def test_timed_rows_walk_forward() -> None:
+    made, plan = forward()
+    assert plan.kind == "walk_forward"
+    assert all(made.examples.at[f.train].max() < made.examples.at[f.test].min() for f in plan.folds)
+    assert np.array_equal(np.unique(np.concatenate([f.test for f in plan.folds])), np.arange(100, 600))
+
+
+@settings(max_examples=40, deadline=None)
+@given(gap=st.floats(0, 12), horizon=st.floats(0, 12), seed=st.integers(0, 10))
+def test_no_training_label_was_still_unknown_when_its_test_row_was_predicted(gap: float, horizon: float, seed: int) -> None:
+    made, plan = forward(gap=gap, horizon=horizon, seed=seed)
+    span = np.timedelta64(round((gap + horizon) * 86_400_000_000), "us")
+    for fold in plan.folds:
+        assert (made.examples.at[fold.train] + span <= made.examples.at[fold.test].min()).all()
+    assert plan.gap == gap + horizon
+    assert leaked(plan.folds, made.examples.at, plan.gap) == 0
+
+
+def test_folds_without_the_gap_are_seen_as_leaking() -> None:
+    made, plan = forward(gap=0.0)
+    assert leaked(plan.folds, made.examples.at, gap=7.0) > 0
+
+
+def test_early_stopping_watches_only_what_comes_after_its_own_gap() -> None:
+    made, plan = forward(gap=3)
+    inner = inner_fold(plan, made.examples, plan.folds[-1].train, "regression", 0)
+    assert (made.examples.at[inner.train] + 3 * DAY <= made.examples.at[inner.test].min()).all()
+    assert set(inner.train) | set(inner.test) <= set(plan.folds[-1].train)
+
+
+def test_a_gap_longer_than_the_history_is_refused() -> None:
+    with pytest.raises(SplitError, match="gap leaves no training rows"):
+        forward(gap=4000)
+
+
+def test_a_forward_fold_that_would_lack_a_class_makes_whole_days_the_groups() -> None:
+    made = toy("binary", 960, at=daily(960, every_hours=1))
+    first_half = (np.arange(960) < 480).astype(float)
+    examples = replace(made.examples, Y=first_half[:, None])
+    plan = plan_folds(examples, "binary", SplitRequest())
+    assert (plan.kind, plan.period) == ("by_group", "day")
+    assert "one class only" in plan.why
+    days = periods(examples.at, "day")
+    for fold in plan.folds:
+        assert not set(days[fold.train]) & set(days[fold.test])
+        assert len(np.unique(examples.y[fold.test])) == 2
+
+
+def test_random_rows_despite_time_leave_a_warning() -> None:
+    made = toy("binary", 200, at=daily(200))
+    plan = plan_folds(made.examples, "binary", SplitRequest(random_rows_despite_time=True))
+    assert plan.kind == "repeated_stratified"
+    assert "leak" in plan.warnings[0]
+
+
+@settings(max_examples=25, deadline=None)
+@given(groups=st.integers(4, 30), seed=st.integers(0, 5))
+def test_a_group_is_never_on_both_sides(groups: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    group = np.array([f"g{i}" for i in rng.integers(0, groups, 300)], dtype=object)
+    made = toy("regression", 300, group=group)
+    plan = plan_folds(made.examples, "regression", SplitRequest(seed=seed))
+    assert plan.kind == "by_group"
+    for fold in plan.folds:
+        assert not set(group[fold.train]) & set(group[fold.test])
+    assert sorted(np.concatenate([f.test for f in plan.folds])) == list(range(300))
+
+
+def test_rows_without_time_or_group_are_dealt_by_class_five_times_five() -> None:
+    made = toy("binary", 500)
+    plan = plan_folds(made.examples, "binary", SplitRequest())
+    assert (plan.kind, plan.n, plan.repeats) == ("repeated_stratified", 5, 5)
+    positives = [made.examples.y[f.test].sum() for f in plan.folds]
+    assert max(positives) - min(positives) <= 1
+    for repeat in range(5):
+        tested = np.concatenate([f.test for f in plan.folds if f.repeat == repeat])
+        assert sorted(tested) == list(range(500))
+
+
+def test_copies_of_a_row_stay_together() -> None:
+    made = toy("binary", 300)
+    doubled = made.examples.take(np.concatenate([np.arange(300), np.arange(100)]))
+    plan = plan_folds(doubled, "binary", SplitRequest())
+    copies = codes(doubled.X.hash_rows(seed=0).to_numpy())
+    assert all(not set(copies[f.train]) & set(copies[f.test]) for f in plan.folds)
+
+
+def test_the_last_rows_are_tested_when_they_came_from_a_file_of_their_own() -> None:
+    made = toy("binary", 100)
+    plan = plan_folds(made.examples, "binary", SplitRequest(test_rows=30))
+    assert (plan.kind, plan.n) == ("holdout", 1)
+    assert np.array_equal(plan.folds[0].test, np.arange(70, 100))
+
+
+def test_a_holdout_begins_at_its_date_and_keeps_the_gap() -> None:
+    made = toy("regression", 400, at=daily(400))
+    start = np.datetime64("2024-03-01", "us")
+    fold = plan_folds(made.examples, "regression", SplitRequest(holdout_from=start, gap=5)).folds[0]
+    assert made.examples.at[fold.test].min() == start
+    assert (made.examples.at[fold.train] + 5 * DAY <= start).all()
+
+
+def test_a_holdout_beyond_the_data_is_refused() -> None:
+    made = toy("regression", 100, at=daily(100))
+    with pytest.raises(SplitError, match="0 test rows"):
+        plan_folds(made.examples, "regression", SplitRequest(holdout_from=np.datetime64("2030-01-01", "us")))
+
+
+def test_the_last_moments_can_be_held_out() -> None:
+    made = toy("regression", 100, at=daily(100))
+    assert len(plan_folds(made.examples, "regression", SplitRequest(holdout_last=7)).folds[0].test) == 7
+
+
+def test_a_holdout_by_time_of_timeless_rows_is_refused() -> None:
+    with pytest.raises(SplitError, match="needs --time"):
+        plan_folds(toy("regression").examples, "regression", SplitRequest(holdout_last=3))
+
+
+def test_a_class_rarer_than_the_folds_is_refused() -> None:
+    made = toy("binary", 100)
+    rare = np.zeros(100)
+    rare[:3] = 1
+    with pytest.raises(SplitError, match="rarest class has 3"):
+        plan_folds(replace(made.examples, Y=rare[:, None]), "binary", SplitRequest())
+
+
+def test_too_few_rows_are_refused() -> None:
+    with pytest.raises(SplitError, match="too few"):
+        plan_folds(toy("binary", 12).examples, "binary", SplitRequest())
+
+
+def test_one_group_alone_is_refused() -> None:
+    made = toy("regression", 60, group=np.array(["g"] * 60, dtype=object))
+    with pytest.raises(SplitError, match="one group"):
+        plan_folds(made.examples, "regression", SplitRequest())
+
+
+def test_a_class_in_one_group_only_is_refused() -> None:
+    group = np.repeat(np.array(["a", "b", "c", "d"], dtype=object), 25)
+    made = toy("binary", 100, group=group)
+    label = (group == "a").astype(float)
+    with pytest.raises(SplitError, match="fills only 1"):
+        plan_folds(replace(made.examples, Y=label[:, None]), "binary", SplitRequest())
+
+
+def test_the_same_seed_deals_the_same_folds_and_another_seed_others() -> None:
+    made = toy("binary", 200)
+    prints = [plan_folds(made.examples, "binary", SplitRequest(seed=s)).fingerprint("v") for s in (0, 0, 1)]
+    assert prints[0] == prints[1] != prints[2]
+
+
+def test_periods_begin_where_the_calendar_says() -> None:
+    at = np.array(["2024-02-29T13:00", "2024-03-01T00:00"], dtype="datetime64[us]")
+    assert list(periods(at, "month")) == list(np.array(["2024-02-01", "2024-03-01"], dtype="datetime64[us]"))
+    assert pl.Series(periods(at, "week")).dt.weekday().to_list() == [1, 1]
