@@ -20,6 +20,9 @@ NUMERIC_SHARE = 0.95
 """From this share of numbers on, text in a column is taken for damage rather than for categories."""
 
 MOST_PROBLEMS = 20
+LARGEST = 3.0e38
+"""Beyond this a number is infinite in the 32 bits that models see."""
+
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
 
 TIME_FORMATS = (
@@ -173,10 +176,10 @@ def _number(text: pl.Series) -> pl.Series:
 def _refuse_infinite(series: pl.Series, strict: bool) -> pl.Series:
     if series.dtype != pl.Float64 or not strict:
         return series
-    infinite = series.is_infinite().fill_null(value=False)
+    infinite = (series.abs() > LARGEST).fill_null(value=False)
     if infinite.any():
         raise ColumnError(
-            f"column {series.name!r}: {infinite.sum():,} infinite values, first in row {infinite.arg_true()[0] + 1:,}; "
+            f"column {series.name!r}: {infinite.sum():,} infinite or enormous values, first in row {infinite.arg_true()[0] + 1:,}; "
             "expected finite numbers: mend them, leave them empty, or use --drop."
         )
     return series
@@ -275,7 +278,8 @@ def _spread(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]) -> pl
 def _column(series: pl.Series, roles: Roles, notes: list[str]) -> Column:
     dtype = _dtype(series)
     column = Column(series.name, dtype, role=_role(series, dtype, roles, notes))
-    if dtype != "category":
+    # The levels of ids and groups are names of somebody, and stay out of what is stored.
+    if dtype != "category" or column.role not in ("input", "label"):
         return column
     return replace(column, levels=tuple(series.drop_nulls().cast(pl.String).unique().sort()))
 
@@ -322,7 +326,7 @@ def _as(series: pl.Series, column: Column, problems: list[tuple[int, str | None,
     typed = _cast(series, column.dtype)
     odd = typed.is_null() & (_blanks_out(series) if series.dtype == pl.String else series).is_not_null()
     if typed.dtype == pl.Float64:
-        odd = odd | typed.is_infinite().fill_null(value=False)
+        odd = odd | (typed.abs() > LARGEST).fill_null(value=False)
     wanted = {"time": "a time like 2024-03-01T13:00", "bool": "true or false"}.get(column.dtype, "a finite number")
     problems.extend((row, column.name, f"{series[row]!r} is not {wanted}") for row in odd.arg_true().head(MOST_PROBLEMS))
     return typed

@@ -1,0 +1,97 @@
+"""Errors as problem documents (RFC 9457): every one a client can meet has one shape and shows no internals."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from starlette.exceptions import HTTPException
+
+from epic22.core.errors import BundleError, InternalError, UnknownTaskError, UserError
+
+MEDIA_TYPE = "application/problem+json"
+TITLES: Mapping[int, tuple[str, str]] = {
+    400: ("bad-request", "The request cannot be read"),
+    404: ("not-found", "There is nothing here"),
+    405: ("method-not-allowed", "This method does not work here"),
+    413: ("body-too-large", "The body is too large"),
+    415: ("not-json", "The body must be JSON"),
+    422: ("invalid-rows", "The rows do not fit the task"),
+    500: ("our-mistake", "Our mistake"),
+    503: ("model-unavailable", "The model cannot be opened"),
+}
+MOST_CHARACTERS = 300
+
+
+class Problem(Exception):  # noqa: N818
+    """A refusal: HTTP status, what is wrong in a sentence, and where in the body (JSON pointers)."""
+
+    def __init__(self, status: int, detail: str, errors: Sequence[tuple[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+        self.errors = tuple(errors)
+
+
+def problem_response(status: int, detail: str, instance: str, errors: Sequence[tuple[str, str]] = ()) -> Response:
+    """The document; texts are cut so that a huge input is never echoed."""
+    slug, title = TITLES.get(status, ("error", "The request failed"))
+    content: dict[str, Any] = {
+        "type": f"urn:epic22:problem:{slug}",
+        "title": title,
+        "status": status,
+        "detail": _cut(detail),
+        "instance": _cut(instance),
+    }
+    if errors:
+        content["errors"] = [{"pointer": _cut(pointer), "detail": _cut(what)} for pointer, what in errors]
+    return Response(orjson.dumps(content), status, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+
+
+def _cut(text: str) -> str:
+    """The text as UTF-8 can carry it, not too long."""
+    sound = text.encode("utf-8", "replace").decode()
+    return sound if len(sound) <= MOST_CHARACTERS else f"{sound[:MOST_CHARACTERS]}…"
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every error with a problem document."""
+    app.add_exception_handler(Problem, _problem)
+    app.add_exception_handler(UserError, _users_error)
+    app.add_exception_handler(HTTPException, _http)
+    app.add_exception_handler(Exception, _ours)
+
+
+async def _problem(request: Request, error: Exception) -> Response:
+    if not isinstance(error, Problem):
+        raise InternalError("a problem handler was given another error") from error
+    return problem_response(error.status, error.detail, request.url.path, error.errors)
+
+
+async def _users_error(request: Request, error: Exception) -> Response:
+    if isinstance(error, UnknownTaskError):
+        return problem_response(404, str(error), request.url.path)
+    if isinstance(error, BundleError):
+        log = structlog.get_logger()
+        log.error("model cannot be opened", path=request.url.path, reason=str(error))
+        detail = "The task's model is damaged or not readable here; its operator finds the reason in the log."
+        return problem_response(503, detail, request.url.path)
+    return problem_response(422, str(error), request.url.path)
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    details = {404: "No such address; see /docs for those there are.", 405: "Use another method; see /docs."}
+    response = problem_response(status, details.get(status, "The request failed."), request.url.path)
+    if isinstance(error, HTTPException) and error.headers:
+        response.headers.update(error.headers)
+    return response
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    number = uuid.uuid4().hex
+    structlog.get_logger().error("unexpected error", error_id=number, path=request.url.path, kind=type(error).__name__)
+    return problem_response(500, f"Something went wrong on our side; report it with the number {number}.", request.url.path)

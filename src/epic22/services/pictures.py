@@ -1,0 +1,262 @@
+"""Pictures of a training: what a report shows and the tracker keeps. Each is a function from the run to a figure."""
+
+import io
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from epic22.core.data.split import FoldPlan
+from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.task import Array
+from epic22.services.train import TrainingRun
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+INK, MUTED, CHAMPION, OTHER, WARM = "#1b1f24", "#6b7280", "#2563eb", "#94a3b8", "#d97706"
+THEMED = {INK: "var(--ink)", MUTED: "var(--muted)", CHAMPION: "var(--champion)", OTHER: "var(--other)", WARM: "var(--warm)"}
+"""Colours of the pictures and the page's variables they become, so that they read in light and dark."""
+
+BINS = 10
+MOST_BARS = 15
+SAMPLED_ROWS = 2000
+MOST_POINTS = 3000
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A picture: its name, title, and one sentence on how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[TrainingRun], "Figure"]
+    kinds: tuple[str, ...] = ("binary", "multiclass", "regression")
+
+
+def _axes(width: float = 6.4, height: float = 3.4) -> tuple["Figure", "Axes"]:
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    for side in ("top", "right"):
+        axes.spines[side].set_visible(False)
+    for side in ("left", "bottom"):
+        axes.spines[side].set_color(MUTED)
+    axes.tick_params(colors=MUTED, labelcolor=INK)
+    axes.xaxis.label.set_color(INK)
+    axes.yaxis.label.set_color(INK)
+    figure.patch.set_alpha(0)
+    axes.patch.set_alpha(0)
+    return figure, axes
+
+
+def _colour(run: TrainingRun, evaluation: Evaluation) -> str:
+    if evaluation.family == "constant":
+        return WARM
+    return CHAMPION if evaluation is run.champion else OTHER
+
+
+def leaderboard(run: TrainingRun) -> "Figure":
+    """The deciding metric of each family with its interval."""
+    figure, axes = _axes(height=1.2 + 0.45 * len(run.leaderboard))
+    metric = run.task.target.metric.name
+    for place, evaluation in enumerate(reversed(run.leaderboard)):
+        score = evaluation.score(metric)
+        colour = _colour(run, evaluation)
+        if np.isfinite(score.low) and np.isfinite(score.high):
+            axes.plot([score.low, score.high], [place, place], color=colour, linewidth=3, solid_capstyle="round")
+        axes.plot(score.value, place, "o", color=colour, markersize=8)
+    axes.set_yticks(range(len(run.leaderboard)), [_safe(e.family) for e in reversed(run.leaderboard)])
+    axes.set_ylim(-0.6, len(run.leaderboard) - 0.4)
+    better = "higher" if run.task.target.metric.greater_is_better else "lower"
+    axes.set_xlabel(f"{metric} ({better} is better), 95 % interval")
+    return figure
+
+
+def folds_over_time(run: TrainingRun) -> "Figure":
+    """Training and test parts of each fold, on the time axis where rows have a time."""
+    first = [fold for fold in run.plan.folds if fold.repeat == 0]
+    figure, axes = _axes(height=1.1 + 0.35 * len(first))
+    timed = run.examples.timed
+    position = run.examples.at.astype("datetime64[us]").astype(float) if timed else np.arange(len(run.examples), dtype=float)
+    edges = np.linspace(position.min(), position.max(), 121)
+    for number, fold in enumerate(first):
+        for rows, colour in ((fold.train, OTHER), (fold.test, CHAMPION)):
+            held = np.flatnonzero(np.histogram(position[rows], edges)[0])
+            for begin, end in _runs(held):
+                axes.barh(-number, edges[end + 1] - edges[begin], left=edges[begin], height=0.5 if colour == OTHER else 0.3, color=colour)
+    axes.set_yticks([-i for i in range(len(first))], [f"fold {i + 1}" for i in range(len(first))])
+    if timed:
+        ticks = np.linspace(position.min(), position.max(), 5)
+        axes.set_xticks(ticks, [str(np.datetime64(int(t), "us"))[:10] for t in ticks])
+    else:
+        axes.set_xlabel("row of the table")
+    return figure
+
+
+def _runs(numbers: Array) -> list[tuple[int, int]]:
+    """Stretches of consecutive numbers, (first, last)."""
+    if not len(numbers):
+        return []
+    breaks = np.flatnonzero(np.diff(numbers) > 1)
+    firsts = np.append(numbers[0], numbers[breaks + 1])
+    lasts = np.append(numbers[breaks], numbers[-1])
+    return [(int(a), int(b)) for a, b in zip(firsts, lasts, strict=True)]
+
+
+def _pooled(evaluation: Evaluation, run: TrainingRun) -> tuple[Array, Array]:
+    """Labels and out-of-fold responses of the first repeat."""
+    parts = [part for part in evaluation.parts if part.fold.repeat == 0]
+    rows = np.concatenate([part.fold.test for part in parts])
+    return run.examples.y[rows], np.concatenate([part.response for part in parts])
+
+
+def calibration(run: TrainingRun) -> "Figure":
+    """Predicted probability against observed share in equal-count bins, with 95 % intervals."""
+    from scipy import stats
+
+    y, response = _pooled(run.champion, run)
+    if response.ndim == 2:
+        y, response = (response.argmax(axis=1) == y).astype(float), response.max(axis=1)
+    figure, axes = _axes(4.8, 4.2)
+    for rows in np.array_split(np.argsort(response, kind="stable"), BINS):
+        if not len(rows):
+            continue
+        hits, n = y[rows].sum(), len(rows)
+        interval = stats.binomtest(int(hits), n).proportion_ci(method="wilson")
+        predicted = response[rows].mean()
+        axes.plot([predicted, predicted], [interval.low, interval.high], color=CHAMPION, linewidth=2)
+        axes.plot(predicted, hits / n, "o", color=CHAMPION)
+    top = max(axes.get_xlim()[1], axes.get_ylim()[1])
+    axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
+    axes.set_xlabel("predicted probability")
+    axes.set_ylabel("observed share")
+    return figure
+
+
+def precision_recall(run: TrainingRun) -> "Figure":
+    """Precision against recall of each family's out-of-fold probabilities."""
+    figure, axes = _axes(4.8, 4.2)
+    for evaluation in reversed(run.leaderboard):
+        y, response = _pooled(evaluation, run)
+        order = np.argsort(-response, kind="stable")
+        ends = np.append(np.flatnonzero(np.diff(response[order])), len(y) - 1)
+        hits = np.cumsum(y[order])[ends]
+        shown = np.unique(np.linspace(0, len(ends) - 1, 300).astype(int))
+        recall, precision = hits / max(y.sum(), 1), hits / (ends + 1)
+        axes.plot(recall[shown], precision[shown], color=_colour(run, evaluation), label=_safe(evaluation.family), linewidth=2)
+    axes.axhline(run.examples.y.mean(), color=WARM, linewidth=1, linestyle="--")
+    axes.set_xlabel("recall")
+    axes.set_ylabel("precision")
+    axes.set_ylim(0, 1.05)
+    _legend(axes)
+    return figure
+
+
+def residuals(run: TrainingRun) -> "Figure":
+    """Out-of-fold value against residual."""
+    y, response = _pooled(run.champion, run)
+    rows = np.linspace(0, len(y) - 1, min(len(y), MOST_POINTS)).astype(int)
+    figure, axes = _axes()
+    axes.plot(response[rows], (y - response)[rows], ".", color=CHAMPION, markersize=3, alpha=0.5, rasterized=True)
+    axes.axhline(0, color=MUTED, linewidth=1)
+    axes.set_xlabel(f"predicted {_safe(run.task.target.name)}")
+    axes.set_ylabel("label − predicted")
+    return figure
+
+
+def importance(run: TrainingRun) -> "Figure":
+    """Mean absolute contribution of each column to the score, over a sample of rows."""
+    rows = np.linspace(0, len(run.examples) - 1, min(len(run.examples), SAMPLED_ROWS)).astype(int)
+    X = run.bundle.preprocessor.transform(run.examples.X[rows])
+    parts = np.abs(run.bundle.estimator.contributions(X))[..., :-1]
+    strength = parts.mean(axis=tuple(range(parts.ndim - 1)))
+    names = [column.name for column in run.task.input_columns]
+    strongest = np.argsort(-strength, kind="stable")[:MOST_BARS][::-1]
+    figure, axes = _axes(height=1.0 + 0.28 * len(strongest))
+    axes.barh(range(len(strongest)), strength[strongest], color=CHAMPION, height=0.6)
+    axes.set_yticks(range(len(strongest)), [_safe(names[j]) for j in strongest])
+    unit = run.task.target.name if run.task.target.kind == "regression" else "log-odds"
+    axes.set_xlabel(f"mean |contribution| ({_safe(unit)})")
+    return figure
+
+
+def fold_scores(run: TrainingRun) -> "Figure":
+    """The deciding metric of each family on each fold."""
+    metric = run.task.target.metric.name
+    figure, axes = _axes()
+    for evaluation in reversed(run.leaderboard):
+        values = evaluation.score(metric).folds
+        axes.plot(range(1, len(values) + 1), values, "o-", color=_colour(run, evaluation), label=_safe(evaluation.family), linewidth=1)
+    axes.set_xlabel("fold")
+    axes.set_ylabel(metric)
+    axes.xaxis.get_major_locator().set_params(integer=True)
+    _legend(axes)
+    return figure
+
+
+def _legend(axes: "Axes") -> None:
+    legend = axes.legend(frameon=False, labelcolor=INK)
+    legend.set_zorder(5)
+
+
+def _safe(text: str) -> str:
+    """A name as plain text: no formula signs, no control characters, not too long."""
+    plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", " ", text).replace("$", r"\$")
+    return plain if len(plain) <= 40 else f"{plain[:39]}…"
+
+
+PICTURES: tuple[Picture, ...] = (
+    Picture("leaderboard", "Leaderboard", "Dot: mean over folds. Bar: 95 % interval. The constant is what doing nothing scores.", leaderboard),
+    Picture("calibration", "Calibration", "On the dashed line, a predicted probability is the share that comes true.", calibration, ("binary", "multiclass")),
+    Picture("precision_recall", "Precision and recall", "Further up and to the right is better; the dashed line is the share of positives.", precision_recall, ("binary",)),
+    Picture("residuals", "Residuals", "Around zero everywhere: no part of the range is systematically too high or too low.", residuals, ("regression",)),
+    Picture("importance", "What moves the score", "Mean size of each column's exact SHAP contribution. It says what the model uses, not what causes the outcome.", importance),
+    Picture("folds", "Folds", "Broad and grey: training rows. Narrow and blue: test rows. Gaps between them are left out on purpose.", folds_over_time),
+    Picture("fold_scores", "Fold by fold", "The deciding metric on every fold: how much of the difference is luck of the split.", fold_scores),
+)
+"""All pictures, in the report's order. A new one is one function and one line here."""
+
+
+def pictures_of(run: TrainingRun) -> tuple[Picture, ...]:
+    """The pictures that suit the run's kind of target."""
+    return tuple(picture for picture in PICTURES if run.task.target.kind in picture.kinds)
+
+
+def svg(figure: "Figure", name: str) -> str:
+    """An inline SVG in the page's colours, the same text for the same figure, without outside references."""
+    import matplotlib as mpl
+
+    drawn = io.StringIO()
+    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
+        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=110)
+    text = drawn.getvalue()
+    text = text[text.index("<svg") :]
+    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
+    for colour, variable in THEMED.items():
+        text = text.replace(colour, variable)
+    # Two pictures on one page must not share ids.
+    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
+    return re.sub(r'<svg ', '<svg role="img" ', text, count=1)
+
+
+def pngs(run: TrainingRun) -> dict[str, bytes]:
+    """Every picture as PNG by name, on white: for the tracker."""
+    drawn = {}
+    for picture in pictures_of(run):
+        figure: Any = picture.draw(run)
+        figure.patch.set_alpha(1)
+        content = io.BytesIO()
+        figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+        drawn[picture.name] = content.getvalue()
+    return drawn
+
+
+def fold_count(plan: FoldPlan) -> str:
+    """Folds and repeats in words."""
+    return f"{plan.n} folds" if plan.repeats == 1 else f"{plan.n} folds, dealt {plan.repeats} times"

@@ -1,0 +1,72 @@
+"""A training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
+
+import math
+import os
+import uuid
+from pathlib import Path
+
+from epic22.services.pictures import fold_count, pictures_of, svg
+from epic22.services.train import TrainingRun
+
+TEMPLATE = Path(__file__).with_name("report.html")
+
+
+def write_report(run: TrainingRun, path: Path) -> Path:
+    """Write the report whole: a reader never meets half a file."""
+    aside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    aside.write_text(render_report(run), encoding="utf-8")
+    os.replace(aside, path)
+    return path
+
+
+def render_report(run: TrainingRun) -> str:
+    """The report as HTML; the same run gives the same text. Names out of the user's table are escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["figure"] = figure
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        run=run,
+        headline=headline(run),
+        lead=lead(run),
+        pictures=[(picture, svg(picture.draw(run), picture.name)) for picture in pictures_of(run)],
+        fold_count=fold_count(run.plan),
+        sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
+    )
+
+
+def figure(value: float) -> str:
+    """Four significant digits, thousands set apart, a dash for what is undefined.
+
+    >>> figure(125193.4), figure(0.81237), figure(float("nan"))
+    ('125,193', '0.8124', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+def headline(run: TrainingRun) -> str:
+    """The outcome in one sentence."""
+    score = run.champion.score(run.task.target.metric.name)
+    interval = f"{figure(score.low)} to {figure(score.high)}"
+    return f"{run.task.target.name}: {run.champion.family} reaches {score.metric} {figure(score.value)} ({interval})"
+
+
+def lead(run: TrainingRun) -> str:
+    """What that means, beside the constant."""
+    baseline = next((v for v in run.verdicts if v.against == "constant"), None)
+    if baseline is None:
+        return "No family beats the constant here: the columns tell nothing that the average does not."
+    sure = "certainly better than" if baseline.low > 0 else "not certainly better than"
+    said = f"It is {sure} the constant, by {figure(baseline.difference)} ({figure(baseline.low)} to {figure(baseline.high)})."
+    return f"{said} {_accuracy(run)}".strip()
+
+
+def _accuracy(run: TrainingRun) -> str:
+    """Accuracy is never shown alone: on rare events the constant's is high too."""
+    if run.task.target.kind == "regression":
+        return ""
+    constant = next(e for e in run.leaderboard if e.family == "constant")
+    own, nothing = run.champion.score("accuracy").value, constant.score("accuracy").value
+    return f"Accuracy is {figure(own)}; doing nothing has {figure(nothing)}, so accuracy alone says little."
