@@ -76,8 +76,10 @@ class MlflowTracker:
     def _client(self) -> "MlflowClient":
         if self._opened is None:
             os.environ.update({name: value for name, value in QUIET.items() if name not in os.environ})
-            logging.getLogger("mlflow").setLevel(logging.WARNING)
             from mlflow.tracking import MlflowClient
+
+            # MLflow sets its own level on import.
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
 
             self.database.parent.mkdir(parents=True, exist_ok=True)
             with sqlite3.connect(self.database) as connection:

@@ -1,6 +1,7 @@
 """What a person sees: progress on standard error, tables on standard output, JSON where it was asked for."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -63,12 +64,12 @@ def say(text: str, style: str = "") -> None:
     Console().print(Text(text, style=style), soft_wrap=True)
 
 
-def figure(value: float | None) -> str:
-    """A number with four significant digits, or a dash.
+def figure(value: float | None, digits: int = 4) -> str:
+    """A number with so many significant digits, or a dash for what is undefined.
 
-    >>> figure(125193.4), figure(0.81237), figure(None)
-    ('125,193', '0.8124', '–')
+    >>> figure(125193.4), figure(0.81237), figure(0.81237, 2), figure(None), figure(float("nan"))
+    ('125,193', '0.8124', '0.81', '–', '–')
     """
-    if value is None:
+    if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"

@@ -26,9 +26,7 @@ from epic22.cli.terminal import figure, print_json, progress, say, table
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished
     from epic22.core.data.split import SplitRequest
-
-SHOWN = 5
-"""Metrics shown in the terminal; the report has them all."""
+    from epic22.core.evaluation.crossval import Score
 
 
 def train(
@@ -133,12 +131,11 @@ def show(finished: "Finished") -> None:
         say(f"· {note}", "dim")
     _show_audit(finished)
     say(f"Folds: {run.plan.kind}, {run.plan.n} × {run.plan.repeats}, gap {run.plan.gap:g} days – {run.plan.why}.")
-    names = [score.metric for score in run.champion.scores][:SHOWN]
-    rows = [
-        [e.family, *(f"{figure(s.value)} ({figure(s.low)} … {figure(s.high)})" for s in e.scores[:SHOWN]), f"{e.fit_seconds:.2f}", f"{e.row_ms:.2f}"]
-        for e in run.leaderboard
-    ]
-    table(f"{run.task.name}: out-of-fold scores with 95 % intervals", ["family", *names, "fit s", "row ms"], rows)
+    headers = ["metric", *(e.family for e in run.leaderboard)]
+    rows = [[s.metric, *(_interval(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
+    rows.append(["seconds a fit", *(figure(e.fit_seconds) for e in run.leaderboard)])
+    rows.append(["milliseconds a row", *(figure(e.row_ms) for e in run.leaderboard)])
+    table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
     for verdict in run.verdicts:
         sure = "certain" if verdict.enough_data else verdict.advice
         say(
@@ -150,6 +147,10 @@ def show(finished: "Finished") -> None:
     say(f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}).", "bold green")
     say(f"Report: {finished.report}")
     say(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
+
+
+def _interval(score: "Score") -> str:
+    return f"{figure(score.value)} ({figure(score.low, 3)}…{figure(score.high, 3)})"
 
 
 def _show_audit(finished: "Finished") -> None:

@@ -137,8 +137,8 @@ def _two_classes(label: pl.Series, file: FlatFile) -> tuple[str, str]:
     positive = file.roles.positive
     if positive is None:
         clear = [name for name in names if name.lower() in ("1", "true", "yes", "y")]
-        counts = label.value_counts().sort(["count", label.name])
-        positive = clear[0] if len(clear) == 1 else _class_text(counts[label.name][0])
+        counts = label.alias("value").value_counts().sort(["count", "value"])
+        positive = clear[0] if len(clear) == 1 else _class_text(counts["value"][0])
     if positive not in names:
         raise ColumnError(f"--positive {positive}: label {file.roles.label!r} has the values {' and '.join(names)}.")
     negative = names[1 - names.index(positive)]
@@ -199,14 +199,14 @@ def _group(table: TypedTable, roles: Roles, at: pl.DataFrame) -> tuple[pl.Series
 
 def _tables(table: TypedTable, at: pl.DataFrame, label: pl.Series, columns: tuple[Column, ...]) -> Tables:
     inputs = [c.name for c in columns if c.role == "input"]
-    keys = {"\0entity": at["entity"], "\0known_at": at["cutoff"]}
-    rows = table.frame.select(inputs).with_columns(**keys) if inputs else pl.DataFrame(keys)
+    keys = {"entity_id": at["entity"], "known_at": at["cutoff"]}
+    rows = pl.DataFrame({**keys, **{f"column_{i}": table.frame[name] for i, name in enumerate(inputs)}})
     labels = pl.DataFrame({**keys, "label": label})
     end = at["cutoff"].max()
     return Tables(
         {
-            ROWS: Table(ROWS, rows, "\0entity", "\0entity", (), "\0known_at", "\0known_at"),
-            LABELS: Table(LABELS, labels, "\0entity", "\0entity", (), "\0known_at", "\0known_at"),
+            ROWS: Table(ROWS, rows, "entity_id", "entity_id"),
+            LABELS: Table(LABELS, labels, "entity_id", "entity_id"),
         },
         end if isinstance(end, datetime) else TIMELESS,
     )
@@ -228,15 +228,15 @@ def _task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tupl
         columns=columns,
         targets=(target,),
         rows=lambda known, cutoffs: cutoffs,
-        inputs=lambda known: known.latest(ROWS).select(inputs).lazy(),
+        # The user's names could be the table's own (entity, cutoff), so they are put back only here.
+        inputs=lambda known: known.latest(ROWS).lazy().select(pl.col(f"column_{i}").alias(n) for i, n in enumerate(inputs)),
         families=tuple(family.name for family in FAMILIES if kind in family.kinds),
         about=f"{file.roles.label} from {file.path.name}",
     )
 
 
 def _data_version(raws: Sequence[RawTable], columns: tuple[Column, ...], file: FlatFile) -> DataVersion:
-    roles = {c.name: [c.role, c.dtype] for c in columns} | {
-        "\0asked": [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
-    }
+    asked = [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
+    roles = {"columns": [[c.name, c.role, c.dtype] for c in columns], "asked": asked}
     return DataVersion.of_files([(raw.path, raw.sha256) for raw in raws], roles)
 

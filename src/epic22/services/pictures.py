@@ -38,7 +38,7 @@ class Picture:
     kinds: tuple[str, ...] = ("binary", "multiclass", "regression")
 
 
-def _axes(width: float = 6.4, height: float = 3.4) -> tuple["Figure", "Axes"]:
+def _axes(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -84,7 +84,7 @@ def folds_over_time(run: TrainingRun) -> "Figure":
     figure, axes = _axes(height=1.1 + 0.35 * len(first))
     timed = run.examples.timed
     position = run.examples.at.astype("datetime64[us]").astype(float) if timed else np.arange(len(run.examples), dtype=float)
-    edges = np.linspace(position.min(), position.max(), 121)
+    edges = np.linspace(position.min(), position.max(), min(121, len(np.unique(position)) + 1))
     for number, fold in enumerate(first):
         for rows, colour in ((fold.train, OTHER), (fold.test, CHAMPION)):
             held = np.flatnonzero(np.histogram(position[rows], edges)[0])
@@ -123,7 +123,7 @@ def calibration(run: TrainingRun) -> "Figure":
     y, response = _pooled(run.champion, run)
     if response.ndim == 2:
         y, response = (response.argmax(axis=1) == y).astype(float), response.max(axis=1)
-    figure, axes = _axes(4.8, 4.2)
+    figure, axes = _axes(height=4.4)
     for rows in np.array_split(np.argsort(response, kind="stable"), BINS):
         if not len(rows):
             continue
@@ -141,7 +141,7 @@ def calibration(run: TrainingRun) -> "Figure":
 
 def precision_recall(run: TrainingRun) -> "Figure":
     """Precision against recall of each family's out-of-fold probabilities."""
-    figure, axes = _axes(4.8, 4.2)
+    figure, axes = _axes(height=4.4)
     for evaluation in reversed(run.leaderboard):
         y, response = _pooled(evaluation, run)
         order = np.argsort(-response, kind="stable")

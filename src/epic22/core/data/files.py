@@ -156,7 +156,7 @@ def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
     csv.field_size_limit(MAX_LINE_BYTES)
     rows: list[list[str]] = []
     try:
-        names = _names(path, next(reader))
+        names = _names(path, next(row for row in reader if row))
         for row in reader:
             if len(row) != len(names):
                 if not row:

@@ -200,8 +200,8 @@ def _implies(series: pl.Series, label: pl.Series, columns: int, clusters: pl.Ser
         support = int(holds.sum())
         if support < LEAST_SUPPORT:
             continue
-        counted = label.filter(holds).value_counts(sort=True)
-        forced, times = counted[label.name][0], int(counted["count"][0])
+        counted = label.filter(holds).alias("value").value_counts(sort=True)
+        forced, times = counted["value"][0], int(counted["count"][0])
         base = float((label == forced).mean())  # type: ignore[arg-type]
         if base > 0.5 or support - times > MOST_EXCEPTIONS * support or times < LEAST_COVERAGE * base * len(label):
             continue
@@ -219,10 +219,10 @@ def _indicators(series: pl.Series) -> list[tuple[str, pl.Series]]:
     missing = series.is_null()
     if missing.any():
         asked += [("missing", missing), ("present", ~missing)]
-    counted = series.drop_nulls().value_counts(sort=True)
+    counted = series.drop_nulls().alias("value").value_counts().sort(["count", "value"], descending=[True, False])
     if not counted.height:
         return asked
-    values = counted[series.name]
+    values = counted["value"]
     if len(values) <= MOST_VALUES:
         asked += [(str(value), (series == value).fill_null(value=False)) for value in values]
     if int(counted["count"][0]) >= 0.5 * len(series):

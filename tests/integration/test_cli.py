@@ -1,0 +1,234 @@
+"""The command line as a user meets it: results, one JSON object, one clear sentence and the right exit code."""
+
+import json
+import math
+import os
+import re
+import sqlite3
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+
+from epic22.cli.main import run
+from epic22.simulator.boilers import simulate_boilers
+
+TASK = "boilers"
+ROLES = ["--label", "failed_within_30_days", "--time", "read_at", "--id", "boiler", "--horizon", "30", "--task", TASK]
+
+
+class Shell:
+    """Runs the command line in this process, in a folder and a home of its own."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.home, self.capsys, self.monkeypatch = folder, folder / "home", capsys, monkeypatch
+        monkeypatch.setenv("EPIC22_HOME", str(self.home))
+        monkeypatch.chdir(folder)
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["epic22", *arguments])
+        self.capsys.readouterr()
+        code = 0
+        try:
+            run()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        printed = self.capsys.readouterr()
+        return code, printed.out, printed.err
+
+    def json(self, *arguments: str) -> Any:
+        code, out, err = self(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture
+def boilers(tmp_path: Path) -> Path:
+    path = tmp_path / "boilers.csv"
+    simulate_boilers(boilers=60, months=24).rows.write_csv(path)
+    return path
+
+
+@pytest.mark.slow
+def test_the_whole_way_from_a_file_to_predictions(shell: Shell, boilers: Path) -> None:
+    result = shell.json("train", "--csv", str(boilers), *ROLES)
+    assert {"task", "data_version", "model_hash", "folds", "audit", "leaderboard", "champion", "verdicts"} <= set(result)
+    assert result["folds"] | {"kind": "walk_forward", "n": 5, "repeats": 1, "gap": 30.0} == result["folds"]
+    assert {"reading_id": "row number", "repair_cost": "label echo"}.items() <= {a["column"]: a["suspicion"] for a in result["audit"]}.items()
+    for entry in result["leaderboard"]:
+        assert {"family", "target", "horizon", "metrics", "fit_seconds", "row_ms"} == set(entry)
+        assert set(entry["metrics"]["average_precision"]) == {"value", "low", "high"}
+    verdict = result["verdicts"][0]
+    assert {"against", "target", "horizon", "metric", "difference", "low", "high", "p", "enough_data"} <= set(verdict)
+    answer = shell.json("predict", TASK, str(boilers))
+    assert {"task", "model", "predictions"} == set(answer)
+    assert len(answer["predictions"]) == 60 * 24
+    first = answer["predictions"][0]
+    total = sum(reason["contribution"] for reason in first["reasons"])
+    assert total == pytest.approx(first["score"]["value"], abs=1e-9)
+    assert first["values"][0]["value"] == pytest.approx(1 / (1 + math.exp(-total)))
+    assert first["entity"].startswith("B")
+    assert first["at"].startswith("2023")
+    assert shell.json("models")[0]["champion"] is True
+    page = Path(result["report"]).read_text()
+    assert "linear" in page or "boosting" in page
+    assert not list(shell.folder.glob("mlruns*"))
+
+
+@pytest.mark.slow
+def test_mlflow_keeps_the_run_in_its_own_database(shell: Shell, boilers: Path) -> None:
+    result = shell.json("train", "--csv", str(boilers), *ROLES)
+    database = shell.home / "mlflow.db"
+    with sqlite3.connect(database) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+    connection.close()
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{database}", registry_uri=f"sqlite:///{database}")
+    champion = client.get_model_version_by_alias(TASK, "champion")
+    assert champion.tags["epic22.model_hash"] == result["model_hash"]
+    run_id = champion.run_id
+    assert run_id is not None
+    kept = client.get_run(run_id)
+    assert kept.data.tags["epic22.data_version"] == result["data_version"]
+    best = result["leaderboard"][0]["metrics"]["average_precision"]["value"]
+    assert kept.data.metrics["average_precision"] == pytest.approx(best)
+    assert len(client.get_metric_history(run_id, "average_precision_fold")) == 5
+    assert {f.path for f in client.list_artifacts(run_id)} == {"bundle", "pictures", "report.html"}
+
+
+@pytest.mark.slow
+def test_the_same_command_gives_the_same_hash_and_another_seed_or_row_another(shell: Shell, boilers: Path) -> None:
+    hashes = [shell.json("train", "--csv", str(boilers), *ROLES, "--seed", seed)["model_hash"] for seed in ("0", "0", "1")]
+    assert hashes[0] == hashes[1] != hashes[2]
+    frame = pl.read_csv(boilers)
+    frame.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(61.23).otherwise("water_temperature_c").alias("water_temperature_c")).write_csv(boilers)
+    assert shell.json("train", "--csv", str(boilers), *ROLES)["model_hash"] != hashes[0]
+
+
+@pytest.mark.slow
+def test_forced_rows_are_warned_of_beside_the_honest_score(shell: Shell, boilers: Path) -> None:
+    result = shell.json("train", "--csv", str(boilers), *ROLES, "--random-rows-despite-time")
+    assert result["folds"]["kind"] == "repeated_stratified"
+    assert "at random" in result["warnings"][0]
+    assert {h["metric"] for h in result["honest"]} == set(result["leaderboard"][0]["metrics"])
+    assert "What the forced split hides" in Path(result["report"]).read_text()
+
+
+@pytest.mark.slow
+def test_tables_for_a_person_say_the_same(shell: Shell, boilers: Path) -> None:
+    code, out, _ = shell("train", "--csv", str(boilers), *ROLES)
+    assert code == 0
+    for said in ("repair_cost", "left out", "average_precision", "Champion:", "Report:", "gap 30 days"):
+        assert said in out
+    code, out, _ = shell("predict", TASK, str(boilers))
+    assert code == 0
+    assert "1,440 rows" in out
+    assert "and 1,420 more" in out
+    code, out, _ = shell("models")
+    assert "champion" in out
+
+
+def test_the_audit_alone_stores_nothing(shell: Shell, boilers: Path) -> None:
+    found = shell.json("audit", "--csv", str(boilers), *ROLES[:6])
+    assert {"reading_id", "repair_cost"} <= {a["column"] for a in found["audit"]}
+    assert not shell.home.exists()
+
+
+BROKEN: dict[str, tuple[bytes | None, str]] = {
+    "absent": (None, "no such file"),
+    "empty": (b"", "is empty"),
+    "header only": (b"a,y\n", "no rows"),
+    "ragged": (b"a,y\n1,0\n1,2,3\n", "line 3"),
+    "wrong encoding": (b"a,y\n\x81\xfe\xff,0\n1,1\n", "UTF-8"),
+    "binary": (bytes(range(256)) * 9, "no text"),
+    "two columns of one name": (b"a,a,y\n1,2,0\n", "two columns"),
+    "all-missing label": (b"a,y\n1,\n2,\n", "missing in all"),
+    "one class": (b"a,y\n" + b"1,0\n" * 40, "nothing to tell apart"),
+    "infinite": (b"a,y\n" + b"1,0\ninf,1\n" * 20, "infinite"),
+    "long line": (b"a,y\n1," + b"0" * (17 << 20) + b"\n", "longer than 16 MB"),
+    "too few rows": (b"a,y\n" + b"1,0\n2,1\n" * 5, "too few"),
+    "no such label": (b"a,b\n1,0\n", "--label y: no such column"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN.keys())
+def test_broken_input_is_one_clear_sentence_and_exit_code_2(shell: Shell, content: bytes | None, said: str) -> None:
+    path = shell.folder / "data.csv"
+    if content is not None:
+        path.write_bytes(content)
+    code, out, err = shell("train", "--csv", str(path), "--label", "y")
+    message = [line for line in err.splitlines() if line.startswith("epic22:")]
+    assert code == 2
+    assert out == ""
+    assert len(message) == 1
+    assert said in message[0]
+    assert "Traceback" not in err
+    assert not shell.home.exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--holdout-from", "soon"], "not a date"),
+        (["--holdout-from", "2024-01-01", "--holdout-last", "3"], "exclude one another"),
+        (["--holdout-last", "3", "--group-by", "day"], "leave --group-by"),
+        (["--group-by", "decade"], "give day, week or month"),
+        (["--kind", "guess"], "give one of"),
+        (["--group-by", "day"], "needs --time"),
+    ],
+)
+def test_options_that_do_not_fit_are_exit_code_2(shell: Shell, arguments: list[str], said: str) -> None:
+    path = shell.folder / "data.csv"
+    path.write_text("a,y\n" + "".join(f"{i % 7},{i % 2}\n" for i in range(60)))
+    code, _, err = shell("train", "--csv", str(path), "--label", "y", *arguments)
+    assert (code, said in err) == (2, True)
+
+
+def test_a_task_that_is_not_there_is_exit_code_2(shell: Shell, boilers: Path) -> None:
+    code, _, err = shell("predict", "nope", str(boilers))
+    assert (code, "no champion for task 'nope'" in err) == (2, True)
+    assert shell("predict", "../../etc", str(boilers))[0] == 2
+
+
+def test_our_own_mistake_is_exit_code_1_without_a_traceback(
+    shell: Shell, boilers: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError("inner matter")
+
+    monkeypatch.setattr("epic22.bootstrap.train_file", broken)
+    code, _, err = shell("train", "--csv", str(boilers), *ROLES)
+    assert code == 1
+    assert "our mistake (ZeroDivisionError)" in err
+    assert "Traceback" not in err
+    kept = re.search(r"report it with (\S+)", err)
+    assert kept is not None
+    assert "inner matter" in Path(kept.group(1)).read_text()
+
+
+def test_settings_that_cannot_be_used_are_said(shell: Shell, boilers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPIC22_THREADS", "many")
+    code, _, err = shell("train", "--csv", str(boilers), *ROLES)
+    assert (code, "EPIC22_THREADS" in err) == (2, True)
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """What help costs, as a fact that no noise can change: none of the big libraries is imported for it."""
+    heavy = "polars numpy scipy sklearn xgboost mlflow pandas matplotlib fastapi pydantic".split()
+    program = (
+        "import sys\nsys.argv = ['epic22', '--help']\nfrom epic22.cli.main import run\n"
+        f"try:\n    run()\nexcept SystemExit:\n    pass\nprint([m for m in {heavy} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=dict(os.environ))
+    assert done.stdout.splitlines()[-1] == "[]"
+    for verb in ("train", "audit", "predict", "serve", "models", "demo"):
+        assert verb in done.stdout

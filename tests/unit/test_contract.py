@@ -1,0 +1,179 @@
+"""What columns hold: types by values, roles by what the user said, damage refused by name and row."""
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from epic22.core.data.contract import Roles, TypedTable, conform, infer
+from epic22.core.data.files import RawTable, read_table
+from epic22.core.errors import ColumnError, RowError
+from epic22.core.task import Column
+
+
+def raw(**columns: list[str | None]) -> RawTable:
+    return RawTable("t.csv", pl.DataFrame(columns, schema=dict.fromkeys(columns, pl.String)), "0", "csv", ",", "utf-8")
+
+
+def typed(values: list[str | None]) -> Column:
+    label = [str(i % 2) for i in range(len(values))]
+    return next(c for c in infer(raw(x=values, y=label), Roles("y")).columns if c.name == "x")
+
+
+@pytest.mark.parametrize(
+    ("values", "dtype"),
+    [
+        (["1", "2", ""], "int"),
+        (["1", "2.5", "NA"], "float"),
+        (["1,234", "2,345.5", " "], "float"),
+        (["1e3", "-2", "nan"], "float"),
+        (["true", "False", ""], "bool"),
+        (["2024-01-05", "2024-02-01", None], "time"),
+        (["20141013T000000", "20141014T000000", None], "time"),
+        (["8/28/2007 0:00", "8/29/2007 0:01", None], "time"),
+        (["2024-01-05T10:00:00Z", "2024-01-05T11:00:00Z", None], "time"),
+        (["2024-01-05T10:00:00+02:00", "2024-01-05T11:00:00+02:00", None], "time"),
+        (["Yes", "No", ""], "category"),
+        (["#VALUE!", "3.5", "4"], "float"),
+    ],
+)
+def test_a_type_is_what_all_values_allow(values: list[str | None], dtype: str) -> None:
+    assert typed(values).dtype == dtype
+
+
+def test_zoned_times_become_utc() -> None:
+    table = infer(raw(t=["2024-01-05T10:00:00+02:00"] * 2, y=["0", "1"]), Roles("y", time=("t",)))
+    assert table.times is not None
+    assert table.times[0] == datetime(2024, 1, 5, 8)
+
+
+def test_an_ambiguous_date_is_read_month_first_and_said() -> None:
+    table = infer(raw(t=["01/02/2024", "03/04/2024"], y=["0", "1"]), Roles("y"))
+    assert table.frame["t"][0] == datetime(2024, 1, 2)
+    assert "month/day/year" in table.notes[0]
+
+
+def test_a_day_over_twelve_makes_the_date_day_first() -> None:
+    assert infer(raw(t=["01/02/2024", "23/04/2024"], y=["0", "1"]), Roles("y")).frame["t"][0] == datetime(2024, 2, 1)
+
+
+def spread(**columns: list[str | None]) -> TypedTable:
+    return infer(raw(**columns, y=["0", "1"]), Roles("y", time=tuple(columns)))
+
+
+def test_a_date_spread_over_columns_is_put_together_and_only_its_year_is_no_input() -> None:
+    table = spread(year=["2015", "2017"], month=["July", "January"], day=["1", "31"])
+    assert table.times is not None
+    assert table.times.to_list() == [datetime(2015, 7, 1), datetime(2017, 1, 31)]
+    assert [c.role for c in table.columns] == ["time", "input", "input", "label"]
+    numbered = spread(year=["2015", "2017"], month=["7", "1"], day=["1", "31"])
+    assert numbered.times is not None
+    assert numbered.times.to_list() == table.times.to_list()
+
+
+def test_years_and_steps_are_times() -> None:
+    years, steps = spread(t=["2006", "2010"]), spread(t=["1", "5"])
+    assert years.times is not None
+    assert steps.times is not None
+    assert years.times[1] == datetime(2010, 1, 1)
+    assert steps.times[1] == datetime(1970, 1, 6)
+
+
+def test_roles_are_given_and_the_useless_is_put_aside_with_a_note() -> None:
+    n = 300
+    table = infer(
+        raw(
+            y=[str(i % 2) for i in range(n)],
+            i=[f"i{i}" for i in range(n)],
+            g=["a", "b"] * (n // 2),
+            gone=[str(i) for i in range(n)],
+            one=["7"] * n,
+            none=[None] * n,
+            text=[f"words {i}" for i in range(n)],
+            x=[str(i % 9) for i in range(n)],
+        ),
+        Roles("y", group="g", id="i", drop=("gone",)),
+    )
+    roles = {c.name: c.role for c in table.columns}
+    assert roles == dict(y="label", i="id", g="group", gone="never", one="never", none="never", text="never", x="input")
+    assert {note.split(" ")[0] for note in table.notes} == {"one", "none", "text"}
+
+
+def test_ids_keep_no_levels() -> None:
+    table = infer(raw(y=["0", "1"], who=["anna", "ben"], x=["a", "b"]), Roles("y", id="who"))
+    assert {c.name: c.levels for c in table.columns} == {"y": (), "who": (), "x": ("a", "b")}
+
+
+def test_rows_without_a_label_are_left_out_and_said() -> None:
+    table = infer(raw(y=["0", None, "1"], x=["1", "2", "3"]), Roles("y"))
+    assert table.frame.height == 2
+    assert "1 rows without a label" in table.notes[0]
+
+
+REFUSED: dict[str, tuple[RawTable, Roles, str]] = {
+    "no such label": (raw(price=["1", "2"]), Roles("prize"), "did you mean 'price'"),
+    "no such time": (raw(y=["0", "1"]), Roles("y", time=("when",)), "--time when"),
+    "no such drop": (raw(y=["0", "1"]), Roles("y", drop=("z",)), "--drop z"),
+    "label all missing": (raw(y=[None, ""], x=["1", "2"]), Roles("y"), "missing in all 2 rows"),
+    "label dropped": (raw(y=["0", "1"]), Roles("y", drop=("y",)), "drop and label at once"),
+    "label is time": (raw(y=["0", "1"]), Roles("y", time=("y",)), "label and time at once"),
+    "infinite": (raw(y=["0", "1"], x=["1", "inf"]), Roles("y"), "infinite or enormous values, first in row 2"),
+    "enormous": (raw(y=["0", "1"], x=["1", "1e300"]), Roles("y"), "infinite or enormous"),
+    "damaged number": (
+        raw(y=["0", "1"] * 50, x=[*(str(i) for i in range(99)), "oops"]),
+        Roles("y"),
+        "1 of its values are none: 'oops' in row 100",
+    ),
+    "time with gaps": (raw(y=["0", "1"], t=["2024-01-01", None]), Roles("y", time=("t",)), "first row 2"),
+    "no time at all": (raw(y=["0", "1"], t=["soon", "later"]), Roles("y", time=("t",)), "are no times"),
+    "spread no date": (
+        raw(y=["0", "1"], a=["2015", "2015"], b=["13", "14"], c=["1", "1"]),
+        Roles("y", time=("a", "b", "c")),
+        "is no date",
+    ),
+}
+
+
+@pytest.mark.parametrize(("table", "roles", "said"), REFUSED.values(), ids=REFUSED.keys())
+def test_what_does_not_fit_is_refused_by_name(table: RawTable, roles: Roles, said: str) -> None:
+    with pytest.raises(ColumnError, match=said):
+        infer(table, roles)
+
+
+def test_a_dropped_column_may_be_damaged() -> None:
+    infer(raw(y=["0", "1"], x=["1", "inf"]), Roles("y", drop=("x",)))
+
+
+COLUMNS = (
+    Column("n", "int"),
+    Column("c", "category", levels=("a", "b")),
+    Column("t", "time"),
+    Column("b", "bool"),
+    Column("i", "category", role="id"),
+)
+
+
+def test_a_later_file_is_brought_to_the_types_it_was_trained_with() -> None:
+    frame = conform(raw(n=["3.0", ""], c=["b", "new"], t=["2024-01-01", None], b=["TRUE", None], more=["1", "2"]), COLUMNS)
+    assert frame.rows() == [(3.0, "b", datetime(2024, 1, 1), True), (None, "new", None, None)]
+
+
+def test_a_later_file_that_lacks_an_input_is_refused() -> None:
+    with pytest.raises(ColumnError, match="no column 'n'"):
+        conform(raw(c=["a"], t=["2024-01-01"], b=["true"]), COLUMNS)
+
+
+@pytest.mark.parametrize(("value", "said"), [("many", "not a finite number"), ("inf", "not a finite number"), ("1e99", "finite")])
+def test_a_later_value_that_does_not_fit_is_refused_with_its_row(value: str, said: str) -> None:
+    with pytest.raises(RowError, match=rf"row 2, column 'n'.*{said}") as caught:
+        conform(raw(n=["1", value], c=["a"] * 2, t=["2024-01-01"] * 2, b=["true"] * 2), COLUMNS)
+    assert caught.value.problems[0][:2] == (1, "n")
+
+
+def test_parquet_goes_the_same_way(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"y": [0, 1], "when": [datetime(2024, 1, 1), datetime(2024, 1, 2)], "x": [0.5, float("nan")]})
+    frame.write_parquet(tmp_path / "t.parquet")
+    table = infer(read_table(tmp_path / "t.parquet"), Roles("y", time=("when",)))
+    assert {c.name: c.dtype for c in table.columns} == {"y": "int", "when": "time", "x": "float"}
+    assert table.frame["x"].null_count() == 1

@@ -1,0 +1,135 @@
+"""Reading files: whole or not at all, and one clear sentence for what is wrong."""
+
+import gzip
+import json
+import os
+from pathlib import Path
+
+import polars as pl
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from epic22.core.data.files import MAX_LINE_BYTES, SEPARATORS, read_table
+from epic22.core.errors import FileError
+
+CELL = st.text(st.characters(codec="utf-8", exclude_categories=["Cs", "Cc"]), max_size=12)
+
+
+def put(folder: Path, content: bytes | str, name: str = "t.csv") -> Path:
+    path = folder / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return path
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    rows=st.lists(st.tuples(CELL, CELL, CELL), min_size=2, max_size=8),
+    separator=st.sampled_from(SEPARATORS),
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16"]),
+)
+def test_any_text_written_as_csv_reads_back_equal(
+    tmp_path: Path, rows: list[tuple[str, str, str]], separator: str, encoding: str
+) -> None:
+    frame = pl.DataFrame(rows, schema=["first", "second", "third"], orient="row")
+    path = put(tmp_path, frame.write_csv(separator=separator, quote_style="always").encode(encoding))
+    read = read_table(path)
+    assert read.separator == separator
+    assert read.frame.equals(frame)
+
+
+def test_gzip_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path) -> None:
+    path = put(tmp_path, gzip.compress(b"a,b\n1,2\n"), "plain.csv")
+    assert read_table(path).frame["b"].to_list() == ["2"]
+
+
+def test_windows_letters_are_read(tmp_path: Path) -> None:
+    read = read_table(put(tmp_path, "name;size\nMüller;3\nJosé;4\n".encode("cp1252")))
+    assert read.encoding == "cp1252"
+    assert read.frame["name"].to_list() == ["Müller", "José"]
+
+
+def test_names_lose_their_blanks_and_a_nameless_column_is_called_by_its_position(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, ",a ,b\n1,2,3\n")).frame.columns == ["column_1", "a", "b"]
+
+
+def test_a_file_of_one_column_is_a_table(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, "a\n1\n2\n")).frame["a"].to_list() == ["1", "2"]
+
+
+def test_separators_inside_quotes_do_not_count(tmp_path: Path) -> None:
+    read = read_table(put(tmp_path, 'a;b\n"1,2,3";4\n"5,6,7";8\n'))
+    assert read.frame.rows() == [("1,2,3", "4"), ("5,6,7", "8")]
+
+
+def test_json_records_and_json_lines_are_tables(tmp_path: Path) -> None:
+    records = [{"a": 1, "b": "x"}, {"a": None, "c": True}]
+    for name, text in (("t.json", json.dumps(records)), ("t.jsonl", "\n".join(map(json.dumps, records)))):
+        frame = read_table(put(tmp_path, text, name)).frame
+        assert frame.rows() == [("1", "x", None), (None, None, "true")]
+
+
+def test_parquet_keeps_its_types(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"n": [1, 2], "x": [0.5, None], "c": pl.Series(["u", "v"], dtype=pl.Categorical)})
+    frame.write_parquet(tmp_path / "t.parquet")
+    read = read_table(tmp_path / "t.parquet").frame
+    assert read.dtypes == [pl.Int64, pl.Float64, pl.String]
+
+
+def test_the_digest_is_of_the_bytes(tmp_path: Path) -> None:
+    a, b = (read_table(put(tmp_path, text, name)).sha256 for text, name in (("a\n1\n", "x.csv"), ("a\n1\n", "y.csv")))
+    assert a == b != read_table(put(tmp_path, "a\n2\n")).sha256
+
+
+BROKEN = {
+    "empty": (b"", "is empty"),
+    "header only": (b"a,b\n", "header and no rows"),
+    "blank lines": (b"\n\n\n", "blank lines only"),
+    "ragged": (b"a,b\n1,2\n3,4,5\n", "line 3: 3 fields where the header has 2"),
+    "short": (b"a,b\n1,2\n3\n", "line 3: 1 fields"),
+    "binary": (bytes(range(256)) * 20, "no text"),
+    "two names": (b"a,b,a\n1,2,3\n", "two columns of the name 'a'"),
+    "two names after stripping": (b"a,a \n1,2\n", "two columns of the name 'a'"),
+    "invalid utf-8": (b"a,b\nx\x81\x8d,2\n", "neither UTF-8 nor"),
+    "mixed encodings": ("a,b\né,2\n".encode() + "ü,3\n".encode("latin-1"), "neither UTF-8 nor"),
+    "utf-16 without a mark": ("a,b\n1,2\n".encode("utf-16-le"), "no text"),
+    "half of utf-16": (b"\xff\xfea\x00,\x00b", "UTF-16"),
+    "open quote": (b'a,b\n"1,2\n', "unexpected end|quote"),
+    "long line": (b"a,b\n1," + b"x" * (MAX_LINE_BYTES + 10) + b"\n", "longer than 16 MB"),
+    "cut gzip": (gzip.compress(b"a,b\n1,2\n" * 100)[:25], "truncated gzip"),
+    "cut parquet": (b"PAR1" + b"\x00" * 40, "truncated Parquet"),
+    "bad json": (b'[{"a": 1}, {"a": }]', "not JSON"),
+    "nested json": (b'[{"a": {"b": 1}}]', "flat record"),
+    "json of numbers": (b"[1, 2]", "flat record"),
+    "empty json": (b"[]", "at least one"),
+    "bad json line": (b'{"a": 1}\n{"a": \n', "line 2"),
+}
+
+
+@pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN.keys())
+def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes, said: str) -> None:
+    with pytest.raises(FileError, match=said) as caught:
+        read_table(put(tmp_path, content))
+    assert "\n" not in str(caught.value)
+    assert "t.csv" in str(caught.value)
+
+
+def test_an_absent_file_and_a_folder_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="no such file"):
+        read_table(tmp_path / "none.csv")
+    with pytest.raises(FileError, match="is a folder"):
+        read_table(tmp_path)
+
+
+@pytest.mark.skipif(os.name == "nt" or os.geteuid() == 0, reason="root and Windows read what they may not")
+def test_a_file_that_may_not_be_read_is_refused(tmp_path: Path) -> None:
+    path = put(tmp_path, "a\n1\n")
+    path.chmod(0)
+    with pytest.raises(FileError, match="permissions"):
+        read_table(path)
+
+
+def test_a_parquet_of_lists_is_refused(tmp_path: Path) -> None:
+    pl.DataFrame({"l": [[1], [2]]}).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(FileError, match="column 'l'"):
+        read_table(tmp_path / "t.parquet")

@@ -1,0 +1,128 @@
+"""A flat file as a task: kinds, positives, names, and columns that are called like our own."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+
+from epic22.core.data.assignment import Assignment
+from epic22.core.data.contract import Roles
+from epic22.core.errors import ColumnError
+from epic22.core.task import Kind
+from epic22.features.flat_file import FlatFile, declare
+
+
+def file_of(folder: Path, name: str = "t.csv", n: int = 60, **columns: list[object]) -> Path:
+    frame = pl.DataFrame({"x": np.arange(n) % 7 + 0.5, **columns})
+    frame.write_csv(folder / name)
+    return folder / name
+
+
+def declared(folder: Path, labels: list[object], kind: Kind | None = None, positive: str | None = None) -> Assignment:
+    return declare(FlatFile(file_of(folder, y=labels), Roles("y", positive=positive), kind=kind))
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "classes"),
+    [
+        ([0, 1, 0], "binary", ("0", "1")),
+        (["No", "Yes", "No"], "binary", ("No", "Yes")),
+        (["true", "false", "true"], "binary", ("false", "true")),
+        (["good", "bad", "good"], "binary", ("good", "bad")),
+        ([1.0, 0.0, 0.0], "binary", ("0", "1")),
+        (["a", "b", "c"], "multiclass", ("a", "b", "c")),
+        ([1, 2, 3], "multiclass", ("1", "2", "3")),
+        ([0.5, 1.5, 2.5], "regression", ()),
+    ],
+)
+def test_the_kind_follows_the_label(tmp_path: Path, labels: list[object], kind: str, classes: tuple[str, ...]) -> None:
+    task = declared(tmp_path, labels * 20).task
+    assert (task.target.kind, task.target.classes) == (kind, classes)
+
+
+def test_many_whole_numbers_are_values(tmp_path: Path) -> None:
+    assert declared(tmp_path, [i % 30 for i in range(60)]).task.target.kind == "regression"
+
+
+def test_a_stated_kind_and_positive_are_obeyed(tmp_path: Path) -> None:
+    assert declared(tmp_path, [1, 2, 3] * 20, kind="regression").task.target.kind == "regression"
+    examples = declared(tmp_path, ["No", "Yes", "No"] * 20, positive="No").examples()
+    assert examples.y.mean() == pytest.approx(2 / 3)
+
+
+@pytest.mark.parametrize(
+    ("labels", "kind", "positive", "said"),
+    [
+        (["a"] * 60, None, None, "every row has 'a'"),
+        ([f"l{i}" for i in range(60)], None, None, "60 different values"),
+        (["a", "b"] * 30, "regression", None, "regression needs numbers"),
+        (["a", "b"] * 30, None, "c", "has the values a and b"),
+        ([0.5, 1.5, 2.5] * 20, None, "1", "not one of two classes"),
+    ],
+)
+def test_a_label_that_cannot_be_predicted_as_asked_is_refused(
+    tmp_path: Path, labels: list[object], kind: Kind | None, positive: str | None, said: str
+) -> None:
+    with pytest.raises(ColumnError, match=said):
+        declared(tmp_path, labels, kind, positive)
+
+
+def test_columns_may_be_called_like_our_own(tmp_path: Path) -> None:
+    odd = ["entity", "cutoff", "row", "group", "label", "count", "value", "known_at", "entity_id", "column_0"]
+    columns: dict[str, list[object]] = {name: [(i * (j + 3)) % 17 + 0.5 for i in range(60)] for j, name in enumerate(odd)}
+    path = file_of(tmp_path, y=[0, 1] * 30, **columns)
+    examples = declare(FlatFile(path, Roles("y"))).examples()
+    assert examples.X.columns == ["x", *odd]
+    assert examples.X.equals(pl.read_csv(path).select("x", *odd))
+
+
+def test_what_the_audit_suspects_is_left_out_unless_kept(tmp_path: Path) -> None:
+    path = file_of(tmp_path, y=[0, 1] * 30, echo=[0, 1] * 30)
+    out = declare(FlatFile(path, Roles("y")))
+    kept = declare(FlatFile(path, Roles("y"), keep=("echo",)))
+    assert [c.name for c in out.task.input_columns] == ["x"]
+    assert [c.name for c in kept.task.input_columns] == ["x", "echo"]
+    assert [s.withheld for s in (*out.suspicions, *kept.suspicions)] == [True, False]
+    with pytest.raises(ColumnError, match="--keep ekho: no such column"):
+        declare(FlatFile(path, Roles("y"), keep=("ekho",)))
+
+
+def test_an_id_that_repeats_becomes_the_group(tmp_path: Path) -> None:
+    path = file_of(tmp_path, y=[0, 1] * 30, who=[f"p{i % 20}" for i in range(60)])
+    assignment = declare(FlatFile(path, Roles("y", id="who")))
+    assert "who repeats" in " ".join(assignment.notes)
+    group = assignment.examples().group
+    assert group is not None
+    assert len(set(group)) == 20
+
+
+def test_a_test_file_lies_below_and_need_not_have_all_classes(tmp_path: Path) -> None:
+    first = file_of(tmp_path, y=[0, 1] * 30)
+    second = file_of(tmp_path, "test.csv", 10, y=[0] * 10)
+    assignment = declare(FlatFile(first, Roles("y"), test=second))
+    assert (assignment.test_rows, len(assignment.examples())) == (10, 70)
+
+
+def test_a_test_file_with_a_class_of_its_own_is_refused(tmp_path: Path) -> None:
+    first = file_of(tmp_path, y=["a", "b"] * 30)
+    second = file_of(tmp_path, "test.csv", 10, y=["c"] * 10)
+    with pytest.raises(ColumnError, match="c occurs in the test file only"):
+        declare(FlatFile(first, Roles("y"), test=second))
+
+
+def test_the_data_version_follows_bytes_and_roles_and_not_the_files_place(tmp_path: Path) -> None:
+    path = file_of(tmp_path, y=[0, 1] * 30)
+    (tmp_path / "other").mkdir()
+    moved = file_of(tmp_path / "other", "u.csv", y=[0, 1] * 30)
+    changed = file_of(tmp_path, "v.csv", y=[1, 0] * 30)
+    version = declare(FlatFile(path, Roles("y"))).data_version.id
+    assert declare(FlatFile(moved, Roles("y"))).data_version.id == version
+    assert declare(FlatFile(changed, Roles("y"))).data_version.id != version
+    assert declare(FlatFile(path, Roles("y", positive="0"))).data_version.id != version
+
+
+def test_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
+    path = file_of(tmp_path, y=[0, 1] * 30)
+    with pytest.raises(ColumnError, match="no column is left"):
+        declare(FlatFile(path, Roles("y", drop=("x",))))
