@@ -1,0 +1,36 @@
+"""A small model trained through the real pipeline, for what needs one."""
+
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from epic22.adapters.model_store import ModelStore
+from epic22.core.data.contract import Roles
+from epic22.core.data.split import SplitRequest
+from epic22.core.task import Kind
+from epic22.features.flat_file import FlatFile, declare
+from epic22.services.train import TrainingRun, train
+from tests.toy import CLASSES, inputs, labels
+
+NAMES = {"fitted_on": "fitted on", "load": "load <b>$kN$</b>"}
+"""Two columns with names that are hard to write into a page or a picture."""
+
+
+def table(folder: Path, kind: Kind, n: int = 400, seed: int = 0) -> Path:
+    """The toy rows as a file, with an id and hostile column names."""
+    X = inputs(n, seed).rename(NAMES)
+    y = labels(inputs(n, seed), kind, seed)
+    named = [CLASSES[kind][int(v)] for v in y] if CLASSES[kind] else np.round(y, 3)
+    path = folder / f"toy-{kind}-{n}-{seed}.csv"
+    X.with_columns(pl.Series("who", [f"person {i}" for i in range(n)]), pl.Series("y", named)).write_csv(path)
+    return path
+
+
+def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) -> tuple[TrainingRun, ModelStore]:
+    """A run on the toy table, promoted as task `toy` in a store below the folder."""
+    store = ModelStore(folder / "models")
+    assignment = declare(FlatFile(table(folder, kind, n, seed), Roles("y", id="who"), name="toy"))
+    run = train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1)
+    store.promote("toy", run.version.version, run.verdicts)
+    return run, store

@@ -1,0 +1,92 @@
+"""The report: whole in one file, loads nothing, says what matters, and is harmless whatever a column is called."""
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from epic22.core.task import Kind
+from epic22.services.pictures import pictures_of, pngs, svg
+from epic22.services.report import render_report, write_report
+from epic22.services.train import HonestScore, TrainingRun
+from tests.trained import trained
+
+KINDS: list[Kind] = ["binary", "multiclass", "regression"]
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, TrainingRun]:
+    return {kind: trained(tmp_path_factory.mktemp(kind), kind)[0] for kind in KINDS}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
+    page = render_report(runs[kind])
+    outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
+    assert not re.search(r"https?://|<script|<link|@import|url\((?!#)|src=", outside)
+    assert page.count("<svg") == len(pictures_of(runs[kind]))
+    assert len(set(re.findall(r' id="([^"]+)"', page))) == len(re.findall(r' id="([^"]+)"', page))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_same_run_gives_the_same_bytes(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
+    assert render_report(runs[kind]) == render_report(runs[kind])
+
+
+def test_column_names_are_text_and_never_markup(runs: dict[Kind, TrainingRun]) -> None:
+    page = render_report(runs["binary"])
+    assert "<b>" not in page
+    assert "&lt;b&gt;" in page
+
+
+def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Kind, TrainingRun]) -> None:
+    run = runs["binary"]
+    page = render_report(run)
+    for said in (run.version.model_hash, run.data_version.id, "certainly better than the constant", "doing nothing has"):
+        assert said in page
+    assert all(score.metric in page for score in run.champion.scores)
+
+
+def test_no_path_of_the_machine_is_told(runs: dict[Kind, TrainingRun]) -> None:
+    assert str(Path(runs["binary"].data_version.sources[0][0]).parent) not in render_report(runs["binary"])
+
+
+def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind, TrainingRun]) -> None:
+    run = runs["binary"]
+    forced = replace(
+        run,
+        version=replace(run.version, status="provisional"),
+        warnings=("rows were dealt at random",),
+        honest=(HonestScore("roc_auc", 0.99, 0.85, "by_group", "whole days"),),
+    )
+    page = render_report(forced)
+    assert page.index("Provisional.") < page.index("Leaderboard")
+    assert page.index("rows were dealt at random") < page.index("Leaderboard")
+    assert "What the forced split hides" in page
+
+
+def test_an_undefined_score_is_a_dash(runs: dict[Kind, TrainingRun]) -> None:
+    run = runs["binary"]
+    nan = float("nan")
+    scores = tuple(replace(s, value=nan, low=nan, high=nan) if s.metric == "f1" else s for s in run.champion.scores)
+    champion = replace(run.champion, scores=scores)
+    page = render_report(replace(run, champion=champion, leaderboard=(champion, *run.leaderboard[1:])))
+    assert "–<span" in page
+
+
+def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], tmp_path: Path) -> None:
+    path = tmp_path / "report.html"
+    path.write_text("old")
+    write_report(runs["binary"], path)
+    assert path.read_text() == render_report(runs["binary"])
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
+    drawn = pngs(runs[kind])
+    assert set(drawn) == {picture.name for picture in pictures_of(runs[kind])}
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
+    for picture in pictures_of(runs[kind]):
+        assert "var(--" in svg(picture.draw(runs[kind]), picture.name)
