@@ -31,7 +31,7 @@ def inputs(n: int, seed: int = 0) -> pl.DataFrame:
     """Rows with missing numbers, missing and rare categories, booleans and times."""
     rng = np.random.default_rng(seed)
     wear = np.where(rng.uniform(size=n) < 0.05, np.nan, rng.normal(size=n))
-    maker = rng.choice(["arden", "brook", "calder", None], n, p=[0.5, 0.3, 0.15, 0.05])
+    maker = np.array(["arden", "brook", "calder", None], dtype=object)[rng.choice(4, n, p=[0.5, 0.3, 0.15, 0.05])]
     days = pl.Series(rng.integers(15_000, 19_000, n)).cast(pl.Int32).cast(pl.Date).cast(pl.Datetime("us"))
     return pl.DataFrame(
         {
@@ -53,7 +53,7 @@ def labels(X: pl.DataFrame, kind: Kind, seed: int = 0) -> Array:
     if kind == "binary":
         return np.asarray((noisy > 1.5).astype(float))
     if kind == "multiclass":
-        return np.digitize(noisy, [-1.0, 1.5]).astype(float)
+        return np.asarray(np.digitize(noisy, [-1.0, 1.5]).astype(float))
     return np.asarray(10 + noisy)
 
 
@@ -63,9 +63,7 @@ def task(kind: Kind, columns: tuple[Column, ...] = COLUMNS) -> Task:
     return Task("toy", columns, (target,), lambda known, at: at, lambda known: pl.LazyFrame(), ())
 
 
-def toy(
-    kind: Kind = "binary", n: int = 400, seed: int = 0, at: Array | None = None, group: Array | None = None
-) -> Toy:
+def toy(kind: Kind = "binary", n: int = 400, seed: int = 0, at: Array | None = None, group: Array | None = None) -> Toy:
     """Examples with n rows, timeless unless `at` is given."""
     X = inputs(n, seed)
     moments = np.full(n, np.datetime64(0, "us")) if at is None else at.astype("datetime64[us]")

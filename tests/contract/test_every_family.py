@@ -3,6 +3,7 @@
 import numpy as np
 import polars as pl
 import pytest
+from tests.toy import Toy, inputs, toy
 
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import SplitRequest, plan_folds
@@ -11,7 +12,6 @@ from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.models.base import Estimator, Family, link, response_of
 from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.task import Array, Kind
-from tests.toy import Toy, inputs, toy
 
 CASES = [
     pytest.param(family, kind, id=f"{family.name}-{kind}")
@@ -109,9 +109,7 @@ class TestEveryFamily:
     def test_columns_in_another_order_are_the_same_columns(self, family: Family, kind: Kind) -> None:
         made = toy(kind)
         preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
-        estimator = family.build(made.task, seed=0, threads=1).fit(
-            preprocessor.transform(made.examples.X), made.examples.y
-        )
+        estimator = family.build(made.task, seed=0, threads=1).fit(preprocessor.transform(made.examples.X), made.examples.y)
         later = inputs(50, seed=9)
         turned = later.select(reversed(later.columns))
         assert np.array_equal(estimator.raw(preprocessor.transform(turned)), estimator.raw(preprocessor.transform(later)))

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
+from tests.contract import elevator_outage
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.assignment import Assignment
@@ -23,7 +25,6 @@ from epic22.core.models.catalog import family_named
 from epic22.features.catalog import FEATURES
 from epic22.features.flat_file import FlatFile, declare
 from epic22.services.train import train
-from tests.contract import elevator_outage
 
 
 @dataclass(frozen=True)
@@ -35,9 +36,7 @@ class Case:
 
 
 def elevator(folder: Path) -> Assignment:
-    return Assignment(
-        elevator_outage.TASK, elevator_outage.tables(), elevator_outage.cutoffs(), DataVersion("v0", ())
-    )
+    return Assignment(elevator_outage.TASK, elevator_outage.tables(), elevator_outage.cutoffs(), DataVersion("v0", ()))
 
 
 def flat(folder: Path) -> Assignment:
@@ -125,7 +124,7 @@ class TestEveryFeature:
         assert ModelStore(tmp_path / "models").load(run.task.name, run.version.version)[1].family == run.champion.family
 
 
-def scrambled_after(table: Table, moment: object, seed: int) -> Table:
+def scrambled_after(table: Table, moment: Any, seed: int) -> Table:
     """The table with every row that became known after the moment shuffled column by column."""
     known, later = (table.frame.filter(keep) for keep in (pl.col(table.known_at) <= moment, pl.col(table.known_at) > moment))
     fixed = {table.entity, table.known_at, table.event_at}

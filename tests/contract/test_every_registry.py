@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.bundle import Bundle, Schema, model_hash, write_bundle
@@ -13,7 +14,6 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import family_named
-from tests.toy import toy
 
 
 def put(store: ModelStore, aside: Path, seed: int = 0) -> ModelVersion:

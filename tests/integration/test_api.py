@@ -10,14 +10,20 @@ import pytest
 from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.trained import trained
 
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
 from epic22.api.body_limit import MAX_BODY_BYTES
-from tests.trained import trained
 
 URL = "/v1/tasks/toy/predictions"
-ROW: dict[str, Any] = {"wear": 0.5, "load <b>$kN$</b>": -1, "maker": "brook", "indoors": True, "fitted on": "2014-05-01"}
+ROW: dict[str, Any] = {
+    "wear": 0.5,
+    "load <b>$kN$</b>": -1,
+    "maker": "brook",
+    "indoors": True,
+    "fitted on": "2014-05-01",
+}
 
 
 @pytest.fixture(scope="module")

@@ -62,7 +62,9 @@ def test_the_whole_way_from_a_file_to_predictions(shell: Shell, boilers: Path) -
     result = shell.json("train", "--csv", str(boilers), *ROLES)
     assert {"task", "data_version", "model_hash", "folds", "audit", "leaderboard", "champion", "verdicts"} <= set(result)
     assert result["folds"] | {"kind": "walk_forward", "n": 5, "repeats": 1, "gap": 30.0} == result["folds"]
-    assert {"reading_id": "row number", "repair_cost": "label echo"}.items() <= {a["column"]: a["suspicion"] for a in result["audit"]}.items()
+    assert {"reading_id": "row number", "repair_cost": "label echo"}.items() <= {
+        a["column"]: a["suspicion"] for a in result["audit"]
+    }.items()
     for entry in result["leaderboard"]:
         assert {"family", "target", "horizon", "metrics", "fit_seconds", "row_ms"} == set(entry)
         assert set(entry["metrics"]["average_precision"]) == {"value", "low", "high"}
@@ -110,7 +112,9 @@ def test_the_same_command_gives_the_same_hash_and_another_seed_or_row_another(sh
     hashes = [shell.json("train", "--csv", str(boilers), *ROLES, "--seed", seed)["model_hash"] for seed in ("0", "0", "1")]
     assert hashes[0] == hashes[1] != hashes[2]
     frame = pl.read_csv(boilers)
-    frame.with_columns(pl.when(pl.int_range(pl.len()) == 7).then(61.23).otherwise("water_temperature_c").alias("water_temperature_c")).write_csv(boilers)
+    frame.with_columns(
+        pl.when(pl.int_range(pl.len()) == 7).then(61.23).otherwise("water_temperature_c").alias("water_temperature_c")
+    ).write_csv(boilers)
     assert shell.json("train", "--csv", str(boilers), *ROLES)["model_hash"] != hashes[0]
 
 
@@ -199,9 +203,7 @@ def test_a_task_that_is_not_there_is_exit_code_2(shell: Shell, boilers: Path) ->
     assert shell("predict", "../../etc", str(boilers))[0] == 2
 
 
-def test_our_own_mistake_is_exit_code_1_without_a_traceback(
-    shell: Shell, boilers: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_our_own_mistake_is_exit_code_1_without_a_traceback(shell: Shell, boilers: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object) -> None:
         raise ZeroDivisionError("inner matter")
 
@@ -223,7 +225,7 @@ def test_settings_that_cannot_be_used_are_said(shell: Shell, boilers: Path, monk
 
 def test_help_imports_nothing_heavy() -> None:
     """What help costs, as a fact that no noise can change: none of the big libraries is imported for it."""
-    heavy = "polars numpy scipy sklearn xgboost mlflow pandas matplotlib fastapi pydantic".split()
+    heavy = ["polars", "numpy", "scipy", "sklearn", "xgboost", "mlflow", "pandas", "matplotlib", "fastapi", "pydantic"]
     program = (
         "import sys\nsys.argv = ['epic22', '--help']\nfrom epic22.cli.main import run\n"
         f"try:\n    run()\nexcept SystemExit:\n    pass\nprint([m for m in {heavy} if m in sys.modules])"

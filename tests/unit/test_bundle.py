@@ -7,16 +7,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.toy import inputs, toy
 
 from epic22.core.bundle import Bundle, Schema, model_hash, open_bundle, write_bundle
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError
 from epic22.core.evaluation.conformal import Band
 from epic22.core.lineage import canonical_json, sha256
-from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.models.base import Family
+from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.task import Kind
-from tests.toy import inputs, toy
 
 
 def bundle(family: Family, kind: Kind = "binary", seed: int = 0) -> Bundle:

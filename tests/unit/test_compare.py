@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from tests.toy import daily, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
@@ -19,7 +20,6 @@ from epic22.core.evaluation.crossval import (
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROOT_MEAN_SQUARED_ERROR
 from epic22.core.models.catalog import family_named
 from epic22.core.task import Array, Kind
-from tests.toy import daily, toy
 
 
 def evaluation(name: str, response: Array, examples: Examples, plan: FoldPlan, kind: Kind) -> Evaluation:

@@ -17,7 +17,7 @@ def raw(**columns: list[str | None]) -> RawTable:
 
 
 def typed(values: list[str | None]) -> Column:
-    label = [str(i % 2) for i in range(len(values))]
+    label: list[str | None] = [str(i % 2) for i in range(len(values))]
     return next(c for c in infer(raw(x=values, y=label), Roles("y")).columns if c.name == "x")
 
 
@@ -96,7 +96,8 @@ def test_roles_are_given_and_the_useless_is_put_aside_with_a_note() -> None:
         Roles("y", group="g", id="i", drop=("gone",)),
     )
     roles = {c.name: c.role for c in table.columns}
-    assert roles == dict(y="label", i="id", g="group", gone="never", one="never", none="never", text="never", x="input")
+    unused = dict.fromkeys(("gone", "one", "none", "text"), "never")
+    assert roles == {"y": "label", "i": "id", "g": "group", "x": "input"} | unused
     assert {note.split(" ")[0] for note in table.notes} == {"one", "none", "text"}
 
 

@@ -1,6 +1,7 @@
 """A flat file as a task: kinds, positives, names, and columns that are called like our own."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -70,7 +71,7 @@ def test_a_label_that_cannot_be_predicted_as_asked_is_refused(
 
 def test_columns_may_be_called_like_our_own(tmp_path: Path) -> None:
     odd = ["entity", "cutoff", "row", "group", "label", "count", "value", "known_at", "entity_id", "column_0"]
-    columns: dict[str, list[object]] = {name: [(i * (j + 3)) % 17 + 0.5 for i in range(60)] for j, name in enumerate(odd)}
+    columns: dict[str, Any] = {name: [(i * (j + 3)) % 17 + 0.5 for i in range(60)] for j, name in enumerate(odd)}
     path = file_of(tmp_path, y=[0, 1] * 30, **columns)
     examples = declare(FlatFile(path, Roles("y"))).examples()
     assert examples.X.columns == ["x", *odd]

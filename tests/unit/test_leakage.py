@@ -67,7 +67,10 @@ PLANTED: dict[str, tuple[Callable[[pl.DataFrame, int], pl.Series], str]] = {
     "code": (lambda f, s: pl.Series([f"M{i:05d}" for i in rng_of(s).permutation(N)]), "id"),
     "name with few twins": (lambda f, s: pl.Series([f"n{i % (N - 20)}" for i in range(N)]), "near-key"),
     "account": (lambda f, s: pl.Series(rng_of(s).integers(10**9, 10**10, N)), "near-key"),
-    "label in words": (lambda f, s: f["y"].replace_strict({0: "fine", 1: "broken"}, return_dtype=pl.String), "label echo"),
+    "label in words": (
+        lambda f, s: f["y"].replace_strict({0: "fine", 1: "broken"}, return_dtype=pl.String),
+        "label echo",
+    ),
     "two words for one class": (
         lambda f, s: pl.Series(np.where(f["y"] == 0, "fine", rng_of(s).choice(["torn", "burst"], N))),
         "label echo",
@@ -112,7 +115,9 @@ def test_a_strong_honest_cause_is_no_leak() -> None:
     """The highest torques all fail, as in a real machine: a measured quantity is not cut into tails."""
     rng = np.random.default_rng(0)
     torque = rng.gamma(9, 4, N)
-    frame = clean(0).with_columns(pl.Series("torque", torque), pl.Series("y", (torque > 70).astype(int) | (rng.uniform(size=N) < 0.02)))
+    frame = clean(0).with_columns(
+        pl.Series("torque", torque), pl.Series("y", (torque > 70).astype(int) | (rng.uniform(size=N) < 0.02))
+    )
     assert found(frame) == {}
 
 

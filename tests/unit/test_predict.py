@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.trained import table, trained
 
 from epic22.core.task import Kind
 from epic22.features.flat_file import read_rows
 from epic22.services.predict import predict_frame, predict_rows
-from tests.trained import table, trained
 
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
@@ -23,7 +23,11 @@ def test_a_row_alone_equals_the_batch_and_its_reasons_sum_to_the_score(tmp_path:
     batch = predict_frame(version, bundle, frame)
     for number, row in enumerate(frame.to_dicts()):
         (alone,) = predict_rows(version, bundle, [row])
-        assert (alone.values, alone.score, alone.receipt) == (batch[number].values, batch[number].score, batch[number].receipt)
+        assert (alone.values, alone.score, alone.receipt) == (
+            batch[number].values,
+            batch[number].score,
+            batch[number].receipt,
+        )
         assert sum(r.contribution for r in alone.reasons) == pytest.approx(alone.score.value, abs=1e-9)
         assert 2 <= len(alone.reasons) <= 6
         assert alone.entity == f"person {number}"
@@ -56,7 +60,7 @@ def test_values_come_with_an_interval_that_covers(tmp_path: Path) -> None:
     frame, truth = read_rows(fresh, bundle.schema.columns), pl.read_csv(fresh)["y"].to_numpy()
     values = [p.values[0] for p in predict_frame(version, bundle, frame)]
     assert all(v.low is not None and v.high is not None for v in values)
-    covered = np.mean([v.low <= y <= v.high for v, y in zip(values, truth, strict=True)])  # type: ignore[operator]
+    covered = np.mean([v.low <= y <= v.high for v, y in zip(values, truth, strict=True)])
     assert 0.85 <= covered <= 0.95
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import polars as pl
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.toy import COLUMNS, inputs
 
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, days_since_1970
 from epic22.core.task import Column
-from tests.toy import COLUMNS, inputs
 
 ROW = st.fixed_dictionaries(
     {
@@ -22,7 +22,13 @@ ROW = st.fixed_dictionaries(
         "fitted_on": st.none() | st.datetimes(datetime(1900, 1, 1), datetime(2100, 1, 1)),
     }
 )
-SCHEMA = {"wear": pl.Float64, "load": pl.Float64, "maker": pl.String, "indoors": pl.Boolean, "fitted_on": pl.Datetime("us")}
+SCHEMA: dict[str, Any] = {
+    "wear": pl.Float64,
+    "load": pl.Float64,
+    "maker": pl.String,
+    "indoors": pl.Boolean,
+    "fitted_on": pl.Datetime("us"),
+}
 
 
 @settings(max_examples=200, deadline=None)

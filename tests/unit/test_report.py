@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from tests.trained import trained
 
 from epic22.core.task import Kind
 from epic22.services.pictures import pictures_of, pngs, svg
 from epic22.services.report import render_report, write_report
 from epic22.services.train import HonestScore, TrainingRun
-from tests.trained import trained
 
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
@@ -43,7 +43,12 @@ def test_column_names_are_text_and_never_markup(runs: dict[Kind, TrainingRun]) -
 def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Kind, TrainingRun]) -> None:
     run = runs["binary"]
     page = render_report(run)
-    for said in (run.version.model_hash, run.data_version.id, "certainly better than the constant", "doing nothing has"):
+    for said in (
+        run.version.model_hash,
+        run.data_version.id,
+        "certainly better than the constant",
+        "doing nothing has",
+    ):
         assert said in page
     assert all(score.metric in page for score in run.champion.scores)
 

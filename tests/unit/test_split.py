@@ -7,6 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.toy import Toy, daily, toy
 
 from epic22.core.data.split import (
     FoldPlan,
@@ -18,7 +19,6 @@ from epic22.core.data.split import (
     plan_folds,
 )
 from epic22.core.errors import SplitError
-from tests.toy import Toy, daily, toy
 
 DAY = np.timedelta64(1, "D")
 

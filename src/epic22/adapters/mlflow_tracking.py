@@ -124,9 +124,16 @@ def _metrics(evaluation: Evaluation) -> list["MlflowMetric"]:
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
-    stated: list[tuple[str, float, int]] = [("fit_seconds", evaluation.fit_seconds, 0), ("row_ms", evaluation.row_ms, 0)]
+    stated: list[tuple[str, float, int]] = [
+        ("fit_seconds", evaluation.fit_seconds, 0),
+        ("row_ms", evaluation.row_ms, 0),
+    ]
     for score in evaluation.scores:
-        stated += [(score.metric, score.value, 0), (f"{score.metric}_low", score.low, 0), (f"{score.metric}_high", score.high, 0)]
+        stated += [
+            (score.metric, score.value, 0),
+            (f"{score.metric}_low", score.low, 0),
+            (f"{score.metric}_high", score.high, 0),
+        ]
         stated += [(f"{score.metric}_fold", value, step) for step, value in enumerate(score.folds)]
     made: list[Any] = [Metric(name, value, now, step) for name, value, step in stated if math.isfinite(value)]
     return made

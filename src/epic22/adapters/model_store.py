@@ -95,9 +95,7 @@ class ModelStore:
 
     def _task(self, task: str) -> Path:
         if not TASK_NAME.fullmatch(task):
-            raise UnknownTaskError(
-                f"{task[:80]!r} is not a task name; use up to 64 small letters, digits, '-' and '_', beginning with a letter or digit."
-            )
+            raise UnknownTaskError(f"{task[:80]!r} is not a task name; use up to 64 small letters, digits, '-' and '_'.")
         return self.root / task
 
     def _version(self, task: str, version: str) -> ModelVersion:

@@ -1,7 +1,8 @@
 """Request and response models, made from a task's columns.
 
-A column that is present with null is a missing value, which models treat natively. A column that is absent, a name the task does not
-know, a text for a number, NaN or an infinite number are refused. A category never seen in training is treated as missing, and said.
+A column that is present with null is a missing value, which models treat natively. A column that is absent, a name the
+task does not know, a text for a number, NaN or an infinite number are refused. A category never seen in training is
+treated as missing, and said.
 """
 
 from collections.abc import Sequence
@@ -121,10 +122,8 @@ class Health(BaseModel):
 def body_model(schema: Schema) -> type[BaseModel]:
     """The request model of a task: {"rows": [row, …]}, a row having a field a column, named as the column is."""
     fields: dict[str, Any] = {f"c{i}": _field(column) for i, column in enumerate(schema.columns)}
-    row = create_model(
-        f"{schema.task}-row", __config__=ConfigDict(extra="forbid", title=f"A row of {schema.task}"), **fields
-    )
-    rows = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, description="One to a thousand rows.")]  # type: ignore[valid-type]
+    row = create_model(f"{schema.task}-row", __config__=ConfigDict(extra="forbid", title=f"A row of {schema.task}"), **fields)
+    rows = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, description="One to a thousand rows.")]
     return create_model(
         f"{schema.task}-rows", __config__=ConfigDict(extra="forbid", title=f"Rows for {schema.task}"), rows=(rows, ...)
     )

@@ -8,11 +8,19 @@ from fastapi.openapi.utils import get_openapi
 from epic22.api.champions import Champion, Champions
 
 REF = "#/components/schemas/{model}"
-ERRORS = {"400": "Not JSON", "404": "No such task", "413": "Over 1 MB", "415": "Not JSON by its type", "422": "Rows that do not fit", "503": "Model not readable"}
+ERRORS = {
+    "400": "Not JSON",
+    "404": "No such task",
+    "413": "Over 1 MB",
+    "415": "Not JSON by its type",
+    "422": "Rows that do not fit",
+    "503": "Model not readable",
+}
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 
-A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown name, a text for a
-number, NaN and infinite numbers are refused with 422. A category that training never saw is treated as missing, and said in `warnings`.
+A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
+name, a text for a number, NaN and infinite numbers are refused with 422. A category that training never saw is treated as
+missing, and said in `warnings`.
 """
 
 

@@ -28,7 +28,15 @@ def models(
         say("No models yet; train one with 'epic22 train'.")
         return
     rows = [
-        [v.task, v.version, "champion" if champions[v.task] == v.version else "", v.family, v.status, v.made_at, v.model_hash[:12]]
+        [
+            v.task,
+            v.version,
+            "champion" if champions[v.task] == v.version else "",
+            v.family,
+            v.status,
+            v.made_at,
+            v.model_hash[:12],
+        ]
         for v in versions
     ]
     table("Models", ["task", "version", "", "family", "status", "made at", "model hash"], rows)

@@ -32,7 +32,11 @@ def predict(
         print_json({"task": task, "model": model_json(model), "predictions": answers})
         return
     say(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
-    table("Predictions", ["entity", "target", "value", "low", "high", "because"], [_row(p) for p in predictions[:MOST_SHOWN]])
+    table(
+        "Predictions",
+        ["entity", "target", "value", "low", "high", "because"],
+        [_row(p) for p in predictions[:MOST_SHOWN]],
+    )
     if len(predictions) > MOST_SHOWN:
         say(f"… and {len(predictions) - MOST_SHOWN:,} more; --json prints all of them.")
 

@@ -11,7 +11,10 @@ if TYPE_CHECKING:
 TABLE = "The table"
 SPLIT = "The split"
 
-Csv = Annotated[Path, typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE)]
+Csv = Annotated[
+    Path,
+    typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE),
+]
 Label = Annotated[str, typer.Option(help="The column to predict.", rich_help_panel=TABLE)]
 Time = Annotated[
     list[str] | None,
@@ -19,15 +22,21 @@ Time = Annotated[
 ]
 Group = Annotated[str | None, typer.Option(help="Rows of one group are never on both sides.", rich_help_panel=TABLE)]
 Id = Annotated[str | None, typer.Option("--id", help="Whom the row is about.", rich_help_panel=TABLE)]
-Drop = Annotated[list[str] | None, typer.Option(help="A column that must not be an input; may be repeated.", rich_help_panel=TABLE)]
+Drop = Annotated[
+    list[str] | None, typer.Option(help="A column that must not be an input; may be repeated.", rich_help_panel=TABLE)
+]
 Keep = Annotated[
-    list[str] | None, typer.Option(help="A column to keep although the audit suspects it; may be repeated.", rich_help_panel=TABLE)
+    list[str] | None,
+    typer.Option(help="A column to keep although the audit suspects it; may be repeated.", rich_help_panel=TABLE),
 ]
 Positive = Annotated[str | None, typer.Option(help="The label's value that counts as positive.", rich_help_panel=TABLE)]
 KindOf = Annotated[
-    str | None, typer.Option("--kind", help="binary, multiclass or regression, where the label leaves it open.", rich_help_panel=TABLE)
+    str | None,
+    typer.Option("--kind", help="binary, multiclass or regression, where the label leaves it open.", rich_help_panel=TABLE),
 ]
-Name = Annotated[str | None, typer.Option("--task", help="The task's name; made of file and label otherwise.", rich_help_panel=TABLE)]
+Name = Annotated[
+    str | None, typer.Option("--task", help="The task's name; made of file and label otherwise.", rich_help_panel=TABLE)
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 KINDS = ("binary", "multiclass", "regression")

@@ -35,7 +35,8 @@ def train(
     time: Time = None,
     group: Group = None,
     group_by: Annotated[
-        str | None, typer.Option(help="day, week or month: whole periods of --time are the groups.", rich_help_panel=SPLIT)
+        str | None,
+        typer.Option(help="day, week or month: whole periods of --time are the groups.", rich_help_panel=SPLIT),
     ] = None,
     id_: Id = None,
     drop: Drop = None,
@@ -100,7 +101,9 @@ def split_request(
     from epic22.core.data.split import SplitRequest
     from epic22.core.errors import UserError
 
-    asked = [n for n, v in (("--test", test), ("--holdout-from", holdout_from), ("--holdout-last", holdout_last)) if v is not None]
+    asked = [
+        n for n, v in (("--test", test), ("--holdout-from", holdout_from), ("--holdout-last", holdout_last)) if v is not None
+    ]
     if len(asked) > 1:
         raise UserError(f"{' and '.join(asked)} exclude one another; give one.")
     if asked and (group_by or random_rows):
@@ -144,7 +147,10 @@ def show(finished: "Finished") -> None:
         )
     for warning in run.warnings:
         say(f"Warning: {warning}", "bold yellow")
-    say(f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}).", "bold green")
+    say(
+        f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}).",
+        "bold green",
+    )
     say(f"Report: {finished.report}")
     say(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
 

@@ -169,7 +169,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
     except FileNotFoundError:
         raise BundleError(f"{folder}: no {MANIFEST}; this is not a bundle of ours, or it was not written to the end.") from None
     except (OSError, ValueError) as error:
-        raise BundleError(f"{folder}: its {MANIFEST} cannot be read ({type(error).__name__}); restore it or train again.") from None
+        raise BundleError(
+            f"{folder}: its {MANIFEST} cannot be read ({type(error).__name__}); restore it or train again."
+        ) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{folder}: not an {FORMAT}; nothing in it was opened.")
     if manifest.get("format_version") != FORMAT_VERSION:

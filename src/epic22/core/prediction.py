@@ -78,5 +78,11 @@ def model_json(model: ModelVersion) -> dict[str, str]:
 
 
 def _value_json(value: PredictedValue) -> dict[str, Any]:
-    stated = {"target": value.target, "horizon": value.horizon, "value": value.value, "low": value.low, "high": value.high}
+    stated = {
+        "target": value.target,
+        "horizon": value.horizon,
+        "value": value.value,
+        "low": value.low,
+        "high": value.high,
+    }
     return stated | ({"probabilities": dict(value.probabilities)} if value.probabilities else {})

@@ -108,14 +108,18 @@ def _kind(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tupl
     whole = label.dtype.is_integer()
     if file.kind == "regression" and not numeric:
         raise ColumnError(f"label {name!r} holds text; regression needs numbers.")
-    if file.kind == "regression" or (file.kind is None and numeric and not (len(values) == 2 or (whole and len(values) <= FEW_INTEGERS))):
+    if file.kind == "regression" or (
+        file.kind is None and numeric and not (len(values) == 2 or (whole and len(values) <= FEW_INTEGERS))
+    ):
         _refuse_positive(file)
         return "regression", (), (f"{name} is predicted as a value (regression).",)
     if len(values) > MOST_CLASSES:
-        raise ColumnError(f"label {name!r} has {len(values)} different values; up to {MOST_CLASSES} classes, or numbers, can be predicted.")
+        raise ColumnError(
+            f"label {name!r} has {len(values)} different values; up to {MOST_CLASSES} classes, or numbers, can be predicted."
+        )
     if len(values) == 2:
-        classes = _two_classes(label, file)
-        return "binary", classes, (f"{name} = {classes[1]} is the positive class.",)
+        pair = _two_classes(label, file)
+        return "binary", pair, (f"{name} = {pair[1]} is the positive class.",)
     _refuse_positive(file)
     classes = tuple(_class_text(value) for value in values)
     note = f"{name} has {len(classes)} classes" + ("; --kind regression predicts it as a value." if numeric else ".")
@@ -239,4 +243,3 @@ def _data_version(raws: Sequence[RawTable], columns: tuple[Column, ...], file: F
     asked = [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
     roles = {"columns": [[c.name, c.role, c.dtype] for c in columns], "asked": asked}
     return DataVersion.of_files([(raw.path, raw.sha256) for raw in raws], roles)
-

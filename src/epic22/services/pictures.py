@@ -18,7 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, MUTED, CHAMPION, OTHER, WARM = "#1b1f24", "#6b7280", "#2563eb", "#94a3b8", "#d97706"
-THEMED = {INK: "var(--ink)", MUTED: "var(--muted)", CHAMPION: "var(--champion)", OTHER: "var(--other)", WARM: "var(--warm)"}
+THEMED = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    CHAMPION: "var(--champion)",
+    OTHER: "var(--other)",
+    WARM: "var(--warm)",
+}
 """Colours of the pictures and the page's variables they become, so that they read in light and dark."""
 
 BINS = 10
@@ -89,7 +95,13 @@ def folds_over_time(run: TrainingRun) -> "Figure":
         for rows, colour in ((fold.train, OTHER), (fold.test, CHAMPION)):
             held = np.flatnonzero(np.histogram(position[rows], edges)[0])
             for begin, end in _runs(held):
-                axes.barh(-number, edges[end + 1] - edges[begin], left=edges[begin], height=0.5 if colour == OTHER else 0.3, color=colour)
+                axes.barh(
+                    -number,
+                    edges[end + 1] - edges[begin],
+                    left=edges[begin],
+                    height=0.5 if colour == OTHER else 0.3,
+                    color=colour,
+                )
     axes.set_yticks([-i for i in range(len(first))], [f"fold {i + 1}" for i in range(len(first))])
     if timed:
         ticks = np.linspace(position.min(), position.max(), 5)
@@ -192,10 +204,17 @@ def fold_scores(run: TrainingRun) -> "Figure":
     figure, axes = _axes()
     for evaluation in reversed(run.leaderboard):
         values = evaluation.score(metric).folds
-        axes.plot(range(1, len(values) + 1), values, "o-", color=_colour(run, evaluation), label=_safe(evaluation.family), linewidth=1)
+        axes.plot(
+            range(1, len(values) + 1),
+            values,
+            "o-",
+            color=_colour(run, evaluation),
+            label=_safe(evaluation.family),
+            linewidth=1,
+        )
     axes.set_xlabel("fold")
     axes.set_ylabel(metric)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.set_xticks(range(1, len(run.plan.folds) + 1, max(1, len(run.plan.folds) // 10)))
     _legend(axes)
     return figure
 
@@ -212,13 +231,51 @@ def _safe(text: str) -> str:
 
 
 PICTURES: tuple[Picture, ...] = (
-    Picture("leaderboard", "Leaderboard", "Dot: mean over folds. Bar: 95 % interval. The constant is what doing nothing scores.", leaderboard),
-    Picture("calibration", "Calibration", "On the dashed line, a predicted probability is the share that comes true.", calibration, ("binary", "multiclass")),
-    Picture("precision_recall", "Precision and recall", "Further up and to the right is better; the dashed line is the share of positives.", precision_recall, ("binary",)),
-    Picture("residuals", "Residuals", "Around zero everywhere: no part of the range is systematically too high or too low.", residuals, ("regression",)),
-    Picture("importance", "What moves the score", "Mean size of each column's exact SHAP contribution. It says what the model uses, not what causes the outcome.", importance),
-    Picture("folds", "Folds", "Broad and grey: training rows. Narrow and blue: test rows. Gaps between them are left out on purpose.", folds_over_time),
-    Picture("fold_scores", "Fold by fold", "The deciding metric on every fold: how much of the difference is luck of the split.", fold_scores),
+    Picture(
+        "leaderboard",
+        "Leaderboard",
+        "Dot: mean over folds. Bar: 95 % interval. The constant is what doing nothing scores.",
+        leaderboard,
+    ),
+    Picture(
+        "calibration",
+        "Calibration",
+        "On the dashed line, a predicted probability is the share that comes true.",
+        calibration,
+        ("binary", "multiclass"),
+    ),
+    Picture(
+        "precision_recall",
+        "Precision and recall",
+        "Further up and to the right is better; the dashed line is the share of positives.",
+        precision_recall,
+        ("binary",),
+    ),
+    Picture(
+        "residuals",
+        "Residuals",
+        "Around zero everywhere: no part of the range is systematically too high or too low.",
+        residuals,
+        ("regression",),
+    ),
+    Picture(
+        "importance",
+        "What moves the score",
+        "Mean size of each column's exact SHAP contribution. It says what the model uses, not what causes the outcome.",
+        importance,
+    ),
+    Picture(
+        "folds",
+        "Folds",
+        "Broad and grey: training rows. Narrow and blue: test rows. Gaps between them are left out on purpose.",
+        folds_over_time,
+    ),
+    Picture(
+        "fold_scores",
+        "Fold by fold",
+        "The deciding metric on every fold: how much of the difference is luck of the split.",
+        fold_scores,
+    ),
 )
 """All pictures, in the report's order. A new one is one function and one line here."""
 
@@ -242,7 +299,7 @@ def svg(figure: "Figure", name: str) -> str:
         text = text.replace(colour, variable)
     # Two pictures on one page must not share ids.
     text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    return re.sub(r'<svg ', '<svg role="img" ', text, count=1)
+    return re.sub(r"<svg ", '<svg role="img" ', text, count=1)
 
 
 def pngs(run: TrainingRun) -> dict[str, bytes]:

@@ -62,9 +62,7 @@ class TrainingRun:
     version: ModelVersion
 
 
-def train(
-    assignment: Assignment, split: SplitRequest, registry: Registry, threads: int, watch: Watch = Watch()
-) -> TrainingRun:
+def train(assignment: Assignment, split: SplitRequest, registry: Registry, threads: int, watch: Watch = Watch()) -> TrainingRun:
     """Race the task's families on honest folds, judge them, and register the best as a version (promotion is another step).
 
     Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares.
@@ -144,7 +142,13 @@ def judge(
 
 
 def honest_scores(
-    task: Task, examples: Examples, plan: FoldPlan, champion: Evaluation, split: SplitRequest, threads: int, watch: Watch
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    champion: Evaluation,
+    split: SplitRequest,
+    threads: int,
+    watch: Watch,
 ) -> tuple[HonestScore, ...]:
     """Where rows were forced despite their time: the champion again, on the folds that would have been right."""
     if not (split.random_rows_despite_time and examples.timed):

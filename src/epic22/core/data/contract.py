@@ -108,7 +108,13 @@ def _nearest(name: str, names: Sequence[str]) -> str:
 
 
 def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
-    asked = {"--label": [roles.label], "--time": roles.time, "--group": [roles.group], "--id": [roles.id], "--drop": roles.drop}
+    asked = {
+        "--label": [roles.label],
+        "--time": roles.time,
+        "--group": [roles.group],
+        "--id": [roles.id],
+        "--drop": roles.drop,
+    }
     for option, wanted in asked.items():
         for name in wanted:
             if name is not None and name not in names:
@@ -179,8 +185,8 @@ def _refuse_infinite(series: pl.Series, strict: bool) -> pl.Series:
     infinite = (series.abs() > LARGEST).fill_null(value=False)
     if infinite.any():
         raise ColumnError(
-            f"column {series.name!r}: {infinite.sum():,} infinite or enormous values, first in row {infinite.arg_true()[0] + 1:,}; "
-            "expected finite numbers: mend them, leave them empty, or use --drop."
+            f"column {series.name!r}: {infinite.sum():,} infinite or enormous values, "
+            f"first in row {infinite.arg_true()[0] + 1:,}; expected finite numbers: mend them, leave them empty, or use --drop."
         )
     return series
 
@@ -238,7 +244,8 @@ def _times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]) -> pl.
     if times.null_count():
         row = times.is_null().arg_true()[0]
         raise ColumnError(
-            f"--time {', '.join(names)}: {times.null_count():,} rows have none, first row {row + 1:,}; fill them in or leave them out."
+            f"--time {', '.join(names)}: {times.null_count():,} rows have none, first row {row + 1:,}; "
+            "fill them in or leave them out."
         )
     return times
 
@@ -249,7 +256,8 @@ def _one_time(series: pl.Series, notes: list[str]) -> pl.Series:
     if not series.dtype.is_integer():
         example = series.drop_nulls().head(1).to_list()
         raise ColumnError(
-            f"--time {series.name}: values like {example[0] if example else None!r} are no times; write them as 2024-03-01 or 2024-03-01T13:00."
+            f"--time {series.name}: values like {example[0] if example else None!r} are no times; "
+            "write them as 2024-03-01 or 2024-03-01T13:00."
         )
     if series.drop_nulls().is_between(1000, 3000).all():
         notes.append(f"{series.name} holds years; each is taken for its 1 January.")

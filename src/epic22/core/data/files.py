@@ -115,7 +115,8 @@ def _western(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
     if mixed or UNDEFINED_1252.search(content) or high > 0.3 * min(len(content), 1 << 20):
         line = content.count(b"\n", 0, error.start) + 1
         raise FileError(
-            f"{path}, line {line}: byte {content[error.start]:#04x} is neither UTF-8 nor plain Windows-1252; save the file as UTF-8."
+            f"{path}, line {line}: byte {content[error.start]:#04x} is neither UTF-8 nor plain Windows-1252; "
+            "save the file as UTF-8."
         ) from None
     return content.decode("cp1252")
 
@@ -213,7 +214,10 @@ def _records(path: Path, records: Any) -> pl.DataFrame:
         raise FileError(f"{path}: its records are empty.")
     stripped = _names(path, list(names))
     return pl.DataFrame(
-        [pl.Series(to, [_text(record.get(name)) for record in records], dtype=pl.String) for name, to in zip(names, stripped, strict=True)]
+        [
+            pl.Series(to, [_text(record.get(name)) for record in records], dtype=pl.String)
+            for name, to in zip(names, stripped, strict=True)
+        ]
     )
 
 

@@ -1,7 +1,8 @@
 """The leak audit: what a table gives away, by evidence and never by a column's name.
 
-A finding states figures, and says whether training leaves the column out unless told to keep it. Rules look at whole columns and at
-single values of columns with few of them; they do not cut measured quantities into tails, where a strong cause and a leak look alike.
+A finding states figures, and says whether training leaves the column out unless told to keep it. Rules look at whole
+columns and at single values of columns with few of them; they do not cut measured quantities into tails, where a strong
+cause and a leak look alike.
 """
 
 import math
@@ -104,9 +105,7 @@ def _number_key(present: pl.Series, n: int, distinct: int) -> Suspicion | None:
     return None
 
 
-def _about_label(
-    series: pl.Series, label: pl.Series, kind: Kind, columns: int, clusters: pl.Series | None
-) -> Suspicion | None:
+def _about_label(series: pl.Series, label: pl.Series, kind: Kind, columns: int, clusters: pl.Series | None) -> Suspicion | None:
     if len(series) < LEAST_ROWS:
         return None
     if kind == "regression":
@@ -158,8 +157,8 @@ def _class_echo(series: pl.Series, label: pl.Series) -> Suspicion | None:
 def _informative(counts: pl.DataFrame, n: int) -> bool:
     """Whether every class has a value of its own; else a rare class could hide in the 0.1 % that may err."""
     majority = counts.sort("n", descending=True).unique("x", keep="first", maintain_order=True)
-    rarest = counts.group_by("y").agg(pl.col("n").sum())["n"].min()
-    return majority["y"].n_unique() == counts["y"].n_unique() and int(rarest) > (1 - ECHO) * n  # type: ignore[call-overload]
+    rarest = int(counts.group_by("y").agg(pl.col("n").sum())["n"].to_numpy().min())
+    return majority["y"].n_unique() == counts["y"].n_unique() and rarest > (1 - ECHO) * n
 
 
 def _value_counts(series: pl.Series, label: pl.Series) -> pl.DataFrame | None:
@@ -202,7 +201,7 @@ def _implies(series: pl.Series, label: pl.Series, columns: int, clusters: pl.Ser
             continue
         counted = label.filter(holds).alias("value").value_counts(sort=True)
         forced, times = counted["value"][0], int(counted["count"][0])
-        base = float((label == forced).mean())  # type: ignore[arg-type]
+        base = int((label == forced).sum()) / len(label)
         if base > 0.5 or support - times > MOST_EXCEPTIONS * support or times < LEAST_COVERAGE * base * len(label):
             continue
         seen = support if clusters is None else clusters.filter(holds).n_unique()

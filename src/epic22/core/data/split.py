@@ -130,12 +130,15 @@ def walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
     if len(moments) < request.n + 1:
         raise SplitError(f"{len(moments)} distinct times are too few for {request.n} forward folds; bring more or use --group.")
     ranks = np.searchsorted(np.sort(examples.at), moments) / len(examples)
-    starts = [moments[min(np.searchsorted(ranks, i / (request.n + 1)), len(moments) - 1)] for i in range(1, request.n + 1)]
+    places = np.searchsorted(ranks, np.arange(1, request.n + 1) / (request.n + 1))
+    starts = list(moments[np.minimum(places, len(moments) - 1)])
     ends = [*starts[1:], moments[-1] + np.timedelta64(1, "us")]
     folds = [_forward(examples.at, start, end, _gap(request)) for start, end in zip(starts, ends, strict=True)]
     folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
     if len(folds) < 2:
-        raise SplitError("the gap leaves no training rows before the test rows; shorten --horizon or --gap, or bring more history.")
+        raise SplitError(
+            "the gap leaves no training rows before the test rows; shorten --horizon or --gap, or bring more history."
+        )
     why = "rows have a time: training ends one gap before each test window"
     return FoldPlan("walk_forward", tuple(folds), 1, request.horizon + request.gap, why, clusters=_blocks(examples))
 

@@ -78,7 +78,12 @@ class KnownThen:
             self.at.with_row_index("row")
             .sort("cutoff")
             .join_asof(
-                versions, left_on="cutoff", right_on=source.known_at, by="entity", check_sortedness=False, coalesce=False
+                versions,
+                left_on="cutoff",
+                right_on=source.known_at,
+                by="entity",
+                check_sortedness=False,
+                coalesce=False,
             )
             .sort("row")
         )

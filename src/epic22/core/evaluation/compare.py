@@ -79,9 +79,7 @@ def _paired_bootstrap(
 ) -> tuple[float, float, float, str]:
     """Both responses travel as columns of one array, so that each draw weighs the same rows for both."""
     width = 1 if a.parts[0].response.ndim == 1 else a.parts[0].response.shape[1]
-    both = tuple(
-        FoldResponse(x.fold, np.column_stack([x.response, y.response])) for x, y in zip(a.parts, b.parts, strict=True)
-    )
+    both = tuple(FoldResponse(x.fold, np.column_stack([x.response, y.response])) for x, y in zip(a.parts, b.parts, strict=True))
 
     def gain(y: Array, pair: Array, rows: Rows) -> float:
         first, second = (pair[:, 0], pair[:, 1]) if width == 1 else (pair[:, :width], pair[:, width:])

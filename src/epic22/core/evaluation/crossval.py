@@ -121,9 +121,7 @@ def _row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
     return float(np.median(taken))
 
 
-def score_with_interval(
-    metric: Metric, parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int
-) -> Score:
+def score_with_interval(metric: Metric, parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int) -> Score:
     """Mean over folds. Re-dealt folds: corrected resampled t; else a bootstrap over the plan's clusters."""
     folds = tuple(metric.score(examples.y[part.fold.test], part.response, Rows()) for part in parts)
     value = _mean(np.array(folds))

@@ -98,7 +98,13 @@ class Boosting(Parameters):
         import xgboost
 
         return xgboost.QuantileDMatrix(
-            X, y, feature_types=self._types(), enable_categorical=True, max_bin=self.max_bin, ref=reference, nthread=self.threads
+            X,
+            y,
+            feature_types=self._types(),
+            enable_categorical=True,
+            max_bin=self.max_bin,
+            ref=reference,
+            nthread=self.threads,
         )
 
     def _types(self) -> list[str]:

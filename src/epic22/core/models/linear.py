@@ -104,7 +104,7 @@ class Linear(Parameters):
     def _products(self, X: Array) -> Array:
         """Coefficient × standardised term, (n, outputs, t)."""
         Z = (self._terms(X) - self.mean_) / self.scale_
-        return np.multiply(Z[:, None, :], self.coef_[None, :, :], order="C")
+        return np.asarray(np.multiply(Z[:, None, :], self.coef_[None, :, :], order="C"))
 
     def raw(self, X: Array) -> Array:
         """Log-odds or values; summed term by term, so that a row alone and in a batch agree to the last bit."""
