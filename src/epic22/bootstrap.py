@@ -89,8 +89,11 @@ def audit_file(file: FlatFile, watch: Watch = Watch()) -> tuple[Assignment, tupl
     return assignment, (*assignment.suspicions, *audit_split(examples, plan))
 
 
-def predict_file(parts: Parts, task: str, path: Path, version: str | None = None) -> tuple[ModelVersion, tuple[Prediction, ...]]:
+def predict_file(
+    parts: Parts, task: str, path: Path, version: str | None = None, watch: Watch = Watch()
+) -> tuple[ModelVersion, tuple[Prediction, ...]]:
     """Predict every row of a file with a task's champion, or with a version of it."""
+    watch.begin(f"predicting {path.name}", 1)
     model, bundle = parts.registry.load(task, version)
     return model, predict_frame(model, bundle, read_rows(path, bundle.schema.columns))
 

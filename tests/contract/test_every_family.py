@@ -96,6 +96,7 @@ class TestEveryFamily:
         assert np.isfinite(estimator.raw(odd)).all()
         assert np.isfinite(estimator.contributions(odd)).all()
 
+    @pytest.mark.slow
     def test_it_is_evaluated_like_all_others_and_beats_the_constant_unless_it_is_a_baseline(
         self, family: Family, kind: Kind
     ) -> None:

@@ -113,6 +113,7 @@ def _save_some(root: Path, aside: Path, number: int) -> None:
         put(ModelStore(root), aside / f"{number}-{i}", seed=number)
 
 
+@pytest.mark.slow
 def test_processes_that_save_at_once_lose_nothing(store: ModelStore, tmp_path: Path) -> None:
     context = multiprocessing.get_context("spawn")
     savers = [context.Process(target=_save_some, args=(store.root, tmp_path, n)) for n in range(3)]

@@ -93,6 +93,21 @@ def test_the_correction_widens_the_naive_error_by_the_overlap_of_training_parts(
     assert corrected_error(folds, plan) == pytest.approx(naive * np.sqrt(1 + 25 * 0.25))
 
 
+def test_pairing_sees_what_two_separate_intervals_cannot() -> None:
+    """Two models that err alike, one five percent more. Broken once on purpose: with the rival's rows drawn apart from the
+    champion's, the interval holds zero and this fails.
+    """
+    rng = np.random.default_rng(3)
+    made = toy("regression", 400, at=daily(400, every_hours=24))
+    plan = plan_folds(made.examples, "regression", SplitRequest(holdout_last=200))
+    error = rng.normal(size=400)
+    a, b = (evaluation(n, made.examples.y + error * e, made.examples, plan, "regression") for n, e in (("a", 1.0), ("b", 1.05)))
+    apart = (a.score("root_mean_squared_error"), b.score("root_mean_squared_error"))
+    assert apart[0].high > apart[1].low
+    assert compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression").low > 0
+
+
+@pytest.mark.slow
 def test_equal_models_are_told_apart_no_more_often_than_five_times_in_a_hundred() -> None:
     """The size of the clustered test, by simulation: two noises on the same rows, neither better."""
     certain = 0

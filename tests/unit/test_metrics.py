@@ -29,6 +29,8 @@ BINARY: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
     (ours.accuracy, lambda w: sk.accuracy_score(Y, P >= 0.5, sample_weight=w)),
     (ours.balanced_accuracy, lambda w: sk.balanced_accuracy_score(Y, P >= 0.5, sample_weight=w)),
     (ours.f1, lambda w: sk.f1_score(Y, P >= 0.5, sample_weight=w)),
+    (ours.precision, lambda w: sk.precision_score(Y, P >= 0.5, sample_weight=w)),
+    (ours.recall, lambda w: sk.recall_score(Y, P >= 0.5, sample_weight=w)),
     (ours.matthews_corrcoef, lambda w: sk.matthews_corrcoef(Y, P >= 0.5, sample_weight=w)),
 ]
 MANY: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
@@ -37,6 +39,8 @@ MANY: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
     (ours.accuracy, lambda w: sk.accuracy_score(K, PK.argmax(1), sample_weight=w)),
     (ours.balanced_accuracy, lambda w: sk.balanced_accuracy_score(K, PK.argmax(1), sample_weight=w)),
     (ours.f1, lambda w: sk.f1_score(K, PK.argmax(1), sample_weight=w, average="macro")),
+    (ours.precision, lambda w: sk.precision_score(K, PK.argmax(1), sample_weight=w, average="macro")),
+    (ours.recall, lambda w: sk.recall_score(K, PK.argmax(1), sample_weight=w, average="macro")),
     (ours.matthews_corrcoef, lambda w: sk.matthews_corrcoef(K, PK.argmax(1), sample_weight=w)),
 ]
 VALUES: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
@@ -72,6 +76,8 @@ def test_weights_of_two_are_rows_given_twice() -> None:
 def test_scores_that_one_class_cannot_define_are_nan() -> None:
     assert math.isnan(ours.average_precision(np.zeros(5), P[:5]))
     assert math.isnan(ours.roc_auc(np.ones(5), P[:5]))
+    assert math.isnan(ours.precision(Y[:5], np.zeros(5)))
+    assert math.isnan(ours.recall(np.zeros(5), P[:5]))
     assert math.isnan(ours.r2(np.ones(5), F[:5]))
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import figure, print_json, say, table
+from epic22.cli.terminal import figure, print_json, progress, say, table
 
 if TYPE_CHECKING:
     from epic22.core.prediction import Prediction
@@ -26,7 +26,8 @@ def predict(
     from epic22.core.prediction import model_json, prediction_json
 
     parts = assemble(Settings.read())
-    model, predictions = predict_file(parts, task, file, version)
+    with progress() as watch:
+        model, predictions = predict_file(parts, task, file, version, watch)
     if json:
         answers = [prediction_json(prediction) for prediction in predictions]
         print_json({"task": task, "model": model_json(model), "predictions": answers})

@@ -1,13 +1,16 @@
 """`epic22 serve`: the API, in one process."""
 
+import socket
 from typing import Annotated
 
 import typer
 
+from epic22.cli.terminal import say
+
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on.")] = 8022,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8022,
 ) -> None:
     """Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs."""
     import uvicorn
@@ -16,5 +19,24 @@ def serve(
     from epic22.bootstrap import assemble
     from epic22.config import Settings
 
-    app = create_app(assemble(Settings.read()).registry)
-    uvicorn.run(app, host=host, port=port, log_level="warning", server_header=False)
+    registry = assemble(Settings.read()).registry
+    listening = _listen(host, port)
+    tasks = ", ".join(registry.tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
+    address, bound = listening.getsockname()[:2]
+    say(f"http://{address}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
+    server = uvicorn.Server(uvicorn.Config(create_app(registry), log_level="warning", server_header=False))
+    server.run(sockets=[listening])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    """A socket that is bound already, so that a port in use is said before anything starts."""
+    from epic22.core.errors import UserError
+
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        listening = socket.socket(family, socket.SOCK_STREAM)
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind((host, port))
+    except OSError as error:
+        raise UserError(f"cannot listen on {host} port {port} ({error.strerror}); give another --host or --port.") from None
+    return listening

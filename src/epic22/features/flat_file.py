@@ -188,7 +188,7 @@ def _cutoffs(table: TypedTable, columns: tuple[Column, ...], roles: Roles) -> tu
     at = pl.DataFrame({"entity": entity, "cutoff": times.cast(pl.Datetime("us"))})
     group, notes = _group(table, roles, at)
     twice = at.is_duplicated()
-    at = at.with_columns(pl.when(twice).then(pl.col("entity") + "#" + number).otherwise(pl.col("entity")).alias("entity"))
+    at = at.with_columns(pl.when(twice).then(pl.col("entity") + "\x1f" + number).otherwise(pl.col("entity")).alias("entity"))
     return (at if group is None else at.with_columns(group.alias("group"))), notes
 
 

@@ -100,6 +100,22 @@ def f1(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float(each.mean() if response.ndim == 2 else each[1])
 
 
+def precision(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Share of rows called class 1 that are, NaN where none is called; for k classes the mean over those called."""
+    table = _confusion(y, response, rows)
+    called = table.sum(axis=0)
+    each = np.divide(np.diag(table), called, out=np.full(len(table), np.nan), where=called > 0)
+    return float(np.nanmean(each) if response.ndim == 2 else each[1])
+
+
+def recall(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Share of class 1 that is called so, NaN without any; for k classes the mean over those present."""
+    if response.ndim == 2:
+        return balanced_accuracy(y, response, rows)
+    table = _confusion(y, response, rows)
+    return float(table[1, 1] / table[1].sum()) if table[1].sum() > 0 else math.nan
+
+
 def matthews_corrcoef(y: Array, response: Array, rows: Rows = Rows()) -> float:
     """Correlation of true and predicted classes (Gorodkin 2004), 0 where one of them is constant."""
     table = _confusion(y, response, rows)
@@ -155,6 +171,8 @@ BRIER_SCORE = Metric("brier_score", brier_score, False, "probability")
 ACCURACY = Metric("accuracy", accuracy, True, "label")
 BALANCED_ACCURACY = Metric("balanced_accuracy", balanced_accuracy, True, "label")
 F1 = Metric("f1", f1, True, "label")
+PRECISION = Metric("precision", precision, True, "label")
+RECALL = Metric("recall", recall, True, "label")
 MATTHEWS_CORRCOEF = Metric("matthews_corrcoef", matthews_corrcoef, True, "label")
 ROOT_MEAN_SQUARED_ERROR = Metric("root_mean_squared_error", root_mean_squared_error, False, "value")
 MEAN_ABSOLUTE_ERROR = Metric("mean_absolute_error", mean_absolute_error, False, "value")
@@ -166,18 +184,11 @@ MEDIAN_ABSOLUTE_PERCENTAGE_ERROR = Metric(
 )
 R2 = Metric("r2", r2, True, "value")
 
+OF_CLASSES = (ROC_AUC, LOG_LOSS, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, PRECISION, RECALL, MATTHEWS_CORRCOEF)
+
 METRICS: dict[Kind, tuple[Metric, ...]] = {
-    "binary": (
-        AVERAGE_PRECISION,
-        ROC_AUC,
-        LOG_LOSS,
-        BRIER_SCORE,
-        ACCURACY,
-        BALANCED_ACCURACY,
-        F1,
-        MATTHEWS_CORRCOEF,
-    ),
-    "multiclass": (LOG_LOSS, ROC_AUC, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, MATTHEWS_CORRCOEF),
+    "binary": (AVERAGE_PRECISION, *OF_CLASSES),
+    "multiclass": (LOG_LOSS, *(metric for metric in OF_CLASSES if metric is not LOG_LOSS)),
     "regression": (
         ROOT_MEAN_SQUARED_ERROR,
         MEAN_ABSOLUTE_ERROR,

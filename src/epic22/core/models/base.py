@@ -11,7 +11,10 @@ from typing import Any, Protocol, Self
 
 import numpy as np
 
-from epic22.core.task import Array, Kind, Task
+from epic22.core.errors import InternalError
+from epic22.core.task import Array, Kind
+
+CLASSIFIED: frozenset[Kind] = frozenset({"binary", "multiclass"})
 
 
 class Inner(Protocol):
@@ -66,6 +69,25 @@ class Parameters:
         return self
 
 
+class Linked:
+    """Answers from `raw` through the link: probabilities and classes, or values."""
+
+    kind: Kind
+
+    def raw(self, X: Array) -> Array:
+        """Scores before the link; each estimator has its own."""
+        raise InternalError(f"{type(self).__name__} gives no raw score.")
+
+    def predict_proba(self, X: Array) -> Array:
+        """Class probabilities, (n, k)."""
+        response = link(self.raw(X), self.kind)
+        return np.column_stack([1 - response, response]) if self.kind == "binary" else response
+
+    def predict(self, X: Array) -> Array:
+        """Class codes or values, (n,)."""
+        return np.asarray(self.predict_proba(X).argmax(axis=1)) if self.kind in CLASSIFIED else self.raw(X)
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of model. `build(task, seed, threads, **params)` makes an unfitted estimator; `restore` opens its files.
@@ -108,8 +130,3 @@ def check_fit(X: Array, y: Array) -> None:
         raise ValueError(f"X must be (n, p) and y (n,) with n > 0, found {X.shape} and {y.shape}")
     if not np.isfinite(np.asarray(y, dtype=np.float64)).all():
         raise ValueError("y has missing or infinite values")
-
-
-def task_kind(task: Task) -> Kind:
-    """The kind of the target that decides."""
-    return task.target.kind

@@ -8,14 +8,12 @@ from typing import Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit, link
+from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
 from epic22.core.task import Array, Kind, Task
-
-CLASSIFIERS: frozenset[Kind] = frozenset({"binary", "multiclass"})
 
 
 @dataclass
-class Constant(Parameters):
+class Constant(Linked, Parameters):
     """The class shares or the mean of the training part, whatever the row says.
 
     >>> import numpy as np
@@ -30,7 +28,7 @@ class Constant(Parameters):
         """Learn the class shares or the mean."""
         check_fit(X, y)
         self.n_columns_ = X.shape[1]
-        if self.kind not in CLASSIFIERS:
+        if self.kind not in CLASSIFIED:
             self.level_ = np.array([float(np.mean(y))])
             return self
         shares = np.bincount(y.astype(np.int64), minlength=self.n_classes) / len(y)
@@ -43,15 +41,6 @@ class Constant(Parameters):
         if self.kind == "multiclass":
             return np.tile(self.level_, (len(X), 1))
         return np.full(len(X), self.level_[0])
-
-    def predict_proba(self, X: Array) -> Array:
-        """The class shares for every row, (n, k)."""
-        response = link(self.raw(X), self.kind)
-        return np.column_stack([1 - response, response]) if self.kind == "binary" else response
-
-    def predict(self, X: Array) -> Array:
-        """The majority class or the mean for every row."""
-        return self.predict_proba(X).argmax(axis=1) if self.kind in CLASSIFIERS else self.raw(X)
 
     def contributions(self, X: Array) -> Array:
         """Nothing from any column; all from the average."""

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit, link
+from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
 from epic22.core.task import Array, Kind, Task
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ SHAPES: tuple[Mapping[str, float], ...] = (
 
 
 @dataclass
-class Boosting(Parameters):
+class Boosting(Linked, Parameters):
     """XGBoost trees. The inner fold picks the rounds, up to `rounds`, and one of SHAPES where no shape is given.
 
     Without an inner fold the first shape is used, and `default_rounds`.
@@ -135,15 +135,6 @@ class Boosting(Parameters):
     def raw(self, X: Array) -> Array:
         """Log-odds or values, as the trees sum them."""
         return self._ask(X, output_margin=True).astype(np.float64)
-
-    def predict_proba(self, X: Array) -> Array:
-        """Class probabilities, (n, k)."""
-        response = link(self.raw(X), self.kind)
-        return np.column_stack([1 - response, response]) if self.kind == "binary" else response
-
-    def predict(self, X: Array) -> Array:
-        """Class codes or values."""
-        return self.raw(X) if self.kind == "regression" else self.predict_proba(X).argmax(axis=1)
 
     def contributions(self, X: Array) -> Array:
         """Exact SHAP values by XGBoost (Lundberg et al. 2020, path-dependent TreeSHAP), the average last."""

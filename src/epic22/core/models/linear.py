@@ -13,7 +13,7 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit, link
+from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
 from epic22.core.task import Array, Kind, Task
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -22,7 +22,7 @@ MOST_NEWTON_TERMS = 2000
 
 
 @dataclass
-class Linear(Parameters):
+class Linear(Linked, Parameters):
     """Logistic regression or ridge on standardised terms; the penalty is the one that is best on the inner fold, else 1."""
 
     kind: Kind
@@ -110,15 +110,6 @@ class Linear(Parameters):
         """Log-odds or values; summed term by term, so that a row alone and in a batch agree to the last bit."""
         raw = self._products(X).sum(axis=-1) + self.intercept_
         return np.asarray(raw if self.kind == "multiclass" else raw[:, 0])
-
-    def predict_proba(self, X: Array) -> Array:
-        """Class probabilities, (n, k)."""
-        response = link(self.raw(X), self.kind)
-        return np.column_stack([1 - response, response]) if self.kind == "binary" else response
-
-    def predict(self, X: Array) -> Array:
-        """Class codes or values."""
-        return self.raw(X) if self.kind == "regression" else self.predict_proba(X).argmax(axis=1)
 
     def contributions(self, X: Array) -> Array:
         """A column's terms summed, and the intercept last."""
