@@ -55,6 +55,7 @@ def declare(file: FlatFile) -> Assignment:
     whole, test_rows = _with_test_rows(table, raws, file)
     label = _coded(whole.frame[file.roles.label], classes, kind)
     suspicions = audit_columns(table.frame, table.columns, table.frame[file.roles.label], kind, _clusters(table, file.roles))
+    suspicions = tuple(s for s in suspicions if s.column not in file.roles.drop)
     withheld = {s.column for s in suspicions if s.withheld} - set(file.keep)
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
     at, at_notes = _cutoffs(whole, columns, file.roles)
