@@ -7,6 +7,8 @@ import typer
 
 from epic22.cli.terminal import say
 
+BACKLOG = 2048
+
 
 def serve(
     host: Annotated[str, typer.Option(help="Address to listen on; only this machine by default.")] = "127.0.0.1",
@@ -24,12 +26,14 @@ def serve(
     tasks = ", ".join(registry.tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
     address, bound = listening.getsockname()[:2]
     say(f"http://{address}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
-    server = uvicorn.Server(uvicorn.Config(create_app(registry), log_level="warning", server_header=False))
+    server = uvicorn.Server(
+        uvicorn.Config(create_app(registry), log_level="warning", server_header=False, timeout_graceful_shutdown=5)
+    )
     server.run(sockets=[listening])
 
 
 def _listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound already, so that a port in use is said before anything starts."""
+    """A socket that is bound already, so that a port in use is said before anything starts, and the first client is heard."""
     from epic22.core.errors import UserError
 
     try:
@@ -38,6 +42,8 @@ def _listen(host: str, port: int) -> socket.socket:
         listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind((host, port))
+        # From here on a client is queued, not refused, while the server starts.
+        listening.listen(BACKLOG)
     except OSError as error:
         raise UserError(f"cannot listen on {host} port {port} ({error.strerror}); give another --host or --port.") from None
     return listening

@@ -1,0 +1,87 @@
+"""The program as processes: the demonstration, and a server that is asked over a real socket."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+from tests.trained import trained
+
+COMMAND = [sys.executable, "-c", "from epic22.cli.main import run; run()"]
+
+
+@pytest.mark.slow
+def test_the_demonstration_goes_the_whole_way_and_ends_by_itself(tmp_path: Path) -> None:
+    environment = {**os.environ, "EPIC22_HOME": str(tmp_path / "home")}
+    done = subprocess.run(
+        [*COMMAND, "demo", "--folder", str(tmp_path / "demo")],
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    for said in ("repair_cost", "Champion:", "The best possible", "together = the score", "receipt"):
+        assert said in done.stdout
+    assert (tmp_path / "demo" / "report.html").stat().st_size > 50_000
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "home"]
+
+
+@pytest.mark.slow
+def test_a_served_model_answers_and_stops_when_told(tmp_path: Path) -> None:
+    trained(tmp_path)
+    server = subprocess.Popen(
+        [*COMMAND, "serve", "--port", "0"],
+        env={**os.environ, "EPIC22_HOME": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        ask(server)
+        server.send_signal(signal.SIGINT)
+        server.communicate(timeout=30)
+    finally:
+        server.kill()
+        server.communicate()
+
+
+def ask(server: "subprocess.Popen[str]") -> None:
+    """One right and one wrong request."""
+    assert server.stdout is not None
+    address = re.search(r"http://[\d.]+:\d+", server.stdout.readline())
+    assert address is not None
+    row = {"wear": 1, "load <b>$kN$</b>": 0, "maker": None, "indoors": False, "fitted on": None}
+    request = urllib.request.Request(
+        f"{address.group()}/v1/tasks/toy/predictions",
+        json.dumps({"rows": [row]}).encode(),
+        {"Content-Type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        assert 0 < json.load(answer)["predictions"][0]["values"][0]["value"] < 1
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(f"{address.group()}/v1/tasks/nope", timeout=60)
+    with refused.value:
+        assert refused.value.code == 404
+
+
+def test_a_port_in_use_is_said(tmp_path: Path) -> None:
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        done = subprocess.run(
+            [*COMMAND, "serve", "--port", str(taken.getsockname()[1])],
+            env={**os.environ, "EPIC22_HOME": str(tmp_path)},
+            capture_output=True,
+            text=True,
+            timeout=120,
+        )
+    assert done.returncode == 2
+    assert "give another --host or --port" in done.stderr
