@@ -1,15 +1,19 @@
 """What columns hold: types by values, roles by what the user said, damage refused by name and row."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from epic22.core.data.contract import Roles, TypedTable, conform, infer
+from epic22.core.data.contract import LARGEST, Roles, TypedTable, conform, infer
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column
+
+WHOLE = st.integers(-(2**63), 2**63 - 1)
 
 
 def raw(**columns: list[str | None]) -> RawTable:
@@ -28,18 +32,46 @@ def typed(values: list[str | None]) -> Column:
         (["1", "2.5", "NA"], "float"),
         (["1,234", "2,345.5", " "], "float"),
         (["1e3", "-2", "nan"], "float"),
+        (["1", "2", "NAN"], "int"),
+        (["99999999999999999999", "1"], "float"),
         (["true", "False", ""], "bool"),
         (["2024-01-05", "2024-02-01", None], "time"),
         (["20141013T000000", "20141014T000000", None], "time"),
         (["8/28/2007 0:00", "8/29/2007 0:01", None], "time"),
         (["2024-01-05T10:00:00Z", "2024-01-05T11:00:00Z", None], "time"),
         (["2024-01-05T10:00:00+02:00", "2024-01-05T11:00:00+02:00", None], "time"),
+        (["2024-01-05T10:00+02:00", "2024-01-05T11:00+02:00"], "time"),
+        (["8/28/2007 12:05:01 PM", "8/29/2007 1:00:00 AM"], "time"),
+        (["2024-01", "2024-02"], "time"),
+        (["Jan 2024", "February 2024"], "time"),
+        (["January 5, 2024", "Feb 6, 2024"], "time"),
+        (["5 Jan 2024", "6 Feb 2024"], "time"),
+        (["1/2/24", "1/3/24"], "category"),
         (["Yes", "No", ""], "category"),
         (["#VALUE!", "3.5", "4"], "float"),
     ],
 )
 def test_a_type_is_what_all_values_allow(values: list[str | None], dtype: str) -> None:
     assert typed(values).dtype == dtype
+
+
+@settings(max_examples=60, deadline=None)
+@given(values=st.lists(st.floats(-LARGEST, LARGEST, allow_nan=False), min_size=1) | st.lists(WHOLE, min_size=1))
+def test_any_finite_numbers_come_back_as_they_were_written(values: list[float]) -> None:
+    frame = infer(raw(y=[repr(v) for v in values]), Roles("y")).frame
+    assert frame["y"].to_list() == values
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    moments=st.lists(st.datetimes(datetime(1000, 1, 1), datetime(9999, 1, 1)), min_size=1, max_size=10),
+    form=st.sampled_from(["%Y-%m-%d %H:%M:%S", "%Y-%m-%dT%H:%M:%SZ", "%Y%m%dT%H%M%S", "%d.%m.%Y %H:%M:%S", "%d %b %Y %H:%M:%S"]),
+)
+def test_any_times_come_back_as_they_were_written(moments: list[datetime], form: str) -> None:
+    whole = [moment.replace(microsecond=0) for moment in moments]
+    table = infer(raw(t=[m.strftime(form) for m in whole], y=["1"] * len(whole)), Roles("y", time=("t",)))
+    assert table.times is not None
+    assert table.times.to_list() == whole
 
 
 def test_zoned_times_become_utc() -> None:
@@ -54,8 +86,10 @@ def test_an_ambiguous_date_is_read_month_first_and_said() -> None:
     assert "month/day/year" in table.notes[0]
 
 
-def test_a_day_over_twelve_makes_the_date_day_first() -> None:
-    assert infer(raw(t=["01/02/2024", "23/04/2024"], y=["0", "1"]), Roles("y")).frame["t"][0] == datetime(2024, 2, 1)
+def test_a_day_over_twelve_makes_the_date_day_first_and_that_is_said() -> None:
+    table = infer(raw(t=["01/02/2024", "23/04/2024"], y=["0", "1"]), Roles("y"))
+    assert table.frame["t"][0] == datetime(2024, 2, 1)
+    assert "t: day/month/year." in table.notes
 
 
 def spread(**columns: list[str | None]) -> TypedTable:
@@ -78,6 +112,12 @@ def test_years_and_steps_are_times() -> None:
     assert steps.times is not None
     assert years.times[1] == datetime(2010, 1, 1)
     assert steps.times[1] == datetime(1970, 1, 6)
+
+
+def test_dates_written_as_numbers_are_dates() -> None:
+    dates = spread(t=["20240105", "20241231"])
+    assert dates.times is not None
+    assert dates.times.to_list() == [datetime(2024, 1, 5), datetime(2024, 12, 31)]
 
 
 def test_roles_are_given_and_the_useless_is_put_aside_with_a_note() -> None:
@@ -106,6 +146,18 @@ def test_ids_keep_no_levels() -> None:
     assert {c.name: c.levels for c in table.columns} == {"y": (), "who": (), "x": ("a", "b")}
 
 
+def test_an_id_or_a_group_may_mix_numbers_and_letters() -> None:
+    mixed: list[str | None] = [*(str(i) for i in range(99)), "C99"]
+    for roles in (Roles("y", id="who"), Roles("y", group="who")):
+        assert infer(raw(y=["0", "1"] * 50, who=mixed), roles).frame["who"].to_list() == mixed
+
+
+def test_rows_in_messages_count_as_the_file_does() -> None:
+    table = raw(y=["0", None, "1"], t=["2024-01-01", None, "soon"])
+    with pytest.raises(ColumnError, match="first 'soon' in row 3"):
+        infer(table, Roles("y", time=("t",)))
+
+
 def test_rows_without_a_label_are_left_out_and_said() -> None:
     table = infer(raw(y=["0", None, "1"], x=["1", "2", "3"]), Roles("y"))
     assert table.frame.height == 2
@@ -119,6 +171,26 @@ REFUSED: dict[str, tuple[RawTable, Roles, str]] = {
     "label all missing": (raw(y=[None, ""], x=["1", "2"]), Roles("y"), "missing in all 2 rows"),
     "label dropped": (raw(y=["0", "1"]), Roles("y", drop=("y",)), "drop and label at once"),
     "label is time": (raw(y=["0", "1"]), Roles("y", time=("y",)), "label and time at once"),
+    "group dropped": (raw(y=["0", "1"], g=["a", "b"]), Roles("y", group="g", drop=("g",)), "drop and group at once"),
+    "group is time": (raw(y=["0", "1"], g=["1", "2"]), Roles("y", group="g", time=("g",)), "group and time at once"),
+    "group is id": (raw(y=["0", "1"], g=["a", "b"]), Roles("y", group="g", id="g"), "name the id alone"),
+    "label is id": (raw(y=["0", "1"]), Roles("y", id="y"), "id and label at once"),
+    "seconds since 1970": (
+        raw(y=["0", "1"], t=["1700000000", "1700086400"]),
+        Roles("y", time=("t",)),
+        "1,700,000,000 is neither",
+    ),
+    "one bad time": (
+        raw(y=["0", "1"], t=["2024-01-01", "soon"]),
+        Roles("y", time=("t",)),
+        "1 of 2 values are no times, first 'soon' in row 2",
+    ),
+    "two digits of a year": (raw(y=["0", "1"], t=["1/2/24", "1/3/24"]), Roles("y", time=("t",)), "'1/2/24' in row 1"),
+    "no such day": (
+        raw(y=["0", "1"], a=["2015", "2015"], b=["2", "2"], c=["1", "30"]),
+        Roles("y", time=("a", "b", "c")),
+        "'2015-2-30' in row 2 is no date",
+    ),
     "infinite": (raw(y=["0", "1"], x=["1", "inf"]), Roles("y"), "infinite or enormous values, first in row 2"),
     "enormous": (raw(y=["0", "1"], x=["1", "1e300"]), Roles("y"), "infinite or enormous"),
     "damaged number": (
@@ -165,6 +237,38 @@ def test_a_later_file_that_lacks_an_input_is_refused() -> None:
         conform(raw(c=["a"], t=["2024-01-01"], b=["true"]), COLUMNS)
 
 
+def test_labels_and_columns_put_aside_may_hold_anything_later() -> None:
+    columns = (*COLUMNS, Column("y", "int", role="label"), Column("gone", "float", role="never"))
+    frame = conform(raw(n=["1"], c=["a"], t=[None], b=["true"], y=["unknown"], gone=["junk"]), columns)
+    assert frame.columns == ["n", "c", "t", "b"]
+
+
+def test_one_bad_time_does_not_accuse_the_others() -> None:
+    with pytest.raises(RowError) as caught:
+        conform(raw(n=["1", "2"], c=["a"] * 2, t=["2024-01-01", "soon"], b=["true"] * 2), COLUMNS)
+    assert [problem[:2] for problem in caught.value.problems] == [(1, "t")]
+
+
+def test_at_most_twenty_problems_are_listed() -> None:
+    with pytest.raises(RowError) as caught:
+        conform(raw(n=["z"] * 25), COLUMNS[:1])
+    assert [row for row, _, _ in caught.value.problems] == list(range(20))
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [(Column("v", "time"), 5), (Column("v", "int"), datetime(2024, 1, 1)), (Column("v", "bool"), 7)]
+)
+def test_another_type_of_a_parquet_file_is_not_bent_into_shape(column: Column, value: object) -> None:
+    later = RawTable("t.parquet", pl.DataFrame({"v": [value]}), "0", "parquet", None, None)
+    with pytest.raises(RowError, match="row 1, column 'v'"):
+        conform(later, (column,))
+
+
+def test_a_later_parquet_may_lack_numbers() -> None:
+    later = RawTable("t.parquet", pl.DataFrame({"n": [1.5, float("nan")]}), "0", "parquet", None, None)
+    assert conform(later, COLUMNS[:1])["n"].to_list() == [1.5, None]
+
+
 @pytest.mark.parametrize(("value", "said"), [("many", "not a finite number"), ("inf", "not a finite number"), ("1e99", "finite")])
 def test_a_later_value_that_does_not_fit_is_refused_with_its_row(value: str, said: str) -> None:
     with pytest.raises(RowError, match=rf"row 2, column 'n'.*{said}") as caught:
@@ -178,3 +282,12 @@ def test_parquet_goes_the_same_way(tmp_path: Path) -> None:
     table = infer(read_table(tmp_path / "t.parquet"), Roles("y", time=("when",)))
     assert {c.name: c.dtype for c in table.columns} == {"y": "int", "when": "time", "x": "float"}
     assert table.frame["x"].null_count() == 1
+
+
+def test_whole_numbers_too_large_and_durations_are_numbers() -> None:
+    frame = pl.DataFrame(
+        {"y": [0, 1], "big": pl.Series([2**70, 1], dtype=pl.Int128), "span": [timedelta(days=1), timedelta(seconds=90)]}
+    )
+    read = infer(RawTable("t.parquet", frame, "0", "parquet", None, None), Roles("y")).frame
+    assert read["big"].to_list() == [2.0**70, 1.0]
+    assert read["span"].to_list() == [86_400.0, 90.0]

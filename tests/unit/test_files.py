@@ -1,6 +1,8 @@
 """Reading files: whole or not at all, and one clear sentence for what is wrong."""
 
+import contextlib
 import gzip
+import io
 import json
 import os
 from pathlib import Path
@@ -38,6 +40,30 @@ def test_any_text_written_as_csv_reads_back_equal(
     assert read.frame.equals(frame)
 
 
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(content=st.one_of(st.binary(max_size=60), st.text('[]{}",;:\t\n\r a1é', max_size=60)))
+def test_any_bytes_are_a_table_or_one_sentence(tmp_path: Path, content: bytes | str) -> None:
+    with contextlib.suppress(FileError):
+        assert read_table(put(tmp_path, content)).frame.height
+
+
+def parquet(frame: pl.DataFrame) -> bytes:
+    stream = io.BytesIO()
+    frame.write_parquet(stream)
+    return stream.getvalue()
+
+
+WHOLE = {"parquet": parquet(pl.DataFrame({"n": range(500)})), "gzip": gzip.compress(b"a,b\n" + b"1,2\n" * 500)}
+
+
+@pytest.mark.parametrize("content", WHOLE.values(), ids=WHOLE.keys())
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0.1, 0.99))
+def test_a_part_of_a_file_is_never_half_a_table(tmp_path: Path, content: bytes, share: float) -> None:
+    with pytest.raises(FileError):
+        read_table(put(tmp_path, content[: max(5, int(share * len(content)))]))
+
+
 def test_gzip_is_known_by_its_bytes_and_not_by_its_name(tmp_path: Path) -> None:
     path = put(tmp_path, gzip.compress(b"a,b\n1,2\n"), "plain.csv")
     assert read_table(path).frame["b"].to_list() == ["2"]
@@ -47,6 +73,18 @@ def test_windows_letters_are_read(tmp_path: Path) -> None:
     read = read_table(put(tmp_path, "name;size\nMüller;3\nJosé;4\n".encode("cp1252")))
     assert read.encoding == "cp1252"
     assert read.frame["name"].to_list() == ["Müller", "José"]
+
+
+def test_a_windows_apostrophe_after_an_accent_is_no_utf_8(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, "name,n\nRené’s,1\n".encode("cp1252"))).frame["name"].to_list() == ["René’s"]
+
+
+def test_a_parquet_file_may_be_gzipped(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, gzip.compress(WHOLE["parquet"]))).format == "parquet"
+
+
+def test_a_field_may_be_longer_than_the_csv_modules_own_limit(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, "a,b\n1," + "x" * 200_000 + "\n")).frame["b"].str.len_chars().to_list() == [200_000]
 
 
 def test_names_lose_their_blanks_and_a_nameless_column_is_called_by_its_position(tmp_path: Path) -> None:
@@ -60,6 +98,38 @@ def test_a_file_of_one_column_is_a_table(tmp_path: Path) -> None:
 def test_separators_inside_quotes_do_not_count(tmp_path: Path) -> None:
     read = read_table(put(tmp_path, 'a;b\n"1,2,3";4\n"5,6,7";8\n'))
     assert read.frame.rows() == [("1,2,3", "4"), ("5,6,7", "8")]
+
+
+@pytest.mark.parametrize(
+    ("text", "separator"),
+    [
+        ("a;b\n" + "1,5;2,5\n" * 60, ";"),
+        ("a\tb\n" + "one, two, three\tfour, five\n" * 60, "\t"),
+        ("a|b;c\n1|2\n3|4\n", "|"),
+        ("a;b\n1;2\n", ";"),
+    ],
+)
+def test_the_separator_is_what_cuts_header_and_rows_alike(tmp_path: Path, text: str, separator: str) -> None:
+    read = read_table(put(tmp_path, text))
+    assert (read.separator, read.frame.width) == (separator, 2)
+
+
+@pytest.mark.parametrize("header", ["[id],[name]", "{id},{name}"])
+def test_a_header_in_brackets_is_no_json(tmp_path: Path, header: str) -> None:
+    assert read_table(put(tmp_path, f"{header}\n1,2\n")).frame.columns == header.split(",")
+
+
+def test_one_record_over_several_lines_is_a_table(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, json.dumps({"a": 1, "b": "x"}, indent=2))).frame.rows() == [("1", "x")]
+
+
+def test_json_numbers_stay_the_text_they_are(tmp_path: Path) -> None:
+    frame = read_table(put(tmp_path, '[{"a": 1.10, "b": 1e400, "c": 12345678901234567890123}]')).frame
+    assert frame.row(0) == ("1.10", "1e400", "12345678901234567890123")
+
+
+def test_odd_line_ends_inside_a_json_text_do_not_end_its_line(tmp_path: Path) -> None:
+    assert read_table(put(tmp_path, '{"a": "x\u2028y"}\n{"a": "z"}\n')).frame["a"].to_list() == ["x\u2028y", "z"]
 
 
 def test_json_records_and_json_lines_are_tables(tmp_path: Path) -> None:
@@ -96,12 +166,21 @@ BROKEN = {
     "half of utf-16": (b"\xff\xfea\x00,\x00b", "UTF-16"),
     "open quote": (b'a,b\n"1,2\n', "unexpected end|quote"),
     "long line": (b"a,b\n1," + b"x" * (MAX_LINE_BYTES + 10) + b"\n", "longer than 16 MB"),
+    "long line of json": (b'{"a": 1}\n{"a": "' + b"x" * (MAX_LINE_BYTES + 10) + b'"}\n', "longer than 16 MB"),
+    "nothing in gzip": (gzip.compress(b""), "is empty"),
+    "blank of utf-8 before western": ("a,b\nx\u00a0y,2\n".encode() + "é,3\n".encode("cp1252"), "line 3: byte 0xe9"),
     "cut gzip": (gzip.compress(b"a,b\n1,2\n" * 100)[:25], "truncated gzip"),
     "cut parquet": (b"PAR1" + b"\x00" * 40, "truncated Parquet"),
     "bad json": (b'[{"a": 1}, {"a": }]', "not JSON"),
     "nested json": (b'[{"a": {"b": 1}}]', "flat record"),
     "json of numbers": (b"[1, 2]", "flat record"),
     "empty json": (b"[]", "at least one"),
+    "deep json": (b"[" * 100_000, "nested too deeply"),
+    "a name twice in a record": (b'[{"a": 1, "a": 2}]', "two values of the name 'a'"),
+    "two json names after stripping": (b'[{"a": 1, "a ": 2}]', "two columns of the name 'a'"),
+    "half a character": (b'[{"a": "\\ud800"}]', "half a character"),
+    "two records in a line": (b'{"a": 1}\n{"a": 2} {"a": 3}\n', "line 2, column 9: expected one record a line"),
+    "more after the array": (b'[{"a": 1}] x', "not JSON|one record a line"),
     "bad json line": (b'{"a": 1}\n{"a": \n', "line 2"),
 }
 
@@ -112,6 +191,11 @@ def test_a_broken_file_is_refused_in_one_sentence(tmp_path: Path, content: bytes
         read_table(put(tmp_path, content))
     assert "\n" not in str(caught.value)
     assert "t.csv" in str(caught.value)
+
+
+def test_a_name_that_says_json_is_believed(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="line 1, column 1: not JSON"):
+        read_table(put(tmp_path, "a,b\n1,2\n", "t.json"))
 
 
 def test_an_absent_file_and_a_folder_are_refused(tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ Text is read as numbers, times, truth values or categories by what all of its va
 """
 
 import difflib
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -14,7 +13,7 @@ from epic22.core.data.files import RawTable
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
 
-MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "null", "NULL", "None", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
+MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
 MOST_LEVELS = 255
 NUMERIC_SHARE = 0.95
 """From this share of numbers on, text in a column is taken for damage rather than for categories."""
@@ -25,26 +24,20 @@ LARGEST = 3.0e38
 
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
 
-TIME_FORMATS = (
-    "%Y-%m-%d",
-    "%Y-%m-%dT%H:%M:%S%.f",
-    "%Y-%m-%d %H:%M:%S%.f",
-    "%Y-%m-%dT%H:%M",
-    "%Y-%m-%d %H:%M",
-    "%Y%m%dT%H%M%S",
-    "%Y/%m/%d",
-    "%Y/%m/%d %H:%M:%S",
-    "%m/%d/%Y",
-    "%m/%d/%Y %H:%M",
-    "%m/%d/%Y %H:%M:%S",
-    "%d/%m/%Y",
-    "%d/%m/%Y %H:%M",
-    "%d.%m.%Y",
-    "%d.%m.%Y %H:%M",
-    "%d.%m.%Y %H:%M:%S",
-)
-ZONED_FORMATS = ("%Y-%m-%dT%H:%M:%S%.f%:z", "%Y-%m-%d %H:%M:%S%.f%:z", "%Y-%m-%dT%H:%M:%S%.f%z")
-SPREAD_FORMATS = ("%Y-%m-%d", "%Y-%B-%d", "%Y-%b-%d")
+WORDED_DATES = ("%d %B %Y", "%d-%B-%Y", "%B %d, %Y")
+DATES = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", *WORDED_DATES)
+CLOCKS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
+MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%B %Y", "%B-%Y")
+ZONED_FORMATS = tuple(f"%Y-%m-%d{clock}{zone}" for zone in ("%:z", "%z") for clock in CLOCKS[1:5])
+TIME_FORMATS = (*ZONED_FORMATS, *(date + clock for date in DATES for clock in CLOCKS), "%Y%m%dT%H%M%S", *MONTHS)
+"""Tried in this order, the month before the day; a month alone stands for its first day. %B reads "Jan" as it reads "January"."""
+
+SPREAD_FORMATS = ("%Y-%m-%d", "%Y-%B-%d")
+FIRST_YEAR = 1000
+"""The reader takes 1/2/24 for the year 24, or 1: nobody has rows from then, so it is no time."""
+
+STEPS = (-719_162, 2_932_896)
+"""Whole numbers that can be days from 1970: the years 1 to 9999."""
 
 
 @dataclass(frozen=True)
@@ -77,23 +70,27 @@ def infer(raw: RawTable, roles: Roles) -> TypedTable:
     _refuse_absent(raw.frame.columns, roles)
     _refuse_double_roles(roles)
     notes: list[str] = []
-    ignored = set(roles.drop)
-    typed = [_typed(raw.frame[name], notes, strict=name not in ignored) for name in raw.frame.columns]
-    frame = _labelled(pl.DataFrame(typed), roles.label, notes)
-    times = _times(frame, roles.time, notes) if roles.time else None
+    # Names of things may mix numbers and letters (C123 beside 124); only what is learned from must be whole.
+    lenient = {*roles.drop, roles.id, roles.group}
+    whole = pl.DataFrame([_typed(raw.frame[name], notes, strict=name not in lenient) for name in raw.frame.columns])
+    frame = _labelled(whole, roles.label, notes)
+    rows = whole[roles.label].is_not_null().arg_true()
+    times = _times(frame, roles.time, notes, rows) if roles.time else None
     columns = tuple(_column(frame[name], roles, notes) for name in frame.columns)
     return TypedTable(frame, columns, times, tuple(notes))
 
 
 def conform(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """A later file in the types of these columns; id, time and group columns may be absent, extra columns are ignored.
+    """A later file in the types of these columns.
+
+    Id, time and group columns may be absent. Labels, columns put aside in training and extra columns are ignored.
 
     Raises ColumnError for an input column that is absent, RowError listing the rows whose values do not fit.
     """
-    wanted = [column for column in columns if column.name in raw.frame.columns]
+    wanted = [c for c in columns if c.name in raw.frame.columns and c.role not in ("label", "never")]
     for column in columns:
         if column.role == "input" and not column.optional and column.name not in raw.frame.columns:
-            raise ColumnError(f"{raw.path}: no column {column.name!r}{_nearest(column.name, raw.frame.columns)}.")
+            raise ColumnError(f"{raw.path}: no column {column.name!r}{_nearest(column.name, raw.frame.columns)}")
     problems: list[tuple[int, str | None, str]] = []
     series = [_as(raw.frame[column.name], column, problems) for column in wanted]
     if problems:
@@ -104,7 +101,7 @@ def conform(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
 
 def _nearest(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
-    return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}"
+    return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}."
 
 
 def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
@@ -118,17 +115,17 @@ def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
     for option, wanted in asked.items():
         for name in wanted:
             if name is not None and name not in names:
-                raise ColumnError(f"{option} {name}: no such column{_nearest(name, names)}.".replace("?.", "?"))
+                raise ColumnError(f"{option} {name}: no such column{_nearest(name, names)}")
 
 
 def _refuse_double_roles(roles: Roles) -> None:
-    placed = [("label", roles.label), *(("time", t) for t in roles.time), *(("drop", d) for d in roles.drop)]
-    for name in {n for _, n in placed}:
-        held = sorted({role for role, n in placed if n == name})
+    placed = [("label", roles.label), ("id", roles.id), ("group", roles.group)]
+    placed += [("time", name) for name in roles.time] + [("drop", name) for name in dict.fromkeys(roles.drop)]
+    for name in dict.fromkeys(name for _, name in placed if name is not None):
+        held = sorted(role for role, n in placed if n == name)
         if len(held) > 1:
-            raise ColumnError(f"column {name!r} cannot be {' and '.join(held)} at once; give it one role.")
-    if roles.label in (roles.group, roles.id):
-        raise ColumnError(f"column {roles.label!r} cannot be the label and an id or group at once; give it one role.")
+            advice = "name the id alone: where it repeats, it is the group" if held == ["group", "id"] else "give it one role"
+            raise ColumnError(f"column {name!r} cannot be {' and '.join(held)} at once; {advice}.")
 
 
 def _typed(series: pl.Series, notes: list[str], strict: bool = True) -> pl.Series:
@@ -157,7 +154,10 @@ def _own_type(series: pl.Series, strict: bool) -> pl.Series:
     if series.dtype in (pl.Date, pl.Datetime):
         return series.cast(pl.Datetime("us"))
     if series.dtype.is_integer():
-        return series.cast(pl.Int64, strict=False) if series.dtype != pl.UInt64 else series.cast(pl.Float64)
+        whole = series.cast(pl.Int64, strict=False)
+        return whole if whole.null_count() == series.null_count() else series.cast(pl.Float64)
+    if series.dtype == pl.Duration:
+        return series.dt.total_microseconds() / 1e6
     if series.dtype.is_float():
         return _refuse_infinite(series.cast(pl.Float64).fill_nan(None), strict)
     if series.dtype == pl.Boolean:
@@ -207,27 +207,31 @@ def _refuse_damaged_numbers(text: pl.Series, number: pl.Series) -> None:
 
 def _moment(text: pl.Series, notes: list[str]) -> pl.Series | None:
     """Times (naive UTC) where every value parses in one format, else None."""
-    first = next(iter(text.drop_nulls()), "")
-    if not re.search(r"\d.*\d", first):
+    values = text.drop_nulls()
+    fits = [form for form in TIME_FORMATS if all(not _read(v, form).null_count() for v in (values.head(20), values))]
+    if not fits or values.is_empty():
         return None
-    for zoned in ZONED_FORMATS:
-        moment = text.str.to_datetime(zoned, strict=False, time_unit="us", time_zone="UTC")
-        if moment.null_count() == text.null_count():
-            return moment.dt.replace_time_zone(None)
-    text = text.str.strip_chars_end("Z")
-    fits = [form for form in TIME_FORMATS if _parses(text, form)]
-    if not fits:
-        return None
-    if len(fits) > 1 and fits[0].startswith("%m/%d"):
+    if fits[0].startswith("%m/%d") and any(form.startswith("%d/%m") for form in fits):
         notes.append(f"{text.name}: month/day/year, though day/month/year would fit too.")
-    return text.str.to_datetime(fits[0], time_unit="us")
+    if fits[0].startswith("%d/%m"):
+        notes.append(f"{text.name}: day/month/year.")
+    return _read(text, fits[0])
 
 
-def _parses(text: pl.Series, form: str) -> bool:
-    some = text.drop_nulls().head(20)
-    if some.str.to_datetime(form, strict=False, time_unit="us").null_count():
-        return False
-    return text.str.to_datetime(form, strict=False, time_unit="us").null_count() == text.null_count()
+def _read(text: pl.Series, form: str) -> pl.Series:
+    """The values as times (naive UTC) in one format; null where they do not fit."""
+    if form in ZONED_FORMATS:
+        return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+    text = text.str.strip_chars_end("Z")
+    if form in MONTHS:
+        text, form = ("1 " + text).alias(text.name), f"%d {form}"
+    moment = text.str.to_datetime(form, strict=False, time_unit="us")
+    return moment.set(moment.dt.year() < FIRST_YEAR, None)
+
+
+def _best_read(text: pl.Series, forms: Sequence[str] = TIME_FORMATS) -> pl.Series:
+    """The values in the format that reads most of them."""
+    return min((_read(text, form) for form in forms), key=lambda moment: moment.null_count())
 
 
 def _labelled(frame: pl.DataFrame, label: str, notes: list[str]) -> pl.DataFrame:
@@ -239,10 +243,11 @@ def _labelled(frame: pl.DataFrame, label: str, notes: list[str]) -> pl.DataFrame
     return frame.filter(pl.col(label).is_not_null())
 
 
-def _times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]) -> pl.Series:
-    times = _spread(frame, names, notes) if len(names) > 1 else _one_time(frame[names[0]], notes)
+def _times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series) -> pl.Series:
+    """The rows' times; `rows` are their numbers in the file from 0, for messages."""
+    times = _spread(frame, names, notes, rows) if len(names) > 1 else _one_time(frame[names[0]], notes, rows)
     if times.null_count():
-        row = times.is_null().arg_true()[0]
+        row = rows[times.is_null().arg_true()[0]]
         raise ColumnError(
             f"--time {', '.join(names)}: {times.null_count():,} rows have none, first row {row + 1:,}; "
             "fill them in or leave them out."
@@ -250,37 +255,56 @@ def _times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]) -> pl.
     return times
 
 
-def _one_time(series: pl.Series, notes: list[str]) -> pl.Series:
+def _one_time(series: pl.Series, notes: list[str], rows: pl.Series) -> pl.Series:
     if series.dtype == pl.Datetime("us"):
         return series
-    if not series.dtype.is_integer():
-        example = series.drop_nulls().head(1).to_list()
-        raise ColumnError(
-            f"--time {series.name}: values like {example[0] if example else None!r} are no times; "
-            "write them as 2024-03-01 or 2024-03-01T13:00."
-        )
-    if series.drop_nulls().is_between(1000, 3000).all():
+    if series.dtype.is_integer():
+        return _counted(series, notes)
+    # What is no time in any format is null here, and every such value is at fault.
+    moment = _best_read(series) if series.dtype == pl.String else pl.repeat(None, len(series), dtype=pl.Datetime, eager=True)
+    bad = (moment.is_null() & series.is_not_null()).arg_true()
+    if len(bad):
+        many = f"{len(bad):,} of {len(series):,} values are no times, first {series[bad[0]]!r} in row {rows[bad[0]] + 1:,}"
+        raise ColumnError(f"--time {series.name}: {many}; write them as 2024-03-01 or 2024-03-01T13:00.")
+    return moment
+
+
+def _counted(series: pl.Series, notes: list[str]) -> pl.Series:
+    """Whole numbers as times: years, dates like 20240301, else days."""
+    values = series.drop_nulls()
+    if values.is_between(1000, 3000).all():
         notes.append(f"{series.name} holds years; each is taken for its 1 January.")
         return pl.select(pl.datetime(series, 1, 1, time_unit="us")).to_series().alias(series.name)
+    dates = _read(series.cast(pl.String), "%Y%m%d")
+    if values.is_between(10**7, 10**8 - 1).all() and dates.null_count() == series.null_count():
+        notes.append(f"{series.name} holds dates like {values[0]} (year, month, day).")
+        return dates
+    far = values.filter(~values.is_between(*STEPS))
+    if len(far):
+        raise ColumnError(
+            f"--time {series.name}: {far[0]:,} is neither a year nor a number of days; "
+            "write the times as 2024-03-01 or 2024-03-01T13:00."
+        )
     notes.append(f"{series.name} holds whole numbers, taken for days; --horizon and --gap count in them.")
-    return pl.Series(series.name, [None if v is None else v * 86_400_000_000 for v in series]).cast(pl.Datetime("us"))
+    return (series * 86_400_000_000).cast(pl.Datetime("us"))
 
 
-def _spread(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]) -> pl.Series:
+def _spread(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series) -> pl.Series:
     """The date spread over year, month and day (or year and month): months as numbers or names."""
     if len(names) > 3:
         raise ColumnError(f"--time was given {len(names)} columns; a spread date has year, month, day.")
     parts = [frame[name].cast(pl.String) for name in names]
     if len(parts) == 2:
         parts.append(pl.repeat("1", frame.height, eager=True))
-    text = pl.DataFrame([part.alias(str(i)) for i, part in enumerate(parts)]).select(pl.concat_str(pl.all(), separator="-"))
-    for form in SPREAD_FORMATS:
-        moment = text.to_series().str.to_datetime(form, strict=False, time_unit="us")
-        if moment.null_count() == text.to_series().null_count():
-            notes.append(f"The rows' time is made of {', '.join(names)}; {names[0]} itself is no input.")
-            return moment
-    example = text.item(0, 0)
-    raise ColumnError(f"--time {', '.join(names)}: {example!r} is no date; give the columns in the order year, month, day.")
+    joined = pl.concat_str(pl.all(), separator="-")
+    text = pl.DataFrame([part.alias(str(i)) for i, part in enumerate(parts)]).select(joined).to_series()
+    moment = _best_read(text, SPREAD_FORMATS)
+    bad = (moment.is_null() & text.is_not_null()).arg_true()
+    if len(bad):
+        said = f"{text[bad[0]]!r} in row {rows[bad[0]] + 1:,} is no date"
+        raise ColumnError(f"--time {', '.join(names)}: {said}; give the columns in the order year, month, day.")
+    notes.append(f"The rows' time is made of {', '.join(names)}; {names[0]} itself is no input.")
+    return moment
 
 
 def _column(series: pl.Series, roles: Roles, notes: list[str]) -> Column:
@@ -327,12 +351,11 @@ def _role(series: pl.Series, dtype: Dtype, roles: Roles, notes: list[str]) -> Ro
 
 def _as(series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> pl.Series:
     """The series in the column's type; what does not fit goes into the problems."""
-    if column.dtype in ("category", "text"):
-        return _blanks_out(series.cast(pl.String))
-    if column.role == "group" or column.role == "id":
-        return series.cast(pl.String)
-    typed = _cast(series, column.dtype)
-    odd = typed.is_null() & (_blanks_out(series) if series.dtype == pl.String else series).is_not_null()
+    own = _blanks_out(series) if series.dtype == pl.String else _own_type(series, strict=False)
+    if column.dtype in ("category", "text") or column.role in ("group", "id"):
+        return own.cast(pl.String)
+    typed = _cast(own, column.dtype)
+    odd = typed.is_null() & own.is_not_null()
     if typed.dtype == pl.Float64:
         odd = odd | (typed.abs() > LARGEST).fill_null(value=False)
     wanted = {"time": "a time like 2024-03-01T13:00", "bool": "true or false"}.get(column.dtype, "a finite number")
@@ -340,14 +363,23 @@ def _as(series: pl.Series, column: Column, problems: list[tuple[int, str | None,
     return typed
 
 
-def _cast(series: pl.Series, dtype: Dtype) -> pl.Series:
-    if series.dtype != pl.String:
-        own = _own_type(series, strict=False)
-        return own if dtype == "time" else own.cast(pl.Boolean if dtype == "bool" else pl.Float64, strict=False)
-    text = _blanks_out(series)
+def _cast(own: pl.Series, dtype: Dtype) -> pl.Series:
+    """The values as numbers, times or truth values; null where they are none."""
     if dtype == "time":
-        moment = _moment(text, [])
-        return pl.Series(series.name, [None] * len(text), dtype=pl.Datetime("us")) if moment is None else moment
-    if dtype == "bool":
-        return text.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
-    return _number(text).cast(pl.Float64)
+        return _as_times(own)
+    if own.dtype.is_temporal():
+        return pl.Series(own.name, [None] * len(own), dtype=pl.Boolean if dtype == "bool" else pl.Float64)
+    if dtype != "bool":
+        return _number(own).cast(pl.Float64) if own.dtype == pl.String else own.cast(pl.Float64)
+    if own.dtype == pl.String:
+        return own.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    return own.set(~own.cast(pl.Float64).is_in([0.0, 1.0]), None).cast(pl.Boolean)
+
+
+def _as_times(own: pl.Series) -> pl.Series:
+    if own.dtype == pl.Datetime("us"):
+        return own
+    if own.dtype != pl.String:
+        return pl.Series(own.name, [None] * len(own), dtype=pl.Datetime("us"))
+    moment = _moment(own, [])
+    return _best_read(own) if moment is None else moment

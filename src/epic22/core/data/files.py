@@ -1,7 +1,7 @@
 """Reading a file as a table, whole or not at all.
 
 CSV with any separator and in any usual encoding, plain or gzipped, comes in as text, so that nothing is guessed here; JSON and
-JSON lines as text or numbers; Parquet with its own types.
+JSON lines as text too; Parquet with its own types.
 """
 
 import csv
@@ -11,7 +11,7 @@ import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,12 +29,18 @@ SNIFFED_LINES = 50
 GZIP, PARQUET = b"\x1f\x8b", b"PAR1"
 ODD_BYTES = re.compile(rb"[\x00-\x08\x0b\x0e-\x1f]")
 UNDEFINED_1252 = re.compile(rb"[\x81\x8d\x8f\x90\x9d]")
-MULTIBYTE_UTF8 = re.compile(rb"[\xc3-\xf4][\x80-\xbf]")
+MULTIBYTE_UTF8 = re.compile(rb"[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}")
+JSON_NAMES = (".json", ".jsonl", ".ndjson")
+BARE_NAME = re.compile(r"\s*(\[\s*[A-Za-z_]|\{\s*[^\s\"}])")
+"""How a header like [id],[name] begins, and no JSON does."""
 
 
 @dataclass(frozen=True)
 class RawTable:
-    """A file's rows as they are: text for CSV, own types for Parquet. `sha256` is of the file's bytes."""
+    """A file's rows as they are: text for CSV and JSON, own types for Parquet. `sha256` is of the file's bytes.
+
+    `format` is csv, json, jsonl or parquet; `separator` is None for all but CSV, `encoding` for Parquet.
+    """
 
     path: str
     frame: pl.DataFrame
@@ -49,16 +55,17 @@ def read_table(path: Path) -> RawTable:
 
     Raises FileError, in one sentence, for a file that is absent, empty, damaged, ragged, binary, or of doubtful encoding.
     """
-    content = _bytes(path)
-    digest = sha256(content)
+    stored = _bytes(path)
+    digest, content = sha256(stored), _unzipped(path, stored)
     if content[:4] == PARQUET:
         return RawTable(str(path), _parquet(path, content), digest, "parquet", None, None)
-    content = _unzipped(path, content)
     text, encoding = _decoded(path, content)
-    _refuse_long_lines(path, text)
-    if text.lstrip()[:1] in ("[", "{"):
+    # The csv module refuses fields over 128 KB unless told, for the whole process.
+    csv.field_size_limit(MAX_LINE_BYTES)
+    if _is_json(path, text):
         frame, kind = _json(path, text)
         return RawTable(str(path), frame, digest, kind, None, encoding)
+    _refuse_long_lines(path, text)
     separator = _separator(text)
     return RawTable(str(path), _csv(path, text, separator), digest, "csv", separator, encoding)
 
@@ -72,18 +79,24 @@ def _bytes(path: Path) -> bytes:
         raise FileError(f"{path} is a folder; name the file in it.") from None
     except OSError as error:
         raise FileError(f"{path} cannot be read ({error.strerror}); check its permissions.") from None
+    _refuse_empty(path, content)
+    return content
+
+
+def _refuse_empty(path: Path, content: bytes) -> None:
     if not content:
         raise FileError(f"{path} is empty (0 bytes); expected a header line and rows.")
-    return content
 
 
 def _unzipped(path: Path, content: bytes) -> bytes:
     if content[:2] != GZIP:
         return content
     try:
-        return gzip.decompress(content)
+        content = gzip.decompress(content)
     except (EOFError, OSError, zlib.error):
         raise FileError(f"{path} is a damaged or truncated gzip file; fetch it again.") from None
+    _refuse_empty(path, content)
+    return content
 
 
 def _decoded(path: Path, content: bytes) -> tuple[str, str]:
@@ -122,26 +135,27 @@ def _western(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
 
 
 def _refuse_long_lines(path: Path, text: str) -> None:
-    if len(text) <= MAX_LINE_BYTES:
+    if 4 * len(text) <= MAX_LINE_BYTES:
         return
-    for number, line in enumerate(io.StringIO(text, newline="\n"), start=1):
-        if len(line) > MAX_LINE_BYTES and not text.lstrip()[:1] == "[":
+    for number, line in enumerate(io.StringIO(text, newline=""), start=1):
+        if 4 * len(line) > MAX_LINE_BYTES and len(line.encode()) > MAX_LINE_BYTES:
             raise FileError(
                 f"{path}, line {number} is longer than {MAX_LINE_BYTES >> 20} MB; a line break or a closing quote is missing."
             )
 
 
 def _separator(text: str) -> str:
-    """The separator that cuts the first lines into the same number of fields, more than one; a comma where none does."""
+    """The separator that cuts the header and most of the first lines into the same number of fields, more than one.
+
+    Counting from the header on keeps "a;b" over "1,5;2,5" from being taken for three fields with commas between them.
+    A comma where none does: the file has one column, or is ragged and will be refused.
+    """
     lines = list(_first_lines(text))
-    best, width = ",", 1
+    best, fit = ",", (0.0, 1)
     for separator in SEPARATORS:
-        counts = Counter(len(row) for row in csv.reader(lines, delimiter=separator) if row)
-        if not counts:
-            continue
-        fields, times = counts.most_common(1)[0]
-        if fields > width and times >= 0.8 * sum(counts.values()):
-            best, width = separator, fields
+        widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+        if widths and widths[0] > 1:
+            fit, best = max((fit, best), ((widths.count(widths[0]) / len(widths), widths[0]), separator), key=lambda f: f[0])
     return best
 
 
@@ -154,7 +168,6 @@ def _first_lines(text: str) -> Iterable[str]:
 
 def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
-    csv.field_size_limit(MAX_LINE_BYTES)
     rows: list[list[str]] = []
     try:
         names = _names(path, next(row for row in reader if row))
@@ -186,24 +199,59 @@ def _names(path: Path, header: list[str]) -> list[str]:
     return names
 
 
+def _is_json(path: Path, text: str) -> bool:
+    """By its name, else by how it begins."""
+    if path.with_suffix("" if path.suffix == ".gz" else path.suffix).suffix.lower() in JSON_NAMES:
+        return True
+    return text.lstrip()[:1] in ("[", "{") and BARE_NAME.match(text) is None
+
+
 def _json(path: Path, text: str) -> tuple[pl.DataFrame, str]:
     """An array of flat records, or a record a line; a key absent from a record is missing there."""
-    if text.lstrip()[0] == "[":
-        return _records(path, _parsed(path, text, 0)), "json"
-    lines = enumerate(text.splitlines(), start=1)
-    return _records(path, [_parsed(path, line, number) for number, line in lines if line.strip()]), "jsonl"
+    start = len(text) - len(text.lstrip())
+    first, end = _parsed(path, text, start)
+    if not text[end:].strip():
+        return _records(path, first if isinstance(first, list) else [first]), "json" if isinstance(first, list) else "jsonl"
+    _refuse_long_lines(path, text)
+    return _records(path, list(_lines(path, text))), "jsonl"
 
 
-def _parsed(path: Path, text: str, line: int) -> Any:
+def _lines(path: Path, text: str) -> Iterator[Any]:
+    # Not splitlines: U+2028 and its kin may stand inside a JSON text.
+    for number, line in enumerate(text.split("\n"), start=1):
+        if line.strip():
+            stripped = line.strip()
+            value, end = _parsed(path, stripped, 0, number)
+            if end != len(stripped):
+                raise FileError(f"{path}, line {number}, column {end + 1}: expected one record a line, found more after it.")
+            yield value
+
+
+def _parsed(path: Path, text: str, start: int, line: int | None = None) -> tuple[Any, int]:
+    """The value that begins at `start` and where it ends; numbers stay the text they are."""
     try:
-        return json.loads(text)
-    except (ValueError, RecursionError) as error:
-        where = f"line {line or getattr(error, 'lineno', 1)}, column {getattr(error, 'colno', 1)}"
-        raise FileError(f"{path}, {where}: not JSON ({getattr(error, 'msg', 'nested too deeply')}).") from None
+        return JSON.raw_decode(text, start)
+    except json.JSONDecodeError as error:
+        raise FileError(f"{path}, line {line or error.lineno}, column {error.colno}: not JSON ({error.msg}).") from None
+    except RecursionError:
+        raise FileError(f"{path}: its JSON is nested too deeply; expected an array of flat records.") from None
+    except ValueError as error:
+        raise FileError(f"{path}{f', line {line}' if line else ''}: {error}; rename one.") from None
 
 
-def _records(path: Path, records: Any) -> pl.DataFrame:
-    if not isinstance(records, list) or not records:
+def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    record = dict(pairs)
+    if len(record) < len(pairs):
+        name = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        raise ValueError(f"a record has two values of the name {name!r}")
+    return record
+
+
+JSON = json.JSONDecoder(object_pairs_hook=_record, parse_int=str, parse_float=str, parse_constant=str)
+
+
+def _records(path: Path, records: list[Any]) -> pl.DataFrame:
+    if not records:
         raise FileError(f"{path}: expected an array of records with at least one in it.")
     names: dict[str, None] = {}
     for number, record in enumerate(records, start=1):
@@ -211,14 +259,13 @@ def _records(path: Path, records: Any) -> pl.DataFrame:
             raise FileError(f"{path}, record {number}: expected a flat record of names and plain values.")
         names.update(dict.fromkeys(record))
     if not names:
-        raise FileError(f"{path}: its records are empty.")
+        raise FileError(f"{path}: its records are empty; expected names and values.")
     stripped = _names(path, list(names))
-    return pl.DataFrame(
-        [
-            pl.Series(to, [_text(record.get(name)) for record in records], dtype=pl.String)
-            for name, to in zip(names, stripped, strict=True)
-        ]
-    )
+    values = ([_text(record.get(name)) for record in records] for name in names)
+    try:
+        return pl.DataFrame([pl.Series(to, v, dtype=pl.String) for to, v in zip(stripped, values, strict=True)])
+    except UnicodeEncodeError:
+        raise FileError(f"{path} holds half a character (a lone \\ud800 to \\udfff); write such characters whole.") from None
 
 
 def _text(value: Any) -> str | None:
