@@ -1,49 +1,42 @@
 """The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, /v1/tasks/{task}/predictions, /openapi.json, /docs."""
 
-import html
 from typing import Any
 
 import orjson
 from fastapi import FastAPI, Request
 from fastapi.responses import HTMLResponse, Response
 from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
 
 from epic22 import __version__
-from epic22.api.bodies import ColumnAnswer, Health, Predictions, TaskAnswer, Tasks, read_rows, unseen
+from epic22.api.answers import ColumnAnswer, Health, Predictions, TaskAnswer, Tasks
+from epic22.api.bodies import read_rows, unseen
 from epic22.api.body_limit import BodyLimit
 from epic22.api.champions import Champion, Champions
+from epic22.api.docs_page import docs_page
 from epic22.api.openapi import describe
 from epic22.api.problems import Problem, add_problem_handlers
+from epic22.api.safe_headers import SafeHeaders
 from epic22.core.ports import Registry
 from epic22.core.prediction import model_json, prediction_json
 from epic22.services.predict import predict_rows
 
 QUICK_ROWS = 50
-"""So many rows are answered on the event loop; more would keep other requests waiting."""
-
-SAFE_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
-}
+QUICK_BYTES = 1 << 15
+"""So much is read and answered on the event loop; more would keep other requests waiting."""
 
 
 def create_app(registry: Registry) -> FastAPI:
     """The API over a registry; nothing else is needed to answer."""
-    app = FastAPI(title="Epic 22", version=__version__, docs_url=None, redoc_url=None)
+    # A redirect to the address without its last slash would be built from the client's own Host header.
+    app = FastAPI(title="Epic 22", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
     champions = Champions(registry)
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)
-    app.middleware("http")(_safe_headers)
+    app.add_middleware(SafeHeaders)
     _add_routes(app, champions)
     app.openapi = lambda: describe(app, champions)  # type: ignore[method-assign]
     return app
-
-
-async def _safe_headers(request: Request, call_next: Any) -> Response:
-    response: Response = await call_next(request)
-    response.headers.update(SAFE_HEADERS)
-    return response
 
 
 def _add_routes(app: FastAPI, champions: Champions) -> None:
@@ -61,22 +54,37 @@ def _add_routes(app: FastAPI, champions: Champions) -> None:
 
     @app.post("/v1/tasks/{task}/predictions", summary="Predict rows", responses={200: {"model": Predictions}})
     async def predictions(task: str, request: Request) -> Response:
-        champion = champions.get(task)
+        champion = await _champion(champions, task)
         _refuse_other_types(request)
-        rows = read_rows(champion.body, await request.body())
-        if len(rows) <= QUICK_ROWS:
-            return _answer(champion, rows)
-        return await run_in_threadpool(_answer, champion, rows)
+        content = await _content(request)
+        if len(content) > QUICK_BYTES:
+            return await run_in_threadpool(lambda: _answer(champion, read_rows(champion.body, content)))
+        rows = read_rows(champion.body, content)
+        if len(rows) > QUICK_ROWS:
+            return await run_in_threadpool(_answer, champion, rows)
+        return _answer(champion, rows)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return HTMLResponse(_page(app.openapi()))
+        return HTMLResponse(docs_page(app.openapi()))
+
+
+async def _champion(champions: Champions, task: str) -> Champion:
+    ready = champions.ready(task)
+    return await run_in_threadpool(champions.get, task) if ready is None else ready
 
 
 def _refuse_other_types(request: Request) -> None:
     stated = request.headers.get("content-type", "").split(";")[0].strip().lower()
-    if stated and stated != "application/json" and not stated.endswith("+json"):
-        raise Problem(415, f"The body is {stated}; send application/json.")
+    if stated != "application/json" and not stated.endswith("+json"):
+        raise Problem(415, f"The body's Content-Type is {stated or 'not given'}; send it as application/json.")
+
+
+async def _content(request: Request) -> bytes:
+    try:
+        return await request.body()
+    except ClientDisconnect:
+        raise Problem(400, "The connection ended before the body did.") from None
 
 
 def _answer(champion: Champion, rows: list[dict[str, Any]]) -> Response:
@@ -113,24 +121,4 @@ def _task(champion: Champion) -> TaskAnswer:
             "model": model_json(champion.version),
             "columns": columns,
         }
-    )
-
-
-def _page(document: dict[str, Any]) -> str:
-    """A plain page of all routes, made here: nothing is loaded from anywhere."""
-    rows = [
-        f"<tr><td><code>{method.upper()}</code></td><td><code>{html.escape(path)}</code></td>"
-        f"<td>{html.escape(operation.get('summary', ''))}</td></tr>"
-        for path, methods in document["paths"].items()
-        for method, operation in methods.items()
-    ]
-    return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Epic 22: API</title>'
-        '<meta name="viewport" content="width=device-width"><style>:root{color-scheme:light dark}'
-        "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}"
-        "div{overflow-x:auto}td{padding:.3rem 1rem .3rem 0;border-bottom:1px solid #8886;vertical-align:top}</style></head>"
-        f"<body><h1>Epic 22 API {html.escape(document['info']['version'])}</h1>"
-        '<p>The whole description, with every task\'s columns, is in <a href="/openapi.json">/openapi.json</a> (OpenAPI 3.1). '
-        "Errors are problem documents (RFC 9457).</p>"
-        f"<div><table>{''.join(rows)}</table></div></body></html>"
     )

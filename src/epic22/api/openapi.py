@@ -5,71 +5,95 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
+from epic22.api.answers import ProblemAnswer
 from epic22.api.champions import Champion, Champions
+from epic22.api.problems import MEDIA_TYPE
+from epic22.core.task import Column
 
 REF = "#/components/schemas/{model}"
 ERRORS = {
-    "400": "Not JSON",
+    "400": "The body is no JSON",
     "404": "No such task",
-    "413": "Over 1 MB",
-    "415": "Not JSON by its type",
-    "422": "Rows that do not fit",
-    "503": "Model not readable",
+    "413": "The body is over 1 MB",
+    "415": "The body is not said to be JSON",
+    "422": "Rows that do not fit the task; `errors` has a JSON pointer each",
+    "503": "The task's model cannot be opened",
 }
+TASK_ERRORS = ("404", "503")
+ASK = "/v1/tasks/{task}/predictions"
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 
 A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
-name, a text for a number, NaN and infinite numbers are refused with 422. A category that training never saw is treated as
-missing, and said in `warnings`.
+name, a name given twice, a text for a number, NaN and infinite numbers are refused with 422. A category that training
+never saw is treated as missing, and said in `warnings`. Times are ISO 8601, UTC where no zone is given.
 """
 
 
 def describe(app: FastAPI, champions: Champions) -> dict[str, Any]:
     """The document as of now: a task trained since is in it."""
     document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
-    schemas = document.setdefault("components", {}).setdefault("schemas", {})
-    schemas["Problem"] = _problem_schema()
+    schemas, paths = document.setdefault("components", {}).setdefault("schemas", {}), document["paths"]
+    problem = ProblemAnswer.model_json_schema(ref_template=REF)
+    schemas |= problem.pop("$defs") | {"Problem": problem}
+    # FastAPI's own form of a refusal is never answered here.
+    for name in ("HTTPValidationError", "ValidationError"):
+        schemas.pop(name, None)
+    paths["/v1/tasks/{task}"]["get"]["responses"] |= _problems(TASK_ERRORS)
+    del paths["/v1/tasks/{task}"]["get"]["responses"]["422"]
+    paths[ASK]["post"] |= {"requestBody": _request({"$ref": REF.format(model="AnyRows")})}
+    paths[ASK]["post"]["responses"] |= _problems(tuple(ERRORS))
+    schemas["AnyRows"] = _any_rows()
     for champion in champions.all():
-        model = champion.body.model_json_schema(by_alias=True, ref_template=REF)
+        model = champion.body.rows.model_json_schema(by_alias=True, ref_template=REF)
         schemas.update(model.pop("$defs", {}))
-        schemas[champion.body.__name__] = model
-        document["paths"][f"/v1/tasks/{champion.version.task}/predictions"] = {"post": _operation(champion)}
+        schemas[champion.body.rows.__name__] = model
+        paths[ASK.format(task=champion.version.task)] = {"post": _operation(champion)}
     return document
 
 
 def _operation(champion: Champion) -> dict[str, Any]:
     schema = champion.bundle.schema
-    body = {"schema": {"$ref": REF.format(model=champion.body.__name__)}, "example": {"rows": [_example(champion)]}}
     answer = {"application/json": {"schema": {"$ref": REF.format(model="Predictions")}}}
-    problem = {"application/problem+json": {"schema": {"$ref": REF.format(model="Problem")}}}
     return {
         "summary": f"Predict {schema.target}",
         "description": schema.about,
         "operationId": f"predict_{schema.task}",
-        "requestBody": {"required": True, "content": {"application/json": body}},
-        "responses": {"200": {"description": "One answer a row", "content": answer}}
-        | {status: {"description": said, "content": problem} for status, said in ERRORS.items()},
+        "requestBody": _request({"$ref": REF.format(model=champion.body.rows.__name__)}, {"rows": [_example(champion)]}),
+        "responses": {"200": {"description": "One answer a row", "content": answer}} | _problems(tuple(ERRORS)),
     }
+
+
+def _request(schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
+    body = {"schema": schema} | ({} if example is None else {"example": example})
+    return {"required": True, "content": {"application/json": body}}
+
+
+def _problems(statuses: tuple[str, ...]) -> dict[str, Any]:
+    content = {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
+    return {status: {"description": ERRORS[status], "content": content} for status in statuses}
+
+
+def _any_rows() -> dict[str, Any]:
+    rows = {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object"}}
+    said = "Rows of any task; what each task's rows hold is described at its own path."
+    return {"type": "object", "description": said, "properties": {"rows": rows}, "required": ["rows"]}
 
 
 def _example(champion: Champion) -> dict[str, Any]:
-    values: dict[str, Any] = {"category": "…", "time": "2024-03-01T13:00:00", "bool": True, "int": 1, "float": 1.5}
-    return {c.name: c.levels[0] if c.levels else values.get(c.dtype) for c in champion.bundle.schema.inputs}
+    return {column.name: _value(column) for column in champion.bundle.schema.inputs}
 
 
-def _problem_schema() -> dict[str, Any]:
-    text = {"type": "string"}
-    entry = {"type": "object", "properties": {"pointer": text, "detail": text}}
-    return {
-        "type": "object",
-        "description": "A problem document (RFC 9457).",
-        "properties": {
-            "type": text,
-            "title": text,
-            "status": {"type": "integer"},
-            "detail": text,
-            "instance": text,
-            "errors": {"type": "array", "items": entry},
-        },
-        "required": ["type", "title", "status", "detail"],
-    }
+def _value(column: Column) -> Any:
+    """A value that fits: a known level, or a number between the bounds."""
+    if column.levels:
+        return column.levels[0]
+    if column.dtype in ("int", "float"):
+        return _number(column)
+    return {"time": "2024-03-01T13:00:00Z", "bool": True}.get(column.dtype)
+
+
+def _number(column: Column) -> float | int:
+    usual = 1 if column.dtype == "int" else 1.5
+    low, high = column.low, column.high
+    middle = usual if low is None and high is None else high if low is None else low if high is None else (low + high) / 2
+    return middle if middle is not None and column.dtype == "float" else int(middle or 0)

@@ -1,5 +1,6 @@
 """Errors as problem documents (RFC 9457): every one a client can meet has one shape and shows no internals."""
 
+import traceback
 import uuid
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,6 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
+from epic22.api.safe_headers import SAFE_HEADERS
 from epic22.core.errors import BundleError, InternalError, UnknownTaskError, UserError
 
 MEDIA_TYPE = "application/problem+json"
@@ -48,7 +50,9 @@ def problem_response(status: int, detail: str, instance: str, errors: Sequence[t
     }
     if errors:
         content["errors"] = [{"pointer": _cut(pointer), "detail": _cut(what)} for pointer, what in errors]
-    return Response(orjson.dumps(content), status, media_type=MEDIA_TYPE, headers={"Cache-Control": "no-store"})
+    # An unforeseen error is answered outside all middleware, so the headers are given here too.
+    headers = {**SAFE_HEADERS, "Cache-Control": "no-store"}
+    return Response(orjson.dumps(content), status, media_type=MEDIA_TYPE, headers=headers)
 
 
 def _cut(text: str) -> str:
@@ -75,8 +79,6 @@ async def _users_error(request: Request, error: Exception) -> Response:
     if isinstance(error, UnknownTaskError):
         return problem_response(404, str(error), request.url.path)
     if isinstance(error, BundleError):
-        log = structlog.get_logger()
-        log.error("model cannot be opened", path=request.url.path, reason=str(error))
         detail = "The task's model is damaged or not readable here; its operator finds the reason in the log."
         return problem_response(503, detail, request.url.path)
     return problem_response(422, str(error), request.url.path)
@@ -92,6 +94,8 @@ async def _http(request: Request, error: Exception) -> Response:
 
 
 async def _ours(request: Request, error: Exception) -> Response:
-    number = uuid.uuid4().hex
-    structlog.get_logger().error("unexpected error", error_id=number, path=request.url.path, kind=type(error).__name__)
+    number, kind = uuid.uuid4().hex, type(error).__name__
+    *_, last = traceback.extract_tb(error.__traceback__)
+    where = f"{last.filename}:{last.lineno}"
+    structlog.get_logger().error("unexpected error", error_id=number, path=request.url.path, kind=kind, where=where)
     return problem_response(500, f"Something went wrong on our side; report it with the number {number}.", request.url.path)

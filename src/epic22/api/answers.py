@@ -1,0 +1,117 @@
+"""The models of what the API answers."""
+
+from pydantic import BaseModel
+
+
+class Value(BaseModel):
+    """A target's value with its interval; `probabilities` where there are more than two classes."""
+
+    target: str
+    horizon: float | None
+    value: float | str
+    low: float | None
+    high: float | None
+    probabilities: dict[str, float] | None = None
+
+
+class ScoreAnswer(BaseModel):
+    """What the reasons sum to."""
+
+    value: float
+    unit: str
+
+
+class ReasonAnswer(BaseModel):
+    """What a column adds to the score; `column` is null for the average and for the rest."""
+
+    column: str | None
+    value: str | float | bool | None
+    contribution: float
+    text: str
+
+
+class PredictionAnswer(BaseModel):
+    """One row's answer."""
+
+    entity: str
+    at: str | None
+    values: list[Value]
+    score: ScoreAnswer
+    reasons: list[ReasonAnswer]
+    receipt: str
+    warnings: list[str]
+
+
+class ModelAnswer(BaseModel):
+    """Which model answered; `status` is proven or provisional."""
+
+    family: str
+    version: str
+    model_hash: str
+    status: str
+
+
+class Predictions(BaseModel):
+    """The answer to a prediction request, rows in the order they came."""
+
+    task: str
+    model: ModelAnswer
+    predictions: list[PredictionAnswer]
+
+
+class ColumnAnswer(BaseModel):
+    """A column of a task."""
+
+    name: str
+    dtype: str
+    role: str
+    unit: str | None
+    low: float | None
+    high: float | None
+    levels: list[str]
+    optional: bool
+    about: str
+
+
+class TaskAnswer(BaseModel):
+    """A task that can be asked."""
+
+    task: str
+    about: str
+    target: str
+    kind: str
+    classes: list[str]
+    model: ModelAnswer
+    columns: list[ColumnAnswer]
+
+
+class Tasks(BaseModel):
+    """All tasks that can be asked."""
+
+    tasks: list[TaskAnswer]
+
+
+class Health(BaseModel):
+    """Whether the process answers, and how many tasks have a champion."""
+
+    status: str
+    tasks: int
+    version: str
+
+
+class FaultAnswer(BaseModel):
+    """One thing that is wrong, and the JSON pointer to where."""
+
+    pointer: str
+    detail: str
+
+
+class ProblemAnswer(BaseModel):
+    """A problem document (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    errors: list[FaultAnswer] | None = None
