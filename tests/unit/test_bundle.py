@@ -127,14 +127,23 @@ def forged_golden(folder: Path) -> None:
     golden = json.loads(path.read_bytes())
     golden["raw"][0] += 1.0
     path.write_bytes(canonical_json(golden))
-    manifest = json.loads((folder / "manifest.json").read_bytes())
-    manifest["files"]["golden.json"] = {"sha256": sha256(path.read_bytes()), "bytes": path.stat().st_size}
-    (folder / "manifest.json").write_text(json.dumps(manifest))
+    files = json.loads((folder / "manifest.json").read_bytes())["files"]
+    files["golden.json"] = {"sha256": sha256(path.read_bytes()), "bytes": path.stat().st_size}
+    change(folder, files=files)
+
+
+def another_status(folder: Path) -> None:
+    """A careless edit: the seal tells."""
+    path = folder / "manifest.json"
+    path.write_text(path.read_text().replace('"proven"', '"approved"'))
 
 
 def change(folder: Path, **values: object) -> None:
+    """A careful edit: the manifest is sealed again."""
     path = folder / "manifest.json"
-    path.write_text(json.dumps(json.loads(path.read_bytes()) | values))
+    manifest = json.loads(path.read_bytes()) | values
+    manifest.pop("seal")
+    path.write_text(json.dumps(manifest | {"seal": sha256(canonical_json(manifest))}))
 
 
 @pytest.mark.parametrize(
@@ -151,6 +160,7 @@ def change(folder: Path, **values: object) -> None:
         (another_family, "cannot open|can open"),
         (unknown_family, "can open"),
         (another_seed, "not the one its manifest names"),
+        (another_status, "manifest.json was altered"),
         (linked_outside, "leads outside"),
         (forged_golden, "golden row 1"),
     ],

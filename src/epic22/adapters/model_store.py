@@ -74,7 +74,10 @@ class ModelStore:
         if not pointer.is_file():
             known = ", ".join(self.tasks()) or "none yet"
             raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {known}. Train it with 'epic22 train'.")
-        return self._version(task, str(_read(pointer)["version"]))
+        version = _read(pointer).get("version")
+        if not (self.folder(task, str(version)) / "version.json").is_file():
+            raise BundleError(f"{pointer}: points to version {version!r}, which is not there; promote another or train again.")
+        return self._version(task, str(version))
 
     def promote(self, task: str, version: str, because: Sequence[Verdict]) -> None:
         """Make a version champion; the reasons are kept in the pointer."""
@@ -102,11 +105,14 @@ class ModelStore:
         path = self.folder(task, version) / "version.json"
         if not version.isdigit() or not path.is_file():
             raise UnknownTaskError(f"task {task!r} has no version {version[:20]!r}.")
-        return ModelVersion(**_read(path))
+        try:
+            return ModelVersion(**_read(path))
+        except TypeError:
+            raise BundleError(f"{path}: does not describe a model version; restore it or train again.") from None
 
 
 def _read(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_bytes()))
-    except ValueError:
+    except (ValueError, TypeError):
         raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None

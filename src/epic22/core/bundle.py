@@ -104,7 +104,8 @@ def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
     manifest = _manifest(bundle) | {
         "files": {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in sorted(files.items())}
     }
-    (folder / MANIFEST).write_text(json.dumps(manifest, indent=2, sort_keys=True, allow_nan=False))
+    sealed = manifest | {"seal": sha256(canonical_json(manifest))}
+    (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, sort_keys=True, allow_nan=False))
 
 
 def _golden(bundle: Bundle, rows: pl.DataFrame) -> dict[str, Any]:
@@ -179,6 +180,9 @@ def _read_manifest(folder: Path) -> dict[str, Any]:
             f"{folder}: format version {manifest.get('format_version')}, this program reads {FORMAT_VERSION}; "
             "open it with the version that wrote it."
         )
+    seal = manifest.pop("seal", None)
+    if seal != sha256(canonical_json(manifest)):
+        raise BundleError(f"{folder}: its {MANIFEST} was altered after it was written; restore it or train again.")
     return manifest
 
 
@@ -193,8 +197,10 @@ def _audited_files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes
     return {name: _audited(folder, name, wanted) for name, wanted in declared.items()}
 
 
-def _audited(folder: Path, name: str, wanted: Mapping[str, Any]) -> bytes:
+def _audited(folder: Path, name: str, wanted: Any) -> bytes:
     path = folder / name
+    if not isinstance(wanted, dict):
+        raise BundleError(f"{folder}: its manifest says nothing of {name}; restore it or train again.")
     if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
         raise BundleError(f"{folder}: {name} leads outside the bundle; nothing in it was opened.")
     size = path.stat().st_size

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Protocol, Self
 
 import numpy as np
+from scipy.special import expit
 
 from epic22.core.errors import InternalError
 from epic22.core.task import Array, Kind
@@ -114,7 +115,7 @@ def response_of(estimator: Estimator, X: Array, kind: Kind) -> Array:
 def link(raw: Array, kind: Kind) -> Array:
     """The response that belongs to raw scores: logistic, softmax or identity."""
     if kind == "binary":
-        return np.asarray(1.0 / (1.0 + np.exp(-raw)))
+        return np.asarray(expit(raw))
     if kind == "multiclass":
         shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
         return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))

@@ -31,6 +31,10 @@ SHAPES: tuple[Mapping[str, float], ...] = (
 """Shapes of tree that did well on other tables: few telling columns, many, and noise; the inner fold picks one."""
 
 
+SMALL_CELLS = 600_000
+"""Below so many cells a second thread gains nothing, and waits for long where the cores are busy."""
+
+
 @dataclass
 class Boosting(Linked, Parameters):
     """XGBoost trees. The inner fold picks the rounds, up to `rounds`, and one of SHAPES where no shape is given.
@@ -62,7 +66,9 @@ class Boosting(Linked, Parameters):
         self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
         if inner is not None:
             self.shape_, self.rounds_ = self._choose(X, y, inner)
-        self.booster_ = xgboost.train(self._params(self.shape_), self._matrix(X, y), num_boost_round=self.rounds_)
+        self.booster_ = xgboost.train(
+            self._params(self.shape_, self._threads(X)), self._matrix(X, y), num_boost_round=self.rounds_
+        )
         return self
 
     def _shapes(self) -> list[Mapping[str, float]]:
@@ -82,7 +88,7 @@ class Boosting(Linked, Parameters):
         watched = self._matrix(X[inner.test], y[inner.test], reference=fitted)
         boosters = [
             xgboost.train(
-                self._params(shape),
+                self._params(shape, self._threads(X)),
                 fitted,
                 num_boost_round=self.rounds,
                 evals=[(watched, "watched")],
@@ -104,20 +110,23 @@ class Boosting(Linked, Parameters):
             enable_categorical=True,
             max_bin=self.max_bin,
             ref=reference,
-            nthread=self.threads,
+            nthread=self._threads(X),
         )
+
+    def _threads(self, X: Array) -> int:
+        return 1 if X.size < SMALL_CELLS else self.threads
 
     def _types(self) -> list[str]:
         return ["c" if is_category else "q" for is_category in self.categorical]
 
-    def _params(self, shape: Mapping[str, float]) -> dict[str, Any]:
+    def _params(self, shape: Mapping[str, float], threads: int) -> dict[str, Any]:
         objective, metric = OBJECTIVES[self.kind]
         params: dict[str, Any] = {
             "objective": objective,
             "eval_metric": metric,
             "tree_method": "hist",
             "seed": self.seed,
-            "nthread": self.threads,
+            "nthread": threads,
             "learning_rate": self.learning_rate,
             "subsample": self.subsample,
             "reg_lambda": self.reg_lambda,
@@ -129,7 +138,7 @@ class Boosting(Linked, Parameters):
     def _ask(self, X: Array, **how: Any) -> Array:
         import xgboost
 
-        matrix = xgboost.DMatrix(X, feature_types=self._types(), enable_categorical=True, nthread=self.threads)
+        matrix = xgboost.DMatrix(X, feature_types=self._types(), enable_categorical=True, nthread=self._threads(X))
         return np.asarray(self.booster_.predict(matrix, **how))
 
     def raw(self, X: Array) -> Array:
