@@ -322,7 +322,6 @@ def test_no_body_whatever_breaks_it(client: TestClient, body: bytes) -> None:
     assert client.post(URL, content=body, headers=JSON_BODY).status_code < 500
 
 
-# core.models.base.link warns of an overflow in exp where a log-odds is below -709; the value, 0, is right.
 @FUZZ
 @given(changes=st.fixed_dictionaries({}, optional=dict.fromkeys(ROW, JSON)))
 def test_no_value_whatever_breaks_it(client: TestClient, changes: dict[str, Any]) -> None:
