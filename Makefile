@@ -21,7 +21,7 @@ $(VENV)/core: pyproject.toml $(CONSTRAINTS)
 
 $(VENV)/dev: $(VENV)/core
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]' 2>&1 | grep -v '^WARNING: Location' || true
-	@$(BIN)/python -c 'import pytest, mypy, hypothesis, httpx' && touch $@
+	@$(BIN)/python -c 'import pytest, mypy, hypothesis, httpx2' && touch $@
 
 setup: $(VENV)/dev ## Install everything for development into .venv.
 
