@@ -281,8 +281,9 @@ PICTURES: tuple[Picture, ...] = (
 
 
 def pictures_of(run: TrainingRun) -> tuple[Picture, ...]:
-    """The pictures that suit the run's kind of target."""
-    return tuple(picture for picture in PICTURES if run.task.target.kind in picture.kinds)
+    """The pictures that suit the run's kind of target; one fold alone is not compared with others."""
+    suits = (picture for picture in PICTURES if run.task.target.kind in picture.kinds)
+    return tuple(picture for picture in suits if picture.draw is not fold_scores or len(run.plan.folds) > 1)
 
 
 def svg(figure: "Figure", name: str) -> str:
@@ -316,4 +317,5 @@ def pngs(run: TrainingRun) -> dict[str, bytes]:
 
 def fold_count(plan: FoldPlan) -> str:
     """Folds and repeats in words."""
-    return f"{plan.n} folds" if plan.repeats == 1 else f"{plan.n} folds, dealt {plan.repeats} times"
+    folds = "one fold" if plan.n == 1 else f"{plan.n} folds"
+    return folds if plan.repeats == 1 else f"{folds}, dealt {plan.repeats} times"

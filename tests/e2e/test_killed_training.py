@@ -1,0 +1,47 @@
+"""What is left when a training is killed: the old champion answers, every version listed opens, the next training works."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from epic22.adapters.model_store import ModelStore
+from epic22.simulator.boilers import simulate_boilers
+
+COMMAND = [sys.executable, "-c", "from epic22.cli.main import run; run()", "train"]
+
+
+def start(folder: Path) -> "subprocess.Popen[bytes]":
+    """A training of the boilers in a process of its own."""
+    roles = ["--label", "failed_within_30_days", "--time", "read_at", "--horizon", "30", "--task", "boilers"]
+    return subprocess.Popen(
+        [*COMMAND, "--csv", str(folder / "boilers.csv"), *roles],
+        env={**os.environ, "EPIC22_HOME": str(folder / "home")},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+
+
+@pytest.mark.slow
+def test_a_killed_training_leaves_the_old_champion_and_no_half_version(tmp_path: Path) -> None:
+    simulate_boilers(boilers=60, months=24).rows.write_csv(tmp_path / "boilers.csv")
+    began = time.monotonic()
+    assert start(tmp_path).wait(300) == 0
+    whole = time.monotonic() - began
+    store = ModelStore(tmp_path / "home" / "models")
+    for share in (0.3, 0.5, 0.7, 0.8, 0.9):
+        training = start(tmp_path)
+        time.sleep(whole * share)
+        training.send_signal(signal.SIGKILL)
+        training.wait(60)
+        before = store.champion("boilers")
+        assert store.load("boilers")[0] == before
+        assert all(store.load("boilers", version.version) for version in store.history("boilers"))
+    known = len(store.history("boilers"))
+    assert start(tmp_path).wait(300) == 0
+    assert store.champion("boilers").version == str(known + 1)
+    assert store.champion("boilers").model_hash == store.history("boilers")[0].model_hash
