@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from polars import Series
 
@@ -11,12 +12,17 @@ from epic22.config import Settings
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.errors import UserError
 from epic22.core.lineage import ModelVersion
-from epic22.core.ports import Registry, RunRecord, Tracker
+from epic22.core.panel_bundle import PanelBundle
+from epic22.core.ports import Registry, RunRecord, Tracked, Tracker
 from epic22.core.prediction import Prediction
 from epic22.core.task import Rows
 from epic22.features.flat_file import FlatFile, declare, read_rows
+from epic22.features.panel_file import PanelFile, declare_panel
+from epic22.services.forecast import PanelRequest, PanelRun, train_panel
 from epic22.services.predict import predict_frame
+from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
 from epic22.services.train import TrainingRun, Watch, audit_split, train
 
 
@@ -57,7 +63,7 @@ def train_assignment(parts: Parts, assignment: Assignment, split: SplitRequest, 
         version=run.version,
         data_version=run.data_version,
         parameters=_parameters(run, split),
-        leaderboard=run.leaderboard,
+        leaderboard=tuple(Tracked.of(evaluation) for evaluation in run.leaderboard),
         bundle=folder / "bundle",
         report=report,
         pictures=pngs(run),
@@ -79,6 +85,68 @@ def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch =
     return train_assignment(parts, assignment, replace(split, test_rows=assignment.test_rows), watch)
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """A panel's training that is registered, reported and tracked."""
+
+    run: PanelRun
+    report: Path
+    tracking_id: str
+
+
+def train_panel_file(parts: Parts, file: PanelFile, request: PanelRequest, watch: Watch = Watch()) -> Forecast:
+    """Train on the user's own panel, report, track, and only then promote."""
+    from epic22.services.forecast_pictures import panel_pngs
+    from epic22.services.forecast_report import write_panel_report
+
+    watch.begin(f"reading {file.path.name}", 1)
+    assignment = declare_panel(file)
+    watch.step()
+    run = train_panel(assignment, request, parts.registry, parts.settings.threads, watch)
+    folder = parts.registry.folder(run.version.task, run.version.version)
+    watch.begin("report and tracking", 2)
+    report = write_panel_report(run, folder / "report.html")
+    watch.step()
+    record = RunRecord(
+        version=run.version,
+        data_version=run.data_version,
+        parameters=_panel_parameters(run),
+        leaderboard=tuple(
+            Tracked(
+                e.family,
+                {s.metric: (s.value, s.low, s.high) for s in e.scores if s.horizon in ("all", run.rows.trend_horizon)},
+                {f"{m}_horizon": tuple(e.score(m, h).value for h in range(1, run.plan.horizon + 1)) for m in ("skill", "mase")},
+                e.forecasts.fit_seconds,
+                e.forecasts.row_ms,
+            )
+            for e in (run.champion, *(e for e in run.leaderboard if e is not run.champion))
+        ),
+        bundle=folder / "bundle",
+        report=report,
+        pictures=panel_pngs(run),
+    )
+    tracking_id = parts.tracker.record(record)
+    parts.registry.promote(run.version.task, run.version.version, run.verdicts)
+    parts.tracker.mark_champion(run.version)
+    watch.step()
+    return Forecast(run, report, tracking_id)
+
+
+def _panel_parameters(run: PanelRun) -> dict[str, str]:
+    return {
+        "champion": run.champion.family,
+        "target": run.task.target.name,
+        "kind": "quantiles",
+        "seed": str(run.seed),
+        "folds": "rolling_origin",
+        "origins": str(len(run.plan.test)),
+        "horizon": str(run.plan.horizon),
+        "frequency": run.frequency.name,
+        "season": str(run.season),
+        "series": str(len(set(run.examples.entity))),
+    }
+
+
 def audit_file(file: FlatFile, watch: Watch = Watch()) -> tuple[Assignment, tuple[Suspicion, ...]]:
     """What the audit finds in the user's own table and in the folds it would get; nothing is stored."""
     watch.begin(f"reading and auditing {file.path.name}", 1)
@@ -90,12 +158,35 @@ def audit_file(file: FlatFile, watch: Watch = Watch()) -> tuple[Assignment, tupl
 
 
 def predict_file(
-    parts: Parts, task: str, path: Path, version: str | None = None, watch: Watch = Watch()
+    parts: Parts, task: str, path: Path | None, version: str | None = None, watch: Watch = Watch()
 ) -> tuple[ModelVersion, tuple[Prediction, ...]]:
-    """Predict every row of a file with a task's champion, or with a version of it."""
-    watch.begin(f"predicting {path.name}", 1)
+    """Predict every row of a file with a task's champion, or with a version of it.
+
+    For a forecast the file is a panel as it was trained on; without one, every series is forecast from its last known value.
+
+    Raises UserError where rows are to be predicted and no file is named.
+    """
+    watch.begin(f"predicting {'all series' if path is None else path.name}", 1)
     model, bundle = parts.registry.load(task, version)
+    if isinstance(bundle, PanelBundle):
+        return model, forecast_all(model, bundle) if path is None else _forecast_file(model, bundle, path)
+    if path is None:
+        raise UserError(f"task {task} predicts rows: name the file they are in.")
     return model, predict_frame(model, bundle, read_rows(path, bundle.schema.columns))
+
+
+def _forecast_file(model: ModelVersion, bundle: PanelBundle, path: Path) -> tuple[Prediction, ...]:
+    schema = bundle.schema
+    layout: Literal["wide", "long"] = "wide" if schema.layout == "wide" else "long"
+    file = PanelFile(
+        path, layout, schema.id, schema.time, schema.target, schema.periods, schema.horizon, schema.task, schema.season
+    )
+    latest = declare_panel(file).now()
+    requests = [
+        SeriesRequest(str(name), tuple(float(v) for v in values), int(origin))
+        for name, values, origin in zip(latest.entity, latest.each(), latest.origin, strict=True)
+    ]
+    return forecast_series(model, bundle, requests)
 
 
 def _parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:

@@ -13,9 +13,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.lineage import ModelVersion
-from epic22.core.ports import RunRecord
+from epic22.core.ports import RunRecord, Tracked
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric as MlflowMetric
@@ -94,7 +93,7 @@ class MlflowTracker:
             return str(found.experiment_id)
         return str(client.create_experiment(task, artifact_location=(self.artifacts / task).as_uri()))
 
-    def _write(self, client: "MlflowClient", run_id: str, evaluation: Evaluation, parameters: dict[str, str]) -> None:
+    def _write(self, client: "MlflowClient", run_id: str, evaluation: Tracked, parameters: dict[str, str]) -> None:
         from mlflow.entities import Param
 
         client.log_batch(
@@ -119,8 +118,8 @@ class MlflowTracker:
         client.create_model_version(version.task, source, run_id, tags=tags)
 
 
-def _metrics(evaluation: Evaluation) -> list["MlflowMetric"]:
-    """The mean and interval of each score, and its value on each fold as a step; undefined ones are left out."""
+def _metrics(evaluation: Tracked) -> list["MlflowMetric"]:
+    """Each score with its interval, and its steps; undefined ones are left out."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
@@ -128,12 +127,9 @@ def _metrics(evaluation: Evaluation) -> list["MlflowMetric"]:
         ("fit_seconds", evaluation.fit_seconds, 0),
         ("row_ms", evaluation.row_ms, 0),
     ]
-    for score in evaluation.scores:
-        stated += [
-            (score.metric, score.value, 0),
-            (f"{score.metric}_low", score.low, 0),
-            (f"{score.metric}_high", score.high, 0),
-        ]
-        stated += [(f"{score.metric}_fold", value, step) for step, value in enumerate(score.folds)]
+    for name, (value, low, high) in evaluation.scores.items():
+        stated += [(name, value, 0), (f"{name}_low", low, 0), (f"{name}_high", high, 0)]
+    for name, values in evaluation.steps.items():
+        stated += [(name, value, step) for step, value in enumerate(values)]
     made: list[Any] = [Metric(name, value, now, step) for name, value, step in stated if math.isfinite(value)]
     return made

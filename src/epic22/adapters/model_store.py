@@ -15,6 +15,9 @@ from epic22.core.bundle import Bundle, open_bundle
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.compare import Verdict
 from epic22.core.lineage import ModelVersion
+from epic22.core.panel_bundle import KIND as PANEL
+from epic22.core.panel_bundle import PanelBundle, open_panel_bundle
+from epic22.core.sealed import kind_of, read_manifest
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
@@ -60,10 +63,12 @@ class ModelStore:
                 continue
             return version
 
-    def load(self, task: str, version: str | None = None) -> tuple[ModelVersion, Bundle]:
+    def load(self, task: str, version: str | None = None) -> tuple[ModelVersion, Bundle | PanelBundle]:
         """Open a version, the champion where None."""
         chosen = self.champion(task) if version is None else self._version(task, version)
-        bundle = open_bundle(self.folder(task, chosen.version) / "bundle")
+        folder = self.folder(task, chosen.version) / "bundle"
+        is_panel = kind_of(read_manifest(folder)) == PANEL
+        bundle: Bundle | PanelBundle = open_panel_bundle(folder) if is_panel else open_bundle(folder)
         if bundle.model_hash != chosen.model_hash:
             raise BundleError(f"{task} version {chosen.version} holds another model than was registered; train again.")
         return chosen, bundle

@@ -16,7 +16,13 @@ MOST_SHOWN = 20
 
 def predict(
     task: Annotated[str, typer.Argument(help="The task, as training named it.")],
-    file: Annotated[Path, typer.Argument(help="Rows with the task's columns: CSV, Parquet, JSON or JSON lines.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            help="Rows with the task's columns: CSV, Parquet, JSON or JSON lines. For a forecast a panel as trained on; "
+            "without one, every series from its last known value."
+        ),
+    ] = None,
     version: Annotated[str | None, typer.Option(help="A version of the task; the champion otherwise.")] = None,
     json: Json = False,
 ) -> None:
@@ -35,15 +41,16 @@ def predict(
     say(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
     table(
         "Predictions",
-        ["entity", "target", "value", "low", "high", "because"],
-        [_row(p) for p in predictions[:MOST_SHOWN]],
+        ["entity", "target", "horizon", "value", "low", "high", "because"],
+        [_row(p, i) for p in predictions[:MOST_SHOWN] for i in sorted({0, len(p.values) - 1})],
     )
     if len(predictions) > MOST_SHOWN:
         say(f"… and {len(predictions) - MOST_SHOWN:,} more; --json prints all of them.")
 
 
-def _row(prediction: "Prediction") -> list[str]:
-    value = prediction.values[0]
+def _row(prediction: "Prediction", place: int) -> list[str]:
+    value = prediction.values[place]
     said = value.value if isinstance(value.value, str) else figure(value.value)
-    because = "; ".join(reason.text for reason in prediction.reasons[1:3])
-    return [prediction.entity, value.target, said, figure(value.low), figure(value.high), because]
+    because = "; ".join(reason.text for reason in prediction.reasons[1:3]) if place == len(prediction.values) - 1 else ""
+    horizon = "" if value.horizon is None else f"{value.horizon:g}"
+    return [prediction.entity, value.target, horizon, said, figure(value.low), figure(value.high), because]

@@ -21,7 +21,10 @@ Time = Annotated[
     typer.Option(help="The row's time; repeat it for a date spread over columns: year, month, day.", rich_help_panel=TABLE),
 ]
 Group = Annotated[str | None, typer.Option(help="Rows of one group are never on both sides.", rich_help_panel=TABLE)]
-Id = Annotated[str | None, typer.Option("--id", help="Whom the row is about.", rich_help_panel=TABLE)]
+Id = Annotated[
+    list[str] | None,
+    typer.Option("--id", help="Whom the row is about; repeat it for a series named by several columns.", rich_help_panel=TABLE),
+]
 Drop = Annotated[
     list[str] | None, typer.Option(help="A column that must not be an input; may be repeated.", rich_help_panel=TABLE)
 ]
@@ -47,7 +50,7 @@ def flat_file(
     label: str,
     time: list[str] | None,
     group: str | None,
-    id_: str | None,
+    id_: list[str] | None,
     drop: list[str] | None,
     keep: list[str] | None,
     positive: str | None,
@@ -63,5 +66,7 @@ def flat_file(
 
     if kind is not None and kind not in KINDS:
         raise UserError(f"--kind {kind}: give one of {', '.join(KINDS)}.")
-    roles = Roles(label, tuple(time or ()), group, id_, tuple(drop or ()), positive)
+    if len(id_ or ()) > 1:
+        raise UserError(f"--id was given {len(id_ or ())} times; several columns name a series only with --panel.")
+    roles = Roles(label, tuple(time or ()), group, id_[0] if id_ else None, tuple(drop or ()), positive)
     return FlatFile(csv, roles, name, tuple(keep or ()), horizon, kind, test)  # type: ignore[arg-type]

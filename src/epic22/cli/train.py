@@ -21,6 +21,7 @@ from epic22.cli.table_options import (
     Time,
     flat_file,
 )
+from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
 from epic22.cli.terminal import figure, print_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def train(
     positive: Positive = None,
     kind: KindOf = None,
     task: Name = None,
-    horizon: Annotated[float, typer.Option(min=0, help="Days from a row's time to its label.", rich_help_panel=SPLIT)] = 0.0,
+    horizon: Annotated[float, typer.Option(min=0, help="Days from a row's time to its label; with --panel, periods to forecast.", rich_help_panel=SPLIT)] = 0.0,
     gap: Annotated[
         float, typer.Option(min=0, help="More days until a label is known (label delay).", rich_help_panel=SPLIT)
     ] = 0.0,
@@ -63,13 +64,45 @@ def train(
             rich_help_panel=SPLIT,
         ),
     ] = False,
+    panel: Annotated[
+        str | None,
+        typer.Option(help="Forecast many series: wide (a column a period) or long (a row a value).", rich_help_panel=PANEL),
+    ] = None,
+    frequency: Annotated[
+        str | None, typer.Option(help="H, D, W, M, Q or Y: how long a period is.", rich_help_panel=PANEL)
+    ] = None,
+    season: Annotated[
+        int | None,
+        typer.Option(min=1, help="Periods in a cycle; 1 where the series are seasonally adjusted.", rich_help_panel=PANEL),
+    ] = None,
+    complete_last: Annotated[
+        int | None, typer.Option(min=1, help="Only series without a gap in so many last periods.", rich_help_panel=PANEL)
+    ] = None,
+    trend_horizon: Annotated[
+        int, typer.Option(min=1, help="Periods ahead at which rising, stable, falling is told.", rich_help_panel=PANEL)
+    ] = 3,
+    also: Annotated[
+        list[str] | None, typer.Option(help="A slow family to race as well: arima.", rich_help_panel=PANEL)
+    ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same data, seed and platform: same model hash.")] = 0,
     json: Json = False,
 ) -> None:
     """Train on your own table: audit it, race the families on honest folds, register and report the best.
 
     epic22 train --csv churn.csv --label churned --time month --id tenant --horizon 90
+
+    Or on a panel of series, to forecast each of them with intervals:
+
+    epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
+    if panel is not None:
+        refuse_row_options(group, group_by, drop, keep, positive, kind, test, holdout_from, gap, random_rows_despite_time)
+        asked = panel_file(
+            csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also
+        )
+        forecast(asked, holdout_last, trend_horizon, seed, json)
+        return
+    refuse_panel_options(frequency, season, complete_last, also)
     from epic22.bootstrap import assemble, train_file
     from epic22.config import Settings
 

@@ -6,11 +6,9 @@ give the golden rows the scores that were written down with them. The training s
 
 import json
 import math
-import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
 
@@ -23,14 +21,11 @@ from epic22.core.evaluation.conformal import Band
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Estimator
 from epic22.core.models.catalog import family_named
+from epic22.core.sealed import GOLDEN_TOLERANCE, made_with, read_sealed, write_sealed
 from epic22.core.task import Column, Kind, Task
 
-FORMAT = "epic22-bundle"
-FORMAT_VERSION = 1
-MANIFEST = "manifest.json"
+KIND = "rows"
 GOLDEN_ROWS = 8
-GOLDEN_TOLERANCE = 1e-5
-MAX_FILE_BYTES = 1 << 30
 STORED_ROLES = ("input", "id", "time", "group")
 
 
@@ -94,18 +89,10 @@ def model_hash(bundle: Bundle) -> str:
 
 def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
     """Write the bundle into an empty folder; `golden` are a few rows of inputs whose scores are written with them."""
-    folder.mkdir(parents=True, exist_ok=False)
     files = {f"model/{name}": content for name, content in bundle.estimator.files().items()}
     files["preprocessing.json"] = canonical_json(bundle.preprocessor.state())
     files["golden.json"] = canonical_json(_golden(bundle, golden.head(GOLDEN_ROWS)))
-    for name, content in files.items():
-        (folder / name).parent.mkdir(exist_ok=True)
-        (folder / name).write_bytes(content)
-    manifest = _manifest(bundle) | {
-        "files": {name: {"sha256": sha256(content), "bytes": len(content)} for name, content in sorted(files.items())}
-    }
-    sealed = manifest | {"seal": sha256(canonical_json(manifest))}
-    (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, sort_keys=True, allow_nan=False))
+    write_sealed(folder, _manifest(bundle), files)
 
 
 def _golden(bundle: Bundle, rows: pl.DataFrame) -> dict[str, Any]:
@@ -132,8 +119,6 @@ def from_json(row: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, 
 
 def _manifest(bundle: Bundle) -> dict[str, Any]:
     return {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
         "family": bundle.family,
         "status": bundle.status,
         "schema": asdict(bundle.schema),
@@ -142,7 +127,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
         "data_version": bundle.data_version,
         "seed": bundle.seed,
         "positive_share": bundle.positive_share,
-        "made_with": {"epic22": version_of("epic22"), "python": platform.python_version(), "numpy": np.__version__},
+        "made_with": made_with(),
     }
 
 
@@ -152,8 +137,7 @@ def open_bundle(folder: Path) -> Bundle:
     Raises BundleError naming the folder and what is wrong with it: absent, foreign, of a newer format, a file missing,
     truncated, added or altered, a model hash that does not match, golden rows that score otherwise.
     """
-    manifest = _read_manifest(folder)
-    files = _audited_files(folder, manifest)
+    manifest, files = read_sealed(folder, KIND, ("golden.json", "preprocessing.json"))
     try:
         bundle = _construct(manifest, files)
     except (KeyError, TypeError, ValueError, UnknownTaskError) as error:
@@ -162,54 +146,6 @@ def open_bundle(folder: Path) -> Bundle:
         raise BundleError(f"{folder}: the model is not the one its manifest names; restore it from its source or train again.")
     _rescore(folder, bundle, json.loads(files["golden.json"]))
     return bundle
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except FileNotFoundError:
-        raise BundleError(f"{folder}: no {MANIFEST}; this is not a bundle of ours, or it was not written to the end.") from None
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"{folder}: its {MANIFEST} cannot be read ({type(error).__name__}); restore it or train again."
-        ) from None
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BundleError(f"{folder}: not an {FORMAT}; nothing in it was opened.")
-    if manifest.get("format_version") != FORMAT_VERSION:
-        raise BundleError(
-            f"{folder}: format version {manifest.get('format_version')}, this program reads {FORMAT_VERSION}; "
-            "open it with the version that wrote it."
-        )
-    seal = manifest.pop("seal", None)
-    if seal != sha256(canonical_json(manifest)):
-        raise BundleError(f"{folder}: its {MANIFEST} was altered after it was written; restore it or train again.")
-    return manifest
-
-
-def _audited_files(folder: Path, manifest: Mapping[str, Any]) -> dict[str, bytes]:
-    declared = manifest.get("files")
-    if not isinstance(declared, dict) or "golden.json" not in declared or "preprocessing.json" not in declared:
-        raise BundleError(f"{folder}: its manifest lists no files; restore it or train again.")
-    present = {p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file()} - {MANIFEST}
-    if present != set(declared):
-        odd = ", ".join(sorted(present ^ set(declared)))
-        raise BundleError(f"{folder}: files and manifest differ ({odd}); restore it or train again.")
-    return {name: _audited(folder, name, wanted) for name, wanted in declared.items()}
-
-
-def _audited(folder: Path, name: str, wanted: Any) -> bytes:
-    path = folder / name
-    if not isinstance(wanted, dict):
-        raise BundleError(f"{folder}: its manifest says nothing of {name}; restore it or train again.")
-    if path.is_symlink() or not path.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"{folder}: {name} leads outside the bundle; nothing in it was opened.")
-    size = path.stat().st_size
-    if size != wanted.get("bytes") or size > MAX_FILE_BYTES:
-        raise BundleError(f"{folder}: {name} has {size} bytes, {wanted.get('bytes')} were written; restore it or train again.")
-    content = path.read_bytes()
-    if sha256(content) != wanted.get("sha256"):
-        raise BundleError(f"{folder}: {name} was altered after it was written; restore it or train again.")
-    return content
 
 
 def _construct(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:

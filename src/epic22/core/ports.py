@@ -9,6 +9,7 @@ from epic22.core.bundle import Bundle
 from epic22.core.evaluation.compare import Verdict
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.panel_bundle import PanelBundle
 
 
 class Registry(Protocol):
@@ -20,7 +21,7 @@ class Registry(Protocol):
     def save(self, task: str, family: str, model_hash: str, data_version: str, status: str, folder: Path) -> ModelVersion:
         """Take a written bundle folder in as the task's next version, whole or not at all."""
 
-    def load(self, task: str, version: str | None = None) -> tuple[ModelVersion, Bundle]:
+    def load(self, task: str, version: str | None = None) -> tuple[ModelVersion, Bundle | PanelBundle]:
         """Open a version, the champion where None. Raises UnknownTaskError, BundleError."""
 
     def champion(self, task: str) -> ModelVersion:
@@ -37,13 +38,32 @@ class Registry(Protocol):
 
 
 @dataclass(frozen=True)
+class Tracked:
+    """A family's figures for a tracker: `scores` by name with value, low and high; `steps` a score's values fold by fold, or
+    horizon by horizon."""
+
+    family: str
+    scores: Mapping[str, tuple[float, float, float]]
+    steps: Mapping[str, tuple[float, ...]]
+    fit_seconds: float
+    row_ms: float
+
+    @classmethod
+    def of(cls, evaluation: Evaluation) -> "Tracked":
+        """Of an evaluation on folds."""
+        scores = {s.metric: (s.value, s.low, s.high) for s in evaluation.scores}
+        folds = {f"{s.metric}_fold": s.folds for s in evaluation.scores}
+        return cls(evaluation.family, scores, folds, evaluation.fit_seconds, evaluation.row_ms)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """What a tracker writes down of a training: one run for each family, below one for the training."""
 
     version: ModelVersion
     data_version: DataVersion
     parameters: Mapping[str, str]
-    leaderboard: tuple[Evaluation, ...]
+    leaderboard: tuple[Tracked, ...]
     bundle: Path
     report: Path
     pictures: Mapping[str, bytes]

@@ -12,6 +12,8 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
+from epic22.core.history import Frequency, Histories
+
 Array = NDArray[Any]
 Dtype = Literal["float", "int", "bool", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
@@ -95,6 +97,9 @@ class Known(Protocol):
     def lag(self, table: str, column: str, steps: int) -> pl.Series:
         """Per row of `at`, the column's value `steps` versions before the latest known one: n values, null before the first."""
 
+    def history(self, table: str, column: str, frequency: Frequency) -> Histories:
+        """Per row of `at`, the column's values by period of the table's event time, over and known at the cutoff."""
+
 
 class Later(Protocol):
     """What happened after each row's cutoff, for labels alone."""
@@ -106,6 +111,9 @@ class Later(Protocol):
     def window(self, table: str) -> pl.DataFrame:
         """The entity's rows with event time in (cutoff, cutoff + horizon], with `row`, the index into `at`."""
 
+    def path(self, table: str, column: str, frequency: Frequency, horizon: int) -> Array:
+        """Per row of `at`, the column's values of the `horizon` periods after the cutoff, (n, horizon); NaN where none is."""
+
     def stated(self, table: str) -> pl.DataFrame:
         """Per row of `at`, the row of a label table that was written for exactly this entity and cutoff: n rows."""
 
@@ -115,7 +123,7 @@ class Target:
     """What is predicted. The labels function gives a frame (n, h), one column a horizon.
 
     `classes` are the names of class codes 0…k-1 (for a binary target the positive one is the second). `horizons` are in
-    days, empty when the label belongs to the row itself. `guards` are metrics that must not get worse.
+    days (in periods where the task has a frequency), empty when the label belongs to the row itself. `guards` are metrics that must not get worse.
     """
 
     name: str
@@ -144,7 +152,10 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class Task:
-    """The declaration of a feature: who is predicted, when, from what, what for. The first target decides."""
+    """The declaration of a feature: who is predicted, when, from what, what for. The first target decides.
+
+    A task with a `frequency` is a forecast: its horizons count periods, and its families see `sequences`, not rows.
+    """
 
     name: str
     columns: tuple[Column, ...]
@@ -153,7 +164,8 @@ class Task:
     inputs: Callable[[Known], pl.LazyFrame]
     families: tuple[str, ...]
     about: str = ""
-    sequences: Callable[[Known], Array] | None = None
+    sequences: Callable[[Known], Histories] | None = None
+    frequency: Frequency | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
     incumbent: Incumbent | None = None
 

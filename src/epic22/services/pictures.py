@@ -44,7 +44,7 @@ class Picture:
     kinds: tuple[str, ...] = ("binary", "multiclass", "regression")
 
 
-def _axes(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
+def axes_for(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -69,7 +69,7 @@ def _colour(run: TrainingRun, evaluation: Evaluation) -> str:
 
 def leaderboard(run: TrainingRun) -> "Figure":
     """The deciding metric of each family with its interval."""
-    figure, axes = _axes(height=1.2 + 0.45 * len(run.leaderboard))
+    figure, axes = axes_for(height=1.2 + 0.45 * len(run.leaderboard))
     metric = run.task.target.metric.name
     for place, evaluation in enumerate(reversed(run.leaderboard)):
         score = evaluation.score(metric)
@@ -77,7 +77,7 @@ def leaderboard(run: TrainingRun) -> "Figure":
         if np.isfinite(score.low) and np.isfinite(score.high):
             axes.plot([score.low, score.high], [place, place], color=colour, linewidth=3, solid_capstyle="round")
         axes.plot(score.value, place, "o", color=colour, markersize=8)
-    axes.set_yticks(range(len(run.leaderboard)), [_safe(e.family) for e in reversed(run.leaderboard)])
+    axes.set_yticks(range(len(run.leaderboard)), [plain_name(e.family) for e in reversed(run.leaderboard)])
     axes.set_ylim(-0.6, len(run.leaderboard) - 0.4)
     better = "higher" if run.task.target.metric.greater_is_better else "lower"
     axes.set_xlabel(f"{metric} ({better} is better), 95 % interval")
@@ -87,7 +87,7 @@ def leaderboard(run: TrainingRun) -> "Figure":
 def folds_over_time(run: TrainingRun) -> "Figure":
     """Training and test parts of each fold, on the time axis where rows have a time."""
     first = [fold for fold in run.plan.folds if fold.repeat == 0]
-    figure, axes = _axes(height=1.1 + 0.35 * len(first))
+    figure, axes = axes_for(height=1.1 + 0.35 * len(first))
     timed = run.examples.timed
     position = run.examples.at.astype("datetime64[us]").astype(float) if timed else np.arange(len(run.examples), dtype=float)
     edges = np.linspace(position.min(), position.max(), min(121, len(np.unique(position)) + 1))
@@ -135,7 +135,7 @@ def calibration(run: TrainingRun) -> "Figure":
     y, response = _pooled(run.champion, run)
     if response.ndim == 2:
         y, response = (response.argmax(axis=1) == y).astype(float), response.max(axis=1)
-    figure, axes = _axes(height=4.4)
+    figure, axes = axes_for(height=4.4)
     for rows in np.array_split(np.argsort(response, kind="stable"), BINS):
         if not len(rows):
             continue
@@ -153,7 +153,7 @@ def calibration(run: TrainingRun) -> "Figure":
 
 def precision_recall(run: TrainingRun) -> "Figure":
     """Precision against recall of each family's out-of-fold probabilities."""
-    figure, axes = _axes(height=4.4)
+    figure, axes = axes_for(height=4.4)
     for evaluation in reversed(run.leaderboard):
         y, response = _pooled(evaluation, run)
         order = np.argsort(-response, kind="stable")
@@ -161,12 +161,12 @@ def precision_recall(run: TrainingRun) -> "Figure":
         hits = np.cumsum(y[order])[ends]
         shown = np.unique(np.linspace(0, len(ends) - 1, 300).astype(int))
         recall, precision = hits / max(y.sum(), 1), hits / (ends + 1)
-        axes.plot(recall[shown], precision[shown], color=_colour(run, evaluation), label=_safe(evaluation.family), linewidth=2)
+        axes.plot(recall[shown], precision[shown], color=_colour(run, evaluation), label=plain_name(evaluation.family), linewidth=2)
     axes.axhline(run.examples.y.mean(), color=WARM, linewidth=1, linestyle="--")
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.05)
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
@@ -174,10 +174,10 @@ def residuals(run: TrainingRun) -> "Figure":
     """Out-of-fold value against residual."""
     y, response = _pooled(run.champion, run)
     rows = np.linspace(0, len(y) - 1, min(len(y), MOST_POINTS)).astype(int)
-    figure, axes = _axes()
+    figure, axes = axes_for()
     axes.plot(response[rows], (y - response)[rows], ".", color=CHAMPION, markersize=3, alpha=0.5, rasterized=True)
     axes.axhline(0, color=MUTED, linewidth=1)
-    axes.set_xlabel(f"predicted {_safe(run.task.target.name)}")
+    axes.set_xlabel(f"predicted {plain_name(run.task.target.name)}")
     axes.set_ylabel("label − predicted")
     return figure
 
@@ -190,18 +190,18 @@ def importance(run: TrainingRun) -> "Figure":
     strength = parts.mean(axis=tuple(range(parts.ndim - 1)))
     names = [column.name for column in run.task.input_columns]
     strongest = np.argsort(-strength, kind="stable")[:MOST_BARS][::-1]
-    figure, axes = _axes(height=1.0 + 0.28 * len(strongest))
+    figure, axes = axes_for(height=1.0 + 0.28 * len(strongest))
     axes.barh(range(len(strongest)), strength[strongest], color=CHAMPION, height=0.6)
-    axes.set_yticks(range(len(strongest)), [_safe(names[j]) for j in strongest])
+    axes.set_yticks(range(len(strongest)), [plain_name(names[j]) for j in strongest])
     unit = run.task.target.name if run.task.target.kind == "regression" else "log-odds"
-    axes.set_xlabel(f"mean |contribution| ({_safe(unit)})")
+    axes.set_xlabel(f"mean |contribution| ({plain_name(unit)})")
     return figure
 
 
 def fold_scores(run: TrainingRun) -> "Figure":
     """The deciding metric of each family on each fold."""
     metric = run.task.target.metric.name
-    figure, axes = _axes()
+    figure, axes = axes_for()
     for evaluation in reversed(run.leaderboard):
         values = evaluation.score(metric).folds
         axes.plot(
@@ -209,22 +209,22 @@ def fold_scores(run: TrainingRun) -> "Figure":
             values,
             "o-",
             color=_colour(run, evaluation),
-            label=_safe(evaluation.family),
+            label=plain_name(evaluation.family),
             linewidth=1,
         )
     axes.set_xlabel("fold")
     axes.set_ylabel(metric)
     axes.set_xticks(range(1, len(run.plan.folds) + 1, max(1, len(run.plan.folds) // 10)))
-    _legend(axes)
+    add_legend(axes)
     return figure
 
 
-def _legend(axes: "Axes") -> None:
+def add_legend(axes: "Axes") -> None:
     legend = axes.legend(frameon=False, labelcolor=INK)
     legend.set_zorder(5)
 
 
-def _safe(text: str) -> str:
+def plain_name(text: str) -> str:
     """A name as plain text: no formula signs, no control characters, not too long."""
     plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", " ", text).replace("$", r"\$")
     return plain if len(plain) <= 40 else f"{plain[:39]}…"

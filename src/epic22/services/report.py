@@ -13,8 +13,13 @@ TEMPLATE = Path(__file__).with_name("report.html")
 
 def write_report(run: TrainingRun, path: Path) -> Path:
     """Write the report whole: a reader never meets half a file."""
+    return write_whole(path, render_report(run))
+
+
+def write_whole(path: Path, text: str) -> Path:
+    """Write a text beside its place and move it there."""
     aside = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    aside.write_text(render_report(run), encoding="utf-8")
+    aside.write_text(text, encoding="utf-8")
     os.replace(aside, path)
     return path
 

@@ -20,7 +20,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         "audit": audit_json(run.audit),
         "leaderboard": [_evaluation_json(evaluation) for evaluation in run.leaderboard],
         "champion": {"family": run.version.family, "version": run.version.version, "status": run.version.status},
-        "verdicts": [_verdict_json(verdict) for verdict in run.verdicts],
+        "verdicts": [verdict_json(verdict) for verdict in run.verdicts],
         "honest": [
             {"metric": h.metric, "forced": number(h.forced), "honest": number(h.honest), "folds": h.kind} for h in run.honest
         ],
@@ -70,7 +70,8 @@ def _evaluation_json(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
-def _verdict_json(verdict: Verdict) -> dict[str, Any]:
+def verdict_json(verdict: Verdict) -> dict[str, Any]:
+    """A verdict as every interface tells it."""
     return {
         "against": verdict.against,
         "target": verdict.target,

@@ -229,6 +229,11 @@ def _read(text: pl.Series, form: str) -> pl.Series:
     return moment.set(moment.dt.year() < FIRST_YEAR, None)
 
 
+def read_times(text: pl.Series) -> pl.Series:
+    """The values as times (naive UTC) in the one format that reads most of them; null where they are none."""
+    return _best_read(text)
+
+
 def _best_read(text: pl.Series, forms: Sequence[str] = TIME_FORMATS) -> pl.Series:
     """The values in the format that reads most of them."""
     return min((_read(text, form) for form in forms), key=lambda moment: moment.null_count())

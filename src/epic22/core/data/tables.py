@@ -10,7 +10,9 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
+from epic22.core.data.vintages import known_histories, later_values
 from epic22.core.errors import ColumnError
+from epic22.core.history import Array, Frequency, Histories
 from epic22.core.task import Column
 
 TIMELESS = datetime(1970, 1, 1)
@@ -115,6 +117,10 @@ class KnownThen:
         every = self.at.with_row_index("row").select("row")
         return every.join(lagged, on="row", how="left").sort("row")[column]
 
+    def history(self, table: str, column: str, frequency: Frequency) -> Histories:
+        """Per row of `at`, the column's values by period, over and known at the cutoff: n histories."""
+        return known_histories(_values(self._table(table), column), self.at, frequency)
+
 
 @dataclass(frozen=True)
 class HappenedLater:
@@ -136,11 +142,26 @@ class HappenedLater:
         event, cutoff = pl.col(source.event_at), pl.col("cutoff")
         return joined.filter((event > cutoff) & (event <= cutoff + self.horizon)).sort("row", source.event_at, source.key)
 
+    def path(self, table: str, column: str, frequency: Frequency, horizon: int) -> Array:
+        """Per row of `at`, the values of the `horizon` periods after the cutoff, (n, horizon), among those known at the end."""
+        values = _values(self.tables[table], column)
+        return later_values(values.filter(pl.col("known_at") <= self.end), self.at, frequency, horizon)
+
     def stated(self, table: str) -> pl.DataFrame:
         """Per row of `at`, the row of a label table that was written for exactly this entity and cutoff: n rows."""
         source = self.tables[table]
         labels = source.frame.with_columns(pl.col(source.entity).alias("entity"), pl.col(source.event_at).alias("cutoff"))
         return self.at.join(labels, on=["entity", "cutoff"], how="left", maintain_order="left")
+
+
+def _values(table: Table, column: str) -> pl.DataFrame:
+    """The table's versions of one column: frame [entity, at, value, known_at], missing values left out."""
+    return table.frame.select(
+        pl.col(table.entity).alias("entity"),
+        pl.col(table.event_at).alias("at"),
+        pl.col(column).cast(pl.Float64).alias("value"),
+        pl.col(table.known_at).alias("known_at"),
+    ).filter(pl.col("value").is_not_null())
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,118 @@
+"""An 80 % interval around a combination, whose width follows from the members and from how often it has missed of late.
+
+Width: the members' own half-widths, less what averaging takes off their errors, and their disagreement, added as independent
+errors are. A factor then tracks coverage (adaptive conformal inference, Gibbs and Candès 2021, with delayed outcomes): after
+each origin the outcomes that have come due move it, up where too many were missed; what is remembered fades, so that a shock
+widens the intervals for a while and not for good. An outcome h periods ahead comes due late, so a horizon also listens to all
+shorter ones, which tell of a shock first.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from epic22.core.data.panel_examples import PanelExamples
+from epic22.core.evaluation.backtest import OriginPlan
+from epic22.core.history import Array
+from epic22.core.models.panel.base import LEVELS, MEDIAN, ascending
+
+MISSED = 0.2
+MEMBERS_SHARE = 0.75
+"""What is left of the members' mean half-width once they are averaged: as for four members whose errors correlate at 0.4."""
+
+GAIN = 0.2
+MEMORY = 0.7
+"""The log factor moves by GAIN times the surplus of misses, and keeps MEMORY of itself from origin to origin."""
+
+MOST_STRETCH = 4.0
+UNITS = stats.norm.ppf(LEVELS) / stats.norm.ppf(LEVELS[-1])
+"""Where each of LEVELS lies between the median (0) and the interval's upper end (1)."""
+
+
+@dataclass(frozen=True)
+class AdaptiveState:
+    """The factors (horizon,) by which the half-widths are stretched next."""
+
+    factors: tuple[float, ...]
+
+    def quantiles(self, median: Array, half: Array) -> Array:
+        """LEVELS around medians (n, horizon) with half-widths (n, horizon): (n, horizon, q), ascending."""
+        stretched = half * np.array(self.factors)[None, :]
+        return spread(median, stretched)
+
+
+def spread(median: Array, half: Array) -> Array:
+    """LEVELS around a median whose 80 % interval has this half-width, (…, q), ascending."""
+    return ascending(median[..., None] + half[..., None] * UNITS)
+
+
+def half_widths(members: Array) -> Array:
+    """Half-widths of the 80 % interval around a combination of members' quantiles (m, n, horizon, q): (n, horizon)."""
+    own = (members[..., -1] - members[..., 0]) / 2
+    disagreement = members[..., MEDIAN].std(axis=0)
+    return np.asarray(np.sqrt((MEMBERS_SHARE * own.mean(axis=0)) ** 2 + disagreement**2))
+
+
+@dataclass(frozen=True)
+class Adapted:
+    """The half-widths at every row (n, horizon), stretched by what was known at the row's origin, and the state after the last."""
+
+    half: Array
+    state: AdaptiveState
+
+    def quantiles(self, median: Array) -> Array:
+        """LEVELS around the medians, (n, horizon, q)."""
+        return spread(median, self.half)
+
+
+def adapt(median: Array, members: Array, examples: PanelExamples, plan: OriginPlan, adaptive: bool = True) -> Adapted:
+    """The intervals around medians (n, horizon), origin by origin.
+
+    Not `adaptive`: the factor is the plain conformal one, from all outcomes known before the first test origin, and stays.
+    """
+    half = half_widths(members)
+    size = np.abs(examples.Y - median) / np.maximum(half, 1e-12)
+    if not adaptive:
+        factors = _fixed(size, examples.origin, plan)
+        return Adapted(half * factors[None, :], AdaptiveState(tuple(factors)))
+    log = np.zeros(plan.horizon)
+    used: dict[int, Array] = {}
+    stretched = half.copy()
+    # One step past the last origin at a time, until every outcome is due: the state that the next forecasts start from.
+    for origin in range(int(plan.origins[0]), int(plan.test[-1]) + plan.horizon + 1):
+        log = _moved(log, size, examples.origin, used, origin)
+        rows = examples.origin == origin
+        if rows.any():
+            used[origin] = np.exp(log)
+            stretched[rows] = half[rows] * used[origin][None, :]
+    return Adapted(stretched, AdaptiveState(tuple(float(f) for f in np.exp(log))))
+
+
+def _moved(log: Array, size: Array, origins: Array, used: dict[int, Array], now: int) -> Array:
+    """The log factors after the outcomes that came due at period `now`."""
+    surplus = np.full(len(log), np.nan)
+    for h in range(len(log)):
+        then = now - h - 1
+        if then in used:
+            due = size[origins == then, h]
+            due = due[np.isfinite(due)]
+            if len(due):
+                surplus[h] = (due > used[then][h]).mean() - MISSED
+    known = np.isfinite(surplus)
+    count = np.cumsum(known)
+    heard = np.where(count > 0, np.cumsum(np.where(known, surplus, 0.0)) / np.maximum(count, 1), 0.0)
+    bound = np.log(MOST_STRETCH)
+    return np.clip((log + GAIN * heard) * (MEMORY if known.any() else 1.0), -bound, bound)
+
+
+def _fixed(size: Array, origins: Array, plan: OriginPlan) -> Array:
+    factors = np.ones(plan.horizon)
+    first = int(plan.test[0])
+    for h in range(plan.horizon):
+        known = size[(origins + h + 1 <= first), h]
+        known = known[np.isfinite(known)]
+        if len(known):
+            rank = min(int(np.ceil((len(known) + 1) * (1 - MISSED))), len(known))
+            factors[h] = np.sort(known)[rank - 1]
+    return factors

@@ -1,0 +1,266 @@
+"""Is this row odd? A one-step forecast, its calibrated band, and an alarm where the row falls outside.
+
+The forecast is the usual level: a mean that forgets exponentially (Brown 1959), slowly, because a level that follows quickly
+takes an anomaly for normal within a few rows. Where the usual level lags behind the values all the time, by its tracking signal
+(mean residual over mean absolute residual beyond ½: Trigg 1964), a quick level takes its place if it has erred less. Both also
+run on top of a seasonal profile (Winters 1960; the quick one on the season before), taken where it has cut the error by a fifth.
+
+The absolute residual is ranked among the past absolute residuals of the same forecast (split conformal prediction: Vovk et
+al. 2005; on time series, with a sliding calibration window: Xu and Xie 2021; for anomalies: Laxhammar and Falkman 2014). So
+whatever the noise, a share `false_alarm_rate` of rows is alarmed where the future is like the past: fewer while a season is
+being learnt, more on a random walk, for which there is no usual level (give a `memory` of a few rows there). Beyond the largest
+residual seen, ranks cannot tell bad from worse: there a Pareto tail through the largest ones decides (Hill 1975; the tail for
+streams: Siffer et al. 2017).
+
+n = rows. All arrays have shape (n,); forecast, band and residual are in the unit of the values. What is said of row t depends
+on rows up to t alone.
+"""
+
+import math
+from bisect import bisect_left, insort
+from collections import deque
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from epic22.core.errors import UserError
+from epic22.core.task import Array
+
+MEMORY = 5000
+SHORT_MEMORY = 3
+SEASONS_REMEMBERED = 10
+LAGGING = 0.5
+SEASON_GAIN = 0.8
+TAIL_SHARE = 0.05
+TAIL_LEAST = 10
+HEAVIEST_TAIL = 1.0
+SMALLEST_P = 1e-12
+WARM_UP = 20
+
+
+@dataclass(frozen=True)
+class OneStep:
+    """What was expected of each row before it came, and how odd the row then was.
+
+    `score` is 1 − p, p the share of past residuals at least as large as this one (beyond the largest: by the tail). It is 0 in
+    probation, and within `quiet` rows of a score at least as high; NaN where there is no value. Where `quiet` is 0, `alarm` says
+    that the value lies outside `low` to `high`. The band is NaN until two residuals are known.
+    """
+
+    forecast: Array
+    low: Array
+    high: Array
+    residual: Array
+    score: Array
+    alarm: Array
+
+
+@dataclass(frozen=True)
+class Detection:
+    """Alarms against labelled windows: `precision` of alarms (NaN without alarms), `recall` of windows (NaN without windows)."""
+
+    precision: float
+    recall: float
+    alarms: int
+    windows: int
+
+
+def one_step_anomalies(
+    values: Sequence[float] | Array,
+    false_alarm_rate: float = 0.01,
+    season: int | None = None,
+    probation: int | None = None,
+    quiet: int = 0,
+    memory: int = MEMORY,
+) -> OneStep:
+    """Score each row of a series against the forecast from the rows before it.
+
+    `season`: rows in a season (12 for months of a year). `probation`: rows at the start that are learnt and never alarmed
+    (default 20). `quiet`: rows after a score during which only a higher one counts, so that one event is one alarm; it only
+    ever lowers the share of alarms. `memory`: rows that the usual level remembers (the calibration: 5000). Values that are not
+    finite get no score and teach nothing.
+
+    Raises UserError for a rate outside (0, 1), a season below 2 rows, or a memory below 2 rows.
+
+    >>> rent = [100.0, 101.0, 99.0] * 20 + [140.0]
+    >>> found = one_step_anomalies(rent, false_alarm_rate=0.02)
+    >>> [int(row) for row in np.flatnonzero(found.alarm)]
+    [60]
+    """
+    if not 0 < false_alarm_rate < 1 or (season is not None and season < 2) or memory < 2:
+        raise UserError(
+            f"Found false_alarm_rate={false_alarm_rate}, season={season}, memory={memory}; "
+            "expected a rate between 0 and 1, and a season and a memory of at least 2 rows."
+        )
+    stream, start = _Stream(memory, season), WARM_UP if probation is None else probation
+    rows = [stream.row(t, float(x), false_alarm_rate) for t, x in enumerate(np.asarray(values, dtype=float))]
+    forecast, half, residual, score = np.array(rows, dtype=float).reshape(-1, 4).T
+    score[:start] = np.where(np.isnan(score[:start]), np.nan, 0.0)
+    score = first_of_event(score, quiet)
+    alarm = (np.abs(residual) > half) & (score > 0)
+    return OneStep(forecast, forecast - half, forecast + half, residual, score, alarm)
+
+
+def first_of_event(score: Array, quiet: int) -> Array:
+    """The scores, 0 where one of the `quiet` rows before was at least as high; NaN stays.
+
+    >>> first_of_event(np.array([0.5, 0.5, 0.9, 0.2, 0.3]), quiet=2).tolist()
+    [0.5, 0.0, 0.9, 0.0, 0.0]
+    """
+    kept, falling = score.copy(), deque[tuple[int, float]]()
+    for t, x in enumerate(score if quiet else score[:0]):
+        while falling and falling[0][0] < t - quiet:
+            falling.popleft()
+        if falling and x <= falling[0][1]:
+            kept[t] = 0.0
+        if not math.isnan(x):
+            while falling and falling[-1][1] <= x:
+                falling.pop()
+            falling.append((t, x))
+    return kept
+
+
+def precision_recall(alarms: Array, windows: Iterable[tuple[int, int]]) -> Detection:
+    """Share of alarms that lie in a window, and share of windows (first row, last row, both inside) that hold an alarm.
+
+    >>> precision_recall(np.array([0, 1, 0, 1, 1], dtype=bool), [(3, 4)]).precision
+    0.6666666666666666
+    """
+    alarmed, spans = np.asarray(alarms, dtype=bool), list(windows)
+    inside = np.zeros(len(alarmed), dtype=bool)
+    for first, last in spans:
+        inside[first : last + 1] = True
+    count, found = int(alarmed.sum()), sum(bool(alarmed[first : last + 1].any()) for first, last in spans)
+    precision = float((alarmed & inside).sum() / count) if count else math.nan
+    return Detection(precision, found / len(spans) if spans else math.nan, count, len(spans))
+
+
+@dataclass
+class _Calibration:
+    """The absolute residuals of the last `memory` rows, in order of size and in order of time."""
+
+    memory: int
+    sizes: list[float] = field(default_factory=list)
+    times: deque[float] = field(default_factory=deque)
+
+    def learn(self, size: float) -> None:
+        insort(self.sizes, size)
+        self.times.append(size)
+        if len(self.times) > self.memory:
+            del self.sizes[bisect_left(self.sizes, self.times.popleft())]
+
+    def p(self, size: float) -> float:
+        """The conformal p-value; smaller beyond the largest residual, by the tail."""
+        n = len(self.sizes)
+        above = n - bisect_left(self.sizes, size)
+        rank = (above + 1) / (n + 1)
+        if above or n < 2:
+            return rank
+        edge, share, shape = self._tail()
+        return max(SMALLEST_P, min(rank, share * math.pow(edge / size, 1 / shape)))
+
+    def half_width(self, rate: float) -> float:
+        """The size that has p = rate: a rank where there are rows enough, else on the tail."""
+        n = len(self.sizes)
+        if n < 2:
+            return math.nan
+        rank = math.floor(rate * (n + 1) + 1e-9)
+        if rank >= 1:
+            return self.sizes[n - rank]
+        edge, share, shape = self._tail()
+        return max(self.sizes[-1], edge * math.pow(share / rate, shape))
+
+    def _tail(self) -> tuple[float, float, float]:
+        """Where the tail begins, the share of rows beyond, and Hill's estimate of its shape."""
+        n = len(self.sizes)
+        k = min(n // 2, max(TAIL_LEAST, int(TAIL_SHARE * n)))
+        edge = self.sizes[n - k - 1]
+        shape = sum(math.log(x / edge) for x in self.sizes[n - k :]) / k if edge > 0 else 0.0
+        return edge, (k + 1) / (n + 1), min(max(shape, 1e-3), HEAVIEST_TAIL)
+
+
+@dataclass
+class _Profile:
+    """The mean of each place in the season over the last `seasons` of them."""
+
+    seasons: int
+    means: list[float]
+    counts: list[int]
+
+    def learn(self, place: int, x: float) -> None:
+        self.counts[place] += 1
+        self.means[place] += (x - self.means[place]) * max(1 / self.seasons, 1 / self.counts[place])
+
+
+@dataclass
+class _Level:
+    """A mean that remembers `memory` rows, of the values or of what a seasonal profile leaves of them.
+
+    `error` and `bias` are the mean absolute and the mean residual so far; their ratio is Trigg's tracking signal.
+    """
+
+    memory: int
+    profile: _Profile | None
+    calibration: _Calibration
+    level: float = 0.0
+    error: float = 0.0
+    bias: float = 0.0
+    rows: int = 0
+
+    def forecast(self, place: int) -> float:
+        return self.level + (self.profile.means[place] if self.profile else 0.0)
+
+    def enough(self, place: int) -> bool:
+        return len(self.calibration.times) > TAIL_LEAST and (self.profile is None or self.profile.counts[place] > 0)
+
+    def lags(self) -> bool:
+        return abs(self.bias) > LAGGING * self.error
+
+    def learn(self, place: int, x: float) -> None:
+        """A place that was never seen has no forecast to learn from."""
+        if self.profile is None or self.profile.counts[place]:
+            self._follow(x - self.forecast(place))
+        if self.profile:
+            self.profile.learn(place, x)
+
+    def _follow(self, residual: float) -> None:
+        self.level += residual * max(1 / self.memory, 1 / (self.rows + 1))
+        if self.rows:
+            self.calibration.learn(abs(residual))
+            gain = 1 / len(self.calibration.times)
+            self.error += (abs(residual) - self.error) * gain
+            self.bias += (residual - self.bias) * gain
+        self.rows += 1
+
+
+class _Stream:
+    """The state after the rows so far: a usual and a quick level, plain and, where there is a season, seasonal."""
+
+    def __init__(self, memory: int, season: int | None) -> None:
+        self.season, self.seen = season or 1, 0
+        remembered = ((memory, SEASONS_REMEMBERED), (SHORT_MEMORY, 1))
+        self.pairs = [tuple(_Level(m, None, _Calibration(MEMORY)) for m, _ in remembered)]
+        if season:
+            made = ((m, _Profile(k, [0.0] * season, [0] * season)) for m, k in remembered)
+            self.pairs.append(tuple(_Level(m, profile, _Calibration(MEMORY)) for m, profile in made))
+
+    def row(self, t: int, x: float, rate: float) -> tuple[float, float, float, float]:
+        """Forecast, half width of the band, residual, score; then learn the row."""
+        place = t % self.season
+        chosen = self._chosen(place)
+        forecast = chosen.forecast(place) if self.seen else math.nan
+        half, residual, score = chosen.calibration.half_width(rate), math.nan, math.nan
+        if math.isfinite(x):
+            residual = x - forecast
+            score = 1 - chosen.calibration.p(abs(residual)) if self.seen else 0.0
+            self.seen += 1
+            for level in (level for pair in self.pairs for level in pair):
+                level.learn(place, x)
+        return forecast, half, residual, score
+
+    def _chosen(self, place: int) -> _Level:
+        """Decided by the rows before alone, so that the choice leaves the ranks of the residuals uniform."""
+        plain, *seasonal = [quick if usual.lags() and quick.error < usual.error else usual for usual, quick in self.pairs]
+        proven = (level for level in seasonal if level.enough(place) and level.error < SEASON_GAIN * plain.error)
+        return next(proven, plain)

@@ -1,0 +1,1 @@
+"""Kinds of forecaster behind one contract."""

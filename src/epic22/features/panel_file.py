@@ -1,0 +1,315 @@
+"""The user's own panel as a task: one file of many series, wide (a column a period) or long (a row a value).
+
+A period's value is known when the period is over. What is missing stays missing: it is carried forward as an input, and never
+scored. A file is one vintage; two files of different vintage are two data versions, and are never mixed in one series.
+"""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.assignment import PanelAssignment
+from epic22.core.data.contract import Roles, infer, read_times
+from epic22.core.data.files import RawTable, read_table
+from epic22.core.data.tables import Table, Tables
+from epic22.core.errors import ColumnError
+from epic22.core.history import Array, Frequency, Histories
+from epic22.core.lineage import DataVersion
+from epic22.core.models.panel.catalog import PANEL_FAMILIES
+from epic22.core.task import Column, Known, Later, Metric, Rows, Target, Task
+
+VALUES = "values"
+JOINED = " / "
+LEAST_VALUES = 3
+"""A series with fewer known values at an origin is not forecast there."""
+
+MOST_SILENT_CYCLES = 1
+"""A series without a value for so long is over, and not forecast from later origins."""
+
+MIXED_SHARE = 0.5
+LEAST_STEPS = 4
+"""A series with fewer steps than that may only have gaps."""
+
+QUARTER = re.compile(r"^(\d{4})[ -]?Q([1-4])$")
+
+
+@dataclass(frozen=True)
+class PanelFile:
+    """What the user says of a file. `id` are the columns that together name a series; in a wide file `time` and `label` name
+    the new columns. `complete_last`: only series without a gap in so many last periods. `season`: periods a cycle."""
+
+    path: Path
+    layout: Literal["wide", "long"]
+    id: tuple[str, ...]
+    time: str
+    label: str
+    frequency: Frequency
+    horizon: int
+    name: str | None = None
+    season: int | None = None
+    complete_last: int | None = None
+    families: tuple[str, ...] = tuple(family.name for family in PANEL_FAMILIES if not family.slow)
+
+    @property
+    def cycle(self) -> int:
+        """Periods in a cycle: as stated, else as the frequency has them."""
+        return self.season if self.season is not None else self.frequency.season
+
+
+def declare_panel(file: PanelFile) -> PanelAssignment:
+    """The forecasting task a file stands for, with its table.
+
+    Raises FileError for a file that cannot be read whole; ColumnError for columns that are absent or unfit, a value that is no
+    number, two values of one series and period, times that are not of the frequency, or a panel without a usable series.
+    """
+    raw = read_table(file.path)
+    notes: list[str] = []
+    long = _long(raw, file, notes)
+    values = _values(long, file, notes)
+    _refuse_duplicates(values, file)
+    _refuse_other_frequency(values, file)
+    values = _usable(values, file, notes)
+    task = _task(file)
+    table = Table(VALUES, values, key="entity", entity="entity", columns=task.columns, event_at="at", known_at="known_at")
+    first, last = int(values["period"].min()), int(values["period"].max())  # type: ignore[arg-type]
+    notes.append(
+        f"{values['entity'].n_unique():,} series, {file.frequency.label(first)} to {file.frequency.label(last)}; "
+        f"a cycle is {file.frequency.noun_of(file.cycle)}."
+    )
+    return PanelAssignment(
+        task=task,
+        tables=Tables({VALUES: table}, file.frequency.start(last + 1)),
+        entities=values["entity"].unique().sort(),
+        first=first,
+        last=last,
+        season=file.cycle,
+        data_version=_data_version(raw, file),
+        notes=tuple(notes),
+        layout=file.layout,
+        id=file.id,
+        time=file.time,
+    )
+
+
+def _long(raw: RawTable, file: PanelFile, notes: list[str]) -> pl.DataFrame:
+    """Frame [id columns, time, label], a row a value."""
+    frame, option = raw.frame, "--id"
+    for name in file.id:
+        if name not in frame.columns:
+            raise ColumnError(f"{option} {name}: no such column; there are {', '.join(frame.columns[:20])}.")
+    if file.layout == "wide":
+        return _unpivoted(frame, file, notes)
+    for option, name in (("--time", file.time), ("--label", file.label)):
+        if name not in frame.columns:
+            raise ColumnError(f"{option} {name}: no such column; there are {', '.join(frame.columns[:20])}.")
+    if len({*file.id, file.time, file.label}) < len(file.id) + 2:
+        raise ColumnError("--id, --time and --label must be different columns.")
+    others = [name for name in frame.columns if name not in (*file.id, file.time, file.label)]
+    if others:
+        notes.append(f"not used: {', '.join(others[:10])}{' …' if len(others) > 10 else ''}.")
+    return frame.select(*file.id, file.time, file.label)
+
+
+def _unpivoted(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
+    headers = pl.Series("header", [name for name in frame.columns if name not in file.id])
+    dated = headers.filter(_header_times(headers).is_not_null())
+    if len(dated) < 2:
+        raise ColumnError(
+            f"--panel wide: {len(dated)} column names are dates, such as 2024-03-31 or 2024-03; expected a column a period. "
+            "For a file with a row a value use --panel long."
+        )
+    others = [name for name in headers if name not in set(dated)]
+    if others:
+        notes.append(f"not used: {', '.join(others[:10])}{' …' if len(others) > 10 else ''}.")
+    clash = {file.time, file.label} & set(file.id)
+    if clash or file.time == file.label:
+        raise ColumnError("in a wide file --time and --label name new columns: give them names that --id does not use.")
+    text = frame.select(*file.id, *(pl.col(name).cast(pl.String) for name in dated))
+    return text.unpivot(dated.to_list(), index=list(file.id), variable_name=file.time, value_name=file.label)
+
+
+def _header_times(headers: pl.Series) -> pl.Series:
+    return read_times(_plain_quarters(headers.filter(headers.is_not_null())))
+
+
+def _plain_quarters(text: pl.Series) -> pl.Series:
+    """Quarters like 2024 Q2 as the first month in them."""
+    if text.dtype != pl.String or not text.drop_nulls().str.contains(QUARTER.pattern).any():
+        return text
+    months = {"1": "01", "2": "04", "3": "07", "4": "10"}
+    return pl.Series(text.name, [_month(value, months) for value in text])
+
+
+def _month(value: str | None, months: dict[str, str]) -> str | None:
+    found = None if value is None else QUARTER.match(value.strip())
+    return value if found is None else f"{found[1]}-{months[found[2]]}"
+
+
+def _values(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
+    """Frame [entity, at, period, value, known_at] of the values that are there, by series and time."""
+    long = long.with_columns(_plain_quarters(long[file.time]))
+    entity = pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in file.id], separator=JOINED)
+    long = long.select(entity.alias("entity"), file.time, file.label).rename({file.time: "at", file.label: "value"})
+    blank = long["entity"].str.strip_chars(" /") == ""
+    if blank.any():
+        raise ColumnError(f"--id {', '.join(file.id)}: row {blank.arg_true()[0] + 1:,} names no series; fill it in or leave it out.")
+    typed = infer(RawTable(str(file.path), long, "", "csv", None, None), Roles("value", ("at",), id="entity"))
+    if not typed.frame["value"].dtype.is_numeric() or typed.times is None:
+        odd = typed.frame["value"].drop_nulls()[0]
+        raise ColumnError(f"--label {file.label}: holds values that are no numbers, such as {odd!r}; mend them or leave them empty.")
+    notes += [note for note in typed.notes if note.startswith("at")]
+    period = file.frequency.ordinals(typed.times)
+    return (
+        pl.DataFrame(
+            {
+                "entity": typed.frame["entity"].cast(pl.String),
+                "at": file.frequency.starts(period),
+                "period": period,
+                "value": typed.frame["value"].cast(pl.Float64),
+            }
+        )
+        .with_columns(file.frequency.starts(period + 1).alias("known_at"))
+        .sort("entity", "period", maintain_order=True)
+    )
+
+
+def _refuse_duplicates(values: pl.DataFrame, file: PanelFile) -> None:
+    twice = values.filter(values.select("entity", "period").is_duplicated())
+    if twice.height:
+        row = twice.row(0, named=True)
+        raise ColumnError(
+            f"{row['entity']!r} has {twice.height} values that share a {file.frequency.noun} with another, first in "
+            f"{file.frequency.label(row['period'])}; expected one a series and {file.frequency.noun}: name every column that "
+            "tells series apart with --id, give the right --frequency, and keep vintages in files of their own."
+        )
+
+
+def _refuse_other_frequency(values: pl.DataFrame, file: PanelFile) -> None:
+    """Series without two values in neighbouring periods are of another frequency; where only some are, several are mixed."""
+    steps = values.select(step=pl.col("period").diff().over("entity"), entity="entity").drop_nulls()
+    if not steps.height:
+        raise ColumnError(
+            f"every series has one value only; a forecast needs at least {LEAST_VALUES} {file.frequency.noun}s of a series."
+        )
+    usual = steps.group_by("entity").agg(pl.col("step").min().alias("usual"), pl.len().alias("steps"))
+    odd = usual.filter((pl.col("usual") > 1) & (pl.col("steps") >= LEAST_STEPS))
+    if odd.height > MIXED_SHARE * usual.height:
+        raise ColumnError(
+            f"--frequency {file.frequency.name}: values come every {odd['usual'].median():g} {file.frequency.noun}s in "
+            f"{odd.height:,} of {usual.height:,} series; give the frequency they have."
+        )
+    if odd.height:
+        name = odd.sort("entity")["entity"][0]
+        raise ColumnError(
+            f"mixed frequencies: {odd.height:,} of {usual.height:,} series, such as {name!r}, have a value every "
+            f"{odd['usual'].median():g} {file.frequency.noun}s, the others every {file.frequency.noun}; "
+            "keep each frequency in a file of its own."
+        )
+
+
+def _usable(values: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
+    """The series that can be forecast; which were left out is noted."""
+    last = int(values["period"].max())  # type: ignore[arg-type]
+    kept = values
+    if file.complete_last is not None:
+        since = last - file.complete_last
+        whole = kept.filter(pl.col("period") > since).group_by("entity").len().filter(pl.col("len") == file.complete_last)
+        kept = kept.join(whole.select("entity"), on="entity", how="semi", maintain_order="left")
+        notes.append(
+            f"{values['entity'].n_unique() - whole.height:,} series with a gap in the last {file.complete_last} "
+            f"{file.frequency.noun}s were left out (--complete-last)."
+        )
+    short = kept.group_by("entity").len().filter(pl.col("len") < LEAST_VALUES)
+    if short.height:
+        notes.append(f"{short.height:,} series with fewer than {LEAST_VALUES} values were left out.")
+        kept = kept.join(short.select("entity"), on="entity", how="anti", maintain_order="left")
+    if not kept.height:
+        raise ColumnError(f"{file.path}: no series has {LEAST_VALUES} values or more; bring a longer history.")
+    span = kept.group_by("entity").agg((pl.col("period").max() - pl.col("period").min() + 1 - pl.len()).alias("gaps"))
+    gaps = int(span["gaps"].sum())
+    if gaps:
+        notes.append(
+            f"{gaps:,} missing values within {span.filter(pl.col('gaps') > 0).height:,} series: "
+            "carried forward as inputs, never scored."
+        )
+    if bool((kept["value"] <= 0).any()):
+        touched = kept.filter(pl.col("value") <= 0)["entity"].n_unique()
+        notes.append(f"{touched:,} series hold zero or negative values: no logarithm is taken of them.")
+    return kept
+
+
+def _task(file: PanelFile) -> Task:
+    columns = (Column("entity", "category", role="id"), Column("at", "time", role="time"), Column("value", "float", role="label"))
+    frequency, horizon, cycle = file.frequency, file.horizon, file.cycle
+
+    def rows(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+        histories = known.history(VALUES, "value", frequency)
+        count = histories.known_counts()
+        alive = histories.silent() <= MOST_SILENT_CYCLES * max(cycle, 1)
+        return cutoffs.select("entity", "cutoff").filter(pl.Series((count >= LEAST_VALUES) & alive))
+
+    def labels(known: Known, later: Later) -> pl.DataFrame:
+        ahead = later.path(VALUES, "value", frequency, horizon)
+        return pl.DataFrame({str(h + 1): ahead[:, h] for h in range(horizon)})
+
+    def sequences(known: Known) -> Histories:
+        return known.history(VALUES, "value", frequency)
+
+    target = Target(
+        file.label,
+        "quantiles",
+        labels,
+        Metric("skill", _skill, greater_is_better=True, response="value"),
+        tuple(float(h) for h in range(1, horizon + 1)),
+    )
+    return Task(
+        name=panel_task_name(file),
+        columns=columns,
+        targets=(target,),
+        rows=rows,
+        inputs=lambda known: pl.LazyFrame(),
+        families=file.families,
+        about=f"{file.label} of each {JOINED.join(file.id)}, 1 to {frequency.noun_of(horizon)} ahead",
+        sequences=sequences,
+        frequency=frequency,
+    )
+
+
+def _skill(y: Array, response: Array, rows: Rows) -> float:
+    """1 − Σ|error| / Σscale, the scale being the drift's error of each row."""
+    if rows.scale is None:
+        return float("nan")
+    return float(1 - np.abs(y - response).sum() / rows.scale.sum())
+
+
+def panel_task_name(file: PanelFile) -> str:
+    """The name given, else one made of the file's name and the label."""
+    text = file.name if file.name is not None else f"{file.path.name.split('.')[0]}-{file.label}"
+    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:64] or "panel"
+
+
+def _data_version(raw: RawTable, file: PanelFile) -> DataVersion:
+    roles = {
+        "layout": file.layout,
+        "id": list(file.id),
+        "time": file.time,
+        "label": file.label,
+        "frequency": file.frequency.name,
+        "season": file.cycle,
+        "horizon": file.horizon,
+        "complete_last": file.complete_last,
+    }
+    return DataVersion.of_files([(raw.path, raw.sha256)], roles)
+
+
+def with_families(file: PanelFile, extra: tuple[str, ...]) -> PanelFile:
+    """The file with slow families asked for as well. Raises ColumnError for an unknown one."""
+    known = [family.name for family in PANEL_FAMILIES]
+    for name in extra:
+        if name not in known:
+            raise ColumnError(f"--also {name}: no such family; there are {', '.join(known)}.")
+    return replace(file, families=tuple(name for name in known if name in (*file.families, *extra)))

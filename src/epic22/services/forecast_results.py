@@ -1,0 +1,120 @@
+"""A panel's training as one JSON object, of the same shape as a table's."""
+
+from typing import Any
+
+import numpy as np
+
+from epic22.core.evaluation.forecast_scores import ForecastScore
+from epic22.services.forecast import PanelEvaluation, PanelRun
+from epic22.services.results import number, verdict_json
+
+TRENDS = ("trend_accuracy", "trend_balanced_accuracy")
+
+
+def panel_run_json(run: PanelRun) -> dict[str, Any]:
+    """Task, versions, origins, leaderboard by horizon and pooled, champion, verdicts, coverage by year, weights, notes."""
+    return {
+        "task": run.task.name,
+        "data_version": run.data_version.id,
+        "model_hash": run.version.model_hash,
+        "folds": plan_json(run),
+        "audit": [],
+        "leaderboard": [entry for evaluation in run.leaderboard for entry in _entries(run, evaluation)],
+        "champion": {
+            "family": run.version.family,
+            "version": run.version.version,
+            "status": run.version.status,
+            "because": run.chosen_because,
+        },
+        "verdicts": [verdict_json(verdict) for verdict in run.verdicts],
+        "intervals": intervals_json(run),
+        "weights": {name: [float(w) for w in run.weights[:, i]] for i, name in enumerate((*run.members, "naive"))},
+        "notes": list(run.notes),
+        "warnings": [],
+    }
+
+
+def plan_json(run: PanelRun) -> dict[str, Any]:
+    """The origins, as folds are told."""
+    frequency, plan = run.frequency, run.plan
+    return {
+        "kind": "rolling_origin",
+        "n": len(plan.test),
+        "repeats": 1,
+        "gap": 0.0,
+        "earlier_origins": len(plan.earlier),
+        "first_test_origin": frequency.label(int(plan.test[0])),
+        "last_test_origin": frequency.label(int(plan.test[-1])),
+        "horizon": plan.horizon,
+        "frequency": frequency.name,
+        "season": run.season,
+        "why": "each origin sees what was over by then; the last origins judge what was chosen and calibrated on the earlier ones",
+    }
+
+
+def _entries(run: PanelRun, evaluation: PanelEvaluation) -> list[dict[str, Any]]:
+    """One entry for the pooled figure, one a horizon."""
+    horizons = ["all", *range(1, run.plan.horizon + 1)]
+    return [
+        {
+            "family": evaluation.family,
+            "target": run.task.target.name,
+            "horizon": horizon,
+            "metrics": {s.metric: _score(s) for s in evaluation.scores if s.horizon == horizon},
+            "fit_seconds": number(evaluation.forecasts.fit_seconds),
+            "row_ms": number(evaluation.forecasts.row_ms),
+        }
+        for horizon in horizons
+    ]
+
+
+def _score(score: ForecastScore) -> dict[str, float | None]:
+    return {
+        "value": number(score.value),
+        "low": number(score.low),
+        "high": number(score.high),
+        "effective_blocks": round(score.blocks, 2),
+    }
+
+
+def intervals_json(run: PanelRun) -> dict[str, Any]:
+    """Coverage and interval score of the adapted interval, of the same calibrated once, and of each family's own, by year."""
+    return {
+        "nominal": 80.0,
+        "years": [int(y) for y in np.unique(years(run))],
+        "kinds": [
+            {
+                "kind": kind,
+                "coverage": number(100 * float(np.nanmean(inside))),
+                "coverage_by_year": by_year,
+                "mean_distance": number(float(np.mean(np.abs(np.array(by_year) - 80.0)))),
+                "winkler": number(winkler),
+            }
+            for kind, inside, by_year, winkler in interval_kinds(run)
+        ],
+    }
+
+
+def years(run: PanelRun) -> "np.ndarray[Any, Any]":
+    """The calendar year of each test row's origin, (n,)."""
+    return np.array([moment.year for moment in run.frequency.starts(run.examples.origin[run.test])])
+
+
+def interval_kinds(run: PanelRun) -> list[tuple[str, Any, list[float], float]]:
+    """For each kind of interval: name, hits (n, H), coverage in per cent by year of origin, interval score in naive errors."""
+    from epic22.core.evaluation.forecast_scores import winkler
+
+    kinds = [
+        (f"{run.champion.family}, adaptive", run.adapted.quantiles(run.champion.forecasts.median)[run.test]),
+        (f"{run.champion.family}, calibrated once", run.static.quantiles(run.champion.forecasts.median)[run.test]),
+    ]
+    kinds += [
+        (f"{e.family}, own", e.forecasts.quantiles[run.test]) for e in run.leaderboard if e.family != run.champion.family
+    ]
+    of_year, found = years(run), []
+    for kind, quantiles in kinds:
+        Y = run.rows.Y
+        inside = np.where(np.isnan(Y), np.nan, (Y >= quantiles[:, :, 0]) & (Y <= quantiles[:, :, -1]))
+        by_year = [100 * float(np.nanmean(inside[of_year == year])) for year in np.unique(of_year)]
+        found.append((kind, inside, by_year, float(np.nanmean(winkler(run.rows, quantiles)))))
+    return found
