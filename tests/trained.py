@@ -6,8 +6,10 @@ import numpy as np
 import polars as pl
 
 from epic22.adapters.model_store import ModelStore
+from epic22.core.bundle import Bundle
 from epic22.core.data.contract import Roles
 from epic22.core.data.split import SplitRequest
+from epic22.core.lineage import ModelVersion
 from epic22.core.task import Kind
 from epic22.features.flat_file import FlatFile, declare
 from epic22.services.train import TrainingRun, train
@@ -34,3 +36,10 @@ def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) ->
     run = train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1)
     store.promote("toy", run.version.version, run.verdicts)
     return run, store
+
+
+def opened(store: ModelStore) -> tuple[ModelVersion, Bundle]:
+    """The champion of task `toy`, which is a model of rows."""
+    version, bundle = store.load("toy")
+    assert isinstance(bundle, Bundle)
+    return version, bundle

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from tests.trained import table, trained
+from tests.trained import opened, table, trained
 
 from epic22.core.task import Kind
 from epic22.features.flat_file import read_rows
@@ -18,7 +18,7 @@ KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_alone_equals_the_batch_and_its_reasons_sum_to_the_score(tmp_path: Path, kind: Kind) -> None:
     _, store = trained(tmp_path, kind)
-    version, bundle = store.load("toy")
+    version, bundle = opened(store)
     frame = read_rows(table(tmp_path, kind, 60, seed=5), bundle.schema.columns)
     batch = predict_frame(version, bundle, frame)
     for number, row in enumerate(frame.to_dicts()):
@@ -35,7 +35,7 @@ def test_a_row_alone_equals_the_batch_and_its_reasons_sum_to_the_score(tmp_path:
 
 def test_the_value_is_the_link_of_the_score(tmp_path: Path) -> None:
     _, store = trained(tmp_path)
-    version, bundle = store.load("toy")
+    version, bundle = opened(store)
     (prediction,) = predict_rows(version, bundle, [{"wear": 1.0}])
     assert prediction.values[0].value == pytest.approx(1 / (1 + math.exp(-prediction.score.value)))
     assert prediction.score.unit == "log-odds"
@@ -43,7 +43,7 @@ def test_the_value_is_the_link_of_the_score(tmp_path: Path) -> None:
 
 def test_reasons_are_the_strongest_columns_in_plain_words(tmp_path: Path) -> None:
     run, store = trained(tmp_path)
-    version, bundle = store.load("toy")
+    version, bundle = opened(store)
     row = {"wear": 3.0, "load <b>$kN$</b>": -2.0, "maker": "brook", "indoors": True, "fitted on": None}
     (prediction,) = predict_rows(version, bundle, [row])
     sizes = [abs(r.contribution) for r in prediction.reasons[1:-1]]
@@ -55,7 +55,7 @@ def test_reasons_are_the_strongest_columns_in_plain_words(tmp_path: Path) -> Non
 
 def test_values_come_with_an_interval_that_covers(tmp_path: Path) -> None:
     _, store = trained(tmp_path, "regression", n=800)
-    version, bundle = store.load("toy")
+    version, bundle = opened(store)
     fresh = table(tmp_path, "regression", 600, seed=7)
     frame, truth = read_rows(fresh, bundle.schema.columns), pl.read_csv(fresh)["y"].to_numpy()
     values = [p.values[0] for p in predict_frame(version, bundle, frame)]
@@ -66,7 +66,7 @@ def test_values_come_with_an_interval_that_covers(tmp_path: Path) -> None:
 
 def test_many_classes_give_the_likeliest_and_all_probabilities(tmp_path: Path) -> None:
     _, store = trained(tmp_path, "multiclass")
-    version, bundle = store.load("toy")
+    version, bundle = opened(store)
     (prediction,) = predict_rows(version, bundle, [{"wear": 3.0, "load <b>$kN$</b>": -2.0}])
     value = prediction.values[0]
     shares = dict(value.probabilities)
@@ -76,11 +76,11 @@ def test_many_classes_give_the_likeliest_and_all_probabilities(tmp_path: Path) -
 
 def test_equal_rows_have_equal_receipts_and_other_rows_others(tmp_path: Path) -> None:
     _, store = trained(tmp_path)
-    version, bundle = store.load("toy")
+    version, bundle = opened(store)
     a, b, c = predict_rows(version, bundle, [{"wear": 1.0}, {"wear": 1.0}, {"wear": 2.0}])
     assert a.receipt == b.receipt != c.receipt
 
 
 def test_no_rows_have_no_predictions(tmp_path: Path) -> None:
     _, store = trained(tmp_path)
-    assert predict_rows(*store.load("toy"), []) == ()
+    assert predict_rows(*opened(store), []) == ()

@@ -15,11 +15,14 @@ from epic22.api.body_limit import BodyLimit
 from epic22.api.champions import Champion, Champions
 from epic22.api.docs_page import docs_page
 from epic22.api.openapi import describe
+from epic22.api.panel_bodies import series_requests
 from epic22.api.problems import Problem, add_problem_handlers
 from epic22.api.safe_headers import SafeHeaders
+from epic22.core.panel_bundle import PanelBundle
 from epic22.core.ports import Registry
 from epic22.core.prediction import model_json, prediction_json
 from epic22.services.predict import predict_rows
+from epic22.services.predict_panel import forecast_series
 
 QUICK_ROWS = 50
 QUICK_BYTES = 1 << 15
@@ -88,15 +91,22 @@ async def _content(request: Request) -> bytes:
 
 
 def _answer(champion: Champion, rows: list[dict[str, Any]]) -> Response:
-    answers = [prediction_json(prediction) for prediction in predict_rows(champion.version, champion.bundle, rows)]
-    for answer, row in zip(answers, rows, strict=True):
-        answer["warnings"] = unseen(champion.bundle, row)
+    bundle = champion.bundle
+    warnings: list[list[str]]
+    if isinstance(bundle, PanelBundle):
+        predictions, warnings = forecast_series(champion.version, bundle, series_requests(bundle, rows)), [[] for _ in rows]
+    else:
+        predictions, warnings = predict_rows(champion.version, bundle, rows), [unseen(bundle, row) for row in rows]
+    answers = [prediction_json(prediction) for prediction in predictions]
+    for answer, said in zip(answers, warnings, strict=True):
+        answer["warnings"] = said
     content = {"task": champion.version.task, "model": model_json(champion.version), "predictions": answers}
     return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _task(champion: Champion) -> TaskAnswer:
-    schema = champion.bundle.schema
+    bundle = champion.bundle
+    schema = bundle.schema
     columns = [
         ColumnAnswer(
             name=c.name,
@@ -109,15 +119,15 @@ def _task(champion: Champion) -> TaskAnswer:
             optional=c.optional or c.role != "input",
             about=c.about,
         )
-        for c in schema.columns
+        for c in champion.body.columns
     ]
     return TaskAnswer.model_validate(
         {
             "task": schema.task,
             "about": schema.about,
             "target": schema.target,
-            "kind": schema.kind,
-            "classes": list(schema.classes),
+            "kind": "quantiles" if isinstance(bundle, PanelBundle) else bundle.schema.kind,
+            "classes": [] if isinstance(bundle, PanelBundle) else list(bundle.schema.classes),
             "model": model_json(champion.version),
             "columns": columns,
         }

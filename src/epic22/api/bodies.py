@@ -232,6 +232,7 @@ EXPECTED: Mapping[str, str] = {
     "float_type": "must be a number",
     "string_type": "must be a text",
     "bool_type": "must be true or false",
+    "list_type": "must be a list of numbers",
     "name_type": f"must be a text of at most {MOST_TEXT:,} characters or a number of at most 64 bits",
 }
 
@@ -248,6 +249,9 @@ def _said(item: ErrorDetails, columns: tuple[Column, ...]) -> str:
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']:g}" if "ge" in context else f"at most {context['le']:g}"
         return f"must be {bound}, not {_shown(value)}"
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']:,}"
+        return f"must have {bound} values, not {len(value):,}"
     if kind == "string_too_long":
         return f"must have at most {MOST_TEXT:,} characters, not {len(value):,}"
     wanted = "must be a time such as 2024-03-01T13:00:00Z" if kind.startswith("datetime") else EXPECTED.get(kind, "does not fit")

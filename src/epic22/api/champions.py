@@ -7,9 +7,11 @@ from time import monotonic
 import structlog
 
 from epic22.api.bodies import Body, body_of
+from epic22.api.panel_bodies import panel_body_of
 from epic22.core.bundle import Bundle
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.lineage import ModelVersion
+from epic22.core.panel_bundle import PanelBundle
 from epic22.core.ports import Registry
 
 RETRY_SECONDS = 10.0
@@ -24,7 +26,7 @@ class Champion:
     """A champion ready to answer: its version, its opened bundle, and how it is asked."""
 
     version: ModelVersion
-    bundle: Bundle
+    bundle: Bundle | PanelBundle
     body: Body
 
 
@@ -91,7 +93,8 @@ class Champions:
             return self._fallback(task)
         try:
             version, bundle = self.registry.load(task, version.version)
-            opened = Champion(version, bundle, body_of(bundle.schema))
+            body = panel_body_of(bundle.schema) if isinstance(bundle, PanelBundle) else body_of(bundle.schema)
+            opened = Champion(version, bundle, body)
         except (UnknownTaskError, *UNREADABLE) as error:
             self._failed[task] = _Failure(version, monotonic() + RETRY_SECONDS)
             return self._fallback(task, f"{type(error).__name__}: {error}")

@@ -8,6 +8,7 @@ from fastapi.openapi.utils import get_openapi
 from epic22.api.answers import ProblemAnswer
 from epic22.api.champions import Champion, Champions
 from epic22.api.problems import MEDIA_TYPE
+from epic22.core.panel_bundle import PanelBundle
 from epic22.core.task import Column
 
 REF = "#/components/schemas/{model}"
@@ -26,6 +27,9 @@ DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
 name, a name given twice, a text for a number, NaN and infinite numbers are refused with 422. A category that training
 never saw is treated as missing, and said in `warnings`. Times are ISO 8601, UTC where no zone is given.
+
+A forecasting task is asked by series: its name alone, or its name with its latest values. It answers a value and an 80 %
+interval for each horizon, which counts periods.
 """
 
 
@@ -80,7 +84,10 @@ def _any_rows() -> dict[str, Any]:
 
 
 def _example(champion: Champion) -> dict[str, Any]:
-    return {column.name: _value(column) for column in champion.bundle.schema.inputs}
+    bundle = champion.bundle
+    if isinstance(bundle, PanelBundle):
+        return {"series": str(bundle.history.entity[0])}
+    return {column.name: _value(column) for column in bundle.schema.inputs}
 
 
 def _value(column: Column) -> Any:

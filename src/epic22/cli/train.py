@@ -21,8 +21,8 @@ from epic22.cli.table_options import (
     Time,
     flat_file,
 )
-from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
 from epic22.cli.terminal import figure, print_json, progress, say, table
+from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
 
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished
@@ -45,7 +45,12 @@ def train(
     positive: Positive = None,
     kind: KindOf = None,
     task: Name = None,
-    horizon: Annotated[float, typer.Option(min=0, help="Days from a row's time to its label; with --panel, periods to forecast.", rich_help_panel=SPLIT)] = 0.0,
+    horizon: Annotated[
+        float,
+        typer.Option(
+            min=0, help="Days from a row's time to its label; with --panel, periods to forecast.", rich_help_panel=SPLIT
+        ),
+    ] = 0.0,
     gap: Annotated[
         float, typer.Option(min=0, help="More days until a label is known (label delay).", rich_help_panel=SPLIT)
     ] = 0.0,
@@ -81,9 +86,7 @@ def train(
     trend_horizon: Annotated[
         int, typer.Option(min=1, help="Periods ahead at which rising, stable, falling is told.", rich_help_panel=PANEL)
     ] = 3,
-    also: Annotated[
-        list[str] | None, typer.Option(help="A slow family to race as well: arima.", rich_help_panel=PANEL)
-    ] = None,
+    also: Annotated[list[str] | None, typer.Option(help="A slow family to race as well: arima.", rich_help_panel=PANEL)] = None,
     seed: Annotated[int, typer.Option(min=0, help="Same data, seed and platform: same model hash.")] = 0,
     json: Json = False,
 ) -> None:
@@ -97,9 +100,7 @@ def train(
     """
     if panel is not None:
         refuse_row_options(group, group_by, drop, keep, positive, kind, test, holdout_from, gap, random_rows_despite_time)
-        asked = panel_file(
-            csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also
-        )
+        asked = panel_file(csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also)
         forecast(asked, holdout_last, trend_horizon, seed, json)
         return
     refuse_panel_options(frequency, season, complete_last, also)

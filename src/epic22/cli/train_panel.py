@@ -117,21 +117,25 @@ def show(finished: "Forecast") -> None:
         f"{len(plan.earlier)} before them chose and calibrated."
     )
     mape = "mean_absolute_percentage_error"
-    headers = ["family", "skill", "pinball", "MASE", *(f"MAPE h={h}" for h in run.told_horizons), "covers", "interval score"]
+    headers = ["family", "skill", "pinball", "MASE", *(f"MAPE {h}" for h in run.told_horizons), "covers", "score"]
     rows = [
         [
             e.family,
-            f"{figure(e.score('skill').value)} ({figure(e.score('skill').low, 3)}…{figure(e.score('skill').high, 3)})",
+            figure(e.score("skill").value),
             figure(e.score("pinball").value),
             figure(e.score("mase").value),
-            *(f"{figure(e.score(mape, h).value)} %" for h in run.told_horizons),
-            f"{figure(e.score('coverage_80').value)} %",
-            figure(e.score("winkler_80").value),
+            *(figure(e.score(mape, h).value, 3) for h in run.told_horizons),
+            figure(e.score("coverage_80").value, 3),
+            figure(e.score("winkler_80").value, 3),
         ]
         for e in run.leaderboard
     ]
-    blocks = run.champion.score("skill").blocks
-    table(f"{run.task.name}: test origins; 95 % intervals from {blocks:.1f} effective blocks", headers, rows)
+    table(f"{run.task.name}: scores on the test origins (MAPE by horizon and coverage in %)", headers, rows)
+    own = run.champion.score("skill")
+    say(
+        f"{run.version.family}: skill {figure(own.value)} (95 % block bootstrap {figure(own.low)} … {figure(own.high)}, "
+        f"{own.blocks:.1f} effective blocks)."
+    )
     shares = zip((*run.members, "naive"), run.weights.T, strict=True)
     kept = [f"{name} {w[0]:.0%} → {w[-1]:.0%}" for name, w in shares if w.max() > 0]
     say(f"Combination, weights from the first to the last horizon: {', '.join(kept)}.")
@@ -145,7 +149,9 @@ def show(finished: "Forecast") -> None:
     told = intervals_json(run)
     for kind in told["kinds"][:2]:
         years = ", ".join(f"{y} {c:.0f} %" for y, c in zip(told["years"], kind["coverage_by_year"], strict=True))
-        say(f"80 % interval, {kind['kind']}: covers {kind['coverage']:.1f} % ({years}), interval score {figure(kind['winkler'])}.")
+        say(
+            f"80 % interval, {kind['kind']}: covers {kind['coverage']:.1f} % ({years}), interval score {figure(kind['winkler'])}."
+        )
     say(
         f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}); "
         f"{run.chosen_because}.",

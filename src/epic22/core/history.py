@@ -79,7 +79,7 @@ class Frequency:
         return f"{moment:%Y-%m-%d}" if self.length >= timedelta(days=1) else f"{moment:%Y-%m-%d %H:%M}"
 
     def noun_of(self, count: float) -> str:
-        """"1 month", "12 months"."""
+        """ "1 month", "12 months"."""
         return f"{count:g} {self.noun}" + ("" if count == 1 else "s")
 
 
@@ -121,7 +121,9 @@ class Histories:
     def of_lines(cls, lines: Array, entity: Array, first: int, frequency: Frequency) -> "Histories":
         """One history a line, each known to its end."""
         rows = np.arange(len(lines))
-        return cls(carried_forward(lines), np.isfinite(lines), rows, np.full(len(lines), lines.shape[1]), entity, first, frequency)
+        return cls(
+            carried_forward(lines), np.isfinite(lines), rows, np.full(len(lines), lines.shape[1]), entity, first, frequency
+        )
 
     def __len__(self) -> int:
         return len(self.line)
@@ -164,7 +166,7 @@ class Histories:
     def whole(self, steps: int) -> Array:
         """Which rows have all of their last `steps` values without a gap, (n,)."""
         place = self.end[:, None] - steps + np.arange(steps)[None, :]
-        return ((place >= 0) & self.observed[self.line[:, None], np.maximum(place, 0)]).all(axis=1)
+        return np.asarray(((place >= 0) & self.observed[self.line[:, None], np.maximum(place, 0)]).all(axis=1))
 
     def one(self, row: int) -> Array:
         """The row's known values from its first one on, (t,); empty where there is none."""
@@ -174,7 +176,7 @@ class Histories:
 
     def begins(self) -> Array:
         """The ordinal of each row's first value, (n,)."""
-        return self.first + np.argmax(np.isfinite(self.lines), axis=1)[self.line]
+        return np.asarray(self.first + np.argmax(np.isfinite(self.lines), axis=1)[self.line])
 
     def each(self) -> Iterator[Array]:
         """The known values of each row."""
@@ -185,13 +187,13 @@ class Histories:
         return replace(self, end=self.end - steps)
 
     def pasts(self, origins: int, horizon: int, least: int) -> tuple["Histories", Array]:
-        """Histories to learn from: each row at its last `origins` earlier origins, and what came after, as known at the row's origin.
+        """Histories to learn from: each row at its last `origins` earlier origins, and what came after them.
 
         Gives (m rows, targets (m, horizon)), targets NaN where not known at the row's own origin or where there was a gap.
         Earlier histories shorter than `least` values are left out.
         """
-        rows, back = np.meshgrid(np.arange(len(self)), np.arange(1, origins + 1), indexing="ij")
-        rows, back = rows.ravel(), back.ravel()
+        rows = np.repeat(np.arange(len(self)), origins)
+        back = np.tile(np.arange(1, origins + 1), len(self))
         begins = self.begins()[rows] - self.first
         keep = self.end[rows] - back - begins >= least
         rows, back = rows[keep], back[keep]

@@ -70,7 +70,10 @@ class PanelSchema:
 
 @dataclass(frozen=True)
 class PanelForecast:
-    """Forecasts of n series: `quantiles` (n, horizon, q); `parts` (m, n, horizon) each member's median, by `names`, `weights` (horizon, m)."""
+    """Forecasts of n series: `quantiles` (n, horizon, q).
+
+    `parts` (m, n, horizon) are the forecasters' medians, in the order of `names`, with `weights` (horizon, m).
+    """
 
     quantiles: Array
     parts: Array
@@ -120,11 +123,18 @@ def panel_model_hash(bundle: PanelBundle) -> str:
         "weights": bundle.weights.tolist(),
         "factors": list(bundle.state.factors),
         "schema": asdict(bundle.schema),
-        "history": sha256(np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()),
+        "history": sha256(
+            np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()
+        ),
         "seed": bundle.seed,
         "data_version": bundle.data_version,
     }
     return sha256(*parts, canonical_json(shaping))
+
+
+def _history_digest(history: Histories) -> str:
+    names = "\n".join(str(name) for name in history.entity)
+    return sha256(np.ascontiguousarray(history.lines[history.line]).tobytes(), names.encode())
 
 
 def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
@@ -142,7 +152,8 @@ def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
 
 def _history_bytes(history: Histories) -> bytes:
     observed = np.where(history.observed, history.lines, np.nan)[history.line]
-    table = pl.DataFrame({"entity": history.entity.astype(str), "values": observed.tolist()}, schema_overrides={"values": pl.List(pl.Float64)})
+    columns = {"entity": history.entity.astype(str), "values": observed.tolist()}
+    table = pl.DataFrame(columns, schema_overrides={"values": pl.List(pl.Float64)})
     content = io.BytesIO()
     table.write_parquet(content)
     return content.getvalue()
@@ -181,7 +192,9 @@ def open_panel_bundle(folder: Path) -> PanelBundle:
     golden = np.array(json.loads(files["golden.json"])["quantiles"])
     again = bundle.forecast(bundle.history.take(np.arange(len(golden)))).quantiles
     if not np.allclose(again, golden, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
-        raise BundleError(f"{folder}: golden forecasts come out otherwise; this machine computes otherwise, so it is not served here.")
+        raise BundleError(
+            f"{folder}: golden forecasts come out otherwise; this machine computes otherwise, so it is not served here."
+        )
     return bundle
 
 

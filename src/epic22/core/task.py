@@ -123,7 +123,8 @@ class Target:
     """What is predicted. The labels function gives a frame (n, h), one column a horizon.
 
     `classes` are the names of class codes 0…k-1 (for a binary target the positive one is the second). `horizons` are in
-    days (in periods where the task has a frequency), empty when the label belongs to the row itself. `guards` are metrics that must not get worse.
+    days, in periods where the task has a frequency; empty when the label belongs to the row itself. `guards` are metrics
+    that must not get worse.
     """
 
     name: str

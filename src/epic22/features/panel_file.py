@@ -156,11 +156,15 @@ def _values(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFra
     long = long.select(entity.alias("entity"), file.time, file.label).rename({file.time: "at", file.label: "value"})
     blank = long["entity"].str.strip_chars(" /") == ""
     if blank.any():
-        raise ColumnError(f"--id {', '.join(file.id)}: row {blank.arg_true()[0] + 1:,} names no series; fill it in or leave it out.")
+        raise ColumnError(
+            f"--id {', '.join(file.id)}: row {blank.arg_true()[0] + 1:,} names no series; fill it in or leave it out."
+        )
     typed = infer(RawTable(str(file.path), long, "", "csv", None, None), Roles("value", ("at",), id="entity"))
     if not typed.frame["value"].dtype.is_numeric() or typed.times is None:
         odd = typed.frame["value"].drop_nulls()[0]
-        raise ColumnError(f"--label {file.label}: holds values that are no numbers, such as {odd!r}; mend them or leave them empty.")
+        raise ColumnError(
+            f"--label {file.label}: holds values that are no numbers, such as {odd!r}; mend them or leave them empty."
+        )
     notes += [note for note in typed.notes if note.startswith("at")]
     period = file.frequency.ordinals(typed.times)
     return (
@@ -197,16 +201,17 @@ def _refuse_other_frequency(values: pl.DataFrame, file: PanelFile) -> None:
         )
     usual = steps.group_by("entity").agg(pl.col("step").min().alias("usual"), pl.len().alias("steps"))
     odd = usual.filter((pl.col("usual") > 1) & (pl.col("steps") >= LEAST_STEPS))
+    usual_step = float(np.median(odd["usual"].to_numpy())) if odd.height else 1.0
     if odd.height > MIXED_SHARE * usual.height:
         raise ColumnError(
-            f"--frequency {file.frequency.name}: values come every {odd['usual'].median():g} {file.frequency.noun}s in "
+            f"--frequency {file.frequency.name}: values come every {usual_step:g} {file.frequency.noun}s in "
             f"{odd.height:,} of {usual.height:,} series; give the frequency they have."
         )
     if odd.height:
         name = odd.sort("entity")["entity"][0]
         raise ColumnError(
             f"mixed frequencies: {odd.height:,} of {usual.height:,} series, such as {name!r}, have a value every "
-            f"{odd['usual'].median():g} {file.frequency.noun}s, the others every {file.frequency.noun}; "
+            f"{usual_step:g} {file.frequency.noun}s, the others every {file.frequency.noun}; "
             "keep each frequency in a file of its own."
         )
 

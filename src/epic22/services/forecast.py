@@ -168,14 +168,15 @@ def race(
     """Every family from the same origins."""
     found = []
     for name in task.families:
+        if name == "seasonal_naive" and season == 1:
+            # Without a season it is the naive rule once more.
+            continue
         watch.begin(f"{name}: {len(plan.origins)} origins", len(plan.blocks()))
         found.append(backtest(panel_family_named(name), examples, plan, season, seed, threads, watch.step))
     return tuple(found)
 
 
-def combine(
-    forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan
-) -> Backtest:
+def combine(forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan) -> Backtest:
     """The members weighted, for each block by what was known of their errors at its first origin."""
     quantiles = np.full_like(forecasts[0].quantiles, np.nan)
     for block in plan.blocks():
@@ -208,9 +209,7 @@ def weights_at(
     return weights
 
 
-def next_weights(
-    forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan
-) -> Array:
+def next_weights(forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan) -> Array:
     """The weights for forecasts from the end of the data: every error is known by then."""
     return weights_at(forecasts, members, examples, plan, int(plan.test[-1]) + plan.horizon)
 
@@ -245,7 +244,7 @@ def choose(forecasts: tuple[Backtest, ...], examples: PanelExamples, plan: Origi
 
 
 CLEAR_MARGIN = 0.1
-"""Skill by which a single family must have been ahead to be preferred to the combination, which is the safer of two near equals."""
+"""Skill by which a single family must have been ahead of the combination, the safer of two near equals, to be preferred."""
 
 
 def calibrate(
@@ -336,16 +335,15 @@ def fit_champion(
         raise ColumnError("no series reaches the end of the data; there is nothing to forecast from.")
     combined = champion.family == COMBINATION
     used = [*members, "naive"] if combined else sorted({*members, champion.family})
-    if combined:
-        mixing = weights
-    else:
-        mixing = np.tile(np.array([float(name == champion.family) for name in used]), (plan.horizon, 1))
+    alone = np.array([float(name == champion.family) for name in used])
+    mixing = weights if combined else np.tile(alone, (plan.horizon, 1))
     watch.begin("fitting on all of the data", len(used))
     forecasters = {}
     for name in used:
         forecasters[name] = panel_family_named(name).build(assignment.season, seed, threads).fit(now, plan.horizon)
         watch.step()
-    proven = any(v.against == BASELINE and v.metric == SKILL.name and v.horizon == "all" and v.low > 0 for v in verdicts)
+    against = [v for v in verdicts if v.against == BASELINE and v.metric == SKILL.name]
+    proven = any(v.enough_data and v.low > 0 for v in against)
     bundle = PanelBundle(
         schema=PanelSchema.of(assignment),
         family=champion.family,
@@ -366,6 +364,4 @@ def register(bundle: PanelBundle, assignment: PanelAssignment, registry: Registr
     with tempfile.TemporaryDirectory(prefix="epic22-") as aside:
         folder = Path(aside) / "bundle"
         write_panel_bundle(folder, bundle)
-        return registry.save(
-            bundle.schema.task, bundle.family, bundle.model_hash, bundle.data_version, bundle.status, folder
-        )
+        return registry.save(bundle.schema.task, bundle.family, bundle.model_hash, bundle.data_version, bundle.status, folder)

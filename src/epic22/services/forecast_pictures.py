@@ -64,7 +64,9 @@ def _draw_fan(run: PanelRun, axes: "Axes", name: str) -> None:
     for low, high, strength in ((0, -1, 0.25), (1, -2, 0.35)):
         bottom, top = (np.concatenate([[known[-1]], quantiles[:, q]]) for q in (low, high))
         axes.fill_between(joined, bottom, top, color=CHAMPION, alpha=strength, linewidth=0)
-    axes.plot(joined, np.concatenate([[known[-1]], run.champion.forecasts.median[row]]), color=CHAMPION, linewidth=2, label="forecast")
+    axes.plot(
+        joined, np.concatenate([[known[-1]], run.champion.forecasts.median[row]]), color=CHAMPION, linewidth=2, label="forecast"
+    )
     axes.plot(before, known, color=INK, linewidth=1.5, label="known")
     axes.plot(ahead, run.examples.Y[row], "o", color=WARM, markersize=3.5, label="what came")
     _periods(run, axes, before[0], ahead[-1])
@@ -121,7 +123,7 @@ def coverage_over_time(run: PanelRun) -> "Figure":
     median = run.champion.forecasts.median
     for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, CHAMPION, "adaptive")):
         quantiles = adapted.quantiles(median)[run.test]
-        inside = np.where(np.isnan(run.rows.Y), np.nan, (run.rows.Y >= quantiles[:, :, 0]) & (run.rows.Y <= quantiles[:, :, -1]))
+        inside = np.where(np.isnan(run.rows.Y), np.nan, (quantiles[:, :, 0] <= run.rows.Y) & (quantiles[:, :, -1] >= run.rows.Y))
         share = [100 * float(np.nanmean(inside[run.rows.place == i])) for i in range(len(run.plan.test))]
         axes.plot(run.plan.test, share, "o-", color=colour, linewidth=1.5, markersize=3, label=name)
     axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
@@ -153,8 +155,14 @@ def weights_by_horizon(run: PanelRun) -> "Figure":
     names = [*run.members, "naive"]
     shown = [i for i in range(len(names)) if run.weights[:, i].max() > 0]
     for place, i in enumerate(shown):
-        axes.plot(horizons, run.weights[:, i], STYLES[place % len(STYLES)], label=names[i], linewidth=2,
-                  color=(CHAMPION, WARM, OTHER, INK, MUTED)[place % 5])
+        axes.plot(
+            horizons,
+            run.weights[:, i],
+            STYLES[place % len(STYLES)],
+            label=names[i],
+            linewidth=2,
+            color=(CHAMPION, WARM, OTHER, INK, MUTED)[place % 5],
+        )
     axes.set_ylim(0, 1.05)
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")
     axes.set_ylabel("weight")
@@ -176,7 +184,7 @@ PANEL_PICTURES: tuple[PanelPicture, ...] = (
         coverage_over_time,
     ),
     PanelPicture("coverage_by_horizon", "Coverage by horizon", "The dashed line is what is promised.", coverage_by_horizon),
-    PanelPicture("weights", "The combination", "Chosen on earlier origins; near equal where there is little evidence.", weights_by_horizon),
+    PanelPicture("weights", "The combination", "Chosen on earlier origins; near equal on little evidence.", weights_by_horizon),
     PanelPicture("fan_best", "Best series", "From the last test origin: 50 and 80 % intervals, and what came.", best_fan),
     PanelPicture("fan_middle", "Series in the middle", "The same for the series with the median skill.", middle_fan),
     PanelPicture("fan_worst", "Worst series", "The same for the series with the least skill.", worst_fan),

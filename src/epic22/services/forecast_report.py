@@ -59,15 +59,17 @@ def headline(run: PanelRun) -> str:
 def lead(run: PanelRun) -> str:
     """What that means, and how far it may be trusted."""
     skill, covered = run.champion.score("skill"), run.champion.score("coverage_80")
-    better = f"Its errors are {abs(skill.value):.0%} {'smaller' if skill.value > 0 else 'larger'} than those of a drift, on average"
+    better = (
+        f"Its errors are {abs(skill.value):.0%} {'smaller' if skill.value > 0 else 'larger'} than those of a drift, on average"
+    )
     return (
-        f"{better} over {len(run.plan.test)} origins that chose nothing. They are worth {skill.blocks:.1f} independent stretches, "
+        f"{better} over {len(run.plan.test)} origins that chose nothing, worth {skill.blocks:.1f} independent stretches, "
         f"so read the interval as a hint. The 80 % interval covered {covered.value:.0f} %."
     )
 
 
 def recent_anomalies(run: PanelRun) -> list[tuple[str, str, float, float, float]]:
-    """Values of the last RECENT periods outside the calibrated band of the one-step forecast: series, period, value, low, high."""
+    """Values of the last RECENT periods outside the band of the one-step forecast: series, period, value, low, high."""
     history = run.bundle.history
     found = []
     for row in range(len(history)):
@@ -80,6 +82,12 @@ def recent_anomalies(run: PanelRun) -> list[tuple[str, str, float, float, float]
         for place in np.flatnonzero(told.alarm[-RECENT:]) + len(known) - RECENT:
             period = history.first + int(present[0]) + int(place)
             found.append(
-                (str(history.entity[row]), run.frequency.label(period), float(known[place]), float(told.low[place]), float(told.high[place]))
+                (
+                    str(history.entity[row]),
+                    run.frequency.label(period),
+                    float(known[place]),
+                    float(told.low[place]),
+                    float(told.high[place]),
+                )
             )
     return sorted(found, key=lambda f: (f[1], f[0]), reverse=True)[: 3 * MOST_SERIES]

@@ -48,7 +48,7 @@ def plan_json(run: PanelRun) -> dict[str, Any]:
         "horizon": plan.horizon,
         "frequency": frequency.name,
         "season": run.season,
-        "why": "each origin sees what was over by then; the last origins judge what was chosen and calibrated on the earlier ones",
+        "why": "each origin sees what was over by then; the last judge what the earlier ones chose and calibrated",
     }
 
 
@@ -108,13 +108,11 @@ def interval_kinds(run: PanelRun) -> list[tuple[str, Any, list[float], float]]:
         (f"{run.champion.family}, adaptive", run.adapted.quantiles(run.champion.forecasts.median)[run.test]),
         (f"{run.champion.family}, calibrated once", run.static.quantiles(run.champion.forecasts.median)[run.test]),
     ]
-    kinds += [
-        (f"{e.family}, own", e.forecasts.quantiles[run.test]) for e in run.leaderboard if e.family != run.champion.family
-    ]
+    kinds += [(f"{e.family}, own", e.forecasts.quantiles[run.test]) for e in run.leaderboard if e.family != run.champion.family]
     of_year, found = years(run), []
     for kind, quantiles in kinds:
         Y = run.rows.Y
-        inside = np.where(np.isnan(Y), np.nan, (Y >= quantiles[:, :, 0]) & (Y <= quantiles[:, :, -1]))
+        inside = np.where(np.isnan(Y), np.nan, (quantiles[:, :, 0] <= Y) & (quantiles[:, :, -1] >= Y))
         by_year = [100 * float(np.nanmean(inside[of_year == year])) for year in np.unique(of_year)]
         found.append((kind, inside, by_year, float(np.nanmean(winkler(run.rows, quantiles)))))
     return found

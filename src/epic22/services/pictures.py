@@ -45,6 +45,7 @@ class Picture:
 
 
 def axes_for(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
+    """An empty picture in the page's colours; sizes in inches."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
@@ -161,7 +162,9 @@ def precision_recall(run: TrainingRun) -> "Figure":
         hits = np.cumsum(y[order])[ends]
         shown = np.unique(np.linspace(0, len(ends) - 1, 300).astype(int))
         recall, precision = hits / max(y.sum(), 1), hits / (ends + 1)
-        axes.plot(recall[shown], precision[shown], color=_colour(run, evaluation), label=plain_name(evaluation.family), linewidth=2)
+        axes.plot(
+            recall[shown], precision[shown], color=_colour(run, evaluation), label=plain_name(evaluation.family), linewidth=2
+        )
     axes.axhline(run.examples.y.mean(), color=WARM, linewidth=1, linestyle="--")
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
@@ -220,6 +223,7 @@ def fold_scores(run: TrainingRun) -> "Figure":
 
 
 def add_legend(axes: "Axes") -> None:
+    """A legend without a frame."""
     legend = axes.legend(frameon=False, labelcolor=INK)
     legend.set_zorder(5)
 

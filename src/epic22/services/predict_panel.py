@@ -18,8 +18,10 @@ MOST_VALUES = 2000
 
 @dataclass(frozen=True)
 class SeriesRequest:
-    """One series to forecast: `series` a name, `values` its latest values oldest first (None: as known at training; NaN: missing),
-    `last` the ordinal of the last value's period (None: the last one known at training)."""
+    """One series to forecast: its name, its latest values, oldest first (None: as known at training; NaN: missing).
+
+    `last` is the ordinal of the last value's period (None: the last one known at training).
+    """
 
     series: str
     values: tuple[float, ...] | None = None

@@ -16,7 +16,7 @@ def known_histories(versions: pl.DataFrame, at: pl.DataFrame, frequency: Frequen
     Raises ColumnError for a row whose entity has no values.
     """
     placed = versions.with_columns(pl.Series("period", frequency.ordinals(versions["at"]), dtype=pl.Int64))
-    first, last = int(placed["period"].min() or 0), int(placed["period"].max() or 0)  # type: ignore[call-overload]
+    first, last = _ends(placed)
     end = frequency.ordinals(at["cutoff"]) - first
     if _never_revised(placed, frequency):
         entities, lines = _matrix(placed, first, last)
@@ -42,12 +42,17 @@ def later_values(versions: pl.DataFrame, at: pl.DataFrame, frequency: Frequency,
     """The values of the `horizon` periods after each row's origin, (n, horizon), by their final version; NaN where none is."""
     final = versions.sort("known_at", maintain_order=True).unique(["entity", "at"], keep="last")
     placed = final.with_columns(pl.Series("period", frequency.ordinals(final["at"]), dtype=pl.Int64))
-    first, last = int(placed["period"].min() or 0), int(placed["period"].max() or 0)  # type: ignore[call-overload]
+    first, last = _ends(placed)
     entities, lines = _matrix(placed, first, last)
     line = _places(entities, at["entity"])
     place = (frequency.ordinals(at["cutoff"]) - first)[:, None] + np.arange(horizon)[None, :]
     inside = (place >= 0) & (place < lines.shape[1])
     return np.where(inside, lines[line[:, None], np.clip(place, 0, lines.shape[1] - 1)], np.nan)
+
+
+def _ends(placed: pl.DataFrame) -> tuple[int, int]:
+    periods = placed["period"].to_numpy()
+    return (int(periods.min()), int(periods.max())) if len(periods) else (0, 0)
 
 
 def _never_revised(placed: pl.DataFrame, frequency: Frequency) -> bool:
@@ -73,9 +78,7 @@ def _places(entities: pl.Series, wanted: pl.Series) -> Array:
     return np.asarray(place)
 
 
-def _of_vintages(
-    placed: pl.DataFrame, at: pl.DataFrame, end: Array, first: int, last: int, frequency: Frequency
-) -> Histories:
+def _of_vintages(placed: pl.DataFrame, at: pl.DataFrame, end: Array, first: int, last: int, frequency: Frequency) -> Histories:
     lines = np.full((at.height, last - first + 1), np.nan)
     ordered = placed.sort("known_at", maintain_order=True)
     rows = at.select("entity", "cutoff").with_row_index("row")

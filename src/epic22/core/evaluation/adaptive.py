@@ -56,7 +56,7 @@ def half_widths(members: Array) -> Array:
 
 @dataclass(frozen=True)
 class Adapted:
-    """The half-widths at every row (n, horizon), stretched by what was known at the row's origin, and the state after the last."""
+    """The half-widths at every row (n, horizon), stretched as was known at the row's origin, and the state after the last."""
 
     half: Array
     state: AdaptiveState

@@ -18,7 +18,7 @@ MOST_ORIGINS_A_FIT, LEAST_ORIGINS_A_FIT = 12, 4
 
 @dataclass(frozen=True)
 class OriginPlan:
-    """Rolling origins (ordinals, ascending): `earlier` ones, on which things are chosen and calibrated, and `test` ones, which judge.
+    """Rolling origins (ordinals, ascending): `earlier` ones, which choose and calibrate, and `test` ones, which judge.
 
     Nothing learned, chosen or calibrated for an origin uses a value that was not over at it, so no gap is needed.
     """

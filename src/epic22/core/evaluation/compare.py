@@ -24,7 +24,9 @@ from epic22.core.task import Array, Kind, Metric, Rows
 class Verdict:
     """Champion against rival. `difference` > 0: the champion is better, in the metric's unit, whichever way it runs.
 
-    `horizon` is "all" for a figure pooled over horizons. `p` is two-sided. `enough_data` is whether the interval excludes zero; where it does not, `advice` says what it would take.
+
+    `horizon` is "all" for a figure pooled over horizons. `p` is two-sided.
+    `enough_data` is whether the interval excludes zero; where it does not, `advice` says what it would take.
     """
 
     against: str

@@ -117,7 +117,7 @@ def _pinball(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
 
 
 def _coverage(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
-    inside = (rows.Y >= q[:, :, 0]) & (rows.Y <= q[:, :, -1])
+    inside = (q[:, :, 0] <= rows.Y) & (q[:, :, -1] >= rows.Y)
     return _counted(np.where(np.isnan(rows.Y), np.nan, inside.astype(np.float64)))
 
 
@@ -306,9 +306,7 @@ def compare_forecasts(
     sure = bool((low > 0 or high < 0) and blocks >= SURE_BLOCKS)
     method = f"paired block bootstrap, {rows.origins} origins in blocks of {length}: {blocks:.1f} effective blocks"
     advice = "" if sure else _advice(blocks, length, low, high, plan)
-    return Verdict(
-        names[1], target, horizon, metric.name, difference, low, high, float(min(1.0, 2 * tail)), sure, method, advice
-    )
+    return Verdict(names[1], target, horizon, metric.name, difference, low, high, float(min(1.0, 2 * tail)), sure, method, advice)
 
 
 def _advice(blocks: float, length: int, low: float, high: float, plan: OriginPlan) -> str:
@@ -317,4 +315,3 @@ def _advice(blocks: float, length: int, low: float, high: float, plan: OriginPla
     needed = math.ceil((SURE_BLOCKS - blocks) * length)
     seen = "holds zero" if low <= 0 <= high else "leaves out zero"
     return f"can't tell: the interval {seen}, but rests on {blocks:.1f} blocks; hold {plan.frequency.noun_of(needed)} more out"
-

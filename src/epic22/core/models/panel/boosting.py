@@ -131,7 +131,9 @@ class PooledBoosting(Scattered):
         unit = growth.volatility[:, None]
         fixed = origin_columns(growth) / unit
         moving = horizon_columns(growth, horizon, seasonal=self.season > 1)
-        recent = np.sqrt(np.nanmean(np.nan_to_num(growth.changes[:, -max(self.season // 2, 3) :]) ** 2, axis=1)) / growth.volatility
+        recent = (
+            np.sqrt(np.nanmean(np.nan_to_num(growth.changes[:, -max(self.season // 2, 3) :]) ** 2, axis=1)) / growth.volatility
+        )
         ahead = np.arange(1, horizon + 1)
         X = np.zeros((n, horizon, len(COLUMNS)), dtype=np.float32)
         X[:, :, : len(NAMES)] = fixed[:, None, :]

@@ -7,7 +7,7 @@ or that the method gives up on, is forecast by the damped drift, and counted in 
 import json
 import math
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from multiprocessing import get_context
@@ -108,7 +108,7 @@ def _estimate(job: tuple[Method, Array, int]) -> State | None:
     method, values, season = job
     if len(values) < LEAST_VALUES:
         return None
-    cycle = season if LONGEST_CYCLE >= season and len(values) >= 2 * season + LEAST_VALUES // 2 else 1
+    cycle = season if season <= LONGEST_CYCLE and len(values) >= 2 * season + LEAST_VALUES // 2 else 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -202,7 +202,7 @@ def _roll_arima(state: State, values: Array, horizon: int) -> tuple[Array, Array
     return np.asarray(found["mean"]), np.maximum(high - low, 0.0) / (NORMAL[-1] - NORMAL[0])
 
 
-METHODS: Mapping[str, tuple[Any, Any]] = {
+METHODS: Mapping[str, tuple[Callable[[Array, int], State], Callable[[State, Array, int], tuple[Array, Array]]]] = {
     "ets": (_fit_ets, _roll_ets),
     "theta": (_fit_theta, _roll_theta),
     "arima": (_fit_arima, _roll_arima),

@@ -35,7 +35,7 @@ def origin_columns(growth: Growth) -> Array:
         z[:, -1] - z[:, -1 - season],
         cycle_mean - z[:, -1],
     ]
-    return np.nan_to_num(np.stack(columns, axis=1))
+    return np.asarray(np.nan_to_num(np.stack(columns, axis=1)))
 
 
 def horizon_columns(growth: Growth, horizon: int, seasonal: bool) -> Array:
@@ -44,13 +44,13 @@ def horizon_columns(growth: Growth, horizon: int, seasonal: bool) -> Array:
         return np.zeros((len(growth.z), horizon, 0))
     spans = seasonal_change(growth.z, growth.season, horizon)
     places = np.stack([_same_place(growth.z, growth.season, h) for h in range(1, horizon + 1)], axis=1)
-    return np.nan_to_num(np.stack([spans, places], axis=2))
+    return np.asarray(np.nan_to_num(np.stack([spans, places], axis=2)))
 
 
 def _same_place(z: Array, season: int, h: int) -> Array:
     """Mean of the values at the same place in the cycles that the window holds, less the last value, (n,)."""
     last = z.shape[1] - 1
-    places = [p for p in range(last + h - -(-h // season) * season, -1, -season)]
+    places = list(range(last + h - -(-h // season) * season, -1, -season))
     held = z[:, places]
     count = np.isfinite(held).sum(axis=1)
     return np.where(count > 0, np.nansum(held, axis=1) / np.maximum(count, 1) - z[:, -1], 0.0)

@@ -60,12 +60,12 @@ class Growth:
         level, logs = self._aligned(values)
         with np.errstate(invalid="ignore"):
             logarithm = np.log(np.maximum(values, FLOOR_SHARE * level) / level)
-        return np.where(logs, logarithm, values / level)
+        return np.asarray(np.where(logs, logarithm, values / level))
 
     def leave(self, z: Array) -> Array:
         """Values (n, …) of this space as values of the series."""
         level, logs = self._aligned(z)
-        return level * np.where(logs, np.exp(np.clip(np.where(logs, z, 0.0), -LARGEST_CHANGE, LARGEST_CHANGE)), z)
+        return np.asarray(level * np.where(logs, np.exp(np.clip(np.where(logs, z, 0.0), -LARGEST_CHANGE, LARGEST_CHANGE)), z))
 
     def _aligned(self, values: Array) -> tuple[Array, Array]:
         shape = (-1, *[1] * (values.ndim - 1))
@@ -97,7 +97,7 @@ class Growth:
 
     def changes_to(self, targets: Array) -> Array:
         """Changes from the origin to later values (n, horizon)."""
-        return self.enter(targets) - self.z[:, -1:]
+        return np.asarray(self.enter(targets) - self.z[:, -1:])
 
 
 def usual_volatility(past: Histories, season: int) -> float:
@@ -122,4 +122,3 @@ def seasonal_change(window: Array, season: int, horizon: int) -> Array:
         if early >= 0:
             out[:, h - 1] = window[:, early + h] - window[:, early]
     return out
-

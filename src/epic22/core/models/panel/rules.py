@@ -36,13 +36,13 @@ def _growth(window: Array, season: int) -> Array:
 
 def drift(window: Array, season: int, horizon: int) -> Array:
     """The last cycle's growth carried on: x·(x/x₋₁₂)^(h/12) for months, (n, horizon)."""
-    return _growth(window, season)[:, None] * np.arange(1, horizon + 1)[None, :]
+    return np.asarray(_growth(window, season)[:, None] * np.arange(1, horizon + 1)[None, :])
 
 
 def damped_drift(window: Array, season: int, horizon: int) -> Array:
     """The last cycle's growth, fading by DAMPING a twelfth of a cycle, (n, horizon)."""
     kept = DAMPING ** (12 / season if season > 1 else 1.0)
-    return _growth(window, season)[:, None] * np.cumsum(kept ** np.arange(1, horizon + 1))[None, :]
+    return np.asarray(_growth(window, season)[:, None] * np.cumsum(kept ** np.arange(1, horizon + 1))[None, :])
 
 
 def seasonal_naive(window: Array, season: int, horizon: int) -> Array:
