@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.assignment import PanelAssignment
-from epic22.core.data.contract import Roles, infer, read_times
+from epic22.core.data.contract import Roles, infer, is_missing, read_numbers, read_times
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.tables import Table, Tables
 from epic22.core.errors import ColumnError
@@ -152,33 +152,42 @@ def _month(value: str | None, months: dict[str, str]) -> str | None:
 def _values(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
     """Frame [entity, at, period, value, known_at] of the values that are there, by series and time."""
     long = long.with_columns(_plain_quarters(long[file.time]))
-    entity = pl.concat_str([pl.col(name).cast(pl.String).fill_null("") for name in file.id], separator=JOINED)
-    long = long.select(entity.alias("entity"), file.time, file.label).rename({file.time: "at", file.label: "value"})
-    blank = long["entity"].str.strip_chars(" /") == ""
-    if blank.any():
-        raise ColumnError(
-            f"--id {', '.join(file.id)}: row {blank.arg_true()[0] + 1:,} names no series; fill it in or leave it out."
-        )
-    typed = infer(RawTable(str(file.path), long, "", "csv", None, None), Roles("value", ("at",), id="entity"))
-    if not typed.frame["value"].dtype.is_numeric() or typed.times is None:
-        odd = typed.frame["value"].drop_nulls()[0]
-        raise ColumnError(
-            f"--label {file.label}: holds values that are no numbers, such as {odd!r}; mend them or leave them empty."
-        )
-    notes += [note for note in typed.notes if note.startswith("at")]
+    series = JOINED.join(file.id)
+    name = pl.concat_str([pl.col(part).cast(pl.String).fill_null("") for part in file.id], separator=JOINED)
+    long = long.select(name.alias(series), file.time, file.label)
+    _refuse_nameless(long[series], file)
+    _refuse_texts(long, file)
+    typed = infer(RawTable(str(file.path), long, "", "csv", None, None), Roles(file.label, (file.time,), id=series))
+    assert typed.times is not None
+    notes += [note for note in typed.notes if note.startswith(file.time)]
     period = file.frequency.ordinals(typed.times)
-    return (
-        pl.DataFrame(
-            {
-                "entity": typed.frame["entity"].cast(pl.String),
-                "at": file.frequency.starts(period),
-                "period": period,
-                "value": typed.frame["value"].cast(pl.Float64),
-            }
+    columns = {
+        "entity": typed.frame[series].cast(pl.String),
+        "at": file.frequency.starts(period),
+        "period": period,
+        "value": typed.frame[file.label].cast(pl.Float64),
+        "known_at": file.frequency.starts(period + 1),
+    }
+    return pl.DataFrame(columns).sort("entity", "period", maintain_order=True)
+
+
+def _refuse_nameless(names: pl.Series, file: PanelFile) -> None:
+    blank = names.str.strip_chars(" /") == ""
+    if blank.any():
+        row = blank.arg_true()[0] % max(len(names), 1) + 1
+        raise ColumnError(f"--id {', '.join(file.id)}: row {row:,} names no series; fill it in or leave it out.")
+
+
+def _refuse_texts(long: pl.DataFrame, file: PanelFile) -> None:
+    """A value that is no number is named by its series and time, for a wide file has no row of its own for it."""
+    values = long[file.label]
+    odd = (read_numbers(values).is_null() & ~is_missing(values)).arg_true()
+    if len(odd):
+        series, time, value = long.row(odd[0])
+        raise ColumnError(
+            f"--label {file.label}: {len(odd):,} values are no numbers, first {value!r} of {series!r} at {time}; "
+            "mend them or leave them empty."
         )
-        .with_columns(file.frequency.starts(period + 1).alias("known_at"))
-        .sort("entity", "period", maintain_order=True)
-    )
 
 
 def _refuse_duplicates(values: pl.DataFrame, file: PanelFile) -> None:

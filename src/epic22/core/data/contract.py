@@ -229,6 +229,17 @@ def _read(text: pl.Series, form: str) -> pl.Series:
     return moment.set(moment.dt.year() < FIRST_YEAR, None)
 
 
+def read_numbers(series: pl.Series) -> pl.Series:
+    """The values as numbers; null where they are missing or none."""
+    own = _blanks_out(series) if series.dtype == pl.String else series
+    return _number(own) if own.dtype == pl.String else own.cast(pl.Float64, strict=False)
+
+
+def is_missing(series: pl.Series) -> pl.Series:
+    """Which values are missing: null, empty, or a word for it."""
+    return (_blanks_out(series) if series.dtype == pl.String else series).is_null()
+
+
 def read_times(text: pl.Series) -> pl.Series:
     """The values as times (naive UTC) in the one format that reads most of them; null where they are none."""
     return _best_read(text)

@@ -53,7 +53,7 @@ class Growth:
     def in_logs(self) -> Array:
         """Which rows are seen in logarithms, (n,)."""
         least = np.min(np.where(np.isfinite(self.window), self.window, np.inf), axis=1)
-        return (least > WELL_ABOVE_ZERO * self.level) & np.isfinite(least)
+        return np.asarray((least > WELL_ABOVE_ZERO * self.level) & np.isfinite(least))
 
     def enter(self, values: Array) -> Array:
         """Values (n, …) of the series as values of this space."""

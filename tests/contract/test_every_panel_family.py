@@ -1,0 +1,128 @@
+"""What every forecasting family must keep, whatever it is made of."""
+
+import numpy as np
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.panels import known, lines
+
+from epic22.core.history import QUARTERLY, Array, Histories
+from epic22.core.models.panel.base import LEVELS, MEDIAN, Forecaster, PanelFamily
+from epic22.core.models.panel.catalog import PANEL_FAMILIES, panel_family_named
+
+H = 4
+FAMILIES = pytest.mark.parametrize("family", PANEL_FAMILIES, ids=lambda family: family.name)
+PER_SERIES = pytest.mark.parametrize("family", [f for f in PANEL_FAMILIES if f.per_series], ids=lambda family: family.name)
+
+
+def fitted(family: PanelFamily, past: Histories, season: int = 12) -> Forecaster:
+    return family.build(season, 0, 1).fit(past, H)
+
+
+@FAMILIES
+def test_fit_gives_itself_and_forecasts_have_the_stated_shape(family: PanelFamily) -> None:
+    forecaster = family.build(12, 0, 1)
+    past = known(lines())
+    assert forecaster.fit(past, H) is forecaster
+    quantiles = forecaster.predict_quantiles(past)
+    assert quantiles.shape == (6, H, len(LEVELS))
+    assert np.isfinite(quantiles).all()
+    assert np.allclose(forecaster.predict(past), quantiles[:, :, MEDIAN])
+
+
+@FAMILIES
+def test_quantiles_never_cross(family: PanelFamily) -> None:
+    quantiles = fitted(family, known(lines(seed=3))).predict_quantiles(known(lines(seed=4)))
+    assert (np.diff(quantiles, axis=2) >= 0).all()
+
+
+@FAMILIES
+def test_what_is_restored_forecasts_the_same(family: PanelFamily) -> None:
+    forecaster = fitted(family, known(lines()))
+    restored = family.restore(forecaster.files())
+    later = known(lines(periods=76))
+    assert np.array_equal(restored.predict_quantiles(later), forecaster.predict_quantiles(later))
+    assert restored.files() == forecaster.files()
+
+
+@FAMILIES
+def test_the_same_seed_gives_the_same_bytes(family: PanelFamily) -> None:
+    assert fitted(family, known(lines())).files() == fitted(family, known(lines())).files()
+
+
+@FAMILIES
+@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000), end=st.integers(40, 60))
+def test_noise_after_the_origin_changes_no_forecast_from_it(family: PanelFamily, seed: int, end: int) -> None:
+    values = lines(series=3, periods=66)
+    noisy = values.copy()
+    noisy[:, end:] *= np.random.default_rng(seed).lognormal(0, 2, noisy[:, end:].shape)
+    plain, other = known(values, end), known(noisy, end)
+    assert np.array_equal(fitted(family, plain).predict_quantiles(plain), fitted(family, other).predict_quantiles(other))
+
+
+@FAMILIES
+def test_a_row_alone_is_the_row_in_the_batch(family: PanelFamily) -> None:
+    past = known(lines())
+    forecaster = fitted(family, past)
+    batch = forecaster.predict_quantiles(past)
+    for row in range(len(past)):
+        assert np.array_equal(forecaster.predict_quantiles(past.take(np.array([row])))[0], batch[row])
+
+
+@PER_SERIES
+def test_a_series_alone_is_forecast_as_in_the_panel(family: PanelFamily) -> None:
+    values = lines()
+    whole = fitted(family, known(values)).predict(known(values))
+    for row in range(len(values)):
+        alone = known(values).take(np.array([row]))
+        assert np.array_equal(fitted(family, alone).predict(alone)[0], whole[row])
+
+
+@FAMILIES
+def test_rolling_forward_follows_the_new_values(family: PanelFamily) -> None:
+    values = lines(periods=80)
+    forecaster = fitted(family, known(values, 60))
+    moved = forecaster.predict(known(values))
+    assert np.abs(moved[:, 0] / values[:, -1] - 1).max() < 0.2
+    assert not np.allclose(moved, forecaster.predict(known(values, 60)))
+
+
+def odd_panels() -> dict[str, Array]:
+    steady = lines(series=4, periods=60)
+    gap, zeros, negative, short = steady.copy(), steady.copy(), steady.copy(), steady.copy()
+    gap[1, 20:30] = np.nan
+    zeros[2, 10:] = 0.0
+    negative[0] -= 2 * negative[0].mean()
+    short[3, :-4] = np.nan
+    return {
+        "a gap": gap,
+        "zeros": zeros,
+        "negative values": negative,
+        "a short series": short,
+        "constants": np.ones((3, 60)),
+        "tiny": steady * 1e-9,
+        "huge": steady * 1e12,
+        "one series": steady[:1],
+    }
+
+
+@FAMILIES
+@pytest.mark.parametrize("name", odd_panels())
+def test_odd_panels_are_forecast_in_finite_numbers(family: PanelFamily, name: str) -> None:
+    past = known(odd_panels()[name], frequency=QUARTERLY)
+    quantiles = fitted(family, past, season=4).predict_quantiles(past)
+    assert np.isfinite(quantiles).all()
+    assert (np.diff(quantiles, axis=2) >= 0).all()
+
+
+@pytest.mark.parametrize("name", ["pooled_linear", "pooled_boosting", "ets", "theta", "arima"])
+def test_what_learns_beats_the_naive_rule_on_a_panel_with_drift_and_season(name: str) -> None:
+    values = lines(series=8, periods=108, seed=5)
+    ends = range(84, 104)
+    errors = {}
+    for each in (name, "naive"):
+        forecaster = fitted(panel_family_named(each), known(values, 84))
+        found = [np.abs(forecaster.predict(known(values, end)) / values[:, end : end + H] - 1).mean() for end in ends]
+        errors[each] = float(np.mean(found))
+    assert errors[name] < errors["naive"]
