@@ -8,7 +8,7 @@ import polars as pl
 from epic22.core.history import MONTHLY, Array, Frequency, Histories
 
 
-def lines(series: int = 6, periods: int = 72, seed: int = 0, season: int = 12, low: float = 500.0) -> Array:
+def lines(series: int = 6, periods: int = 72, seed: int = 0, season: int = 4, low: float = 500.0) -> Array:
     """Positive values (series, periods) with a common factor, own drifts and a season."""
     rng = np.random.default_rng(seed)
     steps = rng.normal(0.003, 0.004, (series, periods)) + rng.normal(0, 0.003, periods)[None, :]

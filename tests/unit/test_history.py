@@ -83,7 +83,8 @@ def test_the_pasts_of_a_history_stop_at_its_own_origin() -> None:
     history = Histories.of_lines(line, np.array(["a"], dtype=object), 0, MONTHLY).earlier(np.array([3]))
     rows, targets = history.pasts(origins=4, horizon=3, least=2)
     assert rows.origin.tolist() == [5, 4, 3, 2]
-    assert np.array_equal(targets, [[6, np.nan, np.nan], [5, 6, np.nan], [4, 5, 6], [3, 4, 5]], equal_nan=True)
+    expected = np.array([[6, np.nan, np.nan], [5, 6, np.nan], [4, 5, 6], [3, 4, 5]])
+    assert np.array_equal(targets, expected, equal_nan=True)
 
 
 def test_a_gap_is_carried_forward_as_input_and_is_no_target() -> None:

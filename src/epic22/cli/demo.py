@@ -30,7 +30,9 @@ def demo(
     path = folder / "boilers.csv"
     boilers.rows.write_csv(path)
     say(f"1. Raw rows: {boilers.rows.height:,} simulated boiler readings in {path}", "bold")
-    file = flat_file(path, ROLES["label"], ROLES["time"], None, ROLES["id"], None, None, None, None, "boilers", ROLES["horizon"])
+    file = flat_file(
+        path, ROLES["label"], ROLES["time"], None, [ROLES["id"]], None, None, None, None, "boilers", ROLES["horizon"]
+    )
     parts = assemble(Settings.read())
     say("2. Audit, honest folds, families compared, champion registered", "bold")
     with progress() as watch:

@@ -255,7 +255,8 @@ def calibrate(
     plan: OriginPlan,
 ) -> tuple[Adapted, Adapted]:
     """The champion's 80 % interval at every row, adapted over time; and calibrated once before the test, to compare with."""
-    stacked = np.stack([f.quantiles for f in forecasts if f.family in members or f.family == chosen.family])
+    used = members if chosen.family == COMBINATION else (chosen.family,)
+    stacked = np.stack([f.quantiles for f in forecasts if f.family in used])
     return adapt(chosen.median, stacked, examples, plan), adapt(chosen.median, stacked, examples, plan, adaptive=False)
 
 
@@ -334,9 +335,8 @@ def fit_champion(
     if not len(now):
         raise ColumnError("no series reaches the end of the data; there is nothing to forecast from.")
     combined = champion.family == COMBINATION
-    used = [*members, "naive"] if combined else sorted({*members, champion.family})
-    alone = np.array([float(name == champion.family) for name in used])
-    mixing = weights if combined else np.tile(alone, (plan.horizon, 1))
+    used = (*members, "naive") if combined else (champion.family,)
+    mixing = weights if combined else np.ones((plan.horizon, 1))
     watch.begin("fitting on all of the data", len(used))
     forecasters = {}
     for name in used:

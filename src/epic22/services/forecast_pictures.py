@@ -112,6 +112,7 @@ def skill_by_horizon(run: PanelRun) -> "Figure":
         axes.plot(horizons, values, style, color=colour, linewidth=2 if place == 0 else 1.3, label=evaluation.family)
     axes.axhline(0, color=WARM, linewidth=1, linestyle="--")
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")
+    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
     axes.set_ylabel("skill against the drift")
     add_legend(axes)
     return figure
@@ -144,6 +145,7 @@ def coverage_by_horizon(run: PanelRun) -> "Figure":
     axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
     axes.set_ylim(0, 103)
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")
+    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
     axes.set_ylabel("covered, %")
     return figure
 
@@ -165,6 +167,7 @@ def weights_by_horizon(run: PanelRun) -> "Figure":
         )
     axes.set_ylim(0, 1.05)
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")
+    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
     axes.set_ylabel("weight")
     add_legend(axes)
     return figure

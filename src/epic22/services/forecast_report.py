@@ -1,6 +1,7 @@
 """A panel's training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -38,12 +39,32 @@ def render_panel_report(run: PanelRun) -> str:
         lead=lead(run),
         pictures=[(picture, svg(picture.draw(run), picture.name)) for picture in panel_pictures(run)],
         intervals=intervals_json(run),
+        **verdicts_by_rival(run),
         zip_pairs=list(zip(ranked[::-1][:MOST_SERIES], ranked[:MOST_SERIES], strict=True)),
         anomalies=recent_anomalies(run),
         false_alarms=FALSE_ALARMS,
         label=run.frequency.label,
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
     )
+
+
+def verdicts_by_rival(run: PanelRun) -> dict[str, Any]:
+    """The verdicts as a table with a row a rival and a column a metric and horizon, and how each column was judged."""
+    rivals = list(dict.fromkeys(v.against for v in run.verdicts))
+    first = [v for v in run.verdicts if v.against == rivals[0]]
+    heads = [
+        f"{v.metric}, {'all horizons' if v.horizon == 'all' else run.frequency.noun_of(float(v.horizon or 0))}" for v in first
+    ]
+    return {
+        "verdict_heads": heads,
+        "verdict_rows": [(rival, [v for v in run.verdicts if v.against == rival]) for rival in rivals],
+        "verdict_methods": [(head, v.method, _more(v.advice)) for head, v in zip(heads, first, strict=True)],
+    }
+
+
+def _more(advice: str) -> str:
+    """What the advice says is missing, without the verdict on the one rival it was given for."""
+    return advice.split("; ", 1)[1] if "; " in advice else ""
 
 
 def headline(run: PanelRun) -> str:

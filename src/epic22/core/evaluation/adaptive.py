@@ -21,7 +21,7 @@ MISSED = 0.2
 MEMBERS_SHARE = 0.75
 """What is left of the members' mean half-width once they are averaged: as for four members whose errors correlate at 0.4."""
 
-GAIN = 0.2
+GAIN = 0.4
 MEMORY = 0.7
 """The log factor moves by GAIN times the surplus of misses, and keeps MEMORY of itself from origin to origin."""
 
@@ -48,8 +48,13 @@ def spread(median: Array, half: Array) -> Array:
 
 
 def half_widths(members: Array) -> Array:
-    """Half-widths of the 80 % interval around a combination of members' quantiles (m, n, horizon, q): (n, horizon)."""
+    """Half-widths of the 80 % interval around a combination of members' quantiles (m, n, horizon, q): (n, horizon).
+
+    A single family keeps its own.
+    """
     own = (members[..., -1] - members[..., 0]) / 2
+    if len(members) == 1:
+        return np.asarray(own[0])
     disagreement = members[..., MEDIAN].std(axis=0)
     return np.asarray(np.sqrt((MEMBERS_SHARE * own.mean(axis=0)) ** 2 + disagreement**2))
 

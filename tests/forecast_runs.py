@@ -1,0 +1,31 @@
+"""A panel trained on, small and quick."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+from epic22.adapters.model_store import ModelStore
+from epic22.core.history import MONTHLY, Array
+from epic22.features.panel_file import PanelFile, declare_panel
+from epic22.services.forecast import PanelRequest, PanelRun, train_panel
+from tests.panels import lines, wide_file
+
+QUICK = ("naive", "drift", "damped_drift", "pooled_linear", "pooled_boosting", "theta")
+
+
+def forecast_run(
+    folder: Path, values: Array, families: tuple[str, ...] = QUICK, order: Array | None = None
+) -> tuple[PanelRun, ModelStore]:
+    """A run of horizon 3 on the values as a wide file, promoted as task `rents` in a store below the folder."""
+    store = ModelStore(folder / "models")
+    path = wide_file(folder, values, order=order)
+    file = PanelFile(path, "wide", ("zip",), "month", "rent", MONTHLY, 3, "rents", season=1, families=families)
+    run = train_panel(declare_panel(file), PanelRequest(12), store, threads=1)
+    store.promote("rents", run.version.version, run.verdicts)
+    return run, store
+
+
+@cache
+def usual_run() -> tuple[PanelRun, ModelStore]:
+    """The run that tests only look at: made once."""
+    return forecast_run(Path(mkdtemp(prefix="epic22-test-")), lines(series=8, periods=84))

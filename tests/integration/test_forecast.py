@@ -1,0 +1,237 @@
+"""A panel from the file to the answer: nothing leaks, the same command is the same model, every interface tells the same."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from fastapi.testclient import TestClient
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from tests.forecast_runs import forecast_run, usual_run
+from tests.panels import lines, wide_file
+from typer.testing import CliRunner
+
+from epic22.adapters.model_store import ModelStore
+from epic22.api.app import create_app
+from epic22.cli.main import app
+from epic22.core.errors import BundleError, RowError, UserError
+from epic22.core.lineage import ModelVersion
+from epic22.core.panel_bundle import PanelBundle, open_panel_bundle
+from epic22.services.forecast_report import render_panel_report
+from epic22.services.forecast_results import panel_run_json
+from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
+
+URL = "/v1/tasks/rents/predictions"
+
+
+def _opened(store: ModelStore) -> tuple[ModelVersion, PanelBundle]:
+    version, bundle = store.load("rents")
+    assert isinstance(bundle, PanelBundle)
+    return version, bundle
+
+
+@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(seed=st.integers(0, 10_000), back=st.integers(1, 10))
+def test_noise_after_an_origin_changes_no_forecast_weight_or_interval_from_it(
+    tmp_path_factory: pytest.TempPathFactory, seed: int, back: int
+) -> None:
+    plain, _ = usual_run()
+    values = lines(series=8, periods=84)
+    noisy = values.copy()
+    noisy[:, -back:] *= np.random.default_rng(seed).lognormal(0, 1, (8, back))
+    other, _ = forecast_run(tmp_path_factory.mktemp("noisy"), noisy)
+    safe = plain.examples.origin <= plain.plan.test[-1] + plain.plan.horizon - back
+    assert safe.any()
+    for one, two in zip(
+        sorted(plain.leaderboard, key=lambda e: e.family), sorted(other.leaderboard, key=lambda e: e.family), strict=True
+    ):
+        if one.family not in (plain.champion.family, other.champion.family):
+            assert np.array_equal(one.forecasts.quantiles[safe], two.forecasts.quantiles[safe]), one.family
+    if plain.champion.family == other.champion.family:
+        assert np.array_equal(plain.champion.forecasts.median[safe], other.champion.forecasts.median[safe])
+        assert np.array_equal(plain.adapted.half[safe], other.adapted.half[safe])
+
+
+def test_the_order_of_the_series_changes_no_forecast(tmp_path: Path) -> None:
+    plain, store = usual_run()
+    other, other_store = forecast_run(tmp_path, lines(series=8, periods=84), order=np.array([5, 2, 7, 0, 1, 6, 4, 3]))
+    assert plain.champion.family == other.champion.family
+    assert np.array_equal(plain.champion.forecasts.quantiles, other.champion.forecasts.quantiles)
+    first, second = (forecast_all(*_opened(s)) for s in (store, other_store))
+    assert [p.values for p in first] == [p.values for p in second]
+
+
+def test_the_same_file_gives_the_same_hash_and_another_value_another(tmp_path: Path) -> None:
+    values = lines(series=8, periods=84)
+    plain, _ = usual_run()
+    again, _ = forecast_run(tmp_path, values)
+    assert again.version.model_hash == plain.version.model_hash
+    changed = values.copy()
+    changed[3, 17] += 0.01
+    (tmp_path / "b").mkdir()
+    other, _ = forecast_run(tmp_path / "b", changed)
+    assert other.version.model_hash != plain.version.model_hash
+
+
+def test_an_opened_bundle_forecasts_what_the_trained_one_did() -> None:
+    run, store = usual_run()
+    _, opened = _opened(store)
+    assert np.array_equal(opened.forecast(opened.history).quantiles, run.bundle.forecast(run.bundle.history).quantiles)
+    assert opened.model_hash == run.version.model_hash
+
+
+@pytest.mark.parametrize("name", ["history.parquet", "golden.json", "manifest.json"])
+def test_a_tampered_forecast_is_refused(tmp_path: Path, name: str) -> None:
+    run, store = usual_run()
+    folder = tmp_path / "bundle"
+    shutil.copytree(store.folder("rents", run.version.version) / "bundle", folder)
+    content = (folder / name).read_bytes()
+    (folder / name).write_bytes(content[:-20] + bytes([content[-20] ^ 1]) + content[-19:])
+    with pytest.raises(BundleError, match=str(folder)):
+        open_panel_bundle(folder)
+
+
+def test_a_bundle_of_rows_is_no_forecast(tmp_path: Path) -> None:
+    run, store = usual_run()
+    manifest = store.folder("rents", run.version.version) / "bundle" / "manifest.json"
+    assert json.loads(manifest.read_text())["kind"] == "panel"
+    with pytest.raises(BundleError, match=r"no manifest\.json"):
+        open_panel_bundle(tmp_path)
+
+
+def test_reasons_sum_to_the_forecast_and_values_carry_intervals() -> None:
+    _, store = usual_run()
+    version, bundle = _opened(store)
+    for prediction in forecast_all(version, bundle):
+        assert sum(r.contribution for r in prediction.reasons) == pytest.approx(prediction.score.value, rel=1e-9)
+        assert [v.horizon for v in prediction.values] == [1.0, 2.0, 3.0]
+        assert all(v.low < v.value < v.high for v in prediction.values)  # type: ignore[operator]
+        assert len(prediction.reasons) <= 6
+
+
+def test_the_values_of_a_known_series_sent_along_give_the_same_forecast() -> None:
+    _, store = usual_run()
+    version, bundle = _opened(store)
+    name = str(bundle.history.entity[2])
+    values = tuple(float(v) for v in bundle.history.one(2))
+    (by_name,) = forecast_series(version, bundle, [SeriesRequest(name)])
+    (by_values,) = forecast_series(version, bundle, [SeriesRequest(name, values)])
+    assert by_name.values == by_values.values
+    assert by_name.receipt == by_values.receipt
+
+
+@pytest.mark.parametrize(
+    ("request_", "said"),
+    [
+        (SeriesRequest("nowhere"), "no series 'nowhere'"),
+        (SeriesRequest("x", (1.0, 2.0)), "too few"),
+        (SeriesRequest("x", (1.0, 2.0, 3.0, float("nan"))), "last value is missing"),
+    ],
+)
+def test_a_series_that_cannot_be_forecast_is_said(request_: SeriesRequest, said: str) -> None:
+    _, store = usual_run()
+    version, bundle = _opened(store)
+    with pytest.raises(RowError, match=said):
+        forecast_series(version, bundle, [request_])
+
+
+def test_the_api_answers_series_and_refuses_wrong_bodies() -> None:
+    _, store = usual_run()
+    with TestClient(create_app(store), raise_server_exceptions=False) as client:
+        answer = client.post(URL, json={"rows": [{"series": "zip 01"}, {"series": "new", "values": [1, 2, 3, None, 5]}]})
+        assert answer.status_code == 200
+        predictions = answer.json()["predictions"]
+        assert [len(p["values"]) for p in predictions] == [3, 3]
+        assert all(v["low"] < v["value"] < v["high"] for v in predictions[0]["values"])
+        wrong = [
+            {"rows": [{"series": "nowhere"}]},
+            {"rows": [{"series": "a", "values": "many"}]},
+            {"rows": [{"series": "a", "values": [1, 2]}]},
+            {"rows": [{"series": "a", "values": [1, 2, 1e300]}]},
+            {"rows": [{"series": "a", "values": [1, 2, None]}]},
+            {"rows": [{"series": "a", "values": [1, 2, 3], "last": "soon"}]},
+            {"rows": [{"values": [1, 2, 3]}]},
+            {"rows": [{"series": 5}]},
+            {"rows": [{"series": "a", "horizon": 3}]},
+            {"rows": []},
+        ]
+        for body in wrong:
+            refused = client.post(URL, json=body)
+            assert refused.status_code == 422, body
+            assert refused.headers["content-type"] == "application/problem+json"
+        one = client.get("/v1/tasks/rents").json()
+        assert (one["kind"], [c["name"] for c in one["columns"]]) == ("quantiles", ["series", "values", "last"])
+        document = client.get("/openapi.json").json()
+        example = document["paths"][URL]["post"]["requestBody"]["content"]["application/json"]["example"]
+        assert client.post(URL, json=example).status_code == 200
+
+
+@settings(max_examples=25, deadline=None)
+@given(st.lists(st.one_of(st.none(), st.floats(-1e15, 1e15)), min_size=3, max_size=40))
+def test_whatever_numbers_are_sent_the_answer_is_finite_or_a_refusal(values: list[float | None]) -> None:
+    _, store = usual_run()
+    with TestClient(create_app(store), raise_server_exceptions=False) as client:
+        answer = client.post(URL, json={"rows": [{"series": "x", "values": values}]})
+    assert answer.status_code in (200, 422)
+    if answer.status_code == 200:
+        (prediction,) = answer.json()["predictions"]
+        assert all(v["low"] <= v["value"] <= v["high"] for v in prediction["values"])
+
+
+def test_the_result_is_one_json_object_with_every_horizon() -> None:
+    run, _ = usual_run()
+    told = json.loads(json.dumps(panel_run_json(run), allow_nan=False))
+    assert told["folds"]["kind"] == "rolling_origin"
+    assert {e["horizon"] for e in told["leaderboard"]} == {"all", 1, 2, 3}
+    assert {v["horizon"] for v in told["verdicts"]} == {"all", 1, 3}
+    assert told["champion"]["family"] == run.champion.family
+    assert {"coverage", "mean_distance", "winkler"} <= set(told["intervals"]["kinds"][0])
+
+
+def test_the_report_is_whole_and_loads_nothing() -> None:
+    run, _ = usual_run()
+    page = render_panel_report(run)
+    assert page == render_panel_report(run)
+    for part in (
+        "Leaderboard",
+        "Skill by horizon",
+        "Coverage by origin",
+        "Worst series",
+        "effective block",
+        "Values out of line",
+    ):
+        assert part in page
+    assert "<script" not in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+
+
+def test_the_command_line_trains_predicts_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "home"))
+    path = wide_file(tmp_path, lines(series=5, periods=60))
+    line = ["train", "--csv", str(path), "--panel", "wide", "--id", "zip", "--time", "month", "--label", "rent"]
+    runner = CliRunner()
+    done = runner.invoke(
+        app, [*line, "--frequency", "M", "--horizon", "2", "--holdout-last", "6", "--season", "1", "--task", "r", "--json"]
+    )
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout)["task"] == "r"
+    shown = runner.invoke(app, ["predict", "r"])
+    assert shown.exit_code == 0
+    assert "zip 04" in shown.stdout
+    by_file = runner.invoke(app, ["predict", "r", str(path), "--json"])
+    by_name = runner.invoke(app, ["predict", "r", "--json"])
+    assert json.loads(by_file.stdout)["predictions"] == json.loads(by_name.stdout)["predictions"]
+    for wrong in (
+        [*line, "--horizon", "2"],
+        [*line, "--frequency", "M"],
+        [*line, "--frequency", "M", "--horizon", "2.5"],
+        [*line, "--frequency", "fortnight", "--horizon", "2"],
+        [*line, "--frequency", "M", "--horizon", "2", "--group", "zip"],
+        [*line, "--frequency", "M", "--horizon", "2", "--holdout-last", "1"],
+        [*line, "--frequency", "M", "--horizon", "2", "--also", "oracle"],
+        ["train", "--csv", str(path), "--label", "rank", "--frequency", "M"],
+    ):
+        refused = runner.invoke(app, wrong)
+        assert isinstance(refused.exception, UserError), (wrong, refused.exception)

@@ -1,0 +1,149 @@
+"""Scores of forecasts by hand, and intervals that know how little evidence overlapping origins are."""
+
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.panels import known, lines
+
+from epic22.core.data.panel_examples import PanelExamples
+from epic22.core.errors import SplitError
+from epic22.core.evaluation.backtest import OriginPlan, plan_origins
+from epic22.core.evaluation.forecast_scores import (
+    FORECAST_METRICS,
+    ScoredRows,
+    block_draws,
+    compare_forecasts,
+    forecast_metric_named,
+    naive_scales,
+    score,
+    score_with_interval,
+)
+from epic22.core.history import MONTHLY, Array
+from epic22.core.models.panel.base import LEVELS
+
+H = 3
+PLAN = OriginPlan(np.arange(20, 30), np.arange(30, 50), H, MONTHLY)
+
+
+def scored(Y: Array, drift: Array, origins: int = 20) -> ScoredRows:
+    n = len(Y)
+    return ScoredRows(Y, drift, np.full(n, 100.0), np.full(n, 2.0), np.full(n, 4.0), np.arange(n) % origins, origins, H)
+
+
+def around(median: Array, half: float) -> Array:
+    return np.stack([median + (level - 0.5) / 0.4 * half for level in LEVELS], axis=2)
+
+
+def test_scores_are_what_the_hand_computes() -> None:
+    Y = np.full((20, H), 110.0)
+    rows, q = scored(Y, np.full_like(Y, 100.0)), around(np.full_like(Y, 105.0), half=4.0)
+    expected = {
+        "skill": 0.5,
+        "mean_absolute_percentage_error": 100 * 5 / 110,
+        "symmetric_mape": 100 * 5 / 107.5,
+        "mean_absolute_error": 5.0,
+        "mase": 2.5,
+        "rmsse": 2.5,
+        "coverage_80": 0.0,
+        "width_80": 4.0,
+        "winkler_80": (8 + 10 * 1.0) / 2,
+        "trend_accuracy": 1.0,
+        "trend_balanced_accuracy": 1.0,
+    }
+    for name, value in expected.items():
+        assert score(forecast_metric_named(name), rows, q, "all") == pytest.approx(value), name
+    pinball = np.mean([level * (110 - (105 + (level - 0.5) / 0.4 * 4)) for level in LEVELS]) / 2
+    assert score(forecast_metric_named("pinball"), rows, q, 1) == pytest.approx(pinball)
+
+
+def test_a_rule_that_always_says_stable_has_the_constants_balanced_accuracy() -> None:
+    Y = np.tile(np.array([[110.0], [90.0], [100.5], [112.0]]), (5, H))
+    rows, q = scored(Y, Y), around(np.full((20, H), 100.0), 1.0)
+    assert score(forecast_metric_named("trend_balanced_accuracy"), rows, q, 1) == pytest.approx(1 / 3)
+    assert score(forecast_metric_named("trend_accuracy"), rows, q, 1) == pytest.approx(0.25)
+
+
+def test_a_missing_target_is_not_scored() -> None:
+    Y = np.full((20, H), 110.0)
+    Y[::2] = np.nan
+    rows, q = scored(Y, np.full_like(Y, 100.0)), around(np.full_like(Y, 105.0), 4.0)
+    for metric in FORECAST_METRICS:
+        full = np.full((20, H), 110.0)
+        other = scored(full, np.full_like(full, 100.0))
+        assert score(metric, rows, q, "all") == pytest.approx(score(metric, other, q, "all")), metric.name
+    none = replace(rows, Y=np.full((20, H), np.nan))
+    assert all(math.isnan(score(metric, none, q, "all")) for metric in FORECAST_METRICS)
+
+
+@given(st.integers(2, 40), st.integers(1, 30))
+def test_every_draw_holds_as_many_origins_as_there_are(origins: int, length: int) -> None:
+    draws = block_draws(origins, length, seed=1)
+    assert (draws.sum(axis=1) == origins).all()
+
+
+def test_long_blocks_make_intervals_wider_where_origins_are_alike() -> None:
+    rng = np.random.default_rng(0)
+    shock = np.repeat(rng.normal(0, 5, 5), 4)
+    Y = (100 + shock)[:, None] + rng.normal(0, 0.1, (20, H))
+    rows, q = scored(Y, np.full_like(Y, 90.0)), around(np.full_like(Y, 100.0), 4.0)
+    metric = forecast_metric_named("mean_absolute_error")
+    near, far = (score_with_interval(metric, rows, q, h, PLAN, 0) for h in (1, 3))
+    assert far.high - far.low > near.high - near.low
+    assert (near.blocks, round(far.blocks, 2)) == (20.0, 6.67)
+
+
+def test_nothing_is_claimed_from_few_effective_blocks_however_clear_it_looks() -> None:
+    Y = np.full((6, H), 110.0) + np.arange(6)[:, None] / 10
+    rows = scored(Y, np.full_like(Y, 100.0), origins=6)
+    good, bad = around(Y - 0.1, 1.0), around(np.full_like(Y, 100.0), 1.0)
+    plan = replace(PLAN, test=np.arange(30, 36))
+    skill = forecast_metric_named("skill")
+    pooled = compare_forecasts("rent", ("good", "bad"), (good, bad), skill, rows, "all", plan, 0)
+    assert pooled.low > 0
+    assert not pooled.enough_data
+    assert "2.0 blocks" in pooled.advice
+    first = compare_forecasts("rent", ("good", "bad"), (good, bad), skill, rows, 1, plan, 0)
+    assert first.enough_data
+    turned = compare_forecasts("rent", ("bad", "good"), (bad, good), skill, rows, 1, plan, 0)
+    assert turned.difference == pytest.approx(-first.difference)
+
+
+def test_comparing_is_paired_by_origin() -> None:
+    rng = np.random.default_rng(1)
+    Y = np.full((20, H), 110.0)
+    shock = rng.normal(0, 20, 20)[:, None] * np.ones((1, H))
+    rows = scored(Y, np.full_like(Y, 60.0))
+    metric = forecast_metric_named("mean_absolute_error")
+    close, closer = around(Y + np.abs(shock) + 1.0, 1.0), around(Y + np.abs(shock), 1.0)
+    verdict = compare_forecasts("rent", ("closer", "close"), (closer, close), metric, rows, 1, PLAN, 0)
+    assert verdict.difference == pytest.approx(1.0)
+    assert verdict.high - verdict.low < 1e-9
+
+
+def test_the_naive_scale_of_a_row_is_from_its_own_past() -> None:
+    values = lines(series=3, periods=60)
+    noisy = values.copy()
+    noisy[:, 40:] *= 7
+    one, other = (PanelExamples(known(v, 40), np.zeros((3, 1)), "") for v in (values, noisy))
+    assert np.array_equal(naive_scales(one, 12)[0], naive_scales(other, 12)[0])
+    steps = np.abs(values[:, 12:40] - values[:, :28])
+    assert naive_scales(one, 12)[0] == pytest.approx(steps.mean(axis=1))
+
+
+def test_the_plan_holds_every_target_of_its_test_origins_in_the_holdout() -> None:
+    plan = plan_origins(first=0, last=117, horizon=12, frequency=MONTHLY, holdout=36, least=24)
+    assert len(plan.test) == 25
+    assert (plan.test[0] + 1, plan.test[-1] + 12) == (82, 117)
+    assert plan.earlier[-1] == plan.test[0] - 1
+    assert [len(b) for b in plan.blocks()] == [12, 12, 12, 12, 12, 1]
+    assert sum(plan.blocks()[3] == plan.test[:12]) == 12
+
+
+@pytest.mark.parametrize(("last", "horizon", "holdout", "said"), [(20, 12, None, "too few"), (80, 12, 6, "shorter than")])
+def test_a_panel_too_short_for_its_horizon_is_refused(last: int, horizon: int, holdout: int | None, said: str) -> None:
+    with pytest.raises(SplitError, match=said):
+        plan_origins(0, last, horizon, MONTHLY, holdout, least=24)
