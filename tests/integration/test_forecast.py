@@ -188,6 +188,9 @@ def test_the_result_is_one_json_object_with_every_horizon() -> None:
     assert {v["horizon"] for v in told["verdicts"]} == {"all", 1, 3}
     assert told["champion"]["family"] == run.champion.family
     assert {"coverage", "mean_distance", "winkler"} <= set(told["intervals"]["kinds"][0])
+    assert [g["group"] for g in told["intervals"]["by_group"]] == ["calm", "usual", "lively"]
+    assert sum(g["series"] for g in told["intervals"]["by_group"]) == 8
+    assert len(told["intervals"]["by_origin"]) == told["folds"]["n"]
 
 
 def test_the_report_is_whole_and_loads_nothing() -> None:

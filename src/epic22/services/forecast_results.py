@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from epic22.core.evaluation.forecast_scores import ForecastScore
+from epic22.core.history import Array
 from epic22.services.forecast import PanelEvaluation, PanelRun
 from epic22.services.results import number, verdict_json
 
@@ -82,6 +83,10 @@ def intervals_json(run: PanelRun) -> dict[str, Any]:
     return {
         "nominal": 80.0,
         "years": [int(y) for y in np.unique(years(run))],
+        "by_origin": [{"origin": name, "coverage": number(share)} for name, share in coverage_by_origin(run)],
+        "by_group": [
+            {"group": name, "series": count, "coverage": number(share)} for name, count, share in coverage_by_group(run)
+        ],
         "kinds": [
             {
                 "kind": kind,
@@ -95,7 +100,37 @@ def intervals_json(run: PanelRun) -> dict[str, Any]:
     }
 
 
-def years(run: PanelRun) -> "np.ndarray[Any, Any]":
+GROUPS = ("calm", "usual", "lively")
+"""Thirds of the series by their naive error relative to their level, from their own past."""
+
+
+def _inside(run: PanelRun) -> Array:
+    """Hits of the champion's adapted interval, (n, H); NaN where there is no target."""
+    quantiles = run.adapted.quantiles(run.champion.forecasts.median)[run.test]
+    targets = run.rows.Y
+    hits = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
+    return np.where(np.isnan(targets), np.nan, hits)
+
+
+def coverage_by_origin(run: PanelRun) -> list[tuple[str, float]]:
+    """Coverage of the champion's interval in per cent, by test origin."""
+    inside = _inside(run)
+    shares = [100 * float(np.nanmean(inside[run.rows.place == i])) for i in range(len(run.plan.test))]
+    return [(run.frequency.label(int(origin)), share) for origin, share in zip(run.plan.test, shares, strict=True)]
+
+
+def coverage_by_group(run: PanelRun) -> list[tuple[str, int, float]]:
+    """Group of series, how many they are, and the coverage of the champion's interval in per cent."""
+    names, code = np.unique(run.examples.entity[run.test].astype(str), return_inverse=True)
+    relative = run.rows.scale / np.maximum(np.abs(run.rows.last), 1e-9)
+    liveliness = np.bincount(code, relative, minlength=len(names)) / np.bincount(code, minlength=len(names))
+    third = np.minimum(np.argsort(np.argsort(liveliness, kind="stable"), kind="stable") * 3 // max(len(names), 1), 2)
+    inside = _inside(run)
+    present = [g for g in range(3) if (third == g).any()]
+    return [(GROUPS[g], int((third == g).sum()), 100 * float(np.nanmean(inside[third[code] == g]))) for g in present]
+
+
+def years(run: PanelRun) -> Array:
     """The calendar year of each test row's origin, (n,)."""
     return np.array([moment.year for moment in run.frequency.starts(run.examples.origin[run.test])])
 
