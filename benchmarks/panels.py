@@ -232,6 +232,7 @@ def page(stored: list[tuple[Panel, dict[str, Any], dict[str, Any] | None]]) -> s
     ]
     for panel, entry, slow in stored:
         lines += _section(panel, entry, slow)
+    lines += _anomalies()
     return "\n".join(lines) + "\n"
 
 
@@ -274,6 +275,34 @@ def _section(panel: Panel, entry: dict[str, Any], slow: dict[str, Any] | None) -
         f"({v['low']:.4f} … {v['high']:.4f}); {v['method']}; {'certain' if v['enough_data'] else v['advice']}"
         for v in result["verdicts"]
         if v["metric"] == "skill"
+    ]
+    return lines
+
+
+def _anomalies() -> list[str]:
+    """The anomaly benchmark's table, from the result of benchmarks/nab.py."""
+    path = ROOT / "benchmarks" / "results" / "nab.json"
+    if not path.exists():
+        return []
+    told = json.loads(path.read_text())
+    lines = ["", "## Anomalies: two folders of the Numenta benchmark", ""]
+    lines += [
+        f"{told['series']} series, {told['windows']} windows, scored by its rules, standard profile (`benchmarks/nab.py`).",
+        "Two-folder scores do not compare with whole-benchmark figures. Our detector's constants were settled while looking at",
+        "these series. Telling an event once a day carries much of the gain, so both are shown with and without it.",
+        "",
+        "| detector | threshold on the corpus | AWS, threshold of the other | known cause, threshold of the other | their mean |",
+        "|---|---|---|---|---|",
+    ]
+    for name, d in told["detectors"].items():
+        other = d["folder_at_threshold_of_the_other"]
+        figures = (d["corpus"], other["realAWSCloudwatch"], other["realKnownCause"], d["mean_at_threshold_of_the_other"])
+        lines.append(f"| {name} | {' | '.join(f'{figure:.1f}' for figure in figures)} |")
+    own = told["at_own_rate"]
+    lines += [
+        "",
+        f"At its own false-alarm rate of {own['false_alarm_rate']:.1%}, without any label: precision {own['precision']:.2f} of "
+        f"{own['alarms']} alarms, recall {own['recall']:.2f} of {own['windows']} windows.",
     ]
     return lines
 
