@@ -3,11 +3,12 @@
 import json
 import shutil
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
-from hypothesis import HealthCheck, given, settings
+from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
 from tests.forecast_runs import forecast_run, usual_run
 from tests.panels import lines, wide_file
@@ -32,16 +33,17 @@ def _opened(store: ModelStore) -> tuple[ModelVersion, PanelBundle]:
     return version, bundle
 
 
-@settings(max_examples=3, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(seed=st.integers(0, 10_000), back=st.integers(1, 10))
-def test_noise_after_an_origin_changes_no_forecast_weight_or_interval_from_it(
-    tmp_path_factory: pytest.TempPathFactory, seed: int, back: int
-) -> None:
+# 84 periods, 12 held out: noise in the last 12 or 24 begins right after an origin at which families are fitted and weighted.
+@settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
+@example(seed=1, back=12)
+@example(seed=2, back=24)
+@given(seed=st.integers(0, 10_000), back=st.integers(1, 30))
+def test_noise_after_an_origin_changes_no_forecast_weight_or_interval_from_it(seed: int, back: int) -> None:
     plain, _ = usual_run()
     values = lines(series=8, periods=84)
     noisy = values.copy()
     noisy[:, -back:] *= np.random.default_rng(seed).lognormal(0, 1, (8, back))
-    other, _ = forecast_run(tmp_path_factory.mktemp("noisy"), noisy)
+    other, _ = forecast_run(Path(mkdtemp(prefix="epic22-test-")), noisy)
     safe = plain.examples.origin <= plain.plan.test[-1] + plain.plan.horizon - back
     assert safe.any()
     for one, two in zip(
