@@ -16,6 +16,7 @@ from epic22.core.evaluation.forecast_scores import (
     FORECAST_METRICS,
     PINBALL,
     SKILL,
+    SURE_BLOCKS,
     ForecastScore,
     Horizon,
     ScoredRows,
@@ -222,29 +223,32 @@ def mixture(forecasts: tuple[Backtest, ...], members: tuple[str, ...], weights: 
 
 
 def choose(forecasts: tuple[Backtest, ...], examples: PanelExamples, plan: OriginPlan) -> tuple[Backtest, str]:
-    """The family with the best skill on the targets that were known before the first test origin: the test only judges it.
+    """The champion, by the targets that were known before the first test origin: the test only judges it.
 
-    The combination unless another is better by a clear margin: it was not fitted to these origins' outcomes at once.
+    It is the combination, unless a single family had more skill by a clear margin on enough independent stretches of time:
+    of two near equals, and on little evidence, a combination is the safer.
     """
     first = int(plan.test[0])
     horizons = np.arange(1, plan.horizon + 1)[None, :]
     known = (examples.origin[:, None] + horizons <= first) & np.isfinite(examples.Y)
-    if not known.any():
-        chosen = next(f for f in forecasts if f.family == COMBINATION)
-        return chosen, "no forecast had come due before the test: equal weights are the safest choice"
+    combination = next(f for f in forecasts if f.family == COMBINATION)
+    blocks = plan.blocks_of(plan.horizon, len(np.unique(examples.origin[known.any(axis=1)])))
+    if blocks < SURE_BLOCKS:
+        return combination, f"{blocks:.1f} independent stretches before the test cannot tell families apart"
     drift = next(f for f in forecasts if f.family == BASELINE).median
     base = float(np.abs(examples.Y - drift)[known].sum())
     skills = {f.family: 1 - float(np.abs(examples.Y - f.median)[known].sum()) / base for f in forecasts}
-    best = max(skills, key=lambda name: (skills[name], name == COMBINATION))
-    if skills[COMBINATION] >= skills[best] - CLEAR_MARGIN:
+    best = max(skills, key=lambda name: skills[name])
+    if skills[best] < skills[COMBINATION] + CLEAR_MARGIN:
         best = COMBINATION
-    due = len(np.unique(examples.origin[known.any(axis=1)]))
-    because = f"skill {skills[best]:.3f} on {due} origins before the test (combination {skills[COMBINATION]:.3f})"
+    because = (
+        f"skill {skills[best]:.3f} before the test, {blocks:.1f} independent stretches (combination {skills[COMBINATION]:.3f})"
+    )
     return next(f for f in forecasts if f.family == best), because
 
 
 CLEAR_MARGIN = 0.1
-"""Skill by which a single family must have been ahead of the combination, the safer of two near equals, to be preferred."""
+"""Skill by which a single family must have been ahead of the combination to be preferred."""
 
 
 def calibrate(

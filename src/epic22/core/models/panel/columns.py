@@ -5,10 +5,9 @@ import numpy as np
 from epic22.core.history import Array
 from epic22.core.models.panel.growth import Growth, seasonal_change
 
+LAGS = 6
 NAMES: tuple[str, ...] = (
-    "last change",
-    "change before it",
-    "change two before it",
+    *(f"change {lag} before the last" if lag else "last change" for lag in range(LAGS)),
     "change over a quarter cycle",
     "change over half a cycle",
     "change over a cycle",
@@ -21,15 +20,13 @@ SEASONAL_NAMES: tuple[str, ...] = ("same span a cycle ago", "same place in the l
 
 
 def origin_columns(growth: Growth) -> Array:
-    """NAMES of each row, (n, 7); missing ones are 0."""
+    """NAMES of each row, (n, p); missing ones are 0."""
     z, season = growth.z, growth.season if growth.season > 1 else 12
     changes = growth.changes
     cycle = z[:, -season:]
     cycle_mean = np.nansum(cycle, axis=1) / np.maximum(np.isfinite(cycle).sum(axis=1), 1)
     columns = [
-        changes[:, -1],
-        changes[:, -2],
-        changes[:, -3],
+        *(changes[:, -1 - lag] for lag in range(LAGS)),
         z[:, -1] - z[:, -1 - max(season // 4, 1)],
         z[:, -1] - z[:, -1 - max(season // 2, 1)],
         z[:, -1] - z[:, -1 - season],
