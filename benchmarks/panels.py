@@ -260,7 +260,7 @@ def _section(panel: Panel, entry: dict[str, Any], slow: dict[str, Any] | None) -
         lines.append(f"| {e['family']} | {pooled} | {each} | {'–' if trend is None else f'{trend:.3f}'} |")
     if slow:
         each = " | ".join(f"{slow['mape'][str(h)]:.3f}" if str(h) in slow["mape"] else "–" for h in told)
-        lines.append(f"| arima ({slow['seconds']:.0f} s) | {'– | ' * len(names)}{each} | – |")
+        lines.append(f"| arima | {'– | ' * len(names)}{each} | – |")
     years = result["intervals"]["years"]
     lines += ["", f"| 80 % interval | covers | {' | '.join(map(str, years))} | mean distance | interval score |"]
     lines += [f"|---|{'---|' * (len(years) + 3)}"]
