@@ -81,7 +81,7 @@ def test_a_shock_widens_the_intervals_and_calibrating_once_does_not_notice() -> 
     moved = covered(adapt(median, members, examples, plan).quantiles(median), examples, late)
     fixed = covered(adapt(median, members, examples, plan, adaptive=False).quantiles(median), examples, late)
     assert fixed < 0.55
-    assert moved > fixed + 0.08
+    assert moved > fixed + 0.06
 
 
 def test_the_interval_at_an_origin_knows_no_outcome_after_it() -> None:
