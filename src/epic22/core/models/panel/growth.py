@@ -113,7 +113,7 @@ def seasonal_change(window: Array, season: int, horizon: int) -> Array:
     k is the least whole number of cycles that makes both values known; NaN where the window does not reach.
 
     >>> seasonal_change(np.array([[1.0, 5.0, 2.0, 6.0, 3.0]]), season=2, horizon=3).tolist()
-    [[4.0, 1.0, nan]]
+    [[4.0, 1.0, 5.0]]
     """
     n, steps = window.shape
     out = np.full((n, horizon), np.nan)
