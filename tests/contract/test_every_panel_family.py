@@ -1,5 +1,7 @@
 """What every forecasting family must keep, whatever it is made of."""
 
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +13,16 @@ from epic22.core.models.panel.base import LEVELS, MEDIAN, Forecaster, PanelFamil
 from epic22.core.models.panel.catalog import PANEL_FAMILIES, panel_family_named
 
 H = 4
-FAMILIES = pytest.mark.parametrize("family", PANEL_FAMILIES, ids=lambda family: family.name)
-PER_SERIES = pytest.mark.parametrize("family", [f for f in PANEL_FAMILIES if f.per_series], ids=lambda family: family.name)
+
+
+def each(families: Iterable[PanelFamily]) -> pytest.MarkDecorator:
+    """A case a family; those that take long are left out of the fast half."""
+    cases = [pytest.param(f, id=f.name, marks=[pytest.mark.slow] if f.slow else []) for f in families]
+    return pytest.mark.parametrize("family", cases)
+
+
+FAMILIES = each(PANEL_FAMILIES)
+PER_SERIES = each(f for f in PANEL_FAMILIES if f.per_series)
 
 
 def fitted(family: PanelFamily, past: Histories, season: int = 4) -> Forecaster:

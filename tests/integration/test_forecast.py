@@ -33,6 +33,7 @@ def _opened(store: ModelStore) -> tuple[ModelVersion, PanelBundle]:
     return version, bundle
 
 
+@pytest.mark.slow
 # 84 periods, 12 held out: noise in the last 12 or 24 begins right after an origin at which families are fitted and weighted.
 @settings(max_examples=2, deadline=None, phases=[Phase.explicit, Phase.generate])
 @example(seed=1, back=12)
@@ -65,6 +66,7 @@ def test_the_order_of_the_series_changes_no_forecast(tmp_path: Path) -> None:
     assert [p.values for p in first] == [p.values for p in second]
 
 
+@pytest.mark.slow
 def test_the_same_file_gives_the_same_hash_and_another_value_another(tmp_path: Path) -> None:
     values = lines(series=8, periods=84)
     plain, _ = usual_run()
@@ -212,6 +214,7 @@ def test_the_report_is_whole_and_loads_nothing() -> None:
     assert "http://" not in page.replace("http://www.w3.org", "")
 
 
+@pytest.mark.slow
 def test_the_command_line_trains_predicts_and_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "home"))
     path = wide_file(tmp_path, lines(series=5, periods=60))
