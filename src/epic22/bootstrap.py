@@ -13,6 +13,7 @@ from epic22.core.data.assignment import Assignment
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import SplitRequest, plan_folds
 from epic22.core.errors import UserError
+from epic22.core.evaluation.compare import Verdict
 from epic22.core.lineage import ModelVersion
 from epic22.core.panel_bundle import PanelBundle
 from epic22.core.ports import Registry, RunRecord, Tracked, Tracker
@@ -20,7 +21,7 @@ from epic22.core.prediction import Prediction
 from epic22.core.task import Rows
 from epic22.features.flat_file import FlatFile, declare, read_rows
 from epic22.features.panel_file import PanelFile, declare_panel
-from epic22.services.forecast import PanelRequest, PanelRun, train_panel
+from epic22.services.forecast import PanelEvaluation, PanelRequest, PanelRun, train_panel
 from epic22.services.predict import predict_frame
 from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
 from epic22.services.train import TrainingRun, Watch, audit_split, train
@@ -68,9 +69,7 @@ def train_assignment(parts: Parts, assignment: Assignment, split: SplitRequest, 
         report=report,
         pictures=pngs(run),
     )
-    tracking_id = parts.tracker.record(record)
-    parts.registry.promote(run.version.task, run.version.version, run.verdicts)
-    parts.tracker.mark_champion(run.version)
+    tracking_id = _track_and_promote(parts, record, run.verdicts)
     watch.step()
     return Finished(run, report, tracking_id)
 
@@ -112,24 +111,36 @@ def train_panel_file(parts: Parts, file: PanelFile, request: PanelRequest, watch
         data_version=run.data_version,
         parameters=_panel_parameters(run),
         leaderboard=tuple(
-            Tracked(
-                e.family,
-                {s.metric: (s.value, s.low, s.high) for s in e.scores if s.horizon in ("all", run.rows.trend_horizon)},
-                {f"{m}_horizon": tuple(e.score(m, h).value for h in range(1, run.plan.horizon + 1)) for m in ("skill", "mase")},
-                e.forecasts.fit_seconds,
-                e.forecasts.row_ms,
-            )
-            for e in (run.champion, *(e for e in run.leaderboard if e is not run.champion))
+            _tracked_forecast(run, e) for e in (run.champion, *(e for e in run.leaderboard if e is not run.champion))
         ),
         bundle=folder / "bundle",
         report=report,
         pictures=panel_pngs(run),
     )
-    tracking_id = parts.tracker.record(record)
-    parts.registry.promote(run.version.task, run.version.version, run.verdicts)
-    parts.tracker.mark_champion(run.version)
+    tracking_id = _track_and_promote(parts, record, run.verdicts)
     watch.step()
     return Forecast(run, report, tracking_id)
+
+
+def _track_and_promote(parts: Parts, record: RunRecord, because: tuple[Verdict, ...]) -> str:
+    """Track the run, then make it champion and say so to the tracker; gives the tracker's id of the run."""
+    tracking_id = parts.tracker.record(record)
+    parts.registry.promote(record.version.task, record.version.version, because)
+    parts.tracker.mark_champion(record.version)
+    return tracking_id
+
+
+def _tracked_forecast(run: PanelRun, evaluation: PanelEvaluation) -> Tracked:
+    """The pooled scores, the trend's at its horizon, and skill and MASE horizon by horizon."""
+    told = [s for s in evaluation.scores if s.horizon == "all" or s.metric.startswith("trend_")]
+    horizons = range(1, run.plan.horizon + 1)
+    return Tracked(
+        evaluation.family,
+        {s.metric: (s.value, s.low, s.high) for s in told},
+        {f"{m}_horizon": tuple(evaluation.score(m, h).value for h in horizons) for m in ("skill", "mase")},
+        evaluation.forecasts.fit_seconds,
+        evaluation.forecasts.row_ms,
+    )
 
 
 def _panel_parameters(run: PanelRun) -> dict[str, str]:

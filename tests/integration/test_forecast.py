@@ -243,3 +243,11 @@ def test_the_command_line_trains_predicts_and_refuses(tmp_path: Path, monkeypatc
     ):
         refused = runner.invoke(app, wrong)
         assert isinstance(refused.exception, UserError), (wrong, refused.exception)
+
+
+def test_a_known_series_with_other_values_is_estimated_from_them(tmp_path: Path) -> None:
+    _, store = forecast_run(tmp_path, lines(series=4, periods=60), families=("naive", "drift", "theta"))
+    version, bundle = _opened(store)
+    recent = tuple(float(v) for v in bundle.history.one(1)[-30:])
+    named, unknown = forecast_series(version, bundle, [SeriesRequest("zip 01", recent), SeriesRequest("new", recent)])
+    assert named.values == unknown.values

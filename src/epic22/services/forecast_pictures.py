@@ -1,15 +1,15 @@
 """Pictures of a panel's training: fans, skill by horizon, coverage over time, best and worst series, anomalies."""
 
-import io
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from epic22.core.history import Array
 from epic22.services.forecast import COMBINATION, PanelEvaluation, PanelRun
-from epic22.services.pictures import CHAMPION, INK, MUTED, OTHER, WARM, add_legend, axes_for, plain_name
+from epic22.services.forecast_results import coverage_by_origin
+from epic22.services.pictures import CHAMPION, INK, MUTED, OTHER, WARM, add_legend, axes_for, plain_name, png
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -121,11 +121,8 @@ def skill_by_horizon(run: PanelRun) -> "Figure":
 def coverage_over_time(run: PanelRun) -> "Figure":
     """Share of values inside the 80 % interval by origin: adapted, and calibrated once."""
     figure, axes = axes_for(height=3.4)
-    median = run.champion.forecasts.median
     for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, CHAMPION, "adaptive")):
-        quantiles = adapted.quantiles(median)[run.test]
-        inside = np.where(np.isnan(run.rows.Y), np.nan, (quantiles[:, :, 0] <= run.rows.Y) & (quantiles[:, :, -1] >= run.rows.Y))
-        share = [100 * float(np.nanmean(inside[run.rows.place == i])) for i in range(len(run.plan.test))]
+        share = [covered for _, covered in coverage_by_origin(run, adapted)]
         axes.plot(run.plan.test, share, "o-", color=colour, linewidth=1.5, markersize=3, label=name)
     axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
     axes.set_ylim(0, 103)
@@ -202,11 +199,4 @@ def panel_pictures(run: PanelRun) -> tuple[PanelPicture, ...]:
 
 def panel_pngs(run: PanelRun) -> dict[str, bytes]:
     """Every picture as PNG by name, on white: for the tracker."""
-    drawn = {}
-    for picture in panel_pictures(run):
-        figure: Any = picture.draw(run)
-        figure.patch.set_alpha(1)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-        drawn[picture.name] = content.getvalue()
-    return drawn
+    return {picture.name: png(picture.draw(run)) for picture in panel_pictures(run)}

@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.evaluation.forecast_scores import ForecastScore
+from epic22.core.evaluation.adaptive import Adapted
+from epic22.core.evaluation.forecast_scores import ForecastScore, winkler
 from epic22.core.history import Array
 from epic22.services.forecast import PanelEvaluation, PanelRun
 from epic22.services.results import number, verdict_json
@@ -83,7 +84,7 @@ def intervals_json(run: PanelRun) -> dict[str, Any]:
     return {
         "nominal": 80.0,
         "years": [int(y) for y in np.unique(years(run))],
-        "by_origin": [{"origin": name, "coverage": number(share)} for name, share in coverage_by_origin(run)],
+        "by_origin": [{"origin": name, "coverage": number(share)} for name, share in coverage_by_origin(run, run.adapted)],
         "by_group": [
             {"group": name, "series": count, "coverage": number(share)} for name, count, share in coverage_by_group(run)
         ],
@@ -104,17 +105,21 @@ GROUPS = ("calm", "usual", "lively")
 """Thirds of the series by their naive error relative to their level, from their own past."""
 
 
-def _inside(run: PanelRun) -> Array:
-    """Hits of the champion's adapted interval, (n, H); NaN where there is no target."""
-    quantiles = run.adapted.quantiles(run.champion.forecasts.median)[run.test]
+def hits(run: PanelRun, quantiles: Array) -> Array:
+    """1 where the target of a test row lies in the 80 % interval, else 0, (n, H); NaN where there is no target."""
     targets = run.rows.Y
-    hits = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
-    return np.where(np.isnan(targets), np.nan, hits)
+    inside = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
+    return np.where(np.isnan(targets), np.nan, inside)
 
 
-def coverage_by_origin(run: PanelRun) -> list[tuple[str, float]]:
-    """Coverage of the champion's interval in per cent, by test origin."""
-    inside = _inside(run)
+def adapted_hits(run: PanelRun, adapted: Adapted) -> Array:
+    """`hits` of the champion's medians with these half-widths."""
+    return hits(run, adapted.quantiles(run.champion.forecasts.median)[run.test])
+
+
+def coverage_by_origin(run: PanelRun, adapted: Adapted) -> list[tuple[str, float]]:
+    """Coverage of the champion's interval with these half-widths in per cent, by test origin."""
+    inside = adapted_hits(run, adapted)
     shares = [100 * float(np.nanmean(inside[run.rows.place == i])) for i in range(len(run.plan.test))]
     return [(run.frequency.label(int(origin)), share) for origin, share in zip(run.plan.test, shares, strict=True)]
 
@@ -125,7 +130,7 @@ def coverage_by_group(run: PanelRun) -> list[tuple[str, int, float]]:
     relative = run.rows.scale / np.maximum(np.abs(run.rows.last), 1e-9)
     liveliness = np.bincount(code, relative, minlength=len(names)) / np.bincount(code, minlength=len(names))
     third = np.minimum(np.argsort(np.argsort(liveliness, kind="stable"), kind="stable") * 3 // max(len(names), 1), 2)
-    inside = _inside(run)
+    inside = adapted_hits(run, run.adapted)
     present = [g for g in range(3) if (third == g).any()]
     return [(GROUPS[g], int((third == g).sum()), 100 * float(np.nanmean(inside[third[code] == g]))) for g in present]
 
@@ -137,8 +142,6 @@ def years(run: PanelRun) -> Array:
 
 def interval_kinds(run: PanelRun) -> list[tuple[str, Any, list[float], float]]:
     """For each kind of interval: name, hits (n, H), coverage in per cent by year of origin, interval score in naive errors."""
-    from epic22.core.evaluation.forecast_scores import winkler
-
     kinds = [
         (f"{run.champion.family}, adaptive", run.adapted.quantiles(run.champion.forecasts.median)[run.test]),
         (f"{run.champion.family}, calibrated once", run.static.quantiles(run.champion.forecasts.median)[run.test]),
@@ -146,8 +149,7 @@ def interval_kinds(run: PanelRun) -> list[tuple[str, Any, list[float], float]]:
     kinds += [(f"{e.family}, own", e.forecasts.quantiles[run.test]) for e in run.leaderboard if e.family != run.champion.family]
     of_year, found = years(run), []
     for kind, quantiles in kinds:
-        Y = run.rows.Y
-        inside = np.where(np.isnan(Y), np.nan, (quantiles[:, :, 0] <= Y) & (quantiles[:, :, -1] >= Y))
+        inside = hits(run, quantiles)
         by_year = [100 * float(np.nanmean(inside[of_year == year])) for year in np.unique(of_year)]
         found.append((kind, inside, by_year, float(np.nanmean(winkler(run.rows, quantiles)))))
     return found

@@ -4,7 +4,7 @@ import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -309,14 +309,15 @@ def svg(figure: "Figure", name: str) -> str:
 
 def pngs(run: TrainingRun) -> dict[str, bytes]:
     """Every picture as PNG by name, on white: for the tracker."""
-    drawn = {}
-    for picture in pictures_of(run):
-        figure: Any = picture.draw(run)
-        figure.patch.set_alpha(1)
-        content = io.BytesIO()
-        figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-        drawn[picture.name] = content.getvalue()
-    return drawn
+    return {picture.name: png(picture.draw(run)) for picture in pictures_of(run)}
+
+
+def png(figure: "Figure") -> bytes:
+    """A picture as PNG on white, the same bytes for the same figure."""
+    figure.patch.set_alpha(1)
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    return content.getvalue()
 
 
 def fold_count(plan: FoldPlan) -> str:

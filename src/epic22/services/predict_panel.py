@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -124,15 +123,3 @@ def _reasons(bundle: PanelBundle, forecast: PanelForecast, row: int, last: float
         listed.append(Reason(name, None, change, text))
     rest = float(forecast.median[row, -1]) - sum(reason.contribution for reason in listed)
     return (*listed, Reason(None, None, rest, "all other families together"))
-
-
-def panel_requests(rows: Sequence[Mapping[str, Any]]) -> list[SeriesRequest]:
-    """Requests from plain rows with `series`, `values`, `last` (ordinal)."""
-    return [
-        SeriesRequest(
-            str(row["series"]),
-            None if row.get("values") is None else tuple(float("nan") if v is None else float(v) for v in row["values"]),
-            row.get("last"),
-        )
-        for row in rows
-    ]

@@ -80,8 +80,8 @@ class Classical:
         """Mean and standard deviation by horizon; NaN where the method has nothing to say."""
         state = self.states_.get(name)
         if state is None or state["begins"] != begins:
-            # A series unknown at fitting is estimated now; a known one is only rolled forward.
-            state = None if name in self.states_ else _estimate((self.method, values, self.season))
+            # States roll forward from a series' own first value; another beginning is estimated now, as a new series is.
+            state = _estimate((self.method, values, self.season))
         if state is None:
             return np.full(self.horizon_, np.nan), np.full(self.horizon_, np.nan)
         with warnings.catch_warnings(), np.errstate(all="ignore"):
