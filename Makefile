@@ -6,7 +6,7 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(f"{sys.version_info[0]}{sys.ver
 CONSTRAINTS := constraints/py$(MINOR).txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-fast format lock evidence clean
+.PHONY: help setup demo check test test-fast kills bench format lock evidence clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -41,6 +41,15 @@ test: $(VENV)/dev ## The whole suite, with coverage.
 
 test-fast: $(VENV)/dev ## The fast half.
 	$(BIN)/python -m pytest -m 'not slow'
+
+kills: $(VENV)/dev ## An ingest killed at 30 random moments; the suite does it at 6.
+	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_ingest.py
+
+bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest and point in time at 10 million readings; resumable.
+	$(BIN)/python benchmarks/portfolio.py --large
+	$(BIN)/python -m benchmarks.faults
+	$(BIN)/python benchmarks/ingest.py
+	$(BIN)/python benchmarks/point_in_time.py
 
 format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix src tests benchmarks

@@ -1,30 +1,51 @@
 """The only place where the parts meet: settings in, services that work out."""
 
-from dataclasses import dataclass
+import getpass
+import hashlib
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Literal
 
-from polars import Series
+from polars import DataFrame, Series
 
+from epic22 import __version__
+from epic22.adapters.lake import Lake
+from epic22.adapters.mapped_files import canonical_files, mapped_files
 from epic22.adapters.mlflow_tracking import MlflowTracker
 from epic22.adapters.model_store import ModelStore
+from epic22.adapters.openlineage_events import OpenLineageEvents
+from epic22.adapters.receipts import ReceiptFiles
 from epic22.config import Settings
-from epic22.core.data.assignment import Assignment
+from epic22.core.bundle import Bundle
+from epic22.core.data.assignment import Assignment, PanelAssignment
+from epic22.core.data.canonical import CANONICAL, guard_notes
+from epic22.core.data.health import Finding
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import SplitRequest, plan_folds
-from epic22.core.errors import UserError
+from epic22.core.data.versions import LakeVersion
+from epic22.core.errors import FileError, UserError
 from epic22.core.evaluation.compare import Verdict
-from epic22.core.lineage import ModelVersion
+from epic22.core.evaluation.fairness import Override, PromotionDecision
+from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, Provenance, Trace, file_sha256
 from epic22.core.panel_bundle import PanelBundle
-from epic22.core.ports import Registry, RunRecord, Tracked, Tracker
+from epic22.core.ports import Lineage, Registry, RunRecord, Tracked, Tracker, Versions
 from epic22.core.prediction import Prediction
 from epic22.core.task import Rows
+from epic22.features.catalog import feature_named
 from epic22.features.flat_file import FlatFile, declare, read_rows
 from epic22.features.panel_file import PanelFile, declare_panel
+from epic22.services.audit import audit_examples, audit_portfolio
+from epic22.services.decide import DecisionList, decide_rows, decide_series
+from epic22.services.events import data_datasets, model_dataset, prediction_dataset, source_datasets, table_datasets, told
 from epic22.services.forecast import PanelEvaluation, PanelRequest, PanelRun, train_panel
+from epic22.services.ingest import Ingested, ingest
+from epic22.services.lineage import trace
 from epic22.services.predict import predict_frame
 from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
-from epic22.services.train import TrainingRun, Watch, audit_split, train
+from epic22.services.train import Gate, TrainingRun, Watch, audit_split, train
 
 
 @dataclass(frozen=True)
@@ -34,6 +55,9 @@ class Parts:
     settings: Settings
     registry: Registry
     tracker: Tracker
+    versions: Versions
+    lineage: Lineage
+    receipts: ReceiptFiles
 
 
 @dataclass(frozen=True)
@@ -47,15 +71,44 @@ class Finished:
 
 def assemble(settings: Settings) -> Parts:
     """The parts on embedded defaults: models and MLflow in EPIC22_HOME."""
-    return Parts(settings, ModelStore(settings.home / "models"), MlflowTracker(settings.home))
+    home = settings.home
+    events = OpenLineageEvents(home / "lineage" / "events.jsonl", settings.openlineage_url)
+    receipts = ReceiptFiles(home / "receipts")
+    return Parts(settings, ModelStore(home / "models"), MlflowTracker(home), lake_of(settings), events, receipts)
 
 
-def train_assignment(parts: Parts, assignment: Assignment, split: SplitRequest, watch: Watch = Watch()) -> Finished:
-    """Train, report, track, and only then promote: a killed process leaves the old champion in place."""
+def lake_of(settings: Settings) -> Lake:
+    """The versioned tables in EPIC22_HOME."""
+    return Lake(settings.home / "lake")
+
+
+def train_assignment(
+    parts: Parts,
+    assignment: Assignment,
+    split: SplitRequest,
+    watch: Watch = Watch(),
+    truth: DataFrame | None = None,
+    override: Override | None = None,
+) -> Finished:
+    """Train, report, track, and only then promote: a killed process leaves the old champion in place.
+
+    A model that the fairness gate refuses is registered and reported, but not promoted.
+    """
+    inputs = data_datasets(assignment.data_version, parts.versions)
+    with told(parts.lineage, f"train.{assignment.task.name}", inputs) as work:
+        finished = _train_rows(parts, assignment, split, watch, truth, override)
+        work.outputs.append(model_dataset(finished.run.version))
+    return finished
+
+
+def _train_rows(
+    parts: Parts, assignment: Assignment, split: SplitRequest, watch: Watch, truth: DataFrame | None, override: Override | None
+) -> Finished:
     from epic22.services.pictures import pngs
     from epic22.services.report import write_report
 
-    run = train(assignment, split, parts.registry, parts.settings.threads, watch)
+    gate = Gate(override, parts.settings.authorised)
+    run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate)
     folder = parts.registry.folder(run.version.task, run.version.version)
     watch.begin("report and tracking", 2)
     report = write_report(run, folder / "report.html")
@@ -69,19 +122,110 @@ def train_assignment(parts: Parts, assignment: Assignment, split: SplitRequest, 
         report=report,
         pictures=pngs(run),
     )
-    tracking_id = _track_and_promote(parts, record, run.verdicts)
+    tracking_id = _track_and_promote(parts, record, run.verdicts, run.promotion)
     watch.step()
     return Finished(run, report, tracking_id)
 
 
 def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch = Watch()) -> Finished:
     """Train on the user's own table."""
-    from dataclasses import replace
-
     watch.begin(f"reading and auditing {file.path.name}", 1)
     assignment = declare(file)
     watch.step()
     return train_assignment(parts, assignment, replace(split, test_rows=assignment.test_rows), watch)
+
+
+def train_feature(
+    parts: Parts,
+    name: str,
+    data: int | None = None,
+    seed: int = 0,
+    watch: Watch = Watch(),
+    truth: DataFrame | None = None,
+    override: Override | None = None,
+) -> "Finished | Forecast":
+    """Train one of the five capabilities' tasks on a version of the canonical tables, the newest where `data` is None.
+
+    Raises UnknownTaskError for a name that is no feature's, LakeError where there is no such version, ColumnError where its
+    tables lack what the task needs.
+    """
+    feature = feature_named(name)
+    watch.begin(f"{name}: reading the tables", 1)
+    version = parts.versions.chosen(data)
+    sources = tuple((source.name, source.sha256) for source in version.sources)
+    assigned = feature.assign(
+        feature.task, parts.versions.tables(version.number), DataVersion(version.id, sources, version.number)
+    )
+    market = parts.versions.scan("market", version.number).collect()
+    told = f"data version {version.number} ({version.id[:12]}), complete to {version.end:%Y-%m-%d}"
+    assigned = replace(assigned, notes=(told, *guard_notes({"market": market}, version.end), *assigned.notes))
+    watch.step()
+    if isinstance(assigned, PanelAssignment):
+        return train_panel_assignment(parts, assigned, PanelRequest(seed=seed), watch, truth)
+    horizon = max(assigned.task.target.horizons, default=0.0)
+    return train_assignment(parts, assigned, SplitRequest(horizon=horizon, seed=seed), watch, truth, override)
+
+
+def rows_of_feature(parts: Parts, name: str, at: datetime, entities: Sequence[str], data: int | None = None) -> DataFrame:
+    """The inputs of these entities at a moment, as a client of the API would send them: one row each, in their order."""
+    feature, version = feature_named(name), parts.versions.chosen(data)
+    tables = parts.versions.tables(version.number)
+    asked = DataFrame({"entity": list(entities), "cutoff": [at] * len(entities)})
+    return feature.task.inputs(tables.as_of(asked)).collect()
+
+
+def override_by_key(reason: str | None, environment: Mapping[str, str] = os.environ) -> Override | None:
+    """The override that the holder of the key in EPIC22_KEY makes with this reason; None without a reason.
+
+    A key's id is the SHA-256 of its text; which ids may override is in EPIC22_AUTHORISED_KEYS. Raises UserError without a key.
+    """
+    if reason is None:
+        return None
+    key = environment.get("EPIC22_KEY")
+    if not key:
+        raise UserError("--override-reason needs an authorised key in EPIC22_KEY.")
+    return Override(hashlib.sha256(key.encode()).hexdigest(), reason)
+
+
+def decide_feature(
+    parts: Parts, name: str, at: datetime | None, capacity: int | None, data: int | None = None, watch: Watch = Watch()
+) -> DecisionList:
+    """The ranked list of a feature's champion at a moment (the end of the data where None) for a capacity (the task's own).
+
+    Raises UnknownTaskError for a name that is no feature's or has no champion, ColumnError where nobody is eligible.
+    """
+    feature_named(name)
+    stored = parts.versions.chosen(data)
+    with told(parts.lineage, f"decide.{name}", table_datasets(stored)) as work:
+        found = _decide(parts, name, at, capacity, data, watch)
+        predictions = [case.prediction for case in found.listed]
+        work.inputs.append(model_dataset(found.model))
+        work.outputs.append(prediction_dataset(name, predictions))
+        parts.receipts.note(found.model, predictions, Node("data version", str(stored.number), f"data version {stored.number}"))
+    return found
+
+
+def _decide(parts: Parts, name: str, at: datetime | None, capacity: int | None, data: int | None, watch: Watch) -> DecisionList:
+    feature = feature_named(name)
+    watch.begin(f"{name}: reading the tables", 1)
+    version = parts.versions.chosen(data)
+    assigned = feature.assign(feature.task, parts.versions.tables(version.number), DataVersion(version.id, ()))
+    model, bundle = parts.registry.load(name)
+    moment = version.end if at is None else at
+    if moment > version.end:
+        raise UserError(f"--at {moment:%Y-%m-%d} lies after the end of the data ({version.end:%Y-%m-%d}); ingest newer tables.")
+    room = capacity or feature.task.capacity or DEFAULT_CAPACITY
+    watch.step()
+    trained_on = next((v for v in parts.versions.log() if v.id == bundle.data_version), None)
+    in_sample = trained_on is not None and moment < trained_on.end
+    if isinstance(bundle, PanelBundle) and isinstance(assigned, PanelAssignment):
+        return decide_series(model, bundle, assigned, moment, room, in_sample)
+    if isinstance(bundle, Bundle) and isinstance(assigned, Assignment):
+        return decide_rows(model, bundle, assigned, moment, room, in_sample)
+    raise UserError(f"task {name}: the champion is of another kind than the feature; train it again with 'epic22 train {name}'.")
+
+
+DEFAULT_CAPACITY = 10
 
 
 @dataclass(frozen=True)
@@ -94,14 +238,31 @@ class Forecast:
 
 
 def train_panel_file(parts: Parts, file: PanelFile, request: PanelRequest, watch: Watch = Watch()) -> Forecast:
-    """Train on the user's own panel, report, track, and only then promote."""
-    from epic22.services.forecast_pictures import panel_pngs
-    from epic22.services.forecast_report import write_panel_report
-
+    """Train on the user's own panel."""
     watch.begin(f"reading {file.path.name}", 1)
     assignment = declare_panel(file)
     watch.step()
-    run = train_panel(assignment, request, parts.registry, parts.settings.threads, watch)
+    return train_panel_assignment(parts, assignment, request, watch)
+
+
+def train_panel_assignment(
+    parts: Parts, assignment: PanelAssignment, request: PanelRequest, watch: Watch = Watch(), truth: DataFrame | None = None
+) -> Forecast:
+    """Train a forecast, report, track, and only then promote."""
+    inputs = data_datasets(assignment.data_version, parts.versions)
+    with told(parts.lineage, f"train.{assignment.task.name}", inputs) as work:
+        finished = _train_series(parts, assignment, request, watch, truth)
+        work.outputs.append(model_dataset(finished.run.version))
+    return finished
+
+
+def _train_series(
+    parts: Parts, assignment: PanelAssignment, request: PanelRequest, watch: Watch, truth: DataFrame | None
+) -> Forecast:
+    from epic22.services.forecast_pictures import panel_pngs
+    from epic22.services.forecast_report import write_panel_report
+
+    run = train_panel(assignment, request, parts.registry, parts.settings.threads, watch, truth)
     folder = parts.registry.folder(run.version.task, run.version.version)
     watch.begin("report and tracking", 2)
     report = write_panel_report(run, folder / "report.html")
@@ -122,12 +283,46 @@ def train_panel_file(parts: Parts, file: PanelFile, request: PanelRequest, watch
     return Forecast(run, report, tracking_id)
 
 
-def _track_and_promote(parts: Parts, record: RunRecord, because: tuple[Verdict, ...]) -> str:
-    """Track the run, then make it champion and say so to the tracker; gives the tracker's id of the run."""
+def _track_and_promote(
+    parts: Parts, record: RunRecord, because: tuple[Verdict, ...], decision: PromotionDecision | None = None
+) -> str:
+    """Track the run, then, if the gate lets it pass, make it champion and say so; gives the tracker's id of the run.
+
+    Where the model comes from is kept first, and again with the tracker's id, so that a process killed between leaves no orphan.
+    """
+    provenance = _provenance(parts, record)
+    parts.registry.keep_provenance(provenance)
     tracking_id = parts.tracker.record(record)
-    parts.registry.promote(record.version.task, record.version.version, because)
-    parts.tracker.mark_champion(record.version)
+    parts.registry.keep_provenance(replace(provenance, tracking_id=tracking_id))
+    if decision is None or decision.promote:
+        with told(parts.lineage, f"promote.{record.version.task}", (model_dataset(record.version),)) as work:
+            parts.registry.promote(record.version.task, record.version.version, because, "" if decision is None else decision.why)
+            parts.tracker.mark_champion(record.version)
+            work.outputs.append(Dataset("champion", record.version.task, record.version.version, record.version.model_hash))
     return tracking_id
+
+
+def _provenance(parts: Parts, record: RunRecord) -> Provenance:
+    version, data = record.version, record.data_version
+    before = parts.registry.champion(version.task).version if version.task in parts.registry.tasks() else None
+    return Provenance(
+        version.task,
+        version.version,
+        version.model_hash,
+        data.id,
+        data.number,
+        data.sources,
+        None,
+        __version__,
+        record.parameters["seed"],
+        version.made_at,
+        before,
+    )
+
+
+def trace_back(parts: Parts, x: str) -> Trace:
+    """What leads to X and what it led to. Raises UserError where X is unknown or can be several things."""
+    return trace(x, parts.versions, parts.registry, parts.receipts)
 
 
 def _tracked_forecast(run: PanelRun, evaluation: PanelEvaluation) -> Tracked:
@@ -158,6 +353,39 @@ def _panel_parameters(run: PanelRun) -> dict[str, str]:
     }
 
 
+def ingest_folder(
+    parts: Parts,
+    folder: Path,
+    as_of: datetime | None = None,
+    source: str | None = None,
+    mapping: Path | None = None,
+    watch: Watch = Watch(),
+) -> Ingested:
+    """Take a folder of tables in as the next data version, through a mapping file where the source is foreign.
+
+    Raises FileError where the folder holds no table.
+    """
+    if not folder.is_dir():
+        raise FileError(f"{folder} is no folder; name one with files such as leases.csv in it.")
+    incoming = canonical_files(folder, source) if mapping is None else mapped_files(folder, mapping, source)
+    if not incoming:
+        names = ", ".join(table.name for table in CANONICAL)
+        raise FileError(f"{folder}: no file named after a table; expected e.g. leases.csv or leases.parquet, of: {names}.")
+    inputs = source_datasets([(one.name, one.sha256) for one in incoming])
+    with told(parts.lineage, "ingest", inputs) as work:
+        done = ingest(incoming, parts.versions, user(), datetime.now(UTC).replace(tzinfo=None), as_of, watch.begin)
+        work.outputs += table_datasets(done.version) if done.version else ()
+    return done
+
+
+def user() -> str:
+    """Who runs this program, as the system names him."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
 def audit_file(file: FlatFile, watch: Watch = Watch()) -> tuple[Assignment, tuple[Suspicion, ...]]:
     """What the audit finds in the user's own table and in the folds it would get; nothing is stored."""
     watch.begin(f"reading and auditing {file.path.name}", 1)
@@ -166,6 +394,29 @@ def audit_file(file: FlatFile, watch: Watch = Watch()) -> tuple[Assignment, tupl
     plan = plan_folds(examples, assignment.task.target.kind, SplitRequest(horizon=file.horizon, repeats=1))
     watch.step()
     return assignment, (*assignment.suspicions, *audit_split(examples, plan))
+
+
+def audit_stored(parts: Parts, data: int | None = None, watch: Watch = Watch()) -> tuple[LakeVersion, tuple[Finding, ...]]:
+    """What is wrong in the tables of a data version, the newest where None, seen also against its parent; nothing is stored."""
+    version = parts.versions.chosen(data)
+    watch.begin(f"auditing data version {version.number}", 1)
+    frames = {table.name: parts.versions.scan(table.name, version.number).collect() for table in CANONICAL}
+    before = None
+    if version.parent is not None:
+        before = {table.name: parts.versions.scan(table.name, version.parent).collect() for table in CANONICAL}
+    found = audit_portfolio(frames, before)
+    watch.step()
+    return version, found
+
+
+def audit_feature(parts: Parts, name: str, data: int | None = None, watch: Watch = Watch()) -> tuple[Suspicion, ...]:
+    """What the inputs of a feature's examples give away; nothing is stored."""
+    feature, version = feature_named(name), parts.versions.chosen(data)
+    watch.begin(f"auditing the inputs of {name}", 1)
+    assigned = feature.assign(feature.task, parts.versions.tables(version.number), DataVersion(version.id, ()))
+    found = audit_examples(assigned.task, assigned.examples()) if isinstance(assigned, Assignment) else ()
+    watch.step()
+    return found
 
 
 def predict_file(
@@ -177,6 +428,19 @@ def predict_file(
 
     Raises UserError where rows are to be predicted and no file is named.
     """
+    with told(parts.lineage, f"predict.{task}", ()) as work:
+        model, predictions = _predict(parts, task, path, version, watch)
+        row_from = None if path is None else Node("source", file_sha256(path), str(path))
+        work.inputs += () if row_from is None else source_datasets([(row_from.words, row_from.id)])
+        work.inputs.append(model_dataset(model))
+        work.outputs.append(prediction_dataset(task, predictions))
+        parts.receipts.note(model, predictions, row_from)
+    return model, predictions
+
+
+def _predict(
+    parts: Parts, task: str, path: Path | None, version: str | None, watch: Watch
+) -> tuple[ModelVersion, tuple[Prediction, ...]]:
     watch.begin(f"predicting {'all series' if path is None else path.name}", 1)
     model, bundle = parts.registry.load(task, version)
     if isinstance(bundle, PanelBundle):

@@ -1,6 +1,7 @@
 """Predictions: a row equals a batch to the last bit, reasons sum to the score, receipts tell answers apart."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import polars as pl
 import pytest
 from tests.trained import opened, table, trained
 
+from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.task import Kind
 from epic22.features.flat_file import read_rows
 from epic22.services.predict import predict_frame, predict_rows
@@ -29,7 +31,7 @@ def test_a_row_alone_equals_the_batch_and_its_reasons_sum_to_the_score(tmp_path:
             batch[number].receipt,
         )
         assert sum(r.contribution for r in alone.reasons) == pytest.approx(alone.score.value, abs=1e-9)
-        assert 2 <= len(alone.reasons) <= 6
+        assert 2 <= len(alone.reasons) <= 7
         assert alone.entity == f"person {number}"
 
 
@@ -41,12 +43,24 @@ def test_the_value_is_the_link_of_the_score(tmp_path: Path) -> None:
     assert prediction.score.unit == "log-odds"
 
 
+def test_calibration_is_a_reason_of_its_own_and_the_sum_is_the_calibrated_score(tmp_path: Path) -> None:
+    _, store = trained(tmp_path)
+    version, bundle = opened(store)
+    shifted = replace(bundle, calibration=Calibration("platt", (0.5, -1.0)))
+    (prediction,) = predict_rows(version, shifted, [{"wear": 1.0}])
+    (plain,) = predict_rows(version, replace(bundle, calibration=Calibration()), [{"wear": 1.0}])
+    assert prediction.score.value == pytest.approx(0.5 * plain.score.value - 1.0)
+    assert prediction.values[0].value == pytest.approx(1 / (1 + math.exp(-prediction.score.value)))
+    assert sum(r.contribution for r in prediction.reasons) == pytest.approx(prediction.score.value)
+    assert any(reason.text.startswith("calibration") for reason in prediction.reasons)
+
+
 def test_reasons_are_the_strongest_columns_in_plain_words(tmp_path: Path) -> None:
     run, store = trained(tmp_path)
     version, bundle = opened(store)
     row = {"wear": 3.0, "load <b>$kN$</b>": -2.0, "maker": "brook", "indoors": True, "fitted on": None}
     (prediction,) = predict_rows(version, bundle, [row])
-    sizes = [abs(r.contribution) for r in prediction.reasons[1:-1]]
+    sizes = [abs(r.contribution) for r in prediction.reasons if r.column is not None]
     assert sizes == sorted(sizes, reverse=True)
     assert prediction.reasons[1].column in ("wear", "load <b>$kN$</b>")
     assert prediction.reasons[1].text.endswith("makes y = yes likelier")

@@ -90,6 +90,119 @@ def test_an_unknown_table_is_named_with_those_there_are() -> None:
         TABLES.as_of(at(("e1", D(2024, 1, 1)))).latest("leases")
 
 
+LEASES = Table(
+    "leases",
+    pl.DataFrame(
+        {
+            "lease": ["l1", "l1", "l2"],
+            "unit": ["u1", "u2", "u1"],
+            "started_at": [D(2024, 1, 1), D(2024, 1, 1), D(2024, 1, 3)],
+            "ended_at": [None, D(2024, 1, 20), D(2024, 1, 12)],
+            "known_at": [D(2024, 1, 1), D(2024, 1, 10), D(2024, 1, 3)],
+        }
+    ),
+    key="lease",
+    entity="lease",
+    columns=(Column("ended_at", "time", known_when="ended_at"),),
+    event_at="started_at",
+)
+CHARGES = Table(
+    "charges",
+    pl.DataFrame(
+        {
+            "lease": ["l1", "l1", "l1", "l2"],
+            "number": [1, 2, 2, 1],
+            "paid_at": [D(2024, 1, 2), D(2024, 1, 9), D(2024, 1, 9), D(2024, 1, 30)],
+            "amount": [1.0, 2.0, 3.0, 4.0],
+            "known_at": [D(2024, 1, 1), D(2024, 1, 1), D(2024, 1, 6), D(2024, 1, 2)],
+        }
+    ),
+    key=("lease", "number"),
+    entity="lease",
+    columns=(Column("paid_at", "time", known_when="paid_at"),),
+)
+LET = Tables({"leases": LEASES, "charges": CHARGES, "orders": ORDERS}, D(2024, 2, 1))
+
+
+def test_rows_are_asked_about_other_entities_along_a_column() -> None:
+    known = LET.as_of(at(("x", D(2024, 1, 5)), ("y", D(2024, 1, 15)), ("z", D(2024, 1, 15))))
+    along = known.along(pl.Series(["u1", "u1", None]), "unit")
+    assert along.count("leases", None).to_list() == [2, 1, 0]
+    assert along.latest("leases")["lease"].to_list() == ["l2", "l2", None]
+    assert along.at["entity"].to_list() == ["u1", "u1", None]
+
+
+def test_a_row_that_moved_to_another_entity_is_seen_there_alone() -> None:
+    known = LET.as_of(at(("x", D(2024, 1, 9)), ("x", D(2024, 1, 10)))).along(pl.Series(["u2", "u2"]), "unit")
+    assert known.window("leases", None)["row"].to_list() == [1]
+    assert known.latest("leases")["lease"].to_list() == [None, "l1"]
+
+
+def test_a_table_without_the_column_asked_along_is_named() -> None:
+    known = LET.as_of(at(("x", D(2024, 1, 9)))).along(pl.Series(["u2"]), "unit")
+    with pytest.raises(ColumnError, match="table orders: no column unit"):
+        known.count("orders", None)
+
+
+def test_entities_that_are_all_null_know_nothing() -> None:
+    known = LET.as_of(at(("x", D(2024, 1, 9)))).along(pl.Series([None]), "unit")
+    assert known.latest("leases")["lease"].to_list() == [None]
+    assert known.window("leases", WEEK).is_empty()
+
+
+def test_linked_rows_are_those_known_at_the_row_s_own_cutoff() -> None:
+    known = LET.as_of(at(("l1", D(2024, 1, 5)), ("l1", D(2024, 1, 9))))
+    found = known.linked(pl.DataFrame({"row": [0, 1, 1], "lease": ["l1", "l1", None]}), "charges", "lease")
+    assert found.sort("row", "number").select("row", "number", "amount", "paid_at").rows() == [
+        (0, 1, 1.0, D(2024, 1, 2)),
+        (0, 2, 2.0, None),
+        (1, 1, 1.0, D(2024, 1, 2)),
+        (1, 2, 3.0, D(2024, 1, 9)),
+    ]
+
+
+def test_of_two_versions_of_one_moment_the_later_in_the_frame_counts() -> None:
+    frame = pl.DataFrame({"id": ["a", "a"], "known_at": [D(2024, 1, 1)] * 2, "value": [1, 2]})
+    known = Tables({"t": Table("t", frame, "id", "id")}, D(2025, 1, 1)).as_of(at(("a", D(2024, 2, 1))))
+    assert known.latest("t")["value"].to_list() == [2]
+    assert known.window("t", None)["value"].to_list() == [2]
+
+
+def test_labels_look_at_another_time_and_a_little_before_the_cutoff() -> None:
+    later = LET.after(at(("l1", D(2024, 1, 14)), ("l2", D(2024, 1, 14))), WEEK)
+    assert later.window("leases", event="ended_at")["row"].to_list() == [0]
+    assert later.window("leases", event="ended_at", before=timedelta(days=3))["row"].to_list() == [0, 1]
+    assert later.along(pl.Series(["u2", None]), "unit").window("leases", "ended_at")["lease"].to_list() == ["l1"]
+
+
+def test_labels_link_rows_by_their_final_version() -> None:
+    later = LET.after(at(("l1", D(2024, 1, 1))), WEEK)
+    found = later.linked(pl.DataFrame({"row": [0], "lease": ["l1"]}), "charges", "lease")
+    assert found.sort("number")["amount"].to_list() == [1.0, 3.0]
+
+
+def test_cutoffs_whose_horizon_passes_the_end_are_censored() -> None:
+    asked = at(("l1", D(2024, 1, 25)), ("l1", D(2024, 1, 26)))
+    assert LET.censored(asked, WEEK).to_list() == [False, True]
+    assert LET.labelled(asked, WEEK).height == 1
+    assert LET.after(LET.labelled(asked, WEEK), WEEK).at.height == 1
+
+
+def test_a_summary_of_a_window_gives_its_spread_trend_and_last_value() -> None:
+    frame = pl.DataFrame(
+        {"id": ["a", "b", "c"], "of": ["e"] * 3, "known_at": [D(2024, 1, d) for d in (1, 2, 4)], "value": [1.0, 3.0, None]}
+    )
+    known = Tables({"t": Table("t", frame, "id", "of")}, D(2025, 1, 1)).as_of(
+        at(("e", D(2024, 1, 5)), ("e", D(2024, 1, 1)), ("f", D(2024, 1, 5)))
+    )
+    assert known.summary("t", "value", WEEK).rows() == [
+        (2, 4.0, 2.0, 1.0, 2.0, 3.0, 3.0),
+        (1, 1.0, 1.0, 0.0, None, 1.0, 0.0),
+        (0, None, None, None, None, None, None),
+    ]
+    assert known.days_since("t").to_list() == [1.0, 0.0, None]
+
+
 DAYS = st.integers(0, 60)
 EVENTS = st.lists(
     st.tuples(st.sampled_from(["e1", "e2"]), st.integers(0, 5), DAYS, st.integers(0, 20), st.floats(0, 9)),

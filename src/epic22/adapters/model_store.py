@@ -14,13 +14,15 @@ from typing import Any
 from epic22.core.bundle import Bundle, open_bundle
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.compare import Verdict
-from epic22.core.lineage import ModelVersion
+from epic22.core.lineage import ModelVersion, Provenance
 from epic22.core.panel_bundle import KIND as PANEL
 from epic22.core.panel_bundle import PanelBundle, open_panel_bundle
 from epic22.core.sealed import kind_of, read_manifest
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
+PROMOTIONS = "promotions.jsonl"
+PROVENANCE = "lineage.json"
 INCOMING = ".incoming-"
 
 
@@ -84,10 +86,13 @@ class ModelStore:
             raise BundleError(f"{pointer}: points to version {version!r}, which is not there; promote another or train again.")
         return self._version(task, str(version))
 
-    def promote(self, task: str, version: str, because: Sequence[Verdict]) -> None:
-        """Make a version champion; the reasons are kept in the pointer."""
+    def promote(self, task: str, version: str, because: Sequence[Verdict], why: str = "") -> None:
+        """Make a version champion; the reasons are kept in the pointer, and every promotion in a log beside it."""
         self._version(task, version)
-        content = {"version": version, "because": [asdict(v) for v in because], "at": datetime.now(UTC).isoformat()}
+        at = datetime.now(UTC).isoformat()
+        content = {"version": version, "because": [asdict(v) for v in because], "at": at, "why": why}
+        with (self._task(task) / PROMOTIONS).open("a", encoding="utf-8") as log:
+            log.write(json.dumps({"version": version, "at": at, "why": why}) + "\n")
         fresh = self._task(task) / f".{POINTER}-{uuid.uuid4().hex}"
         fresh.write_text(json.dumps(content, indent=2))
         os.replace(fresh, self._task(task) / POINTER)
@@ -100,6 +105,29 @@ class ModelStore:
     def tasks(self) -> tuple[str, ...]:
         """The tasks that have a champion, by name."""
         return tuple(sorted(path.parent.name for path in self.root.glob(f"*/{POINTER}")))
+
+    def everything(self) -> tuple[ModelVersion, ...]:
+        """All versions of all tasks, those without a champion too."""
+        names = sorted(path.name for path in self.root.glob("*") if path.is_dir() and TASK_NAME.fullmatch(path.name))
+        return tuple(version for name in names for version in self.history(name))
+
+    def keep_provenance(self, provenance: Provenance) -> None:
+        """Keep beside a version what it was made from, with one rename of a whole file."""
+        folder = self.folder(provenance.task, provenance.version)
+        fresh = folder / f".{PROVENANCE}-{uuid.uuid4().hex}"
+        fresh.write_text(json.dumps(asdict(provenance), indent=2), encoding="utf-8")
+        os.replace(fresh, folder / PROVENANCE)
+
+    def provenance(self, task: str, version: str) -> Provenance | None:
+        """What a version was made from; None where that was never written down."""
+        path = self.folder(task, version) / PROVENANCE
+        if not path.is_file():
+            return None
+        try:
+            stored = _read(path)
+            return Provenance(**stored | {"sources": tuple((str(name), str(digest)) for name, digest in stored["sources"])})
+        except (TypeError, KeyError, ValueError):
+            raise BundleError(f"{path}: does not describe where a model comes from; restore it or train again.") from None
 
     def _task(self, task: str) -> Path:
         if not TASK_NAME.fullmatch(task):

@@ -1,5 +1,7 @@
 """The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, /v1/tasks/{task}/predictions, /openapi.json, /docs."""
 
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
 import orjson
@@ -19,7 +21,7 @@ from epic22.api.panel_bodies import series_requests
 from epic22.api.problems import Problem, add_problem_handlers
 from epic22.api.safe_headers import SafeHeaders
 from epic22.core.panel_bundle import PanelBundle
-from epic22.core.ports import Registry
+from epic22.core.ports import Journal, Registry
 from epic22.core.prediction import model_json, prediction_json
 from epic22.services.predict import predict_rows
 from epic22.services.predict_panel import forecast_series
@@ -29,20 +31,36 @@ QUICK_BYTES = 1 << 15
 """So much is read and answered on the event loop; more would keep other requests waiting."""
 
 
-def create_app(registry: Registry) -> FastAPI:
-    """The API over a registry; nothing else is needed to answer."""
+def create_app(registry: Registry, journal: Journal | None = None) -> FastAPI:
+    """The API over a registry; nothing else is needed to answer. Answers are noted in the journal where there is one."""
     # A redirect to the address without its last slash would be built from the client's own Host header.
-    app = FastAPI(title="Epic 22", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False)
+    app = FastAPI(
+        title="Epic 22", version=__version__, docs_url=None, redoc_url=None, redirect_slashes=False, lifespan=_closing(journal)
+    )
     champions = Champions(registry)
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(SafeHeaders)
-    _add_routes(app, champions)
+    _add_routes(app, champions, journal)
     app.openapi = lambda: describe(app, champions)  # type: ignore[method-assign]
     return app
 
 
-def _add_routes(app: FastAPI, champions: Champions) -> None:
+def _closing(journal: Journal | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """What ends with the application: the journal writes down what still waits."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        try:
+            yield
+        finally:
+            if journal is not None:
+                await run_in_threadpool(journal.close)
+
+    return lifespan
+
+
+def _add_routes(app: FastAPI, champions: Champions, journal: Journal | None) -> None:
     @app.get("/health", summary="Whether the process answers")
     def health() -> Health:
         return Health(status="ok", tasks=len(champions.registry.tasks()), version=__version__)
@@ -61,11 +79,11 @@ def _add_routes(app: FastAPI, champions: Champions) -> None:
         _refuse_other_types(request)
         content = await _content(request)
         if len(content) > QUICK_BYTES:
-            return await run_in_threadpool(lambda: _answer(champion, read_rows(champion.body, content)))
+            return await run_in_threadpool(lambda: _answer(champion, read_rows(champion.body, content), journal))
         rows = read_rows(champion.body, content)
         if len(rows) > QUICK_ROWS:
-            return await run_in_threadpool(_answer, champion, rows)
-        return _answer(champion, rows)
+            return await run_in_threadpool(_answer, champion, rows, journal)
+        return _answer(champion, rows, journal)
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
@@ -90,13 +108,15 @@ async def _content(request: Request) -> bytes:
         raise Problem(400, "The connection ended before the body did.") from None
 
 
-def _answer(champion: Champion, rows: list[dict[str, Any]]) -> Response:
+def _answer(champion: Champion, rows: list[dict[str, Any]], journal: Journal | None) -> Response:
     bundle = champion.bundle
     warnings: list[list[str]]
     if isinstance(bundle, PanelBundle):
         predictions, warnings = forecast_series(champion.version, bundle, series_requests(bundle, rows)), [[] for _ in rows]
     else:
         predictions, warnings = predict_rows(champion.version, bundle, rows), [unseen(bundle, row) for row in rows]
+    if journal is not None:
+        journal.note(champion.version, predictions)
     answers = [prediction_json(prediction) for prediction in predictions]
     for answer, said in zip(answers, warnings, strict=True):
         answer["warnings"] = said

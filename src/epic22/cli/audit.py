@@ -1,12 +1,26 @@
-"""`epic22 audit`: what a table gives away before anything is trained."""
+"""`epic22 audit`: what tables give away, and what is wrong in them, before anything is trained."""
 
-from epic22.cli.table_options import Csv, Drop, Group, Id, Json, Keep, KindOf, Label, Name, Positive, Time, flat_file
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epic22.cli.table_options import TABLE, Drop, Group, Id, Json, Keep, KindOf, Name, Positive, Time, flat_file
 from epic22.cli.terminal import print_json, progress, say, table
+
+if TYPE_CHECKING:
+    from epic22.core.data.leakage import Suspicion
 
 
 def audit(
-    csv: Csv,
-    label: Label,
+    feature: Annotated[
+        str | None, typer.Argument(help="A feature whose inputs are audited too; else the stored tables alone, or --csv.")
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=TABLE)] = None,
     time: Time = None,
     group: Group = None,
     id_: Id = None,
@@ -15,23 +29,63 @@ def audit(
     positive: Positive = None,
     kind: KindOf = None,
     task: Name = None,
+    data: Annotated[int | None, typer.Option(help="A data version of the stored tables; the newest otherwise.")] = None,
     json: Json = False,
 ) -> None:
-    """Look for leaks: ids, columns that echo or imply the label, duplicate rows, overlaps in time or group.
+    """Look for leaks and damage: in the stored tables, in a feature's inputs, or in a table of your own.
 
-    Each finding comes with its evidence; nothing is trained or stored.
+    Ids, columns that echo or imply the label or were filled after the event, duplicates, overlaps in time or group, changed
+    units, drifting sensors, dates that disagree. Each finding comes with its evidence; nothing is trained or stored.
     """
+    if csv is None:
+        _audit_stored(feature, data, json)
+        return
     from epic22.bootstrap import audit_file
+    from epic22.core.errors import UserError
     from epic22.services.results import audit_json
 
+    if feature is not None or label is None:
+        raise UserError("with --csv give --label, and no feature; without --csv the stored tables are audited.")
     file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task)
     with progress() as watch:
         assignment, found = audit_file(file, watch)
     if json:
         print_json({"task": assignment.task.name, "data_version": assignment.data_version.id, "audit": audit_json(found)})
         return
+    _show_suspicions(found)
+
+
+def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
+    from epic22.bootstrap import assemble, audit_feature, audit_stored
+    from epic22.config import Settings
+
+    parts = assemble(Settings.read())
+    with progress() as watch:
+        version, findings = audit_stored(parts, data, watch)
+        suspicions = () if feature is None else audit_feature(parts, feature, version.number, watch)
+    if json:
+        print_json(stored_json(version.number, findings, suspicions))
+        return
+    if not findings:
+        say(f"Data version {version.number}: nothing suspicious in the tables.")
+    else:
+        rows = [[f.table, f.column or "(rows)", f.what, f.evidence, "grave" if f.grave else "told"] for f in findings]
+        table(f"Data version {version.number}", ["table", "column", "finding", "evidence", ""], rows)
+    if feature is not None:
+        _show_suspicions(suspicions)
+
+
+def stored_json(version: int, findings: tuple[Any, ...], suspicions: tuple["Suspicion", ...]) -> dict[str, Any]:
+    """The findings as JSON."""
+    from epic22.services.results import audit_json
+
+    told = [{"table": f.table, "column": f.column, "what": f.what, "evidence": f.evidence, "grave": f.grave} for f in findings]
+    return {"data_version": version, "tables": told, "inputs": audit_json(suspicions)}
+
+
+def _show_suspicions(found: tuple["Suspicion", ...]) -> None:
     if not found:
-        say("Nothing suspicious.")
+        say("Nothing suspicious in the inputs.")
         return
     rows = [[s.column or "(rows)", s.suspicion, s.evidence, "yes" if s.withheld else "no"] for s in found]
     table("Audit", ["column", "suspicion", "evidence", "left out by train"], rows)

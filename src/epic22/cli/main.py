@@ -11,9 +11,14 @@ import typer
 
 from epic22 import __version__
 from epic22.cli.audit import audit
+from epic22.cli.data import data
+from epic22.cli.decide import decide
 from epic22.cli.demo import demo
+from epic22.cli.ingest import ingest
+from epic22.cli.lineage import lineage
 from epic22.cli.models import models
 from epic22.cli.predict import predict
+from epic22.cli.sample import sample
 from epic22.cli.serve import serve
 from epic22.cli.train import train
 from epic22.core.errors import UserError
@@ -28,8 +33,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (train, audit, predict, serve, models, demo):
+for verb in (sample, ingest, audit, train, decide, predict, lineage, serve, models, demo):
     app.command()(verb)
+app.add_typer(data)
 
 
 def _version(wanted: bool) -> None:

@@ -17,17 +17,24 @@ def serve(
     """Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs."""
     import uvicorn
 
+    from epic22.adapters.receipts import ReceiptQueue
     from epic22.api.app import create_app
     from epic22.bootstrap import assemble
     from epic22.config import Settings
 
-    registry = assemble(Settings.read()).registry
+    parts = assemble(Settings.read())
+    registry = parts.registry
     listening = _listen(host, port)
     tasks = ", ".join(registry.tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
     address, bound = listening.getsockname()[:2]
     say(f"http://{address}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
     server = uvicorn.Server(
-        uvicorn.Config(create_app(registry), log_level="warning", server_header=False, timeout_graceful_shutdown=5)
+        uvicorn.Config(
+            create_app(registry, ReceiptQueue(parts.receipts)),
+            log_level="warning",
+            server_header=False,
+            timeout_graceful_shutdown=5,
+        )
     )
     server.run(sockets=[listening])
 

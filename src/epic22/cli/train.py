@@ -8,20 +8,20 @@ import typer
 
 from epic22.cli.table_options import (
     SPLIT,
-    Csv,
+    TABLE,
     Drop,
     Group,
     Id,
     Json,
     Keep,
     KindOf,
-    Label,
     Name,
     Positive,
     Time,
     flat_file,
 )
 from epic22.cli.terminal import figure, print_json, progress, say, table
+from epic22.cli.train_feature import train_features
 from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
 
 if TYPE_CHECKING:
@@ -31,8 +31,20 @@ if TYPE_CHECKING:
 
 
 def train(
-    csv: Csv,
-    label: Label,
+    feature: Annotated[
+        str | None,
+        typer.Argument(help="A feature, such as tenant_churn, or 'all': trained on the stored tables. Or --csv and --label."),
+    ] = None,
+    csv: Annotated[
+        Path | None,
+        typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE),
+    ] = None,
+    label: Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=TABLE)] = None,
+    data: Annotated[int | None, typer.Option(help="With a feature: a data version; the newest otherwise.")] = None,
+    override_reason: Annotated[
+        str | None,
+        typer.Option(help="With a feature: promote against the fairness gate, with the key in EPIC22_KEY; kept in the log."),
+    ] = None,
     time: Time = None,
     group: Group = None,
     group_by: Annotated[
@@ -90,7 +102,11 @@ def train(
     seed: Annotated[int, typer.Option(min=0, help="Same data, seed and platform: same model hash.")] = 0,
     json: Json = False,
 ) -> None:
-    """Train on your own table: audit it, race the families on honest folds, register and report the best.
+    """Train a feature on the stored tables, or a task on your own table, and report what is certain.
+
+    Audit it, race the families on honest folds, register and report the best.
+
+    epic22 train tenant_churn
 
     epic22 train --csv churn.csv --label churned --time month --id tenant --horizon 90
 
@@ -98,6 +114,11 @@ def train(
 
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
+    if feature is not None:
+        refuse_table_options(csv, label, time, panel)
+        train_features(feature, data, seed, override_reason, json)
+        return
+    csv, label = table_and_label(csv, label)
     if panel is not None:
         refuse_row_options(group, group_by, drop, keep, positive, kind, test, holdout_from, gap, random_rows_despite_time)
         asked = panel_file(csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also)
@@ -117,6 +138,26 @@ def train(
         print_json(run_json(finished.run) | {"report": str(finished.report)})
     else:
         show(finished)
+
+
+def refuse_table_options(*stated: object) -> None:
+    """Raise UserError where a feature was named and a table of one's own as well."""
+    from epic22.core.errors import UserError
+
+    given = [name for name, value in zip(("--csv", "--label", "--time", "--panel"), stated, strict=True) if value]
+    if given:
+        raise UserError(f"{' and '.join(given)} go with a table of your own; a feature is trained on the stored tables.")
+
+
+def table_and_label(csv: Path | None, label: str | None) -> tuple[Path, str]:
+    """Both, or UserError saying what can be trained."""
+    from epic22.core.errors import UserError
+    from epic22.features.catalog import FEATURES
+
+    if csv is None or label is None:
+        names = ", ".join(feature.name for feature in FEATURES)
+        raise UserError(f"name a feature ({names}, or all), or give --csv FILE and --label COLUMN.")
+    return csv, label
 
 
 def split_request(

@@ -7,7 +7,7 @@ give the golden rows the scores that were written down with them. The training s
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ import polars as pl
 
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation.bands import RiskBands
+from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.conformal import Band
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Estimator
@@ -41,13 +43,14 @@ class Schema:
     classes: tuple[str, ...]
     horizon: float | None
     unit: str | None
+    exposure: str | None = None
 
     @classmethod
     def of(cls, task: Task) -> "Schema":
         """The schema of a task; labels and what is never an input stay out."""
         columns = tuple(column for column in task.columns if column.role in STORED_ROLES)
         t = task.target
-        return cls(task.name, task.about, columns, t.name, t.kind, t.classes, t.horizon, t.unit)
+        return cls(task.name, task.about, columns, t.name, t.kind, t.classes, t.horizon, t.unit, task.exposure)
 
     @property
     def inputs(self) -> tuple[Column, ...]:
@@ -57,7 +60,11 @@ class Schema:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened model: score rows through `preprocessor`, then `estimator`; `band` is the interval around values."""
+    """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes, `calibration`.
+
+    `band` is the interval around values. `costs` are those of a miss and a false alarm; a miss is multiplied by the schema's
+    `exposure` where there is one, and `risk_bands` are cut on the expected loss.
+    """
 
     schema: Schema
     family: str
@@ -69,6 +76,9 @@ class Bundle:
     data_version: str
     seed: int
     positive_share: float | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    risk_bands: RiskBands | None = None
 
 
 def model_hash(bundle: Bundle) -> str:
@@ -83,8 +93,21 @@ def model_hash(bundle: Bundle) -> str:
         "conformal": asdict(bundle.band) if bundle.band else None,
         "seed": bundle.seed,
         "data_version": bundle.data_version,
+        **_decides(bundle),
     }
     return sha256(*parts, canonical_json(shaping))
+
+
+def _decides(bundle: Bundle) -> dict[str, Any]:
+    """What turns a score into a decision; nothing for a bundle that has none of it, as those of the first format."""
+    stated: dict[str, Any] = {}
+    if bundle.calibration.kind != "none":
+        stated["calibration"] = bundle.calibration.state()
+    if bundle.costs:
+        stated["costs"] = dict(bundle.costs)
+    if bundle.risk_bands is not None:
+        stated["risk_bands"] = bundle.risk_bands.state()
+    return stated
 
 
 def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
@@ -127,6 +150,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
         "data_version": bundle.data_version,
         "seed": bundle.seed,
         "positive_share": bundle.positive_share,
+        **_decides(bundle),
         "made_with": made_with(),
     }
 
@@ -164,6 +188,9 @@ def _construct(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundl
         data_version=manifest["data_version"],
         seed=manifest["seed"],
         positive_share=manifest["positive_share"],
+        calibration=Calibration.restore(manifest["calibration"]) if "calibration" in manifest else Calibration(),
+        costs=manifest.get("costs", {}),
+        risk_bands=RiskBands.restore(manifest["risk_bands"]) if "risk_bands" in manifest else None,
     )
 
 

@@ -7,7 +7,8 @@ Epic22Error
 │   ├── SplitError        rows that cannot be split honestly as asked
 │   ├── RowError          a row that cannot be scored
 │   ├── UnknownTaskError  no task, version or champion of that name
-│   └── BundleError       a stored model that is damaged, altered or not ours
+│   ├── BundleError       a stored model that is damaged, altered or not ours
+│   └── LakeError         no data version of that number, or one that cannot be changed now
 └── InternalError         our own mistake: exit code 1, HTTP 500; says how to report it
 """
 
@@ -49,6 +50,10 @@ class UnknownTaskError(UserError):
 
 class BundleError(UserError):
     """A stored model is damaged, altered, or was not written by this program."""
+
+
+class LakeError(UserError):
+    """No data version of that number is stored, or the tables cannot be changed now."""
 
 
 class InternalError(Epic22Error):

@@ -1,11 +1,16 @@
-"""Ids of data, code and models: frozen records and the hashes they are made of."""
+"""Ids of data, code and models, and the graph that leads from one to another: frozen records and the hashes they are made of."""
 
 import hashlib
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, get_args
+
+NodeKind = Literal["source", "table version", "data version", "run", "model", "prediction"]
+STAGES: tuple[NodeKind, ...] = get_args(NodeKind)
+"""The kinds of things in the order in which one leads to the next."""
 
 
 def canonical_json(value: object) -> bytes:
@@ -41,17 +46,18 @@ def file_sha256(path: Path) -> str:
 class DataVersion:
     """Which bytes a model learned from, and what each column was taken for.
 
-    For flat files `id` is the SHA-256 of the files' bytes and of the roles; `sources` are (path, sha256 of its bytes).
+    For flat files `id` is the SHA-256 of the files' bytes and of the roles; `sources` are (path, sha256 of its bytes). `number`
+    is that of the stored tables' version, None for flat files.
     """
 
     id: str
     sources: tuple[tuple[str, str], ...]
+    number: int | None = None
 
     @classmethod
-    def of_files(cls, sources: Iterable[tuple[str, str]], roles: Mapping[str, Any]) -> "DataVersion":
-        """The version of some files read under these roles; names and places of the files do not count."""
-        listed = tuple(sources)
-        return cls(sha256(*(digest.encode() for _, digest in listed), canonical_json(roles)), listed)
+    def of_files(cls, sources: Iterable[tuple[str, str]], roles: Mapping[str, Any], contents: Iterable[str]) -> "DataVersion":
+        """The version of some files read under these roles; names and places of the files do not count, `contents` do."""
+        return cls(sha256(*(digest.encode() for digest in contents), canonical_json(roles)), tuple(sources))
 
 
 @dataclass(frozen=True)
@@ -66,3 +72,181 @@ class ModelVersion:
     status: str
     made_at: str
     """`status` is "proven" (beats the constant, interval above zero) or "provisional"; `made_at` is ISO 8601, UTC."""
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What a registered model was made from, kept beside it.
+
+    `sources` are (name, sha256) of the files that the data version itself read; `data_number` is None for flat files,
+    `tracking_id` None while the run is not tracked yet, `champion_before` the version that was champion when this one was made.
+    """
+
+    task: str
+    version: str
+    model_hash: str
+    data_version: str
+    data_number: int | None
+    sources: tuple[tuple[str, str], ...]
+    tracking_id: str | None
+    code_version: str
+    seed: str
+    at: str
+    champion_before: str | None
+
+
+def printable(text: str) -> str:
+    """The text with everything a terminal or a picture could take for a command replaced.
+
+    >>> printable("leases\\x1b[2J.csv")
+    'leases\ufffd[2J.csv'
+    """
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
+@dataclass(frozen=True)
+class Node:
+    """A thing in a lineage graph. `id` is unique within its kind; `words` are for people, `facts` what is known of it."""
+
+    kind: NodeKind
+    id: str
+    words: str
+    facts: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def key(self) -> str:
+        """Unique in a graph.
+
+        >>> Node("model", "toy/1", "toy, version 1").key
+        'model:toy/1'
+        """
+        return f"{self.kind}:{self.id}"
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """That an answer was given: its receipt, the model that gave it, whom it is about, and when (UTC).
+
+    `row_from` is what the answered row was read from, a data version or a file; None where a client sent it.
+    """
+
+    receipt: str
+    task: str
+    version: str
+    model_hash: str
+    entity: str
+    at: datetime
+    row_from: Node | None = None
+
+
+@dataclass(frozen=True)
+class Edge:
+    """One thing led to another; both are keys of nodes."""
+
+    cause: str
+    effect: str
+
+
+@dataclass(frozen=True)
+class Trace:
+    """What leads to `subject` and what it led to; `notes` say where the record has gaps. Nodes come in the order of `STAGES`."""
+
+    subject: Node
+    nodes: tuple[Node, ...]
+    edges: tuple[Edge, ...]
+    notes: tuple[str, ...] = ()
+
+    def of(self, kind: NodeKind) -> tuple[Node, ...]:
+        """The nodes of one kind."""
+        return tuple(node for node in self.nodes if node.kind == kind)
+
+    def causes(self, node: Node) -> tuple[Node, ...]:
+        """What leads to a node at once."""
+        keys = {edge.cause for edge in self.edges if edge.effect == node.key}
+        return tuple(one for one in self.nodes if one.key in keys)
+
+    def effects(self, node: Node) -> tuple[Node, ...]:
+        """What a node led to at once."""
+        keys = {edge.effect for edge in self.edges if edge.cause == node.key}
+        return tuple(one for one in self.nodes if one.key in keys)
+
+
+@dataclass
+class Graph:
+    """Things and what led to what, as they are found; `trace` cuts out what one of them has to do with."""
+
+    nodes: dict[str, Node] = field(default_factory=dict)
+    edges: dict[Edge, None] = field(default_factory=dict)
+    notes: dict[str, None] = field(default_factory=dict)
+
+    def add(self, node: Node, *causes: Node) -> Node:
+        """Take a node in, with what led to it; a node of that key that is there already stays as it is."""
+        kept = self.nodes.setdefault(node.key, node)
+        for cause in causes:
+            self.edges[Edge(cause.key, kept.key)] = None
+        return kept
+
+    def trace(self, subject: Node) -> Trace:
+        """All that leads to the subject and all that it led to."""
+        reached = {subject.key} | self._reached(subject.key, up=True) | self._reached(subject.key, up=False)
+        kept = {key for key in reached if key == subject.key or not self._is_step(key, subject, reached)}
+        edges = self._between(kept, reached)
+        nodes = sorted((self.nodes[key] for key in kept), key=lambda n: (STAGES.index(n.kind), n.words, n.id))
+        return Trace(subject, tuple(nodes), tuple(edges), tuple(self.notes))
+
+    def _is_step(self, key: str, subject: Node, reached: set[str]) -> bool:
+        """Whether a thing only lies between others of its kind: a table version that is not itself in a version asked about."""
+        kind = self.nodes[key].kind
+        if kind != "table version":
+            return False
+        after = [effect for effect in self._steps(up=False).get(key, ()) if effect in reached]
+        return subject.kind == kind or all(self.nodes[effect].kind == kind for effect in after)
+
+    def _between(self, kept: set[str], reached: set[str]) -> dict[Edge, None]:
+        """The edges between what is kept. A chain of versions of one table is one step: all that led to it led to its last."""
+        steps, found = self._steps(up=True), dict[Edge, None]()
+        for key in kept:
+            ahead, seen = [key], {key}
+            while ahead:
+                new = [cause for cause in steps.get(ahead.pop(), ()) if cause in reached and cause not in seen]
+                seen.update(new)
+                passed = [cause for cause in new if cause not in kept or self.nodes[cause].kind == self.nodes[key].kind]
+                found.update((Edge(cause, key), None) for cause in new if cause not in passed)
+                ahead += passed
+        return found
+
+    def _steps(self, up: bool) -> dict[str, list[str]]:
+        """By key what is one edge before it, or after it."""
+        steps: dict[str, list[str]] = {}
+        for edge in self.edges:
+            here, there = (edge.effect, edge.cause) if up else (edge.cause, edge.effect)
+            steps.setdefault(here, []).append(there)
+        return steps
+
+    def _reached(self, start: str, up: bool) -> set[str]:
+        steps = self._steps(up)
+        found: set[str] = set()
+        ahead = [start]
+        while ahead:
+            new = [key for key in steps.get(ahead.pop(), ()) if key not in found]
+            found.update(new)
+            ahead += new
+        return found
+
+
+DatasetKind = Literal["source", "table", "model", "champion", "predictions"]
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """What a piece of work reads or writes, as it is told to others: `version` is what tells its states apart.
+
+    `digest` is the hash of its content where there is one: of a file or model its SHA-256, of a table the sum of its rows'
+    hashes. `rows` is how many it has.
+    """
+
+    kind: DatasetKind
+    name: str
+    version: str
+    digest: str | None = None
+    rows: int | None = None

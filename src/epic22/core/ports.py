@@ -1,15 +1,71 @@
 """What services need from the outside, as protocols; adapters fulfil them and bootstrap brings both together."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 
+from polars import DataFrame, LazyFrame
+
 from epic22.core.bundle import Bundle
+from epic22.core.data.canonical import CanonicalTable
+from epic22.core.data.check import Checked
+from epic22.core.data.tables import Tables
+from epic22.core.data.versions import LakeVersion, Settled, SourceFile
 from epic22.core.evaluation.compare import Verdict
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Provenance, Receipt
 from epic22.core.panel_bundle import PanelBundle
+from epic22.core.prediction import Prediction
+
+
+class Change(Protocol):
+    """The next data version in the making: rows are staged, settled against what is stored, and committed together."""
+
+    def referred(self, table: CanonicalTable) -> dict[str, DataFrame]:
+        """The latest versions of the tables that this one refers to, stored or staged."""
+
+    def add_source(self, source: SourceFile) -> int:
+        """Name a file whose rows follow; gives its number."""
+
+    def take(self, table: CanonicalTable, source: int, checked: Checked, derived: bool) -> None:
+        """Stage checked rows; `derived` where their `known_at` is not stated by the source itself."""
+
+    def settle(self, table: CanonicalTable, as_of: datetime | None = None, snapshot: bool = False) -> Settled:
+        """Decide which staged rows are new. `as_of` dates changed ones where `known_at` was derived; `snapshot`: all came."""
+
+    def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
+        """Make it a version, whole or not at all; None where there is nothing new."""
+
+
+class Versions(Protocol):
+    """Where the canonical tables are kept with all their versions."""
+
+    def latest(self) -> LakeVersion | None:
+        """The newest version, None before the first."""
+
+    def version(self, number: int) -> LakeVersion:
+        """The version of that number. Raises LakeError."""
+
+    def chosen(self, number: int | None = None) -> LakeVersion:
+        """The version of that number, the newest where None. Raises LakeError where there is none."""
+
+    def log(self) -> tuple[LakeVersion, ...]:
+        """All versions, oldest first."""
+
+    def scan(self, table: str, version: int | None = None) -> LazyFrame:
+        """The rows of a table in a version, the newest where None, in the canonical schema."""
+
+    def tables(self, version: int | None = None) -> Tables:
+        """The tables of a version for point-in-time views; money as floats."""
+
+    def change(self) -> AbstractContextManager[Change]:
+        """A change that becomes a version when committed. Raises LakeError while another process makes one."""
+
+    def restore(self, number: int, who: str) -> LakeVersion:
+        """A new version with the content of an older one."""
 
 
 class Registry(Protocol):
@@ -27,14 +83,23 @@ class Registry(Protocol):
     def champion(self, task: str) -> ModelVersion:
         """The task's champion. Raises UnknownTaskError."""
 
-    def promote(self, task: str, version: str, because: Sequence[Verdict]) -> None:
-        """Make a version champion, atomically, with the reasons kept."""
+    def promote(self, task: str, version: str, because: Sequence[Verdict], why: str = "") -> None:
+        """Make a version champion, atomically, with the verdicts and what let it pass kept."""
 
     def history(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task, oldest first."""
 
     def tasks(self) -> tuple[str, ...]:
         """The tasks that have a champion, by name."""
+
+    def everything(self) -> tuple[ModelVersion, ...]:
+        """All versions of all tasks, those without a champion too; by task, oldest first."""
+
+    def keep_provenance(self, provenance: Provenance) -> None:
+        """Keep beside a version what it was made from, whole or not at all; another record of it is replaced."""
+
+    def provenance(self, task: str, version: str) -> Provenance | None:
+        """What a version was made from; None where that was never written down. Raises BundleError where it is damaged."""
 
 
 @dataclass(frozen=True)
@@ -77,3 +142,36 @@ class Tracker(Protocol):
 
     def mark_champion(self, version: ModelVersion) -> None:
         """Mirror the registry's champion."""
+
+
+class Lineage(Protocol):
+    """Who is told what a piece of work reads and writes. No method raises: what cannot be told is logged, and work goes on."""
+
+    def start(self, job: str, inputs: Sequence[Dataset]) -> str:
+        """Say that a job begins; gives the id of this run of it."""
+
+    def complete(self, job: str, run: str, inputs: Sequence[Dataset], outputs: Sequence[Dataset]) -> None:
+        """Say that it is done."""
+
+    def fail(self, job: str, run: str, inputs: Sequence[Dataset], error: str) -> None:
+        """Say that it ended without a result, and why."""
+
+
+class Journal(Protocol):
+    """Where answers given are noted, so that a receipt can be traced. No method raises or keeps the caller waiting long."""
+
+    def note(self, version: ModelVersion, answered: Sequence[Prediction]) -> None:
+        """Note that a model gave these answers now, to rows that a client sent."""
+
+    def close(self) -> None:
+        """Write down what still waits."""
+
+
+class Receipts(Protocol):
+    """The answers noted so far."""
+
+    def find(self, prefix: str) -> tuple[Receipt, ...]:
+        """Every time an answer was given whose receipt begins so, oldest first."""
+
+    def counts(self) -> Mapping[tuple[str, str], int]:
+        """How many answers each (task, version) gave."""

@@ -23,7 +23,9 @@ class Reason:
 class PredictedValue:
     """A target's value at a horizon (days, None where the label belongs to the row), with its interval where there is one.
 
-    For classes `value` is the probability of the positive class, or the likeliest class beside all `probabilities`.
+    For classes `value` is the probability of the positive class, or the likeliest class beside all `probabilities`. Where the
+    task has costs, `expected_loss` is the probability times what a miss costs, `act` whether acting is expected to save money; a
+    risk has its `band`. A person decides.
     """
 
     target: str
@@ -32,6 +34,9 @@ class PredictedValue:
     low: float | None
     high: float | None
     probabilities: tuple[tuple[str, float], ...] = ()
+    expected_loss: float | None = None
+    act: bool | None = None
+    band: str | None = None
 
 
 @dataclass(frozen=True)
@@ -85,4 +90,6 @@ def _value_json(value: PredictedValue) -> dict[str, Any]:
         "low": value.low,
         "high": value.high,
     }
-    return stated | ({"probabilities": dict(value.probabilities)} if value.probabilities else {})
+    told = {"expected_loss": value.expected_loss, "act": value.act, "band": value.band}
+    more = {name: found for name, found in told.items() if found is not None}
+    return stated | ({"probabilities": dict(value.probabilities)} if value.probabilities else {}) | more

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from epic22.core.history import Frequency, Histories
 
 Array = NDArray[Any]
-Dtype = Literal["float", "int", "bool", "category", "time", "text"]
+Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
 Kind = Literal["binary", "multiclass", "regression", "quantiles", "hazard"]
 
@@ -76,23 +76,56 @@ class Metric:
 
 
 class Known(Protocol):
-    """What was known at each row's own cutoff; never hands out a raw table."""
+    """What was known at each row's own cutoff; never hands out a raw table.
+
+    Of each id the latest version known then is seen, with every column null that became known later (`Column.known_when`).
+    n = rows of `at`. A span of None means all time up to the cutoff. `where` sees the values as they were known at the cutoff, of
+    one row at a time: ColumnError where it looks at other rows (`max`, `shift`, `over` …), which may belong to later cutoffs.
+    """
 
     @property
     def at(self) -> pl.DataFrame:
         """Frame [entity, cutoff], one row per prediction."""
 
+    def take(self, rows: pl.Series) -> "Known":
+        """The view of these rows of `at` alone."""
+
+    def along(self, ids: pl.Series, by: str) -> "Known":
+        """The same rows and cutoffs asked about `ids` (n values; of a null one nothing is known).
+
+        Every table is matched by its column `by`: `known.along(equipment["property_id"], "property_id")`.
+        """
+
     def latest(self, table: str) -> pl.DataFrame:
-        """Per row of `at`, the entity's latest row version known then, nulls where there is none: n rows."""
+        """Per row of `at`, the entity's latest row version known then, nulls where there is none: n rows.
 
-    def window(self, table: str, span: timedelta) -> pl.DataFrame:
-        """All of the entity's rows with known_at in (cutoff - span, cutoff], with `row`, the index into `at`."""
+        Equal known_at: the later event time counts, then the greater key.
+        """
 
-    def count(self, table: str, span: timedelta, where: pl.Expr | None = None) -> pl.Series:
+    def window(self, table: str, span: timedelta | None, where: pl.Expr | None = None) -> pl.DataFrame:
+        """The entity's rows with event time in (cutoff - span, cutoff], with `row`, the index into `at`, in order of time."""
+
+    def linked(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
+        """The table's rows whose column `on` equals, for `rows` [row, on], as known at the cutoff of `row`; of any event time.
+
+        The payments of a lease's charges: `known.linked(charges.select("row", "charge_id"), "payments", "charge_id")`.
+        """
+
+    def count(self, table: str, span: timedelta | None, where: pl.Expr | None = None) -> pl.Series:
         """Per row of `at`, how many rows the window holds: n integers."""
 
     def rate(self, table: str, span: timedelta, where: pl.Expr | None = None) -> pl.Series:
         """Per row of `at`, the window's rows per day: n floats."""
+
+    def summary(self, table: str, column: str, span: timedelta | None, where: pl.Expr | None = None) -> pl.DataFrame:
+        """Per row of `at`, figures of the column over the window's rows that have a value: n rows, null where there are none.
+
+        `count` (0 where there are none), `total`, `mean`, `sd` (population), `slope` (least squares, per day; null where fewer
+        than 2 distinct times), `last`, `days_since_last`.
+        """
+
+    def days_since(self, table: str, where: pl.Expr | None = None) -> pl.Series:
+        """Per row of `at`, days from the latest known event up to the cutoff: n floats, null where there is none."""
 
     def lag(self, table: str, column: str, steps: int) -> pl.Series:
         """Per row of `at`, the column's value `steps` versions before the latest known one: n values, null before the first."""
@@ -102,14 +135,23 @@ class Known(Protocol):
 
 
 class Later(Protocol):
-    """What happened after each row's cutoff, for labels alone."""
+    """What happened after each row's cutoff, for labels alone, by the final versions known at the end of the data."""
 
     @property
     def at(self) -> pl.DataFrame:
         """Frame [entity, cutoff], one row per prediction."""
 
-    def window(self, table: str) -> pl.DataFrame:
-        """The entity's rows with event time in (cutoff, cutoff + horizon], with `row`, the index into `at`."""
+    def along(self, ids: pl.Series, by: str) -> "Later":
+        """The same rows and cutoffs asked about `ids` (n values, may be null), every table matched by its column `by`."""
+
+    def window(self, table: str, event: str | None = None, before: timedelta = timedelta(0)) -> pl.DataFrame:
+        """The entity's rows with their time in (cutoff - before, cutoff + horizon], with `row`, the index into `at`.
+
+        `event` names another time column than the table's event time, as a lease's `ended_on`.
+        """
+
+    def linked(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
+        """The table's rows whose column `on` equals, for `rows` [row, on]; of any event time."""
 
     def path(self, table: str, column: str, frequency: Frequency, horizon: int) -> Array:
         """Per row of `at`, the column's values of the `horizon` periods after the cutoff, (n, horizon); NaN where none is."""
@@ -152,10 +194,26 @@ class Incumbent:
 
 
 @dataclass(frozen=True)
+class Need:
+    """What a task cannot do without: so many `rows` of a table with a value in the column (any row where it is None)."""
+
+    table: str
+    column: str | None
+    rows: int
+
+
+@dataclass(frozen=True)
 class Task:
     """The declaration of a feature: who is predicted, when, from what, what for. The first target decides.
 
     A task with a `frequency` is a forecast: its horizons count periods, and its families see `sequences`, not rows.
+
+    Over canonical tables, `entities` names the table whose entities are candidates at each cutoff of the `cadence`; cutoffs begin
+    `warmup` after the first moment in a table's column, `begins`. `exposure` names the input that is the money at stake, by which
+    `costs["miss"]` is multiplied; `capacity` is how many entities a week can be acted on. `slices` are columns for the
+    measurement of fairness, joined after the inputs and never seen by a family. `needs` are refused one by one where the tables
+    do not have them. `cluster` (n,) says which rows are not independent evidence of one another. Models are fitted on every
+    `stride`-th cutoff, for neighbours share most of their horizon, and tested on all.
     """
 
     name: str
@@ -169,6 +227,16 @@ class Task:
     frequency: Frequency | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
     incumbent: Incumbent | None = None
+    entities: str | None = None
+    cadence: Frequency | None = None
+    begins: tuple[str, str] | None = None
+    warmup: timedelta = timedelta(days=180)
+    exposure: str | None = None
+    capacity: int | None = None
+    slices: Callable[[Known], pl.DataFrame] | None = None
+    needs: tuple[Need, ...] = ()
+    cluster: Callable[[Known], pl.Series] | None = None
+    stride: int = 1
 
     @property
     def target(self) -> Target:

@@ -243,4 +243,4 @@ def _task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tupl
 def _data_version(raws: Sequence[RawTable], columns: tuple[Column, ...], file: FlatFile) -> DataVersion:
     asked = [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
     roles = {"columns": [[c.name, c.role, c.dtype] for c in columns], "asked": asked}
-    return DataVersion.of_files([(raw.path, raw.sha256) for raw in raws], roles)
+    return DataVersion.of_files([(raw.path, raw.sha256) for raw in raws], roles, [raw.content for raw in raws])

@@ -17,19 +17,14 @@ from epic22.core.data.contract import Roles, infer, is_missing, read_numbers, re
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.tables import Table, Tables
 from epic22.core.errors import ColumnError
-from epic22.core.history import Array, Frequency, Histories
+from epic22.core.history import Frequency
 from epic22.core.lineage import DataVersion
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
-from epic22.core.task import Column, Known, Later, Metric, Rows, Target, Task
+from epic22.core.task import Column, Task
+from epic22.features.series import LEAST_VALUES, Series, series_task
 
 VALUES = "values"
 JOINED = " / "
-LEAST_VALUES = 3
-"""A series with fewer known values at an origin is not forecast there."""
-
-MOST_SILENT_CYCLES = 1
-"""A series without a value for so long is over, and not forecast from later origins."""
-
 MIXED_SHARE = 0.5
 LEAST_STEPS = 4
 """A series with fewer steps than that may only have gaps."""
@@ -258,46 +253,12 @@ def _usable(values: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataF
 
 def _task(file: PanelFile) -> Task:
     columns = (Column("entity", "category", role="id"), Column("at", "time", role="time"), Column("value", "float", role="label"))
-    frequency, horizon, cycle = file.frequency, file.horizon, file.cycle
-
-    def rows(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
-        histories = known.history(VALUES, "value", frequency)
-        count = histories.known_counts()
-        alive = histories.silent() <= MOST_SILENT_CYCLES * max(cycle, 1)
-        return cutoffs.select("entity", "cutoff").filter(pl.Series((count >= LEAST_VALUES) & alive))
-
-    def labels(known: Known, later: Later) -> pl.DataFrame:
-        ahead = later.path(VALUES, "value", frequency, horizon)
-        return pl.DataFrame({str(h + 1): ahead[:, h] for h in range(horizon)})
-
-    def sequences(known: Known) -> Histories:
-        return known.history(VALUES, "value", frequency)
-
-    target = Target(
-        file.label,
-        "quantiles",
-        labels,
-        Metric("skill", _skill, greater_is_better=True, response="value"),
-        tuple(float(h) for h in range(1, horizon + 1)),
+    return series_task(
+        Series(VALUES, "value", columns, file.label, None, file.frequency, file.horizon, file.cycle),
+        panel_task_name(file),
+        f"{file.label} of each {JOINED.join(file.id)}, 1 to {file.frequency.noun_of(file.horizon)} ahead",
+        file.families,
     )
-    return Task(
-        name=panel_task_name(file),
-        columns=columns,
-        targets=(target,),
-        rows=rows,
-        inputs=lambda known: pl.LazyFrame(),
-        families=file.families,
-        about=f"{file.label} of each {JOINED.join(file.id)}, 1 to {frequency.noun_of(horizon)} ahead",
-        sequences=sequences,
-        frequency=frequency,
-    )
-
-
-def _skill(y: Array, response: Array, rows: Rows) -> float:
-    """1 − Σ|error| / Σscale, the scale being the drift's error of each row."""
-    if rows.scale is None:
-        return float("nan")
-    return float(1 - np.abs(y - response).sum() / rows.scale.sum())
 
 
 def panel_task_name(file: PanelFile) -> str:
@@ -317,7 +278,7 @@ def _data_version(raw: RawTable, file: PanelFile) -> DataVersion:
         "horizon": file.horizon,
         "complete_last": file.complete_last,
     }
-    return DataVersion.of_files([(raw.path, raw.sha256)], roles)
+    return DataVersion.of_files([(raw.path, raw.sha256)], roles, [raw.content])
 
 
 def with_families(file: PanelFile, extra: tuple[str, ...]) -> PanelFile:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from epic22.core.data.assignment import PanelAssignment
 from epic22.core.data.panel_examples import PanelExamples
@@ -23,8 +24,10 @@ from epic22.core.evaluation.forecast_scores import (
     compare_forecasts,
     score_with_interval,
 )
+from epic22.core.evaluation.yardsticks import BEST_POSSIBLE, INCUMBENT
 from epic22.core.history import Array, Frequency
 from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.models.panel.base import LEVELS
 from epic22.core.models.panel.catalog import panel_family_named
 from epic22.core.panel_bundle import PanelBundle, PanelSchema, panel_model_hash, write_panel_bundle
 from epic22.core.ports import Registry
@@ -88,6 +91,8 @@ class PanelRun:
     bundle: PanelBundle
     seed: int
     version: ModelVersion
+    ceiling: PanelEvaluation | None = None
+    shortfall: tuple[Verdict, ...] = ()
 
     @property
     def frequency(self) -> Frequency:
@@ -102,9 +107,16 @@ class PanelRun:
 
 
 def train_panel(
-    assignment: PanelAssignment, request: PanelRequest, registry: Registry, threads: int, watch: Watch = Watch()
+    assignment: PanelAssignment,
+    request: PanelRequest,
+    registry: Registry,
+    threads: int,
+    watch: Watch = Watch(),
+    truth: pl.DataFrame | None = None,
 ) -> PanelRun:
     """Race the task's forecasting families from rolling origins, combine and calibrate on earlier ones, judge on the last.
+
+    `truth` [entity, cutoff, h1…] holds the true medians of simulated series; it is only ever compared with.
 
     Raises SplitError where the data are too short for the horizon, ColumnError where nothing can be forecast.
     """
@@ -128,9 +140,10 @@ def train_panel(
     drift = next(f for f in forecasts if f.family == BASELINE).median[test]
     rows = ScoredRows.of(tested, drift, plan, assignment.season, min(request.trend_horizon, plan.horizon))
     forecasts = tuple(with_interval(f, adapted) if f.family == chosen.family else f for f in forecasts)
-    leaderboard = evaluate(forecasts, test, rows, plan, seed, watch)
+    leaderboard = evaluate((*forecasts, *rule_of_today(examples)), test, rows, plan, seed, watch)
     champion = next(e for e in leaderboard if e.family == chosen.family)
     verdicts = judge(task, champion, leaderboard, test, rows, plan, seed)
+    ceiling, shortfall = against_truth(task, champion, examples, test, rows, plan, truth, seed)
     weights = next_weights(forecasts, members, examples, plan)
     bundle = fit_champion(assignment, champion, members, weights, adapted.state, verdicts, plan, seed, threads, watch)
     version = register(bundle, assignment, registry)
@@ -154,6 +167,8 @@ def train_panel(
         bundle=bundle,
         seed=seed,
         version=version,
+        ceiling=ceiling,
+        shortfall=shortfall,
     )
 
 
@@ -175,6 +190,13 @@ def race(
         watch.begin(f"{name}: {len(plan.origins)} origins", len(plan.blocks()))
         found.append(backtest(panel_family_named(name), examples, plan, season, seed, threads, watch.step))
     return tuple(found)
+
+
+def rule_of_today(examples: PanelExamples) -> tuple[Backtest, ...]:
+    """The incumbent's forecasts, all quantiles of which are its one value; nothing where the task has no incumbent."""
+    if examples.incumbent is None:
+        return ()
+    return (Backtest(INCUMBENT, np.repeat(examples.incumbent[:, :, None], len(LEVELS), axis=2), 0.0, 0.0),)
 
 
 def combine(forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan) -> Backtest:
@@ -317,9 +339,40 @@ def judge(
     )
 
 
+def against_truth(
+    task: Task,
+    champion: PanelEvaluation,
+    examples: PanelExamples,
+    test: Array,
+    rows: ScoredRows,
+    plan: OriginPlan,
+    truth: pl.DataFrame | None,
+    seed: int,
+) -> tuple[PanelEvaluation | None, tuple[Verdict, ...]]:
+    """The best possible from the test origins, and the champion's differences in skill to it; nothing where it is not known.
+
+    Raises ColumnError where the truth lacks a row of the test origins.
+    """
+    if truth is None:
+        return None, ()
+    steps = [f"h{h}" for h in range(1, plan.horizon + 1)]
+    tested = examples.take(test)
+    asked = pl.DataFrame({"entity": tested.entity, "cutoff": plan.frequency.starts(tested.origin + 1)})
+    known = asked.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left").select(steps)
+    if known.null_count().sum_horizontal().item():
+        raise ColumnError(f"task {task.name}: the truth is not stated for all {len(test):,} forecasts of the test origins.")
+    quantiles = np.full((len(examples), plan.horizon, len(LEVELS)), np.nan)
+    quantiles[test] = np.repeat(known.to_numpy()[:, :, None], len(LEVELS), axis=2)
+    (ceiling,) = evaluate((Backtest(BEST_POSSIBLE, quantiles, 0.0, 0.0),), test, rows, plan, seed, Watch())
+    pair = (champion.family, BEST_POSSIBLE)
+    both = (champion.forecasts.quantiles[test], quantiles[test])
+    told: list[Horizon] = ["all", 1, plan.horizon]
+    return ceiling, tuple(compare_forecasts(task.target.name, pair, both, SKILL, rows, h, plan, seed) for h in told)
+
+
 def panel_is_baseline(name: str) -> bool:
-    """Whether a family on the board is a rule to be beaten; the combination is not one."""
-    return name != COMBINATION and panel_family_named(name).is_baseline
+    """Whether a name on the board is a rule to be beaten; the combination is not one."""
+    return name == INCUMBENT or (name != COMBINATION and panel_family_named(name).is_baseline)
 
 
 def fit_champion(

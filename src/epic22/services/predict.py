@@ -41,14 +41,15 @@ def _one(version: ModelVersion, bundle: Bundle, raw: Any, contributions: Array, 
         likeliest = int(np.argmax(raw))
         chosen, parts, about = float(raw[likeliest]), contributions[likeliest], schema.classes[likeliest]
     else:
-        chosen, parts, about = float(raw), contributions, schema.classes[1] if schema.classes else ""
+        chosen, parts, about = _calibrated(bundle, float(raw)), contributions, schema.classes[1] if schema.classes else ""
+    shifted = schema.kind == "binary" and bundle.calibration.kind != "none"
     inputs = to_json({column.name: row.get(column.name) for column in schema.inputs})
     return Prediction(
         entity=_entity(schema, row, i),
         at=_at(schema, row),
-        values=(_value(bundle, raw),),
+        values=(_value(bundle, raw, inputs),),
         score=Score(chosen, schema.unit or schema.target if schema.kind == "regression" else "log-odds"),
-        reasons=_reasons(schema, chosen, parts, inputs, about),
+        reasons=_reasons(schema, chosen, chosen - float(raw) if shifted else 0.0, parts, inputs, about),
         model=version,
         receipt=sha256(version.model_hash.encode(), canonical_json(inputs), np.asarray(raw, dtype=np.float64).tobytes()),
     )
@@ -70,8 +71,17 @@ def _at(schema: Schema, row: Mapping[str, Any]) -> datetime | None:
     return value if isinstance(value, datetime) else None
 
 
-def _value(bundle: Bundle, raw: Any) -> PredictedValue:
+def _calibrated(bundle: Bundle, raw: float) -> float:
+    """Log-odds after calibration for two classes; else the raw score."""
+    if bundle.schema.kind != "binary":
+        return raw
+    return float(bundle.calibration.log_odds(np.array([raw], dtype=np.float64))[0])
+
+
+def _value(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValue:
     schema = bundle.schema
+    if schema.kind == "binary":
+        return _probability(bundle, raw, inputs)
     response = link(np.asarray(raw, dtype=np.float64), schema.kind)
     if schema.kind == "multiclass":
         shares = tuple((name, float(p)) for name, p in zip(schema.classes, response, strict=True))
@@ -81,23 +91,52 @@ def _value(bundle: Bundle, raw: Any) -> PredictedValue:
     return PredictedValue(schema.target, schema.horizon, value, low, high)
 
 
-def _reasons(schema: Schema, score: float, parts: Array, inputs: Mapping[str, Any], about: str) -> tuple[Reason, ...]:
-    """The average, the strongest columns by size, and the rest, which closes the sum to the score exactly."""
+def _probability(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValue:
+    """The calibrated probability, and what it means in money where the task has costs."""
+    schema = bundle.schema
+    p = float(link(np.array([_calibrated(bundle, float(raw))]), "binary")[0])
+    stake = 1.0 if schema.exposure is None else inputs.get(schema.exposure)
+    if not bundle.costs or stake is None:
+        return PredictedValue(schema.target, schema.horizon, p, None, None)
+    miss = bundle.costs["miss"] * float(stake)
+    act = p * miss > (1 - p) * bundle.costs["false_alarm"]
+    band = None if bundle.risk_bands is None else str(bundle.risk_bands.named(np.array([p * miss]))[0])
+    return PredictedValue(schema.target, schema.horizon, p, None, None, (), p * miss, act, band)
+
+
+def _reasons(
+    schema: Schema, score: float, shift: float, parts: Array, inputs: Mapping[str, Any], about: str
+) -> tuple[Reason, ...]:
+    """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly."""
     strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MOST_REASONS] if parts[j] != 0]
     listed = [Reason(None, None, float(parts[-1]), "the average over all rows")]
     for j in strongest:
         column = schema.inputs[j]
         value = inputs[column.name]
         listed.append(Reason(column.name, value, float(parts[j]), _words(schema, column, value, float(parts[j]), about)))
+    if shift:
+        listed.append(Reason(None, None, shift, "calibration: how often such scores came true"))
     rest = score - sum(reason.contribution for reason in listed)
     return (*listed, Reason(None, None, rest, "all other columns together"))
 
 
+BARE_ANSWERS = ("0", "1", "yes", "no", "y", "n", "true", "false", "")
+"""Names of classes that say nothing without the label's name."""
+
+
+def _said(value: Any, unit: str | None) -> tuple[str, str]:
+    """A value and its unit as people read them; a fraction as a percentage."""
+    if value is None:
+        return "missing", ""
+    if unit == "fraction" and isinstance(value, float):
+        return f"{value:.0%}", ""
+    return f"{value:.4g}" if isinstance(value, float) else str(value), f" {unit}" if unit else ""
+
+
 def _words(schema: Schema, column: Column, value: Any, part: float, about: str) -> str:
-    said = "missing" if value is None else f"{value:g}" if isinstance(value, float) else str(value)
-    unit = f" {column.unit}" if column.unit and value is not None else ""
+    said, unit = _said(value, column.unit)
     name = column.about or column.name
     if schema.kind == "regression":
         return f"{name} is {said}{unit}: {'adds' if part > 0 else 'takes off'} {abs(part):.4g}"
-    what = f"{schema.target} = {about}"
+    what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about
     return f"{name} is {said}{unit}: makes {what} {'likelier' if part > 0 else 'less likely'}"

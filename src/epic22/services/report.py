@@ -5,6 +5,8 @@ import os
 import uuid
 from pathlib import Path
 
+from epic22.core.evaluation.savings import Saving
+from epic22.core.evaluation.yardsticks import INCUMBENT
 from epic22.services.pictures import fold_count, pictures_of, svg
 from epic22.services.train import TrainingRun
 
@@ -32,12 +34,23 @@ def render_report(run: TrainingRun) -> str:
     environment.filters["figure"] = figure
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
+        board=(*run.leaderboard, *(() if run.ceiling is None else (run.ceiling,))),
+        savings=_savings(run),
         headline=headline(run),
         lead=lead(run),
         pictures=[(picture, svg(picture.draw(run), picture.name)) for picture in pictures_of(run)],
         fold_count=fold_count(run.plan),
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
     )
+
+
+def _savings(run: TrainingRun) -> list[tuple[str, Saving]]:
+    """The savings that were counted, by whom the list is limited."""
+    if run.worth is None:
+        return []
+    limited = f"at most {run.task.capacity} a week"
+    told = ((limited, run.worth.savings), ("all that are worth it", run.worth.unlimited))
+    return [(name, saving) for name, saving in told if saving is not None]
 
 
 def figure(value: float) -> str:
@@ -72,6 +85,8 @@ def _accuracy(run: TrainingRun) -> str:
     """Accuracy is never shown alone: on rare events the constant's is high too."""
     if run.task.target.kind == "regression":
         return ""
-    constant = next(e for e in run.leaderboard if e.family == "constant")
-    own, nothing = run.champion.score("accuracy").value, constant.score("accuracy").value
-    return f"Accuracy is {figure(own)}; doing nothing has {figure(nothing)}, so accuracy alone says little."
+    by_name = {e.family: e.score("accuracy").value for e in run.leaderboard}
+    own, nothing = run.champion.score("accuracy").value, by_name["constant"]
+    others = f"; the rule of today has {figure(by_name[INCUMBENT])}" if INCUMBENT in by_name else ""
+    best = f", the best possible {figure(run.ceiling.score('accuracy').value)}" if run.ceiling is not None else ""
+    return f"Accuracy is {figure(own)}; doing nothing has {figure(nothing)}{others}{best}, so accuracy alone says little."

@@ -1,25 +1,33 @@
 """From an assignment to a champion: examples, folds, families, verdicts, bundle, registry."""
 
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 
 from epic22.core.bundle import GOLDEN_ROWS, Bundle, Schema, model_hash, write_bundle
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.examples import Examples
 from epic22.core.data.leakage import Suspicion, audit_folds
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.errors import ColumnError
+from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, compare
 from epic22.core.evaluation.conformal import fit_band
 from epic22.core.evaluation.crossval import Evaluation, cross_validate, fit_family
+from epic22.core.evaluation.fairness import Override, PromotionDecision
+from epic22.core.evaluation.fairness import gate as fairness_gate
+from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluation, incumbent_evaluation
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import family_named
 from epic22.core.ports import Registry
 from epic22.core.task import Column, Task
+from epic22.services.audit import audit_examples
+from epic22.services.worth import Worth, assess
 
 
 @dataclass(frozen=True)
@@ -28,6 +36,18 @@ class Watch:
 
     begin: Callable[[str, int], None] = lambda what, steps: None
     step: Callable[[], None] = lambda: None
+
+
+@dataclass(frozen=True)
+class Gate:
+    """Who may let a model pass whose fairness is refused or inconclusive, and whether someone did, with a reason."""
+
+    override: Override | None = None
+    authorised: Container[str] = frozenset()
+
+    def decide(self, worth: Worth | None, first_model: bool) -> PromotionDecision:
+        """Whether the model may become champion."""
+        return fairness_gate(None if worth is None else worth.fairness, first_model, self.override, self.authorised)
 
 
 @dataclass(frozen=True)
@@ -43,7 +63,11 @@ class HonestScore:
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """All that a training found; reports, tracking and answers are made of this."""
+    """All that a training found; reports, tracking and answers are made of this.
+
+    `worth` is what the champion's score is worth, for two classes. `ceiling` is the best possible, and `shortfall` the champion's
+    difference to it (below zero: worse), where the truth is known, which it is only of simulated tables.
+    """
 
     task: Task
     data_version: DataVersion
@@ -60,22 +84,42 @@ class TrainingRun:
     honest: tuple[HonestScore, ...]
     seed: int
     version: ModelVersion
+    worth: Worth | None = None
+    promotion: PromotionDecision | None = None
+    ceiling: Evaluation | None = None
+    shortfall: Verdict | None = None
 
 
-def train(assignment: Assignment, split: SplitRequest, registry: Registry, threads: int, watch: Watch = Watch()) -> TrainingRun:
+def train(
+    assignment: Assignment,
+    split: SplitRequest,
+    registry: Registry,
+    threads: int,
+    watch: Watch = Watch(),
+    truth: pl.DataFrame | None = None,
+    gate: Gate = Gate(),
+) -> TrainingRun:
     """Race the task's families on honest folds, judge them, and register the best as a version (promotion is another step).
+
+    `truth` [entity, cutoff, truth] holds the true probabilities or medians of simulated rows; it is only ever compared with.
 
     Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares.
     """
-    task, seed = assignment.task, split.seed
-    examples = assignment.examples()
+    seed = split.seed
+    task, examples, suspicions = audited(assignment, seed)
+    assignment = replace(assignment, task=task, suspicions=suspicions)
     plan = plan_folds(examples, task.target.kind, split)
     audit = (*assignment.suspicions, *audit_split(examples, plan))
     families = [family_named(name) for name in task.families]
     leaderboard = race(task, examples, plan, families, seed, threads, watch)
     champion, verdicts = judge(task, examples, plan, leaderboard, seed)
     honest = honest_scores(task, examples, plan, champion, split, threads, watch)
-    bundle = fit_champion(assignment, examples, plan, champion, verdicts, seed, threads)
+    ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
+    worth = assess(task, examples, plan, champion, leaderboard, ceiling, seed)
+    promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
+    bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, seed, threads)
+    if promotion.status == "provisional":
+        bundle = replace(bundle, status="provisional")
     version = register(bundle, examples, registry)
     return TrainingRun(
         task=task,
@@ -93,7 +137,24 @@ def train(assignment: Assignment, split: SplitRequest, registry: Registry, threa
         honest=honest,
         seed=seed,
         version=version,
+        worth=worth,
+        promotion=promotion,
+        ceiling=ceiling,
+        shortfall=shortfall,
     )
+
+
+def audited(assignment: Assignment, seed: int) -> tuple[Task, Examples, tuple[Suspicion, ...]]:
+    """The examples of a task on canonical tables without the columns that the audit withholds; a file's were audited before."""
+    task, examples = assignment.task, assignment.examples()
+    if task.entities is None:
+        return task, examples, assignment.suspicions
+    found = audit_examples(task, examples, assignment.findings, seed)
+    withheld = {suspicion.column for suspicion in found if suspicion.withheld}
+    columns = tuple(replace(c, role="never") if c.name in withheld else c for c in task.columns)
+    kept = replace(task, columns=columns)
+    inputs = examples.X.select([column.name for column in kept.input_columns])
+    return kept, replace(examples, X=inputs), (*assignment.suspicions, *found)
 
 
 def audit_split(examples: Examples, plan: FoldPlan) -> tuple[Suspicion, ...]:
@@ -118,6 +179,9 @@ def race(
     for family in families:
         watch.begin(f"{family.name}: {len(plan.folds)} folds", len(plan.folds))
         evaluations.append(cross_validate(task, examples, plan, family, seed, threads, watch.step))
+    incumbent = incumbent_evaluation(task, examples, plan, seed)
+    if incumbent is not None:
+        evaluations.append(incumbent)
     metric = task.target.metric
     return tuple(sorted(evaluations, key=lambda e: _rank(e.score(metric.name).value, metric.greater_is_better)))
 
@@ -131,14 +195,38 @@ def _rank(value: float, greater_is_better: bool) -> float:
 def judge(
     task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], seed: int
 ) -> tuple[Evaluation, tuple[Verdict, ...]]:
-    """The champion is the best of the board; its verdicts are against each baseline and against the best other family."""
-    champion, others = leaderboard[0], leaderboard[1:]
-    baselines = [e for e in others if family_named(e.family).is_baseline]
-    rivals = [e for e in others if not family_named(e.family).is_baseline][:1]
+    """The champion is the best family of the board; its verdicts are against each baseline, the incumbent among them, and against
+    the best other family."""
+    champion = next(e for e in leaderboard if e.family != INCUMBENT)
+    others = [e for e in leaderboard if e is not champion]
+    baselines = [e for e in others if is_baseline(e.family)]
+    rivals = [e for e in others if not is_baseline(e.family)][:1]
     target = task.target
     return champion, tuple(
         compare(champion, other, target.metric, examples, plan, target.kind, seed) for other in [*baselines, *rivals]
     )
+
+
+def is_baseline(name: str) -> bool:
+    """Whether a name on the board is a rule to be beaten."""
+    return name == INCUMBENT or family_named(name).is_baseline
+
+
+def against_truth(
+    task: Task, examples: Examples, plan: FoldPlan, champion: Evaluation, truth: pl.DataFrame | None, seed: int
+) -> tuple[Evaluation | None, Verdict | None]:
+    """The best possible on the same folds, and the champion's difference to it; nothing where the truth is not known.
+
+    Raises ColumnError where the truth lacks a row of the examples.
+    """
+    if truth is None:
+        return None, None
+    asked = pl.DataFrame({"entity": examples.entity, "cutoff": examples.at})
+    known = asked.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left")["truth"]
+    if known.null_count():
+        raise ColumnError(f"task {task.name}: the truth is not stated for {known.null_count():,} of {len(examples):,} examples.")
+    ceiling = best_possible_evaluation(task, examples, plan, known.to_numpy(), seed)
+    return ceiling, compare(champion, ceiling, task.target.metric, examples, plan, task.target.kind, seed)
 
 
 def honest_scores(
@@ -172,12 +260,15 @@ def fit_champion(
     plan: FoldPlan,
     champion: Evaluation,
     verdicts: tuple[Verdict, ...],
+    worth: Worth | None,
     seed: int,
     threads: int,
 ) -> Bundle:
     """Fit the champion's family on all rows but those of a test file, and pack it."""
     task = assignment.task
     rows = np.arange(len(examples) - assignment.test_rows)
+    if examples.learned is not None:
+        rows = rows[examples.learned[rows]]
     fitted = fit_family(family_named(champion.family), task, examples, plan, rows, seed, threads)
     proven = any(v.against == "constant" and v.low > 0 for v in verdicts)
     bundle = Bundle(
@@ -191,6 +282,9 @@ def fit_champion(
         data_version=examples.data_version,
         seed=seed,
         positive_share=float(examples.y.mean()) if task.target.kind == "binary" else None,
+        calibration=Calibration() if worth is None else worth.calibration,
+        costs=task.costs,
+        risk_bands=None if worth is None else worth.bands,
     )
     return replace(bundle, model_hash=model_hash(bundle))
 

@@ -16,7 +16,8 @@ class Examples:
     """Rows to learn from. X: frame (n, p) of the task's inputs in order; Y (n, h): class codes or values.
 
     `entity` (n,) text; `at` (n,) datetime64[us], the cutoffs; `group` (n,) text or None; `weight` (n,) or None; `slices`:
-    columns joined after the inputs, never seen by a family.
+    columns joined after the inputs, never seen by a family. `incumbent` (n,): what the rule of today says of each row;
+    `exposure` (n,): the money at stake. `cluster` (n,): rows of one are drawn together. `learned` (n,): rows that may train.
     """
 
     X: pl.DataFrame
@@ -27,6 +28,10 @@ class Examples:
     group: Array | None = None
     weight: Array | None = None
     slices: pl.DataFrame | None = None
+    incumbent: Array | None = None
+    exposure: Array | None = None
+    cluster: Array | None = None
+    learned: Array | None = None
 
     def __len__(self) -> int:
         return self.X.height
@@ -43,16 +48,9 @@ class Examples:
 
     def take(self, rows: Array) -> "Examples":
         """The examples at these row numbers, in that order."""
-        return replace(
-            self,
-            X=self.X[rows],
-            Y=self.Y[rows],
-            entity=self.entity[rows],
-            at=self.at[rows],
-            group=None if self.group is None else self.group[rows],
-            weight=None if self.weight is None else self.weight[rows],
-            slices=None if self.slices is None else self.slices[rows],
-        )
+        optional = ("group", "weight", "slices", "incumbent", "exposure", "cluster", "learned")
+        taken = {name: value[rows] for name in optional if (value := getattr(self, name)) is not None}
+        return replace(self, X=self.X[rows], Y=self.Y[rows], entity=self.entity[rows], at=self.at[rows], **taken)
 
 
 def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_version: str) -> Examples:
@@ -78,4 +76,15 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
         at=at["cutoff"].cast(pl.Datetime("us")).to_numpy(),
         group=at["group"].to_numpy() if "group" in at.columns else None,
         data_version=data_version,
+        slices=None if task.slices is None else task.slices(seen),
+        incumbent=None if task.incumbent is None else task.incumbent.respond(seen),
+        exposure=None if task.exposure is None else inputs[task.exposure].cast(pl.Float64).to_numpy(),
+        cluster=None if task.cluster is None else task.cluster(seen).to_numpy(),
+        learned=None if task.stride == 1 else _every(at["cutoff"], task.stride),
     )
+
+
+def _every(cutoffs: pl.Series, stride: int) -> Array:
+    """Whether a row's cutoff is one of every `stride`-th, counted from the last, (n,)."""
+    rank = cutoffs.rank("dense", descending=True).to_numpy() - 1
+    return np.asarray(rank % stride == 0)

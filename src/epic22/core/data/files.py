@@ -6,6 +6,7 @@ JSON lines as text too; Parquet with its own types.
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import re
@@ -37,9 +38,10 @@ BARE_NAME = re.compile(r"\s*(\[\s*[A-Za-z_]|\{\s*[^\s\"}])")
 
 @dataclass(frozen=True)
 class RawTable:
-    """A file's rows as they are: text for CSV and JSON, own types for Parquet. `sha256` is of the file's bytes.
+    """A file's rows as they are: text for CSV and JSON, own types for Parquet. `sha256` is of its bytes, as sha256sum says.
 
-    `format` is csv, json, jsonl or parquet; `separator` is None for all but CSV, `encoding` for Parquet.
+    `format` is csv, json, jsonl or parquet; `separator` is None for all but CSV, `encoding` for Parquet. `content` is what ids
+    of data versions are made of: the hash of the length and the bytes.
     """
 
     path: str
@@ -48,6 +50,7 @@ class RawTable:
     format: str
     separator: str | None
     encoding: str | None
+    content: str = ""
 
 
 def read_table(path: Path) -> RawTable:
@@ -56,18 +59,23 @@ def read_table(path: Path) -> RawTable:
     Raises FileError, in one sentence, for a file that is absent, empty, damaged, ragged, binary, or of doubtful encoding.
     """
     stored = _bytes(path)
-    digest, content = sha256(stored), _unzipped(path, stored)
+    digest, framed, content = hashlib.sha256(stored).hexdigest(), sha256(stored), _unzipped(path, stored)
     if content[:4] == PARQUET:
-        return RawTable(str(path), _parquet(path, content), digest, "parquet", None, None)
+        return RawTable(str(path), _parquet(path, content), digest, "parquet", None, None, framed)
     text, encoding = _decoded(path, content)
     # The csv module refuses fields over 128 KB unless told, for the whole process.
     csv.field_size_limit(MAX_LINE_BYTES)
     if _is_json(path, text):
         frame, kind = _json(path, text)
-        return RawTable(str(path), frame, digest, kind, None, encoding)
+        return RawTable(str(path), frame, digest, kind, None, encoding, framed)
     _refuse_long_lines(path, text)
-    separator = _separator(text)
-    return RawTable(str(path), _csv(path, text, separator), digest, "csv", separator, encoding)
+    separator = separator_of(text)
+    return RawTable(str(path), _csv(path, text, separator), digest, "csv", separator, encoding, framed)
+
+
+def read_text(path: Path) -> tuple[str, str]:
+    """A file's text, unzipped, and the encoding it was in. Raises FileError."""
+    return _decoded(path, _unzipped(path, _bytes(path)))
 
 
 def _bytes(path: Path) -> bytes:
@@ -144,7 +152,7 @@ def _refuse_long_lines(path: Path, text: str) -> None:
             )
 
 
-def _separator(text: str) -> str:
+def separator_of(text: str) -> str:
     """The separator that cuts the header and most of the first lines into the same number of fields, more than one.
 
     Counting from the header on keeps "a;b" over "1,5;2,5" from being taken for three fields with commas between them.

@@ -26,6 +26,9 @@ Kinds = Literal[
     "duplicate rows",
     "time overlap",
     "group overlap",
+    "post-event column",
+    "implausible score",
+    "known_at violation",
 ]
 
 KEY_SHARE = 0.95

@@ -15,12 +15,13 @@ from epic22.core.task import Task
 class PanelExamples:
     """n rows, by origin, then by series: `histories` as known at the origin, `Y` (n, horizon) the values after it.
 
-    Y is NaN where a value is missing; such a place is not scored.
+    Y is NaN where a value is missing; such a place is not scored. `incumbent` (n, horizon): what the rule of today says.
     """
 
     histories: Histories
     Y: Array
     data_version: str
+    incumbent: Array | None = None
 
     def __len__(self) -> int:
         return len(self.histories)
@@ -37,7 +38,8 @@ class PanelExamples:
 
     def take(self, rows: Array) -> "PanelExamples":
         """The examples at these row numbers."""
-        return replace(self, histories=self.histories.take(rows), Y=self.Y[rows])
+        incumbent = None if self.incumbent is None else self.incumbent[rows]
+        return replace(self, histories=self.histories.take(rows), Y=self.Y[rows], incumbent=incumbent)
 
 
 def build_panel_examples(task: Task, tables: Tables, candidates: pl.DataFrame, data_version: str) -> PanelExamples:
@@ -56,8 +58,10 @@ def build_panel_examples(task: Task, tables: Tables, candidates: pl.DataFrame, d
             f"task {task.name}: the {frequency.noun_of(horizon)} after {frequency.label(origin)} are not over at the "
             f"end of the data ({tables.end:%Y-%m-%d}); leave that origin out."
         )
-    labels = task.target.labels(tables.as_of(at), tables.after(at, timedelta(0)))
-    return PanelExamples(histories_at(task, tables, at), labels.to_numpy(), data_version)
+    known = tables.as_of(at)
+    labels = task.target.labels(known, tables.after(at, timedelta(0)))
+    incumbent = None if task.incumbent is None else task.incumbent.respond(known)
+    return PanelExamples(histories_at(task, tables, at), labels.to_numpy(), data_version, incumbent)
 
 
 def histories_at(task: Task, tables: Tables, at: pl.DataFrame) -> Histories:

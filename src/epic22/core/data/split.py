@@ -87,9 +87,16 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     """
     if len(examples) < 20:
         raise SplitError(f"{len(examples)} rows are too few to train and to test on; bring at least 20.")
-    plan = _plan(examples, kind, request)
+    plan = _learned(_plan(examples, kind, request), examples)
     _refuse_missing_classes(plan, examples, kind)
     return plan
+
+
+def _learned(plan: FoldPlan, examples: Examples) -> FoldPlan:
+    """The plan whose training parts hold only rows that may train."""
+    if examples.learned is None:
+        return plan
+    return replace(plan, folds=tuple(replace(f, train=f.train[examples.learned[f.train]]) for f in plan.folds))
 
 
 def _plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
@@ -253,7 +260,9 @@ def _folds_of(dealt: Array, n: int, repeat: int) -> tuple[Fold, ...]:
 
 
 def _blocks(examples: Examples) -> Array | None:
-    """What is resampled together where time splits: the groups, else the finest period that still gives 30 blocks."""
+    """What is resampled together where time splits: clusters, groups, else the finest period that still gives 30 blocks."""
+    if examples.cluster is not None:
+        return codes(examples.cluster)
     if examples.group is not None:
         return codes(examples.group)
     if not examples.timed:

@@ -12,12 +12,12 @@ from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import (
     CONFIDENCE,
     Evaluation,
-    FoldResponse,
-    bootstrap,
     corrected_error,
+    fold_draws,
+    fold_means,
     percentiles,
 )
-from epic22.core.task import Array, Kind, Metric, Rows
+from epic22.core.task import Array, Kind, Metric
 
 
 @dataclass(frozen=True)
@@ -79,15 +79,9 @@ def _corrected_t(folds: Array, plan: FoldPlan) -> tuple[float, float, float, str
 def _paired_bootstrap(
     a: Evaluation, b: Evaluation, metric: Metric, examples: Examples, plan: FoldPlan, seed: int
 ) -> tuple[float, float, float, str]:
-    """Both responses travel as columns of one array, so that each draw weighs the same rows for both."""
-    width = 1 if a.parts[0].response.ndim == 1 else a.parts[0].response.shape[1]
-    both = tuple(FoldResponse(x.fold, np.column_stack([x.response, y.response])) for x, y in zip(a.parts, b.parts, strict=True))
-
-    def gain(y: Array, pair: Array, rows: Rows) -> float:
-        first, second = (pair[:, 0], pair[:, 1]) if width == 1 else (pair[:, :width], pair[:, width:])
-        return metric.gain(metric.score(y, first, rows), metric.score(y, second, rows))
-
-    draws = bootstrap(both, examples, plan, seed, gain)
+    """Both are scored on the same draws: one plan and seed draw the same clusters."""
+    first, second = (fold_draws((metric,), one.parts, examples, plan, seed)[0] for one in (a, b))
+    draws = fold_means(first - second if metric.greater_is_better else second - first)
     low, high = percentiles(draws)
     present = draws[~np.isnan(draws)]
     tail = (1 + min((present <= 0).sum(), (present >= 0).sum())) / (1 + len(present))

@@ -11,7 +11,9 @@ from scipy import stats
 from epic22.core.data.examples import Examples
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import Fold, FoldPlan, inner_fold
+from epic22.core.evaluation.drawn import Part
 from epic22.core.evaluation.metrics import METRICS
+from epic22.core.evaluation.resample import draws_of
 from epic22.core.models.base import Estimator, Family, response_of
 from epic22.core.task import Array, Metric, Rows, Task
 
@@ -103,7 +105,7 @@ def cross_validate(
         if fold is plan.folds[-1]:
             row_ms = _row_milliseconds(fitted, task, test)
         progress()
-    scores = tuple(score_with_interval(metric, tuple(parts), examples, plan, seed) for metric in METRICS[kind])
+    scores = scores_with_intervals(METRICS[kind], tuple(parts), examples, plan, seed)
     fingerprint = plan.fingerprint(examples.data_version)
     target = task.target
     return Evaluation(
@@ -122,16 +124,25 @@ def _row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
 
 
 def score_with_interval(metric: Metric, parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int) -> Score:
-    """Mean over folds. Re-dealt folds: corrected resampled t; else a bootstrap over the plan's clusters."""
-    folds = tuple(metric.score(examples.y[part.fold.test], part.response, Rows()) for part in parts)
-    value = _mean(np.array(folds))
+    """The score of one metric."""
+    return scores_with_intervals((metric,), parts, examples, plan, seed)[0]
+
+
+def scores_with_intervals(
+    measured: tuple[Metric, ...], parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int
+) -> tuple[Score, ...]:
+    """Means over folds. Re-dealt folds: corrected resampled t; else a bootstrap over the plan's clusters."""
+    folds = np.array([[metric.score(examples.y[p.fold.test], p.response, Rows()) for p in parts] for metric in measured])
+    values = [_mean(row) for row in folds]
     if plan.kind in ("repeated", "repeated_stratified"):
-        half = corrected_half_width(np.array(folds), plan)
-        low, high = value - half, value + half
+        halves = [corrected_half_width(row, plan) for row in folds]
+        ends = [(value - half, value + half) for value, half in zip(values, halves, strict=True)]
     else:
-        draws = bootstrap(parts, examples, plan, seed, lambda y, r, rows: metric.score(y, r, rows))
-        low, high = percentiles(draws)
-    return Score(metric.name, value, low, high, folds)
+        ends = [percentiles(fold_means(draws)) for draws in fold_draws(measured, parts, examples, plan, seed)]
+    return tuple(
+        Score(metric.name, value, *end, tuple(row.tolist()))
+        for metric, value, end, row in zip(measured, values, ends, folds, strict=True)
+    )
 
 
 def _mean(values: Array) -> float:
@@ -156,38 +167,32 @@ def corrected_error(folds: Array, plan: FoldPlan) -> float:
     return float(np.sqrt((1 / len(folds) + ratio) * folds.var(ddof=1)))
 
 
-def bootstrap(
-    parts: tuple[FoldResponse, ...],
-    examples: Examples,
-    plan: FoldPlan,
-    seed: int,
-    score: Callable[[Array, Array, Rows], float],
+def fold_draws(
+    measured: tuple[Metric, ...], parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int
 ) -> Array:
-    """Means over folds when whole clusters are drawn with replacement, (DRAWS,); rows drawn k times weigh k."""
-    rng = np.random.default_rng([seed, 22])
+    """Metrics when whole clusters are drawn with replacement, (metrics, DRAWS, folds); NaN where undefined.
+
+    The same plan and seed draw the same clusters, so that two families' draws are paired.
+    """
     tested = np.unique(np.concatenate([part.fold.test for part in parts]))
     units = np.zeros(len(examples), dtype=np.int64)
-    drawn_from = tested if plan.clusters is None else plan.clusters[tested]
-    units[tested] = np.unique(drawn_from, return_inverse=True)[1]
-    count = int(units[tested].max()) + 1
-    draws = np.empty(DRAWS)
-    for draw in range(DRAWS):
-        times = np.bincount(rng.integers(0, count, count), minlength=count).astype(np.float64)
-        values = [_weighted(score, part, examples, times[units[part.fold.test]]) for part in parts]
-        draws[draw] = _mean(np.array(values))
-    return draws
+    units[tested] = np.unique(tested if plan.clusters is None else plan.clusters[tested], return_inverse=True)[1]
+    drawn_from = [Part(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in parts]
+    return draws_of(measured, drawn_from, DRAWS, seed)
 
 
-def _weighted(score: Callable[[Array, Array, Rows], float], part: FoldResponse, examples: Examples, weight: Array) -> float:
-    if not weight.any():
-        return math.nan
-    return score(examples.y[part.fold.test], part.response, Rows(weight=weight))
+def fold_means(draws: Array) -> Array:
+    """Means over the folds, the last axis, that are defined; NaN where none is."""
+    known = ~np.isnan(draws)
+    count = known.sum(axis=-1)
+    total = np.where(known, draws, 0.0).sum(axis=-1)
+    return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
 
 
 def percentiles(draws: Array) -> tuple[float, float]:
-    """The 95 % percentile interval of the draws that are defined."""
+    """The 95 % percentile interval of the draws that are defined; NaN where half of them are not."""
     present = draws[~np.isnan(draws)]
-    if len(present) < DRAWS / 2:
+    if len(present) < len(draws) / 2:
         return math.nan, math.nan
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(present, [tail, 1 - tail])

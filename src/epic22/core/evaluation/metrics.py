@@ -57,25 +57,36 @@ def _probabilities(response: Array) -> Array:
 
 def log_loss(y: Array, response: Array, rows: Rows = Rows()) -> float:
     """Mean −log probability of what happened, natural logarithm."""
+    return _mean(log_losses(y, response), y, rows)
+
+
+def log_losses(y: Array, response: Array) -> Array:
+    """−log probability of what happened in each row, (n,)."""
     chosen = _probabilities(response)[np.arange(len(y)), y.astype(np.int64)]
-    return _mean(-np.log(np.clip(chosen, 1e-15, 1.0)), y, rows)
+    return np.asarray(-np.log(np.clip(chosen, 1e-15, 1.0)))
 
 
 def brier_score(y: Array, response: Array, rows: Rows = Rows()) -> float:
     """Mean squared error of the probability; for k classes summed over them (scikit-learn's brier_score_loss)."""
+    return _mean(brier_terms(y, response), y, rows)
+
+
+def brier_terms(y: Array, response: Array) -> Array:
+    """Squared error of the probability in each row, (n,)."""
     if response.ndim == 1:
-        return _mean((response - y) ** 2, y, rows)
-    return _mean(((response - np.eye(response.shape[1])[y.astype(np.int64)]) ** 2).sum(axis=1), y, rows)
+        return np.asarray((response - y) ** 2)
+    return np.asarray(((response - np.eye(response.shape[1])[y.astype(np.int64)]) ** 2).sum(axis=1))
 
 
-def _labels(response: Array) -> Array:
+def labels_of(response: Array) -> Array:
+    """The class codes (n,) that probabilities call."""
     return response.argmax(axis=1) if response.ndim == 2 else (response >= 0.5).astype(np.int64)
 
 
 def _confusion(y: Array, response: Array, rows: Rows) -> Array:
     """Weight by true class (rows) and predicted class (columns), (k, k)."""
     k = response.shape[1] if response.ndim == 2 else 2
-    cells = np.bincount(y.astype(np.int64) * k + _labels(response), weights=_weights(y, rows), minlength=k * k)
+    cells = np.bincount(y.astype(np.int64) * k + labels_of(response), weights=_weights(y, rows), minlength=k * k)
     return cells.reshape(k, k)
 
 
@@ -134,18 +145,19 @@ def mean_absolute_error(y: Array, response: Array, rows: Rows = Rows()) -> float
     return _mean(np.abs(response - y), y, rows)
 
 
-def _percentage_errors(y: Array, response: Array) -> Array:
+def percentage_errors(y: Array, response: Array) -> Array:
+    """|error| ÷ |label| of each row, (n,)."""
     return np.asarray(np.abs(response - y) / np.maximum(np.abs(y), np.finfo(np.float64).eps))
 
 
 def mean_absolute_percentage_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
     """A fraction: 0.05 is five percent. Enormous where labels are zero."""
-    return _mean(_percentage_errors(y, response), y, rows)
+    return _mean(percentage_errors(y, response), y, rows)
 
 
 def median_absolute_percentage_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
     """The weighted median of the absolute percentage errors, a fraction."""
-    errors, weight = _percentage_errors(y, response), _weights(y, rows)
+    errors, weight = percentage_errors(y, response), _weights(y, rows)
     order = np.argsort(errors, kind="stable")
     reached = np.cumsum(weight[order])
     if reached[-1] <= 0:

@@ -1,0 +1,198 @@
+"""The canonical tables with versions: Delta tables in a folder, and one manifest a version that names what belongs together.
+
+lake/<table>/                      a Delta table: rows are only ever added; Spark and DuckDB read it too
+lake/versions/00000042.json        the manifest of version 42: the Delta version of every table, sources, counts, who, when
+lake/quarantine/00000042/<table>.parquet   what that ingest set apart: file, line, reason, the row as it came
+lake/.staging/                     what an ingest is still writing; worthless after its end
+
+A version exists once its manifest does, and that is one rename of a whole file. Commits to Delta tables that no manifest names
+(an ingest was killed) are seen by nobody; the next ingest takes those tables back to what its parent names before it adds rows.
+"""
+
+import fcntl
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+from deltalake import DeltaTable
+
+from epic22.adapters.lake_change import Change
+from epic22.core.data.canonical import CANONICAL, CanonicalTable, canonical_table, tables_of
+from epic22.core.data.tables import Tables
+from epic22.core.data.versions import LakeVersion, SourceFile, TableVersion
+from epic22.core.errors import LakeError
+
+VERSIONS, QUARANTINE, STAGING, LOCK = "versions", "quarantine", ".staging", ".lock"
+QUARANTINED = {"table": pl.String(), "file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "row": pl.String()}
+
+
+class Lake:
+    """The versions of the canonical tables in one folder."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def log(self) -> tuple[LakeVersion, ...]:
+        """All versions, oldest first."""
+        return tuple(self.version(number) for number in self._numbers())
+
+    def latest(self) -> LakeVersion | None:
+        """The newest version, None before the first."""
+        numbers = self._numbers()
+        return self.version(numbers[-1]) if numbers else None
+
+    def version(self, number: int) -> LakeVersion:
+        """The version of that number. Raises LakeError."""
+        path = self._manifest(number)
+        try:
+            return _version(json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            there = self._numbers()
+            range_ = f"there are {there[0]} to {there[-1]}" if there else "there is none yet; ingest something first"
+            raise LakeError(f"no data version {number}; {range_}.") from None
+        except (ValueError, KeyError, TypeError):
+            raise LakeError(f"{path}: does not describe a data version; restore it from a backup.") from None
+
+    def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
+        """The rows of a table in a version (the newest where None), all their versions, in the canonical schema."""
+        declared = canonical_table(table)
+        chosen = self._chosen(version)
+        return self.scan_at(declared, chosen.tables.get(table) if chosen else None)
+
+    def scan_at(self, table: CanonicalTable, held: TableVersion | None) -> pl.LazyFrame:
+        """The rows that one table version holds; none where there is none."""
+        if held is None:
+            return pl.LazyFrame(schema=table.schema)
+        return pl.scan_delta(DeltaTable(self.root / table.name, version=held.delta_version))
+
+    def frames(self, version: int | None = None) -> dict[str, pl.DataFrame]:
+        """All tables of a version that have rows, by name."""
+        chosen = self._chosen(version)
+        names = [] if chosen is None else [name for name, held in chosen.tables.items() if held.rows]
+        return {name: self.scan(name, version).collect() for name in names}
+
+    def tables(self, version: int | None = None) -> Tables:
+        """The tables of a version for point-in-time views; money as floats. Raises LakeError where there is no version."""
+        chosen = self.chosen(version)
+        return tables_of({t.name: self.scan(t.name, chosen.number).collect() for t in CANONICAL}, chosen.end)
+
+    def quarantine(self, number: int | None = None) -> pl.DataFrame:
+        """What a version's ingest set apart: frame [table, file, line, reason, row]."""
+        chosen = self._chosen(number)
+        paths = [] if chosen is None else sorted((self.root / QUARANTINE / f"{chosen.number:08d}").glob("*.parquet"))
+        return pl.concat([pl.DataFrame(schema=QUARANTINED), *(pl.read_parquet(path) for path in paths)])
+
+    @contextmanager
+    def change(self) -> Iterator[Change]:
+        """A change of the tables that becomes a version when it is committed, and nothing otherwise.
+
+        Raises LakeError while another process changes them.
+        """
+        self.root.mkdir(parents=True, exist_ok=True)
+        with (self.root / LOCK).open("w") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise LakeError(f"{self.root}: another ingest is running; wait for its end.") from None
+            change = Change(self.root, self.latest(), self.scan_at, self._publish)
+            try:
+                yield change
+            finally:
+                change.clean()
+
+    def restore(self, number: int, who: str) -> LakeVersion:
+        """A new version with the content of an older one; the history stays. Raises LakeError."""
+        wanted = self.version(number)
+        with self.change():
+            now = self.latest()
+            assert now is not None
+            tables = {name: replace(held, added=0) for name, held in wanted.tables.items()}
+            return self._publish(
+                replace(
+                    wanted,
+                    number=now.number + 1,
+                    tables=tables,
+                    sources=(),
+                    who=who,
+                    at=datetime.now(UTC).replace(tzinfo=None),
+                    parent=now.number,
+                    action=f"restore {number}",
+                    notes=(),
+                )
+            )
+
+    def chosen(self, number: int | None = None) -> LakeVersion:
+        """The version of that number, the newest where None. Raises LakeError where there is none."""
+        found = self._chosen(number)
+        if found is None:
+            raise LakeError(f"no data version in {self.root} yet; read your tables with 'epic22 ingest FOLDER' first.")
+        return found
+
+    def diff(self, a: int, b: int) -> dict[str, tuple[int, int]]:
+        """By table that differs: how many rows only version a has, and how many only b."""
+        left, right = self.version(a), self.version(b)
+        found = {}
+        for table in CANONICAL:
+            one, other = left.tables.get(table.name), right.tables.get(table.name)
+            if (one and one.digest) != (other and other.digest):
+                sides = [self.scan_at(table, held).collect() for held in (one, other)]
+                on = list(dict.fromkeys(name for side in sides for name in side.columns))
+                found[table.name] = (_only(sides[0], sides[1], on), _only(sides[1], sides[0], on))
+        return {name: counts for name, counts in found.items() if any(counts)}
+
+    def _chosen(self, number: int | None) -> LakeVersion | None:
+        return self.latest() if number is None else self.version(number)
+
+    def _numbers(self) -> list[int]:
+        return sorted(int(path.stem) for path in (self.root / VERSIONS).glob("*.json") if path.stem.isdigit())
+
+    def _manifest(self, number: int) -> Path:
+        return self.root / VERSIONS / f"{number:08d}.json"
+
+    def _publish(self, version: LakeVersion) -> LakeVersion:
+        """Write the manifest whole, under a name that nobody has: the moment at which the version comes to be."""
+        place = self._manifest(version.number)
+        place.parent.mkdir(parents=True, exist_ok=True)
+        fresh = place.with_name(f".{uuid.uuid4().hex}")
+        with fresh.open("w") as stream:
+            json.dump(_as_json(version), stream, indent=1, ensure_ascii=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        try:
+            os.link(fresh, place)
+        except FileExistsError:
+            raise LakeError(f"data version {version.number} was made by another ingest meanwhile; run this one again.") from None
+        finally:
+            fresh.unlink()
+        return version
+
+
+def _only(these: pl.DataFrame, those: pl.DataFrame, on: list[str]) -> int:
+    """How many of these rows are not among those."""
+    return these.join(those, on=[name for name in on if name in these.columns], how="anti", nulls_equal=True).height
+
+
+def _as_json(version: LakeVersion) -> dict[str, Any]:
+    return asdict(version) | {"at": version.at.isoformat(), "end": version.end.isoformat()}
+
+
+def _version(stored: Mapping[str, Any]) -> LakeVersion:
+    return LakeVersion(
+        number=stored["number"],
+        id=stored["id"],
+        tables={name: TableVersion(**held) for name, held in stored["tables"].items()},
+        sources=tuple(SourceFile(**source) for source in stored["sources"]),
+        who=stored["who"],
+        at=datetime.fromisoformat(stored["at"]),
+        parent=stored["parent"],
+        end=datetime.fromisoformat(stored["end"]),
+        action=stored["action"],
+        notes=tuple(stored["notes"]),
+    )

@@ -1,0 +1,141 @@
+"""`epic22 data`: the versions of the tables."""
+
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epic22.cli.table_options import Json
+from epic22.cli.terminal import print_json, say, table
+
+if TYPE_CHECKING:
+    from epic22.adapters.lake import Lake
+    from epic22.core.data.versions import LakeVersion
+
+data = typer.Typer(name="data", help="The versions of the tables: log, show, diff, restore, quarantine.", no_args_is_help=True)
+Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
+Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")]
+
+
+def _lake() -> "Lake":
+    from epic22.bootstrap import lake_of
+    from epic22.config import Settings
+
+    return lake_of(Settings.read())
+
+
+def version_json(version: "LakeVersion") -> dict[str, Any]:
+    """A version for --json; times as ISO text, UTC."""
+    counts = {"rows": version.rows, "quarantined": version.quarantined}
+    return asdict(version) | {"at": version.at.isoformat(), "end": version.end.isoformat()} | counts
+
+
+@data.command()
+def log(json: Json = False) -> None:
+    """List the versions, newest first: rows, content hash, who, when, from where."""
+    versions = _lake().log()[::-1]
+    if json:
+        print_json([version_json(version) for version in versions])
+        return
+    if not versions:
+        say("No data versions yet; read your tables with 'epic22 ingest FOLDER'.")
+        return
+    rows = [
+        [
+            str(v.number),
+            v.id[:8],
+            f"{v.rows:,} (+{sum(t.added for t in v.tables.values()):,})",
+            f"{v.quarantined:,}",
+            f"{v.action} by {v.who}, {v.at:%Y-%m-%d %H:%M}",
+            _origin(v),
+        ]
+        for v in versions
+    ]
+    table("Data versions", ["version", "id", "rows", "apart", "made (UTC)", "from"], rows)
+
+
+def _origin(version: "LakeVersion") -> str:
+    """The version's files in few words."""
+    names = list(dict.fromkeys(source.name for source in version.sources))
+    return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
+
+
+@data.command()
+def show(
+    version: Number = None,
+    of: Annotated[str | None, typer.Option("--table", help="Show this table's first rows.")] = None,
+    rows: Shown = 10,
+    json: Json = False,
+) -> None:
+    """Show a version: its tables, or the first rows of one."""
+    lake = _lake()
+    chosen = lake.chosen(version)
+    if of is not None:
+        frame = lake.scan(of, chosen.number).head(rows).collect()
+        _print_rows(of, frame.columns, [[_cell(value) for value in row] for row in frame.iter_rows()], json)
+        return
+    if json:
+        print_json(version_json(chosen))
+        return
+    lines = [[n, f"{t.rows:,}", f"{t.added:,}", str(t.delta_version), t.digest[:12]] for n, t in chosen.tables.items()]
+    table(f"Data version {chosen.number} ({chosen.id})", ["table", "rows", "added", "delta version", "digest"], lines)
+    sources = [[s.name, s.table, f"{s.rows:,}", f"{s.quarantined:,}", s.sha256[:12]] for s in chosen.sources]
+    table("Sources", ["file", "table", "rows", "quarantined", "sha256"], sources)
+    for note in chosen.notes:
+        say(f"note: {note}")
+    say(f"{chosen.action} by {chosen.who}, {chosen.at:%Y-%m-%d %H:%M} UTC; complete to {chosen.end:%Y-%m-%d}.")
+
+
+@data.command()
+def diff(
+    a: Annotated[int, typer.Argument(help="A version.")],
+    b: Annotated[int, typer.Argument(help="Another version.")],
+    json: Json = False,
+) -> None:
+    """Compare two versions: rows that only one of them has, by table."""
+    found = _lake().diff(a, b)
+    if json:
+        print_json({name: {"only_in_a": only_a, "only_in_b": only_b} for name, (only_a, only_b) in found.items()})
+        return
+    if not found:
+        say(f"Versions {a} and {b} hold the same rows.")
+        return
+    rows = [[name, f"{only_a:,}", f"{only_b:,}"] for name, (only_a, only_b) in found.items()]
+    table("Differences", ["table", f"rows only in {a}", f"rows only in {b}"], rows)
+
+
+@data.command()
+def restore(version: Annotated[int, typer.Argument(help="The version to go back to.")], json: Json = False) -> None:
+    """Make a new version with the content of an older one; the history stays as it is."""
+    from epic22.bootstrap import user
+
+    made = _lake().restore(version, user())
+    if json:
+        print_json(version_json(made))
+        return
+    say(f"Data version {made.number} holds what version {version} held ({made.id[:12]}).")
+
+
+@data.command()
+def quarantine(version: Number = None, rows: Shown = 50, json: Json = False) -> None:
+    """Show the rows that an ingest set apart: file, line, reason, the row as it came."""
+    frame = _lake().quarantine(version)
+    if json:
+        print_json(frame.to_dicts())
+        return
+    if not frame.height:
+        say("Nothing was set apart.")
+        return
+    shown = [[str(value) for value in row] for row in frame.head(rows).select("file", "line", "reason", "row").iter_rows()]
+    table(f"Quarantine: {frame.height:,} rows", ["file", "line", "reason", "row"], shown)
+
+
+def _cell(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _print_rows(name: str, columns: list[str], rows: list[list[str]], json: bool) -> None:
+    if json:
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+        return
+    table(name, columns, rows)

@@ -1,0 +1,50 @@
+"""`epic22 sample`: a simulated portfolio as a folder of tables, with its truth beside them and a page of pictures."""
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from epic22.cli.terminal import progress, say, table
+
+
+class SizeName(StrEnum):
+    """The sizes there are."""
+
+    small = "small"
+    large = "large"
+
+
+class LayoutName(StrEnum):
+    """How tables are written."""
+
+    csv = "csv"
+    parquet = "parquet"
+    jsonl = "jsonl"
+
+
+def sample(
+    folder: Annotated[Path, typer.Option(help="Where tables, truth and pictures are written.")] = Path("sample"),
+    size: Annotated[SizeName, typer.Option(help="small: 40 properties; large: 1,000, 10 million readings.")] = SizeName.small,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 0,
+    layout: Annotated[LayoutName, typer.Option(help="The tables' file format.")] = LayoutName.csv,
+    fault: Annotated[list[str] | None, typer.Option(help="Plant this fault; may be given more than once.")] = None,
+) -> None:
+    """Simulate a property company: all canonical tables, true probabilities beside them, a page of pictures."""
+    from epic22.simulator.pictures import PICTURES, render_page
+    from epic22.simulator.portfolio import refuse_unknown_faults, simulate, with_faults, write_portfolio
+
+    with progress() as watch:
+        refuse_unknown_faults(fault or [])
+        clean = simulate(size.value, seed, begin=lambda what: watch.begin(what, 1))
+        portfolio = with_faults(clean, fault or (), seed)
+        watch.begin("files", 1)
+        write_portfolio(portfolio, folder, layout.value)
+        watch.begin("pictures", len(PICTURES))
+        page = render_page(clean, f"A {size.value} portfolio, seed {seed}")
+        (folder / "portfolio.html").write_text(page, encoding="utf-8")
+    table("Simulated tables", ["table", "rows"], [[name, f"{frame.height:,}"] for name, frame in portfolio.tables.items()])
+    for planted in portfolio.planted:
+        say(f"Planted {planted.name} in {planted.table}: {planted.words}.", "yellow")
+    say(f"Tables are in {folder / 'tables'}, the truth in {folder / 'truth'}; look at {folder / 'portfolio.html'}")

@@ -1,0 +1,175 @@
+"""Dates and references across tables: what cannot have happened in that order."""
+
+from dataclasses import dataclass
+
+import polars as pl
+
+from epic22.core.data.canonical import CANONICAL, CanonicalTable, Reference, Rule, canonical_table
+from epic22.core.data.health.finding import Declared, Finding, share
+
+WEEK = "7d"
+"""What offices are given to enter a signature or an end after the fact."""
+
+
+@dataclass(frozen=True)
+class Disagreement:
+    """Rows of `table` that break an order of dates with the table that `via` refers to."""
+
+    table: str
+    column: str
+    words: str
+    breaks: pl.Expr
+    via: Reference
+
+
+_LEASE = Reference("lease_id", "leases")
+_EQUIPMENT = Reference("equipment_id", "equipment")
+
+DISAGREEMENTS = (
+    Disagreement(
+        "charges",
+        "due_on",
+        "rent falls due after the lease's ended_on",
+        (pl.col("kind") == "rent") & (pl.col("due_on") > pl.col("leases.ended_on")),
+        _LEASE,
+    ),
+    Disagreement(
+        "messages",
+        "sent_at",
+        "messages were sent before the lease's signed_on",
+        pl.col("sent_at") < pl.col("leases.signed_on").dt.offset_by(f"-{WEEK}"),
+        _LEASE,
+    ),
+    Disagreement(
+        "work_orders",
+        "opened_at",
+        "work orders were opened after the equipment's retired_on",
+        pl.col("opened_at") > pl.col("equipment.retired_on").dt.offset_by(WEEK),
+        _EQUIPMENT,
+    ),
+    Disagreement(
+        "sensor_readings",
+        "measured_at",
+        "readings were taken after the equipment's retired_on",
+        pl.col("measured_at") > pl.col("equipment.retired_on").dt.offset_by(WEEK),
+        _EQUIPMENT,
+    ),
+)
+
+
+def audit_dates(declared: Declared) -> tuple[Finding, ...]:
+    """Rows that break the contract's rules, orders of dates across tables, leases that overlap, ids that refer to nothing."""
+    found: list[Finding | None] = []
+    for table in CANONICAL:
+        if table.name in declared.frames:
+            found += [_rule(declared, table, rule) for rule in table.rules]
+            found += [_reference(declared, table, reference) for reference in table.references]
+    found += [_disagreement(declared, item) for item in DISAGREEMENTS]
+    found += [_early_payments(declared), _overlaps(declared)]
+    return tuple(finding for finding in found if finding is not None)
+
+
+def _joined(declared: Declared, table: CanonicalTable, via: Reference, names: list[str]) -> pl.DataFrame:
+    """The newest rows' key and these columns, of the referred table as `table.column`; rows that refer to nothing fall away."""
+    other = canonical_table(via.table)
+    right = declared.newest(other).select(pl.all().name.prefix(f"{other.name}."))
+    key = f"{other.name}.{via.column}"
+    left = dict.fromkeys([*table.key, via.column, *(name for name in names if "." not in name)])
+    asked = dict.fromkeys([key, *(name for name in names if "." in name)])
+    return _rows(declared, table).select(*left).join(right.select(*asked), left_on=via.column, right_on=key, how="inner")
+
+
+def _rows(declared: Declared, table: CanonicalTable) -> pl.DataFrame:
+    """The newest version of each row; readings, of which there may be very many, are taken as they come."""
+    return declared.frames[table.name] if table.name == "sensor_readings" else declared.newest(table)
+
+
+def _asked(table: str, expression: pl.Expr) -> list[tuple[str, str]]:
+    """(table, column) that an expression reads."""
+    names = [name if "." in name else f"{table}.{name}" for name in expression.meta.root_names()]
+    return [(name.split(".")[0], name.split(".")[1]) for name in names]
+
+
+def _can_ask(declared: Declared, table: str, expression: pl.Expr, via: Reference | None) -> bool:
+    asked = _asked(table, expression) + ([(table, via.column), (via.table, via.column)] if via else [])
+    return all(declared.has(name, column) for name, column in asked)
+
+
+def _rule(declared: Declared, table: CanonicalTable, rule: Rule) -> Finding | None:
+    if not _can_ask(declared, table.name, rule.holds, rule.via):
+        return None
+    rows = _rows(declared, table) if rule.via is None else _joined(declared, table, rule.via, rule.holds.meta.root_names())
+    broken = rows.filter(~rule.holds.fill_null(value=True))
+    if broken.is_empty():
+        return None
+    asked = _asked(table.name, rule.holds)
+    times = all(canonical_table(name).column(column).dtype == "time" for name, column in asked)
+    evidence = f"{share(broken.height, rows.height)} break the rule: {rule.words}; first {_key(broken, table)}."
+    return Finding(table.name, asked[0][1], "dates disagree" if times else "value out of contract", evidence)
+
+
+def _key(rows: pl.DataFrame, table: CanonicalTable) -> str:
+    return ", ".join(f"{name} {rows[name][0]}" for name in table.key)
+
+
+def _reference(declared: Declared, table: CanonicalTable, reference: Reference) -> Finding | None:
+    if not (declared.has(table.name, reference.column) and declared.has(reference.table, reference.column)):
+        return None
+    values = declared.frames[table.name][reference.column].drop_nulls()
+    known = declared.frames[reference.table][reference.column].unique()
+    lost = values.filter(~values.is_in(known.implode()))
+    if lost.is_empty():
+        return None
+    evidence = f"{share(len(lost), len(values))} refer to a {reference.column} that {reference.table} does not have: {lost[0]}."
+    return Finding(table.name, reference.column, "unknown reference", evidence)
+
+
+def _disagreement(declared: Declared, item: Disagreement) -> Finding | None:
+    if not _can_ask(declared, item.table, item.breaks, item.via):
+        return None
+    table = canonical_table(item.table)
+    rows = _joined(declared, table, item.via, item.breaks.meta.root_names())
+    broken = rows.filter(item.breaks.fill_null(value=False))
+    if broken.is_empty():
+        return None
+    evidence = f"{share(broken.height, rows.height)}: {item.words}; first {_key(broken, table)}."
+    return Finding(item.table, item.column, "dates disagree", evidence)
+
+
+def _early_payments(declared: Declared) -> Finding | None:
+    """Payments more than a week before the lease was signed."""
+    needed = (
+        ("payments", ("paid_on", "charge_id")),
+        ("charges", ("charge_id", "lease_id")),
+        ("leases", ("lease_id", "signed_on")),
+    )
+    if not all(declared.has(table, *columns) for table, columns in needed):
+        return None
+    charges = declared.newest(canonical_table("charges")).select("charge_id", "lease_id")
+    leases = declared.newest(canonical_table("leases")).select("lease_id", "signed_on")
+    payments = declared.newest(canonical_table("payments"))
+    rows = payments.join(charges, on="charge_id").join(leases, on="lease_id")
+    broken = rows.filter(pl.col("paid_on") < pl.col("signed_on").dt.offset_by(f"-{WEEK}"))
+    if broken.is_empty():
+        return None
+    evidence = (
+        f"{share(broken.height, rows.height)}: paid_on lies more than {WEEK} before the lease's signed_on; "
+        f"first {_key(broken, canonical_table('payments'))}."
+    )
+    return Finding("payments", "paid_on", "dates disagree", evidence)
+
+
+def _overlaps(declared: Declared) -> Finding | None:
+    """Leases that begin while the one before in the same unit still runs."""
+    if not declared.has("leases", "lease_id", "unit_id", "start_date", "end_date", "ended_on"):
+        return None
+    leases = declared.newest(canonical_table("leases")).sort("unit_id", "start_date", "lease_id")
+    ran_to = pl.coalesce("ended_on", "end_date").shift(1).over("unit_id")
+    broken = leases.filter(pl.col("start_date").dt.offset_by("1d") < ran_to)
+    if broken.is_empty():
+        return None
+    evidence = (
+        f"{share(broken.height, leases.height)}: start_date lies before the end of the unit's lease before; "
+        f"first {_key(broken, canonical_table('leases'))}."
+    )
+    return Finding("leases", "start_date", "dates disagree", evidence)

@@ -1,0 +1,76 @@
+"""What came after each row's cutoff, for labels alone: the `Later` of the task contract over real tables."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+import polars as pl
+
+from epic22.core.data.table import Table, table_named
+from epic22.core.data.vintages import later_values
+from epic22.core.history import Array, Frequency
+
+
+@dataclass(frozen=True)
+class HappenedLater:
+    """What happened in (cutoff, cutoff + horizon], among the final versions of rows known at the tables' end.
+
+    `by` names the column of every table that is matched with the entity; without it each table's own entity column.
+    """
+
+    at: pl.DataFrame
+    tables: Mapping[str, Table]
+    horizon: timedelta
+    end: datetime
+    by: str | None = None
+
+    def along(self, ids: pl.Series, by: str) -> "HappenedLater":
+        """The same rows and cutoffs asked about `ids` (n values, null = nothing happens), every table matched by column `by`."""
+        named = ids.cast(pl.String) if ids.dtype == pl.Null else ids
+        return replace(self, at=self.at.with_columns(named.alias("entity")), by=by)
+
+    def _table(self, name: str) -> Table:
+        return table_named(self.tables, name)
+
+    def _by(self, source: Table) -> str:
+        return source.column_named(self.by or source.entity)
+
+    @property
+    def _rows(self) -> pl.DataFrame:
+        return self.at.with_row_index("row")
+
+    def window(self, table: str, event: str | None = None, before: timedelta = timedelta(0)) -> pl.DataFrame:
+        """Each id's final version with its time in (cutoff - before, cutoff + horizon], with `row`, the index into `at`.
+
+        `event` names another time column than the table's own event time, as a lease's `ended_on`.
+        """
+        source = self._table(table)
+        named = source.column_named(event or source.event_at)
+        final = source.final(self.end).with_columns(pl.col(self._by(source)).alias("entity"))
+        joined = self._rows.join(final, on="entity", how="inner")
+        time, cutoff = pl.col(named), pl.col("cutoff")
+        inside = joined.filter((time > cutoff - before) & (time <= cutoff + self.horizon))
+        return inside.sort("row", named, *source.keys, maintain_order=True)
+
+    def linked(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
+        """The table's rows, by final version, whose column `on` equals, for `rows` [row, on]; of any event time.
+
+        Gives `row` and the table's columns; pairs without a match, and null ids, give nothing.
+        """
+        source = self._table(table)
+        source.column_named(on)
+        pairs = rows.select(pl.col("row").cast(pl.UInt32), on).unique(maintain_order=True)
+        found = pairs.join(source.final(self.end), on=on, how="inner", maintain_order="left_right")
+        return found.select("row", *source.frame.columns)
+
+    def path(self, table: str, column: str, frequency: Frequency, horizon: int) -> Array:
+        """Per row of `at`, the values of the `horizon` periods after the cutoff, (n, horizon), among those known at the end."""
+        source = self._table(table)
+        values = source.values(source.column_named(column), self._by(source))
+        return later_values(values.filter(pl.col("known_at") <= self.end), self.at, frequency, horizon)
+
+    def stated(self, table: str) -> pl.DataFrame:
+        """Per row of `at`, the row of a label table that was written for exactly this entity and cutoff: n rows."""
+        source = self._table(table)
+        labels = source.frame.with_columns(pl.col(self._by(source)).alias("entity"), pl.col(source.event_at).alias("cutoff"))
+        return self.at.join(labels, on=["entity", "cutoff"], how="left", maintain_order="left")

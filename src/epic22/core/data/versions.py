@@ -1,0 +1,168 @@
+"""Versions of the canonical tables: what a version consists of, and which incoming rows are new to it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import IntEnum
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+
+from epic22.core.data.rowhash import Lanes
+from epic22.core.lineage import canonical_json, sha256
+
+
+@dataclass(frozen=True)
+class TableVersion:
+    """One table in a version: the Delta version that holds it, its rows, how many of them this version added.
+
+    `digest` is the sum of its rows' hashes as 32 hex digits.
+    """
+
+    delta_version: int
+    rows: int
+    added: int
+    digest: str
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file that an ingest read: its name, the SHA-256 of its bytes, the table it went into, and what became of its rows."""
+
+    name: str
+    sha256: str
+    table: str
+    rows: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
+class LakeVersion:
+    """A version of all tables together.
+
+    `id` is the hash of content and `known_at` of every row: the same rows give the same id, whoever brought them, when, in which
+    order and in how many batches. `end` is the moment up to which the tables are complete; `at` when the version was made (UTC).
+    """
+
+    number: int
+    id: str
+    tables: Mapping[str, TableVersion]
+    sources: tuple[SourceFile, ...]
+    who: str
+    at: datetime
+    parent: int | None
+    end: datetime
+    action: str = "ingest"
+    notes: tuple[str, ...] = field(default=())
+
+    @property
+    def rows(self) -> int:
+        """Rows over all tables."""
+        return sum(table.rows for table in self.tables.values())
+
+    @property
+    def quarantined(self) -> int:
+        """Rows that this version's ingest set apart."""
+        return sum(source.quarantined for source in self.sources)
+
+
+def content_id(tables: Mapping[str, TableVersion]) -> str:
+    """The id of tables with this content; a table without rows is as if it were not there."""
+    content = {name: [table.rows, table.digest] for name, table in tables.items() if table.rows}
+    return sha256(canonical_json(content))
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of a table's incoming rows, in counts. `gone`: stored keys that a snapshot no longer has.
+
+    `twice`: rows equal to one that came before them in the same ingest.
+    """
+
+    new: int = 0
+    same: int = 0
+    changed: int = 0
+    quarantined: int = 0
+    gone: int = 0
+    twice: int = 0
+
+
+class Fate(IntEnum):
+    """What becomes of an incoming row."""
+
+    NEW = 0
+    SAME = 1
+    """Equal to a row that is stored."""
+    CHANGED = 2
+    """Its key is stored with other content, known earlier than the row says of itself: a new version."""
+    REDATED = 3
+    """The same, but its `known_at` was only derived and is not later: a new version, known as of the moment of the ingest."""
+    AMBIGUOUS = 4
+    """The same ingest brings the same key at the same moment with other content."""
+    OTHERWISE = 5
+    """The same key is stored as known otherwise at that moment, or later than the moment of the ingest."""
+    TWICE = 6
+    """Equal to a row that came earlier in the same ingest."""
+
+
+REASONS = {
+    Fate.AMBIGUOUS: "the same key and known_at comes with different content in this ingest",
+    Fate.OTHERWISE: "already known otherwise at that moment",
+}
+
+
+@dataclass(frozen=True)
+class Arrival:
+    """The hashes of n incoming rows: `identity` of (key, known_at), or of the key alone where `known_at` was derived.
+
+    `content` and `known_at` (microseconds) have n entries.
+    """
+
+    identity: Lanes
+    content: NDArray[np.uint64]
+    known_at: NDArray[np.int64]
+
+
+def fates(rows: Arrival, stored: pl.DataFrame, as_of: int | None = None) -> NDArray[np.uint8]:
+    """What becomes of each incoming row: n `Fate` codes.
+
+    `as_of` (microseconds) where `known_at` was derived: a row whose key is stored with other content is then a new version.
+    `stored` [a, b, content, known_at] has one row an identity, the latest. Contradicting rows are all refused, so the order in
+    which they come decides nothing.
+    """
+    frame = pl.DataFrame({"a": rows.identity[0], "b": rows.identity[1], "content": rows.content, "known_at": rows.known_at})
+    found = np.zeros(frame.height, dtype=np.uint8)
+    _among_themselves(frame, found)
+    if stored.height:
+        _against(frame, stored, found, as_of)
+    return found
+
+
+def _among_themselves(rows: pl.DataFrame, found: NDArray[np.uint8]) -> None:
+    ordered = np.sort(rows["a"].to_numpy())
+    if not bool((ordered[1:] == ordered[:-1]).any()):
+        return
+    groups = (
+        rows.with_row_index("at")
+        .filter(rows.select("a", "b").is_duplicated())
+        .with_columns(kinds=pl.col("content").n_unique().over("a", "b"), first=pl.col("at").min().over("a", "b"))
+    )
+    found[groups.filter(pl.col("kinds") > 1)["at"].to_numpy()] = Fate.AMBIGUOUS
+    found[groups.filter((pl.col("kinds") == 1) & (pl.col("at") > pl.col("first")))["at"].to_numpy()] = Fate.TWICE
+
+
+def _against(rows: pl.DataFrame, stored: pl.DataFrame, found: NDArray[np.uint8], as_of: int | None) -> None:
+    """Compare with what is stored those rows that were not settled among themselves."""
+    open_ = rows.with_row_index("at").filter(pl.Series(found == Fate.NEW))
+    known = open_.join(stored.rename({"content": "was", "known_at": "since"}), on=["a", "b"], how="inner")
+    same = (known["content"] == known["was"]).to_numpy()
+    if as_of is None:
+        fate = np.where(same, Fate.SAME, Fate.OTHERWISE)
+    else:
+        since = known["since"].to_numpy()
+        other = np.where(
+            known["known_at"].to_numpy() > since, Fate.CHANGED, np.where(since < as_of, Fate.REDATED, Fate.OTHERWISE)
+        )
+        fate = np.where(same, Fate.SAME, other)
+    found[known["at"].to_numpy()] = fate.astype(np.uint8)

@@ -1,0 +1,282 @@
+"""From a score to a probability that keeps its word: Platt, beta and isotonic calibration, chosen by held-out log loss.
+
+n = rows. Calibration is for binary targets. Class probabilities of a multiclass target are left as they are: its bundle says so.
+Figures that judge calibration (expected calibration error, slope, reliability) are in `reliability`.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+from scipy.special import expit, log_expit, logit
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import MICROSECONDS_A_DAY, FoldPlan
+from epic22.core.errors import InternalError
+from epic22.core.evaluation.crossval import FoldResponse
+from epic22.core.evaluation.logistic import logistic_fit
+from epic22.core.task import Array
+
+CalibrationKind = Literal["none", "platt", "isotonic", "beta"]
+KINDS: tuple[CalibrationKind, ...] = ("none", "platt", "beta", "isotonic")
+
+FURTHEST = 700.0
+"""Log-odds are kept within ± this, so that their exponential is a number."""
+
+ORDER_SLOPE = 1e-6
+"""Beyond the outermost blocks an isotonic calibration goes on this slowly in log-odds: the value stays, the order is kept."""
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """A monotone map from raw log-odds to probability.
+
+    `numbers`: for platt (slope, intercept) on the log-odds; for beta (a, b, c) in a·ln p − b·ln(1 − p) + c (Kull, Silva Filho
+    and Flach 2017), a, b >= 0; for isotonic the blocks' centres in log-odds, then as many calibrated log-odds.
+
+    >>> [round(float(p), 3) for p in Calibration("platt", (0.5, 0.0))(np.array([-2.0, 0.0, 2.0]))]
+    [0.269, 0.5, 0.731]
+    """
+
+    kind: CalibrationKind = "none"
+    numbers: tuple[float, ...] = ()
+
+    def __call__(self, raw: Array) -> Array:
+        """Probabilities (n,) of raw log-odds (n,); a row alone gets the same bits as in a batch."""
+        return np.asarray(expit(self.log_odds(raw)))
+
+    def log_odds(self, raw: Array) -> Array:
+        """Calibrated log-odds (n,) of raw log-odds (n,)."""
+        x = np.clip(np.asarray(raw, dtype=np.float64), -FURTHEST, FURTHEST)
+        if self.kind == "none":
+            return x
+        if self.kind == "isotonic":
+            return _interpolated(x, *np.array(self.numbers).reshape(2, -1))
+        if self.kind == "platt":
+            slope, intercept = self.numbers
+            return np.asarray(slope * x + intercept)
+        a, b, c = self.numbers
+        return np.asarray(a * log_expit(x) - b * log_expit(-x) + c)
+
+    def of_probability(self, probability: Array) -> Array:
+        """Probabilities (n,) of uncalibrated probabilities (n,), for what gives no raw score."""
+        return self(log_odds_of(probability))
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, as JSON has it."""
+        return {"kind": self.kind, "numbers": list(self.numbers)}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "Calibration":
+        """The calibration of a state; ValueError for a kind or a count of numbers that is not known."""
+        made = cls(state["kind"], tuple(float(x) for x in state["numbers"]))
+        fits: dict[str, Callable[[int], bool]] = {
+            "none": lambda n: n == 0,
+            "platt": lambda n: n == 2,
+            "beta": lambda n: n == 3,
+            "isotonic": lambda n: n >= 2 and n % 2 == 0,
+        }
+        if made.kind not in fits or not fits[made.kind](len(made.numbers)):
+            raise ValueError(f"a calibration of kind {made.kind!r} with {len(made.numbers)} numbers is not known")
+        return made
+
+
+def log_odds_of(probability: Array) -> Array:
+    """Log-odds (n,) of probabilities (n,), finite also for 0 and 1."""
+    return np.asarray(np.clip(logit(np.asarray(probability, dtype=np.float64)), -FURTHEST, FURTHEST))
+
+
+def _interpolated(x: Array, centres: Array, values: Array) -> Array:
+    """Linear between the centres, all but constant beyond them."""
+    inside = np.clip(x, centres[0], centres[-1])
+    if len(centres) == 1:
+        return np.asarray(values[0] + ORDER_SLOPE * (x - inside))
+    j = np.clip(np.searchsorted(centres, inside, side="right") - 1, 0, len(centres) - 2)
+    share = (inside - centres[j]) / (centres[j + 1] - centres[j])
+    # Rounding may lift the end of a stretch above the next one's beginning.
+    between = np.minimum(values[j] + (values[j + 1] - values[j]) * share, values[j + 1])
+    return np.asarray(between + ORDER_SLOPE * (x - inside))
+
+
+def fit_calibration(kind: CalibrationKind, raw: Array, y: Array) -> Calibration:
+    """The calibration of that kind for raw log-odds (n,) and classes (n,) of 0 and 1; "none" where a class is missing."""
+    x = np.clip(np.asarray(raw, dtype=np.float64), -FURTHEST, FURTHEST)
+    if kind == "none" or not len(y) or y.min() == y.max():
+        return Calibration()
+    if kind == "isotonic":
+        return Calibration(kind, _isotonic(x, y))
+    if kind == "platt":
+        return Calibration(kind, _monotone_logistic(x[:, None], y))
+    return Calibration(kind, _monotone_logistic(np.column_stack([log_expit(x), -log_expit(-x)]), y))
+
+
+def _isotonic(x: Array, y: Array) -> tuple[float, ...]:
+    """Blocks by pooling adjacent violators (Ayer et al. 1955); a block stands at the mean of its scores.
+
+    A block of one class only is moved off 0 or 1, to 1 in its rows + 2, but never past its neighbour.
+    """
+    scores, inverse, count = np.unique(x, return_inverse=True, return_counts=True)
+    mean = np.bincount(inverse, weights=y) / count
+    fitted = isotonic_regression(mean, weights=count)
+    starts = fitted.blocks[:-1]
+    rows = np.add.reduceat(count, starts)
+    centres = np.add.reduceat(scores * count, starts) / rows
+    values = fitted.x[starts]
+    low, high = 1 / (rows[0] + 2), 1 - 1 / (rows[-1] + 2)
+    if values[0] <= 0:
+        values[0] = min(low, values[1] / 2)
+    if values[-1] >= 1:
+        values[-1] = max(high, (1 + values[-2]) / 2)
+    return (*centres.tolist(), *logit(values).tolist())
+
+
+def _monotone_logistic(features: Array, y: Array) -> tuple[float, ...]:
+    """Logistic regression with weights >= 0 and an intercept last; a weight that would be negative is set to 0.
+
+    Targets are moved off 0 and 1 (Platt 1999), so that separable rows do not give infinite weights.
+    """
+    positives = float(y.sum())
+    target = np.where(y == 1, (positives + 1) / (positives + 2), 1 / (len(y) - positives + 2))
+    used = np.ones(features.shape[1], dtype=bool)
+    theta = logistic_fit(features, target)
+    while (theta[:-1] < 0).any():
+        used[np.flatnonzero(used)[np.argmin(theta[:-1])]] = False
+        theta = logistic_fit(features[:, used], target)
+    weights = np.zeros(features.shape[1])
+    weights[used] = theta[:-1]
+    return (*weights.tolist(), float(theta[-1]))
+
+
+@dataclass(frozen=True)
+class OutOfFold:
+    """Out-of-fold scores of a binary target: raw log-odds, class and fold number a row, each (n,); rows may repeat.
+
+    `dealing` counts re-dealt folds: a fold is judged by folds of its own dealing. `forward`: fold numbers go with time, and only
+    folds before teach. `known` (n,) is when a row's label was known, `at` (n,) its cutoff; both or neither, datetime64.
+    `cluster` (n,) is what errs together. `row` (n,) is the position in the examples.
+    """
+
+    raw: Array
+    y: Array
+    fold: Array
+    dealing: Array
+    cluster: Array
+    row: Array
+    forward: bool
+    at: Array | None = None
+    known: Array | None = None
+
+    def take(self, rows: Array) -> "OutOfFold":
+        """These rows alone."""
+        at, known = (None if x is None else x[rows] for x in (self.at, self.known))
+        cut = {name: getattr(self, name)[rows] for name in ("raw", "y", "fold", "dealing", "cluster", "row")}
+        return replace(self, **cut, at=at, known=known)
+
+    @property
+    def taught(self) -> Array:
+        """Rows (n,) that other folds can calibrate: figures of calibrated probabilities are of these alone."""
+        made = np.zeros(len(self.y), dtype=bool)
+        for teach, judged in self.turns():
+            made[judged] = len(teach) > 0
+        return made
+
+    def turns(self) -> Iterator[tuple[Array, Array]]:
+        """(rows that teach, rows that are judged) a fold; none teach the first of forward folds."""
+        for number in np.unique(self.fold):
+            judged = self.fold == number
+            if self.forward:
+                teach = self.fold < number
+                if self.at is not None and self.known is not None:
+                    teach &= self.known <= self.at[judged].min()
+            else:
+                teach = ~judged & (self.dealing == self.dealing[judged][0])
+            yield np.flatnonzero(teach), np.flatnonzero(judged)
+
+
+def out_of_fold(parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan) -> OutOfFold:
+    """A binary evaluation's parts as one table. Labels are known `plan.gap` days after the cutoff.
+
+    Raises InternalError for class probabilities (n, k): a target of several classes is not calibrated.
+    """
+    if any(part.response.ndim != 1 for part in parts):
+        raise InternalError("class probabilities (n, k) were to be calibrated; only a binary target's (n,) can be.")
+    row = np.concatenate([part.fold.test for part in parts])
+    size = [len(part.fold.test) for part in parts]
+    forward = plan.kind == "walk_forward"
+    at = examples.at[row] if forward else None
+    gap = np.timedelta64(round(plan.gap * MICROSECONDS_A_DAY), "us")
+    return OutOfFold(
+        raw=log_odds_of(np.concatenate([part.response for part in parts])),
+        y=examples.y[row],
+        fold=np.repeat(np.arange(len(parts)), size),
+        dealing=np.repeat([part.fold.repeat for part in parts], size),
+        cluster=row if plan.clusters is None else plan.clusters[row],
+        row=row,
+        forward=forward,
+        at=at,
+        known=None if at is None else at + gap,
+    )
+
+
+@dataclass(frozen=True)
+class CalibrationLoss:
+    """A kind's held-out log loss in nats, over `rows`; `gain` is how much lower it is than without, ± `error` (standard)."""
+
+    kind: CalibrationKind
+    log_loss: float
+    gain: float
+    error: float
+    rows: int
+
+
+def choose_calibration(scores: OutOfFold) -> tuple[Calibration, tuple[CalibrationLoss, ...]]:
+    """The calibration fitted on all out-of-fold scores, of the kind with the lowest held-out log loss, and the table of losses.
+
+    Each kind is fitted on other folds (forward folds: those before whose labels were known) and judged on the fold left out.
+    "none" stays unless a kind gains more than its paired standard error over clusters, or where there are no folds to judge by.
+    """
+    losses = {kind: _held_out_losses(kind, scores) for kind in KINDS}
+    judged = np.flatnonzero(~np.isnan(losses["none"]))
+    if not len(judged):
+        return Calibration(), ()
+    cluster = np.unique(scores.cluster[judged], return_inverse=True)[1]
+    table = tuple(_loss_of(kind, losses[kind][judged], losses["none"][judged], cluster) for kind in KINDS)
+    better = [row for row in table if row.gain > row.error and row.kind != "none"]
+    best = min(better, key=lambda row: row.log_loss, default=table[0])
+    return fit_calibration(best.kind, scores.raw, scores.y), table
+
+
+def _held_out_losses(kind: CalibrationKind, scores: OutOfFold) -> Array:
+    """Log loss a row (n,), NaN where nothing taught."""
+    losses = np.full(len(scores.y), np.nan)
+    for teach, judged in scores.turns():
+        if len(teach):
+            fitted = fit_calibration(kind, scores.raw[teach], scores.y[teach])
+            z = fitted.log_odds(scores.raw[judged])
+            losses[judged] = -log_expit(np.where(scores.y[judged] == 1, z, -z))
+    return losses
+
+
+def _loss_of(kind: CalibrationKind, losses: Array, none: Array, cluster: Array) -> CalibrationLoss:
+    gains = none - losses
+    gain, count = float(gains.mean()), int(cluster.max()) + 1
+    off = np.bincount(cluster, weights=gains - gain)
+    error = float(np.sqrt((off**2).sum() * count / max(count - 1, 1)) / len(gains)) if count > 1 else float("inf")
+    return CalibrationLoss(kind, float(losses.mean()), gain, error, len(losses))
+
+
+def calibrated_out_of_fold(scores: OutOfFold, kind: CalibrationKind | None = None) -> Array:
+    """Probabilities (n,) in the order of `scores`, each calibrated by other folds than its own, so that their score is honest.
+
+    `kind` None: the choice, too, is made anew by the folds that teach. Where nothing teaches (the first of forward folds: not
+    `scores.taught`) the probability is left as it is.
+    """
+    probability = Calibration()(scores.raw)
+    for teach, judged in scores.turns():
+        if len(teach):
+            taught = scores.take(teach)
+            fitted = choose_calibration(taught)[0] if kind is None else fit_calibration(kind, taught.raw, taught.y)
+            probability[judged] = fitted(scores.raw[judged])
+    return probability

@@ -1,0 +1,172 @@
+"""A score in money: what it costs to be wrong, above which probability to act, and whom to act on first.
+
+The assumption behind every figure: acting on a case in time avoids a share `effect` of what a miss costs (all of it, unless said
+otherwise), and acting where nothing would have happened costs `false_alarm`. Whether acting helps is not in the data.
+
+n = rows; a row is an entity at a cutoff. Money is in the portfolio's currency.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from epic22.core.data.split import Period
+from epic22.core.errors import UserError
+from epic22.core.task import Array, Metric, Rows
+
+
+@dataclass(frozen=True, eq=False)
+class CostMatrix:
+    """What a miss and a false alarm cost, one figure or one a row (n,). `effect` is the share of a miss that acting avoids.
+
+    >>> CostMatrix(1500, 150).threshold().item()
+    0.09090909090909091
+    """
+
+    miss: float | Array
+    false_alarm: float | Array
+    effect: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.effect <= 1 or (np.asarray(self.miss) < 0).any() or (np.asarray(self.false_alarm) < 0).any():
+            raise UserError(f"costs must be 0 or more and the effect in (0, 1]; found an effect of {self.effect}.")
+
+    @property
+    def avoided(self) -> Array:
+        """What acting in time saves, () or (n,)."""
+        return np.asarray(self.effect * np.asarray(self.miss, dtype=np.float64))
+
+    def acting(self, p: Array) -> Array:
+        """Expected cost (n,) of acting at probabilities (n,): false alarms, and what acting does not avoid."""
+        return np.asarray((1 - p) * self.false_alarm + p * (np.asarray(self.miss) - self.avoided))
+
+    def not_acting(self, p: Array) -> Array:
+        """Expected cost (n,) of letting be."""
+        return np.asarray(p * self.miss)
+
+    def expected_saving(self, p: Array) -> Array:
+        """How much less acting is expected to cost than not acting, (n,)."""
+        return np.asarray(p * self.avoided - (1 - p) * self.false_alarm)
+
+    def realised(self, y: Array) -> Array:
+        """What acting saved once the outcomes (n,) of 0 and 1 are known, (n,)."""
+        return np.asarray(np.where(y == 1, self.avoided, -np.asarray(self.false_alarm, dtype=np.float64)))
+
+    def threshold(self) -> Array:
+        """The probability above which acting is expected to save, () or (n,)."""
+        total = self.avoided + self.false_alarm
+        return np.divide(self.false_alarm, total, out=np.ones_like(total), where=total > 0)
+
+    def take(self, rows: Array) -> "CostMatrix":
+        """The costs of these rows."""
+        miss, alarm = (c if np.ndim(c) == 0 else np.asarray(c)[rows] for c in (self.miss, self.false_alarm))
+        return CostMatrix(miss, alarm, self.effect)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """At most `k` entities a period can be acted on; None = as many as are worth it."""
+
+    k: int | None
+    per: Period = "week"
+
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k < 1:
+            raise UserError(f"a capacity of {self.k} a {self.per} lists nobody; give at least 1.")
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One place on the list. `row` is the position in what was given; `saving` is expected, NaN for a mere ranking score."""
+
+    rank: int
+    row: int
+    entity: str
+    score: float
+    saving: float
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """A contestant: scores (n,), higher = more urgent. A ranking score has no probability: its top k are taken as they stand."""
+
+    name: str
+    score: Array
+    kind: Literal["probability", "ranking"] = "probability"
+
+    def worth(self, costs: CostMatrix) -> Array:
+        """What the list is sorted by, (n,)."""
+        return costs.expected_saving(self.score) if self.kind == "probability" else np.asarray(self.score, dtype=np.float64)
+
+
+def ranked(
+    entities: Sequence[str] | Array,
+    p: Array,
+    costs: CostMatrix,
+    k: int | None = None,
+    kind: Literal["probability", "ranking"] = "probability",
+) -> tuple[Listed, ...]:
+    """This period's list: at most `k` entities by expected saving, only where it is above zero; ties by entity.
+
+    `p` (n,) are calibrated probabilities, one row an entity.
+
+    >>> found = ranked(["a", "b", "c"], np.array([0.05, 0.5, 0.2]), CostMatrix(1500, 150))
+    >>> [(place.entity, round(place.saving)) for place in found]
+    [('b', 675), ('c', 180)]
+    """
+    names, scored = np.asarray(entities).astype(str), Scored("", np.asarray(p, dtype=np.float64), kind)
+    order = _top(scored, costs, names, k)
+    saving = costs.expected_saving(scored.score) if kind == "probability" else np.full(len(names), np.nan)
+    return tuple(
+        Listed(rank, int(row), str(names[row]), float(scored.score[row]), float(saving[row]))
+        for rank, row in enumerate(order, start=1)
+    )
+
+
+def _top(scored: Scored, costs: CostMatrix, entity: Array, k: int | None) -> Array:
+    worth = scored.worth(costs)
+    order = np.lexsort((entity, -worth))
+    if scored.kind == "probability":
+        order = order[worth[order] > 0]
+    return np.asarray(order if k is None else order[:k])
+
+
+def precision_at(y: Array, score: Array, rows: Rows = Rows(), k: int = 10) -> float:
+    """Share of the k highest scores that happened; at equal scores, the mean over their orders. A metric once k is fixed."""
+    return _hits_of_top(y, score, rows, k) / min(k, len(y)) if len(y) else float("nan")
+
+
+def recall_at(y: Array, score: Array, rows: Rows = Rows(), k: int = 10) -> float:
+    """Share of what happened that is among the k highest scores; NaN where nothing happened."""
+    return _hits_of_top(y, score, rows, k) / float(y.sum()) if y.sum() > 0 else float("nan")
+
+
+def top_decile_lift(y: Array, score: Array, rows: Rows = Rows()) -> float:
+    """Rate in the tenth of the rows with the highest scores ÷ rate of all rows; NaN where nothing happened."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    total, happened = weight.sum(), (weight * y).sum()
+    if happened <= 0:
+        return float("nan")
+    return float(_hits_of_top(y, score, rows, total / 10) / (total / 10) / (happened / total))
+
+
+def _hits_of_top(y: Array, score: Array, rows: Rows, k: float) -> float:
+    """Weight of positives among the weight k with the highest scores, equal scores sharing what is left."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    distinct, code = np.unique(-np.asarray(score, dtype=np.float64), return_inverse=True)
+    held = np.bincount(code, weights=weight, minlength=len(distinct))
+    hits = np.bincount(code, weights=weight * y, minlength=len(distinct))
+    before = np.cumsum(held) - held
+    share = np.clip(np.divide(k - before, held, out=np.zeros_like(held), where=held > 0), 0.0, 1.0)
+    return float((share * hits).sum())
+
+
+def precision_at_metric(k: int) -> Metric:
+    """precision_at with its k, named for a report."""
+    return Metric(f"precision_at_{k}", partial(precision_at, k=k), True, "probability")
+
+
+TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability")

@@ -1,0 +1,212 @@
+"""Are the groups of a protected class treated alike? The adverse impact ratio with its interval, and what promotion does with it.
+
+The ratio is the share of favourable outcomes in a group ÷ that of the most favoured group. The four-fifths rule of the Uniform
+Guidelines on Employee Selection Procedures (29 CFR 1607.4(D)) takes a ratio under 0.8 as evidence of adverse impact.
+
+n = rows; a row is a decision about a person. Protected columns serve this measurement alone.
+"""
+
+from collections.abc import Container, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from epic22.core.errors import UserError
+from epic22.core.evaluation.crossval import percentiles
+from epic22.core.task import Array
+
+FOUR_FIFTHS = 0.8
+LEAST = 30
+DRAWS = 2000
+
+FairnessStatus = Literal["passed", "refused", "inconclusive"]
+
+
+@dataclass(frozen=True)
+class GroupShare:
+    """A group of a protected class: persons, their share of favourable rows, and the ratio with its 95 % interval.
+
+    Ratio and interval are None for the reference group and where there are too few persons; NaN where undefined.
+    """
+
+    group: str
+    persons: int
+    rows: int
+    share: float
+    ratio: float | None
+    low: float | None
+    high: float | None
+    note: Literal["", "reference", "too few"]
+
+
+@dataclass(frozen=True)
+class AdverseImpact:
+    """A protected class: its groups, and the ratio of the group that fares worst (None where no two groups can be compared)."""
+
+    column: str
+    reference: str | None
+    groups: tuple[GroupShare, ...]
+    worst: GroupShare | None
+
+    @property
+    def lowest_bound(self) -> GroupShare | None:
+        """The compared group whose interval reaches furthest down."""
+        compared = [group for group in self.groups if group.low is not None]
+        return min(compared, key=lambda group: _or_zero(group.low), default=None)
+
+    @property
+    def status(self) -> FairnessStatus:
+        """Refused by an estimate under 0.8, inconclusive by a lower bound under 0.8 or where nothing can be compared."""
+        lowest = self.lowest_bound
+        if self.worst is None or lowest is None or self.worst.ratio is None or np.isnan(self.worst.ratio):
+            return "inconclusive"
+        if self.worst.ratio < FOUR_FIFTHS:
+            return "refused"
+        return "inconclusive" if _or_zero(lowest.low) < FOUR_FIFTHS else "passed"
+
+    def __str__(self) -> str:
+        lowest = self.lowest_bound
+        if self.worst is None or lowest is None:
+            return f"{self.column}: fewer than two groups have enough persons to be compared"
+        told = f"{self.column}: {_told(self.worst)} against {self.reference}"
+        return told if lowest is self.worst else f"{told}; the furthest bound is that of {_told(lowest)}"
+
+
+def _or_zero(value: float | None) -> float:
+    """An undefined ratio counts as the worst."""
+    return 0.0 if value is None or np.isnan(value) else value
+
+
+def _told(group: GroupShare) -> str:
+    return f"{group.group} has {group.ratio:.2f} ({group.low:.2f} … {group.high:.2f})"
+
+
+def adverse_impact(
+    column: str, favourable: Array, groups: Array, persons: Array, least: int = LEAST, seed: int = 0
+) -> AdverseImpact:
+    """The ratio of each group to the most favoured one of at least `least` persons.
+
+    `favourable` (n,) booleans, `groups` (n,) text or None (not known: left out), `persons` (n,) who is resampled as a whole.
+    Both shares are of the same draw; the reference group stays the one of the estimate.
+    """
+    if not len(favourable) == len(groups) == len(persons):
+        raise UserError(f"{column}: {len(favourable)} outcomes, {len(groups)} groups and {len(persons)} persons do not match.")
+    known = np.array([group is not None for group in groups], dtype=bool)
+    if not known.any():
+        return AdverseImpact(column, None, (), None)
+    names, code = np.unique(np.asarray(groups)[known].astype(str), return_inverse=True)
+    person = np.unique(np.asarray(persons)[known], return_inverse=True)[1]
+    rows, good = _by_person(person, code, np.asarray(favourable, dtype=bool)[known], len(names))
+    size = (rows > 0).sum(axis=0)
+    share = good.sum(axis=0) / rows.sum(axis=0)
+    enough = size >= least
+    reference = int(np.where(enough, share, -1.0).argmax()) if enough.any() else None
+    drawn = _drawn_shares(rows, good, seed)
+    made = tuple(
+        _group(str(name), int(size[i]), int(rows[:, i].sum()), i, share, drawn, reference if enough[i] else None)
+        for i, name in enumerate(names)
+    )
+    compared = [group for group in made if group.ratio is not None]
+    worst = min(compared, key=lambda group: _or_zero(group.ratio), default=None)
+    return AdverseImpact(column, None if reference is None else str(names[reference]), made, worst)
+
+
+def _by_person(person: Array, code: Array, good: Array, count: int) -> tuple[Array, Array]:
+    """Rows and favourable rows a person and group, each (persons, groups)."""
+    cell, shape = person * count + code, (int(person.max()) + 1, count)
+    made = (np.bincount(cell, weights=w, minlength=shape[0] * count).reshape(shape) for w in (np.ones(len(code)), good))
+    rows, favourable = made
+    return rows, favourable
+
+
+def _drawn_shares(rows: Array, good: Array, seed: int) -> Array:
+    """Share of favourable rows a draw and group, (DRAWS, groups); NaN where a draw leaves a group out."""
+    rng, count = np.random.default_rng([seed, 55]), len(rows)
+    both = np.hstack([good, rows])
+    drawn = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) @ both for _ in range(DRAWS)])
+    share, held = drawn[:, : rows.shape[1]], drawn[:, rows.shape[1] :]
+    return np.asarray(np.divide(share, held, out=np.full_like(share, np.nan), where=held > 0))
+
+
+def _group(name: str, persons: int, rows: int, i: int, share: Array, drawn: Array, reference: int | None) -> GroupShare:
+    if reference is None:
+        return GroupShare(name, persons, rows, float(share[i]), None, None, None, "too few")
+    if i == reference:
+        return GroupShare(name, persons, rows, float(share[i]), None, None, None, "reference")
+    ratio = float(share[i] / share[reference]) if share[reference] > 0 else float("nan")
+    base = drawn[:, reference]
+    low, high = percentiles(np.divide(drawn[:, i], base, out=np.full_like(base, np.nan), where=base > 0))
+    return GroupShare(name, persons, rows, float(share[i]), ratio, low, high, "")
+
+
+@dataclass(frozen=True)
+class FairnessVerdict:
+    """What the protected classes say together: the worst status of all, the class it comes from, and why in words."""
+
+    status: FairnessStatus
+    worst: AdverseImpact
+    impacts: tuple[AdverseImpact, ...]
+    why: str
+
+
+def judge_fairness(impacts: Sequence[AdverseImpact]) -> FairnessVerdict:
+    """Refused where any class is, else inconclusive where any class is, else passed.
+
+    Raises UserError for no classes: a company that holds none has nothing to judge, and passes None to the gate.
+    """
+    if not impacts:
+        raise UserError("no protected classes were given; without any, there is no fairness verdict.")
+    order: tuple[FairnessStatus, ...] = ("refused", "inconclusive", "passed")
+    worst = min(impacts, key=lambda impact: (order.index(impact.status), _or_zero(impact.worst.ratio if impact.worst else None)))
+    return FairnessVerdict(worst.status, worst, tuple(impacts), str(worst))
+
+
+@dataclass(frozen=True)
+class Override:
+    """Someone takes it upon them: the id of their key, and why."""
+
+    key_id: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class PromotionDecision:
+    """Whether the model may be promoted, as what, and why in words (for the log)."""
+
+    promote: bool
+    status: Literal["proven", "provisional", "overridden", "refused"]
+    why: str
+
+
+def gate(
+    fairness: FairnessVerdict | None,
+    first_model: bool,
+    override: Override | None = None,
+    authorised: Container[str] = frozenset(),
+) -> PromotionDecision:
+    """May this model be promoted?
+
+    Refused and inconclusive need an override with a reason, by a key id among `authorised`. A task's first model that is merely
+    inconclusive is promoted as provisional. `fairness` None: the company holds no protected classes.
+    """
+    if fairness is None:
+        return PromotionDecision(True, "proven", "fairness was not measured: no protected classes are held")
+    if fairness.status == "passed":
+        return PromotionDecision(True, "proven", f"fairness passed: {fairness.why}")
+    found = f"fairness {fairness.status}: {fairness.why}"
+    lacking = _lacking(override, authorised)
+    if override is not None and lacking is None:
+        return PromotionDecision(True, "overridden", f"{found}; overridden by key {override.key_id}: {override.reason.strip()}")
+    if fairness.status == "inconclusive" and first_model:
+        return PromotionDecision(True, "provisional", f"{found}; the task's first model, so provisional")
+    return PromotionDecision(False, "refused", f"{found}; {lacking}")
+
+
+def _lacking(override: Override | None, authorised: Container[str]) -> str | None:
+    """What an override lacks to count, in words."""
+    if override is None:
+        return "an override with a reason by an authorised key is needed"
+    if override.key_id not in authorised:
+        return f"key {override.key_id} is not authorised to override"
+    return None if override.reason.strip() else f"key {override.key_id} gave no reason to override"

@@ -1,0 +1,239 @@
+"""What is known of leases at a cutoff: terms, market, payments, messages, repairs. Shared by churn and risk.
+
+A row is an active lease at a monthly cutoff; `known.at` has lease ids for entities.
+"""
+
+from datetime import timedelta
+
+import polars as pl
+
+from epic22.core.data.canonical import PROPERTY_TYPES, RISKS
+from epic22.core.task import Column, Known
+
+DAY = timedelta(days=1)
+QUARTER, YEAR = 90 * DAY, 365 * DAY
+CENT = 0.005
+YEAR_OF_CHARGES = 12
+COMPLAINT = pl.col("category") == "complaint"
+REPAIR = pl.col("kind") == "corrective"
+
+TERMS: tuple[Column, ...] = (
+    Column("lease_type", "category", levels=("fixed", "month_to_month"), about="type of lease"),
+    Column("tenure_months", "float", unit="months", low=0, about="months since the tenant first moved in"),
+    Column("days_to_end", "float", unit="days", about="days until the lease ends"),
+    Column("monthly_rent", "float", low=0, about="monthly rent"),
+    Column("rent_raise", "float", unit="fraction", optional=True, about="raise against the lease before"),
+    Column("rent_to_market", "float", unit="fraction", optional=True, about="rent against the market's average"),
+    Column("market_change", "float", unit="fraction", optional=True, about="market rents against a year ago"),
+    Column("market_vacancy", "float", unit="fraction", optional=True, low=0, high=1, about="vacancy in the market"),
+    Column("deposit_months", "float", unit="months of rent", optional=True, low=0, about="deposit"),
+    Column("earlier_leases", "int", low=0, about="leases the tenant had here before"),
+    Column("bedrooms", "int", optional=True, low=0, about="bedrooms"),
+    Column("rent_per_sqft", "float", optional=True, low=0, about="rent per square foot"),
+    Column("property_type", "category", levels=PROPERTY_TYPES, optional=True, about="type of building"),
+    Column("building_age", "float", unit="years", optional=True, about="age of the building"),
+    Column("screening_risk", "category", levels=RISKS, optional=True, about="risk at screening"),
+    Column("rent_to_income", "float", unit="fraction", optional=True, low=0, about="yearly rent against household income"),
+)
+PAYMENTS: tuple[Column, ...] = (
+    Column("late_share", "float", unit="fraction", optional=True, low=0, high=1, about="share of the last 12 rents paid late"),
+    Column("late_share_3", "float", unit="fraction", optional=True, low=0, high=1, about="share of the last 3 rents paid late"),
+    Column("days_late", "float", unit="days", optional=True, about="mean days late over the last 6 rents"),
+    Column("days_late_last", "float", unit="days", optional=True, about="days late of the latest rent"),
+    Column("failed_year", "int", low=0, about="failed payments in a year"),
+    Column("failed_90d", "int", low=0, about="failed payments in 90 days"),
+    Column("arrears_months", "float", unit="months of rent", low=0, about="rent owed at the cutoff"),
+    Column("oldest_unpaid_days", "float", unit="days", low=0, about="age of the oldest unpaid rent"),
+    Column("unpaid_charges", "int", low=0, about="unpaid charges"),
+)
+LIVING: tuple[Column, ...] = (
+    Column("complaints_90d", "int", low=0, about="complaints in 90 days"),
+    Column("complaints_year", "int", low=0, about="complaints in a year"),
+    Column("sentiment", "float", low=-1, high=1, optional=True, about="tone of messages in a year"),
+    Column("unit_repairs_year", "int", low=0, about="repairs in the unit in a year"),
+    Column("property_repairs_90d", "int", low=0, about="repairs in the building in 90 days"),
+    Column("month", "int", low=1, high=12, about="month of the year"),
+)
+
+
+def active_leases(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+    """The cutoffs [entity, cutoff] whose lease has begun, has not ended, and whose tenant has not given notice."""
+    seen = known.latest("leases")
+    active = (seen["start_date"] <= seen["cutoff"]) & seen["ended_on"].is_null() & seen["notice_on"].is_null()
+    return cutoffs.filter(active.fill_null(value=False))
+
+
+def lease_inputs(known: Known) -> pl.DataFrame:
+    """The columns TERMS, PAYMENTS and LIVING, in that order: n rows."""
+    lease = known.latest("leases")
+    return pl.concat([terms(known, lease), payment_columns(known, lease), living(known, lease)], how="horizontal")
+
+
+def terms(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+    """The contract, the tenant, the unit and the market, as of each row's cutoff."""
+    of_tenant, of_unit = known.along(lease["tenant_id"], "tenant_id"), known.along(lease["unit_id"], "unit_id")
+    tenant, unit = of_tenant.latest("tenants"), of_unit.latest("units")
+    home = known.along(unit["property_id"], "property_id").latest("properties")
+    earlier = _earlier_leases(of_tenant, lease)
+    market = market_columns(known, home["zip_code"], unit["bedrooms"])
+    rent = lease["monthly_rent"]
+    return pl.DataFrame(
+        {
+            "lease_type": lease["lease_type"],
+            "tenure_months": (lease["cutoff"] - earlier["first_start"]) / DAY / 30.4375,
+            "days_to_end": (lease["end_date"] - lease["cutoff"]) / DAY,
+            "monthly_rent": rent,
+            "rent_raise": rent / earlier["rent_before"] - 1,
+            "rent_to_market": rent / market["average_rent"] - 1,
+            "market_change": market["change"],
+            "market_vacancy": market["vacancy_rate"],
+            "deposit_months": lease["deposit"] / rent,
+            "earlier_leases": earlier["earlier"],
+            "bedrooms": unit["bedrooms"],
+            "rent_per_sqft": rent / unit["area_sqft"],
+            "property_type": home["property_type"],
+            "building_age": (lease["cutoff"].dt.year() - home["year_built"]).cast(pl.Float64),
+            "screening_risk": tenant["screening_risk"],
+            "rent_to_income": 12 * rent / tenant["household_income"],
+        }
+    ).with_columns(pl.col(pl.Float64).fill_nan(None))
+
+
+def _earlier_leases(of_tenant: Known, lease: pl.DataFrame) -> pl.DataFrame:
+    """Frame [first_start, rent_before, earlier]: of the tenant's leases that began before this one, n rows."""
+    all_leases = of_tenant.window("leases", None).sort("row", "start_date")
+    own = lease.with_row_index("row").select("row", own_start="start_date")
+    before = all_leases.join(own, on="row").filter(pl.col("start_date") < pl.col("own_start"))
+    told = before.group_by("row").agg(
+        first=pl.col("start_date").min(),
+        rent_before=pl.col("monthly_rent").last(),
+        earlier=pl.len().cast(pl.Int64),
+    )
+    return (
+        own.join(told, on="row", how="left")
+        .sort("row")
+        .select(
+            pl.coalesce("first", "own_start").alias("first_start"),
+            "rent_before",
+            pl.col("earlier").fill_null(0),
+        )
+    )
+
+
+def market_columns(known: Known, zip_code: pl.Series, bedrooms: pl.Series) -> pl.DataFrame:
+    """Frame [average_rent, vacancy_rate, change]: the latest public figures of the zip code and bedrooms, and a year's change."""
+    names = pl.select(pl.concat_str([zip_code, bedrooms.clip(upper_bound=3).cast(pl.String)], separator="|")).to_series()
+    series = known.along(names, "series_id").window("market", timedelta(days=480)).sort("row", "month")
+    latest = series.group_by("row").agg(pl.col("average_rent").last(), pl.col("vacancy_rate").last(), pl.col("month").last())
+    year_ago = series.join(latest.select("row", newest="month"), on="row").filter(
+        pl.col("month") == pl.col("newest").dt.offset_by("-12mo")
+    )
+    before = year_ago.group_by("row").agg(before=pl.col("average_rent").last())
+    every = pl.DataFrame({"row": range(zip_code.len())}, schema={"row": latest.schema["row"]})
+    return (
+        every.join(latest, on="row", how="left")
+        .join(before, on="row", how="left")
+        .sort("row")
+        .select("average_rent", "vacancy_rate", change=pl.col("average_rent") / pl.col("before") - 1)
+    )
+
+
+def tenant_rents(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+    """The rents due by the cutoff under any of the tenant's leases: a renewal does not make a tenant unknown."""
+    leases = known.along(lease["tenant_id"], "tenant_id").window("leases", None)
+    charges = known.linked(leases.select("row", "lease_id"), "charges", "lease_id")
+    return charges.filter((pl.col("kind") == "rent") & (pl.col("due_on") <= pl.col("cutoff")))
+
+
+def settled(known: Known, charges: pl.DataFrame) -> pl.DataFrame:
+    """The charges [row, charge_id, due_on, cutoff, amount, …], each with what is known of its payments by the cutoff.
+
+    Frame [row, charge_id, due_on, cutoff, amount, paid, settled_on, failed, unpaid, days_late], by row and due date. `days_late`
+    counts to the settling payment, or to the cutoff where a charge is unpaid.
+    """
+    payments = known.linked(charges.select("row", "charge_id"), "payments", "charge_id")
+    states = payments.group_by("row", "charge_id").agg(
+        paid=pl.col("amount").filter(pl.col("status") == "paid").sum(),
+        settled_on=pl.col("paid_on").filter(pl.col("status") == "paid").max(),
+        failed=(pl.col("status") == "failed").sum().cast(pl.Int64),
+    )
+    joined = charges.select("row", "charge_id", "due_on", "cutoff", "amount").join(states, on=["row", "charge_id"], how="left")
+    owed = joined.with_columns(
+        pl.col("paid").fill_null(0.0),
+        pl.col("failed").fill_null(0),
+        unpaid=(pl.col("amount") - pl.col("paid").fill_null(0.0)).clip(lower_bound=0.0),
+    )
+    until = pl.when(pl.col("unpaid") > CENT).then(pl.col("cutoff")).otherwise(pl.col("settled_on"))
+    return owed.with_columns(days_late=((until - pl.col("due_on")) / DAY).clip(lower_bound=0.0)).sort(
+        "row", "due_on", "charge_id"
+    )
+
+
+def payment_columns(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+    """The columns PAYMENTS: n rows."""
+    charges = settled(known, tenant_rents(known, lease))
+    # A rent due at the cutoff itself is neither late nor in arrears.
+    due = charges.filter(pl.col("due_on") < pl.col("cutoff"))
+    late, owed = pl.col("days_late") > 0, pl.col("unpaid") > CENT
+    age = (pl.col("cutoff") - pl.col("due_on")) / DAY
+    told = due.group_by("row").agg(
+        late_share=late.tail(YEAR_OF_CHARGES).mean(),
+        late_share_3=late.tail(3).mean(),
+        days_late=pl.col("days_late").tail(6).mean(),
+        days_late_last=pl.col("days_late").last(),
+        failed_year=pl.col("failed").tail(YEAR_OF_CHARGES).sum(),
+        failed_90d=pl.col("failed").tail(3).sum(),
+        arrears=pl.col("unpaid").sum(),
+        oldest_unpaid_days=age.filter(owed).max(),
+        unpaid_charges=owed.sum().cast(pl.Int64),
+    )
+    every = lease.with_row_index("row").select("row", "monthly_rent")
+    return (
+        every.join(told, on="row", how="left")
+        .sort("row")
+        .with_columns(
+            pl.col("failed_year", "failed_90d", "unpaid_charges").fill_null(0),
+            pl.col("oldest_unpaid_days").fill_null(0.0),
+            arrears_months=pl.col("arrears").fill_null(0.0) / pl.col("monthly_rent"),
+        )
+        .select([column.name for column in PAYMENTS])
+    )
+
+
+def living(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+    """The columns LIVING: n rows."""
+    of_unit = known.along(lease["unit_id"], "unit_id")
+    of_property = known.along(of_unit.latest("units")["property_id"], "property_id")
+    return pl.DataFrame(
+        {
+            **messages(known, lease),
+            "unit_repairs_year": of_unit.count("work_orders", YEAR, REPAIR),
+            "property_repairs_90d": of_property.count("work_orders", QUARTER, REPAIR),
+            "month": lease["cutoff"].dt.month().cast(pl.Int64),
+        }
+    )
+
+
+def messages(known: Known, lease: pl.DataFrame) -> dict[str, pl.Series]:
+    """Complaints and tone of the tenant's messages under any of his leases: three series (n,)."""
+    leases = known.along(lease["tenant_id"], "tenant_id").window("leases", None)
+    sent = known.linked(leases.select("row", "lease_id"), "messages", "lease_id")
+    age = pl.col("cutoff") - pl.col("sent_at")
+    told = (
+        sent.filter((age >= timedelta(0)) & (age < YEAR))
+        .group_by("row")
+        .agg(
+            complaints_90d=(COMPLAINT & (age < QUARTER)).sum().cast(pl.Int64),
+            complaints_year=COMPLAINT.sum().cast(pl.Int64),
+            sentiment=pl.col("sentiment").mean(),
+        )
+    )
+    every = lease.with_row_index("row").select("row").join(told, on="row", how="left").sort("row")
+    filled = every.with_columns(pl.col("complaints_90d", "complaints_year").fill_null(0))
+    return {name: filled[name] for name in ("complaints_90d", "complaints_year", "sentiment")}
+
+
+def protected_classes(known: Known) -> pl.DataFrame:
+    """The tenant's protected classes, for the measurement of fairness: n rows, a column a class."""
+    tenants = known.along(known.latest("leases")["tenant_id"], "tenant_id")
+    return tenants.latest("protected").drop("entity", "cutoff", "tenant_id", "known_at", strict=False)

@@ -1,0 +1,143 @@
+"""Market intelligence: where are rents and vacancy going, and what is a fair rent?
+
+Rents and vacancy are forecast 1 to 12 months ahead for each zip code and number of bedrooms; a fair rent is a regression on units
+with a signed lease, told from what was known the day before the signing. The manager decides on asking rents and renewal offers.
+"""
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.canonical import PROPERTY_TYPES
+from epic22.core.evaluation.metrics import MEAN_ABSOLUTE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR
+from epic22.core.history import DAILY, MONTHLY
+from epic22.core.models.panel.catalog import PANEL_FAMILIES
+from epic22.core.task import Array, Column, Incumbent, Known, Later, Need, Target, Task
+from epic22.features.lease_history import DAY, market_columns
+from epic22.features.series import Series, series_task
+
+HORIZON_MONTHS = 12
+CYCLE = 12
+FAMILIES = tuple(family.name for family in PANEL_FAMILIES if not family.slow)
+
+
+def last_rent(known: Known) -> Array:
+    """The rule that ran before: the last value stays, (n, 12)."""
+    return np.repeat(known.history("market", "average_rent", MONTHLY).last[:, None], HORIZON_MONTHS, axis=1)
+
+
+def last_vacancy(known: Known) -> Array:
+    """The rule that ran before: the last value stays, (n, 12)."""
+    return np.repeat(known.history("market", "vacancy_rate", MONTHLY).last[:, None], HORIZON_MONTHS, axis=1)
+
+
+def _columns(value: str) -> tuple[Column, ...]:
+    return (
+        Column("series_id", "category", role="id"),
+        Column("month", "time", role="time"),
+        Column(value, "float", role="label"),
+    )
+
+
+RENTS = series_task(
+    Series("market", "average_rent", _columns("average_rent"), "average_rent", None, MONTHLY, HORIZON_MONTHS, CYCLE),
+    "market_intelligence",
+    "average rent of each zip code and number of bedrooms, 1 to 12 months ahead",
+    FAMILIES,
+    Incumbent("the last value", "value", last_rent),
+    (Need("market", "average_rent", 200),),
+)
+VACANCY = series_task(
+    Series("market", "vacancy_rate", _columns("vacancy_rate"), "vacancy_rate", "fraction", MONTHLY, HORIZON_MONTHS, CYCLE),
+    "market_vacancy",
+    "vacancy of each zip code and number of bedrooms, 1 to 12 months ahead",
+    FAMILIES,
+    Incumbent("the last value", "value", last_vacancy),
+    (Need("market", "vacancy_rate", 200),),
+)
+
+SIGNED = timedelta(days=1)
+
+
+def signings(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+    """The cutoffs are the signings themselves, each the day before: all of them count."""
+    return cutoffs
+
+
+def unit_inputs(known: Known) -> pl.LazyFrame:
+    """The unit, the building, the market and the unit's rent before, as known the day before the signing."""
+    unit = known.along(known.at["entity"], "unit_id").latest("units")
+    home = known.along(unit["property_id"], "property_id").latest("properties")
+    market = market_columns(known, home["zip_code"], unit["bedrooms"])
+    before = known.along(known.at["entity"], "unit_id").latest("leases")
+    ago = (known.at["cutoff"] - before["signed_on"]) / DAY
+    return pl.LazyFrame(
+        {
+            "bedrooms": unit["bedrooms"],
+            "bathrooms": unit["bathrooms"],
+            "area_sqft": unit["area_sqft"],
+            "floor": unit["floor"],
+            "zip_code": home["zip_code"],
+            "property_type": home["property_type"],
+            "year_built": home["year_built"],
+            "market_rent": market["average_rent"],
+            "market_change": market["change"],
+            "market_vacancy": market["vacancy_rate"],
+            "rent_before": before["monthly_rent"],
+            "days_since_rent_before": ago,
+            "month": known.at["cutoff"].dt.month().cast(pl.Int64),
+        }
+    )
+
+
+def signed_rent(known: Known, later: Later) -> pl.DataFrame:
+    """The monthly rent of the unit's lease that was signed within the day after the cutoff."""
+    signed = later.along(later.at["entity"], "unit_id").window("leases", event="signed_on").unique("row", keep="first")
+    every = later.at.with_row_index("row").select("row")
+    return every.join(signed, on="row", how="left").sort("row").select(monthly_rent=pl.col("monthly_rent"))
+
+
+def market_average(known: Known) -> Array:
+    """The rule that ran before: the market's last average for the zip code and bedrooms; where there is none, the rent before."""
+    told = unit_inputs(known).select(pl.coalesce("market_rent", "rent_before").alias("rent")).collect()
+    return told["rent"].to_numpy()
+
+
+FAIR_RENT = Task(
+    name="fair_rent",
+    columns=(
+        Column("bedrooms", "int", low=0, about="bedrooms"),
+        Column("bathrooms", "float", low=0, about="bathrooms"),
+        Column("area_sqft", "float", unit="sq ft", low=0, about="floor area"),
+        Column("floor", "int", optional=True, about="floor"),
+        Column("zip_code", "category", optional=True, about="zip code"),
+        Column("property_type", "category", levels=PROPERTY_TYPES, optional=True, about="type of building"),
+        Column("year_built", "int", unit="year", optional=True, about="year the building was built"),
+        Column("market_rent", "float", low=0, optional=True, about="average rent in the market"),
+        Column("market_change", "float", unit="fraction", optional=True, about="market rents against a year ago"),
+        Column("market_vacancy", "float", unit="fraction", low=0, high=1, optional=True, about="vacancy in the market"),
+        Column("rent_before", "float", low=0, optional=True, about="rent of the unit's lease before"),
+        Column("days_since_rent_before", "float", unit="days", low=0, optional=True, about="days since that lease was signed"),
+        Column("month", "int", low=1, high=12, about="month of the year"),
+    ),
+    targets=(
+        Target(
+            "monthly_rent",
+            "regression",
+            signed_rent,
+            MEAN_ABSOLUTE_ERROR,
+            horizons=(1.0,),
+            guards=(MEDIAN_ABSOLUTE_PERCENTAGE_ERROR,),
+        ),
+    ),
+    rows=signings,
+    inputs=unit_inputs,
+    families=("constant", "linear", "boosting"),
+    about="the rent a unit is let for",
+    incumbent=Incumbent("the market's average", "value", market_average),
+    entities="leases",
+    cadence=DAILY,
+    cluster=lambda known: known.at["entity"],
+    needs=(Need("leases", "monthly_rent", 100), Need("units", None, 20)),
+)

@@ -1,0 +1,219 @@
+"""Predictive maintenance: which equipment will fail within 30 days?
+
+A row is a piece of equipment at a weekly cutoff. It fails when a corrective work order of priority high or critical is opened in
+(cutoff, cutoff + 30 days]. The maintenance crew acts on this week's list of visits.
+"""
+
+from datetime import timedelta
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
+from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
+from epic22.core.history import WEEKLY
+from epic22.core.task import Array, Column, Incumbent, Known, Later, Need, Target, Task
+
+DAY = timedelta(days=1)
+MONTH, QUARTER, YEAR = 30 * DAY, 90 * DAY, 365 * DAY
+WEEK, RECENT, WHOLE = 7 * DAY, 21 * DAY, 120 * DAY
+LEAST_READINGS = 8
+SMALLEST_VARIANCE = 1e-12
+HORIZON_DAYS = 30
+
+SENSORS: tuple[tuple[str, str], ...] = (
+    ("temperature", "°C"),
+    ("vibration", "mm/s"),
+    ("power", "kW"),
+    ("pressure", "kPa"),
+    ("water_flow", "l/min"),
+)
+CATEGORY_OF_KIND = {kind: kind for kind in EQUIPMENT_KINDS} | {"elevator": "other"}
+"""The work-order category in which the incumbent looks for a kind of equipment."""
+
+FAILURE = (pl.col("kind") == "corrective") & pl.col("priority").is_in(["high", "critical"])
+CORRECTIVE = pl.col("kind") == "corrective"
+MINOR = CORRECTIVE & ~pl.col("priority").is_in(["high", "critical"])
+PREVENTIVE = pl.col("kind") == "preventive"
+UNFINISHED = pl.col("completed_at").is_null() & (pl.col("kind") == "corrective")
+
+
+def _sensor_columns() -> tuple[Column, ...]:
+    columns = []
+    for kind, unit in SENSORS:
+        words = kind.replace("_", " ")
+        columns += [
+            Column(f"{kind}_week", "float", unit=unit, optional=True, about=f"mean {words} of the last 7 days"),
+            Column(f"{kind}_change", "float", unit="sd", optional=True, about=f"{words} this week against its usual level"),
+            Column(f"{kind}_slope", "float", unit=f"{unit} a day", optional=True, about=f"rise of {words} over 21 days"),
+        ]
+    return tuple(columns)
+
+
+COLUMNS: tuple[Column, ...] = (
+    Column("kind", "category", levels=EQUIPMENT_KINDS, about="kind of equipment"),
+    Column("age_years", "float", unit="years", low=0, about="its age"),
+    Column("warranty_days", "float", unit="days", optional=True, about="days of warranty left"),
+    Column("replacement_cost", "float", low=0, optional=True, about="its replacement cost"),
+    Column("failures_90d", "int", low=0, about="urgent repairs in 90 days"),
+    Column("failures_year", "int", low=0, about="urgent repairs in a year"),
+    Column("minor_repairs_90d", "int", low=0, about="minor repairs in 90 days"),
+    Column("unfinished_repairs", "int", low=0, about="repairs not yet finished"),
+    Column("visits_year", "int", low=0, about="preventive visits in a year"),
+    Column("days_since_visit", "float", unit="days", low=0, optional=True, about="days since the last preventive visit"),
+    Column("days_since_failure", "float", unit="days", low=0, optional=True, about="days since the last urgent repair"),
+    Column("days_since_repair", "float", unit="days", low=0, optional=True, about="days since any repair"),
+    Column("repair_cost_year", "float", low=0, about="repair cost in a year"),
+    Column("property_failures_90d", "int", low=0, about="urgent repairs in the building in 90 days"),
+    Column("property_type", "category", levels=PROPERTY_TYPES, optional=True, about="type of building"),
+    Column("year_built", "int", unit="year", optional=True, about="year the building was built"),
+    Column("season", "float", low=-1, high=1, about="winter (1) or summer (-1)"),
+    Column("largest_change", "float", unit="sd", optional=True, about="largest change of any sensor this week"),
+    *_sensor_columns(),
+)
+
+
+def rows(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+    """Equipment that was installed, and not known to be retired, at the cutoff."""
+    seen = known.latest("equipment")
+    active = (seen["installed_on"] <= seen["cutoff"]) & seen["retired_on"].is_null()
+    return cutoffs.filter(active.fill_null(value=False))
+
+
+def inputs(known: Known) -> pl.LazyFrame:
+    """Age, repairs, visits, sensors and building, as of each row's own cutoff."""
+    seen = known.latest("equipment")
+    building = known.along(seen["property_id"], "property_id")
+    home = building.latest("properties")
+    repairs = known.summary("work_orders", "cost", YEAR, CORRECTIVE)
+    frame = pl.DataFrame(
+        {
+            "kind": seen["kind"],
+            "age_years": (seen["cutoff"] - seen["installed_on"]) / DAY / 365.25,
+            "warranty_days": (seen["warranty_until"] - seen["cutoff"]) / DAY,
+            "replacement_cost": seen["replacement_cost"],
+            "failures_90d": known.count("work_orders", QUARTER, FAILURE),
+            "failures_year": known.count("work_orders", YEAR, FAILURE),
+            "minor_repairs_90d": known.count(
+                "work_orders", QUARTER, CORRECTIVE & ~pl.col("priority").is_in(["high", "critical"])
+            ),
+            "unfinished_repairs": known.count("work_orders", QUARTER, UNFINISHED),
+            "visits_year": known.count("work_orders", YEAR, PREVENTIVE),
+            "days_since_visit": known.days_since("work_orders", PREVENTIVE),
+            "days_since_failure": known.days_since("work_orders", FAILURE),
+            "days_since_repair": known.days_since("work_orders", CORRECTIVE),
+            "repair_cost_year": repairs["total"].fill_null(0.0),
+            "property_failures_90d": building.count("work_orders", QUARTER, FAILURE),
+            "property_type": home["property_type"],
+            "year_built": home["year_built"],
+            "season": season(seen["cutoff"]),
+        }
+    )
+    sensors = sensor_columns(known)
+    changes = [f"{kind}_change" for kind, _ in SENSORS]
+    largest = sensors.select(pl.max_horizontal(*(pl.col(name).abs() for name in changes)).alias("largest_change"))
+    return pl.concat([frame, largest, sensors], how="horizontal").lazy()
+
+
+def season(moments: pl.Series) -> pl.Series:
+    """1 in mid January, −1 in mid July, (n,)."""
+    day = moments.dt.ordinal_day().to_numpy()
+    return pl.Series("season", np.cos(2 * np.pi * (day - 15) / 365.25))
+
+
+def sensor_columns(known: Known) -> pl.DataFrame:
+    """For each kind of sensor: the week's mean, its change against the usual level in standard deviations, the slope of 21 days.
+
+    The usual level is that of 120 days without the last 21: what leads to a failure must not be part of what it is held against.
+    """
+    found: dict[str, pl.Series] = {}
+    for kind, _ in SENSORS:
+        of_kind = pl.col("kind") == kind
+        week, recent, whole = (known.summary("sensor_readings", "value", span, of_kind) for span in (WEEK, RECENT, WHOLE))
+        mean, spread = _usual(whole, recent)
+        found[f"{kind}_week"] = week["mean"]
+        found[f"{kind}_change"] = (week["mean"] - mean) / spread
+        found[f"{kind}_slope"] = recent["slope"]
+    return pl.DataFrame(found)
+
+
+def _usual(whole: pl.DataFrame, recent: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+    """Mean and standard deviation of a window without its last part; null where fewer than LEAST_READINGS are left."""
+    count = whole["count"] - recent["count"].fill_null(0)
+    square = {name: w["count"] * (w["sd"] ** 2 + w["mean"] ** 2) for name, w in (("whole", whole), ("recent", recent))}
+    left = pl.select(pl.when(count >= LEAST_READINGS).then(count)).to_series()
+    mean = (whole["total"] - recent["total"].fill_null(0.0)) / left
+    variance = (square["whole"] - square["recent"].fill_null(0.0)) / left - mean**2
+    return mean, pl.select(pl.when(variance > SMALLEST_VARIANCE).then(variance.sqrt())).to_series()
+
+
+def labels(known: Known, later: Later) -> pl.DataFrame:
+    """Whether an urgent corrective work order was opened in (cutoff, cutoff + 30 days]."""
+    failed = later.window("work_orders").filter(FAILURE)["row"].unique()
+    every = later.at.with_row_index("row")["row"]
+    return pl.DataFrame({"failure": every.is_in(failed.implode()).cast(pl.Float64)})
+
+
+def expected_next(known: Known) -> Array:
+    """The rule that ran before: the property's next order of a category is due one mean interval after the last.
+
+    With at least two past orders, confidence = 1 − variance of the intervals ÷ mean², between 0.1 and 0.95; it is the score where
+    the next order falls in the horizon, else 0: (n,).
+    """
+    seen = known.latest("equipment")
+    place = pl.DataFrame(
+        {
+            "row": np.arange(seen.height, dtype=np.uint32),
+            "property_id": seen["property_id"],
+            "category": seen["kind"].replace(CATEGORY_OF_KIND),
+            "cutoff": seen["cutoff"],
+        }
+    )
+    pairs = place.unique(["property_id", "cutoff"], keep="first", maintain_order=True)
+    once = known.take(pairs["row"])
+    orders = once.along(pairs["property_id"], "property_id").window("work_orders", None)
+    gaps = (
+        orders.sort("row", "category", "opened_at")
+        .with_columns(gap=(pl.col("opened_at").diff().over("row", "category")) / DAY)
+        .group_by("row", "category")
+        .agg(last=pl.col("opened_at").max(), mean=pl.col("gap").mean(), variance=pl.col("gap").var(ddof=0), n=pl.len())
+        .filter((pl.col("n") >= 2) & (pl.col("mean") > 0))
+    )
+    of_pair = pairs.with_row_index("pair").select(pl.col("pair").alias("row"), "property_id", "cutoff")
+    told = gaps.join(of_pair, on="row").drop("row")
+    judged = place.join(told, on=["property_id", "category", "cutoff"], how="left", maintain_order="left")
+    due = pl.col("last") + pl.duration(microseconds=(pl.col("mean") * DAY.total_seconds() * 1e6).cast(pl.Int64))
+    inside = (due > pl.col("cutoff")) & (due <= pl.col("cutoff") + timedelta(days=HORIZON_DAYS))
+    confidence = (1 - pl.col("variance") / pl.col("mean") ** 2).clip(0.1, 0.95)
+    score = judged.select(pl.when(inside).then(confidence).otherwise(0.0).fill_null(0.0).alias("score"))
+    return score["score"].to_numpy()
+
+
+TASK = Task(
+    name="predictive_maintenance",
+    columns=COLUMNS,
+    targets=(
+        Target(
+            "failure",
+            "binary",
+            labels,
+            AVERAGE_PRECISION,
+            horizons=(float(HORIZON_DAYS),),
+            classes=("no failure", "failure"),
+            guards=(LOG_LOSS, BRIER_SCORE),
+        ),
+    ),
+    rows=rows,
+    inputs=inputs,
+    families=("constant", "linear", "boosting"),
+    about="which equipment will fail within 30 days",
+    costs={"miss": 1500.0, "false_alarm": 150.0},
+    incumbent=Incumbent("next order by mean interval", "ranking", expected_next),
+    entities="equipment",
+    cadence=WEEKLY,
+    begins=("work_orders", "opened_at"),
+    capacity=10,
+    cluster=lambda known: known.at["entity"],
+    stride=4,
+    needs=(Need("equipment", None, 20), Need("work_orders", None, 100)),
+)

@@ -1,0 +1,56 @@
+"""The audit of a portfolio: its tables, and the examples made of them."""
+
+from dataclasses import replace
+
+import polars as pl
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.health import Finding, Frames, audit_tables
+from epic22.core.data.leakage import Suspicion, audit_columns
+from epic22.core.data.post_event import audit_scores
+from epic22.core.task import Task
+
+KNOWLEDGE = ("known_at before the event", "value overwritten", "filled after the event")
+"""Findings of tables that make a view of the past show what nobody knew."""
+
+
+def audit_portfolio(frames: Frames, before: Frames | None = None) -> tuple[Finding, ...]:
+    """All that is wrong in the tables (canonical name to frame of versions), the grave first.
+
+    `before`: the tables as of the ingest before, where there is one.
+    """
+    return tuple(sorted(audit_tables(frames, before), key=lambda finding: not finding.grave))
+
+
+def audit_examples(task: Task, examples: Examples, findings: tuple[Finding, ...] = (), seed: int = 0) -> tuple[Suspicion, ...]:
+    """What the inputs of these examples give away; at most one finding a column. Rows of one entity are one piece of evidence.
+
+    A value that always came with one class is told, not withheld: inputs made of what was known at the cutoff may well settle
+    some rows, as a rent that is unpaid does.
+
+    The tests of columns filled after the event, and of implausible single columns, are for binary targets. `findings` are
+    those of the tables that the examples were made of: those that put `known_at` in doubt are told again, for the run's report.
+    """
+    return (*known_at_violations(findings), *_of_columns(task, examples, seed))
+
+
+def known_at_violations(findings: tuple[Finding, ...]) -> tuple[Suspicion, ...]:
+    """The findings by which a model could have seen more than was known, under the name `table.column`."""
+    return tuple(
+        Suspicion(f"{finding.table}.{finding.column}", "known_at violation", f"{finding.what}: {finding.evidence}", False)
+        for finding in findings
+        if finding.what in KNOWLEDGE
+    )
+
+
+def _of_columns(task: Task, examples: Examples, seed: int) -> tuple[Suspicion, ...]:
+    label = pl.Series(task.target.name, examples.y)
+    kind = task.target.kind
+    coded = label.cast(pl.Int64) if kind in ("binary", "multiclass") else label
+    columns = audit_columns(examples.X, task.columns, coded, kind, pl.Series(examples.entity))
+    found = tuple(replace(s, withheld=s.withheld and s.suspicion != "implies the label") for s in columns)
+    if kind != "binary":
+        return found
+    left = tuple(column for column in task.input_columns if column.name not in {s.column for s in found})
+    ahead = bool(task.target.horizons)
+    return (*found, *audit_scores(examples.X, left, examples.y, examples.entity, examples.at, ahead, seed))

@@ -1,0 +1,126 @@
+"""The features of a portfolio side by side: constant, incumbent, champion, best possible, and what is certain of them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from epic22.core.evaluation.compare import Verdict
+from epic22.core.evaluation.savings import Estimate
+from epic22.core.evaluation.yardsticks import INCUMBENT
+from epic22.services.forecast import BASELINE, PanelEvaluation, PanelRun
+from epic22.services.results import number
+from epic22.services.train import TrainingRun
+
+CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class FeatureResult:
+    """One task's outcome. Scores are of `metric`; `accuracy` is by rival, for classes alone, and never alone.
+
+    `constant` is the drift for forecasts, where skill is measured from it. `gain` is champion minus incumbent, `shortfall`
+    champion minus best possible (None where the truth is not known), each with its 95 % interval, above zero = better.
+    `saving` is at capacity, a year and 1,000 entities; `saving_gain` against the incumbent.
+    """
+
+    name: str
+    about: str
+    metric: str
+    rows: int
+    constant: float
+    incumbent: float
+    champion: float
+    family: str
+    status: str
+    best_possible: float | None
+    gain: Estimate
+    shortfall: Estimate | None
+    calibration: str | None = None
+    calibration_error: float | None = None
+    calibration_floor: float | None = None
+    coverage: float | None = None
+    saving: Estimate | None = None
+    saving_gain: Estimate | None = None
+    accuracy: Mapping[str, float] | None = None
+    fairness: str | None = None
+    promotion: str | None = None
+
+
+def result_of(run: TrainingRun | PanelRun) -> FeatureResult:
+    """The outcome of a training, of rows or of a panel."""
+    return _of_panel(run) if isinstance(run, PanelRun) else _of_rows(run)
+
+
+def _estimate(verdict: Verdict) -> Estimate:
+    return Estimate(verdict.difference, verdict.low, verdict.high)
+
+
+def _of_rows(run: TrainingRun) -> FeatureResult:
+    metric = run.task.target.metric.name
+    by_name = {e.family: e for e in run.leaderboard}
+    constant, incumbent = by_name[CONSTANT], by_name[INCUMBENT]
+    gain = next(v for v in run.verdicts if v.against == INCUMBENT)
+    worth = run.worth
+    contenders = {CONSTANT: constant, INCUMBENT: incumbent, "champion": run.champion}
+    if run.ceiling is not None:
+        contenders["best possible"] = run.ceiling
+    classes = run.task.target.kind == "binary"
+    saving = None if worth is None else worth.savings
+    against = None if saving is None else next((d.saved for d in saving.differences if d.against == INCUMBENT), None)
+    return FeatureResult(
+        name=run.task.name,
+        about=run.task.about,
+        metric=metric,
+        rows=len(run.examples),
+        constant=constant.score(metric).value,
+        incumbent=incumbent.score(metric).value,
+        champion=run.champion.score(metric).value,
+        family=run.champion.family,
+        status=run.version.status,
+        best_possible=None if run.ceiling is None else run.ceiling.score(metric).value,
+        gain=_estimate(gain),
+        shortfall=None if run.shortfall is None else _estimate(run.shortfall),
+        calibration=None if worth is None else worth.calibration.kind,
+        calibration_error=None if worth is None else worth.after.error,
+        calibration_floor=None if worth is None else worth.after.floor,
+        saving=None if saving is None else saving.yearly,
+        saving_gain=against,
+        accuracy={name: e.score("accuracy").value for name, e in contenders.items()} if classes else None,
+        fairness=None if worth is None or worth.fairness is None else f"{worth.fairness.status}: {worth.fairness.why}",
+        promotion=None if run.promotion is None else run.promotion.why,
+    )
+
+
+def _of_panel(run: PanelRun) -> FeatureResult:
+    def skill(evaluation: PanelEvaluation | None) -> float | None:
+        return None if evaluation is None else evaluation.score("skill").value
+
+    by_name = {e.family: e for e in run.leaderboard}
+    gain = next(v for v in run.verdicts if v.against == INCUMBENT and v.metric == "skill" and v.horizon == "all")
+    shortfall = next((v for v in run.shortfall if v.horizon == "all"), None)
+    return FeatureResult(
+        name=run.task.name,
+        about=run.task.about,
+        metric="skill",
+        rows=len(run.test),
+        constant=skill(by_name[BASELINE]) or 0.0,
+        incumbent=by_name[INCUMBENT].score("skill").value,
+        champion=run.champion.score("skill").value,
+        family=run.champion.family,
+        status=run.version.status,
+        best_possible=skill(run.ceiling),
+        gain=_estimate(gain),
+        shortfall=None if shortfall is None else _estimate(shortfall),
+        coverage=run.champion.score("coverage_80").value,
+    )
+
+
+def result_json(result: FeatureResult) -> dict[str, Any]:
+    """The outcome as JSON; undefined figures are null."""
+    return {name: _plain(value) for name, value in asdict(result).items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, float):
+        return number(value)
+    return {k: _plain(v) for k, v in value.items()} if isinstance(value, dict) else value

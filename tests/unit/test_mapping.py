@@ -1,0 +1,158 @@
+"""The mapping file: what it can say of a foreign source, and that a mistake in it is named with its place."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.lakes import take_in
+from tests.small_tables import small_tables, write_tables
+
+from epic22.adapters.lake import Lake
+from epic22.adapters.mapped_files import load_mapping
+from epic22.core.data.check import LINE
+from epic22.core.data.mapping import SourceMap, mapped
+from epic22.core.data.mapping_file import read_mapping
+from epic22.core.errors import ColumnError, FileError
+
+UNITS = """
+source: forms
+tables:
+  units:
+    file: homes.csv
+    columns:
+      unit_id: {join: [{const: U}, id, block], separator: "-"}
+      property_id: block
+      bedrooms: {from: rooms, values: {studio: 0}}
+      bathrooms: {const: 1}
+      area_sqft: {from: info, path: "$.area"}
+"""
+HOMES = pl.DataFrame(
+    {"id": ["1", "2"], "block": ["A", "B"], "rooms": ["studio", "2"], "info": ['{"area": 400}', '{"area": 500}'], LINE: [2, 3]}
+)
+
+
+def source(text: str, table: str = "units") -> SourceMap:
+    return read_mapping("map.yaml", yaml.load(text, Loader=yaml.BaseLoader)).tables[table][0]
+
+
+def values(spec: str, frame: pl.DataFrame) -> list[Any]:
+    """One column made by a value's specification."""
+    return mapped(source(UNITS.replace("{from: rooms, values: {studio: 0}}", spec)), frame)["bedrooms"].to_list()
+
+
+def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
+    made = mapped(source(UNITS), HOMES)
+    assert made.rows() == [(2, "U-1-A", "A", "0", "1", "400"), (3, "U-2-B", "B", "2", "1", "500")]
+
+
+@pytest.mark.parametrize(
+    ("spec", "cells", "wanted"),
+    [
+        ("{from: rooms, unit: percent}", ["3.2", "x", None], ["0.032", "x", None]),
+        ("{from: rooms, unit: cents}", ["123456", "1"], ["1234.56", "0.01"]),
+        ("{from: rooms, unit: fahrenheit}", ["212"], ["100.0"]),
+        ("{from: rooms, values: {EMERGENCY: critical}}", ["EMERGENCY", "low"], ["critical", "low"]),
+        ("{from: rooms, values: {LOW: low}, otherwise: high}", ["LOW", "x", None], ["low", "high", None]),
+        ("{from: rooms, default: none}", ["", None, "x"], ["none", "none", "x"]),
+        ("{from: rooms, add: -3650d}", ["2020-01-01"], [datetime(2010, 1, 3)]),
+        ("{const: 2020-01-01, ago: {years: rooms}}", ["18", "0", "x"], [datetime(2002, 1, 1), datetime(2020, 1, 1), None]),
+    ],
+)
+def test_values_are_converted(spec: str, cells: list[str | None], wanted: list[Any]) -> None:
+    frame = HOMES.head(1).select("id", "block", "info", LINE).join(pl.DataFrame({"rooms": cells}), how="cross")
+    assert values(spec, frame) == wanted
+
+
+@given(st.lists(st.decimals(0, 10**9, places=2), min_size=1, max_size=20))
+@settings(max_examples=50, deadline=None)
+def test_cents_are_exact_to_the_cent(amounts: list[Any]) -> None:
+    frame = HOMES.head(1).select("id", "block", "info", LINE)
+    rooms = pl.DataFrame({"rooms": [str(int(a * 100)) for a in amounts]})
+    made = values("{from: rooms, unit: cents}", frame.join(rooms, how="cross"))
+    assert pl.Series(made).cast(pl.Decimal(18, 2)).to_list() == amounts
+
+
+def test_rows_are_chosen_repeated_and_left_out() -> None:
+    text = UNITS + "    where: {block: [A, B], rooms: {not_in: [studio]}}\n    for_each: {side: [left, right]}\n"
+    with pytest.raises(FileError, match=r"tables.units.where.block"):
+        source(text.replace("[A, B]", "{among: [A]}"))
+    made = mapped(source(text.replace("[A, B]", "{in: [A, B]}")), HOMES)
+    assert made[LINE].to_list() == [3, 3]
+    drop = UNITS + "    drop_where_also_in: {file: gone.csv, on: [id, {block: place}]}\n"
+    gone = pl.DataFrame({"id": ["1", "2"], "place": ["A", "A"]})
+    assert mapped(source(drop), HOMES, gone)[LINE].to_list() == [3]
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("units:", "unitz:"), "map.yaml: tables.unitz: no canonical table 'unitz'"),
+        (("bedrooms:", "bedroms:"), "tables.units.columns.bedroms: units has no such column (did you mean bedrooms?)"),
+        (("      bathrooms: {const: 1}\n", ""), "units needs bathrooms too; where the source has no such thing, say what to put"),
+        (("{const: 1}", "{const: 1, from: x}"), "tables.units.columns.bathrooms: expected a column's name, or exactly one of"),
+        (("{const: 1}", "{const: 1, unitt: percent}"), "'unitt' is not known here (did you mean unit?)"),
+        (
+            ("{const: 1}", "{const: 1, unit: yards}"),
+            "tables.units.columns.bathrooms.unit: 'yards' is not known; there are percent",
+        ),
+        (("{const: 1}", "{const: 1, add: soon}"), "'soon' is no span; write it as -30d, 12h or 1y"),
+        (("{const: 1}", "[1]"), "tables.units.columns.bathrooms: expected a record of names and values, found list"),
+        (("file: homes.csv", "for_each: {}"), "tables.units: expected 'file:' with a file's name"),
+    ],
+)
+def test_a_mistake_in_the_file_is_named_with_its_place(change: tuple[str, str], said: str) -> None:
+    with pytest.raises(FileError) as error:
+        source(UNITS.replace(*change))
+    assert said in str(error.value)
+
+
+def test_a_column_that_the_source_lacks_is_named_with_the_nearest() -> None:
+    with pytest.raises(ColumnError, match=r"no column rooms \(did you mean Rooms\?\), which the mapping file names"):
+        mapped(source(UNITS), HOMES.rename({"rooms": "Rooms"}))
+
+
+def test_words_and_leading_zeros_stay_the_text_they_are(tmp_path: Path) -> None:
+    path = tmp_path / "map.yaml"
+    path.write_text(UNITS.replace("{const: 1}", "{from: rooms, values: {NO: 01}}"))
+    assert load_mapping(path).tables["units"][0].columns["bathrooms"].values == (("NO", "01"),)
+
+
+def test_yaml_that_is_none_and_a_file_that_is_absent_are_said(tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text("a: [")
+    with pytest.raises(FileError, match=r"map.yaml: not readable as YAML"):
+        load_mapping(tmp_path / "map.yaml")
+    with pytest.raises(FileError, match="cannot be read"):
+        load_mapping(tmp_path / "none.yaml")
+
+
+def test_a_mapping_cannot_run_code(tmp_path: Path) -> None:
+    (tmp_path / "map.yaml").write_text("source: !!python/object/apply:os.system [echo]\ntables: {}\n")
+    with pytest.raises(FileError):
+        load_mapping(tmp_path / "map.yaml")
+
+
+def test_a_foreign_source_gives_the_same_version_as_the_canonical_one(tmp_path: Path) -> None:
+    tables = {name: small_tables()[name] for name in ("properties", "units")}
+    take_in(Lake(tmp_path / "own"), write_tables(tmp_path / "in", tables))
+    homes = tables["units"].select(
+        pl.col("unit_id").str.strip_prefix("U").alias("Nr"),
+        pl.col("property_id").alias("House"),
+        pl.col("bedrooms").replace_strict({0: "studio"}, default=pl.col("bedrooms").cast(pl.String)).alias("Rooms"),
+        pl.col("area_sqft").alias("Area"),
+        pl.col("known_at").alias("Entered"),
+    )
+    foreign = write_tables(tmp_path / "foreign", {"homes": homes, "properties": tables["properties"]})
+    same = "\n".join(f"      {name}: {name}" for name in tables["properties"].columns if name != "known_at")
+    (tmp_path / "map.yaml").write_text(
+        f"tables:\n  properties:\n    file: properties.csv\n    known_at: known_at\n    columns:\n{same}\n"
+        "  units:\n    file: homes.csv\n    known_at: Entered\n    columns:\n      unit_id: {join: [{const: U}, Nr]}\n"
+        "      property_id: House\n      bedrooms: {from: Rooms, values: {studio: 0}}\n      bathrooms: {const: 1.5}\n"
+        "      area_sqft: Area\n"
+    )
+    take_in(Lake(tmp_path / "mapped"), foreign, mapping=tmp_path / "map.yaml")
+    assert Lake(tmp_path / "mapped").chosen().id == Lake(tmp_path / "own").chosen().id

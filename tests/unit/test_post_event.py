@@ -1,0 +1,91 @@
+"""Columns filled after the event are found and real precursors are not accused, whatever their names.
+
+Broken once on purpose: with EDGE_RATIO = 0 and EXCESS = 1 the long precursor is accused; with FILLED_AUC = 0.9 the gaps are
+missed.
+"""
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.failing_machines import COLUMNS, weekly_examples
+
+from epic22.core.data.post_event import audit_scores
+from epic22.core.task import Array, Column
+from epic22.simulator.faults import plant_filled_column
+
+NOTE = Column("final_note", "float", optional=True)
+
+
+def suspicions(
+    inputs: pl.DataFrame, y: Array, entity: Array, at: Array, horizon: bool = True
+) -> dict[str | None, tuple[str, bool]]:
+    columns = tuple(c for c in (*COLUMNS, NOTE) if c.name in inputs.columns)
+    more = tuple(Column(name, "float") for name in inputs.columns if name not in {c.name for c in columns})
+    return {s.column: (s.suspicion, s.withheld) for s in audit_scores(inputs, (*columns, *more), y, entity, at, horizon)}
+
+
+def with_note(inputs: pl.DataFrame, y: Array, entity: Array, seed: int, numeric: bool, by_event: bool = True) -> pl.DataFrame:
+    rows = inputs.with_columns(pl.Series("y", y), pl.Series("entity", entity))
+    return plant_filled_column(rows, "y", seed, "entity" if by_event else None, numeric)[0].drop("y", "entity")
+
+
+@pytest.mark.parametrize("numeric", [False, True])
+def test_a_column_filled_with_the_label_in_hand_is_found_and_nothing_else(numeric: bool) -> None:
+    for seed in range(5):
+        rows = weekly_examples(seed, machines=80)
+        inputs = with_note(rows.inputs, rows.y, rows.entity, seed, numeric)
+        assert suspicions(inputs, rows.y, rows.entity, rows.at) == {"final_note": ("post-event column", True)}
+
+
+def test_a_real_precursor_age_and_history_are_not_accused() -> None:
+    for seed in range(10):
+        rows = weekly_examples(seed, machines=80)
+        assert suspicions(rows.inputs, rows.y, rows.entity, rows.at) == {}
+
+
+@pytest.mark.parametrize("climb", [7, 30, 60, 120])
+def test_a_precursor_is_not_accused_however_long_before_the_failure_it_climbs(climb: int) -> None:
+    rows = weekly_examples(0, machines=80, climb=climb)
+    assert "post-event column" not in {what for what, _ in suspicions(rows.inputs, rows.y, rows.entity, rows.at).values()}
+
+
+def test_the_order_of_the_rows_does_not_matter() -> None:
+    rows = weekly_examples(1, machines=80)
+    inputs = with_note(rows.inputs, rows.y, rows.entity, 1, numeric=True)
+    order = np.random.default_rng(0).permutation(len(rows.y))
+    shuffled = suspicions(inputs[order], rows.y[order], rows.entity[order], rows.at[order])
+    assert shuffled == suspicions(inputs, rows.y, rows.entity, rows.at)
+
+
+def one_row_each(seed: int, n: int = 4000) -> tuple[pl.DataFrame, Array]:
+    """Rows without a time: four honest columns that together reach a ROC AUC of about 0.8."""
+    rng = np.random.default_rng([seed, 12])
+    X = rng.normal(size=(n, 4))
+    y = (X @ [0.8, 0.6, 0.4, 0.2] + rng.logistic(size=n) > 1.5).astype(int)
+    names = ["age", "load", "vibration", "days_since_failure"]
+    return pl.DataFrame({name: X[:, i] for i, name in enumerate(names)}), y
+
+
+def test_gaps_that_tell_the_classes_apart_are_told_and_not_withheld() -> None:
+    for seed in range(5):
+        inputs, y = one_row_each(seed)
+        entity, at = np.arange(len(y)).astype(str), np.zeros(len(y), dtype="datetime64[us]")
+        noted = with_note(inputs, y, entity, seed, numeric=False, by_event=False)
+        assert suspicions(noted, y, entity, at, horizon=False) == {"final_note": ("post-event column", False)}
+        assert suspicions(inputs, y, entity, at, horizon=False) == {}
+
+
+def test_a_column_better_than_all_others_together_is_told_and_not_withheld() -> None:
+    for seed in range(5):
+        inputs, y = one_row_each(seed)
+        shadow = pl.Series(np.random.default_rng(seed).normal(size=len(y)) + 2.5 * y)
+        entity, at = np.arange(len(y)).astype(str), np.zeros(len(y), dtype="datetime64[us]")
+        found = suspicions(inputs.with_columns(shadow=shadow), y, entity, at, horizon=False)
+        assert found == {"shadow": ("implausible score", False)}
+
+
+def test_rows_of_one_class_or_too_few_rows_are_passed_over() -> None:
+    rows = weekly_examples(2, machines=3)
+    nothing = np.zeros(len(rows.y), dtype=int)
+    assert suspicions(rows.inputs, nothing, rows.entity, rows.at) == {}
+    assert suspicions(rows.inputs[:50], rows.y[:50], rows.entity[:50], rows.at[:50]) == {}
