@@ -13,18 +13,22 @@ from epic22.core.models.panel.base import Forecaster, PanelFamily
 from epic22.core.models.panel.columns import horizon_columns, origin_columns
 from epic22.core.models.panel.growth import Growth
 from epic22.core.models.panel.scattered import LEAST_VALUES, Scattered
+from epic22.core.models.panel.season import seasonal_levels, shared_season, without_season
 
 MOST_ORIGINS = 240
 MOST_ROWS = 400_000
 CLEAN_VALUES = 14
 LEAST_CLEAN_ROWS = 200
 SEASON_GAIN = 0.98
-"""Seasonal columns stay where they lessen the error by two per cent; less is luck, and costs in a year unlike the last."""
+"""Columns of a row's own season stay where they lessen the error by two per cent; less is luck, and costs in an unlike year."""
 
 
 @dataclass
 class PooledLinear(Scattered):
-    """Ridge regression per horizon on the columns of a history, a lively series' rows weighing less than a calm one's."""
+    """Ridge regression per horizon on the columns of a history, a lively series' rows weighing less than a calm one's.
+
+    The season that all series share is taken out before and put back after; what a series' own season adds stands in columns.
+    """
 
     season: int
     penalty: float = 1e-4
@@ -35,20 +39,27 @@ class PooledLinear(Scattered):
         rows, targets = training_rows(past, horizon)
         growth = self.growth(rows)
         wanted = growth.changes_to(targets)
-        self.seasonal_ = self.season > 1 and self._season_pays(growth, wanted)
-        self.coef_ = self._coefficients(growth, wanted, self.seasonal_)
+        self.levels_ = shared_season(past, self.season, self.usual_)
+        self.seasonal_ = self.season > 1 and self._own_season_pays(past, growth, wanted)
+        self.coef_ = self._coefficients(growth, wanted, self.levels_, self.seasonal_)
         self._learn_scatter(past)
         return self
 
-    def _coefficients(self, growth: Growth, wanted: Array, seasonal: bool) -> Array:
+    def _coefficients(self, growth: Growth, wanted: Array, levels: Array, own: bool) -> Array:
         """One row of coefficients a horizon, the intercept first."""
-        fixed, moving = origin_columns(growth), horizon_columns(growth, self.horizon_, seasonal)
+        fixed, moving, ahead = self._parts(growth, levels, own)
         weight = 1 / growth.volatility
-        each = [_ridge(_matrix(fixed, moving, h), wanted[:, h], weight, self.penalty) for h in range(self.horizon_)]
+        each = [_ridge(_matrix(fixed, moving, h), (wanted - ahead)[:, h], weight, self.penalty) for h in range(self.horizon_)]
         return np.stack(each)
 
-    def _season_pays(self, growth: Growth, wanted: Array) -> bool:
-        """Whether the seasonal columns lessen the error on the last cycles of origins, learned from those a horizon before."""
+    def _parts(self, growth: Growth, levels: Array, own: bool) -> tuple[Array, Array, Array]:
+        """The columns of the origin (n, p), those of each horizon (n, horizon, q), and the shared season ahead (n, horizon)."""
+        ahead = seasonal_levels(levels, growth, np.arange(1, self.horizon_ + 1))
+        seen = without_season(growth, levels)
+        return origin_columns(seen), horizon_columns(seen, self.horizon_, own), ahead
+
+    def _own_season_pays(self, past: Histories, growth: Growth, wanted: Array) -> bool:
+        """Whether columns of the own season lessen the error on the last cycles of origins, learned a horizon before them."""
         origin, span = growth.histories.origin, self.season * max(1, round(12 / self.season))
         if not len(origin):
             return False
@@ -56,21 +67,23 @@ class PooledLinear(Scattered):
         early = origin <= origin.max() - span - 2 * self.horizon_
         if early.sum() < LEAST_CLEAN_ROWS or not late.any():
             return False
+        learned, judged = _rows(growth, early), _rows(growth, late)
+        levels = shared_season(past.earlier(np.full(len(past), span + self.horizon_)), self.season, self.usual_)
         errors = []
-        for seasonal in (False, True):
-            learned = self._coefficients(_rows(growth, early), wanted[early], seasonal)
-            judged = _rows(growth, late)
-            found = _paths(origin_columns(judged), horizon_columns(judged, self.horizon_, seasonal), learned)
+        for own in (False, True):
+            fixed, moving, ahead = self._parts(judged, levels, own)
+            found = ahead + _paths(fixed, moving, self._coefficients(learned, wanted[early], levels, own))
             errors.append(np.nanmean(np.abs(found - wanted[late]) / judged.volatility[:, None]))
         return bool(errors[1] < SEASON_GAIN * errors[0])
 
     def path(self, growth: Growth) -> Array:
         """Changes from the origin, (n, horizon)."""
-        return _paths(origin_columns(growth), horizon_columns(growth, self.horizon_, self.seasonal_), self.coef_)
+        fixed, moving, ahead = self._parts(growth, self.levels_, self.seasonal_)
+        return np.asarray(ahead + _paths(fixed, moving, self.coef_))
 
     def files(self) -> dict[str, bytes]:
         """One JSON file."""
-        state = {"coef": self.coef_.tolist(), "seasonal": self.seasonal_, **self.scatter_state()}
+        state = {"coef": self.coef_.tolist(), "seasonal": self.seasonal_, "levels": self.levels_.tolist(), **self.scatter_state()}
         return {"pooled_linear.json": canonical_json(state)}
 
 
@@ -124,7 +137,7 @@ def _restore(files: Mapping[str, bytes]) -> Forecaster:
     state = json.loads(files["pooled_linear.json"])
     model = PooledLinear(state["season"]).with_scatter(state)
     model.coef_ = np.array(state["coef"], dtype=np.float64)
-    model.seasonal_ = state["seasonal"]
+    model.seasonal_, model.levels_ = state["seasonal"], np.array(state["levels"], dtype=np.float64)
     return model
 
 
