@@ -82,8 +82,10 @@ def _column(trace: Trace, nodes: Sequence[Node], place: int, height: int) -> lis
 
 
 def _id(node: Node) -> str:
+    """The beginning of its digest, or its whole id as far as the box is wide."""
     facts = dict(node.facts)
-    return (facts.get("sha256") or facts.get("model hash") or facts.get("id") or node.id)[:16]
+    digest = facts.get("sha256") or facts.get("model hash")
+    return digest[:16] if digest else _fitted(facts.get("id") or node.id)
 
 
 def _about(node: Node) -> str:
