@@ -59,6 +59,7 @@ evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../s
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/nab.py
 	$(BIN)/python benchmarks/panels.py
+	$(BIN)/python benchmarks/azure_pdm.py
 
 lock: ## Resolve the constraints again, for every platform at once, and for macOS arm64 alone as a check (needs uv).
 	for v in 11 12; do \

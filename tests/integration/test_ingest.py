@@ -122,8 +122,12 @@ def test_azure_s_machines_come_in_through_their_mapping(tmp_path: Path) -> None:
     age = pl.read_csv(DATA / "PdM_machines.csv").filter(pl.col("machineID") == 1)["age"][0]
     first = frames["equipment"].filter(pl.col("equipment_id") == "machine-1-comp1").row(0, named=True)
     assert first["installed_on"] == datetime(2020 - age, 1, 1)
+    kinds = frames["equipment"].group_by("kind").len().sort("kind")
+    assert kinds.rows() == [("appliance", 100), ("electrical", 100), ("hvac", 100), ("plumbing", 100)]
+    of_component = orders.join(frames["equipment"].select("equipment_id", pl.col("kind").alias("stand_in")), on="equipment_id")
+    assert of_component.filter(pl.col("category") != pl.col("stand_in")).height == 0
     apart = lake.quarantine()
     assert apart["line"].to_list() == [1260, 1261, 1262, 1263]
     assert all("opened_at not before the equipment's installed_on" in reason for reason in apart["reason"])
     assert lake.tables().end == datetime(2021, 1, 2)
-    assert lake.chosen().id.startswith("ba627fb9bc52")
+    assert lake.chosen().id.startswith("ce54871d7bc1")

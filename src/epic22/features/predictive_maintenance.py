@@ -1,17 +1,18 @@
-"""Predictive maintenance: which equipment will fail within 30 days?
+"""Predictive maintenance: which equipment will fail within 30 days, or within another horizon?
 
 A row is a piece of equipment at a weekly cutoff. It fails when a corrective work order of priority high or critical is opened in
-(cutoff, cutoff + 30 days]. The maintenance crew acts on this week's list of visits.
+(cutoff, cutoff + horizon]. The maintenance crew acts on this week's list of visits.
 """
 
 from datetime import timedelta
+from functools import partial
 
 import numpy as np
 import polars as pl
 
 from epic22.core.data.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
-from epic22.core.history import WEEKLY
+from epic22.core.history import WEEKLY, Frequency
 from epic22.core.task import Array, Column, Incumbent, Known, Later, Need, Target, Task
 
 DAY = timedelta(days=1)
@@ -19,7 +20,6 @@ MONTH, QUARTER, YEAR = 30 * DAY, 90 * DAY, 365 * DAY
 WEEK, RECENT, WHOLE = 7 * DAY, 21 * DAY, 120 * DAY
 LEAST_READINGS = 8
 SMALLEST_VARIANCE = 1e-12
-HORIZON_DAYS = 30
 
 SENSORS: tuple[tuple[str, str], ...] = (
     ("temperature", "°C"),
@@ -35,6 +35,9 @@ FAILURE = (pl.col("kind") == "corrective") & pl.col("priority").is_in(["high", "
 CORRECTIVE = pl.col("kind") == "corrective"
 MINOR = CORRECTIVE & ~pl.col("priority").is_in(["high", "critical"])
 PREVENTIVE = pl.col("kind") == "preventive"
+ERROR = pl.col("kind") == "error"
+"""Readings that say a machine reported an error, whatever its code."""
+
 UNFINISHED = pl.col("completed_at").is_null() & (pl.col("kind") == "corrective")
 
 
@@ -63,11 +66,15 @@ COLUMNS: tuple[Column, ...] = (
     Column("days_since_visit", "float", unit="days", low=0, optional=True, about="days since the last preventive visit"),
     Column("days_since_failure", "float", unit="days", low=0, optional=True, about="days since the last urgent repair"),
     Column("days_since_repair", "float", unit="days", low=0, optional=True, about="days since any repair"),
+    Column("days_since_work", "float", unit="days", low=0, optional=True, about="days since anyone last worked on it"),
     Column("repair_cost_year", "float", low=0, about="repair cost in a year"),
     Column("property_failures_90d", "int", low=0, about="urgent repairs in the building in 90 days"),
     Column("property_type", "category", levels=PROPERTY_TYPES, optional=True, about="type of building"),
     Column("year_built", "int", unit="year", optional=True, about="year the building was built"),
     Column("season", "float", low=-1, high=1, about="winter (1) or summer (-1)"),
+    Column("errors_day", "int", low=0, optional=True, about="errors reported in a day"),
+    Column("errors_week", "int", low=0, optional=True, about="errors reported in 7 days"),
+    Column("errors_month", "int", low=0, optional=True, about="errors reported in 30 days"),
     Column("largest_change", "float", unit="sd", optional=True, about="largest change of any sensor this week"),
     *_sensor_columns(),
 )
@@ -80,8 +87,8 @@ def rows(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
     return cutoffs.filter(active.fill_null(value=False))
 
 
-def inputs(known: Known) -> pl.LazyFrame:
-    """Age, repairs, visits, sensors and building, as of each row's own cutoff."""
+def inputs(known: Known, error_codes: tuple[str, ...] = ()) -> pl.LazyFrame:
+    """Age, repairs, visits, errors, sensors and building, as of each row's own cutoff."""
     seen = known.latest("equipment")
     building = known.along(seen["property_id"], "property_id")
     home = building.latest("properties")
@@ -102,17 +109,34 @@ def inputs(known: Known) -> pl.LazyFrame:
             "days_since_visit": known.days_since("work_orders", PREVENTIVE),
             "days_since_failure": known.days_since("work_orders", FAILURE),
             "days_since_repair": known.days_since("work_orders", CORRECTIVE),
+            "days_since_work": known.days_since("work_orders", CORRECTIVE | PREVENTIVE),
             "repair_cost_year": repairs["total"].fill_null(0.0),
             "property_failures_90d": building.count("work_orders", QUARTER, FAILURE),
             "property_type": home["property_type"],
             "year_built": home["year_built"],
             "season": season(seen["cutoff"]),
+            "errors_day": known.count("sensor_readings", DAY, ERROR),
+            "errors_week": known.count("sensor_readings", WEEK, ERROR),
+            "errors_month": known.count("sensor_readings", MONTH, ERROR),
         }
     )
     sensors = sensor_columns(known)
     changes = [f"{kind}_change" for kind, _ in SENSORS]
     largest = sensors.select(pl.max_horizontal(*(pl.col(name).abs() for name in changes)).alias("largest_change"))
-    return pl.concat([frame, largest, sensors], how="horizontal").lazy()
+    codes = pl.DataFrame([errors for code in error_codes for errors in _errors_of(known, code)])
+    return pl.concat([frame, largest, sensors, codes], how="horizontal").lazy()
+
+
+def _code_columns(code: str) -> tuple[Column, ...]:
+    spans = ((f"{code}_day", "a day"), (f"{code}_week", "7 days"))
+    return tuple(Column(name, "int", low=0, optional=True, about=f"{code} reported in {span}") for name, span in spans)
+
+
+def _errors_of(known: Known, code: str) -> list[pl.Series]:
+    """How often the error was reported, in the order of `_code_columns`."""
+    own = pl.col("kind") == code
+    spans = zip(_code_columns(code), (DAY, WEEK), strict=True)
+    return [known.count("sensor_readings", span, own).alias(column.name) for column, span in spans]
 
 
 def season(moments: pl.Series) -> pl.Series:
@@ -148,13 +172,13 @@ def _usual(whole: pl.DataFrame, recent: pl.DataFrame) -> tuple[pl.Series, pl.Ser
 
 
 def labels(known: Known, later: Later) -> pl.DataFrame:
-    """Whether an urgent corrective work order was opened in (cutoff, cutoff + 30 days]."""
+    """Whether an urgent corrective work order was opened in (cutoff, cutoff + horizon], the horizon being that of `later`."""
     failed = later.window("work_orders").filter(FAILURE)["row"].unique()
     every = later.at.with_row_index("row")["row"]
     return pl.DataFrame({"failure": every.is_in(failed.implode()).cast(pl.Float64)})
 
 
-def expected_next(known: Known) -> Array:
+def expected_next(known: Known, horizon: timedelta = MONTH) -> Array:
     """The rule that ran before: the property's next order of a category is due one mean interval after the last.
 
     With at least two past orders, confidence = 1 − variance of the intervals ÷ mean², between 0.1 and 0.95; it is the score where
@@ -183,37 +207,59 @@ def expected_next(known: Known) -> Array:
     told = gaps.join(of_pair, on="row").drop("row")
     judged = place.join(told, on=["property_id", "category", "cutoff"], how="left", maintain_order="left")
     due = pl.col("last") + pl.duration(microseconds=(pl.col("mean") * DAY.total_seconds() * 1e6).cast(pl.Int64))
-    inside = (due > pl.col("cutoff")) & (due <= pl.col("cutoff") + timedelta(days=HORIZON_DAYS))
+    inside = (due > pl.col("cutoff")) & (due <= pl.col("cutoff") + horizon)
     confidence = (1 - pl.col("variance") / pl.col("mean") ** 2).clip(0.1, 0.95)
     score = judged.select(pl.when(inside).then(confidence).otherwise(0.0).fill_null(0.0).alias("score"))
     return score["score"].to_numpy()
 
 
-TASK = Task(
-    name="predictive_maintenance",
-    columns=COLUMNS,
-    targets=(
-        Target(
-            "failure",
-            "binary",
-            labels,
-            AVERAGE_PRECISION,
-            horizons=(float(HORIZON_DAYS),),
-            classes=("no failure", "failure"),
-            guards=(LOG_LOSS, BRIER_SCORE),
+def span_words(span: timedelta) -> str:
+    """A span as people say it: in hours up to a day, else in days.
+
+    >>> span_words(timedelta(hours=24)), span_words(timedelta(days=7))
+    ('24 hours', '7 days')
+    """
+    return f"{span / timedelta(hours=1):g} hours" if span <= DAY else f"{span / DAY:g} days"
+
+
+def maintenance_task(
+    horizon: timedelta = MONTH, cadence: Frequency = WEEKLY, stride: int = 4, error_codes: tuple[str, ...] = ()
+) -> Task:
+    """The task of a horizon: the feature's own for 30 days, else one with the horizon in its name.
+
+    `error_codes` are the kinds of `sensor_readings` in which the company's machines report their errors one by one: each gets
+    columns of its own, beside those of kind `error`. Let `stride` cutoffs last about as long as the horizon, for the labels of
+    nearer ones are mostly the same events.
+    """
+    words = span_words(horizon)
+    return Task(
+        name="predictive_maintenance" if horizon == MONTH else f"predictive_maintenance_{words.replace(' ', '_')}",
+        columns=(*COLUMNS, *(column for code in error_codes for column in _code_columns(code))),
+        targets=(
+            Target(
+                "failure",
+                "binary",
+                labels,
+                AVERAGE_PRECISION,
+                horizons=(horizon / DAY,),
+                classes=("no failure", "failure"),
+                guards=(LOG_LOSS, BRIER_SCORE),
+            ),
         ),
-    ),
-    rows=rows,
-    inputs=inputs,
-    families=("constant", "linear", "boosting"),
-    about="which equipment will fail within 30 days",
-    costs={"miss": 1500.0, "false_alarm": 150.0},
-    incumbent=Incumbent("next order by mean interval", "ranking", expected_next),
-    entities="equipment",
-    cadence=WEEKLY,
-    begins=("work_orders", "opened_at"),
-    capacity=10,
-    cluster=lambda known: known.at["entity"],
-    stride=4,
-    needs=(Need("equipment", None, 20), Need("work_orders", None, 100)),
-)
+        rows=rows,
+        inputs=partial(inputs, error_codes=error_codes),
+        families=("constant", "linear", "boosting"),
+        about=f"which equipment will fail within {words}",
+        costs={"miss": 1500.0, "false_alarm": 150.0},
+        incumbent=Incumbent("next order by mean interval", "ranking", partial(expected_next, horizon=horizon)),
+        entities="equipment",
+        cadence=cadence,
+        begins=("work_orders", "opened_at"),
+        capacity=10,
+        cluster=lambda known: known.at["entity"],
+        stride=stride,
+        needs=(Need("equipment", None, 20), Need("work_orders", None, 100)),
+    )
+
+
+TASK = maintenance_task()
