@@ -24,7 +24,7 @@ from azure_pdm_page import LISTED, TOP_SHARE, page
 from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap import assemble, ingest_folder
 from epic22.config import Settings
-from epic22.core.data.assignment import Assignment, assign
+from epic22.core.data.assignment import assign
 from epic22.core.data.split import SplitRequest
 from epic22.core.data.tables import Tables
 from epic22.core.evaluation.crossval import Evaluation
@@ -33,7 +33,6 @@ from epic22.core.history import DAILY, WEEKLY, Frequency
 from epic22.core.lineage import DataVersion
 from epic22.core.task import Task
 from epic22.features.predictive_maintenance import DAY, MONTH, WEEK, maintenance_task, span_words
-from epic22.services.audit import audit_examples
 from epic22.services.results import run_json
 from epic22.services.train import TrainingRun, train
 
@@ -50,24 +49,22 @@ RHYTHM = 15 * DAY
 
 @dataclass(frozen=True)
 class Question:
-    """A horizon, asked at every cutoff of a cadence; models learn from every `stride`-th. `audited`: by the product's audit."""
+    """A horizon, asked at every cutoff of a cadence; models learn from every `stride`-th."""
 
     horizon: timedelta
     cadence: Frequency
     stride: int
-    audited: bool = True
 
     @property
     def name(self) -> str:
         """The horizon in words."""
-        return span_words(self.horizon) + ("" if self.audited else ", nothing withheld")
+        return span_words(self.horizon)
 
 
 QUESTIONS = (
     Question(DAY, DAILY, 3),
     Question(WEEK, WEEKLY, 1),
     Question(MONTH, WEEKLY, 4),
-    Question(MONTH, WEEKLY, 4, audited=False),
 )
 
 
@@ -86,25 +83,18 @@ def task_of(question: Question) -> Task:
     )
 
 
-def asked(question: Question, tables: Tables, version: DataVersion) -> Assignment:
-    """The question on the tables. The audit looks at tasks with entities alone, so without them it withholds nothing."""
-    assigned = assign(task_of(question), tables, version)
-    return assigned if question.audited else replace(assigned, task=replace(assigned.task, entities=None))
-
-
 def outcome(question: Question, tables: Tables, version: DataVersion, threads: int) -> dict[str, Any]:
     """Train, and tell what is reported."""
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="epic22-azure-") as aside:
         split = SplitRequest(horizon=question.horizon / DAY, seed=0)
-        run = train(asked(question, tables, version), split, ModelStore(Path(aside)), threads)
+        run = train(assign(task_of(question), tables, version), split, ModelStore(Path(aside)), threads)
     examples, worth = run.examples, run.worth
     if worth is None:
         raise SystemExit(f"{question.name}: nothing was said of the champion's calibration.")
     return run_json(run) | {
         "cadence": question.cadence.noun,
         "stride": question.stride,
-        "audited": question.audited,
         "rows": len(examples),
         "positives": int(examples.y.sum()),
         "parts": [
@@ -163,17 +153,6 @@ def facts(tables: Tables) -> dict[str, int]:
     }
 
 
-def withheld_off_the_calendar(tables: Tables, version: DataVersion) -> list[str]:
-    """What the audit withholds at 30 days once every work order is moved by up to a week at random."""
-    orders = tables.tables["work_orders"]
-    moved = np.random.default_rng(0).integers(0, WEEK // timedelta(microseconds=1), orders.frame.height)
-    by = pl.Series(moved).cast(pl.Duration("us"))
-    frame = orders.frame.with_columns(pl.col(time) + by for time in ("opened_at", "completed_at", "known_at"))
-    held = Tables({**tables.tables, "work_orders": replace(orders, frame=frame)}, tables.end)
-    assigned = asked(QUESTIONS[2], held, version)
-    return sorted(s.column or "" for s in audit_examples(assigned.task, assigned.examples()) if s.withheld)
-
-
 def source_stamp() -> str:
     """SHA-256 over data, mapping and the sources that shape the outcome."""
     digest = hashlib.sha256(repr((QUESTIONS, ERROR_CODES)).encode() + MAPPING.read_bytes())
@@ -202,7 +181,6 @@ def outcomes() -> dict[str, Any]:
         tables = parts.versions.tables(version.number)
         told = DataVersion(version.id, ())
         stored |= {"data_version": version.id, "apart": sum(taken.quarantined.values()), "facts": facts(tables)}
-        stored["withheld_off_the_calendar"] = withheld_off_the_calendar(tables, told)
         for question in QUESTIONS:
             if question.name not in stored["runs"]:
                 stored["runs"][question.name] = outcome(question, tables, told, threads)

@@ -35,7 +35,6 @@ def _head(runs: dict[str, dict[str, Any]]) -> list[str]:
     cutoffs = "; ".join(
         f"{name}: one a {run['cadence']}, learning from {'all' if run['stride'] == 1 else 'one in ' + str(run['stride'])}"
         for name, run in runs.items()
-        if run["audited"]
     )
     return [
         "# Component failures on Azure's event tables",
@@ -128,22 +127,19 @@ def _reading(stored: dict[str, Any]) -> list[str]:
         "* **7 and 30 days hang on the component's age.** Errors warn of the first day only; for the rest there is the time",
         f"  since the last replacement. {seen['ages_in_rhythm']} of {seen['ages']} failures come a whole number of 15 days after",
         "  the last work on the component, the rhythm of the planned visits; real wear keeps no such calendar.",
-        *_on_the_audit(withheld, stored["withheld_off_the_calendar"]),
+        _on_the_audit(withheld),
         "* **The rule of today** looks at all orders of a machine and kind of component. Most are planned replacements, and the",
         "  next of these is no failure.",
     ]
 
 
-def _on_the_audit(withheld: list[str], off: list[str]) -> list[str]:
-    if not withheld:
-        return []
-    return [
-        f"* **At 30 days the audit withholds {', '.join(f'`{name}`' for name in withheld)}**, as columns filled after",
-        "  the event: the rate of failures by their value rises just where a failure comes into the horizon. Where failures",
-        "  come at fixed ages that is so without any leak, and these are known at the cutoff. It is a false alarm: with every",
-        f"  order moved by up to a week at random the audit withholds {', '.join(off) or 'nothing'}. “30 days” is what the",
-        "  product gives as it is; “nothing withheld” is the same with the columns kept.",
-    ]
+def _on_the_audit(withheld: list[str]) -> str:
+    if withheld:
+        return f"* **The audit withholds {', '.join(f'`{name}`' for name in withheld)}.**"
+    return (
+        "* **The audit withholds nothing.** Where failures come at fixed ages, their rate by days since the last work steps at\n"
+        "  the horizon; but such days move on there as they always do, and so were filled by nobody."
+    )
 
 
 def _left_out(stored: dict[str, Any]) -> list[str]:

@@ -4,6 +4,8 @@ Broken once on purpose: with EDGE_RATIO = 0 and EXCESS = 1 the long precursor is
 missed.
 """
 
+from datetime import datetime, timedelta
+
 import numpy as np
 import polars as pl
 import pytest
@@ -89,3 +91,25 @@ def test_rows_of_one_class_or_too_few_rows_are_passed_over() -> None:
     nothing = np.zeros(len(rows.y), dtype=int)
     assert suspicions(rows.inputs, nothing, rows.entity, rows.at) == {}
     assert suspicions(rows.inputs[:50], rows.y[:50], rows.entity[:50], rows.at[:50]) == {}
+
+
+def calendar_failures(seed: int) -> tuple[pl.DataFrame, Array, Array, Array]:
+    """Machines seen weekly that fail a whole number of 15 days after their last work, as Azure's do; horizon 30 days."""
+    rng, rows = np.random.default_rng(seed), []
+    for machine in range(80):
+        works = np.r_[0, np.cumsum(15 * rng.integers(1, 6, 60))]
+        fails = works[rng.random(len(works)) < 0.3]
+        for day in range(60, 720, 7):
+            ahead = fails[(fails > day) & (fails <= day + 30)]
+            since = float(day - works[works <= day][-1])
+            rows.append((f"m{machine:02d}", datetime(2024, 1, 1) + timedelta(days=day), since, len(ahead) > 0))
+    frame = pl.DataFrame(rows, schema=["entity", "at", "days_since_work", "y"], orient="row")
+    noise = pl.Series("noise", rng.normal(size=frame.height))
+    inputs = frame.select("days_since_work").with_columns(noise)
+    return inputs, frame["y"].to_numpy(), frame["entity"].to_numpy(), frame["at"].to_numpy()
+
+
+def test_days_since_a_visit_are_not_accused_where_failures_keep_a_calendar() -> None:
+    for seed in range(3):
+        inputs, y, entity, at = calendar_failures(seed)
+        assert suspicions(inputs, y.astype(int), entity, at).get("days_since_work") is None

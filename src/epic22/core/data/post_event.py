@@ -3,7 +3,9 @@
 Three tests:
 
 * No cause knows the horizon. As an event comes nearer, a real precursor rises when it will; the label rises at the horizon. A
-  column that jumps at just that cutoff, and neither before nor after, was filled with the label in hand.
+  column that jumps at just that cutoff, and neither before nor after, was filled with the label in hand. A column that moves
+  on there as it does from any cutoff to the next, as days since a visit do, was not: where failures keep a calendar, the rate
+  of failures by its value may step at the horizon without any leak.
 * Gaps in records tell little. A column that is there for most of one class and missing in most of the other was filled for it.
 * One column that tells the classes apart better than all the others together is either the whole story or the label's shadow.
 """
@@ -27,6 +29,9 @@ PRIOR = 20.0
 
 EDGE_RATIO = 3.0
 """A column's rise at the label's edge must be this many times its rise a cutoff before and a cutoff after."""
+
+CLOCK = 0.8
+"""A column that moves by its usual step at this share of the edges counts time, and was filled by nobody."""
 
 EXCESS = 1e-3
 """The chance that so much more happens at the edge than beside it."""
@@ -136,6 +141,8 @@ def _post_event(inputs: pl.DataFrame, y: Array, entity: Array, at: Array, seed: 
         return []
     fold, found = _folds_by_entity(entity, seed), []
     for name in inputs.columns:
+        if _counts_time(inputs[name], order, edges, entity):
+            continue
         jumps = [_jump(level[order], edges, 2 * inputs.width) for level in _levels(inputs[name], y, fold)]
         best = min((jump for jump in jumps if jump is not None), key=lambda jump: jump.chance, default=None)
         if best is None:
@@ -147,6 +154,16 @@ def _post_event(inputs: pl.DataFrame, y: Array, entity: Array, at: Array, seed: 
         )
         found.append(Suspicion(name, "post-event column", evidence, True))
     return found
+
+
+def _counts_time(series: pl.Series, order: Array, edges: Array, entity: Array) -> bool:
+    """Whether a number moves at nearly all edges by the one step, not zero, that it mostly takes from cutoff to cutoff."""
+    if not series.dtype.is_numeric():
+        return False
+    steps = np.diff(series.cast(pl.Float64).fill_null(np.nan).to_numpy()[order])
+    usual = np.nanmedian(np.where(entity[order][1:] == entity[order][:-1], steps, np.nan)) if np.isfinite(steps).any() else 0.0
+    as_ever = np.isclose(steps[edges - 1], usual, rtol=1e-6, atol=0.0)
+    return bool(usual != 0.0 and as_ever.mean() >= CLOCK)
 
 
 def _levels(series: pl.Series, y: Array, fold: Array) -> list[Array]:
