@@ -87,6 +87,7 @@ def ask(server: "subprocess.Popen[str]") -> None:
         assert refused.value.code == 404
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     import socket
 
