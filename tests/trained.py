@@ -1,6 +1,9 @@
 """A small model trained through the real pipeline, for what needs one."""
 
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
+from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
@@ -30,12 +33,21 @@ def table(folder: Path, kind: Kind, n: int = 400, seed: int = 0) -> Path:
 
 
 def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) -> tuple[TrainingRun, ModelStore]:
-    """A run on the toy table, promoted as task `toy` in a store below the folder."""
+    """A run on the toy table, promoted as task `toy` in a store below the folder; trained once a process."""
+    run, made = _trained_once(kind, seed, n)
+    store, version = ModelStore(folder / "models"), run.version
+    bundle = made.folder("toy", version.version) / "bundle"
+    version = store.save("toy", version.family, version.model_hash, version.data_version, version.status, bundle)
+    store.promote("toy", version.version, run.verdicts)
+    return replace(run, version=version), store
+
+
+@cache
+def _trained_once(kind: Kind, seed: int, n: int) -> tuple[TrainingRun, ModelStore]:
+    folder = Path(mkdtemp(prefix="epic22-test-"))
     store = ModelStore(folder / "models")
     assignment = declare(FlatFile(table(folder, kind, n, seed), Roles("y", id="who"), name="toy"))
-    run = train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1)
-    store.promote("toy", run.version.version, run.verdicts)
-    return run, store
+    return train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1), store
 
 
 def opened(store: ModelStore) -> tuple[ModelVersion, Bundle]:

@@ -296,9 +296,11 @@ def _track_and_promote(
     parts.registry.keep_provenance(replace(provenance, tracking_id=tracking_id))
     if decision is None or decision.promote:
         with told(parts.lineage, f"promote.{record.version.task}", (model_dataset(record.version),)) as work:
-            parts.registry.promote(record.version.task, record.version.version, because, "" if decision is None else decision.why)
+            parts.registry.promote(record.version.task, record.version.version, because, decision)
             parts.tracker.mark_champion(record.version)
             work.outputs.append(Dataset("champion", record.version.task, record.version.version, record.version.model_hash))
+    else:
+        parts.registry.refuse(record.version.task, record.version.version, decision)
     return tracking_id
 
 

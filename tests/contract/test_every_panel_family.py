@@ -126,7 +126,9 @@ def test_odd_panels_are_forecast_in_finite_numbers(family: PanelFamily, name: st
     assert (np.diff(quantiles, axis=2) >= 0).all()
 
 
-@pytest.mark.parametrize("name", ["pooled_linear", "pooled_boosting", "ets", "theta", "arima"])
+@pytest.mark.parametrize(
+    "name", ["pooled_linear", "pooled_boosting", "ets", "theta", pytest.param("arima", marks=pytest.mark.slow)]
+)
 def test_what_learns_beats_the_naive_rule_on_a_panel_with_drift_and_season(name: str) -> None:
     values = lines(series=8, periods=108, seed=5)
     ends = range(84, 104)

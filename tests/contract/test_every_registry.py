@@ -5,6 +5,7 @@ import multiprocessing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.toy import toy
 
@@ -12,6 +13,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.bundle import Bundle, Schema, model_hash, write_bundle
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation.fairness import Override, adverse_impact, gate, judge_fairness
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import family_named
 
@@ -106,6 +108,24 @@ def test_the_pointer_keeps_why(store: ModelStore, tmp_path: Path) -> None:
     kept = json.loads((tmp_path / "models" / "toy" / "champion.json").read_bytes())
     assert kept["version"] == "1"
     assert kept["because"] == []
+
+
+def test_every_decision_of_the_gate_is_logged_and_a_refused_version_does_not_serve(store: ModelStore, tmp_path: Path) -> None:
+    first, second = put(store, tmp_path / "a"), put(store, tmp_path / "b", seed=1)
+    group, person = np.repeat(["a", "b"], 100), np.arange(200)
+    found = judge_fairness([adverse_impact("origin", np.arange(200) % 100 < np.where(group == "a", 90, 60), group, person)])
+    asked = Override("f00d", "reviewed")
+    store.promote("toy", first.version, (), gate(None, first_model=True))
+    store.refuse("toy", second.version, gate(found, False, asked, frozenset()))
+    assert store.champion("toy") == first
+    store.promote("toy", second.version, (), gate(found, False, asked, {"f00d"}))
+    assert store.champion("toy") == second
+    log = [json.loads(line) for line in (store.root / "toy" / "promotions.jsonl").read_text().splitlines()]
+    assert [(line["version"], line["status"]) for line in log] == [("1", "proven"), ("2", "refused"), ("2", "overridden")]
+    assert log[0]["fairness"] is log[0]["override"] is None
+    assert log[2]["override"] == {"key_id": "f00d", "reason": "reviewed"}
+    assert (log[2]["fairness"]["class"], log[2]["fairness"]["group"]) == ("origin", "b")
+    assert log[2]["fairness"]["ratio"] == pytest.approx(60 / 90)
 
 
 def _save_some(root: Path, aside: Path, number: int) -> None:

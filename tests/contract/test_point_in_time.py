@@ -60,7 +60,7 @@ def tables_for(name: str, frames: Mapping[str, pl.DataFrame] | None) -> Tables:
 
 def test_replaced_futures_change_no_input_of_any_task() -> None:
     """A few cutoffs in the fast half; the slow test has them all."""
-    for number, moment in enumerate(moments(8, seed=1)):
+    for number, moment in enumerate(moments(3, seed=1)):
         assert_future_is_unseen(moment, number)
 
 
@@ -97,7 +97,7 @@ def test_a_column_whose_known_when_is_ignored_is_caught(name: str, table: str, c
         return Tables({**tables.tables, table: replace(source, columns=columns)}, tables.end)
 
     assert isinstance(portfolio_assignment(name), Assignment)
-    caught = 0
+    caught = False
     for number, moment in enumerate(moments(6, seed=3)):
         frames = scrambled_portfolio(moment, number)
         tiny = tiny_portfolio()
@@ -105,5 +105,6 @@ def test_a_column_whose_known_when_is_ignored_is_caught(name: str, table: str, c
         try:
             assert_frame_equal(before, after, rel_tol=1e-9, abs_tol=1e-9)
         except (AssertionError, PolarsError):
-            caught += 1
+            caught = True
+            break
     assert caught

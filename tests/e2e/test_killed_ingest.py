@@ -41,7 +41,7 @@ def began(home: Path, ingest: "subprocess.Popen[bytes]") -> float:
 
 @pytest.mark.slow
 def test_an_ingest_killed_at_random_moments_and_run_again_gives_the_same_version(tmp_path: Path) -> None:
-    tables = small_tables(units=60, readings=200_000)
+    tables = small_tables(units=60, readings=100_000)
     half = write_tables(tmp_path / "half", {name: frame.head(frame.height // 2) for name, frame in tables.items()})
     whole = write_tables(tmp_path / "whole", tables)
     base = tmp_path / "base"

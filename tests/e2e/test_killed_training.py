@@ -28,12 +28,12 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.slow
 def test_a_killed_training_leaves_the_old_champion_and_no_half_version(tmp_path: Path) -> None:
-    simulate_boilers(boilers=60, months=24).rows.write_csv(tmp_path / "boilers.csv")
+    simulate_boilers(boilers=40, months=18).rows.write_csv(tmp_path / "boilers.csv")
     began = time.monotonic()
     assert start(tmp_path).wait(300) == 0
     whole = time.monotonic() - began
     store = ModelStore(tmp_path / "home" / "models")
-    for share in (0.3, 0.5, 0.7, 0.8, 0.9):
+    for share in (0.5, 0.7, 0.85, 0.95):
         training = start(tmp_path)
         time.sleep(whole * share)
         training.send_signal(signal.SIGKILL)

@@ -25,7 +25,7 @@ def test_the_demonstration_goes_the_whole_way_and_ends_by_itself(tmp_path: Path)
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
     )
     assert done.returncode == 0, done.stderr
     for said in (
@@ -35,9 +35,17 @@ def test_the_demonstration_goes_the_whole_way_and_ends_by_itself(tmp_path: Path)
         "predictive_maintenance: at",
         "together = the score",
         "receipt",
+        "7. What promotion does when a class is treated unlike the others",
+        "Planted for this part alone",
+        "version 1 provisional",
+        "version 2 refused",
+        "version 3 overridden",
     ):
         assert said in done.stdout
     assert (tmp_path / "demo" / "report.html").stat().st_size > 50_000
+    assert "the planted classes of all tenants in" in (tmp_path / "demo" / "report.html").read_text(encoding="utf-8")
+    served = json.loads((tmp_path / "home" / "models" / "risk_assessment" / "champion.json").read_bytes())
+    assert served["version"] == "1", "the planted condition stays out of the home that serves"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["demo", "home"]
 
 
@@ -79,6 +87,7 @@ def ask(server: "subprocess.Popen[str]") -> None:
         assert refused.value.code == 404
 
 
+@pytest.mark.slow
 def test_a_port_in_use_is_said(tmp_path: Path) -> None:
     import socket
 

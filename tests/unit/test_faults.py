@@ -70,10 +70,13 @@ def test_a_planted_fault_is_found(name: str, tables: dict[str, pl.DataFrame]) ->
 
 
 @pytest.mark.slow
-def test_every_fault_is_found_on_20_seeds_and_sound_tables_are_not_accused() -> None:
-    """Decays before a failure are in the sound tables too, and may be told, as not grave."""
+def test_every_fault_is_found_on_5_seeds_and_sound_tables_are_not_accused() -> None:
+    """Decays before a failure are in the sound tables too, and may be told, as not grave.
+
+    `benchmarks/faults.py` counts on 40 simulated portfolios, 20 of them fresh; docs/evidence-faults.md has the counts.
+    """
     missed: list[tuple[int, str, object]] = []
-    for seed in range(20):
+    for seed in range(5):
         tables = sound_portfolio(seed, properties=14, units_each=28)
         missed += [(seed, "sound", finding) for finding in audit_tables(tables) if finding.grave]
         missed += [(seed, name, None) for name in FAULTS if not is_found(tables, name, seed)]

@@ -20,9 +20,15 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, TrainingRun]:
     return {kind: trained(tmp_path_factory.mktemp(kind), kind)[0] for kind in KINDS}
 
 
+@pytest.fixture(scope="module")
+def pages(runs: dict[Kind, TrainingRun]) -> dict[Kind, str]:
+    """The report of each run, drawn once."""
+    return {kind: render_report(run) for kind, run in runs.items()}
+
+
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
-    page = render_report(runs[kind])
+def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], pages: dict[Kind, str], kind: Kind) -> None:
+    page = pages[kind]
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.search(r"https?://|<script|<link|@import|url\((?!#)|src=", outside)
     assert page.count("<svg") == len(pictures_of(runs[kind]))
@@ -30,19 +36,18 @@ def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], kind: Kind
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_run_gives_the_same_bytes(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
-    assert render_report(runs[kind]) == render_report(runs[kind])
+def test_the_same_run_gives_the_same_bytes(runs: dict[Kind, TrainingRun], pages: dict[Kind, str], kind: Kind) -> None:
+    assert render_report(runs[kind]) == pages[kind]
 
 
-def test_column_names_are_text_and_never_markup(runs: dict[Kind, TrainingRun]) -> None:
-    page = render_report(runs["binary"])
+def test_column_names_are_text_and_never_markup(pages: dict[Kind, str]) -> None:
+    page = pages["binary"]
     assert "<b>" not in page
     assert "&lt;b&gt;" in page
 
 
-def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Kind, TrainingRun]) -> None:
-    run = runs["binary"]
-    page = render_report(run)
+def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Kind, TrainingRun], pages: dict[Kind, str]) -> None:
+    run, page = runs["binary"], pages["binary"]
     for said in (
         run.version.model_hash,
         run.data_version.id,
@@ -53,8 +58,8 @@ def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Ki
     assert all(score.metric in page for score in run.champion.scores)
 
 
-def test_no_path_of_the_machine_is_told(runs: dict[Kind, TrainingRun]) -> None:
-    assert str(Path(runs["binary"].data_version.sources[0][0]).parent) not in render_report(runs["binary"])
+def test_no_path_of_the_machine_is_told(runs: dict[Kind, TrainingRun], pages: dict[Kind, str]) -> None:
+    assert str(Path(runs["binary"].data_version.sources[0][0]).parent) not in pages["binary"]
 
 
 def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind, TrainingRun]) -> None:
@@ -80,11 +85,11 @@ def test_an_undefined_score_is_a_dash(runs: dict[Kind, TrainingRun]) -> None:
     assert "–<span" in page
 
 
-def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], tmp_path: Path) -> None:
+def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], pages: dict[Kind, str], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
     write_report(runs["binary"], path)
-    assert path.read_text() == render_report(runs["binary"])
+    assert path.read_text() == pages["binary"]
     assert list(tmp_path.iterdir()) == [path]
 
 

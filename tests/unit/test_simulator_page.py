@@ -9,15 +9,19 @@ from typer.testing import CliRunner
 from epic22.cli.main import app
 from epic22.core.errors import UserError
 from epic22.simulator.pictures import PICTURES, render_page
-from epic22.simulator.portfolio import Size, simulate
+from epic22.simulator.portfolio import Portfolio, Size, simulate
 
 TINY = Size(
     "tiny", properties=6, metros=2, zips=3, units=110, reading_days=9, years_of_ledger=4, years_of_burn_in=1, replicates=2
 )
 
 
-def test_the_page_loads_nothing_and_is_the_same_text_each_time() -> None:
-    portfolio = simulate(TINY, seed=1)
+@pytest.fixture(scope="module")
+def portfolio() -> Portfolio:
+    return simulate(TINY, seed=1)
+
+
+def test_the_page_loads_nothing_and_is_the_same_text_each_time(portfolio: Portfolio) -> None:
     page = render_page(portfolio, "A tiny portfolio")
     few = PICTURES[3:5]
     assert render_page(portfolio, "Twice", few) == render_page(portfolio, "Twice", few)
@@ -27,8 +31,8 @@ def test_the_page_loads_nothing_and_is_the_same_text_each_time() -> None:
     assert "<script" not in page
 
 
-def test_a_title_is_text_and_never_markup() -> None:
-    assert "<b>" not in render_page(simulate(TINY, seed=1), "<b>bold</b>", pictures=())
+def test_a_title_is_text_and_never_markup(portfolio: Portfolio) -> None:
+    assert "<b>" not in render_page(portfolio, "<b>bold</b>", pictures=())
 
 
 @pytest.mark.slow

@@ -278,7 +278,7 @@ def same(one: pl.DataFrame, other: pl.DataFrame) -> bool:
 
 @pytest.mark.slow
 def test_what_comes_after_a_cutoff_changes_nothing_that_any_method_returns() -> None:
-    assert first_difference(Table, cutoffs=200) is None
+    assert first_difference(Table, cutoffs=100) is None
 
 
 @pytest.mark.parametrize("kind", [Unmasked, Hasty, Clairvoyant])

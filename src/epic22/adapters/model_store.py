@@ -1,6 +1,7 @@
 """The registry on a file system: models/<task>/<version>/ and a pointer, replaced atomically, to the champion."""
 
 import json
+import math
 import os
 import re
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 from epic22.core.bundle import Bundle, open_bundle
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.compare import Verdict
+from epic22.core.evaluation.fairness import FairnessVerdict, PromotionDecision
 from epic22.core.lineage import ModelVersion, Provenance
 from epic22.core.panel_bundle import KIND as PANEL
 from epic22.core.panel_bundle import PanelBundle, open_panel_bundle
@@ -86,16 +88,26 @@ class ModelStore:
             raise BundleError(f"{pointer}: points to version {version!r}, which is not there; promote another or train again.")
         return self._version(task, str(version))
 
-    def promote(self, task: str, version: str, because: Sequence[Verdict], why: str = "") -> None:
+    def promote(self, task: str, version: str, because: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
         """Make a version champion; the reasons are kept in the pointer, and every promotion in a log beside it."""
-        self._version(task, version)
-        at = datetime.now(UTC).isoformat()
+        at = self._log(task, version, decision)
+        why = "" if decision is None else decision.why
         content = {"version": version, "because": [asdict(v) for v in because], "at": at, "why": why}
-        with (self._task(task) / PROMOTIONS).open("a", encoding="utf-8") as log:
-            log.write(json.dumps({"version": version, "at": at, "why": why}) + "\n")
         fresh = self._task(task) / f".{POINTER}-{uuid.uuid4().hex}"
         fresh.write_text(json.dumps(content, indent=2))
         os.replace(fresh, self._task(task) / POINTER)
+
+    def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
+        """Leave the pointer as it is, and keep the refusal in the same log."""
+        self._log(task, version, decision)
+
+    def _log(self, task: str, version: str, decision: PromotionDecision | None) -> str:
+        """Add a line to the log of promotions; gives its moment."""
+        at = datetime.now(UTC).isoformat()
+        line = {"version": self._version(task, version).version, "at": at, **_decided(decision)}
+        with (self._task(task) / PROMOTIONS).open("a", encoding="utf-8") as log:
+            log.write(json.dumps(line, allow_nan=False) + "\n")
+        return at
 
     def history(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task, oldest first."""
@@ -149,3 +161,27 @@ def _read(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
         raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None
+
+
+def _decided(decision: PromotionDecision | None) -> dict[str, Any]:
+    """What a line of the log says of a decision; a key by its id, never the key."""
+    if decision is None:
+        return {"status": "promoted", "why": "", "fairness": None, "override": None}
+    return {
+        "status": decision.status,
+        "why": decision.why,
+        "fairness": None if decision.fairness is None else _fairness(decision.fairness),
+        "override": None if decision.override is None else asdict(decision.override),
+    }
+
+
+def _fairness(verdict: FairnessVerdict) -> dict[str, Any]:
+    worst = verdict.worst.worst
+    found = {"status": verdict.status, "class": verdict.worst.column, "against": verdict.worst.reference}
+    if worst is None:
+        return found | {"group": None, "ratio": None, "low": None, "high": None}
+    return found | {"group": worst.group} | {name: _number(getattr(worst, name)) for name in ("ratio", "low", "high")}
+
+
+def _number(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None

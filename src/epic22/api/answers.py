@@ -43,7 +43,7 @@ class PredictionAnswer(BaseModel):
 
 
 class ModelAnswer(BaseModel):
-    """Which model answered; `status` is proven or provisional."""
+    """Which model answered; `status` is proven, provisional, or overridden (fairness refused it, and someone answers for it)."""
 
     family: str
     version: str

@@ -22,8 +22,9 @@ def demo(
     folder: Annotated[Path, typer.Option(help="Where the tables, the report and the answer are written.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another portfolio.")] = 0,
 ) -> None:
-    """Simulate a portfolio, ingest, audit, train the five features, decide in money, report, and ask the API."""
+    """Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate."""
     from epic22.bootstrap import assemble, audit_stored, ingest_folder
+    from epic22.cli.demo_gate import show_gate
     from epic22.config import Settings
     from epic22.features.catalog import FEATURES
     from epic22.services.portfolio_report import write_portfolio_report
@@ -53,10 +54,13 @@ def demo(
     say("5. Decisions in money: this week's lists", "bold")
     lists = [_decide(parts, result.name) for result in results]
     origin = [("data version", version.id), *((s.name, f"SHA-256 {s.sha256}") for s in version.sources)]
-    report = write_portfolio_report(folder / "report.html", f"simulated portfolio, seed {seed}", results, lists, findings, origin)
     say("6. The API answers, with reasons", "bold")
     churn = next(one for one in lists if one.task == "tenant_churn")
     show_answer(ask_api(parts, churn.task, _row(parts, churn)))
+    say("7. What promotion does when a class is treated unlike the others", "bold")
+    gate = show_gate(parts, portfolio, folder / "gate", seed)
+    title = f"simulated portfolio, seed {seed}"
+    report = write_portfolio_report(folder / "report.html", title, results, lists, findings, origin, gate)
     say(f"The report is in {report}", "bold green")
     say(f"Look again with: EPIC22_HOME={parts.settings.home} epic22 serve, data log, decide predictive_maintenance --capacity 10")
 

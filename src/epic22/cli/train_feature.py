@@ -3,12 +3,14 @@
 from typing import TYPE_CHECKING
 
 from epic22.cli.terminal import figure, print_json, progress, say, table
+from epic22.core.errors import UserError
 
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished, Forecast, Parts
     from epic22.services.worth import Worth
 
 ALL = "all"
+AUTHORISE = "Give --override-reason with a key in EPIC22_KEY whose SHA-256 is in EPIC22_AUTHORISED_KEYS."
 
 
 def train_features(name: str, data: int | None, seed: int, reason: str | None, json: bool) -> None:
@@ -17,12 +19,24 @@ def train_features(name: str, data: int | None, seed: int, reason: str | None, j
     from epic22.config import Settings
     from epic22.features.catalog import FEATURES
 
-    parts = assemble(Settings.read())
+    parts, override, refused = assemble(Settings.read()), override_by_key(reason), []
     names = [feature.name for feature in FEATURES] if name == ALL else [name]
     for one in names:
         with progress() as watch:
-            finished = train_feature(parts, one, data, seed, watch, override=override_by_key(reason))
+            finished = train_feature(parts, one, data, seed, watch, override=override)
         show_feature(parts, finished, json)
+        refused += refused_override(finished)
+    if refused:
+        raise UserError(" ".join(refused))
+
+
+def refused_override(finished: "Finished | Forecast") -> list[str]:
+    """What to tell someone who asked for an override and was not granted it: a sentence, or nothing."""
+    decision = getattr(finished.run, "promotion", None)
+    if decision is None or decision.promote or decision.override is None:
+        return []
+    version = finished.run.version
+    return [f"{version.task} version {version.version} was not promoted: {decision.why}. {AUTHORISE}"]
 
 
 def show_feature(parts: "Parts", finished: "Finished | Forecast", json: bool) -> None:

@@ -16,6 +16,7 @@ from epic22.core.data.tables import Tables
 from epic22.core.data.versions import LakeVersion, Settled, SourceFile
 from epic22.core.evaluation.compare import Verdict
 from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Provenance, Receipt
 from epic22.core.panel_bundle import PanelBundle
 from epic22.core.prediction import Prediction
@@ -83,8 +84,11 @@ class Registry(Protocol):
     def champion(self, task: str) -> ModelVersion:
         """The task's champion. Raises UnknownTaskError."""
 
-    def promote(self, task: str, version: str, because: Sequence[Verdict], why: str = "") -> None:
-        """Make a version champion, atomically, with the verdicts and what let it pass kept."""
+    def promote(self, task: str, version: str, because: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
+        """Make a version champion, atomically, with the verdicts kept, and what let it pass in a log."""
+
+    def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
+        """Leave the champion as it is, and keep in the log that this version was not to follow it, and who asked that it do."""
 
     def history(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task, oldest first."""

@@ -6,7 +6,7 @@ from pathlib import Path
 from epic22.core.data.health import Finding
 from epic22.core.prediction import PredictedValue
 from epic22.services.decide import TOLD_HORIZON, DecisionList, ListedCase
-from epic22.services.portfolio_results import FeatureResult
+from epic22.services.portfolio_results import FeatureResult, GateStep
 from epic22.services.report import figure, write_whole
 
 TEMPLATE = Path(__file__).with_name("portfolio_report.html")
@@ -22,9 +22,11 @@ def write_portfolio_report(
     lists: Sequence[DecisionList],
     findings: Sequence[Finding],
     origin: Sequence[tuple[str, str]],
+    gate: Sequence[GateStep] = (),
 ) -> Path:
-    """Write the page whole; `origin` are (name, value) pairs that say what it was made of. Names are escaped."""
-    return write_whole(path, render_portfolio_report(title, results, lists, findings, origin))
+    """Write the page whole; `origin` are (name, value) pairs that say what it was made of, `gate` trainings on a planted
+    condition that show what the fairness gate does. Names are escaped."""
+    return write_whole(path, render_portfolio_report(title, results, lists, findings, origin, gate))
 
 
 def render_portfolio_report(
@@ -33,6 +35,7 @@ def render_portfolio_report(
     lists: Sequence[DecisionList],
     findings: Sequence[Finding],
     origin: Sequence[tuple[str, str]],
+    gate: Sequence[GateStep] = (),
 ) -> str:
     """The page as HTML; it opens offline."""
     from jinja2 import Environment, StrictUndefined
@@ -50,6 +53,7 @@ def render_portfolio_report(
         lists=lists,
         findings=findings,
         origin=origin,
+        gate=gate,
         answer=answer(results),
         told=_told,
         percent=lambda share: f"{share:.2%}",

@@ -4,9 +4,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from epic22.core.errors import InternalError
 from epic22.core.evaluation.compare import Verdict
 from epic22.core.evaluation.savings import Estimate
 from epic22.core.evaluation.yardsticks import INCUMBENT
+from epic22.core.lineage import ModelVersion
 from epic22.services.forecast import BASELINE, PanelEvaluation, PanelRun
 from epic22.services.results import number
 from epic22.services.train import TrainingRun
@@ -49,6 +51,25 @@ class FeatureResult:
 def result_of(run: TrainingRun | PanelRun) -> FeatureResult:
     """The outcome of a training, of rows or of a panel."""
     return _of_panel(run) if isinstance(run, PanelRun) else _of_rows(run)
+
+
+@dataclass(frozen=True)
+class GateStep:
+    """A training that met the fairness gate: what it was, what the gate said and why, and which version answers afterwards."""
+
+    what: str
+    version: str
+    promoted: bool
+    status: str
+    why: str
+    served: ModelVersion
+
+
+def gate_step(what: str, run: TrainingRun | PanelRun, served: ModelVersion) -> GateStep:
+    """The step that a run was. Raises InternalError for a run that no gate judges."""
+    if isinstance(run, PanelRun) or run.promotion is None:
+        raise InternalError(f"task {run.task.name} has no fairness gate; name one whose rows are about people.")
+    return GateStep(what, run.version.version, run.promotion.promote, run.promotion.status, run.promotion.why, served)
 
 
 def _estimate(verdict: Verdict) -> Estimate:

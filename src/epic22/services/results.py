@@ -20,6 +20,9 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         "audit": audit_json(run.audit),
         "leaderboard": [_evaluation_json(evaluation) for evaluation in run.leaderboard],
         "champion": {"family": run.version.family, "version": run.version.version, "status": run.version.status},
+        "promotion": None
+        if run.promotion is None
+        else {"promoted": run.promotion.promote, "status": run.promotion.status, "why": run.promotion.why},
         "verdicts": [verdict_json(verdict) for verdict in run.verdicts],
         "honest": [
             {"metric": h.metric, "forced": number(h.forced), "honest": number(h.honest), "folds": h.kind} for h in run.honest

@@ -118,8 +118,8 @@ def train(
     worth = assess(task, examples, plan, champion, leaderboard, ceiling, seed)
     promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
     bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, seed, threads)
-    if promotion.status == "provisional":
-        bundle = replace(bundle, status="provisional")
+    if promotion.status != "proven":
+        bundle = replace(bundle, status=promotion.status)
     version = register(bundle, examples, registry)
     return TrainingRun(
         task=task,

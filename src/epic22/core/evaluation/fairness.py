@@ -172,11 +172,16 @@ class Override:
 
 @dataclass(frozen=True)
 class PromotionDecision:
-    """Whether the model may be promoted, as what, and why in words (for the log)."""
+    """Whether the model may be promoted, as what, and why in words (for the log), with what was found and who asked for more.
+
+    `override` is what was asked for, granted or not; the status says which.
+    """
 
     promote: bool
     status: Literal["proven", "provisional", "overridden", "refused"]
     why: str
+    fairness: FairnessVerdict | None = None
+    override: Override | None = None
 
 
 def gate(
@@ -193,14 +198,15 @@ def gate(
     if fairness is None:
         return PromotionDecision(True, "proven", "fairness was not measured: no protected classes are held")
     if fairness.status == "passed":
-        return PromotionDecision(True, "proven", f"fairness passed: {fairness.why}")
+        return PromotionDecision(True, "proven", f"fairness passed: {fairness.why}", fairness)
     found = f"fairness {fairness.status}: {fairness.why}"
     lacking = _lacking(override, authorised)
     if override is not None and lacking is None:
-        return PromotionDecision(True, "overridden", f"{found}; overridden by key {override.key_id}: {override.reason.strip()}")
+        why = f"{found}; overridden by key {override.key_id}: {override.reason.strip()}"
+        return PromotionDecision(True, "overridden", why, fairness, override)
     if fairness.status == "inconclusive" and first_model:
-        return PromotionDecision(True, "provisional", f"{found}; the task's first model, so provisional")
-    return PromotionDecision(False, "refused", f"{found}; {lacking}")
+        return PromotionDecision(True, "provisional", f"{found}; the task's first model, so provisional", fairness, override)
+    return PromotionDecision(False, "refused", f"{found}; {lacking}", fairness, override)
 
 
 def _lacking(override: Override | None, authorised: Container[str]) -> str | None:
