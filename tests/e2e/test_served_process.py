@@ -18,7 +18,7 @@ COMMAND = [sys.executable, "-c", "from epic22.cli.main import run; run()"]
 
 @pytest.mark.slow
 def test_the_demonstration_goes_the_whole_way_and_ends_by_itself(tmp_path: Path) -> None:
-    environment = {**os.environ, "EPIC22_HOME": str(tmp_path / "home")}
+    environment = {**os.environ, "EPIC22_HOME": str(tmp_path / "home"), "COLUMNS": "200"}
     done = subprocess.run(
         [*COMMAND, "demo", "--folder", str(tmp_path / "demo")],
         env=environment,
@@ -32,7 +32,7 @@ def test_the_demonstration_goes_the_whole_way_and_ends_by_itself(tmp_path: Path)
         "Data version 1",
         "champion − best",
         "it rewards doing nothing",
-        "predictive_maintenance: at",
+        "predictive_maintenance at",
         "together = the score",
         "receipt",
         "7. What promotion does when a class is treated unlike the others",
