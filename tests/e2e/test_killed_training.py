@@ -28,7 +28,7 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
 
 @pytest.mark.slow
 def test_a_killed_training_leaves_the_old_champion_and_no_half_version(tmp_path: Path) -> None:
-    simulate_boilers(boilers=40, months=18).rows.write_csv(tmp_path / "boilers.csv")
+    simulate_boilers(boilers=25, months=12).rows.write_csv(tmp_path / "boilers.csv")
     began = time.monotonic()
     assert start(tmp_path).wait(300) == 0
     whole = time.monotonic() - began
