@@ -40,7 +40,7 @@ test: $(VENV)/dev ## The whole suite, with coverage.
 	$(BIN)/coverage report
 
 test-fast: $(VENV)/dev ## The fast half.
-	$(BIN)/python -m pytest -m 'not slow'
+	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
 kills: $(VENV)/dev ## An ingest killed at 30 random moments; the suite does it at 6.
 	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_ingest.py

@@ -316,12 +316,14 @@ JSON = st.recursive(
 FUZZ = settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
+@pytest.mark.slow
 @FUZZ
 @given(body=st.binary(max_size=200) | JSON.map(lambda v: json.dumps({"rows": [v]}).encode()))
 def test_no_body_whatever_breaks_it(client: TestClient, body: bytes) -> None:
     assert client.post(URL, content=body, headers=JSON_BODY).status_code < 500
 
 
+@pytest.mark.slow
 @FUZZ
 @given(changes=st.fixed_dictionaries({}, optional=dict.fromkeys(ROW, JSON)))
 def test_no_value_whatever_breaks_it(client: TestClient, changes: dict[str, Any]) -> None:
@@ -471,6 +473,7 @@ def test_a_task_that_is_withdrawn_is_gone(copied: ModelStore) -> None:
     refused(post(client, ROW), 404, "no champion")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["multiclass", "regression"])
 def test_other_kinds_are_answered_too(tmp_path: Path, kind: Any) -> None:
     _, store = trained(tmp_path, kind)

@@ -57,6 +57,7 @@ def test_noise_after_an_origin_changes_no_forecast_weight_or_interval_from_it(se
         assert np.array_equal(plain.adapted.half[safe], other.adapted.half[safe])
 
 
+@pytest.mark.slow
 def test_the_order_of_the_series_changes_no_forecast(tmp_path: Path) -> None:
     plain, store = usual_run()
     other, other_store = forecast_run(tmp_path, lines(series=8, periods=84), order=np.array([5, 2, 7, 0, 1, 6, 4, 3]))
@@ -197,6 +198,7 @@ def test_the_result_is_one_json_object_with_every_horizon() -> None:
     assert len(told["intervals"]["by_origin"]) == told["folds"]["n"]
 
 
+@pytest.mark.slow
 def test_the_report_is_whole_and_loads_nothing() -> None:
     run, _ = usual_run()
     page = render_panel_report(run)

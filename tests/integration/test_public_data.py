@@ -16,7 +16,10 @@ from epic22.core.data.split import SplitRequest, plan_folds
 from epic22.features.flat_file import FlatFile, declare
 
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no public data in {DATA}; set EPIC22_PUBLIC_DATA")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"no public data in {DATA}; set EPIC22_PUBLIC_DATA"),
+]
 
 AI4I = "maintenance/ai4i2020/ai4i2020.csv"
 TELCO = "churn/ibm_telco/Telco-Customer-Churn.csv"

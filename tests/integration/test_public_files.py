@@ -14,7 +14,10 @@ from epic22.core.data.files import RawTable, read_table
 from epic22.core.errors import ColumnError
 
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
-pytestmark = pytest.mark.skipif(not DATA.is_dir(), reason=f"no public data in {DATA}; set EPIC22_PUBLIC_DATA")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not DATA.is_dir(), reason=f"no public data in {DATA}; set EPIC22_PUBLIC_DATA"),
+]
 
 FAULT = Roles("Fault Detection Ground Truth", time=("Datetime",))
 SEATTLE = "reporting/seattle_building_energy/2016_Building_Energy_Benchmarking.csv"

@@ -58,6 +58,7 @@ def _bad_cells(table: CanonicalTable) -> list[tuple[str, str | None]]:
     return found + [(r.column, "nobody") for r in table.references]
 
 
+@pytest.mark.slow
 @given(data=st.data())
 @settings(max_examples=200, deadline=None)
 def test_one_bad_cell_breaks_its_row_alone_and_the_reason_names_its_column(data: Any) -> None:
@@ -72,6 +73,7 @@ def test_one_bad_cell_breaks_its_row_alone_and_the_reason_names_its_column(data:
     assert checked.kept[LINE].to_list() == [n + 1 for n in range(text.height) if n != at]
 
 
+@pytest.mark.slow
 @given(st.lists(st.tuples(st.sampled_from(["x", "", "12", "-1", "1e3", "3.0", "3.5", " 7 ", "nan", "inf"]), st.text(max_size=3))))
 @settings(max_examples=100, deadline=None)
 def test_no_row_is_lost_whatever_the_file_holds(cells: list[tuple[str, str]]) -> None:

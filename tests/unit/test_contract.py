@@ -62,6 +62,7 @@ def test_any_finite_numbers_come_back_as_they_were_written(values: list[float]) 
     assert frame["y"].to_list() == values
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(
     moments=st.lists(st.datetimes(datetime(1000, 1, 1), datetime(9999, 1, 1)), min_size=1, max_size=10),

@@ -147,6 +147,7 @@ def test_the_truth_saves_most_a_noisy_score_less_and_noise_least() -> None:
     assert "…" in str(best.yearly)
 
 
+@pytest.mark.slow
 def test_whole_clusters_widen_the_interval_where_they_err_together() -> None:
     cases, truth = portfolio()
     block = np.repeat(np.arange(4), len(truth) // 4)

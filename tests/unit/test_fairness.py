@@ -48,6 +48,7 @@ def test_equal_treatment_of_few_is_inconclusive() -> None:
     assert found.status == "inconclusive"
 
 
+@pytest.mark.slow
 def test_the_interval_covers_the_true_ratio() -> None:
     held = 0
     for seed in range(40):

@@ -45,6 +45,7 @@ def test_a_renamed_column_is_put_back_and_read(tables: Tables) -> None:
     assert said(tables | {"payments": renamed}) == {("payments", "paid_on", "renamed column")}
 
 
+@pytest.mark.slow
 def test_a_column_renamed_beyond_recognition_is_known_by_its_values_before(tables: Tables) -> None:
     renamed = tables | {"leases": tables["leases"].rename({"monthly_rent": "x17"})}
     assert said(renamed) == {("leases", "monthly_rent", "missing column")}
@@ -154,6 +155,7 @@ def failing(seed: int, cause: bool) -> Tables:
     return kept | {"equipment": as_declared(piece, EQUIPMENT), "work_orders": as_declared(orders, WORK_ORDERS)}
 
 
+@pytest.mark.slow
 def test_a_cost_raised_after_the_failure_is_told_from_a_cost_that_causes_it() -> None:
     for seed in range(10):
         assert ("equipment", "replacement_cost", "filled after the event") in said(failing(seed, cause=False))
@@ -166,6 +168,7 @@ def test_ids_that_refer_to_nothing_are_found(tables: Tables) -> None:
     assert "refer to a unit_id that units does not have: U999999" in finding.evidence
 
 
+@pytest.mark.slow
 @settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 10_000))
 def test_the_order_of_the_rows_does_not_matter(seed: int) -> None:

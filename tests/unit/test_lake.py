@@ -77,6 +77,7 @@ def test_one_changed_value_is_another_version(tmp_path: Path, lake: Lake, folder
     assert latest_id(other) != latest_id(lake)
 
 
+@pytest.mark.slow
 def test_the_same_folder_again_adds_nothing(lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     again = take_in(lake, folder)

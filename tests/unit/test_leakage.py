@@ -130,6 +130,7 @@ def test_a_value_seen_on_few_days_only_is_few_pieces_of_evidence() -> None:
     assert by_day == ()
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(seed=st.integers(0, 1000), names=st.permutations(list("abcdefghijklm")))
 def test_neither_the_order_of_rows_and_columns_nor_their_names_matter(seed: int, names: list[str]) -> None:

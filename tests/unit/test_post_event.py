@@ -77,6 +77,7 @@ def test_gaps_that_tell_the_classes_apart_are_told_and_not_withheld() -> None:
         assert suspicions(inputs, y, entity, at, horizon=False) == {}
 
 
+@pytest.mark.slow
 def test_a_column_better_than_all_others_together_is_told_and_not_withheld() -> None:
     for seed in range(5):
         inputs, y = one_row_each(seed)

@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Any
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -35,6 +36,7 @@ def whole(frame: pl.DataFrame) -> int:
     return digest(hash_rows(frame, ["id"]).whole)
 
 
+@pytest.mark.slow
 @given(st.lists(ROW, min_size=1, max_size=30), st.randoms(), st.integers(0, 30))
 @settings(max_examples=100, deadline=None)
 def test_order_and_batches_of_rows_and_order_of_columns_change_nothing(rows: list[Any], chance: Any, cut: int) -> None:
@@ -44,6 +46,7 @@ def test_order_and_batches_of_rows_and_order_of_columns_change_nothing(rows: lis
     assert added([whole(frame.head(cut)), whole(frame.tail(max(0, frame.height - cut)))]) == whole(frame)
 
 
+@pytest.mark.slow
 @given(st.lists(ROW, min_size=1, max_size=10), ROW, st.data())
 @settings(max_examples=200, deadline=None)
 def test_another_value_gives_another_hash(rows: list[Any], other: Any, data: Any) -> None:
@@ -75,6 +78,7 @@ def test_text_is_cut_at_its_end_and_not_at_its_neighbours() -> None:
     assert len(set(alone)) == 4
 
 
+@pytest.mark.slow
 def test_a_million_rows_have_no_two_hashes_alike() -> None:
     frame = pl.select(id=pl.int_range(1_000_000).cast(pl.String), known_at=0)
     hashes = hash_rows(frame, ["id"])

@@ -193,6 +193,7 @@ def test_a_payment_that_is_not_booked_is_seen(tiny: Portfolio) -> None:
     assert not same_money(booked(tables, "rent"), implied_income(tables, "rent", tiny.end))
 
 
+@pytest.mark.slow
 def test_the_same_seed_gives_the_same_and_another_seed_another_portfolio(tiny: Portfolio) -> None:
     again, other = simulate(TINY, seed=3), simulate(TINY, seed=4)
     for name, frame in tiny.tables.items():

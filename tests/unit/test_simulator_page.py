@@ -21,6 +21,7 @@ def portfolio() -> Portfolio:
     return simulate(TINY, seed=1)
 
 
+@pytest.mark.slow
 def test_the_page_loads_nothing_and_is_the_same_text_each_time(portfolio: Portfolio) -> None:
     page = render_page(portfolio, "A tiny portfolio")
     few = PICTURES[3:5]

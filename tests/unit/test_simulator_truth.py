@@ -50,6 +50,7 @@ def tiny() -> Portfolio:
     return simulate(TINY, seed=5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", BINARY)
 def test_probabilities_come_true_as_often_as_they_say(tiny: Portfolio, task: str) -> None:
     assert np.abs(z_scores(*outcomes(tiny, task, APART[task]), bins=4)).max() < 3.5

@@ -227,6 +227,7 @@ def events_table(events: list[tuple[str, int, int, int, float]]) -> Table:
     return Table("events", pl.DataFrame(rows), "id", "entity_id", (Column("value", "float", known_when="done_at"),), "opened_at")
 
 
+@pytest.mark.slow
 @settings(max_examples=120, deadline=None)
 @given(events=EVENTS, noise=EVENTS, cutoff=DAYS)
 def test_what_is_known_after_the_cutoff_changes_nothing_that_was_known_at_it(

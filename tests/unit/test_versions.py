@@ -1,6 +1,7 @@
 """Which incoming rows are new: the fates of rows against a model of them in plain Python."""
 
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,6 +32,7 @@ def found(rows: list[Row], stored: list[Row], derived: bool) -> list[Fate]:
     return [Fate(code) for code in codes]
 
 
+@pytest.mark.slow
 @given(ROWS, ROWS)
 @settings(max_examples=300, deadline=None)
 def test_rows_that_state_when_they_were_known(incoming: list[Row], before: list[Row]) -> None:
@@ -49,6 +51,7 @@ def test_rows_that_state_when_they_were_known(incoming: list[Row], before: list[
     assert found(incoming, [(k, t, v) for (k, t), v in kept.items()], derived=False) == wanted
 
 
+@pytest.mark.slow
 @given(ROWS, ROWS)
 @settings(max_examples=300, deadline=None)
 def test_rows_whose_source_overwrites_them(incoming: list[Row], before: list[Row]) -> None:

@@ -145,6 +145,7 @@ def figures(shown: pl.DataFrame, column: str, cutoff: datetime) -> dict[str, Any
     return of_window | {"last": x[-1], "days_since_last": -t[-1]}
 
 
+@pytest.mark.slow
 @settings(max_examples=60, deadline=None)
 @given(events=EVENTS, cutoffs=CUTOFFS, span=SPANS, where=st.sampled_from(sorted(WHERES)), along=st.booleans())
 def test_counts_and_summaries_agree_with_a_look_at_every_row(
@@ -286,6 +287,7 @@ def test_a_view_broken_on_purpose_is_found_by_replacing_what_comes_after(kind: t
     assert first_difference(kind, cutoffs=30) is not None
 
 
+@pytest.mark.slow
 def test_an_intact_view_passes_the_same_replacements() -> None:
     assert first_difference(Table, cutoffs=10, seed=1) is None
 
