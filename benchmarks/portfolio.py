@@ -2,7 +2,7 @@
 
     python benchmarks/portfolio.py [--large]
 
-Each seed's outcome is kept in benchmarks/results/portfolio/ and not repeated while the source stays; docs/evidence-portfolio.md
+Each task's outcome is kept in benchmarks/results/portfolio/ and not repeated while the source stays; docs/evidence-portfolio.md
 is written from them. Seeds are independent portfolios: a pooled difference is the mean of the seeds', its 95 % interval is by
 the t distribution over the five, which counts what differs between portfolios as well.
 """
@@ -15,6 +15,7 @@ import platform
 import statistics
 import tempfile
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,10 @@ def source_stamp() -> str:
     return digest.hexdigest()[:16]
 
 
-def run(size: str, seed: int) -> dict[str, Any]:
-    """Simulate, ingest, train every feature in a home of its own; gives the outcomes by task."""
+def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: Callable[[], None]) -> None:
+    """Simulate, ingest, train the named tasks in a home of its own; each outcome goes into `made`, then `keep` is called."""
     from epic22.bootstrap import assemble, ingest_folder, train_feature
     from epic22.config import Settings
-    from epic22.features.catalog import FEATURES
     from epic22.services.portfolio_results import result_json, result_of
     from epic22.simulator.portfolio import simulate, truth_of, write_portfolio
 
@@ -51,28 +51,35 @@ def run(size: str, seed: int) -> dict[str, Any]:
         write_portfolio(portfolio, folder / "sample", "parquet")
         parts = assemble(Settings(folder / "home", os.cpu_count() or 1))
         ingest_folder(parts, folder / "sample" / "tables", as_of=portfolio.end)
-        outcomes = {}
-        for feature in FEATURES:
+        for name in names:
             began = time.perf_counter()
-            finished = train_feature(parts, feature.name, seed=0, truth=truth_of(portfolio, feature.name))
-            outcomes[feature.name] = result_json(result_of(finished.run)) | {"seconds": time.perf_counter() - began}
-            print(f"{size} {seed} {feature.name}: {outcomes[feature.name]['seconds']:.0f} s", flush=True)
-        return outcomes
+            finished = train_feature(parts, name, seed=0, truth=truth_of(portfolio, name))
+            made[name] = result_json(result_of(finished.run)) | {"seconds": time.perf_counter() - began}
+            keep()
+            print(f"{size} {seed} {name}: {made[name]['seconds']:.0f} s", flush=True)
 
 
 def kept(size: str, seed: int) -> dict[str, Any]:
-    """The stored outcome of a portfolio, made where it is absent or the source has changed."""
-    path = RESULTS / f"{size}-{seed}.json"
-    stamp = source_stamp()
+    """The stored outcomes of a portfolio; those that are absent, or of another source, are made."""
+    from epic22.features.catalog import FEATURES
+
+    path, stamp = RESULTS / f"{size}-{seed}.json", source_stamp()
+    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
+    held = {"size": size, "seed": seed, "source": stamp, "machine": machine, "outcomes": {}}
     if path.is_file():
         stored = dict(json.loads(path.read_text()))
-        if stored["source"] == stamp:
-            return stored
-    machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    made = {"size": size, "seed": seed, "source": stamp, "machine": machine, "outcomes": run(size, seed)}
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(made, indent=1, sort_keys=True))
-    return made
+        held = stored if stored["source"] == stamp else held
+    missing = [feature.name for feature in FEATURES if feature.name not in held["outcomes"]]
+    if missing:
+        RESULTS.mkdir(parents=True, exist_ok=True)
+        run(size, seed, held["outcomes"], missing, lambda: _replace(path, json.dumps(held, indent=1, sort_keys=True)))
+    return held
+
+
+def _replace(path: Path, text: str) -> None:
+    aside = path.with_suffix(".part")
+    aside.write_text(text)
+    aside.replace(path)
 
 
 def pooled(values: list[float]) -> tuple[float, float, float]:
