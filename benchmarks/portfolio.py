@@ -65,7 +65,7 @@ def kept(size: str, seed: int) -> dict[str, Any]:
 
     path, stamp = RESULTS / f"{size}-{seed}.json", source_stamp()
     machine = f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}"
-    held = {"size": size, "seed": seed, "source": stamp, "machine": machine, "outcomes": {}}
+    held: dict[str, Any] = {"size": size, "seed": seed, "source": stamp, "machine": machine, "outcomes": {}}
     if path.is_file():
         stored = dict(json.loads(path.read_text()))
         held = stored if stored["source"] == stamp else held
