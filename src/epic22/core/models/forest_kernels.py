@@ -1,0 +1,102 @@
+"""The inner loops of a forest, compiled: sums of leaves, and exact path-dependent SHAP values.
+
+Shapley values of a tree are integrals of a product over the features of each leaf's path (Owen 1972), a polynomial of lower degree
+than the path has features; Gauss-Legendre points integrate it exactly (as Linear TreeSHAP evaluates it, Yu et al. 2022). So
+a row costs one pass down and one pass up each tree, with three points for trees of depth six.
+
+Of a feature that a path has split on before, z is the share of cover kept by all of these splits, o whether the row follows all.
+"""
+
+import numba
+import numpy as np
+
+from epic22.core.task import Array
+
+LEAF = -1
+BITS = 32
+
+
+@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+def goes_left(value, node, threshold, default_left, begin, size, words):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Whether a value goes left at a node, as XGBoost decides: below the threshold, or not in the node's set of categories."""
+    if np.isnan(value):
+        return default_left[node]
+    if size[node] == 0:
+        return value < threshold[node]
+    code = int(value)
+    if value < 0 or code >= size[node] * BITS:
+        return True
+    return (words[begin[node] + code // BITS] >> np.uint32(code % BITS)) & np.uint32(1) == 0
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def sum_leaves(X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add each row's leaves to out (n, k)."""
+    for row in range(X.shape[0]):
+        for tree in range(roots.shape[0]):
+            node = roots[tree]
+            while feature[node] != LEAF:
+                value = X[row, feature[node]]
+                node = left[node] if goes_left(value, node, threshold, default_left, begin, size, words) else right[node]
+            out[row, output[tree]] += leaf[node]
+
+
+@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
+    X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words,
+    parent, before, share, points, weights, out,
+):  # fmt: skip
+    """Add each row's SHAP values to out (n, k, p); nodes stand in preorder, `before` is the last node split on the same feature."""
+    count, q = feature.shape[0], points.shape[0]
+    followed = np.empty(count, np.bool_)
+    chosen = np.empty(count, np.int64)
+    path = np.empty((count, q))
+    inverse = np.empty((count, q))
+    for row in range(X.shape[0]):
+        for tree in range(roots.shape[0]):
+            first = roots[tree]
+            last = roots[tree + 1] if tree + 1 < roots.shape[0] else count
+            followed[first] = True
+            for k in range(q):
+                path[first, k] = 1.0
+            for node in range(first, last):
+                if node > first:
+                    above, same = parent[node], before[node]
+                    follows = chosen[above] == node and (same < 0 or followed[same])
+                    followed[node] = follows
+                    z = share[node]
+                    for k in range(q):
+                        factor = z * (1.0 - points[k]) + (points[k] if follows else 0.0)
+                        inverse[node, k] = 1.0 / factor
+                        path[node, k] = path[above, k] * factor * (inverse[same, k] if same >= 0 else 1.0)
+                if feature[node] != LEAF:
+                    value = X[row, feature[node]]
+                    to_left = goes_left(value, node, threshold, default_left, begin, size, words)
+                    chosen[node] = left[node] if to_left else right[node]
+            for node in range(first, last):
+                if feature[node] == LEAF:
+                    for k in range(q):
+                        path[node, k] *= leaf[node]
+                else:
+                    for k in range(q):
+                        path[node, k] = 0.0
+            for node in range(last - 1, first, -1):
+                above, same = parent[node], before[node]
+                own = (1.0 if followed[node] else 0.0) - share[node]
+                total = 0.0
+                if same >= 0:
+                    earlier = (1.0 if followed[same] else 0.0) - share[same]
+                    for k in range(q):
+                        total += weights[k] * path[node, k] * (own * inverse[node, k] - earlier * inverse[same, k])
+                        path[above, k] += path[node, k]
+                else:
+                    for k in range(q):
+                        total += weights[k] * path[node, k] * own * inverse[node, k]
+                        path[above, k] += path[node, k]
+                out[row, output[tree], feature[above]] += total
+
+
+def quadrature(depth: int) -> tuple[Array, Array]:
+    """Points and weights on (0, 1) that integrate the polynomials of a path with `depth` features exactly: (q,), (q,)."""
+    points, weights = np.polynomial.legendre.leggauss(max(1, (depth + 1) // 2))
+    return (points + 1) / 2, weights / 2
