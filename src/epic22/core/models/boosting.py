@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.forest import Forest, forest_of
 from epic22.core.task import Array, Kind, Task
 
 if TYPE_CHECKING:
@@ -135,19 +136,21 @@ class Boosting(Linked, Parameters):
         }
         return params | ({"num_class": self.n_classes} if self.kind == "multiclass" else {})
 
-    def _ask(self, X: Array, **how: Any) -> Array:
-        import xgboost
-
-        matrix = xgboost.DMatrix(X, feature_types=self._types(), enable_categorical=True, nthread=self._threads(X))
-        return np.asarray(self.booster_.predict(matrix, **how))
+    @property
+    def forest(self) -> Forest:
+        """The trees as flat arrays, which answer a row many times sooner than the booster does."""
+        held: tuple[xgboost.Booster, Forest] | None = getattr(self, "forest_", None)
+        if held is None or held[0] is not self.booster_:
+            held = self.forest_ = (self.booster_, forest_of(self.booster_))
+        return held[1]
 
     def raw(self, X: Array) -> Array:
-        """Log-odds or values, as the trees sum them."""
-        return self._ask(X, output_margin=True).astype(np.float64)
+        """Log-odds or values, as the trees sum them; the same bits for a row alone and in a batch."""
+        return self.forest.raw(np.ascontiguousarray(X, np.float32), self._threads(X))
 
     def contributions(self, X: Array) -> Array:
-        """Exact SHAP values by XGBoost (Lundberg et al. 2020, path-dependent TreeSHAP), the average last."""
-        return self._ask(X, pred_contribs=True).astype(np.float64)
+        """Exact SHAP values (Lundberg et al. 2020, path-dependent TreeSHAP), the average last."""
+        return self.forest.contributions(np.ascontiguousarray(X, np.float32), self._threads(X))
 
     def files(self) -> dict[str, bytes]:
         """The booster in XGBoost's UBJ format."""

@@ -1,10 +1,10 @@
 """The inner loops of a forest, compiled: sums of leaves, and exact path-dependent SHAP values.
 
-Shapley values of a tree are integrals of a product over the features of each leaf's path (Owen 1972), a polynomial of lower degree
-than the path has features; Gauss-Legendre points integrate it exactly (as Linear TreeSHAP evaluates it, Yu et al. 2022). So
-a row costs one pass down and one pass up each tree, with three points for trees of depth six.
+Shapley values of a tree are integrals of a product over the columns of each leaf's path (Owen 1972), a polynomial whose degree is
+one less than the columns of the path; Gauss-Legendre points integrate it exactly. Sums over leaves below an edge are shared, as in
+Linear TreeSHAP (Yu et al. 2022): a row costs one pass down and one up each tree, with three points for trees of depth six.
 
-Of a feature that a path has split on before, z is the share of cover kept by all of these splits, o whether the row follows all.
+An edge counts with all tests of its column on the way: `share` of cover that they keep, and whether the row follows them all.
 """
 
 import numba
@@ -16,7 +16,7 @@ LEAF = -1
 BITS = 32
 
 
-@numba.njit(cache=True, nogil=True, inline="always")  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True, inline="always")
 def goes_left(value, node, threshold, default_left, begin, size, words):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Whether a value goes left at a node, as XGBoost decides: below the threshold, or not in the node's set of categories."""
     if np.isnan(value):
@@ -29,11 +29,11 @@ def goes_left(value, node, threshold, default_left, begin, size, words):  # type
     return (words[begin[node] + code // BITS] >> np.uint32(code % BITS)) & np.uint32(1) == 0
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def sum_leaves(X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add each row's leaves to out (n, k)."""
-    for row in range(X.shape[0]):
-        for tree in range(roots.shape[0]):
+    for tree in range(roots.shape[0]):
+        for row in range(X.shape[0]):
             node = roots[tree]
             while feature[node] != LEAF:
                 value = X[row, feature[node]]
@@ -41,12 +41,12 @@ def sum_leaves(X, roots, output, feature, threshold, default_left, left, right, 
             out[row, output[tree]] += leaf[node]
 
 
-@numba.njit(cache=True, nogil=True)  # type: ignore[untyped-decorator]
+@numba.njit(cache=True, nogil=True)
 def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
     X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words,
     parent, before, share, points, weights, out,
 ):  # fmt: skip
-    """Add each row's SHAP values to out (n, k, p); nodes stand in preorder, `before` is the last node split on the same feature."""
+    """Add each row's SHAP values to out (n, k, p); `before` is the last node split on the same feature."""
     count, q = feature.shape[0], points.shape[0]
     followed = np.empty(count, np.bool_)
     chosen = np.empty(count, np.int64)

@@ -1,0 +1,111 @@
+"""A forest gives what its booster gives, for one row as for many."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+import xgboost as xgb
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epic22.core.errors import InternalError
+from epic22.core.models.forest import Forest, forest_of
+from epic22.core.task import Array
+
+COLUMNS, CATEGORY, SMALL_CATEGORY = 6, 2, 4
+TYPES = ["c" if column in (CATEGORY, SMALL_CATEGORY) else "q" for column in range(COLUMNS)]
+
+
+def rows(seed: int, n: int = 800) -> Array:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, COLUMNS)).astype(np.float32)
+    X[:, CATEGORY], X[:, SMALL_CATEGORY] = rng.integers(0, 70, n), rng.integers(0, 3, n)
+    X[rng.random(X.shape) < 0.08] = np.nan
+    return X
+
+
+def labels(X: Array, kind: str, seed: int) -> Array:
+    clean = np.nan_to_num(X)
+    score = clean[:, 0] + clean[:, 1] * clean[:, 3] + (clean[:, CATEGORY] % 3) - clean[:, SMALL_CATEGORY]
+    score = score + np.random.default_rng(seed + 1).normal(size=len(X))
+    if kind == "binary:logistic":
+        return np.asarray(score > 0.5).astype(float)
+    return np.asarray(np.digitize(score, [-0.5, 1.0]).astype(float) if kind == "multi:softprob" else score)
+
+
+def boosted(seed: int = 0, kind: str = "binary:logistic", rounds: int = 12, **terms: Any) -> tuple[xgb.Booster, Array]:
+    X = rows(seed)
+    matrix = xgb.DMatrix(X, labels(X, kind, seed), feature_types=TYPES, enable_categorical=True)
+    more = {"num_class": 3} if kind == "multi:softprob" else {}
+    return xgb.train({"objective": kind, "nthread": 1, "seed": seed, **more, **terms}, matrix, rounds), X
+
+
+def asked(booster: xgb.Booster, X: Array, **how: Any) -> Array:
+    return np.asarray(booster.predict(xgb.DMatrix(X, feature_types=TYPES, enable_categorical=True), **how))
+
+
+def strange_rows(X: Array) -> Array:
+    """Rows with a category that was never seen, one below zero, and nothing but gaps."""
+    strange = X[:60].copy()
+    strange[0, CATEGORY], strange[1, CATEGORY], strange[2] = 90.0, -1.0, np.nan
+    return strange
+
+
+def agrees(forest: Forest, booster: xgb.Booster, X: Array) -> None:
+    raw, found = forest.raw(X), forest.contributions(X)
+    np.testing.assert_allclose(raw, asked(booster, X, output_margin=True), atol=1e-5)
+    np.testing.assert_allclose(found, asked(booster, X, pred_contribs=True), atol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=-1), raw, atol=1e-9)
+
+
+@pytest.mark.parametrize("kind", ["binary:logistic", "reg:squarederror", "multi:softprob", "count:poisson"])
+def test_scores_and_reasons_are_the_boosters_own(kind: str) -> None:
+    booster, X = boosted(kind="reg:squarederror") if kind == "count:poisson" else boosted(kind=kind)
+    if kind == "count:poisson":
+        matrix = xgb.DMatrix(X, np.abs(labels(X, "reg", 0)), feature_types=TYPES, enable_categorical=True)
+        booster = xgb.train({"objective": kind, "nthread": 1}, matrix, 12)
+    agrees(forest_of(booster), booster, strange_rows(X))
+
+
+@pytest.mark.parametrize(
+    "terms", [{"max_depth": 1}, {"max_depth": 11}, {"grow_policy": "lossguide", "max_leaves": 40, "max_depth": 0}]
+)
+def test_trees_of_any_shape_agree(terms: dict[str, Any]) -> None:
+    booster, X = boosted(subsample=0.7, min_child_weight=0.1, **terms)
+    agrees(forest_of(booster), booster, strange_rows(X))
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000), st.integers(1, 7), st.floats(0, 3), st.sampled_from([0.3, 1.0]))
+def test_any_booster_agrees(seed: int, depth: int, gamma: float, colsample: float) -> None:
+    booster, X = boosted(seed, max_depth=depth, gamma=gamma, colsample_bynode=colsample, rounds=5)
+    agrees(forest_of(booster), booster, X[:40])
+
+
+def test_a_row_alone_gets_the_same_bits_as_in_a_batch_and_on_more_threads() -> None:
+    booster, X = boosted(kind="multi:softprob")
+    forest = forest_of(booster)
+    raw, reasons = forest.raw(X), forest.contributions(X, threads=2)
+    assert (forest.raw(X, threads=2) == raw).all()
+    for row in (0, 1, 300, len(X) - 1):
+        assert (forest.raw(X[row : row + 1])[0] == raw[row]).all()
+        assert (forest.contributions(X[row : row + 1])[0] == reasons[row]).all()
+
+
+def test_a_booster_that_never_splits_gives_its_average() -> None:
+    booster, X = boosted(gamma=1e9)
+    agrees(forest_of(booster), booster, X[:5])
+    assert not forest_of(booster).contributions(X[:5])[:, :-1].any()
+
+
+def test_no_rows_are_no_answers() -> None:
+    booster, X = boosted()
+    assert forest_of(booster).raw(X[:0]).shape == (0,)
+    assert forest_of(booster).contributions(X[:0]).shape == (0, COLUMNS + 1)
+
+
+def test_a_linear_booster_is_refused() -> None:
+    X = np.nan_to_num(rows(0))
+    linear = xgb.train({"booster": "gblinear", "nthread": 1}, xgb.DMatrix(X, X[:, 0]), 2)
+    with pytest.raises(InternalError, match="gblinear"):
+        forest_of(linear)
