@@ -1,8 +1,8 @@
 """The inner loops of a forest, compiled: sums of leaves, and exact path-dependent SHAP values.
 
 Shapley values of a tree are integrals of a product over the columns of each leaf's path (Owen 1972), a polynomial whose degree is
-one less than the columns of the path; Gauss-Legendre points integrate it exactly. Sums over leaves below an edge are shared, as in
-Linear TreeSHAP (Yu et al. 2022): a row costs one pass down and one up each tree, with three points for trees of depth six.
+one less than its columns; Gauss-Legendre points integrate it exactly. Sums over the leaves below an edge are shared, as they are
+in Linear TreeSHAP (Yu et al. 2022): a row costs one pass down and one up each tree, with three points for trees of depth six.
 
 An edge counts with all tests of its column on the way: `share` of cover that they keep, and whether the row follows them all.
 """
