@@ -7,7 +7,7 @@ arrays give single rows and batches the same bits, for every row is summed in th
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
@@ -59,11 +59,10 @@ class Forest:
         """Scores before the link of X (n, p) float32: (n,) for one output, else (n, k)."""
         from epic22.core.models.forest_kernels import sum_leaves
 
-        compiled = cast(Callable[..., None], sum_leaves)
         out = np.tile(self.base, (len(X), 1))
 
         def fill(part: slice) -> None:
-            compiled(X[part], *self._tests(), out[part])
+            sum_leaves(X[part], *self._tests(), out[part])
 
         _spread(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -72,12 +71,11 @@ class Forest:
         """Exact path-dependent SHAP values and the average last, (n, p + 1) or (n, k, p + 1)."""
         from epic22.core.models.forest_kernels import add_shap
 
-        compiled = cast(Callable[..., None], add_shap)
         out = np.zeros((len(X), len(self.base), self.columns + 1))
         out[:, :, -1] = self.average
 
         def fill(part: slice) -> None:
-            compiled(X[part], *self._tests(), self.parent, self.before, self.share, self.points, self.weights, out[part])
+            add_shap(X[part], *self._tests(), self.parent, self.before, self.share, self.points, self.weights, out[part])
 
         _spread(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out

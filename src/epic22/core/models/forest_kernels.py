@@ -7,6 +7,9 @@ in Linear TreeSHAP (Yu et al. 2022): a row costs one pass down and one up each t
 An edge counts with all tests of its column on the way: `share` of cover that they keep, and whether the row follows them all.
 """
 
+from collections.abc import Callable
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -16,7 +19,16 @@ LEAF = -1
 BITS = 32
 
 
-@numba.njit(cache=True, nogil=True, inline="always")
+def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code, kept on disk between runs where there is a place to write to; it lets other threads run."""
+    try:
+        made = numba.njit(cache=True, nogil=True)(function)
+    except RuntimeError:
+        made = numba.njit(nogil=True)(function)
+    return made  # type: ignore[no-any-return]
+
+
+@compiled
 def goes_left(value, node, threshold, default_left, begin, size, words):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Whether a value goes left at a node, as XGBoost decides: below the threshold, or not in the node's set of categories."""
     if np.isnan(value):
@@ -29,7 +41,7 @@ def goes_left(value, node, threshold, default_left, begin, size, words):  # type
     return (words[begin[node] + code // BITS] >> np.uint32(code % BITS)) & np.uint32(1) == 0
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def sum_leaves(X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add each row's leaves to out (n, k)."""
     for tree in range(roots.shape[0]):
@@ -41,7 +53,7 @@ def sum_leaves(X, roots, output, feature, threshold, default_left, left, right, 
             out[row, output[tree]] += leaf[node]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
     X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words,
     parent, before, share, points, weights, out,
