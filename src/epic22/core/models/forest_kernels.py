@@ -25,7 +25,7 @@ def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         made = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
         made = numba.njit(nogil=True)(function)
-    return made  # type: ignore[no-any-return]
+    return made
 
 
 @compiled
