@@ -50,6 +50,7 @@ bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest a
 	$(BIN)/python -m benchmarks.faults
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/point_in_time.py
+	$(BIN)/python benchmarks/single_row.py
 
 format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix src tests benchmarks
