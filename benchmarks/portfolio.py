@@ -108,10 +108,17 @@ def mean_of(outcomes: list[dict[str, Any]], name: str) -> str:
     return figure(statistics.fmean(values)) if values else "–"
 
 
+def told_order(runs: list[dict[str, Any]]) -> list[str]:
+    """The tasks in the order of the catalog."""
+    from epic22.features.catalog import FEATURES
+
+    return [feature.name for feature in FEATURES if feature.name in runs[0]["outcomes"]]
+
+
 def rows_of(runs: list[dict[str, Any]]) -> list[str]:
     """The table's rows, a row a task."""
     rows = []
-    for task in runs[0]["outcomes"]:
+    for task in told_order(runs):
         found = [r["outcomes"][task] for r in runs]
         many = len(found) > 1
         gain, short = ([o[k] for o in found if o[k] is not None] for k in ("gain", "shortfall"))
@@ -144,7 +151,7 @@ HEAD = (
 def accuracy_rows(runs: list[dict[str, Any]]) -> list[str]:
     """Accuracy of each contestant, for the tasks of two classes."""
     rows = []
-    for task in runs[0]["outcomes"]:
+    for task in told_order(runs):
         found = [r["outcomes"][task]["accuracy"] for r in runs]
         if found[0] is None:
             continue

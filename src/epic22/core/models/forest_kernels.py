@@ -59,53 +59,54 @@ def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
     parent, before, share, points, weights, out,
 ):  # fmt: skip
     """Add each row's SHAP values to out (n, k, p); `before` is the last node split on the same feature."""
-    count, q = feature.shape[0], points.shape[0]
-    followed = np.empty(count, np.bool_)
-    chosen = np.empty(count, np.int64)
-    path = np.empty((count, q))
-    inverse = np.empty((count, q))
+    count, q, trees = feature.shape[0], points.shape[0], roots.shape[0]
+    largest = 0
+    for tree in range(trees):
+        largest = max(largest, (roots[tree + 1] if tree + 1 < trees else count) - roots[tree])
+    # One tree's figures at a time, so that they stay in the processor's nearest cache.
+    followed = np.empty(largest, np.bool_)
+    chosen = np.empty(largest, np.int64)
+    path = np.empty((largest, q))
+    inverse = np.empty((largest, q))
     for row in range(X.shape[0]):
-        for tree in range(roots.shape[0]):
+        for tree in range(trees):
             first = roots[tree]
-            last = roots[tree + 1] if tree + 1 < roots.shape[0] else count
-            followed[first] = True
+            nodes = (roots[tree + 1] if tree + 1 < trees else count) - first
+            followed[0] = True
             for k in range(q):
-                path[first, k] = 1.0
-            for node in range(first, last):
-                if node > first:
-                    above, same = parent[node], before[node]
+                path[0, k] = 1.0
+            for i in range(nodes):
+                node = first + i
+                if i > 0:
+                    above, same = parent[node] - first, before[node] - first
                     follows = chosen[above] == node and (same < 0 or followed[same])
-                    followed[node] = follows
+                    followed[i] = follows
                     z = share[node]
                     for k in range(q):
                         factor = z * (1.0 - points[k]) + (points[k] if follows else 0.0)
-                        inverse[node, k] = 1.0 / factor
-                        path[node, k] = path[above, k] * factor * (inverse[same, k] if same >= 0 else 1.0)
+                        inverse[i, k] = 1.0 / factor
+                        path[i, k] = path[above, k] * factor * (inverse[same, k] if same >= 0 else 1.0)
                 if feature[node] != LEAF:
                     value = X[row, feature[node]]
                     to_left = goes_left(value, node, threshold, default_left, begin, size, words)
-                    chosen[node] = left[node] if to_left else right[node]
-            for node in range(first, last):
-                if feature[node] == LEAF:
-                    for k in range(q):
-                        path[node, k] *= leaf[node]
-                else:
-                    for k in range(q):
-                        path[node, k] = 0.0
-            for node in range(last - 1, first, -1):
-                above, same = parent[node], before[node]
-                own = (1.0 if followed[node] else 0.0) - share[node]
+                    chosen[i] = left[node] if to_left else right[node]
+            # What was the product down to a node becomes the sum over its leaves of product and value.
+            for i in range(nodes):
+                node = first + i
+                for k in range(q):
+                    path[i, k] = path[i, k] * leaf[node] if feature[node] == LEAF else 0.0
+            for i in range(nodes - 1, 0, -1):
+                node = first + i
+                above, same = parent[node] - first, before[node] - first
+                own = (1.0 if followed[i] else 0.0) - share[node]
                 total = 0.0
-                if same >= 0:
-                    earlier = (1.0 if followed[same] else 0.0) - share[same]
-                    for k in range(q):
-                        total += weights[k] * path[node, k] * (own * inverse[node, k] - earlier * inverse[same, k])
-                        path[above, k] += path[node, k]
-                else:
-                    for k in range(q):
-                        total += weights[k] * path[node, k] * own * inverse[node, k]
-                        path[above, k] += path[node, k]
-                out[row, output[tree], feature[above]] += total
+                for k in range(q):
+                    gain = own * inverse[i, k]
+                    if same >= 0:
+                        gain -= ((1.0 if followed[same] else 0.0) - share[first + same]) * inverse[same, k]
+                    total += weights[k] * path[i, k] * gain
+                    path[above, k] += path[i, k]
+                out[row, output[tree], feature[parent[node]]] += total
 
 
 def quadrature(depth: int) -> tuple[Array, Array]:
