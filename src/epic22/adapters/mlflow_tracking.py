@@ -91,7 +91,7 @@ class MlflowTracker:
         found = client.get_experiment_by_name(task)
         if found is not None:
             return str(found.experiment_id)
-        return str(client.create_experiment(task, artifact_location=(self.artifacts / task).as_uri()))
+        return str(client.create_experiment(task, artifact_location=(self.artifacts / task).absolute().as_uri()))
 
     def _write(self, client: "MlflowClient", run_id: str, evaluation: Tracked, parameters: dict[str, str]) -> None:
         from mlflow.entities import Param

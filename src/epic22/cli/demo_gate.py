@@ -32,6 +32,7 @@ def show_gate(parts: "Parts", portfolio: "Portfolio", folder: Path, seed: int) -
     from epic22.bootstrap import assemble, ingest_folder, override_by_key
     from epic22.simulator.unfairness import plant_unfair_class
 
+    folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     key = secrets.token_hex(16)
     may = frozenset({hashlib.sha256(key.encode()).hexdigest()})
