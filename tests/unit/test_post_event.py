@@ -39,6 +39,7 @@ def test_a_column_filled_with_the_label_in_hand_is_found_and_nothing_else(numeri
         assert suspicions(inputs, rows.y, rows.entity, rows.at) == {"final_note": ("post-event column", True)}
 
 
+@pytest.mark.slow
 def test_a_real_precursor_age_and_history_are_not_accused() -> None:
     for seed in range(10):
         rows = weekly_examples(seed, machines=80)

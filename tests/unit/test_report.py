@@ -12,6 +12,8 @@ from epic22.services.pictures import pictures_of, pngs, svg
 from epic22.services.report import render_report, write_report
 from epic22.services.train import HonestScore, TrainingRun
 
+pytestmark = pytest.mark.slow
+
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
 
@@ -85,7 +87,6 @@ def test_an_undefined_score_is_a_dash(runs: dict[Kind, TrainingRun]) -> None:
     assert "–<span" in page
 
 
-@pytest.mark.slow
 def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], pages: dict[Kind, str], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
@@ -94,7 +95,6 @@ def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], page
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
     drawn = pngs(runs[kind])

@@ -12,6 +12,8 @@ from epic22.core.task import Array
 from epic22.simulator.labels import collection, default_labels, failure_labels, moved_out_labels, occupancy
 from epic22.simulator.portfolio import Portfolio, Size, simulate
 
+pytestmark = pytest.mark.slow
+
 TINY = Size(
     "tiny", properties=8, metros=2, zips=4, units=240, reading_days=15, years_of_ledger=4, years_of_burn_in=1, replicates=200
 )
@@ -50,13 +52,11 @@ def tiny() -> Portfolio:
     return simulate(TINY, seed=5)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("task", BINARY)
 def test_probabilities_come_true_as_often_as_they_say(tiny: Portfolio, task: str) -> None:
     assert np.abs(z_scores(*outcomes(tiny, task, APART[task]), bins=4)).max() < 3.5
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_on_the_small_portfolio_every_decile_is_calibrated_and_the_truth_ranks(seed: int) -> None:
     small = simulate("small", seed)
