@@ -1,4 +1,7 @@
-"""The season that all series of a panel share: found where it is there, nothing where it is not."""
+"""The season that all series of a panel share: found where it is there, nothing where it is not.
+
+Broken once on purpose: without the shrinkage the walks are given a season of 0.0006.
+"""
 
 import numpy as np
 import pytest
@@ -33,7 +36,7 @@ def test_a_wave_that_all_series_share_is_found() -> None:
 
 def test_walks_without_a_season_are_given_next_to_none() -> None:
     largest = [float(np.abs(levels_of(panel(np.zeros(12), seed))).max()) for seed in range(10)]
-    assert np.mean(largest) < 0.001
+    assert np.mean(largest) < 0.0003
 
 
 def test_a_common_shock_in_one_year_is_not_a_season() -> None:
