@@ -1,15 +1,17 @@
 """Comparison: paired, clustered, corrected; and honest about what it can't tell."""
 
+import math
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from scipy import stats
 from tests.toy import daily, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.compare import compare
+from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.crossval import (
     Evaluation,
     FoldResponse,
@@ -18,6 +20,7 @@ from epic22.core.evaluation.crossval import (
     score_with_interval,
 )
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROOT_MEAN_SQUARED_ERROR
+from epic22.core.evaluation.power import TWO_SIDED, Sample, power_of, sample_of, times_needed
 from epic22.core.models.catalog import family_named
 from epic22.core.task import Array, Kind
 
@@ -118,3 +121,70 @@ def test_equal_models_are_told_apart_no_more_often_than_five_times_in_a_hundred(
         a, b = (evaluation(n, made.examples.y + rng.normal(size=120), made.examples, plan, "regression") for n in "ab")
         certain += compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression", seed).enough_data
     assert certain <= 8  # Binomial(60, 0.05) exceeds 8 with probability 0.4 %
+
+
+def test_what_is_said_to_be_certain_follows_the_p_that_allows_for_all_comparisons() -> None:
+    """Broken once on purpose: with `certain` reading the single p, the borderline verdict stays certain and this fails."""
+    made = toy("binary", 200)
+    plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
+    a, b = (cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("linear", "constant"))
+    clear = compare(a, b, AVERAGE_PRECISION, made.examples, plan, "binary")
+    borderline = replace(clear, p=0.03, low=0.001)
+    alone, together = allowing_for_all([borderline])[0], allowing_for_all([borderline, borderline, clear])
+    assert (alone.p_adjusted, alone.certain, alone.words) == (0.03, True, "certainly better")
+    assert [round(v.p_adjusted or 0, 3) for v in together[:2]] == [0.06, 0.06]
+    assert not together[0].certain
+    assert together[0].enough_data  # of itself, as before
+    assert "all comparisons together" in together[0].words
+    assert together[2].better
+
+
+def test_second_opinions_are_given_where_rows_are_independent_and_refused_with_the_reason_elsewhere() -> None:
+    made = toy("binary", 200)
+    for repeats in (1, 2):
+        plan = plan_folds(made.examples, "binary", SplitRequest(repeats=repeats))
+        a, b = (cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("linear", "constant"))
+        found = {o.metric: o for o in compare(a, b, AVERAGE_PRECISION, made.examples, plan, "binary").opinions}
+        assert set(found) == {"roc_auc", "accuracy"}
+        if repeats == 1:
+            gap = a.score("roc_auc").value - b.score("roc_auc").value
+            assert found["roc_auc"].difference == pytest.approx(gap)
+            assert found["roc_auc"].p < 0.001
+        else:
+            assert "2 dealings" in found["accuracy"].refused
+            assert np.isnan(found["accuracy"].p)
+
+
+@pytest.mark.slow
+def test_with_as_many_rows_as_were_asked_for_four_of_five_tests_find_the_difference() -> None:
+    """The power statement by simulation: the needed rows are computed from 100 rows, then so many are drawn, 100 times."""
+    rng = np.random.default_rng(11)
+
+    def verdict(n: int, seed: int) -> Verdict:
+        made = toy("regression", n + 20)
+        plan = plan_folds(made.examples, "regression", SplitRequest(test_rows=n))
+        error = rng.normal(size=n + 20)
+        other = 1.06 * error + 0.45 * rng.normal(size=n + 20)
+        a, b = (evaluation(m, made.examples.y + e, made.examples, plan, "regression") for m, e in (("a", error), ("b", other)))
+        return compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression", seed)
+
+    truth = float(np.sqrt(1.06**2 + 0.45**2) - 1)
+    errors = [one.power.detectable / TWO_SIDED for s in range(10) if (one := verdict(100, s)).power is not None]
+    needed = round(100 * times_needed(truth, float(np.mean(errors))))
+    assert 20 < needed < 400
+    found = np.mean([verdict(needed, seed).enough_data for seed in range(100)])
+    assert 0.66 <= found <= 0.94  # 0.8 ± 3.5 standard errors of 100
+
+
+def test_rows_that_come_in_clusters_are_asked_for_in_clusters() -> None:
+    group = np.repeat(np.arange(40).astype(str), 10)
+    made = toy("regression", 400, group=group)
+    plan = plan_folds(made.examples, "regression", SplitRequest())
+    assert sample_of(made.examples, plan, "regression") == Sample("rows", 400, 40)
+    power = power_of(0.1, 0.1, 0.05, sample_of(made.examples, plan, "regression"))
+    factor = ((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / 1.0) ** 2
+    assert power.for_seen == pytest.approx(factor)
+    assert power.for_least == pytest.approx(4 * factor)
+    assert f"about {math.ceil(40 * (factor - 1))} more clusters" in power.advice
+    assert f"about {math.ceil(400 * (4 * factor - 1)):,} more rows" in power.advice
+    assert "would have shown in these" in power_of(0.01, 0.1, 0.5, Sample("rows", 400, None)).advice

@@ -27,6 +27,7 @@ from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_opt
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished
     from epic22.core.data.split import SplitRequest
+    from epic22.core.evaluation.compare import Verdict
     from epic22.core.evaluation.crossval import Score
 
 
@@ -215,10 +216,9 @@ def show(finished: "Finished") -> None:
     rows.append(["milliseconds a row", *(figure(e.row_ms) for e in run.leaderboard)])
     table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
     for verdict in run.verdicts:
-        sure = "certain" if verdict.enough_data else verdict.advice
         say(
             f"{run.version.family} against {verdict.against}: {verdict.metric} {figure(verdict.difference)} better "
-            f"({figure(verdict.low)} … {figure(verdict.high)}, p = {verdict.p:.2g}); {sure}."
+            f"({figure(verdict.low)} … {figure(verdict.high)}, p = {verdict.p:.2g}); {_sure(verdict)}."
         )
     for warning in run.warnings:
         say(f"Warning: {warning}", "bold yellow")
@@ -228,6 +228,12 @@ def show(finished: "Finished") -> None:
     )
     say(f"Report: {finished.report}")
     say(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
+
+
+def _sure(verdict: "Verdict") -> str:
+    """Certain or not, with what other tests say of the same pair where they may be asked."""
+    asked = [f"{o.test}: {o.metric} {figure(o.difference)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused]
+    return "; ".join(["certain" if verdict.certain else verdict.words, *asked])
 
 
 def _interval(score: "Score") -> str:

@@ -214,6 +214,8 @@ class Task:
     measurement of fairness, joined after the inputs and never seen by a family. `needs` are refused one by one where the tables
     do not have them. `cluster` (n,) says which rows are not independent evidence of one another. Models are fitted on every
     `stride`-th cutoff, for neighbours share most of their horizon, and tested on all.
+    `least` is the smallest difference in the deciding metric that matters; `margin`, in money per 1,000 rows, how much dearer
+    than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is then chosen.
     """
 
     name: str
@@ -237,6 +239,9 @@ class Task:
     needs: tuple[Need, ...] = ()
     cluster: Callable[[Known], pl.Series] | None = None
     stride: int = 1
+    least: float | None = None
+    margin: float | None = None
+    prefer_simpler: bool = False
 
     @property
     def target(self) -> Target:

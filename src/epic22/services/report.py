@@ -76,7 +76,7 @@ def lead(run: TrainingRun) -> str:
     baseline = next((v for v in run.verdicts if v.against == "constant"), None)
     if baseline is None:
         return "No family beats the constant here: the columns tell nothing that the average does not."
-    sure = "certainly better than" if baseline.low > 0 else "not certainly better than"
+    sure = "certainly better than" if baseline.better else "not certainly better than"
     said = f"It is {sure} the constant, by {figure(baseline.difference)} ({figure(baseline.low)} to {figure(baseline.high)})."
     return f"{said} {_accuracy(run)}".strip()
 

@@ -7,6 +7,8 @@ from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.compare import Verdict
 from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.opinions import Opinion
+from epic22.core.evaluation.power import Power
 from epic22.services.train import TrainingRun
 
 
@@ -87,4 +89,27 @@ def verdict_json(verdict: Verdict) -> dict[str, Any]:
         "enough_data": verdict.enough_data,
         "method": verdict.method,
         "advice": verdict.advice,
+        "p_adjusted": None if verdict.p_adjusted is None else number(verdict.p_adjusted),
+        "certain": verdict.certain,
+        "words": verdict.words,
+        "power": None if verdict.power is None else power_json(verdict.power),
+        "opinions": [_opinion_json(opinion) for opinion in verdict.opinions],
     }
+
+
+def power_json(power: Power) -> dict[str, Any]:
+    """What a comparison could have shown; `times` are how many times as much data it would take, null for never."""
+    return {
+        "unit": power.sample.unit,
+        "count": power.sample.count,
+        "clusters": power.sample.clusters,
+        "detectable": number(power.detectable),
+        "least": number(power.least),
+        "times_for_seen": number(power.for_seen),
+        "times_for_least": number(power.for_least),
+    }
+
+
+def _opinion_json(opinion: Opinion) -> dict[str, Any]:
+    figures = {name: number(getattr(opinion, name)) for name in ("difference", "low", "high", "p")}
+    return {"test": opinion.test, "metric": opinion.metric, **figures, "refused": opinion.refused or None}

@@ -15,7 +15,7 @@ from epic22.core.data.leakage import Suspicion, audit_folds
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibrate import Calibration
-from epic22.core.evaluation.compare import Verdict, compare
+from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.conformal import fit_band
 from epic22.core.evaluation.crossval import Evaluation, cross_validate, fit_family
 from epic22.core.evaluation.fairness import Override, PromotionDecision
@@ -195,15 +195,14 @@ def _rank(value: float, greater_is_better: bool) -> float:
 def judge(
     task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], seed: int
 ) -> tuple[Evaluation, tuple[Verdict, ...]]:
-    """The champion is the best family of the board; its verdicts are against each baseline, the incumbent among them, and against
-    the best other family."""
+    """The champion is the best family of the board; its verdicts are against each baseline, the incumbent among them, then
+    against each other family, best first, with p adjusted for all of them."""
     champion = next(e for e in leaderboard if e.family != INCUMBENT)
     others = [e for e in leaderboard if e is not champion]
-    baselines = [e for e in others if is_baseline(e.family)]
-    rivals = [e for e in others if not is_baseline(e.family)][:1]
+    others.sort(key=lambda e: not is_baseline(e.family))
     target = task.target
-    return champion, tuple(
-        compare(champion, other, target.metric, examples, plan, target.kind, seed) for other in [*baselines, *rivals]
+    return champion, allowing_for_all(
+        [compare(champion, other, target.metric, examples, plan, target.kind, seed, task.least) for other in others]
     )
 
 
@@ -270,7 +269,7 @@ def fit_champion(
     if examples.learned is not None:
         rows = rows[examples.learned[rows]]
     fitted = fit_family(family_named(champion.family), task, examples, plan, rows, seed, threads)
-    proven = any(v.against == "constant" and v.low > 0 for v in verdicts)
+    proven = any(v.against == "constant" and v.better for v in verdicts)
     bundle = Bundle(
         schema=Schema.of(task),
         family=champion.family,

@@ -1,7 +1,8 @@
 """Is one family better than another? Paired on the same folds, or not at all."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -17,6 +18,9 @@ from epic22.core.evaluation.crossval import (
     fold_means,
     percentiles,
 )
+from epic22.core.evaluation.holm import holm
+from epic22.core.evaluation.opinions import Opinion, opinions_on
+from epic22.core.evaluation.power import LEAST, Power, power_of, sample_of
 from epic22.core.task import Array, Kind, Metric
 
 
@@ -24,9 +28,10 @@ from epic22.core.task import Array, Kind, Metric
 class Verdict:
     """Champion against rival. `difference` > 0: the champion is better, in the metric's unit, whichever way it runs.
 
-
-    `horizon` is "all" for a figure pooled over horizons. `p` is two-sided.
-    `enough_data` is whether the interval excludes zero; where it does not, `advice` says what it would take.
+    `horizon` is "all" for a figure pooled over horizons. `p` is two-sided, of this comparison alone; `p_adjusted` is Holm's, over
+    all that the champion was compared with (None: it was compared with nothing else).
+    `enough_data` is whether the interval excludes zero; where it does not, `advice` says what it would take, `power` in figures.
+    `opinions` are what other tests say of the same pair.
     """
 
     against: str
@@ -40,12 +45,43 @@ class Verdict:
     enough_data: bool
     method: str
     advice: str
+    p_adjusted: float | None = None
+    power: Power | None = None
+    opinions: tuple[Opinion, ...] = ()
+
+    @property
+    def certain(self) -> bool:
+        """Whether there is a difference, with all the comparisons that were made allowed for."""
+        return self.enough_data and (self.p_adjusted is None or self.p_adjusted <= 1 - CONFIDENCE)
+
+    @property
+    def better(self) -> bool:
+        """Whether the champion is certainly better."""
+        return self.certain and self.difference > 0
+
+    @property
+    def words(self) -> str:
+        """The verdict in words: better, worse, or why neither can be said."""
+        if self.certain:
+            return "certainly better" if self.difference > 0 else "certainly worse"
+        if self.enough_data and self.p_adjusted is not None:
+            return f"can't tell: its own interval excludes zero, all comparisons together do not (p = {self.p_adjusted:.2g})"
+        return self.advice
 
 
 def compare(
-    a: Evaluation, b: Evaluation, metric: Metric, examples: Examples, plan: FoldPlan, kind: Kind, seed: int = 0
+    a: Evaluation,
+    b: Evaluation,
+    metric: Metric,
+    examples: Examples,
+    plan: FoldPlan,
+    kind: Kind,
+    seed: int = 0,
+    least: float | None = None,
 ) -> Verdict:
     """The verdict on `a` against `b`, by the metric, on the plan that both were evaluated on.
+
+    `least` is the smallest difference that matters, in the metric's unit; a hundredth of b's score where it is None.
 
     Re-dealt folds: corrected resampled t on the fold differences (Nadeau and Bengio 2003). Otherwise: paired bootstrap in
     which whole groups, or blocks of time, are drawn (Field and Welsh 2007).
@@ -58,34 +94,65 @@ def compare(
     folds = folds[~np.isnan(folds)]
     difference = float(folds.mean()) if len(folds) else math.nan
     if plan.kind in ("repeated", "repeated_stratified"):
-        low, high, p, method = _corrected_t(folds, plan)
+        found = _corrected_t(folds, plan)
     else:
-        low, high, p, method = _paired_bootstrap(a, b, metric, examples, plan, seed)
-    sure = bool(low > 0 or high < 0)
-    advice = "" if sure else _advice(difference, low, high, examples, kind)
-    return Verdict(b.family, a.target, a.horizon, metric.name, difference, low, high, p, sure, method, advice)
+        found = _paired_bootstrap(a, b, metric, examples, plan, seed)
+    sure = bool(found.low > 0 or found.high < 0)
+    matters = LEAST * abs(b.score(metric.name).value) if least is None else least
+    power = power_of(difference, found.error, matters, sample_of(examples, plan, kind))
+    return Verdict(
+        against=b.family,
+        target=a.target,
+        horizon=a.horizon,
+        metric=metric.name,
+        difference=difference,
+        low=found.low,
+        high=found.high,
+        p=found.p,
+        enough_data=sure,
+        method=found.method,
+        advice="" if sure else power.advice,
+        power=power,
+        opinions=opinions_on(a, b, examples, plan, kind),
+    )
 
 
-def _corrected_t(folds: Array, plan: FoldPlan) -> tuple[float, float, float, str]:
+def allowing_for_all(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
+    """The verdicts on one champion, each with the p that allows for all of them."""
+    adjusted = holm([verdict.p for verdict in verdicts])
+    return tuple(replace(verdict, p_adjusted=p) for verdict, p in zip(verdicts, adjusted, strict=True))
+
+
+@dataclass(frozen=True)
+class _Found:
+    """An interval, its standard error, the two-sided p and how they were made."""
+
+    low: float
+    high: float
+    error: float
+    p: float
+    method: str
+
+
+def _corrected_t(folds: Array, plan: FoldPlan) -> _Found:
     name = f"corrected resampled t over {len(folds)} folds"
     if len(folds) < 2 or folds.var(ddof=1) == 0:
         mean = float(folds.mean()) if len(folds) else math.nan
-        return mean, mean, 0.0 if mean else 1.0, name
+        return _Found(mean, mean, 0.0, 0.0 if mean else 1.0, name)
     error, mean = corrected_error(folds, plan), float(folds.mean())
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1)) * error
-    return mean - half, mean + half, float(2 * stats.t.sf(abs(mean / error), len(folds) - 1)), name
+    return _Found(mean - half, mean + half, error, float(2 * stats.t.sf(abs(mean / error), len(folds) - 1)), name)
 
 
-def _paired_bootstrap(
-    a: Evaluation, b: Evaluation, metric: Metric, examples: Examples, plan: FoldPlan, seed: int
-) -> tuple[float, float, float, str]:
+def _paired_bootstrap(a: Evaluation, b: Evaluation, metric: Metric, examples: Examples, plan: FoldPlan, seed: int) -> _Found:
     """Both are scored on the same draws: one plan and seed draw the same clusters."""
     first, second = (fold_draws((metric,), one.parts, examples, plan, seed)[0] for one in (a, b))
     draws = fold_means(first - second if metric.greater_is_better else second - first)
     low, high = percentiles(draws)
     present = draws[~np.isnan(draws)]
     tail = (1 + min((present <= 0).sum(), (present >= 0).sum())) / (1 + len(present))
-    return low, high, float(min(1.0, 2 * tail)), f"paired bootstrap, {_units(plan, examples)}"
+    error = float(present.std(ddof=1)) if len(present) > 1 else math.nan
+    return _Found(low, high, error, float(min(1.0, 2 * tail)), f"paired bootstrap, {_units(plan, examples)}")
 
 
 def _units(plan: FoldPlan, examples: Examples) -> str:
@@ -93,13 +160,3 @@ def _units(plan: FoldPlan, examples: Examples) -> str:
     if plan.clusters is None:
         return f"{len(tested)} rows drawn"
     return f"{len(np.unique(plan.clusters[tested]))} clusters drawn"
-
-
-def _advice(difference: float, low: float, high: float, examples: Examples, kind: Kind) -> str:
-    """How many more rows, or positives, would show a difference of the size seen (its error shrinks with the root)."""
-    half = (high - low) / 2
-    if not difference or math.isnan(half):
-        return "no difference seen"
-    have = int((examples.y == 1).sum()) if kind == "binary" else len(examples)
-    needed = math.ceil(have * max(0.0, (half / abs(difference)) ** 2 - 1))
-    return f"can't tell: about {needed:,} more {'positives' if kind == 'binary' else 'rows'} would be needed"

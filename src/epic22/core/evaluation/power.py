@@ -1,0 +1,97 @@
+"""How many rows would it take? A difference is shown with 80 % power at 5 % where it is 2.8 standard errors wide.
+
+The standard error of a mean shrinks with the root of what is independent: clusters where rows come in clusters, else rows, of
+which a binary target counts the positives.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import FoldPlan
+from epic22.core.task import Kind
+
+POWER = 0.8
+TWO_SIDED = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
+ONE_SIDED = float(stats.norm.ppf(0.95) + stats.norm.ppf(POWER))
+"""Standard errors that a difference must be wide to be shown with such power, at 5 %."""
+
+LEAST = 0.01
+"""Where a task does not say what difference matters: this share of the score it is compared with."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """What was tested: `count` of `unit` (positives or rows), and the clusters they come in (None: each row for itself)."""
+
+    unit: str
+    count: int
+    clusters: int | None
+
+    def times(self, factor: float) -> str:
+        """In words, how many more make it `factor` times as much.
+
+        >>> Sample("positives", 200, 40).times(1.5)
+        'about 100 more positives would be needed, in about 20 more clusters,'
+        >>> Sample("rows", 200, None).times(1.5)
+        'about 100 more rows would be needed'
+        """
+        more = math.ceil(self.count * max(0.0, factor - 1) - 1e-9)
+        said = f"about {more:,} more {self.unit} would be needed"
+        if self.clusters is None:
+            return said
+        return f"{said}, in about {math.ceil(self.clusters * max(0.0, factor - 1) - 1e-9):,} more clusters,"
+
+
+@dataclass(frozen=True)
+class Power:
+    """What a comparison could have shown. Differences are in the metric's unit.
+
+    `detectable` is shown by these rows four times of five. `for_seen` and `for_least` are how many times as much would show the
+    difference that was seen, and `least`, the smallest one that matters; 1 or less: these rows would.
+    """
+
+    sample: Sample
+    detectable: float
+    least: float
+    for_seen: float
+    for_least: float
+
+    @property
+    def advice(self) -> str:
+        """What to tell someone whom the interval leaves without an answer."""
+        if not math.isfinite(self.for_seen):
+            return "no difference seen"
+        said = f"can't tell: {self.sample.times(self.for_seen)} to show a difference of the size seen (80 % power at 5 %)"
+        if not math.isfinite(self.for_least):
+            return said
+        if self.for_least <= 1:
+            return f"{said}; one of {self.least:.2g}, the least that matters, would have shown in these"
+        return f"{said}; for one of {self.least:.2g}, the least that matters, {self.sample.times(self.for_least)}".rstrip(",")
+
+
+def power_of(difference: float, error: float, least: float, sample: Sample, width: float = TWO_SIDED) -> Power:
+    """The power of a comparison whose difference has such a standard error; `width` ONE_SIDED for a one-sided question."""
+    return Power(sample, width * error, least, times_needed(difference, error, width), times_needed(least, error, width))
+
+
+def times_needed(difference: float, error: float, width: float = TWO_SIDED) -> float:
+    """How many times as much data shows such a difference with the power; infinite for none.
+
+    >>> round(times_needed(1.0, 1 / TWO_SIDED), 9)
+    1.0
+    """
+    if not difference or math.isnan(difference) or math.isnan(error):
+        return math.inf
+    return float((width * error / abs(difference)) ** 2)
+
+
+def sample_of(examples: Examples, plan: FoldPlan, kind: Kind) -> Sample:
+    """What the plan's test parts hold."""
+    rows = np.unique(np.concatenate([fold.test for fold in plan.folds]))
+    clusters = None if plan.clusters is None else len(np.unique(plan.clusters[rows]))
+    unit, count = ("positives", int((examples.y[rows] == 1).sum())) if kind == "binary" else ("rows", len(rows))
+    return Sample(unit, count, None if clusters == len(rows) else clusters)
