@@ -63,7 +63,7 @@ def test_reasons_are_the_strongest_columns_in_plain_words(tmp_path: Path) -> Non
     sizes = [abs(r.contribution) for r in prediction.reasons if r.column is not None]
     assert sizes == sorted(sizes, reverse=True)
     assert prediction.reasons[1].column in ("wear", "load <b>$kN$</b>")
-    assert prediction.reasons[1].text.endswith("makes y = yes likelier")
+    assert "plies the odds of y = yes by " in prediction.reasons[1].text
     assert run.champion.family in ("linear", "boosting")
 
 

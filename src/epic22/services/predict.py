@@ -8,10 +8,12 @@ import numpy as np
 import polars as pl
 
 from epic22.core.bundle import Bundle, Schema, to_json
+from epic22.core.data.preprocess import Preprocessor, level_of, outputs_of
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.models.base import link
 from epic22.core.prediction import MOST_REASONS, PredictedValue, Prediction, Reason, Score
 from epic22.core.task import Array, Column
+from epic22.core.wording import amount, moment, odds, said
 
 
 def predict_frame(version: ModelVersion, bundle: Bundle, frame: pl.DataFrame) -> tuple[Prediction, ...]:
@@ -32,10 +34,12 @@ def _predict(version: ModelVersion, bundle: Bundle, X: Array, rows: Sequence[Map
     if not len(X):
         return ()
     raw, contributions = bundle.estimator.raw(X), bundle.estimator.contributions(X)
-    return tuple(_one(version, bundle, raw[i], contributions[i], row, i) for i, row in enumerate(rows))
+    return tuple(_one(version, bundle, raw[i], contributions[i], X[i], row, i) for i, row in enumerate(rows))
 
 
-def _one(version: ModelVersion, bundle: Bundle, raw: Any, contributions: Array, row: Mapping[str, Any], i: int) -> Prediction:
+def _one(
+    version: ModelVersion, bundle: Bundle, raw: Any, contributions: Array, seen: Array, row: Mapping[str, Any], i: int
+) -> Prediction:
     schema = bundle.schema
     if schema.kind == "multiclass":
         likeliest = int(np.argmax(raw))
@@ -49,7 +53,7 @@ def _one(version: ModelVersion, bundle: Bundle, raw: Any, contributions: Array, 
         at=_at(schema, row),
         values=(_value(bundle, raw, inputs),),
         score=Score(chosen, schema.unit or schema.target if schema.kind == "regression" else "log-odds"),
-        reasons=_reasons(schema, chosen, chosen - float(raw) if shifted else 0.0, parts, inputs, about),
+        reasons=_reasons(bundle, chosen, chosen - float(raw) if shifted else 0.0, parts, inputs, seen, about),
         model=version,
         receipt=sha256(version.model_hash.encode(), canonical_json(inputs), np.asarray(raw, dtype=np.float64).tobytes()),
     )
@@ -105,38 +109,53 @@ def _probability(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> Predict
 
 
 def _reasons(
-    schema: Schema, score: float, shift: float, parts: Array, inputs: Mapping[str, Any], about: str
+    bundle: Bundle, score: float, shift: float, parts: Array, inputs: Mapping[str, Any], seen: Array, about: str
 ) -> tuple[Reason, ...]:
-    """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly."""
+    """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly.
+
+    `seen` is the row of the matrix, (p,): there a derived column has its value, and a category that training never saw has none.
+    """
+    columns = outputs_of(bundle.preprocessor)
     strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MOST_REASONS] if parts[j] != 0]
     listed = [Reason(None, None, float(parts[-1]), "the average over all rows")]
     for j in strongest:
-        column = schema.inputs[j]
-        value = inputs[column.name]
-        listed.append(Reason(column.name, value, float(parts[j]), _words(schema, column, value, float(parts[j]), about)))
+        column, part = columns[j], float(parts[j])
+        value = inputs[column.name] if column.name in inputs else _from_matrix(bundle.preprocessor, column, seen[j])
+        unseen = column.dtype == "category" and value is not None and np.isnan(seen[j])
+        text = f"{_named_value(column, value, unseen)}: {_effect(bundle.schema, part, about)}"
+        listed.append(Reason(column.name, value, part, text))
     if shift:
         listed.append(Reason(None, None, shift, "calibration: how often such scores came true"))
     rest = score - sum(reason.contribution for reason in listed)
     return (*listed, Reason(None, None, rest, "all other columns together"))
 
 
+def _from_matrix(preprocessor: Preprocessor, column: Column, value: np.float32) -> str | float | bool | None:
+    """What a derived column's number stands for, as JSON has it; a number is the shortest that names it."""
+    if np.isnan(value):
+        return None
+    if column.dtype == "category":
+        return level_of(preprocessor, column, float(value))
+    if column.dtype == "time":
+        return moment(float(value))
+    return bool(value) if column.dtype == "bool" else float(str(value))
+
+
+def _named_value(column: Column, value: Any, unseen: bool) -> str:
+    told = f"{column.about or column.name} is {said(column, value)}"
+    return f"{told}, which training never saw" if unseen else told
+
+
 BARE_ANSWERS = ("0", "1", "yes", "no", "y", "n", "true", "false", "")
 """Names of classes that say nothing without the label's name."""
 
 
-def _said(value: Any, unit: str | None) -> tuple[str, str]:
-    """A value and its unit as people read them; a fraction as a percentage."""
-    if value is None:
-        return "missing", ""
-    if unit == "fraction" and isinstance(value, float):
-        return f"{value:.0%}", ""
-    return f"{value:.4g}" if isinstance(value, float) else str(value), f" {unit}" if unit else ""
-
-
-def _words(schema: Schema, column: Column, value: Any, part: float, about: str) -> str:
-    said, unit = _said(value, column.unit)
-    name = column.about or column.name
+def _effect(schema: Schema, part: float, about: str) -> str:
+    """What a part of the score does to the answer, in words."""
     if schema.kind == "regression":
-        return f"{name} is {said}{unit}: {'adds' if part > 0 else 'takes off'} {abs(part):.4g}"
+        return amount(part, schema.unit)
     what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about
-    return f"{name} is {said}{unit}: makes {what} {'likelier' if part > 0 else 'less likely'}"
+    if schema.kind == "binary":
+        return odds(part, what)
+    # Among many classes a column moves the other scores too, so no single figure is the change of the odds.
+    return f"makes {what} {'likelier' if part > 0 else 'less likely'}"

@@ -80,3 +80,13 @@ def _text(value: Any) -> str:
 def _codes(series: pl.Series) -> dict[str, int]:
     counted = series.cast(pl.String).drop_nulls().alias("level").value_counts().sort(["count", "level"], descending=[True, False])
     return {level: code for code, level in enumerate(counted["level"].head(MAX_LEVELS))}
+
+
+def outputs_of(preprocessor: Preprocessor) -> tuple[Column, ...]:
+    """The columns of the matrix, in its order."""
+    return tuple(getattr(preprocessor, "outputs", preprocessor.columns))
+
+
+def level_of(preprocessor: Preprocessor, column: Column, code: float) -> str | None:
+    """The category that a code stands for, None for none."""
+    return next((level for level, known in preprocessor.levels[column.name].items() if known == code), None)

@@ -1,0 +1,114 @@
+"""How a value is said to people: with its unit, as a percentage, a date, yes or no; never as the number a matrix holds for it."""
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from epic22.core.task import Column
+
+SPANS = ("days", "weeks", "months", "years", "hours", "minutes")
+"""Units that have a singular: 1 day, 1 month of rent."""
+
+MISSING = "missing"
+
+
+def said(column: Column, value: Any) -> str:
+    """A column's value in words; `value` as a row, JSON or the matrix has it (times there are days since 1970).
+
+    >>> said(Column("due", "time"), 17897.5), said(Column("paid", "bool"), 0.0), said(Column("rate", "float", "fraction"), 0.384)
+    ('2019-01-01 12:00', 'no', '38 %')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    if column.dtype == "time":
+        return moment(value)
+    if column.dtype == "bool":
+        return _yes_or_no(value)
+    if isinstance(value, bool | str) or not isinstance(value, int | float):
+        return str(value)
+    if column.unit == "fraction":
+        return percent(value)
+    if column.unit == "year":
+        return f"{value:.0f}"
+    return quantity(value, column.unit, cents=column.dtype == "money")
+
+
+def _yes_or_no(value: Any) -> str:
+    if isinstance(value, str):
+        return {"true": "yes", "false": "no"}.get(value.lower(), value)
+    return "yes" if value else "no"
+
+
+def moment(value: Any) -> str:
+    """A time as a day, with hours and minutes where it is not midnight; from ISO 8601, a datetime, or days since 1970."""
+    if isinstance(value, int | float):
+        value = datetime(1970, 1, 1) + timedelta(seconds=round(value * 86_400))
+    elif isinstance(value, str):
+        try:
+            value = datetime.fromisoformat(value)
+        except ValueError:
+            return value
+    return str(value.strftime("%Y-%m-%d" if (value.hour, value.minute) == (0, 0) else "%Y-%m-%d %H:%M"))
+
+
+def quantity(value: float, unit: str | None = None, cents: bool = False) -> str:
+    """A number and its unit.
+
+    >>> quantity(1.0, "days"), quantity(2.5, "months of rent"), quantity(1250, "EUR", cents=True), quantity(1987.0)
+    ('1 day', '2.5 months of rent', '1,250 EUR', '1987')
+    """
+    number = _money(value) if cents else _number(value)
+    if not unit:
+        return number
+    first = unit.split(" ")[0]
+    return f"{number} {first[:-1] + unit[len(first) :] if number == '1' and first in SPANS else unit}"
+
+
+def _number(value: float) -> str:
+    """Four significant digits; thousands are set apart from 10,000 on, so that a year stays a year."""
+    if abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return str(int(value)) if value == int(value) else f"{value:.4g}"
+
+
+def _money(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 10_000 else f"{value:,.2f}"
+
+
+def percent(share: float) -> str:
+    """A share as a percentage, finer the smaller it is.
+
+    >>> percent(0.3771), percent(0.0317), percent(0.00042), percent(0.0)
+    ('38 %', '3.2 %', '0.04 %', '0 %')
+    """
+    points = abs(100 * share)
+    digits = f"{points:.0f}" if points >= 9.95 or points == 0 else f"{points:.1f}" if points >= 0.95 else f"{points:.1g}"
+    return f"{'-' if share < 0 else ''}{digits} %"
+
+
+def odds(part: float, what: str) -> str:
+    """What a part of the log-odds does to the odds: a percentage up to twice or half, a factor beyond.
+
+    >>> odds(0.32, "leaving"), odds(-0.32, "leaving"), odds(1.1, "leaving")
+    ('raises the odds of leaving by 38 %', 'lowers the odds of leaving by 27 %', 'multiplies the odds of leaving by 3')
+    """
+    size = math.exp(min(abs(part), 50.0))
+    if size >= 2:
+        return (
+            f"{'multiplies' if part > 0 else 'divides'} the odds of {what} by {f'{size:.2g}' if size < 100 else f'{size:,.0f}'}"
+        )
+    return (
+        f"raises the odds of {what} by {percent(size - 1)}"
+        if part > 0
+        else f"lowers the odds of {what} by {percent(1 - 1 / size)}"
+    )
+
+
+def amount(part: float, unit: str | None) -> str:
+    """What a part adds to a value, in its unit; to a fraction in percentage points.
+
+    >>> amount(12.25, "EUR"), amount(-0.02, "fraction")
+    ('adds 12.25 EUR', 'takes off 2 percentage points')
+    """
+    size = quantity(100 * abs(part), "percentage points") if unit == "fraction" else quantity(abs(part), unit)
+    return f"{'adds' if part > 0 else 'takes off'} {size}"
