@@ -39,16 +39,15 @@ def _yes_or_no(value: Any) -> str:
     return "yes" if value else "no"
 
 
-def moment(value: Any) -> str:
+def moment(value: str | float | datetime) -> str:
     """A time as a day, with hours and minutes where it is not midnight; from ISO 8601, a datetime, or days since 1970."""
-    if isinstance(value, int | float):
-        value = datetime(1970, 1, 1) + timedelta(seconds=round(value * 86_400))
-    elif isinstance(value, str):
+    if isinstance(value, str):
         try:
             value = datetime.fromisoformat(value)
         except ValueError:
             return value
-    return str(value.strftime("%Y-%m-%d" if (value.hour, value.minute) == (0, 0) else "%Y-%m-%d %H:%M"))
+    at = value if isinstance(value, datetime) else datetime(1970, 1, 1) + timedelta(seconds=round(value * 86_400))
+    return at.strftime("%Y-%m-%d" if (at.hour, at.minute) == (0, 0) else "%Y-%m-%d %H:%M")
 
 
 def quantity(value: float, unit: str | None = None, cents: bool = False) -> str:
