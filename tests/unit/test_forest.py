@@ -56,6 +56,8 @@ def agrees(forest: Forest, booster: xgb.Booster, X: Array) -> None:
     np.testing.assert_allclose(raw, asked(booster, X, output_margin=True), atol=1e-5)
     np.testing.assert_allclose(found, asked(booster, X, pred_contribs=True), atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=-1), raw, atol=1e-9)
+    pairs, theirs = forest.interactions(X[:80]), asked(booster, X[:80], pred_interactions=True)[..., :-1, :-1]
+    np.testing.assert_allclose(pairs, theirs * (1 - np.eye(COLUMNS)), atol=1e-5)
 
 
 @pytest.mark.parametrize("kind", ["binary:logistic", "reg:squarederror", "multi:softprob", "count:poisson"])

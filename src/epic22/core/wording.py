@@ -43,7 +43,7 @@ def moment(value: str | float | datetime) -> str:
     """A time as a day, with hours and minutes where it is not midnight; from ISO 8601, a datetime, or days since 1970."""
     if isinstance(value, str):
         try:
-            value = datetime.fromisoformat(value)
+            return moment(datetime.fromisoformat(value))
         except ValueError:
             return value
     at = value if isinstance(value, datetime) else datetime(1970, 1, 1) + timedelta(seconds=round(value * 86_400))

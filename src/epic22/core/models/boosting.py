@@ -152,6 +152,10 @@ class Boosting(Linked, Parameters):
         """Exact SHAP values (Lundberg et al. 2020, path-dependent TreeSHAP), the average last."""
         return self.forest.contributions(np.ascontiguousarray(X, np.float32), self._threads(X))
 
+    def interactions(self, X: Array) -> Array:
+        """Exact SHAP interaction values of pairs (Lundberg et al. 2020), half in each place: (n, p, p), or (n, k, p, p)."""
+        return self.forest.interactions(np.ascontiguousarray(X, np.float32), self._threads(X))
+
     def files(self) -> dict[str, bytes]:
         """The booster in XGBoost's UBJ format."""
         return {"booster.ubj": bytes(self.booster_.save_raw("ubj"))}

@@ -80,6 +80,18 @@ class Forest:
         _spread(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
 
+    def interactions(self, X: Array, threads: int = 1) -> Array:
+        """SHAP interaction values off the diagonal, half a pair's in each place: (n, p, p), or (n, k, p, p)."""
+        from epic22.core.models.forest_kernels import add_interactions
+
+        out = np.zeros((len(X), len(self.base), self.columns, self.columns))
+
+        def fill(part: slice) -> None:
+            add_interactions(X[part], *self._tests(), self.parent, self.before, self.share, self.points, self.weights, out[part])
+
+        _spread(fill, len(X), threads)
+        return out[:, 0] if len(self.base) == 1 else out
+
     def _tests(self) -> tuple[Array, ...]:
         return (
             self.roots, self.output, self.feature, self.threshold, self.default_left, self.left, self.right, self.leaf,

@@ -109,6 +109,71 @@ def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
                 out[row, output[tree], feature[parent[node]]] += total
 
 
+@compiled
+def add_interactions(  # type: ignore[no-untyped-def]  # pragma: no cover
+    X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words,
+    parent, before, share, points, weights, out,
+):  # fmt: skip
+    """Add each row's SHAP interaction values to out (n, k, p, p), half a pair's in each of its two places, none on the diagonal.
+
+    A pair's Shapley interaction index is the integral of the second difference of each leaf's product (Grabisch and Roubens
+    1999), whose degree is two less than its columns: the points that are exact for single columns are so for pairs.
+    """
+    count, q, trees = feature.shape[0], points.shape[0], roots.shape[0]
+    largest = 0
+    for tree in range(trees):
+        largest = max(largest, (roots[tree + 1] if tree + 1 < trees else count) - roots[tree])
+    followed = np.empty(largest, np.bool_)
+    chosen = np.empty(largest, np.int64)
+    path = np.empty((largest, q))
+    inverse = np.empty((largest, q))
+    edges = np.empty(largest, np.int64)
+    for row in range(X.shape[0]):
+        for tree in range(trees):
+            first = roots[tree]
+            nodes = (roots[tree + 1] if tree + 1 < trees else count) - first
+            followed[0] = True
+            for k in range(q):
+                path[0, k] = 1.0
+            for i in range(nodes):
+                node = first + i
+                if i > 0:
+                    above, same = parent[node] - first, before[node] - first
+                    follows = chosen[above] == node and (same < 0 or followed[same])
+                    followed[i] = follows
+                    for k in range(q):
+                        factor = share[node] * (1.0 - points[k]) + (points[k] if follows else 0.0)
+                        inverse[i, k] = 1.0 / factor
+                        path[i, k] = path[above, k] * factor * (inverse[same, k] if same >= 0 else 1.0)
+                if feature[node] != LEAF:
+                    to_left = goes_left(X[row, feature[node]], node, threshold, default_left, begin, size, words)
+                    chosen[i] = left[node] if to_left else right[node]
+                    continue
+                # The nearest edge of each column on the way up stands for all of that column's tests.
+                told, up = 0, i
+                while up > 0:
+                    column, known = feature[parent[first + up]], False
+                    for e in range(told):
+                        known = known or feature[parent[first + edges[e]]] == column
+                    if not known:
+                        edges[told] = up
+                        told += 1
+                    up = parent[first + up] - first
+                for a in range(1, told):
+                    one = edges[a]
+                    own = (1.0 if followed[one] else 0.0) - share[first + one]
+                    for b in range(a):
+                        other = edges[b]
+                        total = 0.0
+                        for k in range(q):
+                            total += weights[k] * path[i, k] * inverse[one, k] * inverse[other, k]
+                        both = own * ((1.0 if followed[other] else 0.0) - share[first + other])
+                        half = 0.5 * leaf[node] * both * total
+                        this, that = feature[parent[first + one]], feature[parent[first + other]]
+                        out[row, output[tree], this, that] += half
+                        out[row, output[tree], that, this] += half
+
+
 def quadrature(depth: int) -> tuple[Array, Array]:
     """Points and weights on (0, 1) that integrate the polynomials of a path with `depth` features exactly: (q,), (q,)."""
     points, weights = np.polynomial.legendre.leggauss(max(1, (depth + 1) // 2))
