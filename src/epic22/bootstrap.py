@@ -477,7 +477,7 @@ def _parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:
         "folds_repeats": str(run.plan.repeats),
         "gap_days": f"{run.plan.gap:g}",
         "rows": str(len(run.examples)),
-        "columns": ", ".join(column.name for column in run.task.input_columns),
+        "columns": ", ".join(column.name for column in run.bundle.preprocessor.outputs),
     }
 
 

@@ -127,3 +127,43 @@ def test_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
     path = file_of(tmp_path, y=[0, 1] * 30)
     with pytest.raises(ColumnError, match="no column is left"):
         declare(FlatFile(path, Roles("y", drop=("x",))))
+
+
+def with_formulas(folder: Path, *formulas: str, keep: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> Assignment:
+    rng = np.random.default_rng(3)
+    noise, sign = rng.normal(size=60), np.resize([50.0, -50.0], 60)
+    half, other, y = list(noise + sign), list(-sign), list((noise > 0).astype(int))
+    path = file_of(folder, half=half, other=other, kind=["a", "b", "a"] * 20, y=y)
+    return declare(FlatFile(path, Roles("y", drop=drop), keep=keep, formulas=formulas))
+
+
+def test_formulas_become_columns_of_the_task(tmp_path: Path) -> None:
+    found = with_formulas(tmp_path, "speed [m/s] = x / other", "`twice x` = speed * 2 * other")
+    assert [(f.name, f.unit) for f in found.task.formulas] == [("speed", "m/s"), ("twice x", None)]
+    assert "speed = x / other" in found.notes
+
+
+def test_a_formula_that_gives_the_label_away_is_left_out_and_those_made_of_it(tmp_path: Path) -> None:
+    echo, twice = "echo = half + other", "twice = echo * 2"
+    found = with_formulas(tmp_path, echo, twice, "fine = x * 2")
+    assert [f.name for f in found.task.formulas] == ["fine"]
+    assert {s.column for s in found.suspicions} >= {"echo", "twice"}
+    assert any("echo" in note and "left out" in note for note in found.notes)
+    kept = with_formulas(tmp_path, echo, keep=("echo",))
+    assert [f.name for f in kept.task.formulas] == ["echo"]
+
+
+@pytest.mark.parametrize(
+    ("formula", "said"),
+    [
+        ("made = y * 2", "uses 'y', which is the label"),
+        ("made = x * 2", "uses 'x', which is left out"),
+        ("made = half + kinds", "did you mean 'kind'"),
+        ("made = half + kind", "holds texts"),
+        ("half = other * 2", "a column of that name"),
+        ("y = other * 2", "a column of that name"),
+    ],
+)
+def test_a_formula_of_what_is_no_input_is_refused(tmp_path: Path, formula: str, said: str) -> None:
+    with pytest.raises(ColumnError, match=said):
+        with_formulas(tmp_path, formula, drop=("x",))

@@ -9,10 +9,16 @@ import polars as pl
 import pytest
 from tests.trained import opened, table, trained
 
+from epic22.adapters.model_store import ModelStore
+from epic22.core.data.contract import Roles
+from epic22.core.data.split import SplitRequest
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.task import Kind
-from epic22.features.flat_file import read_rows
+from epic22.features.flat_file import FlatFile, declare, read_rows
 from epic22.services.predict import predict_frame, predict_rows
+from epic22.services.report import render_report
+from epic22.services.results import run_json
+from epic22.services.train import train
 
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
@@ -98,3 +104,33 @@ def test_equal_rows_have_equal_receipts_and_other_rows_others(tmp_path: Path) ->
 def test_no_rows_have_no_predictions(tmp_path: Path) -> None:
     _, store = trained(tmp_path)
     assert predict_rows(*opened(store), []) == ()
+
+
+def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> None:
+    """The label hangs on a product of two columns alone, which the linear model sees only through the formula."""
+    rng = np.random.default_rng(0)
+    torque, speed = rng.normal(40, 10, 400), rng.normal(1500, 200, 400)
+    power = torque * speed * 0.10472
+    frame = pl.DataFrame({"Torque [Nm]": torque, "speed": speed, "hot": (power + rng.normal(0, 300, 400) > 7000).astype(int)})
+    frame.write_csv(tmp_path / "hot.csv")
+    formula = "power [W] = `Torque [Nm]` * speed * 0.10472"
+    assignment = declare(FlatFile(tmp_path / "hot.csv", Roles("hot"), name="toy", formulas=(formula,)))
+    assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
+    store = ModelStore(tmp_path / "models")
+    run = train(assignment, SplitRequest(repeats=1), store, threads=1)
+    store.promote("toy", run.version.version, run.verdicts)
+    assert run.champion.family == "linear"
+    assert run.champion.score("average_precision").value > 0.95
+    version, bundle = opened(store)
+    row = {"Torque [Nm]": 50.0, "speed": 1600.0}
+    (alone,) = predict_rows(version, bundle, [row])
+    (batch,) = predict_frame(version, bundle, pl.DataFrame([row]))
+    assert alone == batch
+    reason = next(r for r in alone.reasons if r.column == "power")
+    assert reason.value == pytest.approx(8377.6, abs=0.1)
+    assert reason.text.startswith("power (`Torque [Nm]` * speed * 0.10472) is 8378 W: makes hot = 1 likelier")
+    assert sum(r.contribution for r in alone.reasons) == pytest.approx(alone.score.value, abs=1e-9)
+    (missing,) = predict_rows(version, bundle, [{"speed": 1600.0}])
+    assert next((r.value for r in missing.reasons if r.column == "power"), None) is None
+    assert run_json(run)["derived"] == [{"name": "power", "formula": "`Torque [Nm]` * speed * 0.10472", "unit": "W"}]
+    assert "power [W] = `Torque [Nm]` * speed" in render_report(run)

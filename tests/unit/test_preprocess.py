@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toy import COLUMNS, inputs
 
+from epic22.core.data.formula import parse_formula
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, days_since_1970
 from epic22.core.task import Column
 
@@ -77,3 +78,30 @@ def test_the_order_of_a_frames_columns_does_not_matter() -> None:
 def test_days_are_counted_from_1970() -> None:
     assert days_since_1970(datetime(1970, 1, 2, 12)) == 1.5
     assert days_since_1970(datetime(1969, 12, 31)) == -1.0
+
+
+FORMULAS = (parse_formula("push = wear * load"), parse_formula("odd [mm] = log(push) / fitted_on + indoors"))
+
+
+@settings(max_examples=100, deadline=None)
+@given(rows=st.lists(ROW, min_size=1, max_size=5))
+def test_derived_columns_too_have_the_same_bits_alone_and_in_a_batch(rows: list[dict[str, Any]]) -> None:
+    fitted = Preprocessor.fit(COLUMNS, inputs(200), formulas=FORMULAS)
+    batch = fitted.transform(pl.DataFrame(rows, schema=SCHEMA))
+    alone = np.vstack([fitted.transform_row(row) for row in rows])
+    assert batch.shape[1] == len(fitted.outputs) == len(COLUMNS) + 2
+    assert batch.tobytes() == alone.tobytes()
+
+
+def test_outputs_are_the_inputs_and_then_the_derived_columns_with_their_formulas_for_words() -> None:
+    X = inputs(100)
+    fitted = Preprocessor.fit(COLUMNS, X, formulas=FORMULAS)
+    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(fitted.state())))
+    assert again.outputs == fitted.outputs
+    assert again.transform(X).tobytes() == fitted.transform(X).tobytes()
+    assert [c.name for c in fitted.outputs] == [*(c.name for c in COLUMNS), "push", "odd"]
+    assert fitted.outputs[-1] == Column("odd", "float", unit="mm", about="odd (log(push) / fitted_on + indoors)")
+
+
+def test_without_formulas_the_state_is_as_it_always_was() -> None:
+    assert set(Preprocessor.fit(COLUMNS, inputs(50)).state()) == {"levels"}

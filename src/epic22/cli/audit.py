@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epic22.cli.table_options import TABLE, Drop, Group, Id, Json, Keep, KindOf, Name, Positive, Time, flat_file
+from epic22.cli.table_options import TABLE, Drop, FormulaOf, Group, Id, Json, Keep, KindOf, Name, Positive, Time, flat_file
 from epic22.cli.terminal import print_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ def audit(
     keep: Keep = None,
     positive: Positive = None,
     kind: KindOf = None,
+    formula: FormulaOf = None,
     task: Name = None,
     data: Annotated[int | None, typer.Option(help="A data version of the stored tables; the newest otherwise.")] = None,
     json: Json = False,
@@ -46,7 +47,7 @@ def audit(
 
     if feature is not None or label is None:
         raise UserError("with --csv give --label, and no feature; without --csv the stored tables are audited.")
-    file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task)
+    file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task, formula=formula)
     with progress() as watch:
         assignment, found = audit_file(file, watch)
     if json:

@@ -33,6 +33,14 @@ Keep = Annotated[
     typer.Option(help="A column to keep although the audit suspects it; may be repeated.", rich_help_panel=TABLE),
 ]
 Positive = Annotated[str | None, typer.Option(help="The label's value that counts as positive.", rich_help_panel=TABLE)]
+FormulaOf = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--formula",
+        help="A column made of others: 'power [W] = `Torque [Nm]` * speed * 0.10472'; may be repeated.",
+        rich_help_panel=TABLE,
+    ),
+]
 KindOf = Annotated[
     str | None,
     typer.Option("--kind", help="binary, multiclass or regression, where the label leaves it open.", rich_help_panel=TABLE),
@@ -58,6 +66,7 @@ def flat_file(
     name: str | None,
     horizon: float = 0.0,
     test: Path | None = None,
+    formula: list[str] | None = None,
 ) -> "FlatFile":
     """The file and its roles as the features module wants them. Raises UserError for an unknown kind."""
     from epic22.core.data.contract import Roles
@@ -69,4 +78,4 @@ def flat_file(
     if len(id_ or ()) > 1:
         raise UserError(f"--id was given {len(id_ or ())} times; several columns name a series only with --panel.")
     roles = Roles(label, tuple(time or ()), group, id_[0] if id_ else None, tuple(drop or ()), positive)
-    return FlatFile(csv, roles, name, tuple(keep or ()), horizon, kind, test)  # type: ignore[arg-type]
+    return FlatFile(csv, roles, name, tuple(keep or ()), horizon, kind, test, tuple(formula or ()))  # type: ignore[arg-type]

@@ -68,6 +68,7 @@ def refuse_row_options(*stated: object) -> None:
         "--keep",
         "--positive",
         "--kind",
+        "--formula",
         "--test",
         "--holdout-from",
         "--gap",

@@ -42,6 +42,20 @@ class Column:
 
 
 @dataclass(frozen=True)
+class Formula:
+    """A declared physical column: `power` (W) = "torque * speed * 0.10472"; the language is that of `core/data/formula.py`."""
+
+    name: str
+    expression: str
+    unit: str | None = None
+
+    @property
+    def column(self) -> Column:
+        """The column it makes, said in words by the formula itself."""
+        return Column(self.name, "float", unit=self.unit, about=f"{self.name} ({self.expression})")
+
+
+@dataclass(frozen=True)
 class Rows:
     """What a metric may need to know of its rows besides label and response; every array has n entries or is None.
 
@@ -216,6 +230,7 @@ class Task:
     `stride`-th cutoff, for neighbours share most of their horizon, and tested on all.
     `least` is the smallest difference in the deciding metric that matters; `margin`, in money per 1,000 rows, how much dearer
     than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is then chosen.
+    `formulas` are columns made of the inputs, or of formulas before them, row by row.
     """
 
     name: str
@@ -242,6 +257,7 @@ class Task:
     least: float | None = None
     margin: float | None = None
     prefer_simpler: bool = False
+    formulas: tuple[Formula, ...] = ()
 
     @property
     def target(self) -> Target:
@@ -250,7 +266,7 @@ class Task:
 
     @property
     def input_columns(self) -> tuple[Column, ...]:
-        """The model's inputs, in the order of the matrix."""
+        """What a row is asked for, in the order of the matrix; after them comes what is derived (`Preprocessor.outputs`)."""
         return tuple(column for column in self.columns if column.role == "input")
 
     @property

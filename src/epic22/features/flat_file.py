@@ -16,13 +16,15 @@ import polars as pl
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.contract import Roles, TypedTable, conform, infer
 from epic22.core.data.files import RawTable, read_table
+from epic22.core.data.formula import bind_all, parse_formula, without
 from epic22.core.data.leakage import audit_columns
+from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.tables import TIMELESS, Table, Tables
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import METRICS
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import FAMILIES
-from epic22.core.task import Column, Kind, Target, Task
+from epic22.core.task import Column, Formula, Kind, Target, Task
 
 ROWS, LABELS = "rows", "labels"
 MOST_CLASSES = 50
@@ -32,7 +34,10 @@ FEW_INTEGERS = 10
 
 @dataclass(frozen=True)
 class FlatFile:
-    """What the user says of a file. `keep` are columns the audit may suspect but not withhold; `horizon` in days."""
+    """What the user says of a file. `keep` are columns the audit may suspect but not withhold; `horizon` in days.
+
+    `formulas` are texts like "power [W] = torque * speed", their names those of the file's columns.
+    """
 
     path: Path
     roles: Roles
@@ -41,6 +46,7 @@ class FlatFile:
     horizon: float = 0.0
     kind: Kind | None = None
     test: Path | None = None
+    formulas: tuple[str, ...] = ()
 
 
 def declare(file: FlatFile) -> Assignment:
@@ -50,23 +56,27 @@ def declare(file: FlatFile) -> Assignment:
     """
     raws = [read_table(path) for path in (file.path, file.test) if path is not None]
     table = infer(raws[0], file.roles)
-    _refuse_unknown_keeps(table, file.keep)
+    formulas = _formulas(table, file)
+    _refuse_unknown_keeps(table, formulas, file.keep)
     kind, classes, notes = _kind(table.frame[file.roles.label], file)
     whole, test_rows = _with_test_rows(table, raws, file)
     label = _coded(whole.frame[file.roles.label], classes, kind)
-    suspicions = audit_columns(table.frame, table.columns, table.frame[file.roles.label], kind, _clusters(table, file.roles))
+    derived, frame = _derived(table, formulas)
+    clusters = _clusters(table, file.roles)
+    suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[file.roles.label], kind, clusters)
     suspicions = tuple(s for s in suspicions if s.column not in file.roles.drop)
-    withheld = {s.column for s in suspicions if s.withheld} - set(file.keep)
+    withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(file.keep)
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
+    kept = without(formulas, table.columns, withheld)
     at, at_notes = _cutoffs(whole, columns, file.roles)
-    task = _task(file, columns, kind, classes)
+    task = replace(_task(file, columns, kind, classes), formulas=kept)
     return Assignment(
         task=task,
         tables=_tables(whole, at, label, columns),
         cutoffs=at,
         data_version=_data_version(raws, columns, file),
         suspicions=tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in suspicions),
-        notes=(*table.notes, *notes, *at_notes),
+        notes=(*table.notes, *notes, *at_notes, *_notes_of(formulas, kept)),
         test_rows=test_rows,
     )
 
@@ -76,8 +86,36 @@ def read_rows(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
     return conform(read_table(path), columns)
 
 
-def _refuse_unknown_keeps(table: TypedTable, keep: Sequence[str]) -> None:
-    unknown = sorted(set(keep) - {column.name for column in table.columns})
+def _formulas(table: TypedTable, file: FlatFile) -> tuple[Formula, ...]:
+    """The formulas asked for. Raises ColumnError for one that cannot be read, or uses what is no input."""
+    formulas = tuple(parse_formula(text) for text in file.formulas)
+    inputs = {column.name for column in table.columns if column.role == "input"}
+    for derivation in bind_all(formulas, table.columns):
+        odd = next((name for name in derivation.names if name not in inputs), None)
+        if odd is not None:
+            role = {column.name: column.role for column in table.columns}[odd]
+            what = "left out" if role == "never" else f"the {role}"
+            raise ColumnError(f"formula {derivation.formula.name!r} uses {odd!r}, which is {what}; use inputs alone.")
+        inputs.add(derivation.formula.name)
+    return formulas
+
+
+def _derived(table: TypedTable, formulas: tuple[Formula, ...]) -> tuple[tuple[Column, ...], pl.DataFrame]:
+    """The columns that formulas make, and the table's frame with them: a formula can give the label away too."""
+    if not formulas:
+        return (), table.frame
+    inputs = tuple(column for column in table.columns if column.role == "input")
+    made = Preprocessor.fit(inputs, table.frame, formulas=formulas)
+    return tuple(derivation.column for derivation in made.derived), table.frame.hstack(made.derive(table.frame))
+
+
+def _notes_of(formulas: tuple[Formula, ...], kept: tuple[Formula, ...]) -> tuple[str, ...]:
+    told = [f"{f.name} = {f.expression}" + ("" if f in kept else " is left out, as the audit has it.") for f in formulas]
+    return tuple(told)
+
+
+def _refuse_unknown_keeps(table: TypedTable, formulas: tuple[Formula, ...], keep: Sequence[str]) -> None:
+    unknown = sorted(set(keep) - {column.name for column in table.columns} - {formula.name for formula in formulas})
     if unknown:
         raise ColumnError(f"--keep {', '.join(unknown)}: no such column; there are {', '.join(c.name for c in table.columns)}.")
 

@@ -8,7 +8,8 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.health import Finding, Frames, audit_tables
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.post_event import audit_scores
-from epic22.core.task import Task
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.task import Column, Task
 
 KNOWLEDGE = ("known_at before the event", "value overwritten", "filled after the event")
 """Findings of tables that make a view of the past show what nobody knew."""
@@ -47,10 +48,19 @@ def _of_columns(task: Task, examples: Examples, seed: int) -> tuple[Suspicion, .
     label = pl.Series(task.target.name, examples.y)
     kind = task.target.kind
     coded = label.cast(pl.Int64) if kind in ("binary", "multiclass") else label
-    columns = audit_columns(examples.X, task.columns, coded, kind, pl.Series(examples.entity))
+    X, derived = _with_formulas(task, examples)
+    columns = audit_columns(X, (*task.columns, *derived), coded, kind, pl.Series(examples.entity))
     found = tuple(replace(s, withheld=s.withheld and s.suspicion != "implies the label") for s in columns)
     if kind != "binary":
         return found
-    left = tuple(column for column in task.input_columns if column.name not in {s.column for s in found})
+    left = tuple(column for column in (*task.input_columns, *derived) if column.name not in {s.column for s in found})
     ahead = bool(task.target.horizons)
-    return (*found, *audit_scores(examples.X, left, examples.y, examples.entity, examples.at, ahead, seed))
+    return (*found, *audit_scores(X, left, examples.y, examples.entity, examples.at, ahead, seed))
+
+
+def _with_formulas(task: Task, examples: Examples) -> tuple[pl.DataFrame, tuple[Column, ...]]:
+    """The inputs with the columns that the task's formulas make, and those columns: a formula can give the label away too."""
+    if not task.formulas:
+        return examples.X, ()
+    made = Preprocessor.fit(task.input_columns, examples.X, formulas=task.formulas)
+    return examples.X.hstack(made.derive(examples.X)), tuple(derivation.column for derivation in made.derived)

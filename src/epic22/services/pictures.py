@@ -191,7 +191,7 @@ def importance(run: TrainingRun) -> "Figure":
     X = run.bundle.preprocessor.transform(run.examples.X[rows])
     parts = np.abs(run.bundle.estimator.contributions(X))[..., :-1]
     strength = parts.mean(axis=tuple(range(parts.ndim - 1)))
-    names = [column.name for column in run.task.input_columns]
+    names = [column.name for column in run.bundle.preprocessor.outputs]
     strongest = np.argsort(-strength, kind="stable")[:MOST_BARS][::-1]
     figure, axes = axes_for(height=1.0 + 0.28 * len(strongest))
     axes.barh(range(len(strongest)), strength[strongest], color=CHAMPION, height=0.6)

@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.bundle import Bundle, Schema, to_json
-from epic22.core.data.preprocess import Preprocessor, level_of, outputs_of
+from epic22.core.data.preprocess import Preprocessor, level_of
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.models.base import link
 from epic22.core.prediction import MOST_REASONS, PredictedValue, Prediction, Reason, Score
@@ -115,7 +115,7 @@ def _reasons(
 
     `seen` is the row of the matrix, (p,): there a derived column has its value, and a category that training never saw has none.
     """
-    columns = outputs_of(bundle.preprocessor)
+    columns = bundle.preprocessor.outputs
     strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MOST_REASONS] if parts[j] != 0]
     listed = [Reason(None, None, float(parts[-1]), "the average over all rows")]
     for j in strongest:

@@ -13,7 +13,7 @@ from epic22.services.train import TrainingRun
 
 
 def run_json(run: TrainingRun) -> dict[str, Any]:
-    """Task, versions, folds, audit, leaderboard, champion, verdicts, then warnings, notes and columns."""
+    """Task, versions, folds, audit, leaderboard, champion, verdicts, then warnings, notes, columns and formulas."""
     return {
         "task": run.task.name,
         "data_version": run.data_version.id,
@@ -32,6 +32,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "columns": [{"name": c.name, "dtype": c.dtype, "role": c.role} for c in run.columns],
+        "derived": [{"name": f.name, "formula": f.expression, "unit": f.unit} for f in run.task.formulas],
     }
 
 

@@ -11,6 +11,7 @@ import polars as pl
 from epic22.core.bundle import GOLDEN_ROWS, Bundle, Schema, model_hash, write_bundle
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.examples import Examples
+from epic22.core.data.formula import without
 from epic22.core.data.leakage import Suspicion, audit_folds
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.errors import ColumnError
@@ -150,9 +151,9 @@ def audited(assignment: Assignment, seed: int) -> tuple[Task, Examples, tuple[Su
     if task.entities is None:
         return task, examples, assignment.suspicions
     found = audit_examples(task, examples, assignment.findings, seed)
-    withheld = {suspicion.column for suspicion in found if suspicion.withheld}
+    withheld = {suspicion.column for suspicion in found if suspicion.withheld and suspicion.column is not None}
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in task.columns)
-    kept = replace(task, columns=columns)
+    kept = replace(task, columns=columns, formulas=without(task.formulas, task.input_columns, withheld))
     inputs = examples.X.select([column.name for column in kept.input_columns])
     return kept, replace(examples, X=inputs), (*assignment.suspicions, *found)
 

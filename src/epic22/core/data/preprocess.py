@@ -1,7 +1,8 @@
 """From typed columns to the float32 matrix that estimators see, alike to the last bit for a batch and for a row.
 
 Numbers stay as they are, booleans become 0 and 1, times become days since 1970-01-01, categories become their code in a map
-fixed at fit time. A missing value and a category never seen in training are both NaN; families treat NaN as missing.
+fixed at fit time. A missing value and a category never seen in training are both NaN; families treat NaN as missing. Derived
+columns follow the inputs, computed in float64 from the inputs' numbers before all become float32.
 """
 
 from collections.abc import Mapping
@@ -12,7 +13,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epic22.core.task import Array, Column
+from epic22.core.data.formula import Derivation, bind_all
+from epic22.core.task import Array, Column, Formula
 
 MICROSECONDS_A_DAY = 86_400_000_000
 MAX_LEVELS = 255
@@ -28,35 +30,67 @@ def days_since_1970(value: date | datetime) -> float:
 
 @dataclass(frozen=True)
 class Preprocessor:
-    """The fitted map from columns to a matrix (n, p) of float32. `levels` holds each category column's values by code."""
+    """The fitted map from columns to a matrix (n, p) of float32. `levels` holds each category column's values by code.
+
+    `derived` are the columns made of the inputs, each of those before it, in order.
+    """
 
     columns: tuple[Column, ...]
     levels: Mapping[str, Mapping[str, int]]
+    derived: tuple[Derivation, ...] = ()
 
     @classmethod
-    def fit(cls, columns: tuple[Column, ...], X: pl.DataFrame) -> "Preprocessor":
-        """Learn the category maps from training rows: levels by falling frequency, then by name."""
-        return cls(columns, {c.name: _codes(X[c.name]) for c in columns if c.dtype == "category"})
+    def fit(
+        cls, columns: tuple[Column, ...], X: pl.DataFrame, y: Array | None = None, *, formulas: tuple[Formula, ...] = ()
+    ) -> "Preprocessor":
+        """Learn the category maps from training rows: levels by falling frequency, then by name.
+
+        Raises ColumnError for a formula that cannot be computed from the columns.
+        """
+        return cls(columns, {c.name: _codes(X[c.name]) for c in columns if c.dtype == "category"}, bind_all(formulas, columns))
+
+    @property
+    def outputs(self) -> tuple[Column, ...]:
+        """The matrix's columns: the inputs, then the derived ones."""
+        return (*self.columns, *(derivation.column for derivation in self.derived))
 
     def transform(self, X: pl.DataFrame) -> Array:
         """The matrix (n, p) of a frame with the fitted columns, in any order."""
         if not self.columns:
             return np.empty((X.height, 0), dtype=np.float32)
-        matrix = [self._numbers(X[column.name], column).to_numpy() for column in self.columns]
-        return np.column_stack(matrix).astype(np.float32)
+        return np.column_stack(self._values(X)).astype(np.float32)
 
     def transform_row(self, row: Mapping[str, Any]) -> Array:
         """The matrix (1, p) of one row given as plain values; an absent name counts as missing."""
-        return np.array([[self._number(row.get(column.name), column) for column in self.columns]], dtype=np.float32)
+        values = [self._number(row.get(column.name), column) for column in self.columns]
+        for derivation in self.derived:
+            values.append(derivation.row(values))
+        return np.array([values], dtype=np.float32)
+
+    def derive(self, X: pl.DataFrame) -> pl.DataFrame:
+        """The derived columns of a frame, float64 with null for missing."""
+        made = self._values(X)[len(self.columns) :]
+        series = [pl.Series(d.column.name, values) for d, values in zip(self.derived, made, strict=True)]
+        return pl.DataFrame(series).fill_nan(None)
+
+    def _values(self, X: pl.DataFrame) -> list[Array]:
+        """The outputs in float64, each (n,)."""
+        values = [self._numbers(X[column.name], column).to_numpy() for column in self.columns]
+        for derivation in self.derived:
+            values.append(derivation.batch([np.asarray(one, dtype=np.float64) for one in values]))
+        return values
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as plain JSON values."""
-        return {"levels": {name: list(levels) for name, levels in self.levels.items()}}
+        levels = {name: list(levels) for name, levels in self.levels.items()}
+        formulas = [[d.formula.name, d.formula.expression, d.formula.unit] for d in self.derived]
+        return {"levels": levels} | ({"formulas": formulas} if formulas else {})
 
     @classmethod
     def restore(cls, columns: tuple[Column, ...], state: Mapping[str, Any]) -> "Preprocessor":
         """The preprocessor a `state` was taken from."""
-        return cls(columns, {name: {v: i for i, v in enumerate(levels)} for name, levels in state["levels"].items()})
+        levels = {name: {v: i for i, v in enumerate(levels)} for name, levels in state["levels"].items()}
+        return cls(columns, levels, bind_all([Formula(*one) for one in state.get("formulas", ())], columns))
 
     def _numbers(self, series: pl.Series, column: Column) -> pl.Series:
         if column.dtype == "category":
@@ -84,7 +118,7 @@ def _codes(series: pl.Series) -> dict[str, int]:
 
 def outputs_of(preprocessor: Preprocessor) -> tuple[Column, ...]:
     """The columns of the matrix, in its order."""
-    return tuple(getattr(preprocessor, "outputs", preprocessor.columns))
+    return preprocessor.outputs
 
 
 def level_of(preprocessor: Preprocessor, column: Column, code: float) -> str | None:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
@@ -69,20 +69,35 @@ class FittedFold:
     estimator: Estimator
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A training part as estimators see it: the fitted map, the matrix of its rows, and the task whose inputs are its columns."""
+
+    preprocessor: Preprocessor
+    X: Array
+    task: Task
+
+
+def prepare(task: Task, part: Examples) -> Prepared:
+    """Fit the map from columns to the matrix, derived columns among them, on these rows alone."""
+    preprocessor = Preprocessor.fit(task.input_columns, part.X, part.y, formulas=task.formulas)
+    return Prepared(preprocessor, preprocessor.transform(part.X), replace(task, columns=preprocessor.outputs))
+
+
 def fit_family(
     family: Family, task: Task, examples: Examples, plan: FoldPlan, train: Array, seed: int, threads: int
 ) -> FittedFold:
     """Fit preprocessing and estimator on these rows alone; the inner fold is cut out of them."""
     kind = task.target.kind
     part = examples.take(train)
-    preprocessor = Preprocessor.fit(task.input_columns, part.X)
+    prepared = prepare(task, part)
     inner = inner_fold(plan, examples, train, kind, seed)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
     within = Fold(position[inner.train], position[inner.test])
-    estimator = family.build(task, seed=seed, threads=threads)
-    estimator.fit(preprocessor.transform(part.X), part.y, inner=None if family.is_baseline else within)
-    return FittedFold(preprocessor, estimator)
+    estimator = family.build(prepared.task, seed=seed, threads=threads)
+    estimator.fit(prepared.X, part.y, inner=None if family.is_baseline else within)
+    return FittedFold(prepared.preprocessor, estimator)
 
 
 def cross_validate(

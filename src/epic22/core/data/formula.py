@@ -1,0 +1,353 @@
+"""Declared formulas: `power [W] = torque * speed * 0.10472`, of numbers, columns, + - * / **, comparisons and a few functions.
+
+A formula is read by Python's own grammar and built from a whitelist, never evaluated as code. A name with blanks or signs
+stands in backticks or brackets: `Torque [Nm]` or [Torque [Nm]]. Truth values count as 0 and 1, times as days, a comparison
+gives 1 or 0.
+
+What is made of a missing value is missing, and so is what has no finite value: a division by zero, the logarithm or a root of
+a negative number, anything beyond float32. Values are float64 throughout. A row alone has the bits it has in a batch: all
+operations are exactly rounded but log and **, which are done value by value, for a processor's wide ones round otherwise.
+"""
+
+import ast
+import difflib
+import math
+import operator
+import re
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from epic22.core.errors import ColumnError
+from epic22.core.task import Array, Column, Formula
+
+MOST_CHARACTERS = 1000
+LARGEST = 3.0e38
+"""Beyond it a value is no float32."""
+
+NAMED = re.compile(r"(?:`(?P<quoted>[^`]+)`|(?P<bare>[^`\[\]]+?))\s*(?:\[(?P<unit>[^\[\]]+)\])?")
+"""What stands before the sign of equality: a name, and its unit in brackets."""
+
+NAN = math.nan
+Values = Sequence[Any]
+"""Values by position of the columns: floats of one row, or arrays of many."""
+
+Part = Callable[[Values], Any]
+
+
+@dataclass(frozen=True)
+class Derivation:
+    """A formula that is ready to compute: `row` of floats, `batch` of arrays (n,), by position of the columns it was bound to.
+
+    `names` are those of the columns it uses.
+    """
+
+    formula: Formula
+    names: tuple[str, ...]
+    row: Callable[[Values], float]
+    batch: Callable[[Values], Array]
+
+    @property
+    def column(self) -> Column:
+        """The column it makes."""
+        return self.formula.column
+
+
+def parse_formula(text: str) -> Formula:
+    """The formula in a text like "power [W] = torque * speed * 0.10472"; its columns are looked up by `bind`.
+
+    Raises ColumnError where there is no name before the sign of equality.
+    """
+    masked, _ = _masked(text, text)
+    sign = re.search(r"(?<![<>=!])=(?!=)", masked)
+    named = NAMED.fullmatch(text[: sign.start()].strip()) if sign else None
+    if sign is None or named is None:
+        raise ColumnError(f"formula {text!r}: no name before a sign of equality; write it as 'power [W] = torque * speed'.")
+    return Formula(named["quoted"] or named["bare"].strip(), text[sign.end() :].strip(), named["unit"])
+
+
+def bind(formula: Formula, columns: Sequence[Column]) -> Derivation:
+    """The formula over these columns, ready to compute.
+
+    Raises ColumnError naming the position for what is no formula, a column that is not there, and one that holds no numbers.
+    """
+    known = _Names(formula, {column.name: position for position, column in enumerate(columns)}, columns)
+    if formula.name in known.positions:
+        raise ColumnError(f"formula {formula.name!r}: there is a column of that name; give the formula another.")
+    tree = known.tree()
+    try:
+        row, batch = _built(tree, known, SCALARS), _built(tree, known, ARRAYS)
+    except RecursionError:
+        raise ColumnError(f"formula {formula.name!r} is nested too deeply; split it into several.") from None
+
+    if not known.used:
+        raise known.error(0, "it uses no column")
+
+    def of_row(values: Values) -> float:
+        found = float(row(values))
+        return found if -LARGEST <= found <= LARGEST else NAN
+
+    def of_batch(values: Values) -> Array:
+        with np.errstate(all="ignore"):
+            found = np.asarray(batch(values), dtype=np.float64)
+            return np.where(np.abs(found) <= LARGEST, found, NAN)
+
+    return Derivation(formula, tuple(columns[i].name for i in sorted(known.used)), of_row, of_batch)
+
+
+def bind_all(formulas: Sequence[Formula], columns: Sequence[Column]) -> tuple[Derivation, ...]:
+    """The formulas in their order; each may use the columns and the formulas before it."""
+    bound: list[Derivation] = []
+    for formula in formulas:
+        bound.append(bind(formula, (*columns, *(derivation.column for derivation in bound))))
+    return tuple(bound)
+
+
+def without(formulas: Sequence[Formula], columns: Sequence[Column], gone: Container[str]) -> tuple[Formula, ...]:
+    """The formulas that are not gone themselves and use nothing, column or formula, that is."""
+    kept: list[Formula] = []
+    left_out: set[str] = set()
+    for derivation in bind_all(formulas, columns):
+        names = {derivation.formula.name, *derivation.names}
+        if any(name in gone or name in left_out for name in names):
+            left_out.add(derivation.formula.name)
+        else:
+            kept.append(derivation.formula)
+    return tuple(kept)
+
+
+class _Names:
+    """A formula's text, and the columns that its names stand for."""
+
+    def __init__(self, formula: Formula, positions: Mapping[str, int], columns: Sequence[Column]) -> None:
+        self.formula, self.positions, self.columns = formula, positions, columns
+        self.text = formula.expression
+        self.masked, self.quoted = _masked(self.text, self.formula.name)
+        self.used: set[int] = set()
+
+    def tree(self) -> ast.expr:
+        """The expression's syntax."""
+        if not self.text or len(self.text) > MOST_CHARACTERS:
+            raise ColumnError(
+                f"formula {self.formula.name!r} has {len(self.text):,} characters; write from 1 to {MOST_CHARACTERS:,}."
+            )
+        if "#" in self.masked:
+            raise self.error(self.masked.index("#"), "'#' begins nothing here; a name with signs stands in backticks")
+        try:
+            # In parentheses a blank may stand first; positions are one too high.
+            return ast.parse(f"({self.masked})", mode="eval").body
+        except SyntaxError as error:
+            what = "this cannot be read; a name with blanks or signs stands in backticks"
+            raise self.error((error.offset or 2) - 2, what) from None
+        except (ValueError, MemoryError, RecursionError):
+            raise self.error(0, "this cannot be read") from None
+
+    def at(self, node: ast.expr) -> int:
+        """Where a node begins in the text, in characters; the parser counts bytes, and a parenthesis of ours."""
+        return len(f"({self.masked}".encode()[: node.col_offset].decode()) - 1
+
+    def position(self, node: ast.Name) -> int:
+        """The position of the column that a name stands for."""
+        begin = self.at(node)
+        # The parser normalises letters, the file's header does not.
+        name = self.quoted.get(begin) or re.match(r"\w+", self.masked[begin:])[0]  # type: ignore[index]
+        if name not in self.positions:
+            raise self.error(begin, f"no column {name!r}{self._near(name)}")
+        column = self.columns[self.positions[name]]
+        if column.dtype in ("category", "text"):
+            raise self.error(begin, f"column {name!r} holds texts, and a formula needs numbers, truth values or times")
+        self.used.add(self.positions[name])
+        return self.positions[name]
+
+    def _near(self, name: str) -> str:
+        near = difflib.get_close_matches(name, self.positions, n=3, cutoff=0.5)
+        there = f"there are {', '.join(list(self.positions)[:20])}"
+        return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; {there}"
+
+    def error(self, position: int, what: str) -> ColumnError:
+        """What is wrong at a character of the expression."""
+        place = min(max(position, 0), len(self.text))
+        return ColumnError(f"formula {self.formula.name!r}, character {place + 1} of {self.text!r}: {what}.")
+
+
+def _masked(text: str, name: str) -> tuple[str, dict[int, str]]:
+    """The text in one line, each quoted name replaced by a letter between blanks, and those names by the letter's position."""
+    masked, quoted = list(re.sub(r"\s", " ", text)), {}
+    for begin, end in _quotes(text, name):
+        quoted[begin + 1] = text[begin + 1 : end - 1].strip()
+        masked[begin:end] = " q" + " " * (end - begin - 2)
+    return "".join(masked), quoted
+
+
+def _quotes(text: str, name: str) -> Iterator[tuple[int, int]]:
+    """Where each piece in backticks, or in brackets that match, begins and ends."""
+    place = 0
+    while place < len(text):
+        if text[place] not in "`[":
+            place += 1
+            continue
+        end = text.find("`", place + 1) + 1 if text[place] == "`" else _bracket(text, place)
+        if end <= place + 2:
+            raise ColumnError(f"formula {name!r}: the {text[place]!r} at character {place + 1} of {text!r} closes nowhere.")
+        yield place, end
+        place = end
+
+
+def _bracket(text: str, begin: int) -> int:
+    depth = 0
+    for place in range(begin, len(text)):
+        depth += {"[": 1, "]": -1}.get(text[place], 0)
+        if not depth:
+            return place + 1
+    return 0
+
+
+Operations = Mapping[Any, Callable[..., Any]]
+
+
+def _built(node: ast.expr, names: _Names, ops: Operations) -> Part:
+    """The computation of a node, of the whitelist alone."""
+    match node:
+        case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
+            return _constant(node, float(value) if abs(value) <= LARGEST else NAN, names)
+        case ast.Name():
+            return operator.itemgetter(names.position(node))
+        case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
+            return _applied(ops[type(sign)], _built(operand, names, ops))
+        case ast.BinOp(op=op) if type(op) in ops:
+            return _combined(ops[type(op)], _built(node.left, names, ops), _built(node.right, names, ops))
+        case ast.Compare(ops=[op], comparators=[right]) if type(op) in ops:
+            return _combined(ops[type(op)], _built(node.left, names, ops), _built(right, names, ops))
+        case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
+            return _call(node, name, names, ops)
+    raise names.error(
+        names.at(node), f"only numbers, columns, + - * / **, one comparison and {', '.join(FUNCTIONS)} may stand here"
+    )
+
+
+FUNCTIONS = ("log", "sqrt", "abs", "min", "max")
+
+
+def _constant(node: ast.expr, value: float, names: _Names) -> Part:
+    if math.isnan(value):
+        raise names.error(names.at(node), f"the number is larger than {LARGEST:g}")
+    return lambda values: value
+
+
+def _call(node: ast.Call, name: str, names: _Names, ops: Operations) -> Part:
+    parts = [_built(argument, names, ops) for argument in node.args]
+    if name not in ("min", "max"):
+        if len(parts) != 1:
+            raise names.error(names.at(node), f"{name} takes one value, not {len(parts)}")
+        return _applied(ops[name], parts[0])
+    if len(parts) < 2:
+        raise names.error(names.at(node), f"{name} takes two values or more, not {len(parts)}")
+    made = parts[0]
+    for part in parts[1:]:
+        made = _combined(ops[name], made, part)
+    return made
+
+
+def _applied(function: Callable[[Any], Any], part: Part) -> Part:
+    return lambda values: function(part(values))
+
+
+def _combined(function: Callable[[Any, Any], Any], left: Part, right: Part) -> Part:
+    return lambda values: function(left(values), right(values))
+
+
+def _over(a: float, b: float) -> float:
+    return a / b if b else NAN
+
+
+def _log(a: float) -> float:
+    return math.log(a) if a > 0 else NAN
+
+
+def _root(a: float) -> float:
+    return math.sqrt(a) if a >= 0 else NAN
+
+
+def _power(a: float, b: float) -> float:
+    if a != a or b != b:
+        return NAN
+    try:
+        return math.pow(a, b)
+    except (ValueError, OverflowError):
+        return NAN
+
+
+def _smaller(a: float, b: float) -> float:
+    return NAN if a != a or b != b else b if b < a else a
+
+
+def _larger(a: float, b: float) -> float:
+    return NAN if a != a or b != b else b if b > a else a
+
+
+def _chosen(second: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
+    """min or max of arrays, the first where they are equal: a zero keeps its sign as it does in a row."""
+    return lambda a, b: np.where(np.isnan(a) | np.isnan(b), NAN, np.where(second(a, b), b, a))
+
+
+def _compared(holds: Callable[[Any, Any], Any]) -> Callable[[float, float], float]:
+    return lambda a, b: NAN if a != a or b != b else float(holds(a, b))
+
+
+def _compared_arrays(holds: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
+    return lambda a, b: np.where(np.isnan(a) | np.isnan(b), NAN, np.asarray(holds(a, b), dtype=np.float64))
+
+
+COMPARISONS: Mapping[Any, Callable[[Any, Any], Any]] = {
+    ast.Lt: operator.lt,
+    ast.LtE: operator.le,
+    ast.Gt: operator.gt,
+    ast.GtE: operator.ge,
+    ast.Eq: operator.eq,
+    ast.NotEq: operator.ne,
+}
+
+EXACT: Operations = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.USub: operator.neg,
+    ast.UAdd: operator.pos,
+    "abs": abs,
+}
+"""Operations that are the same for floats and for arrays."""
+
+SCALARS: Operations = {
+    **EXACT,
+    ast.Div: _over,
+    ast.Pow: _power,
+    "log": _log,
+    "sqrt": _root,
+    "min": _smaller,
+    "max": _larger,
+    **{op: _compared(holds) for op, holds in COMPARISONS.items()},
+}
+
+
+def _divided(a: Any, b: Any) -> Array:
+    return np.where(np.equal(b, 0), NAN, np.divide(a, np.where(np.equal(b, 0), 1.0, b)))
+
+
+def _each(function: Callable[..., float]) -> Callable[..., Array]:
+    """A function of floats done value by value."""
+    one_by_one = np.frompyfunc(function, function.__code__.co_argcount, 1)
+    return lambda *arrays: np.asarray(one_by_one(*arrays), dtype=np.float64)
+
+
+ARRAYS: Operations = {
+    **EXACT,
+    ast.Div: _divided,
+    ast.Pow: _each(_power),
+    "log": _each(_log),
+    "sqrt": np.sqrt,
+    "min": _chosen(lambda a, b: b < a),
+    "max": _chosen(lambda a, b: b > a),
+    **{op: _compared_arrays(holds) for op, holds in COMPARISONS.items()},
+}
