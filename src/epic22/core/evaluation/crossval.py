@@ -189,11 +189,16 @@ def fold_draws(
 
     The same plan and seed draw the same clusters, so that two families' draws are paired.
     """
+    drawn_from = drawn_parts(parts, examples, plan)
+    return draws_of(measured, drawn_from, DRAWS, seed)
+
+
+def drawn_parts(parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan) -> list[Part]:
+    """The folds' test rows with the codes of the clusters that are drawn together, the same for every family on the plan."""
     tested = np.unique(np.concatenate([part.fold.test for part in parts]))
     units = np.zeros(len(examples), dtype=np.int64)
     units[tested] = np.unique(tested if plan.clusters is None else plan.clusters[tested], return_inverse=True)[1]
-    drawn_from = [Part(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in parts]
-    return draws_of(measured, drawn_from, DRAWS, seed)
+    return [Part(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in parts]
 
 
 def fold_means(draws: Array) -> Array:

@@ -40,6 +40,12 @@ def draws_of(measured: Sequence[Metric], parts: Sequence[Part], draws: int, seed
     return np.concatenate(blocks, axis=1)
 
 
+def values_at(metric: Metric, part: Part, times: Array) -> Array:
+    """One metric of one part where each cluster counts so many times, times (d, c): (d,)."""
+    own, used = _own_units(part)
+    return np.asarray(_values((metric,), own, _prepared((metric,), own), times[:, used])[0])
+
+
 def _own_units(part: Part) -> tuple[Part, Array | slice]:
     """The part with its own clusters numbered from 0, and where they stand among all; a slice spares a copy."""
     used, code = np.unique(part.unit, return_inverse=True)
