@@ -74,13 +74,15 @@ class ColumnAnswer(BaseModel):
 
 
 class TaskAnswer(BaseModel):
-    """A task that can be asked."""
+    """A task that can be asked. Of values it says what the model makes small, and whether it learned their logarithm."""
 
     task: str
     about: str
     target: str
     kind: str
     classes: list[str]
+    loss: str | None = None
+    log: bool | None = None
     model: ModelAnswer
     columns: list[ColumnAnswer]
 

@@ -20,6 +20,7 @@ from epic22.api.openapi import describe
 from epic22.api.panel_bodies import series_requests
 from epic22.api.problems import Problem, add_problem_handlers
 from epic22.api.safe_headers import SafeHeaders
+from epic22.core.bundle import Bundle
 from epic22.core.panel_bundle import PanelBundle
 from epic22.core.ports import Journal, Registry
 from epic22.core.prediction import model_json, prediction_json
@@ -124,6 +125,12 @@ def _answer(champion: Champion, rows: list[dict[str, Any]], journal: Journal | N
     return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
+def _loss(bundle: Bundle | PanelBundle) -> dict[str, Any]:
+    if isinstance(bundle, PanelBundle) or bundle.schema.kind != "regression":
+        return {}
+    return {"loss": bundle.schema.loss, "log": bundle.schema.log}
+
+
 def _task(champion: Champion) -> TaskAnswer:
     bundle = champion.bundle
     schema = bundle.schema
@@ -147,6 +154,7 @@ def _task(champion: Champion) -> TaskAnswer:
             "about": schema.about,
             "target": schema.target,
             "kind": "quantiles" if isinstance(bundle, PanelBundle) else bundle.schema.kind,
+            **_loss(bundle),
             "classes": [] if isinstance(bundle, PanelBundle) else list(bundle.schema.classes),
             "model": model_json(champion.version),
             "columns": columns,

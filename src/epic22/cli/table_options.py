@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from epic22.core.models.loss import Loss
     from epic22.features.flat_file import FlatFile
 
 TABLE = "The table"
@@ -48,6 +49,18 @@ KindOf = Annotated[
 Name = Annotated[
     str | None, typer.Option("--task", help="The task's name; made of file and label otherwise.", rich_help_panel=TABLE)
 ]
+LossOf = Annotated[
+    str | None,
+    typer.Option(
+        "--loss",
+        help="Of a value: squared (default), absolute, quantile:0.9, poisson, tweedie or tweedie:1.5.",
+        rich_help_panel=TABLE,
+    ),
+]
+Log = Annotated[
+    str | None,
+    typer.Option(help="yes: learn the logarithm of the label; auto: where that is better.", rich_help_panel=TABLE),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 KINDS = ("binary", "multiclass", "regression")
@@ -67,8 +80,10 @@ def flat_file(
     horizon: float = 0.0,
     test: Path | None = None,
     formula: list[str] | None = None,
+    loss: str | None = None,
+    log: str | None = None,
 ) -> "FlatFile":
-    """The file and its roles as the features module wants them. Raises UserError for an unknown kind."""
+    """The file and its roles as the features module wants them. Raises UserError for an unknown kind or loss."""
     from epic22.core.data.contract import Roles
     from epic22.core.errors import UserError
     from epic22.features.flat_file import FlatFile
@@ -78,4 +93,38 @@ def flat_file(
     if len(id_ or ()) > 1:
         raise UserError(f"--id was given {len(id_ or ())} times; several columns name a series only with --panel.")
     roles = Roles(label, tuple(time or ()), group, id_[0] if id_ else None, tuple(drop or ()), positive)
-    return FlatFile(csv, roles, name, tuple(keep or ()), horizon, kind, test, tuple(formula or ()))  # type: ignore[arg-type]
+    asked = None if loss is None else loss_named(loss)
+    formulas = tuple(formula or ())
+    return FlatFile(csv, roles, name, tuple(keep or ()), horizon, kind, test, formulas, asked, log_named(log))  # type: ignore[arg-type]
+
+
+def loss_named(text: str) -> "Loss":
+    """The loss of a text such as quantile:0.9.
+
+    Raises UserError with what there is.
+    """
+    from epic22.core.errors import UserError
+    from epic22.core.models.loss import Loss
+
+    name, _, figure = text.partition(":")
+    try:
+        stated = float(figure) if figure else None
+    except ValueError:
+        raise UserError(f"--loss {text}: {figure!r} is no number; write quantile:0.9 or tweedie:1.5.") from None
+    if name in ("squared", "absolute", "poisson") and stated is None:
+        return Loss(name)  # type: ignore[arg-type]
+    if name == "quantile" and stated is not None and 0 < stated < 1:
+        return Loss("quantile", stated)
+    if name == "tweedie" and (stated is None or 1 < stated < 2):
+        return Loss("tweedie", power=stated)
+    raise UserError(f"--loss {text}: give squared, absolute, quantile:Q (0 < Q < 1), poisson, tweedie or tweedie:P (1 < P < 2).")
+
+
+def log_named(text: str | None) -> bool | None:
+    """False for none, True for yes, None for auto. Raises UserError for another text."""
+    from epic22.core.errors import UserError
+
+    answers = {None: False, "no": False, "yes": True, "auto": None}
+    if text not in answers:
+        raise UserError(f"--log {text}: give yes, no or auto.")
+    return answers[text]

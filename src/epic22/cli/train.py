@@ -16,6 +16,8 @@ from epic22.cli.table_options import (
     Json,
     Keep,
     KindOf,
+    Log,
+    LossOf,
     Name,
     Positive,
     Time,
@@ -59,6 +61,8 @@ def train(
     positive: Positive = None,
     kind: KindOf = None,
     formula: FormulaOf = None,
+    loss: LossOf = None,
+    log: Log = None,
     task: Name = None,
     horizon: Annotated[
         float,
@@ -118,13 +122,13 @@ def train(
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
     if feature is not None:
-        refuse_table_options(csv, label, time, panel, formula)
+        refuse_table_options(csv, label, time, panel, formula, loss, log)
         train_features(feature, data, seed, override_reason, json)
         return
     csv, label = table_and_label(csv, label)
     if panel is not None:
         refuse_row_options(
-            group, group_by, drop, keep, positive, kind, formula, test, holdout_from, gap, random_rows_despite_time
+            group, group_by, drop, keep, positive, kind, formula, loss, log, test, holdout_from, gap, random_rows_despite_time
         )
         asked = panel_file(csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also)
         forecast(asked, holdout_last, trend_horizon, seed, json)
@@ -133,7 +137,7 @@ def train(
     from epic22.bootstrap import assemble, train_file
     from epic22.config import Settings
 
-    file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task, horizon, test, formula)
+    file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task, horizon, test, formula, loss, log)
     split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
     with progress() as watch:
         finished = train_file(assemble(Settings.read()), file, split, watch)
@@ -149,7 +153,8 @@ def refuse_table_options(*stated: object) -> None:
     """Raise UserError where a feature was named and a table of one's own as well."""
     from epic22.core.errors import UserError
 
-    given = [name for name, value in zip(("--csv", "--label", "--time", "--panel", "--formula"), stated, strict=True) if value]
+    names = ("--csv", "--label", "--time", "--panel", "--formula", "--loss", "--log")
+    given = [name for name, value in zip(names, stated, strict=True) if value]
     if given:
         raise UserError(f"{' and '.join(given)} go with a table of your own; a feature is trained on the stored tables.")
 

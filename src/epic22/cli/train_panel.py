@@ -69,6 +69,8 @@ def refuse_row_options(*stated: object) -> None:
         "--positive",
         "--kind",
         "--formula",
+        "--loss",
+        "--log",
         "--test",
         "--holdout-from",
         "--gap",

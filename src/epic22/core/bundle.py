@@ -24,7 +24,7 @@ from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Estimator
 from epic22.core.models.catalog import family_named
 from epic22.core.sealed import GOLDEN_TOLERANCE, made_with, read_sealed, write_sealed
-from epic22.core.task import Column, Kind, Task
+from epic22.core.task import Column, Kind, LossName, Task
 
 KIND = "rows"
 GOLDEN_ROWS = 8
@@ -44,18 +44,34 @@ class Schema:
     horizon: float | None
     unit: str | None
     exposure: str | None = None
+    loss: LossName = "squared"
+    log: bool = False
 
     @classmethod
     def of(cls, task: Task) -> "Schema":
         """The schema of a task; labels and what is never an input stay out."""
         columns = tuple(column for column in task.columns if column.role in STORED_ROLES)
         t = task.target
-        return cls(task.name, task.about, columns, t.name, t.kind, t.classes, t.horizon, t.unit, task.exposure)
+        return cls(
+            task.name, task.about, columns, t.name, t.kind, t.classes, t.horizon, t.unit, task.exposure, t.loss, bool(t.log)
+        )
 
     @property
     def inputs(self) -> tuple[Column, ...]:
         """The model's inputs, in the order of the matrix."""
         return tuple(column for column in self.columns if column.role == "input")
+
+    @property
+    def of_logs(self) -> bool:
+        """Whether raw scores are logarithms of the value, so that reasons multiply it."""
+        return self.kind == "regression" and (self.log or self.loss in ("poisson", "tweedie"))
+
+    @property
+    def score_unit(self) -> str:
+        """What raw scores and reasons are measured in."""
+        if self.kind != "regression":
+            return "log-odds"
+        return f"log of {self.unit or self.target}" if self.of_logs else self.unit or self.target
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ Array = NDArray[Any]
 Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
 Kind = Literal["binary", "multiclass", "regression", "quantiles", "hazard"]
+LossName = Literal["squared", "absolute", "quantile", "poisson", "tweedie"]
 
 
 @dataclass(frozen=True)
@@ -181,6 +182,9 @@ class Target:
     `classes` are the names of class codes 0…k-1 (for a binary target the positive one is the second). `horizons` are in
     days, in periods where the task has a frequency; empty when the label belongs to the row itself. `guards` are metrics
     that must not get worse.
+
+    Values have a `loss`: `quantile` says which one the pinball loss asks for, `power` how Tweedie's variance goes with the mean
+    (1 to 2, None: found on the inner fold). With `log` models learn the logarithm of the label; None: settled before the race.
     """
 
     name: str
@@ -191,6 +195,10 @@ class Target:
     classes: tuple[str, ...] = ()
     guards: tuple[Metric, ...] = ()
     unit: str | None = None
+    loss: LossName = "squared"
+    log: bool | None = False
+    quantile: float = 0.5
+    power: float | None = None
 
     @property
     def horizon(self) -> float | None:

@@ -21,9 +21,10 @@ from epic22.core.data.leakage import audit_columns
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.tables import TIMELESS, Table, Tables
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.metrics import METRICS
+from epic22.core.evaluation.metrics import deciding_metric
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import FAMILIES
+from epic22.core.models.loss import SQUARED, Loss
 from epic22.core.task import Column, Formula, Kind, Target, Task
 
 ROWS, LABELS = "rows", "labels"
@@ -37,6 +38,8 @@ class FlatFile:
     """What the user says of a file. `keep` are columns the audit may suspect but not withhold; `horizon` in days.
 
     `formulas` are texts like "power [W] = torque * speed", their names those of the file's columns.
+
+    A `loss` or a `log` (None: whichever is better) is of values, so the label is then predicted as one.
     """
 
     path: Path
@@ -47,6 +50,8 @@ class FlatFile:
     kind: Kind | None = None
     test: Path | None = None
     formulas: tuple[str, ...] = ()
+    loss: Loss | None = None
+    log: bool | None = False
 
 
 def declare(file: FlatFile) -> Assignment:
@@ -61,6 +66,7 @@ def declare(file: FlatFile) -> Assignment:
     kind, classes, notes = _kind(table.frame[file.roles.label], file)
     whole, test_rows = _with_test_rows(table, raws, file)
     label = _coded(whole.frame[file.roles.label], classes, kind)
+    _refuse_loss(label, kind, file)
     derived, frame = _derived(table, formulas)
     clusters = _clusters(table, file.roles)
     suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[file.roles.label], kind, clusters)
@@ -145,13 +151,12 @@ def _kind(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tupl
         raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to tell apart, name another label.")
     numeric = label.dtype.is_numeric()
     whole = label.dtype.is_integer()
-    if file.kind == "regression" and not numeric:
+    valued = file.kind == "regression" or (file.kind is None and (file.loss is not None or file.log is not False))
+    if valued and not numeric:
         raise ColumnError(f"label {name!r} holds text; regression needs numbers.")
-    if file.kind == "regression" or (
-        file.kind is None and numeric and not (len(values) == 2 or (whole and len(values) <= FEW_INTEGERS))
-    ):
+    if valued or (file.kind is None and numeric and not (len(values) == 2 or (whole and len(values) <= FEW_INTEGERS))):
         _refuse_positive(file)
-        return "regression", (), (f"{name} is predicted as a value (regression).",)
+        return "regression", (), (f"{name} is predicted as a value (regression){_asked(file)}.",)
     if len(values) > MOST_CLASSES:
         raise ColumnError(
             f"label {name!r} has {len(values)} different values; up to {MOST_CLASSES} classes, or numbers, can be predicted."
@@ -163,6 +168,43 @@ def _kind(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tupl
     classes = tuple(_class_text(value) for value in values)
     note = f"{name} has {len(classes)} classes" + ("; --kind regression predicts it as a value." if numeric else ".")
     return "multiclass", classes, (note,)
+
+
+def _asked(file: FlatFile) -> str:
+    """What was asked of the loss, in words."""
+    loss = file.loss or SQUARED
+    said = {
+        "squared": "",
+        "absolute": "its median, by absolute error",
+        "quantile": f"its {loss.quantile:g} quantile, by the pinball loss",
+        "poisson": "its mean as a count, by Poisson deviance",
+        "tweedie": "its mean by Tweedie deviance"
+        + (f" of power {loss.power:g}" if loss.power else ", the power found on the inner fold"),
+    }[loss.name]
+    logs = "by its logarithm" if file.log else ""
+    return "".join(f", {words}" for words in (said, logs) if words)
+
+
+def _refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
+    """Raise ColumnError where the loss or the logarithm does not go with the label's kind or values."""
+    loss, name = file.loss or SQUARED, file.roles.label
+    if kind != "regression":
+        if file.loss is not None or file.log is not False:
+            raise ColumnError(f"--loss and --log go with values; label {name!r} is predicted as classes ({kind}).")
+        return
+    if loss.log_link and file.log is not False:
+        raise ColumnError(f"--loss {loss.name} predicts the logarithm of the mean already; leave --log out.")
+    below, zeros = int((label < 0).sum()), int((label <= 0).sum())
+    if loss.log_link and below:
+        raise ColumnError(
+            f"--loss {loss.name}: label {name!r} has {below:,} values below zero, expected none; "
+            "--loss squared or absolute takes them."
+        )
+    if file.log and zeros:
+        raise ColumnError(
+            f"--log: label {name!r} has {zeros:,} values of 0 or less, which have no logarithm; "
+            "--loss tweedie takes zeros, --log auto goes without where it must."
+        )
 
 
 def _refuse_positive(file: FlatFile) -> None:
@@ -263,8 +305,9 @@ def _task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tupl
         name=file.roles.label,
         kind=kind,
         labels=lambda known, later: later.stated(LABELS).select("label"),
-        metric=METRICS[kind][0],
+        metric=deciding_metric(kind, file.loss or SQUARED),
         classes=classes,
+        **_loss(file),
     )
     return Task(
         name=task_name(file),
@@ -276,6 +319,11 @@ def _task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tupl
         families=tuple(family.name for family in FAMILIES if kind in family.kinds),
         about=f"{file.roles.label} from {file.path.name}",
     )
+
+
+def _loss(file: FlatFile) -> dict[str, Any]:
+    loss = file.loss or SQUARED
+    return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": file.log}
 
 
 def _data_version(raws: Sequence[RawTable], columns: tuple[Column, ...], file: FlatFile) -> DataVersion:

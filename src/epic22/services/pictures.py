@@ -196,8 +196,7 @@ def importance(run: TrainingRun) -> "Figure":
     figure, axes = axes_for(height=1.0 + 0.28 * len(strongest))
     axes.barh(range(len(strongest)), strength[strongest], color=CHAMPION, height=0.6)
     axes.set_yticks(range(len(strongest)), [plain_name(names[j]) for j in strongest])
-    unit = run.task.target.name if run.task.target.kind == "regression" else "log-odds"
-    axes.set_xlabel(f"mean |contribution| ({plain_name(unit)})")
+    axes.set_xlabel(f"mean |contribution| ({plain_name(run.bundle.schema.score_unit)})")
     return figure
 
 

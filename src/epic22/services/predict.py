@@ -10,7 +10,7 @@ import polars as pl
 from epic22.core.bundle import Bundle, Schema, to_json
 from epic22.core.data.preprocess import Preprocessor, level_of
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
-from epic22.core.models.base import link
+from epic22.core.models.base import link, respond
 from epic22.core.prediction import MOST_REASONS, PredictedValue, Prediction, Reason, Score
 from epic22.core.task import Array, Column
 from epic22.core.wording import amount, moment, odds, said
@@ -52,7 +52,7 @@ def _one(
         entity=_entity(schema, row, i),
         at=_at(schema, row),
         values=(_value(bundle, raw, inputs),),
-        score=Score(chosen, schema.unit or schema.target if schema.kind == "regression" else "log-odds"),
+        score=Score(chosen, schema.score_unit),
         reasons=_reasons(bundle, chosen, chosen - float(raw) if shifted else 0.0, parts, inputs, seen, about),
         model=version,
         receipt=sha256(version.model_hash.encode(), canonical_json(inputs), np.asarray(raw, dtype=np.float64).tobytes()),
@@ -86,7 +86,7 @@ def _value(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValu
     schema = bundle.schema
     if schema.kind == "binary":
         return _probability(bundle, raw, inputs)
-    response = link(np.asarray(raw, dtype=np.float64), schema.kind)
+    response = respond(bundle.estimator, np.asarray(raw, dtype=np.float64), schema.kind)
     if schema.kind == "multiclass":
         shares = tuple((name, float(p)) for name, p in zip(schema.classes, response, strict=True))
         return PredictedValue(schema.target, schema.horizon, schema.classes[int(np.argmax(raw))], None, None, shares)
@@ -152,6 +152,8 @@ BARE_ANSWERS = ("0", "1", "yes", "no", "y", "n", "true", "false", "")
 
 def _effect(schema: Schema, part: float, about: str) -> str:
     """What a part of the score does to the answer, in words."""
+    if schema.of_logs:
+        return f"× {np.exp(part):.3g}"
     if schema.kind == "regression":
         return amount(part, schema.unit)
     what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about

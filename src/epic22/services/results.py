@@ -17,6 +17,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
     return {
         "task": run.task.name,
         "data_version": run.data_version.id,
+        **_loss_json(run),
         "model_hash": run.version.model_hash,
         "folds": plan_json(run.plan),
         "audit": audit_json(run.audit),
@@ -34,6 +35,16 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         "columns": [{"name": c.name, "dtype": c.dtype, "role": c.role} for c in run.columns],
         "derived": [{"name": f.name, "formula": f.expression, "unit": f.unit} for f in run.task.formulas],
     }
+
+
+def _loss_json(run: TrainingRun) -> dict[str, Any]:
+    """What models of values were asked to make small; nothing for classes."""
+    target = run.task.target
+    if target.kind != "regression":
+        return {}
+    asked = {"quantile": target.quantile} if target.loss == "quantile" else {}
+    power = {"power": target.power} if target.loss == "tweedie" else {}
+    return {"loss": {"name": target.loss, **asked, **power, "log": bool(target.log), "metric": target.metric.name}}
 
 
 def number(value: float) -> float | None:

@@ -26,6 +26,7 @@ from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import family_named
 from epic22.core.ports import Registry
+from epic22.core.selection.log_target import settle_log
 from epic22.core.task import Column, Task
 from epic22.services.audit import audit_examples
 from epic22.services.worth import Worth, assess
@@ -110,6 +111,8 @@ def train(
     task, examples, suspicions = audited(assignment, seed)
     assignment = replace(assignment, task=task, suspicions=suspicions)
     plan = plan_folds(examples, task.target.kind, split)
+    task, found = settle_log(task, examples, plan, seed, threads)
+    assignment = replace(assignment, task=task, notes=(*assignment.notes, *found))
     audit = (*assignment.suspicions, *audit_split(examples, plan))
     families = [family_named(name) for name in task.families]
     leaderboard = race(task, examples, plan, families, seed, threads, watch)

@@ -12,7 +12,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import Fold, FoldPlan, inner_fold
 from epic22.core.evaluation.drawn import Part
-from epic22.core.evaluation.metrics import METRICS
+from epic22.core.evaluation.metrics import metrics_of
 from epic22.core.evaluation.resample import draws_of
 from epic22.core.models.base import Estimator, Family, response_of
 from epic22.core.task import Array, Metric, Rows, Task
@@ -120,7 +120,7 @@ def cross_validate(
         if fold is plan.folds[-1]:
             row_ms = _row_milliseconds(fitted, task, test)
         progress()
-    scores = scores_with_intervals(METRICS[kind], tuple(parts), examples, plan, seed)
+    scores = scores_with_intervals(metrics_of(task.target), tuple(parts), examples, plan, seed)
     fingerprint = plan.fingerprint(examples.data_version)
     target = task.target
     return Evaluation(

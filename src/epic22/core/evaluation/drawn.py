@@ -9,6 +9,7 @@ d = draws, n = rows of a part, u = clusters of a part. Times (d, u) say how ofte
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain
 
 import numpy as np
@@ -244,5 +245,16 @@ DRAWN: dict[Score, Drawn] = {
     metrics.mean_absolute_percentage_error: Drawn(_means_of(metrics.percentage_errors), _mean),
     metrics.median_absolute_percentage_error: Drawn(_percentage_ranks, np.asarray),
     metrics.r2: Drawn(_spread, _r2),
+    metrics.root_mean_squared_log_error: Drawn(_means_of(metrics.squared_log_errors), _root_mean),
 }
 """How each metric is had of many draws, by its function."""
+
+
+def way_of(score: Score) -> Drawn | None:
+    """How a metric is had of many draws, None where it has no way."""
+    return _mean_loss(score) if isinstance(score, metrics.MeanLoss) else DRAWN.get(score)
+
+
+@cache
+def _mean_loss(score: metrics.MeanLoss) -> Drawn:
+    return Drawn(_means_of(score.loss.rows), _mean)

@@ -5,10 +5,12 @@ rows do not define (one class only) is NaN. Class labels are cut at probability 
 """
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from epic22.core.task import Array, Kind, Metric, Rows
+from epic22.core.models.loss import Loss
+from epic22.core.task import Array, Kind, Metric, Rows, Target
 
 
 def _weights(y: Array, rows: Rows) -> Array:
@@ -176,6 +178,29 @@ def r2(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float(1 - (weight * (y - response) ** 2).sum() / spread) if spread > 0 else math.nan
 
 
+def root_mean_squared_log_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+    """Of natural logarithms, so errors count by proportion; NaN where a label or a response is not above zero."""
+    return math.sqrt(_mean(squared_log_errors(y, response), y, rows))
+
+
+def squared_log_errors(y: Array, response: Array) -> Array:
+    """Squared difference of the logarithms in each row, (n,)."""
+    both = (y > 0) & (response > 0)
+    logs = np.log(np.where(both, response, 1.0)) - np.log(np.where(both, y, 1.0))
+    return np.where(both, logs**2, np.nan)
+
+
+@dataclass(frozen=True)
+class MeanLoss:
+    """The weighted mean of a loss."""
+
+    loss: Loss
+
+    def __call__(self, y: Array, response: Array, rows: Rows = Rows()) -> float:
+        """In the unit of the loss."""
+        return _mean(self.loss.rows(y, response), y, rows)
+
+
 AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability")
 ROC_AUC = Metric("roc_auc", roc_auc, True, "probability")
 LOG_LOSS = Metric("log_loss", log_loss, False, "probability", "nats")
@@ -195,7 +220,10 @@ MEDIAN_ABSOLUTE_PERCENTAGE_ERROR = Metric(
     "median_absolute_percentage_error", median_absolute_percentage_error, False, "value", "fraction"
 )
 R2 = Metric("r2", r2, True, "value")
+ROOT_MEAN_SQUARED_LOG_ERROR = Metric("root_mean_squared_log_error", root_mean_squared_log_error, False, "value")
+MEAN_POISSON_DEVIANCE = Metric("mean_poisson_deviance", MeanLoss(Loss("poisson")), False, "value")
 
+OF_PROPORTIONS = (MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR)
 OF_CLASSES = (ROC_AUC, LOG_LOSS, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, PRECISION, RECALL, MATTHEWS_CORRCOEF)
 
 METRICS: dict[Kind, tuple[Metric, ...]] = {
@@ -210,3 +238,29 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
     ),
 }
 """What is reported for each kind of target; the first one decides unless the task says otherwise."""
+
+
+def deciding_metric(kind: Kind, loss: Loss) -> Metric:
+    """What decides among models that make this loss small: the loss itself, but for squared error its root."""
+    if kind != "regression" or loss.name == "squared":
+        return METRICS[kind][0]
+    if loss.name == "absolute":
+        return MEAN_ABSOLUTE_ERROR
+    if loss.name == "poisson":
+        return MEAN_POISSON_DEVIANCE
+    return Metric("mean_pinball_loss" if loss.name == "quantile" else "mean_tweedie_deviance", MeanLoss(loss), False, "value")
+
+
+def metrics_of(target: Target) -> tuple[Metric, ...]:
+    """What is reported of a target's models: what its kind has, first what decides where a loss or a task asks for another.
+
+    Models of logarithms have the error of the logarithms as well; counts and sums, which may be zero, no percentage errors.
+    """
+    usual = METRICS[target.kind]
+    if Loss.of(target).log_link:
+        usual = tuple(metric for metric in usual if metric not in OF_PROPORTIONS)
+    if target.metric.name not in {metric.name for metric in usual} or target.loss != "squared":
+        usual = (target.metric, *(metric for metric in usual if metric.name != target.metric.name))
+    if target.log and target.metric.name != ROOT_MEAN_SQUARED_LOG_ERROR.name:
+        usual = (*usual, ROOT_MEAN_SQUARED_LOG_ERROR)
+    return usual

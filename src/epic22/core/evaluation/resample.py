@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 import numpy as np
 
-from epic22.core.evaluation.drawn import DRAWN, Drawn, Part, Summary
+from epic22.core.evaluation.drawn import Drawn, Part, Summary, way_of
 from epic22.core.task import Array, Metric, Rows
 
 CHUNK = 2_000_000
@@ -64,7 +64,7 @@ def _prepared(measured: Sequence[Metric], part: Part) -> Prepared:
 
 def drawn_of(metric: Metric, part: Part) -> Drawn | None:
     """The metric's way through many draws, None where it has none (or where class probabilities are of two classes)."""
-    return None if part.response.shape[1:] == (2,) else DRAWN.get(metric.score)
+    return None if part.response.shape[1:] == (2,) else way_of(metric.score)
 
 
 def _values(measured: Sequence[Metric], part: Part, summaries: Prepared, times: Array) -> Array:

@@ -5,7 +5,7 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.crossval import Evaluation, FoldResponse, score_with_interval
-from epic22.core.evaluation.metrics import METRICS
+from epic22.core.evaluation.metrics import metrics_of
 from epic22.core.models.base import link
 from epic22.core.task import Array, Task
 
@@ -48,7 +48,7 @@ def evaluation_of(
 ) -> Evaluation:
     """The evaluation of responses that need no fitting."""
     target = task.target
-    scores = tuple(score_with_interval(metric, parts, examples, plan, seed) for metric in METRICS[target.kind])
+    scores = tuple(score_with_interval(metric, parts, examples, plan, seed) for metric in metrics_of(target))
     fingerprint = plan.fingerprint(examples.data_version)
     return Evaluation(name, target.name, target.horizon, scores, parts, fingerprint, 0.0, 0.0)
 

@@ -13,6 +13,7 @@ import numpy as np
 from scipy.special import expit
 
 from epic22.core.errors import InternalError
+from epic22.core.models.scale import IDENTITY, Scale
 from epic22.core.task import Array, Kind
 
 CLASSIFIED: frozenset[Kind] = frozenset({"binary", "multiclass"})
@@ -33,8 +34,9 @@ class Inner(Protocol):
 class Estimator(Protocol):
     """What a family builds.
 
-    `raw` is the score before the link: log-odds (n,) for binary, log-odds (n, k) for multiclass, the value (n,) for
-    regression. `contributions` sum to `raw` along the last axis, the last entry being the average: (n, p + 1) or (n, k, p + 1).
+    `raw` is the score before the link: log-odds (n,) for binary, log-odds (n, k) for multiclass, for regression the value
+    (n,), or its logarithm where the estimator's `value_scale_` says so (`scale_of`). `contributions` sum to `raw` along the
+    last axis, the last entry being the average: (n, p + 1) or (n, k, p + 1).
     """
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
@@ -69,6 +71,14 @@ class Parameters:
             setattr(self, name, value)
         return self
 
+    def chosen(self) -> dict[str, Any]:
+        """The constructor's arguments that state what `fit` picked on the inner fold."""
+        return {}
+
+    def settled(self) -> Self:
+        """An unfitted copy that needs no inner fold, for what `fit` picked is stated."""
+        return type(self)(**{**self.get_params(), **self.chosen()})
+
 
 class Linked:
     """Answers from `raw` through the link: probabilities and classes, or values."""
@@ -86,7 +96,7 @@ class Linked:
 
     def predict(self, X: Array) -> Array:
         """Class codes or values, (n,)."""
-        return np.asarray(self.predict_proba(X).argmax(axis=1)) if self.kind in CLASSIFIED else self.raw(X)
+        return np.asarray(self.predict_proba(X).argmax(axis=1)) if self.kind in CLASSIFIED else scale_of(self)(self.raw(X))
 
 
 @dataclass(frozen=True)
@@ -112,8 +122,19 @@ def response_of(estimator: Estimator, X: Array, kind: Kind) -> Array:
     return estimator.predict_proba(X) if kind == "multiclass" else estimator.predict(X)
 
 
+def scale_of(estimator: Any) -> Scale:
+    """How raw scores become values: identity for all but models of logarithms and counts."""
+    scale: Scale = getattr(estimator, "value_scale_", IDENTITY)
+    return scale
+
+
+def respond(estimator: Estimator, raw: Array, kind: Kind) -> Array:
+    """The response that belongs to the estimator's raw scores."""
+    return link(raw, kind) if kind in CLASSIFIED else scale_of(estimator)(raw)
+
+
 def link(raw: Array, kind: Kind) -> Array:
-    """The response that belongs to raw scores: logistic, softmax or identity."""
+    """The response that belongs to raw scores: logistic, softmax, or identity; of values ask `respond`."""
     if kind == "binary":
         return np.asarray(expit(raw))
     if kind == "multiclass":

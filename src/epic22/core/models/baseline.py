@@ -9,12 +9,14 @@ import numpy as np
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.loss import LEAST_MEAN, SQUARED, Loss
+from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
 from epic22.core.task import Array, Kind, Task
 
 
 @dataclass
 class Constant(Linked, Parameters):
-    """The class shares or the mean of the training part, whatever the row says.
+    """The class shares, or the value with the least loss on the training part, whatever the row says; with `log` in logarithms.
 
     >>> import numpy as np
     >>> Constant("binary", 2).fit(np.zeros((4, 1)), np.array([0, 0, 0, 1])).predict_proba(np.zeros((1, 1)))
@@ -23,21 +25,29 @@ class Constant(Linked, Parameters):
 
     kind: Kind
     n_classes: int = 2
+    loss: Loss = SQUARED
+    log: bool = False
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
-        """Learn the class shares or the mean."""
+        """Learn the class shares or the value."""
         check_fit(X, y)
         self.n_columns_ = X.shape[1]
         if self.kind not in CLASSIFIED:
-            self.level_ = np.array([float(np.mean(y))])
+            level = self.loss.constant(y)
+            self.level_ = np.array([float(np.log(max(level, LEAST_MEAN))) if self.value_scale_.log else level])
             return self
         shares = np.bincount(y.astype(np.int64), minlength=self.n_classes) / len(y)
         logs = np.log(np.maximum(shares, 1e-12))
         self.level_ = np.array([logs[1] - logs[0]]) if self.kind == "binary" else logs
         return self
 
+    @property
+    def value_scale_(self) -> Scale:
+        """Logarithms for a log target and for the losses that have them."""
+        return EXPONENTIAL if self.log or self.loss.log_link else IDENTITY
+
     def raw(self, X: Array) -> Array:
-        """The same log-odds or mean for every row."""
+        """The same log-odds or value for every row."""
         if self.kind == "multiclass":
             return np.tile(self.level_, (len(X), 1))
         return np.full(len(X), self.level_[0])
@@ -49,16 +59,18 @@ class Constant(Linked, Parameters):
 
     def files(self) -> dict[str, bytes]:
         """One JSON file."""
-        return {"constant.json": canonical_json({"kind": self.kind, "level": self.level_.tolist()})}
+        logs = {"log": True} if self.value_scale_.log else {}
+        return {"constant.json": canonical_json({"kind": self.kind, "level": self.level_.tolist(), **logs})}
 
 
 def _build(task: Task, seed: int = 0, threads: int = 1) -> Constant:
-    return Constant(task.target.kind, len(task.target.classes))
+    target = task.target
+    return Constant(target.kind, len(target.classes), Loss.of(target), bool(target.log))
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
     state = json.loads(files["constant.json"])
-    constant = Constant(state["kind"], max(2, len(state["level"])))
+    constant = Constant(state["kind"], max(2, len(state["level"])), log=state.get("log", False))
     constant.level_ = np.array(state["level"])
     return constant
 

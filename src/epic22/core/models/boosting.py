@@ -5,13 +5,16 @@ Class weights are never used: they ruin the probabilities.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
 from epic22.core.models.forest import Forest, forest_of
+from epic22.core.models.logged import with_logs
+from epic22.core.models.loss import JUDGED_POWER, POWERS, SQUARED, Loss, tweedie_deviances
+from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
 from epic22.core.task import Array, Kind, Task
 
 if TYPE_CHECKING:
@@ -20,8 +23,13 @@ if TYPE_CHECKING:
 OBJECTIVES: Mapping[str, tuple[str, str]] = {
     "binary": ("binary:logistic", "logloss"),
     "multiclass": ("multi:softprob", "mlogloss"),
-    "regression": ("reg:squarederror", "rmse"),
+    "squared": ("reg:squarederror", "rmse"),
+    "absolute": ("reg:absoluteerror", "mae"),
+    "quantile": ("reg:quantileerror", "quantile"),
+    "poisson": ("count:poisson", "poisson-nloglik"),
+    "tweedie": ("reg:tweedie", "tweedie-nloglik"),
 }
+"""XGBoost's objective and the metric that stops it, by kind for classes and by loss for values."""
 
 
 SHAPES: tuple[Mapping[str, float], ...] = (
@@ -31,6 +39,8 @@ SHAPES: tuple[Mapping[str, float], ...] = (
 )
 """Shapes of tree that did well on other tables: few telling columns, many, and noise; the inner fold picks one."""
 
+
+POWER_ROUNDS = 100
 
 SMALL_CELLS = 600_000
 """Below so many cells a second thread gains nothing, and waits for long where the cores are busy."""
@@ -58,19 +68,50 @@ class Boosting(Linked, Parameters):
     reg_lambda: float = 1.0
     max_bin: int = 256
     default_rounds: int = 300
+    loss: Loss = SQUARED
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Find the rounds on the inner fold, then fit all rows with them."""
         check_fit(X, y)
         import xgboost
 
+        self.unit_, self.power_ = 1.0, self.loss.power or JUDGED_POWER
+        if self.loss.name == "tweedie":
+            # Leaves are shrunk and split by amounts that have the label's unit.
+            self.unit_ = float(np.mean(y)) or 1.0
+            y = y / self.unit_
+            if inner is not None and self.loss.power is None:
+                self.power_ = self._choose_power(X, y, inner)
         self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
         if inner is not None:
             self.shape_, self.rounds_ = self._choose(X, y, inner)
         self.booster_ = xgboost.train(
             self._params(self.shape_, self._threads(X)), self._matrix(X, y), num_boost_round=self.rounds_
         )
+        if self.unit_ != 1.0:
+            self.booster_.set_attr(unit=repr(self.unit_))
         return self
+
+    def _choose_power(self, X: Array, y: Array, inner: Inner) -> float:
+        """The variance power whose trees, few and of the first shape, have the least deviance on the inner fold."""
+        losses = []
+        for power in POWERS:
+            trial = type(self)(**self.get_params() | {"loss": replace(self.loss, power=power), "default_rounds": POWER_ROUNDS})
+            trial.fit(X[inner.train], y[inner.train])
+            losses.append(tweedie_deviances(y[inner.test], trial.predict(X[inner.test]), JUDGED_POWER).mean())
+        return POWERS[int(np.argmin(losses))]
+
+    def chosen(self) -> dict[str, Any]:
+        """Shape, rounds, and the power where it was looked for."""
+        return {**self.shape_, "default_rounds": self.rounds_, **self._chosen_loss()}
+
+    def _chosen_loss(self) -> dict[str, Any]:
+        return {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
+
+    @property
+    def value_scale_(self) -> Scale:
+        """Counts and sums are predicted by their logarithms."""
+        return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
 
     def _shapes(self) -> list[Mapping[str, float]]:
         """The shapes to try: SHAPES with what the user stated put in, each once."""
@@ -121,7 +162,7 @@ class Boosting(Linked, Parameters):
         return ["c" if is_category else "q" for is_category in self.categorical]
 
     def _params(self, shape: Mapping[str, float], threads: int) -> dict[str, Any]:
-        objective, metric = OBJECTIVES[self.kind]
+        objective, metric = OBJECTIVES[self.loss.name if self.kind == "regression" else self.kind]
         params: dict[str, Any] = {
             "objective": objective,
             "eval_metric": metric,
@@ -134,15 +175,30 @@ class Boosting(Linked, Parameters):
             "max_bin": self.max_bin,
             **shape,
         }
-        return params | ({"num_class": self.n_classes} if self.kind == "multiclass" else {})
+        return params | self._more_params()
+
+    def _more_params(self) -> dict[str, Any]:
+        if self.kind == "multiclass":
+            return {"num_class": self.n_classes}
+        if self.kind == "regression" and self.loss.name == "quantile":
+            return {"quantile_alpha": self.loss.quantile}
+        if self.kind == "regression" and self.loss.name == "tweedie":
+            return {"tweedie_variance_power": self.power_, "eval_metric": f"tweedie-nloglik@{self.power_}"}
+        return {}
 
     @property
     def forest(self) -> Forest:
         """The trees as flat arrays, which answer a row many times sooner than the booster does."""
         held: tuple[xgboost.Booster, Forest] | None = getattr(self, "forest_", None)
         if held is None or held[0] is not self.booster_:
-            held = self.forest_ = (self.booster_, forest_of(self.booster_))
+            held = self.forest_ = (self.booster_, self._forest())
         return held[1]
+
+    def _forest(self) -> Forest:
+        forest, unit = forest_of(self.booster_), self.booster_.attr("unit")
+        if unit is None:
+            return forest
+        return replace(forest, base=forest.base + np.log(float(unit)), average=forest.average + np.log(float(unit)))
 
     def raw(self, X: Array) -> Array:
         """Log-odds or values, as the trees sum them; the same bits for a row alone and in a batch."""
@@ -163,7 +219,8 @@ class Boosting(Linked, Parameters):
 
 def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Boosting:
     categorical = tuple(bool(c) for c in task.categorical)
-    return Boosting(task.target.kind, categorical, len(task.target.classes), seed, threads, **params)
+    target = task.target
+    return Boosting(target.kind, categorical, len(target.classes), seed, threads, **{"loss": Loss.of(target), **params})
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
@@ -174,8 +231,10 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     booster = xgboost.Booster()
     booster.load_model(bytearray(files["booster.ubj"]))
     config = json.loads(booster.save_config())["learner"]
-    kinds = {objective: kind for kind, (objective, _) in OBJECTIVES.items()}
-    model = Boosting(kinds[config["objective"]["name"]], tuple(t == "c" for t in booster.feature_types or ()))  # type: ignore[arg-type]
+    asked = {objective: name for name, (objective, _) in OBJECTIVES.items()}[config["objective"]["name"]]
+    kind: Any = asked if asked in CLASSIFIED else "regression"
+    loss = SQUARED if kind in CLASSIFIED else _loss(asked, config["objective"])
+    model = Boosting(kind, tuple(t == "c" for t in booster.feature_types or ()), loss=loss)
     model.n_classes = max(2, int(config["learner_model_param"]["num_class"]))
     booster.set_param({"nthread": 1})
     model.booster_ = booster
@@ -183,17 +242,26 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     return model
 
 
-FAMILY = Family(
-    "boosting",
-    frozenset({"binary", "multiclass", "regression"}),
-    _build,
-    _restore,
-    space={
-        "learning_rate": (0.01, 0.3, "log"),
-        "max_depth": (3, 10),
-        "min_child_weight": (0.5, 30.0, "log"),
-        "subsample": (0.5, 1.0),
-        "colsample_bytree": (0.4, 1.0),
-        "reg_lambda": (0.01, 100.0, "log"),
-    },
+def _loss(name: Any, stated: Mapping[str, Any]) -> Loss:
+    """The loss that a booster's configuration states."""
+    if name == "quantile":
+        return Loss(name, float(stated["quantile_loss_param"]["quantile_alpha"].strip("[]")))
+    return Loss(name, power=float(stated["tweedie_regression_param"]["tweedie_variance_power"]) if name == "tweedie" else None)
+
+
+FAMILY = with_logs(
+    Family(
+        "boosting",
+        frozenset({"binary", "multiclass", "regression"}),
+        _build,
+        _restore,
+        space={
+            "learning_rate": (0.01, 0.3, "log"),
+            "max_depth": (3, 10),
+            "min_child_weight": (0.5, 30.0, "log"),
+            "subsample": (0.5, 1.0),
+            "colsample_bytree": (0.4, 1.0),
+            "reg_lambda": (0.01, 100.0, "log"),
+        },
+    )
 )

@@ -1,0 +1,99 @@
+"""A family fitted to the logarithm of the label, for labels above zero that spread over orders of magnitude.
+
+Raw scores and contributions are in logarithms: they add there, and multiply the value.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import numpy as np
+
+from epic22.core.lineage import canonical_json
+from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit
+from epic22.core.models.scale import EXPONENTIAL, Scale, fit_smearing
+from epic22.core.task import Array, Kind, Task
+
+STATE = "scale.json"
+EVERY = 5
+"""Without an inner fold, each so manieth row is held out for the residuals."""
+
+
+@dataclass
+class Logged(Parameters):
+    """`model` fitted to log y. `smeared`: values are means, by smearing; else exp(raw), which keeps medians and quantiles."""
+
+    model: Any
+    smeared: bool = True
+
+    @property
+    def kind(self) -> Kind:
+        """Values."""
+        return "regression"
+
+    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+        """Learn the logarithms, then from rows held out what their scatter adds to the mean.
+
+        Raises ValueError for labels of zero or less.
+        """
+        check_fit(X, y)
+        if (y <= 0).any():
+            raise ValueError("y must be above zero to have a logarithm")
+        self.model.fit(X, np.log(y), inner)
+        self.value_scale_ = self._scale(X, y, inner) if self.smeared else EXPONENTIAL
+        return self
+
+    def _scale(self, X: Array, y: Array, inner: Inner | None) -> Scale:
+        held = np.arange(len(y)) % EVERY == EVERY - 1
+        train, test = (np.flatnonzero(~held), np.flatnonzero(held)) if inner is None else (inner.train, inner.test)
+        if not len(train) or not len(test):
+            return EXPONENTIAL
+        probe = self.model.settled().fit(X[train], np.log(y[train]))
+        return fit_smearing(probe.raw(X[test]), y[test])
+
+    def chosen(self) -> dict[str, Any]:
+        """The model with what its inner fold picked."""
+        return {"model": self.model.settled()}
+
+    def predict(self, X: Array) -> Array:
+        """Values, (n,)."""
+        return self.value_scale_(self.raw(X))
+
+    def predict_proba(self, X: Array) -> Array:
+        """Values have no probabilities; the model says so."""
+        return np.asarray(self.model.predict_proba(X))
+
+    def raw(self, X: Array) -> Array:
+        """Logarithms, (n,), before the scale."""
+        return np.asarray(self.model.raw(X))
+
+    def contributions(self, X: Array) -> Array:
+        """What each column adds to the logarithm, the average last."""
+        return np.asarray(self.model.contributions(X))
+
+    def files(self) -> dict[str, bytes]:
+        """The model's files, and the scale as JSON."""
+        return {**self.model.files(), STATE: canonical_json(self.value_scale_.state())}
+
+
+def with_logs(family: Family) -> Family:
+    """The family, which also fits logarithms where a target asks for them; all else as before."""
+
+    def build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+        model = family.build(task, seed=seed, threads=threads, **params)
+        target = task.target
+        if not target.log:
+            return model
+        # The median's logarithm is the logarithm's median; and who is judged by logarithms wants no mean.
+        smeared = target.loss == "squared" and target.metric.name != "root_mean_squared_log_error"
+        return Logged(model, smeared)
+
+    def restore(files: Mapping[str, bytes]) -> Estimator:
+        if STATE not in files:
+            return family.restore(files)
+        again = Logged(family.restore({name: content for name, content in files.items() if name != STATE}))
+        again.value_scale_ = Scale.restore(json.loads(files[STATE]))
+        return again
+
+    return replace(family, build=build, restore=restore)

@@ -1,0 +1,72 @@
+"""What a model of values is asked to make small: the loss of a row, and the constant that makes it least.
+
+Squared error asks for the mean, absolute error for the median, the pinball loss for a quantile. Poisson and Tweedie deviance ask
+for the mean of what cannot be negative, on a scale where errors count by proportion: counts, sums of claims that are mostly zero.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.special import xlogy
+
+from epic22.core.task import Array, LossName, Target
+
+POWERS = (1.2, 1.5, 1.8)
+"""Variance powers tried where none is stated: between counts (1) and sizes (2)."""
+JUDGED_POWER = 1.5
+"""Deviances of different powers are on different scales, so powers are compared by the deviance of this one."""
+LEAST_MEAN = 1e-12
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss by name; `quantile` serves the pinball loss, `power` Tweedie's (None: found on the inner fold)."""
+
+    name: LossName = "squared"
+    quantile: float = 0.5
+    power: float | None = None
+
+    @classmethod
+    def of(cls, target: Target) -> "Loss":
+        """The loss of a target of values."""
+        return cls(target.loss, target.quantile, target.power)
+
+    @property
+    def log_link(self) -> bool:
+        """Whether raw scores are logarithms of the mean."""
+        return self.name in ("poisson", "tweedie")
+
+    def rows(self, y: Array, value: Array) -> Array:
+        """The loss of each row, (n,), in the unit of the loss."""
+        if self.name == "squared":
+            return np.asarray((value - y) ** 2)
+        if self.name == "absolute":
+            return np.asarray(np.abs(value - y))
+        if self.name == "quantile":
+            return np.asarray(np.where(y >= value, self.quantile * (y - value), (1 - self.quantile) * (value - y)))
+        return tweedie_deviances(y, value, 1.0 if self.name == "poisson" else self.power or JUDGED_POWER)
+
+    def constant(self, y: Array) -> float:
+        """The value that, said of every row, has the least loss."""
+        if self.name in ("absolute", "quantile"):
+            return float(np.quantile(y, 0.5 if self.name == "absolute" else self.quantile))
+        return float(np.mean(y))
+
+
+SQUARED = Loss()
+
+
+def tweedie_deviances(y: Array, mean: Array, power: float) -> Array:
+    """Deviance of each row, (n,), for a variance that goes with mean ** power, power in [1, 2]; 1 is Poisson, 2 gamma.
+
+    >>> import numpy as np
+    >>> tweedie_deviances(np.array([0.0, 1.0]), np.array([2.0, 1.0]), 1.0).tolist()
+    [4.0, 0.0]
+    """
+    mean = np.maximum(mean, LEAST_MEAN)
+    if power == 1.0:
+        return np.asarray(2 * (xlogy(y, y / mean) - y + mean))
+    if power == 2.0:
+        return np.asarray(2 * (np.log(mean / y) + y / mean - 1))
+    p, q = 1 - power, 2 - power
+    return np.asarray(2 * (np.maximum(y, 0.0) ** q / (p * q) - y * mean**p / p + mean**q / q))

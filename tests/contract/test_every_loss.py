@@ -1,0 +1,109 @@
+"""What every family of values must do with every loss, and with logarithms."""
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+from tests.toy import Toy, toy
+
+from epic22.core.bundle import Schema
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.split import Fold
+from epic22.core.evaluation.metrics import deciding_metric
+from epic22.core.models.base import Estimator, Family, respond, scale_of
+from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.models.loss import Loss
+from epic22.core.task import Array, Rows
+
+ASKED = {
+    "squared": (Loss(), False),
+    "absolute": (Loss("absolute"), False),
+    "quantile": (Loss("quantile", 0.8), False),
+    "poisson": (Loss("poisson"), False),
+    "tweedie": (Loss("tweedie"), False),
+    "tweedie of a stated power": (Loss("tweedie", power=1.3), False),
+    "squared of logs": (Loss(), True),
+    "absolute of logs": (Loss("absolute"), True),
+}
+GROWN = ("boosting", "lightgbm", "catboost")
+CASES = [
+    pytest.param(family, asked, id=f"{family.name}-{asked}")
+    for family in FAMILIES
+    for asked in ASKED
+    if "regression" in family.kinds
+]
+
+
+def sample(asked: str, n: int = 400) -> Toy:
+    """Labels with the toy's signal: sums that are often zero, counts, or values over orders of magnitude."""
+    loss, log = ASKED[asked]
+    made = toy("regression", n)
+    signal, rng = (made.examples.y - 10) / 6, np.random.default_rng(5)
+    y = 30 * np.exp(signal) if not loss.log_link else rng.poisson(np.exp(signal)).astype(float)
+    if loss.name == "tweedie":
+        y = y * rng.gamma(8.0, 100.0, n)
+    target = made.task.target
+    power, metric = loss.power, deciding_metric("regression", loss)
+    asking = replace(target, loss=loss.name, quantile=loss.quantile, power=power, log=log, metric=metric)
+    return Toy(replace(made.task, targets=(asking,)), replace(made.examples, Y=y[:, None]))
+
+
+@cache
+def fitted(family: str, asked: str) -> tuple[Estimator, Array, Array]:
+    """The family's estimator, its matrix and its labels; a baseline has no inner fold."""
+    return fit(family_named(family), sample(asked))
+
+
+def fit(family: Family, made: Toy) -> tuple[Estimator, Array, Array]:
+    X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
+    estimator = family.build(made.task, seed=0, threads=1, **({"rounds": 60} if family.name in GROWN else {}))
+    cut = len(X) * 3 // 4
+    fold = None if family.is_baseline else Fold(np.arange(cut), np.arange(cut, len(X)))
+    return estimator.fit(X, made.examples.y, fold), X, made.examples.y
+
+
+@pytest.mark.parametrize(("family", "asked"), CASES)
+class TestEveryFamilyWithEveryLoss:
+    def test_its_values_are_those_of_its_raw_score_which_contributions_add_up_to(self, family: Family, asked: str) -> None:
+        estimator, X, _ = fitted(family.name, asked)
+        raw = estimator.raw(X)
+        assert np.array_equal(estimator.predict(X), respond(estimator, raw, "regression"))
+        assert np.allclose(estimator.contributions(X).sum(axis=-1), raw, atol=1e-6)
+        assert np.concatenate([estimator.raw(X[i : i + 1]) for i in range(20)]).tobytes() == raw[:20].tobytes()
+
+    def test_it_is_in_logarithms_exactly_where_the_bundle_says_so(self, family: Family, asked: str) -> None:
+        estimator, X, _ = fitted(family.name, asked)
+        of_logs = Schema.of(sample(asked).task).of_logs
+        assert scale_of(estimator).log == of_logs
+        if of_logs:
+            assert (estimator.predict(X) > 0).all()
+
+    def test_it_comes_back_from_its_files_the_same(self, family: Family, asked: str) -> None:
+        estimator, X, _ = fitted(family.name, asked)
+        again = family.restore(estimator.files())
+        assert again.raw(X).tobytes() == estimator.raw(X).tobytes()
+        assert again.predict(X).tobytes() == estimator.predict(X).tobytes()
+        assert again.files() == estimator.files()
+        assert scale_of(again) == scale_of(estimator)
+
+    def test_it_says_the_right_level(self, family: Family, asked: str) -> None:
+        loss, _ = ASKED[asked]
+        estimator, X, y = fitted(family.name, asked)
+        value = estimator.predict(X)
+        if loss.name in ("absolute", "quantile"):
+            share = 0.5 if loss.name == "absolute" else loss.quantile
+            assert np.mean(y <= value) == pytest.approx(share, abs=0.12)
+        else:
+            assert value.mean() == pytest.approx(y.mean(), rel=0.12)
+
+    def test_it_beats_the_constant_by_its_own_loss_unless_it_is_a_baseline(self, family: Family, asked: str) -> None:
+        made = sample(asked, 600)
+        seen, unseen = np.arange(400), np.arange(400, 600)
+        learned = Toy(made.task, made.examples.take(seen))
+        later = Preprocessor.fit(made.task.input_columns, learned.examples.X).transform(made.examples.take(unseen).X)
+        mine, constant = (
+            made.task.target.metric.score(made.examples.y[unseen], fit(f, learned)[0].predict(later), Rows())
+            for f in (family, family_named("constant"))
+        )
+        assert mine == constant if family.is_baseline else mine < 0.98 * constant
