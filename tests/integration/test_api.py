@@ -92,7 +92,7 @@ def test_an_answer_is_what_the_description_says_and_no_more(client: TestClient) 
     assert list(answer["model"]) == ["family", "version", "model_hash", "status"]
     (prediction,) = answer["predictions"]
     assert list(prediction) == ["entity", "at", "values", "score", "reasons", "receipt", "warnings"]
-    assert list(prediction["values"][0]) == ["target", "horizon", "value", "low", "high"]
+    assert list(prediction["values"][0]) == ["target", "horizon", "value", "low", "high", "set"]
 
 
 @pytest.mark.parametrize(
@@ -483,6 +483,8 @@ def test_other_kinds_are_answered_too(tmp_path: Path, kind: Any) -> None:
     else:
         assert value["value"] in ("low", "mid", "high")
         assert sum(value["probabilities"].values()) == pytest.approx(1)
+        assert set(value["set"]) <= {"low", "mid", "high"}
+        assert value["set"]
 
 
 def test_threads_may_ask_at_once(client: TestClient) -> None:

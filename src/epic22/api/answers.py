@@ -1,10 +1,13 @@
 """The models of what the API answers."""
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 
 class Value(BaseModel):
-    """A target's value with its interval; `probabilities` where there are more than two classes."""
+    """A target's value with its interval; `probabilities` where there are more than two classes, a `set` where there are classes.
+
+    `expected_loss`, `act` and `band` where the task has costs.
+    """
 
     target: str
     horizon: float | None
@@ -12,6 +15,12 @@ class Value(BaseModel):
     low: float | None
     high: float | None
     probabilities: dict[str, float] | None = None
+    set: list[str] | None = Field(
+        default=None, description="The classes the outcome may be of; how often it holds the outcome is the task's `coverage`."
+    )
+    expected_loss: float | None = None
+    act: bool | None = None
+    band: str | None = None
 
 
 class ScoreAnswer(BaseModel):
@@ -83,6 +92,9 @@ class TaskAnswer(BaseModel):
     classes: list[str]
     loss: str | None = None
     log: bool | None = None
+    coverage: float | None = Field(
+        description="The share of outcomes that intervals or sets are made to hold; null for a forecast, which states 80 %."
+    )
     model: ModelAnswer
     columns: list[ColumnAnswer]
 

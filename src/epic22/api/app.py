@@ -156,6 +156,7 @@ def _task(champion: Champion) -> TaskAnswer:
             "kind": "quantiles" if isinstance(bundle, PanelBundle) else bundle.schema.kind,
             **_loss(bundle),
             "classes": [] if isinstance(bundle, PanelBundle) else list(bundle.schema.classes),
+            "coverage": None if isinstance(bundle, PanelBundle) else bundle.coverage,
             "model": model_json(champion.version),
             "columns": columns,
         }

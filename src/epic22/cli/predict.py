@@ -26,7 +26,7 @@ def predict(
     version: Annotated[str | None, typer.Option(help="A version of the task; the champion otherwise.")] = None,
     json: Json = False,
 ) -> None:
-    """Predict every row of FILE, with an interval where there is one and reasons that sum to the score."""
+    """Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score."""
     from epic22.bootstrap import assemble, predict_file
     from epic22.config import Settings
     from epic22.core.prediction import model_json, prediction_json
@@ -39,9 +39,10 @@ def predict(
         print_json({"task": task, "model": model_json(model), "predictions": answers})
         return
     say(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
+    sets = any(value.set for prediction in predictions for value in prediction.values)
     table(
         "Predictions",
-        ["entity", "target", "horizon", "value", "low", "high", "because"],
+        ["entity", "target", "horizon", "value", *(["may be"] if sets else ["low", "high"]), "because"],
         [_row(p, i) for p in predictions[:MOST_SHOWN] for i in sorted({0, len(p.values) - 1})],
     )
     if len(predictions) > MOST_SHOWN:
@@ -53,4 +54,5 @@ def _row(prediction: "Prediction", place: int) -> list[str]:
     said = value.value if isinstance(value.value, str) else figure(value.value)
     because = "; ".join(reason.text for reason in prediction.reasons[1:3]) if place == len(prediction.values) - 1 else ""
     horizon = "" if value.horizon is None else f"{value.horizon:g}"
-    return [prediction.entity, value.target, horizon, said, figure(value.low), figure(value.high), because]
+    ends = [figure(value.low), figure(value.high)] if value.set is None else [" or ".join(value.set)]
+    return [prediction.entity, value.target, horizon, said, *ends, because]

@@ -61,6 +61,14 @@ Log = Annotated[
     str | None,
     typer.Option(help="yes: learn the logarithm of the label; auto: where that is better.", rich_help_panel=TABLE),
 ]
+CoverageBy = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--coverage-by",
+        help="An input of few levels by which coverage is told; may be repeated.",
+        rich_help_panel=TABLE,
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 
 KINDS = ("binary", "multiclass", "regression")
@@ -82,6 +90,7 @@ def flat_file(
     formula: list[str] | None = None,
     loss: str | None = None,
     log: str | None = None,
+    coverage_by: list[str] | None = None,
 ) -> "FlatFile":
     """The file and its roles as the features module wants them. Raises UserError for an unknown kind or loss."""
     from epic22.core.data.contract import Roles
@@ -94,8 +103,9 @@ def flat_file(
         raise UserError(f"--id was given {len(id_ or ())} times; several columns name a series only with --panel.")
     roles = Roles(label, tuple(time or ()), group, id_[0] if id_ else None, tuple(drop or ()), positive)
     asked = None if loss is None else loss_named(loss)
-    formulas = tuple(formula or ())
-    return FlatFile(csv, roles, name, tuple(keep or ()), horizon, kind, test, formulas, asked, log_named(log))  # type: ignore[arg-type]
+    formulas, groups = tuple(formula or ()), tuple(coverage_by or ())
+    kept = tuple(keep or ())
+    return FlatFile(csv, roles, name, kept, horizon, kind, test, formulas, asked, log_named(log), groups)  # type: ignore[arg-type]
 
 
 def loss_named(text: str) -> "Loss":

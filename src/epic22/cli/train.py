@@ -9,6 +9,7 @@ import typer
 from epic22.cli.table_options import (
     SPLIT,
     TABLE,
+    CoverageBy,
     Drop,
     FormulaOf,
     Group,
@@ -74,6 +75,7 @@ def train(
         float, typer.Option(min=0, help="More days until a label is known (label delay).", rich_help_panel=SPLIT)
     ] = 0.0,
     test: Annotated[Path | None, typer.Option(help="Test on this file.", rich_help_panel=SPLIT)] = None,
+    coverage_by: CoverageBy = None,
     holdout_from: Annotated[
         str | None, typer.Option(help="Test on all rows from this date on (ISO 8601, UTC).", rich_help_panel=SPLIT)
     ] = None,
@@ -137,7 +139,9 @@ def train(
     from epic22.bootstrap import assemble, train_file
     from epic22.config import Settings
 
-    file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task, horizon, test, formula, loss, log)
+    file = flat_file(
+        csv, label, time, group, id_, drop, keep, positive, kind, task, horizon, test, formula, loss, log, coverage_by
+    )
     split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
     with progress() as watch:
         finished = train_file(assemble(Settings.read()), file, split, watch)
@@ -229,6 +233,7 @@ def show(finished: "Finished") -> None:
             f"{run.version.family} against {verdict.against}: {verdict.metric} {figure(verdict.difference)} better "
             f"({figure(verdict.low)} … {figure(verdict.high)}, p = {verdict.p:.2g}); {_sure(verdict)}."
         )
+    _show_coverage(finished)
     for warning in run.warnings:
         say(f"Warning: {warning}", "bold yellow")
     say(
@@ -247,6 +252,18 @@ def _sure(verdict: "Verdict") -> str:
 
 def _interval(score: "Score") -> str:
     return f"{figure(score.value)} ({figure(score.low, 3)}…{figure(score.high, 3)})"
+
+
+def _show_coverage(finished: "Finished") -> None:
+    """How often intervals or sets held the outcome, and where they did not."""
+    promise = finished.run.promise
+    if promise.note:
+        say(f"Coverage: {promise.note}.")
+    if promise.coverage is not None:
+        for finding in promise.coverage.findings:
+            say(finding)
+        if promise.coverage.shortfall is not None:
+            say(promise.coverage.shortfall, "bold yellow")
 
 
 def _show_audit(finished: "Finished") -> None:

@@ -19,7 +19,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.bands import RiskBands
 from epic22.core.evaluation.calibrate import Calibration
-from epic22.core.evaluation.conformal import Band
+from epic22.core.evaluation.conformal import AnyBand, ClassSets, restore_band
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Estimator
 from epic22.core.models.catalog import family_named
@@ -78,15 +78,15 @@ class Schema:
 class Bundle:
     """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes, `calibration`.
 
-    `band` is the interval around values. `costs` are those of a miss and a false alarm; a miss is multiplied by the schema's
-    `exposure` where there is one, and `risk_bands` are cut on the expected loss.
+    `band` is the interval around values, `sets` are the classes the outcome may be of. `costs` are those of a miss and a false
+    alarm; a miss is multiplied by the schema's `exposure` where there is one, and `risk_bands` are cut on the expected loss.
     """
 
     schema: Schema
     family: str
     preprocessor: Preprocessor
     estimator: Estimator
-    band: Band | None
+    band: AnyBand | None
     status: str
     model_hash: str
     data_version: str
@@ -95,6 +95,13 @@ class Bundle:
     calibration: Calibration = field(default_factory=Calibration)
     costs: Mapping[str, float] = field(default_factory=dict)
     risk_bands: RiskBands | None = None
+    sets: ClassSets | None = None
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of outcomes that the interval or the set is made to hold; None for a bundle that has neither."""
+        promise = self.band or self.sets
+        return None if promise is None else promise.coverage
 
 
 def model_hash(bundle: Bundle) -> str:
@@ -106,7 +113,7 @@ def model_hash(bundle: Bundle) -> str:
         "preprocessing": bundle.preprocessor.state(),
         "inputs": [asdict(column) for column in bundle.schema.inputs],
         "classes": list(bundle.schema.classes),
-        "conformal": asdict(bundle.band) if bundle.band else None,
+        "conformal": bundle.band.state() if bundle.band else None,
         "seed": bundle.seed,
         "data_version": bundle.data_version,
         **_decides(bundle),
@@ -115,7 +122,7 @@ def model_hash(bundle: Bundle) -> str:
 
 
 def _decides(bundle: Bundle) -> dict[str, Any]:
-    """What turns a score into a decision; nothing for a bundle that has none of it, as those of the first format."""
+    """What turns a score into sets and decisions; nothing for a bundle that has none of it, as those of the first format."""
     stated: dict[str, Any] = {}
     if bundle.calibration.kind != "none":
         stated["calibration"] = bundle.calibration.state()
@@ -123,6 +130,8 @@ def _decides(bundle: Bundle) -> dict[str, Any]:
         stated["costs"] = dict(bundle.costs)
     if bundle.risk_bands is not None:
         stated["risk_bands"] = bundle.risk_bands.state()
+    if bundle.sets is not None:
+        stated["sets"] = bundle.sets.state()
     return stated
 
 
@@ -161,7 +170,7 @@ def _manifest(bundle: Bundle) -> dict[str, Any]:
         "family": bundle.family,
         "status": bundle.status,
         "schema": asdict(bundle.schema),
-        "conformal": asdict(bundle.band) if bundle.band else None,
+        "conformal": bundle.band.state() if bundle.band else None,
         "model_hash": bundle.model_hash,
         "data_version": bundle.data_version,
         "seed": bundle.seed,
@@ -198,7 +207,7 @@ def _construct(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundl
         family=manifest["family"],
         preprocessor=Preprocessor.restore(schema.inputs, json.loads(files["preprocessing.json"])),
         estimator=family_named(manifest["family"]).restore(model_files),
-        band=Band(**manifest["conformal"]) if manifest["conformal"] else None,
+        band=restore_band(manifest["conformal"]) if manifest["conformal"] else None,
         status=manifest["status"],
         model_hash=manifest["model_hash"],
         data_version=manifest["data_version"],
@@ -207,6 +216,7 @@ def _construct(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundl
         calibration=Calibration.restore(manifest["calibration"]) if "calibration" in manifest else Calibration(),
         costs=manifest.get("costs", {}),
         risk_bands=RiskBands.restore(manifest["risk_bands"]) if "risk_bands" in manifest else None,
+        sets=ClassSets.restore(manifest["sets"]) if "sets" in manifest else None,
     )
 
 

@@ -25,7 +25,7 @@ class PredictedValue:
 
     For classes `value` is the probability of the positive class, or the likeliest class beside all `probabilities`. Where the
     task has costs, `expected_loss` is the probability times what a miss costs, `act` whether acting is expected to save money; a
-    risk has its `band`. A person decides.
+    risk has its `band`. `set` names the classes the outcome may be of. A person decides.
     """
 
     target: str
@@ -37,6 +37,7 @@ class PredictedValue:
     expected_loss: float | None = None
     act: bool | None = None
     band: str | None = None
+    set: tuple[str, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -90,6 +91,6 @@ def _value_json(value: PredictedValue) -> dict[str, Any]:
         "low": value.low,
         "high": value.high,
     }
-    told = {"expected_loss": value.expected_loss, "act": value.act, "band": value.band}
+    told = {"expected_loss": value.expected_loss, "act": value.act, "band": value.band, "set": value.set and list(value.set)}
     more = {name: found for name, found in told.items() if found is not None}
     return stated | ({"probabilities": dict(value.probabilities)} if value.probabilities else {}) | more

@@ -239,6 +239,7 @@ class Task:
     `least` is the smallest difference in the deciding metric that matters; `margin`, in money per 1,000 rows, how much dearer
     than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is then chosen.
     `formulas` are columns made of the inputs, or of formulas before them, row by row.
+    `coverage_by` are inputs of few levels by which the coverage of intervals and sets is told.
     """
 
     name: str
@@ -266,6 +267,7 @@ class Task:
     margin: float | None = None
     prefer_simpler: bool = False
     formulas: tuple[Formula, ...] = ()
+    coverage_by: tuple[str, ...] = ()
 
     @property
     def target(self) -> Target:

@@ -40,6 +40,7 @@ class FlatFile:
     `formulas` are texts like "power [W] = torque * speed", their names those of the file's columns.
 
     A `loss` or a `log` (None: whichever is better) is of values, so the label is then predicted as one.
+    `coverage_by` are inputs by which the coverage of intervals and sets is told.
     """
 
     path: Path
@@ -52,6 +53,7 @@ class FlatFile:
     formulas: tuple[str, ...] = ()
     loss: Loss | None = None
     log: bool | None = False
+    coverage_by: tuple[str, ...] = ()
 
 
 def declare(file: FlatFile) -> Assignment:
@@ -318,6 +320,7 @@ def _task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tupl
         inputs=lambda known: known.latest(ROWS).lazy().select(pl.col(f"column_{i}").alias(n) for i, n in enumerate(inputs)),
         families=tuple(family.name for family in FAMILIES if kind in family.kinds),
         about=f"{file.roles.label} from {file.path.name}",
+        coverage_by=file.coverage_by,
     )
 
 

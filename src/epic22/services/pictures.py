@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epic22.core.data.split import FoldPlan
+from epic22.core.evaluation.coverage import MONTH, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.task import Array
 from epic22.services.train import TrainingRun
@@ -221,6 +222,41 @@ def fold_scores(run: TrainingRun) -> "Figure":
     return figure
 
 
+def coverage_by_group(run: TrainingRun) -> "Figure":
+    """Coverage of every group, months aside, with its interval."""
+    coverage = run.promise.coverage
+    groups = [] if coverage is None else [(f"{t.by} = {g.name}", g) for t in coverage.tables if t.by != MONTH for g in t.groups]
+    figure, axes = axes_for(height=1.0 + 0.28 * len(groups))
+    for place, (_, group) in enumerate(reversed(groups)):
+        colour = _coverage_colour(group)
+        axes.plot([group.low, group.high], [place, place], color=colour, linewidth=2, solid_capstyle="round")
+        axes.plot(group.share, place, "o", color=colour, markersize=6)
+    axes.axvline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
+    axes.set_yticks(range(len(groups)), [plain_name(name) for name, _ in reversed(groups)])
+    axes.set_xlabel("share of outcomes inside")
+    return figure
+
+
+def coverage_by_month(run: TrainingRun) -> "Figure":
+    """Coverage of every month with its interval."""
+    coverage = run.promise.coverage
+    months = [] if coverage is None else [group for table in coverage.tables if table.by == MONTH for group in table.groups]
+    figure, axes = axes_for()
+    for place, group in enumerate(months):
+        colour = _coverage_colour(group)
+        axes.plot([place, place], [group.low, group.high], color=colour, linewidth=2, solid_capstyle="round")
+        axes.plot(place, group.share, "o", color=colour, markersize=5)
+    axes.axhline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
+    shown = range(0, len(months), max(1, len(months) // 6))
+    axes.set_xticks(list(shown), [months[place].name for place in shown])
+    axes.set_ylabel("share of outcomes inside")
+    return figure
+
+
+def _coverage_colour(group: GroupCoverage) -> str:
+    return WARM if group.short else CHAMPION
+
+
 def add_legend(axes: "Axes") -> None:
     """A legend without a frame."""
     legend = axes.legend(frameon=False, labelcolor=INK)
@@ -262,6 +298,19 @@ PICTURES: tuple[Picture, ...] = (
         ("regression",),
     ),
     Picture(
+        "coverage_by_group",
+        "Coverage by group",
+        "Dot: share of outcomes inside, of rows judged by other folds. Bar: 95 % interval. Orange: certainly below the dashed "
+        "line, the share that was stated.",
+        coverage_by_group,
+    ),
+    Picture(
+        "coverage_by_month",
+        "Coverage by month",
+        "Each month judged by folds before or beside it. Orange months fell short of the dashed line: the rows had changed.",
+        coverage_by_month,
+    ),
+    Picture(
         "importance",
         "What moves the score",
         "Mean size of each column's exact SHAP contribution. It says what the model uses, not what causes the outcome.",
@@ -284,9 +333,15 @@ PICTURES: tuple[Picture, ...] = (
 
 
 def pictures_of(run: TrainingRun) -> tuple[Picture, ...]:
-    """The pictures that suit the run's kind of target; one fold alone is not compared with others."""
+    """The pictures that suit the run's kind of target and have something to show: one fold alone is not compared with others."""
     suits = (picture for picture in PICTURES if run.task.target.kind in picture.kinds)
-    return tuple(picture for picture in suits if picture.draw is not fold_scores or len(run.plan.folds) > 1)
+    empty = {fold_scores} if len(run.plan.folds) == 1 else set()
+    coverage = run.promise.coverage
+    if coverage is None:
+        empty.add(coverage_by_group)
+    if coverage is None or MONTH not in {table.by for table in coverage.tables}:
+        empty.add(coverage_by_month)
+    return tuple(picture for picture in suits if picture.draw not in empty)
 
 
 def svg(figure: "Figure", name: str) -> str:

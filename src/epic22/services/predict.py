@@ -9,6 +9,7 @@ import polars as pl
 
 from epic22.core.bundle import Bundle, Schema, to_json
 from epic22.core.data.preprocess import Preprocessor, level_of
+from epic22.core.evaluation.conformal import two_columns
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.models.base import link, respond
 from epic22.core.prediction import MOST_REASONS, PredictedValue, Prediction, Reason, Score
@@ -89,7 +90,8 @@ def _value(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValu
     response = respond(bundle.estimator, np.asarray(raw, dtype=np.float64), schema.kind)
     if schema.kind == "multiclass":
         shares = tuple((name, float(p)) for name, p in zip(schema.classes, response, strict=True))
-        return PredictedValue(schema.target, schema.horizon, schema.classes[int(np.argmax(raw))], None, None, shares)
+        likeliest = schema.classes[int(np.argmax(raw))]
+        return PredictedValue(schema.target, schema.horizon, likeliest, None, None, shares, set=_set(bundle, response))
     value = float(response)
     low, high = bundle.band.around(value) if bundle.band else (None, None)
     return PredictedValue(schema.target, schema.horizon, value, low, high)
@@ -99,13 +101,21 @@ def _probability(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> Predict
     """The calibrated probability, and what it means in money where the task has costs."""
     schema = bundle.schema
     p = float(link(np.array([_calibrated(bundle, float(raw))]), "binary")[0])
+    classes = _set(bundle, two_columns(np.array([p]))[0])
     stake = 1.0 if schema.exposure is None else inputs.get(schema.exposure)
     if not bundle.costs or stake is None:
-        return PredictedValue(schema.target, schema.horizon, p, None, None)
+        return PredictedValue(schema.target, schema.horizon, p, None, None, set=classes)
     miss = bundle.costs["miss"] * float(stake)
     act = p * miss > (1 - p) * bundle.costs["false_alarm"]
     band = None if bundle.risk_bands is None else str(bundle.risk_bands.named(np.array([p * miss]))[0])
-    return PredictedValue(schema.target, schema.horizon, p, None, None, (), p * miss, act, band)
+    return PredictedValue(schema.target, schema.horizon, p, None, None, (), p * miss, act, band, classes)
+
+
+def _set(bundle: Bundle, probabilities: Array) -> tuple[str, ...] | None:
+    """The names of the classes in a row's set, from its probabilities (k,); None for a bundle without sets."""
+    if bundle.sets is None:
+        return None
+    return tuple(bundle.schema.classes[code] for code in bundle.sets.of(probabilities))
 
 
 def _reasons(

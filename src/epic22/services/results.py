@@ -6,14 +6,16 @@ from typing import Any
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.compare import Verdict
+from epic22.core.evaluation.coverage import Coverage, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.opinions import Opinion
 from epic22.core.evaluation.power import Power
+from epic22.services.promise import Promise
 from epic22.services.train import TrainingRun
 
 
 def run_json(run: TrainingRun) -> dict[str, Any]:
-    """Task, versions, folds, audit, leaderboard, champion, verdicts, then warnings, notes, columns and formulas."""
+    """Task, versions, folds, audit, leaderboard, champion, verdicts, coverage, then warnings, notes, columns and formulas."""
     return {
         "task": run.task.name,
         "data_version": run.data_version.id,
@@ -30,6 +32,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         "honest": [
             {"metric": h.metric, "forced": number(h.forced), "honest": number(h.honest), "folds": h.kind} for h in run.honest
         ],
+        "coverage": promise_json(run.promise),
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "columns": [{"name": c.name, "dtype": c.dtype, "role": c.role} for c in run.columns],
@@ -125,3 +128,42 @@ def power_json(power: Power) -> dict[str, Any]:
 def _opinion_json(opinion: Opinion) -> dict[str, Any]:
     figures = {name: number(getattr(opinion, name)) for name in ("difference", "low", "high", "p")}
     return {"test": opinion.test, "metric": opinion.metric, **figures, "refused": opinion.refused or None}
+
+
+def promise_json(promise: Promise) -> dict[str, Any]:
+    """The interval or sets that were promised, what they were chosen by, and what they covered: overall, by group and month."""
+    return {
+        "interval": None if promise.band is None else promise.band.state(),
+        "sets": None if promise.sets is None else promise.sets.state(),
+        "chosen_by": [
+            {
+                "kind": loss.kind,
+                "symmetric": loss.symmetric,
+                "interval_score": number(loss.interval_score),
+                "gain": number(loss.gain),
+                "error": number(loss.error),
+                "rows": loss.rows,
+            }
+            for loss in promise.losses
+        ],
+        "covered": None if promise.coverage is None else _coverage_json(promise.coverage),
+        "note": promise.note,
+    }
+
+
+def _coverage_json(coverage: Coverage) -> dict[str, Any]:
+    worst = coverage.worst
+    return {
+        "stated": coverage.level,
+        "overall": _group_json(coverage.overall),
+        "tables": [{"by": t.by, "groups": [_group_json(group) for group in t.groups]} for t in coverage.tables],
+        "worst": None if worst is None else {"by": worst[0], "off": worst[1].share - coverage.level, **_group_json(worst[1])},
+        "short_months": [group.name for group in coverage.short_months],
+        "words": list(coverage.sentences),
+    }
+
+
+def _group_json(group: GroupCoverage) -> dict[str, Any]:
+    size = {"value": number(group.size), "low": number(group.size_low), "high": number(group.size_high)}
+    share = {"value": group.share, "low": group.low, "high": group.high}
+    return {"name": group.name, "rows": group.rows, "coverage": share, "size": size, "short": group.short}

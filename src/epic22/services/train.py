@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Callable, Container
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
-from epic22.core.evaluation.conformal import fit_band
+from epic22.core.evaluation.coverage import refuse_groups
 from epic22.core.evaluation.crossval import Evaluation, cross_validate, fit_family
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import gate as fairness_gate
@@ -29,6 +29,7 @@ from epic22.core.ports import Registry
 from epic22.core.selection.log_target import settle_log
 from epic22.core.task import Column, Task
 from epic22.services.audit import audit_examples
+from epic22.services.promise import Promise, promised
 from epic22.services.worth import Worth, assess
 
 
@@ -67,8 +68,9 @@ class HonestScore:
 class TrainingRun:
     """All that a training found; reports, tracking and answers are made of this.
 
-    `worth` is what the champion's score is worth, for two classes. `ceiling` is the best possible, and `shortfall` the champion's
-    difference to it (below zero: worse), where the truth is known, which it is only of simulated tables.
+    `worth` is what the champion's score is worth, for two classes, `promise` its intervals or sets. `ceiling` is the best
+    possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
+    simulated tables.
     """
 
     task: Task
@@ -90,6 +92,7 @@ class TrainingRun:
     promotion: PromotionDecision | None = None
     ceiling: Evaluation | None = None
     shortfall: Verdict | None = None
+    promise: Promise = field(default_factory=Promise)
 
 
 def train(
@@ -105,10 +108,12 @@ def train(
 
     `truth` [entity, cutoff, truth] holds the true probabilities or medians of simulated rows; it is only ever compared with.
 
-    Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares.
+    Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares, or a column
+    of `coverage_by` makes no groups.
     """
     seed = split.seed
     task, examples, suspicions = audited(assignment, seed)
+    refuse_groups(task.coverage_by, examples.X)
     assignment = replace(assignment, task=task, suspicions=suspicions)
     plan = plan_folds(examples, task.target.kind, split)
     task, found = settle_log(task, examples, plan, seed, threads)
@@ -121,7 +126,8 @@ def train(
     ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
     worth = assess(task, examples, plan, champion, leaderboard, ceiling, seed)
     promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
-    bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, seed, threads)
+    promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
+    bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, promise, seed, threads)
     if promotion.status != "proven":
         bundle = replace(bundle, status=promotion.status)
     version = register(bundle, examples, registry)
@@ -145,6 +151,7 @@ def train(
         promotion=promotion,
         ceiling=ceiling,
         shortfall=shortfall,
+        promise=promise,
     )
 
 
@@ -264,6 +271,7 @@ def fit_champion(
     champion: Evaluation,
     verdicts: tuple[Verdict, ...],
     worth: Worth | None,
+    promise: Promise,
     seed: int,
     threads: int,
 ) -> Bundle:
@@ -279,7 +287,8 @@ def fit_champion(
         family=champion.family,
         preprocessor=fitted.preprocessor,
         estimator=fitted.estimator,
-        band=fit_band(champion, examples, task.target.kind),
+        band=promise.band,
+        sets=promise.sets,
         status="proven" if proven else "provisional",
         model_hash="",
         data_version=examples.data_version,

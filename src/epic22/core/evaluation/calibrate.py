@@ -16,6 +16,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.split import MICROSECONDS_A_DAY, FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import FoldResponse
+from epic22.core.evaluation.held_out import turns_of
 from epic22.core.evaluation.logistic import logistic_fit
 from epic22.core.task import Array
 
@@ -184,15 +185,7 @@ class OutOfFold:
 
     def turns(self) -> Iterator[tuple[Array, Array]]:
         """(rows that teach, rows that are judged) a fold; none teach the first of forward folds."""
-        for number in np.unique(self.fold):
-            judged = self.fold == number
-            if self.forward:
-                teach = self.fold < number
-                if self.at is not None and self.known is not None:
-                    teach &= self.known <= self.at[judged].min()
-            else:
-                teach = ~judged & (self.dealing == self.dealing[judged][0])
-            yield np.flatnonzero(teach), np.flatnonzero(judged)
+        return turns_of(self.fold, self.dealing, self.forward, self.at, self.known)
 
 
 def out_of_fold(parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan) -> OutOfFold:

@@ -1,15 +1,42 @@
-"""Intervals that hold: split conformal from out-of-fold residuals (Lei et al. 2018; out of fold as in Barber et al. 2021)."""
+"""Intervals and sets that hold: conformal prediction from out-of-fold responses.
+
+After Vovk, Gammerman and Shafer (2005) and Lei et al. (2018), out of fold as in Vovk (2015) and Barber et al. (2021). This is the
+state a bundle holds and answers from. How intervals are chosen is in `interval_choice`, whether all of it kept its word in
+`coverage`. n = rows, k = classes.
+"""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 import numpy as np
 
-from epic22.core.data.examples import Examples
-from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.task import Array, Kind
+from epic22.core.task import Array
 
 COVERAGE = 0.9
+LEAST_IN_CELL = 30
+"""Classes with fewer out-of-fold rows share a threshold with the next rarer ones."""
+
+BandKind = Literal["constant", "scaled", "relative"]
+
+
+def conformal_quantile(scores: Array, weight: Array, level: float) -> float:
+    """The ⌈(n + 1)·level⌉-th smallest of n scores, infinite where there are too few for the level.
+
+    `weight` (n,) is what each score counts; a row with several scores counts once in all, so n is the number of rows. Of rows
+    drawn alike, a share of at least `level` of new scores is at or below it.
+
+    >>> conformal_quantile(np.arange(1.0, 20.0), np.ones(19), 0.9)
+    18.0
+    >>> conformal_quantile(np.arange(1.0, 9.0), np.ones(8), 0.9)
+    inf
+    """
+    order = np.argsort(scores, kind="stable")
+    reached = np.cumsum(weight[order])
+    # Sums of fractions of rows are off by rounding: less than a millionth of a row is none.
+    place = int(np.searchsorted(reached, level * (float(np.sum(weight)) + 1) - 1e-6))
+    return float(scores[order][place]) if place < len(scores) else math.inf
 
 
 @dataclass(frozen=True)
@@ -23,16 +50,150 @@ class Band:
         """The interval around a value."""
         return value - self.half_width, value + self.half_width
 
+    def ends(self, values: Array) -> tuple[Array, Array]:
+        """The intervals around values, (n,) each."""
+        return values - self.half_width, values + self.half_width
 
-def fit_band(evaluation: Evaluation, examples: Examples, kind: Kind) -> Band | None:
-    """The band for values, from out-of-fold residuals alone; None for classes, whose probability is the statement."""
-    if kind != "regression":
+    def state(self) -> dict[str, Any]:
+        """What `restore_band` needs, as JSON has it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class AdaptiveBand:
+    """An interval as wide as outcomes scatter around such a value, to either side by its own measure.
+
+    `lower` and `upper` are what is taken off and added: in the label's unit (constant), in units of the scatter expected at the
+    value (scaled: linear between `centres`, each with its `scatter`, level beyond them), or in natural logarithms (relative; a
+    value below `smallest`, the smallest answer seen, counts as that). No end lies below `least`, where outcomes have one. The
+    value is always inside, unless it is itself below `least`.
+
+    >>> AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).around(5.0)
+    (2.0, 9.5)
+    """
+
+    coverage: float
+    kind: BandKind
+    lower: float
+    upper: float
+    centres: tuple[float, ...] = ()
+    scatter: tuple[float, ...] = ()
+    smallest: float = 0.0
+    least: float | None = None
+
+    def around(self, value: float) -> tuple[float, float]:
+        """The interval around a value; the same bits as among others."""
+        low, high = self.ends(np.array([value], dtype=np.float64))
+        return float(low[0]), float(high[0])
+
+    def ends(self, values: Array) -> tuple[Array, Array]:
+        """The intervals around values, (n,) each."""
+        low, high = self._open_ends(values)
+        low, high = np.minimum(low, values), np.maximum(high, values)
+        if self.least is None:
+            return low, high
+        return np.maximum(low, self.least), np.maximum(high, self.least)
+
+    def _open_ends(self, values: Array) -> tuple[Array, Array]:
+        if self.kind == "constant":
+            return values - self.lower, values + self.upper
+        if self.kind == "scaled":
+            scatter = np.interp(values, self.centres, self.scatter)
+            return values - self.lower * scatter, values + self.upper * scatter
+        middle = np.maximum(values, self.smallest)
+        return middle * math.exp(-self.lower), middle * math.exp(self.upper)
+
+    def state(self) -> dict[str, Any]:
+        """What `restore_band` needs, as JSON has it; what does not belong to the kind is left out."""
+        return {
+            name: list(v) if isinstance(v, tuple) else v
+            for name, v in asdict(self).items()
+            if v is not None and v != () and (name, v) != ("smallest", 0.0)
+        }
+
+
+AnyBand = Band | AdaptiveBand
+
+
+def restore_band(state: Mapping[str, Any]) -> AnyBand:
+    """The band of a state; those of the first bundles have a half width. ValueError for a state that is not known."""
+    if "half_width" in state:
+        return Band(**state)
+    stored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in state.items()}
+    band = AdaptiveBand(**stored)
+    lacks_scale = band.kind == "scaled" and not (band.centres and len(band.centres) == len(band.scatter))
+    if band.kind not in get_args(BandKind) or lacks_scale or (band.kind == "relative" and band.smallest <= 0):
+        raise ValueError(f"a band of kind {band.kind!r} with {len(band.centres)} centres is not known")
+    return band
+
+
+@dataclass(frozen=True)
+class ClassSets:
+    """Which classes the outcome may be of: those whose probability reaches their class's own threshold.
+
+    A share `coverage` of the rows of each class has a set that holds it, if the future is like the rows seen. `cells` says which
+    classes share a threshold: a rare class has one with others as rare.
+    """
+
+    coverage: float
+    thresholds: tuple[float, ...]
+    cells: tuple[int, ...]
+
+    def holds(self, probabilities: Array) -> Array:
+        """Whether each class is in the set, (n, k) booleans of probabilities (n, k).
+
+        A set that would be empty holds the likeliest class: it is never less often right for it.
+        """
+        inside = probabilities >= np.array(self.thresholds)
+        empty = ~inside.any(axis=1)
+        inside[empty, probabilities[empty].argmax(axis=1)] = True
+        return np.asarray(inside)
+
+    def of(self, probabilities: Sequence[float] | Array) -> tuple[int, ...]:
+        """The classes in one row's set, as codes; the same as among others."""
+        return tuple(int(code) for code in np.flatnonzero(self.holds(np.array([probabilities], dtype=np.float64))[0]))
+
+    def state(self) -> dict[str, Any]:
+        """What `restore` needs, as JSON has it."""
+        return {"coverage": self.coverage, "thresholds": list(self.thresholds), "cells": list(self.cells)}
+
+    @classmethod
+    def restore(cls, state: Mapping[str, Any]) -> "ClassSets":
+        """The sets of a state; ValueError where thresholds and cells do not match."""
+        made = cls(float(state["coverage"]), tuple(map(float, state["thresholds"])), tuple(map(int, state["cells"])))
+        if len(made.thresholds) != len(made.cells) or not made.cells:
+            raise ValueError(f"{len(made.thresholds)} thresholds do not match {len(made.cells)} cells")
+        return made
+
+
+def fit_sets(probabilities: Array, y: Array, weight: Array, coverage: float = COVERAGE) -> ClassSets | None:
+    """Sets from out-of-fold probabilities (n, k), class codes (n,) and what each row counts (n,); None without rows.
+
+    Least ambiguous sets with a threshold a class (Sadinle, Lei and Wasserman 2019): the outcome's own probability is ranked among
+    those of the rows of its class. A class with too few rows for the level is in every set.
+    """
+    if not len(y):
         return None
-    residuals = np.concatenate([np.abs(part.response - examples.y[part.fold.test]) for part in evaluation.parts])
-    return Band(COVERAGE, _upper_quantile(residuals, COVERAGE))
+    codes = y.astype(np.int64)
+    own = probabilities[np.arange(len(codes)), codes]
+    cells = _cells(np.bincount(codes, weights=weight, minlength=probabilities.shape[1]))
+    of_rows = np.array(cells)[codes]
+    by_cell = [-conformal_quantile(-own[of_rows == c], weight[of_rows == c], coverage) for c in range(max(cells) + 1)]
+    return ClassSets(coverage, tuple(max(by_cell[cell], 0.0) for cell in cells), cells)
 
 
-def _upper_quantile(residuals: Array, coverage: float) -> float:
-    """The ⌈(n + 1)·coverage⌉-th smallest residual, which gives the coverage for any n large enough."""
-    rank = min(math.ceil((len(residuals) + 1) * coverage), len(residuals))
-    return float(np.sort(residuals)[rank - 1])
+def _cells(rows: Array) -> tuple[int, ...]:
+    """The cell of each class with so many rows (k,): its own, or one shared by the rarest, of at least LEAST_IN_CELL rows."""
+    order = np.argsort(rows, kind="stable")
+    held = np.cumsum(rows[order])
+    rarest = int((rows < LEAST_IN_CELL).sum())
+    shared = max(rarest, int(np.searchsorted(held, LEAST_IN_CELL)) + 1) if rarest else 0
+    cells = np.zeros(len(rows), dtype=np.int64)
+    own = np.setdiff1d(np.arange(len(rows)), order[:shared])
+    cells[own] = np.arange(len(own)) + (1 if shared else 0)
+    return tuple(int(cell) for cell in cells)
+
+
+def two_columns(probability: Array) -> Array:
+    """Probabilities of both classes, (n, 2), from that of the positive one, (n,)."""
+    return np.column_stack([1 - probability, probability])

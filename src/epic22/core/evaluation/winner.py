@@ -2,8 +2,8 @@
 
 Bootstrap bias-corrected cross-validation (BBC-CV; Tsamardinos, Greasidou and Borboudakis 2018): whole clusters are drawn, the
 best candidate is chosen on those drawn and judged on those left out. It needs the candidates' out-of-fold responses alone, no
-further fit. What it corrects is the choice among these candidates; that they were tuned on the same folds is corrected only if all
-that were tried are among them.
+further fit. What it corrects is the choice among these candidates; that they were tuned on the same folds is corrected only if
+all that were tried are among them.
 """
 
 import math

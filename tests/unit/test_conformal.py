@@ -1,0 +1,284 @@
+"""Intervals and sets: they cover what they say on rows drawn alike, adapt where rows scatter differently, and survive storage."""
+
+import json
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.special import softmax
+from tests.small_rows import held
+
+from epic22.core.evaluation.conformal import (
+    COVERAGE,
+    LEAST_IN_CELL,
+    AdaptiveBand,
+    AnyBand,
+    Band,
+    ClassSets,
+    conformal_quantile,
+    fit_sets,
+    restore_band,
+    two_columns,
+)
+from epic22.core.evaluation.interval_choice import KINDS, choose_band, fit_band, fit_scatter, interval_scores
+from epic22.core.task import Array
+
+DRAWS = 400
+BANDS: list[AnyBand] = [
+    Band(0.9, 1.5),
+    AdaptiveBand(0.9, "constant", 1.0, 2.0, least=0.0),
+    AdaptiveBand(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.5, 1.0, 1.0)),
+    AdaptiveBand(0.9, "relative", 0.2, 0.3, smallest=0.4, least=0.0),
+]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(1, 300), st.floats(0.5, 0.99), st.integers(0, 2**32 - 1))
+def test_the_quantile_is_the_rank_that_covers_or_infinite(n: int, level: float, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(size=n)
+    rank = math.ceil(round((n + 1) * level, 6))
+    found = conformal_quantile(scores, np.ones(n), level)
+    assert found == (np.sort(scores)[rank - 1] if rank <= n else math.inf)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(5, 60), st.integers(2, 5), st.integers(0, 2**32 - 1))
+def test_a_row_dealt_several_times_counts_once(n: int, dealings: int, seed: int) -> None:
+    scores = np.random.default_rng(seed).normal(size=n)
+    again = np.tile(scores, dealings)
+    assert conformal_quantile(again, np.full(n * dealings, 1 / dealings), 0.9) == conformal_quantile(scores, np.ones(n), 0.9)
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(25, 90), st.sampled_from(KINDS), st.integers(0, 2**32 - 1))
+def test_every_kind_covers_new_rows_drawn_alike(n: int, kind: tuple[str, bool], seed: int) -> None:
+    """Over many draws of n rows and one new one: at least the level, less four standard errors of so many draws."""
+    rng = np.random.default_rng(seed)
+    hits = []
+    for _ in range(DRAWS):
+        value = rng.uniform(1, 4, n + 1)
+        y = value * np.exp(rng.normal(0, 0.3, n + 1))
+        band = fit_band(held(value[:n], y[:n]), *kind)  # type: ignore[arg-type]
+        if band is None:
+            assert kind[0] == "scaled"
+            assert n < 100
+            return
+        low, high = band.around(float(value[n]))
+        hits.append(low <= y[n] <= high)
+    assert np.mean(hits) >= COVERAGE - 4 * math.sqrt(0.09 / DRAWS)
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.integers(60, 200), st.integers(0, 2**32 - 1))
+def test_sets_cover_every_class_of_new_rows_drawn_alike(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    hit, of, cells = np.zeros(3), np.zeros(3), np.zeros(3)
+    for _ in range(DRAWS):
+        p = softmax(rng.normal(size=(n + 6, 3)) * 1.5 + np.array([1.0, 0.5, 0.0]), axis=1)
+        y = (p.cumsum(axis=1) < rng.uniform(size=n + 6)[:, None]).sum(axis=1)
+        sets = fit_sets(p[:n], y[:n], np.ones(n))
+        assert sets is not None
+        holds = sets.holds(p[n:])[np.arange(6), y[n:]]
+        hit += np.bincount(y[n:], weights=holds, minlength=3)
+        of += np.bincount(y[n:], minlength=3)
+        cells = np.array(sets.cells)
+    # Below LEAST_IN_CELL rows classes share a threshold, and the promise is for both together.
+    for cell in np.unique(cells):
+        share = hit[cells == cell].sum() / of[cells == cell].sum()
+        assert share >= COVERAGE - 4 * math.sqrt(0.09 / of[cells == cell].sum()) - (0.05 if (cells == cell).sum() > 1 else 0)
+
+
+def rare(n: int, seed: int) -> tuple[Array, Array]:
+    """Probabilities and classes with about 4 % positives."""
+    rng = np.random.default_rng(seed)
+    z = rng.normal(-4.2, 1.6, n)
+    return two_columns(1 / (1 + np.exp(-z))), (rng.uniform(size=n) < 1 / (1 + np.exp(-z))).astype(float)
+
+
+def test_the_rare_class_is_covered_by_a_threshold_of_its_own_where_one_for_all_would_forget_it() -> None:
+    p, y = rare(6000, 1)
+    fresh, truth = rare(20_000, 2)
+    sets = fit_sets(p, y, np.ones(len(y)))
+    assert sets is not None
+    assert len(set(sets.cells)) == 2
+    own = p[np.arange(len(y)), y.astype(int)]
+    pooled = ClassSets(0.9, (-conformal_quantile(-own, np.ones(len(y)), 0.9),) * 2, (0, 0))
+    positives = truth == 1
+    # Four standard errors of a threshold from some 250 positives.
+    assert abs(sets.holds(fresh)[positives, 1].mean() - 0.9) < 4 * math.sqrt(0.09 / y.sum())
+    assert abs(sets.holds(fresh)[~positives, 0].mean() - 0.9) < 0.02
+    assert pooled.holds(fresh)[positives, 1].mean() < 0.5
+
+
+def test_classes_too_rare_for_a_threshold_share_one_with_the_next_rarer() -> None:
+    rng = np.random.default_rng(0)
+    y = np.repeat([0, 1, 2, 3], [400, 8, 40, 3])
+    sets = fit_sets(softmax(rng.normal(size=(len(y), 4)), axis=1), y, np.ones(len(y)))
+    assert sets is not None
+    assert sets.cells == (1, 0, 0, 0)
+    assert (y == 2).sum() >= LEAST_IN_CELL
+
+
+def test_a_class_that_too_few_rows_speak_of_is_in_every_set() -> None:
+    sets = fit_sets(two_columns(np.array([0.2, 0.4, 0.6])), np.array([0, 1, 1]), np.ones(3))
+    assert sets is not None
+    assert sets.of([1.0, 0.0]) == (0, 1)
+
+
+def test_a_set_is_never_empty() -> None:
+    sets = ClassSets(0.9, (0.9, 0.9, 0.9), (0, 1, 2))
+    assert sets.of([0.3, 0.4, 0.3]) == (1,)
+
+
+def fanning(n: int, seed: int) -> tuple[Array, Array]:
+    """Values whose outcomes scatter ten times as far at the top as at the bottom, and below zero too."""
+    rng = np.random.default_rng(seed)
+    value = rng.uniform(0, 10, n)
+    return value, value + rng.normal(0, 0.3 + 0.3 * value, n)
+
+
+def by_third(band: AnyBand, value: Array, y: Array) -> Array:
+    """Coverage in each third of the value."""
+    low, high = band.ends(value)
+    inside, third = (low <= y) & (y <= high), np.minimum(value * 3 // 10, 2).astype(int)
+    return np.bincount(third, weights=inside) / np.bincount(third)
+
+
+def test_where_rows_scatter_differently_the_band_chosen_is_right_in_every_third_and_the_constant_one_is_not() -> None:
+    rows, (value, y) = held(*fanning(2000, 3)), fanning(20_000, 4)
+    band, table = choose_band(rows)
+    constant = fit_band(rows, "constant", True)
+    assert isinstance(band, AdaptiveBand)
+    assert band.kind == "scaled"
+    assert constant is not None
+    assert np.abs(by_third(band, value, y) - 0.9).max() < 0.03
+    assert np.abs(by_third(constant, value, y) - 0.9).max() > 0.09
+    best = min(table, key=lambda row: row.interval_score)
+    assert (best.kind, best.gain > best.error) == ("scaled", True)
+
+
+def test_rows_that_scatter_alike_keep_the_plain_band() -> None:
+    rng = np.random.default_rng(5)
+    value = rng.normal(0, 3, 1500)
+    band, _ = choose_band(held(value, value + rng.normal(size=1500)))
+    assert isinstance(band, Band)
+    assert band.half_width == pytest.approx(1.645, abs=0.1)
+
+
+def test_relative_errors_get_a_relative_band_that_stays_above_zero() -> None:
+    rng = np.random.default_rng(6)
+    value = np.exp(rng.normal(12, 1, 1500))
+    band, _ = choose_band(held(value, value * np.exp(rng.normal(0, 0.25, 1500))))
+    assert isinstance(band, AdaptiveBand)
+    assert band.kind == "relative"
+    low, high = band.around(100_000.0)
+    assert 55_000 < low < 75_000
+    assert 140_000 < high < 165_000
+    assert band.around(-5.0)[0] >= 0
+
+
+def test_a_lopsided_error_gets_a_lopsided_band() -> None:
+    rng = np.random.default_rng(7)
+    value = rng.normal(0, 3, 1500)
+    band, _ = choose_band(held(value, value + rng.exponential(2.0, 1500) - 1))
+    assert isinstance(band, AdaptiveBand)
+    assert band.upper > 2 * band.lower
+
+
+def test_counts_have_no_end_below_zero() -> None:
+    rng = np.random.default_rng(8)
+    value = rng.uniform(0.1, 3, 800)
+    rows = held(value, rng.poisson(value).astype(float))
+    for kind in KINDS:
+        band = fit_band(rows, *kind)
+        if band is not None:
+            low, high = band.ends(np.array([-0.5, 0.0, 0.2, 3.0]))
+            assert (low >= 0).all()
+            assert (high >= low).all()
+
+
+def test_too_few_rows_give_no_interval_rather_than_a_wrong_one() -> None:
+    value = np.arange(8.0)
+    assert choose_band(held(value, value + 1))[0] is None
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(100, 400), st.integers(0, 2**32 - 1))
+def test_the_scatter_is_monotone_and_above_nothing(n: int, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    value = np.round(rng.normal(size=n), int(rng.integers(0, 4)))
+    scatter = fit_scatter(value, np.abs(rng.normal(size=n)), np.ones(n))
+    if scatter is not None:
+        steps = np.diff(scatter.sizes)
+        assert (steps >= 0).all() or (steps <= 0).all()
+        assert (np.diff(scatter.centres) > 0).all()
+        assert min(scatter.sizes) > 0
+
+
+def test_the_interval_score_is_the_width_and_twenty_times_what_is_missed() -> None:
+    assert interval_scores(np.array([0.5, 3.0]), np.zeros(2), np.full(2, 2.0)) == pytest.approx([2.0, 22.0])
+
+
+@pytest.mark.parametrize("band", BANDS, ids=lambda band: getattr(band, "kind", "plain"))
+def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(band: AnyBand) -> None:
+    again = restore_band(json.loads(json.dumps(band.state())))
+    assert again == band
+    values = np.random.default_rng(9).normal(2, 3, 997)
+    low, high = band.ends(values)
+    assert [band.around(float(v)) for v in values] == list(zip(low.tolist(), high.tolist(), strict=True))
+    assert (low <= high).all()
+
+
+def test_sets_survive_json_and_one_row_gets_the_set_it_gets_among_others() -> None:
+    p = softmax(np.random.default_rng(10).normal(size=(500, 4)), axis=1)
+    sets = ClassSets(0.9, (0.1, 0.25, 0.3, 0.2), (0, 1, 2, 3))
+    assert ClassSets.restore(json.loads(json.dumps(sets.state()))) == sets
+    assert [sets.of(row) for row in p] == [tuple(np.flatnonzero(row)) for row in sets.holds(p)]
+
+
+def test_a_band_of_the_first_bundles_says_what_it_said() -> None:
+    band = restore_band({"coverage": 0.9, "half_width": 1.5})
+    assert band == Band(0.9, 1.5)
+    assert band.around(2.0) == (0.5, 3.5)
+    assert band.state() == {"coverage": 0.9, "half_width": 1.5}
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        {"coverage": 0.9, "kind": "magic", "lower": 1.0, "upper": 1.0},
+        {"coverage": 0.9, "kind": "scaled", "lower": 1.0, "upper": 1.0, "centres": [1.0], "scatter": []},
+        {"coverage": 0.9, "kind": "relative", "lower": 1.0, "upper": 1.0},
+    ],
+)
+def test_a_band_that_is_not_known_is_refused(state: dict[str, object]) -> None:
+    with pytest.raises(ValueError, match="not known"):
+        restore_band(state)
+
+
+def test_sets_with_thresholds_for_other_classes_are_refused() -> None:
+    with pytest.raises(ValueError, match="do not match"):
+        ClassSets.restore({"coverage": 0.9, "thresholds": [0.1], "cells": [0, 1]})
+
+
+def test_five_dealings_give_the_band_of_one_row_a_row() -> None:
+    value, y = fanning(600, 11)
+    once = held(value, y)
+    five = replace(
+        once,
+        response=np.tile(value, 5),
+        y=np.tile(y, 5),
+        cluster=np.tile(once.cluster, 5),
+        row=np.tile(once.row, 5),
+        fold=np.concatenate([once.fold + 5 * i for i in range(5)]),
+        dealing=np.repeat(np.arange(5), len(y)),
+    )
+    assert fit_band(five, "constant", True) == fit_band(once, "constant", True)
+    one, many = fit_band(once, "scaled", False), fit_band(five, "scaled", False)
+    assert one is not None
+    assert many is not None
+    assert (many.lower, many.upper) == pytest.approx((one.lower, one.upper))
+    assert many.scatter == pytest.approx(one.scatter)
