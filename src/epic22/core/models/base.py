@@ -71,13 +71,9 @@ class Parameters:
             setattr(self, name, value)
         return self
 
-    def chosen(self) -> dict[str, Any]:
-        """The constructor's arguments that state what `fit` picked on the inner fold."""
+    def settled(self) -> Mapping[str, Any]:
+        """The constructor's arguments that state what `fit` picked on the inner fold, for a fit that watches none."""
         return {}
-
-    def settled(self) -> Self:
-        """An unfitted copy that needs no inner fold, for what `fit` picked is stated."""
-        return type(self)(**{**self.get_params(), **self.chosen()})
 
 
 class Linked:

@@ -101,7 +101,7 @@ class Boosting(Linked, Parameters):
             losses.append(tweedie_deviances(y[inner.test], trial.predict(X[inner.test]), JUDGED_POWER).mean())
         return POWERS[int(np.argmin(losses))]
 
-    def chosen(self) -> dict[str, Any]:
+    def settled(self) -> Mapping[str, Any]:
         """Shape, rounds, and the power where it was looked for."""
         return {**self.shape_, "default_rounds": self.rounds_, **self._chosen_loss()}
 

@@ -54,7 +54,7 @@ class Linear(Linked, Parameters):
         losses = [np.mean(self.loss.rows(y[inner.test], trial.predict(X[inner.test]))) for trial in fitted]
         return POWERS[int(np.argmin(losses))]
 
-    def chosen(self) -> dict[str, Any]:
+    def settled(self) -> Mapping[str, Any]:
         """The penalty, and the power where it was looked for."""
         tweedie = {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
         return {"penalty": self.penalty_, **tweedie}

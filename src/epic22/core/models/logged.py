@@ -11,7 +11,7 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit
+from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
 from epic22.core.models.scale import EXPONENTIAL, Scale, fit_smearing
 from epic22.core.task import Array, Kind, Task
 
@@ -21,16 +21,12 @@ EVERY = 5
 
 
 @dataclass
-class Logged(Parameters):
+class Logged(Linked, Parameters):
     """`model` fitted to log y. `smeared`: values are means, by smearing; else exp(raw), which keeps medians and quantiles."""
 
     model: Any
     smeared: bool = True
-
-    @property
-    def kind(self) -> Kind:
-        """Values."""
-        return "regression"
+    kind: Kind = "regression"
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Learn the logarithms, then from rows held out what their scatter adds to the mean.
@@ -49,20 +45,12 @@ class Logged(Parameters):
         train, test = (np.flatnonzero(~held), np.flatnonzero(held)) if inner is None else (inner.train, inner.test)
         if not len(train) or not len(test):
             return EXPONENTIAL
-        probe = self.model.settled().fit(X[train], np.log(y[train]))
+        probe = _unfitted(self.model).fit(X[train], np.log(y[train]))
         return fit_smearing(probe.raw(X[test]), y[test])
 
-    def chosen(self) -> dict[str, Any]:
+    def settled(self) -> Mapping[str, Any]:
         """The model with what its inner fold picked."""
-        return {"model": self.model.settled()}
-
-    def predict(self, X: Array) -> Array:
-        """Values, (n,)."""
-        return self.value_scale_(self.raw(X))
-
-    def predict_proba(self, X: Array) -> Array:
-        """Values have no probabilities; the model says so."""
-        return np.asarray(self.model.predict_proba(X))
+        return {"model": _unfitted(self.model)}
 
     def raw(self, X: Array) -> Array:
         """Logarithms, (n,), before the scale."""
@@ -75,6 +63,11 @@ class Logged(Parameters):
     def files(self) -> dict[str, bytes]:
         """The model's files, and the scale as JSON."""
         return {**self.model.files(), STATE: canonical_json(self.value_scale_.state())}
+
+
+def _unfitted(model: Any) -> Any:
+    """A copy that needs no inner fold, for what it picked is stated."""
+    return type(model)(**{**model.get_params(), **model.settled()})
 
 
 def with_logs(family: Family) -> Family:
