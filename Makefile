@@ -6,7 +6,7 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(f"{sys.version_info[0]}{sys.ver
 CONSTRAINTS := constraints/py$(MINOR).txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-fast kills bench format lock evidence clean
+.PHONY: help setup demo check test test-fast kills bench bench-peers format lock evidence clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -51,6 +51,9 @@ bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest a
 	$(BIN)/python benchmarks/ingest.py
 	$(BIN)/python benchmarks/point_in_time.py
 	$(BIN)/python benchmarks/single_row.py
+
+bench-peers: $(VENV)/dev ## Ours beside AutoGluon, FLAML, H2O, mljar, XGBoost on ten public sets; hours, resumable; ONLY="--minutes 60".
+	PYTHONPATH=benchmarks $(BIN)/python -m peers $(ONLY)
 
 format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix src tests benchmarks

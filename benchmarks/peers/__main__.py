@@ -1,0 +1,139 @@
+"""`make bench-peers`: every system on every split, one after another; then the comparisons and the page."""
+
+import argparse
+import fcntl
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from evidence import DATA, ROOT
+
+from peers.environments import SYSTEMS, System, environments_home, java_found, python_of, system_named
+from peers.runs import Limits, Run, Store, mark_of, not_run, perform, say
+from peers.sets import SETS, DataSet, set_named
+from peers.splits import splits_of
+from peers.table import conclude
+from peers.watch import end_left_over
+
+RESULTS = ROOT / "benchmarks" / "results" / "peers"
+CACHE = ROOT / "benchmarks" / "peers" / "cache"
+PAGE = ROOT / "docs" / "benchmarks.md"
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What the command line asks for. `splits` None = all; `until` a moment of the monotonic clock."""
+
+    sets: tuple[DataSet, ...]
+    systems: tuple[System, ...]
+    splits: tuple[int, ...] | None
+    limits: Limits
+    allow_disturbed: bool
+    until: float
+
+
+def arguments() -> argparse.ArgumentParser:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m peers", description=__doc__)
+    parser.add_argument("--systems", nargs="+", default=[one.name for one in SYSTEMS], help="which systems; all by default")
+    parser.add_argument("--sets", nargs="+", default=[one.name for one in SETS], help="which sets; all by default")
+    parser.add_argument("--splits", nargs="+", type=int, default=None, help="which splits, from 0; all by default")
+    parser.add_argument("--seconds", type=float, default=60.0, help="the limit; results of another than 60 stay in the cache")
+    parser.add_argument("--cores", type=int, default=2, help="cores a run may use")
+    parser.add_argument("--minutes", type=float, default=None, help="start no further run after so long")
+    parser.add_argument("--allow-disturbed", action="store_true", help="keep runs that other processes disturbed")
+    parser.add_argument("--cache", type=Path, default=CACHE, help="where splits and scratch folders are")
+    parser.add_argument("--table", action="store_true", help="run nothing; compare and write the page from what is there")
+    return parser
+
+
+def main(line: list[str] | None = None) -> int:
+    """Run what is left to run; 1 where something is."""
+    said = arguments().parse_args(line)
+    limits = Limits(said.seconds, said.cores)
+    until = float("inf") if said.minutes is None else time.monotonic() + 60 * said.minutes
+    asked = Asked(
+        tuple(set_named(name) for name in said.sets),
+        tuple(system_named(name) for name in said.systems),
+        None if said.splits is None else tuple(said.splits),
+        limits,
+        said.allow_disturbed,
+        until,
+    )
+    official = limits == Limits()
+    store = Store(RESULTS if official else said.cache / f"trial-{limits.seconds:g}s-{limits.cores}")
+    left = 0
+    if not said.table:
+        with alone(said.cache):
+            left = run_all(asked, store, said.cache)
+    conclude(store, said.cache, limits, PAGE if official else store.folder / "page.md")
+    return 1 if left else 0
+
+
+@contextmanager
+def alone(cache: Path) -> Iterator[None]:
+    """Nobody else runs with this cache meanwhile; what a killed caller left running is ended."""
+    cache.mkdir(parents=True, exist_ok=True)
+    with (cache / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise SystemExit(f"another benchmark runs with the cache {cache}; wait for it.") from None
+        ended = end_left_over(mark_of(cache))
+        if ended:
+            say(f"{ended} processes of an earlier call ended.")
+        yield
+
+
+def run_all(asked: Asked, store: Store, cache: Path) -> int:
+    """Run what is not done, split by split so that all systems of a split run close in time; gives how many runs are left."""
+    runs = [run for dataset in asked.sets for run in planned(dataset, asked, cache)]
+    due = [run for run in runs if not store.is_done(run, asked.allow_disturbed)]
+    say(f"{len(runs)} runs, {len(runs) - len(due)} of them kept.")
+    pythons: dict[str, Path | str] = {}
+    for number, run in enumerate(due):
+        if time.monotonic() >= asked.until:
+            say(f"The time is over: {len(due) - number} runs are left.")
+            break
+        if run.system.name not in pythons:
+            pythons[run.system.name] = _ready(run.system)
+        python = pythons[run.system.name]
+        if isinstance(python, str):
+            store.keep(run, not_run(run, python), None)
+            say(f"{run.name}: not run: {python}")
+            continue
+        result, predictions = perform(run, python, cache)
+        store.keep(run, result, predictions)
+        shown = result["message"] or f"{run.dataset.metric} {result['scores'][run.dataset.metric]:.4f}"
+        others = "" if result["others_cpu_share"] is None else f", others {result['others_cpu_share']:.0%}"
+        say(f"{run.name}: {result['status']}, {shown}, model after {result['seconds_to_model']} s{others}")
+    return sum(not store.is_done(run, asked.allow_disturbed) for run in due)
+
+
+def planned(dataset: DataSet, asked: Asked, cache: Path) -> Iterator[Run]:
+    """The runs on one set."""
+    if not (DATA / dataset.file).exists():
+        say(f"{dataset.name}: no file {dataset.file} below the public data (EPIC22_PUBLIC_DATA); not run.")
+        return
+    for split in splits_of(dataset, DATA, cache):
+        if asked.splits is None or split.number in asked.splits:
+            for system in asked.systems:
+                yield Run(dataset, split, system, asked.limits)
+
+
+def _ready(system: System) -> Path | str:
+    """The system's Python, or why it cannot run here."""
+    if system.needs_java and not java_found():
+        return "no Java runtime"
+    try:
+        return python_of(system, environments_home())
+    except subprocess.CalledProcessError as error:
+        return f"its environment cannot be made (exit status {error.returncode})"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
