@@ -36,11 +36,20 @@ class Score:
 
 
 @dataclass(frozen=True)
+class FittedFold:
+    """A family fitted on one training part: its preprocessing and its estimator."""
+
+    preprocessor: Preprocessor
+    estimator: Estimator
+
+
+@dataclass(frozen=True)
 class FoldResponse:
-    """Responses of one fold's test rows, by a model that never saw them."""
+    """Responses of one fold's test rows, by a model that never saw them; the model itself where it was to be kept."""
 
     fold: Fold
     response: Array
+    fitted: FittedFold | None = None
 
 
 @dataclass(frozen=True)
@@ -60,13 +69,9 @@ class Evaluation:
         """The score of that metric; KeyError where it was not measured."""
         return {score.metric: score for score in self.scores}[metric]
 
-
-@dataclass(frozen=True)
-class FittedFold:
-    """A family fitted on one training part: its preprocessing and its estimator."""
-
-    preprocessor: Preprocessor
-    estimator: Estimator
+    def without_models(self) -> "Evaluation":
+        """The same without the models that were kept for explaining."""
+        return replace(self, parts=tuple(replace(part, fitted=None) for part in self.parts))
 
 
 @dataclass(frozen=True)
@@ -108,15 +113,20 @@ def cross_validate(
     seed: int = 0,
     threads: int = 1,
     progress: Callable[[], None] = lambda: None,
+    keep: bool = False,
 ) -> Evaluation:
-    """The family's evaluation on the plan; `progress` is called after each fold."""
+    """The family's evaluation on the plan; `progress` is called after each fold.
+
+    `keep` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a second fit.
+    """
     kind, parts, seconds, row_ms = task.target.kind, [], [], math.nan
     for fold in plan.folds:
         began = time.perf_counter()
         fitted = fit_family(family, task, examples, plan, fold.train, seed, threads)
         seconds.append(time.perf_counter() - began)
         test = examples.take(fold.test)
-        parts.append(FoldResponse(fold, response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)))
+        response = response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
+        parts.append(FoldResponse(fold, response, fitted if keep and fold.repeat == 0 else None))
         if fold is plan.folds[-1]:
             row_ms = _row_milliseconds(fitted, task, test)
         progress()
