@@ -1,13 +1,14 @@
 """Small tables for tests: made in memory, with a known signal."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples
-from epic22.core.evaluation.metrics import METRICS
-from epic22.core.task import Array, Column, Kind, Target, Task
+from epic22.core.evaluation.metrics import AVERAGE_PRECISION
+from epic22.core.evaluation.survival import target_metrics
+from epic22.core.task import Array, Column, Kind, Known, Later, Target, Task
 
 COLUMNS = (
     Column("wear", "float", unit="mm"),
@@ -16,7 +17,14 @@ COLUMNS = (
     Column("indoors", "bool"),
     Column("fitted_on", "time"),
 )
-CLASSES: dict[Kind, tuple[str, ...]] = {"binary": ("no", "yes"), "multiclass": ("low", "mid", "high"), "regression": ()}
+CLASSES: dict[Kind, tuple[str, ...]] = {
+    "binary": ("no", "yes"),
+    "multiclass": ("low", "mid", "high"),
+    "regression": (),
+    "hazard": (),
+}
+HORIZONS = (30.0, 90.0, 180.0)
+"""Edges of a hazard's grid, in days; the second decides."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +65,20 @@ def labels(X: pl.DataFrame, kind: Kind, seed: int = 0) -> Array:
     return np.asarray(10 + noisy)
 
 
+def times(X: pl.DataFrame, seed: int = 0) -> Array:
+    """Durations and observed, (n, 2): a time to the event with the same signal, rows lost from sight at random before."""
+    rng = np.random.default_rng([seed, 2])
+    wear = X["wear"].fill_null(0).to_numpy()
+    signal = 1.5 * wear - X["load"].to_numpy() + 1.5 * (X["maker"].fill_null("") == "brook").to_numpy()
+    event, lost = rng.exponential(120 * np.exp(-signal)), np.minimum(rng.uniform(10, 300, len(signal)), HORIZONS[-1])
+    return np.column_stack([np.minimum(event, lost), (event <= lost).astype(float)])
+
+
 def task(kind: Kind, columns: tuple[Column, ...] = COLUMNS) -> Task:
     """A task over the toy columns; its rows and inputs are not used, examples are made directly."""
-    target = Target("y", kind, lambda known, later: pl.DataFrame(), METRICS[kind][0], classes=CLASSES[kind])
+    horizons, decides = (HORIZONS, HORIZONS[1]) if kind == "hazard" else ((), None)
+    metric = target_metrics(Target("y", kind, _no_labels, AVERAGE_PRECISION, horizons, decides=decides))[0]
+    target = Target("y", kind, _no_labels, metric, horizons, CLASSES[kind], decides=decides)
     return Task("toy", columns, (target,), lambda known, at: at, lambda known: pl.LazyFrame(), ())
 
 
@@ -68,7 +87,12 @@ def toy(kind: Kind = "binary", n: int = 400, seed: int = 0, at: Array | None = N
     X = inputs(n, seed)
     moments = np.full(n, np.datetime64(0, "us")) if at is None else at.astype("datetime64[us]")
     entity = np.array([f"e{i}" for i in range(n)], dtype=object)
-    return Toy(task(kind), Examples(X, labels(X, kind, seed)[:, None], entity, moments, "v0", group))
+    made = Examples(X, times(X, seed) if kind == "hazard" else labels(X, kind, seed)[:, None], entity, moments, "v0", group)
+    return Toy(task(kind), made if kind != "hazard" else replace(made, followed=np.full(n, HORIZONS[-1])))
+
+
+def _no_labels(known: Known, later: Later) -> pl.DataFrame:
+    return pl.DataFrame()
 
 
 def daily(n: int, start: str = "2024-01-01", every_hours: int = 6) -> Array:

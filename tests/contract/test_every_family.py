@@ -16,7 +16,7 @@ from epic22.core.task import Array, Kind
 CASES = [
     pytest.param(family, kind, id=f"{family.name}-{kind}")
     for family in FAMILIES
-    for kind in ("binary", "multiclass", "regression")
+    for kind in ("binary", "multiclass", "regression", "hazard")
     if kind in family.kinds
 ]
 
@@ -65,6 +65,11 @@ class TestEveryFamily:
         made = toy(kind)
         estimator, X = fitted(family, made)
         shares = estimator.predict_proba(X)
+        if kind == "hazard":
+            assert shares.shape == (len(X), len(made.task.target.horizons))
+            assert (shares >= 0).all()
+            assert (np.diff(shares, axis=1, append=1.0) >= 0).all()
+            return
         assert shares.shape == (len(X), len(made.task.target.classes))
         assert (shares >= 0).all()
         assert np.allclose(shares.sum(axis=1), 1)

@@ -29,7 +29,7 @@ def test_the_recipes_name_what_exists() -> None:
 
 
 def test_lists_are_visible() -> None:
-    assert [family.name for family in FAMILIES] == ["constant", "linear", "boosting"]
+    assert [family.name for family in FAMILIES] == ["constant", "linear", "boosting", "hazard_linear", "hazard"]
     assert isinstance(FEATURES, tuple)
 
 

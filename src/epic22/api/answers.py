@@ -40,7 +40,7 @@ class ReasonAnswer(BaseModel):
 
 
 class PredictionAnswer(BaseModel):
-    """One row's answer."""
+    """One row's answer; `median_days` of a time to an event, where it is as likely as not within the horizons."""
 
     entity: str
     at: str | None
@@ -49,6 +49,7 @@ class PredictionAnswer(BaseModel):
     reasons: list[ReasonAnswer]
     receipt: str
     warnings: list[str]
+    median_days: float | None = None
 
 
 class ModelAnswer(BaseModel):

@@ -68,10 +68,10 @@ def show(found: "DecisionList") -> None:
 
 
 def _row(case: "ListedCase") -> list[str]:
-    from epic22.services.decide import TOLD_HORIZON
+    from epic22.services.decide import TOLD_HORIZON, deciding
 
     values = case.prediction.values
-    value = values[0] if case.saving is not None else values[min(TOLD_HORIZON, len(values)) - 1]
+    value = deciding(case.prediction) if case.saving is not None else values[min(TOLD_HORIZON, len(values)) - 1]
     said = value.value if isinstance(value.value, str) else figure(value.value)
     if value.low is not None and value.high is not None:
         said = f"{said} ({figure(value.low)} … {figure(value.high)})"

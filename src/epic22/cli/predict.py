@@ -43,10 +43,16 @@ def predict(
     table(
         "Predictions",
         ["entity", "target", "horizon", "value", *(["may be"] if sets else ["low", "high"]), "because"],
-        [_row(p, i) for p in predictions[:MOST_SHOWN] for i in sorted({0, len(p.values) - 1})],
+        [_row(p, i) for p in predictions[:MOST_SHOWN] for i in _places(p)],
     )
     if len(predictions) > MOST_SHOWN:
         say(f"… and {len(predictions) - MOST_SHOWN:,} more; --json prints all of them.")
+
+
+def _places(prediction: "Prediction") -> list[int]:
+    """Which values are shown: the first, the last, and the one that is acted on."""
+    acted = [i for i, value in enumerate(prediction.values) if value.expected_loss is not None]
+    return sorted({0, len(prediction.values) - 1, *acted})
 
 
 def _row(prediction: "Prediction", place: int) -> list[str]:

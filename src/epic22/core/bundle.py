@@ -33,7 +33,10 @@ STORED_ROLES = ("input", "id", "time", "group")
 
 @dataclass(frozen=True)
 class Schema:
-    """What a bundle knows of its task: enough to read a row and to name the answer."""
+    """What a bundle knows of its task: enough to read a row and to name the answer.
+
+    `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides.
+    """
 
     task: str
     about: str
@@ -46,6 +49,7 @@ class Schema:
     exposure: str | None = None
     loss: LossName = "squared"
     log: bool = False
+    horizons: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, task: Task) -> "Schema":
@@ -53,7 +57,18 @@ class Schema:
         columns = tuple(column for column in task.columns if column.role in STORED_ROLES)
         t = task.target
         return cls(
-            task.name, task.about, columns, t.name, t.kind, t.classes, t.horizon, t.unit, task.exposure, t.loss, bool(t.log)
+            task.name,
+            task.about,
+            columns,
+            t.name,
+            t.kind,
+            t.classes,
+            t.horizon,
+            t.unit,
+            task.exposure,
+            t.loss,
+            bool(t.log),
+            t.horizons if t.kind == "hazard" else (),
         )
 
     @property
@@ -69,6 +84,8 @@ class Schema:
     @property
     def score_unit(self) -> str:
         """What raw scores and reasons are measured in."""
+        if self.kind == "hazard":
+            return f"log-odds of the hazard, mean over the days up to {self.horizon:g}"
         if self.kind != "regression":
             return "log-odds"
         return f"log of {self.unit or self.target}" if self.of_logs else self.unit or self.target
@@ -76,7 +93,7 @@ class Schema:
 
 @dataclass(frozen=True)
 class Bundle:
-    """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes, `calibration`.
+    """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes and hazards, `calibration`.
 
     `band` is the interval around values, `sets` are the classes the outcome may be of. `costs` are those of a miss and a false
     alarm; a miss is multiplied by the schema's `exposure` where there is one, and `risk_bands` are cut on the expected loss.
@@ -200,7 +217,8 @@ def open_bundle(folder: Path) -> Bundle:
 def _construct(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
     stored = manifest["schema"]
     columns = tuple(Column(**{**column, "levels": tuple(column["levels"])}) for column in stored["columns"])
-    schema = Schema(**{**stored, "columns": columns, "classes": tuple(stored["classes"])})
+    told = {"classes": tuple(stored["classes"]), "horizons": tuple(stored.get("horizons", ()))}
+    schema = Schema(**{**stored, "columns": columns, **told})
     model_files = {name.removeprefix("model/"): content for name, content in files.items() if name.startswith("model/")}
     return Bundle(
         schema=schema,

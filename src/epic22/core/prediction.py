@@ -42,7 +42,11 @@ class PredictedValue:
 
 @dataclass(frozen=True)
 class Score:
-    """What the reasons sum to: log-odds for classes (of the likeliest class where there are many), else the value."""
+    """What the reasons sum to: log-odds for classes (of the likeliest class where there are many), else the value.
+
+    Of a hazard the mean log-odds of its intervals up to the horizon that decides, each by its days: the probability up to there
+    rises with it, but is not a function of it alone.
+    """
 
     value: float
     unit: str
@@ -51,6 +55,8 @@ class Score:
 @dataclass(frozen=True)
 class Prediction:
     """One answer. `reasons`: the average first, at most four columns, then the rest; they sum to `score`.
+
+    `median_days` until the event is as likely as not, where that lies within a hazard's horizons.
 
     `receipt` is the SHA-256 of model, row and answer: equal receipts are equal answers.
     """
@@ -62,6 +68,7 @@ class Prediction:
     reasons: tuple[Reason, ...]
     model: ModelVersion
     receipt: str
+    median_days: float | None = None
 
 
 def prediction_json(prediction: Prediction) -> dict[str, Any]:
@@ -75,7 +82,7 @@ def prediction_json(prediction: Prediction) -> dict[str, Any]:
             {"column": r.column, "value": r.value, "contribution": r.contribution, "text": r.text} for r in prediction.reasons
         ],
         "receipt": prediction.receipt,
-    }
+    } | ({} if prediction.median_days is None else {"median_days": prediction.median_days})
 
 
 def model_json(model: ModelVersion) -> dict[str, str]:

@@ -174,10 +174,18 @@ class Later(Protocol):
     def stated(self, table: str) -> pl.DataFrame:
         """Per row of `at`, the row of a label table that was written for exactly this entity and cutoff: n rows."""
 
+    def until(self, events: pl.DataFrame, time: str) -> pl.DataFrame:
+        """Per row of `at`, days to the first of these events, and 1 where there was one; else the days it was followed, and 0.
+
+        `events` have `row`, the index into `at`, and their moment in the column `time`: frame [duration, observed], n rows, the
+        labels of a hazard.
+        """
+
 
 @dataclass(frozen=True)
 class Target:
-    """What is predicted. The labels function gives a frame (n, h), one column a horizon.
+    """What is predicted. The labels function gives a frame (n, h), one column a horizon; for a hazard [duration, observed], days
+    to the event (observed 1) or days without it until the row was last seen (observed 0).
 
     `classes` are the names of class codes 0…k-1 (for a binary target the positive one is the second). `horizons` are in
     days, in periods where the task has a frequency; empty when the label belongs to the row itself. `guards` are metrics
@@ -185,6 +193,8 @@ class Target:
 
     Values have a `loss`: `quantile` says which one the pinball loss asks for, `power` how Tweedie's variance goes with the mean
     (1 to 2, None: found on the inner fold). With `log` models learn the logarithm of the label; None: settled before the race.
+
+    A hazard's horizons are the edges of its grid of intervals, ascending; `decides` is the one it is judged and acted on by.
     """
 
     name: str
@@ -199,10 +209,13 @@ class Target:
     log: bool | None = False
     quantile: float = 0.5
     power: float | None = None
+    decides: float | None = None
 
     @property
     def horizon(self) -> float | None:
-        """The horizon in days where there is exactly one, else None."""
+        """The horizon in days that decides, or the only one; None where there are several of equal rank, or none."""
+        if self.decides is not None:
+            return self.decides
         return self.horizons[0] if len(self.horizons) == 1 else None
 
 

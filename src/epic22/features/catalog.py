@@ -57,7 +57,9 @@ def _fair_rent(task: Task, tables: Tables, version: DataVersion) -> Assignment:
 
 FEATURES: tuple[Feature, ...] = (
     Feature("predictive_maintenance", predictive_maintenance.TASK, assign),
+    Feature("predictive_maintenance", predictive_maintenance.HAZARD, assign, main=False),
     Feature("tenant_churn", tenant_churn.TASK, assign),
+    Feature("tenant_churn", tenant_churn.HAZARD, assign, main=False),
     Feature("market_intelligence", market_intelligence.RENTS, _market),
     Feature("market_intelligence", market_intelligence.VACANCY, _market, main=False),
     Feature("market_intelligence", market_intelligence.FAIR_RENT, _fair_rent, main=False),

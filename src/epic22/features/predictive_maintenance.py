@@ -4,6 +4,7 @@ A row is a piece of equipment at a weekly cutoff. It fails when a corrective wor
 (cutoff, cutoff + horizon]. The maintenance crew acts on this week's list of visits.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 from functools import partial
 
@@ -12,6 +13,7 @@ import polars as pl
 
 from epic22.core.data.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
+from epic22.core.evaluation.survival import hazard_target
 from epic22.core.history import WEEKLY, Frequency
 from epic22.core.task import Array, Column, Incumbent, Known, Later, Need, Target, Task
 
@@ -178,6 +180,15 @@ def labels(known: Known, later: Later) -> pl.DataFrame:
     return pl.DataFrame({"failure": every.is_in(failed.implode()).cast(pl.Float64)})
 
 
+def time_labels(known: Known, later: Later) -> pl.DataFrame:
+    """Days to the first urgent corrective work order, or days without one until the row was last seen: [duration, observed].
+
+    A machine that is retired stays at risk of a failure that cannot come any more, so that the probability up to a horizon is
+    that of `labels`.
+    """
+    return later.until(later.window("work_orders").filter(FAILURE), "opened_at")
+
+
 def expected_next(known: Known, horizon: timedelta = MONTH) -> Array:
     """The rule that ran before: the property's next order of a category is due one mean interval after the last.
 
@@ -263,3 +274,12 @@ def maintenance_task(
 
 
 TASK = maintenance_task()
+
+HAZARD = replace(
+    TASK,
+    name="maintenance_hazard",
+    targets=(hazard_target("failure", time_labels, (7.0, 30.0, 90.0), 30.0, ("no failure", "failure")),),
+    families=("constant", "hazard_linear", "hazard"),
+    about="when equipment will fail: within 7, 30 and 90 days",
+)
+"""The same rows, inputs, rule and costs, with the time to the failure for a label; judged and acted on at 30 days."""

@@ -4,12 +4,14 @@ A row is an active lease at a monthly cutoff, its tenant not having given notice
 out, in (cutoff, cutoff + 90 days]. Leasing calls the listed tenants; a person decides, never the score.
 """
 
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
+from epic22.core.evaluation.survival import hazard_target
 from epic22.core.history import MONTHLY
 from epic22.core.task import Array, Incumbent, Known, Later, Need, Target, Task
 from epic22.features.lease_history import (
@@ -27,6 +29,8 @@ from epic22.features.lease_history import (
 
 HORIZON_DAYS = 90
 LATEST = 24
+MONTHS, MONTH_DAYS = 12, 30.0
+"""The hazard's grid: twelve months of 30 days, so that the third ends where the plain task's horizon does."""
 
 
 def inputs(known: Known) -> pl.LazyFrame:
@@ -39,6 +43,16 @@ def labels(known: Known, later: Later) -> pl.DataFrame:
     left = later.window("leases", event="ended_on").filter(pl.col("end_reason") == "moved_out")["row"].unique()
     every = later.at.with_row_index("row")["row"]
     return pl.DataFrame({"moves_out": every.is_in(left.implode()).cast(pl.Float64)})
+
+
+def time_labels(known: Known, later: Later) -> pl.DataFrame:
+    """Days until the lease ended because the tenant moved out, or days without that: [duration, observed].
+
+    A lease that ends otherwise (renewed, transferred, evicted) stays at risk of a move-out that cannot come any more, so that the
+    probability up to a horizon is that of `labels`.
+    """
+    left = later.window("leases", event="ended_on").filter(pl.col("end_reason") == "moved_out")
+    return later.until(left, "ended_on")
 
 
 def late_and_new(known: Known) -> Array:
@@ -101,3 +115,20 @@ TASK = Task(
     stride=3,
     needs=(Need("leases", None, 50), Need("leases", "ended_on", 30), Need("charges", None, 100)),
 )
+
+HAZARD = replace(
+    TASK,
+    name="churn_hazard",
+    targets=(
+        hazard_target(
+            "moves_out",
+            time_labels,
+            tuple(MONTH_DAYS * month for month in range(1, MONTHS + 1)),
+            decides=float(HORIZON_DAYS),
+            classes=("stay", "move-out"),
+        ),
+    ),
+    families=("constant", "hazard_linear", "hazard"),
+    about="when a tenant will leave: by month up to twelve",
+)
+"""The same rows, inputs, rule and costs, with the time to the move-out for a label; judged and acted on at 90 days."""

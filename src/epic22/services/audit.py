@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples
@@ -9,6 +10,7 @@ from epic22.core.data.health import Finding, Frames, audit_tables
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.post_event import audit_scores
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.evaluation.survival import status
 from epic22.core.task import Column, Task
 
 KNOWLEDGE = ("known_at before the event", "value overwritten", "filled after the event")
@@ -45,8 +47,13 @@ def known_at_violations(findings: tuple[Finding, ...]) -> tuple[Suspicion, ...]:
 
 
 def _of_columns(task: Task, examples: Examples, seed: int) -> tuple[Suspicion, ...]:
-    label = pl.Series(task.target.name, examples.y)
-    kind = task.target.kind
+    kind, y = task.target.kind, examples.y
+    if kind == "hazard":
+        # Judged as two classes at the deciding horizon, by the rows whose outcome there is known.
+        happened, weight = status(examples.Y, task.target.horizon or max(task.target.horizons))
+        known = np.flatnonzero(weight > 0)
+        examples, y, kind = examples.take(known), happened[known], "binary"
+    label = pl.Series(task.target.name, y)
     coded = label.cast(pl.Int64) if kind in ("binary", "multiclass") else label
     X, derived = _with_formulas(task, examples)
     columns = audit_columns(X, (*task.columns, *derived), coded, kind, pl.Series(examples.entity))
@@ -55,7 +62,7 @@ def _of_columns(task: Task, examples: Examples, seed: int) -> tuple[Suspicion, .
         return found
     left = tuple(column for column in (*task.input_columns, *derived) if column.name not in {s.column for s in found})
     ahead = bool(task.target.horizons)
-    return (*found, *audit_scores(X, left, examples.y, examples.entity, examples.at, ahead, seed))
+    return (*found, *audit_scores(X, left, y, examples.entity, examples.at, ahead, seed))
 
 
 def _with_formulas(task: Task, examples: Examples) -> tuple[pl.DataFrame, tuple[Column, ...]]:

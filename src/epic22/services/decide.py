@@ -68,7 +68,7 @@ def decide_rows(
         raise ColumnError(f"task {task.name}: its model has no costs, so nothing can be ranked in money; train it as a feature.")
     frame = task.inputs(tables.as_of(eligible)).collect()
     predictions = predict_frame(version, bundle, frame)
-    p = np.array([_first(one).value for one in predictions], dtype=np.float64)
+    p = np.array([deciding(one).value for one in predictions], dtype=np.float64)
     exposure = None if task.exposure is None else frame[task.exposure].cast(pl.Float64).to_numpy()
     places = ranked(eligible["entity"].to_numpy(), p, cost_matrix(bundle.costs, exposure), capacity)
     listed = tuple(ListedCase(place.rank, _named(predictions[place.row], place.entity, at), place.saving) for place in places)
@@ -76,8 +76,9 @@ def decide_rows(
     return DecisionList(task.name, version, at, capacity, eligible.height, listed, saving, in_sample)
 
 
-def _first(prediction: Prediction) -> PredictedValue:
-    return prediction.values[0]
+def deciding(prediction: Prediction) -> PredictedValue:
+    """The value that is acted on: of several horizons the one that is told in money."""
+    return next((value for value in prediction.values if value.expected_loss is not None), prediction.values[0])
 
 
 def _named(prediction: Prediction, entity: str, at: datetime) -> Prediction:

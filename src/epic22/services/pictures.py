@@ -42,7 +42,7 @@ class Picture:
     title: str
     caption: str
     draw: Callable[[TrainingRun], "Figure"]
-    kinds: tuple[str, ...] = ("binary", "multiclass", "regression")
+    kinds: tuple[str, ...] = ("binary", "multiclass", "regression", "hazard")
 
 
 def axes_for(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
@@ -150,6 +150,40 @@ def calibration(run: TrainingRun) -> "Figure":
     axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
     axes.set_xlabel("predicted probability")
     axes.set_ylabel("observed share")
+    return figure
+
+
+def incidence(run: TrainingRun) -> "Figure":
+    """Fifths of the rows by risk: the mean probability up to each horizon as a line, what was observed as dots with intervals."""
+    figure, axes = axes_for(height=4.4)
+    curves = () if run.worth is None else run.worth.curves
+    for number, curve in enumerate(curves):
+        colour = CHAMPION if number == len(curves) - 1 else OTHER
+        axes.plot(curve.days, curve.predicted, color=colour, linewidth=2)
+        for day, observed, low, high in zip(curve.days, curve.observed, curve.low, curve.high, strict=True):
+            if day and np.isfinite(observed):
+                axes.plot([day, day], [low, high], color=colour, linewidth=1)
+                axes.plot(day, observed, "o", color=colour, markersize=5)
+    axes.set_xlim(left=0)
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("days from the cutoff")
+    axes.set_ylabel(f"share with {plain_name(run.task.target.name.replace('_', ' '))}")
+    return figure
+
+
+def horizon_calibration(run: TrainingRun) -> "Figure":
+    """Predicted probability against observed incidence in bins of equal mass, at each horizon; the deciding one stands out."""
+    figure, axes = axes_for(height=4.4)
+    top = 0.0
+    for told in () if run.worth is None else run.worth.by_horizon:
+        decides = told.horizon == run.task.target.horizon
+        predicted, observed = ([getattr(row, name) for row in told.table] for name in ("predicted", "observed"))
+        top = max(top, *predicted, *observed)
+        axes.plot(predicted, observed, "o-", color=CHAMPION if decides else OTHER, linewidth=1.5 if decides else 1, markersize=4)
+        axes.annotate(f" {told.horizon:g} d", (predicted[-1], observed[-1]), color=INK, fontsize=8)
+    axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
+    axes.set_xlabel("predicted probability up to the horizon")
+    axes.set_ylabel("observed incidence")
     return figure
 
 
@@ -282,6 +316,20 @@ PICTURES: tuple[Picture, ...] = (
         "On the dashed line, a predicted probability is the share that comes true.",
         calibration,
         ("binary", "multiclass"),
+    ),
+    Picture(
+        "incidence",
+        "When it happens",
+        "Fifths of the rows by risk, the riskiest in blue. Lines: predicted on average. Dots: observed, with 95 % intervals.",
+        incidence,
+        ("hazard",),
+    ),
+    Picture(
+        "horizon_calibration",
+        "Calibration by horizon",
+        "On the dashed line, a predicted probability is the share that comes true; the deciding horizon is blue.",
+        horizon_calibration,
+        ("hazard",),
     ),
     Picture(
         "precision_recall",

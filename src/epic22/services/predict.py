@@ -1,6 +1,7 @@
 """Score rows with a registered model: value, interval, reasons that sum to the score, receipt."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -12,9 +13,12 @@ from epic22.core.data.preprocess import Preprocessor, level_of
 from epic22.core.evaluation.conformal import two_columns
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.models.base import link, respond
+from epic22.core.models.hazard import days_share, median_days
 from epic22.core.prediction import MOST_REASONS, PredictedValue, Prediction, Reason, Score
 from epic22.core.task import Array, Column
 from epic22.core.wording import amount, moment, odds, said
+
+HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
 
 
 def predict_frame(version: ModelVersion, bundle: Bundle, frame: pl.DataFrame) -> tuple[Prediction, ...]:
@@ -42,6 +46,8 @@ def _one(
     version: ModelVersion, bundle: Bundle, raw: Any, contributions: Array, seen: Array, row: Mapping[str, Any], i: int
 ) -> Prediction:
     schema = bundle.schema
+    if schema.kind == "hazard":
+        return _hazard(version, bundle, raw, contributions, seen, row, i)
     if schema.kind == "multiclass":
         likeliest = int(np.argmax(raw))
         chosen, parts, about = float(raw[likeliest]), contributions[likeliest], schema.classes[likeliest]
@@ -56,8 +62,44 @@ def _one(
         score=Score(chosen, schema.score_unit),
         reasons=_reasons(bundle, chosen, chosen - float(raw) if shifted else 0.0, parts, inputs, seen, about),
         model=version,
-        receipt=sha256(version.model_hash.encode(), canonical_json(inputs), np.asarray(raw, dtype=np.float64).tobytes()),
+        receipt=_receipt(version, inputs, raw),
     )
+
+
+def _hazard(
+    version: ModelVersion, bundle: Bundle, raw: Array, contributions: Array, seen: Array, row: Mapping[str, Any], i: int
+) -> Prediction:
+    """A probability up to each horizon, money at the one that decides, reasons for the mean log-odds of the hazard up to it."""
+    schema = bundle.schema
+    z = bundle.calibration.log_odds(np.asarray(raw, dtype=np.float64))
+    incidence = link(z, "hazard")
+    share = days_share(schema.horizons, schema.horizon)
+    score, uncalibrated = float(share @ z), float(share @ raw)
+    inputs = to_json({column.name: row.get(column.name) for column in schema.inputs})
+    median = float(median_days(incidence[None, :], schema.horizons)[0])
+    values = tuple(
+        _in_money(bundle, schema.horizons[j], float(p), inputs)
+        if schema.horizons[j] == schema.horizon
+        else PredictedValue(schema.target, schema.horizons[j], float(p), None, None)
+        for j, p in enumerate(incidence)
+    )
+    shift = 0.0 if bundle.calibration.kind == "none" else score - uncalibrated
+    about = schema.classes[1] if schema.classes else schema.target.replace("_", " ")
+    reasons = _reasons(bundle, score, shift, share @ contributions, inputs, seen, about)
+    return Prediction(
+        entity=_entity(schema, row, i),
+        at=_at(schema, row),
+        values=values,
+        score=Score(score, schema.score_unit),
+        reasons=(replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:]),
+        model=version,
+        receipt=_receipt(version, inputs, raw),
+        median_days=None if np.isnan(median) else median,
+    )
+
+
+def _receipt(version: ModelVersion, inputs: Mapping[str, Any], raw: Any) -> str:
+    return sha256(version.model_hash.encode(), canonical_json(inputs), np.asarray(raw, dtype=np.float64).tobytes())
 
 
 def _named(schema: Schema, role: str) -> str | None:
@@ -99,16 +141,9 @@ def _value(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValu
 
 def _probability(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValue:
     """The calibrated probability, and what it means in money where the task has costs."""
-    schema = bundle.schema
     p = float(link(np.array([_calibrated(bundle, float(raw))]), "binary")[0])
     classes = _set(bundle, two_columns(np.array([p]))[0])
-    stake = 1.0 if schema.exposure is None else inputs.get(schema.exposure)
-    if not bundle.costs or stake is None:
-        return PredictedValue(schema.target, schema.horizon, p, None, None, set=classes)
-    miss = bundle.costs["miss"] * float(stake)
-    act = p * miss > (1 - p) * bundle.costs["false_alarm"]
-    band = None if bundle.risk_bands is None else str(bundle.risk_bands.named(np.array([p * miss]))[0])
-    return PredictedValue(schema.target, schema.horizon, p, None, None, (), p * miss, act, band, classes)
+    return _in_money(bundle, bundle.schema.horizon, p, inputs, classes)
 
 
 def _set(bundle: Bundle, probabilities: Array) -> tuple[str, ...] | None:
@@ -116,6 +151,19 @@ def _set(bundle: Bundle, probabilities: Array) -> tuple[str, ...] | None:
     if bundle.sets is None:
         return None
     return tuple(bundle.schema.classes[code] for code in bundle.sets.of(probabilities))
+
+
+def _in_money(
+    bundle: Bundle, horizon: float | None, p: float, inputs: Mapping[str, Any], classes: tuple[str, ...] | None = None
+) -> PredictedValue:
+    schema = bundle.schema
+    stake = 1.0 if schema.exposure is None else inputs.get(schema.exposure)
+    if not bundle.costs or stake is None:
+        return PredictedValue(schema.target, horizon, p, None, None, set=classes)
+    miss = bundle.costs["miss"] * float(stake)
+    act = p * miss > (1 - p) * bundle.costs["false_alarm"]
+    band = None if bundle.risk_bands is None else str(bundle.risk_bands.named(np.array([p * miss]))[0])
+    return PredictedValue(schema.target, horizon, p, None, None, (), p * miss, act, band, classes)
 
 
 def _reasons(
@@ -167,7 +215,7 @@ def _effect(schema: Schema, part: float, about: str) -> str:
     if schema.kind == "regression":
         return amount(part, schema.unit)
     what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about
-    if schema.kind == "binary":
+    if schema.kind in ("binary", "hazard"):
         return odds(part, what)
     # Among many classes a column moves the other scores too, so no single figure is the change of the odds.
     return f"makes {what} {'likelier' if part > 0 else 'less likely'}"

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from epic22.core.evaluation.savings import Saving
 from epic22.core.evaluation.yardsticks import INCUMBENT
+from epic22.core.models.base import CLASSIFIED
 from epic22.services.pictures import fold_count, pictures_of, svg
 from epic22.services.train import TrainingRun
 
@@ -83,7 +84,7 @@ def lead(run: TrainingRun) -> str:
 
 def _accuracy(run: TrainingRun) -> str:
     """Accuracy is never shown alone: on rare events the constant's is high too."""
-    if run.task.target.kind == "regression":
+    if run.task.target.kind not in CLASSIFIED:
         return ""
     by_name = {e.family: e.score("accuracy").value for e in run.leaderboard}
     own, nothing = run.champion.score("accuracy").value, by_name["constant"]

@@ -29,6 +29,7 @@ from epic22.core.ports import Registry
 from epic22.core.selection.log_target import settle_log
 from epic22.core.task import Column, Task
 from epic22.services.audit import audit_examples
+from epic22.services.hazard_worth import assess_hazard
 from epic22.services.promise import Promise, promised
 from epic22.services.worth import Worth, assess
 
@@ -124,7 +125,8 @@ def train(
     champion, verdicts = judge(task, examples, plan, leaderboard, seed)
     honest = honest_scores(task, examples, plan, champion, split, threads, watch)
     ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
-    worth = assess(task, examples, plan, champion, leaderboard, ceiling, seed)
+    judge_worth = assess_hazard if task.target.kind == "hazard" else assess
+    worth = judge_worth(task, examples, plan, champion, leaderboard, ceiling, seed)
     promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
     promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
     bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, promise, seed, threads)
@@ -227,15 +229,24 @@ def against_truth(
 ) -> tuple[Evaluation | None, Verdict | None]:
     """The best possible on the same folds, and the champion's difference to it; nothing where the truth is not known.
 
+    Of a hazard the truth has a column `truth_90` a horizon that is known.
+
     Raises ColumnError where the truth lacks a row of the examples.
     """
     if truth is None:
         return None, None
     asked = pl.DataFrame({"entity": examples.entity, "cutoff": examples.at})
-    known = asked.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left")["truth"]
-    if known.null_count():
-        raise ColumnError(f"task {task.name}: the truth is not stated for {known.null_count():,} of {len(examples):,} examples.")
-    ceiling = best_possible_evaluation(task, examples, plan, known.to_numpy(), seed)
+    joined = asked.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left")
+    told = joined.drop("entity", "cutoff")
+    unknown = told.select(pl.max_horizontal(pl.all().is_null())).to_series().sum() if told.width else len(examples)
+    if unknown:
+        raise ColumnError(f"task {task.name}: the truth is not stated for {unknown:,} of {len(examples):,} examples.")
+    if task.target.kind == "hazard":
+        names = [f"truth_{horizon:g}" for horizon in task.target.horizons]
+        known = np.column_stack([told[n].to_numpy() if n in told.columns else np.full(len(told), np.nan) for n in names])
+    else:
+        known = told["truth"].to_numpy()
+    ceiling = best_possible_evaluation(task, examples, plan, known, seed)
     return ceiling, compare(champion, ceiling, task.target.metric, examples, plan, task.target.kind, seed)
 
 

@@ -22,6 +22,7 @@ from epic22.core.evaluation.calibrate import (
 from epic22.core.evaluation.crossval import Evaluation, FoldResponse
 from epic22.core.evaluation.decide import Capacity, CostMatrix, Scored
 from epic22.core.evaluation.fairness import FairnessVerdict, adverse_impact, judge_fairness
+from epic22.core.evaluation.incidence import HorizonReliability, IncidenceCurve
 from epic22.core.evaluation.reliability import (
     Recalibration,
     ReliabilityBin,
@@ -67,7 +68,8 @@ class Worth:
     """What the champion is worth besides its rank. `evaluation` are its calibrated scores on the same folds.
 
     `savings` is at the task's capacity, `unlimited` at the threshold of expected cost; None without costs. `bands` where the
-    money at stake differs by row. `fairness` where protected classes are held.
+    money at stake differs by row. `fairness` where protected classes are held. Of a hazard all but `evaluation`, `by_horizon` and
+    `curves` (groups of like risk) is told at the horizon that decides.
     """
 
     calibration: Calibration
@@ -83,6 +85,8 @@ class Worth:
     band_figures: tuple[BandFigures, ...]
     band_order: BandOrder | None
     fairness: FairnessVerdict | None
+    by_horizon: tuple[HorizonReliability, ...] = ()
+    curves: tuple[IncidenceCurve, ...] = ()
 
 
 def assess(
@@ -100,9 +104,9 @@ def assess(
     scores = out_of_fold(champion.parts, examples, plan)
     calibration, losses = choose_calibration(scores)
     p = calibrated_out_of_fold(scores)
-    evaluation = evaluation_of(CALIBRATED, task, examples, plan, _as_parts(p, champion.parts), seed)
+    evaluation = evaluation_of(CALIBRATED, task, examples, plan, as_parts(p, champion.parts), seed)
     judged = _judged(scores)
-    figures, capacity = _money(task, examples, scores, judged, p, leaderboard, ceiling, seed)
+    figures, capacity = money_of(task, examples, scores, judged, p, leaderboard, ceiling, seed)
     bands = _bands(examples, task, scores, judged, p)
     return Worth(
         calibration=calibration,
@@ -117,11 +121,12 @@ def assess(
         bands=bands[0],
         band_figures=bands[1],
         band_order=band_order(bands[1]) if bands[1] else None,
-        fairness=_fairness(task, examples, scores, judged, p, bands[0], capacity, seed),
+        fairness=fairness_of(task, examples, scores, judged, p, bands[0], capacity, seed),
     )
 
 
-def _as_parts(p: Array, parts: tuple[FoldResponse, ...]) -> tuple[FoldResponse, ...]:
+def as_parts(p: Array, parts: tuple[FoldResponse, ...]) -> tuple[FoldResponse, ...]:
+    """Responses in the order of the parts' test rows, as parts again."""
     cuts = np.cumsum([len(part.fold.test) for part in parts])[:-1]
     return tuple(FoldResponse(part.fold, piece) for part, piece in zip(parts, np.split(p, cuts), strict=True))
 
@@ -138,7 +143,7 @@ def cost_matrix(costs: Mapping[str, float], exposure: Array | None) -> CostMatri
     return CostMatrix(costs["miss"] if exposure is None else costs["miss"] * exposure, costs["false_alarm"])
 
 
-def _money(
+def money_of(
     task: Task,
     examples: Examples,
     scores: OutOfFold,
@@ -148,6 +153,7 @@ def _money(
     ceiling: Evaluation | None,
     seed: int,
 ) -> tuple[tuple[Saving | None, Saving | None], Capacity | None]:
+    """Savings at capacity and at the threshold over the judged rows, and the capacity; nothing without costs or times."""
     if not task.costs or not examples.timed:
         return (None, None), None
     cases = _cases(task, examples, scores, judged)
@@ -171,7 +177,7 @@ def _cases(task: Task, examples: Examples, scores: OutOfFold, judged: Array) -> 
         at=examples.at[rows],
         y=scores.y[judged],
         costs=cost_matrix(task.costs, None if examples.exposure is None else examples.exposure[rows]),
-        horizon=max(task.target.horizons, default=0.0),
+        horizon=task.target.horizon or max(task.target.horizons, default=0.0),
         cluster=scores.cluster[judged],
     )
 
@@ -189,7 +195,7 @@ def _bands(
     return bands, band_figures(bands, p[judged], stake, scores.y[judged])
 
 
-def _fairness(
+def fairness_of(
     task: Task,
     examples: Examples,
     scores: OutOfFold,
@@ -199,7 +205,10 @@ def _fairness(
     capacity: Capacity | None,
     seed: int,
 ) -> FairnessVerdict | None:
-    """Favourable: a risk band below high; else not being on the list."""
+    """The adverse impact by protected class over the judged rows; None where no class is held.
+
+    Favourable: a risk band below high; else not being on the list.
+    """
     if examples.slices is None or not examples.slices.width or capacity is None:
         return None
     rows = scores.row[judged]

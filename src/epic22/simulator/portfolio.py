@@ -59,11 +59,21 @@ class Portfolio:
     planted: tuple[PlantedFault, ...] = ()
 
 
+HAZARDS = {
+    "maintenance_hazard": ("predictive_maintenance", {7: "probability_7", 30: "probability", 90: "probability_90"}),
+    "churn_hazard": ("tenant_churn", {90: "probability"}),
+}
+"""Tasks of times to an event: whose truth tells of them, and its column by horizon in days."""
+
+
 def truth_of(portfolio: Portfolio, task: str) -> pl.DataFrame:
     """The truth of a task as training compares with it: [entity, cutoff, truth], or medians [entity, cutoff, h1…].
 
     Of a fair rent the entity is the unit, the cutoff the day before the lease was signed.
     """
+    if task in HAZARDS:
+        of, columns = HAZARDS[task]
+        return portfolio.truth[of].select("entity", "cutoff", **{f"truth_{days}": pl.col(name) for days, name in columns.items()})
     truth = portfolio.truth[task]
     if "probability" in truth.columns:
         return truth.select("entity", "cutoff", truth="probability")

@@ -125,10 +125,14 @@ def candidates(task: Task, tables: Tables, moments: pl.Series) -> pl.DataFrame:
 
 
 def cutoffs_of(task: Task, tables: Tables) -> pl.Series:
-    """The moments at which examples can be made: from `warmup` after the first event to one horizon before the end."""
+    """The moments at which examples can be made: from `warmup` after the first event to one horizon before the end.
+
+    A hazard's rows need to be followed over the first interval only; where the data ends before the last, they are censored.
+    """
     cadence = _cadence(task)
     first, where = begin_of(task, tables)
-    last = tables.end - timedelta(days=max(task.target.horizons, default=0.0))
+    reach = (min if task.target.kind == "hazard" else max)(task.target.horizons, default=0.0)
+    last = tables.end - timedelta(days=reach)
     if first is not None and first + task.warmup <= last:
         ends = pl.Series([first + task.warmup, last], dtype=pl.Datetime("us"))
         begin, end = (int(o) for o in cadence.ordinals(ends))
@@ -137,7 +141,7 @@ def cutoffs_of(task: Task, tables: Tables) -> pl.Series:
             return moments
     raise ColumnError(
         f"task {task.name}: from {task.warmup.days} days after the first {where} ({first}) to "
-        f"{max(task.target.horizons, default=0):g} days before the end of the data ({tables.end:%Y-%m-%d}) there is no cutoff; "
+        f"{reach:g} days before the end of the data ({tables.end:%Y-%m-%d}) there is no cutoff; "
         "bring a longer history."
     )
 

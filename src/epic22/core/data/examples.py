@@ -1,7 +1,7 @@
 """Examples: one row per entity and cutoff, inputs from what was known, the label from what came later."""
 
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
@@ -9,6 +9,8 @@ import polars as pl
 from epic22.core.data.tables import Tables
 from epic22.core.errors import ColumnError
 from epic22.core.task import Array, Task
+
+MICROSECONDS_A_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -18,6 +20,9 @@ class Examples:
     `entity` (n,) text; `at` (n,) datetime64[us], the cutoffs; `group` (n,) text or None; `weight` (n,) or None; `slices`:
     columns joined after the inputs, never seen by a family. `incumbent` (n,): what the rule of today says of each row;
     `exposure` (n,): the money at stake. `cluster` (n,): rows of one are drawn together. `learned` (n,): rows that may train.
+
+    Of a hazard Y is (n, 2), duration in days and whether the event was observed; `followed` (n,) are the days each row was, or
+    would have been, watched.
     """
 
     X: pl.DataFrame
@@ -32,14 +37,27 @@ class Examples:
     exposure: Array | None = None
     cluster: Array | None = None
     learned: Array | None = None
+    followed: Array | None = None
 
     def __len__(self) -> int:
         return self.X.height
 
     @property
     def y(self) -> Array:
-        """The first horizon's label, (n,)."""
-        return np.asarray(self.Y[:, 0])
+        """The first horizon's label, (n,); of a hazard duration and observed, (n, 2)."""
+        return np.asarray(self.Y[:, 0] if self.followed is None else self.Y)
+
+    def as_known(self, moment: np.datetime64 | None, delay: float = 0.0) -> "Examples":
+        """The examples as their outcomes were known at a moment, `delay` days behind the events: a hazard's are censored there.
+
+        What a training part may be told where its test part begins. Rows of that moment or later have been followed for no time.
+        Other kinds have labels that are known or not, and are left as they are, as is everything where `moment` is None.
+        """
+        if self.followed is None or moment is None:
+            return self
+        age = (moment.astype("datetime64[us]") - self.at.astype("datetime64[us]")).astype(np.int64)
+        days = np.maximum(age / MICROSECONDS_A_DAY - delay, 0.0)
+        return replace(self, Y=censored(self.Y, days), followed=np.minimum(self.followed, days))
 
     @property
     def timed(self) -> bool:
@@ -48,9 +66,15 @@ class Examples:
 
     def take(self, rows: Array) -> "Examples":
         """The examples at these row numbers, in that order."""
-        optional = ("group", "weight", "slices", "incumbent", "exposure", "cluster", "learned")
+        optional = ("group", "weight", "slices", "incumbent", "exposure", "cluster", "learned", "followed")
         taken = {name: value[rows] for name in optional if (value := getattr(self, name)) is not None}
         return replace(self, X=self.X[rows], Y=self.Y[rows], entity=self.entity[rows], at=self.at[rows], **taken)
+
+
+def censored(y: Array, days: Array) -> Array:
+    """Durations and observed, (n, 2), as known after so many days each (n,): what came later had not happened yet."""
+    unseen = y[:, 0] > days
+    return np.column_stack([np.minimum(y[:, 0], days), np.where(unseen, 0.0, y[:, 1])])
 
 
 def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_version: str) -> Examples:
@@ -61,7 +85,8 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
     known = tables.as_of(cutoffs)
     at = task.rows(known, cutoffs)
     seen = tables.as_of(at)
-    later = tables.after(at, timedelta(days=max(task.target.horizons, default=0.0)))
+    horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.kind == "hazard"
+    later = tables.followed(at, horizon) if is_hazard else tables.after(at, horizon)
     inputs = task.inputs(seen).collect()
     names = [column.name for column in task.input_columns]
     if inputs.columns != names:
@@ -81,7 +106,13 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
         exposure=None if task.exposure is None else inputs[task.exposure].cast(pl.Float64).to_numpy(),
         cluster=None if task.cluster is None else task.cluster(seen).to_numpy(),
         learned=None if task.stride == 1 else _every(at["cutoff"], task.stride),
+        followed=_followed(at["cutoff"], horizon, tables.end) if is_hazard else None,
     )
+
+
+def _followed(cutoffs: pl.Series, horizon: timedelta, end: datetime) -> Array:
+    """Days from each cutoff to its horizon, or to the end of the data where that comes first, (n,)."""
+    return np.asarray(np.minimum(((end - cutoffs) / timedelta(days=1)).to_numpy(), horizon / timedelta(days=1)))
 
 
 def _every(cutoffs: pl.Series, stride: int) -> Array:

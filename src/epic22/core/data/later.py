@@ -69,6 +69,21 @@ class HappenedLater:
         values = source.values(source.column_named(column), self._by(source))
         return later_values(values.filter(pl.col("known_at") <= self.end), self.at, frequency, horizon)
 
+    def until(self, events: pl.DataFrame, time: str) -> pl.DataFrame:
+        """Days to the first of these events [row, …, time] and 1, or the days a row was followed and 0: [duration, observed].
+
+        A row is followed to the horizon, or to the end of the data where that comes first; an event after that is not seen.
+        """
+        first = events.group_by("row").agg(pl.col(time).min().alias("event")).with_columns(pl.col("row").cast(pl.UInt32))
+        rows = self._rows.join(first, on="row", how="left", maintain_order="left")
+        day = pl.lit(timedelta(days=1))
+        followed = pl.min_horizontal(pl.lit(self.horizon), pl.lit(self.end) - pl.col("cutoff")) / day
+        to_event = (pl.col("event") - pl.col("cutoff")) / day
+        seen = pl.col("event").is_not_null() & (to_event <= followed)
+        return rows.select(
+            duration=pl.when(seen).then(to_event).otherwise(followed), observed=seen.fill_null(value=False).cast(pl.Float64)
+        )
+
     def stated(self, table: str) -> pl.DataFrame:
         """Per row of `at`, the row of a label table that was written for exactly this entity and cutoff: n rows."""
         source = self._table(table)

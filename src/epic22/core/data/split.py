@@ -12,7 +12,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from epic22.core.data.examples import Examples
+from epic22.core.data.examples import Examples, censored
 from epic22.core.errors import SplitError
 from epic22.core.lineage import sha256
 from epic22.core.task import Array, Kind
@@ -27,11 +27,16 @@ MICROSECONDS_A_DAY = 86_400_000_000
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of one training and one test part; `repeat` counts the re-dealings from 0."""
+    """Row numbers of one training and one test part; `repeat` counts the re-dealings from 0.
+
+    `seen` (training rows,) of a hazard's inner fold: the days each was followed before the test part began. What came later must
+    not be learned from.
+    """
 
     train: Array
     test: Array
     repeat: int = 0
+    seen: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -87,9 +92,24 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     """
     if len(examples) < 20:
         raise SplitError(f"{len(examples)} rows are too few to train and to test on; bring at least 20.")
+    if kind == "hazard":
+        # Nothing waits for a whole horizon: a training row counts as far as it was followed when the test part began.
+        request = replace(request, horizon=0.0)
     plan = _learned(_plan(examples, kind, request), examples)
     _refuse_missing_classes(plan, examples, kind)
     return plan
+
+
+def begins(examples: Examples, fold: Fold) -> np.datetime64 | None:
+    """The moment from which a fold tests, where all it trains on comes before that; None where time does not part them."""
+    if not examples.timed or not len(fold.train) or examples.at[fold.train].max() >= examples.at[fold.test].min():
+        return None
+    return np.datetime64(examples.at[fold.test].min())
+
+
+def _classes(examples: Examples, kind: Kind) -> Array:
+    """What a part must hold of each, (n,): the classes; of a hazard rows with the event and rows without it."""
+    return np.asarray(examples.y[:, 1] if kind == "hazard" else examples.y)
 
 
 def _learned(plan: FoldPlan, examples: Examples) -> FoldPlan:
@@ -121,7 +141,7 @@ def codes(values: Array) -> Array:
 
 def _forward_or_periods(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     plan = walk_forward(examples, request)
-    lacking = None if kind == "regression" else _lacking(plan, examples)
+    lacking = None if kind in ("regression", "hazard") else _lacking(plan, examples)
     if lacking is None:
         return plan
     why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
@@ -208,7 +228,7 @@ def _by_group(examples: Examples, kind: Kind, request: SplitRequest, groups: Arr
     count = int(groups.max()) + 1
     if count < 2:
         raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")
-    strata = _group_strata(examples.y, groups, kind)
+    strata = _group_strata(_classes(examples, kind), groups, kind)
     fewest = int(np.bincount(strata).min())
     if fewest < 2:
         raise SplitError(
@@ -232,7 +252,7 @@ def _group_strata(y: Array, groups: Array, kind: Kind) -> Array:
 
 def _stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     copies = codes(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
-    strata = _group_strata(examples.y, copies, kind)
+    strata = _group_strata(_classes(examples, kind), copies, kind)
     n = request.n
     if kind != "regression" and np.bincount(strata).min() < n:
         raise SplitError(
@@ -287,10 +307,25 @@ def _lacking(plan: FoldPlan, examples: Examples) -> str | None:
 def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind) -> None:
     if kind == "regression":
         return
+    if kind == "hazard":
+        _refuse_eventless(plan, examples)
+        return
     wanted = set(np.unique(examples.y))
     for number, fold in enumerate(plan.folds, start=1):
         if set(np.unique(examples.y[fold.train])) != wanted:
             raise SplitError(f"the training part of fold {number} lacks a class; bring more rows of it or split another way.")
+
+
+def _refuse_eventless(plan: FoldPlan, examples: Examples) -> None:
+    """A hazard needs events: in each training part two that were known when the test part began, and one in each test part."""
+    for number, fold in enumerate(plan.folds, start=1):
+        known = examples.take(fold.train).as_known(begins(examples, fold), plan.gap)
+        learned, tested = int(known.Y[:, 1].sum()), int(examples.Y[fold.test, 1].sum())
+        if learned < 2 or tested < 1:
+            raise SplitError(
+                f"fold {number}: {learned} events were known when its test part began, {tested} came in it; a hazard needs at "
+                "least 2 to learn from and 1 to be tested on: bring a longer history or more entities."
+            )
 
 
 def inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> Fold:
@@ -300,13 +335,29 @@ def inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, see
     """
     if plan.kind in ("walk_forward", "holdout") and examples.timed:
         forward = _inner_forward(examples, train, plan.gap)
-        if forward is not None and (kind == "regression" or _both_sides(examples.y, forward)):
+        if forward is not None and kind == "hazard":
+            forward = _seen(examples, forward, plan.gap)
+        if forward is not None and (kind == "regression" or _both_sides(_known_classes(examples, kind, forward), forward)):
             return forward
     clusters = np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
     units = codes(clusters[train])
-    strata = _group_strata(examples.y[train], units, kind)
+    strata = _group_strata(_classes(examples, kind)[train], units, kind)
     dealt = _deal(strata, round(1 / INNER_SHARE), np.random.default_rng([seed, len(train)]))[units]
     return Fold(train[dealt != 0], train[dealt == 0])
+
+
+def _seen(examples: Examples, fold: Fold, gap: float) -> Fold:
+    """The fold with the days its training rows were followed before it tests."""
+    start = begins(examples, fold)
+    return fold if start is None else replace(fold, seen=examples.take(fold.train).as_known(start, gap).followed)
+
+
+def _known_classes(examples: Examples, kind: Kind, fold: Fold) -> Array:
+    """The classes of all rows, (n,), those of the training part as they were known when the test part began."""
+    held = _classes(examples, kind).copy()
+    if fold.seen is not None:
+        held[fold.train] = censored(examples.Y[fold.train], fold.seen)[:, 1]
+    return held
 
 
 def _inner_forward(examples: Examples, train: Array, gap: float) -> Fold | None:

@@ -53,3 +53,15 @@ class Tables:
                 f"({self.end:%Y-%m-%d}): their labels are not complete; leave those cutoffs out."
             )
         return HappenedLater(at.select("entity", "cutoff"), self.tables, horizon, self.end)
+
+    def followed(self, at: pl.DataFrame, horizon: timedelta) -> HappenedLater:
+        """What happened after each row of `at` within the horizon, or up to the end of the data: labels of it are censored there.
+
+        Raises ColumnError for cutoffs at or after the end, of which nothing was seen.
+        """
+        late = int((at["cutoff"] >= self.end).sum())
+        if late:
+            raise ColumnError(
+                f"{late} of {at.height} cutoffs lie at or after the end of the data ({self.end:%Y-%m-%d}); leave them out."
+            )
+        return HappenedLater(at.select("entity", "cutoff"), self.tables, horizon, self.end)

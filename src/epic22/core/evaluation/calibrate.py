@@ -235,7 +235,7 @@ def choose_calibration(scores: OutOfFold) -> tuple[Calibration, tuple[Calibratio
     if not len(judged):
         return Calibration(), ()
     cluster = np.unique(scores.cluster[judged], return_inverse=True)[1]
-    table = tuple(_loss_of(kind, losses[kind][judged], losses["none"][judged], cluster) for kind in KINDS)
+    table = tuple(loss_of(kind, losses[kind][judged], losses["none"][judged], cluster) for kind in KINDS)
     better = [row for row in table if row.gain > row.error and row.kind != "none"]
     best = min(better, key=lambda row: row.log_loss, default=table[0])
     return fit_calibration(best.kind, scores.raw, scores.y), table
@@ -252,7 +252,8 @@ def _held_out_losses(kind: CalibrationKind, scores: OutOfFold) -> Array:
     return losses
 
 
-def _loss_of(kind: CalibrationKind, losses: Array, none: Array, cluster: Array) -> CalibrationLoss:
+def loss_of(kind: CalibrationKind, losses: Array, none: Array, cluster: Array) -> CalibrationLoss:
+    """A kind's losses (n,) beside those without calibration, with the gain's standard error over clusters (n,)."""
     gains = none - losses
     gain, count = float(gains.mean()), int(cluster.max()) + 1
     off = np.bincount(cluster, weights=gains - gain)

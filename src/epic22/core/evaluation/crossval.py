@@ -10,10 +10,10 @@ from scipy import stats
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold, FoldPlan, inner_fold
+from epic22.core.data.split import Fold, FoldPlan, begins, inner_fold
 from epic22.core.evaluation.drawn import Part
-from epic22.core.evaluation.metrics import metrics_of
 from epic22.core.evaluation.resample import draws_of
+from epic22.core.evaluation.survival import target_metrics
 from epic22.core.models.base import Estimator, Family, response_of
 from epic22.core.task import Array, Metric, Rows, Task
 
@@ -85,21 +85,26 @@ class Prepared:
 
 def prepare(task: Task, part: Examples) -> Prepared:
     """Fit the map from columns to the matrix, derived columns among them, on these rows alone."""
-    preprocessor = Preprocessor.fit(task.input_columns, part.X, part.y, formulas=task.formulas)
+    # Of a hazard, whether the event was seen is what statistics of a category can be of.
+    y = part.y[:, 1] if task.target.kind == "hazard" else part.y
+    preprocessor = Preprocessor.fit(task.input_columns, part.X, y, formulas=task.formulas)
     return Prepared(preprocessor, preprocessor.transform(part.X), replace(task, columns=preprocessor.outputs))
 
 
 def fit_family(
     family: Family, task: Task, examples: Examples, plan: FoldPlan, train: Array, seed: int, threads: int
 ) -> FittedFold:
-    """Fit preprocessing and estimator on these rows alone; the inner fold is cut out of them."""
+    """Fit preprocessing and estimator on these rows alone; the inner fold is cut out of them.
+
+    Of a hazard the examples are handed in as known when the test part begins: `examples.as_known(begins(examples, fold))`.
+    """
     kind = task.target.kind
     part = examples.take(train)
     prepared = prepare(task, part)
     inner = inner_fold(plan, examples, train, kind, seed)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
-    within = Fold(position[inner.train], position[inner.test])
+    within = Fold(position[inner.train], position[inner.test], seen=inner.seen)
     estimator = family.build(prepared.task, seed=seed, threads=threads)
     estimator.fit(prepared.X, part.y, inner=None if family.is_baseline else within)
     return FittedFold(prepared.preprocessor, estimator)
@@ -122,7 +127,7 @@ def cross_validate(
     kind, parts, seconds, row_ms = task.target.kind, [], [], math.nan
     for fold in plan.folds:
         began = time.perf_counter()
-        fitted = fit_family(family, task, examples, plan, fold.train, seed, threads)
+        fitted = fit_family(family, task, examples.as_known(begins(examples, fold), plan.gap), plan, fold.train, seed, threads)
         seconds.append(time.perf_counter() - began)
         test = examples.take(fold.test)
         response = response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
@@ -130,7 +135,7 @@ def cross_validate(
         if fold is plan.folds[-1]:
             row_ms = _row_milliseconds(fitted, task, test)
         progress()
-    scores = scores_with_intervals(metrics_of(task.target), tuple(parts), examples, plan, seed)
+    scores = scores_with_intervals(target_metrics(task.target), tuple(parts), examples, plan, seed)
     fingerprint = plan.fingerprint(examples.data_version)
     target = task.target
     return Evaluation(

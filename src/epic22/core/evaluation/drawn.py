@@ -26,11 +26,15 @@ Summary = Callable[[Array], tuple[Array, ...]]
 
 @dataclass(frozen=True)
 class Part:
-    """The test rows of a fold: classes or values (n,), responses (n,) or (n, k), and the cluster code of each row, (n,)."""
+    """The test rows of a fold: classes or values (n,), responses (n,) or (n, k), and the cluster code of each row, (n,).
+
+    `weight` (n,) where rows do not count alike; y is (n, 2) for a hazard.
+    """
 
     y: Array
     response: Array
     unit: Array
+    weight: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -56,7 +60,8 @@ def _means_of(row_values: Callable[[Array, Array], Array]) -> Callable[[Part], S
     """Weight and weighted sum of what the rows are worth."""
 
     def prepare(part: Part) -> Summary:
-        return _by_unit([np.ones(len(part.y)), row_values(part.y, part.response)], part.unit)
+        weight = np.ones(len(part.y)) if part.weight is None else part.weight
+        return _by_unit([weight, weight * row_values(part.y, part.response)], part.unit)
 
     return prepare
 
@@ -121,9 +126,10 @@ def _ranks(part: Part) -> Summary:
     run = np.unique(np.searchsorted(starts, hit, side="right") - 1)
     last = np.append(starts[1:], len(order))[run] - 1
     final = np.searchsorted(hit, last, side="right") - 1
+    own = None if part.weight is None else part.weight[order]
 
     def summary(times: Array) -> tuple[Array, ...]:
-        weight = times[:, unit]
+        weight = times[:, unit] if own is None else times[:, unit] * own
         hits = np.cumsum(weight[:, hit], axis=1)[:, final]
         reached = np.cumsum(weight, axis=1, out=weight)
         before = np.where(starts[run] > 0, reached[:, starts[run] - 1], 0.0)

@@ -64,6 +64,9 @@ def _prepared(measured: Sequence[Metric], part: Part) -> Prepared:
 
 def drawn_of(metric: Metric, part: Part) -> Drawn | None:
     """The metric's way through many draws, None where it has none (or where class probabilities are of two classes)."""
+    own: Drawn | None = getattr(metric.score, "drawn", None)
+    if own is not None:
+        return own
     return None if part.response.shape[1:] == (2,) else way_of(metric.score)
 
 

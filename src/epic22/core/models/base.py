@@ -30,17 +30,22 @@ class Inner(Protocol):
     def test(self) -> Array:
         """Positions to watch."""
 
+    @property
+    def seen(self) -> Array | None:
+        """Of a hazard's `train`: days each was followed before the watched part begins; None where time does not part them."""
+
 
 class Estimator(Protocol):
     """What a family builds.
 
     `raw` is the score before the link: log-odds (n,) for binary, log-odds (n, k) for multiclass, for regression the value
-    (n,), or its logarithm where the estimator's `value_scale_` says so (`scale_of`). `contributions` sum to `raw` along the
-    last axis, the last entry being the average: (n, p + 1) or (n, k, p + 1).
+    (n,), or its logarithm where the estimator's `value_scale_` says so (`scale_of`); of a hazard the log-odds of the event in
+    each of its intervals, (n, h). `contributions` sum to `raw` along the last axis, the last entry being the average: (n, p + 1),
+    (n, k, p + 1) or (n, h, p + 1).
     """
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
-        """Learn from X (n, p) and y (n,), class codes or values."""
+        """Learn from X (n, p) and y (n,), class codes or values; of a hazard y (n, 2), duration and observed."""
 
     def predict(self, X: Array) -> Array:
         """Class codes or values, (n,)."""
@@ -112,10 +117,13 @@ class Family:
 
 
 def response_of(estimator: Estimator, X: Array, kind: Kind) -> Array:
-    """What metrics judge: probability of the positive class (n,), class probabilities (n, k), or the value (n,)."""
+    """What metrics judge: probability of the positive class (n,), class probabilities (n, k), or the value (n,).
+
+    Of a hazard: the probability of the event up to each horizon, (n, h).
+    """
     if kind == "binary":
         return np.asarray(estimator.predict_proba(X)[:, 1])
-    return estimator.predict_proba(X) if kind == "multiclass" else estimator.predict(X)
+    return estimator.predict_proba(X) if kind in ("multiclass", "hazard") else estimator.predict(X)
 
 
 def scale_of(estimator: Any) -> Scale:
@@ -130,7 +138,13 @@ def respond(estimator: Estimator, raw: Array, kind: Kind) -> Array:
 
 
 def link(raw: Array, kind: Kind) -> Array:
-    """The response that belongs to raw scores: logistic, softmax, or identity; of values ask `respond`."""
+    """The response that belongs to raw scores: logistic, softmax, or identity; of values ask `respond`.
+
+    A hazard's raw scores (…, h) are log-odds of the event in each interval among what had none before; the response is the
+    probability of the event up to the end of each, 1 − Π(1 − hazard), which never falls from one horizon to the next.
+    """
+    if kind == "hazard":
+        return np.asarray(-np.expm1(-np.cumsum(np.logaddexp(0.0, raw), axis=-1)))
     if kind == "binary":
         return np.asarray(expit(raw))
     if kind == "multiclass":

@@ -1,4 +1,4 @@
-"""What a model must beat: the constant."""
+"""What a model must beat: the constant, which of a hazard is the life table of all rows (Kaplan and Meier)."""
 
 import json
 from collections.abc import Mapping
@@ -9,6 +9,7 @@ import numpy as np
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.hazard import LIFE_TABLE, LifeTable
 from epic22.core.models.loss import LEAST_MEAN, SQUARED, Loss
 from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
 from epic22.core.task import Array, Kind, Task
@@ -63,16 +64,20 @@ class Constant(Linked, Parameters):
         return {"constant.json": canonical_json({"kind": self.kind, "level": self.level_.tolist(), **logs})}
 
 
-def _build(task: Task, seed: int = 0, threads: int = 1) -> Constant:
+def _build(task: Task, seed: int = 0, threads: int = 1) -> Constant | LifeTable:
     target = task.target
+    if target.kind == "hazard":
+        return LifeTable(target.horizons)
     return Constant(target.kind, len(target.classes), Loss.of(target), bool(target.log))
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
+    if LIFE_TABLE in files:
+        return LifeTable.restore(files)
     state = json.loads(files["constant.json"])
     constant = Constant(state["kind"], max(2, len(state["level"])), log=state.get("log", False))
     constant.level_ = np.array(state["level"])
     return constant
 
 
-FAMILY = Family("constant", frozenset({"binary", "multiclass", "regression"}), _build, _restore, is_baseline=True)
+FAMILY = Family("constant", frozenset({"binary", "multiclass", "regression", "hazard"}), _build, _restore, is_baseline=True)

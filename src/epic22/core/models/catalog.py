@@ -1,13 +1,15 @@
 """The families, in the order they are raced. A new family is one module beside this one and one line here."""
 
 from epic22.core.errors import UnknownTaskError
-from epic22.core.models import baseline, boosting, linear
+from epic22.core.models import baseline, boosting, hazard, linear
 from epic22.core.models.base import Family
 
 FAMILIES: tuple[Family, ...] = (
     baseline.FAMILY,
     linear.FAMILY,
     boosting.FAMILY,
+    hazard.LINEAR,
+    hazard.FAMILY,
 )
 
 

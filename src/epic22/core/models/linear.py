@@ -44,6 +44,12 @@ class Linear(Linked, Parameters):
         self.penalty_ = self.penalty if self.penalty is not None else self._choose(X, y, inner)
         return self._fit(X, y, self.penalty_)
 
+    def fit_weighted(self, X: Array, y: Array, weight: Array, penalty: float) -> Self:
+        """Learn classes of rows that weigh so much each, (n,), at a stated penalty."""
+        check_fit(X, y)
+        self.penalty_ = penalty
+        return self._fit(X, y, penalty, weight)
+
     def _choose_power(self, X: Array, y: Array, inner: Inner | None) -> float:
         """Tweedie's variance power: as stated, else the one with the least deviance on the inner fold."""
         if inner is None or self.loss.name != "tweedie" or self.loss.power is not None:
@@ -80,14 +86,14 @@ class Linear(Linked, Parameters):
         chosen = self.predict_proba(X)[np.arange(len(y)), y.astype(np.int64)]
         return float(-np.mean(np.log(np.maximum(chosen, 1e-15))))
 
-    def _fit(self, X: Array, y: Array, penalty: float) -> Self:
+    def _fit(self, X: Array, y: Array, penalty: float, weight: Array | None = None) -> Self:
         self._learn_terms(X)
         Z = self._terms(X)
         self.mean_, self.scale_ = Z.mean(axis=0), Z.std(axis=0)
         self.scale_[self.scale_ < 1e-12] = np.inf
         Z = (Z - self.mean_) / self.scale_
         if self.kind != "regression":
-            self._fit_logistic(Z, y, penalty)
+            self._fit_logistic(Z, y, penalty, weight)
         elif self.loss.log_link:
             self._fit_tweedie(Z, y, penalty)
         elif self.loss.name == "squared":
@@ -153,12 +159,12 @@ class Linear(Linked, Parameters):
                 break
         self.intercept_, self.coef_ = level + unit * beta[:1], unit * beta[None, 1:]
 
-    def _fit_logistic(self, Z: Array, y: Array, penalty: float) -> None:
+    def _fit_logistic(self, Z: Array, y: Array, penalty: float, weight: Array | None = None) -> None:
         from sklearn.linear_model import LogisticRegression
 
         # Newton steps need terms², and converge in a handful on standardised terms where lbfgs takes thousands.
         solver = "newton-cholesky" if Z.shape[1] * self.n_classes <= MOST_NEWTON_TERMS else "lbfgs"
-        model = LogisticRegression(C=1 / penalty, solver=solver, max_iter=500).fit(Z, y.astype(np.int64))
+        model = LogisticRegression(C=1 / penalty, solver=solver, max_iter=500).fit(Z, y.astype(np.int64), weight)
         self.coef_, self.intercept_ = model.coef_, model.intercept_
 
     def _learn_terms(self, X: Array) -> None:

@@ -1,0 +1,463 @@
+"""Time to an event by discrete-time hazards: for each interval of a grid, the chance of the event among what had none before.
+
+A row that was at risk in so many intervals becomes so many observations of a classifier, with the number of the interval as one
+more column (Allison 1982; Tutz and Schmid 2016). An interval in which a row was lost from sight counts by the share of it that
+was seen. The intervals end at the task's horizons, so that the probability up to a horizon is a product over them and never
+crosses another's.
+
+n = rows, p = input columns, h = horizons = intervals. y is (n, 2): duration in days, and 1 where the event ended it.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from scipy.special import logit
+
+from epic22.core.data.examples import censored
+from epic22.core.errors import InternalError
+from epic22.core.lineage import canonical_json
+from epic22.core.models import linear
+from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit, link
+from epic22.core.models.boosting import SHAPES, SMALL_CELLS
+from epic22.core.models.forest import Forest, forest_of
+from epic22.core.task import Array, Task
+
+if TYPE_CHECKING:
+    import xgboost
+
+GRID, BOOSTER, LIFE_TABLE = "grid.json", "booster.ubj", "life_table.json"
+LEAST_HAZARD = 1e-12
+
+
+def exposures(y: Array, edges: tuple[float, ...]) -> tuple[Array, Array]:
+    """What each row tells of each interval (edge before, edge]: the share of it that it was at risk, and the event: (n, h) each.
+
+    The interval of an event counts whole, and nothing after it; one in which a row was lost counts as far as it was seen.
+
+    >>> at_risk, events = exposures(np.array([[45.0, 1.0], [60.0, 0.0]]), (30.0, 90.0))
+    >>> at_risk.tolist(), events.tolist()
+    ([[1.0, 1.0], [1.0, 0.5]], [[0.0, 1.0], [0.0, 0.0]])
+    """
+    ends = np.asarray(edges, dtype=np.float64)
+    starts = np.concatenate([[0.0], ends[:-1]])
+    at_risk = np.clip((y[:, :1] - starts) / (ends - starts), 0.0, 1.0)
+    events = np.zeros_like(at_risk)
+    interval = np.searchsorted(ends, y[:, 0])
+    happened = np.flatnonzero((y[:, 1] == 1) & (interval < len(ends)))
+    events[happened, interval[happened]] = at_risk[happened, interval[happened]] = 1.0
+    return at_risk, events
+
+
+def observed_incidence(y: Array, horizons: Array) -> tuple[Array, Array]:
+    """Share that had the event up to each horizon by Kaplan and Meier's curve, and its standard error (Greenwood), (h,) each.
+
+    Ends of another kind leave a row at risk of an event that cannot come any more: this is Aalen and Johansen's incidence.
+
+    >>> y = np.array([[1.0, 1.0], [2.0, 0.0], [3.0, 1.0], [4.0, 0.0]])
+    >>> observed_incidence(y, np.array([0.5, 1.0, 3.5]))[0].tolist()
+    [0.0, 0.25, 0.625]
+    """
+    moments, code = np.unique(y[:, 0], return_inverse=True)
+    ended, left = np.bincount(code, weights=y[:, 1], minlength=len(moments)), np.bincount(code, minlength=len(moments))
+    at_risk = len(y) - (np.cumsum(left) - left)
+    curve = np.concatenate([[1.0], np.cumprod(1 - ended / at_risk)])
+    rest = at_risk * (at_risk - ended)
+    spread = np.concatenate([[0.0], np.cumsum(np.divide(ended, rest, out=np.zeros(len(rest)), where=rest > 0))])
+    place = np.searchsorted(moments, horizons, side="right")
+    return 1 - curve[place], curve[place] * np.sqrt(spread[place])
+
+
+def hazards_of(incidence: Array) -> Array:
+    """Log-odds of the hazard in each interval, (n, h), of probabilities up to each horizon, (n, h): the link's way back."""
+    survival = 1 - np.asarray(incidence, dtype=np.float64)
+    before = np.concatenate([np.ones((len(survival), 1)), survival[:, :-1]], axis=1)
+    hazard = 1 - np.divide(survival, before, out=np.zeros_like(survival), where=before > 0)
+    return np.asarray(logit(np.clip(hazard, LEAST_HAZARD, 1 - LEAST_HAZARD)))
+
+
+def median_days(incidence: Array, edges: tuple[float, ...]) -> Array:
+    """Days until the event is as likely as not, (n,), NaN where the grid ends before; the hazard is constant in an interval.
+
+    >>> median_days(np.array([[0.2, 0.6], [0.1, 0.3]]), (30.0, 90.0)).round(1).tolist()
+    [70.7, nan]
+    """
+    force = -np.log1p(-np.minimum(incidence, 1 - LEAST_HAZARD))
+    reached, rows = force >= np.log(2), np.arange(len(force))
+    j = reached.argmax(axis=1)
+    ends = np.asarray(edges, dtype=np.float64)
+    begin, before = np.where(j > 0, ends[j - 1], 0.0), np.where(j > 0, force[rows, j - 1], 0.0)
+    share = np.divide(np.log(2) - before, force[rows, j] - before, out=np.zeros(len(force)), where=force[rows, j] > before)
+    return np.where(reached.any(axis=1), begin + share * (ends[j] - begin), np.nan)
+
+
+def days_share(edges: tuple[float, ...], horizon: float | None) -> Array:
+    """The share of the days up to a horizon that lies in each interval, (h,); of the whole grid where there is no horizon.
+
+    >>> days_share((7.0, 28.0, 90.0), 28.0).tolist()
+    [0.25, 0.75, 0.0]
+    """
+    last = edges[-1] if horizon is None else horizon
+    widths = np.where(np.asarray(edges) <= last, np.diff(edges, prepend=0.0), 0.0)
+    return np.asarray(widths / last)
+
+
+def check_hazard(X: Array, y: Array) -> None:
+    """Refuse what no hazard can be learned from.
+
+    Raises ValueError for shapes that do not match, missing or negative durations, and rows of which none had the event.
+    """
+    check_fit(X, y)
+    if y.ndim != 2 or y.shape[1] != 2 or (y[:, 0] < 0).any() or not np.isin(y[:, 1], (0, 1)).all():
+        raise ValueError("y of a hazard must be (n, 2): durations of at least 0 days, and observed 0 or 1")
+    if not y[:, 1].any():
+        raise ValueError(f"none of {len(y)} rows had the event while it was followed: a hazard has nothing to learn from")
+
+
+class Gridded:
+    """Answers of what gives log-odds a column matrix whose last column is the number of the interval."""
+
+    edges: tuple[float, ...]
+
+    def observed_raw(self, X: Array) -> Array:
+        """Log-odds of the hazard (n,) of observations (n, p + 1), the interval's number last; each estimator has its own."""
+        raise InternalError(f"{type(self).__name__} gives no score of observations.")
+
+    def observed_contributions(self, X: Array) -> Array:
+        """What each column of observations adds, (n, p + 2), the average last; each estimator has its own."""
+        raise InternalError(f"{type(self).__name__} gives no score of observations.")
+
+    def raw(self, X: Array) -> Array:
+        """Log-odds of the hazard in each interval, (n, h); the same bits for a row alone and in a batch."""
+        return np.stack(self._each(X, self.observed_raw), axis=1)
+
+    def contributions(self, X: Array) -> Array:
+        """What each column adds to `raw`, (n, h, p + 1); what the interval itself adds is part of the last entry, the average."""
+        parts = np.stack(self._each(X, self.observed_contributions), axis=1)
+        return np.concatenate([parts[..., :-2], parts[..., -2:].sum(axis=-1, keepdims=True)], axis=-1)
+
+    def _each(self, X: Array, answer: Callable[[Array], Array]) -> list[Array]:
+        """The answer in each interval; one copy of X serves all."""
+        observations = np.empty((len(X), X.shape[1] + 1), dtype=np.float32)
+        observations[:, :-1] = X
+        found = []
+        for interval in range(len(self.edges)):
+            observations[:, -1] = interval
+            found.append(answer(observations))
+        return found
+
+    def predict_proba(self, X: Array) -> Array:
+        """Probability of the event up to each horizon, (n, h)."""
+        return link(self.raw(X), "hazard")
+
+    def predict(self, X: Array) -> Array:
+        """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
+        return median_days(self.predict_proba(X), self.edges)
+
+
+@dataclass
+class LifeTable(Parameters):
+    """Kaplan and Meier's incidence up to each horizon, whatever the row says: the constant of a hazard.
+
+    An interval that no row was followed through goes on with the daily rate of the one before.
+    """
+
+    edges: tuple[float, ...]
+
+    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+        """Read the curve at the horizons."""
+        check_hazard(X, y)
+        incidence, _ = observed_incidence(y, np.asarray(self.edges))
+        force = np.logaddexp(0.0, hazards_of(incidence[None, :])[0])
+        widths = np.diff(self.edges, prepend=0.0)
+        for j in range(1, len(force)):
+            if y[:, 0].max() < self.edges[j]:
+                force[j] = force[j - 1] * widths[j] / widths[j - 1]
+        self.level_ = logit(np.clip(-np.expm1(-force), LEAST_HAZARD, 1 - LEAST_HAZARD))
+        return self
+
+    def raw(self, X: Array) -> Array:
+        """The same log-odds for every row, (n, h)."""
+        return np.tile(self.level_, (len(X), 1))
+
+    def contributions(self, X: Array) -> Array:
+        """Nothing from any column; all from the average."""
+        raw = self.raw(X)
+        return np.concatenate([np.zeros((*raw.shape, X.shape[1])), raw[..., None]], axis=-1)
+
+    def predict_proba(self, X: Array) -> Array:
+        """Probability of the event up to each horizon, (n, h)."""
+        return link(self.raw(X), "hazard")
+
+    def predict(self, X: Array) -> Array:
+        """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
+        return median_days(self.predict_proba(X), self.edges)
+
+    def files(self) -> dict[str, bytes]:
+        """One JSON file."""
+        return {LIFE_TABLE: canonical_json({"edges": list(self.edges), "level": self.level_.tolist()})}
+
+    @classmethod
+    def restore(cls, files: Mapping[str, bytes]) -> "LifeTable":
+        """The table a bundle holds."""
+        state = json.loads(files[LIFE_TABLE])
+        table = cls(tuple(state["edges"]))
+        table.level_ = np.array(state["level"], dtype=np.float64)
+        return table
+
+
+@dataclass(frozen=True)
+class Observations:
+    """Rows by interval: X (m, p + 1) float32 with the interval's number last, whether the event came, and what each weighs."""
+
+    X: Array
+    y: Array
+    weight: Array
+
+
+def observations(X: Array, y: Array, edges: tuple[float, ...]) -> Iterator[Observations]:
+    """Interval by interval, the rows that were at risk in it: no more than one interval's copy of X is held at a time."""
+    at_risk, events = exposures(y, edges)
+    for interval in range(len(edges)):
+        rows = np.flatnonzero(at_risk[:, interval] > 0)
+        if len(rows):
+            held = np.empty((len(rows), X.shape[1] + 1), dtype=np.float32)
+            held[:, :-1] = X[rows]
+            held[:, -1] = interval
+            yield Observations(held, events[rows, interval], at_risk[rows, interval])
+
+
+def inner_parts(X: Array, y: Array, inner: Inner) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+    """X and y to fit on, as known when the watched part begins, and to watch."""
+    fitted = y[inner.train] if inner.seen is None else censored(y[inner.train], inner.seen)
+    return (X[inner.train], fitted), (X[inner.test], y[inner.test])
+
+
+@dataclass
+class HazardTrees(Gridded, Parameters):
+    """XGBoost trees over rows and intervals. The inner fold picks the rounds, up to `rounds`, and one of SHAPES.
+
+    Without an inner fold the first shape is used, and `default_rounds`. The matrix is quantised interval by interval, a byte a
+    cell, so that the expansion is never held in full.
+    """
+
+    edges: tuple[float, ...]
+    categorical: tuple[bool, ...]
+    seed: int = 0
+    threads: int = 1
+    rounds: int = 1000
+    patience: int = 40
+    learning_rate: float = 0.05
+    max_depth: int | None = None
+    min_child_weight: float | None = None
+    colsample_bytree: float | None = None
+    subsample: float = 0.7
+    reg_lambda: float = 1.0
+    max_bin: int = 256
+    default_rounds: int = 150
+
+    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+        """Find shape and rounds on the inner fold, then fit all rows with them."""
+        check_hazard(X, y)
+        import xgboost
+
+        self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
+        if inner is not None:
+            self.shape_, self.rounds_ = self._choose(X, y, inner)
+        self.booster_ = xgboost.train(self._params(self.shape_, X), self._matrix(X, y), num_boost_round=self.rounds_)
+        return self
+
+    def _shapes(self) -> list[dict[str, float]]:
+        stated = {name: value for name in SHAPES[0] if (value := getattr(self, name)) is not None}
+        tried: list[dict[str, float]] = []
+        for shape in SHAPES:
+            if (wanted := {**shape, **stated}) not in tried:
+                tried.append(wanted)
+        return tried
+
+    def _choose(self, X: Array, y: Array, inner: Inner) -> tuple[dict[str, float], int]:
+        import xgboost
+
+        known, later = inner_parts(X, y, inner)
+        if not known[1][:, 1].any():
+            return self._shapes()[0], self.default_rounds
+        fitted = self._matrix(*known)
+        watched = self._matrix(*later, reference=fitted)
+        boosters = [
+            xgboost.train(
+                self._params(shape, X),
+                fitted,
+                num_boost_round=self.rounds,
+                evals=[(watched, "watched")],
+                early_stopping_rounds=self.patience,
+                verbose_eval=False,
+            )
+            for shape in self._shapes()
+        ]
+        best = int(np.argmin([booster.best_score for booster in boosters]))
+        return self._shapes()[best], int(boosters[best].best_iteration) + 1
+
+    def _matrix(self, X: Array, y: Array, reference: "xgboost.DMatrix | None" = None) -> "xgboost.QuantileDMatrix":
+        import xgboost
+
+        types = ["c" if is_category else "q" for is_category in (*self.categorical, False)]
+
+        class Intervals(xgboost.DataIter):
+            """The observations, one interval at a time, as often as the quantising asks for them."""
+
+            def __init__(self, edges: tuple[float, ...]) -> None:
+                self.edges, self.parts = edges, observations(X, y, edges)
+                super().__init__()
+
+            def next(self, input_data: Callable[..., None]) -> bool:
+                part = next(self.parts, None)
+                if part is not None:
+                    input_data(data=part.X, label=part.y, weight=part.weight, feature_types=types)
+                return part is not None
+
+            def reset(self) -> None:
+                self.parts = observations(X, y, self.edges)
+
+        return xgboost.QuantileDMatrix(
+            Intervals(self.edges), enable_categorical=True, max_bin=self.max_bin, ref=reference, nthread=self._threads(X)
+        )
+
+    def _threads(self, X: Array) -> int:
+        return 1 if X.size * len(self.edges) < SMALL_CELLS else self.threads
+
+    def _params(self, shape: Mapping[str, float], X: Array) -> dict[str, Any]:
+        return {
+            "objective": "binary:logistic",
+            "eval_metric": "logloss",
+            "tree_method": "hist",
+            "seed": self.seed,
+            "nthread": self._threads(X),
+            "learning_rate": self.learning_rate,
+            "subsample": self.subsample,
+            "reg_lambda": self.reg_lambda,
+            "max_bin": self.max_bin,
+            **shape,
+        }
+
+    @property
+    def forest(self) -> Forest:
+        """The trees as flat arrays."""
+        held: tuple[xgboost.Booster, Forest] | None = getattr(self, "forest_", None)
+        if held is None or held[0] is not self.booster_:
+            held = self.forest_ = (self.booster_, forest_of(self.booster_))
+        return held[1]
+
+    def observed_raw(self, X: Array) -> Array:
+        """Log-odds of the hazard as the trees sum them."""
+        return self.forest.raw(X, self._threads(X))
+
+    def observed_contributions(self, X: Array) -> Array:
+        """Exact SHAP values of the log-odds."""
+        return self.forest.contributions(X, self._threads(X))
+
+    def files(self) -> dict[str, bytes]:
+        """The booster in XGBoost's UBJ format, and the grid."""
+        return {BOOSTER: bytes(self.booster_.save_raw("ubj")), GRID: canonical_json({"edges": list(self.edges)})}
+
+
+@dataclass
+class HazardLinear(Gridded, Parameters):
+    """Logistic regression over rows and intervals, a level for each interval; the penalty is the one best on the inner fold."""
+
+    edges: tuple[float, ...]
+    categorical: tuple[bool, ...]
+    penalty: float | None = None
+
+    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+        """Learn the coefficients; the expansion over intervals is held in full."""
+        check_hazard(X, y)
+        penalty = self.penalty if self.penalty is not None else self._choose(X, y, inner)
+        self.model_ = self._fitted(X, y, penalty)
+        return self
+
+    def _fitted(self, X: Array, y: Array, penalty: float) -> linear.Linear:
+        parts = list(observations(X, y, self.edges))
+        held, events, weight = (np.concatenate([getattr(part, name) for part in parts]) for name in ("X", "y", "weight"))
+        return linear.Linear("binary", (*self.categorical, True)).fit_weighted(held, events, weight, penalty)
+
+    def _choose(self, X: Array, y: Array, inner: Inner | None) -> float:
+        if inner is None:
+            return 1.0
+        known, later = inner_parts(X, y, inner)
+        if not known[1][:, 1].any():
+            return 1.0
+        losses = [self._loss(self._fitted(*known, penalty), *later) for penalty in linear.PENALTIES]
+        return linear.PENALTIES[int(np.argmin(losses))]
+
+    def _loss(self, model: linear.Linear, X: Array, y: Array) -> float:
+        total = 0.0
+        for part in observations(X, y, self.edges):
+            raw = model.raw(part.X)
+            total += float((part.weight * (np.logaddexp(0.0, raw) - part.y * raw)).sum())
+        return total
+
+    def observed_raw(self, X: Array) -> Array:
+        """Log-odds of the hazard."""
+        return self.model_.raw(X)
+
+    def observed_contributions(self, X: Array) -> Array:
+        """A column's terms summed, and the intercept last."""
+        return self.model_.contributions(X)
+
+    def files(self) -> dict[str, bytes]:
+        """The coefficients as JSON, and the grid."""
+        return {**self.model_.files(), GRID: canonical_json({"edges": list(self.edges)})}
+
+
+def _edges(files: Mapping[str, bytes]) -> tuple[float, ...]:
+    return tuple(float(edge) for edge in json.loads(files[GRID])["edges"])
+
+
+def _categorical(task: Task) -> tuple[bool, ...]:
+    return tuple(bool(c) for c in task.categorical)
+
+
+def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> HazardTrees:
+    return HazardTrees(task.target.horizons, _categorical(task), seed, threads, **params)
+
+
+def _restore(files: Mapping[str, bytes]) -> Estimator:
+    import xgboost
+
+    booster = xgboost.Booster()
+    booster.load_model(bytearray(files[BOOSTER]))
+    booster.set_param({"nthread": 1})
+    model = HazardTrees(_edges(files), tuple(t == "c" for t in (booster.feature_types or ())[:-1]))
+    model.booster_, model.rounds_ = booster, booster.num_boosted_rounds()
+    return model
+
+
+def _build_linear(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> HazardLinear:
+    return HazardLinear(task.target.horizons, _categorical(task), **params)
+
+
+def _restore_linear(files: Mapping[str, bytes]) -> Estimator:
+    held = linear.FAMILY.restore(files)
+    assert isinstance(held, linear.Linear)
+    model = HazardLinear(_edges(files), held.categorical[:-1], held.penalty)
+    model.model_ = held
+    return model
+
+
+FAMILY = Family(
+    "hazard",
+    frozenset({"hazard"}),
+    _build,
+    _restore,
+    space={
+        "learning_rate": (0.01, 0.3, "log"),
+        "max_depth": (2, 8),
+        "min_child_weight": (0.5, 30.0, "log"),
+        "subsample": (0.5, 1.0),
+        "colsample_bytree": (0.4, 1.0),
+        "reg_lambda": (0.01, 100.0, "log"),
+    },
+)
+LINEAR = Family("hazard_linear", frozenset({"hazard"}), _build_linear, _restore_linear, space={"penalty": (1e-3, 1e3, "log")})
