@@ -37,8 +37,13 @@ def written(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
-@pytest.mark.parametrize("family", FAMILIES, ids=lambda family: family.name)
+KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression", "hazard")
+
+
+@pytest.mark.parametrize(
+    ("family", "kind"),
+    [pytest.param(f, kind, id=f"{f.name}-{kind}") for f in FAMILIES for kind in KINDS if kind in f.kinds],
+)
 def test_an_opened_bundle_scores_the_same_bits(family: Family, kind: Kind, tmp_path: Path) -> None:
     made = bundle(family, kind)
     write_bundle(tmp_path / "b", made, toy(kind).examples.X)

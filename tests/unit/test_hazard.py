@@ -2,15 +2,18 @@
 
 import tracemalloc
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from tests.portfolios import portfolio_assignment
-from tests.toy import HORIZONS, daily, toy
+from tests.toy import HORIZONS, daily, inputs, toy
 
+from epic22.core.bundle import Bundle, Schema, model_hash, open_bundle, write_bundle
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.examples import Examples, censored
+from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import SplitRequest, begins, inner_fold, plan_folds
 from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation import hazard_calibration
@@ -28,10 +31,13 @@ from epic22.core.evaluation.survival import (
     in_sight,
     status,
 )
+from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Estimator, Family, Inner, link
 from epic22.core.models.catalog import family_named
 from epic22.core.models.hazard import HazardTrees, LifeTable, exposures, hazards_of, median_days, observations, observed_incidence
 from epic22.core.task import Array, Rows, Task
+from epic22.services.decide import deciding
+from epic22.services.predict import predict_frame, predict_rows
 
 EDGES = (7.0, 30.0, 90.0)
 
@@ -354,6 +360,69 @@ class TestCalibration:
         for curve in curves:
             assert np.allclose(curve.predicted, curve.observed, atol=0.03)
         assert [curve.predicted[2] for curve in curves] == sorted(curve.predicted[2] for curve in curves)
+
+
+def served(kind: str = "none") -> tuple[ModelVersion, Bundle]:
+    """A version and a bundle of trees on the toy's hazard, with costs, calibrated or not."""
+    made = toy("hazard")
+    preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
+    estimator = HazardTrees(HORIZONS, tuple(bool(c) for c in made.task.categorical), default_rounds=30)
+    estimator.fit(preprocessor.transform(made.examples.X), made.examples.y)
+    calibration = Calibration() if kind == "none" else Calibration("platt", (0.8, -0.2))
+    costs = {"miss": 1000.0, "false_alarm": 100.0}
+    bundle = Bundle(
+        Schema.of(made.task),
+        "hazard",
+        preprocessor,
+        estimator,
+        None,
+        "proven",
+        "h",
+        "v0",
+        0,
+        calibration=calibration,
+        costs=costs,
+    )
+    return ModelVersion("toy", "1", "hazard", "h", "v0", "proven", "2026-01-01T00:00:00"), bundle
+
+
+@pytest.mark.parametrize("kind", ["none", "platt"])
+class TestServing:
+    def test_there_is_an_answer_for_each_horizon_and_none_is_below_the_one_before(self, kind: str) -> None:
+        version, bundle = served(kind)
+        for prediction in predict_rows(version, bundle, inputs(40, seed=3).to_dicts()):
+            assert [value.horizon for value in prediction.values] == list(HORIZONS)
+            values = [float(value.value) for value in prediction.values]
+            assert values == sorted(values)
+            assert [value.expected_loss is not None for value in prediction.values] == [False, True, False]
+            assert (prediction.median_days is not None) == (values[-1] >= 0.5)
+            assert deciding(prediction) is prediction.values[1]
+
+    def test_reasons_sum_to_the_mean_log_odds_of_the_hazard_up_to_the_deciding_horizon(self, kind: str) -> None:
+        version, bundle = served(kind)
+        rows = inputs(20, seed=3)
+        z = bundle.calibration.log_odds(bundle.estimator.raw(bundle.preprocessor.transform(rows)))
+        for i, prediction in enumerate(predict_rows(version, bundle, rows.to_dicts())):
+            assert prediction.score.unit == "log-odds of the hazard, mean over the days up to 90"
+            assert prediction.score.value == pytest.approx((30 * z[i, 0] + 60 * z[i, 1]) / 90)
+            assert sum(reason.contribution for reason in prediction.reasons) == pytest.approx(prediction.score.value, abs=1e-9)
+            assert abs(prediction.reasons[-1].contribution) < 2
+
+    def test_a_row_alone_is_answered_as_in_a_batch(self, kind: str) -> None:
+        version, bundle = served(kind)
+        rows = inputs(20, seed=3)
+        assert predict_frame(version, bundle, rows) == tuple(
+            replace(predict_rows(version, bundle, [row])[0], entity=str(i + 1)) for i, row in enumerate(rows.to_dicts())
+        )
+
+
+def test_a_bundle_of_before_has_no_horizons(tmp_path: Path) -> None:
+    """What an older program wrote says nothing of them, and opens as before; a hazard's come back."""
+    _, bundle = served()
+    write_bundle(tmp_path / "b", replace(bundle, model_hash=model_hash(bundle)), toy("hazard").examples.X)
+    assert open_bundle(tmp_path / "b").schema.horizons == HORIZONS
+    assert toy("binary").task.target.horizon is None
+    assert Schema.of(toy("binary").task).horizons == ()
 
 
 class TestTables:
