@@ -14,7 +14,7 @@ from epic22.core.bundle import Bundle, Schema, model_hash, open_bundle, write_bu
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.examples import Examples, censored
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import SplitRequest, begins, inner_fold, plan_folds
+from epic22.core.data.split import Fold, SplitRequest, begins, inner_fold, plan_folds
 from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation import hazard_calibration
 from epic22.core.evaluation.calibrate import Calibration
@@ -34,7 +34,16 @@ from epic22.core.evaluation.survival import (
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Estimator, Family, Inner, link
 from epic22.core.models.catalog import family_named
-from epic22.core.models.hazard import HazardTrees, LifeTable, exposures, hazards_of, median_days, observations, observed_incidence
+from epic22.core.models.hazard import (
+    HazardTrees,
+    LifeTable,
+    exposures,
+    hazards_of,
+    inner_parts,
+    median_days,
+    observations,
+    observed_incidence,
+)
 from epic22.core.task import Array, Rows, Task
 from epic22.services.decide import deciding
 from epic22.services.predict import predict_frame, predict_rows
@@ -295,6 +304,15 @@ class TestFolds:
             fitted = fit_family(family_named("hazard"), task, known, plan, fold.train, 0, 1)
             files.append(fitted.estimator.files())
         assert files[0] == files[1]
+
+    def test_the_inner_fold_learns_only_what_was_known_when_it_begins_to_watch(self) -> None:
+        """As the families see it: the fitted part is cut, the watched one is not."""
+        y = outcomes(100)
+        inner = Fold(np.arange(60), np.arange(60, 100), seen=np.full(60, 20.0))
+        known, watched = inner_parts(np.zeros((100, 1), np.float32), y, inner)
+        assert known[1][:, 0].max() == 20
+        assert known[1][:, 1].sum() == ((y[:60, 0] <= 20) & (y[:60, 1] == 1)).sum()
+        assert np.array_equal(watched[1], y[60:])
 
     def test_a_delay_is_kept_between_what_happened_and_what_was_known(self) -> None:
         _, examples = timed_examples(100)
