@@ -6,8 +6,8 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples
-from epic22.core.evaluation.metrics import AVERAGE_PRECISION
-from epic22.core.evaluation.survival import target_metrics
+from epic22.core.evaluation.metrics import METRICS
+from epic22.core.evaluation.survival import hazard_target
 from epic22.core.task import Array, Column, Kind, Known, Later, Target, Task
 
 COLUMNS = (
@@ -76,9 +76,10 @@ def times(X: pl.DataFrame, seed: int = 0) -> Array:
 
 def task(kind: Kind, columns: tuple[Column, ...] = COLUMNS) -> Task:
     """A task over the toy columns; its rows and inputs are not used, examples are made directly."""
-    horizons, decides = (HORIZONS, HORIZONS[1]) if kind == "hazard" else ((), None)
-    metric = target_metrics(Target("y", kind, _no_labels, AVERAGE_PRECISION, horizons, decides=decides))[0]
-    target = Target("y", kind, _no_labels, metric, horizons, CLASSES[kind], decides=decides)
+    if kind == "hazard":
+        target = hazard_target("y", _no_labels, HORIZONS, HORIZONS[1])
+    else:
+        target = Target("y", kind, _no_labels, METRICS[kind][0], classes=CLASSES[kind])
     return Task("toy", columns, (target,), lambda known, at: at, lambda known: pl.LazyFrame(), ())
 
 
