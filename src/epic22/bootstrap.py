@@ -12,15 +12,17 @@ from typing import Literal
 from polars import DataFrame, Series
 
 from epic22 import __version__
-from epic22.adapters.lake import Lake
+from epic22.adapters.lake import Lake, delta_files, is_delta
 from epic22.adapters.mapped_files import canonical_files, mapped_files
 from epic22.adapters.mlflow_tracking import MlflowTracker
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.openlineage_events import OpenLineageEvents
 from epic22.adapters.receipts import ReceiptFiles
+from epic22.adapters.scratch import scratch_folder
 from epic22.config import Settings
 from epic22.core.bundle import Bundle
 from epic22.core.data.assignment import Assignment, PanelAssignment
+from epic22.core.data.batches import ParquetBatches, memory_needed, open_batches
 from epic22.core.data.canonical import CANONICAL, guard_notes
 from epic22.core.data.health import Finding
 from epic22.core.data.leakage import Suspicion
@@ -28,6 +30,7 @@ from epic22.core.data.split import SplitRequest, plan_folds
 from epic22.core.data.versions import LakeVersion
 from epic22.core.errors import FileError, UserError
 from epic22.core.evaluation.compare import Verdict
+from epic22.core.evaluation.crossval_large import Setting
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, Provenance, Trace, file_sha256
 from epic22.core.panel_bundle import PanelBundle
@@ -36,6 +39,7 @@ from epic22.core.prediction import Prediction
 from epic22.core.task import Rows
 from epic22.features.catalog import feature_named
 from epic22.features.flat_file import FlatFile, declare, read_rows
+from epic22.features.large_file import declare_large, refuse_unfit
 from epic22.features.panel_file import PanelFile, declare_panel
 from epic22.services.audit import audit_examples, audit_portfolio
 from epic22.services.decide import DecisionList, decide_rows, decide_series
@@ -46,6 +50,7 @@ from epic22.services.lineage import trace
 from epic22.services.predict import predict_frame
 from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
 from epic22.services.train import Gate, TrainingRun, Watch, audit_split, train
+from epic22.services.train_large import Size, train_large
 
 
 @dataclass(frozen=True)
@@ -104,11 +109,16 @@ def train_assignment(
 def _train_rows(
     parts: Parts, assignment: Assignment, split: SplitRequest, watch: Watch, truth: DataFrame | None, override: Override | None
 ) -> Finished:
+    gate = Gate(override, parts.settings.authorised)
+    run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate)
+    return _finished(parts, run, split, watch)
+
+
+def _finished(parts: Parts, run: TrainingRun, split: SplitRequest, watch: Watch) -> Finished:
+    """Report and track a run, then promote its model if the gate lets it pass."""
     from epic22.services.pictures import pngs
     from epic22.services.report import write_report
 
-    gate = Gate(override, parts.settings.authorised)
-    run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate)
     folder = parts.registry.folder(run.version.task, run.version.version)
     watch.begin("report and tracking", 2)
     report = write_report(run, folder / "report.html")
@@ -128,11 +138,36 @@ def _train_rows(
 
 
 def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch = Watch()) -> Finished:
-    """Train on the user's own table."""
+    """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise."""
+    is_table = is_delta(file.path)
+    needed = 0 if is_table else memory_needed(file.path)
+    if is_table or needed > parts.settings.memory_cap:
+        return train_large_file(parts, file, split, Size(needed, parts.settings.memory_cap), watch)
     watch.begin(f"reading and auditing {file.path.name}", 1)
     assignment = declare(file)
     watch.step()
     return train_assignment(parts, assignment, replace(split, test_rows=assignment.test_rows), watch)
+
+
+def train_large_file(parts: Parts, file: FlatFile, split: SplitRequest, size: Size, watch: Watch = Watch()) -> Finished:
+    """Train on the user's own table (a Parquet or CSV file, or a Delta table's folder) without ever holding it.
+
+    Raises UserError for what is only done with a table that fits.
+    """
+    refuse_unfit(file)
+    batches = ParquetBatches(delta_files(file.path)) if is_delta(file.path) else open_batches(file.path)
+    with scratch_folder(parts.settings.home / "scratch") as scratch:
+        watch.begin(f"reading and auditing {file.path.name} in batches", 1)
+        assignment = declare_large(file, batches, scratch)
+        watch.step()
+        setting = Setting(parts.settings.threads, size.cap, scratch, split.seed)
+        inputs = data_datasets(assignment.data_version, parts.versions)
+        with told(parts.lineage, f"train.{assignment.task.name}", inputs) as work:
+            gate = Gate(None, parts.settings.authorised)
+            run = train_large(assignment, split, parts.registry, setting, size, watch, gate)
+            finished = _finished(parts, run, split, watch)
+            work.outputs.append(model_dataset(finished.run.version))
+    return finished
 
 
 def train_feature(
@@ -476,7 +511,7 @@ def _parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:
         "folds_n": str(run.plan.n),
         "folds_repeats": str(run.plan.repeats),
         "gap_days": f"{run.plan.gap:g}",
-        "rows": str(len(run.examples)),
+        "rows": str(run.learned_from),
         "columns": ", ".join(column.name for column in run.bundle.preprocessor.outputs),
     }
 

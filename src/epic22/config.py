@@ -17,12 +17,15 @@ class Settings:
     processors there are): another number may change the last bits of a model, and so its hash. `authorised` are the ids of the
     keys that may override a refused promotion (EPIC22_AUTHORISED_KEYS: SHA-256 digests of keys, separated by commas).
     `openlineage_url` (EPIC22_OPENLINEAGE_URL) is a server that hears lineage events besides the file; none otherwise.
+    `memory_cap` (EPIC22_MEMORY_CAP, such as 4GB; default: half of the machine's memory) in bytes: a table that would take more to
+    train on is read a batch at a time.
     """
 
     home: Path
     threads: int
     authorised: frozenset[str] = frozenset()
     openlineage_url: str | None = None
+    memory_cap: int = 1 << 62
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -38,4 +41,32 @@ class Settings:
         url = environment.get("EPIC22_OPENLINEAGE_URL") or None
         if url is not None and not re.match(r"https?://[^/\s]", url):
             raise UserError("EPIC22_OPENLINEAGE_URL is no address; give one such as http://localhost:5000.")
-        return cls(home, int(text), frozenset(key for key in keys if key), url)
+        cap = memory_bytes(environment.get("EPIC22_MEMORY_CAP") or "50%", "EPIC22_MEMORY_CAP")
+        return cls(home, int(text), frozenset(key for key in keys if key), url, cap)
+
+
+UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
+
+
+def memory_bytes(text: str, option: str) -> int:
+    """An amount of memory in bytes: 4GB, 512 MiB, a plain number, or a share of the machine's such as 50%. Raises UserError.
+
+    >>> memory_bytes("4GB", "--memory-cap")
+    4000000000
+    """
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-z]*)\s*", text.lower())
+    unit = None if found is None else found[2]
+    if found is None or unit not in (*UNITS, "%") or not float(found[1]) > 0:
+        raise UserError(f"{option} is {text!r}; give an amount of memory such as 4GB or 512MiB, or a share such as 50%.")
+    return int(float(found[1]) * (machine_memory() / 100 if unit == "%" else UNITS[str(unit)]))
+
+
+def machine_memory() -> int:
+    """The bytes of memory that this machine has, or the container lets it have."""
+    limit = Path("/sys/fs/cgroup/memory.max")
+    allowed = limit.read_text().strip() if limit.is_file() else "max"
+    try:
+        whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (ValueError, OSError, AttributeError):
+        whole = 8 << 30
+    return min(whole, int(allowed)) if allowed.isdigit() else whole

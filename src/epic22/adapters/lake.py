@@ -19,6 +19,7 @@ from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable
@@ -172,6 +173,25 @@ class Lake:
         finally:
             fresh.unlink()
         return version
+
+
+def is_delta(folder: Path) -> bool:
+    """Whether a folder is a Delta table."""
+    return (folder / "_delta_log").is_dir()
+
+
+def delta_files(folder: Path, version: int | None = None) -> tuple[Path, ...]:
+    """The Parquet files of a Delta table's version, the newest where None, in the order in which they were added.
+
+    Raises LakeError where it has no rows, or marks rows in them as deleted.
+    """
+    table = DeltaTable(folder, version=version)
+    added = pl.DataFrame(table.get_add_actions(flatten=True)).sort("modification_time", "path")
+    if not added.height:
+        raise LakeError(f"{folder}: a Delta table without rows; there is nothing to learn from.")
+    if "deletionVector" in "".join(table.protocol().reader_features or ()):
+        raise LakeError(f"{folder}: rows are marked as deleted in it; rewrite the table (optimize, then vacuum) first.")
+    return tuple(folder / unquote(path) for path in added["path"])
 
 
 def _only(these: pl.DataFrame, those: pl.DataFrame, on: list[str]) -> int:

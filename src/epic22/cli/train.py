@@ -1,5 +1,6 @@
 """`epic22 train`: the user's own table in; a compared, registered, explained model out."""
 
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -30,6 +31,7 @@ from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_opt
 
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished
+    from epic22.config import Settings
     from epic22.core.data.split import SplitRequest
     from epic22.core.evaluation.compare import Verdict
     from epic22.core.evaluation.crossval import Score
@@ -90,6 +92,13 @@ def train(
             rich_help_panel=SPLIT,
         ),
     ] = False,
+    memory_cap: Annotated[
+        str | None,
+        typer.Option(
+            help="Read a table in batches that would take more memory than this, such as 4GB; default: EPIC22_MEMORY_CAP.",
+            rich_help_panel=TABLE,
+        ),
+    ] = None,
     panel: Annotated[
         str | None,
         typer.Option(help="Forecast many series: wide (a column a period) or long (a row a value).", rich_help_panel=PANEL),
@@ -144,13 +153,20 @@ def train(
     )
     split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
     with progress() as watch:
-        finished = train_file(assemble(Settings.read()), file, split, watch)
+        finished = train_file(assemble(capped(Settings.read(), memory_cap)), file, split, watch)
     if json:
         from epic22.services.results import run_json
 
         print_json(run_json(finished.run) | {"report": str(finished.report)})
     else:
         show(finished)
+
+
+def capped(settings: "Settings", memory_cap: str | None) -> "Settings":
+    """The settings with another memory cap. Raises UserError for one that is no amount of memory."""
+    from epic22.config import memory_bytes
+
+    return settings if memory_cap is None else replace(settings, memory_cap=memory_bytes(memory_cap, "--memory-cap"))
 
 
 def refuse_table_options(*stated: object) -> None:

@@ -42,6 +42,15 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
+def framed_sha256(path: Path) -> str:
+    """`sha256` of a file's bytes, read in pieces."""
+    digest = hashlib.sha256(path.stat().st_size.to_bytes(8, "big"))
+    with path.open("rb") as stream:
+        while piece := stream.read(1 << 20):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
 @dataclass(frozen=True)
 class DataVersion:
     """Which bytes a model learned from, and what each column was taken for.

@@ -64,11 +64,11 @@ def declare(file: FlatFile) -> Assignment:
     raws = [read_table(path) for path in (file.path, file.test) if path is not None]
     table = infer(raws[0], file.roles)
     formulas = _formulas(table, file)
-    _refuse_unknown_keeps(table, formulas, file.keep)
-    kind, classes, notes = _kind(table.frame[file.roles.label], file)
+    refuse_unknown_keeps([*(c.name for c in table.columns), *(f.name for f in formulas)], file.keep)
+    kind, classes, notes = kind_of(table.frame[file.roles.label], file)
     whole, test_rows = _with_test_rows(table, raws, file)
-    label = _coded(whole.frame[file.roles.label], classes, kind)
-    _refuse_loss(label, kind, file)
+    label = coded(whole.frame[file.roles.label], classes, kind)
+    refuse_loss(label, kind, file)
     derived, frame = _derived(table, formulas)
     clusters = _clusters(table, file.roles)
     suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[file.roles.label], kind, clusters)
@@ -77,12 +77,12 @@ def declare(file: FlatFile) -> Assignment:
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
     kept = without(formulas, table.columns, withheld)
     at, at_notes = _cutoffs(whole, columns, file.roles)
-    task = replace(_task(file, columns, kind, classes), formulas=kept)
+    task = replace(task_of(file, columns, kind, classes), formulas=kept)
     return Assignment(
         task=task,
         tables=_tables(whole, at, label, columns),
         cutoffs=at,
-        data_version=_data_version(raws, columns, file),
+        data_version=data_version_of([(raw.path, raw.sha256) for raw in raws], columns, file, [raw.content for raw in raws]),
         suspicions=tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in suspicions),
         notes=(*table.notes, *notes, *at_notes, *_notes_of(formulas, kept)),
         test_rows=test_rows,
@@ -122,10 +122,11 @@ def _notes_of(formulas: tuple[Formula, ...], kept: tuple[Formula, ...]) -> tuple
     return tuple(told)
 
 
-def _refuse_unknown_keeps(table: TypedTable, formulas: tuple[Formula, ...], keep: Sequence[str]) -> None:
-    unknown = sorted(set(keep) - {column.name for column in table.columns} - {formula.name for formula in formulas})
+def refuse_unknown_keeps(names: Sequence[str], keep: Sequence[str]) -> None:
+    """Raise ColumnError for a column to keep that is not there."""
+    unknown = sorted(set(keep) - set(names))
     if unknown:
-        raise ColumnError(f"--keep {', '.join(unknown)}: no such column; there are {', '.join(c.name for c in table.columns)}.")
+        raise ColumnError(f"--keep {', '.join(unknown)}: no such column; there are {', '.join(names)}.")
 
 
 def _clusters(table: TypedTable, roles: Roles) -> pl.Series | None:
@@ -146,8 +147,8 @@ def task_name(file: FlatFile) -> str:
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:64] or "task"
 
 
-def _kind(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
-    """Kind, class names (positive last where there are two), and what was decided."""
+def kind_of(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
+    """Kind, class names (positive last where there are two), and what was decided. Raises ColumnError."""
     name, values = file.roles.label, label.unique().sort()
     if len(values) < 2:
         raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to tell apart, name another label.")
@@ -187,7 +188,7 @@ def _asked(file: FlatFile) -> str:
     return "".join(f", {words}" for words in (said, logs) if words)
 
 
-def _refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
+def refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
     """Raise ColumnError where the loss or the logarithm does not go with the label's kind or values."""
     loss, name = file.loss or SQUARED, file.roles.label
     if kind != "regression":
@@ -232,7 +233,7 @@ def _two_classes(label: pl.Series, file: FlatFile) -> tuple[str, str]:
     return negative, positive
 
 
-def _coded(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> pl.Series:
+def coded(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> pl.Series:
     """Class codes or values as floats; a class of a test file that training never saw is refused."""
     if kind == "regression":
         return label.cast(pl.Float64)
@@ -299,7 +300,8 @@ def _tables(table: TypedTable, at: pl.DataFrame, label: pl.Series, columns: tupl
     )
 
 
-def _task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tuple[str, ...]) -> Task:
+def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tuple[str, ...]) -> Task:
+    """The task that predicts the file's label from the columns that are inputs. Raises ColumnError where none is."""
     inputs = [column.name for column in columns if column.role == "input"]
     if not inputs:
         raise ColumnError(f"{file.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
@@ -329,7 +331,10 @@ def _loss(file: FlatFile) -> dict[str, Any]:
     return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": file.log}
 
 
-def _data_version(raws: Sequence[RawTable], columns: tuple[Column, ...], file: FlatFile) -> DataVersion:
+def data_version_of(
+    sources: Sequence[tuple[str, str]], columns: tuple[Column, ...], file: FlatFile, contents: Sequence[str]
+) -> DataVersion:
+    """The version of files, given as (path, sha256) and by their contents, read under these roles."""
     asked = [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
     roles = {"columns": [[c.name, c.role, c.dtype] for c in columns], "asked": asked}
-    return DataVersion.of_files([(raw.path, raw.sha256) for raw in raws], roles, [raw.content for raw in raws])
+    return DataVersion.of_files(sources, roles, contents)

@@ -18,7 +18,7 @@ from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.coverage import refuse_groups
-from epic22.core.evaluation.crossval import Evaluation, cross_validate, fit_family
+from epic22.core.evaluation.crossval import Evaluation, FittedFold, cross_validate, fit_family
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import gate as fairness_gate
 from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluation, incumbent_evaluation
@@ -71,7 +71,7 @@ class TrainingRun:
 
     `worth` is what the champion's score is worth, for two classes, `promise` its intervals or sets. `ceiling` is the best
     possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
-    simulated tables.
+    simulated tables. `rows` is set where `examples` are a sample of a larger table.
     """
 
     task: Task
@@ -94,6 +94,12 @@ class TrainingRun:
     ceiling: Evaluation | None = None
     shortfall: Verdict | None = None
     promise: Promise = field(default_factory=Promise)
+    rows: int | None = None
+
+    @property
+    def learned_from(self) -> int:
+        """How many rows the scores are of: all examples, or more where only a sample of them is held."""
+        return len(self.examples) if self.rows is None else self.rows
 
 
 def train(
@@ -196,10 +202,11 @@ def race(
     if incumbent is not None:
         evaluations.append(incumbent)
     metric = task.target.metric
-    return tuple(sorted(evaluations, key=lambda e: _rank(e.score(metric.name).value, metric.greater_is_better)))
+    return tuple(sorted(evaluations, key=lambda e: ranked(e.score(metric.name).value, metric.greater_is_better)))
 
 
-def _rank(value: float, greater_is_better: bool) -> float:
+def ranked(value: float, greater_is_better: bool) -> float:
+    """A number that is the smaller, the better the score; an undefined score is the worst."""
     if np.isnan(value):
         return float("inf")
     return -value if greater_is_better else value
@@ -292,6 +299,20 @@ def fit_champion(
     if examples.learned is not None:
         rows = rows[examples.learned[rows]]
     fitted = fit_family(family_named(champion.family), task, examples, plan, rows, seed, threads)
+    return packed(task, examples, champion, verdicts, worth, promise, fitted, seed)
+
+
+def packed(
+    task: Task,
+    examples: Examples,
+    champion: Evaluation,
+    verdicts: tuple[Verdict, ...],
+    worth: Worth | None,
+    promise: Promise,
+    fitted: FittedFold,
+    seed: int,
+) -> Bundle:
+    """A fitted champion with all that its answers need."""
     proven = any(v.against == "constant" and v.better for v in verdicts)
     bundle = Bundle(
         schema=Schema.of(task),

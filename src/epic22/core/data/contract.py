@@ -67,15 +67,14 @@ def infer(raw: RawTable, roles: Roles) -> TypedTable:
 
     Raises ColumnError for a role's column that is absent or unfit, and for damage inside a column.
     """
-    _refuse_absent(raw.frame.columns, roles)
-    _refuse_double_roles(roles)
+    refuse_roles(raw.frame.columns, roles)
     notes: list[str] = []
     # Names of things may mix numbers and letters (C123 beside 124); only what is learned from must be whole.
     lenient = {*roles.drop, roles.id, roles.group}
     whole = pl.DataFrame([_typed(raw.frame[name], notes, strict=name not in lenient) for name in raw.frame.columns])
     frame = _labelled(whole, roles.label, notes)
     rows = whole[roles.label].is_not_null().arg_true()
-    times = _times(frame, roles.time, notes, rows) if roles.time else None
+    times = times_of(frame, roles.time, notes, rows) if roles.time else None
     columns = tuple(_column(frame[name], roles, notes) for name in frame.columns)
     return TypedTable(frame, columns, times, tuple(notes))
 
@@ -102,6 +101,12 @@ def conform(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
 def _nearest(name: str, names: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}."
+
+
+def refuse_roles(names: Sequence[str], roles: Roles) -> None:
+    """Raise ColumnError for a role's column that is absent, or that has two roles."""
+    _refuse_absent(names, roles)
+    _refuse_double_roles(roles)
 
 
 def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
@@ -131,11 +136,11 @@ def _refuse_double_roles(roles: Roles) -> None:
 def _typed(series: pl.Series, notes: list[str], strict: bool = True) -> pl.Series:
     """The series in the narrowest type that all of its values allow."""
     if series.dtype != pl.String:
-        return _own_type(series, strict)
-    text = _blanks_out(series)
+        return own_type(series, strict)
+    text = blanks_out(series)
     if text.null_count() == len(text):
         return text
-    number = _number(text)
+    number = number_of(text)
     if number.null_count() == text.null_count():
         return _refuse_infinite(number, strict)
     if set(text.drop_nulls().str.to_lowercase().unique()) <= {"true", "false"}:
@@ -148,7 +153,8 @@ def _typed(series: pl.Series, notes: list[str], strict: bool = True) -> pl.Serie
     return text
 
 
-def _own_type(series: pl.Series, strict: bool) -> pl.Series:
+def own_type(series: pl.Series, strict: bool) -> pl.Series:
+    """The series of a file that has types in the type that models are made for; NaN is missing."""
     if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
     if series.dtype in (pl.Date, pl.Datetime):
@@ -165,12 +171,13 @@ def _own_type(series: pl.Series, strict: bool) -> pl.Series:
     return series.cast(pl.String)
 
 
-def _blanks_out(series: pl.Series) -> pl.Series:
+def blanks_out(series: pl.Series) -> pl.Series:
+    """Text without blanks around it; null where it is a word for missing."""
     text = series.str.strip_chars()
     return text.set(text.is_in(list(MISSING)), None)
 
 
-def _number(text: pl.Series) -> pl.Series:
+def number_of(text: pl.Series) -> pl.Series:
     """Integers where all are, else floats; null where a value is no number. "1,234.5" is a number."""
     commas = text.str.contains(THOUSANDS)
     if commas.any():
@@ -195,7 +202,7 @@ def _refuse_damaged_numbers(text: pl.Series, number: pl.Series) -> None:
     distinct = text.drop_nulls().unique()
     if len(distinct) <= 50:
         return
-    share = 1 - _number(distinct).null_count() / len(distinct)
+    share = 1 - number_of(distinct).null_count() / len(distinct)
     bad = number.is_null() & text.is_not_null()
     if share >= NUMERIC_SHARE:
         row = bad.arg_true()[0]
@@ -208,17 +215,17 @@ def _refuse_damaged_numbers(text: pl.Series, number: pl.Series) -> None:
 def _moment(text: pl.Series, notes: list[str]) -> pl.Series | None:
     """Times (naive UTC) where every value parses in one format, else None."""
     values = text.drop_nulls()
-    fits = [form for form in TIME_FORMATS if all(not _read(v, form).null_count() for v in (values.head(20), values))]
+    fits = [form for form in TIME_FORMATS if all(not read_as(v, form).null_count() for v in (values.head(20), values))]
     if not fits or values.is_empty():
         return None
     if fits[0].startswith("%m/%d") and any(form.startswith("%d/%m") for form in fits):
         notes.append(f"{text.name}: month/day/year, though day/month/year would fit too.")
     if fits[0].startswith("%d/%m"):
         notes.append(f"{text.name}: day/month/year.")
-    return _read(text, fits[0])
+    return read_as(text, fits[0])
 
 
-def _read(text: pl.Series, form: str) -> pl.Series:
+def read_as(text: pl.Series, form: str) -> pl.Series:
     """The values as times (naive UTC) in one format; null where they do not fit."""
     if form in ZONED_FORMATS:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
@@ -231,13 +238,13 @@ def _read(text: pl.Series, form: str) -> pl.Series:
 
 def read_numbers(series: pl.Series) -> pl.Series:
     """The values as numbers; null where they are missing or none."""
-    own = _blanks_out(series) if series.dtype == pl.String else series
-    return _number(own) if own.dtype == pl.String else own.cast(pl.Float64, strict=False)
+    own = blanks_out(series) if series.dtype == pl.String else series
+    return number_of(own) if own.dtype == pl.String else own.cast(pl.Float64, strict=False)
 
 
 def is_missing(series: pl.Series) -> pl.Series:
     """Which values are missing: null, empty, or a word for it."""
-    return (_blanks_out(series) if series.dtype == pl.String else series).is_null()
+    return (blanks_out(series) if series.dtype == pl.String else series).is_null()
 
 
 def read_times(text: pl.Series) -> pl.Series:
@@ -247,7 +254,7 @@ def read_times(text: pl.Series) -> pl.Series:
 
 def _best_read(text: pl.Series, forms: Sequence[str] = TIME_FORMATS) -> pl.Series:
     """The values in the format that reads most of them."""
-    return min((_read(text, form) for form in forms), key=lambda moment: moment.null_count())
+    return min((read_as(text, form) for form in forms), key=lambda moment: moment.null_count())
 
 
 def _labelled(frame: pl.DataFrame, label: str, notes: list[str]) -> pl.DataFrame:
@@ -259,7 +266,7 @@ def _labelled(frame: pl.DataFrame, label: str, notes: list[str]) -> pl.DataFrame
     return frame.filter(pl.col(label).is_not_null())
 
 
-def _times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series) -> pl.Series:
+def times_of(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series) -> pl.Series:
     """The rows' times; `rows` are their numbers in the file from 0, for messages."""
     times = _spread(frame, names, notes, rows) if len(names) > 1 else _one_time(frame[names[0]], notes, rows)
     if times.null_count():
@@ -291,7 +298,7 @@ def _counted(series: pl.Series, notes: list[str]) -> pl.Series:
     if values.is_between(1000, 3000).all():
         notes.append(f"{series.name} holds years; each is taken for its 1 January.")
         return pl.select(pl.datetime(series, 1, 1, time_unit="us")).to_series().alias(series.name)
-    dates = _read(series.cast(pl.String), "%Y%m%d")
+    dates = read_as(series.cast(pl.String), "%Y%m%d")
     if values.is_between(10**7, 10**8 - 1).all() and dates.null_count() == series.null_count():
         notes.append(f"{series.name} holds dates like {values[0]} (year, month, day).")
         return dates
@@ -325,7 +332,9 @@ def _spread(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows:
 
 def _column(series: pl.Series, roles: Roles, notes: list[str]) -> Column:
     dtype = _dtype(series)
-    column = Column(series.name, dtype, role=_role(series, dtype, roles, notes))
+    distinct = series.drop_nulls().n_unique()
+    role = role_of(series.name, dtype, distinct, bool(series.null_count()), roles, notes)
+    column = Column(series.name, dtype, role=role)
     # The levels of ids and groups are names of somebody, and stay out of what is stored.
     if dtype != "category" or column.role not in ("input", "label"):
         return column
@@ -344,8 +353,8 @@ def _dtype(series: pl.Series) -> Dtype:
     return "category" if series.drop_nulls().n_unique() <= MOST_LEVELS else "text"
 
 
-def _role(series: pl.Series, dtype: Dtype, roles: Roles, notes: list[str]) -> Role:
-    name = series.name
+def role_of(name: str, dtype: Dtype, distinct: int, gaps: bool, roles: Roles, notes: list[str]) -> Role:
+    """The role of a column with so many `distinct` values (and `gaps`): as stated, else an input where it can tell anything."""
     stated: dict[str | None, Role] = {
         **dict.fromkeys(roles.drop, "never"),
         **dict.fromkeys(roles.time[:1], "time"),
@@ -355,8 +364,7 @@ def _role(series: pl.Series, dtype: Dtype, roles: Roles, notes: list[str]) -> Ro
     }
     if name in stated:
         return stated[name]
-    distinct = series.drop_nulls().n_unique()
-    if distinct == 0 or (distinct == 1 and not series.null_count()):
+    if distinct == 0 or (distinct == 1 and not gaps):
         notes.append(f"{name} is {'empty' if distinct == 0 else 'constant'}: no input.")
         return "never"
     if dtype == "text":
@@ -367,7 +375,7 @@ def _role(series: pl.Series, dtype: Dtype, roles: Roles, notes: list[str]) -> Ro
 
 def _as(series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> pl.Series:
     """The series in the column's type; what does not fit goes into the problems."""
-    own = _blanks_out(series) if series.dtype == pl.String else _own_type(series, strict=False)
+    own = blanks_out(series) if series.dtype == pl.String else own_type(series, strict=False)
     if column.dtype in ("category", "text") or column.role in ("group", "id"):
         return own.cast(pl.String)
     typed = _cast(own, column.dtype)
@@ -386,7 +394,7 @@ def _cast(own: pl.Series, dtype: Dtype) -> pl.Series:
     if own.dtype.is_temporal():
         return pl.Series(own.name, [None] * len(own), dtype=pl.Boolean if dtype == "bool" else pl.Float64)
     if dtype != "bool":
-        return _number(own).cast(pl.Float64) if own.dtype == pl.String else own.cast(pl.Float64)
+        return number_of(own).cast(pl.Float64) if own.dtype == pl.String else own.cast(pl.Float64)
     if own.dtype == pl.String:
         return own.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
     return own.set(~own.cast(pl.Float64).is_in([0.0, 1.0]), None).cast(pl.Boolean)

@@ -65,7 +65,7 @@ def read_table(path: Path) -> RawTable:
     text, encoding = _decoded(path, content)
     # The csv module refuses fields over 128 KB unless told, for the whole process.
     csv.field_size_limit(MAX_LINE_BYTES)
-    if _is_json(path, text):
+    if is_json(path, text):
         frame, kind = _json(path, text)
         return RawTable(str(path), frame, digest, kind, None, encoding, framed)
     _refuse_long_lines(path, text)
@@ -178,7 +178,7 @@ def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
     try:
-        names = _names(path, next(row for row in reader if row))
+        names = column_names(path, next(row for row in reader if row))
         for row in reader:
             if len(row) != len(names):
                 if not row:
@@ -198,7 +198,7 @@ def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(name, values, dtype=pl.String) for name, values in zip(names, columns, strict=True)])
 
 
-def _names(path: Path, header: list[str]) -> list[str]:
+def column_names(path: Path, header: list[str]) -> list[str]:
     """The column names without surrounding blanks; a nameless column is called by its position."""
     names = [name.strip() or f"column_{position}" for position, name in enumerate(header, start=1)]
     twice = [name for name, times in Counter(names).items() if times > 1]
@@ -207,7 +207,7 @@ def _names(path: Path, header: list[str]) -> list[str]:
     return names
 
 
-def _is_json(path: Path, text: str) -> bool:
+def is_json(path: Path, text: str) -> bool:
     """By its name, else by how it begins."""
     if path.with_suffix("" if path.suffix == ".gz" else path.suffix).suffix.lower() in JSON_NAMES:
         return True
@@ -268,7 +268,7 @@ def _records(path: Path, records: list[Any]) -> pl.DataFrame:
         names.update(dict.fromkeys(record))
     if not names:
         raise FileError(f"{path}: its records are empty; expected names and values.")
-    stripped = _names(path, list(names))
+    stripped = column_names(path, list(names))
     values = ([_text(record.get(name)) for record in records] for name in names)
     try:
         return pl.DataFrame([pl.Series(to, v, dtype=pl.String) for to, v in zip(stripped, values, strict=True)])
@@ -289,9 +289,12 @@ def _parquet(path: Path, content: bytes) -> pl.DataFrame:
         raise FileError(f"{path} is a damaged or truncated Parquet file; fetch it again.") from None
     if not frame.height or not frame.width:
         raise FileError(f"{path} has no rows; there is nothing to learn from.")
+    return plain_types(path, frame.rename(dict(zip(frame.columns, column_names(path, frame.columns), strict=True))))
+
+
+def plain_types(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+    """A Parquet file's rows without dictionaries and decimals. Raises FileError for a column that holds no plain values."""
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype in (pl.Binary, pl.Object)]
     if nested:
         raise FileError(f"{path}: column {nested[0]!r} holds {frame.schema[nested[0]]}; only plain values can be used.")
-    frame = frame.rename(dict(zip(frame.columns, _names(path, frame.columns), strict=True)))
-    plain = [pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Decimal).cast(pl.Float64)]
-    return frame.with_columns(plain)
+    return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Decimal).cast(pl.Float64))

@@ -153,24 +153,30 @@ def walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
 
     A training row's label must have been known at the first test row: at + gap <= start, gap = horizon + label delay.
     """
-    moments = np.unique(examples.at)
-    if len(moments) < request.n + 1:
-        raise SplitError(f"{len(moments)} distinct times are too few for {request.n} forward folds; bring more or use --group.")
-    ranks = np.searchsorted(np.sort(examples.at), moments) / len(examples)
-    places = np.searchsorted(ranks, np.arange(1, request.n + 1) / (request.n + 1))
-    starts = list(moments[np.minimum(places, len(moments) - 1)])
-    ends = [*starts[1:], moments[-1] + np.timedelta64(1, "us")]
-    folds = [_forward(examples.at, start, end, _gap(request)) for start, end in zip(starts, ends, strict=True)]
+    folds = [_forward(examples.at, start, end, span_of(request)) for start, end in forward_windows(examples.at, request.n)]
     folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
     if len(folds) < 2:
         raise SplitError(
             "the gap leaves no training rows before the test rows; shorten --horizon or --gap, or bring more history."
         )
     why = "rows have a time: training ends one gap before each test window"
-    return FoldPlan("walk_forward", tuple(folds), 1, request.horizon + request.gap, why, clusters=_blocks(examples))
+    return FoldPlan("walk_forward", tuple(folds), 1, request.horizon + request.gap, why, clusters=blocks_of(examples))
 
 
-def _gap(request: SplitRequest) -> np.timedelta64:
+def forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.datetime64]]:
+    """The begin and the end (not in it) of n test windows of about equally many rows, from times (rows,)."""
+    moments, counts = np.unique(at, return_counts=True)
+    if len(moments) < n + 1:
+        raise SplitError(f"{len(moments)} distinct times are too few for {n} forward folds; bring more or use --group.")
+    ranks = (np.cumsum(counts) - counts) / len(at)
+    places = np.searchsorted(ranks, np.arange(1, n + 1) / (n + 1))
+    starts = list(moments[np.minimum(places, len(moments) - 1)])
+    ends = [*starts[1:], moments[-1] + np.timedelta64(1, "us")]
+    return list(zip(starts, ends, strict=True))
+
+
+def span_of(request: SplitRequest) -> np.timedelta64:
+    """From a row to when its label is known: horizon and label delay."""
     return np.timedelta64(round((request.horizon + request.gap) * MICROSECONDS_A_DAY), "us")
 
 
@@ -183,18 +189,18 @@ def _holdout(examples: Examples, request: SplitRequest) -> FoldPlan:
     if request.test_rows:
         first = len(examples) - request.test_rows
         fold = Fold(np.arange(first), np.arange(first, len(examples)))
-        return FoldPlan("holdout", (fold,), 1, 0.0, "tested on a file of its own", clusters=_blocks(examples))
+        return FoldPlan("holdout", (fold,), 1, 0.0, "tested on a file of its own", clusters=blocks_of(examples))
     if not examples.timed:
         raise SplitError("a holdout by time needs --time; without one use --test FILE.")
     start = request.holdout_from if request.holdout_from is not None else _last_moments(examples, request.holdout_last or 1)
-    fold = _forward(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), _gap(request))
+    fold = _forward(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), span_of(request))
     if not len(fold.train) or not len(fold.test):
         raise SplitError(
             f"holding out from {start} leaves {len(fold.train)} training and {len(fold.test)} test rows; "
             f"the data runs from {examples.at.min()} to {examples.at.max()}."
         )
     why = f"everything from {str(start)[:10]} is held out"
-    return FoldPlan("holdout", (fold,), 1, request.horizon + request.gap, why, clusters=_blocks(examples))
+    return FoldPlan("holdout", (fold,), 1, request.horizon + request.gap, why, clusters=blocks_of(examples))
 
 
 def _last_moments(examples: Examples, count: int) -> np.datetime64:
@@ -279,7 +285,7 @@ def _folds_of(dealt: Array, n: int, repeat: int) -> tuple[Fold, ...]:
     return tuple(Fold(np.flatnonzero(dealt != i), np.flatnonzero(dealt == i), repeat) for i in range(n))
 
 
-def _blocks(examples: Examples) -> Array | None:
+def blocks_of(examples: Examples) -> Array | None:
     """What is resampled together where time splits: clusters, groups, else the finest period that still gives 30 blocks."""
     if examples.cluster is not None:
         return codes(examples.cluster)

@@ -133,7 +133,7 @@ def cross_validate(
         response = response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
         parts.append(FoldResponse(fold, response, fitted if keep and fold.repeat == 0 else None))
         if fold is plan.folds[-1]:
-            row_ms = _row_milliseconds(fitted, task, test)
+            row_ms = row_milliseconds(fitted, task, test)
         progress()
     scores = scores_with_intervals(target_metrics(task.target), tuple(parts), examples, plan, seed)
     fingerprint = plan.fingerprint(examples.data_version)
@@ -143,7 +143,8 @@ def cross_validate(
     )
 
 
-def _row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
+def row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
+    """The median of answering one row alone, over a few of these."""
     rows = test.X.head(ROWS_TIMED).to_dicts()
     taken = []
     for row in rows:

@@ -1,0 +1,239 @@
+"""Rows of a table that need not fit into memory: frames one after another, in the order of the file, never the whole.
+
+Parquet files (a Delta table is several of them) and CSV, plain or gzipped. What a column holds is decided elsewhere
+(`profile`): CSV comes as text, Parquet with its own types.
+"""
+
+import csv
+import gzip
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import polars as pl
+
+from epic22.core.data.files import GZIP, MAX_LINE_BYTES, PARQUET, column_names, is_json, plain_types, separator_of
+from epic22.core.errors import FileError
+
+BATCH_ROWS = 131_072
+HEAD_BYTES = 1 << 20
+MOST_BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Rows of a file as they are; `first` is the number of the first of them in `path`, counted from 0."""
+
+    path: Path
+    first: int
+    frame: pl.DataFrame
+
+
+class Batches(Protocol):
+    """A table that is read as often as asked, and is the same each time."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Its files."""
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Its columns."""
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The rows from the first to the last. Raises FileError naming file and row where one is broken."""
+
+
+def open_batches(path: Path, rows: int = BATCH_ROWS) -> Batches:
+    """The batches of a Parquet or CSV file, about `rows` at a time.
+
+    Raises FileError for what cannot be read a batch at a time.
+    """
+    head = _head(path)
+    if head[:4] == PARQUET:
+        return ParquetBatches((path,), rows)
+    if is_json(path, head.decode("utf-8", errors="replace")):
+        raise FileError(f"{path} is JSON, which is read whole; write it as Parquet, or give a greater --memory-cap.")
+    return CsvBatches(path, rows)
+
+
+BYTES_A_VALUE = {"csv": 12, "gzip": 60, "parquet": 56}
+"""Memory that the way through the whole table takes at its peak: of CSV a byte of the file, of Parquet a value.
+Measured with 30 columns."""
+
+
+def memory_needed(path: Path) -> int:
+    """About how many bytes of memory it takes to train on a file as a whole; 0 where it cannot be read in batches anyway."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with path.open("rb") as stream:
+            magic = stream.read(4)
+        if magic == PARQUET:
+            stored = pq.ParquetFile(path).metadata
+            return int(stored.num_rows * (stored.num_columns + 2) * BYTES_A_VALUE["parquet"])
+        if is_json(path, magic.decode("utf-8", errors="replace")):
+            return 0
+        return path.stat().st_size * BYTES_A_VALUE["gzip" if magic[:2] == GZIP else "csv"]
+    except (OSError, pa.ArrowInvalid):
+        return 0
+
+
+def _head(path: Path) -> bytes:
+    """The first bytes, unzipped. Raises FileError."""
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(HEAD_BYTES)
+        if head[:2] == GZIP:
+            with gzip.open(path) as unzipped:
+                head = unzipped.read(HEAD_BYTES)
+    except FileNotFoundError:
+        raise FileError(f"{path}: no such file; check the name and the folder.") from None
+    except (OSError, EOFError):
+        raise FileError(f"{path} cannot be read, or is a damaged gzip file; check its permissions or fetch it again.") from None
+    if not head:
+        raise FileError(f"{path} is empty (0 bytes); expected a header line and rows.")
+    return head
+
+
+class ParquetBatches:
+    """The row groups of Parquet files of one schema."""
+
+    def __init__(self, paths: tuple[Path, ...], rows: int = BATCH_ROWS) -> None:
+        self.paths, self.rows = paths, rows
+        schema = self._open(paths[0]).schema_arrow
+        self.names = tuple(column_names(paths[0], list(schema.names)))
+        self.schema = plain_types(paths[0], self._named(schema.empty_table())).schema
+
+    def height(self) -> int:
+        """How many rows there are, by the files' own footers."""
+        return sum(self._open(path).metadata.num_rows for path in self.paths)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The rows, in the schema of the first file."""
+        for path in self.paths:
+            first = 0
+            for frame in self._frames(path):
+                yield Batch(path, first, frame)
+                first += frame.height
+
+    def _frames(self, path: Path) -> Iterator[pl.DataFrame]:
+        import pyarrow as pa
+
+        opened = self._open(path)
+        row = 0
+        try:
+            # Without threads and read-ahead, what is held is one batch and its pages.
+            for arrow in opened.iter_batches(batch_size=self.rows, use_threads=False):
+                frame = plain_types(path, self._named(arrow))
+                row += frame.height
+                yield frame.cast(self.schema)
+        except (pa.ArrowInvalid, OSError, ValueError, pl.exceptions.PolarsError) as error:
+            raise FileError(
+                f"{path}, after row {row:,}: damaged, truncated, or of another schema than {self.paths[0].name} "
+                f"({_one_line(error)}); fetch it again."
+            ) from None
+
+    def _named(self, arrow: Any) -> pl.DataFrame:
+        made = pl.from_arrow(arrow)
+        assert isinstance(made, pl.DataFrame)
+        return made.rename(dict(zip(made.columns, self.names, strict=True)))
+
+    def _open(self, path: Path) -> Any:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        try:
+            return pq.ParquetFile(path, pre_buffer=False, memory_map=False)
+        except FileNotFoundError:
+            raise FileError(f"{path}: no such file; the table names it, restore it from a backup.") from None
+        except (pa.ArrowInvalid, OSError):
+            raise FileError(f"{path} is a damaged or truncated Parquet file; fetch it again.") from None
+
+
+class CsvBatches:
+    """The records of a CSV file as text, in blocks of bytes."""
+
+    def __init__(self, path: Path, rows: int = BATCH_ROWS) -> None:
+        self.paths, self.rows = (path,), rows
+        head = _head(path)
+        if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
+            raise FileError(f"{path} is UTF-16, which is read whole; save it as UTF-8, or give a greater --memory-cap.")
+        self.encoding = "utf8"
+        whole_lines = head[: head.rfind(b"\n") + 1] or head
+        try:
+            text = whole_lines.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            self.encoding, text = "cp1252", whole_lines.decode("cp1252", errors="replace")
+        self.separator = separator_of(text)
+        header = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=self.separator) if row), None)
+        if header is None:
+            raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
+        self.names = tuple(column_names(path, header))
+        # About as many bytes as so many rows have.
+        width = max(1, len(whole_lines) // max(1, whole_lines.count(b"\n")))
+        self.block = min(max(rows * width, MAX_LINE_BYTES if rows >= BATCH_ROWS else 1 << 16), MOST_BLOCK_BYTES)
+
+    def __iter__(self) -> Iterator[Batch]:
+        """The records; a broken one is named by its number below the header (blank lines do not count)."""
+        import pyarrow as pa
+
+        broken: list[tuple[int, int, int]] = []
+        first = 0
+        try:
+            for arrow in self._records(broken):
+                if arrow.num_rows:
+                    made = pl.from_arrow(arrow)
+                    assert isinstance(made, pl.DataFrame)
+                    yield Batch(self.paths[0], first, made)
+                    first += made.height
+        except (pa.ArrowInvalid, OSError, UnicodeError) as error:
+            raise self._told(broken, first, error) from None
+        if not first:
+            raise FileError(f"{self.paths[0]} has a header and no rows; there is nothing to learn from.")
+
+    def _told(self, broken: list[tuple[int, int, int]], first: int, error: Exception) -> FileError:
+        path = self.paths[0]
+        if broken:
+            row, expected, found = broken[0]
+            return FileError(
+                f"{path}, row {row - 1:,}: {found} fields where the header has {expected}; "
+                "mend the line, or quote a value that holds the separator."
+            )
+        if "straddling" in str(error):
+            return FileError(
+                f"{path}, after row {first:,}: a record longer than {self.block >> 10:,} KB; a line break or a closing quote is "
+                "missing."
+            )
+        return FileError(f"{path}, after row {first:,}: {_one_line(error)}; save the file as UTF-8 and mend the quotes there.")
+
+    def _records(self, broken: list[tuple[int, int, int]]) -> Iterator[Any]:
+        import pyarrow as pa
+        from pyarrow import csv as arrow_csv
+
+        def refuse(row: Any) -> str:
+            broken.append((row.number, row.expected_columns, row.actual_columns))
+            return "error"
+
+        with self.paths[0].open("rb") as begin:
+            compression = "gzip" if begin.read(2) == GZIP else None
+        with pa.input_stream(str(self.paths[0]), compression=compression) as stream:
+            yield from arrow_csv.open_csv(
+                stream,
+                arrow_csv.ReadOptions(
+                    use_threads=False,
+                    block_size=self.block,
+                    column_names=list(self.names),
+                    skip_rows_after_names=1,
+                    encoding=self.encoding,
+                ),
+                arrow_csv.ParseOptions(delimiter=self.separator, newlines_in_values=True, invalid_row_handler=refuse),
+                arrow_csv.ConvertOptions(column_types=dict.fromkeys(self.names, pa.string()), strings_can_be_null=False),
+            )
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())[:200]

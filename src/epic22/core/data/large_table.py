@@ -1,0 +1,189 @@
+"""A table that is larger than memory, read once into a matrix on disk: float32 rows, and beside them what is held a row.
+
+In memory are the label, the time and the unit of every row (24 bytes together), and a sample of typed rows drawn by a hash of the
+row's number. n = rows with a label, p = inputs. The order is that of the file, and the size of the batches changes nothing.
+"""
+
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.batches import Batches
+from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor
+from epic22.core.data.profile import Profile
+from epic22.core.errors import UserError
+from epic22.core.task import Array, Column
+
+SAMPLE = 200_000
+"""Rows of the sample: a quantile of so many is off by a tenth of a percent of the rows, a quarter of a bin."""
+
+BLOCK_CELLS = 8_000_000
+"""Cells that are read from the disk at once: 32 MB."""
+
+GOLDEN, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+"""The constants of SplitMix64 (Steele, Lea and Flood 2014)."""
+
+
+def mixed(values: Array, seed: int = 0) -> Array:
+    """64 well-mixed bits of 64-bit values, (n,) uint64; another seed, other bits."""
+    out = values.astype(np.uint64) + np.uint64(int(GOLDEN) * (seed + 1) % (1 << 64))
+    out = (out ^ (out >> np.uint64(30))) * FIRST
+    out = (out ^ (out >> np.uint64(27))) * SECOND
+    return np.asarray(out ^ (out >> np.uint64(31)))
+
+
+def sampled(numbers: Array, rows: int, most: int = SAMPLE) -> Array:
+    """Which of these row numbers belong to the sample of about `most` out of `rows`, (n,) booleans; all where there are fewer."""
+    if rows <= most:
+        return np.ones(len(numbers), dtype=bool)
+    return np.asarray(mixed(numbers, 1) < np.uint64(most / rows * 2.0**64))
+
+
+@dataclass(frozen=True)
+class Spool:
+    """A matrix (rows, width) of float32 in a file."""
+
+    path: Path
+    rows: int
+    width: int
+
+    @property
+    def size(self) -> int:
+        """Its bytes."""
+        return self.rows * self.width * 4
+
+    def blocks(self, rows: int | None = None) -> Iterator[tuple[slice, Array]]:
+        """Which rows, and the matrix of them, from the first to the last."""
+        size = rows or max(1, BLOCK_CELLS // max(1, self.width))
+        with self.path.open("rb") as stream:
+            for first in range(0, self.rows, size):
+                count = min(size, self.rows - first)
+                block = np.fromfile(stream, dtype=np.float32, count=count * self.width)
+                yield slice(first, first + count), block.reshape(count, self.width)
+
+
+@dataclass(frozen=True, eq=False)
+class LargeTable:
+    """The rows of a table. `spool` holds categories by their place in `levels` (a column's, by falling frequency, then name).
+
+    `y` (n,) class codes or values; `at` (n,) datetime64[us] or None; `unit` (n,) uint64: a hash of whom the row is about, or of
+    the row itself, equal for copies. `sample` holds the typed rows whose numbers are `places`, ascending.
+    """
+
+    spool: Spool
+    columns: tuple[Column, ...]
+    levels: Mapping[str, tuple[str, ...]]
+    y: Array
+    at: Array | None
+    unit: Array
+    sample: pl.DataFrame
+    places: Array
+
+    def __len__(self) -> int:
+        return self.spool.rows
+
+    def preprocessor(self, rows: Array | None = None) -> Preprocessor:
+        """The map to a matrix fitted on the rows of a mask (n,), or on all: levels by falling frequency there, then by name."""
+        counts = {name: np.zeros(len(levels), dtype=np.int64) for name, levels in self.levels.items()}
+        place = {column.name: j for j, column in enumerate(self.columns)}
+        if counts:
+            for where, X in self.spool.blocks():
+                kept = X if rows is None else X[rows[where]]
+                for name, counted in counts.items():
+                    codes = kept[:, place[name]]
+                    counted += np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(counted))
+        return Preprocessor(self.columns, {name: _ordered(self.levels[name], counted) for name, counted in counts.items()})
+
+    def matrices(self, fitted: Preprocessor, rows: Array | None = None, size: int | None = None) -> Iterator[tuple[Array, Array]]:
+        """The row numbers of a mask (n,), all where None, and their matrix by a preprocessor of this table, block by block."""
+        changed = {
+            j: np.array([*(fitted.levels[c.name].get(v, np.nan) for v in self.levels[c.name]), np.nan], dtype=np.float32)
+            for j, c in enumerate(self.columns)
+            if c.dtype == "category"
+        }
+        for where, X in self.spool.blocks(size):
+            numbers = np.arange(where.start, where.stop)
+            if rows is not None:
+                numbers, X = numbers[rows[where]], X[rows[where]]
+            for j, codes in changed.items():
+                X[:, j] = codes[np.where(np.isnan(X[:, j]), len(codes) - 1, X[:, j]).astype(np.int64)]
+            if len(numbers):
+                yield numbers, X
+
+
+def _ordered(levels: tuple[str, ...], counted: Array) -> dict[str, int]:
+    present = [place for place in range(len(levels)) if counted[place]]
+    ranked = sorted(present, key=lambda place: (-int(counted[place]), levels[place]))
+    return {levels[place]: code for code, place in enumerate(ranked[:MAX_LEVELS])}
+
+
+@dataclass(frozen=True)
+class Labels:
+    """How a label becomes a code: `codes` of its values, or None for a number that stays what it is."""
+
+    name: str
+    codes: Mapping[object, float] | None
+
+    def of(self, series: pl.Series) -> Array:
+        """Codes or values (n,) float64."""
+        if self.codes is None:
+            return series.cast(pl.Float64).to_numpy()
+        return series.replace_strict(dict(self.codes), return_dtype=pl.Float64).to_numpy()
+
+
+def read_large(profile: Profile, batches: Batches, columns: tuple[Column, ...], labels: Labels, scratch: Path) -> LargeTable:
+    """Read the rows a second time: inputs into a spool in the folder `scratch`, the rest into arrays.
+
+    Raises UserError where the disk has no room for them.
+    """
+    inputs = tuple(column for column in columns if column.role == "input")
+    n, p = profile.rows, len(inputs)
+    _refuse_full_disk(scratch, n, p)
+    levels = {c.name: c.levels for c in inputs if c.dtype == "category"}
+    plain = Preprocessor(inputs, {name: {v: code for code, v in enumerate(known)} for name, known in levels.items()})
+    y, unit = np.empty(n), np.empty(n, dtype=np.uint64)
+    at = np.empty(n, dtype="datetime64[us]") if profile.roles.time else None
+    whom = profile.roles.group or profile.roles.id
+    first, drawn = 0, []
+    with (scratch / "rows.f32").open("wb") as stream:
+        for frame, times in profile.typed(batches):
+            rows = slice(first, first + frame.height)
+            X = plain.transform(frame)
+            np.ascontiguousarray(X).tofile(stream)
+            y[rows] = labels.of(frame[labels.name])
+            unit[rows] = _hashed(X) if whom is None else frame[whom].cast(pl.String).fill_null("missing").hash(22).to_numpy()
+            if at is not None and times is not None:
+                at[rows] = times.cast(pl.Datetime("us")).to_numpy()
+            numbers = np.arange(first, first + frame.height)
+            taken = pl.Series("row", numbers[sampled(numbers, n)])
+            drawn.append(frame[taken - first].with_columns(taken.alias(PLACE)))
+            first += frame.height
+    sample = pl.concat(drawn)
+    spool = Spool(scratch / "rows.f32", n, p)
+    return LargeTable(spool, inputs, levels, y, at, unit, sample.drop(PLACE), sample[PLACE].to_numpy())
+
+
+PLACE = "\x1frow"
+
+
+def _hashed(X: Array) -> Array:
+    """A hash of each row, (n,) uint64: equal for copies, missing like missing."""
+    bits = np.where(np.isnan(X), np.float32(np.nan), X + np.float32(0)).astype(np.float32).view(np.uint32)
+    total = np.zeros(len(X), dtype=np.uint64)
+    for j in range(X.shape[1]):
+        total += mixed(bits[:, j], j)
+    return mixed(total)
+
+
+def _refuse_full_disk(folder: Path, rows: int, width: int) -> None:
+    needed, free = rows * width * 4, shutil.disk_usage(folder).free
+    # A quantised cache may come on top, a byte a cell.
+    if needed * 1.5 > free:
+        raise UserError(
+            f"{folder}: {rows:,} rows of {width} inputs need {needed * 1.5 / 1e9:.1f} GB of disk while they train, "
+            f"{free / 1e9:.1f} GB are free; free some, or set EPIC22_HOME to a larger disk."
+        )

@@ -1,0 +1,315 @@
+"""Tables read a batch at a time: what is found, held and learned is what the whole table would give, whatever the batches are."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.toy import inputs, labels
+
+from epic22.core.data.batches import Batch, Batches, CsvBatches, ParquetBatches, open_batches
+from epic22.core.data.contract import Roles, infer
+from epic22.core.data.files import read_table
+from epic22.core.data.large_table import Labels, LargeTable, mixed, read_large, sampled
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.profile import profile
+from epic22.core.data.sides import LATE, TEST, TRAIN, WATCH, plan_sides
+from epic22.core.data.split import SplitRequest, inner_fold, leaked, walk_forward
+from epic22.core.errors import ColumnError, FileError, SplitError, UserError
+from epic22.core.evaluation.crossval_large import Setting, fit_fold, fold_sample, matrix_of
+from epic22.core.models.boosting import SHAPES, Boosting
+from epic22.core.models.boosting_blocks import LARGE, fit_on
+from epic22.core.models.catalog import family_named
+from epic22.core.task import Array
+from epic22.features.flat_file import FlatFile, declare
+from epic22.features.large_file import LargeAssignment, declare_large
+
+
+class Cut:
+    """A frame cut into batches of any sizes."""
+
+    def __init__(self, frame: pl.DataFrame, sizes: list[int]) -> None:
+        self.frame, self.sizes = frame, sizes
+        self.paths, self.names = (Path("cut"),), tuple(frame.columns)
+
+    def __iter__(self) -> Iterator[Batch]:
+        first = 0
+        for size in [*self.sizes, self.frame.height]:
+            if first < self.frame.height:
+                yield Batch(self.paths[0], first, self.frame.slice(first, size))
+                first += size
+
+
+def table(n: int = 300, seed: int = 0, timed: bool = False) -> pl.DataFrame:
+    """The toy rows with a label, missing values and, if asked, a time and repeated ids."""
+    X = inputs(n, seed)
+    frame = X.with_columns(
+        pl.Series("count", np.arange(n) % 7),
+        pl.Series("y", ["yes" if v else "no" for v in labels(X, "binary", seed)]),
+    )
+    if not timed:
+        return frame
+    at = np.datetime64("2024-01-01", "us") + (np.arange(n) // 3) * np.timedelta64(1, "D")
+    return frame.with_columns(pl.Series("at", at), pl.Series("who", [f"person {i % 40}" for i in range(n)]))
+
+
+def large(folder: Path, frame: pl.DataFrame, roles: Roles = Roles("y"), batch: int = 64) -> LargeAssignment:
+    """The frame as a large table in a folder."""
+    path = folder / "t.parquet"
+    frame.write_parquet(path)
+    scratch = folder / f"scratch-{batch}"
+    scratch.mkdir()
+    return declare_large(FlatFile(path, roles), ParquetBatches((path,), batch), scratch)
+
+
+@pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
+def test_columns_are_what_the_whole_table_says(tmp_path: Path, form: str) -> None:
+    frame = table(timed=True).with_columns(
+        pl.Series("always", ["same"] * 300),
+        pl.Series("words", [f"text {i}" for i in range(300)]),
+        pl.Series("amounts", [f"{i},000.5" if i > 200 else str(i) for i in range(300)]),
+        pl.Series("late", [None] * 250 + ["true"] * 50),
+    )
+    path = tmp_path / f"t.{form}"
+    if form == "parquet":
+        frame.write_parquet(path)
+    else:
+        frame.write_csv(path, compression="gzip" if form == "csv.gz" else "uncompressed", check_extension=False)
+    roles = Roles("y", time=("at",), id="who")
+    whole = infer(read_table(path), roles)
+    found = profile(open_batches(path, 37), roles)
+    assert found.columns == whole.columns
+    read = list(found.typed(open_batches(path, 50)))
+    assert pl.concat([batch for batch, _ in read]).equals(whole.frame)
+    assert whole.times is not None
+    assert pl.concat([times for _, times in read if times is not None]).equals(whole.times)
+
+
+@pytest.mark.parametrize("values", [range(1990, 2290), range(18000, 18300), [20240101 + i % 28 for i in range(300)]])
+def test_whole_numbers_are_the_same_times_in_every_batch(values: list[int]) -> None:
+    frame = table().with_columns(pl.Series("at", list(values)))
+    found = profile(Cut(frame, [1, 2, 100]), Roles("y", time=("at",)))
+    times = pl.concat([t for _, t in found.typed(Cut(frame, [5, 50])) if t is not None])
+    path_times = infer_times(frame)
+    assert times.equals(path_times)
+
+
+def infer_times(frame: pl.DataFrame) -> pl.Series:
+    """The times of the whole frame by the ordinary way."""
+    from epic22.core.data.files import RawTable
+
+    times = infer(RawTable("t", frame, "", "parquet", None, None), Roles("y", time=("at",))).times
+    assert times is not None
+    return times
+
+
+@settings(max_examples=8, deadline=None)
+@given(st.lists(st.integers(1, 120), max_size=8))
+def test_batch_boundaries_change_nothing(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
+    folder = tmp_path_factory.mktemp("cut")
+    frame = table(200)
+    made = [spooled(folder / name, Cut(frame, cut)) for name, cut in (("a", []), ("b", sizes))]
+    first, second = made
+    assert first.spool.path.read_bytes() == second.spool.path.read_bytes()
+    assert (first.y == second.y).all()
+    assert (first.unit == second.unit).all()
+    assert first.sample.equals(second.sample)
+
+
+def spooled(folder: Path, batches: Batches) -> LargeTable:
+    folder.mkdir()
+    found = profile(batches, Roles("y"))
+    return read_large(found, batches, found.columns, Labels("y", {"no": 0.0, "yes": 1.0}), folder)
+
+
+def test_the_spool_is_the_matrix_of_the_preprocessor(tmp_path: Path) -> None:
+    made = large(tmp_path, table())
+    some = np.arange(300) % 3 > 0
+    fitted = made.table.preprocessor(some)
+    X = made.examples.X
+    assert fitted == Preprocessor.fit(made.task.input_columns, X.filter(some))
+    parts = list(made.table.matrices(fitted, some, size=41))
+    np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), fitted.transform(X.filter(some)))
+    assert (np.concatenate([rows for rows, _ in parts]) == np.flatnonzero(some)).all()
+
+
+@pytest.mark.parametrize("on_disk", [False, True])
+def test_trees_are_those_of_the_whole_matrix(tmp_path: Path, on_disk: bool) -> None:
+    made = large(tmp_path, table(400))
+    assert boosted(made, on_disk, tmp_path) == whole_trees(made)
+
+
+def boosted(made: LargeAssignment, on_disk: bool, folder: Path) -> dict[str, bytes]:
+    """Boosting of fixed shape and rounds on all rows, block by block."""
+    setting = Setting(1, 0 if on_disk else 1 << 40, folder)
+    every = np.ones(len(made.table), dtype=bool)
+    fitted = made.table.preprocessor()
+    sample = fold_sample(made.task, made.table, fitted, every, None)
+    model, matrix = matrix_of(made.task, made.table, fitted, every, sample, setting)
+    return fit_on(model, matrix, SHAPES[0], 20).files()
+
+
+def whole_trees(made: LargeAssignment) -> dict[str, bytes]:
+    """The same in the ordinary way."""
+    model = family_named("boosting").build(made.task, seed=0, threads=1, **LARGE, default_rounds=20)
+    X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
+    return model.fit(X, made.table.y).files()
+
+
+def test_rounds_found_without_the_watched_rows_do_not_depend_on_their_labels(tmp_path: Path) -> None:
+    """Rows of weight zero shape no tree: with the watched rows' labels turned, only the stopping may change."""
+    import xgboost
+
+    made = large(tmp_path, table(400))
+    X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
+    used = np.arange(400) % 5 > 0
+    trees = []
+    for y in (made.table.y, np.where(used, made.table.y, 1 - made.table.y)):
+        model = family_named("boosting").build(made.task, seed=0, threads=1)
+        assert isinstance(model, Boosting)
+        matrix = xgboost.QuantileDMatrix(X, y, feature_types=model._types(), enable_categorical=True)
+        matrix.set_weight(used.astype(np.float32))
+        trees.append(fit_on(model, matrix, SHAPES[0], 10).files())
+    assert trees[0] == trees[1]
+
+
+def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
+    made = large(tmp_path, table(1200, timed=True), Roles("y", time=("at",), drop=("who",)))
+    request = SplitRequest(horizon=4.0, n=3)
+    plan = plan_sides(made.table, "binary", request, None, False)
+    whole = walk_forward(made.examples, request)
+    assert plan.folds == len(whole.folds)
+    for number, fold in enumerate(whole.folds):
+        side = plan.sides(number)
+        train = np.flatnonzero((side != 0) & (side != TEST))
+        assert (train == fold.train).all()
+        assert (np.flatnonzero(side == TEST) == fold.test).all()
+        inner = inner_fold(whole, made.examples, fold.train, "binary", 0)
+        assert (np.flatnonzero(side == WATCH) == inner.test).all()
+        assert (np.flatnonzero(side == TRAIN) == inner.train).all()
+        assert (side == LATE).any()
+    assert leaked(whole.folds, made.examples.at, 4.0) == 0
+
+
+@pytest.mark.parametrize("whose", ["group", "id", None])
+def test_whole_units_are_on_one_side(tmp_path: Path, whose: str | None) -> None:
+    roles = Roles("y", drop=("at", "who")) if whose is None else replace(Roles("y", drop=("at",)), **{whose: "who"})
+    twice = pl.concat([table(300, timed=True)] * 2)
+    made = large(tmp_path, twice, roles)
+    plan = plan_sides(made.table, "binary", SplitRequest(), made.whom, made.repeats)
+    tested = np.zeros(600, dtype=int)
+    for number in range(plan.folds):
+        side = plan.sides(number)
+        for part in (TRAIN, WATCH, TEST):
+            others = (side != part) & (side != 0)
+            assert not np.isin(made.table.unit[side == part], made.table.unit[others]).any()
+            assert (side == part).any()
+        tested += side == TEST
+    assert (tested == 1).all()
+    assert made.repeats == (roles.group is not None or roles.id is not None)
+
+
+def test_a_fold_that_lacks_a_class_is_refused(tmp_path: Path) -> None:
+    frame = table(300, timed=True).with_columns(y=pl.Series(["no"] * 200 + ["yes"] * 100))
+    made = large(tmp_path, frame, Roles("y", time=("at",), drop=("who",)))
+    with pytest.raises(SplitError, match="lacks a class"):
+        plan_sides(made.table, "binary", SplitRequest(), None, False)
+
+
+def test_what_is_only_done_in_memory_is_refused(tmp_path: Path) -> None:
+    made = large(tmp_path, table(300, timed=True), Roles("y", time=("at",), drop=("who",)))
+    with pytest.raises(UserError, match="fit into memory"):
+        plan_sides(made.table, "binary", SplitRequest(random_rows_despite_time=True), None, False)
+
+
+def test_the_sample_is_about_as_large_as_asked_and_the_same_in_any_pieces() -> None:
+    whole = sampled(np.arange(200_000), 200_000, 10_000)
+    pieces = np.concatenate([sampled(np.arange(a, a + 50_000), 200_000, 10_000) for a in range(0, 200_000, 50_000)])
+    assert (whole == pieces).all()
+    assert 9_500 < whole.sum() < 10_500
+    assert len(np.unique(mixed(np.arange(100_000)))) == 100_000
+
+
+def test_a_ragged_line_is_named_by_file_and_row(tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_text("a,b,y\n" + "1,2,yes\n" * 20_000 + "1,2\n" + "1,2,no\n" * 20)
+    with pytest.raises(FileError, match=r"broken\.csv, row 20,001: 2 fields where the header has 3"):
+        profile(CsvBatches(path, 1000), Roles("y"))
+
+
+def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path: Path) -> None:
+    path = tmp_path / "broken.csv"
+    path.write_text("a,y\n" + "".join(f"{i},{'yes' if i % 2 else 'no'}\n" for i in range(9_000)) + "1O,no\n")
+    with pytest.raises(ColumnError, match=r"column 'a' holds numbers.*'1O' in row 9,001 of broken\.csv"):
+        profile(CsvBatches(path, 1000), Roles("y"))
+
+
+def test_an_infinite_number_is_named_by_file_and_row(tmp_path: Path) -> None:
+    frame = table(300).with_columns(load=pl.when(pl.int_range(300) == 217).then(float("inf")).otherwise("load"))
+    with pytest.raises(ColumnError, match=r"'load'.*row 218 of t\.parquet"):
+        large(tmp_path, frame)
+
+
+def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "t.parquet"
+    table(300).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-200])
+    with pytest.raises(FileError, match=r"t\.parquet is a damaged or truncated Parquet file"):
+        open_batches(path)
+
+
+@pytest.mark.parametrize(("values", "what"), [(range(300), "row number"), (np.random.default_rng(0).permutation(300), "id")])
+def test_a_column_that_counts_the_rows_is_withheld(
+    tmp_path: Path, values: Array, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a sample of the rows its numbers are neither in a row nor dense; the whole table's bounds tell."""
+    monkeypatch.setattr("epic22.core.data.large_table.sampled", lambda numbers, rows: numbers % 5 == 0)
+    made = large(tmp_path, table(300).with_columns(pl.Series("key", list(values))))
+    assert [(s.column, s.suspicion, s.withheld) for s in made.suspicions] == [("key", what, True)]
+    assert "key" not in made.examples.X.columns
+
+
+def test_the_same_task_and_data_version_as_read_whole(tmp_path: Path) -> None:
+    made = large(tmp_path, table())
+    whole = declare(FlatFile(tmp_path / "t.parquet", Roles("y")))
+    assert made.data_version == whole.data_version
+    assert made.task.columns == whole.task.columns
+    assert made.task.target.classes == whole.task.target.classes
+    assert (made.table.y == whole.examples().y).all()
+
+
+def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
+    frame = table().with_columns(y=pl.when(pl.int_range(300) % 10 == 3).then(None).otherwise("y"))
+    made = large(tmp_path, frame)
+    assert len(made.table) == 270
+    assert made.notes[0] == "30 rows without a label were left out."
+
+
+def test_a_disk_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = replace_usage(10_000)
+    monkeypatch.setattr("epic22.core.data.large_table.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(UserError, match="GB of disk while they train"):
+        large(tmp_path, table())
+
+
+def replace_usage(free: int) -> object:
+    """What the system says of a disk."""
+    from collections import namedtuple
+
+    return namedtuple("usage", "free")(free)
+
+
+def test_the_linear_family_and_the_constant_are_fitted_too(tmp_path: Path) -> None:
+    made = large(tmp_path, table(400))
+    side = plan_sides(made.table, "binary", SplitRequest(), None, False).sides(0)
+    setting = Setting(1, 1 << 40, tmp_path)
+    share = made.table.y[side != TEST].mean()
+    fitted, _ = fit_fold(family_named("constant"), made.task, made.table, side, setting)
+    assert fitted.estimator.predict_proba(np.zeros((1, 1), dtype=np.float32))[0, 1] == pytest.approx(share)
+    fitted, chosen = fit_fold(family_named("linear"), made.task, made.table, side, setting)
+    assert chosen is None
+    assert replace(setting, seed=1) != setting
