@@ -1,6 +1,6 @@
 """Tables larger than memory: a million and ten million rows of 30 columns, trained with fixed rounds and depth, a process each.
 
-    nice python benchmarks/external_memory.py
+    nice python -m benchmarks.external_memory
 
 A child process reads the Parquet file in batches, quantises it and boosts on it; its own peak of resident memory is what counts.
 Writes benchmarks/results/external_memory.json and the section of docs/benchmarks.md. Ratios are of one run.
@@ -21,6 +21,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 import xgboost as xgb
+
+from benchmarks.page import write_section
 
 ROOT = Path(__file__).resolve().parents[1]
 RESULTS = ROOT / "benchmarks" / "results" / "external_memory.json"
@@ -95,10 +97,10 @@ def train(path: Path, on_disk: bool) -> dict[str, Any]:
 
 def child(path: Path, on_disk: bool) -> dict[str, Any]:
     """`train` in a process of its own."""
-    command = [sys.executable, str(Path(__file__).resolve()), "--train", str(path), *(["--on-disk"] if on_disk else [])]
+    command = [sys.executable, "-m", "benchmarks.external_memory", "--train", str(path), *(["--on-disk"] if on_disk else [])]
     # A thread that waits must not burn a core that others use, nor count as work.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env=environment, cwd=ROOT)
     found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return found
 
@@ -148,12 +150,15 @@ def main() -> None:
         "bars": BARS,
     }
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    write_section(ROOT / "docs" / "benchmarks.md", "external_memory", section(found))
     print(json.dumps(found, indent=1))
 
 
 def ratio(runs: list[dict[str, Any]], what: str) -> float:
     """A figure of the largest table to the mean of the smaller one's, both quantised in memory."""
-    means = [statistics.mean(r[what] for r in runs if r["rows"] == rows and r["quantised"] == "in memory") for rows in SIZES]
+    means: list[float] = [
+        statistics.mean(r[what] for r in runs if r["rows"] == rows and r["quantised"] == "in memory") for rows in SIZES
+    ]
     return round(means[1] / means[0], 3)
 
 

@@ -1,7 +1,7 @@
 """Tables read a batch at a time: what is found, held and learned is what the whole table would give, whatever the batches are."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -197,7 +197,8 @@ def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("whose", ["group", "id", None])
 def test_whole_units_are_on_one_side(tmp_path: Path, whose: str | None) -> None:
-    roles = Roles("y", drop=("at", "who")) if whose is None else replace(Roles("y", drop=("at",)), **{whose: "who"})
+    roles = Roles("y", drop=("at", "who")) if whose is None else Roles("y", drop=("at",))
+    roles = replace(roles, group="who" if whose == "group" else None, id="who" if whose == "id" else None)
     twice = pl.concat([table(300, timed=True)] * 2)
     made = large(tmp_path, twice, roles)
     plan = plan_sides(made.table, "binary", SplitRequest(), made.whom, made.repeats)
@@ -268,7 +269,7 @@ def test_a_column_that_counts_the_rows_is_withheld(
 ) -> None:
     """In a sample of the rows its numbers are neither in a row nor dense; the whole table's bounds tell."""
     monkeypatch.setattr("epic22.core.data.large_table.sampled", lambda numbers, rows: numbers % 5 == 0)
-    made = large(tmp_path, table(300).with_columns(pl.Series("key", list(values))))
+    made = large(tmp_path, table(300).with_columns(pl.Series("key", np.array(values))))
     assert [(s.column, s.suspicion, s.withheld) for s in made.suspicions] == [("key", what, True)]
     assert "key" not in made.examples.X.columns
 
@@ -290,17 +291,17 @@ def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
 
 
 def test_a_disk_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    usage = replace_usage(10_000)
+    usage = Usage(10_000)
     monkeypatch.setattr("epic22.core.data.large_table.shutil.disk_usage", lambda folder: usage)
     with pytest.raises(UserError, match="GB of disk while they train"):
         large(tmp_path, table())
 
 
-def replace_usage(free: int) -> object:
+@dataclass(frozen=True)
+class Usage:
     """What the system says of a disk."""
-    from collections import namedtuple
 
-    return namedtuple("usage", "free")(free)
+    free: int
 
 
 def test_the_linear_family_and_the_constant_are_fitted_too(tmp_path: Path) -> None:

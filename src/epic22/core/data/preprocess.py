@@ -58,7 +58,11 @@ class Preprocessor:
         """The matrix (n, p) of a frame with the fitted columns, in any order."""
         if not self.columns:
             return np.empty((X.height, 0), dtype=np.float32)
-        return np.column_stack(self._values(X)).astype(np.float32)
+        values = self._values(X)
+        matrix = np.empty((X.height, len(values)), dtype=np.float32)
+        for j, column in enumerate(values):
+            matrix[:, j] = column
+        return matrix
 
     def transform_row(self, row: Mapping[str, Any]) -> Array:
         """The matrix (1, p) of one row given as plain values; an absent name counts as missing."""
