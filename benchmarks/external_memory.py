@@ -21,7 +21,6 @@ from typing import Any
 import numpy as np
 import polars as pl
 import xgboost as xgb
-
 from benchmarks.page import write_section
 
 ROOT = Path(__file__).resolve().parents[1]
