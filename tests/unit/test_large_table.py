@@ -22,7 +22,7 @@ from epic22.core.data.split import SplitRequest, inner_fold, leaked, walk_forwar
 from epic22.core.errors import ColumnError, FileError, SplitError, UserError
 from epic22.core.evaluation.crossval_large import Setting, fit_fold, fold_sample, matrix_of
 from epic22.core.models.boosting import SHAPES, Boosting
-from epic22.core.models.boosting_blocks import LARGE, fit_on
+from epic22.core.models.boosting_blocks import LARGE, fit_on, quantised, search_on
 from epic22.core.models.catalog import family_named
 from epic22.core.task import Array
 from epic22.features.flat_file import FlatFile, declare
@@ -160,21 +160,23 @@ def whole_trees(made: LargeAssignment) -> dict[str, bytes]:
     return model.fit(X, made.table.y).files()
 
 
-def test_rounds_found_without_the_watched_rows_do_not_depend_on_their_labels(tmp_path: Path) -> None:
-    """Rows of weight zero shape no tree: with the watched rows' labels turned, only the stopping may change."""
-    import xgboost
-
-    made = large(tmp_path, table(400))
-    X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
-    used = np.arange(400) % 5 > 0
-    trees = []
-    for y in (made.table.y, np.where(used, made.table.y, 1 - made.table.y)):
-        model = family_named("boosting").build(made.task, seed=0, threads=1)
+def test_rounds_are_found_without_the_rows_that_are_put_aside(tmp_path: Path) -> None:
+    """Rows of weight zero shape no tree: with their labels turned in the matrix, the same shape and rounds are found."""
+    made = large(tmp_path, table(600))
+    side = plan_sides(made.table, "binary", SplitRequest(), None, False).sides(0)
+    train = side != TEST
+    fitted = made.table.preprocessor(train)
+    sample = fold_sample(made.task, made.table, fitted, train, side)
+    aside = side[train] != TRAIN
+    found = []
+    for turned in (aside, np.zeros_like(aside)):
+        y = np.where(turned, 1 - made.table.y[train], made.table.y[train])
+        model = family_named("boosting").build(made.task, seed=0, threads=1, **LARGE)
         assert isinstance(model, Boosting)
-        matrix = xgboost.QuantileDMatrix(X, y, feature_types=model._types(), enable_categorical=True)
-        matrix.set_weight(used.astype(np.float32))
-        trees.append(fit_on(model, matrix, SHAPES[0], 10).files())
-    assert trees[0] == trees[1]
+        block = sample.X, y
+        matrix = quantised(model, lambda block=block: iter([block]), sample, sample.X.size, None)  # type: ignore[misc]
+        found.append(search_on(model, matrix, aside, sample))
+    assert found[0] == found[1]
 
 
 def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
