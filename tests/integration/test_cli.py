@@ -68,6 +68,9 @@ def test_the_whole_way_from_a_file_to_predictions(shell: Shell, boilers: Path) -
     for entry in result["leaderboard"]:
         assert {"family", "target", "horizon", "metrics", "fit_seconds", "row_ms"} == set(entry)
         assert set(entry["metrics"]["average_precision"]) == {"value", "low", "high"}
+    covered = result["coverage"]["covered"]
+    assert covered["stated"] == 0.9
+    assert [table["by"] for table in covered["tables"]][-1] == "month"
     verdict = result["verdicts"][0]
     assert {"against", "target", "horizon", "metric", "difference", "low", "high", "p", "enough_data"} <= set(verdict)
     answer = shell.json("predict", TASK, str(boilers))
@@ -131,11 +134,13 @@ def test_forced_rows_are_warned_of_beside_the_honest_score(shell: Shell, boilers
 def test_tables_for_a_person_say_the_same(shell: Shell, boilers: Path) -> None:
     code, out, _ = shell("train", "--csv", str(boilers), *ROLES)
     assert code == 0
-    for said in ("repair_cost", "left out", "average_precision", "Champion:", "Report:", "gap 30 days"):
+    for said in ("repair_cost", "left out", "average_precision", "Champion:", "Report:", "gap 30 days", "The 90% set held"):
         assert said in out
     code, out, _ = shell("predict", TASK, str(boilers))
     assert code == 0
     assert "1,440 rows" in out
+    assert "may be" in out
+    assert "no or yes" in out or "0 or 1" in out
     assert "and 1,420 more" in out
     code, out, _ = shell("models")
     assert "champion" in out

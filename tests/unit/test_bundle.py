@@ -12,7 +12,7 @@ from tests.toy import inputs, toy
 from epic22.core.bundle import Bundle, Schema, model_hash, open_bundle, write_bundle
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError
-from epic22.core.evaluation.conformal import Band
+from epic22.core.evaluation.conformal import AdaptiveBand, AnyBand, Band, ClassSets
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import FAMILIES, family_named
@@ -60,6 +60,54 @@ def test_the_hash_follows_model_seed_and_data_and_nothing_else() -> None:
     assert model_hash(bundle(family_named("boosting"), seed=1)) != made.model_hash
     assert model_hash(replace(made, data_version="v1")) != made.model_hash
     assert model_hash(replace(made, status="provisional")) == made.model_hash
+
+
+BANDS: list[AnyBand] = [
+    Band(0.9, 1.5),
+    AdaptiveBand(0.9, "constant", 1.0, 2.0),
+    AdaptiveBand(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.1, 0.2, 0.3)),
+    AdaptiveBand(0.9, "relative", 0.2, 0.3, smallest=0.4, least=0.0),
+]
+
+
+@pytest.mark.parametrize("band", BANDS, ids=lambda band: getattr(band, "kind", "plain"))
+def test_a_band_comes_back_the_same_and_is_part_of_the_hash(band: AnyBand, tmp_path: Path) -> None:
+    plain = bundle(family_named("linear"), "regression")
+    made = replace(plain, band=band)
+    made = replace(made, model_hash=model_hash(made))
+    write_bundle(tmp_path / "b", made, toy("regression").examples.X)
+    opened = open_bundle(tmp_path / "b")
+    assert (opened.band, opened.coverage) == (band, 0.9)
+    assert (opened.model_hash == plain.model_hash) == (band == plain.band)
+
+
+def test_sets_come_back_the_same_and_are_part_of_the_hash(tmp_path: Path) -> None:
+    plain = bundle(family_named("linear"))
+    made = replace(plain, sets=ClassSets(0.9, (0.3, 0.1), (1, 0)))
+    made = replace(made, model_hash=model_hash(made))
+    write_bundle(tmp_path / "b", made, toy().examples.X)
+    opened = open_bundle(tmp_path / "b")
+    assert (opened.sets, opened.coverage) == (made.sets, 0.9)
+    assert opened.model_hash != plain.model_hash
+
+
+def test_a_bundle_written_before_sets_and_other_bands_existed_says_nothing_of_them(tmp_path: Path) -> None:
+    """What such a manifest held, so that its hash still fits: a half width, and no word of sets."""
+    write_bundle(tmp_path / "values", bundle(family_named("linear"), "regression"), toy("regression").examples.X)
+    write_bundle(tmp_path / "classes", bundle(family_named("linear")), toy().examples.X)
+    values, classes = (json.loads((tmp_path / name / "manifest.json").read_bytes()) for name in ("values", "classes"))
+    assert values["conformal"] == {"coverage": 0.9, "half_width": 1.5}
+    assert classes["conformal"] is None
+    assert not {"sets"} & (set(values) | set(classes))
+    assert open_bundle(tmp_path / "values").band == Band(0.9, 1.5)
+    assert open_bundle(tmp_path / "classes").coverage is None
+
+
+def test_a_band_that_this_version_does_not_know_is_refused(tmp_path: Path) -> None:
+    write_bundle(tmp_path / "b", bundle(family_named("linear"), "regression"), toy("regression").examples.X)
+    change(tmp_path / "b", conformal={"coverage": 0.9, "kind": "oracle", "lower": 1.0, "upper": 1.0})
+    with pytest.raises(BundleError, match="not known"):
+        open_bundle(tmp_path / "b")
 
 
 def test_no_file_of_a_bundle_is_a_pickle(written: Path) -> None:

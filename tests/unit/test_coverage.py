@@ -72,10 +72,11 @@ def test_a_drift_in_the_last_fold_shows_as_months_that_fell_short_and_is_said_pl
     assert coverage.sentences[-1] == coverage.shortfall
 
 
+@pytest.mark.parametrize("timed", [True, False])
 @pytest.mark.parametrize("fold", [1, 2, 3])
-def test_outcomes_after_a_fold_change_nothing_of_how_it_is_judged(fold: int) -> None:
-    """Proved by breaking: with `fold != number` for `fold < number` in `turns_of` this fails."""
-    rows = in_time()
+def test_outcomes_after_a_fold_change_nothing_of_how_it_is_judged(fold: int, timed: bool) -> None:
+    """Once by the order of folds alone, and once by when labels were known as well."""
+    rows = in_time() if timed else replace(in_time(), at=None, known=None)
     noise = np.random.default_rng(9).normal(0, 50, ROWS)
     changed = replace(rows, y=np.where(rows.fold > fold, rows.y + noise, rows.y))
     own, other = judge_intervals(rows), judge_intervals(changed)

@@ -13,6 +13,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.data.contract import Roles
 from epic22.core.data.split import SplitRequest
 from epic22.core.evaluation.calibrate import Calibration
+from epic22.core.prediction import prediction_json
 from epic22.core.task import Kind
 from epic22.features.flat_file import FlatFile, declare, read_rows
 from epic22.services.predict import predict_frame, predict_rows
@@ -82,6 +83,29 @@ def test_values_come_with_an_interval_that_covers(tmp_path: Path) -> None:
     assert all(v.low is not None and v.high is not None for v in values)
     covered = np.mean([v.low <= y <= v.high for v, y in zip(values, truth, strict=True)])
     assert 0.85 <= covered <= 0.95
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass"])
+def test_classes_come_with_a_set_that_holds_nine_in_ten_of_each_class(tmp_path: Path, kind: Kind) -> None:
+    _, store = trained(tmp_path, kind, n=800)
+    version, bundle = opened(store)
+    fresh = table(tmp_path, kind, 1500, seed=7)
+    frame, truth = read_rows(fresh, bundle.schema.columns), pl.read_csv(fresh)["y"].to_numpy()
+    sets = [p.values[0].set for p in predict_frame(version, bundle, frame)]
+    inside = np.array([found is not None and y in found for found, y in zip(sets, truth, strict=True)])
+    assert all(inside[truth == name].mean() >= 0.84 for name in bundle.schema.classes)
+    assert inside.mean() <= 0.96
+    assert {len(found or ()) for found in sets} >= {1, 2}
+
+
+def test_a_bundle_without_sets_answers_without_one(tmp_path: Path) -> None:
+    _, store = trained(tmp_path)
+    version, bundle = opened(store)
+    (prediction,) = predict_rows(version, replace(bundle, sets=None), [{"wear": 1.0}])
+    assert prediction.values[0].set is None
+    assert "set" not in prediction_json(prediction)["values"][0]
+    (prediction,) = predict_rows(version, bundle, [{"wear": 1.0}])
+    assert prediction_json(prediction)["values"][0]["set"] == list(prediction.values[0].set or ())
 
 
 def test_many_classes_give_the_likeliest_and_all_probabilities(tmp_path: Path) -> None:

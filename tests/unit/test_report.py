@@ -1,5 +1,6 @@
 """The report: whole in one file, loads nothing, says what matters, and is harmless whatever a column is called."""
 
+import json
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -7,9 +8,12 @@ from pathlib import Path
 import pytest
 from tests.trained import trained
 
+from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.task import Kind
 from epic22.services.pictures import pictures_of, pngs, svg
+from epic22.services.promise import Promise
 from epic22.services.report import render_report, write_report
+from epic22.services.results import run_json
 from epic22.services.train import HonestScore, TrainingRun
 
 pytestmark = pytest.mark.slow
@@ -76,6 +80,41 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
     assert page.index("Provisional.") < page.index("Leaderboard")
     assert page.index("rows were dealt at random") < page.index("Leaderboard")
     assert "What the forced split hides" in page
+
+
+def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, TrainingRun]) -> None:
+    run = runs["regression"]
+    coverage = run.promise.coverage
+    assert coverage is not None
+    good = replace(coverage.overall, name="2024-01")
+    bad = replace(good, name="2024-02", share=0.6, low=0.5, high=0.7, short=True)
+    timed = replace(coverage, tables=(*coverage.tables, CoverageTable("month", (good, bad))))
+    drifted = replace(run, promise=replace(run.promise, coverage=timed))
+    page = render_report(drifted)
+    assert (
+        page.index("Coverage fell short in 2024-02: 60.0%") < page.index("Coverage by month") < page.index("By month: 2 groups")
+    )
+    assert {"coverage_by_group", "coverage_by_month"} <= {picture.name for picture in pictures_of(drifted)}
+    assert run_json(drifted)["coverage"]["covered"]["short_months"] == ["2024-02"]
+
+
+def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, TrainingRun]) -> None:
+    unjudged = replace(runs["binary"], promise=Promise(note="no fold could be judged"))
+    assert "No fold could be judged." in render_report(unjudged)
+    assert "coverage_by_group" not in {picture.name for picture in pictures_of(unjudged)}
+    assert run_json(unjudged)["coverage"]["covered"] is None
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_run_as_json_says_what_was_promised_and_what_was_covered(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
+    told = json.loads(json.dumps(run_json(runs[kind])["coverage"], allow_nan=False))
+    assert (told["interval"] is None) == (kind != "regression")
+    assert (told["sets"] is None) == (kind == "regression")
+    overall = told["covered"]["overall"]["coverage"]
+    assert overall["low"] < 0.9 < overall["high"]
+    assert told["covered"]["worst"]["off"] == pytest.approx(told["covered"]["worst"]["coverage"]["value"] - 0.9)
+    by = {table["by"] for table in told["covered"]["tables"]}
+    assert by == ({"predicted y"} if kind == "regression" else {"y", "largest probability"})
 
 
 def test_an_undefined_score_is_a_dash(runs: dict[Kind, TrainingRun]) -> None:
