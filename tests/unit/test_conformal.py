@@ -109,7 +109,7 @@ def test_the_rare_class_is_covered_by_a_threshold_of_its_own_where_one_for_all_w
     positives = truth == 1
     # Four standard errors of a threshold from some 250 positives.
     assert abs(sets.holds(fresh)[positives, 1].mean() - 0.9) < 4 * math.sqrt(0.09 / y.sum())
-    assert abs(sets.holds(fresh)[~positives, 0].mean() - 0.9) < 0.02
+    assert sets.holds(fresh)[~positives, 0].mean() > 0.88
     assert pooled.holds(fresh)[positives, 1].mean() < 0.5
 
 
@@ -128,9 +128,10 @@ def test_a_class_that_too_few_rows_speak_of_is_in_every_set() -> None:
     assert sets.of([1.0, 0.0]) == (0, 1)
 
 
-def test_a_set_is_never_empty() -> None:
-    sets = ClassSets(0.9, (0.9, 0.9, 0.9), (0, 1, 2))
-    assert sets.of([0.3, 0.4, 0.3]) == (1,)
+def test_the_likeliest_class_is_in_every_set() -> None:
+    """A rare class alone in a set would say what the probability denies."""
+    assert ClassSets(0.9, (0.9, 0.9, 0.9), (0, 1, 2)).of([0.3, 0.4, 0.3]) == (1,)
+    assert ClassSets(0.9, (0.98, 0.04), (0, 1)).of([0.95, 0.05]) == (0, 1)
 
 
 def fanning(n: int, seed: int) -> tuple[Array, Array]:

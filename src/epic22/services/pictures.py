@@ -281,7 +281,7 @@ def coverage_by_month(run: TrainingRun) -> "Figure":
         axes.plot([place, place], [group.low, group.high], color=colour, linewidth=2, solid_capstyle="round")
         axes.plot(place, group.share, "o", color=colour, markersize=5)
     axes.axhline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
-    shown = range(0, len(months), max(1, len(months) // 6))
+    shown = range(0, len(months), max(1, -(-len(months) // 6)))
     axes.set_xticks(list(shown), [months[place].name for place in shown])
     axes.set_ylabel("share of outcomes inside")
     return figure

@@ -129,10 +129,10 @@ def restore_band(state: Mapping[str, Any]) -> AnyBand:
 
 @dataclass(frozen=True)
 class ClassSets:
-    """Which classes the outcome may be of: those whose probability reaches their class's own threshold.
+    """Which classes the outcome may be of: the likeliest, and those whose probability reaches their class's own threshold.
 
-    A share `coverage` of the rows of each class has a set that holds it, if the future is like the rows seen. `cells` says which
-    classes share a threshold: a rare class has one with others as rare.
+    At least a share `coverage` of the rows of each class has a set that holds it, if the future is like the rows seen. `cells` says
+    which classes share a threshold: a rare class has one with others as rare.
     """
 
     coverage: float
@@ -140,13 +140,10 @@ class ClassSets:
     cells: tuple[int, ...]
 
     def holds(self, probabilities: Array) -> Array:
-        """Whether each class is in the set, (n, k) booleans of probabilities (n, k).
-
-        A set that would be empty holds the likeliest class: it is never less often right for it.
-        """
+        """Whether each class is in the set, (n, k) booleans of probabilities (n, k)."""
         inside = probabilities >= np.array(self.thresholds)
-        empty = ~inside.any(axis=1)
-        inside[empty, probabilities[empty].argmax(axis=1)] = True
+        # Without it a machine that fails with 5 % would be said to fail for sure: few healthy ones have so much.
+        inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
         return np.asarray(inside)
 
     def of(self, probabilities: Sequence[float] | Array) -> tuple[int, ...]:

@@ -97,7 +97,7 @@ class Coverage:
         """In words, the whole and the group that is furthest below."""
         said = (
             f"The {self.level:.0%} {self.what} held {_told(self.overall)} rows, each judged by folds that knew nothing of it; "
-            f"mean {'number of classes' if self.what == 'set' else 'width'} {self.overall.size:.4g}."
+            f"mean {'number of classes' if self.what == 'set' else 'width'} {_size(self.overall.size)}."
         )
         if self.worst is None:
             return (said,)
@@ -124,6 +124,10 @@ class Coverage:
     def sentences(self) -> tuple[str, ...]:
         """All of it in words."""
         return self.findings if self.shortfall is None else (*self.findings, self.shortfall)
+
+
+def _size(size: float) -> str:
+    return f"{size:,.0f}" if size >= 1000 else f"{size:.4g}"
 
 
 def _told(group: GroupCoverage) -> str:
