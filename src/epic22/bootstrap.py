@@ -94,6 +94,7 @@ def train_assignment(
     watch: Watch = Watch(),
     truth: DataFrame | None = None,
     override: Override | None = None,
+    engineer: bool = False,
 ) -> Finished:
     """Train, report, track, and only then promote: a killed process leaves the old champion in place.
 
@@ -101,16 +102,22 @@ def train_assignment(
     """
     inputs = data_datasets(assignment.data_version, parts.versions)
     with told(parts.lineage, f"train.{assignment.task.name}", inputs) as work:
-        finished = _train_rows(parts, assignment, split, watch, truth, override)
+        finished = _train_rows(parts, assignment, split, watch, truth, override, engineer)
         work.outputs.append(model_dataset(finished.run.version))
     return finished
 
 
 def _train_rows(
-    parts: Parts, assignment: Assignment, split: SplitRequest, watch: Watch, truth: DataFrame | None, override: Override | None
+    parts: Parts,
+    assignment: Assignment,
+    split: SplitRequest,
+    watch: Watch,
+    truth: DataFrame | None,
+    override: Override | None,
+    engineer: bool,
 ) -> Finished:
     gate = Gate(override, parts.settings.authorised)
-    run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate)
+    run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate, engineer)
     return _finished(parts, run, split, watch)
 
 
@@ -137,16 +144,21 @@ def _finished(parts: Parts, run: TrainingRun, split: SplitRequest, watch: Watch)
     return Finished(run, report, tracking_id)
 
 
-def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch = Watch()) -> Finished:
-    """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise."""
+def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch = Watch(), engineer: bool = False) -> Finished:
+    """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
+
+    `engineer`: with columns made and chosen inside each fold. Raises UserError where that is asked of a table in batches.
+    """
     is_table = is_delta(file.path)
     needed = 0 if is_table else memory_needed(file.path)
     if is_table or needed > parts.settings.memory_cap:
+        if engineer:
+            raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
         return train_large_file(parts, file, split, Size(needed, parts.settings.memory_cap), watch)
     watch.begin(f"reading and auditing {file.path.name}", 1)
     assignment = declare(file)
     watch.step()
-    return train_assignment(parts, assignment, replace(split, test_rows=assignment.test_rows), watch)
+    return train_assignment(parts, assignment, replace(split, test_rows=assignment.test_rows), watch, engineer=engineer)
 
 
 def train_large_file(parts: Parts, file: FlatFile, split: SplitRequest, size: Size, watch: Watch = Watch()) -> Finished:

@@ -99,6 +99,14 @@ def train(
             rich_help_panel=TABLE,
         ),
     ] = None,
+    engineer: Annotated[
+        bool,
+        typer.Option(
+            "--engineer/--no-engineer",
+            help="Make columns of dates, numbers and categories, and leave weak ones out, where held-out rows say so.",
+            rich_help_panel=TABLE,
+        ),
+    ] = False,
     panel: Annotated[
         str | None,
         typer.Option(help="Forecast many series: wide (a column a period) or long (a row a value).", rich_help_panel=PANEL),
@@ -153,7 +161,7 @@ def train(
     )
     split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
     with progress() as watch:
-        finished = train_file(assemble(capped(Settings.read(), memory_cap)), file, split, watch)
+        finished = train_file(assemble(capped(Settings.read(), memory_cap)), file, split, watch, engineer)
     if json:
         from epic22.services.results import run_json
 
@@ -244,6 +252,7 @@ def show(finished: "Finished") -> None:
     rows.append(["seconds a fit", *(figure(e.fit_seconds) for e in run.leaderboard)])
     rows.append(["milliseconds a row", *(figure(e.row_ms) for e in run.leaderboard)])
     table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
+    _show_columns(finished)
     for verdict in run.verdicts:
         say(
             f"{run.version.family} against {verdict.against}: {verdict.metric} {figure(verdict.difference)} better "
@@ -280,6 +289,18 @@ def _show_coverage(finished: "Finished") -> None:
             say(finding)
         if promise.coverage.shortfall is not None:
             say(promise.coverage.shortfall, "bold yellow")
+
+
+def _show_columns(finished: "Finished") -> None:
+    plan = finished.run.column_plan
+    if plan is None:
+        return
+    rows = [
+        [g.change, ", ".join(g.columns[:4]) + (" …" if len(g.columns) > 4 else ""), figure(g.gain), "kept" if g.kept else "no"]
+        for g in plan.gains
+    ]
+    title = f"Columns: held-out {plan.loss} {figure(plan.before)} → {figure(plan.after)} in {plan.folds} inner folds"
+    table(title, ["change", "columns", "gain", ""], rows)
 
 
 def _show_audit(finished: "Finished") -> None:

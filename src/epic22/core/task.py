@@ -53,7 +53,8 @@ class Formula:
     @property
     def column(self) -> Column:
         """The column it makes, said in words by the formula itself."""
-        return Column(self.name, "float", unit=self.unit, about=f"{self.name} ({self.expression})")
+        told = self.expression.replace("`", "")
+        return Column(self.name, "float", unit=self.unit, about=told if told == self.name else f"{self.name} ({self.expression})")
 
 
 @dataclass(frozen=True)

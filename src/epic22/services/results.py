@@ -10,6 +10,7 @@ from epic22.core.evaluation.coverage import Coverage, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.opinions import Opinion
 from epic22.core.evaluation.power import Power
+from epic22.core.selection.columns import ColumnPlan
 from epic22.services.promise import Promise
 from epic22.services.train import TrainingRun
 
@@ -36,6 +37,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         "warnings": list(run.warnings),
         "notes": list(run.notes),
         "columns": [{"name": c.name, "dtype": c.dtype, "role": c.role} for c in run.columns],
+        "column_plan": None if run.column_plan is None else _column_plan_json(run.column_plan),
         "derived": [{"name": f.name, "formula": f.expression, "unit": f.unit} for f in run.task.formulas],
     }
 
@@ -48,6 +50,35 @@ def _loss_json(run: TrainingRun) -> dict[str, Any]:
     asked = {"quantile": target.quantile} if target.loss == "quantile" else {}
     power = {"power": target.power} if target.loss == "tweedie" else {}
     return {"loss": {"name": target.loss, **asked, **power, "log": bool(target.log), "metric": target.metric.name}}
+
+
+def _column_plan_json(plan: ColumnPlan) -> dict[str, Any]:
+    """The columns made and left out, what each change gained on held-out rows, and what each column is worth there."""
+    recipe = plan.recipe
+    return {
+        "inputs": None if recipe.inputs is None else list(recipe.inputs),
+        "formulas": [{"name": f.name, "formula": f.expression, "unit": f.unit} for f in recipe.formulas],
+        "tallies": [{"name": t.name, "of": t.of, "what": t.what} for t in recipe.tallies],
+        "loss": {"name": plan.loss, "before": number(plan.before), "after": number(plan.after)},
+        "folds": plan.folds,
+        "rows": plan.rows,
+        "fits": plan.fits,
+        "gains": [
+            {"change": g.change, "columns": list(g.columns), "gain": g.gain, "low": g.low, "high": g.high, "kept": g.kept}
+            for g in plan.gains
+        ],
+        "strengths": [
+            {
+                "column": s.column,
+                "permutation": s.permutation,
+                "error": number(s.error),
+                "contribution": s.contribution,
+                "stability": s.stability,
+                "kept": s.kept,
+            }
+            for s in plan.strengths
+        ],
+    }
 
 
 def number(value: float) -> float | None:

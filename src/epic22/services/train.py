@@ -10,6 +10,7 @@ import polars as pl
 
 from epic22.core.bundle import GOLDEN_ROWS, Bundle, Schema, model_hash, write_bundle
 from epic22.core.data.assignment import Assignment
+from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
 from epic22.core.data.formula import without
 from epic22.core.data.leakage import Suspicion, audit_folds
@@ -18,7 +19,7 @@ from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.coverage import refuse_groups
-from epic22.core.evaluation.crossval import Evaluation, FittedFold, cross_validate, fit_family
+from epic22.core.evaluation.crossval import Evaluation, FittedFold, cross_validate, declared_alone, fit_family
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import gate as fairness_gate
 from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluation, incumbent_evaluation
@@ -26,8 +27,9 @@ from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import family_named
 from epic22.core.ports import Registry
+from epic22.core.selection.columns import ColumnPlan, Planner
 from epic22.core.selection.log_target import settle_log
-from epic22.core.task import Column, Task
+from epic22.core.task import Array, Column, Task
 from epic22.services.audit import audit_examples
 from epic22.services.hazard_worth import assess_hazard
 from epic22.services.promise import Promise, promised
@@ -71,7 +73,8 @@ class TrainingRun:
 
     `worth` is what the champion's score is worth, for two classes, `promise` its intervals or sets. `ceiling` is the best
     possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
-    simulated tables. `rows` is set where `examples` are a sample of a larger table.
+    simulated tables. `rows` is set where `examples` are a sample of a larger table. `column_plan` says which columns the champion
+    got, and why, where they were planned.
     """
 
     task: Task
@@ -95,6 +98,7 @@ class TrainingRun:
     shortfall: Verdict | None = None
     promise: Promise = field(default_factory=Promise)
     rows: int | None = None
+    column_plan: ColumnPlan | None = None
 
     @property
     def learned_from(self) -> int:
@@ -110,8 +114,11 @@ def train(
     watch: Watch = Watch(),
     truth: pl.DataFrame | None = None,
     gate: Gate = Gate(),
+    engineer: bool = False,
 ) -> TrainingRun:
     """Race the task's families on honest folds, judge them, and register the best as a version (promotion is another step).
+
+    With `engineer`, each fold's models get the columns that are planned on its training rows (`selection/columns.py`).
 
     `truth` [entity, cutoff, truth] holds the true probabilities or medians of simulated rows; it is only ever compared with.
 
@@ -127,15 +134,20 @@ def train(
     assignment = replace(assignment, task=task, notes=(*assignment.notes, *found))
     audit = (*assignment.suspicions, *audit_split(examples, plan))
     families = [family_named(name) for name in task.families]
-    leaderboard = race(task, examples, plan, families, seed, threads, watch)
+    planner = Planner(task, examples, plan, seed, threads) if engineer and task.target.kind != "hazard" else None
+    if planner is not None:
+        _plan_folds_columns(planner, plan, watch)
+    leaderboard = race(task, examples, plan, families, seed, threads, watch, planner)
     champion, verdicts = judge(task, examples, plan, leaderboard, seed)
-    honest = honest_scores(task, examples, plan, champion, split, threads, watch)
+    honest = honest_scores(task, examples, plan, champion, split, threads, watch, engineer)
     ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
     judge_worth = assess_hazard if task.target.kind == "hazard" else assess
     worth = judge_worth(task, examples, plan, champion, leaderboard, ceiling, seed)
     promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
     promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
-    bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, promise, seed, threads)
+    column_plan = None if planner is None else planner.plan(champion_rows(assignment, examples))
+    recipe = Recipe() if column_plan is None else column_plan.recipe
+    bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, promise, seed, threads, recipe)
     if promotion.status != "proven":
         bundle = replace(bundle, status=promotion.status)
     version = register(bundle, examples, registry)
@@ -160,7 +172,16 @@ def train(
         ceiling=ceiling,
         shortfall=shortfall,
         promise=promise,
+        column_plan=column_plan,
     )
+
+
+def _plan_folds_columns(planner: Planner, plan: FoldPlan, watch: Watch) -> None:
+    """The columns of every fold, before its first model is fitted, so that no family's time holds them."""
+    watch.begin(f"columns: {len(plan.folds)} folds", len(plan.folds))
+    for fold in plan.folds:
+        planner.plan(fold.train)
+        watch.step()
 
 
 def audited(assignment: Assignment, seed: int) -> tuple[Task, Examples, tuple[Suspicion, ...]]:
@@ -192,12 +213,14 @@ def race(
     seed: int,
     threads: int,
     watch: Watch,
+    planner: Planner | None = None,
 ) -> tuple[Evaluation, ...]:
     """Every family on the same folds, best first by the deciding metric."""
     evaluations = []
     for family in families:
         watch.begin(f"{family.name}: {len(plan.folds)} folds", len(plan.folds))
-        evaluations.append(cross_validate(task, examples, plan, family, seed, threads, watch.step))
+        recipes = declared_alone if planner is None or family.is_baseline else planner.recipe
+        evaluations.append(cross_validate(task, examples, plan, family, seed, threads, watch.step, recipes=recipes))
     incumbent = incumbent_evaluation(task, examples, plan, seed)
     if incumbent is not None:
         evaluations.append(incumbent)
@@ -265,13 +288,16 @@ def honest_scores(
     split: SplitRequest,
     threads: int,
     watch: Watch,
+    engineer: bool = False,
 ) -> tuple[HonestScore, ...]:
     """Where rows were forced despite their time: the champion again, on the folds that would have been right."""
     if not (split.random_rows_despite_time and examples.timed):
         return ()
     right = plan_folds(examples, task.target.kind, replace(split, random_rows_despite_time=False))
     watch.begin(f"{champion.family} on honest folds", len(right.folds))
-    again = cross_validate(task, examples, right, family_named(champion.family), split.seed, threads, watch.step)
+    recipes = Planner(task, examples, right, split.seed, threads).recipe if engineer else declared_alone
+    family = family_named(champion.family)
+    again = cross_validate(task, examples, right, family, split.seed, threads, watch.step, recipes=recipes)
     return tuple(
         HonestScore(score.metric, score.value, again.score(score.metric).value, right.kind, right.why)
         for score in champion.scores
@@ -280,6 +306,12 @@ def honest_scores(
 
 def _gap_in_words(score: HonestScore) -> str:
     return f"{score.metric}: {score.forced:.4g} by random rows, {score.honest:.4g} by honest folds ({score.kind}: {score.why})."
+
+
+def champion_rows(assignment: Assignment, examples: Examples) -> Array:
+    """The rows that the champion is fitted on: all but those of a test file that may train."""
+    rows = np.arange(len(examples) - assignment.test_rows)
+    return rows if examples.learned is None else rows[examples.learned[rows]]
 
 
 def fit_champion(
@@ -292,13 +324,12 @@ def fit_champion(
     promise: Promise,
     seed: int,
     threads: int,
+    recipe: Recipe = Recipe(),
 ) -> Bundle:
     """Fit the champion's family on all rows but those of a test file, and pack it."""
     task = assignment.task
-    rows = np.arange(len(examples) - assignment.test_rows)
-    if examples.learned is not None:
-        rows = rows[examples.learned[rows]]
-    fitted = fit_family(family_named(champion.family), task, examples, plan, rows, seed, threads)
+    family, rows = family_named(champion.family), champion_rows(assignment, examples)
+    fitted = fit_family(family, task, examples, plan, rows, seed, threads, Recipe() if family.is_baseline else recipe)
     return packed(task, examples, champion, verdicts, worth, promise, fitted, seed)
 
 

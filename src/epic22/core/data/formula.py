@@ -16,6 +16,7 @@ import operator
 import re
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 import numpy as np
@@ -222,12 +223,19 @@ def _built(node: ast.expr, names: _Names, ops: Operations) -> Part:
             return _combined(ops[type(op)], _built(node.left, names, ops), _built(right, names, ops))
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
             return _call(node, name, names, ops)
+        case ast.Call(func=ast.Name(id=name), args=[ast.Name() as time], keywords=[]) if name in PARTS_OF_TIME:
+            if names.columns[names.position(time)].dtype != "time":
+                raise names.error(names.at(time), f"{name} is a part of a time, and this column holds none")
+            return _applied(ops[name], operator.itemgetter(names.position(time)))
     raise names.error(
-        names.at(node), f"only numbers, columns, + - * / **, one comparison and {', '.join(FUNCTIONS)} may stand here"
+        names.at(node),
+        f"only numbers, columns, + - * / **, one comparison and {', '.join((*FUNCTIONS, *PARTS_OF_TIME))} may stand here",
     )
 
 
 FUNCTIONS = ("log", "sqrt", "abs", "min", "max")
+PARTS_OF_TIME = ("month", "weekday", "hour")
+"""Of a time column: 1 to 12, 1 (Monday) to 7, 0 to 23, in UTC."""
 
 
 def _constant(node: ast.expr, value: float, names: _Names) -> Part:
@@ -292,6 +300,26 @@ def _chosen(second: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
     return lambda a, b: np.where(np.isnan(a) | np.isnan(b), NAN, np.where(second(a, b), b, a))
 
 
+FIRST_DAY, LAST_DAY = -719_162, 2_932_896
+"""The days since 1970 of year 1 and of year 9999, between which there is a calendar."""
+
+
+def _month(days: float) -> float:
+    whole = math.floor(days) if FIRST_DAY <= days <= LAST_DAY else None
+    return NAN if whole is None else float(date.fromordinal(whole + 1 - FIRST_DAY).month)
+
+
+def _weekday(days: float) -> float:
+    return float((math.floor(days) + 3) % 7 + 1) if FIRST_DAY <= days <= LAST_DAY else NAN
+
+
+def _hour(days: float) -> float:
+    if not FIRST_DAY <= days <= LAST_DAY:
+        return NAN
+    # A second is far above what float64 loses of a day.
+    return float(min(round((days - math.floor(days)) * 86_400) // 3600, 23))
+
+
 def _compared(holds: Callable[[Any, Any], Any]) -> Callable[[float, float], float]:
     return lambda a, b: NAN if a != a or b != b else float(holds(a, b))
 
@@ -327,6 +355,9 @@ SCALARS: Operations = {
     "sqrt": _root,
     "min": _smaller,
     "max": _larger,
+    "month": _month,
+    "weekday": _weekday,
+    "hour": _hour,
     **{op: _compared(holds) for op, holds in COMPARISONS.items()},
 }
 
@@ -349,5 +380,8 @@ ARRAYS: Operations = {
     "sqrt": np.sqrt,
     "min": _chosen(lambda a, b: b < a),
     "max": _chosen(lambda a, b: b > a),
+    "month": _each(_month),
+    "weekday": _each(_weekday),
+    "hour": _each(_hour),
     **{op: _compared_arrays(holds) for op, holds in COMPARISONS.items()},
 }

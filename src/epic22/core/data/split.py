@@ -352,6 +352,32 @@ def inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, see
     return Fold(train[dealt != 0], train[dealt == 0])
 
 
+def inner_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int, n: int) -> tuple[Fold, ...]:
+    """Up to n folds of a training part, split in the same manner as the plan; row numbers are those of the examples.
+
+    Forward in time with the plan's gap where the plan goes forward: the first rows are then in no test part. Else whole clusters.
+    """
+    if plan.kind in ("walk_forward", "holdout") and examples.timed:
+        forward = _inner_windows(examples, train, plan.gap, n)
+        if forward:
+            return forward
+    clusters = np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
+    units = codes(clusters[train])
+    strata = _group_strata(_classes(examples, kind)[train], units, kind)
+    dealt = _deal(strata, n, np.random.default_rng([seed, len(train), n]))[units]
+    folds = [Fold(train[dealt != i], train[dealt == i]) for i in range(n)]
+    return tuple(fold for fold in folds if len(fold.train) and len(fold.test))
+
+
+def _inner_windows(examples: Examples, train: Array, gap: float, n: int) -> tuple[Fold, ...]:
+    at = examples.at[train]
+    starts = np.unique(np.sort(at)[(len(at) * np.arange(1, n + 1)) // (n + 1)])
+    ends = [*starts[1:], at.max() + np.timedelta64(1, "us")]
+    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
+    folds = [_forward(at, start, end, span) for start, end in zip(starts, ends, strict=True)]
+    return tuple(Fold(train[fold.train], train[fold.test]) for fold in folds if len(fold.train) and len(fold.test))
+
+
 def _seen(examples: Examples, fold: Fold, gap: float) -> Fold:
     """The fold with the days its training rows were followed before it tests."""
     start = begins(examples, fold)

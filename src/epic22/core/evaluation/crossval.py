@@ -2,26 +2,28 @@
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import stats
 
+from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold, FoldPlan, begins, inner_fold
+from epic22.core.data.split import Fold, FoldPlan, begins, inner_fold, inner_folds
 from epic22.core.evaluation.drawn import Part
 from epic22.core.evaluation.resample import draws_of
 from epic22.core.evaluation.survival import target_metrics
 from epic22.core.models.base import Estimator, Family, response_of
-from epic22.core.task import Array, Metric, Rows, Task
+from epic22.core.task import Array, Kind, Metric, Rows, Task
 
 CONFIDENCE = 0.95
 DRAWS = 500
 """Bootstrap draws; the ends of a 95 % interval then stand on some twelve draws each side."""
 
 ROWS_TIMED = 20
+TALLY_PARTS = 8
 
 
 @dataclass(frozen=True)
@@ -83,24 +85,50 @@ class Prepared:
     task: Task
 
 
-def prepare(task: Task, part: Examples) -> Prepared:
-    """Fit the map from columns to the matrix, derived columns among them, on these rows alone."""
+def prepare(task: Task, part: Examples, recipe: Recipe = Recipe(), parts: Sequence[tuple[Array, Array]] = ()) -> Prepared:
+    """Fit the map from columns to the matrix, derived columns among them, on these rows alone.
+
+    `parts` (see `tally_parts`) say of which rows' labels a training row's own means are made, where the recipe has any.
+    """
     # Of a hazard, whether the event was seen is what statistics of a category can be of.
-    y = part.y[:, 1] if task.target.kind == "hazard" else part.y
-    preprocessor = Preprocessor.fit(task.input_columns, part.X, y, formulas=task.formulas)
-    return Prepared(preprocessor, preprocessor.transform(part.X), replace(task, columns=preprocessor.outputs))
+    y = part.y[:, 1] if task.target.kind == "hazard" else np.log(part.y) if task.target.log else part.y
+    preprocessor, X = Preprocessor.fit_transform(task.input_columns, part.X, y, parts, formulas=task.formulas, recipe=recipe)
+    return Prepared(preprocessor, X, replace(task, columns=preprocessor.outputs))
+
+
+def declared_alone(train: Array) -> Recipe:
+    """No columns but the inputs and the task's formulas, whatever the training rows."""
+    return Recipe()
+
+
+def tally_parts(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> tuple[tuple[Array, Array], ...]:
+    """Parts of a training part (positions within it), by which a row's own means of labels are out of fold.
+
+    Groups stay whole; rows with a time get the means of rows whose labels were known by then, the first rows none.
+    """
+    position = np.full(len(examples), -1)
+    position[train] = np.arange(len(train))
+    folds = inner_folds(plan, examples, train, kind, seed, TALLY_PARTS)
+    return tuple((position[fold.train], position[fold.test]) for fold in folds)
 
 
 def fit_family(
-    family: Family, task: Task, examples: Examples, plan: FoldPlan, train: Array, seed: int, threads: int
+    family: Family,
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    train: Array,
+    seed: int,
+    threads: int,
+    recipe: Recipe = Recipe(),
 ) -> FittedFold:
-    """Fit preprocessing and estimator on these rows alone; the inner fold is cut out of them.
+    """Fit preprocessing, by the recipe, and estimator on these rows alone; the inner fold is cut out of them.
 
     Of a hazard the examples are handed in as known when the test part begins: `examples.as_known(begins(examples, fold))`.
     """
     kind = task.target.kind
     part = examples.take(train)
-    prepared = prepare(task, part)
+    prepared = prepare(task, part, recipe, tally_parts(plan, examples, train, kind, seed) if recipe.tallies else ())
     inner = inner_fold(plan, examples, train, kind, seed)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
@@ -119,15 +147,18 @@ def cross_validate(
     threads: int = 1,
     progress: Callable[[], None] = lambda: None,
     keep: bool = False,
+    recipes: Callable[[Array], Recipe] = declared_alone,
 ) -> Evaluation:
     """The family's evaluation on the plan; `progress` is called after each fold.
 
     `keep` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a second fit.
+    `recipes` gives each training part the columns that were planned on it.
     """
     kind, parts, seconds, row_ms = task.target.kind, [], [], math.nan
     for fold in plan.folds:
         began = time.perf_counter()
-        fitted = fit_family(family, task, examples.as_known(begins(examples, fold), plan.gap), plan, fold.train, seed, threads)
+        known = examples.as_known(begins(examples, fold), plan.gap)
+        fitted = fit_family(family, task, known, plan, fold.train, seed, threads, recipes(fold.train))
         seconds.append(time.perf_counter() - began)
         test = examples.take(fold.test)
         response = response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
