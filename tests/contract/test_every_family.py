@@ -14,7 +14,12 @@ from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.task import Array, Kind
 
 CASES = [
-    pytest.param(family, kind, id=f"{family.name}-{kind}")
+    pytest.param(
+        family,
+        kind,
+        id=f"{family.name}-{kind}",
+        marks=pytest.mark.skipif(not family.installed, reason=f"{family.needs} is not installed"),
+    )
     for family in FAMILIES
     for kind in ("binary", "multiclass", "regression", "hazard")
     if kind in family.kinds

@@ -28,7 +28,12 @@ ASKED = {
 }
 GROWN = ("boosting", "lightgbm", "catboost")
 CASES = [
-    pytest.param(family, asked, id=f"{family.name}-{asked}")
+    pytest.param(
+        family,
+        asked,
+        id=f"{family.name}-{asked}",
+        marks=pytest.mark.skipif(not family.installed, reason=f"{family.needs} is not installed"),
+    )
     for family in FAMILIES
     for asked in ASKED
     if "regression" in family.kinds

@@ -29,7 +29,15 @@ def test_the_recipes_name_what_exists() -> None:
 
 
 def test_lists_are_visible() -> None:
-    assert [family.name for family in FAMILIES] == ["constant", "linear", "boosting", "hazard_linear", "hazard"]
+    assert [family.name for family in FAMILIES] == [
+        "constant",
+        "linear",
+        "boosting",
+        "lightgbm",
+        "catboost",
+        "hazard_linear",
+        "hazard",
+    ]
     assert isinstance(FEATURES, tuple)
 
 

@@ -7,6 +7,7 @@ Epic22Error
 │   ├── SplitError        rows that cannot be split honestly as asked
 │   ├── RowError          a row that cannot be scored
 │   ├── UnknownTaskError  no task, version or champion of that name
+│   ├── NotInstalledError an optional library that is not there
 │   ├── BundleError       a stored model that is damaged, altered or not ours
 │   └── LakeError         no data version of that number, or one that cannot be changed now
 └── InternalError         our own mistake: exit code 1, HTTP 500; says how to report it
@@ -46,6 +47,10 @@ class RowError(UserError):
 
 class UnknownTaskError(UserError):
     """No task, version or champion of that name is stored."""
+
+
+class NotInstalledError(UserError):
+    """An optional library was asked for and is not installed."""
 
 
 class BundleError(UserError):

@@ -23,7 +23,7 @@ from epic22.core.data.tables import TIMELESS, Table, Tables
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import deciding_metric
 from epic22.core.lineage import DataVersion
-from epic22.core.models.catalog import FAMILIES
+from epic22.core.models.catalog import raced_families
 from epic22.core.models.loss import SQUARED, Loss
 from epic22.core.task import Column, Formula, Kind, Target, Task
 
@@ -320,7 +320,7 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         rows=lambda known, cutoffs: cutoffs,
         # The user's names could be the table's own (entity, cutoff), so they are put back only here.
         inputs=lambda known: known.latest(ROWS).lazy().select(pl.col(f"column_{i}").alias(n) for i, n in enumerate(inputs)),
-        families=tuple(family.name for family in FAMILIES if kind in family.kinds),
+        families=raced_families(kind),
         about=f"{file.roles.label} from {file.path.name}",
         coverage_by=file.coverage_by,
     )

@@ -7,12 +7,13 @@ fold (positions in X) that early stopping or the choice of a penalty may watch.
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from importlib.util import find_spec
 from typing import Any, Protocol, Self
 
 import numpy as np
 from scipy.special import expit
 
-from epic22.core.errors import InternalError
+from epic22.core.errors import InternalError, NotInstalledError
 from epic22.core.models.scale import IDENTITY, Scale
 from epic22.core.task import Array, Kind
 
@@ -105,7 +106,8 @@ class Family:
     """A kind of model. `build(task, seed, threads, **params)` makes an unfitted estimator; `restore` opens its files.
 
     `space` names the parameters a search may change, with (low, high, log?) or the choices. A baseline is what others must
-    beat; it is never a rival of its betters in the verdict against "the best other family".
+    beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the library of an
+    optional family, which is raced only where it is named and installed; its models open and answer without it.
     """
 
     name: str
@@ -114,6 +116,21 @@ class Family:
     restore: Callable[[Mapping[str, bytes]], Estimator]
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_baseline: bool = False
+    needs: str | None = None
+
+    @property
+    def installed(self) -> bool:
+        """Whether its library is there, if it needs one."""
+        return self.needs is None or find_spec(self.needs) is not None
+
+
+def require(family: str, library: str) -> None:
+    """Raise NotInstalledError, with the way out, where the library of an optional family is absent."""
+    if find_spec(library) is None:
+        raise NotInstalledError(
+            f"family {family!r}: the library {library!r} is not installed; "
+            f"pip install 'epic22[{library}]', or leave the family out."
+        )
 
 
 def response_of(estimator: Estimator, X: Array, kind: Kind) -> Array:

@@ -13,7 +13,8 @@ import numpy as np
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
 from epic22.core.models.forest import Forest, forest_of
 from epic22.core.models.logged import with_logs
-from epic22.core.models.loss import JUDGED_POWER, POWERS, SQUARED, Loss, tweedie_deviances
+from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.models.power import power_of
 from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
 from epic22.core.task import Array, Kind, Task
 
@@ -39,8 +40,6 @@ SHAPES: tuple[Mapping[str, float], ...] = (
 )
 """Shapes of tree that did well on other tables: few telling columns, many, and noise; the inner fold picks one."""
 
-
-POWER_ROUNDS = 100
 
 SMALL_CELLS = 600_000
 """Below so many cells a second thread gains nothing, and waits for long where the cores are busy; nor does a third below twice
@@ -76,13 +75,11 @@ class Boosting(Linked, Parameters):
         check_fit(X, y)
         import xgboost
 
-        self.unit_, self.power_ = 1.0, self.loss.power or JUDGED_POWER
+        self.unit_, self.power_ = 1.0, power_of(self, X, y, inner)
         if self.loss.name == "tweedie":
             # Leaves are shrunk and split by amounts that have the label's unit.
             self.unit_ = float(np.mean(y)) or 1.0
             y = y / self.unit_
-            if inner is not None and self.loss.power is None:
-                self.power_ = self._choose_power(X, y, inner)
         self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
         if inner is not None:
             self.shape_, self.rounds_ = self._choose(X, y, inner)
@@ -92,15 +89,6 @@ class Boosting(Linked, Parameters):
         if self.unit_ != 1.0:
             self.booster_.set_attr(unit=repr(self.unit_))
         return self
-
-    def _choose_power(self, X: Array, y: Array, inner: Inner) -> float:
-        """The variance power whose trees, few and of the first shape, have the least deviance on the inner fold."""
-        losses = []
-        for power in POWERS:
-            trial = type(self)(**self.get_params() | {"loss": replace(self.loss, power=power), "default_rounds": POWER_ROUNDS})
-            trial.fit(X[inner.train], y[inner.train])
-            losses.append(tweedie_deviances(y[inner.test], trial.predict(X[inner.test]), JUDGED_POWER).mean())
-        return POWERS[int(np.argmin(losses))]
 
     def settled(self) -> Mapping[str, Any]:
         """Shape, rounds, and the power where it was looked for."""

@@ -1,16 +1,24 @@
 """The families, in the order they are raced. A new family is one module beside this one and one line here."""
 
 from epic22.core.errors import UnknownTaskError
-from epic22.core.models import baseline, boosting, hazard, linear
+from epic22.core.models import baseline, boosting, hazard, leafwise, linear, oblivious
 from epic22.core.models.base import Family
+from epic22.core.task import Kind
 
 FAMILIES: tuple[Family, ...] = (
     baseline.FAMILY,
     linear.FAMILY,
     boosting.FAMILY,
+    leafwise.FAMILY,
+    oblivious.FAMILY,
     hazard.LINEAR,
     hazard.FAMILY,
 )
+
+
+def raced_families(kind: Kind) -> tuple[str, ...]:
+    """The families that are raced unless others are named: all that predict the kind and need no optional library."""
+    return tuple(family.name for family in FAMILIES if kind in family.kinds and family.needs is None)
 
 
 def family_named(name: str) -> Family:
@@ -21,4 +29,8 @@ def family_named(name: str) -> Family:
     for family in FAMILIES:
         if family.name == name:
             return family
-    raise UnknownTaskError(f"no model family {name!r}; there are {', '.join(f.name for f in FAMILIES)}.")
+    raise UnknownTaskError(f"no model family {name!r}; there are {', '.join(_told(f) for f in FAMILIES)}.")
+
+
+def _told(family: Family) -> str:
+    return family.name if family.installed else f"{family.name} (not installed: pip install 'epic22[{family.needs}]')"

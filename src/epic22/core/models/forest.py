@@ -4,7 +4,7 @@ XGBoost's own way builds a matrix for every call; a company's backend asks for o
 arrays give single rows and batches the same bits, for every row is summed in the same order.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -114,37 +114,69 @@ def forest_of(booster: "xgboost.Booster") -> Forest:
 
     Raises InternalError for a booster that is not of trees, one value a leaf.
     """
-    from epic22.core.models.forest_kernels import quadrature
-
     model = orjson.loads(bytes(booster.save_raw("json")))["learner"]
     gradient = model["gradient_booster"]
     if gradient["name"] != "gbtree":
         raise InternalError(f"a forest is made of gbtree boosters, not of {gradient['name']}.")
     trees = gradient["model"]["trees"]
-    base = _base(model)
     sizes = np.array([len(tree["left_children"]) for tree in trees], np.int64)
     roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(trees) else sizes
     start = np.repeat(roots, sizes)
     left, right = (_moved(_joined(trees, name, np.int64), start) for name in ("left_children", "right_children"))
-    inside = left >= 0
-    split, value = _joined(trees, "split_indices", np.int64), _joined(trees, "split_conditions", np.float32)
-    cover = np.maximum(_joined(trees, "sum_hessian", np.float64), SMALLEST_COVER)
-    paths = _Paths.of(roots, left, right, split, cover)
-    output = np.array(gradient["model"]["tree_info"], np.int64)
-    average = base.copy()
-    leaves = np.where(inside, 0.0, value.astype(np.float64))
-    np.add.at(average, np.repeat(output, sizes), paths.reach * leaves)
-    begin, size, words = _categories(trees, roots, len(left))
-    points, weights = quadrature(paths.depth)
-    return Forest(
-        columns=int(model["learner_model_param"]["num_feature"]),
+    value = _joined(trees, "split_conditions", np.float32)
+    nodes = Nodes(
         roots=roots,
-        output=output,
-        feature=np.where(inside, split, LEAF).astype(np.int32),
+        output=np.array(gradient["model"]["tree_info"], np.int64),
+        split=_joined(trees, "split_indices", np.int64),
         threshold=value,
         default_left=_joined(trees, "default_left", np.bool_),
         left=left,
         right=right,
+        leaf=value.astype(np.float64),
+        cover=_joined(trees, "sum_hessian", np.float64),
+    )
+    return assembled(nodes, _categories(trees, roots, len(left)), int(model["learner_model_param"]["num_feature"]), _base(model))
+
+
+@dataclass(frozen=True)
+class Nodes:
+    """The nodes (m,) of trees as a library tells them, a parent before its children, -1 for no child; see Forest.
+
+    `leaf` counts where there are no children; `cover` is what of the training rows came by.
+    """
+
+    roots: Array
+    output: Array
+    split: Array
+    threshold: Array
+    default_left: Array
+    left: Array
+    right: Array
+    leaf: Array
+    cover: Array
+
+
+def assembled(nodes: Nodes, categories: tuple[Array, Array, Array], columns: int, base: Array) -> Forest:
+    """The forest of these nodes; `categories` as Forest has them: begin, size and words."""
+    from epic22.core.models.forest_kernels import quadrature
+
+    inside = nodes.left >= 0
+    paths = _Paths.of(nodes.roots, nodes.left, nodes.right, nodes.split, np.maximum(nodes.cover, SMALLEST_COVER))
+    average = base.copy()
+    leaves = np.where(inside, 0.0, nodes.leaf)
+    sizes = np.diff(np.append(nodes.roots, len(inside)))
+    np.add.at(average, np.repeat(nodes.output, sizes), paths.reach * leaves)
+    begin, size, words = categories
+    points, weights = quadrature(paths.depth)
+    return Forest(
+        columns=columns,
+        roots=nodes.roots,
+        output=nodes.output,
+        feature=np.where(inside, nodes.split, LEAF).astype(np.int32),
+        threshold=nodes.threshold,
+        default_left=nodes.default_left,
+        left=nodes.left,
+        right=nodes.right,
         leaf=leaves,
         begin=begin,
         size=size,
@@ -157,6 +189,27 @@ def forest_of(booster: "xgboost.Booster") -> Forest:
         base=base,
         average=average,
     )
+
+
+def bits_of(sets: Sequence[tuple[int, Array]], count: int) -> tuple[Array, Array, Array]:
+    """Begin and size (count,) and words of the nodes that have a set of categories: (node, codes)."""
+    begin, size, words = np.zeros(count, np.int64), np.zeros(count, np.int32), [np.zeros(0, np.uint32)]
+    told = 0
+    for node, codes in sets:
+        bits = np.zeros(int(codes.max()) // BITS + 1, np.uint32)
+        np.bitwise_or.at(bits, codes // BITS, np.uint32(1) << (codes % BITS).astype(np.uint32))
+        begin[node], size[node] = told, len(bits)
+        words.append(bits)
+        told += len(bits)
+    return begin, size, np.concatenate(words)
+
+
+def just_above(bounds: Array) -> Array:
+    """The least float32 above each bound: a float32 is at most the bound exactly where it is below this."""
+    with np.errstate(over="ignore"):
+        near = bounds.astype(np.float32)
+        below = np.where(near.astype(np.float64) > bounds, np.nextafter(near, np.float32(-np.inf)), near)
+        return np.nextafter(below, np.float32(np.inf))
 
 
 def _joined(trees: list[dict[str, Any]], name: str, dtype: Any) -> Array:
@@ -220,15 +273,8 @@ class _Paths:
 
 def _categories(trees: list[dict[str, Any]], roots: Array, count: int) -> tuple[Array, Array, Array]:
     """Where each node's categories begin among the words of bits, how many words they take, and the words."""
-    begin, size, words = np.zeros(count, np.int64), np.zeros(count, np.int32), [np.zeros(0, np.uint32)]
-    told = 0
+    sets = []
     for tree, root in zip(trees, roots, strict=True):
         segments = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
-        for node, at, many in segments:
-            codes = np.array(tree["categories"][at : at + many])
-            bits = np.zeros(int(codes.max()) // BITS + 1, np.uint32)
-            np.bitwise_or.at(bits, codes // BITS, np.uint32(1) << (codes % BITS).astype(np.uint32))
-            begin[root + node], size[root + node] = told, len(bits)
-            words.append(bits)
-            told += len(bits)
-    return begin, size, np.concatenate(words)
+        sets += [(int(root + node), np.array(tree["categories"][at : at + many])) for node, at, many in segments]
+    return bits_of(sets, count)

@@ -1,0 +1,206 @@
+"""Trees grown leaf by leaf, by LightGBM: an optional family. Its trees answer from flat arrays, without the library.
+
+LightGBM sends a row left where its value is at most the threshold, a category where it is in the node's set; a missing number
+goes where the node says, or as zero where training saw none missing; a missing category goes right.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from epic22.core.errors import InternalError
+from epic22.core.models.base import Family
+from epic22.core.models.forest import Forest, Nodes, assembled, bits_of, just_above
+from epic22.core.models.grown import Grown
+from epic22.core.models.logged import with_logs
+from epic22.core.task import Array
+
+OBJECTIVES: Mapping[str, tuple[str, str]] = {
+    "binary": ("binary", "binary_logloss"),
+    "multiclass": ("multiclass", "multi_logloss"),
+    "squared": ("regression", "l2"),
+    "absolute": ("regression_l1", "l1"),
+    "quantile": ("quantile", "quantile"),
+    "poisson": ("poisson", "poisson"),
+    "tweedie": ("tweedie", "tweedie"),
+}
+END = "end of trees\n"
+IS_CATEGORY, DEFAULT_LEFT, MISSING = 1, 2, 12
+MISSING_NONE, MISSING_NAN = 0, 8
+WORD = 32
+
+
+@dataclass
+class Leafwise(Grown):
+    """LightGBM's trees."""
+
+    library: ClassVar[str] = "lightgbm"
+
+    num_leaves: int = 31
+    max_depth: int = 10
+    min_data_in_leaf: int = 20
+    feature_fraction: float = 0.7
+    bagging_fraction: float = 0.7
+    lambda_l2: float = 1.0
+    max_bin: int = 255
+
+    def _grow(self, X: Array, y: Array, rounds: int, watched: tuple[Array, Array] | None = None) -> tuple[bytes, int]:
+        import lightgbm
+
+        params = self._params(self._threads(X))
+        data = lightgbm.Dataset(X, y, categorical_feature=np.flatnonzero(self.categorical).tolist(), params=params)
+        if watched is None:
+            booster = lightgbm.train(params, data, rounds)
+        else:
+            stop = lightgbm.early_stopping(self.patience, verbose=False)
+            held = lightgbm.Dataset(*watched, reference=data, params=params)
+            booster = lightgbm.train(params, data, rounds, valid_sets=[held], callbacks=[stop])
+        text = booster.model_to_string(num_iteration=-1)
+        # What follows the trees says how they were made (threads, seed), not what they answer.
+        return text[: text.index(END) + len(END)].encode(), max(1, int(booster.best_iteration))
+
+    def _params(self, threads: int) -> dict[str, Any]:
+        objective, metric = OBJECTIVES[self._asked]
+        more: dict[str, dict[str, Any]] = {
+            "multiclass": {"num_class": self.n_classes},
+            "quantile": {"alpha": self.loss.quantile},
+            "tweedie": {"tweedie_variance_power": self.power_},
+        }
+        return {
+            "objective": objective,
+            "metric": metric,
+            "verbosity": -1,
+            "seed": self.seed,
+            "deterministic": True,
+            "force_row_wise": True,
+            "num_threads": threads,
+            "learning_rate": self.learning_rate,
+            "num_leaves": self.num_leaves,
+            "max_depth": self.max_depth,
+            "min_data_in_leaf": self.min_data_in_leaf,
+            "feature_fraction": self.feature_fraction,
+            "bagging_fraction": self.bagging_fraction,
+            "bagging_freq": 1,
+            "lambda_l2": self.lambda_l2,
+            "max_bin": self.max_bin,
+            "feature_pre_filter": False,
+            **more.get(self._asked, {}),
+        }
+
+    def _read(self) -> Forest:
+        return forest_of_text(self.text_.decode(), self.columns_)
+
+
+def forest_of_text(text: str, columns: int) -> Forest:
+    """The forest of a LightGBM model's text; `columns` of its matrix.
+
+    Raises InternalError for trees that the arrays cannot hold: linear leaves, zeros taken for missing.
+    """
+    head, *told = text[: text.index(END)].split("\nTree=")
+    outputs = int(_fields(head)["num_tree_per_iteration"])
+    trees = [_Tree.of(_fields(tree)) for tree in told]
+    sizes = np.array([len(tree.left) for tree in trees], np.int64)
+    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    start = np.repeat(roots, sizes)
+    sets = [(int(root + node), codes) for tree, root in zip(trees, roots, strict=True) for node, codes in tree.sets]
+
+    def moved(child: Array) -> Array:
+        return np.where(child >= 0, child + start, -1)
+
+    nodes = Nodes(
+        roots=roots,
+        output=np.arange(len(trees)) % outputs,
+        split=np.concatenate([tree.split for tree in trees]),
+        threshold=np.concatenate([tree.threshold for tree in trees]),
+        default_left=np.concatenate([tree.default_left for tree in trees]),
+        left=moved(np.concatenate([tree.left for tree in trees])),
+        right=moved(np.concatenate([tree.right for tree in trees])),
+        leaf=np.concatenate([tree.leaf for tree in trees]),
+        cover=np.concatenate([tree.cover for tree in trees]),
+    )
+    return assembled(nodes, bits_of(sets, len(start)), columns, np.zeros(outputs))
+
+
+def _fields(text: str) -> dict[str, str]:
+    return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """A tree as Nodes has it: its inner nodes, then its leaves; `sets` of categories that go right, by node."""
+
+    split: Array
+    threshold: Array
+    default_left: Array
+    left: Array
+    right: Array
+    leaf: Array
+    cover: Array
+    sets: tuple[tuple[int, Array], ...]
+
+    @classmethod
+    def of(cls, fields: Mapping[str, str]) -> "_Tree":
+        def read(name: str, dtype: Any) -> Array:
+            return np.array(fields.get(name, "").split(), dtype)
+
+        leaves = int(fields["num_leaves"])
+        inner = leaves - 1
+        kind = read("decision_type", np.int64)[:inner]
+        bounds = read("threshold", np.float64)[:inner]
+        missing = kind & MISSING
+        if fields.get("is_linear", "0") != "0" or not np.isin(missing, (MISSING_NONE, MISSING_NAN)).all():
+            raise InternalError("a forest holds trees with one value a leaf and NaN for missing alone.")
+        category = (kind & IS_CATEGORY) != 0
+        left, right = (_numbered(read(name, np.int64)[:inner], inner) for name in ("left_child", "right_child"))
+        by_default = np.where(missing == MISSING_NAN, (kind & DEFAULT_LEFT) != 0, bounds >= 0)
+        none = np.full(leaves, -1)
+        return cls(
+            split=np.concatenate([read("split_feature", np.int64)[:inner], none]),
+            threshold=np.concatenate([just_above(bounds), np.zeros(leaves, np.float32)]),
+            # Ours go right where they are in the set, theirs left; what is missing is in no set.
+            default_left=np.concatenate([category | by_default, np.zeros(leaves, np.bool_)]),
+            left=np.concatenate([np.where(category, right, left), none]),
+            right=np.concatenate([np.where(category, left, right), none]),
+            leaf=np.concatenate([np.zeros(inner), read("leaf_value", np.float64)]),
+            cover=np.concatenate([read("internal_count", np.float64)[:inner], _counts(read("leaf_count", np.float64), leaves)]),
+            sets=tuple(_sets(category, bounds, read("cat_boundaries", np.int64), read("cat_threshold", np.int64))),
+        )
+
+
+def _numbered(child: Array, inner: int) -> Array:
+    """Leaves, which are told as -1, -2 …, numbered after the inner nodes."""
+    return np.where(child >= 0, child, inner - child - 1)
+
+
+def _counts(told: Array, leaves: int) -> Array:
+    return told if len(told) == leaves else np.ones(leaves)
+
+
+def _sets(category: Array, bounds: Array, boundaries: Array, words: Array) -> Iterator[tuple[int, Array]]:
+    """Codes of each categorical node: its threshold says which words of bits are its own."""
+    for node in np.flatnonzero(category):
+        which = int(bounds[node])
+        own = words[boundaries[which] : boundaries[which + 1]]
+        bits = (own[:, None] >> np.arange(WORD)) & 1
+        yield int(node), np.flatnonzero(bits.ravel())
+
+
+FAMILY = with_logs(
+    Family(
+        "lightgbm",
+        frozenset({"binary", "multiclass", "regression"}),
+        Leafwise.of,
+        Leafwise.restored,
+        space={
+            "learning_rate": (0.01, 0.3, "log"),
+            "num_leaves": (7, 127, "log"),
+            "min_data_in_leaf": (5, 100, "log"),
+            "feature_fraction": (0.4, 1.0),
+            "bagging_fraction": (0.5, 1.0),
+            "lambda_l2": (0.01, 100.0, "log"),
+        },
+        needs="lightgbm",
+    )
+)

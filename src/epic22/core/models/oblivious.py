@@ -1,0 +1,246 @@
+"""Trees that ask the same question at a whole level, by CatBoost: an optional family. They answer without the library.
+
+A category is given as one column for each of its frequent levels, so that a tree asks whether the row is of that level.
+CatBoost's own statistics of categories are not used: they depend on tables that arrays of trees cannot hold, and target
+statistics are columns of their own here.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from epic22.core.errors import InternalError
+from epic22.core.lineage import canonical_json
+from epic22.core.models.base import Family
+from epic22.core.models.forest import Forest, Nodes, assembled, bits_of, just_above
+from epic22.core.models.grown import Grown
+from epic22.core.models.logged import with_logs
+from epic22.core.task import Array
+
+OBJECTIVES: Mapping[str, str] = {
+    "binary": "Logloss",
+    "multiclass": "MultiClass",
+    "squared": "RMSE",
+    "absolute": "MAE",
+    "quantile": "Quantile:alpha={quantile}",
+    "poisson": "Poisson",
+    "tweedie": "Tweedie:variance_power={power}",
+}
+MOST_LEVELS = 64
+"""So many levels of a category, the most frequent first, have a column of their own."""
+
+
+@dataclass
+class Oblivious(Grown):
+    """CatBoost's symmetric trees."""
+
+    library: ClassVar[str] = "catboost"
+    in_units: ClassVar[tuple[str, ...]] = ("poisson", "tweedie")
+
+    depth: int = 6
+    l2_leaf_reg: float = 3.0
+    rsm: float = 0.7
+    subsample: float = 0.8
+    border_count: int = 254
+
+    def _grow(self, X: Array, y: Array, rounds: int, watched: tuple[Array, Array] | None = None) -> tuple[bytes, int]:
+        from catboost import CatBoost, Pool
+
+        self.levels_ = levels_of(X, self.categorical)
+        model = CatBoost(self._params(self._threads(X), rounds))
+        if watched is None:
+            model.fit(Pool(spread(X, self.levels_), y))
+            return _text_of(model), rounds
+        model.fit(
+            Pool(spread(X, self.levels_), y),
+            eval_set=Pool(spread(watched[0], self.levels_), watched[1]),
+            use_best_model=False,
+            early_stopping_rounds=self.patience,
+        )
+        return _text_of(model), int(model.get_best_iteration()) + 1
+
+    def _params(self, threads: int, rounds: int) -> dict[str, Any]:
+        return {
+            "loss_function": OBJECTIVES[self._asked].format(quantile=self.loss.quantile, power=self.power_),
+            "iterations": rounds,
+            "random_seed": self.seed,
+            "thread_count": threads,
+            "learning_rate": self.learning_rate,
+            "depth": self.depth,
+            "l2_leaf_reg": self.l2_leaf_reg,
+            "rsm": self.rsm,
+            "bootstrap_type": "Bernoulli",
+            "subsample": self.subsample,
+            "border_count": self.border_count,
+            "nan_mode": "Min",
+            "allow_const_label": True,
+            "allow_writing_files": False,
+            "logging_level": "Silent",
+            **({"classes_count": self.n_classes} if self.kind == "multiclass" else {}),
+        }
+
+    def _read(self) -> Forest:
+        return forest_of_text(self.text_, self.levels_)
+
+    def _more_state(self) -> dict[str, Any]:
+        return {"levels": [None if codes is None else list(codes) for codes in self.levels_]}
+
+    def _take_state(self, state: Mapping[str, Any]) -> None:
+        self.levels_ = tuple(None if codes is None else tuple(codes) for codes in state["levels"])
+
+
+Levels = tuple[tuple[int, ...] | None, ...]
+"""Of each column the codes that have a column of their own, None for a number."""
+
+
+def levels_of(X: Array, categorical: tuple[bool, ...]) -> Levels:
+    """The most frequent codes of each category, by code."""
+    kept: list[tuple[int, ...] | None] = []
+    for j, is_category in enumerate(categorical):
+        if not is_category:
+            kept.append(None)
+            continue
+        codes, counts = np.unique(X[:, j][~np.isnan(X[:, j])].astype(np.int64), return_counts=True)
+        kept.append(tuple(sorted(codes[np.argsort(-counts, kind="stable")[:MOST_LEVELS]].tolist())))
+    return tuple(kept)
+
+
+def spread(X: Array, levels: Levels) -> Array:
+    """Numbers as they are, categories as one column a level, (n, q) float32."""
+    parts = [X[:, [j]] if codes is None else X[:, [j]] == np.array(codes)[None, :] for j, codes in enumerate(levels)]
+    return np.ascontiguousarray(np.hstack(parts), np.float32)
+
+
+def _text_of(model: Any) -> bytes:
+    """What the model answers as JSON, without its times and its random name."""
+    with tempfile.TemporaryDirectory(prefix="epic22-") as aside:
+        path = Path(aside) / "model.json"
+        model.save_model(str(path), format="json")
+        told = json.loads(path.read_bytes())
+    return canonical_json({name: told[name] for name in ("features_info", "oblivious_trees", "scale_and_bias")})
+
+
+def forest_of_text(text: bytes, levels: Levels) -> Forest:
+    """The forest of a CatBoost model's JSON over the columns that `levels` were spread from.
+
+    Raises InternalError for trees that the arrays cannot hold.
+    """
+    told = json.loads(text)
+    meaning = [(j, code) for j, codes in enumerate(levels) for code in (codes if codes is not None else (None,))]
+    scale, base = float(told["scale_and_bias"][0]), np.array(told["scale_and_bias"][1], np.float64)
+    for feature in told["features_info"]["float_features"]:
+        if feature["has_nans"] and feature["nan_value_treatment"] != "AsFalse":
+            raise InternalError(f"a missing number is taken as {feature['nan_value_treatment']!r}, not as below every bound.")
+    trees = [_Tree.of(tree, meaning, len(base)) for tree in told["oblivious_trees"]]
+    sizes = np.array([len(tree.left) for tree in trees for _ in range(len(base))], np.int64)
+    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    start = np.repeat(roots, sizes)
+
+    def joined(name: str) -> Array:
+        return np.concatenate([getattr(tree, name) for tree in trees for _ in range(len(base))])
+
+    each = [tree for tree in trees for _ in range(len(base))]
+    sets = [(int(root + node), np.array([code])) for tree, root in zip(each, roots, strict=True) for node, code in tree.sets]
+    left, right = (np.where(child >= 0, child + start, -1) for child in (joined("left"), joined("right")))
+    nodes = Nodes(
+        roots=roots,
+        output=np.arange(len(each)) % len(base),
+        split=joined("split"),
+        threshold=joined("threshold"),
+        default_left=np.ones(len(start), np.bool_),
+        left=left,
+        right=right,
+        leaf=scale * np.concatenate([tree.leaf[:, k] for tree in trees for k in range(len(base))]),
+        cover=joined("cover"),
+    )
+    return assembled(nodes, bits_of(sets, len(start)), len(levels), base)
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """A tree as Nodes has it, level by level from the last question down to the first, which tells neighbouring leaves apart.
+
+    `leaf` (m, k); `sets`: the code that goes right, by node.
+    """
+
+    split: Array
+    threshold: Array
+    left: Array
+    right: Array
+    leaf: Array
+    cover: Array
+    sets: tuple[tuple[int, int], ...]
+
+    @classmethod
+    def of(cls, tree: Mapping[str, Any], meaning: list[tuple[int, int | None]], outputs: int) -> "_Tree":
+        questions = list(reversed(tree["splits"] or []))
+        if any(question["split_type"] != "FloatFeature" for question in questions):
+            raise InternalError("a forest holds CatBoost trees that ask about numbers alone.")
+        depth = len(questions)
+        inner = 2**depth - 1
+        leaf = np.concatenate([np.zeros((inner, outputs)), np.reshape(tree["leaf_values"], (inner + 1, outputs))])
+        ends = _ends(leaf, depth)
+        kept = np.append(True, ~ends[(np.arange(1, 2 * inner + 1) - 1) // 2])
+        number = np.cumsum(kept) - 1
+        first = np.where(ends, 0, 2 * np.arange(2 * inner + 1) + 1)
+        left, right = (np.where(ends, -1, number[first + side * ~ends])[kept] for side in (0, 1))
+        level = np.repeat(np.arange(depth + 1), 2 ** np.arange(depth + 1))[kept]
+        asked = [meaning[question["float_feature_index"]] for question in questions] + [(-1, None)]
+        bounds = np.append(just_above(np.array([question["border"] for question in questions], np.float64)), np.float32(0))
+        return cls(
+            split=np.array([feature for feature, _ in asked], np.int64)[level],
+            threshold=bounds[level],
+            left=left,
+            right=right,
+            leaf=leaf[kept],
+            cover=_covers(np.array(tree["leaf_weights"], np.float64), inner)[kept],
+            sets=tuple((node, code) for node, at in enumerate(level) if left[node] >= 0 and (code := asked[at][1]) is not None),
+        )
+
+
+def _ends(leaf: Array, depth: int) -> Array:
+    """Where a tree may end, (m,): below these nodes all leaves, whose values are put in their place, are equal.
+
+    Many leaves of symmetric trees are reached by no training row and have the value 0.
+    """
+    ends = np.ones(len(leaf), np.bool_)
+    for level in reversed(range(depth)):
+        nodes = np.arange(2**level - 1, 2 ** (level + 1) - 1)
+        left, right = 2 * nodes + 1, 2 * nodes + 2
+        ends[nodes] = ends[left] & ends[right] & (leaf[left] == leaf[right]).all(axis=1)
+        leaf[nodes] = np.where(ends[nodes][:, None], leaf[left], 0.0)
+    # A node below an end is no part of the tree either.
+    for node in range(1, len(leaf)):
+        ends[node] |= ends[(node - 1) // 2]
+    return ends
+
+
+def _covers(weights: Array, inner: int) -> Array:
+    """Of all nodes, from their leaves up; equal where no row reached any leaf, (m,)."""
+    cover = np.concatenate([np.zeros(inner), weights])
+    for node in range(inner - 1, -1, -1):
+        cover[node] = cover[2 * node + 1] + cover[2 * node + 2]
+    return cover
+
+
+FAMILY = with_logs(
+    Family(
+        "catboost",
+        frozenset({"binary", "multiclass", "regression"}),
+        Oblivious.of,
+        Oblivious.restored,
+        space={
+            "learning_rate": (0.02, 0.3, "log"),
+            "depth": (3, 8),
+            "l2_leaf_reg": (0.5, 30.0, "log"),
+            "rsm": (0.4, 1.0),
+            "subsample": (0.5, 1.0),
+        },
+        needs="catboost",
+    )
+)

@@ -1,0 +1,164 @@
+"""LightGBM's and CatBoost's trees as arrays: beside the libraries themselves, and without them."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.toy import toy
+
+from epic22.core.errors import InternalError, NotInstalledError, UnknownTaskError
+from epic22.core.models.base import require
+from epic22.core.models.catalog import FAMILIES, family_named, raced_families
+from epic22.core.models.forest import just_above
+from epic22.core.models.leafwise import Leafwise
+from epic22.core.models.leafwise import forest_of_text as forest_of_leafwise
+from epic22.core.models.loss import Loss
+from epic22.core.models.oblivious import Oblivious, levels_of, spread
+from epic22.core.task import Array
+
+needs_lightgbm = pytest.mark.skipif(find_spec("lightgbm") is None, reason="lightgbm is not installed")
+needs_catboost = pytest.mark.skipif(find_spec("catboost") is None, reason="catboost is not installed")
+ROUNDS = 25
+CATEGORICAL = (False, False, True, False, True)
+ASKED = [
+    ("binary", Loss()),
+    ("multiclass", Loss()),
+    ("regression", Loss()),
+    ("regression", Loss("quantile", 0.8)),
+    ("regression", Loss("tweedie", power=1.4)),
+]
+
+
+def rows(n: int = 500) -> tuple[Array, Array]:
+    """Columns with ties, missing values in some, categories; and others: all missing, levels never seen."""
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(n, 5)).astype(np.float32)
+    X[:, 1] = np.float32(0.1) * rng.integers(-20, 20, n)
+    X[:, 2], X[:, 4] = rng.integers(0, 40, n), rng.integers(0, 3, n)
+    X[:, [0, 2, 4]] = np.where(rng.uniform(size=(n, 3)) < 0.1, np.nan, X[:, [0, 2, 4]])
+    other = X.copy()
+    other[::3], other[1::3, 2] = np.nan, rng.integers(0, 90, len(other[1::3]))
+    return X, np.concatenate([X, other])
+
+
+def labels(X: Array, kind: str, loss: Loss) -> Array:
+    rng = np.random.default_rng(1)
+    signal = np.nan_to_num(X[:, 0]) + X[:, 1] + np.sin(7 * np.nan_to_num(X[:, 2])) + np.isnan(X[:, 4])
+    noisy = signal + rng.normal(size=len(X))
+    if kind == "binary":
+        return np.asarray((noisy > 0).astype(float))
+    if kind == "multiclass":
+        return np.asarray(np.digitize(noisy, [-1.0, 1.0]).astype(float))
+    return rng.poisson(np.exp(signal / 2)) * 90.0 if loss.log_link else np.asarray(noisy)
+
+
+@needs_lightgbm
+@pytest.mark.parametrize(("kind", "loss"), ASKED, ids=lambda asked: getattr(asked, "name", asked))
+def test_lightgbm_itself_says_the_same_to_the_last_bits(kind: Any, loss: Loss) -> None:
+    import lightgbm
+
+    X, asked = rows()
+    model = Leafwise(kind, CATEGORICAL, 3, loss=loss, default_rounds=ROUNDS).fit(X, labels(X, kind, loss))
+    library = lightgbm.Booster(model_str=model.text_.decode())
+    shift = np.log(model.unit_)
+    assert np.allclose(model.raw(asked), library.predict(asked, raw_score=True) + shift, rtol=0, atol=1e-12)
+    parts = np.asarray(library.predict(asked, pred_contrib=True)).reshape((len(asked), -1, 6))
+    parts[..., -1] += shift
+    assert np.allclose(model.contributions(asked).reshape(parts.shape), parts, rtol=0, atol=1e-10)
+
+
+@needs_catboost
+@pytest.mark.parametrize(("kind", "loss"), ASKED, ids=lambda asked: getattr(asked, "name", asked))
+def test_catboost_itself_says_the_same_to_the_last_bits(kind: Any, loss: Loss) -> None:
+    from catboost import CatBoost, Pool
+
+    X, asked = rows()
+    y = labels(X, kind, loss)
+    for categorical in (CATEGORICAL, (False,) * 5):
+        model = Oblivious(kind, categorical, 3, loss=loss, default_rounds=ROUNDS).fit(X, y)
+        library = CatBoost(model._params(1, ROUNDS)).fit(Pool(spread(X, model.levels_), y / model.unit_))
+        table, shift = spread(asked, model.levels_), np.log(model.unit_)
+        found = model.raw(asked)
+        assert np.allclose(found, library.predict(table, prediction_type="RawFormulaVal") + shift, rtol=0, atol=1e-12)
+    parts = library.get_feature_importance(Pool(table), type="ShapValues")
+    parts[..., -1] += shift
+    assert np.allclose(model.contributions(asked), parts, rtol=0, atol=1e-10)
+
+
+@needs_catboost
+def test_levels_of_a_category_are_the_frequent_ones_and_others_are_none_of_them() -> None:
+    X = np.array([[5.0], [5.0], [2.0], [np.nan]], np.float32)
+    assert levels_of(X, (True,)) == ((2, 5),)
+    assert spread(np.array([[2.0], [7.0], [np.nan]], np.float32), ((2, 5),)).tolist() == [[1, 0], [0, 0], [0, 0]]
+
+
+def test_just_above_a_bound_is_the_next_float_that_is_not_at_most_it() -> None:
+    bounds = np.array([0.1, np.float64(np.float32(0.1)), -0.3, 0.0, 1e300, -3.4028234663852886e38])
+    above = just_above(bounds)
+    for bound, limit in zip(bounds, above, strict=True):
+        near = np.float32(bound) if abs(bound) < 1e38 else np.float32(np.sign(bound) * 3.4e38)
+        for value in (near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))):
+            assert (value < limit) == (float(value) <= bound)
+
+
+def test_an_absent_library_is_told_with_the_way_out_and_not_raced() -> None:
+    absent = replace(family_named("lightgbm"), needs="no_such_library")
+    assert not absent.installed
+    with pytest.raises(NotInstalledError, match=r"pip install 'epic22\[no_such_library\]'"):
+        require("lightgbm", "no_such_library")
+    with pytest.raises(UnknownTaskError, match="lightgbm"):
+        family_named("forest of elms")
+    assert raced_families("binary") == ("constant", "linear", "boosting")
+    assert {family.name for family in FAMILIES if family.needs} == {"lightgbm", "catboost"}
+
+
+@needs_lightgbm
+@needs_catboost
+def test_models_open_and_answer_without_their_library(tmp_path: Any) -> None:
+    made = toy("binary", 200)
+    X = np.random.default_rng(2).normal(size=(200, 5)).astype(np.float32)
+    script = (
+        "import sys, numpy as np, pathlib\n"
+        "sys.modules['lightgbm'] = sys.modules['catboost'] = None\n"
+        "from epic22.core.models.catalog import family_named\n"
+        "folder = pathlib.Path(sys.argv[1])\n"
+        "X = np.load(folder / 'X.npy')\n"
+        "for name in ('lightgbm', 'catboost'):\n"
+        "    files = {path.name: path.read_bytes() for path in (folder / name).iterdir()}\n"
+        "    assert (family_named(name).restore(files).raw(X) == np.load(folder / f'{name}.npy')).all()\n"
+    )
+    np.save(tmp_path / "X.npy", X)
+    for name in ("lightgbm", "catboost"):
+        model = family_named(name).build(made.task, default_rounds=5).fit(X, (X[:, 0] > 0).astype(float))
+        (tmp_path / name).mkdir()
+        for file, content in model.files().items():
+            (tmp_path / name / file).write_bytes(content)
+        np.save(tmp_path / f"{name}.npy", model.raw(X))
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+
+
+@needs_lightgbm
+def test_trees_that_arrays_cannot_hold_are_refused() -> None:
+    X, _ = rows(100)
+    model = Leafwise("regression", CATEGORICAL, default_rounds=2).fit(X, labels(X, "regression", Loss()))
+    with pytest.raises(InternalError, match="one value a leaf"):
+        forest_of_leafwise(model.text_.decode().replace("is_linear=0", "is_linear=1"), 5)
+
+
+@needs_lightgbm
+@needs_catboost
+@pytest.mark.parametrize("family", ["lightgbm", "catboost"])
+def test_threads_change_no_byte(family: str) -> None:
+    X = np.random.default_rng(3).normal(size=(60_001, 10)).astype(np.float32)
+    y = (X[:, 0] + X[:, 1] > 0).astype(float)
+    task = toy("binary").task
+    columns = tuple(replace(task.columns[1], name=f"c{j}") for j in range(10))
+    made = [
+        family_named(family).build(replace(task, columns=columns), threads=threads, default_rounds=3).fit(X, y).files()
+        for threads in (1, 2)
+    ]
+    assert made[0] == made[1]
