@@ -125,7 +125,8 @@ def test_sets_are_judged_for_both_classes_and_the_rare_one_is_a_group_of_its_own
     frequent, rare = by_class.groups
     assert rare.low < 0.9 < rare.high
     assert frequent.low > 0.88
-    assert not (frequent.short or rare.short)
+    assert not frequent.short
+    assert not rare.short
     assert 1 <= coverage.overall.size <= 2
 
 

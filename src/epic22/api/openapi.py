@@ -29,7 +29,7 @@ name, a name given twice, a text for a number, NaN and infinite numbers are refu
 never saw is treated as missing, and said in `warnings`. Times are ISO 8601, UTC where no zone is given.
 
 A value has an interval from `low` to `high`; for classes `set` names those the outcome may be of. Of outcomes like those of the
-training, a share `coverage` (stated by the task) lies inside, in each class.
+training, at least a share `coverage` (stated by the task) lies inside, in each class.
 
 A forecasting task is asked by series: its name alone, or its name with its latest values. It answers a value and an 80 %
 interval for each horizon, which counts periods.

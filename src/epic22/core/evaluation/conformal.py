@@ -131,8 +131,8 @@ def restore_band(state: Mapping[str, Any]) -> AnyBand:
 class ClassSets:
     """Which classes the outcome may be of: the likeliest, and those whose probability reaches their class's own threshold.
 
-    At least a share `coverage` of the rows of each class has a set that holds it, if the future is like the rows seen. `cells` says
-    which classes share a threshold: a rare class has one with others as rare.
+    At least a share `coverage` of the rows of each class has a set that holds it, if the future is like the rows seen. `cells`
+    says which classes share a threshold: a rare class has one with others as rare.
     """
 
     coverage: float
