@@ -2,6 +2,7 @@
 
 import argparse
 import fcntl
+import shutil
 import subprocess
 import sys
 import time
@@ -86,6 +87,7 @@ def alone(cache: Path) -> Iterator[None]:
         ended = end_left_over(mark_of(cache))
         if ended:
             say(f"{ended} processes of an earlier call ended.")
+        shutil.rmtree(cache / "scratch", ignore_errors=True)
         yield
 
 

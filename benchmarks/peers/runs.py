@@ -152,6 +152,7 @@ class Store:
 
 def perform(run: Run, python: Path, cache: Path) -> tuple[dict[str, Any], Array | None]:
     """The run's result and its predictions in the test's order; a crash is a result with its message."""
+    identity = _identity(run)  # before: the source may be edited meanwhile
     mark = mark_of(cache) + f"{os.getpid()}-{time.time_ns()}"
     scratch = cache / "scratch" / f"{run.system.name}-{time.time_ns()}"
     for name in ("out", "home", "tmp"):
@@ -159,7 +160,7 @@ def perform(run: Run, python: Path, cache: Path) -> tuple[dict[str, Any], Array 
     try:
         ended = _carry_out(run, python, scratch, mark)
         truth = pl.read_parquet(run.split.truth)
-        return _judged(run, ended, scratch, truth["label"].to_numpy(), python)
+        return _judged(run, identity, ended, scratch, truth["label"].to_numpy(), python)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
 
@@ -260,10 +261,12 @@ def child_environment(run: Run, scratch: Path, mark: str) -> dict[str, str]:
     }
 
 
-def _judged(run: Run, ended: Ended, scratch: Path, y: Array, python: Path) -> tuple[dict[str, Any], Array | None]:
+def _judged(
+    run: Run, identity: Mapping[str, Any], ended: Ended, scratch: Path, y: Array, python: Path
+) -> tuple[dict[str, Any], Array | None]:
     usage = ended.watch.usage()
     told: dict[str, Any] = {
-        **_identity(run),
+        **identity,
         "status": "ok",
         "message": "",
         "machine": machine_words(),

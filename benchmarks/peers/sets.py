@@ -125,7 +125,7 @@ ENERGY_OUTCOMES = (
     *("ENERGYSTARScore", "SiteEUI(kBtu/sf)", "SiteEUIWN(kBtu/sf)", "SourceEUI(kBtu/sf)", "SourceEUIWN(kBtu/sf)"),
     *("SiteEnergyUse(kBtu)", "SiteEnergyUseWN(kBtu)", "SteamUse(kBtu)", "Electricity(kWh)", "Electricity(kBtu)"),
     *("NaturalGas(therms)", "NaturalGas(kBtu)", "TotalGHGEmissions", "GHGEmissionsIntensity"),
-    *("DefaultData", "ComplianceStatus", "Outlier"),
+    *("DefaultData", "ComplianceStatus", "Outlier", "YearsENERGYSTARCertified"),
 )
 """Energy, what is worked out of it, and what was judged by it."""
 ENERGY_NAMES = ("OSEBuildingID", "PropertyName", "Address", "TaxParcelIdentificationNumber")

@@ -42,9 +42,10 @@ GIVEN = """\
   start of the process to the end of fitting; XGBoost as it comes has no budget and uses what it needs.
 * The test rows have no label in any system's process. Copies of a row stay on one side; sets with a time are tested on their last
   part; text columns are passed as text, dates as dates.
-* AutoGluon: presets `best_quality` and `medium_quality`, no network, so no model that must be fetched. FLAML: its own split by
-  time where the set has one. mljar: mode Compete. H2O: its defaults, 6 GB for Java. XGBoost + Optuna: TPE, one random inner split
-  of 20 %, early stopping, the best configuration fitted again on all rows. Ours is told the time and the group.
+* AutoGluon: presets `best_quality` and `medium_quality`, no network, so no model that must be fetched. FLAML: its defaults (its
+  split by time draws samples from the oldest rows first). mljar: mode Compete. H2O: its defaults, 6 GB for Java. XGBoost +
+  Optuna: TPE, one random inner split of 20 %, early stopping, the best configuration fitted again on all rows. Ours is told the
+  time and the group.
 * A crash, no model, or fitting beyond three times the limit ranks last on its set. Fitting beyond 1.1 times the limit is counted
   as late, and stands. A run during which others took more than 10 % of the machine's cores is disturbed, and is repeated by the
   next `make bench-peers`.

@@ -66,7 +66,7 @@ def test_a_text_with_a_mark_in_it_is_refused() -> None:
 
 
 def toy_frame(rows: int = 300) -> pl.DataFrame:
-    """Numbers, text, a day, a group, and two classes; the last 50 rows copy the first 50."""
+    """Numbers, text, a day, a group, and two classes; the last 49 rows copy the first 49."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=rows)
     frame = pl.DataFrame(
@@ -78,7 +78,7 @@ def toy_frame(rows: int = 300) -> pl.DataFrame:
             "y": (x + rng.normal(size=rows) > 0.5).astype(np.int8),
         }
     )
-    return pl.concat([frame.head(rows - 50), frame.head(50)])
+    return pl.concat([frame.head(rows - 49), frame.head(49)])
 
 
 def toy_set(folder: Path, **changes: Any) -> Any:

@@ -1,5 +1,7 @@
 """Ours, through what `epic22 train` and the HTTP API call; the test's labels are not in this process."""
 
+import polars as pl
+
 import epic22
 from epic22.bootstrap import assemble, train_file
 from epic22.config import Settings
@@ -16,8 +18,7 @@ KINDS: dict[str, Kind] = {"binary": "binary", "regression": "regression"}
 
 def fit(order: Order) -> Fitted:
     """Train on the file, then open the registered champion."""
-    time = () if order.time is None else (order.time,)
-    roles = Roles(order.label, time=time, group=order.group, positive="1" if order.kind == "binary" else None)
+    roles = Roles(order.label, time=times(order), group=order.group, positive="1" if order.kind == "binary" else None)
     parts = assemble(Settings(home=order.out / "home", threads=order.cores))
     file = FlatFile(order.train, roles, kind=KINDS[order.kind])
     finished = train_file(parts, file, SplitRequest(seed=order.seed))
@@ -37,6 +38,14 @@ def fit(order: Order) -> Fitted:
             "folds": f"{finished.run.plan.kind}, {finished.run.plan.n} × {finished.run.plan.repeats}",
         },
     )
+
+
+def times(order: Order) -> tuple[str, ...]:
+    """The time to tell; none where training has too few moments for forward folds: then the group alone splits."""
+    if order.time is None:
+        return ()
+    moments = pl.read_parquet(order.train, columns=[order.time])[order.time].n_unique()
+    return (order.time,) if moments > SplitRequest().n else ()
 
 
 if __name__ == "__main__":

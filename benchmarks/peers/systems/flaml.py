@@ -1,4 +1,7 @@
-"""FLAML's AutoML; where the set has a time, its own split by time on rows in that order."""
+"""FLAML's AutoML.
+
+Its split by time is not used where a set has a time: it then draws its samples from the oldest rows.
+"""
 
 from importlib.metadata import version
 from typing import Any
@@ -13,9 +16,6 @@ def fit(order: Order) -> Fitted:
     from flaml import AutoML
 
     train = pandas_frame(order.train)
-    split = "auto"
-    if order.time is not None:
-        train, split = train.sort_values(order.time, kind="stable").reset_index(drop=True), "time"
     model = AutoML()
     model.fit(
         X_train=train[order.inputs],
@@ -25,7 +25,6 @@ def fit(order: Order) -> Fitted:
         time_budget=order.left(),
         n_jobs=order.cores,
         seed=order.seed,
-        split_type=split,
         verbose=1,
     )
 
@@ -33,7 +32,7 @@ def fit(order: Order) -> Fitted:
         asked = frame[order.inputs]
         return model.predict_proba(asked)[:, 1] if order.kind == "binary" else model.predict(asked)
 
-    notes = {"chosen": model.best_estimator, "split": split, "tried": sorted(model.best_config_per_estimator)}
+    notes = {"chosen": model.best_estimator, "tried": sorted(model.best_config_per_estimator)}
     return Fitted(version("FLAML"), answer, notes)
 
 
