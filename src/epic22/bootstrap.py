@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from polars import DataFrame, Series
 
@@ -28,7 +28,7 @@ from epic22.core.data.health import Finding
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import SplitRequest, plan_folds
 from epic22.core.data.versions import LakeVersion
-from epic22.core.errors import FileError, UserError
+from epic22.core.errors import FileError, UnknownTaskError, UserError
 from epic22.core.evaluation.compare import Verdict
 from epic22.core.evaluation.crossval_large import Setting
 from epic22.core.evaluation.fairness import Override, PromotionDecision
@@ -44,6 +44,7 @@ from epic22.features.panel_file import PanelFile, declare_panel
 from epic22.services.audit import audit_examples, audit_portfolio
 from epic22.services.decide import DecisionList, decide_rows, decide_series
 from epic22.services.events import data_datasets, model_dataset, prediction_dataset, source_datasets, table_datasets, told
+from epic22.services.explanation import explanation_json
 from epic22.services.forecast import PanelEvaluation, PanelRequest, PanelRun, train_panel
 from epic22.services.ingest import Ingested, ingest
 from epic22.services.lineage import trace
@@ -123,12 +124,15 @@ def _train_rows(
 
 def _finished(parts: Parts, run: TrainingRun, split: SplitRequest, watch: Watch) -> Finished:
     """Report and track a run, then promote its model if the gate lets it pass."""
+    from epic22.services.explanation_pictures import explanation_pngs
     from epic22.services.pictures import pngs
     from epic22.services.report import write_report
 
     folder = parts.registry.folder(run.version.task, run.version.version)
     watch.begin("report and tracking", 2)
     report = write_report(run, folder / "report.html")
+    looks_at = explanation_pngs(run.explanation)
+    keep_explanation(parts, run, looks_at)
     watch.step()
     record = RunRecord(
         version=run.version,
@@ -137,11 +141,43 @@ def _finished(parts: Parts, run: TrainingRun, split: SplitRequest, watch: Watch)
         leaderboard=tuple(Tracked.of(evaluation) for evaluation in run.leaderboard),
         bundle=folder / "bundle",
         report=report,
-        pictures=pngs(run),
+        pictures=pngs(run) | looks_at,
     )
     tracking_id = _track_and_promote(parts, record, run.verdicts, run.promotion)
     watch.step()
     return Finished(run, report, tracking_id)
+
+
+def keep_explanation(parts: Parts, run: TrainingRun, pictures: Mapping[str, bytes]) -> None:
+    """Keep what the version looks at beside its report, as JSON and pictures; nothing where there is no explanation."""
+    if run.explanation is None:
+        return
+    task, version = run.version.task, run.version.version
+    folder = pictures_folder(parts, run.version)
+    folder.mkdir(exist_ok=True)
+    for name, content in pictures.items():
+        (folder / f"{name}.png").write_bytes(content)
+    parts.registry.keep_explanation(task, version, explanation_json(run.explanation, run.version))
+
+
+def pictures_folder(parts: Parts, version: ModelVersion) -> Path:
+    """Where the pictures of a version's explanation are."""
+    return parts.registry.folder(version.task, version.version) / "explanation"
+
+
+def explained(parts: Parts, task: str, version: str | None = None) -> tuple[ModelVersion, Mapping[str, Any], Path]:
+    """A version (the champion where None), what it looks at, and where the pictures of that are.
+
+    Raises UnknownTaskError where there is no such version, or it has no explanation.
+    """
+    named = parts.registry.champion(task) if version is None else None
+    chosen = named or next((one for one in parts.registry.history(task) if one.version == version), None)
+    if chosen is None:
+        raise UnknownTaskError(f"task {task!r} has no version {str(version)[:20]!r}.")
+    found = parts.registry.explanation(task, chosen.version)
+    if found is None:
+        raise UnknownTaskError(f"{task} version {chosen.version} has no explanation; train it again for one.")
+    return chosen, found, pictures_folder(parts, chosen)
 
 
 def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch = Watch(), engineer: bool = False) -> Finished:

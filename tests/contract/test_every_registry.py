@@ -128,6 +128,21 @@ def test_every_decision_of_the_gate_is_logged_and_a_refused_version_does_not_ser
     assert log[2]["fairness"]["ratio"] == pytest.approx(60 / 90)
 
 
+def test_an_explanation_is_kept_beside_a_version_and_outside_its_bundle(store: ModelStore, tmp_path: Path) -> None:
+    version = put(store, tmp_path / "b")
+    assert store.explanation("toy", version.version) is None
+    store.keep_explanation("toy", version.version, {"columns": []})
+    store.keep_explanation("toy", version.version, {"columns": ["wear"]})
+    assert store.explanation("toy", version.version) == {"columns": ["wear"]}
+    assert store.load("toy", version.version)[0] == version
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        store.keep_explanation("toy", version.version, {"columns": float("nan")})
+    assert store.explanation("toy", version.version) == {"columns": ["wear"]}
+    (store.folder("toy", version.version) / "explanation.json").write_text("{")
+    with pytest.raises(BundleError, match="not readable"):
+        store.explanation("toy", version.version)
+
+
 def _save_some(root: Path, aside: Path, number: int) -> None:
     for i in range(4):
         put(ModelStore(root), aside / f"{number}-{i}", seed=number)

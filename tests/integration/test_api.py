@@ -3,6 +3,7 @@
 import asyncio
 import json
 import math
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,7 +20,7 @@ from tests.trained import trained
 
 from epic22.adapters.model_store import ModelStore
 from epic22.api import openapi
-from epic22.api.answers import Predictions, ProblemAnswer
+from epic22.api.answers import ExplanationAnswer, Predictions, ProblemAnswer
 from epic22.api.app import QUICK_BYTES, QUICK_ROWS, create_app
 from epic22.api.bodies import body_of, read_rows
 from epic22.api.body_limit import MAX_BODY_BYTES
@@ -27,6 +28,7 @@ from epic22.api.champions import RETRY_SECONDS
 from epic22.api.problems import Problem
 from epic22.core.bundle import Schema
 from epic22.core.task import Column
+from epic22.services.explanation import explanation_json
 
 URL = "/v1/tasks/toy/predictions"
 ROW: dict[str, Any] = {
@@ -335,6 +337,27 @@ def test_no_value_whatever_breaks_it(client: TestClient, changes: dict[str, Any]
         total, score = sum(r["contribution"] for r in prediction["reasons"]), prediction["score"]["value"]
         assert total == pytest.approx(score, rel=1e-9, abs=1e-9)
         assert 0 <= prediction["values"][0]["value"] <= 1
+
+
+def test_an_explanation_is_answered_as_described_and_its_lack_is_a_problem(copied: ModelStore) -> None:
+    run, _ = trained(copied.root.parent / "again")
+    assert run.explanation is not None
+    with TestClient(create_app(copied), raise_server_exceptions=False) as client:
+        missing = client.get("/v1/tasks/toy/explanation")
+        assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
+        assert "has no explanation" in missing.json()["detail"]
+        champion = copied.champion("toy")
+        copied.keep_explanation("toy", champion.version, explanation_json(run.explanation, champion))
+        answer = client.get("/v1/tasks/toy/explanation")
+        assert ExplanationAnswer.model_validate_json(answer.content).model_dump() == answer.json()
+        assert answer.json()["columns"][0]["column"] in ROW
+        days = {shape["column"]: shape for shape in answer.json()["dependence"]}["fitted on"]["marks"]
+        assert all(re.fullmatch(r"20[12]\d-\d\d-\d\d", mark[end]) for mark in days for end in ("low", "middle", "high"))
+        (copied.folder("toy", champion.version) / "explanation.json").write_text("{")
+        assert client.get("/v1/tasks/toy/explanation").status_code == 503
+        assert client.get("/v1/tasks/nothing/explanation").status_code == 404
+        described = client.get("/openapi.json").json()["paths"]["/v1/tasks/{task}/explanation"]["get"]
+        assert set(described["responses"]) == {"200", "404", "503"}
 
 
 def test_its_description_has_every_task_with_its_columns(client: TestClient) -> None:

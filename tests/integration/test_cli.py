@@ -85,6 +85,15 @@ def test_the_whole_way_from_a_file_to_predictions(shell: Shell, boilers: Path) -
     assert shell.json("models")[0]["champion"] is True
     page = Path(result["report"]).read_text()
     assert "linear" in page or "boosting" in page
+    assert shell.json("explain", TASK) == result["explanation"]
+    code, told, _ = shell("explain", TASK, "--version", "1")
+    assert code == 0
+    assert "What moves the score" in told
+    pictures = Path(result["report"]).parent / "explanation"
+    assert {"importance.png", "permutation.png", "dependence_1.png"} <= {path.name for path in pictures.iterdir()}
+    (pictures.parent / "explanation.json").unlink()
+    assert "train it again for one" in shell("explain", TASK)[2]
+    assert "has no version '7'" in shell("explain", TASK, "--version", "7")[2]
     assert not list(shell.folder.glob("mlruns*"))
 
 

@@ -1,5 +1,6 @@
 """Explanations: what was planted is found in its order, noise is no proof, copies and pairs are told, figures have intervals."""
 
+from dataclasses import replace
 from functools import cache
 
 import numpy as np
@@ -10,8 +11,8 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.split import Fold, FoldPlan, SplitRequest, plan_folds
 from epic22.core.evaluation.copies import near_copies
 from epic22.core.evaluation.crossval import cross_validate
-from epic22.core.evaluation.estimate import estimate, luck_of, shared_training
-from epic22.core.evaluation.explain import Explanation, explain, kendalls_w
+from epic22.core.evaluation.estimate import Estimate, estimate, luck_of, shared_training
+from epic22.core.evaluation.explain import ColumnImportance, Explanation, explain, kendalls_w, warnings_of
 from epic22.core.evaluation.metrics import METRICS
 from epic22.core.evaluation.permutation import donors_of
 from epic22.core.models import linear
@@ -190,6 +191,18 @@ def test_rows_of_few_tenants_leave_more_doubt_than_rows_of_many() -> None:
     alone = explained(X, y)
     width = {one: named(one, "a").strength.high - named(one, "a").strength.low for one in (grouped, alone)}
     assert width[grouped] > 1.5 * width[alone]
+
+
+def test_what_moves_the_score_without_proof_is_warned_of() -> None:
+    sure, open_ = Estimate(0.2, 0.1, 0.3), Estimate(0.01, -0.1, 0.1)
+    columns = tuple(
+        ColumnImportance(Column(name, "float"), sure, share, "raises", 1.0, (1.0, 1.0), 1.0, loss)
+        for name, share, loss in (("a", 0.5, sure), ("b", 0.3, open_), ("c", 0.1, open_), ("d", 0.01, open_))
+    )
+    (said,) = warnings_of(columns, (), "roc_auc", 0.9, 5)
+    assert said.startswith("b (30%) and c (10%) move the score, but without any one roc_auc is not certainly worse")
+    late = replace(columns[3], loss=Estimate(0.9, 0.8, 1.0))
+    assert any(said.startswith("d is only number 4") for said in warnings_of((*columns[:3], late), (), "roc_auc", 0.9, 5))
 
 
 def test_one_fold_says_that_it_knows_nothing_of_another_training() -> None:

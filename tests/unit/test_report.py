@@ -10,6 +10,7 @@ from tests.trained import trained
 
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.task import Kind
+from epic22.services.explanation_pictures import explanation_pictures, explanation_pngs
 from epic22.services.pictures import pictures_of, pngs, svg
 from epic22.services.promise import Promise
 from epic22.services.report import render_report, write_report
@@ -37,7 +38,7 @@ def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], pages: dic
     page = pages[kind]
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.search(r"https?://|<script|<link|@import|url\((?!#)|src=", outside)
-    assert page.count("<svg") == len(pictures_of(runs[kind]))
+    assert page.count("<svg") == len(pictures_of(runs[kind])) + len(explanation_pictures(runs[kind].explanation))
     assert len(set(re.findall(r' id="([^"]+)"', page))) == len(re.findall(r' id="([^"]+)"', page))
 
 
@@ -141,3 +142,25 @@ def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, TrainingRu
     assert all(content.startswith(b"\x89PNG") for content in drawn.values())
     for picture in pictures_of(runs[kind]):
         assert "var(--" in svg(picture.draw(runs[kind]), picture.name)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_the_champion_looks_at_is_told_with_intervals_and_pictures(
+    runs: dict[Kind, TrainingRun], pages: dict[Kind, str], kind: Kind
+) -> None:
+    found, page = runs[kind].explanation, pages[kind]
+    assert found is not None
+    assert page.index("Leaderboard") < page.index("What the champion looks at") < page.index("What the audit found")
+    assert all(warning.split(" ")[0] in page for warning in found.warnings)
+    drawn = explanation_pngs(found)
+    assert list(drawn)[:2] == ["importance", "permutation"]
+    assert all(content.startswith(b"\x89PNG") for content in drawn.values())
+    assert not set(drawn) & {picture.name for picture in pictures_of(runs[kind])}
+    assert all(part.fitted is None for one in runs[kind].leaderboard for part in one.parts)
+
+
+def test_without_an_explanation_the_old_bars_are_shown(runs: dict[Kind, TrainingRun]) -> None:
+    bare = replace(runs["binary"], explanation=None)
+    page = render_report(bare)
+    assert "What the champion looks at" not in page
+    assert "importance" in {picture.name for picture in pictures_of(bare)}

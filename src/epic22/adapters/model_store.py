@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,6 +25,7 @@ TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
 PROMOTIONS = "promotions.jsonl"
 PROVENANCE = "lineage.json"
+EXPLANATION = "explanation.json"
 INCOMING = ".incoming-"
 
 
@@ -125,10 +126,22 @@ class ModelStore:
 
     def keep_provenance(self, provenance: Provenance) -> None:
         """Keep beside a version what it was made from, with one rename of a whole file."""
-        folder = self.folder(provenance.task, provenance.version)
-        fresh = folder / f".{PROVENANCE}-{uuid.uuid4().hex}"
-        fresh.write_text(json.dumps(asdict(provenance), indent=2), encoding="utf-8")
-        os.replace(fresh, folder / PROVENANCE)
+        self._keep(provenance.task, provenance.version, PROVENANCE, asdict(provenance))
+
+    def keep_explanation(self, task: str, version: str, explanation: Mapping[str, Any]) -> None:
+        """Keep beside a version what it looks at, with one rename of a whole file."""
+        self._keep(task, version, EXPLANATION, explanation)
+
+    def explanation(self, task: str, version: str) -> dict[str, Any] | None:
+        """What a version looks at; None where that was never written down."""
+        path = self.folder(task, version) / EXPLANATION
+        return _read(path) if path.is_file() else None
+
+    def _keep(self, task: str, version: str, name: str, content: Mapping[str, Any]) -> None:
+        folder = self.folder(task, version)
+        fresh = folder / f".{name}-{uuid.uuid4().hex}"
+        fresh.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
+        os.replace(fresh, folder / name)
 
     def provenance(self, task: str, version: str) -> Provenance | None:
         """What a version was made from; None where that was never written down."""

@@ -100,6 +100,95 @@ class TaskAnswer(BaseModel):
     columns: list[ColumnAnswer]
 
 
+class Interval(BaseModel):
+    """A figure with its 95 % interval; null where it cannot be told."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class ColumnExplanation(BaseModel):
+    """What a column is to the model: its mean |contribution|, its share of all, how the score goes with its value, its rank in
+    each fold, and what the metric loses on held-out rows when the column is dealt anew (null where that was not tried)."""
+
+    column: str
+    about: str
+    unit: str | None
+    dtype: str
+    importance: Interval
+    share: float
+    direction: str
+    toward: str | None
+    correlation: float | None
+    ranks: list[float]
+    in_top: float
+    permutation_loss: Interval | None
+
+
+class CopiesAnswer(BaseModel):
+    """Columns that say nearly the same and share the credit, and what the metric loses when they are dealt anew together."""
+
+    columns: list[str]
+    agreement: float
+    permutation_loss: Interval
+
+
+class InteractionAnswer(BaseModel):
+    """A pair's joint part of the score; `found` where held-out rows are certainly predicted worse without it. `h`: Friedman's."""
+
+    columns: list[str]
+    strength: Interval
+    share: float
+    held_out_gain: Interval
+    found: bool
+    h: float | None
+
+
+class MarkAnswer(BaseModel):
+    """The rows with a value from `low` to `high` (times in ISO 8601; null for a level): their mean contribution, and by fold."""
+
+    label: str
+    low: float | str | None
+    middle: float | str | None
+    high: float | str | None
+    rows: int
+    contribution: Interval
+    folds: list[float | None]
+
+
+class DependenceAnswer(BaseModel):
+    """How a column's contribution goes with its value, toward a class where there are many."""
+
+    column: str
+    toward: str | None
+    marks: list[MarkAnswer]
+    missing: MarkAnswer | None
+
+
+class ExplanationAnswer(BaseModel):
+    """What the champion looks at, out of fold, strongest first. `agreement`: how far two trainings on fresh rows would agree on
+    the order of the columns, 1 wholly; `fold_agreement`: Kendall's W of the folds; `top`: how many places count as the first."""
+
+    format: int
+    task: str
+    version: str
+    model_hash: str
+    family: str
+    unit: str
+    metric: str
+    folds: int
+    rows: int
+    agreement: float | None
+    fold_agreement: float | None
+    top: int
+    columns: list[ColumnExplanation]
+    copies: list[CopiesAnswer]
+    interactions: list[InteractionAnswer]
+    dependence: list[DependenceAnswer]
+    warnings: list[str]
+
+
 class Tasks(BaseModel):
     """All tasks that can be asked."""
 

@@ -1,4 +1,4 @@
-"""The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, /v1/tasks/{task}/predictions, /openapi.json, /docs."""
+"""The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, its /explanation and /predictions, /openapi.json, /docs."""
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -11,7 +11,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from epic22 import __version__
-from epic22.api.answers import ColumnAnswer, Health, Predictions, TaskAnswer, Tasks
+from epic22.api.answers import ColumnAnswer, ExplanationAnswer, Health, Predictions, TaskAnswer, Tasks
 from epic22.api.bodies import read_rows, unseen
 from epic22.api.body_limit import BodyLimit
 from epic22.api.champions import Champion, Champions
@@ -73,6 +73,16 @@ def _add_routes(app: FastAPI, champions: Champions, journal: Journal | None) -> 
     @app.get("/v1/tasks/{task}", summary="One task with its columns")
     def one_task(task: str) -> TaskAnswer:
         return _task(champions.get(task))
+
+    @app.get(
+        "/v1/tasks/{task}/explanation", summary="What a task's champion looks at", responses={200: {"model": ExplanationAnswer}}
+    )
+    def explanation(task: str) -> Response:
+        version = champions.get(task).version
+        found = champions.registry.explanation(task, version.version)
+        if found is None:
+            raise Problem(404, f"Version {version.version} of {task} has no explanation; train it again for one.")
+        return Response(orjson.dumps(found), media_type="application/json", headers={"Cache-Control": "no-store"})
 
     @app.post("/v1/tasks/{task}/predictions", summary="Predict rows", responses={200: {"model": Predictions}})
     async def predictions(task: str, request: Request) -> Response:

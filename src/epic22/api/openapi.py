@@ -22,6 +22,7 @@ ERRORS = {
 }
 TASK_ERRORS = ("404", "503")
 ASK = "/v1/tasks/{task}/predictions"
+EXPLAIN = "/v1/tasks/{task}/explanation"
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 
 A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
@@ -47,6 +48,8 @@ def describe(app: FastAPI, champions: Champions) -> dict[str, Any]:
         schemas.pop(name, None)
     paths["/v1/tasks/{task}"]["get"]["responses"] |= _problems(TASK_ERRORS)
     del paths["/v1/tasks/{task}"]["get"]["responses"]["422"]
+    paths[EXPLAIN]["get"]["responses"] |= _problems(TASK_ERRORS)
+    del paths[EXPLAIN]["get"]["responses"]["422"]
     paths[ASK]["post"] |= {"requestBody": _request({"$ref": REF.format(model="AnyRows")})}
     paths[ASK]["post"]["responses"] |= _problems(tuple(ERRORS))
     schemas["AnyRows"] = _any_rows()

@@ -14,6 +14,7 @@ from epic22.cli.audit import audit
 from epic22.cli.data import data
 from epic22.cli.decide import decide
 from epic22.cli.demo import demo
+from epic22.cli.explain import explain
 from epic22.cli.ingest import ingest
 from epic22.cli.lineage import lineage
 from epic22.cli.models import models
@@ -33,7 +34,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (sample, ingest, audit, train, decide, predict, lineage, serve, models, demo):
+for verb in (sample, ingest, audit, train, decide, predict, explain, lineage, serve, models, demo):
     app.command()(verb)
 app.add_typer(data)
 

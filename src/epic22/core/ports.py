@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from polars import DataFrame, LazyFrame
 
@@ -104,6 +104,12 @@ class Registry(Protocol):
 
     def provenance(self, task: str, version: str) -> Provenance | None:
         """What a version was made from; None where that was never written down. Raises BundleError where it is damaged."""
+
+    def keep_explanation(self, task: str, version: str, explanation: Mapping[str, Any]) -> None:
+        """Keep beside a version what it looks at, as JSON, whole or not at all; not in the bundle: no answer depends on it."""
+
+    def explanation(self, task: str, version: str) -> Mapping[str, Any] | None:
+        """What a version looks at; None where that was never written down. Raises BundleError where it is damaged."""
 
 
 @dataclass(frozen=True)

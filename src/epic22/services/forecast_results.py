@@ -8,7 +8,8 @@ from epic22.core.evaluation.adaptive import Adapted
 from epic22.core.evaluation.forecast_scores import ForecastScore, winkler
 from epic22.core.history import Array
 from epic22.services.forecast import PanelEvaluation, PanelRun
-from epic22.services.results import number, verdict_json
+from epic22.services.numbers import number
+from epic22.services.results import verdict_json
 
 TRENDS = ("trend_accuracy", "trend_balanced_accuracy")
 

@@ -385,6 +385,8 @@ def pictures_of(run: TrainingRun) -> tuple[Picture, ...]:
     suits = (picture for picture in PICTURES if run.task.target.kind in picture.kinds)
     empty = {fold_scores} if len(run.plan.folds) == 1 else set()
     coverage = run.promise.coverage
+    if run.explanation is not None:
+        empty.add(importance)  # the explanation shows it with intervals
     if coverage is None:
         empty.add(coverage_by_group)
     if coverage is None or MONTH not in {table.by for table in coverage.tables}:

@@ -10,7 +10,7 @@ from epic22.core.evaluation.savings import Estimate
 from epic22.core.evaluation.yardsticks import INCUMBENT
 from epic22.core.lineage import ModelVersion
 from epic22.services.forecast import BASELINE, PanelEvaluation, PanelRun
-from epic22.services.results import number
+from epic22.services.numbers import number
 from epic22.services.train import TrainingRun
 
 CONSTANT = "constant"

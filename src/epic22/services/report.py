@@ -8,6 +8,7 @@ from pathlib import Path
 from epic22.core.evaluation.savings import Saving
 from epic22.core.evaluation.yardsticks import INCUMBENT
 from epic22.core.models.base import CLASSIFIED
+from epic22.services.explanation_pictures import explanation_pictures
 from epic22.services.pictures import fold_count, pictures_of, svg
 from epic22.services.train import TrainingRun
 
@@ -40,6 +41,7 @@ def render_report(run: TrainingRun) -> str:
         headline=headline(run),
         lead=lead(run),
         pictures=[(picture, svg(picture.draw(run), picture.name)) for picture in pictures_of(run)],
+        looks_at=[(picture, svg(picture.draw(), picture.name)) for picture in explanation_pictures(run.explanation)],
         fold_count=fold_count(run.plan),
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
     )

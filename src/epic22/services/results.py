@@ -1,6 +1,5 @@
 """A training's result as one JSON object, the same for the command line and every other interface."""
 
-import math
 from typing import Any
 
 from epic22.core.data.leakage import Suspicion
@@ -11,12 +10,14 @@ from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.opinions import Opinion
 from epic22.core.evaluation.power import Power
 from epic22.core.selection.columns import ColumnPlan
+from epic22.services.explanation import explanation_json
+from epic22.services.numbers import number
 from epic22.services.promise import Promise
 from epic22.services.train import TrainingRun
 
 
 def run_json(run: TrainingRun) -> dict[str, Any]:
-    """Task, versions, folds, audit, leaderboard, champion, verdicts, coverage, then warnings, notes, columns and formulas."""
+    """Task, versions, folds, audit, board, champion, verdicts, explanation, coverage, warnings, notes, columns, formulas."""
     return {
         "task": run.task.name,
         "data_version": run.data_version.id,
@@ -30,6 +31,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         if run.promotion is None
         else {"promoted": run.promotion.promote, "status": run.promotion.status, "why": run.promotion.why},
         "verdicts": [verdict_json(verdict) for verdict in run.verdicts],
+        "explanation": None if run.explanation is None else explanation_json(run.explanation, run.version),
         "honest": [
             {"metric": h.metric, "forced": number(h.forced), "honest": number(h.honest), "folds": h.kind} for h in run.honest
         ],
@@ -79,15 +81,6 @@ def _column_plan_json(plan: ColumnPlan) -> dict[str, Any]:
             for s in plan.strengths
         ],
     }
-
-
-def number(value: float) -> float | None:
-    """The number, or null where it is undefined.
-
-    >>> number(float("nan")) is None
-    True
-    """
-    return float(value) if math.isfinite(value) else None
 
 
 def plan_json(plan: FoldPlan) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.coverage import refuse_groups
 from epic22.core.evaluation.crossval import Evaluation, FittedFold, cross_validate, declared_alone, fit_family
+from epic22.core.evaluation.explain import Explanation, explain
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import gate as fairness_gate
 from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluation, incumbent_evaluation
@@ -97,6 +98,7 @@ class TrainingRun:
     ceiling: Evaluation | None = None
     shortfall: Verdict | None = None
     promise: Promise = field(default_factory=Promise)
+    explanation: Explanation | None = None
     rows: int | None = None
     column_plan: ColumnPlan | None = None
 
@@ -115,12 +117,14 @@ def train(
     truth: pl.DataFrame | None = None,
     gate: Gate = Gate(),
     engineer: bool = False,
+    explaining: bool = True,
 ) -> TrainingRun:
     """Race the task's families on honest folds, judge them, and register the best as a version (promotion is another step).
 
     With `engineer`, each fold's models get the columns that are planned on its training rows (`selection/columns.py`).
 
     `truth` [entity, cutoff, truth] holds the true probabilities or medians of simulated rows; it is only ever compared with.
+    `explaining` keeps the best family's models of the folds until it is told what they look at.
 
     Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares, or a column
     of `coverage_by` makes no groups.
@@ -137,7 +141,8 @@ def train(
     planner = Planner(task, examples, plan, seed, threads) if engineer and task.target.kind != "hazard" else None
     if planner is not None:
         _plan_folds_columns(planner, plan, watch)
-    leaderboard = race(task, examples, plan, families, seed, threads, watch, planner)
+    leaderboard = race(task, examples, plan, families, seed, threads, watch, planner, explaining)
+    leaderboard, explanation = explained(task, examples, plan, leaderboard, seed, watch)
     champion, verdicts = judge(task, examples, plan, leaderboard, seed)
     honest = honest_scores(task, examples, plan, champion, split, threads, watch, engineer)
     ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
@@ -173,6 +178,7 @@ def train(
         shortfall=shortfall,
         promise=promise,
         column_plan=column_plan,
+        explanation=explanation,
     )
 
 
@@ -214,18 +220,41 @@ def race(
     threads: int,
     watch: Watch,
     planner: Planner | None = None,
+    keep: bool = False,
 ) -> tuple[Evaluation, ...]:
-    """Every family on the same folds, best first by the deciding metric."""
-    evaluations = []
+    """Every family on the same folds, best first by the deciding metric; `keep` holds on to the best one's models."""
+    evaluations: list[Evaluation] = []
     for family in families:
         watch.begin(f"{family.name}: {len(plan.folds)} folds", len(plan.folds))
         recipes = declared_alone if planner is None or family.is_baseline else planner.recipe
-        evaluations.append(cross_validate(task, examples, plan, family, seed, threads, watch.step, recipes=recipes))
+        fresh = cross_validate(task, examples, plan, family, seed, threads, watch.step, keep, recipes)
+        best, *others = _best_first(task, [*evaluations, fresh])
+        evaluations = [best, *(other.without_models() for other in others)]
     incumbent = incumbent_evaluation(task, examples, plan, seed)
-    if incumbent is not None:
-        evaluations.append(incumbent)
+    return tuple(_best_first(task, evaluations if incumbent is None else [*evaluations, incumbent]))
+
+
+def _best_first(task: Task, evaluations: list[Evaluation]) -> list[Evaluation]:
     metric = task.target.metric
-    return tuple(sorted(evaluations, key=lambda e: ranked(e.score(metric.name).value, metric.greater_is_better)))
+    return sorted(evaluations, key=lambda e: ranked(e.score(metric.name).value, metric.greater_is_better))
+
+
+def explained(
+    task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], seed: int, watch: Watch
+) -> tuple[tuple[Evaluation, ...], Explanation | None]:
+    """The board without models, and what those that were kept, of the best family, look at; None where none was kept."""
+    best = best_family(leaderboard)
+    if not any(part.fitted for part in best.parts):
+        return leaderboard, None
+    watch.begin(f"{best.family}: what it looks at", 1)
+    found = explain(task, examples, plan, best, seed, Schema.of(task).score_unit)
+    watch.step()
+    return tuple(evaluation.without_models() for evaluation in leaderboard), found
+
+
+def best_family(leaderboard: tuple[Evaluation, ...]) -> Evaluation:
+    """The best of the board that is a family, not the rule of today."""
+    return next(e for e in leaderboard if e.family != INCUMBENT)
 
 
 def ranked(value: float, greater_is_better: bool) -> float:
@@ -240,7 +269,7 @@ def judge(
 ) -> tuple[Evaluation, tuple[Verdict, ...]]:
     """The champion is the best family of the board; its verdicts are against each baseline, the incumbent among them, then
     against each other family, best first, with p adjusted for all of them."""
-    champion = next(e for e in leaderboard if e.family != INCUMBENT)
+    champion = best_family(leaderboard)
     others = [e for e in leaderboard if e is not champion]
     others.sort(key=lambda e: not is_baseline(e.family))
     target = task.target

@@ -26,7 +26,9 @@ Direction = Literal["raises", "lowers", "mixed", "by level", "none"]
 
 TOP = 10
 RANKINGS = 200
-MOST_PERMUTED = 40
+MOST_PERMUTED = 30
+LEAST_SHARE = 0.001
+"""A column that moves less of the score than this is not dealt anew: it has nothing to lose."""
 MOST_DEPENDENCES = 8
 STEADY = 0.5
 """Size of the rank correlation, of one sign in all folds, from which a column is said to raise or lower the score."""
@@ -87,8 +89,13 @@ class Explanation:
     warnings: tuple[str, ...]
 
 
-def explain(task: Task, examples: Examples, plan: FoldPlan, evaluation: Evaluation, seed: int = 0) -> Explanation | None:
-    """The explanation of a family whose models were kept (`cross_validate(keep=True)`); None where none was, or nothing moves."""
+def explain(
+    task: Task, examples: Examples, plan: FoldPlan, evaluation: Evaluation, seed: int = 0, unit: str = "log-odds"
+) -> Explanation | None:
+    """The explanation of a family whose models were kept (`cross_validate(keep=True)`); None where none was, or nothing moves.
+
+    `unit` is what the scores are measured in.
+    """
     samples = samples_of(examples, plan, evaluation, seed)
     if samples is None or not any(sample.parts.any() for sample in samples.folds):
         return None
@@ -97,7 +104,7 @@ def explain(task: Task, examples: Examples, plan: FoldPlan, evaluation: Evaluati
     luck = luck_of(sizes, samples.units)
     order = [int(j) for j in np.argsort(-folds.mean(axis=0), kind="stable")]
     groups = near_copies(samples.columns, [samples.pooled(j) for j in range(len(samples.columns))])
-    kind, metric, tried = task.target.kind, task.target.metric, order[:MOST_PERMUTED]
+    kind, metric, tried = task.target.kind, task.target.metric, _worth_trying(folds, order)
     losses = permuted(samples, [*((j,) for j in tried), *(members for members, _ in groups)], metric, kind, seed)
     copies = tuple(
         Copies(tuple(samples.columns[j].name for j in members), agreement, loss)
@@ -110,7 +117,7 @@ def explain(task: Task, examples: Examples, plan: FoldPlan, evaluation: Evaluati
     shapes = tuple(dependence(samples, j, *board.toward(j)) for j in order[:MOST_DEPENDENCES] if folds[:, j].any())
     return Explanation(
         family=evaluation.family,
-        unit=task.target.unit or task.target.name if kind == "regression" else "log-odds",
+        unit=unit,
         metric=metric.name,
         folds=len(samples.folds),
         rows=sum(len(sample.rows) for sample in samples.folds),
@@ -123,6 +130,11 @@ def explain(task: Task, examples: Examples, plan: FoldPlan, evaluation: Evaluati
         dependences=shapes,
         warnings=warnings_of(columns, copies, metric.name, board.agreement(seed), len(samples.folds)),
     )
+
+
+def _worth_trying(folds: Array, order: list[int]) -> list[int]:
+    shares = folds.mean(axis=0) / folds.mean(axis=0).sum()
+    return [j for j in order[:MOST_PERMUTED] if shares[j] >= LEAST_SHARE]
 
 
 class _Board:
@@ -220,12 +232,18 @@ def warnings_of(
         for group in copies
     ]
     copied = {name for group in copies for name in group.columns}
-    said += [
-        f"{one.column.name} makes {one.share:.0%} of what moves the score, but without it {metric} is not certainly worse "
-        f"on held-out rows ({_told(one.loss)}): what it says may be in other columns too, or be noise."
+    doubtful = [
+        one
         for one in columns
         if one.loss is not None and one.share >= TELLING_SHARE and not one.loss.low > 0 and one.column.name not in copied
     ]
+    if doubtful:
+        named = _listed(tuple(f"{one.column.name} ({one.share:.0%})" for one in doubtful))
+        move, one = ("moves", "it") if len(doubtful) == 1 else ("move", "any one")
+        said.append(
+            f"{named} {move} the score, but without {one} {metric} is not certainly worse on held-out rows: "
+            "what is said there may be in other columns too, or be noise."
+        )
     said += [_decides_few(one, columns, metric) for one in columns if _is_underrated(one, columns)]
     if folds == 1:
         said.append("There is one fold: the intervals do not know how much another training would differ.")
@@ -257,4 +275,4 @@ def _told(loss: Estimate | None) -> str:
 
 
 def _listed(names: tuple[str, ...]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
+    return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"

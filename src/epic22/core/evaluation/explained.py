@@ -95,6 +95,8 @@ def _sample(examples: Examples, rows: Array, unit: Array, fitted: FittedFold, co
     named = {column.name: place for place, column in enumerate(outputs_of(fitted.preprocessor))}
     places = np.array([named.get(column.name, -1) for column in columns])
     given = fitted.estimator.contributions(X)
-    given = given[:, None, :] if given.ndim == 2 else given
+    if given.ndim == 2 or examples.followed is not None:
+        # Of a hazard the mean log-odds over its horizons, as in the reasons of a row.
+        given = given.reshape(len(X), -1, given.shape[-1]).mean(axis=1, keepdims=True)
     parts = np.where(places >= 0, given[:, :, places], 0.0)
     return Sample(rows, unit, examples.y[rows], fitted, X, places, parts)

@@ -14,7 +14,7 @@ import numpy as np
 from epic22.core.evaluation.estimate import UNKNOWN, Estimate, Luck, estimate, estimate_loss, luck_of
 from epic22.core.evaluation.explained import Sample, Samples
 from epic22.core.evaluation.metrics import log_losses
-from epic22.core.models.base import CLASSIFIED, link, response_of
+from epic22.core.models.base import CLASSIFIED, respond
 from epic22.core.task import Array, Kind
 
 ROWS_A_FOLD, ROWS_AT_ONCE = 300, 50
@@ -32,7 +32,7 @@ class Interaction:
     size of all contributions.
 
     `gain` is the share of the held-out loss (log loss, squared error) that comes on top when the joint part is taken away; NaN
-    where the score is not on the label's scale. `h` is Friedman's H, where that is how it was found.
+    for kinds of target that have neither. `h` is Friedman's H, where that is how it was found.
     """
 
     columns: tuple[str, str]
@@ -130,15 +130,13 @@ def _luck(values: Sequence[Array], folds: Sequence[tuple[Sample, _Pairs, int]]) 
 
 
 def _lost(sample: Sample, joint: Array, kind: Kind) -> Array | None:
-    """What each row's loss gains without the joint part, by the mean loss, (m, 1); None where the score is on another scale."""
+    """What each row's loss gains without the joint part, by the mean loss, (m, 1); None for other kinds of target."""
     estimator = sample.fitted.estimator
     raw = estimator.raw(sample.X)
-    if kind not in (*CLASSIFIED, "regression") or not np.allclose(
-        link(raw, kind), response_of(estimator, sample.X, kind), rtol=1e-6, atol=1e-9
-    ):
+    if kind not in (*CLASSIFIED, "regression"):
         return None
-    with_it = _losses(sample.y, link(raw, kind), kind)
-    without = _losses(sample.y, link(raw - (joint if raw.ndim == 2 else joint[:, 0]), kind), kind)
+    with_it = _losses(sample.y, respond(estimator, raw, kind), kind)
+    without = _losses(sample.y, respond(estimator, raw - (joint if raw.ndim == 2 else joint[:, 0]), kind), kind)
     return np.asarray((without - with_it)[:, None] / max(float(with_it.mean()), 1e-300))
 
 
