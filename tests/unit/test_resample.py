@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.evaluation.decide import TOP_DECILE_LIFT
+from epic22.core.evaluation.decide import PRECISION_AT_TOP, RECALL_AT_TOP, TOP_DECILE_LIFT
 from epic22.core.evaluation.drawn import DRAWN, Part
 from epic22.core.evaluation.metrics import METRICS
 from epic22.core.evaluation.reliability import BRIER_SKILL_SCORE, EXPECTED_CALIBRATION_ERROR
@@ -54,7 +54,8 @@ def part_of(kind: Kind, n: int, clusters: int, ties: bool, rng: np.random.Genera
 def test_draws_equal_the_metric_called_draw_by_draw(kind: Kind, n: int, clusters: int, ties: bool, seed: int) -> None:
     rng = np.random.default_rng(seed)
     parts = [part_of(kind, n, clusters, ties, rng) for _ in range(2)]
-    measured = (*METRICS[kind], *([BRIER_SKILL_SCORE, EXPECTED_CALIBRATION_ERROR, TOP_DECILE_LIFT] if kind == "binary" else []))
+    of_two = [BRIER_SKILL_SCORE, EXPECTED_CALIBRATION_ERROR, TOP_DECILE_LIFT, RECALL_AT_TOP, PRECISION_AT_TOP]
+    measured = (*METRICS[kind], *(of_two if kind == "binary" else []))
     found = draws_of(measured, parts, DRAWS, seed)
     for metric, values in zip(measured, found, strict=True):
         expected = one_by_one(metric, parts, seed)

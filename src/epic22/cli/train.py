@@ -28,6 +28,8 @@ from epic22.cli.table_options import (
 from epic22.cli.terminal import figure, print_json, progress, say, table
 from epic22.cli.train_feature import train_features
 from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
+from epic22.cli.use_figures import show_use
+from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, in_use, refuse_use_options
 
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished
@@ -66,6 +68,10 @@ def train(
     formula: FormulaOf = None,
     loss: LossOf = None,
     log: Log = None,
+    cost_miss: CostMiss = None,
+    cost_false_alarm: CostFalseAlarm = None,
+    prefer_simpler: PreferSimpler = False,
+    learning_curve: Curve = False,
     task: Name = None,
     horizon: Annotated[
         float,
@@ -140,6 +146,9 @@ def train(
 
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
+    if feature is not None or panel is not None:
+        other = f"the feature {feature}" if feature is not None else "--panel"
+        refuse_use_options(other, cost_miss, cost_false_alarm, prefer_simpler, learning_curve)
     if feature is not None:
         refuse_table_options(csv, label, time, panel, formula, loss, log)
         train_features(feature, data, seed, override_reason, json)
@@ -159,6 +168,7 @@ def train(
     file = flat_file(
         csv, label, time, group, id_, drop, keep, positive, kind, task, horizon, test, formula, loss, log, coverage_by
     )
+    file = in_use(file, cost_miss, cost_false_alarm, prefer_simpler, learning_curve)
     split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
     with progress() as watch:
         finished = train_file(assemble(capped(Settings.read(), memory_cap)), file, split, watch, engineer)
@@ -259,6 +269,7 @@ def show(finished: "Finished") -> None:
             f"({figure(verdict.low)} … {figure(verdict.high)}, p = {verdict.p:.2g}); {_sure(verdict)}."
         )
     _show_coverage(finished)
+    show_use(run)
     for warning in run.warnings:
         say(f"Warning: {warning}", "bold yellow")
     say(

@@ -252,6 +252,7 @@ class Task:
     `stride`-th cutoff, for neighbours share most of their horizon, and tested on all.
     `least` is the smallest difference in the deciding metric that matters; `margin`, in money per 1,000 rows, how much dearer
     than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is then chosen.
+    `learning_curve` asks for the champion's, at the cost of some fits.
     `formulas` are columns made of the inputs, or of formulas before them, row by row.
     `coverage_by` are inputs of few levels by which the coverage of intervals and sets is told.
     """
@@ -280,6 +281,7 @@ class Task:
     least: float | None = None
     margin: float | None = None
     prefer_simpler: bool = False
+    learning_curve: bool = False
     formulas: tuple[Formula, ...] = ()
     coverage_by: tuple[str, ...] = ()
 

@@ -5,8 +5,8 @@ label is withheld in a table of its own until after the cutoff.
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -39,6 +39,9 @@ class FlatFile:
 
     `formulas` are texts like "power [W] = torque * speed", their names those of the file's columns.
 
+    `costs` are those of a miss and a false alarm, for two classes; with `prefer_simpler` the simplest family that is shown to
+    cost no more than the best, but for a margin, is chosen. `learning_curve` asks whether more rows would help.
+
     A `loss` or a `log` (None: whichever is better) is of values, so the label is then predicted as one.
     `coverage_by` are inputs by which the coverage of intervals and sets is told.
     """
@@ -54,6 +57,9 @@ class FlatFile:
     loss: Loss | None = None
     log: bool | None = False
     coverage_by: tuple[str, ...] = ()
+    costs: Mapping[str, float] = field(default_factory=dict)
+    prefer_simpler: bool = False
+    learning_curve: bool = False
 
 
 def declare(file: FlatFile) -> Assignment:
@@ -303,6 +309,10 @@ def _tables(table: TypedTable, at: pl.DataFrame, label: pl.Series, columns: tupl
 def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tuple[str, ...]) -> Task:
     """The task that predicts the file's label from the columns that are inputs. Raises ColumnError where none is."""
     inputs = [column.name for column in columns if column.role == "input"]
+    if file.costs and kind != "binary":
+        raise ColumnError(
+            f"label {file.roles.label!r} is not one of two classes, so there is no miss and no false alarm to cost."
+        )
     if not inputs:
         raise ColumnError(f"{file.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
     target = Target(
@@ -323,6 +333,9 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         families=raced_families(kind),
         about=f"{file.roles.label} from {file.path.name}",
         coverage_by=file.coverage_by,
+        costs=file.costs,
+        prefer_simpler=file.prefer_simpler,
+        learning_curve=file.learning_curve,
     )
 
 

@@ -34,6 +34,7 @@ def render_report(run: TrainingRun) -> str:
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = figure
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
         board=(*run.leaderboard, *(() if run.ceiling is None else (run.ceiling,))),

@@ -10,6 +10,7 @@ from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.opinions import Opinion
 from epic22.core.evaluation.power import Power
 from epic22.core.selection.columns import ColumnPlan
+from epic22.services.comparison_results import comparison_json
 from epic22.services.explanation import explanation_json
 from epic22.services.numbers import number
 from epic22.services.promise import Promise
@@ -31,6 +32,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         if run.promotion is None
         else {"promoted": run.promotion.promote, "status": run.promotion.status, "why": run.promotion.why},
         "verdicts": [verdict_json(verdict) for verdict in run.verdicts],
+        "comparison": comparison_json(run.comparison),
         "explanation": None if run.explanation is None else explanation_json(run.explanation, run.version),
         "honest": [
             {"metric": h.metric, "forced": number(h.forced), "honest": number(h.honest), "folds": h.kind} for h in run.honest

@@ -23,6 +23,7 @@ from epic22.core.evaluation.crossval import Evaluation, FittedFold, cross_valida
 from epic22.core.evaluation.explain import Explanation, explain
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import gate as fairness_gate
+from epic22.core.evaluation.learning_curve import FOLDS, SHARES, LearningCurve, learning_curve
 from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluation, incumbent_evaluation
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.base import Family
@@ -32,6 +33,7 @@ from epic22.core.selection.columns import ColumnPlan, Planner
 from epic22.core.selection.log_target import settle_log
 from epic22.core.task import Array, Column, Task
 from epic22.services.audit import audit_examples
+from epic22.services.comparison import Comparison, compare_in_use
 from epic22.services.hazard_worth import assess_hazard
 from epic22.services.promise import Promise, promised
 from epic22.services.worth import Worth, assess
@@ -74,8 +76,8 @@ class TrainingRun:
 
     `worth` is what the champion's score is worth, for two classes, `promise` its intervals or sets. `ceiling` is the best
     possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
-    simulated tables. `rows` is set where `examples` are a sample of a larger table. `column_plan` says which columns the champion
-    got, and why, where they were planned.
+    simulated tables. `comparison` is of the families where they are used. `rows` is set where `examples` are a sample of a
+    larger table. `column_plan` says which columns the champion got, and why, where they were planned.
     """
 
     task: Task
@@ -98,6 +100,7 @@ class TrainingRun:
     ceiling: Evaluation | None = None
     shortfall: Verdict | None = None
     promise: Promise = field(default_factory=Promise)
+    comparison: Comparison = field(default_factory=Comparison)
     explanation: Explanation | None = None
     rows: int | None = None
     column_plan: ColumnPlan | None = None
@@ -144,6 +147,12 @@ def train(
     leaderboard = race(task, examples, plan, families, seed, threads, watch, planner, explaining)
     leaderboard, explanation = explained(task, examples, plan, leaderboard, seed, watch)
     champion, verdicts = judge(task, examples, plan, leaderboard, seed)
+    comparison = compare_in_use(task, examples, plan, leaderboard, champion, seed)
+    if comparison.choice is not None and comparison.choice.family != champion.family:
+        champion, verdicts = judge(task, examples, plan, leaderboard, seed, comparison.choice.family)
+        explanation = None  # it is of the best family, whose place another has taken
+    if task.learning_curve:
+        comparison = replace(comparison, curve=curve_of(task, examples, plan, champion, seed, threads, watch, planner))
     honest = honest_scores(task, examples, plan, champion, split, threads, watch, engineer)
     ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
     judge_worth = assess_hazard if task.target.kind == "hazard" else assess
@@ -177,6 +186,7 @@ def train(
         ceiling=ceiling,
         shortfall=shortfall,
         promise=promise,
+        comparison=comparison,
         column_plan=column_plan,
         explanation=explanation,
     )
@@ -265,11 +275,16 @@ def ranked(value: float, greater_is_better: bool) -> float:
 
 
 def judge(
-    task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], seed: int
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    leaderboard: tuple[Evaluation, ...],
+    seed: int,
+    chosen: str | None = None,
 ) -> tuple[Evaluation, tuple[Verdict, ...]]:
-    """The champion is the best family of the board; its verdicts are against each baseline, the incumbent among them, then
-    against each other family, best first, with p adjusted for all of them."""
-    champion = best_family(leaderboard)
+    """The champion is the best family of the board, or the one that was `chosen`; its verdicts are against each baseline, the
+    incumbent among them, then against each other family, best first, with p adjusted for all of them."""
+    champion = best_family(leaderboard) if chosen is None else next(e for e in leaderboard if e.family == chosen)
     others = [e for e in leaderboard if e is not champion]
     others.sort(key=lambda e: not is_baseline(e.family))
     target = task.target
@@ -281,6 +296,23 @@ def judge(
 def is_baseline(name: str) -> bool:
     """Whether a name on the board is a rule to be beaten."""
     return name == INCUMBENT or family_named(name).is_baseline
+
+
+def curve_of(
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    champion: Evaluation,
+    seed: int,
+    threads: int,
+    watch: Watch,
+    planner: Planner | None = None,
+) -> LearningCurve:
+    """Whether more data would help the champion's family, with the columns that were planned on each whole training part."""
+    family = family_named(champion.family)
+    recipes = declared_alone if planner is None or family.is_baseline else planner.recipe
+    watch.begin(f"{family.name}: learning curve", FOLDS * (len(SHARES) - 1))
+    return learning_curve(task, examples, plan, family, champion, seed, threads, step=watch.step, recipes=recipes)
 
 
 def against_truth(

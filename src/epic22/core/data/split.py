@@ -22,6 +22,9 @@ Period = Literal["day", "week", "month"]
 INNER_SHARE = 0.2
 """Share of a training part that early stopping watches."""
 
+EIGHTHS = 8
+"""A learning curve is measured on so many parts of a training part."""
+
 MICROSECONDS_A_DAY = 86_400_000_000
 
 
@@ -390,6 +393,21 @@ def _known_classes(examples: Examples, kind: Kind, fold: Fold) -> Array:
     if fold.seen is not None:
         held[fold.train] = censored(examples.Y[fold.train], fold.seen)[:, 1]
     return held
+
+
+def training_share(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, eighths: int, seed: int) -> Array:
+    """So many eighths of a training part: the latest rows where the plan goes forward, else whole clusters dealt by class.
+
+    Shares are nested: a smaller one lies within a larger.
+    """
+    if plan.kind in ("walk_forward", "holdout") and examples.timed:
+        count = round(len(train) * eighths / EIGHTHS)
+        return np.sort(train[np.argsort(examples.at[train], kind="stable")[len(train) - count :]])
+    clusters = np.arange(len(examples)) if plan.clusters is None else plan.clusters
+    units = codes(clusters[train])
+    strata = _group_strata(examples.y[train], units, kind)
+    dealt = _deal(strata, EIGHTHS, np.random.default_rng([seed, len(train), EIGHTHS]))[units]
+    return train[dealt < eighths]
 
 
 def _inner_forward(examples: Examples, train: Array, gap: float) -> Fold | None:

@@ -17,6 +17,9 @@ from epic22.core.data.split import Period
 from epic22.core.errors import UserError
 from epic22.core.task import Array, Metric, Rows
 
+TOP = 0.05
+"""The share of the rows that a short list holds."""
+
 
 @dataclass(frozen=True, eq=False)
 class CostMatrix:
@@ -54,6 +57,11 @@ class CostMatrix:
     def realised(self, y: Array) -> Array:
         """What acting saved once the outcomes (n,) of 0 and 1 are known, (n,)."""
         return np.asarray(np.where(y == 1, self.avoided, -np.asarray(self.false_alarm, dtype=np.float64)))
+
+    def spent(self, y: Array, acted: Array) -> Array:
+        """What each row cost once the outcomes (n,) of 0 and 1 are known, acted on or not: (n,)."""
+        miss, alarm = np.asarray(self.miss, dtype=np.float64), np.asarray(self.false_alarm, dtype=np.float64)
+        return np.asarray(np.where(acted, np.where(y == 1, miss - self.avoided, alarm), np.where(y == 1, miss, 0.0)))
 
     def threshold(self) -> Array:
         """The probability above which acting is expected to save, () or (n,)."""
@@ -153,6 +161,19 @@ def top_decile_lift(y: Array, score: Array, rows: Rows = Rows()) -> float:
     return float(_hits_of_top(y, score, rows, total / 10) / (total / 10) / (happened / total))
 
 
+def recall_at_top(y: Array, score: Array, rows: Rows = Rows()) -> float:
+    """Share of what happened that is among the twentieth of the rows with the highest scores; NaN where nothing happened."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    happened = (weight * y).sum()
+    return float(_hits_of_top(y, score, rows, TOP * weight.sum()) / happened) if happened > 0 else float("nan")
+
+
+def precision_at_top(y: Array, score: Array, rows: Rows = Rows()) -> float:
+    """Share of the twentieth of the rows with the highest scores that happened."""
+    total = TOP * (len(y) if rows.weight is None else float(rows.weight.sum()))
+    return float(_hits_of_top(y, score, rows, total) / total) if total > 0 else float("nan")
+
+
 def _hits_of_top(y: Array, score: Array, rows: Rows, k: float) -> float:
     """Weight of positives among the weight k with the highest scores, equal scores sharing what is left."""
     weight = np.ones(len(y)) if rows.weight is None else rows.weight
@@ -169,4 +190,6 @@ def precision_at_metric(k: int) -> Metric:
     return Metric(f"precision_at_{k}", partial(precision_at, k=k), True, "probability")
 
 
+RECALL_AT_TOP = Metric("recall_at_top_5_percent", recall_at_top, True, "probability")
+PRECISION_AT_TOP = Metric("precision_at_top_5_percent", precision_at_top, True, "probability")
 TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability")

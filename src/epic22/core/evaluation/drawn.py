@@ -15,7 +15,7 @@ from itertools import chain
 import numpy as np
 
 from epic22.core.evaluation import metrics
-from epic22.core.evaluation.decide import top_decile_lift
+from epic22.core.evaluation.decide import TOP, precision_at_top, recall_at_top, top_decile_lift
 from epic22.core.evaluation.reliability import BINS, brier_skill_score, expected_calibration_error
 from epic22.core.task import Array, Rows
 
@@ -219,12 +219,26 @@ def _calibration_error(weight: Array, gap: Array) -> Array:
 
 
 def _lift(weight: Array, happened: Array) -> Array:
-    """The lift of the highest tenth; equal responses share what is left of it."""
-    total, hits = weight[:, -1], happened[:, -1]
-    below = [np.interp(0.9 * n, np.append(0.0, w), np.append(0.0, h)) for n, w, h in zip(total, weight, happened, strict=True)]
-    return _ratio((hits - np.array(below)) / 0.1, hits)
+    """The lift of the highest tenth."""
+    return _ratio(_hits_of_top(weight, happened, 0.1) / 0.1, happened[:, -1])
 
 
+def _recall_at_top(weight: Array, happened: Array) -> Array:
+    return _ratio(_hits_of_top(weight, happened, TOP), happened[:, -1])
+
+
+def _precision_at_top(weight: Array, happened: Array) -> Array:
+    return _ratio(_hits_of_top(weight, happened, TOP), TOP * weight[:, -1])
+
+
+def _hits_of_top(weight: Array, happened: Array, share: float) -> Array:
+    """What happened in the share of the rows with the highest responses; equal responses share what is left of it."""
+    total, rows = weight[:, -1], zip(weight, happened, strict=True)
+    below = [np.interp((1 - share) * n, np.append(0.0, w), np.append(0.0, h)) for n, (w, h) in zip(total, rows, strict=True)]
+    return np.asarray(happened[:, -1] - np.array(below))
+
+
+_happened = _reached(lambda y, response: y)
 _squares = _means_of(lambda y, response: (response - y) ** 2)
 
 DRAWN: dict[Score, Drawn] = {
@@ -244,7 +258,9 @@ DRAWN: dict[Score, Drawn] = {
         )
     },
     expected_calibration_error: Drawn(_reached(lambda y, response: y - response), _calibration_error),
-    top_decile_lift: Drawn(_reached(lambda y, response: y), _lift),
+    top_decile_lift: Drawn(_happened, _lift),
+    recall_at_top: Drawn(_happened, _recall_at_top),
+    precision_at_top: Drawn(_happened, _precision_at_top),
     brier_skill_score: Drawn(_brier, _brier_skill),
     metrics.root_mean_squared_error: Drawn(_squares, _root_mean),
     metrics.mean_absolute_error: Drawn(_means_of(lambda y, response: np.abs(response - y)), _mean),

@@ -22,6 +22,9 @@ ONE_SIDED = float(stats.norm.ppf(0.95) + stats.norm.ppf(POWER))
 LEAST = 0.01
 """Where a task does not say what difference matters: this share of the score it is compared with."""
 
+NEARLY = 0.9
+"""With as many clusters a row, a few copies of rows aside, the rows are counted."""
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -93,5 +96,7 @@ def sample_of(examples: Examples, plan: FoldPlan, kind: Kind) -> Sample:
     """What the plan's test parts hold."""
     rows = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     clusters = None if plan.clusters is None else len(np.unique(plan.clusters[rows]))
+    if clusters is not None and clusters > NEARLY * len(rows):
+        clusters = None
     unit, count = ("positives", int((examples.y[rows] == 1).sum())) if kind == "binary" else ("rows", len(rows))
-    return Sample(unit, count, None if clusters == len(rows) else clusters)
+    return Sample(unit, count, clusters)

@@ -1,0 +1,187 @@
+"""Families where they are used: money by hand, intervals that hold the truth, and 'not worse' that is shown, not assumed."""
+
+from dataclasses import replace
+
+import numpy as np
+import polars as pl
+import pytest
+from scipy import stats
+from tests.toy import toy
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.errors import UserError
+from epic22.core.evaluation.crossval import Evaluation, FoldResponse, cross_validate
+from epic22.core.evaluation.decide import CostMatrix, precision_at_top, recall_at_top
+from epic22.core.evaluation.non_inferiority import NonInferiority, choose, non_inferior
+from epic22.core.evaluation.operating_points import Contestant, operating_points
+from epic22.core.evaluation.power import Sample
+from epic22.core.evaluation.thousand import per_thousand, spent_by_acting
+from epic22.core.evaluation.yardsticks import evaluation_of
+from epic22.core.models.catalog import family_named
+from epic22.core.task import Array
+from epic22.services.comparison import compare_in_use
+
+COSTS = CostMatrix(100.0, 10.0)
+
+
+def made_of(y: Array, groups: Array | None = None, tests: int | None = None) -> tuple[Examples, FoldPlan]:
+    """Examples with these classes; by group, else the last `tests` rows as a test file, else re-dealt folds."""
+    n = len(y)
+    moments = np.full(n, np.datetime64(0, "us"))
+    entity = np.array([f"e{i}" for i in range(n)], dtype=object)
+    X = pl.DataFrame({"load": np.arange(n, dtype=float)})
+    examples = Examples(X, y[:, None], entity, moments, "v0", groups)
+    return examples, plan_folds(examples, "binary", SplitRequest(test_rows=tests or 0))
+
+
+def contestant(name: str, p: Array, examples: Examples, plan: FoldPlan) -> Contestant:
+    parts = tuple(FoldResponse(fold, p[fold.test]) for fold in plan.folds)
+    empty = Evaluation(name, "y", None, (), parts, "", 0.0, 0.0)
+    return Contestant(empty, parts)
+
+
+def test_what_rows_cost_by_hand() -> None:
+    y, acted = np.array([1, 1, 0, 0]), np.array([True, False, True, False])
+    assert COSTS.spent(y, acted).tolist() == [0.0, 100.0, 10.0, 0.0]
+    assert CostMatrix(100.0, 10.0, 0.6).spent(y, acted).tolist() == [40.0, 100.0, 10.0, 0.0]
+    own = CostMatrix(np.array([1.0, 2.0, 3.0, 4.0]), 5.0)
+    assert own.spent(y, acted).tolist() == [0.0, 2.0, 5.0, 0.0]
+
+
+def test_acting_follows_the_threshold_of_expected_cost() -> None:
+    y = np.tile([1.0, 0.0, 0.0, 0.0], 30)
+    examples, plan = made_of(y, tests=20)
+    p = np.tile([0.2, 0.2, 0.05, 0.05], 30)  # the threshold is 10 ÷ 110
+    one = contestant("one", p, examples, plan)
+    spent = spent_by_acting(one.parts, COSTS, examples)[0]
+    assert spent.tolist() == np.tile([0.0, 10.0, 0.0, 0.0], 5).tolist()
+    assert per_thousand([spent], one.parts, examples, plan, 0).value == pytest.approx(2500.0)
+
+
+def test_the_top_twentieth_shares_ties_and_equals_a_count() -> None:
+    rng = np.random.default_rng(0)
+    y, score = (rng.uniform(size=400) < 0.1).astype(float), rng.uniform(size=400)
+    top = np.argsort(-score)[:20]
+    assert recall_at_top(y, score) == pytest.approx(y[top].sum() / y.sum())
+    assert precision_at_top(y, score) == pytest.approx(y[top].mean())
+    assert precision_at_top(y, np.ones(400)) == pytest.approx(y.mean())
+    assert recall_at_top(y, np.ones(400)) == pytest.approx(0.05)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("clustered", [False, True], ids=["rows", "clusters"])
+def test_the_interval_of_a_cost_holds_the_true_cost_about_ninety_five_times_in_a_hundred(clustered: bool) -> None:
+    """Test rows whose rate of positives differs by cluster. Broken once on purpose: with rows in place of the clusters drawn, the
+    second interval holds the truth 87 times in a hundred and this fails."""
+    held = 0
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        rate = np.repeat(rng.beta(2, 6, size=80), 5) if clustered else np.full(400, 0.25)
+        y = (rng.uniform(size=400) < rate).astype(float)
+        groups = np.repeat(np.arange(80).astype(str), 5) if clustered else None
+        examples, plan = made_of(y, groups, None if clustered else 380)
+        one = contestant("none", np.zeros(400), examples, plan)
+        found = per_thousand(spent_by_acting(one.parts, COSTS, examples), one.parts, examples, plan, seed)
+        held += found.low <= 25_000 <= found.high
+        assert found.upper < found.high
+    assert 0.90 <= held / 200 <= 0.985
+
+
+@pytest.mark.slow
+def test_a_model_that_is_worse_by_the_margin_is_let_through_about_five_times_in_a_hundred() -> None:
+    """The size: b costs exactly the margin more, so each passing is an error. And the power where both cost the same."""
+    passed, shown, dropped = 0, 0, 0.1
+    margin = 1000 * 0.3 * 0.9 * dropped * 100.0  # of 1,000 rows 300 are positives, 270 found, a tenth of them dropped
+    for seed in range(160):
+        rng = np.random.default_rng(seed)
+        y = (rng.uniform(size=420) < 0.3).astype(float)
+        a, b = (np.where(rng.uniform(size=420) < 0.1, 1 - y, y) for _ in range(2))
+        worse = np.where((rng.uniform(size=420) < dropped) & (y == 1), 0.0, b)
+        examples, plan = made_of(y, tests=400)
+        best, equal, dearer = (contestant(n, p, examples, plan) for n, p in (("best", a), ("equal", b), ("dearer", worse)))
+        passed += non_inferior(dearer, best, margin, COSTS, examples, plan, seed).held
+        shown += non_inferior(equal, best, margin, COSTS, examples, plan, seed).held
+    assert 0.01 <= passed / 160 <= 0.10
+    assert shown / 160 > 0.5
+
+
+def weighed(family: str, upper: float, p: float, margin: float = 10.0, against: str = "ensemble") -> NonInferiority:
+    return NonInferiority(family, against, upper - 5, upper, margin, p, 2.0, Sample("positives", 100, None))
+
+
+def test_the_simplest_that_is_shown_not_to_be_worse_is_taken_only_where_asked_for() -> None:
+    board = [weighed("boosting", 2.0, 0.001), weighed("linear", 8.0, 0.01)]
+    assert choose("ensemble", board, prefer_simpler=True).family == "linear"
+    stated = choose("ensemble", board, prefer_simpler=False)
+    assert stated.family == "ensemble"
+    assert "--prefer-simpler would take it" in stated.why
+    assert "linear costs 3 more per 1,000 rows than ensemble (at most 8 more" in stated.why
+
+
+def test_what_cannot_be_told_apart_is_not_taken_for_as_good() -> None:
+    """Absence of evidence: the difference may be nothing, or more than the margin."""
+    vague = weighed("linear", 40.0, 0.4)
+    assert choose("boosting", [vague], prefer_simpler=True).family == "boosting"
+    assert "not shown to be within 10" in vague.words
+    assert "about 100 more positives would be needed" in vague.words
+
+
+def test_several_simpler_families_are_several_chances() -> None:
+    """Broken once on purpose: without Holm's correction linear is taken and this fails."""
+    board = [weighed("linear", 9.9, 0.03), weighed("boosting", 9.9, 0.04)]
+    assert choose("ensemble", board, prefer_simpler=True).family == "ensemble"
+    assert choose("ensemble", board[:1], prefer_simpler=True).family == "linear"
+    assert choose("linear", [weighed("boosting", -5.0, 0.001, against="linear")], prefer_simpler=True).family == "linear"
+
+
+def test_re_dealt_folds_give_the_corrected_t() -> None:
+    rng = np.random.default_rng(4)
+    y = (rng.uniform(size=200) < 0.3).astype(float)
+    examples, plan = made_of(y)
+    one = contestant("one", rng.uniform(size=200), examples, plan)
+    found = per_thousand(spent_by_acting(one.parts, COSTS, examples), one.parts, examples, plan, 0)
+    half = stats.t.ppf(0.975, 24) * found.error
+    assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
+    assert found.upper == pytest.approx(found.value + stats.t.ppf(0.95, 24) * found.error)
+    assert found.p_below(found.upper) == pytest.approx(0.05)
+
+
+def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_stated() -> None:
+    made = toy("binary", 400)
+    plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
+    board = tuple(cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("boosting", "linear", "constant"))
+    bare = compare_in_use(made.task, made.examples, plan, board, board[0], 0)
+    assert [point.cost for point in bare.points] == [None, None, None]
+    assert bare.choice is None
+    costly = replace(made.task, costs={"miss": 100.0, "false_alarm": 10.0})
+    found = compare_in_use(costly, made.examples, plan, board, board[0], 0)
+    by_name = {point.family: point for point in found.points}
+    constant = by_name["constant"]
+    assert constant.cost is not None
+    assert constant.saved is None
+    # At this rate acting on everybody is cheaper than on nobody: every negative is a false alarm.
+    assert constant.cost.value == pytest.approx(1000 * 10 * (1 - made.examples.y.mean()), rel=0.02)
+    for name in ("linear", "boosting"):
+        point = by_name[name]
+        assert point.cost is not None
+        assert point.saved is not None
+        assert point.saved.value == pytest.approx(constant.cost.value - point.cost.value)
+        assert point.saved.low < point.saved.value < point.saved.high
+    assert [one.family for one in found.weighed] == ["linear"]
+    assert found.weighed[0].margin == pytest.approx(0.01 * constant.cost.value)
+    with pytest.raises(UserError, match="state what a miss and a false alarm cost"):
+        compare_in_use(replace(made.task, prefer_simpler=True), made.examples, plan, board, board[0], 0)
+
+
+def test_operating_points_read_the_responses_of_the_evaluation_and_the_calibrated_parts_for_money() -> None:
+    made = toy("binary", 200)
+    plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
+    parts = tuple(FoldResponse(fold, np.linspace(0, 1, len(fold.test))) for fold in plan.folds)
+    idle = tuple(FoldResponse(fold, np.zeros(len(fold.test))) for fold in plan.folds)
+    one = Contestant(evaluation_of("one", made.task, made.examples, plan, parts, 0), idle)
+    point = operating_points([one], COSTS, made.examples, plan, 0)[0]
+    assert point.acted == 0
+    assert point.cost is not None
+    assert point.cost.value == pytest.approx(1000 * 100 * made.examples.y.mean(), rel=0.05)
+    assert point.recall.value > 0
