@@ -251,24 +251,6 @@ def test_help_imports_nothing_heavy() -> None:
         assert verb in done.stdout
 
 
-@pytest.mark.slow
-def test_costs_and_the_learning_curve_of_a_table_of_ones_own(shell: Shell, tmp_path: Path) -> None:
-    boilers = tmp_path / "boilers.csv"
-    simulate_boilers(boilers=30, months=16).rows.write_csv(boilers)
-    use = ["--cost-miss", "1500", "--cost-false-alarm", "150", "--learning-curve", "--prefer-simpler"]
-    result = shell.json("train", "--csv", str(boilers), *ROLES, *use)
-    found = result["comparison"]
-    points = {point["family"]: point for point in found["operating_points"]}
-    assert points["constant"]["saved_per_1000_against_constant"] is None
-    assert points[result["champion"]["family"]]["cost_per_1000"]["value"] < points["constant"]["cost_per_1000"]["value"]
-    assert found["choice"]["family"] == result["champion"]["family"]
-    assert found["learning_curve"]["folds"] == 3
-    assert "data would" in found["learning_curve"]["words"]
-    page = Path(result["report"]).read_text()
-    assert "less than the constant" in page
-    assert "Would more data help?" in page
-
-
 @pytest.mark.parametrize(
     ("options", "told"),
     [

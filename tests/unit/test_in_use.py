@@ -1,16 +1,20 @@
 """Families where they are used: money by hand, intervals that hold the truth, and 'not worse' that is shown, not assumed."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
 from tests.toy import toy
+from tests.trained import table
 
+from epic22.adapters.model_store import ModelStore
+from epic22.core.data.contract import Roles
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
-from epic22.core.errors import UserError
+from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.crossval import Evaluation, FoldResponse, cross_validate
 from epic22.core.evaluation.decide import CostMatrix, precision_at_top, recall_at_top
 from epic22.core.evaluation.non_inferiority import NonInferiority, choose, non_inferior
@@ -20,7 +24,11 @@ from epic22.core.evaluation.thousand import per_thousand, spent_by_acting
 from epic22.core.evaluation.yardsticks import evaluation_of
 from epic22.core.models.catalog import family_named
 from epic22.core.task import Array
+from epic22.features.flat_file import FlatFile, declare
 from epic22.services.comparison import compare_in_use
+from epic22.services.report import render_report
+from epic22.services.results import run_json
+from epic22.services.train import train
 
 COSTS = CostMatrix(100.0, 10.0)
 
@@ -185,3 +193,33 @@ def test_operating_points_read_the_responses_of_the_evaluation_and_the_calibrate
     assert point.cost is not None
     assert point.cost.value == pytest.approx(1000 * 100 * made.examples.y.mean(), rel=0.05)
     assert point.recall.value > 0
+
+
+@pytest.mark.slow
+def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Path) -> None:
+    file = FlatFile(
+        table(tmp_path, "binary"),
+        Roles("y", id="who"),
+        name="toy",
+        costs={"miss": 100.0, "false_alarm": 50.0},
+        prefer_simpler=True,
+        learning_curve=True,
+    )
+    store = ModelStore(tmp_path / "models")
+    run = train(declare(file), SplitRequest(repeats=1), store, threads=1)
+    found = run_json(run)["comparison"]
+    points = {point["family"]: point for point in found["operating_points"]}
+    assert points["constant"]["saved_per_1000_against_constant"] is None
+    assert points["linear"]["cost_per_1000"]["value"] < points["constant"]["cost_per_1000"]["value"]
+    assert found["choice"]["family"] == run.champion.family
+    assert found["learning_curve"]["folds"] == 3
+    page = render_report(run)
+    assert "less than the constant" in page
+    assert "Would more data help?" in page
+    assert run.bundle.costs == {"miss": 100.0, "false_alarm": 50.0}
+
+
+def test_costs_of_a_value_are_refused(tmp_path: Path) -> None:
+    file = FlatFile(table(tmp_path, "regression"), Roles("y", id="who"), costs={"miss": 1.0, "false_alarm": 1.0})
+    with pytest.raises(ColumnError, match="not one of two classes"):
+        declare(file)

@@ -405,7 +405,7 @@ def training_share(plan: FoldPlan, examples: Examples, train: Array, kind: Kind,
         return np.sort(train[np.argsort(examples.at[train], kind="stable")[len(train) - count :]])
     clusters = np.arange(len(examples)) if plan.clusters is None else plan.clusters
     units = codes(clusters[train])
-    strata = _group_strata(examples.y[train], units, kind)
+    strata = _group_strata(_classes(examples, kind)[train], units, kind)
     dealt = _deal(strata, EIGHTHS, np.random.default_rng([seed, len(train), EIGHTHS]))[units]
     return train[dealt < eighths]
 

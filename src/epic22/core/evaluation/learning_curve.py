@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import EIGHTHS, Fold, FoldPlan, training_share
+from epic22.core.data.split import EIGHTHS, Fold, FoldPlan, begins, training_share
 from epic22.core.evaluation.crossval import Evaluation, FoldResponse, fit_family, fold_draws, fold_means, percentiles
 from epic22.core.evaluation.power import LEAST
 from epic22.core.models.base import Family, response_of
@@ -24,6 +24,9 @@ SHARES = (1, 2, 4, EIGHTHS)
 FOLDS = 3
 SECONDS = 300.0
 """A curve that is expected to take longer is measured on fewer folds, or not at all."""
+
+FEWEST_EVENTS = 10
+"""A hazard's share with fewer events is too small to be learned from."""
 
 EXPONENTS = np.round(np.arange(0.1, 1.55, 0.1), 1)
 
@@ -119,13 +122,16 @@ def _lacks(examples: Examples, train: Array, task: Task) -> bool:
     """Whether a share is too small to be learned from."""
     if len(train) < 20:
         return True
+    if task.target.kind == "hazard":
+        return bool(examples.Y[train, 1].sum() < FEWEST_EVENTS)
     return task.target.kind != "regression" and len(np.unique(examples.y[train])) < len(np.unique(examples.y))
 
 
 def _response(
     family: Family, task: Task, examples: Examples, plan: FoldPlan, fold: Fold, train: Array, seed: int, threads: int
 ) -> FoldResponse:
-    fitted = fit_family(family, task, examples, plan, train, seed, threads)
+    known = examples.as_known(begins(examples, fold), plan.gap)
+    fitted = fit_family(family, task, known, plan, train, seed, threads)
     X = fitted.preprocessor.transform(examples.take(fold.test).X)
     return FoldResponse(fold, response_of(fitted.estimator, X, task.target.kind))
 

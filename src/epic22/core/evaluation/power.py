@@ -98,5 +98,9 @@ def sample_of(examples: Examples, plan: FoldPlan, kind: Kind) -> Sample:
     clusters = None if plan.clusters is None else len(np.unique(plan.clusters[rows]))
     if clusters is not None and clusters > NEARLY * len(rows):
         clusters = None
-    unit, count = ("positives", int((examples.y[rows] == 1).sum())) if kind == "binary" else ("rows", len(rows))
+    unit, count = "rows", len(rows)
+    if kind == "binary":
+        unit, count = "positives", int((examples.y[rows] == 1).sum())
+    if kind == "hazard":
+        unit, count = "events", int(examples.Y[rows, 1].sum())
     return Sample(unit, count, clusters)
