@@ -11,9 +11,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import EIGHTHS, Fold, FoldPlan, begins, training_share
-from epic22.core.evaluation.crossval import Evaluation, FoldResponse, fit_family, fold_draws, fold_means, percentiles
+from epic22.core.data.split import EIGHTHS, FoldPlan, begins, training_share
+from epic22.core.evaluation.crossval import (
+    Evaluation,
+    FoldResponse,
+    declared_alone,
+    fit_family,
+    fold_draws,
+    fold_means,
+    percentiles,
+)
 from epic22.core.evaluation.power import LEAST
 from epic22.core.models.base import Family, response_of
 from epic22.core.task import Array, Metric, Rows, Task
@@ -81,8 +90,12 @@ def learning_curve(
     threads: int,
     seconds: float = SECONDS,
     step: Callable[[], None] = lambda: None,
+    recipes: Callable[[Array], Recipe] = declared_alone,
 ) -> LearningCurve:
-    """The curve of `family`, whose evaluation on the whole training parts is `champion`; `step` is called after each fit."""
+    """The curve of `family`, whose evaluation on the whole training parts is `champion`; `step` is called after each fit.
+
+    `recipes` gives the columns that were planned on a whole training part, which its shares get too.
+    """
     metric = task.target.metric
     places = _folds_for(plan, champion.fit_seconds, seconds)
     if not places:
@@ -95,7 +108,11 @@ def learning_curve(
             continue
         parts = []
         for i, train in zip(places, trains, strict=True):
-            parts.append(_response(family, task, examples, plan, plan.folds[i], train, seed, threads))
+            fold = plan.folds[i]
+            known = examples.as_known(begins(examples, fold), plan.gap)
+            fitted = fit_family(family, task, known, plan, train, seed, threads, recipes(fold.train))
+            X = fitted.preprocessor.transform(examples.take(fold.test).X)
+            parts.append(FoldResponse(fold, response_of(fitted.estimator, X, task.target.kind)))
             step()
         measured.append((round(float(np.mean([len(train) for train in trains]))), tuple(parts)))
     whole = tuple(champion.parts[i] for i in places)
@@ -125,15 +142,6 @@ def _lacks(examples: Examples, train: Array, task: Task) -> bool:
     if task.target.kind == "hazard":
         return bool(examples.Y[train, 1].sum() < FEWEST_EVENTS)
     return task.target.kind != "regression" and len(np.unique(examples.y[train])) < len(np.unique(examples.y))
-
-
-def _response(
-    family: Family, task: Task, examples: Examples, plan: FoldPlan, fold: Fold, train: Array, seed: int, threads: int
-) -> FoldResponse:
-    known = examples.as_known(begins(examples, fold), plan.gap)
-    fitted = fit_family(family, task, known, plan, train, seed, threads)
-    X = fitted.preprocessor.transform(examples.take(fold.test).X)
-    return FoldResponse(fold, response_of(fitted.estimator, X, task.target.kind))
 
 
 def _curve(
