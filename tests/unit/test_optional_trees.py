@@ -34,20 +34,22 @@ ASKED = [
 
 
 def rows(n: int = 500) -> tuple[Array, Array]:
-    """Columns with ties, missing values in some, categories; and others: all missing, levels never seen."""
+    """Columns with ties, missing values in some, neighbouring floats, categories; and others: all missing, levels never seen, bounds."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, 5)).astype(np.float32)
-    X[:, 1] = np.float32(0.1) * rng.integers(-20, 20, n)
+    X[:, 1] = rng.integers(-4, 5, n) / 2
+    X[:, 3] = np.where(rng.uniform(size=n) < 0.5, np.float32(1), np.nextafter(np.float32(1), np.float32(2)))
     X[:, 2], X[:, 4] = rng.integers(0, 40, n), rng.integers(0, 3, n)
     X[:, [0, 2, 4]] = np.where(rng.uniform(size=(n, 3)) < 0.1, np.nan, X[:, [0, 2, 4]])
     other = X.copy()
     other[::3], other[1::3, 2] = np.nan, rng.integers(0, 90, len(other[1::3]))
+    other[1::3, 1] += 0.25  # halfway between two values, where trees have their bounds
     return X, np.concatenate([X, other])
 
 
 def labels(X: Array, kind: str, loss: Loss) -> Array:
     rng = np.random.default_rng(1)
-    signal = np.nan_to_num(X[:, 0]) + X[:, 1] + np.sin(7 * np.nan_to_num(X[:, 2])) + np.isnan(X[:, 4])
+    signal = np.nan_to_num(X[:, 0]) + X[:, 1] + np.sin(7 * np.nan_to_num(X[:, 2])) + np.isnan(X[:, 4]) + (X[:, 3] > 1)
     noisy = signal + rng.normal(size=len(X))
     if kind == "binary":
         return np.asarray((noisy > 0).astype(float))

@@ -36,9 +36,13 @@ def settle_log(task: Task, examples: Examples, plan: FoldPlan, seed: int, thread
     better = bool(np.isfinite(scores[1]) and target.metric.gain(scores[1], scores[0]) > 0)
     note = (
         f"{target.name} is learned {'by its logarithm' if better else 'as it is'}: held out within the first training part, "
-        f"{family.name} has {target.metric.name} {scores[1]:.4g} by the logarithm and {scores[0]:.4g} without."
+        f"{family.name} has {target.metric.name} {_figure(scores[1])} by the logarithm and {_figure(scores[0])} without."
     )
     return _with_log(task, better), (note,)
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _with_log(task: Task, log: bool) -> Task:
