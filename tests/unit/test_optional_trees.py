@@ -34,7 +34,7 @@ ASKED = [
 
 
 def rows(n: int = 500) -> tuple[Array, Array]:
-    """Columns with ties, missing values in some, neighbouring floats, categories; and others: all missing, levels never seen, bounds."""
+    """Columns with ties, gaps, neighbouring floats, categories; and other rows: all missing, levels never seen, bounds."""
     rng = np.random.default_rng(0)
     X = rng.normal(size=(n, 5)).astype(np.float32)
     X[:, 1] = rng.integers(-4, 5, n) / 2
