@@ -41,6 +41,9 @@ MOST_JUDGED, MOST_EXPLAINED = 1_500, 300
 """Held-out rows of a fold on which permutations and contributions are measured."""
 
 BINS = 20
+ERRORS_OF_CHOSEN = 2.0
+"""Standard errors that the best one of a kind must gain: it was picked by the rows that judge it, or is a second try."""
+
 LEAST_SHARE = 0.1
 """A combination must explain this share of what the best column does."""
 
@@ -259,7 +262,7 @@ class _Search:
         if best is None or len(names_of(proposals)) == 1 or not self.can_afford:
             return current
         single = self.try_recipe(joined(current.recipe, only(proposals, {best})))
-        return single if self.gained(f"{kind}: the best one", (best,), current, single) else current
+        return single if self.gained(f"{kind}: the best one", (best,), current, single, ERRORS_OF_CHOSEN) else current
 
     def _best_of(self, arm: _Arm, names: tuple[str, ...]) -> str | None:
         costs = {s.column: s.permutation for s in self.strengths(arm, names)}
@@ -293,7 +296,7 @@ class _Search:
             if len(chosen) == 1 or not self.can_afford:
                 return current
             arm = self.try_recipe(joined(current.recipe, added), first)
-            if not self.gained("combinations: the best one", names_of(added), current, arm):
+            if not self.gained("combinations: the best one", names_of(added), current, arm, ERRORS_OF_CHOSEN):
                 return current
         return self.try_recipe(arm.recipe) if self.can_afford else arm
 
@@ -352,10 +355,10 @@ class _Search:
                 chosen.append(int(j))
         return chosen
 
-    def gained(self, change: str, names: tuple[str, ...], old: _Arm, new: _Arm) -> bool:
-        """Whether the loss fell by more than a standard error; written down in any case."""
+    def gained(self, change: str, names: tuple[str, ...], old: _Arm, new: _Arm, errors: float = 1.0) -> bool:
+        """Whether the loss fell by more than so many standard errors; written down in any case."""
         gain, error = difference(old, new)
-        kept = gain > error and gain > 0
+        kept = gain > errors * error and gain > 0
         self.gains.append(Gain(change, names, gain, gain - error, gain + error, kept))
         return kept
 
