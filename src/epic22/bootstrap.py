@@ -19,6 +19,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.adapters.openlineage_events import OpenLineageEvents
 from epic22.adapters.receipts import ReceiptFiles
 from epic22.adapters.scratch import scratch_folder
+from epic22.adapters.studies import StudyFiles
 from epic22.config import Settings
 from epic22.core.bundle import Bundle
 from epic22.core.data.assignment import Assignment, PanelAssignment
@@ -52,6 +53,7 @@ from epic22.services.predict import predict_frame
 from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
 from epic22.services.train import Gate, TrainingRun, Watch, audit_split, train
 from epic22.services.train_large import Size, train_large
+from epic22.services.tune import Studies, Tuning
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,12 @@ def assemble(settings: Settings) -> Parts:
     return Parts(settings, ModelStore(home / "models"), MlflowTracker(home), lake_of(settings), events, receipts)
 
 
+def studies_of(settings: Settings) -> Studies:
+    """Where searches keep their studies, so that one that was interrupted goes on."""
+    files = StudyFiles(settings.home / "studies")
+    return Studies(files.open, files.forget)
+
+
 def lake_of(settings: Settings) -> Lake:
     """The versioned tables in EPIC22_HOME."""
     return Lake(settings.home / "lake")
@@ -96,6 +104,7 @@ def train_assignment(
     truth: DataFrame | None = None,
     override: Override | None = None,
     engineer: bool = False,
+    tuning: Tuning | None = None,
 ) -> Finished:
     """Train, report, track, and only then promote: a killed process leaves the old champion in place.
 
@@ -103,7 +112,7 @@ def train_assignment(
     """
     inputs = data_datasets(assignment.data_version, parts.versions)
     with told(parts.lineage, f"train.{assignment.task.name}", inputs) as work:
-        finished = _train_rows(parts, assignment, split, watch, truth, override, engineer)
+        finished = _train_rows(parts, assignment, split, watch, truth, override, engineer, tuning)
         work.outputs.append(model_dataset(finished.run.version))
     return finished
 
@@ -116,9 +125,10 @@ def _train_rows(
     truth: DataFrame | None,
     override: Override | None,
     engineer: bool,
+    tuning: Tuning | None,
 ) -> Finished:
     gate = Gate(override, parts.settings.authorised)
-    run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate, engineer)
+    run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate, engineer, tuning=tuning)
     return _finished(parts, run, split, watch)
 
 
@@ -180,7 +190,14 @@ def explained(parts: Parts, task: str, version: str | None = None) -> tuple[Mode
     return chosen, found, pictures_folder(parts, chosen)
 
 
-def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch = Watch(), engineer: bool = False) -> Finished:
+def train_file(
+    parts: Parts,
+    file: FlatFile,
+    split: SplitRequest,
+    watch: Watch = Watch(),
+    engineer: bool = False,
+    tuning: Tuning | None = None,
+) -> Finished:
     """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
 
     `engineer`: with columns made and chosen inside each fold. Raises UserError where that is asked of a table in batches.
@@ -188,13 +205,17 @@ def train_file(parts: Parts, file: FlatFile, split: SplitRequest, watch: Watch =
     is_table = is_delta(file.path)
     needed = 0 if is_table else memory_needed(file.path)
     if is_table or needed > parts.settings.memory_cap:
+        if tuning is not None:
+            raise UserError("a search needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
         if engineer:
             raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
         return train_large_file(parts, file, split, Size(needed, parts.settings.memory_cap), watch)
     watch.begin(f"reading and auditing {file.path.name}", 1)
     assignment = declare(file)
     watch.step()
-    return train_assignment(parts, assignment, replace(split, test_rows=assignment.test_rows), watch, engineer=engineer)
+    return train_assignment(
+        parts, assignment, replace(split, test_rows=assignment.test_rows), watch, engineer=engineer, tuning=tuning
+    )
 
 
 def train_large_file(parts: Parts, file: FlatFile, split: SplitRequest, size: Size, watch: Watch = Watch()) -> Finished:
@@ -226,6 +247,8 @@ def train_feature(
     watch: Watch = Watch(),
     truth: DataFrame | None = None,
     override: Override | None = None,
+    tuning: Tuning | None = None,
+    engineer: bool = False,
 ) -> "Finished | Forecast":
     """Train one of the five capabilities' tasks on a version of the canonical tables, the newest where `data` is None.
 
@@ -246,7 +269,7 @@ def train_feature(
     if isinstance(assigned, PanelAssignment):
         return train_panel_assignment(parts, assigned, PanelRequest(seed=seed), watch, truth)
     horizon = max(assigned.task.target.horizons, default=0.0)
-    return train_assignment(parts, assigned, SplitRequest(horizon=horizon, seed=seed), watch, truth, override)
+    return train_assignment(parts, assigned, SplitRequest(horizon=horizon, seed=seed), watch, truth, override, engineer, tuning)
 
 
 def rows_of_feature(parts: Parts, name: str, at: datetime, entities: Sequence[str], data: int | None = None) -> DataFrame:

@@ -49,6 +49,12 @@ KindOf = Annotated[
 Name = Annotated[
     str | None, typer.Option("--task", help="The task's name; made of file and label otherwise.", rich_help_panel=TABLE)
 ]
+MetricOf = Annotated[
+    str | None,
+    typer.Option(
+        "--metric", help="The one that decides, such as roc_auc or log_loss; the kind's own otherwise.", rich_help_panel=TABLE
+    ),
+]
 LossOf = Annotated[
     str | None,
     typer.Option(
@@ -91,6 +97,7 @@ def flat_file(
     loss: str | None = None,
     log: str | None = None,
     coverage_by: list[str] | None = None,
+    metric: str | None = None,
 ) -> "FlatFile":
     """The file and its roles as the features module wants them. Raises UserError for an unknown kind or loss."""
     from epic22.core.data.contract import Roles
@@ -104,8 +111,8 @@ def flat_file(
     roles = Roles(label, tuple(time or ()), group, id_[0] if id_ else None, tuple(drop or ()), positive)
     asked = None if loss is None else loss_named(loss)
     formulas, groups = tuple(formula or ()), tuple(coverage_by or ())
-    kept = tuple(keep or ())
-    return FlatFile(csv, roles, name, kept, horizon, kind, test, formulas, asked, log_named(log), groups)  # type: ignore[arg-type]
+    kept, logs = tuple(keep or ()), log_named(log)
+    return FlatFile(csv, roles, name, kept, horizon, kind, test, formulas, asked, logs, groups, metric)  # type: ignore[arg-type]
 
 
 def loss_named(text: str) -> "Loss":

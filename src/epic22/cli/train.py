@@ -20,6 +20,7 @@ from epic22.cli.table_options import (
     KindOf,
     Log,
     LossOf,
+    MetricOf,
     Name,
     Positive,
     Time,
@@ -28,6 +29,7 @@ from epic22.cli.table_options import (
 from epic22.cli.terminal import figure, print_json, progress, say, table
 from epic22.cli.train_feature import train_features
 from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
+from epic22.cli.tuning_options import HowToSample, Prune, SearchedFamilies, TimeLimit, Trials, tuning_of
 from epic22.cli.use_figures import show_use
 from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, in_use, refuse_use_options
 
@@ -72,7 +74,13 @@ def train(
     cost_false_alarm: CostFalseAlarm = None,
     prefer_simpler: PreferSimpler = False,
     learning_curve: Curve = False,
+    metric: MetricOf = None,
     task: Name = None,
+    trials: Trials = None,
+    time_limit: TimeLimit = None,
+    search_family: SearchedFamilies = None,
+    sampling: HowToSample = "bayesian",
+    prune: Prune = True,
     horizon: Annotated[
         float,
         typer.Option(
@@ -106,13 +114,19 @@ def train(
         ),
     ] = None,
     engineer: Annotated[
-        bool,
+        bool | None,
         typer.Option(
             "--engineer/--no-engineer",
-            help="Make columns of dates, numbers and categories, and leave weak ones out, where held-out rows say so.",
+            help="Make columns of dates, numbers and categories, and leave weak ones out, where held-out rows say so; "
+            "on with a search.",
             rich_help_panel=TABLE,
         ),
-    ] = False,
+    ] = None,
+    folds: Annotated[int, typer.Option("--folds", min=2, help="Folds that judge.", rich_help_panel=SPLIT)] = 5,
+    repeats: Annotated[
+        int | None,
+        typer.Option("--repeats", min=1, help="How often rows are dealt: 5 times, once with a search.", rich_help_panel=SPLIT),
+    ] = None,
     panel: Annotated[
         str | None,
         typer.Option(help="Forecast many series: wide (a column a period) or long (a row a value).", rich_help_panel=PANEL),
@@ -146,12 +160,15 @@ def train(
 
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
+    from epic22.config import Settings
+
     if feature is not None or panel is not None:
         other = f"the feature {feature}" if feature is not None else "--panel"
         refuse_use_options(other, cost_miss, cost_false_alarm, prefer_simpler, learning_curve)
     if feature is not None:
         refuse_table_options(csv, label, time, panel, formula, loss, log)
-        train_features(feature, data, seed, override_reason, json)
+        tuning = tuning_of(Settings.read(), trials, time_limit, search_family, sampling, prune)
+        train_features(feature, data, seed, override_reason, json, tuning, tuning is not None if engineer is None else engineer)
         return
     csv, label = table_and_label(csv, label)
     if panel is not None:
@@ -163,15 +180,34 @@ def train(
         return
     refuse_panel_options(frequency, season, complete_last, also)
     from epic22.bootstrap import assemble, train_file
-    from epic22.config import Settings
 
     file = flat_file(
-        csv, label, time, group, id_, drop, keep, positive, kind, task, horizon, test, formula, loss, log, coverage_by
+        csv,
+        label,
+        time,
+        group,
+        id_,
+        drop,
+        keep,
+        positive,
+        kind,
+        task,
+        horizon,
+        test,
+        formula,
+        loss,
+        log,
+        coverage_by,
+        metric,
     )
     file = in_use(file, cost_miss, cost_false_alarm, prefer_simpler, learning_curve)
     split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
+    settings = capped(Settings.read(), memory_cap)
+    tuning = tuning_of(settings, trials, time_limit, search_family, sampling, prune)
+    split = replace(split, n=folds, repeats=repeats or (5 if tuning is None else 1))
+    engineered = tuning is not None if engineer is None else engineer
     with progress() as watch:
-        finished = train_file(assemble(capped(Settings.read(), memory_cap)), file, split, watch, engineer)
+        finished = train_file(assemble(settings), file, split, watch, engineered, tuning)
     if json:
         from epic22.services.results import run_json
 

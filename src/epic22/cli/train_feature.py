@@ -7,13 +7,22 @@ from epic22.core.errors import UserError
 
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished, Forecast, Parts
+    from epic22.services.tune import Tuning
     from epic22.services.worth import Worth
 
 ALL = "all"
 AUTHORISE = "Give --override-reason with a key in EPIC22_KEY whose SHA-256 is in EPIC22_AUTHORISED_KEYS."
 
 
-def train_features(name: str, data: int | None, seed: int, reason: str | None, json: bool) -> None:
+def train_features(
+    name: str,
+    data: int | None,
+    seed: int,
+    reason: str | None,
+    json: bool,
+    tuning: "Tuning | None" = None,
+    engineer: bool = False,
+) -> None:
     """Train the feature of that name, or each of them, and show what was found."""
     from epic22.bootstrap import assemble, override_by_key, train_feature
     from epic22.config import Settings
@@ -23,7 +32,7 @@ def train_features(name: str, data: int | None, seed: int, reason: str | None, j
     names = [feature.name for feature in FEATURES] if name == ALL else [name]
     for one in names:
         with progress() as watch:
-            finished = train_feature(parts, one, data, seed, watch, override=override)
+            finished = train_feature(parts, one, data, seed, watch, override=override, tuning=tuning, engineer=engineer)
         show_feature(parts, finished, json)
         refused += refused_override(finished)
     if refused:

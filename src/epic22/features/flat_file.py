@@ -21,11 +21,11 @@ from epic22.core.data.leakage import audit_columns
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.tables import TIMELESS, Table, Tables
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.metrics import deciding_metric
+from epic22.core.evaluation.metrics import METRICS, deciding_metric
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import raced_families
 from epic22.core.models.loss import SQUARED, Loss
-from epic22.core.task import Column, Formula, Kind, Target, Task
+from epic22.core.task import Column, Formula, Kind, Metric, Target, Task
 
 ROWS, LABELS = "rows", "labels"
 MOST_CLASSES = 50
@@ -43,7 +43,7 @@ class FlatFile:
     cost no more than the best, but for a margin, is chosen. `learning_curve` asks whether more rows would help.
 
     A `loss` or a `log` (None: whichever is better) is of values, so the label is then predicted as one.
-    `coverage_by` are inputs by which the coverage of intervals and sets is told.
+    `coverage_by` are inputs by which the coverage of intervals and sets is told. `metric` names the one that decides.
     """
 
     path: Path
@@ -60,6 +60,7 @@ class FlatFile:
     costs: Mapping[str, float] = field(default_factory=dict)
     prefer_simpler: bool = False
     learning_curve: bool = False
+    metric: str | None = None
 
 
 def declare(file: FlatFile) -> Assignment:
@@ -319,7 +320,7 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         name=file.roles.label,
         kind=kind,
         labels=lambda known, later: later.stated(LABELS).select("label"),
-        metric=deciding_metric(kind, file.loss or SQUARED),
+        metric=_metric(file, kind),
         classes=classes,
         **_loss(file),
     )
@@ -337,6 +338,15 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         prefer_simpler=file.prefer_simpler,
         learning_curve=file.learning_curve,
     )
+
+
+def _metric(file: FlatFile, kind: Kind) -> Metric:
+    if file.metric is None:
+        return deciding_metric(kind, file.loss or SQUARED)
+    known = {metric.name: metric for metric in METRICS[kind]}
+    if file.metric not in known:
+        raise ColumnError(f"--metric {file.metric}: a label of kind {kind} is judged by {', '.join(known)}.")
+    return known[file.metric]
 
 
 def _loss(file: FlatFile) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """From an assignment to a champion: examples, folds, families, verdicts, bundle, registry."""
 
 import tempfile
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -10,7 +10,6 @@ import polars as pl
 
 from epic22.core.bundle import GOLDEN_ROWS, Bundle, Schema, model_hash, write_bundle
 from epic22.core.data.assignment import Assignment
-from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
 from epic22.core.data.formula import without
 from epic22.core.data.leakage import Suspicion, audit_folds
@@ -19,23 +18,25 @@ from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.coverage import refuse_groups
-from epic22.core.evaluation.crossval import Evaluation, FittedFold, cross_validate, declared_alone, fit_family
+from epic22.core.evaluation.crossval import Contender, Evaluation, FittedFold, contender_of, declared_alone, evaluate
 from epic22.core.evaluation.explain import Explanation, explain
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import gate as fairness_gate
 from epic22.core.evaluation.learning_curve import FOLDS, SHARES, LearningCurve, learning_curve
 from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluation, incumbent_evaluation
 from epic22.core.lineage import DataVersion, ModelVersion
-from epic22.core.models.base import Family
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import ENSEMBLE, family_named
 from epic22.core.ports import Registry
+from epic22.core.selection.columns import Budget as ColumnBudget
 from epic22.core.selection.columns import ColumnPlan, Planner
 from epic22.core.selection.log_target import settle_log
+from epic22.core.selection.search import Found
 from epic22.core.task import Array, Column, Task
 from epic22.services.audit import audit_examples
 from epic22.services.comparison import Comparison, compare_in_use
 from epic22.services.hazard_worth import assess_hazard
 from epic22.services.promise import Promise, promised
+from epic22.services.tune import Searcher, Tuning
 from epic22.services.worth import Worth, assess
 
 
@@ -104,6 +105,7 @@ class TrainingRun:
     explanation: Explanation | None = None
     rows: int | None = None
     column_plan: ColumnPlan | None = None
+    found: Found | None = None
 
     @property
     def learned_from(self) -> int:
@@ -121,8 +123,11 @@ def train(
     gate: Gate = Gate(),
     engineer: bool = False,
     explaining: bool = True,
+    tuning: Tuning | None = None,
 ) -> TrainingRun:
     """Race the task's families on honest folds, judge them, and register the best as a version (promotion is another step).
+
+    With `tuning` a search takes part, which searches anew in every training part.
 
     With `engineer`, each fold's models get the columns that are planned on its training rows (`selection/columns.py`).
 
@@ -140,11 +145,13 @@ def train(
     task, found = settle_log(task, examples, plan, seed, threads)
     assignment = replace(assignment, task=task, notes=(*assignment.notes, *found))
     audit = (*assignment.suspicions, *audit_split(examples, plan))
-    families = [family_named(name) for name in task.families]
-    planner = Planner(task, examples, plan, seed, threads) if engineer and task.target.kind != "hazard" else None
+    rows = champion_rows(assignment, examples)
+    asked = Entry(seed, threads, engineer, tuning)
+    planner = asked.planner(task, examples, plan)
     if planner is not None:
         _plan_folds_columns(planner, plan, watch)
-    leaderboard = race(task, examples, plan, families, seed, threads, watch, planner, explaining)
+    contenders = entered(task, examples, plan, asked, planner, rows, watch)
+    leaderboard = race(task, examples, plan, contenders, seed, watch, explaining)
     leaderboard, explanation = explained(task, examples, plan, leaderboard, seed, watch)
     champion, verdicts = judge(task, examples, plan, leaderboard, seed)
     comparison = compare_in_use(task, examples, plan, leaderboard, champion, seed)
@@ -152,19 +159,25 @@ def train(
         champion, verdicts = judge(task, examples, plan, leaderboard, seed, comparison.choice.family)
         explanation = None  # it is of the best family, whose place another has taken
     if task.learning_curve:
-        comparison = replace(comparison, curve=curve_of(task, examples, plan, champion, seed, threads, watch, planner))
-    honest = honest_scores(task, examples, plan, champion, split, threads, watch, engineer)
+        curve = curve_of(task, examples, plan, leaderboard, champion, asked, watch, planner)
+        comparison = replace(comparison, curve=curve)
+    honest = honest_scores(task, examples, champion, split, asked, watch)
     ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
     judge_worth = assess_hazard if task.target.kind == "hazard" else assess
     worth = judge_worth(task, examples, plan, champion, leaderboard, ceiling, seed)
     promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
     promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
-    column_plan = None if planner is None else planner.plan(champion_rows(assignment, examples))
-    recipe = Recipe() if column_plan is None else column_plan.recipe
-    bundle = fit_champion(assignment, examples, plan, champion, verdicts, worth, promise, seed, threads, recipe)
+    column_plan = None if planner is None else planner.plan(rows)
+    watch.begin(f"{champion.family}: the champion, on all its rows", 1)
+    fitted = next(c for c in contenders if c.name == champion.family).fit(examples, rows)
+    watch.step()
+    bundle = packed(task, examples, champion, verdicts, worth, promise, fitted, seed)
     if promotion.status != "proven":
         bundle = replace(bundle, status=promotion.status)
     version = register(bundle, examples, registry)
+    searcher = next((c.fit for c in contenders if isinstance(c.fit, Searcher)), None)
+    if searcher is not None:
+        searcher.forget()
     return TrainingRun(
         task=task,
         data_version=assignment.data_version,
@@ -189,7 +202,62 @@ def train(
         comparison=comparison,
         column_plan=column_plan,
         explanation=explanation,
+        found=None if searcher is None or champion.family != ENSEMBLE.name else searcher.of(examples, rows),
     )
+
+
+@dataclass(frozen=True)
+class Entry:
+    """How contenders learn: the seed, threads, whether columns are engineered, and the search, if there is one."""
+
+    seed: int
+    threads: int
+    engineer: bool = False
+    tuning: Tuning | None = None
+
+    def planner(self, task: Task, examples: Examples, plan: FoldPlan) -> Planner | None:
+        """Who plans the columns of each training part; None where they are taken as declared."""
+        if not self.engineer or task.target.kind == "hazard":
+            return None
+        seconds = None if self.tuning is None else self.tuning.seconds_for_columns(plan)
+        return Planner(task, examples, plan, self.seed, self.threads, ColumnBudget(seconds=seconds))
+
+
+def entered(
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    asked: Entry,
+    planner: Planner | None,
+    last: Array,
+    watch: Watch,
+) -> tuple[Contender, ...]:
+    """Who takes part: the task's families as they come, and the search where one was asked for; `last` are the champion's rows.
+
+    Under a time limit, baselines alone take part beside the search, which has the other families within it. A hazard is not
+    searched.
+    """
+    families, tuning = [family_named(name) for name in task.families], asked.tuning
+    tuned = tuning is not None and task.target.kind != "hazard"
+    limited = tuned and tuning is not None and tuning.budget.seconds is not None
+    contenders = [
+        contender_of(
+            family,
+            task,
+            plan,
+            asked.seed,
+            asked.threads,
+            declared_alone if planner is None or family.is_baseline else planner.recipe,
+        )
+        for family in families
+        if family.is_baseline or not limited
+    ]
+    if tuned and tuning is not None:
+        judged = any(np.array_equal(fold.train, last) for fold in plan.folds)
+        recipes = declared_alone if planner is None else planner.recipe
+        searcher = Searcher(tuning, task, plan, asked.seed, asked.threads, recipes, judged, watch.begin, watch.step)
+        contenders.append(Contender(ENSEMBLE.name, searcher))
+    return tuple(contenders)
 
 
 def _plan_folds_columns(planner: Planner, plan: FoldPlan, watch: Watch) -> None:
@@ -225,19 +293,16 @@ def race(
     task: Task,
     examples: Examples,
     plan: FoldPlan,
-    families: list[Family],
+    contenders: Sequence[Contender],
     seed: int,
-    threads: int,
     watch: Watch,
-    planner: Planner | None = None,
     keep: bool = False,
 ) -> tuple[Evaluation, ...]:
-    """Every family on the same folds, best first by the deciding metric; `keep` holds on to the best one's models."""
+    """Every contender on the same folds, best first by the deciding metric; `keep` holds on to the best one's models."""
     evaluations: list[Evaluation] = []
-    for family in families:
-        watch.begin(f"{family.name}: {len(plan.folds)} folds", len(plan.folds))
-        recipes = declared_alone if planner is None or family.is_baseline else planner.recipe
-        fresh = cross_validate(task, examples, plan, family, seed, threads, watch.step, keep, recipes)
+    for contender in contenders:
+        watch.begin(f"{contender.name}: {len(plan.folds)} folds", len(plan.folds))
+        fresh = evaluate(task, examples, plan, contender, seed, watch.step, keep)
         best, *others = _best_first(task, [*evaluations, fresh])
         evaluations = [best, *(other.without_models() for other in others)]
     incumbent = incumbent_evaluation(task, examples, plan, seed)
@@ -302,17 +367,25 @@ def curve_of(
     task: Task,
     examples: Examples,
     plan: FoldPlan,
+    leaderboard: tuple[Evaluation, ...],
     champion: Evaluation,
-    seed: int,
-    threads: int,
+    asked: Entry,
     watch: Watch,
     planner: Planner | None = None,
-) -> LearningCurve:
-    """Whether more data would help the champion's family, with the columns that were planned on each whole training part."""
+) -> LearningCurve | None:
+    """Whether more data would help the champion's family, with the columns that were planned on each whole training part.
+
+    A search is not repeated on shares of the rows: the best family as it comes stands for it; None where none is on the board.
+    """
+    if champion.family == ENSEMBLE.name:
+        others = [e for e in leaderboard if e is not champion and not is_baseline(e.family)]
+        if not others:
+            return None
+        champion = others[0]
     family = family_named(champion.family)
     recipes = declared_alone if planner is None or family.is_baseline else planner.recipe
     watch.begin(f"{family.name}: learning curve", FOLDS * (len(SHARES) - 1))
-    return learning_curve(task, examples, plan, family, champion, seed, threads, step=watch.step, recipes=recipes)
+    return learning_curve(task, examples, plan, family, champion, asked.seed, asked.threads, step=watch.step, recipes=recipes)
 
 
 def against_truth(
@@ -342,23 +415,16 @@ def against_truth(
 
 
 def honest_scores(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
-    champion: Evaluation,
-    split: SplitRequest,
-    threads: int,
-    watch: Watch,
-    engineer: bool = False,
+    task: Task, examples: Examples, champion: Evaluation, split: SplitRequest, asked: Entry, watch: Watch
 ) -> tuple[HonestScore, ...]:
     """Where rows were forced despite their time: the champion again, on the folds that would have been right."""
     if not (split.random_rows_despite_time and examples.timed):
         return ()
     right = plan_folds(examples, task.target.kind, replace(split, random_rows_despite_time=False))
     watch.begin(f"{champion.family} on honest folds", len(right.folds))
-    recipes = Planner(task, examples, right, split.seed, threads).recipe if engineer else declared_alone
-    family = family_named(champion.family)
-    again = cross_validate(task, examples, right, family, split.seed, threads, watch.step, recipes=recipes)
+    contenders = entered(task, examples, right, asked, asked.planner(task, examples, right), right.folds[-1].train, watch)
+    contender = next(c for c in contenders if c.name == champion.family)
+    again = evaluate(task, examples, right, contender, split.seed, watch.step)
     return tuple(
         HonestScore(score.metric, score.value, again.score(score.metric).value, right.kind, right.why)
         for score in champion.scores
@@ -373,25 +439,6 @@ def champion_rows(assignment: Assignment, examples: Examples) -> Array:
     """The rows that the champion is fitted on: all but those of a test file that may train."""
     rows = np.arange(len(examples) - assignment.test_rows)
     return rows if examples.learned is None else rows[examples.learned[rows]]
-
-
-def fit_champion(
-    assignment: Assignment,
-    examples: Examples,
-    plan: FoldPlan,
-    champion: Evaluation,
-    verdicts: tuple[Verdict, ...],
-    worth: Worth | None,
-    promise: Promise,
-    seed: int,
-    threads: int,
-    recipe: Recipe = Recipe(),
-) -> Bundle:
-    """Fit the champion's family on all rows but those of a test file, and pack it."""
-    task = assignment.task
-    family, rows = family_named(champion.family), champion_rows(assignment, examples)
-    fitted = fit_family(family, task, examples, plan, rows, seed, threads, Recipe() if family.is_baseline else recipe)
-    return packed(task, examples, champion, verdicts, worth, promise, fitted, seed)
 
 
 def packed(

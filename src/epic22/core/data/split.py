@@ -5,6 +5,7 @@ calendar periods become the groups; a group (or an id that repeats) is never on 
 class, five times over. Copies of a row always stay together.
 """
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -428,3 +429,49 @@ def leaked(folds: Sequence[Fold], at: Array, gap: float) -> int:
     """How many test rows of forward folds come before a training row's label was known: 0 where the folds are right."""
     span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
     return sum(int((at[fold.test] < (at[fold.train] + span).max()).sum()) for fold in folds if len(fold.train))
+
+
+FORWARD_SHARES = (0.6, 0.8, 1.0)
+"""Where the windows end that a search watches in timed rows: the last two fifths, one after the other."""
+
+MANY_ROWS = (50_000, 500_000)
+"""From so many rows on, a search watches three of five folds that were dealt, and two."""
+
+
+def watched_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> tuple[Fold, ...]:
+    """Folds of a training part for a search within it, split in the same manner as the plan; row numbers are the examples'.
+
+    Timed rows are watched window after window with the plan's gap, where every window has all classes; else whole clusters are
+    dealt in five, fewer of which are watched where there are many rows.
+    """
+    if plan.kind in ("walk_forward", "holdout") and examples.timed:
+        windows = _late_windows(examples, train, plan.gap)
+        if windows and (kind == "regression" or all(_both_sides(examples.y, fold) for fold in windows)):
+            return windows
+    units = codes(_kept_together(plan, examples)[train])
+    strata = _group_strata(_classes(examples, kind)[train], units, kind)
+    dealt = _deal(strata, 5, np.random.default_rng([seed, len(train), 1]))[units]
+    watched = 5 if len(train) < MANY_ROWS[0] else 3 if len(train) < MANY_ROWS[1] else 2
+    return tuple(Fold(train[dealt != i], train[dealt == i]) for i in range(watched) if (dealt == i).any())
+
+
+def _kept_together(plan: FoldPlan, examples: Examples) -> Array:
+    """Codes (n,) of rows that must be on one side: the plan's clusters; of a holdout, groups, else copies of a row."""
+    if plan.kind != "holdout" and plan.clusters is not None:
+        return plan.clusters
+    if examples.group is not None:
+        return codes(examples.group)
+    return codes(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
+
+
+def _late_windows(examples: Examples, train: Array, gap: float) -> tuple[Fold, ...]:
+    """Forward windows, () where one lacks rows to fit or to watch."""
+    at = examples.at[train]
+    ordered = np.sort(at)
+    ends = [ordered[min(int(len(at) * share), len(at) - 1)] for share in FORWARD_SHARES]
+    ends[-1] = at.max() + np.timedelta64(1, "us")
+    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
+    folds = [_forward(at, start, end, span) for start, end in itertools.pairwise(ends)]
+    if not all(len(fold.train) and len(fold.test) for fold in folds):
+        return ()
+    return tuple(Fold(train[fold.train], train[fold.test]) for fold in folds)

@@ -138,6 +138,31 @@ def fit_family(
     return FittedFold(prepared.preprocessor, estimator)
 
 
+@dataclass(frozen=True)
+class Contender:
+    """What is raced: its name on the board, and how it learns.
+
+    `fit(known, train)` learns from the training rows (row numbers, (n,)) of the examples as they were known, and from no other.
+    """
+
+    name: str
+    fit: Callable[[Examples, Array], FittedFold]
+
+
+def contender_of(
+    family: Family,
+    task: Task,
+    plan: FoldPlan,
+    seed: int = 0,
+    threads: int = 1,
+    recipes: Callable[[Array], Recipe] = declared_alone,
+) -> Contender:
+    """The family as it comes; `recipes` gives each training part the columns that were planned on it."""
+    return Contender(
+        family.name, lambda known, train: fit_family(family, task, known, plan, train, seed, threads, recipes(train))
+    )
+
+
 def cross_validate(
     task: Task,
     examples: Examples,
@@ -149,16 +174,28 @@ def cross_validate(
     keep: bool = False,
     recipes: Callable[[Array], Recipe] = declared_alone,
 ) -> Evaluation:
-    """The family's evaluation on the plan; `progress` is called after each fold.
+    """The evaluation on the plan of a family as it comes; see `evaluate`."""
+    return evaluate(task, examples, plan, contender_of(family, task, plan, seed, threads, recipes), seed, progress, keep)
+
+
+def evaluate(
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    contender: Contender,
+    seed: int = 0,
+    progress: Callable[[], None] = lambda: None,
+    keep: bool = False,
+) -> Evaluation:
+    """The contender's evaluation on the plan; `progress` is called after each fold.
 
     `keep` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a second fit.
-    `recipes` gives each training part the columns that were planned on it.
     """
     kind, parts, seconds, row_ms = task.target.kind, [], [], math.nan
     for fold in plan.folds:
         began = time.perf_counter()
         known = examples.as_known(begins(examples, fold), plan.gap)
-        fitted = fit_family(family, task, known, plan, fold.train, seed, threads, recipes(fold.train))
+        fitted = contender.fit(known, fold.train)
         seconds.append(time.perf_counter() - began)
         test = examples.take(fold.test)
         response = response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
@@ -170,7 +207,7 @@ def cross_validate(
     fingerprint = plan.fingerprint(examples.data_version)
     target = task.target
     return Evaluation(
-        family.name, target.name, target.horizon, scores, tuple(parts), fingerprint, float(np.mean(seconds)), row_ms
+        contender.name, target.name, target.horizon, scores, tuple(parts), fingerprint, float(np.mean(seconds)), row_ms
     )
 
 

@@ -8,7 +8,7 @@ fold (positions in X) that early stopping or the choice of a penalty may watch.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, TypeVar, cast
 
 import numpy as np
 from scipy.special import expit
@@ -16,6 +16,8 @@ from scipy.special import expit
 from epic22.core.errors import InternalError, NotInstalledError
 from epic22.core.models.scale import IDENTITY, Scale
 from epic22.core.task import Array, Kind
+
+T = TypeVar("T")
 
 CLASSIFIED: frozenset[Kind] = frozenset({"binary", "multiclass"})
 
@@ -36,6 +38,32 @@ class Inner(Protocol):
         """Of a hazard's `train`: days each was followed before the watched part begins; None where time does not part them."""
 
 
+@dataclass(frozen=True)
+class Part:
+    """Rows to fit, X (n, p) and y (n,), and rows to watch, (m, p) and (m,): one inner fold, alike for every trial of a search.
+
+    With no rows to watch (m = 0) it is the last fit, on all rows, by parameters that are settled. `once` keeps what estimators
+    make of the rows, such as a quantised matrix, so that all trials share it.
+    """
+
+    X: Array
+    y: Array
+    X_watched: Array
+    y_watched: Array
+    made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, name: str, make: Callable[[], T]) -> T:
+        """What `make` gives, made at the first call of that name and kept."""
+        if name not in self.made:
+            self.made[name] = make()
+        return cast(T, self.made[name])
+
+
+def never() -> bool:
+    """No end to the time there is."""
+    return False
+
+
 class Estimator(Protocol):
     """What a family builds.
 
@@ -47,6 +75,13 @@ class Estimator(Protocol):
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Learn from X (n, p) and y (n,), class codes or values; of a hazard y (n, 2), duration and observed."""
+
+    def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
+        """Learn from the part's rows alone, stopping when its watched rows say so or when the time has `expired`; the watched
+        rows' scores before the link."""
+
+    def settled(self) -> Mapping[str, Any]:
+        """Parameters that watching found, for a fit of more rows that watches none."""
 
     def predict(self, X: Array) -> Array:
         """Class codes or values, (n,)."""
@@ -81,6 +116,10 @@ class Parameters:
         """The constructor's arguments that state what `fit` picked on the inner fold, for a fit that watches none."""
         return {}
 
+    def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
+        """Fit the part's rows and score those that are watched: nothing is settled by watching."""
+        return cast(Estimator, self).fit(part.X, part.y).raw(part.X_watched)
+
 
 class Linked:
     """Answers from `raw` through the link: probabilities and classes, or values."""
@@ -105,8 +144,9 @@ class Linked:
 class Family:
     """A kind of model. `build(task, seed, threads, **params)` makes an unfitted estimator; `restore` opens its files.
 
-    `space` names the parameters a search may change, with (low, high, log?) or the choices. A baseline is what others must
-    beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the library of an
+    `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `starts` are
+    configurations to begin with. A baseline is what others must beat; it is never a rival of its betters in the verdict against
+    "the best other family". `needs` is the library of an
     optional family, which is raced only where it is named and installed; its models open and answer without it.
     """
 
@@ -117,6 +157,7 @@ class Family:
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_baseline: bool = False
     needs: str | None = None
+    starts: tuple[Mapping[str, Any], ...] = ({},)
 
     @property
     def installed(self) -> bool:

@@ -4,16 +4,16 @@ The shape of the trees and the number of rounds are found on the inner fold, the
 Class weights are never used: they ruin the probabilities.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, Part, check_fit, never
 from epic22.core.models.forest import Forest, forest_of
 from epic22.core.models.logged import with_logs
-from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.models.loss import JUDGED_POWER, SQUARED, Loss
 from epic22.core.models.power import power_of
 from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
 from epic22.core.task import Array, Kind, Task
@@ -39,6 +39,22 @@ SHAPES: tuple[Mapping[str, float], ...] = (
     {"max_depth": 4, "min_child_weight": 10.0, "colsample_bytree": 0.5},
 )
 """Shapes of tree that did well on other tables: few telling columns, many, and noise; the inner fold picks one."""
+
+
+STARTS: tuple[Mapping[str, Any], ...] = tuple(
+    {"learning_rate": 0.05, **shape}
+    for shape in (
+        {"max_depth": 6, "min_child_weight": 1.0},
+        {"max_depth": 6, "min_child_weight": 5.0, "colsample_bytree": 0.5},
+        {"max_depth": 4, "min_child_weight": 10.0, "colsample_bytree": 0.5},
+        {"max_depth": 3, "min_child_weight": 3.0, "colsample_bytree": 0.6, "subsample": 0.8, "reg_lambda": 3.0},
+        {"max_depth": 8, "min_child_weight": 2.0, "colsample_bytree": 0.7, "subsample": 0.8, "reg_lambda": 5.0},
+        {"max_depth": 2, "min_child_weight": 5.0, "colsample_bytree": 0.8, "subsample": 0.8},
+        {"max_depth": 10, "min_child_weight": 1.0, "colsample_bynode": 0.4, "subsample": 0.8, "reg_lambda": 10.0},
+    )
+)
+"""Where a search begins: shapes from stumps for noise to deep trees for many telling columns, which differ as members of an
+ensemble should."""
 
 
 SMALL_CELLS = 600_000
@@ -69,6 +85,7 @@ class Boosting(Linked, Parameters):
     max_bin: int = 256
     default_rounds: int = 300
     loss: Loss = SQUARED
+    colsample_bynode: float | None = None
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Find the rounds on the inner fold, then fit all rows with them."""
@@ -83,11 +100,7 @@ class Boosting(Linked, Parameters):
         self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
         if inner is not None:
             self.shape_, self.rounds_ = self._choose(X, y, inner)
-        self.booster_ = xgboost.train(
-            self._params(self.shape_, self._threads(X)), self._matrix(X, y), num_boost_round=self.rounds_
-        )
-        if self.unit_ != 1.0:
-            self.booster_.set_attr(unit=repr(self.unit_))
+        self._keep(xgboost.train(self._params(self.shape_, self._threads(X)), self._matrix(X, y), num_boost_round=self.rounds_))
         return self
 
     def settled(self) -> Mapping[str, Any]:
@@ -101,6 +114,45 @@ class Boosting(Linked, Parameters):
     def value_scale_(self) -> Scale:
         """Counts and sums are predicted by their logarithms."""
         return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
+
+    def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
+        """Fit the part's rows until the loss on the watched rows no longer falls; of several shapes the first.
+
+        The quantised matrices are made once a part, whatever the trial, so `max_bin` is not a parameter to search.
+        """
+        import xgboost
+
+        self.shape_, self.power_, self.rounds_ = self._shapes()[0], self.loss.power or JUDGED_POWER, self.default_rounds
+        self.unit_ = float(np.mean(part.y)) or 1.0 if self.loss.name == "tweedie" else 1.0
+        fitted = part.once(f"xgboost {self.max_bin}", lambda: self._matrix(part.X, part.y / self.unit_))
+        params = self._params(self.shape_, self._threads(part.X))
+        if not len(part.y_watched):
+            self._keep(xgboost.train(params, fitted, num_boost_round=self.rounds_))
+            return np.zeros(0)
+        watched = part.once(
+            f"xgboost {self.max_bin} watched",
+            lambda: self._matrix(part.X_watched, part.y_watched / self.unit_, reference=fitted),
+        )
+        booster = xgboost.train(
+            params,
+            fitted,
+            num_boost_round=self.rounds,
+            evals=[(watched, "watched")],
+            early_stopping_rounds=self.patience,
+            verbose_eval=False,
+            callbacks=[_stop_when(expired)],
+        )
+        # Time that is up in the first round leaves no best one.
+        best = booster.attr("best_iteration")
+        self.rounds_ = booster.num_boosted_rounds() if best is None else int(best) + 1
+        self._keep(booster[: self.rounds_])
+        raw = booster.predict(watched, output_margin=True, iteration_range=(0, self.rounds_))
+        return np.asarray(np.asarray(raw, dtype=np.float64) + np.log(self.unit_))
+
+    def _keep(self, booster: "xgboost.Booster") -> None:
+        self.booster_ = booster
+        if self.unit_ != 1.0:
+            self.booster_.set_attr(unit=repr(self.unit_))
 
     def _shapes(self) -> list[Mapping[str, float]]:
         """The shapes to try: SHAPES with what the user stated put in, each once."""
@@ -168,6 +220,8 @@ class Boosting(Linked, Parameters):
             "max_bin": self.max_bin,
             **shape,
         }
+        if self.colsample_bynode is not None:
+            params["colsample_bynode"] = self.colsample_bynode
         return params | self._more_params()
 
     def _more_params(self) -> dict[str, Any]:
@@ -210,6 +264,19 @@ class Boosting(Linked, Parameters):
         return {"booster.ubj": bytes(self.booster_.save_raw("ubj"))}
 
 
+def _stop_when(expired: Callable[[], bool]) -> "xgboost.callback.TrainingCallback":
+    """XGBoost's callback that ends the training when the time is over; the rounds until then stay."""
+    import xgboost
+
+    class Stop(xgboost.callback.TrainingCallback):
+        """Asks after each round."""
+
+        def after_iteration(self, model: Any, epoch: int, evals_log: Any) -> bool:
+            return expired()
+
+    return Stop()
+
+
 def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Boosting:
     categorical = tuple(bool(c) for c in task.categorical)
     target = task.target
@@ -250,11 +317,13 @@ FAMILY = with_logs(
         _restore,
         space={
             "learning_rate": (0.01, 0.3, "log"),
-            "max_depth": (3, 10),
+            "max_depth": (2, 12),
             "min_child_weight": (0.5, 30.0, "log"),
             "subsample": (0.5, 1.0),
-            "colsample_bytree": (0.4, 1.0),
+            "colsample_bytree": (0.3, 1.0),
+            "colsample_bynode": (0.3, 1.0),
             "reg_lambda": (0.01, 100.0, "log"),
         },
+        starts=STARTS,
     )
 )

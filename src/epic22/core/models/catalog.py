@@ -1,7 +1,7 @@
 """The families, in the order they are raced. A new family is one module beside this one and one line here."""
 
 from epic22.core.errors import UnknownTaskError
-from epic22.core.models import baseline, boosting, hazard, leafwise, linear, oblivious
+from epic22.core.models import baseline, boosting, ensemble, hazard, leafwise, linear, oblivious
 from epic22.core.models.base import Family
 from epic22.core.task import Kind
 
@@ -15,6 +15,9 @@ FAMILIES: tuple[Family, ...] = (
     hazard.FAMILY,
 )
 
+ENSEMBLE = ensemble.family_of([family for family in FAMILIES if not family.is_baseline])
+"""What a search over the families makes of them; it is not raced as they are."""
+
 
 def raced_families(kind: Kind) -> tuple[str, ...]:
     """The families that are raced unless others are named: all that predict the kind and need no optional library."""
@@ -26,7 +29,7 @@ def family_named(name: str) -> Family:
 
     Raises UnknownTaskError with the names there are.
     """
-    for family in FAMILIES:
+    for family in (*FAMILIES, ENSEMBLE):
         if family.name == name:
             return family
     raise UnknownTaskError(f"no model family {name!r}; there are {', '.join(_told(f) for f in FAMILIES)}.")

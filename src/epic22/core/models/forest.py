@@ -212,6 +212,44 @@ def just_above(bounds: Array) -> Array:
         return np.nextafter(below, np.float32(np.inf))
 
 
+def joined(forests: Sequence[Forest], weights: Sequence[float]) -> Forest:
+    """One forest whose scores and SHAP values are the weighted sums of theirs, which have the same columns and outputs.
+
+    A row's score is summed tree by tree, so that it may differ from the weighted sum in the last bits.
+    """
+    nodes = np.cumsum([0, *(len(f.feature) for f in forests)])[:-1]
+    told = np.cumsum([0, *(len(f.words) for f in forests)])[:-1]
+    deepest = max(forests, key=lambda f: len(f.points))
+
+    def beside(name: str) -> Array:
+        return np.concatenate([getattr(f, name) for f in forests])
+
+    def moved(name: str) -> Array:
+        return np.concatenate([_moved(getattr(f, name), at) for f, at in zip(forests, nodes, strict=True)])
+
+    return Forest(
+        columns=forests[0].columns,
+        roots=moved("roots"),
+        output=beside("output"),
+        feature=beside("feature"),
+        threshold=beside("threshold"),
+        default_left=beside("default_left"),
+        left=moved("left"),
+        right=moved("right"),
+        leaf=np.concatenate([f.leaf * w for f, w in zip(forests, weights, strict=True)]),
+        begin=np.concatenate([f.begin + at for f, at in zip(forests, told, strict=True)]),
+        size=beside("size"),
+        words=beside("words"),
+        parent=moved("parent"),
+        before=moved("before"),
+        share=beside("share"),
+        points=deepest.points,
+        weights=deepest.weights,
+        base=np.sum([f.base * w for f, w in zip(forests, weights, strict=True)], axis=0),
+        average=np.sum([f.average * w for f, w in zip(forests, weights, strict=True)], axis=0),
+    )
+
+
 def _joined(trees: list[dict[str, Any]], name: str, dtype: Any) -> Array:
     return np.concatenate([np.array(tree[name], dtype) for tree in trees]) if trees else np.zeros(0, dtype)
 

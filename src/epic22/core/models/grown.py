@@ -5,7 +5,7 @@ values are exact, for the arrays are walked as XGBoost's are.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, ClassVar, Self
 
@@ -13,10 +13,10 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import CLASSIFIED, Estimator, Inner, Linked, Parameters, check_fit, require
+from epic22.core.models.base import CLASSIFIED, Estimator, Inner, Linked, Parameters, Part, check_fit, never, require
 from epic22.core.models.boosting import SMALL_CELLS
 from epic22.core.models.forest import Forest
-from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.models.loss import JUDGED_POWER, SQUARED, Loss
 from epic22.core.models.power import power_of
 from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
 from epic22.core.task import Array, Kind, Task
@@ -68,8 +68,34 @@ class Grown(Linked, Parameters):
         self._plant(X.shape[1])
         return self
 
-    def _grow(self, X: Array, y: Array, rounds: int, watched: tuple[Array, Array] | None = None) -> tuple[bytes, int]:
-        """The library's text of the trained trees, and how many rounds were best on the watched rows."""
+    def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
+        """Fit the part's rows until the loss on the watched rows no longer falls."""
+        require(self.library, self.library)
+        self.unit_, self.power_, self.rounds_ = 1.0, float(self.loss.power or JUDGED_POWER), self.default_rounds
+        if self.kind == "regression" and self.loss.name in self.in_units:
+            self.unit_ = float(np.mean(part.y)) or 1.0
+        if len(part.y_watched):
+            watched = part.X_watched, part.y_watched / self.unit_
+            self.text_, self.rounds_ = self._grow(part.X, part.y / self.unit_, self.rounds, watched, expired)
+        else:
+            self.text_ = self._grow(part.X, part.y / self.unit_, self.rounds_)[0]
+        self._plant(part.X.shape[1])
+        return self.raw(part.X_watched) if len(part.y_watched) else np.zeros(0)
+
+    @property
+    def forest(self) -> Forest:
+        """The trees."""
+        return self.forest_
+
+    def _grow(
+        self,
+        X: Array,
+        y: Array,
+        rounds: int,
+        watched: tuple[Array, Array] | None = None,
+        expired: Callable[[], bool] = never,
+    ) -> tuple[bytes, int]:
+        """The library's text of the trained trees, and how many rounds were best on the watched rows: the text ends with them."""
         raise InternalError(f"{type(self).__name__} grows no trees.")
 
     def _read(self) -> Forest:

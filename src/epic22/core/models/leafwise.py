@@ -4,14 +4,14 @@ LightGBM sends a row left where its value is at most the threshold, a category w
 goes where the node says, or as zero where training saw none missing; a missing category goes right.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.base import Family
+from epic22.core.models.base import Family, never
 from epic22.core.models.forest import Forest, Nodes, assembled, bits_of, just_above
 from epic22.core.models.grown import Grown
 from epic22.core.models.logged import with_logs
@@ -46,7 +46,14 @@ class Leafwise(Grown):
     lambda_l2: float = 1.0
     max_bin: int = 255
 
-    def _grow(self, X: Array, y: Array, rounds: int, watched: tuple[Array, Array] | None = None) -> tuple[bytes, int]:
+    def _grow(
+        self,
+        X: Array,
+        y: Array,
+        rounds: int,
+        watched: tuple[Array, Array] | None = None,
+        expired: Callable[[], bool] = never,
+    ) -> tuple[bytes, int]:
         import lightgbm
 
         params = self._params(self._threads(X))
@@ -56,8 +63,8 @@ class Leafwise(Grown):
         else:
             stop = lightgbm.early_stopping(self.patience, verbose=False)
             held = lightgbm.Dataset(*watched, reference=data, params=params)
-            booster = lightgbm.train(params, data, rounds, valid_sets=[held], callbacks=[stop])
-        text = booster.model_to_string(num_iteration=-1)
+            booster = lightgbm.train(params, data, rounds, valid_sets=[held], callbacks=[stop, _stop_when(expired)])
+        text = booster.model_to_string(num_iteration=-1 if watched is None else max(1, booster.best_iteration))
         # What follows the trees says how they were made (threads, seed), not what they answer.
         return text[: text.index(END) + len(END)].encode(), max(1, int(booster.best_iteration))
 
@@ -187,6 +194,17 @@ def _sets(category: Array, bounds: Array, boundaries: Array, words: Array) -> It
         yield int(node), np.flatnonzero(bits.ravel())
 
 
+def _stop_when(expired: Callable[[], bool]) -> Callable[[Any], None]:
+    """LightGBM's callback that ends the training when the time is over; the rounds until then stay."""
+    from lightgbm.callback import EarlyStopException
+
+    def ask(env: Any) -> None:
+        if expired():
+            raise EarlyStopException(env.iteration, env.evaluation_result_list)
+
+    return ask
+
+
 FAMILY = with_logs(
     Family(
         "lightgbm",
@@ -202,5 +220,9 @@ FAMILY = with_logs(
             "lambda_l2": (0.01, 100.0, "log"),
         },
         needs="lightgbm",
+        starts=(
+            {"num_leaves": 31, "learning_rate": 0.05},
+            {"num_leaves": 95, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5},
+        ),
     )
 )

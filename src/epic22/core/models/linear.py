@@ -267,5 +267,6 @@ FAMILY = with_logs(
         _build,
         _restore,
         space={"penalty": (1e-3, 1e3, "log")},
+        starts=({"penalty": 1.0}, {"penalty": 30.0}),
     )
 )

@@ -4,16 +4,16 @@ Raw scores and contributions are in logarithms: they add there, and multiply the
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Any, Self, cast
 
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, Part, check_fit, never
 from epic22.core.models.scale import EXPONENTIAL, Scale, fit_smearing
-from epic22.core.task import Array, Kind, Task
+from epic22.core.task import Array, Kind, Target, Task
 
 STATE = "scale.json"
 EVERY = 5
@@ -39,6 +39,14 @@ class Logged(Linked, Parameters):
         self.model.fit(X, np.log(y), inner)
         self.value_scale_ = self._scale(X, y, inner) if self.smeared else EXPONENTIAL
         return self
+
+    def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
+        """The model fitted to the logarithms of the part's labels; values are their exponentials, until someone smears them."""
+        if (part.y <= 0).any() or (part.y_watched <= 0).any():
+            raise ValueError("y must be above zero to have a logarithm")
+        self.value_scale_ = EXPONENTIAL
+        logs = Part(part.X, np.log(part.y), part.X_watched, np.log(part.y_watched), part.made)
+        return np.asarray(self.model.fit_watched(logs, expired))
 
     def _scale(self, X: Array, y: Array, inner: Inner | None) -> Scale:
         held = np.arange(len(y)) % EVERY == EVERY - 1
@@ -70,6 +78,19 @@ def _unfitted(model: Any) -> Any:
     return type(model)(**{**model.get_params(), **model.settled()})
 
 
+def is_smeared(target: Target) -> bool:
+    """Whether exponentials of logarithms are put right to be means.
+
+    The median's logarithm is the logarithm's median; and who is judged by logarithms wants no mean.
+    """
+    return target.loss == "squared" and target.metric.name != "root_mean_squared_log_error"
+
+
+def unlogged(estimator: Estimator) -> Estimator:
+    """The model of logarithms within, or the estimator itself where it learns the label as it is."""
+    return cast(Estimator, estimator.model) if isinstance(estimator, Logged) else estimator
+
+
 def with_logs(family: Family) -> Family:
     """The family, which also fits logarithms where a target asks for them; all else as before."""
 
@@ -78,9 +99,7 @@ def with_logs(family: Family) -> Family:
         target = task.target
         if not target.log:
             return model
-        # The median's logarithm is the logarithm's median; and who is judged by logarithms wants no mean.
-        smeared = target.loss == "squared" and target.metric.name != "root_mean_squared_log_error"
-        return Logged(model, smeared)
+        return Logged(model, is_smeared(target))
 
     def restore(files: Mapping[str, bytes]) -> Estimator:
         if STATE not in files:

@@ -7,7 +7,7 @@ statistics are columns of their own here.
 
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -16,7 +16,7 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Family
+from epic22.core.models.base import Family, never
 from epic22.core.models.forest import Forest, Nodes, assembled, bits_of, just_above
 from epic22.core.models.grown import Grown
 from epic22.core.models.logged import with_logs
@@ -48,7 +48,14 @@ class Oblivious(Grown):
     subsample: float = 0.8
     border_count: int = 254
 
-    def _grow(self, X: Array, y: Array, rounds: int, watched: tuple[Array, Array] | None = None) -> tuple[bytes, int]:
+    def _grow(
+        self,
+        X: Array,
+        y: Array,
+        rounds: int,
+        watched: tuple[Array, Array] | None = None,
+        expired: Callable[[], bool] = never,
+    ) -> tuple[bytes, int]:
         from catboost import CatBoost, Pool
 
         self.levels_ = levels_of(X, self.categorical)
@@ -59,8 +66,9 @@ class Oblivious(Grown):
         model.fit(
             Pool(spread(X, self.levels_), y),
             eval_set=Pool(spread(watched[0], self.levels_), watched[1]),
-            use_best_model=False,
+            use_best_model=True,
             early_stopping_rounds=self.patience,
+            callbacks=[_StopWhen(expired)],
         )
         return _text_of(model), int(model.get_best_iteration()) + 1
 
@@ -228,6 +236,17 @@ def _covers(weights: Array, inner: int) -> Array:
     return cover
 
 
+@dataclass(frozen=True)
+class _StopWhen:
+    """CatBoost's callback that ends the training when the time is over; the rounds until then stay."""
+
+    expired: Callable[[], bool]
+
+    def after_iteration(self, info: Any) -> bool:
+        """Whether to go on."""
+        return not self.expired()
+
+
 FAMILY = with_logs(
     Family(
         "catboost",
@@ -242,5 +261,6 @@ FAMILY = with_logs(
             "subsample": (0.5, 1.0),
         },
         needs="catboost",
+        starts=({"depth": 6, "learning_rate": 0.08}, {"depth": 4, "learning_rate": 0.08}),
     )
 )

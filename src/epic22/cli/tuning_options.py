@@ -1,0 +1,71 @@
+"""The options of a search, alike for a table of one's own and for a feature."""
+
+import os
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from epic22.config import Settings
+    from epic22.services.tune import Tuning
+
+TUNING = "Search for parameters"
+BEGAN = time.monotonic()
+"""When this module was imported: as near to the start of the process as can be told where the system does not."""
+
+Trials = Annotated[
+    int | None,
+    typer.Option(min=1, help="Search so many configurations in each training part; repeatable.", rich_help_panel=TUNING),
+]
+TimeLimit = Annotated[
+    float | None,
+    typer.Option(min=5, help="Seconds for the whole command from its start; not repeatable to the bit.", rich_help_panel=TUNING),
+]
+SearchedFamilies = Annotated[
+    list[str] | None,
+    typer.Option("--search-family", help="A family to search; all that fit the label otherwise.", rich_help_panel=TUNING),
+]
+HowToSample = Annotated[str, typer.Option("--sampling", help="bayesian, random or grid.", rich_help_panel=TUNING)]
+Prune = Annotated[
+    bool, typer.Option(help="Give up a configuration that falls behind in its first folds.", rich_help_panel=TUNING)
+]
+
+
+def tuning_of(
+    settings: "Settings",
+    trials: int | None,
+    seconds: float | None,
+    families: list[str] | None,
+    sampling: str,
+    prune: bool,
+) -> "Tuning | None":
+    """The search that was asked for, None where none was.
+
+    Raises UserError for a way of sampling that there is not, UnknownTaskError for a family.
+    """
+    if trials is None and seconds is None:
+        return None
+    from epic22.bootstrap import studies_of
+    from epic22.core.errors import UserError
+    from epic22.core.models.catalog import family_named
+    from epic22.core.selection.budget import Budget, Clock
+    from epic22.services.tune import Tuning
+
+    if sampling not in ("bayesian", "random", "grid"):
+        raise UserError(f"--sampling {sampling}: give bayesian, random or grid.")
+    for name in families or []:
+        family_named(name)
+    clock = Clock(None if seconds is None else process_began() + seconds)
+    return Tuning(Budget(trials, seconds), clock, sampling, prune, tuple(families or ()), studies_of(settings))  # type: ignore[arg-type]
+
+
+def process_began() -> float:
+    """When this process began, on the clock of `time.monotonic`, in seconds."""
+    stat = Path("/proc/self/stat")
+    if not stat.exists() or not hasattr(time, "CLOCK_BOOTTIME"):
+        return BEGAN
+    ticks = int(stat.read_text().rpartition(")")[2].split()[19])
+    age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
+    return time.monotonic() - age

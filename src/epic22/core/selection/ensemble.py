@@ -1,0 +1,112 @@
+"""Which models to average, and how: greedy selection with replacement over out-of-fold scores (Caruana et al. 2004).
+
+m = candidates, n = out-of-fold rows. Scores are those before the link, so that the average stays additive.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from epic22.core.models.base import CLASSIFIED, link
+from epic22.core.models.logged import is_smeared
+from epic22.core.models.loss import Loss
+from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale, fit_smearing
+from epic22.core.task import Array, Rows, Target
+
+PICKS = 25
+"""Picks with replacement: no weight is smaller than a twenty-fifth."""
+
+MOST_ROWS = 30_000
+"""Rows that the selection looks at; of more, as many evenly spread ones."""
+
+Value = Callable[[Array], float]
+"""How good scores before the link (n,) or (n, k) are; greater is better."""
+
+
+@dataclass(frozen=True)
+class Blend:
+    """Weights (m,) that sum to 1. `gain` is the metric's gain over the best candidate alone, where weights and the best candidate
+    are both chosen on other folds than the one that judges, and `error` its standard error over folds."""
+
+    weights: Array
+    gain: float
+    error: float
+
+
+def value_of(target: Target, y: Array) -> Value:
+    """The target's metric of scores before the link against labels (n,), turned so that greater is better."""
+    metric = target.metric
+
+    def value(raw: Array) -> float:
+        return metric.gain(metric.score(y, response_to(target, raw, y), Rows()), 0.0)
+
+    return value
+
+
+def response_to(target: Target, raw: Array, y: Array) -> Array:
+    """The response of held-out scores before the link: of logarithms with the scale that belongs to these rows."""
+    if target.kind in CLASSIFIED:
+        return link(raw, target.kind)
+    value: Array = scale_for(target, raw, y)(raw)
+    return value
+
+
+def scale_for(target: Target, raw: Array, y: Array) -> Scale:
+    """How scores of a target of values become values, by held-out scores (n,) and labels (n,)."""
+    if target.log and is_smeared(target):
+        return fit_smearing(raw, y)
+    return EXPONENTIAL if target.log or Loss.of(target).log_link else IDENTITY
+
+
+def greedy_weights(raws: Sequence[Array], value: Value, picks: int = PICKS) -> Array:
+    """Weights (m,): at each pick the candidate is added that makes the average best, until none of `picks` makes it better again.
+
+    >>> y = np.array([0.0, 1.0, 2.0])
+    >>> raws = [y + [0.5, 0.5, 0.5], y - [0.5, 0.5, 0.5]]
+    >>> greedy_weights(raws, lambda raw: -float(((raw - y) ** 2).mean())).tolist()
+    [0.5, 0.5]
+    """
+    times = np.zeros(len(raws))
+    total = np.zeros_like(np.asarray(raws[0], dtype=np.float64))
+    best_times, best_value = times.copy(), -np.inf
+    for count in range(1, picks + 1):
+        values = [value((total + raw) / count) for raw in raws]
+        chosen = int(np.argmax(values))
+        times[chosen] += 1
+        total = total + raws[chosen]
+        if values[chosen] > best_value + 1e-12:
+            best_times, best_value = times.copy(), values[chosen]
+    return np.asarray(best_times / best_times.sum())
+
+
+def blend(raws: Sequence[Array], y: Array, fold: Array, target: Target, picks: int = PICKS) -> Blend:
+    """The weights of candidates' out-of-fold scores, or all weight on the best where averaging does not gain on folds left out.
+
+    `fold` (n,) numbers the fold of each row. A single fold cannot judge: then the weights are taken as they are.
+    """
+    rows = _spread(len(y))
+    held, y, fold = [raw[rows] for raw in raws], y[rows], fold[rows]
+    weights = greedy_weights(held, value_of(target, y), picks)
+    best = np.eye(len(raws))[_best(held, value_of(target, y))]
+    gains = []
+    for number in np.unique(fold):
+        judged, taught = fold == number, fold != number
+        if not taught.any():
+            return Blend(weights, float("nan"), float("nan"))
+        others = [raw[taught] for raw in held]
+        teach, judge = value_of(target, y[taught]), value_of(target, y[judged])
+        mixed = np.tensordot(greedy_weights(others, teach, picks), np.stack([raw[judged] for raw in held]), axes=1)
+        gains.append(judge(mixed) - judge(held[_best(others, teach)][judged]))
+    known = np.array([gain for gain in gains if np.isfinite(gain)])
+    gain = float(known.mean()) if len(known) else float("nan")
+    error = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
+    return Blend(weights if not len(known) or gain > 0 else best, gain, error)
+
+
+def _best(raws: Sequence[Array], value: Value) -> int:
+    return int(np.argmax([value(raw) for raw in raws]))
+
+
+def _spread(count: int) -> Array:
+    return np.arange(count) if count <= MOST_ROWS else np.linspace(0, count - 1, MOST_ROWS).astype(np.int64)

@@ -1,0 +1,372 @@
+"""A search within a training part: families and parameters are tried on inner folds, and the best of them averaged.
+
+Nothing outside the training part is seen, so folds that judge the whole search judge it honestly. Every inner fold's matrix is
+made once and serves all trials. Inner folds are fitted side by side: each on fewer threads, which small tables gain from.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from epic22.core.data.engineering import Recipe
+from epic22.core.data.examples import Examples
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.split import Fold, FoldPlan, watched_folds
+from epic22.core.evaluation.crossval import FittedFold, prepare, tally_parts
+from epic22.core.lineage import sha256
+from epic22.core.models.base import CLASSIFIED, Estimator, Family, Part
+from epic22.core.models.ensemble import Ensemble, Member
+from epic22.core.models.logged import unlogged
+from epic22.core.models.scale import IDENTITY
+from epic22.core.selection.budget import Budget, Clock
+from epic22.core.selection.ensemble import PICKS, Blend, blend, response_to, scale_for
+from epic22.core.selection.study import Study, Suggestion, Trial
+from epic22.core.task import Array, Rows, Task
+
+POOL = 25
+"""The best so many trials may enter the ensemble."""
+
+PRUNED_AFTER = 2
+"""Inner folds after which a trial worse than the median of those before is given up."""
+
+PRUNES_FROM = 8
+"""Complete trials before the first is given up."""
+
+LAST_FITS = 0.2
+"""Share of a time limit kept for the last fits where the models are fitted anew on all rows."""
+
+BLENDING = 0.06
+"""Share of a time limit kept for choosing the weights."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search found: a fitted ensemble, the trials behind it, `weights` by trial turn, and why it ended.
+
+    `watched` are the rows of the training part that some inner fold watched, `raw` the ensemble's scores of them before the link,
+    by models that had not seen them (its weights had): what calibration may learn from.
+    """
+
+    fitted: FittedFold
+    trials: tuple[Trial, ...]
+    weights: tuple[tuple[int, float], ...]
+    blend: Blend
+    ended: str
+    watched: Array
+    raw: Array
+
+
+@dataclass(frozen=True)
+class Search:
+    """How training parts are searched: by which families, within which budget, and where studies are kept.
+
+    `study(name)` opens the study of a training part. `prune` gives up trials that fall behind early.
+    """
+
+    families: tuple[Family, ...]
+    budget: Budget
+    study: Callable[[str], Study]
+    prune: bool = True
+    picks: int = PICKS
+    progress: Callable[[], None] = lambda: None
+
+    def fit(
+        self,
+        task: Task,
+        examples: Examples,
+        plan: FoldPlan,
+        train: Array,
+        seed: int,
+        threads: int,
+        clock: Clock = Clock(None),
+        recipe: Recipe = Recipe(),
+    ) -> Found:
+        """Search on these rows alone until the budget is spent, then average. The `recipe` says which columns are made."""
+        bench = _Bench.of(self, task, examples, plan, train, seed, threads, recipe)
+        study = self.study(sha256(train.tobytes())[:16])
+        ended = _run(bench, study, clock)
+        return _average(bench, study, clock, ended)
+
+
+@dataclass
+class _Bench:
+    """A training part laid out for trials. `X` is the matrix of its rows, `folds` positions in it.
+
+    Where columns are means of labels, each inner fold has a matrix of its own, `own`, made of its training rows' labels alone.
+    `anew`: members are fitted on all rows, for the inner folds' models lack the latest rows, or have other means of labels.
+    """
+
+    search: Search
+    task: Task
+    preprocessor: Preprocessor
+    X: Array
+    y: Array
+    train: Array
+    folds: tuple[Fold, ...]
+    anew: bool
+    seed: int
+    threads: int
+    own: Callable[[Fold], Part] | None = None
+    parts: dict[int, Part] = field(default_factory=dict)
+    fitted: dict[int, tuple[Estimator, ...]] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        search: Search,
+        task: Task,
+        examples: Examples,
+        plan: FoldPlan,
+        train: Array,
+        seed: int,
+        threads: int,
+        recipe: Recipe,
+    ) -> "_Bench":
+        part, kind = examples.take(train), task.target.kind
+        prepared = prepare(task, part, recipe, tally_parts(plan, examples, train, kind, seed) if recipe.tallies else ())
+        position = np.full(len(examples), -1)
+        position[train] = np.arange(len(train))
+        outer = watched_folds(plan, examples, train, kind, seed)
+        folds = tuple(Fold(position[fold.train], position[fold.test]) for fold in outer)
+        last = np.array([examples.at[fold.test].max() for fold in outer])
+        forward = len(outer) > 1 and bool((last[1:] > last[:-1]).all()) and len(outer[-1].train) > len(outer[0].train)
+        y = np.asarray(part.y, dtype=np.float64)
+
+        def own(fold: Fold) -> Part:
+            fitted, watched = examples.take(train[fold.train]), examples.take(train[fold.test])
+            parts = tally_parts(plan, examples, train[fold.train], kind, seed)
+            made = prepare(task, fitted, recipe, parts)
+            return Part(made.X, y[fold.train], made.preprocessor.transform(watched.X), y[fold.test])
+
+        tallied = bool(recipe.tallies)
+        return cls(
+            search,
+            prepared.task,
+            prepared.preprocessor,
+            prepared.X,
+            y,
+            train,
+            folds,
+            forward or tallied,
+            seed,
+            threads,
+            own if tallied else None,
+        )
+
+    @property
+    def watched(self) -> Array:
+        """Positions of all watched rows, fold after fold."""
+        return np.concatenate([fold.test for fold in self.folds])
+
+    def part(self, number: int) -> Part:
+        """The inner fold of that number; made once."""
+        if number not in self.parts:
+            fold = self.folds[number]
+            shared = Part(self.X[fold.train], self.y[fold.train], self.X[fold.test], self.y[fold.test])
+            self.parts[number] = shared if self.own is None else self.own(fold)
+        return self.parts[number]
+
+    def whole(self) -> Part:
+        """All rows, none watched."""
+        if -1 not in self.parts:
+            self.parts[-1] = Part(self.X, self.y, self.X[:0], self.y[:0])
+        return self.parts[-1]
+
+    def build(self, family: str, params: Any, seed: int, threads: int) -> Estimator:
+        made = next(f for f in self.search.families if f.name == family)
+        return made.build(self.task, seed=seed, threads=threads, **params)
+
+    def side_by_side(self, count: int) -> tuple[int, int]:
+        """How many fits run at once, and on how many threads each."""
+        workers = max(1, min(self.threads, count))
+        return workers, max(1, self.threads // workers)
+
+
+def _run(bench: _Bench, study: Study, clock: Clock) -> str:
+    """Trials until the budget is spent; why it ended, in words."""
+    limit = bench.search.budget.trials
+    for _ in study.trials:
+        bench.search.progress()
+    while True:
+        done = study.trials
+        if limit is not None and len(done) >= limit:
+            return f"{len(done)} trials were made, as many as allowed"
+        if study.exhausted:
+            return f"all {len(done)} places of the grid were tried"
+        reserve = _reserve(bench, done, clock)
+        complete = [trial for trial in done if not trial.pruned]
+        if complete and clock.left - reserve <= _likely_seconds(done):
+            return f"the time was up after {len(done)} trials"
+        suggestion = study.ask()
+        trial = _try(bench, study, suggestion, complete, clock.sooner(reserve) if complete else clock)
+        if trial is None:
+            return f"the time was up during trial {len(done) + 1}"
+        study.tell(trial, suggestion)
+        bench.search.progress()
+
+
+def _likely_seconds(done: Sequence[Trial]) -> float:
+    """How long the next trial may well take, by those before: the longer ones count."""
+    return float(np.quantile([trial.seconds for trial in done], 0.6)) if done else 0.0
+
+
+def _reserve(bench: _Bench, done: Sequence[Trial], clock: Clock) -> float:
+    """Seconds to keep for what follows the trials; the clock's whole time is not known here, so it is told by the trials."""
+    if clock.end is None:
+        return 0.0
+    spent = sum(trial.seconds for trial in done)
+    whole = spent + max(clock.left, 0.0)
+    return whole * (BLENDING + (LAST_FITS if bench.anew else 0.0))
+
+
+def _try(bench: _Bench, study: Study, suggestion: Suggestion, complete: Sequence[Trial], clock: Clock) -> Trial | None:
+    """The suggestion's trial, None where the time was up before its end (the first trial is cut short instead)."""
+    began = time.perf_counter()
+    metric = bench.task.target.metric
+    early = range(min(PRUNED_AFTER, len(bench.folds)))
+    fits = _fit_folds(bench, suggestion, early, clock)
+    values = _values(bench, fits, early)
+    pruned = bench.search.prune and len(bench.folds) > PRUNED_AFTER and _falls_behind(values, complete, metric.gain)
+    if not pruned:
+        rest = range(len(early), len(bench.folds))
+        fits += _fit_folds(bench, suggestion, rest, clock)
+        values += _values(bench, fits[len(early) :], rest)
+    if clock.over and complete:
+        return None
+    settled = tuple(_found(estimator, suggestion.params) for estimator, _ in fits)
+    seconds = time.perf_counter() - began
+    if not pruned:
+        study.keep(suggestion, np.concatenate([raw for _, raw in fits]))
+        bench.fitted[suggestion.turn] = tuple(estimator for estimator, _ in fits)
+    return Trial(suggestion.turn, suggestion.family, suggestion.params, tuple(values), settled, seconds, pruned)
+
+
+def _found(estimator: Estimator, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What watching found beside the parameters given, as far as it is numbers."""
+    settled = unlogged(estimator).settled()
+    return {name: value for name, value in settled.items() if name not in given and isinstance(value, int | float)}
+
+
+def _fit_folds(
+    bench: _Bench, suggestion: Suggestion | Trial, numbers: Sequence[int], clock: Clock
+) -> list[tuple[Estimator, Array]]:
+    """A model a fold with its scores of the watched rows, side by side."""
+    workers, threads = bench.side_by_side(len(bench.folds))
+
+    def fit(number: int) -> tuple[Estimator, Array]:
+        estimator = bench.build(suggestion.family, suggestion.params, bench.seed + suggestion.turn, threads)
+        raw = estimator.fit_watched(bench.part(number), lambda: clock.over)
+        return estimator, raw
+
+    if workers == 1 or len(numbers) <= 1:
+        return [fit(number) for number in numbers]
+    with ThreadPoolExecutor(workers) as pool:
+        return list(pool.map(fit, numbers))
+
+
+def _values(bench: _Bench, fits: Sequence[tuple[Estimator, Array]], numbers: Sequence[int]) -> list[float]:
+    target = bench.task.target
+    return [
+        target.metric.score(y, response_to(target, raw, y), Rows())
+        for (_, raw), number in zip(fits, numbers, strict=True)
+        for y in [bench.y[bench.folds[number].test]]
+    ]
+
+
+def _falls_behind(values: Sequence[float], complete: Sequence[Trial], gain: Callable[[float, float], float]) -> bool:
+    """Whether the first folds say that the trial is worse than the median of the complete ones."""
+    if len(complete) < PRUNES_FROM:
+        return False
+    before = float(np.median([np.mean(trial.folds[: len(values)]) for trial in complete]))
+    return gain(float(np.mean(values)), before) < 0
+
+
+def _average(bench: _Bench, study: Study, clock: Clock, ended: str) -> Found:
+    """The ensemble of the best trials."""
+    trials = study.trials
+    pool = _pool(trials, bench.task.target.metric.gain)
+    raws = [_raw(bench, study, trial) for trial in pool]
+    number = np.repeat(np.arange(len(bench.folds)), [len(fold.test) for fold in bench.folds])
+    target, watched = bench.task.target, bench.watched
+    mixed = blend(raws, bench.y[watched], number, target, bench.search.picks)
+    chosen = [(trial, float(w)) for trial, w in zip(pool, mixed.weights, strict=True) if w > 0]
+    chosen.sort(key=lambda one: -one[1])
+    members = _fitted_anew(bench, chosen, clock) if bench.anew else _fold_models(bench, chosen)
+    raw = np.tensordot(mixed.weights, np.stack(raws), axes=1)
+    scale = IDENTITY if target.kind in CLASSIFIED else scale_for(target, raw, bench.y[watched])
+    fitted = FittedFold(bench.preprocessor, Ensemble(target.kind, members, bench.threads, scale))
+    weights = tuple((trial.turn, weight) for trial, weight in chosen)
+    return Found(fitted, trials, weights, mixed, ended, bench.train[watched], raw)
+
+
+def _pool(trials: Sequence[Trial], gain: Callable[[float, float], float]) -> list[Trial]:
+    """The best complete trials, and the best of each family."""
+    complete = sorted((t for t in trials if not t.pruned), key=lambda t: (-gain(t.value, 0.0), t.turn))
+    best = {trial.family: trial for trial in reversed(complete)}.values()
+    return complete[:POOL] + [trial for trial in best if trial not in complete[:POOL]]
+
+
+def _raw(bench: _Bench, study: Study, trial: Trial) -> Array:
+    """The trial's scores of the watched rows; fitted again where nobody kept them."""
+    kept = study.kept(trial)
+    if kept is not None:
+        return kept
+    fits = _fit_folds(bench, trial, range(len(bench.folds)), Clock(None))
+    bench.fitted[trial.turn] = tuple(estimator for estimator, _ in fits)
+    return np.concatenate([raw for _, raw in fits])
+
+
+def _fold_models(bench: _Bench, chosen: Sequence[tuple[Trial, float]]) -> tuple[Member, ...]:
+    """The inner folds' own models: they are there already, and differ, which averaging gains from."""
+    for trial, _ in chosen:
+        if trial.turn not in bench.fitted:
+            fits = _fit_folds(bench, trial, range(len(bench.folds)), Clock(None))
+            bench.fitted[trial.turn] = tuple(estimator for estimator, _ in fits)
+    return tuple(
+        Member(trial.family, weight / len(bench.fitted[trial.turn]), estimator)
+        for trial, weight in chosen
+        for estimator in bench.fitted[trial.turn]
+    )
+
+
+def _fitted_anew(bench: _Bench, chosen: Sequence[tuple[Trial, float]], clock: Clock) -> tuple[Member, ...]:
+    """Models of all rows, a seed a pick, as many as the time allows: forward in time the latest rows matter most.
+
+    The heaviest trial is fitted whatever the time; weights of what was not reached go to the others.
+    """
+    times = [max(1, round(weight * bench.search.picks)) for _, weight in chosen]
+    turns = [(i, seed) for seed in range(max(times)) for i in range(len(chosen)) if seed < times[i]]
+    workers, threads = bench.side_by_side(len(turns))
+    whole = bench.whole()
+
+    def fit(turn: tuple[int, int]) -> Estimator | None:
+        i, seed = turn
+        if clock.over and turn != turns[0]:
+            return None
+        trial = chosen[i][0]
+        settled = _settled(bench, trial)
+        estimator = bench.build(trial.family, {**trial.params, **settled}, bench.seed + trial.turn + 1000 * seed, threads)
+        estimator.fit_watched(whole)
+        return estimator
+
+    first = fit(turns[0])
+    with ThreadPoolExecutor(workers) as pool:
+        fits = [first, *pool.map(fit, turns[1:])]
+    made = [(i, estimator) for (i, _), estimator in zip(turns, fits, strict=True) if estimator is not None]
+    count = np.bincount([i for i, _ in made], minlength=len(chosen))
+    reached = sum(weight for (_, weight), n in zip(chosen, count, strict=True) if n)
+    return tuple(Member(chosen[i][0].family, chosen[i][1] / reached / int(count[i]), estimator) for i, estimator in made)
+
+
+def _settled(bench: _Bench, trial: Trial) -> dict[str, Any]:
+    """What the folds settled, for all rows: whole numbers, such as rounds, grow by half as much as the rows do."""
+    rows = np.mean([len(fold.train) for fold in bench.folds])
+    growth = 1 + (len(bench.y) / rows - 1) / 2
+    names = trial.settled[0]
+    means = {name: float(np.mean([settled[name] for settled in trial.settled])) for name in names}
+    whole = {name for name in names if isinstance(trial.settled[0][name], int)}
+    return {name: max(1, round(mean * growth)) if name in whole else mean for name, mean in means.items()}

@@ -1,0 +1,258 @@
+"""A study: what was tried, what came of it, and what to try next.
+
+What is suggested at a turn depends on the trials that were finished before it and on the seed alone, never on the process that
+asks: a study that was killed and is opened again goes on as if nothing had happened. Suggestions are by the tree-structured
+Parzen estimator (Bergstra et al. 2011), by chance, or from a grid, after the families' own starting points.
+"""
+
+import itertools
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+
+from epic22.core.lineage import canonical_json, sha256
+from epic22.core.models.base import Family
+from epic22.core.task import Array
+
+if TYPE_CHECKING:
+    import optuna
+
+Sampling = Literal["bayesian", "random", "grid"]
+GRID_STEPS = 3
+"""A grid takes so many values of each parameter, its ends among them."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """A family and its parameters to try. `turn` counts the finished trials before it; `token` is the study's own."""
+
+    turn: int
+    family: str
+    params: Mapping[str, Any]
+    token: "optuna.Trial | None" = field(default=None, repr=False, compare=False)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What came of a suggestion: the deciding metric in each watched fold, in its own unit (fewer where it was `pruned`).
+
+    `settled` are parameters that watching found, one mapping a fold. `seconds` is the time of its fits together.
+    """
+
+    turn: int
+    family: str
+    params: Mapping[str, Any]
+    folds: tuple[float, ...]
+    settled: tuple[Mapping[str, Any], ...]
+    seconds: float
+    pruned: bool = False
+
+    @property
+    def value(self) -> float:
+        """The mean over folds that are defined; NaN where none is."""
+        known = [value for value in self.folds if not math.isnan(value)]
+        return sum(known) / len(known) if known else math.nan
+
+
+class Study:
+    """Trials kept in a storage of Optuna's; in this process's memory where it is None.
+
+    `folder` keeps the held-out scores of each trial, so that a study opened again need not fit them anew. `shared`: other
+    processes work on the same storage at the same time, which is faster and not repeatable.
+    """
+
+    def __init__(
+        self,
+        families: Sequence[Family],
+        greater_is_better: bool,
+        seed: int = 0,
+        storage: Any = None,
+        name: str = "search",
+        sampling: Sampling = "bayesian",
+        shared: bool = False,
+        folder: Path | None = None,
+    ) -> None:
+        """Open the study of that name, or begin it."""
+        import optuna
+
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        self.families, self.seed, self.sampling, self.shared = tuple(families), seed, sampling, shared
+        self._folder, self._kept = folder, dict[str, Array]()
+        self._starts = _interleaved([[(f, start) for start in f.starts] for f in families])
+        self._grid = _grid(families, seed) if sampling == "grid" else []
+        direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
+        self._study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        if shared:
+            for family, start in self._starts:
+                self._study.enqueue_trial(_flat(family, start), skip_if_exists=True)
+        else:
+            self._give_up_interrupted()
+
+    @property
+    def trials(self) -> tuple[Trial, ...]:
+        """The finished trials, in the order in which they ended."""
+        return tuple(_read(turn, frozen) for turn, frozen in enumerate(self._finished()))
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether a grid has no more places."""
+        return self.sampling == "grid" and len(self._finished()) >= len(self._grid)
+
+    def ask(self) -> Suggestion:
+        """What to try next."""
+        import optuna
+
+        turn = len(self._finished())
+        if self.sampling == "grid":
+            return Suggestion(turn, *self._grid[turn])
+        if turn < len(self._starts) and not self.shared:
+            family, start = self._starts[turn]
+            return Suggestion(turn, family.name, start)
+        seed = None if self.shared else hash((self.seed, turn)) % 2**32
+        startup = len(self._starts) + 2
+        self._study.sampler = (
+            optuna.samplers.RandomSampler(seed)
+            if self.sampling == "random"
+            else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=self.shared)
+        )
+        token = self._study.ask()
+        family = self._family_of(token)
+        return Suggestion(turn, family.name, {p: _suggested(token, family.name, p, r) for p, r in family.space.items()}, token)
+
+    def tell(self, trial: Trial, suggestion: Suggestion) -> None:
+        """Keep what came of a suggestion."""
+        import optuna
+
+        defined = not math.isnan(trial.value)
+        complete = defined and not trial.pruned
+        state = optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.PRUNED
+        kept = {
+            "folds": list(trial.folds),
+            "settled": list(trial.settled),
+            "seconds": trial.seconds,
+            "params": dict(trial.params),
+        }
+        early = {0: trial.value} if defined and not complete else {}
+        if suggestion.token is not None:
+            for name, attribute in kept.items():
+                suggestion.token.set_user_attr(name, attribute)
+            for step, value in early.items():
+                suggestion.token.report(value, step)
+            self._study.tell(suggestion.token, trial.value if complete else None, state=state)
+            return
+        family = next(f for f in self.families if f.name == trial.family)
+        flat = _flat(family, trial.params)
+        places = {"family": self._names(), **_places(family)}
+        made = optuna.trial.create_trial(
+            state=state,
+            value=trial.value if complete else None,
+            intermediate_values=early,
+            params=flat,
+            distributions={name: places[name] for name in flat},
+            user_attrs=kept,
+        )
+        self._study.add_trial(made)
+
+    def keep(self, suggestion: Suggestion, raw: Array) -> None:
+        """Keep a trial's held-out scores before the link, whole or not at all; before `tell`."""
+        name = _digest(suggestion.family, suggestion.params)
+        self._kept[name] = raw
+        if self._folder is not None:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            unfinished = self._folder / f"{name}.{os.getpid()}.part.npy"
+            np.save(unfinished, raw, allow_pickle=False)
+            unfinished.replace(self._folder / f"{name}.npy")
+
+    def kept(self, trial: Trial) -> Array | None:
+        """A trial's held-out scores, None where they were not kept here."""
+        name = _digest(trial.family, trial.params)
+        if name not in self._kept and self._folder is not None and (self._folder / f"{name}.npy").exists():
+            self._kept[name] = np.load(self._folder / f"{name}.npy", allow_pickle=False)
+        return self._kept.get(name)
+
+    def _finished(self) -> list[Any]:
+        from optuna.trial import TrialState
+
+        return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
+
+    def _give_up_interrupted(self) -> None:
+        from optuna.trial import TrialState
+
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+            self._study.tell(frozen.number, state=TrialState.FAIL)
+
+    def _names(self) -> Any:
+        import optuna
+
+        return optuna.distributions.CategoricalDistribution([family.name for family in self.families])
+
+    def _family_of(self, token: Any) -> Family:
+        name = token.suggest_categorical("family", [family.name for family in self.families])
+        return next(family for family in self.families if family.name == name)
+
+
+def _digest(family: str, params: Mapping[str, Any]) -> str:
+    return sha256(canonical_json([family, dict(params)]))[:24]
+
+
+def _read(turn: int, frozen: Any) -> Trial:
+    from optuna.trial import TrialState
+
+    kept = frozen.user_attrs
+    pruned = frozen.state == TrialState.PRUNED
+    settled = tuple(kept["settled"])
+    return Trial(turn, frozen.params["family"], kept["params"], tuple(kept["folds"]), settled, kept["seconds"], pruned)
+
+
+def _interleaved(starts: Sequence[Sequence[tuple[Family, Mapping[str, Any]]]]) -> list[tuple[Family, Mapping[str, Any]]]:
+    """The first of each family, then the second of each, and so on."""
+    return [one for turn in itertools.zip_longest(*starts) for one in turn if one is not None]
+
+
+def _flat(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
+    """Names as the storage has them: two families may share a parameter's name."""
+    return {"family": family.name, **{f"{family.name}.{name}": value for name, value in params.items() if name in family.space}}
+
+
+def _places(family: Family) -> dict[str, Any]:
+    return {f"{family.name}.{name}": _place(range_) for name, range_ in family.space.items()}
+
+
+def _place(range_: tuple[Any, ...]) -> Any:
+    from optuna.distributions import FloatDistribution, IntDistribution
+
+    low, high, log = range_[0], range_[1], range_[2:] == ("log",)
+    whole = isinstance(low, int) and isinstance(high, int)
+    return IntDistribution(low, high, log=log) if whole else FloatDistribution(low, high, log=log)
+
+
+def _suggested(token: Any, family: str, name: str, range_: tuple[Any, ...]) -> Any:
+    place = _place(range_)
+    suggest = token.suggest_int if isinstance(place.low, int) else token.suggest_float
+    return suggest(f"{family}.{name}", place.low, place.high, log=place.log)
+
+
+def _grid(families: Sequence[Family], seed: int) -> list[tuple[str, Mapping[str, Any]]]:
+    """Every combination of `GRID_STEPS` values a parameter, each family's in an order by chance, families interleaved.
+
+    In their own order a budget that ends early would have changed the last parameters only.
+    """
+    rng = np.random.default_rng(seed)
+    each = []
+    for family in families:
+        places = list(itertools.product(*map(_steps, family.space.values())))
+        each.append([(family, dict(zip(family.space, places[i], strict=True))) for i in rng.permutation(len(places))])
+    return [(family.name, params) for family, params in _interleaved(each)]
+
+
+def _steps(range_: tuple[Any, ...]) -> list[Any]:
+    low, high, log = range_[0], range_[1], range_[2:] == ("log",)
+    places = [i / (GRID_STEPS - 1) for i in range(GRID_STEPS)]
+    values = [low * (high / low) ** place if log else low + (high - low) * place for place in places]
+    whole = isinstance(low, int) and isinstance(high, int)
+    return sorted({round(value) for value in values}) if whole else values

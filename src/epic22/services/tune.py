@@ -1,0 +1,137 @@
+"""The search as a contender: it searches anew in every training part, so that the folds judge the searching, not its luck."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from epic22.core.data.engineering import Recipe
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import FoldPlan
+from epic22.core.evaluation.crossval import FittedFold
+from epic22.core.lineage import canonical_json, sha256
+from epic22.core.models.base import Family
+from epic22.core.models.catalog import family_named, raced_families
+from epic22.core.selection.budget import Budget, Clock
+from epic22.core.selection.search import Found, Search
+from epic22.core.selection.study import Sampling, Study
+from epic22.core.task import Array, Task
+
+LAST_SEARCH = 2.0
+"""The search on all rows gets so many times the time of a search that only judges."""
+
+
+COLUMNS_SHARE = 0.2
+"""Share of a time limit in which columns may be planned."""
+
+
+@dataclass(frozen=True)
+class Studies:
+    """Where studies are kept: `open(task, digest, part, build)` opens one of a task's, `forget(task, digest)` removes them all.
+
+    Without a place they live and end with the process.
+    """
+
+    open: Callable[[str, str, str, Callable[..., Study]], Study] = lambda task, digest, part, build: build()
+    forget: Callable[[str, str], None] = lambda task, digest: None
+
+
+@dataclass(frozen=True)
+class Tuning:
+    """What was asked of the search: its budget, how it looks, with which families (all that fit the target where none is named).
+
+    `clock` is the end of the whole command where there is a limit.
+    """
+
+    budget: Budget
+    clock: Clock = field(default_factory=lambda: Clock(None))
+    sampling: Sampling = "bayesian"
+    prune: bool = True
+    families: tuple[str, ...] = ()
+    studies: Studies = field(default_factory=Studies)
+
+    def families_for(self, task: Task) -> tuple[Family, ...]:
+        """The families to search, UnknownTaskError for a name that is none."""
+        names = self.families or raced_families(task.target.kind)
+        named = [family_named(name) for name in names]
+        return tuple(f for f in named if task.target.kind in f.kinds and not f.is_baseline)
+
+    def seconds_for_columns(self, plan: FoldPlan) -> float | None:
+        """What planning the columns of one training part may take, None where there is no limit."""
+        return None if self.clock.end is None else COLUMNS_SHARE * max(self.clock.left, 0.0) / (len(plan.folds) + 1)
+
+    def digest(self, task: Task, plan: FoldPlan, data_version: str, seed: int) -> str:
+        """Equal for two runs whose studies are one: same rows, folds, seed and way of searching; budgets may differ."""
+        asked = [
+            seed,
+            self.sampling,
+            self.prune,
+            [f.name for f in self.families_for(task)],
+            task.target.metric.name,
+            task.target.log,
+        ]
+        return sha256(plan.fingerprint(data_version).encode(), canonical_json(asked))[:16]
+
+
+@dataclass
+class Searcher:
+    """A search for every training part it is handed; what it found is kept by part, so that no part is searched twice.
+
+    Each fold's training part is searched to judge and one more, the champion's, to answer, unless it is among them
+    (`last_is_judged`). `recipes` gives each part the columns that were planned on it.
+    """
+
+    tuning: Tuning
+    task: Task
+    plan: FoldPlan
+    seed: int
+    threads: int
+    recipes: Callable[[Array], Recipe]
+    last_is_judged: bool
+    begin: Callable[[str, int], None] = lambda what, steps: None
+    step: Callable[[], None] = lambda: None
+    found: dict[bytes, Found] = field(default_factory=dict)
+    data_version: str = ""
+
+    def __call__(self, known: Examples, train: Array) -> FittedFold:
+        """The fitted ensemble of a search on these rows."""
+        return self.of(known, train).fitted
+
+    def of(self, known: Examples, train: Array) -> Found:
+        """All that the search on these rows found."""
+        key = train.tobytes()
+        if key not in self.found:
+            self.data_version = known.data_version
+            recipe = self.recipes(train)
+            clock = self._clock()
+            trials = self.tuning.budget.trials
+            self.begin(f"search {len(self.found) + 1} of {self._searches}", trials or 0)
+            self.found[key] = self._search().fit(self.task, known, self.plan, train, self.seed, self.threads, clock, recipe)
+        return self.found[key]
+
+    @property
+    def _searches(self) -> int:
+        return len(self.plan.folds) + (not self.last_is_judged)
+
+    def _clock(self) -> Clock:
+        judged = len(self.plan.folds) - len(self.found)
+        last = 0.0 if self.last_is_judged else LAST_SEARCH
+        return self.tuning.clock.share(1.0 if judged <= 0 else 1.0 / (judged + last))
+
+    @property
+    def _digest(self) -> str:
+        return self.tuning.digest(self.task, self.plan, self.data_version, self.seed)
+
+    def _search(self) -> Search:
+        families = self.tuning.families_for(self.task)
+        greater, digest = self.task.target.metric.greater_is_better, self._digest
+
+        def study(part: str) -> Study:
+            def build(**place: object) -> Study:
+                return Study(families, greater, self.seed, sampling=self.tuning.sampling, **place)  # type: ignore[arg-type]
+
+            return self.tuning.studies.open(self.task.name, digest, part, build)
+
+        return Search(families, self.tuning.budget, study, self.tuning.prune, progress=self.step)
+
+    def forget(self) -> None:
+        """Remove the studies: what was found is told by the report."""
+        self.tuning.studies.forget(self.task.name, self._digest)

@@ -1,0 +1,39 @@
+import numpy as np
+from tests.toy import task
+
+from epic22.core.selection.ensemble import blend, greedy_weights, value_of
+from epic22.core.task import Array
+
+TARGET = task("regression").target
+
+
+def noisy(y: Array, scale: float, seed: int) -> Array:
+    return y + np.random.default_rng(seed).normal(0, scale, len(y))
+
+
+def test_errors_that_differ_are_averaged() -> None:
+    y = np.random.default_rng(0).normal(size=600)
+    raws = [noisy(y, 1.0, seed) for seed in range(1, 5)]
+    found = blend(raws, y, np.arange(600) % 5, TARGET)
+    assert (found.weights > 0.1).all()
+    assert found.gain > 0
+
+
+def test_a_poor_candidate_gets_next_to_nothing() -> None:
+    y = np.random.default_rng(0).normal(size=600)
+    weights = greedy_weights([noisy(y, 0.3, 1), noisy(y, 0.3, 2), noisy(y, 5.0, 3)], value_of(TARGET, y))
+    assert weights[2] <= 0.04
+
+
+def test_copies_of_one_candidate_gain_nothing_and_the_best_stands_alone() -> None:
+    y = np.random.default_rng(0).normal(size=300)
+    one = noisy(y, 1.0, 1)
+    found = blend([one, one], y, np.arange(300) % 5, TARGET)
+    assert found.weights.tolist() == [1.0, 0.0]
+
+
+def test_one_fold_cannot_judge_the_average() -> None:
+    y = np.random.default_rng(0).normal(size=100)
+    found = blend([noisy(y, 1.0, 1), noisy(y, 1.0, 2)], y, np.zeros(100), TARGET)
+    assert np.isnan(found.gain)
+    assert found.weights.sum() == 1.0

@@ -1,0 +1,219 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from tests.searches import FAMILIES as QUICK
+from tests.searches import answers, plan, searched
+from tests.toy import daily, toy
+
+from epic22.core.data.split import Fold
+from epic22.core.errors import UserError
+from epic22.core.evaluation.crossval import Contender, contender_of, evaluate
+from epic22.core.models.base import never
+from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.selection.budget import Budget, Clock
+from epic22.core.selection.search import Search
+from epic22.core.selection.study import Study, Trial
+from epic22.core.task import Array, Kind
+
+
+def journal(folder: Path) -> JournalStorage:
+    return JournalStorage(JournalFileBackend(str(folder / "journal")))
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_a_search_finds_what_beats_the_constant(kind: Kind) -> None:
+    made = toy(kind, 400)
+    folds = plan(made)
+    contender = Contender("search", lambda known, train: searched(made, 5, train).fitted)
+    found = evaluate(made.task, made.examples, replace(folds, folds=folds.folds[:2]), contender)
+    metric = made.task.target.metric
+    constant = evaluate(
+        made.task,
+        made.examples,
+        replace(folds, folds=folds.folds[:2]),
+        contender_of(family_named("constant"), made.task, folds),
+    )
+    assert metric.gain(found.score(metric.name).value, constant.score(metric.name).value) > 0
+
+
+def test_same_seed_same_model_and_another_seed_another() -> None:
+    made = toy("binary", 300)
+    first, again, other = (searched(made, 10, seed=seed).fitted.estimator.files() for seed in (0, 0, 1))
+    assert first == again
+    assert first != other
+
+
+def test_nothing_outside_the_training_part_is_seen() -> None:
+    made = toy("binary", 400)
+    train = np.arange(300)
+    noise = toy("binary", 400, seed=9).examples
+    X = pl.concat([made.examples.X.head(300), noise.X.tail(100)])
+    Y = np.vstack([made.examples.Y[:300], 1 - noise.Y[300:]])
+    changed = replace(made, examples=replace(made.examples, X=X, Y=Y))
+    assert searched(made, 6, train).fitted.estimator.files() == searched(changed, 6, train).fitted.estimator.files()
+
+
+def test_labels_dealt_anew_within_the_training_part_are_learned_by_nobody() -> None:
+    made = toy("binary", 600)
+    folds = plan(made)
+    dealt = np.random.default_rng(0).permutation(made.examples.Y)
+    blind = replace(made, examples=replace(made.examples, Y=dealt))
+    found = evaluate(
+        blind.task, blind.examples, folds, Contender("search", lambda known, train: searched(blind, 6, train).fitted)
+    )
+    score = found.score("roc_auc")
+    assert score.low < 0.5 < score.high
+
+
+def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
+    made = toy("binary", 300)
+    whole = searched(made, 14)
+    searched(made, 9, storage=journal(tmp_path), folder=tmp_path / "scores")
+    # A trial that was under way when the process was killed: asked for, never told.
+    Study(QUICK, True, 0, storage=journal(tmp_path)).ask()
+    resumed = searched(made, 14, storage=journal(tmp_path), folder=tmp_path / "scores")
+    assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
+    assert resumed.fitted.estimator.files() == whole.fitted.estimator.files()
+
+
+def test_scores_that_were_lost_are_fitted_again(tmp_path: Path) -> None:
+    made = toy("binary", 300)
+    searched(made, 6, storage=journal(tmp_path))
+    again = searched(made, 6, storage=journal(tmp_path))
+    assert again.fitted.estimator.files() == searched(made, 6).fitted.estimator.files()
+
+
+@pytest.mark.parametrize("sampling", ["random", "grid"])
+def test_it_can_look_by_chance_or_along_a_grid(sampling: str) -> None:
+    found = searched(toy("binary", 200), 6, sampling=sampling)
+    assert len({str(trial.params) for trial in found.trials}) == 6
+
+
+def test_a_grid_ends_when_all_its_places_were_tried() -> None:
+    linear = (family_named("linear"),)
+    search = Search(linear, Budget(50), lambda part: Study(linear, True, sampling="grid"))
+    made = toy("binary", 200)
+    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1)
+    assert len(found.trials) == 3
+    assert found.ended == "all 3 places of the grid were tried"
+
+
+def test_what_falls_behind_early_is_given_up_and_never_averaged() -> None:
+    found = searched(toy("binary", 400), 22)
+    given_up = {trial.turn for trial in found.trials if trial.pruned}
+    assert given_up
+    assert not given_up & {turn for turn, _ in found.weights}
+    assert not any(trial.pruned for trial in searched(toy("binary", 400), 12, prune=False).trials)
+
+
+def test_timed_rows_are_watched_forward_and_fitted_anew_on_all_rows() -> None:
+    made = toy("binary", 400, at=daily(400))
+    found = searched(made, 6)
+    assert made.examples.at[found.watched].min() >= np.sort(made.examples.at)[int(0.6 * 400)]
+    assert abs(sum(weight for _, weight in found.weights) - 1) < 1e-12
+
+
+def test_the_ensemble_answers_one_row_as_in_a_batch_with_reasons_that_sum() -> None:
+    made = toy("binary", 300)
+    found = searched(made, 8)
+    estimator, X = found.fitted.estimator, found.fitted.preprocessor.transform(made.examples.X)
+    raw, reasons = estimator.raw(X), estimator.contributions(X)
+    assert np.abs(reasons.sum(axis=-1) - raw).max() < 1e-9
+    for row in (0, 7, 299):
+        assert estimator.raw(X[row : row + 1])[0] == raw[row]
+        assert (estimator.contributions(X[row : row + 1])[0] == reasons[row]).all()
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_a_stored_ensemble_answers_as_before(kind: Kind) -> None:
+    made = toy(kind, 200)
+    found = searched(made, 5)
+    again = family_named("ensemble").restore(found.fitted.estimator.files())
+    X = found.fitted.preprocessor.transform(made.examples.X)
+    assert (again.raw(X) == found.fitted.estimator.raw(X)).all()
+    assert again.files() == found.fitted.estimator.files()
+
+
+def test_logarithms_are_averaged_as_logarithms_and_become_means() -> None:
+    made = toy("regression", 400)
+    target = replace(made.task.target, log=True)
+    Y = np.exp(made.examples.Y - made.examples.Y.mean())
+    logs = replace(made, task=replace(made.task, targets=(target,)), examples=replace(made.examples, Y=Y))
+    found = searched(logs, 6)
+    values = found.fitted.estimator.predict(found.fitted.preprocessor.transform(made.examples.X))
+    assert abs(values.mean() / Y.mean() - 1) < 0.15
+    assert np.exp(answers(found, logs)).mean() < values.mean()
+
+
+def test_time_that_is_up_ends_a_search_with_what_there_is() -> None:
+    now = iter(np.arange(0.0, 1e4, 0.5))
+    made = toy("binary", 200)
+    search = Search(QUICK, Budget(seconds=60), lambda part: Study(QUICK, True))
+    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Clock(60.0, lambda: float(next(now))))
+    assert found.trials
+    assert "time was up" in found.ended
+
+
+def test_a_first_trial_that_takes_all_the_time_is_cut_short_not_thrown_away() -> None:
+    made = toy("binary", 200)
+    search = Search(QUICK, Budget(seconds=1), lambda part: Study(QUICK, True))
+    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Clock(-1.0, lambda: 0.0))
+    assert len(found.trials) == 1
+    assert found.weights == ((0, 1.0),)
+
+
+def test_a_clock_is_shared_out() -> None:
+    clock = Clock(100.0, lambda: 40.0)
+    assert clock.share(0.5).end == 70.0
+    assert clock.sooner(10).left == 50.0
+    assert Clock(None).share(0.5).left == float("inf")
+    assert never() is False
+
+
+@pytest.mark.parametrize(("trials", "seconds"), [(None, None), (0, None), (None, 0.0)])
+def test_a_budget_of_nothing_is_refused(trials: int | None, seconds: float | None) -> None:
+    with pytest.raises(UserError, match="budget"):
+        Budget(trials, seconds)
+
+
+@pytest.mark.parametrize("family", [f for f in FAMILIES if f.space], ids=lambda family: family.name)
+def test_every_starting_point_lies_within_the_space(family) -> None:  # type: ignore[no-untyped-def]
+    study = Study((family,), True)
+    for start in family.starts:
+        suggestion = replace(study.ask(), params=start)
+        study.tell(Trial(0, family.name, start, (0.5,), ({},), 0.1), suggestion)
+    assert [trial.params for trial in study.trials] == list(family.starts)
+
+
+def test_an_undefined_score_counts_as_a_turn_and_is_never_the_best() -> None:
+    study = Study(QUICK, True)
+    for value in (float("nan"), 0.7):
+        asked = study.ask()
+        study.tell(Trial(asked.turn, asked.family, asked.params, (value,), ({},), 0.1), asked)
+    assert [trial.pruned for trial in study.trials] == [True, False]
+
+
+def test_folds_of_a_part_are_positions_within_it() -> None:
+    made = toy("binary", 300)
+    part = Fold(np.arange(100, 300), np.arange(100))
+    found = searched(made, 3, part.train)
+    assert found.watched.min() >= 100
+    assert len(np.unique(found.watched)) == 200
+
+
+def test_the_sum_of_forests_is_one_forest() -> None:
+    from epic22.core.models.forest import joined
+
+    made = toy("binary", 200)
+    X: Array = searched(made, 3).fitted.preprocessor.transform(made.examples.X)
+    y = made.examples.y
+    forests = [family_named("boosting").build(made.task, seed=seed, default_rounds=20).fit(X, y).forest for seed in (0, 1)]  # type: ignore[attr-defined]
+    both = joined(forests, [0.25, 0.75])
+    assert np.allclose(both.raw(X), 0.25 * forests[0].raw(X) + 0.75 * forests[1].raw(X), atol=1e-12)
+    apart = 0.25 * forests[0].contributions(X) + 0.75 * forests[1].contributions(X)
+    assert np.allclose(both.contributions(X), apart, atol=1e-12)
