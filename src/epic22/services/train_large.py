@@ -157,8 +157,8 @@ def notes_on(table: LargeTable, setting: Setting, size: Size, best: Measured) ->
         f"Trained a batch at a time: {size.words}.",
         f"{len(table):,} rows were read into {table.spool.size / 1e9:.2f} GB on disk; boosting saw all of them, quantised "
         f"{where}, with cuts from the training rows among {m:,} rows drawn at random.",
-        f"Scores are of all test rows. The audit, linear, calibration, intervals, verdicts and pictures are of the {m:,} rows "
-        "drawn: the intervals are wider than all rows would give, never narrower.",
+        f"Scores are of all test rows. The audit, calibration, intervals, verdicts and pictures are of the {m:,} rows "
+        "drawn: the intervals are wider than all rows would give. Linear was fitted on some of them.",
         "Not done at this size: tuning beyond three shapes of tree (tried on the rows drawn), engineered columns, ensembles.",
     ]
     if best.chosen is not None:

@@ -2,7 +2,7 @@
 
 Boosting sees every row, block by block, through one quantised matrix a fold; the constant sees every label; what else there is
 sees the training rows of the sample. All are scored on every test row. Intervals, and what rests on them, come from the test rows
-of the sample: wider than all rows would give, never narrower.
+of the sample: wider than all rows would give.
 """
 
 import time
@@ -42,6 +42,16 @@ RACED = ("constant", "linear", "boosting")
 
 CAP_SHARE = 0.5
 """A quantised matrix that would hold more than this share of the cap is kept on disk."""
+
+
+TERMS_SHARE, BYTES_A_TERM = 0.25, 40
+"""The share of the cap that the terms of a linear model may take, and the bytes of a term: it is scaled, solved and kept."""
+
+MOST_LINEAR_ROWS = 50_000
+"""Rows of the sample that a linear model is fitted on: many times its terms."""
+
+BLOCK_TERMS = 4_000_000
+"""Terms of the rows that are answered at once."""
 
 
 @dataclass(frozen=True)
@@ -192,16 +202,29 @@ def _from_sample(
         # It looks at the labels alone: a matrix that takes no room stands for the rows.
         nothing = np.broadcast_to(np.float32(0), (int(train.sum()), len(table.columns)))
         return estimator.fit(nothing, table.y[train])
-    sample = fold_sample(task, table, preprocessor, train, side)
+    room = int(TERMS_SHARE * setting.cap) // (BYTES_A_TERM * max(1, _width(preprocessor)))
+    sample = _thinned(fold_sample(task, table, preprocessor, train, side), min(MOST_LINEAR_ROWS, max(1000, room)))
     if sample.used is None or sample.watched is None:
         return estimator.fit(sample.X, sample.y)
     return estimator.fit(sample.X, sample.y, inner=Fold(np.flatnonzero(sample.used), np.flatnonzero(sample.watched)))
 
 
+def _width(preprocessor: Preprocessor) -> int:
+    """How many terms a linear model makes of a row: a value and whether it is missing, or one a level and one for missing."""
+    return sum(len(preprocessor.levels.get(c.name, ())) + 1 if c.dtype == "category" else 2 for c in preprocessor.columns)
+
+
+def _thinned(sample: Sample, most: int) -> Sample:
+    """At most so many rows of the sample, evenly out of it."""
+    rows = np.unique(np.linspace(0, len(sample.y) - 1, min(len(sample.y), most)).astype(np.int64))
+    used, watched = (None if mask is None else mask[rows] for mask in (sample.used, sample.watched))
+    return Sample(sample.X[rows], sample.y[rows], used, watched)
+
+
 def responses(fitted: FittedFold, table: LargeTable, rows: Array, task: Task) -> tuple[Array, Array]:
     """The row numbers of a mask (n,) and the responses to them, (m,) or (m, k), block by block."""
     numbers, found = [], []
-    for part, X in table.matrices(fitted.preprocessor, rows):
+    for part, X in table.matrices(fitted.preprocessor, rows, max(1000, BLOCK_TERMS // max(1, _width(fitted.preprocessor)))):
         numbers.append(part)
         found.append(response_of(fitted.estimator, X, task.target.kind))
     return np.concatenate(numbers), np.concatenate(found)
