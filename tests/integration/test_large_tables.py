@@ -54,6 +54,8 @@ def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Finished, 
     assert {e.family for e in run.leaderboard} == {"constant", "linear", "boosting"}
     assert run.plan.kind == "walk_forward"
     assert run.learned_from == 900
+    assert any(e is run.champion for e in run.leaderboard)
+    assert run.explanation is not None
     assert run.verdicts[0].against == "constant"
     assert run.verdicts[0].better
     assert all(s.low <= s.value <= s.high for s in run.champion.scores)

@@ -16,8 +16,9 @@ from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import family_named
 from epic22.core.ports import Registry
 from epic22.core.task import Array, Task
+from epic22.services.comparison import compare_in_use
 from epic22.services.promise import promised
-from epic22.services.train import Gate, TrainingRun, Watch, audit_split, judge, packed, ranked, register
+from epic22.services.train import Gate, TrainingRun, Watch, audit_split, explained, judge, packed, ranked, register
 from epic22.services.worth import assess
 
 
@@ -88,9 +89,11 @@ def train_large(
     sides = plan_sides(table, task.target.kind, split, assignment.whom, assignment.repeats)
     plan = plan_of(sides, table, _clusters(sides, table, examples))
     measured = race_large(task, table, sides, examples, plan, setting, watch)
-    champion, verdicts = judge(task, examples, plan, tuple(m.drawn for m in measured), setting.seed)
-    best = next(m for m in measured if m.drawn is champion)
-    worth = assess(task, examples, plan, champion, tuple(m.drawn for m in measured), None, setting.seed)
+    drawn, explanation = explained(task, examples, plan, tuple(m.drawn for m in measured), setting.seed, watch)
+    champion, verdicts = judge(task, examples, plan, drawn, setting.seed)
+    best = next(m for m in measured if m.drawn.family == champion.family)
+    comparison = compare_in_use(task, examples, plan, drawn, champion, setting.seed)
+    worth = assess(task, examples, plan, champion, drawn, None, setting.seed)
     promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
     promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
     watch.begin(f"{champion.family}: all rows", 1)
@@ -102,6 +105,7 @@ def train_large(
     if promotion.status != "proven":
         bundle = replace(bundle, status=promotion.status)
     version = register(bundle, examples, registry)
+    board = tuple(m.whole.without_models() for m in measured)
     return TrainingRun(
         task=task,
         data_version=assignment.data_version,
@@ -111,8 +115,8 @@ def train_large(
         audit=(*assignment.suspicions, *audit_split(examples, plan)),
         plan=plan,
         examples=examples,
-        leaderboard=tuple(m.whole for m in measured),
-        champion=best.whole,
+        leaderboard=board,
+        champion=next(e for e in board if e.family == champion.family),
         verdicts=verdicts,
         bundle=bundle,
         honest=(),
@@ -121,6 +125,8 @@ def train_large(
         worth=worth,
         promotion=promotion,
         promise=promise,
+        comparison=comparison,
+        explanation=explanation,
         rows=len(table),
     )
 

@@ -105,7 +105,7 @@ def evaluate(
         tested, response = responses(fitted, table, side == TEST, task)
         y = table.y[tested]
         values.append([metric.score(y, response, Rows()) for metric in metrics])
-        parts.append(FoldResponse(fold, response[np.searchsorted(tested, table.places[fold.test])]))
+        parts.append(FoldResponse(fold, response[np.searchsorted(tested, table.places[fold.test])], fitted))
         row_ms = row_milliseconds(fitted, task, examples.take(fold.test[:50]))
         progress()
     drawn = scores_with_intervals(metrics, tuple(parts), examples, plan, setting.seed)
