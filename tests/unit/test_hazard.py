@@ -195,6 +195,11 @@ class TestScores:
         y = np.column_stack([np.minimum(event, 90.0), (event <= 90).astype(float)])
         assert AtHorizon(brier_score, 0, 90.0)(y, p) == pytest.approx(brier_score(y[:, 1], p[:, 0]))
 
+    def test_no_rows_have_no_score(self) -> None:
+        happened, weight = status(np.zeros((0, 2)), 90.0)
+        assert len(happened) == len(weight) == 0
+        assert np.isnan(AtHorizon(brier_score, 0, 90.0)(np.zeros((0, 2)), np.zeros((0, 1))))
+
     def test_a_horizon_that_few_were_followed_to_has_no_score(self) -> None:
         y = np.column_stack([np.r_[np.full(95, 10.0), np.full(5, 90.0)], np.zeros(100)])
         assert status(y, 90.0)[1].sum() == 0

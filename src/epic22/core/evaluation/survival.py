@@ -34,7 +34,7 @@ def in_sight(y: Array, asked: Array) -> Array:
     lost = np.bincount(code, weights=y[:, 1] == 0, minlength=len(moments))
     events = np.bincount(code, weights=y[:, 1] == 1, minlength=len(moments))
     at_risk = len(y) - (np.cumsum(lost + events) - (lost + events)) - events
-    curve = np.concatenate([[1.0], np.cumprod(1 - np.divide(lost, at_risk, out=np.zeros_like(lost), where=at_risk > 0))])
+    curve = np.concatenate([[1.0], np.cumprod(1 - np.divide(lost, at_risk, out=np.zeros(len(lost)), where=at_risk > 0))])
     return np.asarray(curve[np.searchsorted(moments, asked, side="left")])
 
 
