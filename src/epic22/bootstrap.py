@@ -42,6 +42,9 @@ from epic22.features.catalog import feature_named
 from epic22.features.flat_file import FlatFile, declare, read_rows
 from epic22.features.large_file import declare_large, refuse_unfit
 from epic22.features.panel_file import PanelFile, declare_panel
+from epic22.features.task_file import TaskFile
+from epic22.features.task_text import write_task_file
+from epic22.features.task_words import Inferred, described
 from epic22.services.audit import audit_examples, audit_portfolio
 from epic22.services.decide import DecisionList, decide_rows, decide_series
 from epic22.services.events import data_datasets, model_dataset, prediction_dataset, source_datasets, table_datasets, told
@@ -54,6 +57,9 @@ from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_
 from epic22.services.train import Gate, TrainingRun, Watch, audit_split, train
 from epic22.services.train_large import Size, train_large
 from epic22.services.tune import Studies, Tuning
+
+TASK_FILE = "task.yaml"
+"""What was asked and inferred, in the folder of a version."""
 
 
 @dataclass(frozen=True)
@@ -70,11 +76,14 @@ class Parts:
 
 @dataclass(frozen=True)
 class Finished:
-    """A training that is registered, reported and tracked."""
+    """A training that is registered, reported and tracked; of a table of one's own also what was asked and inferred, and where
+    that is written."""
 
     run: TrainingRun
     report: Path
     tracking_id: str
+    asked: TaskFile | None = None
+    task_file: Path | None = None
 
 
 def assemble(settings: Settings) -> Parts:
@@ -197,9 +206,11 @@ def train_file(
     watch: Watch = Watch(),
     engineer: bool = False,
     tuning: Tuning | None = None,
+    asked: TaskFile | None = None,
 ) -> Finished:
     """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
 
+    `asked` is what the file stands for, written beside the version with what was inferred.
     `engineer`: with columns made and chosen inside each fold. Raises UserError where that is asked of a table in batches.
     """
     is_table = is_delta(file.path)
@@ -209,13 +220,25 @@ def train_file(
             raise UserError("a search needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
         if engineer:
             raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
-        return train_large_file(parts, file, split, Size(needed, parts.settings.memory_cap), watch)
+        large = train_large_file(parts, file, split, Size(needed, parts.settings.memory_cap), watch)
+        return with_task_file(parts, large, asked)
     watch.begin(f"reading and auditing {file.path.name}", 1)
     assignment = declare(file)
     watch.step()
-    return train_assignment(
-        parts, assignment, replace(split, test_rows=assignment.test_rows), watch, engineer=engineer, tuning=tuning
-    )
+    split = replace(split, test_rows=assignment.test_rows)
+    finished = train_assignment(parts, assignment, split, watch, engineer=engineer, tuning=tuning)
+    return with_task_file(parts, finished, asked)
+
+
+def with_task_file(parts: Parts, finished: Finished, asked: TaskFile | None) -> Finished:
+    """Write what was asked and inferred beside the version; nothing where that is not known."""
+    if asked is None:
+        return finished
+    run = finished.run
+    told = described(asked, Inferred(run.task, run.examples.X, run.audit, run.notes))
+    path = parts.registry.folder(run.version.task, run.version.version) / TASK_FILE
+    write_task_file(told, path)
+    return replace(finished, asked=told, task_file=path)
 
 
 def train_large_file(parts: Parts, file: FlatFile, split: SplitRequest, size: Size, watch: Watch = Watch()) -> Finished:
@@ -494,12 +517,20 @@ def user() -> str:
         return "unknown"
 
 
-def audit_file(file: FlatFile, watch: Watch = Watch()) -> tuple[Assignment, tuple[Suspicion, ...]]:
+def task_of_audit(asked: TaskFile, assignment: Assignment, found: tuple[Suspicion, ...]) -> TaskFile:
+    """What was asked, with what the audit inferred."""
+    return described(asked, Inferred(assignment.task, assignment.examples().X, found, assignment.notes))
+
+
+def audit_file(
+    file: FlatFile, watch: Watch = Watch(), split: SplitRequest | None = None
+) -> tuple[Assignment, tuple[Suspicion, ...]]:
     """What the audit finds in the user's own table and in the folds it would get; nothing is stored."""
     watch.begin(f"reading and auditing {file.path.name}", 1)
     assignment = declare(file)
     examples = assignment.examples()
-    plan = plan_folds(examples, assignment.task.target.kind, SplitRequest(horizon=file.horizon, repeats=1))
+    asked = replace(split or SplitRequest(horizon=file.horizon), repeats=1, test_rows=assignment.test_rows)
+    plan = plan_folds(examples, assignment.task.target.kind, asked)
     watch.step()
     return assignment, (*assignment.suspicions, *audit_split(examples, plan))
 

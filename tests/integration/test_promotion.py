@@ -10,8 +10,8 @@ from typing import Any
 import polars as pl
 import pytest
 from fastapi.testclient import TestClient
-from tests.integration.test_cli import Shell
 from tests.portfolios import portfolio_assignment, tiny_portfolio
+from tests.shell import Shell
 
 from epic22.api.app import create_app
 from epic22.bootstrap import Parts, assemble, ingest_folder, override_by_key, train_assignment

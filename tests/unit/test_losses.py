@@ -11,7 +11,6 @@ from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance, mean_tweed
 from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
-from epic22.cli.table_options import log_named, loss_named
 from epic22.core.bundle import Bundle, open_bundle
 from epic22.core.data.contract import Roles
 from epic22.core.data.split import Fold, SplitRequest, plan_folds
@@ -29,6 +28,7 @@ from epic22.core.prediction import prediction_json
 from epic22.core.selection.log_target import settle_log
 from epic22.core.task import Array, Metric, Rows
 from epic22.features.flat_file import FlatFile, declare
+from epic22.features.task_request import log_named, loss_named
 from epic22.services.predict import predict_rows
 from epic22.services.results import run_json
 from epic22.services.train import train

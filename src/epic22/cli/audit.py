@@ -5,14 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epic22.cli.table_options import TABLE, Drop, FormulaOf, Group, Id, Json, Keep, KindOf, Name, Positive, Time, flat_file
+from epic22.cli.table_options import TABLE, Drop, FormulaOf, Group, Id, Json, Keep, KindOf, Name, Positive, Time
+from epic22.cli.task_options import TaskFileOf, WriteTask, given_options, refuse_no_folder, task_asked
 from epic22.cli.terminal import print_json, progress, say, table
 
 if TYPE_CHECKING:
     from epic22.core.data.leakage import Suspicion
+    from epic22.features.task_file import TaskFile
 
 
 def audit(
+    context: typer.Context,
     feature: Annotated[
         str | None, typer.Argument(help="A feature whose inputs are audited too; else the stored tables alone, or --csv.")
     ] = None,
@@ -30,6 +33,8 @@ def audit(
     kind: KindOf = None,
     formula: FormulaOf = None,
     task: Name = None,
+    task_file: TaskFileOf = None,
+    write_task: WriteTask = None,
     data: Annotated[int | None, typer.Option(help="A data version of the stored tables; the newest otherwise.")] = None,
     json: Json = False,
 ) -> None:
@@ -37,23 +42,40 @@ def audit(
 
     Ids, columns that echo or imply the label or were filled after the event, duplicates, overlaps in time or group, changed
     units, drifting sensors, dates that disagree. Each finding comes with its evidence; nothing is trained or stored.
+
+    epic22 audit --csv churn.csv --label churned --write-task task.yaml
     """
-    if csv is None:
+    given = given_options(context)
+    if csv is None and task_file is None:
+        if write_task is not None:
+            from epic22.core.errors import UserError
+
+            raise UserError("--write-task writes the task of a table of your own: give --csv FILE and --label COLUMN.")
         _audit_stored(feature, data, json)
         return
-    from epic22.bootstrap import audit_file
+    _audit_table(task_asked(task_file, given), feature, write_task, json)
+
+
+def _audit_table(asked: "TaskFile", feature: str | None, write_to: Path | None, json: bool) -> None:
+    from epic22.bootstrap import audit_file, task_of_audit
     from epic22.core.errors import UserError
+    from epic22.features.task_request import flat_file, split_request, told_by_place
+    from epic22.features.task_text import write_task_file
     from epic22.services.results import audit_json
 
-    if feature is not None or label is None:
+    if feature is not None or asked.roles.label is None:
         raise UserError("with --csv give --label, and no feature; without --csv the stored tables are audited.")
-    file = flat_file(csv, label, time, group, id_, drop, keep, positive, kind, task, formula=formula)
-    with progress() as watch:
-        assignment, found = audit_file(file, watch)
+    refuse_no_folder(write_to)
+    with told_by_place(asked), progress() as watch:
+        assignment, found = audit_file(flat_file(asked), watch, split_request(asked))
+    if write_to is not None:
+        write_task_file(task_of_audit(asked, assignment, found), write_to)
     if json:
         print_json({"task": assignment.task.name, "data_version": assignment.data_version.id, "audit": audit_json(found)})
         return
     _show_suspicions(found)
+    if write_to is not None:
+        say(f"Written: {write_to}; train with 'epic22 train --task-file {write_to}'.")
 
 
 def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:

@@ -1,13 +1,9 @@
 """The options that say what a table's columns are: shared by the verbs that take the user's own table."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from epic22.core.models.loss import Loss
-    from epic22.features.flat_file import FlatFile
 
 TABLE = "The table"
 SPLIT = "The split"
@@ -76,72 +72,3 @@ CoverageBy = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
-
-KINDS = ("binary", "multiclass", "regression")
-
-
-def flat_file(
-    csv: Path,
-    label: str,
-    time: list[str] | None,
-    group: str | None,
-    id_: list[str] | None,
-    drop: list[str] | None,
-    keep: list[str] | None,
-    positive: str | None,
-    kind: str | None,
-    name: str | None,
-    horizon: float = 0.0,
-    test: Path | None = None,
-    formula: list[str] | None = None,
-    loss: str | None = None,
-    log: str | None = None,
-    coverage_by: list[str] | None = None,
-    metric: str | None = None,
-) -> "FlatFile":
-    """The file and its roles as the features module wants them. Raises UserError for an unknown kind or loss."""
-    from epic22.core.data.contract import Roles
-    from epic22.core.errors import UserError
-    from epic22.features.flat_file import FlatFile
-
-    if kind is not None and kind not in KINDS:
-        raise UserError(f"--kind {kind}: give one of {', '.join(KINDS)}.")
-    if len(id_ or ()) > 1:
-        raise UserError(f"--id was given {len(id_ or ())} times; several columns name a series only with --panel.")
-    roles = Roles(label, tuple(time or ()), group, id_[0] if id_ else None, tuple(drop or ()), positive)
-    asked = None if loss is None else loss_named(loss)
-    formulas, groups = tuple(formula or ()), tuple(coverage_by or ())
-    kept, logs = tuple(keep or ()), log_named(log)
-    return FlatFile(csv, roles, name, kept, horizon, kind, test, formulas, asked, logs, groups, metric)  # type: ignore[arg-type]
-
-
-def loss_named(text: str) -> "Loss":
-    """The loss of a text such as quantile:0.9.
-
-    Raises UserError with what there is.
-    """
-    from epic22.core.errors import UserError
-    from epic22.core.models.loss import Loss
-
-    name, _, figure = text.partition(":")
-    try:
-        stated = float(figure) if figure else None
-    except ValueError:
-        raise UserError(f"--loss {text}: {figure!r} is no number; write quantile:0.9 or tweedie:1.5.") from None
-    if name in ("squared", "absolute", "poisson") and stated is None:
-        return Loss(name)  # type: ignore[arg-type]
-    if name == "quantile" and stated is not None and 0 < stated < 1:
-        return Loss("quantile", stated)
-    if name == "tweedie" and (stated is None or 1 < stated < 2):
-        return Loss("tweedie", power=stated)
-    raise UserError(f"--loss {text}: give squared, absolute, quantile:Q (0 < Q < 1), poisson, tweedie or tweedie:P (1 < P < 2).")
-
-
-def log_named(text: str | None) -> bool | None:
-    """False for none, True for yes, None for auto. Raises UserError for another text."""
-    from epic22.core.errors import UserError
-
-    answers = {None: False, "no": False, "yes": True, "auto": None}
-    if text not in answers:
-        raise UserError(f"--log {text}: give yes, no or auto.")
-    return answers[text]

@@ -1,7 +1,7 @@
 """`epic22 train`: the user's own table in; a compared, registered, explained model out."""
 
+from collections.abc import Container
 from dataclasses import replace
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -24,24 +24,26 @@ from epic22.cli.table_options import (
     Name,
     Positive,
     Time,
-    flat_file,
 )
+from epic22.cli.task_options import TaskFileOf, WriteTask, given_options, options_given, refuse_no_folder, task_asked
 from epic22.cli.terminal import figure, print_json, progress, say, table
 from epic22.cli.train_feature import train_features
 from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
 from epic22.cli.tuning_options import HowToSample, Prune, SearchedFamilies, TimeLimit, Trials, tuning_of
 from epic22.cli.use_figures import show_use
-from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, in_use, refuse_use_options
+from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, refuse_use_options
 
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished
     from epic22.config import Settings
-    from epic22.core.data.split import SplitRequest
     from epic22.core.evaluation.compare import Verdict
     from epic22.core.evaluation.crossval import Score
+    from epic22.features.task_file import SearchAsked, TaskFile
+    from epic22.services.tune import Tuning
 
 
 def train(
+    context: typer.Context,
     feature: Annotated[
         str | None,
         typer.Argument(help="A feature, such as tenant_churn, or 'all': trained on the stored tables. Or --csv and --label."),
@@ -145,6 +147,8 @@ def train(
         int, typer.Option(min=1, help="Periods ahead at which rising, stable, falling is told.", rich_help_panel=PANEL)
     ] = 3,
     also: Annotated[list[str] | None, typer.Option(help="A slow family to race as well: arima.", rich_help_panel=PANEL)] = None,
+    task_file: TaskFileOf = None,
+    write_task: WriteTask = None,
     seed: Annotated[int, typer.Option(min=0, help="Same data, seed and platform: same model hash.")] = 0,
     json: Json = False,
 ) -> None:
@@ -156,64 +160,60 @@ def train(
 
     epic22 train --csv churn.csv --label churned --time month --id tenant --horizon 90
 
+    epic22 train --task-file task.yaml
+
     Or on a panel of series, to forecast each of them with intervals:
 
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
-    from epic22.config import Settings
-
-    if feature is not None or panel is not None:
-        other = f"the feature {feature}" if feature is not None else "--panel"
-        refuse_use_options(other, cost_miss, cost_false_alarm, prefer_simpler, learning_curve)
+    given = given_options(context)
     if feature is not None:
-        refuse_table_options(csv, label, time, panel, formula, loss, log)
-        tuning = tuning_of(Settings.read(), trials, time_limit, search_family, sampling, prune)
-        train_features(feature, data, seed, override_reason, json, tuning, tuning is not None if engineer is None else engineer)
+        refuse_use_options(f"the feature {feature}", given)
+        refuse_table_options(given)
+        search = task_asked(None, given).search
+        train_features(feature, data, seed, override_reason, json, _tuning(search), search.engineered)
         return
-    csv, label = table_and_label(csv, label)
     if panel is not None:
-        refuse_row_options(
-            group, group_by, drop, keep, positive, kind, formula, loss, log, test, holdout_from, gap, random_rows_despite_time
-        )
-        asked = panel_file(csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also)
-        forecast(asked, holdout_last, trend_horizon, seed, json)
+        refuse_use_options("--panel", given)
+        csv, label = table_and_label(csv, label)
+        refuse_row_options(given)
+        series = panel_file(csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also)
+        forecast(series, holdout_last, trend_horizon, seed, json)
         return
-    refuse_panel_options(frequency, season, complete_last, also)
-    from epic22.bootstrap import assemble, train_file
+    refuse_panel_options(given)
+    train_table(task_asked(task_file, given), memory_cap, write_task, json)
 
-    file = flat_file(
-        csv,
-        label,
-        time,
-        group,
-        id_,
-        drop,
-        keep,
-        positive,
-        kind,
-        task,
-        horizon,
-        test,
-        formula,
-        loss,
-        log,
-        coverage_by,
-        metric,
-    )
-    file = in_use(file, cost_miss, cost_false_alarm, prefer_simpler, learning_curve)
-    split = split_request(horizon, gap, group_by, holdout_from, holdout_last, test, random_rows_despite_time, seed)
-    settings = capped(Settings.read(), memory_cap)
-    tuning = tuning_of(settings, trials, time_limit, search_family, sampling, prune)
-    split = replace(split, n=folds, repeats=repeats or (5 if tuning is None else 1))
-    engineered = tuning is not None if engineer is None else engineer
-    with progress() as watch:
-        finished = train_file(assemble(settings), file, split, watch, engineered, tuning)
+
+def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None, json: bool) -> None:
+    """Train on a table of one's own as it is asked for, and show what was found."""
+    from epic22.bootstrap import assemble, train_file
+    from epic22.config import Settings
+    from epic22.features.task_request import flat_file, split_request, told_by_place
+    from epic22.features.task_text import write_task_file
+
+    table_and_label(asked.data.file, asked.roles.label)
+    refuse_no_folder(write_to)
+    with told_by_place(asked):
+        file, split, tuning = flat_file(asked), split_request(asked), _tuning(asked.search)
+        parts = assemble(capped(Settings.read(), memory_cap))
+        with progress() as watch:
+            finished = train_file(parts, file, split, watch, asked.search.engineered, tuning, asked)
+    if write_to is not None and finished.asked is not None:
+        write_task_file(finished.asked, write_to)
     if json:
         from epic22.services.results import run_json
 
-        print_json(run_json(finished.run) | {"report": str(finished.report)})
+        print_json(run_json(finished.run) | {"report": str(finished.report), "task_file": str(finished.task_file)})
     else:
         show(finished)
+        if write_to is not None:
+            say(f"Written: {write_to}")
+
+
+def _tuning(search: "SearchAsked") -> "Tuning | None":
+    from epic22.config import Settings
+
+    return tuning_of(Settings.read(), search)
 
 
 def capped(settings: "Settings", memory_cap: str | None) -> "Settings":
@@ -223,14 +223,14 @@ def capped(settings: "Settings", memory_cap: str | None) -> "Settings":
     return settings if memory_cap is None else replace(settings, memory_cap=memory_bytes(memory_cap, "--memory-cap"))
 
 
-def refuse_table_options(*stated: object) -> None:
+def refuse_table_options(given: Container[str]) -> None:
     """Raise UserError where a feature was named and a table of one's own as well."""
     from epic22.core.errors import UserError
 
-    names = ("--csv", "--label", "--time", "--panel", "--formula", "--loss", "--log")
-    given = [name for name, value in zip(names, stated, strict=True) if value]
-    if given:
-        raise UserError(f"{' and '.join(given)} go with a table of your own; a feature is trained on the stored tables.")
+    names = ("--csv", "--label", "--time", "--panel", "--formula", "--loss", "--log", "--task-file", "--write-task")
+    stated = options_given(given, *names)
+    if stated:
+        raise UserError(f"{' and '.join(stated)} go with a table of your own; a feature is trained on the stored tables.")
 
 
 def table_and_label(csv: Path | None, label: str | None) -> tuple[Path, str]:
@@ -240,50 +240,8 @@ def table_and_label(csv: Path | None, label: str | None) -> tuple[Path, str]:
 
     if csv is None or label is None:
         names = ", ".join(feature.name for feature in FEATURES)
-        raise UserError(f"name a feature ({names}, or all), or give --csv FILE and --label COLUMN.")
+        raise UserError(f"name a feature ({names}, or all), or give --csv FILE and --label COLUMN, or --task-file FILE.")
     return csv, label
-
-
-def split_request(
-    horizon: float,
-    gap: float,
-    group_by: str | None,
-    holdout_from: str | None,
-    holdout_last: int | None,
-    test: Path | None,
-    random_rows: bool,
-    seed: int,
-) -> "SplitRequest":
-    """What was asked of the split. Raises UserError where the answers exclude one another."""
-    import numpy as np
-
-    from epic22.core.data.split import SplitRequest
-    from epic22.core.errors import UserError
-
-    asked = [
-        n for n, v in (("--test", test), ("--holdout-from", holdout_from), ("--holdout-last", holdout_last)) if v is not None
-    ]
-    if len(asked) > 1:
-        raise UserError(f"{' and '.join(asked)} exclude one another; give one.")
-    if asked and (group_by or random_rows):
-        raise UserError(f"{asked[0]} names the test rows already; leave --group-by and --random-rows-despite-time out.")
-    if group_by is not None and group_by not in ("day", "week", "month"):
-        raise UserError(f"--group-by {group_by}: give day, week or month.")
-    start = None if holdout_from is None else np.datetime64(_moment(holdout_from), "us")
-    period = group_by  # checked above
-    return SplitRequest(horizon, gap, period, start, holdout_last, 0, random_rows, seed)  # type: ignore[arg-type]
-
-
-def _moment(text: str) -> datetime:
-    from datetime import UTC
-
-    from epic22.core.errors import UserError
-
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"--holdout-from {text}: not a date; write it as 2015-03-01.") from None
-    return moment.astimezone(UTC).replace(tzinfo=None) if moment.tzinfo else moment
 
 
 def show(finished: "Finished") -> None:
@@ -313,6 +271,8 @@ def show(finished: "Finished") -> None:
         "bold green",
     )
     say(f"Report: {finished.report}")
+    if finished.task_file is not None:
+        say(f"Task file, to be edited and trained with: {finished.task_file}")
     say(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
 
 

@@ -1,8 +1,10 @@
 """`epic22 train --panel`: many series in; forecasts with intervals, compared, registered and reported, out."""
 
+from collections.abc import Container
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epic22.cli.task_options import options_given
 from epic22.cli.terminal import figure, print_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -57,38 +59,41 @@ def panel_file(
     return with_families(file, tuple(also or ()))
 
 
-def refuse_row_options(*stated: object) -> None:
+ROW_OPTIONS = (
+    "--group",
+    "--group-by",
+    "--drop",
+    "--keep",
+    "--positive",
+    "--kind",
+    "--formula",
+    "--loss",
+    "--log",
+    "--test",
+    "--holdout-from",
+    "--gap",
+    "--random-rows-despite-time",
+    "--task-file",
+    "--write-task",
+)
+
+
+def refuse_row_options(given: Container[str]) -> None:
     """Raise UserError where an option of tables was given with a panel."""
     from epic22.core.errors import UserError
 
-    names = (
-        "--group",
-        "--group-by",
-        "--drop",
-        "--keep",
-        "--positive",
-        "--kind",
-        "--formula",
-        "--loss",
-        "--log",
-        "--test",
-        "--holdout-from",
-        "--gap",
-        "--random-rows-despite-time",
-    )
-    given = [name for name, value in zip(names, stated, strict=True) if value]
-    if given:
-        raise UserError(f"{' and '.join(given)} do not go with --panel; the last periods are held out with --holdout-last.")
+    stated = options_given(given, *ROW_OPTIONS)
+    if stated:
+        raise UserError(f"{' and '.join(stated)} do not go with --panel; the last periods are held out with --holdout-last.")
 
 
-def refuse_panel_options(*stated: object) -> None:
+def refuse_panel_options(given: Container[str]) -> None:
     """Raise UserError where an option of panels was given without one."""
     from epic22.core.errors import UserError
 
-    names = ("--frequency", "--season", "--complete-last", "--also")
-    given = [name for name, value in zip(names, stated, strict=True) if value]
-    if given:
-        raise UserError(f"{' and '.join(given)} go with --panel wide or --panel long.")
+    stated = options_given(given, "--frequency", "--season", "--complete-last", "--also")
+    if stated:
+        raise UserError(f"{' and '.join(stated)} go with --panel wide or --panel long.")
 
 
 def forecast(file: "PanelFile", holdout: int | None, trend_horizon: int, seed: int, json: bool) -> None:

@@ -9,6 +9,7 @@ import typer
 
 if TYPE_CHECKING:
     from epic22.config import Settings
+    from epic22.features.task_file import SearchAsked
     from epic22.services.tune import Tuning
 
 TUNING = "Search for parameters"
@@ -33,19 +34,12 @@ Prune = Annotated[
 ]
 
 
-def tuning_of(
-    settings: "Settings",
-    trials: int | None,
-    seconds: float | None,
-    families: list[str] | None,
-    sampling: str,
-    prune: bool,
-) -> "Tuning | None":
+def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
     """The search that was asked for, None where none was.
 
     Raises UserError for a way of sampling that there is not, UnknownTaskError for a family.
     """
-    if trials is None and seconds is None:
+    if not search.asked:
         return None
     from epic22.bootstrap import studies_of
     from epic22.core.errors import UserError
@@ -53,12 +47,13 @@ def tuning_of(
     from epic22.core.selection.budget import Budget, Clock
     from epic22.services.tune import Tuning
 
-    if sampling not in ("bayesian", "random", "grid"):
-        raise UserError(f"--sampling {sampling}: give bayesian, random or grid.")
-    for name in families or []:
+    if search.sampling not in ("bayesian", "random", "grid"):
+        raise UserError(f"--sampling {search.sampling}: give bayesian, random or grid.")
+    for name in search.families:
         family_named(name)
-    clock = Clock(None if seconds is None else process_began() + seconds)
-    return Tuning(Budget(trials, seconds), clock, sampling, prune, tuple(families or ()), studies_of(settings))  # type: ignore[arg-type]
+    budget = Budget(search.trials, search.time_limit)
+    clock = Clock(None if search.time_limit is None else process_began() + search.time_limit)
+    return Tuning(budget, clock, search.sampling, search.prune, search.families, studies_of(settings))  # type: ignore[arg-type]
 
 
 def process_began() -> float:

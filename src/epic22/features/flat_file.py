@@ -14,16 +14,18 @@ from typing import Any
 import polars as pl
 
 from epic22.core.data.assignment import Assignment
-from epic22.core.data.contract import Roles, TypedTable, conform, infer
+from epic22.core.data.contract import Roles, TypedTable, conform
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_all, parse_formula, without
 from epic22.core.data.leakage import audit_columns
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.stated import StatedColumn, infer_as_stated
 from epic22.core.data.tables import TIMELESS, Table, Tables
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import METRICS, deciding_metric
 from epic22.core.lineage import DataVersion
-from epic22.core.models.catalog import raced_families
+from epic22.core.models.base import require
+from epic22.core.models.catalog import FAMILIES, family_named, raced_families
 from epic22.core.models.loss import SQUARED, Loss
 from epic22.core.task import Column, Formula, Kind, Metric, Target, Task
 
@@ -44,6 +46,9 @@ class FlatFile:
 
     A `loss` or a `log` (None: whichever is better) is of values, so the label is then predicted as one.
     `coverage_by` are inputs by which the coverage of intervals and sets is told. `metric` names the one that decides.
+
+    `columns` are statements over what is inferred. `families` are raced beside the baselines, all that fit where none is named.
+    `capacity`, `exposure`, `least` and `margin` are those of `Task`. `notes` say how this was asked for.
     """
 
     path: Path
@@ -61,6 +66,13 @@ class FlatFile:
     prefer_simpler: bool = False
     learning_curve: bool = False
     metric: str | None = None
+    columns: tuple[StatedColumn, ...] = ()
+    families: tuple[str, ...] = ()
+    capacity: int | None = None
+    exposure: str | None = None
+    least: float | None = None
+    margin: float | None = None
+    notes: tuple[str, ...] = ()
 
 
 def declare(file: FlatFile) -> Assignment:
@@ -69,7 +81,7 @@ def declare(file: FlatFile) -> Assignment:
     Raises FileError for a file that cannot be read whole, ColumnError for roles that do not fit it.
     """
     raws = [read_table(path) for path in (file.path, file.test) if path is not None]
-    table = infer(raws[0], file.roles)
+    table = infer_as_stated(raws[0], file.roles, file.columns)
     formulas = _formulas(table, file)
     refuse_unknown_keeps([*(c.name for c in table.columns), *(f.name for f in formulas)], file.keep)
     kind, classes, notes = kind_of(table.frame[file.roles.label], file)
@@ -79,7 +91,7 @@ def declare(file: FlatFile) -> Assignment:
     derived, frame = _derived(table, formulas)
     clusters = _clusters(table, file.roles)
     suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[file.roles.label], kind, clusters)
-    suspicions = tuple(s for s in suspicions if s.column not in file.roles.drop)
+    suspicions = tuple(s for s in suspicions if s.column not in put_aside(file))
     withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(file.keep)
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
     kept = without(formulas, table.columns, withheld)
@@ -91,9 +103,14 @@ def declare(file: FlatFile) -> Assignment:
         cutoffs=at,
         data_version=data_version_of([(raw.path, raw.sha256) for raw in raws], columns, file, [raw.content for raw in raws]),
         suspicions=tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in suspicions),
-        notes=(*table.notes, *notes, *at_notes, *_notes_of(formulas, kept)),
+        notes=(*file.notes, *table.notes, *notes, *at_notes, *_notes_of(formulas, kept)),
         test_rows=test_rows,
     )
+
+
+def put_aside(file: FlatFile) -> set[str]:
+    """The columns that the user himself keeps from being inputs."""
+    return {*file.roles.drop, *(one.name for one in file.columns if one.role in ("never", "protected"))}
 
 
 def read_rows(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
@@ -264,7 +281,7 @@ def _with_test_rows(table: TypedTable, raws: Sequence[RawTable], file: FlatFile)
     frame = pl.concat([table.frame, rows.with_columns(rows.select(pl.all()))], how="diagonal_relaxed")
     times = None
     if table.times is not None:
-        tested = infer(raws[1], file.roles)
+        tested = infer_as_stated(raws[1], file.roles, file.columns)
         if tested.times is None:
             raise ColumnError(f"{raws[1].path}: no times in {', '.join(file.roles.time)}.")
         times = pl.concat([table.times, tested.times])
@@ -316,12 +333,15 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         )
     if not inputs:
         raise ColumnError(f"{file.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
+    _refuse_exposure(file, columns)
+    stated = {column.name: column for column in columns}[file.roles.label]
     target = Target(
         name=file.roles.label,
         kind=kind,
         labels=lambda known, later: later.stated(LABELS).select("label"),
         metric=_metric(file, kind),
         classes=classes,
+        unit=stated.unit if kind == "regression" else None,
         **_loss(file),
     )
     return Task(
@@ -331,13 +351,41 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         rows=lambda known, cutoffs: cutoffs,
         # The user's names could be the table's own (entity, cutoff), so they are put back only here.
         inputs=lambda known: known.latest(ROWS).lazy().select(pl.col(f"column_{i}").alias(n) for i, n in enumerate(inputs)),
-        families=raced_families(kind),
+        families=_families(file, kind),
         about=f"{file.roles.label} from {file.path.name}",
         coverage_by=file.coverage_by,
         costs=file.costs,
         prefer_simpler=file.prefer_simpler,
         learning_curve=file.learning_curve,
+        capacity=file.capacity,
+        exposure=file.exposure,
+        least=file.least,
+        margin=file.margin,
     )
+
+
+def _families(file: FlatFile, kind: Kind) -> tuple[str, ...]:
+    """The families to race, in the catalog's order, baselines always among them. Raises UserError for one that cannot."""
+    if not file.families:
+        return raced_families(kind)
+    for name in file.families:
+        family = family_named(name)
+        if kind not in family.kinds:
+            raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
+        if family.needs is not None:
+            require(name, family.needs)
+    return tuple(f.name for f in FAMILIES if f.name in file.families or (f.is_baseline and kind in f.kinds))
+
+
+def _refuse_exposure(file: FlatFile, columns: Sequence[Column]) -> None:
+    """Raise ColumnError where the money at stake is no number that is known of every row asked about, or costs nothing."""
+    if file.exposure is None:
+        return
+    numbers = [c.name for c in columns if c.role == "input" and c.dtype in ("int", "float")]
+    if file.exposure not in numbers:
+        raise ColumnError(f"costs.exposure: {file.exposure!r} is no input of numbers; there are {', '.join(numbers) or 'none'}.")
+    if not file.costs:
+        raise ColumnError("costs.exposure multiplies the cost of a miss; state costs.miss and costs.false_alarm too.")
 
 
 def _metric(file: FlatFile, kind: Kind) -> Metric:

@@ -11,8 +11,10 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.large_table import Labels, LargeTable, read_large
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.profile import Counts, Profile, profile, values_of
+from epic22.core.data.stated import refuse_unfit_statements
 from epic22.core.data.table import TIMELESS
-from epic22.core.errors import UserError
+from epic22.core.errors import ColumnError, UserError
+from epic22.core.evaluation.crossval_large import RACED
 from epic22.core.lineage import DataVersion, file_sha256, framed_sha256
 from epic22.core.task import Kind, Task
 from epic22.features.flat_file import (
@@ -21,6 +23,7 @@ from epic22.features.flat_file import (
     coded,
     data_version_of,
     kind_of,
+    put_aside,
     refuse_loss,
     refuse_unknown_keeps,
     task_of,
@@ -50,7 +53,7 @@ def declare_large(file: FlatFile, batches: Batches, scratch: Path) -> LargeAssig
     Raises FileError and ColumnError for broken rows, naming file and row, ColumnError for roles that do not fit.
     """
     refuse_unfit(file)
-    found = profile(batches, file.roles)
+    found = _as_stated(profile(batches, file.roles), file)
     refuse_unknown_keeps([c.name for c in found.columns], file.keep)
     label = _label(found, batches, file)
     kind, classes, notes = kind_of(label, file)
@@ -74,7 +77,7 @@ def declare_large(file: FlatFile, batches: Batches, scratch: Path) -> LargeAssig
     examples = _examples(task, table, file, version.id, whom if repeats else None)
     if repeats and file.roles.group is None:
         notes = (*notes, f"{whom} repeats, so it is the group.")
-    return LargeAssignment(task, table, examples, version, suspicions, (*found.notes, *notes), whom, repeats)
+    return LargeAssignment(task, table, examples, version, suspicions, (*file.notes, *found.notes, *notes), whom, repeats)
 
 
 def refuse_unfit(file: FlatFile) -> None:
@@ -82,12 +85,34 @@ def refuse_unfit(file: FlatFile) -> None:
     simple = file.loss is None or file.loss.name in ("squared", "absolute", "quantile")
     asked = {"--test": file.test is not None, "--formula": bool(file.formulas), "--log": file.log is not False}
     asked |= {"--prefer-simpler": file.prefer_simpler, "--learning-curve": file.learning_curve}
+    asked |= {"costs.exposure": file.exposure is not None, "these families": bool(set(file.families) - set(RACED))}
     odd = [name for name, stated in (asked | {"this --loss": not simple}).items() if stated]
     if odd:
         raise UserError(
             f"{' and '.join(odd)}: not done a batch at a time; leave it out"
             f"{', use --holdout-from' if file.test is not None else ''}, or give a greater --memory-cap."
         )
+
+
+def _as_stated(found: Profile, file: FlatFile) -> Profile:
+    """The columns with what is stated of them; their types stay those that were found.
+
+    Raises ColumnError for another type or for levels, and for values beyond the bounds.
+    """
+    refuse_unfit_statements(list(found.counts), file.roles, file.columns)
+    stated = {one.name: one for one in file.columns}
+    for column in found.columns:
+        one, seen = stated.get(column.name), found.counts[column.name]
+        if one is None:
+            continue
+        if one.levels or one.dtype not in (None, column.dtype):
+            raise ColumnError(
+                f"columns.{one.name}: types and levels are not changed a batch at a time; it was read as {column.dtype}. "
+                "Leave them out, or give a greater --memory-cap."
+            )
+        if (one.low is not None and seen.low < one.low) or (one.high is not None and seen.high > one.high):
+            raise ColumnError(f"columns.{one.name}: values from {seen.low:g} to {seen.high:g}, beyond low or high; mend one.")
+    return replace(found, columns=tuple(stated[c.name].described(c) if c.name in stated else c for c in found.columns))
 
 
 def _label(found: Profile, batches: Batches, file: FlatFile) -> pl.Series:
@@ -115,7 +140,7 @@ def _audited(found: Profile, table: LargeTable, kind: Kind, file: FlatFile) -> t
     known = {s.column for s in suspicions}
     inputs = [c for c in found.columns if c.role == "input" and c.dtype == "int" and c.name not in known]
     keys = [key for c in inputs if (key := _counts_rows(found.counts[c.name], sample[c.name], found.rows)) is not None]
-    kept = (s for s in (*suspicions, *keys) if s.column not in file.roles.drop)
+    kept = (s for s in (*suspicions, *keys) if s.column not in put_aside(file))
     return tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in kept)
 
 

@@ -69,9 +69,18 @@ def infer(raw: RawTable, roles: Roles) -> TypedTable:
     """
     refuse_roles(raw.frame.columns, roles)
     notes: list[str] = []
+    return placed(typed_frame(raw, roles, notes), roles, notes)
+
+
+def typed_frame(raw: RawTable, roles: Roles, notes: list[str], lenient: Sequence[str] = ()) -> pl.DataFrame:
+    """Every column in the narrowest type that all of its values allow; those that are `lenient` need not be whole."""
     # Names of things may mix numbers and letters (C123 beside 124); only what is learned from must be whole.
-    lenient = {*roles.drop, roles.id, roles.group}
-    whole = pl.DataFrame([_typed(raw.frame[name], notes, strict=name not in lenient) for name in raw.frame.columns])
+    aside = {*lenient, *roles.drop, roles.id, roles.group}
+    return pl.DataFrame([_typed(raw.frame[name], notes, strict=name not in aside) for name in raw.frame.columns])
+
+
+def placed(whole: pl.DataFrame, roles: Roles, notes: list[str]) -> TypedTable:
+    """The typed rows that have a label, with times, and each column placed by its role."""
     frame = _labelled(whole, roles.label, notes)
     rows = whole[roles.label].is_not_null().arg_true()
     times = times_of(frame, roles.time, notes, rows) if roles.time else None
@@ -89,16 +98,17 @@ def conform(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
     wanted = [c for c in columns if c.name in raw.frame.columns and c.role not in ("label", "never")]
     for column in columns:
         if column.role == "input" and not column.optional and column.name not in raw.frame.columns:
-            raise ColumnError(f"{raw.path}: no column {column.name!r}{_nearest(column.name, raw.frame.columns)}")
+            raise ColumnError(f"{raw.path}: no column {column.name!r}{nearest(column.name, raw.frame.columns)}")
     problems: list[tuple[int, str | None, str]] = []
-    series = [_as(raw.frame[column.name], column, problems) for column in wanted]
+    series = [as_column(raw.frame[column.name], column, problems) for column in wanted]
     if problems:
         row, name, what = problems[0]
         raise RowError(f"{raw.path}, row {row + 1}, column {name!r}: {what}.", tuple(problems[:MOST_PROBLEMS]))
     return pl.DataFrame(series)
 
 
-def _nearest(name: str, names: Sequence[str]) -> str:
+def nearest(name: str, names: Sequence[str]) -> str:
+    """The end of a message about a name that is not there: those it may have meant, else those there are."""
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.4)
     return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; there are {', '.join(names[:20])}."
 
@@ -120,7 +130,7 @@ def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
     for option, wanted in asked.items():
         for name in wanted:
             if name is not None and name not in names:
-                raise ColumnError(f"{option} {name}: no such column{_nearest(name, names)}")
+                raise ColumnError(f"{option} {name}: no such column{nearest(name, names)}")
 
 
 def _refuse_double_roles(roles: Roles) -> None:
@@ -373,7 +383,7 @@ def role_of(name: str, dtype: Dtype, distinct: int, gaps: bool, roles: Roles, no
     return "input"
 
 
-def _as(series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> pl.Series:
+def as_column(series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> pl.Series:
     """The series in the column's type; what does not fit goes into the problems."""
     own = blanks_out(series) if series.dtype == pl.String else own_type(series, strict=False)
     if column.dtype in ("category", "text") or column.role in ("group", "id"):

@@ -1,0 +1,48 @@
+"""The options of a task file, and the task that all options of a table of one's own and its file make together."""
+
+from collections.abc import Container, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from epic22.cli.table_options import TABLE
+
+if TYPE_CHECKING:
+    from epic22.features.task_file import TaskFile
+
+TaskFileOf = Annotated[
+    Path | None,
+    typer.Option("--task-file", help="Train as this file says; other options go before it.", rich_help_panel=TABLE),
+]
+WriteTask = Annotated[
+    Path | None,
+    typer.Option("--write-task", help="Write what was asked and inferred here, to be edited.", rich_help_panel=TABLE),
+]
+
+
+def given_options(context: typer.Context) -> Mapping[str, Any]:
+    """The parameters that stand on the command line, by name."""
+    stated = (name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE")
+    return {name: context.params[name] for name in stated}
+
+
+def options_given(given: Container[str], *options: str) -> list[str]:
+    """Those of the options whose parameters were given."""
+    return [option for option in options if option.removeprefix("--").replace("-", "_") in given]
+
+
+def task_asked(path: Path | None, given: Mapping[str, Any]) -> "TaskFile":
+    """The task that the file asks for, or none, with the options given. Raises FileError for a file that cannot be read."""
+    from epic22.features.task_file import TaskFile, overridden
+    from epic22.features.task_text import read_task_file
+
+    return overridden(TaskFile() if path is None else read_task_file(path), given)
+
+
+def refuse_no_folder(path: Path | None) -> None:
+    """Raise FileError where a file is to be written into a folder that is not there: better now than after the training."""
+    from epic22.core.errors import FileError
+
+    if path is not None and not path.parent.is_dir():
+        raise FileError(f"--write-task {path}: there is no folder {path.parent}; make it, or name another.")

@@ -1,0 +1,35 @@
+"""The command line in this process, for tests of what a user types."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from epic22.cli.main import run
+
+
+class Shell:
+    """Runs the command line in this process, in a folder and a home of its own."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+        self.folder, self.home, self.capsys, self.monkeypatch = folder, folder / "home", capsys, monkeypatch
+        monkeypatch.setenv("EPIC22_HOME", str(self.home))
+        monkeypatch.chdir(folder)
+
+    def __call__(self, *arguments: str) -> tuple[int, str, str]:
+        self.monkeypatch.setattr(sys, "argv", ["epic22", *arguments])
+        self.capsys.readouterr()
+        code = 0
+        try:
+            run()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+        printed = self.capsys.readouterr()
+        return code, printed.out, printed.err
+
+    def json(self, *arguments: str) -> Any:
+        code, out, err = self(*arguments, "--json")
+        assert code == 0, err
+        return json.loads(out)

@@ -1,0 +1,425 @@
+"""The task file: what is written is read back to the byte, and a mistake is told with its line and the way out."""
+
+import re
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TypeVar
+
+import polars as pl
+import pytest
+import yaml
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from epic22.core.data.assignment import Assignment
+from epic22.core.data.contract import Roles
+from epic22.core.data.stated import StatedColumn
+from epic22.core.errors import ColumnError, FileError, UserError
+from epic22.features.flat_file import FlatFile, declare
+from epic22.features.task_file import (
+    COLUMN_KEYS,
+    DTYPES,
+    FAMILY_NAMES,
+    KEYS,
+    KINDS,
+    LOGS,
+    PERIODS,
+    SAMPLINGS,
+    Costs,
+    KeyPath,
+    RolesAsked,
+    SearchAsked,
+    Source,
+    Split,
+    TargetAsked,
+    TaskFile,
+    Use,
+    keys,
+    overridden,
+)
+from epic22.features.task_request import flat_file, split_request, told_by_place
+from epic22.features.task_text import read_task, read_task_file, task_text, write_task_file
+from epic22.features.task_words import Inferred, described
+
+T = TypeVar("T")
+PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "task-file.md"
+HERE = Path()
+
+words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+texts = st.lists(words, max_size=3).map(tuple)
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+amounts = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
+counts = st.integers(min_value=5, max_value=2**70)
+flags = st.booleans()
+paths = st.from_regex(r"[a-z]{1,8}( [a-z]+)?\.csv", fullmatch=True).map(Path)
+families = st.lists(st.sampled_from(FAMILY_NAMES), max_size=3).map(tuple)
+
+
+def perhaps(of: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
+    return st.none() | of
+
+
+columns = st.builds(
+    StatedColumn,
+    words,
+    perhaps(st.sampled_from(DTYPES)),
+    perhaps(words),
+    perhaps(words),
+    perhaps(numbers),
+    perhaps(numbers),
+    texts,
+    perhaps(st.sampled_from(("input", "protected", "never"))),
+)
+tasks = st.builds(
+    TaskFile,
+    name=perhaps(words),
+    data=st.builds(Source, perhaps(paths), perhaps(paths)),
+    roles=st.builds(
+        RolesAsked, perhaps(words), perhaps(words), perhaps(st.sampled_from(KINDS)), texts, perhaps(words), texts, texts, texts
+    ),
+    columns=st.lists(columns, max_size=3, unique_by=lambda column: column.name).map(tuple),
+    formulas=texts,
+    target=st.builds(TargetAsked, perhaps(words), perhaps(st.sampled_from(LOGS)), perhaps(words)),
+    costs=st.builds(Costs, perhaps(amounts), perhaps(amounts), perhaps(counts), perhaps(words)),
+    use=st.builds(Use, flags, flags, perhaps(amounts), perhaps(amounts), texts),
+    split=st.builds(
+        Split,
+        amounts,
+        amounts,
+        counts,
+        perhaps(counts),
+        perhaps(st.sampled_from(PERIODS)),
+        perhaps(words),
+        perhaps(counts),
+        flags,
+        counts,
+    ),
+    families=families,
+    search=st.builds(
+        SearchAsked, perhaps(counts), perhaps(counts.map(float)), families, st.sampled_from(SAMPLINGS), flags, perhaps(flags)
+    ),
+)
+
+
+@settings(max_examples=50, deadline=None)
+@given(asked=tasks, remark=st.lists(words, min_size=1, max_size=3).map(tuple))
+def test_what_is_written_is_read_back_to_the_byte(asked: TaskFile, remark: tuple[str, ...]) -> None:
+    sections: dict[KeyPath, tuple[str, ...]] = {(section,): remark for section in KEYS}
+    below: dict[KeyPath, tuple[str, ...]] = {("columns", column.name): remark for column in asked.columns}
+    told = replace(asked, remarks={(): remark} | sections | below)
+    for written in (asked, told):
+        text = task_text(written, HERE)
+        again = read_task("task.yaml", text, HERE)
+        assert again == asked
+        assert task_text(again, HERE) == text
+        yaml.safe_load(text)  # any other reader takes it too
+
+
+def test_a_long_name_of_a_column_comes_back(tmp_path: Path) -> None:
+    asked = TaskFile(columns=(StatedColumn("c" * 3000, dtype="float"), StatedColumn("d" * 3000)))
+    assert read_task("task.yaml", task_text(asked, tmp_path), tmp_path) == asked
+
+
+def test_paths_start_from_the_folder_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er").mkdir(parents=True)
+    asked = TaskFile(data=Source(tmp_path / "t.csv"))
+    write_task_file(asked, tmp_path / "deep" / "er" / "task.yaml")
+    assert "../../t.csv" in (tmp_path / "deep" / "er" / "task.yaml").read_text()
+    found = read_task_file(tmp_path / "deep" / "er" / "task.yaml").data.file
+    assert found is not None
+    assert found.resolve() == (tmp_path / "t.csv").resolve()
+
+
+def test_a_key_decides_how_its_value_is_read() -> None:
+    roles = "{label: no, positive: yes, time: month, keep: [1, 2015-03-01, null_]}"
+    text = f"version: 1\nroles: {roles}\nsplit: {{holdout_from: 2015-03-01}}"
+    asked = read_task("task.yaml", text, HERE)
+    assert asked.roles == RolesAsked("no", "yes", time=("month",), keep=("1", "2015-03-01", "null_"))
+    assert str(split_request(asked).holdout_from)[:10] == "2015-03-01"
+
+
+def test_the_form_of_version_1_stays_readable() -> None:
+    """Never edit this text: it stands for the files that people have."""
+    text = """# By hand.
+
+version: 1
+name: churn
+data: {file: churn.csv, test: }
+roles:
+  label: Churn
+  positive: Yes
+  id: customer
+  drop: [late, 'later']
+columns:
+  # as the contract has it
+  tenure: {dtype: int, unit: months, about: time as a tenant, low: 0, high: 100}
+  plan: {levels: [monthly, yearly]}
+  gender: {role: protected}
+formulas: ['paid = tenure * price']
+costs: {miss: 500, false_alarm: 5e1}
+split: {horizon: 90, repeats: 1}
+search: {trials: 20, families: [linear], engineer: no}
+"""
+    asked = read_task("task.yaml", text, Path("in"))
+    assert asked == TaskFile(
+        name="churn",
+        data=Source(Path("in/churn.csv")),
+        roles=RolesAsked("Churn", "Yes", id=("customer",), drop=("late", "later")),
+        columns=(
+            StatedColumn("tenure", "int", "months", "time as a tenant", 0.0, 100.0),
+            StatedColumn("plan", levels=("monthly", "yearly")),
+            StatedColumn("gender", role="protected"),
+        ),
+        formulas=("paid = tenure * price",),
+        costs=Costs(500.0, 50.0),
+        split=Split(90.0, repeats=1),
+        search=SearchAsked(20, families=("linear",), engineer=False),
+    )
+    assert asked.remarks == {(): ("By hand.",), ("columns", "tenure"): ("as the contract has it",)}
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "empty; write one with"),
+        ("- a\n- b", "line 1: the file: expected a record of keys and values, found a list"),
+        ("name: x", "no version; write 'version: 1'"),
+        ("version: 2", "line 1: version: found 2, this program reads 1 to 1"),
+        ("version: one", "line 1: version: expected a number, found 'one'"),
+        ("version: 1\nrole: {}", r"line 2: role: not known here \(did you mean roles\?\); there are version, name"),
+        ("version: 1\nroles:\n  lable: y", r"line 3: roles.lable: not known here \(did you mean label\?\)"),
+        ("version: 1\nroles:\n  label: y\n  label: z", "line 4: roles.label: given twice, in line 3 too"),
+        ("version: 1\nroles: [y]", "line 2: roles: expected a record of keys and values, found a list"),
+        ("version: 1\nroles: {label: [y]}", "line 2: roles.label: expected a text, found a list"),
+        ("version: 1\nroles: {drop: [a, {b: c}]}", "roles.drop: expected a text, found a record"),
+        ("version: 1\nroles: {drop: [a, null]}", "roles.drop: expected a text, found nothing; put it in quotes"),
+        ("version: 1\nroles: {kind: regresion}", r"line 2: roles.kind: found 'regresion' \(did you mean regression\?\)"),
+        ("version: 1\nsplit:\n  folds: 1", "line 3: split.folds: found '1', expected at least 2"),
+        ("version: 1\nsplit:\n  folds: 2.5", "split.folds: expected a whole number, found '2.5'"),
+        ("version: 1\nsplit:\n  gap: .inf", "split.gap: expected a number, found '.inf'"),
+        ("version: 1\nsplit:\n  gap: '3'", "split.gap: expected a number, found '3'"),
+        ("version: 1\nuse: {prefer_simpler: perhaps}", "use.prefer_simpler: expected true or false, found 'perhaps'"),
+        ("version: 1\nfamilies: [bosting]", r"families: found 'bosting' \(did you mean boosting\?\); expected one of constant"),
+        ("version: 1\nsearch: {sampling: bayes}", "search.sampling: found 'bayes'"),
+        ("version: 1\ncolumns:\n  a:\n    dtype: number", "line 4: columns.a.dtype: found 'number'"),
+        ("version: 1\ncolumns:\n  a:\n    hihg: 3", r"line 4: columns.a.hihg: not known here \(did you mean high\?\)"),
+        ("version: 1\ncolumns:\n  a: {low: little}", "columns.a.low: expected a number"),
+        ("version: 1\ncolumns: {a: {}, a: {}}", "columns.a: given twice"),
+        ("version: 1\ncolumns: {[a, b]: {}}", "columns: a key must be a plain name"),
+        ("version: 1\nname: !!python/object/apply:os.system ['ls']", "line 2: the tag .*os.system is not taken"),
+        ("version: 1\nname: !!binary aGk=", "line 2: the tag .*binary is not taken"),
+        ("version: 1\nformulas: [&a x, *a]", "an anchor .* is used again"),
+        ("version: 1\nname: [", "line 2: not readable as YAML"),
+        ("version: 1\n---\nversion: 1", "not readable as YAML"),
+        ("version: 1\nname: " + "[" * 1200, "not readable as YAML"),
+        ("version: 1\nname: x\x00", "not readable as YAML"),
+        ("x" * 2_000_001, "2,000,001 characters are no task file"),
+    ],
+)
+def test_a_mistake_is_told_with_file_line_and_key(text: str, said: str) -> None:
+    with pytest.raises(FileError, match=said) as caught:
+        read_task("task.yaml", text, HERE)
+    assert str(caught.value).startswith("task.yaml")
+
+
+def test_files_that_are_none_are_told(tmp_path: Path) -> None:
+    with pytest.raises(FileError, match="cannot be read"):
+        read_task_file(tmp_path / "none.yaml")
+    (tmp_path / "bytes.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(FileError, match="no text in UTF-8"):
+        read_task_file(tmp_path / "bytes.yaml")
+    with pytest.raises(FileError, match="cannot be written"):
+        write_task_file(TaskFile(), tmp_path / "no" / "task.yaml")
+
+
+def table(folder: Path, n: int = 60) -> Path:
+    frame = pl.DataFrame(
+        {
+            "load": [i % 7 + 0.5 for i in range(n)],
+            "zip": [f"0{i % 3}" for i in range(n)],
+            "size": [i % 11 for i in range(n)],
+            "plan": ["a" if i % 3 else "b" for i in range(n)],
+            "y": [i % 2 for i in range(n)],
+        }
+    )
+    frame.write_csv(folder / "t.csv")
+    return folder / "t.csv"
+
+
+def asked_of(folder: Path, text: str) -> TaskFile:
+    table(folder)
+    return read_task("task.yaml", f"version: 1\ndata: {{file: t.csv}}\n{text}", folder)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("roles: {label: z}", "task.yaml, line 3: roles.label: --label z: no such column"),
+        ("roles: {label: y, positive: 2}", "line 3: roles.positive: --positive 2: label 'y' has the values 0 and 1"),
+        ("roles: {label: y, drop: [lod]}", "line 3: roles.drop: --drop lod: no such column; did you mean 'load'"),
+        ("roles: {label: y, keep: [lod]}", "line 3: roles.keep: --keep lod: no such column"),
+        ("roles: {label: y}\ntarget: {metric: auc}", "line 4: target.metric: --metric auc: .* is judged by average_precision"),
+        ("roles: {label: y}\ntarget: {loss: cubic}", "line 4: target.loss: --loss cubic: give squared"),
+        ("roles: {label: y}\ncosts: {miss: 3}", "line 4: costs.miss: --cost-miss and --cost-false-alarm go together"),
+        ("roles: {label: y}\nsplit: {holdout_from: soon}", "line 4: split.holdout_from: --holdout-from soon: not a date"),
+        (
+            "roles: {label: y}\ncosts: {exposure: plan, miss: 3, false_alarm: 1}",
+            "line 4: costs.exposure: .*'plan' is no input of n",
+        ),
+        ("roles: {label: y}\nformulas: [a = lod * 2]", "task.yaml, line 4: formula 'a'"),
+        ("roles: {label: y, id: [a, b]}", "line 3: roles.id: --id was given 2 times"),
+        ("roles: {label: y}\nfamilies: [hazard]", "line 4: families: families: hazard does not predict a label of kind binary"),
+        ("roles: {label: y}\ncolumns:\n  lod: {unit: kg}", "task.yaml, line 5: columns.lod: no such column; did you mean 'load'"),
+        ("roles: {label: y}\ncolumns:\n  plan: {dtype: int}", "line 5: columns.plan.dtype: int is stated, but row 1: 'b' is not"),
+        (
+            "roles: {label: y}\ncolumns:\n  load: {dtype: int}",
+            "line 5: columns.load.dtype: int is stated, but row 1: 0.5 is no whole",
+        ),
+        (
+            "roles: {label: y}\ncolumns:\n  load: {high: 5}",
+            "line 5: columns.load: .* do not fit, first 5.5 in row 6 .* -inf to 5",
+        ),
+        ("roles: {label: y}\ncolumns:\n  plan: {levels: [a]}", "columns.plan: 20 values do not fit, first 'b' in row 1"),
+        ("roles: {label: y}\ncolumns:\n  y: {dtype: int}", "line 5: columns.y.dtype: the column is the label"),
+        ("roles: {label: y}\ncolumns:\n  plan: {low: 0}", "columns.plan: low and high are of numbers"),
+        ("roles: {label: y}\ncolumns:\n  plan: {dtype: text, role: input}", "columns.plan: free text is no input"),
+        ("roles: {label: y}\ncolumns:\n  load: {low: 3, high: 1}", "columns.load: low 3 is above high 1"),
+        ("roles: {label: y, drop: [load]}\ncolumns:\n  load: {role: input}", "columns.load.role: input, but roles.drop has it"),
+        ("split: {folds: 3}", "name the table with --csv FILE and its label"),
+    ],
+)
+def test_what_the_table_refuses_is_told_by_its_place(tmp_path: Path, text: str, said: str) -> None:
+    asked = asked_of(tmp_path, text)
+    with pytest.raises(UserError, match=said), told_by_place(asked):
+        declared(asked)
+
+
+def declared(asked: TaskFile) -> Assignment:
+    split_request(asked)
+    return declare(flat_file(asked))
+
+
+def test_what_is_stated_of_columns_reaches_the_task(tmp_path: Path) -> None:
+    text = """roles: {label: y}
+columns:
+  load: {unit: kg, about: what it carries, low: 0, high: 10}
+  zip: {dtype: category, about: where it is}
+  size: {dtype: float, role: never}
+  plan: {levels: [b, a, c]}
+  y: {about: whether it failed}
+"""
+    made = declare(flat_file(asked_of(tmp_path, text)))
+    found = {column.name: column for column in made.task.columns}
+    load = found["load"]
+    assert (load.unit, load.about, load.low, load.high) == ("kg", "what it carries", 0.0, 10.0)
+    assert (found["zip"].dtype, found["zip"].levels, found["zip"].about) == ("category", ("00", "01", "02"), "where it is")
+    assert found["plan"].levels == ("b", "a", "c")
+    assert [column.name for column in made.task.input_columns] == ["load", "zip", "plan"]
+    assert made.examples().X["zip"][0] == "00"
+
+
+def test_a_column_of_numbers_and_letters_may_be_stated_a_category(tmp_path: Path) -> None:
+    n = 200
+    values = [str(i) for i in range(60)] * 3 + ["x7"] * 20
+    pl.DataFrame({"code": values, "load": [i % 7 for i in range(n)], "y": [i % 2 for i in range(n)]}).write_csv(
+        tmp_path / "c.csv"
+    )
+    file = FlatFile(tmp_path / "c.csv", Roles("y"))
+    with pytest.raises(ColumnError, match="holds numbers, but 20 of its values are none"):
+        declare(file)
+    stated = FlatFile(tmp_path / "c.csv", Roles("y"), columns=(StatedColumn("code", "category"),))
+    assert len(declare(stated).task.columns[0].levels) == 61
+
+
+def test_pinned_types_change_nothing(tmp_path: Path) -> None:
+    plain = TaskFile(data=Source(table(tmp_path)), roles=RolesAsked("y"))
+    first = declare(flat_file(plain))
+    pinned = described(plain, Inferred(first.task, first.examples().X, first.suspicions, first.notes))
+    assert [c.dtype for c in pinned.columns] == ["float", "int", "int", "category", None]
+    again = declare(flat_file(pinned))
+    assert again.task.columns == first.task.columns
+    assert again.data_version == first.data_version
+    assert again.examples().X.equals(first.examples().X)
+
+
+def test_a_column_left_out_says_why(tmp_path: Path) -> None:
+    path = table(tmp_path)
+    pl.read_csv(path).with_columns(leak=pl.col("y") * 2, one=pl.lit(1)).write_csv(path)
+    asked = TaskFile(data=Source(path), roles=RolesAsked("y"))
+    made = declare(flat_file(asked))
+    told = described(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
+    text = task_text(told, tmp_path)
+    assert re.search(r"# left out: label echo\. .*\n  # roles.keep: \[leak\] takes it in.*\n  leak:\n    dtype: int\n", text)
+    assert "# one is constant: no input.\n  one:" in text
+    assert "# 2 levels: a, b.\n  plan:\n    dtype: category" in text
+    assert "two classes, 1 is positive" in text
+    assert task_text(read_task("task.yaml", text, tmp_path), tmp_path) == text
+
+
+def test_an_option_goes_before_the_file_and_is_told(tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, "roles: {label: z, drop: [load]}\nsplit: {seed: 3}")
+    made = overridden(asked, {"label": "y", "seed": 3, "drop": ["size"], "trials": 7})
+    assert (made.roles.label, made.roles.drop, made.split.seed, made.search.trials) == ("y", ("size",), 3, 7)
+    assert made.notes == (
+        "--label on the command line goes before roles.label (z) of task.yaml.",
+        "--drop on the command line goes before roles.drop (load) of task.yaml.",
+    )
+    assert declare(flat_file(made)).notes[:2] == made.notes
+    with pytest.raises(ColumnError, match=r"^--label q"), told_by_place(overridden(asked, {"label": "q"})):
+        declare(flat_file(overridden(asked, {"label": "q"})))
+
+
+def test_families_race_beside_the_baselines(tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, "roles: {label: y}\nfamilies: [boosting]")
+    assert declare(flat_file(asked)).task.families == ("constant", "boosting")
+
+
+def test_repeats_and_columns_follow_the_search_where_nothing_is_said() -> None:
+    plain, searched = TaskFile(), TaskFile(search=SearchAsked(trials=5))
+    assert (split_request(plain).repeats, plain.search.engineered) == (5, False)
+    assert (split_request(searched).repeats, searched.search.engineered) == (1, True)
+    assert split_request(TaskFile(split=Split(repeats=3), search=SearchAsked(trials=5))).repeats == 3
+
+
+def example() -> str:
+    found = re.search(r"```yaml\n(version: .*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    return found.group(1)
+
+
+def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path: Path) -> None:
+    asked = read_task("task.yaml", example(), tmp_path)
+    absent = {"test", "group", "loss", "log", "holdout_from", "holdout_last"}
+    assert {name for section, name, _ in keys() if asked.value(section, name) in (None, ())} == absent
+    assert {key for column in asked.columns for key in COLUMN_KEYS if getattr(column, key) not in (None, ())} == set(COLUMN_KEYS)
+    n = 120
+    frame = pl.DataFrame({"machine": [f"M{i % 10}" for i in range(n)], "failed": [int(i % 7 == 0) for i in range(n)]})
+    frame = frame.with_columns(
+        pl.date_range(pl.date(2024, 1, 1), pl.date(2024, 1, 1) + pl.duration(days=n - 1), eager=True).alias("read_at"),
+        pl.Series("Torque", [40.5 + i % 11 for i in range(n)]),
+        pl.Series("speed", [1400 + i % 13 for i in range(n)]),
+        pl.Series("Tool wear", [i % 17 for i in range(n)]),
+        pl.Series("zip", [f"0123{i % 2}" for i in range(n)]),
+        pl.Series("operator", [f"o{i % 3}" for i in range(n)]),
+        pl.Series("late_note", ["x", "y"] * (n // 2)),
+        pl.Series("value", [1.5 + i % 5 for i in range(n)]),
+    )
+    frame.write_csv(tmp_path / "machines.csv")
+    made = declare(flat_file(asked))
+    assert split_request(asked).group_by == "month"
+    assert [c.name for c in made.task.input_columns] == ["Torque", "speed", "Tool wear", "zip", "value"]
+    assert made.examples().exposure is not None
+    assert (made.task.capacity, made.task.margin, made.task.least) == (20, 50.0, 0.01)
+
+
+def test_the_page_tells_every_key() -> None:
+    text = PAGE.read_text()
+    assert [name for _, name, _ in keys() if f"`{name}`" not in text] == []
+    assert [name for name in COLUMN_KEYS if f"`{name}`" not in text] == []
+
+
+def test_every_key_has_a_field_and_every_field_a_key() -> None:
+    sections = {"data": Source, "roles": RolesAsked, "target": TargetAsked, "costs": Costs, "use": Use, "split": Split}
+    for section, record in {**sections, "search": SearchAsked}.items():
+        assert set(KEYS[section]) == {f.name for f in fields(record)}, section
+    assert set(COLUMN_KEYS) == {f.name for f in fields(StatedColumn)} - {"name"}
