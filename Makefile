@@ -42,8 +42,9 @@ test: $(VENV)/dev ## The whole suite, with coverage.
 test-fast: $(VENV)/dev ## The fast half.
 	$(BIN)/python -m pytest -m 'not slow' -n auto --dist loadfile
 
-kills: $(VENV)/dev ## An ingest killed at 30 random moments; the suite does it at 6.
+kills: $(VENV)/dev ## An ingest killed at 30 random moments, a search at 10; the suite does it at 6 and 2.
 	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_ingest.py
+	EPIC22_KILL_MOMENTS=10 $(BIN)/python -m pytest tests/e2e/test_killed_search.py
 
 bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest and point in time at 10 million readings; resumable.
 	$(BIN)/python benchmarks/portfolio.py --large

@@ -19,7 +19,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.adapters.openlineage_events import OpenLineageEvents
 from epic22.adapters.receipts import ReceiptFiles
 from epic22.adapters.scratch import scratch_folder
-from epic22.adapters.studies import StudyFiles
+from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.config import Settings
 from epic22.core.bundle import Bundle
 from epic22.core.data.assignment import Assignment, PanelAssignment
@@ -96,8 +96,9 @@ def assemble(settings: Settings) -> Parts:
 
 def studies_of(settings: Settings) -> Studies:
     """Where searches keep their studies, so that one that was interrupted goes on."""
-    files = StudyFiles(settings.home / "studies")
-    return Studies(files.open, files.forget)
+    home, database = settings.home / "studies", settings.database_url
+    place = StudyFiles(home) if database is None else StudyDatabase(database, home)
+    return Studies(place.open, place.forget)
 
 
 def lake_of(settings: Settings) -> Lake:

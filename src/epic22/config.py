@@ -3,8 +3,9 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from epic22.core.errors import UserError
 
@@ -18,7 +19,8 @@ class Settings:
     keys that may override a refused promotion (EPIC22_AUTHORISED_KEYS: SHA-256 digests of keys, separated by commas).
     `openlineage_url` (EPIC22_OPENLINEAGE_URL) is a server that hears lineage events besides the file; none otherwise.
     `memory_cap` (EPIC22_MEMORY_CAP, such as 4GB; default: half of the machine's memory) in bytes: a table that would take more to
-    train on is read a batch at a time.
+    train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database that keeps the studies of
+    searches; files below `home` otherwise. It may hold a password, so it is never shown.
     """
 
     home: Path
@@ -26,6 +28,7 @@ class Settings:
     authorised: frozenset[str] = frozenset()
     openlineage_url: str | None = None
     memory_cap: int = 1 << 62
+    database_url: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -42,7 +45,18 @@ class Settings:
         if url is not None and not re.match(r"https?://[^/\s]", url):
             raise UserError("EPIC22_OPENLINEAGE_URL is no address; give one such as http://localhost:5000.")
         cap = memory_bytes(environment.get("EPIC22_MEMORY_CAP") or "50%", "EPIC22_MEMORY_CAP")
-        return cls(home, int(text), frozenset(key for key in keys if key), url, cap)
+        database = environment.get("EPIC22_DATABASE_URL") or None
+        if database is not None and not _is_database(database):
+            raise UserError("EPIC22_DATABASE_URL is no PostgreSQL address; give one such as postgresql://user@localhost/epic22.")
+        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database)
+
+
+def _is_database(url: str) -> bool:
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return port != 0 and re.fullmatch(r"postgres(ql)?://[^\s/]*/[^/?\s]+(\?\S*)?", url) is not None
 
 
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}

@@ -1,11 +1,29 @@
-"""Studies of searches in EPIC22_HOME: a journal file a study, and the held-out scores of its trials beside it."""
+"""Studies of searches: a journal file a study in EPIC22_HOME, or all of them in a PostgreSQL database.
 
+The held-out scores of trials are files below EPIC22_HOME either way: they are large, and fitted again where they are not there.
+"""
+
+import fcntl
+import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import IO, Any, Protocol, cast
+from urllib.parse import urlsplit
 
+from epic22.core.errors import NotInstalledError, UserError
 from epic22.core.selection.study import Study
+
+
+class StudyPlace(Protocol):
+    """Where the studies of runs are kept: one for each training part of a run, which a task and a digest name."""
+
+    def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
+        """The study of a training part; one that was interrupted goes on."""
+
+    def forget(self, task: str, digest: str) -> None:
+        """Remove a run's studies."""
 
 
 @dataclass(frozen=True)
@@ -21,9 +39,110 @@ class StudyFiles:
 
         folder = self.home / task / digest
         folder.mkdir(parents=True, exist_ok=True)
-        storage = JournalStorage(JournalFileBackend(str(folder / f"{part}.journal")))
+        journal = folder / f"{part}.journal"
+        lock = _HeldLock(journal.with_suffix(".lock"))
+        _mend(journal, lock)
+        storage = JournalStorage(JournalFileBackend(str(journal), cast(Any, lock)))
         return build(storage=storage, name=part, folder=folder / part)
 
     def forget(self, task: str, digest: str) -> None:
-        """Remove a run's studies."""
-        shutil.rmtree(self.home / task / digest, ignore_errors=True)
+        """Remove a run's studies, and the task's folder where no other run has any."""
+        _remove(self.home, task, digest)
+
+
+@dataclass(frozen=True)
+class StudyDatabase:
+    """Studies `<task>/<digest>/<part>` in a PostgreSQL database; scores below `home` as for files.
+
+    The url begins with postgresql://; its password is never told.
+    """
+
+    url: str = field(repr=False)
+    home: Path
+    opened: list[Any] = field(default_factory=list, repr=False)
+
+    def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
+        """The study of a training part; one that was interrupted goes on.
+
+        Raises NotInstalledError without psycopg, UserError where the database cannot be reached.
+        """
+        return build(storage=self._storage(), name=f"{task}/{digest}/{part}", folder=self.home / task / digest / part)
+
+    def forget(self, task: str, digest: str) -> None:
+        """Remove a run's studies and scores, and let go of the database."""
+        storage = self._storage()
+        for study in storage.get_all_studies():
+            if study.study_name.startswith(f"{task}/{digest}/"):
+                storage.delete_study(study._study_id)
+        _remove(self.home, task, digest)
+        self.opened.pop().engine.dispose()
+
+    def _storage(self) -> Any:
+        if not self.opened:
+            self.opened.append(_connected(self.url))
+        return self.opened[0]
+
+
+def _connected(url: str) -> Any:
+    """Optuna's storage on that server, its tables made where they are not there yet."""
+    from importlib.util import find_spec
+
+    if find_spec("psycopg") is None:
+        raise NotInstalledError(
+            "EPIC22_DATABASE_URL: the library 'psycopg' is not installed; pip install 'epic22[postgres]', or unset it."
+        )
+    from optuna.storages import RDBStorage
+    from sqlalchemy.exc import OperationalError
+
+    driver = "postgresql+psycopg://" + url.partition("://")[2]
+    try:
+        return RDBStorage(driver, engine_kwargs={"pool_pre_ping": True})
+    except OperationalError as error:
+        place = urlsplit(url)
+        where = f"{place.hostname or 'the local socket'}{place.path}"
+        raise UserError(f"EPIC22_DATABASE_URL: no connection to {where}: {_first_line(error.orig)}; mend or unset it.") from None
+
+
+def _first_line(error: BaseException | None) -> str:
+    return str(error).strip().partition("\n")[0] or type(error).__name__
+
+
+def _remove(home: Path, task: str, digest: str) -> None:
+    shutil.rmtree(home / task / digest, ignore_errors=True)
+    folder = home / task
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
+
+
+class _HeldLock:
+    """A lock that ends with the process that holds it. Optuna's own are files, which a kill leaves behind for thirty seconds."""
+
+    def __init__(self, path: Path) -> None:
+        self._path, self._held = path, list[IO[bytes]]()
+
+    def acquire(self) -> bool:
+        """Wait for the lock; True once it is held."""
+        file = self._path.open("ab")
+        fcntl.flock(file, fcntl.LOCK_EX)
+        self._held.append(file)
+        return True
+
+    def release(self) -> None:
+        """Let another have it."""
+        self._held.pop().close()
+
+
+def _mend(journal: Path, lock: _HeldLock) -> None:
+    """Cut off a last line that a kill left half-written: the next one would be appended to it, and neither could be read."""
+    if not journal.exists():
+        return
+    lock.acquire()
+    try:
+        with journal.open("r+b") as file:
+            written = file.read()
+            whole = written.rfind(b"\n") + 1
+            if whole < len(written):
+                file.truncate(whole)
+                os.fsync(file.fileno())
+    finally:
+        lock.release()

