@@ -53,6 +53,7 @@ bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest a
 	$(BIN)/python benchmarks/point_in_time.py
 	$(BIN)/python benchmarks/single_row.py
 	$(BIN)/python benchmarks/external_memory.py
+	$(BIN)/python benchmarks/tuning.py
 
 bench-peers: $(VENV)/dev ## Ours beside AutoGluon, FLAML, H2O, mljar, XGBoost on ten public sets; hours, resumable; ONLY="--minutes 60".
 	PYTHONPATH=benchmarks $(BIN)/python -m peers $(ONLY)

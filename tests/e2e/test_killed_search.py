@@ -80,14 +80,18 @@ def test_a_search_killed_at_random_moments_finds_the_undisturbed_champion(
 ) -> None:
     folder, wanted, working = undisturbed
     database = database_url() if kept == "database" else None
-    chance, home = random.Random(0), folder / f"killed-{kept}"
-    for moment in range(moments):
-        search = start(folder, home, database)
+    chance, home, kills = random.Random(0), folder / f"killed-{kept}", 0
+    search = start(folder, home, database)
+    for _ in range(moments):
         begun(home, search)
-        time.sleep(chance.random() * working / max(moments, 2))
+        time.sleep(chance.random() * working / (moments + 1))
         search.send_signal(signal.SIGKILL)
-        assert search.wait(60) == -signal.SIGKILL, f"the search ended before it was killed for the {moment + 1}. time"
-    assert start(folder, home, database).wait(300) == 0, home.with_suffix(".said").read_text()
+        if search.wait(60) == 0:
+            break
+        kills += 1
+        search = start(folder, home, database)
+    assert search.wait(300) == 0, home.with_suffix(".said").read_text()
+    assert kills >= max(1, moments // 2), "most kills came too late to be a test"
     found = answer(home)
     assert found["model_hash"] == wanted["model_hash"]
     assert [e["metrics"] for e in found["leaderboard"]] == [e["metrics"] for e in wanted["leaderboard"]]

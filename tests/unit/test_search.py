@@ -13,6 +13,7 @@ from tests.toy import daily, toy
 from epic22.core.data.split import Fold
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval import Contender, contender_of, evaluate
+from epic22.core.lineage import canonical_json
 from epic22.core.models.base import never
 from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.selection.budget import Budget, Clock
@@ -79,6 +80,30 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: P
     resumed = searched(made, 14, storage=journal(tmp_path), folder=tmp_path / "scores")
     assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
     assert resumed.fitted.estimator.files() == whole.fitted.estimator.files()
+
+
+def test_as_many_cores_as_there_are_find_the_same() -> None:
+    made = toy("binary", 300)
+    found = [
+        Search(QUICK, Budget(13), lambda part: Study(QUICK, True)).fit(
+            made.task, made.examples, plan(made), np.arange(300), 0, cores
+        )
+        for cores in (1, 3, 5)
+    ]
+    assert found[0].trials[11].params == found[1].trials[11].params
+    assert len({canonical_json([dict(t.params) for t in one.trials]) for one in found}) == 1
+    assert all(one.fitted.estimator.files() == found[0].fitted.estimator.files() for one in found)
+
+
+def test_what_is_suggested_knows_as_many_trials_as_it_was_told_of(tmp_path: Path) -> None:
+    study, asked_then = Study(QUICK, True, storage=journal(tmp_path)), []
+    for turn in range(15):
+        asked = study.ask(turn, max(turn - 1, 0))
+        asked_then.append(asked)
+        study.tell(Trial(turn, asked.family, asked.params, (0.5 + 0.01 * (turn % 4),), ({},), 0.1), asked)
+    again = Study(QUICK, True, storage=journal(tmp_path))
+    assert again.ask(14, 13) == asked_then[14]
+    assert again.ask(14, 14) != asked_then[14]
 
 
 def test_scores_that_were_lost_are_fitted_again(tmp_path: Path) -> None:

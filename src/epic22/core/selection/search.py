@@ -1,12 +1,15 @@
 """A search within a training part: families and parameters are tried on inner folds, and the best of them averaged.
 
 Nothing outside the training part is seen, so folds that judge the whole search judge it honestly. Every inner fold's matrix is
-made once and serves all trials. Inner folds are fitted side by side: each on fewer threads, which small tables gain from.
+made once and serves all trials. Inner folds are fitted side by side: each on fewer threads, which small tables gain from. So that
+no core waits for a trial's last fold, the next trial is begun before; what it tries is therefore suggested by the trials before
+the last one, always, so that the result depends neither on timing nor on the number of cores.
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +27,7 @@ from epic22.core.models.logged import unlogged
 from epic22.core.models.scale import IDENTITY
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.ensemble import PICKS, Blend, blend, response_to, scale_for
+from epic22.core.selection.hands import Hands
 from epic22.core.selection.study import Study, Suggestion, Trial
 from epic22.core.task import Array, Rows, Task
 
@@ -38,6 +42,9 @@ PRUNES_FROM = 8
 
 LAST_FITS = 0.2
 """Share of a time limit kept for the last fits where the models are fitted anew on all rows."""
+
+AHEAD = 1
+"""Trials begun while the one before is under way: none knows the results of so many before it."""
 
 BLENDING = 0.06
 """Share of a time limit kept for choosing the weights."""
@@ -88,8 +95,9 @@ class Search:
         """Search on these rows alone until the budget is spent, then average. The `recipe` says which columns are made."""
         bench = _Bench.of(self, task, examples, plan, train, seed, threads, recipe)
         study = self.study(sha256(train.tobytes())[:16])
-        ended = _run(bench, study, clock)
-        return _average(bench, study, clock, ended)
+        with Hands(bench.side_by_side(len(bench.folds))[0]) as bench.hands:
+            ended = _run(bench, study, clock)
+            return _average(bench, study, clock, ended)
 
 
 @dataclass
@@ -113,6 +121,7 @@ class _Bench:
     own: Callable[[Fold], Part] | None = None
     parts: dict[int, Part] = field(default_factory=dict)
     fitted: dict[int, tuple[Estimator, ...]] = field(default_factory=dict)
+    hands: Hands = field(default_factory=lambda: Hands(0))
 
     @classmethod
     def of(
@@ -188,25 +197,46 @@ class _Bench:
 
 def _run(bench: _Bench, study: Study, clock: Clock) -> str:
     """Trials until the budget is spent; why it ended, in words."""
-    limit = bench.search.budget.trials
     for _ in study.trials:
         bench.search.progress()
-    while True:
-        done = study.trials
-        if limit is not None and len(done) >= limit:
-            return f"{len(done)} trials were made, as many as allowed"
-        if study.exhausted:
-            return f"all {len(done)} places of the grid were tried"
-        reserve = _reserve(bench, done, clock)
-        complete = [trial for trial in done if not trial.pruned]
-        if complete and clock.left - reserve <= _likely_seconds(done):
-            return f"the time was up after {len(done)} trials"
-        suggestion = study.ask()
-        trial = _try(bench, study, suggestion, complete, clock.sooner(reserve) if complete else clock)
-        if trial is None:
-            return f"the time was up during trial {len(done) + 1}"
-        study.tell(trial, suggestion)
-        bench.search.progress()
+    reserve, ended = _reserve(bench, clock), ""
+    under_way: deque[tuple[Suggestion, Future[Trial | None]]] = deque()
+    with ThreadPoolExecutor(AHEAD + 1) as attempts:
+        while True:
+            done = study.trials
+            while not ended and len(under_way) <= AHEAD:
+                ended = _end(bench, study, done, len(under_way), clock.sooner(reserve))
+                if not ended:
+                    turn = len(done) + len(under_way)
+                    known = done[: max(turn - AHEAD, 0)]
+                    suggestion = study.ask(turn, len(known))
+                    kept = not (under_way or _complete(done))
+                    limit = clock if kept else clock.sooner(reserve)
+                    under_way.append((suggestion, attempts.submit(_try, bench, study, suggestion, _complete(known), limit, kept)))
+            if not under_way:
+                return ended
+            suggestion, attempt = under_way.popleft()
+            trial = attempt.result()
+            if trial is None:
+                return f"the time was up during trial {len(done) + 1}"
+            study.tell(trial, suggestion)
+            bench.search.progress()
+
+
+def _complete(trials: Sequence[Trial]) -> list[Trial]:
+    return [trial for trial in trials if not trial.pruned]
+
+
+def _end(bench: _Bench, study: Study, done: Sequence[Trial], ahead: int, clock: Clock) -> str:
+    """Why no other trial is begun beside so many that are under way, "" where one is."""
+    limit, turn = bench.search.budget.trials, len(done) + ahead
+    if limit is not None and turn >= limit:
+        return f"{turn} trials were made, as many as allowed"
+    if study.has_no(turn):
+        return f"all {turn} places of the grid were tried"
+    if (_complete(done) or ahead) and clock.left <= _likely_seconds(done):
+        return f"the time was up after {turn} trials"
+    return ""
 
 
 def _likely_seconds(done: Sequence[Trial]) -> float:
@@ -214,17 +244,15 @@ def _likely_seconds(done: Sequence[Trial]) -> float:
     return float(np.quantile([trial.seconds for trial in done], 0.6)) if done else 0.0
 
 
-def _reserve(bench: _Bench, done: Sequence[Trial], clock: Clock) -> float:
-    """Seconds to keep for what follows the trials; the clock's whole time is not known here, so it is told by the trials."""
-    if clock.end is None:
-        return 0.0
-    spent = sum(trial.seconds for trial in done)
-    whole = spent + max(clock.left, 0.0)
-    return whole * (BLENDING + (LAST_FITS if bench.anew else 0.0))
+def _reserve(bench: _Bench, clock: Clock) -> float:
+    """Seconds to keep for what follows the trials, told before the first of them."""
+    return 0.0 if clock.end is None else max(clock.left, 0.0) * (BLENDING + (LAST_FITS if bench.anew else 0.0))
 
 
-def _try(bench: _Bench, study: Study, suggestion: Suggestion, complete: Sequence[Trial], clock: Clock) -> Trial | None:
-    """The suggestion's trial, None where the time was up before its end (the first trial is cut short instead)."""
+def _try(
+    bench: _Bench, study: Study, suggestion: Suggestion, complete: Sequence[Trial], clock: Clock, kept: bool
+) -> Trial | None:
+    """The suggestion's trial, None where the time was up before its end; one that is `kept`, the first, is cut short instead."""
     began = time.perf_counter()
     metric = bench.task.target.metric
     early = range(min(PRUNED_AFTER, len(bench.folds)))
@@ -235,7 +263,7 @@ def _try(bench: _Bench, study: Study, suggestion: Suggestion, complete: Sequence
         rest = range(len(early), len(bench.folds))
         fits += _fit_folds(bench, suggestion, rest, clock)
         values += _values(bench, fits[len(early) :], rest)
-    if clock.over and complete:
+    if clock.over and not kept:
         return None
     settled = tuple(_found(estimator, suggestion.params) for estimator, _ in fits)
     seconds = time.perf_counter() - began
@@ -255,17 +283,15 @@ def _fit_folds(
     bench: _Bench, suggestion: Suggestion | Trial, numbers: Sequence[int], clock: Clock
 ) -> list[tuple[Estimator, Array]]:
     """A model a fold with its scores of the watched rows, side by side."""
-    workers, threads = bench.side_by_side(len(bench.folds))
+    _, threads = bench.side_by_side(len(bench.folds))
 
     def fit(number: int) -> tuple[Estimator, Array]:
         estimator = bench.build(suggestion.family, suggestion.params, bench.seed + suggestion.turn, threads)
-        raw = estimator.fit_watched(bench.part(number), lambda: clock.over)
+        raw = estimator.fit_watched(bench.part(number), lambda: clock.over or bench.hands.closed)
         return estimator, raw
 
-    if workers == 1 or len(numbers) <= 1:
-        return [fit(number) for number in numbers]
-    with ThreadPoolExecutor(workers) as pool:
-        return list(pool.map(fit, numbers))
+    fits = [bench.hands.give(number, lambda number=number: fit(number)) for number in numbers]  # type: ignore[misc]
+    return [one.result() for one in fits]
 
 
 def _values(bench: _Bench, fits: Sequence[tuple[Estimator, Array]], numbers: Sequence[int]) -> list[float]:

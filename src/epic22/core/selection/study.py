@@ -9,7 +9,7 @@ import itertools
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -87,6 +87,8 @@ class Study:
         self._grid = _grid(families, seed) if sampling == "grid" else []
         direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
         self._study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
+        # Suggests by as many of the trials as it was told of, where the storage may have more.
+        self._mirror, self._mirrored = optuna.create_study(direction=direction), 0
         if shared:
             for family, start in self._starts:
                 self._study.enqueue_trial(_flat(family, start), skip_if_exists=True)
@@ -98,29 +100,37 @@ class Study:
         """The finished trials, in the order in which they ended."""
         return tuple(_read(turn, frozen) for turn, frozen in enumerate(self._finished()))
 
-    @property
-    def exhausted(self) -> bool:
-        """Whether a grid has no more places."""
-        return self.sampling == "grid" and len(self._finished()) >= len(self._grid)
+    def has_no(self, turn: int) -> bool:
+        """Whether a grid has no place for that turn."""
+        return self.sampling == "grid" and turn >= len(self._grid)
 
-    def ask(self) -> Suggestion:
-        """What to try next."""
-        import optuna
-
-        turn = len(self._finished())
+    def ask(self, turn: int | None = None, known: int | None = None) -> Suggestion:
+        """What to try at that turn (the next one), by the first `known` finished trials (all of them)."""
+        finished = self._finished()
+        turn = len(finished) if turn is None else turn
         if self.sampling == "grid":
             return Suggestion(turn, *self._grid[turn])
         if turn < len(self._starts) and not self.shared:
             family, start = self._starts[turn]
             return Suggestion(turn, family.name, start)
+        if self.shared:
+            return self._ask(self._study, turn)
+        for frozen in finished[self._mirrored : known]:
+            self._mirror.add_trial(frozen)
+            self._mirrored += 1
+        return replace(self._ask(self._mirror, turn), token=None)
+
+    def _ask(self, study: "optuna.Study", turn: int) -> Suggestion:
+        import optuna
+
         seed = None if self.shared else hash((self.seed, turn)) % 2**32
         startup = len(self._starts) + 2
-        self._study.sampler = (
+        study.sampler = (
             optuna.samplers.RandomSampler(seed)
             if self.sampling == "random"
             else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=self.shared)
         )
-        token = self._study.ask()
+        token = study.ask()
         family = self._family_of(token)
         return Suggestion(turn, family.name, {p: _suggested(token, family.name, p, r) for p, r in family.space.items()}, token)
 

@@ -1,0 +1,70 @@
+"""Fits side by side: so many at once, whichever trial they belong to, and never two on one inner fold's matrix."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class Hands:
+    """Threads that take work in the order in which it came, passing over what waits for a place that is busy.
+
+    A place is an inner fold: its quantised matrix, made once, serves one fit at a time. Leaving the context waits for
+    what is under way; what was not begun is cancelled.
+    """
+
+    def __init__(self, count: int) -> None:
+        self._work = list[tuple[int, Callable[[], Any], Future[Any]]]()
+        self._busy, self._changed, self.closed = set[int](), threading.Condition(), False
+        self._threads = [threading.Thread(target=self._serve, name=f"hand {i + 1}") for i in range(count)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        with self._changed:
+            self.closed = True
+            for _, _, future in self._work:
+                future.cancel()
+            self._work.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join()
+
+    def give(self, place: int, work: Callable[[], T]) -> "Future[T]":
+        """Have the work done at that place."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self.closed:
+                future.cancel()
+            else:
+                self._work.append((place, work, future))
+                self._changed.notify_all()
+        return future
+
+    def _serve(self) -> None:
+        while (taken := self._take()) is not None:
+            place, work, future = taken
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001
+                future.set_exception(error)
+            finally:
+                with self._changed:
+                    self._busy.discard(place)
+                    self._changed.notify_all()
+
+    def _take(self) -> tuple[int, Callable[[], Any], "Future[Any]"] | None:
+        """The first work whose place is free, None when closed."""
+        with self._changed:
+            while not self.closed:
+                for number, (place, _, future) in enumerate(self._work):
+                    if place not in self._busy and future.set_running_or_notify_cancel():
+                        self._busy.add(place)
+                        return self._work.pop(number)
+                self._changed.wait()
+        return None
