@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import fields, replace
+from datetime import date, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import polars as pl
 import pytest
@@ -340,6 +341,78 @@ def test_pinned_types_change_nothing(tmp_path: Path) -> None:
     assert again.task.columns == first.task.columns
     assert again.data_version == first.data_version
     assert again.examples().X.equals(first.examples().X)
+
+
+def hostile(folder: Path, form: str, n: int = 400) -> Path:
+    """Every type of column, with gaps, damage, free text, constants, copies of the label and names that YAML takes for values."""
+    frame = pl.DataFrame(
+        {
+            "when": [f"2024-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(n)],
+            "who": [f"C{i % 90}" if i % 3 else str(i % 90) for i in range(n)],
+            "site": [f"s{i % 12}" for i in range(n)],
+            "null": [None if i % 5 == 0 else i % 13 for i in range(n)],
+            "1.5": [i % 9 + 0.25 for i in range(n)],
+            "yes": [i % 4 == 0 for i in range(n)],
+            "note: # [x]": [f"seen {i} times" for i in range(n)],
+            "~": [None] * n,
+            "one": ["same"] * n,
+            "kind \u00e9\u2028": [("low", "mid", "high", None)[i % 4] for i in range(n)],
+            "made on": [date(2020, 1, 1) + timedelta(days=i % 50) for i in range(n)],
+            "leak": [i * i % 3 * 10 for i in range(n)],
+            "damaged": ["?!" if i == 7 else str(i) for i in range(n)],
+            "y": [i * i % 3 for i in range(n)],
+            "size": [i % 30 + 0.5 for i in range(n)],
+        },
+        schema_overrides={"~": pl.String},
+    )
+    path = folder / f"hostile.{form}"
+    frame.write_csv(path) if form == "csv" else frame.write_parquet(path)
+    return path
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"label": "y", "drop": ["damaged"]},
+        {"label": "y", "drop": ["damaged"], "kind": "multiclass", "keep": ["leak"], "positive": "1"},
+        {"label": "y", "time": ["when"], "horizon": 30.0, "gap": 2.0, "group": "site", "drop": ["damaged"], "group_by": "month"},
+        {"label": "y", "id_": ["who"], "drop": ["damaged", "note: # [x]"], "cost_miss": 5.0, "cost_false_alarm": 1.0},
+        {"label": "size", "log": "auto", "loss": "absolute", "time": ["when"], "holdout_last": 2, "drop": ["damaged"]},
+        {"label": "size", "formula": ["a [m] = `1.5` * `null`"], "keep": ["a"], "drop": ["damaged"], "trials": 9, "prune": False},
+        {
+            "label": "yes",
+            "coverage_by": ["site"],
+            "metric": "log_loss",
+            "seed": 5,
+            "folds": 3,
+            "drop": ["damaged"],
+            "engineer": True,
+        },
+    ],
+)
+def test_the_written_file_asks_for_the_same_as_the_options(tmp_path: Path, form: str, given: dict[str, Any]) -> None:
+    asked = overridden(TaskFile(), {"csv": hostile(tmp_path, form), **given})
+    made = declare(flat_file(asked))
+    found = described(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
+    again = read_task("task.yaml", task_text(found, tmp_path), tmp_path)
+    assert again == replace(found, data=again.data)
+    assert split_request(again) == split_request(asked)
+    assert (again.search, again.target, again.costs, again.use) == (asked.search, asked.target, asked.costs, asked.use)
+    told = declare(flat_file(again))
+    assert told.data_version.id == made.data_version.id
+    assert (told.task.columns, told.task.families, told.task.formulas) == (
+        made.task.columns,
+        made.task.families,
+        made.task.formulas,
+    )
+    assert (told.task.name, told.task.target.metric, told.suspicions) == (
+        made.task.name,
+        made.task.target.metric,
+        made.suspicions,
+    )
+    assert told.examples().X.equals(made.examples().X)
+    assert (told.examples().Y == made.examples().Y).all()
 
 
 def test_a_column_left_out_says_why(tmp_path: Path) -> None:

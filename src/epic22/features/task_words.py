@@ -13,6 +13,9 @@ from epic22.features.task_file import TaskFile
 MOST_TOLD = 6
 """So many levels of a category are told."""
 
+BEGINNINGS = (": ", " is ", " holds ", " has ", " repeats ")
+"""What follows a column's name in a note about it."""
+
 HEADER = (
     "An Epic 22 task file. Change what is wrong, add what you know, and train with it:",
     "  epic22 train --task-file THIS_FILE",
@@ -70,7 +73,8 @@ def _pinned(column: Column, stated: StatedColumn) -> StatedColumn:
 
 def _told(column: Column, found: Inferred) -> Sequence[str]:
     """What was inferred of a column, and why."""
-    lines = [note for note in found.notes if note.startswith((f"{column.name} ", f"{column.name}:"))]
+    begins = tuple(f"{column.name}{after}" for after in BEGINNINGS)
+    lines = [note for note in found.notes if note.startswith(begins)]
     for one in found.suspicions:
         if one.column == column.name:
             done = "left out" if one.withheld else "told of, and used"
