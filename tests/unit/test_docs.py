@@ -43,9 +43,10 @@ def test_lists_are_visible() -> None:
 
 def test_the_how_to_tells_every_option_of_train() -> None:
     text = (ROOT / "docs" / "how-to" / "train-on-your-own-table.md").read_text()
-    source = Path(train_command.__file__).read_text() + (ROOT / "src/epic22/cli/table_options.py").read_text()
-    options = set(re.findall(r'"(--[a-z-]+)"', source)) | {"--label", "--time", "--group", "--drop", "--keep", "--positive"}
-    assert {option for option in options if option not in text} == set()
+    modules = ("table_options", "split_options", "task_options", "tuning_options", "use_options")
+    source = "".join(path.with_stem(name).read_text() for path in [Path(train_command.__file__)] for name in ("train", *modules))
+    told = set(re.findall(r'"(--[a-z-]+)"', source)) | {"--label", "--time", "--group", "--drop", "--keep", "--positive"}
+    assert {option for option in told if option not in text} == set()
 
 
 def test_the_version_is_told_once_and_alike() -> None:

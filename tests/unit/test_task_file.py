@@ -3,6 +3,7 @@
 import re
 from dataclasses import fields, replace
 from datetime import date, timedelta
+from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,6 +13,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epic22.cli.train import train
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.contract import Roles
 from epic22.core.data.stated import StatedColumn
@@ -379,7 +381,14 @@ def hostile(folder: Path, form: str, n: int = 400) -> Path:
         {"label": "y", "time": ["when"], "horizon": 30.0, "gap": 2.0, "group": "site", "drop": ["damaged"], "group_by": "month"},
         {"label": "y", "id_": ["who"], "drop": ["damaged", "note: # [x]"], "cost_miss": 5.0, "cost_false_alarm": 1.0},
         {"label": "size", "log": "auto", "loss": "absolute", "time": ["when"], "holdout_last": 2, "drop": ["damaged"]},
-        {"label": "size", "formula": ["a [m] = `1.5` * `null`"], "keep": ["a"], "drop": ["damaged"], "trials": 9, "prune": False},
+        {
+            "label": "size",
+            "formula": ["a [m] = `1.5` * `null`"],
+            "keep": ["a"],
+            "drop": ["damaged"],
+            "trials": 9,
+            "engineer": False,
+        },
         {
             "label": "yes",
             "coverage_by": ["site"],
@@ -413,6 +422,11 @@ def test_the_written_file_asks_for_the_same_as_the_options(tmp_path: Path, form:
     )
     assert told.examples().X.equals(made.examples().X)
     assert (told.examples().Y == made.examples().Y).all()
+
+
+def _declared_alike(made: Assignment) -> tuple[object, ...]:
+    task = made.task
+    return task.name, task.columns, task.families, task.formulas, task.target.metric, made.suspicions
 
 
 def test_a_column_left_out_says_why(tmp_path: Path) -> None:
@@ -496,3 +510,11 @@ def test_every_key_has_a_field_and_every_field_a_key() -> None:
     for section, record in {**sections, "search": SearchAsked}.items():
         assert set(KEYS[section]) == {f.name for f in fields(record)}, section
     assert set(COLUMN_KEYS) == {f.name for f in fields(StatedColumn)} - {"name"}
+
+
+def test_an_option_that_is_not_given_and_a_key_that_is_left_out_mean_the_same() -> None:
+    stated = signature(train).parameters
+    for section, name, key in keys():
+        if key.option:
+            assert stated[key.parameter].default == (TaskFile().value(section, name) or stated[key.parameter].default), name
+            assert bool(stated[key.parameter].default) == bool(TaskFile().value(section, name)), name

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epic22.cli.table_options import TABLE, Drop, FormulaOf, Group, Id, Json, Keep, KindOf, Name, Positive, Time
+from epic22.cli.table_options import Csv, Drop, FormulaOf, Group, Id, Json, Keep, KindOf, Label, Name, Positive, Time
 from epic22.cli.task_options import TaskFileOf, WriteTask, given_options, refuse_no_folder, task_asked
 from epic22.cli.terminal import print_json, progress, say, table
 
@@ -19,11 +19,8 @@ def audit(
     feature: Annotated[
         str | None, typer.Argument(help="A feature whose inputs are audited too; else the stored tables alone, or --csv.")
     ] = None,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=TABLE)] = None,
+    csv: Csv = None,
+    label: Label = None,
     time: Time = None,
     group: Group = None,
     id_: Id = None,

@@ -6,13 +6,7 @@ from typing import Annotated
 import typer
 
 TABLE = "The table"
-SPLIT = "The split"
 
-Csv = Annotated[
-    Path,
-    typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE),
-]
-Label = Annotated[str, typer.Option(help="The column to predict.", rich_help_panel=TABLE)]
 Time = Annotated[
     list[str] | None,
     typer.Option(help="The row's time; repeat it for a date spread over columns: year, month, day.", rich_help_panel=TABLE),
@@ -68,6 +62,27 @@ CoverageBy = Annotated[
     typer.Option(
         "--coverage-by",
         help="An input of few levels by which coverage is told; may be repeated.",
+        rich_help_panel=TABLE,
+    ),
+]
+Label = Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=TABLE)]
+Csv = Annotated[
+    Path | None,
+    typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE),
+]
+MemoryCap = Annotated[
+    str | None,
+    typer.Option(
+        help="Read a table in batches that would take more memory than this, such as 4GB; default: EPIC22_MEMORY_CAP.",
+        rich_help_panel=TABLE,
+    ),
+]
+Engineer = Annotated[
+    bool | None,
+    typer.Option(
+        "--engineer/--no-engineer",
+        help="Make columns of dates, numbers and categories, and leave weak ones out, where held-out rows say so; "
+        "on with a search.",
         rich_help_panel=TABLE,
     ),
 ]

@@ -7,19 +7,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from epic22.cli.split_options import (
+    Folds,
+    Gap,
+    GroupBy,
+    HoldoutFrom,
+    HoldoutLast,
+    Horizon,
+    RandomRows,
+    Repeats,
+    Seed,
+    TestFile,
+)
 from epic22.cli.table_options import (
-    SPLIT,
-    TABLE,
     CoverageBy,
+    Csv,
     Drop,
+    Engineer,
     FormulaOf,
     Group,
     Id,
     Json,
     Keep,
     KindOf,
+    Label,
     Log,
     LossOf,
+    MemoryCap,
     MetricOf,
     Name,
     Positive,
@@ -28,7 +42,18 @@ from epic22.cli.table_options import (
 from epic22.cli.task_options import TaskFileOf, WriteTask, given_options, options_given, refuse_no_folder, task_asked
 from epic22.cli.terminal import figure, print_json, progress, say, table
 from epic22.cli.train_feature import train_features
-from epic22.cli.train_panel import PANEL, forecast, panel_file, refuse_panel_options, refuse_row_options
+from epic22.cli.train_panel import (
+    Also,
+    CompleteLast,
+    FrequencyOf,
+    Layout,
+    Season,
+    TrendHorizon,
+    forecast,
+    panel_file,
+    refuse_panel_options,
+    refuse_row_options,
+)
 from epic22.cli.tuning_options import HowToSample, Prune, SearchedFamilies, TimeLimit, Trials, tuning_of
 from epic22.cli.use_figures import show_use
 from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, refuse_use_options
@@ -48,11 +73,8 @@ def train(
         str | None,
         typer.Argument(help="A feature, such as tenant_churn, or 'all': trained on the stored tables. Or --csv and --label."),
     ] = None,
-    csv: Annotated[
-        Path | None,
-        typer.Option("--csv", help="CSV (any separator, gzip too), Parquet, JSON or JSON lines.", rich_help_panel=TABLE),
-    ] = None,
-    label: Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=TABLE)] = None,
+    csv: Csv = None,
+    label: Label = None,
     data: Annotated[int | None, typer.Option(help="With a feature: a data version; the newest otherwise.")] = None,
     override_reason: Annotated[
         str | None,
@@ -60,10 +82,7 @@ def train(
     ] = None,
     time: Time = None,
     group: Group = None,
-    group_by: Annotated[
-        str | None,
-        typer.Option(help="day, week or month: whole periods of --time are the groups.", rich_help_panel=SPLIT),
-    ] = None,
+    group_by: GroupBy = None,
     id_: Id = None,
     drop: Drop = None,
     keep: Keep = None,
@@ -83,73 +102,26 @@ def train(
     search_family: SearchedFamilies = None,
     sampling: HowToSample = "bayesian",
     prune: Prune = True,
-    horizon: Annotated[
-        float,
-        typer.Option(
-            min=0, help="Days from a row's time to its label; with --panel, periods to forecast.", rich_help_panel=SPLIT
-        ),
-    ] = 0.0,
-    gap: Annotated[
-        float, typer.Option(min=0, help="More days until a label is known (label delay).", rich_help_panel=SPLIT)
-    ] = 0.0,
-    test: Annotated[Path | None, typer.Option(help="Test on this file.", rich_help_panel=SPLIT)] = None,
+    horizon: Horizon = 0.0,
+    gap: Gap = 0.0,
+    test: TestFile = None,
     coverage_by: CoverageBy = None,
-    holdout_from: Annotated[
-        str | None, typer.Option(help="Test on all rows from this date on (ISO 8601, UTC).", rich_help_panel=SPLIT)
-    ] = None,
-    holdout_last: Annotated[
-        int | None, typer.Option(min=1, help="Test on the last so many moments of --time.", rich_help_panel=SPLIT)
-    ] = None,
-    random_rows_despite_time: Annotated[
-        bool,
-        typer.Option(
-            "--random-rows-despite-time",
-            help="Deal timed rows at random: leaks neighbours in time, is warned of in every report.",
-            rich_help_panel=SPLIT,
-        ),
-    ] = False,
-    memory_cap: Annotated[
-        str | None,
-        typer.Option(
-            help="Read a table in batches that would take more memory than this, such as 4GB; default: EPIC22_MEMORY_CAP.",
-            rich_help_panel=TABLE,
-        ),
-    ] = None,
-    engineer: Annotated[
-        bool | None,
-        typer.Option(
-            "--engineer/--no-engineer",
-            help="Make columns of dates, numbers and categories, and leave weak ones out, where held-out rows say so; "
-            "on with a search.",
-            rich_help_panel=TABLE,
-        ),
-    ] = None,
-    folds: Annotated[int, typer.Option("--folds", min=2, help="Folds that judge.", rich_help_panel=SPLIT)] = 5,
-    repeats: Annotated[
-        int | None,
-        typer.Option("--repeats", min=1, help="How often rows are dealt: 5 times, once with a search.", rich_help_panel=SPLIT),
-    ] = None,
-    panel: Annotated[
-        str | None,
-        typer.Option(help="Forecast many series: wide (a column a period) or long (a row a value).", rich_help_panel=PANEL),
-    ] = None,
-    frequency: Annotated[
-        str | None, typer.Option(help="H, D, W, M, Q or Y: how long a period is.", rich_help_panel=PANEL)
-    ] = None,
-    season: Annotated[
-        int | None,
-        typer.Option(min=1, help="Periods in a cycle; 1 where the series are seasonally adjusted.", rich_help_panel=PANEL),
-    ] = None,
-    complete_last: Annotated[
-        int | None, typer.Option(min=1, help="Only series without a gap in so many last periods.", rich_help_panel=PANEL)
-    ] = None,
-    trend_horizon: Annotated[
-        int, typer.Option(min=1, help="Periods ahead at which rising, stable, falling is told.", rich_help_panel=PANEL)
-    ] = 3,
-    also: Annotated[list[str] | None, typer.Option(help="A slow family to race as well: arima.", rich_help_panel=PANEL)] = None,
+    holdout_from: HoldoutFrom = None,
+    holdout_last: HoldoutLast = None,
+    random_rows_despite_time: RandomRows = False,
+    memory_cap: MemoryCap = None,
+    engineer: Engineer = None,
+    folds: Folds = 5,
+    repeats: Repeats = None,
+    panel: Layout = None,
+    frequency: FrequencyOf = None,
+    season: Season = None,
+    complete_last: CompleteLast = None,
+    trend_horizon: TrendHorizon = 3,
+    also: Also = None,
     task_file: TaskFileOf = None,
     write_task: WriteTask = None,
-    seed: Annotated[int, typer.Option(min=0, help="Same data, seed and platform: same model hash.")] = 0,
+    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Train a feature on the stored tables, or a task on your own table, and report what is certain.

@@ -2,7 +2,9 @@
 
 from collections.abc import Container
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
+
+import typer
 
 from epic22.cli.task_options import options_given
 from epic22.cli.terminal import figure, print_json, progress, say, table
@@ -13,6 +15,23 @@ if TYPE_CHECKING:
 
 PANEL = "The panel"
 LONGEST_HORIZON = 100
+
+Layout = Annotated[
+    str | None,
+    typer.Option(help="Forecast many series: wide (a column a period) or long (a row a value).", rich_help_panel=PANEL),
+]
+FrequencyOf = Annotated[str | None, typer.Option(help="H, D, W, M, Q or Y: how long a period is.", rich_help_panel=PANEL)]
+Season = Annotated[
+    int | None,
+    typer.Option(min=1, help="Periods in a cycle; 1 where the series are seasonally adjusted.", rich_help_panel=PANEL),
+]
+CompleteLast = Annotated[
+    int | None, typer.Option(min=1, help="Only series without a gap in so many last periods.", rich_help_panel=PANEL)
+]
+TrendHorizon = Annotated[
+    int, typer.Option(min=1, help="Periods ahead at which rising, stable, falling is told.", rich_help_panel=PANEL)
+]
+Also = Annotated[list[str] | None, typer.Option(help="A slow family to race as well: arima.", rich_help_panel=PANEL)]
 
 
 def panel_file(
