@@ -560,7 +560,12 @@ def audit_feature(parts: Parts, name: str, data: int | None = None, watch: Watch
 
 
 def predict_file(
-    parts: Parts, task: str, path: Path | None, version: str | None = None, watch: Watch = Watch()
+    parts: Parts,
+    task: str,
+    path: Path | None,
+    version: str | None = None,
+    watch: Watch = Watch(),
+    with_reasons: bool = True,
 ) -> tuple[ModelVersion, tuple[Prediction, ...]]:
     """Predict every row of a file with a task's champion, or with a version of it.
 
@@ -569,7 +574,7 @@ def predict_file(
     Raises UserError where rows are to be predicted and no file is named.
     """
     with told(parts.lineage, f"predict.{task}", ()) as work:
-        model, predictions = _predict(parts, task, path, version, watch)
+        model, predictions = _predict(parts, task, path, version, watch, with_reasons)
         row_from = None if path is None else Node("source", file_sha256(path), str(path))
         work.inputs += () if row_from is None else source_datasets([(row_from.words, row_from.id)])
         work.inputs.append(model_dataset(model))
@@ -579,7 +584,7 @@ def predict_file(
 
 
 def _predict(
-    parts: Parts, task: str, path: Path | None, version: str | None, watch: Watch
+    parts: Parts, task: str, path: Path | None, version: str | None, watch: Watch, with_reasons: bool
 ) -> tuple[ModelVersion, tuple[Prediction, ...]]:
     watch.begin(f"predicting {'all series' if path is None else path.name}", 1)
     model, bundle = parts.registry.load(task, version)
@@ -587,7 +592,7 @@ def _predict(
         return model, forecast_all(model, bundle) if path is None else _forecast_file(model, bundle, path)
     if path is None:
         raise UserError(f"task {task} predicts rows: name the file they are in.")
-    return model, predict_frame(model, bundle, read_rows(path, bundle.schema.columns))
+    return model, predict_frame(model, bundle, read_rows(path, bundle.schema.columns), with_reasons)
 
 
 def _forecast_file(model: ModelVersion, bundle: PanelBundle, path: Path) -> tuple[Prediction, ...]:

@@ -29,7 +29,16 @@ def test_copies_of_one_candidate_gain_nothing_and_the_best_stands_alone() -> Non
     y = np.random.default_rng(0).normal(size=300)
     one = noisy(y, 1.0, 1)
     found = blend([one, one], y, np.arange(300) % 5, TARGET)
-    assert found.weights.tolist() == [1.0, 0.0]
+    assert found.gain == 0.0
+    assert np.allclose(found.raw, one)
+
+
+def test_each_fold_is_mixed_by_weights_of_the_others() -> None:
+    y = np.random.default_rng(0).normal(size=200)
+    fold = np.arange(200) % 2
+    raws = [np.where(fold == 0, y, 9.0), np.where(fold == 1, y, 9.0)]
+    found = blend(raws, y, fold, TARGET)
+    assert (found.raw == 9.0).all()
 
 
 def test_one_fold_cannot_judge_the_average() -> None:

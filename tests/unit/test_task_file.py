@@ -99,7 +99,15 @@ tasks = st.builds(
     ),
     families=families,
     search=st.builds(
-        SearchAsked, perhaps(counts), perhaps(counts.map(float)), families, st.sampled_from(SAMPLINGS), flags, perhaps(flags)
+        SearchAsked,
+        perhaps(counts),
+        perhaps(counts.map(float)),
+        families,
+        st.sampled_from(SAMPLINGS),
+        flags,
+        perhaps(flags),
+        flags,
+        perhaps(counts.map(float)),
     ),
 )
 

@@ -1,16 +1,21 @@
-"""Ours, through what `epic22 train` and the HTTP API call; the test's labels are not in this process."""
+"""Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as `epic22 predict --no-reasons` and the HTTP API answer.
 
-import polars as pl
+The test's labels are not in this process. One row alone is answered with its reasons, as the API does.
+"""
+
+import time
 
 import epic22
-from epic22.bootstrap import assemble, train_file
+from epic22.bootstrap import assemble, studies_of, train_file
 from epic22.config import Settings
 from epic22.core.bundle import Bundle
 from epic22.core.data.contract import Roles
 from epic22.core.data.split import SplitRequest
+from epic22.core.selection.budget import Budget, Clock
 from epic22.core.task import Kind
 from epic22.features.flat_file import FlatFile, read_rows
 from epic22.services.predict import predict_frame, predict_rows
+from epic22.services.tune import Tuning
 from peers.systems.harness import Fitted, Order, perform
 
 KINDS: dict[str, Kind] = {"binary": "binary", "regression": "regression"}
@@ -18,16 +23,31 @@ KINDS: dict[str, Kind] = {"binary": "binary", "regression": "regression"}
 
 def fit(order: Order) -> Fitted:
     """Train on the file, then open the registered champion."""
-    roles = Roles(order.label, time=times(order), group=order.group, positive="1" if order.kind == "binary" else None)
-    parts = assemble(Settings(home=order.out / "home", threads=order.cores))
-    file = FlatFile(order.train, roles, kind=KINDS[order.kind])
-    finished = train_file(parts, file, SplitRequest(seed=order.seed))
+    roles = Roles(
+        order.label,
+        time=() if order.time is None else (order.time,),
+        group=order.group,
+        positive="1" if order.kind == "binary" else None,
+    )
+    settings = Settings(home=order.out / "home", threads=order.cores)
+    parts = assemble(settings)
+    file = FlatFile(order.train, roles, kind=KINDS[order.kind], metric=order.metric)
+    end = time.monotonic() + order.left()
+    tuning = Tuning(
+        Budget(seconds=order.seconds),
+        Clock(end),
+        nested=False,
+        began=end - order.seconds,
+        studies=studies_of(settings),
+    )
+    finished = train_file(parts, file, SplitRequest(seed=order.seed, repeats=1), engineer=True, tuning=tuning)
     version, bundle = parts.registry.load(finished.run.version.task)
     if not isinstance(bundle, Bundle):
         raise TypeError(f"the champion is a {type(bundle).__name__}; expected one that scores rows.")
+    found = finished.run.found
     return Fitted(
         version=epic22.__version__,
-        answer=lambda frame: [told.values[0].value for told in predict_frame(version, bundle, frame)],
+        answer=lambda frame: [told.values[0].value for told in predict_frame(version, bundle, frame, with_reasons=False)],
         one=lambda row: predict_rows(version, bundle, [row])[0].values[0].value,
         also={"score only": lambda row: bundle.estimator.raw(bundle.preprocessor.transform_row(row))},
         read=lambda path: read_rows(path, bundle.schema.columns),
@@ -35,17 +55,11 @@ def fit(order: Order) -> Fitted:
         notes={
             "chosen": version.family,
             "left out by the audit": sorted(s.column for s in finished.run.audit if s.withheld and s.column),
+            "trials": 0 if found is None else len(found.trials),
+            "members": [] if found is None else [[found.trials[turn].family, round(w, 3)] for turn, w in found.weights],
             "folds": f"{finished.run.plan.kind}, {finished.run.plan.n} × {finished.run.plan.repeats}",
         },
     )
-
-
-def times(order: Order) -> tuple[str, ...]:
-    """The time to tell; none where training has too few moments for forward folds: then the group alone splits."""
-    if order.time is None:
-        return ()
-    moments = pl.read_parquet(order.train, columns=[order.time])[order.time].n_unique()
-    return (order.time,) if moments > SplitRequest().n else ()
 
 
 if __name__ == "__main__":

@@ -24,6 +24,7 @@ def predict(
         ),
     ] = None,
     version: Annotated[str | None, typer.Option(help="A version of the task; the champion otherwise.")] = None,
+    reasons: Annotated[bool, typer.Option(help="Say why, which takes most of the time.")] = True,
     json: Json = False,
 ) -> None:
     """Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score."""
@@ -33,7 +34,7 @@ def predict(
 
     parts = assemble(Settings.read())
     with progress() as watch:
-        model, predictions = predict_file(parts, task, file, version, watch)
+        model, predictions = predict_file(parts, task, file, version, watch, reasons)
     if json:
         answers = [prediction_json(prediction) for prediction in predictions]
         print_json({"task": task, "model": model_json(model), "predictions": answers})

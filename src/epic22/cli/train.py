@@ -54,7 +54,7 @@ from epic22.cli.train_panel import (
     refuse_panel_options,
     refuse_row_options,
 )
-from epic22.cli.tuning_options import HowToSample, Prune, SearchedFamilies, TimeLimit, Trials, tuning_of
+from epic22.cli.tuning_options import HowToSample, Nested, Prune, RowMilliseconds, SearchedFamilies, TimeLimit, Trials, tuning_of
 from epic22.cli.use_figures import show_use
 from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, refuse_use_options
 
@@ -102,6 +102,8 @@ def train(
     search_family: SearchedFamilies = None,
     sampling: HowToSample = "bayesian",
     prune: Prune = True,
+    nested: Nested = True,
+    row_ms: RowMilliseconds = None,
     horizon: Horizon = 0.0,
     gap: Gap = 0.0,
     test: TestFile = None,
@@ -165,6 +167,7 @@ def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None
 
     table_and_label(asked.data.file, asked.roles.label)
     refuse_no_folder(write_to)
+    refuse_two_judges(asked)
     with told_by_place(asked):
         file, split, tuning = flat_file(asked), split_request(asked), _tuning(asked.search)
         parts = assemble(capped(Settings.read(), memory_cap))
@@ -180,6 +183,15 @@ def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None
         show(finished)
         if write_to is not None:
             say(f"Written: {write_to}")
+
+
+def refuse_two_judges(asked: "TaskFile") -> None:
+    """Raise UserError where the search's own folds are to judge, and rows held out as well."""
+    from epic22.core.errors import UserError
+
+    held_out = asked.data.test or asked.split.holdout_from or asked.split.holdout_last
+    if asked.search.asked and not asked.search.nested and held_out:
+        raise UserError("--no-nested judges by the search's own folds; leave --test and the holdout out.")
 
 
 def _tuning(search: "SearchAsked") -> "Tuning | None":

@@ -33,6 +33,24 @@ Prune = Annotated[
     bool, typer.Option(help="Give up a configuration that falls behind in its first folds.", rich_help_panel=TUNING)
 ]
 
+Nested = Annotated[
+    bool,
+    typer.Option(
+        "--nested/--no-nested",
+        help="Search anew in every training part, or once, judged by its own inner folds: sooner, a little too good.",
+        rich_help_panel=TUNING,
+    ),
+]
+RowMilliseconds = Annotated[
+    float | None,
+    typer.Option(
+        "--row-ms",
+        min=0.01,
+        help="Where score and reasons of one row take longer than this, one model learns what the ensemble says.",
+        rich_help_panel=TUNING,
+    ),
+]
+
 
 def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
     """The search that was asked for, None where none was.
@@ -49,11 +67,22 @@ def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
 
     if search.sampling not in ("bayesian", "random", "grid"):
         raise UserError(f"--sampling {search.sampling}: give bayesian, random or grid.")
+    if search.row_ms is not None and not search.nested:
+        raise UserError("--row-ms needs folds that judge the one model too; leave --no-nested out.")
     for name in search.families:
         family_named(name)
-    budget = Budget(search.trials, search.time_limit)
-    clock = Clock(None if search.time_limit is None else process_began() + search.time_limit)
-    return Tuning(budget, clock, search.sampling, search.prune, search.families, studies_of(settings))  # type: ignore[arg-type]
+    began = process_began()
+    return Tuning(
+        Budget(search.trials, search.time_limit),
+        Clock(None if search.time_limit is None else began + search.time_limit),
+        search.sampling,  # type: ignore[arg-type]
+        search.prune,
+        search.families,
+        search.nested,
+        search.row_ms,
+        began,
+        studies_of(settings),
+    )
 
 
 def process_began() -> float:

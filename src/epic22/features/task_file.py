@@ -117,6 +117,8 @@ class SearchAsked:
     sampling: str = "bayesian"
     prune: bool = True
     engineer: bool | None = None
+    nested: bool = True
+    row_ms: float | None = None
 
     @property
     def asked(self) -> bool:
@@ -215,6 +217,8 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "sampling": Key("text", "--sampling", words=SAMPLINGS),
         "prune": Key("flag", "--prune"),
         "engineer": Key("flag", "--engineer"),
+        "nested": Key("flag", "--nested"),
+        "row_ms": Key("number", "--row-ms", least=0),
     },
 }
 """The sections in the order of the file; `formulas` and `families` are lists of their own, and stand under their own name."""

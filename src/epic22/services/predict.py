@@ -21,10 +21,15 @@ from epic22.core.wording import amount, moment, odds, said
 HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
 
 
-def predict_frame(version: ModelVersion, bundle: Bundle, frame: pl.DataFrame) -> tuple[Prediction, ...]:
-    """One prediction a row of a frame whose columns have the schema's types; entity and time are taken from it."""
+def predict_frame(
+    version: ModelVersion, bundle: Bundle, frame: pl.DataFrame, with_reasons: bool = True
+) -> tuple[Prediction, ...]:
+    """One prediction a row of a frame whose columns have the schema's types; entity and time are taken from it.
+
+    Reasons take most of the time; without them all else is the same.
+    """
     X = bundle.preprocessor.transform(frame)
-    return _predict(version, bundle, X, frame.to_dicts())
+    return _predict(version, bundle, X, frame.to_dicts(), with_reasons)
 
 
 def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
@@ -35,11 +40,20 @@ def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[s
     return _predict(version, bundle, X, rows)
 
 
-def _predict(version: ModelVersion, bundle: Bundle, X: Array, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
+def _predict(
+    version: ModelVersion,
+    bundle: Bundle,
+    X: Array,
+    rows: Sequence[Mapping[str, Any]],
+    with_reasons: bool = True,
+) -> tuple[Prediction, ...]:
     if not len(X):
         return ()
-    raw, contributions = bundle.estimator.raw(X), bundle.estimator.contributions(X)
-    return tuple(_one(version, bundle, raw[i], contributions[i], X[i], row, i) for i, row in enumerate(rows))
+    raw = bundle.estimator.raw(X)
+    # What explains nothing costs nothing: one row of zeros, seen from every row, is never told.
+    contributions = bundle.estimator.contributions(X if with_reasons else X[:1])
+    told = (_one(version, bundle, raw[i], contributions[i if with_reasons else 0], X[i], row, i) for i, row in enumerate(rows))
+    return tuple(told) if with_reasons else tuple(replace(prediction, reasons=()) for prediction in told)
 
 
 def _one(

@@ -14,7 +14,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.formula import without
 from epic22.core.data.leakage import Suspicion, audit_folds
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
-from epic22.core.errors import ColumnError
+from epic22.core.errors import ColumnError, InternalError
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.coverage import refuse_groups
@@ -146,12 +146,14 @@ def train(
     assignment = replace(assignment, task=task, notes=(*assignment.notes, *found))
     audit = (*assignment.suspicions, *audit_split(examples, plan))
     rows = champion_rows(assignment, examples)
-    asked = Entry(seed, threads, engineer, tuning)
+    asked = Entry(seed, threads, engineer, None if tuning is None else tuning.in_time(len(examples)))
     planner = asked.planner(task, examples, plan)
-    if planner is not None:
+    contenders = entered(task, plan, asked, planner, rows, watch)
+    if asked.judges_itself(task):
+        contenders, plan = judged_by_itself(contenders, examples, plan, rows)
+    elif planner is not None:
         _plan_folds_columns(planner, plan, watch)
-    contenders = entered(task, examples, plan, asked, planner, rows, watch)
-    leaderboard = race(task, examples, plan, contenders, seed, watch, explaining)
+    leaderboard = race(task, examples, plan, contenders, seed, watch, explaining and not asked.limited)
     leaderboard, explanation = explained(task, examples, plan, leaderboard, seed, watch)
     champion, verdicts = judge(task, examples, plan, leaderboard, seed)
     comparison = compare_in_use(task, examples, plan, leaderboard, champion, seed)
@@ -222,10 +224,41 @@ class Entry:
         seconds = None if self.tuning is None else self.tuning.seconds_for_columns(plan)
         return Planner(task, examples, plan, self.seed, self.threads, ColumnBudget(seconds=seconds))
 
+    @property
+    def limited(self) -> bool:
+        """Whether the time is limited: then nothing is explained but each row's own answer."""
+        return self.tuning is not None and self.tuning.budget.seconds is not None
+
+    def judges_itself(self, task: Task) -> bool:
+        """Whether there is one search, whose own inner folds judge."""
+        return self.tuning is not None and not self.tuning.nested and task.target.kind != "hazard"
+
+
+def judged_by_itself(
+    contenders: tuple[Contender, ...], examples: Examples, plan: FoldPlan, rows: Array
+) -> tuple[tuple[Contender, ...], FoldPlan]:
+    """The contenders with a search that was made and judged by its inner folds, and the plan of those folds, which judge all.
+
+    Raises InternalError where there is no search.
+    """
+    searcher = next((c.fit for c in contenders if isinstance(c.fit, Searcher)), None)
+    if searcher is None:
+        raise InternalError("there is no search to judge itself.")
+    parts = searcher.of(examples, rows).parts
+    judged = tuple(replace(c, judged=parts) if c.fit is searcher else c for c in contenders)
+    why = f"{plan.why}; the search's own inner folds judge (--no-nested)"
+    own = replace(plan, folds=tuple(part.fold for part in parts), repeats=1, why=why, warnings=(*plan.warnings, NOT_NESTED))
+    return judged, own
+
+
+NOT_NESTED = (
+    "the score is of rows that the search watched: its weights were chosen on other folds, but rounds were stopped by these rows "
+    "and parameters suggested by what they scored, so it is a little too good; without --no-nested other folds judge."
+)
+
 
 def entered(
     task: Task,
-    examples: Examples,
     plan: FoldPlan,
     asked: Entry,
     planner: Planner | None,
@@ -422,7 +455,7 @@ def honest_scores(
         return ()
     right = plan_folds(examples, task.target.kind, replace(split, random_rows_despite_time=False))
     watch.begin(f"{champion.family} on honest folds", len(right.folds))
-    contenders = entered(task, examples, right, asked, asked.planner(task, examples, right), right.folds[-1].train, watch)
+    contenders = entered(task, right, asked, asked.planner(task, examples, right), right.folds[-1].train, watch)
     contender = next(c for c in contenders if c.name == champion.family)
     again = evaluate(task, examples, right, contender, split.seed, watch.step)
     return tuple(

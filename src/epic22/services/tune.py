@@ -1,7 +1,8 @@
 """The search as a contender: it searches anew in every training part, so that the folds judge the searching, not its luck."""
 
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
@@ -23,6 +24,10 @@ COLUMNS_SHARE = 0.2
 """Share of a time limit in which columns may be planned."""
 
 
+FINISHING = (6.0, 40e-6)
+"""Seconds that follow the searches on a free machine: for judging, report and tracking, and for each row that is judged."""
+
+
 @dataclass(frozen=True)
 class Studies:
     """Where studies are kept: `open(task, digest, part, build)` opens one of a task's, `forget(task, digest)` removes them all.
@@ -38,7 +43,9 @@ class Studies:
 class Tuning:
     """What was asked of the search: its budget, how it looks, with which families (all that fit the target where none is named).
 
-    `clock` is the end of the whole command where there is a limit.
+    `clock` is the end of the whole command where there is a limit. `nested`: the folds that judge search anew; else there is one
+    search, judged by its own inner folds. `row_ms`: the most that score and reasons of one row may take.
+    `began`: when the process did, on the clock of `time.monotonic`; 0 where nobody asks.
     """
 
     budget: Budget
@@ -46,6 +53,9 @@ class Tuning:
     sampling: Sampling = "bayesian"
     prune: bool = True
     families: tuple[str, ...] = ()
+    nested: bool = True
+    row_ms: float | None = None
+    began: float = 0.0
     studies: Studies = field(default_factory=Studies)
 
     def families_for(self, task: Task) -> tuple[Family, ...]:
@@ -54,9 +64,20 @@ class Tuning:
         named = [family_named(name) for name in names]
         return tuple(f for f in named if task.target.kind in f.kinds and not f.is_baseline)
 
+    def in_time(self, rows: int) -> "Tuning":
+        """The same with the clock stopped so much sooner that judging so many rows, report and tracking fit in.
+
+        Where others share the machine, which shows in how much longer than its processor time the process took so far, they are
+        given as much longer.
+        """
+        taken = self.clock.now() - self.began
+        slowness = max(1.0, taken / max(time.process_time(), 0.1)) if self.began else 1.0
+        return replace(self, clock=self.clock.sooner((FINISHING[0] + FINISHING[1] * rows) * slowness))
+
     def seconds_for_columns(self, plan: FoldPlan) -> float | None:
         """What planning the columns of one training part may take, None where there is no limit."""
-        return None if self.clock.end is None else COLUMNS_SHARE * max(self.clock.left, 0.0) / (len(plan.folds) + 1)
+        parts = len(plan.folds) + 1 if self.nested else 1
+        return None if self.clock.end is None else COLUMNS_SHARE * max(self.clock.left, 0.0) / parts
 
     def digest(self, task: Task, plan: FoldPlan, data_version: str, seed: int) -> str:
         """Equal for two runs whose studies are one: same rows, folds, seed and way of searching; budgets may differ."""
@@ -109,10 +130,10 @@ class Searcher:
 
     @property
     def _searches(self) -> int:
-        return len(self.plan.folds) + (not self.last_is_judged)
+        return 1 if not self.tuning.nested else len(self.plan.folds) + (not self.last_is_judged)
 
     def _clock(self) -> Clock:
-        judged = len(self.plan.folds) - len(self.found)
+        judged = len(self.plan.folds) - len(self.found) if self.tuning.nested else 0
         last = 0.0 if self.last_is_judged else LAST_SEARCH
         return self.tuning.clock.share(1.0 if judged <= 0 else 1.0 / (judged + last))
 
@@ -130,7 +151,7 @@ class Searcher:
 
             return self.tuning.studies.open(self.task.name, digest, part, build)
 
-        return Search(families, self.tuning.budget, study, self.tuning.prune, progress=self.step)
+        return Search(families, self.tuning.budget, study, self.tuning.prune, self.tuning.row_ms, progress=self.step)
 
     def forget(self) -> None:
         """Remove the studies: what was found is told by the report."""

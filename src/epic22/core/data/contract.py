@@ -15,6 +15,10 @@ from epic22.core.task import Column, Dtype, Role
 
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
 MOST_LEVELS = 255
+MOST_REPEATED, REPEATS = 10_000, 2
+"""More levels than MOST_LEVELS, up to these, are a category where they come REPEATS times each on average: most of them count as
+unseen for trees, but label means and shares can be told of all."""
+
 NUMERIC_SHARE = 0.95
 """From this share of numbers on, text in a column is taken for damage rather than for categories."""
 
@@ -360,7 +364,14 @@ def _dtype(series: pl.Series) -> Dtype:
         return "bool"
     if series.dtype.is_temporal():
         return "time"
-    return "category" if series.drop_nulls().n_unique() <= MOST_LEVELS else "text"
+    present = series.drop_nulls()
+    return category_or_text(present.n_unique(), len(present))
+
+
+def category_or_text(distinct: int, present: int) -> Dtype:
+    """What text is, by its different values and all that are present: few values, or values that return, are a category."""
+    few = distinct <= MOST_LEVELS or distinct <= min(MOST_REPEATED, present // REPEATS)
+    return "category" if few else "text"
 
 
 def role_of(name: str, dtype: Dtype, distinct: int, gaps: bool, roles: Roles, notes: list[str]) -> Role:

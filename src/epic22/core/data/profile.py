@@ -14,12 +14,12 @@ import polars as pl
 from epic22.core.data.batches import Batch, Batches
 from epic22.core.data.contract import (
     LARGEST,
-    MOST_LEVELS,
     NUMERIC_SHARE,
     STEPS,
     TIME_FORMATS,
     Roles,
     blanks_out,
+    category_or_text,
     number_of,
     own_type,
     read_as,
@@ -139,11 +139,11 @@ class Counts:
             return "bool", None
         if self.forms:
             return "time", self.forms[0]
-        return ("category" if self.distinct <= MOST_LEVELS else "text"), None
+        return category_or_text(self.distinct, self.rows - self.missing), None
 
     def _own_kind(self) -> Dtype:
         if self.own is None or self.own == pl.String:
-            return "category" if self.distinct <= MOST_LEVELS else "text"
+            return category_or_text(self.distinct, self.rows - self.missing)
         if self.own == pl.Boolean:
             return "bool"
         if self.own.is_temporal():

@@ -20,6 +20,9 @@ from epic22.core.task import Array, Kind
 
 FoldKind = Literal["walk_forward", "by_group", "repeated_stratified", "repeated", "holdout"]
 Period = Literal["day", "week", "month"]
+FEWEST_MOMENTS = 3
+"""Two forward folds need three moments."""
+
 INNER_SHARE = 0.2
 """Share of a training part that early stopping watches."""
 
@@ -168,10 +171,12 @@ def walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
 
 
 def forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.datetime64]]:
-    """The begin and the end (not in it) of n test windows of about equally many rows, from times (rows,)."""
+    """The begin and the end (not in it) of up to n test windows of about equally many rows, from times (rows,)."""
     moments, counts = np.unique(at, return_counts=True)
-    if len(moments) < n + 1:
-        raise SplitError(f"{len(moments)} distinct times are too few for {n} forward folds; bring more or use --group.")
+    if len(moments) < FEWEST_MOMENTS:
+        raise SplitError(f"{len(moments)} distinct times are too few for forward folds; bring more or use --group.")
+    # Few moments, as an insurer's years, make as many windows as have a moment before them.
+    n = min(n, len(moments) - 1)
     ranks = (np.cumsum(counts) - counts) / len(at)
     places = np.searchsorted(ranks, np.arange(1, n + 1) / (n + 1))
     starts = list(moments[np.minimum(places, len(moments) - 1)])

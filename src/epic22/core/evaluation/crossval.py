@@ -143,10 +143,12 @@ class Contender:
     """What is raced: its name on the board, and how it learns.
 
     `fit(known, train)` learns from the training rows (row numbers, (n,)) of the examples as they were known, and from no other.
+    `judged` are the plan's folds where learning judged itself on the way and is not to be judged anew.
     """
 
     name: str
     fit: Callable[[Examples, Array], FittedFold]
+    judged: tuple[FoldResponse, ...] = ()
 
 
 def contender_of(
@@ -191,8 +193,8 @@ def evaluate(
 
     `keep` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a second fit.
     """
-    kind, parts, seconds, row_ms = task.target.kind, [], [], math.nan
-    for fold in plan.folds:
+    kind, parts, seconds, row_ms = task.target.kind, list(contender.judged), [], math.nan
+    for fold in () if contender.judged else plan.folds:
         began = time.perf_counter()
         known = examples.as_known(begins(examples, fold), plan.gap)
         fitted = contender.fit(known, fold.train)
@@ -207,7 +209,14 @@ def evaluate(
     fingerprint = plan.fingerprint(examples.data_version)
     target = task.target
     return Evaluation(
-        contender.name, target.name, target.horizon, scores, tuple(parts), fingerprint, float(np.mean(seconds)), row_ms
+        contender.name,
+        target.name,
+        target.horizon,
+        scores,
+        tuple(parts),
+        fingerprint,
+        float(np.mean(seconds)) if seconds else math.nan,
+        row_ms,
     )
 
 

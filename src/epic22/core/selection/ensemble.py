@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epic22.core.evaluation.metrics import log_losses
 from epic22.core.models.base import CLASSIFIED, link
 from epic22.core.models.logged import is_smeared
 from epic22.core.models.loss import Loss
@@ -16,6 +17,9 @@ from epic22.core.task import Array, Rows, Target
 
 PICKS = 25
 """Picks with replacement: no weight is smaller than a twenty-fifth."""
+
+LIGHTEST = 0.05
+"""What weighs less is left out: it costs an answer as much time as the others."""
 
 MOST_ROWS = 30_000
 """Rows that the selection looks at; of more, as many evenly spread ones."""
@@ -26,10 +30,14 @@ Value = Callable[[Array], float]
 
 @dataclass(frozen=True)
 class Blend:
-    """Weights (m,) that sum to 1. `gain` is the metric's gain over the best candidate alone, where weights and the best candidate
-    are both chosen on other folds than the one that judges, and `error` its standard error over folds."""
+    """Weights (m,) that sum to 1, and what they are worth.
+
+    `raw` (n,) or (n, k): the average's scores, in each fold by weights that were chosen on the other folds. `gain` is the
+    metric's gain of those over the best candidate, chosen on the other folds as well, and `error` its standard error over folds.
+    """
 
     weights: Array
+    raw: Array
     gain: float
     error: float
 
@@ -40,6 +48,16 @@ def value_of(target: Target, y: Array) -> Value:
 
     def value(raw: Array) -> float:
         return metric.gain(metric.score(y, response_to(target, raw, y), Rows()), 0.0)
+
+    return value
+
+
+def loss_of(target: Target, y: Array) -> Value:
+    """Less the mean loss of scores before the link: log loss, or the loss of the target's values."""
+
+    def value(raw: Array) -> float:
+        response = response_to(target, raw, y)
+        return -float(np.mean(log_losses(y, response) if target.kind in CLASSIFIED else Loss.of(target).rows(y, response)))
 
     return value
 
@@ -59,7 +77,7 @@ def scale_for(target: Target, raw: Array, y: Array) -> Scale:
     return EXPONENTIAL if target.log or Loss.of(target).log_link else IDENTITY
 
 
-def greedy_weights(raws: Sequence[Array], value: Value, picks: int = PICKS) -> Array:
+def greedy_weights(raws: Sequence[Array] | Array, value: Value, picks: int = PICKS) -> Array:
     """Weights (m,): at each pick the candidate is added that makes the average best, until none of `picks` makes it better again.
 
     >>> y = np.array([0.0, 1.0, 2.0])
@@ -81,30 +99,47 @@ def greedy_weights(raws: Sequence[Array], value: Value, picks: int = PICKS) -> A
 
 
 def blend(raws: Sequence[Array], y: Array, fold: Array, target: Target, picks: int = PICKS) -> Blend:
-    """The weights of candidates' out-of-fold scores, or all weight on the best where averaging does not gain on folds left out.
+    """The weights of candidates' out-of-fold scores, or all weight on the best where averaging is certainly worse.
 
-    `fold` (n,) numbers the fold of each row. A single fold cannot judge: then the weights are taken as they are.
+    The weights are the mean of those that make the deciding metric best and those that make the loss best: a metric of ranks
+    hears little of most rows, and its best average is often luck. `fold` (n,) numbers the fold of each row; a single fold cannot
+    judge, and its weights are taken as they are.
     """
-    rows = _spread(len(y))
-    held, y, fold = [raw[rows] for raw in raws], y[rows], fold[rows]
-    weights = greedy_weights(held, value_of(target, y), picks)
-    best = np.eye(len(raws))[_best(held, value_of(target, y))]
-    gains = []
-    for number in np.unique(fold):
+    everything = np.stack([np.asarray(raw, dtype=np.float64) for raw in raws])
+    weights = _weights(everything, y, target, picks)
+    numbers = np.unique(fold)
+    if len(numbers) == 1:
+        return Blend(weights, _mixed(weights, everything), float("nan"), float("nan"))
+    left_out, gains = np.empty_like(everything[0]), []
+    for number in numbers:
         judged, taught = fold == number, fold != number
-        if not taught.any():
-            return Blend(weights, float("nan"), float("nan"))
-        others = [raw[taught] for raw in held]
-        teach, judge = value_of(target, y[taught]), value_of(target, y[judged])
-        mixed = np.tensordot(greedy_weights(others, teach, picks), np.stack([raw[judged] for raw in held]), axes=1)
-        gains.append(judge(mixed) - judge(held[_best(others, teach)][judged]))
+        others = everything[:, taught]
+        left_out[judged] = _mixed(_weights(others, y[taught], target, picks), everything[:, judged])
+        value = value_of(target, y[judged])
+        best = everything[_best(others, value_of(target, y[taught]))]
+        gains.append(value(left_out[judged]) - value(best[judged]))
     known = np.array([gain for gain in gains if np.isfinite(gain)])
     gain = float(known.mean()) if len(known) else float("nan")
     error = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
-    return Blend(weights if not len(known) or gain > 0 else best, gain, error)
+    if gain + error < 0:
+        weights = np.eye(len(raws))[_best(everything, value_of(target, y))]
+    return Blend(weights, left_out, gain, error)
 
 
-def _best(raws: Sequence[Array], value: Value) -> int:
+def _weights(raws: Array, y: Array, target: Target, picks: int) -> Array:
+    """Half by the deciding metric, half by the loss, on at most MOST_ROWS rows."""
+    rows = _spread(len(y))
+    held, labels = raws[:, rows], y[rows]
+    weights = (greedy_weights(held, value_of(target, labels), picks) + greedy_weights(held, loss_of(target, labels), picks)) / 2
+    weights = np.where(weights < min(LIGHTEST, weights.max()), 0.0, weights)
+    return np.asarray(weights / weights.sum())
+
+
+def _mixed(weights: Array, raws: Array) -> Array:
+    return np.asarray(np.tensordot(weights, raws, axes=1))
+
+
+def _best(raws: Array, value: Value) -> int:
     return int(np.argmax([value(raw) for raw in raws]))
 
 

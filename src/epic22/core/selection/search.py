@@ -19,13 +19,14 @@ from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import Fold, FoldPlan, watched_folds
-from epic22.core.evaluation.crossval import FittedFold, prepare, tally_parts
+from epic22.core.evaluation.crossval import FittedFold, FoldResponse, prepare, tally_parts
 from epic22.core.lineage import sha256
-from epic22.core.models.base import CLASSIFIED, Estimator, Family, Part
+from epic22.core.models.base import CLASSIFIED, Estimator, Family, Part, link
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.logged import unlogged
 from epic22.core.models.scale import IDENTITY
 from epic22.core.selection.budget import Budget, Clock
+from epic22.core.selection.distil import Distilled, answered_within
 from epic22.core.selection.ensemble import PICKS, Blend, blend, response_to, scale_for
 from epic22.core.selection.hands import Hands
 from epic22.core.selection.study import Study, Suggestion, Trial
@@ -54,8 +55,9 @@ BLENDING = 0.06
 class Found:
     """What a search found: a fitted ensemble, the trials behind it, `weights` by trial turn, and why it ended.
 
-    `watched` are the rows of the training part that some inner fold watched, `raw` the ensemble's scores of them before the link,
-    by models that had not seen them (its weights had): what calibration may learn from.
+    `parts` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that were
+    chosen on the others. Rounds were stopped by those rows, and parameters suggested by what others scored on them: a little too
+    good, which a search judged anew by other folds is not.
     """
 
     fitted: FittedFold
@@ -63,21 +65,23 @@ class Found:
     weights: tuple[tuple[int, float], ...]
     blend: Blend
     ended: str
-    watched: Array
-    raw: Array
+    distilled: Distilled | None
+    parts: tuple[FoldResponse, ...]
 
 
 @dataclass(frozen=True)
 class Search:
     """How training parts are searched: by which families, within which budget, and where studies are kept.
 
-    `study(name)` opens the study of a training part. `prune` gives up trials that fall behind early.
+    `study(name)` opens the study of a training part. `prune` gives up trials that fall behind early. `row_ms`: a student
+    takes the ensemble's place where score and reasons of one row take longer.
     """
 
     families: tuple[Family, ...]
     budget: Budget
     study: Callable[[str], Study]
     prune: bool = True
+    row_ms: float | None = None
     picks: int = PICKS
     progress: Callable[[], None] = lambda: None
 
@@ -322,11 +326,19 @@ def _average(bench: _Bench, study: Study, clock: Clock, ended: str) -> Found:
     chosen = [(trial, float(w)) for trial, w in zip(pool, mixed.weights, strict=True) if w > 0]
     chosen.sort(key=lambda one: -one[1])
     members = _fitted_anew(bench, chosen, clock) if bench.anew else _fold_models(bench, chosen)
-    raw = np.tensordot(mixed.weights, np.stack(raws), axes=1)
-    scale = IDENTITY if target.kind in CLASSIFIED else scale_for(target, raw, bench.y[watched])
-    fitted = FittedFold(bench.preprocessor, Ensemble(target.kind, members, bench.threads, scale))
+    scale = IDENTITY if target.kind in CLASSIFIED else scale_for(target, mixed.raw, bench.y[watched])
+    ensemble = Ensemble(target.kind, members, bench.threads, scale)
+    distilled = None
+    if bench.search.row_ms is not None:
+        distilled = answered_within(ensemble, bench.X, bench.task, bench.search.row_ms, bench.seed, bench.threads)
+    fitted = FittedFold(bench.preprocessor, ensemble if distilled is None else distilled.estimator)
     weights = tuple((trial.turn, weight) for trial, weight in chosen)
-    return Found(fitted, trials, weights, mixed, ended, bench.train[watched], raw)
+    responses = link(mixed.raw, target.kind) if target.kind in CLASSIFIED else scale(mixed.raw)
+    parts = tuple(
+        FoldResponse(Fold(bench.train[fold.train], bench.train[fold.test]), responses[number == i])
+        for i, fold in enumerate(bench.folds)
+    )
+    return Found(fitted, trials, weights, mixed, ended, distilled, parts)
 
 
 def _pool(trials: Sequence[Trial], gain: Callable[[float, float], float]) -> list[Trial]:
