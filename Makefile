@@ -62,11 +62,14 @@ format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 
-evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../shared/data); resumable; writes docs/evidence*.md.
+evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../shared/data); resumable; writes docs/evidence*.md, docs/benchmarks.md.
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/nab.py
 	$(BIN)/python benchmarks/panels.py
 	$(BIN)/python benchmarks/azure_pdm.py
+	$(BIN)/python benchmarks/lbnl.py
+	$(BIN)/python benchmarks/cmapss.py
+	$(BIN)/python benchmarks/ai4i.py
 
 lock: ## Resolve the constraints again, for every platform at once, and for macOS arm64 alone as a check (needs uv).
 	for v in 11 12; do \
