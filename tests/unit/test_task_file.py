@@ -279,7 +279,7 @@ def asked_of(folder: Path, text: str) -> TaskFile:
         ),
         ("roles: {label: y}\nformulas: [a = lod * 2]", "task.yaml, line 4: formula 'a'"),
         ("roles: {label: y, id: [a, b]}", "line 3: roles.id: --id was given 2 times"),
-        ("roles: {label: y}\nfamilies: [hazard]", "line 4: families: families: hazard does not predict a label of kind binary"),
+        ("roles: {label: y}\nfamilies: [hazard]", "line 4: families: hazard does not predict a label of kind binary"),
         ("roles: {label: y}\ncolumns:\n  lod: {unit: kg}", "task.yaml, line 5: columns.lod: no such column; did you mean 'load'"),
         ("roles: {label: y}\ncolumns:\n  plan: {dtype: int}", "line 5: columns.plan.dtype: int is stated, but row 1: 'b' is not"),
         (
@@ -308,6 +308,17 @@ def test_what_the_table_refuses_is_told_by_its_place(tmp_path: Path, text: str, 
 def declared(asked: TaskFile) -> Assignment:
     split_request(asked)
     return declare(flat_file(asked))
+
+
+def test_money_at_stake_must_be_known_of_every_row(tmp_path: Path) -> None:
+    asked = asked_of(tmp_path, "roles: {label: y}\ncosts: {miss: 3, false_alarm: 1, exposure: size}")
+    assert declare(flat_file(asked)).task.exposure == "size"
+    pl.read_csv(tmp_path / "t.csv").with_columns(size=pl.col("size").replace(4, None) - 1).write_csv(tmp_path / "t.csv")
+    with (
+        pytest.raises(ColumnError, match=r"line 4: costs\.exposure: 'size' is missing or below zero in 12 rows"),
+        told_by_place(asked),
+    ):
+        declare(flat_file(asked))
 
 
 def test_what_is_stated_of_columns_reaches_the_task(tmp_path: Path) -> None:

@@ -97,6 +97,7 @@ def declare(file: FlatFile) -> Assignment:
     kept = without(formulas, table.columns, withheld)
     at, at_notes = _cutoffs(whole, columns, file.roles)
     task = replace(task_of(file, columns, kind, classes), formulas=kept)
+    _refuse_unpriced(whole.frame, file)
     return Assignment(
         task=task,
         tables=_tables(whole, at, label, columns),
@@ -386,6 +387,16 @@ def _refuse_exposure(file: FlatFile, columns: Sequence[Column]) -> None:
         raise ColumnError(f"costs.exposure: {file.exposure!r} is no input of numbers; there are {', '.join(numbers) or 'none'}.")
     if not file.costs:
         raise ColumnError("costs.exposure multiplies the cost of a miss; state costs.miss and costs.false_alarm too.")
+
+
+def _refuse_unpriced(frame: pl.DataFrame, file: FlatFile) -> None:
+    """Raise ColumnError where a row's money at stake is missing or below zero: what a miss costs there would not be known."""
+    if file.exposure is None:
+        return
+    stake = frame[file.exposure].cast(pl.Float64)
+    unknown = int((stake.is_null() | (stake < 0)).fill_null(value=True).sum())
+    if unknown:
+        raise ColumnError(f"costs.exposure: {file.exposure!r} is missing or below zero in {unknown:,} rows; fill it in.")
 
 
 def _metric(file: FlatFile, kind: Kind) -> Metric:

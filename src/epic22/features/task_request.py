@@ -138,11 +138,15 @@ def _place(asked: TaskFile, message: str) -> str | None:
         return f"{asked.origin}, line {asked.places[('formulas',)]}"
     for section, name, key in keys():
         path = path_of(section, name)
-        said = (key.option + " ", key.option + ":") if key.option else (".".join(path),)
-        if message.startswith((*said, ".".join(path) + ":", ".".join(path) + " ")) and path in asked.places:
-            return f"{asked.origin}, line {asked.places[path]}: {'.'.join(path)}"
-    for place, line in sorted(asked.places.items(), key=lambda item: -len(item[0])):
+        if path not in asked.places:
+            continue
+        dotted, line = ".".join(path), f"{asked.origin}, line {asked.places[path]}"
+        if message.startswith((f"{dotted}:", f"{dotted} ")):
+            return line
+        if key.option and message.startswith((f"{key.option} ", f"{key.option}:")):
+            return f"{line}: {dotted}"
+    for place, number in sorted(asked.places.items(), key=lambda item: -len(item[0])):
         dotted = ".".join(place)
         if place[:1] == ("columns",) and len(place) > 1 and message.startswith((f"{dotted}:", f"{dotted}.")):
-            return f"{asked.origin}, line {line}"
+            return f"{asked.origin}, line {number}"
     return None
