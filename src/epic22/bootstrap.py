@@ -19,6 +19,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.adapters.openlineage_events import OpenLineageEvents
 from epic22.adapters.receipts import ReceiptFiles
 from epic22.adapters.scratch import scratch_folder
+from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.config import Settings
 from epic22.core.bundle import Bundle
@@ -98,7 +99,11 @@ def studies_of(settings: Settings) -> Studies:
     """Where searches keep their studies, so that one that was interrupted goes on."""
     home, database = settings.home / "studies", settings.database_url
     place = StudyFiles(home) if database is None else StudyDatabase(database, home)
-    return Studies(place.open, place.forget)
+
+    def crew(count: int, task: str, digest: str) -> SearchProcesses:
+        return SearchProcesses(count, place, settings.home / "scratch", task, digest)
+
+    return Studies(place.open, place.forget, crew)
 
 
 def lake_of(settings: Settings) -> Lake:

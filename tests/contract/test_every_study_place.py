@@ -115,9 +115,9 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
         "import os, signal, sys; from pathlib import Path; from epic22.adapters.studies import _HeldLock; "
         "_HeldLock(Path(sys.argv[1])).acquire(); os.kill(os.getpid(), signal.SIGKILL)"
     )
-    lock = tmp_path / "killed" / "run" / "all.lock"
-    assert lock.exists()
-    subprocess.run([sys.executable, "-c", held, str(lock)], check=False)
+    journal = tmp_path / "killed" / "run" / "all.journal"
+    subprocess.run([sys.executable, "-c", held, str(journal)], check=False)
+    assert journal.with_suffix(".lock").exists()
     assert opened(place, "killed").ask().turn == 0
 
 

@@ -40,8 +40,7 @@ class StudyFiles:
         folder = self.home / task / digest
         folder.mkdir(parents=True, exist_ok=True)
         journal = folder / f"{part}.journal"
-        lock = _HeldLock(journal.with_suffix(".lock"))
-        _mend(journal, lock)
+        lock = _HeldLock(journal)
         storage = JournalStorage(JournalFileBackend(str(journal), cast(Any, lock)))
         return build(storage=storage, name=part, folder=folder / part)
 
@@ -115,16 +114,20 @@ def _remove(home: Path, task: str, digest: str) -> None:
 
 
 class _HeldLock:
-    """A lock that ends with the process that holds it. Optuna's own are files, which a kill leaves behind for thirty seconds."""
+    """A journal's lock, which ends with the process that holds it. Optuna's own are files, left for thirty seconds by a kill.
 
-    def __init__(self, path: Path) -> None:
-        self._path, self._held = path, list[IO[bytes]]()
+    Whoever takes it cuts off a last line that a kill left half-written: the next one would be appended to it, and neither read.
+    """
+
+    def __init__(self, journal: Path) -> None:
+        self._journal, self._held = journal, list[IO[bytes]]()
 
     def acquire(self) -> bool:
         """Wait for the lock; True once it is held."""
-        file = self._path.open("ab")
+        file = self._journal.with_suffix(".lock").open("ab")
         fcntl.flock(file, fcntl.LOCK_EX)
         self._held.append(file)
+        _mend(self._journal)
         return True
 
     def release(self) -> None:
@@ -132,17 +135,11 @@ class _HeldLock:
         self._held.pop().close()
 
 
-def _mend(journal: Path, lock: _HeldLock) -> None:
-    """Cut off a last line that a kill left half-written: the next one would be appended to it, and neither could be read."""
-    if not journal.exists():
-        return
-    lock.acquire()
-    try:
-        with journal.open("r+b") as file:
-            written = file.read()
-            whole = written.rfind(b"\n") + 1
-            if whole < len(written):
-                file.truncate(whole)
-                os.fsync(file.fileno())
-    finally:
-        lock.release()
+def _mend(journal: Path) -> None:
+    with journal.open("r+b") as file:
+        if not file.seek(0, os.SEEK_END):
+            return
+        file.seek(-1, os.SEEK_END)
+        if file.read(1) != b"\n":
+            file.seek(0)
+            file.truncate(file.read().rfind(b"\n") + 1)

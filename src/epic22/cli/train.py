@@ -54,7 +54,18 @@ from epic22.cli.train_panel import (
     refuse_panel_options,
     refuse_row_options,
 )
-from epic22.cli.tuning_options import HowToSample, Nested, Prune, RowMilliseconds, SearchedFamilies, TimeLimit, Trials, tuning_of
+from epic22.cli.tuning_options import (
+    HowToSample,
+    Nested,
+    Processes,
+    Prune,
+    RowMilliseconds,
+    SearchedFamilies,
+    TimeLimit,
+    Trials,
+    shared_out,
+    tuning_of,
+)
 from epic22.cli.use_figures import show_use
 from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, refuse_use_options
 
@@ -104,6 +115,7 @@ def train(
     prune: Prune = True,
     nested: Nested = True,
     row_ms: RowMilliseconds = None,
+    processes: Processes = 1,
     horizon: Horizon = 0.0,
     gap: Gap = 0.0,
     test: TestFile = None,
@@ -145,7 +157,7 @@ def train(
         refuse_use_options(f"the feature {feature}", given)
         refuse_table_options(given)
         search = task_asked(None, given).search
-        train_features(feature, data, seed, override_reason, json, _tuning(search), search.engineered)
+        train_features(feature, data, seed, override_reason, json, _tuning(search, processes), search.engineered)
         return
     if panel is not None:
         refuse_use_options("--panel", given)
@@ -155,10 +167,10 @@ def train(
         forecast(series, holdout_last, trend_horizon, seed, json)
         return
     refuse_panel_options(given)
-    train_table(task_asked(task_file, given), memory_cap, write_task, json)
+    train_table(task_asked(task_file, given), memory_cap, write_task, json, processes)
 
 
-def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None, json: bool) -> None:
+def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None, json: bool, processes: int = 1) -> None:
     """Train on a table of one's own as it is asked for, and show what was found."""
     from epic22.bootstrap import assemble, train_file
     from epic22.config import Settings
@@ -169,7 +181,7 @@ def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None
     refuse_no_folder(write_to)
     refuse_two_judges(asked)
     with told_by_place(asked):
-        file, split, tuning = flat_file(asked), split_request(asked), _tuning(asked.search)
+        file, split, tuning = flat_file(asked), split_request(asked), _tuning(asked.search, processes)
         parts = assemble(capped(Settings.read(), memory_cap))
         with progress() as watch:
             finished = train_file(parts, file, split, watch, asked.search.engineered, tuning, asked)
@@ -194,10 +206,10 @@ def refuse_two_judges(asked: "TaskFile") -> None:
         raise UserError("--no-nested judges by the search's own folds; leave --test and the holdout out.")
 
 
-def _tuning(search: "SearchAsked") -> "Tuning | None":
+def _tuning(search: "SearchAsked", processes: int) -> "Tuning | None":
     from epic22.config import Settings
 
-    return tuning_of(Settings.read(), search)
+    return shared_out(tuning_of(Settings.read(), search), processes)
 
 
 def capped(settings: "Settings", memory_cap: str | None) -> "Settings":

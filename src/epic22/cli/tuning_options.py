@@ -2,6 +2,7 @@
 
 import os
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,6 +51,16 @@ RowMilliseconds = Annotated[
         rich_help_panel=TUNING,
     ),
 ]
+Processes = Annotated[
+    int,
+    typer.Option(
+        "--processes",
+        min=1,
+        max=256,
+        help="Search by so many processes at once: faster, but the same command may find another model next time.",
+        rich_help_panel=TUNING,
+    ),
+]
 
 
 def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
@@ -83,6 +94,19 @@ def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
         began,
         studies_of(settings),
     )
+
+
+def shared_out(tuning: "Tuning | None", processes: int) -> "Tuning | None":
+    """The search by so many processes. Raises UserError where there is none, or one that several cannot share."""
+    from epic22.core.errors import UserError
+
+    if processes == 1:
+        return tuning
+    if tuning is None:
+        raise UserError("--processes is for a search; give --trials or --time-limit too.")
+    if tuning.sampling == "grid":
+        raise UserError("--processes and --sampling grid: a grid is walked by one process; give bayesian or random.")
+    return replace(tuning, processes=processes)
 
 
 def process_began() -> float:

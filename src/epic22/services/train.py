@@ -185,7 +185,11 @@ def train(
         data_version=assignment.data_version,
         columns=task.columns,
         notes=assignment.notes,
-        warnings=(*plan.warnings, *(_gap_in_words(score) for score in honest)),
+        warnings=(
+            *plan.warnings,
+            *(() if searcher is None or tuning is None else tuning.warnings),
+            *(_gap_in_words(score) for score in honest),
+        ),
         audit=audit,
         plan=plan,
         examples=examples,

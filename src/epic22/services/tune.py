@@ -12,7 +12,7 @@ from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import family_named, raced_families
 from epic22.core.selection.budget import Budget, Clock
-from epic22.core.selection.search import Found, Search
+from epic22.core.selection.search import Bench, Found, Search
 from epic22.core.selection.study import Sampling, Study
 from epic22.core.task import Array, Task
 
@@ -32,11 +32,12 @@ FINISHING = (6.0, 40e-6)
 class Studies:
     """Where studies are kept: `open(task, digest, part, build)` opens one of a task's, `forget(task, digest)` removes them all.
 
-    Without a place they live and end with the process.
+    `crew(count, task, digest)` has so many processes work on them. Without a place they live and end with the process, alone.
     """
 
     open: Callable[[str, str, str, Callable[..., Study]], Study] = lambda task, digest, part, build: build()
     forget: Callable[[str, str], None] = lambda task, digest: None
+    crew: Callable[[int, str, str], Callable[[Bench, Study, str, Clock], None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,14 @@ class Tuning:
     row_ms: float | None = None
     began: float = 0.0
     studies: Studies = field(default_factory=Studies)
+    processes: int = 1
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What the report must say of how it was searched."""
+        if self.processes == 1:
+            return ()
+        return (f"{self.processes} processes searched at the same time: the same command may find another model next time.",)
 
     def families_for(self, task: Task) -> tuple[Family, ...]:
         """The families to search, UnknownTaskError for a name that is none."""
@@ -88,6 +97,7 @@ class Tuning:
             [f.name for f in self.families_for(task)],
             task.target.metric.name,
             task.target.log,
+            *(["shared"] if self.processes > 1 else []),
         ]
         return sha256(plan.fingerprint(data_version).encode(), canonical_json(asked))[:16]
 
@@ -147,11 +157,14 @@ class Searcher:
 
         def study(part: str) -> Study:
             def build(**place: object) -> Study:
-                return Study(families, greater, self.seed, sampling=self.tuning.sampling, **place)  # type: ignore[arg-type]
+                sampling, shared = self.tuning.sampling, self.tuning.processes > 1
+                return Study(families, greater, self.seed, sampling=sampling, shared=shared, **place)  # type: ignore[arg-type]
 
             return self.tuning.studies.open(self.task.name, digest, part, build)
 
-        return Search(families, self.tuning.budget, study, self.tuning.prune, self.tuning.row_ms, progress=self.step)
+        count, crew, prune, row_ms = self.tuning.processes, self.tuning.studies.crew, self.tuning.prune, self.tuning.row_ms
+        several = None if count == 1 or crew is None else crew(count, self.task.name, digest)
+        return Search(families, self.tuning.budget, study, prune, row_ms, progress=self.step, crew=several)
 
     def forget(self) -> None:
         """Remove the studies: what was found is told by the report."""

@@ -74,7 +74,8 @@ class Search:
     """How training parts are searched: by which families, within which budget, and where studies are kept.
 
     `study(name)` opens the study of a training part. `prune` gives up trials that fall behind early. `row_ms`: a student
-    takes the ensemble's place where score and reasons of one row take longer.
+    takes the ensemble's place where score and reasons of one row take longer. `crew` has other processes make trials of a
+    part's study, which must be shared; what they leave is done here.
     """
 
     families: tuple[Family, ...]
@@ -84,6 +85,7 @@ class Search:
     row_ms: float | None = None
     picks: int = PICKS
     progress: Callable[[], None] = lambda: None
+    crew: "Callable[[Bench, Study, str, Clock], None] | None" = None
 
     def fit(
         self,
@@ -97,15 +99,18 @@ class Search:
         recipe: Recipe = Recipe(),
     ) -> Found:
         """Search on these rows alone until the budget is spent, then average. The `recipe` says which columns are made."""
-        bench = _Bench.of(self, task, examples, plan, train, seed, threads, recipe)
-        study = self.study(sha256(train.tobytes())[:16])
+        bench = Bench.of(self, task, examples, plan, train, seed, threads, recipe)
+        part = sha256(train.tobytes())[:16]
+        study = self.study(part)
+        if self.crew is not None:
+            self.crew(bench, study, part, clock)
         with Hands(bench.side_by_side(len(bench.folds))[0]) as bench.hands:
             ended = _run(bench, study, clock)
             return _average(bench, study, clock, ended)
 
 
 @dataclass
-class _Bench:
+class Bench:
     """A training part laid out for trials. `X` is the matrix of its rows, `folds` positions in it.
 
     Where columns are means of labels, each inner fold has a matrix of its own, `own`, made of its training rows' labels alone.
@@ -138,7 +143,8 @@ class _Bench:
         seed: int,
         threads: int,
         recipe: Recipe,
-    ) -> "_Bench":
+    ) -> "Bench":
+        """Lay the training part out, its columns made by the recipe."""
         part, kind = examples.take(train), task.target.kind
         prepared = prepare(task, part, recipe, tally_parts(plan, examples, train, kind, seed) if recipe.tallies else ())
         position = np.full(len(examples), -1)
@@ -190,6 +196,7 @@ class _Bench:
         return self.parts[-1]
 
     def build(self, family: str, params: Any, seed: int, threads: int) -> Estimator:
+        """An unfitted estimator of one of the search's families."""
         made = next(f for f in self.search.families if f.name == family)
         return made.build(self.task, seed=seed, threads=threads, **params)
 
@@ -199,11 +206,11 @@ class _Bench:
         return workers, max(1, self.threads // workers)
 
 
-def _run(bench: _Bench, study: Study, clock: Clock) -> str:
+def _run(bench: Bench, study: Study, clock: Clock) -> str:
     """Trials until the budget is spent; why it ended, in words."""
     for _ in study.trials:
         bench.search.progress()
-    reserve, ended = _reserve(bench, clock), ""
+    reserve, ended = reserve_for(bench, clock), ""
     under_way: deque[tuple[Suggestion, Future[Trial | None]]] = deque()
     with ThreadPoolExecutor(AHEAD + 1) as attempts:
         while True:
@@ -214,9 +221,14 @@ def _run(bench: _Bench, study: Study, clock: Clock) -> str:
                     turn = len(done) + len(under_way)
                     known = done[: max(turn - AHEAD, 0)]
                     suggestion = study.ask(turn, len(known))
-                    kept = not (under_way or _complete(done))
+                    kept = not (under_way or complete_trials(done))
                     limit = clock if kept else clock.sooner(reserve)
-                    under_way.append((suggestion, attempts.submit(_try, bench, study, suggestion, _complete(known), limit, kept)))
+                    under_way.append(
+                        (
+                            suggestion,
+                            attempts.submit(try_suggestion, bench, study, suggestion, complete_trials(known), limit, kept),
+                        )
+                    )
             if not under_way:
                 return ended
             suggestion, attempt = under_way.popleft()
@@ -227,34 +239,35 @@ def _run(bench: _Bench, study: Study, clock: Clock) -> str:
             bench.search.progress()
 
 
-def _complete(trials: Sequence[Trial]) -> list[Trial]:
+def complete_trials(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that were not given up."""
     return [trial for trial in trials if not trial.pruned]
 
 
-def _end(bench: _Bench, study: Study, done: Sequence[Trial], ahead: int, clock: Clock) -> str:
+def _end(bench: Bench, study: Study, done: Sequence[Trial], ahead: int, clock: Clock) -> str:
     """Why no other trial is begun beside so many that are under way, "" where one is."""
     limit, turn = bench.search.budget.trials, len(done) + ahead
     if limit is not None and turn >= limit:
         return f"{turn} trials were made, as many as allowed"
     if study.has_no(turn):
         return f"all {turn} places of the grid were tried"
-    if (_complete(done) or ahead) and clock.left <= _likely_seconds(done):
+    if (complete_trials(done) or ahead) and clock.left <= likely_seconds(done):
         return f"the time was up after {turn} trials"
     return ""
 
 
-def _likely_seconds(done: Sequence[Trial]) -> float:
+def likely_seconds(done: Sequence[Trial]) -> float:
     """How long the next trial may well take, by those before: the longer ones count."""
     return float(np.quantile([trial.seconds for trial in done], 0.6)) if done else 0.0
 
 
-def _reserve(bench: _Bench, clock: Clock) -> float:
+def reserve_for(bench: Bench, clock: Clock) -> float:
     """Seconds to keep for what follows the trials, told before the first of them."""
     return 0.0 if clock.end is None else max(clock.left, 0.0) * (BLENDING + (LAST_FITS if bench.anew else 0.0))
 
 
-def _try(
-    bench: _Bench, study: Study, suggestion: Suggestion, complete: Sequence[Trial], clock: Clock, kept: bool
+def try_suggestion(
+    bench: Bench, study: Study, suggestion: Suggestion, complete: Sequence[Trial], clock: Clock, kept: bool
 ) -> Trial | None:
     """The suggestion's trial, None where the time was up before its end; one that is `kept`, the first, is cut short instead."""
     began = time.perf_counter()
@@ -284,7 +297,7 @@ def _found(estimator: Estimator, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fit_folds(
-    bench: _Bench, suggestion: Suggestion | Trial, numbers: Sequence[int], clock: Clock
+    bench: Bench, suggestion: Suggestion | Trial, numbers: Sequence[int], clock: Clock
 ) -> list[tuple[Estimator, Array]]:
     """A model a fold with its scores of the watched rows, side by side."""
     _, threads = bench.side_by_side(len(bench.folds))
@@ -298,7 +311,7 @@ def _fit_folds(
     return [one.result() for one in fits]
 
 
-def _values(bench: _Bench, fits: Sequence[tuple[Estimator, Array]], numbers: Sequence[int]) -> list[float]:
+def _values(bench: Bench, fits: Sequence[tuple[Estimator, Array]], numbers: Sequence[int]) -> list[float]:
     target = bench.task.target
     return [
         target.metric.score(y, response_to(target, raw, y), Rows())
@@ -315,10 +328,10 @@ def _falls_behind(values: Sequence[float], complete: Sequence[Trial], gain: Call
     return gain(float(np.mean(values)), before) < 0
 
 
-def _average(bench: _Bench, study: Study, clock: Clock, ended: str) -> Found:
+def _average(bench: Bench, study: Study, clock: Clock, ended: str) -> Found:
     """The ensemble of the best trials."""
     trials = study.trials
-    pool = _pool(trials, bench.task.target.metric.gain)
+    pool = pool_of(trials, bench.task.target.metric.gain)
     raws = [_raw(bench, study, trial) for trial in pool]
     number = np.repeat(np.arange(len(bench.folds)), [len(fold.test) for fold in bench.folds])
     target, watched = bench.task.target, bench.watched
@@ -341,14 +354,14 @@ def _average(bench: _Bench, study: Study, clock: Clock, ended: str) -> Found:
     return Found(fitted, trials, weights, mixed, ended, distilled, parts)
 
 
-def _pool(trials: Sequence[Trial], gain: Callable[[float, float], float]) -> list[Trial]:
+def pool_of(trials: Sequence[Trial], gain: Callable[[float, float], float]) -> list[Trial]:
     """The best complete trials, and the best of each family."""
     complete = sorted((t for t in trials if not t.pruned), key=lambda t: (-gain(t.value, 0.0), t.turn))
     best = {trial.family: trial for trial in reversed(complete)}.values()
     return complete[:POOL] + [trial for trial in best if trial not in complete[:POOL]]
 
 
-def _raw(bench: _Bench, study: Study, trial: Trial) -> Array:
+def _raw(bench: Bench, study: Study, trial: Trial) -> Array:
     """The trial's scores of the watched rows; fitted again where nobody kept them."""
     kept = study.kept(trial)
     if kept is not None:
@@ -358,7 +371,7 @@ def _raw(bench: _Bench, study: Study, trial: Trial) -> Array:
     return np.concatenate([raw for _, raw in fits])
 
 
-def _fold_models(bench: _Bench, chosen: Sequence[tuple[Trial, float]]) -> tuple[Member, ...]:
+def _fold_models(bench: Bench, chosen: Sequence[tuple[Trial, float]]) -> tuple[Member, ...]:
     """The inner folds' own models: they are there already, and differ, which averaging gains from."""
     for trial, _ in chosen:
         if trial.turn not in bench.fitted:
@@ -371,7 +384,7 @@ def _fold_models(bench: _Bench, chosen: Sequence[tuple[Trial, float]]) -> tuple[
     )
 
 
-def _fitted_anew(bench: _Bench, chosen: Sequence[tuple[Trial, float]], clock: Clock) -> tuple[Member, ...]:
+def _fitted_anew(bench: Bench, chosen: Sequence[tuple[Trial, float]], clock: Clock) -> tuple[Member, ...]:
     """Models of all rows, a seed a pick, as many as the time allows: forward in time the latest rows matter most.
 
     The heaviest trial is fitted whatever the time; weights of what was not reached go to the others.
@@ -400,7 +413,7 @@ def _fitted_anew(bench: _Bench, chosen: Sequence[tuple[Trial, float]], clock: Cl
     return tuple(Member(chosen[i][0].family, chosen[i][1] / reached / int(count[i]), estimator) for i, estimator in made)
 
 
-def _settled(bench: _Bench, trial: Trial) -> dict[str, Any]:
+def _settled(bench: Bench, trial: Trial) -> dict[str, Any]:
     """What the folds settled, for all rows: whole numbers, such as rounds, grow by half as much as the rows do."""
     rows = np.mean([len(fold.train) for fold in bench.folds])
     growth = 1 + (len(bench.y) / rows - 1) / 2

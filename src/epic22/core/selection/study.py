@@ -91,14 +91,14 @@ class Study:
         self._mirror, self._mirrored = optuna.create_study(direction=direction), 0
         if shared:
             for family, start in self._starts:
-                self._study.enqueue_trial(_flat(family, start), skip_if_exists=True)
+                self._study.enqueue_trial(_flat(family, start), {"start": dict(start)}, skip_if_exists=True)
         else:
-            self._give_up_interrupted()
+            self.give_up_interrupted()
 
     @property
     def trials(self) -> tuple[Trial, ...]:
-        """The finished trials, in the order in which they ended."""
-        return tuple(_read(turn, frozen) for turn, frozen in enumerate(self._finished()))
+        """The finished trials; of a shared study, which may lack some turns, by the order in which they began."""
+        return tuple(_read(frozen.number if self.shared else turn, frozen) for turn, frozen in enumerate(self._finished()))
 
     def has_no(self, turn: int) -> bool:
         """Whether a grid has no place for that turn."""
@@ -132,7 +132,25 @@ class Study:
         )
         token = study.ask()
         family = self._family_of(token)
-        return Suggestion(turn, family.name, {p: _suggested(token, family.name, p, r) for p, r in family.space.items()}, token)
+        start = token.user_attrs.get("start")
+        names = family.space if start is None else [name for name in start if name in family.space]
+        params = {name: _suggested(token, family.name, name, family.space[name]) for name in names}
+        return Suggestion(token.number if self.shared else turn, family.name, params if start is None else start, token)
+
+    def begun(self, before: Suggestion | None = None) -> int:
+        """How many trials of a shared study were begun and not given up, of those asked for before a suggestion or of all."""
+        from optuna.trial import TrialState
+
+        states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
+        numbers = [frozen.number for frozen in self._study.get_trials(deepcopy=False, states=states)]
+        return sum(before is None or number < before.turn for number in numbers)
+
+    def give_up(self, suggestion: Suggestion) -> None:
+        """Leave a shared study's suggestion undone."""
+        from optuna.trial import TrialState
+
+        if suggestion.token is not None:
+            self._study.tell(suggestion.token, state=TrialState.FAIL)
 
     def tell(self, trial: Trial, suggestion: Suggestion) -> None:
         """Keep what came of a suggestion."""
@@ -190,10 +208,11 @@ class Study:
 
         return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
-    def _give_up_interrupted(self) -> None:
+    def give_up_interrupted(self) -> None:
+        """Give up trials that were begun by processes which are no more; only where no other works on the study."""
         from optuna.trial import TrialState
 
-        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING, TrialState.WAITING)):
+        for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(frozen.number, state=TrialState.FAIL)
 
     def _names(self) -> Any:

@@ -1,0 +1,149 @@
+"""Several processes on one study: the result is whole, whatever dies, and nobody is left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.postgres import database_url
+from tests.searches import plan
+from tests.toy import toy
+
+from epic22.adapters.search_processes import SearchProcesses
+from epic22.adapters.studies import StudyDatabase, StudyFiles
+from epic22.cli.tuning_options import shared_out
+from epic22.core.errors import InternalError, UserError
+from epic22.core.models.catalog import family_named
+from epic22.core.selection.budget import Budget, Clock
+from epic22.core.selection.search import Found, Search
+from epic22.core.selection.study import Study
+from epic22.services.tune import Tuning
+
+FAMILIES = (family_named("linear"), family_named("boosting"))
+
+
+def searched(
+    place: StudyFiles | StudyDatabase,
+    trials: int,
+    scratch: Path,
+    progress: Callable[[SearchProcesses], None] = lambda crew: None,
+    clock: Clock = Clock(None),
+    families: Any = FAMILIES,
+) -> Found:
+    made = toy("binary", 200)
+    crew = SearchProcesses(2, place, scratch, "shared", "run")
+
+    def study(part: str) -> Study:
+        return place.open("shared", "run", part, lambda **where: Study(families, True, 0, shared=True, **where))
+
+    budget = Budget(trials, None if clock.end is None else 5.0)
+    search = Search(families, budget, study, progress=lambda: progress(crew), crew=crew)
+    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 2, clock)
+    assert all(not _alive(pid) for pid in crew.started)
+    return found
+
+
+def test_processes_without_a_search_or_on_a_grid_are_refused_and_several_are_warned_of() -> None:
+    with pytest.raises(UserError, match="--trials"):
+        shared_out(None, 2)
+    with pytest.raises(UserError, match="grid"):
+        shared_out(Tuning(Budget(3), sampling="grid"), 2)
+    assert shared_out(None, 1) is None
+    shared = shared_out(Tuning(Budget(3)), 2)
+    assert shared is not None
+    assert "another model" in shared.warnings[0]
+    assert Tuning(Budget(3)).warnings == ()
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kept", ["files", "database"])
+def test_processes_together_make_as_many_trials_as_allowed_and_hand_their_models_over(kept: str, tmp_path: Path) -> None:
+    home = tmp_path / "studies"
+    place = StudyFiles(home) if kept == "files" else StudyDatabase(database_url(), home)
+    found = searched(place, 8, tmp_path / "scratch")
+    assert len(found.trials) == 8
+    assert len({str(trial.params) for trial in found.trials}) == 8
+    assert [dict(start) for start in FAMILIES[1].starts[:2]] == [
+        dict(t.params) for t in found.trials if dict(t.params) in [dict(s) for s in FAMILIES[1].starts[:2]]
+    ]
+    X = found.fitted.preprocessor.transform(toy("binary", 200).examples.X)
+    assert np.isfinite(found.fitted.estimator.raw(X)).all()
+    assert list((tmp_path / "scratch").iterdir()) == []
+    place.forget("shared", "run")
+
+
+@pytest.mark.slow
+def test_a_process_that_dies_takes_its_own_trial_with_it_and_no_more(tmp_path: Path) -> None:
+    killed: list[int] = []
+
+    def kill_one(crew: SearchProcesses) -> None:
+        if not killed:
+            killed.append(crew.started[0])
+            os.kill(crew.started[0], signal.SIGKILL)
+
+    assert len(searched(StudyFiles(tmp_path / "studies"), 8, tmp_path / "scratch", kill_one).trials) == 8
+    assert killed
+
+
+@pytest.mark.slow
+def test_where_all_die_it_is_told_with_the_last_words(tmp_path: Path) -> None:
+    unknown = replace(FAMILIES[0], name="unheard-of")
+    with pytest.raises(InternalError, match=r"all 2 processes of the search died.*unheard-of"):
+        searched(StudyFiles(tmp_path / "studies"), 4, tmp_path / "scratch", families=(unknown,))
+
+
+@pytest.mark.slow
+def test_time_that_is_up_ends_all_processes(tmp_path: Path) -> None:
+    clock = Clock(time.monotonic() + 5.0)
+    found = searched(StudyFiles(tmp_path / "studies"), 10_000, tmp_path / "scratch", clock=clock)
+    assert 1 <= len(found.trials) < 10_000
+
+
+@pytest.mark.slow
+def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
+    script = (
+        "import sys; from pathlib import Path; from epic22.adapters.studies import StudyFiles\n"
+        "from tests.integration.test_search_processes import searched\n"
+        "home = Path(sys.argv[1])\n"
+        "searched(StudyFiles(home / 'studies'), 10_000, home / 'scratch', lambda crew: print(*crew.started, flush=True))\n"
+    )
+    root = str(Path(__file__).parents[2])
+    paths = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])
+    parent = subprocess.Popen(
+        [sys.executable, "-c", script, str(tmp_path)], stdout=subprocess.PIPE, env=os.environ | {"PYTHONPATH": paths}
+    )
+    assert parent.stdout is not None
+    workers = [int(word) for word in parent.stdout.readline().split()]
+    assert len(workers) == 2
+    parent.kill()
+    parent.wait(30)
+    parent.stdout.close()
+    for _ in range(200):
+        if not any(_running(pid) for pid in workers):
+            break
+        time.sleep(0.05)
+    assert not any(_running(pid) for pid in workers)
+
+
+def _running(pid: int) -> bool:
+    """Whether it runs; what has ended and nobody has asked for yet does not."""
+    stat = Path(f"/proc/{pid}/stat")
+    try:
+        return stat.read_text().rpartition(")")[2].split()[0] != "Z" if Path("/proc").is_dir() else _alive(pid)
+    except FileNotFoundError:
+        return False
