@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 import xgboost
 from page import write_section
 from peers.sets import set_named
@@ -64,15 +65,19 @@ class Table:
         """The set of that name, all its rows as one training part."""
         dataset = set_named(name)
         frame = dataset.frame(DATA)
+        return cls.of_frame(frame, dataset.inputs(frame), dataset.label)
+
+    @classmethod
+    def of_frame(cls, frame: pl.DataFrame, inputs: list[str], label: str) -> "Table":
+        """Rows with a label of two classes."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.parquet"
             frame.write_parquet(path)
-            assigned = declare(FlatFile(path, Roles(dataset.label), keep=tuple(dataset.inputs(frame)), metric="roc_auc"))
+            assigned = declare(FlatFile(path, Roles(label), keep=tuple(inputs), metric="roc_auc"))
         examples = assigned.examples()
         plan = plan_folds(examples, "binary", SplitRequest(repeats=1))
-        rows = np.arange(len(examples))
-        folds = watched_folds(plan, examples, rows, "binary", 0)
-        pandas = frame.select(dataset.inputs(frame)).to_pandas()
+        folds = watched_folds(plan, examples, np.arange(len(examples)), "binary", 0)
+        pandas = frame.select(inputs).to_pandas()
         return cls(assigned.task, examples, plan, folds, encoded(pandas, levels_of(pandas)), np.asarray(examples.y))
 
 

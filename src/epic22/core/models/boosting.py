@@ -187,9 +187,7 @@ class Boosting(Linked, Parameters):
         import xgboost
 
         types, threads = self._types(), self._threads(X)
-        return xgboost.QuantileDMatrix(
-            X, y, feature_types=types, enable_categorical=True, max_bin=self.max_bin, nthread=threads
-        )
+        return xgboost.QuantileDMatrix(X, y, feature_types=types, enable_categorical=True, max_bin=self.max_bin, nthread=threads)
 
     def _watched_matrix(self, X: Array, y: Array) -> "xgboost.DMatrix":
         """Rows that are only scored: not quantised they get the same scores in less than half the time a round."""

@@ -26,14 +26,18 @@ class Hands:
         return self
 
     def __exit__(self, *error: object) -> None:
+        self.close()
+        for thread in self._threads:
+            thread.join()
+
+    def close(self) -> None:
+        """Begin nothing more; fits that ask `closed` end early."""
         with self._changed:
             self.closed = True
             for _, _, future in self._work:
                 future.cancel()
             self._work.clear()
             self._changed.notify_all()
-        for thread in self._threads:
-            thread.join()
 
     def give(self, place: int, work: Callable[[], T]) -> "Future[T]":
         """Have the work done at that place."""

@@ -208,35 +208,40 @@ class Bench:
 
 def _run(bench: Bench, study: Study, clock: Clock) -> str:
     """Trials until the budget is spent; why it ended, in words."""
-    for _ in study.trials:
-        bench.search.progress()
-    reserve, ended = reserve_for(bench, clock), ""
-    under_way: deque[tuple[Suggestion, Future[Trial | None]]] = deque()
-    with ThreadPoolExecutor(AHEAD + 1) as attempts:
-        while True:
-            done = study.trials
-            while not ended and len(under_way) <= AHEAD:
-                ended = _end(bench, study, done, len(under_way), clock.sooner(reserve))
-                if not ended:
-                    turn = len(done) + len(under_way)
-                    known = done[: max(turn - AHEAD, 0)]
-                    suggestion = study.ask(turn, len(known))
-                    kept = not (under_way or complete_trials(done))
-                    limit = clock if kept else clock.sooner(reserve)
-                    under_way.append(
-                        (
-                            suggestion,
-                            attempts.submit(try_suggestion, bench, study, suggestion, complete_trials(known), limit, kept),
-                        )
-                    )
-            if not under_way:
-                return ended
-            suggestion, attempt = under_way.popleft()
-            trial = attempt.result()
-            if trial is None:
-                return f"the time was up during trial {len(done) + 1}"
-            study.tell(trial, suggestion)
+    if bench.search.crew is None:
+        for _ in study.trials:
             bench.search.progress()
+    with ThreadPoolExecutor(AHEAD + 1) as attempts:
+        try:
+            return _in_turn(bench, study, clock, clock.sooner(reserve_for(bench, clock)), attempts)
+        except BaseException:
+            bench.hands.close()
+            raise
+
+
+def _in_turn(bench: Bench, study: Study, clock: Clock, sooner: Clock, attempts: ThreadPoolExecutor) -> str:
+    """Trials told in the order in which they were begun. The first has the whole clock, for without it there is no model."""
+    ended = ""
+    under_way: deque[tuple[Suggestion, Future[Trial | None]]] = deque()
+    while True:
+        done = study.trials
+        while not ended and len(under_way) <= AHEAD:
+            ended = _end(bench, study, done, len(under_way), sooner)
+            if not ended:
+                turn = len(done) + len(under_way)
+                known = done[: max(turn - AHEAD, 0)]
+                suggestion = study.ask(turn, len(known))
+                kept = not (under_way or complete_trials(done))
+                asked = (bench, study, suggestion, complete_trials(known), clock if kept else sooner, kept)
+                under_way.append((suggestion, attempts.submit(try_suggestion, *asked)))
+        if not under_way:
+            return ended
+        suggestion, attempt = under_way.popleft()
+        trial = attempt.result()
+        if trial is None:
+            return f"the time was up during trial {len(done) + 1}"
+        study.tell(trial, suggestion)
+        bench.search.progress()
 
 
 def complete_trials(trials: Sequence[Trial]) -> list[Trial]:
