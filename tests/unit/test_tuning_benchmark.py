@@ -1,5 +1,7 @@
 """The benchmark of trials a minute, on few rows: both sides do the same work, and the page tells it."""
 
+from typing import Any
+
 import numpy as np
 import polars as pl
 import pytest
@@ -23,7 +25,9 @@ def test_both_sides_score_the_same_configuration_alike(monkeypatch: pytest.Monke
 
 
 def test_the_page_has_a_row_a_set() -> None:
-    one = dict.fromkeys(("rows", "columns", "folds", "trials", "ratio", "bar", "ours_seconds", "ours_trials", "share"), 2)
+    one: dict[str, Any] = dict.fromkeys(
+        ("rows", "columns", "folds", "trials", "ratio", "bar", "ours_seconds", "ours_trials", "share"), 2
+    )
     one |= {"trials_a_minute": {"ours": 3, "plain": 2}, "plain_final_score": 0.8, "plain_seconds": 9.0, "ours_reached": False}
     one |= {"largest_difference_of_a_trial_score": 1e-7}
     page = tuning.written({"machine": "here", "sets": {"a": one, "b": one | {"ours_reached": True}}})
