@@ -353,6 +353,15 @@ def test_a_column_of_numbers_and_letters_may_be_stated_a_category(tmp_path: Path
     assert len(declare(stated).task.columns[0].levels) == 61
 
 
+def test_free_text_is_no_category(tmp_path: Path) -> None:
+    n = 300
+    columns = {"note": [f"seen {i}" for i in range(n)], "load": [i % 7 for i in range(n)], "y": [i % 2 for i in range(n)]}
+    pl.DataFrame(columns).write_csv(tmp_path / "c.csv")
+    stated = FlatFile(tmp_path / "c.csv", Roles("y"), columns=(StatedColumn("note", "category"),))
+    with pytest.raises(ColumnError, match=r"columns\.note\.dtype: it has more than 255 levels"):
+        declare(stated)
+
+
 def test_pinned_types_change_nothing(tmp_path: Path) -> None:
     plain = TaskFile(data=Source(table(tmp_path)), roles=RolesAsked("y"))
     first = declare(flat_file(plain))

@@ -143,7 +143,8 @@ def _place(asked: TaskFile, message: str) -> str | None:
         dotted, line = ".".join(path), f"{asked.origin}, line {asked.places[path]}"
         if message.startswith((f"{dotted}:", f"{dotted} ")):
             return line
-        if key.option and message.startswith((f"{key.option} ", f"{key.option}:")):
+        off = key.option.replace("--", "--no-")
+        if key.option and message.startswith((f"{key.option} ", f"{key.option}:", f"{off} ")):
             return f"{line}: {dotted}"
     for place, number in sorted(asked.places.items(), key=lambda item: -len(item[0])):
         dotted = ".".join(place)

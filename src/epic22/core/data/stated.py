@@ -145,7 +145,7 @@ def _described(column: Column, one: StatedColumn | None) -> Column:
         return column
     if one.dtype == "category" and column.dtype == "text":
         raise ColumnError(
-            f"columns.{one.name}.dtype: a category has up to {MOST_LEVELS} levels, and it has more; say dtype: text."
+            f"columns.{one.name}.dtype: it has more than {MOST_LEVELS} levels, and they do not come again; say dtype: text."
         )
     made = one.described(column)
     if one.dtype == "text" and column.role == "input":
