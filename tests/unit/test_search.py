@@ -246,3 +246,9 @@ def test_the_sum_of_forests_is_one_forest() -> None:
     assert np.allclose(both.raw(X), 0.25 * forests[0].raw(X) + 0.75 * forests[1].raw(X), atol=1e-12)
     apart = 0.25 * forests[0].contributions(X) + 0.75 * forests[1].contributions(X)
     assert np.allclose(both.contributions(X), apart, atol=1e-12)
+
+
+def test_a_search_says_whether_more_of_it_would_help() -> None:
+    found = searched(toy("binary", 300), 24, prune=False)
+    assert "more trials are expected to gain" in found.exhausted.reason
+    assert not searched(toy("binary", 200), 3).exhausted

@@ -260,6 +260,9 @@ def show(finished: "Finished") -> None:
         )
     _show_coverage(finished)
     show_use(run)
+    if run.found is not None:
+        members = ", ".join(f"{run.found.trials[turn].family} {weight:.0%}" for turn, weight in run.found.weights)
+        say(f"Search: {run.found.ended}; {run.found.exhausted.reason}. The champion averages {members}.")
     for warning in run.warnings:
         say(f"Warning: {warning}", "bold yellow")
     say(

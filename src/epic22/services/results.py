@@ -10,6 +10,7 @@ from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.opinions import Opinion
 from epic22.core.evaluation.power import Power
 from epic22.core.selection.columns import ColumnPlan
+from epic22.core.selection.search import Found
 from epic22.services.comparison_results import comparison_json
 from epic22.services.explanation import explanation_json
 from epic22.services.numbers import number
@@ -31,6 +32,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
         "promotion": None
         if run.promotion is None
         else {"promoted": run.promotion.promote, "status": run.promotion.status, "why": run.promotion.why},
+        "search": None if run.found is None else found_json(run.found),
         "verdicts": [verdict_json(verdict) for verdict in run.verdicts],
         "comparison": comparison_json(run.comparison),
         "explanation": None if run.explanation is None else explanation_json(run.explanation, run.version),
@@ -54,6 +56,28 @@ def _loss_json(run: TrainingRun) -> dict[str, Any]:
     asked = {"quantile": target.quantile} if target.loss == "quantile" else {}
     power = {"power": target.power} if target.loss == "tweedie" else {}
     return {"loss": {"name": target.loss, **asked, **power, "log": bool(target.log), "metric": target.metric.name}}
+
+
+def found_json(found: Found) -> dict[str, Any]:
+    """The champion's search: every trial with its folds, the weights of the ensemble, and whether more would help."""
+    weights = dict(found.weights)
+    return {
+        "ended": found.ended,
+        "exhausted": found.exhausted.exhausted,
+        "why": found.exhausted.reason,
+        "gain_of_averaging": number(found.blend.gain),
+        "trials": [
+            {
+                "family": trial.family,
+                "params": dict(trial.params),
+                "value": number(trial.value),
+                "folds": [number(value) for value in trial.folds],
+                "pruned": trial.pruned,
+                "weight": weights.get(trial.turn, 0.0),
+            }
+            for trial in found.trials
+        ],
+    }
 
 
 def _column_plan_json(plan: ColumnPlan) -> dict[str, Any]:

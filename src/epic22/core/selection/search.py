@@ -20,6 +20,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import Fold, FoldPlan, watched_folds
 from epic22.core.evaluation.crossval import FittedFold, FoldResponse, prepare, tally_parts
+from epic22.core.evaluation.exhaustion import Stop, search_exhausted
 from epic22.core.lineage import sha256
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Part, link
 from epic22.core.models.ensemble import Ensemble, Member
@@ -53,7 +54,8 @@ BLENDING = 0.06
 
 @dataclass(frozen=True)
 class Found:
-    """What a search found: a fitted ensemble, the trials behind it, `weights` by trial turn, and why it ended.
+    """What a search found: a fitted ensemble, the trials behind it, `weights` by trial turn, why it ended, and whether
+    it is `exhausted`.
 
     `parts` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that were
     chosen on the others. Rounds were stopped by those rows, and parameters suggested by what others scored on them: a little too
@@ -67,6 +69,7 @@ class Found:
     ended: str
     distilled: Distilled | None
     parts: tuple[FoldResponse, ...]
+    exhausted: Stop
 
 
 @dataclass(frozen=True)
@@ -356,7 +359,18 @@ def _average(bench: Bench, study: Study, clock: Clock, ended: str) -> Found:
         FoldResponse(Fold(bench.train[fold.train], bench.train[fold.test]), responses[number == i])
         for i, fold in enumerate(bench.folds)
     )
-    return Found(fitted, trials, weights, mixed, ended, distilled, parts)
+    return Found(fitted, trials, weights, mixed, ended, distilled, parts, _exhausted(bench, trials))
+
+
+def _exhausted(bench: _Bench, trials: Sequence[Trial]) -> Stop:
+    """Whether as many trials again would help, by what these gained."""
+    folds = len(bench.folds)
+    scores = np.full((len(trials), folds), np.nan)
+    for row, trial in enumerate(trials):
+        if not trial.pruned:
+            scores[row] = trial.folds
+    sizes = [len(fold.test) / len(fold.train) for fold in bench.folds]
+    return search_exhausted(scores, bench.task.target.metric.greater_is_better, overlap=float(np.mean(sizes)))
 
 
 def pool_of(trials: Sequence[Trial], gain: Callable[[float, float], float]) -> list[Trial]:
