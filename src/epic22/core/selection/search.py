@@ -362,7 +362,7 @@ def _average(bench: Bench, study: Study, clock: Clock, ended: str) -> Found:
     return Found(fitted, trials, weights, mixed, ended, distilled, parts, _exhausted(bench, trials))
 
 
-def _exhausted(bench: _Bench, trials: Sequence[Trial]) -> Stop:
+def _exhausted(bench: Bench, trials: Sequence[Trial]) -> Stop:
     """Whether as many trials again would help, by what these gained."""
     folds = len(bench.folds)
     scores = np.full((len(trials), folds), np.nan)
