@@ -11,6 +11,7 @@ import numpy as np
 from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.coverage import MONTH, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.models.ensemble import Ensemble
 from epic22.core.task import Array
 from epic22.services.train import TrainingRun
 
@@ -31,6 +32,9 @@ THEMED = {
 BINS = 10
 MOST_BARS = 15
 SAMPLED_ROWS = 2000
+SAMPLED_OF_MANY = 200
+"""An ensemble of many models takes milliseconds a row."""
+
 MOST_POINTS = 3000
 
 
@@ -222,7 +226,8 @@ def residuals(run: TrainingRun) -> "Figure":
 
 def importance(run: TrainingRun) -> "Figure":
     """Mean absolute contribution of each column to the score, over a sample of rows."""
-    rows = np.linspace(0, len(run.examples) - 1, min(len(run.examples), SAMPLED_ROWS)).astype(int)
+    sampled = SAMPLED_OF_MANY if isinstance(run.bundle.estimator, Ensemble) else SAMPLED_ROWS
+    rows = np.linspace(0, len(run.examples) - 1, min(len(run.examples), sampled)).astype(int)
     X = run.bundle.preprocessor.transform(run.examples.X[rows])
     parts = np.abs(run.bundle.estimator.contributions(X))[..., :-1]
     strength = parts.mean(axis=tuple(range(parts.ndim - 1)))

@@ -45,6 +45,7 @@ STARTS: tuple[Mapping[str, Any], ...] = tuple(
     {"learning_rate": 0.05, **shape}
     for shape in (
         {"max_depth": 6, "min_child_weight": 1.0},
+        {"max_depth": 9, "min_child_weight": 1.0, "subsample": 0.85},
         {"max_depth": 6, "min_child_weight": 5.0, "colsample_bytree": 0.5},
         {"max_depth": 4, "min_child_weight": 10.0, "colsample_bytree": 0.5},
         {"max_depth": 3, "min_child_weight": 3.0, "colsample_bytree": 0.6, "subsample": 0.8, "reg_lambda": 3.0},
