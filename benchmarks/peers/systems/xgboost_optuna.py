@@ -44,6 +44,8 @@ def fit(order: Order) -> Fitted:
         stopping = {"early_stopping_rounds": PATIENCE, "callbacks": [Overdue()]}
         model = made(n_estimators=MOST_ROUNDS, **stopping, **fixed, **space(trial))
         model.fit(parts[0], parts[2], eval_set=[(parts[1], parts[3])], verbose=False)
+        if model.get_booster().attr("best_iteration") is None:
+            raise optuna.TrialPruned("ended in its first round: the time was up")
         trial.set_user_attr("rounds", model.best_iteration + 1)
         longest = max(longest, time.perf_counter() - began)
         return float(model.best_score)
