@@ -215,6 +215,35 @@ def test_what_does_not_fit_is_refused_by_name(table: RawTable, roles: Roles, sai
         infer(table, roles)
 
 
+YEARS = ["2015", "2,015", None, "20152014201320122011" * 4, "-20152014"] * 12
+"""Certified years of a building, run together by the file's author: no amounts, and the longest fits no number."""
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_digits_too_long_to_be_a_number_are_text(tmp_path: Path, form: str) -> None:
+    frame = pl.DataFrame({"y": ["0", "1"] * 30, "x": YEARS}, schema={"y": pl.String, "x": pl.String})
+    path = tmp_path / f"t.{form}"
+    if form == "csv":
+        frame.write_csv(path)
+    else:
+        frame.write_parquet(path)
+    found = infer(read_table(path), Roles("y"))
+    assert found.frame["x"].to_list() == YEARS
+    assert next(c for c in found.columns if c.name == "x").dtype == "category"
+    assert "x holds digits too long to be a number (20152014201320122011…, 80 characters)" in found.notes[0]
+    assert conform(read_table(path), found.columns)["x"].to_list() == YEARS
+
+
+def test_an_id_of_long_digits_stays_as_it_is_written() -> None:
+    ids: list[str | None] = [f"{i}" * 45 for i in range(1, 10)]
+    assert infer(raw(y=["0", "1", "1"] * 3, who=ids), Roles("y", id="who")).frame["who"].to_list() == ids
+
+
+def test_long_digits_among_numbers_with_decimals_are_damage() -> None:
+    with pytest.raises(ColumnError, match="enormous values, first in row 2"):
+        infer(raw(y=["0", "1"], x=["1.5", "9" * 60]), Roles("y"))
+
+
 def test_a_dropped_column_may_be_damaged() -> None:
     infer(raw(y=["0", "1"], x=["1", "inf"]), Roles("y", drop=("x",)))
 

@@ -73,6 +73,7 @@ def test_columns_are_what_the_whole_table_says(tmp_path: Path, form: str) -> Non
         pl.Series("words", [f"text {i}" for i in range(300)]),
         pl.Series("amounts", [f"{i},000.5" if i > 200 else str(i) for i in range(300)]),
         pl.Series("late", [None] * 250 + ["true"] * 50),
+        pl.Series("years", [f"{2000 + i % 9}" * (1 + i % 20) for i in range(300)]),
     )
     path = tmp_path / f"t.{form}"
     if form == "parquet":
@@ -249,6 +250,12 @@ def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path: Path) -> None:
     path.write_text("a,y\n" + "".join(f"{i},{'yes' if i % 2 else 'no'}\n" for i in range(9_000)) + "1O,no\n")
     with pytest.raises(ColumnError, match=r"column 'a' holds numbers.*'1O' in row 9,001 of broken\.csv"):
         profile(CsvBatches(path, 1000), Roles("y"))
+
+
+def test_long_digits_among_numbers_with_decimals_are_damage_in_whichever_batch(tmp_path: Path) -> None:
+    for values in (["9" * 60, *["1.5"] * 299], [*["1.5"] * 299, "9" * 60]):
+        with pytest.raises(ColumnError, match=r"'x': an infinite or enormous value in row (1|300) of cut"):
+            profile(Cut(table(300).with_columns(x=pl.Series(values)), [100, 100]), Roles("y"))
 
 
 def test_an_infinite_number_is_named_by_file_and_row(tmp_path: Path) -> None:

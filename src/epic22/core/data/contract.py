@@ -27,6 +27,9 @@ LARGEST = 3.0e38
 """Beyond this a number is infinite in the 32 bits that models see."""
 
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
+DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
+SHOWN = 20
+"""Characters of a value that are shown of one that may have hundreds."""
 
 WORDED_DATES = ("%d %B %Y", "%d-%B-%Y", "%B %d, %Y")
 DATES = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", *WORDED_DATES)
@@ -155,6 +158,9 @@ def _typed(series: pl.Series, notes: list[str], strict: bool = True) -> pl.Serie
     if text.null_count() == len(text):
         return text
     number = number_of(text)
+    if named_in_digits(text, number):
+        notes.append(told_in_digits(series.name, str(text[enormous(number).arg_true()[0]])))
+        return text
     if number.null_count() == text.null_count():
         return _refuse_infinite(number, strict)
     if set(text.drop_nulls().str.to_lowercase().unique()) <= {"true", "false"}:
@@ -200,10 +206,31 @@ def number_of(text: pl.Series) -> pl.Series:
     return whole if whole.null_count() == text.null_count() else text.cast(pl.Float64, strict=False).fill_nan(None)
 
 
+def enormous(number: pl.Series) -> pl.Series:
+    """Which numbers are infinite to a model."""
+    return (number.abs() > LARGEST).fill_null(value=False)
+
+
+def in_digits(text: pl.Series, number: pl.Series) -> bool:
+    """Whether every number of the text is written in digits alone, without decimals or exponent."""
+    return bool(text.filter(number.is_not_null()).str.contains(DIGITS).all())
+
+
+def named_in_digits(text: pl.Series, number: pl.Series) -> bool:
+    """Whether numbers are names, or lists run together, that happen to be written in digits: whole, and one too long to be a
+    number."""
+    return bool(enormous(number).any()) and in_digits(text, number)
+
+
+def told_in_digits(name: str, value: str) -> str:
+    """The note about a column that is named in digits."""
+    return f"{name} holds digits too long to be a number ({value[:SHOWN]}…, {len(value):,} characters), so it is read as text."
+
+
 def _refuse_infinite(series: pl.Series, strict: bool) -> pl.Series:
     if series.dtype != pl.Float64 or not strict:
         return series
-    infinite = (series.abs() > LARGEST).fill_null(value=False)
+    infinite = enormous(series)
     if infinite.any():
         raise ColumnError(
             f"column {series.name!r}: {infinite.sum():,} infinite or enormous values, "

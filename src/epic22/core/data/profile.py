@@ -20,12 +20,15 @@ from epic22.core.data.contract import (
     Roles,
     blanks_out,
     category_or_text,
+    enormous,
+    in_digits,
     number_of,
     own_type,
     read_as,
     refuse_roles,
     role_of,
     times_of,
+    told_in_digits,
 )
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
@@ -38,7 +41,8 @@ MOST_COUNTED = 10_000
 class Counts:
     """What has been seen of one column. `counted` holds how often a value came, None once there were too many.
 
-    `forms` are the formats of time that every text so far fits. `rising` is whether whole numbers only ever rose.
+    `forms` are the formats of time that every text so far fits. `rising` is whether whole numbers only ever rose. `digits` is
+    whether every number of a text was written in digits alone, `endless` the first that was too long to be one, and its row.
     """
 
     name: str
@@ -53,6 +57,8 @@ class Counts:
     rising: bool = True
     odd: int = 0
     odd_first: tuple[str, str] | None = None
+    digits: bool = True
+    endless: tuple[str, str] | None = None
     forms: tuple[str, ...] = TIME_FORMATS
     counted: Counter[object] | None = field(default_factory=Counter)
 
@@ -90,9 +96,25 @@ class Counts:
                 self.odd_first = self.odd_first or (str(values[row]), where.row(row))
                 self.odd += int(bad.sum())
             self.whole &= number.dtype == pl.Int64
-            self._bounds(number, where)
+            if self.digits:
+                self.digits = in_digits(values, number)
+            self._bounds(self._without_endless(values, number, where), where)
         if self.forms:
             self.forms = () if self.numeric else self._fitting(present)
+
+    def _without_endless(self, values: pl.Series, number: pl.Series, where: "Where") -> pl.Series:
+        """The numbers without what digits alone make enormous, which is damage only where other numbers have decimals."""
+        endless = enormous(number)
+        if not endless.any() or not in_digits(values.filter(endless), number.filter(endless)):
+            return number
+        row = int(endless.arg_true()[0])
+        self.endless = self.endless or (str(values[row]), where.row(row))
+        return number.set(endless, None)
+
+    @property
+    def named_in_digits(self) -> bool:
+        """Whether it is text that happens to be written in digits (`contract.named_in_digits`)."""
+        return self.endless is not None and self.digits
 
     def _fitting(self, present: pl.Series) -> tuple[str, ...]:
         few = present.head(20)
@@ -115,10 +137,7 @@ class Counts:
         self.low, self.high = min(self.low, low), max(self.high, high)
         if max(-low, high) > LARGEST and not where.lenient(self.name):
             row = int((number.abs() > LARGEST).fill_null(value=False).arg_true()[0])
-            raise ColumnError(
-                f"column {self.name!r}: an infinite or enormous value in {where.row(row)}; "
-                "expected finite numbers: mend them, leave them empty, or use --drop."
-            )
+            raise _infinite(self.name, where.row(row))
 
     @property
     def distinct(self) -> int:
@@ -133,7 +152,7 @@ class Counts:
             return self._own_kind(), None
         if self.missing == self.rows:
             return "category", None
-        if self.numeric:
+        if self.numeric and not self.named_in_digits:
             return ("int" if self.whole else "float"), None
         if self.counted is not None and {str(value).lower() for value in self.counted} <= {"true", "false"}:
             return "bool", None
@@ -151,7 +170,11 @@ class Counts:
         return "int" if self.whole else "float"
 
     def refuse_damage(self) -> None:
-        """Raise ColumnError where a column of numbers has a few values that are none."""
+        """Raise ColumnError where a column of numbers has a few values that are none, or that no number holds."""
+        if self.named_in_digits:
+            return
+        if self.endless is not None and self.numeric:
+            raise _infinite(self.name, self.endless[1])
         present = self.rows - self.missing
         if self.odd and self.distinct > 50 and self.odd <= (1 - NUMERIC_SHARE) * present and self.odd_first is not None:
             value, row = self.odd_first
@@ -159,6 +182,13 @@ class Counts:
                 f"column {self.name!r} holds numbers, but {self.odd:,} of its values are none: {value!r} in {row}; "
                 "mend them, leave them empty, or use --drop."
             )
+
+
+def _infinite(name: str, row: str) -> ColumnError:
+    return ColumnError(
+        f"column {name!r}: an infinite or enormous value in {row}; "
+        "expected finite numbers: mend them, leave them empty, or use --drop."
+    )
 
 
 @dataclass(frozen=True)
@@ -220,6 +250,7 @@ def profile(batches: Batches, roles: Roles) -> Profile:
     notes += [
         f"{seen.name}: {_order(seen.forms[0])}." for seen in counts.values() if seen.kind()[0] == "time" and _order_told(seen)
     ]
+    notes += [told_in_digits(s.name, s.endless[0]) for s in counts.values() if s.named_in_digits and s.endless is not None]
     columns = tuple(_column(seen, roles, notes) for seen in counts.values())
     return Profile(columns, counts, roles, rows, (*notes, *_time_notes(counts, roles)))
 
