@@ -58,8 +58,8 @@ def train(path: Path, on_disk: bool) -> dict[str, Any]:
     from epic22.core.data.batches import open_batches
     from epic22.core.data.contract import Roles
     from epic22.core.evaluation.crossval_large import Setting, fold_sample, matrix_of
-    from epic22.core.models.boosting import SHAPES
     from epic22.core.models.boosting_blocks import fit_on
+    from epic22.core.models.trees import SHAPES
     from epic22.features.flat_file import FlatFile
     from epic22.features.large_file import declare_large
 

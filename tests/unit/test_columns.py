@@ -107,7 +107,9 @@ TALLIES = Recipe(None, (), tuple(Tally(name, "target", 1) for name in ("site", "
 
 def _quick(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Boosting:
     categorical = tuple(bool(c) for c in task.categorical)
-    return Boosting("binary", categorical, 2, seed, threads, 60, 10, max_depth=4, min_child_weight=5.0, colsample_bytree=1.0)
+    return Boosting(
+        "binary", categorical, 2, seed, threads, rounds=60, patience=10, max_depth=4, min_child_weight=5.0, colsample_bytree=1.0
+    )
 
 
 QUICK = Family("quick", frozenset({"binary"}), _quick, lambda files: Boosting("binary", ()))

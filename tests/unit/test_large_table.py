@@ -21,9 +21,10 @@ from epic22.core.data.sides import LATE, TEST, TRAIN, WATCH, plan_sides
 from epic22.core.data.split import SplitRequest, inner_fold, leaked, walk_forward
 from epic22.core.errors import ColumnError, FileError, SplitError, UserError
 from epic22.core.evaluation.crossval_large import Setting, fit_fold, fold_sample, matrix_of
-from epic22.core.models.boosting import SHAPES, Boosting
+from epic22.core.models.boosting import Boosting
 from epic22.core.models.boosting_blocks import LARGE, fit_on, quantised, search_on
 from epic22.core.models.catalog import family_named
+from epic22.core.models.trees import SHAPES
 from epic22.core.task import Array
 from epic22.features.flat_file import FlatFile, declare
 from epic22.features.large_file import LargeAssignment, declare_large

@@ -4,18 +4,19 @@ The shape of the trees and the number of rounds are found on the inner fold, the
 Class weights are never used: they ruin the probabilities.
 """
 
+import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, Part, check_fit, never
-from epic22.core.models.forest import Forest, forest_of
+from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Part, check_fit, never
+from epic22.core.models.forest import Forest
 from epic22.core.models.logged import with_logs
 from epic22.core.models.loss import JUDGED_POWER, SQUARED, Loss
 from epic22.core.models.power import power_of
-from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
+from epic22.core.models.trees import SMALL_CELLS, LabelTrees, XGBoostTrees, in_unit, restored_booster
 from epic22.core.task import Array, Kind, Task
 
 if TYPE_CHECKING:
@@ -31,15 +32,6 @@ OBJECTIVES: Mapping[str, tuple[str, str]] = {
     "tweedie": ("reg:tweedie", "tweedie-nloglik"),
 }
 """XGBoost's objective and the metric that stops it, by kind for classes and by loss for values."""
-
-
-SHAPES: tuple[Mapping[str, float], ...] = (
-    {"max_depth": 6, "min_child_weight": 1.0, "colsample_bytree": 1.0},
-    {"max_depth": 6, "min_child_weight": 5.0, "colsample_bytree": 0.5},
-    {"max_depth": 4, "min_child_weight": 10.0, "colsample_bytree": 0.5},
-)
-"""Shapes of tree that did well on other tables: few telling columns, many, and noise; the inner fold picks one."""
-
 
 STARTS: tuple[Mapping[str, Any], ...] = tuple(
     {"learning_rate": 0.05, **shape}
@@ -58,63 +50,29 @@ STARTS: tuple[Mapping[str, Any], ...] = tuple(
 ensemble should."""
 
 
-SMALL_CELLS = 600_000
-"""Below so many cells a second thread gains nothing, and waits for long where the cores are busy; nor does a third below twice
-as many. So a machine of 64 cores gives a table of 600,000 cells two of them, and all from 38 million cells on."""
-
-
 @dataclass
-class Boosting(Linked, Parameters):
-    """XGBoost trees. The inner fold picks the rounds, up to `rounds`, and one of SHAPES where no shape is given.
-
-    Without an inner fold the first shape is used, and `default_rounds`.
-    """
+class Boosting(XGBoostTrees, LabelTrees):
+    """XGBoost trees of classes or values."""
 
     kind: Kind
     categorical: tuple[bool, ...]
     n_classes: int = 2
     seed: int = 0
     threads: int = 1
-    rounds: int = 1500
-    patience: int = 50
-    learning_rate: float = 0.04
-    max_depth: int | None = None
-    min_child_weight: float | None = None
-    colsample_bytree: float | None = None
-    subsample: float = 0.7
-    reg_lambda: float = 1.0
-    max_bin: int = 256
-    default_rounds: int = 300
+    _: KW_ONLY
     loss: Loss = SQUARED
     colsample_bynode: float | None = None
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Find the rounds on the inner fold, then fit all rows with them."""
         check_fit(X, y)
-        import xgboost
-
-        self.unit_, self.power_ = 1.0, power_of(self, X, y, inner)
-        if self.loss.name == "tweedie":
-            # Leaves are shrunk and split by amounts that have the label's unit.
-            self.unit_ = float(np.mean(y)) or 1.0
-            y = y / self.unit_
-        self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
-        if inner is not None:
-            self.shape_, self.rounds_ = self._choose(X, y, inner)
-        self._keep(xgboost.train(self._params(self.shape_, self._threads(X)), self._matrix(X, y), num_boost_round=self.rounds_))
+        self.unit_, self.power_ = self._unit_of(y), power_of(self, X, y, inner)
+        self._keep(self._train(X, y if self.unit_ == 1.0 else y / self.unit_, inner))
         return self
 
     def settled(self) -> Mapping[str, Any]:
         """Shape, rounds, and the power where it was looked for."""
         return {**self.shape_, "default_rounds": self.rounds_, **self._chosen_loss()}
-
-    def _chosen_loss(self) -> dict[str, Any]:
-        return {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
-
-    @property
-    def value_scale_(self) -> Scale:
-        """Counts and sums are predicted by their logarithms."""
-        return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
 
     def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
         """Fit the part's rows until the loss on the watched rows no longer falls; of several shapes the first.
@@ -124,25 +82,17 @@ class Boosting(Linked, Parameters):
         import xgboost
 
         self.shape_, self.power_, self.rounds_ = self._shapes()[0], self.loss.power or JUDGED_POWER, self.default_rounds
-        self.unit_ = float(np.mean(part.y)) or 1.0 if self.loss.name == "tweedie" else 1.0
+        self.unit_ = self._unit_of(part.y)
         fitted = part.once(f"xgboost {self.max_bin}", lambda: self._matrix(part.X, part.y / self.unit_))
-        params = self._params(self.shape_, self._threads(part.X))
+        threads = self._threads(part.X)
         if not len(part.y_watched):
-            self._keep(xgboost.train(params, fitted, num_boost_round=self.rounds_))
+            self._keep(xgboost.train(self._params(self.shape_, threads), fitted, num_boost_round=self.rounds_))
             return np.zeros(0)
         watched = part.once(
             f"xgboost {self.max_bin} watched",
             lambda: self._watched_matrix(part.X_watched, part.y_watched / self.unit_),
         )
-        booster = xgboost.train(
-            params,
-            fitted,
-            num_boost_round=self.rounds,
-            evals=[(watched, "watched")],
-            early_stopping_rounds=self.patience,
-            verbose_eval=False,
-            callbacks=[_stop_when(expired)],
-        )
+        booster = self._stopped(self.shape_, fitted, watched, threads, [_stop_when(expired)])
         # Time that is up in the first round leaves no best one.
         best = booster.attr("best_iteration")
         self.rounds_ = booster.num_boosted_rounds() if best is None else int(best) + 1
@@ -155,34 +105,8 @@ class Boosting(Linked, Parameters):
         if self.unit_ != 1.0:
             self.booster_.set_attr(unit=repr(self.unit_))
 
-    def _shapes(self) -> list[Mapping[str, float]]:
-        """The shapes to try: SHAPES with what the user stated put in, each once."""
-        stated = {name: value for name in SHAPES[0] if (value := getattr(self, name)) is not None}
-        tried: list[Mapping[str, float]] = []
-        for shape in SHAPES:
-            if (wanted := {**shape, **stated}) not in tried:
-                tried.append(wanted)
-        return tried
-
-    def _choose(self, X: Array, y: Array, inner: Inner) -> tuple[Mapping[str, float], int]:
-        """The shape and the rounds with the least loss on the inner fold; one quantised matrix serves all shapes."""
-        import xgboost
-
-        fitted = self._matrix(X[inner.train], y[inner.train])
-        watched = self._watched_matrix(X[inner.test], y[inner.test])
-        boosters = [
-            xgboost.train(
-                self._params(shape, self._threads(X)),
-                fitted,
-                num_boost_round=self.rounds,
-                evals=[(watched, "watched")],
-                early_stopping_rounds=self.patience,
-                verbose_eval=False,
-            )
-            for shape in self._shapes()
-        ]
-        best = int(np.argmin([booster.best_score for booster in boosters]))
-        return self._shapes()[best], int(boosters[best].best_iteration) + 1
+    def _inner_matrices(self, X: Array, y: Array, inner: Inner) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]":
+        return self._matrix(X[inner.train], y[inner.train]), self._watched_matrix(X[inner.test], y[inner.test])
 
     def _matrix(self, X: Array, y: Array) -> "xgboost.QuantileDMatrix":
         import xgboost
@@ -206,62 +130,25 @@ class Boosting(Linked, Parameters):
     def _types(self) -> list[str]:
         return ["c" if is_category else "q" for is_category in self.categorical]
 
-    def _params(self, shape: Mapping[str, float], threads: int) -> dict[str, Any]:
+    def _objective(self) -> dict[str, Any]:
         objective, metric = OBJECTIVES[self.loss.name if self.kind == "regression" else self.kind]
-        params: dict[str, Any] = {
-            "objective": objective,
-            "eval_metric": metric,
-            "tree_method": "hist",
-            "seed": self.seed,
-            "nthread": threads,
-            "learning_rate": self.learning_rate,
-            "subsample": self.subsample,
-            "reg_lambda": self.reg_lambda,
-            "max_bin": self.max_bin,
-            **shape,
-        }
+        asked: dict[str, Any] = {"objective": objective, "eval_metric": metric}
         if self.colsample_bynode is not None:
-            params["colsample_bynode"] = self.colsample_bynode
-        return params | self._more_params()
-
-    def _more_params(self) -> dict[str, Any]:
+            asked["colsample_bynode"] = self.colsample_bynode
         if self.kind == "multiclass":
-            return {"num_class": self.n_classes}
+            asked["num_class"] = self.n_classes
         if self.kind == "regression" and self.loss.name == "quantile":
-            return {"quantile_alpha": self.loss.quantile}
+            asked["quantile_alpha"] = self.loss.quantile
         if self.kind == "regression" and self.loss.name == "tweedie":
-            return {"tweedie_variance_power": self.power_, "eval_metric": f"tweedie-nloglik@{self.power_}"}
-        return {}
-
-    @property
-    def forest(self) -> Forest:
-        """The trees as flat arrays, which answer a row many times sooner than the booster does."""
-        held: tuple[xgboost.Booster, Forest] | None = getattr(self, "forest_", None)
-        if held is None or held[0] is not self.booster_:
-            held = self.forest_ = (self.booster_, self._forest())
-        return held[1]
+            asked |= {"tweedie_variance_power": self.power_, "eval_metric": f"tweedie-nloglik@{self.power_}"}
+        return asked
 
     def _forest(self) -> Forest:
-        forest, unit = forest_of(self.booster_), self.booster_.attr("unit")
-        if unit is None:
-            return forest
-        return replace(forest, base=forest.base + np.log(float(unit)), average=forest.average + np.log(float(unit)))
-
-    def raw(self, X: Array) -> Array:
-        """Log-odds or values, as the trees sum them; the same bits for a row alone and in a batch."""
-        return self.forest.raw(np.ascontiguousarray(X, np.float32), self._threads(X))
-
-    def contributions(self, X: Array) -> Array:
-        """Exact SHAP values (Lundberg et al. 2020, path-dependent TreeSHAP), the average last."""
-        return self.forest.contributions(np.ascontiguousarray(X, np.float32), self._threads(X))
+        return in_unit(super()._forest(), float(self.booster_.attr("unit") or 1.0))
 
     def interactions(self, X: Array) -> Array:
         """Exact SHAP interaction values of pairs (Lundberg et al. 2020), half in each place: (n, p, p), or (n, k, p, p)."""
         return self.forest.interactions(np.ascontiguousarray(X, np.float32), self._threads(X))
-
-    def files(self) -> dict[str, bytes]:
-        """The booster in XGBoost's UBJ format."""
-        return {"booster.ubj": bytes(self.booster_.save_raw("ubj"))}
 
 
 def _stop_when(expired: Callable[[], bool]) -> "xgboost.callback.TrainingCallback":
@@ -284,19 +171,13 @@ def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Boosti
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
-    import json
-
-    import xgboost
-
-    booster = xgboost.Booster()
-    booster.load_model(bytearray(files["booster.ubj"]))
+    booster = restored_booster(files)
     config = json.loads(booster.save_config())["learner"]
     asked = {objective: name for name, (objective, _) in OBJECTIVES.items()}[config["objective"]["name"]]
     kind: Any = asked if asked in CLASSIFIED else "regression"
     loss = SQUARED if kind in CLASSIFIED else _loss(asked, config["objective"])
     model = Boosting(kind, tuple(t == "c" for t in booster.feature_types or ()), loss=loss)
     model.n_classes = max(2, int(config["learner_model_param"]["num_class"]))
-    booster.set_param({"nthread": 1})
     model.booster_ = booster
     model.rounds_ = booster.num_boosted_rounds()
     return model

@@ -90,18 +90,9 @@ def _stopped(
     model: Boosting, matrix: "xgboost.QuantileDMatrix", used: Array, sample: Sample, shape: Mapping[str, float]
 ) -> "xgboost.Booster":
     """A booster of the rows (n,) used, stopped by the loss on the watched rows of the sample."""
-    import xgboost
-
     matrix.set_weight(used.astype(np.float32))
     held = _matrix(model, sample.X[sample.watched], sample.y[sample.watched], sample.X.size, reference=matrix)
-    return xgboost.train(
-        model._params(shape, model.threads_for(matrix.num_row() * matrix.num_col())),
-        matrix,
-        num_boost_round=model.rounds,
-        evals=[(held, "watched")],
-        early_stopping_rounds=model.patience,
-        verbose_eval=False,
-    )
+    return model._stopped(shape, matrix, held, model.threads_for(matrix.num_row() * matrix.num_col()))
 
 
 def _matrix(

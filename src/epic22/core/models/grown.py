@@ -5,31 +5,80 @@ values are exact, for the arrays are walked as XGBoost's are.
 """
 
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import CLASSIFIED, Estimator, Inner, Linked, Parameters, Part, check_fit, never, require
-from epic22.core.models.boosting import SMALL_CELLS
-from epic22.core.models.forest import Forest
+from epic22.core.models.base import CLASSIFIED, Estimator, Inner, Parameters, Part, check_fit, never, require
+from epic22.core.models.forest import Forest, Nodes, assembled, bits_of
 from epic22.core.models.loss import JUDGED_POWER, SQUARED, Loss
 from epic22.core.models.power import power_of
-from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
+from epic22.core.models.trees import SMALL_CELLS, LabelTrees, in_unit
 from epic22.core.task import Array, Kind, Task
 
 STATE = "trees.json"
 
 
+@dataclass(frozen=True)
+class Ground:
+    """What trees grow on: X (n, p) and y (n,) in their unit, so many rounds at most; rows that are watched may end them sooner,
+    and time that has `expired`."""
+
+    X: Array
+    y: Array
+    rounds: int
+    watched: tuple[Array, Array] | None = None
+    expired: Callable[[], bool] = never
+
+
+@dataclass(frozen=True)
+class Tree:
+    """One tree as Nodes has it, its children numbered from its own root; `sets` of categories that go right, by node."""
+
+    split: Array
+    threshold: Array
+    default_left: Array
+    left: Array
+    right: Array
+    leaf: Array
+    cover: Array
+    sets: tuple[tuple[int, Array], ...]
+
+
+def forest_of_trees(trees: Sequence[Tree], columns: int, base: Array) -> Forest:
+    """The forest of these trees, which serve the outputs in turn; `base` (k,) is the score before any of them."""
+    sizes = np.array([len(tree.left) for tree in trees], np.int64)
+    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
+    start = np.repeat(roots, sizes)
+    sets = [(int(root + node), codes) for tree, root in zip(trees, roots, strict=True) for node, codes in tree.sets]
+
+    def joined(name: str) -> Array:
+        return np.concatenate([getattr(tree, name) for tree in trees])
+
+    left, right = (np.where(child >= 0, child + start, -1) for child in (joined("left"), joined("right")))
+    nodes = Nodes(
+        roots=roots,
+        output=np.arange(len(trees)) % len(base),
+        split=joined("split"),
+        threshold=joined("threshold"),
+        default_left=joined("default_left"),
+        left=left,
+        right=right,
+        leaf=joined("leaf"),
+        cover=joined("cover"),
+    )
+    return assembled(nodes, bits_of(sets, len(start)), columns, base)
+
+
 @dataclass
-class Grown(Linked, Parameters):
+class Grown(LabelTrees, Parameters):
     """Boosted trees of an optional library. The inner fold picks the rounds, up to `rounds`; without one `default_rounds`."""
 
     library: ClassVar[str]
-    in_units: ClassVar[tuple[str, ...]] = ("tweedie",)
 
     kind: Kind
     categorical: tuple[bool, ...]
@@ -55,30 +104,26 @@ class Grown(Linked, Parameters):
         """
         check_fit(X, y)
         require(self.library, self.library)
-        self.unit_, self.power_ = 1.0, power_of(self, X, y, inner)
-        if self.kind == "regression" and self.loss.name in self.in_units:
-            # Leaves are shrunk and split by amounts that have the label's unit, and some libraries begin at one.
-            self.unit_ = float(np.mean(y)) or 1.0
-            y = y / self.unit_
+        self.unit_, self.power_ = self._unit_of(y), power_of(self, X, y, inner)
+        y = y if self.unit_ == 1.0 else y / self.unit_
         self.rounds_ = self.default_rounds
         if inner is not None:
             watched = X[inner.test], y[inner.test]
-            self.rounds_ = self._grow(X[inner.train], y[inner.train], self.rounds, watched)[1]
-        self.text_ = self._grow(X, y, self.rounds_)[0]
+            self.rounds_ = self._grow(Ground(X[inner.train], y[inner.train], self.rounds, watched))[1]
+        self.text_ = self._grow(Ground(X, y, self.rounds_))[0]
         self._plant(X.shape[1])
         return self
 
     def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
         """Fit the part's rows until the loss on the watched rows no longer falls."""
         require(self.library, self.library)
-        self.unit_, self.power_, self.rounds_ = 1.0, float(self.loss.power or JUDGED_POWER), self.default_rounds
-        if self.kind == "regression" and self.loss.name in self.in_units:
-            self.unit_ = float(np.mean(part.y)) or 1.0
+        self.unit_, self.power_ = self._unit_of(part.y), float(self.loss.power or JUDGED_POWER)
+        self.rounds_, y = self.default_rounds, part.y / self.unit_
         if len(part.y_watched):
             watched = part.X_watched, part.y_watched / self.unit_
-            self.text_, self.rounds_ = self._grow(part.X, part.y / self.unit_, self.rounds, watched, expired)
+            self.text_, self.rounds_ = self._grow(Ground(part.X, y, self.rounds, watched, expired))
         else:
-            self.text_ = self._grow(part.X, part.y / self.unit_, self.rounds_)[0]
+            self.text_ = self._grow(Ground(part.X, y, self.rounds_))[0]
         self._plant(part.X.shape[1])
         return self.raw(part.X_watched) if len(part.y_watched) else np.zeros(0)
 
@@ -87,14 +132,7 @@ class Grown(Linked, Parameters):
         """The trees."""
         return self.forest_
 
-    def _grow(
-        self,
-        X: Array,
-        y: Array,
-        rounds: int,
-        watched: tuple[Array, Array] | None = None,
-        expired: Callable[[], bool] = never,
-    ) -> tuple[bytes, int]:
+    def _grow(self, ground: Ground) -> tuple[bytes, int]:
         """The library's text of the trained trees, and how many rounds were best on the watched rows: the text ends with them."""
         raise InternalError(f"{type(self).__name__} grows no trees.")
 
@@ -104,19 +142,11 @@ class Grown(Linked, Parameters):
 
     def _plant(self, columns: int) -> None:
         self.columns_ = columns
-        forest = self._read()
-        shift = np.log(self.unit_) if self.unit_ != 1.0 else 0.0
-        self.forest_ = replace(forest, base=forest.base + shift, average=forest.average + shift)
+        self.forest_ = in_unit(self._read(), self.unit_)
 
     def settled(self) -> Mapping[str, Any]:
         """The rounds, and the power where it was looked for."""
-        tweedie = {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
-        return {"default_rounds": self.rounds_, **tweedie}
-
-    @property
-    def value_scale_(self) -> Scale:
-        """Counts and sums are predicted by their logarithms."""
-        return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
+        return {"default_rounds": self.rounds_, **self._chosen_loss()}
 
     @property
     def _asked(self) -> str:
@@ -124,14 +154,6 @@ class Grown(Linked, Parameters):
 
     def _threads(self, X: Array) -> int:
         return 1 if X.size < SMALL_CELLS else self.threads
-
-    def raw(self, X: Array) -> Array:
-        """Log-odds, values or their logarithms; the same bits for a row alone and in a batch."""
-        return self.forest_.raw(np.ascontiguousarray(X, np.float32), self._threads(X))
-
-    def contributions(self, X: Array) -> Array:
-        """Exact path-dependent SHAP values, the average last."""
-        return self.forest_.contributions(np.ascontiguousarray(X, np.float32), self._threads(X))
 
     def files(self) -> dict[str, bytes]:
         """The library's text of the trees, and what is needed to read it as JSON."""

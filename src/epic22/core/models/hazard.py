@@ -10,7 +10,7 @@ n = rows, p = input columns, h = horizons = intervals. y is (n, 2): duration in 
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import KW_ONLY, dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,14 +21,13 @@ from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
 from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit, link
-from epic22.core.models.boosting import SHAPES, SMALL_CELLS
-from epic22.core.models.forest import Forest, forest_of
+from epic22.core.models.trees import SMALL_CELLS, XGBoostTrees, restored_booster
 from epic22.core.task import Array, Task
 
 if TYPE_CHECKING:
     import xgboost
 
-GRID, BOOSTER, LIFE_TABLE = "grid.json", "booster.ubj", "life_table.json"
+GRID, LIFE_TABLE = "grid.json", "life_table.json"
 LEAST_HAZARD = 1e-12
 
 
@@ -236,68 +235,34 @@ def inner_parts(X: Array, y: Array, inner: Inner) -> tuple[tuple[Array, Array], 
 
 
 @dataclass
-class HazardTrees(Gridded, Parameters):
-    """XGBoost trees over rows and intervals. The inner fold picks the rounds, up to `rounds`, and one of SHAPES.
+class HazardTrees(Gridded, XGBoostTrees):
+    """XGBoost trees over rows and intervals.
 
-    Without an inner fold the first shape is used, and `default_rounds`. The matrix is quantised interval by interval, a byte a
-    cell, so that the expansion is never held in full.
+    The matrix is quantised interval by interval, a byte a cell, so that the expansion is never held in full.
     """
 
     edges: tuple[float, ...]
     categorical: tuple[bool, ...]
     seed: int = 0
     threads: int = 1
+    _: KW_ONLY
     rounds: int = 1000
     patience: int = 40
     learning_rate: float = 0.05
-    max_depth: int | None = None
-    min_child_weight: float | None = None
-    colsample_bytree: float | None = None
-    subsample: float = 0.7
-    reg_lambda: float = 1.0
-    max_bin: int = 256
     default_rounds: int = 150
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Find shape and rounds on the inner fold, then fit all rows with them."""
         check_hazard(X, y)
-        import xgboost
-
-        self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
-        if inner is not None:
-            self.shape_, self.rounds_ = self._choose(X, y, inner)
-        self.booster_ = xgboost.train(self._params(self.shape_, X), self._matrix(X, y), num_boost_round=self.rounds_)
+        self.booster_ = self._train(X, y, inner)
         return self
 
-    def _shapes(self) -> list[dict[str, float]]:
-        stated = {name: value for name in SHAPES[0] if (value := getattr(self, name)) is not None}
-        tried: list[dict[str, float]] = []
-        for shape in SHAPES:
-            if (wanted := {**shape, **stated}) not in tried:
-                tried.append(wanted)
-        return tried
-
-    def _choose(self, X: Array, y: Array, inner: Inner) -> tuple[dict[str, float], int]:
-        import xgboost
-
+    def _inner_matrices(self, X: Array, y: Array, inner: Inner) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
         known, later = inner_parts(X, y, inner)
         if not known[1][:, 1].any():
-            return self._shapes()[0], self.default_rounds
+            return None
         fitted = self._matrix(*known)
-        watched = self._matrix(*later, reference=fitted)
-        boosters = [
-            xgboost.train(
-                self._params(shape, X),
-                fitted,
-                num_boost_round=self.rounds,
-                evals=[(watched, "watched")],
-                early_stopping_rounds=self.patience,
-                verbose_eval=False,
-            )
-            for shape in self._shapes()
-        ]
-        best = int(np.argmin([booster.best_score for booster in boosters]))
-        return self._shapes()[best], int(boosters[best].best_iteration) + 1
+        return fitted, self._matrix(*later, reference=fitted)
 
     def _matrix(self, X: Array, y: Array, reference: "xgboost.DMatrix | None" = None) -> "xgboost.QuantileDMatrix":
         import xgboost
@@ -327,27 +292,8 @@ class HazardTrees(Gridded, Parameters):
     def _threads(self, X: Array) -> int:
         return 1 if X.size * len(self.edges) < SMALL_CELLS else self.threads
 
-    def _params(self, shape: Mapping[str, float], X: Array) -> dict[str, Any]:
-        return {
-            "objective": "binary:logistic",
-            "eval_metric": "logloss",
-            "tree_method": "hist",
-            "seed": self.seed,
-            "nthread": self._threads(X),
-            "learning_rate": self.learning_rate,
-            "subsample": self.subsample,
-            "reg_lambda": self.reg_lambda,
-            "max_bin": self.max_bin,
-            **shape,
-        }
-
-    @property
-    def forest(self) -> Forest:
-        """The trees as flat arrays."""
-        held: tuple[xgboost.Booster, Forest] | None = getattr(self, "forest_", None)
-        if held is None or held[0] is not self.booster_:
-            held = self.forest_ = (self.booster_, forest_of(self.booster_))
-        return held[1]
+    def _objective(self) -> dict[str, Any]:
+        return {"objective": "binary:logistic", "eval_metric": "logloss"}
 
     def observed_raw(self, X: Array) -> Array:
         """Log-odds of the hazard as the trees sum them."""
@@ -359,7 +305,7 @@ class HazardTrees(Gridded, Parameters):
 
     def files(self) -> dict[str, bytes]:
         """The booster in XGBoost's UBJ format, and the grid."""
-        return {BOOSTER: bytes(self.booster_.save_raw("ubj")), GRID: canonical_json({"edges": list(self.edges)})}
+        return {**super().files(), GRID: canonical_json({"edges": list(self.edges)})}
 
 
 @dataclass
@@ -424,11 +370,7 @@ def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Hazard
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
-    import xgboost
-
-    booster = xgboost.Booster()
-    booster.load_model(bytearray(files[BOOSTER]))
-    booster.set_param({"nthread": 1})
+    booster = restored_booster(files)
     model = HazardTrees(_edges(files), tuple(t == "c" for t in (booster.feature_types or ())[:-1]))
     model.booster_, model.rounds_ = booster, booster.num_boosted_rounds()
     return model

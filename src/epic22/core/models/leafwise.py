@@ -11,9 +11,9 @@ from typing import Any, ClassVar
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.base import Family, never
-from epic22.core.models.forest import Forest, Nodes, assembled, bits_of, just_above
-from epic22.core.models.grown import Grown
+from epic22.core.models.base import Family
+from epic22.core.models.forest import Forest, just_above
+from epic22.core.models.grown import Ground, Grown, Tree, forest_of_trees
 from epic22.core.models.logged import with_logs
 from epic22.core.task import Array
 
@@ -46,25 +46,18 @@ class Leafwise(Grown):
     lambda_l2: float = 1.0
     max_bin: int = 255
 
-    def _grow(
-        self,
-        X: Array,
-        y: Array,
-        rounds: int,
-        watched: tuple[Array, Array] | None = None,
-        expired: Callable[[], bool] = never,
-    ) -> tuple[bytes, int]:
+    def _grow(self, ground: Ground) -> tuple[bytes, int]:
         import lightgbm
 
-        params = self._params(self._threads(X))
-        data = lightgbm.Dataset(X, y, categorical_feature=np.flatnonzero(self.categorical).tolist(), params=params)
-        if watched is None:
-            booster = lightgbm.train(params, data, rounds)
+        params, categories = self._params(self._threads(ground.X)), np.flatnonzero(self.categorical).tolist()
+        data = lightgbm.Dataset(ground.X, ground.y, categorical_feature=categories, params=params)
+        if ground.watched is None:
+            booster = lightgbm.train(params, data, ground.rounds)
         else:
-            stop = lightgbm.early_stopping(self.patience, verbose=False)
-            held = lightgbm.Dataset(*watched, reference=data, params=params)
-            booster = lightgbm.train(params, data, rounds, valid_sets=[held], callbacks=[stop, _stop_when(expired)])
-        text = booster.model_to_string(num_iteration=-1 if watched is None else max(1, booster.best_iteration))
+            stops: list[Callable[..., Any]] = [lightgbm.early_stopping(self.patience, verbose=False), _stop_when(ground.expired)]
+            held = lightgbm.Dataset(*ground.watched, reference=data, params=params)
+            booster = lightgbm.train(params, data, ground.rounds, valid_sets=[held], callbacks=stops)
+        text = booster.model_to_string(num_iteration=-1 if ground.watched is None else max(1, booster.best_iteration))
         # What follows the trees says how they were made (threads, seed), not what they answer.
         return text[: text.index(END) + len(END)].encode(), max(1, int(booster.best_iteration))
 
@@ -107,73 +100,41 @@ def forest_of_text(text: str, columns: int) -> Forest:
     """
     head, *told = text[: text.index(END)].split("\nTree=")
     outputs = int(_fields(head)["num_tree_per_iteration"])
-    trees = [_Tree.of(_fields(tree)) for tree in told]
-    sizes = np.array([len(tree.left) for tree in trees], np.int64)
-    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    start = np.repeat(roots, sizes)
-    sets = [(int(root + node), codes) for tree, root in zip(trees, roots, strict=True) for node, codes in tree.sets]
-
-    def moved(child: Array) -> Array:
-        return np.where(child >= 0, child + start, -1)
-
-    nodes = Nodes(
-        roots=roots,
-        output=np.arange(len(trees)) % outputs,
-        split=np.concatenate([tree.split for tree in trees]),
-        threshold=np.concatenate([tree.threshold for tree in trees]),
-        default_left=np.concatenate([tree.default_left for tree in trees]),
-        left=moved(np.concatenate([tree.left for tree in trees])),
-        right=moved(np.concatenate([tree.right for tree in trees])),
-        leaf=np.concatenate([tree.leaf for tree in trees]),
-        cover=np.concatenate([tree.cover for tree in trees]),
-    )
-    return assembled(nodes, bits_of(sets, len(start)), columns, np.zeros(outputs))
+    return forest_of_trees([_tree_of(_fields(tree)) for tree in told], columns, np.zeros(outputs))
 
 
 def _fields(text: str) -> dict[str, str]:
     return dict(line.split("=", 1) for line in text.splitlines() if "=" in line)
 
 
-@dataclass(frozen=True)
-class _Tree:
-    """A tree as Nodes has it: its inner nodes, then its leaves; `sets` of categories that go right, by node."""
+def _tree_of(fields: Mapping[str, str]) -> Tree:
+    """A tree's inner nodes, then its leaves."""
 
-    split: Array
-    threshold: Array
-    default_left: Array
-    left: Array
-    right: Array
-    leaf: Array
-    cover: Array
-    sets: tuple[tuple[int, Array], ...]
+    def read(name: str, dtype: Any) -> Array:
+        return np.array(fields.get(name, "").split(), dtype)
 
-    @classmethod
-    def of(cls, fields: Mapping[str, str]) -> "_Tree":
-        def read(name: str, dtype: Any) -> Array:
-            return np.array(fields.get(name, "").split(), dtype)
-
-        leaves = int(fields["num_leaves"])
-        inner = leaves - 1
-        kind = read("decision_type", np.int64)[:inner]
-        bounds = read("threshold", np.float64)[:inner]
-        missing = kind & MISSING
-        if fields.get("is_linear", "0") != "0" or not np.isin(missing, (MISSING_NONE, MISSING_NAN)).all():
-            raise InternalError("a forest holds trees with one value a leaf and NaN for missing alone.")
-        category = (kind & IS_CATEGORY) != 0
-        left, right = (_numbered(read(name, np.int64)[:inner], inner) for name in ("left_child", "right_child"))
-        by_default = np.where(missing == MISSING_NAN, (kind & DEFAULT_LEFT) != 0, bounds >= 0)
-        none = np.full(leaves, -1)
-        return cls(
-            split=np.concatenate([read("split_feature", np.int64)[:inner], none]),
-            threshold=np.concatenate([just_above(bounds), np.zeros(leaves, np.float32)]),
-            # Ours go right where they are in the set, theirs left; what is missing is in no set.
-            default_left=np.concatenate([category | by_default, np.zeros(leaves, np.bool_)]),
-            left=np.concatenate([np.where(category, right, left), none]),
-            right=np.concatenate([np.where(category, left, right), none]),
-            leaf=np.concatenate([np.zeros(inner), read("leaf_value", np.float64)]),
-            cover=np.concatenate([read("internal_count", np.float64)[:inner], _counts(read("leaf_count", np.float64), leaves)]),
-            sets=tuple(_sets(category, bounds, read("cat_boundaries", np.int64), read("cat_threshold", np.int64))),
-        )
+    leaves = int(fields["num_leaves"])
+    inner = leaves - 1
+    kind = read("decision_type", np.int64)[:inner]
+    bounds = read("threshold", np.float64)[:inner]
+    missing = kind & MISSING
+    if fields.get("is_linear", "0") != "0" or not np.isin(missing, (MISSING_NONE, MISSING_NAN)).all():
+        raise InternalError("a forest holds trees with one value a leaf and NaN for missing alone.")
+    category = (kind & IS_CATEGORY) != 0
+    left, right = (_numbered(read(name, np.int64)[:inner], inner) for name in ("left_child", "right_child"))
+    by_default = np.where(missing == MISSING_NAN, (kind & DEFAULT_LEFT) != 0, bounds >= 0)
+    none = np.full(leaves, -1)
+    return Tree(
+        split=np.concatenate([read("split_feature", np.int64)[:inner], none]),
+        threshold=np.concatenate([just_above(bounds), np.zeros(leaves, np.float32)]),
+        # Ours go right where they are in the set, theirs left; what is missing is in no set.
+        default_left=np.concatenate([category | by_default, np.zeros(leaves, np.bool_)]),
+        left=np.concatenate([np.where(category, right, left), none]),
+        right=np.concatenate([np.where(category, left, right), none]),
+        leaf=np.concatenate([np.zeros(inner), read("leaf_value", np.float64)]),
+        cover=np.concatenate([read("internal_count", np.float64)[:inner], _counts(read("leaf_count", np.float64), leaves)]),
+        sets=tuple(_sets(category, bounds, read("cat_boundaries", np.int64), read("cat_threshold", np.int64))),
+    )
 
 
 def _numbered(child: Array, inner: int) -> Array:

@@ -8,7 +8,7 @@ statistics are columns of their own here.
 import json
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -16,9 +16,9 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Family, never
-from epic22.core.models.forest import Forest, Nodes, assembled, bits_of, just_above
-from epic22.core.models.grown import Grown
+from epic22.core.models.base import Family
+from epic22.core.models.forest import Forest, just_above
+from epic22.core.models.grown import Ground, Grown, Tree, forest_of_trees
 from epic22.core.models.logged import with_logs
 from epic22.core.task import Array
 
@@ -48,27 +48,22 @@ class Oblivious(Grown):
     subsample: float = 0.8
     border_count: int = 254
 
-    def _grow(
-        self,
-        X: Array,
-        y: Array,
-        rounds: int,
-        watched: tuple[Array, Array] | None = None,
-        expired: Callable[[], bool] = never,
-    ) -> tuple[bytes, int]:
+    def _grow(self, ground: Ground) -> tuple[bytes, int]:
         from catboost import CatBoost, Pool
 
-        self.levels_ = levels_of(X, self.categorical)
-        model = CatBoost(self._params(self._threads(X), rounds))
-        if watched is None:
-            model.fit(Pool(spread(X, self.levels_), y))
-            return _text_of(model), rounds
+        self.levels_ = levels_of(ground.X, self.categorical)
+        model = CatBoost(self._params(self._threads(ground.X), ground.rounds))
+        rows = Pool(spread(ground.X, self.levels_), ground.y)
+        if ground.watched is None:
+            model.fit(rows)
+            return _text_of(model), ground.rounds
+        X, y = ground.watched
         model.fit(
-            Pool(spread(X, self.levels_), y),
-            eval_set=Pool(spread(watched[0], self.levels_), watched[1]),
+            rows,
+            eval_set=Pool(spread(X, self.levels_), y),
             use_best_model=True,
             early_stopping_rounds=self.patience,
-            callbacks=[_StopWhen(expired)],
+            callbacks=[_StopWhen(ground.expired)],
         )
         return _text_of(model), int(model.get_best_iteration()) + 1
 
@@ -144,71 +139,38 @@ def forest_of_text(text: bytes, levels: Levels) -> Forest:
     for feature in told["features_info"]["float_features"]:
         if feature["has_nans"] and feature["nan_value_treatment"] != "AsFalse":
             raise InternalError(f"a missing number is taken as {feature['nan_value_treatment']!r}, not as below every bound.")
-    trees = [_Tree.of(tree, meaning, len(base)) for tree in told["oblivious_trees"]]
-    sizes = np.array([len(tree.left) for tree in trees for _ in range(len(base))], np.int64)
-    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    start = np.repeat(roots, sizes)
+    trees = [tree for one in told["oblivious_trees"] for tree in _trees_of(one, meaning, scale, len(base))]
+    return forest_of_trees(trees, len(levels), base)
 
-    def joined(name: str) -> Array:
-        return np.concatenate([getattr(tree, name) for tree in trees for _ in range(len(base))])
 
-    each = [tree for tree in trees for _ in range(len(base))]
-    sets = [(int(root + node), np.array([code])) for tree, root in zip(each, roots, strict=True) for node, code in tree.sets]
-    left, right = (np.where(child >= 0, child + start, -1) for child in (joined("left"), joined("right")))
-    nodes = Nodes(
-        roots=roots,
-        output=np.arange(len(each)) % len(base),
-        split=joined("split"),
-        threshold=joined("threshold"),
-        default_left=np.ones(len(start), np.bool_),
+def _trees_of(told: Mapping[str, Any], meaning: list[tuple[int, int | None]], scale: float, outputs: int) -> list[Tree]:
+    """A tree for each output, level by level from the last question down to the first, which tells neighbouring leaves apart."""
+    questions = list(reversed(told["splits"] or []))
+    if any(question["split_type"] != "FloatFeature" for question in questions):
+        raise InternalError("a forest holds CatBoost trees that ask about numbers alone.")
+    depth = len(questions)
+    inner = 2**depth - 1
+    leaf = np.concatenate([np.zeros((inner, outputs)), np.reshape(told["leaf_values"], (inner + 1, outputs))])
+    ends = _ends(leaf, depth)
+    kept = np.append(True, ~ends[(np.arange(1, 2 * inner + 1) - 1) // 2])
+    number = np.cumsum(kept) - 1
+    first = np.where(ends, 0, 2 * np.arange(2 * inner + 1) + 1)
+    left, right = (np.where(ends, -1, number[first + side * ~ends])[kept] for side in (0, 1))
+    level = np.repeat(np.arange(depth + 1), 2 ** np.arange(depth + 1))[kept]
+    asked = [meaning[question["float_feature_index"]] for question in questions] + [(-1, None)]
+    bounds = np.append(just_above(np.array([question["border"] for question in questions], np.float64)), np.float32(0))
+    codes = ((node, asked[at][1]) for node, at in enumerate(level) if left[node] >= 0)
+    tree = Tree(
+        split=np.array([feature for feature, _ in asked], np.int64)[level],
+        threshold=bounds[level],
+        default_left=np.ones(len(level), np.bool_),
         left=left,
         right=right,
-        leaf=scale * np.concatenate([tree.leaf[:, k] for tree in trees for k in range(len(base))]),
-        cover=joined("cover"),
+        leaf=scale * leaf[kept],
+        cover=_covers(np.array(told["leaf_weights"], np.float64), inner)[kept],
+        sets=tuple((node, np.array([code])) for node, code in codes if code is not None),
     )
-    return assembled(nodes, bits_of(sets, len(start)), len(levels), base)
-
-
-@dataclass(frozen=True)
-class _Tree:
-    """A tree as Nodes has it, level by level from the last question down to the first, which tells neighbouring leaves apart.
-
-    `leaf` (m, k); `sets`: the code that goes right, by node.
-    """
-
-    split: Array
-    threshold: Array
-    left: Array
-    right: Array
-    leaf: Array
-    cover: Array
-    sets: tuple[tuple[int, int], ...]
-
-    @classmethod
-    def of(cls, tree: Mapping[str, Any], meaning: list[tuple[int, int | None]], outputs: int) -> "_Tree":
-        questions = list(reversed(tree["splits"] or []))
-        if any(question["split_type"] != "FloatFeature" for question in questions):
-            raise InternalError("a forest holds CatBoost trees that ask about numbers alone.")
-        depth = len(questions)
-        inner = 2**depth - 1
-        leaf = np.concatenate([np.zeros((inner, outputs)), np.reshape(tree["leaf_values"], (inner + 1, outputs))])
-        ends = _ends(leaf, depth)
-        kept = np.append(True, ~ends[(np.arange(1, 2 * inner + 1) - 1) // 2])
-        number = np.cumsum(kept) - 1
-        first = np.where(ends, 0, 2 * np.arange(2 * inner + 1) + 1)
-        left, right = (np.where(ends, -1, number[first + side * ~ends])[kept] for side in (0, 1))
-        level = np.repeat(np.arange(depth + 1), 2 ** np.arange(depth + 1))[kept]
-        asked = [meaning[question["float_feature_index"]] for question in questions] + [(-1, None)]
-        bounds = np.append(just_above(np.array([question["border"] for question in questions], np.float64)), np.float32(0))
-        return cls(
-            split=np.array([feature for feature, _ in asked], np.int64)[level],
-            threshold=bounds[level],
-            left=left,
-            right=right,
-            leaf=leaf[kept],
-            cover=_covers(np.array(tree["leaf_weights"], np.float64), inner)[kept],
-            sets=tuple((node, code) for node, at in enumerate(level) if left[node] >= 0 and (code := asked[at][1]) is not None),
-        )
+    return [replace(tree, leaf=tree.leaf[:, output]) for output in range(outputs)]
 
 
 def _ends(leaf: Array, depth: int) -> Array:

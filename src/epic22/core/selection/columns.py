@@ -26,8 +26,9 @@ from epic22.core.data.formula import bind
 from epic22.core.data.split import Fold, FoldPlan, inner_folds
 from epic22.core.evaluation.crossval import prepare, tally_parts
 from epic22.core.models.base import CLASSIFIED
-from epic22.core.models.boosting import OBJECTIVES, SMALL_CELLS
+from epic22.core.models.boosting import OBJECTIVES
 from epic22.core.models.forest import Forest, forest_of
+from epic22.core.models.trees import SMALL_CELLS
 from epic22.core.task import Array, Column, Formula, Kind, Task
 
 if TYPE_CHECKING:
