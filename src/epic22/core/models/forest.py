@@ -7,12 +7,14 @@ arrays give single rows and batches the same bits, for every row is summed in th
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import orjson
 
 from epic22.core.errors import InternalError
+from epic22.core.models.forest_tests import Tests
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -59,10 +61,10 @@ class Forest:
         """Scores before the link of X (n, p) float32: (n,) for one output, else (n, k)."""
         from epic22.core.models.forest_kernels import sum_leaves
 
-        out = np.tile(self.base, (len(X), 1))
+        out, tests = np.tile(self.base, (len(X), 1)), self.tests
 
         def fill(part: slice) -> None:
-            sum_leaves(X[part], *self._tests(), out[part])
+            sum_leaves(X[part], self.output, self.words, *tests.scored, out[part])
 
         _spread(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -71,11 +73,11 @@ class Forest:
         """Exact path-dependent SHAP values and the average last, (n, p + 1) or (n, k, p + 1)."""
         from epic22.core.models.forest_kernels import add_shap
 
-        out = np.zeros((len(X), len(self.base), self.columns + 1))
+        out, tests = np.zeros((len(X), len(self.base), self.columns + 1)), self.tests
         out[:, :, -1] = self.average
 
         def fill(part: slice) -> None:
-            add_shap(X[part], *self._tests(), self.parent, self.before, self.share, self.points, self.weights, out[part])
+            add_shap(X[part], self.output, self.words, *tests.explained, out[part])
 
         _spread(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -87,12 +89,17 @@ class Forest:
         out = np.zeros((len(X), len(self.base), self.columns, self.columns))
 
         def fill(part: slice) -> None:
-            add_interactions(X[part], *self._tests(), self.parent, self.before, self.share, self.points, self.weights, out[part])
+            add_interactions(X[part], *self._nodes(), self.parent, self.before, self.share, self.points, self.weights, out[part])
 
         _spread(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
 
-    def _tests(self) -> tuple[Array, ...]:
+    @cached_property
+    def tests(self) -> Tests:
+        """What scores and reasons are computed from, made when they are first asked for."""
+        return Tests.of(self)
+
+    def _nodes(self) -> tuple[Array, ...]:
         return (
             self.roots, self.output, self.feature, self.threshold, self.default_left, self.left, self.right, self.leaf,
             self.begin, self.size, self.words,
