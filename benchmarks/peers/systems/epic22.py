@@ -1,4 +1,4 @@
-"""Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as `epic22 predict --no-reasons` and the HTTP API answer.
+"""Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as `answer_frame` and the HTTP API answer.
 
 The test's labels are not in this process. One row alone is answered with its reasons, as the API does.
 """
@@ -14,7 +14,8 @@ from epic22.core.data.split import SplitRequest
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.task import Kind
 from epic22.features.flat_file import FlatFile, read_rows
-from epic22.services.predict import predict_frame, predict_rows
+from epic22.services.answer import answer_frame
+from epic22.services.predict import predict_rows
 from epic22.services.tune import Tuning
 from peers.systems.harness import Fitted, Order, perform
 
@@ -47,7 +48,7 @@ def fit(order: Order) -> Fitted:
     found = finished.run.found
     return Fitted(
         version=epic22.__version__,
-        answer=lambda frame: [told.values[0].value for told in predict_frame(version, bundle, frame, with_reasons=False)],
+        answer=lambda frame: answer_frame(bundle, frame).response,
         one=lambda row: predict_rows(version, bundle, [row])[0].values[0].value,
         also={"score only": lambda row: bundle.estimator.raw(bundle.preprocessor.transform_row(row))},
         read=lambda path: read_rows(path, bundle.schema.columns),

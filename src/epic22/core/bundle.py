@@ -166,11 +166,12 @@ def _golden(bundle: Bundle, rows: pl.DataFrame) -> dict[str, Any]:
 
 
 def to_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's values as JSON has them: times as ISO 8601, missing and NaN as null."""
-    return {name: _plain(value) for name, value in row.items()}
+    """A row's values as JSON has them."""
+    return {name: plain(value) for name, value in row.items()}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """A value as JSON has it: a time as ISO 8601, missing and NaN as null."""
     if isinstance(value, datetime):
         return value.isoformat()
     return None if isinstance(value, float) and math.isnan(value) else value

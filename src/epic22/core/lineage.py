@@ -13,6 +13,10 @@ STAGES: tuple[NodeKind, ...] = get_args(NodeKind)
 """The kinds of things in the order in which one leads to the next."""
 
 
+FEW = 8
+"""So few rows are written one by one sooner than column by column."""
+
+
 def canonical_json(value: object) -> bytes:
     """The one JSON text of a value: sorted keys, no spaces, UTF-8, NaN refused.
 
@@ -21,6 +25,28 @@ def canonical_json(value: object) -> bytes:
     """
     text = json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
     return text.encode()
+
+
+def canonical_rows(columns: Mapping[str, list[Any]]) -> list[bytes]:
+    """`canonical_json` of each row of columns of plain values, all of one length, in a fraction of its time.
+
+    >>> canonical_rows({"b": [1, 2], "a": [1.5, None]})
+    [b'{"a":1.5,"b":1}', b'{"a":null,"b":2}']
+    """
+    names = sorted(columns)
+    if max(map(len, columns.values())) < FEW:
+        return [
+            canonical_json(dict(zip(names, row, strict=True))) for row in zip(*(columns[name] for name in names), strict=True)
+        ]
+    row = ",".join(canonical_json(name).decode().replace("%", "%%") + ":%s" for name in names)
+    form = "{" + row + "}"
+    return [(form % texts).encode() for texts in zip(*(_texts(columns[name]) for name in names), strict=True)]
+
+
+def _texts(values: list[Any]) -> list[str]:
+    """The JSON of each value. All are written at once: no line break within one is left as it is."""
+    told = json.dumps(values, sort_keys=True, separators=("\n", ":"), allow_nan=False, ensure_ascii=False)[1:-1].split("\n")
+    return told if len(told) == len(values) else [canonical_json(value).decode() for value in values]
 
 
 def sha256(*parts: bytes) -> str:

@@ -1,24 +1,61 @@
 """Score rows with a registered model: value, interval, reasons that sum to the score, receipt."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import repeat
 from typing import Any
 
 import numpy as np
 import polars as pl
 
-from epic22.core.bundle import Bundle, Schema, to_json
+from epic22.core.bundle import Bundle, Schema, plain
 from epic22.core.data.preprocess import Preprocessor, level_of
-from epic22.core.evaluation.conformal import two_columns
-from epic22.core.lineage import ModelVersion, canonical_json, sha256
-from epic22.core.models.base import link, respond
-from epic22.core.models.hazard import days_share, median_days
+from epic22.core.lineage import ModelVersion, canonical_json, canonical_rows, sha256
+from epic22.core.models.hazard import days_share
 from epic22.core.prediction import MOST_REASONS, PredictedValue, Prediction, Reason, Score
 from epic22.core.task import Array, Column
 from epic22.core.wording import amount, moment, odds, said
+from epic22.services.answer import Answers, answer
 
 HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """n rows as they were asked: whom each is about, when, its inputs by name as JSON has them, and these as canonical JSON."""
+
+    entities: Sequence[str]
+    at: Sequence[datetime | None]
+    inputs: Mapping[str, Sequence[Any]]
+    texts: Sequence[bytes]
+
+    @classmethod
+    def of(cls, schema: Schema, column: Callable[[str], Sequence[Any]], n: int) -> "_Asked":
+        """From the values (n,) of a column by name."""
+        inputs = {one.name: [plain(value) for value in column(one.name)] for one in schema.inputs}
+        who, when = (_of_role(schema, role, column, n) for role in ("id", "time"))
+        return cls(
+            entities=[str(i) if value is None else str(value) for i, value in enumerate(who, start=1)],
+            at=[value if isinstance(value, datetime) else None for value in when],
+            inputs=inputs,
+            texts=canonical_rows(inputs) if inputs else [canonical_json({})] * n,
+        )
+
+    def row(self, i: int) -> dict[str, Any]:
+        """The inputs of a row."""
+        return {name: values[i] for name, values in self.inputs.items()}
+
+    def stakes(self, exposure: str | None) -> Array | None:
+        """What is at stake in each row (n,), NaN where it does not say; None where none of them could."""
+        found = None if exposure is None else self.inputs.get(exposure)
+        return None if found is None else np.array([np.nan if value is None else float(value) for value in found])
+
+
+def _of_role(schema: Schema, role: str, column: Callable[[str], Sequence[Any]], n: int) -> Sequence[Any]:
+    """The values (n,) of the first column of a role; None where there is no such column."""
+    name = next((column.name for column in schema.columns if column.role == role), None)
+    return [None] * n if name is None else column(name)
 
 
 def predict_frame(
@@ -26,10 +63,14 @@ def predict_frame(
 ) -> tuple[Prediction, ...]:
     """One prediction a row of a frame whose columns have the schema's types; entity and time are taken from it.
 
-    Reasons take most of the time; without them all else is the same.
+    Reasons take most of the time; without them all else is the same. `answer_frame` gives the values alone, as columns.
     """
-    X = bundle.preprocessor.transform(frame)
-    return _predict(version, bundle, X, frame.to_dicts(), with_reasons)
+
+    def column(name: str) -> Sequence[Any]:
+        return frame[name].to_list() if name in frame.columns else [None] * frame.height
+
+    asked = _Asked.of(bundle.schema, column, frame.height)
+    return _predict(version, bundle, bundle.preprocessor.transform(frame), asked, with_reasons)
 
 
 def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
@@ -37,147 +78,92 @@ def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[s
     if not rows:
         return ()
     X = np.vstack([bundle.preprocessor.transform_row(row) for row in rows])
-    return _predict(version, bundle, X, rows)
+    asked = _Asked.of(bundle.schema, lambda name: [row.get(name) for row in rows], len(rows))
+    return _predict(version, bundle, X, asked)
 
 
-def _predict(
-    version: ModelVersion,
-    bundle: Bundle,
-    X: Array,
-    rows: Sequence[Mapping[str, Any]],
-    with_reasons: bool = True,
-) -> tuple[Prediction, ...]:
+def _predict(version: ModelVersion, bundle: Bundle, X: Array, asked: _Asked, with_reasons: bool = True) -> tuple[Prediction, ...]:
     if not len(X):
         return ()
-    raw = bundle.estimator.raw(X)
-    # What explains nothing costs nothing: one row of zeros, seen from every row, is never told.
-    contributions = bundle.estimator.contributions(X if with_reasons else X[:1])
-    told = (_one(version, bundle, raw[i], contributions[i if with_reasons else 0], X[i], row, i) for i, row in enumerate(rows))
-    return tuple(told) if with_reasons else tuple(replace(prediction, reasons=()) for prediction in told)
+    answers = answer(bundle, X, asked.stakes(bundle.schema.exposure))
+    told = zip(
+        asked.entities,
+        asked.at,
+        _values(bundle.schema, answers),
+        answers.score.tolist(),
+        _all_reasons(bundle, X, answers, asked) if with_reasons else repeat((), len(X)),
+        asked.texts,
+        answers.raw,
+        _listed(answers.median_days, len(X)),
+        strict=True,
+    )
+    unit, model = bundle.schema.score_unit, version.model_hash.encode()
+    return tuple(
+        Prediction(entity, at, values, Score(score, unit), reasons, version, sha256(model, text, raw.tobytes()), days)
+        for entity, at, values, score, reasons, text, raw, days in told
+    )
 
 
-def _one(
-    version: ModelVersion, bundle: Bundle, raw: Any, contributions: Array, seen: Array, row: Mapping[str, Any], i: int
-) -> Prediction:
-    schema = bundle.schema
+def _listed(column: Array | None, n: int) -> list[Any]:
+    """The values (n,) of a column; None for NaN, and for all where there is none."""
+    return [None] * n if column is None else [None if value != value else value for value in column.tolist()]
+
+
+def _values(schema: Schema, answers: Answers) -> Iterator[tuple[PredictedValue, ...]]:
+    """What each row is answered: at each horizon of a hazard, else at the target's."""
+    n = len(answers.raw)
     if schema.kind == "hazard":
-        return _hazard(version, bundle, raw, contributions, seen, row, i)
-    if schema.kind == "multiclass":
-        likeliest = int(np.argmax(raw))
-        chosen, parts, about = float(raw[likeliest]), contributions[likeliest], schema.classes[likeliest]
-    else:
-        chosen, parts, about = _calibrated(bundle, float(raw)), contributions, schema.classes[1] if schema.classes else ""
-    shifted = schema.kind == "binary" and bundle.calibration.kind != "none"
-    inputs = to_json({column.name: row.get(column.name) for column in schema.inputs})
-    return Prediction(
-        entity=_entity(schema, row, i),
-        at=_at(schema, row),
-        values=(_value(bundle, raw, inputs),),
-        score=Score(chosen, schema.score_unit),
-        reasons=_reasons(bundle, chosen, chosen - float(raw) if shifted else 0.0, parts, inputs, seen, about),
-        model=version,
-        receipt=_receipt(version, inputs, raw),
+        return _at_horizons(schema, answers, n)
+    values: list[Any] = answers.response.tolist()
+    shares: Iterable[tuple[tuple[str, float], ...]] = repeat((), n)
+    if answers.chosen is not None:
+        shares = [tuple(zip(schema.classes, row, strict=True)) for row in values]
+        values = [schema.classes[code] for code in answers.chosen.tolist()]
+    ends = _listed(answers.low, n), _listed(answers.high, n)
+    told = zip(values, *ends, shares, *_money(answers, n), _sets(schema, answers, n), strict=True)
+    return ((PredictedValue(schema.target, schema.horizon, *each),) for each in told)
+
+
+def _at_horizons(schema: Schema, answers: Answers, n: int) -> Iterator[tuple[PredictedValue, ...]]:
+    for row, *money in zip(answers.response.tolist(), *_money(answers, n), strict=True):
+        plainly = (PredictedValue(schema.target, horizon, p, None, None) for horizon, p in zip(schema.horizons, row, strict=True))
+        yield tuple(
+            PredictedValue(one.target, one.horizon, one.value, None, None, (), *money) if one.horizon == schema.horizon else one
+            for one in plainly
+        )
+
+
+def _money(answers: Answers, n: int) -> tuple[list[Any], list[Any], list[Any]]:
+    """Expected loss, whether to act, and band of each row; None where nothing is known to be at stake."""
+    losses = _listed(answers.expected_loss, n)
+    acts, bands = (
+        [value if loss is not None else None for value, loss in zip(_listed(column, n), losses, strict=True)]
+        for column in (answers.act, answers.band)
     )
+    return losses, acts, bands
 
 
-def _hazard(
-    version: ModelVersion, bundle: Bundle, raw: Array, contributions: Array, seen: Array, row: Mapping[str, Any], i: int
-) -> Prediction:
-    """A probability up to each horizon, money at the one that decides, reasons for the mean log-odds of the hazard up to it."""
+def _sets(schema: Schema, answers: Answers, n: int) -> Iterable[tuple[str, ...] | None]:
+    """The names of the classes in each row's set; rows share the few that there are."""
+    if answers.inside is None:
+        return repeat(None, n)
+    named: dict[bytes, tuple[str, ...]] = {}
+    for row in answers.inside:
+        named.setdefault(row.tobytes(), tuple(name for name, inside in zip(schema.classes, row, strict=True) if inside))
+    return [named[row.tobytes()] for row in answers.inside]
+
+
+def _all_reasons(bundle: Bundle, X: Array, answers: Answers, asked: _Asked) -> Iterator[tuple[Reason, ...]]:
+    """Each row's reasons: of a likeliest class its own, of a hazard the mean up to the horizon that decides."""
     schema = bundle.schema
-    z = bundle.calibration.log_odds(np.asarray(raw, dtype=np.float64))
-    incidence = link(z, "hazard")
-    share = days_share(schema.horizons, schema.horizon)
-    score, uncalibrated = float(share @ z), float(share @ raw)
-    inputs = to_json({column.name: row.get(column.name) for column in schema.inputs})
-    median = float(median_days(incidence[None, :], schema.horizons)[0])
-    values = tuple(
-        _in_money(bundle, schema.horizons[j], float(p), inputs)
-        if schema.horizons[j] == schema.horizon
-        else PredictedValue(schema.target, schema.horizons[j], float(p), None, None)
-        for j, p in enumerate(incidence)
-    )
-    shift = 0.0 if bundle.calibration.kind == "none" else score - uncalibrated
-    about = schema.classes[1] if schema.classes else schema.target.replace("_", " ")
-    reasons = _reasons(bundle, score, shift, share @ contributions, inputs, seen, about)
-    return Prediction(
-        entity=_entity(schema, row, i),
-        at=_at(schema, row),
-        values=values,
-        score=Score(score, schema.score_unit),
-        reasons=(replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:]),
-        model=version,
-        receipt=_receipt(version, inputs, raw),
-        median_days=None if np.isnan(median) else median,
-    )
-
-
-def _receipt(version: ModelVersion, inputs: Mapping[str, Any], raw: Any) -> str:
-    return sha256(version.model_hash.encode(), canonical_json(inputs), np.asarray(raw, dtype=np.float64).tobytes())
-
-
-def _named(schema: Schema, role: str) -> str | None:
-    return next((column.name for column in schema.columns if column.role == role), None)
-
-
-def _entity(schema: Schema, row: Mapping[str, Any], i: int) -> str:
-    name = _named(schema, "id")
-    value = None if name is None else row.get(name)
-    return str(i + 1) if value is None else str(value)
-
-
-def _at(schema: Schema, row: Mapping[str, Any]) -> datetime | None:
-    name = _named(schema, "time")
-    value = None if name is None else row.get(name)
-    return value if isinstance(value, datetime) else None
-
-
-def _calibrated(bundle: Bundle, raw: float) -> float:
-    """Log-odds after calibration for two classes; else the raw score."""
-    if bundle.schema.kind != "binary":
-        return raw
-    return float(bundle.calibration.log_odds(np.array([raw], dtype=np.float64))[0])
-
-
-def _value(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValue:
-    schema = bundle.schema
-    if schema.kind == "binary":
-        return _probability(bundle, raw, inputs)
-    response = respond(bundle.estimator, np.asarray(raw, dtype=np.float64), schema.kind)
-    if schema.kind == "multiclass":
-        shares = tuple((name, float(p)) for name, p in zip(schema.classes, response, strict=True))
-        likeliest = schema.classes[int(np.argmax(raw))]
-        return PredictedValue(schema.target, schema.horizon, likeliest, None, None, shares, set=_set(bundle, response))
-    value = float(response)
-    low, high = bundle.band.around(value) if bundle.band else (None, None)
-    return PredictedValue(schema.target, schema.horizon, value, low, high)
-
-
-def _probability(bundle: Bundle, raw: Any, inputs: Mapping[str, Any]) -> PredictedValue:
-    """The calibrated probability, and what it means in money where the task has costs."""
-    p = float(link(np.array([_calibrated(bundle, float(raw))]), "binary")[0])
-    classes = _set(bundle, two_columns(np.array([p]))[0])
-    return _in_money(bundle, bundle.schema.horizon, p, inputs, classes)
-
-
-def _set(bundle: Bundle, probabilities: Array) -> tuple[str, ...] | None:
-    """The names of the classes in a row's set, from its probabilities (k,); None for a bundle without sets."""
-    if bundle.sets is None:
-        return None
-    return tuple(bundle.schema.classes[code] for code in bundle.sets.of(probabilities))
-
-
-def _in_money(
-    bundle: Bundle, horizon: float | None, p: float, inputs: Mapping[str, Any], classes: tuple[str, ...] | None = None
-) -> PredictedValue:
-    schema = bundle.schema
-    stake = 1.0 if schema.exposure is None else inputs.get(schema.exposure)
-    if not bundle.costs or stake is None:
-        return PredictedValue(schema.target, horizon, p, None, None, set=classes)
-    miss = bundle.costs["miss"] * float(stake)
-    act = p * miss > (1 - p) * bundle.costs["false_alarm"]
-    band = None if bundle.risk_bands is None else str(bundle.risk_bands.named(np.array([p * miss]))[0])
-    return PredictedValue(schema.target, horizon, p, None, None, (), p * miss, act, band, classes)
+    share = days_share(schema.horizons, schema.horizon) if schema.kind == "hazard" else None
+    about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if share is not None else ""
+    for i, parts in enumerate(bundle.estimator.contributions(X)):
+        if answers.chosen is not None:
+            about, parts = schema.classes[answers.chosen[i]], parts[answers.chosen[i]]
+        mine = parts if share is None else share @ parts
+        reasons = _reasons(bundle, float(answers.score[i]), float(answers.shift[i]), mine, asked.row(i), X[i], about)
+        yield reasons if share is None else (replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:])
 
 
 def _reasons(

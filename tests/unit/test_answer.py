@@ -1,0 +1,149 @@
+"""Answers as columns: the same as those of single rows to the last bit, whatever a bundle holds."""
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.toy import inputs
+from tests.trained import NAMES, opened, trained
+from tests.unit.test_hazard import served
+
+from epic22.core.bundle import Bundle
+from epic22.core.evaluation.bands import RiskBands
+from epic22.core.evaluation.calibrate import Calibration
+from epic22.core.evaluation.conformal import AdaptiveBand
+from epic22.core.lineage import FEW, ModelVersion, canonical_json, canonical_rows
+from epic22.core.models.logged import Logged
+from epic22.core.models.scale import Scale
+from epic22.core.prediction import Prediction
+from epic22.core.task import Kind
+from epic22.services.answer import answer_frame
+from epic22.services.predict import predict_frame, predict_rows
+
+Served = tuple[ModelVersion, Bundle]
+COSTS = {"miss": 3.0, "false_alarm": 1.0}
+
+
+def of_toy(folder: Path, kind: Kind, **changes: Any) -> Served:
+    version, bundle = opened(trained(folder, kind)[1])
+    return version, replace(bundle, **changes)
+
+
+def staked(folder: Path) -> Served:
+    """Costs by an exposure that some rows lack, with bands, calibrated."""
+    version, bundle = of_toy(folder, "binary", costs=COSTS, risk_bands=RiskBands((0.1, 0.5, 1.0, 2.0)))
+    return version, replace(
+        bundle, schema=replace(bundle.schema, exposure="wear"), calibration=Calibration("beta", (0.9, 0.7, 0.1))
+    )
+
+
+def counted(folder: Path) -> Served:
+    """Values that are exponentials of scores, with an interval as wide as their size asks."""
+    version, bundle = of_toy(folder, "regression", band=AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 1e4), (1.0, 2.0), least=0.0))
+    estimator = Logged(bundle.estimator)
+    estimator.value_scale_ = Scale(True, (8.0, 10.0, 12.0), (0.1, 0.3, 0.2))
+    return version, replace(bundle, schema=replace(bundle.schema, loss="poisson"), estimator=estimator)
+
+
+BUNDLES: dict[str, Callable[[Path], Served]] = {
+    "binary": lambda folder: of_toy(folder, "binary"),
+    "without a set": lambda folder: of_toy(folder, "binary", sets=None),
+    "isotonic": lambda folder: of_toy(folder, "binary", calibration=Calibration("isotonic", (-2.0, 0.0, 1.0, -1.0, 0.1, 2.0))),
+    "money": staked,
+    "classes": lambda folder: of_toy(folder, "multiclass"),
+    "value": lambda folder: of_toy(folder, "regression"),
+    "without an interval": lambda folder: of_toy(folder, "regression", band=None),
+    "count": counted,
+    "hazard": lambda _: served(),
+    "calibrated hazard": lambda _: served("platt"),
+}
+
+
+def rows_for(bundle: Bundle, n: int = 60) -> pl.DataFrame:
+    """Rows with gaps and a category that training never saw."""
+    frame = inputs(n, seed=9).with_columns(
+        maker=pl.when(pl.int_range(pl.len()) == 3).then(pl.lit('new "maker"\n100 %')).otherwise("maker")
+    )
+    return frame if "fitted_on" in {column.name for column in bundle.schema.columns} else frame.rename(NAMES)
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_a_row_alone_is_answered_as_in_a_batch_and_with_reasons_as_without(tmp_path: Path, name: str) -> None:
+    version, bundle = BUNDLES[name](tmp_path)
+    frame = rows_for(bundle)
+    batch = predict_frame(version, bundle, frame, with_reasons=False)
+    for number, (row, with_reasons) in enumerate(zip(frame.to_dicts(), predict_frame(version, bundle, frame), strict=True)):
+        (alone,) = predict_rows(version, bundle, [row])
+        assert replace(alone, reasons=(), entity=str(number + 1)) == batch[number] == replace(with_reasons, reasons=())
+        assert alone.reasons == with_reasons.reasons
+        assert math.fsum(reason.contribution for reason in alone.reasons) == pytest.approx(alone.score.value, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", BUNDLES)
+def test_columns_hold_what_each_prediction_says(tmp_path: Path, name: str) -> None:
+    version, bundle = BUNDLES[name](tmp_path)
+    frame = rows_for(bundle)
+    answers, told = answer_frame(bundle, frame), predict_frame(version, bundle, frame, with_reasons=False)
+    assert answers.score.tolist() == [prediction.score.value for prediction in told]
+    assert answers.response.tolist() == [_response(bundle, prediction) for prediction in told]
+    deciding = [next(v for v in p.values if v.horizon == bundle.schema.horizon) for p in told]
+    for column in ("low", "high", "expected_loss", "act", "band"):
+        stated, found = getattr(answers, column), [getattr(value, column) for value in deciding]
+        known = [loss is not None for loss in (value.expected_loss for value in deciding)] if column in ("act", "band") else None
+        listed = [None] * len(told) if stated is None else [None if x != x else x for x in stated.tolist()]
+        assert found == [x if known is None or known[i] else None for i, x in enumerate(listed)]
+
+
+def _response(bundle: Bundle, prediction: Prediction) -> Any:
+    if bundle.schema.kind == "multiclass":
+        return [share for _, share in prediction.values[0].probabilities]
+    values = [value.value for value in prediction.values]
+    return values if bundle.schema.kind == "hazard" else values[0]
+
+
+def test_a_row_that_does_not_say_what_is_at_stake_has_no_money(tmp_path: Path) -> None:
+    version, bundle = staked(tmp_path)
+    frame = rows_for(bundle)
+    told = [prediction.values[0] for prediction in predict_frame(version, bundle, frame, with_reasons=False)]
+    missing = frame["wear"].is_null().to_list()
+    assert any(missing)
+    assert [(v.expected_loss, v.act, v.band) == (None, None, None) for v in told] == missing
+    for value, stake in zip(told, frame["wear"].to_list(), strict=True):
+        if stake is not None:
+            assert value.expected_loss == value.value * (3.0 * stake)  # type: ignore[operator]
+            assert value.act == (value.expected_loss > (1 - value.value))  # type: ignore[operator]
+
+
+def test_no_rows_are_no_answers(tmp_path: Path) -> None:
+    for name, make in BUNDLES.items():
+        version, bundle = make(tmp_path)
+        frame = rows_for(bundle).head(0)
+        assert predict_frame(version, bundle, frame, with_reasons=False) == (), name
+        assert len(answer_frame(bundle, frame).response) == 0
+
+
+PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
+
+
+@given(st.dictionaries(st.text(), st.just(0), min_size=1, max_size=4), st.data())
+def test_rows_written_together_have_the_bytes_of_rows_written_alone(names: dict[str, int], data: st.DataObject) -> None:
+    n = data.draw(st.sampled_from([0, 1, FEW - 1, FEW, FEW + 5]))
+    columns = {name: data.draw(st.lists(PLAIN, min_size=n, max_size=n)) for name in names}
+    alone = [canonical_json({name: columns[name][i] for name in names}) for i in range(n)]
+    assert canonical_rows(columns) == alone
+
+
+def test_a_value_that_holds_others_is_written_as_alone() -> None:
+    values: list[Any] = [["a", 1], {"b": 1, "a": [2, 3]}, [], None, *["x"] * FEW]
+    assert canonical_rows({"it": values}) == [canonical_json({"it": value}) for value in values]
+
+
+def test_an_infinite_value_is_refused_as_in_a_row_alone() -> None:
+    with pytest.raises(ValueError, match="JSON compliant"):
+        canonical_rows({"it": [math.inf] * (FEW + 1)})
