@@ -180,17 +180,20 @@ class Linear(Linked, Parameters):
 
     def _terms(self, X: Array) -> Array:
         """Columns spread into terms, (n, t): value and missing indicator, or an indicator a level and one for missing."""
-        blocks = []
-        for j, is_category in enumerate(self.categorical):
-            column = X[:, j].astype(np.float64)
-            missing = np.isnan(column)
-            if is_category:
-                level = np.where(missing, self.level_counts_[j], column).astype(np.int64)
-                level = np.where(level > self.level_counts_[j], self.level_counts_[j], level)
-                blocks.append(np.eye(self.level_counts_[j] + 1)[level])
-            else:
-                blocks.append(np.column_stack([np.where(missing, self.medians_[j], column), missing]))
-        return np.hstack(blocks) if blocks else np.zeros((len(X), 0))
+        terms, begin = np.zeros((len(X), len(self.owner_))), self._begin()
+        categorical = np.asarray(self.categorical, dtype=bool)
+        numbers = X[:, ~categorical].astype(np.float64)
+        missing = np.isnan(numbers)
+        terms[:, begin[~categorical]] = np.where(missing, self.medians_[~categorical], numbers)
+        terms[:, begin[~categorical] + 1] = missing
+        codes, last = X[:, categorical].astype(np.float64), self.level_counts_[categorical]
+        level = np.minimum(np.where(np.isnan(codes), last, codes).astype(np.int64), last)
+        terms[np.arange(len(X))[:, None], begin[categorical] + level] = 1.0
+        return terms
+
+    def _begin(self) -> Array:
+        """The first term of each column, (p,)."""
+        return np.searchsorted(self.owner_, np.arange(len(self.categorical)))
 
     def _products(self, X: Array) -> Array:
         """Coefficient × standardised term, (n, outputs, t)."""
@@ -206,8 +209,8 @@ class Linear(Linked, Parameters):
         """A column's terms summed, and the intercept last."""
         products = self._products(X)
         summed = np.zeros((*products.shape[:2], X.shape[1] + 1))
-        for j in range(X.shape[1]):
-            summed[:, :, j] = products[:, :, self.owner_ == j].sum(axis=-1)
+        if X.shape[1]:
+            summed[:, :, :-1] = np.add.reduceat(products, self._begin(), axis=-1)
         summed[:, :, -1] = self.intercept_
         return summed if self.kind == "multiclass" else summed[:, 0, :]
 
