@@ -75,9 +75,10 @@ class Forest:
 
         out, tests = np.zeros((len(X), len(self.base), self.columns + 1)), self.tests
         out[:, :, -1] = self.average
+        flat = out.reshape(len(X), -1)
 
         def fill(part: slice) -> None:
-            add_shap(X[part], self.output, self.words, *tests.explained, out[part])
+            add_shap(X[part], self.words, *tests.explained, flat[part])
 
         _spread(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out

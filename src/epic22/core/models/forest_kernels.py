@@ -69,10 +69,10 @@ def sum_leaves(X, output, words, root, leads, feature, threshold, default_left, 
 
 @compiled
 def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
-    X, output, words, first, feature, threshold, default_left, begin, size, leaf, place, left, right, earlier, share, kept,
-    first_leaf, leaf_place, first_coded, coded, rounds, points, weights, largest, out,
+    X, words, first, feature, threshold, default_left, begin, size, leaf, slot, place, left, right, earlier, share, kept,
+    first_root, root_place, first_leaf, leaf_place, first_coded, coded, rounds, points, weights, largest, out,
 ):  # fmt: skip
-    """Add each row's SHAP values to out (n, k, p).
+    """Add each row's SHAP values to out (n, k × (p + 1)).
 
     Of a test's two edges the factors, as shares of what came, are `ratio` and 1 − ratio, so that one of them tells both; what
     the test adds to its column is an integral of `gain` × the product down to it × how the sums below its two edges differ.
@@ -81,19 +81,19 @@ def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
     ratio, gain = np.empty((AT_ONCE, largest)), np.empty((AT_ONCE, largest))
     path, below = np.empty((largest, AT_ONCE)), np.empty((largest, AT_ONCE))
     follows[0] = 1.0
-    for k in range(AT_ONCE):
-        path[0, k] = 1.0
-    for tree in range(output.shape[0]):
-        start, tests = first[tree], first[tree + 1] - first[tree]
-        for i in range(first_leaf[tree], first_leaf[tree + 1]):
-            for k in range(AT_ONCE):
+    for block in range(rounds.shape[0]):
+        start, tests = first[block], first[block + 1] - first[block]
+        for k in range(AT_ONCE):
+            for i in range(first_root[block], first_root[block + 1]):
+                path[root_place[i], k] = 1.0
+            for i in range(first_leaf[block], first_leaf[block + 1]):
                 below[leaf_place[i], k] = leaf[i]
         for row in range(X.shape[0]):
             # Which way the row goes at each test, whether it comes there or not.
             for i in range(tests):
                 value = X[row, feature[start + i]]
                 goes[i] = 1.0 if (value < threshold[start + i]) | ((value != value) & default_left[start + i]) else 0.0
-            for c in range(first_coded[tree], first_coded[tree + 1]):
+            for c in range(first_coded[block], first_coded[block + 1]):
                 test = start + coded[c]
                 value = X[row, feature[test]]
                 if value == value:
@@ -103,8 +103,8 @@ def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
                 still[i] = follows[earlier[start + i]]
                 follows[2 * i + 1] = still[i] * goes[i]
                 follows[2 * i + 2] = still[i] - still[i] * goes[i]
-            rule = 2 * rounds[tree] * (rounds[tree] - 1)
-            for at in range(rule, rule + AT_ONCE * rounds[tree], AT_ONCE):
+            rule = AT_ONCE * rounds[block] * (rounds[block] - 1) // 2
+            for at in range(rule, rule + AT_ONCE * rounds[block], AT_ONCE):
                 # A loop over tests alone has no step that waits for another: the compiler takes several at once.
                 for k in range(AT_ONCE):
                     point, weight = points[at + k], weights[at + k]
@@ -130,7 +130,7 @@ def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
                         more = below[to_left, k] - other
                         total += gain[k, i] * path[here, k] * more
                         below[here, k] = other + ratio[k, i] * more
-                    out[row, output[tree], feature[start + i]] += total
+                    out[row, slot[start + i]] += total
 
 
 @compiled
