@@ -116,7 +116,7 @@ def test_a_row_that_does_not_say_what_is_at_stake_has_no_money(tmp_path: Path) -
     assert [(v.expected_loss, v.act, v.band) == (None, None, None) for v in told] == missing
     for value, stake in zip(told, frame["wear"].to_list(), strict=True):
         if stake is not None:
-            assert value.expected_loss == value.value * (3.0 * stake)  # type: ignore[operator]
+            assert value.expected_loss == value.value * (3.0 * stake)
             assert value.act == (value.expected_loss > (1 - value.value))  # type: ignore[operator]
 
 

@@ -75,7 +75,7 @@ class Forest:
 
         out, tests = np.zeros((len(X), len(self.base), self.columns + 1)), self.tests
         out[:, :, -1] = self.average
-        flat = out.reshape(len(X), -1)
+        flat = out.reshape(len(X), len(self.base) * (self.columns + 1))
 
         def fill(part: slice) -> None:
             add_shap(X[part], self.words, *tests.explained, flat[part])

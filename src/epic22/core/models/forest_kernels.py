@@ -2,8 +2,8 @@
 
 Shapley values of a tree are integrals of a product over the columns of each leaf's path (Owen 1972), a polynomial whose degree is
 one less than its columns; Gauss-Legendre points integrate it exactly. Sums over the leaves below an edge are shared, as they are
-in Linear TreeSHAP (Yu et al. 2022): a row costs one pass down and one up each tree's tests for every four points, which are
-enough for ways of eight columns.
+in Linear TreeSHAP (Yu et al. 2022): a row costs one pass down and one up each tree's tests for every three points, which are
+enough for ways of six columns.
 
 An edge counts with all tests of its column on the way: `share` of cover that they keep, and whether the row follows them all.
 With z and o for these, and t from 0 to 1, an edge's factor is z(1 − t) + ot; below an earlier edge of the same column it is
@@ -20,7 +20,7 @@ import numpy as np
 from epic22.core.task import Array
 
 LEAF, BITS = -1, 32
-AT_ONCE = 4
+AT_ONCE = 3
 """How many points of the quadrature are taken together; see `forest_tests`."""
 
 

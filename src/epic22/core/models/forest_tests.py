@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from epic22.core.models.forest import Forest
 
 LEAF = -1
-AT_ONCE = 4
+AT_ONCE = 3
 """Points of a quadrature that are taken together; so many are exact for twice as many columns on a way."""
 
 
