@@ -43,7 +43,7 @@ def searched(
     def study(part: str) -> Study:
         return place.open("shared", "run", part, lambda **where: Study(families, True, 0, shared=True, **where))
 
-    budget = Budget(trials, None if clock.end is None else 5.0)
+    budget = Budget(trials, None if clock.end is None else 8.0)
     search = Search(families, budget, study, progress=lambda: progress(crew), crew=crew)
     found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 2, clock)
     assert all(not _alive(pid) for pid in crew.started)
@@ -109,7 +109,7 @@ def test_where_all_die_it_is_told_with_the_last_words(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_time_that_is_up_ends_all_processes(tmp_path: Path) -> None:
-    clock = Clock(time.monotonic() + 5.0)
+    clock = Clock(time.monotonic() + 8.0)
     found = searched(StudyFiles(tmp_path / "studies"), 10_000, tmp_path / "scratch", clock=clock)
     assert 1 <= len(found.trials) < 10_000
 
