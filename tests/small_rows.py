@@ -12,4 +12,14 @@ def held(response: Array, y: Array, folds: int = 5, forward: bool = False, clust
     fold = np.arange(n) * folds // n if forward else np.arange(n) % folds
     at = np.datetime64("2024-01-01", "us") + np.arange(n) * np.timedelta64(1, "D") if forward else None
     units = np.arange(n) if cluster is None else cluster
-    return HeldOut(response, y, fold, np.zeros(n, dtype=int), units, np.arange(n), forward, at, at)
+    return HeldOut(
+        response=response,
+        y=y,
+        fold=fold,
+        dealing=np.zeros(n, dtype=int),
+        cluster=units,
+        row=np.arange(n),
+        forward=forward,
+        at=at,
+        known=at,
+    )

@@ -38,7 +38,8 @@ def table(raw: Array, y: Array, folds: int = 5, forward: bool = True) -> OutOfFo
     """Scores in folds of equal size, every row for itself."""
     n = len(y)
     fold = np.arange(n) * folds // n if forward else np.arange(n) % folds
-    return OutOfFold(raw, y, fold, np.zeros(n, dtype=int), np.arange(n), np.arange(n), forward)
+    alone = np.arange(n)
+    return OutOfFold(raw=raw, y=y, fold=fold, dealing=np.zeros(n, dtype=int), cluster=alone, row=alone, forward=forward)
 
 
 def overconfident(n: int, seed: int = 0, stretch: float = 2.5, shift: float = 1.0) -> tuple[Array, Array]:
@@ -152,7 +153,8 @@ def test_repeated_dealings_teach_within_their_own_dealing() -> None:
     raw, y = overconfident(200)
     row = np.tile(np.arange(200), 2)
     fold = np.concatenate([np.arange(200) % 5, 5 + np.arange(200) // 40])
-    scores = OutOfFold(raw[row], y[row], fold, np.repeat([0, 1], 200), row, row, False)
+    dealing = np.repeat([0, 1], 200)
+    scores = OutOfFold(raw=raw[row], y=y[row], fold=fold, dealing=dealing, cluster=row, row=row, forward=False)
     for teach, judged in scores.turns():
         assert not set(row[teach]) & set(row[judged])
         assert len(teach) == 160

@@ -4,8 +4,8 @@ n = rows. Calibration is for binary targets. Class probabilities of a multiclass
 Figures that judge calibration (expected calibration error, slope, reliability) are in `reliability`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,10 +13,10 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit, log_expit, logit
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import MICROSECONDS_A_DAY, FoldPlan
+from epic22.core.data.split import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import FoldResponse
-from epic22.core.evaluation.held_out import turns_of
+from epic22.core.evaluation.held_out import FoldRows
 from epic22.core.evaluation.logistic import logistic_fit
 from epic22.core.task import Array
 
@@ -150,30 +150,11 @@ def _monotone_logistic(features: Array, y: Array) -> tuple[float, ...]:
     return (*weights.tolist(), float(theta[-1]))
 
 
-@dataclass(frozen=True)
-class OutOfFold:
-    """Out-of-fold scores of a binary target: raw log-odds, class and fold number a row, each (n,); rows may repeat.
-
-    `dealing` counts re-dealt folds: a fold is judged by folds of its own dealing. `forward`: fold numbers go with time, and only
-    folds before teach. `known` (n,) is when a row's label was known, `at` (n,) its cutoff; both or neither, datetime64.
-    `cluster` (n,) is what errs together. `row` (n,) is the position in the examples.
-    """
+@dataclass(frozen=True, kw_only=True)
+class OutOfFold(FoldRows):
+    """Out-of-fold scores of a binary target: raw log-odds (n,)."""
 
     raw: Array
-    y: Array
-    fold: Array
-    dealing: Array
-    cluster: Array
-    row: Array
-    forward: bool
-    at: Array | None = None
-    known: Array | None = None
-
-    def take(self, rows: Array) -> "OutOfFold":
-        """These rows alone."""
-        at, known = (None if x is None else x[rows] for x in (self.at, self.known))
-        cut = {name: getattr(self, name)[rows] for name in ("raw", "y", "fold", "dealing", "cluster", "row")}
-        return replace(self, **cut, at=at, known=known)
 
     @property
     def taught(self) -> Array:
@@ -183,34 +164,16 @@ class OutOfFold:
             made[judged] = len(teach) > 0
         return made
 
-    def turns(self) -> Iterator[tuple[Array, Array]]:
-        """(rows that teach, rows that are judged) a fold; none teach the first of forward folds."""
-        return turns_of(self.fold, self.dealing, self.forward, self.at, self.known)
-
 
 def out_of_fold(parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan) -> OutOfFold:
-    """A binary evaluation's parts as one table. Labels are known `plan.gap` days after the cutoff.
+    """A binary evaluation's parts as one table.
 
     Raises InternalError for class probabilities (n, k): a target of several classes is not calibrated.
     """
     if any(part.response.ndim != 1 for part in parts):
         raise InternalError("class probabilities (n, k) were to be calibrated; only a binary target's (n,) can be.")
-    row = np.concatenate([part.fold.test for part in parts])
-    size = [len(part.fold.test) for part in parts]
-    forward = plan.kind == "walk_forward"
-    at = examples.at[row] if forward else None
-    gap = np.timedelta64(round(plan.gap * MICROSECONDS_A_DAY), "us")
-    return OutOfFold(
-        raw=log_odds_of(np.concatenate([part.response for part in parts])),
-        y=examples.y[row],
-        fold=np.repeat(np.arange(len(parts)), size),
-        dealing=np.repeat([part.fold.repeat for part in parts], size),
-        cluster=row if plan.clusters is None else plan.clusters[row],
-        row=row,
-        forward=forward,
-        at=at,
-        known=None if at is None else at + gap,
-    )
+    raw = log_odds_of(np.concatenate([part.response for part in parts]))
+    return OutOfFold.of_parts(parts, examples, plan, plan.kind == "walk_forward", raw=raw)
 
 
 @dataclass(frozen=True)

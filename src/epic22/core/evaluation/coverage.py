@@ -6,7 +6,7 @@ those before whose labels were known. Rows that nothing could teach (the first o
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from statistics import NormalDist
 
 import numpy as np
@@ -18,7 +18,7 @@ from epic22.core.data.split import FoldPlan, periods
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibrate import Calibration, OutOfFold, choose_calibration, log_odds_of
 from epic22.core.evaluation.conformal import COVERAGE, fit_sets, two_columns
-from epic22.core.evaluation.held_out import HeldOut
+from epic22.core.evaluation.held_out import FoldRows, HeldOut
 from epic22.core.evaluation.interval_choice import choose_band
 from epic22.core.task import Array, Target
 
@@ -172,10 +172,8 @@ def probabilities(response: Array, calibration: Calibration) -> Array:
 
 
 def _calibration(rows: HeldOut) -> Calibration:
-    scores = OutOfFold(
-        log_odds_of(rows.response), rows.y, rows.fold, rows.dealing, rows.cluster, rows.row, rows.forward, rows.at, rows.known
-    )
-    return choose_calibration(scores)[0]
+    stands = {field.name: getattr(rows, field.name) for field in fields(FoldRows)}
+    return choose_calibration(OutOfFold(raw=log_odds_of(rows.response), **stands))[0]
 
 
 def _judged(rows: HeldOut, by: Callable[[Array, Array], tuple[Array, Array] | None], told: Array) -> Judged | None:
@@ -186,8 +184,8 @@ def _judged(rows: HeldOut, by: Callable[[Array, Array], tuple[Array, Array] | No
             made.append(Judged(rows.row[judged], *found, told[judged]))
     if not made:
         return None
-    fields = ("row", "inside", "size", "told")
-    return Judged(*(np.concatenate([getattr(part, name) for part in made]) for name in fields))
+    names = ("row", "inside", "size", "told")
+    return Judged(*(np.concatenate([getattr(part, name) for part in made]) for name in names))
 
 
 def coverage_of(

@@ -1,7 +1,8 @@
 """Out-of-fold responses of any kind of target, and who may judge whom: a fold is judged by folds that knew nothing of it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import numpy as np
 
@@ -14,33 +15,15 @@ PIECES = 5
 """A single test part is cut into so many pieces, which judge one another."""
 
 
-def turns_of(
-    fold: Array, dealing: Array, forward: bool, at: Array | None = None, known: Array | None = None
-) -> Iterator[tuple[Array, Array]]:
-    """(rows that teach, rows that are judged) a fold; none teach the first of forward folds.
+@dataclass(frozen=True, kw_only=True)
+class FoldRows:
+    """Rows of folds that judge, (n,) each: the class or value `y` and fold number a row; rows may repeat.
 
-    Forward folds are taught by folds before, by rows whose label was known at the judged fold's first cutoff; others by all
-    other folds of their own dealing.
-    """
-    for number in np.unique(fold):
-        judged = fold == number
-        if forward:
-            teach = fold < number
-            if at is not None and known is not None:
-                teach &= known <= at[judged].min()
-        else:
-            teach = ~judged & (dealing == dealing[judged][0])
-        yield np.flatnonzero(teach), np.flatnonzero(judged)
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Out-of-fold responses: values or probabilities of the positive class (n,), or class probabilities (n, k); rows may repeat.
-
-    `y`, `fold`, `dealing`, `cluster`, `row`, `at` and `known` are (n,), as in `calibrate.OutOfFold`.
+    `dealing` counts re-dealt folds: a fold is judged by folds of its own dealing. `cluster` (n,) is what errs together, `row` (n,)
+    the position in the examples. `forward`: fold numbers go with time, and only folds before teach. `known` (n,) is when a row's
+    label was known, `at` (n,) its cutoff; both or neither, datetime64.
     """
 
-    response: Array
     y: Array
     fold: Array
     dealing: Array
@@ -50,14 +33,56 @@ class HeldOut:
     at: Array | None = None
     known: Array | None = None
 
+    @classmethod
+    def of_parts(cls, parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, forward: bool, **own: Array) -> Self:
+        """An evaluation's parts as one table, with the columns that are its `own`. Labels are known `plan.gap` days after the
+        cutoff."""
+        row = np.concatenate([part.fold.test for part in parts])
+        size = [len(part.fold.test) for part in parts]
+        at = examples.at[row] if forward else None
+        gap = np.timedelta64(round(plan.gap * MICROSECONDS_A_DAY), "us")
+        return cls(
+            y=examples.y[row],
+            fold=np.repeat(np.arange(len(parts)), size),
+            dealing=np.repeat([part.fold.repeat for part in parts], size),
+            cluster=row if plan.clusters is None else plan.clusters[row],
+            row=row,
+            forward=forward,
+            at=at,
+            known=None if at is None else at + gap,
+            **own,  # type: ignore[arg-type]
+        )
+
+    def take(self, rows: Array) -> Self:
+        """These rows alone."""
+        columns = ((f.name, getattr(self, f.name)) for f in fields(self))
+        return replace(self, **{name: column[rows] for name, column in columns if isinstance(column, np.ndarray)})
+
+    def turns(self) -> Iterator[tuple[Array, Array]]:
+        """(rows that teach, rows that are judged) a fold; none teach the first of forward folds.
+
+        Forward folds are taught by folds before, by rows whose label was known at the judged fold's first cutoff; others by all
+        other folds of their own dealing.
+        """
+        for number in np.unique(self.fold):
+            judged = self.fold == number
+            if self.forward:
+                teach = self.fold < number
+                if self.at is not None and self.known is not None:
+                    teach &= self.known <= self.at[judged].min()
+            else:
+                teach = ~judged & (self.dealing == self.dealing[judged][0])
+            yield np.flatnonzero(teach), np.flatnonzero(judged)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut(FoldRows):
+    """Out-of-fold responses: values or probabilities of the positive class (n,), or class probabilities (n, k)."""
+
+    response: Array
+
     def __len__(self) -> int:
         return len(self.y)
-
-    def take(self, rows: Array) -> "HeldOut":
-        """These rows alone."""
-        at, known = (None if x is None else x[rows] for x in (self.at, self.known))
-        cut = {name: getattr(self, name)[rows] for name in ("response", "y", "fold", "dealing", "cluster", "row")}
-        return replace(self, **cut, at=at, known=known)
 
     @property
     def once(self) -> "HeldOut":
@@ -70,34 +95,17 @@ class HeldOut:
         _, place, count = np.unique(self.row, return_inverse=True, return_counts=True)
         return np.asarray(1.0 / count[place])
 
-    def turns(self) -> Iterator[tuple[Array, Array]]:
-        """(rows that teach, rows that are judged) a fold."""
-        return turns_of(self.fold, self.dealing, self.forward, self.at, self.known)
-
 
 def held_out(parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan) -> HeldOut:
-    """An evaluation's parts as one table. Labels are known `plan.gap` days after the cutoff.
+    """An evaluation's parts as one table.
 
     A single test part (a holdout) is cut into pieces: forward in time where its rows have a time, else by cluster.
     """
-    row = np.concatenate([part.fold.test for part in parts])
-    size = [len(part.fold.test) for part in parts]
-    cluster = row if plan.clusters is None else plan.clusters[row]
+    response, at = np.concatenate([part.response for part in parts]), examples.at[parts[0].fold.test]
     single = len(parts) == 1
-    at = examples.at[row]
     forward = plan.kind == "walk_forward" or (single and bool(at.min() != at.max()))
-    gap = np.timedelta64(round(plan.gap * MICROSECONDS_A_DAY), "us")
-    return HeldOut(
-        response=np.concatenate([part.response for part in parts]),
-        y=examples.y[row],
-        fold=_pieces(at, cluster, forward) if single else np.repeat(np.arange(len(parts)), size),
-        dealing=np.repeat([part.fold.repeat for part in parts], size),
-        cluster=cluster,
-        row=row,
-        forward=forward,
-        at=at if forward else None,
-        known=at + gap if forward else None,
-    )
+    rows = HeldOut.of_parts(parts, examples, plan, forward, response=response)
+    return replace(rows, fold=_pieces(at, rows.cluster, forward)) if single else rows
 
 
 def _pieces(at: Array, cluster: Array, forward: bool) -> Array:
