@@ -19,9 +19,9 @@ PIECES = 5
 class FoldRows:
     """Rows of folds that judge, (n,) each: the class or value `y` and fold number a row; rows may repeat.
 
-    `dealing` counts re-dealt folds: a fold is judged by folds of its own dealing. `cluster` (n,) is what errs together, `row` (n,)
-    the position in the examples. `forward`: fold numbers go with time, and only folds before teach. `known` (n,) is when a row's
-    label was known, `at` (n,) its cutoff; both or neither, datetime64.
+    `dealing` counts re-dealt folds: a fold is judged by folds of its own dealing. `cluster` is what errs together, `row` the
+    position in the examples. `forward`: fold numbers go with time, and only folds before teach. `known` is when a row's label was
+    known, `at` its cutoff; both or neither, datetime64.
     """
 
     y: Array
