@@ -25,7 +25,7 @@ from epic22.core.models.panel.catalog import panel_family_named
 from epic22.features.panel_file import PanelFile, declare_panel
 from epic22.services.forecast import PanelRequest, PanelRun, train_panel
 from epic22.services.forecast_results import panel_run_json
-from epic22.services.train import Watch
+from epic22.services.watch import Watch
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or ROOT.parent / "shared" / "data").resolve()

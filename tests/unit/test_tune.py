@@ -15,7 +15,8 @@ from epic22.core.data.engineering import Recipe
 from epic22.core.data.split import SplitRequest
 from epic22.core.selection.budget import Budget, Clock
 from epic22.features.flat_file import FlatFile, declare
-from epic22.services.train import NOT_NESTED, TrainingRun, train
+from epic22.services.starters import NOT_NESTED
+from epic22.services.train import TrainingRun, train
 from epic22.services.tune import FINISHING, Searcher, Tuning
 
 LINEAR = Tuning(Budget(2), families=("linear",))

@@ -21,7 +21,7 @@ from epic22.services.decide import DecisionList, decide_rows, decide_series
 from epic22.services.events import model_dataset, prediction_dataset, source_datasets, table_datasets, told
 from epic22.services.predict import predict_frame
 from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
-from epic22.services.train import Watch
+from epic22.services.watch import Watch
 
 DEFAULT_CAPACITY = 10
 

@@ -12,7 +12,7 @@ from epic22.core.ports import RunRecord, Tracked
 from epic22.features.panel_file import PanelFile, declare_panel
 from epic22.services.events import data_datasets, model_dataset, told
 from epic22.services.forecast import PanelEvaluation, PanelRequest, PanelRun, train_panel
-from epic22.services.train import Watch
+from epic22.services.watch import Watch
 
 
 @dataclass(frozen=True)

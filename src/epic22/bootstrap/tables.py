@@ -19,9 +19,10 @@ from epic22.features.flat_file import FlatFile, declare
 from epic22.features.task_file import TaskFile
 from epic22.features.task_words import Inferred, described
 from epic22.services.audit import audit_examples, audit_portfolio
+from epic22.services.course import audit_split
 from epic22.services.events import source_datasets, table_datasets, told
 from epic22.services.ingest import Ingested, ingest
-from epic22.services.train import Watch, audit_split
+from epic22.services.watch import Watch
 
 
 def ingest_folder(

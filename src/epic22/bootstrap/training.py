@@ -30,9 +30,10 @@ from epic22.features.task_text import write_task_file
 from epic22.features.task_words import Inferred, described
 from epic22.services.events import data_datasets, model_dataset, told
 from epic22.services.forecast import PanelRequest
-from epic22.services.train import Gate, TrainingRun, Watch, train
+from epic22.services.train import Gate, TrainingRun, train
 from epic22.services.train_large import Size, train_large
 from epic22.services.tune import Tuning
+from epic22.services.watch import Watch
 
 TASK_FILE = "task.yaml"
 """What was asked and inferred, in the folder of a version."""

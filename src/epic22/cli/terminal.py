@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from epic22.services.train import Watch
+    from epic22.services.watch import Watch
 
 
 def print_json(value: object) -> None:
@@ -22,7 +22,7 @@ def progress() -> Iterator["Watch"]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from epic22.services.train import Watch
+    from epic22.services.watch import Watch
 
     console = Console(stderr=True)
     if not console.is_terminal:

@@ -33,7 +33,7 @@ from epic22.core.panel_bundle import PanelBundle, PanelSchema, panel_model_hash,
 from epic22.core.ports import Registry
 from epic22.core.selection.combination import combination_weights
 from epic22.core.task import Task
-from epic22.services.train import Watch
+from epic22.services.watch import Watch
 
 COMBINATION = "combination"
 BASELINE = "drift"

@@ -1,7 +1,7 @@
 """From an assignment to a champion: examples, folds, families, verdicts, bundle, registry."""
 
 import tempfile
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -11,14 +11,12 @@ import polars as pl
 from epic22.core.bundle import GOLDEN_ROWS, Bundle, Schema, model_hash, write_bundle
 from epic22.core.data.assignment import Assignment
 from epic22.core.data.examples import Examples
-from epic22.core.data.formula import without
-from epic22.core.data.leakage import Suspicion, audit_folds
+from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
-from epic22.core.errors import ColumnError, InternalError
+from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
-from epic22.core.evaluation.coverage import refuse_groups
-from epic22.core.evaluation.crossval import Contender, Evaluation, FittedFold, contender_of, declared_alone, evaluate
+from epic22.core.evaluation.crossval import Contender, Evaluation, FittedFold, declared_alone, evaluate
 from epic22.core.evaluation.explain import Explanation, explain
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import gate as fairness_gate
@@ -27,25 +25,17 @@ from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluatio
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, family_named
 from epic22.core.ports import Registry
-from epic22.core.selection.columns import Budget as ColumnBudget
 from epic22.core.selection.columns import ColumnPlan, Planner
-from epic22.core.selection.log_target import settle_log
 from epic22.core.selection.search import Found
-from epic22.core.task import Array, Column, Task
-from epic22.services.audit import audit_examples
+from epic22.core.task import Column, Task
 from epic22.services.comparison import Comparison, compare_in_use
+from epic22.services.course import Course, laid_out
 from epic22.services.hazard_worth import assess_hazard
 from epic22.services.promise import Promise, promised
-from epic22.services.tune import Searcher, Tuning
+from epic22.services.starters import Entry, Starters, entered, lined_up
+from epic22.services.tune import Tuning
+from epic22.services.watch import Watch
 from epic22.services.worth import Worth, assess
-
-
-@dataclass(frozen=True)
-class Watch:
-    """Where progress goes: `begin(what, steps)` opens a bar, `step()` moves it on."""
-
-    begin: Callable[[str, int], None] = lambda what, steps: None
-    step: Callable[[], None] = lambda: None
 
 
 @dataclass(frozen=True)
@@ -137,65 +127,40 @@ def train(
     Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares, or a column
     of `coverage_by` makes no groups.
     """
-    seed = split.seed
-    task, examples, suspicions = audited(assignment, seed)
-    refuse_groups(task.coverage_by, examples.X)
-    assignment = replace(assignment, task=task, suspicions=suspicions)
-    plan = plan_folds(examples, task.target.kind, split)
-    task, found = settle_log(task, examples, plan, seed, threads)
-    assignment = replace(assignment, task=task, notes=(*assignment.notes, *found))
-    audit = (*assignment.suspicions, *audit_split(examples, plan))
-    rows = champion_rows(assignment, examples)
-    asked = Entry(seed, threads, engineer, None if tuning is None else tuning.in_time(len(examples)))
-    planner = asked.planner(task, examples, plan)
-    contenders = entered(task, plan, asked, planner, rows, watch)
-    if asked.judges_itself(task):
-        contenders, plan = judged_by_itself(contenders, examples, plan, rows)
-    elif planner is not None:
-        _plan_folds_columns(planner, plan, watch)
-    leaderboard = race(task, examples, plan, contenders, seed, watch, explaining and not asked.limited)
-    leaderboard, explanation = explained(task, examples, plan, leaderboard, seed, watch)
-    champion, verdicts = judge(task, examples, plan, leaderboard, seed)
-    comparison = compare_in_use(task, examples, plan, leaderboard, champion, seed)
-    if comparison.choice is not None and comparison.choice.family != champion.family:
-        champion, verdicts = judge(task, examples, plan, leaderboard, seed, comparison.choice.family)
-        explanation = None  # it is of the best family, whose place another has taken
-    if task.learning_curve:
-        curve = curve_of(task, examples, plan, leaderboard, champion, asked, watch, planner)
-        comparison = replace(comparison, curve=curve)
+    seed, course = split.seed, laid_out(assignment, split, threads)
+    asked = Entry(seed, threads, engineer, None if tuning is None else tuning.in_time(len(course.examples)))
+    starters, course = lined_up(course, asked, watch)
+    outcome = decided(course, starters, asked, explaining, watch)
+    task, examples, plan, champion = course.task, course.examples, course.plan, outcome.champion
     honest = honest_scores(task, examples, champion, split, asked, watch)
     ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
     judge_worth = assess_hazard if task.target.kind == "hazard" else assess
-    worth = judge_worth(task, examples, plan, champion, leaderboard, ceiling, seed)
+    worth = judge_worth(task, examples, plan, champion, outcome.leaderboard, ceiling, seed)
     promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
     promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
-    column_plan = None if planner is None else planner.plan(rows)
-    watch.begin(f"{champion.family}: the champion, on all its rows", 1)
-    fitted = next(c for c in contenders if c.name == champion.family).fit(examples, rows)
-    watch.step()
-    bundle = packed(task, examples, champion, verdicts, worth, promise, fitted, seed)
-    if promotion.status != "proven":
-        bundle = replace(bundle, status=promotion.status)
+    column_plan = None if starters.planner is None else starters.planner.plan(course.rows)
+    fitted = starters.fitted(champion.family, course, watch)
+    bundle = packed(task, examples, champion, outcome.verdicts, worth, promise, fitted, seed, promotion)
     version = register(bundle, examples, registry)
-    searcher = next((c.fit for c in contenders if isinstance(c.fit, Searcher)), None)
+    searcher = starters.searcher
     if searcher is not None:
         searcher.forget()
     return TrainingRun(
         task=task,
-        data_version=assignment.data_version,
+        data_version=course.assignment.data_version,
         columns=task.columns,
-        notes=assignment.notes,
+        notes=course.assignment.notes,
         warnings=(
             *plan.warnings,
-            *(() if searcher is None or tuning is None else tuning.warnings),
+            *(() if searcher is None else searcher.tuning.warnings),
             *(_gap_in_words(score) for score in honest),
         ),
-        audit=audit,
+        audit=course.audit,
         plan=plan,
         examples=examples,
-        leaderboard=leaderboard,
+        leaderboard=outcome.leaderboard,
         champion=champion,
-        verdicts=verdicts,
+        verdicts=outcome.verdicts,
         bundle=bundle,
         honest=honest,
         seed=seed,
@@ -205,125 +170,39 @@ def train(
         ceiling=ceiling,
         shortfall=shortfall,
         promise=promise,
-        comparison=comparison,
+        comparison=outcome.comparison,
         column_plan=column_plan,
-        explanation=explanation,
-        found=None if searcher is None or champion.family != ENSEMBLE.name else searcher.of(examples, rows),
+        explanation=outcome.explanation,
+        found=None if searcher is None or champion.family != ENSEMBLE.name else searcher.of(examples, course.rows),
     )
 
 
 @dataclass(frozen=True)
-class Entry:
-    """How contenders learn: the seed, threads, whether columns are engineered, and the search, if there is one."""
+class Outcome:
+    """Who won, and why: the board, best family first, the champion and its verdicts, what the families are worth in use, and
+    what the champion looks at."""
 
-    seed: int
-    threads: int
-    engineer: bool = False
-    tuning: Tuning | None = None
-
-    def planner(self, task: Task, examples: Examples, plan: FoldPlan) -> Planner | None:
-        """Who plans the columns of each training part; None where they are taken as declared."""
-        if not self.engineer or task.target.kind == "hazard":
-            return None
-        seconds = None if self.tuning is None else self.tuning.seconds_for_columns(plan)
-        return Planner(task, examples, plan, self.seed, self.threads, ColumnBudget(seconds=seconds))
-
-    @property
-    def limited(self) -> bool:
-        """Whether the time is limited: then nothing is explained but each row's own answer."""
-        return self.tuning is not None and self.tuning.budget.seconds is not None
-
-    def judges_itself(self, task: Task) -> bool:
-        """Whether there is one search, whose own inner folds judge."""
-        return self.tuning is not None and not self.tuning.nested and task.target.kind != "hazard"
+    leaderboard: tuple[Evaluation, ...]
+    champion: Evaluation
+    verdicts: tuple[Verdict, ...]
+    comparison: Comparison
+    explanation: Explanation | None
 
 
-def judged_by_itself(
-    contenders: tuple[Contender, ...], examples: Examples, plan: FoldPlan, rows: Array
-) -> tuple[tuple[Contender, ...], FoldPlan]:
-    """The contenders with a search that was made and judged by its inner folds, and the plan of those folds, which judge all.
-
-    Raises InternalError where there is no search.
-    """
-    searcher = next((c.fit for c in contenders if isinstance(c.fit, Searcher)), None)
-    if searcher is None:
-        raise InternalError("there is no search to judge itself.")
-    parts = searcher.of(examples, rows).parts
-    judged = tuple(replace(c, judged=parts) if c.fit is searcher else c for c in contenders)
-    why = f"{plan.why}; the search's own inner folds judge (--no-nested)"
-    own = replace(plan, folds=tuple(part.fold for part in parts), repeats=1, why=why, warnings=(*plan.warnings, NOT_NESTED))
-    return judged, own
-
-
-NOT_NESTED = (
-    "the score is of rows that the search watched: its weights were chosen on other folds, but rounds were stopped by these rows "
-    "and parameters suggested by what they scored, so it is a little too good; without --no-nested other folds judge."
-)
-
-
-def entered(
-    task: Task,
-    plan: FoldPlan,
-    asked: Entry,
-    planner: Planner | None,
-    last: Array,
-    watch: Watch,
-) -> tuple[Contender, ...]:
-    """Who takes part: the task's families as they come, and the search where one was asked for; `last` are the champion's rows.
-
-    Under a time limit, baselines alone take part beside the search, which has the other families within it. A hazard is not
-    searched.
-    """
-    families, tuning = [family_named(name) for name in task.families], asked.tuning
-    tuned = tuning is not None and task.target.kind != "hazard"
-    limited = tuned and tuning is not None and tuning.budget.seconds is not None
-    contenders = [
-        contender_of(
-            family,
-            task,
-            plan,
-            asked.seed,
-            asked.threads,
-            declared_alone if planner is None or family.is_baseline else planner.recipe,
-        )
-        for family in families
-        if family.is_baseline or not limited
-    ]
-    if tuned and tuning is not None:
-        judged = any(np.array_equal(fold.train, last) for fold in plan.folds)
-        recipes = declared_alone if planner is None else planner.recipe
-        searcher = Searcher(tuning, task, plan, asked.seed, asked.threads, recipes, judged, watch.begin, watch.step)
-        contenders.append(Contender(ENSEMBLE.name, searcher))
-    return tuple(contenders)
-
-
-def _plan_folds_columns(planner: Planner, plan: FoldPlan, watch: Watch) -> None:
-    """The columns of every fold, before its first model is fitted, so that no family's time holds them."""
-    watch.begin(f"columns: {len(plan.folds)} folds", len(plan.folds))
-    for fold in plan.folds:
-        planner.plan(fold.train)
-        watch.step()
-
-
-def audited(assignment: Assignment, seed: int) -> tuple[Task, Examples, tuple[Suspicion, ...]]:
-    """The examples of a task on canonical tables without the columns that the audit withholds; a file's were audited before."""
-    task, examples = assignment.task, assignment.examples()
-    if task.entities is None:
-        return task, examples, assignment.suspicions
-    found = audit_examples(task, examples, assignment.findings, seed)
-    withheld = {suspicion.column for suspicion in found if suspicion.withheld and suspicion.column is not None}
-    columns = tuple(replace(c, role="never") if c.name in withheld else c for c in task.columns)
-    kept = replace(task, columns=columns, formulas=without(task.formulas, task.input_columns, withheld))
-    inputs = examples.X.select([column.name for column in kept.input_columns])
-    return kept, replace(examples, X=inputs), (*assignment.suspicions, *found)
-
-
-def audit_split(examples: Examples, plan: FoldPlan) -> tuple[Suspicion, ...]:
-    """What the audit finds in the folds themselves."""
-    pairs = [(fold.train, fold.test) for fold in plan.folds if fold.repeat == 0]
-    at = examples.at if examples.timed else None
-    gap = np.timedelta64(round(plan.gap * 86_400_000_000), "us").astype(object)
-    return audit_folds(examples.X, pairs, at, gap, examples.group)
+def decided(course: Course, starters: Starters, asked: Entry, explaining: bool, watch: Watch) -> Outcome:
+    """The race and who wins it: the best family, or the one that is preferred in use."""
+    task, examples, plan, seed = course.task, course.examples, course.plan, asked.seed
+    leaderboard = race(task, examples, plan, starters.contenders, seed, watch, explaining and not asked.limited)
+    leaderboard, explanation = explained(task, examples, plan, leaderboard, seed, watch)
+    champion, verdicts = judge(task, examples, plan, leaderboard, seed)
+    comparison = compare_in_use(task, examples, plan, leaderboard, champion, seed)
+    if comparison.choice is not None and comparison.choice.family != champion.family:
+        champion, verdicts = judge(task, examples, plan, leaderboard, seed, comparison.choice.family)
+        explanation = None  # it is of the best family, whose place another has taken
+    if task.learning_curve:
+        curve = curve_of(task, examples, plan, leaderboard, champion, asked, watch, starters.planner)
+        comparison = replace(comparison, curve=curve)
+    return Outcome(leaderboard, champion, verdicts, comparison, explanation)
 
 
 def race(
@@ -472,12 +351,6 @@ def _gap_in_words(score: HonestScore) -> str:
     return f"{score.metric}: {score.forced:.4g} by random rows, {score.honest:.4g} by honest folds ({score.kind}: {score.why})."
 
 
-def champion_rows(assignment: Assignment, examples: Examples) -> Array:
-    """The rows that the champion is fitted on: all but those of a test file that may train."""
-    rows = np.arange(len(examples) - assignment.test_rows)
-    return rows if examples.learned is None else rows[examples.learned[rows]]
-
-
 def packed(
     task: Task,
     examples: Examples,
@@ -487,8 +360,9 @@ def packed(
     promise: Promise,
     fitted: FittedFold,
     seed: int,
+    promotion: PromotionDecision,
 ) -> Bundle:
-    """A fitted champion with all that its answers need."""
+    """A fitted champion with all that its answers need; proven where it beats the constant and the gate lets it pass so."""
     proven = any(v.against == "constant" and v.better for v in verdicts)
     bundle = Bundle(
         schema=Schema.of(task),
@@ -506,7 +380,8 @@ def packed(
         costs=task.costs,
         risk_bands=None if worth is None else worth.bands,
     )
-    return replace(bundle, model_hash=model_hash(bundle))
+    status = bundle.status if promotion.status == "proven" else promotion.status
+    return replace(bundle, model_hash=model_hash(bundle), status=status)
 
 
 def register(bundle: Bundle, examples: Examples, registry: Registry) -> ModelVersion:

@@ -17,8 +17,10 @@ from epic22.core.models.catalog import family_named
 from epic22.core.ports import Registry
 from epic22.core.task import Array, Task
 from epic22.services.comparison import compare_in_use
+from epic22.services.course import audit_split
 from epic22.services.promise import promised
-from epic22.services.train import Gate, TrainingRun, Watch, audit_split, explained, judge, packed, ranked, register
+from epic22.services.train import Gate, TrainingRun, explained, judge, packed, ranked, register
+from epic22.services.watch import Watch
 from epic22.services.worth import assess
 
 
@@ -99,11 +101,9 @@ def train_large(
     watch.begin(f"{champion.family}: all rows", 1)
     fitted = fit_all(family_named(champion.family), task, table, best.chosen, setting)
     watch.step()
-    bundle = packed(task, examples, champion, verdicts, worth, promise, fitted, setting.seed)
+    bundle = packed(task, examples, champion, verdicts, worth, promise, fitted, setting.seed, promotion)
     if task.target.kind == "binary":
         bundle = replace(bundle, positive_share=float(table.y.mean()))
-    if promotion.status != "proven":
-        bundle = replace(bundle, status=promotion.status)
     version = register(bundle, examples, registry)
     board = tuple(m.whole.without_models() for m in measured)
     return TrainingRun(
