@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace
-from typing import Self
+from typing import Any, Self
 
 import numpy as np
 
@@ -50,13 +50,14 @@ class FoldRows:
             forward=forward,
             at=at,
             known=None if at is None else at + gap,
-            **own,  # type: ignore[arg-type]
+            **own,
         )
 
     def take(self, rows: Array) -> Self:
         """These rows alone."""
         columns = ((f.name, getattr(self, f.name)) for f in fields(self))
-        return replace(self, **{name: column[rows] for name, column in columns if isinstance(column, np.ndarray)})
+        cut: dict[str, Any] = {name: column[rows] for name, column in columns if isinstance(column, np.ndarray)}
+        return replace(self, **cut)
 
     def turns(self) -> Iterator[tuple[Array, Array]]:
         """(rows that teach, rows that are judged) a fold; none teach the first of forward folds.
