@@ -2,46 +2,26 @@
 
 import json
 import os
-import sys
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 from tests.lakes import take_in
+from tests.shell import Shell
 from tests.small_tables import small_tables, write_tables
 
 from epic22.adapters.lake import Lake
-from epic22.cli.main import run
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or ROOT.parent / "shared" / "data") / "maintenance" / "azure_pdm"
 AZURE = ROOT / "docs" / "how-to" / "mappings" / "azure_pdm.yaml"
 
 
-class Shell:
-    """Runs the command line in this process, in a home of its own."""
-
-    def __init__(self, home: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-        self.capsys, self.monkeypatch = capsys, monkeypatch
-        monkeypatch.setenv("EPIC22_HOME", str(home))
-        monkeypatch.setenv("COLUMNS", "200")
-
-    def __call__(self, *arguments: str) -> tuple[int, str, str]:
-        self.monkeypatch.setattr(sys, "argv", ["epic22", *arguments])
-        self.capsys.readouterr()
-        code = 0
-        try:
-            run()
-        except SystemExit as stopped:
-            code = int(stopped.code or 0)
-        printed = self.capsys.readouterr()
-        return code, printed.out, printed.err
-
-
 @pytest.fixture
 def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    return Shell(tmp_path / "home", capsys, monkeypatch)
+    monkeypatch.setenv("COLUMNS", "200")
+    return Shell(tmp_path, capsys, monkeypatch)
 
 
 def test_a_folder_becomes_a_version_and_can_be_looked_at(shell: Shell, tmp_path: Path) -> None:

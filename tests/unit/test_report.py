@@ -8,10 +8,11 @@ from pathlib import Path
 import pytest
 from tests.trained import trained
 
+from epic22.core.drawing import svg
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.task import Kind
 from epic22.services.explanation_pictures import explanation_pictures, explanation_pngs
-from epic22.services.pictures import pictures_of, pngs, svg
+from epic22.services.pictures import pictures_of, pngs
 from epic22.services.promise import Promise
 from epic22.services.report import render_report, write_report
 from epic22.services.results import run_json

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from epic22.core.drawing import INK, MAIN, MUTED, OTHER, WARM, axes_for, png
 from epic22.core.evaluation.dependence import Dependence, Mark
 from epic22.core.evaluation.estimate import Estimate
 from epic22.core.evaluation.explain import Explanation
 from epic22.core.wording import moment
-from epic22.services.pictures import CHAMPION, INK, MUTED, OTHER, WARM, axes_for, plain_name, png
+from epic22.services.pictures import plain_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,7 +89,7 @@ def permutation(explanation: Explanation) -> "Figure":
 def _ranked(rows: list[tuple[str, Estimate]], label: str, proof: bool = False) -> "Figure":
     figure, axes = axes_for(height=1.0 + 0.3 * len(rows))
     for place, (_, found) in enumerate(reversed(rows)):
-        colour = OTHER if proof and not found.low > 0 else CHAMPION
+        colour = OTHER if proof and not found.low > 0 else MAIN
         if np.isfinite(found.low):
             axes.plot([found.low, found.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
         axes.plot(found.value, place, "o", color=colour, markersize=6)
@@ -108,8 +109,8 @@ def dependence(explanation: Explanation, shape: Dependence) -> "Figure":
     for fold in range(explanation.folds):
         axes.plot(place, [mark.folds[fold] for mark in shape.marks], color=OTHER, linewidth=0.8)
     means, lows, highs = _band(shape.marks)
-    axes.fill_between(place, lows, highs, color=CHAMPION, alpha=0.2, linewidth=0)
-    axes.plot(place, means, "o-", color=CHAMPION, linewidth=2, markersize=4)
+    axes.fill_between(place, lows, highs, color=MAIN, alpha=0.2, linewidth=0)
+    axes.plot(place, means, "o-", color=MAIN, linewidth=2, markersize=4)
     axes.axhline(0, color=MUTED, linewidth=1)
     if shape.column.dtype == "time":
         ticks = np.linspace(place.min(), place.max(), 4) if len(place) else np.zeros(0)
@@ -145,7 +146,7 @@ def _levels(explanation: Explanation, shape: Dependence) -> "Figure":
     marks = [*shape.marks, *(() if shape.missing is None else (shape.missing,))]
     figure, axes = axes_for(height=1.1 + 0.32 * len(marks))
     for place, mark in enumerate(reversed(marks)):
-        colour = WARM if mark is shape.missing else CHAMPION
+        colour = WARM if mark is shape.missing else MAIN
         axes.plot(mark.folds, [place] * len(mark.folds), "|", color=OTHER, markersize=10)
         axes.plot([mark.contribution.low, mark.contribution.high], [place, place], color=colour, linewidth=2.5)
         axes.plot(mark.contribution.value, place, "o", color=colour, markersize=6)

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from epic22.core.drawing import INK, MAIN, MUTED, OTHER, WARM, axes_for, png
 from epic22.core.history import Array
 from epic22.services.forecast import COMBINATION, PanelEvaluation, PanelRun
 from epic22.services.forecast_results import coverage_by_origin
-from epic22.services.pictures import CHAMPION, INK, MUTED, OTHER, WARM, add_legend, axes_for, plain_name, png
+from epic22.services.pictures import add_legend, plain_name
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -63,9 +64,9 @@ def _draw_fan(run: PanelRun, axes: "Axes", name: str) -> None:
     joined = np.concatenate([[origin], ahead])
     for low, high, strength in ((0, -1, 0.25), (1, -2, 0.35)):
         bottom, top = (np.concatenate([[known[-1]], quantiles[:, q]]) for q in (low, high))
-        axes.fill_between(joined, bottom, top, color=CHAMPION, alpha=strength, linewidth=0)
+        axes.fill_between(joined, bottom, top, color=MAIN, alpha=strength, linewidth=0)
     axes.plot(
-        joined, np.concatenate([[known[-1]], run.champion.forecasts.median[row]]), color=CHAMPION, linewidth=2, label="forecast"
+        joined, np.concatenate([[known[-1]], run.champion.forecasts.median[row]]), color=MAIN, linewidth=2, label="forecast"
     )
     axes.plot(before, known, color=INK, linewidth=1.5, label="known")
     axes.plot(ahead, run.examples.Y[row], "o", color=WARM, markersize=3.5, label="what came")
@@ -104,10 +105,10 @@ def skill_by_horizon(run: PanelRun) -> "Figure":
     figure, axes = axes_for(height=3.8)
     horizons = np.arange(1, run.plan.horizon + 1)
     own = [run.champion.score("skill", int(h)) for h in horizons]
-    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=CHAMPION, alpha=0.2, linewidth=0)
+    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=MAIN, alpha=0.2, linewidth=0)
     for place, evaluation in enumerate(_named(run)[:5]):
         values = [evaluation.score("skill", int(h)).value for h in horizons]
-        colour = CHAMPION if evaluation is run.champion else OTHER
+        colour = MAIN if evaluation is run.champion else OTHER
         style = "-" if evaluation is run.champion else STYLES[(place - 1) % len(STYLES)]
         axes.plot(horizons, values, style, color=colour, linewidth=2 if place == 0 else 1.3, label=evaluation.family)
     axes.axhline(0, color=WARM, linewidth=1, linestyle="--")
@@ -121,7 +122,7 @@ def skill_by_horizon(run: PanelRun) -> "Figure":
 def coverage_over_time(run: PanelRun) -> "Figure":
     """Share of values inside the 80 % interval by origin: adapted, and calibrated once."""
     figure, axes = axes_for(height=3.4)
-    for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, CHAMPION, "adaptive")):
+    for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, MAIN, "adaptive")):
         share = [covered for _, covered in coverage_by_origin(run, adapted)]
         axes.plot(run.plan.test, share, "o-", color=colour, linewidth=1.5, markersize=3, label=name)
     axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
@@ -137,8 +138,8 @@ def coverage_by_horizon(run: PanelRun) -> "Figure":
     figure, axes = axes_for(height=3.0)
     horizons = range(1, run.plan.horizon + 1)
     own = [run.champion.score("coverage_80", h) for h in horizons]
-    axes.plot(horizons, [s.value for s in own], "o-", color=CHAMPION, linewidth=2)
-    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=CHAMPION, alpha=0.2, linewidth=0)
+    axes.plot(horizons, [s.value for s in own], "o-", color=MAIN, linewidth=2)
+    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=MAIN, alpha=0.2, linewidth=0)
     axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
     axes.set_ylim(0, 103)
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")
@@ -160,7 +161,7 @@ def weights_by_horizon(run: PanelRun) -> "Figure":
             STYLES[place % len(STYLES)],
             label=names[i],
             linewidth=2,
-            color=(CHAMPION, WARM, OTHER, INK, MUTED)[place % 5],
+            color=(MAIN, WARM, OTHER, INK, MUTED)[place % 5],
         )
     axes.set_ylim(0, 1.05)
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")

@@ -1,6 +1,5 @@
 """Pictures of a training: what a report shows and the tracker keeps. Each is a function from the run to a figure."""
 
-import io
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from epic22.core.data.split import FoldPlan
+from epic22.core.drawing import INK, MAIN, MUTED, OTHER, WARM, axes_for, png
 from epic22.core.evaluation.coverage import MONTH, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.models.ensemble import Ensemble
@@ -18,16 +18,6 @@ from epic22.services.train import TrainingRun
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
-
-INK, MUTED, CHAMPION, OTHER, WARM = "#1b1f24", "#6b7280", "#2563eb", "#94a3b8", "#d97706"
-THEMED = {
-    INK: "var(--ink)",
-    MUTED: "var(--muted)",
-    CHAMPION: "var(--champion)",
-    OTHER: "var(--other)",
-    WARM: "var(--warm)",
-}
-"""Colours of the pictures and the page's variables they become, so that they read in light and dark."""
 
 BINS = 10
 MOST_BARS = 15
@@ -49,28 +39,10 @@ class Picture:
     kinds: tuple[str, ...] = ("binary", "multiclass", "regression", "hazard")
 
 
-def axes_for(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
-    """An empty picture in the page's colours; sizes in inches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED)
-    axes.tick_params(colors=MUTED, labelcolor=INK)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
-    return figure, axes
-
-
 def _colour(run: TrainingRun, evaluation: Evaluation) -> str:
     if evaluation.family == "constant":
         return WARM
-    return CHAMPION if evaluation is run.champion else OTHER
+    return MAIN if evaluation is run.champion else OTHER
 
 
 def leaderboard(run: TrainingRun) -> "Figure":
@@ -98,7 +70,7 @@ def folds_over_time(run: TrainingRun) -> "Figure":
     position = run.examples.at.astype("datetime64[us]").astype(float) if timed else np.arange(len(run.examples), dtype=float)
     edges = np.linspace(position.min(), position.max(), min(121, len(np.unique(position)) + 1))
     for number, fold in enumerate(first):
-        for rows, colour in ((fold.train, OTHER), (fold.test, CHAMPION)):
+        for rows, colour in ((fold.train, OTHER), (fold.test, MAIN)):
             held = np.flatnonzero(np.histogram(position[rows], edges)[0])
             for begin, end in _runs(held):
                 axes.barh(
@@ -148,8 +120,8 @@ def calibration(run: TrainingRun) -> "Figure":
         hits, n = y[rows].sum(), len(rows)
         interval = stats.binomtest(int(hits), n).proportion_ci(method="wilson")
         predicted = response[rows].mean()
-        axes.plot([predicted, predicted], [interval.low, interval.high], color=CHAMPION, linewidth=2)
-        axes.plot(predicted, hits / n, "o", color=CHAMPION)
+        axes.plot([predicted, predicted], [interval.low, interval.high], color=MAIN, linewidth=2)
+        axes.plot(predicted, hits / n, "o", color=MAIN)
     top = max(axes.get_xlim()[1], axes.get_ylim()[1])
     axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
     axes.set_xlabel("predicted probability")
@@ -162,7 +134,7 @@ def incidence(run: TrainingRun) -> "Figure":
     figure, axes = axes_for(height=4.4)
     curves = () if run.worth is None else run.worth.curves
     for number, curve in enumerate(curves):
-        colour = CHAMPION if number == len(curves) - 1 else OTHER
+        colour = MAIN if number == len(curves) - 1 else OTHER
         axes.plot(curve.days, curve.predicted, color=colour, linewidth=2)
         for day, observed, low, high in zip(curve.days, curve.observed, curve.low, curve.high, strict=True):
             if day and np.isfinite(observed):
@@ -183,7 +155,7 @@ def horizon_calibration(run: TrainingRun) -> "Figure":
         decides = told.horizon == run.task.target.horizon
         predicted, observed = ([getattr(row, name) for row in told.table] for name in ("predicted", "observed"))
         top = max(top, *predicted, *observed)
-        axes.plot(predicted, observed, "o-", color=CHAMPION if decides else OTHER, linewidth=1.5 if decides else 1, markersize=4)
+        axes.plot(predicted, observed, "o-", color=MAIN if decides else OTHER, linewidth=1.5 if decides else 1, markersize=4)
         axes.annotate(f" {told.horizon:g} d", (predicted[-1], observed[-1]), color=INK, fontsize=8)
     axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
     axes.set_xlabel("predicted probability up to the horizon")
@@ -217,7 +189,7 @@ def residuals(run: TrainingRun) -> "Figure":
     y, response = _pooled(run.champion, run)
     rows = np.linspace(0, len(y) - 1, min(len(y), MOST_POINTS)).astype(int)
     figure, axes = axes_for()
-    axes.plot(response[rows], (y - response)[rows], ".", color=CHAMPION, markersize=3, alpha=0.5, rasterized=True)
+    axes.plot(response[rows], (y - response)[rows], ".", color=MAIN, markersize=3, alpha=0.5, rasterized=True)
     axes.axhline(0, color=MUTED, linewidth=1)
     axes.set_xlabel(f"predicted {plain_name(run.task.target.name)}")
     axes.set_ylabel("label − predicted")
@@ -234,7 +206,7 @@ def importance(run: TrainingRun) -> "Figure":
     names = [column.name for column in run.bundle.preprocessor.outputs]
     strongest = np.argsort(-strength, kind="stable")[:MOST_BARS][::-1]
     figure, axes = axes_for(height=1.0 + 0.28 * len(strongest))
-    axes.barh(range(len(strongest)), strength[strongest], color=CHAMPION, height=0.6)
+    axes.barh(range(len(strongest)), strength[strongest], color=MAIN, height=0.6)
     axes.set_yticks(range(len(strongest)), [plain_name(names[j]) for j in strongest])
     axes.set_xlabel(f"mean |contribution| ({plain_name(run.bundle.schema.score_unit)})")
     return figure
@@ -293,7 +265,7 @@ def coverage_by_month(run: TrainingRun) -> "Figure":
 
 
 def _coverage_colour(group: GroupCoverage) -> str:
-    return WARM if group.short else CHAMPION
+    return WARM if group.short else MAIN
 
 
 def add_legend(axes: "Axes") -> None:
@@ -399,34 +371,9 @@ def pictures_of(run: TrainingRun) -> tuple[Picture, ...]:
     return tuple(picture for picture in suits if picture.draw not in empty)
 
 
-def svg(figure: "Figure", name: str) -> str:
-    """An inline SVG in the page's colours, the same text for the same figure, without outside references."""
-    import matplotlib as mpl
-
-    drawn = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=110)
-    text = drawn.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.S)
-    for colour, variable in THEMED.items():
-        text = text.replace(colour, variable)
-    # Two pictures on one page must not share ids.
-    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    return re.sub(r"<svg ", '<svg role="img" ', text, count=1)
-
-
 def pngs(run: TrainingRun) -> dict[str, bytes]:
     """Every picture as PNG by name, on white: for the tracker."""
     return {picture.name: png(picture.draw(run)) for picture in pictures_of(run)}
-
-
-def png(figure: "Figure") -> bytes:
-    """A picture as PNG on white, the same bytes for the same figure."""
-    figure.patch.set_alpha(1)
-    content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
-    return content.getvalue()
 
 
 def fold_count(plan: FoldPlan) -> str:

@@ -5,11 +5,12 @@ import os
 import uuid
 from pathlib import Path
 
+from epic22.core.drawing import svg
 from epic22.core.evaluation.savings import Saving
 from epic22.core.evaluation.yardsticks import INCUMBENT
 from epic22.core.models.base import CLASSIFIED
 from epic22.services.explanation_pictures import explanation_pictures
-from epic22.services.pictures import fold_count, pictures_of, svg
+from epic22.services.pictures import fold_count, pictures_of
 from epic22.services.train import TrainingRun
 
 TEMPLATE = Path(__file__).with_name("report.html")

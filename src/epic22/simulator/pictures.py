@@ -1,7 +1,5 @@
 """Pictures of a simulated portfolio, drawn from its tables alone, and the page that holds them."""
 
-import io
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
+from epic22.core.drawing import INK, MAIN, OTHER, WARM, axes_for, svg
 from epic22.simulator.calendar import Array
 from epic22.simulator.equipment import RAISE, SHAPE
 from epic22.simulator.estate import KINDS, SCALE_YEARS
@@ -19,8 +18,6 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-INK, MUTED, MAIN, OTHER, WARM = "#1b1f24", "#6b7280", "#2563eb", "#94a3b8", "#d97706"
-THEMED = {INK: "var(--ink)", MUTED: "var(--muted)", MAIN: "var(--main)", OTHER: "var(--other)", WARM: "var(--warm)"}
 MONTHS = ("J", "F", "M", "A", "M", "J", "J", "A", "S", "O", "N", "D")
 YEAR = 365.25
 MOST_ZIPS = 12
@@ -34,24 +31,6 @@ class Picture:
     title: str
     caption: str
     draw: Callable[[Portfolio], "Figure"]
-
-
-def axes_for(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
-    """An empty picture in the page's colours; sizes in inches."""
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    for side in ("top", "right"):
-        axes.spines[side].set_visible(False)
-    for side in ("left", "bottom"):
-        axes.spines[side].set_color(MUTED)
-    axes.tick_params(colors=MUTED, labelcolor=INK)
-    axes.xaxis.label.set_color(INK)
-    axes.yaxis.label.set_color(INK)
-    figure.patch.set_alpha(0)
-    axes.patch.set_alpha(0)
-    return figure, axes
 
 
 def _legend(axes: "Axes") -> None:
@@ -290,22 +269,6 @@ PICTURES: tuple[Picture, ...] = (
     Picture("arrears", "Arrears", "Rent more than 30 days past due, of running leases.", arrears),
 )
 """All pictures, in the page's order. A new one is one function and one line here."""
-
-
-def svg(figure: "Figure", name: str) -> str:
-    """An inline SVG in the page's colours, the same text for the same figure, without outside references."""
-    import matplotlib as mpl
-
-    drawn = io.StringIO()
-    with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(drawn, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    text = drawn.getvalue()
-    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
-    for colour, variable in THEMED.items():
-        text = text.replace(colour, variable)
-    # Two pictures on one page must not share ids.
-    text = re.sub(r'(id="|url\(#|href="#)', rf"\g<1>{name}-", text)
-    return re.sub(r"<svg ", '<svg role="img" ', text, count=1)
 
 
 def render_page(portfolio: Portfolio, title: str, pictures: Sequence[Picture] = PICTURES) -> str:

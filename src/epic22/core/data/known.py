@@ -1,6 +1,5 @@
 """What was known at each row's own cutoff: the `Known` of the task contract over real tables."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import timedelta
 
@@ -8,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.summaries import SUMMARY, days_since, figures, summable, summary
-from epic22.core.data.table import SUPERSEDED, Table, table_named
+from epic22.core.data.table import SUPERSEDED, Table
+from epic22.core.data.view import View
 from epic22.core.data.vintages import known_histories
 from epic22.core.data.windows import answerable, members, states, windows
 from epic22.core.history import Frequency, Histories
@@ -18,34 +18,12 @@ MICROSECONDS = DAY / timedelta(microseconds=1)
 
 
 @dataclass(frozen=True)
-class KnownThen:
-    """The view of each row of `at` [entity, cutoff]: versions known at that row's cutoff, masked by their `known_when`.
-
-    `by` names the column of every table that is matched with the entity; without it each table's own entity column.
-    """
-
-    at: pl.DataFrame
-    tables: Mapping[str, Table]
-    by: str | None = None
+class KnownThen(View):
+    """The view of each row of `at` [entity, cutoff]: versions known at that row's cutoff, masked by their `known_when`."""
 
     def take(self, rows: pl.Series) -> "KnownThen":
         """The view of these rows of `at` alone."""
         return replace(self, at=self.at[rows.to_numpy()])
-
-    def along(self, ids: pl.Series, by: str) -> "KnownThen":
-        """The same rows and cutoffs asked about `ids` (n values, null = nothing is known), every table matched by column `by`."""
-        named = ids.cast(pl.String) if ids.dtype == pl.Null else ids
-        return replace(self, at=self.at.with_columns(named.alias("entity")), by=by)
-
-    def _table(self, name: str) -> Table:
-        return table_named(self.tables, name)
-
-    def _by(self, source: Table) -> str:
-        return source.column_named(self.by or source.entity)
-
-    @property
-    def _rows(self) -> pl.DataFrame:
-        return self.at.with_row_index("row")
 
     def _current(self, source: Table) -> pl.DataFrame:
         """The latest known version of every id of the row's entity, masked, with `row`."""

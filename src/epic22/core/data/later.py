@@ -1,43 +1,21 @@
 """What came after each row's cutoff, for labels alone: the `Later` of the task contract over real tables."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 import polars as pl
 
-from epic22.core.data.table import Table, table_named
+from epic22.core.data.view import View
 from epic22.core.data.vintages import later_values
 from epic22.core.history import Array, Frequency
 
 
 @dataclass(frozen=True)
-class HappenedLater:
-    """What happened in (cutoff, cutoff + horizon], among the final versions of rows known at the tables' end.
+class HappenedLater(View):
+    """What happened in (cutoff, cutoff + horizon], among the final versions of rows known at the tables' end."""
 
-    `by` names the column of every table that is matched with the entity; without it each table's own entity column.
-    """
-
-    at: pl.DataFrame
-    tables: Mapping[str, Table]
     horizon: timedelta
     end: datetime
-    by: str | None = None
-
-    def along(self, ids: pl.Series, by: str) -> "HappenedLater":
-        """The same rows and cutoffs asked about `ids` (n values, null = nothing happens), every table matched by column `by`."""
-        named = ids.cast(pl.String) if ids.dtype == pl.Null else ids
-        return replace(self, at=self.at.with_columns(named.alias("entity")), by=by)
-
-    def _table(self, name: str) -> Table:
-        return table_named(self.tables, name)
-
-    def _by(self, source: Table) -> str:
-        return source.column_named(self.by or source.entity)
-
-    @property
-    def _rows(self) -> pl.DataFrame:
-        return self.at.with_row_index("row")
 
     def window(self, table: str, event: str | None = None, before: timedelta = timedelta(0)) -> pl.DataFrame:
         """Each id's final version with its time in (cutoff - before, cutoff + horizon], with `row`, the index into `at`.
