@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epic22.cli.table_options import Csv, Drop, FormulaOf, Group, Id, Json, Keep, KindOf, Label, Name, Positive, Time
-from epic22.cli.task_options import TaskFileOf, WriteTask, given_options, refuse_no_folder, task_asked
+from epic22.cli.option_groups import grouped
+from epic22.cli.table_options import Json, RoleOptions
+from epic22.cli.task_options import given_options, refuse_no_folder, task_asked
 from epic22.cli.terminal import print_json, progress, say, table
 
 if TYPE_CHECKING:
@@ -14,24 +15,13 @@ if TYPE_CHECKING:
     from epic22.features.task_file import TaskFile
 
 
+@grouped
 def audit(
     context: typer.Context,
+    roles: RoleOptions,
     feature: Annotated[
         str | None, typer.Argument(help="A feature whose inputs are audited too; else the stored tables alone, or --csv.")
     ] = None,
-    csv: Csv = None,
-    label: Label = None,
-    time: Time = None,
-    group: Group = None,
-    id_: Id = None,
-    drop: Drop = None,
-    keep: Keep = None,
-    positive: Positive = None,
-    kind: KindOf = None,
-    formula: FormulaOf = None,
-    task: Name = None,
-    task_file: TaskFileOf = None,
-    write_task: WriteTask = None,
     data: Annotated[int | None, typer.Option(help="A data version of the stored tables; the newest otherwise.")] = None,
     json: Json = False,
 ) -> None:
@@ -43,14 +33,14 @@ def audit(
     epic22 audit --csv churn.csv --label churned --write-task task.yaml
     """
     given = given_options(context)
-    if csv is None and task_file is None:
-        if write_task is not None:
+    if roles.csv is None and roles.task_file is None:
+        if roles.write_task is not None:
             from epic22.core.errors import UserError
 
             raise UserError("--write-task writes the task of a table of your own: give --csv FILE and --label COLUMN.")
         _audit_stored(feature, data, json)
         return
-    _audit_table(task_asked(task_file, given), feature, write_task, json)
+    _audit_table(task_asked(roles.task_file, given), feature, roles.write_task, json)
 
 
 def _audit_table(asked: "TaskFile", feature: str | None, write_to: Path | None, json: bool) -> None:

@@ -1,5 +1,6 @@
 """The options that say which rows judge a model."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -37,3 +38,19 @@ Repeats = Annotated[
     typer.Option("--repeats", min=1, help="How often rows are dealt: 5 times, once with a search.", rich_help_panel=SPLIT),
 ]
 Seed = Annotated[int, typer.Option(min=0, help="Same data, seed and platform: same model hash.")]
+
+
+@dataclass(frozen=True)
+class SplitOptions:
+    """Which rows judge."""
+
+    group_by: GroupBy = None
+    horizon: Horizon = 0.0
+    gap: Gap = 0.0
+    test: TestFile = None
+    holdout_from: HoldoutFrom = None
+    holdout_last: HoldoutLast = None
+    random_rows_despite_time: RandomRows = False
+    folds: Folds = 5
+    repeats: Repeats = None
+    seed: Seed = 0

@@ -1,5 +1,6 @@
 """The options that say what a table's columns are: shared by the verbs that take the user's own table."""
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
 
@@ -87,3 +88,42 @@ Engineer = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+TaskFileOf = Annotated[
+    Path | None,
+    typer.Option("--task-file", help="Train as this file says; other options go before it.", rich_help_panel=TABLE),
+]
+WriteTask = Annotated[
+    Path | None,
+    typer.Option("--write-task", help="Write what was asked and inferred here, to be edited.", rich_help_panel=TABLE),
+]
+
+
+@dataclass(frozen=True)
+class RoleOptions:
+    """The table, and what its columns are."""
+
+    csv: Csv = None
+    label: Label = None
+    time: Time = None
+    group: Group = None
+    id_: Id = None
+    drop: Drop = None
+    keep: Keep = None
+    positive: Positive = None
+    kind: KindOf = None
+    formula: FormulaOf = None
+    task: Name = None
+    task_file: TaskFileOf = None
+    write_task: WriteTask = None
+
+
+@dataclass(frozen=True)
+class LearningOptions:
+    """How the table is learned from and judged."""
+
+    loss: LossOf = None
+    log: Log = None
+    metric: MetricOf = None
+    coverage_by: CoverageBy = None
+    memory_cap: MemoryCap = None
+    engineer: Engineer = None

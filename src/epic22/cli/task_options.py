@@ -1,24 +1,13 @@
-"""The options of a task file, and the task that all options of a table of one's own and its file make together."""
+"""The options that were given, and the task that they and a task file make together."""
 
 from collections.abc import Container, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from epic22.cli.table_options import TABLE
-
 if TYPE_CHECKING:
     from epic22.features.task_file import TaskFile
-
-TaskFileOf = Annotated[
-    Path | None,
-    typer.Option("--task-file", help="Train as this file says; other options go before it.", rich_help_panel=TABLE),
-]
-WriteTask = Annotated[
-    Path | None,
-    typer.Option("--write-task", help="Write what was asked and inferred here, to be edited.", rich_help_panel=TABLE),
-]
 
 
 def given_options(context: typer.Context) -> Mapping[str, Any]:

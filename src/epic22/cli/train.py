@@ -1,73 +1,22 @@
 """`epic22 train`: the user's own table in; a compared, registered, explained model out."""
 
 from collections.abc import Container
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epic22.cli.split_options import (
-    Folds,
-    Gap,
-    GroupBy,
-    HoldoutFrom,
-    HoldoutLast,
-    Horizon,
-    RandomRows,
-    Repeats,
-    Seed,
-    TestFile,
-)
-from epic22.cli.table_options import (
-    CoverageBy,
-    Csv,
-    Drop,
-    Engineer,
-    FormulaOf,
-    Group,
-    Id,
-    Json,
-    Keep,
-    KindOf,
-    Label,
-    Log,
-    LossOf,
-    MemoryCap,
-    MetricOf,
-    Name,
-    Positive,
-    Time,
-)
-from epic22.cli.task_options import TaskFileOf, WriteTask, given_options, options_given, refuse_no_folder, task_asked
+from epic22.cli.option_groups import grouped
+from epic22.cli.split_options import SplitOptions
+from epic22.cli.table_options import Json, LearningOptions, RoleOptions
+from epic22.cli.task_options import given_options, options_given, refuse_no_folder, task_asked
 from epic22.cli.terminal import figure, print_json, progress, say, table
 from epic22.cli.train_feature import train_features
-from epic22.cli.train_panel import (
-    Also,
-    CompleteLast,
-    FrequencyOf,
-    Layout,
-    Season,
-    TrendHorizon,
-    forecast,
-    panel_file,
-    refuse_panel_options,
-    refuse_row_options,
-)
-from epic22.cli.tuning_options import (
-    HowToSample,
-    Nested,
-    Processes,
-    Prune,
-    RowMilliseconds,
-    SearchedFamilies,
-    TimeLimit,
-    Trials,
-    shared_out,
-    tuning_of,
-)
+from epic22.cli.train_panel import PanelOptions, forecast, panel_file, refuse_panel_options, refuse_row_options
+from epic22.cli.tuning_options import SearchOptions, shared_out, tuning_of
 from epic22.cli.use_figures import show_use
-from epic22.cli.use_options import CostFalseAlarm, CostMiss, Curve, PreferSimpler, refuse_use_options
+from epic22.cli.use_options import UseOptions, refuse_use_options
 
 if TYPE_CHECKING:
     from epic22.bootstrap import Finished
@@ -78,64 +27,31 @@ if TYPE_CHECKING:
     from epic22.services.tune import Tuning
 
 
+@dataclass(frozen=True)
+class FeatureOptions:
+    """With a feature: on which data, and past which gate."""
+
+    data: Annotated[int | None, typer.Option(help="With a feature: a data version; the newest otherwise.")] = None
+    override_reason: Annotated[
+        str | None,
+        typer.Option(help="With a feature: promote against the fairness gate, with the key in EPIC22_KEY; kept in the log."),
+    ] = None
+
+
+@grouped
 def train(
     context: typer.Context,
+    stored: FeatureOptions,
+    roles: RoleOptions,
+    learning: LearningOptions,
+    use: UseOptions,
+    searching: SearchOptions,
+    split: SplitOptions,
+    series: PanelOptions,
     feature: Annotated[
         str | None,
         typer.Argument(help="A feature, such as tenant_churn, or 'all': trained on the stored tables. Or --csv and --label."),
     ] = None,
-    csv: Csv = None,
-    label: Label = None,
-    data: Annotated[int | None, typer.Option(help="With a feature: a data version; the newest otherwise.")] = None,
-    override_reason: Annotated[
-        str | None,
-        typer.Option(help="With a feature: promote against the fairness gate, with the key in EPIC22_KEY; kept in the log."),
-    ] = None,
-    time: Time = None,
-    group: Group = None,
-    group_by: GroupBy = None,
-    id_: Id = None,
-    drop: Drop = None,
-    keep: Keep = None,
-    positive: Positive = None,
-    kind: KindOf = None,
-    formula: FormulaOf = None,
-    loss: LossOf = None,
-    log: Log = None,
-    cost_miss: CostMiss = None,
-    cost_false_alarm: CostFalseAlarm = None,
-    prefer_simpler: PreferSimpler = False,
-    learning_curve: Curve = False,
-    metric: MetricOf = None,
-    task: Name = None,
-    trials: Trials = None,
-    time_limit: TimeLimit = None,
-    search_family: SearchedFamilies = None,
-    sampling: HowToSample = "bayesian",
-    prune: Prune = True,
-    nested: Nested = True,
-    row_ms: RowMilliseconds = None,
-    processes: Processes = 1,
-    horizon: Horizon = 0.0,
-    gap: Gap = 0.0,
-    test: TestFile = None,
-    coverage_by: CoverageBy = None,
-    holdout_from: HoldoutFrom = None,
-    holdout_last: HoldoutLast = None,
-    random_rows_despite_time: RandomRows = False,
-    memory_cap: MemoryCap = None,
-    engineer: Engineer = None,
-    folds: Folds = 5,
-    repeats: Repeats = None,
-    panel: Layout = None,
-    frequency: FrequencyOf = None,
-    season: Season = None,
-    complete_last: CompleteLast = None,
-    trend_horizon: TrendHorizon = 3,
-    also: Also = None,
-    task_file: TaskFileOf = None,
-    write_task: WriteTask = None,
-    seed: Seed = 0,
     json: Json = False,
 ) -> None:
     """Train a feature on the stored tables, or a task on your own table, and report what is certain.
@@ -157,17 +73,18 @@ def train(
         refuse_use_options(f"the feature {feature}", given)
         refuse_table_options(given)
         search = task_asked(None, given).search
-        train_features(feature, data, seed, override_reason, json, _tuning(search, processes), search.engineered)
-        return
-    if panel is not None:
+        tuning = _tuning(search, searching.processes)
+        train_features(feature, stored.data, split.seed, stored.override_reason, json, tuning, search.engineered)
+    elif series.panel is not None:
         refuse_use_options("--panel", given)
-        csv, label = table_and_label(csv, label)
+        csv, label = table_and_label(roles.csv, roles.label)
         refuse_row_options(given)
-        series = panel_file(csv, panel, id_, time, label, frequency, horizon, task, season, complete_last, also)
-        forecast(series, holdout_last, trend_horizon, seed, json)
-        return
-    refuse_panel_options(given)
-    train_table(task_asked(task_file, given), memory_cap, write_task, json, processes)
+        file = panel_file(csv, label, roles, split.horizon, series)
+        forecast(file, split.holdout_last, series.trend_horizon, split.seed, json)
+    else:
+        refuse_panel_options(given)
+        asked = task_asked(roles.task_file, given)
+        train_table(asked, learning.memory_cap, roles.write_task, json, searching.processes)
 
 
 def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None, json: bool, processes: int = 1) -> None:

@@ -1,11 +1,13 @@
 """`epic22 train --panel`: many series in; forecasts with intervals, compared, registered and reported, out."""
 
 from collections.abc import Container
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from epic22.cli.table_options import RoleOptions
 from epic22.cli.task_options import options_given
 from epic22.cli.terminal import figure, print_json, progress, say, table
 
@@ -34,31 +36,32 @@ TrendHorizon = Annotated[
 Also = Annotated[list[str] | None, typer.Option(help="A slow family to race as well: arima.", rich_help_panel=PANEL)]
 
 
-def panel_file(
-    csv: Path,
-    layout: str,
-    id_: list[str] | None,
-    time: list[str] | None,
-    label: str,
-    frequency: str | None,
-    horizon: float,
-    name: str | None,
-    season: int | None,
-    complete_last: int | None,
-    also: list[str] | None,
-) -> "PanelFile":
+@dataclass(frozen=True)
+class PanelOptions:
+    """That the table is a panel of series, and what kind of one."""
+
+    panel: Layout = None
+    frequency: FrequencyOf = None
+    season: Season = None
+    complete_last: CompleteLast = None
+    trend_horizon: TrendHorizon = 3
+    also: Also = None
+
+
+def panel_file(csv: Path, label: str, roles: RoleOptions, horizon: float, asked: PanelOptions) -> "PanelFile":
     """The panel and its roles as the features module wants them. Raises UserError for what is missing or does not fit."""
     from epic22.core.errors import UserError
     from epic22.core.history import frequency_named
     from epic22.features.panel_file import PanelFile, with_families
 
+    layout, id_, time = asked.panel, roles.id_, roles.time
     if layout not in ("wide", "long"):
         raise UserError(f"--panel {layout}: give wide (a column a period) or long (a row a value).")
     if not id_:
         raise UserError("--panel needs --id: the column that names a series, or several.")
     if not time or len(time) > 1:
         raise UserError("--panel needs one --time: the column of times, or in a wide file a name for it.")
-    if frequency is None:
+    if asked.frequency is None:
         raise UserError("--panel needs --frequency: H, D, W, M, Q or Y.")
     if horizon != int(horizon) or not 1 <= horizon <= LONGEST_HORIZON:
         raise UserError(f"--horizon {horizon:g}: with --panel give the periods to forecast, 1 to {LONGEST_HORIZON}.")
@@ -69,13 +72,13 @@ def panel_file(
         id=tuple(id_),
         time=time[0],
         label=label,
-        frequency=frequency_named(frequency),
+        frequency=frequency_named(asked.frequency),
         horizon=int(horizon),
-        name=name,
-        season=season,
-        complete_last=complete_last,
+        name=roles.task,
+        season=asked.season,
+        complete_last=asked.complete_last,
     )
-    return with_families(file, tuple(also or ()))
+    return with_families(file, tuple(asked.also or ()))
 
 
 ROW_OPTIONS = (

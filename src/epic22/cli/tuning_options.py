@@ -2,7 +2,7 @@
 
 import os
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -61,6 +61,20 @@ Processes = Annotated[
         rich_help_panel=TUNING,
     ),
 ]
+
+
+@dataclass(frozen=True)
+class SearchOptions:
+    """How parameters are searched for."""
+
+    trials: Trials = None
+    time_limit: TimeLimit = None
+    search_family: SearchedFamilies = None
+    sampling: HowToSample = "bayesian"
+    prune: Prune = True
+    nested: Nested = True
+    row_ms: RowMilliseconds = None
+    processes: Processes = 1
 
 
 def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":

@@ -1,6 +1,7 @@
 """The options that say what a model is used for: what errors cost, and what is preferred where nothing is lost by it."""
 
 from collections.abc import Container
+from dataclasses import dataclass
 from typing import Annotated
 
 import typer
@@ -29,6 +30,16 @@ Curve = Annotated[
     bool,
     typer.Option("--learning-curve", help="Refit on fewer rows, and say whether more data would help.", rich_help_panel=USE),
 ]
+
+
+@dataclass(frozen=True)
+class UseOptions:
+    """What a model is used for."""
+
+    cost_miss: CostMiss = None
+    cost_false_alarm: CostFalseAlarm = None
+    prefer_simpler: PreferSimpler = False
+    learning_curve: Curve = False
 
 
 def refuse_use_options(with_what: str, given: Container[str]) -> None:
