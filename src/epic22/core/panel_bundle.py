@@ -132,11 +132,6 @@ def panel_model_hash(bundle: PanelBundle) -> str:
     return sha256(*parts, canonical_json(shaping))
 
 
-def _history_digest(history: Histories) -> str:
-    names = "\n".join(str(name) for name in history.entity)
-    return sha256(np.ascontiguousarray(history.lines[history.line]).tobytes(), names.encode())
-
-
 def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
     """Write the bundle into an empty folder, a few forecasts with it."""
     files = {

@@ -111,3 +111,14 @@ def amount(part: float, unit: str | None) -> str:
     """
     size = quantity(100 * abs(part), "percentage points") if unit == "fraction" else quantity(abs(part), unit)
     return f"{'adds' if part > 0 else 'takes off'} {size}"
+
+
+def figure(value: float) -> str:
+    """Four significant digits, thousands set apart, a dash for what is undefined.
+
+    >>> figure(125193.4), figure(0.81237), figure(float("nan"))
+    ('125,193', '0.8124', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

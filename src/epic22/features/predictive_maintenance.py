@@ -35,7 +35,6 @@ CATEGORY_OF_KIND = {kind: kind for kind in EQUIPMENT_KINDS} | {"elevator": "othe
 
 FAILURE = (pl.col("kind") == "corrective") & pl.col("priority").is_in(["high", "critical"])
 CORRECTIVE = pl.col("kind") == "corrective"
-MINOR = CORRECTIVE & ~pl.col("priority").is_in(["high", "critical"])
 PREVENTIVE = pl.col("kind") == "preventive"
 ERROR = pl.col("kind") == "error"
 """Readings that say a machine reported an error, whatever its code."""

@@ -50,19 +50,20 @@ def compare_in_use(
     by_name = {one.evaluation.family: one for one in board}
     best = by_name[champion.family]
     margin = task.margin if task.margin is not None else default_margin(by_name[CONSTANT], costs, examples, plan, seed)
-    rivals = [one for one in board if one is not best and not _is_baseline(one.evaluation.family)]
+    rivals = [one for one in board if one is not best and not is_baseline(one.evaluation.family)]
     weighed = tuple(non_inferior(one, best, margin, costs, examples, plan, seed) for one in rivals)
     choice = choose(champion.family, weighed, task.prefer_simpler)
-    return Comparison(points, weighed, None if _is_baseline(champion.family) else choice)
+    return Comparison(points, weighed, None if is_baseline(champion.family) else choice)
 
 
-def _is_baseline(family: str) -> bool:
+def is_baseline(family: str) -> bool:
+    """Whether a name on the board is a rule to be beaten."""
     return family == INCUMBENT or family_named(family).is_baseline
 
 
 def _contestant(evaluation: Evaluation, examples: Examples, plan: FoldPlan) -> Contestant:
     """A family decides by probabilities that other folds calibrated; a baseline by what it says."""
-    if _is_baseline(evaluation.family):
+    if is_baseline(evaluation.family):
         return Contestant(evaluation, evaluation.parts)
     p = calibrated_out_of_fold(out_of_fold(evaluation.parts, examples, plan))
     return Contestant(evaluation, as_parts(p, evaluation.parts))

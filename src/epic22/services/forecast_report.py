@@ -7,10 +7,11 @@ import numpy as np
 
 from epic22.core.drawing import svg
 from epic22.core.evaluation.anomaly import one_step_anomalies
+from epic22.core.wording import figure
 from epic22.services.forecast import PanelRun
 from epic22.services.forecast_pictures import panel_pictures, row_skill
 from epic22.services.forecast_results import intervals_json
-from epic22.services.report import figure, write_whole
+from epic22.services.report import write_whole
 
 TEMPLATE = Path(__file__).with_name("forecast_report.html")
 MOST_SERIES = 8

@@ -11,8 +11,6 @@ from epic22.services.forecast import PanelEvaluation, PanelRun
 from epic22.services.numbers import number
 from epic22.services.results import verdict_json
 
-TRENDS = ("trend_accuracy", "trend_balanced_accuracy")
-
 
 def panel_run_json(run: PanelRun) -> dict[str, Any]:
     """Task, versions, origins, leaderboard by horizon and pooled, champion, verdicts, coverage by year, weights, notes."""

@@ -12,7 +12,6 @@ from epic22.core.errors import UserError
 from epic22.core.lineage import STAGES, Graph, ModelVersion, Node, Provenance, Receipt, Trace, printable
 from epic22.core.ports import Receipts, Registry, Versions
 
-LEAST_PREFIX = 8
 MOST_CANDIDATES = 8
 HASH = re.compile(r"[0-9a-f]{8,64}")
 CAN_BE = (

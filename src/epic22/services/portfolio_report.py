@@ -5,9 +5,10 @@ from pathlib import Path
 
 from epic22.core.data.health import Finding
 from epic22.core.prediction import PredictedValue
+from epic22.core.wording import figure
 from epic22.services.decide import TOLD_HORIZON, DecisionList, ListedCase
 from epic22.services.portfolio_results import FeatureResult, GateStep
-from epic22.services.report import figure, write_whole
+from epic22.services.report import write_whole
 
 TEMPLATE = Path(__file__).with_name("portfolio_report.html")
 MAINTENANCE = "predictive_maintenance"

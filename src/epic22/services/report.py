@@ -1,6 +1,5 @@
 """A training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
 
-import math
 import os
 import uuid
 from pathlib import Path
@@ -9,6 +8,7 @@ from epic22.core.drawing import svg
 from epic22.core.evaluation.savings import Saving
 from epic22.core.evaluation.yardsticks import INCUMBENT
 from epic22.core.models.base import CLASSIFIED
+from epic22.core.wording import figure
 from epic22.services.explanation_pictures import explanation_pictures
 from epic22.services.pictures import fold_count, pictures_of
 from epic22.services.train import TrainingRun
@@ -56,17 +56,6 @@ def _savings(run: TrainingRun) -> list[tuple[str, Saving]]:
     limited = f"at most {run.task.capacity} a week"
     told = ((limited, run.worth.savings), ("all that are worth it", run.worth.unlimited))
     return [(name, saving) for name, saving in told if saving is not None]
-
-
-def figure(value: float) -> str:
-    """Four significant digits, thousands set apart, a dash for what is undefined.
-
-    >>> figure(125193.4), figure(0.81237), figure(float("nan"))
-    ('125,193', '0.8124', '–')
-    """
-    if not math.isfinite(value):
-        return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def headline(run: TrainingRun) -> str:

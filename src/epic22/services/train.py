@@ -28,7 +28,7 @@ from epic22.core.ports import Registry
 from epic22.core.selection.columns import ColumnPlan, Planner
 from epic22.core.selection.search import Found
 from epic22.core.task import Column, Task
-from epic22.services.comparison import Comparison, compare_in_use
+from epic22.services.comparison import Comparison, compare_in_use, is_baseline
 from epic22.services.course import Course, laid_out
 from epic22.services.hazard_worth import assess_hazard
 from epic22.services.promise import Promise, promised
@@ -272,11 +272,6 @@ def judge(
     return champion, allowing_for_all(
         [compare(champion, other, target.metric, examples, plan, target.kind, seed, task.least) for other in others]
     )
-
-
-def is_baseline(name: str) -> bool:
-    """Whether a name on the board is a rule to be beaten."""
-    return name == INCUMBENT or family_named(name).is_baseline
 
 
 def curve_of(

@@ -117,7 +117,6 @@ WORK_CATEGORIES = (
     "other",
 )
 ACCOUNTS = ("rent", "other_income", "repairs", "utilities", "taxes", "insurance", "payroll", "capital", "other")
-EXPENSES = ("repairs", "utilities", "taxes", "insurance", "payroll", "capital")
 PROVENANCES = ("own", "public", "nonpublic_competitor")
 
 PROPERTIES = CanonicalTable(

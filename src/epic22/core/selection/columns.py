@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy.special import expit, softmax
@@ -30,9 +30,6 @@ from epic22.core.models.boosting import OBJECTIVES
 from epic22.core.models.forest import Forest, forest_of
 from epic22.core.models.trees import SMALL_CELLS
 from epic22.core.task import Array, Column, Formula, Kind, Task
-
-if TYPE_CHECKING:
-    pass
 
 FOLDS = 3
 MOST_ROWS = 20_000

@@ -10,13 +10,15 @@ from epic22.core.evaluation.crossval import fit_family
 from epic22.core.models.base import response_of
 from epic22.core.models.catalog import family_named
 from epic22.core.task import Rows, Task
+from epic22.core.wording import figure
 
 
 def settle_log(task: Task, examples: Examples, plan: FoldPlan, seed: int, threads: int) -> tuple[Task, tuple[str, ...]]:
     """The task with `log` settled where it was left open, and what was found, in words.
 
     The last of the task's families is fitted both ways on the inner fold of the first fold's training part, and judged on the
-    rows held out there by the deciding metric. No row that tests the first fold is looked at.
+    rows held out there by the deciding metric. Of the rows that test the first fold nothing is looked at but whether their labels
+    are above 0.
     """
     target = task.target
     if target.log is not None:
@@ -36,13 +38,9 @@ def settle_log(task: Task, examples: Examples, plan: FoldPlan, seed: int, thread
     better = bool(np.isfinite(scores[1]) and target.metric.gain(scores[1], scores[0]) > 0)
     note = (
         f"{target.name} is learned {'by its logarithm' if better else 'as it is'}: held out within the first training part, "
-        f"{family.name} has {target.metric.name} {_figure(scores[1])} by the logarithm and {_figure(scores[0])} without."
+        f"{family.name} has {target.metric.name} {figure(scores[1])} by the logarithm and {figure(scores[0])} without."
     )
     return _with_log(task, better), (note,)
-
-
-def _figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 def _with_log(task: Task, log: bool) -> Task:
