@@ -10,7 +10,7 @@ from typing import Any, get_type_hints
 def grouped(verb: Callable[..., None]) -> Callable[..., None]:
     """The verb as Typer wants it: the fields of every record among its parameters are parameters of their own."""
     hints = get_type_hints(verb, include_extras=True)
-    records = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
+    records: dict[str, Any] = {name: hint for name, hint in hints.items() if is_dataclass(hint)}
     flat: list[Parameter] = []
     for name, parameter in signature(verb).parameters.items():
         flat += _options_of(records[name]) if name in records else [parameter.replace(annotation=hints[name])]
