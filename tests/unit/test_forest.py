@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epic22.core.errors import InternalError
-from epic22.core.models.forest import Forest, forest_of
+from epic22.core.models.forest import Forest, forest_of, joined
 from epic22.core.task import Array
 
 COLUMNS, CATEGORY, SMALL_CATEGORY = 6, 2, 4
@@ -111,3 +111,29 @@ def test_a_linear_booster_is_refused() -> None:
     linear = xgb.train({"booster": "gblinear", "nthread": 1}, xgb.DMatrix(X, X[:, 0]), 2)
     with pytest.raises(InternalError, match="gblinear"):
         forest_of(linear)
+
+
+def wide_forest(depth: int) -> tuple[Forest, xgb.Booster, Array]:
+    """Small trees over twelve columns, whose ways have as many of them as the depth allows."""
+    rng = np.random.default_rng(depth)
+    X = rng.normal(size=(160, 12)).astype(np.float32)
+    y = X @ np.linspace(0.5, 1.5, 12) + np.prod(np.sign(X[:, :3]), axis=1)
+    terms = {"nthread": 1, "max_depth": depth, "min_child_weight": 0, "colsample_bynode": 0.3, "reg_lambda": 0.1}
+    booster = xgb.train(terms, xgb.DMatrix(X, y), 8)
+    return forest_of(booster), booster, X
+
+
+def test_ways_of_many_columns_get_as_many_points_as_they_ask_for() -> None:
+    forest, booster, X = wide_forest(11)
+    assert forest.tests.rounds.max() > 1
+    np.testing.assert_allclose(forest.contributions(X), booster.predict(xgb.DMatrix(X), pred_contribs=True), atol=1e-5)
+
+
+def test_shallow_and_deep_trees_side_by_side_give_the_sum_of_their_reasons() -> None:
+    (shallow, _, X), (deep, _, _) = wide_forest(1), wide_forest(11)
+    assert shallow.tests.rounds.max() < deep.tests.rounds.max()
+    for order in ([shallow, deep], [deep, shallow]):
+        parts = sum(0.5 * forest.contributions(X) for forest in order)
+        both = joined(order, [0.5, 0.5])
+        np.testing.assert_allclose(both.contributions(X), parts, atol=1e-12)
+        np.testing.assert_allclose(both.contributions(X).sum(axis=1), both.raw(X), atol=1e-12)
