@@ -18,7 +18,7 @@ from epic22.core.models.base import never
 from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.search import Found, Search
-from epic22.core.selection.study import Study, Trial
+from epic22.core.selection.study import Sampling, Study, Suggestion, Trial
 from epic22.core.task import Array, Kind
 
 
@@ -252,3 +252,19 @@ def test_a_search_says_whether_more_of_it_would_help() -> None:
     found = searched(toy("binary", 300), 24, prune=False)
     assert "more trials are expected to gain" in found.exhausted.reason
     assert not searched(toy("binary", 200), 3).exhausted
+
+
+@pytest.mark.parametrize(("sampling", "turns"), [("bayesian", 9), ("random", 14), ("grid", 14)])
+def test_what_learns_nothing_suggests_the_same_whatever_came_before(sampling: Sampling, turns: int) -> None:
+    asked: list[list[Suggestion]] = []
+    for luck in (0.1, 0.9):
+        study = Study(QUICK, True, sampling=sampling)
+        asked.append([])
+        for turn in range(15):
+            one = study.ask(turn, turn)
+            asked[-1].append(one)
+            study.tell(Trial(turn, one.family, one.params, ((luck * turn) % 0.7,), ({},), 0.1), one)
+    free = [turn for turn in range(15) if study.learns_nothing(turn)]
+    assert len(free) >= turns
+    assert all(asked[0][turn] == asked[1][turn] for turn in free)
+    assert (asked[0] == asked[1]) == (sampling != "bayesian")

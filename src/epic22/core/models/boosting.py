@@ -17,6 +17,7 @@ from epic22.core.models.logged import with_logs
 from epic22.core.models.loss import JUDGED_POWER, SQUARED, Loss
 from epic22.core.models.power import power_of
 from epic22.core.models.trees import SMALL_CELLS, LabelTrees, XGBoostTrees, in_unit, restored_booster
+from epic22.core.models.watching import LOSSES, Rows, train_watched
 from epic22.core.task import Array, Kind, Task
 
 if TYPE_CHECKING:
@@ -85,9 +86,16 @@ class Boosting(XGBoostTrees, LabelTrees):
         self.unit_ = self._unit_of(part.y)
         fitted = part.once(f"xgboost {self.max_bin}", lambda: self._matrix(part.X, part.y / self.unit_))
         threads = self._threads(part.X)
+        params = self._params(self.shape_, threads)
         if not len(part.y_watched):
-            self._keep(xgboost.train(self._params(self.shape_, threads), fitted, num_boost_round=self.rounds_))
+            self._keep(xgboost.train(params, fitted, num_boost_round=self.rounds_))
             return np.zeros(0)
+        if params["objective"] in LOSSES:
+            rows = Rows(part.once("watched", lambda: _rows_of(part.X_watched)), part.y_watched, self._threads(part.X_watched))
+            booster, scores = train_watched(params, fitted, rows, self.rounds, self.patience, expired)
+            self.rounds_ = booster.num_boosted_rounds()
+            self._keep(booster)
+            return scores.astype(np.float64)
         watched = part.once(
             f"xgboost {self.max_bin} watched",
             lambda: self._watched_matrix(part.X_watched, part.y_watched / self.unit_),
@@ -149,6 +157,10 @@ class Boosting(XGBoostTrees, LabelTrees):
     def interactions(self, X: Array) -> Array:
         """Exact SHAP interaction values of pairs (Lundberg et al. 2020), half in each place: (n, p, p), or (n, k, p, p)."""
         return self.forest.interactions(np.ascontiguousarray(X, np.float32), self._threads(X))
+
+
+def _rows_of(X: Array) -> Array:
+    return np.ascontiguousarray(X, np.float32)
 
 
 def _stop_when(expired: Callable[[], bool]) -> "xgboost.callback.TrainingCallback":

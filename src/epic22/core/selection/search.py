@@ -3,7 +3,8 @@
 Nothing outside the training part is seen, so folds that judge the whole search judge it honestly. Every inner fold's matrix is
 made once and serves all trials. Inner folds are fitted side by side: each on fewer threads, which small tables gain from. So that
 no core waits for a trial's last fold, the next trial is begun before; what it tries is therefore suggested by the trials before
-the last one, always, so that the result depends neither on timing nor on the number of cores.
+the last one, always, so that the result depends neither on timing nor on the number of cores. Where nothing is learned from the
+trials before (starting points, chance, a grid, none given up) one more is begun.
 """
 
 import time
@@ -45,8 +46,9 @@ PRUNES_FROM = 8
 LAST_FITS = 0.2
 """Share of a time limit kept for the last fits where the models are fitted anew on all rows."""
 
-AHEAD = 1
-"""Trials begun while the one before is under way: none knows the results of so many before it."""
+AHEAD, FREELY_AHEAD = 1, 2
+"""Trials begun while the one before is under way: none knows the results of so many before it. The second: where nothing would
+be learned from them."""
 
 BLENDING = 0.06
 """Share of a time limit kept for choosing the weights."""
@@ -214,7 +216,7 @@ def _run(bench: Bench, study: Study, clock: Clock) -> str:
     if bench.search.crew is None:
         for _ in study.trials:
             bench.search.progress()
-    with ThreadPoolExecutor(AHEAD + 1) as attempts:
+    with ThreadPoolExecutor(FREELY_AHEAD + 1) as attempts:
         try:
             return _in_turn(bench, study, clock, clock.sooner(reserve_for(bench, clock)), attempts)
         except BaseException:
@@ -228,11 +230,10 @@ def _in_turn(bench: Bench, study: Study, clock: Clock, sooner: Clock, attempts: 
     under_way: deque[tuple[Suggestion, Future[Trial | None]]] = deque()
     while True:
         done = study.trials
-        while not ended and len(under_way) <= AHEAD:
+        while not ended and len(under_way) <= (ahead := _ahead(bench, study, turn := len(done) + len(under_way))):
             ended = _end(bench, study, done, len(under_way), sooner)
             if not ended:
-                turn = len(done) + len(under_way)
-                known = done[: max(turn - AHEAD, 0)]
+                known = done[: max(turn - ahead, 0)]
                 suggestion = study.ask(turn, len(known))
                 kept = not (under_way or complete_trials(done))
                 asked = (bench, study, suggestion, complete_trials(known), clock if kept else sooner, kept)
@@ -245,6 +246,12 @@ def _in_turn(bench: Bench, study: Study, clock: Clock, sooner: Clock, attempts: 
             return f"the time was up during trial {len(done) + 1}"
         study.tell(trial, suggestion)
         bench.search.progress()
+
+
+def _ahead(bench: Bench, study: Study, turn: int) -> int:
+    """How many trials before that turn may be under way when it begins; by its number alone, never by the time."""
+    stays = not bench.search.prune or turn - AHEAD < PRUNES_FROM
+    return FREELY_AHEAD if stays and study.learns_nothing(turn) else AHEAD
 
 
 def complete_trials(trials: Sequence[Trial]) -> list[Trial]:
@@ -280,10 +287,11 @@ def try_suggestion(
     """The suggestion's trial, None where the time was up before its end; one that is `kept`, the first, is cut short instead."""
     began = time.perf_counter()
     metric = bench.task.target.metric
-    early = range(min(PRUNED_AFTER, len(bench.folds)))
+    prunes = bench.search.prune and len(bench.folds) > PRUNED_AFTER and len(complete) >= PRUNES_FROM
+    early = range(PRUNED_AFTER if prunes else len(bench.folds))
     fits = _fit_folds(bench, suggestion, early, clock)
     values = _values(bench, fits, early)
-    pruned = bench.search.prune and len(bench.folds) > PRUNED_AFTER and _falls_behind(values, complete, metric.gain)
+    pruned = prunes and _falls_behind(values, complete, metric.gain)
     if not pruned:
         rest = range(len(early), len(bench.folds))
         fits += _fit_folds(bench, suggestion, rest, clock)
@@ -330,8 +338,6 @@ def _values(bench: Bench, fits: Sequence[tuple[Estimator, Array]], numbers: Sequ
 
 def _falls_behind(values: Sequence[float], complete: Sequence[Trial], gain: Callable[[float, float], float]) -> bool:
     """Whether the first folds say that the trial is worse than the median of the complete ones."""
-    if len(complete) < PRUNES_FROM:
-        return False
     before = float(np.median([np.mean(trial.folds[: len(values)]) for trial in complete]))
     return gain(float(np.mean(values)), before) < 0
 

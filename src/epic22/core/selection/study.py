@@ -104,6 +104,10 @@ class Study:
         """Whether a grid has no place for that turn."""
         return self.sampling == "grid" and turn >= len(self._grid)
 
+    def learns_nothing(self, turn: int) -> bool:
+        """Whether what is tried at that turn is the same whatever came of the trials before it."""
+        return self.sampling != "bayesian" or (turn < len(self._starts) and not self.shared)
+
     def ask(self, turn: int | None = None, known: int | None = None) -> Suggestion:
         """What to try at that turn (the next one), by the first `known` finished trials (all of them)."""
         finished = self._finished()
