@@ -83,8 +83,8 @@ def show_worth(worth: "Worth") -> None:
     )
     for name, saving in (("at capacity", worth.savings), ("at the threshold", worth.unlimited)):
         if saving is not None:
-            against = "; ".join(f"{d.saved} more than the {d.against}" for d in saving.differences)
-            say(f"Saving {name}, a year and 1,000 entities: {saving.yearly}; {against}.")
+            told = [f"{saving.yearly}", *(f"{d.saved} more than the {d.against}" for d in saving.differences)]
+            say(f"Saving {name}, a year and 1,000 entities: {'; '.join(told)}.")
     if worth.band_order is not None:
         rows = [
             [b.name, f"{b.n:,}", figure(b.predicted), f"{figure(b.observed)} ({figure(b.low, 3)}…{figure(b.high, 3)})"]
