@@ -12,7 +12,7 @@ from epic22.core.drawing import svg
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.task import Kind
 from epic22.services.explanation_pictures import explanation_pictures, explanation_pngs
-from epic22.services.pictures import pictures_of, pngs
+from epic22.services.pictures import figures_of, pictures_of, pngs
 from epic22.services.promise import Promise
 from epic22.services.report import render_report, write_report
 from epic22.services.results import run_json
@@ -138,11 +138,14 @@ def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], page
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
-    drawn = pngs(runs[kind])
+    figures = figures_of(runs[kind])
+    for picture in pictures_of(runs[kind]):
+        afresh = svg(picture.draw(runs[kind]), picture.name)
+        assert "var(--" in afresh
+        assert svg(figures[picture.name], picture.name) == afresh
+    drawn = pngs(figures)
     assert set(drawn) == {picture.name for picture in pictures_of(runs[kind])}
     assert all(content.startswith(b"\x89PNG") for content in drawn.values())
-    for picture in pictures_of(runs[kind]):
-        assert "var(--" in svg(picture.draw(runs[kind]), picture.name)
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -173,12 +173,13 @@ def train_assignment(
 def _finished(parts: Parts, run: TrainingRun, split: SplitRequest, watch: Watch) -> Finished:
     """Report and track a run, then promote its model if the gate lets it pass."""
     from epic22.services.explanation_pictures import explanation_pngs
-    from epic22.services.pictures import pngs
+    from epic22.services.pictures import figures_of, pngs
     from epic22.services.report import write_report
 
     folder = parts.registry.folder(run.version.task, run.version.version)
     watch.begin("report and tracking", 2)
-    report = write_report(run, folder / "report.html")
+    figures = figures_of(run)
+    report = write_report(run, folder / "report.html", figures)
     looks_at = explanation_pngs(run.explanation)
     keep_explanation(parts, run, looks_at)
     watch.step()
@@ -189,7 +190,7 @@ def _finished(parts: Parts, run: TrainingRun, split: SplitRequest, watch: Watch)
         leaderboard=tuple(Tracked.of(evaluation) for evaluation in run.leaderboard),
         bundle=folder / "bundle",
         report=report,
-        pictures=pngs(run) | looks_at,
+        pictures=pngs(figures) | looks_at,
     )
     tracking_id = track_and_promote(parts, record, run.verdicts, run.promotion)
     watch.step()

@@ -1,7 +1,7 @@
 """Pictures of a training: what a report shows and the tracker keeps. Each is a function from the run to a figure."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +12,7 @@ from epic22.core.drawing import INK, MAIN, MUTED, OTHER, WARM, axes_for, png
 from epic22.core.evaluation.coverage import MONTH, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.models.ensemble import Ensemble
+from epic22.core.models.forest import Forest
 from epic22.core.task import Array
 from epic22.services.train import TrainingRun
 
@@ -24,6 +25,9 @@ MOST_BARS = 15
 SAMPLED_ROWS = 2000
 SAMPLED_OF_MANY = 200
 """An ensemble of many models takes milliseconds a row."""
+LEAST_SAMPLED = 50
+MOST_VISITS = 100_000_000
+"""Nodes that the reasons of an ensemble's sample may visit: some seconds."""
 
 MOST_POINTS = 3000
 
@@ -198,8 +202,7 @@ def residuals(run: TrainingRun) -> "Figure":
 
 def importance(run: TrainingRun) -> "Figure":
     """Mean absolute contribution of each column to the score, over a sample of rows."""
-    sampled = SAMPLED_OF_MANY if isinstance(run.bundle.estimator, Ensemble) else SAMPLED_ROWS
-    rows = np.linspace(0, len(run.examples) - 1, min(len(run.examples), sampled)).astype(int)
+    rows = np.linspace(0, len(run.examples) - 1, min(len(run.examples), _sampled(run.bundle.estimator))).astype(int)
     X = run.bundle.preprocessor.transform(run.examples.X[rows])
     parts = np.abs(run.bundle.estimator.contributions(X))[..., :-1]
     strength = parts.mean(axis=tuple(range(parts.ndim - 1)))
@@ -210,6 +213,14 @@ def importance(run: TrainingRun) -> "Figure":
     axes.set_yticks(range(len(strongest)), [plain_name(names[j]) for j in strongest])
     axes.set_xlabel(f"mean |contribution| ({plain_name(run.bundle.schema.score_unit)})")
     return figure
+
+
+def _sampled(estimator: object) -> int:
+    """How many rows' reasons are averaged: fewer where one row's take long."""
+    if not isinstance(estimator, Ensemble):
+        return SAMPLED_ROWS
+    nodes = sum(len(part.feature) for _, part in estimator.parts if isinstance(part, Forest))
+    return min(SAMPLED_OF_MANY, max(LEAST_SAMPLED, MOST_VISITS // max(nodes, 1)))
 
 
 def fold_scores(run: TrainingRun) -> "Figure":
@@ -371,9 +382,14 @@ def pictures_of(run: TrainingRun) -> tuple[Picture, ...]:
     return tuple(picture for picture in suits if picture.draw not in empty)
 
 
-def pngs(run: TrainingRun) -> dict[str, bytes]:
-    """Every picture as PNG by name, on white: for the tracker."""
-    return {picture.name: png(picture.draw(run)) for picture in pictures_of(run)}
+def figures_of(run: TrainingRun) -> dict[str, "Figure"]:
+    """Every picture that suits the run, drawn, by name."""
+    return {picture.name: picture.draw(run) for picture in pictures_of(run)}
+
+
+def pngs(figures: Mapping[str, "Figure"]) -> dict[str, bytes]:
+    """Figures as PNG on white by name, for the tracker."""
+    return {name: png(figure) for name, figure in figures.items()}
 
 
 def fold_count(plan: FoldPlan) -> str:

@@ -2,7 +2,9 @@
 
 import os
 import uuid
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from epic22.core.drawing import svg
 from epic22.core.evaluation.savings import Saving
@@ -10,15 +12,18 @@ from epic22.core.evaluation.yardsticks import INCUMBENT
 from epic22.core.models.base import CLASSIFIED
 from epic22.core.wording import figure
 from epic22.services.explanation_pictures import explanation_pictures
-from epic22.services.pictures import fold_count, pictures_of
+from epic22.services.pictures import figures_of, fold_count, pictures_of
 from epic22.services.train import TrainingRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TEMPLATE = Path(__file__).with_name("report.html")
 
 
-def write_report(run: TrainingRun, path: Path) -> Path:
-    """Write the report whole: a reader never meets half a file."""
-    return write_whole(path, render_report(run))
+def write_report(run: TrainingRun, path: Path, figures: Mapping[str, "Figure"] | None = None) -> Path:
+    """Write the report whole: a reader never meets half a file. `figures`: the run's pictures where they are drawn already."""
+    return write_whole(path, render_report(run, figures))
 
 
 def write_whole(path: Path, text: str) -> Path:
@@ -29,12 +34,13 @@ def write_whole(path: Path, text: str) -> Path:
     return path
 
 
-def render_report(run: TrainingRun) -> str:
+def render_report(run: TrainingRun, figures: Mapping[str, "Figure"] | None = None) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's table are escaped."""
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["figure"] = figure
+    figures = figures_of(run) if figures is None else figures
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
         run=run,
@@ -42,7 +48,7 @@ def render_report(run: TrainingRun) -> str:
         savings=_savings(run),
         headline=headline(run),
         lead=lead(run),
-        pictures=[(picture, svg(picture.draw(run), picture.name)) for picture in pictures_of(run)],
+        pictures=[(picture, svg(figures[picture.name], picture.name)) for picture in pictures_of(run)],
         looks_at=[(picture, svg(picture.draw(), picture.name)) for picture in explanation_pictures(run.explanation)],
         fold_count=fold_count(run.plan),
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],

@@ -50,6 +50,9 @@ AHEAD, FREELY_AHEAD = 1, 2
 """Trials begun while the one before is under way: none knows the results of so many before it. The second: where nothing would
 be learned from them."""
 
+REFITS = 10
+"""Models that are fitted anew on all rows, seeds of the chosen trials by their weights: more of them hardly differ."""
+
 BLENDING = 0.06
 """Share of a time limit kept for choosing the weights."""
 
@@ -414,7 +417,7 @@ def _fitted_anew(bench: Bench, chosen: Sequence[tuple[Trial, float]], clock: Clo
 
     The heaviest trial is fitted whatever the time; weights of what was not reached go to the others.
     """
-    times = [max(1, round(weight * bench.search.picks)) for _, weight in chosen]
+    times = [max(1, round(weight * min(REFITS, bench.search.picks))) for _, weight in chosen]
     turns = [(i, seed) for seed in range(max(times)) for i in range(len(chosen)) if seed < times[i]]
     workers, threads = bench.side_by_side(len(turns))
     whole = bench.whole()
