@@ -1,8 +1,12 @@
-"""A linear model's terms, and what they add."""
+"""A linear model's terms, what they add, and where numbers are cut."""
+
+import json
 
 import numpy as np
 
-from epic22.core.models.linear import Linear
+from epic22.core.evaluation.metrics import roc_auc
+from epic22.core.models.linear import FAMILY, Linear
+from epic22.core.task import Array
 
 NONE = np.nan
 
@@ -31,3 +35,48 @@ def test_a_columns_contribution_is_what_all_its_terms_add() -> None:
     np.testing.assert_allclose(found[:, :-1], parts, atol=1e-12)
     np.testing.assert_allclose(found.sum(axis=1), model.raw(X), atol=1e-12)
     assert all((model.contributions(X[i : i + 1])[0] == found[i]).all() for i in range(50))
+
+
+def rows(n: int, wild: float, seed: int) -> tuple[Array, Array]:
+    """Two columns, (n, 2), and labels that follow the first, of which a hundredth and a half is `wild` times too large."""
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, 2))
+    y = (rng.uniform(size=n) < 1 / (1 + np.exp(-2 * X[:, 0]))).astype(float)
+    X[rng.uniform(size=n) < 0.005, 0] *= wild
+    return X.astype(np.float32), y
+
+
+def fitted(X: Array, y: Array) -> Linear:
+    return Linear("binary", (False, False)).fit(X, y)
+
+
+def test_a_few_wild_values_do_not_spoil_a_column() -> None:
+    held, truth = rows(4000, 1.0, seed=2)
+    sound, spoiled = (fitted(*rows(2000, wild, seed=1)) for wild in (1.0, 1e5))
+    told = [roc_auc(truth, model.predict_proba(held)[:, 1]) for model in (sound, spoiled)]
+    assert told[0] > 0.85
+    assert told[1] > told[0] - 0.01
+
+
+def test_a_wild_value_counts_as_the_edge_and_the_bulk_as_itself() -> None:
+    X, y = rows(2000, 1e5, seed=1)
+    model = fitted(X, y)
+    low, high = model.edges_[0]
+    ask = np.array([[high * 2, 0.0], [high * 1e6, 0.0], [low / 2, 0.0], [low / 4, 0.0]], dtype=np.float32)
+    raw = model.raw(ask)
+    assert raw[1] == raw[0]
+    assert raw[2] != raw[3]
+
+
+def test_columns_without_wild_values_have_no_edges_and_are_stored_as_before() -> None:
+    model = fitted(*rows(2000, 1.0, seed=1))
+    assert "edges" not in json.loads(model.files()["linear.json"])
+    assert not np.isfinite(model.edges_).any()
+
+
+def test_edges_come_back_from_the_files() -> None:
+    X, y = rows(2000, 1e5, seed=1)
+    model = fitted(X, y)
+    again = FAMILY.restore(model.files())
+    np.testing.assert_array_equal(again.raw(X), model.raw(X))
+    assert again.files() == model.files()

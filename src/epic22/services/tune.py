@@ -10,7 +10,7 @@ from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.crossval import FittedFold
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import family_named, raced_families
+from epic22.core.models.catalog import family_named, searched_families
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.search import Bench, Found, Search
 from epic22.core.selection.study import Sampling, Study
@@ -69,7 +69,7 @@ class Tuning:
 
     def families_for(self, task: Task) -> tuple[Family, ...]:
         """The families to search, UnknownTaskError for a name that is none."""
-        names = self.families or raced_families(task.target.kind)
+        names = self.families or searched_families(task.target.kind)
         named = [family_named(name) for name in names]
         return tuple(f for f in named if task.target.kind in f.kinds and not f.is_baseline)
 

@@ -146,8 +146,8 @@ class Family:
 
     `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `starts` are
     configurations to begin with. A baseline is what others must beat; it is never a rival of its betters in the verdict against
-    "the best other family". `needs` is the library of an
-    optional family, which is raced only where it is named and installed; its models open and answer without it.
+    "the best other family". `needs` is the library of an optional family, which is raced where it is named; its models open
+    and answer without it.
     """
 
     name: str

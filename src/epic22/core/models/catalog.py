@@ -15,6 +15,9 @@ FAMILIES: tuple[Family, ...] = (
     hazard.FAMILY,
 )
 
+SEARCHED_WHERE_INSTALLED = ("catboost",)
+"""LightGBM errs as XGBoost does, and on a Mac brings a second OpenMP runtime: it is searched where it is named."""
+
 ENSEMBLE = ensemble.family_of([family for family in FAMILIES if not family.is_baseline])
 """What a search over the families makes of them; it is not raced as they are."""
 
@@ -22,6 +25,14 @@ ENSEMBLE = ensemble.family_of([family for family in FAMILIES if not family.is_ba
 def raced_families(kind: Kind) -> tuple[str, ...]:
     """The families that are raced unless others are named: all that predict the kind and need no optional library."""
     return tuple(family.name for family in FAMILIES if kind in family.kinds and family.needs is None)
+
+
+def searched_families(kind: Kind) -> tuple[str, ...]:
+    """The families that a search tries unless others are named: those raced but baselines, and optional ones that err otherwise."""
+    optional = SEARCHED_WHERE_INSTALLED
+    return tuple(
+        f.name for f in FAMILIES if kind in f.kinds and not f.is_baseline and f.installed and (not f.needs or f.name in optional)
+    )
 
 
 def family_named(name: str) -> Family:

@@ -2,7 +2,8 @@
 
 Missing numbers become the training median beside an indicator, categories become indicators, everything is standardised, so
 the intercept is the average score and a column's contribution is the sum over its own terms: exact Shapley values of a
-linear model with independent columns.
+linear model with independent columns. Numbers far outside the bulk of the training's count as its edge: a single wild value
+would else decide what a standard deviation is.
 """
 
 import json
@@ -21,6 +22,8 @@ from epic22.core.task import Array, Kind, Task
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Strengths tried on the inner fold: the inverse of scikit-learn's C for classes, ridge's alpha a hundred rows for values."""
+BULK = (0.01, 0.99)
+"""Quantiles between which the bulk of a column lies; an edge is as far outside them again."""
 MOST_NEWTON_TERMS = 2000
 MOST_STEPS = 60
 SMALL_ERROR = 1e-3
@@ -169,6 +172,7 @@ class Linear(Linked, Parameters):
 
     def _learn_terms(self, X: Array) -> None:
         self.medians_ = np.zeros(X.shape[1])
+        self.edges_ = np.tile([-np.inf, np.inf], (X.shape[1], 1))
         self.level_counts_ = np.zeros(X.shape[1], dtype=np.int64)
         for j, is_category in enumerate(self.categorical):
             present = X[:, j][~np.isnan(X[:, j])]
@@ -176,6 +180,7 @@ class Linear(Linked, Parameters):
                 self.level_counts_[j] = int(present.max()) + 1 if len(present) else 0
             elif len(present):
                 self.medians_[j] = np.median(present)
+                self.edges_[j] = _edges(present)
         self.owner_ = np.repeat(np.arange(X.shape[1]), np.where(self.categorical, self.level_counts_ + 1, 2))
 
     def _terms(self, X: Array) -> Array:
@@ -184,6 +189,7 @@ class Linear(Linked, Parameters):
         categorical = np.asarray(self.categorical, dtype=bool)
         numbers = X[:, ~categorical].astype(np.float64)
         missing = np.isnan(numbers)
+        numbers = np.clip(numbers, *self.edges_[~categorical].T)
         terms[:, begin[~categorical]] = np.where(missing, self.medians_[~categorical], numbers)
         terms[:, begin[~categorical] + 1] = missing
         codes, last = X[:, categorical].astype(np.float64), self.level_counts_[categorical]
@@ -229,6 +235,9 @@ class Linear(Linked, Parameters):
             "coef": self.coef_.tolist(),
             "intercept": self.intercept_.tolist(),
         }
+        edges = {str(j): [low, high] for j, (low, high) in enumerate(self.edges_.tolist()) if np.isfinite(low)}
+        if edges:
+            state["edges"] = edges
         if self.loss != SQUARED:
             state["loss"] = asdict(replace(self.loss, power=self.power_) if self.loss.name == "tweedie" else self.loss)
         return {"linear.json": canonical_json(state)}
@@ -247,6 +256,9 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     model.power_ = model.loss.power or JUDGED_POWER
     model.medians_ = np.array(state["medians"], dtype=np.float64)
     model.level_counts_ = np.array(state["levels"], dtype=np.int64)
+    model.edges_ = np.tile([-np.inf, np.inf], (len(state["levels"]), 1))
+    for j, edges in state.get("edges", {}).items():
+        model.edges_[int(j)] = edges
     model.mean_ = np.array(state["mean"], dtype=np.float64)
     model.scale_ = np.array(state["scale"], dtype=np.float64)
     model.scale_[model.scale_ == 0.0] = np.inf
@@ -254,6 +266,15 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     model.intercept_ = np.array(state["intercept"], dtype=np.float64)
     model.owner_ = np.repeat(np.arange(len(state["levels"])), np.where(model.categorical, model.level_counts_ + 1, 2))
     return model
+
+
+def _edges(present: Array) -> tuple[float, float]:
+    """Where a column's numbers are cut; infinite where none of them (n,) lies that far outside."""
+    values = present.astype(np.float64)
+    low, high = np.quantile(values, BULK)
+    low, high = low - (high - low), high + (high - low)
+    wild = high > low and (values.min() < low or values.max() > high)
+    return (float(low), float(high)) if wild else (-np.inf, np.inf)
 
 
 def _tweedie_costs(y: Array, eta: Array, power: float) -> Array:
