@@ -27,7 +27,9 @@ TimeLimit = Annotated[
 ]
 SearchedFamilies = Annotated[
     list[str] | None,
-    typer.Option("--search-family", help="A family to search; otherwise all that fit the label, CatBoost among them where installed.", rich_help_panel=TUNING),
+    typer.Option(
+        "--search-family", help="A family to search; else all that fit, CatBoost where installed.", rich_help_panel=TUNING
+    ),
 ]
 HowToSample = Annotated[str, typer.Option("--sampling", help="bayesian, random or grid.", rich_help_panel=TUNING)]
 Prune = Annotated[

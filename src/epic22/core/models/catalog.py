@@ -28,7 +28,7 @@ def raced_families(kind: Kind) -> tuple[str, ...]:
 
 
 def searched_families(kind: Kind) -> tuple[str, ...]:
-    """The families that a search tries unless others are named: those raced but baselines, and optional ones that err otherwise."""
+    """The families that a search tries unless others are named: those raced, less baselines, and some optional ones."""
     optional = SEARCHED_WHERE_INSTALLED
     return tuple(
         f.name for f in FAMILIES if kind in f.kinds and not f.is_baseline and f.installed and (not f.needs or f.name in optional)
