@@ -26,7 +26,7 @@ def test_both_sides_score_the_same_configuration_alike(monkeypatch: pytest.Monke
 
 def test_the_page_has_a_row_a_set() -> None:
     one: dict[str, Any] = dict.fromkeys(
-        ("rows", "columns", "folds", "trials", "ratio", "bar", "ours_seconds", "ours_trials", "share"), 2
+        ("rows", "columns", "folds", "trials", "rate_trials", "ratio", "bar", "ours_seconds", "ours_trials", "share"), 2
     )
     one |= {"trials_a_minute": {"ours": 3, "plain": 2}, "plain_final_score": 0.8, "plain_seconds": 9.0, "ours_reached": False}
     one |= {"largest_difference_of_a_trial_score": 1e-7}
