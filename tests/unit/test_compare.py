@@ -19,7 +19,7 @@ from epic22.core.evaluation.crossval import (
     cross_validate,
     score_with_interval,
 )
-from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROOT_MEAN_SQUARED_ERROR
+from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROC_AUC, ROOT_MEAN_SQUARED_ERROR
 from epic22.core.evaluation.power import TWO_SIDED, Sample, power_of, sample_of, times_needed
 from epic22.core.models.catalog import family_named
 from epic22.core.task import Array, Kind
@@ -47,6 +47,17 @@ def test_a_family_against_itself_shows_no_difference() -> None:
     verdict = compare(a, a, AVERAGE_PRECISION, made.examples, plan, "binary")
     assert (verdict.difference, verdict.p, verdict.enough_data) == (0.0, 1.0, False)
     assert verdict.advice == "no difference seen"
+
+
+def test_one_fold_whose_metric_is_defined_makes_nothing_certain() -> None:
+    made = toy("binary", 60)
+    alone = replace(made.examples, Y=(np.arange(60) == 0).astype(float)[:, None])
+    plan = replace(plan_folds(made.examples, "binary", SplitRequest(repeats=1)), kind="repeated")
+    good, bad = (evaluation(name, sign * alone.y, alone, plan, "binary") for name, sign in (("good", 1.0), ("bad", -1.0)))
+    verdict = compare(good, bad, ROC_AUC, alone, plan, "binary")
+    assert verdict.difference == 1.0
+    assert not verdict.enough_data
+    assert verdict.p == 1.0
 
 
 @pytest.mark.parametrize("timed", [False, True], ids=["dealt", "forward"])

@@ -195,6 +195,9 @@ def test_the_log_is_settled_by_what_is_better_held_out() -> None:
     assert settled.target.log is False
     assert "0 or less" in notes[0]
     assert settle_log(task, examples, plan, 0, 1) == (task, ())
+    settled, notes = settle_log(replace(asking, families=("constant",)), examples, plan, 0, 1)
+    assert settled.target.log is False
+    assert "only baselines" in notes[0]
 
 
 def claims(folder: Path, n: int = 240) -> Path:

@@ -10,6 +10,7 @@ from tests.searches import FAMILIES as QUICK
 from tests.searches import answers, plan, searched
 from tests.toy import daily, toy
 
+from epic22.core.data.engineering import Recipe
 from epic22.core.data.split import Fold
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval import Contender, contender_of, evaluate
@@ -17,7 +18,7 @@ from epic22.core.lineage import canonical_json
 from epic22.core.models.base import never
 from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.selection.budget import Budget, Clock
-from epic22.core.selection.search import Found, Search
+from epic22.core.selection.search import BLENDING, LAST_FITS, PRUNES_FROM, Bench, Found, Search, reserve_for
 from epic22.core.selection.study import Sampling, Study, Suggestion, Trial
 from epic22.core.task import Array, Kind
 
@@ -194,6 +195,21 @@ def test_a_first_trial_that_takes_all_the_time_is_cut_short_not_thrown_away() ->
     found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Clock(-1.0, lambda: 0.0))
     assert len(found.trials) == 1
     assert found.weights == ((0, 1.0),)
+
+
+def test_the_time_kept_for_the_last_fits_shrinks_to_what_they_may_take() -> None:
+    made = toy("binary", 200, at=daily(200))
+    search = Search(QUICK, Budget(seconds=100), lambda part: Study(QUICK, True))
+    bench = Bench.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, Recipe())
+    assert bench.anew
+    folds = tuple(0.7 for _ in bench.folds)
+    quick, slow = (
+        [Trial(turn, "linear", {}, folds, ({},) * len(folds), seconds) for turn in range(PRUNES_FROM)] for seconds in (0.1, 100.0)
+    )
+    kept = [reserve_for(bench, 100.0, done) for done in ((), quick[:-1], quick, slow)]
+    assert kept[0] == kept[1] == kept[3] == pytest.approx(100 * (BLENDING + LAST_FITS))
+    assert 6.0 < kept[2] < 7.0
+    assert reserve_for(bench, float("inf"), quick) == 0.0
 
 
 def test_a_clock_is_shared_out() -> None:

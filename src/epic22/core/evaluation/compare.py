@@ -136,8 +136,10 @@ class _Found:
 
 def _corrected_t(folds: Array, plan: FoldPlan) -> _Found:
     name = f"corrected resampled t over {len(folds)} folds"
-    if len(folds) < 2 or folds.var(ddof=1) == 0:
-        mean = float(folds.mean()) if len(folds) else math.nan
+    if len(folds) < 2:
+        return _Found(math.nan, math.nan, math.nan, 1.0, name)
+    if folds.var(ddof=1) == 0:
+        mean = float(folds.mean())
         return _Found(mean, mean, 0.0, 0.0 if mean else 1.0, name)
     error, mean = corrected_error(folds, plan), float(folds.mean())
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1)) * error

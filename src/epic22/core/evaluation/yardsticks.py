@@ -76,7 +76,14 @@ def _at_deciding(task: Task, known: Examples, told: Array) -> Array:
 
 
 def _probability(score: Array, y: Array, asked: Array) -> Array:
-    """Logistic regression of y on the score alone by Newton's method, with a slope that never turns the order round."""
+    """Logistic regression of y on the score alone by Newton's method, with a slope that never turns the order round.
+
+    Rows without a score (NaN) teach nothing, and are told the mean of y.
+    """
+    known, rate = np.isfinite(score), float(np.mean(y))
+    if not known.any():
+        return np.full(len(asked), rate)
+    score, y = score[known], y[known]
     centre, spread = float(np.mean(score)), float(np.std(score)) or 1.0
     x = np.column_stack([np.ones(len(score)), (score - centre) / spread])
     weight = np.zeros(2)
@@ -89,4 +96,4 @@ def _probability(score: Array, y: Array, asked: Array) -> Array:
         if np.abs(step).max() < 1e-9:
             break
     slope = max(float(weight[1]), LEAST_SLOPE)
-    return link(weight[0] + slope * (asked - centre) / spread, "binary")
+    return np.where(np.isfinite(asked), link(weight[0] + slope * (asked - centre) / spread, "binary"), rate)

@@ -26,7 +26,10 @@ def settle_log(task: Task, examples: Examples, plan: FoldPlan, seed: int, thread
     first = plan.folds[0].train
     if (examples.y <= 0).any():
         return _with_log(task, False), (f"{target.name} has values of 0 or less, so its logarithm was not tried.",)
-    family = [found for name in task.families if not (found := family_named(name)).is_baseline][-1]
+    learners = [found for name in task.families if not (found := family_named(name)).is_baseline]
+    if not learners:
+        return _with_log(task, False), (f"only baselines were raced, so the logarithm of {target.name} was not tried.",)
+    family = learners[-1]
     inner = inner_fold(plan, examples, first, target.kind, seed)
     held = examples.take(inner.test)
     scores = []

@@ -221,18 +221,19 @@ def _run(bench: Bench, study: Study, clock: Clock) -> str:
             bench.search.progress()
     with ThreadPoolExecutor(FREELY_AHEAD + 1) as attempts:
         try:
-            return _in_turn(bench, study, clock, clock.sooner(reserve_for(bench, clock)), attempts)
+            return _in_turn(bench, study, clock, attempts)
         except BaseException:
             bench.hands.close()
             raise
 
 
-def _in_turn(bench: Bench, study: Study, clock: Clock, sooner: Clock, attempts: ThreadPoolExecutor) -> str:
+def _in_turn(bench: Bench, study: Study, clock: Clock, attempts: ThreadPoolExecutor) -> str:
     """Trials told in the order in which they were begun. The first has the whole clock, for without it there is no model."""
-    ended = ""
+    ended, seconds = "", clock.left
     under_way: deque[tuple[Suggestion, Future[Trial | None]]] = deque()
     while True:
         done = study.trials
+        sooner = clock.sooner(reserve_for(bench, seconds, done))
         while not ended and len(under_way) <= (ahead := _ahead(bench, study, turn := len(done) + len(under_way))):
             ended = _end(bench, study, done, len(under_way), sooner)
             if not ended:
@@ -279,9 +280,21 @@ def likely_seconds(done: Sequence[Trial]) -> float:
     return float(np.quantile([trial.seconds for trial in done], 0.6)) if done else 0.0
 
 
-def reserve_for(bench: Bench, clock: Clock) -> float:
-    """Seconds to keep for what follows the trials, told before the first of them."""
-    return 0.0 if clock.end is None else max(clock.left, 0.0) * (BLENDING + (LAST_FITS if bench.anew else 0.0))
+def reserve_for(bench: Bench, seconds: float, done: Sequence[Trial] = ()) -> float:
+    """How many of so many seconds to keep for what follows the trials: a share for the last fits, or less where that is known."""
+    if seconds == float("inf"):
+        return 0.0
+    last, complete = LAST_FITS * max(seconds, 0.0) if bench.anew else 0.0, complete_trials(done)
+    if bench.anew and len(complete) >= PRUNES_FROM:
+        last = min(last, likely_last_fits(bench, complete))
+    return BLENDING * max(seconds, 0.0) + last
+
+
+def likely_last_fits(bench: Bench, complete: Sequence[Trial]) -> float:
+    """Seconds that fits on all rows may well take, by the slowest of the trials that would be fitted anew now."""
+    best = pool_of(complete, bench.task.target.metric.gain)[:REFITS]
+    growth = len(bench.y) / np.mean([len(fold.train) for fold in bench.folds])
+    return float(REFITS * max(trial.seconds for trial in best) / len(bench.folds) * growth)
 
 
 def try_suggestion(

@@ -75,7 +75,7 @@ def read_bench(order: Mapping[str, Any], folder: Path) -> Bench:
 
 def work(bench: Bench, study: Study, clock: Clock, folder: Path) -> None:
     """Trials, beside those of other processes, until no more may be begun; models go to the folder."""
-    limit, clock = bench.search.budget.trials, clock.sooner(reserve_for(bench, clock))
+    limit, clock = bench.search.budget.trials, clock.sooner(reserve_for(bench, clock.left))
     with Hands(bench.side_by_side(len(bench.folds))[0]) as bench.hands:
         while limit is None or study.begun() < limit:
             done = study.trials
