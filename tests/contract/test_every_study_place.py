@@ -29,6 +29,9 @@ class InMemory:
     def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
         return build(storage=self.storages.setdefault((task, digest), InMemoryStorage()), name=part)
 
+    def alone(self, task: str, digest: str) -> None:
+        """Nobody else sees this memory."""
+
     def forget(self, task: str, digest: str) -> None:
         self.storages.pop((task, digest), None)
 
@@ -119,6 +122,34 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", held, str(journal)], check=False)
     assert journal.with_suffix(".lock").exists()
     assert opened(place, "killed").ask().turn == 0
+
+
+def test_a_second_command_on_a_search_is_refused_while_the_first_lives(tmp_path: Path) -> None:
+    import subprocess
+    import sys
+
+    claim = (
+        "import sys; from pathlib import Path; from epic22.adapters.studies import StudyFiles; "
+        "place = StudyFiles(Path(sys.argv[1])); place.alone('shared', 'run'); print('held', flush=True); sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", claim, str(tmp_path)]
+    first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    try:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        second = subprocess.run(command, capture_output=True, check=False, stdin=subprocess.DEVNULL)
+        assert second.returncode
+        assert b"task shared: another command is making the same search now (study run)" in second.stderr
+        other = StudyFiles(tmp_path)
+        other.alone("shared", "another run")
+        other.forget("shared", "another run")
+    finally:
+        first.kill()
+        first.communicate()
+    place = StudyFiles(tmp_path)
+    place.alone("shared", "run")
+    place.forget("shared", "run")
+    assert not (tmp_path / "shared" / "run.lock").exists()
 
 
 def test_the_password_is_never_told() -> None:

@@ -22,6 +22,9 @@ class StudyPlace(Protocol):
     def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
         """The study of a training part; one that was interrupted goes on."""
 
+    def alone(self, task: str, digest: str) -> None:
+        """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
+
     def forget(self, task: str, digest: str) -> None:
         """Remove a run's studies."""
 
@@ -31,6 +34,11 @@ class StudyFiles:
     """A folder a run, `home/<task>/<digest>/`, in it a journal and a folder of scores for each training part."""
 
     home: Path
+    claims: dict[tuple[str, str], IO[bytes]] = field(default_factory=dict, repr=False, compare=False)
+
+    def alone(self, task: str, digest: str) -> None:
+        """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
+        _claim(self.claims, self.home, task, digest)
 
     def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
         """The study of a training part; one that was interrupted goes on."""
@@ -46,7 +54,7 @@ class StudyFiles:
 
     def forget(self, task: str, digest: str) -> None:
         """Remove a run's studies, and the task's folder where no other run has any."""
-        _remove(self.home, task, digest)
+        _remove(self.claims, self.home, task, digest)
 
 
 @dataclass(frozen=True)
@@ -59,6 +67,14 @@ class StudyDatabase:
     url: str = field(repr=False)
     home: Path
     opened: list[Any] = field(default_factory=list, repr=False)
+    claims: dict[tuple[str, str], IO[bytes]] = field(default_factory=dict, repr=False, compare=False)
+
+    def alone(self, task: str, digest: str) -> None:
+        """Claim a run's studies for this process until it ends, among those of the same EPIC22_HOME.
+
+        Raises UserError where another command works on them.
+        """
+        _claim(self.claims, self.home, task, digest)
 
     def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
         """The study of a training part; one that was interrupted goes on.
@@ -73,7 +89,7 @@ class StudyDatabase:
         for study in storage.get_all_studies():
             if study.study_name.startswith(f"{task}/{digest}/"):
                 storage.delete_study(study._study_id)
-        _remove(self.home, task, digest)
+        _remove(self.claims, self.home, task, digest)
         self.opened.pop().engine.dispose()
 
     def _storage(self) -> Any:
@@ -106,9 +122,34 @@ def _first_line(error: BaseException | None) -> str:
     return str(error).strip().partition("\n")[0] or type(error).__name__
 
 
-def _remove(home: Path, task: str, digest: str) -> None:
+def _claim(claims: dict[tuple[str, str], IO[bytes]], home: Path, task: str, digest: str) -> None:
+    """Hold a run's lock, which ends with the process, however that ends; a search's own processes do not inherit it."""
+    path = home / task / f"{digest}.lock"
+    while (task, digest) not in claims:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open("ab")
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.close()
+            raise UserError(
+                f"task {task}: another command is making the same search now (study {digest}); wait for it or end it, or have "
+                "one command search by several processes with --processes N."
+            ) from None
+        # Who held it may have removed it since it was opened: then it is a lock that nobody else sees.
+        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+            claims[task, digest] = file
+        else:
+            file.close()
+
+
+def _remove(claims: dict[tuple[str, str], IO[bytes]], home: Path, task: str, digest: str) -> None:
+    """Remove a run's folder, its lock, which is then let go of, and the task's folder where nothing else is in it."""
     shutil.rmtree(home / task / digest, ignore_errors=True)
     folder = home / task
+    if (held := claims.pop((task, digest), None)) is not None:
+        (folder / f"{digest}.lock").unlink(missing_ok=True)
+        held.close()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 

@@ -43,7 +43,7 @@ def studies_of(settings: Settings) -> Studies:
     def crew(count: int, task: str, digest: str) -> SearchProcesses:
         return SearchProcesses(count, place, settings.home / "scratch", task, digest)
 
-    return Studies(place.open, place.forget, crew)
+    return Studies(place.open, place.forget, place.alone, crew)
 
 
 def lake_of(settings: Settings) -> Lake:

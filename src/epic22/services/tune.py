@@ -33,10 +33,12 @@ class Studies:
     """Where studies are kept: `open(task, digest, part, build)` opens one of a task's, `forget(task, digest)` removes them all.
 
     `crew(count, task, digest)` has so many processes work on them. Without a place they live and end with the process, alone.
+    `alone(task, digest)` claims them for this command, UserError where another has them: it would give up the other's trials.
     """
 
     open: Callable[[str, str, str, Callable[..., Study]], Study] = lambda task, digest, part, build: build()
     forget: Callable[[str, str], None] = lambda task, digest: None
+    alone: Callable[[str, str], None] = lambda task, digest: None
     crew: Callable[[int, str, str], Callable[[Bench, Study, str, Clock], None]] | None = None
 
 
@@ -154,6 +156,7 @@ class Searcher:
     def _search(self) -> Search:
         families = self.tuning.families_for(self.task)
         greater, digest = self.task.target.metric.greater_is_better, self._digest
+        self.tuning.studies.alone(self.task.name, digest)
 
         def study(part: str) -> Study:
             def build(**place: object) -> Study:
