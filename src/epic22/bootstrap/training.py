@@ -16,6 +16,7 @@ from epic22.bootstrap.parts import Parts
 from epic22.core.data.assignment import Assignment, PanelAssignment
 from epic22.core.data.batches import ParquetBatches, memory_needed, open_batches
 from epic22.core.data.canonical import guard_notes
+from epic22.core.data.large_examples import eligible, memory_of, rows_a_part
 from epic22.core.data.split import SplitRequest
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval_large import Setting
@@ -30,6 +31,7 @@ from epic22.features.task_text import write_task_file
 from epic22.features.task_words import Inferred, described
 from epic22.services.events import data_datasets, model_dataset, told
 from epic22.services.forecast import PanelRequest
+from epic22.services.large_feature import goes_in_batches, large_feature
 from epic22.services.train import Gate, TrainingRun, train
 from epic22.services.train_large import Size, train_large
 from epic22.services.tune import Tuning
@@ -143,8 +145,44 @@ def train_feature(
     watch.step()
     if isinstance(assigned, PanelAssignment):
         return train_panel_assignment(parts, assigned, PanelRequest(seed=seed), watch, truth)
-    horizon = max(assigned.task.target.horizons, default=0.0)
-    return train_assignment(parts, assigned, SplitRequest(horizon=horizon, seed=seed), watch, truth, override, engineer, tuning)
+    split = SplitRequest(horizon=max(assigned.task.target.horizons, default=0.0), seed=seed)
+    rows = rows_above_cap(assigned, parts.settings.memory_cap)
+    if rows is None:
+        return train_assignment(parts, assigned, split, watch, truth, override, engineer, tuning)
+    if tuning is not None or engineer:
+        raise UserError(f"{name}: its rows exceed the memory cap, so it is neither searched nor engineered; raise --memory-cap.")
+    return train_large_feature(parts, assigned, rows, split, watch, override)
+
+
+def rows_above_cap(assigned: Assignment, cap: int) -> DataFrame | None:
+    """The eligible rows [entity, cutoff] of an assignment that is trained a batch at a time; None where it is trained whole."""
+    task = assigned.task
+    if not goes_in_batches(task) or memory_of(task, assigned.cutoffs.height) <= cap:
+        return None
+    found = eligible(task, assigned.tables, assigned.cutoffs, rows_a_part(task, cap))
+    return found if memory_of(task, found.height) > cap else None
+
+
+def train_large_feature(
+    parts: Parts,
+    assigned: Assignment,
+    rows: DataFrame,
+    split: SplitRequest,
+    watch: Watch = Watch(),
+    override: Override | None = None,
+) -> Finished:
+    """Train a feature on these eligible rows [entity, cutoff] without ever holding their inputs."""
+    task, cap = assigned.task, parts.settings.memory_cap
+    with scratch_folder(parts.settings.home / "scratch") as scratch:
+        watch.begin(f"{task.name}: building {rows.height:,} rows in parts", 1)
+        large = large_feature(assigned, rows, rows_a_part(task, cap), scratch, split.seed)
+        watch.step()
+        setting, size = Setting(parts.settings.threads, cap, scratch, split.seed), Size(memory_of(task, rows.height), cap)
+        gate = Gate(override, parts.settings.authorised)
+        with told(parts.lineage, f"train.{task.name}", data_datasets(assigned.data_version, parts.versions)) as work:
+            finished = _finished(parts, train_large(large, split, parts.registry, setting, size, watch, gate), split, watch)
+            work.outputs.append(model_dataset(finished.run.version))
+    return finished
 
 
 def train_assignment(

@@ -74,7 +74,9 @@ def train(
         refuse_table_options(given)
         search = task_asked(None, given).search
         tuning = _tuning(search, searching.processes)
-        train_features(feature, stored.data, split.seed, stored.override_reason, json, tuning, search.engineered)
+        train_features(
+            feature, stored.data, split.seed, stored.override_reason, json, tuning, search.engineered, learning.memory_cap
+        )
     elif series.panel is not None:
         refuse_use_options("--panel", given)
         csv, label = table_and_label(roles.csv, roles.label)

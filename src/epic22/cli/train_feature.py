@@ -1,5 +1,6 @@
 """`epic22 train FEATURE`: one of the five capabilities, or all of them, on the stored tables."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from epic22.cli.terminal import figure, print_json, progress, say, table
@@ -22,13 +23,17 @@ def train_features(
     json: bool,
     tuning: "Tuning | None" = None,
     engineer: bool = False,
+    memory_cap: str | None = None,
 ) -> None:
     """Train the feature of that name, or each of them, and show what was found."""
     from epic22.bootstrap import assemble, override_by_key, train_feature
-    from epic22.config import Settings
+    from epic22.config import Settings, memory_bytes
     from epic22.features.catalog import FEATURES
 
-    parts, override, refused = assemble(Settings.read()), override_by_key(reason), []
+    settings = Settings.read()
+    if memory_cap is not None:
+        settings = replace(settings, memory_cap=memory_bytes(memory_cap, "--memory-cap"))
+    parts, override, refused = assemble(settings), override_by_key(reason), []
     names = [feature.name for feature in FEATURES] if name == ALL else [name]
     for one in names:
         with progress() as watch:

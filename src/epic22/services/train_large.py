@@ -12,6 +12,7 @@ from epic22.core.data.split import FoldPlan, SplitRequest, blocks_of, codes
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.coverage import refuse_groups
 from epic22.core.evaluation.crossval_large import RACED, Measured, Setting, evaluate, fit_all, on_disk, plan_of
+from epic22.core.evaluation.yardsticks import incumbent_evaluation
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import family_named
 from epic22.core.ports import Registry
@@ -91,7 +92,10 @@ def train_large(
     sides = plan_sides(table, task.target.kind, split, assignment.whom, assignment.repeats)
     plan = plan_of(sides, table, _clusters(sides, table, examples))
     measured = race_large(task, table, sides, examples, plan, setting, watch)
-    drawn, explanation = explained(task, examples, plan, tuple(m.drawn for m in measured), setting.seed, watch)
+    rule = incumbent_evaluation(task, examples, plan, setting.seed)
+    rules = () if rule is None else (rule,)
+    raced = (*(m.drawn for m in measured), *rules)
+    drawn, explanation = explained(task, examples, plan, raced, setting.seed, watch)
     champion, verdicts = judge(task, examples, plan, drawn, setting.seed)
     best = next(m for m in measured if m.drawn.family == champion.family)
     comparison = compare_in_use(task, examples, plan, drawn, champion, setting.seed)
@@ -105,7 +109,7 @@ def train_large(
     if task.target.kind == "binary":
         bundle = replace(bundle, positive_share=float(table.y.mean()))
     version = register(bundle, examples, registry)
-    board = tuple(m.whole.without_models() for m in measured)
+    board = (*(m.whole.without_models() for m in measured), *rules)
     return TrainingRun(
         task=task,
         data_version=assignment.data_version,

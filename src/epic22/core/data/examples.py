@@ -82,8 +82,11 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
 
     Raises ColumnError where inputs and declared columns differ, or a label is missing.
     """
-    known = tables.as_of(cutoffs)
-    at = task.rows(known, cutoffs)
+    return examples_at(task, tables, task.rows(tables.as_of(cutoffs), cutoffs), data_version)
+
+
+def examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version: str) -> Examples:
+    """The task's examples at rows that are eligible, frame [entity, cutoff]. Raises ColumnError as `build_examples` does."""
     seen = tables.as_of(at)
     horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.kind == "hazard"
     later = tables.followed(at, horizon) if is_hazard else tables.after(at, horizon)
@@ -105,7 +108,7 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
         incumbent=None if task.incumbent is None else task.incumbent.respond(seen),
         exposure=None if task.exposure is None else inputs[task.exposure].cast(pl.Float64).to_numpy(),
         cluster=None if task.cluster is None else task.cluster(seen).to_numpy(),
-        learned=None if task.stride == 1 else _every(at["cutoff"], task.stride),
+        learned=None if task.stride == 1 else every(at["cutoff"], task.stride),
         followed=_followed(at["cutoff"], horizon, tables.end) if is_hazard else None,
     )
 
@@ -115,7 +118,7 @@ def _followed(cutoffs: pl.Series, horizon: timedelta, end: datetime) -> Array:
     return np.asarray(np.minimum(((end - cutoffs) / timedelta(days=1)).to_numpy(), horizon / timedelta(days=1)))
 
 
-def _every(cutoffs: pl.Series, stride: int) -> Array:
+def every(cutoffs: pl.Series, stride: int) -> Array:
     """Whether a row's cutoff is one of every `stride`-th, counted from the last, (n,)."""
     rank = cutoffs.rank("dense", descending=True).to_numpy() - 1
     return np.asarray(rank % stride == 0)

@@ -72,6 +72,7 @@ class LargeTable:
 
     `y` (n,) class codes or values; `at` (n,) datetime64[us] or None; `unit` (n,) uint64: a hash of whom the row is about, or of
     the row itself, equal for copies. `sample` holds the typed rows whose numbers are `places`, ascending.
+    `learned` (n,): rows that may train, None: all.
     """
 
     spool: Spool
@@ -82,6 +83,7 @@ class LargeTable:
     unit: Array
     sample: pl.DataFrame
     places: Array
+    learned: Array | None = None
 
     def __len__(self) -> int:
         return self.spool.rows
@@ -142,7 +144,7 @@ def read_large(profile: Profile, batches: Batches, columns: tuple[Column, ...], 
     """
     inputs = tuple(column for column in columns if column.role == "input")
     n, p = profile.rows, len(inputs)
-    _refuse_full_disk(scratch, n, p)
+    refuse_full_disk(scratch, n, p)
     levels = {c.name: c.levels for c in inputs if c.dtype == "category"}
     plain = Preprocessor(inputs, {name: {v: code for code, v in enumerate(known)} for name, known in levels.items()})
     y, unit = np.empty(n), np.empty(n, dtype=np.uint64)
@@ -179,7 +181,8 @@ def _hashed(X: Array) -> Array:
     return mixed(total)
 
 
-def _refuse_full_disk(folder: Path, rows: int, width: int) -> None:
+def refuse_full_disk(folder: Path, rows: int, width: int) -> None:
+    """Raise UserError where the disk of a folder has no room for so many rows while they train."""
     needed, free = rows * width * 4, shutil.disk_usage(folder).free
     # A quantised cache may come on top, a byte a cell.
     if needed * 1.5 > free:

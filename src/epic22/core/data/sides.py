@@ -63,6 +63,8 @@ class SidesPlan:
 
     def _watched(self, side: Array) -> Array:
         """The sides with the last fifth of the training rows watched where time splits, whole units otherwise."""
+        if self.table.learned is not None:
+            side[(side == TRAIN) & ~self.table.learned] = OUT
         train = np.flatnonzero(side == TRAIN)
         if self.windows and len(train):
             at = self.table.at[train]  # type: ignore[index]

@@ -139,7 +139,8 @@ def fit_all(
     family: Family, task: Task, table: LargeTable, chosen: tuple[dict[str, float], int] | None, setting: Setting
 ) -> FittedFold:
     """The family fitted on all rows, boosting with the shape and the rounds that were chosen on the last fold."""
-    train, preprocessor = np.ones(len(table), dtype=bool), table.preprocessor()
+    train = np.ones(len(table), dtype=bool) if table.learned is None else table.learned
+    preprocessor = table.preprocessor(table.learned)
     if family.name == "boosting" and chosen is not None:
         setting = replace(setting, shape=chosen[0], rounds=chosen[1])
         return FittedFold(preprocessor, boost(task, table, preprocessor, train, None, setting)[0])
