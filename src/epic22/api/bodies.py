@@ -102,7 +102,9 @@ Name = Annotated[str | int | float | None, BeforeValidator(_name)]
 
 def body_of(schema: Schema) -> Body:
     """The request model of a task: {"rows": [row, …]}, a row having a field a column, named as the column is."""
-    fields: dict[str, Any] = {f"c{i}": _field(column) for i, column in enumerate(schema.columns)}
+    fields: dict[str, Any] = {
+        f"c{i}": _exposure(column) if column.name == schema.offset else _field(column) for i, column in enumerate(schema.columns)
+    }
     config = ConfigDict(extra="forbid", title=f"A row of {schema.task}")
     row = create_model(f"{schema.task}-row", __config__=config, **fields)
     listed = Annotated[list[row], Field(min_length=1, max_length=MOST_ROWS, description="One to a thousand rows.")]
@@ -118,6 +120,12 @@ def _field(column: Column) -> tuple[Any, Any]:
         stated |= {"ge": -LARGEST if low is None else low, "le": LARGEST if high is None else high}
     kind = _type(column) | None
     return (kind, Field(**stated)) if required else (kind, Field(default=None, **stated))
+
+
+def _exposure(column: Column) -> tuple[Any, Any]:
+    """A column that the value is for so much of: there is no answer without it."""
+    told = _description(column).removesuffix("; null = missing.") + "; the value is for so much of it, above 0."
+    return Number, Field(..., alias=column.name, description=told, gt=0, le=LARGEST)
 
 
 def _type(column: Column) -> Any:
@@ -246,6 +254,8 @@ def _said(item: ErrorDetails, columns: tuple[Column, ...]) -> str:
         return "is no column of this task" + (f"; did you mean {near[0]!r}?" if near else "")
     if _is_infinite(kind, value):
         return "must be a finite number; send null where the value is missing"
+    if kind == "greater_than":
+        return f"must be above {context['gt']:g}, not {_shown(value)}"
     if kind in ("greater_than_equal", "less_than_equal"):
         bound = f"at least {context['ge']:g}" if "ge" in context else f"at most {context['le']:g}"
         return f"must be {bound}, not {_shown(value)}"

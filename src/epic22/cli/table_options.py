@@ -66,6 +66,13 @@ CoverageBy = Annotated[
         rich_help_panel=TABLE,
     ),
 ]
+Exposure = Annotated[
+    str | None,
+    typer.Option(
+        help="With --loss poisson or tweedie: what the label grows with, such as years insured; above zero, never learned from.",
+        rich_help_panel=TABLE,
+    ),
+]
 Label = Annotated[str | None, typer.Option(help="The column to predict.", rich_help_panel=TABLE)]
 Csv = Annotated[
     Path | None,
@@ -123,6 +130,7 @@ class LearningOptions:
 
     loss: LossOf = None
     log: Log = None
+    exposure: Exposure = None
     metric: MetricOf = None
     coverage_by: CoverageBy = None
     memory_cap: MemoryCap = None

@@ -142,7 +142,7 @@ def refuse_table_options(given: Container[str]) -> None:
     """Raise UserError where a feature was named and a table of one's own as well."""
     from epic22.core.errors import UserError
 
-    names = ("--csv", "--label", "--time", "--panel", "--formula", "--loss", "--log", "--task-file", "--write-task")
+    names = ("--csv", "--label", "--time", "--panel", "--formula", "--loss", "--log", "--exposure", "--task-file", "--write-task")
     stated = options_given(given, *names)
     if stated:
         raise UserError(f"{' and '.join(stated)} go with a table of your own; a feature is trained on the stored tables.")

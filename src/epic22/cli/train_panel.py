@@ -86,6 +86,7 @@ ROW_OPTIONS = (
     "--group-by",
     "--drop",
     "--keep",
+    "--exposure",
     "--positive",
     "--kind",
     "--formula",

@@ -35,7 +35,8 @@ STORED_ROLES = ("input", "id", "time", "group")
 class Schema:
     """What a bundle knows of its task: enough to read a row and to name the answer.
 
-    `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides.
+    `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides. `offset` is the input that
+    the value grows with.
     """
 
     task: str
@@ -50,6 +51,7 @@ class Schema:
     loss: LossName = "squared"
     log: bool = False
     horizons: tuple[float, ...] = ()
+    offset: str | None = None
 
     @classmethod
     def of(cls, task: Task) -> "Schema":
@@ -69,6 +71,7 @@ class Schema:
             t.loss,
             bool(t.log),
             t.horizons if t.kind == "hazard" else (),
+            t.offset,
         )
 
     @property

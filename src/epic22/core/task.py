@@ -195,6 +195,9 @@ class Target:
     Values have a `loss`: `quantile` says which one the pinball loss asks for, `power` how Tweedie's variance goes with the mean
     (1 to 2, None: found on the inner fold). With `log` models learn the logarithm of the label; None: settled before the race.
 
+    `offset` names the input that a count or a sum grows with, its exposure: its logarithm is added to the score, no model learns
+    from it, and the value is of the row's own exposure.
+
     A hazard's horizons are the edges of its grid of intervals, ascending; `decides` is the one it is judged and acted on by.
     """
 
@@ -211,6 +214,7 @@ class Target:
     quantile: float = 0.5
     power: float | None = None
     decides: float | None = None
+    offset: str | None = None
 
     @property
     def horizon(self) -> float | None:

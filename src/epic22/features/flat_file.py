@@ -88,6 +88,7 @@ def declare(file: FlatFile) -> Assignment:
     whole, test_rows = _with_test_rows(table, raws, file)
     label = coded(whole.frame[file.roles.label], classes, kind)
     refuse_loss(label, kind, file)
+    refuse_offset(whole.frame, file)
     derived, frame = _derived(table, formulas)
     clusters = _clusters(table, file.roles)
     suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[file.roles.label], kind, clusters)
@@ -104,14 +105,15 @@ def declare(file: FlatFile) -> Assignment:
         cutoffs=at,
         data_version=data_version_of([(raw.path, raw.sha256) for raw in raws], columns, file, [raw.content for raw in raws]),
         suspicions=tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in suspicions),
-        notes=(*file.notes, *table.notes, *notes, *at_notes, *_notes_of(formulas, kept)),
+        notes=(*file.notes, *table.notes, *notes, *_offset_told(file), *at_notes, *_notes_of(formulas, kept)),
         test_rows=test_rows,
     )
 
 
 def put_aside(file: FlatFile) -> set[str]:
     """The columns that the user himself keeps from being inputs."""
-    return {*file.roles.drop, *(one.name for one in file.columns if one.role in ("never", "protected"))}
+    exposure = () if file.roles.exposure is None else (file.roles.exposure,)
+    return {*file.roles.drop, *exposure, *(one.name for one in file.columns if one.role in ("never", "protected"))}
 
 
 def read_rows(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
@@ -122,11 +124,12 @@ def read_rows(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
 def _formulas(table: TypedTable, file: FlatFile) -> tuple[Formula, ...]:
     """The formulas asked for. Raises ColumnError for one that cannot be read, or uses what is no input."""
     formulas = tuple(parse_formula(text) for text in file.formulas)
-    inputs = {column.name for column in table.columns if column.role == "input"}
+    inputs = {column.name for column in table.columns if column.role == "input"} - {file.roles.exposure}
     for derivation in bind_all(formulas, table.columns):
         odd = next((name for name in derivation.names if name not in inputs), None)
         if odd is not None:
-            role = {column.name: column.role for column in table.columns}[odd]
+            role = {column.name: str(column.role) for column in table.columns}[odd]
+            role = "exposure" if odd == file.roles.exposure else role
             what = "left out" if role == "never" else f"the {role}"
             raise ColumnError(f"formula {derivation.formula.name!r} uses {odd!r}, which is {what}; use inputs alone.")
         inputs.add(derivation.formula.name)
@@ -235,6 +238,32 @@ def refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
         )
 
 
+def refuse_offset(frame: pl.DataFrame, file: FlatFile) -> None:
+    """Raise ColumnError where the exposure is no number above zero in every row, or goes with no loss that grows with it."""
+    name, loss = file.roles.exposure, file.loss or SQUARED
+    if name is None:
+        return
+    if not loss.log_link:
+        raise ColumnError(
+            f"--exposure {name}: goes with --loss poisson or tweedie, whose values grow with it; {loss.name} does not add it."
+        )
+    if not frame[name].dtype.is_numeric():
+        raise ColumnError(f"--exposure {name}: holds no numbers; expected numbers above zero, such as years insured.")
+    odd = ~(frame[name].cast(pl.Float64) > 0).fill_null(value=False)
+    if odd.any():
+        row = int(odd.arg_true()[0])
+        raise ColumnError(
+            f"--exposure {name}: missing, zero or below in {int(odd.sum()):,} rows, first {frame[name][row]} in labelled row "
+            f"{row + 1:,}; expected numbers above zero: mend the rows, or leave them out."
+        )
+
+
+def _offset_told(file: FlatFile) -> tuple[str, ...]:
+    name = file.roles.exposure
+    told = f"{file.roles.label} is predicted for each row's own {name}: its logarithm is added, and no model learns from it."
+    return () if name is None else (told,)
+
+
 def _refuse_positive(file: FlatFile) -> None:
     if file.roles.positive is not None:
         raise ColumnError(f"--positive {file.roles.positive}: label {file.roles.label!r} is not one of two classes.")
@@ -328,11 +357,12 @@ def _tables(table: TypedTable, at: pl.DataFrame, label: pl.Series, columns: tupl
 def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tuple[str, ...]) -> Task:
     """The task that predicts the file's label from the columns that are inputs. Raises ColumnError where none is."""
     inputs = [column.name for column in columns if column.role == "input"]
+    learned = [name for name in inputs if name != file.roles.exposure]
     if file.costs and kind != "binary":
         raise ColumnError(
             f"label {file.roles.label!r} is not one of two classes, so there is no miss and no false alarm to cost."
         )
-    if not inputs:
+    if not learned:
         raise ColumnError(f"{file.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
     _refuse_exposure(file, columns)
     stated = {column.name: column for column in columns}[file.roles.label]
@@ -343,6 +373,7 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         metric=_metric(file, kind),
         classes=classes,
         unit=stated.unit if kind == "regression" else None,
+        offset=file.roles.exposure,
         **_loss(file),
     )
     return Task(
@@ -373,6 +404,8 @@ def _families(file: FlatFile, kind: Kind) -> tuple[str, ...]:
         family = family_named(name)
         if kind not in family.kinds:
             raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
+        if file.roles.exposure is not None and not family.exposed:
+            raise ColumnError(f"families: {name} cannot add --exposure {file.roles.exposure}; leave one of them out.")
         if family.needs is not None:
             require(name, family.needs)
     return tuple(f.name for f in FAMILIES if f.name in file.families or (f.is_baseline and kind in f.kinds))
@@ -417,6 +450,7 @@ def data_version_of(
     sources: Sequence[tuple[str, str]], columns: tuple[Column, ...], file: FlatFile, contents: Sequence[str]
 ) -> DataVersion:
     """The version of files, given as (path, sha256) and by their contents, read under these roles."""
-    asked = [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
+    asked: list[Any] = [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
+    asked += [] if file.roles.exposure is None else [{"exposure": file.roles.exposure}]
     roles = {"columns": [[c.name, c.role, c.dtype] for c in columns], "asked": asked}
     return DataVersion.of_files(sources, roles, contents)

@@ -84,7 +84,11 @@ def refuse_unfit(file: FlatFile) -> None:
     """Raise UserError for what is asked of a table that is only done with one that fits into memory."""
     simple = file.loss is None or file.loss.name in ("squared", "absolute", "quantile")
     asked = {"--test": file.test is not None, "--formula": bool(file.formulas), "--log": file.log is not False}
-    asked |= {"--prefer-simpler": file.prefer_simpler, "--learning-curve": file.learning_curve}
+    asked |= {
+        "--exposure": file.roles.exposure is not None,
+        "--prefer-simpler": file.prefer_simpler,
+        "--learning-curve": file.learning_curve,
+    }
     asked |= {"costs.exposure": file.exposure is not None, "these families": bool(set(file.families) - set(RACED))}
     odd = [name for name, stated in (asked | {"this --loss": not simple}).items() if stated]
     if odd:

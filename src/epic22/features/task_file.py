@@ -60,6 +60,7 @@ class RolesAsked:
     id: tuple[str, ...] = ()
     drop: tuple[str, ...] = ()
     keep: tuple[str, ...] = ()
+    exposure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,7 @@ KEYS: Mapping[str, Mapping[str, Key]] = {
         "id": Key("texts", "--id"),
         "drop": Key("texts", "--drop"),
         "keep": Key("texts", "--keep"),
+        "exposure": Key("text", "--exposure"),
     },
     "columns": {},
     "formulas": {"formulas": Key("texts", "--formula")},

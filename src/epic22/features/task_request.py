@@ -9,6 +9,7 @@ import numpy as np
 from epic22.core.data.contract import Roles
 from epic22.core.data.split import SplitRequest
 from epic22.core.errors import ColumnError, UserError
+from epic22.core.models.catalog import family_named
 from epic22.core.models.loss import Loss
 from epic22.features.flat_file import FlatFile
 from epic22.features.task_file import KINDS, PERIODS, TaskFile, keys, path_of
@@ -23,9 +24,12 @@ def flat_file(asked: TaskFile) -> FlatFile:
         raise UserError(f"--kind {roles.kind}: give one of {', '.join(KINDS)}.")
     if len(roles.id) > 1:
         raise UserError(f"--id was given {len(roles.id)} times; several columns name a series only with --panel.")
+    _refuse_exposed_search(asked)
     return FlatFile(
         path=path,
-        roles=Roles(label, roles.time, roles.group, roles.id[0] if roles.id else None, roles.drop, roles.positive),
+        roles=Roles(
+            label, roles.time, roles.group, roles.id[0] if roles.id else None, roles.drop, roles.positive, roles.exposure
+        ),
         name=asked.name,
         keep=roles.keep,
         horizon=asked.split.horizon,
@@ -47,6 +51,18 @@ def flat_file(asked: TaskFile) -> FlatFile:
         margin=asked.use.margin,
         notes=asked.notes,
     )
+
+
+def _refuse_exposed_search(asked: TaskFile) -> None:
+    """Raise UserError for a way of searching that would learn from the exposure, or could not add it."""
+    name, search = asked.roles.exposure, asked.search
+    if name is None:
+        return
+    unable = [family for family in search.families if not family_named(family).exposed]
+    odd = ["--engineer" if search.engineer else "", "--row-ms" if search.row_ms is not None else ""]
+    odd += [f"--search-family {family}" for family in unable]
+    if any(odd):
+        raise UserError(f"{next(o for o in odd if o)} cannot go with --exposure {name}: it would be learned from; leave one out.")
 
 
 def _costs(asked: TaskFile) -> dict[str, float]:

@@ -25,7 +25,7 @@ SECTIONS: Mapping[str, str] = {
     "version": "The version of this form.",
     "name": "The task's name: of the model, its folder and its address.",
     "data": "The table; test: a file of rows to test on.",
-    "roles": "What the columns are for. Also: positive, kind, time, group, id, drop, keep (lists: time, drop, keep).",
+    "roles": "What the columns are for. Also: positive, kind, time, group, id, exposure; lists: drop, keep.",
     "columns": "Each column as it was read. To be said: dtype, unit, about (in words, for the reasons), low, high, levels, role.",
     "formulas": "Columns made of others, such as 'power [W] = torque * speed * 0.10472'.",
     "target": "What is made small, and what decides: loss, log, metric.",

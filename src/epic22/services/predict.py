@@ -175,7 +175,9 @@ def _reasons(
     """
     columns = bundle.preprocessor.outputs
     strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MOST_REASONS] if parts[j] != 0]
-    listed = [Reason(None, None, float(parts[-1]), "the average over all rows")]
+    offset = bundle.schema.offset
+    average = "the average over all rows" if offset is None else f"the average over all rows, where {offset} is 1"
+    listed = [Reason(None, None, float(parts[-1]), average)]
     for j in strongest:
         column, part = columns[j], float(parts[j])
         value = inputs[column.name] if column.name in inputs else _from_matrix(bundle.preprocessor, column, seen[j])

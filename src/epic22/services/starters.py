@@ -28,7 +28,8 @@ class Entry:
 
     def planner(self, task: Task, examples: Examples, plan: FoldPlan) -> Planner | None:
         """Who plans the columns of each training part; None where they are taken as declared."""
-        if not self.engineer or task.target.kind == "hazard":
+        # Columns made of an exposure would be learned from.
+        if not self.engineer or task.target.kind == "hazard" or task.target.offset is not None:
             return None
         seconds = None if self.tuning is None else self.tuning.seconds_for_columns(plan)
         return Planner(task, examples, plan, self.seed, self.threads, ColumnBudget(seconds=seconds))

@@ -73,7 +73,8 @@ class Tuning:
         """The families to search, UnknownTaskError for a name that is none."""
         names = self.families or searched_families(task.target.kind)
         named = [family_named(name) for name in names]
-        return tuple(f for f in named if task.target.kind in f.kinds and not f.is_baseline)
+        able = [f for f in named if f.exposed or task.target.offset is None]
+        return tuple(f for f in able if task.target.kind in f.kinds and not f.is_baseline)
 
     def in_time(self, rows: int) -> "Tuning":
         """The same with the clock stopped so much sooner that judging so many rows, report and tracking fit in.

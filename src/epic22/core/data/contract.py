@@ -49,7 +49,10 @@ STEPS = (-719_162, 2_932_896)
 
 @dataclass(frozen=True)
 class Roles:
-    """What the user says of the columns. Several `time` names are one date spread over columns: year, month, day."""
+    """What the user says of the columns. Several `time` names are one date spread over columns: year, month, day.
+
+    The `exposure` is what a count or a sum grows with (`Target.offset`); it stands among the inputs.
+    """
 
     label: str
     time: tuple[str, ...] = ()
@@ -57,6 +60,7 @@ class Roles:
     id: str | None = None
     drop: tuple[str, ...] = ()
     positive: str | None = None
+    exposure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -133,6 +137,7 @@ def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
         "--group": [roles.group],
         "--id": [roles.id],
         "--drop": roles.drop,
+        "--exposure": [roles.exposure],
     }
     for option, wanted in asked.items():
         for name in wanted:
@@ -141,7 +146,7 @@ def _refuse_absent(names: Sequence[str], roles: Roles) -> None:
 
 
 def _refuse_double_roles(roles: Roles) -> None:
-    placed = [("label", roles.label), ("id", roles.id), ("group", roles.group)]
+    placed = [("label", roles.label), ("id", roles.id), ("group", roles.group), ("exposure", roles.exposure)]
     placed += [("time", name) for name in roles.time] + [("drop", name) for name in dict.fromkeys(roles.drop)]
     for name in dict.fromkeys(name for _, name in placed if name is not None):
         held = sorted(role for role, n in placed if n == name)
@@ -406,6 +411,7 @@ def role_of(name: str, dtype: Dtype, distinct: int, gaps: bool, roles: Roles, no
     stated: dict[str | None, Role] = {
         **dict.fromkeys(roles.drop, "never"),
         **dict.fromkeys(roles.time[:1], "time"),
+        roles.exposure: "input",
         roles.group: "group",
         roles.id: "id",
         roles.label: "label",

@@ -68,7 +68,9 @@ def infer_as_stated(raw: RawTable, roles: Roles, stated: Sequence[StatedColumn])
 
 def refuse_unfit_statements(names: Sequence[str], roles: Roles, stated: Sequence[StatedColumn]) -> None:
     """Raise ColumnError for a column that is not there, or that has a role which leaves no room for what is stated."""
-    placed = {roles.label: "label", roles.group: "group", roles.id: "id"} | dict.fromkeys(roles.time[:1], "time")
+    placed = {roles.label: "label", roles.group: "group", roles.id: "id", roles.exposure: "exposure"} | dict.fromkeys(
+        roles.time[:1], "time"
+    )
     for one in stated:
         if one.name not in names:
             raise ColumnError(f"columns.{one.name}: no such column{nearest(one.name, names)}")

@@ -42,6 +42,7 @@ class Inner(Protocol):
 class Part:
     """Rows to fit, X (n, p) and y (n,), and rows to watch, (m, p) and (m,): one inner fold, alike for every trial of a search.
 
+    Of counts that grow with an exposure it is beside X, (n,) and (m,), and scores are for an exposure of 1.
     With no rows to watch (m = 0) it is the last fit, on all rows, by parameters that are settled. `once` keeps what estimators
     make of the rows, such as a quantised matrix, so that all trials share it.
     """
@@ -51,6 +52,8 @@ class Part:
     X_watched: Array
     y_watched: Array
     made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    exposure: Array | None = None
+    exposure_watched: Array | None = None
 
     def once(self, name: str, make: Callable[[], T]) -> T:
         """What `make` gives, made at the first call of that name and kept."""
@@ -118,7 +121,8 @@ class Parameters:
 
     def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
         """Fit the part's rows and score those that are watched: nothing is settled by watching."""
-        return cast(Estimator, self).fit(part.X, part.y).raw(part.X_watched)
+        more: dict[str, Any] = {} if part.exposure is None else {"exposure": part.exposure}
+        return cast(Estimator, self).fit(part.X, part.y, **more).raw(part.X_watched)
 
 
 class Linked:
@@ -147,7 +151,7 @@ class Family:
     `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `starts` are
     configurations to begin with. A baseline is what others must beat; it is never a rival of its betters in the verdict against
     "the best other family". `needs` is the library of an optional family, which is raced where it is named; its models open
-    and answer without it.
+    and answer without it. `exposed` ones can predict what grows with an exposure (`exposed.with_exposure`).
     """
 
     name: str
@@ -158,6 +162,7 @@ class Family:
     is_baseline: bool = False
     needs: str | None = None
     starts: tuple[Mapping[str, Any], ...] = ({},)
+    exposed: bool = False
 
     @property
     def installed(self) -> bool:

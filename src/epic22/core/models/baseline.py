@@ -9,6 +9,7 @@ import numpy as np
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.exposed import with_exposure
 from epic22.core.models.hazard import LIFE_TABLE, LifeTable
 from epic22.core.models.loss import LEAST_MEAN, SQUARED, Loss
 from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
@@ -29,12 +30,12 @@ class Constant(Linked, Parameters):
     loss: Loss = SQUARED
     log: bool = False
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
-        """Learn the class shares or the value."""
+    def fit(self, X: Array, y: Array, inner: Inner | None = None, exposure: Array | None = None) -> Self:
+        """Learn the class shares or the value; of rows with an exposure (n,) the value for an exposure of 1."""
         check_fit(X, y)
         self.n_columns_ = X.shape[1]
         if self.kind not in CLASSIFIED:
-            level = self.loss.constant(y)
+            level = self.loss.constant(y, exposure)
             self.level_ = np.array([float(np.log(max(level, LEAST_MEAN))) if self.value_scale_.log else level])
             return self
         shares = np.bincount(y.astype(np.int64), minlength=self.n_classes) / len(y)
@@ -80,4 +81,6 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     return constant
 
 
-FAMILY = Family("constant", frozenset({"binary", "multiclass", "regression", "hazard"}), _build, _restore, is_baseline=True)
+FAMILY = with_exposure(
+    Family("constant", frozenset({"binary", "multiclass", "regression", "hazard"}), _build, _restore, is_baseline=True)
+)

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Part, check_fit, never
+from epic22.core.models.exposed import with_exposure
 from epic22.core.models.forest import Forest
 from epic22.core.models.logged import with_logs
-from epic22.core.models.loss import JUDGED_POWER, SQUARED, Loss
+from epic22.core.models.loss import JUDGED_POWER, LEAST_MEAN, SQUARED, Loss
 from epic22.core.models.power import power_of
 from epic22.core.models.trees import SMALL_CELLS, LabelTrees, XGBoostTrees, in_unit, restored_booster
 from epic22.core.models.watching import LOSSES, Rows, train_watched
@@ -64,12 +65,23 @@ class Boosting(XGBoostTrees, LabelTrees):
     loss: Loss = SQUARED
     colsample_bynode: float | None = None
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
-        """Find the rounds on the inner fold, then fit all rows with them."""
+    def fit(self, X: Array, y: Array, inner: Inner | None = None, exposure: Array | None = None) -> Self:
+        """Find the rounds on the inner fold, then fit all rows with them; of counts with an exposure (n,) for one of 1."""
         check_fit(X, y)
-        self.unit_, self.power_ = self._unit_of(y), power_of(self, X, y, inner)
-        self._keep(self._train(X, y if self.unit_ == 1.0 else y / self.unit_, inner))
+        self.unit_, self.power_ = self._unit_of(y, exposure), power_of(self, X, y, inner, exposure)
+        y = y if self.unit_ == 1.0 else y / self.unit_
+        self.level_ = self._level(y, exposure)
+        matrices = None if inner is None else self._inner_matrices(X, y, inner, exposure)
+        self._keep(self._train(matrices, lambda: self._matrix(X, y, exposure), self._threads(X)))
         return self
+
+    def _level(self, y: Array, exposure: Array | None) -> float | None:
+        """What the trees of rows with an exposure start from, for an exposure of 1; None: XGBoost's own start."""
+        return None if exposure is None else max(self.loss.constant(y, exposure), LEAST_MEAN)
+
+    def _margin(self, exposure: Array | None) -> Array | None:
+        """The scores that each row starts from, (n,)."""
+        return None if exposure is None or self.level_ is None else np.log(self.level_ * exposure)
 
     def settled(self) -> Mapping[str, Any]:
         """Shape, rounds, and the power where it was looked for."""
@@ -83,8 +95,9 @@ class Boosting(XGBoostTrees, LabelTrees):
         import xgboost
 
         self.shape_, self.power_, self.rounds_ = self._shapes()[0], self.loss.power or JUDGED_POWER, self.default_rounds
-        self.unit_ = self._unit_of(part.y)
-        fitted = part.once(f"xgboost {self.max_bin}", lambda: self._matrix(part.X, part.y / self.unit_))
+        self.unit_ = self._unit_of(part.y, part.exposure)
+        self.level_ = self._level(part.y / self.unit_, part.exposure)
+        fitted = part.once(f"xgboost {self.max_bin}", lambda: self._matrix(part.X, part.y / self.unit_, part.exposure))
         threads = self._threads(part.X)
         params = self._params(self.shape_, threads)
         if not len(part.y_watched):
@@ -98,7 +111,7 @@ class Boosting(XGBoostTrees, LabelTrees):
             return scores.astype(np.float64)
         watched = part.once(
             f"xgboost {self.max_bin} watched",
-            lambda: self._watched_matrix(part.X_watched, part.y_watched / self.unit_),
+            lambda: self._watched_matrix(part.X_watched, part.y_watched / self.unit_, part.exposure_watched),
         )
         booster = self._stopped(self.shape_, fitted, watched, threads, [_stop_when(expired)])
         # Time that is up in the first round leaves no best one.
@@ -106,27 +119,40 @@ class Boosting(XGBoostTrees, LabelTrees):
         self.rounds_ = booster.num_boosted_rounds() if best is None else int(best) + 1
         self._keep(booster[: self.rounds_])
         raw = booster.predict(watched, output_margin=True, iteration_range=(0, self.rounds_))
-        return np.asarray(np.asarray(raw, dtype=np.float64) + np.log(self.unit_))
+        started = 0.0 if part.exposure_watched is None else np.log(part.exposure_watched)
+        return np.asarray(np.asarray(raw, dtype=np.float64) + np.log(self.unit_) - started)
 
     def _keep(self, booster: "xgboost.Booster") -> None:
         self.booster_ = booster
         if self.unit_ != 1.0:
             self.booster_.set_attr(unit=repr(self.unit_))
 
-    def _inner_matrices(self, X: Array, y: Array, inner: Inner) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]":
-        return self._matrix(X[inner.train], y[inner.train]), self._watched_matrix(X[inner.test], y[inner.test])
+    def _inner_matrices(
+        self, X: Array, y: Array, inner: Inner, exposure: Array | None
+    ) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]":
+        """Rows to fit and rows to watch."""
+        known, later = (None, None) if exposure is None else (exposure[inner.train], exposure[inner.test])
+        return self._matrix(X[inner.train], y[inner.train], known), self._watched_matrix(X[inner.test], y[inner.test], later)
 
-    def _matrix(self, X: Array, y: Array) -> "xgboost.QuantileDMatrix":
+    def _matrix(self, X: Array, y: Array, exposure: Array | None = None) -> "xgboost.QuantileDMatrix":
         import xgboost
 
-        types, threads = self._types(), self._threads(X)
-        return xgboost.QuantileDMatrix(X, y, feature_types=types, enable_categorical=True, max_bin=self.max_bin, nthread=threads)
+        return xgboost.QuantileDMatrix(
+            X,
+            y,
+            base_margin=self._margin(exposure),
+            feature_types=self._types(),
+            enable_categorical=True,
+            max_bin=self.max_bin,
+            nthread=self._threads(X),
+        )
 
-    def _watched_matrix(self, X: Array, y: Array) -> "xgboost.DMatrix":
+    def _watched_matrix(self, X: Array, y: Array, exposure: Array | None = None) -> "xgboost.DMatrix":
         """Rows that are only scored: not quantised they get the same scores in less than half the time a round."""
         import xgboost
 
-        return xgboost.DMatrix(X, y, feature_types=self._types(), enable_categorical=True, nthread=self._threads(X))
+        margin, threads = self._margin(exposure), self._threads(X)
+        return xgboost.DMatrix(X, y, base_margin=margin, feature_types=self._types(), enable_categorical=True, nthread=threads)
 
     def _threads(self, X: Array) -> int:
         return self.threads_for(X.size)
@@ -143,6 +169,9 @@ class Boosting(XGBoostTrees, LabelTrees):
         asked: dict[str, Any] = {"objective": objective, "eval_metric": metric}
         if self.colsample_bynode is not None:
             asked["colsample_bynode"] = self.colsample_bynode
+        if (level := getattr(self, "level_", None)) is not None:
+            # A row that states no margin then starts where an exposure of 1 does.
+            asked["base_score"] = level
         if self.kind == "multiclass":
             asked["num_class"] = self.n_classes
         if self.kind == "regression" and self.loss.name == "quantile":
@@ -202,21 +231,23 @@ def _loss(name: Any, stated: Mapping[str, Any]) -> Loss:
     return Loss(name, power=float(stated["tweedie_regression_param"]["tweedie_variance_power"]) if name == "tweedie" else None)
 
 
-FAMILY = with_logs(
-    Family(
-        "boosting",
-        frozenset({"binary", "multiclass", "regression"}),
-        _build,
-        _restore,
-        space={
-            "learning_rate": (0.01, 0.3, "log"),
-            "max_depth": (2, 12),
-            "min_child_weight": (0.5, 30.0, "log"),
-            "subsample": (0.5, 1.0),
-            "colsample_bytree": (0.3, 1.0),
-            "colsample_bynode": (0.3, 1.0),
-            "reg_lambda": (0.01, 100.0, "log"),
-        },
-        starts=STARTS,
+FAMILY = with_exposure(
+    with_logs(
+        Family(
+            "boosting",
+            frozenset({"binary", "multiclass", "regression"}),
+            _build,
+            _restore,
+            space={
+                "learning_rate": (0.01, 0.3, "log"),
+                "max_depth": (2, 12),
+                "min_child_weight": (0.5, 30.0, "log"),
+                "subsample": (0.5, 1.0),
+                "colsample_bytree": (0.3, 1.0),
+                "colsample_bynode": (0.3, 1.0),
+                "reg_lambda": (0.01, 100.0, "log"),
+            },
+            starts=STARTS,
+        )
     )
 )

@@ -13,6 +13,7 @@ import numpy as np
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters
+from epic22.core.models.exposed import Exposed, unexposed
 from epic22.core.models.forest import Forest, joined
 from epic22.core.models.logged import unlogged
 from epic22.core.models.scale import IDENTITY, Scale
@@ -43,7 +44,8 @@ class Member:
 @dataclass
 class Ensemble(Linked, Parameters):
     """Fitted members whose weights sum to 1. It is made by a search, never fitted. Members that learned logarithms are summed as
-    logarithms, and `value_scale_` makes values of the sum."""
+    logarithms, and `value_scale_` makes values of the sum. Members of an exposure are summed for one of 1, and the exposure's
+    logarithm is added to the sum."""
 
     kind: Kind
     members: tuple[Member, ...]
@@ -59,7 +61,7 @@ class Ensemble(Linked, Parameters):
         """What is summed, with weights: all trees as one forest of weight 1, then the other members."""
         held: tuple[tuple[float, Estimator | Forest], ...] | None = getattr(self, "parts_", None)
         if held is None:
-            inside = [(m.weight, unlogged(m.estimator)) for m in self.members]
+            inside = [(m.weight, unlogged(unexposed(m.estimator))) for m in self.members]
             wooded = [(weight, one.forest) for weight, one in inside if isinstance(one, Wooded)]
             others: list[tuple[float, Estimator]] = [(weight, one) for weight, one in inside if not isinstance(one, Wooded)]
             trees: list[tuple[float, Forest]] = [(1.0, joined([f for _, f in wooded], [w for w, _ in wooded]))] if wooded else []
@@ -67,16 +69,30 @@ class Ensemble(Linked, Parameters):
             return self.parts_
         return held
 
+    @property
+    def exposed(self) -> Exposed | None:
+        """A member that knows where the exposure stands, where there is one."""
+        first = self.members[0].estimator
+        return first if isinstance(first, Exposed) else None
+
     def raw(self, X: Array) -> Array:
         """Log-odds or values; the same bits for a row alone and in a batch."""
-        return self._sum(lambda part: part.raw(X), lambda forest: forest.raw(X, self.threads), X)
+        exposed, Z = self._apart(X)
+        raw = self._sum(lambda part: part.raw(Z), lambda forest: forest.raw(Z, self.threads))
+        return raw if exposed is None else np.asarray(raw + exposed.logs(X))
 
     def contributions(self, X: Array) -> Array:
         """The members' contributions, weighted and summed; exact where theirs are."""
-        return self._sum(lambda part: part.contributions(X), lambda forest: forest.contributions(X, self.threads), X)
+        exposed, Z = self._apart(X)
+        summed = self._sum(lambda part: part.contributions(Z), lambda forest: forest.contributions(Z, self.threads))
+        return summed if exposed is None else exposed.whole(summed, X)
 
-    def _sum(self, of: Callable[[Estimator], Array], of_forest: Callable[[Forest], Array], X: Array) -> Array:
-        X = np.ascontiguousarray(X, np.float32)
+    def _apart(self, X: Array) -> tuple[Exposed | None, Array]:
+        """Who knows the exposure, and the matrix that the members see."""
+        exposed = self.exposed
+        return exposed, np.ascontiguousarray(X if exposed is None else exposed.inputs(X), np.float32)
+
+    def _sum(self, of: Callable[[Estimator], Array], of_forest: Callable[[Forest], Array]) -> Array:
         total: Array | float = 0.0
         for weight, part in self.parts:
             told = of_forest(part) if isinstance(part, Forest) else of(part)

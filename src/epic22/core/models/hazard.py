@@ -254,10 +254,12 @@ class HazardTrees(Gridded, XGBoostTrees):
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Find shape and rounds on the inner fold, then fit all rows with them."""
         check_hazard(X, y)
-        self.booster_ = self._train(X, y, inner)
+        matrices = None if inner is None else self._inner_matrices(X, y, inner)
+        self.booster_ = self._train(matrices, lambda: self._matrix(X, y), self._threads(X))
         return self
 
     def _inner_matrices(self, X: Array, y: Array, inner: Inner) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
+        """Rows to fit and rows to watch; None where nothing can be learned from those to fit."""
         known, later = inner_parts(X, y, inner)
         if not known[1][:, 1].any():
             return None

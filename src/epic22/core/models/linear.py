@@ -15,6 +15,7 @@ import numpy as np
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
+from epic22.core.models.exposed import with_exposure
 from epic22.core.models.logged import with_logs
 from epic22.core.models.loss import JUDGED_POWER, POWERS, SQUARED, Loss
 from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
@@ -40,12 +41,12 @@ class Linear(Linked, Parameters):
     penalty: float | None = None
     loss: Loss = SQUARED
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
-        """Learn the terms' scales and coefficients."""
+    def fit(self, X: Array, y: Array, inner: Inner | None = None, exposure: Array | None = None) -> Self:
+        """Learn the terms' scales and coefficients; of counts with an exposure (n,) those for an exposure of 1."""
         check_fit(X, y)
-        self.power_ = self._choose_power(X, y, inner)
-        self.penalty_ = self.penalty if self.penalty is not None else self._choose(X, y, inner)
-        return self._fit(X, y, self.penalty_)
+        self.power_ = self._choose_power(X, y, inner, exposure)
+        self.penalty_ = self.penalty if self.penalty is not None else self._choose(X, y, inner, exposure)
+        return self._fit(X, y, self.penalty_, exposure=exposure)
 
     def fit_weighted(self, X: Array, y: Array, weight: Array, penalty: float) -> Self:
         """Learn classes of rows that weigh so much each, (n,), at a stated penalty."""
@@ -53,14 +54,16 @@ class Linear(Linked, Parameters):
         self.penalty_ = penalty
         return self._fit(X, y, penalty, weight)
 
-    def _choose_power(self, X: Array, y: Array, inner: Inner | None) -> float:
+    def _choose_power(self, X: Array, y: Array, inner: Inner | None, exposure: Array | None) -> float:
         """Tweedie's variance power: as stated, else the one with the least deviance on the inner fold."""
         if inner is None or self.loss.name != "tweedie" or self.loss.power is not None:
             return self.loss.power or JUDGED_POWER
         trials = [Linear(self.kind, self.categorical, self.n_classes, 1.0, replace(self.loss, power=power)) for power in POWERS]
-        fitted = [trial.fit(X[inner.train], y[inner.train]) for trial in trials]
+        known, watched = _of(exposure, inner.train), _of(exposure, inner.test)
+        fitted = [trial.fit(X[inner.train], y[inner.train], exposure=known) for trial in trials]
         # Judged by one power, for which `self.loss` without a power stands.
-        losses = [np.mean(self.loss.rows(y[inner.test], trial.predict(X[inner.test]))) for trial in fitted]
+        times = 1.0 if watched is None else watched
+        losses = [np.mean(self.loss.rows(y[inner.test], trial.predict(X[inner.test]) * times)) for trial in fitted]
         return POWERS[int(np.argmin(losses))]
 
     def settled(self) -> Mapping[str, Any]:
@@ -73,23 +76,23 @@ class Linear(Linked, Parameters):
         """Counts and sums are predicted by their logarithms."""
         return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
 
-    def _choose(self, X: Array, y: Array, inner: Inner | None) -> float:
+    def _choose(self, X: Array, y: Array, inner: Inner | None, exposure: Array | None = None) -> float:
         if inner is None:
             return 1.0
         trials = [Linear(self.kind, self.categorical, self.n_classes, penalty, self.loss) for penalty in PENALTIES]
         for trial, penalty in zip(trials, PENALTIES, strict=True):
             trial.power_ = self.power_
-            trial._fit(X[inner.train], y[inner.train], penalty)
-        losses = [trial._loss(X[inner.test], y[inner.test]) for trial in trials]
+            trial._fit(X[inner.train], y[inner.train], penalty, exposure=_of(exposure, inner.train))
+        losses = [trial._loss(X[inner.test], y[inner.test], _of(exposure, inner.test)) for trial in trials]
         return PENALTIES[int(np.argmin(losses))]
 
-    def _loss(self, X: Array, y: Array) -> float:
+    def _loss(self, X: Array, y: Array, exposure: Array | None) -> float:
         if self.kind == "regression":
-            return float(np.mean(self.loss.rows(y, self.predict(X))))
+            return float(np.mean(self.loss.rows(y, self.predict(X) * (1.0 if exposure is None else exposure))))
         chosen = self.predict_proba(X)[np.arange(len(y)), y.astype(np.int64)]
         return float(-np.mean(np.log(np.maximum(chosen, 1e-15))))
 
-    def _fit(self, X: Array, y: Array, penalty: float, weight: Array | None = None) -> Self:
+    def _fit(self, X: Array, y: Array, penalty: float, weight: Array | None = None, exposure: Array | None = None) -> Self:
         self._learn_terms(X)
         Z = self._terms(X)
         self.mean_, self.scale_ = Z.mean(axis=0), Z.std(axis=0)
@@ -98,7 +101,7 @@ class Linear(Linked, Parameters):
         if self.kind != "regression":
             self._fit_logistic(Z, y, penalty, weight)
         elif self.loss.log_link:
-            self._fit_tweedie(Z, y, penalty)
+            self._fit_tweedie(Z, y, penalty, exposure)
         elif self.loss.name == "squared":
             self._fit_ridge(Z, y, penalty)
         else:
@@ -110,24 +113,26 @@ class Linear(Linked, Parameters):
         gram = Z.T @ Z + penalty * len(y) / 100 * np.eye(Z.shape[1])
         self.coef_ = np.linalg.solve(gram, Z.T @ (y - y.mean()))[None, :]
 
-    def _fit_tweedie(self, Z: Array, y: Array, penalty: float) -> None:
+    def _fit_tweedie(self, Z: Array, y: Array, penalty: float, exposure: Array | None = None) -> None:
         """Newton's method for the mean deviance, halved, and the penalty; it is convex, and a step that overshoots is halved.
 
-        The label is taken in units of its mean, so that the penalty weighs the same whatever the unit.
+        The label is taken in units of its mean, so that the penalty weighs the same whatever the unit. The logarithm of an
+        exposure is added to what the terms give.
         """
         power = 1.0 if self.loss.name == "poisson" else self.loss.power or self.power_
-        unit = float(np.mean(y)) or 1.0
+        unit = self.loss.constant(y, exposure) or 1.0
+        offset = 0.0 if exposure is None else np.log(exposure)
         terms = np.column_stack([np.ones(len(Z)), Z])
         ridge = np.append(0.0, np.full(Z.shape[1], penalty / 100))
         y, beta = y / unit, np.zeros(terms.shape[1])
 
         def cost(beta: Array) -> float:
-            eta = terms @ beta
+            eta = terms @ beta + offset
             return float(np.mean(_tweedie_costs(y, eta, power)) + ridge @ beta**2 / 2)
 
         reached = cost(beta)
         for _ in range(MOST_STEPS):
-            eta = terms @ beta
+            eta = terms @ beta + offset
             up, down = np.exp((2 - power) * eta), y * np.exp((1 - power) * eta)
             slope = terms.T @ (up - down) / len(y) + ridge * beta
             curve = (terms * ((2 - power) * up + (power - 1) * down)[:, None]).T @ terms / len(y) + np.diag(ridge + 1e-9)
@@ -268,6 +273,10 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     return model
 
 
+def _of(values: Array | None, rows: Array) -> Array | None:
+    return None if values is None else values[rows]
+
+
 def _edges(present: Array) -> tuple[float, float]:
     """Where a column's numbers are cut; infinite where none of them (n,) lies that far outside."""
     values = present.astype(np.float64)
@@ -284,13 +293,15 @@ def _tweedie_costs(y: Array, eta: Array, power: float) -> Array:
     return np.asarray(up - y * down)
 
 
-FAMILY = with_logs(
-    Family(
-        "linear",
-        frozenset({"binary", "multiclass", "regression"}),
-        _build,
-        _restore,
-        space={"penalty": (1e-3, 1e3, "log")},
-        starts=({"penalty": 1.0}, {"penalty": 30.0}),
+FAMILY = with_exposure(
+    with_logs(
+        Family(
+            "linear",
+            frozenset({"binary", "multiclass", "regression"}),
+            _build,
+            _restore,
+            space={"penalty": (1e-3, 1e3, "log")},
+            starts=({"penalty": 1.0}, {"penalty": 30.0}),
+        )
     )
 )

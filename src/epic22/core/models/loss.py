@@ -46,8 +46,10 @@ class Loss:
             return np.asarray(np.where(y >= value, self.quantile * (y - value), (1 - self.quantile) * (value - y)))
         return tweedie_deviances(y, value, 1.0 if self.name == "poisson" else self.power or JUDGED_POWER)
 
-    def constant(self, y: Array) -> float:
-        """The value that, said of every row, has the least loss."""
+    def constant(self, y: Array, exposure: Array | None = None) -> float:
+        """The value that, said of every row (for an `exposure` of 1, where there are any), has the least loss."""
+        if exposure is not None:
+            return float(np.sum(y) / np.sum(exposure))
         if self.name in ("absolute", "quantile"):
             return float(np.quantile(y, 0.5 if self.name == "absolute" else self.quantile))
         return float(np.mean(y))

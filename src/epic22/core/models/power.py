@@ -12,7 +12,7 @@ from epic22.core.task import Array
 POWER_ROUNDS = 100
 
 
-def power_of(model: Any, X: Array, y: Array, inner: Inner | None) -> float:
+def power_of(model: Any, X: Array, y: Array, inner: Inner | None, exposure: Array | None = None) -> float:
     """The power that the trees' `loss` states, else the one whose trees, few and of the first shape, are best on the inner fold.
 
     1.5 where neither is there.
@@ -22,6 +22,8 @@ def power_of(model: Any, X: Array, y: Array, inner: Inner | None) -> float:
     losses = []
     for power in POWERS:
         stated = {"loss": replace(model.loss, power=power), "default_rounds": POWER_ROUNDS}
-        trial = type(model)(**model.get_params() | stated).fit(X[inner.train], y[inner.train])
-        losses.append(tweedie_deviances(y[inner.test], trial.predict(X[inner.test]), JUDGED_POWER).mean())
+        more = {} if exposure is None else {"exposure": exposure[inner.train]}
+        trial = type(model)(**model.get_params() | stated).fit(X[inner.train], y[inner.train], **more)
+        mean = trial.predict(X[inner.test]) * (1.0 if exposure is None else exposure[inner.test])
+        losses.append(tweedie_deviances(y[inner.test], mean, JUDGED_POWER).mean())
     return POWERS[int(np.argmin(losses))]

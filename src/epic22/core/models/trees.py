@@ -1,13 +1,13 @@
 """What boosted trees share: of a label, whatever library grew them, and of XGBoost, whatever they are of."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.base import Inner, Linked, Parameters
+from epic22.core.models.base import Linked, Parameters
 from epic22.core.models.forest import Forest, forest_of
 from epic22.core.models.loss import Loss
 from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
@@ -60,9 +60,10 @@ class LabelTrees(Linked):
         """Counts and sums are predicted by their logarithms."""
         return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
 
-    def _unit_of(self, y: Array) -> float:
+    def _unit_of(self, y: Array, exposure: Array | None = None) -> float:
         """Leaves are shrunk and split by amounts that have the label's unit, and some libraries begin at one."""
-        return float(np.mean(y)) or 1.0 if self.kind == "regression" and self.loss.name in self.in_units else 1.0
+        in_unit = self.kind == "regression" and self.loss.name in self.in_units
+        return self.loss.constant(y, exposure) or 1.0 if in_unit else 1.0
 
     def _chosen_loss(self) -> dict[str, Any]:
         return {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
@@ -100,32 +101,26 @@ class XGBoostTrees(Parameters, Boosted):
     max_bin: int = 256
     default_rounds: int = 300
 
-    def _matrix(self, X: Array, y: Array) -> "xgboost.QuantileDMatrix":
-        """Rows to fit, quantised; each estimator has its own."""
-        raise InternalError(f"{type(self).__name__} makes no matrix of {X.shape}.")
-
-    def _inner_matrices(self, X: Array, y: Array, inner: Inner) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
-        """Rows to fit and rows to watch; None where nothing can be learned from those to fit."""
-        raise InternalError(f"{type(self).__name__} makes no matrices of {X.shape}.")
-
     def _objective(self) -> dict[str, Any]:
         """XGBoost's objective, the metric that stops it, and what they take."""
         raise InternalError(f"{type(self).__name__} has no objective.")
 
-    def _threads(self, X: Array) -> int:
-        raise InternalError(f"{type(self).__name__} does not say how many threads suit {X.shape}.")
-
     def _forest(self) -> Forest:
         return forest_of(self.booster_)
 
-    def _train(self, X: Array, y: Array, inner: Inner | None) -> "xgboost.Booster":
-        """A booster of all rows, with the shape and the rounds that are best on the inner fold."""
+    def _train(
+        self,
+        matrices: "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None",
+        whole: "Callable[[], xgboost.QuantileDMatrix]",
+        threads: int,
+    ) -> "xgboost.Booster":
+        """A booster of the `whole`, with the shape and the rounds that are best on the inner fold: rows to fit and to watch."""
         import xgboost
 
         self.shape_, self.rounds_ = self._shapes()[0], self.default_rounds
-        if inner is not None and (matrices := self._inner_matrices(X, y, inner)) is not None:
-            self.shape_, self.rounds_ = self._best(*matrices, self._threads(X))
-        return xgboost.train(self._params(self.shape_, self._threads(X)), self._matrix(X, y), num_boost_round=self.rounds_)
+        if matrices is not None:
+            self.shape_, self.rounds_ = self._best(*matrices, threads)
+        return xgboost.train(self._params(self.shape_, threads), whole(), num_boost_round=self.rounds_)
 
     def _best(
         self, fitted: "xgboost.QuantileDMatrix", watched: "xgboost.DMatrix", threads: int

@@ -36,7 +36,7 @@ def write_bench(bench: Bench, folder: Path, threads: int) -> dict[str, Any]:
             for name, values in (("X", part.X), ("y", part.y), ("X_watched", part.X_watched), ("y_watched", part.y_watched)):
                 np.save(folder / f"{number}.{name}.npy", values, allow_pickle=False)
     target, search = bench.task.target, bench.search
-    names = ("name", "kind", "classes", "loss", "log", "quantile", "power")
+    names = ("name", "kind", "classes", "loss", "log", "quantile", "power", "offset")
     return {
         "columns": [[column.name, column.dtype] for column in bench.task.input_columns],
         "target": {name: getattr(target, name) for name in names},
