@@ -504,7 +504,7 @@ def example() -> str:
 
 def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path: Path) -> None:
     asked = read_task("task.yaml", example(), tmp_path)
-    absent = {"test", "group", "loss", "log", "holdout_from", "holdout_last"}
+    absent = {"test", "group", "loss", "log", "exposure", "holdout_from", "holdout_last"}
     assert {name for section, name, _ in keys() if asked.value(section, name) in (None, ())} == absent
     assert {key for column in asked.columns for key in COLUMN_KEYS if getattr(column, key) not in (None, ())} == set(COLUMN_KEYS)
     n = 120
