@@ -2,7 +2,7 @@
 
     OMP_NUM_THREADS=1 python benchmarks/single_row.py
 
-Writes benchmarks/results/single_row.json. Ratios are of one run; both ways answer the same rows in turn.
+Writes benchmarks/results/single_row.json and its section of docs/benchmarks.md. Ratios are of one run; both ways answer the same rows in turn.
 """
 
 import json
@@ -10,17 +10,19 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import xgboost as xgb
+from page import write_section
 
 from epic22.core.models.forest import forest_of
 from epic22.core.task import Array
 
 RESULTS = Path(__file__).resolve().parent / "results" / "single_row.json"
+PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 ROWS, COLUMNS, TREES, DEPTH, ASKED = 20_000, 40, 500, 6, 400
 BARS = {"score_ms": 0.5, "reasons_ms": 2.0, "difference": 1e-5}
 
@@ -87,7 +89,37 @@ def main() -> None:
         "bars": BARS,
     }
     RESULTS.write_text(json.dumps(found, indent=1) + "\n")
+    write_section(PAGE, "single_row", told(found))
     print(json.dumps(found, indent=1))
+
+
+def told(found: Mapping[str, Any]) -> str:
+    """The page's section."""
+    difference, alone = found["largest difference"], found["a row alone has the bits of the batch"]
+    head = f"{TREES} trees of depth {DEPTH} on {COLUMNS} columns, one thread, {ASKED} rows one after another"
+    lines = [
+        "## One row in process",
+        "",
+        f"Written by `benchmarks/single_row.py`: {head}.",
+        f"{found['machine']}; XGBoost {found['xgboost']}.",
+        "",
+        "| of one row | ours, ms, median (95th percentile) | XGBoost's own | times faster | bar, ms | |",
+        "|---|---|---|---|---|---|",
+        *(_line(found, name) for name in found["ours, ms"]),
+        "",
+        f"Largest difference from XGBoost's own, which sums in float32: {max(difference['score'], difference['reasons']):.1e} "
+        f"(bar {BARS['difference']:g}).",
+        f"The reasons sum to the score within {difference['sum of reasons to score']:.0e}.",
+        f"A row alone has the bits of the batch: {'yes' if alone else 'no'}.",
+    ]
+    return "\n".join(lines)
+
+
+def _line(found: Mapping[str, Any], name: str) -> str:
+    ours, theirs = (found[whose][name] for whose in ("ours, ms", "xgboost, ms"))
+    bar = BARS[f"{name}_ms"]
+    taken = " | ".join(f"{one['median']:.3g} ({one['p95']:.3g})" for one in (ours, theirs))
+    return f"| {name} | {taken} | {found['times faster'][name]:g} | {bar:g} | {'met' if ours['median'] <= bar else 'missed'} |"
 
 
 if __name__ == "__main__":
