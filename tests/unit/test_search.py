@@ -14,9 +14,12 @@ from epic22.core.data.engineering import Recipe
 from epic22.core.data.split import Fold
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval import Contender, contender_of, evaluate
+from epic22.core.evaluation.metrics import average_precision
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import never
+from epic22.core.models.boosting import Boosting
 from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.models.trees import bins_for
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.search import BLENDING, LAST_FITS, PRUNES_FROM, Bench, Found, Search, reserve_for
 from epic22.core.selection.study import Sampling, Study, Suggestion, Trial
@@ -195,6 +198,28 @@ def test_a_first_trial_that_takes_all_the_time_is_cut_short_not_thrown_away() ->
     found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Clock(-1.0, lambda: 0.0))
     assert len(found.trials) == 1
     assert found.weights == ((0, 1.0),)
+
+
+def test_a_small_tables_columns_are_cut_finely_and_a_large_ones_coarsely() -> None:
+    made = toy("binary", 200)
+    search = Search(FAMILIES, Budget(trials=1), lambda part: Study(FAMILIES, True))
+    small = Bench.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, Recipe())
+    large = replace(small, y=np.zeros(20_000))
+    bins = [bench.build("boosting", {}, 0, 1).max_bin for bench in (small, large)]  # type: ignore[attr-defined]
+    assert bins == [1024, 256]
+    assert small.build("boosting", {"max_bin": 64}, 0, 1).max_bin == 64  # type: ignore[attr-defined]
+
+
+def test_thresholds_far_out_are_found_by_fine_bins() -> None:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(8000, 3)).astype(np.float32)
+    y = (X[:, 0] > np.quantile(X[:, 0], 0.998)).astype(float)
+    told = []
+    for bins in (bins_for(8000), bins_for(10**6)):
+        model = Boosting("binary", (False,) * 3, max_bin=bins, default_rounds=60, learning_rate=0.3).fit(X[:4000], y[:4000])
+        told.append(average_precision(y[4000:], model.predict_proba(X[4000:])[:, 1]))
+    assert told[0] > 0.9
+    assert told[0] > told[1] + 0.05
 
 
 def test_the_time_kept_for_the_last_fits_shrinks_to_what_they_may_take() -> None:

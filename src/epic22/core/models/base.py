@@ -144,14 +144,20 @@ class Linked:
         return np.asarray(self.predict_proba(X).argmax(axis=1)) if self.kind in CLASSIFIED else scale_of(self)(self.raw(X))
 
 
+def nothing_more(rows: int) -> Mapping[str, Any]:
+    """No parameter follows from how many rows there are."""
+    return {}
+
+
 @dataclass(frozen=True)
 class Family:
     """A kind of model. `build(task, seed, threads, **params)` makes an unfitted estimator; `restore` opens its files.
 
     `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `starts` are
-    configurations to begin with. A baseline is what others must beat; it is never a rival of its betters in the verdict against
-    "the best other family". `needs` is the library of an optional family, which is raced where it is named; its models open
-    and answer without it. `exposed` ones can predict what grows with an exposure (`exposed.with_exposure`).
+    configurations to begin with; `suiting(rows)` are parameters that follow from how many rows there are. A baseline is what
+    others must beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the library
+    of an optional family, which is raced where it is named; its models open and answer without it. `exposed` ones can predict
+    what grows with an exposure (`exposed.with_exposure`).
     """
 
     name: str
@@ -162,6 +168,7 @@ class Family:
     is_baseline: bool = False
     needs: str | None = None
     starts: tuple[Mapping[str, Any], ...] = ({},)
+    suiting: Callable[[int], Mapping[str, Any]] = nothing_more
     exposed: bool = False
 
     @property

@@ -17,7 +17,7 @@ from epic22.core.models.forest import Forest
 from epic22.core.models.logged import with_logs
 from epic22.core.models.loss import JUDGED_POWER, LEAST_MEAN, SQUARED, Loss
 from epic22.core.models.power import power_of
-from epic22.core.models.trees import SMALL_CELLS, LabelTrees, XGBoostTrees, in_unit, restored_booster
+from epic22.core.models.trees import SMALL_CELLS, LabelTrees, XGBoostTrees, bins_for, in_unit, restored_booster
 from epic22.core.models.watching import LOSSES, Rows, train_watched
 from epic22.core.task import Array, Kind, Task
 
@@ -90,7 +90,7 @@ class Boosting(XGBoostTrees, LabelTrees):
     def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
         """Fit the part's rows until the loss on the watched rows no longer falls; of several shapes the first.
 
-        The quantised matrices are made once a part, whatever the trial, so `max_bin` is not a parameter to search.
+        The quantised matrices are made once a part, whatever the trial, so `max_bin` is no parameter to search.
         """
         import xgboost
 
@@ -248,6 +248,7 @@ FAMILY = with_exposure(
                 "reg_lambda": (0.01, 100.0, "log"),
             },
             starts=STARTS,
+            suiting=lambda rows: {"max_bin": bins_for(rows)},
         )
     )
 )

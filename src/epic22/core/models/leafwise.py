@@ -15,6 +15,7 @@ from epic22.core.models.base import Family
 from epic22.core.models.forest import Forest, just_above
 from epic22.core.models.grown import Ground, Grown, Tree, forest_of_trees
 from epic22.core.models.logged import with_logs
+from epic22.core.models.trees import bins_for
 from epic22.core.task import Array
 
 OBJECTIVES: Mapping[str, tuple[str, str]] = {
@@ -181,6 +182,7 @@ FAMILY = with_logs(
             "lambda_l2": (0.01, 100.0, "log"),
         },
         needs="lightgbm",
+        suiting=lambda rows: {"max_bin": bins_for(rows) - 1},
         starts=(
             {"num_leaves": 31, "learning_rate": 0.05},
             {"num_leaves": 95, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5},

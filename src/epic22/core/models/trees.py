@@ -83,6 +83,17 @@ class Boosted:
     booster_: "xgboost.Booster"
 
 
+FINELY_BELOW, FINE, COARSE = 20_000, 1024, 256
+"""A column's values are cut into so many bins: finely below so many rows, where what tells classes apart is often a threshold
+far out, with few rows beside it (AI4I with its formulas, average precision held out of training: 0.883 by 1,024 bins, 0.854 by
+256), and costs little."""
+
+
+def bins_for(rows: int) -> int:
+    """How many bins suit a table of so many rows."""
+    return FINE if rows < FINELY_BELOW else COARSE
+
+
 @dataclass(kw_only=True)
 class XGBoostTrees(Parameters, Boosted):
     """XGBoost trees. The inner fold picks the rounds, up to `rounds`, and one of SHAPES where no shape is given.

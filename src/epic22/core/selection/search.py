@@ -206,7 +206,7 @@ class Bench:
     def build(self, family: str, params: Any, seed: int, threads: int) -> Estimator:
         """An unfitted estimator of one of the search's families."""
         made = next(f for f in self.search.families if f.name == family)
-        return made.build(self.task, seed=seed, threads=threads, **params)
+        return made.build(self.task, seed=seed, threads=threads, **{**made.suiting(len(self.y)), **params})
 
     def side_by_side(self, count: int) -> tuple[int, int]:
         """How many fits run at once, and on how many threads each."""
