@@ -20,7 +20,7 @@ from epic22.core.models.base import Family
 from epic22.core.models.forest import Forest, just_above
 from epic22.core.models.grown import Ground, Grown, Tree, forest_of_trees
 from epic22.core.models.logged import with_logs
-from epic22.core.models.trees import bins_for
+from epic22.core.models.trees import FINE, bins_for
 from epic22.core.task import Array
 
 OBJECTIVES: Mapping[str, str] = {
@@ -224,7 +224,7 @@ FAMILY = with_logs(
             "subsample": (0.5, 1.0),
         },
         needs="catboost",
-        suiting=lambda rows: {"border_count": bins_for(rows) - 2},
+        suiting=lambda rows: {"border_count": 510 if bins_for(rows) == FINE else 254},
         starts=({"depth": 6, "learning_rate": 0.08}, {"depth": 4, "learning_rate": 0.08}),
     )
 )

@@ -21,7 +21,7 @@ PICKS = 25
 LIGHTEST = 0.05
 """What weighs less is left out: it costs an answer as much time as the others."""
 
-MOST_ROWS = 30_000
+MOST_ROWS = 15_000
 """Rows that the selection looks at; of more, as many evenly spread ones."""
 
 Value = Callable[[Array], float]
