@@ -2,7 +2,8 @@
 
     OMP_NUM_THREADS=1 python benchmarks/single_row.py
 
-Writes benchmarks/results/single_row.json and its section of docs/benchmarks.md. Ratios are of one run; both ways answer the same rows in turn.
+Writes benchmarks/results/single_row.json and its section of docs/benchmarks.md. Ratios are of one run; both ways answer the same
+rows in turn.
 """
 
 import json
