@@ -159,9 +159,9 @@ def plain(
                 eval_metric="logloss",
                 tree_method="hist",
                 enable_categorical=True,
-                max_bin=256,
                 n_jobs=CORES,
                 random_state=trial.number,
+                **space.suiting(len(table.y)),
                 **params,
             )
             watched = table.frame.iloc[fold.test], table.y[fold.test]
