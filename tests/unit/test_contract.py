@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.contract import LARGEST, Roles, TypedTable, conform, infer
+from epic22.core.data.contract import LARGEST, Roles, TypedTable, category_or_text, conform, infer
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column
@@ -321,3 +321,11 @@ def test_whole_numbers_too_large_and_durations_are_numbers() -> None:
     read = infer(RawTable("t.parquet", frame, "0", "parquet", None, None), Roles("y")).frame
     assert read["big"].to_list() == [2.0**70, 1.0]
     assert read["span"].to_list() == [86_400.0, 90.0]
+
+
+@pytest.mark.parametrize(
+    ("distinct", "present", "dtype"),
+    [(255, 255, "category"), (2000, 3000, "category"), (2000, 2999, "text"), (10_000, 10**6, "category"), (10_001, 10**6, "text")],
+)
+def test_text_is_a_category_where_its_values_are_few_or_return(distinct: int, present: int, dtype: str) -> None:
+    assert category_or_text(distinct, present) == dtype

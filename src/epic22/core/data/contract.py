@@ -15,7 +15,7 @@ from epic22.core.task import Column, Dtype, Role
 
 MISSING = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "None", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
 MOST_LEVELS = 255
-MOST_REPEATED, REPEATS = 10_000, 2
+MOST_REPEATED, REPEATS = 10_000, 1.5
 """More levels than MOST_LEVELS, up to these, are a category where they come REPEATS times each on average: most of them count as
 unseen for trees, but label means and shares can be told of all."""
 
@@ -402,7 +402,7 @@ def _dtype(series: pl.Series) -> Dtype:
 
 def category_or_text(distinct: int, present: int) -> Dtype:
     """What text is, by its different values and all that are present: few values, or values that return, are a category."""
-    few = distinct <= MOST_LEVELS or distinct <= min(MOST_REPEATED, present // REPEATS)
+    few = distinct <= MOST_LEVELS or distinct <= min(MOST_REPEATED, present / REPEATS)
     return "category" if few else "text"
 
 
