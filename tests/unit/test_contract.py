@@ -325,7 +325,13 @@ def test_whole_numbers_too_large_and_durations_are_numbers() -> None:
 
 @pytest.mark.parametrize(
     ("distinct", "present", "dtype"),
-    [(255, 255, "category"), (2000, 3000, "category"), (2000, 2999, "text"), (10_000, 10**6, "category"), (10_001, 10**6, "text")],
+    [
+        (255, 255, "category"),
+        (2000, 3000, "category"),
+        (2000, 2999, "text"),
+        (10_000, 10**6, "category"),
+        (10_001, 10**6, "text"),
+    ],
 )
 def test_text_is_a_category_where_its_values_are_few_or_return(distinct: int, present: int, dtype: str) -> None:
     assert category_or_text(distinct, present) == dtype
