@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toy import inputs, labels
 
+from epic22.core.data.assignment import LargeAssignment
 from epic22.core.data.batches import Batch, Batches, CsvBatches, ParquetBatches, open_batches
 from epic22.core.data.contract import Roles, infer
 from epic22.core.data.files import read_table
@@ -27,7 +28,7 @@ from epic22.core.models.catalog import family_named
 from epic22.core.models.trees import SHAPES
 from epic22.core.task import Array
 from epic22.features.flat_file import FlatFile, declare
-from epic22.features.large_file import LargeAssignment, declare_large
+from epic22.features.large_file import declare_large
 
 
 class Cut:

@@ -1,11 +1,12 @@
 """The user's own table where it is larger than memory: the same roles and rules, read a batch at a time."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 
+from epic22.core.data.assignment import LargeAssignment
 from epic22.core.data.batches import Batches
 from epic22.core.data.examples import Examples
 from epic22.core.data.large_table import Labels, LargeTable, read_large
@@ -15,7 +16,7 @@ from epic22.core.data.stated import refuse_unfit_statements
 from epic22.core.data.table import TIMELESS
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.crossval_large import RACED
-from epic22.core.lineage import DataVersion, file_sha256, framed_sha256
+from epic22.core.lineage import file_sha256, framed_sha256
 from epic22.core.task import Kind, Task
 from epic22.features.flat_file import (
     MOST_CLASSES,
@@ -28,21 +29,6 @@ from epic22.features.flat_file import (
     refuse_unknown_keeps,
     task_of,
 )
-
-
-@dataclass(frozen=True, eq=False)
-class LargeAssignment:
-    """A task and its table. `examples` are the sample's rows; `whom` is the column whose rows stay together, or None, `repeats`
-    whether a value of it comes more than once."""
-
-    task: Task
-    table: LargeTable
-    examples: Examples
-    data_version: DataVersion
-    suspicions: tuple[Suspicion, ...]
-    notes: tuple[str, ...]
-    whom: str | None
-    repeats: bool
 
 
 def declare_large(file: FlatFile, batches: Batches, scratch: Path) -> LargeAssignment:

@@ -1,33 +1,15 @@
 """A feature of the versioned tables whose rows together would exceed the memory cap, as `train_large` takes it."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import polars as pl
 
-from epic22.core.data.assignment import Assignment
-from epic22.core.data.examples import Examples
+from epic22.core.data.assignment import Assignment, LargeAssignment
 from epic22.core.data.large_examples import spool_examples, without_columns
-from epic22.core.data.large_table import LargeTable
-from epic22.core.data.leakage import Suspicion
 from epic22.core.evaluation.crossval_large import RACED
-from epic22.core.lineage import DataVersion
 from epic22.core.task import Task
 from epic22.services.audit import audit_examples
-
-
-@dataclass(frozen=True, eq=False)
-class LargeFeature:
-    """A feature's task and its rows; they have a time, so nothing needs to be kept together."""
-
-    task: Task
-    table: LargeTable
-    examples: Examples
-    data_version: DataVersion
-    suspicions: tuple[Suspicion, ...]
-    notes: tuple[str, ...]
-    whom: str | None = None
-    repeats: bool = False
 
 
 def goes_in_batches(task: Task) -> bool:
@@ -43,7 +25,7 @@ def goes_in_batches(task: Task) -> bool:
     )
 
 
-def large_feature(assignment: Assignment, at: pl.DataFrame, rows: int, scratch: Path, seed: int) -> LargeFeature:
+def large_feature(assignment: Assignment, at: pl.DataFrame, rows: int, scratch: Path, seed: int) -> LargeAssignment:
     """The rows `at` [entity, cutoff], built so many at once, without the columns that the audit of their sample withholds."""
     task, version = assignment.task, assignment.data_version
     table, examples = spool_examples(task, assignment.tables, at, version.id, rows, scratch)
@@ -57,4 +39,4 @@ def large_feature(assignment: Assignment, at: pl.DataFrame, rows: int, scratch: 
         f"{at.height:,} rows were built from the tables, at most {rows:,} at once; the tables themselves stay in memory. "
         f"The rule of today and the fairness gate are judged on the {len(examples):,} rows drawn."
     )
-    return LargeFeature(task, table, examples, version, (*assignment.suspicions, *found), (*assignment.notes, told))
+    return LargeAssignment(task, table, examples, version, (*assignment.suspicions, *found), (*assignment.notes, told))

@@ -2,18 +2,16 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
 
+from epic22.core.data.assignment import LargeAssignment
 from epic22.core.data.examples import Examples
 from epic22.core.data.large_table import LargeTable
-from epic22.core.data.leakage import Suspicion
 from epic22.core.data.sides import SidesPlan, plan_sides
 from epic22.core.data.split import FoldPlan, SplitRequest, blocks_of, codes
 from epic22.core.evaluation.calibrate import Calibration
 from epic22.core.evaluation.coverage import refuse_groups
 from epic22.core.evaluation.crossval_large import RACED, Measured, Setting, evaluate, fit_all, on_disk, plan_of
 from epic22.core.evaluation.yardsticks import incumbent_evaluation
-from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import family_named
 from epic22.core.ports import Registry
 from epic22.core.task import Array, Task
@@ -23,42 +21,6 @@ from epic22.services.promise import promised
 from epic22.services.train import Gate, TrainingRun, explained, judge, packed, ranked, register
 from epic22.services.watch import Watch
 from epic22.services.worth import assess
-
-
-class Large(Protocol):
-    """A task and its table, as a feature hands them over; `features.large_file` makes one of a file."""
-
-    @property
-    def task(self) -> Task:
-        """The declared task."""
-
-    @property
-    def table(self) -> LargeTable:
-        """All rows."""
-
-    @property
-    def examples(self) -> Examples:
-        """The rows of the sample."""
-
-    @property
-    def data_version(self) -> DataVersion:
-        """What was read."""
-
-    @property
-    def suspicions(self) -> tuple[Suspicion, ...]:
-        """What the audit found in the sample."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """What was decided on the way."""
-
-    @property
-    def whom(self) -> str | None:
-        """The column whose rows stay together."""
-
-    @property
-    def repeats(self) -> bool:
-        """Whether a value of it comes more than once."""
 
 
 @dataclass(frozen=True)
@@ -75,7 +37,7 @@ class Size:
 
 
 def train_large(
-    assignment: Large,
+    assignment: LargeAssignment,
     split: SplitRequest,
     registry: Registry,
     setting: Setting,

@@ -8,6 +8,7 @@ import polars as pl
 
 from epic22.core.data.examples import Examples, build_examples
 from epic22.core.data.health import Finding
+from epic22.core.data.large_table import LargeTable
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.panel_examples import PanelExamples, build_panel_examples, forecast_terms, histories_at
 from epic22.core.data.tables import Tables
@@ -37,6 +38,21 @@ class Assignment:
     def examples(self) -> Examples:
         """The examples at the cutoffs."""
         return build_examples(self.task, self.tables, self.cutoffs, self.data_version.id)
+
+
+@dataclass(frozen=True, eq=False)
+class LargeAssignment:
+    """A declared task and a table that is read a batch at a time. `examples` are the sample's rows; `whom` is the column whose
+    rows stay together, or None, `repeats` whether a value of it comes more than once."""
+
+    task: Task
+    table: LargeTable
+    examples: Examples
+    data_version: DataVersion
+    suspicions: tuple[Suspicion, ...]
+    notes: tuple[str, ...]
+    whom: str | None = None
+    repeats: bool = False
 
 
 @dataclass(frozen=True)
