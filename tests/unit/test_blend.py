@@ -1,7 +1,7 @@
 import numpy as np
 from tests.toy import task
 
-from epic22.core.selection.ensemble import blend, greedy_weights, value_of
+from epic22.core.selection.ensemble import blend, greedy_weights, loss_of, value_of
 from epic22.core.task import Array
 
 TARGET = task("regression").target
@@ -23,6 +23,17 @@ def test_a_poor_candidate_gets_next_to_nothing() -> None:
     y = np.random.default_rng(0).normal(size=600)
     weights = greedy_weights([noisy(y, 0.3, 1), noisy(y, 0.3, 2), noisy(y, 5.0, 3)], value_of(TARGET, y))
     assert weights[2] <= 0.04
+
+
+def test_one_enormous_row_does_not_choose_the_models_of_values() -> None:
+    y = np.random.default_rng(0).normal(size=600)
+    better, lucky = noisy(y, 0.5, 1), noisy(y, 1.0, 2)
+    better[7] += 60.0
+    raws = np.stack([better, lucky])
+    assert value_of(TARGET, y)(lucky) > value_of(TARGET, y)(better)
+    assert loss_of(TARGET, y, raws)(better) > loss_of(TARGET, y, raws)(lucky)
+    assert blend([better, lucky], y, np.arange(600) % 5, TARGET).weights[0] > 0.4
+    assert greedy_weights(raws, value_of(TARGET, y))[0] < 0.2
 
 
 def test_copies_of_one_candidate_gain_nothing_and_the_best_stands_alone() -> None:

@@ -25,7 +25,7 @@ from epic22.core.models.logged import Logged
 from epic22.core.models.loss import Loss
 from epic22.core.models.scale import EXPONENTIAL, Scale, fit_smearing, smearing
 from epic22.core.prediction import prediction_json
-from epic22.core.selection.log_target import settle_log
+from epic22.core.selection.log_target import gain_of_log, settle_log
 from epic22.core.task import Array, Metric, Rows
 from epic22.features.flat_file import FlatFile, declare
 from epic22.features.task_request import log_named, loss_named
@@ -194,10 +194,41 @@ def test_the_log_is_settled_by_what_is_better_held_out() -> None:
     settled, notes = settle_log(asking, zeros, plan, 0, 1)
     assert settled.target.log is False
     assert "0 or less" in notes[0]
+    narrow = replace(made.examples, Y=(10 + y / y.max())[:, None])
+    settled, notes = settle_log(asking, narrow, plan, 0, 1)
+    assert settled.target.log is False
+    assert "less than 10-fold" in notes[0]
     assert settle_log(task, examples, plan, 0, 1) == (task, ())
     settled, notes = settle_log(replace(asking, families=("constant",)), examples, plan, 0, 1)
     assert settled.target.log is False
     assert "only baselines" in notes[0]
+
+
+def test_a_few_enormous_labels_do_not_settle_the_log() -> None:
+    y = np.exp(np.random.default_rng(3).normal(size=200))
+    logged, plain = y * 1.02, y * 1.6
+    y[:2] = plain[:2] = 30.0
+    target = replace(toy("regression", 100).task.target, log=None)
+    assert target.metric.gain(*(target.metric.score(y, response, Rows()) for response in (logged, plain))) < 0
+    assert gain_of_log(target, y, plain, logged) > 0
+
+
+@pytest.mark.parametrize(
+    ("label", "options", "log"),
+    [
+        ("paid", {}, None),
+        ("paid", {"log": "auto", "loss": Loss("absolute")}, None),
+        ("paid", {"log": "no"}, False),
+        ("paid", {"log": "yes"}, True),
+        ("paid", {"loss": Loss("absolute")}, False),
+        ("paid", {"loss": Loss("tweedie")}, False),
+        ("late", {}, False),
+    ],
+)
+def test_the_log_of_values_is_tried_unless_something_else_is_said(
+    tmp_path: Path, label: str, options: dict[str, object], log: bool | None
+) -> None:
+    assert declare(FlatFile(claims(tmp_path), Roles(label), **options)).task.target.log is log  # type: ignore[arg-type]
 
 
 def claims(folder: Path, n: int = 240) -> Path:
@@ -222,10 +253,10 @@ def claims(folder: Path, n: int = 240) -> Path:
     [
         ("late", {"loss": Loss("poisson")}, "holds text"),
         ("change", {"loss": Loss("poisson")}, "values below zero"),
-        ("change", {"log": True}, "no logarithm"),
-        ("number", {"log": True}, "no logarithm"),
-        ("number", {"loss": Loss("tweedie"), "log": True}, "already"),
-        ("late", {"kind": "binary", "log": True}, "go with values"),
+        ("change", {"log": "yes"}, "no logarithm"),
+        ("number", {"log": "yes"}, "no logarithm"),
+        ("number", {"loss": Loss("tweedie"), "log": "yes"}, "already"),
+        ("late", {"kind": "binary", "log": "yes"}, "go with values"),
     ],
 )
 def test_a_loss_that_does_not_go_with_the_label_is_refused(
@@ -246,7 +277,7 @@ def test_a_loss_makes_counts_values_and_is_said_in_the_notes(tmp_path: Path) -> 
 def test_a_loss_is_written_with_its_figure(text: str, loss: Loss) -> None:
     assert loss_named(text) == loss
     assert loss_named("tweedie") == Loss("tweedie")
-    assert [log_named(said) for said in (None, "no", "yes", "auto")] == [False, False, True, None]
+    assert [log_named(said) for said in (None, "no", "yes", "auto")] == [None, "no", "yes", "auto"]
 
 
 @pytest.mark.parametrize("text", ["quantile", "quantile:1.2", "quantile:x", "tweedie:2", "poisson:3", "huber"])
@@ -259,7 +290,7 @@ def test_an_unknown_loss_is_refused_with_what_there_is(text: str) -> None:
 
 def test_a_log_model_is_trained_stored_and_explained_in_multiples(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models")
-    assignment = declare(FlatFile(claims(tmp_path), Roles("paid", drop=("number",)), name="paid", log=True))
+    assignment = declare(FlatFile(claims(tmp_path), Roles("paid", drop=("number",)), name="paid", log="yes"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     run = train(assignment, SplitRequest(repeats=1), store, threads=1)
     assert run_json(run)["loss"] == {"name": "squared", "log": True, "metric": "root_mean_squared_error"}

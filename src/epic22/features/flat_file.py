@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import polars as pl
 
@@ -31,6 +31,7 @@ from epic22.core.task import Column, Formula, Kind, Metric, Target, Task
 
 ROWS, LABELS = "rows", "labels"
 MOST_CLASSES = 50
+Log = Literal["no", "yes", "auto"]
 FEW_INTEGERS = 10
 """An integer label with at most this many values is taken for classes, unless the kind is stated."""
 
@@ -44,7 +45,8 @@ class FlatFile:
     `costs` are those of a miss and a false alarm, for two classes; with `prefer_simpler` the simplest family that is shown to
     cost no more than the best, but for a margin, is chosen. `learning_curve` asks whether more rows would help.
 
-    A `loss` or a `log` (None: whichever is better) is of values, so the label is then predicted as one.
+    A `loss`, or a `log` of yes or auto, is of values, so the label is then predicted as one. Where nothing is said of the
+    logarithm, `auto` is meant for squared errors of values.
     `coverage_by` are inputs by which the coverage of intervals and sets is told. `metric` names the one that decides.
 
     `columns` are statements over what is inferred. `families` are raced beside the baselines, all that fit where none is named.
@@ -60,7 +62,7 @@ class FlatFile:
     test: Path | None = None
     formulas: tuple[str, ...] = ()
     loss: Loss | None = None
-    log: bool | None = False
+    log: Log | None = None
     coverage_by: tuple[str, ...] = ()
     costs: Mapping[str, float] = field(default_factory=dict)
     prefer_simpler: bool = False
@@ -182,7 +184,7 @@ def kind_of(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tu
         raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to tell apart, name another label.")
     numeric = label.dtype.is_numeric()
     whole = label.dtype.is_integer()
-    valued = file.kind == "regression" or (file.kind is None and (file.loss is not None or file.log is not False))
+    valued = file.kind == "regression" or (file.kind is None and (file.loss is not None or file.log in ("yes", "auto")))
     if valued and not numeric:
         raise ColumnError(f"label {name!r} holds text; regression needs numbers.")
     if valued or (file.kind is None and numeric and not (len(values) == 2 or (whole and len(values) <= FEW_INTEGERS))):
@@ -212,7 +214,7 @@ def _asked(file: FlatFile) -> str:
         "tweedie": "its mean by Tweedie deviance"
         + (f" of power {loss.power:g}" if loss.power else ", the power found on the inner fold"),
     }[loss.name]
-    logs = "by its logarithm" if file.log else ""
+    logs = "by its logarithm" if file.log == "yes" else ""
     return "".join(f", {words}" for words in (said, logs) if words)
 
 
@@ -220,10 +222,10 @@ def refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
     """Raise ColumnError where the loss or the logarithm does not go with the label's kind or values."""
     loss, name = file.loss or SQUARED, file.roles.label
     if kind != "regression":
-        if file.loss is not None or file.log is not False:
+        if file.loss is not None or file.log in ("yes", "auto"):
             raise ColumnError(f"--loss and --log go with values; label {name!r} is predicted as classes ({kind}).")
         return
-    if loss.log_link and file.log is not False:
+    if loss.log_link and file.log in ("yes", "auto"):
         raise ColumnError(f"--loss {loss.name} predicts the logarithm of the mean already; leave --log out.")
     below, zeros = int((label < 0).sum()), int((label <= 0).sum())
     if loss.log_link and below:
@@ -231,7 +233,7 @@ def refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
             f"--loss {loss.name}: label {name!r} has {below:,} values below zero, expected none; "
             "--loss squared or absolute takes them."
         )
-    if file.log and zeros:
+    if file.log == "yes" and zeros:
         raise ColumnError(
             f"--log: label {name!r} has {zeros:,} values of 0 or less, which have no logarithm; "
             "--loss tweedie takes zeros, --log auto goes without where it must."
@@ -374,7 +376,7 @@ def task_of(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tu
         classes=classes,
         unit=stated.unit if kind == "regression" else None,
         offset=file.roles.exposure,
-        **_loss(file),
+        **_loss(file, kind),
     )
     return Task(
         name=task_name(file),
@@ -441,9 +443,11 @@ def _metric(file: FlatFile, kind: Kind) -> Metric:
     return known[file.metric]
 
 
-def _loss(file: FlatFile) -> dict[str, Any]:
+def _loss(file: FlatFile, kind: Kind) -> dict[str, Any]:
     loss = file.loss or SQUARED
-    return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": file.log}
+    likely: Log = "auto" if kind == "regression" and loss == SQUARED else "no"
+    log = {"no": False, "yes": True, "auto": None}[file.log or likely]
+    return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": log}
 
 
 def data_version_of(

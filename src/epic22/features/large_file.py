@@ -39,6 +39,7 @@ def declare_large(file: FlatFile, batches: Batches, scratch: Path) -> LargeAssig
     Raises FileError and ColumnError for broken rows, naming file and row, ColumnError for roles that do not fit.
     """
     refuse_unfit(file)
+    file = replace(file, log="no")
     found = _as_stated(profile(batches, file.roles), file)
     refuse_unknown_keeps([c.name for c in found.columns], file.keep)
     label = _label(found, batches, file)
@@ -69,7 +70,7 @@ def declare_large(file: FlatFile, batches: Batches, scratch: Path) -> LargeAssig
 def refuse_unfit(file: FlatFile) -> None:
     """Raise UserError for what is asked of a table that is only done with one that fits into memory."""
     simple = file.loss is None or file.loss.name in ("squared", "absolute", "quantile")
-    asked = {"--test": file.test is not None, "--formula": bool(file.formulas), "--log": file.log is not False}
+    asked = {"--test": file.test is not None, "--formula": bool(file.formulas), "--log": file.log in ("yes", "auto")}
     asked |= {
         "--exposure": file.roles.exposure is not None,
         "--prefer-simpler": file.prefer_simpler,

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from typing import get_args
 
 import numpy as np
 
@@ -11,7 +12,7 @@ from epic22.core.data.split import SplitRequest
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.models.catalog import family_named
 from epic22.core.models.loss import Loss
-from epic22.features.flat_file import FlatFile
+from epic22.features.flat_file import FlatFile, Log
 from epic22.features.task_file import KINDS, PERIODS, TaskFile, keys, path_of
 
 
@@ -127,12 +128,11 @@ def loss_named(text: str) -> Loss:
     raise UserError(f"--loss {text}: give squared, absolute, quantile:Q (0 < Q < 1), poisson, tweedie or tweedie:P (1 < P < 2).")
 
 
-def log_named(text: str | None) -> bool | None:
-    """False for none, True for yes, None for auto. Raises UserError for another text."""
-    answers = {None: False, "no": False, "yes": True, "auto": None}
-    if text not in answers:
+def log_named(text: str | None) -> Log | None:
+    """What was said of the logarithm, None for nothing. Raises UserError for another text."""
+    if text not in (None, *get_args(Log)):
         raise UserError(f"--log {text}: give yes, no or auto.")
-    return answers[text]
+    return text  # type: ignore[return-value]
 
 
 @contextmanager

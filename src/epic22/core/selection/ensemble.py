@@ -11,8 +11,8 @@ import numpy as np
 from epic22.core.evaluation.metrics import log_losses
 from epic22.core.models.base import CLASSIFIED, link
 from epic22.core.models.logged import is_smeared
-from epic22.core.models.loss import Loss
-from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale, fit_smearing
+from epic22.core.models.loss import Loss, bend_of, tamed
+from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale, fit_smearing, smearing
 from epic22.core.task import Array, Rows, Target
 
 PICKS = 25
@@ -24,6 +24,8 @@ LIGHTEST = 0.05
 MOST_ROWS = 15_000
 """Rows that the selection looks at; of more, as many evenly spread ones."""
 
+SQUARED_ERRORS = ("root_mean_squared_error", "r2")
+
 Value = Callable[[Array], float]
 """How good scores before the link (n,) or (n, k) are; greater is better."""
 
@@ -32,8 +34,8 @@ Value = Callable[[Array], float]
 class Blend:
     """Weights (m,) that sum to 1, and what they are worth.
 
-    `raw` (n,) or (n, k): the average's scores, in each fold by weights that were chosen on the other folds. `gain` is the
-    metric's gain of those over the best candidate, chosen on the other folds as well, and `error` its standard error over folds.
+    `raw` (n,) or (n, k): the average's scores, in each fold by weights that were chosen on the other folds. `gain` is that of
+    those over the best candidate, chosen on the other folds as well, by `steady_of`; `error` its standard error over folds.
     """
 
     weights: Array
@@ -47,19 +49,28 @@ def value_of(target: Target, y: Array) -> Value:
     metric = target.metric
 
     def value(raw: Array) -> float:
-        return metric.gain(metric.score(y, response_to(target, raw, y), Rows()), 0.0)
+        return metric.gain(metric.score(y, _quickly(target, raw, y), Rows()), 0.0)
 
     return value
 
 
-def loss_of(target: Target, y: Array) -> Value:
-    """Less the mean loss of scores before the link: log loss, or the loss of the target's values."""
+def loss_of(target: Target, y: Array, raws: Array) -> Value:
+    """Less the mean loss of scores before the link: log loss, or the loss of the target's values.
 
-    def value(raw: Array) -> float:
-        response = response_to(target, raw, y)
-        return -float(np.mean(log_losses(y, response) if target.kind in CLASSIFIED else Loss.of(target).rows(y, response)))
+    Squared errors are tamed where the average of the candidates `raws` (m, n) has its greatest, and told in the label's unit.
+    """
+    loss = Loss.of(target)
+    if target.kind in CLASSIFIED:
+        return lambda raw: -float(np.mean(log_losses(y, _quickly(target, raw, y))))
+    if loss.name != "squared":
+        return lambda raw: -float(np.mean(loss.rows(y, _quickly(target, raw, y))))
+    bend = bend_of(_quickly(target, raws.mean(axis=0), y) - y)
+    return lambda raw: -float(np.sqrt(np.mean(tamed(_quickly(target, raw, y) - y, bend))))
 
-    return value
+
+def steady_of(target: Target, y: Array, raws: Array) -> Value:
+    """What judges averages: the target's metric, but the tamed loss in place of one of squared errors, which few rows decide."""
+    return loss_of(target, y, raws) if target.metric.name in SQUARED_ERRORS else value_of(target, y)
 
 
 def response_to(target: Target, raw: Array, y: Array) -> Array:
@@ -75,6 +86,13 @@ def scale_for(target: Target, raw: Array, y: Array) -> Scale:
     if target.log and is_smeared(target):
         return fit_smearing(raw, y)
     return EXPONENTIAL if target.log or Loss.of(target).log_link else IDENTITY
+
+
+def _quickly(target: Target, raw: Array, y: Array) -> Array:
+    """`response_to` as hundreds of averages need it: one factor makes exponentials of logarithms means, whatever their size."""
+    if target.kind not in CLASSIFIED and target.log and is_smeared(target):
+        return smearing(raw, y, 1)(raw)
+    return response_to(target, raw, y)
 
 
 def greedy_weights(raws: Sequence[Array] | Array, value: Value, picks: int = PICKS) -> Array:
@@ -102,8 +120,8 @@ def blend(raws: Sequence[Array], y: Array, fold: Array, target: Target, picks: i
     """The weights of candidates' out-of-fold scores, or all weight on the best where averaging is certainly worse.
 
     The weights are the mean of those that make the deciding metric best and those that make the loss best: a metric of ranks
-    hears little of most rows, and its best average is often luck. `fold` (n,) numbers the fold of each row; a single fold cannot
-    judge, and its weights are taken as they are.
+    hears little of most rows, one of squared errors is decided by few, and its best average is often luck. `fold` (n,) numbers
+    the fold of each row; a single fold cannot judge, and its weights are taken as they are.
     """
     everything = np.stack([np.asarray(raw, dtype=np.float64) for raw in raws])
     weights = _weights(everything, y, target, picks)
@@ -115,14 +133,14 @@ def blend(raws: Sequence[Array], y: Array, fold: Array, target: Target, picks: i
         judged, taught = fold == number, fold != number
         others = everything[:, taught]
         left_out[judged] = _mixed(_weights(others, y[taught], target, picks), everything[:, judged])
-        value = value_of(target, y[judged])
-        best = everything[_best(others, value_of(target, y[taught]))]
+        value = steady_of(target, y[judged], everything[:, judged])
+        best = everything[_best(others, steady_of(target, y[taught], others))]
         gains.append(value(left_out[judged]) - value(best[judged]))
     known = np.array([gain for gain in gains if np.isfinite(gain)])
     gain = float(known.mean()) if len(known) else float("nan")
     error = float(known.std(ddof=1) / np.sqrt(len(known))) if len(known) > 1 else float("nan")
     if gain + error < 0:
-        weights = np.eye(len(raws))[_best(everything, value_of(target, y))]
+        weights = np.eye(len(raws))[_best(everything, steady_of(target, y, everything))]
     return Blend(weights, left_out, gain, error)
 
 
@@ -130,7 +148,8 @@ def _weights(raws: Array, y: Array, target: Target, picks: int) -> Array:
     """Half by the deciding metric, half by the loss, on at most MOST_ROWS rows."""
     rows = _spread(len(y))
     held, labels = raws[:, rows], y[rows]
-    weights = (greedy_weights(held, value_of(target, labels), picks) + greedy_weights(held, loss_of(target, labels), picks)) / 2
+    judges = (value_of(target, labels), loss_of(target, labels, held))
+    weights = np.mean([greedy_weights(held, judge, picks) for judge in judges], axis=0)
     weights = np.where(weights < min(LIGHTEST, weights.max()), 0.0, weights)
     return np.asarray(weights / weights.sum())
 
