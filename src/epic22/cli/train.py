@@ -182,6 +182,8 @@ def show(finished: "Finished") -> None:
     if run.found is not None:
         members = ", ".join(f"{run.found.trials[turn].family} {weight:.0%}" for turn, weight in run.found.weights)
         say(f"Search: {run.found.ended}; {run.found.exhausted.reason}. The champion averages {members}.")
+        if run.found.level is not None:
+            say(f"{run.found.level.in_words(run.task.target)}.")
     for warning in run.warnings:
         say(f"Warning: {warning}", "bold yellow")
     say(

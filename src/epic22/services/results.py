@@ -1,5 +1,6 @@
 """A training's result as one JSON object, the same for the command line and every other interface."""
 
+from dataclasses import asdict
 from typing import Any
 
 from epic22.core.data.leakage import Suspicion
@@ -66,6 +67,7 @@ def found_json(found: Found) -> dict[str, Any]:
         "exhausted": found.exhausted.exhausted,
         "why": found.exhausted.reason,
         "gain_of_averaging": number(found.blend.gain),
+        "level": None if found.level is None else asdict(found.level),
         "trials": [
             {
                 "family": trial.family,

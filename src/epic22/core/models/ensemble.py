@@ -45,12 +45,14 @@ class Member:
 class Ensemble(Linked, Parameters):
     """Fitted members whose weights sum to 1. It is made by a search, never fitted. Members that learned logarithms are summed as
     logarithms, and `value_scale_` makes values of the sum. Members of an exposure are summed for one of 1, and the exposure's
-    logarithm is added to the sum."""
+    logarithm is added to the sum. `level` is added to every sum: how far the label stood, at the end of training, above what the
+    members learned of all of it."""
 
     kind: Kind
     members: tuple[Member, ...]
     threads: int = 1
     value_scale_: Scale = IDENTITY
+    level: float = 0.0
 
     def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
         """Raises InternalError: the members are fitted by the search that chose them."""
@@ -79,12 +81,15 @@ class Ensemble(Linked, Parameters):
         """Log-odds or values; the same bits for a row alone and in a batch."""
         exposed, Z = self._apart(X)
         raw = self._sum(lambda part: part.raw(Z), lambda forest: forest.raw(Z, self.threads))
+        raw = raw + self.level if self.level else raw
         return raw if exposed is None else np.asarray(raw + exposed.logs(X))
 
     def contributions(self, X: Array) -> Array:
-        """The members' contributions, weighted and summed; exact where theirs are."""
+        """The members' contributions, weighted and summed; exact where theirs are. The level belongs to the average, the last."""
         exposed, Z = self._apart(X)
         summed = self._sum(lambda part: part.contributions(Z), lambda forest: forest.contributions(Z, self.threads))
+        if self.level:
+            summed[..., -1] += self.level
         return summed if exposed is None else exposed.whole(summed, X)
 
     def _apart(self, X: Array) -> tuple[Exposed | None, Array]:
@@ -102,7 +107,8 @@ class Ensemble(Linked, Parameters):
     def files(self) -> dict[str, bytes]:
         """What the members are and count for, and each one's own files under its number."""
         scale = {} if self.value_scale_ == IDENTITY else {"scale": self.value_scale_.state()}
-        stated = scale | {"kind": self.kind, "members": [{"family": m.family, "weight": m.weight} for m in self.members]}
+        level = {"level": self.level} if self.level else {}
+        stated = scale | level | {"kind": self.kind, "members": [{"family": m.family, "weight": m.weight} for m in self.members]}
         files = {STATE: canonical_json(stated)}
         for number, member in enumerate(self.members):
             files |= {f"{number:03}/{name}": content for name, content in member.estimator.files().items()}
@@ -124,7 +130,7 @@ def restored(files: Mapping[str, bytes], families: Sequence[Family]) -> Ensemble
         own = {name.removeprefix(start): content for name, content in files.items() if name.startswith(start)}
         members.append(Member(stated["family"], float(stated["weight"]), by_name[stated["family"]].restore(own)))
     scale = Scale.restore(state["scale"]) if "scale" in state else IDENTITY
-    return Ensemble(state["kind"], tuple(members), value_scale_=scale)
+    return Ensemble(state["kind"], tuple(members), value_scale_=scale, level=float(state.get("level", 0.0)))
 
 
 def family_of(families: Sequence[Family]) -> Family:

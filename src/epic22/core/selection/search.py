@@ -25,12 +25,13 @@ from epic22.core.evaluation.exhaustion import Stop, search_exhausted
 from epic22.core.lineage import sha256
 from epic22.core.models.base import CLASSIFIED, Estimator, Family, Part, link
 from epic22.core.models.ensemble import Ensemble, Member
-from epic22.core.models.logged import unlogged
+from epic22.core.models.logged import is_smeared, unlogged
 from epic22.core.models.scale import IDENTITY
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.distil import Distilled, answered_within
 from epic22.core.selection.ensemble import PICKS, Blend, blend, response_to, scale_for
 from epic22.core.selection.hands import Hands
+from epic22.core.selection.level import Level, level_at_the_end
 from epic22.core.selection.study import Study, Suggestion, Trial
 from epic22.core.task import Array, Rows, Task
 
@@ -63,8 +64,8 @@ class Found:
     it is `exhausted`.
 
     `parts` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that were
-    chosen on the others. Rounds were stopped by those rows, and parameters suggested by what others scored on them: a little too
-    good, which a search judged anew by other folds is not.
+    chosen on the others, and without the `level` that the ensemble was moved to. Rounds were stopped by those rows, and
+    parameters suggested by what others scored on them: a little too good, which a search judged anew by other folds is not.
     """
 
     fitted: FittedFold
@@ -75,6 +76,7 @@ class Found:
     distilled: Distilled | None
     parts: tuple[FoldResponse, ...]
     exhausted: Stop
+    level: Level | None = None
 
 
 @dataclass(frozen=True)
@@ -123,6 +125,7 @@ class Bench:
 
     Where columns are means of labels, each inner fold has a matrix of its own, `own`, made of its training rows' labels alone.
     `anew`: members are fitted on all rows, for the inner folds' models lack the latest rows, or have other means of labels.
+    `at` (n,): the times of the rows where the folds go forward.
     """
 
     search: Search
@@ -136,6 +139,7 @@ class Bench:
     seed: int
     threads: int
     own: Callable[[Fold], Part] | None = None
+    at: Array | None = None
     parts: dict[int, Part] = field(default_factory=dict)
     fitted: dict[int, tuple[Estimator, ...]] = field(default_factory=dict)
     hands: Hands = field(default_factory=lambda: Hands(0))
@@ -182,6 +186,7 @@ class Bench:
             seed,
             threads,
             own if tallied else None,
+            part.at if forward else None,
         )
 
     @property
@@ -370,7 +375,8 @@ def _average(bench: Bench, study: Study, clock: Clock, ended: str) -> Found:
     chosen.sort(key=lambda one: -one[1])
     members = _fitted_anew(bench, chosen, clock) if bench.anew else _fold_models(bench, chosen)
     scale = IDENTITY if target.kind in CLASSIFIED else scale_for(target, mixed.raw, bench.y[watched])
-    ensemble = Ensemble(target.kind, members, bench.threads, scale)
+    level = _level(bench, mixed)
+    ensemble = Ensemble(target.kind, members, bench.threads, scale, 0.0 if level is None else level.shift)
     distilled = None
     if bench.search.row_ms is not None:
         distilled = answered_within(ensemble, bench.X, bench.task, bench.search.row_ms, bench.seed, bench.threads)
@@ -381,7 +387,19 @@ def _average(bench: Bench, study: Study, clock: Clock, ended: str) -> Found:
         FoldResponse(Fold(bench.train[fold.train], bench.train[fold.test]), responses[number == i])
         for i, fold in enumerate(bench.folds)
     )
-    return Found(fitted, trials, weights, mixed, ended, distilled, parts, _exhausted(bench, trials))
+    return Found(fitted, trials, weights, mixed, ended, distilled, parts, _exhausted(bench, trials), level)
+
+
+def _level(bench: Bench, mixed: Blend) -> Level | None:
+    """Where means stand at the end of training: of squared errors, forward in time."""
+    target = bench.task.target
+    if bench.at is None or target.kind != "regression" or target.loss != "squared":
+        return None
+    watched = bench.watched
+    y = np.log(bench.y[watched]) if target.log else bench.y[watched]
+    return level_at_the_end(
+        y - mixed.raw, bench.at[watched], len(watched) / len(bench.y), bool(target.log) and is_smeared(target)
+    )
 
 
 def _exhausted(bench: Bench, trials: Sequence[Trial]) -> Stop:

@@ -1,0 +1,87 @@
+"""Where the level of a label stands at the end of training, when it moves: prices that rise, costs that fall.
+
+Trees know no trend, and a date as a column asks of rows that lie ahead of all that were learned. By how much held-out rows of
+late windows exceed their predictions is a short series instead: a level that walks at random, seen through noise (the local
+level model, Durbin and Koopman 2012, chapter 2). It is followed only where a level that stays is certainly the worse account.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from epic22.core.models.loss import bend_of
+from epic22.core.task import Array, Target
+from epic22.core.wording import figure
+
+BLOCKS = 20
+FEWEST = 10
+"""Rows of a block at least; with fewer no level is looked for."""
+
+STEPS = (0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
+"""Variances of a step from block to block that are tried, in variances of a block's mean."""
+
+CERTAIN = 2.71
+"""Twice the gain in log likelihood by which a moving level must be the better account: 5 % under a level that stays, for the
+variance of its steps is at the border of what it can be (Self and Liang 1987)."""
+
+
+@dataclass(frozen=True)
+class Level:
+    """How far predictions move, in the unit of raw scores, to stand where the label stood `last`, above held-out predictions that
+    it exceeded by `mean` on average. `evidence` is twice the gain in log likelihood over a level that stays."""
+
+    shift: float
+    last: float
+    mean: float
+    evidence: float
+
+    def in_words(self, target: Target) -> str:
+        """What was found and done, for a report."""
+        stood, moved = (f"{figure(100 * value)} %" if target.log else figure(value) for value in (self.last, self.shift))
+        unit = f" {target.unit}" if target.unit and not target.log else ""
+        return (
+            f"{target.name} moves: at the end of training it stood {stood}{unit} from what held-out predictions said of it, "
+            f"hardly by chance (twice the log likelihood gained: {figure(self.evidence)}). "
+            f"Predictions are moved by {moved}{unit}"
+        )
+
+
+def level_at_the_end(residuals: Array, at: Array, share: float, meant: bool) -> Level | None:
+    """The level of held-out residuals (n,), label minus prediction, at their times (n,), None where it is not certain to move.
+
+    Models that are fitted anew on all rows have learned `share` of what the held-out rows, so many of all, had more. `meant`: the
+    mean of the residuals is added already, as smearing does. Single rows are cut where nine in ten are smaller.
+    """
+    if len(residuals) < BLOCKS * FEWEST:
+        return None
+    middle = float(np.median(residuals))
+    bend = bend_of(residuals - middle)
+    held = np.clip(residuals, middle - bend, middle + bend)
+    blocks = np.array_split(np.argsort(at, kind="stable"), BLOCKS)
+    means, noise = np.array([held[b].mean() for b in blocks]), np.array([1 / len(b) for b in blocks])
+    stays, mean = local_level(means, noise, 0.0)
+    likelihood, last = max(local_level(means, noise, step) for step in STEPS)
+    evidence = 2 * (likelihood - stays)
+    if evidence <= CERTAIN:
+        return None
+    return Level(last - (share + meant) * mean, last, mean, evidence)
+
+
+def local_level(means: Array, noise: Array, step: float) -> tuple[float, float]:
+    """Log likelihood but for a constant, and the level after the last of the means (k,), by the Kalman filter.
+
+    `noise` (k,): their variances, up to a factor that is estimated; `step`: the variance of the level's steps, in mean noise.
+
+    >>> local_level(np.array([1.0, 2.0, 3.0]), np.ones(3), 0.0)[1]
+    2.0
+    """
+    level, variance, walk = float(means[0]), float(noise[0]), step * float(noise.mean())
+    squares, logs = 0.0, 0.0
+    for mean, own in zip(means[1:], noise[1:], strict=True):
+        variance += walk
+        whole = variance + own
+        error = mean - level
+        squares, logs = squares + error**2 / whole, logs + np.log(whole)
+        level, variance = level + variance / whole * error, variance * own / whole
+    count = len(means) - 1
+    return float(-(count * np.log(max(squares, 1e-300) / count) + logs) / 2), float(level)
