@@ -11,14 +11,18 @@ import pytest
 from tests.toy import toy
 
 from epic22.core.errors import InternalError, NotInstalledError, UnknownTaskError
-from epic22.core.models.base import require
-from epic22.core.models.catalog import FAMILIES, family_named, raced_families, searched_families
+from epic22.core.models.base import Part, require
+from epic22.core.models.catalog import FAMILIES, family_named, raced_families, searched_families, searched_family
+from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.forest import just_above
 from epic22.core.models.leafwise import Leafwise
 from epic22.core.models.leafwise import forest_of_text as forest_of_leafwise
 from epic22.core.models.loss import Loss
 from epic22.core.models.oblivious import Oblivious, levels_of, spread
+from epic22.core.models.scale import EXPONENTIAL
+from epic22.core.selection.budget import Budget
 from epic22.core.task import Array
+from epic22.services.tune import Tuning
 
 needs_lightgbm = pytest.mark.skipif(find_spec("lightgbm") is None, reason="lightgbm is not installed")
 needs_catboost = pytest.mark.skipif(find_spec("catboost") is None, reason="catboost is not installed")
@@ -119,6 +123,31 @@ def test_an_absent_library_is_told_with_the_way_out_and_not_raced() -> None:
     assert optional == {"lightgbm", "catboost"}
     there = {"catboost"} if family_named("catboost").installed else set()
     assert set(searched_families("binary")) == {"linear", "boosting"} | there
+
+
+@needs_catboost
+def test_beside_logarithms_a_search_learns_the_means_own_logarithm() -> None:
+    made = toy("regression", 600)
+    tuning, plain = Tuning(Budget(1), families=("linear", "catboost")), made.task.target
+    logs = replace(made.task, targets=(replace(plain, log=True),))
+    assert [f.name for f in tuning.families_for(made.task)] == ["linear", "catboost"]
+    assert [f.name for f in tuning.families_for(logs)] == ["linear", "catboost", "catboost_tweedie"]
+    medians = replace(made.task, targets=(replace(plain, log=True, loss="absolute"),))
+    assert [f.name for f in tuning.families_for(medians)] == ["linear", "catboost"]
+    with pytest.raises(UnknownTaskError):
+        family_named("catboost_tweedie")
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(600, 5)).astype(np.float32)
+    y = np.exp(X[:, 0]) * rng.gamma(2.0, 0.5, size=600)
+    model = searched_family("catboost_tweedie").build(logs, default_rounds=60, learning_rate=0.2)
+    model.fit_watched(Part(X, y, X[:0], y[:0]))
+    assert np.corrcoef(model.raw(X), X[:, 0])[0, 1] > 0.9
+    assert np.allclose(model.predict(X), np.exp(model.raw(X)))
+    assert model.predict(X).mean() == pytest.approx(y.mean(), rel=0.05)
+    joint = Ensemble("regression", (Member("catboost_tweedie", 1.0, model),), value_scale_=EXPONENTIAL)
+    again = family_named("ensemble").restore(joint.files())
+    assert np.array_equal(again.predict(X), joint.predict(X))
+    assert np.allclose(joint.predict(X), model.predict(X))
 
 
 @needs_lightgbm

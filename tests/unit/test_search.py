@@ -21,7 +21,7 @@ from epic22.core.models.boosting import Boosting
 from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.models.trees import bins_for
 from epic22.core.selection.budget import Budget, Clock
-from epic22.core.selection.search import BLENDING, LAST_FITS, PRUNES_FROM, Bench, Found, Search, reserve_for
+from epic22.core.selection.search import BLENDING, LAST_FITS, PRUNES_FROM, Bench, Found, Search, likely_seconds, reserve_for
 from epic22.core.selection.study import Sampling, Study, Suggestion, Trial
 from epic22.core.task import Array, Kind
 
@@ -198,6 +198,12 @@ def test_a_first_trial_that_takes_all_the_time_is_cut_short_not_thrown_away() ->
     found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Clock(-1.0, lambda: 0.0))
     assert len(found.trials) == 1
     assert found.weights == ((0, 1.0),)
+
+
+def test_a_trial_behind_others_is_thought_to_wait_for_them() -> None:
+    done = [Trial(turn, "linear", {}, (0.5,), ({},), 2.0, False) for turn in range(3)]
+    assert [likely_seconds(done, ahead) for ahead in (0, 1, 2)] == [2.0, 4.0, 6.0]
+    assert likely_seconds([]) == 0.0
 
 
 def test_a_small_tables_columns_are_cut_finely_and_a_large_ones_coarsely() -> None:

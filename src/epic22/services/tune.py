@@ -10,7 +10,7 @@ from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.crossval import FittedFold
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import family_named, searched_families
+from epic22.core.models.catalog import beside_logarithms, family_named, searched_families
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.search import Bench, Found, Search
 from epic22.core.selection.study import Sampling, Study
@@ -74,7 +74,8 @@ class Tuning:
         names = self.families or searched_families(task.target.kind)
         named = [family_named(name) for name in names]
         able = [f for f in named if f.exposed or task.target.offset is None]
-        return tuple(f for f in able if task.target.kind in f.kinds and not f.is_baseline)
+        fit = [f for f in able if task.target.kind in f.kinds and not f.is_baseline]
+        return beside_logarithms(fit, task.target)
 
     def in_time(self, rows: int) -> "Tuning":
         """The same with the clock stopped so much sooner that judging so many rows, report and tracking fit in.

@@ -16,12 +16,12 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Family
+from epic22.core.models.base import Estimator, Family
 from epic22.core.models.forest import Forest, just_above
 from epic22.core.models.grown import Ground, Grown, Tree, forest_of_trees
 from epic22.core.models.logged import with_logs
 from epic22.core.models.trees import FINE, bins_for
-from epic22.core.task import Array
+from epic22.core.task import Array, Task
 
 OBJECTIVES: Mapping[str, str] = {
     "binary": "Logloss",
@@ -34,6 +34,9 @@ OBJECTIVES: Mapping[str, str] = {
 }
 MOST_LEVELS = 64
 """So many levels of a category, the most frequent first, have a column of their own."""
+
+BETWEEN = 1.5
+"""Tweedie's power: rows count by their size, more than by logarithms and less than by squared errors."""
 
 LONGER = 3
 """So many times the patience where values are predicted: a few rows make most of the watched loss, which falls unsteadily."""
@@ -213,21 +216,33 @@ class _StopWhen:
         return not self.expired()
 
 
-FAMILY = with_logs(
-    Family(
-        "catboost",
-        frozenset({"binary", "multiclass", "regression"}),
-        Oblivious.of,
-        Oblivious.restored,
-        space={
-            "learning_rate": (0.02, 0.3, "log"),
-            "depth": (3, 8),
-            "l2_leaf_reg": (0.5, 30.0, "log"),
-            "rsm": (0.4, 1.0),
-            "subsample": (0.5, 1.0),
-        },
-        needs="catboost",
-        suiting=lambda rows: {"border_count": 510 if bins_for(rows) == FINE else 254},
-        starts=({"depth": 6, "learning_rate": 0.08}, {"depth": 4, "learning_rate": 0.08}),
-    )
+def _of_means(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+    target = replace(task.target, loss="tweedie", power=BETWEEN, log=False)
+    return Oblivious.of(replace(task, targets=(target, *task.targets[1:])), seed, threads, **params)
+
+
+PLAIN = Family(
+    "catboost",
+    frozenset({"binary", "multiclass", "regression"}),
+    Oblivious.of,
+    Oblivious.restored,
+    space={
+        "learning_rate": (0.02, 0.3, "log"),
+        "depth": (3, 8),
+        "l2_leaf_reg": (0.5, 30.0, "log"),
+        "rsm": (0.4, 1.0),
+        "subsample": (0.5, 1.0),
+    },
+    needs="catboost",
+    suiting=lambda rows: {"border_count": 510 if bins_for(rows) == FINE else 254},
+    starts=({"depth": 6, "learning_rate": 0.08}, {"depth": 4, "learning_rate": 0.08}),
 )
+FAMILY = with_logs(PLAIN)
+MEANS = replace(
+    PLAIN,
+    name="catboost_tweedie",
+    kinds=frozenset({"regression"}),
+    build=_of_means,
+    starts=({"depth": 6, "learning_rate": 0.1}, {"depth": 4, "learning_rate": 0.1}),
+)
+"""The logarithm of the mean itself, by Tweedie deviance, where others learn the mean of logarithms: one unit, other errors."""

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -275,14 +275,14 @@ def _end(bench: Bench, study: Study, done: Sequence[Trial], ahead: int, clock: C
         return f"{turn} trials were made, as many as allowed"
     if study.has_no(turn):
         return f"all {turn} places of the grid were tried"
-    if (complete_trials(done) or ahead) and clock.left <= likely_seconds(done):
+    if (complete_trials(done) or ahead) and clock.left <= likely_seconds(done, ahead):
         return f"the time was up after {turn} trials"
     return ""
 
 
-def likely_seconds(done: Sequence[Trial]) -> float:
-    """How long the next trial may well take, by those before: the longer ones count."""
-    return float(np.quantile([trial.seconds for trial in done], 0.6)) if done else 0.0
+def likely_seconds(done: Sequence[Trial], ahead: int = 0) -> float:
+    """How long the next trial may well take behind so many that are under way, by those before: the longer ones count."""
+    return (1 + ahead) * float(np.quantile([trial.seconds for trial in done], 0.6)) if done else 0.0
 
 
 def reserve_for(bench: Bench, seconds: float, done: Sequence[Trial] = ()) -> float:
@@ -302,11 +302,18 @@ def likely_last_fits(bench: Bench, complete: Sequence[Trial]) -> float:
     return float(REFITS * max(trial.seconds for trial in best) / len(bench.folds) * growth)
 
 
+class _Fit(NamedTuple):
+    """A fold's model, its scores of the watched rows, and how long it took."""
+
+    estimator: Estimator
+    raw: Array
+    seconds: float
+
+
 def try_suggestion(
     bench: Bench, study: Study, suggestion: Suggestion, complete: Sequence[Trial], clock: Clock, kept: bool
 ) -> Trial | None:
     """The suggestion's trial, None where the time was up before its end; one that is `kept`, the first, is cut short instead."""
-    began = time.perf_counter()
     metric = bench.task.target.metric
     prunes = bench.search.prune and len(bench.folds) > PRUNED_AFTER and len(complete) >= PRUNES_FROM
     early = range(PRUNED_AFTER if prunes else len(bench.folds))
@@ -319,12 +326,18 @@ def try_suggestion(
         values += _values(bench, fits[len(early) :], rest)
     if clock.over and not kept:
         return None
-    settled = tuple(_found(estimator, suggestion.params) for estimator, _ in fits)
-    seconds = time.perf_counter() - began
+    settled = tuple(_found(one.estimator, suggestion.params) for one in fits)
     if not pruned:
-        study.keep(suggestion, np.concatenate([raw for _, raw in fits]))
-        bench.fitted[suggestion.turn] = tuple(estimator for estimator, _ in fits)
-    return Trial(suggestion.turn, suggestion.family, suggestion.params, tuple(values), settled, seconds, pruned)
+        study.keep(suggestion, np.concatenate([one.raw for one in fits]))
+        bench.fitted[suggestion.turn] = tuple(one.estimator for one in fits)
+    return Trial(suggestion.turn, suggestion.family, suggestion.params, tuple(values), settled, _busy(bench, fits), pruned)
+
+
+def _busy(bench: Bench, fits: Sequence[_Fit]) -> float:
+    """Seconds that the fits keep all cores busy, or the longest its fold, without what they waited for others."""
+    workers, _ = bench.side_by_side(len(bench.folds))
+    each = [one.seconds for one in fits]
+    return max(sum(each) / workers, *each)
 
 
 def _found(estimator: Estimator, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -333,26 +346,25 @@ def _found(estimator: Estimator, given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in settled.items() if name not in given and isinstance(value, int | float)}
 
 
-def _fit_folds(
-    bench: Bench, suggestion: Suggestion | Trial, numbers: Sequence[int], clock: Clock
-) -> list[tuple[Estimator, Array]]:
-    """A model a fold with its scores of the watched rows, side by side."""
+def _fit_folds(bench: Bench, suggestion: Suggestion | Trial, numbers: Sequence[int], clock: Clock) -> list[_Fit]:
+    """A model a fold, side by side."""
     _, threads = bench.side_by_side(len(bench.folds))
 
-    def fit(number: int) -> tuple[Estimator, Array]:
+    def fit(number: int) -> _Fit:
+        began = time.perf_counter()
         estimator = bench.build(suggestion.family, suggestion.params, bench.seed + suggestion.turn, threads)
         raw = estimator.fit_watched(bench.part(number), lambda: clock.over or bench.hands.closed)
-        return estimator, raw
+        return _Fit(estimator, raw, time.perf_counter() - began)
 
     fits = [bench.hands.give(number, lambda number=number: fit(number)) for number in numbers]  # type: ignore[misc]
     return [one.result() for one in fits]
 
 
-def _values(bench: Bench, fits: Sequence[tuple[Estimator, Array]], numbers: Sequence[int]) -> list[float]:
+def _values(bench: Bench, fits: Sequence[_Fit], numbers: Sequence[int]) -> list[float]:
     target = bench.task.target
     return [
-        target.metric.score(y, response_to(target, raw, y), Rows())
-        for (_, raw), number in zip(fits, numbers, strict=True)
+        target.metric.score(y, response_to(target, one.raw, y), Rows())
+        for one, number in zip(fits, numbers, strict=True)
         for y in [bench.y[bench.folds[number].test]]
     ]
 
@@ -426,8 +438,8 @@ def _raw(bench: Bench, study: Study, trial: Trial) -> Array:
     if kept is not None:
         return kept
     fits = _fit_folds(bench, trial, range(len(bench.folds)), Clock(None))
-    bench.fitted[trial.turn] = tuple(estimator for estimator, _ in fits)
-    return np.concatenate([raw for _, raw in fits])
+    bench.fitted[trial.turn] = tuple(one.estimator for one in fits)
+    return np.concatenate([one.raw for one in fits])
 
 
 def _fold_models(bench: Bench, chosen: Sequence[tuple[Trial, float]]) -> tuple[Member, ...]:
@@ -435,7 +447,7 @@ def _fold_models(bench: Bench, chosen: Sequence[tuple[Trial, float]]) -> tuple[M
     for trial, _ in chosen:
         if trial.turn not in bench.fitted:
             fits = _fit_folds(bench, trial, range(len(bench.folds)), Clock(None))
-            bench.fitted[trial.turn] = tuple(estimator for estimator, _ in fits)
+            bench.fitted[trial.turn] = tuple(one.estimator for one in fits)
     return tuple(
         Member(trial.family, weight / len(bench.fitted[trial.turn]), estimator)
         for trial, weight in chosen

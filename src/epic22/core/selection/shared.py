@@ -15,7 +15,7 @@ from epic22.core.data.split import Fold
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.metrics import METRICS, deciding_metric
 from epic22.core.models.base import Estimator, Part
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import searched_family
 from epic22.core.models.loss import Loss
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.hands import Hands
@@ -60,7 +60,7 @@ def read_bench(order: Mapping[str, Any], folder: Path) -> Bench:
         return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
 
     folds = tuple(Fold(mapped(f"{i}.train"), mapped(f"{i}.test")) for i in range(order["folds"]))
-    families = tuple(family_named(name) for name in order["families"])
+    families = tuple(searched_family(name) for name in order["families"])
     search = Search(families, Budget(order["trials"], order["seconds"]), _no_study, order["prune"])
     y = mapped("y")
     bench = Bench(
