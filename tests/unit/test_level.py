@@ -1,12 +1,15 @@
 """Where a label stands at the end of training."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from tests.toy import toy
 
 from epic22.core.models.ensemble import Ensemble, Member, restored
 from epic22.core.models.linear import FAMILY as LINEAR
 from epic22.core.models.linear import Linear
-from epic22.core.selection.level import level_at_the_end, local_level
+from epic22.core.selection.level import Level, level_at_the_end, local_level
 from epic22.core.task import Array
 
 AT = np.arange(1000).astype("datetime64[h]")
@@ -51,6 +54,16 @@ def test_a_single_enormous_row_moves_nothing() -> None:
 
 def test_few_rows_say_nothing_of_a_level() -> None:
     assert level_at_the_end(np.arange(150.0), AT[:150], 0.4, False) is None
+
+
+def test_a_level_is_told_in_the_labels_unit_and_of_logarithms_in_hundredths() -> None:
+    target = replace(toy("regression", 50).task.target, name="price", unit="$")
+    level = Level(-1500.0, -2000.0, -900.0, 12.3)
+    assert level.in_words(target).startswith("price moves: at the end of training it stood 2,000 $ below held-out predictions")
+    assert level.in_words(target).endswith("Predictions are lowered by 1,500 $")
+    logs = Level(0.015, 0.02, 0.009, 12.3).in_words(replace(target, log=True))
+    assert "stood 2 % above" in logs
+    assert logs.endswith("raised by 1.5 %")
 
 
 def test_the_filter_weighs_recent_means_more_the_longer_the_steps() -> None:

@@ -37,12 +37,12 @@ class Level:
 
     def in_words(self, target: Target) -> str:
         """What was found and done, for a report."""
-        stood, moved = (f"{figure(100 * value)} %" if target.log else figure(value) for value in (self.last, self.shift))
-        unit = f" {target.unit}" if target.unit and not target.log else ""
+        unit = " %" if target.log else f" {target.unit}" if target.unit else ""
+        stood, moved = (f"{figure(abs(value) * (100 if target.log else 1))}{unit}" for value in (self.last, self.shift))
         return (
-            f"{target.name} moves: at the end of training it stood {stood}{unit} from what held-out predictions said of it, "
-            f"hardly by chance (twice the log likelihood gained: {figure(self.evidence)}). "
-            f"Predictions are moved by {moved}{unit}"
+            f"{target.name} moves: at the end of training it stood {stood} {'above' if self.last > 0 else 'below'} held-out "
+            f"predictions, hardly by chance (twice the log likelihood gained: {figure(self.evidence)}). "
+            f"Predictions are {'raised' if self.shift > 0 else 'lowered'} by {moved}"
         )
 
 
