@@ -175,6 +175,18 @@ def test_where_rows_scatter_differently_the_band_chosen_is_right_in_every_third_
     assert (best.kind, best.gain > best.error) == ("scaled", True)
 
 
+def test_a_fold_alone_chooses_a_band_by_its_pieces() -> None:
+    rows = held(*fanning(2000, 3))
+    alone = replace(rows, fold=np.zeros(len(rows), np.int64))
+    forward = replace(
+        alone, forward=True, at=np.arange(2000).astype("datetime64[s]"), known=np.arange(2000).astype("datetime64[s]")
+    )
+    for one in (alone, forward):
+        band, _ = choose_band(one)
+        assert isinstance(band, AdaptiveBand)
+        assert band.kind == "scaled"
+
+
 def test_rows_that_scatter_alike_keep_the_plain_band() -> None:
     rng = np.random.default_rng(5)
     value = rng.normal(0, 3, 1500)

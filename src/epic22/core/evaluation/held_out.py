@@ -91,6 +91,14 @@ class HeldOut(FoldRows):
         return self.take(np.flatnonzero(self.dealing == self.dealing.min())) if len(self) else self
 
     @property
+    def parted(self) -> "HeldOut":
+        """The same rows; a single fold cut into pieces that judge one another."""
+        if not len(self) or self.fold.min() != self.fold.max():
+            return self
+        at = self.row if self.at is None else self.at
+        return replace(self, fold=_pieces(at, self.cluster, self.forward))
+
+    @property
     def weight(self) -> Array:
         """What each row counts, (n,): a row that was dealt five times counts a fifth each time."""
         _, place, count = np.unique(self.row, return_inverse=True, return_counts=True)
@@ -105,8 +113,7 @@ def held_out(parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan
     response, at = np.concatenate([part.response for part in parts]), examples.at[parts[0].fold.test]
     single = len(parts) == 1
     forward = plan.kind == "walk_forward" or (single and bool(at.min() != at.max()))
-    rows = HeldOut.of_parts(parts, examples, plan, forward, response=response)
-    return replace(rows, fold=_pieces(at, rows.cluster, forward)) if single else rows
+    return HeldOut.of_parts(parts, examples, plan, forward, response=response).parted
 
 
 def _pieces(at: Array, cluster: Array, forward: bool) -> Array:

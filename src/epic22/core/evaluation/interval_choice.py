@@ -57,10 +57,10 @@ def choose_band(rows: HeldOut, coverage: float = COVERAGE) -> tuple[AnyBand | No
     """The band fitted on all rows, of the kind with the lowest held-out interval score, and the table of scores.
 
     Each kind is fitted on other folds (forward folds: those before whose labels were known) and judged on the fold left out. The
-    constant symmetric band stays unless a kind gains more than its paired standard error over clusters. None where there are too
-    few rows for an interval.
+    constant symmetric band stays unless a kind gains more than its paired standard error over clusters. A single fold is cut into
+    pieces. None where there are too few rows for an interval.
     """
-    once = rows.once
+    once = rows.once.parted
     scores = {kind: _held_out_scores(once, *kind, coverage) for kind in KINDS}
     judged = np.flatnonzero(np.isfinite(scores[KINDS[0]]))
     table = tuple(
