@@ -239,6 +239,24 @@ def test_an_id_of_long_digits_stays_as_it_is_written() -> None:
     assert infer(raw(y=["0", "1", "1"] * 3, who=ids), Roles("y", id="who")).frame["who"].to_list() == ids
 
 
+PARCELS: list[str | None] = [str(659_000_000 + 7 * i) for i in range(58)] + ["6850700316 and 6850700315", "701100-0000"]
+"""Parcels of Seattle's buildings: two of a thousand cells hold two."""
+
+
+def test_numbers_of_which_two_stand_in_one_cell_are_names() -> None:
+    found = infer(raw(y=["0", "1"] * 30, parcel=PARCELS), Roles("y"))
+    assert found.frame["parcel"].to_list() == PARCELS
+    assert any("parcel holds two numbers in one ('6850700316 and 6850700315')" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("odd", ["1O57", "12-34", "70110.5 and 70110.7", "?!"])
+def test_other_cells_among_numbers_are_damage(odd: str) -> None:
+    with pytest.raises(ColumnError, match="mend them"):
+        infer(raw(y=["0", "1"] * 30, parcel=[*PARCELS[:59], odd]), Roles("y"))
+    with pytest.raises(ColumnError, match="mend them"):
+        infer(raw(y=["0", "1"] * 30, parcel=[*PARCELS[:58], "701100-0000", "1.5"]), Roles("y"))
+
+
 def test_long_digits_among_numbers_with_decimals_are_damage() -> None:
     with pytest.raises(ColumnError, match="enormous values, first in row 2"):
         infer(raw(y=["0", "1"], x=["1.5", "9" * 60]), Roles("y"))

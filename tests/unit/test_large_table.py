@@ -254,6 +254,16 @@ def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path: Path) -> None:
         profile(CsvBatches(path, 1000), Roles("y"))
 
 
+def test_numbers_of_which_two_stand_in_one_cell_are_names_in_whichever_batch(tmp_path: Path) -> None:
+    numbers = [str(659_000_000 + 7 * i) for i in range(299)]
+    for values in (["701100-0000", *numbers], [*numbers, "701100-0000"]):
+        found = profile(Cut(table(300).with_columns(x=pl.Series(values)), [100, 100]), Roles("y"))
+        assert next(c for c in found.columns if c.name == "x").dtype not in ("int", "float")
+        assert any("x holds two numbers in one ('701100-0000')" in note for note in found.notes)
+    with pytest.raises(ColumnError, match="mend them"):
+        profile(Cut(table(300).with_columns(x=pl.Series([*numbers, "7011O0"])), [100, 100]), Roles("y"))
+
+
 def test_long_digits_among_numbers_with_decimals_are_damage_in_whichever_batch(tmp_path: Path) -> None:
     for values in (["9" * 60, *["1.5"] * 299], [*["1.5"] * 299, "9" * 60]):
         with pytest.raises(ColumnError, match=r"'x': an infinite or enormous value in row (1|300) of cut"):

@@ -28,6 +28,8 @@ LARGEST = 3.0e38
 
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
 DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
+JOINED = r"^\d{4,}\D+\d{4,}$"
+"""Two numbers in one cell: parcels, orders, accounts. No damage of one number looks like it."""
 SHOWN = 20
 """Characters of a value that are shown of one that may have hundreds."""
 
@@ -173,7 +175,9 @@ def _typed(series: pl.Series, notes: list[str], strict: bool = True) -> pl.Serie
     moment = _moment(text, notes)
     if moment is not None:
         return moment
-    if strict:
+    if joined_names(text, number):
+        notes.append(told_joined(series.name, str(text.filter(number.is_null() & text.is_not_null())[0])))
+    elif strict:
         _refuse_damaged_numbers(text, number)
     return text
 
@@ -230,6 +234,17 @@ def named_in_digits(text: pl.Series, number: pl.Series) -> bool:
 def told_in_digits(name: str, value: str) -> str:
     """The note about a column that is named in digits."""
     return f"{name} holds digits too long to be a number ({value[:SHOWN]}…, {len(value):,} characters), so it is read as text."
+
+
+def joined_names(text: pl.Series, number: pl.Series) -> bool:
+    """Whether numbers are names that happen to be written in digits: whole, and what is no number is two of them."""
+    odd = text.filter(number.is_null() & text.is_not_null())
+    return 0 < len(odd) < len(text) - text.null_count() and bool(odd.str.contains(JOINED).all()) and in_digits(text, number)
+
+
+def told_joined(name: str, value: str) -> str:
+    """The note about a column whose numbers are names."""
+    return f"{name} holds two numbers in one ({value!r}), so its numbers are names and it is read as text."
 
 
 def _refuse_infinite(series: pl.Series, strict: bool) -> pl.Series:

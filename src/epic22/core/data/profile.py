@@ -13,6 +13,7 @@ import polars as pl
 
 from epic22.core.data.batches import Batch, Batches
 from epic22.core.data.contract import (
+    JOINED,
     LARGEST,
     NUMERIC_SHARE,
     STEPS,
@@ -29,6 +30,7 @@ from epic22.core.data.contract import (
     role_of,
     times_of,
     told_in_digits,
+    told_joined,
 )
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
@@ -58,6 +60,7 @@ class Counts:
     odd: int = 0
     odd_first: tuple[str, str] | None = None
     digits: bool = True
+    joined: bool = True
     endless: tuple[str, str] | None = None
     forms: tuple[str, ...] = TIME_FORMATS
     counted: Counter[object] | None = field(default_factory=Counter)
@@ -95,6 +98,7 @@ class Counts:
                 row = bad.arg_true()[0]
                 self.odd_first = self.odd_first or (str(values[row]), where.row(row))
                 self.odd += int(bad.sum())
+                self.joined &= bool(values.filter(bad).str.contains(JOINED).all())
             self.whole &= number.dtype == pl.Int64
             if self.digits:
                 self.digits = in_digits(values, number)
@@ -115,6 +119,11 @@ class Counts:
     def named_in_digits(self) -> bool:
         """Whether it is text that happens to be written in digits (`contract.named_in_digits`)."""
         return self.endless is not None and self.digits
+
+    @property
+    def joined_names(self) -> bool:
+        """Whether its numbers are names, for some are two in one (`contract.joined_names`)."""
+        return 0 < self.odd < self.rows - self.missing and self.joined and self.digits
 
     def _fitting(self, present: pl.Series) -> tuple[str, ...]:
         few = present.head(20)
@@ -171,7 +180,7 @@ class Counts:
 
     def refuse_damage(self) -> None:
         """Raise ColumnError where a column of numbers has a few values that are none, or that no number holds."""
-        if self.named_in_digits:
+        if self.named_in_digits or self.joined_names:
             return
         if self.endless is not None and self.numeric:
             raise _infinite(self.name, self.endless[1])
@@ -251,6 +260,7 @@ def profile(batches: Batches, roles: Roles) -> Profile:
         f"{seen.name}: {_order(seen.forms[0])}." for seen in counts.values() if seen.kind()[0] == "time" and _order_told(seen)
     ]
     notes += [told_in_digits(s.name, s.endless[0]) for s in counts.values() if s.named_in_digits and s.endless is not None]
+    notes += [told_joined(s.name, s.odd_first[0]) for s in counts.values() if s.joined_names and s.odd_first is not None]
     columns = tuple(_column(seen, roles, notes) for seen in counts.values())
     return Profile(columns, counts, roles, rows, (*notes, *_time_notes(counts, roles)))
 
