@@ -239,7 +239,7 @@ def test_an_id_of_long_digits_stays_as_it_is_written() -> None:
     assert infer(raw(y=["0", "1", "1"] * 3, who=ids), Roles("y", id="who")).frame["who"].to_list() == ids
 
 
-PARCELS: list[str | None] = [str(659_000_000 + 7 * i) for i in range(58)] + ["6850700316 and 6850700315", "701100-0000"]
+PARCELS: list[str | None] = [*(str(659_000_000 + 7 * i) for i in range(58)), "6850700316 and 6850700315", "701100-0000"]
 """Parcels of Seattle's buildings: two of a thousand cells hold two."""
 
 
