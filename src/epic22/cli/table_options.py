@@ -56,7 +56,10 @@ LossOf = Annotated[
 ]
 Log = Annotated[
     str | None,
-    typer.Option(help="yes: learn the logarithm of the label; auto: where that is better.", rich_help_panel=TABLE),
+    typer.Option(
+        help="Learn the label's logarithm: yes, no, or auto: where that is better, as squared error does unless told.",
+        rich_help_panel=TABLE,
+    ),
 ]
 CoverageBy = Annotated[
     list[str] | None,
