@@ -46,10 +46,15 @@ def test_a_level_that_stays_is_left_in_nineteen_of_twenty_tables() -> None:
     assert sum(followed) <= 16
 
 
-def test_a_single_enormous_row_moves_nothing() -> None:
+def test_a_single_enormous_row_neither_moves_a_level_nor_hides_one() -> None:
     residuals = noise()
     residuals[-1] = 50.0
     assert level_at_the_end(residuals, AT, 0.4, False) is None
+    hidden = noise() + RISE
+    hidden[3] = -50.0
+    found = level_at_the_end(hidden, AT, 0.4, False)
+    assert found is not None
+    assert found.last > 0.03
 
 
 def test_few_rows_say_nothing_of_a_level() -> None:

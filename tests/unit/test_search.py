@@ -19,6 +19,7 @@ from epic22.core.lineage import canonical_json
 from epic22.core.models.base import never
 from epic22.core.models.boosting import Boosting
 from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.trees import bins_for
 from epic22.core.selection.budget import Budget, Clock
 from epic22.core.selection.search import BLENDING, LAST_FITS, PRUNES_FROM, Bench, Found, Search, likely_seconds, reserve_for
@@ -149,6 +150,31 @@ def test_timed_rows_are_watched_forward_and_fitted_anew_on_all_rows() -> None:
     found = searched(made, 6)
     assert made.examples.at[watched(found)].min() >= np.sort(made.examples.at)[int(0.6 * 400)]
     assert abs(sum(weight for _, weight in found.weights) - 1) < 1e-12
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_label_that_rises_at_the_end_of_training_is_followed_forward_in_time_alone(log: bool) -> None:
+    n = 1200
+    timed = toy("regression", n, at=daily(n))
+    rise = 4.0 * np.maximum(np.arange(n) / n - 0.7, 0.0)[:, None]
+    Y = timed.examples.Y / 4 + 5 + rise
+    task = replace(timed.task, targets=(replace(timed.task.target, log=log),))
+    undated = tuple(replace(c, role="never") if c.dtype == "time" else c for c in task.columns)
+    task = replace(task, columns=undated)
+    inputs = timed.examples.X.select([column.name for column in task.input_columns])
+    made = replace(timed, task=task, examples=replace(timed.examples, X=inputs, Y=np.exp(Y / 2) if log else Y))
+    found = searched(made, 3)
+    assert found.level is not None
+    assert found.level.evidence > 2.71
+    estimator, X = found.fitted.estimator, found.fitted.preprocessor.transform(inputs)
+    assert isinstance(estimator, Ensemble)
+    assert estimator.level == found.level.shift > 0
+    assert np.allclose(estimator.raw(X) - replace(estimator, level=0.0).raw(X), found.level.shift)
+    last = slice(n - 60, n)
+    errors = [made.examples.y[last].mean() - one.predict(X)[last].mean() for one in (estimator, replace(estimator, level=0.0))]
+    assert abs(errors[0]) < abs(errors[1])
+    dealt = replace(made, examples=replace(made.examples, at=np.repeat(made.examples.at[:1], n)))
+    assert searched(dealt, 2).level is None
 
 
 def test_the_ensemble_answers_one_row_as_in_a_batch_with_reasons_that_sum() -> None:

@@ -119,7 +119,7 @@ def plan_columns(
 ) -> ColumnPlan:
     """The columns for a model of these training rows; no other row is looked at."""
     began = time.perf_counter()
-    rows = _sampled(train_rows, seed)
+    rows = some_of(train_rows, seed)
     folds = inner_folds(plan, examples, rows, task.target.kind, seed, FOLDS)
     search = _Search(task, examples, plan, folds, seed, threads, budget, began)
     current = search.try_recipe(Recipe())
@@ -171,7 +171,8 @@ class Planner:
         return self.plan(train).recipe
 
 
-def _sampled(rows: Array, seed: int) -> Array:
+def some_of(rows: Array, seed: int) -> Array:
+    """The rows, or MOST_ROWS of them by chance."""
     if len(rows) <= MOST_ROWS:
         return rows
     return np.sort(np.random.default_rng([seed, 11]).choice(rows, MOST_ROWS, replace=False))

@@ -10,15 +10,13 @@ from epic22.core.evaluation.crossval import fit_family
 from epic22.core.models.base import response_of
 from epic22.core.models.catalog import family_named
 from epic22.core.models.loss import bend_of, tamed
+from epic22.core.selection.columns import some_of
 from epic22.core.selection.ensemble import SQUARED_ERRORS
 from epic22.core.task import Array, Rows, Target, Task
 from epic22.core.wording import figure
 
 SPREAD, TAILS = 10, (0.01, 0.99)
 """The logarithm is tried where the upper of these quantiles of the labels is so many times the lower."""
-
-MOST_ROWS = 20_000
-"""More rows are not asked: as many of them by chance."""
 
 
 def settle_log(task: Task, examples: Examples, plan: FoldPlan, seed: int, threads: int) -> tuple[Task, tuple[str, ...]]:
@@ -31,7 +29,7 @@ def settle_log(task: Task, examples: Examples, plan: FoldPlan, seed: int, thread
     target = task.target
     if target.log is not None:
         return task, ()
-    first = _sampled(plan.folds[0].train, seed)
+    first = some_of(plan.folds[0].train, seed)
     if (examples.y <= 0).any():
         return _with_log(task, False), (f"{target.name} has values of 0 or less, so its logarithm was not tried.",)
     low, high = np.quantile(examples.y[first], TAILS)
@@ -54,12 +52,6 @@ def settle_log(task: Task, examples: Examples, plan: FoldPlan, seed: int, thread
         f"{family.name} has {target.metric.name} {figure(scores[1])} by the logarithm and {figure(scores[0])} without."
     )
     return _with_log(task, better), (note,)
-
-
-def _sampled(rows: Array, seed: int) -> Array:
-    if len(rows) <= MOST_ROWS:
-        return rows
-    return np.sort(np.random.default_rng([seed, 17]).choice(rows, MOST_ROWS, replace=False))
 
 
 def gain_of_log(target: Target, y: Array, plain: Array, logged: Array) -> float:

@@ -41,7 +41,7 @@ class Suggestion:
 class Trial:
     """What came of a suggestion: the deciding metric in each watched fold, in its own unit (fewer where it was `pruned`).
 
-    `settled` are parameters that watching found, one mapping a fold. `seconds` is the time of its fits together.
+    `settled` are parameters that watching found, one mapping a fold. `seconds`: how long its fits keep the cores busy.
     """
 
     turn: int
