@@ -188,6 +188,7 @@ def test_the_log_is_settled_by_what_is_better_held_out() -> None:
     settled, notes = settle_log(asking, examples, plan, 0, 1)
     assert settled.target.log is True
     assert "by its logarithm" in notes[0]
+    assert notes[0].endswith("without; errors beyond nine in ten counted by their size.")
     straight = replace(made.examples, Y=np.maximum(made.examples.y, 0.1)[:, None])
     assert settle_log(asking, straight, plan, 0, 1)[0].target.log is False
     zeros = replace(made.examples, Y=np.where(y < 1, 0.0, y)[:, None])
