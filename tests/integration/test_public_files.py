@@ -11,7 +11,6 @@ import pytest
 
 from epic22.core.data.contract import Roles, TypedTable, conform, infer
 from epic22.core.data.files import RawTable, read_table
-from epic22.core.errors import ColumnError
 
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
 pytestmark = [
@@ -112,6 +111,8 @@ def test_what_is_odd_about_a_public_file_is_seen_through(file: str, separator: s
     assert {name: found[name] for name in types} == types
 
 
-def test_two_parcels_in_one_field_are_damage_until_the_column_is_dropped() -> None:
-    with pytest.raises(ColumnError, match=r"TaxParcelIdentificationNumber.* in row 3,135"):
-        infer(read_table(DATA / SEATTLE), Roles("SiteEnergyUse(kBtu)"))
+def test_parcels_of_which_two_stand_in_a_field_are_names() -> None:
+    found = infer(read_table(DATA / SEATTLE), Roles("SiteEnergyUse(kBtu)"))
+    parcels = found.frame["TaxParcelIdentificationNumber"]
+    assert "6850700316 and 6850700315" in parcels.to_list()
+    assert any(note.startswith("TaxParcelIdentificationNumber holds two numbers in one") for note in found.notes)
