@@ -2,12 +2,12 @@
 
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.history import MONTHLY, Array
 from epic22.features.panel_file import PanelFile, declare_panel
 from epic22.services.forecast import PanelRequest, PanelRun, train_panel
+from tests.folders import folder_of_process
 from tests.panels import lines, wide_file
 
 QUICK = ("naive", "drift", "damped_drift", "pooled_linear", "pooled_boosting", "theta")
@@ -28,4 +28,4 @@ def forecast_run(
 @cache
 def usual_run() -> tuple[PanelRun, ModelStore]:
     """The run that tests only look at: made once."""
-    return forecast_run(Path(mkdtemp(prefix="epic22-test-")), lines(series=8, periods=84))
+    return forecast_run(folder_of_process(), lines(series=8, periods=84))

@@ -3,7 +3,6 @@
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import polars as pl
@@ -16,6 +15,7 @@ from epic22.core.lineage import ModelVersion
 from epic22.core.task import Kind
 from epic22.features.flat_file import FlatFile, declare
 from epic22.services.train import TrainingRun, train
+from tests.folders import folder_of_process
 from tests.toy import CLASSES, inputs, labels
 
 NAMES = {"fitted_on": "fitted on", "load": "load <b>$kN$</b>"}
@@ -44,7 +44,7 @@ def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) ->
 
 @cache
 def _trained_once(kind: Kind, seed: int, n: int) -> tuple[TrainingRun, ModelStore]:
-    folder = Path(mkdtemp(prefix="epic22-test-"))
+    folder = folder_of_process()
     store = ModelStore(folder / "models")
     assignment = declare(FlatFile(table(folder, kind, n, seed), Roles("y", id="who"), name="toy"))
     return train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1), store

@@ -3,13 +3,13 @@
 import json
 import shutil
 from pathlib import Path
-from tempfile import mkdtemp
 
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from hypothesis import Phase, example, given, settings
 from hypothesis import strategies as st
+from tests.folders import folder_of_process
 from tests.forecast_runs import forecast_run, usual_run
 from tests.panels import lines, wide_file
 from typer.testing import CliRunner
@@ -44,7 +44,7 @@ def test_noise_after_an_origin_changes_no_forecast_weight_or_interval_from_it(se
     values = lines(series=8, periods=84)
     noisy = values.copy()
     noisy[:, -back:] *= np.random.default_rng(seed).lognormal(0, 1, (8, back))
-    other, _ = forecast_run(Path(mkdtemp(prefix="epic22-test-")), noisy)
+    other, _ = forecast_run(folder_of_process(), noisy)
     safe = plain.examples.origin <= plain.plan.test[-1] + plain.plan.horizon - back
     assert safe.any()
     for one, two in zip(
