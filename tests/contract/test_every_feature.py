@@ -102,6 +102,7 @@ class TestEveryFeature:
         assert np.array_equal(a.Y, b.Y)
         assert np.array_equal(a.entity, b.entity)
 
+    @pytest.mark.slow
     def test_no_input_comes_from_the_future(self, case: Case, tmp_path: Path) -> None:
         """Whatever becomes known after the middle cutoff is replaced at random; inputs up to it stay the same."""
         assignment = case.assign(tmp_path)

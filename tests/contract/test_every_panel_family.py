@@ -60,6 +60,7 @@ def test_the_same_seed_gives_the_same_bytes(family: PanelFamily) -> None:
     assert fitted(family, known(lines())).files() == fitted(family, known(lines())).files()
 
 
+@pytest.mark.slow
 @FAMILIES
 @settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 10_000), end=st.integers(40, 60))

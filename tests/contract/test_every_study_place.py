@@ -60,6 +60,7 @@ def undisturbed(trials: int) -> Found:
     return searched(trials, InMemory(), "undisturbed")
 
 
+@pytest.mark.slow
 def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: StudyPlace) -> None:
     parts: list[str] = []
 
@@ -124,6 +125,7 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     assert opened(place, "killed").ask().turn == 0
 
 
+@pytest.mark.slow
 def test_a_second_command_on_a_search_is_refused_while_the_first_lives(tmp_path: Path) -> None:
     import subprocess
     import sys

@@ -401,6 +401,7 @@ def test_its_page_loads_nothing(client: TestClient) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
+@pytest.mark.slow
 def test_a_new_champion_answers_the_next_request(tmp_path: Path) -> None:
     _, store = trained(tmp_path)
     client = TestClient(create_app(store))

@@ -80,6 +80,7 @@ def test_the_same_file_gives_the_same_hash_and_another_value_another(tmp_path: P
     assert other.version.model_hash != plain.version.model_hash
 
 
+@pytest.mark.slow
 def test_an_opened_bundle_forecasts_what_the_trained_one_did() -> None:
     run, store = usual_run()
     _, opened = _opened(store)
@@ -173,6 +174,7 @@ def test_the_api_answers_series_and_refuses_wrong_bodies() -> None:
         assert client.post(URL, json=example).status_code == 200
 
 
+@pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(-1e15, 1e15)), min_size=3, max_size=40))
 def test_whatever_numbers_are_sent_the_answer_is_finite_or_a_refusal(values: list[float | None]) -> None:

@@ -37,6 +37,7 @@ def test_features_of_rows_but_no_hazard_and_no_forecast_go_in_batches() -> None:
     assert IN_BATCHES == ["predictive_maintenance", "tenant_churn", "fair_rent", "risk_assessment"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IN_BATCHES)
 def test_rows_built_in_parts_are_those_built_at_once_to_the_bit_and_never_more_are_held(name: str, tmp_path: Path) -> None:
     made = assigned(name)
@@ -133,6 +134,7 @@ def test_a_feature_above_the_cap_is_trained_judged_and_says_how(tmp_path: Path) 
     assert not list((tmp_path / "scratch").iterdir())
 
 
+@pytest.mark.slow
 def test_a_search_above_the_cap_is_refused_with_the_way_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,6 +73,7 @@ def rows_for(bundle: Bundle, n: int = 60) -> pl.DataFrame:
     return frame if "fitted_on" in {column.name for column in bundle.schema.columns} else frame.rename(NAMES)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLES)
 def test_a_row_alone_is_answered_as_in_a_batch_and_with_reasons_as_without(tmp_path: Path, name: str) -> None:
     version, bundle = BUNDLES[name](tmp_path)
@@ -131,6 +132,7 @@ def test_no_rows_are_no_answers(tmp_path: Path) -> None:
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
 
 
+@pytest.mark.slow
 @given(st.dictionaries(st.text(), st.just(0), min_size=1, max_size=4), st.data())
 def test_rows_written_together_have_the_bytes_of_rows_written_alone(names: dict[str, int], data: st.DataObject) -> None:
     n = data.draw(st.sampled_from([0, 1, FEW - 1, FEW, FEW + 5]))

@@ -59,6 +59,7 @@ def made(n: int, seed: int, signal: float) -> tuple[Task, Examples, FoldPlan]:
     return TASK, examples, plan_folds(examples, "binary", SplitRequest(repeats=1))
 
 
+@pytest.mark.slow
 def test_a_product_is_found_and_what_is_left_out_costs_nothing() -> None:
     task, examples, plan = made(900, 0, 12.0)
     train = plan.folds[0].train

@@ -22,6 +22,7 @@ def test_an_ensemble_that_answers_in_time_stays_as_it_is() -> None:
     assert answered_within(ensemble, X, made.task, 1e6).estimator is ensemble
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "regression"])
 def test_a_student_says_what_the_ensemble_says_with_additive_reasons(kind: Kind) -> None:
     made = toy(kind, 600)

@@ -205,6 +205,7 @@ def test_what_moves_the_score_without_proof_is_warned_of() -> None:
     assert any(said.startswith("d is only number 4") for said in warnings_of((*columns[:3], late), (), "roc_auc", 0.9, 5))
 
 
+@pytest.mark.slow
 def test_one_fold_says_that_it_knows_nothing_of_another_training() -> None:
     rng = np.random.default_rng(5)
     X = pl.DataFrame({"a": rng.normal(size=300), "b": rng.normal(size=300)})
@@ -225,6 +226,7 @@ def test_a_constant_has_nothing_to_explain() -> None:
     assert explain(*evaluated(X, rng.normal(size=100), "regression", family=family_named("constant"))) is None
 
 
+@pytest.mark.slow
 def test_models_are_kept_only_when_asked_and_scores_are_the_same() -> None:
     rng = np.random.default_rng(7)
     X = pl.DataFrame({"a": rng.normal(size=200)})

@@ -44,6 +44,7 @@ def test_every_row_of_a_folder_comes_back_as_it_was(lake: Lake, folder: Path) ->
         assert frames[name].select(frame.columns).sort(columns).equals(frame.sort(columns)), name
 
 
+@pytest.mark.slow
 def test_csv_jsonl_and_parquet_of_the_same_rows_are_the_same_version(tmp_path: Path) -> None:
     ids = set()
     for form in ("csv", "jsonl", "parquet"):
@@ -53,6 +54,7 @@ def test_csv_jsonl_and_parquet_of_the_same_rows_are_the_same_version(tmp_path: P
     assert len(ids) == 1
 
 
+@pytest.mark.slow
 def test_the_order_of_rows_and_the_number_of_batches_change_no_hash(tmp_path: Path, lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     tables = small_tables()
@@ -186,6 +188,7 @@ def test_percent_and_upper_case_are_put_right_at_the_border(tmp_path: Path, lake
     assert "market.csv: market.vacancy_rate is in percent and was divided by 100" in done.notes
 
 
+@pytest.mark.slow
 def test_an_older_version_is_read_as_it_was_and_can_be_restored(tmp_path: Path, lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     before = lake.frames(1)
@@ -211,6 +214,7 @@ def test_the_log_says_who_when_from_where(lake: Lake, folder: Path) -> None:
     assert version.rows == sum(frame.height for frame in small_tables().values())
 
 
+@pytest.mark.slow
 def test_point_in_time_tables_have_their_keys_and_money_as_floats(lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     tables = lake.tables().tables
@@ -295,6 +299,7 @@ class Killed(BaseException):
     """Stands for kill -9: nothing after it runs but what has no choice."""
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", range(8))
 def test_a_stop_before_any_step_of_the_commit_leaves_the_old_version_and_a_second_run_gives_the_same(
     tmp_path: Path, lake: Lake, monkeypatch: pytest.MonkeyPatch, step: int

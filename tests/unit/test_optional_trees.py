@@ -150,6 +150,7 @@ def test_beside_logarithms_a_search_learns_the_means_own_logarithm() -> None:
     assert np.allclose(joint.predict(X), model.predict(X))
 
 
+@pytest.mark.slow
 @needs_lightgbm
 @needs_catboost
 def test_models_open_and_answer_without_their_library(tmp_path: Any) -> None:

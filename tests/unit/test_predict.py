@@ -74,6 +74,7 @@ def test_reasons_are_the_strongest_columns_in_plain_words(tmp_path: Path) -> Non
     assert run.champion.family in ("linear", "boosting")
 
 
+@pytest.mark.slow
 def test_values_come_with_an_interval_that_covers(tmp_path: Path) -> None:
     _, store = trained(tmp_path, "regression", n=800)
     version, bundle = opened(store)
@@ -85,6 +86,7 @@ def test_values_come_with_an_interval_that_covers(tmp_path: Path) -> None:
     assert 0.85 <= covered <= 0.95
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "multiclass"])
 def test_classes_come_with_a_set_that_holds_nine_in_ten_of_each_class(tmp_path: Path, kind: Kind) -> None:
     _, store = trained(tmp_path, kind, n=800)
@@ -130,6 +132,7 @@ def test_no_rows_have_no_predictions(tmp_path: Path) -> None:
     assert predict_rows(*opened(store), []) == ()
 
 
+@pytest.mark.slow
 def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> None:
     """The label hangs on a product of two columns alone, which the linear model sees only through the formula."""
     rng = np.random.default_rng(0)

@@ -35,6 +35,7 @@ def journal(folder: Path) -> JournalStorage:
     return JournalStorage(JournalFileBackend(str(folder / "journal")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
 def test_a_search_finds_what_beats_the_constant(kind: Kind) -> None:
     made = toy(kind, 400)
@@ -51,6 +52,7 @@ def test_a_search_finds_what_beats_the_constant(kind: Kind) -> None:
     assert metric.gain(found.score(metric.name).value, constant.score(metric.name).value) > 0
 
 
+@pytest.mark.slow
 def test_same_seed_same_model_and_another_seed_another() -> None:
     made = toy("binary", 300)
     first, again, other = (searched(made, 10, seed=seed).fitted.estimator.files() for seed in (0, 0, 1))
@@ -80,6 +82,7 @@ def test_labels_dealt_anew_within_the_training_part_are_learned_by_nobody() -> N
     assert score.low < 0.5 < score.high
 
 
+@pytest.mark.slow
 def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: Path) -> None:
     made = toy("binary", 300)
     whole = searched(made, 14)
@@ -91,6 +94,7 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: P
     assert resumed.fitted.estimator.files() == whole.fitted.estimator.files()
 
 
+@pytest.mark.slow
 def test_as_many_cores_as_there_are_find_the_same() -> None:
     made = toy("binary", 300)
     found = [
@@ -115,6 +119,7 @@ def test_what_is_suggested_knows_as_many_trials_as_it_was_told_of(tmp_path: Path
     assert again.ask(14, 14) != asked_then[14]
 
 
+@pytest.mark.slow
 def test_scores_that_were_lost_are_fitted_again(tmp_path: Path) -> None:
     made = toy("binary", 300)
     searched(made, 6, storage=journal(tmp_path))
@@ -137,6 +142,7 @@ def test_a_grid_ends_when_all_its_places_were_tried() -> None:
     assert found.ended == "all 3 places of the grid were tried"
 
 
+@pytest.mark.slow
 def test_what_falls_behind_early_is_given_up_and_never_averaged() -> None:
     found = searched(toy("binary", 400), 22)
     given_up = {trial.turn for trial in found.trials if trial.pruned}
@@ -152,6 +158,7 @@ def test_timed_rows_are_watched_forward_and_fitted_anew_on_all_rows() -> None:
     assert abs(sum(weight for _, weight in found.weights) - 1) < 1e-12
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("log", [False, True])
 def test_a_label_that_rises_at_the_end_of_training_is_followed_forward_in_time_alone(log: bool) -> None:
     n = 1200
@@ -321,6 +328,7 @@ def test_the_sum_of_forests_is_one_forest() -> None:
     assert np.allclose(both.contributions(X), apart, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_a_search_says_whether_more_of_it_would_help() -> None:
     found = searched(toy("binary", 300), 24, prune=False)
     assert "more trials are expected to gain" in found.exhausted.reason

@@ -112,6 +112,7 @@ tasks = st.builds(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=50, deadline=None)
 @given(asked=tasks, remark=st.lists(words, min_size=1, max_size=3).map(tuple))
 def test_what_is_written_is_read_back_to_the_byte(asked: TaskFile, remark: tuple[str, ...]) -> None:
@@ -400,6 +401,7 @@ def hostile(folder: Path, form: str, n: int = 400) -> Path:
     return path
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "parquet"])
 @pytest.mark.parametrize(
     "given",

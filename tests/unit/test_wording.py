@@ -116,6 +116,7 @@ def test_a_rows_reasons_use_about_and_never_the_number_behind_a_date(tmp_path: P
     assert texts.get("fitted on") or texts.get("indoors")
 
 
+@pytest.mark.slow
 def test_what_many_classes_gain_is_not_told_as_a_figure(tmp_path: Path) -> None:
     _, store = trained(tmp_path, "multiclass")
     (prediction,) = predict_rows(*opened(store), [{"wear": 3.0, "load <b>$kN$</b>": -2.0}])
