@@ -182,7 +182,7 @@ def page(small: list[dict[str, Any]], large: dict[str, Any] | None) -> str:
         lines += [
             "## `large`, once",
             "",
-            "Intervals are of that one portfolio, by clustered bootstrap.",
+            f"Intervals are of that one portfolio, by clustered bootstrap. Source {large['source']}.",
             "",
             HEAD,
             *rows_of([large]),
