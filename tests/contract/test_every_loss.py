@@ -16,6 +16,8 @@ from epic22.core.models.catalog import FAMILIES, family_named
 from epic22.core.models.loss import Loss
 from epic22.core.task import Array, Rows
 
+pytestmark = pytest.mark.slow
+
 ASKED = {
     "squared": (Loss(), False),
     "absolute": (Loss("absolute"), False),

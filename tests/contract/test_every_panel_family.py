@@ -118,6 +118,7 @@ def odd_panels() -> dict[str, Array]:
     }
 
 
+@pytest.mark.slow
 @FAMILIES
 @pytest.mark.parametrize("name", odd_panels())
 def test_odd_panels_are_forecast_in_finite_numbers(family: PanelFamily, name: str) -> None:

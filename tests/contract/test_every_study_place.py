@@ -80,6 +80,7 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: Stud
     place.forget("interrupted", "run")
 
 
+@pytest.mark.slow
 def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyPlace, tmp_path: Path) -> None:
     searched(2, place, "forgotten")
     opened(place, "forgotten", "kept", digest="another run")

@@ -88,6 +88,7 @@ def test_an_opened_bundle_forecasts_what_the_trained_one_did() -> None:
     assert opened.model_hash == run.version.model_hash
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["history.parquet", "golden.json", "manifest.json"])
 def test_a_tampered_forecast_is_refused(tmp_path: Path, name: str) -> None:
     run, store = usual_run()

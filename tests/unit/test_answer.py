@@ -86,6 +86,7 @@ def test_a_row_alone_is_answered_as_in_a_batch_and_with_reasons_as_without(tmp_p
         assert math.fsum(reason.contribution for reason in alone.reasons) == pytest.approx(alone.score.value, abs=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", BUNDLES)
 def test_columns_hold_what_each_prediction_says(tmp_path: Path, name: str) -> None:
     version, bundle = BUNDLES[name](tmp_path)

@@ -71,6 +71,7 @@ def counted(n: int, seed: int) -> tuple[Array, Array]:
     return frame.select("size", "years").to_numpy().astype(np.float32), frame["claims"].to_numpy().astype(float)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", [POISSON, TWEEDIE], ids=["poisson", "tweedie"])
 @pytest.mark.parametrize("name", ["linear", "boosting", "constant"])
 def test_counts_of_rows_never_seen_are_told_better_with_their_exposure(name: str, loss: Loss) -> None:

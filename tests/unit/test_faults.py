@@ -64,6 +64,7 @@ def test_a_sound_portfolio_is_not_accused(tables: dict[str, pl.DataFrame]) -> No
     assert audit_tables(tables) == ()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_planted_fault_is_found(name: str, tables: dict[str, pl.DataFrame]) -> None:
     assert is_found(tables, name, 0)

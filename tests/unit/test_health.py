@@ -19,6 +19,8 @@ from epic22.core.data.health import Finding, Frames, audit_tables
 from epic22.core.data.health.finding import as_declared, share
 from epic22.services.audit import audit_examples, audit_portfolio, known_at_violations
 
+pytestmark = pytest.mark.slow
+
 Tables = dict[str, pl.DataFrame]
 
 

@@ -155,6 +155,7 @@ def test_re_dealt_folds_give_the_corrected_t() -> None:
     assert found.p_below(found.upper) == pytest.approx(0.05)
 
 
+@pytest.mark.slow
 def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_stated() -> None:
     made = toy("binary", 400)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))

@@ -47,6 +47,7 @@ def correlated(rng: np.random.Generator, n: int, second: float = 1.0) -> tuple[A
     return y, y + shared + 0.7 * rng.normal(size=n), second * y + shared + 0.7 * rng.normal(size=n)
 
 
+@pytest.mark.slow
 def test_delong_has_size_five_and_covers_ninety_five_in_a_hundred() -> None:
     rng = np.random.default_rng(5)
     equal = [delong(*correlated(rng, 200)) for _ in range(600)]

@@ -31,6 +31,7 @@ def with_note(inputs: pl.DataFrame, y: Array, entity: Array, seed: int, numeric:
     return plant_filled_column(rows, "y", seed, "entity" if by_event else None, numeric)[0].drop("y", "entity")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("numeric", [False, True])
 def test_a_column_filled_with_the_label_in_hand_is_found_and_nothing_else(numeric: bool) -> None:
     for seed in range(5):
@@ -46,6 +47,7 @@ def test_a_real_precursor_age_and_history_are_not_accused() -> None:
         assert suspicions(rows.inputs, rows.y, rows.entity, rows.at) == {}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("climb", [7, 30, 60, 120])
 def test_a_precursor_is_not_accused_however_long_before_the_failure_it_climbs(climb: int) -> None:
     rows = weekly_examples(0, machines=80, climb=climb)
@@ -69,6 +71,7 @@ def one_row_each(seed: int, n: int = 4000) -> tuple[pl.DataFrame, Array]:
     return pl.DataFrame({name: X[:, i] for i, name in enumerate(names)}), y
 
 
+@pytest.mark.slow
 def test_gaps_that_tell_the_classes_apart_are_told_and_not_withheld() -> None:
     for seed in range(5):
         inputs, y = one_row_each(seed)

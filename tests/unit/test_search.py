@@ -195,6 +195,7 @@ def test_the_ensemble_answers_one_row_as_in_a_batch_with_reasons_that_sum() -> N
         assert (estimator.contributions(X[row : row + 1])[0] == reasons[row]).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
 def test_a_stored_ensemble_answers_as_before(kind: Kind) -> None:
     made = toy(kind, 200)
@@ -205,6 +206,7 @@ def test_a_stored_ensemble_answers_as_before(kind: Kind) -> None:
     assert again.files() == found.fitted.estimator.files()
 
 
+@pytest.mark.slow
 def test_logarithms_are_averaged_as_logarithms_and_become_means() -> None:
     made = toy("regression", 400)
     target = replace(made.task.target, log=True)

@@ -45,6 +45,7 @@ def both(kind: str, categories: bool = True, threads: int = 1, **more: Any) -> t
     return booster, scores, best, best.predict(watched, output_margin=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("depth", [1, 4, 9])
 @pytest.mark.parametrize("categories", [True, False])
 @pytest.mark.parametrize("kind", ["binary", "squared"])

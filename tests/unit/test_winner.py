@@ -24,6 +24,7 @@ def parts_of(plan: FoldPlan, response: Array) -> tuple[FoldResponse, ...]:
     return tuple(FoldResponse(fold, response[fold.test]) for fold in plan.folds)
 
 
+@pytest.mark.slow
 def test_the_best_of_forty_noises_looks_good_and_is_worth_a_half() -> None:
     """Broken once on purpose: chosen and judged on the same draws, the honest score is 0.61 and this fails."""
     apparent, honest, covered = [], [], 0
