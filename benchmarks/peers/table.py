@@ -57,7 +57,7 @@ def conclude(store: Store, cache: Path, limits: Limits, page: Path) -> None:
     """Compare all that is stored, write summary.json and the page's section."""
     gathered = gather(store, cache, limits)
     if not any(one.ran for one in gathered):
-        say("No results yet: no page is written.")
+        say(f"No results on a set whose file is below {DATA} (EPIC22_PUBLIC_DATA names the folder): no page is written.")
         return
     stood = standing(gathered)
     comparisons = [c for one in gathered for c in compared(one, store)]
