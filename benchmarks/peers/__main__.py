@@ -23,6 +23,7 @@ from peers.watch import end_left_over
 RESULTS = ROOT / "benchmarks" / "results" / "peers"
 CACHE = ROOT / "benchmarks" / "peers" / "cache"
 PAGE = ROOT / "docs" / "benchmarks.md"
+README = ROOT / "README.md"
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def main(line: list[str] | None = None) -> int:
     if not said.table:
         with alone(said.cache):
             left = run_all(asked, store, said.cache)
-    conclude(store, said.cache, limits, PAGE if official else store.folder / "page.md")
+    conclude(store, said.cache, limits, *((PAGE, README) if official else (store.folder / "page.md",)))
     return 1 if left else 0
 
 

@@ -36,6 +36,8 @@ SHORT = {
     "r2": "R²",
 }
 COSTS = ("seconds to a model, median (most)", "1,000 rows, ms", "one row, ms", "memory, MB")
+STANDING = ("system", "version", "mean rank", "wins", "ours wins", *COSTS, "crashed", "late")
+BRIEF = ("system", "mean rank", "one row, ms")
 GIVEN = """\
 * Everybody gets the same training file, the columns of `benchmarks/peers/sets.py`, the metric where it takes one, the cores
   (processor affinity and thread settings) and the seconds that are left when its libraries are loaded. The limit counts from the
@@ -53,8 +55,8 @@ GIVEN = """\
   values, with all reasons) to the probability or value. Memory: the largest sum over the run's processes."""
 
 
-def conclude(store: Store, cache: Path, limits: Limits, page: Path) -> None:
-    """Compare all that is stored, write summary.json and the page's section."""
+def conclude(store: Store, cache: Path, limits: Limits, page: Path, readme: Path | None = None) -> None:
+    """Compare all that is stored, write summary.json, the page's section and the short one of `readme`."""
     gathered = gather(store, cache, limits)
     if not any(one.ran for one in gathered):
         say(f"No results on a set whose file is below {DATA} (EPIC22_PUBLIC_DATA names the folder): no page is written.")
@@ -67,7 +69,36 @@ def conclude(store: Store, cache: Path, limits: Limits, page: Path) -> None:
     store.folder.mkdir(parents=True, exist_ok=True)
     (store.folder / "summary.json").write_text(json.dumps(summary, indent=1) + "\n")
     write_section(page, "peers", "\n".join(lines(gathered, stood, comparisons, found, limits)))
+    if readme is not None:
+        write_section(readme, "peers", "\n".join(brief(gathered, stood, comparisons)))
     say(f"Written: {page.name}")
+
+
+def brief(gathered: Sequence[Results], stood: Standing | None, comparisons: Sequence[Comparison]) -> list[str]:
+    """Ranks and time a row, and how ours stands to the best peer of each set by the metric that decides there."""
+    rows = [dict(zip(STANDING, row, strict=True)) for row in _standing_rows(gathered, stood, _ran(gathered))]
+    deciding = {one.dataset.name: one.dataset.metric for one in gathered}
+    judged = [c for c in comparisons if c.metric == deciding[c.set] and (c.crashed or c.difference is not None)]
+    better = [c.set for c in judged if c.difference is not None and c.difference.low > 0]
+    worse = [c.set for c in judged if _is_lost(c)]
+    lower = [c.set for c in judged if c.crashed or (c.difference is not None and c.difference.value < 0)]
+    return [
+        *_table(BRIEF, [[row[name] for name in BRIEF] for row in rows]),
+        f"Beside the best peer of each of {len(judged)} sets ours is certainly better on {_listed(better)}, certainly worse on",
+        f"{_listed(worse)}; the peer has the better score, if not certainly, on {_listed(lower)}.",
+    ]
+
+
+def _is_lost(c: Comparison) -> bool:
+    return c.crashed or (c.difference is not None and c.difference.high < 0)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return f"{len(names)} ({', '.join(names)})" if names else "none"
+
+
+def _ran(gathered: Sequence[Results]) -> list[str]:
+    return [one.name for one in SYSTEMS if any(one.name in results.ran for results in gathered)]
 
 
 def gather(store: Store, cache: Path, limits: Limits) -> list[Results]:
@@ -95,7 +126,7 @@ def lines(
 ) -> list[str]:
     """The section, line by line."""
     stored = [r for one in gathered for of in one.found.values() for r in of if r is not None]
-    names = [one.name for one in SYSTEMS if any(one.name in results.ran for results in gathered)]
+    names = _ran(gathered)
     return [
         "## Peers",
         "",
@@ -153,9 +184,12 @@ def _standing_lines(gathered: Sequence[Results], stood: Standing | None, names: 
             f"Ranks over {', '.join(stood.sets)}; the interval (95 %) draws whole sets; wins are over every other system.",
             "",
         ]
-    order = sorted(names, key=lambda name: _mean_rank(stood, name))
-    headers = ["system", "version", "mean rank", "wins", "ours wins", *COSTS, "crashed", "late"]
-    return text + _table(headers, [_standing_row(gathered, stood, name) for name in order])
+    return text + _table(STANDING, _standing_rows(gathered, stood, names))
+
+
+def _standing_rows(gathered: Sequence[Results], stood: Standing | None, names: Sequence[str]) -> list[list[str]]:
+    """A row a system under STANDING, by mean rank."""
+    return [_standing_row(gathered, stood, name) for name in sorted(names, key=lambda name: _mean_rank(stood, name))]
 
 
 def _mean_rank(stood: Standing | None, name: str) -> float:
@@ -274,7 +308,7 @@ def _r2_lines(gathered: Sequence[Results], names: Sequence[str]) -> list[str]:
 
 
 def _trouble_lines(gathered: Sequence[Results], comparisons: Sequence[Comparison]) -> list[str]:
-    losses = [c for c in comparisons if c.crashed or (c.difference is not None and c.difference.high < 0)]
+    losses = [c for c in comparisons if _is_lost(c)]
     lost = [f"{c.set} ({SHORT[c.metric]}) to {_title(c.peer)}" for c in losses]
     told = [f"* Lost with the whole interval below zero: {'; '.join(lost) or 'nothing'}."]
     for system in SYSTEMS:

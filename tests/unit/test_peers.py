@@ -417,6 +417,24 @@ def test_the_page_tells_crashes_and_losses(tmp_path: Path) -> None:
     assert "not met" in text
 
 
+@pytest.mark.parametrize(
+    ("ours", "said"),
+    [
+        ([0.80, 0.81], ["certainly better on none", "certainly worse on\n1 (toy)", "if not certainly, on 1 (toy)"]),
+        ([0.99, 0.999], ["certainly better on 1 (toy)", "certainly worse on\nnone", "if not certainly, on none"]),
+        ([0.951, 0.999], ["certainly better on none", "certainly worse on\nnone", "if not certainly, on none"]),
+        ([None, 0.99], ["certainly better on none", "certainly worse on\n1 (toy)", "if not certainly, on 1 (toy)"]),
+    ],
+    ids=["behind", "ahead", "perhaps ahead", "our own crash"],
+)
+def test_the_short_section_hides_no_loss_and_claims_no_luck(tmp_path: Path, ours: list[float | None], said: list[str]) -> None:
+    scores: dict[str, list[float | None]] = {system.name: [0.90, 0.91] for system in ENVIRONMENTS.SYSTEMS}
+    results, store = gathered(tmp_path, scores | {"epic22": ours, "flaml": [0.95, 0.96]})
+    text = "\n".join(TABLE.brief([results], COMPARE.standing([results]), list(TABLE.compared(results, store))))
+    assert text.startswith("| system | mean rank | one row, ms |")
+    assert all(part in text for part in said)
+
+
 def test_what_a_crash_said_is_kept_without_folders_of_the_machine(tmp_path: Path) -> None:
     log = tmp_path / "log.txt"
     log.write_text(f"fine\nTraceback\nValueError: no {tmp_path}/file\nsome warning\n")
