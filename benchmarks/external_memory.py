@@ -115,6 +115,9 @@ def child(path: Path, on_disk: bool) -> dict[str, Any]:
 def section(found: dict[str, Any]) -> str:
     """The results as Markdown."""
     lines = [
+        "## Tables larger than memory",
+        "",
+        "`python benchmarks/external_memory.py`:",
         f"{ROUNDS} rounds of depth {DEPTH} on 30 columns ({NUMBERS} numbers with gaps, {CATEGORIES} categories) of Parquet, a",
         f"process each, cap {CAP / 1e9:.0f} GB; {found['machine']}. Bars: peak below {BARS['peak_gb']:g} GB, boosting a row",
         f"at ten million rows at most {BARS['boosting_ratio']:g} × that at one million.",
