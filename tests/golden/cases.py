@@ -23,12 +23,13 @@ class Command:
 
 @dataclass(frozen=True)
 class Request:
-    """One request of the served process: the body as JSON where there is one, or as it is where `raw`."""
+    """One request of the served process: the body as JSON, as it is where `raw`, or the golden rows of a task's champion."""
 
     name: str
     path: str
     body: Any = None
     raw: str | None = None
+    golden_of: str | None = None
     headers: Mapping[str, str] | None = None
 
 
@@ -143,10 +144,11 @@ BINARY = Case(
         _do("models", "models"),
         _do("models_text", "models machines", "text"),
         _do("lineage", "lineage machines"),
-        _do("lineage_text", "lineage machines/1", "text"),
+        _do("lineage_text", "lineage machines/1 --svg trace.svg", "text"),
         _asked(
             "machines",
             [{**row, "serial": f"N{i}"} for i, row in enumerate(ROWS)],
+            Request("docs", "/docs"),
             Request("no_json", "/v1/tasks/machines/predictions", raw="{", headers={"Content-Type": "application/json"}),
             Request("no_type", "/v1/tasks/machines/predictions", raw="wear", headers={"Content-Type": "text/plain"}),
             Request("wrong_value", "/v1/tasks/machines/predictions", {"rows": [{"wear": "high", "strain": True}]}),
@@ -160,7 +162,7 @@ FORWARD = Case(
     (
         Make("visits"),
         _do("walk_forward", f"{VISITS} --time read_at --horizon 30 --gap 7 --folds 4 --task walk"),
-        _do("holdout_from", f"{VISITS} --time read_at --holdout-from 2022-06-01 --task from"),
+        _do("holdout_from", f"{VISITS} --time read_at --holdout-from 2021-09-01 --task from"),
         _do("holdout_last", f"{VISITS} --time read_at --holdout-last 60 --task last"),
         _do("random", f"{VISITS} --time read_at --random-rows-despite-time {FEW} --task random"),
         _do("predict", "predict walk visits_after.csv --no-reasons"),
@@ -224,6 +226,16 @@ SEARCH = Case(
             "train --csv machines.csv --label failed --drop repair --id serial --trials 4 --no-nested --sampling grid "
             "--search-family linear --no-engineer --task grid",
         ),
+        _do(
+            "trees",
+            "train --csv machines.csv --label failed --drop repair --id serial --trials 2 --no-nested --sampling random "
+            "--search-family lightgbm --search-family catboost --no-prune --task trees",
+        ),
+        _do(
+            "one_model",
+            "train --csv machines.csv --label failed --drop repair --id serial --folds 2 --trials 3 --no-engineer --row-ms 0.01 "
+            "--task one",
+        ),
         _do("predict", "predict nested new_machines.csv"),
         _do("text", "predict flat new_machines.csv", "text"),
         _asked("nested", [{**row, "serial": f"N{i}"} for i, row in enumerate(ROWS)]),
@@ -257,7 +269,14 @@ PANEL = Case(
         _do("predict_file", "predict rents rents_wide.csv"),
         _do("explain", "explain rents"),
         _do("models", "models"),
-        _asked("rents", [{"zip": "zip 01", "history": [500.0 + i for i in range(48)], "end": "2020-12-01"}]),
+        _asked(
+            "rents",
+            [
+                {"series": "zip 01"},
+                {"series": "zip 02", "values": [500.0 + 3 * i + 9 * (i % 12) for i in range(60)], "last": "2021-04-01T00:00:00Z"},
+            ],
+            Request("short", "/v1/tasks/rents/predictions", {"rows": [{"series": "zip 01", "values": [1.0], "last": None}]}),
+        ),
     ),
 )
 TASK_FILE = Case(
@@ -274,8 +293,16 @@ TASK_FILE = Case(
         _do("audit", "audit --task-file task.yaml"),
     ),
 )
+
+
+def _golden(*tasks: str) -> Serve:
+    """The golden rows of the tasks, asked over HTTP with reasons, beside what the process says of itself."""
+    rows = (Request(task, f"/v1/tasks/{task}/predictions", golden_of=task) for task in tasks)
+    return Serve("served", (Request("tasks", "/v1/tasks"), Request("openapi", "/openapi.json"), *rows))
+
+
 STORED = (
-    Command("sample", ("sample", "--folder", "sample"), "text"),
+    _do("sample", "sample --folder sample", "text"),
     Make("portfolio"),
     _do("ingest", "ingest company --as-of 2026-01-01 --source books"),
 )
@@ -288,8 +315,13 @@ FEATURES = Case(
         _do("show", "data show"),
         _do("show_table", "data show --table units --rows 3"),
         _do("quarantine", "data quarantine"),
-        _do("restore", "data restore 1"),
+        Make("later"),
+        _do("ingest_later", "ingest company_later --as-of 2026-01-02"),
+        _do("quarantine_later", "data quarantine"),
         _do("diff", "data diff 1 2"),
+        _do("diff_text", "data diff 1 2", "text"),
+        _do("restore", "data restore 1"),
+        _do("log_text", "data log", "text"),
         _do("audit", "audit"),
         _do("audit_feature", "audit tenant_churn --data 1"),
         *(_do(name, f"train {name} --data 1") for name in ("predictive_maintenance", "tenant_churn", "risk_assessment")),
@@ -301,7 +333,7 @@ FEATURES = Case(
         _do("models", "models"),
         _do("lineage", "lineage tenant_churn"),
         _do("lineage_table", "lineage leases@1"),
-        Serve("served", (Request("tasks", "/v1/tasks"), Request("openapi", "/openapi.json"))),
+        _golden("predictive_maintenance", "tenant_churn", "risk_assessment", "fair_rent"),
     ),
 )
 HAZARD = Case(
@@ -309,9 +341,10 @@ HAZARD = Case(
     (
         *STORED,
         _do("train", "train maintenance_hazard"),
+        _do("in_batches", "train risk_assessment --memory-cap 1"),
         _do("decide", "decide maintenance_hazard --capacity 2"),
         _do("explain", "explain maintenance_hazard"),
-        Serve("served", (Request("tasks", "/v1/tasks"), Request("openapi", "/openapi.json"))),
+        _golden("maintenance_hazard"),
     ),
 )
 MARKET = Case(
@@ -323,7 +356,31 @@ MARKET = Case(
         _do("predict", "predict reporting_analytics"),
         _do("decide", "decide market_intelligence --capacity 2"),
         _do("lineage", "lineage reporting_analytics"),
-        Serve("served", (Request("tasks", "/v1/tasks"), Request("openapi", "/openapi.json"))),
+        Serve(
+            "served",
+            (
+                Request("tasks", "/v1/tasks"),
+                Request("openapi", "/openapi.json"),
+                Request("predictions", "/v1/tasks/market_intelligence/predictions", {"rows": [{"series": "10102|2"}]}),
+            ),
+        ),
+    ),
+)
+SAMPLE = Case(
+    "sample",
+    (
+        _do("seeded", "sample --folder seeded --seed 3 --layout parquet", "text"),
+        _do(
+            "sample",
+            "sample --folder sample --fault post_event_filled --fault fahrenheit_since --fault twice_new_known_at "
+            "--fault twice_identical --fault drift_sensor",
+            "text",
+        ),
+        Make("portfolio"),
+        _do("ingest", "ingest company --as-of 2026-01-01"),
+        _do("audit", "audit"),
+        _do("audit_text", "audit tenant_churn", "text"),
+        _do("unknown_fault", "sample --folder nothing --fault nope", "text"),
     ),
 )
 CASES = (
@@ -342,6 +399,7 @@ CASES = (
     FEATURES,
     HAZARD,
     MARKET,
+    SAMPLE,
 )
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
-from tests.golden.cases import CASES  # noqa: E402
+from tests.golden.cases import CASES, case_named  # noqa: E402
 from tests.golden.differences import differences, without_hashes  # noqa: E402
 from tests.golden.driver import document_of  # noqa: E402
 from tests.golden.names import NAMES, Names  # noqa: E402
@@ -39,8 +39,9 @@ def _recorded(case: str, base: Path, cache: Path | None) -> dict[str, Any]:
     """The base's document, from the cache where this driver and these cases wrote it."""
     if cache is None:
         return _fresh(case, base, None)
-    asked = b"".join((Path(__file__).with_name(f"{name}.py")).read_bytes() for name in ("cases", "tables", "driver"))
-    path = cache / f"{case}-{sha256(str(base.resolve()).encode() + asked).hexdigest()[:12]}.json"
+    made_by = b"".join((Path(__file__).with_name(f"{name}.py")).read_bytes() for name in ("tables", "driver"))
+    asked = f"{base.resolve()} {case_named(case)!r}".encode()
+    path = cache / f"{case}-{sha256(asked + made_by).hexdigest()[:12]}.json"
     if not path.is_file():
         cache.mkdir(parents=True, exist_ok=True)
         fresh = path.with_suffix(f".{id(path):x}.part")

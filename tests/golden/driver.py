@@ -52,6 +52,7 @@ VOLATILE = {"fit_seconds", "row_ms", "made_at", "tracking_id", "runId", "eventTi
 """Keys whose values differ from run to run; the last two name the versions that wrote a bundle."""
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 MOMENT = re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(?::\d\d(?:\.\d+)?)?(?:\+00:00|Z)?")
+INSTEAD = re.compile(r"(?<=<duration> instead of )[\d.]+")
 DURATION = re.compile(r"\b\d[\d,.]*(?:e-\d+)? ?(?:ms|milliseconds?|seconds?)\b")
 FRAMES = re.compile(r"[\s\u2500-\u257f]+")
 TIMES = re.compile(r"^([a-z, ]*\b(?:milliseconds|seconds|ms|s)\b[a-z, ]*?)(?: \d[\d,.]*(?:e-\d+)?)+$")
@@ -93,14 +94,14 @@ def _run_command(step: Command, names: Names) -> dict[str, Any]:
             run()
         except SystemExit as ended:
             code = ended.code if isinstance(ended.code, int) else 0
-    return {"command": step.arguments, "exit": code, "out": _printed(out.getvalue(), step.prints), "err": _lines(err.getvalue())}
+    return {"exit": code, "out": _printed(out.getvalue(), step.prints), "err": _lines(err.getvalue())}
 
 
 def _printed(text: str, how: str) -> Any:
     if how == "json" and text.strip():
         return json.loads(text)
     if how == "options":
-        return sorted(set(OPTION.findall(re.sub(r"[\u2500-\u257f]", " ", text))))
+        return dict.fromkeys(OPTION.findall(re.sub(r"[\u2500-\u257f]", " ", text)), True)
     return _lines(text)
 
 
@@ -133,16 +134,30 @@ def _ask(address: str, request: Request, names: Names) -> dict[str, Any]:
     headers = {"Content-Type": "application/json", **(request.headers or {})}
     if request.raw is not None:
         content = request.raw.encode()
+    elif request.golden_of is not None:
+        content = json.dumps(names.renamed({"rows": _golden_rows(request.golden_of, names)}, "faces")).encode()
     elif request.body is not None:
-        content = json.dumps({names.key(key): value for key, value in request.body.items()}).encode()
+        content = json.dumps(names.renamed(request.body, "faces")).encode()
     asked = urllib.request.Request(f"{address}{names.address(request.path)}", content, headers if content else {})
     try:
         with urllib.request.urlopen(asked, timeout=120) as answer:
-            status, kind, text = answer.status, answer.headers["Content-Type"], answer.read()
+            status, told, text = answer.status, answer.headers, answer.read()
     except urllib.error.HTTPError as refused:
         with refused:
-            status, kind, text = refused.code, refused.headers["Content-Type"], refused.read()
-    return {"status": status, "type": kind, "body": json.loads(text)}
+            status, told, text = refused.code, refused.headers, refused.read()
+    body = _page(text.decode()) if "html" in told["Content-Type"] else json.loads(text)
+    named = {name.lower(): value for name, value in told.items() if name.lower() not in ("date", "content-length")}
+    return {"status": status, "headers": named, "body": body}
+
+
+def _golden_rows(task: str, names: Names) -> list[dict[str, Any]]:
+    """The first rows that the task's champion keeps to check itself."""
+    place = Path(os.environ["EPIC22_HOME"]) / "models" / task
+    version = json.loads((place / "champion.json").read_bytes())[names.key("version", "stored")]
+    rows: list[dict[str, Any]] = json.loads((place / version / "bundle" / "golden.json").read_bytes())[
+        names.key("rows", "stored")
+    ]
+    return rows[:3]
 
 
 def _files_of_faces(home: Path) -> Iterator[tuple[str, Any]]:
@@ -161,6 +176,14 @@ def _files_of_faces(home: Path) -> Iterator[tuple[str, Any]]:
     for number, path in enumerate(sorted((home / "receipts").glob("*.jsonl"))):
         lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines() if line]
         yield f"receipts/{number}", [{key: value for key, value in line.items() if key != "at"} for line in lines]
+    for path in sorted(home.parent.glob("*.yaml")):
+        yield path.name, yaml.safe_load(path.read_text(encoding="utf-8"))
+    for path in sorted(home.parent.glob("*.svg")):
+        yield path.name, _page(path.read_text(encoding="utf-8"))["words"]
+    for path in sorted(home.parent.glob("*/portfolio.html")):
+        for file in sorted(path.parent.rglob("*")):
+            if file.is_file():
+                yield file.relative_to(home.parent).as_posix(), _page(file.read_text("utf-8")) if file == path else _digest(file)
     if (home / "mlflow.db").exists():
         yield "tracking", _tracking(home / "mlflow.db")
 
@@ -240,6 +263,9 @@ class _Mask:
     def __init__(self, folder: Path, began: datetime, names: Names) -> None:
         self.folder, self.began = str(folder), began - timedelta(minutes=2)
         self.ended = datetime.now(UTC) + timedelta(minutes=2)
+        # The product's own version is no figure.
+        version = _run_command(Command("version", ("--version",), "text"), names)["out"][0]
+        self.version = re.compile(rf"(?<![\d.]){re.escape(version)}(?![\d.])")
         self.runs = _runs(folder / "home" / "mlflow.db")
         self.volatile = VOLATILE | {names.key(key) for key in VOLATILE} | {names.key(key, "stored") for key in VOLATILE}
 
@@ -264,7 +290,8 @@ class _Mask:
         text = UUID.sub("<id>", text)
         text = MOMENT.sub(self._moment, text)
         text = TIMES.sub(r"\1 <duration>", text)
-        return DURATION.sub("<duration>", text)
+        text = INSTEAD.sub("<duration>", DURATION.sub("<duration>", text))
+        return self.version.sub("<version>", text)
 
     def _moment(self, found: "re.Match[str]") -> str:
         moment = datetime.fromisoformat(found.group())

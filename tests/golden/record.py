@@ -43,7 +43,8 @@ PACKED = (
     Packed("regression", "regression", "flats"),
     Packed("counts", "counts", "claims"),
     Packed("hazard", "hazard", "maintenance_hazard"),
-    Packed("ensemble", "search", "nested"),
+    Packed("ensemble", "search", "one"),
+    Packed("other_trees", "search", "trees"),
     Packed("large", "large", "timed"),
     Packed("panel", "panel", "rents", asked_with_rows=False),
 )

@@ -34,6 +34,12 @@ def _signal(X: pl.DataFrame) -> "np.ndarray[Any, Any]":
     return np.asarray(1.5 * X["wear"].fill_null(0).to_numpy() - X["strain"].to_numpy() + 1.5 * brook)
 
 
+def _bent(X: pl.DataFrame) -> "np.ndarray[Any, Any]":
+    """A signal that lines cannot follow."""
+    wear, strain = X["wear"].fill_null(0).to_numpy(), X["strain"].to_numpy()
+    return np.asarray(2.5 * np.sign(wear) * np.sign(strain) + 1.5 * (np.abs(wear) > 1))
+
+
 def machines(folder: Path) -> None:
     """Two classes, a row number and a column that echoes the label; new rows to predict, with a maker never seen."""
     X = _inputs(240, 1)
@@ -52,7 +58,8 @@ def visits(folder: Path) -> None:
     n, sites = 360, 30
     X = _inputs(n, 3)
     rng = np.random.default_rng([3, 1])
-    at = np.datetime64("2021-01-01T06:00") + np.sort(rng.integers(0, 700 * 24, n)).astype("timedelta64[h]")
+    # On whole days, so that a row stands exactly one gap before a test window.
+    at = np.datetime64("2021-01-01T06:00") + np.sort(rng.integers(0, 300, n)).astype("timedelta64[D]")
     overdue = _signal(X) + 0.3 * np.repeat(rng.normal(size=sites), n // sites) + rng.logistic(size=n) > 1.0
     frame = X.with_columns(
         pl.Series("read_at", at.astype("datetime64[us]")),
@@ -66,9 +73,9 @@ def visits(folder: Path) -> None:
 
 def grades(folder: Path) -> None:
     """Three classes."""
-    X = _inputs(260, 4)
-    noisy = _signal(X) + np.random.default_rng([4, 1]).logistic(size=X.height)
-    X.with_columns(pl.Series("grade", np.array(["low", "mid", "top"])[np.digitize(noisy, [-1.0, 1.5])])).write_csv(
+    X = _inputs(400, 4)
+    noisy = _bent(X) + np.random.default_rng([4, 1]).logistic(size=X.height)
+    X.with_columns(pl.Series("grade", np.array(["poor", "fair", "good"])[np.digitize(noisy, [-1.0, 1.5])])).write_csv(
         folder / "grades.csv"
     )
 
@@ -82,10 +89,10 @@ def flats(folder: Path) -> None:
 
 def claims(folder: Path) -> None:
     """Counts that grow with the years insured."""
-    X = _inputs(300, 6)
+    X = _inputs(500, 6)
     rng = np.random.default_rng([6, 1])
     years = rng.uniform(0.2, 3.0, X.height).round(3)
-    counts = rng.poisson(years * np.exp(-1 + 0.5 * _signal(X)))
+    counts = rng.poisson(years * np.exp(-1 + 0.5 * _bent(X)))
     X.with_columns(pl.Series("years_insured", years), pl.Series("claims", counts)).write_csv(folder / "claims.csv")
 
 
@@ -95,8 +102,8 @@ def batches(folder: Path) -> None:
     X = _inputs(n, 7)
     rng = np.random.default_rng([7, 1])
     at = (np.datetime64("2022-01-01") + np.arange(n).astype("timedelta64[D]")).astype("datetime64[us]")
-    noisy = _signal(X) + rng.logistic(size=n)
-    frame = X.with_columns(pl.Series("read_at", at), pl.Series("overdue", (noisy > 1).astype(int)))
+    noisy = _bent(X) + rng.logistic(size=n)
+    frame = X.with_columns(pl.Series("read_at", at), pl.Series("overdue", (noisy > 0.5).astype(int)))
     frame.write_parquet(folder / "batches.parquet")
     X.with_columns(pl.Series("price", (10 + noisy).round(3))).write_csv(folder / "batches.csv")
 
@@ -153,6 +160,29 @@ def portfolio(folder: Path) -> None:
         frame.write_csv(company / f"{name}.csv")
 
 
+def later(folder: Path) -> None:
+    """The company again as `company_later`: a rent corrected, a message gone, a unit twice, rows that break their contract."""
+    company, after = folder / "company", folder / "company_later"
+    after.mkdir()
+    for path in sorted(company.glob("*.csv")):
+        frame = pl.read_csv(path, infer_schema=False)
+        first = pl.int_range(pl.len()) == 0
+        if path.stem == "leases":
+            frame = frame.with_columns(pl.when(first).then(pl.lit("1234.50")).otherwise("monthly_rent").alias("monthly_rent"))
+        elif path.stem == "messages":
+            frame = frame.tail(-1)
+        elif path.stem == "units":
+            frame = pl.concat([frame, frame.head(1)])
+        elif path.stem == "equipment":
+            broken = frame.head(3).with_columns(
+                pl.Series("equipment_id", ["X1", "X2", ""]),
+                pl.Series("property_id", ["P9999", "P0001", "P0001"]),
+                pl.Series("replacement_cost", ["10.00", "much", "10.00"]),
+            )
+            frame = pl.concat([frame, broken])
+        frame.write_csv(after / path.name)
+
+
 MAKERS: dict[str, Maker] = {
-    maker.__name__: maker for maker in (machines, visits, grades, flats, claims, batches, series, nothing, portfolio)
+    maker.__name__: maker for maker in (machines, visits, grades, flats, claims, batches, series, nothing, portfolio, later)
 }
