@@ -21,16 +21,16 @@ from page import write_section
 from stamp import DATA, ROOT, machine, source_stamp
 
 from epic22.adapters.model_store import ModelStore
-from epic22.bootstrap import studies_of
+from epic22.bootstrap import open_studies
 from epic22.config import Settings
-from epic22.core.data.contract import Roles
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
-from epic22.core.evaluation.crossval import corrected_half_width
+from epic22.core.evaluation.crossval import compute_corrected_half_width
 from epic22.core.selection.budget import Budget
-from epic22.features.flat_file import FlatFile, declare
-from epic22.services.results import run_json
+from epic22.reports.json.training import run_json
 from epic22.services.train import TrainingRun, train
 from epic22.services.tune import Tuning
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 FILE = DATA / "maintenance" / "ai4i2020" / "ai4i2020.csv"
 RESULTS = ROOT / "benchmarks" / "results" / "ai4i.json"
@@ -74,20 +74,20 @@ def flat_file(variant: Variant) -> FlatFile:
 
 def plan_of(variant: Variant) -> FoldPlan:
     """The folds, which are of the rows and the seed alone: alike for every variant."""
-    return plan_folds(declare(flat_file(variant)).examples(), "binary", SPLIT)
+    return plan_folds(load_task_data(flat_file(variant)).examples(), "binary", SPLIT)
 
 
 def outcome(variant: Variant, trials: int, home: Path) -> dict[str, Any]:
     """Train, and tell what is reported."""
-    tuning = Tuning(Budget(trials), families=FAMILIES, studies=studies_of(Settings(home, os.cpu_count() or 1)))
+    tuning = Tuning(Budget(trials), families=FAMILIES, studies=open_studies(Settings(home, os.cpu_count() or 1)))
     with tempfile.TemporaryDirectory(prefix="epic22-ai4i-") as aside:
         run = train(
-            declare(flat_file(variant)),
+            load_task_data(flat_file(variant)),
             SPLIT,
             ModelStore(Path(aside)),
             os.cpu_count() or 1,
             engineer=variant.engineer,
-            explaining=False,
+            with_explanation=False,
             tuning=tuning,
         )
     return told(run)
@@ -115,7 +115,7 @@ def gain(better: dict[str, Any], worse: dict[str, Any], plan: FoldPlan) -> tuple
     if better["fingerprint"] != worse["fingerprint"]:
         raise SystemExit("the variants were evaluated on different folds; remove benchmarks/results/ai4i.json and run again.")
     folds = np.subtract(better["by_fold"][better["champion"]], worse["by_fold"][worse["champion"]])
-    mean, half = float(folds.mean()), corrected_half_width(folds, plan)
+    mean, half = float(folds.mean()), compute_corrected_half_width(folds, plan)
     return mean, mean - half, mean + half
 
 

@@ -24,16 +24,16 @@ from azure_pdm_page import LISTED, TOP_SHARE, page
 from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap import assemble, ingest_folder
 from epic22.config import Settings
-from epic22.core.data.assignment import assign
+from epic22.core.data.point_in_time import Tables
 from epic22.core.data.split import SplitRequest
-from epic22.core.data.tables import Tables
+from epic22.core.data.task_data import bind_task
+from epic22.core.evaluation.costs import precision_at_k, recall_at_k
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.evaluation.decide import precision_at, recall_at
-from epic22.core.history import DAILY, WEEKLY, Frequency
 from epic22.core.lineage import DataVersion
 from epic22.core.task import Task
-from epic22.features.predictive_maintenance import DAY, MONTH, WEEK, maintenance_task, span_words
-from epic22.services.results import run_json
+from epic22.core.time_series import DAILY, WEEKLY, Frequency
+from epic22.features.predictive_maintenance import DAY, MONTH, WEEK, build_maintenance_task, format_span
+from epic22.reports.json.training import run_json
 from epic22.services.train import TrainingRun, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -58,7 +58,7 @@ class Question:
     @property
     def name(self) -> str:
         """The horizon in words."""
-        return span_words(self.horizon)
+        return format_span(self.horizon)
 
 
 QUESTIONS = (
@@ -74,10 +74,10 @@ def task_of(question: Question) -> Task:
     Failures are recorded from the first error on (replacements from half a year earlier), so cutoffs begin a month after that.
     The components of a machine share its errors and visits: machines are drawn together.
     """
-    task = maintenance_task(question.horizon, question.cadence, question.stride, ERROR_CODES)
+    task = build_maintenance_task(question.horizon, question.cadence, question.stride, ERROR_CODES)
     return replace(
         task,
-        begins=("sensor_readings", "measured_at"),
+        start_column=("sensor_readings", "measured_at"),
         warmup=MONTH,
         cluster=lambda known: known.latest("equipment")["property_id"],
     )
@@ -88,8 +88,8 @@ def outcome(question: Question, tables: Tables, version: DataVersion, threads: i
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="epic22-azure-") as aside:
         split = SplitRequest(horizon=question.horizon / DAY, seed=0)
-        run = train(assign(task_of(question), tables, version), split, ModelStore(Path(aside)), threads)
-    examples, worth = run.examples, run.worth
+        run = train(bind_task(task_of(question), tables, version), split, ModelStore(Path(aside)), threads)
+    examples, worth = run.examples, run.assessment
     if worth is None:
         raise SystemExit(f"{question.name}: nothing was said of the champion's calibration.")
     return run_json(run) | {
@@ -112,15 +112,15 @@ def outcome(question: Question, tables: Tables, version: DataVersion, threads: i
 def lists(run: TrainingRun, evaluation: Evaluation) -> dict[str, float]:
     """Of each cutoff's list of ten, the share that failed (and that of a perfect list); of failures, the share in the top 5 %."""
     precision, best, caught, happened = [], [], 0.0, 0.0
-    for part in evaluation.parts:
+    for part in evaluation.fold_predictions:
         y, at = run.examples.y[part.fold.test], run.examples.at[part.fold.test]
         for moment in np.unique(at):
             rows = at == moment
             truth, score = y[rows], part.response[rows]
-            precision.append(precision_at(truth, score, k=LISTED))
-            best.append(precision_at(truth, truth, k=LISTED))
+            precision.append(precision_at_k(truth, score, k=LISTED))
+            best.append(precision_at_k(truth, truth, k=LISTED))
             if truth.sum():
-                caught += recall_at(truth, score, k=round(TOP_SHARE * len(truth))) * truth.sum()
+                caught += recall_at_k(truth, score, k=round(TOP_SHARE * len(truth))) * truth.sum()
                 happened += truth.sum()
     return {"precision": float(np.mean(precision)), "most": float(np.mean(best)), "recall": caught / happened}
 
@@ -177,8 +177,8 @@ def outcomes() -> dict[str, Any]:
         threads = os.cpu_count() or 1
         parts = assemble(Settings(Path(home), threads))
         taken = ingest_folder(parts, DATA, mapping=MAPPING)
-        version = parts.versions.chosen(None)
-        tables = parts.versions.tables(version.number)
+        version = parts.table_store.resolve_version(None)
+        tables = parts.table_store.tables(version.number)
         told = DataVersion(version.id, ())
         stored |= {"data_version": version.id, "apart": sum(taken.quarantined.values()), "facts": facts(tables)}
         for question in QUESTIONS:

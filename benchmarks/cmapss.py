@@ -27,15 +27,15 @@ from cmapss_columns import CAP, Health, Regimes, cut, read_units, remaining, win
 from page import write_section
 from stamp import DATA, ROOT, machine, source_stamp
 
-from epic22.core.data.contract import Roles
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import SplitRequest, plan_folds
-from epic22.core.models import boosting
-from epic22.core.models.base import response_of
+from epic22.core.models import xgboost
+from epic22.core.models.base import predict_response
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import Search
+from epic22.core.selection.search import HyperparameterSearch
 from epic22.core.selection.study import Study
 from epic22.core.task import Array
-from epic22.features.flat_file import FlatFile, declare
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 FOLDER = DATA / "maintenance" / "cmapss"
 RESULTS = ROOT / "benchmarks" / "results" / "cmapss.json"
@@ -89,15 +89,15 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
             table.write_parquet(path)
         roles = Roles(LABEL, group=UNIT)
         keep = tuple(name for name in train_table.columns if name not in (LABEL, UNIT))
-        assignment = declare(FlatFile(paths[0], roles, "cmapss", keep=keep, kind="regression", test=paths[1]))
+        assignment = load_task_data(FlatFile(paths[0], roles, "cmapss", keep=keep, kind="regression", test=paths[1]))
     examples = assignment.examples()
     plan = plan_folds(examples, "regression", SplitRequest(test_rows=assignment.test_rows, seed=SEED))
-    families = (replace(boosting.FAMILY, starts=FROZEN),)
-    search = Search(families, Budget(len(FROZEN)), lambda part: Study(families, False, SEED), prune=False)
+    families = (replace(xgboost.FAMILY, initial_points=FROZEN),)
+    search = HyperparameterSearch(families, Budget(len(FROZEN)), lambda part: Study(families, False, SEED), prune=False)
     fold = plan.folds[0]
-    fitted = search.fit(assignment.task, examples, plan, fold.train, SEED, threads).fitted
+    fitted = search.fit(assignment.task, examples, plan, fold.train, SEED, threads).fitted_fold
     X = fitted.preprocessor.transform(examples.X[fold.test])
-    return np.clip(response_of(fitted.estimator, X, "regression"), 0.0, CAP)
+    return np.clip(predict_response(fitted.estimator, X, "regression"), 0.0, CAP)
 
 
 def unit_folds(units: pl.DataFrame) -> Array:

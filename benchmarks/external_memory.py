@@ -56,31 +56,31 @@ def write_table(path: Path, rows: int) -> None:
 def train(path: Path, on_disk: bool) -> dict[str, Any]:
     """Read, quantise and boost in this process; seconds of each, and the peak of its resident memory."""
     from epic22.core.data.batches import open_batches
-    from epic22.core.data.contract import Roles
-    from epic22.core.evaluation.crossval_large import Setting, fold_sample, matrix_of
-    from epic22.core.models.boosting_blocks import fit_on
-    from epic22.core.models.trees import SHAPES
-    from epic22.features.flat_file import FlatFile
-    from epic22.features.large_file import declare_large
+    from epic22.core.data.schema_inference import Roles
+    from epic22.core.evaluation.crossval_large import TrainingResources, build_matrix, select_sample
+    from epic22.core.models.trees.boosted import TREE_SHAPES
+    from epic22.core.models.xgboost_batches import fit_matrix
+    from epic22.spec.flat_file import FlatFile
+    from epic22.spec.large_file import load_batched_task_data
 
     seconds = {}
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         began = time.perf_counter()
-        assigned = declare_large(FlatFile(path, Roles("y")), open_batches(path), Path(scratch))
+        assigned = load_batched_task_data(FlatFile(path, Roles("y")), open_batches(path), Path(scratch))
         seconds["reading, auditing, writing float32 rows"] = time.perf_counter() - began
         table = assigned.table
         train = np.ones(len(table), dtype=bool)
-        setting = Setting(os.cpu_count() or 1, 0 if on_disk else CAP, Path(scratch))
+        setting = TrainingResources(os.cpu_count() or 1, 0 if on_disk else CAP, Path(scratch))
         began = time.perf_counter()
-        fitted = table.preprocessor()
-        sample = fold_sample(assigned.task, table, fitted, train, None)
-        model, matrix = matrix_of(assigned.task, table, fitted, train, sample, setting)
+        fitted = table.fit_preprocessor()
+        sample = select_sample(assigned.task, table, fitted, train, None)
+        model, matrix = build_matrix(assigned.task, table, fitted, train, sample, setting)
         seconds["quantising"] = time.perf_counter() - began
         began, worked = time.perf_counter(), time.process_time()
-        fit_on(model, matrix, {**SHAPES[0], "max_depth": DEPTH}, ROUNDS)
+        fit_matrix(model, matrix, {**TREE_SHAPES[0], "max_depth": DEPTH}, ROUNDS)
         seconds["boosting"], seconds["boosting, processor"] = time.perf_counter() - began, time.process_time() - worked
-        inside = table.places[:100_000]
-        learned = float(np.mean((model.raw(sample.X[:100_000]) > 0) == table.y[inside]))
+        inside = table.sample_rows[:100_000]
+        learned = float(np.mean((model.decision_function(sample.X[:100_000]) > 0) == table.y[inside]))
         return {
             "rows": len(table),
             "columns": len(table.columns),

@@ -18,14 +18,14 @@ from typing import Any
 
 import polars as pl
 
-from epic22.core.data.contract import Roles
-from epic22.core.data.health import Finding, audit_tables
 from epic22.core.data.leakage import Suspicion
-from epic22.core.data.post_event import audit_scores
+from epic22.core.data.leakage_tests import audit_target_leakage
+from epic22.core.data.schema_inference import Roles
+from epic22.core.quality import Finding, audit_tables
 from epic22.core.task import Array, Column
-from epic22.features.flat_file import FlatFile, declare
 from epic22.simulator.faults import FAULTS, plant, plant_filled_column
 from epic22.simulator.portfolio import simulate
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or ROOT.parent / "shared" / "data").resolve()
@@ -198,22 +198,22 @@ def of_weekly(rows: Weekly, seed: int) -> dict[str, Any]:
     """The audit of training rows without a leak, and with a column of ROC AUC 0.75 filled after the event."""
     known = pl.DataFrame({"entity": rows.entity, "y": rows.y})
     columns = tuple(c for c in WEEKLY_COLUMNS if c.name in rows.inputs.columns)
-    found: dict[str, Any] = {"sound": [said(s) for s in audit_scores(rows.inputs, columns, rows.y, rows.entity, rows.at)]}
+    found: dict[str, Any] = {"sound": [said(s) for s in audit_target_leakage(rows.inputs, columns, rows.y, rows.entity, rows.at)]}
     for name, numeric in FILLED.items():
         frame, _ = plant_filled_column(pl.concat([rows.inputs, known], how="horizontal"), "y", seed, "entity", numeric)
-        hits = audit_scores(frame.drop("y", "entity"), WEEKLY_COLUMNS, rows.y, rows.entity, rows.at)
+        hits = audit_target_leakage(frame.drop("y", "entity"), WEEKLY_COLUMNS, rows.y, rows.entity, rows.at)
         found[name] = [said(s) for s in hits]
     return found
 
 
 def of_public(public: PublicSet) -> dict[str, Any]:
     """What is flagged on one public set, and what of it is right."""
-    assignment = declare(FlatFile(DATA / public.file, public.roles))
+    assignment = load_task_data(FlatFile(DATA / public.file, public.roles))
     found = list(assignment.suspicions)
     if assignment.task.target.kind == "binary":
         examples = assignment.examples()
         columns = assignment.task.input_columns
-        found += audit_scores(examples.X, columns, examples.y, examples.entity, examples.at, horizon=False)
+        found += audit_target_leakage(examples.X, columns, examples.y, examples.entity, examples.at, has_horizon=False)
     flagged = {s.column: s for s in found}
     return {
         "file": public.file,

@@ -22,16 +22,16 @@ from page import write_section
 from stamp import DATA, ROOT, machine, source_stamp
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.data.contract import Roles
-from epic22.core.data.split import SplitRequest, periods
+from epic22.core.data.schema_inference import Roles
+from epic22.core.data.split import SplitRequest, compute_period_starts
 from epic22.core.errors import SplitError
-from epic22.core.evaluation.crossval import percentiles
-from epic22.core.evaluation.drawn import Part
+from epic22.core.evaluation.bootstrap import compute_replicates
+from epic22.core.evaluation.crossval import compute_percentile_interval
+from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.metrics import METRICS, roc_auc
-from epic22.core.evaluation.resample import draws_of
 from epic22.core.task import Array
-from epic22.features.flat_file import FlatFile, declare
 from epic22.services.train import TrainingRun, train
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 FOLDER = DATA / "maintenance" / "lbnl_ahu"
 RESULTS = ROOT / "benchmarks" / "results" / "lbnl.json"
@@ -95,7 +95,7 @@ def _auc(run: TrainingRun, family: str) -> tuple[float, float, float]:
 
 
 def _train(file: FlatFile, split: SplitRequest, aside: Path) -> TrainingRun:
-    return train(declare(file), split, ModelStore(aside / "models"), os.cpu_count() or 1, explaining=False)
+    return train(load_task_data(file), split, ModelStore(aside / "models"), os.cpu_count() or 1, with_explanation=False)
 
 
 def views(train_unit: pl.DataFrame, test_unit: pl.DataFrame) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:
@@ -116,10 +116,10 @@ def transfer(view: str, frames: tuple[pl.DataFrame, pl.DataFrame], family: str, 
         frame.drop(TIME).write_parquet(path)  # as rows of no time: the dates of both units are partly the same
     file = FlatFile(paths[0], Roles(LABEL), "lbnl-transfer", test=paths[1])
     run = _train(file, SplitRequest(seed=0, test_rows=frames[1].height), aside)
-    day = periods(frames[1][TIME].to_numpy(), "day")
+    day = compute_period_starts(frames[1][TIME].to_numpy(), "day")
     found = {}
     for evaluation in run.leaderboard:
-        response, y = evaluation.parts[0].response, run.examples.y[evaluation.parts[0].fold.test]
+        response, y = evaluation.fold_predictions[0].response, run.examples.y[evaluation.fold_predictions[0].fold.test]
         found[evaluation.family] = dict(zip(("value", "low", "high"), clustered_auc(y, response, day), strict=True))
     return {"family": family, "roc_auc": found}
 
@@ -127,8 +127,8 @@ def transfer(view: str, frames: tuple[pl.DataFrame, pl.DataFrame], family: str, 
 def clustered_auc(y: Array, response: Array, day: Array) -> tuple[float, float, float]:
     """AUC with its 95 % interval by drawing whole days; draws that lack a class are left out."""
     unit = np.unique(day, return_inverse=True)[1]
-    draws = draws_of((ROC_AUC,), [Part(y, response, unit)], DRAWS, 0)[0, :, 0]
-    return roc_auc(y, response), *percentiles(draws)
+    draws = compute_replicates((ROC_AUC,), [ClusteredPredictions(y, response, unit)], DRAWS, 0)[0, :, 0]
+    return roc_auc(y, response), *compute_percentile_interval(draws)
 
 
 def outside(train_values: Array, test_values: Array) -> float:

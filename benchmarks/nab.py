@@ -29,7 +29,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epic22.core.evaluation.anomaly import Detection, first_of_event, one_step_anomalies, precision_recall
+from epic22.core.evaluation.anomaly import DetectionMetrics, detect_anomalies, score_detection, suppress_repeats
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = ("realAWSCloudwatch", "realKnownCause")
@@ -138,18 +138,18 @@ def windowed_gaussian(series: Series) -> Array:
 
 def one_step(series: Series) -> Array:
     """Ours: the season is a day, and one event a day is told."""
-    found = one_step_anomalies(series.values, FALSE_ALARM_RATE, season=series.day, quiet=series.day)
+    found = detect_anomalies(series.values, FALSE_ALARM_RATE, season=series.day, quiet=series.day)
     return np.nan_to_num(found.score)
 
 
 def one_step_repeated(series: Series) -> Array:
     """Ours with every row of an event told: what the calibrated score does alone."""
-    return np.nan_to_num(one_step_anomalies(series.values, FALSE_ALARM_RATE, season=series.day).score)
+    return np.nan_to_num(detect_anomalies(series.values, FALSE_ALARM_RATE, season=series.day).score)
 
 
 def gaussian_first(series: Series) -> Array:
     """The windowed Gaussian with our rule of one event a day: what that rule does alone."""
-    return first_of_event(windowed_gaussian(series), series.day)
+    return suppress_repeats(windowed_gaussian(series), series.day)
 
 
 DETECTORS: dict[str, Detector] = {
@@ -205,11 +205,11 @@ def at_own_rate(series: Sequence[Series]) -> dict[str, Any]:
     alarms, windows, rows = [], [], 0
     for one in series:
         start = probation(len(one.values))
-        found = one_step_anomalies(one.values, FALSE_ALARM_RATE, season=one.day, probation=start, quiet=one.day)
+        found = detect_anomalies(one.values, FALSE_ALARM_RATE, season=one.day, probation=start, quiet=one.day)
         alarms.append(found.alarm)
         windows += [(first + rows, last + rows) for first, last in one.windows]
         rows += len(one.values)
-    detection: Detection = precision_recall(np.concatenate(alarms), windows)
+    detection: DetectionMetrics = score_detection(np.concatenate(alarms), windows)
     return {"false_alarm_rate": FALSE_ALARM_RATE, **asdict(detection)}
 
 

@@ -20,12 +20,12 @@ import numpy as np
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.evaluation.backtest import backtest
-from epic22.core.history import MONTHLY, QUARTERLY, Array
-from epic22.core.models.panel.catalog import panel_family_named
-from epic22.features.panel_file import PanelFile, declare_panel
-from epic22.services.forecast import PanelRequest, PanelRun, train_panel
-from epic22.services.forecast_results import panel_run_json
-from epic22.services.watch import Watch
+from epic22.core.models.panel.catalog import get_panel_family
+from epic22.core.time_series import MONTHLY, QUARTERLY, Array
+from epic22.reports.json.forecast import forecast_run_json
+from epic22.services.progress import Progress
+from epic22.services.train_panel import ForecastConfig, ForecastRun, train_panel
+from epic22.spec.panel_file import PanelFile, load_panel_task_data
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or ROOT.parent / "shared" / "data").resolve()
@@ -79,8 +79,8 @@ PANELS = (
 )
 
 
-ARIMA = ("core/models/panel/classical.py", "core/data/vintages.py", "core/history.py", "core/evaluation/backtest.py")
-ALL = ("core/models/panel", "core/data", "core/history.py", "core/evaluation", "core/selection", "services/forecast.py")
+ARIMA = ("core/models/panel/classical.py", "core/data/revisions.py", "core/time_series.py", "core/evaluation/backtest.py")
+ALL = ("core/models/panel", "core/data", "core/time_series.py", "core/evaluation", "core/selection", "services/train_panel.py")
 
 
 def digest(places: tuple[str, ...]) -> str:
@@ -113,12 +113,12 @@ def store(name: str, result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def train(panel: Panel) -> PanelRun:
+def train(panel: Panel) -> ForecastRun:
     """One training, registered in a store of its own."""
     with tempfile.TemporaryDirectory() as home:
-        assignment = declare_panel(panel.file)
-        request = PanelRequest(panel.holdout, 3, 0)
-        return train_panel(assignment, request, ModelStore(Path(home)), os.cpu_count() or 1, Watch())
+        assignment = load_panel_task_data(panel.file)
+        request = ForecastConfig(panel.holdout, 3, 0)
+        return train_panel(assignment, request, ModelStore(Path(home)), os.cpu_count() or 1, Progress())
 
 
 def perform(panel: Panel, source: str) -> dict[str, Any]:
@@ -130,8 +130,8 @@ def perform(panel: Panel, source: str) -> dict[str, Any]:
     began = time.perf_counter()
     run = train(panel)
     seconds = time.perf_counter() - began
-    result = panel_run_json(run)
-    result["leaderboard"] = [e for e in result["leaderboard"] if e["horizon"] in ("all", *run.told_horizons, 1, 3)]
+    result = forecast_run_json(run)
+    result["leaderboard"] = [e for e in result["leaderboard"] if e["horizon"] in ("all", *run.shown_horizons, 1, 3)]
     stored = {
         "source": source,
         "machine": machine(),
@@ -143,7 +143,7 @@ def perform(panel: Panel, source: str) -> dict[str, Any]:
     return store(panel.name, stored)
 
 
-def three_origins(run: PanelRun) -> list[float]:
+def three_origins(run: ForecastRun) -> list[float]:
     """The champion's MAPE in per cent at h = 1, 3 and the last, at the first, the middle and the last test origin."""
     chosen = run.plan.test[[0, len(run.plan.test) // 2, -1]]
     rows = np.isin(run.examples.origin, chosen)
@@ -162,14 +162,14 @@ def arima(panel: Panel, source: str) -> dict[str, Any]:
     if found is not None:
         print(f"{name}: kept", flush=True)
         return found
-    assignment = declare_panel(panel.file)
+    assignment = load_panel_task_data(panel.file)
     from epic22.core.evaluation.backtest import plan_origins
 
     plan = plan_origins(assignment.first, assignment.last, panel.file.horizon, panel.file.frequency, panel.holdout, 24)
     plan = replace(plan, earlier=plan.earlier[:0])
     examples = assignment.examples(plan.test)
     began = time.perf_counter()
-    told = backtest(panel_family_named("arima"), examples, plan, assignment.season, 0, os.cpu_count() or 1)
+    told = backtest(get_panel_family("arima"), examples, plan, assignment.season, 0, os.cpu_count() or 1)
     errors = {str(h): _mape(examples.Y[:, h - 1], told.median[:, h - 1]) for h in (1, 3, panel.file.horizon)}
     return store(name, {"source": source, "machine": machine(), "seconds": round(time.perf_counter() - began, 1), "mape": errors})
 

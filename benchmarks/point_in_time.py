@@ -21,7 +21,7 @@ import numpy as np
 import polars as pl
 from evidence import ROOT, machine
 
-from epic22.core.data.tables import Table, Tables
+from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.task import Column
 
 RESULT = ROOT / "benchmarks" / "results" / "point_in_time.json"
@@ -88,7 +88,7 @@ def _orders(rng: np.random.Generator, names: pl.Series, n: int) -> pl.DataFrame:
 
 
 def ours(folder: Path) -> None:
-    """The inputs by `Known`, written to ours.parquet."""
+    """The inputs by `AsOfView`, written to ours.parquet."""
     hidden = (Column("completed_at", "time", known_when="completed_at"), Column("cost", "float", known_when="completed_at"))
     readings, orders = (pl.read_parquet(folder / f"{name}.parquet") for name in ("readings", "orders"))
     tables = {

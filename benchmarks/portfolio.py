@@ -42,8 +42,8 @@ def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: 
     """Simulate, ingest, train the named tasks in a home of its own; each outcome goes into `made`, then `keep` is called."""
     from epic22.bootstrap import assemble, ingest_folder, train_feature
     from epic22.config import Settings
-    from epic22.services.portfolio_results import result_json, result_of
-    from epic22.simulator.portfolio import simulate, truth_of, write_portfolio
+    from epic22.reports.json.portfolio import result_json, summarise_run
+    from epic22.simulator.portfolio import select_truth, simulate, write_portfolio
 
     with tempfile.TemporaryDirectory(prefix="epic22-portfolio-") as aside:
         folder = Path(aside)
@@ -53,8 +53,8 @@ def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: 
         ingest_folder(parts, folder / "sample" / "tables", as_of=portfolio.end)
         for name in names:
             began = time.perf_counter()
-            finished = train_feature(parts, name, seed=0, truth=truth_of(portfolio, name))
-            made[name] = result_json(result_of(finished.run)) | {"seconds": time.perf_counter() - began}
+            finished = train_feature(parts, name, seed=0, truth=select_truth(portfolio, name))
+            made[name] = result_json(summarise_run(finished.run)) | {"seconds": time.perf_counter() - began}
             keep()
             print(f"{size} {seed} {name}: {made[name]['seconds']:.0f} s", flush=True)
 

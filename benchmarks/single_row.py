@@ -19,7 +19,7 @@ import numpy as np
 import xgboost as xgb
 from page import write_section
 
-from epic22.core.models.forest import forest_of
+from epic22.core.models.trees.forest import read_booster
 from epic22.core.task import Array
 
 RESULTS = Path(__file__).resolve().parent / "results" / "single_row.json"
@@ -58,21 +58,22 @@ def main() -> None:
         TREES,
     )
     began = time.perf_counter()
-    forest = forest_of(booster)
+    forest = read_booster(booster)
     read = time.perf_counter() - began
     batch = X[:ASKED]
     matrix = xgb.DMatrix(batch, nthread=1)
-    raw, reasons = forest.raw(batch), forest.contributions(batch)
+    raw, reasons = forest.decision_function(batch), forest.shap_values(batch)
     difference = {
         "score": float(np.abs(raw - booster.predict(matrix, output_margin=True)).max()),
         "reasons": float(np.abs(reasons - booster.predict(matrix, pred_contribs=True)).max()),
         "sum of reasons to score": float(np.abs(reasons.sum(axis=1) - raw).max()),
     }
     alone = all(
-        (forest.raw(batch[i : i + 1])[0] == raw[i]) and (forest.contributions(batch[i : i + 1])[0] == reasons[i]).all()
+        (forest.decision_function(batch[i : i + 1])[0] == raw[i])
+        and (forest.shap_values(batch[i : i + 1])[0] == reasons[i]).all()
         for i in range(0, ASKED, 20)
     )
-    ours = {"score": milliseconds(forest.raw, X), "reasons": milliseconds(forest.contributions, X)}
+    ours = {"score": milliseconds(forest.decision_function, X), "reasons": milliseconds(forest.shap_values, X)}
     theirs = {
         "score": milliseconds(lambda one: booster.inplace_predict(one, predict_type="margin"), X),
         "reasons": milliseconds(lambda one: booster.predict(xgb.DMatrix(one, nthread=1), pred_contribs=True), X),

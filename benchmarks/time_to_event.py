@@ -17,25 +17,25 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.data.assignment import Assignment
-from epic22.core.data.canonical import tables_of
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan, SplitRequest, begins, plan_folds
-from epic22.core.evaluation.compare import Verdict, compare
-from epic22.core.evaluation.crossval import Evaluation, FoldResponse, cross_validate, fit_family
-from epic22.core.evaluation.survival import place_of, status
-from epic22.core.evaluation.yardsticks import evaluation_of, incumbent_evaluation
+from epic22.core.data.point_in_time import build_tables
+from epic22.core.data.split import FoldPlan, SplitRequest, find_test_start, plan_folds
+from epic22.core.data.task_data import TaskData
+from epic22.core.evaluation.baselines import evaluate_incumbent, evaluate_responses
+from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, cross_validate, fit_family
+from epic22.core.evaluation.significance import Verdict, compare
+from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
 from epic22.core.lineage import DataVersion
-from epic22.core.models.base import response_of
-from epic22.core.models.catalog import family_named
+from epic22.core.models.base import predict_response
+from epic22.core.models.catalog import get_family
 from epic22.core.task import Task
-from epic22.features.catalog import feature_named
-from epic22.services.hazard_worth import assess_hazard
-from epic22.services.train import against_truth
-from epic22.simulator.portfolio import Portfolio, Size, simulate, truth_of
+from epic22.features.catalog import get_feature
+from epic22.services.assess_hazard import assess_hazard
+from epic22.services.train import compare_with_oracle
+from epic22.simulator.portfolio import Portfolio, PortfolioSize, select_truth, simulate
 
 RESULTS = Path(__file__).resolve().parent / "results" / "time_to_event.json"
-QUICK = Size(
+QUICK = PortfolioSize(
     "quick", properties=8, metros=2, zips=3, units=160, reading_days=6, years_of_ledger=5, years_of_burn_in=1, replicates=5
 )
 """160 units: minutes, where `small` takes an hour on busy cores."""
@@ -45,35 +45,35 @@ PAIRS = (("churn_hazard", "tenant_churn"), ("maintenance_hazard", "predictive_ma
 
 def plain_evaluation(hazard: Task, plain: Task, examples: Examples, plan: FoldPlan, name: str, threads: int) -> Evaluation:
     """The plain task's family on the hazard's test rows; it answers at the deciding horizon alone."""
-    place, parts = place_of(hazard.target), []
+    place, parts = find_horizon_index(hazard.target), []
     horizon = hazard.target.horizons[place]
     waiting = replace(plan, gap=horizon)
     for fold in plan.folds:
-        known = examples.as_known(begins(examples, fold))
+        known = examples.censor_at(find_test_start(examples, fold))
         assert known.followed is not None
-        two = replace(known, Y=status(examples.Y, horizon)[0][:, None], followed=None)
+        two = replace(known, Y=label_at_horizon(examples.Y, horizon)[0][:, None], followed=None)
         over = fold.train[known.followed[fold.train] >= horizon]
-        fitted = fit_family(family_named(name), plain, two, waiting, over, 0, threads)
+        fitted = fit_family(get_family(name), plain, two, waiting, over, 0, threads)
         response = np.full((len(fold.test), len(hazard.target.horizons)), np.nan)
         X = fitted.preprocessor.transform(examples.X[fold.test])
-        response[:, place] = response_of(fitted.estimator, X, "binary")
-        parts.append(FoldResponse(fold, response))
-    return evaluation_of(f"plain {name}", hazard, examples, plan, tuple(parts), 0)
+        response[:, place] = predict_response(fitted.estimator, X, "binary")
+        parts.append(FoldPredictions(fold, response))
+    return evaluate_responses(f"plain {name}", hazard, examples, plan, tuple(parts), 0)
 
 
 def outcome(portfolio: Portfolio, names: tuple[str, str], threads: int) -> dict[str, Any]:
     """Scores of both, their paired differences, and the hazard's calibration by horizon."""
-    feature = feature_named(names[0])
-    assigned = feature.assign(feature.task, tables_of(portfolio.tables, portfolio.end), DataVersion("v0", ()))
-    assert isinstance(assigned, Assignment)
-    task, plain, examples = assigned.task, feature_named(names[1]).task, assigned.examples()
+    feature = get_feature(names[0])
+    assigned = feature.bind(feature.task, build_tables(portfolio.tables, portfolio.end), DataVersion("v0", ()))
+    assert isinstance(assigned, TaskData)
+    task, plain, examples = assigned.task, get_feature(names[1]).task, assigned.examples()
     plan = plan_folds(examples, "hazard", SplitRequest())
-    hazards = [cross_validate(task, examples, plan, family_named(name), 0, threads) for name in task.families]
+    hazards = [cross_validate(task, examples, plan, get_family(name), 0, threads) for name in task.families]
     two = [plain_evaluation(task, plain, examples, plan, name, threads) for name in ("linear", "boosting")]
-    rule = incumbent_evaluation(task, examples, plan, 0)
+    rule = evaluate_incumbent(task, examples, plan, 0)
     metric = task.target.metric
     champion = max(hazards, key=lambda e: e.score(metric.name).value)
-    ceiling, _ = against_truth(task, examples, plan, champion, truth_of(portfolio, names[0]), 0)
+    ceiling, _ = compare_with_oracle(task, examples, plan, champion, select_truth(portfolio, names[0]), 0)
     board = (*hazards, *([] if rule is None else [rule]))
     worth = assess_hazard(task, examples, plan, champion, board, ceiling, 0)
     shown = (*board, *two, *([] if ceiling is None else [ceiling]))

@@ -29,16 +29,16 @@ from peers.sets import set_named
 from peers.systems.columns import encoded, levels_of
 
 from epic22.adapters.studies import StudyFiles
-from epic22.core.data.contract import Roles
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import Fold, FoldPlan, SplitRequest, plan_folds, watched_folds
+from epic22.core.data.schema_inference import Roles
+from epic22.core.data.split import Fold, FoldPlan, SplitRequest, plan_folds, split_search_folds
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import Search
+from epic22.core.selection.search import HyperparameterSearch
 from epic22.core.selection.study import Study, Trial
-from epic22.core.task import Array, Rows, Task
-from epic22.features.flat_file import FlatFile, declare
+from epic22.core.task import Array, RowMetadata, Task
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA", ROOT.parent / "shared" / "data"))
@@ -74,10 +74,10 @@ class Table:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.parquet"
             frame.write_parquet(path)
-            assigned = declare(FlatFile(path, Roles(label), keep=tuple(inputs), metric="roc_auc"))
+            assigned = load_task_data(FlatFile(path, Roles(label), keep=tuple(inputs), metric="roc_auc"))
         examples = assigned.examples()
         plan = plan_folds(examples, "binary", SplitRequest(repeats=1))
-        folds = watched_folds(plan, examples, np.arange(len(examples)), "binary", 0)
+        folds = split_search_folds(plan, examples, np.arange(len(examples)), "binary", 0)
         pandas = frame.select(inputs).to_pandas()
         return cls(assigned.task, examples, plan, folds, encoded(pandas, levels_of(pandas)), np.asarray(examples.y))
 
@@ -103,7 +103,7 @@ def with_rounds(family: Family, rounds: int, starts: Sequence[Mapping[str, Any]]
     def build(task: Task, **params: Any) -> Any:
         return family.build(task, **{"rounds": rounds, "patience": PATIENCE, **params})
 
-    return replace(family, build=build, starts=family.starts if starts is None else tuple(starts))
+    return replace(family, build=build, initial_points=family.initial_points if starts is None else tuple(starts))
 
 
 class ReachedError(Exception):
@@ -130,7 +130,7 @@ def search(
                 # What follows are the weights and the last fits, which the plain loop has not.
                 raise ReachedError
 
-        asked = Search(tuple(families), Budget(trials), study, prune, progress=progress)
+        asked = HyperparameterSearch(tuple(families), Budget(trials), study, prune, progress=progress)
         with suppress(ReachedError):
             asked.fit(table.task, table.examples, table.plan, np.arange(len(table.y)), 0, CORES)
         return ended - began, [trial.value for trial in opened[0].trials]
@@ -161,12 +161,12 @@ def plain(
                 enable_categorical=True,
                 n_jobs=CORES,
                 random_state=trial.number,
-                **space.suiting(len(table.y)),
+                **space.defaults_for(len(table.y)),
                 **params,
             )
             watched = table.frame.iloc[fold.test], table.y[fold.test]
             model.fit(table.frame.iloc[fold.train], table.y[fold.train], eval_set=[watched], verbose=False)
-            scores.append(metric.score(watched[1], model.predict_proba(watched[0])[:, 1], Rows()))
+            scores.append(metric.score(watched[1], model.predict_proba(watched[0])[:, 1], RowMetadata()))
         return float(np.mean(scores))
 
     began = time.perf_counter()
@@ -184,7 +184,7 @@ def _suggested(trial: Any, name: str, range_: tuple[Any, ...]) -> Any:
 
 def rate(name: str, table: Table, trials: int, rounds: int) -> dict[str, Any]:
     """Trials a minute on one set."""
-    boosting = family_named("boosting")
+    boosting = get_family("boosting")
     blocks = np.array_split(np.arange(trials), min(BLOCKS, trials))
     given = configurations(boosting, trials)
     seconds = {"ours": 0.0, "plain": 0.0}
@@ -220,10 +220,10 @@ def rate(name: str, table: Table, trials: int, rounds: int) -> dict[str, Any]:
 
 def reach(name: str, table: Table, trials: int, rounds: int) -> dict[str, Any]:
     """Time to reach the plain loop's final score on one set."""
-    boosting = family_named("boosting")
+    boosting = get_family("boosting")
     whole, found = plain(table, boosting, trials, rounds)
     final = max(found)
-    families = [with_rounds(boosting, rounds), family_named("linear")]
+    families = [with_rounds(boosting, rounds), get_family("linear")]
     reached, tried = search(table, families, 3 * trials, prune=True, until=lambda best: best >= final)
     return {
         "trials": trials,

@@ -4,15 +4,15 @@ from datetime import datetime
 from pathlib import Path
 
 from epic22.adapters.lake import Lake
-from epic22.adapters.mapped_files import canonical_files, mapped_files
-from epic22.services.ingest import Ingested, ingest
+from epic22.adapters.sources.folder import list_canonical_files, list_mapped_files
+from epic22.services.ingest import IngestResult, ingest
 
 NOW = datetime(2023, 1, 1)
 
 
 def take_in(
     lake: Lake, folder: Path, as_of: datetime | None = None, mapping: Path | None = None, now: datetime = NOW
-) -> Ingested:
+) -> IngestResult:
     """Ingest a folder as the command would."""
-    incoming = canonical_files(folder) if mapping is None else mapped_files(folder, mapping)
+    incoming = list_canonical_files(folder) if mapping is None else list_mapped_files(folder, mapping)
     return ingest(incoming, lake, "tester", now, as_of)

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from epic22.core.history import MONTHLY, Array, Frequency, Histories
+from epic22.core.time_series import MONTHLY, Array, Frequency, Histories
 
 
 def lines(series: int = 6, periods: int = 72, seed: int = 0, season: int = 4, low: float = 500.0) -> Array:
@@ -21,7 +21,7 @@ def known(values: Array, end: int | None = None, frequency: Frequency = MONTHLY)
     """One history a series, known up to `end` periods."""
     names = np.array([f"series {i}" for i in range(len(values))], dtype=object)
     whole = Histories.of_lines(values, names, 12 * 45, frequency)
-    return whole if end is None else whole.earlier(np.full(len(values), values.shape[1] - end))
+    return whole if end is None else whole.shift_back(np.full(len(values), values.shape[1] - end))
 
 
 def wide_file(folder: Path, values: Array, name: str = "rents.csv", order: Array | None = None) -> Path:

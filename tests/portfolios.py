@@ -7,13 +7,14 @@ from functools import cache
 import numpy as np
 import polars as pl
 
-from epic22.core.data.assignment import Assignment, PanelAssignment
-from epic22.core.data.canonical import CANONICAL, KNOWN_AT, tables_of
+from epic22.core.data.point_in_time import build_tables
+from epic22.core.data.task_data import PanelTaskData, TaskData
 from epic22.core.lineage import DataVersion
-from epic22.features.catalog import feature_named
-from epic22.simulator.portfolio import Portfolio, Size, simulate
+from epic22.core.tables.canonical import CANONICAL, KNOWN_AT
+from epic22.features.catalog import get_feature
+from epic22.simulator.portfolio import Portfolio, PortfolioSize, simulate
 
-TINY = Size(
+TINY = PortfolioSize(
     "tiny", properties=8, metros=2, zips=3, units=160, reading_days=6, years_of_ledger=5, years_of_burn_in=1, replicates=5
 )
 Frames = Mapping[str, pl.DataFrame]
@@ -25,18 +26,18 @@ def tiny_portfolio() -> Portfolio:
     return simulate(TINY, seed=7)
 
 
-def portfolio_assignment(name: str, frames: Frames | None = None) -> Assignment | PanelAssignment:
+def portfolio_assignment(name: str, frames: Frames | None = None) -> TaskData | PanelTaskData:
     """The assignment of a feature of the catalog, on the tiny portfolio or on other frames."""
-    feature, tiny = feature_named(name), tiny_portfolio()
+    feature, tiny = get_feature(name), tiny_portfolio()
     if frames is None:
         return _of_tiny(name)
-    return feature.assign(feature.task, tables_of(frames, tiny.end), DataVersion("v0", ()))
+    return feature.bind(feature.task, build_tables(frames, tiny.end), DataVersion("v0", ()))
 
 
 @cache
-def _of_tiny(name: str) -> Assignment | PanelAssignment:
-    feature, tiny = feature_named(name), tiny_portfolio()
-    return feature.assign(feature.task, tables_of(tiny.tables, tiny.end), DataVersion("v0", ()))
+def _of_tiny(name: str) -> TaskData | PanelTaskData:
+    feature, tiny = get_feature(name), tiny_portfolio()
+    return feature.bind(feature.task, build_tables(tiny.tables, tiny.end), DataVersion("v0", ()))
 
 
 def scrambled_portfolio(moment: datetime, seed: int) -> dict[str, pl.DataFrame]:

@@ -7,9 +7,9 @@ import numpy as np
 
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import Found, Search
+from epic22.core.selection.search import HyperparameterSearch, SearchResult
 from epic22.core.selection.study import Study
 from epic22.core.task import Array
 from tests.toy import Toy
@@ -22,14 +22,14 @@ def quick(family: Family) -> Family:
     return replace(family, build=lambda task, **params: family.build(task, **{"rounds": 40, "patience": 8, **params}))
 
 
-FAMILIES = (quick(family_named("linear")), quick(family_named("boosting")))
+FAMILIES = (quick(get_family("linear")), quick(get_family("boosting")))
 
 
-def searched(made: Toy, trials: int, train: Array | None = None, seed: int = 0, prune: bool = True, **study: Any) -> Found:
+def searched(made: Toy, trials: int, train: Array | None = None, seed: int = 0, prune: bool = True, **study: Any) -> SearchResult:
     """A search of so many trials on these rows, all of them by default."""
     rows = np.arange(len(made.examples)) if train is None else train
     greater = made.task.target.metric.greater_is_better
-    search = Search(FAMILIES, Budget(trials), lambda part: Study(FAMILIES, greater, seed, **study), prune)
+    search = HyperparameterSearch(FAMILIES, Budget(trials), lambda part: Study(FAMILIES, greater, seed, **study), prune)
     return search.fit(made.task, made.examples, plan(made), rows, seed, 2)
 
 
@@ -38,6 +38,6 @@ def plan(made: Toy) -> FoldPlan:
     return plan_folds(made.examples, made.task.target.kind, SplitRequest(repeats=1))
 
 
-def answers(found: Found, made: Toy) -> Array:
+def answers(found: SearchResult, made: Toy) -> Array:
     """The ensemble's scores of all rows before the link."""
-    return found.fitted.estimator.raw(found.fitted.preprocessor.transform(made.examples.X))
+    return found.fitted_fold.estimator.decision_function(found.fitted_fold.preprocessor.transform(made.examples.X))

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from epic22.core.data.canonical import CANONICAL, DTYPES
+from epic22.core.tables.canonical import CANONICAL, DTYPES
 
 BEGIN = datetime(2021, 1, 1)
 

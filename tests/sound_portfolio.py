@@ -6,8 +6,8 @@ from datetime import datetime
 import numpy as np
 import polars as pl
 
-from epic22.core.data.canonical import KNOWN_AT, canonical_table
-from epic22.core.data.health.finding import as_declared
+from epic22.core.quality.finding import cast_to_contract
+from epic22.core.tables.canonical import KNOWN_AT, get_canonical_table
 from epic22.core.task import Array
 
 START = datetime(2021, 1, 1)
@@ -30,7 +30,7 @@ def _ids(prefix: str, n: int) -> list[str]:
 
 def _table(name: str, columns: Mapping[str, object]) -> pl.DataFrame:
     frame = pl.DataFrame(columns, strict=False)
-    return as_declared(frame, canonical_table(name))
+    return cast_to_contract(frame, get_canonical_table(name))
 
 
 def sound_portfolio(seed: int, properties: int = 15, units_each: int = 8) -> dict[str, pl.DataFrame]:
@@ -220,7 +220,7 @@ def _readings(rng: np.random.Generator, kind: Array, which: Array, failed: Array
             )
         )
     readings = pl.concat(parts)
-    return as_declared(readings.with_columns(pl.col("measured_at").alias(KNOWN_AT)), canonical_table("sensor_readings"))
+    return cast_to_contract(readings.with_columns(pl.col("measured_at").alias(KNOWN_AT)), get_canonical_table("sensor_readings"))
 
 
 def _ledger(rng: np.random.Generator, properties: int) -> pl.DataFrame:

@@ -8,7 +8,7 @@ import polars as pl
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.metrics import METRICS
 from epic22.core.evaluation.survival import hazard_target
-from epic22.core.task import Array, Column, Kind, Known, Later, Target, Task
+from epic22.core.task import Array, AsOfView, Column, Future, Kind, Target, Task
 
 COLUMNS = (
     Column("wear", "float", unit="mm"),
@@ -92,7 +92,7 @@ def toy(kind: Kind = "binary", n: int = 400, seed: int = 0, at: Array | None = N
     return Toy(task(kind), made if kind != "hazard" else replace(made, followed=np.full(n, HORIZONS[-1])))
 
 
-def _no_labels(known: Known, later: Later) -> pl.DataFrame:
+def _no_labels(known: AsOfView, later: Future) -> pl.DataFrame:
     return pl.DataFrame()
 
 

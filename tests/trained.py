@@ -8,13 +8,13 @@ import numpy as np
 import polars as pl
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.bundle import Bundle
-from epic22.core.data.contract import Roles
+from epic22.core.artifact.bundle import Bundle
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import SplitRequest
 from epic22.core.lineage import ModelVersion
 from epic22.core.task import Kind
-from epic22.features.flat_file import FlatFile, declare
 from epic22.services.train import TrainingRun, train
+from epic22.spec.flat_file import FlatFile, load_task_data
 from tests.folders import folder_of_process
 from tests.toy import CLASSES, inputs, labels
 
@@ -46,7 +46,7 @@ def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) ->
 def _trained_once(kind: Kind, seed: int, n: int) -> tuple[TrainingRun, ModelStore]:
     folder = folder_of_process()
     store = ModelStore(folder / "models")
-    assignment = declare(FlatFile(table(folder, kind, n, seed), Roles("y", id="who"), name="toy"))
+    assignment = load_task_data(FlatFile(table(folder, kind, n, seed), Roles("y", id="who"), name="toy"))
     return train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1), store
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from epic22.core.evaluation.drawn import Part
+from epic22.core.evaluation.bootstrap import compute_replicates
+from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.metrics import (
     AVERAGE_PRECISION,
     BRIER_SCORE,
@@ -19,8 +20,7 @@ from epic22.core.evaluation.metrics import (
     ROC_AUC,
     ROOT_MEAN_SQUARED_ERROR,
 )
-from epic22.core.evaluation.resample import draws_of
-from epic22.core.task import Metric, Rows
+from epic22.core.task import Metric, RowMetadata
 from peers.splits import Array
 
 CONFIDENCE = 0.95
@@ -80,13 +80,13 @@ def over_splits(first: Sequence[float], second: Sequence[float], ratio: float, g
 def over_rows(metric: Metric, y: Array, first: Array, second: Array, cluster: Array, seed: int = 0) -> Difference:
     """Paired bootstrap of one test part: both are scored on the same draws of whole clusters, codes (n,)."""
     units = np.unique(cluster, return_inverse=True)[1]
-    parts = [Part(y, response, units) for response in (first, second)]
-    drawn = draws_of((metric,), parts, ROW_DRAWS, seed)[0]
+    parts = [ClusteredPredictions(y, response, units) for response in (first, second)]
+    drawn = compute_replicates((metric,), parts, ROW_DRAWS, seed)[0]
     sign = 1.0 if metric.greater_is_better else -1.0
     gains = sign * (drawn[:, 0] - drawn[:, 1])
     tail = 100 * (1 - CONFIDENCE) / 2
     low, high = np.nanpercentile(gains, [tail, 100 - tail])
-    value = sign * (metric.score(y, first, Rows()) - metric.score(y, second, Rows()))
+    value = sign * (metric.score(y, first, RowMetadata()) - metric.score(y, second, RowMetadata()))
     count = int(units.max()) + 1
     what = "rows" if count == len(y) else "clusters"
     return Difference(float(value), float(low), float(high), f"paired bootstrap, {count:,} {what} drawn")

@@ -44,7 +44,7 @@ class Settings:
         url = environment.get("EPIC22_OPENLINEAGE_URL") or None
         if url is not None and not re.match(r"https?://[^/\s]", url):
             raise UserError("EPIC22_OPENLINEAGE_URL is no address; give one such as http://localhost:5000.")
-        cap = memory_bytes(environment.get("EPIC22_MEMORY_CAP") or "50%", "EPIC22_MEMORY_CAP")
+        cap = parse_memory(environment.get("EPIC22_MEMORY_CAP") or "50%", "EPIC22_MEMORY_CAP")
         database = environment.get("EPIC22_DATABASE_URL") or None
         if database is not None and not _is_database(database):
             raise UserError("EPIC22_DATABASE_URL is no PostgreSQL address; give one such as postgresql://user@localhost/epic22.")
@@ -62,20 +62,20 @@ def _is_database(url: str) -> bool:
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}
 
 
-def memory_bytes(text: str, option: str) -> int:
+def parse_memory(text: str, option: str) -> int:
     """An amount of memory in bytes: 4GB, 512 MiB, a plain number, or a share of the machine's such as 50%. Raises UserError.
 
-    >>> memory_bytes("4GB", "--memory-cap")
+    >>> parse_memory("4GB", "--memory-cap")
     4000000000
     """
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-z]*)\s*", text.lower())
-    unit = None if found is None else found[2]
-    if found is None or unit not in (*UNITS, "%") or not float(found[1]) > 0:
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*(%|[a-z]*)\s*", text.lower())
+    unit = None if match is None else match[2]
+    if match is None or unit not in (*UNITS, "%") or not float(match[1]) > 0:
         raise UserError(f"{option} is {text!r}; give an amount of memory such as 4GB or 512MiB, or a share such as 50%.")
-    return int(float(found[1]) * (machine_memory() / 100 if unit == "%" else UNITS[str(unit)]))
+    return int(float(match[1]) * (read_machine_memory() / 100 if unit == "%" else UNITS[str(unit)]))
 
 
-def machine_memory() -> int:
+def read_machine_memory() -> int:
     """The bytes of memory that this machine has, or the container lets it have."""
     limit = Path("/sys/fs/cgroup/memory.max")
     allowed = limit.read_text().strip() if limit.is_file() else "max"

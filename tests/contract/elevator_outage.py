@@ -5,20 +5,20 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from epic22.core.data.tables import Table, Tables
+from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION
-from epic22.core.task import Column, Known, Later, Target, Task
+from epic22.core.task import AsOfView, Column, Future, Target, Task
 
 QUARTER = timedelta(days=90)
 
 
-def rows(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+def rows(known: AsOfView, cutoffs: pl.DataFrame) -> pl.DataFrame:
     """Every elevator at every cutoff at which it was known."""
     seen = known.latest("equipment")
     return cutoffs.filter(seen["equipment_id"].is_not_null())
 
 
-def inputs(known: Known) -> pl.LazyFrame:
+def inputs(known: AsOfView) -> pl.LazyFrame:
     """Age, maker and past stops, each as of the row's own cutoff."""
     equipment = known.latest("equipment")
     return pl.LazyFrame(
@@ -30,7 +30,7 @@ def inputs(known: Known) -> pl.LazyFrame:
     )
 
 
-def labels(known: Known, later: Later) -> pl.DataFrame:
+def labels(known: AsOfView, later: Future) -> pl.DataFrame:
     """Whether a stop was opened in (cutoff, cutoff + 30 days]."""
     stopped = later.window("stops")["row"].unique()
     every = later.at.with_row_index("row")["row"]

@@ -7,10 +7,10 @@ from tests.toy import Toy, inputs, toy
 
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import SplitRequest, plan_folds
-from epic22.core.evaluation.compare import compare
 from epic22.core.evaluation.crossval import cross_validate
-from epic22.core.models.base import Estimator, Family, link, response_of
-from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.evaluation.significance import compare
+from epic22.core.models.base import Estimator, Family, inverse_link, predict_response
+from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.task import Array, Kind
 
 CASES = [
@@ -18,7 +18,7 @@ CASES = [
         family,
         kind,
         id=f"{family.name}-{kind}",
-        marks=pytest.mark.skipif(not family.installed, reason=f"{family.needs} is not installed"),
+        marks=pytest.mark.skipif(not family.is_installed, reason=f"{family.needs} is not installed"),
     )
     for family in FAMILIES
     for kind in ("binary", "multiclass", "regression", "hazard")
@@ -36,7 +36,7 @@ def fitted(family: Family, made: Toy, seed: int = 0) -> tuple[Estimator, Array]:
 
 def test_names_are_unique_and_found() -> None:
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
-    assert all(family_named(family.name) is family for family in FAMILIES)
+    assert all(get_family(family.name) is family for family in FAMILIES)
 
 
 @pytest.mark.parametrize(("family", "kind"), CASES)
@@ -56,13 +56,13 @@ class TestEveryFamily:
 
     def test_one_row_gives_the_same_bits_as_in_a_batch(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted(family, toy(kind))
-        batch = estimator.raw(X[:40])
-        alone = np.concatenate([estimator.raw(X[i : i + 1]) for i in range(40)])
+        batch = estimator.decision_function(X[:40])
+        alone = np.concatenate([estimator.decision_function(X[i : i + 1]) for i in range(40)])
         assert batch.tobytes() == alone.tobytes()
 
     def test_its_response_is_the_link_of_its_raw_score(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted(family, toy(kind))
-        assert np.allclose(response_of(estimator, X, kind), link(estimator.raw(X), kind))
+        assert np.allclose(predict_response(estimator, X, kind), inverse_link(estimator.decision_function(X), kind))
 
     def test_probabilities_are_probabilities(self, family: Family, kind: Kind) -> None:
         if kind == "regression":
@@ -82,16 +82,16 @@ class TestEveryFamily:
 
     def test_contributions_sum_to_the_raw_score(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted(family, toy(kind))
-        parts = estimator.contributions(X)
+        parts = estimator.shap_values(X)
         assert parts.shape[-1] == X.shape[1] + 1
-        assert np.allclose(parts.sum(axis=-1), estimator.raw(X), atol=1e-4)
+        assert np.allclose(parts.sum(axis=-1), estimator.decision_function(X), atol=1e-4)
 
     def test_it_comes_back_from_its_files_the_same(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted(family, toy(kind))
         again = family.restore(estimator.files())
-        assert again.raw(X).tobytes() == estimator.raw(X).tobytes()
+        assert again.decision_function(X).tobytes() == estimator.decision_function(X).tobytes()
         assert again.files() == estimator.files()
-        assert np.allclose(again.contributions(X), estimator.contributions(X))
+        assert np.allclose(again.shap_values(X), estimator.shap_values(X))
 
     def test_the_same_seed_gives_the_same_bytes(self, family: Family, kind: Kind) -> None:
         made = toy(kind)
@@ -103,8 +103,8 @@ class TestEveryFamily:
         preprocessor = Preprocessor.fit(made.task.input_columns, X)
         estimator = family.build(made.task, seed=0, threads=1).fit(preprocessor.transform(X), made.examples.y)
         odd = preprocessor.transform_row({"maker": "never seen"})
-        assert np.isfinite(estimator.raw(odd)).all()
-        assert np.isfinite(estimator.contributions(odd)).all()
+        assert np.isfinite(estimator.decision_function(odd)).all()
+        assert np.isfinite(estimator.shap_values(odd)).all()
 
     @pytest.mark.slow
     def test_it_is_evaluated_like_all_others_and_beats_the_constant_unless_it_is_a_baseline(
@@ -113,7 +113,7 @@ class TestEveryFamily:
         made = toy(kind, 600)
         plan = plan_folds(made.examples, kind, SplitRequest(repeats=2))
         mine = cross_validate(made.task, made.examples, plan, family)
-        constant = cross_validate(made.task, made.examples, plan, family_named("constant"))
+        constant = cross_validate(made.task, made.examples, plan, get_family("constant"))
         verdict = compare(mine, constant, made.task.target.metric, made.examples, plan, kind)
         assert (verdict.low > 0) != family.is_baseline
 
@@ -123,4 +123,7 @@ class TestEveryFamily:
         estimator = family.build(made.task, seed=0, threads=1).fit(preprocessor.transform(made.examples.X), made.examples.y)
         later = inputs(50, seed=9)
         turned = later.select(reversed(later.columns))
-        assert np.array_equal(estimator.raw(preprocessor.transform(turned)), estimator.raw(preprocessor.transform(later)))
+        assert np.array_equal(
+            estimator.decision_function(preprocessor.transform(turned)),
+            estimator.decision_function(preprocessor.transform(later)),
+        )

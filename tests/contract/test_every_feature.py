@@ -17,17 +17,17 @@ from tests.contract import elevator_outage
 from tests.portfolios import portfolio_assignment, scrambled_portfolio
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.data.assignment import Assignment, PanelAssignment, refuse_needs
-from epic22.core.data.contract import Roles
+from epic22.core.data.point_in_time import Table, Tables
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import SplitRequest
-from epic22.core.data.tables import Table, Tables
+from epic22.core.data.task_data import PanelTaskData, TaskData, refuse_unmet_requirements
 from epic22.core.errors import Epic22Error
 from epic22.core.lineage import DataVersion
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 from epic22.core.task import Array
 from epic22.features.catalog import FEATURES
-from epic22.features.flat_file import FlatFile, declare
 from epic22.services.train import train
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 
 @dataclass(frozen=True)
@@ -35,14 +35,14 @@ class Case:
     """A feature and how to get tables for it."""
 
     name: str
-    assign: Callable[[Path], Assignment]
+    assign: Callable[[Path], TaskData]
 
 
-def elevator(folder: Path) -> Assignment:
-    return Assignment(elevator_outage.TASK, elevator_outage.tables(), elevator_outage.cutoffs(), DataVersion("v0", ()))
+def elevator(folder: Path) -> TaskData:
+    return TaskData(elevator_outage.TASK, elevator_outage.tables(), elevator_outage.cutoffs(), DataVersion("v0", ()))
 
 
-def flat(folder: Path) -> Assignment:
+def flat(folder: Path) -> TaskData:
     rng = np.random.default_rng(0)
     n = 400
     wear = rng.normal(size=n)
@@ -56,13 +56,13 @@ def flat(folder: Path) -> Assignment:
     )
     path = folder / "boilers.csv"
     frame.write_csv(path)
-    return declare(FlatFile(path, Roles("failed", time=("read_at",))))
+    return load_task_data(FlatFile(path, Roles("failed", time=("read_at",))))
 
 
 def of_catalog(name: str) -> Case:
-    def assign(folder: Path) -> Assignment:
+    def assign(folder: Path) -> TaskData:
         assigned = portfolio_assignment(name)
-        assert isinstance(assigned, Assignment)
+        assert isinstance(assigned, TaskData)
         return assigned
 
     return Case(name, assign)
@@ -94,7 +94,7 @@ class TestEveryFeature:
     def test_its_families_exist_and_fit_its_kind(self, case: Case, tmp_path: Path) -> None:
         task = case.assign(tmp_path).task
         assert task.families
-        assert all(task.target.kind in family_named(name).kinds for name in task.families)
+        assert all(task.target.kind in get_family(name).kinds for name in task.families)
 
     def test_the_same_tables_give_the_same_examples(self, case: Case, tmp_path: Path) -> None:
         a, b = case.assign(tmp_path).examples(), case.assign(tmp_path).examples()
@@ -137,9 +137,9 @@ class TestEveryFeature:
         assignment = case.assign(tmp_path)
         emptied = {name: replace(table, frame=table.frame.clear()) for name, table in assignment.tables.tables.items()}
         empty = replace(assignment, tables=Tables(emptied, assignment.tables.end))
-        if assignment.task.needs:
+        if assignment.task.requirements:
             with pytest.raises(Epic22Error, match=f"{assignment.task.name} needs .* would be needed"):
-                refuse_needs(assignment.task, empty.tables)
+                refuse_unmet_requirements(assignment.task, empty.tables)
         with pytest.raises(Epic22Error, match=r"rows|missing"):
             train(empty, SplitRequest(), ModelStore(tmp_path / "models"), threads=1)
 
@@ -169,10 +169,10 @@ class TestEveryForecast:
     def test_no_history_comes_from_the_future(self, name: str) -> None:
         """Whatever becomes known after a moment is replaced at random; histories and the incumbent up to it stay the same."""
         before = portfolio_assignment(name)
-        assert isinstance(before, PanelAssignment)
+        assert isinstance(before, PanelTaskData)
         moment = before.task.frequency.start(before.last - 9)  # type: ignore[union-attr]
         changed = portfolio_assignment(name, scrambled_portfolio(moment, seed=1))
-        assert isinstance(changed, PanelAssignment)
+        assert isinstance(changed, PanelTaskData)
         for assigned in (before, changed):
             assert assigned.entities.equals(before.entities)
         at = pl.DataFrame({"entity": before.entities}).with_columns(pl.lit(moment).alias("cutoff"))
@@ -181,7 +181,7 @@ class TestEveryForecast:
 
     def test_its_figures_are_there_for_each_series(self, name: str) -> None:
         assigned = portfolio_assignment(name)
-        assert isinstance(assigned, PanelAssignment)
+        assert isinstance(assigned, PanelTaskData)
         examples = assigned.examples(np.array([assigned.last - 12]))
         assert len(examples) == len(assigned.entities)
         assert np.isfinite(examples.Y).mean() > 0.95
@@ -189,7 +189,7 @@ class TestEveryForecast:
         assert examples.incumbent.shape == examples.Y.shape
 
 
-def known_then(assigned: PanelAssignment, at: pl.DataFrame) -> Array:
+def known_then(assigned: PanelTaskData, at: pl.DataFrame) -> Array:
     """All values known of each series at its cutoff, (n, periods)."""
     assert assigned.task.sequences is not None
     histories = assigned.task.sequences(assigned.tables.as_of(at))

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from tests.toy import Toy, toy
 
-from epic22.core.bundle import Schema
+from epic22.core.artifact.bundle import Schema
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import Fold
-from epic22.core.evaluation.metrics import deciding_metric
-from epic22.core.models.base import Estimator, Family, respond, scale_of
-from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.evaluation.metrics import choose_metric
+from epic22.core.models.base import Estimator, Family, compute_response, get_value_scale
+from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.loss import Loss
-from epic22.core.task import Array, Rows
+from epic22.core.task import Array, RowMetadata
 
 pytestmark = pytest.mark.slow
 
@@ -34,7 +34,7 @@ CASES = [
         family,
         asked,
         id=f"{family.name}-{asked}",
-        marks=pytest.mark.skipif(not family.installed, reason=f"{family.needs} is not installed"),
+        marks=pytest.mark.skipif(not family.is_installed, reason=f"{family.needs} is not installed"),
     )
     for family in FAMILIES
     for asked in ASKED
@@ -51,7 +51,7 @@ def sample(asked: str, n: int = 400) -> Toy:
     if loss.name == "tweedie":
         y = y * rng.gamma(8.0, 100.0, n)
     target = made.task.target
-    power, metric = loss.power, deciding_metric("regression", loss)
+    power, metric = loss.power, choose_metric("regression", loss)
     asking = replace(target, loss=loss.name, quantile=loss.quantile, power=power, log=log, metric=metric)
     return Toy(replace(made.task, targets=(asking,)), replace(made.examples, Y=y[:, None]))
 
@@ -59,7 +59,7 @@ def sample(asked: str, n: int = 400) -> Toy:
 @cache
 def fitted(family: str, asked: str) -> tuple[Estimator, Array, Array]:
     """The family's estimator, its matrix and its labels; a baseline has no inner fold."""
-    return fit(family_named(family), sample(asked))
+    return fit(get_family(family), sample(asked))
 
 
 def fit(family: Family, made: Toy) -> tuple[Estimator, Array, Array]:
@@ -74,25 +74,25 @@ def fit(family: Family, made: Toy) -> tuple[Estimator, Array, Array]:
 class TestEveryFamilyWithEveryLoss:
     def test_its_values_are_those_of_its_raw_score_which_contributions_add_up_to(self, family: Family, asked: str) -> None:
         estimator, X, _ = fitted(family.name, asked)
-        raw = estimator.raw(X)
-        assert np.array_equal(estimator.predict(X), respond(estimator, raw, "regression"))
-        assert np.allclose(estimator.contributions(X).sum(axis=-1), raw, atol=1e-6)
-        assert np.concatenate([estimator.raw(X[i : i + 1]) for i in range(20)]).tobytes() == raw[:20].tobytes()
+        raw = estimator.decision_function(X)
+        assert np.array_equal(estimator.predict(X), compute_response(estimator, raw, "regression"))
+        assert np.allclose(estimator.shap_values(X).sum(axis=-1), raw, atol=1e-6)
+        assert np.concatenate([estimator.decision_function(X[i : i + 1]) for i in range(20)]).tobytes() == raw[:20].tobytes()
 
     def test_it_is_in_logarithms_exactly_where_the_bundle_says_so(self, family: Family, asked: str) -> None:
         estimator, X, _ = fitted(family.name, asked)
-        of_logs = Schema.of(sample(asked).task).of_logs
-        assert scale_of(estimator).log == of_logs
+        of_logs = Schema.of(sample(asked).task).is_log_scale
+        assert get_value_scale(estimator).log == of_logs
         if of_logs:
             assert (estimator.predict(X) > 0).all()
 
     def test_it_comes_back_from_its_files_the_same(self, family: Family, asked: str) -> None:
         estimator, X, _ = fitted(family.name, asked)
         again = family.restore(estimator.files())
-        assert again.raw(X).tobytes() == estimator.raw(X).tobytes()
+        assert again.decision_function(X).tobytes() == estimator.decision_function(X).tobytes()
         assert again.predict(X).tobytes() == estimator.predict(X).tobytes()
         assert again.files() == estimator.files()
-        assert scale_of(again) == scale_of(estimator)
+        assert get_value_scale(again) == get_value_scale(estimator)
 
     def test_it_says_the_right_level(self, family: Family, asked: str) -> None:
         loss, _ = ASKED[asked]
@@ -110,7 +110,7 @@ class TestEveryFamilyWithEveryLoss:
         learned = Toy(made.task, made.examples.take(seen))
         later = Preprocessor.fit(made.task.input_columns, learned.examples.X).transform(made.examples.take(unseen).X)
         mine, constant = (
-            made.task.target.metric.score(made.examples.y[unseen], fit(f, learned)[0].predict(later), Rows())
-            for f in (family, family_named("constant"))
+            made.task.target.metric.score(made.examples.y[unseen], fit(f, learned)[0].predict(later), RowMetadata())
+            for f in (family, get_family("constant"))
         )
         assert mine == constant if family.is_baseline else mine < 0.98 * constant

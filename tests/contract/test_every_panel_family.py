@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.panels import known, lines
 
-from epic22.core.history import QUARTERLY, Array, Histories
-from epic22.core.models.panel.base import LEVELS, MEDIAN, Forecaster, PanelFamily
-from epic22.core.models.panel.catalog import PANEL_FAMILIES, panel_family_named
+from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster, PanelFamily
+from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
+from epic22.core.time_series import QUARTERLY, Array, Histories
 
 H = 4
 
@@ -35,9 +35,9 @@ def test_fit_gives_itself_and_forecasts_have_the_stated_shape(family: PanelFamil
     past = known(lines())
     assert forecaster.fit(past, H) is forecaster
     quantiles = forecaster.predict_quantiles(past)
-    assert quantiles.shape == (6, H, len(LEVELS))
+    assert quantiles.shape == (6, H, len(QUANTILE_LEVELS))
     assert np.isfinite(quantiles).all()
-    assert np.allclose(forecaster.predict(past), quantiles[:, :, MEDIAN])
+    assert np.allclose(forecaster.predict(past), quantiles[:, :, MEDIAN_INDEX])
 
 
 @FAMILIES
@@ -136,7 +136,7 @@ def test_what_learns_beats_the_naive_rule_on_a_panel_with_drift_and_season(name:
     ends = range(84, 104)
     errors = {}
     for each in (name, "naive"):
-        forecaster = fitted(panel_family_named(each), known(values, 84))
+        forecaster = fitted(get_panel_family(each), known(values, 84))
         found = [np.abs(forecaster.predict(known(values, end)) / values[:, end : end + H] - 1).mean() for end in ends]
         errors[each] = float(np.mean(found))
     assert errors[name] < errors["naive"]

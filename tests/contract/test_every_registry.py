@@ -10,21 +10,21 @@ import pytest
 from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.bundle import Bundle, Schema, model_hash, write_bundle
+from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, write_bundle
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
-from epic22.core.evaluation.fairness import Override, adverse_impact, gate, judge_fairness
+from epic22.core.evaluation.fairness import Override, compute_adverse_impact, decide_promotion, judge_fairness
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 
 
 def put(store: ModelStore, aside: Path, seed: int = 0) -> ModelVersion:
     """A constant's bundle, registered."""
     made = toy()
     preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
-    estimator = family_named("constant").build(made.task).fit(preprocessor.transform(made.examples.X), made.examples.y)
+    estimator = get_family("constant").build(made.task).fit(preprocessor.transform(made.examples.X), made.examples.y)
     empty = Bundle(Schema.of(made.task), "constant", preprocessor, estimator, None, "proven", "", "v0", seed)
-    bundle = replace(empty, model_hash=model_hash(empty))
+    bundle = replace(empty, model_hash=compute_model_hash(empty))
     write_bundle(aside, bundle, made.examples.X)
     return store.save("toy", "constant", bundle.model_hash, "v0", "proven", aside)
 
@@ -37,17 +37,17 @@ def store(tmp_path: Path) -> ModelStore:
 def test_versions_count_up_and_are_listed_oldest_first(store: ModelStore, tmp_path: Path) -> None:
     versions = [put(store, tmp_path / f"b{i}", seed=i) for i in range(11)]
     assert [v.version for v in versions] == [str(i) for i in range(1, 12)]
-    assert store.history("toy") == tuple(versions)
+    assert store.list_versions("toy") == tuple(versions)
 
 
 def test_a_version_is_no_champion_until_it_is_promoted(store: ModelStore, tmp_path: Path) -> None:
     version = put(store, tmp_path / "b")
     with pytest.raises(UnknownTaskError, match="no champion"):
         store.champion("toy")
-    assert store.tasks() == ()
+    assert store.list_tasks() == ()
     store.promote("toy", version.version, ())
     assert store.champion("toy") == version
-    assert store.tasks() == ("toy",)
+    assert store.list_tasks() == ("toy",)
     assert store.load("toy")[0] == version
 
 
@@ -90,7 +90,7 @@ def test_a_swapped_bundle_is_refused(store: ModelStore, tmp_path: Path) -> None:
 def test_what_a_killed_save_leaves_behind_is_no_version(store: ModelStore, tmp_path: Path) -> None:
     version = put(store, tmp_path / "b")
     (tmp_path / "models" / "toy" / ".incoming-dead" / "bundle").mkdir(parents=True)
-    assert store.history("toy") == (version,)
+    assert store.list_versions("toy") == (version,)
     assert put(store, tmp_path / "c").version == "2"
 
 
@@ -113,12 +113,14 @@ def test_the_pointer_keeps_why(store: ModelStore, tmp_path: Path) -> None:
 def test_every_decision_of_the_gate_is_logged_and_a_refused_version_does_not_serve(store: ModelStore, tmp_path: Path) -> None:
     first, second = put(store, tmp_path / "a"), put(store, tmp_path / "b", seed=1)
     group, person = np.repeat(["a", "b"], 100), np.arange(200)
-    found = judge_fairness([adverse_impact("origin", np.arange(200) % 100 < np.where(group == "a", 90, 60), group, person)])
+    found = judge_fairness(
+        [compute_adverse_impact("origin", np.arange(200) % 100 < np.where(group == "a", 90, 60), group, person)]
+    )
     asked = Override("f00d", "reviewed")
-    store.promote("toy", first.version, (), gate(None, first_model=True))
-    store.refuse("toy", second.version, gate(found, False, asked, frozenset()))
+    store.promote("toy", first.version, (), decide_promotion(None, first_model=True))
+    store.refuse("toy", second.version, decide_promotion(found, False, asked, frozenset()))
     assert store.champion("toy") == first
-    store.promote("toy", second.version, (), gate(found, False, asked, {"f00d"}))
+    store.promote("toy", second.version, (), decide_promotion(found, False, asked, {"f00d"}))
     assert store.champion("toy") == second
     log = [json.loads(line) for line in (store.root / "toy" / "promotions.jsonl").read_text().splitlines()]
     assert [(line["version"], line["status"]) for line in log] == [("1", "proven"), ("2", "refused"), ("2", "overridden")]
@@ -130,17 +132,17 @@ def test_every_decision_of_the_gate_is_logged_and_a_refused_version_does_not_ser
 
 def test_an_explanation_is_kept_beside_a_version_and_outside_its_bundle(store: ModelStore, tmp_path: Path) -> None:
     version = put(store, tmp_path / "b")
-    assert store.explanation("toy", version.version) is None
-    store.keep_explanation("toy", version.version, {"columns": []})
-    store.keep_explanation("toy", version.version, {"columns": ["wear"]})
-    assert store.explanation("toy", version.version) == {"columns": ["wear"]}
+    assert store.load_explanation("toy", version.version) is None
+    store.save_explanation("toy", version.version, {"columns": []})
+    store.save_explanation("toy", version.version, {"columns": ["wear"]})
+    assert store.load_explanation("toy", version.version) == {"columns": ["wear"]}
     assert store.load("toy", version.version)[0] == version
     with pytest.raises(ValueError, match="not JSON compliant"):
-        store.keep_explanation("toy", version.version, {"columns": float("nan")})
-    assert store.explanation("toy", version.version) == {"columns": ["wear"]}
+        store.save_explanation("toy", version.version, {"columns": float("nan")})
+    assert store.load_explanation("toy", version.version) == {"columns": ["wear"]}
     (store.folder("toy", version.version) / "explanation.json").write_text("{")
     with pytest.raises(BundleError, match="not readable"):
-        store.explanation("toy", version.version)
+        store.load_explanation("toy", version.version)
 
 
 def _save_some(root: Path, aside: Path, number: int) -> None:
@@ -156,5 +158,5 @@ def test_processes_that_save_at_once_lose_nothing(store: ModelStore, tmp_path: P
         saver.start()
     for saver in savers:
         saver.join(120)
-    assert [v.version for v in store.history("toy")] == [str(i) for i in range(1, 13)]
-    assert all(store.load("toy", v.version) for v in store.history("toy"))
+    assert [v.version for v in store.list_versions("toy")] == [str(i) for i in range(1, 13)]
+    assert all(store.load("toy", v.version) for v in store.list_versions("toy"))

@@ -12,11 +12,11 @@ from tests.postgres import database_url
 from tests.searches import FAMILIES, plan
 from tests.toy import toy
 
-from epic22.adapters.studies import StudyDatabase, StudyFiles, StudyPlace
+from epic22.adapters.studies import StudyBackend, StudyDatabase, StudyFiles
 from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import Found, Search
+from epic22.core.selection.search import HyperparameterSearch, SearchResult
 from epic22.core.selection.study import Study
 
 
@@ -29,15 +29,15 @@ class InMemory:
     def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
         return build(storage=self.storages.setdefault((task, digest), InMemoryStorage()), name=part)
 
-    def alone(self, task: str, digest: str) -> None:
+    def claim(self, task: str, digest: str) -> None:
         """Nobody else sees this memory."""
 
-    def forget(self, task: str, digest: str) -> None:
+    def remove(self, task: str, digest: str) -> None:
         self.storages.pop((task, digest), None)
 
 
 @pytest.fixture(params=["memory", "files", "database"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyPlace:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyBackend:
     if request.param == "memory":
         return InMemory()
     if request.param == "files":
@@ -46,22 +46,22 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyPlace:
     return StudyDatabase(database_url(), tmp_path / "studies")
 
 
-def opened(place: StudyPlace, task: str, part: str = "all", digest: str = "run") -> Study:
+def opened(place: StudyBackend, task: str, part: str = "all", digest: str = "run") -> Study:
     return place.open(task, digest, part, lambda **where: Study(FAMILIES, True, 0, **where))
 
 
-def searched(trials: int, place: StudyPlace, task: str) -> Found:
+def searched(trials: int, place: StudyBackend, task: str) -> SearchResult:
     made = toy("binary", 200)
-    search = Search(FAMILIES, Budget(trials), lambda part: opened(place, task, part))
+    search = HyperparameterSearch(FAMILIES, Budget(trials), lambda part: opened(place, task, part))
     return search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1)
 
 
-def undisturbed(trials: int) -> Found:
+def undisturbed(trials: int) -> SearchResult:
     return searched(trials, InMemory(), "undisturbed")
 
 
 @pytest.mark.slow
-def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: StudyPlace) -> None:
+def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: StudyBackend) -> None:
     parts: list[str] = []
 
     class Noting(InMemory):
@@ -75,28 +75,28 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: Stud
     opened(place, "interrupted", parts[0]).ask()
     resumed = searched(13, place, "interrupted")
     assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
-    assert [trial.folds for trial in resumed.trials] == [trial.folds for trial in whole.trials]
-    assert resumed.fitted.estimator.files() == whole.fitted.estimator.files()
-    place.forget("interrupted", "run")
+    assert [trial.fold_scores for trial in resumed.trials] == [trial.fold_scores for trial in whole.trials]
+    assert resumed.fitted_fold.estimator.files() == whole.fitted_fold.estimator.files()
+    place.remove("interrupted", "run")
 
 
 @pytest.mark.slow
-def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyPlace, tmp_path: Path) -> None:
+def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyBackend, tmp_path: Path) -> None:
     searched(2, place, "forgotten")
     opened(place, "forgotten", "kept", digest="another run")
-    place.forget("forgotten", "run")
+    place.remove("forgotten", "run")
     assert opened(place, "forgotten", digest="run").trials == ()
-    place.forget("forgotten", "run")
-    place.forget("forgotten", "another run")
+    place.remove("forgotten", "run")
+    place.remove("forgotten", "another run")
     assert not list((tmp_path / "studies").glob("*")) or not list((tmp_path / "studies").iterdir())
 
 
-def test_two_studies_are_apart(place: StudyPlace) -> None:
+def test_two_studies_are_apart(place: StudyBackend) -> None:
     searched(2, place, "apart")
     assert opened(place, "apart", "another part").trials == ()
     assert opened(place, "another task").trials == ()
     for task in ("apart", "another task"):
-        place.forget(task, "run")
+        place.remove(task, "run")
 
 
 def test_a_last_line_that_was_half_written_is_cut_off(tmp_path: Path) -> None:
@@ -123,7 +123,7 @@ def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     journal = tmp_path / "killed" / "run" / "all.journal"
     subprocess.run([sys.executable, "-c", held, str(journal)], check=False)
     assert journal.with_suffix(".lock").exists()
-    assert opened(place, "killed").ask().turn == 0
+    assert opened(place, "killed").ask().number == 0
 
 
 @pytest.mark.slow
@@ -133,7 +133,7 @@ def test_a_second_command_on_a_search_is_refused_while_the_first_lives(tmp_path:
 
     claim = (
         "import sys; from pathlib import Path; from epic22.adapters.studies import StudyFiles; "
-        "place = StudyFiles(Path(sys.argv[1])); place.alone('shared', 'run'); print('held', flush=True); sys.stdin.read()"
+        "place = StudyFiles(Path(sys.argv[1])); place.claim('shared', 'run'); print('held', flush=True); sys.stdin.read()"
     )
     command = [sys.executable, "-c", claim, str(tmp_path)]
     first = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
@@ -144,14 +144,14 @@ def test_a_second_command_on_a_search_is_refused_while_the_first_lives(tmp_path:
         assert second.returncode
         assert b"task shared: another command is making the same search now (study run)" in second.stderr
         other = StudyFiles(tmp_path)
-        other.alone("shared", "another run")
-        other.forget("shared", "another run")
+        other.claim("shared", "another run")
+        other.remove("shared", "another run")
     finally:
         first.kill()
         first.communicate()
     place = StudyFiles(tmp_path)
-    place.alone("shared", "run")
-    place.forget("shared", "run")
+    place.claim("shared", "run")
+    place.remove("shared", "run")
     assert not (tmp_path / "shared" / "run.lock").exists()
 
 

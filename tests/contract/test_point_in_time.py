@@ -15,10 +15,9 @@ from polars.exceptions import PolarsError
 from polars.testing import assert_frame_equal
 from tests.portfolios import portfolio_assignment, scrambled_portfolio, tiny_portfolio
 
-from epic22.core.data.assignment import Assignment, PanelAssignment, candidates
-from epic22.core.data.canonical import tables_of
-from epic22.core.data.tables import Tables
-from epic22.core.history import Array
+from epic22.core.data.point_in_time import Tables, build_tables
+from epic22.core.data.task_data import PanelTaskData, TaskData, list_entity_cutoffs
+from epic22.core.time_series import Array
 from epic22.features.catalog import FEATURES
 
 CUTOFFS = 200
@@ -35,9 +34,9 @@ def moments(count: int, seed: int) -> list[datetime]:
 def seen(name: str, tables: Tables, moment: datetime) -> pl.DataFrame:
     """What the task is told of every eligible entity at the moment, entities and values."""
     assigned = portfolio_assignment(name)
-    if isinstance(assigned, PanelAssignment):
+    if isinstance(assigned, PanelTaskData):
         return pl.DataFrame(histories(name, tables, moment))
-    everyone = candidates(assigned.task, tables, pl.Series([moment], dtype=pl.Datetime("us")))
+    everyone = list_entity_cutoffs(assigned.task, tables, pl.Series([moment], dtype=pl.Datetime("us")))
     at = assigned.task.rows(tables.as_of(everyone), everyone)
     return pl.concat([at, assigned.task.inputs(tables.as_of(at)).collect()], how="horizontal").sort("entity")
 
@@ -45,7 +44,7 @@ def seen(name: str, tables: Tables, moment: datetime) -> pl.DataFrame:
 def histories(name: str, tables: Tables, moment: datetime) -> Mapping[str, Array]:
     """The last year of each series as known at the moment."""
     assigned = portfolio_assignment(name, None)
-    assert isinstance(assigned, PanelAssignment)
+    assert isinstance(assigned, PanelTaskData)
     assert assigned.task.sequences is not None
     at = pl.DataFrame({"entity": assigned.entities}).with_columns(pl.lit(moment).alias("cutoff"))
     known = assigned.task.sequences(tables.as_of(at))
@@ -96,12 +95,12 @@ def test_a_column_whose_known_when_is_ignored_is_caught(name: str, table: str, c
         columns = tuple(replace(c, known_when=None) if c.name == column else c for c in source.columns)
         return Tables({**tables.tables, table: replace(source, columns=columns)}, tables.end)
 
-    assert isinstance(portfolio_assignment(name), Assignment)
+    assert isinstance(portfolio_assignment(name), TaskData)
     caught = False
     for number, moment in enumerate(moments(6, seed=3)):
         frames = scrambled_portfolio(moment, number)
         tiny = tiny_portfolio()
-        before, after = (seen(name, forgetting(tables_of(of, tiny.end)), moment) for of in (tiny.tables, frames))
+        before, after = (seen(name, forgetting(build_tables(of, tiny.end)), moment) for of in (tiny.tables, frames))
         try:
             assert_frame_equal(before, after, rel_tol=1e-9, abs_tol=1e-9)
         except (AssertionError, PolarsError):

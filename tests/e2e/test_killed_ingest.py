@@ -46,14 +46,14 @@ def test_an_ingest_killed_at_random_moments_and_run_again_gives_the_same_version
     whole = write_tables(tmp_path / "whole", tables)
     base = tmp_path / "base"
     assert start(half, base).wait(120) == 0
-    old = Lake(base / "lake").chosen()
+    old = Lake(base / "lake").resolve_version()
 
     shutil.copytree(base, tmp_path / "undisturbed")
     undisturbed = start(whole, tmp_path / "undisturbed")
     since = began(tmp_path / "undisturbed", undisturbed)
     assert undisturbed.wait(120) == 0
     working = time.monotonic() - since
-    wanted = Lake(tmp_path / "undisturbed" / "lake").chosen()
+    wanted = Lake(tmp_path / "undisturbed" / "lake").resolve_version()
     assert wanted.rows == sum(frame.height for frame in tables.values())
 
     chance = random.Random(0)
@@ -67,12 +67,12 @@ def test_an_ingest_killed_at_random_moments_and_run_again_gives_the_same_version
         ingest.send_signal(signal.SIGKILL)
         ingest.wait(60)
         lake = Lake(home / "lake")
-        seen = lake.chosen()
+        seen = lake.resolve_version()
         assert seen.id in (old.id, wanted.id)
         assert sum(lake.scan(name).select(pl.len()).collect().item() for name in seen.tables) == seen.rows
         found.append(seen.id == old.id)
         take_in(lake, whole)
-        assert lake.chosen().id == wanted.id
+        assert lake.resolve_version().id == wanted.id
         for name, frame in lake.frames().items():
             assert frame.height == tables[name].height
             assert frame.n_unique() == frame.height
@@ -95,4 +95,4 @@ def test_of_two_ingests_at_once_one_waits_for_another_run_and_both_end_up_in(tmp
     lake = Lake(home / "lake")
     take_in(lake, whole)
     assert [version.number for version in lake.log()] == list(range(1, len(lake.log()) + 1))
-    assert lake.chosen().rows == sum(frame.height for frame in tables.values())
+    assert lake.resolve_version().rows == sum(frame.height for frame in tables.values())

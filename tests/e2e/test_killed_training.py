@@ -40,8 +40,8 @@ def test_a_killed_training_leaves_the_old_champion_and_no_half_version(tmp_path:
         training.wait(60)
         before = store.champion("boilers")
         assert store.load("boilers")[0] == before
-        assert all(store.load("boilers", version.version) for version in store.history("boilers"))
-    known = len(store.history("boilers"))
+        assert all(store.load("boilers", version.version) for version in store.list_versions("boilers"))
+    known = len(store.list_versions("boilers"))
     assert start(tmp_path).wait(300) == 0
     assert store.champion("boilers").version == str(known + 1)
-    assert store.champion("boilers").model_hash == store.history("boilers")[0].model_hash
+    assert store.champion("boilers").model_hash == store.list_versions("boilers")[0].model_hash

@@ -20,15 +20,15 @@ from tests.trained import trained
 
 from epic22.adapters.model_store import ModelStore
 from epic22.api import openapi
-from epic22.api.answers import ExplanationAnswer, Predictions, ProblemAnswer
 from epic22.api.app import QUICK_BYTES, QUICK_ROWS, create_app
-from epic22.api.bodies import body_of, read_rows
-from epic22.api.body_limit import MAX_BODY_BYTES
-from epic22.api.champions import RETRY_SECONDS
+from epic22.api.limits import MAX_BODY_BYTES
+from epic22.api.model_cache import RETRY_SECONDS
 from epic22.api.problems import Problem
-from epic22.core.bundle import Schema
+from epic22.api.requests import build_request_model, read_rows
+from epic22.api.responses import ExplanationAnswer, Predictions, ProblemAnswer
+from epic22.core.artifact.bundle import Schema
 from epic22.core.task import Column
-from epic22.services.explanation import explanation_json
+from epic22.reports.json.explanation import explanation_json
 
 URL = "/v1/tasks/toy/predictions"
 ROW: dict[str, Any] = {
@@ -244,7 +244,7 @@ def bounded() -> Schema:
 
 
 def ask(row: dict[str, Any]) -> list[dict[str, Any]]:
-    return read_rows(body_of(bounded()), json.dumps({"rows": [row]}).encode())
+    return read_rows(build_request_model(bounded()), json.dumps({"rows": [row]}).encode())
 
 
 def test_bounds_and_optional_columns_are_kept_to() -> None:
@@ -262,7 +262,7 @@ def test_bounds_and_optional_columns_are_kept_to() -> None:
 
 def test_the_example_of_a_description_fits_its_bounds() -> None:
     for column in bounded().columns:
-        example = openapi._value(column)
+        example = openapi._select_value(column)
         assert ask({"age": 1, "rent": 100} | {column.name: example})
 
 
@@ -347,7 +347,7 @@ def test_an_explanation_is_answered_as_described_and_its_lack_is_a_problem(copie
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
         assert "has no explanation" in missing.json()["detail"]
         champion = copied.champion("toy")
-        copied.keep_explanation("toy", champion.version, explanation_json(run.explanation, champion))
+        copied.save_explanation("toy", champion.version, explanation_json(run.explanation, champion))
         answer = client.get("/v1/tasks/toy/explanation")
         assert ExplanationAnswer.model_validate_json(answer.content).model_dump() == answer.json()
         assert answer.json()["columns"][0]["column"] in ROW
@@ -486,7 +486,7 @@ def test_a_damaged_model_is_not_opened_at_every_request_and_answers_once_it_is_m
     assert len(logs) == 1
     path.write_bytes(sound)
     later = monotonic() + 2 * RETRY_SECONDS
-    monkeypatch.setattr("epic22.api.champions.monotonic", lambda: later)
+    monkeypatch.setattr("epic22.api.model_cache.monotonic", lambda: later)
     assert post(client, ROW).status_code == 200
 
 

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
 from epic22.cli.main import app
+from epic22.core.artifact.panel_bundle import PanelBundle, open_panel_bundle
 from epic22.core.errors import BundleError, RowError, UserError
 from epic22.core.lineage import ModelVersion
-from epic22.core.panel_bundle import PanelBundle, open_panel_bundle
-from epic22.services.forecast_report import render_panel_report
-from epic22.services.forecast_results import panel_run_json
+from epic22.reports.html.forecast import render_forecast_report
+from epic22.reports.json.forecast import forecast_run_json
 from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
 
 URL = "/v1/tasks/rents/predictions"
@@ -122,7 +122,7 @@ def test_the_values_of_a_known_series_sent_along_give_the_same_forecast() -> Non
     _, store = usual_run()
     version, bundle = _opened(store)
     name = str(bundle.history.entity[2])
-    values = tuple(float(v) for v in bundle.history.one(2))
+    values = tuple(float(v) for v in bundle.history.get_series(2))
     (by_name,) = forecast_series(version, bundle, [SeriesRequest(name)])
     (by_values,) = forecast_series(version, bundle, [SeriesRequest(name, values)])
     assert by_name.values == by_values.values
@@ -190,7 +190,7 @@ def test_whatever_numbers_are_sent_the_answer_is_finite_or_a_refusal(values: lis
 
 def test_the_result_is_one_json_object_with_every_horizon() -> None:
     run, _ = usual_run()
-    told = json.loads(json.dumps(panel_run_json(run), allow_nan=False))
+    told = json.loads(json.dumps(forecast_run_json(run), allow_nan=False))
     assert told["folds"]["kind"] == "rolling_origin"
     assert {e["horizon"] for e in told["leaderboard"]} == {"all", 1, 2, 3}
     assert {v["horizon"] for v in told["verdicts"]} == {"all", 1, 3}
@@ -204,8 +204,8 @@ def test_the_result_is_one_json_object_with_every_horizon() -> None:
 @pytest.mark.slow
 def test_the_report_is_whole_and_loads_nothing() -> None:
     run, _ = usual_run()
-    page = render_panel_report(run)
-    assert page == render_panel_report(run)
+    page = render_forecast_report(run)
+    assert page == render_forecast_report(run)
     for part in (
         "Leaderboard",
         "Skill by horizon",
@@ -253,6 +253,6 @@ def test_the_command_line_trains_predicts_and_refuses(tmp_path: Path, monkeypatc
 def test_a_known_series_with_other_values_is_estimated_from_them(tmp_path: Path) -> None:
     _, store = forecast_run(tmp_path, lines(series=4, periods=60), families=("naive", "drift", "theta"))
     version, bundle = _opened(store)
-    recent = tuple(float(v) for v in bundle.history.one(1)[-30:])
+    recent = tuple(float(v) for v in bundle.history.get_series(1)[-30:])
     named, unknown = forecast_series(version, bundle, [SeriesRequest("zip 01", recent), SeriesRequest("new", recent)])
     assert named.values == unknown.values

@@ -110,4 +110,4 @@ def test_azure_s_machines_come_in_through_their_mapping(tmp_path: Path) -> None:
     assert apart["line"].to_list() == [1260, 1261, 1262, 1263]
     assert all("opened_at not before the equipment's installed_on" in reason for reason in apart["reason"])
     assert lake.tables().end == datetime(2021, 1, 2)
-    assert lake.chosen().id.startswith("ce54871d7bc1")
+    assert lake.resolve_version().id.startswith("ce54871d7bc1")

@@ -12,24 +12,30 @@ from tests.portfolios import portfolio_assignment, tiny_portfolio
 from tests.shell import Shell
 
 from epic22.bootstrap import assemble
-from epic22.bootstrap.training import rows_above_cap, train_large_feature
+from epic22.bootstrap.training import select_rows_above_cap, train_large_feature
 from epic22.config import Settings
-from epic22.core.data.assignment import Assignment
-from epic22.core.data.large_examples import FEWEST_ROWS, eligible, rows_a_part, spool_examples, without_columns
+from epic22.core.data.large_examples import (
+    MIN_BATCH_ROWS,
+    build_large_examples,
+    compute_batch_rows,
+    drop_columns,
+    select_eligible_rows,
+)
+from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, UNUSED, VALIDATION, plan_large_folds
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.sides import LATE, OUT, TEST, TRAIN, WATCH, plan_sides
 from epic22.core.data.split import SplitRequest
-from epic22.core.task import Known
+from epic22.core.data.task_data import TaskData
+from epic22.core.task import AsOfView
 from epic22.features.catalog import FEATURES
-from epic22.services.large_feature import goes_in_batches
+from epic22.services.batched_data import can_train_in_batches
 
-IN_BATCHES = [feature.name for feature in FEATURES if goes_in_batches(feature.task)]
+IN_BATCHES = [feature.name for feature in FEATURES if can_train_in_batches(feature.task)]
 
 
-def assigned(name: str) -> Assignment:
+def assigned(name: str) -> TaskData:
     """A feature of rows on the tiny portfolio."""
     found = portfolio_assignment(name)
-    assert isinstance(found, Assignment)
+    assert isinstance(found, TaskData)
     return found
 
 
@@ -45,18 +51,18 @@ def test_rows_built_in_parts_are_those_built_at_once_to_the_bit_and_never_more_a
     asked: list[int] = []
     built: list[int] = []
 
-    def rows(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+    def rows(known: AsOfView, cutoffs: pl.DataFrame) -> pl.DataFrame:
         asked.append(cutoffs.height)
         return task.rows(known, cutoffs)
 
-    def inputs(known: Known) -> pl.LazyFrame:
+    def inputs(known: AsOfView) -> pl.LazyFrame:
         built.append(known.at.height)
         return task.inputs(known)
 
     watched = replace(task, rows=rows, inputs=inputs)
     few, most = made.cutoffs.height // 5, len(whole) // 3
-    at = eligible(watched, made.tables, made.cutoffs, few)
-    table, drawn = spool_examples(watched, made.tables, at, "v0", most, tmp_path)
+    at = select_eligible_rows(watched, made.tables, made.cutoffs, few)
+    table, drawn = build_large_examples(watched, made.tables, at, "v0", most, tmp_path)
     assert (max(asked), sum(asked)) == (few, made.cutoffs.height)
     assert (max(built), sum(built)) == (most, len(whole))
     assert_frame_equal(drawn.X, whole.X, check_exact=True)
@@ -68,65 +74,65 @@ def test_rows_built_in_parts_are_those_built_at_once_to_the_bit_and_never_more_a
     if drawn.slices is not None and whole.slices is not None:
         assert_frame_equal(drawn.slices, whole.slices)
     fitted = Preprocessor.fit(task.input_columns, whole.X)
-    assert table.preprocessor() == fitted
-    matrix = np.concatenate([X for _, X in table.matrices(fitted)])
+    assert table.fit_preprocessor() == fitted
+    matrix = np.concatenate([X for _, X in table.iterate_matrices(fitted)])
     assert np.array_equal(matrix, fitted.transform(whole.X), equal_nan=True)
     assert np.array_equal(table.y, whole.y)
 
 
 def test_only_every_so_manieth_cutoff_trains_but_all_are_tested(tmp_path: Path) -> None:
     made = assigned("tenant_churn")
-    at = eligible(made.task, made.tables, made.cutoffs, FEWEST_ROWS)
-    table, examples = spool_examples(made.task, made.tables, at, "v0", FEWEST_ROWS, tmp_path)
-    plan = plan_sides(table, "binary", SplitRequest(horizon=90.0), None, False)
+    at = select_eligible_rows(made.task, made.tables, made.cutoffs, MIN_BATCH_ROWS)
+    table, examples = build_large_examples(made.task, made.tables, at, "v0", MIN_BATCH_ROWS, tmp_path)
+    plan = plan_large_folds(table, "binary", SplitRequest(horizon=90.0), None, False)
     assert examples.learned is not None
-    for fold in range(plan.folds):
-        side = plan.sides(fold)
-        assert not (~examples.learned & np.isin(side, (TRAIN, WATCH, LATE))).any()
+    for fold in range(plan.n_folds):
+        side = plan.assign_rows(fold)
+        assert not (~examples.learned & np.isin(side, (TRAIN, VALIDATION, EMBARGO))).any()
         assert (~examples.learned & (side == TEST)).any()
-        assert (side == OUT).any()
+        assert (side == UNUSED).any()
         start = table.at[side == TEST].min()  # type: ignore[index]
-        assert (table.at[np.isin(side, (TRAIN, WATCH, LATE))] + np.timedelta64(90, "D") <= start).all()  # type: ignore[index]
+        assert (table.at[np.isin(side, (TRAIN, VALIDATION, EMBARGO))] + np.timedelta64(90, "D") <= start).all()  # type: ignore[index]
 
 
 def test_a_withheld_column_leaves_the_rows_on_disk_too(tmp_path: Path) -> None:
     made = assigned("fair_rent")
-    table, examples = spool_examples(made.task, made.tables, made.cutoffs.head(300), "v0", 100, tmp_path)
-    kept = without_columns(table, {"rent_before", "zip_code"})
+    table, examples = build_large_examples(made.task, made.tables, made.cutoffs.head(300), "v0", 100, tmp_path)
+    kept = drop_columns(table, {"rent_before", "zip_code"})
     task = replace(
         made.task,
         columns=tuple(replace(c, role="never") if c.name in ("rent_before", "zip_code") else c for c in made.task.columns),
     )
     wanted = Preprocessor.fit(task.input_columns, examples.X)
-    matrix = np.concatenate([X for _, X in kept.matrices(kept.preprocessor())])
+    matrix = np.concatenate([X for _, X in kept.iterate_matrices(kept.fit_preprocessor())])
     assert np.array_equal(matrix, wanted.transform(examples.X), equal_nan=True)
 
 
 def test_rows_that_fit_are_trained_whole(tmp_path: Path) -> None:
     made = assigned("risk_assessment")
-    assert rows_above_cap(made, 1 << 40) is None
-    found = rows_above_cap(made, 1)
+    assert select_rows_above_cap(made, 1 << 40) is None
+    found = select_rows_above_cap(made, 1)
     assert found is not None
     assert found.height == len(made.examples())
-    assert rows_a_part(made.task, 1) == FEWEST_ROWS
-    assert rows_above_cap(assigned("churn_hazard"), 1) is None
+    assert compute_batch_rows(made.task, 1) == MIN_BATCH_ROWS
+    assert select_rows_above_cap(assigned("churn_hazard"), 1) is None
     assert tiny_portfolio().end - found["cutoff"].max() >= timedelta(days=90)  # type: ignore[operator]
 
 
 @pytest.mark.slow
 def test_a_feature_above_the_cap_is_trained_judged_and_says_how(tmp_path: Path) -> None:
     made = assigned("fair_rent")
-    rows = rows_above_cap(made, 1)
+    rows = select_rows_above_cap(made, 1)
     assert rows is not None
     parts = assemble(Settings(tmp_path, 1, memory_cap=1))
     finished = train_large_feature(parts, made, rows, SplitRequest(horizon=1.0))
     run = finished.run
     told = " ".join(run.notes)
-    assert f"at most {FEWEST_ROWS:,} at once" in told
+    assert f"at most {MIN_BATCH_ROWS:,} at once" in told
     assert "Trained a batch at a time" in told
     assert {e.family for e in run.leaderboard} == {"constant", "linear", "boosting", "incumbent"}
     assert {v.against for v in run.verdicts} >= {"constant", "incumbent"}
-    assert run.learned_from == rows.height
+    assert run.n_rows == rows.height
     assert run.data_version == made.data_version
     version, bundle = parts.registry.load("fair_rent")
     assert version.model_hash == run.version.model_hash

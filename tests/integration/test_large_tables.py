@@ -14,17 +14,17 @@ from deltalake import write_deltalake
 from tests.unit.test_large_table import table
 
 from epic22.adapters.scratch import scratch_folder
-from epic22.bootstrap import Finished, assemble, predict_file, train_file
-from epic22.config import Settings, memory_bytes
-from epic22.core.data.contract import Roles
+from epic22.bootstrap import TrainingResult, assemble, predict_file, train_file
+from epic22.config import Settings, parse_memory
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import SplitRequest
 from epic22.core.errors import LakeError, UserError
-from epic22.features.flat_file import FlatFile
+from epic22.spec.flat_file import FlatFile
 
 LITTLE, MUCH = 1, 1 << 40
 
 
-def trained(home: Path, path: Path, cap: int, roles: Roles = Roles("y"), split: SplitRequest = SplitRequest()) -> Finished:
+def trained(home: Path, path: Path, cap: int, roles: Roles = Roles("y"), split: SplitRequest = SplitRequest()) -> TrainingResult:
     """A training under a memory cap."""
     return train_file(assemble(Settings(home, 1, memory_cap=cap)), FlatFile(path, roles, name="toy"), split)
 
@@ -38,14 +38,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finished, Path]:
+def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Path]:
     """A capped training and its home."""
     home = tmp_path_factory.mktemp("home")
     return trained(home, file, LITTLE, Roles("y", time=("at",))), home
 
 
 @pytest.mark.slow
-def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Finished, Path]) -> None:
+def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[TrainingResult, Path]) -> None:
     run = finished[0].run
     told = " ".join(run.notes)
     assert "Trained a batch at a time" in told
@@ -53,7 +53,7 @@ def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Finished, 
     assert "Not done at this size: tuning beyond three shapes" in told
     assert {e.family for e in run.leaderboard} == {"constant", "linear", "boosting"}
     assert run.plan.kind == "walk_forward"
-    assert run.learned_from == 900
+    assert run.n_rows == 900
     assert any(e is run.champion for e in run.leaderboard)
     assert run.explanation is not None
     assert run.verdicts[0].against == "constant"
@@ -63,7 +63,7 @@ def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Finished, 
 
 
 @pytest.mark.slow
-def test_a_capped_model_answers_like_any_other(finished: tuple[Finished, Path], file: Path) -> None:
+def test_a_capped_model_answers_like_any_other(finished: tuple[TrainingResult, Path], file: Path) -> None:
     parts = assemble(Settings(finished[1], 1))
     version, answers = predict_file(parts, "toy", file)
     assert version.model_hash == finished[0].run.version.model_hash
@@ -73,7 +73,7 @@ def test_a_capped_model_answers_like_any_other(finished: tuple[Finished, Path], 
 
 @pytest.mark.slow
 def test_the_same_hash_twice_and_with_other_blocks(
-    finished: tuple[Finished, Path], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[TrainingResult, Path], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("epic22.core.data.large_table.BLOCK_CELLS", 350)
     again = trained(tmp_path, file, LITTLE, Roles("y", time=("at",)))
@@ -82,7 +82,7 @@ def test_the_same_hash_twice_and_with_other_blocks(
 
 
 @pytest.mark.slow
-def test_scores_are_near_those_of_a_table_that_fits(finished: tuple[Finished, Path], file: Path, tmp_path: Path) -> None:
+def test_scores_are_near_those_of_a_table_that_fits(finished: tuple[TrainingResult, Path], file: Path, tmp_path: Path) -> None:
     whole = trained(tmp_path, file, MUCH, Roles("y", time=("at",)), SplitRequest(n=3))
     assert not any("batch at a time" in note for note in whole.run.notes)
     for family in ("constant", "linear"):
@@ -113,7 +113,7 @@ def test_a_delta_table_is_always_read_in_batches(tmp_path: Path) -> None:
     for part in table(400).iter_slices(150):
         write_deltalake(folder, part, mode="append")
     run = trained(tmp_path / "home", folder, MUCH).run
-    assert run.learned_from == 400
+    assert run.n_rows == 400
     assert len(run.data_version.sources) == 3
 
 
@@ -131,17 +131,17 @@ def test_a_test_file_is_refused_above_the_cap(file: Path, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize(("text", "found"), [("4GB", 4_000_000_000), ("512 MiB", 1 << 29), ("1.5gb", 1_500_000_000), ("77", 77)])
 def test_amounts_of_memory_are_read(text: str, found: int) -> None:
-    assert memory_bytes(text, "--memory-cap") == found
+    assert parse_memory(text, "--memory-cap") == found
 
 
 @pytest.mark.parametrize("text", ["much", "0", "-1GB", "4 GBs", ""])
 def test_what_is_no_amount_of_memory_is_refused(text: str) -> None:
     with pytest.raises(UserError, match="--memory-cap is"):
-        memory_bytes(text, "--memory-cap")
+        parse_memory(text, "--memory-cap")
 
 
 def test_the_cap_is_a_share_of_the_machine_unless_set(tmp_path: Path) -> None:
-    assert Settings.read({"EPIC22_HOME": str(tmp_path)}).memory_cap == memory_bytes("50%", "")
+    assert Settings.read({"EPIC22_HOME": str(tmp_path)}).memory_cap == parse_memory("50%", "")
     assert Settings.read({"EPIC22_HOME": str(tmp_path), "EPIC22_MEMORY_CAP": "2GB"}).memory_cap == 2_000_000_000
 
 
@@ -184,9 +184,9 @@ import sys
 from pathlib import Path
 import pyarrow.csv, pyarrow.parquet, scipy.stats, xgboost
 from epic22.core.data.batches import open_batches
-from epic22.core.data.contract import Roles
-from epic22.features.flat_file import FlatFile, declare
-from epic22.features.large_file import declare_large
+from epic22.core.data.schema_inference import Roles
+from epic22.spec.flat_file import FlatFile, declare
+from epic22.spec.large_file import declare_large
 
 def peak():
     # Not ru_maxrss: a process inherits that of the one that started it.

@@ -13,19 +13,28 @@ from tests.openlineage import assert_fulfils_the_specification
 from tests.small_tables import small_tables, write_tables
 from tests.trained import table, trained
 
-from epic22.adapters.receipts import ReceiptFiles, ReceiptQueue
+from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
 from epic22.api.app import create_app
-from epic22.bootstrap import Parts, assemble, decide_feature, ingest_folder, predict_file, trace_back, train_feature, train_file
+from epic22.bootstrap import (
+    Components,
+    assemble,
+    decide_feature,
+    ingest_folder,
+    predict_file,
+    trace_back,
+    train_feature,
+    train_file,
+)
 from epic22.cli.main import run
 from epic22.config import Settings
-from epic22.core.data.contract import Roles
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import SplitRequest
 from epic22.core.errors import UserError
-from epic22.features.flat_file import FlatFile
 from epic22.simulator.portfolio import simulate
-from epic22.simulator.size import Size
+from epic22.simulator.size import PortfolioSize
+from epic22.spec.flat_file import FlatFile
 
-TINY = Size("tiny", properties=10, metros=2, zips=4, units=300, reading_days=60, replicates=2)
+TINY = PortfolioSize("tiny", properties=10, metros=2, zips=4, units=300, reading_days=60, replicates=2)
 ROW = {"wear": 0.5, "load <b>$kN$</b>": -1, "maker": "brook", "indoors": True, "fitted on": "2014-05-01", "who": "anna"}
 
 
@@ -34,11 +43,11 @@ def sha256(path: Path) -> str:
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def parts_in(home: Path) -> Parts:
+def parts_in(home: Path) -> Components:
     return assemble(Settings.read({"EPIC22_HOME": str(home), "EPIC22_THREADS": "1"}))
 
 
-def told_by(parts: Parts) -> list[tuple[str, str]]:
+def told_by(parts: Components) -> list[tuple[str, str]]:
     """(job, state) of every event, each checked against the specification."""
     path = parts.settings.home / "lineage" / "events.jsonl"
     found = [json.loads(line) for line in path.read_text().splitlines()]
@@ -68,8 +77,8 @@ def test_a_decision_leads_back_to_every_ingested_file(tmp_path: Path) -> None:
     train_feature(parts, "tenant_churn")
     decided = decide_feature(parts, "tenant_churn", None, 3)
     found = trace_back(parts, decided.listed[0].prediction.receipt[:12])
-    assert {node.id for node in found.of("source")} == {sha256(path) for path in folder.iterdir()}
-    assert len(found.of("table version")) == len(list(folder.iterdir()))
+    assert {node.id for node in found.nodes_of_kind("source")} == {sha256(path) for path in folder.iterdir()}
+    assert len(found.nodes_of_kind("table version")) == len(list(folder.iterdir()))
     assert [(node.kind, node.id) for node in found.causes(found.subject)] == [
         ("data version", "1"),
         ("model", "tenant_churn/1"),
@@ -95,11 +104,11 @@ def test_a_prediction_from_a_flat_file_leads_back_to_its_bytes(
     finished = train_file(parts, FlatFile(learned, Roles("y", id="who"), name="toy"), SplitRequest(seed=3, repeats=1))
     _, predictions = predict_file(parts, "toy", asked)
     found = trace_back(parts, predictions[0].receipt)
-    assert {node.id for node in found.of("source")} == {sha256(learned), sha256(asked)}
-    (trained_run,) = found.of("run")
+    assert {node.id for node in found.nodes_of_kind("source")} == {sha256(learned), sha256(asked)}
+    (trained_run,) = found.nodes_of_kind("run")
     assert trained_run.id == finished.tracking_id
     assert dict(trained_run.facts)["seed"] == "3"
-    assert {node.id for node in found.causes(found.of("data version")[0])} == {sha256(learned)}
+    assert {node.id for node in found.causes(found.nodes_of_kind("data version")[0])} == {sha256(learned)}
     assert told_by(parts)[-2:] == [("predict.toy", "START"), ("predict.toy", "COMPLETE")]
     with pytest.raises(UserError):
         predict_file(parts, "toy", tmp_path / "absent.csv")
@@ -133,11 +142,11 @@ def test_a_version_is_traced_on_the_command_line(
 
 def test_what_the_api_answers_is_noted_by_the_time_it_has_stopped(tmp_path: Path) -> None:
     store = trained(tmp_path)[1]
-    files = ReceiptFiles(tmp_path / "receipts")
-    with TestClient(create_app(store, ReceiptQueue(files, every=60))) as client:
+    files = FilePredictionLog(tmp_path / "receipts")
+    with TestClient(create_app(store, BufferedPredictionLog(files, flush_seconds=60))) as client:
         answer: Any = client.post("/v1/tasks/toy/predictions", json={"rows": [ROW, ROW | {"wear": 1, "who": "ben"}]}).json()
     receipts = [prediction["receipt"] for prediction in answer["predictions"]]
-    noted = [files.find(receipt)[0] for receipt in receipts]
+    noted = [files.find_receipts(receipt)[0] for receipt in receipts]
     assert [(r.entity, r.task, r.version) for r in noted] == [("anna", "toy", "1"), ("ben", "toy", "1")]
     assert {r.model_hash for r in noted} == {answer["model"]["model_hash"]}
 
@@ -145,7 +154,11 @@ def test_what_the_api_answers_is_noted_by_the_time_it_has_stopped(tmp_path: Path
 def test_a_full_or_broken_journal_changes_no_answer(tmp_path: Path) -> None:
     store = trained(tmp_path)[1]
     (tmp_path / "receipts").write_text("a file where the folder should be")
-    journals = (None, ReceiptQueue(ReceiptFiles(tmp_path / "receipts")), ReceiptQueue(ReceiptFiles(tmp_path / "r"), most=0))
+    journals = (
+        None,
+        BufferedPredictionLog(FilePredictionLog(tmp_path / "receipts")),
+        BufferedPredictionLog(FilePredictionLog(tmp_path / "r"), max_pending=0),
+    )
     answers = []
     with capture_logs() as logs:
         for journal in journals:

@@ -14,17 +14,17 @@ from tests.portfolios import portfolio_assignment, tiny_portfolio
 from tests.shell import Shell
 
 from epic22.api.app import create_app
-from epic22.bootstrap import Parts, assemble, ingest_folder, override_by_key, train_assignment
+from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_task_data
 from epic22.config import Settings
-from epic22.core.data.assignment import Assignment
 from epic22.core.data.split import SplitRequest
+from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion
-from epic22.services.portfolio_results import gate_step
-from epic22.services.results import run_json
+from epic22.reports.json.portfolio import build_gate_step
+from epic22.reports.json.training import run_json
 from epic22.services.train import TrainingRun
 from epic22.simulator.portfolio import Portfolio, write_portfolio
-from epic22.simulator.unfairness import late_shares, plant_unfair_class
+from epic22.simulator.unfairness import compute_late_shares, plant_unfair_class
 
 TASK = "risk_assessment"
 KEY, OTHER = "the key of the lawyer", "a key of nobody"
@@ -58,7 +58,7 @@ class Told:
 class Story:
     """One company's trainings in their order, each met by the gate, and the log it kept of them."""
 
-    parts: Parts
+    parts: Components
     first: Told
     refused: Told
     nobody: Told
@@ -75,13 +75,13 @@ def lines_of(home: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
-def train_on(parts: Parts, tables: dict[str, pl.DataFrame], key: str | None = None, reason: str = REASON) -> Told:
+def train_on(parts: Components, tables: dict[str, pl.DataFrame], key: str | None = None, reason: str = REASON) -> Told:
     """A training as the command makes it, with one family for speed."""
     override = None if key is None else override_by_key(reason, {"EPIC22_KEY": key})
     assignment = portfolio_assignment(TASK, tables)
-    assert isinstance(assignment, Assignment)
+    assert isinstance(assignment, TaskData)
     quick = replace(assignment, task=replace(assignment.task, families=("constant", "boosting")))
-    finished = train_assignment(parts, quick, SplitRequest(horizon=90.0), override=override)
+    finished = train_task_data(parts, quick, SplitRequest(horizon=90.0), override=override)
     return Told(finished.run, finished.report.read_text(encoding="utf-8"), parts.registry.champion(TASK))
 
 
@@ -120,7 +120,7 @@ def test_a_refused_model_is_kept_and_the_one_before_goes_on_serving(story: Story
     assert story.parts.registry.load(TASK, "2")[0] == version
     assert "Refused.</strong> fairness refused: family_status: children has" in story.refused.report
     assert run_json(story.refused.run)["promotion"] == {"promoted": False, "status": "refused", "why": decision.why}
-    step = gate_step("again", story.refused.run, story.refused.served)
+    step = build_gate_step("again", story.refused.run, story.refused.served)
     assert (step.promoted, step.version, step.served.version) == (False, "2", "1")
 
 
@@ -169,7 +169,7 @@ def test_the_planted_class_goes_with_late_payment_as_stated_and_nothing_else_is_
     assert planted.drop("family_status").equals(before.drop("family_status"))
     assert planted.schema == before.schema
     assert fault.size == before.height
-    rate = planted.join(late_shares(tables), on="tenant_id").sort("late", descending=True)
+    rate = planted.join(compute_late_shares(tables), on="tenant_id").sort("late", descending=True)
     children = (rate["family_status"] == "children").to_numpy()
     fifth = round(0.2 * before.height)
     assert children[:fifth].mean() > 0.85

@@ -9,11 +9,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from epic22.core.data.contract import Roles, infer
 from epic22.core.data.files import read_table
 from epic22.core.data.leakage import audit_columns
+from epic22.core.data.schema_inference import Roles, infer_schema
 from epic22.core.data.split import SplitRequest, plan_folds
-from epic22.features.flat_file import FlatFile, declare
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
 pytestmark = [
@@ -50,13 +50,13 @@ FOUND: list[tuple[str, Roles, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("file", "roles", "wanted"), FOUND, ids=[Path(file).stem for file, _, _ in FOUND])
 def test_the_audit_names_the_known_leaks_and_nothing_else(file: str, roles: Roles, wanted: dict[str, str]) -> None:
-    assignment = declare(FlatFile(DATA / file, roles))
+    assignment = load_task_data(FlatFile(DATA / file, roles))
     assert {s.column: s.suspicion for s in assignment.suspicions} == wanted
 
 
 def test_outcomes_of_a_claim_are_named_when_any_claim_is_to_be_predicted() -> None:
     raw = read_table(DATA / FUND)
-    table = infer(raw, Roles("y"))
+    table = infer_schema(raw, Roles("y"))
     label = (table.frame["Freq"].cast(pl.Int64) > 0).alias("claim")
     found = {s.column for s in audit_columns(table.frame, table.columns, label, "binary")}
     assert found == {"Freq", "lny", "yAvg"}
@@ -73,13 +73,13 @@ def test_outcomes_of_a_claim_are_named_when_any_claim_is_to_be_predicted() -> No
 )
 def test_types_are_what_the_values_say(file: str, types: dict[str, str]) -> None:
     raw = read_table(DATA / file)
-    found = {c.name: c.dtype for c in infer(raw, Roles(raw.frame.columns[-1])).columns}
+    found = {c.name: c.dtype for c in infer_schema(raw, Roles(raw.frame.columns[-1])).columns}
     assert {name: found[name] for name in types} == types
 
 
 def test_days_become_the_groups_where_forward_folds_would_hold_one_class() -> None:
     file = DATA / "maintenance/lbnl_ahu/MZVAV-2-2.csv"
-    assignment = declare(FlatFile(file, Roles(FAULT, time=("Datetime",))))
+    assignment = load_task_data(FlatFile(file, Roles(FAULT, time=("Datetime",))))
     plan = plan_folds(assignment.examples(), "binary", SplitRequest())
     assert (plan.kind, plan.period, plan.n) == ("by_group", "day", 5)
 
@@ -88,14 +88,14 @@ def test_a_class_that_fills_one_day_only_is_refused() -> None:
     from epic22.core.errors import SplitError
 
     file = DATA / "maintenance/lbnl_ahu/SZCAV.csv"
-    assignment = declare(FlatFile(file, Roles(FAULT, time=("Datetime",))))
+    assignment = load_task_data(FlatFile(file, Roles(FAULT, time=("Datetime",))))
     with pytest.raises(SplitError, match="a class fills only 1 of"):
         plan_folds(assignment.examples(), "binary", SplitRequest())
 
 
 def test_the_hotels_arrival_is_put_together_from_its_columns() -> None:
     parts = ("ArrivalDateYear", "ArrivalDateMonth", "ArrivalDateDayOfMonth")
-    table = infer(read_table(DATA / HOTEL), Roles("IsCanceled", time=parts))
+    table = infer_schema(read_table(DATA / HOTEL), Roles("IsCanceled", time=parts))
     assert table.times is not None
     assert str(table.times.min())[:10] == "2015-07-01"
     assert str(table.times.max())[:10] == "2017-08-31"

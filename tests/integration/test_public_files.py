@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from epic22.core.data.contract import Roles, TypedTable, conform, infer
 from epic22.core.data.files import RawTable, read_table
+from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, infer_schema
 
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
 pytestmark = [
@@ -74,7 +74,7 @@ FILES: dict[str, tuple[Roles, tuple[int, int], tuple[str, str] | None]] = {
 
 def taken(file: str) -> tuple[RawTable, TypedTable]:
     raw = read_table(DATA / file)
-    return raw, infer(raw, FILES[file][0])
+    return raw, infer_schema(raw, FILES[file][0])
 
 
 @pytest.mark.parametrize("file", FILES, ids=[Path(file).name for file in FILES])
@@ -89,7 +89,7 @@ def test_a_public_file_is_read_whole_and_its_own_rows_conform(file: str) -> None
         assert isinstance(first, datetime)
         assert isinstance(last, datetime)
         assert (f"{first:%Y-%m-%d}", f"{last:%Y-%m-%d}") == span
-    later = conform(raw, table.columns)
+    later = conform_frame(raw, table.columns)
     assert later.height == raw.frame.height
     assert set(later.columns) == {c.name for c in table.columns if c.role not in ("label", "never")}
 
@@ -112,7 +112,7 @@ def test_what_is_odd_about_a_public_file_is_seen_through(file: str, separator: s
 
 
 def test_parcels_of_which_two_stand_in_a_field_are_names() -> None:
-    found = infer(read_table(DATA / SEATTLE), Roles("SiteEnergyUse(kBtu)"))
+    found = infer_schema(read_table(DATA / SEATTLE), Roles("SiteEnergyUse(kBtu)"))
     parcels = found.frame["TaxParcelIdentificationNumber"]
     assert "6850700316 and 6850700315" in parcels.to_list()
     assert any(note.startswith("TaxParcelIdentificationNumber holds two numbers in one") for note in found.notes)

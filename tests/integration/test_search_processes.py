@@ -18,15 +18,15 @@ from tests.toy import toy
 
 from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
-from epic22.cli.tuning_options import shared_out
+from epic22.cli.tuning_options import set_processes
 from epic22.core.errors import InternalError, UserError
-from epic22.core.models.catalog import family_named
-from epic22.core.selection.budget import Budget, Clock
-from epic22.core.selection.search import Found, Search
+from epic22.core.models.catalog import get_family
+from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.search import HyperparameterSearch, SearchResult
 from epic22.core.selection.study import Study
 from epic22.services.tune import Tuning
 
-FAMILIES = (family_named("linear"), family_named("boosting"))
+FAMILIES = (get_family("linear"), get_family("boosting"))
 
 
 def searched(
@@ -34,9 +34,9 @@ def searched(
     trials: int,
     scratch: Path,
     progress: Callable[[SearchProcesses], None] = lambda crew: None,
-    clock: Clock = Clock(None),
+    clock: Deadline = Deadline(None),
     families: Any = FAMILIES,
-) -> Found:
+) -> SearchResult:
     made = toy("binary", 200)
     crew = SearchProcesses(2, place, scratch, "shared", "run")
 
@@ -44,7 +44,7 @@ def searched(
         return place.open("shared", "run", part, lambda **where: Study(families, True, 0, shared=True, **where))
 
     budget = Budget(trials, None if clock.end is None else 8.0)
-    search = Search(families, budget, study, progress=lambda: progress(crew), crew=crew)
+    search = HyperparameterSearch(families, budget, study, progress=lambda: progress(crew), workers=crew)
     found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 2, clock)
     assert all(not _alive(pid) for pid in crew.started)
     return found
@@ -52,11 +52,11 @@ def searched(
 
 def test_processes_without_a_search_or_on_a_grid_are_refused_and_several_are_warned_of() -> None:
     with pytest.raises(UserError, match="--trials"):
-        shared_out(None, 2)
+        set_processes(None, 2)
     with pytest.raises(UserError, match="grid"):
-        shared_out(Tuning(Budget(3), sampling="grid"), 2)
-    assert shared_out(None, 1) is None
-    shared = shared_out(Tuning(Budget(3)), 2)
+        set_processes(Tuning(Budget(3), sampling="grid"), 2)
+    assert set_processes(None, 1) is None
+    shared = set_processes(Tuning(Budget(3)), 2)
     assert shared is not None
     assert "another model" in shared.warnings[0]
     assert Tuning(Budget(3)).warnings == ()
@@ -78,13 +78,13 @@ def test_processes_together_make_as_many_trials_as_allowed_and_hand_their_models
     found = searched(place, 8, tmp_path / "scratch")
     assert len(found.trials) == 8
     assert len({str(trial.params) for trial in found.trials}) == 8
-    assert [dict(start) for start in FAMILIES[1].starts[:2]] == [
-        dict(t.params) for t in found.trials if dict(t.params) in [dict(s) for s in FAMILIES[1].starts[:2]]
+    assert [dict(start) for start in FAMILIES[1].initial_points[:2]] == [
+        dict(t.params) for t in found.trials if dict(t.params) in [dict(s) for s in FAMILIES[1].initial_points[:2]]
     ]
-    X = found.fitted.preprocessor.transform(toy("binary", 200).examples.X)
-    assert np.isfinite(found.fitted.estimator.raw(X)).all()
+    X = found.fitted_fold.preprocessor.transform(toy("binary", 200).examples.X)
+    assert np.isfinite(found.fitted_fold.estimator.decision_function(X)).all()
     assert list((tmp_path / "scratch").iterdir()) == []
-    place.forget("shared", "run")
+    place.remove("shared", "run")
 
 
 @pytest.mark.slow
@@ -109,7 +109,7 @@ def test_where_all_die_it_is_told_with_the_last_words(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_time_that_is_up_ends_all_processes(tmp_path: Path) -> None:
-    clock = Clock(time.monotonic() + 8.0)
+    clock = Deadline(time.monotonic() + 8.0)
     found = searched(StudyFiles(tmp_path / "studies"), 10_000, tmp_path / "scratch", clock=clock)
     assert 1 <= len(found.trials) < 10_000
 

@@ -9,9 +9,9 @@ from structlog.testing import capture_logs
 
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
-from epic22.api.bodies import body_of, read_rows
 from epic22.api.problems import Problem
-from epic22.core.bundle import Schema
+from epic22.api.requests import build_request_model, read_rows
+from epic22.core.artifact.bundle import Schema
 from epic22.core.task import Column
 
 HOSTILE = ["..%2f..%2fetc", "%2e%2e", "a%00b", "toy%0d%0aX-Evil:1", "x" * 5000, "$(id)", "<script>", "toy/../toy"]
@@ -74,7 +74,7 @@ def test_no_refusal_names_a_place_on_the_server_or_a_header_of_the_client(tmp_pa
     "unit", [b"[", b'{"rows":', b'{"a":[', b'"\\ud800', b"1e9", b"\xf0\x9f", b"-", b"9" * 5000, b"\x00", b"/*"]
 )
 def test_a_megabyte_of_anything_is_refused_by_a_short_sentence(tmp_path: Path, unit: bytes) -> None:
-    body = body_of(Schema("t", "", (Column("x", "float"),), "y", "binary", ("no", "yes"), None, None))
+    body = build_request_model(Schema("t", "", (Column("x", "float"),), "y", "binary", ("no", "yes"), None, None))
     for content in (unit * (1_000_000 // len(unit)), b'{"rows": [{"x": "' + unit * (1_000_000 // len(unit)) + b'"}]}'):
         with pytest.raises(Problem) as refusal:
             read_rows(body, content)

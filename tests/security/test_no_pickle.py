@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import epic22
-from epic22.adapters.mlflow_tracking import QUIET
+from epic22.adapters.tracking.mlflow import QUIET_ENVIRONMENT
 
 SOURCE = Path(epic22.__file__).parent
 FORBIDDEN = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal", "requests", "urllib3"}
@@ -24,4 +24,4 @@ def test_a_module_imports_nothing_that_unpickles_or_calls_out(path: Path) -> Non
 
 
 def test_telemetry_is_off_before_mlflow_is_imported() -> None:
-    assert QUIET["MLFLOW_DISABLE_TELEMETRY"] == "true"
+    assert QUIET_ENVIRONMENT["MLFLOW_DISABLE_TELEMETRY"] == "true"

@@ -14,17 +14,17 @@ from tests.toy import inputs
 from tests.trained import NAMES, opened, trained
 from tests.unit.test_hazard import served
 
-from epic22.core.bundle import Bundle
-from epic22.core.evaluation.bands import RiskBands
-from epic22.core.evaluation.calibrate import Calibration
+from epic22.core.artifact.bundle import Bundle
+from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.conformal import AdaptiveBand
-from epic22.core.lineage import FEW, ModelVersion, canonical_json, canonical_rows
-from epic22.core.models.logged import Logged
-from epic22.core.models.scale import Scale
+from epic22.core.evaluation.risk_bands import RiskBands
+from epic22.core.lineage import MIN_BULK_ROWS, ModelVersion, canonical_json, canonical_json_rows
+from epic22.core.models.target_transform import LogTargetRegressor
+from epic22.core.models.value_scale import ValueScale
 from epic22.core.prediction import Prediction
 from epic22.core.task import Kind
-from epic22.services.answer import answer_frame
 from epic22.services.predict import predict_frame, predict_rows
+from epic22.services.predict_columns import predict_columns
 
 Served = tuple[ModelVersion, Bundle]
 COSTS = {"miss": 3.0, "false_alarm": 1.0}
@@ -46,8 +46,8 @@ def staked(folder: Path) -> Served:
 def counted(folder: Path) -> Served:
     """Values that are exponentials of scores, with an interval as wide as their size asks."""
     version, bundle = of_toy(folder, "regression", band=AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 1e4), (1.0, 2.0), least=0.0))
-    estimator = Logged(bundle.estimator)
-    estimator.value_scale_ = Scale(True, (8.0, 10.0, 12.0), (0.1, 0.3, 0.2))
+    estimator = LogTargetRegressor(bundle.estimator)
+    estimator.value_scale_ = ValueScale(True, (8.0, 10.0, 12.0), (0.1, 0.3, 0.2))
     return version, replace(bundle, schema=replace(bundle.schema, loss="poisson"), estimator=estimator)
 
 
@@ -91,7 +91,7 @@ def test_a_row_alone_is_answered_as_in_a_batch_and_with_reasons_as_without(tmp_p
 def test_columns_hold_what_each_prediction_says(tmp_path: Path, name: str) -> None:
     version, bundle = BUNDLES[name](tmp_path)
     frame = rows_for(bundle)
-    answers, told = answer_frame(bundle, frame), predict_frame(version, bundle, frame, with_reasons=False)
+    answers, told = predict_columns(bundle, frame), predict_frame(version, bundle, frame, with_reasons=False)
     assert answers.score.tolist() == [prediction.score.value for prediction in told]
     assert answers.response.tolist() == [_response(bundle, prediction) for prediction in told]
     deciding = [next(v for v in p.values if v.horizon == bundle.schema.horizon) for p in told]
@@ -127,7 +127,7 @@ def test_no_rows_are_no_answers(tmp_path: Path) -> None:
         version, bundle = make(tmp_path)
         frame = rows_for(bundle).head(0)
         assert predict_frame(version, bundle, frame, with_reasons=False) == (), name
-        assert len(answer_frame(bundle, frame).response) == 0
+        assert len(predict_columns(bundle, frame).response) == 0
 
 
 PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=False, allow_infinity=False), st.text())
@@ -136,17 +136,17 @@ PLAIN = st.one_of(st.none(), st.booleans(), st.integers(), st.floats(allow_nan=F
 @pytest.mark.slow
 @given(st.dictionaries(st.text(), st.just(0), min_size=1, max_size=4), st.data())
 def test_rows_written_together_have_the_bytes_of_rows_written_alone(names: dict[str, int], data: st.DataObject) -> None:
-    n = data.draw(st.sampled_from([0, 1, FEW - 1, FEW, FEW + 5]))
+    n = data.draw(st.sampled_from([0, 1, MIN_BULK_ROWS - 1, MIN_BULK_ROWS, MIN_BULK_ROWS + 5]))
     columns = {name: data.draw(st.lists(PLAIN, min_size=n, max_size=n)) for name in names}
     alone = [canonical_json({name: columns[name][i] for name in names}) for i in range(n)]
-    assert canonical_rows(columns) == alone
+    assert canonical_json_rows(columns) == alone
 
 
 def test_a_value_that_holds_others_is_written_as_alone() -> None:
-    values: list[Any] = [["a", 1], {"b": 1, "a": [2, 3]}, [], None, *["x"] * FEW]
-    assert canonical_rows({"it": values}) == [canonical_json({"it": value}) for value in values]
+    values: list[Any] = [["a", 1], {"b": 1, "a": [2, 3]}, [], None, *["x"] * MIN_BULK_ROWS]
+    assert canonical_json_rows({"it": values}) == [canonical_json({"it": value}) for value in values]
 
 
 def test_an_infinite_value_is_refused_as_in_a_row_alone() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
-        canonical_rows({"it": [math.inf] * (FEW + 1)})
+        canonical_json_rows({"it": [math.inf] * (MIN_BULK_ROWS + 1)})

@@ -9,13 +9,13 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from epic22.core.errors import UserError
-from epic22.core.evaluation.bands import BANDS, RiskBands, band_figures, band_order, fit_bands
+from epic22.core.evaluation.risk_bands import BANDS, RiskBands, check_band_order, compute_band_figures, fit_bands
 from epic22.core.task import Array
 
 
 def test_bands_hold_the_shares_asked_for() -> None:
     loss = np.random.default_rng(0).gamma(0.5, 500, 10000)
-    counts = np.bincount(fit_bands(loss).of(loss)) / 10000
+    counts = np.bincount(fit_bands(loss).assign(loss)) / 10000
     assert counts.tolist() == pytest.approx([0.40, 0.30, 0.18, 0.08, 0.04], abs=0.001)
 
 
@@ -26,34 +26,34 @@ def test_no_band_is_empty_however_many_ties(loss: Array) -> None:
             fit_bands(loss)
         return
     bands = fit_bands(loss)
-    assert set(bands.of(loss)) == set(range(5))
+    assert set(bands.assign(loss)) == set(range(5))
     assert RiskBands.restore(json.loads(json.dumps(bands.state()))) == bands
-    assert (np.diff(bands.of(np.sort(loss))) >= 0).all()
+    assert (np.diff(bands.assign(np.sort(loss))) >= 0).all()
 
 
 def test_neighbouring_floats_still_make_rising_cuts() -> None:
     loss = np.array([1.0])
     for _ in range(4):
         loss = np.append(loss, np.nextafter(loss[-1], 2))
-    assert set(fit_bands(loss).of(loss)) == set(range(5))
+    assert set(fit_bands(loss).assign(loss)) == set(range(5))
 
 
 def test_figures_tell_what_was_predicted_and_what_happened() -> None:
     rng = np.random.default_rng(1)
     p, exposure = rng.beta(1, 8, 20000), rng.uniform(1000, 6000, 20000)
     y = (rng.uniform(size=20000) < p).astype(int)
-    figures = band_figures(fit_bands(p * exposure), p, exposure, y)
+    figures = compute_band_figures(fit_bands(p * exposure), p, exposure, y)
     assert [band.name for band in figures] == list(BANDS)
     assert sum(band.n for band in figures) == 20000
     assert all(band.low <= band.observed <= band.high for band in figures)
     assert sum(band.low <= band.predicted <= band.high for band in figures) >= 4
-    assert band_order(figures).rises
+    assert check_band_order(figures).rises
 
 
 def test_an_order_that_fails_is_said_in_words() -> None:
     bands = RiskBands((1.0, 2.0, 3.0, 4.0))
     p, exposure = np.array([0.5, 0.5, 0.5]), np.array([1.0, 3.0, 20.0])
-    found = band_order(band_figures(bands, p, exposure, np.array([0, 1, 0])))
+    found = check_band_order(compute_band_figures(bands, p, exposure, np.array([0, 1, 0])))
     assert not found.rises
     assert "critical lost 0 a row, low 3" in found.words
     assert "no rows in medium, high" in found.words

@@ -9,13 +9,13 @@ from pathlib import Path
 import pytest
 from tests.toy import inputs, toy
 
-from epic22.core.bundle import Bundle, Schema, model_hash, open_bundle, write_bundle
+from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError
 from epic22.core.evaluation.conformal import AdaptiveBand, AnyBand, Band, ClassSets
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.task import Kind
 
 
@@ -27,13 +27,13 @@ def bundle(family: Family, kind: Kind = "binary", seed: int = 0) -> Bundle:
     estimator.fit(preprocessor.transform(made.examples.X), made.examples.y)
     band = Band(0.9, 1.5) if kind == "regression" else None
     empty = Bundle(Schema.of(made.task), family.name, preprocessor, estimator, band, "proven", "", "v0", seed)
-    return replace(empty, model_hash=model_hash(empty))
+    return replace(empty, model_hash=compute_model_hash(empty))
 
 
 @pytest.fixture
 def written(tmp_path: Path) -> Path:
     folder = tmp_path / "bundle"
-    write_bundle(folder, bundle(family_named("boosting")), toy().examples.X)
+    write_bundle(folder, bundle(get_family("boosting")), toy().examples.X)
     return folder
 
 
@@ -49,17 +49,17 @@ def test_an_opened_bundle_scores_the_same_bits(family: Family, kind: Kind, tmp_p
     write_bundle(tmp_path / "b", made, toy(kind).examples.X)
     opened = open_bundle(tmp_path / "b")
     X = inputs(60, seed=4)
-    raw = opened.estimator.raw(opened.preprocessor.transform(X))
-    assert raw.tobytes() == made.estimator.raw(made.preprocessor.transform(X)).tobytes()
+    raw = opened.estimator.decision_function(opened.preprocessor.transform(X))
+    assert raw.tobytes() == made.estimator.decision_function(made.preprocessor.transform(X)).tobytes()
     assert (opened.schema, opened.band, opened.model_hash) == (made.schema, made.band, made.model_hash)
 
 
 def test_the_hash_follows_model_seed_and_data_and_nothing_else() -> None:
-    made = bundle(family_named("boosting"))
-    assert model_hash(bundle(family_named("boosting"))) == made.model_hash
-    assert model_hash(bundle(family_named("boosting"), seed=1)) != made.model_hash
-    assert model_hash(replace(made, data_version="v1")) != made.model_hash
-    assert model_hash(replace(made, status="provisional")) == made.model_hash
+    made = bundle(get_family("boosting"))
+    assert compute_model_hash(bundle(get_family("boosting"))) == made.model_hash
+    assert compute_model_hash(bundle(get_family("boosting"), seed=1)) != made.model_hash
+    assert compute_model_hash(replace(made, data_version="v1")) != made.model_hash
+    assert compute_model_hash(replace(made, status="provisional")) == made.model_hash
 
 
 BANDS: list[AnyBand] = [
@@ -72,9 +72,9 @@ BANDS: list[AnyBand] = [
 
 @pytest.mark.parametrize("band", BANDS, ids=lambda band: getattr(band, "kind", "plain"))
 def test_a_band_comes_back_the_same_and_is_part_of_the_hash(band: AnyBand, tmp_path: Path) -> None:
-    plain = bundle(family_named("linear"), "regression")
+    plain = bundle(get_family("linear"), "regression")
     made = replace(plain, band=band)
-    made = replace(made, model_hash=model_hash(made))
+    made = replace(made, model_hash=compute_model_hash(made))
     write_bundle(tmp_path / "b", made, toy("regression").examples.X)
     opened = open_bundle(tmp_path / "b")
     assert (opened.band, opened.coverage) == (band, 0.9)
@@ -82,9 +82,9 @@ def test_a_band_comes_back_the_same_and_is_part_of_the_hash(band: AnyBand, tmp_p
 
 
 def test_sets_come_back_the_same_and_are_part_of_the_hash(tmp_path: Path) -> None:
-    plain = bundle(family_named("linear"))
+    plain = bundle(get_family("linear"))
     made = replace(plain, sets=ClassSets(0.9, (0.3, 0.1), (1, 0)))
-    made = replace(made, model_hash=model_hash(made))
+    made = replace(made, model_hash=compute_model_hash(made))
     write_bundle(tmp_path / "b", made, toy().examples.X)
     opened = open_bundle(tmp_path / "b")
     assert (opened.sets, opened.coverage) == (made.sets, 0.9)
@@ -93,8 +93,8 @@ def test_sets_come_back_the_same_and_are_part_of_the_hash(tmp_path: Path) -> Non
 
 def test_a_bundle_written_before_sets_and_other_bands_existed_says_nothing_of_them(tmp_path: Path) -> None:
     """What such a manifest held, so that its hash still fits: a half width, and no word of sets."""
-    write_bundle(tmp_path / "values", bundle(family_named("linear"), "regression"), toy("regression").examples.X)
-    write_bundle(tmp_path / "classes", bundle(family_named("linear")), toy().examples.X)
+    write_bundle(tmp_path / "values", bundle(get_family("linear"), "regression"), toy("regression").examples.X)
+    write_bundle(tmp_path / "classes", bundle(get_family("linear")), toy().examples.X)
     values, classes = (json.loads((tmp_path / name / "manifest.json").read_bytes()) for name in ("values", "classes"))
     assert values["conformal"] == {"coverage": 0.9, "half_width": 1.5}
     assert classes["conformal"] is None
@@ -104,7 +104,7 @@ def test_a_bundle_written_before_sets_and_other_bands_existed_says_nothing_of_th
 
 
 def test_a_band_that_this_version_does_not_know_is_refused(tmp_path: Path) -> None:
-    write_bundle(tmp_path / "b", bundle(family_named("linear"), "regression"), toy("regression").examples.X)
+    write_bundle(tmp_path / "b", bundle(get_family("linear"), "regression"), toy("regression").examples.X)
     change(tmp_path / "b", conformal={"coverage": 0.9, "kind": "oracle", "lower": 1.0, "upper": 1.0})
     with pytest.raises(BundleError, match="not known"):
         open_bundle(tmp_path / "b")
@@ -232,4 +232,4 @@ def test_an_absent_bundle_is_refused(tmp_path: Path) -> None:
 
 def test_a_bundle_is_never_written_over_another(written: Path) -> None:
     with pytest.raises(FileExistsError):
-        write_bundle(written, bundle(family_named("constant")), toy().examples.X)
+        write_bundle(written, bundle(get_family("constant")), toy().examples.X)

@@ -15,31 +15,31 @@ from tests.toy import daily, toy
 
 from epic22.core.data.split import SplitRequest, plan_folds
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.calibrate import (
+from epic22.core.evaluation.calibration import (
     KINDS,
     Calibration,
     CalibrationKind,
-    OutOfFold,
-    calibrated_out_of_fold,
+    OutOfFoldScores,
+    calibrate_out_of_fold,
     choose_calibration,
+    collect_out_of_fold_scores,
+    compute_log_odds,
     fit_calibration,
-    log_odds_of,
-    out_of_fold,
 )
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.metrics import log_loss
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 from epic22.core.task import Array
 
 SCORES = arrays(np.float64, st.integers(2, 60), elements=st.floats(-800, 800, allow_nan=False))
 
 
-def table(raw: Array, y: Array, folds: int = 5, forward: bool = True) -> OutOfFold:
+def table(raw: Array, y: Array, folds: int = 5, forward: bool = True) -> OutOfFoldScores:
     """Scores in folds of equal size, every row for itself."""
     n = len(y)
     fold = np.arange(n) * folds // n if forward else np.arange(n) % folds
     alone = np.arange(n)
-    return OutOfFold(raw=raw, y=y, fold=fold, dealing=np.zeros(n, dtype=int), cluster=alone, row=alone, forward=forward)
+    return OutOfFoldScores(raw=raw, y=y, fold=fold, repeat=np.zeros(n, dtype=int), cluster=alone, row=alone, forward=forward)
 
 
 def overconfident(n: int, seed: int = 0, stretch: float = 2.5, shift: float = 1.0) -> tuple[Array, Array]:
@@ -83,7 +83,7 @@ def test_isotonic_keeps_the_order_and_makes_few_ties() -> None:
 @pytest.mark.parametrize("forward", [True, False])
 def test_overconfidence_is_mended_on_rows_that_did_not_fit_it(kind: CalibrationKind, forward: bool) -> None:
     raw, y = overconfident(5000)
-    p = calibrated_out_of_fold(table(raw, y, forward=forward), kind)
+    p = calibrate_out_of_fold(table(raw, y, forward=forward), kind)
     rows = np.arange(5000) >= 1000
     assert log_loss(y[rows], p[rows]) < log_loss(y[rows], expit(raw[rows])) - 0.02
 
@@ -125,9 +125,9 @@ def test_a_single_isotonic_block_keeps_the_order() -> None:
 def test_the_first_forward_fold_stays_as_it_is_and_later_folds_are_taught_by_the_past_alone() -> None:
     raw, y = overconfident(1000)
     scores = table(raw, y)
-    p = calibrated_out_of_fold(scores)
+    p = calibrate_out_of_fold(scores)
     assert np.array_equal(p[:200], expit(raw[:200]))
-    q = calibrated_out_of_fold(replace(scores, y=np.where(scores.fold == 3, 1 - y, y)))
+    q = calibrate_out_of_fold(replace(scores, y=np.where(scores.fold == 3, 1 - y, y)))
     assert np.array_equal(q[:800], p[:800])
     assert not np.array_equal(q[800:], p[800:])
 
@@ -136,16 +136,16 @@ def test_rows_whose_label_was_not_known_yet_do_not_teach() -> None:
     raw, y = overconfident(1000)
     at = np.datetime64("2026-01-01", "us") + np.arange(1000) * np.timedelta64(1, "D")
     late = np.arange(1000) % 200 > 150
-    scores = replace(table(raw, y), at=at, known=at + np.timedelta64(50, "D"))
+    scores = replace(table(raw, y), at=at, label_known_at=at + np.timedelta64(50, "D"))
     flipped = replace(scores, y=np.where(late, 1 - y, y))
-    first, second = (calibrated_out_of_fold(one, "platt")[200:400] for one in (scores, flipped))
+    first, second = (calibrate_out_of_fold(one, "platt")[200:400] for one in (scores, flipped))
     assert np.array_equal(first, second)
 
 
 @pytest.mark.parametrize("forward", [True, False])
 def test_a_fold_never_teaches_itself(forward: bool) -> None:
     raw, y = overconfident(500)
-    for teach, judged in table(raw, y, forward=forward).turns():
+    for teach, judged in table(raw, y, forward=forward).iterate_splits():
         assert not set(teach) & set(judged)
 
 
@@ -154,8 +154,8 @@ def test_repeated_dealings_teach_within_their_own_dealing() -> None:
     row = np.tile(np.arange(200), 2)
     fold = np.concatenate([np.arange(200) % 5, 5 + np.arange(200) // 40])
     dealing = np.repeat([0, 1], 200)
-    scores = OutOfFold(raw=raw[row], y=y[row], fold=fold, dealing=dealing, cluster=row, row=row, forward=False)
-    for teach, judged in scores.turns():
+    scores = OutOfFoldScores(raw=raw[row], y=y[row], fold=fold, repeat=dealing, cluster=row, row=row, forward=False)
+    for teach, judged in scores.iterate_splits():
         assert not set(row[teach]) & set(row[judged])
         assert len(teach) == 160
 
@@ -174,7 +174,7 @@ def test_a_single_fold_gives_no_table_and_no_calibration() -> None:
 
 
 def test_probabilities_of_zero_and_one_have_finite_log_odds() -> None:
-    assert np.isfinite(log_odds_of(np.array([0.0, 0.5, 1.0]))).all()
+    assert np.isfinite(compute_log_odds(np.array([0.0, 0.5, 1.0]))).all()
 
 
 @pytest.mark.parametrize("state", [{"kind": "platt", "numbers": [1.0]}, {"kind": "temperature", "numbers": [1.0]}])
@@ -212,39 +212,39 @@ def test_a_score_that_ranks_the_wrong_way_becomes_a_constant_never_a_falling_map
 
 def test_only_rows_that_other_folds_can_calibrate_count_as_taught() -> None:
     raw, y = overconfident(1000)
-    assert table(raw, y).taught.tolist() == [False] * 200 + [True] * 800
-    assert table(raw, y, forward=False).taught.all()
+    assert table(raw, y).calibratable.tolist() == [False] * 200 + [True] * 800
+    assert table(raw, y, forward=False).calibratable.all()
 
 
 def test_the_parts_of_an_evaluation_become_a_table_with_the_moments_labels_were_known() -> None:
     made = toy("binary", 240, at=daily(240))
     plan = plan_folds(made.examples, "binary", SplitRequest(horizon=10, n=3))
-    found = cross_validate(made.task, made.examples, plan, family_named("linear"))
-    scores = out_of_fold(found.parts, made.examples, plan)
+    found = cross_validate(made.task, made.examples, plan, get_family("linear"))
+    scores = collect_out_of_fold_scores(found.fold_predictions, made.examples, plan)
     assert scores.forward
     assert scores.at is not None
-    assert scores.known is not None
-    assert np.array_equal(scores.known, scores.at + np.timedelta64(10, "D"))
+    assert scores.label_known_at is not None
+    assert np.array_equal(scores.label_known_at, scores.at + np.timedelta64(10, "D"))
     assert np.array_equal(scores.y, made.examples.y[scores.row])
-    assert np.allclose(Calibration()(scores.raw), np.concatenate([part.response for part in found.parts]))
-    for teach, judged in scores.turns():
-        assert not len(teach) or scores.known[teach].max() <= scores.at[judged].min()
+    assert np.allclose(Calibration()(scores.raw), np.concatenate([part.response for part in found.fold_predictions]))
+    for teach, judged in scores.iterate_splits():
+        assert not len(teach) or scores.label_known_at[teach].max() <= scores.at[judged].min()
     choose_calibration(scores)
 
 
 def test_re_dealt_folds_become_a_table_with_their_dealings() -> None:
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
-    found = cross_validate(made.task, made.examples, plan, family_named("linear"))
-    scores = out_of_fold(found.parts, made.examples, plan)
+    found = cross_validate(made.task, made.examples, plan, get_family("linear"))
+    scores = collect_out_of_fold_scores(found.fold_predictions, made.examples, plan)
     assert not scores.forward
-    assert np.bincount(scores.dealing).tolist() == [200, 200]
-    assert calibrated_out_of_fold(scores).shape == (400,)
+    assert np.bincount(scores.repeat).tolist() == [200, 200]
+    assert calibrate_out_of_fold(scores).shape == (400,)
 
 
 def test_class_probabilities_are_not_calibrated() -> None:
     made = toy("multiclass", 120)
     plan = plan_folds(made.examples, "multiclass", SplitRequest(repeats=1))
-    found = cross_validate(made.task, made.examples, plan, family_named("constant"))
+    found = cross_validate(made.task, made.examples, plan, get_family("constant"))
     with pytest.raises(InternalError, match="only a binary"):
-        out_of_fold(found.parts, made.examples, plan)
+        collect_out_of_fold_scores(found.fold_predictions, made.examples, plan)

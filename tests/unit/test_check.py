@@ -10,10 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.small_tables import small_tables
 
-from epic22.core.data.canonical import CANONICAL, KNOWN_AT, CanonicalTable, canonical_table
-from epic22.core.data.check import LINE, Checked, check_header, check_rows
-from epic22.core.data.parsing import as_fractions, in_percent, parsed, times
 from epic22.core.errors import ColumnError
+from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
+from epic22.core.tables.parsing import convert_percent_columns, find_percent_columns, parse_column, parse_times
+from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult, check_header, check_rows
 from epic22.core.task import Column
 
 TABLES = small_tables(readings=24)
@@ -28,8 +28,8 @@ def as_text(frame: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def check(name: str, frame: pl.DataFrame) -> Checked:
-    return check_rows(canonical_table(name), frame, TABLES)
+def check(name: str, frame: pl.DataFrame) -> CheckResult:
+    return check_rows(get_canonical_table(name), frame, TABLES)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -37,8 +37,8 @@ def test_whole_rows_are_kept_as_they_are_from_text_and_from_types(name: str) -> 
     frame = TABLES[name]
     for given_ in (frame, as_text(frame)):
         checked = check(name, given_)
-        assert checked.broken.height == 0
-        assert checked.kept.drop(LINE).select(frame.columns).equals(frame)
+        assert checked.rejected.height == 0
+        assert checked.valid.drop(LINE_COLUMN).select(frame.columns).equals(frame)
 
 
 def _bad_cells(table: CanonicalTable) -> list[tuple[str, str | None]]:
@@ -63,14 +63,14 @@ def _bad_cells(table: CanonicalTable) -> list[tuple[str, str | None]]:
 @settings(max_examples=200, deadline=None)
 def test_one_bad_cell_breaks_its_row_alone_and_the_reason_names_its_column(data: Any) -> None:
     name = data.draw(st.sampled_from(NAMES))
-    column, bad = data.draw(st.sampled_from(_bad_cells(canonical_table(name))))
+    column, bad = data.draw(st.sampled_from(_bad_cells(get_canonical_table(name))))
     text = as_text(TABLES[name])
     at = data.draw(st.integers(0, text.height - 1))
     spoilt = text.with_columns(pl.when(pl.int_range(pl.len()) == at).then(pl.lit(bad)).otherwise(column).alias(column))
     checked = check(name, spoilt)
-    assert [b.line for b in checked.reasons()] == [at + 1]
-    assert column in checked.reasons()[0].reason
-    assert checked.kept[LINE].to_list() == [n + 1 for n in range(text.height) if n != at]
+    assert [b.line for b in checked.list_rejected()] == [at + 1]
+    assert column in checked.list_rejected()[0].reason
+    assert checked.valid[LINE_COLUMN].to_list() == [n + 1 for n in range(text.height) if n != at]
 
 
 @pytest.mark.slow
@@ -83,7 +83,7 @@ def test_no_row_is_lost_whatever_the_file_holds(cells: list[tuple[str, str]]) ->
     )
     with suppress(ColumnError):
         checked = check("units", frame)
-        assert sorted([*checked.kept[LINE], *checked.broken["line"]]) == list(range(1, len(cells) + 1))
+        assert sorted([*checked.valid[LINE_COLUMN], *checked.rejected["line"]]) == list(range(1, len(cells) + 1))
 
 
 def test_every_reason_of_a_row_is_told() -> None:
@@ -94,7 +94,7 @@ def test_every_reason_of_a_row_is_told() -> None:
         end_reason=pl.lit("renewed"),
         deposit=pl.lit(None),
     )
-    reason = check("leases", lease).reasons()[0].reason
+    reason = check("leases", lease).list_rejected()[0].reason
     assert reason.split("; ") == [
         "monthly_rent is -3.00, expected at least 0",
         "deposit is empty",
@@ -110,34 +110,34 @@ def test_a_rule_that_looks_at_another_table_sees_its_row() -> None:
         measured_at=pl.Series(["2020-12-31T23:59:59", "2021-01-01T00:00:00"])
     )
     checked = check("sensor_readings", reading)
-    assert [b.line for b in checked.reasons()] == [1]
-    assert "measured_at not before the equipment's installed_on" in checked.reasons()[0].reason
+    assert [b.line for b in checked.list_rejected()] == [1]
+    assert "measured_at not before the equipment's installed_on" in checked.list_rejected()[0].reason
 
 
 def test_a_table_referred_to_that_is_not_there_breaks_every_row_that_refers_to_it() -> None:
-    checked = check_rows(canonical_table("units"), TABLES["units"], {})
-    assert checked.kept.height == 0
-    assert set(checked.broken["reason"]) == {f"no property_id P{n} in properties" for n in range(3)}
+    checked = check_rows(get_canonical_table("units"), TABLES["units"], {})
+    assert checked.valid.height == 0
+    assert set(checked.rejected["reason"]) == {f"no property_id P{n} in properties" for n in range(3)}
 
 
 def test_blank_lines_are_no_rows() -> None:
     text = as_text(TABLES["properties"])
     blank = text.clear(1)
     checked = check("properties", pl.concat([text.head(1), blank, text.tail(2)]))
-    assert checked.kept[LINE].to_list() == [1, 3, 4]
-    assert checked.broken.height == 0
+    assert checked.valid[LINE_COLUMN].to_list() == [1, 3, 4]
+    assert checked.rejected.height == 0
 
 
 def test_a_missing_column_is_an_error_that_names_the_nearest() -> None:
     with pytest.raises(ColumnError, match=r"leases: no column end_date \(renamed\? there is endDate\)"):
-        check_header(canonical_table("leases"), ["endDate", *(c for c in TABLES["leases"].columns if c != "end_date")])
+        check_header(get_canonical_table("leases"), ["endDate", *(c for c in TABLES["leases"].columns if c != "end_date")])
 
 
 def test_money_has_two_decimals_rounded_half_to_even_and_counted() -> None:
     frame = as_text(TABLES["ledger"].head(4)).with_columns(amount=pl.Series(["0.125", "0.135", "-0.125", "7.5"]))
     checked = check("ledger", frame)
-    assert [str(v) for v in checked.kept["amount"]] == ["0.12", "0.14", "-0.12", "7.50"]
-    assert checked.rounded == 3
+    assert [str(v) for v in checked.valid["amount"]] == ["0.12", "0.14", "-0.12", "7.50"]
+    assert checked.n_rounded == 3
 
 
 @pytest.mark.parametrize(
@@ -155,23 +155,23 @@ def test_money_has_two_decimals_rounded_half_to_even_and_counted() -> None:
     ],
 )
 def test_times_are_read_as_utc(text: str, wanted: datetime | None) -> None:
-    assert times(pl.Series([text, "2024-01-01"])).to_list() == [wanted, datetime(2024, 1, 1)]
+    assert parse_times(pl.Series([text, "2024-01-01"])).to_list() == [wanted, datetime(2024, 1, 1)]
 
 
 def test_enumerations_are_read_in_any_case_and_truths_from_words() -> None:
     kind = Column("kind", "category", levels=("in_progress", "on_hold"))
-    assert parsed(pl.Series(["IN_PROGRESS", "On Hold", "on-hold", "elsewhere"]), kind).to_list() == [
+    assert parse_column(pl.Series(["IN_PROGRESS", "On Hold", "on-hold", "elsewhere"]), kind).to_list() == [
         "in_progress",
         "on_hold",
         "on_hold",
         "elsewhere",
     ]
-    assert parsed(pl.Series(["TRUE", "no", "1", "maybe"]), Column("x", "bool")).to_list() == [True, False, True, None]
+    assert parse_column(pl.Series(["TRUE", "no", "1", "maybe"]), Column("x", "bool")).to_list() == [True, False, True, None]
 
 
 def test_a_column_of_fractions_with_a_few_above_one_is_not_taken_for_percent() -> None:
-    market = canonical_table("market")
-    assert in_percent(market, pl.DataFrame({"vacancy_rate": ["3.2", "5", "0.5"]})) == ("vacancy_rate",)
-    assert in_percent(market, pl.DataFrame({"vacancy_rate": ["0.032", "0.05", "3"]})) == ()
-    assert in_percent(market, pl.DataFrame({"vacancy_rate": ["3.2", "500"]})) == ()
-    assert as_fractions(pl.DataFrame({"v": ["3.2", "x"]}), ["v"])["v"].to_list() == ["0.032", "x"]
+    market = get_canonical_table("market")
+    assert find_percent_columns(market, pl.DataFrame({"vacancy_rate": ["3.2", "5", "0.5"]})) == ("vacancy_rate",)
+    assert find_percent_columns(market, pl.DataFrame({"vacancy_rate": ["0.032", "0.05", "3"]})) == ()
+    assert find_percent_columns(market, pl.DataFrame({"vacancy_rate": ["3.2", "500"]})) == ()
+    assert convert_percent_columns(pl.DataFrame({"v": ["3.2", "x"]}), ["v"])["v"].to_list() == ["0.032", "x"]

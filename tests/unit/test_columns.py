@@ -12,23 +12,23 @@ import pytest
 from tests.toy import task as toy_task
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.bundle import Bundle
-from epic22.core.data.contract import Roles
-from epic22.core.data.engineering import Recipe, Tally
+from epic22.core.artifact.bundle import Bundle
 from epic22.core.data.examples import Examples
+from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.evaluation.crossval import FittedFold, fit_family
 from epic22.core.evaluation.metrics import ROC_AUC
-from epic22.core.models.base import Family, response_of
-from epic22.core.models.boosting import Boosting
-from epic22.core.selection.columns import Budget, plan_columns
-from epic22.core.task import Array, Column, Formula, Rows, Task
-from epic22.features.flat_file import FlatFile, declare
+from epic22.core.models.base import Family, predict_response
+from epic22.core.models.xgboost import XGBoostEstimator
+from epic22.core.selection.feature_selection import ColumnBudget, plan_columns
+from epic22.core.task import Array, Column, Formula, RowMetadata, Task
+from epic22.reports.html.training import render_report
+from epic22.reports.json.training import run_json
 from epic22.services.predict import predict_frame, predict_rows
-from epic22.services.report import render_report
-from epic22.services.results import run_json
 from epic22.services.train import train
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 COLUMNS = (
     Column("torque", "float"),
@@ -68,14 +68,14 @@ def test_a_product_is_found_and_what_is_left_out_costs_nothing() -> None:
     assert products & {formula.name for formula in found.recipe.formulas}
     assert found.after < found.before
     gained = next(gain for gain in found.gains if gain.change == "combinations")
-    assert gained.kept
+    assert gained.accepted
     assert gained.low > 0
     assert found.strengths[0].column in products
     assert found.strengths[0].stability == 1.0
     out = [gain for gain in found.gains if gain.change == "left out"]
-    assert all(gain.kept == (gain.gain >= 0) for gain in out)
-    assert {s.column for s in found.strengths if not s.kept} == set(next((g.columns for g in out if g.kept), ()))
-    assert found.fits <= Budget().fits
+    assert all(gain.accepted == (gain.gain >= 0) for gain in out)
+    assert {s.column for s in found.strengths if not s.selected} == set(next((g.columns for g in out if g.accepted), ()))
+    assert found.fits <= ColumnBudget().fits
     elsewhere = np.setdiff1d(np.arange(len(examples)), train)
     Y = examples.Y.copy()
     Y[elsewhere] = 1 - Y[elsewhere]
@@ -94,33 +94,33 @@ def _shuffled(values: Array, rows: Array) -> Array:
 def test_a_declared_formula_stays_and_the_budget_is_kept() -> None:
     task, examples, plan = made(400, 1, 0.0)
     declared = replace(task, formulas=(Formula("useless", "noise * 2"),))
-    found = plan_columns(declared, examples, plan, plan.folds[0].train, budget=Budget(fits=7))
+    found = plan_columns(declared, examples, plan, plan.folds[0].train, budget=ColumnBudget(fits=7))
     assert found.fits <= 7
-    assert next(s for s in found.strengths if s.column == "useless").kept
-    none = plan_columns(declared, examples, plan, plan.folds[0].train, budget=Budget(fits=3))
-    assert none.recipe == Recipe()
-    late = plan_columns(declared, examples, plan, plan.folds[0].train, budget=Budget(seconds=0.0))
+    assert next(s for s in found.strengths if s.column == "useless").selected
+    none = plan_columns(declared, examples, plan, plan.folds[0].train, budget=ColumnBudget(fits=3))
+    assert none.recipe == FeatureRecipe()
+    late = plan_columns(declared, examples, plan, plan.folds[0].train, budget=ColumnBudget(seconds=0.0))
     assert late.fits == 3
 
 
-TALLIES = Recipe(None, (), tuple(Tally(name, "target", 1) for name in ("site", "street")))
+TALLIES = FeatureRecipe(None, (), tuple(CategoryEncoding(name, "target", 1) for name in ("site", "street")))
 
 
-def _quick(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Boosting:
-    categorical = tuple(bool(c) for c in task.categorical)
-    return Boosting(
+def _quick(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> XGBoostEstimator:
+    categorical = tuple(bool(c) for c in task.is_category)
+    return XGBoostEstimator(
         "binary", categorical, 2, seed, threads, rounds=60, patience=10, max_depth=4, min_child_weight=5.0, colsample_bytree=1.0
     )
 
 
-QUICK = Family("quick", frozenset({"binary"}), _quick, lambda files: Boosting("binary", ()))
+QUICK = Family("quick", frozenset({"binary"}), _quick, lambda files: XGBoostEstimator("binary", ()))
 Fit = Callable[[Task, Examples, FoldPlan, Array], FittedFold]
 
 
 def honest(task: Task, examples: Examples, plan: FoldPlan, train: Array) -> FittedFold:
     """The pipeline as it is: planned columns and label means of every category."""
-    planned = plan_columns(task, examples, plan, train, budget=Budget(fits=18)).recipe
-    recipe = replace(planned, tallies=tuple(dict.fromkeys((*planned.tallies, *TALLIES.tallies))))
+    planned = plan_columns(task, examples, plan, train, budget=ColumnBudget(fits=18)).recipe
+    recipe = replace(planned, encodings=tuple(dict.fromkeys((*planned.encodings, *TALLIES.encodings))))
     return fit_family(QUICK, task, examples, plan, train, 0, 1, recipe)
 
 
@@ -138,8 +138,8 @@ def permuted_auc(fit: Fit, seed: int) -> tuple[float, float]:
     areas = []
     for fold in plan.folds:
         fitted = fit(task, examples, plan, fold.train)
-        response = response_of(fitted.estimator, fitted.preprocessor.transform(examples.X[fold.test]), "binary")
-        areas.append(ROC_AUC.score(examples.y[fold.test], response, Rows()))
+        response = predict_response(fitted.estimator, fitted.preprocessor.transform(examples.X[fold.test]), "binary")
+        areas.append(ROC_AUC.score(examples.y[fold.test], response, RowMetadata()))
     positives = float(examples.y.sum())
     negatives = len(examples) - positives
     return float(np.mean(areas)), 1.96 * np.sqrt((positives + negatives + 1) / (12 * positives * negatives))
@@ -160,7 +160,7 @@ def test_planned_columns_reach_bundle_answers_and_report(tmp_path: Path) -> None
     _, examples, _ = made(500, 2, 12.0)
     day = [datetime(2024, 1, 1) + timedelta(days=int(i) // 5) for i in range(500)]
     examples.X.with_columns(day=pl.Series(day), y=pl.Series(examples.y).cast(pl.Int64)).write_csv(tmp_path / "t.csv")
-    assignment = declare(FlatFile(tmp_path / "t.csv", Roles("y", time=("day",)), name="toy"))
+    assignment = load_task_data(FlatFile(tmp_path / "t.csv", Roles("y", time=("day",)), name="toy"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     store = ModelStore(tmp_path / "models")
     run = train(assignment, SplitRequest(holdout_last=20), store, threads=1, engineer=True)

@@ -7,17 +7,17 @@ from hypothesis import strategies as st
 from tests.panels import known, lines
 
 from epic22.core.data.panel_examples import PanelExamples
-from epic22.core.evaluation.adaptive import AdaptiveState, adapt, half_widths
+from epic22.core.evaluation.adaptive_conformal import AdaptiveState, adapt_intervals, compute_half_widths
 from epic22.core.evaluation.backtest import OriginPlan
-from epic22.core.history import MONTHLY, Array
-from epic22.core.models.panel.base import LEVELS, MEDIAN
-from epic22.core.selection.combination import combination_weights
+from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
+from epic22.core.selection.forecast_combination import compute_combination_weights
+from epic22.core.time_series import MONTHLY, Array
 
 
 @given(st.integers(1, 5), st.integers(1, 30), st.floats(0, 50), st.integers(0, 1000))
 def test_weights_are_a_share_each_or_none_at_all(members: int, n: int, blocks: float, seed: int) -> None:
     rng = np.random.default_rng(seed)
-    weights = combination_weights(rng.normal(size=(members, n)), rng.normal(size=n), blocks)
+    weights = compute_combination_weights(rng.normal(size=(members, n)), rng.normal(size=n), blocks)
     assert (weights >= 0).all()
     assert weights.sum() == pytest.approx(1.0) or weights.sum() == 0.0
 
@@ -26,19 +26,19 @@ def test_little_evidence_leaves_weights_equal_and_much_moves_them_to_the_best() 
     rng = np.random.default_rng(0)
     errors = np.stack([rng.normal(0, 0.5, 200), rng.normal(0, 1.5, 200)])
     naive = rng.normal(0, 5, 200)
-    assert combination_weights(errors, naive, blocks=2.0).tolist() == [0.5, 0.5]
-    assert combination_weights(errors, naive, blocks=40.0)[0] > 0.85
+    assert compute_combination_weights(errors, naive, n_blocks=2.0).tolist() == [0.5, 0.5]
+    assert compute_combination_weights(errors, naive, n_blocks=40.0)[0] > 0.85
 
 
 def test_errors_that_cancel_are_mixed() -> None:
     errors = np.array([[1.0, 1.0, -1.0, 1.0], [-1.0, -1.0, 1.0, -1.0]])
-    assert combination_weights(errors, np.full(4, 9.0), blocks=100.0) == pytest.approx([0.5, 0.5])
+    assert compute_combination_weights(errors, np.full(4, 9.0), n_blocks=100.0) == pytest.approx([0.5, 0.5])
 
 
 def test_a_member_that_doing_nothing_beats_is_out() -> None:
     errors = np.array([[0.5, 0.5], [3.0, 3.0]])
-    assert combination_weights(errors, np.array([1.0, 1.0]), blocks=1.0).tolist() == [1.0, 0.0]
-    assert combination_weights(errors, np.array([0.1, 0.1]), blocks=1.0).tolist() == [0.0, 0.0]
+    assert compute_combination_weights(errors, np.array([1.0, 1.0]), n_blocks=1.0).tolist() == [1.0, 0.0]
+    assert compute_combination_weights(errors, np.array([0.1, 0.1]), n_blocks=1.0).tolist() == [0.0, 0.0]
 
 
 H = 3
@@ -51,7 +51,7 @@ def setting(periods: int = 90, shock_at: int | None = None) -> tuple[Array, Arra
     histories = known(lines(series, periods))
     ends = np.repeat(plan.origins - 540 + 1, series)
     rows = histories.take(np.tile(np.arange(series), len(plan.origins)))
-    rows = rows.earlier(periods - ends)
+    rows = rows.shift_back(periods - ends)
     rng = np.random.default_rng(0)
     due = rows.origin[:, None] + np.arange(1, H + 1)[None, :] - 540
     size = np.where(due >= shock_at, 2.0, 1.0) if shock_at is not None else np.ones_like(due)
@@ -70,16 +70,16 @@ def covered(quantiles: Array, examples: PanelExamples, origins: Array) -> float:
 
 def test_right_widths_stay_as_they_are() -> None:
     median, members, examples, plan = setting()
-    adapted = adapt(median, members, examples, plan)
+    adapted = adapt_intervals(median, members, examples, plan)
     assert covered(adapted.quantiles(median), examples, plan.test) == pytest.approx(0.8, abs=0.03)
-    assert adapted.half == pytest.approx(half_widths(members), rel=0.1)
+    assert adapted.half == pytest.approx(compute_half_widths(members), rel=0.1)
 
 
 def test_a_shock_widens_the_intervals_and_calibrating_once_does_not_notice() -> None:
     median, members, examples, plan = setting(shock_at=60)
     late = plan.test[plan.test >= 540 + 66]
-    moved = covered(adapt(median, members, examples, plan).quantiles(median), examples, late)
-    fixed = covered(adapt(median, members, examples, plan, adaptive=False).quantiles(median), examples, late)
+    moved = covered(adapt_intervals(median, members, examples, plan).quantiles(median), examples, late)
+    fixed = covered(adapt_intervals(median, members, examples, plan, adaptive=False).quantiles(median), examples, late)
     assert fixed < 0.55
     assert moved > fixed + 0.06
 
@@ -89,7 +89,7 @@ def test_the_interval_at_an_origin_knows_no_outcome_after_it() -> None:
     cut = int(plan.test[10])
     due = examples.origin[:, None] + np.arange(1, H + 1)[None, :]
     changed = PanelExamples(examples.histories, np.where(due > cut, 1e6, examples.Y), "v")
-    one, other = adapt(median, members, examples, plan), adapt(median, members, changed, plan)
+    one, other = adapt_intervals(median, members, examples, plan), adapt_intervals(median, members, changed, plan)
     rows = examples.origin <= cut
     assert np.array_equal(one.half[rows], other.half[rows])
     assert not np.array_equal(one.half, other.half)
@@ -99,12 +99,12 @@ def test_disagreement_of_the_members_widens_the_interval() -> None:
     _, members, _, _ = setting()
     apart = members.copy()
     apart[0] += 3.0
-    assert (half_widths(apart) > half_widths(members)).all()
+    assert (compute_half_widths(apart) > compute_half_widths(members)).all()
 
 
 def test_quantiles_around_a_median_ascend_and_keep_it() -> None:
     state = AdaptiveState((1.0, 2.0))
     quantiles = state.quantiles(np.array([[5.0, 6.0]]), np.array([[1.0, 1.0]]))
-    assert quantiles[0, :, MEDIAN].tolist() == [5.0, 6.0]
+    assert quantiles[0, :, MEDIAN_INDEX].tolist() == [5.0, 6.0]
     assert quantiles[0, :, -1] == pytest.approx([6.0, 8.0])
-    assert quantiles.shape[-1] == len(LEVELS)
+    assert quantiles.shape[-1] == len(QUANTILE_LEVELS)

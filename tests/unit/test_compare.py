@@ -11,31 +11,31 @@ from tests.toy import daily, toy
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
 from epic22.core.evaluation.crossval import (
     Evaluation,
-    FoldResponse,
-    corrected_error,
+    FoldPredictions,
+    compute_corrected_error,
+    compute_score,
     cross_validate,
-    score_with_interval,
 )
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROC_AUC, ROOT_MEAN_SQUARED_ERROR
-from epic22.core.evaluation.power import TWO_SIDED, Sample, power_of, sample_of, times_needed
-from epic22.core.models.catalog import family_named
+from epic22.core.evaluation.power import TWO_SIDED, SampleSize, compute_data_factor, compute_power, count_sample
+from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
+from epic22.core.models.catalog import get_family
 from epic22.core.task import Array, Kind
 
 
 def evaluation(name: str, response: Array, examples: Examples, plan: FoldPlan, kind: Kind) -> Evaluation:
     """An evaluation of responses made outside, one a row."""
-    parts = tuple(FoldResponse(fold, response[fold.test]) for fold in plan.folds)
-    scores = tuple(score_with_interval(m, parts, examples, plan, 0) for m in METRICS[kind])
+    parts = tuple(FoldPredictions(fold, response[fold.test]) for fold in plan.folds)
+    scores = tuple(compute_score(m, parts, examples, plan, 0) for m in METRICS[kind])
     return Evaluation(name, "y", None, scores, parts, plan.fingerprint(examples.data_version), 0.0, 0.0)
 
 
 def test_different_folds_are_refused() -> None:
     made = toy("binary", 200)
     plans = [plan_folds(made.examples, "binary", SplitRequest(seed=s, repeats=1)) for s in (0, 1)]
-    a, b = (cross_validate(made.task, made.examples, plan, family_named("constant")) for plan in plans)
+    a, b = (cross_validate(made.task, made.examples, plan, get_family("constant")) for plan in plans)
     with pytest.raises(InternalError, match="different folds"):
         compare(a, b, AVERAGE_PRECISION, made.examples, plans[0], "binary")
 
@@ -43,7 +43,7 @@ def test_different_folds_are_refused() -> None:
 def test_a_family_against_itself_shows_no_difference() -> None:
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
-    a = cross_validate(made.task, made.examples, plan, family_named("linear"))
+    a = cross_validate(made.task, made.examples, plan, get_family("linear"))
     verdict = compare(a, a, AVERAGE_PRECISION, made.examples, plan, "binary")
     assert (verdict.difference, verdict.p, verdict.enough_data) == (0.0, 1.0, False)
     assert verdict.advice == "no difference seen"
@@ -64,7 +64,7 @@ def test_one_fold_whose_metric_is_defined_makes_nothing_certain() -> None:
 def test_what_is_better_by_far_is_certain_and_turning_the_pair_turns_the_sign(timed: bool) -> None:
     made = toy("regression", 400, at=daily(400) if timed else None)
     plan = plan_folds(made.examples, "regression", SplitRequest())
-    a, b = (cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("linear", "constant"))
+    a, b = (cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("linear", "constant"))
     there = compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression")
     back = compare(b, a, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression")
     assert there.low > 0
@@ -104,7 +104,7 @@ def test_the_correction_widens_the_naive_error_by_the_overlap_of_training_parts(
     plan = plan_folds(made.examples, "binary", SplitRequest())
     folds = np.random.default_rng(0).normal(size=25)
     naive = folds.std(ddof=1) / 5
-    assert corrected_error(folds, plan) == pytest.approx(naive * np.sqrt(1 + 25 * 0.25))
+    assert compute_corrected_error(folds, plan) == pytest.approx(naive * np.sqrt(1 + 25 * 0.25))
 
 
 def test_pairing_sees_what_two_separate_intervals_cannot() -> None:
@@ -138,10 +138,13 @@ def test_what_is_said_to_be_certain_follows_the_p_that_allows_for_all_comparison
     """Broken once on purpose: with `certain` reading the single p, the borderline verdict stays certain and this fails."""
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
-    a, b = (cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("linear", "constant"))
+    a, b = (cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("linear", "constant"))
     clear = compare(a, b, AVERAGE_PRECISION, made.examples, plan, "binary")
     borderline = replace(clear, p=0.03, low=0.001)
-    alone, together = allowing_for_all([borderline])[0], allowing_for_all([borderline, borderline, clear])
+    alone, together = (
+        adjust_for_multiple_comparisons([borderline])[0],
+        adjust_for_multiple_comparisons([borderline, borderline, clear]),
+    )
     assert (alone.p_adjusted, alone.certain, alone.words) == (0.03, True, "certainly better")
     assert [round(v.p_adjusted or 0, 3) for v in together[:2]] == [0.06, 0.06]
     assert not together[0].certain
@@ -154,7 +157,7 @@ def test_second_opinions_are_given_where_rows_are_independent_and_refused_with_t
     made = toy("binary", 200)
     for repeats in (1, 2):
         plan = plan_folds(made.examples, "binary", SplitRequest(repeats=repeats))
-        a, b = (cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("linear", "constant"))
+        a, b = (cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("linear", "constant"))
         found = {o.metric: o for o in compare(a, b, AVERAGE_PRECISION, made.examples, plan, "binary").opinions}
         assert set(found) == {"roc_auc", "accuracy"}
         if repeats == 1:
@@ -181,7 +184,7 @@ def test_with_as_many_rows_as_were_asked_for_four_of_five_tests_find_the_differe
 
     truth = float(np.sqrt(1.06**2 + 0.45**2) - 1)
     errors = [one.power.detectable / TWO_SIDED for s in range(10) if (one := verdict(100, s)).power is not None]
-    needed = round(100 * times_needed(truth, float(np.mean(errors))))
+    needed = round(100 * compute_data_factor(truth, float(np.mean(errors))))
     assert 20 < needed < 400
     found = np.mean([verdict(needed, seed).enough_data for seed in range(100)])
     assert 0.66 <= found <= 0.94  # 0.8 ± 3.5 standard errors of 100
@@ -191,11 +194,11 @@ def test_rows_that_come_in_clusters_are_asked_for_in_clusters() -> None:
     group = np.repeat(np.arange(40).astype(str), 10)
     made = toy("regression", 400, group=group)
     plan = plan_folds(made.examples, "regression", SplitRequest())
-    assert sample_of(made.examples, plan, "regression") == Sample("rows", 400, 40)
-    power = power_of(0.1, 0.1, 0.05, sample_of(made.examples, plan, "regression"))
+    assert count_sample(made.examples, plan, "regression") == SampleSize("rows", 400, 40)
+    power = compute_power(0.1, 0.1, 0.05, count_sample(made.examples, plan, "regression"))
     factor = ((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / 1.0) ** 2
     assert power.for_seen == pytest.approx(factor)
     assert power.for_least == pytest.approx(4 * factor)
     assert f"about {math.ceil(40 * (factor - 1))} more clusters" in power.advice
     assert f"about {math.ceil(400 * (4 * factor - 1)):,} more rows" in power.advice
-    assert "would have shown in these" in power_of(0.01, 0.1, 0.5, Sample("rows", 400, None)).advice
+    assert "would have shown in these" in compute_power(0.01, 0.1, 0.5, SampleSize("rows", 400, None)).advice

@@ -13,17 +13,17 @@ from tests.small_rows import held
 
 from epic22.core.evaluation.conformal import (
     COVERAGE,
-    LEAST_IN_CELL,
+    MIN_ROWS_PER_CELL,
     AdaptiveBand,
     AnyBand,
     Band,
     ClassSets,
     conformal_quantile,
+    expand_binary,
     fit_sets,
     restore_band,
-    two_columns,
 )
-from epic22.core.evaluation.interval_choice import KINDS, choose_band, fit_band, fit_scatter, interval_scores
+from epic22.core.evaluation.interval_selection import KINDS, choose_band, compute_interval_scores, fit_band, fit_scatter
 from epic22.core.task import Array
 
 DRAWS = 400
@@ -67,7 +67,7 @@ def test_every_kind_covers_new_rows_drawn_alike(n: int, kind: tuple[str, bool], 
             assert kind[0] == "scaled"
             assert n < 125
             return
-        low, high = band.around(float(value[n]))
+        low, high = band.compute_interval(float(value[n]))
         hits.append(low <= y[n] <= high)
     assert np.mean(hits) >= COVERAGE - 4 * math.sqrt(0.09 / DRAWS)
 
@@ -79,7 +79,7 @@ def test_the_band_that_was_chosen_covers_too() -> None:
         band, _ = choose_band(held(*fanning(200, seed)))
         assert band is not None
         value, y = fanning(500, 1000 + seed)
-        low, high = band.ends(value)
+        low, high = band.compute_intervals(value)
         shares.append(np.mean((low <= y) & (y <= high)))
     assert np.mean(shares) >= COVERAGE - 4 * np.std(shares) / math.sqrt(60)
     assert np.mean(shares) <= 0.93
@@ -95,7 +95,7 @@ def test_sets_cover_every_class_of_new_rows_drawn_alike(n: int, seed: int) -> No
         y = (p.cumsum(axis=1) < rng.uniform(size=n + 6)[:, None]).sum(axis=1)
         sets = fit_sets(p[:n], y[:n], np.ones(n))
         assert sets is not None
-        holds = sets.holds(p[n:])[np.arange(6), y[n:]]
+        holds = sets.contains(p[n:])[np.arange(6), y[n:]]
         hit += np.bincount(y[n:], weights=holds, minlength=3)
         of += np.bincount(y[n:], minlength=3)
         cells = np.array(sets.cells)
@@ -109,7 +109,7 @@ def rare(n: int, seed: int) -> tuple[Array, Array]:
     """Probabilities and classes with about 4 % positives."""
     rng = np.random.default_rng(seed)
     z = rng.normal(-4.2, 1.6, n)
-    return two_columns(1 / (1 + np.exp(-z))), (rng.uniform(size=n) < 1 / (1 + np.exp(-z))).astype(float)
+    return expand_binary(1 / (1 + np.exp(-z))), (rng.uniform(size=n) < 1 / (1 + np.exp(-z))).astype(float)
 
 
 def test_the_rare_class_is_covered_by_a_threshold_of_its_own_where_one_for_all_would_forget_it() -> None:
@@ -122,9 +122,9 @@ def test_the_rare_class_is_covered_by_a_threshold_of_its_own_where_one_for_all_w
     pooled = ClassSets(0.9, (-conformal_quantile(-own, np.ones(len(y)), 0.9),) * 2, (0, 0))
     positives = truth == 1
     # Four standard errors of a threshold from some 250 positives.
-    assert abs(sets.holds(fresh)[positives, 1].mean() - 0.9) < 4 * math.sqrt(0.09 / y.sum())
-    assert sets.holds(fresh)[~positives, 0].mean() > 0.88
-    assert pooled.holds(fresh)[positives, 1].mean() < 0.5
+    assert abs(sets.contains(fresh)[positives, 1].mean() - 0.9) < 4 * math.sqrt(0.09 / y.sum())
+    assert sets.contains(fresh)[~positives, 0].mean() > 0.88
+    assert pooled.contains(fresh)[positives, 1].mean() < 0.5
 
 
 def test_classes_too_rare_for_a_threshold_share_one_with_the_next_rarer() -> None:
@@ -133,19 +133,19 @@ def test_classes_too_rare_for_a_threshold_share_one_with_the_next_rarer() -> Non
     sets = fit_sets(softmax(rng.normal(size=(len(y), 4)), axis=1), y, np.ones(len(y)))
     assert sets is not None
     assert sets.cells == (1, 0, 0, 0)
-    assert (y == 2).sum() >= LEAST_IN_CELL
+    assert (y == 2).sum() >= MIN_ROWS_PER_CELL
 
 
 def test_a_class_that_too_few_rows_speak_of_is_in_every_set() -> None:
-    sets = fit_sets(two_columns(np.array([0.2, 0.4, 0.6])), np.array([0, 1, 1]), np.ones(3))
+    sets = fit_sets(expand_binary(np.array([0.2, 0.4, 0.6])), np.array([0, 1, 1]), np.ones(3))
     assert sets is not None
-    assert sets.of([1.0, 0.0]) == (0, 1)
+    assert sets.predict_set([1.0, 0.0]) == (0, 1)
 
 
 def test_the_likeliest_class_is_in_every_set() -> None:
     """A rare class alone in a set would say what the probability denies."""
-    assert ClassSets(0.9, (0.9, 0.9, 0.9), (0, 1, 2)).of([0.3, 0.4, 0.3]) == (1,)
-    assert ClassSets(0.9, (0.98, 0.04), (0, 1)).of([0.95, 0.05]) == (0, 1)
+    assert ClassSets(0.9, (0.9, 0.9, 0.9), (0, 1, 2)).predict_set([0.3, 0.4, 0.3]) == (1,)
+    assert ClassSets(0.9, (0.98, 0.04), (0, 1)).predict_set([0.95, 0.05]) == (0, 1)
 
 
 def fanning(n: int, seed: int) -> tuple[Array, Array]:
@@ -157,7 +157,7 @@ def fanning(n: int, seed: int) -> tuple[Array, Array]:
 
 def by_third(band: AnyBand, value: Array, y: Array) -> Array:
     """Coverage in each third of the value."""
-    low, high = band.ends(value)
+    low, high = band.compute_intervals(value)
     inside, third = (low <= y) & (y <= high), np.minimum(value * 3 // 10, 2).astype(int)
     return np.bincount(third, weights=inside) / np.bincount(third)
 
@@ -179,7 +179,7 @@ def test_a_fold_alone_chooses_a_band_by_its_pieces() -> None:
     rows = held(*fanning(2000, 3))
     alone = replace(rows, fold=np.zeros(len(rows), np.int64))
     forward = replace(
-        alone, forward=True, at=np.arange(2000).astype("datetime64[s]"), known=np.arange(2000).astype("datetime64[s]")
+        alone, forward=True, at=np.arange(2000).astype("datetime64[s]"), label_known_at=np.arange(2000).astype("datetime64[s]")
     )
     for one in (alone, forward):
         band, _ = choose_band(one)
@@ -201,10 +201,10 @@ def test_relative_errors_get_a_relative_band_that_stays_above_zero() -> None:
     band, _ = choose_band(held(value, value * np.exp(rng.normal(0, 0.25, 1500))))
     assert isinstance(band, AdaptiveBand)
     assert band.kind == "relative"
-    low, high = band.around(100_000.0)
+    low, high = band.compute_interval(100_000.0)
     assert 55_000 < low < 75_000
     assert 140_000 < high < 165_000
-    assert band.around(-5.0)[0] >= 0
+    assert band.compute_interval(-5.0)[0] >= 0
 
 
 def test_a_lopsided_error_gets_a_lopsided_band() -> None:
@@ -222,7 +222,7 @@ def test_counts_have_no_end_below_zero() -> None:
     for kind in KINDS:
         band = fit_band(rows, *kind)
         if band is not None:
-            low, high = band.ends(np.array([-0.5, 0.0, 0.2, 3.0]))
+            low, high = band.compute_intervals(np.array([-0.5, 0.0, 0.2, 3.0]))
             assert (low >= 0).all()
             assert (high >= low).all()
 
@@ -246,7 +246,7 @@ def test_the_scatter_is_monotone_and_above_nothing(n: int, seed: int) -> None:
 
 
 def test_the_interval_score_is_the_width_and_twenty_times_what_is_missed() -> None:
-    assert interval_scores(np.array([0.5, 3.0]), np.zeros(2), np.full(2, 2.0)) == pytest.approx([2.0, 22.0])
+    assert compute_interval_scores(np.array([0.5, 3.0]), np.zeros(2), np.full(2, 2.0)) == pytest.approx([2.0, 22.0])
 
 
 @pytest.mark.parametrize("band", BANDS, ids=lambda band: getattr(band, "kind", "plain"))
@@ -254,8 +254,8 @@ def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(b
     again = restore_band(json.loads(json.dumps(band.state())))
     assert again == band
     values = np.random.default_rng(9).normal(2, 3, 997)
-    low, high = band.ends(values)
-    assert [band.around(float(v)) for v in values] == list(zip(low.tolist(), high.tolist(), strict=True))
+    low, high = band.compute_intervals(values)
+    assert [band.compute_interval(float(v)) for v in values] == list(zip(low.tolist(), high.tolist(), strict=True))
     assert (low <= high).all()
 
 
@@ -263,13 +263,13 @@ def test_sets_survive_json_and_one_row_gets_the_set_it_gets_among_others() -> No
     p = softmax(np.random.default_rng(10).normal(size=(500, 4)), axis=1)
     sets = ClassSets(0.9, (0.1, 0.25, 0.3, 0.2), (0, 1, 2, 3))
     assert ClassSets.restore(json.loads(json.dumps(sets.state()))) == sets
-    assert [sets.of(row) for row in p] == [tuple(np.flatnonzero(row)) for row in sets.holds(p)]
+    assert [sets.predict_set(row) for row in p] == [tuple(np.flatnonzero(row)) for row in sets.contains(p)]
 
 
 def test_a_band_of_the_first_bundles_says_what_it_said() -> None:
     band = restore_band({"coverage": 0.9, "half_width": 1.5})
     assert band == Band(0.9, 1.5)
-    assert band.around(2.0) == (0.5, 3.5)
+    assert band.compute_interval(2.0) == (0.5, 3.5)
     assert band.state() == {"coverage": 0.9, "half_width": 1.5}
 
 
@@ -301,7 +301,7 @@ def test_five_dealings_give_the_band_of_one_row_a_row() -> None:
         cluster=np.tile(once.cluster, 5),
         row=np.tile(once.row, 5),
         fold=np.concatenate([once.fold + 5 * i for i in range(5)]),
-        dealing=np.repeat(np.arange(5), len(y)),
+        repeat=np.repeat(np.arange(5), len(y)),
     )
     assert fit_band(five, "constant", True) == fit_band(once, "constant", True)
     one, many = fit_band(once, "scaled", False), fit_band(five, "scaled", False)

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.contract import LARGEST, Roles, TypedTable, category_or_text, conform, infer
 from epic22.core.data.files import RawTable, read_table
+from epic22.core.data.schema_inference import MAX_NUMBER, Roles, TypedTable, conform_frame, infer_schema, infer_text_dtype
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column
 
@@ -22,7 +22,7 @@ def raw(**columns: list[str | None]) -> RawTable:
 
 def typed(values: list[str | None]) -> Column:
     label: list[str | None] = [str(i % 2) for i in range(len(values))]
-    return next(c for c in infer(raw(x=values, y=label), Roles("y")).columns if c.name == "x")
+    return next(c for c in infer_schema(raw(x=values, y=label), Roles("y")).columns if c.name == "x")
 
 
 @pytest.mark.parametrize(
@@ -56,9 +56,9 @@ def test_a_type_is_what_all_values_allow(values: list[str | None], dtype: str) -
 
 
 @settings(max_examples=60, deadline=None)
-@given(values=st.lists(st.floats(-LARGEST, LARGEST, allow_nan=False), min_size=1) | st.lists(WHOLE, min_size=1))
+@given(values=st.lists(st.floats(-MAX_NUMBER, MAX_NUMBER, allow_nan=False), min_size=1) | st.lists(WHOLE, min_size=1))
 def test_any_finite_numbers_come_back_as_they_were_written(values: list[float]) -> None:
-    frame = infer(raw(y=[repr(v) for v in values]), Roles("y")).frame
+    frame = infer_schema(raw(y=[repr(v) for v in values]), Roles("y")).frame
     assert frame["y"].to_list() == values
 
 
@@ -70,31 +70,31 @@ def test_any_finite_numbers_come_back_as_they_were_written(values: list[float]) 
 )
 def test_any_times_come_back_as_they_were_written(moments: list[datetime], form: str) -> None:
     whole = [moment.replace(microsecond=0) for moment in moments]
-    table = infer(raw(t=[m.strftime(form) for m in whole], y=["1"] * len(whole)), Roles("y", time=("t",)))
+    table = infer_schema(raw(t=[m.strftime(form) for m in whole], y=["1"] * len(whole)), Roles("y", time=("t",)))
     assert table.times is not None
     assert table.times.to_list() == whole
 
 
 def test_zoned_times_become_utc() -> None:
-    table = infer(raw(t=["2024-01-05T10:00:00+02:00"] * 2, y=["0", "1"]), Roles("y", time=("t",)))
+    table = infer_schema(raw(t=["2024-01-05T10:00:00+02:00"] * 2, y=["0", "1"]), Roles("y", time=("t",)))
     assert table.times is not None
     assert table.times[0] == datetime(2024, 1, 5, 8)
 
 
 def test_an_ambiguous_date_is_read_month_first_and_said() -> None:
-    table = infer(raw(t=["01/02/2024", "03/04/2024"], y=["0", "1"]), Roles("y"))
+    table = infer_schema(raw(t=["01/02/2024", "03/04/2024"], y=["0", "1"]), Roles("y"))
     assert table.frame["t"][0] == datetime(2024, 1, 2)
     assert "month/day/year" in table.notes[0]
 
 
 def test_a_day_over_twelve_makes_the_date_day_first_and_that_is_said() -> None:
-    table = infer(raw(t=["01/02/2024", "23/04/2024"], y=["0", "1"]), Roles("y"))
+    table = infer_schema(raw(t=["01/02/2024", "23/04/2024"], y=["0", "1"]), Roles("y"))
     assert table.frame["t"][0] == datetime(2024, 2, 1)
     assert "t: day/month/year." in table.notes
 
 
 def spread(**columns: list[str | None]) -> TypedTable:
-    return infer(raw(**columns, y=["0", "1"]), Roles("y", time=tuple(columns)))
+    return infer_schema(raw(**columns, y=["0", "1"]), Roles("y", time=tuple(columns)))
 
 
 def test_a_date_spread_over_columns_is_put_together_and_only_its_year_is_no_input() -> None:
@@ -123,7 +123,7 @@ def test_dates_written_as_numbers_are_dates() -> None:
 
 def test_roles_are_given_and_the_useless_is_put_aside_with_a_note() -> None:
     n = 300
-    table = infer(
+    table = infer_schema(
         raw(
             y=[str(i % 2) for i in range(n)],
             i=[f"i{i}" for i in range(n)],
@@ -143,24 +143,24 @@ def test_roles_are_given_and_the_useless_is_put_aside_with_a_note() -> None:
 
 
 def test_ids_keep_no_levels() -> None:
-    table = infer(raw(y=["0", "1"], who=["anna", "ben"], x=["a", "b"]), Roles("y", id="who"))
+    table = infer_schema(raw(y=["0", "1"], who=["anna", "ben"], x=["a", "b"]), Roles("y", id="who"))
     assert {c.name: c.levels for c in table.columns} == {"y": (), "who": (), "x": ("a", "b")}
 
 
 def test_an_id_or_a_group_may_mix_numbers_and_letters() -> None:
     mixed: list[str | None] = [*(str(i) for i in range(99)), "C99"]
     for roles in (Roles("y", id="who"), Roles("y", group="who")):
-        assert infer(raw(y=["0", "1"] * 50, who=mixed), roles).frame["who"].to_list() == mixed
+        assert infer_schema(raw(y=["0", "1"] * 50, who=mixed), roles).frame["who"].to_list() == mixed
 
 
 def test_rows_in_messages_count_as_the_file_does() -> None:
     table = raw(y=["0", None, "1"], t=["2024-01-01", None, "soon"])
     with pytest.raises(ColumnError, match="first 'soon' in row 3"):
-        infer(table, Roles("y", time=("t",)))
+        infer_schema(table, Roles("y", time=("t",)))
 
 
 def test_rows_without_a_label_are_left_out_and_said() -> None:
-    table = infer(raw(y=["0", None, "1"], x=["1", "2", "3"]), Roles("y"))
+    table = infer_schema(raw(y=["0", None, "1"], x=["1", "2", "3"]), Roles("y"))
     assert table.frame.height == 2
     assert "1 rows without a label" in table.notes[0]
 
@@ -212,7 +212,7 @@ REFUSED: dict[str, tuple[RawTable, Roles, str]] = {
 @pytest.mark.parametrize(("table", "roles", "said"), REFUSED.values(), ids=REFUSED.keys())
 def test_what_does_not_fit_is_refused_by_name(table: RawTable, roles: Roles, said: str) -> None:
     with pytest.raises(ColumnError, match=said):
-        infer(table, roles)
+        infer_schema(table, roles)
 
 
 YEARS = ["2015", "2,015", None, "20152014201320122011" * 4, "-20152014"] * 12
@@ -227,16 +227,16 @@ def test_digits_too_long_to_be_a_number_are_text(tmp_path: Path, form: str) -> N
         frame.write_csv(path)
     else:
         frame.write_parquet(path)
-    found = infer(read_table(path), Roles("y"))
+    found = infer_schema(read_table(path), Roles("y"))
     assert found.frame["x"].to_list() == YEARS
     assert next(c for c in found.columns if c.name == "x").dtype == "category"
     assert "x holds digits too long to be a number (20152014201320122011…, 80 characters)" in found.notes[0]
-    assert conform(read_table(path), found.columns)["x"].to_list() == YEARS
+    assert conform_frame(read_table(path), found.columns)["x"].to_list() == YEARS
 
 
 def test_an_id_of_long_digits_stays_as_it_is_written() -> None:
     ids: list[str | None] = [f"{i}" * 45 for i in range(1, 10)]
-    assert infer(raw(y=["0", "1", "1"] * 3, who=ids), Roles("y", id="who")).frame["who"].to_list() == ids
+    assert infer_schema(raw(y=["0", "1", "1"] * 3, who=ids), Roles("y", id="who")).frame["who"].to_list() == ids
 
 
 PARCELS: list[str | None] = [*(str(659_000_000 + 7 * i) for i in range(58)), "6850700316 and 6850700315", "701100-0000"]
@@ -244,7 +244,7 @@ PARCELS: list[str | None] = [*(str(659_000_000 + 7 * i) for i in range(58)), "68
 
 
 def test_numbers_of_which_two_stand_in_one_cell_are_names() -> None:
-    found = infer(raw(y=["0", "1"] * 30, parcel=PARCELS), Roles("y"))
+    found = infer_schema(raw(y=["0", "1"] * 30, parcel=PARCELS), Roles("y"))
     assert found.frame["parcel"].to_list() == PARCELS
     assert any("parcel holds two numbers in one ('6850700316 and 6850700315')" in note for note in found.notes)
 
@@ -252,18 +252,18 @@ def test_numbers_of_which_two_stand_in_one_cell_are_names() -> None:
 @pytest.mark.parametrize("odd", ["1O57", "12-34", "70110.5 and 70110.7", "?!"])
 def test_other_cells_among_numbers_are_damage(odd: str) -> None:
     with pytest.raises(ColumnError, match="mend them"):
-        infer(raw(y=["0", "1"] * 30, parcel=[*PARCELS[:59], odd]), Roles("y"))
+        infer_schema(raw(y=["0", "1"] * 30, parcel=[*PARCELS[:59], odd]), Roles("y"))
     with pytest.raises(ColumnError, match="mend them"):
-        infer(raw(y=["0", "1"] * 30, parcel=[*PARCELS[:58], "701100-0000", "1.5"]), Roles("y"))
+        infer_schema(raw(y=["0", "1"] * 30, parcel=[*PARCELS[:58], "701100-0000", "1.5"]), Roles("y"))
 
 
 def test_long_digits_among_numbers_with_decimals_are_damage() -> None:
     with pytest.raises(ColumnError, match="enormous values, first in row 2"):
-        infer(raw(y=["0", "1"], x=["1.5", "9" * 60]), Roles("y"))
+        infer_schema(raw(y=["0", "1"], x=["1.5", "9" * 60]), Roles("y"))
 
 
 def test_a_dropped_column_may_be_damaged() -> None:
-    infer(raw(y=["0", "1"], x=["1", "inf"]), Roles("y", drop=("x",)))
+    infer_schema(raw(y=["0", "1"], x=["1", "inf"]), Roles("y", drop=("x",)))
 
 
 COLUMNS = (
@@ -276,30 +276,30 @@ COLUMNS = (
 
 
 def test_a_later_file_is_brought_to_the_types_it_was_trained_with() -> None:
-    frame = conform(raw(n=["3.0", ""], c=["b", "new"], t=["2024-01-01", None], b=["TRUE", None], more=["1", "2"]), COLUMNS)
+    frame = conform_frame(raw(n=["3.0", ""], c=["b", "new"], t=["2024-01-01", None], b=["TRUE", None], more=["1", "2"]), COLUMNS)
     assert frame.rows() == [(3.0, "b", datetime(2024, 1, 1), True), (None, "new", None, None)]
 
 
 def test_a_later_file_that_lacks_an_input_is_refused() -> None:
     with pytest.raises(ColumnError, match="no column 'n'"):
-        conform(raw(c=["a"], t=["2024-01-01"], b=["true"]), COLUMNS)
+        conform_frame(raw(c=["a"], t=["2024-01-01"], b=["true"]), COLUMNS)
 
 
 def test_labels_and_columns_put_aside_may_hold_anything_later() -> None:
     columns = (*COLUMNS, Column("y", "int", role="label"), Column("gone", "float", role="never"))
-    frame = conform(raw(n=["1"], c=["a"], t=[None], b=["true"], y=["unknown"], gone=["junk"]), columns)
+    frame = conform_frame(raw(n=["1"], c=["a"], t=[None], b=["true"], y=["unknown"], gone=["junk"]), columns)
     assert frame.columns == ["n", "c", "t", "b"]
 
 
 def test_one_bad_time_does_not_accuse_the_others() -> None:
     with pytest.raises(RowError) as caught:
-        conform(raw(n=["1", "2"], c=["a"] * 2, t=["2024-01-01", "soon"], b=["true"] * 2), COLUMNS)
+        conform_frame(raw(n=["1", "2"], c=["a"] * 2, t=["2024-01-01", "soon"], b=["true"] * 2), COLUMNS)
     assert [problem[:2] for problem in caught.value.problems] == [(1, "t")]
 
 
 def test_at_most_twenty_problems_are_listed() -> None:
     with pytest.raises(RowError) as caught:
-        conform(raw(n=["z"] * 25), COLUMNS[:1])
+        conform_frame(raw(n=["z"] * 25), COLUMNS[:1])
     assert [row for row, _, _ in caught.value.problems] == list(range(20))
 
 
@@ -309,25 +309,25 @@ def test_at_most_twenty_problems_are_listed() -> None:
 def test_another_type_of_a_parquet_file_is_not_bent_into_shape(column: Column, value: object) -> None:
     later = RawTable("t.parquet", pl.DataFrame({"v": [value]}), "0", "parquet", None, None)
     with pytest.raises(RowError, match="row 1, column 'v'"):
-        conform(later, (column,))
+        conform_frame(later, (column,))
 
 
 def test_a_later_parquet_may_lack_numbers() -> None:
     later = RawTable("t.parquet", pl.DataFrame({"n": [1.5, float("nan")]}), "0", "parquet", None, None)
-    assert conform(later, COLUMNS[:1])["n"].to_list() == [1.5, None]
+    assert conform_frame(later, COLUMNS[:1])["n"].to_list() == [1.5, None]
 
 
 @pytest.mark.parametrize(("value", "said"), [("many", "not a finite number"), ("inf", "not a finite number"), ("1e99", "finite")])
 def test_a_later_value_that_does_not_fit_is_refused_with_its_row(value: str, said: str) -> None:
     with pytest.raises(RowError, match=rf"row 2, column 'n'.*{said}") as caught:
-        conform(raw(n=["1", value], c=["a"] * 2, t=["2024-01-01"] * 2, b=["true"] * 2), COLUMNS)
+        conform_frame(raw(n=["1", value], c=["a"] * 2, t=["2024-01-01"] * 2, b=["true"] * 2), COLUMNS)
     assert caught.value.problems[0][:2] == (1, "n")
 
 
 def test_parquet_goes_the_same_way(tmp_path: Path) -> None:
     frame = pl.DataFrame({"y": [0, 1], "when": [datetime(2024, 1, 1), datetime(2024, 1, 2)], "x": [0.5, float("nan")]})
     frame.write_parquet(tmp_path / "t.parquet")
-    table = infer(read_table(tmp_path / "t.parquet"), Roles("y", time=("when",)))
+    table = infer_schema(read_table(tmp_path / "t.parquet"), Roles("y", time=("when",)))
     assert {c.name: c.dtype for c in table.columns} == {"y": "int", "when": "time", "x": "float"}
     assert table.frame["x"].null_count() == 1
 
@@ -336,7 +336,7 @@ def test_whole_numbers_too_large_and_durations_are_numbers() -> None:
     frame = pl.DataFrame(
         {"y": [0, 1], "big": pl.Series([2**70, 1], dtype=pl.Int128), "span": [timedelta(days=1), timedelta(seconds=90)]}
     )
-    read = infer(RawTable("t.parquet", frame, "0", "parquet", None, None), Roles("y")).frame
+    read = infer_schema(RawTable("t.parquet", frame, "0", "parquet", None, None), Roles("y")).frame
     assert read["big"].to_list() == [2.0**70, 1.0]
     assert read["span"].to_list() == [86_400.0, 90.0]
 
@@ -352,4 +352,4 @@ def test_whole_numbers_too_large_and_durations_are_numbers() -> None:
     ],
 )
 def test_text_is_a_category_where_its_values_are_few_or_return(distinct: int, present: int, dtype: str) -> None:
-    assert category_or_text(distinct, present) == dtype
+    assert infer_text_dtype(distinct, present) == dtype

@@ -13,22 +13,22 @@ from epic22.core.errors import ColumnError
 from epic22.core.evaluation.coverage import (
     MONTH,
     Coverage,
-    Judged,
-    coverage_of,
-    group_coverage,
-    judge_intervals,
-    judge_sets,
-    refuse_groups,
-    table_by,
+    EvaluatedRows,
+    check_groups,
+    compute_coverage,
+    compute_coverage_table,
+    compute_group_coverage,
+    evaluate_intervals,
+    evaluate_sets,
 )
-from epic22.core.evaluation.crossval import FoldResponse
-from epic22.core.evaluation.held_out import HeldOut, held_out
+from epic22.core.evaluation.crossval import FoldPredictions
+from epic22.core.evaluation.predictions import OutOfFoldPredictions, collect_out_of_fold_predictions
 from epic22.core.task import Array
 
 ROWS = 1200
 
 
-def in_time(drift: float = 0.0, seed: int = 0) -> HeldOut:
+def in_time(drift: float = 0.0, seed: int = 0) -> OutOfFoldPredictions:
     """Rows in five forward folds; the errors of the last grow by `drift`."""
     rng = np.random.default_rng(seed)
     value = rng.normal(10, 2, ROWS)
@@ -36,12 +36,12 @@ def in_time(drift: float = 0.0, seed: int = 0) -> HeldOut:
     return replace(rows, y=np.where(rows.fold == 4, value + (rows.y - value) * (1 + drift), rows.y))
 
 
-def told(rows: HeldOut) -> Coverage:
+def told(rows: OutOfFoldPredictions) -> Coverage:
     """The coverage of rows whose examples are the toy's at their times."""
     made = toy("regression", ROWS, at=daily(ROWS, every_hours=24))
-    judged = judge_intervals(rows)
+    judged = evaluate_intervals(rows)
     assert judged is not None
-    return coverage_of(judged, made.task.target, made.examples, plan_folds(made.examples, "regression", SplitRequest()))
+    return compute_coverage(judged, made.task.target, made.examples, plan_folds(made.examples, "regression", SplitRequest()))
 
 
 def months(coverage: Coverage) -> dict[str, float]:
@@ -76,10 +76,10 @@ def test_a_drift_in_the_last_fold_shows_as_months_that_fell_short_and_is_said_pl
 @pytest.mark.parametrize("fold", [1, 2, 3])
 def test_outcomes_after_a_fold_change_nothing_of_how_it_is_judged(fold: int, timed: bool) -> None:
     """Once by the order of folds alone, and once by when labels were known as well."""
-    rows = in_time() if timed else replace(in_time(), at=None, known=None)
+    rows = in_time() if timed else replace(in_time(), at=None, label_known_at=None)
     noise = np.random.default_rng(9).normal(0, 50, ROWS)
     changed = replace(rows, y=np.where(rows.fold > fold, rows.y + noise, rows.y))
-    own, other = judge_intervals(rows), judge_intervals(changed)
+    own, other = evaluate_intervals(rows), evaluate_intervals(changed)
     assert own is not None
     assert other is not None
     before = rows.fold[own.row] <= fold
@@ -92,8 +92,8 @@ def test_outcomes_after_a_fold_change_nothing_of_how_it_is_judged(fold: int, tim
 def test_a_label_not_known_yet_teaches_nothing() -> None:
     """With labels known 300 days late the fold before has nothing to say."""
     rows = in_time()
-    late = replace(rows, known=None if rows.at is None else rows.at + np.timedelta64(300, "D"))
-    judged = judge_intervals(late)
+    late = replace(rows, label_known_at=None if rows.at is None else rows.at + np.timedelta64(300, "D"))
+    judged = evaluate_intervals(late)
     assert judged is not None
     assert set(rows.fold[judged.row]) == {2, 3, 4}
 
@@ -102,8 +102,8 @@ def test_a_fold_is_never_its_own_judge() -> None:
     rng = np.random.default_rng(1)
     value = rng.normal(size=500)
     rows = held(value, value + rng.normal(size=500))
-    own = judge_intervals(rows)
-    worse = judge_intervals(replace(rows, y=np.where(rows.fold == 0, rows.y + 100, rows.y)))
+    own = evaluate_intervals(rows)
+    worse = evaluate_intervals(replace(rows, y=np.where(rows.fold == 0, rows.y + 100, rows.y)))
     assert own is not None
     assert worse is not None
     first = rows.fold[own.row] == 0
@@ -115,11 +115,11 @@ def test_sets_are_judged_for_both_classes_and_the_rare_one_is_a_group_of_its_own
     z = rng.normal(-3, 1.5, 3000)
     p = 1 / (1 + np.exp(-z))
     rows = held(p, (rng.uniform(size=3000) < p).astype(float))
-    judged = judge_sets(rows)
+    judged = evaluate_sets(rows)
     assert judged is not None
     made = toy("binary", 3000)
     examples = replace(made.examples, Y=rows.y[:, None])
-    coverage = coverage_of(judged, made.task.target, examples, FoldPlan("repeated_stratified", (), 1, 0.0, ""))
+    coverage = compute_coverage(judged, made.task.target, examples, FoldPlan("repeated_stratified", (), 1, 0.0, ""))
     (by_class,) = (table for table in coverage.tables if table.by == "y")
     assert [group.name for group in by_class.groups] == ["no", "yes"]
     frequent, rare = by_class.groups
@@ -134,8 +134,8 @@ def test_rows_that_err_together_widen_the_interval() -> None:
     rng = np.random.default_rng(3)
     cluster = np.repeat(np.arange(40), 25)
     inside = np.repeat(rng.uniform(size=40) < 0.9, 25)
-    alone = group_coverage("all", inside, np.ones(1000), np.arange(1000))
-    together = group_coverage("all", inside, np.ones(1000), cluster)
+    alone = compute_group_coverage("all", inside, np.ones(1000), np.arange(1000))
+    together = compute_group_coverage("all", inside, np.ones(1000), cluster)
     assert together.high - together.low > 3 * (alone.high - alone.low)
     assert (together.units, alone.units) == (40, 1000)
 
@@ -146,17 +146,17 @@ def test_the_interval_of_a_share_holds_the_truth_as_often_as_it_says() -> None:
     for _ in range(600):
         share = rng.beta(18, 2, 40)
         inside = rng.uniform(size=(40, 10)) < share[:, None]
-        group = group_coverage("g", inside.ravel(), np.ones(400), np.repeat(np.arange(40), 10))
+        group = compute_group_coverage("g", inside.ravel(), np.ones(400), np.repeat(np.arange(40), 10))
         held_truth.append(group.low <= 0.9 <= group.high)
     assert 0.92 <= np.mean(held_truth) <= 0.98
 
 
 def test_a_group_of_few_rows_is_listed_and_never_the_worst() -> None:
     inside = np.concatenate([np.zeros(10, bool), np.arange(90) % 10 > 0])
-    judged = Judged(np.arange(100), inside, np.ones(100), np.zeros(100))
-    table = table_by("maker", np.repeat(["few", "many"], [10, 90]), judged, np.arange(100), 0.9)
+    judged = EvaluatedRows(np.arange(100), inside, np.ones(100), np.zeros(100))
+    table = compute_coverage_table("maker", np.repeat(["few", "many"], [10, 90]), judged, np.arange(100), 0.9)
     assert [(g.name, g.rows, g.short) for g in table.groups] == [("few", 10, False), ("many", 90, False)]
-    coverage = Coverage(0.9, "interval", group_coverage("all", inside, judged.size, judged.row), (table,))
+    coverage = Coverage(0.9, "interval", compute_group_coverage("all", inside, judged.size, judged.row), (table,))
     assert coverage.worst is not None
     assert coverage.worst[1].name == "many"
 
@@ -165,8 +165,8 @@ def grouped(by: tuple[str, ...], slices: pl.DataFrame | None = None) -> Coverage
     made = toy("regression", 400)
     rng = np.random.default_rng(5)
     examples = replace(made.examples, slices=slices)
-    judged = Judged(np.arange(400), rng.uniform(size=400) < 0.9, np.ones(400), rng.normal(size=400))
-    return coverage_of(judged, made.task.target, examples, FoldPlan("repeated", (), 1, 0.0, ""), by)
+    judged = EvaluatedRows(np.arange(400), rng.uniform(size=400) < 0.9, np.ones(400), rng.normal(size=400))
+    return compute_coverage(judged, made.task.target, examples, FoldPlan("repeated", (), 1, 0.0, ""), by)
 
 
 def test_protected_columns_and_named_columns_are_groups_and_missing_values_one_of_them() -> None:
@@ -182,18 +182,18 @@ def test_protected_columns_and_named_columns_are_groups_and_missing_values_one_o
 @pytest.mark.parametrize(("column", "said"), [("nobody", "no such input"), ("load", "at most 20")])
 def test_a_column_that_makes_no_groups_is_refused_with_the_reason(column: str, said: str) -> None:
     with pytest.raises(ColumnError, match=said):
-        refuse_groups((column,), toy().examples.X)
+        check_groups((column,), toy().examples.X)
 
 
 def test_a_single_test_part_is_cut_forward_in_time_so_that_it_can_be_judged() -> None:
     made = toy("regression", 600, at=daily(600))
     plan = plan_folds(made.examples, "regression", SplitRequest(holdout_last=300))
     (fold,) = plan.folds
-    rows = held_out((FoldResponse(fold, made.examples.y[fold.test] + 0.5),), made.examples, plan)
+    rows = collect_out_of_fold_predictions((FoldPredictions(fold, made.examples.y[fold.test] + 0.5),), made.examples, plan)
     assert rows.forward
     assert (np.diff(rows.fold[np.argsort(made.examples.at[rows.row])]) >= 0).all()
     assert len(np.unique(rows.fold)) == 5
-    assert judge_intervals(rows) is not None
+    assert evaluate_intervals(rows) is not None
 
 
 def test_a_single_test_part_without_time_is_cut_by_cluster() -> None:
@@ -201,6 +201,6 @@ def test_a_single_test_part_without_time_is_cut_by_cluster() -> None:
     clusters: Array = np.arange(300) // 3
     plan = replace(plan_folds(made.examples, "regression", SplitRequest(test_rows=150)), clusters=clusters)
     (fold,) = plan.folds
-    rows = held_out((FoldResponse(fold, made.examples.y[fold.test]),), made.examples, plan)
+    rows = collect_out_of_fold_predictions((FoldPredictions(fold, made.examples.y[fold.test]),), made.examples, plan)
     assert not rows.forward
     assert all(len(np.unique(rows.fold[rows.cluster == one])) == 1 for one in np.unique(rows.cluster))

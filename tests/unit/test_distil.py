@@ -3,23 +3,23 @@ import pytest
 from tests.searches import searched
 from tests.toy import Toy, toy
 
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 from epic22.core.models.ensemble import Ensemble
-from epic22.core.selection.distil import answered_within
+from epic22.core.selection.distillation import distill_ensemble
 from epic22.core.task import Array, Kind
 
 
 def ensemble_of(made: Toy) -> tuple[Ensemble, Array]:
     found = searched(made, 5)
-    estimator = found.fitted.estimator
+    estimator = found.fitted_fold.estimator
     assert isinstance(estimator, Ensemble)
-    return estimator, found.fitted.preprocessor.transform(made.examples.X)
+    return estimator, found.fitted_fold.preprocessor.transform(made.examples.X)
 
 
 def test_an_ensemble_that_answers_in_time_stays_as_it_is() -> None:
     made = toy("binary", 200)
     ensemble, X = ensemble_of(made)
-    assert answered_within(ensemble, X, made.task, 1e6).estimator is ensemble
+    assert distill_ensemble(ensemble, X, made.task, 1e6).estimator is ensemble
 
 
 @pytest.mark.slow
@@ -27,19 +27,19 @@ def test_an_ensemble_that_answers_in_time_stays_as_it_is() -> None:
 def test_a_student_says_what_the_ensemble_says_with_additive_reasons(kind: Kind) -> None:
     made = toy(kind, 600)
     ensemble, X = ensemble_of(made)
-    found = answered_within(ensemble, X, made.task, 0.0)
-    told, learned = ensemble.raw(X), found.estimator.raw(X)
+    found = distill_ensemble(ensemble, X, made.task, 0.0)
+    told, learned = ensemble.decision_function(X), found.estimator.decision_function(X)
     assert found.is_student
     assert np.corrcoef(told, learned)[0, 1] > 0.97
-    assert np.abs(found.estimator.contributions(X).sum(axis=1) - learned).max() < 1e-9
-    again = family_named("ensemble").restore(found.estimator.files())
-    assert (again.raw(X) == learned).all()
+    assert np.abs(found.estimator.shap_values(X).sum(axis=1) - learned).max() < 1e-9
+    again = get_family("ensemble").restore(found.estimator.files())
+    assert (again.decision_function(X) == learned).all()
 
 
 def test_of_several_classes_the_heaviest_members_stay() -> None:
     made = toy("multiclass", 300)
     ensemble, X = ensemble_of(made)
-    found = answered_within(ensemble, X, made.task, 0.0).estimator
+    found = distill_ensemble(ensemble, X, made.task, 0.0).estimator
     assert isinstance(found, Ensemble)
     assert len(found.members) == 1
     assert found.members[0].weight == 1.0

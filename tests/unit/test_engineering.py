@@ -9,16 +9,25 @@ import polars as pl
 import pytest
 from tests.toy import COLUMNS, daily, inputs, toy
 
-from epic22.core.data.engineering import Recipe, Tally, fit_tally, prior_strength, propose_combinations, propose_dates
-from epic22.core.data.formula import bind_all, parse_formula
+from epic22.core.data.feature_engineering import (
+    CategoryEncoding,
+    FeatureRecipe,
+    compute_prior_strength,
+    fit_encoding,
+    propose_combinations,
+    propose_dates,
+)
+from epic22.core.data.formula import bind_formulas, parse_formula
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor
 from epic22.core.data.split import SplitRequest, plan_folds
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.crossval import prepare, tally_parts
+from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
 from epic22.core.task import Array, Column, Formula
 
-MEAN, SHARE = Tally("maker", "target", 1), Tally("maker", "share")
-RECIPE = Recipe(("wear", "maker"), (Formula("fit month", "month(fitted_on)"), Formula("push", "wear * load")), (SHARE, MEAN))
+MEAN, SHARE = CategoryEncoding("maker", "target", 1), CategoryEncoding("maker", "share")
+RECIPE = FeatureRecipe(
+    ("wear", "maker"), (Formula("fit month", "month(fitted_on)"), Formula("push", "wear * load")), (SHARE, MEAN)
+)
 
 
 def test_a_level_s_mean_is_drawn_to_the_general_one_by_as_much_as_levels_differ_by_chance() -> None:
@@ -26,20 +35,20 @@ def test_a_level_s_mean_is_drawn_to_the_general_one_by_as_much_as_levels_differ_
     codes = np.repeat(np.arange(50.0), 20)
     noise = (rng.uniform(size=1000) < 0.3).astype(float)
     told = (rng.uniform(size=1000) < np.repeat(rng.uniform(0.05, 0.95, 50), 20)).astype(float)
-    spread = {name: np.ptp(fit_tally(MEAN, 0, codes, y, 50).table) for name, y in (("noise", noise), ("told", told))}
+    spread = {name: np.ptp(fit_encoding(MEAN, 0, codes, y, 50).table) for name, y in (("noise", noise), ("told", told))}
     assert spread["noise"] < 0.15
     assert spread["told"] > 0.6
     counts, sums = np.bincount(codes.astype(int)), np.bincount(codes.astype(int), weights=told)
-    assert prior_strength(counts, sums, told, float(told.mean())) < 5
+    assert compute_prior_strength(counts, sums, told, float(told.mean())) < 5
 
 
 def test_rare_levels_are_drawn_further_and_unseen_ones_have_the_general_mean() -> None:
     codes = np.array([0.0] * 40 + [1.0] * 2 + [2.0] * 40 + [np.nan] * 4)
     y = np.array([1.0] * 36 + [0] * 4 + [1.0] * 2 + [0.0] * 38 + [1.0] * 2 + [0.0] * 4)
-    lookup = fit_tally(MEAN, 0, codes, y, 3)
+    lookup = fit_encoding(MEAN, 0, codes, y, 3)
     assert lookup.table[1] < 1.0
     assert lookup.row([np.nan]) == lookup.row([7.0]) == lookup.otherwise == pytest.approx(y.mean())
-    share = fit_tally(SHARE, 0, codes, None, 3)
+    share = fit_encoding(SHARE, 0, codes, None, 3)
     assert share.table.tolist() == [40 / 86, 2 / 86, 40 / 86]
     assert np.isnan(share.row([np.nan]))
 
@@ -60,7 +69,7 @@ def test_levels_too_many_for_the_matrix_are_tallied_all_the_same() -> None:
     column, n = Column("c", "category"), MAX_LEVELS + 45
     X = pl.DataFrame({"c": [f"v{i % n:04d}" for i in range(3 * n)]})
     y = np.array([float(i % n >= MAX_LEVELS) for i in range(3 * n)])
-    fitted = Preprocessor.fit((column,), X, y, recipe=Recipe(None, (), (Tally("c", "target", 1),)))
+    fitted = Preprocessor.fit((column,), X, y, recipe=FeatureRecipe(None, (), (CategoryEncoding("c", "target", 1),)))
     rare = fitted.transform_row({"c": f"v{n - 1:04d}"})[0]
     assert np.isnan(rare[0])
     assert rare[1] > 0.5
@@ -73,8 +82,8 @@ def training_values(y: Array, at: Array | None = None, group: Array | None = Non
     examples = made.examples.__class__(**{**made.examples.__dict__, "Y": y[:, None]})
     plan = plan_folds(examples, "binary", SplitRequest(repeats=1, horizon=0.0 if at is None else 5.0))
     train = np.arange(len(y))
-    recipe = Recipe(None, (), (MEAN,))
-    return prepare(made.task, examples, recipe, tally_parts(plan, examples, train, "binary", 0)).X[:, -1]
+    recipe = FeatureRecipe(None, (), (MEAN,))
+    return prepare_rows(made.task, examples, recipe, split_target_encoding_folds(plan, examples, train, "binary", 0)).X[:, -1]
 
 
 def flipped(y: Array, rows: Array) -> Array:
@@ -92,7 +101,7 @@ def test_a_training_row_s_value_never_holds_its_own_label() -> None:
     parts = [(rows[rows % 4 != k], rows[rows % 4 == k]) for k in range(4)]
 
     def values(labels: Array) -> Array:
-        return Preprocessor.fit_transform(COLUMNS, X, labels, parts, recipe=Recipe(None, (), (MEAN,)))[1][:, -1]
+        return Preprocessor.fit_transform(COLUMNS, X, labels, parts, recipe=FeatureRecipe(None, (), (MEAN,)))[1][:, -1]
 
     before = values(y)
     assert np.isfinite(before).all()
@@ -139,10 +148,10 @@ def test_parts_of_a_time_are_those_of_its_calendar() -> None:
     assert fitted.derive(X).rows() == wanted
     assert fitted.transform(X).tobytes() == np.vstack([fitted.transform_row(row) for row in X.to_dicts()]).tobytes()
     with pytest.raises(ColumnError, match="part of a time"):
-        bind_all([parse_formula("m = month(load)")], columns)
+        bind_formulas([parse_formula("m = month(load)")], columns)
 
 
 def test_proposals_can_all_be_computed() -> None:
     columns = (*COLUMNS, Column("due [d]", "time"), Column("a`b", "float"))
     formulas = (*propose_dates(columns), *propose_combinations(columns))
-    assert len(bind_all(formulas, columns)) == len({f.name for f in formulas}) == 7 + 15
+    assert len(bind_formulas(formulas, columns)) == len({f.name for f in formulas}) == 7 + 15

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from epic22.core.evaluation.exhaustion import Stop, expected_gain, search_exhausted
+from epic22.core.selection.stopping import StoppingDecision, check_exhaustion, estimate_gain
 from epic22.core.task import Array
 
 
@@ -26,14 +26,14 @@ def test_the_expected_gain_is_what_doubling_gains(parameters: int, gain: float) 
 
     sets = [drawn() for _ in range(600)]
     made = np.mean([max(0.0, s[60:].max() - s[:60].max()) for s in sets])
-    told = np.mean([expected_gain(s[:60]) for s in sets])
+    told = np.mean([estimate_gain(s[:60]) for s in sets])
     assert made == pytest.approx(gain, rel=0.15)
     assert 0.9 <= told / made <= 2.5
 
 
-def stop_of(scores: Array) -> tuple[int, Stop]:
+def stop_of(scores: Array) -> tuple[int, StoppingDecision]:
     """Where a search that looks after every fifth trial stops."""
-    return next((n, stop) for n in range(20, len(scores) // 2, 5) if (stop := search_exhausted(scores[:n])))
+    return next((n, stop) for n in range(20, len(scores) // 2, 5) if (stop := check_exhaustion(scores[:n])))
 
 
 @pytest.mark.parametrize(("parameters", "latest", "left"), [(1, 60, 0.3), (2, 130, 0.7), (6, 800, 1.5)])
@@ -57,15 +57,15 @@ def test_where_it_stops_little_was_left_to_gain(parameters: int, latest: int, le
 def test_a_search_that_keeps_improving_goes_on() -> None:
     rng = np.random.default_rng(1)
     scores = trials(rng, np.linspace(0.5, 0.8, 80) + 0.01 * rng.normal(size=80))
-    assert not any(search_exhausted(scores[:n]) for n in range(20, 80))
+    assert not any(check_exhaustion(scores[:n]) for n in range(20, 80))
 
 
 def test_a_loss_is_turned_round_and_fewer_trials_gain_less() -> None:
     rng = np.random.default_rng(2)
     scores = trials(rng, 0.8 - 0.05 * rng.uniform(size=60))
-    up, down = search_exhausted(scores), search_exhausted(-scores, greater_is_better=False)
+    up, down = check_exhaustion(scores), check_exhaustion(-scores, greater_is_better=False)
     assert (up.expected_gain, up.error) == pytest.approx((down.expected_gain, down.error))
-    assert search_exhausted(scores, more=10).expected_gain <= up.expected_gain
+    assert check_exhaustion(scores, n_more=10).expected_gain <= up.expected_gain
 
 
 def test_pruned_trials_count_as_tried_and_change_little() -> None:
@@ -73,7 +73,7 @@ def test_pruned_trials_count_as_tried_and_change_little() -> None:
     scores = trials(rng, 0.8 - 0.05 * rng.uniform(size=60))
     pruned = scores.copy()
     pruned[np.argsort(scores.mean(axis=1))[:20], 2:] = np.nan
-    assert search_exhausted(pruned).expected_gain == pytest.approx(search_exhausted(scores).expected_gain, rel=0.3)
+    assert check_exhaustion(pruned).expected_gain == pytest.approx(check_exhaustion(scores).expected_gain, rel=0.3)
 
 
 @pytest.mark.parametrize(
@@ -82,10 +82,10 @@ def test_pruned_trials_count_as_tried_and_change_little() -> None:
     ids=["few", "one fold", "all failed"],
 )
 def test_it_does_not_stop_where_it_cannot_tell(scores: Array, reason: str) -> None:
-    found = search_exhausted(scores)
+    found = check_exhaustion(scores)
     assert not found
     assert reason in found.reason
 
 
 def test_equal_trials_have_nothing_left_to_gain() -> None:
-    assert search_exhausted(np.full((30, 5), 0.7))
+    assert check_exhaustion(np.full((30, 5), 0.7))

@@ -9,29 +9,29 @@ import pytest
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import Fold, FoldPlan, SplitRequest, plan_folds
-from epic22.core.evaluation.copies import near_copies
 from epic22.core.evaluation.crossval import cross_validate
-from epic22.core.evaluation.estimate import Estimate, estimate, luck_of, shared_training
-from epic22.core.evaluation.explain import ColumnImportance, Explanation, explain, kendalls_w, warnings_of
+from epic22.core.evaluation.explain.explanation import ColumnImportance, Explanation, compute_kendalls_w, explain, write_warnings
+from epic22.core.evaluation.explain.near_duplicates import find_near_duplicates
+from epic22.core.evaluation.explain.permutation import draw_donors
+from epic22.core.evaluation.intervals import Estimate, compute_sampling_variances, compute_training_overlap, estimate_mean
 from epic22.core.evaluation.metrics import METRICS
-from epic22.core.evaluation.permutation import donors_of
 from epic22.core.models import linear
 from epic22.core.models.base import Family
-from epic22.core.models.boosting import Boosting
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
+from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.task import Array, Column, Kind, Target, Task
 
 CLASSES: dict[Kind, tuple[str, ...]] = {"binary": ("stays", "leaves"), "multiclass": ("low", "mid", "high")}
 
 
-def _quick(task: Task, seed: int = 0, threads: int = 1) -> Boosting:
-    categorical = tuple(bool(c) for c in task.categorical)
+def _quick(task: Task, seed: int = 0, threads: int = 1) -> XGBoostEstimator:
+    categorical = tuple(bool(c) for c in task.is_category)
     shape = {"max_depth": 4, "min_child_weight": 5.0, "colsample_bytree": 1.0, "learning_rate": 0.1, "default_rounds": 60}
-    return Boosting(task.target.kind, categorical, max(2, len(task.target.classes)), seed, threads, **shape)  # type: ignore[arg-type]
+    return XGBoostEstimator(task.target.kind, categorical, max(2, len(task.target.classes)), seed, threads, **shape)  # type: ignore[arg-type]
 
 
 QUICK = Family(
-    "boosting", frozenset({"binary", "multiclass", "regression"}), _quick, family_named("boosting").restore, is_baseline=True
+    "boosting", frozenset({"binary", "multiclass", "regression"}), _quick, get_family("boosting").restore, is_baseline=True
 )
 """Trees of a given shape: without an inner fold, so that a fit takes a blink."""
 
@@ -56,7 +56,7 @@ def evaluated(X: pl.DataFrame, y: Array, kind: Kind, group: Array | None = None,
     at = np.full(len(y), np.datetime64(0, "us"))
     examples = Examples(X, y[:, None].astype(float), np.arange(len(y)).astype(str), at, "v0", group)
     plan = plan_folds(examples, kind, SplitRequest(repeats=1, n=n))
-    return made, examples, plan, cross_validate(made, examples, plan, family, keep=True)
+    return made, examples, plan, cross_validate(made, examples, plan, family, keep_models=True)
 
 
 @cache
@@ -114,7 +114,7 @@ def test_noise_is_no_proof_and_the_planted_columns_are() -> None:
 @pytest.mark.slow
 def test_copies_are_told_and_their_joint_loss_is_more_than_either_ones() -> None:
     found = planted()
-    (group,) = found.copies
+    (group,) = found.near_duplicates
     assert set(group.columns) == {"a", "a again"}
     assert group.loss.value > named(found, "a").loss.value + named(found, "a again").loss.value
     assert any("near copies" in warning for warning in found.warnings)
@@ -124,24 +124,24 @@ def test_copies_are_told_and_their_joint_loss_is_more_than_either_ones() -> None
 def test_the_planted_product_is_the_pair_that_is_found() -> None:
     first, *others = planted().interactions
     assert set(first.columns) == {"b", "c"}
-    assert first.found
+    assert first.is_significant
     assert first.strength.low > 0
-    assert not any(pair.found for pair in others)
+    assert not any(pair.is_significant for pair in others)
 
 
 @pytest.mark.slow
 def test_a_dependence_has_bins_levels_dates_and_missing_with_bands() -> None:
     shapes = {shape.column.name: shape for shape in planted().dependences}
-    middles = [mark.contribution.value for mark in shapes["a again"].marks]
+    middles = [mark.contribution.value for mark in shapes["a again"].bins]
     assert middles == sorted(middles)
     a = shapes["a"]
     assert a.missing is not None
-    assert all(mark.contribution.low < mark.contribution.value < mark.contribution.high for mark in a.marks)
-    assert all(len(mark.folds) == 5 for mark in a.marks)
-    assert {mark.label for mark in shapes["maker"].marks} == {"arden", "brook", "calder"}
-    assert sum(mark.rows for mark in a.marks) + a.missing.rows == planted().rows
+    assert all(mark.contribution.low < mark.contribution.value < mark.contribution.high for mark in a.bins)
+    assert all(len(mark.folds) == 5 for mark in a.bins)
+    assert {mark.label for mark in shapes["maker"].bins} == {"arden", "brook", "calder"}
+    assert sum(mark.rows for mark in a.bins) + a.missing.rows == planted().rows
     if "day" in shapes:
-        assert all(mark.label.startswith(("2011", "201", "202")) for mark in shapes["day"].marks)
+        assert all(mark.label.startswith(("2011", "201", "202")) for mark in shapes["day"].bins)
 
 
 @pytest.mark.slow
@@ -151,7 +151,7 @@ def test_an_additive_truth_has_no_pair_that_is_found(family: Family) -> None:
     X = pl.DataFrame({name: rng.normal(size=800) for name in "abcd"})
     y = 2 * X["a"] + X["b"].abs() - X["c"] + rng.normal(size=800)
     found = explained(X, y.to_numpy(), family=family)
-    assert not any(pair.found for pair in found.interactions)
+    assert not any(pair.is_significant for pair in found.interactions)
     if family is linear.FAMILY:
         assert found.interactions == ()
 
@@ -199,10 +199,10 @@ def test_what_moves_the_score_without_proof_is_warned_of() -> None:
         ColumnImportance(Column(name, "float"), sure, share, "raises", 1.0, (1.0, 1.0), 1.0, loss)
         for name, share, loss in (("a", 0.5, sure), ("b", 0.3, open_), ("c", 0.1, open_), ("d", 0.01, open_))
     )
-    (said,) = warnings_of(columns, (), "roc_auc", 0.9, 5)
+    (said,) = write_warnings(columns, (), "roc_auc", 0.9, 5)
     assert said.startswith("b (30%) and c (10%) move the score, but without any one roc_auc is not certainly worse")
     late = replace(columns[3], loss=Estimate(0.9, 0.8, 1.0))
-    assert any(said.startswith("d is only number 4") for said in warnings_of((*columns[:3], late), (), "roc_auc", 0.9, 5))
+    assert any(said.startswith("d is only number 4") for said in write_warnings((*columns[:3], late), (), "roc_auc", 0.9, 5))
 
 
 @pytest.mark.slow
@@ -211,19 +211,19 @@ def test_one_fold_says_that_it_knows_nothing_of_another_training() -> None:
     X = pl.DataFrame({"a": rng.normal(size=300), "b": rng.normal(size=300)})
     made, examples, plan, evaluation = evaluated(X, X["a"].to_numpy() + rng.normal(size=300), "regression")
     one = FoldPlan("holdout", plan.folds[:1], 1, 0.0, "one")
-    found = explain(made, examples, one, cross_validate(made, examples, one, QUICK, keep=True))
+    found = explain(made, examples, one, cross_validate(made, examples, one, QUICK, keep_models=True))
     assert found is not None
     assert np.isnan(found.agreement)
     assert found.columns[0].strength.low < found.columns[0].strength.value
     assert any("one fold" in warning for warning in found.warnings)
-    assert all(part.fitted is None for part in evaluation.without_models().parts)
+    assert all(part.fitted is None for part in evaluation.without_models().fold_predictions)
     assert explain(made, examples, plan, evaluation.without_models()) is None
 
 
 def test_a_constant_has_nothing_to_explain() -> None:
     rng = np.random.default_rng(6)
     X = pl.DataFrame({"a": rng.normal(size=100)})
-    assert explain(*evaluated(X, rng.normal(size=100), "regression", family=family_named("constant"))) is None
+    assert explain(*evaluated(X, rng.normal(size=100), "regression", family=get_family("constant"))) is None
 
 
 @pytest.mark.slow
@@ -232,19 +232,19 @@ def test_models_are_kept_only_when_asked_and_scores_are_the_same() -> None:
     X = pl.DataFrame({"a": rng.normal(size=200)})
     made, examples, plan, kept = evaluated(X, rng.normal(size=200), "regression")
     plain = cross_validate(made, examples, plan, QUICK)
-    assert all(part.fitted is None for part in plain.parts)
+    assert all(part.fitted is None for part in plain.fold_predictions)
     assert plain.scores == kept.scores
 
 
 def test_a_cluster_is_dealt_as_a_whole_to_another() -> None:
     unit = np.repeat([7, 3, 9, 5], [4, 2, 6, 3])
-    donors = donors_of(unit, np.random.default_rng(0))
+    donors = draw_donors(unit, np.random.default_rng(0))
     given = [set(unit[donors[unit == one]]) for one in (7, 3, 9, 5)]
     assert all(len(one) == 1 for one in given)
     assert set.union(*given) == {7, 3, 9, 5}
     assert (unit[donors] != unit).all()
-    assert sorted(donors_of(np.arange(50), np.random.default_rng(0))) == list(range(50))
-    assert sorted(donors_of(np.zeros(50, dtype=int), np.random.default_rng(0))) == list(range(50))
+    assert sorted(draw_donors(np.arange(50), np.random.default_rng(0))) == list(range(50))
+    assert sorted(draw_donors(np.zeros(50, dtype=int), np.random.default_rng(0))) == list(range(50))
 
 
 def test_categories_that_tell_each_other_are_copies_and_a_coarser_one_is_not() -> None:
@@ -256,17 +256,17 @@ def test_categories_that_tell_each_other_are_copies_and_a_coarser_one_is_not() -
         np.array([f"region {c // 4}" for c in city], dtype=object),
     ]
     columns = [Column("city", "category"), Column("code", "float"), Column("region", "category")]
-    ((members, agreement),) = near_copies(columns, values)
+    ((members, agreement),) = find_near_duplicates(columns, values)
     assert members == (0, 1)
     assert agreement == pytest.approx(1)
     lone = [np.array([str(i) for i in range(600)], dtype=object), np.arange(600.0)]
-    assert near_copies(columns[:2], lone) == []
+    assert find_near_duplicates(columns[:2], lone) == []
 
 
 def test_kendalls_w_puts_ties_right() -> None:
-    assert kendalls_w(np.array([[1.0, 2.0, 3.5, 3.5], [1.0, 2.0, 3.5, 3.5]])) == pytest.approx(1)
-    assert kendalls_w(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx(0)
-    assert np.isnan(kendalls_w(np.array([[1.0, 2.0]])))
+    assert compute_kendalls_w(np.array([[1.0, 2.0, 3.5, 3.5], [1.0, 2.0, 3.5, 3.5]])) == pytest.approx(1)
+    assert compute_kendalls_w(np.array([[1.0, 2.0, 3.0], [3.0, 2.0, 1.0]])) == pytest.approx(0)
+    assert np.isnan(compute_kendalls_w(np.array([[1.0, 2.0]])))
 
 
 def test_the_variance_between_clusters_is_that_of_drawing_them() -> None:
@@ -278,7 +278,7 @@ def test_the_variance_between_clusters_is_that_of_drawing_them() -> None:
     for _ in range(1500):
         times = np.bincount(rng.integers(0, 25, 25), minlength=25)
         draws.append(np.mean([np.average(v[:, 0], weights=times[u]) for v, u in zip(values, unit, strict=True)]))
-    (luck,) = luck_of(values, unit)
+    (luck,) = compute_sampling_variances(values, unit)
     assert luck.mean == pytest.approx(np.var(draws), rel=0.2)
 
 
@@ -295,15 +295,15 @@ def test_intervals_cover_the_truth_though_training_parts_share_rows(plan: str) -
     for _ in range(300):
         training, seen = rng.normal(size=n), 0.5 * rng.normal(size=n)
         values = [(1.0 + training[fold.train].mean() + seen[fold.test])[:, None] for fold in folds]
-        (luck,) = luck_of(values, [fold.test for fold in folds])
-        found = estimate(np.array([v.mean() for v in values]), luck, shared_training(folds, n))
+        (luck,) = compute_sampling_variances(values, [fold.test for fold in folds])
+        found = estimate_mean(np.array([v.mean() for v in values]), luck, compute_training_overlap(folds, n))
         covered += found.low <= 1.0 <= found.high
     assert 0.9 < covered / 300 < 0.995
 
 
 def test_folds_that_train_on_all_other_rows_are_a_grouped_jackknife() -> None:
     folds = [Fold(np.setdiff1d(np.arange(100), np.arange(f, 100, 5)), np.arange(f, 100, 5)) for f in range(5)]
-    assert shared_training(folds, 100) == pytest.approx(16 / 5)
+    assert compute_training_overlap(folds, 100) == pytest.approx(16 / 5)
     apart = [Fold(np.arange(f, 100, 4), np.arange(0)) for f in range(4)]
-    assert shared_training(apart, 100) == pytest.approx(1 / 4)
-    assert shared_training(folds[:1], 100) == 0.0
+    assert compute_training_overlap(apart, 100) == pytest.approx(1 / 4)
+    assert compute_training_overlap(folds[:1], 100) == 0.0

@@ -12,25 +12,25 @@ from tests.searches import answers, searched
 from tests.toy import Toy
 
 from epic22.adapters.model_store import ModelStore
-from epic22.api.bodies import body_of, read_rows
 from epic22.api.problems import Problem
-from epic22.core.bundle import Bundle, open_bundle
-from epic22.core.data.contract import Roles
+from epic22.api.requests import build_request_model, read_rows
+from epic22.core.artifact.bundle import Bundle, open_bundle
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import Fold, SplitRequest
 from epic22.core.errors import ColumnError, RowError, UserError
-from epic22.core.models.base import Part
-from epic22.core.models.catalog import family_named
-from epic22.core.models.exposed import Exposed
+from epic22.core.models.base import FoldData
+from epic22.core.models.catalog import get_family
 from epic22.core.models.loss import Loss
+from epic22.core.models.offset import OffsetRegressor
 from epic22.core.selection.budget import Budget
 from epic22.core.task import Array, Target, Task
-from epic22.features.flat_file import FlatFile, declare
-from epic22.features.task_file import RolesAsked, SearchAsked, Source, TargetAsked, TaskFile
-from epic22.features.task_request import flat_file
-from epic22.services.answer import answer_frame
 from epic22.services.predict import predict_frame, predict_rows
+from epic22.services.predict_columns import predict_columns
 from epic22.services.train import train
 from epic22.services.tune import Tuning
+from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.task_file import RolesAsked, SearchAsked, Source, TargetAsked, TaskFile
+from epic22.spec.task_request import build_flat_file
 
 POISSON, TWEEDIE = Loss("poisson"), Loss("tweedie", power=1.5)
 
@@ -79,8 +79,8 @@ def test_counts_of_rows_never_seen_are_told_better_with_their_exposure(name: str
     inner = Fold(np.arange(1000), np.arange(1000, 1500))
 
     def lost(offset: str | None) -> float:
-        model = family_named(name).build(task(loss, offset), seed=0, threads=1)
-        return float(loss.rows(y_new, model.fit(X, y, inner).predict(X_new)).mean())
+        model = get_family(name).build(task(loss, offset), seed=0, threads=1)
+        return float(loss.compute_losses(y_new, model.fit(X, y, inner).predict(X_new)).mean())
 
     # Without it is an input like another, which trees follow in steps and a line of logarithms cannot follow at all.
     assert lost("years") < 0.97 * lost(None)
@@ -88,18 +88,18 @@ def test_counts_of_rows_never_seen_are_told_better_with_their_exposure(name: str
 
 def test_the_trees_are_xgboosts_own_with_a_margin() -> None:
     X, y = counted(500, 3)
-    made = family_named("boosting").build(task(POISSON), seed=0, threads=1, default_rounds=40)
-    assert isinstance(made, Exposed)
+    made = get_family("boosting").build(task(POISSON), seed=0, threads=1, default_rounds=40)
+    assert isinstance(made, OffsetRegressor)
     made.fit(X, y)
     years = X[:, 1].astype(np.float64)
     level = y.sum() / years.sum()
     start = xgboost.DMatrix(X[:, :1], base_margin=np.log(level * years), feature_types=["q"], enable_categorical=True)
-    assert np.allclose(made.raw(X), made.model.booster_.predict(start, output_margin=True), atol=1e-4)
+    assert np.allclose(made.decision_function(X), made.model.booster_.predict(start, output_margin=True), atol=1e-4)
 
 
 def test_linear_poisson_with_an_exposure_is_scikit_learns_of_rates_weighted_by_it() -> None:
     X, y = counted(500, 4)
-    made = family_named("linear").build(task(POISSON), penalty=0.01).fit(X, y)
+    made = get_family("linear").build(task(POISSON), penalty=0.01).fit(X, y)
     years, Z = X[:, 1].astype(np.float64), (X[:, :1] - X[:, :1].mean()) / X[:, :1].std()
     level, mean = y.sum() / years.sum(), years.mean()
     # Its weights are normalised, ours are not: so is the penalty.
@@ -111,34 +111,34 @@ def test_linear_poisson_with_an_exposure_is_scikit_learns_of_rates_weighted_by_i
 @pytest.mark.parametrize("name", ["linear", "boosting"])
 def test_watched_rows_are_scored_as_ever(name: str) -> None:
     X, y = counted(400, 5)
-    part = Part(X[:300], y[:300], X[300:], y[300:])
+    part = FoldData(X[:300], y[:300], X[300:], y[300:])
     for loss in (POISSON, TWEEDIE):
-        made = family_named(name).build(task(loss), seed=0, threads=1)
-        assert np.allclose(made.fit_watched(part), made.raw(X[300:]), atol=1e-4)
-        part.made.clear()
+        made = get_family(name).build(task(loss), seed=0, threads=1)
+        assert np.allclose(made.fit_with_validation(part), made.decision_function(X[300:]), atol=1e-4)
+        part.cache.clear()
 
 
 def test_an_ensemble_adds_the_exposure_once_and_is_the_same_alone_stored_and_in_reasons(tmp_path: Path) -> None:
-    assignment = declare(asked(tmp_path))
+    assignment = load_task_data(asked(tmp_path))
     made = Toy(assignment.task, assignment.examples())
     found = searched(made, 6)
-    model, X = found.fitted.estimator, found.fitted.preprocessor.transform(made.examples.X)
-    raw, reasons = answers(found, made), model.contributions(X)
+    model, X = found.fitted_fold.estimator, found.fitted_fold.preprocessor.transform(made.examples.X)
+    raw, reasons = answers(found, made), model.shap_values(X)
     assert np.abs(reasons.sum(axis=1) - raw).max() < 1e-9
-    place = [column.name for column in found.fitted.preprocessor.outputs].index("years")
+    place = [column.name for column in found.fitted_fold.preprocessor.outputs].index("years")
     assert np.allclose(reasons[:, place], np.log(made.examples.X["years"].to_numpy()), atol=1e-6)
     twice = X.copy()
     twice[:, place] *= 2
     assert np.allclose(model.predict(twice), 2 * model.predict(X), rtol=1e-6)
-    again = family_named("ensemble").restore(model.files())
-    assert (again.raw(X) == raw).all()
+    again = get_family("ensemble").restore(model.files())
+    assert (again.decision_function(X) == raw).all()
     assert again.files() == model.files()
-    assert all(model.raw(X[row : row + 1])[0] == raw[row] for row in (0, 7, 399))
+    assert all(model.decision_function(X[row : row + 1])[0] == raw[row] for row in (0, 7, 399))
 
 
 def test_a_trained_model_answers_for_the_exposure_that_it_is_asked_about(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models")
-    assignment = declare(asked(tmp_path, families=("linear",)))
+    assignment = load_task_data(asked(tmp_path, families=("linear",)))
     assert "claims is predicted for each row's own years" in " ".join(assignment.notes)
     run = train(assignment, SplitRequest(n=3, repeats=1), store, threads=1, engineer=True)
     assert run.champion.family == "linear"
@@ -153,17 +153,17 @@ def test_a_trained_model_answers_for_the_exposure_that_it_is_asked_about(tmp_pat
     assert any(reason.text == "years is 3: × 3" for reason in three.reasons)
     assert predict_frame(run.version, bundle, pl.DataFrame([row]))[0].receipt == one.receipt
     both = pl.DataFrame([row, {**row, "years": 3.0}])
-    assert answer_frame(bundle, both).response.tolist() == [one.values[0].value, three.values[0].value]
+    assert predict_columns(bundle, both).response.tolist() == [one.values[0].value, three.values[0].value]
     for wrong, said in ((None, "missing"), (0.0, "0,"), (-2.0, "-2,")):
         with pytest.raises(RowError, match=f"row 1: the exposure 'years' is {said}.*above zero"):
             predict_rows(run.version, bundle, [{**row, "years": wrong}])
         with pytest.raises(RowError, match=f"row 2: the exposure 'years' is {said}.*above zero"):
-            answer_frame(bundle, both.with_columns(years=pl.Series([1.0, wrong])))
+            predict_columns(bundle, both.with_columns(years=pl.Series([1.0, wrong])))
     _refused_by_the_api(bundle)
 
 
 def _refused_by_the_api(bundle: Bundle) -> None:
-    body = body_of(bundle.schema)
+    body = build_request_model(bundle.schema)
     assert read_rows(body, b'{"rows": [{"size": 1.0, "years": 0.5, "kind": "a"}]}')[0]["years"] == 0.5
     for sent, said in (("0", "must be above 0"), ("null", "must be a number"), ("-1.5", "must be above 0")):
         with pytest.raises(Problem, match=f"/rows/0/years: {said}"):
@@ -181,27 +181,27 @@ def _refused_by_the_api(bundle: Bundle) -> None:
 def test_an_exposure_that_is_none_is_refused(tmp_path: Path, change: pl.Expr, said: str) -> None:
     path = stored(tmp_path, policies().with_columns(years=change))
     with pytest.raises(ColumnError, match=rf"--exposure years: .*{said}"):
-        declare(FlatFile(path, Roles("claims", exposure="years"), loss=POISSON))
+        load_task_data(FlatFile(path, Roles("claims", exposure="years"), loss=POISSON))
 
 
 def test_what_cannot_add_an_exposure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ColumnError, match="--exposure years: goes with --loss poisson or tweedie"):
-        declare(asked(tmp_path, loss=Loss("squared")))
+        load_task_data(asked(tmp_path, loss=Loss("squared")))
     with pytest.raises(ColumnError, match="families: lightgbm cannot add --exposure"):
-        declare(asked(tmp_path, families=("lightgbm",)))
+        load_task_data(asked(tmp_path, families=("lightgbm",)))
     with pytest.raises(ColumnError, match="uses 'years', which is the exposure"):
-        declare(asked(tmp_path, formulas=("each = size / years",)))
+        load_task_data(asked(tmp_path, formulas=("each = size / years",)))
     with pytest.raises(ColumnError, match="exposure and label at once"):
-        declare(asked(tmp_path, exposure="claims"))
+        load_task_data(asked(tmp_path, exposure="claims"))
     wanted = TaskFile(data=Source(stored(tmp_path)), roles=RolesAsked("claims", exposure="years"), target=TargetAsked("poisson"))
-    assert flat_file(wanted).roles.exposure == "years"
+    assert build_flat_file(wanted).roles.exposure == "years"
     for search, option in (
         (SearchAsked(trials=3, engineer=True), "--engineer"),
         (SearchAsked(trials=3, row_ms=1.0), "--row-ms"),
         (SearchAsked(trials=3, families=("catboost",)), "--search-family catboost"),
     ):
         with pytest.raises(UserError, match=f"{option} cannot go with --exposure years"):
-            flat_file(replace(wanted, search=search))
+            build_flat_file(replace(wanted, search=search))
 
 
 def test_a_search_tries_only_families_that_can_add_an_exposure() -> None:
@@ -211,4 +211,4 @@ def test_a_search_tries_only_families_that_can_add_an_exposure() -> None:
 
 
 def test_the_exposure_is_part_of_the_datas_version(tmp_path: Path) -> None:
-    assert declare(asked(tmp_path)).data_version.id != declare(asked(tmp_path, exposure=None)).data_version.id
+    assert load_task_data(asked(tmp_path)).data_version.id != load_task_data(asked(tmp_path, exposure=None)).data_version.id

@@ -7,8 +7,8 @@ from epic22.core.errors import UserError
 from epic22.core.evaluation.fairness import (
     FairnessVerdict,
     Override,
-    adverse_impact,
-    gate,
+    compute_adverse_impact,
+    decide_promotion,
     judge_fairness,
 )
 from epic22.core.task import Array
@@ -24,7 +24,7 @@ def outcomes(shares: dict[str, float], persons: int, rows: int = 3, seed: int = 
 
 
 def verdict(shares: dict[str, float], persons: int, seed: int = 0) -> FairnessVerdict:
-    return judge_fairness([adverse_impact("origin", *outcomes(shares, persons, seed=seed))])
+    return judge_fairness([compute_adverse_impact("origin", *outcomes(shares, persons, seed=seed))])
 
 
 def test_planted_bias_is_refused() -> None:
@@ -42,7 +42,7 @@ def test_equal_treatment_of_many_passes() -> None:
 
 def test_equal_treatment_of_few_is_inconclusive() -> None:
     group = np.repeat(["a", "b"], 35)
-    found = adverse_impact("x", np.arange(70) % 35 < 21, group, np.arange(70))
+    found = compute_adverse_impact("x", np.arange(70) % 35 < 21, group, np.arange(70))
     assert found.worst is not None
     assert found.worst.ratio == 1
     assert found.status == "inconclusive"
@@ -52,7 +52,7 @@ def test_equal_treatment_of_few_is_inconclusive() -> None:
 def test_the_interval_covers_the_true_ratio() -> None:
     held = 0
     for seed in range(40):
-        found = adverse_impact("x", *outcomes({"a": 0.9, "b": 0.75}, 200, seed=seed)).worst
+        found = compute_adverse_impact("x", *outcomes({"a": 0.9, "b": 0.75}, 200, seed=seed)).worst
         assert found is not None
         assert found.low is not None
         assert found.high is not None
@@ -62,7 +62,7 @@ def test_the_interval_covers_the_true_ratio() -> None:
 
 def test_rows_of_one_person_are_drawn_together() -> None:
     good, group, person = outcomes({"a": 0.8, "b": 0.8}, 100, rows=10)
-    whole, rows = (adverse_impact("x", good, group, who).worst for who in (person, np.arange(len(person))))
+    whole, rows = (compute_adverse_impact("x", good, group, who).worst for who in (person, np.arange(len(person))))
     assert whole is not None
     assert rows is not None
     assert (whole.high or 0) - (whole.low or 0) > 1.3 * ((rows.high or 0) - (rows.low or 0))
@@ -72,7 +72,7 @@ def test_small_groups_are_told_but_neither_judged_nor_the_reference() -> None:
     good, group, person = outcomes({"a": 0.9, "b": 0.88}, 500)
     good = np.append(good, [True] * 5)
     group, person = np.append(group, ["tiny"] * 5), np.append(person, 10_000 + np.arange(5))
-    found = adverse_impact("x", good, group, person)
+    found = compute_adverse_impact("x", good, group, person)
     tiny = next(one for one in found.groups if one.group == "tiny")
     assert (tiny.note, tiny.ratio, tiny.persons) == ("too few", None, 5)
     assert found.reference == "a"
@@ -81,33 +81,33 @@ def test_small_groups_are_told_but_neither_judged_nor_the_reference() -> None:
 
 def test_persons_count_not_rows() -> None:
     good, group, person = outcomes({"a": 0.9, "b": 0.6}, 10, rows=50)
-    assert {one.note for one in adverse_impact("x", good, group, person).groups} == {"too few"}
+    assert {one.note for one in compute_adverse_impact("x", good, group, person).groups} == {"too few"}
 
 
 def test_rows_of_unknown_group_are_left_out() -> None:
     good, group, person = outcomes({"a": 0.9, "b": 0.88}, 200)
     group[::7] = None
-    found = adverse_impact("x", good, group, person)
+    found = compute_adverse_impact("x", good, group, person)
     assert sum(one.rows for one in found.groups) == sum(one is not None for one in group)
 
 
 def test_nothing_to_compare_is_inconclusive() -> None:
     good, group, person = outcomes({"a": 0.9}, 100)
-    found = adverse_impact("x", good, group, person)
+    found = compute_adverse_impact("x", good, group, person)
     assert found.status == "inconclusive"
     assert "fewer than two groups" in str(found)
-    nobody = adverse_impact("x", good, np.full(len(good), None), person)
+    nobody = compute_adverse_impact("x", good, np.full(len(good), None), person)
     assert nobody.status == "inconclusive"
 
 
 def test_no_favourable_outcome_at_all_is_inconclusive() -> None:
     _, group, person = outcomes({"a": 0.9, "b": 0.9}, 100)
-    assert adverse_impact("x", np.zeros(len(person), dtype=bool), group, person).status == "inconclusive"
+    assert compute_adverse_impact("x", np.zeros(len(person), dtype=bool), group, person).status == "inconclusive"
 
 
 def test_the_worst_class_decides() -> None:
     fair, biased = outcomes({"a": 0.9, "b": 0.9}, 800), outcomes({"a": 0.9, "b": 0.5}, 800)
-    found = judge_fairness([adverse_impact("fair", *fair), adverse_impact("biased", *biased)])
+    found = judge_fairness([compute_adverse_impact("fair", *fair), compute_adverse_impact("biased", *biased)])
     assert (found.status, found.worst.column) == ("refused", "biased")
     with pytest.raises(UserError, match="no protected classes"):
         judge_fairness([])
@@ -115,24 +115,24 @@ def test_the_worst_class_decides() -> None:
 
 def test_the_gate_needs_an_authorised_key_and_a_reason() -> None:
     refused = verdict({"a": 0.9, "b": 0.6}, 1000)
-    assert not gate(refused, first_model=True).promote
-    assert "needed" in gate(refused, first_model=True).why
+    assert not decide_promotion(refused, first_model=True).promote
+    assert "needed" in decide_promotion(refused, first_model=True).why
     keys = frozenset({"k1"})
-    assert "not authorised" in gate(refused, False, Override("k2", "because"), keys).why
-    assert "no reason" in gate(refused, False, Override("k1", "  "), keys).why
-    done = gate(refused, False, Override("k1", "reviewed by counsel"), keys)
+    assert "not authorised" in decide_promotion(refused, False, Override("k2", "because"), keys).why
+    assert "no reason" in decide_promotion(refused, False, Override("k1", "  "), keys).why
+    done = decide_promotion(refused, False, Override("k1", "reviewed by counsel"), keys)
     assert (done.promote, done.status) == (True, "overridden")
     assert "reviewed by counsel" in done.why
 
 
 def test_a_first_model_that_is_inconclusive_is_provisional_and_a_later_one_is_not_promoted() -> None:
-    few = judge_fairness([adverse_impact("x", *outcomes({"a": 0.9}, 100))])
-    assert gate(few, first_model=True).status == "provisional"
-    assert gate(few, first_model=True, override=Override("nobody", "x")).status == "provisional"
-    assert not gate(few, first_model=False).promote
-    assert gate(few, False, Override("k1", "few tenants"), {"k1"}).status == "overridden"
+    few = judge_fairness([compute_adverse_impact("x", *outcomes({"a": 0.9}, 100))])
+    assert decide_promotion(few, first_model=True).status == "provisional"
+    assert decide_promotion(few, first_model=True, override=Override("nobody", "x")).status == "provisional"
+    assert not decide_promotion(few, first_model=False).promote
+    assert decide_promotion(few, False, Override("k1", "few tenants"), {"k1"}).status == "overridden"
 
 
 def test_what_passes_or_was_not_measured_is_promoted() -> None:
-    assert gate(verdict({"a": 0.9, "b": 0.9}, 1500), False).promote
-    assert "not measured" in gate(None, False).why
+    assert decide_promotion(verdict({"a": 0.9, "b": 0.9}, 1500), False).promote
+    assert "not measured" in decide_promotion(None, False).why

@@ -9,9 +9,9 @@ import pytest
 from sklearn.metrics import roc_auc_score
 from tests.sound_portfolio import sound_portfolio
 
-from epic22.core.data.canonical import canonical_table
-from epic22.core.data.health import audit_tables
 from epic22.core.errors import ColumnError
+from epic22.core.quality import audit_tables
+from epic22.core.tables.canonical import get_canonical_table
 from epic22.simulator.faults import FAULTS, plant, plant_filled_column
 
 FOUND_AS = {
@@ -122,7 +122,7 @@ def test_the_stated_share_of_a_batch_comes_twice(tables: dict[str, pl.DataFrame]
     faulty, fault = plant(tables, "twice_new_id", 0)
     assert faulty["payments"].height - tables["payments"].height == fault.size
     assert faulty["payments"]["payment_id"].n_unique() == faulty["payments"].height
-    assert faulty["payments"].schema == canonical_table("payments").schema
+    assert faulty["payments"].schema == get_canonical_table("payments").schema
 
 
 def test_a_fault_that_nobody_knows_is_refused(tables: dict[str, pl.DataFrame]) -> None:

@@ -12,18 +12,18 @@ from tests.panels import known, lines
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.backtest import OriginPlan, plan_origins
-from epic22.core.evaluation.forecast_scores import (
+from epic22.core.evaluation.forecast_metrics import (
     FORECAST_METRICS,
     ScoredRows,
-    block_draws,
     compare_forecasts,
-    forecast_metric_named,
-    naive_scales,
-    score,
-    score_with_interval,
+    compute_forecast_score,
+    compute_naive_scales,
+    compute_score_with_interval,
+    draw_block_counts,
+    find_forecast_metric,
 )
-from epic22.core.history import MONTHLY, Array
-from epic22.core.models.panel.base import LEVELS
+from epic22.core.models.panel.base import QUANTILE_LEVELS
+from epic22.core.time_series import MONTHLY, Array
 
 H = 3
 PLAN = OriginPlan(np.arange(20, 30), np.arange(30, 50), H, MONTHLY)
@@ -35,7 +35,7 @@ def scored(Y: Array, drift: Array, origins: int = 20) -> ScoredRows:
 
 
 def around(median: Array, half: float) -> Array:
-    return np.stack([median + (level - 0.5) / 0.4 * half for level in LEVELS], axis=2)
+    return np.stack([median + (level - 0.5) / 0.4 * half for level in QUANTILE_LEVELS], axis=2)
 
 
 def test_scores_are_what_the_hand_computes() -> None:
@@ -55,16 +55,16 @@ def test_scores_are_what_the_hand_computes() -> None:
         "trend_balanced_accuracy": 1.0,
     }
     for name, value in expected.items():
-        assert score(forecast_metric_named(name), rows, q, "all") == pytest.approx(value), name
-    pinball = np.mean([level * (110 - (105 + (level - 0.5) / 0.4 * 4)) for level in LEVELS]) / 2
-    assert score(forecast_metric_named("pinball"), rows, q, 1) == pytest.approx(pinball)
+        assert compute_forecast_score(find_forecast_metric(name), rows, q, "all") == pytest.approx(value), name
+    pinball = np.mean([level * (110 - (105 + (level - 0.5) / 0.4 * 4)) for level in QUANTILE_LEVELS]) / 2
+    assert compute_forecast_score(find_forecast_metric("pinball"), rows, q, 1) == pytest.approx(pinball)
 
 
 def test_a_rule_that_always_says_stable_has_the_constants_balanced_accuracy() -> None:
     Y = np.tile(np.array([[110.0], [90.0], [100.5], [112.0]]), (5, H))
     rows, q = scored(Y, Y), around(np.full((20, H), 100.0), 1.0)
-    assert score(forecast_metric_named("trend_balanced_accuracy"), rows, q, 1) == pytest.approx(1 / 3)
-    assert score(forecast_metric_named("trend_accuracy"), rows, q, 1) == pytest.approx(0.25)
+    assert compute_forecast_score(find_forecast_metric("trend_balanced_accuracy"), rows, q, 1) == pytest.approx(1 / 3)
+    assert compute_forecast_score(find_forecast_metric("trend_accuracy"), rows, q, 1) == pytest.approx(0.25)
 
 
 def test_a_missing_target_is_not_scored() -> None:
@@ -74,14 +74,16 @@ def test_a_missing_target_is_not_scored() -> None:
     for metric in FORECAST_METRICS:
         full = np.full((20, H), 110.0)
         other = scored(full, np.full_like(full, 100.0))
-        assert score(metric, rows, q, "all") == pytest.approx(score(metric, other, q, "all")), metric.name
+        assert compute_forecast_score(metric, rows, q, "all") == pytest.approx(compute_forecast_score(metric, other, q, "all")), (
+            metric.name
+        )
     none = replace(rows, Y=np.full((20, H), np.nan))
-    assert all(math.isnan(score(metric, none, q, "all")) for metric in FORECAST_METRICS)
+    assert all(math.isnan(compute_forecast_score(metric, none, q, "all")) for metric in FORECAST_METRICS)
 
 
 @given(st.integers(2, 40), st.integers(1, 30))
 def test_every_draw_holds_as_many_origins_as_there_are(origins: int, length: int) -> None:
-    draws = block_draws(origins, length, seed=1)
+    draws = draw_block_counts(origins, length, seed=1)
     assert (draws.sum(axis=1) == origins).all()
 
 
@@ -90,8 +92,8 @@ def test_long_blocks_make_intervals_wider_where_origins_are_alike() -> None:
     shock = np.repeat(rng.normal(0, 5, 5), 4)
     Y = (100 + shock)[:, None] + rng.normal(0, 0.1, (20, H))
     rows, q = scored(Y, np.full_like(Y, 90.0)), around(np.full_like(Y, 100.0), 4.0)
-    metric = forecast_metric_named("mean_absolute_error")
-    near, far = (score_with_interval(metric, rows, q, h, PLAN, 0) for h in (1, 3))
+    metric = find_forecast_metric("mean_absolute_error")
+    near, far = (compute_score_with_interval(metric, rows, q, h, PLAN, 0) for h in (1, 3))
     assert far.high - far.low > near.high - near.low
     assert (near.blocks, round(far.blocks, 2)) == (20.0, 6.67)
 
@@ -101,7 +103,7 @@ def test_nothing_is_claimed_from_few_effective_blocks_however_clear_it_looks() -
     rows = scored(Y, np.full_like(Y, 100.0), origins=6)
     good, bad = around(Y - 0.1, 1.0), around(np.full_like(Y, 100.0), 1.0)
     plan = replace(PLAN, test=np.arange(30, 36))
-    skill = forecast_metric_named("skill")
+    skill = find_forecast_metric("skill")
     pooled = compare_forecasts("rent", ("good", "bad"), (good, bad), skill, rows, "all", plan, 0)
     assert pooled.low > 0
     assert not pooled.enough_data
@@ -117,7 +119,7 @@ def test_comparing_is_paired_by_origin() -> None:
     Y = np.full((20, H), 110.0)
     shock = rng.normal(0, 20, 20)[:, None] * np.ones((1, H))
     rows = scored(Y, np.full_like(Y, 60.0))
-    metric = forecast_metric_named("mean_absolute_error")
+    metric = find_forecast_metric("mean_absolute_error")
     close, closer = around(Y + np.abs(shock) + 1.0, 1.0), around(Y + np.abs(shock), 1.0)
     verdict = compare_forecasts("rent", ("closer", "close"), (closer, close), metric, rows, 1, PLAN, 0)
     assert verdict.difference == pytest.approx(1.0)
@@ -129,21 +131,21 @@ def test_the_naive_scale_of_a_row_is_from_its_own_past() -> None:
     noisy = values.copy()
     noisy[:, 40:] *= 7
     one, other = (PanelExamples(known(v, 40), np.zeros((3, 1)), "") for v in (values, noisy))
-    assert np.array_equal(naive_scales(one, 12)[0], naive_scales(other, 12)[0])
+    assert np.array_equal(compute_naive_scales(one, 12)[0], compute_naive_scales(other, 12)[0])
     steps = np.abs(values[:, 12:40] - values[:, :28])
-    assert naive_scales(one, 12)[0] == pytest.approx(steps.mean(axis=1))
+    assert compute_naive_scales(one, 12)[0] == pytest.approx(steps.mean(axis=1))
 
 
 def test_the_plan_holds_every_target_of_its_test_origins_in_the_holdout() -> None:
-    plan = plan_origins(first=0, last=117, horizon=12, frequency=MONTHLY, holdout=36, least=24)
+    plan = plan_origins(first=0, last=117, horizon=12, frequency=MONTHLY, holdout=36, min_history=24)
     assert len(plan.test) == 25
     assert (plan.test[0] + 1, plan.test[-1] + 12) == (82, 117)
     assert plan.earlier[-1] == plan.test[0] - 1
-    assert [len(b) for b in plan.blocks()] == [12, 12, 12, 12, 12, 1]
-    assert sum(plan.blocks()[3] == plan.test[:12]) == 12
+    assert [len(b) for b in plan.split_blocks()] == [12, 12, 12, 12, 12, 1]
+    assert sum(plan.split_blocks()[3] == plan.test[:12]) == 12
 
 
 @pytest.mark.parametrize(("last", "horizon", "holdout", "said"), [(20, 12, None, "too few"), (80, 12, 6, "shorter than")])
 def test_a_panel_too_short_for_its_horizon_is_refused(last: int, horizon: int, holdout: int | None, said: str) -> None:
     with pytest.raises(SplitError, match=said):
-        plan_origins(0, last, horizon, MONTHLY, holdout, least=24)
+        plan_origins(0, last, horizon, MONTHLY, holdout, min_history=24)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epic22.core.errors import InternalError
-from epic22.core.models.forest import Forest, forest_of, joined
+from epic22.core.models.trees.forest import Forest, combine_forests, read_booster
 from epic22.core.task import Array
 
 COLUMNS, CATEGORY, SMALL_CATEGORY = 6, 2, 4
@@ -52,11 +52,11 @@ def strange_rows(X: Array) -> Array:
 
 
 def agrees(forest: Forest, booster: xgb.Booster, X: Array) -> None:
-    raw, found = forest.raw(X), forest.contributions(X)
+    raw, found = forest.decision_function(X), forest.shap_values(X)
     np.testing.assert_allclose(raw, asked(booster, X, output_margin=True), atol=1e-5)
     np.testing.assert_allclose(found, asked(booster, X, pred_contribs=True), atol=1e-5)
     np.testing.assert_allclose(found.sum(axis=-1), raw, atol=1e-9)
-    pairs, theirs = forest.interactions(X[:80]), asked(booster, X[:80], pred_interactions=True)[..., :-1, :-1]
+    pairs, theirs = forest.shap_interaction_values(X[:80]), asked(booster, X[:80], pred_interactions=True)[..., :-1, :-1]
     np.testing.assert_allclose(pairs, theirs * (1 - np.eye(COLUMNS)), atol=1e-5)
 
 
@@ -66,7 +66,7 @@ def test_scores_and_reasons_are_the_boosters_own(kind: str) -> None:
     if kind == "count:poisson":
         matrix = xgb.DMatrix(X, np.abs(labels(X, "reg", 0)), feature_types=TYPES, enable_categorical=True)
         booster = xgb.train({"objective": kind, "nthread": 1}, matrix, 12)
-    agrees(forest_of(booster), booster, strange_rows(X))
+    agrees(read_booster(booster), booster, strange_rows(X))
 
 
 @pytest.mark.parametrize(
@@ -74,43 +74,43 @@ def test_scores_and_reasons_are_the_boosters_own(kind: str) -> None:
 )
 def test_trees_of_any_shape_agree(terms: dict[str, Any]) -> None:
     booster, X = boosted(subsample=0.7, min_child_weight=0.1, **terms)
-    agrees(forest_of(booster), booster, strange_rows(X))
+    agrees(read_booster(booster), booster, strange_rows(X))
 
 
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 7), st.sampled_from([0.0, 0.5, 3.0]), st.sampled_from([0.3, 1.0]))
 def test_any_booster_agrees(seed: int, depth: int, gamma: float, colsample: float) -> None:
     booster, X = boosted(seed, max_depth=depth, gamma=gamma, colsample_bynode=colsample, rounds=5)
-    agrees(forest_of(booster), booster, X[:40])
+    agrees(read_booster(booster), booster, X[:40])
 
 
 def test_a_row_alone_gets_the_same_bits_as_in_a_batch_and_on_more_threads() -> None:
     booster, X = boosted(kind="multi:softprob")
-    forest = forest_of(booster)
-    raw, reasons = forest.raw(X), forest.contributions(X, threads=2)
-    assert (forest.raw(X, threads=2) == raw).all()
+    forest = read_booster(booster)
+    raw, reasons = forest.decision_function(X), forest.shap_values(X, threads=2)
+    assert (forest.decision_function(X, threads=2) == raw).all()
     for row in (0, 1, 300, len(X) - 1):
-        assert (forest.raw(X[row : row + 1])[0] == raw[row]).all()
-        assert (forest.contributions(X[row : row + 1])[0] == reasons[row]).all()
+        assert (forest.decision_function(X[row : row + 1])[0] == raw[row]).all()
+        assert (forest.shap_values(X[row : row + 1])[0] == reasons[row]).all()
 
 
 def test_a_booster_that_never_splits_gives_its_average() -> None:
     booster, X = boosted(gamma=1e9)
-    agrees(forest_of(booster), booster, X[:5])
-    assert not forest_of(booster).contributions(X[:5])[:, :-1].any()
+    agrees(read_booster(booster), booster, X[:5])
+    assert not read_booster(booster).shap_values(X[:5])[:, :-1].any()
 
 
 def test_no_rows_are_no_answers() -> None:
     booster, X = boosted()
-    assert forest_of(booster).raw(X[:0]).shape == (0,)
-    assert forest_of(booster).contributions(X[:0]).shape == (0, COLUMNS + 1)
+    assert read_booster(booster).decision_function(X[:0]).shape == (0,)
+    assert read_booster(booster).shap_values(X[:0]).shape == (0, COLUMNS + 1)
 
 
 def test_a_linear_booster_is_refused() -> None:
     X = np.nan_to_num(rows(0))
     linear = xgb.train({"booster": "gblinear", "nthread": 1}, xgb.DMatrix(X, X[:, 0]), 2)
     with pytest.raises(InternalError, match="gblinear"):
-        forest_of(linear)
+        read_booster(linear)
 
 
 def wide_forest(depth: int) -> tuple[Forest, xgb.Booster, Array]:
@@ -120,20 +120,20 @@ def wide_forest(depth: int) -> tuple[Forest, xgb.Booster, Array]:
     y = X @ np.linspace(0.5, 1.5, 12) + np.prod(np.sign(X[:, :3]), axis=1)
     terms = {"nthread": 1, "max_depth": depth, "min_child_weight": 0, "colsample_bynode": 0.3, "reg_lambda": 0.1}
     booster = xgb.train(terms, xgb.DMatrix(X, y), 8)
-    return forest_of(booster), booster, X
+    return read_booster(booster), booster, X
 
 
 def test_ways_of_many_columns_get_as_many_points_as_they_ask_for() -> None:
     forest, booster, X = wide_forest(11)
-    assert forest.tests.rounds.max() > 1
-    np.testing.assert_allclose(forest.contributions(X), booster.predict(xgb.DMatrix(X), pred_contribs=True), atol=1e-5)
+    assert forest.split_arrays.rounds.max() > 1
+    np.testing.assert_allclose(forest.shap_values(X), booster.predict(xgb.DMatrix(X), pred_contribs=True), atol=1e-5)
 
 
 def test_shallow_and_deep_trees_side_by_side_give_the_sum_of_their_reasons() -> None:
     (shallow, _, X), (deep, _, _) = wide_forest(1), wide_forest(11)
-    assert shallow.tests.rounds.max() < deep.tests.rounds.max()
+    assert shallow.split_arrays.rounds.max() < deep.split_arrays.rounds.max()
     for order in ([shallow, deep], [deep, shallow]):
-        parts = sum(0.5 * forest.contributions(X) for forest in order)
-        both = joined(order, [0.5, 0.5])
-        np.testing.assert_allclose(both.contributions(X), parts, atol=1e-12)
-        np.testing.assert_allclose(both.contributions(X).sum(axis=1), both.raw(X), atol=1e-12)
+        parts = sum(0.5 * forest.shap_values(X) for forest in order)
+        both = combine_forests(order, [0.5, 0.5])
+        np.testing.assert_allclose(both.shap_values(X), parts, atol=1e-12)
+        np.testing.assert_allclose(both.shap_values(X).sum(axis=1), both.decision_function(X), atol=1e-12)

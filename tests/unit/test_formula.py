@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epic22.core.data import formula as formula_module
-from epic22.core.data.formula import bind, bind_all, parse_formula, without
+from epic22.core.data.formula import bind_formula, bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Formula
@@ -20,7 +20,7 @@ COLUMNS = (Column("a", "float"), Column("Torque [Nm]", "float", unit="Nm"), Colu
 
 def value(expression: str, *values: float) -> float:
     """The expression's value in one row, after a batch was seen to give the same bits."""
-    bound = bind(parse_formula(f"made = {expression}"), COLUMNS)
+    bound = bind_formula(parse_formula(f"made = {expression}"), COLUMNS)
     row = [*values, *[1.0] * (len(COLUMNS) - len(values))]
     alone = bound.row(row)
     batch = bound.batch([np.array([0.5, one, -1.0]) for one in row])
@@ -30,7 +30,7 @@ def value(expression: str, *values: float) -> float:
 
 def refused(text: str) -> str:
     with pytest.raises(ColumnError) as caught:
-        bind(parse_formula(text), COLUMNS)
+        bind_formula(parse_formula(text), COLUMNS)
     return str(caught.value)
 
 
@@ -96,7 +96,7 @@ def test_a_row_has_the_bits_it_has_in_a_batch(piece: str, values: tuple[float, f
 def test_many_values_have_the_bits_they_have_alone(expression: str) -> None:
     """numpy's wide logarithm and power differ from the C library's in the last bit, once in some thousands of values."""
     rng = np.random.default_rng(0)
-    bound = bind(parse_formula(f"made = {expression}"), COLUMNS)
+    bound = bind_formula(parse_formula(f"made = {expression}"), COLUMNS)
     values = [rng.uniform(0, 100, 20_000), np.ones(20_000), rng.normal(size=20_000), np.ones(20_000)]
     alone = [bound.row(row) for row in zip(*(one.tolist() for one in values), strict=True)]
     assert np.array(alone).tobytes() == bound.batch(values).tobytes()
@@ -173,11 +173,11 @@ def test_name_and_unit_stand_before_the_sign() -> None:
 
 def test_a_formula_may_use_those_before_it() -> None:
     formulas = (parse_formula("twice = a * 2"), parse_formula("four = twice * 2"), parse_formula("other = größe / 2"))
-    assert [d.column.name for d in bind_all(formulas, COLUMNS)] == ["twice", "four", "other"]
+    assert [d.column.name for d in bind_formulas(formulas, COLUMNS)] == ["twice", "four", "other"]
     with pytest.raises(ColumnError, match="no column 'twice'"):
-        bind_all((formulas[1], formulas[0]), COLUMNS)
-    assert [f.name for f in without(formulas, COLUMNS, {"twice"})] == ["other"]
-    assert [f.name for f in without(formulas, COLUMNS, {"größe"})] == ["twice", "four"]
+        bind_formulas((formulas[1], formulas[0]), COLUMNS)
+    assert [f.name for f in drop_formulas(formulas, COLUMNS, {"twice"})] == ["other"]
+    assert [f.name for f in drop_formulas(formulas, COLUMNS, {"größe"})] == ["twice", "four"]
 
 
 def test_times_count_in_days_and_truth_values_as_numbers() -> None:

@@ -10,42 +10,42 @@ import pytest
 from tests.portfolios import portfolio_assignment
 from tests.toy import HORIZONS, daily, inputs, toy
 
-from epic22.core.bundle import Bundle, Schema, model_hash, open_bundle, write_bundle
-from epic22.core.data.assignment import Assignment
-from epic22.core.data.examples import Examples, censored
+from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
+from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold, SplitRequest, begins, inner_fold, plan_folds
+from epic22.core.data.split import Fold, SplitRequest, find_test_start, plan_folds, split_inner_fold
+from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation import hazard_calibration
-from epic22.core.evaluation.calibrate import Calibration
+from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.crossval import cross_validate, fit_family
-from epic22.core.evaluation.drawn import Part
-from epic22.core.evaluation.hazard_calibration import HazardScores, calibrated_incidence, choose_hazard_calibration
-from epic22.core.evaluation.incidence import horizon_reliability, incidence_curves
+from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliability, compute_incidence_curves
+from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
+from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.metrics import average_precision, brier_score
 from epic22.core.evaluation.survival import (
-    AtHorizon,
     Concordance,
+    HorizonScore,
     IntegratedBrier,
-    hazard_metrics,
-    in_sight,
-    status,
+    compute_censoring_survival,
+    label_at_horizon,
+    list_hazard_metrics,
 )
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.base import Estimator, Family, Inner, link
-from epic22.core.models.catalog import family_named
+from epic22.core.models.base import Estimator, Family, InnerFold, inverse_link
+from epic22.core.models.catalog import get_family
 from epic22.core.models.hazard import (
     HazardTrees,
     LifeTable,
-    exposures,
-    hazards_of,
-    inner_parts,
-    median_days,
-    observations,
-    observed_incidence,
+    compute_at_risk,
+    compute_hazard_log_odds,
+    compute_median_days,
+    estimate_cumulative_incidence,
+    expand_person_periods,
+    split_inner_arrays,
 )
-from epic22.core.task import Array, Rows, Task
-from epic22.services.decide import deciding
+from epic22.core.task import Array, RowMetadata, Task
+from epic22.services.decide import decision_value
 from epic22.services.predict import predict_frame, predict_rows
 
 EDGES = (7.0, 30.0, 90.0)
@@ -62,7 +62,7 @@ class TestExpansion:
     @pytest.mark.parametrize("seed", range(5))
     def test_time_at_risk_is_what_was_seen_but_for_the_rest_of_an_events_interval(self, seed: int) -> None:
         y = outcomes(500, seed)
-        at_risk, events = exposures(y, EDGES)
+        at_risk, events = compute_at_risk(y, EDGES)
         days = at_risk * np.diff(EDGES, prepend=0.0)
         lost = y[:, 1] == 0
         assert np.allclose(days[lost].sum(axis=1), y[lost, 0])
@@ -72,14 +72,14 @@ class TestExpansion:
         assert (events <= at_risk).all()
 
     def test_nothing_comes_after_the_event(self) -> None:
-        at_risk, events = exposures(np.array([[7.0, 1.0], [7.1, 1.0], [90.0, 0.0], [0.0, 0.0]]), EDGES)
+        at_risk, events = compute_at_risk(np.array([[7.0, 1.0], [7.1, 1.0], [90.0, 0.0], [0.0, 0.0]]), EDGES)
         assert at_risk.tolist() == [[1, 0, 0], [1, 1, 0], [1, 1, 1], [0, 0, 0]]
         assert events.tolist() == [[1, 0, 0], [0, 1, 0], [0, 0, 0], [0, 0, 0]]
 
     def test_observations_carry_the_row_and_the_number_of_the_interval(self) -> None:
         X = np.arange(6, dtype=np.float32).reshape(3, 2)
         y = np.array([[5.0, 1.0], [18.5, 0.0], [90.0, 0.0]])
-        parts = list(observations(X, y, EDGES))
+        parts = list(expand_person_periods(X, y, EDGES))
         assert [part.X[:, :2].tolist() for part in parts] == [X.tolist(), X[1:].tolist(), X[2:].tolist()]
         assert [set(part.X[:, 2]) for part in parts] == [{0.0}, {1.0}, {2.0}]
         assert [part.weight.tolist() for part in parts] == [[1, 1, 1], [0.5, 1], [1]]
@@ -90,7 +90,7 @@ class TestExpansion:
         X = np.random.default_rng(0).normal(size=(20_000, 60)).astype(np.float32)
         y = np.column_stack([np.full(len(X), 360.0), np.zeros(len(X))])
         tracemalloc.start()
-        for part in observations(X, y, edges):
+        for part in expand_person_periods(X, y, edges):
             assert part.X.dtype == np.float32
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
@@ -98,13 +98,13 @@ class TestExpansion:
 
     def test_hazards_come_back_from_the_probabilities_they_made(self) -> None:
         raw = np.random.default_rng(1).normal(-3, 1, (50, 3))
-        assert np.allclose(hazards_of(link(raw, "hazard")), raw)
+        assert np.allclose(compute_hazard_log_odds(inverse_link(raw, "hazard")), raw)
 
     def test_the_median_lies_where_half_is_reached(self) -> None:
         rate = np.array([0.001, 0.01, 0.05])
         incidence = 1 - np.exp(-rate[:, None] * np.array(EDGES))
         assert np.allclose(
-            median_days(incidence, EDGES), np.where(np.log(2) / rate <= 90, np.log(2) / rate, np.nan), equal_nan=True
+            compute_median_days(incidence, EDGES), np.where(np.log(2) / rate <= 90, np.log(2) / rate, np.nan), equal_nan=True
         )
 
 
@@ -116,8 +116,8 @@ class TestFamilies:
         assert np.allclose(table.predict_proba(np.zeros((1, 1)))[0], truth, atol=0.01)
 
     def test_an_interval_that_nobody_reached_goes_on_at_the_rate_before(self) -> None:
-        y = censored(outcomes(2000), np.full(2000, 30.0))
-        raw = LifeTable(EDGES).fit(np.zeros((2000, 1), np.float32), y).raw(np.zeros((1, 1)))[0]
+        y = censor_outcomes(outcomes(2000), np.full(2000, 30.0))
+        raw = LifeTable(EDGES).fit(np.zeros((2000, 1), np.float32), y).decision_function(np.zeros((1, 1)))[0]
         force = np.logaddexp(0.0, raw)
         assert force[2] / 60 == pytest.approx(force[1] / 23)
 
@@ -126,7 +126,7 @@ class TestFamilies:
         made = toy("hazard", 60)
         y = made.examples.Y * [1.0, 0.0]
         with pytest.raises(ValueError, match="none of 60 rows had the event"):
-            family_named(name).build(made.task, seed=0, threads=1).fit(np.zeros((60, 5), np.float32), y)
+            get_family(name).build(made.task, seed=0, threads=1).fit(np.zeros((60, 5), np.float32), y)
 
     @pytest.mark.parametrize("name", ["constant", "hazard_linear", "hazard"])
     def test_one_event_is_borne(self, name: str) -> None:
@@ -135,7 +135,7 @@ class TestFamilies:
         y[3, 1] = 1.0
         X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
         X[:, [2, 3]] = 0.0
-        assert np.isfinite(family_named(name).build(made.task, seed=0, threads=1).fit(X, y).raw(X)).all()
+        assert np.isfinite(get_family(name).build(made.task, seed=0, threads=1).fit(X, y).decision_function(X)).all()
 
     @pytest.mark.parametrize("y", [np.ones((10, 3)), np.full((10, 2), 2.0), -np.ones((10, 2)), np.ones(10)])
     def test_outcomes_of_another_form_are_refused(self, y: Array) -> None:
@@ -168,11 +168,11 @@ class TestScores:
     def test_the_chance_to_be_in_sight_is_that_of_the_closed_form(self) -> None:
         y, _, _ = simulated(100_000)
         asked = np.array([10.0, 30.0, 90.0])
-        assert np.allclose(in_sight(y, asked), np.exp(-asked / 60), atol=0.01)
+        assert np.allclose(compute_censoring_survival(y, asked), np.exp(-asked / 60), atol=0.01)
 
     def test_the_observed_incidence_is_that_of_the_closed_form(self) -> None:
         y, truth, _ = simulated(100_000)
-        found, error = observed_incidence(y, np.array([90.0]))
+        found, error = estimate_cumulative_incidence(y, np.array([90.0]))
         assert found[0] == pytest.approx(truth.mean(), abs=4 * error[0])
         assert error[0] < 0.005
 
@@ -182,7 +182,7 @@ class TestScores:
         assert callable(score)
         y, p, event = simulated(60_000)
         whole = score((event <= 90).astype(float), p[:, 0])
-        weighted = AtHorizon(score, 0, 90.0)(y, p)
+        weighted = HorizonScore(score, 0, 90.0)(y, p)
         ignoring = score(((y[:, 1] == 1) & (y[:, 0] <= 90)).astype(float), p[:, 0])
         known = (y[:, 1] == 1) | (y[:, 0] >= 90)
         dropping = score((y[known, 1] == 1).astype(float) * (y[known, 0] <= 90), p[known, 0])
@@ -193,22 +193,22 @@ class TestScores:
     def test_without_loss_scores_are_the_plain_ones(self) -> None:
         _, p, event = simulated(500)
         y = np.column_stack([np.minimum(event, 90.0), (event <= 90).astype(float)])
-        assert AtHorizon(brier_score, 0, 90.0)(y, p) == pytest.approx(brier_score(y[:, 1], p[:, 0]))
+        assert HorizonScore(brier_score, 0, 90.0)(y, p) == pytest.approx(brier_score(y[:, 1], p[:, 0]))
 
     def test_no_rows_have_no_score(self) -> None:
-        happened, weight = status(np.zeros((0, 2)), 90.0)
+        happened, weight = label_at_horizon(np.zeros((0, 2)), 90.0)
         assert len(happened) == len(weight) == 0
-        assert np.isnan(AtHorizon(brier_score, 0, 90.0)(np.zeros((0, 2)), np.zeros((0, 1))))
+        assert np.isnan(HorizonScore(brier_score, 0, 90.0)(np.zeros((0, 2)), np.zeros((0, 1))))
 
     def test_a_horizon_that_few_were_followed_to_has_no_score(self) -> None:
         y = np.column_stack([np.r_[np.full(95, 10.0), np.full(5, 90.0)], np.zeros(100)])
-        assert status(y, 90.0)[1].sum() == 0
-        assert np.isnan(AtHorizon(brier_score, 0, 90.0)(y, np.full((100, 1), 0.5)))
-        assert status(y, 10.0)[1].tolist() == [1.0] * 100
+        assert label_at_horizon(y, 90.0)[1].sum() == 0
+        assert np.isnan(HorizonScore(brier_score, 0, 90.0)(y, np.full((100, 1), 0.5)))
+        assert label_at_horizon(y, 10.0)[1].tolist() == [1.0] * 100
 
     def test_concordance_counts_pairs_as_one_by_one(self) -> None:
         y, risk = outcomes(60, 3), np.round(np.random.default_rng(4).random(60), 1)
-        weight = in_sight(y, y[:, 0])
+        weight = compute_censoring_survival(y, y[:, 0])
         right = total = 0.0
         for i in range(60):
             for j in range(60):
@@ -219,9 +219,9 @@ class TestScores:
         assert found == pytest.approx(right / total, rel=0.02)
 
     def test_the_integrated_score_stops_where_rows_were_no_longer_followed(self) -> None:
-        y = censored(outcomes(2000), np.full(2000, 30.0))
+        y = censor_outcomes(outcomes(2000), np.full(2000, 30.0))
         p = np.tile([0.1, 0.4, 0.8], (2000, 1))
-        each = [AtHorizon(brier_score, j, edge)(y, p) for j, edge in enumerate(EDGES[:2])]
+        each = [HorizonScore(brier_score, j, edge)(y, p) for j, edge in enumerate(EDGES[:2])]
         expected = (each[0] / 2 * 7 + (each[0] + each[1]) / 2 * 23) / 30
         assert IntegratedBrier(EDGES)(y, p) == pytest.approx(expected)
 
@@ -229,10 +229,10 @@ class TestScores:
         made = toy("hazard", 200)
         p = np.random.default_rng(0).random((200, 3)).cumsum(axis=1) / 3
         unit = np.arange(200) % 40
-        for metric in hazard_metrics(made.task.target):
+        for metric in list_hazard_metrics(made.task.target):
             drawn = metric.score.drawn  # type: ignore[attr-defined]
-            once = drawn.finish(*drawn.prepare(Part(made.examples.y, p, unit))(np.ones((1, 40))))
-            assert once[0] == pytest.approx(metric.score(made.examples.y, p, Rows()), nan_ok=True), metric.name
+            once = drawn.finish(*drawn.prepare(ClusteredPredictions(made.examples.y, p, unit))(np.ones((1, 40))))
+            assert once[0] == pytest.approx(metric.score(made.examples.y, p, RowMetadata()), nan_ok=True), metric.name
 
 
 def timed_examples(n: int = 400) -> tuple[Task, Examples]:
@@ -240,20 +240,20 @@ def timed_examples(n: int = 400) -> tuple[Task, Examples]:
     made = toy("hazard", n, at=daily(n, every_hours=24))
     end = made.examples.at.max() + np.timedelta64(10, "D")
     days = np.minimum((end - made.examples.at) / np.timedelta64(1, "D"), HORIZONS[-1])
-    return made.task, replace(made.examples, Y=censored(made.examples.Y, days), followed=days)
+    return made.task, replace(made.examples, Y=censor_outcomes(made.examples.Y, days), followed=days)
 
 
 class Watcher:
     """An estimator that keeps what it was told and answers with the life table."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Array, Array, Inner | None]] = []
+        self.told: list[tuple[Array, Array, InnerFold | None]] = []
 
     def build(self, task: Task, seed: int = 0, threads: int = 1) -> Estimator:
         watcher = self
 
         class Told(LifeTable):
-            def fit(self, X: Array, y: Array, inner: Inner | None = None) -> "Told":
+            def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> "Told":
                 watcher.told.append((X, y, inner))
                 super().fit(X, y, inner)
                 return self
@@ -284,10 +284,10 @@ class TestFolds:
             assert not y[later, 1].any()
             assert np.array_equal(y[~later], examples.Y[fold.train][~later])
             assert inner is not None
-            assert inner.seen is not None
+            assert inner.follow_up is not None
             begin = examples.at[fold.train][inner.test].min()
             assert np.allclose(
-                inner.seen, np.minimum((begin - examples.at[fold.train][inner.train]) / np.timedelta64(1, "D"), HORIZONS[-1])
+                inner.follow_up, np.minimum((begin - examples.at[fold.train][inner.train]) / np.timedelta64(1, "D"), HORIZONS[-1])
             )
         assert cut > 20
 
@@ -295,7 +295,7 @@ class TestFolds:
         """Whatever happens later is replaced: the fitted model is the same to the byte."""
         task, examples = timed_examples()
         fold = plan_folds(examples, "hazard", SplitRequest()).folds[1]
-        start = begins(examples, fold)
+        start = find_test_start(examples, fold)
         assert start is not None
         days = (start.astype("datetime64[us]") - examples.at).astype(np.int64) / 86_400_000_000
         later = (examples.Y[:, 0] > days) & (days > 0)
@@ -304,24 +304,24 @@ class TestFolds:
         assert later.sum() > 20
         files = []
         for outcome in (examples.Y, other):
-            known = replace(examples, Y=outcome).as_known(start)
+            known = replace(examples, Y=outcome).censor_at(start)
             plan = plan_folds(examples, "hazard", SplitRequest())
-            fitted = fit_family(family_named("hazard"), task, known, plan, fold.train, 0, 1)
+            fitted = fit_family(get_family("hazard"), task, known, plan, fold.train, 0, 1)
             files.append(fitted.estimator.files())
         assert files[0] == files[1]
 
     def test_the_inner_fold_learns_only_what_was_known_when_it_begins_to_watch(self) -> None:
         """As the families see it: the fitted part is cut, the watched one is not."""
         y = outcomes(100)
-        inner = Fold(np.arange(60), np.arange(60, 100), seen=np.full(60, 20.0))
-        known, watched = inner_parts(np.zeros((100, 1), np.float32), y, inner)
+        inner = Fold(np.arange(60), np.arange(60, 100), follow_up=np.full(60, 20.0))
+        known, watched = split_inner_arrays(np.zeros((100, 1), np.float32), y, inner)
         assert known[1][:, 0].max() == 20
         assert known[1][:, 1].sum() == ((y[:60, 0] <= 20) & (y[:60, 1] == 1)).sum()
         assert np.array_equal(watched[1], y[60:])
 
     def test_a_delay_is_kept_between_what_happened_and_what_was_known(self) -> None:
         _, examples = timed_examples(100)
-        known = examples.as_known(np.datetime64("2024-02-01", "us"), delay=5.0)
+        known = examples.censor_at(np.datetime64("2024-02-01", "us"), delay=5.0)
         assert known.followed is not None
         assert known.followed[0] == 26.0
         assert (known.Y[:, 0] <= known.followed).all()
@@ -329,8 +329,8 @@ class TestFolds:
     def test_inner_folds_of_rows_without_time_need_no_cutting(self) -> None:
         made = toy("hazard", 200)
         plan = plan_folds(made.examples, "hazard", SplitRequest())
-        assert inner_fold(plan, made.examples, plan.folds[0].train, "hazard", 0).seen is None
-        assert begins(made.examples, plan.folds[0]) is None
+        assert split_inner_fold(plan, made.examples, plan.folds[0].train, "hazard", 0).follow_up is None
+        assert find_test_start(made.examples, plan.folds[0]) is None
 
     def test_folds_without_events_are_refused(self) -> None:
         _, examples = timed_examples()
@@ -342,25 +342,28 @@ class TestCalibration:
     def test_it_mends_what_was_bent_and_keeps_the_order_of_horizons(self) -> None:
         task, examples = timed_examples(1500)
         plan = plan_folds(examples, "hazard", SplitRequest())
-        evaluation = cross_validate(task, examples, plan, family_named("hazard_linear"))
-        bent = tuple(replace(part, response=link(1.8 * hazards_of(part.response) + 1.0, "hazard")) for part in evaluation.parts)
+        evaluation = cross_validate(task, examples, plan, get_family("hazard_linear"))
+        bent = tuple(
+            replace(part, response=inverse_link(1.8 * compute_hazard_log_odds(part.response) + 1.0, "hazard"))
+            for part in evaluation.fold_predictions
+        )
         scores = HazardScores.of(bent, examples, plan, HORIZONS)
         calibration, table = choose_hazard_calibration(scores)
         assert calibration.kind == "platt"
         assert table[1].gain > 0
-        p = calibrated_incidence(scores)
+        p = calibrate_incidence(scores)
         assert (np.diff(p, axis=1) >= 0).all()
-        judged = scores.taught
-        told = horizon_reliability(scores.y[judged], link(scores.raw[judged], "hazard"), p[judged], HORIZONS)
+        judged = scores.calibratable
+        told = compute_horizon_reliability(scores.y[judged], inverse_link(scores.raw[judged], "hazard"), p[judged], HORIZONS)
         assert all(one.error < 0.6 * one.before for one in told)
         assert all(one.error < 2 * one.floor for one in told)
 
     def test_what_teaches_is_known_only_up_to_the_judged_fold(self, monkeypatch: pytest.MonkeyPatch) -> None:
         task, examples = timed_examples()
         plan = plan_folds(examples, "hazard", SplitRequest())
-        parts = cross_validate(task, examples, plan, family_named("constant")).parts
+        parts = cross_validate(task, examples, plan, get_family("constant")).fold_predictions
         scores = HazardScores.of(parts, examples, plan, HORIZONS)
-        for teach, known, judged in scores.turns():
+        for teach, known, judged in scores.iterate_splits():
             start = examples.at[scores.row[judged]].min()
             assert (known[:, 0] <= (start - examples.at[scores.row[teach]]) / np.timedelta64(1, "D") + 1e-9).all()
 
@@ -378,7 +381,7 @@ class TestCalibration:
         event, lost = rng.exponential(1 / rate), rng.exponential(60, len(rate))
         y = np.column_stack([np.minimum(event, lost), (event <= lost).astype(float)])
         p = 1 - np.exp(-rate[:, None] * np.array(EDGES))
-        curves = incidence_curves(y, p, EDGES, 1)
+        curves = compute_incidence_curves(y, p, EDGES, 1)
         assert len(curves) == 5
         for curve in curves:
             assert np.allclose(curve.predicted, curve.observed, atol=0.03)
@@ -389,7 +392,7 @@ def served(kind: str = "none") -> tuple[ModelVersion, Bundle]:
     """A version and a bundle of trees on the toy's hazard, with costs, calibrated or not."""
     made = toy("hazard")
     preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
-    estimator = HazardTrees(HORIZONS, tuple(bool(c) for c in made.task.categorical), default_rounds=30)
+    estimator = HazardTrees(HORIZONS, tuple(bool(c) for c in made.task.is_category), default_rounds=30)
     estimator.fit(preprocessor.transform(made.examples.X), made.examples.y)
     calibration = Calibration() if kind == "none" else Calibration("platt", (0.8, -0.2))
     costs = {"miss": 1000.0, "false_alarm": 100.0}
@@ -419,12 +422,12 @@ class TestServing:
             assert values == sorted(values)
             assert [value.expected_loss is not None for value in prediction.values] == [False, True, False]
             assert (prediction.median_days is not None) == (values[-1] >= 0.5)
-            assert deciding(prediction) is prediction.values[1]
+            assert decision_value(prediction) is prediction.values[1]
 
     def test_reasons_sum_to_the_mean_log_odds_of_the_hazard_up_to_the_deciding_horizon(self, kind: str) -> None:
         version, bundle = served(kind)
         rows = inputs(20, seed=3)
-        z = bundle.calibration.log_odds(bundle.estimator.raw(bundle.preprocessor.transform(rows)))
+        z = bundle.calibration.log_odds(bundle.estimator.decision_function(bundle.preprocessor.transform(rows)))
         for i, prediction in enumerate(predict_rows(version, bundle, rows.to_dicts())):
             assert prediction.score.unit == "log-odds of the hazard, mean over the days up to 90"
             assert prediction.score.value == pytest.approx((30 * z[i, 0] + 60 * z[i, 1]) / 90)
@@ -442,7 +445,7 @@ class TestServing:
 def test_a_bundle_of_before_has_no_horizons(tmp_path: Path) -> None:
     """What an older program wrote says nothing of them, and opens as before; a hazard's come back."""
     _, bundle = served()
-    write_bundle(tmp_path / "b", replace(bundle, model_hash=model_hash(bundle)), toy("hazard").examples.X)
+    write_bundle(tmp_path / "b", replace(bundle, model_hash=compute_model_hash(bundle)), toy("hazard").examples.X)
     assert open_bundle(tmp_path / "b").schema.horizons == HORIZONS
     assert toy("binary").task.target.horizon is None
     assert Schema.of(toy("binary").task).horizons == ()
@@ -451,7 +454,7 @@ def test_a_bundle_of_before_has_no_horizons(tmp_path: Path) -> None:
 class TestTables:
     def test_a_row_is_followed_to_the_end_of_the_data_and_no_further(self) -> None:
         assigned = portfolio_assignment("churn_hazard")
-        assert isinstance(assigned, Assignment)
+        assert isinstance(assigned, TaskData)
         examples = assigned.examples()
         assert examples.followed is not None
         lost = examples.Y[:, 1] == 0
@@ -464,10 +467,10 @@ class TestTables:
     )
     def test_up_to_the_deciding_horizon_it_is_the_plain_tasks_label(self, name: str, plain: str) -> None:
         hazard, binary = (portfolio_assignment(one) for one in (name, plain))
-        assert isinstance(hazard, Assignment)
-        assert isinstance(binary, Assignment)
+        assert isinstance(hazard, TaskData)
+        assert isinstance(binary, TaskData)
         held, labelled = hazard.examples(), binary.examples()
-        happened, _ = status(held.Y, hazard.task.target.horizon or 0.0)
+        happened, _ = label_at_horizon(held.Y, hazard.task.target.horizon or 0.0)
         told = pl.DataFrame({"entity": held.entity, "at": held.at, "hazard": happened})
         both = pl.DataFrame({"entity": labelled.entity, "at": labelled.at, "plain": labelled.y}).join(told, on=["entity", "at"])
         assert both.height == len(labelled)
@@ -477,4 +480,4 @@ class TestTables:
         assigned = portfolio_assignment("churn_hazard")
         late = pl.DataFrame({"entity": ["L1"], "cutoff": [assigned.tables.end]})
         with pytest.raises(ColumnError, match="at or after the end of the data"):
-            assigned.tables.followed(late, pl.Series([1]).cast(pl.Duration("us"))[0])
+            assigned.tables.follow_up(late, pl.Series([1]).cast(pl.Duration("us"))[0])

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from tests.sound_portfolio import sound_portfolio
 from tests.toy import toy
 
-from epic22.core.data.canonical import EQUIPMENT, KNOWN_AT, MONEY, WORK_ORDERS
-from epic22.core.data.health import Finding, Frames, audit_tables
-from epic22.core.data.health.finding import as_declared, share
-from epic22.services.audit import audit_examples, audit_portfolio, known_at_violations
+from epic22.core.quality import Finding, Frames, audit_tables
+from epic22.core.quality.finding import cast_to_contract, format_share
+from epic22.core.tables.canonical import EQUIPMENT, KNOWN_AT, MONEY, WORK_ORDERS
+from epic22.services.audit import audit_examples, audit_portfolio, find_known_at_violations
 
 pytestmark = pytest.mark.slow
 
@@ -154,7 +154,7 @@ def failing(seed: int, cause: bool) -> Tables:
         }
     )
     kept = {name: tables[name] for name in ("properties", "units")}
-    return kept | {"equipment": as_declared(piece, EQUIPMENT), "work_orders": as_declared(orders, WORK_ORDERS)}
+    return kept | {"equipment": cast_to_contract(piece, EQUIPMENT), "work_orders": cast_to_contract(orders, WORK_ORDERS)}
 
 
 @pytest.mark.slow
@@ -186,13 +186,13 @@ def test_the_grave_come_first(tables: Tables) -> None:
 
 
 def test_a_share_of_nothing_is_nothing() -> None:
-    assert share(0, 0) == "0 of 0 rows (0.0%)"
+    assert format_share(0, 0) == "0 of 0 rows (0.0%)"
 
 
 def test_findings_that_put_known_at_in_doubt_reach_the_run(tables: Tables) -> None:
     early = tables["work_orders"].with_columns(pl.col(KNOWN_AT) - timedelta(days=2))
     found = audit_portfolio(tables | {"work_orders": early, "units": tables["units"].drop("floor")})
-    told = known_at_violations(found)
+    told = find_known_at_violations(found)
     assert [(s.column, s.suspicion, s.withheld) for s in told] == [("work_orders.known_at", "known_at violation", False)]
     assert "before their opened_at" in told[0].evidence
 

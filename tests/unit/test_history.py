@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epic22.core.data.vintages import known_histories, later_values
+from epic22.core.data.revisions import build_histories, extract_future_values
 from epic22.core.errors import ColumnError
-from epic22.core.history import FREQUENCIES, MONTHLY, Frequency, Histories, carried_forward, frequency_named
+from epic22.core.time_series import FREQUENCIES, MONTHLY, Frequency, Histories, forward_fill, get_frequency
 
 EACH = pytest.mark.parametrize("frequency", FREQUENCIES, ids=lambda f: f.name)
 
@@ -25,14 +25,14 @@ def test_a_period_begins_in_itself_and_ends_where_the_next_begins(frequency: Fre
 
 def test_an_unknown_frequency_is_refused_with_those_there_are() -> None:
     with pytest.raises(ColumnError, match=r"M \(month\)"):
-        frequency_named("fortnight")
+        get_frequency("fortnight")
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), min_size=1, max_size=30), st.data())
 def test_carrying_forward_looks_back_only(values: list[float | None], data: st.DataObject) -> None:
     line = np.array([[np.nan if v is None else v for v in values]])
     cut = data.draw(st.integers(1, len(values)))
-    assert np.array_equal(carried_forward(line)[:, :cut], carried_forward(line[:, :cut]), equal_nan=True)
+    assert np.array_equal(forward_fill(line)[:, :cut], forward_fill(line[:, :cut]), equal_nan=True)
 
 
 def versions(rows: list[tuple[str, int, float, int]]) -> pl.DataFrame:
@@ -53,35 +53,35 @@ def at(*rows: tuple[str, int]) -> pl.DataFrame:
 
 def test_a_value_is_not_known_before_its_period_is_over() -> None:
     frame = versions([("a", m, float(m), m + 1) for m in range(6)])
-    histories = known_histories(frame, at(("a", 3), ("a", 5)), MONTHLY)
-    assert [h.tolist() for h in histories.each()] == [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0, 3.0, 4.0]]
+    histories = build_histories(frame, at(("a", 3), ("a", 5)), MONTHLY)
+    assert [h.tolist() for h in histories.iterate_series()] == [[0.0, 1.0, 2.0], [0.0, 1.0, 2.0, 3.0, 4.0]]
     assert histories.origin.tolist() == [2, 4]
 
 
 def test_a_revision_is_seen_from_its_own_day_on_and_not_before() -> None:
     frame = versions([("a", 0, 1.0, 1), ("a", 1, 2.0, 2), ("a", 2, 3.0, 3), ("a", 0, 9.0, 3)])
-    histories = known_histories(frame, at(("a", 2), ("a", 3)), MONTHLY)
-    assert [h.tolist() for h in histories.each()] == [[1.0, 2.0], [9.0, 2.0, 3.0]]
-    later = later_values(frame, at(("a", 1)), MONTHLY, 3)
+    histories = build_histories(frame, at(("a", 2), ("a", 3)), MONTHLY)
+    assert [h.tolist() for h in histories.iterate_series()] == [[1.0, 2.0], [9.0, 2.0, 3.0]]
+    later = extract_future_values(frame, at(("a", 1)), MONTHLY, 3)
     assert np.array_equal(later, [[2.0, 3.0, np.nan]], equal_nan=True)
 
 
 def test_a_value_published_late_is_missing_until_then() -> None:
     frame = versions([("a", 0, 1.0, 1), ("a", 1, 2.0, 4), ("a", 2, 3.0, 3)])
-    histories = known_histories(frame, at(("a", 3), ("a", 4)), MONTHLY)
-    assert [h.tolist() for h in histories.each()] == [[1.0, 1.0, 3.0], [1.0, 2.0, 3.0]]
-    assert histories.known_counts().tolist() == [2, 3]
+    histories = build_histories(frame, at(("a", 3), ("a", 4)), MONTHLY)
+    assert [h.tolist() for h in histories.iterate_series()] == [[1.0, 1.0, 3.0], [1.0, 2.0, 3.0]]
+    assert histories.count_known_values().tolist() == [2, 3]
 
 
 def test_a_series_without_values_is_refused_by_name() -> None:
     with pytest.raises(ColumnError, match="'b'"):
-        known_histories(versions([("a", 0, 1.0, 1)]), at(("b", 1)), MONTHLY)
+        build_histories(versions([("a", 0, 1.0, 1)]), at(("b", 1)), MONTHLY)
 
 
 def test_the_pasts_of_a_history_stop_at_its_own_origin() -> None:
     line = np.arange(10.0)[None, :]
-    history = Histories.of_lines(line, np.array(["a"], dtype=object), 0, MONTHLY).earlier(np.array([3]))
-    rows, targets = history.pasts(origins=4, horizon=3, least=2)
+    history = Histories.of_lines(line, np.array(["a"], dtype=object), 0, MONTHLY).shift_back(np.array([3]))
+    rows, targets = history.build_training_windows(n_origins=4, horizon=3, min_length=2)
     assert rows.origin.tolist() == [5, 4, 3, 2]
     expected = np.array([[6, np.nan, np.nan], [5, 6, np.nan], [4, 5, 6], [3, 4, 5]])
     assert np.array_equal(targets, expected, equal_nan=True)
@@ -90,11 +90,11 @@ def test_the_pasts_of_a_history_stop_at_its_own_origin() -> None:
 def test_a_gap_is_carried_forward_as_input_and_is_no_target() -> None:
     line = np.array([[1.0, 2.0, np.nan, 4.0, 5.0]])
     history = Histories.of_lines(line, np.array(["a"], dtype=object), 0, MONTHLY)
-    rows, targets = history.pasts(origins=3, horizon=1, least=1)
+    rows, targets = history.build_training_windows(n_origins=3, horizon=1, min_length=1)
     assert rows.last.tolist() == [4.0, 2.0, 2.0]
     assert np.array_equal(targets[:, 0], [5.0, 4.0, np.nan], equal_nan=True)
-    assert history.silent().tolist() == [0]
-    assert rows.whole(2).tolist() == [False, False, True]
+    assert history.periods_since_last_value().tolist() == [0]
+    assert rows.is_complete(2).tolist() == [False, False, True]
 
 
 def test_labels_are_written_as_people_do() -> None:

@@ -11,24 +11,24 @@ from tests.toy import toy
 from tests.trained import table
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.data.contract import Roles
 from epic22.core.data.examples import Examples
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.errors import ColumnError, UserError
-from epic22.core.evaluation.crossval import Evaluation, FoldResponse, cross_validate
-from epic22.core.evaluation.decide import CostMatrix, precision_at_top, recall_at_top
-from epic22.core.evaluation.non_inferiority import NonInferiority, choose, non_inferior
-from epic22.core.evaluation.operating_points import Contestant, operating_points
-from epic22.core.evaluation.power import Sample
-from epic22.core.evaluation.thousand import per_thousand, spent_by_acting
-from epic22.core.evaluation.yardsticks import evaluation_of
-from epic22.core.models.catalog import family_named
+from epic22.core.evaluation.baselines import evaluate_responses
+from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000
+from epic22.core.evaluation.costs import CostMatrix, precision_at_top, recall_at_top
+from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, cross_validate
+from epic22.core.evaluation.non_inferiority import NonInferiority, choose_family, run_non_inferiority_test
+from epic22.core.evaluation.operating_points import CalibratedCandidate, compute_operating_points
+from epic22.core.evaluation.power import SampleSize
+from epic22.core.models.catalog import get_family
 from epic22.core.task import Array
-from epic22.features.flat_file import FlatFile, declare
+from epic22.reports.html.training import render_report
+from epic22.reports.json.training import run_json
 from epic22.services.comparison import compare_in_use
-from epic22.services.report import render_report
-from epic22.services.results import run_json
 from epic22.services.train import train
+from epic22.spec.flat_file import FlatFile, load_task_data
 
 COSTS = CostMatrix(100.0, 10.0)
 
@@ -43,18 +43,18 @@ def made_of(y: Array, groups: Array | None = None, tests: int | None = None) -> 
     return examples, plan_folds(examples, "binary", SplitRequest(test_rows=tests or 0))
 
 
-def contestant(name: str, p: Array, examples: Examples, plan: FoldPlan) -> Contestant:
-    parts = tuple(FoldResponse(fold, p[fold.test]) for fold in plan.folds)
+def contestant(name: str, p: Array, examples: Examples, plan: FoldPlan) -> CalibratedCandidate:
+    parts = tuple(FoldPredictions(fold, p[fold.test]) for fold in plan.folds)
     empty = Evaluation(name, "y", None, (), parts, "", 0.0, 0.0)
-    return Contestant(empty, parts)
+    return CalibratedCandidate(empty, parts)
 
 
 def test_what_rows_cost_by_hand() -> None:
     y, acted = np.array([1, 1, 0, 0]), np.array([True, False, True, False])
-    assert COSTS.spent(y, acted).tolist() == [0.0, 100.0, 10.0, 0.0]
-    assert CostMatrix(100.0, 10.0, 0.6).spent(y, acted).tolist() == [40.0, 100.0, 10.0, 0.0]
+    assert COSTS.compute_realised_cost(y, acted).tolist() == [0.0, 100.0, 10.0, 0.0]
+    assert CostMatrix(100.0, 10.0, 0.6).compute_realised_cost(y, acted).tolist() == [40.0, 100.0, 10.0, 0.0]
     own = CostMatrix(np.array([1.0, 2.0, 3.0, 4.0]), 5.0)
-    assert own.spent(y, acted).tolist() == [0.0, 2.0, 5.0, 0.0]
+    assert own.compute_realised_cost(y, acted).tolist() == [0.0, 2.0, 5.0, 0.0]
 
 
 def test_acting_follows_the_threshold_of_expected_cost() -> None:
@@ -62,9 +62,9 @@ def test_acting_follows_the_threshold_of_expected_cost() -> None:
     examples, plan = made_of(y, tests=20)
     p = np.tile([0.2, 0.2, 0.05, 0.05], 30)  # the threshold is 10 ÷ 110
     one = contestant("one", p, examples, plan)
-    spent = spent_by_acting(one.parts, COSTS, examples)[0]
+    spent = compute_acting_costs(one.fold_predictions, COSTS, examples)[0]
     assert spent.tolist() == np.tile([0.0, 10.0, 0.0, 0.0], 5).tolist()
-    assert per_thousand([spent], one.parts, examples, plan, 0).value == pytest.approx(2500.0)
+    assert compute_cost_per_1000([spent], one.fold_predictions, examples, plan, 0).value == pytest.approx(2500.0)
 
 
 def test_the_top_twentieth_shares_ties_and_equals_a_count() -> None:
@@ -90,7 +90,9 @@ def test_the_interval_of_a_cost_holds_the_true_cost_about_ninety_five_times_in_a
         groups = np.repeat(np.arange(80).astype(str), 5) if clustered else None
         examples, plan = made_of(y, groups, None if clustered else 380)
         one = contestant("none", np.zeros(400), examples, plan)
-        found = per_thousand(spent_by_acting(one.parts, COSTS, examples), one.parts, examples, plan, seed)
+        found = compute_cost_per_1000(
+            compute_acting_costs(one.fold_predictions, COSTS, examples), one.fold_predictions, examples, plan, seed
+        )
         held += found.low <= 25_000 <= found.high
         assert found.upper < found.high
     assert 0.90 <= held / 200 <= 0.985
@@ -108,20 +110,20 @@ def test_a_model_that_is_worse_by_the_margin_is_let_through_about_five_times_in_
         worse = np.where((rng.uniform(size=420) < dropped) & (y == 1), 0.0, b)
         examples, plan = made_of(y, tests=400)
         best, equal, dearer = (contestant(n, p, examples, plan) for n, p in (("best", a), ("equal", b), ("dearer", worse)))
-        passed += non_inferior(dearer, best, margin, COSTS, examples, plan, seed).held
-        shown += non_inferior(equal, best, margin, COSTS, examples, plan, seed).held
+        passed += run_non_inferiority_test(dearer, best, margin, COSTS, examples, plan, seed).is_shown
+        shown += run_non_inferiority_test(equal, best, margin, COSTS, examples, plan, seed).is_shown
     assert 0.01 <= passed / 100 <= 0.11
     assert shown / 100 > 0.5
 
 
 def weighed(family: str, upper: float, p: float, margin: float = 10.0, against: str = "ensemble") -> NonInferiority:
-    return NonInferiority(family, against, upper - 5, upper, margin, p, 2.0, Sample("positives", 100, None))
+    return NonInferiority(family, against, upper - 5, upper, margin, p, 2.0, SampleSize("positives", 100, None))
 
 
 def test_the_simplest_that_is_shown_not_to_be_worse_is_taken_only_where_asked_for() -> None:
     board = [weighed("boosting", 2.0, 0.001), weighed("linear", 8.0, 0.01)]
-    assert choose("ensemble", board, prefer_simpler=True).family == "linear"
-    stated = choose("ensemble", board, prefer_simpler=False)
+    assert choose_family("ensemble", board, prefer_simpler=True).family == "linear"
+    stated = choose_family("ensemble", board, prefer_simpler=False)
     assert stated.family == "ensemble"
     assert "--prefer-simpler would take it" in stated.why
     assert "linear costs 3 more per 1,000 rows than ensemble (at most 8 more" in stated.why
@@ -130,7 +132,7 @@ def test_the_simplest_that_is_shown_not_to_be_worse_is_taken_only_where_asked_fo
 def test_what_cannot_be_told_apart_is_not_taken_for_as_good() -> None:
     """Absence of evidence: the difference may be nothing, or more than the margin."""
     vague = weighed("linear", 40.0, 0.4)
-    assert choose("boosting", [vague], prefer_simpler=True).family == "boosting"
+    assert choose_family("boosting", [vague], prefer_simpler=True).family == "boosting"
     assert "not shown to be within 10" in vague.words
     assert "about 100 more positives would be needed" in vague.words
 
@@ -138,9 +140,9 @@ def test_what_cannot_be_told_apart_is_not_taken_for_as_good() -> None:
 def test_several_simpler_families_are_several_chances() -> None:
     """Broken once on purpose: without Holm's correction linear is taken and this fails."""
     board = [weighed("linear", 9.9, 0.03), weighed("boosting", 9.9, 0.04)]
-    assert choose("ensemble", board, prefer_simpler=True).family == "ensemble"
-    assert choose("ensemble", board[:1], prefer_simpler=True).family == "linear"
-    assert choose("linear", [weighed("boosting", -5.0, 0.001, against="linear")], prefer_simpler=True).family == "linear"
+    assert choose_family("ensemble", board, prefer_simpler=True).family == "ensemble"
+    assert choose_family("ensemble", board[:1], prefer_simpler=True).family == "linear"
+    assert choose_family("linear", [weighed("boosting", -5.0, 0.001, against="linear")], prefer_simpler=True).family == "linear"
 
 
 def test_re_dealt_folds_give_the_corrected_t() -> None:
@@ -148,7 +150,9 @@ def test_re_dealt_folds_give_the_corrected_t() -> None:
     y = (rng.uniform(size=200) < 0.3).astype(float)
     examples, plan = made_of(y)
     one = contestant("one", rng.uniform(size=200), examples, plan)
-    found = per_thousand(spent_by_acting(one.parts, COSTS, examples), one.parts, examples, plan, 0)
+    found = compute_cost_per_1000(
+        compute_acting_costs(one.fold_predictions, COSTS, examples), one.fold_predictions, examples, plan, 0
+    )
     half = stats.t.ppf(0.975, 24) * found.error
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
     assert found.upper == pytest.approx(found.value + stats.t.ppf(0.95, 24) * found.error)
@@ -159,7 +163,7 @@ def test_re_dealt_folds_give_the_corrected_t() -> None:
 def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_stated() -> None:
     made = toy("binary", 400)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
-    board = tuple(cross_validate(made.task, made.examples, plan, family_named(n)) for n in ("boosting", "linear", "constant"))
+    board = tuple(cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("boosting", "linear", "constant"))
     bare = compare_in_use(made.task, made.examples, plan, board, board[0], 0)
     assert [point.cost for point in bare.points] == [None, None, None]
     assert bare.choice is None
@@ -177,8 +181,8 @@ def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_s
         assert point.saved is not None
         assert point.saved.value == pytest.approx(constant.cost.value - point.cost.value)
         assert point.saved.low < point.saved.value < point.saved.high
-    assert [one.family for one in found.weighed] == ["linear"]
-    assert found.weighed[0].margin == pytest.approx(0.01 * constant.cost.value)
+    assert [one.family for one in found.non_inferiority] == ["linear"]
+    assert found.non_inferiority[0].margin == pytest.approx(0.01 * constant.cost.value)
     with pytest.raises(UserError, match="state what a miss and a false alarm cost"):
         compare_in_use(replace(made.task, prefer_simpler=True), made.examples, plan, board, board[0], 0)
 
@@ -186,10 +190,10 @@ def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_s
 def test_operating_points_read_the_responses_of_the_evaluation_and_the_calibrated_parts_for_money() -> None:
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
-    parts = tuple(FoldResponse(fold, np.linspace(0, 1, len(fold.test))) for fold in plan.folds)
-    idle = tuple(FoldResponse(fold, np.zeros(len(fold.test))) for fold in plan.folds)
-    one = Contestant(evaluation_of("one", made.task, made.examples, plan, parts, 0), idle)
-    point = operating_points([one], COSTS, made.examples, plan, 0)[0]
+    parts = tuple(FoldPredictions(fold, np.linspace(0, 1, len(fold.test))) for fold in plan.folds)
+    idle = tuple(FoldPredictions(fold, np.zeros(len(fold.test))) for fold in plan.folds)
+    one = CalibratedCandidate(evaluate_responses("one", made.task, made.examples, plan, parts, 0), idle)
+    point = compute_operating_points([one], COSTS, made.examples, plan, 0)[0]
     assert point.acted == 0
     assert point.cost is not None
     assert point.cost.value == pytest.approx(1000 * 100 * made.examples.y.mean(), rel=0.05)
@@ -207,7 +211,7 @@ def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Pa
         learning_curve=True,
     )
     store = ModelStore(tmp_path / "models")
-    run = train(declare(file), SplitRequest(repeats=1), store, threads=1)
+    run = train(load_task_data(file), SplitRequest(repeats=1), store, threads=1)
     found = run_json(run)["comparison"]
     points = {point["family"]: point for point in found["operating_points"]}
     assert points["constant"]["saved_per_1000_against_constant"] is None
@@ -223,4 +227,4 @@ def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Pa
 def test_costs_of_a_value_are_refused(tmp_path: Path) -> None:
     file = FlatFile(table(tmp_path, "regression"), Roles("y", id="who"), costs={"miss": 1.0, "false_alarm": 1.0})
     with pytest.raises(ColumnError, match="not one of two classes"):
-        declare(file)
+        load_task_data(file)

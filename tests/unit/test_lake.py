@@ -13,9 +13,9 @@ from tests.lakes import take_in
 from tests.small_tables import small_tables, write_tables
 
 from epic22.adapters.lake import Lake
-from epic22.adapters.lake_change import Change
-from epic22.core.data.canonical import CANONICAL
+from epic22.adapters.lake_transaction import DeltaTransaction
 from epic22.core.errors import ColumnError, FileError, LakeError
+from epic22.core.tables.canonical import CANONICAL
 
 
 @pytest.fixture
@@ -225,7 +225,7 @@ def test_point_in_time_tables_have_their_keys_and_money_as_floats(lake: Lake, fo
 
 
 def test_a_second_ingest_at_the_same_time_is_refused(lake: Lake, folder: Path) -> None:
-    with lake.change(), pytest.raises(LakeError, match="another ingest is running"):
+    with lake.begin_transaction(), pytest.raises(LakeError, match="another ingest is running"):
         take_in(Lake(lake.root), folder)
     take_in(lake, folder)
     assert len(lake.log()) == 1
@@ -279,7 +279,7 @@ def test_a_file_with_a_header_alone_changes_nothing(tmp_path: Path, lake: Lake) 
 def test_rows_known_in_the_future_do_not_make_the_tables_complete_to_then(tmp_path: Path, lake: Lake) -> None:
     market = small_tables()["market"].with_columns(known_at=pl.lit(datetime(2999, 1, 1)))
     take_in(lake, write_tables(tmp_path / "in", {"market": market}))
-    assert lake.chosen().end.year < 2999
+    assert lake.resolve_version().end.year < 2999
 
 
 def test_delta_is_told_to_forget_nothing(lake: Lake, folder: Path) -> None:
@@ -328,7 +328,7 @@ def test_a_stop_before_any_step_of_the_commit_leaves_the_old_version_and_a_secon
         patched.setattr(os, "link", stops(os.link))
         patched.setattr(DeltaTable, "create_write_transaction", stops(DeltaTable.create_write_transaction))
         patched.setattr(DeltaTable, "restore", stops(DeltaTable.restore))
-        patched.setattr(Change, "clean", lambda self: None)
+        patched.setattr(DeltaTransaction, "clean", lambda self: None)
         try:
             take_in(lake, whole)
         except Killed:

@@ -5,10 +5,10 @@ from pathlib import Path
 import polars as pl
 import pytest
 
-from epic22.adapters import landing
-from epic22.adapters.landing import batches, files_of
-from epic22.core.data.check import BROKEN, LINE, TEXT
+from epic22.adapters.sources import file_reader
+from epic22.adapters.sources.file_reader import list_files, read_batches
 from epic22.core.errors import FileError
+from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
 
 CSV = 'a,b\n1,x\n2,"two\nlines"\n\n3,z\n'
 
@@ -16,27 +16,27 @@ CSV = 'a,b\n1,x\n2,"two\nlines"\n\n3,z\n'
 @pytest.fixture(params=["whole", "streamed"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     if request.param == "streamed":
-        monkeypatch.setattr(landing, "STREAMED_FROM", 0)
+        monkeypatch.setattr(file_reader, "STREAMED_FROM", 0)
     return str(request.param)
 
 
 def rows(path: Path, size: int = 1000) -> pl.DataFrame:
-    frames = [frame for frame in batches(path, size) if frame.height]
-    return pl.concat(frames, how="diagonal").filter(~pl.all_horizontal(pl.exclude(LINE).is_null()))
+    frames = [frame for frame in read_batches(path, size) if frame.height]
+    return pl.concat(frames, how="diagonal").filter(~pl.all_horizontal(pl.exclude(LINE_COLUMN).is_null()))
 
 
 def test_every_row_has_the_line_it_begins_on(tmp_path: Path, way: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(CSV)
-    assert rows(path).select(LINE, "a", "b").rows() == [(2, "1", "x"), (3, "2", "two\nlines"), (6, "3", "z")]
+    assert rows(path).select(LINE_COLUMN, "a", "b").rows() == [(2, "1", "x"), (3, "2", "two\nlines"), (6, "3", "z")]
 
 
 def test_a_line_of_another_width_is_marked_and_the_rest_is_read(tmp_path: Path, way: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(CSV.replace("1,x", "1,x,extra"))
     read = rows(path)
-    assert read.select(LINE, BROKEN, TEXT).row(0) == (2, "3 fields where the header has 2", "1,x,extra")
-    assert read.select(LINE, "a", "b").rows()[1:] == [(3, "2", "two\nlines"), (6, "3", "z")]
+    assert read.select(LINE_COLUMN, BROKEN_COLUMN, TEXT_COLUMN).row(0) == (2, "3 fields where the header has 2", "1,x,extra")
+    assert read.select(LINE_COLUMN, "a", "b").rows()[1:] == [(3, "2", "two\nlines"), (6, "3", "z")]
 
 
 def test_a_long_file_with_a_ragged_line_far_down_is_read_once_and_whole(tmp_path: Path, way: str) -> None:
@@ -46,28 +46,28 @@ def test_a_long_file_with_a_ragged_line_far_down_is_read_once_and_whole(tmp_path
     lines[10] = ""
     path.write_text("a,b\n" + "\n".join(lines) + "\n")
     read = rows(path, 1000)
-    assert read[LINE].to_list() == [n for n in range(2, 50_002) if n != 12]
-    assert read.filter(pl.col(BROKEN).is_not_null())[LINE].to_list() == [40_002]
+    assert read[LINE_COLUMN].to_list() == [n for n in range(2, 50_002) if n != 12]
+    assert read.filter(pl.col(BROKEN_COLUMN).is_not_null())[LINE_COLUMN].to_list() == [40_002]
 
 
 @pytest.mark.parametrize(("separator", "encoding"), [(";", "utf-8"), ("\t", "utf-8"), (";", "cp1252"), (",", "utf-16")])
 def test_other_separators_and_encodings_are_read(tmp_path: Path, way: str, separator: str, encoding: str) -> None:
     path = tmp_path / "t.csv"
     path.write_text(CSV.replace(",", separator).replace("x", "ä"), encoding=encoding)
-    assert rows(path).select(LINE, "a", "b").row(0) == (2, "1", "ä")
+    assert rows(path).select(LINE_COLUMN, "a", "b").row(0) == (2, "1", "ä")
 
 
 def test_large_json_lines_are_read_in_batches_with_the_same_columns(tmp_path: Path, way: str) -> None:
     path = tmp_path / "t.jsonl"
     path.write_text('{"a": 1, "b": 2}\n' * 3 + '{"a": 3}\n' * 2)
-    assert [frame.columns for frame in batches(path, 3)] == [[LINE, "a", "b"]] * 2
+    assert [frame.columns for frame in read_batches(path, 3)] == [[LINE_COLUMN, "a", "b"]] * 2
     assert rows(path, 3).rows() == [(1, "1", "2"), (2, "1", "2"), (3, "1", "2"), (4, "3", None), (5, "3", None)]
 
 
 def test_an_array_of_records_is_read_by_place(tmp_path: Path) -> None:
     path = tmp_path / "t.json"
     path.write_text('[{"a": 1}, 7,\n {"a": null}]')
-    assert [frame.rows() for frame in batches(path)] == [
+    assert [frame.rows() for frame in read_batches(path)] == [
         [(1, "1", None, None), (2, None, "no JSON record", "7"), (3, None, None, None)]
     ]
 
@@ -76,15 +76,20 @@ def test_json_lines_keep_nested_values_as_json_and_mark_what_is_no_record(tmp_pa
     path = tmp_path / "t.jsonl"
     path.write_text('{"a": 1.50, "b": {"c": [1]}}\n\n{broken\n{"b": true}\n')
     read = rows(path)
-    assert read.filter(pl.col(BROKEN).is_null()).select(LINE, "a", "b").rows() == [(1, "1.50", '{"c": ["1"]}'), (4, None, "true")]
-    assert read.filter(pl.col(BROKEN).is_not_null()).select(LINE, BROKEN, TEXT).rows() == [(3, "no JSON record", "{broken")]
+    assert read.filter(pl.col(BROKEN_COLUMN).is_null()).select(LINE_COLUMN, "a", "b").rows() == [
+        (1, "1.50", '{"c": ["1"]}'),
+        (4, None, "true"),
+    ]
+    assert read.filter(pl.col(BROKEN_COLUMN).is_not_null()).select(LINE_COLUMN, BROKEN_COLUMN, TEXT_COLUMN).rows() == [
+        (3, "no JSON record", "{broken")
+    ]
 
 
 def test_files_are_found_by_the_table_s_name_alone_or_in_a_folder(tmp_path: Path) -> None:
     (tmp_path / "units").mkdir()
     for name in ("units.csv", "units/a.parquet", "units/b.csv", "units/readme.md", "unitsb.csv"):
         (tmp_path / name).write_text("")
-    assert [p.relative_to(tmp_path).as_posix() for p in files_of(tmp_path, "units")] == [
+    assert [p.relative_to(tmp_path).as_posix() for p in list_files(tmp_path, "units")] == [
         "units.csv",
         "units/a.parquet",
         "units/b.csv",

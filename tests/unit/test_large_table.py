@@ -11,24 +11,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toy import inputs, labels
 
-from epic22.core.data.assignment import LargeAssignment
 from epic22.core.data.batches import Batch, Batches, CsvBatches, ParquetBatches, open_batches
-from epic22.core.data.contract import Roles, infer
 from epic22.core.data.files import read_table
-from epic22.core.data.large_table import Labels, LargeTable, mixed, read_large, sampled
+from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, plan_large_folds
+from epic22.core.data.large_table import LabelEncoder, LargeTable, is_in_sample, mix_bits, read_large_table
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.profile import profile
-from epic22.core.data.sides import LATE, TEST, TRAIN, WATCH, plan_sides
-from epic22.core.data.split import SplitRequest, inner_fold, leaked, walk_forward
+from epic22.core.data.profile import profile_batches
+from epic22.core.data.schema_inference import Roles, infer_schema
+from epic22.core.data.split import SplitRequest, count_leaking_rows, plan_walk_forward, split_inner_fold
+from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.errors import ColumnError, FileError, SplitError, UserError
-from epic22.core.evaluation.crossval_large import Setting, fit_fold, fold_sample, matrix_of
-from epic22.core.models.boosting import Boosting
-from epic22.core.models.boosting_blocks import LARGE, fit_on, quantised, search_on
-from epic22.core.models.catalog import family_named
-from epic22.core.models.trees import SHAPES
+from epic22.core.evaluation.crossval_large import TrainingResources, build_matrix, fit_fold, select_sample
+from epic22.core.models.catalog import get_family
+from epic22.core.models.trees.boosted import TREE_SHAPES
+from epic22.core.models.xgboost import XGBoostEstimator
+from epic22.core.models.xgboost_batches import LARGE_TABLE_PARAMS, build_quantile_matrix, fit_matrix, search_matrix
 from epic22.core.task import Array
-from epic22.features.flat_file import FlatFile, declare
-from epic22.features.large_file import declare_large
+from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.large_file import load_batched_task_data
 
 
 class Cut:
@@ -59,13 +59,13 @@ def table(n: int = 300, seed: int = 0, timed: bool = False) -> pl.DataFrame:
     return frame.with_columns(pl.Series("at", at), pl.Series("who", [f"person {i % 40}" for i in range(n)]))
 
 
-def large(folder: Path, frame: pl.DataFrame, roles: Roles = Roles("y"), batch: int = 64) -> LargeAssignment:
+def large(folder: Path, frame: pl.DataFrame, roles: Roles = Roles("y"), batch: int = 64) -> BatchedTaskData:
     """The frame as a large table in a folder."""
     path = folder / "t.parquet"
     frame.write_parquet(path)
     scratch = folder / f"scratch-{batch}"
     scratch.mkdir()
-    return declare_large(FlatFile(path, roles), ParquetBatches((path,), batch), scratch)
+    return load_batched_task_data(FlatFile(path, roles), ParquetBatches((path,), batch), scratch)
 
 
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
@@ -83,10 +83,10 @@ def test_columns_are_what_the_whole_table_says(tmp_path: Path, form: str) -> Non
     else:
         frame.write_csv(path, compression="gzip" if form == "csv.gz" else "uncompressed", check_extension=False)
     roles = Roles("y", time=("at",), id="who")
-    whole = infer(read_table(path), roles)
-    found = profile(open_batches(path, 37), roles)
+    whole = infer_schema(read_table(path), roles)
+    found = profile_batches(open_batches(path, 37), roles)
     assert found.columns == whole.columns
-    read = list(found.typed(open_batches(path, 50)))
+    read = list(found.iterate_typed_rows(open_batches(path, 50)))
     assert pl.concat([batch for batch, _ in read]).equals(whole.frame)
     assert whole.times is not None
     assert pl.concat([times for _, times in read if times is not None]).equals(whole.times)
@@ -95,8 +95,8 @@ def test_columns_are_what_the_whole_table_says(tmp_path: Path, form: str) -> Non
 @pytest.mark.parametrize("values", [range(1990, 2290), range(18000, 18300), [20240101 + i % 28 for i in range(300)]])
 def test_whole_numbers_are_the_same_times_in_every_batch(values: list[int]) -> None:
     frame = table().with_columns(pl.Series("at", list(values)))
-    found = profile(Cut(frame, [1, 2, 100]), Roles("y", time=("at",)))
-    times = pl.concat([t for _, t in found.typed(Cut(frame, [5, 50])) if t is not None])
+    found = profile_batches(Cut(frame, [1, 2, 100]), Roles("y", time=("at",)))
+    times = pl.concat([t for _, t in found.iterate_typed_rows(Cut(frame, [5, 50])) if t is not None])
     path_times = infer_times(frame)
     assert times.equals(path_times)
 
@@ -105,7 +105,7 @@ def infer_times(frame: pl.DataFrame) -> pl.Series:
     """The times of the whole frame by the ordinary way."""
     from epic22.core.data.files import RawTable
 
-    times = infer(RawTable("t", frame, "", "parquet", None, None), Roles("y", time=("at",))).times
+    times = infer_schema(RawTable("t", frame, "", "parquet", None, None), Roles("y", time=("at",))).times
     assert times is not None
     return times
 
@@ -117,25 +117,25 @@ def test_batch_boundaries_change_nothing(tmp_path_factory: pytest.TempPathFactor
     frame = table(200)
     made = [spooled(folder / name, Cut(frame, cut)) for name, cut in (("a", []), ("b", sizes))]
     first, second = made
-    assert first.spool.path.read_bytes() == second.spool.path.read_bytes()
+    assert first.matrix_file.path.read_bytes() == second.matrix_file.path.read_bytes()
     assert (first.y == second.y).all()
-    assert (first.unit == second.unit).all()
+    assert (first.unit_hash == second.unit_hash).all()
     assert first.sample.equals(second.sample)
 
 
 def spooled(folder: Path, batches: Batches) -> LargeTable:
     folder.mkdir()
-    found = profile(batches, Roles("y"))
-    return read_large(found, batches, found.columns, Labels("y", {"no": 0.0, "yes": 1.0}), folder)
+    found = profile_batches(batches, Roles("y"))
+    return read_large_table(found, batches, found.columns, LabelEncoder("y", {"no": 0.0, "yes": 1.0}), folder)
 
 
 def test_the_spool_is_the_matrix_of_the_preprocessor(tmp_path: Path) -> None:
     made = large(tmp_path, table())
     some = np.arange(300) % 3 > 0
-    fitted = made.table.preprocessor(some)
+    fitted = made.table.fit_preprocessor(some)
     X = made.examples.X
     assert fitted == Preprocessor.fit(made.task.input_columns, X.filter(some))
-    parts = list(made.table.matrices(fitted, some, size=41))
+    parts = list(made.table.iterate_matrices(fitted, some, block_rows=41))
     np.testing.assert_array_equal(np.concatenate([part for _, part in parts]), fitted.transform(X.filter(some)))
     assert (np.concatenate([rows for rows, _ in parts]) == np.flatnonzero(some)).all()
 
@@ -146,19 +146,19 @@ def test_trees_are_those_of_the_whole_matrix(tmp_path: Path, on_disk: bool) -> N
     assert boosted(made, on_disk, tmp_path) == whole_trees(made)
 
 
-def boosted(made: LargeAssignment, on_disk: bool, folder: Path) -> dict[str, bytes]:
+def boosted(made: BatchedTaskData, on_disk: bool, folder: Path) -> dict[str, bytes]:
     """Boosting of fixed shape and rounds on all rows, block by block."""
-    setting = Setting(1, 0 if on_disk else 1 << 40, folder)
+    setting = TrainingResources(1, 0 if on_disk else 1 << 40, folder)
     every = np.ones(len(made.table), dtype=bool)
-    fitted = made.table.preprocessor()
-    sample = fold_sample(made.task, made.table, fitted, every, None)
-    model, matrix = matrix_of(made.task, made.table, fitted, every, sample, setting)
-    return fit_on(model, matrix, SHAPES[0], 20).files()
+    fitted = made.table.fit_preprocessor()
+    sample = select_sample(made.task, made.table, fitted, every, None)
+    model, matrix = build_matrix(made.task, made.table, fitted, every, sample, setting)
+    return fit_matrix(model, matrix, TREE_SHAPES[0], 20).files()
 
 
-def whole_trees(made: LargeAssignment) -> dict[str, bytes]:
+def whole_trees(made: BatchedTaskData) -> dict[str, bytes]:
     """The same in the ordinary way."""
-    model = family_named("boosting").build(made.task, seed=0, threads=1, **LARGE, default_rounds=20)
+    model = get_family("boosting").build(made.task, seed=0, threads=1, **LARGE_TABLE_PARAMS, default_rounds=20)
     X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
     return model.fit(X, made.table.y).files()
 
@@ -166,38 +166,38 @@ def whole_trees(made: LargeAssignment) -> dict[str, bytes]:
 def test_rounds_are_found_without_the_rows_that_are_put_aside(tmp_path: Path) -> None:
     """Rows of weight zero shape no tree: with their labels turned in the matrix, the same shape and rounds are found."""
     made = large(tmp_path, table(600))
-    side = plan_sides(made.table, "binary", SplitRequest(), None, False).sides(0)
+    side = plan_large_folds(made.table, "binary", SplitRequest(), None, False).assign_rows(0)
     train = side != TEST
-    fitted = made.table.preprocessor(train)
-    sample = fold_sample(made.task, made.table, fitted, train, side)
+    fitted = made.table.fit_preprocessor(train)
+    sample = select_sample(made.task, made.table, fitted, train, side)
     aside = side[train] != TRAIN
     found = []
     for turned in (aside, np.zeros_like(aside)):
         y = np.where(turned, 1 - made.table.y[train], made.table.y[train])
-        model = family_named("boosting").build(made.task, seed=0, threads=1, **LARGE)
-        assert isinstance(model, Boosting)
+        model = get_family("boosting").build(made.task, seed=0, threads=1, **LARGE_TABLE_PARAMS)
+        assert isinstance(model, XGBoostEstimator)
         block = sample.X, y
-        matrix = quantised(model, lambda block=block: iter([block]), sample, sample.X.size, None)  # type: ignore[misc]
-        found.append(search_on(model, matrix, aside, sample))
+        matrix = build_quantile_matrix(model, lambda block=block: iter([block]), sample, sample.X.size, None)  # type: ignore[misc]
+        found.append(search_matrix(model, matrix, aside, sample))
     assert found[0] == found[1]
 
 
 def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
     made = large(tmp_path, table(1200, timed=True), Roles("y", time=("at",), drop=("who",)))
     request = SplitRequest(horizon=4.0, n=3)
-    plan = plan_sides(made.table, "binary", request, None, False)
-    whole = walk_forward(made.examples, request)
-    assert plan.folds == len(whole.folds)
+    plan = plan_large_folds(made.table, "binary", request, None, False)
+    whole = plan_walk_forward(made.examples, request)
+    assert plan.n_folds == len(whole.folds)
     for number, fold in enumerate(whole.folds):
-        side = plan.sides(number)
+        side = plan.assign_rows(number)
         train = np.flatnonzero((side != 0) & (side != TEST))
         assert (train == fold.train).all()
         assert (np.flatnonzero(side == TEST) == fold.test).all()
-        inner = inner_fold(whole, made.examples, fold.train, "binary", 0)
-        assert (np.flatnonzero(side == WATCH) == inner.test).all()
+        inner = split_inner_fold(whole, made.examples, fold.train, "binary", 0)
+        assert (np.flatnonzero(side == VALIDATION) == inner.test).all()
         assert (np.flatnonzero(side == TRAIN) == inner.train).all()
-        assert (side == LATE).any()
-    assert leaked(whole.folds, made.examples.at, 4.0) == 0
+        assert (side == EMBARGO).any()
+    assert count_leaking_rows(whole.folds, made.examples.at, 4.0) == 0
 
 
 @pytest.mark.parametrize("whose", ["group", "id", None])
@@ -206,68 +206,68 @@ def test_whole_units_are_on_one_side(tmp_path: Path, whose: str | None) -> None:
     roles = replace(roles, group="who" if whose == "group" else None, id="who" if whose == "id" else None)
     twice = pl.concat([table(300, timed=True)] * 2)
     made = large(tmp_path, twice, roles)
-    plan = plan_sides(made.table, "binary", SplitRequest(), made.whom, made.repeats)
+    plan = plan_large_folds(made.table, "binary", SplitRequest(), made.group_column, made.group_repeats)
     tested = np.zeros(600, dtype=int)
-    for number in range(plan.folds):
-        side = plan.sides(number)
-        for part in (TRAIN, WATCH, TEST):
+    for number in range(plan.n_folds):
+        side = plan.assign_rows(number)
+        for part in (TRAIN, VALIDATION, TEST):
             others = (side != part) & (side != 0)
-            assert not np.isin(made.table.unit[side == part], made.table.unit[others]).any()
+            assert not np.isin(made.table.unit_hash[side == part], made.table.unit_hash[others]).any()
             assert (side == part).any()
         tested += side == TEST
     assert (tested == 1).all()
-    assert made.repeats == (roles.group is not None or roles.id is not None)
+    assert made.group_repeats == (roles.group is not None or roles.id is not None)
 
 
 def test_a_fold_that_lacks_a_class_is_refused(tmp_path: Path) -> None:
     frame = table(300, timed=True).with_columns(y=pl.Series(["no"] * 200 + ["yes"] * 100))
     made = large(tmp_path, frame, Roles("y", time=("at",), drop=("who",)))
     with pytest.raises(SplitError, match="lacks a class"):
-        plan_sides(made.table, "binary", SplitRequest(), None, False)
+        plan_large_folds(made.table, "binary", SplitRequest(), None, False)
 
 
 def test_what_is_only_done_in_memory_is_refused(tmp_path: Path) -> None:
     made = large(tmp_path, table(300, timed=True), Roles("y", time=("at",), drop=("who",)))
     with pytest.raises(UserError, match="fit into memory"):
-        plan_sides(made.table, "binary", SplitRequest(random_rows_despite_time=True), None, False)
+        plan_large_folds(made.table, "binary", SplitRequest(random_rows_despite_time=True), None, False)
 
 
 def test_the_sample_is_about_as_large_as_asked_and_the_same_in_any_pieces() -> None:
-    whole = sampled(np.arange(200_000), 200_000, 10_000)
-    pieces = np.concatenate([sampled(np.arange(a, a + 50_000), 200_000, 10_000) for a in range(0, 200_000, 50_000)])
+    whole = is_in_sample(np.arange(200_000), 200_000, 10_000)
+    pieces = np.concatenate([is_in_sample(np.arange(a, a + 50_000), 200_000, 10_000) for a in range(0, 200_000, 50_000)])
     assert (whole == pieces).all()
     assert 9_500 < whole.sum() < 10_500
-    assert len(np.unique(mixed(np.arange(100_000)))) == 100_000
+    assert len(np.unique(mix_bits(np.arange(100_000)))) == 100_000
 
 
 def test_a_ragged_line_is_named_by_file_and_row(tmp_path: Path) -> None:
     path = tmp_path / "broken.csv"
     path.write_text("a,b,y\n" + "1,2,yes\n" * 20_000 + "1,2\n" + "1,2,no\n" * 20)
     with pytest.raises(FileError, match=r"broken\.csv, row 20,001: 2 fields where the header has 3"):
-        profile(CsvBatches(path, 1000), Roles("y"))
+        profile_batches(CsvBatches(path, 1000), Roles("y"))
 
 
 def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path: Path) -> None:
     path = tmp_path / "broken.csv"
     path.write_text("a,y\n" + "".join(f"{i},{'yes' if i % 2 else 'no'}\n" for i in range(9_000)) + "1O,no\n")
     with pytest.raises(ColumnError, match=r"column 'a' holds numbers.*'1O' in row 9,001 of broken\.csv"):
-        profile(CsvBatches(path, 1000), Roles("y"))
+        profile_batches(CsvBatches(path, 1000), Roles("y"))
 
 
 def test_numbers_of_which_two_stand_in_one_cell_are_names_in_whichever_batch(tmp_path: Path) -> None:
     numbers = [str(659_000_000 + 7 * i) for i in range(299)]
     for values in (["701100-0000", *numbers], [*numbers, "701100-0000"]):
-        found = profile(Cut(table(300).with_columns(x=pl.Series(values)), [100, 100]), Roles("y"))
+        found = profile_batches(Cut(table(300).with_columns(x=pl.Series(values)), [100, 100]), Roles("y"))
         assert next(c for c in found.columns if c.name == "x").dtype not in ("int", "float")
         assert any("x holds two numbers in one ('701100-0000')" in note for note in found.notes)
     with pytest.raises(ColumnError, match="mend them"):
-        profile(Cut(table(300).with_columns(x=pl.Series([*numbers, "7011O0"])), [100, 100]), Roles("y"))
+        profile_batches(Cut(table(300).with_columns(x=pl.Series([*numbers, "7011O0"])), [100, 100]), Roles("y"))
 
 
 def test_long_digits_among_numbers_with_decimals_are_damage_in_whichever_batch(tmp_path: Path) -> None:
     for values in (["9" * 60, *["1.5"] * 299], [*["1.5"] * 299, "9" * 60]):
         with pytest.raises(ColumnError, match=r"'x': an infinite or enormous value in row (1|300) of cut"):
-            profile(Cut(table(300).with_columns(x=pl.Series(values)), [100, 100]), Roles("y"))
+            profile_batches(Cut(table(300).with_columns(x=pl.Series(values)), [100, 100]), Roles("y"))
 
 
 def test_an_infinite_number_is_named_by_file_and_row(tmp_path: Path) -> None:
@@ -289,7 +289,7 @@ def test_a_column_that_counts_the_rows_is_withheld(
     tmp_path: Path, values: Array, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a sample of the rows its numbers are neither in a row nor dense; the whole table's bounds tell."""
-    monkeypatch.setattr("epic22.core.data.large_table.sampled", lambda numbers, rows: numbers % 5 == 0)
+    monkeypatch.setattr("epic22.core.data.large_table.is_in_sample", lambda numbers, rows: numbers % 5 == 0)
     made = large(tmp_path, table(300).with_columns(pl.Series("key", np.array(values))))
     assert [(s.column, s.suspicion, s.withheld) for s in made.suspicions] == [("key", what, True)]
     assert "key" not in made.examples.X.columns
@@ -297,7 +297,7 @@ def test_a_column_that_counts_the_rows_is_withheld(
 
 def test_the_same_task_and_data_version_as_read_whole(tmp_path: Path) -> None:
     made = large(tmp_path, table())
-    whole = declare(FlatFile(tmp_path / "t.parquet", Roles("y")))
+    whole = load_task_data(FlatFile(tmp_path / "t.parquet", Roles("y")))
     assert made.data_version == whole.data_version
     assert made.task.columns == whole.task.columns
     assert made.task.target.classes == whole.task.target.classes
@@ -327,11 +327,11 @@ class Usage:
 
 def test_the_linear_family_and_the_constant_are_fitted_too(tmp_path: Path) -> None:
     made = large(tmp_path, table(400))
-    side = plan_sides(made.table, "binary", SplitRequest(), None, False).sides(0)
-    setting = Setting(1, 1 << 40, tmp_path)
+    side = plan_large_folds(made.table, "binary", SplitRequest(), None, False).assign_rows(0)
+    setting = TrainingResources(1, 1 << 40, tmp_path)
     share = made.table.y[side != TEST].mean()
-    fitted, _ = fit_fold(family_named("constant"), made.task, made.table, side, setting)
+    fitted, _ = fit_fold(get_family("constant"), made.task, made.table, side, setting)
     assert fitted.estimator.predict_proba(np.zeros((1, 1), dtype=np.float32))[0, 1] == pytest.approx(share)
-    fitted, chosen = fit_fold(family_named("linear"), made.task, made.table, side, setting)
+    fitted, chosen = fit_fold(get_family("linear"), made.task, made.table, side, setting)
     assert chosen is None
     assert replace(setting, seed=1) != setting

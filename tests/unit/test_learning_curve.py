@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from tests.toy import daily, toy
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import SplitRequest, plan_folds, training_share
+from epic22.core.data.split import SplitRequest, plan_folds, select_training_share
 from epic22.core.evaluation.crossval import cross_validate
-from epic22.core.evaluation.learning_curve import EXPONENTS, LearningCurve, doubling_gain, learning_curve
+from epic22.core.evaluation.learning_curve import EXPONENTS, LearningCurve, compute_doubling_gain, measure_learning_curve
 from epic22.core.evaluation.metrics import ROOT_MEAN_SQUARED_ERROR
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 from epic22.core.task import Array, Column, Target, Task
 
 ROWS = np.array([100.0, 200.0, 400.0, 800.0])
@@ -23,14 +23,14 @@ ROWS = np.array([100.0, 200.0, 400.0, 800.0])
 
 @given(st.floats(-2, 2), st.floats(-5, 5), st.sampled_from(EXPONENTS.tolist()))
 def test_a_power_law_is_read_off_exactly(a: float, b: float, c: float) -> None:
-    found = doubling_gain(ROWS, a + b * ROWS[None, :] ** -c)[0]
+    found = compute_doubling_gain(ROWS, a + b * ROWS[None, :] ** -c)[0]
     assert found == pytest.approx(b * (1600**-c - 800**-c), abs=1e-9)
 
 
 def test_noise_round_a_power_law_leaves_its_gain_in_the_middle() -> None:
     rng = np.random.default_rng(0)
     truth = -3 * (1600**-0.5 - 800**-0.5)
-    found = doubling_gain(ROWS, 0.9 - 3 * ROWS**-0.5 + 0.004 * rng.normal(size=(2000, 4)))
+    found = compute_doubling_gain(ROWS, 0.9 - 3 * ROWS**-0.5 + 0.004 * rng.normal(size=(2000, 4)))
     assert np.median(found) == pytest.approx(truth, rel=0.2)
     assert 0.7 * truth < np.mean(found) < 1.4 * truth
 
@@ -41,7 +41,7 @@ def test_of_timed_rows_the_share_is_the_latest_of_each_training_part() -> None:
     made = toy("binary", 400, at=daily(400)[order])
     plan = plan_folds(made.examples, "binary", SplitRequest(gap=2.0))
     for fold in plan.folds:
-        share = training_share(plan, made.examples, fold.train, "binary", 2, 0)
+        share = select_training_share(plan, made.examples, fold.train, "binary", 2, 0)
         assert len(share) == round(len(fold.train) / 4)
         others = np.setdiff1d(fold.train, share)
         assert made.examples.at[share].min() > made.examples.at[others].max()
@@ -54,7 +54,7 @@ def test_other_shares_are_nested_keep_clusters_whole_and_classes_in_proportion(g
     made = toy("binary", 400, group=group)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
     train = plan.folds[0].train
-    shares = [set(training_share(plan, made.examples, train, "binary", k, 0)) for k in (1, 2, 4, 8)]
+    shares = [set(select_training_share(plan, made.examples, train, "binary", k, 0)) for k in (1, 2, 4, 8)]
     assert all(small < large for small, large in pairwise(shares))
     assert shares[-1] == set(train)
     assert len(shares[1]) == pytest.approx(len(train) / 4, rel=0.2)
@@ -84,10 +84,10 @@ def linear_task(columns: int, n: int, noise: float) -> tuple[Task, Examples]:
 def test_many_columns_want_more_rows_and_one_column_does_not(columns: int, n: int, verdict: str) -> None:
     task, examples = linear_task(columns, n, 1.0)
     plan = plan_folds(examples, "regression", SplitRequest(repeats=1))
-    family = family_named("linear")
+    family = get_family("linear")
     champion = cross_validate(task, examples, plan, family)
     steps: list[int] = []
-    found = learning_curve(task, examples, plan, family, champion, 0, 1, step=lambda: steps.append(1))
+    found = measure_learning_curve(task, examples, plan, family, champion, 0, 1, progress=lambda: steps.append(1))
     assert verdict in found.words, found.words
     assert [point.rows for point in found.points] == pytest.approx([n * k // 10 for k in (1, 2, 4, 8)], abs=1)
     assert len(steps) == 9
@@ -100,9 +100,10 @@ def test_many_columns_want_more_rows_and_one_column_does_not(columns: int, n: in
 def test_a_curve_that_would_take_too_long_is_refused_or_measured_on_fewer_folds() -> None:
     task, examples = linear_task(2, 200, 1.0)
     plan = plan_folds(examples, "regression", SplitRequest(repeats=1))
-    champion = replace(cross_validate(task, examples, plan, family_named("constant")), fit_seconds=10.0)
+    champion = replace(cross_validate(task, examples, plan, get_family("constant")), fit_seconds=10.0)
     curves = [
-        learning_curve(task, examples, plan, family_named("constant"), champion, 0, 1, seconds) for seconds in (5.0, 10.0, 60.0)
+        measure_learning_curve(task, examples, plan, get_family("constant"), champion, 0, 1, seconds)
+        for seconds in (5.0, 10.0, 60.0)
     ]
     assert [curve.folds for curve in curves] == [0, 1, 3]
     assert curves[0].words == "no learning curve: it would take about 9 s, more than 5 s"

@@ -20,15 +20,15 @@ from tests.small_tables import small_tables, write_tables
 
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
-from epic22.adapters.openlineage_events import OpenLineageEvents
-from epic22.adapters.receipts import ReceiptFiles, ReceiptQueue
+from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
+from epic22.adapters.tracking.openlineage import OpenLineageEvents
 from epic22.config import Settings
 from epic22.core.errors import BundleError, UserError
-from epic22.core.lineage import STAGES, Dataset, Graph, ModelVersion, Node, Provenance, Receipt, Trace
-from epic22.core.prediction import Prediction, Score
-from epic22.services.events import told
-from epic22.services.lineage import trace, trace_json
-from epic22.services.lineage_picture import MOST_IN_COLUMN, draw
+from epic22.core.lineage import STAGES, Dataset, LineageGraph, ModelVersion, Node, PredictionRecord, Provenance, Trace
+from epic22.core.prediction import Prediction, PredictionScore
+from epic22.reports.figures.lineage import MAX_IN_COLUMN, draw_lineage
+from epic22.services.lineage import trace_json, trace_lineage
+from epic22.services.lineage_events import emit_lineage
 
 NOON = datetime(2024, 3, 1, 12)
 MODEL_HASH, OTHER_HASH, FLAT_ID, FLAT_SHA, RUN = "a1" * 32, "b2" * 32, "c3" * 32, "d4" * 32, "e5" * 16
@@ -38,13 +38,13 @@ MODEL = ModelVersion("toy", "1", "linear", MODEL_HASH, "unknown", "proven", "202
 class Noted:
     """Receipts in memory."""
 
-    def __init__(self, *receipts: Receipt) -> None:
+    def __init__(self, *receipts: PredictionRecord) -> None:
         self.receipts = receipts
 
-    def find(self, prefix: str) -> tuple[Receipt, ...]:
+    def find_receipts(self, prefix: str) -> tuple[PredictionRecord, ...]:
         return tuple(receipt for receipt in self.receipts if receipt.receipt.startswith(prefix))
 
-    def counts(self) -> Mapping[tuple[str, str], int]:
+    def count_predictions(self) -> Mapping[tuple[str, str], int]:
         return {("toy", "1"): len(self.receipts)} if self.receipts else {}
 
 
@@ -66,7 +66,7 @@ class Place:
         return self.store.save(task, "linear", model_hash, data, "proven", bundle)
 
     def provenance(self, version: ModelVersion, number: int | None, *sources: tuple[str, str]) -> None:
-        self.store.keep_provenance(
+        self.store.save_provenance(
             Provenance(
                 version.task,
                 version.version,
@@ -82,8 +82,8 @@ class Place:
             )
         )
 
-    def trace(self, x: str, *receipts: Receipt) -> Trace:
-        return trace(x, self.lake, self.store, Noted(*receipts))
+    def trace(self, x: str, *receipts: PredictionRecord) -> Trace:
+        return trace_lineage(x, self.lake, self.store, Noted(*receipts))
 
 
 @pytest.fixture
@@ -97,7 +97,7 @@ def renamed(seed: int, key: str) -> pl.Expr:
 
 
 def names(found: Trace, kind: Any) -> set[str]:
-    return {node.id for node in found.of(kind)}
+    return {node.id for node in found.nodes_of_kind(kind)}
 
 
 def sha(place: Place, number: int, table: str) -> str:
@@ -105,14 +105,14 @@ def sha(place: Place, number: int, table: str) -> str:
 
 
 def test_a_model_leads_back_to_every_table_and_every_file_of_its_data_version_and_of_the_versions_before(place: Place) -> None:
-    version = place.register("toy", place.lake.chosen().id)
+    version = place.register("toy", place.lake.resolve_version().id)
     place.provenance(version, 2)
     found = place.trace("toy/1")
     assert names(found, "data version") == {"2"}
     assert names(found, "table version") == {f"{t}@{v.delta_version}" for t, v in place.lake.version(2).tables.items() if v.rows}
     assert names(found, "source") == {s.sha256 for n in (1, 2) for s in place.lake.version(n).sources}
     assert names(found, "run") == {RUN}
-    (units,) = [node for node in found.of("table version") if node.id.startswith("units@")]
+    (units,) = [node for node in found.nodes_of_kind("table version") if node.id.startswith("units@")]
     assert {node.id for node in found.causes(units)} == {sha(place, 1, "units")}
 
 
@@ -121,19 +121,19 @@ def test_a_table_that_grew_leads_back_to_the_files_of_each_ingest_in_one_step(pl
         more = small_tables(seed)["units"].with_columns(unit_id=renamed(seed, "unit_id"))
         place.ingest(f"more-{seed}", units=more)
     found = place.trace("4")
-    (units,) = [node for node in found.of("table version") if node.id.startswith("units@")]
+    (units,) = [node for node in found.nodes_of_kind("table version") if node.id.startswith("units@")]
     assert {node.id for node in found.causes(units)} == {sha(place, n, "units") for n in (1, 3, 4)}
-    assert len(found.of("table version")) == 4
+    assert len(found.nodes_of_kind("table version")) == 4
 
 
 def test_a_source_leads_forward_to_every_version_it_is_in_and_to_no_other_file(place: Place) -> None:
-    version = place.register("toy", place.lake.chosen().id)
+    version = place.register("toy", place.lake.resolve_version().id)
     place.provenance(version, 2)
     found = place.trace("units.csv")
     assert names(found, "source") == {sha(place, 1, "units")}
     assert names(found, "data version") == {"1", "2"}
     assert names(found, "model") == {"toy/1"}
-    assert {node.id.split("@")[0] for node in found.of("table version")} == {"units"}
+    assert {node.id.split("@")[0] for node in found.nodes_of_kind("table version")} == {"units"}
     assert place.trace(sha(place, 1, "units")[:8]).subject == found.subject
 
 
@@ -141,9 +141,11 @@ def test_a_file_that_brought_nothing_new_leads_to_the_version_that_read_it_and_t
     more = place.tables["units"].with_columns(unit_id=renamed(9, "unit_id"))
     place.ingest("again", properties=place.tables["properties"].reverse(), units=more)
     found = place.trace("3")
-    (version,) = found.of("data version")
+    (version,) = found.nodes_of_kind("data version")
     assert [node.id for node in found.causes(version) if node.kind == "source"] == [sha(place, 3, "properties")]
-    assert not [node for node in found.of("table version") if sha(place, 3, "properties") in {n.id for n in found.causes(node)}]
+    assert not [
+        node for node in found.nodes_of_kind("table version") if sha(place, 3, "properties") in {n.id for n in found.causes(node)}
+    ]
 
 
 def test_a_restored_version_leads_back_to_what_the_older_one_did(place: Place) -> None:
@@ -158,7 +160,7 @@ def test_a_restored_version_leads_back_to_what_the_older_one_did(place: Place) -
 def test_a_table_version_leads_both_ways(place: Place) -> None:
     more = place.tables["units"].with_columns(unit_id=renamed(9, "unit_id"))
     place.ingest("more", units=more)
-    first = place.trace("1").of("table version")
+    first = place.trace("1").nodes_of_kind("table version")
     (old,) = [node for node in first if node.id.startswith("units@")]
     found = place.trace(old.id)
     assert names(found, "data version") == {"1", "2", "3"}
@@ -185,16 +187,16 @@ def test_a_task_is_its_champion(place: Place) -> None:
 def test_a_receipt_leads_to_its_model_and_to_what_its_row_was_read_from(place: Place) -> None:
     place.provenance(place.register("toy", FLAT_ID), None, ("toy.csv", FLAT_SHA))
     origin = Node("source", "f6" * 32, "/tmp/asked.csv")
-    receipts = [Receipt("9" * 64, "toy", "1", MODEL_HASH, "anna", NOON, row_from) for row_from in (None, origin)]
+    receipts = [PredictionRecord("9" * 64, "toy", "1", MODEL_HASH, "anna", NOON, row_from) for row_from in (None, origin)]
     found = place.trace("9" * 8, *receipts)
     assert names(found, "model") == {"toy/1"}
     assert names(found, "source") == {FLAT_SHA, "f6" * 32}
     assert dict(found.subject.facts)["answered"].startswith("2 times")
-    assert place.trace("toy/1", *receipts).of("prediction")[0].words == "2 answers"
+    assert place.trace("toy/1", *receipts).nodes_of_kind("prediction")[0].label == "2 answers"
 
 
 def test_a_receipt_of_a_model_that_is_gone_says_so(place: Place) -> None:
-    found = place.trace("9" * 8, Receipt("9" * 64, "gone", "3", MODEL_HASH, "anna", NOON))
+    found = place.trace("9" * 8, PredictionRecord("9" * 64, "gone", "3", MODEL_HASH, "anna", NOON))
     assert found.notes == ("model gone/3 gave this answer and is not in the registry any more",)
 
 
@@ -224,67 +226,67 @@ def test_what_is_unknown_or_ambiguous_is_said_with_the_way_out(place: Place, x: 
 
 def test_provenance_is_read_as_it_was_kept_and_damage_is_said(place: Place) -> None:
     version = place.register("toy", FLAT_ID)
-    assert place.store.provenance("toy", "1") is None
+    assert place.store.load_provenance("toy", "1") is None
     place.provenance(version, 2, ("a.csv", FLAT_SHA))
-    kept = place.store.provenance("toy", "1")
+    kept = place.store.load_provenance("toy", "1")
     assert kept is not None
     assert (kept.sources, kept.data_number, kept.tracking_id) == ((("a.csv", FLAT_SHA),), 2, RUN)
     (place.store.folder("toy", "1") / "lineage.json").write_text('{"task": "toy"}')
     with pytest.raises(BundleError, match="where a model comes from"):
-        place.store.provenance("toy", "1")
+        place.store.load_provenance("toy", "1")
 
 
 def prediction(receipt: str, entity: str = "anna") -> Prediction:
-    return Prediction(entity, None, (), Score(0.0, ""), (), MODEL, receipt)
+    return Prediction(entity, None, (), PredictionScore(0.0, ""), (), MODEL, receipt)
 
 
 def test_receipts_are_found_by_their_beginning_and_torn_lines_are_passed_over(tmp_path: Path) -> None:
-    files = ReceiptFiles(tmp_path / "receipts")
+    files = FilePredictionLog(tmp_path / "receipts")
     origin = Node("data version", "3", "data version 3")
-    files.note(MODEL, [prediction("1" * 64, 'a "\n\u2028b')], origin)
+    files.log_predictions(MODEL, [prediction("1" * 64, 'a "\n\u2028b')], origin)
     (day,) = (tmp_path / "receipts").iterdir()
     with day.open("ab") as stream:
         stream.write(b'{"receipt":"1111')
-    files.note(MODEL, [prediction("12" * 32)])
-    assert [(r.receipt, r.entity, r.row_from) for r in files.find("1" * 8)] == [("1" * 64, 'a "\n\u2028b', origin)]
-    assert len(files.find("12")) == 1
-    assert files.counts() == {("toy", "1"): 2}
+    files.log_predictions(MODEL, [prediction("12" * 32)])
+    assert [(r.receipt, r.entity, r.row_from) for r in files.find_receipts("1" * 8)] == [("1" * 64, 'a "\n\u2028b', origin)]
+    assert len(files.find_receipts("12")) == 1
+    assert files.count_predictions() == {("toy", "1"): 2}
     assert day.stat().st_mode & 0o077 == 0
 
 
 def test_a_queue_writes_by_itself_and_at_the_end(tmp_path: Path) -> None:
-    files = ReceiptFiles(tmp_path)
-    queue = ReceiptQueue(files, every=0.05)
-    queue.note(MODEL, [prediction("1" * 64)])
+    files = FilePredictionLog(tmp_path)
+    queue = BufferedPredictionLog(files, flush_seconds=0.05)
+    queue.log_predictions(MODEL, [prediction("1" * 64)])
     end = time.monotonic() + 10
-    while not files.find("1") and time.monotonic() < end:
+    while not files.find_receipts("1") and time.monotonic() < end:
         time.sleep(0.02)
-    assert len(files.find("1")) == 1
-    queue.note(MODEL, [prediction("2" * 64)])
+    assert len(files.find_receipts("1")) == 1
+    queue.log_predictions(MODEL, [prediction("2" * 64)])
     queue.close()
     queue.close()
-    assert len(files.find("2")) == 1
-    queue.note(MODEL, [prediction("3" * 64)])
+    assert len(files.find_receipts("2")) == 1
+    queue.log_predictions(MODEL, [prediction("3" * 64)])
     queue.close()
-    assert len(files.find("3")) == 1
+    assert len(files.find_receipts("3")) == 1
 
 
 def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path) -> None:
-    queue = ReceiptQueue(ReceiptFiles(tmp_path), most=3, every=60)
+    queue = BufferedPredictionLog(FilePredictionLog(tmp_path), max_pending=3, flush_seconds=60)
     for _ in range(5):
-        queue.note(MODEL, [prediction("1" * 64)] * 2)
+        queue.log_predictions(MODEL, [prediction("1" * 64)] * 2)
     with capture_logs() as logs:
         queue.close()
     assert queue.dropped == 8
     assert [(line["event"], line["count"]) for line in logs] == [("receipts dropped", 8)]
-    assert len(queue.files.find("1")) == 2
+    assert len(queue.files.find_receipts("1")) == 2
 
 
 def test_a_journal_that_cannot_write_says_so_and_raises_nothing(tmp_path: Path) -> None:
     (tmp_path / "receipts").write_text("a file where the folder should be")
-    queue = ReceiptQueue(ReceiptFiles(tmp_path / "receipts"))
+    queue = BufferedPredictionLog(FilePredictionLog(tmp_path / "receipts"))
     with capture_logs() as logs:
-        queue.note(MODEL, [prediction("1" * 64)])
+        queue.log_predictions(MODEL, [prediction("1" * 64)])
         queue.close()
     assert [line["event"] for line in logs] == ["receipts not written"]
 
@@ -295,7 +297,7 @@ def events(path: Path) -> list[dict[str, Any]]:
 
 def test_work_is_told_as_start_and_completion_with_what_it_read_and_wrote(tmp_path: Path) -> None:
     lineage = OpenLineageEvents(tmp_path / "lineage" / "events.jsonl")
-    with told(lineage, "ingest", [Dataset("source", 'a "b".csv', FLAT_SHA, FLAT_SHA)]) as work:
+    with emit_lineage(lineage, "ingest", [Dataset("source", 'a "b".csv', FLAT_SHA, FLAT_SHA)]) as work:
         work.outputs.append(Dataset("table", "units", "4", "0f" * 16, 12))
     start, complete = events(lineage.path)
     for event in (start, complete):
@@ -310,7 +312,7 @@ def test_work_is_told_as_start_and_completion_with_what_it_read_and_wrote(tmp_pa
 
 def test_work_that_fails_is_told_with_its_error_which_passes_on(tmp_path: Path) -> None:
     lineage = OpenLineageEvents(tmp_path / "events.jsonl")
-    with pytest.raises(UserError, match="no such thing"), told(lineage, "train.toy", []):
+    with pytest.raises(UserError, match="no such thing"), emit_lineage(lineage, "train.toy", []):
         raise UserError("no such thing")
     failed = events(lineage.path)[1]
     assert_fulfils_the_specification(failed)
@@ -331,7 +333,7 @@ def test_events_that_cannot_be_written_or_sent_are_said_and_the_work_goes_on(tmp
     unwritable = OpenLineageEvents(tmp_path / "lineage" / "events.jsonl")
     unreachable = OpenLineageEvents(tmp_path / "events.jsonl", "http://127.0.0.1:9")
     for lineage, kept in ((unwritable, 0), (unreachable, 2)):
-        with capture_logs() as logs, told(lineage, "ingest", []):
+        with capture_logs() as logs, emit_lineage(lineage, "ingest", []):
             pass
         assert [line["event"] for line in logs] == ["lineage event not written"] * 2
         assert len(events(lineage.path) if lineage.path.is_file() else []) == kept
@@ -355,7 +357,7 @@ def test_the_address_of_a_server_is_a_setting() -> None:
 
 
 def graph_of(*sources: str) -> Trace:
-    graph = Graph()
+    graph = LineageGraph()
     files = [graph.add(Node("source", f"{i:064x}", name, (("file", name),))) for i, name in enumerate(sources)]
     tables = [graph.add(Node("table version", f"t{i}@1", f"t{i}"), file) for i, file in enumerate(files)]
     data = graph.add(Node("data version", "1", "data version 1"), *tables)
@@ -368,7 +370,7 @@ HOSTILE = "\"'><script>alert(1)</script>&]]>\x00\x1b\u202e</svg>.csv"
 
 
 def test_a_picture_takes_no_file_name_for_markup() -> None:
-    picture = draw(graph_of(HOSTILE))
+    picture = draw_lineage(graph_of(HOSTILE))
     document = minidom.parseString(picture)
     assert not document.getElementsByTagName("script")
     assert len(document.getElementsByTagName("svg")) == 1
@@ -377,21 +379,21 @@ def test_a_picture_takes_no_file_name_for_markup() -> None:
 
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=60), min_size=1, max_size=3))
 def test_every_name_gives_a_picture_that_is_xml(sources: list[str]) -> None:
-    minidom.parseString(draw(graph_of(*sources)).encode())
+    minidom.parseString(draw_lineage(graph_of(*sources)).encode())
 
 
 @pytest.mark.parametrize("n", [1, 13, 14, 15, 40])
 def test_a_picture_of_many_sources_folds_them_and_keeps_every_box_apart(n: int) -> None:
-    document = minidom.parseString(draw(graph_of(*(f"file {i}.csv" for i in range(n)))))
+    document = minidom.parseString(draw_lineage(graph_of(*(f"file {i}.csv" for i in range(n)))))
     boxes = [(int(r.getAttribute("x")), int(r.getAttribute("y"))) for r in document.getElementsByTagName("rect")]
-    assert len(set(boxes)) == len(boxes) == 2 * min(n, MOST_IN_COLUMN) + 4
+    assert len(set(boxes)) == len(boxes) == 2 * min(n, MAX_IN_COLUMN) + 4
     frame = document.documentElement
     assert frame is not None
     assert max(x for x, _ in boxes) + 230 <= int(frame.getAttribute("width"))
     assert max(y for _, y in boxes) + 44 <= int(frame.getAttribute("height"))
     words = [t.firstChild.nodeValue for t in document.getElementsByTagName("text") if t.firstChild is not None]
-    assert (f"and {n - MOST_IN_COLUMN + 1} more" in words) == (n > MOST_IN_COLUMN)
-    assert "http" not in draw(graph_of("a.csv")).replace("http://www.w3.org/2000/svg", "")
+    assert (f"and {n - MAX_IN_COLUMN + 1} more" in words) == (n > MAX_IN_COLUMN)
+    assert "http" not in draw_lineage(graph_of("a.csv")).replace("http://www.w3.org/2000/svg", "")
 
 
 def test_the_json_names_nodes_by_key_and_edges_between_them(place: Place) -> None:

@@ -15,7 +15,7 @@ def test_numbers_and_categories_are_spread_into_terms_in_the_order_of_the_column
     X = np.array([[0, 2.5, 1], [2, NONE, NONE], [NONE, 4.0, 0], [1, 1.0, 1]], dtype=np.float32)
     model = Linear("regression", (True, False, True)).fit(X, np.arange(4.0))
     unseen = np.array([[7, 2.5, 3]], dtype=np.float32)
-    assert model._terms(np.vstack([X, unseen])).tolist() == [
+    assert model._build_terms(np.vstack([X, unseen])).tolist() == [
         [1, 0, 0, 0, 2.5, 0, 0, 1, 0],
         [0, 0, 1, 0, 2.5, 1, 0, 0, 1],
         [0, 0, 0, 1, 4.0, 0, 1, 0, 0],
@@ -29,12 +29,12 @@ def test_a_columns_contribution_is_what_all_its_terms_add() -> None:
     X = np.column_stack([rng.integers(0, 12, 200), rng.normal(size=200), rng.integers(0, 3, 200)]).astype(np.float32)
     X[rng.random(X.shape) < 0.1] = NONE
     model = Linear("regression", (True, False, True)).fit(X, np.nan_to_num(X).sum(axis=1).astype(np.float64))
-    products = (model._terms(X) - model.mean_) / model.scale_ * model.coef_
+    products = (model._build_terms(X) - model.mean_) / model.scale_ * model.coef_
     parts = np.column_stack([products[:, model.owner_ == j].sum(axis=1) for j in range(3)])
-    found = model.contributions(X)
+    found = model.shap_values(X)
     np.testing.assert_allclose(found[:, :-1], parts, atol=1e-12)
-    np.testing.assert_allclose(found.sum(axis=1), model.raw(X), atol=1e-12)
-    assert all((model.contributions(X[i : i + 1])[0] == found[i]).all() for i in range(50))
+    np.testing.assert_allclose(found.sum(axis=1), model.decision_function(X), atol=1e-12)
+    assert all((model.shap_values(X[i : i + 1])[0] == found[i]).all() for i in range(50))
 
 
 def rows(n: int, wild: float, seed: int) -> tuple[Array, Array]:
@@ -63,7 +63,7 @@ def test_a_wild_value_counts_as_the_edge_and_the_bulk_as_itself() -> None:
     model = fitted(X, y)
     low, high = model.edges_[0]
     ask = np.array([[high * 2, 0.0], [high * 1e6, 0.0], [low / 2, 0.0], [low / 4, 0.0]], dtype=np.float32)
-    raw = model.raw(ask)
+    raw = model.decision_function(ask)
     assert raw[1] == raw[0]
     assert raw[2] != raw[3]
 
@@ -78,5 +78,5 @@ def test_edges_come_back_from_the_files() -> None:
     X, y = rows(2000, 1e5, seed=1)
     model = fitted(X, y)
     again = FAMILY.restore(model.files())
-    np.testing.assert_array_equal(again.raw(X), model.raw(X))
+    np.testing.assert_array_equal(again.decision_function(X), model.decision_function(X))
     assert again.files() == model.files()

@@ -11,27 +11,27 @@ from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance, mean_tweed
 from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.bundle import Bundle, open_bundle
-from epic22.core.data.contract import Roles
+from epic22.core.artifact.bundle import Bundle, open_bundle
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import Fold, SplitRequest, plan_folds
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation import metrics
-from epic22.core.evaluation.drawn import Part
-from epic22.core.evaluation.metrics import METRICS, MeanLoss, deciding_metric, metrics_of
-from epic22.core.evaluation.resample import draw_times, draws_of
-from epic22.core.models.boosting import Boosting
+from epic22.core.evaluation.bootstrap import compute_replicates, draw_cluster_counts
+from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
+from epic22.core.evaluation.metrics import METRICS, MeanLoss, choose_metric, list_metrics
 from epic22.core.models.linear import Linear
-from epic22.core.models.logged import Logged
 from epic22.core.models.loss import Loss
-from epic22.core.models.scale import EXPONENTIAL, Scale, fit_smearing, smearing
+from epic22.core.models.target_transform import LogTargetRegressor
+from epic22.core.models.value_scale import EXPONENTIAL, ValueScale, estimate_smearing, fit_smearing_scale
+from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.prediction import prediction_json
-from epic22.core.selection.log_target import gain_of_log, settle_log
-from epic22.core.task import Array, Metric, Rows
-from epic22.features.flat_file import FlatFile, declare
-from epic22.features.task_request import log_named, loss_named
+from epic22.core.selection.target_transform import choose_log_target, compute_log_gain
+from epic22.core.task import Array, Metric, RowMetadata
+from epic22.reports.json.training import run_json
 from epic22.services.predict import predict_rows
-from epic22.services.results import run_json
 from epic22.services.train import train
+from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.task_request import parse_log, parse_loss
 
 
 def scattered(n: int, uneven: bool, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -45,7 +45,7 @@ def scattered(n: int, uneven: bool, seed: int = 0) -> tuple[Array, Array, Array]
 def test_losses_are_scikit_learns() -> None:
     rng = np.random.default_rng(0)
     y, value, weight = rng.poisson(2.0, 200).astype(float), rng.gamma(2.0, 1.0, 200), rng.uniform(size=200)
-    rows = Rows(weight=weight)
+    rows = RowMetadata(weight=weight)
     assert MeanLoss(Loss("poisson"))(y, value, rows) == pytest.approx(mean_poisson_deviance(y, value, sample_weight=weight))
     assert MeanLoss(Loss("tweedie", power=1.7))(y, value, rows) == pytest.approx(
         mean_tweedie_deviance(y, value, sample_weight=weight, power=1.7)
@@ -62,35 +62,35 @@ def test_losses_are_scikit_learns() -> None:
 @pytest.mark.parametrize("loss", [Loss("quantile", 0.7), Loss("poisson"), Loss("tweedie", power=1.4), Loss("absolute")])
 def test_the_constant_of_a_loss_is_the_one_with_the_least_loss(loss: Loss) -> None:
     y = np.random.default_rng(1).poisson(3.0, 501) + 0.01 * np.arange(501)
-    best = loss.rows(y, np.full(501, loss.constant(y))).mean()
-    assert all(loss.rows(y, np.full(501, other)).mean() >= best - 1e-9 for other in np.linspace(0.5, 8, 60))
+    best = loss.compute_losses(y, np.full(501, loss.fit_constant(y))).mean()
+    assert all(loss.compute_losses(y, np.full(501, other)).mean() >= best - 1e-9 for other in np.linspace(0.5, 8, 60))
 
 
 def test_what_decides_follows_the_loss_and_stands_first() -> None:
     target = toy("regression").task.target
-    assert metrics_of(target) == METRICS["regression"]
+    assert list_metrics(target) == METRICS["regression"]
     for loss in (Loss("absolute"), Loss("quantile", 0.9), Loss("poisson"), Loss("tweedie")):
-        metric = deciding_metric("regression", loss)
+        metric = choose_metric("regression", loss)
         asked = replace(target, loss=loss.name, metric=metric)
-        assert metrics_of(asked)[0] is metric
+        assert list_metrics(asked)[0] is metric
         others = {m.name for m in METRICS["regression"] if not (loss.log_link and "percentage" in m.name)}
-        assert {m.name for m in metrics_of(asked)} == {metric.name} | others
-    assert metrics_of(replace(target, log=True))[-1].name == "root_mean_squared_log_error"
+        assert {m.name for m in list_metrics(asked)} == {metric.name} | others
+    assert list_metrics(replace(target, log=True))[-1].name == "root_mean_squared_log_error"
 
 
 def test_many_draws_of_a_loss_equal_it_draw_by_draw() -> None:
     rng = np.random.default_rng(2)
-    part = Part(rng.poisson(2.0, 80) + 0.5, rng.gamma(2.0, 1.0, 80), rng.integers(0, 9, 80))
+    part = ClusteredPredictions(rng.poisson(2.0, 80) + 0.5, rng.gamma(2.0, 1.0, 80), rng.integers(0, 9, 80))
     measured = [
         Metric("pinball", MeanLoss(Loss("quantile", 0.2)), False, "value"),
         metrics.MEAN_POISSON_DEVIANCE,
         metrics.ROOT_MEAN_SQUARED_LOG_ERROR,
     ]
-    part = Part(part.y, part.response, np.unique(part.unit, return_inverse=True)[1])
-    found = draws_of(measured, [part], 12, 0)
-    times = np.concatenate(list(draw_times(part.unit.max() + 1, 12, 0, 80)))
+    part = ClusteredPredictions(part.y, part.response, np.unique(part.unit, return_inverse=True)[1])
+    found = compute_replicates(measured, [part], 12, 0)
+    times = np.concatenate(list(draw_cluster_counts(part.unit.max() + 1, 12, 0, 80)))
     for metric, values in zip(measured, found, strict=True):
-        expected = [metric.score(part.y, part.response, Rows(weight=t[part.unit])) for t in times]
+        expected = [metric.score(part.y, part.response, RowMetadata(weight=t[part.unit])) for t in times]
         assert np.allclose(values[:, 0], expected)
 
 
@@ -112,14 +112,14 @@ def test_linear_quantiles_are_those_of_linear_programming() -> None:
     y = X @ [1.0, -2.0] + rng.exponential(size=200)
     ours = Linear("regression", (False, False), penalty=1e-6, loss=Loss("quantile", 0.8)).fit(X, y)
     theirs = QuantileRegressor(quantile=0.8, alpha=0.0).fit(X, y)
-    assert Loss("quantile", 0.8).rows(y, ours.predict(X)).mean() == pytest.approx(
-        Loss("quantile", 0.8).rows(y, theirs.predict(X)).mean(), rel=2e-3
+    assert Loss("quantile", 0.8).compute_losses(y, ours.predict(X)).mean() == pytest.approx(
+        Loss("quantile", 0.8).compute_losses(y, theirs.predict(X)).mean(), rel=2e-3
     )
 
 
 def test_smearing_gives_the_mean_back_where_the_exponential_alone_is_too_low() -> None:
     raw, _, y = scattered(4000, uneven=False)
-    scale = fit_smearing(raw, y)
+    scale = fit_smearing_scale(raw, y)
     assert np.exp(raw).mean() < 0.9 * y.mean()
     assert scale(raw).mean() == pytest.approx(y.mean(), rel=0.03)
     assert len(scale.shifts) == 1
@@ -128,18 +128,18 @@ def test_smearing_gives_the_mean_back_where_the_exponential_alone_is_too_low() -
 
 def test_thirds_are_taken_where_the_scatter_grows_with_the_prediction() -> None:
     raw, sigma, y = scattered(6000, uneven=True)
-    scale = fit_smearing(raw, y)
+    scale = fit_smearing_scale(raw, y)
     assert len(scale.shifts) == 3
     truth = np.exp(raw + sigma**2 / 2)
-    one = smearing(np.sort(raw), y[np.argsort(raw)], 1)
+    one = estimate_smearing(np.sort(raw), y[np.argsort(raw)], 1)
     assert np.mean(np.abs(scale(raw) / truth - 1)) < 0.5 * np.mean(np.abs(one(raw) / truth - 1))
 
 
 def test_few_rows_have_one_factor_and_the_scale_comes_back_from_json() -> None:
     raw, _, y = scattered(40, uneven=True)
-    scale = fit_smearing(raw, y)
+    scale = fit_smearing_scale(raw, y)
     assert len(scale.shifts) == 1
-    assert Scale.restore(scale.state()) == scale
+    assert ValueScale.from_state(scale.to_state()) == scale
     assert np.array_equal(EXPONENTIAL(raw), np.exp(raw))
 
 
@@ -148,9 +148,9 @@ def test_the_factor_is_that_of_held_out_residuals_not_of_the_rows_it_learned() -
     rng = np.random.default_rng(6)
     X = rng.normal(size=(400, 6)).astype(np.float32)
     y = np.exp(4 + 0.3 * X[:, 0] + 0.7 * rng.normal(size=400))
-    overfitted = Boosting("regression", (False,) * 6, default_rounds=150, learning_rate=0.2, min_child_weight=1.0)
-    model = Logged(overfitted).fit(X, y)
-    own = float(np.log(np.mean(np.exp(np.log(y) - model.raw(X)))))
+    overfitted = XGBoostEstimator("regression", (False,) * 6, default_rounds=150, learning_rate=0.2, min_child_weight=1.0)
+    model = LogTargetRegressor(overfitted).fit(X, y)
+    own = float(np.log(np.mean(np.exp(np.log(y) - model.decision_function(X)))))
     assert own < 0.05
     assert model.value_scale_.shifts[0] > 0.2  # 0.7² / 2 and the error of the trees
 
@@ -160,7 +160,8 @@ def test_a_tweedie_model_does_not_depend_on_the_currency() -> None:
     X = rng.normal(size=(300, 3)).astype(np.float32)
     y = np.where(rng.uniform(size=300) < 0.5, 0.0, rng.gamma(2.0, np.exp(X[:, 0])))
     made = [
-        Boosting("regression", (False,) * 3, default_rounds=30, loss=Loss("tweedie", power=1.5)).fit(X, y * k) for k in (1, 4096)
+        XGBoostEstimator("regression", (False,) * 3, default_rounds=30, loss=Loss("tweedie", power=1.5)).fit(X, y * k)
+        for k in (1, 4096)
     ]
     assert np.allclose(made[1].predict(X), 4096 * made[0].predict(X), rtol=1e-4)
 
@@ -171,12 +172,12 @@ def test_the_power_is_found_on_the_inner_fold() -> None:
     y = rng.gamma(0.7, np.exp(X[:, 0])) * (rng.uniform(size=600) < 0.9)
     inner = Fold(np.arange(450), np.arange(450, 600))
     for model in (
-        Boosting("regression", (False, False), rounds=30, loss=Loss("tweedie")),
+        XGBoostEstimator("regression", (False, False), rounds=30, loss=Loss("tweedie")),
         Linear("regression", (False, False), loss=Loss("tweedie")),
     ):
         model.fit(X, y, inner)
         assert model.power_ in (1.2, 1.5, 1.8)
-        assert model.settled()["loss"].power == model.power_
+        assert model.best_params()["loss"].power == model.power_
 
 
 def test_the_log_is_settled_by_what_is_better_held_out() -> None:
@@ -185,22 +186,22 @@ def test_the_log_is_settled_by_what_is_better_held_out() -> None:
     examples, task = replace(made.examples, Y=y[:, None]), replace(made.task, families=("constant", "linear"))
     plan = plan_folds(examples, "regression", SplitRequest(repeats=1))
     asking = replace(task, targets=(replace(task.target, log=None),))
-    settled, notes = settle_log(asking, examples, plan, 0, 1)
+    settled, notes = choose_log_target(asking, examples, plan, 0, 1)
     assert settled.target.log is True
     assert "by its logarithm" in notes[0]
     assert notes[0].endswith("without; errors beyond nine in ten counted by their size.")
     straight = replace(made.examples, Y=np.maximum(made.examples.y, 0.1)[:, None])
-    assert settle_log(asking, straight, plan, 0, 1)[0].target.log is False
+    assert choose_log_target(asking, straight, plan, 0, 1)[0].target.log is False
     zeros = replace(made.examples, Y=np.where(y < 1, 0.0, y)[:, None])
-    settled, notes = settle_log(asking, zeros, plan, 0, 1)
+    settled, notes = choose_log_target(asking, zeros, plan, 0, 1)
     assert settled.target.log is False
     assert "0 or less" in notes[0]
     narrow = replace(made.examples, Y=(10 + y / y.max())[:, None])
-    settled, notes = settle_log(asking, narrow, plan, 0, 1)
+    settled, notes = choose_log_target(asking, narrow, plan, 0, 1)
     assert settled.target.log is False
     assert "less than 10-fold" in notes[0]
-    assert settle_log(task, examples, plan, 0, 1) == (task, ())
-    settled, notes = settle_log(replace(asking, families=("constant",)), examples, plan, 0, 1)
+    assert choose_log_target(task, examples, plan, 0, 1) == (task, ())
+    settled, notes = choose_log_target(replace(asking, families=("constant",)), examples, plan, 0, 1)
     assert settled.target.log is False
     assert "only baselines" in notes[0]
 
@@ -210,8 +211,8 @@ def test_a_few_enormous_labels_do_not_settle_the_log() -> None:
     logged, plain = y * 1.02, y * 1.6
     y[:2] = plain[:2] = 30.0
     target = replace(toy("regression", 100).task.target, log=None)
-    assert target.metric.gain(*(target.metric.score(y, response, Rows()) for response in (logged, plain))) < 0
-    assert gain_of_log(target, y, plain, logged) > 0
+    assert target.metric.gain(*(target.metric.score(y, response, RowMetadata()) for response in (logged, plain))) < 0
+    assert compute_log_gain(target, y, plain, logged) > 0
 
 
 @pytest.mark.parametrize(
@@ -229,7 +230,7 @@ def test_a_few_enormous_labels_do_not_settle_the_log() -> None:
 def test_the_log_of_values_is_tried_unless_something_else_is_said(
     tmp_path: Path, label: str, options: dict[str, object], log: bool | None
 ) -> None:
-    assert declare(FlatFile(claims(tmp_path), Roles(label), **options)).task.target.log is log  # type: ignore[arg-type]
+    assert load_task_data(FlatFile(claims(tmp_path), Roles(label), **options)).task.target.log is log  # type: ignore[arg-type]
 
 
 def claims(folder: Path, n: int = 240) -> Path:
@@ -264,11 +265,11 @@ def test_a_loss_that_does_not_go_with_the_label_is_refused(
     tmp_path: Path, label: str, options: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ColumnError, match=said):
-        declare(FlatFile(claims(tmp_path), Roles(label), **options))  # type: ignore[arg-type]
+        load_task_data(FlatFile(claims(tmp_path), Roles(label), **options))  # type: ignore[arg-type]
 
 
 def test_a_loss_makes_counts_values_and_is_said_in_the_notes(tmp_path: Path) -> None:
-    assignment = declare(FlatFile(claims(tmp_path), Roles("number"), loss=Loss("poisson")))
+    assignment = load_task_data(FlatFile(claims(tmp_path), Roles("number"), loss=Loss("poisson")))
     target = assignment.task.target
     assert (target.kind, target.loss, target.metric.name) == ("regression", "poisson", "mean_poisson_deviance")
     assert any("Poisson deviance" in note for note in assignment.notes)
@@ -276,22 +277,22 @@ def test_a_loss_makes_counts_values_and_is_said_in_the_notes(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(("text", "loss"), [("quantile:0.9", Loss("quantile", 0.9)), ("tweedie:1.5", Loss("tweedie", power=1.5))])
 def test_a_loss_is_written_with_its_figure(text: str, loss: Loss) -> None:
-    assert loss_named(text) == loss
-    assert loss_named("tweedie") == Loss("tweedie")
-    assert [log_named(said) for said in (None, "no", "yes", "auto")] == [None, "no", "yes", "auto"]
+    assert parse_loss(text) == loss
+    assert parse_loss("tweedie") == Loss("tweedie")
+    assert [parse_log(said) for said in (None, "no", "yes", "auto")] == [None, "no", "yes", "auto"]
 
 
 @pytest.mark.parametrize("text", ["quantile", "quantile:1.2", "quantile:x", "tweedie:2", "poisson:3", "huber"])
 def test_an_unknown_loss_is_refused_with_what_there_is(text: str) -> None:
     with pytest.raises(UserError, match="--loss"):
-        loss_named(text)
+        parse_loss(text)
     with pytest.raises(UserError, match="--log"):
-        log_named(text)
+        parse_log(text)
 
 
 def test_a_log_model_is_trained_stored_and_explained_in_multiples(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models")
-    assignment = declare(FlatFile(claims(tmp_path), Roles("paid", drop=("number",)), name="paid", log="yes"))
+    assignment = load_task_data(FlatFile(claims(tmp_path), Roles("paid", drop=("number",)), name="paid", log="yes"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     run = train(assignment, SplitRequest(repeats=1), store, threads=1)
     assert run_json(run)["loss"] == {"name": "squared", "log": True, "metric": "root_mean_squared_error"}

@@ -7,13 +7,12 @@ import polars as pl
 import pytest
 from tests.small_tables import small_tables
 
-from epic22.core.data.assignment import assign
-from epic22.core.data.canonical import tables_of
 from epic22.core.data.examples import Examples, build_examples
-from epic22.core.data.tables import Tables
-from epic22.core.history import DAILY, WEEKLY
+from epic22.core.data.point_in_time import Tables, build_tables
+from epic22.core.data.task_data import bind_task
 from epic22.core.lineage import DataVersion
-from epic22.features.predictive_maintenance import COLUMNS, TASK, maintenance_task, span_words
+from epic22.core.time_series import DAILY, WEEKLY
+from epic22.features.predictive_maintenance import COLUMNS, TASK, build_maintenance_task, format_span
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 END = datetime(2023, 1, 1)
@@ -43,12 +42,12 @@ def tables(orders: list[tuple[datetime, str, str]] | None = None, errors: list[t
     ]
     frames["work_orders"] = pl.concat([order.clear(), *made])
     frames["sensor_readings"] = pl.concat([reading.clear(), *told])
-    return tables_of(frames, END)
+    return build_tables(frames, END)
 
 
 def asked(horizon: timedelta, held: Tables, *moments: datetime, error_codes: tuple[str, ...] = ()) -> Examples:
     """The examples of E0 at these moments, in their order."""
-    task = maintenance_task(horizon, DAILY, 1, error_codes)
+    task = build_maintenance_task(horizon, DAILY, 1, error_codes)
     cutoffs = pl.DataFrame(
         {"entity": ["E0"] * len(moments), "cutoff": list(moments)}, schema_overrides={"cutoff": pl.Datetime("us")}
     )
@@ -91,7 +90,7 @@ def test_an_error_that_arrived_late_was_not_known_before() -> None:
     late = tables(errors=[(NOW, "error")])
     readings = late.tables["sensor_readings"].frame.with_columns(known_at=pl.lit(NOW + 2 * DAY).dt.cast_time_unit("us"))
     frames = small_tables() | {"sensor_readings": readings.select(small_tables()["sensor_readings"].columns)}
-    X = asked(DAY, tables_of(frames, END), NOW + DAY, NOW + 2 * DAY).X
+    X = asked(DAY, build_tables(frames, END), NOW + DAY, NOW + 2 * DAY).X
     assert X["errors_week"].to_list() == [0, 1]
 
 
@@ -102,20 +101,25 @@ def test_days_since_work_are_since_the_later_of_visit_and_repair() -> None:
 
 
 def test_each_horizon_has_its_own_name_and_words_and_the_feature_keeps_its_own() -> None:
-    named = {task.name: task.about for task in (maintenance_task(DAY), maintenance_task(7 * DAY), TASK)}
+    named = {task.name: task.about for task in (build_maintenance_task(DAY), build_maintenance_task(7 * DAY), TASK)}
     assert named == {
         "predictive_maintenance_24_hours": "which equipment will fail within 24 hours",
         "predictive_maintenance_7_days": "which equipment will fail within 7 days",
         "predictive_maintenance": "which equipment will fail within 30 days",
     }
-    assert [task.target.horizon for task in (maintenance_task(DAY), TASK)] == [1.0, 30.0]
+    assert [task.target.horizon for task in (build_maintenance_task(DAY), TASK)] == [1.0, 30.0]
     assert (TASK.cadence, TASK.stride, TASK.columns) == (WEEKLY, 4, COLUMNS)
-    assert span_words(12 * HOUR) == "12 hours"
+    assert format_span(12 * HOUR) == "12 hours"
 
 
 def test_an_assignment_asks_each_day_until_one_horizon_before_the_end() -> None:
     held = tables([(datetime(2021, 1, 10), "corrective", "critical")] * 100)
-    cutoffs = assign(maintenance_task(DAY, DAILY, 1), small_needs(held), DataVersion("v0", ())).cutoffs["cutoff"].unique().sort()
+    cutoffs = (
+        bind_task(build_maintenance_task(DAY, DAILY, 1), small_needs(held), DataVersion("v0", ()))
+        .cutoffs["cutoff"]
+        .unique()
+        .sort()
+    )
     assert cutoffs[-1] == END - DAY
     assert set(cutoffs.diff().drop_nulls()) == {DAY}
 

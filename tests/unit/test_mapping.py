@@ -13,11 +13,11 @@ from tests.lakes import take_in
 from tests.small_tables import small_tables, write_tables
 
 from epic22.adapters.lake import Lake
-from epic22.adapters.mapped_files import load_mapping
-from epic22.core.data.check import LINE
-from epic22.core.data.mapping import SourceMap, mapped
-from epic22.core.data.mapping_file import read_mapping
+from epic22.adapters.sources.folder import load_mapping
 from epic22.core.errors import ColumnError, FileError
+from epic22.core.tables.mapping import SourceMap, map_rows
+from epic22.core.tables.mapping_file import read_mapping
+from epic22.core.tables.row_contract import LINE_COLUMN
 
 UNITS = """
 source: forms
@@ -32,7 +32,13 @@ tables:
       area_sqft: {from: info, path: "$.area"}
 """
 HOMES = pl.DataFrame(
-    {"id": ["1", "2"], "block": ["A", "B"], "rooms": ["studio", "2"], "info": ['{"area": 400}', '{"area": 500}'], LINE: [2, 3]}
+    {
+        "id": ["1", "2"],
+        "block": ["A", "B"],
+        "rooms": ["studio", "2"],
+        "info": ['{"area": 400}', '{"area": 500}'],
+        LINE_COLUMN: [2, 3],
+    }
 )
 
 
@@ -42,11 +48,11 @@ def source(text: str, table: str = "units") -> SourceMap:
 
 def values(spec: str, frame: pl.DataFrame) -> list[Any]:
     """One column made by a value's specification."""
-    return mapped(source(UNITS.replace("{from: rooms, values: {studio: 0}}", spec)), frame)["bedrooms"].to_list()
+    return map_rows(source(UNITS.replace("{from: rooms, values: {studio: 0}}", spec)), frame)["bedrooms"].to_list()
 
 
 def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
-    made = mapped(source(UNITS), HOMES)
+    made = map_rows(source(UNITS), HOMES)
     assert made.rows() == [(2, "U-1-A", "A", "0", "1", "400"), (3, "U-2-B", "B", "2", "1", "500")]
 
 
@@ -64,14 +70,14 @@ def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
     ],
 )
 def test_values_are_converted(spec: str, cells: list[str | None], wanted: list[Any]) -> None:
-    frame = HOMES.head(1).select("id", "block", "info", LINE).join(pl.DataFrame({"rooms": cells}), how="cross")
+    frame = HOMES.head(1).select("id", "block", "info", LINE_COLUMN).join(pl.DataFrame({"rooms": cells}), how="cross")
     assert values(spec, frame) == wanted
 
 
 @given(st.lists(st.decimals(0, 10**9, places=2), min_size=1, max_size=20))
 @settings(max_examples=50, deadline=None)
 def test_cents_are_exact_to_the_cent(amounts: list[Any]) -> None:
-    frame = HOMES.head(1).select("id", "block", "info", LINE)
+    frame = HOMES.head(1).select("id", "block", "info", LINE_COLUMN)
     rooms = pl.DataFrame({"rooms": [str(int(a * 100)) for a in amounts]})
     made = values("{from: rooms, unit: cents}", frame.join(rooms, how="cross"))
     assert pl.Series(made).cast(pl.Decimal(18, 2)).to_list() == amounts
@@ -81,11 +87,11 @@ def test_rows_are_chosen_repeated_and_left_out() -> None:
     text = UNITS + "    where: {block: [A, B], rooms: {not_in: [studio]}}\n    for_each: {side: [left, right]}\n"
     with pytest.raises(FileError, match=r"tables.units.where.block"):
         source(text.replace("[A, B]", "{among: [A]}"))
-    made = mapped(source(text.replace("[A, B]", "{in: [A, B]}")), HOMES)
-    assert made[LINE].to_list() == [3, 3]
+    made = map_rows(source(text.replace("[A, B]", "{in: [A, B]}")), HOMES)
+    assert made[LINE_COLUMN].to_list() == [3, 3]
     drop = UNITS + "    drop_where_also_in: {file: gone.csv, on: [id, {block: place}]}\n"
     gone = pl.DataFrame({"id": ["1", "2"], "place": ["A", "A"]})
-    assert mapped(source(drop), HOMES, gone)[LINE].to_list() == [3]
+    assert map_rows(source(drop), HOMES, gone)[LINE_COLUMN].to_list() == [3]
 
 
 @pytest.mark.parametrize(
@@ -113,7 +119,7 @@ def test_a_mistake_in_the_file_is_named_with_its_place(change: tuple[str, str], 
 
 def test_a_column_that_the_source_lacks_is_named_with_the_nearest() -> None:
     with pytest.raises(ColumnError, match=r"no column rooms \(did you mean Rooms\?\), which the mapping file names"):
-        mapped(source(UNITS), HOMES.rename({"rooms": "Rooms"}))
+        map_rows(source(UNITS), HOMES.rename({"rooms": "Rooms"}))
 
 
 def test_words_and_leading_zeros_stay_the_text_they_are(tmp_path: Path) -> None:
@@ -155,4 +161,4 @@ def test_a_foreign_source_gives_the_same_version_as_the_canonical_one(tmp_path: 
         "      area_sqft: Area\n"
     )
     take_in(Lake(tmp_path / "mapped"), foreign, mapping=tmp_path / "map.yaml")
-    assert Lake(tmp_path / "mapped").chosen().id == Lake(tmp_path / "own").chosen().id
+    assert Lake(tmp_path / "mapped").resolve_version().id == Lake(tmp_path / "own").resolve_version().id

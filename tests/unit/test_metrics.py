@@ -9,7 +9,7 @@ import pytest
 import sklearn.metrics as sk
 
 from epic22.core.evaluation import metrics as ours
-from epic22.core.task import Array, Rows
+from epic22.core.task import Array, RowMetadata
 
 RNG = np.random.default_rng(22)
 Y = (RNG.uniform(size=300) < 0.3).astype(float)
@@ -58,7 +58,7 @@ VALUES: list[tuple[Callable[..., float], Callable[[Any], float]]] = [
 )
 def test_a_metric_agrees_with_scikit_learn(y: Array, response: Array, pair: Any, weight: Array | None) -> None:
     mine, theirs = pair
-    assert mine(y, response, Rows(weight=weight)) == pytest.approx(theirs(weight), abs=1e-12)
+    assert mine(y, response, RowMetadata(weight=weight)) == pytest.approx(theirs(weight), abs=1e-12)
 
 
 def test_the_median_percentage_error_is_the_median() -> None:
@@ -69,8 +69,8 @@ def test_the_median_percentage_error_is_the_median() -> None:
 def test_weights_of_two_are_rows_given_twice() -> None:
     double = np.repeat(np.arange(300), 2)
     for metric in ours.METRICS["binary"]:
-        twice = metric.score(Y[double], P[double], Rows())
-        assert metric.score(Y, P, Rows(weight=np.full(300, 2.0))) == pytest.approx(twice)
+        twice = metric.score(Y[double], P[double], RowMetadata())
+        assert metric.score(Y, P, RowMetadata(weight=np.full(300, 2.0))) == pytest.approx(twice)
 
 
 def test_scores_that_one_class_cannot_define_are_nan() -> None:

@@ -11,15 +11,15 @@ import pytest
 from tests.toy import toy
 
 from epic22.core.errors import InternalError, NotInstalledError, UnknownTaskError
-from epic22.core.models.base import Part, require
-from epic22.core.models.catalog import FAMILIES, family_named, raced_families, searched_families, searched_family
+from epic22.core.models.base import FoldData, require_library
+from epic22.core.models.catalog import FAMILIES, default_families, default_search_families, get_family, get_search_family
+from epic22.core.models.catboost import CatBoostEstimator, find_frequent_levels, one_hot_encode
 from epic22.core.models.ensemble import Ensemble, Member
-from epic22.core.models.forest import just_above
-from epic22.core.models.leafwise import Leafwise
-from epic22.core.models.leafwise import forest_of_text as forest_of_leafwise
+from epic22.core.models.lightgbm import LightGBMEstimator
+from epic22.core.models.lightgbm import parse_model_text as forest_of_leafwise
 from epic22.core.models.loss import Loss
-from epic22.core.models.oblivious import Oblivious, levels_of, spread
-from epic22.core.models.scale import EXPONENTIAL
+from epic22.core.models.trees.forest import next_float32_above
+from epic22.core.models.value_scale import EXPONENTIAL
 from epic22.core.selection.budget import Budget
 from epic22.core.task import Array
 from epic22.services.tune import Tuning
@@ -68,13 +68,13 @@ def test_lightgbm_itself_says_the_same_to_the_last_bits(kind: Any, loss: Loss) -
     import lightgbm
 
     X, asked = rows()
-    model = Leafwise(kind, CATEGORICAL, 3, loss=loss, default_rounds=ROUNDS).fit(X, labels(X, kind, loss))
+    model = LightGBMEstimator(kind, CATEGORICAL, 3, loss=loss, default_rounds=ROUNDS).fit(X, labels(X, kind, loss))
     library = lightgbm.Booster(model_str=model.text_.decode())
     shift = np.log(model.unit_)
-    assert np.allclose(model.raw(asked), library.predict(asked, raw_score=True) + shift, rtol=0, atol=1e-12)
+    assert np.allclose(model.decision_function(asked), library.predict(asked, raw_score=True) + shift, rtol=0, atol=1e-12)
     parts = np.asarray(library.predict(asked, pred_contrib=True)).reshape((len(asked), -1, 6))
     parts[..., -1] += shift
-    assert np.allclose(model.contributions(asked).reshape(parts.shape), parts, rtol=0, atol=1e-10)
+    assert np.allclose(model.shap_values(asked).reshape(parts.shape), parts, rtol=0, atol=1e-10)
 
 
 @needs_catboost
@@ -85,26 +85,26 @@ def test_catboost_itself_says_the_same_to_the_last_bits(kind: Any, loss: Loss) -
     X, asked = rows()
     y = labels(X, kind, loss)
     for categorical in (CATEGORICAL, (False,) * 5):
-        model = Oblivious(kind, categorical, 3, loss=loss, default_rounds=ROUNDS).fit(X, y)
-        library = CatBoost(model._params(1, ROUNDS)).fit(Pool(spread(X, model.levels_), y / model.unit_))
-        table, shift = spread(asked, model.levels_), np.log(model.unit_)
-        found = model.raw(asked)
+        model = CatBoostEstimator(kind, categorical, 3, loss=loss, default_rounds=ROUNDS).fit(X, y)
+        library = CatBoost(model._params(1, ROUNDS)).fit(Pool(one_hot_encode(X, model.levels_), y / model.unit_))
+        table, shift = one_hot_encode(asked, model.levels_), np.log(model.unit_)
+        found = model.decision_function(asked)
         assert np.allclose(found, library.predict(table, prediction_type="RawFormulaVal") + shift, rtol=0, atol=1e-12)
     parts = library.get_feature_importance(Pool(table), type="ShapValues")
     parts[..., -1] += shift
-    assert np.allclose(model.contributions(asked), parts, rtol=0, atol=1e-10)
+    assert np.allclose(model.shap_values(asked), parts, rtol=0, atol=1e-10)
 
 
 @needs_catboost
 def test_levels_of_a_category_are_the_frequent_ones_and_others_are_none_of_them() -> None:
     X = np.array([[5.0], [5.0], [2.0], [np.nan]], np.float32)
-    assert levels_of(X, (True,)) == ((2, 5),)
-    assert spread(np.array([[2.0], [7.0], [np.nan]], np.float32), ((2, 5),)).tolist() == [[1, 0], [0, 0], [0, 0]]
+    assert find_frequent_levels(X, (True,)) == ((2, 5),)
+    assert one_hot_encode(np.array([[2.0], [7.0], [np.nan]], np.float32), ((2, 5),)).tolist() == [[1, 0], [0, 0], [0, 0]]
 
 
 def test_just_above_a_bound_is_the_next_float_that_is_not_at_most_it() -> None:
     bounds = np.array([0.1, np.float64(np.float32(0.1)), -0.3, 0.0, 1e300, -3.4028234663852886e38])
-    above = just_above(bounds)
+    above = next_float32_above(bounds)
     for bound, limit in zip(bounds, above, strict=True):
         near = np.float32(bound) if abs(bound) < 1e38 else np.float32(np.sign(bound) * 3.4e38)
         for value in (near, np.nextafter(near, np.float32(-np.inf)), np.nextafter(near, np.float32(np.inf))):
@@ -112,17 +112,17 @@ def test_just_above_a_bound_is_the_next_float_that_is_not_at_most_it() -> None:
 
 
 def test_an_absent_library_is_told_with_the_way_out_and_not_raced() -> None:
-    absent = replace(family_named("lightgbm"), needs="no_such_library")
-    assert not absent.installed
+    absent = replace(get_family("lightgbm"), needs="no_such_library")
+    assert not absent.is_installed
     with pytest.raises(NotInstalledError, match=r"pip install 'epic22\[no_such_library\]'"):
-        require("lightgbm", "no_such_library")
+        require_library("lightgbm", "no_such_library")
     with pytest.raises(UnknownTaskError, match="lightgbm"):
-        family_named("forest of elms")
-    assert raced_families("binary") == ("constant", "linear", "boosting")
+        get_family("forest of elms")
+    assert default_families("binary") == ("constant", "linear", "boosting")
     optional = {family.name for family in FAMILIES if family.needs}
     assert optional == {"lightgbm", "catboost"}
-    there = {"catboost"} if family_named("catboost").installed else set()
-    assert set(searched_families("binary")) == {"linear", "boosting"} | there
+    there = {"catboost"} if get_family("catboost").is_installed else set()
+    assert set(default_search_families("binary")) == {"linear", "boosting"} | there
 
 
 @needs_catboost
@@ -135,17 +135,17 @@ def test_beside_logarithms_a_search_learns_the_means_own_logarithm() -> None:
     medians = replace(made.task, targets=(replace(plain, log=True, loss="absolute"),))
     assert [f.name for f in tuning.families_for(medians)] == ["linear", "catboost"]
     with pytest.raises(UnknownTaskError):
-        family_named("catboost_tweedie")
+        get_family("catboost_tweedie")
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 5)).astype(np.float32)
     y = np.exp(X[:, 0]) * rng.gamma(2.0, 0.5, size=600)
-    model = searched_family("catboost_tweedie").build(logs, default_rounds=60, learning_rate=0.2)
-    model.fit_watched(Part(X, y, X[:0], y[:0]))
-    assert np.corrcoef(model.raw(X), X[:, 0])[0, 1] > 0.9
-    assert np.allclose(model.predict(X), np.exp(model.raw(X)))
+    model = get_search_family("catboost_tweedie").build(logs, default_rounds=60, learning_rate=0.2)
+    model.fit_with_validation(FoldData(X, y, X[:0], y[:0]))
+    assert np.corrcoef(model.decision_function(X), X[:, 0])[0, 1] > 0.9
+    assert np.allclose(model.predict(X), np.exp(model.decision_function(X)))
     assert model.predict(X).mean() == pytest.approx(y.mean(), rel=0.05)
     joint = Ensemble("regression", (Member("catboost_tweedie", 1.0, model),), value_scale_=EXPONENTIAL)
-    again = family_named("ensemble").restore(joint.files())
+    again = get_family("ensemble").restore(joint.files())
     assert np.array_equal(again.predict(X), joint.predict(X))
     assert np.allclose(joint.predict(X), model.predict(X))
 
@@ -159,27 +159,27 @@ def test_models_open_and_answer_without_their_library(tmp_path: Any) -> None:
     script = (
         "import sys, numpy as np, pathlib\n"
         "sys.modules['lightgbm'] = sys.modules['catboost'] = None\n"
-        "from epic22.core.models.catalog import family_named\n"
+        "from epic22.core.models.catalog import get_family\n"
         "folder = pathlib.Path(sys.argv[1])\n"
         "X = np.load(folder / 'X.npy')\n"
         "for name in ('lightgbm', 'catboost'):\n"
         "    files = {path.name: path.read_bytes() for path in (folder / name).iterdir()}\n"
-        "    assert (family_named(name).restore(files).raw(X) == np.load(folder / f'{name}.npy')).all()\n"
+        "    assert (get_family(name).restore(files).decision_function(X) == np.load(folder / f'{name}.npy')).all()\n"
     )
     np.save(tmp_path / "X.npy", X)
     for name in ("lightgbm", "catboost"):
-        model = family_named(name).build(made.task, default_rounds=5).fit(X, (X[:, 0] > 0).astype(float))
+        model = get_family(name).build(made.task, default_rounds=5).fit(X, (X[:, 0] > 0).astype(float))
         (tmp_path / name).mkdir()
         for file, content in model.files().items():
             (tmp_path / name / file).write_bytes(content)
-        np.save(tmp_path / f"{name}.npy", model.raw(X))
+        np.save(tmp_path / f"{name}.npy", model.decision_function(X))
     subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
 
 
 @needs_lightgbm
 def test_trees_that_arrays_cannot_hold_are_refused() -> None:
     X, _ = rows(100)
-    model = Leafwise("regression", CATEGORICAL, default_rounds=2).fit(X, labels(X, "regression", Loss()))
+    model = LightGBMEstimator("regression", CATEGORICAL, default_rounds=2).fit(X, labels(X, "regression", Loss()))
     with pytest.raises(InternalError, match="one value a leaf"):
         forest_of_leafwise(model.text_.decode().replace("is_linear=0", "is_linear=1"), 5)
 
@@ -193,7 +193,7 @@ def test_threads_change_no_byte(family: str) -> None:
     task = toy("binary").task
     columns = tuple(replace(task.columns[1], name=f"c{j}") for j in range(10))
     made = [
-        family_named(family).build(replace(task, columns=columns), threads=threads, default_rounds=3).fit(X, y).files()
+        get_family(family).build(replace(task, columns=columns), threads=threads, default_rounds=3).fit(X, y).files()
         for threads in (1, 2)
     ]
     assert made[0] == made[1]

@@ -9,8 +9,8 @@ import pytest
 from tests.panels import lines, wide_file
 
 from epic22.core.errors import ColumnError
-from epic22.core.history import MONTHLY, QUARTERLY, frequency_named
-from epic22.features.panel_file import PanelFile, declare_panel, with_families
+from epic22.core.time_series import MONTHLY, QUARTERLY, get_frequency
+from epic22.spec.panel_file import PanelFile, add_families, load_panel_task_data
 
 
 def wide(path: Path) -> PanelFile:
@@ -31,16 +31,16 @@ def test_a_wide_and_a_long_file_are_the_same_panel(tmp_path: Path) -> None:
     path = wide_file(tmp_path, lines(3, 30))
     frame = pl.read_csv(path).drop("rank")
     frame.unpivot(index="zip", variable_name="month", value_name="rent").write_csv(tmp_path / "long.csv")
-    one, other = declare_panel(wide(path)), declare_panel(long(tmp_path / "long.csv"))
+    one, other = load_panel_task_data(wide(path)), load_panel_task_data(long(tmp_path / "long.csv"))
     assert one.entities.equals(other.entities)
-    assert np.array_equal(one.now().lines, other.now().lines)
+    assert np.array_equal(one.latest_histories().lines, other.latest_histories().lines)
     assert (one.first, one.last) == (other.first, other.last)
 
 
 def test_the_order_of_rows_changes_no_history(tmp_path: Path) -> None:
     values = lines(5, 30)
-    one = declare_panel(wide(wide_file(tmp_path, values))).now()
-    other = declare_panel(wide(wide_file(tmp_path, values, "other.csv", np.array([3, 0, 4, 2, 1])))).now()
+    one = load_panel_task_data(wide(wide_file(tmp_path, values))).latest_histories()
+    other = load_panel_task_data(wide(wide_file(tmp_path, values, "other.csv", np.array([3, 0, 4, 2, 1])))).latest_histories()
     assert np.array_equal(one.lines, other.lines)
     assert one.entity.tolist() == other.entity.tolist()
 
@@ -49,7 +49,7 @@ def test_a_series_may_be_named_by_several_columns_and_time_by_quarters(tmp_path:
     rows = [f"{a},{b},{2019 + q // 4} Q{q % 4 + 1},{100 + q}" for a in "xy" for b in "uv" for q in range(12)]
     path = written(tmp_path, "\n".join(["city,kind,quarter,rent", *rows]))
     file = PanelFile(path, "long", ("city", "kind"), "quarter", "rent", QUARTERLY, 2)
-    panel = declare_panel(file)
+    panel = load_panel_task_data(file)
     assert panel.entities.to_list() == ["x / u", "x / v", "y / u", "y / v"]
     assert QUARTERLY.label(panel.last) == "2021 Q4"
 
@@ -71,36 +71,36 @@ BROKEN = {
 def test_a_broken_panel_is_refused_with_what_is_wrong(tmp_path: Path, name: str) -> None:
     text, said = BROKEN[name]
     with pytest.raises(ColumnError, match=said):
-        declare_panel(long(written(tmp_path, text)))
+        load_panel_task_data(long(written(tmp_path, text)))
 
 
 def test_another_frequency_and_mixed_ones_are_refused(tmp_path: Path) -> None:
     quarterly = [f"a,{2015 + q // 4}-{3 * (q % 4) + 1:02d},{q}" for q in range(12)]
     monthly = [f"{s},{2015 + m // 12}-{m % 12 + 1:02d},{m}" for s in "bcd" for m in range(36)]
     with pytest.raises(ColumnError, match="every 3 months"):
-        declare_panel(long(written(tmp_path, "\n".join(["zip,month,rent", *quarterly]))))
+        load_panel_task_data(long(written(tmp_path, "\n".join(["zip,month,rent", *quarterly]))))
     with pytest.raises(ColumnError, match="mixed frequencies"):
-        declare_panel(long(written(tmp_path, "\n".join(["zip,month,rent", *quarterly, *monthly]))))
+        load_panel_task_data(long(written(tmp_path, "\n".join(["zip,month,rent", *quarterly, *monthly]))))
 
 
 def test_absent_columns_and_a_wide_file_without_dates_are_refused(tmp_path: Path) -> None:
     path = written(tmp_path, "zip,month,rent\na,2020-01,1\na,2020-02,2\na,2020-03,3")
     with pytest.raises(ColumnError, match="--id city"):
-        declare_panel(replace(long(path), id=("city",)))
+        load_panel_task_data(replace(long(path), id=("city",)))
     with pytest.raises(ColumnError, match="--time day"):
-        declare_panel(replace(long(path), time="day"))
+        load_panel_task_data(replace(long(path), time="day"))
     with pytest.raises(ColumnError, match="different columns"):
-        declare_panel(replace(long(path), label="month"))
+        load_panel_task_data(replace(long(path), label="month"))
     with pytest.raises(ColumnError, match="--panel long"):
-        declare_panel(wide(path))
+        load_panel_task_data(wide(path))
     with pytest.raises(ColumnError, match="no such family"):
-        with_families(long(path), ("oracle",))
+        add_families(long(path), ("oracle",))
 
 
 def test_times_out_of_order_are_put_in_order(tmp_path: Path) -> None:
     rows = [f"a,2020-{m:02d},{m}" for m in (5, 1, 4, 2, 3)]
-    panel = declare_panel(long(written(tmp_path, "\n".join(["zip,month,rent", *rows]))))
-    assert panel.now().one(0).tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
+    panel = load_panel_task_data(long(written(tmp_path, "\n".join(["zip,month,rent", *rows]))))
+    assert panel.latest_histories().get_series(0).tolist() == [1.0, 2.0, 3.0, 4.0, 5.0]
 
 
 def test_gaps_short_series_and_values_below_zero_are_told(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_gaps_short_series_and_values_below_zero_are_told(tmp_path: Path) -> Non
     values[0, 10:12] = np.nan
     values[1, :-2] = np.nan
     values[2, 5] = -3.0
-    panel = declare_panel(wide(wide_file(tmp_path, values)))
+    panel = load_panel_task_data(wide(wide_file(tmp_path, values)))
     said = " ".join(panel.notes)
     assert "2 missing values within 1 series" in said
     assert "1 series with fewer than 3 values were left out" in said
@@ -120,19 +120,19 @@ def test_complete_last_keeps_only_series_without_a_gap_there(tmp_path: Path) -> 
     values = lines(4, 30)
     values[0, 2] = np.nan
     values[1, 25] = np.nan
-    panel = declare_panel(replace(wide(wide_file(tmp_path, values)), complete_last=10))
+    panel = load_panel_task_data(replace(wide(wide_file(tmp_path, values)), complete_last=10))
     assert panel.entities.to_list() == ["zip 00", "zip 02", "zip 03"]
 
 
 def test_a_series_that_ended_is_not_forecast_from_later_origins(tmp_path: Path) -> None:
     values = lines(3, 60)
     values[1, 30:] = np.nan
-    assert declare_panel(wide(wide_file(tmp_path, values))).now().entity.tolist() == ["zip 00", "zip 02"]
+    assert load_panel_task_data(wide(wide_file(tmp_path, values))).latest_histories().entity.tolist() == ["zip 00", "zip 02"]
 
 
 def test_another_byte_is_another_data_version(tmp_path: Path) -> None:
     values = lines(3, 30)
-    one = declare_panel(wide(wide_file(tmp_path, values))).data_version.id
+    one = load_panel_task_data(wide(wide_file(tmp_path, values))).data_version.id
     values[2, 7] += 0.01
-    assert declare_panel(wide(wide_file(tmp_path, values, "b.csv"))).data_version.id != one
-    assert frequency_named("m") is MONTHLY
+    assert load_panel_task_data(wide(wide_file(tmp_path, values, "b.csv"))).data_version.id != one
+    assert get_frequency("m") is MONTHLY

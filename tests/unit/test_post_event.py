@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 from tests.failing_machines import COLUMNS, weekly_examples
 
-from epic22.core.data.post_event import audit_scores
+from epic22.core.data.leakage_tests import audit_target_leakage
 from epic22.core.task import Array, Column
 from epic22.simulator.faults import plant_filled_column
 
@@ -23,7 +23,7 @@ def suspicions(
 ) -> dict[str | None, tuple[str, bool]]:
     columns = tuple(c for c in (*COLUMNS, NOTE) if c.name in inputs.columns)
     more = tuple(Column(name, "float") for name in inputs.columns if name not in {c.name for c in columns})
-    return {s.column: (s.suspicion, s.withheld) for s in audit_scores(inputs, (*columns, *more), y, entity, at, horizon)}
+    return {s.column: (s.suspicion, s.withheld) for s in audit_target_leakage(inputs, (*columns, *more), y, entity, at, horizon)}
 
 
 def with_note(inputs: pl.DataFrame, y: Array, entity: Array, seed: int, numeric: bool, by_event: bool = True) -> pl.DataFrame:

@@ -10,16 +10,16 @@ import pytest
 from tests.trained import opened, table, trained
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.data.contract import Roles
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import SplitRequest
-from epic22.core.evaluation.calibrate import Calibration
+from epic22.core.evaluation.calibration import Calibration
 from epic22.core.prediction import prediction_json
 from epic22.core.task import Kind
-from epic22.features.flat_file import FlatFile, declare, read_rows
+from epic22.reports.html.training import render_report
+from epic22.reports.json.training import run_json
 from epic22.services.predict import predict_frame, predict_rows
-from epic22.services.report import render_report
-from epic22.services.results import run_json
 from epic22.services.train import train
+from epic22.spec.flat_file import FlatFile, load_task_data, read_rows
 
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
@@ -141,7 +141,7 @@ def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> No
     frame = pl.DataFrame({"Torque [Nm]": torque, "speed": speed, "hot": (power + rng.normal(0, 300, 400) > 7000).astype(int)})
     frame.write_csv(tmp_path / "hot.csv")
     formula = "power [W] = `Torque [Nm]` * speed * 0.10472"
-    assignment = declare(FlatFile(tmp_path / "hot.csv", Roles("hot"), name="toy", formulas=(formula,)))
+    assignment = load_task_data(FlatFile(tmp_path / "hot.csv", Roles("hot"), name="toy", formulas=(formula,)))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     store = ModelStore(tmp_path / "models")
     run = train(assignment, SplitRequest(repeats=1), store, threads=1)

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 from tests.trained import trained
 
-from epic22.core.drawing import svg
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.task import Kind
-from epic22.services.explanation_pictures import explanation_pictures, explanation_pngs
-from epic22.services.pictures import figures_of, pictures_of, pngs
-from epic22.services.promise import Promise
-from epic22.services.report import render_report, write_report
-from epic22.services.results import run_json
+from epic22.reports.figures.explanation import list_explanation_figures, render_explanation_pngs
+from epic22.reports.figures.style import render_svg
+from epic22.reports.figures.training import draw_figures, list_figures, render_pngs
+from epic22.reports.html.training import render_report, write_report
+from epic22.reports.json.training import run_json
+from epic22.services.prediction_intervals import PredictionIntervals
 from epic22.services.train import HonestScore, TrainingRun
 
 pytestmark = pytest.mark.slow
@@ -39,7 +39,7 @@ def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], pages: dic
     page = pages[kind]
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.search(r"https?://|<script|<link|@import|url\((?!#)|src=", outside)
-    assert page.count("<svg") == len(pictures_of(runs[kind])) + len(explanation_pictures(runs[kind].explanation))
+    assert page.count("<svg") == len(list_figures(runs[kind])) + len(list_explanation_figures(runs[kind].explanation))
     assert len(set(re.findall(r' id="([^"]+)"', page))) == len(re.findall(r' id="([^"]+)"', page))
 
 
@@ -76,7 +76,7 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
         run,
         version=replace(run.version, status="provisional"),
         warnings=("rows were dealt at random",),
-        honest=(HonestScore("roc_auc", 0.99, 0.85, "by_group", "whole days"),),
+        honest_scores=(HonestScore("roc_auc", 0.99, 0.85, "by_group", "whole days"),),
     )
     page = render_report(forced)
     assert page.index("Provisional.") < page.index("Leaderboard")
@@ -86,24 +86,24 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
 
 def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, TrainingRun]) -> None:
     run = runs["regression"]
-    coverage = run.promise.coverage
+    coverage = run.intervals.coverage
     assert coverage is not None
     good = replace(coverage.overall, name="2024-01")
     bad = replace(good, name="2024-02", share=0.6, low=0.5, high=0.7, short=True)
     timed = replace(coverage, tables=(*coverage.tables, CoverageTable("month", (good, bad))))
-    drifted = replace(run, promise=replace(run.promise, coverage=timed))
+    drifted = replace(run, intervals=replace(run.intervals, coverage=timed))
     page = render_report(drifted)
     assert (
         page.index("Coverage fell short in 2024-02: 60.0%") < page.index("Coverage by month") < page.index("By month: 2 groups")
     )
-    assert {"coverage_by_group", "coverage_by_month"} <= {picture.name for picture in pictures_of(drifted)}
+    assert {"coverage_by_group", "coverage_by_month"} <= {picture.name for picture in list_figures(drifted)}
     assert run_json(drifted)["coverage"]["covered"]["short_months"] == ["2024-02"]
 
 
 def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, TrainingRun]) -> None:
-    unjudged = replace(runs["binary"], promise=Promise(note="no fold could be judged"))
+    unjudged = replace(runs["binary"], intervals=PredictionIntervals(note="no fold could be judged"))
     assert "No fold could be judged." in render_report(unjudged)
-    assert "coverage_by_group" not in {picture.name for picture in pictures_of(unjudged)}
+    assert "coverage_by_group" not in {picture.name for picture in list_figures(unjudged)}
     assert run_json(unjudged)["coverage"]["covered"] is None
 
 
@@ -138,13 +138,13 @@ def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], page
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
-    figures = figures_of(runs[kind])
-    for picture in pictures_of(runs[kind]):
-        afresh = svg(picture.draw(runs[kind]), picture.name)
+    figures = draw_figures(runs[kind])
+    for picture in list_figures(runs[kind]):
+        afresh = render_svg(picture.draw(runs[kind]), picture.name)
         assert "var(--" in afresh
-        assert svg(figures[picture.name], picture.name) == afresh
-    drawn = pngs(figures)
-    assert set(drawn) == {picture.name for picture in pictures_of(runs[kind])}
+        assert render_svg(figures[picture.name], picture.name) == afresh
+    drawn = render_pngs(figures)
+    assert set(drawn) == {picture.name for picture in list_figures(runs[kind])}
     assert all(content.startswith(b"\x89PNG") for content in drawn.values())
 
 
@@ -156,15 +156,15 @@ def test_what_the_champion_looks_at_is_told_with_intervals_and_pictures(
     assert found is not None
     assert page.index("Leaderboard") < page.index("What the champion looks at") < page.index("What the audit found")
     assert all(warning.split(" ")[0] in page for warning in found.warnings)
-    drawn = explanation_pngs(found)
+    drawn = render_explanation_pngs(found)
     assert list(drawn)[:2] == ["importance", "permutation"]
     assert all(content.startswith(b"\x89PNG") for content in drawn.values())
-    assert not set(drawn) & {picture.name for picture in pictures_of(runs[kind])}
-    assert all(part.fitted is None for one in runs[kind].leaderboard for part in one.parts)
+    assert not set(drawn) & {picture.name for picture in list_figures(runs[kind])}
+    assert all(part.fitted is None for one in runs[kind].leaderboard for part in one.fold_predictions)
 
 
 def test_without_an_explanation_the_old_bars_are_shown(runs: dict[Kind, TrainingRun]) -> None:
     bare = replace(runs["binary"], explanation=None)
     page = render_report(bare)
     assert "What the champion looks at" not in page
-    assert "importance" in {picture.name for picture in pictures_of(bare)}
+    assert "importance" in {picture.name for picture in list_figures(bare)}

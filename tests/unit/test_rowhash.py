@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.rowhash import added, digest, hash_rows
+from epic22.core.tables.rowhash import add_digests, digest_rows, hash_rows
 
 ROW = st.tuples(
     st.text(max_size=20),
@@ -33,7 +33,7 @@ def framed(rows: list[Any]) -> pl.DataFrame:
 
 
 def whole(frame: pl.DataFrame) -> int:
-    return digest(hash_rows(frame, ["id"]).whole)
+    return digest_rows(hash_rows(frame, ["id"]).whole)
 
 
 @pytest.mark.slow
@@ -43,7 +43,7 @@ def test_order_and_batches_of_rows_and_order_of_columns_change_nothing(rows: lis
     frame = framed(rows)
     mixed = framed(chance.sample(rows, len(rows))).select(chance.sample(frame.columns, frame.width))
     assert whole(mixed) == whole(frame)
-    assert added([whole(frame.head(cut)), whole(frame.tail(max(0, frame.height - cut)))]) == whole(frame)
+    assert add_digests([whole(frame.head(cut)), whole(frame.tail(max(0, frame.height - cut)))]) == whole(frame)
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_a_value_in_another_column_is_another_row() -> None:
 def test_text_is_cut_at_its_end_and_not_at_its_neighbours() -> None:
     alone = [whole(pl.DataFrame({"id": [text], "known_at": [0]})) for text in ("abcdefgh", "abcdefghi", "i", "")]
     together = whole(pl.DataFrame({"id": ["abcdefgh", "abcdefghi", "i", ""], "known_at": [0] * 4}))
-    assert added(alone) == together
+    assert add_digests(alone) == together
     assert len(set(alone)) == 4
 
 

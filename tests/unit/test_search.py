@@ -10,25 +10,34 @@ from tests.searches import FAMILIES as QUICK
 from tests.searches import answers, plan, searched
 from tests.toy import daily, toy
 
-from epic22.core.data.engineering import Recipe
+from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.split import Fold
 from epic22.core.errors import UserError
-from epic22.core.evaluation.crossval import Contender, contender_of, evaluate
+from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate
 from epic22.core.evaluation.metrics import average_precision
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import never
-from epic22.core.models.boosting import Boosting
-from epic22.core.models.catalog import FAMILIES, family_named
+from epic22.core.models.base import never_expires
+from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.ensemble import Ensemble
-from epic22.core.models.trees import bins_for
-from epic22.core.selection.budget import Budget, Clock
-from epic22.core.selection.search import BLENDING, LAST_FITS, PRUNES_FROM, Bench, Found, Search, likely_seconds, reserve_for
+from epic22.core.models.trees.boosted import choose_max_bin
+from epic22.core.models.xgboost import XGBoostEstimator
+from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.search import (
+    PRUNER_STARTUP_TRIALS,
+    REFIT_TIME_SHARE,
+    WEIGHTS_TIME_SHARE,
+    HyperparameterSearch,
+    SearchResult,
+    SearchSetup,
+    estimate_reserve,
+    estimate_trial_seconds,
+)
 from epic22.core.selection.study import Sampling, Study, Suggestion, Trial
 from epic22.core.task import Array, Kind
 
 
-def watched(found: Found) -> Array:
-    return np.concatenate([part.fold.test for part in found.parts])
+def watched(found: SearchResult) -> Array:
+    return np.concatenate([part.fold.test for part in found.out_of_fold])
 
 
 def journal(folder: Path) -> JournalStorage:
@@ -40,14 +49,14 @@ def journal(folder: Path) -> JournalStorage:
 def test_a_search_finds_what_beats_the_constant(kind: Kind) -> None:
     made = toy(kind, 400)
     folds = plan(made)
-    contender = Contender("search", lambda known, train: searched(made, 5, train).fitted)
+    contender = Candidate("search", lambda known, train: searched(made, 5, train).fitted_fold)
     found = evaluate(made.task, made.examples, replace(folds, folds=folds.folds[:2]), contender)
     metric = made.task.target.metric
     constant = evaluate(
         made.task,
         made.examples,
         replace(folds, folds=folds.folds[:2]),
-        contender_of(family_named("constant"), made.task, folds),
+        make_candidate(get_family("constant"), made.task, folds),
     )
     assert metric.gain(found.score(metric.name).value, constant.score(metric.name).value) > 0
 
@@ -55,7 +64,7 @@ def test_a_search_finds_what_beats_the_constant(kind: Kind) -> None:
 @pytest.mark.slow
 def test_same_seed_same_model_and_another_seed_another() -> None:
     made = toy("binary", 300)
-    first, again, other = (searched(made, 10, seed=seed).fitted.estimator.files() for seed in (0, 0, 1))
+    first, again, other = (searched(made, 10, seed=seed).fitted_fold.estimator.files() for seed in (0, 0, 1))
     assert first == again
     assert first != other
 
@@ -67,7 +76,7 @@ def test_nothing_outside_the_training_part_is_seen() -> None:
     X = pl.concat([made.examples.X.head(300), noise.X.tail(100)])
     Y = np.vstack([made.examples.Y[:300], 1 - noise.Y[300:]])
     changed = replace(made, examples=replace(made.examples, X=X, Y=Y))
-    assert searched(made, 6, train).fitted.estimator.files() == searched(changed, 6, train).fitted.estimator.files()
+    assert searched(made, 6, train).fitted_fold.estimator.files() == searched(changed, 6, train).fitted_fold.estimator.files()
 
 
 def test_labels_dealt_anew_within_the_training_part_are_learned_by_nobody() -> None:
@@ -76,7 +85,7 @@ def test_labels_dealt_anew_within_the_training_part_are_learned_by_nobody() -> N
     dealt = np.random.default_rng(0).permutation(made.examples.Y)
     blind = replace(made, examples=replace(made.examples, Y=dealt))
     found = evaluate(
-        blind.task, blind.examples, folds, Contender("search", lambda known, train: searched(blind, 6, train).fitted)
+        blind.task, blind.examples, folds, Candidate("search", lambda known, train: searched(blind, 6, train).fitted_fold)
     )
     score = found.score("roc_auc")
     assert score.low < 0.5 < score.high
@@ -91,21 +100,21 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: P
     Study(QUICK, True, 0, storage=journal(tmp_path)).ask()
     resumed = searched(made, 14, storage=journal(tmp_path), folder=tmp_path / "scores")
     assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
-    assert resumed.fitted.estimator.files() == whole.fitted.estimator.files()
+    assert resumed.fitted_fold.estimator.files() == whole.fitted_fold.estimator.files()
 
 
 @pytest.mark.slow
 def test_as_many_cores_as_there_are_find_the_same() -> None:
     made = toy("binary", 300)
     found = [
-        Search(QUICK, Budget(13), lambda part: Study(QUICK, True)).fit(
+        HyperparameterSearch(QUICK, Budget(13), lambda part: Study(QUICK, True)).fit(
             made.task, made.examples, plan(made), np.arange(300), 0, cores
         )
         for cores in (1, 3, 5)
     ]
     assert found[0].trials[11].params == found[1].trials[11].params
     assert len({canonical_json([dict(t.params) for t in one.trials]) for one in found}) == 1
-    assert all(one.fitted.estimator.files() == found[0].fitted.estimator.files() for one in found)
+    assert all(one.fitted_fold.estimator.files() == found[0].fitted_fold.estimator.files() for one in found)
 
 
 def test_what_is_suggested_knows_as_many_trials_as_it_was_told_of(tmp_path: Path) -> None:
@@ -124,7 +133,7 @@ def test_scores_that_were_lost_are_fitted_again(tmp_path: Path) -> None:
     made = toy("binary", 300)
     searched(made, 6, storage=journal(tmp_path))
     again = searched(made, 6, storage=journal(tmp_path))
-    assert again.fitted.estimator.files() == searched(made, 6).fitted.estimator.files()
+    assert again.fitted_fold.estimator.files() == searched(made, 6).fitted_fold.estimator.files()
 
 
 @pytest.mark.parametrize("sampling", ["random", "grid"])
@@ -134,18 +143,18 @@ def test_it_can_look_by_chance_or_along_a_grid(sampling: str) -> None:
 
 
 def test_a_grid_ends_when_all_its_places_were_tried() -> None:
-    linear = (family_named("linear"),)
-    search = Search(linear, Budget(50), lambda part: Study(linear, True, sampling="grid"))
+    linear = (get_family("linear"),)
+    search = HyperparameterSearch(linear, Budget(50), lambda part: Study(linear, True, sampling="grid"))
     made = toy("binary", 200)
     found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1)
     assert len(found.trials) == 3
-    assert found.ended == "all 3 places of the grid were tried"
+    assert found.stop_reason == "all 3 places of the grid were tried"
 
 
 @pytest.mark.slow
 def test_what_falls_behind_early_is_given_up_and_never_averaged() -> None:
     found = searched(toy("binary", 400), 22)
-    given_up = {trial.turn for trial in found.trials if trial.pruned}
+    given_up = {trial.number for trial in found.trials if trial.pruned}
     assert given_up
     assert not given_up & {turn for turn, _ in found.weights}
     assert not any(trial.pruned for trial in searched(toy("binary", 400), 12, prune=False).trials)
@@ -171,28 +180,32 @@ def test_a_label_that_rises_at_the_end_of_training_is_followed_forward_in_time_a
     inputs = timed.examples.X.select([column.name for column in task.input_columns])
     made = replace(timed, task=task, examples=replace(timed.examples, X=inputs, Y=np.exp(Y / 2) if log else Y))
     found = searched(made, 3)
-    assert found.level is not None
-    assert found.level.evidence > 2.71
-    estimator, X = found.fitted.estimator, found.fitted.preprocessor.transform(inputs)
+    assert found.level_shift is not None
+    assert found.level_shift.evidence > 2.71
+    estimator, X = found.fitted_fold.estimator, found.fitted_fold.preprocessor.transform(inputs)
     assert isinstance(estimator, Ensemble)
-    assert estimator.level == found.level.shift > 0
-    assert np.allclose(estimator.raw(X) - replace(estimator, level=0.0).raw(X), found.level.shift)
+    assert estimator.level_shift == found.level_shift.shift > 0
+    assert np.allclose(
+        estimator.decision_function(X) - replace(estimator, level_shift=0.0).decision_function(X), found.level_shift.shift
+    )
     last = slice(n - 60, n)
-    errors = [made.examples.y[last].mean() - one.predict(X)[last].mean() for one in (estimator, replace(estimator, level=0.0))]
+    errors = [
+        made.examples.y[last].mean() - one.predict(X)[last].mean() for one in (estimator, replace(estimator, level_shift=0.0))
+    ]
     assert abs(errors[0]) < abs(errors[1])
     dealt = replace(made, examples=replace(made.examples, at=np.repeat(made.examples.at[:1], n)))
-    assert searched(dealt, 2).level is None
+    assert searched(dealt, 2).level_shift is None
 
 
 def test_the_ensemble_answers_one_row_as_in_a_batch_with_reasons_that_sum() -> None:
     made = toy("binary", 300)
     found = searched(made, 8)
-    estimator, X = found.fitted.estimator, found.fitted.preprocessor.transform(made.examples.X)
-    raw, reasons = estimator.raw(X), estimator.contributions(X)
+    estimator, X = found.fitted_fold.estimator, found.fitted_fold.preprocessor.transform(made.examples.X)
+    raw, reasons = estimator.decision_function(X), estimator.shap_values(X)
     assert np.abs(reasons.sum(axis=-1) - raw).max() < 1e-9
     for row in (0, 7, 299):
-        assert estimator.raw(X[row : row + 1])[0] == raw[row]
-        assert (estimator.contributions(X[row : row + 1])[0] == reasons[row]).all()
+        assert estimator.decision_function(X[row : row + 1])[0] == raw[row]
+        assert (estimator.shap_values(X[row : row + 1])[0] == reasons[row]).all()
 
 
 @pytest.mark.slow
@@ -200,10 +213,10 @@ def test_the_ensemble_answers_one_row_as_in_a_batch_with_reasons_that_sum() -> N
 def test_a_stored_ensemble_answers_as_before(kind: Kind) -> None:
     made = toy(kind, 200)
     found = searched(made, 5)
-    again = family_named("ensemble").restore(found.fitted.estimator.files())
-    X = found.fitted.preprocessor.transform(made.examples.X)
-    assert (again.raw(X) == found.fitted.estimator.raw(X)).all()
-    assert again.files() == found.fitted.estimator.files()
+    again = get_family("ensemble").restore(found.fitted_fold.estimator.files())
+    X = found.fitted_fold.preprocessor.transform(made.examples.X)
+    assert (again.decision_function(X) == found.fitted_fold.estimator.decision_function(X)).all()
+    assert again.files() == found.fitted_fold.estimator.files()
 
 
 @pytest.mark.slow
@@ -213,7 +226,7 @@ def test_logarithms_are_averaged_as_logarithms_and_become_means() -> None:
     Y = np.exp(made.examples.Y - made.examples.Y.mean())
     logs = replace(made, task=replace(made.task, targets=(target,)), examples=replace(made.examples, Y=Y))
     found = searched(logs, 6)
-    values = found.fitted.estimator.predict(found.fitted.preprocessor.transform(made.examples.X))
+    values = found.fitted_fold.estimator.predict(found.fitted_fold.preprocessor.transform(made.examples.X))
     assert abs(values.mean() / Y.mean() - 1) < 0.15
     assert np.exp(answers(found, logs)).mean() < values.mean()
 
@@ -221,34 +234,34 @@ def test_logarithms_are_averaged_as_logarithms_and_become_means() -> None:
 def test_time_that_is_up_ends_a_search_with_what_there_is() -> None:
     now = iter(np.arange(0.0, 1e4, 0.5))
     made = toy("binary", 200)
-    search = Search(QUICK, Budget(seconds=60), lambda part: Study(QUICK, True))
-    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Clock(60.0, lambda: float(next(now))))
+    search = HyperparameterSearch(QUICK, Budget(seconds=60), lambda part: Study(QUICK, True))
+    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Deadline(60.0, lambda: float(next(now))))
     assert found.trials
-    assert "time was up" in found.ended
+    assert "time was up" in found.stop_reason
 
 
 def test_a_first_trial_that_takes_all_the_time_is_cut_short_not_thrown_away() -> None:
     made = toy("binary", 200)
-    search = Search(QUICK, Budget(seconds=1), lambda part: Study(QUICK, True))
-    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Clock(-1.0, lambda: 0.0))
+    search = HyperparameterSearch(QUICK, Budget(seconds=1), lambda part: Study(QUICK, True))
+    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Deadline(-1.0, lambda: 0.0))
     assert len(found.trials) == 1
     assert found.weights == ((0, 1.0),)
 
 
 def test_a_trial_behind_others_is_thought_to_wait_for_them() -> None:
     done = [Trial(turn, "linear", {}, (0.5,), ({},), 2.0, False) for turn in range(3)]
-    assert [likely_seconds(done, ahead) for ahead in (0, 1, 2)] == [2.0, 4.0, 6.0]
-    assert likely_seconds([]) == 0.0
+    assert [estimate_trial_seconds(done, ahead) for ahead in (0, 1, 2)] == [2.0, 4.0, 6.0]
+    assert estimate_trial_seconds([]) == 0.0
 
 
 def test_a_small_tables_columns_are_cut_finely_and_a_large_ones_coarsely() -> None:
     made = toy("binary", 200)
-    search = Search(FAMILIES, Budget(trials=1), lambda part: Study(FAMILIES, True))
-    small = Bench.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, Recipe())
+    search = HyperparameterSearch(FAMILIES, Budget(trials=1), lambda part: Study(FAMILIES, True))
+    small = SearchSetup.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, FeatureRecipe())
     large = replace(small, y=np.zeros(20_000))
-    bins = [bench.build("boosting", {}, 0, 1).max_bin for bench in (small, large)]  # type: ignore[attr-defined]
+    bins = [bench.build_estimator("boosting", {}, 0, 1).max_bin for bench in (small, large)]  # type: ignore[attr-defined]
     assert bins == [1024, 256]
-    assert small.build("boosting", {"max_bin": 64}, 0, 1).max_bin == 64  # type: ignore[attr-defined]
+    assert small.build_estimator("boosting", {"max_bin": 64}, 0, 1).max_bin == 64  # type: ignore[attr-defined]
 
 
 def test_thresholds_far_out_are_found_by_fine_bins() -> None:
@@ -256,8 +269,10 @@ def test_thresholds_far_out_are_found_by_fine_bins() -> None:
     X = rng.normal(size=(8000, 3)).astype(np.float32)
     y = (X[:, 0] > np.quantile(X[:, 0], 0.998)).astype(float)
     told = []
-    for bins in (bins_for(8000), bins_for(10**6)):
-        model = Boosting("binary", (False,) * 3, max_bin=bins, default_rounds=60, learning_rate=0.3).fit(X[:4000], y[:4000])
+    for bins in (choose_max_bin(8000), choose_max_bin(10**6)):
+        model = XGBoostEstimator("binary", (False,) * 3, max_bin=bins, default_rounds=60, learning_rate=0.3).fit(
+            X[:4000], y[:4000]
+        )
         told.append(average_precision(y[4000:], model.predict_proba(X[4000:])[:, 1]))
     assert told[0] > 0.9
     assert told[0] > told[1] + 0.05
@@ -265,25 +280,26 @@ def test_thresholds_far_out_are_found_by_fine_bins() -> None:
 
 def test_the_time_kept_for_the_last_fits_shrinks_to_what_they_may_take() -> None:
     made = toy("binary", 200, at=daily(200))
-    search = Search(QUICK, Budget(seconds=100), lambda part: Study(QUICK, True))
-    bench = Bench.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, Recipe())
-    assert bench.anew
+    search = HyperparameterSearch(QUICK, Budget(seconds=100), lambda part: Study(QUICK, True))
+    bench = SearchSetup.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, FeatureRecipe())
+    assert bench.refit
     folds = tuple(0.7 for _ in bench.folds)
     quick, slow = (
-        [Trial(turn, "linear", {}, folds, ({},) * len(folds), seconds) for turn in range(PRUNES_FROM)] for seconds in (0.1, 100.0)
+        [Trial(turn, "linear", {}, folds, ({},) * len(folds), seconds) for turn in range(PRUNER_STARTUP_TRIALS)]
+        for seconds in (0.1, 100.0)
     )
-    kept = [reserve_for(bench, 100.0, done) for done in ((), quick[:-1], quick, slow)]
-    assert kept[0] == kept[1] == kept[3] == pytest.approx(100 * (BLENDING + LAST_FITS))
+    kept = [estimate_reserve(bench, 100.0, done) for done in ((), quick[:-1], quick, slow)]
+    assert kept[0] == kept[1] == kept[3] == pytest.approx(100 * (WEIGHTS_TIME_SHARE + REFIT_TIME_SHARE))
     assert 6.0 < kept[2] < 7.0
-    assert reserve_for(bench, float("inf"), quick) == 0.0
+    assert estimate_reserve(bench, float("inf"), quick) == 0.0
 
 
 def test_a_clock_is_shared_out() -> None:
-    clock = Clock(100.0, lambda: 40.0)
-    assert clock.share(0.5).end == 70.0
-    assert clock.sooner(10).left == 50.0
-    assert Clock(None).share(0.5).left == float("inf")
-    assert never() is False
+    clock = Deadline(100.0, lambda: 40.0)
+    assert clock.take_share(0.5).end == 70.0
+    assert clock.move_earlier(10).remaining == 50.0
+    assert Deadline(None).take_share(0.5).remaining == float("inf")
+    assert never_expires() is False
 
 
 @pytest.mark.parametrize(("trials", "seconds"), [(None, None), (0, None), (None, 0.0)])
@@ -295,17 +311,17 @@ def test_a_budget_of_nothing_is_refused(trials: int | None, seconds: float | Non
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.space], ids=lambda family: family.name)
 def test_every_starting_point_lies_within_the_space(family) -> None:  # type: ignore[no-untyped-def]
     study = Study((family,), True)
-    for start in family.starts:
+    for start in family.initial_points:
         suggestion = replace(study.ask(), params=start)
         study.tell(Trial(0, family.name, start, (0.5,), ({},), 0.1), suggestion)
-    assert [trial.params for trial in study.trials] == list(family.starts)
+    assert [trial.params for trial in study.trials] == list(family.initial_points)
 
 
 def test_an_undefined_score_counts_as_a_turn_and_is_never_the_best() -> None:
     study = Study(QUICK, True)
     for value in (float("nan"), 0.7):
         asked = study.ask()
-        study.tell(Trial(asked.turn, asked.family, asked.params, (value,), ({},), 0.1), asked)
+        study.tell(Trial(asked.number, asked.family, asked.params, (value,), ({},), 0.1), asked)
     assert [trial.pruned for trial in study.trials] == [True, False]
 
 
@@ -318,16 +334,18 @@ def test_folds_of_a_part_are_positions_within_it() -> None:
 
 
 def test_the_sum_of_forests_is_one_forest() -> None:
-    from epic22.core.models.forest import joined
+    from epic22.core.models.trees.forest import combine_forests
 
     made = toy("binary", 200)
-    X: Array = searched(made, 3).fitted.preprocessor.transform(made.examples.X)
+    X: Array = searched(made, 3).fitted_fold.preprocessor.transform(made.examples.X)
     y = made.examples.y
-    forests = [family_named("boosting").build(made.task, seed=seed, default_rounds=20).fit(X, y).forest for seed in (0, 1)]  # type: ignore[attr-defined]
-    both = joined(forests, [0.25, 0.75])
-    assert np.allclose(both.raw(X), 0.25 * forests[0].raw(X) + 0.75 * forests[1].raw(X), atol=1e-12)
-    apart = 0.25 * forests[0].contributions(X) + 0.75 * forests[1].contributions(X)
-    assert np.allclose(both.contributions(X), apart, atol=1e-12)
+    forests = [get_family("boosting").build(made.task, seed=seed, default_rounds=20).fit(X, y).forest for seed in (0, 1)]  # type: ignore[attr-defined]
+    both = combine_forests(forests, [0.25, 0.75])
+    assert np.allclose(
+        both.decision_function(X), 0.25 * forests[0].decision_function(X) + 0.75 * forests[1].decision_function(X), atol=1e-12
+    )
+    apart = 0.25 * forests[0].shap_values(X) + 0.75 * forests[1].shap_values(X)
+    assert np.allclose(both.shap_values(X), apart, atol=1e-12)
 
 
 @pytest.mark.slow
@@ -347,7 +365,7 @@ def test_what_learns_nothing_suggests_the_same_whatever_came_before(sampling: Sa
             one = study.ask(turn, turn)
             asked[-1].append(one)
             study.tell(Trial(turn, one.family, one.params, ((luck * turn) % 0.7,), ({},), 0.1), one)
-    free = [turn for turn in range(15) if study.learns_nothing(turn)]
+    free = [turn for turn in range(15) if study.ignores_history(turn)]
     assert len(free) >= turns
     assert all(asked[0][turn] == asked[1][turn] for turn in free)
     assert (asked[0] == asked[1]) == (sampling != "bayesian")

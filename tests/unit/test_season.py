@@ -6,10 +6,10 @@ Broken once on purpose: without the shrinkage the walks are given a season of 0.
 import numpy as np
 import pytest
 
-from epic22.core.history import MONTHLY, Array, Histories
-from epic22.core.models.panel.growth import Growth, usual_volatility
 from epic22.core.models.panel.linear import PooledLinear
-from epic22.core.models.panel.season import shared_season, without_season
+from epic22.core.models.panel.log_growth import LogGrowth, compute_typical_volatility
+from epic22.core.models.panel.season import estimate_shared_season, remove_season
+from epic22.core.time_series import MONTHLY, Array, Histories
 
 MONTHS, SERIES = 96, 24
 WAVE = 0.02 * np.cos(2 * np.pi * np.arange(12) / 12)
@@ -25,8 +25,8 @@ def panel(wave: Array, seed: int = 0, noise: float = 0.004) -> Histories:
 
 def levels_of(past: Histories) -> Array:
     """The shared season in growth space, for a series of the panel's usual volatility."""
-    usual = usual_volatility(past, 12)
-    found = shared_season(past, 12, usual) * float(np.median(Growth(past, 12, usual).volatility))
+    usual = compute_typical_volatility(past, 12)
+    found = estimate_shared_season(past, 12, usual) * float(np.median(LogGrowth(past, 12, usual).volatility))
     return np.asarray(found - found.mean())
 
 
@@ -47,7 +47,7 @@ def test_a_common_shock_in_one_year_is_not_a_season() -> None:
 
 
 def test_what_comes_after_the_origin_changes_no_season() -> None:
-    past = panel(WAVE).earlier(np.full(SERIES, 20))
+    past = panel(WAVE).shift_back(np.full(SERIES, 20))
     later = past.lines.copy()
     later[:, MONTHS - 20 :] *= 7.0
     changed = Histories(later, past.observed, past.line, past.end, past.entity, past.first, past.frequency)
@@ -56,20 +56,20 @@ def test_what_comes_after_the_origin_changes_no_season() -> None:
 
 def test_values_without_their_season_are_smooth() -> None:
     past = panel(WAVE, noise=0.0005)
-    growth = Growth(past, 12, usual_volatility(past, 12))
-    smooth = without_season(growth, shared_season(past, 12, growth.usual))
+    growth = LogGrowth(past, 12, compute_typical_volatility(past, 12))
+    smooth = remove_season(growth, estimate_shared_season(past, 12, growth.typical_volatility))
     assert np.abs(smooth.changes).max() < 0.35 * np.abs(growth.changes).max()
 
 
 @pytest.mark.parametrize("months", [0, 11, 25])
 def test_too_short_a_panel_has_no_season(months: int) -> None:
-    short = panel(WAVE).earlier(np.full(SERIES, MONTHS - months))
-    assert not shared_season(short, 12, 0.01).any()
+    short = panel(WAVE).shift_back(np.full(SERIES, MONTHS - months))
+    assert not estimate_shared_season(short, 12, 0.01).any()
 
 
 def test_the_regression_forecasts_the_wave_from_five_years() -> None:
     whole = panel(WAVE)
-    past = whole.earlier(np.full(SERIES, 36))
+    past = whole.shift_back(np.full(SERIES, 36))
     found = PooledLinear(12).fit(past, 12).predict(past)
     errors = np.log(found / whole.lines[:, MONTHS - 36 : MONTHS - 24])
     assert np.abs(errors.mean(axis=0)).max() < 0.01

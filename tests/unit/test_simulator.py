@@ -9,11 +9,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.canonical import CANONICAL, KNOWN_AT, CanonicalTable, canonical_table
 from epic22.core.errors import UserError
-from epic22.simulator.portfolio import Portfolio, Size, simulate, write_portfolio
+from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
+from epic22.simulator.portfolio import Portfolio, PortfolioSize, simulate, write_portfolio
 
-TINY = Size(
+TINY = PortfolioSize(
     "tiny", properties=6, metros=2, zips=3, units=110, reading_days=15, years_of_ledger=4, years_of_burn_in=1, replicates=20
 )
 PLANS = {"end_date", "scheduled_for", "warranty_until"}
@@ -68,7 +68,7 @@ def _rules(table: CanonicalTable, tables: Frames) -> list[str]:
     for rule in table.rules:
         frame = tables[table.name]
         if rule.via is not None:
-            other = latest(canonical_table(rule.via.table), tables[rule.via.table])
+            other = latest(get_canonical_table(rule.via.table), tables[rule.via.table])
             names = {c: f"{rule.via.table}.{c}" for c in other.columns if c != rule.via.column}
             frame = frame.join(other.rename(names), on=rule.via.column, how="left")
         if frame.filter(~rule.holds.fill_null(True)).height:
@@ -82,7 +82,7 @@ def test_all_tables_have_the_declared_columns_types_and_order(tiny: Portfolio) -
         frame, schema = tiny.tables[table.name], table.schema
         assert {c: t for c, t in frame.schema.items() if c in schema} == schema
         assert frame.columns[-1] == KNOWN_AT
-        assert set(frame.columns) - set(schema) == ({"age_band", "family_status", "disability"} if table.further else set())
+        assert set(frame.columns) - set(schema) == ({"age_band", "family_status", "disability"} if table.extra_columns else set())
         assert frame.equals(frame.sort(*table.key, KNOWN_AT))
         assert frame.height > 0
 
@@ -123,7 +123,7 @@ def test_nothing_happens_after_the_end(tiny: Portfolio) -> None:
 
 def test_some_orders_and_months_have_a_second_version(tiny: Portfolio) -> None:
     for name in ("work_orders", "market"):
-        table = canonical_table(name)
+        table = get_canonical_table(name)
         frame = tiny.tables[name]
         share = 1 - latest(table, frame).height / frame.height
         assert 0.02 < share < 0.2
@@ -157,7 +157,7 @@ def implied_income(tables: Frames, kind: str, end: datetime) -> pl.DataFrame:
 
 
 def implied_repairs(tables: Frames) -> pl.DataFrame:
-    orders = latest(canonical_table("work_orders"), tables["work_orders"])
+    orders = latest(get_canonical_table("work_orders"), tables["work_orders"])
     done = orders.filter((pl.col("status") == "completed") & (pl.col("completed_at") >= WINDOW))
     day = pl.col("completed_at").dt.truncate("1d").alias("day")
     return done.group_by("property_id", day).agg((-pl.col("cost")).sum().alias("amount")).sort("property_id", "day")

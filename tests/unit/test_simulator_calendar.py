@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from epic22.core.data.canonical import MONEY, canonical_table
 from epic22.core.errors import UserError
-from epic22.simulator.calendar import NEVER, Span, first_day, last_day, moment, month_of_day, month_of_year
-from epic22.simulator.rows import choose, conform, ids, money, pick, table_of
-from epic22.simulator.size import END, LARGE, SIZES, SMALL, Size, named
+from epic22.core.tables.canonical import MONEY, get_canonical_table
+from epic22.simulator.calendar import NEVER, Span, first_day, last_day, month_of_day, month_of_year, to_datetime
+from epic22.simulator.size import END, LARGE, SIZES, SMALL, PortfolioSize, resolve_size
+from epic22.simulator.table_builder import build_table, conform, decode_levels, gather_names, ids, money
 
 EPOCH = date(1970, 1, 1)
 MONTHS = st.integers(0, 12 * 130)
@@ -43,13 +43,13 @@ def test_leap_days_are_counted() -> None:
 
 @given(day=DAYS, minutes=st.integers(0, 24 * 60 - 1))
 def test_a_moment_is_midnight_of_its_day_and_the_hours_to_the_minute(day: int, minutes: int) -> None:
-    moments = moment(np.array([day]), minutes / 60)
+    moments = to_datetime(np.array([day]), minutes / 60)
     assert moments.dtype == np.dtype("datetime64[us]")
     assert moments[0].item() == datetime(1970, 1, 1) + timedelta(days=day, minutes=minutes)
 
 
 def test_a_day_that_never_comes_is_missing_and_leaves_the_others_alone() -> None:
-    moments = moment(np.array([NEVER, 1, NEVER]), np.array([5.0, 1.5, 0.0]))
+    moments = to_datetime(np.array([NEVER, 1, NEVER]), np.array([5.0, 1.5, 0.0]))
     assert np.isnat(moments).tolist() == [True, False, True]
     assert moments[1].item() == datetime(1970, 1, 2, 1, 30)
 
@@ -64,7 +64,7 @@ def test_the_span_of_the_small_size_counts_back_from_the_end() -> None:
 
 @pytest.mark.parametrize("years", [1, 2, 3])
 def test_mondays_are_all_mondays_of_the_window_and_nothing_else(years: int) -> None:
-    span = Span(Size("tiny", 1, metros=1, zips=1, units=4, reading_days=7, years_of_leases=years))
+    span = Span(PortfolioSize("tiny", 1, metros=1, zips=1, units=4, reading_days=7, years_of_leases=years))
     mondays = span.mondays()
     assert {(EPOCH + timedelta(days=int(day))).weekday() for day in mondays} == {0}
     assert set(np.diff(mondays)) == {7}
@@ -79,14 +79,14 @@ def test_monthly_cutoffs_hold_both_ends_of_the_window() -> None:
 
 
 def test_a_size_is_found_by_its_name_and_stands_for_itself() -> None:
-    own = Size("own", 2, metros=1, zips=1, units=8, reading_days=7)
-    assert [named(size.name) for size in SIZES] == [SMALL, LARGE]
-    assert named(own) is own
+    own = PortfolioSize("own", 2, metros=1, zips=1, units=8, reading_days=7)
+    assert [resolve_size(size.name) for size in SIZES] == [SMALL, LARGE]
+    assert resolve_size(own) is own
 
 
 def test_an_unknown_size_is_refused_by_naming_the_known_ones() -> None:
     with pytest.raises(UserError, match="no size 'huge'; there are small, large"):
-        named("huge")
+        resolve_size("huge")
 
 
 def test_the_end_is_the_midnight_that_begins_a_month() -> None:
@@ -108,9 +108,9 @@ def test_an_id_longer_than_its_width_is_not_cut() -> None:
 
 def test_picked_names_are_null_where_absent_even_at_a_place_that_is_none() -> None:
     names = pl.Series(["a", "b", "c"])
-    assert pick(names, np.array([2, 0])).to_list() == ["c", "a"]
+    assert gather_names(names, np.array([2, 0])).to_list() == ["c", "a"]
     at = np.array([1, -1, 2])
-    assert pick(names, at, at < 0).to_list() == ["b", None, "c"]
+    assert gather_names(names, at, at < 0).to_list() == ["b", None, "c"]
 
 
 @given(cents=st.lists(st.integers(-(10**11), 10**11), min_size=1))
@@ -121,7 +121,7 @@ def test_money_keeps_every_cent(cents: list[int]) -> None:
 
 
 def test_codes_become_the_levels_they_stand_for() -> None:
-    assert choose(("low", "medium", "high"), np.array([2, 0, 2])).to_list() == ["high", "low", "high"]
+    assert decode_levels(("low", "medium", "high"), np.array([2, 0, 2])).to_list() == ["high", "low", "high"]
 
 
 def test_a_table_has_the_declared_columns_in_key_order_and_nulls_for_what_is_not_given() -> None:
@@ -131,8 +131,8 @@ def test_a_table_has_the_declared_columns_in_key_order_and_nulls_for_what_is_not
         "created_at": [at, at],
         "tenant_id": ["T2", "T1"],
     }
-    table = table_of("tenants", columns)
-    declared = canonical_table("tenants").schema
+    table = build_table("tenants", columns)
+    declared = get_canonical_table("tenants").schema
     assert dict(table.schema) == declared
     assert table.columns[-1] == "known_at"
     assert table["tenant_id"].to_list() == ["T1", "T2"]
@@ -142,11 +142,11 @@ def test_a_table_has_the_declared_columns_in_key_order_and_nulls_for_what_is_not
 def test_further_columns_stay_only_where_the_table_allows_them() -> None:
     at = datetime(2020, 1, 1)
     frame = pl.DataFrame({"tenant_id": ["T1"], "age_band": ["62+"], "created_at": [at], "known_at": [at]})
-    assert conform(canonical_table("protected"), frame.drop("created_at")).columns == ["tenant_id", "age_band", "known_at"]
-    assert "age_band" not in conform(canonical_table("tenants"), frame).columns
+    assert conform(get_canonical_table("protected"), frame.drop("created_at")).columns == ["tenant_id", "age_band", "known_at"]
+    assert "age_band" not in conform(get_canonical_table("tenants"), frame).columns
 
 
 def test_versions_of_a_row_are_in_the_order_in_which_they_became_known() -> None:
     first, second = datetime(2020, 1, 1), datetime(2020, 2, 1)
     frame = pl.DataFrame({"tenant_id": ["T1", "T1"], "created_at": [first, first], "known_at": [second, first]})
-    assert conform(canonical_table("tenants"), frame)["known_at"].to_list() == [first, second]
+    assert conform(get_canonical_table("tenants"), frame)["known_at"].to_list() == [first, second]

@@ -12,43 +12,49 @@ from tests.worlds import small_world
 
 from epic22.simulator.calendar import NEVER, Array, Span, first_day, last_day, month_of_day
 from epic22.simulator.estate import build_estate
-from epic22.simulator.leases import (
+from epic22.simulator.market import simulate_market
+from epic22.simulator.size import PortfolioSize
+from epic22.simulator.tenancy_history import (
     DEPOSIT,
     EVICTED,
     FAILED,
     FEE,
-    FEE_FROM_DAY,
+    FEE_AFTER_DAYS,
     LATE_FEE,
-    LATEST,
+    MAX_DAYS_LATE,
     MOVED_OUT,
     PAID,
     RENEWED,
     RENT,
     RUNNING,
-    Path,
-    Records,
-    late_days,
-    live,
+    ColumnBuffers,
+    TenancyHistory,
+    sample_days_late,
+    simulate_tenancies,
 )
-from epic22.simulator.market import simulate_market
-from epic22.simulator.size import Size
-from epic22.simulator.tenancy_tables import FAMILIES, REASONS, messages_table, publish, tenancy_tables
+from epic22.simulator.tenancy_tables import (
+    END_REASONS,
+    FAMILY_STATUSES,
+    build_messages_table,
+    build_tenancy_tables,
+    select_published,
+)
 
 
 @pytest.fixture(scope="module")
-def path() -> Path:
+def path() -> TenancyHistory:
     return small_world().tenants
 
 
 def test_late_rent_comes_after_a_day_to_24_and_mostly_in_the_first_half() -> None:
-    days = late_days(np.random.default_rng(0), 50_000)
-    assert (days.min(), days.max()) == (1, LATEST)
+    days = sample_days_late(np.random.default_rng(0), 50_000)
+    assert (days.min(), days.max()) == (1, MAX_DAYS_LATE)
     assert np.mean(days) == pytest.approx(1 + 24 / 3.2 - 0.5, abs=0.1)
 
 
 @given(parts=st.lists(st.lists(st.integers(-9, 9), max_size=4), min_size=1))
 def test_records_keep_every_row_in_the_order_in_which_it_came(parts: list[list[int]]) -> None:
-    records = Records("value", "batch")
+    records = ColumnBuffers("value", "batch")
     places = [records.add(len(part), value=np.array(part, int), batch=number) for number, part in enumerate(parts)]
     assert records.n == sum(map(len, parts))
     assert records.column("value").tolist() == [value for part in parts for value in part]
@@ -56,7 +62,7 @@ def test_records_keep_every_row_in_the_order_in_which_it_came(parts: list[list[i
     assert np.concatenate(places).tolist() == list(range(records.n))
 
 
-def test_leases_of_a_unit_follow_one_another_without_overlap(path: Path) -> None:
+def test_leases_of_a_unit_follow_one_another_without_overlap(path: TenancyHistory) -> None:
     lease = path.lease
     for unit in np.unique(lease.unit):
         own = lease.unit == unit
@@ -66,7 +72,7 @@ def test_leases_of_a_unit_follow_one_another_without_overlap(path: Path) -> None
         assert np.all(ends[:-1] != NEVER)
 
 
-def test_every_end_of_a_lease_has_its_day_and_its_reason(path: Path) -> None:
+def test_every_end_of_a_lease_has_its_day_and_its_reason(path: TenancyHistory) -> None:
     lease = path.lease
     assert np.array_equal(lease.ended == NEVER, lease.reason == RUNNING)
     renewed, moved, evicted = (lease.reason == reason for reason in (RENEWED, MOVED_OUT, EVICTED))
@@ -79,7 +85,7 @@ def test_every_end_of_a_lease_has_its_day_and_its_reason(path: Path) -> None:
     assert np.all(lease.notice[evicted] == NEVER)
 
 
-def test_a_renewal_keeps_the_tenant_and_a_move_brings_another(path: Path) -> None:
+def test_a_renewal_keeps_the_tenant_and_a_move_brings_another(path: TenancyHistory) -> None:
     lease = path.lease
     for unit in np.unique(lease.unit):
         own = np.flatnonzero(lease.unit == unit)
@@ -87,13 +93,13 @@ def test_a_renewal_keeps_the_tenant_and_a_move_brings_another(path: Path) -> Non
         assert np.array_equal(same, lease.reason[own][:-1] == RENEWED)
 
 
-def test_leases_are_signed_before_they_begin(path: Path) -> None:
+def test_leases_are_signed_before_they_begin(path: TenancyHistory) -> None:
     ahead = first_day(path.lease.first) - path.lease.signed
     assert np.all(ahead >= 1)
     assert np.all(path.person.created < path.lease.signed[np.unique(path.lease.tenant, return_index=True)[1]])
 
 
-def test_each_new_tenant_pays_a_deposit_of_a_months_rent_on_signing(path: Path) -> None:
+def test_each_new_tenant_pays_a_deposit_of_a_months_rent_on_signing(path: TenancyHistory) -> None:
     deposits = np.flatnonzero(path.charge.kind == DEPOSIT)
     lease = path.charge.lease[deposits]
     assert len(deposits) == len(path.person.rent) == len(np.unique(path.lease.tenant[lease]))
@@ -103,7 +109,7 @@ def test_each_new_tenant_pays_a_deposit_of_a_months_rent_on_signing(path: Path) 
     assert np.array_equal(path.payment.day[payments], path.lease.signed[lease])
 
 
-def test_rent_is_charged_on_the_first_of_every_month_of_a_lease(path: Path) -> None:
+def test_rent_is_charged_on_the_first_of_every_month_of_a_lease(path: TenancyHistory) -> None:
     rents = path.charge.kind == RENT
     end = small_world().span.end_month
     counts = np.bincount(path.charge.lease[rents], minlength=len(path.lease.unit))
@@ -113,13 +119,13 @@ def test_rent_is_charged_on_the_first_of_every_month_of_a_lease(path: Path) -> N
     assert np.array_equal(path.charge.amount[rents], path.lease.rent[path.charge.lease[rents]] * 100)
 
 
-def total_paid(path: Path) -> Array:
+def total_paid(path: TenancyHistory) -> Array:
     """Cents paid on each charge."""
     paid = path.payment.status == PAID
     return np.bincount(path.payment.charge[paid], path.payment.amount[paid], len(path.charge.lease))
 
 
-def test_a_charge_is_paid_whole_or_not_at_all(path: Path) -> None:
+def test_a_charge_is_paid_whole_or_not_at_all(path: TenancyHistory) -> None:
     total = total_paid(path)
     paid = total > 0
     assert np.array_equal(total[paid], path.charge.amount[paid])
@@ -128,7 +134,7 @@ def test_a_charge_is_paid_whole_or_not_at_all(path: Path) -> None:
     assert DEPOSIT not in unpaid
 
 
-def test_failed_payments_are_tries_before_the_money_came(path: Path) -> None:
+def test_failed_payments_are_tries_before_the_money_came(path: TenancyHistory) -> None:
     failed = np.flatnonzero(path.payment.status == FAILED)
     assert len(failed) > 0
     charge = path.payment.charge[failed]
@@ -141,13 +147,13 @@ def test_failed_payments_are_tries_before_the_money_came(path: Path) -> None:
     assert np.all(path.payment.day[failed] > path.charge.due[charge])
 
 
-def test_a_fee_of_fifty_falls_due_five_days_after_its_rent(path: Path) -> None:
+def test_a_fee_of_fifty_falls_due_five_days_after_its_rent(path: TenancyHistory) -> None:
     fees = path.charge.kind == FEE
     assert set(path.charge.amount[fees]) == {LATE_FEE}
-    assert set(path.charge.due[fees] - first_day(month_of_day(path.charge.due[fees]))) == {FEE_FROM_DAY}
+    assert set(path.charge.due[fees] - first_day(month_of_day(path.charge.due[fees]))) == {FEE_AFTER_DAYS}
 
 
-def test_unpaid_rents_are_the_arrears_of_the_state(path: Path) -> None:
+def test_unpaid_rents_are_the_arrears_of_the_state(path: TenancyHistory) -> None:
     """The state counts a rent as missed once its month is over: what no payment of earlier months settled."""
     span = small_world().span
     rent = np.flatnonzero(path.charge.kind == RENT)
@@ -164,7 +170,7 @@ def test_unpaid_rents_are_the_arrears_of_the_state(path: Path) -> None:
         assert np.array_equal(np.minimum(per_lease[path.lease_of[month][let]], 4), arrears[let])
 
 
-def test_the_state_of_a_month_is_that_of_the_lease_in_each_unit(path: Path) -> None:
+def test_the_state_of_a_month_is_that_of_the_lease_in_each_unit(path: TenancyHistory) -> None:
     span = small_world().span
     assert sorted(path.states) == list(range(span.window_month - 1, span.end_month + 1))
     for month in (span.window_month, span.end_month):
@@ -178,11 +184,13 @@ def test_the_state_of_a_month_is_that_of_the_lease_in_each_unit(path: Path) -> N
 
 
 def test_days_within_a_month_are_drawn_apart_from_what_happens() -> None:
-    size = Size("few", 2, metros=1, zips=1, units=30, reading_days=7, years_of_leases=1, years_of_ledger=1, years_of_burn_in=1)
+    size = PortfolioSize(
+        "few", 2, metros=1, zips=1, units=30, reading_days=7, years_of_leases=1, years_of_ledger=1, years_of_burn_in=1
+    )
     span = Span(size)
     market, estate = simulate_market(size, span, np.random.default_rng(0)), build_estate(size, span, np.random.default_rng(0))
     first, again, other_days, other = (
-        live(estate, market, span, np.random.default_rng(seed), np.random.default_rng(days))
+        simulate_tenancies(estate, market, span, np.random.default_rng(seed), np.random.default_rng(days))
         for seed, days in ((1, 1), (1, 1), (1, 2), (2, 1))
     )
     assert np.array_equal(first.payment.day, again.payment.day)
@@ -195,7 +203,7 @@ def test_days_within_a_month_are_drawn_apart_from_what_happens() -> None:
 @pytest.fixture(scope="module")
 def tables() -> Mapping[str, pl.DataFrame]:
     world = small_world()
-    return tenancy_tables(world.estate, world.tenants, world.published, world.span, np.random.default_rng(4))
+    return build_tenancy_tables(world.estate, world.tenants, world.published, world.span, np.random.default_rng(4))
 
 
 def test_leases_that_ended_before_the_window_are_not_published_with_anything_of_theirs(
@@ -211,18 +219,18 @@ def test_leases_that_ended_before_the_window_are_not_published_with_anything_of_
     assert set(tables["protected"]["tenant_id"]) < set(tables["tenants"]["tenant_id"])
 
 
-def test_all_charges_of_a_published_lease_are_there(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+def test_all_charges_of_a_published_lease_are_there(path: TenancyHistory, tables: Mapping[str, pl.DataFrame]) -> None:
     leases = np.flatnonzero(path.lease.ended >= small_world().span.window_day)
     counts = np.bincount(path.charge.lease, minlength=len(path.lease.unit))[leases]
     published = tables["charges"].group_by("lease_id").len().sort("lease_id")["len"]
     assert published.to_list() == counts[counts > 0].tolist()
 
 
-def test_a_published_lease_tells_what_its_record_holds(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+def test_a_published_lease_tells_what_its_record_holds(path: TenancyHistory, tables: Mapping[str, pl.DataFrame]) -> None:
     at = np.flatnonzero(path.lease.ended >= small_world().span.window_day)
     leases = tables["leases"]
     assert leases["monthly_rent"].cast(pl.Float64).to_list() == path.lease.rent[at].tolist()
-    assert leases["end_reason"].to_list() == [REASONS[r] if r >= 0 else None for r in path.lease.reason[at]]
+    assert leases["end_reason"].to_list() == [END_REASONS[r] if r >= 0 else None for r in path.lease.reason[at]]
     assert leases["notice_on"].is_null().to_list() == (path.lease.notice[at] == NEVER).tolist()
     assert leases["deposit"].cast(pl.Float64).to_list() == path.person.rent[path.lease.tenant[at]].tolist()
     terms = leases.select(pl.col("end_date") + timedelta(days=1) - pl.col("start_date")).to_series().dt.total_days()
@@ -237,7 +245,7 @@ def test_deposits_are_known_on_signing_and_other_charges_when_due(tables: Mappin
     assert min(deposits.height, others.height) > 0
 
 
-def test_screening_follows_reliability_and_income_the_rent(path: Path, tables: Mapping[str, pl.DataFrame]) -> None:
+def test_screening_follows_reliability_and_income_the_rent(path: TenancyHistory, tables: Mapping[str, pl.DataFrame]) -> None:
     numbers = tables["tenants"]["tenant_id"].str.slice(1).cast(pl.Int64) - 1
     frame = tables["tenants"].with_columns(
         reliability=pl.Series(path.person.reliability[numbers]), rent=pl.Series(path.person.rent[numbers])
@@ -252,21 +260,21 @@ def test_screening_follows_reliability_and_income_the_rent(path: Path, tables: M
 def test_protected_classes_are_kept_for_nine_in_ten_in_the_stated_shares(tables: Mapping[str, pl.DataFrame]) -> None:
     protected = tables["protected"]
     assert protected.height / tables["tenants"].height == pytest.approx(0.9, abs=0.05)
-    assert (protected["family_status"] == FAMILIES[1]).mean() == pytest.approx(0.32, abs=0.08)
+    assert (protected["family_status"] == FAMILY_STATUSES[1]).mean() == pytest.approx(0.32, abs=0.08)
     assert (protected["disability"] == "disabled").mean() == pytest.approx(0.11, abs=0.05)
     assert set(protected["age_band"]) == {"18-29", "30-44", "45-61", "62+"}
 
 
-def test_publishing_hides_nothing_of_a_window_that_covers_all_leases(path: Path) -> None:
-    span = Span(Size("long", 1, metros=1, zips=1, units=4, reading_days=7, years_of_leases=5))
-    assert publish(path, span).leases.all()
+def test_publishing_hides_nothing_of_a_window_that_covers_all_leases(path: TenancyHistory) -> None:
+    span = Span(PortfolioSize("long", 1, metros=1, zips=1, units=4, reading_days=7, years_of_leases=5))
+    assert select_published(path, span).leases.all()
 
 
 @pytest.fixture(scope="module")
 def messages() -> pl.DataFrame:
     world = small_world()
     rng = np.random.default_rng(6)
-    return messages_table(world.estate, world.tenants, world.machines, world.published, world.span, rng)
+    return build_messages_table(world.estate, world.tenants, world.machines, world.published, world.span, rng)
 
 
 def test_messages_come_from_published_leases_while_they_run(messages: pl.DataFrame, tables: Mapping[str, pl.DataFrame]) -> None:

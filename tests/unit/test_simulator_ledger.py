@@ -11,25 +11,32 @@ from tests.worlds import SMALL_WORLD, small_world
 from epic22.simulator.calendar import NEVER, Array, month_of_day
 from epic22.simulator.equipment_tables import (
     CATEGORIES,
-    CATEGORY,
+    CATEGORY_BY_KIND,
     CORRECTIVE,
     CRITICAL,
     HIGH,
     INSPECTION,
-    LEVEL,
     LOW,
     PREVENTIVE,
+    SENSOR_MEAN,
+    SENSOR_SPREAD,
     SENSORS,
-    SPREAD,
     Pieces,
-    equipment_table,
-    sensor_table,
-    work_orders_table,
+    build_equipment_table,
+    build_work_orders_table,
+    simulate_sensor_table,
 )
 from epic22.simulator.estate import KINDS, SCALE_YEARS
-from epic22.simulator.leases import DEPOSIT, FEE, MOVED_OUT, PAID, RENT
-from epic22.simulator.ledger import BOOKS, TAX_MONTHS, UTILITY_NOISE, RunningCosts, ledger_table, running_costs
+from epic22.simulator.ledger import (
+    ACCOUNTS,
+    TAX_MONTHS_OF_YEAR,
+    UTILITY_NOISE,
+    RunningCosts,
+    build_ledger_table,
+    sample_running_costs,
+)
 from epic22.simulator.size import END
+from epic22.simulator.tenancy_history import DEPOSIT, FEE, MOVED_OUT, PAID, RENT
 
 JANUARY = 12 * 50
 
@@ -41,25 +48,25 @@ def costs(growth: float = 0.0022) -> RunningCosts:
 
 
 def test_costs_grow_by_their_rate_a_month() -> None:
-    assert costs().scale(JANUARY) == 1
-    assert costs().scale(JANUARY + 10) == pytest.approx(np.exp(0.022))
+    assert costs().price_level(JANUARY) == 1
+    assert costs().price_level(JANUARY + 10) == pytest.approx(np.exp(0.022))
 
 
 def test_taxes_fall_due_in_june_and_december_alone() -> None:
-    taxes = [float(costs(growth=0).fixed(JANUARY + month)[0, 0]) for month in range(12)]
+    taxes = [float(costs(growth=0).compute_fixed(JANUARY + month)[0, 0]) for month in range(12)]
     assert taxes == [60_000.0 if month in (5, 11) else 0.0 for month in range(12)]
-    assert TAX_MONTHS == (5, 11)
+    assert TAX_MONTHS_OF_YEAR == (5, 11)
 
 
 def test_fixed_costs_are_raised_once_a_year_in_whole_cents() -> None:
-    insurance = [float(costs().fixed(JANUARY + month)[1, 0]) for month in range(25)]
+    insurance = [float(costs().compute_fixed(JANUARY + month)[1, 0]) for month in range(25)]
     assert insurance[:12] == [4000.0] * 12
     assert insurance[12:24] == [float(np.round(4000 * np.exp(0.0022 * 12)))] * 12
     assert insurance[24] == float(np.round(4000 * np.exp(0.0022 * 24)))
 
 
 def test_utilities_are_dearest_in_winter_and_dearer_in_high_summer_than_in_spring() -> None:
-    months = [float(costs(growth=0).median_utilities(JANUARY + month)[0]) for month in range(12)]
+    months = [float(costs(growth=0).compute_median_utilities(JANUARY + month)[0]) for month in range(12)]
     assert months[0] == pytest.approx(10_000 * np.exp(0.25 * np.cos(np.pi / 12) + 0.12 * np.cos(np.pi / 6)))
     assert max(months) == pytest.approx(months[0])
     assert months[0] == pytest.approx(months[11])
@@ -68,9 +75,9 @@ def test_utilities_are_dearest_in_winter_and_dearer_in_high_summer_than_in_sprin
 
 def test_running_costs_are_shares_of_the_rent() -> None:
     world = small_world()
-    drawn = [running_costs(world.estate, world.market, world.span, np.random.default_rng(seed)) for seed in range(200)]
+    drawn = [sample_running_costs(world.estate, world.market, world.span, np.random.default_rng(seed)) for seed in range(200)]
     state = world.market.at(world.span.first_month)
-    rent = np.exp(world.market.log_rent(state)[world.estate.zip_of].mean(axis=1)) * world.estate.units_in * 100
+    rent = np.exp(world.market.log_rent(state)[world.estate.zip_of].mean(axis=1)) * world.estate.units_per_property * 100
     for account, share in (("utilities", 0.085), ("taxes", 0.66), ("insurance", 0.04), ("payroll", 0.1)):
         medians = np.median([getattr(cost, account) for cost in drawn], axis=0) / rent
         assert medians == pytest.approx(np.full(len(rent), share), rel=0.06), account
@@ -81,8 +88,8 @@ def books() -> pl.DataFrame:
     """The ledger with each entry's property as a number, its day since 1970 and its whole cents."""
     world = small_world()
     rng = np.random.default_rng(8)
-    paid = running_costs(world.estate, world.market, world.span, rng)
-    table = ledger_table(world.estate, world.tenants, world.orders, world.pieces, paid, world.span, rng)
+    paid = sample_running_costs(world.estate, world.market, world.span, rng)
+    table = build_ledger_table(world.estate, world.tenants, world.orders, world.pieces, paid, world.span, rng)
     return table.with_columns(
         day=pl.col("posted_on").dt.epoch("d"),
         house=pl.col("property_id").str.slice(1).cast(pl.Int64) - 1,
@@ -145,10 +152,10 @@ def test_running_costs_are_booked_on_their_day_of_the_month(books: pl.DataFrame)
 
 def test_utilities_scatter_around_their_median(books: pl.DataFrame) -> None:
     world = small_world()
-    cost = running_costs(world.estate, world.market, world.span, np.random.default_rng(8))
+    cost = sample_running_costs(world.estate, world.market, world.span, np.random.default_rng(8))
     utilities = books.filter(account="utilities")
     months = month_of_day(utilities["day"].to_numpy())
-    medians = np.array([cost.median_utilities(int(m))[h] for m, h in zip(months, utilities["house"], strict=True)])
+    medians = np.array([cost.compute_median_utilities(int(m))[h] for m, h in zip(months, utilities["house"], strict=True)])
     noise = np.log(-utilities["cents"].to_numpy() / medians)
     assert noise.std() == pytest.approx(UTILITY_NOISE, rel=0.12)
     assert noise.mean() == pytest.approx(0, abs=4 * UTILITY_NOISE / len(noise) ** 0.5)
@@ -158,7 +165,7 @@ def test_income_is_positive_costs_are_negative_and_a_day_has_one_entry_an_accoun
     income = books["account"].is_in(["rent", "other_income"])
     assert (books.filter(income)["cents"] > 0).all()
     assert (books.filter(~income)["cents"] < 0).all()
-    assert set(books["account"]) == set(BOOKS)
+    assert set(books["account"]) == set(ACCOUNTS)
     assert not books.select("house", "day", "account").is_duplicated().any()
 
 
@@ -189,7 +196,7 @@ def test_the_piece_in_a_slot_is_the_newest_that_was_installed_by_the_day() -> No
 
 def test_equipment_has_a_warranty_of_a_fifth_of_its_life_and_is_retired_by_its_successor() -> None:
     world = small_world()
-    table = equipment_table(world.estate, world.pieces, world.span)
+    table = build_equipment_table(world.estate, world.pieces, world.span)
     years = table["kind"].replace_strict(KINDS, SCALE_YEARS, return_dtype=pl.Float64)
     warranty = (table["warranty_until"] - table["installed_on"]).dt.total_days()
     assert warranty.to_list() == (years * 365 / 5).round().cast(pl.Int64).to_list()
@@ -218,7 +225,7 @@ def test_orders_bear_the_category_and_the_place_of_their_slot() -> None:
     orders, estate = world.orders, world.estate
     at = np.flatnonzero(orders.slot >= 0)
     slot = orders.slot[at]
-    assert [CATEGORIES[c] for c in orders.category[at]] == [CATEGORY[kind] for kind in estate.slot_kind[slot]]
+    assert [CATEGORIES[c] for c in orders.category[at]] == [CATEGORY_BY_KIND[kind] for kind in estate.slot_kind[slot]]
     assert np.array_equal(orders.house[at], estate.slot_property[slot])
     assert np.array_equal(orders.unit[at], estate.slot_unit[slot])
 
@@ -265,7 +272,7 @@ def test_orders_are_in_the_order_in_which_they_were_opened() -> None:
 @pytest.fixture(scope="module")
 def work() -> pl.DataFrame:
     world = small_world()
-    return work_orders_table(world.estate, world.pieces, world.orders, world.span, np.random.default_rng(9))
+    return build_work_orders_table(world.estate, world.pieces, world.orders, world.span, np.random.default_rng(9))
 
 
 def test_one_order_in_ten_has_its_cost_corrected_five_days_after_it_is_done(work: pl.DataFrame) -> None:
@@ -299,7 +306,7 @@ def test_orders_from_before_the_window_are_there_only_if_they_reach_into_it(work
 
 def test_an_order_names_the_piece_that_stood_there_when_it_was_opened(work: pl.DataFrame) -> None:
     world = small_world()
-    equipment = equipment_table(world.estate, world.pieces, world.span)
+    equipment = build_equipment_table(world.estate, world.pieces, world.span)
     both = work.join(equipment, on="equipment_id", how="inner")
     assert both.height == work["equipment_id"].is_not_null().sum()
     assert (both["opened_at"] >= both["installed_on"]).all()
@@ -311,14 +318,14 @@ def test_an_order_names_the_piece_that_stood_there_when_it_was_opened(work: pl.D
 def readings() -> pl.DataFrame:
     world = small_world()
     rng = np.random.default_rng(10)
-    return sensor_table(world.estate, world.machines, world.pieces, world.span, SMALL_WORLD, rng)
+    return simulate_sensor_table(world.estate, world.machines, world.pieces, world.span, SMALL_WORLD, rng)
 
 
 def test_each_kind_of_equipment_is_read_by_its_own_sensors(readings: pl.DataFrame) -> None:
     world = small_world()
-    kinds = equipment_table(world.estate, world.pieces, world.span).select("equipment_id", equipment="kind")
+    kinds = build_equipment_table(world.estate, world.pieces, world.span).select("equipment_id", equipment="kind")
     pairs = readings.join(kinds, on="equipment_id").select("equipment", "kind").unique()
-    sensed = {KINDS[k] for k in world.estate.slot_kind[world.estate.sensored]}
+    sensed = {KINDS[k] for k in world.estate.slot_kind[world.estate.has_sensor]}
     assert set(pairs.iter_rows()) == {(KINDS[k], s) for k, signals in SENSORS.items() for s in signals if KINDS[k] in sensed}
 
 
@@ -343,9 +350,9 @@ def test_decay_moves_a_sensor_the_way_that_it_drifts() -> None:
     for stage in (0, 3):
         machines = replace(world.machines, stage=np.full_like(world.machines.stage, stage))
         rng = np.random.default_rng(11)
-        table = sensor_table(world.estate, machines, world.pieces, world.span, SMALL_WORLD, rng)
+        table = simulate_sensor_table(world.estate, machines, world.pieces, world.span, SMALL_WORLD, rng)
         rise[stage] = dict(table.group_by("kind").agg(pl.col("value").mean()).iter_rows())
-    steps = {kind: (rise[3][kind] - rise[0][kind]) / SPREAD[kind] / np.exp(0.35**2 / 2) for kind in LEVEL}
+    steps = {kind: (rise[3][kind] - rise[0][kind]) / SENSOR_SPREAD[kind] / np.exp(0.35**2 / 2) for kind in SENSOR_MEAN}
     expected = {"temperature": 2.4, "vibration": 3.3, "power": 2.1, "pressure": -2.7, "water_flow": -2.4}
     assert steps == pytest.approx({kind: expected[kind] for kind in steps}, rel=0.08)
 

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.worlds import SMALL_WORLD, small_world
 
-from epic22.simulator.calendar import Span, first_day, moment
+from epic22.simulator.calendar import Span, first_day, to_datetime
 from epic22.simulator.market import (
     BEDROOMS,
     LEVELS,
     Market,
     MarketState,
+    build_market_table,
+    compute_market_truth,
     logistic,
-    market_table,
-    market_truth,
     simulate_market,
 )
 from epic22.simulator.size import END
@@ -42,7 +42,7 @@ def test_the_logistic_of_opposite_odds_adds_up_to_one(x: float) -> None:
 
 def test_the_median_next_month_is_computed_by_hand() -> None:
     market, state = one_zip()
-    after = market.quiet(state)
+    after = market.compute_median_next(state)
     assert after.month == state.month + 1
     assert after.growth == pytest.approx([0.002 + 0.85 * 0.002])
     assert after.level == pytest.approx([0.0037])
@@ -52,7 +52,7 @@ def test_the_median_next_month_is_computed_by_hand() -> None:
 
 def test_noise_moves_growth_and_with_it_the_vacancy() -> None:
     market, state = one_zip()
-    quiet = market.quiet(state)
+    quiet = market.compute_median_next(state)
     loud = market.step(state, (np.array([1.0]), np.array([2.0]), np.array([3.0])))
     assert loud.growth - quiet.growth == pytest.approx([0.0016])
     assert loud.level - quiet.level == pytest.approx([0.0016])
@@ -63,7 +63,7 @@ def test_noise_moves_growth_and_with_it_the_vacancy() -> None:
 def test_a_market_left_alone_returns_to_its_usual_state() -> None:
     market, state = one_zip(growth=0.02, deviation=1.0, vacancy=-1.0)
     for _ in range(400):
-        state = market.quiet(state)
+        state = market.compute_median_next(state)
     assert state.growth == pytest.approx([0.002])
     assert state.deviation == pytest.approx([0.1], abs=1e-6)
     assert state.vacancy == pytest.approx([-2.8], abs=1e-6)
@@ -74,7 +74,7 @@ def test_replicates_of_a_state_move_by_themselves_around_the_median() -> None:
     many = MarketState(
         state.month, *(np.repeat(a[None], 20_000, axis=0) for a in (state.level, state.growth, state.deviation, state.vacancy))
     )
-    after, quiet = market.drawn(many, np.random.default_rng(1)), market.quiet(state)
+    after, quiet = market.sample_next(many, np.random.default_rng(1)), market.compute_median_next(state)
     assert after.deviation.shape == (20_000, 1)
     assert after.growth.mean() == pytest.approx(quiet.growth[0], abs=4 * 0.0016 / 20_000**0.5)
     assert after.growth.std() == pytest.approx(0.0016, rel=0.03)
@@ -123,14 +123,14 @@ def test_the_same_seed_gives_the_same_market_and_another_seed_another() -> None:
 def test_the_true_median_of_a_horizon_is_the_median_of_many_futures() -> None:
     world = small_world()
     month, market = world.span.end_month, world.market
-    rents, vacancies = market_truth(market, world.span, horizons=3)
+    rents, vacancies = compute_market_truth(market, world.span, horizons=3)
     now = market.at(month - 1)
     state = MarketState(
         now.month, *(np.repeat(a[None], 4000, axis=0) for a in (now.level, now.growth, now.deviation, now.vacancy))
     )
     rng = np.random.default_rng(3)
     for _ in range(3):
-        state = market.drawn(state, rng)
+        state = market.sample_next(state, rng)
     at_end = pl.col("cutoff") == END
     order = np.argsort([f"{z}|{b}" for z in market.zip_codes for b in BEDROOMS])
     simulated = np.median(np.exp(market.log_rent(state)), axis=0).ravel()[order]
@@ -141,17 +141,17 @@ def test_the_true_median_of_a_horizon_is_the_median_of_many_futures() -> None:
 
 def test_truth_stands_for_each_place_at_the_last_forty_months() -> None:
     world = small_world()
-    rents, _ = market_truth(world.market, world.span, horizons=2)
+    rents, _ = compute_market_truth(world.market, world.span, horizons=2)
     assert rents.columns == ["entity", "cutoff", "h1", "h2"]
     assert rents.group_by("entity").len()["len"].to_list() == [40] * 28
     first = rents["cutoff"].min()
-    assert first == moment(first_day(np.array([world.span.end_month - 39])))[0].item()
+    assert first == to_datetime(first_day(np.array([world.span.end_month - 39])))[0].item()
 
 
 @pytest.fixture(scope="module")
 def published() -> pl.DataFrame:
     world = small_world()
-    return market_table(world.market, world.span, np.random.default_rng(2))
+    return build_market_table(world.market, world.span, np.random.default_rng(2))
 
 
 def test_published_rents_lie_around_the_state_with_the_stated_noise(published: pl.DataFrame) -> None:

@@ -8,10 +8,10 @@ from typer.testing import CliRunner
 
 from epic22.cli.main import app
 from epic22.core.errors import UserError
-from epic22.simulator.pictures import PICTURES, render_page
-from epic22.simulator.portfolio import Portfolio, Size, simulate
+from epic22.reports.figures.simulation import FIGURES, render_simulation_page
+from epic22.simulator.portfolio import Portfolio, PortfolioSize, simulate
 
-TINY = Size(
+TINY = PortfolioSize(
     "tiny", properties=6, metros=2, zips=3, units=110, reading_days=9, years_of_ledger=4, years_of_burn_in=1, replicates=2
 )
 
@@ -23,17 +23,17 @@ def portfolio() -> Portfolio:
 
 @pytest.mark.slow
 def test_the_page_loads_nothing_and_is_the_same_text_each_time(portfolio: Portfolio) -> None:
-    page = render_page(portfolio, "A tiny portfolio")
-    few = PICTURES[3:5]
-    assert render_page(portfolio, "Twice", few) == render_page(portfolio, "Twice", few)
-    assert page.count("<svg") == len(PICTURES)
+    page = render_simulation_page(portfolio, "A tiny portfolio")
+    few = FIGURES[3:5]
+    assert render_simulation_page(portfolio, "Twice", few) == render_simulation_page(portfolio, "Twice", few)
+    assert page.count("<svg") == len(FIGURES)
     assert "Simulated." in page
     assert not re.search(r"(src|href)=\"(?!#)", re.sub(r"xlink:href=\"#[^\"]*\"", "", page))
     assert "<script" not in page
 
 
 def test_a_title_is_text_and_never_markup(portfolio: Portfolio) -> None:
-    assert "<b>" not in render_page(portfolio, "<b>bold</b>", pictures=())
+    assert "<b>" not in render_simulation_page(portfolio, "<b>bold</b>", pictures=())
 
 
 @pytest.mark.slow

@@ -9,10 +9,15 @@ from tests.worlds import SMALL_WORLD, small_world
 
 from epic22.simulator import reporting_truth as futures
 from epic22.simulator.calendar import NEVER, Array, first_day
-from epic22.simulator.ledger import running_costs
-from epic22.simulator.reporting_truth import CUTOFFS, HORIZONS, World, reporting_truth
-from epic22.simulator.tenancy import Happened, Homes, Tenancy, homes_of, step
-from epic22.simulator.tenancy_truth import churn_truth, default_probability, default_truth, leaving_probability
+from epic22.simulator.ledger import sample_running_costs
+from epic22.simulator.reporting_truth import CUTOFFS, HORIZONS, World, compute_reporting_truth
+from epic22.simulator.tenancy import Homes, MonthEvents, Tenancy, advance_month, select_homes
+from epic22.simulator.tenancy_truth import (
+    compute_churn_truth,
+    compute_default_probability,
+    compute_default_truth,
+    compute_leaving_probability,
+)
 
 REPLICATES = 4000
 
@@ -20,17 +25,17 @@ REPLICATES = 4000
 def some_units(month: int, units: slice) -> tuple[Tenancy, Homes]:
     """The state of some units at a month's first day, and where they lie."""
     world = small_world()
-    t = world.tenants.states[month].repeated(1, units)
-    return t, homes_of(world.estate, units)
+    t = world.tenants.states[month].repeat(1, units)
+    return t, select_homes(world.estate, units)
 
 
-def live_on(t: Tenancy, homes: Homes, months: int, seed: int) -> tuple[Tenancy, list[tuple[int, Happened]]]:
+def live_on(t: Tenancy, homes: Homes, months: int, seed: int) -> tuple[Tenancy, list[tuple[int, MonthEvents]]]:
     """Many futures of a state: what each month brought."""
     world = small_world()
-    many, rng, past = t.repeated(REPLICATES, slice(None)), np.random.default_rng(seed), []
+    many, rng, past = t.repeat(REPLICATES, slice(None)), np.random.default_rng(seed), []
     for _ in range(months):
         month = many.month
-        happened = step(many, homes, world.market, world.market.at(month), world.market.at(month - 6), rng)
+        happened = advance_month(many, homes, world.market, world.market.at(month), world.market.at(month - 6), rng)
         past.append((month, happened))
     return many, past
 
@@ -56,7 +61,7 @@ def test_the_probability_of_leaving_is_the_share_of_futures_in_which_the_lease_i
         left |= same & h.noticed & (h.leaves <= limit)
         same &= ~(h.left | h.evicted | h.renewed)
     assert len(at) > 15
-    assert_same_share(left[:, at], leaving_probability(t, homes)[at])
+    assert_same_share(left[:, at], compute_leaving_probability(t, homes)[at])
 
 
 def test_the_probability_of_default_is_the_share_of_futures_in_which_a_rent_is_missed() -> None:
@@ -72,7 +77,7 @@ def test_the_probability_of_default_is_the_share_of_futures_in_which_a_rent_is_m
             missed |= same & h.missed
         same &= ~(h.left | h.evicted | h.renewed)
     assert len(at) > 15
-    assert_same_share(missed[:, at], default_probability(t, homes)[at])
+    assert_same_share(missed[:, at], compute_default_probability(t, homes)[at])
 
 
 def test_restless_tenants_leave_sooner_and_unreliable_ones_default_sooner() -> None:
@@ -80,15 +85,15 @@ def test_restless_tenants_leave_sooner_and_unreliable_ones_default_sooner() -> N
     t, homes = some_units(month, UNITS)
     at = t.let[0] & (t.leaves[0] == NEVER) & (t.arrears[0] == 0)
     restless = replace(t, mobility=t.mobility + 1)
-    assert np.all(leaving_probability(restless, homes)[at] > leaving_probability(t, homes)[at])
+    assert np.all(compute_leaving_probability(restless, homes)[at] > compute_leaving_probability(t, homes)[at])
     unreliable = replace(t, reliability=t.reliability - 1)
-    assert np.all(default_probability(unreliable, homes)[at] > default_probability(t, homes)[at])
+    assert np.all(compute_default_probability(unreliable, homes)[at] > compute_default_probability(t, homes)[at])
 
 
 def test_the_truth_of_leaving_stands_for_every_lease_without_notice_at_each_month() -> None:
     world = small_world()
     path, ids = world.tenants, world.published.lease_ids
-    truth = churn_truth(path, world.span, ids)
+    truth = compute_churn_truth(path, world.span, ids)
     assert truth["cutoff"].n_unique() == len(world.span.monthly_cutoffs())
     assert truth["probability"].is_between(0, 1, closed="none").all()
     month = world.span.end_month
@@ -100,7 +105,7 @@ def test_the_truth_of_leaving_stands_for_every_lease_without_notice_at_each_mont
 
 def test_leases_in_default_are_left_out_and_those_whose_rent_is_surely_unpaid_have_probability_one() -> None:
     world = small_world()
-    truth = default_truth(world.tenants, world.span, world.published.lease_ids)
+    truth = compute_default_truth(world.tenants, world.span, world.published.lease_ids)
     assert truth["probability"].is_between(0, 1).all()
     assert not truth.select("entity", "cutoff").is_duplicated().any()
     sure = truth.filter(pl.col("probability") == 1)
@@ -120,13 +125,13 @@ def test_leases_in_default_are_left_out_and_those_whose_rent_is_surely_unpaid_ha
 @pytest.fixture(scope="module")
 def world_of_futures() -> World:
     w = small_world()
-    cost = running_costs(w.estate, w.market, w.span, np.random.default_rng(0))
+    cost = sample_running_costs(w.estate, w.market, w.span, np.random.default_rng(0))
     return World(w.estate, w.market, w.machines, w.tenants, w.orders, cost, w.span, replicates=30)
 
 
 def test_what_properties_will_report_has_a_median_for_six_months_from_each_of_21_cutoffs(world_of_futures: World) -> None:
     few = replace(world_of_futures, replicates=2)
-    truth = reporting_truth(few, np.random.default_rng(0))
+    truth = compute_reporting_truth(few, np.random.default_rng(0))
     assert set(truth) == {"reporting_analytics", "reporting_occupancy", "reporting_collection"}
     for frame in truth.values():
         assert frame.columns == ["entity", "cutoff", *(f"h{h}" for h in range(1, HORIZONS + 1))]
@@ -142,31 +147,31 @@ def test_what_properties_will_report_has_a_median_for_six_months_from_each_of_21
 def test_figures_are_the_same_in_blocks_of_properties_but_for_the_draws(
     world_of_futures: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    units = world_of_futures.estate.units_in
-    whole = futures._blocks(world_of_futures)
+    units = world_of_futures.estate.units_per_property
+    whole = futures._split_properties(world_of_futures)
     assert whole == [slice(0, len(units))]
-    monkeypatch.setattr(futures, "MOST_CELLS", world_of_futures.replicates * int(units.sum()) // 3)
-    blocks = futures._blocks(world_of_futures)
+    monkeypatch.setattr(futures, "MAX_CELLS", world_of_futures.replicates * int(units.sum()) // 3)
+    blocks = futures._split_properties(world_of_futures)
     assert len(blocks) > 1
     assert [i for block in blocks for i in range(block.start, block.stop)] == list(range(len(units)))
 
 
 def test_costs_that_are_summed_by_cell_are_as_many_as_stated() -> None:
     n = np.array([[[2, 0], [0, 0]], [[1, 3], [0, 1]]])
-    sums = futures._sums(n, np.array([10.0, 1000.0]), 0.0, np.random.default_rng(0))
+    sums = futures._sum_lognormal_costs(n, np.array([10.0, 1000.0]), 0.0, np.random.default_rng(0))
     assert sums.tolist() == [[20.0, 0.0], [3010.0, 1000.0]]
 
 
 def test_the_cost_of_a_sum_has_the_mean_of_its_lognormal_parts() -> None:
     n = np.full((1, 1), 50_000)
-    total = futures._sums(n, np.array([100.0]), 0.5, np.random.default_rng(1))
+    total = futures._sum_lognormal_costs(n, np.array([100.0]), 0.5, np.random.default_rng(1))
     assert total[0] / 50_000 == pytest.approx(100 * np.exp(0.125), rel=0.02)
 
 
 def test_homes_are_done_up_after_seven_in_ten_moves_and_three_in_ten_of_these_a_month_later() -> None:
     left = np.zeros((2, 1, 1))
     left[0] = 100_000
-    cost = futures._turnovers(left, np.random.default_rng(2))[:, 0, 0] / (40_000 * np.exp(0.125))
+    cost = futures._simulate_turnover_costs(left, np.random.default_rng(2))[:, 0, 0] / (40_000 * np.exp(0.125))
     assert cost == pytest.approx([49_000, 21_000], rel=0.02)
 
 
@@ -183,20 +188,20 @@ def test_known_orders_are_counted_in_the_month_in_which_they_will_be_done(world_
         np.add.at(expected[h], orders.house[waiting], orders.cost[waiting])
         coming = (visits.done >= low) & (visits.done < high)
         np.add.at(expected[h], world.estate.slot_property[visits.slot[coming]], visits.cost[coming])
-    assert futures._known_orders(world, month, houses) == pytest.approx(expected[:, houses])
+    assert futures._sum_known_orders(world, month, houses) == pytest.approx(expected[:, houses])
     assert expected.sum() > 0
 
 
 def test_income_of_a_month_is_rent_that_came_arrears_that_were_cleared_and_fees() -> None:
     shape = (1, 5)
-    columns = {f.name: np.zeros(shape, bool) for f in fields(Happened)}
+    columns = {f.name: np.zeros(shape, bool) for f in fields(MonthEvents)}
     columns |= {"on_time": np.array([[True, False, False, True, False]]), "late": np.array([[False, True, False, False, False]])}
     columns |= {"missed": np.array([[False, False, True, False, False]]), "cleared": np.array([[0, 0, 0, 2, 0]])}
     columns |= {"leaves": np.full(shape, NEVER), "left": np.zeros(shape, bool)}
-    h, rent = Happened(**columns), np.full(shape, 1000.0)
+    h, rent = MonthEvents(**columns), np.full(shape, 1000.0)
     rng = np.random.default_rng(0)
     fee = float(rng.random(shape, dtype=np.float32)[0, 1] < futures.FEE_SHARE)
-    figures = futures._of_units(h, rent, 640, np.random.default_rng(0))
+    figures = futures._compute_unit_figures(h, rent, 640, np.random.default_rng(0))
     assert figures["income"].tolist() == [[100_000, 100_000 + 5000 * fee, 0, 300_000 + 2 * 5000, 0]]
     assert figures["occupancy"].tolist() == [[1, 1, 1, 1, 0]]
     assert figures["collection"].real.tolist() == [[1000, 1000, 1000, 1000, 0]]

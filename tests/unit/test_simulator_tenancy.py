@@ -11,30 +11,30 @@ from tests.worlds import small_world
 from epic22.simulator.calendar import NEVER, Array, first_day, last_day
 from epic22.simulator.market import logistic
 from epic22.simulator.tenancy import (
-    AHEAD_DAYS,
-    EVICTED,
-    EVICTED_FROM,
-    FIRED,
-    GRIEVANCES,
-    HIGHEST_RAISE,
-    MOST_ARREARS,
+    EVICTION_CHANCE,
+    EVICTION_MIN_ARREARS,
+    GRIEVANCE_LEVELS,
+    JOB_LOSS_CHANCE,
+    MAX_ARREARS,
+    MAX_RAISE,
     NOTICE_DAYS,
+    NOTICE_PERIOD_DAYS,
     TERMS,
-    Happened,
     Homes,
+    MonthEvents,
     Tenancy,
-    begin,
+    advance_month,
     clear_chance,
-    fired_chance,
     grievance_chances,
-    homes_of,
-    leaving_days,
+    job_loss_chance,
     let_chance,
+    list_leaving_days,
     miss_chance,
     notice_chance,
+    notice_log_hazard,
     on_time_chance,
-    restlessness,
-    step,
+    sample_initial_state,
+    select_homes,
 )
 
 TRAITS = st.floats(-4, 4)
@@ -68,7 +68,7 @@ def test_reliable_tenants_pay_sooner_and_keep_their_work(reliability: float) -> 
     assert on_time_chance(better, 0) > on_time_chance(now, 0)
     assert miss_chance(better, 0, 0) < miss_chance(now, 0, 0)
     assert clear_chance(better, 0) > clear_chance(now, 0)
-    assert fired_chance(better) < fired_chance(now)
+    assert job_loss_chance(better) < job_loss_chance(now)
 
 
 @given(reliability=TRAITS)
@@ -85,7 +85,7 @@ def test_chances_of_an_average_tenant_by_hand() -> None:
     assert on_time_chance(zero, 0) == pytest.approx(1 / (1 + np.exp(-1.9)))
     assert miss_chance(zero, 0, 0) == pytest.approx(1 / (1 + np.exp(2.85)))
     assert clear_chance(zero, 1) == pytest.approx(1 / (1 + np.exp(1.4)))
-    assert fired_chance(zero) == FIRED
+    assert job_loss_chance(zero) == JOB_LOSS_CHANCE
     assert [float(chance) for chance in grievance_chances(zero, zero)] == pytest.approx([0.35, 0.035])
 
 
@@ -99,22 +99,27 @@ def test_grievances_never_arise_or_end_for_certain(temper: float, neglect: float
 def test_restlessness_of_an_average_tenant_by_hand() -> None:
     may = 12 * 53 + 4
     season = 0.35 * np.cos(2 * np.pi * (4 - 4.5) / 12)
-    calm = restlessness(tenants(may))
+    calm = notice_log_hazard(tenants(may))
     assert calm == pytest.approx(np.array([[-0.6 + season - 3.6 - 0.3 * np.log1p(6 / 12)]]), abs=1e-6)
 
 
 @pytest.mark.parametrize(("months_left", "timing"), [(-1, 0.3), (0, 0.4), (1, 1.5), (2, 1.5), (3, -0.6), (8, -0.6)])
 def test_notice_is_likeliest_in_the_two_months_before_the_last(months_left: int, timing: float) -> None:
     month = 12 * 53
-    other = restlessness(tenants(month, last=month + 9))
-    assert restlessness(tenants(month, last=month + months_left)) - other == pytest.approx(np.array([[timing + 0.6]]), abs=1e-6)
+    other = notice_log_hazard(tenants(month, last=month + 9))
+    assert notice_log_hazard(tenants(month, last=month + months_left)) - other == pytest.approx(
+        np.array([[timing + 0.6]]), abs=1e-6
+    )
 
 
 def test_an_offer_pushes_only_in_the_last_months_of_a_lease() -> None:
     month = 12 * 53
     effects = [
         float(
-            (restlessness(tenants(month, last=month + left, sting=0.5)) - restlessness(tenants(month, last=month + left)))[0, 0]
+            (
+                notice_log_hazard(tenants(month, last=month + left, offer_effect=0.5))
+                - notice_log_hazard(tenants(month, last=month + left))
+            )[0, 0]
         )
         for left in (3, 2, 1, 0)
     ]
@@ -124,7 +129,7 @@ def test_an_offer_pushes_only_in_the_last_months_of_a_lease() -> None:
 def test_looking_ahead_is_the_same_as_standing_there() -> None:
     month = 12 * 53
     later = tenants(month + 2, last=month + 4, moved_in=month - 6)
-    assert restlessness(tenants(month, last=month + 4), ahead=2) == pytest.approx(restlessness(later))
+    assert notice_log_hazard(tenants(month, last=month + 4), ahead=2) == pytest.approx(notice_log_hazard(later))
 
 
 def test_the_chance_of_notice_by_hand() -> None:
@@ -135,8 +140,8 @@ def test_the_chance_of_notice_by_hand() -> None:
 
 
 def test_leaving_days_are_all_pairs_of_a_notice_day_and_a_distance() -> None:
-    notice, leaves = leaving_days(640)
-    assert len(notice) == len(NOTICE_DAYS) * len(AHEAD_DAYS)
+    notice, leaves = list_leaving_days(640)
+    assert len(notice) == len(NOTICE_DAYS) * len(NOTICE_PERIOD_DAYS)
     assert set(notice - first_day(640)) == set(range(1, 27))
     assert set(leaves - notice) == set(range(30, 61))
 
@@ -153,17 +158,17 @@ def test_an_empty_market_lets_slower() -> None:
 
 def test_rents_of_chosen_cells_are_those_of_all_cells() -> None:
     world = small_world()
-    own, state = homes_of(world.estate), world.market.at(world.span.window_month)
+    own, state = select_homes(world.estate), world.market.at(world.span.window_month)
     where = np.zeros((3, len(own.zip_of)), bool)
     where[0, 5], where[2, 7], where[2, 1] = True, True, True
     rents = own.market_rent(world.market, state)
-    assert own.rent_where(world.market, state, where).tolist() == rents[[5, 1, 7]].tolist()
+    assert own.market_rent_at(world.market, state, where).tolist() == rents[[5, 1, 7]].tolist()
 
 
 def test_a_first_state_lets_nearly_every_unit_at_about_the_market_rent() -> None:
     world = small_world()
-    own, month = homes_of(world.estate), world.span.first_month
-    t = begin(own, world.market, month, np.random.default_rng(0))
+    own, month = select_homes(world.estate), world.span.first_month
+    t = sample_initial_state(own, world.market, month, np.random.default_rng(0))
     assert 0.88 < t.let.mean() < 0.99
     gap = np.log(t.rent[0]) - own.market_rent(world.market, world.market.at(month - 1))
     assert gap.std() == pytest.approx(0.03, rel=0.2)
@@ -171,12 +176,12 @@ def test_a_first_state_lets_nearly_every_unit_at_about_the_market_rent() -> None
     assert np.all(t.leaves == NEVER)
 
 
-def live_a_month(t: Tenancy, seed: int = 0) -> tuple[Tenancy, Happened]:
+def live_a_month(t: Tenancy, seed: int = 0) -> tuple[Tenancy, MonthEvents]:
     """The state a month on and what happened, in the market of the small world."""
     market = small_world().market
     after = t.copy()
     units = t.let.shape[1]
-    happened = step(after, homes(units), market, market.at(t.month), market.at(t.month - 6), np.random.default_rng(seed))
+    happened = advance_month(after, homes(units), market, market.at(t.month), market.at(t.month - 6), np.random.default_rng(seed))
     return after, happened
 
 
@@ -196,11 +201,11 @@ def test_a_month_happens_as_often_as_its_chances_say() -> None:
     zero = np.zeros(())
     everybody = np.ones(t.let.shape, bool)
     noticed, error = share(h.noticed, everybody)
-    assert noticed == pytest.approx(float(notice_chance(restlessness(t), 0, 0, 0)[0, 0]), abs=error)
+    assert noticed == pytest.approx(float(notice_chance(notice_log_hazard(t), 0, 0, 0)[0, 0]), abs=error)
     aggrieved, error = share(h.aggrieved, everybody)
     assert aggrieved == pytest.approx(0.035, abs=error)
     jobless, error = share(after.jobless > 0, everybody)
-    assert jobless == pytest.approx(FIRED, abs=error)
+    assert jobless == pytest.approx(JOB_LOSS_CHANCE, abs=error)
     on_time, error = share(after.on_time, after.jobless == 0)
     assert on_time == pytest.approx(float(on_time_chance(zero, 0)), abs=error)
 
@@ -222,17 +227,17 @@ def test_old_arrears_are_paid_whole_or_not_at_all_and_never_exceed_the_most() ->
     assert set(np.unique(h.cleared)) == {0, 2}
     cleared, error = share(h.cleared > 0, t.let)
     assert cleared == pytest.approx(float(clear_chance(np.zeros(()), 0)), abs=error)
-    full, _ = live_a_month(tenants(MONTH, MANY, arrears=MOST_ARREARS, on_time=0))
-    assert full.arrears.max() == MOST_ARREARS
+    full, _ = live_a_month(tenants(MONTH, MANY, arrears=MAX_ARREARS, on_time=0))
+    assert full.arrears.max() == MAX_ARREARS
 
 
 def test_eviction_takes_three_rents_and_comes_every_second_time() -> None:
-    t = tenants(MONTH, MANY, arrears=EVICTED_FROM, jobless=1, reliability=-4.0, on_time=0)
+    t = tenants(MONTH, MANY, arrears=EVICTION_MIN_ARREARS, jobless=1, reliability=-4.0, on_time=0)
     _, h = live_a_month(t)
     owing = (h.cleared == 0) & ~h.noticed
     evicted, error = share(h.evicted, owing)
-    assert evicted == pytest.approx(EVICTED, abs=error)
-    _, below = live_a_month(tenants(MONTH, MANY, arrears=EVICTED_FROM - 1))
+    assert evicted == pytest.approx(EVICTION_CHANCE, abs=error)
+    _, below = live_a_month(tenants(MONTH, MANY, arrears=EVICTION_MIN_ARREARS - 1))
     assert not below.evicted.any()
 
 
@@ -292,26 +297,26 @@ def test_offers_are_made_four_months_before_the_end_within_their_limits() -> Non
         after, _ = live_a_month(tenants(MONTH, 2000, last=MONTH + 5, rent=rent))
         due = after.let & (after.last == MONTH + 5)
         gap = float(home().market_rent(world.market, world.market.at(MONTH))[0]) - np.log(rent)
-        assert set(after.fair_offer[due]) == {np.clip(0.01 + 0.7 * gap, 0, HIGHEST_RAISE)}
-        assert np.all((after.offer[due] >= 0) & (after.offer[due] <= HIGHEST_RAISE))
-        assert after.sting[due] == pytest.approx(9 * (after.offer[due] - 0.03) + 5 * (after.offer[due] - gap))
+        assert set(after.fair_offer[due]) == {np.clip(0.01 + 0.7 * gap, 0, MAX_RAISE)}
+        assert np.all((after.offer[due] >= 0) & (after.offer[due] <= MAX_RAISE))
+        assert after.offer_effect[due] == pytest.approx(9 * (after.offer[due] - 0.03) + 5 * (after.offer[due] - gap))
     early, _ = live_a_month(tenants(MONTH, 100, last=MONTH + 6))
     assert not early.offer.any()
 
 
 def test_grievances_go_up_one_at_a_time_to_the_highest_level() -> None:
-    before = tenants(MONTH, MANY, grievance=GRIEVANCES - 1, temper=3.0)
+    before = tenants(MONTH, MANY, grievance=GRIEVANCE_LEVELS - 1, temper=3.0)
     after, h = live_a_month(before)
     staying = ~h.signed
-    assert after.grievance[staying].max() == GRIEVANCES - 1
+    assert after.grievance[staying].max() == GRIEVANCE_LEVELS - 1
     calmer = staying & ~h.aggrieved
-    assert set(np.unique(after.grievance[calmer])) == {GRIEVANCES - 2, GRIEVANCES - 1}
+    assert set(np.unique(after.grievance[calmer])) == {GRIEVANCE_LEVELS - 2, GRIEVANCE_LEVELS - 1}
 
 
 def test_replicates_of_a_state_begin_equal_and_in_arrays_of_their_own() -> None:
     world = small_world()
     state = world.tenants.states[world.span.window_month]
-    copies = state.repeated(3, slice(2, 6))
+    copies = state.repeat(3, slice(2, 6))
     assert copies.rent.shape == (3, 4)
     assert np.array_equal(copies.leaves[2], state.leaves[0, 2:6])
     assert copies.reliability.dtype == np.float32

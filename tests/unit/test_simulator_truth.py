@@ -9,12 +9,12 @@ import pytest
 from sklearn.metrics import average_precision_score
 
 from epic22.core.task import Array
-from epic22.simulator.labels import collection, default_labels, failure_labels, moved_out_labels, occupancy
-from epic22.simulator.portfolio import Portfolio, Size, simulate
+from epic22.simulator.labels import compute_collection, compute_occupancy, label_defaults, label_failures, label_move_outs
+from epic22.simulator.portfolio import Portfolio, PortfolioSize, simulate
 
 pytestmark = pytest.mark.slow
 
-TINY = Size(
+TINY = PortfolioSize(
     "tiny", properties=8, metros=2, zips=4, units=240, reading_days=15, years_of_ledger=4, years_of_burn_in=1, replicates=200
 )
 BINARY = ("predictive_maintenance", "tenant_churn", "risk_assessment")
@@ -26,9 +26,9 @@ APART = {"predictive_maintenance": 5, "tenant_churn": 3, "risk_assessment": 3}
 def labels(portfolio: Portfolio, task: str, at: pl.DataFrame) -> Array:
     t = portfolio.tables
     of: dict[str, Callable[[], pl.Series]] = {
-        "predictive_maintenance": lambda: failure_labels(at, t["work_orders"]),
-        "tenant_churn": lambda: moved_out_labels(at, t["leases"]),
-        "risk_assessment": lambda: default_labels(at, t["leases"], t["charges"], t["payments"]),
+        "predictive_maintenance": lambda: label_failures(at, t["work_orders"]),
+        "tenant_churn": lambda: label_move_outs(at, t["leases"]),
+        "risk_assessment": lambda: label_defaults(at, t["leases"], t["charges"], t["payments"]),
     }
     return of[task]().to_numpy()
 
@@ -122,9 +122,9 @@ def test_half_of_what_comes_lies_on_each_side_of_the_medians(tiny: Portfolio) ->
     booked = t["ledger"].filter(pl.col("account") != "capital").with_columns(month=pl.col("posted_on").dt.truncate("1mo"))
     income = booked.group_by(entity="property_id", month="month").agg(value=pl.col("amount").cast(pl.Float64).sum())
     months = income["month"].unique().sort()
-    let = occupancy(t["leases"], t["units"], months.filter(months >= tiny.end - timedelta(days=700)).dt.month_end())
+    let = compute_occupancy(t["leases"], t["units"], months.filter(months >= tiny.end - timedelta(days=700)).dt.month_end())
     let = let.select(entity="property_id", month=pl.col("day").dt.truncate("1mo"), value="occupancy")
-    came = collection(t["units"], t["leases"], t["charges"], t["payments"]).rename(
+    came = compute_collection(t["units"], t["leases"], t["charges"], t["payments"]).rename(
         {"property_id": "entity", "collection": "value"}
     )
     for task, real in (

@@ -12,11 +12,11 @@ from tests.toy import Toy, daily, toy
 from epic22.core.data.split import (
     FoldPlan,
     SplitRequest,
-    codes,
-    inner_fold,
-    leaked,
-    periods,
+    compute_period_starts,
+    count_leaking_rows,
+    encode_values,
     plan_folds,
+    split_inner_fold,
 )
 from epic22.core.errors import SplitError
 
@@ -43,17 +43,17 @@ def test_no_training_label_was_still_unknown_when_its_test_row_was_predicted(gap
     for fold in plan.folds:
         assert (made.examples.at[fold.train] + span <= made.examples.at[fold.test].min()).all()
     assert plan.gap == gap + horizon
-    assert leaked(plan.folds, made.examples.at, plan.gap) == 0
+    assert count_leaking_rows(plan.folds, made.examples.at, plan.gap) == 0
 
 
 def test_folds_without_the_gap_are_seen_as_leaking() -> None:
     made, plan = forward(gap=0.0)
-    assert leaked(plan.folds, made.examples.at, gap=7.0) > 0
+    assert count_leaking_rows(plan.folds, made.examples.at, gap=7.0) > 0
 
 
 def test_early_stopping_watches_only_what_comes_after_its_own_gap() -> None:
     made, plan = forward(gap=3)
-    inner = inner_fold(plan, made.examples, plan.folds[-1].train, "regression", 0)
+    inner = split_inner_fold(plan, made.examples, plan.folds[-1].train, "regression", 0)
     assert (made.examples.at[inner.train] + 3 * DAY <= made.examples.at[inner.test].min()).all()
     assert set(inner.train) | set(inner.test) <= set(plan.folds[-1].train)
 
@@ -70,7 +70,7 @@ def test_a_forward_fold_that_would_lack_a_class_makes_whole_days_the_groups() ->
     plan = plan_folds(examples, "binary", SplitRequest())
     assert (plan.kind, plan.period) == ("by_group", "day")
     assert "one class only" in plan.why
-    days = periods(examples.at, "day")
+    days = compute_period_starts(examples.at, "day")
     for fold in plan.folds:
         assert not set(days[fold.train]) & set(days[fold.test])
         assert len(np.unique(examples.y[fold.test])) == 2
@@ -111,7 +111,7 @@ def test_copies_of_a_row_stay_together() -> None:
     made = toy("binary", 300)
     doubled = made.examples.take(np.concatenate([np.arange(300), np.arange(100)]))
     plan = plan_folds(doubled, "binary", SplitRequest())
-    copies = codes(doubled.X.hash_rows(seed=0).to_numpy())
+    copies = encode_values(doubled.X.hash_rows(seed=0).to_numpy())
     assert all(not set(copies[f.train]) & set(copies[f.test]) for f in plan.folds)
 
 
@@ -181,5 +181,5 @@ def test_the_same_seed_deals_the_same_folds_and_another_seed_others() -> None:
 
 def test_periods_begin_where_the_calendar_says() -> None:
     at = np.array(["2024-02-29T13:00", "2024-03-01T00:00"], dtype="datetime64[us]")
-    assert list(periods(at, "month")) == list(np.array(["2024-02-01", "2024-03-01"], dtype="datetime64[us]"))
-    assert pl.Series(periods(at, "week")).dt.weekday().to_list() == [1, 1]
+    assert list(compute_period_starts(at, "month")) == list(np.array(["2024-02-01", "2024-03-01"], dtype="datetime64[us]"))
+    assert pl.Series(compute_period_starts(at, "week")).dt.weekday().to_list() == [1, 1]

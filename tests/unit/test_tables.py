@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.tables import Table, Tables
+from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column
 
@@ -126,33 +126,33 @@ LET = Tables({"leases": LEASES, "charges": CHARGES, "orders": ORDERS}, D(2024, 2
 
 def test_rows_are_asked_about_other_entities_along_a_column() -> None:
     known = LET.as_of(at(("x", D(2024, 1, 5)), ("y", D(2024, 1, 15)), ("z", D(2024, 1, 15))))
-    along = known.along(pl.Series(["u1", "u1", None]), "unit")
+    along = known.with_entities(pl.Series(["u1", "u1", None]), "unit")
     assert along.count("leases", None).to_list() == [2, 1, 0]
     assert along.latest("leases")["lease"].to_list() == ["l2", "l2", None]
     assert along.at["entity"].to_list() == ["u1", "u1", None]
 
 
 def test_a_row_that_moved_to_another_entity_is_seen_there_alone() -> None:
-    known = LET.as_of(at(("x", D(2024, 1, 9)), ("x", D(2024, 1, 10)))).along(pl.Series(["u2", "u2"]), "unit")
+    known = LET.as_of(at(("x", D(2024, 1, 9)), ("x", D(2024, 1, 10)))).with_entities(pl.Series(["u2", "u2"]), "unit")
     assert known.window("leases", None)["row"].to_list() == [1]
     assert known.latest("leases")["lease"].to_list() == [None, "l1"]
 
 
 def test_a_table_without_the_column_asked_along_is_named() -> None:
-    known = LET.as_of(at(("x", D(2024, 1, 9)))).along(pl.Series(["u2"]), "unit")
+    known = LET.as_of(at(("x", D(2024, 1, 9)))).with_entities(pl.Series(["u2"]), "unit")
     with pytest.raises(ColumnError, match="table orders: no column unit"):
         known.count("orders", None)
 
 
 def test_entities_that_are_all_null_know_nothing() -> None:
-    known = LET.as_of(at(("x", D(2024, 1, 9)))).along(pl.Series([None]), "unit")
+    known = LET.as_of(at(("x", D(2024, 1, 9)))).with_entities(pl.Series([None]), "unit")
     assert known.latest("leases")["lease"].to_list() == [None]
     assert known.window("leases", WEEK).is_empty()
 
 
 def test_linked_rows_are_those_known_at_the_row_s_own_cutoff() -> None:
     known = LET.as_of(at(("l1", D(2024, 1, 5)), ("l1", D(2024, 1, 9))))
-    found = known.linked(pl.DataFrame({"row": [0, 1, 1], "lease": ["l1", "l1", None]}), "charges", "lease")
+    found = known.join(pl.DataFrame({"row": [0, 1, 1], "lease": ["l1", "l1", None]}), "charges", "lease")
     assert found.sort("row", "number").select("row", "number", "amount", "paid_at").rows() == [
         (0, 1, 1.0, D(2024, 1, 2)),
         (0, 2, 2.0, None),
@@ -172,20 +172,20 @@ def test_labels_look_at_another_time_and_a_little_before_the_cutoff() -> None:
     later = LET.after(at(("l1", D(2024, 1, 14)), ("l2", D(2024, 1, 14))), WEEK)
     assert later.window("leases", event="ended_at")["row"].to_list() == [0]
     assert later.window("leases", event="ended_at", before=timedelta(days=3))["row"].to_list() == [0, 1]
-    assert later.along(pl.Series(["u2", None]), "unit").window("leases", "ended_at")["lease"].to_list() == ["l1"]
+    assert later.with_entities(pl.Series(["u2", None]), "unit").window("leases", "ended_at")["lease"].to_list() == ["l1"]
 
 
 def test_labels_link_rows_by_their_final_version() -> None:
     later = LET.after(at(("l1", D(2024, 1, 1))), WEEK)
-    found = later.linked(pl.DataFrame({"row": [0], "lease": ["l1"]}), "charges", "lease")
+    found = later.join(pl.DataFrame({"row": [0], "lease": ["l1"]}), "charges", "lease")
     assert found.sort("number")["amount"].to_list() == [1.0, 3.0]
 
 
 def test_cutoffs_whose_horizon_passes_the_end_are_censored() -> None:
     asked = at(("l1", D(2024, 1, 25)), ("l1", D(2024, 1, 26)))
-    assert LET.censored(asked, WEEK).to_list() == [False, True]
-    assert LET.labelled(asked, WEEK).height == 1
-    assert LET.after(LET.labelled(asked, WEEK), WEEK).at.height == 1
+    assert LET.is_censored(asked, WEEK).to_list() == [False, True]
+    assert LET.drop_censored(asked, WEEK).height == 1
+    assert LET.after(LET.drop_censored(asked, WEEK), WEEK).at.height == 1
 
 
 def test_a_summary_of_a_window_gives_its_spread_trend_and_last_value() -> None:

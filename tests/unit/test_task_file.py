@@ -14,12 +14,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epic22.cli.train import train
-from epic22.core.data.assignment import Assignment
-from epic22.core.data.contract import Roles
-from epic22.core.data.stated import StatedColumn
+from epic22.core.data.column_overrides import ColumnOverride
+from epic22.core.data.schema_inference import Roles
+from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, FileError, UserError
-from epic22.features.flat_file import FlatFile, declare
-from epic22.features.task_file import (
+from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.task_comments import Inferred, add_inferred
+from epic22.spec.task_file import (
     COLUMN_KEYS,
     DTYPES,
     FAMILY_NAMES,
@@ -37,12 +38,11 @@ from epic22.features.task_file import (
     TargetAsked,
     TaskFile,
     Use,
-    keys,
-    overridden,
+    apply_options,
+    iterate_keys,
 )
-from epic22.features.task_request import flat_file, split_request, told_by_place
-from epic22.features.task_text import read_task, read_task_file, task_text, write_task_file
-from epic22.features.task_words import Inferred, described
+from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
+from epic22.spec.task_yaml import format_task_file, read_task, read_task_file, write_task_file
 
 T = TypeVar("T")
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "task-file.md"
@@ -63,7 +63,7 @@ def perhaps(of: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
 
 
 columns = st.builds(
-    StatedColumn,
+    ColumnOverride,
     words,
     perhaps(st.sampled_from(DTYPES)),
     perhaps(words),
@@ -120,16 +120,16 @@ def test_what_is_written_is_read_back_to_the_byte(asked: TaskFile, remark: tuple
     below: dict[KeyPath, tuple[str, ...]] = {("columns", column.name): remark for column in asked.columns}
     told = replace(asked, remarks={(): remark} | sections | below)
     for written in (asked, told):
-        text = task_text(written, HERE)
+        text = format_task_file(written, HERE)
         again = read_task("task.yaml", text, HERE)
         assert again == asked
-        assert task_text(again, HERE) == text
+        assert format_task_file(again, HERE) == text
         yaml.safe_load(text)  # any other reader takes it too
 
 
 def test_a_long_name_of_a_column_comes_back(tmp_path: Path) -> None:
-    asked = TaskFile(columns=(StatedColumn("c" * 3000, dtype="float"), StatedColumn("d" * 3000)))
-    assert read_task("task.yaml", task_text(asked, tmp_path), tmp_path) == asked
+    asked = TaskFile(columns=(ColumnOverride("c" * 3000, dtype="float"), ColumnOverride("d" * 3000)))
+    assert read_task("task.yaml", format_task_file(asked, tmp_path), tmp_path) == asked
 
 
 def test_paths_start_from_the_folder_of_the_file(tmp_path: Path) -> None:
@@ -147,7 +147,7 @@ def test_a_key_decides_how_its_value_is_read() -> None:
     text = f"version: 1\nroles: {roles}\nsplit: {{holdout_from: 2015-03-01}}"
     asked = read_task("task.yaml", text, HERE)
     assert asked.roles == RolesAsked("no", "yes", time=("month",), keep=("1", "2015-03-01", "null_"))
-    assert str(split_request(asked).holdout_from)[:10] == "2015-03-01"
+    assert str(build_split_request(asked).holdout_from)[:10] == "2015-03-01"
 
 
 def test_the_form_of_version_1_stays_readable() -> None:
@@ -178,9 +178,9 @@ search: {trials: 20, families: [linear], engineer: no}
         data=Source(Path("in/churn.csv")),
         roles=RolesAsked("Churn", "Yes", id=("customer",), drop=("late", "later")),
         columns=(
-            StatedColumn("tenure", "int", "months", "time as a tenant", 0.0, 100.0),
-            StatedColumn("plan", levels=("monthly", "yearly")),
-            StatedColumn("gender", role="protected"),
+            ColumnOverride("tenure", "int", "months", "time as a tenant", 0.0, 100.0),
+            ColumnOverride("plan", levels=("monthly", "yearly")),
+            ColumnOverride("gender", role="protected"),
         ),
         formulas=("paid = tenure * price",),
         costs=Costs(500.0, 50.0),
@@ -302,24 +302,24 @@ def asked_of(folder: Path, text: str) -> TaskFile:
 )
 def test_what_the_table_refuses_is_told_by_its_place(tmp_path: Path, text: str, said: str) -> None:
     asked = asked_of(tmp_path, text)
-    with pytest.raises(UserError, match=said), told_by_place(asked):
+    with pytest.raises(UserError, match=said), locate_errors(asked):
         declared(asked)
 
 
-def declared(asked: TaskFile) -> Assignment:
-    split_request(asked)
-    return declare(flat_file(asked))
+def declared(asked: TaskFile) -> TaskData:
+    build_split_request(asked)
+    return load_task_data(build_flat_file(asked))
 
 
 def test_money_at_stake_must_be_known_of_every_row(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, "roles: {label: y}\ncosts: {miss: 3, false_alarm: 1, exposure: size}")
-    assert declare(flat_file(asked)).task.exposure == "size"
+    assert load_task_data(build_flat_file(asked)).task.stake_column == "size"
     pl.read_csv(tmp_path / "t.csv").with_columns(size=pl.col("size").replace(4, None) - 1).write_csv(tmp_path / "t.csv")
     with (
         pytest.raises(ColumnError, match=r"line 4: costs\.exposure: 'size' is missing or below zero in 12 rows"),
-        told_by_place(asked),
+        locate_errors(asked),
     ):
-        declare(flat_file(asked))
+        load_task_data(build_flat_file(asked))
 
 
 def test_what_is_stated_of_columns_reaches_the_task(tmp_path: Path) -> None:
@@ -331,7 +331,7 @@ columns:
   plan: {levels: [b, a, c]}
   y: {about: whether it failed}
 """
-    made = declare(flat_file(asked_of(tmp_path, text)))
+    made = load_task_data(build_flat_file(asked_of(tmp_path, text)))
     found = {column.name: column for column in made.task.columns}
     load = found["load"]
     assert (load.unit, load.about, load.low, load.high) == ("kg", "what it carries", 0.0, 10.0)
@@ -349,26 +349,26 @@ def test_a_column_of_numbers_and_letters_may_be_stated_a_category(tmp_path: Path
     )
     file = FlatFile(tmp_path / "c.csv", Roles("y"))
     with pytest.raises(ColumnError, match="holds numbers, but 20 of its values are none"):
-        declare(file)
-    stated = FlatFile(tmp_path / "c.csv", Roles("y"), columns=(StatedColumn("code", "category"),))
-    assert len(declare(stated).task.columns[0].levels) == 61
+        load_task_data(file)
+    stated = FlatFile(tmp_path / "c.csv", Roles("y"), column_overrides=(ColumnOverride("code", "category"),))
+    assert len(load_task_data(stated).task.columns[0].levels) == 61
 
 
 def test_free_text_is_no_category(tmp_path: Path) -> None:
     n = 300
     columns = {"note": [f"seen {i}" for i in range(n)], "load": [i % 7 for i in range(n)], "y": [i % 2 for i in range(n)]}
     pl.DataFrame(columns).write_csv(tmp_path / "c.csv")
-    stated = FlatFile(tmp_path / "c.csv", Roles("y"), columns=(StatedColumn("note", "category"),))
+    stated = FlatFile(tmp_path / "c.csv", Roles("y"), column_overrides=(ColumnOverride("note", "category"),))
     with pytest.raises(ColumnError, match=r"columns\.note\.dtype: it has more than 255 levels"):
-        declare(stated)
+        load_task_data(stated)
 
 
 def test_pinned_types_change_nothing(tmp_path: Path) -> None:
     plain = TaskFile(data=Source(table(tmp_path)), roles=RolesAsked("y"))
-    first = declare(flat_file(plain))
-    pinned = described(plain, Inferred(first.task, first.examples().X, first.suspicions, first.notes))
+    first = load_task_data(build_flat_file(plain))
+    pinned = add_inferred(plain, Inferred(first.task, first.examples().X, first.suspicions, first.notes))
     assert [c.dtype for c in pinned.columns] == ["float", "int", "int", "category", None]
-    again = declare(flat_file(pinned))
+    again = load_task_data(build_flat_file(pinned))
     assert again.task.columns == first.task.columns
     assert again.data_version == first.data_version
     assert again.examples().X.equals(first.examples().X)
@@ -431,14 +431,14 @@ def hostile(folder: Path, form: str, n: int = 400) -> Path:
     ],
 )
 def test_the_written_file_asks_for_the_same_as_the_options(tmp_path: Path, form: str, given: dict[str, Any]) -> None:
-    asked = overridden(TaskFile(), {"csv": hostile(tmp_path, form), **given})
-    made = declare(flat_file(asked))
-    found = described(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
-    again = read_task("task.yaml", task_text(found, tmp_path), tmp_path)
+    asked = apply_options(TaskFile(), {"csv": hostile(tmp_path, form), **given})
+    made = load_task_data(build_flat_file(asked))
+    found = add_inferred(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
+    again = read_task("task.yaml", format_task_file(found, tmp_path), tmp_path)
     assert again == replace(found, data=again.data)
-    assert split_request(again) == split_request(asked)
+    assert build_split_request(again) == build_split_request(asked)
     assert (again.search, again.target, again.costs, again.use) == (asked.search, asked.target, asked.costs, asked.use)
-    told = declare(flat_file(again))
+    told = load_task_data(build_flat_file(again))
     assert told.data_version.id == made.data_version.id
     assert (told.task.columns, told.task.families, told.task.formulas) == (
         made.task.columns,
@@ -454,7 +454,7 @@ def test_the_written_file_asks_for_the_same_as_the_options(tmp_path: Path, form:
     assert (told.examples().Y == made.examples().Y).all()
 
 
-def _declared_alike(made: Assignment) -> tuple[object, ...]:
+def _declared_alike(made: TaskData) -> tuple[object, ...]:
     task = made.task
     return task.name, task.columns, task.families, task.formulas, task.target.metric, made.suspicions
 
@@ -463,39 +463,39 @@ def test_a_column_left_out_says_why(tmp_path: Path) -> None:
     path = table(tmp_path)
     pl.read_csv(path).with_columns(leak=pl.col("y") * 2, one=pl.lit(1)).write_csv(path)
     asked = TaskFile(data=Source(path), roles=RolesAsked("y"))
-    made = declare(flat_file(asked))
-    told = described(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
-    text = task_text(told, tmp_path)
+    made = load_task_data(build_flat_file(asked))
+    told = add_inferred(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
+    text = format_task_file(told, tmp_path)
     assert re.search(r"# left out: label echo\. .*\n  # roles.keep: \[leak\] takes it in.*\n  leak:\n    dtype: int\n", text)
     assert "# one is constant: no input.\n  one:" in text
     assert "# 2 levels: a, b.\n  plan:\n    dtype: category" in text
     assert "two classes, 1 is positive" in text
-    assert task_text(read_task("task.yaml", text, tmp_path), tmp_path) == text
+    assert format_task_file(read_task("task.yaml", text, tmp_path), tmp_path) == text
 
 
 def test_an_option_goes_before_the_file_and_is_told(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, "roles: {label: z, drop: [load]}\nsplit: {seed: 3}")
-    made = overridden(asked, {"label": "y", "seed": 3, "drop": ["size"], "trials": 7})
+    made = apply_options(asked, {"label": "y", "seed": 3, "drop": ["size"], "trials": 7})
     assert (made.roles.label, made.roles.drop, made.split.seed, made.search.trials) == ("y", ("size",), 3, 7)
     assert made.notes == (
         "--label on the command line goes before roles.label (z) of task.yaml.",
         "--drop on the command line goes before roles.drop (load) of task.yaml.",
     )
-    assert declare(flat_file(made)).notes[:2] == made.notes
-    with pytest.raises(ColumnError, match=r"^--label q"), told_by_place(overridden(asked, {"label": "q"})):
-        declare(flat_file(overridden(asked, {"label": "q"})))
+    assert load_task_data(build_flat_file(made)).notes[:2] == made.notes
+    with pytest.raises(ColumnError, match=r"^--label q"), locate_errors(apply_options(asked, {"label": "q"})):
+        load_task_data(build_flat_file(apply_options(asked, {"label": "q"})))
 
 
 def test_families_race_beside_the_baselines(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, "roles: {label: y}\nfamilies: [boosting]")
-    assert declare(flat_file(asked)).task.families == ("constant", "boosting")
+    assert load_task_data(build_flat_file(asked)).task.families == ("constant", "boosting")
 
 
 def test_repeats_and_columns_follow_the_search_where_nothing_is_said() -> None:
     plain, searched = TaskFile(), TaskFile(search=SearchAsked(trials=5))
-    assert (split_request(plain).repeats, plain.search.engineered) == (5, False)
-    assert (split_request(searched).repeats, searched.search.engineered) == (1, True)
-    assert split_request(TaskFile(split=Split(repeats=3), search=SearchAsked(trials=5))).repeats == 3
+    assert (build_split_request(plain).repeats, plain.search.uses_engineering) == (5, False)
+    assert (build_split_request(searched).repeats, searched.search.uses_engineering) == (1, True)
+    assert build_split_request(TaskFile(split=Split(repeats=3), search=SearchAsked(trials=5))).repeats == 3
 
 
 def example() -> str:
@@ -507,7 +507,7 @@ def example() -> str:
 def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path: Path) -> None:
     asked = read_task("task.yaml", example(), tmp_path)
     absent = {"test", "group", "loss", "log", "exposure", "holdout_from", "holdout_last"}
-    assert {name for section, name, _ in keys() if asked.value(section, name) in (None, ())} == absent
+    assert {name for section, name, _ in iterate_keys() if asked.value(section, name) in (None, ())} == absent
     assert {key for column in asked.columns for key in COLUMN_KEYS if getattr(column, key) not in (None, ())} == set(COLUMN_KEYS)
     n = 120
     frame = pl.DataFrame({"machine": [f"M{i % 10}" for i in range(n)], "failed": [int(i % 7 == 0) for i in range(n)]})
@@ -522,16 +522,16 @@ def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path:
         pl.Series("value", [1.5 + i % 5 for i in range(n)]),
     )
     frame.write_csv(tmp_path / "machines.csv")
-    made = declare(flat_file(asked))
-    assert split_request(asked).group_by == "month"
+    made = load_task_data(build_flat_file(asked))
+    assert build_split_request(asked).group_by == "month"
     assert [c.name for c in made.task.input_columns] == ["Torque", "speed", "Tool wear", "zip", "value"]
     assert made.examples().exposure is not None
-    assert (made.task.capacity, made.task.margin, made.task.least) == (20, 50.0, 0.01)
+    assert (made.task.capacity, made.task.non_inferiority_margin, made.task.minimum_effect) == (20, 50.0, 0.01)
 
 
 def test_the_page_tells_every_key() -> None:
     text = PAGE.read_text()
-    assert [name for _, name, _ in keys() if f"`{name}`" not in text] == []
+    assert [name for _, name, _ in iterate_keys() if f"`{name}`" not in text] == []
     assert [name for name in COLUMN_KEYS if f"`{name}`" not in text] == []
 
 
@@ -539,12 +539,12 @@ def test_every_key_has_a_field_and_every_field_a_key() -> None:
     sections = {"data": Source, "roles": RolesAsked, "target": TargetAsked, "costs": Costs, "use": Use, "split": Split}
     for section, record in {**sections, "search": SearchAsked}.items():
         assert set(KEYS[section]) == {f.name for f in fields(record)}, section
-    assert set(COLUMN_KEYS) == {f.name for f in fields(StatedColumn)} - {"name"}
+    assert set(COLUMN_KEYS) == {f.name for f in fields(ColumnOverride)} - {"name"}
 
 
 def test_an_option_that_is_not_given_and_a_key_that_is_left_out_mean_the_same() -> None:
     stated = signature(train).parameters
-    for section, name, key in keys():
+    for section, name, key in iterate_keys():
         if key.option:
             assert stated[key.parameter].default == (TaskFile().value(section, name) or stated[key.parameter].default), name
             assert bool(stated[key.parameter].default) == bool(TaskFile().value(section, name)), name

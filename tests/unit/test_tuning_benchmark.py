@@ -7,14 +7,14 @@ import polars as pl
 import pytest
 from tests.benchmark_modules import benchmark_module
 
-from epic22.core.models.catalog import family_named
+from epic22.core.models.catalog import get_family
 
 tuning = benchmark_module("tuning")
 
 
 @pytest.mark.slow
 def test_both_sides_score_the_same_configuration_alike(monkeypatch: pytest.MonkeyPatch) -> None:
-    table, boosting = few_rows(), family_named("boosting")
+    table, boosting = few_rows(), get_family("boosting")
     monkeypatch.setattr(tuning, "CORES", 2)
     given = tuning.configurations(boosting, 3)
     _, ours = tuning.search(table, [tuning.with_rounds(boosting, 20, given)], 3, prune=False)

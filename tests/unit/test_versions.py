@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.rowhash import RowHashes, hash_rows
-from epic22.core.data.versions import Arrival, Fate, TableVersion, content_id, fates
+from epic22.core.tables.rowhash import RowHashes, hash_rows
+from epic22.core.tables.versions import IncomingHashes, RowOutcome, TableVersion, classify_rows, compute_content_id
 
 Row = tuple[str, int, int]
 ROWS = st.lists(st.tuples(st.sampled_from("abc"), st.integers(0, 3), st.integers(0, 1)), min_size=1, max_size=12)
@@ -24,12 +24,12 @@ def stored_rows(rows: list[Row], derived: bool) -> pl.DataFrame:
     return pl.DataFrame({"a": a, "b": b, "content": content, "known_at": frame["known_at"]})
 
 
-def found(rows: list[Row], stored: list[Row], derived: bool) -> list[Fate]:
+def found(rows: list[Row], stored: list[Row], derived: bool) -> list[RowOutcome]:
     frame, hashes = hashed(rows)
     identity, content = (hashes.key, hashes.content[0]) if derived else (hashes.version, hashes.whole[0])
-    arrival = Arrival(identity, content, frame["known_at"].to_numpy())
-    codes = fates(arrival, stored_rows(stored, derived), AS_OF if derived else None)
-    return [Fate(code) for code in codes]
+    arrival = IncomingHashes(identity, content, frame["known_at"].to_numpy())
+    codes = classify_rows(arrival, stored_rows(stored, derived), AS_OF if derived else None)
+    return [RowOutcome(code) for code in codes]
 
 
 @pytest.mark.slow
@@ -41,13 +41,13 @@ def test_rows_that_state_when_they_were_known(incoming: list[Row], before: list[
     for n, (key, at, value) in enumerate(incoming):
         twins = {v for k, t, v in incoming if (k, t) == (key, at)}
         if len(twins) > 1:
-            wanted.append(Fate.AMBIGUOUS)
+            wanted.append(RowOutcome.AMBIGUOUS)
         elif (key, at) in [(k, t) for k, t, _ in incoming[:n]]:
-            wanted.append(Fate.TWICE)
+            wanted.append(RowOutcome.DUPLICATE)
         elif kept.get((key, at)) == value:
-            wanted.append(Fate.SAME)
+            wanted.append(RowOutcome.SAME)
         else:
-            wanted.append(Fate.OTHERWISE if (key, at) in kept else Fate.NEW)
+            wanted.append(RowOutcome.CONFLICT if (key, at) in kept else RowOutcome.NEW)
     assert found(incoming, [(k, t, v) for (k, t), v in kept.items()], derived=False) == wanted
 
 
@@ -60,22 +60,22 @@ def test_rows_whose_source_overwrites_them(incoming: list[Row], before: list[Row
     for n, (key, at, value) in enumerate(incoming):
         since, was = kept.get(key, (None, None))
         if len({v for k, _, v in incoming if k == key}) > 1:
-            wanted.append(Fate.AMBIGUOUS)
+            wanted.append(RowOutcome.AMBIGUOUS)
         elif key in [k for k, _, _ in incoming[:n]]:
-            wanted.append(Fate.TWICE)
+            wanted.append(RowOutcome.DUPLICATE)
         elif was == value:
-            wanted.append(Fate.SAME)
+            wanted.append(RowOutcome.SAME)
         elif since is None:
-            wanted.append(Fate.NEW)
+            wanted.append(RowOutcome.NEW)
         elif at > since:
-            wanted.append(Fate.CHANGED)
+            wanted.append(RowOutcome.CHANGED)
         else:
-            wanted.append(Fate.REDATED if since < AS_OF else Fate.OTHERWISE)
+            wanted.append(RowOutcome.REDATED if since < AS_OF else RowOutcome.CONFLICT)
     assert found(incoming, [(k, t, v) for k, (t, v) in kept.items()], derived=True) == wanted
 
 
 def test_a_table_without_rows_is_as_if_it_were_not_there() -> None:
     units = TableVersion(3, 2, 2, "ab")
-    assert content_id({"units": units}) == content_id({"units": units, "leases": TableVersion(0, 0, 0, "0")})
-    assert content_id({"units": units}) == content_id({"units": TableVersion(9, 2, 0, "ab")})
-    assert content_id({"units": units}) != content_id({"leases": units})
+    assert compute_content_id({"units": units}) == compute_content_id({"units": units, "leases": TableVersion(0, 0, 0, "0")})
+    assert compute_content_id({"units": units}) == compute_content_id({"units": TableVersion(9, 2, 0, "ab")})
+    assert compute_content_id({"units": units}) != compute_content_id({"leases": units})

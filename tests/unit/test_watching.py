@@ -5,10 +5,10 @@ import pytest
 import xgboost
 
 from epic22.core.errors import InternalError
-from epic22.core.models.base import Part
-from epic22.core.models.boosting import Boosting
-from epic22.core.models.ubj import read_ubj
-from epic22.core.models.watching import Rows, Trees, train_watched
+from epic22.core.models.base import FoldData
+from epic22.core.models.trees.early_stopping import TreeArrays, ValidationRows, train_with_early_stopping
+from epic22.core.models.trees.ubjson import read_ubj
+from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.task import Array
 
 PARAMS = {"tree_method": "hist", "nthread": 1, "learning_rate": 0.3, "subsample": 0.8, "colsample_bynode": 0.7, "seed": 3}
@@ -34,8 +34,8 @@ def both(kind: str, categories: bool = True, threads: int = 1, **more: Any) -> t
     matrix = xgboost.QuantileDMatrix(X, y, feature_types=types, enable_categorical=True)
     watched = xgboost.DMatrix(X_watched, y_watched, feature_types=types, enable_categorical=True)
     asked: list[None] = []
-    watch = Rows(X_watched, y_watched, threads)
-    booster, scores = train_watched(params, matrix, watch, ROUNDS, PATIENCE, lambda: bool(asked.append(None)))  # type: ignore[func-returns-value]
+    watch = ValidationRows(X_watched, y_watched, threads)
+    booster, scores = train_with_early_stopping(params, matrix, watch, ROUNDS, PATIENCE, lambda: bool(asked.append(None)))  # type: ignore[func-returns-value]
     theirs = xgboost.train(
         params | {"eval_metric": metric}, matrix, ROUNDS, evals=[(watched, "watched")],
         early_stopping_rounds=PATIENCE, verbose_eval=False,
@@ -74,10 +74,10 @@ def test_threads_that_walk_change_nothing() -> None:
 def test_time_that_is_up_leaves_the_best_round_until_then(rounds: int) -> None:
     X, y = rows_of_part = rows("binary", 500, 0)
     asked = iter(range(1, 1000))
-    model = Boosting("binary", (False,) * 4 + (True,), rounds=300, learning_rate=0.01)
-    raw = model.fit_watched(Part(X, y, *rows_of_part), lambda: next(asked) >= rounds)
+    model = XGBoostEstimator("binary", (False,) * 4 + (True,), rounds=300, learning_rate=0.01)
+    raw = model.fit_with_validation(FoldData(X, y, *rows_of_part), lambda: next(asked) >= rounds)
     assert model.rounds_ == model.booster_.num_boosted_rounds() == rounds
-    assert np.allclose(raw, model.raw(X), atol=1e-6)
+    assert np.allclose(raw, model.decision_function(X), atol=1e-6)
     assert next(asked) == rounds + 1
 
 
@@ -85,8 +85,8 @@ def test_levels_are_those_of_the_longest_way_down() -> None:
     X, y = rows("binary", 900, 0)
     booster = xgboost.train({**PARAMS, "max_depth": 5}, xgboost.DMatrix(X, y), 3)
     lone = xgboost.train({**PARAMS, "max_depth": 5, "gamma": 1e9}, xgboost.DMatrix(X, y), 2)
-    assert Trees.of(booster).deep.tolist() == [5, 5, 5]
-    assert Trees.of(lone).deep.tolist() == [0, 0]
+    assert TreeArrays.of(booster).depth.tolist() == [5, 5, 5]
+    assert TreeArrays.of(lone).depth.tolist() == [0, 0]
 
 
 def test_what_is_no_model_is_told_by_its_place() -> None:

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.tables import KnownThen, Table, Tables
-from epic22.core.data.windows import Clock
+from epic22.core.data.point_in_time import Table, Tables, TablesAsOf
+from epic22.core.data.windows import EntityTimeEncoder
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column
 
@@ -154,7 +154,7 @@ def test_counts_and_summaries_agree_with_a_look_at_every_row(
     frame = frame_of(events)
     at, sites = asked(cutoffs)
     known = Tables({"events": table_of(frame)}, END).as_of(at)
-    known = known.along(sites, "site") if along else known
+    known = known.with_entities(sites, "site") if along else known
     by = "site" if along else "entity"
     expression = WHERES[where]
     counts = known.count("events", span, expression)
@@ -177,8 +177,8 @@ def test_counts_and_summaries_agree_with_a_look_at_every_row(
 class Unmasked(Table):
     """Broken on purpose: one `known_when` is ignored."""
 
-    def hidden_by(self, name: str) -> str | None:
-        return None if name == "cost" else super().hidden_by(name)
+    def get_visibility_column(self, name: str) -> str | None:
+        return None if name == "cost" else super().get_visibility_column(name)
 
 
 class Hasty(Table):
@@ -191,15 +191,15 @@ class Hasty(Table):
 class Clairvoyant(Table):
     """Broken on purpose: the rows handed out forget known_at."""
 
-    def current(self, frame: pl.DataFrame, cutoff: str = "cutoff") -> pl.DataFrame:
-        return super().current(frame.with_columns(pl.lit(FIRST - 99 * DAY).alias(self.known_at)), cutoff)
+    def select_current(self, frame: pl.DataFrame, cutoff: str = "cutoff") -> pl.DataFrame:
+        return super().select_current(frame.with_columns(pl.lit(FIRST - 99 * DAY).alias(self.known_at)), cutoff)
 
 
-def answers(known: KnownThen, sites: pl.Series, where: pl.Expr | None, span: timedelta | None) -> dict[str, pl.DataFrame]:
+def answers(known: TablesAsOf, sites: pl.Series, where: pl.Expr | None, span: timedelta | None) -> dict[str, pl.DataFrame]:
     """What every method says of one condition and one span."""
     pairs = pl.DataFrame({"row": range(known.at.height), "site": sites})
-    shown = {"linked": known.linked(pairs, "events", "site").sort(pl.all())}
-    for way, view in (("own", known), ("along", known.along(sites, "site"))):
+    shown = {"linked": known.join(pairs, "events", "site").sort(pl.all())}
+    for way, view in (("own", known), ("along", known.with_entities(sites, "site"))):
         shown |= {
             f"{way} latest": view.latest("events"),
             f"{way} lag": view.lag("events", "cost", 1).to_frame(),
@@ -345,7 +345,7 @@ def test_the_order_of_the_frame_changes_nothing(change: Change) -> None:
 @given(st.lists(st.tuples(st.integers(0, 999_999), st.integers(0, 10**16)), min_size=1, max_size=30))
 def test_a_line_of_many_entities_and_times_sorts_as_its_pairs_do(pairs: list[tuple[int, int]]) -> None:
     code, time = (np.array(part, dtype=np.int64) for part in zip(*pairs, strict=True))
-    line = Clock(1_000_000, (time, np.array([0, 10**16])))(code, time)
+    line = EntityTimeEncoder(1_000_000, (time, np.array([0, 10**16])))(code, time)
     assert [pairs[i] for i in np.argsort(line, kind="stable")] == sorted(pairs)
 
 

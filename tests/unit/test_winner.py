@@ -7,12 +7,12 @@ from tests.toy import toy
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.crossval import FoldResponse
+from epic22.core.evaluation.crossval import FoldPredictions
 from epic22.core.evaluation.metrics import LOG_LOSS, ROC_AUC
 from epic22.core.evaluation.winner import honest_winner
-from epic22.core.task import Array, Rows
+from epic22.core.task import Array, RowMetadata
 
-_NO_ROWS = Rows()
+_NO_ROWS = RowMetadata()
 
 
 def dealt(n: int, seed: int, group: Array | None = None) -> tuple[Examples, FoldPlan]:
@@ -20,8 +20,8 @@ def dealt(n: int, seed: int, group: Array | None = None) -> tuple[Examples, Fold
     return made.examples, plan_folds(made.examples, "binary", SplitRequest(repeats=1, seed=seed))
 
 
-def parts_of(plan: FoldPlan, response: Array) -> tuple[FoldResponse, ...]:
-    return tuple(FoldResponse(fold, response[fold.test]) for fold in plan.folds)
+def parts_of(plan: FoldPlan, response: Array) -> tuple[FoldPredictions, ...]:
+    return tuple(FoldPredictions(fold, response[fold.test]) for fold in plan.folds)
 
 
 @pytest.mark.slow

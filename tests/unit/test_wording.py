@@ -11,7 +11,7 @@ import pytest
 from tests.trained import opened, trained
 
 from epic22.core.task import Column, Dtype
-from epic22.core.wording import amount, moment, odds, percent, said
+from epic22.core.text import describe_amount, describe_odds, format_percent, format_time, format_value
 from epic22.services.predict import predict_rows
 
 VALUES: list[tuple[Dtype, str | None, Any, str]] = [
@@ -50,7 +50,7 @@ VALUES: list[tuple[Dtype, str | None, Any, str]] = [
 
 @pytest.mark.parametrize(("dtype", "unit", "value", "words"), VALUES)
 def test_a_value_is_said_as_people_say_it(dtype: Dtype, unit: str | None, value: Any, words: str) -> None:
-    assert said(Column("x", dtype, unit), value) == words
+    assert format_value(Column("x", dtype, unit), value) == words
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_a_value_is_said_as_people_say_it(dtype: Dtype, unit: str | None, value:
     ],
 )
 def test_a_part_of_the_log_odds_is_told_as_odds(part: float, words: str) -> None:
-    assert odds(part, "leaving") == words
+    assert describe_odds(part, "leaving") == words
 
 
 @pytest.mark.parametrize(
@@ -79,12 +79,12 @@ def test_a_part_of_the_log_odds_is_told_as_odds(part: float, words: str) -> None
     ],
 )
 def test_a_part_of_a_value_is_told_in_its_unit(part: float, unit: str | None, words: str) -> None:
-    assert amount(part, unit) == words
+    assert describe_amount(part, unit) == words
 
 
 def test_a_text_that_is_no_time_stays_as_it_is() -> None:
-    assert moment("soon") == "soon"
-    assert percent(0.0) == "0 %"
+    assert format_time("soon") == "soon"
+    assert format_percent(0.0) == "0 %"
 
 
 def test_a_rows_reasons_use_about_and_never_the_number_behind_a_date(tmp_path: Path) -> None:

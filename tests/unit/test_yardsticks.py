@@ -6,7 +6,7 @@ import numpy as np
 from tests.toy import toy
 
 from epic22.core.data.split import SplitRequest, plan_folds
-from epic22.core.evaluation.yardsticks import incumbent_evaluation
+from epic22.core.evaluation.baselines import evaluate_incumbent
 from epic22.core.task import Incumbent
 
 
@@ -17,9 +17,9 @@ def test_rows_that_a_ranking_rule_cannot_score_get_the_rate_and_spoil_no_others(
     task = replace(made.task, incumbent=Incumbent("wear", "ranking", lambda known: score))
     examples = replace(made.examples, incumbent=score)
     plan = plan_folds(examples, "binary", SplitRequest(repeats=1))
-    found = incumbent_evaluation(task, examples, plan, 0)
+    found = evaluate_incumbent(task, examples, plan, 0)
     assert found is not None
-    for part in found.parts:
+    for part in found.fold_predictions:
         unknown, response = np.isnan(score[part.fold.test]), part.response
         assert np.isfinite(response).all()
         assert set(response[unknown]) <= {examples.y[part.fold.train].mean()}

@@ -1,4 +1,4 @@
-"""Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as `answer_frame` and the HTTP API answer.
+"""Ours, as `epic22 train --time-limit MAX_SECONDS --no-nested` does it, and as `predict_columns` and the HTTP API answer.
 
 The test's labels are not in this process. One row alone is answered with its reasons, as the API does.
 """
@@ -6,17 +6,17 @@ The test's labels are not in this process. One row alone is answered with its re
 import time
 
 import epic22
-from epic22.bootstrap import assemble, studies_of, train_file
+from epic22.bootstrap import assemble, open_studies, train_file
 from epic22.config import Settings
-from epic22.core.bundle import Bundle
-from epic22.core.data.contract import Roles
+from epic22.core.artifact.bundle import Bundle
+from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import SplitRequest
-from epic22.core.selection.budget import Budget, Clock
+from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.task import Kind
-from epic22.features.flat_file import FlatFile, read_rows
-from epic22.services.answer import answer_frame
 from epic22.services.predict import predict_rows
+from epic22.services.predict_columns import predict_columns
 from epic22.services.tune import Tuning
+from epic22.spec.flat_file import FlatFile, read_rows
 from peers.systems.harness import Fitted, Order, perform
 
 KINDS: dict[str, Kind] = {"binary": "binary", "regression": "regression"}
@@ -36,21 +36,21 @@ def fit(order: Order) -> Fitted:
     end = time.monotonic() + order.left()
     tuning = Tuning(
         Budget(seconds=order.seconds),
-        Clock(end),
+        Deadline(end),
         nested=False,
-        began=end - order.seconds,
-        studies=studies_of(settings),
+        started_at=end - order.seconds,
+        studies=open_studies(settings),
     )
     finished = train_file(parts, file, SplitRequest(seed=order.seed, repeats=1), engineer=True, tuning=tuning)
     version, bundle = parts.registry.load(finished.run.version.task)
     if not isinstance(bundle, Bundle):
         raise TypeError(f"the champion is a {type(bundle).__name__}; expected one that scores rows.")
-    found = finished.run.found
+    found = finished.run.search_result
     return Fitted(
         version=epic22.__version__,
-        answer=lambda frame: answer_frame(bundle, frame).response,
+        answer=lambda frame: predict_columns(bundle, frame).response,
         one=lambda row: predict_rows(version, bundle, [row])[0].values[0].value,
-        also={"score only": lambda row: bundle.estimator.raw(bundle.preprocessor.transform_row(row))},
+        also={"score only": lambda row: bundle.estimator.decision_function(bundle.preprocessor.transform_row(row))},
         read=lambda path: read_rows(path, bundle.schema.columns),
         row=lambda frame, i: frame.row(i, named=True),
         notes={

@@ -24,14 +24,14 @@ from urllib.parse import unquote
 import polars as pl
 from deltalake import DeltaTable
 
-from epic22.adapters.lake_change import Change
-from epic22.core.data.canonical import CANONICAL, CanonicalTable, canonical_table, tables_of
-from epic22.core.data.tables import Tables
-from epic22.core.data.versions import LakeVersion, SourceFile, TableVersion
+from epic22.adapters.lake_transaction import DeltaTransaction
+from epic22.core.data.point_in_time import Tables, build_tables
 from epic22.core.errors import LakeError
+from epic22.core.tables.canonical import CANONICAL, CanonicalTable, get_canonical_table
+from epic22.core.tables.versions import LakeVersion, SourceFile, TableVersion
 
 VERSIONS, QUARANTINE, STAGING, LOCK = "versions", "quarantine", ".staging", ".lock"
-QUARANTINED = {"table": pl.String(), "file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "row": pl.String()}
+QUARANTINE_SCHEMA = {"table": pl.String(), "file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "row": pl.String()}
 
 
 class Lake:
@@ -42,56 +42,56 @@ class Lake:
 
     def log(self) -> tuple[LakeVersion, ...]:
         """All versions, oldest first."""
-        return tuple(self.version(number) for number in self._numbers())
+        return tuple(self.version(number) for number in self._list_numbers())
 
     def latest(self) -> LakeVersion | None:
         """The newest version, None before the first."""
-        numbers = self._numbers()
+        numbers = self._list_numbers()
         return self.version(numbers[-1]) if numbers else None
 
     def version(self, number: int) -> LakeVersion:
         """The version of that number. Raises LakeError."""
-        path = self._manifest(number)
+        path = self._manifest_path(number)
         try:
-            return _version(json.loads(path.read_bytes()))
+            return _parse_version(json.loads(path.read_bytes()))
         except FileNotFoundError:
-            there = self._numbers()
-            range_ = f"there are {there[0]} to {there[-1]}" if there else "there is none yet; ingest something first"
+            numbers = self._list_numbers()
+            range_ = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none yet; ingest something first"
             raise LakeError(f"no data version {number}; {range_}.") from None
         except (ValueError, KeyError, TypeError):
             raise LakeError(f"{path}: does not describe a data version; restore it from a backup.") from None
 
     def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
         """The rows of a table in a version (the newest where None), all their versions, in the canonical schema."""
-        declared = canonical_table(table)
-        chosen = self._chosen(version)
+        declared = get_canonical_table(table)
+        chosen = self._find_version(version)
         return self.scan_at(declared, chosen.tables.get(table) if chosen else None)
 
-    def scan_at(self, table: CanonicalTable, held: TableVersion | None) -> pl.LazyFrame:
+    def scan_at(self, table: CanonicalTable, table_version: TableVersion | None) -> pl.LazyFrame:
         """The rows that one table version holds; none where there is none."""
-        if held is None:
+        if table_version is None:
             return pl.LazyFrame(schema=table.schema)
-        return pl.scan_delta(DeltaTable(self.root / table.name, version=held.delta_version))
+        return pl.scan_delta(DeltaTable(self.root / table.name, version=table_version.delta_version))
 
     def frames(self, version: int | None = None) -> dict[str, pl.DataFrame]:
         """All tables of a version that have rows, by name."""
-        chosen = self._chosen(version)
-        names = [] if chosen is None else [name for name, held in chosen.tables.items() if held.rows]
+        chosen = self._find_version(version)
+        names = [] if chosen is None else [name for name, table_version in chosen.tables.items() if table_version.rows]
         return {name: self.scan(name, version).collect() for name in names}
 
     def tables(self, version: int | None = None) -> Tables:
         """The tables of a version for point-in-time views; money as floats. Raises LakeError where there is no version."""
-        chosen = self.chosen(version)
-        return tables_of({t.name: self.scan(t.name, chosen.number).collect() for t in CANONICAL}, chosen.end)
+        chosen = self.resolve_version(version)
+        return build_tables({t.name: self.scan(t.name, chosen.number).collect() for t in CANONICAL}, chosen.end)
 
     def quarantine(self, number: int | None = None) -> pl.DataFrame:
         """What a version's ingest set apart: frame [table, file, line, reason, row]."""
-        chosen = self._chosen(number)
+        chosen = self._find_version(number)
         paths = [] if chosen is None else sorted((self.root / QUARANTINE / f"{chosen.number:08d}").glob("*.parquet"))
-        return pl.concat([pl.DataFrame(schema=QUARANTINED), *(pl.read_parquet(path) for path in paths)])
+        return pl.concat([pl.DataFrame(schema=QUARANTINE_SCHEMA), *(pl.read_parquet(path) for path in paths)])
 
     @contextmanager
-    def change(self) -> Iterator[Change]:
+    def begin_transaction(self) -> Iterator[DeltaTransaction]:
         """A change of the tables that becomes a version when it is committed, and nothing otherwise.
 
         Raises LakeError while another process changes them.
@@ -102,22 +102,22 @@ class Lake:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise LakeError(f"{self.root}: another ingest is running; wait for its end.") from None
-            change = Change(self.root, self.latest(), self.scan_at, self._publish)
+            transaction = DeltaTransaction(self.root, self.latest(), self.scan_at, self._publish)
             try:
-                yield change
+                yield transaction
             finally:
-                change.clean()
+                transaction.clean()
 
     def restore(self, number: int, who: str) -> LakeVersion:
         """A new version with the content of an older one; the history stays. Raises LakeError."""
-        wanted = self.version(number)
-        with self.change():
+        target = self.version(number)
+        with self.begin_transaction():
             now = self.latest()
             assert now is not None
-            tables = {name: replace(held, added=0) for name, held in wanted.tables.items()}
+            tables = {name: replace(table_version, added=0) for name, table_version in target.tables.items()}
             return self._publish(
                 replace(
-                    wanted,
+                    target,
                     number=now.number + 1,
                     tables=tables,
                     sources=(),
@@ -129,41 +129,41 @@ class Lake:
                 )
             )
 
-    def chosen(self, number: int | None = None) -> LakeVersion:
+    def resolve_version(self, number: int | None = None) -> LakeVersion:
         """The version of that number, the newest where None. Raises LakeError where there is none."""
-        found = self._chosen(number)
-        if found is None:
+        lake_version = self._find_version(number)
+        if lake_version is None:
             raise LakeError(f"no data version in {self.root} yet; read your tables with 'epic22 ingest FOLDER' first.")
-        return found
+        return lake_version
 
     def diff(self, a: int, b: int) -> dict[str, tuple[int, int]]:
         """By table that differs: how many rows only version a has, and how many only b."""
         left, right = self.version(a), self.version(b)
-        found = {}
+        differences = {}
         for table in CANONICAL:
             one, other = left.tables.get(table.name), right.tables.get(table.name)
             if (one and one.digest) != (other and other.digest):
-                sides = [self.scan_at(table, held).collect() for held in (one, other)]
+                sides = [self.scan_at(table, table_version).collect() for table_version in (one, other)]
                 on = list(dict.fromkeys(name for side in sides for name in side.columns))
-                found[table.name] = (_only(sides[0], sides[1], on), _only(sides[1], sides[0], on))
-        return {name: counts for name, counts in found.items() if any(counts)}
+                differences[table.name] = (_count_missing(sides[0], sides[1], on), _count_missing(sides[1], sides[0], on))
+        return {name: counts for name, counts in differences.items() if any(counts)}
 
-    def _chosen(self, number: int | None) -> LakeVersion | None:
+    def _find_version(self, number: int | None) -> LakeVersion | None:
         return self.latest() if number is None else self.version(number)
 
-    def _numbers(self) -> list[int]:
+    def _list_numbers(self) -> list[int]:
         return sorted(int(path.stem) for path in (self.root / VERSIONS).glob("*.json") if path.stem.isdigit())
 
-    def _manifest(self, number: int) -> Path:
+    def _manifest_path(self, number: int) -> Path:
         return self.root / VERSIONS / f"{number:08d}.json"
 
     def _publish(self, version: LakeVersion) -> LakeVersion:
         """Write the manifest whole, under a name that nobody has: the moment at which the version comes to be."""
-        place = self._manifest(version.number)
+        place = self._manifest_path(version.number)
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_name(f".{uuid.uuid4().hex}")
         with fresh.open("w") as stream:
-            json.dump(_as_json(version), stream, indent=1, ensure_ascii=False)
+            json.dump(_to_json(version), stream, indent=1, ensure_ascii=False)
             stream.flush()
             os.fsync(stream.fileno())
         try:
@@ -180,34 +180,34 @@ def is_delta(folder: Path) -> bool:
     return (folder / "_delta_log").is_dir()
 
 
-def delta_files(folder: Path, version: int | None = None) -> tuple[Path, ...]:
+def list_delta_files(folder: Path, version: int | None = None) -> tuple[Path, ...]:
     """The Parquet files of a Delta table's version, the newest where None, in the order in which they were added.
 
     Raises LakeError where it has no rows, or marks rows in them as deleted.
     """
     table = DeltaTable(folder, version=version)
-    added = pl.DataFrame(table.get_add_actions(flatten=True)).sort("modification_time", "path")
-    if not added.height:
+    files = pl.DataFrame(table.get_add_actions(flatten=True)).sort("modification_time", "path")
+    if not files.height:
         raise LakeError(f"{folder}: a Delta table without rows; there is nothing to learn from.")
     if "deletionVector" in "".join(table.protocol().reader_features or ()):
         raise LakeError(f"{folder}: rows are marked as deleted in it; rewrite the table (optimize, then vacuum) first.")
-    return tuple(folder / unquote(path) for path in added["path"])
+    return tuple(folder / unquote(path) for path in files["path"])
 
 
-def _only(these: pl.DataFrame, those: pl.DataFrame, on: list[str]) -> int:
+def _count_missing(rows: pl.DataFrame, others: pl.DataFrame, on: list[str]) -> int:
     """How many of these rows are not among those."""
-    return these.join(those, on=[name for name in on if name in these.columns], how="anti", nulls_equal=True).height
+    return rows.join(others, on=[name for name in on if name in rows.columns], how="anti", nulls_equal=True).height
 
 
-def _as_json(version: LakeVersion) -> dict[str, Any]:
+def _to_json(version: LakeVersion) -> dict[str, Any]:
     return asdict(version) | {"at": version.at.isoformat(), "end": version.end.isoformat()}
 
 
-def _version(stored: Mapping[str, Any]) -> LakeVersion:
+def _parse_version(stored: Mapping[str, Any]) -> LakeVersion:
     return LakeVersion(
         number=stored["number"],
         id=stored["id"],
-        tables={name: TableVersion(**held) for name, held in stored["tables"].items()},
+        tables={name: TableVersion(**table_version) for name, table_version in stored["tables"].items()},
         sources=tuple(SourceFile(**source) for source in stored["sources"]),
         who=stored["who"],
         at=datetime.fromisoformat(stored["at"]),

@@ -15,7 +15,7 @@ def scratch_folder(root: Path) -> Iterator[Path]:
     """An empty folder below `root`; those that no living process holds are removed first."""
     root.mkdir(parents=True, exist_ok=True)
     for old in root.iterdir():
-        _remove_if_dead(old)
+        _remove_if_abandoned(old)
     folder = Path(tempfile.mkdtemp(prefix="train-", dir=root))
     with (folder / LOCK).open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -25,7 +25,7 @@ def scratch_folder(root: Path) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _remove_if_dead(folder: Path) -> None:
+def _remove_if_abandoned(folder: Path) -> None:
     try:
         with (folder / LOCK).open("r+") as lock:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

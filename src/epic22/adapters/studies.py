@@ -16,16 +16,16 @@ from epic22.core.errors import NotInstalledError, UserError
 from epic22.core.selection.study import Study
 
 
-class StudyPlace(Protocol):
+class StudyBackend(Protocol):
     """Where the studies of runs are kept: one for each training part of a run, which a task and a digest name."""
 
     def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
         """The study of a training part; one that was interrupted goes on."""
 
-    def alone(self, task: str, digest: str) -> None:
+    def claim(self, task: str, digest: str) -> None:
         """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
 
-    def forget(self, task: str, digest: str) -> None:
+    def remove(self, task: str, digest: str) -> None:
         """Remove a run's studies."""
 
 
@@ -36,7 +36,7 @@ class StudyFiles:
     home: Path
     claims: dict[tuple[str, str], IO[bytes]] = field(default_factory=dict, repr=False, compare=False)
 
-    def alone(self, task: str, digest: str) -> None:
+    def claim(self, task: str, digest: str) -> None:
         """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
         _claim(self.claims, self.home, task, digest)
 
@@ -52,7 +52,7 @@ class StudyFiles:
         storage = JournalStorage(JournalFileBackend(str(journal), cast(Any, lock)))
         return build(storage=storage, name=part, folder=folder / part)
 
-    def forget(self, task: str, digest: str) -> None:
+    def remove(self, task: str, digest: str) -> None:
         """Remove a run's studies, and the task's folder where no other run has any."""
         _remove(self.claims, self.home, task, digest)
 
@@ -66,10 +66,10 @@ class StudyDatabase:
 
     url: str = field(repr=False)
     home: Path
-    opened: list[Any] = field(default_factory=list, repr=False)
+    connections: list[Any] = field(default_factory=list, repr=False)
     claims: dict[tuple[str, str], IO[bytes]] = field(default_factory=dict, repr=False, compare=False)
 
-    def alone(self, task: str, digest: str) -> None:
+    def claim(self, task: str, digest: str) -> None:
         """Claim a run's studies for this process until it ends, among those of the same EPIC22_HOME.
 
         Raises UserError where another command works on them.
@@ -83,22 +83,22 @@ class StudyDatabase:
         """
         return build(storage=self._storage(), name=f"{task}/{digest}/{part}", folder=self.home / task / digest / part)
 
-    def forget(self, task: str, digest: str) -> None:
+    def remove(self, task: str, digest: str) -> None:
         """Remove a run's studies and scores, and let go of the database."""
         storage = self._storage()
         for study in storage.get_all_studies():
             if study.study_name.startswith(f"{task}/{digest}/"):
                 storage.delete_study(study._study_id)
         _remove(self.claims, self.home, task, digest)
-        self.opened.pop().engine.dispose()
+        self.connections.pop().engine.dispose()
 
     def _storage(self) -> Any:
-        if not self.opened:
-            self.opened.append(_connected(self.url))
-        return self.opened[0]
+        if not self.connections:
+            self.connections.append(_connect(self.url))
+        return self.connections[0]
 
 
-def _connected(url: str) -> Any:
+def _connect(url: str) -> Any:
     """Optuna's storage on that server, its tables made where they are not there yet."""
     from importlib.util import find_spec
 
@@ -113,9 +113,9 @@ def _connected(url: str) -> Any:
     try:
         return RDBStorage(driver, engine_kwargs={"pool_pre_ping": True})
     except OperationalError as error:
-        place = urlsplit(url)
-        where = f"{place.hostname or 'the local socket'}{place.path}"
-        raise UserError(f"EPIC22_DATABASE_URL: no connection to {where}: {_first_line(error.orig)}; mend or unset it.") from None
+        address = urlsplit(url)
+        server = f"{address.hostname or 'the local socket'}{address.path}"
+        raise UserError(f"EPIC22_DATABASE_URL: no connection to {server}: {_first_line(error.orig)}; mend or unset it.") from None
 
 
 def _first_line(error: BaseException | None) -> str:
@@ -147,9 +147,9 @@ def _remove(claims: dict[tuple[str, str], IO[bytes]], home: Path, task: str, dig
     """Remove a run's folder, its lock, which is then let go of, and the task's folder where nothing else is in it."""
     shutil.rmtree(home / task / digest, ignore_errors=True)
     folder = home / task
-    if (held := claims.pop((task, digest), None)) is not None:
+    if (lock_file := claims.pop((task, digest), None)) is not None:
         (folder / f"{digest}.lock").unlink(missing_ok=True)
-        held.close()
+        lock_file.close()
     if folder.is_dir() and not any(folder.iterdir()):
         folder.rmdir()
 
@@ -161,22 +161,22 @@ class _HeldLock:
     """
 
     def __init__(self, journal: Path) -> None:
-        self._journal, self._held = journal, list[IO[bytes]]()
+        self._journal, self._files = journal, list[IO[bytes]]()
 
     def acquire(self) -> bool:
         """Wait for the lock; True once it is held."""
         file = self._journal.with_suffix(".lock").open("ab")
         fcntl.flock(file, fcntl.LOCK_EX)
-        self._held.append(file)
-        _mend(self._journal)
+        self._files.append(file)
+        _drop_partial_line(self._journal)
         return True
 
     def release(self) -> None:
         """Let another have it."""
-        self._held.pop().close()
+        self._files.pop().close()
 
 
-def _mend(journal: Path) -> None:
+def _drop_partial_line(journal: Path) -> None:
     with journal.open("r+b") as file:
         if not file.seek(0, os.SEEK_END):
             return

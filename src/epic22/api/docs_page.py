@@ -11,14 +11,16 @@ STYLE = (
 )
 
 
-def docs_page(document: dict[str, Any]) -> str:
+def render_docs_page(document: dict[str, Any]) -> str:
     """All routes, then every task with its columns and an example body."""
     routes = [
-        _row(f"<code>{method.upper()}</code>", f"<code>{html.escape(path)}</code>", html.escape(operation["summary"]))
+        _render_row(f"<code>{method.upper()}</code>", f"<code>{html.escape(path)}</code>", html.escape(operation["summary"]))
         for path, methods in document["paths"].items()
         for method, operation in methods.items()
     ]
-    tasks = "".join(_task(path, methods["post"], document) for path, methods in document["paths"].items() if _is_task(path))
+    tasks = "".join(
+        _render_task(path, methods["post"], document) for path, methods in document["paths"].items() if _is_task(path)
+    )
     return (
         '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Epic 22: API</title>'
         f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head>'
@@ -34,14 +36,16 @@ def _is_task(path: str) -> bool:
     return path.endswith("/predictions") and "{" not in path
 
 
-def _task(path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
+def _render_task(path: str, operation: dict[str, Any], document: dict[str, Any]) -> str:
     content = operation["requestBody"]["content"]["application/json"]
     schemas = document["components"]["schemas"]
-    rows = schemas[_name(content["schema"]["$ref"])]["properties"]["rows"]["items"]["$ref"]
-    row = schemas[_name(rows)]
+    rows = schemas[_extract_schema_name(content["schema"]["$ref"])]["properties"]["rows"]["items"]["$ref"]
+    row = schemas[_extract_schema_name(rows)]
     columns = [
-        _row(f"<code>{html.escape(name)}</code>", "required" if name in row.get("required", ()) else "", html.escape(said))
-        for name, said in ((name, field["description"]) for name, field in row["properties"].items())
+        _render_row(
+            f"<code>{html.escape(name)}</code>", "required" if name in row.get("required", ()) else "", html.escape(description)
+        )
+        for name, description in ((name, field["description"]) for name, field in row["properties"].items())
     ]
     example = html.escape(json.dumps(content["example"], indent=1, ensure_ascii=False))
     return (
@@ -51,9 +55,9 @@ def _task(path: str, operation: dict[str, Any], document: dict[str, Any]) -> str
     )
 
 
-def _name(reference: str) -> str:
+def _extract_schema_name(reference: str) -> str:
     return reference.rsplit("/", 1)[1]
 
 
-def _row(*cells: str) -> str:
+def _render_row(*cells: str) -> str:
     return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>"

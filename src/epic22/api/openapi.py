@@ -5,10 +5,10 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from epic22.api.answers import ProblemAnswer
-from epic22.api.champions import Champion, Champions
+from epic22.api.model_cache import LoadedModel, ModelCache
 from epic22.api.problems import MEDIA_TYPE
-from epic22.core.panel_bundle import PanelBundle
+from epic22.api.responses import ProblemAnswer
+from epic22.core.artifact.panel_bundle import PanelBundle
 from epic22.core.task import Column
 
 REF = "#/components/schemas/{model}"
@@ -21,8 +21,8 @@ ERRORS = {
     "503": "The task's model cannot be opened",
 }
 TASK_ERRORS = ("404", "503")
-ASK = "/v1/tasks/{task}/predictions"
-EXPLAIN = "/v1/tasks/{task}/explanation"
+PREDICTIONS_PATH = "/v1/tasks/{task}/predictions"
+EXPLANATION_PATH = "/v1/tasks/{task}/explanation"
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 
 A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
@@ -37,7 +37,7 @@ interval for each horizon, which counts periods.
 """
 
 
-def describe(app: FastAPI, champions: Champions) -> dict[str, Any]:
+def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
     """The document as of now: a task trained since is in it."""
     document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
     schemas, paths = document.setdefault("components", {}).setdefault("schemas", {}), document["paths"]
@@ -46,66 +46,68 @@ def describe(app: FastAPI, champions: Champions) -> dict[str, Any]:
     # FastAPI's own form of a refusal is never answered here.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    paths["/v1/tasks/{task}"]["get"]["responses"] |= _problems(TASK_ERRORS)
+    paths["/v1/tasks/{task}"]["get"]["responses"] |= _build_problem_responses(TASK_ERRORS)
     del paths["/v1/tasks/{task}"]["get"]["responses"]["422"]
-    paths[EXPLAIN]["get"]["responses"] |= _problems(TASK_ERRORS)
-    del paths[EXPLAIN]["get"]["responses"]["422"]
-    paths[ASK]["post"] |= {"requestBody": _request({"$ref": REF.format(model="AnyRows")})}
-    paths[ASK]["post"]["responses"] |= _problems(tuple(ERRORS))
-    schemas["AnyRows"] = _any_rows()
-    for champion in champions.all():
-        model = champion.body.rows.model_json_schema(by_alias=True, ref_template=REF)
+    paths[EXPLANATION_PATH]["get"]["responses"] |= _build_problem_responses(TASK_ERRORS)
+    del paths[EXPLANATION_PATH]["get"]["responses"]["422"]
+    paths[PREDICTIONS_PATH]["post"] |= {"requestBody": _build_request_body({"$ref": REF.format(model="AnyRows")})}
+    paths[PREDICTIONS_PATH]["post"]["responses"] |= _build_problem_responses(tuple(ERRORS))
+    schemas["AnyRows"] = _build_any_rows()
+    for champion in models.load_all():
+        model = champion.request_model.rows.model_json_schema(by_alias=True, ref_template=REF)
         schemas.update(model.pop("$defs", {}))
-        schemas[champion.body.rows.__name__] = model
-        paths[ASK.format(task=champion.version.task)] = {"post": _operation(champion)}
+        schemas[champion.request_model.rows.__name__] = model
+        paths[PREDICTIONS_PATH.format(task=champion.version.task)] = {"post": _build_operation(champion)}
     return document
 
 
-def _operation(champion: Champion) -> dict[str, Any]:
+def _build_operation(champion: LoadedModel) -> dict[str, Any]:
     schema = champion.bundle.schema
     answer = {"application/json": {"schema": {"$ref": REF.format(model="Predictions")}}}
     return {
         "summary": f"Predict {schema.target}",
         "description": schema.about,
         "operationId": f"predict_{schema.task}",
-        "requestBody": _request({"$ref": REF.format(model=champion.body.rows.__name__)}, {"rows": [_example(champion)]}),
-        "responses": {"200": {"description": "One answer a row", "content": answer}} | _problems(tuple(ERRORS)),
+        "requestBody": _build_request_body(
+            {"$ref": REF.format(model=champion.request_model.rows.__name__)}, {"rows": [_build_example(champion)]}
+        ),
+        "responses": {"200": {"description": "One answer a row", "content": answer}} | _build_problem_responses(tuple(ERRORS)),
     }
 
 
-def _request(schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
+def _build_request_body(schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
     body = {"schema": schema} | ({} if example is None else {"example": example})
     return {"required": True, "content": {"application/json": body}}
 
 
-def _problems(statuses: tuple[str, ...]) -> dict[str, Any]:
+def _build_problem_responses(statuses: tuple[str, ...]) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
     return {status: {"description": ERRORS[status], "content": content} for status in statuses}
 
 
-def _any_rows() -> dict[str, Any]:
+def _build_any_rows() -> dict[str, Any]:
     rows = {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object"}}
-    said = "Rows of any task; what each task's rows hold is described at its own path."
-    return {"type": "object", "description": said, "properties": {"rows": rows}, "required": ["rows"]}
+    description = "Rows of any task; what each task's rows hold is described at its own path."
+    return {"type": "object", "description": description, "properties": {"rows": rows}, "required": ["rows"]}
 
 
-def _example(champion: Champion) -> dict[str, Any]:
+def _build_example(champion: LoadedModel) -> dict[str, Any]:
     bundle = champion.bundle
     if isinstance(bundle, PanelBundle):
         return {"series": str(bundle.history.entity[0])}
-    return {column.name: _value(column) for column in bundle.schema.inputs}
+    return {column.name: _select_value(column) for column in bundle.schema.inputs}
 
 
-def _value(column: Column) -> Any:
+def _select_value(column: Column) -> Any:
     """A value that fits: a known level, or a number between the bounds."""
     if column.levels:
         return column.levels[0]
     if column.dtype in ("int", "float"):
-        return _number(column)
+        return _select_number(column)
     return {"time": "2024-03-01T13:00:00Z", "bool": True}.get(column.dtype)
 
 
-def _number(column: Column) -> float | int:
+def _select_number(column: Column) -> float | int:
     usual = 1 if column.dtype == "int" else 1.5
     low, high = column.low, column.high
     middle = usual if low is None and high is None else high if low is None else low if high is None else (low + high) / 2

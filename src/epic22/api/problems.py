@@ -11,7 +11,7 @@ from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
-from epic22.api.safe_headers import SAFE_HEADERS
+from epic22.api.security_headers import SECURITY_HEADERS
 from epic22.core.errors import BundleError, InternalError, UnknownTaskError, UserError
 
 MEDIA_TYPE = "application/problem+json"
@@ -25,7 +25,7 @@ TITLES: Mapping[int, tuple[str, str]] = {
     500: ("our-mistake", "Our mistake"),
     503: ("model-unavailable", "The model cannot be opened"),
 }
-MOST_CHARACTERS = 300
+MAX_CHARACTERS = 300
 
 
 class Problem(Exception):  # noqa: N818
@@ -45,37 +45,37 @@ def problem_response(status: int, detail: str, instance: str, errors: Sequence[t
         "type": f"urn:epic22:problem:{slug}",
         "title": title,
         "status": status,
-        "detail": _cut(detail),
-        "instance": _cut(instance),
+        "detail": _truncate(detail),
+        "instance": _truncate(instance),
     }
     if errors:
-        content["errors"] = [{"pointer": _cut(pointer), "detail": _cut(what)} for pointer, what in errors]
+        content["errors"] = [{"pointer": _truncate(pointer), "detail": _truncate(what)} for pointer, what in errors]
     # An unforeseen error is answered outside all middleware, so the headers are given here too.
-    headers = {**SAFE_HEADERS, "Cache-Control": "no-store"}
+    headers = {**SECURITY_HEADERS, "Cache-Control": "no-store"}
     return Response(orjson.dumps(content), status, media_type=MEDIA_TYPE, headers=headers)
 
 
-def _cut(text: str) -> str:
+def _truncate(text: str) -> str:
     """The text as UTF-8 can carry it, not too long."""
-    sound = text.encode("utf-8", "replace").decode()
-    return sound if len(sound) <= MOST_CHARACTERS else f"{sound[:MOST_CHARACTERS]}…"
+    valid_text = text.encode("utf-8", "replace").decode()
+    return valid_text if len(valid_text) <= MAX_CHARACTERS else f"{valid_text[:MAX_CHARACTERS]}…"
 
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error with a problem document."""
-    app.add_exception_handler(Problem, _problem)
-    app.add_exception_handler(UserError, _users_error)
-    app.add_exception_handler(HTTPException, _http)
-    app.add_exception_handler(Exception, _ours)
+    app.add_exception_handler(Problem, _handle_problem)
+    app.add_exception_handler(UserError, _handle_user_error)
+    app.add_exception_handler(HTTPException, _handle_http_error)
+    app.add_exception_handler(Exception, _handle_unexpected_error)
 
 
-async def _problem(request: Request, error: Exception) -> Response:
+async def _handle_problem(request: Request, error: Exception) -> Response:
     if not isinstance(error, Problem):
         raise InternalError("a problem handler was given another error") from error
     return problem_response(error.status, error.detail, request.url.path, error.errors)
 
 
-async def _users_error(request: Request, error: Exception) -> Response:
+async def _handle_user_error(request: Request, error: Exception) -> Response:
     if isinstance(error, UnknownTaskError):
         return problem_response(404, str(error), request.url.path)
     if isinstance(error, BundleError):
@@ -84,7 +84,7 @@ async def _users_error(request: Request, error: Exception) -> Response:
     return problem_response(422, str(error), request.url.path)
 
 
-async def _http(request: Request, error: Exception) -> Response:
+async def _handle_http_error(request: Request, error: Exception) -> Response:
     status = error.status_code if isinstance(error, HTTPException) else 500
     details = {404: "No such address; see /docs for those there are.", 405: "Use another method; see /docs."}
     response = problem_response(status, details.get(status, "The request failed."), request.url.path)
@@ -93,7 +93,7 @@ async def _http(request: Request, error: Exception) -> Response:
     return response
 
 
-async def _ours(request: Request, error: Exception) -> Response:
+async def _handle_unexpected_error(request: Request, error: Exception) -> Response:
     number, kind = uuid.uuid4().hex, type(error).__name__
     *_, last = traceback.extract_tb(error.__traceback__)
     where = f"{last.filename}:{last.lineno}"

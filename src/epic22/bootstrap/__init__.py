@@ -1,34 +1,34 @@
 """The only place where the parts meet: settings in, services that work out."""
 
-from epic22.bootstrap.answers import decide_feature, predict_file, rows_of_feature
-from epic22.bootstrap.champions import explained, trace_back
-from epic22.bootstrap.forecasts import Forecast, train_panel_assignment, train_panel_file
-from epic22.bootstrap.parts import Parts, assemble, lake_of, studies_of, user
-from epic22.bootstrap.tables import audit_feature, audit_file, audit_stored, ingest_folder, task_of_audit
-from epic22.bootstrap.training import Finished, override_by_key, train_assignment, train_feature, train_file
+from epic22.bootstrap.components import Components, assemble, current_user, open_lake, open_studies
+from epic22.bootstrap.ingest_and_audit import audit_feature, audit_file, audit_stored, infer_task_spec, ingest_folder
+from epic22.bootstrap.panel_training import ForecastResult, train_panel_data, train_panel_file
+from epic22.bootstrap.predictions import decide_feature, predict_file, read_feature_rows
+from epic22.bootstrap.promotion import load_explanation, trace_back
+from epic22.bootstrap.training import TrainingResult, override_by_key, train_feature, train_file, train_task_data
 
 __all__ = [
-    "Finished",
-    "Forecast",
-    "Parts",
+    "Components",
+    "ForecastResult",
+    "TrainingResult",
     "assemble",
     "audit_feature",
     "audit_file",
     "audit_stored",
+    "current_user",
     "decide_feature",
-    "explained",
+    "infer_task_spec",
     "ingest_folder",
-    "lake_of",
+    "load_explanation",
+    "open_lake",
+    "open_studies",
     "override_by_key",
     "predict_file",
-    "rows_of_feature",
-    "studies_of",
-    "task_of_audit",
+    "read_feature_rows",
     "trace_back",
-    "train_assignment",
     "train_feature",
     "train_file",
-    "train_panel_assignment",
+    "train_panel_data",
     "train_panel_file",
-    "user",
+    "train_task_data",
 ]

@@ -8,234 +8,248 @@ from pathlib import Path
 
 from polars import DataFrame
 
-from epic22.adapters.lake import delta_files, is_delta
+from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.scratch import scratch_folder
-from epic22.bootstrap.champions import keep_explanation, track_and_promote
-from epic22.bootstrap.forecasts import Forecast, train_panel_assignment
-from epic22.bootstrap.parts import Parts
-from epic22.core.data.assignment import Assignment, PanelAssignment
-from epic22.core.data.batches import ParquetBatches, memory_needed, open_batches
-from epic22.core.data.canonical import guard_notes
-from epic22.core.data.large_examples import eligible, memory_of, rows_a_part
+from epic22.bootstrap.components import Components
+from epic22.bootstrap.panel_training import ForecastResult, train_panel_data
+from epic22.bootstrap.promotion import save_explanation, track_and_promote
+from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
+from epic22.core.data.large_examples import compute_batch_rows, estimate_memory, select_eligible_rows
 from epic22.core.data.split import SplitRequest
+from epic22.core.data.task_data import PanelTaskData, TaskData
 from epic22.core.errors import UserError
-from epic22.core.evaluation.crossval_large import Setting
+from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
-from epic22.core.ports import RunRecord, Tracked
-from epic22.features.catalog import feature_named
-from epic22.features.flat_file import FlatFile, declare
-from epic22.features.large_file import declare_large, refuse_unfit
-from epic22.features.task_file import TaskFile
-from epic22.features.task_text import write_task_file
-from epic22.features.task_words import Inferred, described
-from epic22.services.events import data_datasets, model_dataset, told
-from epic22.services.forecast import PanelRequest
-from epic22.services.large_feature import goes_in_batches, large_feature
-from epic22.services.train import Gate, TrainingRun, train
-from epic22.services.train_large import Size, train_large
+from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.tables.canonical import describe_refused_rents
+from epic22.features.catalog import get_feature
+from epic22.services.batched_data import build_batched_data, can_train_in_batches
+from epic22.services.lineage_events import data_datasets, emit_lineage, model_dataset
+from epic22.services.progress import Progress
+from epic22.services.train import PromotionGate, TrainingRun, train
+from epic22.services.train_large import MemoryEstimate, train_large
+from epic22.services.train_panel import ForecastConfig
 from epic22.services.tune import Tuning
-from epic22.services.watch import Watch
+from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.large_file import load_batched_task_data, refuse_unbatchable
+from epic22.spec.task_comments import Inferred, add_inferred
+from epic22.spec.task_file import TaskFile
+from epic22.spec.task_yaml import write_task_file
 
 TASK_FILE = "task.yaml"
 """What was asked and inferred, in the folder of a version."""
 
 
 @dataclass(frozen=True)
-class Finished:
+class TrainingResult:
     """A training that is registered, reported and tracked; of a table of one's own also what was asked and inferred, and where
     that is written."""
 
     run: TrainingRun
     report: Path
     tracking_id: str
-    asked: TaskFile | None = None
+    task_spec: TaskFile | None = None
     task_file: Path | None = None
 
 
 def train_file(
-    parts: Parts,
+    components: Components,
     file: FlatFile,
     split: SplitRequest,
-    watch: Watch = Watch(),
+    progress: Progress = Progress(),
     engineer: bool = False,
     tuning: Tuning | None = None,
-    asked: TaskFile | None = None,
-) -> Finished:
+    task_spec: TaskFile | None = None,
+) -> TrainingResult:
     """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
 
-    `asked` is what the file stands for, written beside the version with what was inferred.
+    `task_spec` is what the file stands for, written beside the version with what was inferred.
     `engineer`: with columns made and chosen inside each fold. Raises UserError where that is asked of a table in batches.
     """
     is_table = is_delta(file.path)
-    needed = 0 if is_table else memory_needed(file.path)
-    if is_table or needed > parts.settings.memory_cap:
+    needed_bytes = 0 if is_table else estimate_file_memory(file.path)
+    if is_table or needed_bytes > components.settings.memory_cap:
         if tuning is not None:
             raise UserError("a search needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
         if engineer:
             raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
-        large = train_large_file(parts, file, split, Size(needed, parts.settings.memory_cap), watch)
-        return with_task_file(parts, large, asked)
-    watch.begin(f"reading and auditing {file.path.name}", 1)
-    assignment = declare(file)
-    watch.step()
-    split = replace(split, test_rows=assignment.test_rows)
-    finished = train_assignment(parts, assignment, split, watch, engineer=engineer, tuning=tuning)
-    return with_task_file(parts, finished, asked)
+        large = train_large_file(components, file, split, MemoryEstimate(needed_bytes, components.settings.memory_cap), progress)
+        return save_task_file(components, large, task_spec)
+    progress.begin(f"reading and auditing {file.path.name}", 1)
+    data = load_task_data(file)
+    progress.step()
+    split = replace(split, test_rows=data.test_rows)
+    result = train_task_data(components, data, split, progress, engineer=engineer, tuning=tuning)
+    return save_task_file(components, result, task_spec)
 
 
-def with_task_file(parts: Parts, finished: Finished, asked: TaskFile | None) -> Finished:
+def save_task_file(components: Components, result: TrainingResult, task_spec: TaskFile | None) -> TrainingResult:
     """Write what was asked and inferred beside the version; nothing where that is not known."""
-    if asked is None:
-        return finished
-    run = finished.run
-    told = described(asked, Inferred(run.task, run.examples.X, run.audit, run.notes))
-    path = parts.registry.folder(run.version.task, run.version.version) / TASK_FILE
-    write_task_file(told, path)
-    return replace(finished, asked=told, task_file=path)
+    if task_spec is None:
+        return result
+    run = result.run
+    full_spec = add_inferred(task_spec, Inferred(run.task, run.examples.X, run.audit, run.notes))
+    path = components.registry.folder(run.version.task, run.version.version) / TASK_FILE
+    write_task_file(full_spec, path)
+    return replace(result, task_spec=full_spec, task_file=path)
 
 
-def train_large_file(parts: Parts, file: FlatFile, split: SplitRequest, size: Size, watch: Watch = Watch()) -> Finished:
+def train_large_file(
+    components: Components, file: FlatFile, split: SplitRequest, memory: MemoryEstimate, progress: Progress = Progress()
+) -> TrainingResult:
     """Train on the user's own table (a Parquet or CSV file, or a Delta table's folder) without ever holding it.
 
     Raises UserError for what is only done with a table that fits.
     """
-    refuse_unfit(file)
-    batches = ParquetBatches(delta_files(file.path)) if is_delta(file.path) else open_batches(file.path)
-    with scratch_folder(parts.settings.home / "scratch") as scratch:
-        watch.begin(f"reading and auditing {file.path.name} in batches", 1)
-        assignment = declare_large(file, batches, scratch)
-        watch.step()
-        setting = Setting(parts.settings.threads, size.cap, scratch, split.seed)
-        inputs = data_datasets(assignment.data_version, parts.versions)
-        with told(parts.lineage, f"train.{assignment.task.name}", inputs) as work:
-            gate = Gate(None, parts.settings.authorised)
-            run = train_large(assignment, split, parts.registry, setting, size, watch, gate)
-            finished = _finished(parts, run, split, watch)
-            work.outputs.append(model_dataset(finished.run.version))
-    return finished
+    refuse_unbatchable(file)
+    batches = ParquetBatches(list_delta_files(file.path)) if is_delta(file.path) else open_batches(file.path)
+    with scratch_folder(components.settings.home / "scratch") as scratch:
+        progress.begin(f"reading and auditing {file.path.name} in batches", 1)
+        data = load_batched_task_data(file, batches, scratch)
+        progress.step()
+        setting = TrainingResources(components.settings.threads, memory.cap, scratch, split.seed)
+        inputs = data_datasets(data.data_version, components.table_store)
+        with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work:
+            gate = PromotionGate(None, components.settings.authorised)
+            run = train_large(data, split, components.registry, setting, memory, progress, gate)
+            result = _report_and_track(components, run, split, progress)
+            work.outputs.append(model_dataset(result.run.version))
+    return result
 
 
 def train_feature(
-    parts: Parts,
+    components: Components,
     name: str,
-    data: int | None = None,
+    version_number: int | None = None,
     seed: int = 0,
-    watch: Watch = Watch(),
+    progress: Progress = Progress(),
     truth: DataFrame | None = None,
     override: Override | None = None,
     tuning: Tuning | None = None,
     engineer: bool = False,
-) -> "Finished | Forecast":
-    """Train one of the five capabilities' tasks on a version of the canonical tables, the newest where `data` is None.
+) -> "TrainingResult | ForecastResult":
+    """Train one of the five capabilities' tasks on a version of the canonical tables, the newest where `version_number` is None.
 
     Raises UnknownTaskError for a name that is no feature's, LakeError where there is no such version, ColumnError where its
     tables lack what the task needs.
     """
-    feature = feature_named(name)
-    watch.begin(f"{name}: reading the tables", 1)
-    version = parts.versions.chosen(data)
+    feature = get_feature(name)
+    progress.begin(f"{name}: reading the tables", 1)
+    version = components.table_store.resolve_version(version_number)
     sources = tuple((source.name, source.sha256) for source in version.sources)
-    assigned = feature.assign(
-        feature.task, parts.versions.tables(version.number), DataVersion(version.id, sources, version.number)
+    task_data = feature.bind(
+        feature.task, components.table_store.tables(version.number), DataVersion(version.id, sources, version.number)
     )
-    market = parts.versions.scan("market", version.number).collect()
-    told = f"data version {version.number} ({version.id[:12]}), complete to {version.end:%Y-%m-%d}"
-    assigned = replace(assigned, notes=(told, *guard_notes({"market": market}, version.end), *assigned.notes))
-    watch.step()
-    if isinstance(assigned, PanelAssignment):
-        return train_panel_assignment(parts, assigned, PanelRequest(seed=seed), watch, truth)
-    split = SplitRequest(horizon=max(assigned.task.target.horizons, default=0.0), seed=seed)
-    rows = rows_above_cap(assigned, parts.settings.memory_cap)
+    market = components.table_store.scan("market", version.number).collect()
+    version_note = f"data version {version.number} ({version.id[:12]}), complete to {version.end:%Y-%m-%d}"
+    task_data = replace(
+        task_data, notes=(version_note, *describe_refused_rents({"market": market}, version.end), *task_data.notes)
+    )
+    progress.step()
+    if isinstance(task_data, PanelTaskData):
+        return train_panel_data(components, task_data, ForecastConfig(seed=seed), progress, truth)
+    split = SplitRequest(horizon=max(task_data.task.target.horizons, default=0.0), seed=seed)
+    rows = select_rows_above_cap(task_data, components.settings.memory_cap)
     if rows is None:
-        return train_assignment(parts, assigned, split, watch, truth, override, engineer, tuning)
+        return train_task_data(components, task_data, split, progress, truth, override, engineer, tuning)
     if tuning is not None or engineer:
         raise UserError(f"{name}: its rows exceed the memory cap, so it is neither searched nor engineered; raise --memory-cap.")
-    return train_large_feature(parts, assigned, rows, split, watch, override)
+    return train_large_feature(components, task_data, rows, split, progress, override)
 
 
-def rows_above_cap(assigned: Assignment, cap: int) -> DataFrame | None:
+def select_rows_above_cap(data: TaskData, cap: int) -> DataFrame | None:
     """The eligible rows [entity, cutoff] of an assignment that is trained a batch at a time; None where it is trained whole."""
-    task = assigned.task
-    if not goes_in_batches(task) or memory_of(task, assigned.cutoffs.height) <= cap:
+    task = data.task
+    if not can_train_in_batches(task) or estimate_memory(task, data.cutoffs.height) <= cap:
         return None
-    found = eligible(task, assigned.tables, assigned.cutoffs, rows_a_part(task, cap))
-    return found if memory_of(task, found.height) > cap else None
+    rows = select_eligible_rows(task, data.tables, data.cutoffs, compute_batch_rows(task, cap))
+    return rows if estimate_memory(task, rows.height) > cap else None
 
 
 def train_large_feature(
-    parts: Parts,
-    assigned: Assignment,
+    components: Components,
+    data: TaskData,
     rows: DataFrame,
     split: SplitRequest,
-    watch: Watch = Watch(),
+    progress: Progress = Progress(),
     override: Override | None = None,
-) -> Finished:
+) -> TrainingResult:
     """Train a feature on these eligible rows [entity, cutoff] without ever holding their inputs."""
-    task, cap = assigned.task, parts.settings.memory_cap
-    with scratch_folder(parts.settings.home / "scratch") as scratch:
-        watch.begin(f"{task.name}: building {rows.height:,} rows in parts", 1)
-        large = large_feature(assigned, rows, rows_a_part(task, cap), scratch, split.seed)
-        watch.step()
-        setting, size = Setting(parts.settings.threads, cap, scratch, split.seed), Size(memory_of(task, rows.height), cap)
-        gate = Gate(override, parts.settings.authorised)
-        with told(parts.lineage, f"train.{task.name}", data_datasets(assigned.data_version, parts.versions)) as work:
-            finished = _finished(parts, train_large(large, split, parts.registry, setting, size, watch, gate), split, watch)
-            work.outputs.append(model_dataset(finished.run.version))
-    return finished
+    task, cap = data.task, components.settings.memory_cap
+    with scratch_folder(components.settings.home / "scratch") as scratch:
+        progress.begin(f"{task.name}: building {rows.height:,} rows in parts", 1)
+        batched_data = build_batched_data(data, rows, compute_batch_rows(task, cap), scratch, split.seed)
+        progress.step()
+        setting, memory = (
+            TrainingResources(components.settings.threads, cap, scratch, split.seed),
+            MemoryEstimate(estimate_memory(task, rows.height), cap),
+        )
+        gate = PromotionGate(override, components.settings.authorised)
+        with emit_lineage(
+            components.lineage, f"train.{task.name}", data_datasets(data.data_version, components.table_store)
+        ) as work:
+            result = _report_and_track(
+                components,
+                train_large(batched_data, split, components.registry, setting, memory, progress, gate),
+                split,
+                progress,
+            )
+            work.outputs.append(model_dataset(result.run.version))
+    return result
 
 
-def train_assignment(
-    parts: Parts,
-    assignment: Assignment,
+def train_task_data(
+    components: Components,
+    data: TaskData,
     split: SplitRequest,
-    watch: Watch = Watch(),
+    progress: Progress = Progress(),
     truth: DataFrame | None = None,
     override: Override | None = None,
     engineer: bool = False,
     tuning: Tuning | None = None,
-) -> Finished:
+) -> TrainingResult:
     """Train, report, track, and only then promote: a killed process leaves the old champion in place.
 
     A model that the fairness gate refuses is registered and reported, but not promoted.
     """
-    inputs = data_datasets(assignment.data_version, parts.versions)
-    with told(parts.lineage, f"train.{assignment.task.name}", inputs) as work:
-        gate = Gate(override, parts.settings.authorised)
-        run = train(assignment, split, parts.registry, parts.settings.threads, watch, truth, gate, engineer, tuning=tuning)
-        finished = _finished(parts, run, split, watch)
-        work.outputs.append(model_dataset(finished.run.version))
-    return finished
+    inputs = data_datasets(data.data_version, components.table_store)
+    with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work:
+        gate = PromotionGate(override, components.settings.authorised)
+        run = train(data, split, components.registry, components.settings.threads, progress, truth, gate, engineer, tuning=tuning)
+        result = _report_and_track(components, run, split, progress)
+        work.outputs.append(model_dataset(result.run.version))
+    return result
 
 
-def _finished(parts: Parts, run: TrainingRun, split: SplitRequest, watch: Watch) -> Finished:
+def _report_and_track(components: Components, run: TrainingRun, split: SplitRequest, progress: Progress) -> TrainingResult:
     """Report and track a run, then promote its model if the gate lets it pass."""
-    from epic22.services.explanation_pictures import explanation_pngs
-    from epic22.services.pictures import figures_of, pngs
-    from epic22.services.report import write_report
+    from epic22.reports.figures.explanation import render_explanation_pngs
+    from epic22.reports.figures.training import draw_figures, render_pngs
+    from epic22.reports.html.training import write_report
 
-    folder = parts.registry.folder(run.version.task, run.version.version)
-    watch.begin("report and tracking", 2)
-    figures = figures_of(run)
+    folder = components.registry.folder(run.version.task, run.version.version)
+    progress.begin("report and tracking", 2)
+    figures = draw_figures(run)
     report = write_report(run, folder / "report.html", figures)
-    looks_at = explanation_pngs(run.explanation)
-    keep_explanation(parts, run, looks_at)
-    watch.step()
+    explanation_figures = render_explanation_pngs(run.explanation)
+    save_explanation(components, run, explanation_figures)
+    progress.step()
     record = RunRecord(
         version=run.version,
         data_version=run.data_version,
-        parameters=_parameters(run, split),
-        leaderboard=tuple(Tracked.of(evaluation) for evaluation in run.leaderboard),
+        parameters=_build_parameters(run, split),
+        leaderboard=tuple(FamilyRecord.of(evaluation) for evaluation in run.leaderboard),
         bundle=folder / "bundle",
         report=report,
-        pictures=pngs(figures) | looks_at,
+        figures=render_pngs(figures) | explanation_figures,
     )
-    tracking_id = track_and_promote(parts, record, run.verdicts, run.promotion)
-    watch.step()
-    return Finished(run, report, tracking_id)
+    tracking_id = track_and_promote(components, record, run.verdicts, run.promotion)
+    progress.step()
+    return TrainingResult(run, report, tracking_id)
 
 
-def _parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:
+def _build_parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:
     return {
         "champion": run.champion.family,
         "target": run.task.target.name,
@@ -245,7 +259,7 @@ def _parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:
         "folds_n": str(run.plan.n),
         "folds_repeats": str(run.plan.repeats),
         "gap_days": f"{run.plan.gap:g}",
-        "rows": str(run.learned_from),
+        "rows": str(run.n_rows),
         "columns": ", ".join(column.name for column in run.bundle.preprocessor.outputs),
     }
 

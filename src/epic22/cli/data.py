@@ -6,22 +6,22 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import print_json, say, table
+from epic22.cli.terminal import print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from epic22.adapters.lake import Lake
-    from epic22.core.data.versions import LakeVersion
+    from epic22.core.tables.versions import LakeVersion
 
 data = typer.Typer(name="data", help="The versions of the tables: log, show, diff, restore, quarantine.", no_args_is_help=True)
 Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
 Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")]
 
 
-def _lake() -> "Lake":
-    from epic22.bootstrap import lake_of
+def _open_lake() -> "Lake":
+    from epic22.bootstrap import open_lake
     from epic22.config import Settings
 
-    return lake_of(Settings.read())
+    return open_lake(Settings.read())
 
 
 def version_json(version: "LakeVersion") -> dict[str, Any]:
@@ -33,12 +33,12 @@ def version_json(version: "LakeVersion") -> dict[str, Any]:
 @data.command()
 def log(json: Json = False) -> None:
     """List the versions, newest first: rows, content hash, who, when, from where."""
-    versions = _lake().log()[::-1]
+    versions = _open_lake().log()[::-1]
     if json:
         print_json([version_json(version) for version in versions])
         return
     if not versions:
-        say("No data versions yet; read your tables with 'epic22 ingest FOLDER'.")
+        print_line("No data versions yet; read your tables with 'epic22 ingest FOLDER'.")
         return
     rows = [
         [
@@ -47,14 +47,14 @@ def log(json: Json = False) -> None:
             f"{v.rows:,} (+{sum(t.added for t in v.tables.values()):,})",
             f"{v.quarantined:,}",
             f"{v.action} by {v.who}, {v.at:%Y-%m-%d %H:%M}",
-            _origin(v),
+            _format_origin(v),
         ]
         for v in versions
     ]
-    table("Data versions", ["version", "id", "rows", "apart", "made (UTC)", "from"], rows)
+    print_table("Data versions", ["version", "id", "rows", "apart", "made (UTC)", "from"], rows)
 
 
-def _origin(version: "LakeVersion") -> str:
+def _format_origin(version: "LakeVersion") -> str:
     """The version's files in few words."""
     names = list(dict.fromkeys(source.name for source in version.sources))
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
@@ -68,22 +68,22 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a version: its tables, or the first rows of one."""
-    lake = _lake()
-    chosen = lake.chosen(version)
+    lake = _open_lake()
+    selected = lake.resolve_version(version)
     if of is not None:
-        frame = lake.scan(of, chosen.number).head(rows).collect()
-        _print_rows(of, frame.columns, [[_cell(value) for value in row] for row in frame.iter_rows()], json)
+        frame = lake.scan(of, selected.number).head(rows).collect()
+        _print_rows(of, frame.columns, [[_format_cell(value) for value in row] for row in frame.iter_rows()], json)
         return
     if json:
-        print_json(version_json(chosen))
+        print_json(version_json(selected))
         return
-    lines = [[n, f"{t.rows:,}", f"{t.added:,}", str(t.delta_version), t.digest[:12]] for n, t in chosen.tables.items()]
-    table(f"Data version {chosen.number} ({chosen.id})", ["table", "rows", "added", "delta version", "digest"], lines)
-    sources = [[s.name, s.table, f"{s.rows:,}", f"{s.quarantined:,}", s.sha256[:12]] for s in chosen.sources]
-    table("Sources", ["file", "table", "rows", "quarantined", "sha256"], sources)
-    for note in chosen.notes:
-        say(f"note: {note}")
-    say(f"{chosen.action} by {chosen.who}, {chosen.at:%Y-%m-%d %H:%M} UTC; complete to {chosen.end:%Y-%m-%d}.")
+    lines = [[n, f"{t.rows:,}", f"{t.added:,}", str(t.delta_version), t.digest[:12]] for n, t in selected.tables.items()]
+    print_table(f"Data version {selected.number} ({selected.id})", ["table", "rows", "added", "delta version", "digest"], lines)
+    sources = [[s.name, s.table, f"{s.rows:,}", f"{s.quarantined:,}", s.sha256[:12]] for s in selected.sources]
+    print_table("Sources", ["file", "table", "rows", "quarantined", "sha256"], sources)
+    for note in selected.notes:
+        print_line(f"note: {note}")
+    print_line(f"{selected.action} by {selected.who}, {selected.at:%Y-%m-%d %H:%M} UTC; complete to {selected.end:%Y-%m-%d}.")
 
 
 @data.command()
@@ -93,44 +93,44 @@ def diff(
     json: Json = False,
 ) -> None:
     """Compare two versions: rows that only one of them has, by table."""
-    found = _lake().diff(a, b)
+    differences = _open_lake().diff(a, b)
     if json:
-        print_json({name: {"only_in_a": only_a, "only_in_b": only_b} for name, (only_a, only_b) in found.items()})
+        print_json({name: {"only_in_a": only_a, "only_in_b": only_b} for name, (only_a, only_b) in differences.items()})
         return
-    if not found:
-        say(f"Versions {a} and {b} hold the same rows.")
+    if not differences:
+        print_line(f"Versions {a} and {b} hold the same rows.")
         return
-    rows = [[name, f"{only_a:,}", f"{only_b:,}"] for name, (only_a, only_b) in found.items()]
-    table("Differences", ["table", f"rows only in {a}", f"rows only in {b}"], rows)
+    rows = [[name, f"{only_a:,}", f"{only_b:,}"] for name, (only_a, only_b) in differences.items()]
+    print_table("Differences", ["table", f"rows only in {a}", f"rows only in {b}"], rows)
 
 
 @data.command()
 def restore(version: Annotated[int, typer.Argument(help="The version to go back to.")], json: Json = False) -> None:
     """Make a new version with the content of an older one; the history stays as it is."""
-    from epic22.bootstrap import user
+    from epic22.bootstrap import current_user
 
-    made = _lake().restore(version, user())
+    new_version = _open_lake().restore(version, current_user())
     if json:
-        print_json(version_json(made))
+        print_json(version_json(new_version))
         return
-    say(f"Data version {made.number} holds what version {version} held ({made.id[:12]}).")
+    print_line(f"Data version {new_version.number} holds what version {version} held ({new_version.id[:12]}).")
 
 
 @data.command()
 def quarantine(version: Number = None, rows: Shown = 50, json: Json = False) -> None:
     """Show the rows that an ingest set apart: file, line, reason, the row as it came."""
-    frame = _lake().quarantine(version)
+    frame = _open_lake().quarantine(version)
     if json:
         print_json(frame.to_dicts())
         return
     if not frame.height:
-        say("Nothing was set apart.")
+        print_line("Nothing was set apart.")
         return
     shown = [[str(value) for value in row] for row in frame.head(rows).select("file", "line", "reason", "row").iter_rows()]
-    table(f"Quarantine: {frame.height:,} rows", ["file", "line", "reason", "row"], shown)
+    print_table(f"Quarantine: {frame.height:,} rows", ["file", "line", "reason", "row"], shown)
 
 
-def _cell(value: object) -> str:
+def _format_cell(value: object) -> str:
     return "" if value is None else str(value)
 
 
@@ -138,4 +138,4 @@ def _print_rows(name: str, columns: list[str], rows: list[list[str]], json: bool
     if json:
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
         return
-    table(name, columns, rows)
+    print_table(name, columns, rows)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import figure, print_json, progress, say, table
+from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
 
 if TYPE_CHECKING:
     from epic22.services.decide import DecisionList, ListedCase
@@ -22,61 +22,62 @@ def decide(
 ) -> None:
     """Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides."""
     from epic22.bootstrap import assemble, decide_feature
-    from epic22.cli.ingest import moment
+    from epic22.cli.ingest import parse_timestamp
     from epic22.config import Settings
 
-    with progress() as watch:
-        found = decide_feature(assemble(Settings.read()), task, moment(at, "--at"), capacity, data, watch)
+    with show_progress() as bars:
+        decisions = decide_feature(assemble(Settings.read()), task, parse_timestamp(at, "--at"), capacity, data, bars)
     if json:
-        print_json(decision_json(found))
+        print_json(build_decision_json(decisions))
     else:
-        show(found)
+        print_decisions(decisions)
 
 
-def decision_json(found: "DecisionList") -> dict[str, Any]:
+def build_decision_json(decisions: "DecisionList") -> dict[str, Any]:
     """The list as JSON."""
     from epic22.core.prediction import model_json, prediction_json
 
     return {
-        "task": found.task,
-        "model": model_json(found.model),
-        "at": found.at.isoformat() + "Z",
-        "capacity": found.capacity,
-        "considered": found.considered,
-        "expected_saving": found.saving,
-        "in_sample": found.in_sample,
+        "task": decisions.task,
+        "model": model_json(decisions.model),
+        "at": decisions.at.isoformat() + "Z",
+        "capacity": decisions.capacity,
+        "considered": decisions.considered,
+        "expected_saving": decisions.saving,
+        "in_sample": decisions.in_sample,
         "list": [
             {"rank": c.rank, "expected_saving": c.saving, "expected_change": c.change, **prediction_json(c.prediction)}
-            for c in found.listed
+            for c in decisions.listed
         ],
     }
 
 
-def show(found: "DecisionList") -> None:
+def print_decisions(decisions: "DecisionList") -> None:
     """The list for a person at a terminal."""
-    say(
-        f"{found.task} at {found.at:%Y-%m-%d}: {len(found.listed)} of {found.considered:,} listed, capacity {found.capacity} "
-        f"({found.model.family}, version {found.model.version}, {found.model.status})."
+    print_line(
+        f"{decisions.task} at {decisions.at:%Y-%m-%d}: {len(decisions.listed)} of {decisions.considered:,} "
+        f"listed, capacity {decisions.capacity} "
+        f"({decisions.model.family}, version {decisions.model.version}, {decisions.model.status})."
     )
-    if found.in_sample:
-        say("The model was trained on data from after this moment: the list shows how it works, not how well.", "yellow")
-    what = "expected saving" if found.saving is not None else "expected change"
-    headers = ["", "entity", "probability" if found.saving is not None else "forecast", what, "because"]
-    table("This week's list", headers, [_row(case) for case in found.listed])
-    if found.saving is not None:
-        say(f"Acting on this list is expected to save {figure(found.saving)} against acting on nobody.", "bold")
+    if decisions.in_sample:
+        print_line("The model was trained on data from after this moment: the list shows how it works, not how well.", "yellow")
+    what = "expected saving" if decisions.saving is not None else "expected change"
+    headers = ["", "entity", "probability" if decisions.saving is not None else "forecast", what, "because"]
+    print_table("This week's list", headers, [_format_row(case) for case in decisions.listed])
+    if decisions.saving is not None:
+        print_line(f"Acting on this list is expected to save {format_figure(decisions.saving)} against acting on nobody.", "bold")
 
 
-def _row(case: "ListedCase") -> list[str]:
-    from epic22.services.decide import TOLD_HORIZON, deciding
+def _format_row(case: "ListedCase") -> list[str]:
+    from epic22.services.decide import SHOWN_HORIZON, decision_value
 
     values = case.prediction.values
-    value = deciding(case.prediction) if case.saving is not None else values[min(TOLD_HORIZON, len(values)) - 1]
-    said = value.value if isinstance(value.value, str) else figure(value.value)
+    value = decision_value(case.prediction) if case.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
+    text = value.value if isinstance(value.value, str) else format_figure(value.value)
     if value.low is not None and value.high is not None:
-        said = f"{said} ({figure(value.low)} … {figure(value.high)})"
+        text = f"{text} ({format_figure(value.low)} … {format_figure(value.high)})"
     if value.band is not None:
-        said = f"{said}, {value.band}"
-    worth = figure(case.saving) if case.saving is not None else f"{case.change or 0.0:+.1%}"
+        text = f"{text}, {value.band}"
+    benefit = format_figure(case.saving) if case.saving is not None else f"{case.change or 0.0:+.1%}"
     because = "; ".join(reason.text for reason in case.prediction.reasons[1:4])
-    return [str(case.rank), case.prediction.entity, said, worth, because]
+    return [str(case.rank), case.prediction.entity, text, benefit, because]

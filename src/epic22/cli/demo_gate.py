@@ -9,25 +9,25 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from epic22.cli.terminal import figure, progress, say
+from epic22.cli.terminal import format_figure, print_line, show_progress
 
 if TYPE_CHECKING:
     from polars import DataFrame
 
-    from epic22.bootstrap import Parts
+    from epic22.bootstrap import Components
     from epic22.core.evaluation.fairness import Override
-    from epic22.services.portfolio_results import GateStep
+    from epic22.reports.json.portfolio import GateStep
     from epic22.simulator.portfolio import Portfolio
 
 TASK = "risk_assessment"
-UNUSED = ("sensor_readings", "ledger", "equipment")
+UNUSED_TABLES = ("sensor_readings", "ledger", "equipment")
 """Tables without a part in the task; left out for speed."""
-HELD = 40
+N_FIRST_TENANTS = 40
 """Tenants whose classes the company holds at first: too few in any group to be compared."""
 REASON = "Reviewed by a person: the model sees payments, not the class; to be judged again in 30 days"
 
 
-def show_gate(parts: "Parts", portfolio: "Portfolio", folder: Path, seed: int) -> "tuple[GateStep, ...]":
+def demonstrate_gate(components: "Components", portfolio: "Portfolio", folder: Path, seed: int) -> "tuple[GateStep, ...]":
     """Provisional, refused, overridden: what the gate makes of the same task, and which model answers after each."""
     from epic22.bootstrap import assemble, ingest_folder, override_by_key
     from epic22.simulator.unfairness import plant_unfair_class
@@ -35,48 +35,52 @@ def show_gate(parts: "Parts", portfolio: "Portfolio", folder: Path, seed: int) -
     folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     key = secrets.token_hex(16)
-    may = frozenset({hashlib.sha256(key.encode()).hexdigest()})
-    own = assemble(replace(parts.settings, home=folder / "home", authorised=may))
+    authorised = frozenset({hashlib.sha256(key.encode()).hexdigest()})
+    gate_parts = assemble(replace(components.settings, home=folder / "home", authorised=authorised))
     unfair, planted = plant_unfair_class(portfolio.tables, seed)
-    say(f"Planted for this part alone, in {folder}: {planted.words}.", "yellow")
-    tables = {name: frame for name, frame in portfolio.tables.items() if name not in UNUSED}
-    first = portfolio.tables["protected"].sample(HELD, seed=seed)
-    ingest_folder(own, _written(folder / "first", tables | {"protected": first}), source="sample", as_of=portfolio.end)
-    steps = [_step(own, f"the first model, with the classes of {HELD} tenants", None)]
+    print_line(f"Planted for this part alone, in {folder}: {planted.words}.", "yellow")
+    tables = {name: frame for name, frame in portfolio.tables.items() if name not in UNUSED_TABLES}
+    first = portfolio.tables["protected"].sample(N_FIRST_TENANTS, seed=seed)
+    ingest_folder(
+        gate_parts, _write_tables(folder / "first", tables | {"protected": first}), source_name="sample", as_of=portfolio.end
+    )
+    steps = [_train_step(gate_parts, f"the first model, with the classes of {N_FIRST_TENANTS} tenants", None)]
     rest = unfair.join(first, on="tenant_id", how="anti", maintain_order="left")
-    ingest_folder(own, _written(folder / "rest", {"protected": rest}), source="sample", as_of=portfolio.end)
-    steps.append(_step(own, "trained again, the planted classes of all tenants in", None))
-    steps.append(_step(own, "the same, with an authorised key and a reason", override_by_key(REASON, {"EPIC22_KEY": key})))
-    show_log(own)
+    ingest_folder(gate_parts, _write_tables(folder / "rest", {"protected": rest}), source_name="sample", as_of=portfolio.end)
+    steps.append(_train_step(gate_parts, "trained again, the planted classes of all tenants in", None))
+    steps.append(
+        _train_step(gate_parts, "the same, with an authorised key and a reason", override_by_key(REASON, {"EPIC22_KEY": key}))
+    )
+    print_promotion_log(gate_parts)
     return tuple(steps)
 
 
-def _written(folder: Path, tables: "Mapping[str, DataFrame]") -> Path:
+def _write_tables(folder: Path, tables: "Mapping[str, DataFrame]") -> Path:
     folder.mkdir(parents=True)
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
     return folder
 
 
-def _step(parts: "Parts", what: str, override: "Override | None") -> "GateStep":
+def _train_step(components: "Components", what: str, override: "Override | None") -> "GateStep":
     from epic22.bootstrap import train_feature
-    from epic22.services.portfolio_results import gate_step
+    from epic22.reports.json.portfolio import build_gate_step
 
-    with progress() as watch:
-        run = train_feature(parts, TASK, watch=watch, override=override).run
-    step = gate_step(what, run, parts.registry.champion(TASK))
-    say(f"{what}: version {step.version} {step.status}", "bold" if step.promoted else "bold red")
-    say(f"  {step.why}.")
-    say(f"  Served now: version {step.served.version} ({step.served.status}), as every answer says.")
+    with show_progress() as bars:
+        run = train_feature(components, TASK, progress=bars, override=override).run
+    step = build_gate_step(what, run, components.registry.champion(TASK))
+    print_line(f"{what}: version {step.version} {step.status}", "bold" if step.promoted else "bold red")
+    print_line(f"  {step.why}.")
+    print_line(f"  Served now: version {step.served.version} ({step.served.status}), as every answer says.")
     return step
 
 
-def show_log(parts: "Parts") -> None:
+def print_promotion_log(components: "Components") -> None:
     """What the log of promotions says: when, who, why, and what was found; a key by its id alone."""
-    log = parts.registry.folder(TASK, "1").parent / "promotions.jsonl"
-    say(f"{log}:")
+    log = components.registry.folder(TASK, "1").parent / "promotions.jsonl"
+    print_line(f"{log}:")
     for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
-        found, asked = line["fairness"], line["override"]
-        ratio = "ratio not known" if found["ratio"] is None else f"{found['group']} {figure(found['ratio'], 2)}"
-        by = "" if asked is None else f", by key {asked['key_id'][:12]}…: {asked['reason']}"
-        say(f"  {line['at'][:19]} version {line['version']} {line['status']} ({found['class']}: {ratio}){by}")
+        fairness, override = line["fairness"], line["override"]
+        ratio = "ratio not known" if fairness["ratio"] is None else f"{fairness['group']} {format_figure(fairness['ratio'], 2)}"
+        by = "" if override is None else f", by key {override['key_id'][:12]}…: {override['reason']}"
+        print_line(f"  {line['at'][:19]} version {line['version']} {line['status']} ({fairness['class']}: {ratio}){by}")

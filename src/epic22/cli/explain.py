@@ -7,9 +7,9 @@ from typing import Annotated, Any
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import figure, print_json, say, table
+from epic22.cli.terminal import format_figure, print_json, print_line, print_table
 
-MOST_COLUMNS = 20
+MAX_COLUMNS = 20
 DIRECTIONS = {"raises": "raises", "lowers": "lowers", "mixed": "up and down", "by level": "by level", "none": "–"}
 
 
@@ -19,72 +19,95 @@ def explain(
     json: Json = False,
 ) -> None:
     """Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold."""
-    from epic22.bootstrap import assemble, explained
+    from epic22.bootstrap import assemble, load_explanation
     from epic22.config import Settings
 
-    model, found, pictures = explained(assemble(Settings.read()), task, version)
+    model, explanation, pictures = load_explanation(assemble(Settings.read()), task, version)
     if json:
-        print_json(dict(found))
+        print_json(dict(explanation))
         return
-    say(f"{task}: {model.family}, version {model.version} ({model.status}); {found['folds']} folds, {found['rows']:,} test rows.")
-    show(found, pictures)
-
-
-def show(found: Mapping[str, Any], pictures: Path) -> None:
-    """An explanation for a person at a terminal."""
-    unit, metric = found["unit"], found["metric"]
-    table(
-        f"What moves the score: mean size ({unit}), mean rank over folds, and what {metric} loses without the column",
-        ["column", "size", "share", "direction", "rank", f"first {found['top']}", "loss"],
-        [_column(one) for one in found["columns"][:MOST_COLUMNS]],
+    print_line(
+        f"{task}: {model.family}, version {model.version} ({model.status}); {explanation['folds']} folds, "
+        f"{explanation['rows']:,} test rows."
     )
-    if found["agreement"] is not None:
-        say(f"Two trainings on fresh rows would agree on this order to {figure(found['agreement'], 2)} of 1.")
-    if found["interactions"]:
-        table(
+    print_explanation(explanation, pictures)
+
+
+def print_explanation(explanation: Mapping[str, Any], pictures: Path) -> None:
+    """An explanation for a person at a terminal."""
+    unit, metric = explanation["unit"], explanation["metric"]
+    print_table(
+        f"What moves the score: mean size ({unit}), mean rank over folds, and what {metric} loses without the column",
+        ["column", "size", "share", "direction", "rank", f"first {explanation['top']}", "loss"],
+        [_format_column(one) for one in explanation["columns"][:MAX_COLUMNS]],
+    )
+    if explanation["agreement"] is not None:
+        print_line(f"Two trainings on fresh rows would agree on this order to {format_figure(explanation['agreement'], 2)} of 1.")
+    if explanation["interactions"]:
+        print_table(
             "Pairs that work together",
             ["pair", "size", "held-out loss without it", "interaction"],
-            [_pair(pair) for pair in found["interactions"]],
+            [_format_pair(pair) for pair in explanation["interactions"]],
         )
-    for shape in found["dependence"]:
-        _show_shape(shape, unit)
-    for warning in found["warnings"]:
-        say(f"Warning: {warning}", "bold yellow")
-    say(f"Pictures: {pictures}")
+    for profile in explanation["dependence"]:
+        _print_dependence(profile, unit)
+    for warning in explanation["warnings"]:
+        print_line(f"Warning: {warning}", "bold yellow")
+    print_line(f"Pictures: {pictures}")
 
 
-def _column(one: Mapping[str, Any]) -> list[str]:
-    direction = DIRECTIONS[one["direction"]] + (f" {one['toward']}" if one["toward"] else "")
-    rank = sum(one["ranks"]) / len(one["ranks"])
-    loss = "not tried" if one["permutation_loss"] is None else interval(one["permutation_loss"])
-    name = f"{one['column']}: {one['about']}" if one["about"] else one["column"]
-    return [name, interval(one["importance"]), f"{one['share']:.1%}", direction, figure(rank, 2), f"{one['in_top']:.0%}", loss]
+def _format_column(row: Mapping[str, Any]) -> list[str]:
+    direction = DIRECTIONS[row["direction"]] + (f" {row['toward']}" if row["toward"] else "")
+    rank = sum(row["ranks"]) / len(row["ranks"])
+    loss = "not tried" if row["permutation_loss"] is None else format_interval(row["permutation_loss"])
+    name = f"{row['column']}: {row['about']}" if row["about"] else row["column"]
+    return [
+        name,
+        format_interval(row["importance"]),
+        f"{row['share']:.1%}",
+        direction,
+        format_figure(rank, 2),
+        f"{row['in_top']:.0%}",
+        loss,
+    ]
 
 
-def _pair(pair: Mapping[str, Any]) -> list[str]:
+def _format_pair(pair: Mapping[str, Any]) -> list[str]:
     gain = pair["held_out_gain"]
-    told = "–" if gain["value"] is None else f"{gain['value']:+.1%} ({_points(gain['low'])}…{_points(gain['high'])})"
-    return [" × ".join(pair["columns"]), interval(pair["strength"]), told, "found" if pair["found"] else "not certain"]
+    gain_text = (
+        "–"
+        if gain["value"] is None
+        else f"{gain['value']:+.1%} ({_format_percentage(gain['low'])}…{_format_percentage(gain['high'])})"
+    )
+    return [
+        " × ".join(pair["columns"]),
+        format_interval(pair["strength"]),
+        gain_text,
+        "found" if pair["found"] else "not certain",
+    ]
 
 
-def _points(share: float | None) -> str:
+def _format_percentage(share: float | None) -> str:
     return "–" if share is None else f"{share:+.1%}"
 
 
-def _show_shape(shape: Mapping[str, Any], unit: str) -> None:
-    marks: Sequence[Mapping[str, Any]] = [*shape["marks"], *([] if shape["missing"] is None else [shape["missing"]])]
-    toward = f" toward {shape['toward']}" if shape["toward"] else ""
-    table(
-        f"{shape['column']}: contribution ({unit}){toward} by value",
+def _print_dependence(profile: Mapping[str, Any], unit: str) -> None:
+    bins: Sequence[Mapping[str, Any]] = [*profile["marks"], *([] if profile["missing"] is None else [profile["missing"]])]
+    toward = f" toward {profile['toward']}" if profile["toward"] else ""
+    print_table(
+        f"{profile['column']}: contribution ({unit}){toward} by value",
         ["value", "rows", "contribution", "folds"],
-        [[m["label"], f"{m['rows']:,}", interval(m["contribution"]), " ".join(figure(v, 2) for v in m["folds"])] for m in marks],
+        [
+            [m["label"], f"{m['rows']:,}", format_interval(m["contribution"]), " ".join(format_figure(v, 2) for v in m["folds"])]
+            for m in bins
+        ],
     )
 
 
-def interval(found: Mapping[str, float | None]) -> str:
+def format_interval(estimate: Mapping[str, float | None]) -> str:
     """A figure with its interval.
 
-    >>> interval({"value": 0.5, "low": 0.4, "high": None})
+    >>> format_interval({"value": 0.5, "low": 0.4, "high": None})
     '0.5 (0.4…–)'
     """
-    return f"{figure(found['value'], 3)} ({figure(found['low'], 3)}…{figure(found['high'], 3)})"
+    return f"{format_figure(estimate['value'], 3)} ({format_figure(estimate['low'], 3)}…{format_figure(estimate['high'], 3)})"

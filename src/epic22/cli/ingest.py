@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import print_json, progress, say, table
+from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.core.errors import UserError
 
 if TYPE_CHECKING:
-    from epic22.services.ingest import Ingested
+    from epic22.services.ingest import IngestResult
 
 
 def ingest(
@@ -30,33 +30,35 @@ def ingest(
     from epic22.bootstrap import assemble, ingest_folder
     from epic22.config import Settings
 
-    with progress() as watch:
-        done = ingest_folder(assemble(Settings.read()), folder, moment(as_of), source, mapping, watch)
+    with show_progress() as bars:
+        ingestion = ingest_folder(assemble(Settings.read()), folder, parse_timestamp(as_of), source, mapping, bars)
     if json:
-        print_json(ingested_json(done))
+        print_json(build_ingest_json(ingestion))
         return
-    counts = done.counts.items()
+    counts = ingestion.counts.items()
     rows = [
-        [n, *(f"{v:,}" for v in (c.new, c.changed, c.same, c.twice, c.gone)), f"{done.quarantined.get(n, 0):,}"]
+        [n, *(f"{v:,}" for v in (c.new, c.changed, c.same, c.twice, c.gone)), f"{ingestion.quarantined.get(n, 0):,}"]
         for n, c in counts
     ]
-    table("Ingest", ["table", "new", "changed", "as before", "twice", "gone", "quarantined"], rows)
-    for note in done.notes:
-        say(f"note: {note}")
-    if done.version is None:
-        say("Nothing new; no version was made.")
+    print_table("Ingest", ["table", "new", "changed", "as before", "twice", "gone", "quarantined"], rows)
+    for note in ingestion.notes:
+        print_line(f"note: {note}")
+    if ingestion.version is None:
+        print_line("Nothing new; no version was made.")
         return
-    say(f"Data version {done.version.number} ({done.version.id[:12]}), complete to {done.version.end:%Y-%m-%d}.")
-    apart = done.version.quarantined
+    print_line(
+        f"Data version {ingestion.version.number} ({ingestion.version.id[:12]}), complete to {ingestion.version.end:%Y-%m-%d}."
+    )
+    apart = ingestion.version.quarantined
     if apart:
         which = "row was set apart; see it" if apart == 1 else "rows were set apart; see them"
-        say(f"{apart:,} {which} with 'epic22 data quarantine {done.version.number}'.")
+        print_line(f"{apart:,} {which} with 'epic22 data quarantine {ingestion.version.number}'.")
 
 
-def moment(text: str | None, option: str = "--as-of") -> datetime | None:
+def parse_timestamp(text: str | None, option: str = "--as-of") -> datetime | None:
     """A UTC moment from ISO text; a zone is converted. Raises UserError.
 
-    >>> moment("2024-03-01T02:00:00+02:00")
+    >>> parse_timestamp("2024-03-01T02:00:00+02:00")
     datetime.datetime(2024, 3, 1, 0, 0)
     """
     from datetime import UTC
@@ -64,20 +66,20 @@ def moment(text: str | None, option: str = "--as-of") -> datetime | None:
     if text is None:
         return None
     try:
-        read = datetime.fromisoformat(text)
+        timestamp = datetime.fromisoformat(text)
     except ValueError:
         raise UserError(f"{option} {text!r} is no moment; write it as 2024-03-01 or 2024-03-01T12:00:00.") from None
-    return read.astimezone(UTC).replace(tzinfo=None) if read.tzinfo else read
+    return timestamp.astimezone(UTC).replace(tzinfo=None) if timestamp.tzinfo else timestamp
 
 
-def ingested_json(done: "Ingested") -> dict[str, Any]:
+def build_ingest_json(ingestion: "IngestResult") -> dict[str, Any]:
     """What an ingest did, for --json."""
     from dataclasses import asdict
 
     from epic22.cli.data import version_json
 
     return {
-        "version": version_json(done.version) if done.version else None,
-        "counts": {name: asdict(c) | {"quarantined": done.quarantined.get(name, 0)} for name, c in done.counts.items()},
-        "notes": list(done.notes),
+        "version": version_json(ingestion.version) if ingestion.version else None,
+        "counts": {name: asdict(c) | {"quarantined": ingestion.quarantined.get(name, 0)} for name, c in ingestion.counts.items()},
+        "notes": list(ingestion.notes),
     }

@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import print_json, say
+from epic22.cli.terminal import print_json, print_line
 
 if TYPE_CHECKING:
     from rich.tree import Tree
 
     from epic22.core.lineage import Node, Trace
 
-MOST_BRANCHES = 20
+MAX_BRANCHES = 20
 
 
 def lineage(
@@ -33,74 +33,74 @@ def lineage(
     from epic22.config import Settings
     from epic22.services.lineage import trace_json
 
-    found = trace_back(assemble(Settings.read()), x)
+    trace = trace_back(assemble(Settings.read()), x)
     if svg is not None:
-        _draw(found, svg)
+        _write_svg(trace, svg)
     if json:
-        print_json(trace_json(found))
+        print_json(trace_json(trace))
         return
-    show(found)
+    print_trace(trace)
     if svg is not None:
-        say(f"Picture: {svg}")
+        print_line(f"Picture: {svg}")
 
 
-def _draw(found: "Trace", svg: Path) -> None:
+def _write_svg(trace: "Trace", svg: Path) -> None:
     from epic22.core.errors import UserError
-    from epic22.services.lineage_picture import draw
+    from epic22.reports.figures.lineage import draw_lineage
 
     try:
-        svg.write_text(draw(found), encoding="utf-8")
+        svg.write_text(draw_lineage(trace), encoding="utf-8")
     except OSError as error:
         raise UserError(f"--svg {svg} cannot be written ({error.strerror}); name another file.") from None
 
 
-def show(found: "Trace") -> None:
+def print_trace(trace: "Trace") -> None:
     """Both directions as trees, for a person at a terminal."""
     from rich.console import Console
 
-    say(f"{found.subject.kind}: {found.subject.words}", "bold")
-    for name, fact in found.subject.facts:
-        say(f"  {name}: {fact}", "dim")
+    print_line(f"{trace.subject.kind}: {trace.subject.label}", "bold")
+    for name, fact in trace.subject.facts:
+        print_line(f"  {name}: {fact}", "dim")
     for title, direction in (("comes from", "causes"), ("led to", "effects")):
-        tree = _tree(found, title, "causes" if direction == "causes" else "effects")
+        tree = _build_tree(trace, title, "causes" if direction == "causes" else "effects")
         if tree.children:
             Console().print(tree, soft_wrap=True)
         else:
-            say(f"{title}: nothing known", "dim")
-    for note in found.notes:
-        say(f"note: {note}", "yellow")
+            print_line(f"{title}: nothing known", "dim")
+    for note in trace.notes:
+        print_line(f"note: {note}", "yellow")
 
 
-def _tree(found: "Trace", title: str, direction: Literal["causes", "effects"]) -> "Tree":
+def _build_tree(trace: "Trace", title: str, direction: Literal["causes", "effects"]) -> "Tree":
     from rich.text import Text
     from rich.tree import Tree
 
     root = Tree(Text(title, style="bold"))
-    _grow(root, found, found.subject, direction, set())
+    _add_branches(root, trace, trace.subject, direction, set())
     return root
 
 
-def _grow(tree: "Tree", found: "Trace", node: "Node", direction: Literal["causes", "effects"], seen: set[str]) -> None:
+def _add_branches(tree: "Tree", trace: "Trace", node: "Node", direction: Literal["causes", "effects"], visited: set[str]) -> None:
     """The branches below a node; what was grown before is named again and not grown again."""
     from rich.text import Text
 
-    next_ = found.causes(node) if direction == "causes" else found.effects(node)
-    for one in next_[:MOST_BRANCHES]:
-        known = one.key in seen
-        seen.add(one.key)
-        text = Text(f"{one.kind}: {one.words}  ").append(_id(one), style="dim")
-        branch = tree.add(text.append(" (see above)", style="dim") if known and _has_more(found, one, direction) else text)
-        if not known:
-            _grow(branch, found, one, direction, seen)
-    if len(next_) > MOST_BRANCHES:
-        tree.add(Text(f"and {len(next_) - MOST_BRANCHES:,} more; --json names all", style="dim"))
+    next_ = trace.causes(node) if direction == "causes" else trace.effects(node)
+    for one in next_[:MAX_BRANCHES]:
+        is_repeated = one.key in visited
+        visited.add(one.key)
+        text = Text(f"{one.kind}: {one.label}  ").append(_format_id(one), style="dim")
+        branch = tree.add(text.append(" (see above)", style="dim") if is_repeated and _has_more(trace, one, direction) else text)
+        if not is_repeated:
+            _add_branches(branch, trace, one, direction, visited)
+    if len(next_) > MAX_BRANCHES:
+        tree.add(Text(f"and {len(next_) - MAX_BRANCHES:,} more; --json names all", style="dim"))
 
 
-def _has_more(found: "Trace", node: "Node", direction: Literal["causes", "effects"]) -> bool:
-    return bool(found.causes(node) if direction == "causes" else found.effects(node))
+def _has_more(trace: "Trace", node: "Node", direction: Literal["causes", "effects"]) -> bool:
+    return bool(trace.causes(node) if direction == "causes" else trace.effects(node))
 
 
-def _id(node: "Node") -> str:
+def _format_id(node: "Node") -> str:
     """A handle that `epic22 lineage` takes."""
     facts = dict(node.facts)
     text = facts.get("sha256") or facts.get("model hash") or facts.get("id") or node.id

@@ -24,7 +24,7 @@ from epic22.cli.serve import serve
 from epic22.cli.train import train
 from epic22.core.errors import UserError
 
-DONE, OURS, USERS, STOPPED = 0, 1, 2, 130
+EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
     name="epic22",
@@ -39,15 +39,17 @@ for verb in (sample, ingest, audit, train, decide, predict, explain, lineage, se
 app.add_typer(data)
 
 
-def _version(wanted: bool) -> None:
-    if wanted:
+def _print_version(requested: bool) -> None:
+    if requested:
         typer.echo(__version__)
         raise typer.Exit
 
 
 @app.callback()
 def main(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     """Honest machine learning for property management: train, audit, predict, serve."""
 
@@ -60,19 +62,19 @@ def run() -> None:
         app()
     except UserError as error:
         sys.stderr.write(f"epic22: {error}\n")
-        sys.exit(USERS)
+        sys.exit(EXIT_USER_ERROR)
     except KeyboardInterrupt:
         sys.stderr.write("epic22: stopped; nothing half-written was left.\n")
-        sys.exit(STOPPED)
+        sys.exit(EXIT_INTERRUPTED)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(OURS)
+        sys.exit(EXIT_INTERNAL_ERROR)
     except Exception as error:
-        sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_keep_traceback()}\n")
-        sys.exit(OURS)
+        sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_write_traceback()}\n")
+        sys.exit(EXIT_INTERNAL_ERROR)
 
 
-def _keep_traceback() -> Path | str:
+def _write_traceback() -> Path | str:
     """Write the traceback where the user can attach it to a report; his data is not in it."""
     folder = Path(os.environ.get("EPIC22_HOME") or Path.home() / ".epic22") / "errors"
     try:

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import print_json, say, table
+from epic22.cli.terminal import print_json, print_line, print_table
 
 
 def models(
@@ -18,14 +18,14 @@ def models(
     from epic22.config import Settings
 
     registry = assemble(Settings.read()).registry
-    names = registry.tasks() if task is None else (task,)
+    names = registry.list_tasks() if task is None else (task,)
     champions = {name: registry.champion(name).version for name in names}
-    versions = [version for name in names for version in registry.history(name)]
+    versions = [version for name in names for version in registry.list_versions(name)]
     if json:
         print_json([asdict(v) | {"champion": champions[v.task] == v.version} for v in versions])
         return
     if not versions:
-        say("No models yet; train one with 'epic22 train'.")
+        print_line("No models yet; train one with 'epic22 train'.")
         return
     rows = [
         [
@@ -39,4 +39,4 @@ def models(
         ]
         for v in versions
     ]
-    table("Models", ["task", "version", "", "family", "status", "made at", "model hash"], rows)
+    print_table("Models", ["task", "version", "", "family", "status", "made at", "model hash"], rows)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epic22.cli.table_options import Json
-from epic22.cli.terminal import figure, print_json, progress, say, table
+from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
 
 if TYPE_CHECKING:
     from epic22.core.prediction import Prediction
 
-MOST_SHOWN = 20
+MAX_SHOWN = 20
 
 
 def predict(
@@ -32,34 +32,34 @@ def predict(
     from epic22.config import Settings
     from epic22.core.prediction import model_json, prediction_json
 
-    parts = assemble(Settings.read())
-    with progress() as watch:
-        model, predictions = predict_file(parts, task, file, version, watch, reasons)
+    components = assemble(Settings.read())
+    with show_progress() as bars:
+        model, predictions = predict_file(components, task, file, version, bars, reasons)
     if json:
         answers = [prediction_json(prediction) for prediction in predictions]
         print_json({"task": task, "model": model_json(model), "predictions": answers})
         return
-    say(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
+    print_line(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
     sets = any(value.set for prediction in predictions for value in prediction.values)
-    table(
+    print_table(
         "Predictions",
         ["entity", "target", "horizon", "value", *(["may be"] if sets else ["low", "high"]), "because"],
-        [_row(p, i) for p in predictions[:MOST_SHOWN] for i in _places(p)],
+        [_format_row(p, i) for p in predictions[:MAX_SHOWN] for i in _select_values(p)],
     )
-    if len(predictions) > MOST_SHOWN:
-        say(f"… and {len(predictions) - MOST_SHOWN:,} more; --json prints all of them.")
+    if len(predictions) > MAX_SHOWN:
+        print_line(f"… and {len(predictions) - MAX_SHOWN:,} more; --json prints all of them.")
 
 
-def _places(prediction: "Prediction") -> list[int]:
+def _select_values(prediction: "Prediction") -> list[int]:
     """Which values are shown: the first, the last, and the one that is acted on."""
-    acted = [i for i, value in enumerate(prediction.values) if value.expected_loss is not None]
-    return sorted({0, len(prediction.values) - 1, *acted})
+    decisive = [i for i, value in enumerate(prediction.values) if value.expected_loss is not None]
+    return sorted({0, len(prediction.values) - 1, *decisive})
 
 
-def _row(prediction: "Prediction", place: int) -> list[str]:
-    value = prediction.values[place]
-    said = value.value if isinstance(value.value, str) else figure(value.value)
-    because = "; ".join(reason.text for reason in prediction.reasons[1:3]) if place == len(prediction.values) - 1 else ""
+def _format_row(prediction: "Prediction", index: int) -> list[str]:
+    value = prediction.values[index]
+    text = value.value if isinstance(value.value, str) else format_figure(value.value)
+    because = "; ".join(reason.text for reason in prediction.reasons[1:3]) if index == len(prediction.values) - 1 else ""
     horizon = "" if value.horizon is None else f"{value.horizon:g}"
-    ends = [figure(value.low), figure(value.high)] if value.set is None else [" or ".join(value.set)]
-    return [prediction.entity, value.target, horizon, said, *ends, because]
+    ends = [format_figure(value.low), format_figure(value.high)] if value.set is None else [" or ".join(value.set)]
+    return [prediction.entity, value.target, horizon, text, *ends, because]

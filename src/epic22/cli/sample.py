@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from epic22.cli.terminal import progress, say, table
+from epic22.cli.terminal import print_line, print_table, show_progress
 
 
 class SizeName(StrEnum):
@@ -32,19 +32,19 @@ def sample(
     fault: Annotated[list[str] | None, typer.Option(help="Plant this fault; may be given more than once.")] = None,
 ) -> None:
     """Simulate a property company: all canonical tables, true probabilities beside them, a page of pictures."""
-    from epic22.simulator.pictures import PICTURES, render_page
-    from epic22.simulator.portfolio import refuse_unknown_faults, simulate, with_faults, write_portfolio
+    from epic22.reports.figures.simulation import FIGURES, render_simulation_page
+    from epic22.simulator.portfolio import check_fault_names, plant_faults, simulate, write_portfolio
 
-    with progress() as watch:
-        refuse_unknown_faults(fault or [])
-        clean = simulate(size.value, seed, begin=lambda what: watch.begin(what, 1))
-        portfolio = with_faults(clean, fault or (), seed)
-        watch.begin("files", 1)
+    with show_progress() as bars:
+        check_fault_names(fault or [])
+        clean = simulate(size.value, seed, on_part=lambda what: bars.begin(what, 1))
+        portfolio = plant_faults(clean, fault or (), seed)
+        bars.begin("files", 1)
         write_portfolio(portfolio, folder, layout.value)
-        watch.begin("pictures", len(PICTURES))
-        page = render_page(clean, f"A {size.value} portfolio, seed {seed}")
+        bars.begin("pictures", len(FIGURES))
+        page = render_simulation_page(clean, f"A {size.value} portfolio, seed {seed}")
         (folder / "portfolio.html").write_text(page, encoding="utf-8")
-    table("Simulated tables", ["table", "rows"], [[name, f"{frame.height:,}"] for name, frame in portfolio.tables.items()])
+    print_table("Simulated tables", ["table", "rows"], [[name, f"{frame.height:,}"] for name, frame in portfolio.tables.items()])
     for planted in portfolio.planted:
-        say(f"Planted {planted.name} in {planted.table}: {planted.words}.", "yellow")
-    say(f"Tables are in {folder / 'tables'}, the truth in {folder / 'truth'}; look at {folder / 'portfolio.html'}")
+        print_line(f"Planted {planted.name} in {planted.table}: {planted.words}.", "yellow")
+    print_line(f"Tables are in {folder / 'tables'}, the truth in {folder / 'truth'}; look at {folder / 'portfolio.html'}")

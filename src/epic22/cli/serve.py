@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from epic22.cli.terminal import say
+from epic22.cli.terminal import print_line
 
 BACKLOG = 2048
 
@@ -17,40 +17,40 @@ def serve(
     """Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs."""
     import uvicorn
 
-    from epic22.adapters.receipts import ReceiptQueue
+    from epic22.adapters.prediction_log import BufferedPredictionLog
     from epic22.api.app import create_app
     from epic22.bootstrap import assemble
     from epic22.config import Settings
 
-    parts = assemble(Settings.read())
-    registry = parts.registry
-    listening = _listen(host, port)
-    tasks = ", ".join(registry.tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
-    address, bound = listening.getsockname()[:2]
-    say(f"http://{address}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
+    components = assemble(Settings.read())
+    registry = components.registry
+    listener = _open_socket(host, port)
+    tasks = ", ".join(registry.list_tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
+    address, bound = listener.getsockname()[:2]
+    print_line(f"http://{address}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
     server = uvicorn.Server(
         uvicorn.Config(
-            create_app(registry, ReceiptQueue(parts.receipts)),
+            create_app(registry, BufferedPredictionLog(components.prediction_log)),
             log_level="warning",
             server_header=False,
             timeout_graceful_shutdown=5,
         )
     )
-    server.run(sockets=[listening])
+    server.run(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _open_socket(host: str, port: int) -> socket.socket:
     """A socket that is bound already, so that a port in use is said before anything starts, and the first client is heard."""
     from epic22.core.errors import UserError
 
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         # asyncio sends small answers at once only on sockets that say they are TCP; else each waits 40 ms for Nagle.
-        listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
-        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind((host, port))
+        listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
         # From here on a client is queued, not refused, while the server starts.
-        listening.listen(BACKLOG)
+        listener.listen(BACKLOG)
     except OSError as error:
         raise UserError(f"cannot listen on {host} port {port} ({error.strerror}); give another --host or --port.") from None
-    return listening
+    return listener

@@ -7,29 +7,29 @@ from typing import TYPE_CHECKING, Any
 import typer
 
 if TYPE_CHECKING:
-    from epic22.features.task_file import TaskFile
+    from epic22.spec.task_file import TaskFile
 
 
-def given_options(context: typer.Context) -> Mapping[str, Any]:
+def read_given_options(context: typer.Context) -> Mapping[str, Any]:
     """The parameters that stand on the command line, by name."""
-    stated = (name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE")
-    return {name: context.params[name] for name in stated}
+    names = (name for name in context.params if getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE")
+    return {name: context.params[name] for name in names}
 
 
-def options_given(given: Container[str], *options: str) -> list[str]:
+def select_given_options(given: Container[str], *options: str) -> list[str]:
     """Those of the options whose parameters were given."""
     return [option for option in options if option.removeprefix("--").replace("-", "_") in given]
 
 
-def task_asked(path: Path | None, given: Mapping[str, Any]) -> "TaskFile":
+def build_task_file(path: Path | None, given: Mapping[str, Any]) -> "TaskFile":
     """The task that the file asks for, or none, with the options given. Raises FileError for a file that cannot be read."""
-    from epic22.features.task_file import TaskFile, overridden
-    from epic22.features.task_text import read_task_file
+    from epic22.spec.task_file import TaskFile, apply_options
+    from epic22.spec.task_yaml import read_task_file
 
-    return overridden(TaskFile() if path is None else read_task_file(path), given)
+    return apply_options(TaskFile() if path is None else read_task_file(path), given)
 
 
-def refuse_no_folder(path: Path | None) -> None:
+def refuse_missing_folder(path: Path | None) -> None:
     """Raise FileError where a file is to be written into a folder that is not there: better now than after the training."""
     from epic22.core.errors import FileError
 

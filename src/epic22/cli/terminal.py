@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from epic22.services.watch import Watch
+    from epic22.services.progress import Progress
 
 
 def print_json(value: object) -> None:
@@ -17,32 +17,33 @@ def print_json(value: object) -> None:
 
 
 @contextmanager
-def progress() -> Iterator["Watch"]:
+def show_progress() -> Iterator["Progress"]:
     """Bars on standard error; where that is no terminal, a line as each piece of work begins."""
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import Progress as RichProgress
 
-    from epic22.services.watch import Watch
+    from epic22.services.progress import Progress
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Watch(begin=lambda what, steps: console.print(f"{what} …", highlight=False, soft_wrap=True))
+        yield Progress(begin=lambda what, steps: console.print(f"{what} …", highlight=False, soft_wrap=True))
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console, transient=True) as bars:
-        yield Watch(
-            begin=lambda what, steps: _begin(bars, what, steps),
+    with RichProgress(*columns, console=console, transient=True) as bars:
+        yield Progress(
+            begin=lambda what, steps: _start_bar(bars, what, steps),
             step=lambda: bars.advance(bars.task_ids[-1]),
         )
 
 
-def _begin(bars: Any, what: str, steps: int) -> None:
+def _start_bar(bars: Any, what: str, steps: int) -> None:
     for task in bars.task_ids:
         bars.update(task, completed=bars.tasks[bars.task_ids.index(task)].total)
     bars.add_task(what, total=steps)
 
 
-def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output; cells are text as it is, never markup."""
     from rich.console import Console
     from rich.table import Table
@@ -56,7 +57,7 @@ def table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> 
     Console().print(grid)
 
 
-def say(text: str, style: str = "") -> None:
+def print_line(text: str, style: str = "") -> None:
     """A line on standard output, never taken for markup."""
     from rich.console import Console
     from rich.text import Text
@@ -64,11 +65,11 @@ def say(text: str, style: str = "") -> None:
     Console().print(Text(text, style=style), soft_wrap=True)
 
 
-def figure(value: float | None, digits: int = 4) -> str:
+def format_figure(value: float | None, digits: int = 4) -> str:
     """A number with so many significant digits, or a dash for what is undefined.
 
-    >>> figure(125193.4), figure(0.81237), figure(0.81237, 2), figure(None), figure(float("nan"))
-    ('125,193', '0.8124', '0.81', '–', '–')
+    >>> [format_figure(x) for x in (125193.4, 0.81237, None, float("nan"))], format_figure(0.81237, 2)
+    (['125,193', '0.8124', '–', '–'], '0.81')
     """
     if value is None or not math.isfinite(value):
         return "–"

@@ -7,24 +7,24 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epic22.cli.option_groups import grouped
+from epic22.cli.comparison import print_comparison
+from epic22.cli.option_groups import flatten_options
 from epic22.cli.split_options import SplitOptions
 from epic22.cli.table_options import Json, LearningOptions, RoleOptions
-from epic22.cli.task_options import given_options, options_given, refuse_no_folder, task_asked
-from epic22.cli.terminal import figure, print_json, progress, say, table
+from epic22.cli.task_options import build_task_file, read_given_options, refuse_missing_folder, select_given_options
+from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
 from epic22.cli.train_feature import train_features
-from epic22.cli.train_panel import PanelOptions, forecast, panel_file, refuse_panel_options, refuse_row_options
-from epic22.cli.tuning_options import SearchOptions, shared_out, tuning_of
-from epic22.cli.use_figures import show_use
+from epic22.cli.train_panel import PanelOptions, build_panel_file, refuse_panel_options, refuse_row_options, train_forecast
+from epic22.cli.tuning_options import SearchOptions, build_tuning, set_processes
 from epic22.cli.use_options import UseOptions, refuse_use_options
 
 if TYPE_CHECKING:
-    from epic22.bootstrap import Finished
+    from epic22.bootstrap import TrainingResult
     from epic22.config import Settings
-    from epic22.core.evaluation.compare import Verdict
-    from epic22.core.evaluation.crossval import Score
-    from epic22.features.task_file import SearchAsked, TaskFile
+    from epic22.core.evaluation.crossval import MetricScore
+    from epic22.core.evaluation.significance import Verdict
     from epic22.services.tune import Tuning
+    from epic22.spec.task_file import SearchAsked, TaskFile
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class FeatureOptions:
     ] = None
 
 
-@grouped
+@flatten_options
 def train(
     context: typer.Context,
     stored: FeatureOptions,
@@ -68,74 +68,78 @@ def train(
 
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
-    given = given_options(context)
+    given = read_given_options(context)
     if feature is not None:
         refuse_use_options(f"the feature {feature}", given)
         refuse_table_options(given)
-        search = task_asked(None, given).search
-        tuning = _tuning(search, searching.processes)
+        search = build_task_file(None, given).search
+        tuning = _build_tuning(search, searching.processes)
         train_features(
-            feature, stored.data, split.seed, stored.override_reason, json, tuning, search.engineered, learning.memory_cap
+            feature, stored.data, split.seed, stored.override_reason, json, tuning, search.uses_engineering, learning.memory_cap
         )
     elif series.panel is not None:
         refuse_use_options("--panel", given)
-        csv, label = table_and_label(roles.csv, roles.label)
+        csv, label = require_table_and_label(roles.csv, roles.label)
         refuse_row_options(given)
-        file = panel_file(csv, label, roles, split.horizon, series)
-        forecast(file, split.holdout_last, series.trend_horizon, split.seed, json)
+        file = build_panel_file(csv, label, roles, split.horizon, series)
+        train_forecast(file, split.holdout_last, series.trend_horizon, split.seed, json)
     else:
         refuse_panel_options(given)
-        asked = task_asked(roles.task_file, given)
-        train_table(asked, learning.memory_cap, roles.write_task, json, searching.processes)
+        task_file = build_task_file(roles.task_file, given)
+        train_table(task_file, learning.memory_cap, roles.write_task, json, searching.processes)
 
 
-def train_table(asked: "TaskFile", memory_cap: str | None, write_to: Path | None, json: bool, processes: int = 1) -> None:
+def train_table(task_file: "TaskFile", memory_cap: str | None, write_to: Path | None, json: bool, processes: int = 1) -> None:
     """Train on a table of one's own as it is asked for, and show what was found."""
     from epic22.bootstrap import assemble, train_file
     from epic22.config import Settings
-    from epic22.features.task_request import flat_file, split_request, told_by_place
-    from epic22.features.task_text import write_task_file
+    from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
+    from epic22.spec.task_yaml import write_task_file
 
-    table_and_label(asked.data.file, asked.roles.label)
-    refuse_no_folder(write_to)
-    refuse_two_judges(asked)
-    with told_by_place(asked):
-        file, split, tuning = flat_file(asked), split_request(asked), _tuning(asked.search, processes)
-        parts = assemble(capped(Settings.read(), memory_cap))
-        with progress() as watch:
-            finished = train_file(parts, file, split, watch, asked.search.engineered, tuning, asked)
-    if write_to is not None and finished.asked is not None:
-        write_task_file(finished.asked, write_to)
+    require_table_and_label(task_file.data.file, task_file.roles.label)
+    refuse_missing_folder(write_to)
+    refuse_two_evaluations(task_file)
+    with locate_errors(task_file):
+        file, split, tuning = (
+            build_flat_file(task_file),
+            build_split_request(task_file),
+            _build_tuning(task_file.search, processes),
+        )
+        components = assemble(apply_memory_cap(Settings.read(), memory_cap))
+        with show_progress() as bars:
+            result = train_file(components, file, split, bars, task_file.search.uses_engineering, tuning, task_file)
+    if write_to is not None and result.task_spec is not None:
+        write_task_file(result.task_spec, write_to)
     if json:
-        from epic22.services.results import run_json
+        from epic22.reports.json.training import run_json
 
-        print_json(run_json(finished.run) | {"report": str(finished.report), "task_file": str(finished.task_file)})
+        print_json(run_json(result.run) | {"report": str(result.report), "task_file": str(result.task_file)})
     else:
-        show(finished)
+        print_training(result)
         if write_to is not None:
-            say(f"Written: {write_to}")
+            print_line(f"Written: {write_to}")
 
 
-def refuse_two_judges(asked: "TaskFile") -> None:
+def refuse_two_evaluations(task_file: "TaskFile") -> None:
     """Raise UserError where the search's own folds are to judge, and rows held out as well."""
     from epic22.core.errors import UserError
 
-    held_out = asked.data.test or asked.split.holdout_from or asked.split.holdout_last
-    if asked.search.asked and not asked.search.nested and held_out:
+    has_test_rows = task_file.data.test or task_file.split.holdout_from or task_file.split.holdout_last
+    if task_file.search.is_requested and not task_file.search.nested and has_test_rows:
         raise UserError("--no-nested judges by the search's own folds; leave --test and the holdout out.")
 
 
-def _tuning(search: "SearchAsked", processes: int) -> "Tuning | None":
+def _build_tuning(search: "SearchAsked", processes: int) -> "Tuning | None":
     from epic22.config import Settings
 
-    return shared_out(tuning_of(Settings.read(), search), processes)
+    return set_processes(build_tuning(Settings.read(), search), processes)
 
 
-def capped(settings: "Settings", memory_cap: str | None) -> "Settings":
+def apply_memory_cap(settings: "Settings", memory_cap: str | None) -> "Settings":
     """The settings with another memory cap. Raises UserError for one that is no amount of memory."""
-    from epic22.config import memory_bytes
+    from epic22.config import parse_memory
 
-    return settings if memory_cap is None else replace(settings, memory_cap=memory_bytes(memory_cap, "--memory-cap"))
+    return settings if memory_cap is None else replace(settings, memory_cap=parse_memory(memory_cap, "--memory-cap"))
 
 
 def refuse_table_options(given: Container[str]) -> None:
@@ -143,12 +147,12 @@ def refuse_table_options(given: Container[str]) -> None:
     from epic22.core.errors import UserError
 
     names = ("--csv", "--label", "--time", "--panel", "--formula", "--loss", "--log", "--exposure", "--task-file", "--write-task")
-    stated = options_given(given, *names)
-    if stated:
-        raise UserError(f"{' and '.join(stated)} go with a table of your own; a feature is trained on the stored tables.")
+    options = select_given_options(given, *names)
+    if options:
+        raise UserError(f"{' and '.join(options)} go with a table of your own; a feature is trained on the stored tables.")
 
 
-def table_and_label(csv: Path | None, label: str | None) -> tuple[Path, str]:
+def require_table_and_label(csv: Path | None, label: str | None) -> tuple[Path, str]:
     """Both, or UserError saying what can be trained."""
     from epic22.core.errors import UserError
     from epic22.features.catalog import FEATURES
@@ -159,83 +163,95 @@ def table_and_label(csv: Path | None, label: str | None) -> tuple[Path, str]:
     return csv, label
 
 
-def show(finished: "Finished") -> None:
+def print_training(result: "TrainingResult") -> None:
     """The result for a person at a terminal."""
-    run = finished.run
+    run = result.run
     for note in run.notes:
-        say(f"· {note}", "dim")
-    _show_audit(finished)
-    say(f"Folds: {run.plan.kind}, {run.plan.n} × {run.plan.repeats}, gap {run.plan.gap:g} days – {run.plan.why}.")
+        print_line(f"· {note}", "dim")
+    _print_audit(result)
+    print_line(f"Folds: {run.plan.kind}, {run.plan.n} × {run.plan.repeats}, gap {run.plan.gap:g} days – {run.plan.why}.")
     headers = ["metric", *(e.family for e in run.leaderboard)]
-    rows = [[s.metric, *(_interval(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
-    rows.append(["seconds a fit", *(figure(e.fit_seconds) for e in run.leaderboard)])
-    rows.append(["milliseconds a row", *(figure(e.row_ms) for e in run.leaderboard)])
-    table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
-    _show_columns(finished)
+    rows = [[s.metric, *(_format_score(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
+    rows.append(["seconds a fit", *(format_figure(e.fit_seconds) for e in run.leaderboard)])
+    rows.append(["milliseconds a row", *(format_figure(e.row_ms) for e in run.leaderboard)])
+    print_table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
+    _print_columns(result)
     for verdict in run.verdicts:
-        say(
-            f"{run.version.family} against {verdict.against}: {verdict.metric} {figure(verdict.difference)} better "
-            f"({figure(verdict.low)} … {figure(verdict.high)}, p = {verdict.p:.2g}); {_sure(verdict)}."
+        print_line(
+            f"{run.version.family} against {verdict.against}: {verdict.metric} {format_figure(verdict.difference)} better "
+            f"({format_figure(verdict.low)} … {format_figure(verdict.high)}, p = {verdict.p:.2g}); "
+            f"{_describe_certainty(verdict)}."
         )
-    _show_coverage(finished)
-    show_use(run)
-    if run.found is not None:
-        members = ", ".join(f"{run.found.trials[turn].family} {weight:.0%}" for turn, weight in run.found.weights)
-        say(f"Search: {run.found.ended}; {run.found.exhausted.reason}. The champion averages {members}.")
-        if run.found.level is not None:
-            say(f"{run.found.level.in_words(run.task.target)}.")
+    _print_coverage(result)
+    print_comparison(run)
+    if run.search_result is not None:
+        members = ", ".join(f"{run.search_result.trials[turn].family} {weight:.0%}" for turn, weight in run.search_result.weights)
+        print_line(
+            f"Search: {run.search_result.stop_reason}; {run.search_result.exhausted.reason}. The champion averages {members}."
+        )
+        if run.search_result.level_shift is not None:
+            print_line(f"{run.search_result.level_shift.in_words(run.task.target)}.")
     for warning in run.warnings:
-        say(f"Warning: {warning}", "bold yellow")
-    say(
+        print_line(f"Warning: {warning}", "bold yellow")
+    print_line(
         f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}).",
         "bold green",
     )
-    say(f"Report: {finished.report}")
-    if finished.task_file is not None:
-        say(f"Task file, to be edited and trained with: {finished.task_file}")
-    say(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
+    print_line(f"Report: {result.report}")
+    if result.task_file is not None:
+        print_line(f"Task file, to be edited and trained with: {result.task_file}")
+    print_line(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
 
 
-def _sure(verdict: "Verdict") -> str:
+def _describe_certainty(verdict: "Verdict") -> str:
     """Certain or not, with what other tests say of the same pair where they may be asked."""
-    asked = [f"{o.test}: {o.metric} {figure(o.difference)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused]
-    return "; ".join(["certain" if verdict.certain else verdict.words, *asked])
+    other_tests = [
+        f"{o.test}: {o.metric} {format_figure(o.difference)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
+    ]
+    return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
 
 
-def _interval(score: "Score") -> str:
-    return f"{figure(score.value)} ({figure(score.low, 3)}…{figure(score.high, 3)})"
+def _format_score(score: "MetricScore") -> str:
+    return f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
 
 
-def _show_coverage(finished: "Finished") -> None:
+def _print_coverage(result: "TrainingResult") -> None:
     """How often intervals or sets held the outcome, and where they did not."""
-    promise = finished.run.promise
+    promise = result.run.intervals
     if promise.note:
-        say(f"Coverage: {promise.note}.")
+        print_line(f"Coverage: {promise.note}.")
     if promise.coverage is not None:
         for finding in promise.coverage.findings:
-            say(finding)
+            print_line(finding)
         if promise.coverage.shortfall is not None:
-            say(promise.coverage.shortfall, "bold yellow")
+            print_line(promise.coverage.shortfall, "bold yellow")
 
 
-def _show_columns(finished: "Finished") -> None:
-    plan = finished.run.column_plan
+def _print_columns(result: "TrainingResult") -> None:
+    plan = result.run.column_plan
     if plan is None:
         return
     rows = [
-        [g.change, ", ".join(g.columns[:4]) + (" …" if len(g.columns) > 4 else ""), figure(g.gain), "kept" if g.kept else "no"]
+        [
+            g.change,
+            ", ".join(g.columns[:4]) + (" …" if len(g.columns) > 4 else ""),
+            format_figure(g.gain),
+            "kept" if g.accepted else "no",
+        ]
         for g in plan.gains
     ]
-    title = f"Columns: held-out {plan.loss} {figure(plan.before)} → {figure(plan.after)} in {plan.folds} inner folds"
-    table(title, ["change", "columns", "gain", ""], rows)
+    title = (
+        f"Columns: held-out {plan.loss} {format_figure(plan.before)} → {format_figure(plan.after)} in {plan.folds} inner folds"
+    )
+    print_table(title, ["change", "columns", "gain", ""], rows)
 
 
-def _show_audit(finished: "Finished") -> None:
-    audit = finished.run.audit
+def _print_audit(result: "TrainingResult") -> None:
+    audit = result.run.audit
     if not audit:
-        say("Audit: nothing suspicious.")
+        print_line("Audit: nothing suspicious.")
         return
     rows = [[s.column or "(rows)", s.suspicion, s.evidence, "left out" if s.withheld else "used"] for s in audit]
-    table("Audit", ["column", "suspicion", "evidence", "column is"], rows)
+    print_table("Audit", ["column", "suspicion", "evidence", "column is"], rows)
     if any(s.withheld for s in audit):
-        say("A column left out is taken in with --keep NAME, if you know it to be known before the label.")
+        print_line("A column left out is taken in with --keep NAME, if you know it to be known before the label.")

@@ -10,11 +10,11 @@ import typer
 
 if TYPE_CHECKING:
     from epic22.config import Settings
-    from epic22.features.task_file import SearchAsked
     from epic22.services.tune import Tuning
+    from epic22.spec.task_file import SearchAsked
 
 TUNING = "Search for parameters"
-BEGAN = time.monotonic()
+IMPORT_TIME = time.monotonic()
 """When this module was imported: as near to the start of the process as can be told where the system does not."""
 
 Trials = Annotated[
@@ -79,17 +79,17 @@ class SearchOptions:
     processes: Processes = 1
 
 
-def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
+def build_tuning(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
     """The search that was asked for, None where none was.
 
     Raises UserError for a way of sampling that there is not, UnknownTaskError for a family.
     """
-    if not search.asked:
+    if not search.is_requested:
         return None
-    from epic22.bootstrap import studies_of
+    from epic22.bootstrap import open_studies
     from epic22.core.errors import UserError
-    from epic22.core.models.catalog import family_named
-    from epic22.core.selection.budget import Budget, Clock
+    from epic22.core.models.catalog import get_family
+    from epic22.core.selection.budget import Budget, Deadline
     from epic22.services.tune import Tuning
 
     if search.sampling not in ("bayesian", "random", "grid"):
@@ -97,22 +97,22 @@ def tuning_of(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
     if search.row_ms is not None and not search.nested:
         raise UserError("--row-ms needs folds that judge the one model too; leave --no-nested out.")
     for name in search.families:
-        family_named(name)
-    began = process_began()
+        get_family(name)
+    start = read_process_start()
     return Tuning(
         Budget(search.trials, search.time_limit),
-        Clock(None if search.time_limit is None else began + search.time_limit),
+        Deadline(None if search.time_limit is None else start + search.time_limit),
         search.sampling,  # type: ignore[arg-type]
         search.prune,
         search.families,
         search.nested,
         search.row_ms,
-        began,
-        studies_of(settings),
+        start,
+        open_studies(settings),
     )
 
 
-def shared_out(tuning: "Tuning | None", processes: int) -> "Tuning | None":
+def set_processes(tuning: "Tuning | None", processes: int) -> "Tuning | None":
     """The search by so many processes. Raises UserError where there is none, or one that several cannot share."""
     from epic22.core.errors import UserError
 
@@ -122,14 +122,14 @@ def shared_out(tuning: "Tuning | None", processes: int) -> "Tuning | None":
         raise UserError("--processes is for a search; give --trials or --time-limit too.")
     if tuning.sampling == "grid":
         raise UserError("--processes and --sampling grid: a grid is walked by one process; give bayesian or random.")
-    return replace(tuning, processes=processes)
+    return replace(tuning, n_processes=processes)
 
 
-def process_began() -> float:
+def read_process_start() -> float:
     """When this process began, on the clock of `time.monotonic`, in seconds."""
     stat = Path("/proc/self/stat")
     if not stat.exists() or not hasattr(time, "CLOCK_BOOTTIME"):
-        return BEGAN
+        return IMPORT_TIME
     ticks = int(stat.read_text().rpartition(")")[2].split()[19])
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
     return time.monotonic() - age

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from epic22.cli.task_options import options_given
+from epic22.cli.task_options import select_given_options
 
 USE = "The use"
 
@@ -46,6 +46,6 @@ def refuse_use_options(with_what: str, given: Container[str]) -> None:
     """Raise UserError where one of these options was given with a feature or a panel."""
     from epic22.core.errors import UserError
 
-    stated = options_given(given, "--cost-miss", "--cost-false-alarm", "--prefer-simpler", "--learning-curve")
-    if stated:
-        raise UserError(f"{' and '.join(stated)} go with a table of your own, not with {with_what}.")
+    options = select_given_options(given, "--cost-miss", "--cost-false-alarm", "--prefer-simpler", "--learning-curve")
+    if options:
+        raise UserError(f"{' and '.join(options)} go with a table of your own, not with {with_what}.")

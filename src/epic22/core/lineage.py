@@ -13,7 +13,7 @@ STAGES: tuple[NodeKind, ...] = get_args(NodeKind)
 """The kinds of things in the order in which one leads to the next."""
 
 
-FEW = 8
+MIN_BULK_ROWS = 8
 """So few rows are written one by one sooner than column by column."""
 
 
@@ -27,26 +27,26 @@ def canonical_json(value: object) -> bytes:
     return text.encode()
 
 
-def canonical_rows(columns: Mapping[str, list[Any]]) -> list[bytes]:
+def canonical_json_rows(columns: Mapping[str, list[Any]]) -> list[bytes]:
     """`canonical_json` of each row of columns of plain values, all of one length, in a fraction of its time.
 
-    >>> canonical_rows({"b": [1, 2], "a": [1.5, None]})
+    >>> canonical_json_rows({"b": [1, 2], "a": [1.5, None]})
     [b'{"a":1.5,"b":1}', b'{"a":null,"b":2}']
     """
     names = sorted(columns)
-    if max(map(len, columns.values())) < FEW:
+    if max(map(len, columns.values())) < MIN_BULK_ROWS:
         return [
             canonical_json(dict(zip(names, row, strict=True))) for row in zip(*(columns[name] for name in names), strict=True)
         ]
     row = ",".join(canonical_json(name).decode().replace("%", "%%") + ":%s" for name in names)
     form = "{" + row + "}"
-    return [(form % texts).encode() for texts in zip(*(_texts(columns[name]) for name in names), strict=True)]
+    return [(form % texts).encode() for texts in zip(*(_to_json_texts(columns[name]) for name in names), strict=True)]
 
 
-def _texts(values: list[Any]) -> list[str]:
+def _to_json_texts(values: list[Any]) -> list[str]:
     """The JSON of each value. All are written at once: no line break within one is left as it is."""
-    told = json.dumps(values, sort_keys=True, separators=("\n", ":"), allow_nan=False, ensure_ascii=False)[1:-1].split("\n")
-    return told if len(told) == len(values) else [canonical_json(value).decode() for value in values]
+    texts = json.dumps(values, sort_keys=True, separators=("\n", ":"), allow_nan=False, ensure_ascii=False)[1:-1].split("\n")
+    return texts if len(texts) == len(values) else [canonical_json(value).decode() for value in values]
 
 
 def sha256(*parts: bytes) -> str:
@@ -68,7 +68,7 @@ def file_sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def framed_sha256(path: Path) -> str:
+def sha256_of_sized_file(path: Path) -> str:
     """`sha256` of a file's bytes, read in pieces."""
     digest = hashlib.sha256(path.stat().st_size.to_bytes(8, "big"))
     with path.open("rb") as stream:
@@ -142,11 +142,11 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """A thing in a lineage graph. `id` is unique within its kind; `words` are for people, `facts` what is known of it."""
+    """A thing in a lineage graph. `id` is unique within its kind; `label` are for people, `facts` what is known of it."""
 
     kind: NodeKind
     id: str
-    words: str
+    label: str
     facts: tuple[tuple[str, str], ...] = ()
 
     @property
@@ -160,7 +160,7 @@ class Node:
 
 
 @dataclass(frozen=True)
-class Receipt:
+class PredictionRecord:
     """That an answer was given: its receipt, the model that gave it, whom it is about, and when (UTC).
 
     `row_from` is what the answered row was read from, a data version or a file; None where a client sent it.
@@ -192,7 +192,7 @@ class Trace:
     edges: tuple[Edge, ...]
     notes: tuple[str, ...] = ()
 
-    def of(self, kind: NodeKind) -> tuple[Node, ...]:
+    def nodes_of_kind(self, kind: NodeKind) -> tuple[Node, ...]:
         """The nodes of one kind."""
         return tuple(node for node in self.nodes if node.kind == kind)
 
@@ -208,7 +208,7 @@ class Trace:
 
 
 @dataclass
-class Graph:
+class LineageGraph:
     """Things and what led to what, as they are found; `trace` cuts out what one of them has to do with."""
 
     nodes: dict[str, Node] = field(default_factory=dict)
@@ -217,57 +217,57 @@ class Graph:
 
     def add(self, node: Node, *causes: Node) -> Node:
         """Take a node in, with what led to it; a node of that key that is there already stays as it is."""
-        kept = self.nodes.setdefault(node.key, node)
+        entry = self.nodes.setdefault(node.key, node)
         for cause in causes:
-            self.edges[Edge(cause.key, kept.key)] = None
-        return kept
+            self.edges[Edge(cause.key, entry.key)] = None
+        return entry
 
     def trace(self, subject: Node) -> Trace:
         """All that leads to the subject and all that it led to."""
-        reached = {subject.key} | self._reached(subject.key, up=True) | self._reached(subject.key, up=False)
-        kept = {key for key in reached if key == subject.key or not self._is_step(key, subject, reached)}
-        edges = self._between(kept, reached)
-        nodes = sorted((self.nodes[key] for key in kept), key=lambda n: (STAGES.index(n.kind), n.words, n.id))
+        reachable = {subject.key} | self._find_reachable(subject.key, up=True) | self._find_reachable(subject.key, up=False)
+        keys = {key for key in reachable if key == subject.key or not self._is_intermediate(key, subject, reachable)}
+        edges = self._collect_edges(keys, reachable)
+        nodes = sorted((self.nodes[key] for key in keys), key=lambda n: (STAGES.index(n.kind), n.label, n.id))
         return Trace(subject, tuple(nodes), tuple(edges), tuple(self.notes))
 
-    def _is_step(self, key: str, subject: Node, reached: set[str]) -> bool:
+    def _is_intermediate(self, key: str, subject: Node, reachable: set[str]) -> bool:
         """Whether a thing only lies between others of its kind: a table version that is not itself in a version asked about."""
         kind = self.nodes[key].kind
         if kind != "table version":
             return False
-        after = [effect for effect in self._steps(up=False).get(key, ()) if effect in reached]
+        after = [effect for effect in self._neighbours(up=False).get(key, ()) if effect in reachable]
         return subject.kind == kind or all(self.nodes[effect].kind == kind for effect in after)
 
-    def _between(self, kept: set[str], reached: set[str]) -> dict[Edge, None]:
+    def _collect_edges(self, keys: set[str], reachable: set[str]) -> dict[Edge, None]:
         """The edges between what is kept. A chain of versions of one table is one step: all that led to it led to its last."""
-        steps, found = self._steps(up=True), dict[Edge, None]()
-        for key in kept:
-            ahead, seen = [key], {key}
-            while ahead:
-                new = [cause for cause in steps.get(ahead.pop(), ()) if cause in reached and cause not in seen]
-                seen.update(new)
-                passed = [cause for cause in new if cause not in kept or self.nodes[cause].kind == self.nodes[key].kind]
-                found.update((Edge(cause, key), None) for cause in new if cause not in passed)
-                ahead += passed
-        return found
+        steps, edges = self._neighbours(up=True), dict[Edge, None]()
+        for key in keys:
+            stack, visited = [key], {key}
+            while stack:
+                new = [cause for cause in steps.get(stack.pop(), ()) if cause in reachable and cause not in visited]
+                visited.update(new)
+                skipped = [cause for cause in new if cause not in keys or self.nodes[cause].kind == self.nodes[key].kind]
+                edges.update((Edge(cause, key), None) for cause in new if cause not in skipped)
+                stack += skipped
+        return edges
 
-    def _steps(self, up: bool) -> dict[str, list[str]]:
+    def _neighbours(self, up: bool) -> dict[str, list[str]]:
         """By key what is one edge before it, or after it."""
-        steps: dict[str, list[str]] = {}
+        neighbours: dict[str, list[str]] = {}
         for edge in self.edges:
             here, there = (edge.effect, edge.cause) if up else (edge.cause, edge.effect)
-            steps.setdefault(here, []).append(there)
-        return steps
+            neighbours.setdefault(here, []).append(there)
+        return neighbours
 
-    def _reached(self, start: str, up: bool) -> set[str]:
-        steps = self._steps(up)
-        found: set[str] = set()
-        ahead = [start]
-        while ahead:
-            new = [key for key in steps.get(ahead.pop(), ()) if key not in found]
-            found.update(new)
-            ahead += new
-        return found
+    def _find_reachable(self, start: str, up: bool) -> set[str]:
+        steps = self._neighbours(up)
+        reachable: set[str] = set()
+        stack = [start]
+        while stack:
+            new = [key for key in steps.get(stack.pop(), ()) if key not in reachable]
+            reachable.update(new)
+            stack += new
+        return reachable
 
 
 DatasetKind = Literal["source", "table", "model", "champion", "predictions"]

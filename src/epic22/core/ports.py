@@ -9,39 +9,39 @@ from typing import Any, Protocol
 
 from polars import DataFrame, LazyFrame
 
-from epic22.core.bundle import Bundle
-from epic22.core.data.canonical import CanonicalTable
-from epic22.core.data.check import Checked
-from epic22.core.data.tables import Tables
-from epic22.core.data.versions import LakeVersion, Settled, SourceFile
-from epic22.core.evaluation.compare import Verdict
+from epic22.core.artifact.bundle import Bundle
+from epic22.core.artifact.panel_bundle import PanelBundle
+from epic22.core.data.point_in_time import Tables
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.fairness import PromotionDecision
-from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Provenance, Receipt
-from epic22.core.panel_bundle import PanelBundle
+from epic22.core.evaluation.significance import Verdict
+from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
 from epic22.core.prediction import Prediction
+from epic22.core.tables.canonical import CanonicalTable
+from epic22.core.tables.row_contract import CheckResult
+from epic22.core.tables.versions import IngestCounts, LakeVersion, SourceFile
 
 
-class Change(Protocol):
+class LakeTransaction(Protocol):
     """The next data version in the making: rows are staged, settled against what is stored, and committed together."""
 
-    def referred(self, table: CanonicalTable) -> dict[str, DataFrame]:
+    def read_references(self, table: CanonicalTable) -> dict[str, DataFrame]:
         """The latest versions of the tables that this one refers to, stored or staged."""
 
     def add_source(self, source: SourceFile) -> int:
         """Name a file whose rows follow; gives its number."""
 
-    def take(self, table: CanonicalTable, source: int, checked: Checked, derived: bool) -> None:
+    def stage_rows(self, table: CanonicalTable, source: int, checked: CheckResult, derived: bool) -> None:
         """Stage checked rows; `derived` where their `known_at` is not stated by the source itself."""
 
-    def settle(self, table: CanonicalTable, as_of: datetime | None = None, snapshot: bool = False) -> Settled:
+    def resolve_rows(self, table: CanonicalTable, as_of: datetime | None = None, snapshot: bool = False) -> IngestCounts:
         """Decide which staged rows are new. `as_of` dates changed ones where `known_at` was derived; `snapshot`: all came."""
 
     def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
         """Make it a version, whole or not at all; None where there is nothing new."""
 
 
-class Versions(Protocol):
+class TableStore(Protocol):
     """Where the canonical tables are kept with all their versions."""
 
     def latest(self) -> LakeVersion | None:
@@ -50,7 +50,7 @@ class Versions(Protocol):
     def version(self, number: int) -> LakeVersion:
         """The version of that number. Raises LakeError."""
 
-    def chosen(self, number: int | None = None) -> LakeVersion:
+    def resolve_version(self, number: int | None = None) -> LakeVersion:
         """The version of that number, the newest where None. Raises LakeError where there is none."""
 
     def log(self) -> tuple[LakeVersion, ...]:
@@ -62,7 +62,7 @@ class Versions(Protocol):
     def tables(self, version: int | None = None) -> Tables:
         """The tables of a version for point-in-time views; money as floats."""
 
-    def change(self) -> AbstractContextManager[Change]:
+    def begin_transaction(self) -> AbstractContextManager[LakeTransaction]:
         """A change that becomes a version when committed. Raises LakeError while another process makes one."""
 
     def restore(self, number: int, who: str) -> LakeVersion:
@@ -84,36 +84,36 @@ class Registry(Protocol):
     def champion(self, task: str) -> ModelVersion:
         """The task's champion. Raises UnknownTaskError."""
 
-    def promote(self, task: str, version: str, because: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
+    def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
         """Make a version champion, atomically, with the verdicts kept, and what let it pass in a log."""
 
     def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
         """Leave the champion as it is, and keep in the log that this version was not to follow it, and who asked that it do."""
 
-    def history(self, task: str) -> tuple[ModelVersion, ...]:
+    def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task, oldest first."""
 
-    def tasks(self) -> tuple[str, ...]:
+    def list_tasks(self) -> tuple[str, ...]:
         """The tasks that have a champion, by name."""
 
-    def everything(self) -> tuple[ModelVersion, ...]:
+    def list_all_versions(self) -> tuple[ModelVersion, ...]:
         """All versions of all tasks, those without a champion too; by task, oldest first."""
 
-    def keep_provenance(self, provenance: Provenance) -> None:
+    def save_provenance(self, provenance: Provenance) -> None:
         """Keep beside a version what it was made from, whole or not at all; another record of it is replaced."""
 
-    def provenance(self, task: str, version: str) -> Provenance | None:
+    def load_provenance(self, task: str, version: str) -> Provenance | None:
         """What a version was made from; None where that was never written down. Raises BundleError where it is damaged."""
 
-    def keep_explanation(self, task: str, version: str, explanation: Mapping[str, Any]) -> None:
+    def save_explanation(self, task: str, version: str, explanation: Mapping[str, Any]) -> None:
         """Keep beside a version what it looks at, as JSON, whole or not at all; not in the bundle: no answer depends on it."""
 
-    def explanation(self, task: str, version: str) -> Mapping[str, Any] | None:
+    def load_explanation(self, task: str, version: str) -> Mapping[str, Any] | None:
         """What a version looks at; None where that was never written down. Raises BundleError where it is damaged."""
 
 
 @dataclass(frozen=True)
-class Tracked:
+class FamilyRecord:
     """A family's figures for a tracker: `scores` by name with value, low and high; `steps` a score's values fold by fold, or
     horizon by horizon."""
 
@@ -124,7 +124,7 @@ class Tracked:
     row_ms: float
 
     @classmethod
-    def of(cls, evaluation: Evaluation) -> "Tracked":
+    def of(cls, evaluation: Evaluation) -> "FamilyRecord":
         """Of an evaluation on folds."""
         scores = {s.metric: (s.value, s.low, s.high) for s in evaluation.scores}
         folds = {f"{s.metric}_fold": s.folds for s in evaluation.scores}
@@ -138,23 +138,23 @@ class RunRecord:
     version: ModelVersion
     data_version: DataVersion
     parameters: Mapping[str, str]
-    leaderboard: tuple[Tracked, ...]
+    leaderboard: tuple[FamilyRecord, ...]
     bundle: Path
     report: Path
-    pictures: Mapping[str, bytes]
+    figures: Mapping[str, bytes]
 
 
 class Tracker(Protocol):
     """Where runs are written down for people to compare."""
 
-    def record(self, run: RunRecord) -> str:
+    def log_run(self, run: RunRecord) -> str:
         """Write a finished training down with its files; gives the tracker's own run id."""
 
     def mark_champion(self, version: ModelVersion) -> None:
         """Mirror the registry's champion."""
 
 
-class Lineage(Protocol):
+class LineageEmitter(Protocol):
     """Who is told what a piece of work reads and writes. No method raises: what cannot be told is logged, and work goes on."""
 
     def start(self, job: str, inputs: Sequence[Dataset]) -> str:
@@ -167,21 +167,21 @@ class Lineage(Protocol):
         """Say that it ended without a result, and why."""
 
 
-class Journal(Protocol):
+class PredictionLog(Protocol):
     """Where answers given are noted, so that a receipt can be traced. No method raises or keeps the caller waiting long."""
 
-    def note(self, version: ModelVersion, answered: Sequence[Prediction]) -> None:
+    def log_predictions(self, version: ModelVersion, predictions: Sequence[Prediction]) -> None:
         """Note that a model gave these answers now, to rows that a client sent."""
 
     def close(self) -> None:
         """Write down what still waits."""
 
 
-class Receipts(Protocol):
+class PredictionLogReader(Protocol):
     """The answers noted so far."""
 
-    def find(self, prefix: str) -> tuple[Receipt, ...]:
+    def find_receipts(self, prefix: str) -> tuple[PredictionRecord, ...]:
         """Every time an answer was given whose receipt begins so, oldest first."""
 
-    def counts(self) -> Mapping[tuple[str, str], int]:
+    def count_predictions(self) -> Mapping[tuple[str, str], int]:
         """How many answers each (task, version) gave."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from epic22.core.lineage import ModelVersion
 
-MOST_REASONS = 4
+MAX_REASONS = 4
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class PredictedValue:
 
 
 @dataclass(frozen=True)
-class Score:
+class PredictionScore:
     """What the reasons sum to: log-odds for classes (of the likeliest class where there are many), else the value.
 
     Of a hazard the mean log-odds of its intervals up to the horizon that decides, each by its days: the probability up to there
@@ -64,7 +64,7 @@ class Prediction:
     entity: str
     at: datetime | None
     values: tuple[PredictedValue, ...]
-    score: Score
+    score: PredictionScore
     reasons: tuple[Reason, ...]
     model: ModelVersion
     receipt: str
@@ -91,13 +91,13 @@ def model_json(model: ModelVersion) -> dict[str, str]:
 
 
 def _value_json(value: PredictedValue) -> dict[str, Any]:
-    stated = {
+    required = {
         "target": value.target,
         "horizon": value.horizon,
         "value": value.value,
         "low": value.low,
         "high": value.high,
     }
-    told = {"expected_loss": value.expected_loss, "act": value.act, "band": value.band, "set": value.set and list(value.set)}
-    more = {name: found for name, found in told.items() if found is not None}
-    return stated | ({"probabilities": dict(value.probabilities)} if value.probabilities else {}) | more
+    decision = {"expected_loss": value.expected_loss, "act": value.act, "band": value.band, "set": value.set and list(value.set)}
+    optional = {name: item for name, item in decision.items() if item is not None}
+    return required | ({"probabilities": dict(value.probabilities)} if value.probabilities else {}) | optional

@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 from numpy.typing import NDArray
 
-from epic22.core.history import Frequency, Histories
+from epic22.core.time_series import Frequency, Histories
 
 Array = NDArray[Any]
 Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
@@ -53,12 +53,12 @@ class Formula:
     @property
     def column(self) -> Column:
         """The column it makes, said in words by the formula itself."""
-        told = self.expression.replace("`", "")
-        return Column(self.name, "float", unit=self.unit, about=told if told == self.name else f"{self.name} ({self.expression})")
+        text = self.expression.replace("`", "")
+        return Column(self.name, "float", unit=self.unit, about=text if text == self.name else f"{self.name} ({self.expression})")
 
 
 @dataclass(frozen=True)
-class Rows:
+class RowMetadata:
     """What a metric may need to know of its rows besides label and response; every array has n entries or is None.
 
     `weight` multiplies a row; `scale` divides its error (MASE and its kin); `entity`, `at` and `group` serve metrics by
@@ -81,7 +81,7 @@ class Metric:
     """
 
     name: str
-    score: Callable[[Array, Array, Rows], float]
+    score: Callable[[Array, Array, RowMetadata], float]
     greater_is_better: bool
     response: Literal["probability", "label", "value"]
     unit: str | None = None
@@ -91,7 +91,7 @@ class Metric:
         return a - b if self.greater_is_better else b - a
 
 
-class Known(Protocol):
+class AsOfView(Protocol):
     """What was known at each row's own cutoff; never hands out a raw table.
 
     Of each id the latest version known then is seen, with every column null that became known later (`Column.known_when`).
@@ -103,13 +103,13 @@ class Known(Protocol):
     def at(self) -> pl.DataFrame:
         """Frame [entity, cutoff], one row per prediction."""
 
-    def take(self, rows: pl.Series) -> "Known":
+    def take(self, rows: pl.Series) -> "AsOfView":
         """The view of these rows of `at` alone."""
 
-    def along(self, ids: pl.Series, by: str) -> "Known":
+    def with_entities(self, ids: pl.Series, by: str) -> "AsOfView":
         """The same rows and cutoffs asked about `ids` (n values; of a null one nothing is known).
 
-        Every table is matched by its column `by`: `known.along(equipment["property_id"], "property_id")`.
+        Every table is matched by its column `by`: `known.with_entities(equipment["property_id"], "property_id")`.
         """
 
     def latest(self, table: str) -> pl.DataFrame:
@@ -121,10 +121,10 @@ class Known(Protocol):
     def window(self, table: str, span: timedelta | None, where: pl.Expr | None = None) -> pl.DataFrame:
         """The entity's rows with event time in (cutoff - span, cutoff], with `row`, the index into `at`, in order of time."""
 
-    def linked(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
+    def join(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
         """The table's rows whose column `on` equals, for `rows` [row, on], as known at the cutoff of `row`; of any event time.
 
-        The payments of a lease's charges: `known.linked(charges.select("row", "charge_id"), "payments", "charge_id")`.
+        The payments of a lease's charges: `known.join(charges.select("row", "charge_id"), "payments", "charge_id")`.
         """
 
     def count(self, table: str, span: timedelta | None, where: pl.Expr | None = None) -> pl.Series:
@@ -150,14 +150,14 @@ class Known(Protocol):
         """Per row of `at`, the column's values by period of the table's event time, over and known at the cutoff."""
 
 
-class Later(Protocol):
+class Future(Protocol):
     """What happened after each row's cutoff, for labels alone, by the final versions known at the end of the data."""
 
     @property
     def at(self) -> pl.DataFrame:
         """Frame [entity, cutoff], one row per prediction."""
 
-    def along(self, ids: pl.Series, by: str) -> "Later":
+    def with_entities(self, ids: pl.Series, by: str) -> "Future":
         """The same rows and cutoffs asked about `ids` (n values, may be null), every table matched by its column `by`."""
 
     def window(self, table: str, event: str | None = None, before: timedelta = timedelta(0)) -> pl.DataFrame:
@@ -166,16 +166,16 @@ class Later(Protocol):
         `event` names another time column than the table's event time, as a lease's `ended_on`.
         """
 
-    def linked(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
+    def join(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
         """The table's rows whose column `on` equals, for `rows` [row, on]; of any event time."""
 
-    def path(self, table: str, column: str, frequency: Frequency, horizon: int) -> Array:
+    def values(self, table: str, column: str, frequency: Frequency, horizon: int) -> Array:
         """Per row of `at`, the column's values of the `horizon` periods after the cutoff, (n, horizon); NaN where none is."""
 
-    def stated(self, table: str) -> pl.DataFrame:
+    def label_rows(self, table: str) -> pl.DataFrame:
         """Per row of `at`, the row of a label table that was written for exactly this entity and cutoff: n rows."""
 
-    def until(self, events: pl.DataFrame, time: str) -> pl.DataFrame:
+    def time_to_event(self, events: pl.DataFrame, time: str) -> pl.DataFrame:
         """Per row of `at`, days to the first of these events, and 1 where there was one; else the days it was followed, and 0.
 
         `events` have `row`, the index into `at`, and their moment in the column `time`: frame [duration, observed], n rows, the
@@ -189,8 +189,8 @@ class Target:
     to the event (observed 1) or days without it until the row was last seen (observed 0).
 
     `classes` are the names of class codes 0…k-1 (for a binary target the positive one is the second). `horizons` are in
-    days, in periods where the task has a frequency; empty when the label belongs to the row itself. `guards` are metrics
-    that must not get worse.
+    days, in periods where the task has a frequency; empty when the label belongs to the row itself. `secondary_metrics` are
+    metrics that must not get worse.
 
     Values have a `loss`: `quantile` says which one the pinball loss asks for, `power` how Tweedie's variance goes with the mean
     (1 to 2, None: found on the inner fold). With `log` models learn the logarithm of the label; None: settled before the race.
@@ -198,29 +198,30 @@ class Target:
     `offset` names the input that a count or a sum grows with, its exposure: its logarithm is added to the score, no model learns
     from it, and the value is of the row's own exposure.
 
-    A hazard's horizons are the edges of its grid of intervals, ascending; `decides` is the one it is judged and acted on by.
+    A hazard's horizons are the edges of its grid of intervals, ascending; `decision_horizon` is the one it is judged and acted
+    on by.
     """
 
     name: str
     kind: Kind
-    labels: Callable[[Known, Later], pl.DataFrame]
+    labels: Callable[[AsOfView, Future], pl.DataFrame]
     metric: Metric
     horizons: tuple[float, ...] = ()
     classes: tuple[str, ...] = ()
-    guards: tuple[Metric, ...] = ()
+    secondary_metrics: tuple[Metric, ...] = ()
     unit: str | None = None
     loss: LossName = "squared"
     log: bool | None = False
     quantile: float = 0.5
     power: float | None = None
-    decides: float | None = None
+    decision_horizon: float | None = None
     offset: str | None = None
 
     @property
     def horizon(self) -> float | None:
         """The horizon in days that decides, or the only one; None where there are several of equal rank, or none."""
-        if self.decides is not None:
-            return self.decides
+        if self.decision_horizon is not None:
+            return self.decision_horizon
         return self.horizons[0] if len(self.horizons) == 1 else None
 
 
@@ -230,11 +231,11 @@ class Incumbent:
 
     name: str
     kind: Literal["ranking", "probability", "value"]
-    respond: Callable[[Known], Array]
+    respond: Callable[[AsOfView], Array]
 
 
 @dataclass(frozen=True)
-class Need:
+class DataRequirement:
     """What a task cannot do without: so many `rows` of a table with a value in the column (any row where it is None)."""
 
     table: str
@@ -249,14 +250,14 @@ class Task:
     A task with a `frequency` is a forecast: its horizons count periods, and its families see `sequences`, not rows.
 
     Over canonical tables, `entities` names the table whose entities are candidates at each cutoff of the `cadence`; cutoffs begin
-    `warmup` after the first moment in a table's column, `begins`. `exposure` names the input that is the money at stake, by which
-    `costs["miss"]` is multiplied; `capacity` is how many entities a week can be acted on. `slices` are columns for the
-    measurement of fairness, joined after the inputs and never seen by a family. `needs` are refused one by one where the tables
-    do not have them. `cluster` (n,) says which rows are not independent evidence of one another. Models are fitted on every
-    `stride`-th cutoff, for neighbours share most of their horizon, and tested on all.
-    `least` is the smallest difference in the deciding metric that matters; `margin`, in money per 1,000 rows, how much dearer
-    than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is then chosen.
-    `learning_curve` asks for the champion's, at the cost of some fits.
+    `warmup` after the first moment in a table's column, `start_column`. `stake_column` names the input that is the money at
+    stake, by which `costs["miss"]` is multiplied; `capacity` is how many entities a week can be acted on. `slices` are columns
+    for the measurement of fairness, joined after the inputs and never seen by a family. `requirements` are refused one by one
+    where the tables do not have them. `cluster` (n,) says which rows are not independent evidence of one another. Models are
+    fitted on every `stride`-th cutoff, for neighbours share most of their horizon, and tested on all.
+    `minimum_effect` is the smallest difference in the deciding metric that matters; `non_inferiority_margin`, in money per 1,000
+    rows, how much dearer than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is
+    then chosen. `learning_curve` asks for the champion's, at the cost of some fits.
     `formulas` are columns made of the inputs, or of formulas before them, row by row.
     `coverage_by` are inputs of few levels by which the coverage of intervals and sets is told.
     """
@@ -264,26 +265,26 @@ class Task:
     name: str
     columns: tuple[Column, ...]
     targets: tuple[Target, ...]
-    rows: Callable[[Known, pl.DataFrame], pl.DataFrame]
-    inputs: Callable[[Known], pl.LazyFrame]
+    rows: Callable[[AsOfView, pl.DataFrame], pl.DataFrame]
+    inputs: Callable[[AsOfView], pl.LazyFrame]
     families: tuple[str, ...]
     about: str = ""
-    sequences: Callable[[Known], Histories] | None = None
+    sequences: Callable[[AsOfView], Histories] | None = None
     frequency: Frequency | None = None
     costs: Mapping[str, float] = field(default_factory=dict)
     incumbent: Incumbent | None = None
     entities: str | None = None
     cadence: Frequency | None = None
-    begins: tuple[str, str] | None = None
+    start_column: tuple[str, str] | None = None
     warmup: timedelta = timedelta(days=180)
-    exposure: str | None = None
+    stake_column: str | None = None
     capacity: int | None = None
-    slices: Callable[[Known], pl.DataFrame] | None = None
-    needs: tuple[Need, ...] = ()
-    cluster: Callable[[Known], pl.Series] | None = None
+    slices: Callable[[AsOfView], pl.DataFrame] | None = None
+    requirements: tuple[DataRequirement, ...] = ()
+    cluster: Callable[[AsOfView], pl.Series] | None = None
     stride: int = 1
-    least: float | None = None
-    margin: float | None = None
+    minimum_effect: float | None = None
+    non_inferiority_margin: float | None = None
     prefer_simpler: bool = False
     learning_curve: bool = False
     formulas: tuple[Formula, ...] = ()
@@ -300,6 +301,6 @@ class Task:
         return tuple(column for column in self.columns if column.role == "input")
 
     @property
-    def categorical(self) -> Array:
+    def is_category(self) -> Array:
         """Which inputs are categories: (p,) booleans."""
         return np.array([column.dtype == "category" for column in self.input_columns], dtype=bool)

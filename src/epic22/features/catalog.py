@@ -6,15 +6,15 @@ from datetime import timedelta
 
 import polars as pl
 
-from epic22.core.data.assignment import Assignment, PanelAssignment, assign, assign_panel
-from epic22.core.data.tables import Tables
+from epic22.core.data.point_in_time import Tables
+from epic22.core.data.task_data import PanelTaskData, TaskData, bind_panel_task, bind_task
 from epic22.core.errors import UnknownTaskError
 from epic22.core.lineage import DataVersion
 from epic22.core.task import Task
 from epic22.features import market_intelligence, predictive_maintenance, reporting_analytics, risk_assessment, tenant_churn
 
-Assigned = Assignment | PanelAssignment
-Assign = Callable[[Task, Tables, DataVersion], Assigned]
+FeatureData = TaskData | PanelTaskData
+BindFeature = Callable[[Task, Tables, DataVersion], FeatureData]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Feature:
 
     capability: str
     task: Task
-    assign: Assign
+    bind: BindFeature
     main: bool = True
 
     @property
@@ -32,45 +32,47 @@ class Feature:
         return self.task.name
 
 
-PUBLISHED_AFTER = timedelta(days=15)
+PUBLICATION_DELAY = timedelta(days=15)
 """Market figures of a month are taken for known so long after it."""
 
 
-def _market(task: Task, tables: Tables, version: DataVersion) -> PanelAssignment:
-    return assign_panel(task, tables, "market", market_intelligence.CYCLE, PUBLISHED_AFTER, version)
+def _bind_market(task: Task, tables: Tables, version: DataVersion) -> PanelTaskData:
+    return bind_panel_task(task, tables, "market", market_intelligence.CYCLE, PUBLICATION_DELAY, version)
 
 
-def _reporting(task: Task, tables: Tables, version: DataVersion) -> PanelAssignment:
-    with_figures = reporting_analytics.with_figures(task, tables)
+def _bind_reporting(task: Task, tables: Tables, version: DataVersion) -> PanelTaskData:
+    figures = reporting_analytics.add_figures(task, tables)
     close = reporting_analytics.BOOKS_CLOSE
-    return assign_panel(task, with_figures, reporting_analytics.FIGURES, reporting_analytics.CYCLE, close, version)
+    return bind_panel_task(task, figures, reporting_analytics.FIGURES, reporting_analytics.CYCLE, close, version)
 
 
-def _fair_rent(task: Task, tables: Tables, version: DataVersion) -> Assignment:
+def _bind_fair_rent(task: Task, tables: Tables, version: DataVersion) -> TaskData:
     """A row a signing: the unit, the day before; a unit let twice on one day counts once."""
-    signed = (
-        tables.tables["leases"].frame.select(entity="unit_id", cutoff=pl.col("signed_on") - market_intelligence.SIGNED).unique()
+    signings = (
+        tables.tables["leases"]
+        .frame.select(entity="unit_id", cutoff=pl.col("signed_on") - market_intelligence.SIGNING_LEAD)
+        .unique()
     )
-    inside = signed.filter(pl.col("cutoff") + market_intelligence.SIGNED <= tables.end).sort("cutoff", "entity")
-    return Assignment(task, tables, inside, version)
+    inside = signings.filter(pl.col("cutoff") + market_intelligence.SIGNING_LEAD <= tables.end).sort("cutoff", "entity")
+    return TaskData(task, tables, inside, version)
 
 
 FEATURES: tuple[Feature, ...] = (
-    Feature("predictive_maintenance", predictive_maintenance.TASK, assign),
-    Feature("predictive_maintenance", predictive_maintenance.HAZARD, assign, main=False),
-    Feature("tenant_churn", tenant_churn.TASK, assign),
-    Feature("tenant_churn", tenant_churn.HAZARD, assign, main=False),
-    Feature("market_intelligence", market_intelligence.RENTS, _market),
-    Feature("market_intelligence", market_intelligence.VACANCY, _market, main=False),
-    Feature("market_intelligence", market_intelligence.FAIR_RENT, _fair_rent, main=False),
-    Feature("reporting_analytics", reporting_analytics.INCOME, _reporting),
-    Feature("reporting_analytics", reporting_analytics.OCCUPANCY, _reporting, main=False),
-    Feature("reporting_analytics", reporting_analytics.COLLECTION, _reporting, main=False),
-    Feature("risk_assessment", risk_assessment.TASK, assign),
+    Feature("predictive_maintenance", predictive_maintenance.TASK, bind_task),
+    Feature("predictive_maintenance", predictive_maintenance.HAZARD, bind_task, main=False),
+    Feature("tenant_churn", tenant_churn.TASK, bind_task),
+    Feature("tenant_churn", tenant_churn.HAZARD, bind_task, main=False),
+    Feature("market_intelligence", market_intelligence.RENTS, _bind_market),
+    Feature("market_intelligence", market_intelligence.VACANCY, _bind_market, main=False),
+    Feature("market_intelligence", market_intelligence.FAIR_RENT, _bind_fair_rent, main=False),
+    Feature("reporting_analytics", reporting_analytics.INCOME, _bind_reporting),
+    Feature("reporting_analytics", reporting_analytics.OCCUPANCY, _bind_reporting, main=False),
+    Feature("reporting_analytics", reporting_analytics.COLLECTION, _bind_reporting, main=False),
+    Feature("risk_assessment", risk_assessment.TASK, bind_task),
 )
 
 
-def feature_named(name: str) -> Feature:
+def get_feature(name: str) -> Feature:
     """The feature whose task has that name. Raises UnknownTaskError with the names there are."""
     for feature in FEATURES:
         if feature.task.name == name:

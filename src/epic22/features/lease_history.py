@@ -7,8 +7,8 @@ from datetime import timedelta
 
 import polars as pl
 
-from epic22.core.data.canonical import PROPERTY_TYPES, RISKS
-from epic22.core.task import Column, Known
+from epic22.core.tables.canonical import PROPERTY_TYPES, RISKS
+from epic22.core.task import AsOfView, Column
 
 DAY = timedelta(days=1)
 QUARTER, YEAR = 90 * DAY, 365 * DAY
@@ -56,26 +56,28 @@ LIVING: tuple[Column, ...] = (
 )
 
 
-def active_leases(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+def select_active_leases(view: AsOfView, cutoffs: pl.DataFrame) -> pl.DataFrame:
     """The cutoffs [entity, cutoff] whose lease has begun, has not ended, and whose tenant has not given notice."""
-    seen = known.latest("leases")
-    active = (seen["start_date"] <= seen["cutoff"]) & seen["ended_on"].is_null() & seen["notice_on"].is_null()
+    leases = view.latest("leases")
+    active = (leases["start_date"] <= leases["cutoff"]) & leases["ended_on"].is_null() & leases["notice_on"].is_null()
     return cutoffs.filter(active.fill_null(value=False))
 
 
-def lease_inputs(known: Known) -> pl.DataFrame:
+def compute_lease_inputs(view: AsOfView) -> pl.DataFrame:
     """The columns TERMS, PAYMENTS and LIVING, in that order: n rows."""
-    lease = known.latest("leases")
-    return pl.concat([terms(known, lease), payment_columns(known, lease), living(known, lease)], how="horizontal")
+    lease = view.latest("leases")
+    return pl.concat(
+        [compute_terms(view, lease), compute_payment_columns(view, lease), compute_living_columns(view, lease)], how="horizontal"
+    )
 
 
-def terms(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+def compute_terms(view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame:
     """The contract, the tenant, the unit and the market, as of each row's cutoff."""
-    of_tenant, of_unit = known.along(lease["tenant_id"], "tenant_id"), known.along(lease["unit_id"], "unit_id")
+    of_tenant, of_unit = view.with_entities(lease["tenant_id"], "tenant_id"), view.with_entities(lease["unit_id"], "unit_id")
     tenant, unit = of_tenant.latest("tenants"), of_unit.latest("units")
-    home = known.along(unit["property_id"], "property_id").latest("properties")
-    earlier = _earlier_leases(of_tenant, lease)
-    market = market_columns(known, home["zip_code"], unit["bedrooms"])
+    home = view.with_entities(unit["property_id"], "property_id").latest("properties")
+    earlier = _summarise_earlier_leases(of_tenant, lease)
+    market = compute_market_columns(view, home["zip_code"], unit["bedrooms"])
     rent = lease["monthly_rent"]
     return pl.DataFrame(
         {
@@ -99,18 +101,18 @@ def terms(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
     ).with_columns(pl.col(pl.Float64).fill_nan(None))
 
 
-def _earlier_leases(of_tenant: Known, lease: pl.DataFrame) -> pl.DataFrame:
+def _summarise_earlier_leases(tenant_view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame:
     """Frame [first_start, rent_before, earlier]: of the tenant's leases that began before this one, n rows."""
-    all_leases = of_tenant.window("leases", None).sort("row", "start_date")
+    all_leases = tenant_view.window("leases", None).sort("row", "start_date")
     own = lease.with_row_index("row").select("row", own_start="start_date")
     before = all_leases.join(own, on="row").filter(pl.col("start_date") < pl.col("own_start"))
-    told = before.group_by("row").agg(
+    summary = before.group_by("row").agg(
         first=pl.col("start_date").min(),
         rent_before=pl.col("monthly_rent").last(),
         earlier=pl.len().cast(pl.Int64),
     )
     return (
-        own.join(told, on="row", how="left")
+        own.join(summary, on="row", how="left")
         .sort("row")
         .select(
             pl.coalesce("first", "own_start").alias("first_start"),
@@ -120,10 +122,10 @@ def _earlier_leases(of_tenant: Known, lease: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def market_columns(known: Known, zip_code: pl.Series, bedrooms: pl.Series) -> pl.DataFrame:
+def compute_market_columns(view: AsOfView, zip_code: pl.Series, bedrooms: pl.Series) -> pl.DataFrame:
     """Frame [average_rent, vacancy_rate, change]: the latest public figures of the zip code and bedrooms, and a year's change."""
     names = pl.select(pl.concat_str([zip_code, bedrooms.clip(upper_bound=3).cast(pl.String)], separator="|")).to_series()
-    series = known.along(names, "series_id").window("market", timedelta(days=480)).sort("row", "month")
+    series = view.with_entities(names, "series_id").window("market", timedelta(days=480)).sort("row", "month")
     latest = series.group_by("row").agg(pl.col("average_rent").last(), pl.col("vacancy_rate").last(), pl.col("month").last())
     year_ago = series.join(latest.select("row", newest="month"), on="row").filter(
         pl.col("month") == pl.col("newest").dt.offset_by("-12mo")
@@ -138,20 +140,20 @@ def market_columns(known: Known, zip_code: pl.Series, bedrooms: pl.Series) -> pl
     )
 
 
-def tenant_rents(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+def select_tenant_rents(view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame:
     """The rents due by the cutoff under any of the tenant's leases: a renewal does not make a tenant unknown."""
-    leases = known.along(lease["tenant_id"], "tenant_id").window("leases", None)
-    charges = known.linked(leases.select("row", "lease_id"), "charges", "lease_id")
+    leases = view.with_entities(lease["tenant_id"], "tenant_id").window("leases", None)
+    charges = view.join(leases.select("row", "lease_id"), "charges", "lease_id")
     return charges.filter((pl.col("kind") == "rent") & (pl.col("due_on") <= pl.col("cutoff")))
 
 
-def settled(known: Known, charges: pl.DataFrame) -> pl.DataFrame:
+def settle_charges(view: AsOfView, charges: pl.DataFrame) -> pl.DataFrame:
     """The charges [row, charge_id, due_on, cutoff, amount, …], each with what is known of its payments by the cutoff.
 
     Frame [row, charge_id, due_on, cutoff, amount, paid, settled_on, failed, unpaid, days_late], by row and due date. `days_late`
     counts to the settling payment, or to the cutoff where a charge is unpaid.
     """
-    payments = known.linked(charges.select("row", "charge_id"), "payments", "charge_id")
+    payments = view.join(charges.select("row", "charge_id"), "payments", "charge_id")
     states = payments.group_by("row", "charge_id").agg(
         paid=pl.col("amount").filter(pl.col("status") == "paid").sum(),
         settled_on=pl.col("paid_on").filter(pl.col("status") == "paid").max(),
@@ -169,14 +171,14 @@ def settled(known: Known, charges: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def payment_columns(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+def compute_payment_columns(view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame:
     """The columns PAYMENTS: n rows."""
-    charges = settled(known, tenant_rents(known, lease))
+    charges = settle_charges(view, select_tenant_rents(view, lease))
     # A rent due at the cutoff itself is neither late nor in arrears.
     due = charges.filter(pl.col("due_on") < pl.col("cutoff"))
     late, owed = pl.col("days_late") > 0, pl.col("unpaid") > CENT
     age = (pl.col("cutoff") - pl.col("due_on")) / DAY
-    told = due.group_by("row").agg(
+    totals = due.group_by("row").agg(
         late_share=late.tail(YEAR_OF_CHARGES).mean(),
         late_share_3=late.tail(3).mean(),
         days_late=pl.col("days_late").tail(6).mean(),
@@ -189,7 +191,7 @@ def payment_columns(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
     )
     every = lease.with_row_index("row").select("row", "monthly_rent")
     return (
-        every.join(told, on="row", how="left")
+        every.join(totals, on="row", how="left")
         .sort("row")
         .with_columns(
             pl.col("failed_year", "failed_90d", "unpaid_charges").fill_null(0),
@@ -200,13 +202,13 @@ def payment_columns(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def living(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
+def compute_living_columns(view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame:
     """The columns LIVING: n rows."""
-    of_unit = known.along(lease["unit_id"], "unit_id")
-    of_property = known.along(of_unit.latest("units")["property_id"], "property_id")
+    of_unit = view.with_entities(lease["unit_id"], "unit_id")
+    of_property = view.with_entities(of_unit.latest("units")["property_id"], "property_id")
     return pl.DataFrame(
         {
-            **messages(known, lease),
+            **summarise_messages(view, lease),
             "unit_repairs_year": of_unit.count("work_orders", YEAR, REPAIR),
             "property_repairs_90d": of_property.count("work_orders", QUARTER, REPAIR),
             "month": lease["cutoff"].dt.month().cast(pl.Int64),
@@ -214,12 +216,12 @@ def living(known: Known, lease: pl.DataFrame) -> pl.DataFrame:
     )
 
 
-def messages(known: Known, lease: pl.DataFrame) -> dict[str, pl.Series]:
+def summarise_messages(view: AsOfView, lease: pl.DataFrame) -> dict[str, pl.Series]:
     """Complaints and tone of the tenant's messages under any of his leases: three series (n,)."""
-    leases = known.along(lease["tenant_id"], "tenant_id").window("leases", None)
-    sent = known.linked(leases.select("row", "lease_id"), "messages", "lease_id")
+    leases = view.with_entities(lease["tenant_id"], "tenant_id").window("leases", None)
+    sent = view.join(leases.select("row", "lease_id"), "messages", "lease_id")
     age = pl.col("cutoff") - pl.col("sent_at")
-    told = (
+    totals = (
         sent.filter((age >= timedelta(0)) & (age < YEAR))
         .group_by("row")
         .agg(
@@ -228,12 +230,12 @@ def messages(known: Known, lease: pl.DataFrame) -> dict[str, pl.Series]:
             sentiment=pl.col("sentiment").mean(),
         )
     )
-    every = lease.with_row_index("row").select("row").join(told, on="row", how="left").sort("row")
+    every = lease.with_row_index("row").select("row").join(totals, on="row", how="left").sort("row")
     filled = every.with_columns(pl.col("complaints_90d", "complaints_year").fill_null(0))
     return {name: filled[name] for name in ("complaints_90d", "complaints_year", "sentiment")}
 
 
-def protected_classes(known: Known) -> pl.DataFrame:
+def read_protected_classes(view: AsOfView) -> pl.DataFrame:
     """The tenant's protected classes, for the measurement of fairness: n rows, a column a class."""
-    tenants = known.along(known.latest("leases")["tenant_id"], "tenant_id")
+    tenants = view.with_entities(view.latest("leases")["tenant_id"], "tenant_id")
     return tenants.latest("protected").drop("entity", "cutoff", "tenant_id", "known_at", strict=False)

@@ -9,30 +9,30 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from epic22.core.data.canonical import PROPERTY_TYPES
+from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
 from epic22.core.evaluation.metrics import MEAN_ABSOLUTE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR
-from epic22.core.history import DAILY, MONTHLY
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
-from epic22.core.task import Array, Column, Incumbent, Known, Later, Need, Target, Task
-from epic22.features.lease_history import DAY, market_columns
-from epic22.features.series import Series, series_task
+from epic22.core.tables.canonical import PROPERTY_TYPES
+from epic22.core.task import Array, AsOfView, Column, DataRequirement, Future, Incumbent, Target, Task
+from epic22.core.time_series import DAILY, MONTHLY
+from epic22.features.lease_history import DAY, compute_market_columns
 
 HORIZON_MONTHS = 12
 CYCLE = 12
 FAMILIES = tuple(family.name for family in PANEL_FAMILIES if not family.slow)
 
 
-def last_rent(known: Known) -> Array:
+def repeat_last_rent(view: AsOfView) -> Array:
     """The rule that ran before: the last value stays, (n, 12)."""
-    return np.repeat(known.history("market", "average_rent", MONTHLY).last[:, None], HORIZON_MONTHS, axis=1)
+    return np.repeat(view.history("market", "average_rent", MONTHLY).last[:, None], HORIZON_MONTHS, axis=1)
 
 
-def last_vacancy(known: Known) -> Array:
+def repeat_last_vacancy(view: AsOfView) -> Array:
     """The rule that ran before: the last value stays, (n, 12)."""
-    return np.repeat(known.history("market", "vacancy_rate", MONTHLY).last[:, None], HORIZON_MONTHS, axis=1)
+    return np.repeat(view.history("market", "vacancy_rate", MONTHLY).last[:, None], HORIZON_MONTHS, axis=1)
 
 
-def _columns(value: str) -> tuple[Column, ...]:
+def _declare_columns(value: str) -> tuple[Column, ...]:
     return (
         Column("series_id", "category", role="id"),
         Column("month", "time", role="time"),
@@ -40,38 +40,42 @@ def _columns(value: str) -> tuple[Column, ...]:
     )
 
 
-RENTS = series_task(
-    Series("market", "average_rent", _columns("average_rent"), "average_rent", None, MONTHLY, HORIZON_MONTHS, CYCLE),
+RENTS = build_forecast_task(
+    ForecastSeries(
+        "market", "average_rent", _declare_columns("average_rent"), "average_rent", None, MONTHLY, HORIZON_MONTHS, CYCLE
+    ),
     "market_intelligence",
     "average rent of each zip code and number of bedrooms, 1 to 12 months ahead",
     FAMILIES,
-    Incumbent("the last value", "value", last_rent),
-    (Need("market", "average_rent", 200),),
+    Incumbent("the last value", "value", repeat_last_rent),
+    (DataRequirement("market", "average_rent", 200),),
 )
-VACANCY = series_task(
-    Series("market", "vacancy_rate", _columns("vacancy_rate"), "vacancy_rate", "fraction", MONTHLY, HORIZON_MONTHS, CYCLE),
+VACANCY = build_forecast_task(
+    ForecastSeries(
+        "market", "vacancy_rate", _declare_columns("vacancy_rate"), "vacancy_rate", "fraction", MONTHLY, HORIZON_MONTHS, CYCLE
+    ),
     "market_vacancy",
     "vacancy of each zip code and number of bedrooms, 1 to 12 months ahead",
     FAMILIES,
-    Incumbent("the last value", "value", last_vacancy),
-    (Need("market", "vacancy_rate", 200),),
+    Incumbent("the last value", "value", repeat_last_vacancy),
+    (DataRequirement("market", "vacancy_rate", 200),),
 )
 
-SIGNED = timedelta(days=1)
+SIGNING_LEAD = timedelta(days=1)
 
 
-def signings(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+def select_signings(view: AsOfView, cutoffs: pl.DataFrame) -> pl.DataFrame:
     """The cutoffs are the signings themselves, each the day before: all of them count."""
     return cutoffs
 
 
-def unit_inputs(known: Known) -> pl.LazyFrame:
+def compute_unit_inputs(view: AsOfView) -> pl.LazyFrame:
     """The unit, the building, the market and the unit's rent before, as known the day before the signing."""
-    unit = known.along(known.at["entity"], "unit_id").latest("units")
-    home = known.along(unit["property_id"], "property_id").latest("properties")
-    market = market_columns(known, home["zip_code"], unit["bedrooms"])
-    before = known.along(known.at["entity"], "unit_id").latest("leases")
-    ago = (known.at["cutoff"] - before["signed_on"]) / DAY
+    unit = view.with_entities(view.at["entity"], "unit_id").latest("units")
+    home = view.with_entities(unit["property_id"], "property_id").latest("properties")
+    market = compute_market_columns(view, home["zip_code"], unit["bedrooms"])
+    before = view.with_entities(view.at["entity"], "unit_id").latest("leases")
+    ago = (view.at["cutoff"] - before["signed_on"]) / DAY
     return pl.LazyFrame(
         {
             "bedrooms": unit["bedrooms"],
@@ -86,22 +90,22 @@ def unit_inputs(known: Known) -> pl.LazyFrame:
             "market_vacancy": market["vacancy_rate"],
             "rent_before": before["monthly_rent"],
             "days_since_rent_before": ago,
-            "month": known.at["cutoff"].dt.month().cast(pl.Int64),
+            "month": view.at["cutoff"].dt.month().cast(pl.Int64),
         }
     )
 
 
-def signed_rent(known: Known, later: Later) -> pl.DataFrame:
+def compute_signed_rent(view: AsOfView, future: Future) -> pl.DataFrame:
     """The monthly rent of the unit's lease that was signed within the day after the cutoff."""
-    signed = later.along(later.at["entity"], "unit_id").window("leases", event="signed_on").unique("row", keep="first")
-    every = later.at.with_row_index("row").select("row")
-    return every.join(signed, on="row", how="left").sort("row").select(monthly_rent=pl.col("monthly_rent"))
+    leases = future.with_entities(future.at["entity"], "unit_id").window("leases", event="signed_on").unique("row", keep="first")
+    every = future.at.with_row_index("row").select("row")
+    return every.join(leases, on="row", how="left").sort("row").select(monthly_rent=pl.col("monthly_rent"))
 
 
-def market_average(known: Known) -> Array:
+def estimate_market_average(view: AsOfView) -> Array:
     """The rule that ran before: the market's last average for the zip code and bedrooms; where there is none, the rent before."""
-    told = unit_inputs(known).select(pl.coalesce("market_rent", "rent_before").alias("rent")).collect()
-    return told["rent"].to_numpy()
+    rents = compute_unit_inputs(view).select(pl.coalesce("market_rent", "rent_before").alias("rent")).collect()
+    return rents["rent"].to_numpy()
 
 
 FAIR_RENT = Task(
@@ -125,19 +129,19 @@ FAIR_RENT = Task(
         Target(
             "monthly_rent",
             "regression",
-            signed_rent,
+            compute_signed_rent,
             MEAN_ABSOLUTE_ERROR,
             horizons=(1.0,),
-            guards=(MEDIAN_ABSOLUTE_PERCENTAGE_ERROR,),
+            secondary_metrics=(MEDIAN_ABSOLUTE_PERCENTAGE_ERROR,),
         ),
     ),
-    rows=signings,
-    inputs=unit_inputs,
+    rows=select_signings,
+    inputs=compute_unit_inputs,
     families=("constant", "linear", "boosting"),
     about="the rent a unit is let for",
-    incumbent=Incumbent("the market's average", "value", market_average),
+    incumbent=Incumbent("the market's average", "value", estimate_market_average),
     entities="leases",
     cadence=DAILY,
-    cluster=lambda known: known.at["entity"],
-    needs=(Need("leases", "monthly_rent", 100), Need("units", None, 20)),
+    cluster=lambda view: view.at["entity"],
+    requirements=(DataRequirement("leases", "monthly_rent", 100), DataRequirement("units", None, 20)),
 )

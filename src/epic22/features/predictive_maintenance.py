@@ -11,17 +11,17 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from epic22.core.data.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
 from epic22.core.evaluation.survival import hazard_target
-from epic22.core.history import WEEKLY, Frequency
-from epic22.core.task import Array, Column, Incumbent, Known, Later, Need, Target, Task
+from epic22.core.tables.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
+from epic22.core.task import Array, AsOfView, Column, DataRequirement, Future, Incumbent, Target, Task
+from epic22.core.time_series import WEEKLY, Frequency
 
 DAY = timedelta(days=1)
 MONTH, QUARTER, YEAR = 30 * DAY, 90 * DAY, 365 * DAY
 WEEK, RECENT, WHOLE = 7 * DAY, 21 * DAY, 120 * DAY
-LEAST_READINGS = 8
-SMALLEST_VARIANCE = 1e-12
+MIN_READINGS = 8
+MIN_VARIANCE = 1e-12
 
 SENSORS: tuple[tuple[str, str], ...] = (
     ("temperature", "°C"),
@@ -42,7 +42,7 @@ ERROR = pl.col("kind") == "error"
 UNFINISHED = pl.col("completed_at").is_null() & (pl.col("kind") == "corrective")
 
 
-def _sensor_columns() -> tuple[Column, ...]:
+def _declare_sensor_columns() -> tuple[Column, ...]:
     columns = []
     for kind, unit in SENSORS:
         words = kind.replace("_", " ")
@@ -77,135 +77,133 @@ COLUMNS: tuple[Column, ...] = (
     Column("errors_week", "int", low=0, optional=True, about="errors reported in 7 days"),
     Column("errors_month", "int", low=0, optional=True, about="errors reported in 30 days"),
     Column("largest_change", "float", unit="sd", optional=True, about="largest change of any sensor this week"),
-    *_sensor_columns(),
+    *_declare_sensor_columns(),
 )
 
 
-def rows(known: Known, cutoffs: pl.DataFrame) -> pl.DataFrame:
+def select_rows(view: AsOfView, cutoffs: pl.DataFrame) -> pl.DataFrame:
     """Equipment that was installed, and not known to be retired, at the cutoff."""
-    seen = known.latest("equipment")
-    active = (seen["installed_on"] <= seen["cutoff"]) & seen["retired_on"].is_null()
+    equipment = view.latest("equipment")
+    active = (equipment["installed_on"] <= equipment["cutoff"]) & equipment["retired_on"].is_null()
     return cutoffs.filter(active.fill_null(value=False))
 
 
-def inputs(known: Known, error_codes: tuple[str, ...] = ()) -> pl.LazyFrame:
+def compute_inputs(view: AsOfView, error_codes: tuple[str, ...] = ()) -> pl.LazyFrame:
     """Age, repairs, visits, errors, sensors and building, as of each row's own cutoff."""
-    seen = known.latest("equipment")
-    building = known.along(seen["property_id"], "property_id")
+    equipment = view.latest("equipment")
+    building = view.with_entities(equipment["property_id"], "property_id")
     home = building.latest("properties")
-    repairs = known.summary("work_orders", "cost", YEAR, CORRECTIVE)
+    repairs = view.summary("work_orders", "cost", YEAR, CORRECTIVE)
     frame = pl.DataFrame(
         {
-            "kind": seen["kind"],
-            "age_years": (seen["cutoff"] - seen["installed_on"]) / DAY / 365.25,
-            "warranty_days": (seen["warranty_until"] - seen["cutoff"]) / DAY,
-            "replacement_cost": seen["replacement_cost"],
-            "failures_90d": known.count("work_orders", QUARTER, FAILURE),
-            "failures_year": known.count("work_orders", YEAR, FAILURE),
-            "minor_repairs_90d": known.count(
-                "work_orders", QUARTER, CORRECTIVE & ~pl.col("priority").is_in(["high", "critical"])
-            ),
-            "unfinished_repairs": known.count("work_orders", QUARTER, UNFINISHED),
-            "visits_year": known.count("work_orders", YEAR, PREVENTIVE),
-            "days_since_visit": known.days_since("work_orders", PREVENTIVE),
-            "days_since_failure": known.days_since("work_orders", FAILURE),
-            "days_since_repair": known.days_since("work_orders", CORRECTIVE),
-            "days_since_work": known.days_since("work_orders", CORRECTIVE | PREVENTIVE),
+            "kind": equipment["kind"],
+            "age_years": (equipment["cutoff"] - equipment["installed_on"]) / DAY / 365.25,
+            "warranty_days": (equipment["warranty_until"] - equipment["cutoff"]) / DAY,
+            "replacement_cost": equipment["replacement_cost"],
+            "failures_90d": view.count("work_orders", QUARTER, FAILURE),
+            "failures_year": view.count("work_orders", YEAR, FAILURE),
+            "minor_repairs_90d": view.count("work_orders", QUARTER, CORRECTIVE & ~pl.col("priority").is_in(["high", "critical"])),
+            "unfinished_repairs": view.count("work_orders", QUARTER, UNFINISHED),
+            "visits_year": view.count("work_orders", YEAR, PREVENTIVE),
+            "days_since_visit": view.days_since("work_orders", PREVENTIVE),
+            "days_since_failure": view.days_since("work_orders", FAILURE),
+            "days_since_repair": view.days_since("work_orders", CORRECTIVE),
+            "days_since_work": view.days_since("work_orders", CORRECTIVE | PREVENTIVE),
             "repair_cost_year": repairs["total"].fill_null(0.0),
             "property_failures_90d": building.count("work_orders", QUARTER, FAILURE),
             "property_type": home["property_type"],
             "year_built": home["year_built"],
-            "season": season(seen["cutoff"]),
-            "errors_day": known.count("sensor_readings", DAY, ERROR),
-            "errors_week": known.count("sensor_readings", WEEK, ERROR),
-            "errors_month": known.count("sensor_readings", MONTH, ERROR),
+            "season": compute_season(equipment["cutoff"]),
+            "errors_day": view.count("sensor_readings", DAY, ERROR),
+            "errors_week": view.count("sensor_readings", WEEK, ERROR),
+            "errors_month": view.count("sensor_readings", MONTH, ERROR),
         }
     )
-    sensors = sensor_columns(known)
+    sensors = compute_sensor_columns(view)
     changes = [f"{kind}_change" for kind, _ in SENSORS]
     largest = sensors.select(pl.max_horizontal(*(pl.col(name).abs() for name in changes)).alias("largest_change"))
-    codes = pl.DataFrame([errors for code in error_codes for errors in _errors_of(known, code)])
+    codes = pl.DataFrame([errors for code in error_codes for errors in _count_errors(view, code)])
     return pl.concat([frame, largest, sensors, codes], how="horizontal").lazy()
 
 
-def _code_columns(code: str) -> tuple[Column, ...]:
+def _declare_code_columns(code: str) -> tuple[Column, ...]:
     spans = ((f"{code}_day", "a day"), (f"{code}_week", "7 days"))
     return tuple(Column(name, "int", low=0, optional=True, about=f"{code} reported in {span}") for name, span in spans)
 
 
-def _errors_of(known: Known, code: str) -> list[pl.Series]:
-    """How often the error was reported, in the order of `_code_columns`."""
+def _count_errors(view: AsOfView, code: str) -> list[pl.Series]:
+    """How often the error was reported, in the order of `_declare_code_columns`."""
     own = pl.col("kind") == code
-    spans = zip(_code_columns(code), (DAY, WEEK), strict=True)
-    return [known.count("sensor_readings", span, own).alias(column.name) for column, span in spans]
+    spans = zip(_declare_code_columns(code), (DAY, WEEK), strict=True)
+    return [view.count("sensor_readings", span, own).alias(column.name) for column, span in spans]
 
 
-def season(moments: pl.Series) -> pl.Series:
+def compute_season(moments: pl.Series) -> pl.Series:
     """1 in mid January, −1 in mid July, (n,)."""
     day = moments.dt.ordinal_day().to_numpy()
     return pl.Series("season", np.cos(2 * np.pi * (day - 15) / 365.25))
 
 
-def sensor_columns(known: Known) -> pl.DataFrame:
+def compute_sensor_columns(view: AsOfView) -> pl.DataFrame:
     """For each kind of sensor: the week's mean, its change against the usual level in standard deviations, the slope of 21 days.
 
     The usual level is that of 120 days without the last 21: what leads to a failure must not be part of what it is held against.
     """
-    found: dict[str, pl.Series] = {}
+    columns: dict[str, pl.Series] = {}
     for kind, _ in SENSORS:
         of_kind = pl.col("kind") == kind
-        week, recent, whole = (known.summary("sensor_readings", "value", span, of_kind) for span in (WEEK, RECENT, WHOLE))
-        mean, spread = _usual(whole, recent)
-        found[f"{kind}_week"] = week["mean"]
-        found[f"{kind}_change"] = (week["mean"] - mean) / spread
-        found[f"{kind}_slope"] = recent["slope"]
-    return pl.DataFrame(found)
+        week, recent, whole = (view.summary("sensor_readings", "value", span, of_kind) for span in (WEEK, RECENT, WHOLE))
+        mean, spread = _compute_usual_level(whole, recent)
+        columns[f"{kind}_week"] = week["mean"]
+        columns[f"{kind}_change"] = (week["mean"] - mean) / spread
+        columns[f"{kind}_slope"] = recent["slope"]
+    return pl.DataFrame(columns)
 
 
-def _usual(whole: pl.DataFrame, recent: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
+def _compute_usual_level(whole: pl.DataFrame, recent: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
     """Mean and standard deviation of a window without its last part; null where fewer than LEAST_READINGS are left."""
     count = whole["count"] - recent["count"].fill_null(0)
     square = {name: w["count"] * (w["sd"] ** 2 + w["mean"] ** 2) for name, w in (("whole", whole), ("recent", recent))}
-    left = pl.select(pl.when(count >= LEAST_READINGS).then(count)).to_series()
-    mean = (whole["total"] - recent["total"].fill_null(0.0)) / left
-    variance = (square["whole"] - square["recent"].fill_null(0.0)) / left - mean**2
-    return mean, pl.select(pl.when(variance > SMALLEST_VARIANCE).then(variance.sqrt())).to_series()
+    n = pl.select(pl.when(count >= MIN_READINGS).then(count)).to_series()
+    mean = (whole["total"] - recent["total"].fill_null(0.0)) / n
+    variance = (square["whole"] - square["recent"].fill_null(0.0)) / n - mean**2
+    return mean, pl.select(pl.when(variance > MIN_VARIANCE).then(variance.sqrt())).to_series()
 
 
-def labels(known: Known, later: Later) -> pl.DataFrame:
-    """Whether an urgent corrective work order was opened in (cutoff, cutoff + horizon], the horizon being that of `later`."""
-    failed = later.window("work_orders").filter(FAILURE)["row"].unique()
-    every = later.at.with_row_index("row")["row"]
-    return pl.DataFrame({"failure": every.is_in(failed.implode()).cast(pl.Float64)})
+def compute_labels(view: AsOfView, future: Future) -> pl.DataFrame:
+    """Whether an urgent corrective work order was opened in (cutoff, cutoff + horizon], the horizon being that of `future`."""
+    failing_rows = future.window("work_orders").filter(FAILURE)["row"].unique()
+    every = future.at.with_row_index("row")["row"]
+    return pl.DataFrame({"failure": every.is_in(failing_rows.implode()).cast(pl.Float64)})
 
 
-def time_labels(known: Known, later: Later) -> pl.DataFrame:
+def compute_time_labels(view: AsOfView, future: Future) -> pl.DataFrame:
     """Days to the first urgent corrective work order, or days without one until the row was last seen: [duration, observed].
 
     A machine that is retired stays at risk of a failure that cannot come any more, so that the probability up to a horizon is
     that of `labels`.
     """
-    return later.until(later.window("work_orders").filter(FAILURE), "opened_at")
+    return future.time_to_event(future.window("work_orders").filter(FAILURE), "opened_at")
 
 
-def expected_next(known: Known, horizon: timedelta = MONTH) -> Array:
+def score_next_order(view: AsOfView, horizon: timedelta = MONTH) -> Array:
     """The rule that ran before: the property's next order of a category is due one mean interval after the last.
 
     With at least two past orders, confidence = 1 − variance of the intervals ÷ mean², between 0.1 and 0.95; it is the score where
     the next order falls in the horizon, else 0: (n,).
     """
-    seen = known.latest("equipment")
+    equipment = view.latest("equipment")
     place = pl.DataFrame(
         {
-            "row": np.arange(seen.height, dtype=np.uint32),
-            "property_id": seen["property_id"],
-            "category": seen["kind"].replace(CATEGORY_OF_KIND),
-            "cutoff": seen["cutoff"],
+            "row": np.arange(equipment.height, dtype=np.uint32),
+            "property_id": equipment["property_id"],
+            "category": equipment["kind"].replace(CATEGORY_OF_KIND),
+            "cutoff": equipment["cutoff"],
         }
     )
     pairs = place.unique(["property_id", "cutoff"], keep="first", maintain_order=True)
-    once = known.take(pairs["row"])
-    orders = once.along(pairs["property_id"], "property_id").window("work_orders", None)
+    once = view.take(pairs["row"])
+    orders = once.with_entities(pairs["property_id"], "property_id").window("work_orders", None)
     gaps = (
         orders.sort("row", "category", "opened_at")
         .with_columns(gap=(pl.col("opened_at").diff().over("row", "category")) / DAY)
@@ -214,25 +212,25 @@ def expected_next(known: Known, horizon: timedelta = MONTH) -> Array:
         .filter((pl.col("n") >= 2) & (pl.col("mean") > 0))
     )
     of_pair = pairs.with_row_index("pair").select(pl.col("pair").alias("row"), "property_id", "cutoff")
-    told = gaps.join(of_pair, on="row").drop("row")
-    judged = place.join(told, on=["property_id", "category", "cutoff"], how="left", maintain_order="left")
+    intervals = gaps.join(of_pair, on="row").drop("row")
+    candidates = place.join(intervals, on=["property_id", "category", "cutoff"], how="left", maintain_order="left")
     due = pl.col("last") + pl.duration(microseconds=(pl.col("mean") * DAY.total_seconds() * 1e6).cast(pl.Int64))
     inside = (due > pl.col("cutoff")) & (due <= pl.col("cutoff") + horizon)
     confidence = (1 - pl.col("variance") / pl.col("mean") ** 2).clip(0.1, 0.95)
-    score = judged.select(pl.when(inside).then(confidence).otherwise(0.0).fill_null(0.0).alias("score"))
+    score = candidates.select(pl.when(inside).then(confidence).otherwise(0.0).fill_null(0.0).alias("score"))
     return score["score"].to_numpy()
 
 
-def span_words(span: timedelta) -> str:
+def format_span(span: timedelta) -> str:
     """A span as people say it: in hours up to a day, else in days.
 
-    >>> span_words(timedelta(hours=24)), span_words(timedelta(days=7))
+    >>> format_span(timedelta(hours=24)), format_span(timedelta(days=7))
     ('24 hours', '7 days')
     """
     return f"{span / timedelta(hours=1):g} hours" if span <= DAY else f"{span / DAY:g} days"
 
 
-def maintenance_task(
+def build_maintenance_task(
     horizon: timedelta = MONTH, cadence: Frequency = WEEKLY, stride: int = 4, error_codes: tuple[str, ...] = ()
 ) -> Task:
     """The task of a horizon: the feature's own for 30 days, else one with the horizon in its name.
@@ -241,43 +239,43 @@ def maintenance_task(
     columns of its own, beside those of kind `error`. Let `stride` cutoffs last about as long as the horizon, for the labels of
     nearer ones are mostly the same events.
     """
-    words = span_words(horizon)
+    words = format_span(horizon)
     return Task(
         name="predictive_maintenance" if horizon == MONTH else f"predictive_maintenance_{words.replace(' ', '_')}",
-        columns=(*COLUMNS, *(column for code in error_codes for column in _code_columns(code))),
+        columns=(*COLUMNS, *(column for code in error_codes for column in _declare_code_columns(code))),
         targets=(
             Target(
                 "failure",
                 "binary",
-                labels,
+                compute_labels,
                 AVERAGE_PRECISION,
                 horizons=(horizon / DAY,),
                 classes=("no failure", "failure"),
-                guards=(LOG_LOSS, BRIER_SCORE),
+                secondary_metrics=(LOG_LOSS, BRIER_SCORE),
             ),
         ),
-        rows=rows,
-        inputs=partial(inputs, error_codes=error_codes),
+        rows=select_rows,
+        inputs=partial(compute_inputs, error_codes=error_codes),
         families=("constant", "linear", "boosting"),
         about=f"which equipment will fail within {words}",
         costs={"miss": 1500.0, "false_alarm": 150.0},
-        incumbent=Incumbent("next order by mean interval", "ranking", partial(expected_next, horizon=horizon)),
+        incumbent=Incumbent("next order by mean interval", "ranking", partial(score_next_order, horizon=horizon)),
         entities="equipment",
         cadence=cadence,
-        begins=("work_orders", "opened_at"),
+        start_column=("work_orders", "opened_at"),
         capacity=10,
-        cluster=lambda known: known.at["entity"],
+        cluster=lambda view: view.at["entity"],
         stride=stride,
-        needs=(Need("equipment", None, 20), Need("work_orders", None, 100)),
+        requirements=(DataRequirement("equipment", None, 20), DataRequirement("work_orders", None, 100)),
     )
 
 
-TASK = maintenance_task()
+TASK = build_maintenance_task()
 
 HAZARD = replace(
     TASK,
     name="maintenance_hazard",
-    targets=(hazard_target("failure", time_labels, (7.0, 30.0, 90.0), 30.0, ("no failure", "failure")),),
+    targets=(hazard_target("failure", compute_time_labels, (7.0, 30.0, 90.0), 30.0, ("no failure", "failure")),),
     families=("constant", "hazard_linear", "hazard"),
     about="when equipment will fail: within 7, 30 and 90 days",
 )

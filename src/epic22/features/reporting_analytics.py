@@ -10,11 +10,11 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from epic22.core.data.tables import Table, Tables
-from epic22.core.history import MONTHLY
+from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
+from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
-from epic22.core.task import Array, Column, Incumbent, Known, Need, Task
-from epic22.features.series import Series, series_task
+from epic22.core.task import Array, AsOfView, Column, DataRequirement, Incumbent, Task
+from epic22.core.time_series import MONTHLY
 
 HORIZON_MONTHS = 6
 CYCLE = 12
@@ -25,49 +25,49 @@ BOOKS_CLOSE = timedelta(days=10)
 """The ledger of a month is closed so long after its end; entries that become known later do not change its figure."""
 
 
-def net_operating_income(tables: Tables) -> pl.DataFrame:
+def compute_net_operating_income(tables: Tables) -> pl.DataFrame:
     """Each month's sum of the ledger without capital, as the books had it when they closed: frame [property_id, month, value,
     known_at]."""
-    months = _months(tables, "ledger", "posted_on", BOOKS_CLOSE)
+    months = _list_months(tables, "ledger", "posted_on", BOOKS_CLOSE)
     # A window is open at its beginning, and the first of a month belongs to it.
-    entries = _seen(tables, months).window("ledger", timedelta(days=32) + BOOKS_CLOSE)
+    entries = _view_at_close(tables, months).window("ledger", timedelta(days=32) + BOOKS_CLOSE)
     of_month = (pl.col("posted_on").dt.truncate("1mo") == pl.col("month")) & (pl.col("account") != "capital")
     placed = entries.join(months.with_row_index("row").select("row", "month"), on="row").filter(of_month)
-    return _figures(months, placed.group_by("row").agg(value=pl.col("amount").sum()))
+    return _join_values(months, placed.group_by("row").agg(value=pl.col("amount").sum()))
 
 
-def occupancy(tables: Tables) -> pl.DataFrame:
+def compute_occupancy(tables: Tables) -> pl.DataFrame:
     """The share of a property's units that are let on the last day of each month: frame [property_id, month, value, known_at]."""
-    months = _months(tables, "leases", "ended_on")
-    known = _seen(tables, months)
-    units = known.along(known.at["entity"], "property_id").window("units", None)
-    leases = known.linked(units.select("row", "unit_id"), "leases", "unit_id")
+    months = _list_months(tables, "leases", "ended_on")
+    view = _view_at_close(tables, months)
+    units = view.with_entities(view.at["entity"], "property_id").window("units", None)
+    leases = view.join(units.select("row", "unit_id"), "leases", "unit_id")
     # A lease holds the unit on the day it ends: a renewal that begins the day after leaves no gap.
-    held = pl.col("ended_on").is_null() | (pl.col("ended_on") >= pl.col("cutoff") - timedelta(days=1))
-    let = leases.filter((pl.col("start_date") < pl.col("cutoff")) & held)
-    counted = let.group_by("row").agg(let=pl.col("unit_id").n_unique())
+    is_unfinished = pl.col("ended_on").is_null() | (pl.col("ended_on") >= pl.col("cutoff") - timedelta(days=1))
+    let_leases = leases.filter((pl.col("start_date") < pl.col("cutoff")) & is_unfinished)
+    counted = let_leases.group_by("row").agg(let=pl.col("unit_id").n_unique())
     of_property = units.group_by("row").agg(units=pl.col("unit_id").n_unique())
     share = (pl.col("let").fill_null(0) / pl.col("units")).alias("value")
-    return _figures(months, of_property.join(counted, on="row", how="left").select("row", share))
+    return _join_values(months, of_property.join(counted, on="row", how="left").select("row", share))
 
 
-def collection_rate(tables: Tables) -> pl.DataFrame:
+def compute_collection_rate(tables: Tables) -> pl.DataFrame:
     """Rent paid within the month ÷ rent due in the month: frame [property_id, month, value, known_at]."""
-    months = _months(tables, "leases", "ended_on")
-    known = _seen(tables, months)
-    units = known.along(known.at["entity"], "property_id").window("units", None)
-    leases = known.linked(units.select("row", "unit_id"), "leases", "unit_id")
-    charges = known.linked(leases.select("row", "lease_id"), "charges", "lease_id")
+    months = _list_months(tables, "leases", "ended_on")
+    view = _view_at_close(tables, months)
+    units = view.with_entities(view.at["entity"], "property_id").window("units", None)
+    leases = view.join(units.select("row", "unit_id"), "leases", "unit_id")
+    charges = view.join(leases.select("row", "lease_id"), "charges", "lease_id")
     of_month = (pl.col("due_on").dt.offset_by("1mo") >= pl.col("cutoff")) & (pl.col("due_on") < pl.col("cutoff"))
     due = charges.filter((pl.col("kind") == "rent") & of_month).select("row", "charge_id", "amount")
-    payments = known.linked(due.select("row", "charge_id"), "payments", "charge_id").filter(pl.col("status") == "paid")
+    payments = view.join(due.select("row", "charge_id"), "payments", "charge_id").filter(pl.col("status") == "paid")
     paid = payments.group_by("row", "charge_id").agg(paid=pl.col("amount").sum())
     received = pl.min_horizontal(pl.col("paid").fill_null(0.0), "amount").sum()
     joined = due.join(paid, on=["row", "charge_id"], how="left")
-    return _figures(months, joined.group_by("row").agg(value=received / pl.col("amount").sum()))
+    return _join_values(months, joined.group_by("row").agg(value=received / pl.col("amount").sum()))
 
 
-def _months(tables: Tables, table: str, event: str, close: timedelta = timedelta(0)) -> pl.DataFrame:
+def _list_months(tables: Tables, table: str, event: str, close: timedelta = timedelta(0)) -> pl.DataFrame:
     """Frame [property_id, month, closed]: every property and whole month since the first event, closed by the end.
 
     Figures of leases begin with the first that ended: before it the table holds only leases that lasted.
@@ -79,68 +79,68 @@ def _months(tables: Tables, table: str, event: str, close: timedelta = timedelta
     return tables.tables["properties"].frame.select("property_id").unique().sort("property_id").join(moments, how="cross")
 
 
-def _seen(tables: Tables, months: pl.DataFrame) -> Known:
+def _view_at_close(tables: Tables, months: pl.DataFrame) -> AsOfView:
     """What was known of each property when the month's figure was closed."""
     return tables.as_of(months.select(entity="property_id", cutoff="closed"))
 
 
-def _figures(months: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
+def _join_values(months: pl.DataFrame, values: pl.DataFrame) -> pl.DataFrame:
     """The months with their values [row, value]; months without a value are left out."""
     joined = months.with_row_index("row").join(values, on="row").filter(pl.col("value").is_not_null())
     return joined.select("property_id", "month", "value", known_at="closed")
 
 
 MEASURES: Mapping[str, Callable[[Tables], pl.DataFrame]] = {
-    "reporting_analytics": net_operating_income,
-    "reporting_occupancy": occupancy,
-    "reporting_collection": collection_rate,
+    "reporting_analytics": compute_net_operating_income,
+    "reporting_occupancy": compute_occupancy,
+    "reporting_collection": compute_collection_rate,
 }
 
 
-def with_figures(task: Task, tables: Tables) -> Tables:
+def add_figures(task: Task, tables: Tables) -> Tables:
     """The tables with the month's figures that the task forecasts."""
     figures = MEASURES[task.name](tables).sort("property_id", "month")
-    keyed = figures.with_columns(pl.concat_str("property_id", pl.col("month").cast(pl.String), separator="|").alias("figure_id"))
-    table = Table(FIGURES, keyed, "figure_id", "property_id", (), "month", "known_at")
+    rows = figures.with_columns(pl.concat_str("property_id", pl.col("month").cast(pl.String), separator="|").alias("figure_id"))
+    table = Table(FIGURES, rows, "figure_id", "property_id", (), "month", "known_at")
     return Tables({**tables.tables, FIGURES: table}, tables.end)
 
 
-def last_quarter(known: Known) -> Array:
+def extrapolate_last_quarter(view: AsOfView) -> Array:
     """The rule that ran before: the mean of the last three months, growing by 2 % a month, (n, 6)."""
-    recent = known.history(FIGURES, "value", MONTHLY).window(3)
+    recent = view.history(FIGURES, "value", MONTHLY).window(3)
     mean = np.nanmean(recent, axis=1)
     return np.asarray(mean[:, None] * (1 + GROWTH_A_MONTH) ** np.arange(1, HORIZON_MONTHS + 1)[None, :])
 
 
-def _task(name: str, label: str, unit: str | None, about: str, needs: tuple[Need, ...]) -> Task:
+def _build_task(name: str, label: str, unit: str | None, about: str, needs: tuple[DataRequirement, ...]) -> Task:
     columns = (
         Column("property_id", "category", role="id"),
         Column("month", "time", role="time"),
         Column("value", "float", role="label"),
     )
-    series = Series(FIGURES, "value", columns, label, unit, MONTHLY, HORIZON_MONTHS, CYCLE)
-    rule = Incumbent("mean of three months, +2 % a month", "value", last_quarter)
-    return series_task(series, name, about, FAMILIES, rule, needs)
+    series = ForecastSeries(FIGURES, "value", columns, label, unit, MONTHLY, HORIZON_MONTHS, CYCLE)
+    rule = Incumbent("mean of three months, +2 % a month", "value", extrapolate_last_quarter)
+    return build_forecast_task(series, name, about, FAMILIES, rule, needs)
 
 
-INCOME = _task(
+INCOME = _build_task(
     "reporting_analytics",
     "net_operating_income",
     None,
     "net operating income of each property, 1 to 6 months ahead",
-    (Need("ledger", None, 200),),
+    (DataRequirement("ledger", None, 200),),
 )
-OCCUPANCY = _task(
+OCCUPANCY = _build_task(
     "reporting_occupancy",
     "occupancy",
     "fraction",
     "share of a property's units that are let, 1 to 6 months ahead",
-    (Need("leases", None, 50), Need("units", None, 20)),
+    (DataRequirement("leases", None, 50), DataRequirement("units", None, 20)),
 )
-COLLECTION = _task(
+COLLECTION = _build_task(
     "reporting_collection",
     "collection_rate",
     "fraction",
     "rent paid within the month against rent due, 1 to 6 months ahead",
-    (Need("charges", None, 100), Need("payments", None, 100)),
+    (DataRequirement("charges", None, 100), DataRequirement("payments", None, 100)),
 )

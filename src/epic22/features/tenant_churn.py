@@ -12,76 +12,78 @@ import polars as pl
 
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
 from epic22.core.evaluation.survival import hazard_target
-from epic22.core.history import MONTHLY
-from epic22.core.task import Array, Incumbent, Known, Later, Need, Target, Task
+from epic22.core.task import Array, AsOfView, DataRequirement, Future, Incumbent, Target, Task
+from epic22.core.time_series import MONTHLY
 from epic22.features.lease_history import (
     CENT,
     DAY,
     LIVING,
     PAYMENTS,
     TERMS,
-    active_leases,
-    lease_inputs,
-    protected_classes,
-    settled,
-    tenant_rents,
+    compute_lease_inputs,
+    read_protected_classes,
+    select_active_leases,
+    select_tenant_rents,
+    settle_charges,
 )
 
 HORIZON_DAYS = 90
-LATEST = 24
+N_LATEST = 24
 MONTHS, MONTH_DAYS = 12, 30.0
 """The hazard's grid: twelve months of 30 days, so that the third ends where the plain task's horizon does."""
 
 
-def inputs(known: Known) -> pl.LazyFrame:
+def compute_inputs(view: AsOfView) -> pl.LazyFrame:
     """Terms, payments, messages and repairs, as of each row's own cutoff."""
-    return lease_inputs(known).lazy()
+    return compute_lease_inputs(view).lazy()
 
 
-def labels(known: Known, later: Later) -> pl.DataFrame:
+def compute_labels(view: AsOfView, future: Future) -> pl.DataFrame:
     """Whether the lease ended in (cutoff, cutoff + 90 days] because the tenant moved out."""
-    left = later.window("leases", event="ended_on").filter(pl.col("end_reason") == "moved_out")["row"].unique()
-    every = later.at.with_row_index("row")["row"]
-    return pl.DataFrame({"moves_out": every.is_in(left.implode()).cast(pl.Float64)})
+    movers = future.window("leases", event="ended_on").filter(pl.col("end_reason") == "moved_out")["row"].unique()
+    every = future.at.with_row_index("row")["row"]
+    return pl.DataFrame({"moves_out": every.is_in(movers.implode()).cast(pl.Float64)})
 
 
-def time_labels(known: Known, later: Later) -> pl.DataFrame:
+def compute_time_labels(view: AsOfView, future: Future) -> pl.DataFrame:
     """Days until the lease ended because the tenant moved out, or days without that: [duration, observed].
 
     A lease that ends otherwise (renewed, transferred, evicted) stays at risk of a move-out that cannot come any more, so that the
     probability up to a horizon is that of `labels`.
     """
-    left = later.window("leases", event="ended_on").filter(pl.col("end_reason") == "moved_out")
-    return later.until(left, "ended_on")
+    move_outs = future.window("leases", event="ended_on").filter(pl.col("end_reason") == "moved_out")
+    return future.time_to_event(move_outs, "ended_on")
 
 
-def late_and_new(known: Known) -> Array:
+def score_late_and_new(view: AsOfView) -> Array:
     """The rule that ran before, (n,): 0.30 late share + 0.25 failed share of the last 24 payments, 0.20 overdue share of the last
     24 charges, 0.15 for the months short of a year, 0.10 for a high screening risk."""
-    lease = known.latest("leases")
-    tenant = known.along(lease["tenant_id"], "tenant_id").latest("tenants")
-    charges = tenant_rents(known, lease)
-    payments = known.linked(charges.select("row", "charge_id"), "payments", "charge_id")
+    lease = view.latest("leases")
+    tenant = view.with_entities(lease["tenant_id"], "tenant_id").latest("tenants")
+    charges = select_tenant_rents(view, lease)
+    payments = view.join(charges.select("row", "charge_id"), "payments", "charge_id")
     due = charges.select("row", "charge_id", "due_on")
     recent = payments.join(due, on=["row", "charge_id"]).sort("row", "paid_on", "payment_id")
     shares = recent.group_by("row").agg(
-        late=((pl.col("status") == "paid") & (pl.col("paid_on") > pl.col("due_on"))).tail(LATEST).mean(),
-        failed=(pl.col("status") == "failed").tail(LATEST).mean(),
+        late=((pl.col("status") == "paid") & (pl.col("paid_on") > pl.col("due_on"))).tail(N_LATEST).mean(),
+        failed=(pl.col("status") == "failed").tail(N_LATEST).mean(),
     )
     overdue = (
-        settled(known, charges)
+        settle_charges(view, charges)
         .group_by("row")
-        .agg(overdue=((pl.col("unpaid") > CENT) & (pl.col("due_on") < pl.col("cutoff"))).tail(LATEST).mean())
+        .agg(overdue=((pl.col("unpaid") > CENT) & (pl.col("due_on") < pl.col("cutoff"))).tail(N_LATEST).mean())
     )
     every = lease.with_row_index("row").select(
         "row",
         months=(pl.col("cutoff") - pl.col("start_date")) / DAY / 30.4375,
         high=(tenant["screening_risk"] == "high").fill_null(value=False),
     )
-    told = every.join(shares, on="row", how="left").join(overdue, on="row", how="left").sort("row").fill_null(0.0)
-    new = np.maximum(0.0, (12 - told["months"].to_numpy()) / 12)
-    weighed = 0.30 * told["late"] + 0.25 * told["failed"] + 0.20 * told["overdue"] + 0.10 * told["high"].cast(pl.Float64)
-    return np.asarray(weighed.to_numpy() + 0.15 * new)
+    factors = every.join(shares, on="row", how="left").join(overdue, on="row", how="left").sort("row").fill_null(0.0)
+    new = np.maximum(0.0, (12 - factors["months"].to_numpy()) / 12)
+    score = (
+        0.30 * factors["late"] + 0.25 * factors["failed"] + 0.20 * factors["overdue"] + 0.10 * factors["high"].cast(pl.Float64)
+    )
+    return np.asarray(score.to_numpy() + 0.15 * new)
 
 
 TASK = Task(
@@ -91,29 +93,33 @@ TASK = Task(
         Target(
             "moves_out",
             "binary",
-            labels,
+            compute_labels,
             AVERAGE_PRECISION,
             horizons=(float(HORIZON_DAYS),),
             classes=("stay", "move-out"),
-            guards=(LOG_LOSS, BRIER_SCORE),
+            secondary_metrics=(LOG_LOSS, BRIER_SCORE),
         ),
     ),
-    rows=active_leases,
-    inputs=inputs,
+    rows=select_active_leases,
+    inputs=compute_inputs,
     families=("constant", "linear", "boosting"),
     about="which tenant will leave within 90 days",
     costs={"miss": 3976.0, "false_alarm": 60.0},
-    incumbent=Incumbent("late, failed and overdue shares", "ranking", late_and_new),
+    incumbent=Incumbent("late, failed and overdue shares", "ranking", score_late_and_new),
     entities="leases",
     cadence=MONTHLY,
     # Before the first lease that ended the table holds only leases that lasted: who left earlier is not in it.
-    begins=("leases", "ended_on"),
+    start_column=("leases", "ended_on"),
     warmup=timedelta(days=30),
     capacity=10,
-    slices=protected_classes,
-    cluster=lambda known: known.latest("leases")["tenant_id"],
+    slices=read_protected_classes,
+    cluster=lambda view: view.latest("leases")["tenant_id"],
     stride=3,
-    needs=(Need("leases", None, 50), Need("leases", "ended_on", 30), Need("charges", None, 100)),
+    requirements=(
+        DataRequirement("leases", None, 50),
+        DataRequirement("leases", "ended_on", 30),
+        DataRequirement("charges", None, 100),
+    ),
 )
 
 HAZARD = replace(
@@ -122,7 +128,7 @@ HAZARD = replace(
     targets=(
         hazard_target(
             "moves_out",
-            time_labels,
+            compute_time_labels,
             tuple(MONTH_DAYS * month for month in range(1, MONTHS + 1)),
             decides=float(HORIZON_DAYS),
             classes=("stay", "move-out"),

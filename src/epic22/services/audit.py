@@ -6,14 +6,14 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.health import Finding, Frames, audit_tables
 from epic22.core.data.leakage import Suspicion, audit_columns
-from epic22.core.data.post_event import audit_scores
+from epic22.core.data.leakage_tests import audit_target_leakage
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.evaluation.survival import status
+from epic22.core.evaluation.survival import label_at_horizon
+from epic22.core.quality import Finding, Frames, audit_tables
 from epic22.core.task import Column, Task
 
-KNOWLEDGE = ("known_at before the event", "value overwritten", "filled after the event")
+KNOWN_AT_FINDINGS = ("known_at before the event", "value overwritten", "filled after the event")
 """Findings of tables that make a view of the past show what nobody knew."""
 
 
@@ -34,40 +34,40 @@ def audit_examples(task: Task, examples: Examples, findings: tuple[Finding, ...]
     The tests of columns filled after the event, and of implausible single columns, are for binary targets. `findings` are
     those of the tables that the examples were made of: those that put `known_at` in doubt are told again, for the run's report.
     """
-    return (*known_at_violations(findings), *_of_columns(task, examples, seed))
+    return (*find_known_at_violations(findings), *_audit_inputs(task, examples, seed))
 
 
-def known_at_violations(findings: tuple[Finding, ...]) -> tuple[Suspicion, ...]:
+def find_known_at_violations(findings: tuple[Finding, ...]) -> tuple[Suspicion, ...]:
     """The findings by which a model could have seen more than was known, under the name `table.column`."""
     return tuple(
         Suspicion(f"{finding.table}.{finding.column}", "known_at violation", f"{finding.what}: {finding.evidence}", False)
         for finding in findings
-        if finding.what in KNOWLEDGE
+        if finding.what in KNOWN_AT_FINDINGS
     )
 
 
-def _of_columns(task: Task, examples: Examples, seed: int) -> tuple[Suspicion, ...]:
+def _audit_inputs(task: Task, examples: Examples, seed: int) -> tuple[Suspicion, ...]:
     kind, y = task.target.kind, examples.y
     if kind == "hazard":
         # Judged as two classes at the deciding horizon, by the rows whose outcome there is known.
-        happened, weight = status(examples.Y, task.target.horizon or max(task.target.horizons))
+        happened, weight = label_at_horizon(examples.Y, task.target.horizon or max(task.target.horizons))
         known = np.flatnonzero(weight > 0)
         examples, y, kind = examples.take(known), happened[known], "binary"
     label = pl.Series(task.target.name, y)
     coded = label.cast(pl.Int64) if kind in ("binary", "multiclass") else label
-    X, derived = _with_formulas(task, examples)
+    X, derived = _add_formulas(task, examples)
     columns = audit_columns(X, (*task.columns, *derived), coded, kind, pl.Series(examples.entity))
-    found = tuple(replace(s, withheld=s.withheld and s.suspicion != "implies the label") for s in columns)
+    suspicions = tuple(replace(s, withheld=s.withheld and s.suspicion != "implies the label") for s in columns)
     if kind != "binary":
-        return found
-    left = tuple(column for column in (*task.input_columns, *derived) if column.name not in {s.column for s in found})
+        return suspicions
+    remaining = tuple(column for column in (*task.input_columns, *derived) if column.name not in {s.column for s in suspicions})
     ahead = bool(task.target.horizons)
-    return (*found, *audit_scores(X, left, y, examples.entity, examples.at, ahead, seed))
+    return (*suspicions, *audit_target_leakage(X, remaining, y, examples.entity, examples.at, ahead, seed))
 
 
-def _with_formulas(task: Task, examples: Examples) -> tuple[pl.DataFrame, tuple[Column, ...]]:
+def _add_formulas(task: Task, examples: Examples) -> tuple[pl.DataFrame, tuple[Column, ...]]:
     """The inputs with the columns that the task's formulas make, and those columns: a formula can give the label away too."""
     if not task.formulas:
         return examples.X, ()
-    made = Preprocessor.fit(task.input_columns, examples.X, formulas=task.formulas)
-    return examples.X.hstack(made.derive(examples.X)), tuple(derivation.column for derivation in made.derived)
+    preprocessor = Preprocessor.fit(task.input_columns, examples.X, formulas=task.formulas)
+    return examples.X.hstack(preprocessor.derive(examples.X)), tuple(derivation.column for derivation in preprocessor.derived)

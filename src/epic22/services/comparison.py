@@ -5,28 +5,34 @@ from dataclasses import dataclass
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan
 from epic22.core.errors import UserError
-from epic22.core.evaluation.calibrate import calibrated_out_of_fold, out_of_fold
+from epic22.core.evaluation.baselines import INCUMBENT
+from epic22.core.evaluation.calibration import calibrate_out_of_fold, collect_out_of_fold_scores
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.learning_curve import LearningCurve
-from epic22.core.evaluation.non_inferiority import Choice, NonInferiority, choose, default_margin, non_inferior
-from epic22.core.evaluation.operating_points import CONSTANT, Contestant, OperatingPoint, operating_points
-from epic22.core.evaluation.yardsticks import INCUMBENT
-from epic22.core.models.catalog import family_named
+from epic22.core.evaluation.non_inferiority import (
+    FamilyChoice,
+    NonInferiority,
+    choose_family,
+    compute_default_margin,
+    run_non_inferiority_test,
+)
+from epic22.core.evaluation.operating_points import CONSTANT, CalibratedCandidate, OperatingPoint, compute_operating_points
+from epic22.core.models.catalog import get_family
 from epic22.core.task import Task
-from epic22.services.worth import as_parts, cost_matrix
+from epic22.services.assess import build_cost_matrix, split_by_fold
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure where it is used, of every family on the board; `weighed` against the champion in money, and the `choice`.
+    """A figure where it is used, of every family on the board; `non_inferiority` against the champion in money, and the `choice`.
 
     Empty for targets that are not binary; without costs only the lists and the accuracy are known, and nothing is weighed.
     `curve` where it was asked for.
     """
 
     points: tuple[OperatingPoint, ...] = ()
-    weighed: tuple[NonInferiority, ...] = ()
-    choice: Choice | None = None
+    non_inferiority: tuple[NonInferiority, ...] = ()
+    choice: FamilyChoice | None = None
     curve: LearningCurve | None = None
 
 
@@ -42,28 +48,32 @@ def compare_in_use(
     if task.target.kind != "binary":
         return Comparison()
     if not task.costs:
-        bare = [Contestant(e, e.parts) for e in leaderboard]
-        return Comparison(operating_points(bare, None, examples, plan, seed))
-    costs = cost_matrix(task.costs, examples.exposure)
-    board = [_contestant(e, examples, plan) for e in leaderboard]
-    points = operating_points(board, costs, examples, plan, seed)
+        bare = [CalibratedCandidate(e, e.fold_predictions) for e in leaderboard]
+        return Comparison(compute_operating_points(bare, None, examples, plan, seed))
+    costs = build_cost_matrix(task.costs, examples.exposure)
+    board = [_calibrate_contestant(e, examples, plan) for e in leaderboard]
+    points = compute_operating_points(board, costs, examples, plan, seed)
     by_name = {one.evaluation.family: one for one in board}
     best = by_name[champion.family]
-    margin = task.margin if task.margin is not None else default_margin(by_name[CONSTANT], costs, examples, plan, seed)
+    margin = (
+        task.non_inferiority_margin
+        if task.non_inferiority_margin is not None
+        else compute_default_margin(by_name[CONSTANT], costs, examples, plan, seed)
+    )
     rivals = [one for one in board if one is not best and not is_baseline(one.evaluation.family)]
-    weighed = tuple(non_inferior(one, best, margin, costs, examples, plan, seed) for one in rivals)
-    choice = choose(champion.family, weighed, task.prefer_simpler)
-    return Comparison(points, weighed, None if is_baseline(champion.family) else choice)
+    tests = tuple(run_non_inferiority_test(one, best, margin, costs, examples, plan, seed) for one in rivals)
+    choice = choose_family(champion.family, tests, task.prefer_simpler)
+    return Comparison(points, tests, None if is_baseline(champion.family) else choice)
 
 
 def is_baseline(family: str) -> bool:
     """Whether a name on the board is a rule to be beaten."""
-    return family == INCUMBENT or family_named(family).is_baseline
+    return family == INCUMBENT or get_family(family).is_baseline
 
 
-def _contestant(evaluation: Evaluation, examples: Examples, plan: FoldPlan) -> Contestant:
+def _calibrate_contestant(evaluation: Evaluation, examples: Examples, plan: FoldPlan) -> CalibratedCandidate:
     """A family decides by probabilities that other folds calibrated; a baseline by what it says."""
     if is_baseline(evaluation.family):
-        return Contestant(evaluation, evaluation.parts)
-    p = calibrated_out_of_fold(out_of_fold(evaluation.parts, examples, plan))
-    return Contestant(evaluation, as_parts(p, evaluation.parts))
+        return CalibratedCandidate(evaluation, evaluation.fold_predictions)
+    p = calibrate_out_of_fold(collect_out_of_fold_scores(evaluation.fold_predictions, examples, plan))
+    return CalibratedCandidate(evaluation, split_by_fold(p, evaluation.fold_predictions))

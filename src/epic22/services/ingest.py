@@ -12,15 +12,15 @@ from enum import Enum
 
 import polars as pl
 
-from epic22.core.data.arrival import Incoming
-from epic22.core.data.canonical import CANONICAL, KNOWN_AT, CanonicalTable
-from epic22.core.data.check import check_header, check_rows
-from epic22.core.data.parsing import as_fractions, in_percent, parsed, stripped
-from epic22.core.data.versions import LakeVersion, Settled, SourceFile
 from epic22.core.errors import ColumnError, FileError
-from epic22.core.ports import Change, Versions
+from epic22.core.ports import LakeTransaction, TableStore
+from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
+from epic22.core.tables.parsing import convert_percent_columns, find_percent_columns, parse_column, strip_text
+from epic22.core.tables.row_contract import check_header, check_rows
+from epic22.core.tables.source import Source
+from epic22.core.tables.versions import IngestCounts, LakeVersion, SourceFile
 
-EVENTS = {
+EVENT_COLUMNS = {
     "work_orders": "opened_at",
     "payments": "paid_on",
     "charges": "due_on",
@@ -35,44 +35,44 @@ EVENTS = {
 
 
 @dataclass(frozen=True)
-class Ingested:
+class IngestResult:
     """What an ingest did. `version` is None where nothing was new; `counts` are by table."""
 
     version: LakeVersion | None
-    counts: Mapping[str, Settled]
+    counts: Mapping[str, IngestCounts]
     quarantined: Mapping[str, int]
     notes: tuple[str, ...]
 
 
 def ingest(
-    incoming: Sequence[Incoming],
-    versions: Versions,
+    sources: Sequence[Source],
+    table_store: TableStore,
     who: str,
     now: datetime,
     as_of: datetime | None = None,
     begin: Callable[[str, int], None] = lambda what, steps: None,
-) -> Ingested:
+) -> IngestResult:
     """Take the rows of all sources in as one version. `as_of` is the moment of a snapshot (UTC), `now` where None.
 
     `begin` is told of every file (what, steps). Raises ColumnError where a table lacks a column, FileError where a file cannot be
     read, LakeError where another ingest is running; then nothing is stored.
     """
-    counts: dict[str, Settled] = {}
-    with versions.change() as change:
-        intake = _Intake(change, as_of or now, begin)
+    counts: dict[str, IngestCounts] = {}
+    with table_store.begin_transaction() as transaction:
+        ingestion = _Ingestion(transaction, as_of or now, begin)
         for table in CANONICAL:
-            mine = [source for source in incoming if source.table.name == table.name]
-            if mine:
-                counts[table.name] = intake.table(table, mine)
+            table_sources = [source for source in sources if source.table.name == table.name]
+            if table_sources:
+                counts[table.name] = ingestion.ingest_table(table, table_sources)
         begin("storing", 1)
-        version = change.commit(who, as_of, tuple(intake.notes))
+        version = transaction.commit(who, as_of, tuple(ingestion.notes))
     quarantined: Counter[str] = Counter()
     for file in version.sources if version else ():
         quarantined[file.table] += file.quarantined
-    return Ingested(version, counts, quarantined, tuple(intake.notes))
+    return IngestResult(version, counts, quarantined, tuple(ingestion.notes))
 
 
-class Dating(Enum):
+class KnownAtOrigin(Enum):
     """Where the `known_at` of a source's rows comes from."""
 
     STATED = "the source"
@@ -81,64 +81,64 @@ class Dating(Enum):
 
 
 @dataclass(frozen=True)
-class _Intake:
+class _Ingestion:
     """One ingest under way: what it changes, its moment, and what there is to say of it, each note once."""
 
-    change: Change
+    transaction: LakeTransaction
     moment: datetime
     begin: Callable[[str, int], None]
     notes: dict[str, None] = field(default_factory=dict)
 
-    def table(self, table: CanonicalTable, sources: Sequence[Incoming]) -> Settled:
+    def ingest_table(self, table: CanonicalTable, sources: Sequence[Source]) -> IngestCounts:
         """Check and stage all sources of a table, then settle it against what is stored."""
-        others = self.change.referred(table)
-        datings = {dating for source in sources if (dating := self._source(source, others)) is not None}
-        if Dating.STATED in datings and len(datings) > 1:
+        references = self.transaction.read_references(table)
+        origins = {origin for source in sources if (origin := self._stage_source(source, references)) is not None}
+        if KnownAtOrigin.STATED in origins and len(origins) > 1:
             raise FileError(f"{table.name}: some files state {KNOWN_AT} and some do not; give it in all of them or in none.")
-        moment = None if Dating.STATED in datings else self.moment
-        settled = self.change.settle(table, moment, snapshot=datings == {Dating.MOMENT})
-        if settled.twice:
-            self._note(f"{table.name}: {settled.twice:,} rows came more than once, equal in all, and were taken once")
-        return settled
+        moment = None if KnownAtOrigin.STATED in origins else self.moment
+        counts = self.transaction.resolve_rows(table, moment, snapshot=origins == {KnownAtOrigin.MOMENT})
+        if counts.twice:
+            self._add_notes(f"{table.name}: {counts.twice:,} rows came more than once, equal in all, and were taken once")
+        return counts
 
-    def _source(self, source: Incoming, others: Mapping[str, pl.DataFrame]) -> Dating | None:
+    def _stage_source(self, source: Source, references: Mapping[str, pl.DataFrame]) -> KnownAtOrigin | None:
         """Check and stage a file batch by batch; says where its rows' `known_at` comes from, None where it has no rows."""
         self.begin(f"{source.table.name}: {source.name}", 1)
-        number = self.change.add_source(SourceFile(source.name, source.sha256, source.table.name, 0, 0))
-        dating: Dating | None = None
+        number = self.transaction.add_source(SourceFile(source.name, source.sha256, source.table.name, 0, 0))
+        origin: KnownAtOrigin | None = None
         percent: tuple[str, ...] | None = None
         rounded = 0
         try:
             for batch in source.batches():
-                self._note(*(f"{source.name}: {note}" for note in check_header(source.table, batch.columns)))
-                percent = in_percent(source.table, batch) if percent is None else percent
-                dated, dating = self._dated(source, as_fractions(batch, percent))
-                checked = check_rows(source.table, dated, others)
-                rounded += checked.rounded
-                self.change.take(source.table, number, checked, dating is not Dating.STATED)
+                self._add_notes(*(f"{source.name}: {note}" for note in check_header(source.table, batch.columns)))
+                percent = find_percent_columns(source.table, batch) if percent is None else percent
+                dated, origin = self._add_known_at(source, convert_percent_columns(batch, percent))
+                checked = check_rows(source.table, dated, references)
+                rounded += checked.n_rounded
+                self.transaction.stage_rows(source.table, number, checked, origin is not KnownAtOrigin.STATED)
         except ColumnError as error:
             raise ColumnError(f"{source.name}: {error} Nothing was stored.") from None
-        self._tell(source, dating, percent or (), rounded)
-        return dating
+        self._note_source(source, origin, percent or (), rounded)
+        return origin
 
-    def _dated(self, source: Incoming, batch: pl.DataFrame) -> tuple[pl.DataFrame, Dating]:
+    def _add_known_at(self, source: Source, batch: pl.DataFrame) -> tuple[pl.DataFrame, KnownAtOrigin]:
         """The batch with `known_at`, and where that comes from."""
         if KNOWN_AT in batch.columns:
-            return batch, Dating.EVENT if source.derived else Dating.STATED
-        event = EVENTS.get(source.table.name)
+            return batch, KnownAtOrigin.EVENT if source.derived else KnownAtOrigin.STATED
+        event = EVENT_COLUMNS.get(source.table.name)
         if event is None or event not in batch.columns:
-            return batch.with_columns(pl.lit(self.moment, dtype=pl.Datetime("us")).alias(KNOWN_AT)), Dating.MOMENT
-        known = parsed(stripped(batch[event]), source.table.column(event)).alias(KNOWN_AT)
-        return batch.with_columns(known), Dating.EVENT
+            return batch.with_columns(pl.lit(self.moment, dtype=pl.Datetime("us")).alias(KNOWN_AT)), KnownAtOrigin.MOMENT
+        known = parse_column(strip_text(batch[event]), source.table.get_column(event)).alias(KNOWN_AT)
+        return batch.with_columns(known), KnownAtOrigin.EVENT
 
-    def _tell(self, source: Incoming, dating: Dating | None, percent: Sequence[str], rounded: int) -> None:
+    def _note_source(self, source: Source, origin: KnownAtOrigin | None, percent: Sequence[str], rounded: int) -> None:
         if percent:
-            self._note(f"{source.name}: {source.table.name}.{', '.join(percent)} is in percent and was divided by 100")
+            self._add_notes(f"{source.name}: {source.table.name}.{', '.join(percent)} is in percent and was divided by 100")
         if rounded:
-            self._note(f"{source.name}: {rounded:,} amounts had more than two decimals and were rounded, half to even")
-        if dating is Dating.MOMENT:
+            self._add_notes(f"{source.name}: {rounded:,} amounts had more than two decimals and were rounded, half to even")
+        if origin is KnownAtOrigin.MOMENT:
             when = f"{self.moment:%Y-%m-%d %H:%M} UTC"
-            self._note(f"{source.name}: nothing says when its rows became known; they are known at load, {when}")
+            self._add_notes(f"{source.name}: nothing says when its rows became known; they are known at load, {when}")
 
-    def _note(self, *notes: str) -> None:
+    def _add_notes(self, *notes: str) -> None:
         self.notes.update(dict.fromkeys(notes))

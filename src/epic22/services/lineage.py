@@ -7,46 +7,46 @@ from difflib import get_close_matches
 from pathlib import PurePath
 from typing import Any
 
-from epic22.core.data.versions import LakeVersion, SourceFile
 from epic22.core.errors import UserError
-from epic22.core.lineage import STAGES, Graph, ModelVersion, Node, Provenance, Receipt, Trace, printable
-from epic22.core.ports import Receipts, Registry, Versions
+from epic22.core.lineage import STAGES, LineageGraph, ModelVersion, Node, PredictionRecord, Provenance, Trace, printable
+from epic22.core.ports import PredictionLogReader, Registry, TableStore
+from epic22.core.tables.versions import LakeVersion, SourceFile
 
-MOST_CANDIDATES = 8
+MAX_MATCHES = 8
 HASH = re.compile(r"[0-9a-f]{8,64}")
-CAN_BE = (
+REFERENCE_HELP = (
     "a task (its champion), task/version, a data version's number, a source file's name, a table version such as leases@4, or "
     "the first 8 or more digits of a model hash, data version id, file's SHA-256, tracking run id or prediction receipt"
 )
 
 
-def trace(x: str, versions: Versions, registry: Registry, receipts: Receipts) -> Trace:
+def trace_lineage(reference: str, table_store: TableStore, registry: Registry, prediction_log: PredictionLogReader) -> Trace:
     """What leads to X and what it led to.
 
     Raises UserError where nothing, or more than one thing, is called X; the message names what X can be and what comes near.
     """
-    wanted = x.strip()
-    graph = Graph()
-    lake = _Tables(graph, versions.log())
-    lake.draw()
-    champions = {task: registry.champion(task).version for task in registry.tasks()}
+    query = reference.strip()
+    graph = LineageGraph()
+    lake = _Tables(graph, table_store.log())
+    lake.add_nodes()
+    champions = {task: registry.champion(task).version for task in registry.list_tasks()}
     models = _Models(graph, lake, registry, champions)
-    models.draw()
-    if HASH.fullmatch(wanted.lower()):
-        _add_predictions(graph, models, receipts.find(wanted.lower()))
-    subject = _resolved(wanted, graph, champions)
+    models.add_nodes()
+    if HASH.fullmatch(query.lower()):
+        _add_predictions(graph, models, prediction_log.find_receipts(query.lower()))
+    subject = _resolve_node(query, graph, champions)
     if subject.kind != "prediction":
-        _add_counts(graph, models, receipts)
+        _add_counts(graph, models, prediction_log)
     return graph.trace(subject)
 
 
-def trace_json(found: Trace) -> dict[str, Any]:
+def trace_json(trace: Trace) -> dict[str, Any]:
     """The trace for --json: nodes by key, edges from cause to effect."""
     return {
-        "subject": found.subject.key,
-        "nodes": [{"key": n.key, "kind": n.kind, "id": n.id, "words": n.words, "facts": dict(n.facts)} for n in found.nodes],
-        "edges": [{"cause": edge.cause, "effect": edge.effect} for edge in found.edges],
-        "notes": list(found.notes),
+        "subject": trace.subject.key,
+        "nodes": [{"key": n.key, "kind": n.kind, "id": n.id, "words": n.label, "facts": dict(n.facts)} for n in trace.nodes],
+        "edges": [{"cause": edge.cause, "effect": edge.effect} for edge in trace.edges],
+        "notes": list(trace.notes),
     }
 
 
@@ -54,20 +54,20 @@ def trace_json(found: Trace) -> dict[str, Any]:
 class _Tables:
     """The versions of the stored tables, drawn into a graph."""
 
-    graph: Graph
+    graph: LineageGraph
     log: Sequence[LakeVersion]
     introduced: dict[tuple[str, int], LakeVersion] = field(default_factory=dict)
     """The version that first held a table at a Delta version: it read the files that made it so."""
     numbers: dict[int, LakeVersion] = field(default_factory=dict)
 
-    def draw(self) -> None:
-        self._introduce()
+    def add_nodes(self) -> None:
+        self._index_versions()
         for version in self.log:
-            tables = [self._table(name, held.delta_version) for name, held in version.tables.items() if held.rows]
+            tables = [self._table_node(name, table.delta_version) for name, table in version.tables.items() if table.rows]
             node = self.graph.add(_data_node(version), *tables)
             for source in version.sources:
-                if not self._brought_rows(version, source):
-                    self.graph.add(node, self._source(source))
+                if not self._has_rows_from(version, source):
+                    self.graph.add(node, self._source_node(source))
 
     def node(self, provenance: Provenance | None, data_id: str) -> Node | None:
         """The data version with that id, and that number where it was noted."""
@@ -76,32 +76,32 @@ class _Tables:
             alike = [version for version in alike if version.number == provenance.data_number]
         return self.graph.nodes[_data_node(alike[0]).key] if alike else None
 
-    def _introduce(self) -> None:
+    def _index_versions(self) -> None:
         for version in self.log:
             self.numbers[version.number] = version
-            for name, held in version.tables.items():
-                self.introduced.setdefault((name, held.delta_version), version)
+            for name, table in version.tables.items():
+                self.introduced.setdefault((name, table.delta_version), version)
 
-    def _brought_rows(self, version: LakeVersion, source: SourceFile) -> bool:
-        held = version.tables.get(source.table)
-        return held is not None and held.rows > 0 and self.introduced[source.table, held.delta_version] is version
+    def _has_rows_from(self, version: LakeVersion, source: SourceFile) -> bool:
+        table = version.tables.get(source.table)
+        return table is not None and table.rows > 0 and self.introduced[source.table, table.delta_version] is version
 
-    def _table(self, name: str, delta: int) -> Node:
-        held = self.introduced[name, delta].tables[name]
-        facts = (("table", name), ("delta version", str(delta)), ("rows", str(held.rows)), ("digest", held.digest))
-        node = Node("table version", f"{name}@{delta}", f"{name}, {held.rows:,} rows", facts)
-        return self.graph.nodes.get(node.key) or self.graph.add(node, *self._behind(name, delta))
+    def _table_node(self, name: str, delta: int) -> Node:
+        table = self.introduced[name, delta].tables[name]
+        facts = (("table", name), ("delta version", str(delta)), ("rows", str(table.rows)), ("digest", table.digest))
+        node = Node("table version", f"{name}@{delta}", f"{name}, {table.rows:,} rows", facts)
+        return self.graph.nodes.get(node.key) or self.graph.add(node, *self._find_causes(name, delta))
 
-    def _behind(self, name: str, delta: int) -> Iterator[Node]:
+    def _find_causes(self, name: str, delta: int) -> Iterator[Node]:
         """What made a table version: the files that its ingest read, and the table version before."""
         maker = self.introduced[name, delta]
-        yield from (self._source(source) for source in maker.sources if source.table == name)
+        yield from (self._source_node(source) for source in maker.sources if source.table == name)
         parent = None if maker.parent is None else self.numbers[maker.parent]
         before = None if parent is None else parent.tables.get(name)
         if before is not None and before.rows:
-            yield self._table(name, before.delta_version)
+            yield self._table_node(name, before.delta_version)
 
-    def _source(self, source: SourceFile) -> Node:
+    def _source_node(self, source: SourceFile) -> Node:
         facts = (("file", printable(source.name)), ("sha256", source.sha256))
         return self.graph.add(Node("source", source.sha256, printable(source.name), facts))
 
@@ -121,28 +121,28 @@ def _data_node(version: LakeVersion) -> Node:
 class _Models:
     """The registered models with their runs, drawn into a graph."""
 
-    graph: Graph
+    graph: LineageGraph
     lake: _Tables
     registry: Registry
     champions: dict[str, str]
     nodes: dict[tuple[str, str], Node] = field(default_factory=dict)
 
-    def draw(self) -> None:
-        for version in self.registry.everything():
-            provenance = self.registry.provenance(version.task, version.version)
-            data = self._data(version, provenance)
+    def add_nodes(self) -> None:
+        for version in self.registry.list_all_versions():
+            provenance = self.registry.load_provenance(version.task, version.version)
+            data = self._data_node(version, provenance)
             cause = data if provenance is None else self.graph.add(_run_node(provenance), data)
             self.nodes[version.task, version.version] = self.graph.add(self._model_node(version), cause)
 
-    def _data(self, version: ModelVersion, provenance: Provenance | None) -> Node:
+    def _data_node(self, version: ModelVersion, provenance: Provenance | None) -> Node:
         stored = self.lake.node(provenance, version.data_version)
         if stored is not None:
             return stored
         files = provenance.sources if provenance is not None else ()
         node = Node("data version", version.data_version, f"data {version.data_version[:12]}", (("id", version.data_version),))
-        return self.graph.add(node, *(self._file(name, digest) for name, digest in files))
+        return self.graph.add(node, *(self._file_node(name, digest) for name, digest in files))
 
-    def _file(self, name: str, digest: str) -> Node:
+    def _file_node(self, name: str, digest: str) -> Node:
         facts = (("file", printable(name)), ("sha256", digest))
         return self.graph.add(Node("source", digest, printable(PurePath(name).name), facts))
 
@@ -171,10 +171,10 @@ def _run_node(provenance: Provenance) -> Node:
     return Node("run", name, f"training of {provenance.task}, seed {provenance.seed}", facts)
 
 
-def _add_predictions(graph: Graph, models: _Models, found: Sequence[Receipt]) -> None:
+def _add_predictions(graph: LineageGraph, models: _Models, receipts: Sequence[PredictionRecord]) -> None:
     """One node a receipt, after every model that gave it."""
-    for receipt in dict.fromkeys(one.receipt for one in found):
-        times = [one for one in found if one.receipt == receipt]
+    for receipt in dict.fromkeys(one.receipt for one in receipts):
+        times = [one for one in receipts if one.receipt == receipt]
         first, last = times[0], times[-1]
         entities = list(dict.fromkeys(printable(one.entity) for one in times))
         facts = (
@@ -190,56 +190,59 @@ def _add_predictions(graph: Graph, models: _Models, found: Sequence[Receipt]) ->
         givers = list(dict.fromkeys((one.task, one.version) for one in times))
         rows_from = [one.row_from for one in times if one.row_from is not None]
         graph.add(node, *(models.nodes[giver] for giver in givers if giver in models.nodes))
-        graph.add(node, *(graph.add(_cleaned(origin)) for origin in dict.fromkeys(rows_from)))
+        graph.add(node, *(graph.add(_origin_node(origin)) for origin in dict.fromkeys(rows_from)))
         for task, version in givers:
             if (task, version) not in models.nodes:
                 graph.notes[f"model {task}/{version} gave this answer and is not in the registry any more"] = None
 
 
-def _cleaned(origin: Node) -> Node:
+def _origin_node(origin: Node) -> Node:
     """A file that rows were read from, as it was noted; a data version of that key is in the graph already."""
-    facts = (("file", printable(origin.words)), ("sha256", origin.id)) if origin.kind == "source" else ()
-    return Node(origin.kind, origin.id, printable(PurePath(origin.words).name), facts)
+    facts = (("file", printable(origin.label)), ("sha256", origin.id)) if origin.kind == "source" else ()
+    return Node(origin.kind, origin.id, printable(PurePath(origin.label).name), facts)
 
 
-def _add_counts(graph: Graph, models: _Models, receipts: Receipts) -> None:
-    for (task, version), count in receipts.counts().items():
+def _add_counts(graph: LineageGraph, models: _Models, prediction_log: PredictionLogReader) -> None:
+    for (task, version), count in prediction_log.count_predictions().items():
         if (task, version) in models.nodes:
             words = f"{count:,} answer{'s' if count > 1 else ''}"
             graph.add(Node("prediction", f"{task}/{version}", words, (("answers", str(count)),)), models.nodes[task, version])
 
 
-def _resolved(x: str, graph: Graph, champions: dict[str, str]) -> Node:
+def _resolve_node(reference: str, graph: LineageGraph, champions: dict[str, str]) -> Node:
     """The one thing called X."""
-    if x in champions:
-        return graph.nodes[f"model:{x}/{champions[x]}"]
-    exact = [node for node in graph.nodes.values() if x == node.id]
-    found = exact or [node for node in graph.nodes.values() if _is_called(node, x)]
-    if len(found) == 1:
-        return found[0]
-    if not found:
-        raise UserError(f"nothing stored is called {printable(x)[:80]!r}.{_near(x, graph, champions)} X can be {CAN_BE}.")
-    order = sorted(found, key=lambda node: (STAGES.index(node.kind), node.id))
-    listed = "; ".join(f"{n.kind} {n.id[:16]} ({n.words})" for n in order[:MOST_CANDIDATES])
-    more = f"; and {len(order) - MOST_CANDIDATES} more" if len(order) > MOST_CANDIDATES else ""
-    raise UserError(f"{printable(x)[:80]!r} can be {len(order)} things: {listed}{more}. Name one of them by its own id.")
+    if reference in champions:
+        return graph.nodes[f"model:{reference}/{champions[reference]}"]
+    exact = [node for node in graph.nodes.values() if reference == node.id]
+    matches = exact or [node for node in graph.nodes.values() if _is_called(node, reference)]
+    if len(matches) == 1:
+        return matches[0]
+    if not matches:
+        raise UserError(
+            "nothing stored is called "
+            f"{printable(reference)[:80]!r}.{_suggest_names(reference, graph, champions)} X can be {REFERENCE_HELP}."
+        )
+    order = sorted(matches, key=lambda node: (STAGES.index(node.kind), node.id))
+    listed = "; ".join(f"{n.kind} {n.id[:16]} ({n.label})" for n in order[:MAX_MATCHES])
+    more = f"; and {len(order) - MAX_MATCHES} more" if len(order) > MAX_MATCHES else ""
+    raise UserError(f"{printable(reference)[:80]!r} can be {len(order)} things: {listed}{more}. Name one of them by its own id.")
 
 
-def _is_called(node: Node, x: str) -> bool:
+def _is_called(node: Node, reference: str) -> bool:
     facts = dict(node.facts)
     if node.kind == "source":
         name = facts["file"]
-        if x == name or x == PurePath(name).name or name.endswith("/" + x):
+        if reference == name or reference == PurePath(name).name or name.endswith("/" + reference):
             return True
-    if not HASH.fullmatch(x.lower()):
+    if not HASH.fullmatch(reference.lower()):
         return False
     hashes = [node.id, *(facts[name] for name in ("id", "model hash") if name in facts and node.kind != "prediction")]
-    return any(one.startswith(x.lower()) for one in hashes)
+    return any(one.startswith(reference.lower()) for one in hashes)
 
 
-def _near(x: str, graph: Graph, champions: dict[str, str]) -> str:
+def _suggest_names(reference: str, graph: LineageGraph, champions: dict[str, str]) -> str:
     """What comes near, in a sentence."""
     names = [*champions, *(n.id for n in graph.nodes.values() if n.kind in ("model", "table version"))]
-    names += [part for n in graph.nodes.values() if n.kind == "source" for part in {n.words, PurePath(n.words).name}]
-    near = get_close_matches(x, list(dict.fromkeys(names)), n=3, cutoff=0.5)
-    return f" Near: {', '.join(near)}." if near else ""
+    names += [part for n in graph.nodes.values() if n.kind == "source" for part in {n.label, PurePath(n.label).name}]
+    suggestions = get_close_matches(reference, list(dict.fromkeys(names)), n=3, cutoff=0.5)
+    return f" Near: {', '.join(suggestions)}." if suggestions else ""

@@ -9,20 +9,20 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epic22.core.bundle import Bundle, Schema, plain
-from epic22.core.data.preprocess import Preprocessor, level_of
-from epic22.core.lineage import ModelVersion, canonical_json, canonical_rows, sha256
-from epic22.core.models.hazard import days_share
-from epic22.core.prediction import MOST_REASONS, PredictedValue, Prediction, Reason, Score
+from epic22.core.artifact.bundle import Bundle, Schema, value_to_json
+from epic22.core.data.preprocess import Preprocessor, decode_level
+from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
+from epic22.core.models.hazard import compute_interval_shares
+from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.task import Array, Column
-from epic22.core.wording import amount, moment, odds, said
-from epic22.services.answer import Answers, answer
+from epic22.core.text import describe_amount, describe_odds, format_time, format_value
+from epic22.services.predict_columns import PredictionColumns, compute_columns
 
 HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
 
 
 @dataclass(frozen=True)
-class _Asked:
+class _RowBatch:
     """n rows as they were asked: whom each is about, when, its inputs by name as JSON has them, and these as canonical JSON."""
 
     entities: Sequence[str]
@@ -31,28 +31,28 @@ class _Asked:
     texts: Sequence[bytes]
 
     @classmethod
-    def of(cls, schema: Schema, column: Callable[[str], Sequence[Any]], n: int) -> "_Asked":
+    def of(cls, schema: Schema, column: Callable[[str], Sequence[Any]], n: int) -> "_RowBatch":
         """From the values (n,) of a column by name."""
-        inputs = {one.name: [plain(value) for value in column(one.name)] for one in schema.inputs}
-        who, when = (_of_role(schema, role, column, n) for role in ("id", "time"))
+        inputs = {one.name: [value_to_json(value) for value in column(one.name)] for one in schema.inputs}
+        entities, times = (_read_role(schema, role, column, n) for role in ("id", "time"))
         return cls(
-            entities=[str(i) if value is None else str(value) for i, value in enumerate(who, start=1)],
-            at=[value if isinstance(value, datetime) else None for value in when],
+            entities=[str(i) if value is None else str(value) for i, value in enumerate(entities, start=1)],
+            at=[value if isinstance(value, datetime) else None for value in times],
             inputs=inputs,
-            texts=canonical_rows(inputs) if inputs else [canonical_json({})] * n,
+            texts=canonical_json_rows(inputs) if inputs else [canonical_json({})] * n,
         )
 
     def row(self, i: int) -> dict[str, Any]:
         """The inputs of a row."""
         return {name: values[i] for name, values in self.inputs.items()}
 
-    def stakes(self, exposure: str | None) -> Array | None:
+    def stakes(self, stake_column: str | None) -> Array | None:
         """What is at stake in each row (n,), NaN where it does not say; None where none of them could."""
-        found = None if exposure is None else self.inputs.get(exposure)
-        return None if found is None else np.array([np.nan if value is None else float(value) for value in found])
+        values = None if stake_column is None else self.inputs.get(stake_column)
+        return None if values is None else np.array([np.nan if value is None else float(value) for value in values])
 
 
-def _of_role(schema: Schema, role: str, column: Callable[[str], Sequence[Any]], n: int) -> Sequence[Any]:
+def _read_role(schema: Schema, role: str, column: Callable[[str], Sequence[Any]], n: int) -> Sequence[Any]:
     """The values (n,) of the first column of a role; None where there is no such column."""
     name = next((column.name for column in schema.columns if column.role == role), None)
     return [None] * n if name is None else column(name)
@@ -63,14 +63,14 @@ def predict_frame(
 ) -> tuple[Prediction, ...]:
     """One prediction a row of a frame whose columns have the schema's types; entity and time are taken from it.
 
-    Reasons take most of the time; without them all else is the same. `answer_frame` gives the values alone, as columns.
+    Reasons take most of the time; without them all else is the same. `predict_columns` gives the values alone, as columns.
     """
 
     def column(name: str) -> Sequence[Any]:
         return frame[name].to_list() if name in frame.columns else [None] * frame.height
 
-    asked = _Asked.of(bundle.schema, column, frame.height)
-    return _predict(version, bundle, bundle.preprocessor.transform(frame), asked, with_reasons)
+    batch = _RowBatch.of(bundle.schema, column, frame.height)
+    return _predict(version, bundle, bundle.preprocessor.transform(frame), batch, with_reasons)
 
 
 def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
@@ -78,72 +78,74 @@ def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[s
     if not rows:
         return ()
     X = np.vstack([bundle.preprocessor.transform_row(row) for row in rows])
-    asked = _Asked.of(bundle.schema, lambda name: [row.get(name) for row in rows], len(rows))
-    return _predict(version, bundle, X, asked)
+    batch = _RowBatch.of(bundle.schema, lambda name: [row.get(name) for row in rows], len(rows))
+    return _predict(version, bundle, X, batch)
 
 
-def _predict(version: ModelVersion, bundle: Bundle, X: Array, asked: _Asked, with_reasons: bool = True) -> tuple[Prediction, ...]:
+def _predict(
+    version: ModelVersion, bundle: Bundle, X: Array, batch: _RowBatch, with_reasons: bool = True
+) -> tuple[Prediction, ...]:
     if not len(X):
         return ()
-    answers = answer(bundle, X, asked.stakes(bundle.schema.exposure))
-    told = zip(
-        asked.entities,
-        asked.at,
-        _values(bundle.schema, answers),
+    answers = compute_columns(bundle, X, batch.stakes(bundle.schema.exposure))
+    rows = zip(
+        batch.entities,
+        batch.at,
+        _iterate_values(bundle.schema, answers),
         answers.score.tolist(),
-        _all_reasons(bundle, X, answers, asked) if with_reasons else repeat((), len(X)),
-        asked.texts,
+        _iterate_reasons(bundle, X, answers, batch) if with_reasons else repeat((), len(X)),
+        batch.texts,
         answers.raw,
-        _listed(answers.median_days, len(X)),
+        _to_list(answers.median_days, len(X)),
         strict=True,
     )
     unit, model = bundle.schema.score_unit, version.model_hash.encode()
     return tuple(
-        Prediction(entity, at, values, Score(score, unit), reasons, version, sha256(model, text, raw.tobytes()), days)
-        for entity, at, values, score, reasons, text, raw, days in told
+        Prediction(entity, at, values, PredictionScore(score, unit), reasons, version, sha256(model, text, raw.tobytes()), days)
+        for entity, at, values, score, reasons, text, raw, days in rows
     )
 
 
-def _listed(column: Array | None, n: int) -> list[Any]:
+def _to_list(column: Array | None, n: int) -> list[Any]:
     """The values (n,) of a column; None for NaN, and for all where there is none."""
     return [None] * n if column is None else [None if value != value else value for value in column.tolist()]
 
 
-def _values(schema: Schema, answers: Answers) -> Iterator[tuple[PredictedValue, ...]]:
+def _iterate_values(schema: Schema, answers: PredictionColumns) -> Iterator[tuple[PredictedValue, ...]]:
     """What each row is answered: at each horizon of a hazard, else at the target's."""
     n = len(answers.raw)
     if schema.kind == "hazard":
-        return _at_horizons(schema, answers, n)
+        return _iterate_horizon_values(schema, answers, n)
     values: list[Any] = answers.response.tolist()
     shares: Iterable[tuple[tuple[str, float], ...]] = repeat((), n)
     if answers.chosen is not None:
         shares = [tuple(zip(schema.classes, row, strict=True)) for row in values]
         values = [schema.classes[code] for code in answers.chosen.tolist()]
-    ends = _listed(answers.low, n), _listed(answers.high, n)
-    told = zip(values, *ends, shares, *_money(answers, n), _sets(schema, answers, n), strict=True)
-    return ((PredictedValue(schema.target, schema.horizon, *each),) for each in told)
+    ends = _to_list(answers.low, n), _to_list(answers.high, n)
+    rows = zip(values, *ends, shares, *_money_columns(answers, n), _class_sets(schema, answers, n), strict=True)
+    return ((PredictedValue(schema.target, schema.horizon, *each),) for each in rows)
 
 
-def _at_horizons(schema: Schema, answers: Answers, n: int) -> Iterator[tuple[PredictedValue, ...]]:
-    for row, *money in zip(answers.response.tolist(), *_money(answers, n), strict=True):
-        plainly = (PredictedValue(schema.target, horizon, p, None, None) for horizon, p in zip(schema.horizons, row, strict=True))
+def _iterate_horizon_values(schema: Schema, answers: PredictionColumns, n: int) -> Iterator[tuple[PredictedValue, ...]]:
+    for row, *money in zip(answers.response.tolist(), *_money_columns(answers, n), strict=True):
+        values = (PredictedValue(schema.target, horizon, p, None, None) for horizon, p in zip(schema.horizons, row, strict=True))
         yield tuple(
             PredictedValue(one.target, one.horizon, one.value, None, None, (), *money) if one.horizon == schema.horizon else one
-            for one in plainly
+            for one in values
         )
 
 
-def _money(answers: Answers, n: int) -> tuple[list[Any], list[Any], list[Any]]:
+def _money_columns(answers: PredictionColumns, n: int) -> tuple[list[Any], list[Any], list[Any]]:
     """Expected loss, whether to act, and band of each row; None where nothing is known to be at stake."""
-    losses = _listed(answers.expected_loss, n)
+    losses = _to_list(answers.expected_loss, n)
     acts, bands = (
-        [value if loss is not None else None for value, loss in zip(_listed(column, n), losses, strict=True)]
+        [value if loss is not None else None for value, loss in zip(_to_list(column, n), losses, strict=True)]
         for column in (answers.act, answers.band)
     )
     return losses, acts, bands
 
 
-def _sets(schema: Schema, answers: Answers, n: int) -> Iterable[tuple[str, ...] | None]:
+def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[tuple[str, ...] | None]:
     """The names of the classes in each row's set; rows share the few that there are."""
     if answers.inside is None:
         return repeat(None, n)
@@ -153,71 +155,74 @@ def _sets(schema: Schema, answers: Answers, n: int) -> Iterable[tuple[str, ...] 
     return [named[row.tobytes()] for row in answers.inside]
 
 
-def _all_reasons(bundle: Bundle, X: Array, answers: Answers, asked: _Asked) -> Iterator[tuple[Reason, ...]]:
+def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch: _RowBatch) -> Iterator[tuple[Reason, ...]]:
     """Each row's reasons: of a likeliest class its own, of a hazard the mean up to the horizon that decides."""
     schema = bundle.schema
-    share = days_share(schema.horizons, schema.horizon) if schema.kind == "hazard" else None
+    share = compute_interval_shares(schema.horizons, schema.horizon) if schema.kind == "hazard" else None
     about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if share is not None else ""
-    for i, parts in enumerate(bundle.estimator.contributions(X)):
+    for i, parts in enumerate(bundle.estimator.shap_values(X)):
         if answers.chosen is not None:
             about, parts = schema.classes[answers.chosen[i]], parts[answers.chosen[i]]
-        mine = parts if share is None else share @ parts
-        reasons = _reasons(bundle, float(answers.score[i]), float(answers.shift[i]), mine, asked.row(i), X[i], about)
+        row_contributions = parts if share is None else share @ parts
+        reasons = _build_reasons(
+            bundle, float(answers.score[i]), float(answers.shift[i]), row_contributions, batch.row(i), X[i], about
+        )
         yield reasons if share is None else (replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:])
 
 
-def _reasons(
-    bundle: Bundle, score: float, shift: float, parts: Array, inputs: Mapping[str, Any], seen: Array, about: str
+def _build_reasons(
+    bundle: Bundle, score: float, shift: float, parts: Array, inputs: Mapping[str, Any], matrix_row: Array, about: str
 ) -> tuple[Reason, ...]:
     """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly.
 
-    `seen` is the row of the matrix, (p,): there a derived column has its value, and a category that training never saw has none.
+    `matrix_row` is the row of the matrix, (p,): there a derived column has its value, and a category that training never saw has
+    none.
     """
     columns = bundle.preprocessor.outputs
-    strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MOST_REASONS] if parts[j] != 0]
+    strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MAX_REASONS] if parts[j] != 0]
     offset = bundle.schema.offset
     average = "the average over all rows" if offset is None else f"the average over all rows, where {offset} is 1"
-    listed = [Reason(None, None, float(parts[-1]), average)]
+    reasons = [Reason(None, None, float(parts[-1]), average)]
     for j in strongest:
         column, part = columns[j], float(parts[j])
-        value = inputs[column.name] if column.name in inputs else _from_matrix(bundle.preprocessor, column, seen[j])
-        unseen = column.dtype == "category" and value is not None and np.isnan(seen[j])
-        text = f"{_named_value(column, value, unseen)}: {_effect(bundle.schema, part, about)}"
-        listed.append(Reason(column.name, value, part, text))
+        value = inputs[column.name] if column.name in inputs else _decode_value(bundle.preprocessor, column, matrix_row[j])
+        unseen = column.dtype == "category" and value is not None and np.isnan(matrix_row[j])
+        text = f"{_describe_value(column, value, unseen)}: {_describe_effect(bundle.schema, part, about)}"
+        reasons.append(Reason(column.name, value, part, text))
     if shift:
-        listed.append(Reason(None, None, shift, "calibration: how often such scores came true"))
-    rest = score - sum(reason.contribution for reason in listed)
-    return (*listed, Reason(None, None, rest, "all other columns together"))
+        reasons.append(Reason(None, None, shift, "calibration: how often such scores came true"))
+    rest = score - sum(reason.contribution for reason in reasons)
+    return (*reasons, Reason(None, None, rest, "all other columns together"))
 
 
-def _from_matrix(preprocessor: Preprocessor, column: Column, value: np.float32) -> str | float | bool | None:
+def _decode_value(preprocessor: Preprocessor, column: Column, value: np.float32) -> str | float | bool | None:
     """What a derived column's number stands for, as JSON has it; a number is the shortest that names it."""
     if np.isnan(value):
         return None
     if column.dtype == "category":
-        return level_of(preprocessor, column, float(value))
+        return decode_level(preprocessor, column, float(value))
     if column.dtype == "time":
-        return moment(float(value))
+        return format_time(float(value))
     return bool(value) if column.dtype == "bool" else float(str(value))
 
 
-def _named_value(column: Column, value: Any, unseen: bool) -> str:
-    told = f"{column.about or column.name} is {said(column, value)}"
-    return f"{told}, which training never saw" if unseen else told
+def _describe_value(column: Column, value: Any, unseen: bool) -> str:
+    text = f"{column.about or column.name} is {format_value(column, value)}"
+    return f"{text}, which training never saw" if unseen else text
 
 
 BARE_ANSWERS = ("0", "1", "yes", "no", "y", "n", "true", "false", "")
 """Names of classes that say nothing without the label's name."""
 
 
-def _effect(schema: Schema, part: float, about: str) -> str:
+def _describe_effect(schema: Schema, part: float, about: str) -> str:
     """What a part of the score does to the answer, in words."""
-    if schema.of_logs:
+    if schema.is_log_scale:
         return f"× {np.exp(part):.3g}"
     if schema.kind == "regression":
-        return amount(part, schema.unit)
+        return describe_amount(part, schema.unit)
     what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about
     if schema.kind in ("binary", "hazard"):
-        return odds(part, what)
+        return describe_odds(part, what)
     # Among many classes a column moves the other scores too, so no single figure is the change of the odds.
     return f"makes {what} {'likelier' if part > 0 else 'less likely'}"

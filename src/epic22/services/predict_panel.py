@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epic22.core.artifact.panel_bundle import PanelBundle, PanelForecast
 from epic22.core.errors import RowError
-from epic22.core.history import Histories, carried_forward
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
-from epic22.core.panel_bundle import PanelBundle, PanelForecast
-from epic22.core.prediction import PredictedValue, Prediction, Reason, Score
+from epic22.core.prediction import PredictedValue, Prediction, PredictionScore, Reason
+from epic22.core.time_series import Histories, forward_fill
 
-LEAST_VALUES = 3
-MOST_VALUES = 2000
+MIN_VALUES = 3
+MAX_VALUES = 2000
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,9 @@ def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequen
     """
     if not requests:
         return ()
-    histories = _histories(bundle, requests)
+    histories = _build_histories(bundle, requests)
     forecast = bundle.forecast(histories)
-    return tuple(_one(version, bundle, histories, forecast, row) for row in range(len(requests)))
+    return tuple(_predict_one(version, bundle, histories, forecast, row) for row in range(len(requests)))
 
 
 def forecast_all(version: ModelVersion, bundle: PanelBundle) -> tuple[Prediction, ...]:
@@ -46,9 +46,9 @@ def forecast_all(version: ModelVersion, bundle: PanelBundle) -> tuple[Prediction
     return forecast_series(version, bundle, [SeriesRequest(str(name)) for name in bundle.history.entity])
 
 
-def _histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:
-    place = {str(name): i for i, name in enumerate(bundle.history.entity)}
-    problems = [(i, "series", text) for i, r in enumerate(requests) if (text := _fault(bundle, r, place)) is not None]
+def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:
+    index = {str(name): i for i, name in enumerate(bundle.history.entity)}
+    problems = [(i, "series", text) for i, r in enumerate(requests) if (text := _find_problem(bundle, r, index)) is not None]
     if problems:
         row, _, text = problems[0]
         raise RowError(f"row {row + 1}: {text}.", tuple((i, "values" if "value" in t else "series", t) for i, _, t in problems))
@@ -56,7 +56,7 @@ def _histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histor
     spans = []
     for request in requests:
         if request.values is None:
-            known = np.where(bundle.history.observed, bundle.history.lines, np.nan)[place[request.series]]
+            known = np.where(bundle.history.observed, bundle.history.lines, np.nan)[index[request.series]]
             spans.append((end, known))
         else:
             spans.append((end if request.last is None else request.last, np.array(request.values, dtype=np.float64)))
@@ -66,7 +66,7 @@ def _histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histor
     for row, (last, values) in enumerate(spans):
         lines[row, last - first + 1 - len(values) : last - first + 1] = values
     return Histories(
-        carried_forward(lines),
+        forward_fill(lines),
         np.isfinite(lines),
         np.arange(len(spans)),
         np.array([last - first + 1 for last, _ in spans]),
@@ -76,20 +76,22 @@ def _histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histor
     )
 
 
-def _fault(bundle: PanelBundle, request: SeriesRequest, place: Mapping[str, int]) -> str | None:
+def _find_problem(bundle: PanelBundle, request: SeriesRequest, index: Mapping[str, int]) -> str | None:
     if request.values is None:
-        if request.series not in place:
+        if request.series not in index:
             return f"no series {request.series[:100]!r} was trained on; send its latest values as well"
         return None
     present = sum(bool(np.isfinite(v)) for v in request.values)
-    if present < LEAST_VALUES:
-        return f"{present} values are too few; send at least {LEAST_VALUES}, better {2 * bundle.schema.season + 1} or more"
+    if present < MIN_VALUES:
+        return f"{present} values are too few; send at least {MIN_VALUES}, better {2 * bundle.schema.season + 1} or more"
     if not np.isfinite(request.values[-1]):
         return "the last value is missing; end with one that is there, and name its period with last"
     return None
 
 
-def _one(version: ModelVersion, bundle: PanelBundle, histories: Histories, forecast: PanelForecast, row: int) -> Prediction:
+def _predict_one(
+    version: ModelVersion, bundle: PanelBundle, histories: Histories, forecast: PanelForecast, row: int
+) -> Prediction:
     schema, frequency = bundle.schema, bundle.schema.periods
     quantiles, name = forecast.quantiles[row], str(histories.entity[row])
     values = tuple(
@@ -97,29 +99,32 @@ def _one(version: ModelVersion, bundle: PanelBundle, histories: Histories, forec
         for h, q in enumerate(quantiles)
     )
     origin = int(histories.origin[row])
-    known = histories.one(row)
+    known = histories.get_series(row)
     return Prediction(
         entity=name,
         at=frequency.start(origin + 1),
         values=values,
-        score=Score(values[-1].value if isinstance(values[-1].value, float) else 0.0, schema.unit or schema.target),
-        reasons=_reasons(bundle, forecast, row, float(histories.last[row]), origin),
+        score=PredictionScore(values[-1].value if isinstance(values[-1].value, float) else 0.0, schema.unit or schema.target),
+        reasons=_build_reasons(bundle, forecast, row, float(histories.last[row]), origin),
         model=version,
         receipt=sha256(version.model_hash.encode(), canonical_json([name, origin]), known.tobytes(), quantiles.tobytes()),
     )
 
 
-def _reasons(bundle: PanelBundle, forecast: PanelForecast, row: int, last: float, origin: int) -> tuple[Reason, ...]:
+def _build_reasons(bundle: PanelBundle, forecast: PanelForecast, row: int, last: float, origin: int) -> tuple[Reason, ...]:
     """The last value, what the families add, and the rest, which closes the sum to the forecast of the last horizon."""
     frequency, horizon = bundle.schema.periods, bundle.schema.horizon
-    listed = [Reason(None, last, last, f"the value of {frequency.label(origin)}")]
+    reasons = [Reason(None, last, last, f"the value of {frequency.label(origin)}")]
     weights = forecast.weights[-1]
     for place in np.argsort(-weights, kind="stable"):
-        if weights[place] <= 0 or len(listed) > 4:
+        if weights[place] <= 0 or len(reasons) > 4:
             continue
-        change = float(weights[place] * (forecast.parts[place, row, -1] - last))
-        name = forecast.names[place]
-        text = f"{name} sees {forecast.parts[place, row, -1]:,.6g} in {frequency.noun_of(horizon)}; weight {weights[place]:.0%}"
-        listed.append(Reason(name, None, change, text))
-    rest = float(forecast.median[row, -1]) - sum(reason.contribution for reason in listed)
-    return (*listed, Reason(None, None, rest, "all other families together"))
+        change = float(weights[place] * (forecast.member_medians[place, row, -1] - last))
+        name = forecast.member_names[place]
+        text = (
+            f"{name} sees {forecast.member_medians[place, row, -1]:,.6g} in "
+            f"{frequency.format_periods(horizon)}; weight {weights[place]:.0%}"
+        )
+        reasons.append(Reason(name, None, change, text))
+    rest = float(forecast.median[row, -1]) - sum(reason.contribution for reason in reasons)
+    return (*reasons, Reason(None, None, rest, "all other families together"))

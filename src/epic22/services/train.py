@@ -8,46 +8,46 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from epic22.core.bundle import GOLDEN_ROWS, Bundle, Schema, model_hash, write_bundle
-from epic22.core.data.assignment import Assignment
+from epic22.core.artifact.bundle import GOLDEN_ROWS, Bundle, Schema, compute_model_hash, write_bundle
 from epic22.core.data.examples import Examples
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.calibrate import Calibration
-from epic22.core.evaluation.compare import Verdict, allowing_for_all, compare
-from epic22.core.evaluation.crossval import Contender, Evaluation, FittedFold, declared_alone, evaluate
-from epic22.core.evaluation.explain import Explanation, explain
+from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
+from epic22.core.evaluation.calibration import Calibration
+from epic22.core.evaluation.crossval import Candidate, Evaluation, FittedFold, evaluate, make_default_recipe
+from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import Override, PromotionDecision
-from epic22.core.evaluation.fairness import gate as fairness_gate
-from epic22.core.evaluation.learning_curve import FOLDS, SHARES, LearningCurve, learning_curve
-from epic22.core.evaluation.yardsticks import INCUMBENT, best_possible_evaluation, incumbent_evaluation
+from epic22.core.evaluation.fairness import decide_promotion as fairness_gate
+from epic22.core.evaluation.learning_curve import MAX_FOLDS, TRAINING_EIGHTHS, LearningCurve, measure_learning_curve
+from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
 from epic22.core.lineage import DataVersion, ModelVersion
-from epic22.core.models.catalog import ENSEMBLE, family_named
+from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.ports import Registry
-from epic22.core.selection.columns import ColumnPlan, Planner
-from epic22.core.selection.search import Found
+from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
+from epic22.core.selection.search import SearchResult
 from epic22.core.task import Column, Task
+from epic22.services.assess import Assessment, assess
+from epic22.services.assess_hazard import assess_hazard
+from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.comparison import Comparison, compare_in_use, is_baseline
-from epic22.services.course import Course, laid_out
-from epic22.services.hazard_worth import assess_hazard
-from epic22.services.promise import Promise, promised
-from epic22.services.starters import Entry, Starters, entered, lined_up
+from epic22.services.prediction_intervals import PredictionIntervals, compute_prediction_intervals
+from epic22.services.prepare import Preparation, prepare
+from epic22.services.progress import Progress
 from epic22.services.tune import Tuning
-from epic22.services.watch import Watch
-from epic22.services.worth import Worth, assess
 
 
 @dataclass(frozen=True)
-class Gate:
+class PromotionGate:
     """Who may let a model pass whose fairness is refused or inconclusive, and whether someone did, with a reason."""
 
     override: Override | None = None
     authorised: Container[str] = frozenset()
 
-    def decide(self, worth: Worth | None, first_model: bool) -> PromotionDecision:
+    def decide(self, assessment: Assessment | None, first_model: bool) -> PromotionDecision:
         """Whether the model may become champion."""
-        return fairness_gate(None if worth is None else worth.fairness, first_model, self.override, self.authorised)
+        return fairness_gate(None if assessment is None else assessment.fairness, first_model, self.override, self.authorised)
 
 
 @dataclass(frozen=True)
@@ -65,10 +65,10 @@ class HonestScore:
 class TrainingRun:
     """All that a training found; reports, tracking and answers are made of this.
 
-    `worth` is what the champion's score is worth, for two classes, `promise` its intervals or sets. `ceiling` is the best
+    `assessment` is what the champion's score is worth, for two classes, `intervals` its intervals or sets. `oracle` is the best
     possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
-    simulated tables. `comparison` is of the families where they are used. `rows` is set where `examples` are a sample of a
-    larger table. `column_plan` says which columns the champion got, and why, where they were planned.
+    simulated tables. `comparison` is of the families where they are used. `n_table_rows` is set where `examples` are a sample of
+    a larger table. `column_plan` says which columns the champion got, and why, where they were planned.
     """
 
     task: Task
@@ -83,102 +83,106 @@ class TrainingRun:
     champion: Evaluation
     verdicts: tuple[Verdict, ...]
     bundle: Bundle
-    honest: tuple[HonestScore, ...]
+    honest_scores: tuple[HonestScore, ...]
     seed: int
     version: ModelVersion
-    worth: Worth | None = None
+    assessment: Assessment | None = None
     promotion: PromotionDecision | None = None
-    ceiling: Evaluation | None = None
+    oracle: Evaluation | None = None
     shortfall: Verdict | None = None
-    promise: Promise = field(default_factory=Promise)
+    intervals: PredictionIntervals = field(default_factory=PredictionIntervals)
     comparison: Comparison = field(default_factory=Comparison)
     explanation: Explanation | None = None
-    rows: int | None = None
+    n_table_rows: int | None = None
     column_plan: ColumnPlan | None = None
-    found: Found | None = None
+    search_result: SearchResult | None = None
 
     @property
-    def learned_from(self) -> int:
+    def n_rows(self) -> int:
         """How many rows the scores are of: all examples, or more where only a sample of them is held."""
-        return len(self.examples) if self.rows is None else self.rows
+        return len(self.examples) if self.n_table_rows is None else self.n_table_rows
 
 
 def train(
-    assignment: Assignment,
+    data: TaskData,
     split: SplitRequest,
     registry: Registry,
     threads: int,
-    watch: Watch = Watch(),
+    progress: Progress = Progress(),
     truth: pl.DataFrame | None = None,
-    gate: Gate = Gate(),
+    gate: PromotionGate = PromotionGate(),
     engineer: bool = False,
-    explaining: bool = True,
+    with_explanation: bool = True,
     tuning: Tuning | None = None,
 ) -> TrainingRun:
     """Race the task's families on honest folds, judge them, and register the best as a version (promotion is another step).
 
     With `tuning` a search takes part, which searches anew in every training part.
 
-    With `engineer`, each fold's models get the columns that are planned on its training rows (`selection/columns.py`).
+    With `engineer`, each fold's models get the columns that are planned on its training rows (`selection/feature_selection.py`).
 
     `truth` [entity, cutoff, truth] holds the true probabilities or medians of simulated rows; it is only ever compared with.
-    `explaining` keeps the best family's models of the folds until it is told what they look at.
+    `with_explanation` keeps the best family's models of the folds until it is told what they look at.
 
     Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares, or a column
     of `coverage_by` makes no groups.
     """
-    seed, course = split.seed, laid_out(assignment, split, threads)
-    asked = Entry(seed, threads, engineer, None if tuning is None else tuning.in_time(len(course.examples)))
-    starters, course = lined_up(course, asked, watch)
-    outcome = decided(course, starters, asked, explaining, watch)
-    task, examples, plan, champion = course.task, course.examples, course.plan, outcome.champion
-    honest = honest_scores(task, examples, champion, split, asked, watch)
-    ceiling, shortfall = against_truth(task, examples, plan, champion, truth, seed)
-    judge_worth = assess_hazard if task.target.kind == "hazard" else assess
-    worth = judge_worth(task, examples, plan, champion, outcome.leaderboard, ceiling, seed)
-    promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
-    promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
-    column_plan = None if starters.planner is None else starters.planner.plan(course.rows)
-    fitted = starters.fitted(champion.family, course, watch)
-    bundle = packed(task, examples, champion, outcome.verdicts, worth, promise, fitted, seed, promotion)
-    version = register(bundle, examples, registry)
-    searcher = starters.searcher
-    if searcher is not None:
-        searcher.forget()
+    seed, preparation = split.seed, prepare(data, split, threads)
+    config = RunConfig(seed, threads, engineer, None if tuning is None else tuning.reserve_time(len(preparation.examples)))
+    candidates, preparation = prepare_candidates(preparation, config, progress)
+    selection = select_champion(preparation, candidates, config, with_explanation, progress)
+    task, examples, plan, champion = preparation.task, preparation.examples, preparation.plan, selection.champion
+    honest = score_honest_folds(task, examples, champion, split, config, progress)
+    oracle, shortfall = compare_with_oracle(task, examples, plan, champion, truth, seed)
+    assess_champion = assess_hazard if task.target.kind == "hazard" else assess
+    assessment = assess_champion(task, examples, plan, champion, selection.leaderboard, oracle, seed)
+    promotion = gate.decide(assessment, first_model=task.name not in registry.list_tasks())
+    intervals = compute_prediction_intervals(
+        task, examples, plan, champion, Calibration() if assessment is None else assessment.calibration
+    )
+    column_plan = None if candidates.planner is None else candidates.planner.plan(preparation.rows)
+    fitted = candidates.fit_champion(champion.family, preparation, progress)
+    bundle = pack_bundle(task, examples, champion, selection.verdicts, assessment, intervals, fitted, seed, promotion)
+    version = register_bundle(bundle, examples, registry)
+    nested_search = candidates.nested_search
+    if nested_search is not None:
+        nested_search.remove_studies()
     return TrainingRun(
         task=task,
-        data_version=course.assignment.data_version,
+        data_version=preparation.data.data_version,
         columns=task.columns,
-        notes=course.assignment.notes,
+        notes=preparation.data.notes,
         warnings=(
             *plan.warnings,
-            *(() if searcher is None else searcher.tuning.warnings),
-            *(_gap_in_words(score) for score in honest),
+            *(() if nested_search is None else nested_search.tuning.warnings),
+            *(_describe_gap(score) for score in honest),
         ),
-        audit=course.audit,
+        audit=preparation.audit,
         plan=plan,
         examples=examples,
-        leaderboard=outcome.leaderboard,
+        leaderboard=selection.leaderboard,
         champion=champion,
-        verdicts=outcome.verdicts,
+        verdicts=selection.verdicts,
         bundle=bundle,
-        honest=honest,
+        honest_scores=honest,
         seed=seed,
         version=version,
-        worth=worth,
+        assessment=assessment,
         promotion=promotion,
-        ceiling=ceiling,
+        oracle=oracle,
         shortfall=shortfall,
-        promise=promise,
-        comparison=outcome.comparison,
+        intervals=intervals,
+        comparison=selection.comparison,
         column_plan=column_plan,
-        explanation=outcome.explanation,
-        found=None if searcher is None or champion.family != ENSEMBLE.name else searcher.of(examples, course.rows),
+        explanation=selection.explanation,
+        search_result=None
+        if nested_search is None or champion.family != ENSEMBLE.name
+        else nested_search.search(examples, preparation.rows),
     )
 
 
 @dataclass(frozen=True)
-class Outcome:
+class Selection:
     """Who won, and why: the board, best family first, the champion and its verdicts, what the families are worth in use, and
     what the champion looks at."""
 
@@ -189,58 +193,62 @@ class Outcome:
     explanation: Explanation | None
 
 
-def decided(course: Course, starters: Starters, asked: Entry, explaining: bool, watch: Watch) -> Outcome:
+def select_champion(
+    preparation: Preparation, candidates: Candidates, config: RunConfig, with_explanation: bool, progress: Progress
+) -> Selection:
     """The race and who wins it: the best family, or the one that is preferred in use."""
-    task, examples, plan, seed = course.task, course.examples, course.plan, asked.seed
-    leaderboard = race(task, examples, plan, starters.contenders, seed, watch, explaining and not asked.limited)
-    leaderboard, explanation = explained(task, examples, plan, leaderboard, seed, watch)
-    champion, verdicts = judge(task, examples, plan, leaderboard, seed)
+    task, examples, plan, seed = preparation.task, preparation.examples, preparation.plan, config.seed
+    leaderboard = evaluate_all(
+        task, examples, plan, candidates.members, seed, progress, with_explanation and not config.is_time_limited
+    )
+    leaderboard, explanation = explain_best(task, examples, plan, leaderboard, seed, progress)
+    champion, verdicts = choose_champion(task, examples, plan, leaderboard, seed)
     comparison = compare_in_use(task, examples, plan, leaderboard, champion, seed)
     if comparison.choice is not None and comparison.choice.family != champion.family:
-        champion, verdicts = judge(task, examples, plan, leaderboard, seed, comparison.choice.family)
+        champion, verdicts = choose_champion(task, examples, plan, leaderboard, seed, comparison.choice.family)
         explanation = None  # it is of the best family, whose place another has taken
     if task.learning_curve:
-        curve = curve_of(task, examples, plan, leaderboard, champion, asked, watch, starters.planner)
+        curve = compute_learning_curve(task, examples, plan, leaderboard, champion, config, progress, candidates.planner)
         comparison = replace(comparison, curve=curve)
-    return Outcome(leaderboard, champion, verdicts, comparison, explanation)
+    return Selection(leaderboard, champion, verdicts, comparison, explanation)
 
 
-def race(
+def evaluate_all(
     task: Task,
     examples: Examples,
     plan: FoldPlan,
-    contenders: Sequence[Contender],
+    candidates: Sequence[Candidate],
     seed: int,
-    watch: Watch,
-    keep: bool = False,
+    progress: Progress,
+    keep_models: bool = False,
 ) -> tuple[Evaluation, ...]:
-    """Every contender on the same folds, best first by the deciding metric; `keep` holds on to the best one's models."""
+    """Every contender on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models."""
     evaluations: list[Evaluation] = []
-    for contender in contenders:
-        watch.begin(f"{contender.name}: {len(plan.folds)} folds", len(plan.folds))
-        fresh = evaluate(task, examples, plan, contender, seed, watch.step, keep)
-        best, *others = _best_first(task, [*evaluations, fresh])
+    for candidate in candidates:
+        progress.begin(f"{candidate.name}: {len(plan.folds)} folds", len(plan.folds))
+        evaluation = evaluate(task, examples, plan, candidate, seed, progress.step, keep_models)
+        best, *others = _sort_by_score(task, [*evaluations, evaluation])
         evaluations = [best, *(other.without_models() for other in others)]
-    incumbent = incumbent_evaluation(task, examples, plan, seed)
-    return tuple(_best_first(task, evaluations if incumbent is None else [*evaluations, incumbent]))
+    incumbent = evaluate_incumbent(task, examples, plan, seed)
+    return tuple(_sort_by_score(task, evaluations if incumbent is None else [*evaluations, incumbent]))
 
 
-def _best_first(task: Task, evaluations: list[Evaluation]) -> list[Evaluation]:
+def _sort_by_score(task: Task, evaluations: list[Evaluation]) -> list[Evaluation]:
     metric = task.target.metric
-    return sorted(evaluations, key=lambda e: ranked(e.score(metric.name).value, metric.greater_is_better))
+    return sorted(evaluations, key=lambda e: sort_key(e.score(metric.name).value, metric.greater_is_better))
 
 
-def explained(
-    task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], seed: int, watch: Watch
+def explain_best(
+    task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], seed: int, progress: Progress
 ) -> tuple[tuple[Evaluation, ...], Explanation | None]:
     """The board without models, and what those that were kept, of the best family, look at; None where none was kept."""
     best = best_family(leaderboard)
-    if not any(part.fitted for part in best.parts):
+    if not any(part.fitted for part in best.fold_predictions):
         return leaderboard, None
-    watch.begin(f"{best.family}: what it looks at", 1)
-    found = explain(task, examples, plan, best, seed, Schema.of(task).score_unit)
-    watch.step()
-    return tuple(evaluation.without_models() for evaluation in leaderboard), found
+    progress.begin(f"{best.family}: what it looks at", 1)
+    explanation = explain(task, examples, plan, best, seed, Schema.of(task).score_unit)
+    progress.step()
+    return tuple(evaluation.without_models() for evaluation in leaderboard), explanation
 
 
 def best_family(leaderboard: tuple[Evaluation, ...]) -> Evaluation:
@@ -248,41 +256,41 @@ def best_family(leaderboard: tuple[Evaluation, ...]) -> Evaluation:
     return next(e for e in leaderboard if e.family != INCUMBENT)
 
 
-def ranked(value: float, greater_is_better: bool) -> float:
+def sort_key(value: float, greater_is_better: bool) -> float:
     """A number that is the smaller, the better the score; an undefined score is the worst."""
     if np.isnan(value):
         return float("inf")
     return -value if greater_is_better else value
 
 
-def judge(
+def choose_champion(
     task: Task,
     examples: Examples,
     plan: FoldPlan,
     leaderboard: tuple[Evaluation, ...],
     seed: int,
-    chosen: str | None = None,
+    family: str | None = None,
 ) -> tuple[Evaluation, tuple[Verdict, ...]]:
-    """The champion is the best family of the board, or the one that was `chosen`; its verdicts are against each baseline, the
+    """The champion is the best family of the board, or the one that was `family`; its verdicts are against each baseline, the
     incumbent among them, then against each other family, best first, with p adjusted for all of them."""
-    champion = best_family(leaderboard) if chosen is None else next(e for e in leaderboard if e.family == chosen)
+    champion = best_family(leaderboard) if family is None else next(e for e in leaderboard if e.family == family)
     others = [e for e in leaderboard if e is not champion]
     others.sort(key=lambda e: not is_baseline(e.family))
     target = task.target
-    return champion, allowing_for_all(
-        [compare(champion, other, target.metric, examples, plan, target.kind, seed, task.least) for other in others]
+    return champion, adjust_for_multiple_comparisons(
+        [compare(champion, other, target.metric, examples, plan, target.kind, seed, task.minimum_effect) for other in others]
     )
 
 
-def curve_of(
+def compute_learning_curve(
     task: Task,
     examples: Examples,
     plan: FoldPlan,
     leaderboard: tuple[Evaluation, ...],
     champion: Evaluation,
-    asked: Entry,
-    watch: Watch,
-    planner: Planner | None = None,
+    config: RunConfig,
+    progress: Progress,
+    planner: ColumnPlanner | None = None,
 ) -> LearningCurve | None:
     """Whether more data would help the champion's family, with the columns that were planned on each whole training part.
 
@@ -293,13 +301,15 @@ def curve_of(
         if not others:
             return None
         champion = others[0]
-    family = family_named(champion.family)
-    recipes = declared_alone if planner is None or family.is_baseline else planner.recipe
-    watch.begin(f"{family.name}: learning curve", FOLDS * (len(SHARES) - 1))
-    return learning_curve(task, examples, plan, family, champion, asked.seed, asked.threads, step=watch.step, recipes=recipes)
+    family = get_family(champion.family)
+    recipes = make_default_recipe if planner is None or family.is_baseline else planner.get_recipe
+    progress.begin(f"{family.name}: learning curve", MAX_FOLDS * (len(TRAINING_EIGHTHS) - 1))
+    return measure_learning_curve(
+        task, examples, plan, family, champion, config.seed, config.threads, progress=progress.step, recipes=recipes
+    )
 
 
-def against_truth(
+def compare_with_oracle(
     task: Task, examples: Examples, plan: FoldPlan, champion: Evaluation, truth: pl.DataFrame | None, seed: int
 ) -> tuple[Evaluation | None, Verdict | None]:
     """The best possible on the same folds, and the champion's difference to it; nothing where the truth is not known.
@@ -310,49 +320,53 @@ def against_truth(
     """
     if truth is None:
         return None, None
-    asked = pl.DataFrame({"entity": examples.entity, "cutoff": examples.at})
-    joined = asked.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left")
-    told = joined.drop("entity", "cutoff")
-    unknown = told.select(pl.max_horizontal(pl.all().is_null())).to_series().sum() if told.width else len(examples)
+    keys = pl.DataFrame({"entity": examples.entity, "cutoff": examples.at})
+    joined = keys.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left")
+    values = joined.drop("entity", "cutoff")
+    unknown = values.select(pl.max_horizontal(pl.all().is_null())).to_series().sum() if values.width else len(examples)
     if unknown:
         raise ColumnError(f"task {task.name}: the truth is not stated for {unknown:,} of {len(examples):,} examples.")
     if task.target.kind == "hazard":
         names = [f"truth_{horizon:g}" for horizon in task.target.horizons]
-        known = np.column_stack([told[n].to_numpy() if n in told.columns else np.full(len(told), np.nan) for n in names])
+        truth_values = np.column_stack(
+            [values[n].to_numpy() if n in values.columns else np.full(len(values), np.nan) for n in names]
+        )
     else:
-        known = told["truth"].to_numpy()
-    ceiling = best_possible_evaluation(task, examples, plan, known, seed)
-    return ceiling, compare(champion, ceiling, task.target.metric, examples, plan, task.target.kind, seed)
+        truth_values = values["truth"].to_numpy()
+    oracle = evaluate_oracle(task, examples, plan, truth_values, seed)
+    return oracle, compare(champion, oracle, task.target.metric, examples, plan, task.target.kind, seed)
 
 
-def honest_scores(
-    task: Task, examples: Examples, champion: Evaluation, split: SplitRequest, asked: Entry, watch: Watch
+def score_honest_folds(
+    task: Task, examples: Examples, champion: Evaluation, split: SplitRequest, config: RunConfig, progress: Progress
 ) -> tuple[HonestScore, ...]:
     """Where rows were forced despite their time: the champion again, on the folds that would have been right."""
-    if not (split.random_rows_despite_time and examples.timed):
+    if not (split.random_rows_despite_time and examples.has_times):
         return ()
-    right = plan_folds(examples, task.target.kind, replace(split, random_rows_despite_time=False))
-    watch.begin(f"{champion.family} on honest folds", len(right.folds))
-    contenders = entered(task, right, asked, asked.planner(task, examples, right), right.folds[-1].train, watch)
-    contender = next(c for c in contenders if c.name == champion.family)
-    again = evaluate(task, examples, right, contender, split.seed, watch.step)
+    honest_plan = plan_folds(examples, task.target.kind, replace(split, random_rows_despite_time=False))
+    progress.begin(f"{champion.family} on honest folds", len(honest_plan.folds))
+    candidates = list_candidates(
+        task, honest_plan, config, config.build_planner(task, examples, honest_plan), honest_plan.folds[-1].train, progress
+    )
+    candidate = next(c for c in candidates if c.name == champion.family)
+    honest_evaluation = evaluate(task, examples, honest_plan, candidate, split.seed, progress.step)
     return tuple(
-        HonestScore(score.metric, score.value, again.score(score.metric).value, right.kind, right.why)
+        HonestScore(score.metric, score.value, honest_evaluation.score(score.metric).value, honest_plan.kind, honest_plan.why)
         for score in champion.scores
     )
 
 
-def _gap_in_words(score: HonestScore) -> str:
+def _describe_gap(score: HonestScore) -> str:
     return f"{score.metric}: {score.forced:.4g} by random rows, {score.honest:.4g} by honest folds ({score.kind}: {score.why})."
 
 
-def packed(
+def pack_bundle(
     task: Task,
     examples: Examples,
     champion: Evaluation,
     verdicts: tuple[Verdict, ...],
-    worth: Worth | None,
-    promise: Promise,
+    assessment: Assessment | None,
+    intervals: PredictionIntervals,
     fitted: FittedFold,
     seed: int,
     promotion: PromotionDecision,
@@ -364,25 +378,25 @@ def packed(
         family=champion.family,
         preprocessor=fitted.preprocessor,
         estimator=fitted.estimator,
-        band=promise.band,
-        sets=promise.sets,
+        band=intervals.band,
+        sets=intervals.sets,
         status="proven" if proven else "provisional",
         model_hash="",
         data_version=examples.data_version,
         seed=seed,
         positive_share=float(examples.y.mean()) if task.target.kind == "binary" else None,
-        calibration=Calibration() if worth is None else worth.calibration,
+        calibration=Calibration() if assessment is None else assessment.calibration,
         costs=task.costs,
-        risk_bands=None if worth is None else worth.bands,
+        risk_bands=None if assessment is None else assessment.bands,
     )
     status = bundle.status if promotion.status == "proven" else promotion.status
-    return replace(bundle, model_hash=model_hash(bundle), status=status)
+    return replace(bundle, model_hash=compute_model_hash(bundle), status=status)
 
 
-def register(bundle: Bundle, examples: Examples, registry: Registry) -> ModelVersion:
+def register_bundle(bundle: Bundle, examples: Examples, registry: Registry) -> ModelVersion:
     """Write the bundle aside and hand it to the registry, whole."""
-    with tempfile.TemporaryDirectory(prefix="epic22-") as aside:
-        folder = Path(aside) / "bundle"
+    with tempfile.TemporaryDirectory(prefix="epic22-") as scratch:
+        folder = Path(scratch) / "bundle"
         write_bundle(folder, bundle, examples.X.head(GOLDEN_ROWS))
         task, family = bundle.schema.task, bundle.family
         return registry.save(task, family, bundle.model_hash, bundle.data_version, bundle.status, folder)

@@ -3,28 +3,44 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from epic22.core.data.assignment import LargeAssignment
 from epic22.core.data.examples import Examples
+from epic22.core.data.large_split import LargeFoldPlan, plan_large_folds
 from epic22.core.data.large_table import LargeTable
-from epic22.core.data.sides import SidesPlan, plan_sides
-from epic22.core.data.split import FoldPlan, SplitRequest, blocks_of, codes
-from epic22.core.evaluation.calibrate import Calibration
-from epic22.core.evaluation.coverage import refuse_groups
-from epic22.core.evaluation.crossval_large import RACED, Measured, Setting, evaluate, fit_all, on_disk, plan_of
-from epic22.core.evaluation.yardsticks import incumbent_evaluation
-from epic22.core.models.catalog import family_named
+from epic22.core.data.split import FoldPlan, SplitRequest, encode_values, find_resampling_blocks
+from epic22.core.data.task_data import BatchedTaskData
+from epic22.core.evaluation.baselines import evaluate_incumbent
+from epic22.core.evaluation.calibration import Calibration
+from epic22.core.evaluation.coverage import check_groups
+from epic22.core.evaluation.crossval_large import (
+    LARGE_FAMILIES,
+    LargeEvaluation,
+    TrainingResources,
+    build_fold_plan,
+    evaluate,
+    fit_all,
+    is_matrix_on_disk,
+)
+from epic22.core.models.catalog import get_family
 from epic22.core.ports import Registry
 from epic22.core.task import Array, Task
+from epic22.services.assess import assess
 from epic22.services.comparison import compare_in_use
-from epic22.services.course import audit_split
-from epic22.services.promise import promised
-from epic22.services.train import Gate, TrainingRun, explained, judge, packed, ranked, register
-from epic22.services.watch import Watch
-from epic22.services.worth import assess
+from epic22.services.prediction_intervals import compute_prediction_intervals
+from epic22.services.prepare import audit_split
+from epic22.services.progress import Progress
+from epic22.services.train import (
+    PromotionGate,
+    TrainingRun,
+    choose_champion,
+    explain_best,
+    pack_bundle,
+    register_bundle,
+    sort_key,
+)
 
 
 @dataclass(frozen=True)
-class Size:
+class MemoryEstimate:
     """Why a table is not read whole: about how much memory it would take, and the cap, in bytes."""
 
     needed: int
@@ -37,104 +53,108 @@ class Size:
 
 
 def train_large(
-    assignment: LargeAssignment,
+    data: BatchedTaskData,
     split: SplitRequest,
     registry: Registry,
-    setting: Setting,
-    size: Size,
-    watch: Watch = Watch(),
-    gate: Gate = Gate(),
+    setting: TrainingResources,
+    memory: MemoryEstimate,
+    progress: Progress = Progress(),
+    gate: PromotionGate = PromotionGate(),
 ) -> TrainingRun:
     """Race constant, linear and boosting on the rows block by block, judge them on the sample, and register the best.
 
     Raises SplitError where no honest split exists, UserError for what is only done in memory.
     """
-    task, table, examples = replace(assignment.task, families=RACED), assignment.table, assignment.examples
-    refuse_groups(task.coverage_by, examples.X)
-    sides = plan_sides(table, task.target.kind, split, assignment.whom, assignment.repeats)
-    plan = plan_of(sides, table, _clusters(sides, table, examples))
-    measured = race_large(task, table, sides, examples, plan, setting, watch)
-    rule = incumbent_evaluation(task, examples, plan, setting.seed)
-    rules = () if rule is None else (rule,)
-    raced = (*(m.drawn for m in measured), *rules)
-    drawn, explanation = explained(task, examples, plan, raced, setting.seed, watch)
-    champion, verdicts = judge(task, examples, plan, drawn, setting.seed)
-    best = next(m for m in measured if m.drawn.family == champion.family)
-    comparison = compare_in_use(task, examples, plan, drawn, champion, setting.seed)
-    worth = assess(task, examples, plan, champion, drawn, None, setting.seed)
-    promotion = gate.decide(worth, first_model=task.name not in registry.tasks())
-    promise = promised(task, examples, plan, champion, Calibration() if worth is None else worth.calibration)
-    watch.begin(f"{champion.family}: all rows", 1)
-    fitted = fit_all(family_named(champion.family), task, table, best.chosen, setting)
-    watch.step()
-    bundle = packed(task, examples, champion, verdicts, worth, promise, fitted, setting.seed, promotion)
+    task, table, examples = replace(data.task, families=LARGE_FAMILIES), data.table, data.examples
+    check_groups(task.coverage_by, examples.X)
+    large_split = plan_large_folds(table, task.target.kind, split, data.group_column, data.group_repeats)
+    plan = build_fold_plan(large_split, table, _clusters(large_split, table, examples))
+    measured = evaluate_all_large(task, table, large_split, examples, plan, setting, progress)
+    incumbent = evaluate_incumbent(task, examples, plan, setting.seed)
+    incumbents = () if incumbent is None else (incumbent,)
+    sample_evaluations = (*(m.sampled for m in measured), *incumbents)
+    sample_leaderboard, explanation = explain_best(task, examples, plan, sample_evaluations, setting.seed, progress)
+    champion, verdicts = choose_champion(task, examples, plan, sample_leaderboard, setting.seed)
+    best = next(m for m in measured if m.sampled.family == champion.family)
+    comparison = compare_in_use(task, examples, plan, sample_leaderboard, champion, setting.seed)
+    assessment = assess(task, examples, plan, champion, sample_leaderboard, None, setting.seed)
+    promotion = gate.decide(assessment, first_model=task.name not in registry.list_tasks())
+    intervals = compute_prediction_intervals(
+        task, examples, plan, champion, Calibration() if assessment is None else assessment.calibration
+    )
+    progress.begin(f"{champion.family}: all rows", 1)
+    fitted = fit_all(get_family(champion.family), task, table, best.best_params, setting)
+    progress.step()
+    bundle = pack_bundle(task, examples, champion, verdicts, assessment, intervals, fitted, setting.seed, promotion)
     if task.target.kind == "binary":
         bundle = replace(bundle, positive_share=float(table.y.mean()))
-    version = register(bundle, examples, registry)
-    board = (*(m.whole.without_models() for m in measured), *rules)
+    version = register_bundle(bundle, examples, registry)
+    board = (*(m.full.without_models() for m in measured), *incumbents)
     return TrainingRun(
         task=task,
-        data_version=assignment.data_version,
+        data_version=data.data_version,
         columns=task.columns,
-        notes=(*assignment.notes, *notes_on(table, setting, size, best)),
+        notes=(*data.notes, *describe_run(table, setting, memory, best)),
         warnings=plan.warnings,
-        audit=(*assignment.suspicions, *audit_split(examples, plan)),
+        audit=(*data.suspicions, *audit_split(examples, plan)),
         plan=plan,
         examples=examples,
         leaderboard=board,
         champion=next(e for e in board if e.family == champion.family),
         verdicts=verdicts,
         bundle=bundle,
-        honest=(),
+        honest_scores=(),
         seed=setting.seed,
         version=version,
-        worth=worth,
+        assessment=assessment,
         promotion=promotion,
-        promise=promise,
+        intervals=intervals,
         comparison=comparison,
         explanation=explanation,
-        rows=len(table),
+        n_table_rows=len(table),
     )
 
 
-def race_large(
+def evaluate_all_large(
     task: Task,
     table: LargeTable,
-    sides: SidesPlan,
+    large_split: LargeFoldPlan,
     examples: Examples,
     plan: FoldPlan,
-    setting: Setting,
-    watch: Watch,
-) -> Sequence[Measured]:
+    setting: TrainingResources,
+    progress: Progress,
+) -> Sequence[LargeEvaluation]:
     """Every family on the same folds, best first by the deciding metric over all test rows."""
-    found = []
+    evaluations = []
     for name in task.families:
-        watch.begin(f"{name}: {len(plan.folds)} folds", len(plan.folds))
-        found.append(evaluate(family_named(name), task, table, sides, examples, plan, setting, watch.step))
+        progress.begin(f"{name}: {len(plan.folds)} folds", len(plan.folds))
+        evaluations.append(evaluate(get_family(name), task, table, large_split, examples, plan, setting, progress.step))
     metric = task.target.metric
-    return sorted(found, key=lambda m: ranked(m.whole.score(metric.name).value, metric.greater_is_better))
+    return sorted(evaluations, key=lambda m: sort_key(m.full.score(metric.name).value, metric.greater_is_better))
 
 
-def _clusters(sides: SidesPlan, table: LargeTable, examples: Examples) -> Array | None:
+def _clusters(large_split: LargeFoldPlan, table: LargeTable, examples: Examples) -> Array | None:
     """What is drawn together in the sample: the units that were dealt, else blocks of time, (m,)."""
-    units = sides.units()
-    return blocks_of(examples) if units is None else codes(units[table.places])
+    units = large_split.list_units()
+    return find_resampling_blocks(examples) if units is None else encode_values(units[table.sample_rows])
 
 
-def notes_on(table: LargeTable, setting: Setting, size: Size, best: Measured) -> tuple[str, ...]:
+def describe_run(table: LargeTable, setting: TrainingResources, memory: MemoryEstimate, best: LargeEvaluation) -> tuple[str, ...]:
     """What was done otherwise than with a table that fits, in words."""
-    m = len(table.places)
-    where = "on disk, a page at a time" if on_disk(table, setting) else "in memory"
-    told = [
-        f"Trained a batch at a time: {size.words}.",
-        f"{len(table):,} rows were read into {table.spool.size / 1e9:.2f} GB on disk; boosting saw all of them, quantised "
+    m = len(table.sample_rows)
+    where = "on disk, a page at a time" if is_matrix_on_disk(table, setting) else "in memory"
+    notes = [
+        f"Trained a batch at a time: {memory.words}.",
+        f"{len(table):,} rows were read into {table.matrix_file.n_bytes / 1e9:.2f} GB on disk; boosting saw "
+        "all of them, quantised "
         f"{where}, with cuts from the training rows among {m:,} rows drawn at random.",
         f"Scores are of all test rows. The audit, calibration, intervals, verdicts and pictures are of the {m:,} rows "
         "drawn: the intervals are wider than all rows would give. Linear was fitted on some of them.",
         "Not done at this size: tuning beyond three shapes of tree (tried on the rows drawn), engineered columns, ensembles.",
     ]
-    if best.chosen is not None:
-        told.append(
-            f"All rows were fitted with the last fold's {best.chosen[1]} rounds and depth {best.chosen[0]['max_depth']:g}."
+    if best.best_params is not None:
+        notes.append(
+            f"All rows were fitted with the last fold's {best.best_params[1]} rounds and depth "
+            f"{best.best_params[0]['max_depth']:g}."
         )
-    return tuple(told)
+    return tuple(notes)

@@ -4,42 +4,43 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 
-from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
+from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.crossval import FittedFold
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
-from epic22.core.models.catalog import beside_logarithms, family_named, searched_families
-from epic22.core.selection.budget import Budget, Clock
-from epic22.core.selection.search import Bench, Found, Search
+from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family
+from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.search import HyperparameterSearch, SearchResult, SearchSetup
 from epic22.core.selection.study import Sampling, Study
 from epic22.core.task import Array, Task
 
-LAST_SEARCH = 2.0
+FINAL_SEARCH_FACTOR = 2.0
 """The search on all rows gets so many times the time of a search that only judges."""
 
 
-COLUMNS_SHARE = 0.2
+COLUMN_PLANNING_SHARE = 0.2
 """Share of a time limit in which columns may be planned."""
 
 
-FINISHING = (6.0, 40e-6)
+FINISHING_SECONDS = (6.0, 40e-6)
 """Seconds that follow the searches on a free machine: for judging, report and tracking, and for each row that is judged."""
 
 
 @dataclass(frozen=True)
-class Studies:
-    """Where studies are kept: `open(task, digest, part, build)` opens one of a task's, `forget(task, digest)` removes them all.
+class StudyAccess:
+    """Where studies are kept: `open(task, digest, part, build)` opens one of a task's, `delete(task, digest)` removes them all.
 
-    `crew(count, task, digest)` has so many processes work on them. Without a place they live and end with the process, alone.
-    `alone(task, digest)` claims them for this command, UserError where another has them: it would give up the other's trials.
+    `start_workers(count, task, digest)` has so many processes work on them. Without a place they live and end with the process,
+    alone. `claim(task, digest)` claims them for this command, UserError where another has them: it would give up the other's
+    trials.
     """
 
     open: Callable[[str, str, str, Callable[..., Study]], Study] = lambda task, digest, part, build: build()
-    forget: Callable[[str, str], None] = lambda task, digest: None
-    alone: Callable[[str, str], None] = lambda task, digest: None
-    crew: Callable[[int, str, str], Callable[[Bench, Study, str, Clock], None]] | None = None
+    delete: Callable[[str, str], None] = lambda task, digest: None
+    claim: Callable[[str, str], None] = lambda task, digest: None
+    start_workers: Callable[[int, str, str], Callable[[SearchSetup, Study, str, Deadline], None]] | None = None
 
 
 @dataclass(frozen=True)
@@ -48,70 +49,70 @@ class Tuning:
 
     `clock` is the end of the whole command where there is a limit. `nested`: the folds that judge search anew; else there is one
     search, judged by its own inner folds. `row_ms`: the most that score and reasons of one row may take.
-    `began`: when the process did, on the clock of `time.monotonic`; 0 where nobody asks.
+    `started_at`: when the process did, on the clock of `time.monotonic`; 0 where nobody asks.
     """
 
     budget: Budget
-    clock: Clock = field(default_factory=lambda: Clock(None))
+    clock: Deadline = field(default_factory=lambda: Deadline(None))
     sampling: Sampling = "bayesian"
     prune: bool = True
     families: tuple[str, ...] = ()
     nested: bool = True
     row_ms: float | None = None
-    began: float = 0.0
-    studies: Studies = field(default_factory=Studies)
-    processes: int = 1
+    started_at: float = 0.0
+    studies: StudyAccess = field(default_factory=StudyAccess)
+    n_processes: int = 1
 
     @property
     def warnings(self) -> tuple[str, ...]:
         """What the report must say of how it was searched."""
-        if self.processes == 1:
+        if self.n_processes == 1:
             return ()
-        return (f"{self.processes} processes searched at the same time: the same command may find another model next time.",)
+        return (f"{self.n_processes} processes searched at the same time: the same command may find another model next time.",)
 
     def families_for(self, task: Task) -> tuple[Family, ...]:
         """The families to search, UnknownTaskError for a name that is none."""
-        names = self.families or searched_families(task.target.kind)
-        named = [family_named(name) for name in names]
-        able = [f for f in named if f.exposed or task.target.offset is None]
-        fit = [f for f in able if task.target.kind in f.kinds and not f.is_baseline]
-        return beside_logarithms(fit, task.target)
+        names = self.families or default_search_families(task.target.kind)
+        requested = [get_family(name) for name in names]
+        suitable = [f for f in requested if f.supports_offset or task.target.offset is None]
+        fit = [f for f in suitable if task.target.kind in f.kinds and not f.is_baseline]
+        return add_log_mean_families(fit, task.target)
 
-    def in_time(self, rows: int) -> "Tuning":
+    def reserve_time(self, n_rows: int) -> "Tuning":
         """The same with the clock stopped so much sooner that judging so many rows, report and tracking fit in.
 
         Where others share the machine, which shows in how much longer than its processor time the process took so far, they are
         given as much longer.
         """
-        taken = self.clock.now() - self.began
-        slowness = max(1.0, taken / max(time.process_time(), 0.1)) if self.began else 1.0
-        return replace(self, clock=self.clock.sooner((FINISHING[0] + FINISHING[1] * rows) * slowness))
+        elapsed = self.clock.now() - self.started_at
+        slowness = max(1.0, elapsed / max(time.process_time(), 0.1)) if self.started_at else 1.0
+        return replace(self, clock=self.clock.move_earlier((FINISHING_SECONDS[0] + FINISHING_SECONDS[1] * n_rows) * slowness))
 
     def seconds_for_columns(self, plan: FoldPlan) -> float | None:
         """What planning the columns of one training part may take, None where there is no limit."""
         parts = len(plan.folds) + 1 if self.nested else 1
-        return None if self.clock.end is None else COLUMNS_SHARE * max(self.clock.left, 0.0) / parts
+        return None if self.clock.end is None else COLUMN_PLANNING_SHARE * max(self.clock.remaining, 0.0) / parts
 
     def digest(self, task: Task, plan: FoldPlan, data_version: str, seed: int) -> str:
         """Equal for two runs whose studies are one: same rows, folds, seed and way of searching; budgets may differ."""
-        asked = [
+        settings = [
             seed,
             self.sampling,
             self.prune,
             [f.name for f in self.families_for(task)],
             task.target.metric.name,
             task.target.log,
-            *(["shared"] if self.processes > 1 else []),
+            *(["shared"] if self.n_processes > 1 else []),
         ]
-        return sha256(plan.fingerprint(data_version).encode(), canonical_json(asked))[:16]
+        return sha256(plan.fingerprint(data_version).encode(), canonical_json(settings))[:16]
 
 
 @dataclass
-class Searcher:
+class NestedSearch:
     """A search for every training part it is handed; what it found is kept by part, so that no part is searched twice.
 
     Each fold's training part is searched to judge and one more, the champion's, to answer, unless it is among them
-    (`last_is_judged`). `recipes` gives each part the columns that were planned on it.
+    (`last_is_scored`). `recipes` gives each part the columns that were planned on it.
     """
 
     tuning: Tuning
@@ -119,58 +120,65 @@ class Searcher:
     plan: FoldPlan
     seed: int
     threads: int
-    recipes: Callable[[Array], Recipe]
-    last_is_judged: bool
+    recipes: Callable[[Array], FeatureRecipe]
+    last_is_scored: bool
     begin: Callable[[str, int], None] = lambda what, steps: None
     step: Callable[[], None] = lambda: None
-    found: dict[bytes, Found] = field(default_factory=dict)
+    results: dict[bytes, SearchResult] = field(default_factory=dict)
     data_version: str = ""
 
-    def __call__(self, known: Examples, train: Array) -> FittedFold:
+    def __call__(self, examples: Examples, train: Array) -> FittedFold:
         """The fitted ensemble of a search on these rows."""
-        return self.of(known, train).fitted
+        return self.search(examples, train).fitted_fold
 
-    def of(self, known: Examples, train: Array) -> Found:
+    def search(self, examples: Examples, train: Array) -> SearchResult:
         """All that the search on these rows found."""
         key = train.tobytes()
-        if key not in self.found:
-            self.data_version = known.data_version
+        if key not in self.results:
+            self.data_version = examples.data_version
             recipe = self.recipes(train)
-            clock = self._clock()
+            clock = self._start_clock()
             trials = self.tuning.budget.trials
-            self.begin(f"search {len(self.found) + 1} of {self._searches}", trials or 0)
-            self.found[key] = self._search().fit(self.task, known, self.plan, train, self.seed, self.threads, clock, recipe)
-        return self.found[key]
+            self.begin(f"search {len(self.results) + 1} of {self._n_searches}", trials or 0)
+            self.results[key] = self._build_search().fit(
+                self.task, examples, self.plan, train, self.seed, self.threads, clock, recipe
+            )
+        return self.results[key]
 
     @property
-    def _searches(self) -> int:
-        return 1 if not self.tuning.nested else len(self.plan.folds) + (not self.last_is_judged)
+    def _n_searches(self) -> int:
+        return 1 if not self.tuning.nested else len(self.plan.folds) + (not self.last_is_scored)
 
-    def _clock(self) -> Clock:
-        judged = len(self.plan.folds) - len(self.found) if self.tuning.nested else 0
-        last = 0.0 if self.last_is_judged else LAST_SEARCH
-        return self.tuning.clock.share(1.0 if judged <= 0 else 1.0 / (judged + last))
+    def _start_clock(self) -> Deadline:
+        n_scored = len(self.plan.folds) - len(self.results) if self.tuning.nested else 0
+        last = 0.0 if self.last_is_scored else FINAL_SEARCH_FACTOR
+        return self.tuning.clock.take_share(1.0 if n_scored <= 0 else 1.0 / (n_scored + last))
 
     @property
     def _digest(self) -> str:
         return self.tuning.digest(self.task, self.plan, self.data_version, self.seed)
 
-    def _search(self) -> Search:
+    def _build_search(self) -> HyperparameterSearch:
         families = self.tuning.families_for(self.task)
         greater, digest = self.task.target.metric.greater_is_better, self._digest
-        self.tuning.studies.alone(self.task.name, digest)
+        self.tuning.studies.claim(self.task.name, digest)
 
-        def study(part: str) -> Study:
+        def open_study(part: str) -> Study:
             def build(**place: object) -> Study:
-                sampling, shared = self.tuning.sampling, self.tuning.processes > 1
+                sampling, shared = self.tuning.sampling, self.tuning.n_processes > 1
                 return Study(families, greater, self.seed, sampling=sampling, shared=shared, **place)  # type: ignore[arg-type]
 
             return self.tuning.studies.open(self.task.name, digest, part, build)
 
-        count, crew, prune, row_ms = self.tuning.processes, self.tuning.studies.crew, self.tuning.prune, self.tuning.row_ms
-        several = None if count == 1 or crew is None else crew(count, self.task.name, digest)
-        return Search(families, self.tuning.budget, study, prune, row_ms, progress=self.step, crew=several)
+        n_processes, start_workers, prune, row_ms = (
+            self.tuning.n_processes,
+            self.tuning.studies.start_workers,
+            self.tuning.prune,
+            self.tuning.row_ms,
+        )
+        workers = None if n_processes == 1 or start_workers is None else start_workers(n_processes, self.task.name, digest)
+        return HyperparameterSearch(families, self.tuning.budget, open_study, prune, row_ms, progress=self.step, workers=workers)
 
-    def forget(self) -> None:
+    def remove_studies(self) -> None:
         """Remove the studies: what was found is told by the report."""
-        self.tuning.studies.forget(self.task.name, self._digest)
+        self.tuning.studies.delete(self.task.name, self._digest)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from epic22.simulator.size import END, Size
+from epic22.simulator.size import END, PortfolioSize
 
 Array = NDArray[Any]
 NEVER = np.iinfo(np.int32).max
@@ -34,7 +34,7 @@ def month_of_year(month: Array | int) -> Array:
     return np.asarray(month) % 12
 
 
-def moment(day: Array, hours: Array | float = 0.0) -> Array:
+def to_datetime(day: Array, hours: Array | float = 0.0) -> Array:
     """Datetimes of day numbers and hours after midnight; NEVER becomes missing."""
     whole = np.asarray(day, dtype="int64")
     micros = (
@@ -49,7 +49,7 @@ def moment(day: Array, hours: Array | float = 0.0) -> Array:
 class Span:
     """The months and days of one simulation; ends are exclusive."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, size: PortfolioSize) -> None:
         self.end_month = (END.year - 1970) * 12 + END.month - 1
         self.window_month = self.end_month - 12 * size.years_of_leases
         self.ledger_month = self.end_month - 12 * size.years_of_ledger

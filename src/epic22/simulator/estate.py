@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from epic22.simulator.calendar import Array, Span, moment
+from epic22.simulator.calendar import Array, Span, to_datetime
 from epic22.simulator.market import Market
-from epic22.simulator.rows import choose, ids, money, pick, table_of
-from epic22.simulator.size import Size
+from epic22.simulator.size import PortfolioSize
+from epic22.simulator.table_builder import build_table, decode_levels, gather_names, ids, money
 
 KINDS = ("hvac", "plumbing", "electrical", "roofing", "appliance", "elevator", "structural", "security", "other")
 CITIES = ("Arden", "Brook", "Calder", "Dunmore", "Elgin", "Falmouth", "Garrick", "Hythe", "Ilford", "Jarrow")
@@ -16,7 +16,7 @@ STATES = ("NA", "NB", "NC", "ND", "NE", "NF", "NG", "NH", "NI", "NJ")
 PROPERTY_TYPES = ("apartment", "townhouse", "condo", "house")
 TYPICAL_AREA = np.array([480.0, 680.0, 950.0, 1250.0])
 SCALE_YEARS = np.array([15.0, 18.0, 25.0, 20.0, 12.0, 25.0, 30.0, 25.0, 25.0])
-PRICE = np.array([9000.0, 6000.0, 8000.0, 45000.0, 1400.0, 90000.0, 60000.0, 6000.0, 4000.0])
+TYPICAL_PRICE = np.array([9000.0, 6000.0, 8000.0, 45000.0, 1400.0, 90000.0, 60000.0, 6000.0, 4000.0])
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Estate:
     slot_installed: Array
     slot_price: Array
     usage: Array
-    sensored: Array
+    has_sensor: Array
 
     @property
     def property_ids(self) -> pl.Series:
@@ -56,12 +56,12 @@ class Estate:
         return ids("U", np.arange(1, len(self.property_of) + 1), 5)
 
     @property
-    def units_in(self) -> Array:
+    def units_per_property(self) -> Array:
         """Units of each property, (properties,)."""
         return np.bincount(self.property_of, minlength=len(self.zip_of))
 
 
-def build_estate(size: Size, span: Span, rng: np.random.Generator) -> Estate:
+def build_estate(size: PortfolioSize, span: Span, rng: np.random.Generator) -> Estate:
     """Draw the portfolio."""
     n = size.properties
     shares = rng.gamma(6, 1, n)
@@ -72,7 +72,7 @@ def build_estate(size: Size, span: Span, rng: np.random.Generator) -> Estate:
     area = TYPICAL_AREA[bedrooms] * rng.lognormal(0, 0.15, len(place))
     floor = rng.integers(0, np.maximum(2, units // 6)[place])
     quality = charm[place] + 0.45 * np.log(area / TYPICAL_AREA[bedrooms]) + 0.008 * floor + rng.normal(0, 0.03, len(place))
-    slot_property, slot_unit, slot_kind = _slots(units, place, rng)
+    slot_property, slot_unit, slot_kind = _sample_slots(units, place, rng)
     slots = len(slot_kind)
     age = rng.uniform(0, 1.1, slots) * SCALE_YEARS[slot_kind]
     newest = (built[slot_property] - 1970) * 365.25 + 30
@@ -92,13 +92,13 @@ def build_estate(size: Size, span: Span, rng: np.random.Generator) -> Estate:
         slot_unit=slot_unit,
         slot_kind=slot_kind,
         slot_installed=installed,
-        slot_price=np.round(PRICE[slot_kind] * rng.lognormal(0, 0.2, slots), -1),
+        slot_price=np.round(TYPICAL_PRICE[slot_kind] * rng.lognormal(0, 0.2, slots), -1),
         usage=rng.normal(0, 1, slots),
-        sensored=(np.isin(slot_kind, [0, 1, 5])) & (rng.random(slots) < 0.8),
+        has_sensor=(np.isin(slot_kind, [0, 1, 5])) & (rng.random(slots) < 0.8),
     )
 
 
-def _slots(units: Array, place: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
+def _sample_slots(units: Array, place: Array, rng: np.random.Generator) -> tuple[Array, Array, Array]:
     """Property, unit (-1: shared) and kind of every slot."""
     n = len(units)
     counts = {
@@ -121,34 +121,34 @@ def _slots(units: Array, place: Array, rng: np.random.Generator) -> tuple[Array,
     return place_of, np.where(kind == KINDS.index("appliance"), unit, -1), kind
 
 
-def property_tables(estate: Estate, market: Market, span: Span, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
+def build_property_tables(estate: Estate, market: Market, span: Span, rng: np.random.Generator) -> dict[str, pl.DataFrame]:
     """The tables properties and units: known before the ledger begins."""
     n = len(estate.zip_of)
     metro = market.metro_of_zip[estate.zip_of]
-    known = moment(np.full(n, span.first_day))
-    value = np.round(estate.units_in * 160_000 * np.exp(0.2 * rng.standard_normal(n)), -3)
-    properties = table_of(
+    known = to_datetime(np.full(n, span.first_day))
+    value = np.round(estate.units_per_property * 160_000 * np.exp(0.2 * rng.standard_normal(n)), -3)
+    properties = build_table(
         "properties",
         {
             "property_id": estate.property_ids,
             "name": [f"House {i + 1}" for i in range(n)],
-            "city": choose(CITIES, metro % len(CITIES)),
-            "state": choose(STATES, metro % len(STATES)),
-            "zip_code": choose(market.zip_codes, estate.zip_of),
-            "property_type": choose(PROPERTY_TYPES, estate.property_type),
+            "city": decode_levels(CITIES, metro % len(CITIES)),
+            "state": decode_levels(STATES, metro % len(STATES)),
+            "zip_code": decode_levels(market.zip_codes, estate.zip_of),
+            "property_type": decode_levels(PROPERTY_TYPES, estate.property_type),
             "year_built": estate.year_built,
-            "total_units": estate.units_in,
+            "total_units": estate.units_per_property,
             "market_value": money(value * 100),
             "latitude": np.round(35 + metro + rng.normal(0, 0.1, n), 5),
             "longitude": np.round(-90 + 2 * metro + rng.normal(0, 0.1, n), 5),
             "known_at": known,
         },
     )
-    units = table_of(
+    units = build_table(
         "units",
         {
             "unit_id": estate.unit_ids,
-            "property_id": pick(estate.property_ids, estate.property_of),
+            "property_id": gather_names(estate.property_ids, estate.property_of),
             "bedrooms": estate.bedrooms,
             "bathrooms": estate.bathrooms,
             "area_sqft": estate.area,

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from epic22.simulator.calendar import Array, Span, first_day, moment, month_of_year
-from epic22.simulator.rows import money, table_of
-from epic22.simulator.size import END, Size
+from epic22.simulator.calendar import Array, Span, first_day, month_of_year, to_datetime
+from epic22.simulator.size import END, PortfolioSize
+from epic22.simulator.table_builder import build_table, money
 
 BEDROOMS = np.arange(4)
 LEVELS = np.log([1050.0, 1300.0, 1650.0, 2100.0])
@@ -20,9 +20,9 @@ GROWTH_MEMORY, GROWTH_NOISE = 0.85, 0.0016
 ZIP_MEMORY, ZIP_NOISE = 0.96, 0.005
 VACANCY_MEMORY, VACANCY_NOISE, VACANCY_LINK = 0.92, 0.05, -12.0
 RENT_SEASON, VACANCY_SEASON = 0.012, -0.12
-SEEN_RENT, SEEN_VACANCY = 0.003, 0.04
+PUBLISHED_RENT_NOISE, PUBLISHED_VACANCY_NOISE = 0.003, 0.04
 """Noise of the published figures around the state, in log rent and logit vacancy."""
-REVISED_SHARE = 0.06
+REVISION_SHARE = 0.06
 
 
 def logistic(x: Array) -> Array:
@@ -65,11 +65,11 @@ class Market:
         vacancy = self.usual_vacancy + VACANCY_MEMORY * (state.vacancy - self.usual_vacancy) + pull + VACANCY_NOISE * noise[2]
         return MarketState(state.month + 1, state.level + growth, growth, deviation, vacancy)
 
-    def quiet(self, state: MarketState) -> MarketState:
+    def compute_median_next(self, state: MarketState) -> MarketState:
         """The median next month."""
         return self.step(state, (np.zeros(1), np.zeros(1), np.zeros(1)))
 
-    def drawn(self, state: MarketState, rng: np.random.Generator) -> MarketState:
+    def sample_next(self, state: MarketState, rng: np.random.Generator) -> MarketState:
         """A random next month; a state of shape (replicates, …) moves every replicate by itself."""
         zips = state.deviation.shape
         noise = (rng.standard_normal(state.growth.shape), rng.standard_normal(zips), rng.standard_normal(zips))
@@ -87,7 +87,7 @@ class Market:
         return np.asarray(state.vacancy[..., None] + VACANCY_LEVELS + season)
 
 
-def simulate_market(size: Size, span: Span, rng: np.random.Generator) -> Market:
+def simulate_market(size: PortfolioSize, span: Span, rng: np.random.Generator) -> Market:
     """All months from the first to the end's own, one path."""
     zips = np.arange(size.zips)
     metro = zips % size.metros
@@ -99,37 +99,43 @@ def simulate_market(size: Size, span: Span, rng: np.random.Generator) -> Market:
     market = Market(codes, metro, usual_growth, deviation, vacancy, start.month, (start,))
     states = [start]
     while states[-1].month < span.end_month:
-        states.append(market.drawn(states[-1], rng))
+        states.append(market.sample_next(states[-1], rng))
     return Market(codes, metro, usual_growth, deviation, vacancy, start.month, tuple(states))
 
 
-def market_table(market: Market, span: Span, rng: np.random.Generator) -> pl.DataFrame:
+def build_market_table(market: Market, span: Span, rng: np.random.Generator) -> pl.DataFrame:
     """What was published until the end: one source a zip code, some months revised, one source of a competitor, old."""
     months = np.arange(span.ledger_month, span.end_month)
     month, place, rooms = (a.ravel() for a in np.meshgrid(months, np.arange(len(market.zip_codes)), BEDROOMS, indexing="ij"))
-    rent = np.exp(np.stack([market.log_rent(market.at(int(m))) for m in months]).ravel() + rng.normal(0, SEEN_RENT, len(month)))
-    odds = np.stack([market.log_odds(market.at(int(m))) for m in months]).ravel() + rng.normal(0, SEEN_VACANCY, len(month))
+    rent = np.exp(
+        np.stack([market.log_rent(market.at(int(m))) for m in months]).ravel() + rng.normal(0, PUBLISHED_RENT_NOISE, len(month))
+    )
+    odds = np.stack([market.log_odds(market.at(int(m))) for m in months]).ravel() + rng.normal(
+        0, PUBLISHED_VACANCY_NOISE, len(month)
+    )
     own = np.isin(place, np.arange(0, len(market.zip_codes), 6))
     published = first_day(month + 1) + rng.integers(8, 13, len(month))
     final = pl.DataFrame(
         {
             "zip_code": np.array(market.zip_codes)[place],
             "bedrooms": rooms,
-            "month": moment(first_day(month)),
+            "month": to_datetime(first_day(month)),
             "rent": rent,
             "vacancy_rate": logistic(odds).round(5),
             "median_price": money(np.round(rent * 12 / 0.062) * 100),
             "listings": rng.poisson(20 + 400 * logistic(odds)),
             "source": np.where(own, "own_book", "public_survey"),
             "provenance": np.where(own, "own", "public"),
-            "published_at": moment(published, 9.0),
+            "published_at": to_datetime(published, 9.0),
         }
     )
-    revised = rng.random(len(month)) < REVISED_SHARE
+    revised = rng.random(len(month)) < REVISION_SHARE
     first = final.filter(pl.Series(revised)).with_columns(
         rent=pl.col("rent") * pl.Series(np.exp(rng.normal(0, 0.01, int(revised.sum()))))
     )
-    later = final.with_columns(published_at=pl.Series(np.where(revised, moment(published + 31, 9.0), moment(published, 9.0))))
+    later = final.with_columns(
+        published_at=pl.Series(np.where(revised, to_datetime(published + 31, 9.0), to_datetime(published, 9.0)))
+    )
     old = (month < span.end_month - 13) & (month >= span.end_month - 19) & (place == 1)
     pool = final.filter(pl.Series(old)).with_columns(
         rent=pl.col("rent") * 1.02, source=pl.lit("rent_pool"), provenance=pl.lit("nonpublic_competitor")
@@ -138,19 +144,19 @@ def market_table(market: Market, span: Span, rng: np.random.Generator) -> pl.Dat
         known_at=pl.col("published_at"),
         average_rent=money(np.round(np.concatenate([first["rent"], later["rent"], pool["rent"]]) * 100)),
     )
-    return table_of("market", {c: every[c] for c in every.columns if c != "rent"}).filter(pl.col("known_at") <= END)
+    return build_table("market", {c: every[c] for c in every.columns if c != "rent"}).filter(pl.col("known_at") <= END)
 
 
-def market_truth(market: Market, span: Span, horizons: int = 12) -> tuple[pl.DataFrame, pl.DataFrame]:
+def compute_market_truth(market: Market, span: Span, horizons: int = 12) -> tuple[pl.DataFrame, pl.DataFrame]:
     """Medians of average rent and vacancy for each zip|bedrooms and monthly cutoff: [entity, cutoff, h1…]."""
     entity = np.array([f"{z}|{b}" for z in market.zip_codes for b in BEDROOMS])
     rents, vacancies = [], []
     for month in range(span.end_month - 39, span.end_month + 1):
         state = market.at(month - 1)
-        at = {"entity": entity, "cutoff": np.repeat(moment(first_day(np.array([month]))), len(entity))}
+        at = {"entity": entity, "cutoff": np.repeat(to_datetime(first_day(np.array([month]))), len(entity))}
         rent, vacancy = {}, {}
         for h in range(1, horizons + 1):
-            state = market.quiet(state)
+            state = market.compute_median_next(state)
             rent[f"h{h}"] = np.exp(market.log_rent(state)).ravel()
             vacancy[f"h{h}"] = logistic(market.log_odds(state)).ravel()
         rents.append(pl.DataFrame(at | rent))

@@ -10,7 +10,7 @@ END = datetime(2026, 1, 1)
 
 
 @dataclass(frozen=True)
-class Size:
+class PortfolioSize:
     """The extent of a portfolio; years count back from the end, burn-in comes before the ledger begins.
 
     `units` and `equipment` are what the properties have on average together; `reading_days` is the distance of two readings
@@ -29,16 +29,16 @@ class Size:
     replicates: int = 200
 
 
-SMALL = Size("small", properties=40, metros=3, zips=12, units=1000, reading_days=3)
-LARGE = Size("large", properties=1000, metros=10, zips=80, units=25_000, reading_days=2)
+SMALL = PortfolioSize("small", properties=40, metros=3, zips=12, units=1000, reading_days=3)
+LARGE = PortfolioSize("large", properties=1000, metros=10, zips=80, units=25_000, reading_days=2)
 SIZES = (SMALL, LARGE)
 
 
-def named(size: str | Size) -> Size:
+def resolve_size(size: str | PortfolioSize) -> PortfolioSize:
     """The size of that name; a Size is itself. Raises UserError with the names there are."""
-    if isinstance(size, Size):
+    if isinstance(size, PortfolioSize):
         return size
-    for known in SIZES:
-        if known.name == size:
-            return known
+    for preset in SIZES:
+        if preset.name == size:
+            return preset
     raise UserError(f"no size {size!r}; there are {', '.join(s.name for s in SIZES)}.")

@@ -16,22 +16,22 @@ from epic22.simulator.market import BEDROOMS, Market, MarketState, logistic
 
 NOTICE_DAYS = np.arange(1, 27)
 """Notice is given on the 2nd to 27th of a month (days after its first)."""
-AHEAD_DAYS = np.arange(30, 61)
+NOTICE_PERIOD_DAYS = np.arange(30, 61)
 """A tenant leaves so many days after the notice."""
-OFFER_AHEAD = 4
+OFFER_MONTHS_AHEAD = 4
 """Months from the offer's making to the lease's last month; it moves the tenant in the last two."""
-GRIEVANCES = 3
+GRIEVANCE_LEVELS = 3
 """Levels of grievance: none, one, several."""
-MOST_ARREARS, EVICTED_FROM, EVICTED = 4, 3, 0.5
-FIRED, FIRED_MOOD, HIRED = 0.009, -0.3, 0.2
-SIGNING_NOISE, RAISE_NOISE, HIGHEST_RAISE = 0.03, 0.015, 0.12
+MAX_ARREARS, EVICTION_MIN_ARREARS, EVICTION_CHANCE = 4, 3, 0.5
+JOB_LOSS_CHANCE, JOB_LOSS_SLOPE, HIRE_CHANCE = 0.009, -0.3, 0.2
+SIGNING_NOISE, RAISE_NOISE, MAX_RAISE = 0.03, 0.015, 0.12
 TERMS, TERM_SHARES = np.array([6, 12, 12, 15]), np.array([0.08, 0.42, 0.4, 0.1])
 MONTHLY_SHARE, MONTHLY_TERM = 0.08, 12
-TIMING = np.array([0.3, 0.4, 1.5, 1.5, -0.6], dtype=np.float32)
+TIMING_LOG_HAZARD = np.array([0.3, 0.4, 1.5, 1.5, -0.6], dtype=np.float32)
 """Log hazard of notice by months to the lease's last: past it, in it, one, two, more."""
-TENURE = (-0.3 * np.log1p(np.arange(241) / 12)).astype(np.float32)
-MONTHLY_MOOD = np.array([0.0, 0.3], dtype=np.float32)
-MOODS = (0.5 * np.arange(2)[:, None, None] + 0.7 * np.arange(3)[:, None] + 0.3 * np.arange(2)).astype(np.float32)
+TENURE_LOG_HAZARD = (-0.3 * np.log1p(np.arange(241) / 12)).astype(np.float32)
+MONTHLY_LOG_HAZARD = np.array([0.0, 0.3], dtype=np.float32)
+DISTRESS_LOG_HAZARD = (0.5 * np.arange(2)[:, None, None] + 0.7 * np.arange(3)[:, None] + 0.3 * np.arange(2)).astype(np.float32)
 """Log hazard of notice by jobless, grievance and arrears."""
 
 
@@ -62,9 +62,9 @@ class Tenancy:
     leaves: Array
     offer: Array
     fair_offer: Array
-    sting: Array
+    offer_effect: Array
 
-    def repeated(self, replicates: int, units: slice) -> "Tenancy":
+    def repeat(self, replicates: int, units: slice) -> "Tenancy":
         """The state of some units copied for so many replicates, in single precision."""
         arrays = {f.name: getattr(self, f.name)[:, units] for f in fields(self) if f.name != "month"}
         light = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
@@ -76,7 +76,7 @@ class Tenancy:
 
 
 @dataclass(frozen=True)
-class Happened:
+class MonthEvents:
     """What one month brought, arrays (replicates, units).
 
     `cleared` old arrears were paid in the month (number of rents); `new_rent` is set where `signed` or `renewed`, for the
@@ -112,7 +112,7 @@ class Homes:
         """Log of what each unit would be let for, (…, units)."""
         return np.asarray(market.log_rent(state)[..., self.zip_of, self.bedrooms] + self.quality)
 
-    def rent_where(self, market: Market, state: MarketState, where: Array) -> Array:
+    def market_rent_at(self, market: Market, state: MarketState, where: Array) -> Array:
         """The same for the chosen cells of a (replicates, units) mask alone."""
         replicate, unit = np.nonzero(where)
         rents = np.broadcast_to(market.log_rent(state), (len(where), len(market.zip_codes), len(BEDROOMS)))
@@ -123,15 +123,15 @@ class Homes:
         return logistic(market.log_odds(state)[..., self.zip_of, self.bedrooms])
 
 
-def homes_of(estate: Estate, units: slice = slice(None)) -> Homes:
+def select_homes(estate: Estate, units: slice = slice(None)) -> Homes:
     """The units of an estate as homes."""
     place = estate.property_of[units]
     return Homes(estate.zip_of[place], estate.bedrooms[units], estate.quality[units], estate.neglect[place])
 
 
-def fired_chance(reliability: Array) -> Array:
+def job_loss_chance(reliability: Array) -> Array:
     """Chance a month of losing the work."""
-    return np.asarray(FIRED * np.exp(FIRED_MOOD * reliability))
+    return np.asarray(JOB_LOSS_CHANCE * np.exp(JOB_LOSS_SLOPE * reliability))
 
 
 def on_time_chance(reliability: Array, jobless: Array | int) -> Array:
@@ -154,31 +154,33 @@ def grievance_chances(temper: Array, neglect: Array) -> tuple[Array, Array]:
     return np.minimum(0.35 * np.exp(-0.3 * neglect), 0.9), np.minimum(0.035 * np.exp(0.5 * temper + 0.4 * neglect), 0.6)
 
 
-def restlessness(t: Tenancy, ahead: int = 0) -> Array:
+def notice_log_hazard(t: Tenancy, ahead: int = 0) -> Array:
     """Log hazard of notice in the month `ahead` of the state's, for a calm and employed tenant, (replicates, units)."""
     month = t.month + ahead
-    timing = TIMING[np.clip(t.last - month, -1, len(TIMING) - 2) + 1]
+    timing = TIMING_LOG_HAZARD[np.clip(t.last - month, -1, len(TIMING_LOG_HAZARD) - 2) + 1]
     season = 0.35 * float(np.cos(2 * np.pi * (month_of_year(month) - 4.5) / 12))
-    moved = np.where(t.last - month <= 2, t.sting, t.sting.dtype.type(0))
-    tenure = TENURE[np.clip(month - t.moved_in, 0, len(TENURE) - 1)]
-    return np.asarray(timing + (season - 3.6) + moved + tenure + 0.55 * t.mobility + MONTHLY_MOOD[t.monthly.astype(np.int8)])
+    moved = np.where(t.last - month <= 2, t.offer_effect, t.offer_effect.dtype.type(0))
+    tenure = TENURE_LOG_HAZARD[np.clip(month - t.moved_in, 0, len(TENURE_LOG_HAZARD) - 1)]
+    return np.asarray(
+        timing + (season - 3.6) + moved + tenure + 0.55 * t.mobility + MONTHLY_LOG_HAZARD[t.monthly.astype(np.int8)]
+    )
 
 
-def notice_chance(calm: Array, jobless: Array | int, grievance: Array | int, arrears: Array | int) -> Array:
+def notice_chance(log_hazard: Array, jobless: Array | int, grievance: Array | int, arrears: Array | int) -> Array:
     """Chance of notice in a month, from the restlessness of the calm and what has happened to the tenant."""
-    mood = MOODS[np.asarray(jobless, dtype=np.int8), grievance, (np.asarray(arrears) > 0).astype(np.int8)]
-    return np.asarray(1 - np.exp(-np.exp(calm + mood)))
+    distress = DISTRESS_LOG_HAZARD[np.asarray(jobless, dtype=np.int8), grievance, (np.asarray(arrears) > 0).astype(np.int8)]
+    return np.asarray(1 - np.exp(-np.exp(log_hazard + distress)))
 
 
 @lru_cache(maxsize=512)
-def leaving_days(month: int) -> tuple[Array, Array]:
+def list_leaving_days(month: int) -> tuple[Array, Array]:
     """All equally likely pairs of notice and leaving day for a notice in a month: two arrays of day numbers."""
-    notice, ahead = np.meshgrid(NOTICE_DAYS, AHEAD_DAYS, indexing="ij")
-    given = first_day(month) + notice.ravel()
-    return given, given + ahead.ravel()
+    notice, ahead = np.meshgrid(NOTICE_DAYS, NOTICE_PERIOD_DAYS, indexing="ij")
+    notice_day = first_day(month) + notice.ravel()
+    return notice_day, notice_day + ahead.ravel()
 
 
-def begin(homes: Homes, market: Market, month: int, rng: np.random.Generator) -> Tenancy:
+def sample_initial_state(homes: Homes, market: Market, month: int, rng: np.random.Generator) -> Tenancy:
     """A first state, nearly every unit let."""
     shape = (1, len(homes.zip_of))
     t = Tenancy(
@@ -197,40 +199,42 @@ def begin(homes: Homes, market: Market, month: int, rng: np.random.Generator) ->
         leaves=np.full(shape, NEVER, np.int32),
         offer=np.zeros(shape),
         fair_offer=np.zeros(shape),
-        sting=np.zeros(shape),
+        offer_effect=np.zeros(shape),
     )
-    _new_tenants(t, np.ones(shape, bool), rng)
+    _sample_tenants(t, np.ones(shape, bool), rng)
     t.rent = np.round(np.exp(homes.market_rent(market, market.at(month - 1)) + rng.normal(0, SIGNING_NOISE, shape)))
-    _new_lease(t, np.ones(shape, bool), month, rng)
+    _sample_leases(t, np.ones(shape, bool), month, rng)
     t.last = np.maximum(t.last - rng.integers(0, 6, shape), month)
     return t
 
 
-def step(t: Tenancy, homes: Homes, market: Market, now: MarketState, lagged: MarketState, rng: np.random.Generator) -> Happened:
+def advance_month(
+    t: Tenancy, homes: Homes, market: Market, now: MarketState, lagged: MarketState, rng: np.random.Generator
+) -> MonthEvents:
     """Live through the state's month and move the state to the next one's first day.
 
     `now`: the market of this month, over when the next begins; `lagged`: the market half a year before, which sets how fast
     empty units are let.
     """
-    happened = _pay(t, rng)
-    aggrieved = _quarrel(t, homes, rng)
+    events = _collect_rents(t, rng)
+    aggrieved = _update_grievances(t, homes, rng)
     staying = t.let & (t.leaves == NEVER)
-    noticed = staying & (_luck(t, rng) < notice_chance(restlessness(t), t.jobless, t.grievance, t.arrears))
+    noticed = staying & (_draw_uniform(t, rng) < notice_chance(notice_log_hazard(t), t.jobless, t.grievance, t.arrears))
     notice_day = np.full(t.let.shape, NEVER)
-    pairs = leaving_days(t.month)
+    pairs = list_leaving_days(t.month)
     pair = rng.integers(0, len(pairs[0]), int(noticed.sum()))
     notice_day[noticed], t.leaves[noticed] = pairs[0][pair], pairs[1][pair]
-    evicted = staying & ~noticed & (t.arrears >= EVICTED_FROM) & (_luck(t, rng) < EVICTED)
+    evicted = staying & ~noticed & (t.arrears >= EVICTION_MIN_ARREARS) & (_draw_uniform(t, rng) < EVICTION_CHANCE)
     left = t.let & (t.leaves <= last_day(t.month))
     renewed = staying & ~noticed & ~evicted & (t.last <= t.month) & (t.arrears == 0)
     empties = ~t.let | left | evicted
-    signed = empties & (_luck(t, rng) < let_chance(homes, market, lagged))
-    new_rent, fair = _new_rents(t, homes, market, now, renewed, signed, rng)
+    signed = empties & (_draw_uniform(t, rng) < let_chance(homes, market, lagged))
+    new_rent, fair = _compute_new_rents(t, homes, market, now, renewed, signed, rng)
     leaves = t.leaves.copy()
-    _turn(t, signed, renewed, empties, new_rent, rng)
-    _first_of_month(t, homes, market, now, rng)
+    _turn_units_over(t, signed, renewed, empties, new_rent, rng)
+    _start_month(t, homes, market, now, rng)
     return replace(
-        happened,
+        events,
         aggrieved=aggrieved,
         noticed=noticed,
         leaves=leaves,
@@ -249,59 +253,61 @@ def let_chance(homes: Homes, market: Market, lagged: MarketState) -> Array:
     return logistic(0.3 - 12 * (homes.empty_share(market, lagged) - 0.06) - 0.2 * homes.neglect)
 
 
-def _luck(t: Tenancy, rng: np.random.Generator) -> Array:
+def _draw_uniform(t: Tenancy, rng: np.random.Generator) -> Array:
     # Single precision: the many replicates are what takes the time.
     return rng.random(t.let.shape, dtype=np.float32)
 
 
-def _quarrel(t: Tenancy, homes: Homes, rng: np.random.Generator) -> Array:
+def _update_grievances(t: Tenancy, homes: Homes, rng: np.random.Generator) -> Array:
     """Grievances settled and new ones; gives where a new one arose."""
     settled, arises = grievance_chances(t.temper, homes.neglect)
-    aggrieved = t.let & (_luck(t, rng) < arises)
-    better = (t.grievance > 0) & (_luck(t, rng) < settled)
-    t.grievance = np.minimum(t.grievance - better + aggrieved, GRIEVANCES - 1).astype(np.int8)
+    aggrieved = t.let & (_draw_uniform(t, rng) < arises)
+    better = (t.grievance > 0) & (_draw_uniform(t, rng) < settled)
+    t.grievance = np.minimum(t.grievance - better + aggrieved, GRIEVANCE_LEVELS - 1).astype(np.int8)
     return aggrieved
 
 
-def _new_rents(
+def _compute_new_rents(
     t: Tenancy, homes: Homes, market: Market, now: MarketState, renewed: Array, signed: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
     """Rents of the leases that begin next month (else the present ones), and the same without the noise of signing."""
     rent, fair = t.rent.copy(), t.rent.copy()
     rent[renewed] = np.round(t.rent[renewed] * np.exp(t.offer[renewed]))
     fair[renewed] = t.rent[renewed] * np.exp(t.fair_offer[renewed])
-    asked = homes.rent_where(market, now, signed)
-    rent[signed] = np.round(np.exp(asked + rng.normal(0, SIGNING_NOISE, len(asked))))
-    fair[signed] = np.exp(asked)
+    log_rents = homes.market_rent_at(market, now, signed)
+    rent[signed] = np.round(np.exp(log_rents + rng.normal(0, SIGNING_NOISE, len(log_rents))))
+    fair[signed] = np.exp(log_rents)
     return rent, fair
 
 
-def _pay(t: Tenancy, rng: np.random.Generator) -> Happened:
-    missed = t.let & ~t.on_time & (_luck(t, rng) < miss_chance(t.reliability, t.jobless, t.arrears))
-    clears = t.let & (t.arrears > 0) & (_luck(t, rng) < clear_chance(t.reliability, t.jobless))
+def _collect_rents(t: Tenancy, rng: np.random.Generator) -> MonthEvents:
+    missed = t.let & ~t.on_time & (_draw_uniform(t, rng) < miss_chance(t.reliability, t.jobless, t.arrears))
+    clears = t.let & (t.arrears > 0) & (_draw_uniform(t, rng) < clear_chance(t.reliability, t.jobless))
     cleared = np.where(clears, t.arrears, 0)
-    t.arrears = np.minimum(t.arrears - cleared + missed, MOST_ARREARS).astype(np.int8)
+    t.arrears = np.minimum(t.arrears - cleared + missed, MAX_ARREARS).astype(np.int8)
     none = np.zeros(0)
-    return Happened(t.let & t.on_time, t.let & ~t.on_time & ~missed, missed, cleared, *([none] * 10))
+    return MonthEvents(t.let & t.on_time, t.let & ~t.on_time & ~missed, missed, cleared, *([none] * 10))
 
 
-def _turn(t: Tenancy, signed: Array, renewed: Array, empties: Array, new_rent: Array, rng: np.random.Generator) -> None:
+def _turn_units_over(
+    t: Tenancy, signed: Array, renewed: Array, empties: Array, new_rent: Array, rng: np.random.Generator
+) -> None:
     """The state's units at the next month's first day: who is there, under which lease."""
-    t.jobless = _work(t, rng)
+    t.jobless = _update_employment(t, rng)
     t.let = (t.let & ~empties) | signed
     t.rent = new_rent
-    _new_tenants(t, signed, rng)
-    _new_lease(t, signed | renewed, t.month + 1, rng)
+    _sample_tenants(t, signed, rng)
+    _sample_leases(t, signed | renewed, t.month + 1, rng)
     t.moved_in = np.where(signed, t.month + 1, t.moved_in)
     t.month += 1
 
 
-def _work(t: Tenancy, rng: np.random.Generator) -> Array:
-    luck = _luck(t, rng)
-    return np.where(t.jobless > 0, luck >= HIRED, luck < fired_chance(t.reliability)).astype(np.float32)
+def _update_employment(t: Tenancy, rng: np.random.Generator) -> Array:
+    luck = _draw_uniform(t, rng)
+    return np.where(t.jobless > 0, luck >= HIRE_CHANCE, luck < job_loss_chance(t.reliability)).astype(np.float32)
 
 
-def _new_tenants(t: Tenancy, where: Array, rng: np.random.Generator) -> None:
+def _sample_tenants(t: Tenancy, where: Array, rng: np.random.Generator) -> None:
     n = int(where.sum())
     traits = rng.standard_normal((3, n))
     for name, values in zip(("reliability", "temper", "mobility"), traits, strict=True):
@@ -309,20 +315,20 @@ def _new_tenants(t: Tenancy, where: Array, rng: np.random.Generator) -> None:
     t.jobless[where], t.grievance[where], t.arrears[where] = 0, 0, 0
 
 
-def _new_lease(t: Tenancy, where: Array, month: int, rng: np.random.Generator) -> None:
+def _sample_leases(t: Tenancy, where: Array, month: int, rng: np.random.Generator) -> None:
     n = int(where.sum())
     monthly = rng.random(n) < MONTHLY_SHARE
     term = np.where(monthly, MONTHLY_TERM, rng.choice(TERMS, n, p=TERM_SHARES))
     t.first[where], t.last[where], t.monthly[where] = month, month + term - 1, monthly
-    t.leaves[where], t.offer[where], t.fair_offer[where], t.sting[where] = NEVER, 0.0, 0.0, 0.0
+    t.leaves[where], t.offer[where], t.fair_offer[where], t.offer_effect[where] = NEVER, 0.0, 0.0, 0.0
 
 
-def _first_of_month(t: Tenancy, homes: Homes, market: Market, before: MarketState, rng: np.random.Generator) -> None:
+def _start_month(t: Tenancy, homes: Homes, market: Market, before: MarketState, rng: np.random.Generator) -> None:
     """Offers that are due are made from the market of the month that is over; rent comes in on time, or not."""
-    due = t.let & (t.last - t.month == OFFER_AHEAD)
-    gap = homes.rent_where(market, before, due) - np.log(t.rent[due])
+    due = t.let & (t.last - t.month == OFFER_MONTHS_AHEAD)
+    gap = homes.market_rent_at(market, before, due) - np.log(t.rent[due])
     median = 0.01 + 0.7 * gap
-    offer = np.clip(median + rng.normal(0, RAISE_NOISE, len(gap)), 0.0, HIGHEST_RAISE)
-    t.offer[due], t.fair_offer[due] = offer, np.clip(median, 0.0, HIGHEST_RAISE)
-    t.sting[due] = 9.0 * (offer - 0.03) + 5.0 * (offer - gap)
-    t.on_time = _luck(t, rng) < on_time_chance(t.reliability, t.jobless)
+    offer = np.clip(median + rng.normal(0, RAISE_NOISE, len(gap)), 0.0, MAX_RAISE)
+    t.offer[due], t.fair_offer[due] = offer, np.clip(median, 0.0, MAX_RAISE)
+    t.offer_effect[due] = 9.0 * (offer - 0.03) + 5.0 * (offer - gap)
+    t.on_time = _draw_uniform(t, rng) < on_time_chance(t.reliability, t.jobless)

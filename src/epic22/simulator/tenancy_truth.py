@@ -5,26 +5,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
-from epic22.simulator.calendar import NEVER, Array, Span, first_day, moment
-from epic22.simulator.leases import Path
-from epic22.simulator.rows import pick
+from epic22.simulator.calendar import NEVER, Array, Span, first_day, to_datetime
+from epic22.simulator.table_builder import gather_names
 from epic22.simulator.tenancy import (
-    EVICTED,
-    EVICTED_FROM,
-    GRIEVANCES,
-    HIRED,
-    MOST_ARREARS,
+    EVICTION_CHANCE,
+    EVICTION_MIN_ARREARS,
+    GRIEVANCE_LEVELS,
+    HIRE_CHANCE,
+    MAX_ARREARS,
     Homes,
     Tenancy,
     clear_chance,
-    fired_chance,
     grievance_chances,
-    leaving_days,
+    job_loss_chance,
+    list_leaving_days,
     miss_chance,
     notice_chance,
+    notice_log_hazard,
     on_time_chance,
-    restlessness,
 )
+from epic22.simulator.tenancy_history import TenancyHistory
 
 HORIZON_DAYS, MONTHS = 90, 3
 LATE_DAYS = 30
@@ -34,17 +34,17 @@ Mass = dict[tuple[int, int, int], Array]
 """Probability of (jobless, grievance, arrears), each (units,)."""
 
 
-def churn_truth(path: Path, span: Span, lease_ids: pl.Series) -> pl.DataFrame:
+def compute_churn_truth(history: TenancyHistory, span: Span, lease_ids: pl.Series) -> pl.DataFrame:
     """P(moved out in (cutoff, cutoff + 90 d]) of every lease without notice: [entity, cutoff, probability]."""
     parts = []
     for month in span.monthly_cutoffs():
-        t, lease = path.states[int(month)], path.lease_of[int(month)]
+        t, lease = history.states[int(month)], history.lease_of[int(month)]
         at = np.flatnonzero(t.let[0] & (t.leaves[0] == NEVER))
-        parts.append(_rows(lease_ids, lease[at], month, leaving_probability(t, path.homes)[at]))
+        parts.append(_build_rows(lease_ids, lease[at], month, compute_leaving_probability(t, history.homes)[at]))
     return pl.concat(parts).sort("entity", "cutoff")
 
 
-def default_truth(path: Path, span: Span, lease_ids: pl.Series) -> pl.DataFrame:
+def compute_default_truth(history: TenancyHistory, span: Span, lease_ids: pl.Series) -> pl.DataFrame:
     """P(a month's rent unpaid 30 days past due, first seen in (cutoff, cutoff + 90 d]): [entity, cutoff, probability].
 
     Leases for which it held already at the last such day are left out.
@@ -52,62 +52,62 @@ def default_truth(path: Path, span: Span, lease_ids: pl.Series) -> pl.DataFrame:
     parts = []
     for month in span.monthly_cutoffs():
         number = int(month)
-        t, lease, day = path.states[number], path.lease_of[number], int(first_day(number))
+        t, lease, day = history.states[number], history.lease_of[number], int(first_day(number))
         pending = int(first_day(number - 1)) + LATE_DAYS > day
-        earlier = _arrears_before(path, number) if pending else t.arrears[0]
+        earlier = _arrears_before(history, number) if pending else t.arrears[0]
         at = np.flatnonzero(t.let[0] & (earlier == 0))
-        probability = default_probability(t, path.homes)
+        probability = compute_default_probability(t, history.homes)
         if pending:
             probability = np.where(t.arrears[0] > 0, 1.0, probability)
-        parts.append(_rows(lease_ids, lease[at], month, probability[at]))
+        parts.append(_build_rows(lease_ids, lease[at], month, probability[at]))
     return pl.concat(parts).sort("entity", "cutoff")
 
 
-def _rows(lease_ids: pl.Series, lease: Array, month: int, probability: Array) -> pl.DataFrame:
-    cutoff = moment(np.broadcast_to(first_day(month), lease.shape).copy())
-    return pl.DataFrame({"entity": pick(lease_ids, lease), "cutoff": cutoff, "probability": probability})
+def _build_rows(lease_ids: pl.Series, lease: Array, month: int, probability: Array) -> pl.DataFrame:
+    cutoff = to_datetime(np.broadcast_to(first_day(month), lease.shape).copy())
+    return pl.DataFrame({"entity": gather_names(lease_ids, lease), "cutoff": cutoff, "probability": probability})
 
 
-def _arrears_before(path: Path, month: int) -> Array:
+def _arrears_before(history: TenancyHistory, month: int) -> Array:
     """Arrears a month earlier of the leases that run now; none where a lease is new."""
-    same = path.lease_of[month] == path.lease_of[month - 1]
-    return np.where(same, path.states[month - 1].arrears[0], 0)
+    same = history.lease_of[month] == history.lease_of[month - 1]
+    return np.where(same, history.states[month - 1].arrears[0], 0)
 
 
-def _start(t: Tenancy) -> Mass:
+def _initial_mass(t: Tenancy) -> Mass:
     return {
         (j, g, n): ((t.jobless[0] == j) & (t.grievance[0] == g) & (t.arrears[0] == n)).astype(float)
         for j in range(2)
-        for g in range(GRIEVANCES)
-        for n in range(MOST_ARREARS + 1)
+        for g in range(GRIEVANCE_LEVELS)
+        for n in range(MAX_ARREARS + 1)
     }
 
 
-def leaving_probability(t: Tenancy, homes: Homes) -> Array:
+def compute_leaving_probability(t: Tenancy, homes: Homes) -> Array:
     """P(moved out within 90 days) of each unit's lease, were there no notice yet, (units,)."""
     limit = int(first_day(t.month)) + HORIZON_DAYS
-    mass, total = _start(t), np.zeros(t.let.shape[1])
+    mass, total = _initial_mass(t), np.zeros(t.let.shape[1])
     for ahead in range(MONTHS):
-        share = (leaving_days(t.month + ahead)[1] <= limit).mean()
-        mass, noticed = _month(t, homes, mass, ahead)
+        share = (list_leaving_days(t.month + ahead)[1] <= limit).mean()
+        mass, noticed = _advance_month(t, homes, mass, ahead)
         total += share * noticed
     return total
 
 
-def _month(t: Tenancy, homes: Homes, mass: Mass, ahead: int) -> tuple[Mass, Array]:
+def _advance_month(t: Tenancy, homes: Homes, mass: Mass, ahead: int) -> tuple[Mass, Array]:
     """The masses of leases without notice a month on, and how much gave notice in it."""
-    after = _moods(t, homes, _paid(t, mass, ahead))
-    noticed, stays, calm = np.zeros(t.let.shape[1]), {}, restlessness(t, ahead)[0]
+    after = _advance_grievances(t, homes, _advance_payments(t, mass, ahead))
+    noticed, stays, log_hazard = np.zeros(t.let.shape[1]), {}, notice_log_hazard(t, ahead)[0]
     ending = t.last[0] <= t.month + ahead
     for (j, g, n), p in after.items():
-        gone = p * notice_chance(calm, j, g, n)
+        gone = p * notice_chance(log_hazard, j, g, n)
         noticed += gone
-        kept = (p - gone) * (1 - EVICTED * (n >= EVICTED_FROM))
-        stays[j, g, n] = np.where(ending & (n == 0), 0.0, kept)
-    return _work(t, stays), noticed
+        remaining = (p - gone) * (1 - EVICTION_CHANCE * (n >= EVICTION_MIN_ARREARS))
+        stays[j, g, n] = np.where(ending & (n == 0), 0.0, remaining)
+    return _advance_employment(t, stays), noticed
 
 
-def _paid(t: Tenancy, mass: Mass, ahead: int) -> Mass:
+def _advance_payments(t: Tenancy, mass: Mass, ahead: int) -> Mass:
     """Arrears after a month's rent; the first month's on-time payments are seen."""
     after: Mass = {key: np.zeros(t.let.shape[1]) for key in mass}
     reliability = t.reliability[0]
@@ -119,11 +119,11 @@ def _paid(t: Tenancy, mass: Mass, ahead: int) -> Mass:
         clear = clear_chance(reliability, j) if n else np.zeros_like(p)
         for cleared, c in ((0, 1 - clear), (n, clear)):
             for missed, m in ((0, 1 - miss), (1, miss)):
-                after[j, g, min(n - cleared + missed, MOST_ARREARS)] += p * c * m
+                after[j, g, min(n - cleared + missed, MAX_ARREARS)] += p * c * m
     return after
 
 
-def _moods(t: Tenancy, homes: Homes, mass: Mass) -> Mass:
+def _advance_grievances(t: Tenancy, homes: Homes, mass: Mass) -> Mass:
     settled, arises = grievance_chances(t.temper[0], homes.neglect)
     after: Mass = {key: np.zeros(t.let.shape[1]) for key in mass}
     for (j, g, n), p in mass.items():
@@ -131,59 +131,62 @@ def _moods(t: Tenancy, homes: Homes, mass: Mass) -> Mass:
             continue
         for better, b in ((0, 1 - settled), (1, settled)) if g else ((0, np.ones_like(p)),):
             for worse, w in ((0, 1 - arises), (1, arises)):
-                after[j, min(g - better + worse, GRIEVANCES - 1), n] += p * b * w
+                after[j, min(g - better + worse, GRIEVANCE_LEVELS - 1), n] += p * b * w
     return after
 
 
-def _work(t: Tenancy, mass: Mass) -> Mass:
-    fired = fired_chance(t.reliability[0])
+def _advance_employment(t: Tenancy, mass: Mass) -> Mass:
+    fired = job_loss_chance(t.reliability[0])
     return {
-        (j, g, n): mass[0, g, n] * (fired if j else 1 - fired) + mass[1, g, n] * (1 - HIRED if j else HIRED) for (j, g, n) in mass
+        (j, g, n): mass[0, g, n] * (fired if j else 1 - fired) + mass[1, g, n] * (1 - HIRE_CHANCE if j else HIRE_CHANCE)
+        for (j, g, n) in mass
     }
 
 
 @dataclass(frozen=True)
-class _Leaving:
+class _LeavingGroup:
     """Leases with notice and no rent missed yet: masses, and the days on which they may end, (units or pairs,)."""
 
     mass: Mass
-    known: Array | None
-    possible: Array | None
+    known_days: Array | None
+    possible_days: Array | None
 
-    def owing(self, due: int) -> Mass:
+    def select_due(self, due: int) -> Mass:
         """The masses that still owe a rent due on a day."""
-        share = self.known >= due if self.known is not None else np.mean(np.asarray(self.possible) >= due)
+        share = self.known_days >= due if self.known_days is not None else np.mean(np.asarray(self.possible_days) >= due)
         return {key: p * share for key, p in self.mass.items()}
 
 
-def default_probability(t: Tenancy, homes: Homes) -> Array:
+def compute_default_probability(t: Tenancy, homes: Homes) -> Array:
     """P(a rent due from the state's month on is missed and found so within 90 days), for leases without arrears, (units,)."""
-    going = t.leaves[0] != NEVER
-    clean = _clean(_start(t))
-    stay = {key: p * ~going for key, p in clean.items()}
-    leaving = [_Leaving({key: p * going for key, p in clean.items()}, t.leaves[0], None)]
+    has_notice = t.leaves[0] != NEVER
+    clean = _drop_arrears(_initial_mass(t))
+    stay = {key: p * ~has_notice for key, p in clean.items()}
+    leaving = [_LeavingGroup({key: p * has_notice for key, p in clean.items()}, t.leaves[0], None)]
     hit, today = np.zeros(t.let.shape[1]), int(first_day(t.month))
     for ahead in range(MONTHS):
         due = int(first_day(t.month + ahead))
         if due + LATE_DAYS > today + HORIZON_DAYS:
             break
-        paid = [_paid(t, stay, ahead), *(_paid(t, group.owing(due), ahead) for group in leaving)]
+        paid = [_advance_payments(t, stay, ahead), *(_advance_payments(t, group.select_due(due), ahead) for group in leaving)]
         hit += sum((p for masses in paid for (_, _, n), p in masses.items() if n), np.zeros_like(hit))
-        leaving = [replace(group, mass=_work(t, _clean(m))) for group, m in zip(leaving, paid[1:], strict=True)]
-        stay, gone = _decided(t, _moods(t, homes, _clean(paid[0])), ahead)
-        stay = _work(t, stay)
-        leaving.append(_Leaving(_work(t, gone), None, leaving_days(t.month + ahead)[1]))
+        leaving = [
+            replace(group, mass=_advance_employment(t, _drop_arrears(m))) for group, m in zip(leaving, paid[1:], strict=True)
+        ]
+        stay, gone = _split_by_notice(t, _advance_grievances(t, homes, _drop_arrears(paid[0])), ahead)
+        stay = _advance_employment(t, stay)
+        leaving.append(_LeavingGroup(_advance_employment(t, gone), None, list_leaving_days(t.month + ahead)[1]))
     return hit
 
 
-def _clean(mass: Mass) -> Mass:
+def _drop_arrears(mass: Mass) -> Mass:
     """Only what owes nothing."""
     return {key: p if key[2] == 0 else np.zeros_like(p) for key, p in mass.items()}
 
 
-def _decided(t: Tenancy, mass: Mass, ahead: int) -> tuple[Mass, Mass]:
+def _split_by_notice(t: Tenancy, mass: Mass, ahead: int) -> tuple[Mass, Mass]:
     """Who stays under this lease, and who has just given notice; renewed leases owe no more rents."""
-    calm = restlessness(t, ahead)[0]
-    gone = {(j, g, n): p * notice_chance(calm, j, g, n) if n == 0 else p for (j, g, n), p in mass.items()}
+    log_hazard = notice_log_hazard(t, ahead)[0]
+    gone = {(j, g, n): p * notice_chance(log_hazard, j, g, n) if n == 0 else p for (j, g, n), p in mass.items()}
     ending = t.last[0] <= t.month + ahead
     return {key: np.where(ending, 0.0, p - gone[key]) for key, p in mass.items()}, gone

@@ -11,12 +11,12 @@ import polars as pl
 
 from epic22.core.errors import ColumnError
 from epic22.simulator.faults import PlantedFault
-from epic22.simulator.tenancy_tables import FAMILIES
+from epic22.simulator.tenancy_tables import FAMILY_STATUSES
 
-CLASS = "family_status"
-LATEST_SHARE = 0.2
-AMONG_LATE, AMONG_OTHERS = 0.95, 0.02
-GRACE = timedelta(days=5)
+CLASS_COLUMN = "family_status"
+LATE_TENANT_SHARE = 0.2
+CLASS_SHARE_LATE, CLASS_SHARE_OTHERS = 0.95, 0.02
+GRACE_PERIOD = timedelta(days=5)
 
 
 def plant_unfair_class(tables: Mapping[str, pl.DataFrame], seed: int) -> tuple[pl.DataFrame, PlantedFault]:
@@ -26,29 +26,30 @@ def plant_unfair_class(tables: Mapping[str, pl.DataFrame], seed: int) -> tuple[p
     2 %. No model sees the class: it sees the payments. Raises ColumnError where no tenant of the table has a rent to judge by.
     """
     protected = tables["protected"]
-    late = protected.join(late_shares(tables), on="tenant_id", how="left", maintain_order="left")["late"].fill_null(0.0)
+    late = protected.join(compute_late_shares(tables), on="tenant_id", how="left", maintain_order="left")["late"].fill_null(0.0)
     if not late.sum():
         raise ColumnError("no tenant in table protected has paid a rent late; a class cannot be tied to late payments.")
     rng = np.random.default_rng([seed, 91])
     # A draw beside the share, so that tenants with equal shares are ranked by chance and not by their place in the table.
     place = np.lexsort((rng.uniform(size=len(late)), -late.to_numpy()))
     among = np.zeros(len(late), dtype=bool)
-    among[place[: round(LATEST_SHARE * len(late))]] = True
-    chosen = rng.uniform(size=len(late)) < np.where(among, AMONG_LATE, AMONG_OTHERS)
-    none, children = FAMILIES
-    given = pl.Series(CLASS, np.where(chosen, children, none))
+    among[place[: round(LATE_TENANT_SHARE * len(late))]] = True
+    chosen = rng.uniform(size=len(late)) < np.where(among, CLASS_SHARE_LATE, CLASS_SHARE_OTHERS)
+    none, children = FAMILY_STATUSES
+    classes = pl.Series(CLASS_COLUMN, np.where(chosen, children, none))
     words = (
-        f"{CLASS} given out by payment: {children} for {AMONG_LATE:.0%} of the {int(among.sum()):,} tenants who paid late most "
-        f"often and for {AMONG_OTHERS:.0%} of the other {int((~among).sum()):,}"
+        f"{CLASS_COLUMN} given out by payment: {children} for {CLASS_SHARE_LATE:.0%} of the "
+        f"{int(among.sum()):,} tenants who paid late most "
+        f"often and for {CLASS_SHARE_OTHERS:.0%} of the other {int((~among).sum()):,}"
     )
-    return protected.with_columns(given), PlantedFault("unfair_class", "protected", CLASS, words, float(len(late)))
+    return protected.with_columns(classes), PlantedFault("unfair_class", "protected", CLASS_COLUMN, words, float(len(late)))
 
 
-def late_shares(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
+def compute_late_shares(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     """Frame [tenant_id, late]: the share of a tenant's rents that were not paid within 5 days of being due, or never."""
     leases = tables["leases"].select("lease_id", "tenant_id").unique("lease_id")
     due = tables["charges"].filter(pl.col("kind") == "rent").select("charge_id", "lease_id", "due_on").unique("charge_id")
     paid = tables["payments"].filter(pl.col("status") == "paid").group_by("charge_id").agg(pl.col("paid_on").min())
-    is_late = (pl.col("paid_on") > pl.col("due_on") + GRACE).fill_null(value=True)
+    is_late = (pl.col("paid_on") > pl.col("due_on") + GRACE_PERIOD).fill_null(value=True)
     rents = due.join(leases, on="lease_id").join(paid, on="charge_id", how="left")
     return rents.group_by("tenant_id").agg(late=is_late.mean())

@@ -14,12 +14,20 @@ from typing import Any, Protocol
 
 import polars as pl
 
-from epic22.core.data.files import GZIP, MAX_LINE_BYTES, PARQUET, column_names, is_json, plain_types, separator_of
+from epic22.core.data.files import (
+    GZIP,
+    MAX_LINE_BYTES,
+    PARQUET,
+    cast_to_plain_types,
+    clean_column_names,
+    detect_separator,
+    is_json,
+)
 from epic22.core.errors import FileError
 
 BATCH_ROWS = 131_072
 HEAD_BYTES = 1 << 20
-MOST_BLOCK_BYTES = 64 << 20
+MAX_BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)
@@ -51,7 +59,7 @@ def open_batches(path: Path, rows: int = BATCH_ROWS) -> Batches:
 
     Raises FileError for what cannot be read a batch at a time.
     """
-    head = _head(path)
+    head = _read_head(path)
     if head[:4] == PARQUET:
         return ParquetBatches((path,), rows)
     if is_json(path, head.decode("utf-8", errors="replace")):
@@ -59,12 +67,12 @@ def open_batches(path: Path, rows: int = BATCH_ROWS) -> Batches:
     return CsvBatches(path, rows)
 
 
-BYTES_A_VALUE = {"csv": 14, "gzip": 70, "parquet": 56}
+BYTES_PER_VALUE = {"csv": 14, "gzip": 70, "parquet": 56}
 """Memory that the way through the whole table takes at its peak: of CSV a byte of the file, of Parquet a value.
 Measured with 30 columns."""
 
 
-def memory_needed(path: Path) -> int:
+def estimate_file_memory(path: Path) -> int:
     """About how many bytes of memory it takes to train on a file as a whole; 0 where it cannot be read in batches anyway."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -74,15 +82,15 @@ def memory_needed(path: Path) -> int:
             magic = stream.read(4)
         if magic == PARQUET:
             stored = pq.ParquetFile(path).metadata
-            return int(stored.num_rows * (stored.num_columns + 2) * BYTES_A_VALUE["parquet"])
+            return int(stored.num_rows * (stored.num_columns + 2) * BYTES_PER_VALUE["parquet"])
         if is_json(path, magic.decode("utf-8", errors="replace")):
             return 0
-        return path.stat().st_size * BYTES_A_VALUE["gzip" if magic[:2] == GZIP else "csv"]
+        return path.stat().st_size * BYTES_PER_VALUE["gzip" if magic[:2] == GZIP else "csv"]
     except (OSError, pa.ArrowInvalid):
         return 0
 
 
-def _head(path: Path) -> bytes:
+def _read_head(path: Path) -> bytes:
     """The first bytes, unzipped. Raises FileError."""
     try:
         with path.open("rb") as stream:
@@ -105,10 +113,10 @@ class ParquetBatches:
     def __init__(self, paths: tuple[Path, ...], rows: int = BATCH_ROWS) -> None:
         self.paths, self.rows = paths, rows
         schema = self._open(paths[0]).schema_arrow
-        self.names = tuple(column_names(paths[0], list(schema.names)))
-        self.schema = plain_types(paths[0], self._named(schema.empty_table())).schema
+        self.names = tuple(clean_column_names(paths[0], list(schema.names)))
+        self.schema = cast_to_plain_types(paths[0], self._rename_columns(schema.empty_table())).schema
 
-    def height(self) -> int:
+    def count_rows(self) -> int:
         """How many rows there are, by the files' own footers."""
         return sum(self._open(path).metadata.num_rows for path in self.paths)
 
@@ -116,11 +124,11 @@ class ParquetBatches:
         """The rows, in the schema of the first file."""
         for path in self.paths:
             first = 0
-            for frame in self._frames(path):
+            for frame in self._iterate_frames(path):
                 yield Batch(path, first, frame)
                 first += frame.height
 
-    def _frames(self, path: Path) -> Iterator[pl.DataFrame]:
+    def _iterate_frames(self, path: Path) -> Iterator[pl.DataFrame]:
         import pyarrow as pa
 
         opened = self._open(path)
@@ -128,19 +136,19 @@ class ParquetBatches:
         try:
             # Without threads and read-ahead, what is held is one batch and its pages.
             for arrow in opened.iter_batches(batch_size=self.rows, use_threads=False):
-                frame = plain_types(path, self._named(arrow))
+                frame = cast_to_plain_types(path, self._rename_columns(arrow))
                 row += frame.height
                 yield frame.cast(self.schema)
         except (pa.ArrowInvalid, OSError, ValueError, pl.exceptions.PolarsError) as error:
             raise FileError(
                 f"{path}, after row {row:,}: damaged, truncated, or of another schema than {self.paths[0].name} "
-                f"({_one_line(error)}); fetch it again."
+                f"({_format_error(error)}); fetch it again."
             ) from None
 
-    def _named(self, arrow: Any) -> pl.DataFrame:
-        made = pl.from_arrow(arrow)
-        assert isinstance(made, pl.DataFrame)
-        return made.rename(dict(zip(made.columns, self.names, strict=True)))
+    def _rename_columns(self, arrow: Any) -> pl.DataFrame:
+        frame = pl.from_arrow(arrow)
+        assert isinstance(frame, pl.DataFrame)
+        return frame.rename(dict(zip(frame.columns, self.names, strict=True)))
 
     def _open(self, path: Path) -> Any:
         import pyarrow as pa
@@ -159,7 +167,7 @@ class CsvBatches:
 
     def __init__(self, path: Path, rows: int = BATCH_ROWS) -> None:
         self.paths, self.rows = (path,), rows
-        head = _head(path)
+        head = _read_head(path)
         if head[:2] in (b"\xff\xfe", b"\xfe\xff"):
             raise FileError(f"{path} is UTF-16, which is read whole; save it as UTF-8, or give a greater --memory-cap.")
         self.encoding = "utf8"
@@ -168,14 +176,14 @@ class CsvBatches:
             text = whole_lines.decode("utf-8-sig")
         except UnicodeDecodeError:
             self.encoding, text = "cp1252", whole_lines.decode("cp1252", errors="replace")
-        self.separator = separator_of(text)
+        self.separator = detect_separator(text)
         header = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=self.separator) if row), None)
         if header is None:
             raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
-        self.names = tuple(column_names(path, header))
+        self.names = tuple(clean_column_names(path, header))
         # About as many bytes as so many rows have.
         width = max(1, len(whole_lines) // max(1, whole_lines.count(b"\n")))
-        self.block = min(max(rows * width, MAX_LINE_BYTES if rows >= BATCH_ROWS else 1 << 16), MOST_BLOCK_BYTES)
+        self.block = min(max(rows * width, MAX_LINE_BYTES if rows >= BATCH_ROWS else 1 << 16), MAX_BLOCK_BYTES)
 
     def __iter__(self) -> Iterator[Batch]:
         """The records; a broken one is named by its number below the header (blank lines do not count)."""
@@ -184,23 +192,23 @@ class CsvBatches:
         broken: list[tuple[int, int, int]] = []
         first = 0
         try:
-            for arrow in self._records(broken):
+            for arrow in self._iterate_records(broken):
                 if arrow.num_rows:
-                    made = pl.from_arrow(arrow)
-                    assert isinstance(made, pl.DataFrame)
-                    yield Batch(self.paths[0], first, made)
-                    first += made.height
+                    frame = pl.from_arrow(arrow)
+                    assert isinstance(frame, pl.DataFrame)
+                    yield Batch(self.paths[0], first, frame)
+                    first += frame.height
         except (pa.ArrowInvalid, OSError, UnicodeError) as error:
-            raise self._told(broken, first, error) from None
+            raise self._build_error(broken, first, error) from None
         if not first:
             raise FileError(f"{self.paths[0]} has a header and no rows; there is nothing to learn from.")
 
-    def _told(self, broken: list[tuple[int, int, int]], first: int, error: Exception) -> FileError:
+    def _build_error(self, broken: list[tuple[int, int, int]], first: int, error: Exception) -> FileError:
         path = self.paths[0]
         if broken:
-            row, expected, found = broken[0]
+            row, expected, actual = broken[0]
             return FileError(
-                f"{path}, row {row - 1:,}: {found} fields where the header has {expected}; "
+                f"{path}, row {row - 1:,}: {actual} fields where the header has {expected}; "
                 "mend the line, or quote a value that holds the separator."
             )
         if "straddling" in str(error):
@@ -208,9 +216,11 @@ class CsvBatches:
                 f"{path}, after row {first:,}: a record longer than {self.block >> 10:,} KB; a line break or a closing quote is "
                 "missing."
             )
-        return FileError(f"{path}, after row {first:,}: {_one_line(error)}; save the file as UTF-8 and mend the quotes there.")
+        return FileError(
+            f"{path}, after row {first:,}: {_format_error(error)}; save the file as UTF-8 and mend the quotes there."
+        )
 
-    def _records(self, broken: list[tuple[int, int, int]]) -> Iterator[Any]:
+    def _iterate_records(self, broken: list[tuple[int, int, int]]) -> Iterator[Any]:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
@@ -235,5 +245,5 @@ class CsvBatches:
             )
 
 
-def _one_line(error: Exception) -> str:
+def _format_error(error: Exception) -> str:
     return " ".join(str(error).split())[:200]

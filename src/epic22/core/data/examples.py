@@ -6,11 +6,11 @@ from datetime import datetime, timedelta
 import numpy as np
 import polars as pl
 
-from epic22.core.data.tables import Tables
+from epic22.core.data.point_in_time import Tables
 from epic22.core.errors import ColumnError
 from epic22.core.task import Array, Task
 
-MICROSECONDS_A_DAY = 86_400_000_000
+MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Examples:
         """The first horizon's label, (n,); of a hazard duration and observed, (n, 2)."""
         return np.asarray(self.Y[:, 0] if self.followed is None else self.Y)
 
-    def as_known(self, moment: np.datetime64 | None, delay: float = 0.0) -> "Examples":
+    def censor_at(self, moment: np.datetime64 | None, delay: float = 0.0) -> "Examples":
         """The examples as their outcomes were known at a moment, `delay` days behind the events: a hazard's are censored there.
 
         What a training part may be told where its test part begins. Rows of that moment or later have been followed for no time.
@@ -56,22 +56,22 @@ class Examples:
         if self.followed is None or moment is None:
             return self
         age = (moment.astype("datetime64[us]") - self.at.astype("datetime64[us]")).astype(np.int64)
-        days = np.maximum(age / MICROSECONDS_A_DAY - delay, 0.0)
-        return replace(self, Y=censored(self.Y, days), followed=np.minimum(self.followed, days))
+        days = np.maximum(age / MICROSECONDS_PER_DAY - delay, 0.0)
+        return replace(self, Y=censor_outcomes(self.Y, days), followed=np.minimum(self.followed, days))
 
     @property
-    def timed(self) -> bool:
+    def has_times(self) -> bool:
         """Whether the rows differ in time."""
         return bool(len(self) and self.at.min() != self.at.max())
 
     def take(self, rows: Array) -> "Examples":
         """The examples at these row numbers, in that order."""
         optional = ("group", "weight", "slices", "incumbent", "exposure", "cluster", "learned", "followed")
-        taken = {name: value[rows] for name in optional if (value := getattr(self, name)) is not None}
-        return replace(self, X=self.X[rows], Y=self.Y[rows], entity=self.entity[rows], at=self.at[rows], **taken)
+        selected = {name: value[rows] for name in optional if (value := getattr(self, name)) is not None}
+        return replace(self, X=self.X[rows], Y=self.Y[rows], entity=self.entity[rows], at=self.at[rows], **selected)
 
 
-def censored(y: Array, days: Array) -> Array:
+def censor_outcomes(y: Array, days: Array) -> Array:
     """Durations and observed, (n, 2), as known after so many days each (n,): what came later had not happened yet."""
     unseen = y[:, 0] > days
     return np.column_stack([np.minimum(y[:, 0], days), np.where(unseen, 0.0, y[:, 1])])
@@ -82,19 +82,19 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
 
     Raises ColumnError where inputs and declared columns differ, or a label is missing.
     """
-    return examples_at(task, tables, task.rows(tables.as_of(cutoffs), cutoffs), data_version)
+    return build_examples_at(task, tables, task.rows(tables.as_of(cutoffs), cutoffs), data_version)
 
 
-def examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version: str) -> Examples:
+def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version: str) -> Examples:
     """The task's examples at rows that are eligible, frame [entity, cutoff]. Raises ColumnError as `build_examples` does."""
-    seen = tables.as_of(at)
+    view = tables.as_of(at)
     horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.kind == "hazard"
-    later = tables.followed(at, horizon) if is_hazard else tables.after(at, horizon)
-    inputs = task.inputs(seen).collect()
+    future = tables.follow_up(at, horizon) if is_hazard else tables.after(at, horizon)
+    inputs = task.inputs(view).collect()
     names = [column.name for column in task.input_columns]
     if inputs.columns != names:
         raise ColumnError(f"task {task.name}: its inputs gave columns {inputs.columns}, it declares {names}.")
-    labels = task.target.labels(seen, later)
+    labels = task.target.labels(view, future)
     if labels.null_count().sum_horizontal().item():
         raise ColumnError(f"task {task.name}: {labels.null_count().sum_horizontal().item()} labels are missing.")
     return Examples(
@@ -104,21 +104,21 @@ def examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version: str)
         at=at["cutoff"].cast(pl.Datetime("us")).to_numpy(),
         group=at["group"].to_numpy() if "group" in at.columns else None,
         data_version=data_version,
-        slices=None if task.slices is None else task.slices(seen),
-        incumbent=None if task.incumbent is None else task.incumbent.respond(seen),
-        exposure=None if task.exposure is None else inputs[task.exposure].cast(pl.Float64).to_numpy(),
-        cluster=None if task.cluster is None else task.cluster(seen).to_numpy(),
-        learned=None if task.stride == 1 else every(at["cutoff"], task.stride),
-        followed=_followed(at["cutoff"], horizon, tables.end) if is_hazard else None,
+        slices=None if task.slices is None else task.slices(view),
+        incumbent=None if task.incumbent is None else task.incumbent.respond(view),
+        exposure=None if task.stake_column is None else inputs[task.stake_column].cast(pl.Float64).to_numpy(),
+        cluster=None if task.cluster is None else task.cluster(view).to_numpy(),
+        learned=None if task.stride == 1 else is_on_stride(at["cutoff"], task.stride),
+        followed=_compute_follow_up(at["cutoff"], horizon, tables.end) if is_hazard else None,
     )
 
 
-def _followed(cutoffs: pl.Series, horizon: timedelta, end: datetime) -> Array:
+def _compute_follow_up(cutoffs: pl.Series, horizon: timedelta, end: datetime) -> Array:
     """Days from each cutoff to its horizon, or to the end of the data where that comes first, (n,)."""
     return np.asarray(np.minimum(((end - cutoffs) / timedelta(days=1)).to_numpy(), horizon / timedelta(days=1)))
 
 
-def every(cutoffs: pl.Series, stride: int) -> Array:
+def is_on_stride(cutoffs: pl.Series, stride: int) -> Array:
     """Whether a row's cutoff is one of every `stride`-th, counted from the last, (n,)."""
     rank = cutoffs.rank("dense", descending=True).to_numpy() - 1
     return np.asarray(rank % stride == 0)

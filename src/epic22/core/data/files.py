@@ -58,27 +58,27 @@ def read_table(path: Path) -> RawTable:
 
     Raises FileError, in one sentence, for a file that is absent, empty, damaged, ragged, binary, or of doubtful encoding.
     """
-    stored = _bytes(path)
-    digest, framed, content = hashlib.sha256(stored).hexdigest(), sha256(stored), _unzipped(path, stored)
+    stored = _read_bytes(path)
+    digest, framed, content = hashlib.sha256(stored).hexdigest(), sha256(stored), _decompress(path, stored)
     if content[:4] == PARQUET:
-        return RawTable(str(path), _parquet(path, content), digest, "parquet", None, None, framed)
-    text, encoding = _decoded(path, content)
+        return RawTable(str(path), _read_parquet(path, content), digest, "parquet", None, None, framed)
+    text, encoding = _decode(path, content)
     # The csv module refuses fields over 128 KB unless told, for the whole process.
     csv.field_size_limit(MAX_LINE_BYTES)
     if is_json(path, text):
-        frame, kind = _json(path, text)
+        frame, kind = _parse_json(path, text)
         return RawTable(str(path), frame, digest, kind, None, encoding, framed)
     _refuse_long_lines(path, text)
-    separator = separator_of(text)
-    return RawTable(str(path), _csv(path, text, separator), digest, "csv", separator, encoding, framed)
+    separator = detect_separator(text)
+    return RawTable(str(path), _parse_csv(path, text, separator), digest, "csv", separator, encoding, framed)
 
 
 def read_text(path: Path) -> tuple[str, str]:
     """A file's text, unzipped, and the encoding it was in. Raises FileError."""
-    return _decoded(path, _unzipped(path, _bytes(path)))
+    return _decode(path, _decompress(path, _read_bytes(path)))
 
 
-def _bytes(path: Path) -> bytes:
+def _read_bytes(path: Path) -> bytes:
     try:
         content = path.read_bytes()
     except FileNotFoundError:
@@ -96,7 +96,7 @@ def _refuse_empty(path: Path, content: bytes) -> None:
         raise FileError(f"{path} is empty (0 bytes); expected a header line and rows.")
 
 
-def _unzipped(path: Path, content: bytes) -> bytes:
+def _decompress(path: Path, content: bytes) -> bytes:
     if content[:2] != GZIP:
         return content
     try:
@@ -107,10 +107,10 @@ def _unzipped(path: Path, content: bytes) -> bytes:
     return content
 
 
-def _decoded(path: Path, content: bytes) -> tuple[str, str]:
+def _decode(path: Path, content: bytes) -> tuple[str, str]:
     """The text and its encoding: by its byte order mark, else UTF-8, else Windows-1252 where that is plausible."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _strictly(path, content, "utf-16"), "utf-16"
+        return _decode_strictly(path, content, "utf-16"), "utf-16"
     odd = ODD_BYTES.search(content)
     if odd is not None:
         raise FileError(
@@ -119,21 +119,21 @@ def _decoded(path: Path, content: bytes) -> tuple[str, str]:
     try:
         return content.decode("utf-8-sig"), "utf-8"
     except UnicodeDecodeError as error:
-        return _western(path, content, error), "cp1252"
+        return _decode_windows_1252(path, content, error), "cp1252"
 
 
-def _strictly(path: Path, content: bytes, encoding: str) -> str:
+def _decode_strictly(path: Path, content: bytes, encoding: str) -> str:
     try:
         return content.decode(encoding)
     except UnicodeDecodeError:
         raise FileError(f"{path} begins like {encoding.upper()} but is not; save it as UTF-8.") from None
 
 
-def _western(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
+def _decode_windows_1252(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
     """Windows-1252 text, unless the bytes are a mixture with UTF-8, undefined, or too many to be letters of a western text."""
-    high = sum(byte >= 0x80 for byte in content[: 1 << 20])
-    mixed = MULTIBYTE_UTF8.search(content) is not None
-    if mixed or UNDEFINED_1252.search(content) or high > 0.3 * min(len(content), 1 << 20):
+    n_high = sum(byte >= 0x80 for byte in content[: 1 << 20])
+    has_utf8 = MULTIBYTE_UTF8.search(content) is not None
+    if has_utf8 or UNDEFINED_1252.search(content) or n_high > 0.3 * min(len(content), 1 << 20):
         line = content.count(b"\n", 0, error.start) + 1
         raise FileError(
             f"{path}, line {line}: byte {content[error.start]:#04x} is neither UTF-8 nor plain Windows-1252; "
@@ -152,13 +152,13 @@ def _refuse_long_lines(path: Path, text: str) -> None:
             )
 
 
-def separator_of(text: str) -> str:
+def detect_separator(text: str) -> str:
     """The separator that cuts the header and most of the first lines into the same number of fields, more than one.
 
     Counting from the header on keeps "a;b" over "1,5;2,5" from being taken for three fields with commas between them.
     A comma where none does: the file has one column, or is ragged and will be refused.
     """
-    lines = list(_first_lines(text))
+    lines = list(_iterate_first_lines(text))
     best, fit = ",", (0.0, 1)
     for separator in SEPARATORS:
         widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
@@ -167,18 +167,18 @@ def separator_of(text: str) -> str:
     return best
 
 
-def _first_lines(text: str) -> Iterable[str]:
+def _iterate_first_lines(text: str) -> Iterable[str]:
     for number, line in enumerate(io.StringIO(text, newline="")):
         if number == SNIFFED_LINES:
             return
         yield line
 
 
-def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
+def _parse_csv(path: Path, text: str, separator: str) -> pl.DataFrame:
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
     try:
-        names = column_names(path, next(row for row in reader if row))
+        names = clean_column_names(path, next(row for row in reader if row))
         for row in reader:
             if len(row) != len(names):
                 if not row:
@@ -198,7 +198,7 @@ def _csv(path: Path, text: str, separator: str) -> pl.DataFrame:
     return pl.DataFrame([pl.Series(name, values, dtype=pl.String) for name, values in zip(names, columns, strict=True)])
 
 
-def column_names(path: Path, header: list[str]) -> list[str]:
+def clean_column_names(path: Path, header: list[str]) -> list[str]:
     """The column names without surrounding blanks; a nameless column is called by its position."""
     names = [name.strip() or f"column_{position}" for position, name in enumerate(header, start=1)]
     twice = [name for name, times in Counter(names).items() if times > 1]
@@ -214,28 +214,28 @@ def is_json(path: Path, text: str) -> bool:
     return text.lstrip()[:1] in ("[", "{") and BARE_NAME.match(text) is None
 
 
-def _json(path: Path, text: str) -> tuple[pl.DataFrame, str]:
+def _parse_json(path: Path, text: str) -> tuple[pl.DataFrame, str]:
     """An array of flat records, or a record a line; a key absent from a record is missing there."""
     start = len(text) - len(text.lstrip())
-    first, end = _parsed(path, text, start)
+    first, end = _decode_json(path, text, start)
     if not text[end:].strip():
-        return _records(path, first if isinstance(first, list) else [first]), "json" if isinstance(first, list) else "jsonl"
+        return _build_frame(path, first if isinstance(first, list) else [first]), "json" if isinstance(first, list) else "jsonl"
     _refuse_long_lines(path, text)
-    return _records(path, list(_lines(path, text))), "jsonl"
+    return _build_frame(path, list(_iterate_json_lines(path, text))), "jsonl"
 
 
-def _lines(path: Path, text: str) -> Iterator[Any]:
+def _iterate_json_lines(path: Path, text: str) -> Iterator[Any]:
     # Not splitlines: U+2028 and its kin may stand inside a JSON text.
     for number, line in enumerate(text.split("\n"), start=1):
         if line.strip():
             stripped = line.strip()
-            value, end = _parsed(path, stripped, 0, number)
+            value, end = _decode_json(path, stripped, 0, number)
             if end != len(stripped):
                 raise FileError(f"{path}, line {number}, column {end + 1}: expected one record a line, found more after it.")
             yield value
 
 
-def _parsed(path: Path, text: str, start: int, line: int | None = None) -> tuple[Any, int]:
+def _decode_json(path: Path, text: str, start: int, line: int | None = None) -> tuple[Any, int]:
     """The value that begins at `start` and where it ends; numbers stay the text they are."""
     try:
         return JSON.raw_decode(text, start)
@@ -247,7 +247,7 @@ def _parsed(path: Path, text: str, start: int, line: int | None = None) -> tuple
         raise FileError(f"{path}{f', line {line}' if line else ''}: {error}; rename one.") from None
 
 
-def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def _build_record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     record = dict(pairs)
     if len(record) < len(pairs):
         name = Counter(name for name, _ in pairs).most_common(1)[0][0]
@@ -255,10 +255,10 @@ def _record(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return record
 
 
-JSON = json.JSONDecoder(object_pairs_hook=_record, parse_int=str, parse_float=str, parse_constant=str)
+JSON = json.JSONDecoder(object_pairs_hook=_build_record, parse_int=str, parse_float=str, parse_constant=str)
 
 
-def _records(path: Path, records: list[Any]) -> pl.DataFrame:
+def _build_frame(path: Path, records: list[Any]) -> pl.DataFrame:
     if not records:
         raise FileError(f"{path}: expected an array of records with at least one in it.")
     names: dict[str, None] = {}
@@ -268,31 +268,31 @@ def _records(path: Path, records: list[Any]) -> pl.DataFrame:
         names.update(dict.fromkeys(record))
     if not names:
         raise FileError(f"{path}: its records are empty; expected names and values.")
-    stripped = column_names(path, list(names))
-    values = ([_text(record.get(name)) for record in records] for name in names)
+    stripped = clean_column_names(path, list(names))
+    values = ([_to_text(record.get(name)) for record in records] for name in names)
     try:
         return pl.DataFrame([pl.Series(to, v, dtype=pl.String) for to, v in zip(stripped, values, strict=True)])
     except UnicodeEncodeError:
         raise FileError(f"{path} holds half a character (a lone \\ud800 to \\udfff); write such characters whole.") from None
 
 
-def _text(value: Any) -> str | None:
+def _to_text(value: Any) -> str | None:
     if isinstance(value, bool):
         return str(value).lower()
     return None if value is None else str(value)
 
 
-def _parquet(path: Path, content: bytes) -> pl.DataFrame:
+def _read_parquet(path: Path, content: bytes) -> pl.DataFrame:
     try:
         frame = pl.read_parquet(io.BytesIO(content))
     except (pl.exceptions.PolarsError, OSError):
         raise FileError(f"{path} is a damaged or truncated Parquet file; fetch it again.") from None
     if not frame.height or not frame.width:
         raise FileError(f"{path} has no rows; there is nothing to learn from.")
-    return plain_types(path, frame.rename(dict(zip(frame.columns, column_names(path, frame.columns), strict=True))))
+    return cast_to_plain_types(path, frame.rename(dict(zip(frame.columns, clean_column_names(path, frame.columns), strict=True))))
 
 
-def plain_types(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
+def cast_to_plain_types(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     """A Parquet file's rows without dictionaries and decimals. Raises FileError for a column that holds no plain values."""
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype in (pl.Binary, pl.Object)]
     if nested:

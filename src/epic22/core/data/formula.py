@@ -24,18 +24,18 @@ import numpy as np
 from epic22.core.errors import ColumnError
 from epic22.core.task import Array, Column, Formula
 
-MOST_CHARACTERS = 1000
-LARGEST = 3.0e38
+MAX_CHARACTERS = 1000
+MAX_NUMBER = 3.0e38
 """Beyond it a value is no float32."""
 
-NAMED = re.compile(r"(?:`(?P<quoted>[^`]+)`|(?P<bare>[^`\[\]]+?))\s*(?:\[(?P<unit>[^\[\]]+)\])?")
+NAME_AND_UNIT = re.compile(r"(?:`(?P<quoted>[^`]+)`|(?P<bare>[^`\[\]]+?))\s*(?:\[(?P<unit>[^\[\]]+)\])?")
 """What stands before the sign of equality: a name, and its unit in brackets."""
 
 NAN = math.nan
 Values = Sequence[Any]
 """Values by position of the columns: floats of one row, or arrays of many."""
 
-Part = Callable[[Values], Any]
+Computation = Callable[[Values], Any]
 
 
 @dataclass(frozen=True)
@@ -61,62 +61,62 @@ def parse_formula(text: str) -> Formula:
 
     Raises ColumnError where there is no name before the sign of equality.
     """
-    masked, _ = _masked(text, text)
+    masked, _ = _mask_quotes(text, text)
     sign = re.search(r"(?<![<>=!])=(?!=)", masked)
-    named = NAMED.fullmatch(text[: sign.start()].strip()) if sign else None
+    named = NAME_AND_UNIT.fullmatch(text[: sign.start()].strip()) if sign else None
     if sign is None or named is None:
         raise ColumnError(f"formula {text!r}: no name before a sign of equality; write it as 'power [W] = torque * speed'.")
     return Formula(named["quoted"] or named["bare"].strip(), text[sign.end() :].strip(), named["unit"])
 
 
-def bind(formula: Formula, columns: Sequence[Column]) -> Derivation:
+def bind_formula(formula: Formula, columns: Sequence[Column]) -> Derivation:
     """The formula over these columns, ready to compute.
 
     Raises ColumnError naming the position for what is no formula, a column that is not there, and one that holds no numbers.
     """
-    known = _Names(formula, {column.name: position for position, column in enumerate(columns)}, columns)
-    if formula.name in known.positions:
+    names = _Names(formula, {column.name: position for position, column in enumerate(columns)}, columns)
+    if formula.name in names.positions:
         raise ColumnError(f"formula {formula.name!r}: there is a column of that name; give the formula another.")
-    tree = known.tree()
+    tree = names.parse_tree()
     try:
-        row, batch = _built(tree, known, SCALARS), _built(tree, known, ARRAYS)
+        row, batch = _build_computation(tree, names, SCALARS), _build_computation(tree, names, ARRAYS)
     except RecursionError:
         raise ColumnError(f"formula {formula.name!r} is nested too deeply; split it into several.") from None
 
-    if not known.used:
-        raise known.error(0, "it uses no column")
+    if not names.used:
+        raise names.build_error(0, "it uses no column")
 
-    def of_row(values: Values) -> float:
-        found = float(row(values))
-        return found if -LARGEST <= found <= LARGEST else NAN
+    def compute_row(values: Values) -> float:
+        result = float(row(values))
+        return result if -MAX_NUMBER <= result <= MAX_NUMBER else NAN
 
-    def of_batch(values: Values) -> Array:
+    def compute_batch(values: Values) -> Array:
         with np.errstate(all="ignore"):
-            found = np.asarray(batch(values), dtype=np.float64)
-            return np.where(np.abs(found) <= LARGEST, found, NAN)
+            result = np.asarray(batch(values), dtype=np.float64)
+            return np.where(np.abs(result) <= MAX_NUMBER, result, NAN)
 
-    return Derivation(formula, tuple(columns[i].name for i in sorted(known.used)), of_row, of_batch)
+    return Derivation(formula, tuple(columns[i].name for i in sorted(names.used)), compute_row, compute_batch)
 
 
-def bind_all(formulas: Sequence[Formula], columns: Sequence[Column]) -> tuple[Derivation, ...]:
+def bind_formulas(formulas: Sequence[Formula], columns: Sequence[Column]) -> tuple[Derivation, ...]:
     """The formulas in their order; each may use the columns and the formulas before it."""
     bound: list[Derivation] = []
     for formula in formulas:
-        bound.append(bind(formula, (*columns, *(derivation.column for derivation in bound))))
+        bound.append(bind_formula(formula, (*columns, *(derivation.column for derivation in bound))))
     return tuple(bound)
 
 
-def without(formulas: Sequence[Formula], columns: Sequence[Column], gone: Container[str]) -> tuple[Formula, ...]:
+def drop_formulas(formulas: Sequence[Formula], columns: Sequence[Column], removed: Container[str]) -> tuple[Formula, ...]:
     """The formulas that are not gone themselves and use nothing, column or formula, that is."""
-    kept: list[Formula] = []
-    left_out: set[str] = set()
-    for derivation in bind_all(formulas, columns):
+    remaining: list[Formula] = []
+    dropped: set[str] = set()
+    for derivation in bind_formulas(formulas, columns):
         names = {derivation.formula.name, *derivation.names}
-        if any(name in gone or name in left_out for name in names):
-            left_out.add(derivation.formula.name)
+        if any(name in removed or name in dropped for name in names):
+            dropped.add(derivation.formula.name)
         else:
-            kept.append(derivation.formula)
-    return tuple(kept)
+            remaining.append(derivation.formula)
+    return tuple(remaining)
 
 
 class _Names:
@@ -125,78 +125,78 @@ class _Names:
     def __init__(self, formula: Formula, positions: Mapping[str, int], columns: Sequence[Column]) -> None:
         self.formula, self.positions, self.columns = formula, positions, columns
         self.text = formula.expression
-        self.masked, self.quoted = _masked(self.text, self.formula.name)
+        self.masked, self.quoted = _mask_quotes(self.text, self.formula.name)
         self.used: set[int] = set()
 
-    def tree(self) -> ast.expr:
+    def parse_tree(self) -> ast.expr:
         """The expression's syntax."""
-        if not self.text or len(self.text) > MOST_CHARACTERS:
+        if not self.text or len(self.text) > MAX_CHARACTERS:
             raise ColumnError(
-                f"formula {self.formula.name!r} has {len(self.text):,} characters; write from 1 to {MOST_CHARACTERS:,}."
+                f"formula {self.formula.name!r} has {len(self.text):,} characters; write from 1 to {MAX_CHARACTERS:,}."
             )
         if "#" in self.masked:
-            raise self.error(self.masked.index("#"), "'#' begins nothing here; a name with signs stands in backticks")
+            raise self.build_error(self.masked.index("#"), "'#' begins nothing here; a name with signs stands in backticks")
         try:
             # In parentheses a blank may stand first; positions are one too high.
             return ast.parse(f"({self.masked})", mode="eval").body
         except SyntaxError as error:
             what = "this cannot be read; a name with blanks or signs stands in backticks"
-            raise self.error((error.offset or 2) - 2, what) from None
+            raise self.build_error((error.offset or 2) - 2, what) from None
         except (ValueError, MemoryError, RecursionError):
-            raise self.error(0, "this cannot be read") from None
+            raise self.build_error(0, "this cannot be read") from None
 
-    def at(self, node: ast.expr) -> int:
+    def find_offset(self, node: ast.expr) -> int:
         """Where a node begins in the text, in characters; the parser counts bytes, and a parenthesis of ours."""
         return len(f"({self.masked}".encode()[: node.col_offset].decode()) - 1
 
-    def position(self, node: ast.Name) -> int:
+    def find_position(self, node: ast.Name) -> int:
         """The position of the column that a name stands for."""
-        begin = self.at(node)
+        begin = self.find_offset(node)
         # The parser normalises letters, the file's header does not.
         name = self.quoted.get(begin) or re.match(r"\w+", self.masked[begin:])[0]  # type: ignore[index]
         if name not in self.positions:
-            raise self.error(begin, f"no column {name!r}{self._near(name)}")
+            raise self.build_error(begin, f"no column {name!r}{self._suggest(name)}")
         column = self.columns[self.positions[name]]
         if column.dtype in ("category", "text"):
-            raise self.error(begin, f"column {name!r} holds texts, and a formula needs numbers, truth values or times")
+            raise self.build_error(begin, f"column {name!r} holds texts, and a formula needs numbers, truth values or times")
         self.used.add(self.positions[name])
         return self.positions[name]
 
-    def _near(self, name: str) -> str:
+    def _suggest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.positions, n=3, cutoff=0.5)
         there = f"there are {', '.join(list(self.positions)[:20])}"
         return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; {there}"
 
-    def error(self, position: int, what: str) -> ColumnError:
+    def build_error(self, position: int, what: str) -> ColumnError:
         """What is wrong at a character of the expression."""
         place = min(max(position, 0), len(self.text))
         return ColumnError(f"formula {self.formula.name!r}, character {place + 1} of {self.text!r}: {what}.")
 
 
-def _masked(text: str, name: str) -> tuple[str, dict[int, str]]:
+def _mask_quotes(text: str, name: str) -> tuple[str, dict[int, str]]:
     """The text in one line, each quoted name replaced by a letter between blanks, and those names by the letter's position."""
     masked, quoted = list(re.sub(r"\s", " ", text)), {}
-    for begin, end in _quotes(text, name):
+    for begin, end in _find_quotes(text, name):
         quoted[begin + 1] = text[begin + 1 : end - 1].strip()
         masked[begin:end] = " q" + " " * (end - begin - 2)
     return "".join(masked), quoted
 
 
-def _quotes(text: str, name: str) -> Iterator[tuple[int, int]]:
+def _find_quotes(text: str, name: str) -> Iterator[tuple[int, int]]:
     """Where each piece in backticks, or in brackets that match, begins and ends."""
-    place = 0
-    while place < len(text):
-        if text[place] not in "`[":
-            place += 1
+    offset = 0
+    while offset < len(text):
+        if text[offset] not in "`[":
+            offset += 1
             continue
-        end = text.find("`", place + 1) + 1 if text[place] == "`" else _bracket(text, place)
-        if end <= place + 2:
-            raise ColumnError(f"formula {name!r}: the {text[place]!r} at character {place + 1} of {text!r} closes nowhere.")
-        yield place, end
-        place = end
+        end = text.find("`", offset + 1) + 1 if text[offset] == "`" else _find_bracket_end(text, offset)
+        if end <= offset + 2:
+            raise ColumnError(f"formula {name!r}: the {text[offset]!r} at character {offset + 1} of {text!r} closes nowhere.")
+        yield offset, end
+        offset = end
 
 
-def _bracket(text: str, begin: int) -> int:
+def _find_bracket_end(text: str, begin: int) -> int:
     depth = 0
     for place in range(begin, len(text)):
         depth += {"[": 1, "]": -1}.get(text[place], 0)
@@ -208,27 +208,27 @@ def _bracket(text: str, begin: int) -> int:
 Operations = Mapping[Any, Callable[..., Any]]
 
 
-def _built(node: ast.expr, names: _Names, ops: Operations) -> Part:
+def _build_computation(node: ast.expr, names: _Names, ops: Operations) -> Computation:
     """The computation of a node, of the whitelist alone."""
     match node:
         case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
-            return _constant(node, float(value) if abs(value) <= LARGEST else NAN, names)
+            return _build_constant(node, float(value) if abs(value) <= MAX_NUMBER else NAN, names)
         case ast.Name():
-            return operator.itemgetter(names.position(node))
+            return operator.itemgetter(names.find_position(node))
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
-            return _applied(ops[type(sign)], _built(operand, names, ops))
+            return _apply(ops[type(sign)], _build_computation(operand, names, ops))
         case ast.BinOp(op=op) if type(op) in ops:
-            return _combined(ops[type(op)], _built(node.left, names, ops), _built(node.right, names, ops))
+            return _combine(ops[type(op)], _build_computation(node.left, names, ops), _build_computation(node.right, names, ops))
         case ast.Compare(ops=[op], comparators=[right]) if type(op) in ops:
-            return _combined(ops[type(op)], _built(node.left, names, ops), _built(right, names, ops))
+            return _combine(ops[type(op)], _build_computation(node.left, names, ops), _build_computation(right, names, ops))
         case ast.Call(func=ast.Name(id=name), keywords=[]) if name in FUNCTIONS:
-            return _call(node, name, names, ops)
+            return _build_call(node, name, names, ops)
         case ast.Call(func=ast.Name(id=name), args=[ast.Name() as time], keywords=[]) if name in PARTS_OF_TIME:
-            if names.columns[names.position(time)].dtype != "time":
-                raise names.error(names.at(time), f"{name} is a part of a time, and this column holds none")
-            return _applied(ops[name], operator.itemgetter(names.position(time)))
-    raise names.error(
-        names.at(node),
+            if names.columns[names.find_position(time)].dtype != "time":
+                raise names.build_error(names.find_offset(time), f"{name} is a part of a time, and this column holds none")
+            return _apply(ops[name], operator.itemgetter(names.find_position(time)))
+    raise names.build_error(
+        names.find_offset(node),
         f"only numbers, columns, + - * / **, one comparison and {', '.join((*FUNCTIONS, *PARTS_OF_TIME))} may stand here",
     )
 
@@ -238,47 +238,47 @@ PARTS_OF_TIME = ("month", "weekday", "hour")
 """Of a time column: 1 to 12, 1 (Monday) to 7, 0 to 23, in UTC."""
 
 
-def _constant(node: ast.expr, value: float, names: _Names) -> Part:
+def _build_constant(node: ast.expr, value: float, names: _Names) -> Computation:
     if math.isnan(value):
-        raise names.error(names.at(node), f"the number is larger than {LARGEST:g}")
+        raise names.build_error(names.find_offset(node), f"the number is larger than {MAX_NUMBER:g}")
     return lambda values: value
 
 
-def _call(node: ast.Call, name: str, names: _Names, ops: Operations) -> Part:
-    parts = [_built(argument, names, ops) for argument in node.args]
+def _build_call(node: ast.Call, name: str, names: _Names, ops: Operations) -> Computation:
+    parts = [_build_computation(argument, names, ops) for argument in node.args]
     if name not in ("min", "max"):
         if len(parts) != 1:
-            raise names.error(names.at(node), f"{name} takes one value, not {len(parts)}")
-        return _applied(ops[name], parts[0])
+            raise names.build_error(names.find_offset(node), f"{name} takes one value, not {len(parts)}")
+        return _apply(ops[name], parts[0])
     if len(parts) < 2:
-        raise names.error(names.at(node), f"{name} takes two values or more, not {len(parts)}")
-    made = parts[0]
+        raise names.build_error(names.find_offset(node), f"{name} takes two values or more, not {len(parts)}")
+    combined = parts[0]
     for part in parts[1:]:
-        made = _combined(ops[name], made, part)
-    return made
+        combined = _combine(ops[name], combined, part)
+    return combined
 
 
-def _applied(function: Callable[[Any], Any], part: Part) -> Part:
+def _apply(function: Callable[[Any], Any], part: Computation) -> Computation:
     return lambda values: function(part(values))
 
 
-def _combined(function: Callable[[Any, Any], Any], left: Part, right: Part) -> Part:
+def _combine(function: Callable[[Any, Any], Any], left: Computation, right: Computation) -> Computation:
     return lambda values: function(left(values), right(values))
 
 
-def _over(a: float, b: float) -> float:
+def _divide_scalars(a: float, b: float) -> float:
     return a / b if b else NAN
 
 
-def _log(a: float) -> float:
+def _compute_log(a: float) -> float:
     return math.log(a) if a > 0 else NAN
 
 
-def _root(a: float) -> float:
+def _compute_sqrt(a: float) -> float:
     return math.sqrt(a) if a >= 0 else NAN
 
 
-def _power(a: float, b: float) -> float:
+def _compute_power(a: float, b: float) -> float:
     if a != a or b != b:
         return NAN
     try:
@@ -287,15 +287,15 @@ def _power(a: float, b: float) -> float:
         return NAN
 
 
-def _smaller(a: float, b: float) -> float:
+def _compute_min(a: float, b: float) -> float:
     return NAN if a != a or b != b else b if b < a else a
 
 
-def _larger(a: float, b: float) -> float:
+def _compute_max(a: float, b: float) -> float:
     return NAN if a != a or b != b else b if b > a else a
 
 
-def _chosen(second: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
+def _build_extreme(second: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
     """min or max of arrays, the first where they are equal: a zero keeps its sign as it does in a row."""
     return lambda a, b: np.where(np.isnan(a) | np.isnan(b), NAN, np.where(second(a, b), b, a))
 
@@ -320,11 +320,11 @@ def _hour(days: float) -> float:
     return float(min(round((days - math.floor(days)) * 86_400) // 3600, 23))
 
 
-def _compared(holds: Callable[[Any, Any], Any]) -> Callable[[float, float], float]:
+def _compare_scalars(holds: Callable[[Any, Any], Any]) -> Callable[[float, float], float]:
     return lambda a, b: NAN if a != a or b != b else float(holds(a, b))
 
 
-def _compared_arrays(holds: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
+def _compare_arrays(holds: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
     return lambda a, b: np.where(np.isnan(a) | np.isnan(b), NAN, np.asarray(holds(a, b), dtype=np.float64))
 
 
@@ -349,24 +349,24 @@ EXACT: Operations = {
 
 SCALARS: Operations = {
     **EXACT,
-    ast.Div: _over,
-    ast.Pow: _power,
-    "log": _log,
-    "sqrt": _root,
-    "min": _smaller,
-    "max": _larger,
+    ast.Div: _divide_scalars,
+    ast.Pow: _compute_power,
+    "log": _compute_log,
+    "sqrt": _compute_sqrt,
+    "min": _compute_min,
+    "max": _compute_max,
     "month": _month,
     "weekday": _weekday,
     "hour": _hour,
-    **{op: _compared(holds) for op, holds in COMPARISONS.items()},
+    **{op: _compare_scalars(holds) for op, holds in COMPARISONS.items()},
 }
 
 
-def _divided(a: Any, b: Any) -> Array:
+def _divide_arrays(a: Any, b: Any) -> Array:
     return np.where(np.equal(b, 0), NAN, np.divide(a, np.where(np.equal(b, 0), 1.0, b)))
 
 
-def _each(function: Callable[..., float]) -> Callable[..., Array]:
+def _vectorize(function: Callable[..., float]) -> Callable[..., Array]:
     """A function of floats done value by value."""
     one_by_one = np.frompyfunc(function, function.__code__.co_argcount, 1)
     return lambda *arrays: np.asarray(one_by_one(*arrays), dtype=np.float64)
@@ -374,14 +374,14 @@ def _each(function: Callable[..., float]) -> Callable[..., Array]:
 
 ARRAYS: Operations = {
     **EXACT,
-    ast.Div: _divided,
-    ast.Pow: _each(_power),
-    "log": _each(_log),
+    ast.Div: _divide_arrays,
+    ast.Pow: _vectorize(_compute_power),
+    "log": _vectorize(_compute_log),
     "sqrt": np.sqrt,
-    "min": _chosen(lambda a, b: b < a),
-    "max": _chosen(lambda a, b: b > a),
-    "month": _each(_month),
-    "weekday": _each(_weekday),
-    "hour": _each(_hour),
-    **{op: _compared_arrays(holds) for op, holds in COMPARISONS.items()},
+    "min": _build_extreme(lambda a, b: b < a),
+    "max": _build_extreme(lambda a, b: b > a),
+    "month": _vectorize(_month),
+    "weekday": _vectorize(_weekday),
+    "hour": _vectorize(_hour),
+    **{op: _compare_arrays(holds) for op, holds in COMPARISONS.items()},
 }

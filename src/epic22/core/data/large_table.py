@@ -18,7 +18,7 @@ from epic22.core.data.profile import Profile
 from epic22.core.errors import UserError
 from epic22.core.task import Array, Column
 
-SAMPLE = 200_000
+SAMPLE_ROWS = 200_000
 """Rows of the sample: a quantile of so many is off by a tenth of a percent of the rows, a quarter of a bin."""
 
 BLOCK_CELLS = 8_000_000
@@ -28,7 +28,7 @@ GOLDEN, FIRST, SECOND = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xBF58476D1CE4E
 """The constants of SplitMix64 (Steele, Lea and Flood 2014)."""
 
 
-def mixed(values: Array, seed: int = 0) -> Array:
+def mix_bits(values: Array, seed: int = 0) -> Array:
     """64 well-mixed bits of 64-bit values, (n,) uint64; another seed, other bits."""
     out = values.astype(np.uint64) + np.uint64(int(GOLDEN) * (seed + 1) % (1 << 64))
     out = (out ^ (out >> np.uint64(30))) * FIRST
@@ -36,108 +36,116 @@ def mixed(values: Array, seed: int = 0) -> Array:
     return np.asarray(out ^ (out >> np.uint64(31)))
 
 
-def sampled(numbers: Array, rows: int, most: int = SAMPLE) -> Array:
-    """Which of these row numbers belong to the sample of about `most` out of `rows`, (n,) booleans; all where there are fewer."""
-    if rows <= most:
+def is_in_sample(numbers: Array, n_rows: int, max_rows: int = SAMPLE_ROWS) -> Array:
+    """Which of these row numbers belong to the sample of about `max_rows` out of `n_rows`, (n,) booleans; all where there are
+    fewer."""
+    if n_rows <= max_rows:
         return np.ones(len(numbers), dtype=bool)
-    return np.asarray(mixed(numbers, 1) < np.uint64(most / rows * 2.0**64))
+    return np.asarray(mix_bits(numbers, 1) < np.uint64(max_rows / n_rows * 2.0**64))
 
 
 @dataclass(frozen=True)
-class Spool:
+class MatrixFile:
     """A matrix (rows, width) of float32 in a file."""
 
     path: Path
-    rows: int
-    width: int
+    n_rows: int
+    n_columns: int
 
     @property
-    def size(self) -> int:
+    def n_bytes(self) -> int:
         """Its bytes."""
-        return self.rows * self.width * 4
+        return self.n_rows * self.n_columns * 4
 
-    def blocks(self, rows: int | None = None) -> Iterator[tuple[slice, Array]]:
+    def iterate_blocks(self, block_rows: int | None = None) -> Iterator[tuple[slice, Array]]:
         """Which rows, and the matrix of them, from the first to the last."""
-        size = rows or max(1, BLOCK_CELLS // max(1, self.width))
+        size = block_rows or max(1, BLOCK_CELLS // max(1, self.n_columns))
         with self.path.open("rb") as stream:
-            for first in range(0, self.rows, size):
-                count = min(size, self.rows - first)
-                block = np.fromfile(stream, dtype=np.float32, count=count * self.width)
-                yield slice(first, first + count), block.reshape(count, self.width)
+            for first in range(0, self.n_rows, size):
+                count = min(size, self.n_rows - first)
+                block = np.fromfile(stream, dtype=np.float32, count=count * self.n_columns)
+                yield slice(first, first + count), block.reshape(count, self.n_columns)
 
 
 @dataclass(frozen=True, eq=False)
 class LargeTable:
-    """The rows of a table. `spool` holds categories by their place in `levels` (a column's, by falling frequency, then name).
+    """The rows of a table. `matrix_file` holds categories by their place in `levels` (a column's, by falling frequency, then
+    name).
 
-    `y` (n,) class codes or values; `at` (n,) datetime64[us] or None; `unit` (n,) uint64: a hash of whom the row is about, or of
-    the row itself, equal for copies. `sample` holds the typed rows whose numbers are `places`, ascending.
+    `y` (n,) class codes or values; `at` (n,) datetime64[us] or None; `unit_hash` (n,) uint64: a hash of whom the row is about,
+    or of the row itself, equal for copies. `sample` holds the typed rows whose numbers are `sample_rows`, ascending.
     `learned` (n,): rows that may train, None: all.
     """
 
-    spool: Spool
+    matrix_file: MatrixFile
     columns: tuple[Column, ...]
     levels: Mapping[str, tuple[str, ...]]
     y: Array
     at: Array | None
-    unit: Array
+    unit_hash: Array
     sample: pl.DataFrame
-    places: Array
+    sample_rows: Array
     learned: Array | None = None
 
     def __len__(self) -> int:
-        return self.spool.rows
+        return self.matrix_file.n_rows
 
-    def preprocessor(self, rows: Array | None = None) -> Preprocessor:
+    def fit_preprocessor(self, rows: Array | None = None) -> Preprocessor:
         """The map to a matrix fitted on the rows of a mask (n,), or on all: levels by falling frequency there, then by name."""
         counts = {name: np.zeros(len(levels), dtype=np.int64) for name, levels in self.levels.items()}
         place = {column.name: j for j, column in enumerate(self.columns)}
         if counts:
-            for where, X in self.spool.blocks():
-                kept = X if rows is None else X[rows[where]]
-                for name, counted in counts.items():
-                    codes = kept[:, place[name]]
-                    counted += np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(counted))
-        return Preprocessor(self.columns, {name: _ordered(self.levels[name], counted) for name, counted in counts.items()})
+            for where, X in self.matrix_file.iterate_blocks():
+                block = X if rows is None else X[rows[where]]
+                for name, level_counts in counts.items():
+                    codes = block[:, place[name]]
+                    level_counts += np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(level_counts))
+        return Preprocessor(
+            self.columns, {name: _rank_levels(self.levels[name], level_counts) for name, level_counts in counts.items()}
+        )
 
-    def matrices(self, fitted: Preprocessor, rows: Array | None = None, size: int | None = None) -> Iterator[tuple[Array, Array]]:
+    def iterate_matrices(
+        self, preprocessor: Preprocessor, rows: Array | None = None, block_rows: int | None = None
+    ) -> Iterator[tuple[Array, Array]]:
         """The row numbers of a mask (n,), all where None, and their matrix by a preprocessor of this table, block by block."""
-        changed = {
-            j: np.array([*(fitted.levels[c.name].get(v, np.nan) for v in self.levels[c.name]), np.nan], dtype=np.float32)
+        recoded = {
+            j: np.array([*(preprocessor.levels[c.name].get(v, np.nan) for v in self.levels[c.name]), np.nan], dtype=np.float32)
             for j, c in enumerate(self.columns)
             if c.dtype == "category"
         }
-        for where, X in self.spool.blocks(size):
+        for where, X in self.matrix_file.iterate_blocks(block_rows):
             numbers = np.arange(where.start, where.stop)
             if rows is not None:
                 numbers, X = numbers[rows[where]], X[rows[where]]
-            for j, codes in changed.items():
+            for j, codes in recoded.items():
                 X[:, j] = codes[np.where(np.isnan(X[:, j]), len(codes) - 1, X[:, j]).astype(np.int64)]
             if len(numbers):
                 yield numbers, X
 
 
-def _ordered(levels: tuple[str, ...], counted: Array) -> dict[str, int]:
-    present = [place for place in range(len(levels)) if counted[place]]
-    ranked = sorted(present, key=lambda place: (-int(counted[place]), levels[place]))
+def _rank_levels(levels: tuple[str, ...], level_counts: Array) -> dict[str, int]:
+    present = [place for place in range(len(levels)) if level_counts[place]]
+    ranked = sorted(present, key=lambda place: (-int(level_counts[place]), levels[place]))
     return {levels[place]: code for code, place in enumerate(ranked[:MAX_LEVELS])}
 
 
 @dataclass(frozen=True)
-class Labels:
+class LabelEncoder:
     """How a label becomes a code: `codes` of its values, or None for a number that stays what it is."""
 
     name: str
     codes: Mapping[object, float] | None
 
-    def of(self, series: pl.Series) -> Array:
+    def encode(self, series: pl.Series) -> Array:
         """Codes or values (n,) float64."""
         if self.codes is None:
             return series.cast(pl.Float64).to_numpy()
         return series.replace_strict(dict(self.codes), return_dtype=pl.Float64).to_numpy()
 
 
-def read_large(profile: Profile, batches: Batches, columns: tuple[Column, ...], labels: Labels, scratch: Path) -> LargeTable:
+def read_large_table(
+    profile: Profile, batches: Batches, columns: tuple[Column, ...], label_encoder: LabelEncoder, scratch: Path
+) -> LargeTable:
     """Read the rows a second time: inputs into a spool in the folder `scratch`, the rest into arrays.
 
     Raises UserError where the disk has no room for them.
@@ -146,47 +154,55 @@ def read_large(profile: Profile, batches: Batches, columns: tuple[Column, ...], 
     n, p = profile.rows, len(inputs)
     refuse_full_disk(scratch, n, p)
     levels = {c.name: c.levels for c in inputs if c.dtype == "category"}
-    plain = Preprocessor(inputs, {name: {v: code for code, v in enumerate(known)} for name, known in levels.items()})
+    plain = Preprocessor(
+        inputs, {name: {v: code for code, v in enumerate(column_levels)} for name, column_levels in levels.items()}
+    )
     y, unit = np.empty(n), np.empty(n, dtype=np.uint64)
     at = np.empty(n, dtype="datetime64[us]") if profile.roles.time else None
-    whom = profile.roles.group or profile.roles.id
-    first, drawn = 0, []
+    group_column = profile.roles.group or profile.roles.id
+    first, samples = 0, []
     with (scratch / "rows.f32").open("wb") as stream:
-        for frame, times in profile.typed(batches):
+        for frame, times in profile.iterate_typed_rows(batches):
             rows = slice(first, first + frame.height)
             X = plain.transform(frame)
             np.ascontiguousarray(X).tofile(stream)
-            y[rows] = labels.of(frame[labels.name])
-            unit[rows] = _hashed(X) if whom is None else frame[whom].cast(pl.String).fill_null("missing").hash(22).to_numpy()
+            y[rows] = label_encoder.encode(frame[label_encoder.name])
+            unit[rows] = (
+                _hash_matrix_rows(X)
+                if group_column is None
+                else frame[group_column].cast(pl.String).fill_null("missing").hash(22).to_numpy()
+            )
             if at is not None and times is not None:
                 at[rows] = times.cast(pl.Datetime("us")).to_numpy()
             numbers = np.arange(first, first + frame.height)
-            taken = pl.Series("row", numbers[sampled(numbers, n)])
-            drawn.append(frame[taken - first].with_columns(taken.alias(PLACE)))
+            selected = pl.Series("row", numbers[is_in_sample(numbers, n)])
+            samples.append(frame[selected - first].with_columns(selected.alias(SAMPLE_ROW_COLUMN)))
             first += frame.height
-    sample = pl.concat(drawn)
-    spool = Spool(scratch / "rows.f32", n, p)
-    return LargeTable(spool, inputs, levels, y, at, unit, sample.drop(PLACE), sample[PLACE].to_numpy())
+    sample = pl.concat(samples)
+    matrix_file = MatrixFile(scratch / "rows.f32", n, p)
+    return LargeTable(
+        matrix_file, inputs, levels, y, at, unit, sample.drop(SAMPLE_ROW_COLUMN), sample[SAMPLE_ROW_COLUMN].to_numpy()
+    )
 
 
-PLACE = "\x1frow"
+SAMPLE_ROW_COLUMN = "\x1frow"
 
 
-def _hashed(X: Array) -> Array:
+def _hash_matrix_rows(X: Array) -> Array:
     """A hash of each row, (n,) uint64: equal for copies, missing like missing."""
     bits = np.where(np.isnan(X), np.float32(np.nan), X + np.float32(0)).astype(np.float32).view(np.uint32)
     total = np.zeros(len(X), dtype=np.uint64)
     for j in range(X.shape[1]):
-        total += mixed(bits[:, j], j)
-    return mixed(total)
+        total += mix_bits(bits[:, j], j)
+    return mix_bits(total)
 
 
-def refuse_full_disk(folder: Path, rows: int, width: int) -> None:
+def refuse_full_disk(folder: Path, n_rows: int, n_columns: int) -> None:
     """Raise UserError where the disk of a folder has no room for so many rows while they train."""
-    needed, free = rows * width * 4, shutil.disk_usage(folder).free
+    needed, free = n_rows * n_columns * 4, shutil.disk_usage(folder).free
     # A quantised cache may come on top, a byte a cell.
     if needed * 1.5 > free:
         raise UserError(
-            f"{folder}: {rows:,} rows of {width} inputs need {needed * 1.5 / 1e9:.1f} GB of disk while they train, "
+            f"{folder}: {n_rows:,} rows of {n_columns} inputs need {needed * 1.5 / 1e9:.1f} GB of disk while they train, "
             f"{free / 1e9:.1f} GB are free; free some, or set EPIC22_HOME to a larger disk."
         )

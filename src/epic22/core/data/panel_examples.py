@@ -5,10 +5,10 @@ from datetime import timedelta
 
 import polars as pl
 
-from epic22.core.data.tables import Tables
+from epic22.core.data.point_in_time import Tables
 from epic22.core.errors import ColumnError, InternalError
-from epic22.core.history import Array, Frequency, Histories
 from epic22.core.task import Task
+from epic22.core.time_series import Array, Frequency, Histories
 
 
 @dataclass(frozen=True)
@@ -50,28 +50,28 @@ def build_panel_examples(task: Task, tables: Tables, candidates: pl.DataFrame, d
     at = task.rows(tables.as_of(candidates), candidates).sort("cutoff", "entity")
     if not at.height:
         raise ColumnError(f"task {task.name}: no series is long enough at the origins asked for; shorten the holdout.")
-    frequency, horizon = forecast_terms(task)
+    frequency, horizon = get_frequency_and_horizon(task)
     origin = int(frequency.ordinals(at["cutoff"].tail(1))[0]) - 1
     over = frequency.start(origin + 1 + horizon)
     if over > tables.end:
         raise ColumnError(
-            f"task {task.name}: the {frequency.noun_of(horizon)} after {frequency.label(origin)} are not over at the "
+            f"task {task.name}: the {frequency.format_periods(horizon)} after {frequency.label(origin)} are not over at the "
             f"end of the data ({tables.end:%Y-%m-%d}); leave that origin out."
         )
-    known = tables.as_of(at)
-    labels = task.target.labels(known, tables.after(at, timedelta(0)))
-    incumbent = None if task.incumbent is None else task.incumbent.respond(known)
-    return PanelExamples(histories_at(task, tables, at), labels.to_numpy(), data_version, incumbent)
+    view = tables.as_of(at)
+    labels = task.target.labels(view, tables.after(at, timedelta(0)))
+    incumbent = None if task.incumbent is None else task.incumbent.respond(view)
+    return PanelExamples(build_histories_at(task, tables, at), labels.to_numpy(), data_version, incumbent)
 
 
-def histories_at(task: Task, tables: Tables, at: pl.DataFrame) -> Histories:
+def build_histories_at(task: Task, tables: Tables, at: pl.DataFrame) -> Histories:
     """What was known at each row of `at` [entity, cutoff]; labels are not looked at."""
-    forecast_terms(task)
+    get_frequency_and_horizon(task)
     assert task.sequences is not None
     return task.sequences(tables.as_of(at))
 
 
-def forecast_terms(task: Task) -> tuple[Frequency, int]:
+def get_frequency_and_horizon(task: Task) -> tuple[Frequency, int]:
     """The task's frequency and its number of horizons. Raises InternalError for a task that is no forecast."""
     if task.frequency is None or task.sequences is None:
         raise InternalError(f"task {task.name} is not a forecast: it names no frequency or no sequences.")

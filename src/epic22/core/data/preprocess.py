@@ -14,15 +14,15 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epic22.core.data.engineering import Lookup, Recipe, Tally, fit_tally, out_of_fold
-from epic22.core.data.formula import Derivation, bind_all
+from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe, FittedEncoding, encode_out_of_fold, fit_encoding
+from epic22.core.data.formula import Derivation, bind_formulas
 from epic22.core.task import Array, Column, Formula
 
-MICROSECONDS_A_DAY = 86_400_000_000
+MICROSECONDS_PER_DAY = 86_400_000_000
 MAX_LEVELS = 255
 """More levels than this are kept by frequency; the rest count as unseen, so that one column cannot outgrow the model."""
 
-MOST_TALLIED = 20_000
+MAX_ENCODED_LEVELS = 20_000
 """Levels of a category whose share or labels are tallied."""
 
 
@@ -30,21 +30,21 @@ def days_since_1970(value: date | datetime) -> float:
     """Days from 1970-01-01 00:00 UTC to a naive UTC moment, in exact integer microseconds until the last division."""
     moment = value if isinstance(value, datetime) else datetime(value.year, value.month, value.day)
     delta = moment - datetime(1970, 1, 1)
-    return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) / MICROSECONDS_A_DAY
+    return ((delta.days * 86_400 + delta.seconds) * 1_000_000 + delta.microseconds) / MICROSECONDS_PER_DAY
 
 
 @dataclass(frozen=True)
 class Preprocessor:
     """The fitted map from columns to a matrix (n, p) of float32. `levels` holds each category column's values by code.
 
-    `derived` are the columns made of the inputs, each of those before it, in order. `picked` are the positions, among inputs and
-    derived columns, of those that the matrix has; None: all.
+    `derived` are the columns made of the inputs, each of those before it, in order. `selected` are the positions, among inputs
+    and derived columns, of those that the matrix has; None: all.
     """
 
     columns: tuple[Column, ...]
     levels: Mapping[str, Mapping[str, int]]
-    derived: tuple[Derivation | Lookup, ...] = ()
-    picked: tuple[int, ...] | None = None
+    derived: tuple[Derivation | FittedEncoding, ...] = ()
+    selected: tuple[int, ...] | None = None
 
     @classmethod
     def fit(
@@ -54,17 +54,21 @@ class Preprocessor:
         y: Array | None = None,
         *,
         formulas: tuple[Formula, ...] = (),
-        recipe: Recipe = Recipe(),
+        recipe: FeatureRecipe = FeatureRecipe(),
     ) -> "Preprocessor":
         """Learn the category maps from training rows, levels by falling frequency, then by name, and the recipe's tallies.
 
         Raises ColumnError for a formula that cannot be computed from the columns.
         """
-        tallied = {tally.of for tally in recipe.tallies}
-        levels = {c.name: _codes(X[c.name], MOST_TALLIED if c.name in tallied else MAX_LEVELS) for c in columns if _coded(c)}
-        derived = bind_all((*formulas, *recipe.formulas), columns)
-        fitted = cls(columns, levels, (*derived, *_tallied(columns, levels, X, y, recipe.tallies)))
-        return fitted if recipe.inputs is None else replace(fitted, picked=fitted._places(recipe.inputs))
+        encoded = {tally.of for tally in recipe.encodings}
+        levels = {
+            c.name: _fit_levels(X[c.name], MAX_ENCODED_LEVELS if c.name in encoded else MAX_LEVELS)
+            for c in columns
+            if _is_category(c)
+        }
+        derived = bind_formulas((*formulas, *recipe.formulas), columns)
+        fitted = cls(columns, levels, (*derived, *_fit_encodings(columns, levels, X, y, recipe.encodings)))
+        return fitted if recipe.inputs is None else replace(fitted, selected=fitted._select_positions(recipe.inputs))
 
     @classmethod
     def fit_transform(
@@ -75,146 +79,150 @@ class Preprocessor:
         parts: Sequence[tuple[Array, Array]],
         *,
         formulas: tuple[Formula, ...] = (),
-        recipe: Recipe = Recipe(),
+        recipe: FeatureRecipe = FeatureRecipe(),
     ) -> tuple["Preprocessor", Array]:
         """The fitted map and the training rows' own matrix, in which a mean of labels is out of fold.
 
         `parts` are pairs of row numbers: fitted on the first, told to the second; rows told by none have NaN there.
         """
         fitted = cls.fit(columns, X, y, formulas=formulas, recipe=recipe)
-        values = fitted._values(X)
+        values = fitted._compute_values(X)
         for place, lookup in enumerate(fitted.derived, start=len(columns)):
-            if isinstance(lookup, Lookup) and lookup.tally.what == "target":
+            if isinstance(lookup, FittedEncoding) and lookup.encoding.statistic == "target":
                 codes, levels = values[lookup.at], len(lookup.table)
-                values[place] = out_of_fold(
-                    lambda rows, one=lookup, codes=codes, levels=levels: fit_tally(  # type: ignore[misc]
-                        one.tally, one.at, codes[rows], y[rows], levels
+                values[place] = encode_out_of_fold(
+                    lambda rows, one=lookup, codes=codes, levels=levels: fit_encoding(  # type: ignore[misc]
+                        one.encoding, one.at, codes[rows], y[rows], levels
                     ),
                     codes,
                     parts,
                 )
-        return fitted, fitted._matrix(values)
+        return fitted, fitted._build_matrix(values)
 
     @property
     def outputs(self) -> tuple[Column, ...]:
         """The matrix's columns: the inputs, then the derived ones; of them those that were picked."""
-        made = (*self.columns, *(derivation.column for derivation in self.derived))
-        return made if self.picked is None else tuple(made[place] for place in self.picked)
+        columns = (*self.columns, *(derivation.column for derivation in self.derived))
+        return columns if self.selected is None else tuple(columns[place] for place in self.selected)
 
     def transform(self, X: pl.DataFrame) -> Array:
         """The matrix (n, p) of a frame with the fitted columns, in any order."""
         if not self.columns:
             return np.empty((X.height, 0), dtype=np.float32)
-        return self._matrix(self._values(X))
+        return self._build_matrix(self._compute_values(X))
 
     def transform_row(self, row: Mapping[str, Any]) -> Array:
         """The matrix (1, p) of one row given as plain values; an absent name counts as missing."""
-        values = [self._number(row.get(column.name), column) for column in self.columns]
+        values = [self._to_number(row.get(column.name), column) for column in self.columns]
         for derivation in self.derived:
             values.append(derivation.row(values))
-        for place in self._long:
+        for place in self._overflow_positions:
             if values[place] >= MAX_LEVELS:
                 values[place] = float("nan")
-        return np.array([values if self.picked is None else [values[place] for place in self.picked]], dtype=np.float32)
+        return np.array([values if self.selected is None else [values[place] for place in self.selected]], dtype=np.float32)
 
     def derive(self, X: pl.DataFrame) -> pl.DataFrame:
         """The derived columns of a frame, float64 with null for missing."""
-        made = self._values(X)[len(self.columns) :]
-        series = [pl.Series(d.column.name, values) for d, values in zip(self.derived, made, strict=True)]
+        derived = self._compute_values(X)[len(self.columns) :]
+        series = [pl.Series(d.column.name, values) for d, values in zip(self.derived, derived, strict=True)]
         return pl.DataFrame(series).fill_nan(None)
 
-    def _values(self, X: pl.DataFrame) -> list[Array]:
+    def _compute_values(self, X: pl.DataFrame) -> list[Array]:
         """Inputs and derived columns in float64, each (n,)."""
-        values = [self._numbers(X[column.name], column).to_numpy() for column in self.columns]
+        values = [self._to_numbers(X[column.name], column).to_numpy() for column in self.columns]
         for derivation in self.derived:
             values.append(derivation.batch([np.asarray(one, dtype=np.float64) for one in values]))
         return values
 
-    def _matrix(self, values: Sequence[Array]) -> Array:
-        places = range(len(values)) if self.picked is None else self.picked
+    def _build_matrix(self, values: Sequence[Array]) -> Array:
+        places = range(len(values)) if self.selected is None else self.selected
         matrix = np.empty((len(values[0]), len(places)), dtype=np.float32)
         for j, place in enumerate(places):
-            matrix[:, j] = np.where(values[place] >= MAX_LEVELS, np.nan, values[place]) if place in self._long else values[place]
+            matrix[:, j] = (
+                np.where(values[place] >= MAX_LEVELS, np.nan, values[place])
+                if place in self._overflow_positions
+                else values[place]
+            )
         return matrix
 
     @cached_property
-    def _long(self) -> tuple[int, ...]:
+    def _overflow_positions(self) -> tuple[int, ...]:
         """Positions of categories with more levels than the matrix tells apart."""
         return tuple(place for place, c in enumerate(self.columns) if len(self.levels.get(c.name, ())) > MAX_LEVELS)
 
-    def _places(self, inputs: Sequence[str]) -> tuple[int, ...]:
-        kept = [place for place, column in enumerate(self.columns) if column.name in inputs]
-        return (*kept, *range(len(self.columns), len(self.columns) + len(self.derived)))
+    def _select_positions(self, inputs: Sequence[str]) -> tuple[int, ...]:
+        positions = [place for place, column in enumerate(self.columns) if column.name in inputs]
+        return (*positions, *range(len(self.columns), len(self.columns) + len(self.derived)))
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as plain JSON values."""
         levels = {name: list(levels) for name, levels in self.levels.items()}
         formulas = [[d.formula.name, d.formula.expression, d.formula.unit] for d in self.derived if isinstance(d, Derivation)]
-        tallies = [d.state() for d in self.derived if isinstance(d, Lookup)]
+        encodings = [d.state() for d in self.derived if isinstance(d, FittedEncoding)]
         state: dict[str, Any] = {"levels": levels}
         if formulas:
             state["formulas"] = formulas
-        if tallies:
-            state["tallies"] = tallies
-        return state if self.picked is None else state | {"picked": list(self.picked)}
+        if encodings:
+            state["tallies"] = encodings
+        return state if self.selected is None else state | {"picked": list(self.selected)}
 
     @classmethod
     def restore(cls, columns: tuple[Column, ...], state: Mapping[str, Any]) -> "Preprocessor":
         """The preprocessor a `state` was taken from."""
         levels = {name: {v: i for i, v in enumerate(levels)} for name, levels in state["levels"].items()}
-        formulas = bind_all([Formula(*one) for one in state.get("formulas", ())], columns)
-        tallies = tuple(Lookup.restore(one) for one in state.get("tallies", ()))
-        picked = state.get("picked")
-        return cls(columns, levels, (*formulas, *tallies), None if picked is None else tuple(picked))
+        formulas = bind_formulas([Formula(*one) for one in state.get("formulas", ())], columns)
+        encodings = tuple(FittedEncoding.restore(one) for one in state.get("tallies", ()))
+        selected = state.get("picked")
+        return cls(columns, levels, (*formulas, *encodings), None if selected is None else tuple(selected))
 
-    def _numbers(self, series: pl.Series, column: Column) -> pl.Series:
+    def _to_numbers(self, series: pl.Series, column: Column) -> pl.Series:
         if column.dtype == "category":
             return series.cast(pl.String).replace_strict(self.levels[column.name], default=None, return_dtype=pl.Float64)
         if column.dtype == "time":
-            return series.cast(pl.Datetime("us")).dt.epoch("us") / MICROSECONDS_A_DAY
+            return series.cast(pl.Datetime("us")).dt.epoch("us") / MICROSECONDS_PER_DAY
         return series.cast(pl.Float64)
 
-    def _number(self, value: Any, column: Column) -> float:
+    def _to_number(self, value: Any, column: Column) -> float:
         if value is None:
             return float("nan")
         if column.dtype == "category":
-            return float(self.levels[column.name].get(_text(value), float("nan")))
+            return float(self.levels[column.name].get(_to_text(value), float("nan")))
         return days_since_1970(value) if column.dtype == "time" else float(value)
 
 
-def _text(value: Any) -> str:
+def _to_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def _coded(column: Column) -> bool:
+def _is_category(column: Column) -> bool:
     return column.dtype == "category"
 
 
-def _codes(series: pl.Series, most: int) -> dict[str, int]:
-    counted = series.cast(pl.String).drop_nulls().alias("level").value_counts().sort(["count", "level"], descending=[True, False])
-    return {level: code for code, level in enumerate(counted["level"].head(most))}
+def _fit_levels(series: pl.Series, max_levels: int) -> dict[str, int]:
+    counts = series.cast(pl.String).drop_nulls().alias("level").value_counts().sort(["count", "level"], descending=[True, False])
+    return {level: code for code, level in enumerate(counts["level"].head(max_levels))}
 
 
-def _tallied(
+def _fit_encodings(
     columns: tuple[Column, ...],
     levels: Mapping[str, Mapping[str, int]],
     X: pl.DataFrame,
     y: Array | None,
-    tallies: Sequence[Tally],
-) -> Iterator[Lookup]:
+    encodings: Sequence[CategoryEncoding],
+) -> Iterator[FittedEncoding]:
     """The tallies fitted on all rows given."""
     plain, places = Preprocessor(columns, levels), {column.name: place for place, column in enumerate(columns)}
-    for tally in tallies:
-        at = places[tally.of]
-        codes = plain._numbers(X[tally.of], columns[at]).to_numpy()
-        yield fit_tally(tally, at, np.asarray(codes, dtype=np.float64), y, len(levels[tally.of]))
+    for encoding in encodings:
+        at = places[encoding.of]
+        codes = plain._to_numbers(X[encoding.of], columns[at]).to_numpy()
+        yield fit_encoding(encoding, at, np.asarray(codes, dtype=np.float64), y, len(levels[encoding.of]))
 
 
-def outputs_of(preprocessor: Preprocessor) -> tuple[Column, ...]:
+def get_outputs(preprocessor: Preprocessor) -> tuple[Column, ...]:
     """The columns of the matrix, in its order."""
     return preprocessor.outputs
 
 
-def level_of(preprocessor: Preprocessor, column: Column, code: float) -> str | None:
+def decode_level(preprocessor: Preprocessor, column: Column, code: float) -> str | None:
     """The category that a code stands for, None for none."""
-    return next((level for level, known in preprocessor.levels[column.name].items() if known == code), None)
+    return next((level for level, level_code in preprocessor.levels[column.name].items() if level_code == code), None)

@@ -13,37 +13,37 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
-from epic22.core.data.examples import Examples, censored
+from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.errors import SplitError
 from epic22.core.lineage import sha256
 from epic22.core.task import Array, Kind
 
 FoldKind = Literal["walk_forward", "by_group", "repeated_stratified", "repeated", "holdout"]
 Period = Literal["day", "week", "month"]
-FEWEST_MOMENTS = 3
+MIN_DISTINCT_TIMES = 3
 """Two forward folds need three moments."""
 
-INNER_SHARE = 0.2
+VALIDATION_SHARE = 0.2
 """Share of a training part that early stopping watches."""
 
-EIGHTHS = 8
+LEARNING_CURVE_PARTS = 8
 """A learning curve is measured on so many parts of a training part."""
 
-MICROSECONDS_A_DAY = 86_400_000_000
+MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 @dataclass(frozen=True)
 class Fold:
     """Row numbers of one training and one test part; `repeat` counts the re-dealings from 0.
 
-    `seen` (training rows,) of a hazard's inner fold: the days each was followed before the test part began. What came later must
-    not be learned from.
+    `follow_up` (training rows,) of a hazard's inner fold: the days each was followed before the test part began. What came later
+    must not be learned from.
     """
 
     train: Array
     test: Array
     repeat: int = 0
-    seen: Array | None = None
+    follow_up: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -102,172 +102,177 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     if kind == "hazard":
         # Nothing waits for a whole horizon: a training row counts as far as it was followed when the test part began.
         request = replace(request, horizon=0.0)
-    plan = _learned(_plan(examples, kind, request), examples)
+    plan = _drop_untrainable(_choose_plan(examples, kind, request), examples)
     _refuse_missing_classes(plan, examples, kind)
     return plan
 
 
-def begins(examples: Examples, fold: Fold) -> np.datetime64 | None:
+def find_test_start(examples: Examples, fold: Fold) -> np.datetime64 | None:
     """The moment from which a fold tests, where all it trains on comes before that; None where time does not part them."""
-    if not examples.timed or not len(fold.train) or examples.at[fold.train].max() >= examples.at[fold.test].min():
+    if not examples.has_times or not len(fold.train) or examples.at[fold.train].max() >= examples.at[fold.test].min():
         return None
     return np.datetime64(examples.at[fold.test].min())
 
 
-def _classes(examples: Examples, kind: Kind) -> Array:
+def _list_classes(examples: Examples, kind: Kind) -> Array:
     """What a part must hold of each, (n,): the classes; of a hazard rows with the event and rows without it."""
     return np.asarray(examples.y[:, 1] if kind == "hazard" else examples.y)
 
 
-def _learned(plan: FoldPlan, examples: Examples) -> FoldPlan:
+def _drop_untrainable(plan: FoldPlan, examples: Examples) -> FoldPlan:
     """The plan whose training parts hold only rows that may train."""
     if examples.learned is None:
         return plan
     return replace(plan, folds=tuple(replace(f, train=f.train[examples.learned[f.train]]) for f in plan.folds))
 
 
-def _plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     if request.test_rows or request.holdout_from is not None or request.holdout_last is not None:
-        return _holdout(examples, request)
+        return _plan_holdout(examples, request)
     if request.random_rows_despite_time:
         warning = "rows were dealt at random although they have a time: neighbours in time leak, the scores are too good."
-        return replace(_stratified(examples, kind, request), warnings=(warning,))
+        return replace(_plan_stratified(examples, kind, request), warnings=(warning,))
     if request.group_by is not None:
-        return _by_period(examples, kind, request, request.group_by, "asked for with --group-by")
-    if examples.timed:
-        return _forward_or_periods(examples, kind, request)
+        return _plan_by_period(examples, kind, request, request.group_by, "asked for with --group-by")
+    if examples.has_times:
+        return _plan_forward_or_by_period(examples, kind, request)
     if examples.group is not None:
-        return _by_group(examples, kind, request, codes(examples.group), "a group is never on both sides")
-    return _stratified(examples, kind, request)
+        return _plan_by_group(examples, kind, request, encode_values(examples.group), "a group is never on both sides")
+    return _plan_stratified(examples, kind, request)
 
 
-def codes(values: Array) -> Array:
+def encode_values(values: Array) -> Array:
     """Integer codes of values, (n,), by order of value."""
     return np.unique(values, return_inverse=True)[1]
 
 
-def _forward_or_periods(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
-    plan = walk_forward(examples, request)
-    lacking = None if kind in ("regression", "hazard") else _lacking(plan, examples)
+def _plan_forward_or_by_period(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+    plan = plan_walk_forward(examples, request)
+    lacking = None if kind in ("regression", "hazard") else _describe_missing_class(plan, examples)
     if lacking is None:
         return plan
     why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
-    return _by_period(examples, kind, request, _finest_period(examples, request.n), why)
+    return _plan_by_period(examples, kind, request, _find_finest_period(examples, request.n), why)
 
 
-def walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
+def plan_walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
     """Test windows of about equal size that move forward; training ends one gap before each.
 
     A training row's label must have been known at the first test row: at + gap <= start, gap = horizon + label delay.
     """
-    folds = [_forward(examples.at, start, end, span_of(request)) for start, end in forward_windows(examples.at, request.n)]
+    folds = [
+        _build_forward_fold(examples.at, start, end, compute_label_span(request))
+        for start, end in compute_forward_windows(examples.at, request.n)
+    ]
     folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
     if len(folds) < 2:
         raise SplitError(
             "the gap leaves no training rows before the test rows; shorten --horizon or --gap, or bring more history."
         )
     why = "rows have a time: training ends one gap before each test window"
-    return FoldPlan("walk_forward", tuple(folds), 1, request.horizon + request.gap, why, clusters=blocks_of(examples))
+    return FoldPlan(
+        "walk_forward", tuple(folds), 1, request.horizon + request.gap, why, clusters=find_resampling_blocks(examples)
+    )
 
 
-def forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.datetime64]]:
+def compute_forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.datetime64]]:
     """The begin and the end (not in it) of up to n test windows of about equally many rows, from times (rows,)."""
     moments, counts = np.unique(at, return_counts=True)
-    if len(moments) < FEWEST_MOMENTS:
+    if len(moments) < MIN_DISTINCT_TIMES:
         raise SplitError(f"{len(moments)} distinct times are too few for forward folds; bring more or use --group.")
     # Few moments, as an insurer's years, make as many windows as have a moment before them.
     n = min(n, len(moments) - 1)
     ranks = (np.cumsum(counts) - counts) / len(at)
-    places = np.searchsorted(ranks, np.arange(1, n + 1) / (n + 1))
-    starts = list(moments[np.minimum(places, len(moments) - 1)])
+    positions = np.searchsorted(ranks, np.arange(1, n + 1) / (n + 1))
+    starts = list(moments[np.minimum(positions, len(moments) - 1)])
     ends = [*starts[1:], moments[-1] + np.timedelta64(1, "us")]
     return list(zip(starts, ends, strict=True))
 
 
-def span_of(request: SplitRequest) -> np.timedelta64:
+def compute_label_span(request: SplitRequest) -> np.timedelta64:
     """From a row to when its label is known: horizon and label delay."""
-    return np.timedelta64(round((request.horizon + request.gap) * MICROSECONDS_A_DAY), "us")
+    return np.timedelta64(round((request.horizon + request.gap) * MICROSECONDS_PER_DAY), "us")
 
 
-def _forward(at: Array, start: np.datetime64, end: np.datetime64, gap: np.timedelta64) -> Fold:
+def _build_forward_fold(at: Array, start: np.datetime64, end: np.datetime64, gap: np.timedelta64) -> Fold:
     train = np.flatnonzero((at < start) & (at + gap <= start))
     return Fold(train, np.flatnonzero((at >= start) & (at < end)))
 
 
-def _holdout(examples: Examples, request: SplitRequest) -> FoldPlan:
+def _plan_holdout(examples: Examples, request: SplitRequest) -> FoldPlan:
     if request.test_rows:
         first = len(examples) - request.test_rows
         fold = Fold(np.arange(first), np.arange(first, len(examples)))
-        return FoldPlan("holdout", (fold,), 1, 0.0, "tested on a file of its own", clusters=blocks_of(examples))
-    if not examples.timed:
+        return FoldPlan("holdout", (fold,), 1, 0.0, "tested on a file of its own", clusters=find_resampling_blocks(examples))
+    if not examples.has_times:
         raise SplitError("a holdout by time needs --time; without one use --test FILE.")
-    start = request.holdout_from if request.holdout_from is not None else _last_moments(examples, request.holdout_last or 1)
-    fold = _forward(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), span_of(request))
+    start = request.holdout_from if request.holdout_from is not None else _find_holdout_start(examples, request.holdout_last or 1)
+    fold = _build_forward_fold(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), compute_label_span(request))
     if not len(fold.train) or not len(fold.test):
         raise SplitError(
             f"holding out from {start} leaves {len(fold.train)} training and {len(fold.test)} test rows; "
             f"the data runs from {examples.at.min()} to {examples.at.max()}."
         )
     why = f"everything from {str(start)[:10]} is held out"
-    return FoldPlan("holdout", (fold,), 1, request.horizon + request.gap, why, clusters=blocks_of(examples))
+    return FoldPlan("holdout", (fold,), 1, request.horizon + request.gap, why, clusters=find_resampling_blocks(examples))
 
 
-def _last_moments(examples: Examples, count: int) -> np.datetime64:
+def _find_holdout_start(examples: Examples, count: int) -> np.datetime64:
     moments = np.unique(examples.at)
     if not 0 < count < len(moments):
         raise SplitError(f"--holdout-last {count}: there are {len(moments)} distinct times; give a number below that.")
     return np.datetime64(moments[-count])
 
 
-def _by_period(examples: Examples, kind: Kind, request: SplitRequest, period: Period, why: str) -> FoldPlan:
-    if not examples.timed:
+def _plan_by_period(examples: Examples, kind: Kind, request: SplitRequest, period: Period, why: str) -> FoldPlan:
+    if not examples.has_times:
         raise SplitError(f"--group-by {period} needs --time.")
-    plan = _by_group(examples, kind, request, codes(periods(examples.at, period)), why.format(period))
+    plan = _plan_by_group(examples, kind, request, encode_values(compute_period_starts(examples.at, period)), why.format(period))
     return replace(plan, period=period)
 
 
-def periods(at: Array, period: Period) -> Array:
+def compute_period_starts(at: Array, period: Period) -> Array:
     """The calendar period each moment lies in, as the moment it begins, (n,)."""
-    every = {"day": "1d", "week": "1w", "month": "1mo"}[period]
-    return pl.Series(at).dt.truncate(every).to_numpy()
+    interval = {"day": "1d", "week": "1w", "month": "1mo"}[period]
+    return pl.Series(at).dt.truncate(interval).to_numpy()
 
 
-def _finest_period(examples: Examples, n: int) -> Period:
+def _find_finest_period(examples: Examples, n: int) -> Period:
     for period in ("day", "week", "month"):
-        if len(np.unique(periods(examples.at, period))) <= len(examples) / 10:
+        if len(np.unique(compute_period_starts(examples.at, period))) <= len(examples) / 10:
             return period
     return "month"
 
 
-def _by_group(examples: Examples, kind: Kind, request: SplitRequest, groups: Array, why: str) -> FoldPlan:
+def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups: Array, why: str) -> FoldPlan:
     count = int(groups.max()) + 1
     if count < 2:
         raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")
-    strata = _group_strata(_classes(examples, kind), groups, kind)
-    fewest = int(np.bincount(strata).min())
-    if fewest < 2:
+    strata = _compute_group_strata(_list_classes(examples, kind), groups, kind)
+    n_fewest = int(np.bincount(strata).min())
+    if n_fewest < 2:
         raise SplitError(
-            f"a class fills only {fewest} of {count} groups, so either training or test would lack it; "
+            f"a class fills only {n_fewest} of {count} groups, so either training or test would lack it; "
             "bring more groups of that class, or use --test FILE."
         )
-    n = min(request.n, fewest)
-    dealt = _deal(strata, n, np.random.default_rng(request.seed))[groups]
-    return FoldPlan("by_group", _folds_of(dealt, n, 0), 1, request.horizon + request.gap, why, clusters=groups)
+    n = min(request.n, n_fewest)
+    fold_numbers = _assign_folds(strata, n, np.random.default_rng(request.seed))[groups]
+    return FoldPlan("by_group", _build_folds(fold_numbers, n, 0), 1, request.horizon + request.gap, why, clusters=groups)
 
 
-def _group_strata(y: Array, groups: Array, kind: Kind) -> Array:
+def _compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
     """The class that fills most of each group, (groups,); one stratum for values."""
     if kind == "regression":
         return np.zeros(int(groups.max()) + 1, dtype=np.int64)
-    classes = codes(y)
+    classes = encode_values(y)
     counts = np.zeros((int(groups.max()) + 1, int(classes.max()) + 1))
     np.add.at(counts, (groups, classes), 1)
-    return codes(counts.argmax(axis=1))
+    return encode_values(counts.argmax(axis=1))
 
 
-def _stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
-    copies = codes(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
-    strata = _group_strata(_classes(examples, kind), copies, kind)
+def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+    duplicate_codes = encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
+    strata = _compute_group_strata(_list_classes(examples, kind), duplicate_codes, kind)
     n = request.n
     if kind != "regression" and np.bincount(strata).min() < n:
         raise SplitError(
@@ -275,46 +280,46 @@ def _stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPl
         )
     folds: list[Fold] = []
     for repeat in range(request.repeats):
-        dealt = _deal(strata, n, np.random.default_rng([request.seed, repeat]))[copies]
-        folds.extend(_folds_of(dealt, n, repeat))
+        fold_numbers = _assign_folds(strata, n, np.random.default_rng([request.seed, repeat]))[duplicate_codes]
+        folds.extend(_build_folds(fold_numbers, n, repeat))
     name: FoldKind = "repeated" if kind == "regression" else "repeated_stratified"
-    return FoldPlan(name, tuple(folds), request.repeats, 0.0, "rows have neither time nor group", clusters=copies)
+    return FoldPlan(name, tuple(folds), request.repeats, 0.0, "rows have neither time nor group", clusters=duplicate_codes)
 
 
-def _deal(strata: Array, n: int, rng: np.random.Generator) -> Array:
+def _assign_folds(strata: Array, n: int, rng: np.random.Generator) -> Array:
     """A fold number for each unit: shuffled, then dealt in turn within its stratum, going on where the last one ended."""
-    dealt = np.empty(len(strata), dtype=np.int64)
+    fold_numbers = np.empty(len(strata), dtype=np.int64)
     shuffled = rng.permutation(len(strata))
     shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
-    dealt[shuffled] = np.arange(len(strata)) % n
-    return dealt
+    fold_numbers[shuffled] = np.arange(len(strata)) % n
+    return fold_numbers
 
 
-def _folds_of(dealt: Array, n: int, repeat: int) -> tuple[Fold, ...]:
-    return tuple(Fold(np.flatnonzero(dealt != i), np.flatnonzero(dealt == i), repeat) for i in range(n))
+def _build_folds(fold_numbers: Array, n: int, repeat: int) -> tuple[Fold, ...]:
+    return tuple(Fold(np.flatnonzero(fold_numbers != i), np.flatnonzero(fold_numbers == i), repeat) for i in range(n))
 
 
-def blocks_of(examples: Examples) -> Array | None:
+def find_resampling_blocks(examples: Examples) -> Array | None:
     """What is resampled together where time splits: clusters, groups, else the finest period that still gives 30 blocks."""
     if examples.cluster is not None:
-        return codes(examples.cluster)
+        return encode_values(examples.cluster)
     if examples.group is not None:
-        return codes(examples.group)
-    if not examples.timed:
+        return encode_values(examples.group)
+    if not examples.has_times:
         return None
     for period in ("month", "week", "day"):
-        blocks = periods(examples.at, period)
+        blocks = compute_period_starts(examples.at, period)
         if len(np.unique(blocks)) >= 30:
-            return codes(blocks)
+            return encode_values(blocks)
     return None
 
 
-def _lacking(plan: FoldPlan, examples: Examples) -> str | None:
+def _describe_missing_class(plan: FoldPlan, examples: Examples) -> str | None:
     """In words, the first fold side that lacks a class, or None."""
-    wanted = len(np.unique(examples.y))
+    n_classes = len(np.unique(examples.y))
     for number, fold in enumerate(plan.folds, start=1):
         for side, rows in (("training", fold.train), ("test", fold.test)):
-            if len(np.unique(examples.y[rows])) < wanted:
+            if len(np.unique(examples.y[rows])) < n_classes:
                 return f"the {side} part of fold {number}"
     return None
 
@@ -323,160 +328,164 @@ def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind) -> N
     if kind == "regression":
         return
     if kind == "hazard":
-        _refuse_eventless(plan, examples)
+        _refuse_missing_events(plan, examples)
         return
-    wanted = set(np.unique(examples.y))
+    classes = set(np.unique(examples.y))
     for number, fold in enumerate(plan.folds, start=1):
-        if set(np.unique(examples.y[fold.train])) != wanted:
+        if set(np.unique(examples.y[fold.train])) != classes:
             raise SplitError(f"the training part of fold {number} lacks a class; bring more rows of it or split another way.")
 
 
-def _refuse_eventless(plan: FoldPlan, examples: Examples) -> None:
+def _refuse_missing_events(plan: FoldPlan, examples: Examples) -> None:
     """A hazard needs events: in each training part two that were known when the test part began, and one in each test part."""
     for number, fold in enumerate(plan.folds, start=1):
-        known = examples.take(fold.train).as_known(begins(examples, fold), plan.gap)
-        learned, tested = int(known.Y[:, 1].sum()), int(examples.Y[fold.test, 1].sum())
-        if learned < 2 or tested < 1:
+        training = examples.take(fold.train).censor_at(find_test_start(examples, fold), plan.gap)
+        n_training, n_test = int(training.Y[:, 1].sum()), int(examples.Y[fold.test, 1].sum())
+        if n_training < 2 or n_test < 1:
             raise SplitError(
-                f"fold {number}: {learned} events were known when its test part began, {tested} came in it; a hazard needs at "
+                f"fold {number}: {n_training} events were known when its test part began, {n_test} came in it; a hazard needs at "
                 "least 2 to learn from and 1 to be tested on: bring a longer history or more entities."
             )
 
 
-def inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> Fold:
+def split_inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> Fold:
     """The part of a training part that early stopping watches, split in the same manner as the plan.
 
     Rows forward in time where the plan goes forward (with its gap), whole clusters otherwise.
     """
-    if plan.kind in ("walk_forward", "holdout") and examples.timed:
-        forward = _inner_forward(examples, train, plan.gap)
+    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
+        forward = _split_inner_forward(examples, train, plan.gap)
         if forward is not None and kind == "hazard":
-            forward = _seen(examples, forward, plan.gap)
-        if forward is not None and (kind == "regression" or _both_sides(_known_classes(examples, kind, forward), forward)):
+            forward = _add_follow_up(examples, forward, plan.gap)
+        if forward is not None and (
+            kind == "regression" or _has_same_classes(_list_classes_at_test_start(examples, kind, forward), forward)
+        ):
             return forward
     clusters = np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
-    units = codes(clusters[train])
-    strata = _group_strata(_classes(examples, kind)[train], units, kind)
-    dealt = _deal(strata, round(1 / INNER_SHARE), np.random.default_rng([seed, len(train)]))[units]
-    return Fold(train[dealt != 0], train[dealt == 0])
+    units = encode_values(clusters[train])
+    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    fold_numbers = _assign_folds(strata, round(1 / VALIDATION_SHARE), np.random.default_rng([seed, len(train)]))[units]
+    return Fold(train[fold_numbers != 0], train[fold_numbers == 0])
 
 
-def inner_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int, n: int) -> tuple[Fold, ...]:
+def split_inner_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int, n: int) -> tuple[Fold, ...]:
     """Up to n folds of a training part, split in the same manner as the plan; row numbers are those of the examples.
 
     Forward in time with the plan's gap where the plan goes forward: the first rows are then in no test part. Else whole clusters.
     """
-    if plan.kind in ("walk_forward", "holdout") and examples.timed:
-        forward = _inner_windows(examples, train, plan.gap, n)
+    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
+        forward = _split_inner_windows(examples, train, plan.gap, n)
         if forward:
             return forward
     clusters = np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
-    units = codes(clusters[train])
-    strata = _group_strata(_classes(examples, kind)[train], units, kind)
-    dealt = _deal(strata, n, np.random.default_rng([seed, len(train), n]))[units]
-    folds = [Fold(train[dealt != i], train[dealt == i]) for i in range(n)]
+    units = encode_values(clusters[train])
+    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    fold_numbers = _assign_folds(strata, n, np.random.default_rng([seed, len(train), n]))[units]
+    folds = [Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n)]
     return tuple(fold for fold in folds if len(fold.train) and len(fold.test))
 
 
-def _inner_windows(examples: Examples, train: Array, gap: float, n: int) -> tuple[Fold, ...]:
+def _split_inner_windows(examples: Examples, train: Array, gap: float, n: int) -> tuple[Fold, ...]:
     at = examples.at[train]
     starts = np.unique(np.sort(at)[(len(at) * np.arange(1, n + 1)) // (n + 1)])
     ends = [*starts[1:], at.max() + np.timedelta64(1, "us")]
-    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
-    folds = [_forward(at, start, end, span) for start, end in zip(starts, ends, strict=True)]
+    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
+    folds = [_build_forward_fold(at, start, end, span) for start, end in zip(starts, ends, strict=True)]
     return tuple(Fold(train[fold.train], train[fold.test]) for fold in folds if len(fold.train) and len(fold.test))
 
 
-def _seen(examples: Examples, fold: Fold, gap: float) -> Fold:
+def _add_follow_up(examples: Examples, fold: Fold, gap: float) -> Fold:
     """The fold with the days its training rows were followed before it tests."""
-    start = begins(examples, fold)
-    return fold if start is None else replace(fold, seen=examples.take(fold.train).as_known(start, gap).followed)
+    start = find_test_start(examples, fold)
+    return fold if start is None else replace(fold, follow_up=examples.take(fold.train).censor_at(start, gap).followed)
 
 
-def _known_classes(examples: Examples, kind: Kind, fold: Fold) -> Array:
+def _list_classes_at_test_start(examples: Examples, kind: Kind, fold: Fold) -> Array:
     """The classes of all rows, (n,), those of the training part as they were known when the test part began."""
-    held = _classes(examples, kind).copy()
-    if fold.seen is not None:
-        held[fold.train] = censored(examples.Y[fold.train], fold.seen)[:, 1]
-    return held
+    classes = _list_classes(examples, kind).copy()
+    if fold.follow_up is not None:
+        classes[fold.train] = censor_outcomes(examples.Y[fold.train], fold.follow_up)[:, 1]
+    return classes
 
 
-def training_share(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, eighths: int, seed: int) -> Array:
+def select_training_share(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, n_parts: int, seed: int) -> Array:
     """So many eighths of a training part: the latest rows where the plan goes forward, else whole clusters dealt by class.
 
     Shares are nested: a smaller one lies within a larger.
     """
-    if plan.kind in ("walk_forward", "holdout") and examples.timed:
-        count = round(len(train) * eighths / EIGHTHS)
+    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
+        count = round(len(train) * n_parts / LEARNING_CURVE_PARTS)
         return np.sort(train[np.argsort(examples.at[train], kind="stable")[len(train) - count :]])
     clusters = np.arange(len(examples)) if plan.clusters is None else plan.clusters
-    units = codes(clusters[train])
-    strata = _group_strata(_classes(examples, kind)[train], units, kind)
-    dealt = _deal(strata, EIGHTHS, np.random.default_rng([seed, len(train), EIGHTHS]))[units]
-    return train[dealt < eighths]
+    units = encode_values(clusters[train])
+    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    part_numbers = _assign_folds(strata, LEARNING_CURVE_PARTS, np.random.default_rng([seed, len(train), LEARNING_CURVE_PARTS]))[
+        units
+    ]
+    return train[part_numbers < n_parts]
 
 
-def _inner_forward(examples: Examples, train: Array, gap: float) -> Fold | None:
+def _split_inner_forward(examples: Examples, train: Array, gap: float) -> Fold | None:
     at = examples.at[train]
-    start = np.sort(at)[int(len(at) * (1 - INNER_SHARE))]
-    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
-    fold = _forward(at, start, at.max() + np.timedelta64(1, "us"), span)
+    start = np.sort(at)[int(len(at) * (1 - VALIDATION_SHARE))]
+    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
+    fold = _build_forward_fold(at, start, at.max() + np.timedelta64(1, "us"), span)
     if not len(fold.train) or not len(fold.test):
         return None
     return Fold(train[fold.train], train[fold.test])
 
 
-def _both_sides(y: Array, fold: Fold) -> bool:
+def _has_same_classes(y: Array, fold: Fold) -> bool:
     return set(np.unique(y[fold.train])) == set(np.unique(y[fold.test]))
 
 
-def leaked(folds: Sequence[Fold], at: Array, gap: float) -> int:
+def count_leaking_rows(folds: Sequence[Fold], at: Array, gap: float) -> int:
     """How many test rows of forward folds come before a training row's label was known: 0 where the folds are right."""
-    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
+    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
     return sum(int((at[fold.test] < (at[fold.train] + span).max()).sum()) for fold in folds if len(fold.train))
 
 
-FORWARD_SHARES = (0.6, 0.8, 1.0)
+SEARCH_WINDOW_ENDS = (0.6, 0.8, 1.0)
 """Where the windows end that a search watches in timed rows: the last two fifths, one after the other."""
 
-MANY_ROWS = (50_000, 500_000)
+SEARCH_ROW_LIMITS = (50_000, 500_000)
 """From so many rows on, a search watches three of five folds that were dealt, and two."""
 
 
-def watched_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> tuple[Fold, ...]:
+def split_search_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> tuple[Fold, ...]:
     """Folds of a training part for a search within it, split in the same manner as the plan; row numbers are the examples'.
 
     Timed rows are watched window after window with the plan's gap, where every window has all classes; else whole clusters are
     dealt in five, fewer of which are watched where there are many rows.
     """
-    if plan.kind in ("walk_forward", "holdout") and examples.timed:
-        windows = _late_windows(examples, train, plan.gap)
-        if windows and (kind == "regression" or all(_both_sides(examples.y, fold) for fold in windows)):
+    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
+        windows = _split_search_windows(examples, train, plan.gap)
+        if windows and (kind == "regression" or all(_has_same_classes(examples.y, fold) for fold in windows)):
             return windows
-    units = codes(_kept_together(plan, examples)[train])
-    strata = _group_strata(_classes(examples, kind)[train], units, kind)
-    dealt = _deal(strata, 5, np.random.default_rng([seed, len(train), 1]))[units]
-    watched = 5 if len(train) < MANY_ROWS[0] else 3 if len(train) < MANY_ROWS[1] else 2
-    return tuple(Fold(train[dealt != i], train[dealt == i]) for i in range(watched) if (dealt == i).any())
+    units = encode_values(_compute_split_units(plan, examples)[train])
+    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    fold_numbers = _assign_folds(strata, 5, np.random.default_rng([seed, len(train), 1]))[units]
+    n_folds = 5 if len(train) < SEARCH_ROW_LIMITS[0] else 3 if len(train) < SEARCH_ROW_LIMITS[1] else 2
+    return tuple(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n_folds) if (fold_numbers == i).any())
 
 
-def _kept_together(plan: FoldPlan, examples: Examples) -> Array:
+def _compute_split_units(plan: FoldPlan, examples: Examples) -> Array:
     """Codes (n,) of rows that must be on one side: the plan's clusters; of a holdout, groups, else copies of a row."""
     if plan.kind != "holdout" and plan.clusters is not None:
         return plan.clusters
     if examples.group is not None:
-        return codes(examples.group)
-    return codes(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
+        return encode_values(examples.group)
+    return encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
 
 
-def _late_windows(examples: Examples, train: Array, gap: float) -> tuple[Fold, ...]:
+def _split_search_windows(examples: Examples, train: Array, gap: float) -> tuple[Fold, ...]:
     """Forward windows, () where one lacks rows to fit or to watch."""
     at = examples.at[train]
     ordered = np.sort(at)
-    ends = [ordered[min(int(len(at) * share), len(at) - 1)] for share in FORWARD_SHARES]
+    ends = [ordered[min(int(len(at) * share), len(at) - 1)] for share in SEARCH_WINDOW_ENDS]
     ends[-1] = at.max() + np.timedelta64(1, "us")
-    span = np.timedelta64(round(gap * MICROSECONDS_A_DAY), "us")
-    folds = [_forward(at, start, end, span) for start, end in itertools.pairwise(ends)]
+    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
+    folds = [_build_forward_fold(at, start, end, span) for start, end in itertools.pairwise(ends)]
     if not all(len(fold.train) and len(fold.test) for fold in folds):
         return ()
     return tuple(Fold(train[fold.train], train[fold.test]) for fold in folds)

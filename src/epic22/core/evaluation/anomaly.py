@@ -33,14 +33,14 @@ SEASONS_REMEMBERED = 10
 LAGGING = 0.5
 SEASON_GAIN = 0.8
 TAIL_SHARE = 0.05
-TAIL_LEAST = 10
-HEAVIEST_TAIL = 1.0
-SMALLEST_P = 1e-12
+MIN_TAIL_ROWS = 10
+MAX_TAIL_SHAPE = 1.0
+MIN_P = 1e-12
 WARM_UP = 20
 
 
 @dataclass(frozen=True)
-class OneStep:
+class AnomalyScores:
     """What was expected of each row before it came, and how odd the row then was.
 
     `score` is 1 − p, p the share of past residuals at least as large as this one (beyond the largest: by the tail). It is 0 in
@@ -57,7 +57,7 @@ class OneStep:
 
 
 @dataclass(frozen=True)
-class Detection:
+class DetectionMetrics:
     """Alarms against labelled windows: `precision` of alarms (NaN without alarms), `recall` of windows (NaN without windows)."""
 
     precision: float
@@ -66,14 +66,14 @@ class Detection:
     windows: int
 
 
-def one_step_anomalies(
+def detect_anomalies(
     values: Sequence[float] | Array,
     false_alarm_rate: float = 0.01,
     season: int | None = None,
     probation: int | None = None,
     quiet: int = 0,
     memory: int = MEMORY,
-) -> OneStep:
+) -> AnomalyScores:
     """Score each row of a series against the forecast from the rows before it.
 
     `season`: rows in a season (12 for months of a year). `probation`: rows at the start that are learnt and never alarmed
@@ -84,7 +84,7 @@ def one_step_anomalies(
     Raises UserError for a rate outside (0, 1), a season below 2 rows, or a memory below 2 rows.
 
     >>> rent = [100.0, 101.0, 99.0] * 20 + [140.0]
-    >>> found = one_step_anomalies(rent, false_alarm_rate=0.02)
+    >>> found = detect_anomalies(rent, false_alarm_rate=0.02)
     >>> [int(row) for row in np.flatnonzero(found.alarm)]
     [60]
     """
@@ -93,51 +93,51 @@ def one_step_anomalies(
             f"Found false_alarm_rate={false_alarm_rate}, season={season}, memory={memory}; "
             "expected a rate between 0 and 1, and a season and a memory of at least 2 rows."
         )
-    stream, start = _Stream(memory, season), WARM_UP if probation is None else probation
-    rows = [stream.row(t, float(x), false_alarm_rate) for t, x in enumerate(np.asarray(values, dtype=float))]
+    stream, start = _ForecastState(memory, season), WARM_UP if probation is None else probation
+    rows = [stream.process_row(t, float(x), false_alarm_rate) for t, x in enumerate(np.asarray(values, dtype=float))]
     forecast, half, residual, score = np.array(rows, dtype=float).reshape(-1, 4).T
     score[:start] = np.where(np.isnan(score[:start]), np.nan, 0.0)
-    score = first_of_event(score, quiet)
+    score = suppress_repeats(score, quiet)
     alarm = (np.abs(residual) > half) & (score > 0)
-    return OneStep(forecast, forecast - half, forecast + half, residual, score, alarm)
+    return AnomalyScores(forecast, forecast - half, forecast + half, residual, score, alarm)
 
 
-def first_of_event(score: Array, quiet: int) -> Array:
+def suppress_repeats(score: Array, quiet: int) -> Array:
     """The scores, 0 where one of the `quiet` rows before was at least as high; NaN stays.
 
-    >>> first_of_event(np.array([0.5, 0.5, 0.9, 0.2, 0.3]), quiet=2).tolist()
+    >>> suppress_repeats(np.array([0.5, 0.5, 0.9, 0.2, 0.3]), quiet=2).tolist()
     [0.5, 0.0, 0.9, 0.0, 0.0]
     """
-    kept, falling = score.copy(), deque[tuple[int, float]]()
+    filtered, falling = score.copy(), deque[tuple[int, float]]()
     for t, x in enumerate(score if quiet else score[:0]):
         while falling and falling[0][0] < t - quiet:
             falling.popleft()
         if falling and x <= falling[0][1]:
-            kept[t] = 0.0
+            filtered[t] = 0.0
         if not math.isnan(x):
             while falling and falling[-1][1] <= x:
                 falling.pop()
             falling.append((t, x))
-    return kept
+    return filtered
 
 
-def precision_recall(alarms: Array, windows: Iterable[tuple[int, int]]) -> Detection:
+def score_detection(alarms: Array, windows: Iterable[tuple[int, int]]) -> DetectionMetrics:
     """Share of alarms that lie in a window, and share of windows (first row, last row, both inside) that hold an alarm.
 
-    >>> precision_recall(np.array([0, 1, 0, 1, 1], dtype=bool), [(3, 4)]).precision
+    >>> score_detection(np.array([0, 1, 0, 1, 1], dtype=bool), [(3, 4)]).precision
     0.6666666666666666
     """
     alarmed, spans = np.asarray(alarms, dtype=bool), list(windows)
     inside = np.zeros(len(alarmed), dtype=bool)
     for first, last in spans:
         inside[first : last + 1] = True
-    count, found = int(alarmed.sum()), sum(bool(alarmed[first : last + 1].any()) for first, last in spans)
+    count, n_detected = int(alarmed.sum()), sum(bool(alarmed[first : last + 1].any()) for first, last in spans)
     precision = float((alarmed & inside).sum() / count) if count else math.nan
-    return Detection(precision, found / len(spans) if spans else math.nan, count, len(spans))
+    return DetectionMetrics(precision, n_detected / len(spans) if spans else math.nan, count, len(spans))
 
 
 @dataclass
-class _Calibration:
+class _ResidualWindow:
     """The absolute residuals of the last `memory` rows, in order of size and in order of time."""
 
     memory: int
@@ -150,17 +150,17 @@ class _Calibration:
         if len(self.times) > self.memory:
             del self.sizes[bisect_left(self.sizes, self.times.popleft())]
 
-    def p(self, size: float) -> float:
+    def compute_p_value(self, size: float) -> float:
         """The conformal p-value; smaller beyond the largest residual, by the tail."""
         n = len(self.sizes)
         above = n - bisect_left(self.sizes, size)
         rank = (above + 1) / (n + 1)
         if above or n < 2:
             return rank
-        edge, share, shape = self._tail()
-        return max(SMALLEST_P, min(rank, share * math.pow(edge / size, 1 / shape)))
+        edge, share, shape = self._estimate_tail()
+        return max(MIN_P, min(rank, share * math.pow(edge / size, 1 / shape)))
 
-    def half_width(self, rate: float) -> float:
+    def compute_half_width(self, rate: float) -> float:
         """The size that has p = rate: a rank where there are rows enough, else on the tail."""
         n = len(self.sizes)
         if n < 2:
@@ -168,16 +168,16 @@ class _Calibration:
         rank = math.floor(rate * (n + 1) + 1e-9)
         if rank >= 1:
             return self.sizes[n - rank]
-        edge, share, shape = self._tail()
+        edge, share, shape = self._estimate_tail()
         return max(self.sizes[-1], edge * math.pow(share / rate, shape))
 
-    def _tail(self) -> tuple[float, float, float]:
+    def _estimate_tail(self) -> tuple[float, float, float]:
         """Where the tail begins, the share of rows beyond, and Hill's estimate of its shape."""
         n = len(self.sizes)
-        k = min(n // 2, max(TAIL_LEAST, int(TAIL_SHARE * n)))
+        k = min(n // 2, max(MIN_TAIL_ROWS, int(TAIL_SHARE * n)))
         edge = self.sizes[n - k - 1]
         shape = sum(math.log(x / edge) for x in self.sizes[n - k :]) / k if edge > 0 else 0.0
-        return edge, (k + 1) / (n + 1), min(max(shape, 1e-3), HEAVIEST_TAIL)
+        return edge, (k + 1) / (n + 1), min(max(shape, 1e-3), MAX_TAIL_SHAPE)
 
 
 @dataclass
@@ -202,7 +202,7 @@ class _Level:
 
     memory: int
     profile: _Profile | None
-    calibration: _Calibration
+    calibration: _ResidualWindow
     level: float = 0.0
     error: float = 0.0
     bias: float = 0.0
@@ -211,20 +211,20 @@ class _Level:
     def forecast(self, place: int) -> float:
         return self.level + (self.profile.means[place] if self.profile else 0.0)
 
-    def enough(self, place: int) -> bool:
-        return len(self.calibration.times) > TAIL_LEAST and (self.profile is None or self.profile.counts[place] > 0)
+    def has_enough_rows(self, place: int) -> bool:
+        return len(self.calibration.times) > MIN_TAIL_ROWS and (self.profile is None or self.profile.counts[place] > 0)
 
-    def lags(self) -> bool:
+    def is_lagging(self) -> bool:
         return abs(self.bias) > LAGGING * self.error
 
     def learn(self, place: int, x: float) -> None:
         """A place that was never seen has no forecast to learn from."""
         if self.profile is None or self.profile.counts[place]:
-            self._follow(x - self.forecast(place))
+            self._update_level(x - self.forecast(place))
         if self.profile:
             self.profile.learn(place, x)
 
-    def _follow(self, residual: float) -> None:
+    def _update_level(self, residual: float) -> None:
         self.level += residual * max(1 / self.memory, 1 / (self.rows + 1))
         if self.rows:
             self.calibration.learn(abs(residual))
@@ -234,33 +234,33 @@ class _Level:
         self.rows += 1
 
 
-class _Stream:
+class _ForecastState:
     """The state after the rows so far: a usual and a quick level, plain and, where there is a season, seasonal."""
 
     def __init__(self, memory: int, season: int | None) -> None:
         self.season, self.seen = season or 1, 0
         remembered = ((memory, SEASONS_REMEMBERED), (SHORT_MEMORY, 1))
-        self.pairs = [tuple(_Level(m, None, _Calibration(MEMORY)) for m, _ in remembered)]
+        self.pairs = [tuple(_Level(m, None, _ResidualWindow(MEMORY)) for m, _ in remembered)]
         if season:
-            made = ((m, _Profile(k, [0.0] * season, [0] * season)) for m, k in remembered)
-            self.pairs.append(tuple(_Level(m, profile, _Calibration(MEMORY)) for m, profile in made))
+            profiles = ((m, _Profile(k, [0.0] * season, [0] * season)) for m, k in remembered)
+            self.pairs.append(tuple(_Level(m, profile, _ResidualWindow(MEMORY)) for m, profile in profiles))
 
-    def row(self, t: int, x: float, rate: float) -> tuple[float, float, float, float]:
+    def process_row(self, t: int, x: float, rate: float) -> tuple[float, float, float, float]:
         """Forecast, half width of the band, residual, score; then learn the row."""
         place = t % self.season
-        chosen = self._chosen(place)
-        forecast = chosen.forecast(place) if self.seen else math.nan
-        half, residual, score = chosen.calibration.half_width(rate), math.nan, math.nan
+        level_in_use = self._choose_level(place)
+        forecast = level_in_use.forecast(place) if self.seen else math.nan
+        half, residual, score = level_in_use.calibration.compute_half_width(rate), math.nan, math.nan
         if math.isfinite(x):
             residual = x - forecast
-            score = 1 - chosen.calibration.p(abs(residual)) if self.seen else 0.0
+            score = 1 - level_in_use.calibration.compute_p_value(abs(residual)) if self.seen else 0.0
             self.seen += 1
             for level in (level for pair in self.pairs for level in pair):
                 level.learn(place, x)
         return forecast, half, residual, score
 
-    def _chosen(self, place: int) -> _Level:
+    def _choose_level(self, place: int) -> _Level:
         """Decided by the rows before alone, so that the choice leaves the ranks of the residuals uniform."""
-        plain, *seasonal = [quick if usual.lags() and quick.error < usual.error else usual for usual, quick in self.pairs]
-        proven = (level for level in seasonal if level.enough(place) and level.error < SEASON_GAIN * plain.error)
+        plain, *seasonal = [quick if usual.is_lagging() and quick.error < usual.error else usual for usual, quick in self.pairs]
+        proven = (level for level in seasonal if level.has_enough_rows(place) and level.error < SEASON_GAIN * plain.error)
         return next(proven, plain)

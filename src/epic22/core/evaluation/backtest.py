@@ -8,11 +8,11 @@ import numpy as np
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.errors import SplitError
-from epic22.core.history import Array, Frequency
 from epic22.core.lineage import sha256
-from epic22.core.models.panel.base import LEVELS, Forecaster, PanelFamily
+from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster, PanelFamily
+from epic22.core.time_series import Array, Frequency
 
-MOST_ORIGINS_A_FIT, LEAST_ORIGINS_A_FIT = 12, 4
+MAX_ORIGINS_PER_FIT, MIN_ORIGINS_PER_FIT = 12, 4
 """Orders and parameters are estimated once a year of origins, within these bounds, and rolled forward between."""
 
 
@@ -33,42 +33,46 @@ class OriginPlan:
         """All origins, ascending."""
         return np.concatenate([self.earlier, self.test])
 
-    def blocks(self) -> list[Array]:
+    def split_blocks(self) -> list[Array]:
         """The origins in blocks of a year, counted so that a block begins at the first test origin."""
-        every = min(max(self.frequency.season, LEAST_ORIGINS_A_FIT), MOST_ORIGINS_A_FIT)
+        every = min(max(self.frequency.season, MIN_ORIGINS_PER_FIT), MAX_ORIGINS_PER_FIT)
         lead = len(self.earlier) % every
         cuts = [0, *([lead] if lead else []), *range(lead + every, len(self.origins), every)]
         return [self.origins[a:b] for a, b in zip(cuts, [*cuts[1:], len(self.origins)], strict=True) if b > a]
 
-    def blocks_of(self, horizon: int, count: int) -> float:
-        """How many independent stretches `count` origins are worth at a horizon: neighbours share all but one of its periods."""
-        return count / max(1, horizon)
+    def count_effective_blocks(self, horizon: int, n_origins: int) -> float:
+        """How many independent stretches `n_origins` origins are worth at a horizon: neighbours share all but one of its
+        periods."""
+        return n_origins / max(1, horizon)
 
     def fingerprint(self, data_version: str) -> str:
         """Equal for two evaluations exactly when they saw the same origins of the same data."""
         return sha256(data_version.encode(), self.earlier.tobytes(), self.test.tobytes(), str(self.horizon).encode())
 
 
-def plan_origins(first: int, last: int, horizon: int, frequency: Frequency, holdout: int | None, least: int) -> OriginPlan:
+def plan_origins(first: int, last: int, horizon: int, frequency: Frequency, holdout: int | None, min_history: int) -> OriginPlan:
     """The origins for data that runs from period `first` to `last` (ordinals).
 
     Test origins are all those whose `horizon` periods lie in the last `holdout` (three horizons unless stated, less where the
-    data is short). Before them go as many as there are, up to three horizons or 24, after `least` periods of history.
+    data is short). Before them go as many as there are, up to three horizons or 24, after `min_history` periods of history.
 
     Raises SplitError where there is no room.
     """
     periods = last - first + 1
-    room = periods - least
-    held = holdout if holdout is not None else min(3 * horizon, max(horizon + 1, room // 2))
-    if held < horizon:
-        raise SplitError(f"--holdout-last {held} is shorter than --horizon {horizon}: no origin has all of its targets in it.")
-    if held >= room:
+    room = periods - min_history
+    n_held_out = holdout if holdout is not None else min(3 * horizon, max(horizon + 1, room // 2))
+    if n_held_out < horizon:
         raise SplitError(
-            f"{frequency.noun_of(periods)} of data are too few for --horizon {horizon} with the last {held} held out: "
-            f"a model needs {least} before the first origin. Bring more history, or a shorter --horizon or --holdout-last."
+            f"--holdout-last {n_held_out} is shorter than --horizon {horizon}: no origin has all of its targets in it."
         )
-    test = np.arange(last - held, last - horizon + 1)
-    earlier = np.arange(max(first + least - 1, test[0] - max(3 * horizon, 24)), test[0])
+    if n_held_out >= room:
+        raise SplitError(
+            f"{frequency.format_periods(periods)} of data are too few for --horizon {horizon} with the last "
+            f"{n_held_out} held out: "
+            f"a model needs {min_history} before the first origin. Bring more history, or a shorter --horizon or --holdout-last."
+        )
+    test = np.arange(last - n_held_out, last - horizon + 1)
+    earlier = np.arange(max(first + min_history - 1, test[0] - max(3 * horizon, 24)), test[0])
     return OriginPlan(earlier, test, horizon, frequency)
 
 
@@ -87,7 +91,7 @@ class Backtest:
     @property
     def median(self) -> Array:
         """The point forecasts, (n, horizon)."""
-        return np.asarray(self.quantiles[:, :, LEVELS.index(0.5)])
+        return np.asarray(self.quantiles[:, :, QUANTILE_LEVELS.index(0.5)])
 
 
 def backtest(
@@ -100,21 +104,21 @@ def backtest(
     progress: Callable[[], None] = lambda: None,
 ) -> Backtest:
     """The family's forecasts from every origin of the plan; `progress` is called after each block."""
-    quantiles = np.full((len(examples), plan.horizon, len(LEVELS)), np.nan)
+    quantiles = np.full((len(examples), plan.horizon, len(QUANTILE_LEVELS)), np.nan)
     seconds, row_ms = [], np.nan
-    for block in plan.blocks():
+    for block in plan.split_blocks():
         rows = np.flatnonzero(np.isin(examples.origin, block))
         began = time.perf_counter()
-        forecaster = fit_at(family, examples, int(block[0]), plan.horizon, season, seed, threads)
+        forecaster = fit_at_origin(family, examples, int(block[0]), plan.horizon, season, seed, threads)
         seconds.append(time.perf_counter() - began)
         if len(rows):
             quantiles[rows] = forecaster.predict_quantiles(examples.histories.take(rows))
-            row_ms = _row_milliseconds(forecaster, examples, rows[:10])
+            row_ms = _measure_row_milliseconds(forecaster, examples, rows[:10])
         progress()
     return Backtest(family.name, quantiles, float(np.mean(seconds)), row_ms)
 
 
-def fit_at(
+def fit_at_origin(
     family: PanelFamily, examples: PanelExamples, origin: int, horizon: int, season: int, seed: int, threads: int
 ) -> Forecaster:
     """The family fitted on every series as it was known at that origin, and on nothing else."""
@@ -122,10 +126,10 @@ def fit_at(
     return family.build(season, seed, threads).fit(examples.histories.take(rows), horizon)
 
 
-def _row_milliseconds(forecaster: Forecaster, examples: PanelExamples, rows: Array) -> float:
-    taken = []
+def _measure_row_milliseconds(forecaster: Forecaster, examples: PanelExamples, rows: Array) -> float:
+    durations = []
     for row in rows:
         began = time.perf_counter()
         forecaster.predict_quantiles(examples.histories.take(np.array([row])))
-        taken.append((time.perf_counter() - began) * 1000)
-    return float(np.median(taken))
+        durations.append((time.perf_counter() - began) * 1000)
+    return float(np.median(durations))

@@ -15,7 +15,7 @@ import numpy as np
 from epic22.core.task import Array
 
 COVERAGE = 0.9
-LEAST_IN_CELL = 30
+MIN_ROWS_PER_CELL = 30
 """Classes with fewer out-of-fold rows share a threshold with the next rarer ones."""
 
 BandKind = Literal["constant", "scaled", "relative"]
@@ -46,11 +46,11 @@ class Band:
     coverage: float
     half_width: float
 
-    def around(self, value: float) -> tuple[float, float]:
+    def compute_interval(self, value: float) -> tuple[float, float]:
         """The interval around a value."""
         return value - self.half_width, value + self.half_width
 
-    def ends(self, values: Array) -> tuple[Array, Array]:
+    def compute_intervals(self, values: Array) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
         return values - self.half_width, values + self.half_width
 
@@ -68,7 +68,7 @@ class AdaptiveBand:
     value below `smallest`, the smallest answer seen, counts as that). No end lies below `least`, where outcomes have one. The
     value is always inside, unless it is itself below `least`.
 
-    >>> AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).around(5.0)
+    >>> AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).compute_interval(5.0)
     (2.0, 9.5)
     """
 
@@ -81,20 +81,20 @@ class AdaptiveBand:
     smallest: float = 0.0
     least: float | None = None
 
-    def around(self, value: float) -> tuple[float, float]:
+    def compute_interval(self, value: float) -> tuple[float, float]:
         """The interval around a value; the same bits as among others."""
-        low, high = self.ends(np.array([value], dtype=np.float64))
+        low, high = self.compute_intervals(np.array([value], dtype=np.float64))
         return float(low[0]), float(high[0])
 
-    def ends(self, values: Array) -> tuple[Array, Array]:
+    def compute_intervals(self, values: Array) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
-        low, high = self._open_ends(values)
+        low, high = self._compute_unbounded(values)
         low, high = np.minimum(low, values), np.maximum(high, values)
         if self.least is None:
             return low, high
         return np.maximum(low, self.least), np.maximum(high, self.least)
 
-    def _open_ends(self, values: Array) -> tuple[Array, Array]:
+    def _compute_unbounded(self, values: Array) -> tuple[Array, Array]:
         if self.kind == "constant":
             return values - self.lower, values + self.upper
         if self.kind == "scaled":
@@ -139,16 +139,16 @@ class ClassSets:
     thresholds: tuple[float, ...]
     cells: tuple[int, ...]
 
-    def holds(self, probabilities: Array) -> Array:
+    def contains(self, probabilities: Array) -> Array:
         """Whether each class is in the set, (n, k) booleans of probabilities (n, k)."""
         inside = probabilities >= np.array(self.thresholds)
         # Without it a machine that fails with 5 % would be said to fail for sure: few healthy ones have so much.
         inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
         return np.asarray(inside)
 
-    def of(self, probabilities: Sequence[float] | Array) -> tuple[int, ...]:
+    def predict_set(self, probabilities: Sequence[float] | Array) -> tuple[int, ...]:
         """The classes in one row's set, as codes; the same as among others."""
-        return tuple(int(code) for code in np.flatnonzero(self.holds(np.array([probabilities], dtype=np.float64))[0]))
+        return tuple(int(code) for code in np.flatnonzero(self.contains(np.array([probabilities], dtype=np.float64))[0]))
 
     def state(self) -> dict[str, Any]:
         """What `restore` needs, as JSON has it."""
@@ -157,10 +157,10 @@ class ClassSets:
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "ClassSets":
         """The sets of a state; ValueError where thresholds and cells do not match."""
-        made = cls(float(state["coverage"]), tuple(map(float, state["thresholds"])), tuple(map(int, state["cells"])))
-        if len(made.thresholds) != len(made.cells) or not made.cells:
-            raise ValueError(f"{len(made.thresholds)} thresholds do not match {len(made.cells)} cells")
-        return made
+        sets = cls(float(state["coverage"]), tuple(map(float, state["thresholds"])), tuple(map(int, state["cells"])))
+        if len(sets.thresholds) != len(sets.cells) or not sets.cells:
+            raise ValueError(f"{len(sets.thresholds)} thresholds do not match {len(sets.cells)} cells")
+        return sets
 
 
 def fit_sets(probabilities: Array, y: Array, weight: Array, coverage: float = COVERAGE) -> ClassSets | None:
@@ -173,24 +173,24 @@ def fit_sets(probabilities: Array, y: Array, weight: Array, coverage: float = CO
         return None
     codes = y.astype(np.int64)
     own = probabilities[np.arange(len(codes)), codes]
-    cells = _cells(np.bincount(codes, weights=weight, minlength=probabilities.shape[1]))
+    cells = _assign_cells(np.bincount(codes, weights=weight, minlength=probabilities.shape[1]))
     of_rows = np.array(cells)[codes]
     by_cell = [-conformal_quantile(-own[of_rows == c], weight[of_rows == c], coverage) for c in range(max(cells) + 1)]
     return ClassSets(coverage, tuple(max(by_cell[cell], 0.0) for cell in cells), cells)
 
 
-def _cells(rows: Array) -> tuple[int, ...]:
+def _assign_cells(rows: Array) -> tuple[int, ...]:
     """The cell of each class with so many rows (k,): its own, or one shared by the rarest, of at least LEAST_IN_CELL rows."""
     order = np.argsort(rows, kind="stable")
-    held = np.cumsum(rows[order])
-    rarest = int((rows < LEAST_IN_CELL).sum())
-    shared = max(rarest, int(np.searchsorted(held, LEAST_IN_CELL)) + 1) if rarest else 0
+    cumulative_rows = np.cumsum(rows[order])
+    rarest = int((rows < MIN_ROWS_PER_CELL).sum())
+    shared = max(rarest, int(np.searchsorted(cumulative_rows, MIN_ROWS_PER_CELL)) + 1) if rarest else 0
     cells = np.zeros(len(rows), dtype=np.int64)
     own = np.setdiff1d(np.arange(len(rows)), order[:shared])
     cells[own] = np.arange(len(own)) + (1 if shared else 0)
     return tuple(int(cell) for cell in cells)
 
 
-def two_columns(probability: Array) -> Array:
+def expand_binary(probability: Array) -> Array:
     """Probabilities of both classes, (n, 2), from that of the positive one, (n,)."""
     return np.column_stack([1 - probability, probability])

@@ -8,26 +8,26 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
+from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold, FoldPlan, begins, inner_fold, inner_folds
-from epic22.core.evaluation.drawn import Part
-from epic22.core.evaluation.resample import draws_of
-from epic22.core.evaluation.survival import target_metrics
-from epic22.core.models.base import Estimator, Family, response_of
-from epic22.core.task import Array, Kind, Metric, Rows, Task
+from epic22.core.data.split import Fold, FoldPlan, find_test_start, split_inner_fold, split_inner_folds
+from epic22.core.evaluation.bootstrap import compute_replicates
+from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
+from epic22.core.evaluation.survival import list_target_metrics
+from epic22.core.models.base import Estimator, Family, predict_response
+from epic22.core.task import Array, Kind, Metric, RowMetadata, Task
 
 CONFIDENCE = 0.95
-DRAWS = 500
+N_REPLICATES = 500
 """Bootstrap draws; the ends of a 95 % interval then stand on some twelve draws each side."""
 
-ROWS_TIMED = 20
-TALLY_PARTS = 8
+N_TIMED_ROWS = 20
+TARGET_ENCODING_FOLDS = 8
 
 
 @dataclass(frozen=True)
-class Score:
+class MetricScore:
     """A metric's mean over folds with its 95 % interval; `folds` are the single values (NaN where undefined)."""
 
     metric: str
@@ -46,7 +46,7 @@ class FittedFold:
 
 
 @dataclass(frozen=True)
-class FoldResponse:
+class FoldPredictions:
     """Responses of one fold's test rows, by a model that never saw them; the model itself where it was to be kept."""
 
     fold: Fold
@@ -61,23 +61,23 @@ class Evaluation:
     family: str
     target: str
     horizon: float | None
-    scores: tuple[Score, ...]
-    parts: tuple[FoldResponse, ...]
+    scores: tuple[MetricScore, ...]
+    fold_predictions: tuple[FoldPredictions, ...]
     fingerprint: str
     fit_seconds: float
     row_ms: float
 
-    def score(self, metric: str) -> Score:
+    def score(self, metric: str) -> MetricScore:
         """The score of that metric; KeyError where it was not measured."""
         return {score.metric: score for score in self.scores}[metric]
 
     def without_models(self) -> "Evaluation":
         """The same without the models that were kept for explaining."""
-        return replace(self, parts=tuple(replace(part, fitted=None) for part in self.parts))
+        return replace(self, fold_predictions=tuple(replace(part, fitted=None) for part in self.fold_predictions))
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedRows:
     """A training part as estimators see it: the fitted map, the matrix of its rows, and the task whose inputs are its columns."""
 
     preprocessor: Preprocessor
@@ -85,30 +85,37 @@ class Prepared:
     task: Task
 
 
-def prepare(task: Task, part: Examples, recipe: Recipe = Recipe(), parts: Sequence[tuple[Array, Array]] = ()) -> Prepared:
+def prepare_rows(
+    task: Task, part: Examples, recipe: FeatureRecipe = FeatureRecipe(), encoding_folds: Sequence[tuple[Array, Array]] = ()
+) -> PreparedRows:
     """Fit the map from columns to the matrix, derived columns among them, on these rows alone.
 
-    `parts` (see `tally_parts`) say of which rows' labels a training row's own means are made, where the recipe has any.
+    `encoding_folds` (see `split_target_encoding_folds`) say of which rows' labels a training row's own means are made, where the
+    recipe has any.
     """
     # Of a hazard, whether the event was seen is what statistics of a category can be of.
     y = part.y[:, 1] if task.target.kind == "hazard" else np.log(part.y) if task.target.log else part.y
-    preprocessor, X = Preprocessor.fit_transform(task.input_columns, part.X, y, parts, formulas=task.formulas, recipe=recipe)
-    return Prepared(preprocessor, X, replace(task, columns=preprocessor.outputs))
+    preprocessor, X = Preprocessor.fit_transform(
+        task.input_columns, part.X, y, encoding_folds, formulas=task.formulas, recipe=recipe
+    )
+    return PreparedRows(preprocessor, X, replace(task, columns=preprocessor.outputs))
 
 
-def declared_alone(train: Array) -> Recipe:
+def make_default_recipe(train: Array) -> FeatureRecipe:
     """No columns but the inputs and the task's formulas, whatever the training rows."""
-    return Recipe()
+    return FeatureRecipe()
 
 
-def tally_parts(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> tuple[tuple[Array, Array], ...]:
+def split_target_encoding_folds(
+    plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int
+) -> tuple[tuple[Array, Array], ...]:
     """Parts of a training part (positions within it), by which a row's own means of labels are out of fold.
 
     Groups stay whole; rows with a time get the means of rows whose labels were known by then, the first rows none.
     """
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
-    folds = inner_folds(plan, examples, train, kind, seed, TALLY_PARTS)
+    folds = split_inner_folds(plan, examples, train, kind, seed, TARGET_ENCODING_FOLDS)
     return tuple((position[fold.train], position[fold.test]) for fold in folds)
 
 
@@ -120,47 +127,49 @@ def fit_family(
     train: Array,
     seed: int,
     threads: int,
-    recipe: Recipe = Recipe(),
+    recipe: FeatureRecipe = FeatureRecipe(),
 ) -> FittedFold:
     """Fit preprocessing, by the recipe, and estimator on these rows alone; the inner fold is cut out of them.
 
-    Of a hazard the examples are handed in as known when the test part begins: `examples.as_known(begins(examples, fold))`.
+    Of a hazard the examples are handed in as known when the test part begins: `examples.censor_at(begins(examples, fold))`.
     """
     kind = task.target.kind
     part = examples.take(train)
-    prepared = prepare(task, part, recipe, tally_parts(plan, examples, train, kind, seed) if recipe.tallies else ())
-    inner = inner_fold(plan, examples, train, kind, seed)
+    prepared = prepare_rows(
+        task, part, recipe, split_target_encoding_folds(plan, examples, train, kind, seed) if recipe.encodings else ()
+    )
+    inner = split_inner_fold(plan, examples, train, kind, seed)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
-    within = Fold(position[inner.train], position[inner.test], seen=inner.seen)
+    within = Fold(position[inner.train], position[inner.test], follow_up=inner.follow_up)
     estimator = family.build(prepared.task, seed=seed, threads=threads)
     estimator.fit(prepared.X, part.y, inner=None if family.is_baseline else within)
     return FittedFold(prepared.preprocessor, estimator)
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """What is raced: its name on the board, and how it learns.
 
     `fit(known, train)` learns from the training rows (row numbers, (n,)) of the examples as they were known, and from no other.
-    `judged` are the plan's folds where learning judged itself on the way and is not to be judged anew.
+    `fold_predictions` are the plan's folds where learning judged itself on the way and is not to be judged anew.
     """
 
     name: str
     fit: Callable[[Examples, Array], FittedFold]
-    judged: tuple[FoldResponse, ...] = ()
+    fold_predictions: tuple[FoldPredictions, ...] = ()
 
 
-def contender_of(
+def make_candidate(
     family: Family,
     task: Task,
     plan: FoldPlan,
     seed: int = 0,
     threads: int = 1,
-    recipes: Callable[[Array], Recipe] = declared_alone,
-) -> Contender:
+    recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
+) -> Candidate:
     """The family as it comes; `recipes` gives each training part the columns that were planned on it."""
-    return Contender(
+    return Candidate(
         family.name, lambda known, train: fit_family(family, task, known, plan, train, seed, threads, recipes(train))
     )
 
@@ -173,83 +182,91 @@ def cross_validate(
     seed: int = 0,
     threads: int = 1,
     progress: Callable[[], None] = lambda: None,
-    keep: bool = False,
-    recipes: Callable[[Array], Recipe] = declared_alone,
+    keep_models: bool = False,
+    recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
 ) -> Evaluation:
     """The evaluation on the plan of a family as it comes; see `evaluate`."""
-    return evaluate(task, examples, plan, contender_of(family, task, plan, seed, threads, recipes), seed, progress, keep)
+    return evaluate(task, examples, plan, make_candidate(family, task, plan, seed, threads, recipes), seed, progress, keep_models)
 
 
 def evaluate(
     task: Task,
     examples: Examples,
     plan: FoldPlan,
-    contender: Contender,
+    candidate: Candidate,
     seed: int = 0,
     progress: Callable[[], None] = lambda: None,
-    keep: bool = False,
+    keep_models: bool = False,
 ) -> Evaluation:
     """The contender's evaluation on the plan; `progress` is called after each fold.
 
-    `keep` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a second fit.
+    `keep_models` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a
+    second fit.
     """
-    kind, parts, seconds, row_ms = task.target.kind, list(contender.judged), [], math.nan
-    for fold in () if contender.judged else plan.folds:
+    kind, predictions, seconds, row_ms = task.target.kind, list(candidate.fold_predictions), [], math.nan
+    for fold in () if candidate.fold_predictions else plan.folds:
         began = time.perf_counter()
-        known = examples.as_known(begins(examples, fold), plan.gap)
-        fitted = contender.fit(known, fold.train)
+        known = examples.censor_at(find_test_start(examples, fold), plan.gap)
+        fitted = candidate.fit(known, fold.train)
         seconds.append(time.perf_counter() - began)
         test = examples.take(fold.test)
-        response = response_of(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
-        parts.append(FoldResponse(fold, response, fitted if keep and fold.repeat == 0 else None))
+        response = predict_response(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
+        predictions.append(FoldPredictions(fold, response, fitted if keep_models and fold.repeat == 0 else None))
         if fold is plan.folds[-1]:
-            row_ms = row_milliseconds(fitted, task, test)
+            row_ms = measure_row_milliseconds(fitted, task, test)
         progress()
-    scores = scores_with_intervals(target_metrics(task.target), tuple(parts), examples, plan, seed)
+    scores = compute_scores(list_target_metrics(task.target), tuple(predictions), examples, plan, seed)
     fingerprint = plan.fingerprint(examples.data_version)
     target = task.target
     return Evaluation(
-        contender.name,
+        candidate.name,
         target.name,
         target.horizon,
         scores,
-        tuple(parts),
+        tuple(predictions),
         fingerprint,
         float(np.mean(seconds)) if seconds else math.nan,
         row_ms,
     )
 
 
-def row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
+def measure_row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
     """The median of answering one row alone, over a few of these."""
-    rows = test.X.head(ROWS_TIMED).to_dicts()
-    taken = []
+    rows = test.X.head(N_TIMED_ROWS).to_dicts()
+    durations = []
     for row in rows:
         began = time.perf_counter()
-        response_of(fitted.estimator, fitted.preprocessor.transform_row(row), task.target.kind)
-        taken.append((time.perf_counter() - began) * 1000)
-    return float(np.median(taken))
+        predict_response(fitted.estimator, fitted.preprocessor.transform_row(row), task.target.kind)
+        durations.append((time.perf_counter() - began) * 1000)
+    return float(np.median(durations))
 
 
-def score_with_interval(metric: Metric, parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int) -> Score:
+def compute_score(
+    metric: Metric, predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
+) -> MetricScore:
     """The score of one metric."""
-    return scores_with_intervals((metric,), parts, examples, plan, seed)[0]
+    return compute_scores((metric,), predictions, examples, plan, seed)[0]
 
 
-def scores_with_intervals(
-    measured: tuple[Metric, ...], parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int
-) -> tuple[Score, ...]:
+def compute_scores(
+    metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
+) -> tuple[MetricScore, ...]:
     """Means over folds. Re-dealt folds: corrected resampled t; else a bootstrap over the plan's clusters."""
-    folds = np.array([[metric.score(examples.y[p.fold.test], p.response, Rows()) for p in parts] for metric in measured])
+    folds = np.array(
+        [[metric.score(examples.y[p.fold.test], p.response, RowMetadata()) for p in predictions] for metric in metrics]
+    )
     values = [_mean(row) for row in folds]
     if plan.kind in ("repeated", "repeated_stratified"):
-        halves = [corrected_half_width(row, plan) for row in folds]
+        halves = [compute_corrected_half_width(row, plan) for row in folds]
         ends = [(value - half, value + half) for value, half in zip(values, halves, strict=True)]
     else:
-        ends = [percentiles(fold_means(draws)) for draws in fold_draws(measured, parts, examples, plan, seed)]
+        ends = [
+            compute_percentile_interval(average_folds(replicates))
+            for replicates in bootstrap_folds(metrics, predictions, examples, plan, seed)
+        ]
     return tuple(
-        Score(metric.name, value, *end, tuple(row.tolist()))
-        for metric, value, end, row in zip(measured, values, ends, folds, strict=True)
+        MetricScore(metric.name, value, *end, tuple(row.tolist()))
+        for metric, value, end, row in zip(metrics, values, ends, folds, strict=True)
     )
 
 
@@ -258,7 +275,7 @@ def _mean(values: Array) -> float:
     return float(present.mean()) if len(present) else math.nan
 
 
-def corrected_half_width(folds: Array, plan: FoldPlan) -> float:
+def compute_corrected_half_width(folds: Array, plan: FoldPlan) -> float:
     """Half the 95 % interval of a mean over re-dealt folds, by the corrected resampled t (Nadeau and Bengio 2003).
 
     The variance of a mean over J folds is (1/J + n_test/n_train) s², for the training parts overlap.
@@ -266,46 +283,48 @@ def corrected_half_width(folds: Array, plan: FoldPlan) -> float:
     present = folds[~np.isnan(folds)]
     if len(present) < 2:
         return math.nan
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(present) - 1) * corrected_error(present, plan))
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(present) - 1) * compute_corrected_error(present, plan))
 
 
-def corrected_error(folds: Array, plan: FoldPlan) -> float:
+def compute_corrected_error(folds: Array, plan: FoldPlan) -> float:
     """Standard error of a mean over re-dealt folds, corrected for their overlap."""
     ratio = np.mean([len(fold.test) / len(fold.train) for fold in plan.folds])
     return float(np.sqrt((1 / len(folds) + ratio) * folds.var(ddof=1)))
 
 
-def fold_draws(
-    measured: tuple[Metric, ...], parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, seed: int
+def bootstrap_folds(
+    metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
 ) -> Array:
     """Metrics when whole clusters are drawn with replacement, (metrics, DRAWS, folds); NaN where undefined.
 
     The same plan and seed draw the same clusters, so that two families' draws are paired.
     """
-    drawn_from = drawn_parts(parts, examples, plan)
-    return draws_of(measured, drawn_from, DRAWS, seed)
+    clustered = build_clustered_predictions(predictions, examples, plan)
+    return compute_replicates(metrics, clustered, N_REPLICATES, seed)
 
 
-def drawn_parts(parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan) -> list[Part]:
+def build_clustered_predictions(
+    predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan
+) -> list[ClusteredPredictions]:
     """The folds' test rows with the codes of the clusters that are drawn together, the same for every family on the plan."""
-    tested = np.unique(np.concatenate([part.fold.test for part in parts]))
+    tested = np.unique(np.concatenate([part.fold.test for part in predictions]))
     units = np.zeros(len(examples), dtype=np.int64)
     units[tested] = np.unique(tested if plan.clusters is None else plan.clusters[tested], return_inverse=True)[1]
-    return [Part(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in parts]
+    return [ClusteredPredictions(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in predictions]
 
 
-def fold_means(draws: Array) -> Array:
+def average_folds(replicates: Array) -> Array:
     """Means over the folds, the last axis, that are defined; NaN where none is."""
-    known = ~np.isnan(draws)
+    known = ~np.isnan(replicates)
     count = known.sum(axis=-1)
-    total = np.where(known, draws, 0.0).sum(axis=-1)
+    total = np.where(known, replicates, 0.0).sum(axis=-1)
     return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
 
 
-def percentiles(draws: Array) -> tuple[float, float]:
+def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
     """The 95 % percentile interval of the draws that are defined; NaN where half of them are not."""
-    present = draws[~np.isnan(draws)]
-    if len(present) < len(draws) / 2:
+    present = replicates[~np.isnan(replicates)]
+    if len(present) < len(replicates) / 2:
         return math.nan, math.nan
     tail = (1 - CONFIDENCE) / 2
     low, high = np.quantile(present, [tail, 1 - tail])

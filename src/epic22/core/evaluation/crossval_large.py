@@ -15,39 +15,46 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples
+from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, LargeFoldPlan
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.sides import LATE, TEST, TRAIN, WATCH, SidesPlan
 from epic22.core.data.split import Fold, FoldPlan
 from epic22.core.evaluation.crossval import (
     Evaluation,
     FittedFold,
-    FoldResponse,
-    Score,
-    row_milliseconds,
-    scores_with_intervals,
+    FoldPredictions,
+    MetricScore,
+    compute_scores,
+    measure_row_milliseconds,
 )
-from epic22.core.evaluation.metrics import metrics_of
-from epic22.core.models.base import Estimator, Family, response_of
-from epic22.core.models.boosting import Boosting
-from epic22.core.models.boosting_blocks import LARGE, Sample, fit_on, quantised, quantised_bytes, search_on
-from epic22.core.models.catalog import family_named
-from epic22.core.task import Array, Rows, Task
+from epic22.core.evaluation.metrics import list_metrics
+from epic22.core.models.base import Estimator, Family, predict_response
+from epic22.core.models.catalog import get_family
+from epic22.core.models.xgboost import XGBoostEstimator
+from epic22.core.models.xgboost_batches import (
+    LARGE_TABLE_PARAMS,
+    ReferenceSample,
+    build_quantile_matrix,
+    estimate_matrix_bytes,
+    fit_matrix,
+    search_matrix,
+)
+from epic22.core.task import Array, RowMetadata, Task
 
 if TYPE_CHECKING:
     import xgboost
 
-RACED = ("constant", "linear", "boosting")
+LARGE_FAMILIES = ("constant", "linear", "boosting")
 """The families that are trained on a table larger than memory."""
 
-CAP_SHARE = 0.5
+MATRIX_CAP_SHARE = 0.5
 """A quantised matrix that would hold more than this share of the cap is kept on disk."""
 
 
-TERMS_SHARE, BYTES_A_TERM = 0.25, 40
+TERMS_SHARE, BYTES_PER_TERM = 0.25, 40
 """The share of the cap that the terms of a linear model may take, and the bytes of a term: it is scaled, solved and kept."""
 
-MOST_LINEAR_ROWS = 50_000
+MAX_LINEAR_ROWS = 50_000
 """Rows of the sample that a linear model is fitted on: many times its terms."""
 
 BLOCK_TERMS = 4_000_000
@@ -55,14 +62,14 @@ BLOCK_TERMS = 4_000_000
 
 
 @dataclass(frozen=True)
-class Setting:
+class TrainingResources:
     """What training has to work with: threads, a memory cap in bytes, a folder on disk, the seed.
 
     With `shape` and `rounds` of boosting given, nothing is searched for.
     """
 
     threads: int
-    cap: int
+    memory_cap: int
     scratch: Path
     seed: int = 0
     shape: dict[str, float] | None = None
@@ -70,171 +77,183 @@ class Setting:
 
 
 @dataclass(frozen=True, eq=False)
-class Measured:
-    """A family on a plan: `whole` has the scores of all test rows, `drawn` those of the sample's; `chosen` is what its last fold
-    found: shape and rounds of boosting, else None."""
+class LargeEvaluation:
+    """A family on a plan: `full` has the scores of all test rows, `sampled` those of the sample's; `best_params` is what its
+    last fold found: shape and rounds of boosting, else None."""
 
-    whole: Evaluation
-    drawn: Evaluation
-    chosen: tuple[dict[str, float], int] | None
+    full: Evaluation
+    sampled: Evaluation
+    best_params: tuple[dict[str, float], int] | None
 
 
-def on_disk(table: LargeTable, setting: Setting) -> bool:
+def is_matrix_on_disk(table: LargeTable, resources: TrainingResources) -> bool:
     """Whether the quantised matrix is kept on disk under that cap."""
-    return quantised_bytes(len(table), len(table.columns)) > CAP_SHARE * setting.cap
+    return estimate_matrix_bytes(len(table), len(table.columns)) > MATRIX_CAP_SHARE * resources.memory_cap
 
 
 def evaluate(
     family: Family,
     task: Task,
     table: LargeTable,
-    sides: SidesPlan,
+    large_split: LargeFoldPlan,
     examples: Examples,
     plan: FoldPlan,
-    setting: Setting,
+    resources: TrainingResources,
     progress: Callable[[], None] = lambda: None,
-) -> Measured:
-    """The family on every fold of `sides`. `examples` and `plan` are the sample's: the same folds, of its rows alone."""
-    metrics, chosen = metrics_of(task.target), None
-    values, parts, seconds, row_ms = [], [], [], float("nan")
+) -> LargeEvaluation:
+    """The family on every fold of `large_split`. `examples` and `plan` are the sample's: the same folds, of its rows alone."""
+    metrics, best_params = list_metrics(task.target), None
+    values, predictions, seconds, row_ms = [], [], [], float("nan")
     for number, fold in enumerate(plan.folds):
-        side = sides.sides(number)
+        row_roles = large_split.assign_rows(number)
         began = time.perf_counter()
-        fitted, chosen = fit_fold(family, task, table, side, setting)
+        fitted, best_params = fit_fold(family, task, table, row_roles, resources)
         seconds.append(time.perf_counter() - began)
-        tested, response = responses(fitted, table, side == TEST, task)
+        tested, response = compute_responses(fitted, table, row_roles == TEST, task)
         y = table.y[tested]
-        values.append([metric.score(y, response, Rows()) for metric in metrics])
-        parts.append(FoldResponse(fold, response[np.searchsorted(tested, table.places[fold.test])], fitted))
-        row_ms = row_milliseconds(fitted, task, examples.take(fold.test[:50]))
+        values.append([metric.score(y, response, RowMetadata()) for metric in metrics])
+        predictions.append(FoldPredictions(fold, response[np.searchsorted(tested, table.sample_rows[fold.test])], fitted))
+        row_ms = measure_row_milliseconds(fitted, task, examples.take(fold.test[:50]))
         progress()
-    drawn = scores_with_intervals(metrics, tuple(parts), examples, plan, setting.seed)
-    whole = tuple(_recentred(score, folds) for score, folds in zip(drawn, np.array(values).T, strict=True))
+    sampled_scores = compute_scores(metrics, tuple(predictions), examples, plan, resources.seed)
+    full_scores = tuple(_recentre(score, folds) for score, folds in zip(sampled_scores, np.array(values).T, strict=True))
     target = task.target
     fingerprint = plan.fingerprint(examples.data_version)
-    told = Evaluation(family.name, target.name, target.horizon, drawn, tuple(parts), fingerprint, float(np.mean(seconds)), row_ms)
-    return Measured(replace(told, scores=whole), told, chosen)
+    sampled = Evaluation(
+        family.name, target.name, target.horizon, sampled_scores, tuple(predictions), fingerprint, float(np.mean(seconds)), row_ms
+    )
+    return LargeEvaluation(replace(sampled, scores=full_scores), sampled, best_params)
 
 
-def _recentred(drawn: Score, folds: Array) -> Score:
+def _recentre(sampled: MetricScore, folds: Array) -> MetricScore:
     """The score of all test rows, with the sample's interval about it."""
     value = float(np.nanmean(folds)) if not np.isnan(folds).all() else float("nan")
-    shift = value - drawn.value
-    return Score(drawn.metric, value, drawn.low + shift, drawn.high + shift, tuple(folds.tolist()))
+    shift = value - sampled.value
+    return MetricScore(sampled.metric, value, sampled.low + shift, sampled.high + shift, tuple(folds.tolist()))
 
 
 def fit_fold(
-    family: Family, task: Task, table: LargeTable, side: Array, setting: Setting
+    family: Family, task: Task, table: LargeTable, row_roles: Array, resources: TrainingResources
 ) -> tuple[FittedFold, tuple[dict[str, float], int] | None]:
     """The family fitted on the training rows of one fold, and what it chose."""
-    train = (side == TRAIN) | (side == WATCH) | (side == LATE)
-    preprocessor = table.preprocessor(train)
+    train = (row_roles == TRAIN) | (row_roles == VALIDATION) | (row_roles == EMBARGO)
+    preprocessor = table.fit_preprocessor(train)
     if family.name == "boosting":
-        estimator, chosen = boost(task, table, preprocessor, train, side, setting)
-        return FittedFold(preprocessor, estimator), chosen
-    return FittedFold(preprocessor, _from_sample(family, task, table, preprocessor, train, side, setting)), None
+        estimator, best_params = fit_xgboost(task, table, preprocessor, train, row_roles, resources)
+        return FittedFold(preprocessor, estimator), best_params
+    return FittedFold(preprocessor, _fit_on_sample(family, task, table, preprocessor, train, row_roles, resources)), None
 
 
 def fit_all(
-    family: Family, task: Task, table: LargeTable, chosen: tuple[dict[str, float], int] | None, setting: Setting
+    family: Family, task: Task, table: LargeTable, best_params: tuple[dict[str, float], int] | None, resources: TrainingResources
 ) -> FittedFold:
     """The family fitted on all rows, boosting with the shape and the rounds that were chosen on the last fold."""
     train = np.ones(len(table), dtype=bool) if table.learned is None else table.learned
-    preprocessor = table.preprocessor(table.learned)
-    if family.name == "boosting" and chosen is not None:
-        setting = replace(setting, shape=chosen[0], rounds=chosen[1])
-        return FittedFold(preprocessor, boost(task, table, preprocessor, train, None, setting)[0])
-    return FittedFold(preprocessor, _from_sample(family, task, table, preprocessor, train, None, setting))
+    preprocessor = table.fit_preprocessor(table.learned)
+    if family.name == "boosting" and best_params is not None:
+        resources = replace(resources, shape=best_params[0], rounds=best_params[1])
+        return FittedFold(preprocessor, fit_xgboost(task, table, preprocessor, train, None, resources)[0])
+    return FittedFold(preprocessor, _fit_on_sample(family, task, table, preprocessor, train, None, resources))
 
 
-def boost(
-    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, side: Array | None, setting: Setting
+def fit_xgboost(
+    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, row_roles: Array | None, resources: TrainingResources
 ) -> tuple[Estimator, tuple[dict[str, float], int]]:
-    """Boosting on the rows of a mask (n,), through one quantised matrix; its shape and rounds as set, else found on `side`."""
-    sample = fold_sample(task, table, preprocessor, train, side)
-    model, matrix = matrix_of(task, table, preprocessor, train, sample, setting)
-    shape, rounds = setting.shape, setting.rounds
+    """Boosting on the rows of a mask (n,), through one quantised matrix; its shape and rounds as set, else found on
+    `row_roles`."""
+    sample = select_sample(task, table, preprocessor, train, row_roles)
+    model, matrix = build_matrix(task, table, preprocessor, train, sample, resources)
+    shape, rounds = resources.shape, resources.rounds
     if shape is None or rounds is None:
-        assert side is not None
-        found = search_on(model, matrix, side[train] != TRAIN, sample)
-        shape, rounds = dict(found[0]), found[1]
-    return fit_on(model, matrix, shape, rounds), (shape, rounds)
+        assert row_roles is not None
+        search_result = search_matrix(model, matrix, row_roles[train] != TRAIN, sample)
+        shape, rounds = dict(search_result[0]), search_result[1]
+    return fit_matrix(model, matrix, shape, rounds), (shape, rounds)
 
 
-def fold_sample(task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, side: Array | None) -> Sample:
-    """The sample's rows within a mask (n,); what is late or watched by `side` is put aside while rounds are found."""
-    inside = train[table.places]
-    places = table.places[inside]
-    X = preprocessor.transform(_inputs(table, task, inside))
-    if side is None:
-        return Sample(X, table.y[places])
-    return Sample(X, table.y[places], side[places] == TRAIN, side[places] == WATCH)
+def select_sample(
+    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, row_roles: Array | None
+) -> ReferenceSample:
+    """The sample's rows within a mask (n,); what is late or watched by `row_roles` is put aside while rounds are found."""
+    inside = train[table.sample_rows]
+    places = table.sample_rows[inside]
+    X = preprocessor.transform(_select_inputs(table, task, inside))
+    if row_roles is None:
+        return ReferenceSample(X, table.y[places])
+    return ReferenceSample(X, table.y[places], row_roles[places] == TRAIN, row_roles[places] == VALIDATION)
 
 
-def matrix_of(
-    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, sample: Sample, setting: Setting
-) -> tuple[Boosting, "xgboost.QuantileDMatrix"]:
+def build_matrix(
+    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, sample: ReferenceSample, resources: TrainingResources
+) -> tuple[XGBoostEstimator, "xgboost.QuantileDMatrix"]:
     """Unfitted boosting, and the rows of a mask (n,) quantised for it: in memory, or on disk where the cap asks for it."""
-    model = family_named("boosting").build(task, seed=setting.seed, threads=setting.threads, **LARGE)
-    assert isinstance(model, Boosting)
+    model = get_family("boosting").build(task, seed=resources.seed, threads=resources.threads, **LARGE_TABLE_PARAMS)
+    assert isinstance(model, XGBoostEstimator)
 
     def blocks() -> Iterator[tuple[Array, Array]]:
-        return ((X, table.y[rows]) for rows, X in table.matrices(preprocessor, train))
+        return ((X, table.y[rows]) for rows, X in table.iterate_matrices(preprocessor, train))
 
-    cache = setting.scratch / "quantised" if on_disk(table, setting) else None
-    return model, quantised(model, blocks, sample, int(train.sum()) * len(table.columns), cache)
+    cache = resources.scratch / "quantised" if is_matrix_on_disk(table, resources) else None
+    return model, build_quantile_matrix(model, blocks, sample, int(train.sum()) * len(table.columns), cache)
 
 
-def _inputs(table: LargeTable, task: Task, rows: Array) -> pl.DataFrame:
+def _select_inputs(table: LargeTable, task: Task, rows: Array) -> pl.DataFrame:
     return table.sample.filter(rows).select([column.name for column in task.input_columns])
 
 
-def _from_sample(
+def _fit_on_sample(
     family: Family,
     task: Task,
     table: LargeTable,
     preprocessor: Preprocessor,
     train: Array,
-    side: Array | None,
-    setting: Setting,
+    row_roles: Array | None,
+    resources: TrainingResources,
 ) -> Estimator:
-    estimator = family.build(task, seed=setting.seed, threads=setting.threads)
+    estimator = family.build(task, seed=resources.seed, threads=resources.threads)
     if family.is_baseline:
         # It looks at the labels alone: a matrix that takes no room stands for the rows.
         nothing = np.broadcast_to(np.float32(0), (int(train.sum()), len(table.columns)))
         return estimator.fit(nothing, table.y[train])
-    room = int(TERMS_SHARE * setting.cap) // (BYTES_A_TERM * max(1, _width(preprocessor)))
-    sample = _thinned(fold_sample(task, table, preprocessor, train, side), min(MOST_LINEAR_ROWS, max(1000, room)))
-    if sample.used is None or sample.watched is None:
+    max_rows = int(TERMS_SHARE * resources.memory_cap) // (BYTES_PER_TERM * max(1, _count_terms(preprocessor)))
+    sample = _thin_sample(select_sample(task, table, preprocessor, train, row_roles), min(MAX_LINEAR_ROWS, max(1000, max_rows)))
+    if sample.train_mask is None or sample.valid_mask is None:
         return estimator.fit(sample.X, sample.y)
-    return estimator.fit(sample.X, sample.y, inner=Fold(np.flatnonzero(sample.used), np.flatnonzero(sample.watched)))
+    return estimator.fit(sample.X, sample.y, inner=Fold(np.flatnonzero(sample.train_mask), np.flatnonzero(sample.valid_mask)))
 
 
-def _width(preprocessor: Preprocessor) -> int:
+def _count_terms(preprocessor: Preprocessor) -> int:
     """How many terms a linear model makes of a row: a value and whether it is missing, or one a level and one for missing."""
     return sum(len(preprocessor.levels.get(c.name, ())) + 1 if c.dtype == "category" else 2 for c in preprocessor.columns)
 
 
-def _thinned(sample: Sample, most: int) -> Sample:
+def _thin_sample(sample: ReferenceSample, max_rows: int) -> ReferenceSample:
     """At most so many rows of the sample, evenly out of it."""
-    rows = np.unique(np.linspace(0, len(sample.y) - 1, min(len(sample.y), most)).astype(np.int64))
-    used, watched = (None if mask is None else mask[rows] for mask in (sample.used, sample.watched))
-    return Sample(sample.X[rows], sample.y[rows], used, watched)
+    rows = np.unique(np.linspace(0, len(sample.y) - 1, min(len(sample.y), max_rows)).astype(np.int64))
+    used, validation = (None if mask is None else mask[rows] for mask in (sample.train_mask, sample.valid_mask))
+    return ReferenceSample(sample.X[rows], sample.y[rows], used, validation)
 
 
-def responses(fitted: FittedFold, table: LargeTable, rows: Array, task: Task) -> tuple[Array, Array]:
+def compute_responses(fitted: FittedFold, table: LargeTable, rows: Array, task: Task) -> tuple[Array, Array]:
     """The row numbers of a mask (n,) and the responses to them, (m,) or (m, k), block by block."""
-    numbers, found = [], []
-    for part, X in table.matrices(fitted.preprocessor, rows, max(1000, BLOCK_TERMS // max(1, _width(fitted.preprocessor)))):
+    numbers, answers = [], []
+    for part, X in table.iterate_matrices(
+        fitted.preprocessor, rows, max(1000, BLOCK_TERMS // max(1, _count_terms(fitted.preprocessor)))
+    ):
         numbers.append(part)
-        found.append(response_of(fitted.estimator, X, task.target.kind))
-    return np.concatenate(numbers), np.concatenate(found)
+        answers.append(predict_response(fitted.estimator, X, task.target.kind))
+    return np.concatenate(numbers), np.concatenate(answers)
 
 
-def plan_of(sides: SidesPlan, table: LargeTable, clusters: Array | None) -> FoldPlan:
+def build_fold_plan(large_split: LargeFoldPlan, table: LargeTable, clusters: Array | None) -> FoldPlan:
     """The folds of the sample's rows; `clusters` are theirs."""
     folds = []
-    for number in range(sides.folds):
-        side = sides.sides(number)[table.places]
-        folds.append(Fold(np.flatnonzero((side == TRAIN) | (side == WATCH) | (side == LATE)), np.flatnonzero(side == TEST)))
-    return FoldPlan(sides.kind, tuple(folds), 1, sides.gap, sides.why, sides.period, clusters)
+    for number in range(large_split.n_folds):
+        row_roles = large_split.assign_rows(number)[table.sample_rows]
+        folds.append(
+            Fold(
+                np.flatnonzero((row_roles == TRAIN) | (row_roles == VALIDATION) | (row_roles == EMBARGO)),
+                np.flatnonzero(row_roles == TEST),
+            )
+        )
+    return FoldPlan(large_split.kind, tuple(folds), 1, large_split.gap, large_split.why, large_split.period, clusters)

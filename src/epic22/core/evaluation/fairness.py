@@ -13,12 +13,12 @@ from typing import Literal
 import numpy as np
 
 from epic22.core.errors import UserError
-from epic22.core.evaluation.crossval import percentiles
+from epic22.core.evaluation.crossval import compute_percentile_interval
 from epic22.core.task import Array
 
 FOUR_FIFTHS = 0.8
-LEAST = 30
-DRAWS = 2000
+MIN_PERSONS = 30
+N_REPLICATES = 2000
 
 FairnessStatus = Literal["passed", "refused", "inconclusive"]
 
@@ -69,8 +69,8 @@ class AdverseImpact:
         lowest = self.lowest_bound
         if self.worst is None or lowest is None:
             return f"{self.column}: fewer than two groups have enough persons to be compared"
-        told = f"{self.column}: {_told(self.worst)} against {self.reference}"
-        return told if lowest is self.worst else f"{told}; the furthest bound is that of {_told(lowest)}"
+        text = f"{self.column}: {_format_group(self.worst)} against {self.reference}"
+        return text if lowest is self.worst else f"{text}; the furthest bound is that of {_format_group(lowest)}"
 
 
 def _or_zero(value: float | None) -> float:
@@ -78,14 +78,14 @@ def _or_zero(value: float | None) -> float:
     return 0.0 if value is None or np.isnan(value) else value
 
 
-def _told(group: GroupShare) -> str:
+def _format_group(group: GroupShare) -> str:
     return f"{group.group} has {group.ratio:.2f} ({group.low:.2f} … {group.high:.2f})"
 
 
-def adverse_impact(
-    column: str, favourable: Array, groups: Array, persons: Array, least: int = LEAST, seed: int = 0
+def compute_adverse_impact(
+    column: str, favourable: Array, groups: Array, persons: Array, min_persons: int = MIN_PERSONS, seed: int = 0
 ) -> AdverseImpact:
-    """The ratio of each group to the most favoured one of at least `least` persons.
+    """The ratio of each group to the most favoured one of at least `min_persons` persons.
 
     `favourable` (n,) booleans, `groups` (n,) text or None (not known: left out), `persons` (n,) who is resampled as a whole.
     Both shares are of the same draw; the reference group stays the one of the estimate.
@@ -97,46 +97,48 @@ def adverse_impact(
         return AdverseImpact(column, None, (), None)
     names, code = np.unique(np.asarray(groups)[known].astype(str), return_inverse=True)
     person = np.unique(np.asarray(persons)[known], return_inverse=True)[1]
-    rows, good = _by_person(person, code, np.asarray(favourable, dtype=bool)[known], len(names))
+    rows, good = _count_by_person(person, code, np.asarray(favourable, dtype=bool)[known], len(names))
     size = (rows > 0).sum(axis=0)
     share = good.sum(axis=0) / rows.sum(axis=0)
-    enough = size >= least
+    enough = size >= min_persons
     reference = int(np.where(enough, share, -1.0).argmax()) if enough.any() else None
-    drawn = _drawn_shares(rows, good, seed)
-    made = tuple(
-        _group(str(name), int(size[i]), int(rows[:, i].sum()), i, share, drawn, reference if enough[i] else None)
+    replicates = _bootstrap_shares(rows, good, seed)
+    group_shares = tuple(
+        _make_group_share(str(name), int(size[i]), int(rows[:, i].sum()), i, share, replicates, reference if enough[i] else None)
         for i, name in enumerate(names)
     )
-    compared = [group for group in made if group.ratio is not None]
+    compared = [group for group in group_shares if group.ratio is not None]
     worst = min(compared, key=lambda group: _or_zero(group.ratio), default=None)
-    return AdverseImpact(column, None if reference is None else str(names[reference]), made, worst)
+    return AdverseImpact(column, None if reference is None else str(names[reference]), group_shares, worst)
 
 
-def _by_person(person: Array, code: Array, good: Array, count: int) -> tuple[Array, Array]:
+def _count_by_person(person: Array, code: Array, good: Array, count: int) -> tuple[Array, Array]:
     """Rows and favourable rows a person and group, each (persons, groups)."""
     cell, shape = person * count + code, (int(person.max()) + 1, count)
-    made = (np.bincount(cell, weights=w, minlength=shape[0] * count).reshape(shape) for w in (np.ones(len(code)), good))
-    rows, favourable = made
+    counts = (np.bincount(cell, weights=w, minlength=shape[0] * count).reshape(shape) for w in (np.ones(len(code)), good))
+    rows, favourable = counts
     return rows, favourable
 
 
-def _drawn_shares(rows: Array, good: Array, seed: int) -> Array:
+def _bootstrap_shares(rows: Array, good: Array, seed: int) -> Array:
     """Share of favourable rows a draw and group, (DRAWS, groups); NaN where a draw leaves a group out."""
     rng, count = np.random.default_rng([seed, 55]), len(rows)
     both = np.hstack([good, rows])
-    drawn = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) @ both for _ in range(DRAWS)])
-    share, held = drawn[:, : rows.shape[1]], drawn[:, rows.shape[1] :]
-    return np.asarray(np.divide(share, held, out=np.full_like(share, np.nan), where=held > 0))
+    replicates = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) @ both for _ in range(N_REPLICATES)])
+    share, row_counts = replicates[:, : rows.shape[1]], replicates[:, rows.shape[1] :]
+    return np.asarray(np.divide(share, row_counts, out=np.full_like(share, np.nan), where=row_counts > 0))
 
 
-def _group(name: str, persons: int, rows: int, i: int, share: Array, drawn: Array, reference: int | None) -> GroupShare:
+def _make_group_share(
+    name: str, persons: int, rows: int, i: int, share: Array, replicates: Array, reference: int | None
+) -> GroupShare:
     if reference is None:
         return GroupShare(name, persons, rows, float(share[i]), None, None, None, "too few")
     if i == reference:
         return GroupShare(name, persons, rows, float(share[i]), None, None, None, "reference")
     ratio = float(share[i] / share[reference]) if share[reference] > 0 else float("nan")
-    base = drawn[:, reference]
-    low, high = percentiles(np.divide(drawn[:, i], base, out=np.full_like(base, np.nan), where=base > 0))
+    base = replicates[:, reference]
+    low, high = compute_percentile_interval(np.divide(replicates[:, i], base, out=np.full_like(base, np.nan), where=base > 0))
     return GroupShare(name, persons, rows, float(share[i]), ratio, low, high, "")
 
 
@@ -184,7 +186,7 @@ class PromotionDecision:
     override: Override | None = None
 
 
-def gate(
+def decide_promotion(
     fairness: FairnessVerdict | None,
     first_model: bool,
     override: Override | None = None,
@@ -199,17 +201,17 @@ def gate(
         return PromotionDecision(True, "proven", "fairness was not measured: no protected classes are held")
     if fairness.status == "passed":
         return PromotionDecision(True, "proven", f"fairness passed: {fairness.why}", fairness)
-    found = f"fairness {fairness.status}: {fairness.why}"
-    lacking = _lacking(override, authorised)
-    if override is not None and lacking is None:
-        why = f"{found}; overridden by key {override.key_id}: {override.reason.strip()}"
+    finding = f"fairness {fairness.status}: {fairness.why}"
+    fault = _find_override_fault(override, authorised)
+    if override is not None and fault is None:
+        why = f"{finding}; overridden by key {override.key_id}: {override.reason.strip()}"
         return PromotionDecision(True, "overridden", why, fairness, override)
     if fairness.status == "inconclusive" and first_model:
-        return PromotionDecision(True, "provisional", f"{found}; the task's first model, so provisional", fairness, override)
-    return PromotionDecision(False, "refused", f"{found}; {lacking}", fairness, override)
+        return PromotionDecision(True, "provisional", f"{finding}; the task's first model, so provisional", fairness, override)
+    return PromotionDecision(False, "refused", f"{finding}; {fault}", fairness, override)
 
 
-def _lacking(override: Override | None, authorised: Container[str]) -> str | None:
+def _find_override_fault(override: Override | None, authorised: Container[str]) -> str | None:
     """What an override lacks to count, in words."""
     if override is None:
         return "an override with a reason by an authorised key is needed"

@@ -11,12 +11,18 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan, begins
-from epic22.core.evaluation.calibrate import ORDER_SLOPE, Calibration, CalibrationKind, CalibrationLoss, loss_of
-from epic22.core.evaluation.crossval import FoldResponse
-from epic22.core.evaluation.logistic import logistic_fit
-from epic22.core.models.base import link
-from epic22.core.models.hazard import exposures, hazards_of
+from epic22.core.data.split import FoldPlan, find_test_start
+from epic22.core.evaluation.calibration import (
+    EXTRAPOLATION_SLOPE,
+    Calibration,
+    CalibrationKind,
+    CalibrationLoss,
+    compute_calibration_loss,
+)
+from epic22.core.evaluation.crossval import FoldPredictions
+from epic22.core.evaluation.logistic import fit_logistic
+from epic22.core.models.base import inverse_link
+from epic22.core.models.hazard import compute_at_risk, compute_hazard_log_odds
 from epic22.core.task import Array
 
 
@@ -24,7 +30,7 @@ from epic22.core.task import Array
 class HazardScores:
     """Out-of-fold log-odds of the hazard (m, h) and outcomes y (m, 2), a row a test row of a fold; `row` (m,) is its example.
 
-    `fold` (m,) counts folds, `dealing` (m,) re-dealings, `cluster` (m,) is what errs together.
+    `fold` (m,) counts folds, `repeat` (m,) re-dealings, `cluster` (m,) is what errs together.
     """
 
     raw: Array
@@ -32,111 +38,120 @@ class HazardScores:
     edges: tuple[float, ...]
     row: Array
     fold: Array
-    dealing: Array
+    repeat: Array
     cluster: Array
-    parts: tuple[FoldResponse, ...]
+    fold_predictions: tuple[FoldPredictions, ...]
     examples: Examples
     delay: float
 
     @classmethod
-    def of(cls, parts: tuple[FoldResponse, ...], examples: Examples, plan: FoldPlan, edges: tuple[float, ...]) -> "HazardScores":
+    def of(
+        cls, predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, edges: tuple[float, ...]
+    ) -> "HazardScores":
         """The parts of an evaluation as one table."""
-        row, size = np.concatenate([part.fold.test for part in parts]), [len(part.fold.test) for part in parts]
+        row, size = np.concatenate([part.fold.test for part in predictions]), [len(part.fold.test) for part in predictions]
         return cls(
-            raw=hazards_of(np.concatenate([part.response for part in parts])),
+            raw=compute_hazard_log_odds(np.concatenate([part.response for part in predictions])),
             y=examples.Y[row],
             edges=edges,
             row=row,
-            fold=np.repeat(np.arange(len(parts)), size),
-            dealing=np.repeat([part.fold.repeat for part in parts], size),
+            fold=np.repeat(np.arange(len(predictions)), size),
+            repeat=np.repeat([part.fold.repeat for part in predictions], size),
             cluster=row if plan.clusters is None else plan.clusters[row],
-            parts=parts,
+            fold_predictions=predictions,
             examples=examples,
             delay=plan.gap,
         )
 
-    def turns(self) -> Iterator[tuple[Array, Array, Array]]:
+    def iterate_splits(self) -> Iterator[tuple[Array, Array, Array]]:
         """(rows that teach, their outcomes as known when the judged fold began, rows that are judged) a fold."""
-        for number, part in enumerate(self.parts):
-            judged, start = np.flatnonzero(self.fold == number), begins(self.examples, part.fold)
+        for number, part in enumerate(self.fold_predictions):
+            evaluation_rows, start = np.flatnonzero(self.fold == number), find_test_start(self.examples, part.fold)
             if start is None:
-                others = (self.fold != number) & (self.dealing == part.fold.repeat)
+                others = (self.fold != number) & (self.repeat == part.fold.repeat)
             else:
                 others = (self.fold < number) & (self.examples.at[self.row] < start)
-            teach = np.flatnonzero(others)
-            yield teach, self.examples.take(self.row[teach]).as_known(start, self.delay).Y, judged
+            calibration_rows = np.flatnonzero(others)
+            yield calibration_rows, self.examples.take(self.row[calibration_rows]).censor_at(start, self.delay).Y, evaluation_rows
 
     @property
-    def taught(self) -> Array:
+    def calibratable(self) -> Array:
         """Rows (m,) of the first dealing that other folds can calibrate; all of it where none can be."""
-        once, made = self.dealing == self.dealing.min(), np.zeros(len(self.row), dtype=bool)
-        for teach, known, judged in self.turns():
-            made[judged] = len(teach) > 0 and bool(known[:, 1].any())
-        return np.asarray(once & made if (once & made).any() else once)
+        first_repeat, mask = self.repeat == self.repeat.min(), np.zeros(len(self.row), dtype=bool)
+        for calibration_rows, known, evaluation_rows in self.iterate_splits():
+            mask[evaluation_rows] = len(calibration_rows) > 0 and bool(known[:, 1].any())
+        return np.asarray(first_repeat & mask if (first_repeat & mask).any() else first_repeat)
 
 
 def fit_hazard_calibration(raw: Array, y: Array, edges: tuple[float, ...]) -> Calibration:
     """Slope and intercept on the log-odds of the hazards, by the likelihood of what was seen; none where no event was."""
-    at_risk, events = exposures(y, edges)
+    at_risk, events = compute_at_risk(y, edges)
     if not events.any():
         return Calibration()
     z, target, weight = raw.ravel()[:, None], events.ravel(), at_risk.ravel()
-    slope, intercept = logistic_fit(z, target, weight)
+    slope, intercept = fit_logistic(z, target, weight)
     if slope <= 0:
-        slope, intercept = ORDER_SLOPE, logistic_fit(z[:, :0], target, weight)[0]
+        slope, intercept = EXTRAPOLATION_SLOPE, fit_logistic(z[:, :0], target, weight)[0]
     return Calibration("platt", (float(slope), float(intercept)))
 
 
-def losses(calibration: Calibration, raw: Array, y: Array, edges: tuple[float, ...]) -> Array:
+def compute_hazard_losses(calibration: Calibration, raw: Array, y: Array, edges: tuple[float, ...]) -> Array:
     """Negative log-likelihood of each row (n,), in nats, over the intervals in which it was seen."""
-    at_risk, events = exposures(y, edges)
+    at_risk, events = compute_at_risk(y, edges)
     z = calibration.log_odds(raw)
     return np.asarray((at_risk * (np.logaddexp(0.0, z) - events * z)).sum(axis=1))
 
 
 def choose_hazard_calibration(scores: HazardScores) -> tuple[Calibration, tuple[CalibrationLoss, ...]]:
     """The calibration fitted on all rows, where it gains more than its paired standard error over clusters; else none."""
-    table = _table(scores)
+    table = _compute_loss_table(scores)
     if not table or table[1].gain <= table[1].error:
         return Calibration(), table
     return fit_hazard_calibration(scores.raw, scores.y, scores.edges), table
 
 
-def _table(scores: HazardScores) -> tuple[CalibrationLoss, ...]:
-    held = {kind: np.full(len(scores.row), np.nan) for kind in ("none", "platt")}
-    for teach, known, judged in scores.turns():
-        if len(teach):
-            fitted = fit_hazard_calibration(scores.raw[teach], known, scores.edges)
+def _compute_loss_table(scores: HazardScores) -> tuple[CalibrationLoss, ...]:
+    losses_by_kind = {kind: np.full(len(scores.row), np.nan) for kind in ("none", "platt")}
+    for calibration_rows, known, evaluation_rows in scores.iterate_splits():
+        if len(calibration_rows):
+            fitted = fit_hazard_calibration(scores.raw[calibration_rows], known, scores.edges)
             for kind, calibration in (("none", Calibration()), ("platt", fitted)):
-                held[kind][judged] = losses(calibration, scores.raw[judged], scores.y[judged], scores.edges)
-    judged = np.flatnonzero(~np.isnan(held["none"]))
-    if not len(judged):
+                losses_by_kind[kind][evaluation_rows] = compute_hazard_losses(
+                    calibration, scores.raw[evaluation_rows], scores.y[evaluation_rows], scores.edges
+                )
+    evaluation_rows = np.flatnonzero(~np.isnan(losses_by_kind["none"]))
+    if not len(evaluation_rows):
         return ()
-    cluster = np.unique(scores.cluster[judged], return_inverse=True)[1]
+    cluster = np.unique(scores.cluster[evaluation_rows], return_inverse=True)[1]
     kinds: tuple[CalibrationKind, ...] = ("none", "platt")
-    return tuple(loss_of(kind, held[kind][judged], held["none"][judged], cluster) for kind in kinds)
+    return tuple(
+        compute_calibration_loss(kind, losses_by_kind[kind][evaluation_rows], losses_by_kind["none"][evaluation_rows], cluster)
+        for kind in kinds
+    )
 
 
-def calibrated_incidence(scores: HazardScores) -> Array:
+def calibrate_incidence(scores: HazardScores) -> Array:
     """Probabilities up to each horizon, (m, h), each calibrated by other folds than its own, the choice made anew by them too.
 
     Where nothing teaches (the first of forward folds) they are left as they are.
     """
     z = scores.raw.copy()
-    for teach, known, judged in scores.turns():
-        if len(teach):
-            z[judged] = _chosen(scores, teach, known).log_odds(scores.raw[judged])
-    return link(z, "hazard")
+    for calibration_rows, known, evaluation_rows in scores.iterate_splits():
+        if len(calibration_rows):
+            z[evaluation_rows] = _choose_by_last_fold(scores, calibration_rows, known).log_odds(scores.raw[evaluation_rows])
+    return inverse_link(z, "hazard")
 
 
-def _chosen(scores: HazardScores, teach: Array, known: Array) -> Calibration:
+def _choose_by_last_fold(scores: HazardScores, calibration_rows: Array, outcomes: Array) -> Calibration:
     """The calibration that rows choose among themselves: fitted on all but their last fold and judged on it."""
-    last = scores.fold[teach] == scores.fold[teach].max()
-    raw, edges = scores.raw[teach], scores.edges
+    last = scores.fold[calibration_rows] == scores.fold[calibration_rows].max()
+    raw, edges = scores.raw[calibration_rows], scores.edges
     if last.all():
-        return fit_hazard_calibration(raw, known, edges)
-    trial = fit_hazard_calibration(raw[~last], known[~last], edges)
-    gains = losses(Calibration(), raw[last], known[last], edges) - losses(trial, raw[last], known[last], edges)
-    cluster = np.unique(scores.cluster[teach][last], return_inverse=True)[1]
-    found = loss_of("platt", -gains, np.zeros(len(gains)), cluster)
-    return fit_hazard_calibration(raw, known, edges) if found.gain > found.error else Calibration()
+        return fit_hazard_calibration(raw, outcomes, edges)
+    trial = fit_hazard_calibration(raw[~last], outcomes[~last], edges)
+    gains = compute_hazard_losses(Calibration(), raw[last], outcomes[last], edges) - compute_hazard_losses(
+        trial, raw[last], outcomes[last], edges
+    )
+    cluster = np.unique(scores.cluster[calibration_rows][last], return_inverse=True)[1]
+    loss = compute_calibration_loss("platt", -gains, np.zeros(len(gains)), cluster)
+    return fit_hazard_calibration(raw, outcomes, edges) if loss.gain > loss.error else Calibration()

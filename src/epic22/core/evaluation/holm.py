@@ -4,10 +4,10 @@ import math
 from collections.abc import Sequence
 
 
-def holm(ps: Sequence[float]) -> tuple[float, ...]:
+def adjust_p_values(ps: Sequence[float]) -> tuple[float, ...]:
     """The adjusted p of each; what is NaN was not tested, stays NaN and does not count.
 
-    >>> holm([0.01, 0.04, 0.03])
+    >>> adjust_p_values([0.01, 0.04, 0.03])
     (0.03, 0.06, 0.06)
     """
     tested = sorted((p, i) for i, p in enumerate(ps) if not math.isnan(p))

@@ -6,7 +6,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan
 
 
-def why_dependent(plan: FoldPlan, examples: Examples) -> str | None:
+def find_dependence(plan: FoldPlan, examples: Examples) -> str | None:
     """In words why the tested rows are not independent of one another, None where they are.
 
     They are where each row was tested once, by one model, and no two tested rows share a cluster or a stretch of time.
@@ -18,4 +18,4 @@ def why_dependent(plan: FoldPlan, examples: Examples) -> str | None:
     if plan.clusters is not None:
         count = len(np.unique(plan.clusters[rows]))
         return None if count == len(rows) else f"{len(rows):,} tested rows come in {count:,} clusters"
-    return "rows follow one another in time" if examples.timed else None
+    return "rows follow one another in time" if examples.has_times else None

@@ -11,30 +11,30 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epic22.core.data.engineering import Recipe
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import EIGHTHS, FoldPlan, begins, training_share
+from epic22.core.data.feature_engineering import FeatureRecipe
+from epic22.core.data.split import LEARNING_CURVE_PARTS, FoldPlan, find_test_start, select_training_share
 from epic22.core.evaluation.crossval import (
     Evaluation,
-    FoldResponse,
-    declared_alone,
+    FoldPredictions,
+    average_folds,
+    bootstrap_folds,
+    compute_percentile_interval,
     fit_family,
-    fold_draws,
-    fold_means,
-    percentiles,
+    make_default_recipe,
 )
-from epic22.core.evaluation.power import LEAST
-from epic22.core.models.base import Family, response_of
-from epic22.core.task import Array, Metric, Rows, Task
+from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT
+from epic22.core.models.base import Family, predict_response
+from epic22.core.task import Array, Metric, RowMetadata, Task
 
-SHARES = (1, 2, 4, EIGHTHS)
+TRAINING_EIGHTHS = (1, 2, 4, LEARNING_CURVE_PARTS)
 """Eighths of the training parts; the last is the champion's own score, which costs no fit."""
 
-FOLDS = 3
-SECONDS = 300.0
+MAX_FOLDS = 3
+MAX_SECONDS = 300.0
 """A curve that is expected to take longer is measured on fewer folds, or not at all."""
 
-FEWEST_EVENTS = 10
+MIN_EVENTS = 10
 """A hazard's share with fewer events is too small to be learned from."""
 
 EXPONENTS = np.round(np.arange(0.1, 1.55, 0.1), 1)
@@ -54,7 +54,7 @@ class CurvePoint:
 class LearningCurve:
     """The scores by number of training rows, and what twice the rows are expected to gain (> 0: better), with 95 % intervals.
 
-    `least` is the smallest gain that matters. `refused` says why there is no curve.
+    `minimum_effect` is the smallest gain that matters. `refused` says why there is no curve.
     """
 
     metric: str
@@ -63,7 +63,7 @@ class LearningCurve:
     gain: float = math.nan
     low: float = math.nan
     high: float = math.nan
-    least: float = math.nan
+    minimum_effect: float = math.nan
     refused: str = ""
 
     @property
@@ -71,16 +71,20 @@ class LearningCurve:
         """Whether more data would help, in a sentence."""
         if self.refused:
             return f"no learning curve: {self.refused}"
-        said = f"doubling the rows is expected to gain {self.gain:.2g} ({self.low:.2g} … {self.high:.2g}) in {self.metric}"
-        if self.high < self.least:
-            return f"more data would not help: {said}, and less than {self.least:.2g} does not matter"
+        expectation = f"doubling the rows is expected to gain {self.gain:.2g} ({self.low:.2g} … {self.high:.2g}) in {self.metric}"
+        if self.high < self.minimum_effect:
+            return f"more data would not help: {expectation}, and less than {self.minimum_effect:.2g} does not matter"
         if self.low > 0:
-            much = "help" if self.gain >= self.least else f"help little (less than {self.least:.2g}, the least that matters)"
-            return f"more data would {much}: {said}"
-        return f"can't tell whether more data would help: {said}"
+            much = (
+                "help"
+                if self.gain >= self.minimum_effect
+                else f"help little (less than {self.minimum_effect:.2g}, the least that matters)"
+            )
+            return f"more data would {much}: {expectation}"
+        return f"can't tell whether more data would help: {expectation}"
 
 
-def learning_curve(
+def measure_learning_curve(
     task: Task,
     examples: Examples,
     plan: FoldPlan,
@@ -88,111 +92,117 @@ def learning_curve(
     champion: Evaluation,
     seed: int,
     threads: int,
-    seconds: float = SECONDS,
-    step: Callable[[], None] = lambda: None,
-    recipes: Callable[[Array], Recipe] = declared_alone,
+    seconds: float = MAX_SECONDS,
+    progress: Callable[[], None] = lambda: None,
+    recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
 ) -> LearningCurve:
-    """The curve of `family`, whose evaluation on the whole training parts is `champion`; `step` is called after each fit.
+    """The curve of `family`, whose evaluation on the whole training parts is `champion`; `progress` is called after each fit.
 
     `recipes` gives the columns that were planned on a whole training part, which its shares get too.
     """
     metric = task.target.metric
-    places = _folds_for(plan, champion.fit_seconds, seconds)
-    if not places:
-        needed = _cost(champion.fit_seconds, 1)
+    fold_indices = _choose_folds(plan, champion.fit_seconds, seconds)
+    if not fold_indices:
+        needed = _estimate_seconds(champion.fit_seconds, 1)
         return LearningCurve(metric.name, 0, refused=f"it would take about {needed:,.0f} s, more than {seconds:,.0f} s")
-    measured: list[tuple[int, tuple[FoldResponse, ...]]] = []
-    for eighths in SHARES[:-1]:
-        trains = [training_share(plan, examples, plan.folds[i].train, task.target.kind, eighths, seed) for i in places]
-        if any(_lacks(examples, train, task) for train in trains):
+    measured: list[tuple[int, tuple[FoldPredictions, ...]]] = []
+    for eighths in TRAINING_EIGHTHS[:-1]:
+        trains = [
+            select_training_share(plan, examples, plan.folds[i].train, task.target.kind, eighths, seed) for i in fold_indices
+        ]
+        if any(_is_too_small(examples, train, task) for train in trains):
             continue
         parts = []
-        for i, train in zip(places, trains, strict=True):
+        for i, train in zip(fold_indices, trains, strict=True):
             fold = plan.folds[i]
-            known = examples.as_known(begins(examples, fold), plan.gap)
+            known = examples.censor_at(find_test_start(examples, fold), plan.gap)
             fitted = fit_family(family, task, known, plan, train, seed, threads, recipes(fold.train))
             X = fitted.preprocessor.transform(examples.take(fold.test).X)
-            parts.append(FoldResponse(fold, response_of(fitted.estimator, X, task.target.kind)))
-            step()
+            parts.append(FoldPredictions(fold, predict_response(fitted.estimator, X, task.target.kind)))
+            progress()
         measured.append((round(float(np.mean([len(train) for train in trains]))), tuple(parts)))
-    whole = tuple(champion.parts[i] for i in places)
+    whole = tuple(champion.fold_predictions[i] for i in fold_indices)
     measured.append((round(float(np.mean([len(part.fold.train) for part in whole]))), whole))
     if len(measured) < 3:
-        return LearningCurve(metric.name, len(places), refused="smaller shares of the training rows lack a class")
-    return _curve(measured, metric, task.least, examples, plan, seed)
+        return LearningCurve(metric.name, len(fold_indices), refused="smaller shares of the training rows lack a class")
+    return _fit_curve(measured, metric, task.minimum_effect, examples, plan, seed)
 
 
-def _folds_for(plan: FoldPlan, fit_seconds: float, seconds: float) -> list[int]:
+def _choose_folds(plan: FoldPlan, fit_seconds: float, seconds: float) -> list[int]:
     """The last forward folds, which have most rows; else the first folds of the first dealing. As many as the time allows."""
-    count = min(FOLDS, plan.n)
-    while count and _cost(fit_seconds, count) > seconds:
+    count = min(MAX_FOLDS, plan.n)
+    while count and _estimate_seconds(fit_seconds, count) > seconds:
         count -= 1
     forward = plan.kind == "walk_forward"
     return list(range(len(plan.folds) - count, len(plan.folds)) if forward else range(count))
 
 
-def _cost(fit_seconds: float, folds: int) -> float:
-    return fit_seconds * folds * sum(SHARES[:-1]) / EIGHTHS
+def _estimate_seconds(fit_seconds: float, folds: int) -> float:
+    return fit_seconds * folds * sum(TRAINING_EIGHTHS[:-1]) / LEARNING_CURVE_PARTS
 
 
-def _lacks(examples: Examples, train: Array, task: Task) -> bool:
+def _is_too_small(examples: Examples, train: Array, task: Task) -> bool:
     """Whether a share is too small to be learned from."""
     if len(train) < 20:
         return True
     if task.target.kind == "hazard":
-        return bool(examples.Y[train, 1].sum() < FEWEST_EVENTS)
+        return bool(examples.Y[train, 1].sum() < MIN_EVENTS)
     return task.target.kind != "regression" and len(np.unique(examples.y[train])) < len(np.unique(examples.y))
 
 
-def _curve(
-    measured: list[tuple[int, tuple[FoldResponse, ...]]],
+def _fit_curve(
+    measured: list[tuple[int, tuple[FoldPredictions, ...]]],
     metric: Metric,
-    least: float | None,
+    minimum_effect: float | None,
     examples: Examples,
     plan: FoldPlan,
     seed: int,
 ) -> LearningCurve:
     rows = np.array([count for count, _ in measured], dtype=np.float64)
-    scores = np.array([_mean(parts, metric, examples) for _, parts in measured])
-    drawn = np.stack([fold_draws((metric,), parts, examples, plan, seed)[0] for _, parts in measured], axis=1)
-    draws = fold_means(_of_drawn_folds(drawn, seed))
+    scores = np.array([_compute_mean_score(parts, metric, examples) for _, parts in measured])
+    fold_replicates = np.stack([bootstrap_folds((metric,), parts, examples, plan, seed)[0] for _, parts in measured], axis=1)
+    replicates = average_folds(_resample_folds(fold_replicates, seed))
     sign = 1 if metric.greater_is_better else -1
-    gain = float(sign * doubling_gain(rows, scores[None, :])[0])
-    known = draws[~np.isnan(draws).any(axis=1)]
-    low, high = percentiles(sign * doubling_gain(rows, known)) if len(known) > len(draws) / 2 else (math.nan, math.nan)
+    gain = float(sign * compute_doubling_gain(rows, scores[None, :])[0])
+    known = replicates[~np.isnan(replicates).any(axis=1)]
+    low, high = (
+        compute_percentile_interval(sign * compute_doubling_gain(rows, known))
+        if len(known) > len(replicates) / 2
+        else (math.nan, math.nan)
+    )
     points = tuple(
-        CurvePoint(int(count), float(score), *percentiles(draws[:, i]))
+        CurvePoint(int(count), float(score), *compute_percentile_interval(replicates[:, i]))
         for i, (count, score) in enumerate(zip(rows, scores, strict=True))
     )
-    matters = LEAST * abs(float(scores[-1])) if least is None else least
-    return LearningCurve(metric.name, drawn.shape[-1], points, gain, low, high, matters)
+    smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(float(scores[-1])) if minimum_effect is None else minimum_effect
+    return LearningCurve(metric.name, fold_replicates.shape[-1], points, gain, low, high, smallest_effect)
 
 
-def _mean(parts: tuple[FoldResponse, ...], metric: Metric, examples: Examples) -> float:
-    return float(fold_means(np.array([metric.score(examples.y[p.fold.test], p.response, Rows()) for p in parts])))
+def _compute_mean_score(predictions: tuple[FoldPredictions, ...], metric: Metric, examples: Examples) -> float:
+    return float(average_folds(np.array([metric.score(examples.y[p.fold.test], p.response, RowMetadata()) for p in predictions])))
 
 
-def _of_drawn_folds(drawn: Array, seed: int) -> Array:
+def _resample_folds(fold_replicates: Array, seed: int) -> Array:
     """The folds, the last axis of (draws, shares, folds), drawn with replacement too: each was trained on other rows."""
     rng = np.random.default_rng([seed, 55])
-    chosen = rng.integers(0, drawn.shape[2], (len(drawn), 1, drawn.shape[2]))
-    return np.take_along_axis(drawn, np.broadcast_to(chosen, drawn.shape), axis=2)
+    chosen = rng.integers(0, fold_replicates.shape[2], (len(fold_replicates), 1, fold_replicates.shape[2]))
+    return np.take_along_axis(fold_replicates, np.broadcast_to(chosen, fold_replicates.shape), axis=2)
 
 
-def doubling_gain(rows: Array, scores: Array) -> Array:
+def compute_doubling_gain(rows: Array, scores: Array) -> Array:
     """What a power law through scores (d, s) at numbers of rows (s,) adds from the last of them to twice as many, (d,).
 
     The exponent is the one of EXPONENTS that leaves least; given it, a and b are least squares.
 
     >>> rows = np.array([100.0, 200.0, 400.0, 800.0])
-    >>> doubling_gain(rows, 1 - 5 * rows[None, :] ** -0.5).round(4)
+    >>> compute_doubling_gain(rows, 1 - 5 * rows[None, :] ** -0.5).round(4)
     array([0.0518])
     """
     x = rows / rows[-1]
-    left, gains = [], []
+    residuals, gains = [], []
     for c in EXPONENTS:
         design = np.column_stack([np.ones(len(x)), x**-c])
         weights = scores @ np.linalg.pinv(design).T
-        left.append(((scores - weights @ design.T) ** 2).sum(axis=1))
+        residuals.append(((scores - weights @ design.T) ** 2).sum(axis=1))
         gains.append(weights[:, 1] * (2**-c - 1))
-    return np.asarray(np.take_along_axis(np.stack(gains), np.argmin(left, axis=0)[None, :], axis=0)[0])
+    return np.asarray(np.take_along_axis(np.stack(gains), np.argmin(residuals, axis=0)[None, :], axis=0)[0])

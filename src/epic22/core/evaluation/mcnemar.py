@@ -1,6 +1,6 @@
 """McNemar's test of two classifiers' labels on the same rows, exact with the mid-p (Fagerland, Lydersen and Laake 2013).
 
-Rows must be independent of one another: `independence.why_dependent` says whether they are.
+Rows must be independent of one another: `independence.find_dependence` says whether they are.
 """
 
 import math
@@ -27,7 +27,7 @@ class AccuracyDifference:
     p: float
 
 
-def mcnemar(y: Array, first: Array, second: Array) -> AccuracyDifference:
+def mcnemar_test(y: Array, first: Array, second: Array) -> AccuracyDifference:
     """The test on classes y (n,) and two sets of labels (n,).
 
     The interval is Wald's with one row added to each kind of disagreement (Bonett and Price 2012).
@@ -39,13 +39,13 @@ def mcnemar(y: Array, first: Array, second: Array) -> AccuracyDifference:
     shares = np.array([a + 1, b + 1]) / (n + 2)
     centre = float(shares[0] - shares[1])
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((shares.sum() - centre**2) / (n + 2)))
-    return AccuracyDifference(a, b, n, (a - b) / n, max(centre - half, -1.0), min(centre + half, 1.0), mid_p(a, b))
+    return AccuracyDifference(a, b, n, (a - b) / n, max(centre - half, -1.0), min(centre + half, 1.0), compute_mid_p(a, b))
 
 
-def mid_p(only_first: int, only_second: int) -> float:
+def compute_mid_p(only_first: int, only_second: int) -> float:
     """The two-sided exact p of so many disagreements each way, in which just these count half.
 
-    >>> round(mid_p(1, 6), 6)
+    >>> round(compute_mid_p(1, 6), 6)
     0.070313
     """
     count, fewer = only_first + only_second, min(only_first, only_second)

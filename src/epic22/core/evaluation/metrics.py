@@ -10,20 +10,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.models.loss import Loss
-from epic22.core.task import Array, Kind, Metric, Rows, Target
+from epic22.core.task import Array, Kind, Metric, RowMetadata, Target
 
 
-def _weights(y: Array, rows: Rows) -> Array:
+def _weights(y: Array, rows: RowMetadata) -> Array:
     return np.ones(len(y)) if rows.weight is None else rows.weight
 
 
-def _mean(values: Array, y: Array, rows: Rows) -> float:
+def _mean(values: Array, y: Array, rows: RowMetadata) -> float:
     weight = _weights(y, rows)
     total = weight.sum()
     return float((values * weight).sum() / total) if total > 0 else math.nan
 
 
-def _ranked(y: Array, response: Array, rows: Rows) -> tuple[Array, Array, Array]:
+def _accumulate_by_rank(y: Array, response: Array, rows: RowMetadata) -> tuple[Array, Array, Array]:
     """True and false positives' weight above each distinct response, falling, and how many there are."""
     weight = _weights(y, rows)
     order = np.argsort(-response, kind="stable")
@@ -33,9 +33,9 @@ def _ranked(y: Array, response: Array, rows: Rows) -> tuple[Array, Array, Array]
     return hits, misses, ends
 
 
-def average_precision(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def average_precision(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Area under the precision-recall steps, Σ (Rᵢ − Rᵢ₋₁) Pᵢ; NaN without positives."""
-    hits, misses, _ = _ranked(y, response, rows)
+    hits, misses, _ = _accumulate_by_rank(y, response, rows)
     if hits[-1] <= 0:
         return math.nan
     flagged = hits + misses
@@ -43,11 +43,11 @@ def average_precision(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
 
 
-def roc_auc(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def roc_auc(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Probability that a positive outranks a negative, ties half; for k classes the mean over one against the rest."""
     if response.ndim == 2:
         return float(np.mean([roc_auc((y == k).astype(int), response[:, k], rows) for k in range(response.shape[1])]))
-    hits, misses, _ = _ranked(y, response, rows)
+    hits, misses, _ = _accumulate_by_rank(y, response, rows)
     if hits[-1] <= 0 or misses[-1] <= 0:
         return math.nan
     return float(np.trapezoid(np.append(0.0, hits), np.append(0.0, misses)) / (hits[-1] * misses[-1]))
@@ -57,18 +57,18 @@ def _probabilities(response: Array) -> Array:
     return response if response.ndim == 2 else np.column_stack([1 - response, response])
 
 
-def log_loss(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def log_loss(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Mean −log probability of what happened, natural logarithm."""
-    return _mean(log_losses(y, response), y, rows)
+    return _mean(log_loss_terms(y, response), y, rows)
 
 
-def log_losses(y: Array, response: Array) -> Array:
+def log_loss_terms(y: Array, response: Array) -> Array:
     """−log probability of what happened in each row, (n,)."""
     chosen = _probabilities(response)[np.arange(len(y)), y.astype(np.int64)]
     return np.asarray(-np.log(np.clip(chosen, 1e-15, 1.0)))
 
 
-def brier_score(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def brier_score(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Mean squared error of the probability; for k classes summed over them (scikit-learn's brier_score_loss)."""
     return _mean(brier_terms(y, response), y, rows)
 
@@ -80,32 +80,32 @@ def brier_terms(y: Array, response: Array) -> Array:
     return np.asarray(((response - np.eye(response.shape[1])[y.astype(np.int64)]) ** 2).sum(axis=1))
 
 
-def labels_of(response: Array) -> Array:
+def compute_labels(response: Array) -> Array:
     """The class codes (n,) that probabilities call."""
     return response.argmax(axis=1) if response.ndim == 2 else (response >= 0.5).astype(np.int64)
 
 
-def _confusion(y: Array, response: Array, rows: Rows) -> Array:
+def _confusion(y: Array, response: Array, rows: RowMetadata) -> Array:
     """Weight by true class (rows) and predicted class (columns), (k, k)."""
     k = response.shape[1] if response.ndim == 2 else 2
-    cells = np.bincount(y.astype(np.int64) * k + labels_of(response), weights=_weights(y, rows), minlength=k * k)
+    cells = np.bincount(y.astype(np.int64) * k + compute_labels(response), weights=_weights(y, rows), minlength=k * k)
     return cells.reshape(k, k)
 
 
-def accuracy(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def accuracy(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Share of rows whose class is right."""
     table = _confusion(y, response, rows)
     return float(np.trace(table) / table.sum()) if table.sum() > 0 else math.nan
 
 
-def balanced_accuracy(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def balanced_accuracy(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Mean over the classes present of the share that is right."""
     table = _confusion(y, response, rows)
     present = table.sum(axis=1) > 0
     return float(np.mean(np.diag(table)[present] / table.sum(axis=1)[present])) if present.any() else math.nan
 
 
-def f1(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def f1(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Harmonic mean of precision and recall of class 1, 0 where neither is; for k classes the mean over them."""
     table = _confusion(y, response, rows)
     right, total = np.diag(table), table.sum(axis=0) + table.sum(axis=1)
@@ -113,7 +113,7 @@ def f1(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float(each.mean() if response.ndim == 2 else each[1])
 
 
-def precision(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def precision(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Share of rows called class 1 that are, NaN where none is called; for k classes the mean over those called."""
     table = _confusion(y, response, rows)
     called = table.sum(axis=0)
@@ -121,7 +121,7 @@ def precision(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float(np.nanmean(each) if response.ndim == 2 else each[1])
 
 
-def recall(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def recall(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Share of class 1 that is called so, NaN without any; for k classes the mean over those present."""
     if response.ndim == 2:
         return balanced_accuracy(y, response, rows)
@@ -129,7 +129,7 @@ def recall(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float(table[1, 1] / table[1].sum()) if table[1].sum() > 0 else math.nan
 
 
-def matthews_corrcoef(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def matthews_corrcoef(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Correlation of true and predicted classes (Gorodkin 2004), 0 where one of them is constant."""
     table = _confusion(y, response, rows)
     true, predicted, n = table.sum(axis=1), table.sum(axis=0), table.sum()
@@ -137,29 +137,29 @@ def matthews_corrcoef(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float((np.trace(table) * n - (true * predicted).sum()) / math.sqrt(spread)) if spread > 0 else 0.0
 
 
-def root_mean_squared_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def root_mean_squared_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """In the label's unit."""
     return math.sqrt(_mean((response - y) ** 2, y, rows))
 
 
-def mean_absolute_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def mean_absolute_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """In the label's unit."""
     return _mean(np.abs(response - y), y, rows)
 
 
-def percentage_errors(y: Array, response: Array) -> Array:
+def percentage_error_terms(y: Array, response: Array) -> Array:
     """|error| ÷ |label| of each row, (n,)."""
     return np.asarray(np.abs(response - y) / np.maximum(np.abs(y), np.finfo(np.float64).eps))
 
 
-def mean_absolute_percentage_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def mean_absolute_percentage_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """A fraction: 0.05 is five percent. Enormous where labels are zero."""
-    return _mean(percentage_errors(y, response), y, rows)
+    return _mean(percentage_error_terms(y, response), y, rows)
 
 
-def median_absolute_percentage_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def median_absolute_percentage_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """The weighted median of the absolute percentage errors, a fraction."""
-    errors, weight = percentage_errors(y, response), _weights(y, rows)
+    errors, weight = percentage_error_terms(y, response), _weights(y, rows)
     order = np.argsort(errors, kind="stable")
     reached = np.cumsum(weight[order])
     if reached[-1] <= 0:
@@ -169,7 +169,7 @@ def median_absolute_percentage_error(y: Array, response: Array, rows: Rows = Row
     return float((errors[order][low] + errors[order][min(high, len(y) - 1)]) / 2)
 
 
-def r2(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def r2(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """1 − squared error ÷ squared error of the mean; NaN for a constant label."""
     weight = _weights(y, rows)
     if weight.sum() <= 0:
@@ -178,12 +178,12 @@ def r2(y: Array, response: Array, rows: Rows = Rows()) -> float:
     return float(1 - (weight * (y - response) ** 2).sum() / spread) if spread > 0 else math.nan
 
 
-def root_mean_squared_log_error(y: Array, response: Array, rows: Rows = Rows()) -> float:
+def root_mean_squared_log_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Of natural logarithms, so errors count by proportion; NaN where a label or a response is not above zero."""
-    return math.sqrt(_mean(squared_log_errors(y, response), y, rows))
+    return math.sqrt(_mean(log_error_terms(y, response), y, rows))
 
 
-def squared_log_errors(y: Array, response: Array) -> Array:
+def log_error_terms(y: Array, response: Array) -> Array:
     """Squared difference of the logarithms in each row, (n,)."""
     both = (y > 0) & (response > 0)
     logs = np.log(np.where(both, response, 1.0)) - np.log(np.where(both, y, 1.0))
@@ -196,9 +196,9 @@ class MeanLoss:
 
     loss: Loss
 
-    def __call__(self, y: Array, response: Array, rows: Rows = Rows()) -> float:
+    def __call__(self, y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
         """In the unit of the loss."""
-        return _mean(self.loss.rows(y, response), y, rows)
+        return _mean(self.loss.compute_losses(y, response), y, rows)
 
 
 AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability")
@@ -223,12 +223,12 @@ R2 = Metric("r2", r2, True, "value")
 ROOT_MEAN_SQUARED_LOG_ERROR = Metric("root_mean_squared_log_error", root_mean_squared_log_error, False, "value")
 MEAN_POISSON_DEVIANCE = Metric("mean_poisson_deviance", MeanLoss(Loss("poisson")), False, "value")
 
-OF_PROPORTIONS = (MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR)
-OF_CLASSES = (ROC_AUC, LOG_LOSS, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, PRECISION, RECALL, MATTHEWS_CORRCOEF)
+PERCENTAGE_METRICS = (MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR)
+CLASS_METRICS = (ROC_AUC, LOG_LOSS, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, PRECISION, RECALL, MATTHEWS_CORRCOEF)
 
 METRICS: dict[Kind, tuple[Metric, ...]] = {
-    "binary": (AVERAGE_PRECISION, *OF_CLASSES),
-    "multiclass": (LOG_LOSS, *(metric for metric in OF_CLASSES if metric is not LOG_LOSS)),
+    "binary": (AVERAGE_PRECISION, *CLASS_METRICS),
+    "multiclass": (LOG_LOSS, *(metric for metric in CLASS_METRICS if metric is not LOG_LOSS)),
     "regression": (
         ROOT_MEAN_SQUARED_ERROR,
         MEAN_ABSOLUTE_ERROR,
@@ -240,7 +240,7 @@ METRICS: dict[Kind, tuple[Metric, ...]] = {
 """What is reported for each kind of target; the first one decides unless the task says otherwise."""
 
 
-def deciding_metric(kind: Kind, loss: Loss) -> Metric:
+def choose_metric(kind: Kind, loss: Loss) -> Metric:
     """What decides among models that make this loss small: the loss itself, but for squared error its root."""
     if kind != "regression" or loss.name == "squared":
         return METRICS[kind][0]
@@ -251,14 +251,14 @@ def deciding_metric(kind: Kind, loss: Loss) -> Metric:
     return Metric("mean_pinball_loss" if loss.name == "quantile" else "mean_tweedie_deviance", MeanLoss(loss), False, "value")
 
 
-def metrics_of(target: Target) -> tuple[Metric, ...]:
+def list_metrics(target: Target) -> tuple[Metric, ...]:
     """What is reported of a target's models: what its kind has, first what decides where a loss or a task asks for another.
 
     Models of logarithms have the error of the logarithms as well; counts and sums, which may be zero, no percentage errors.
     """
     usual = METRICS[target.kind]
     if Loss.of(target).log_link:
-        usual = tuple(metric for metric in usual if metric not in OF_PROPORTIONS)
+        usual = tuple(metric for metric in usual if metric not in PERCENTAGE_METRICS)
     if target.metric.name not in {metric.name for metric in usual} or target.loss != "squared":
         usual = (target.metric, *(metric for metric in usual if metric.name != target.metric.name))
     if target.log and target.metric.name != ROOT_MEAN_SQUARED_LOG_ERROR.name:

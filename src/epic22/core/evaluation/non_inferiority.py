@@ -9,21 +9,21 @@ from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan
-from epic22.core.evaluation.decide import CostMatrix
-from epic22.core.evaluation.holm import holm
-from epic22.core.evaluation.operating_points import Contestant
-from epic22.core.evaluation.power import ONE_SIDED, Sample, sample_of, times_needed
-from epic22.core.evaluation.thousand import per_thousand, spent_by_acting
+from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000
+from epic22.core.evaluation.costs import CostMatrix
+from epic22.core.evaluation.holm import adjust_p_values
+from epic22.core.evaluation.operating_points import CalibratedCandidate
+from epic22.core.evaluation.power import ONE_SIDED, SampleSize, compute_data_factor, count_sample
 
-MARGIN = 0.01
+DEFAULT_MARGIN = 0.01
 """Where a task states no margin: this share of what the constant costs."""
 
 LEVEL = 0.05
 
-SIMPLICITY: Mapping[str, int] = {"linear": 0, "boosting": 1, "lightgbm": 1, "catboost": 1}
+COMPLEXITY: Mapping[str, int] = {"linear": 0, "boosting": 1, "lightgbm": 1, "catboost": 1}
 """Simpler families have smaller numbers; a family that is not named is taken for the least simple."""
 
-LEAST_SIMPLE = 2
+MAX_COMPLEXITY = 2
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,10 @@ class NonInferiority:
     margin: float
     p: float
     times: float
-    sample: Sample
+    sample: SampleSize
 
     @property
-    def held(self) -> bool:
+    def is_shown(self) -> bool:
         """Whether it is shown."""
         return self.upper < self.margin
 
@@ -53,59 +53,74 @@ class NonInferiority:
         """The finding in a sentence."""
         costs = f"{abs(self.difference):,.4g} {'more' if self.difference > 0 else 'less'} per 1,000 rows than {self.against}"
         bound = f"at most {self.upper:,.4g} more" if self.upper > 0 else f"at least {-self.upper:,.4g} less"
-        said = f"{self.family} costs {costs} ({bound}, one-sided 95 %)"
-        if self.held:
-            return f"{said}: not worse by more than {self.margin:,.4g}"
-        needed = f"; if they cost the same, {self.sample.times(self.times)}".rstrip(",") if self.times > 1 else ""
-        return f"{said}: not shown to be within {self.margin:,.4g}{needed}"
+        finding = f"{self.family} costs {costs} ({bound}, one-sided 95 %)"
+        if self.is_shown:
+            return f"{finding}: not worse by more than {self.margin:,.4g}"
+        needed = f"; if they cost the same, {self.sample.describe_increase(self.times)}".rstrip(",") if self.times > 1 else ""
+        return f"{finding}: not shown to be within {self.margin:,.4g}{needed}"
 
 
 @dataclass(frozen=True)
-class Choice:
+class FamilyChoice:
     """The family that is chosen, and the rule by which."""
 
     family: str
     why: str
 
 
-def default_margin(constant: Contestant, costs: CostMatrix, examples: Examples, plan: FoldPlan, seed: int) -> float:
+def compute_default_margin(
+    constant: CalibratedCandidate, costs: CostMatrix, examples: Examples, plan: FoldPlan, seed: int
+) -> float:
     """A hundredth of what the constant costs per 1,000 rows."""
-    return MARGIN * per_thousand(spent_by_acting(constant.parts, costs, examples), constant.parts, examples, plan, seed).value
-
-
-def non_inferior(
-    one: Contestant, champion: Contestant, margin: float, costs: CostMatrix, examples: Examples, plan: FoldPlan, seed: int
-) -> NonInferiority:
-    """The test of one family against the champion, paired by cluster."""
-    spent, least = (spent_by_acting(c.parts, costs, examples) for c in (one, champion))
-    found = per_thousand([a - b for a, b in zip(spent, least, strict=True)], one.parts, examples, plan, seed)
-    return NonInferiority(
-        family=one.evaluation.family,
-        against=champion.evaluation.family,
-        difference=found.value,
-        upper=found.upper,
-        margin=margin,
-        p=found.p_below(margin),
-        times=times_needed(margin, found.error, ONE_SIDED),
-        sample=sample_of(examples, plan, "binary"),
+    return (
+        DEFAULT_MARGIN
+        * compute_cost_per_1000(
+            compute_acting_costs(constant.fold_predictions, costs, examples), constant.fold_predictions, examples, plan, seed
+        ).value
     )
 
 
-def simplicity(family: str) -> int:
+def run_non_inferiority_test(
+    challenger: CalibratedCandidate,
+    champion: CalibratedCandidate,
+    margin: float,
+    costs: CostMatrix,
+    examples: Examples,
+    plan: FoldPlan,
+    seed: int,
+) -> NonInferiority:
+    """The test of one family against the champion, paired by cluster."""
+    challenger_costs, champion_costs = (compute_acting_costs(c.fold_predictions, costs, examples) for c in (challenger, champion))
+    difference = compute_cost_per_1000(
+        [a - b for a, b in zip(challenger_costs, champion_costs, strict=True)], challenger.fold_predictions, examples, plan, seed
+    )
+    return NonInferiority(
+        family=challenger.evaluation.family,
+        against=champion.evaluation.family,
+        difference=difference.value,
+        upper=difference.upper,
+        margin=margin,
+        p=difference.p_below(margin),
+        times=compute_data_factor(margin, difference.error, ONE_SIDED),
+        sample=count_sample(examples, plan, "binary"),
+    )
+
+
+def get_complexity(family: str) -> int:
     """Smaller is simpler."""
-    return SIMPLICITY.get(family, LEAST_SIMPLE)
+    return COMPLEXITY.get(family, MAX_COMPLEXITY)
 
 
-def choose(champion: str, weighed: Sequence[NonInferiority], prefer_simpler: bool) -> Choice:
+def choose_family(champion: str, tests: Sequence[NonInferiority], prefer_simpler: bool) -> FamilyChoice:
     """The best family by the metric, or the simplest that is shown not to be worse in money, if that was asked for.
 
     Several simpler families are several chances, so their p are adjusted (Holm). Baselines are never chosen.
     """
-    simpler = [one for one in weighed if simplicity(one.family) < simplicity(champion)]
-    adjusted = [replace(one, p=p) for one, p in zip(simpler, holm([one.p for one in simpler]), strict=True)]
-    shown = sorted((one for one in adjusted if one.held and one.p <= LEVEL), key=lambda one: simplicity(one.family))
-    if not shown:
-        return Choice(champion, f"{champion} is best; no simpler family is shown to be as good in money")
+    simpler = [one for one in tests if get_complexity(one.family) < get_complexity(champion)]
+    adjusted = [replace(one, p=p) for one, p in zip(simpler, adjust_p_values([one.p for one in simpler]), strict=True)]
+    passing = sorted((one for one in adjusted if one.is_shown and one.p <= LEVEL), key=lambda one: get_complexity(one.family))
+    if not passing:
+        return FamilyChoice(champion, f"{champion} is best; no simpler family is shown to be as good in money")
     if not prefer_simpler:
-        return Choice(champion, f"{champion} is best; but {shown[0].words}, and --prefer-simpler would take it")
-    return Choice(shown[0].family, f"the simplest that is not worse in money, as asked: {shown[0].words}")
+        return FamilyChoice(champion, f"{champion} is best; but {passing[0].words}, and --prefer-simpler would take it")
+    return FamilyChoice(passing[0].family, f"the simplest that is not worse in money, as asked: {passing[0].words}")

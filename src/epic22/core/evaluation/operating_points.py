@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan
-from epic22.core.evaluation.crossval import Evaluation, FoldResponse, Score, scores_with_intervals
-from epic22.core.evaluation.decide import PRECISION_AT_TOP, RECALL_AT_TOP, CostMatrix
+from epic22.core.evaluation.cost_per_thousand import CostPer1000, compute_acting_costs, compute_cost_per_1000
+from epic22.core.evaluation.costs import PRECISION_AT_TOP, RECALL_AT_TOP, CostMatrix
+from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, MetricScore, compute_scores
 from epic22.core.evaluation.metrics import ACCURACY
-from epic22.core.evaluation.thousand import PerThousand, per_thousand, spent_by_acting
 
 CONSTANT = "constant"
 
@@ -22,47 +22,54 @@ class OperatingPoint:
     """
 
     family: str
-    recall: Score
-    precision: Score
-    accuracy: Score
+    recall: MetricScore
+    precision: MetricScore
+    accuracy: MetricScore
     acted: float | None = None
-    cost: PerThousand | None = None
-    saved: PerThousand | None = None
+    cost: CostPer1000 | None = None
+    saved: CostPer1000 | None = None
 
 
 @dataclass(frozen=True)
-class Contestant:
+class CalibratedCandidate:
     """A family's responses as they are used in decisions: calibrated by other folds where the family is calibrated."""
 
     evaluation: Evaluation
-    parts: tuple[FoldResponse, ...]
+    fold_predictions: tuple[FoldPredictions, ...]
 
 
-def operating_points(
-    contestants: Sequence[Contestant], costs: CostMatrix | None, examples: Examples, plan: FoldPlan, seed: int
+def compute_operating_points(
+    candidates: Sequence[CalibratedCandidate], costs: CostMatrix | None, examples: Examples, plan: FoldPlan, seed: int
 ) -> tuple[OperatingPoint, ...]:
     """One point a contestant, in their order; a binary target."""
-    constant = next((c for c in contestants if c.evaluation.family == CONSTANT), None)
-    return tuple(_point(one, constant, costs, examples, plan, seed) for one in contestants)
+    constant = next((c for c in candidates if c.evaluation.family == CONSTANT), None)
+    return tuple(_compute_point(one, constant, costs, examples, plan, seed) for one in candidates)
 
 
-def _point(
-    one: Contestant, constant: Contestant | None, costs: CostMatrix | None, examples: Examples, plan: FoldPlan, seed: int
+def _compute_point(
+    candidate: CalibratedCandidate,
+    constant: CalibratedCandidate | None,
+    costs: CostMatrix | None,
+    examples: Examples,
+    plan: FoldPlan,
+    seed: int,
 ) -> OperatingPoint:
-    parts = one.evaluation.parts
-    recall, precision = scores_with_intervals((RECALL_AT_TOP, PRECISION_AT_TOP), parts, examples, plan, seed)
-    ranked = OperatingPoint(one.evaluation.family, recall, precision, one.evaluation.score(ACCURACY.name))
+    predictions = candidate.evaluation.fold_predictions
+    recall, precision = compute_scores((RECALL_AT_TOP, PRECISION_AT_TOP), predictions, examples, plan, seed)
+    point = OperatingPoint(candidate.evaluation.family, recall, precision, candidate.evaluation.score(ACCURACY.name))
     if costs is None:
-        return ranked
-    spent = spent_by_acting(one.parts, costs, examples)
+        return point
+    candidate_costs = compute_acting_costs(candidate.fold_predictions, costs, examples)
     saved = None
-    if constant is not None and constant is not one:
-        idle = spent_by_acting(constant.parts, costs, examples)
-        saved = per_thousand([a - b for a, b in zip(idle, spent, strict=True)], parts, examples, plan, seed)
-    cost = per_thousand(spent, parts, examples, plan, seed)
-    return replace(ranked, acted=_acted(one.parts, costs), cost=cost, saved=saved)
+    if constant is not None and constant is not candidate:
+        constant_costs = compute_acting_costs(constant.fold_predictions, costs, examples)
+        saved = compute_cost_per_1000(
+            [a - b for a, b in zip(constant_costs, candidate_costs, strict=True)], predictions, examples, plan, seed
+        )
+    cost = compute_cost_per_1000(candidate_costs, predictions, examples, plan, seed)
+    return replace(point, acted=_compute_acted_share(candidate.fold_predictions, costs), cost=cost, saved=saved)
 
 
-def _acted(parts: tuple[FoldResponse, ...], costs: CostMatrix) -> float:
-    acted = [(costs.take(part.fold.test).expected_saving(part.response) > 0).sum() for part in parts]
-    return float(sum(acted) / sum(len(part.fold.test) for part in parts))
+def _compute_acted_share(predictions: tuple[FoldPredictions, ...], costs: CostMatrix) -> float:
+    acted = [(costs.take(part.fold.test).compute_expected_saving(part.response) > 0).sum() for part in predictions]
+    return float(sum(acted) / sum(len(part.fold.test) for part in predictions))

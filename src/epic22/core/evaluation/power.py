@@ -19,34 +19,34 @@ TWO_SIDED = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
 ONE_SIDED = float(stats.norm.ppf(0.95) + stats.norm.ppf(POWER))
 """Standard errors that a difference must be wide to be shown with such power, at 5 %."""
 
-LEAST = 0.01
+DEFAULT_MINIMUM_EFFECT = 0.01
 """Where a task does not say what difference matters: this share of the score it is compared with."""
 
-NEARLY = 0.9
+MIN_CLUSTER_SHARE = 0.9
 """With as many clusters a row, a few copies of rows aside, the rows are counted."""
 
 
 @dataclass(frozen=True)
-class Sample:
+class SampleSize:
     """What was tested: `count` of `unit` (positives or rows), and the clusters they come in (None: each row for itself)."""
 
     unit: str
     count: int
     clusters: int | None
 
-    def times(self, factor: float) -> str:
+    def describe_increase(self, factor: float) -> str:
         """In words, how many more make it `factor` times as much.
 
-        >>> Sample("positives", 200, 40).times(1.5)
+        >>> SampleSize("positives", 200, 40).describe_increase(1.5)
         'about 100 more positives would be needed, in about 20 more clusters,'
-        >>> Sample("rows", 200, None).times(1.5)
+        >>> SampleSize("rows", 200, None).describe_increase(1.5)
         'about 100 more rows would be needed'
         """
         more = math.ceil(self.count * max(0.0, factor - 1) - 1e-9)
-        said = f"about {more:,} more {self.unit} would be needed"
+        text = f"about {more:,} more {self.unit} would be needed"
         if self.clusters is None:
-            return said
-        return f"{said}, in about {math.ceil(self.clusters * max(0.0, factor - 1) - 1e-9):,} more clusters,"
+            return text
+        return f"{text}, in about {math.ceil(self.clusters * max(0.0, factor - 1) - 1e-9):,} more clusters,"
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Power:
     difference that was seen, and `least`, the smallest one that matters; 1 or less: these rows would.
     """
 
-    sample: Sample
+    sample: SampleSize
     detectable: float
     least: float
     for_seen: float
@@ -68,23 +68,33 @@ class Power:
         """What to tell someone whom the interval leaves without an answer."""
         if not math.isfinite(self.for_seen):
             return "no difference seen"
-        said = f"can't tell: {self.sample.times(self.for_seen)} to show a difference of the size seen (80 % power at 5 %)"
+        text = (
+            f"can't tell: {self.sample.describe_increase(self.for_seen)} to show a difference of the size "
+            "seen (80 % power at 5 %)"
+        )
         if not math.isfinite(self.for_least):
-            return said
+            return text
         if self.for_least <= 1:
-            return f"{said}; one of {self.least:.2g}, the least that matters, would have shown in these"
-        return f"{said}; for one of {self.least:.2g}, the least that matters, {self.sample.times(self.for_least)}".rstrip(",")
+            return f"{text}; one of {self.least:.2g}, the least that matters, would have shown in these"
+        increase = self.sample.describe_increase(self.for_least)
+        return f"{text}; for one of {self.least:.2g}, the least that matters, {increase}".rstrip(",")
 
 
-def power_of(difference: float, error: float, least: float, sample: Sample, width: float = TWO_SIDED) -> Power:
+def compute_power(difference: float, error: float, minimum_effect: float, sample: SampleSize, width: float = TWO_SIDED) -> Power:
     """The power of a comparison whose difference has such a standard error; `width` ONE_SIDED for a one-sided question."""
-    return Power(sample, width * error, least, times_needed(difference, error, width), times_needed(least, error, width))
+    return Power(
+        sample,
+        width * error,
+        minimum_effect,
+        compute_data_factor(difference, error, width),
+        compute_data_factor(minimum_effect, error, width),
+    )
 
 
-def times_needed(difference: float, error: float, width: float = TWO_SIDED) -> float:
+def compute_data_factor(difference: float, error: float, width: float = TWO_SIDED) -> float:
     """How many times as much data shows such a difference with the power; infinite for none.
 
-    >>> round(times_needed(1.0, 1 / TWO_SIDED), 9)
+    >>> round(compute_data_factor(1.0, 1 / TWO_SIDED), 9)
     1.0
     """
     if not difference or math.isnan(difference) or math.isnan(error):
@@ -92,15 +102,15 @@ def times_needed(difference: float, error: float, width: float = TWO_SIDED) -> f
     return float((width * error / abs(difference)) ** 2)
 
 
-def sample_of(examples: Examples, plan: FoldPlan, kind: Kind) -> Sample:
+def count_sample(examples: Examples, plan: FoldPlan, kind: Kind) -> SampleSize:
     """What the plan's test parts hold."""
     rows = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     clusters = None if plan.clusters is None else len(np.unique(plan.clusters[rows]))
-    if clusters is not None and clusters > NEARLY * len(rows):
+    if clusters is not None and clusters > MIN_CLUSTER_SHARE * len(rows):
         clusters = None
     unit, count = "rows", len(rows)
     if kind == "binary":
         unit, count = "positives", int((examples.y[rows] == 1).sum())
     if kind == "hazard":
         unit, count = "events", int(examples.Y[rows, 1].sum())
-    return Sample(unit, count, clusters)
+    return SampleSize(unit, count, clusters)

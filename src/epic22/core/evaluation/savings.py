@@ -11,13 +11,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epic22.core.data.split import MICROSECONDS_A_DAY, Period, periods
+from epic22.core.data.split import MICROSECONDS_PER_DAY, Period, compute_period_starts
 from epic22.core.errors import UserError
-from epic22.core.evaluation.crossval import percentiles
-from epic22.core.evaluation.decide import Capacity, CostMatrix, Scored
+from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
+from epic22.core.evaluation.crossval import compute_percentile_interval
 from epic22.core.task import Array
 
-DRAWS = 2000
+N_REPLICATES = 2000
 DAYS_A_YEAR = 365.25
 
 
@@ -46,7 +46,7 @@ class Cases:
     def __len__(self) -> int:
         return len(self.y)
 
-    def events(self) -> Array:
+    def assign_events(self) -> Array:
         """Codes (n,) of the event each positive row tells of, −1 for negatives.
 
         By entity and event time; without times, positive rows of an entity within a horizon of its first are one event.
@@ -54,10 +54,10 @@ class Cases:
         codes = np.full(len(self), -1)
         rows = np.flatnonzero(self.y == 1)
         entity = np.unique(self.entity, return_inverse=True)[1][rows]
-        told = self.at if self.event_at is None else np.where(np.isnat(self.event_at), self.at, self.event_at)
-        time = told[rows].astype("datetime64[us]").astype(np.int64)
+        event_times = self.at if self.event_at is None else np.where(np.isnat(self.event_at), self.at, self.event_at)
+        time = event_times[rows].astype("datetime64[us]").astype(np.int64)
         order = np.lexsort((time, entity))
-        span = 0 if self.event_at is not None else round(self.horizon * MICROSECONDS_A_DAY)
+        span = 0 if self.event_at is not None else round(self.horizon * MICROSECONDS_PER_DAY)
         number, holder, until = -1, -1, 0
         for i in order:
             if entity[i] != holder or time[i] > until:
@@ -66,7 +66,7 @@ class Cases:
         return codes
 
 
-def listed(scored: Scored, cases: Cases, capacity: Capacity, cooldown: float | None = None) -> Array:
+def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity, cooldown: float | None = None) -> Array:
     """Which rows would have been acted on, (n,) booleans, period after period.
 
     Each period's list takes at most k entities, by expected saving (a ranking score: by score). It serves until the next period
@@ -78,15 +78,15 @@ def listed(scored: Scored, cases: Cases, capacity: Capacity, cooldown: float | N
     """
     if scored.kind == "ranking" and capacity.k is None:
         raise UserError(f"{scored.name} is a ranking score, which has no threshold; give a capacity.")
-    rest = np.timedelta64(round((cases.horizon if cooldown is None else cooldown) * MICROSECONDS_A_DAY), "us")
+    rest = np.timedelta64(round((cases.horizon if cooldown is None else cooldown) * MICROSECONDS_PER_DAY), "us")
     entity = np.unique(cases.entity, return_inverse=True)[1]
-    start = periods(cases.at.astype("datetime64[us]"), capacity.per)
+    start = compute_period_starts(cases.at.astype("datetime64[us]"), capacity.per)
     last = np.full(int(entity.max(initial=-1)) + 1, np.datetime64("0001-01-01", "us"))
     chosen = np.zeros(len(cases), dtype=bool)
-    order = np.lexsort((entity, -scored.worth(cases.costs), start))
+    order = np.lexsort((entity, -scored.compute_priorities(cases.costs), start))
     if scored.kind == "probability":
-        order = order[scored.worth(cases.costs)[order] > 0]
-    moments, places = _places(start, capacity)
+        order = order[scored.compute_priorities(cases.costs)[order] > 0]
+    moments, places = _count_places(start, capacity)
     for moment, place in zip(moments, places, strict=True):
         span = slice(*np.searchsorted(start[order], [moment, moment + np.timedelta64(1, "us")]))
         rows = order[span]
@@ -97,16 +97,16 @@ def listed(scored: Scored, cases: Cases, capacity: Capacity, cooldown: float | N
     return chosen
 
 
-def _places(start: Array, capacity: Capacity) -> tuple[Array, list[int | None]]:
+def _count_places(start: Array, capacity: Capacity) -> tuple[Array, list[int | None]]:
     """The periods that have rows, and how many places each one's list has."""
     moments = np.unique(start)
     if capacity.k is None:
         return moments, [None] * len(moments)
-    steps = _steps(moments, capacity.per)
+    steps = _count_periods(moments, capacity.per)
     return moments, [capacity.k * int(step) for step in steps]
 
 
-def _steps(moments: Array, per: Period) -> Array:
+def _count_periods(moments: Array, per: Period) -> Array:
     """How many periods each moment serves: until the next; the last as long as is usual."""
     if per == "month":
         number = moments.astype("datetime64[M]").astype(np.int64)
@@ -117,7 +117,7 @@ def _steps(moments: Array, per: Period) -> Array:
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A figure with its 95 % interval."""
 
     value: float
@@ -125,19 +125,19 @@ class Estimate:
     high: float
 
     def __str__(self) -> str:
-        return f"{_short(self.value)} ({_short(self.low)} … {_short(self.high)})"
+        return f"{_format_figure(self.value)} ({_format_figure(self.low)} … {_format_figure(self.high)})"
 
 
-def _short(value: float) -> str:
+def _format_figure(value: float) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
 
 
 @dataclass(frozen=True)
-class Difference:
+class SavingDifference:
     """How much more the model saves than `against`, a year and 1,000 entities."""
 
     against: str
-    saved: Estimate
+    saved: IntervalEstimate
 
 
 @dataclass(frozen=True)
@@ -149,21 +149,21 @@ class Saving:
     """
 
     name: str
-    total: Estimate
-    yearly: Estimate
+    total: IntervalEstimate
+    yearly: IntervalEstimate
     listed: int
     hits: int
     precision: float
     recall: float
     lead_days: float | None
-    differences: tuple[Difference, ...]
+    differences: tuple[SavingDifference, ...]
 
 
-def saving(
+def estimate_savings(
     cases: Cases,
-    model: Scored,
+    model: CandidateScores,
     capacity: Capacity = Capacity(None),
-    rivals: Sequence[Scored] = (),
+    rivals: Sequence[CandidateScores] = (),
     cooldown: float | None = None,
     seed: int = 0,
 ) -> Saving:
@@ -174,32 +174,34 @@ def saving(
     """
     if not len(cases):
         raise UserError("no test rows: nothing to count a saving on.")
-    taken = [listed(one, cases, capacity, cooldown) for one in (model, *rivals)]
-    worth = np.column_stack([_worth(rows, cases) for rows in taken])
-    draws, scale = _resampled(worth, cases, seed), _yearly(cases, capacity.per)
-    total = worth.sum(axis=0)
+    selections = [select_listed_rows(one, cases, capacity, cooldown) for one in (model, *rivals)]
+    row_savings = np.column_stack([_compute_row_savings(rows, cases) for rows in selections])
+    replicates, scale = _bootstrap_totals(row_savings, cases, seed), _compute_yearly_factor(cases, capacity.per)
+    total = row_savings.sum(axis=0)
 
-    def estimate(value: float, drawn: Array, factor: float) -> Estimate:
-        low, high = percentiles(drawn * factor)
-        return Estimate(float(value * factor), low, high)
+    def make_estimate(value: float, samples: Array, factor: float) -> IntervalEstimate:
+        low, high = compute_percentile_interval(samples * factor)
+        return IntervalEstimate(float(value * factor), low, high)
 
     differences = tuple(
-        Difference(rival.name, estimate(total[0] - total[j], draws[:, 0] - draws[:, j], scale))
+        SavingDifference(rival.name, make_estimate(total[0] - total[j], replicates[:, 0] - replicates[:, j], scale))
         for j, rival in enumerate(rivals, start=1)
     )
-    yearly = estimate(total[0], draws[:, 0], scale)
-    return Saving(model.name, estimate(total[0], draws[:, 0], 1.0), yearly, *_caught(taken[0], cases), differences)
+    yearly = make_estimate(total[0], replicates[:, 0], scale)
+    return Saving(
+        model.name, make_estimate(total[0], replicates[:, 0], 1.0), yearly, *_measure_lists(selections[0], cases), differences
+    )
 
 
-def _worth(rows: Array, cases: Cases) -> Array:
+def _compute_row_savings(rows: Array, cases: Cases) -> Array:
     """What each row's listing saved, (n,); an event that is listed again is a false alarm."""
-    counted = _first_of_event(rows, cases)
-    return np.where(rows, cases.costs.realised(counted.astype(np.int64)), 0.0)
+    counted = _mark_first_of_event(rows, cases)
+    return np.where(rows, cases.costs.compute_realised_saving(counted.astype(np.int64)), 0.0)
 
 
-def _first_of_event(rows: Array, cases: Cases) -> Array:
+def _mark_first_of_event(rows: Array, cases: Cases) -> Array:
     """Listed rows that are the first, by time, to be listed for their event, (n,) booleans."""
-    events = cases.events()
+    events = cases.assign_events()
     hits = np.flatnonzero(rows & (events >= 0))
     hits = hits[np.argsort(cases.at[hits], kind="stable")]
     first = np.zeros(len(rows), dtype=bool)
@@ -207,31 +209,31 @@ def _first_of_event(rows: Array, cases: Cases) -> Array:
     return first
 
 
-def _caught(rows: Array, cases: Cases) -> tuple[int, int, float, float, float | None]:
+def _measure_lists(rows: Array, cases: Cases) -> tuple[int, int, float, float, float | None]:
     """Listed, hits, precision, recall of events, median lead time in days."""
-    first = _first_of_event(rows, cases)
-    count, hits, events = int(rows.sum()), int(first.sum()), int(cases.events().max(initial=-1)) + 1
+    first = _mark_first_of_event(rows, cases)
+    count, hits, events = int(rows.sum()), int(first.sum()), int(cases.assign_events().max(initial=-1)) + 1
     lead = None
     if cases.event_at is not None and hits:
         lead = float(np.median((cases.event_at[first] - cases.at[first]) / np.timedelta64(1, "D")))
     return count, hits, hits / count if count else np.nan, hits / events if events else np.nan, lead
 
 
-def _yearly(cases: Cases, per: Period) -> float:
+def _compute_yearly_factor(cases: Cases, per: Period) -> float:
     """Factor from the total to a year and 1,000 entities; entities are the mean number a period with rows."""
-    start = periods(cases.at.astype("datetime64[us]"), per)
+    start = compute_period_starts(cases.at.astype("datetime64[us]"), per)
     moments = np.unique(start)
-    steps = int(_steps(moments, per).sum())
+    steps = int(_count_periods(moments, per).sum())
     years = steps * {"day": 1 / DAYS_A_YEAR, "week": 7 / DAYS_A_YEAR, "month": 1 / 12}[per]
     codes = np.unique(cases.entity, return_inverse=True)[1]
     pairs = np.unique(np.column_stack([np.searchsorted(moments, start), codes]), axis=0)
     return float(1000 / (years * len(pairs) / len(moments)))
 
 
-def _resampled(worth: Array, cases: Cases, seed: int) -> Array:
+def _bootstrap_totals(row_savings: Array, cases: Cases, seed: int) -> Array:
     """Totals (DRAWS, contestants) when whole clusters are drawn with replacement."""
     code = np.unique(cases.entity if cases.cluster is None else cases.cluster, return_inverse=True)[1]
-    sums = np.stack([np.bincount(code, weights=column) for column in worth.T], axis=1)
+    sums = np.stack([np.bincount(code, weights=column) for column in row_savings.T], axis=1)
     rng, count = np.random.default_rng([seed, 44]), len(sums)
-    drawn = [np.bincount(rng.integers(0, count, count), minlength=count) @ sums for _ in range(DRAWS)]
-    return np.stack(drawn)
+    replicates = [np.bincount(rng.integers(0, count, count), minlength=count) @ sums for _ in range(N_REPLICATES)]
+    return np.stack(replicates)

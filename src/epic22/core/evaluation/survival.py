@@ -15,79 +15,81 @@ import numpy as np
 import polars as pl
 
 from epic22.core.evaluation import metrics
-from epic22.core.evaluation.drawn import DRAWN, Drawn, Part, Summary
-from epic22.core.task import Array, Known, Later, Metric, Rows, Target
+from epic22.core.evaluation.metric_resamplers import RESAMPLERS, ClusteredPredictions, Resampler, Summary
+from epic22.core.task import Array, AsOfView, Future, Metric, RowMetadata, Target
 
-LEAST_FOLLOWED = 0.1
+MIN_FOLLOWED_SHARE = 0.1
 """A horizon to which a smaller share was followed has no score: a few rows would stand for all."""
 
-MOST_PAIRS = 40_000_000
+MAX_PAIRS = 40_000_000
 """Pairs of rows that concordance looks at; where there are more, every so many events is taken, in order of time."""
 
-MOST_HORIZONS = 4
+MAX_HORIZONS = 4
 """Horizons that are scored one by one; calibration is told at all of them."""
 
 
-def in_sight(y: Array, asked: Array) -> Array:
+def compute_censoring_survival(y: Array, times: Array) -> Array:
     """The chance of being followed at least to each moment asked: events, which come first at equal times, censor it."""
     moments, code = np.unique(y[:, 0], return_inverse=True)
     lost = np.bincount(code, weights=y[:, 1] == 0, minlength=len(moments))
     events = np.bincount(code, weights=y[:, 1] == 1, minlength=len(moments))
     at_risk = len(y) - (np.cumsum(lost + events) - (lost + events)) - events
     curve = np.concatenate([[1.0], np.cumprod(1 - np.divide(lost, at_risk, out=np.zeros(len(lost)), where=at_risk > 0))])
-    return np.asarray(curve[np.searchsorted(moments, asked, side="left")])
+    return np.asarray(curve[np.searchsorted(moments, times, side="left")])
 
 
-def status(y: Array, horizon: float) -> tuple[Array, Array]:
+def label_at_horizon(y: Array, horizon: float) -> tuple[Array, Array]:
     """Whether the event came up to the horizon, (n,), and what each row weighs, (n,): 0 where that is not known.
 
     All weigh 0 where less than LEAST_FOLLOWED of the rows can have been followed so far.
     """
     happened = (y[:, 1] == 1) & (y[:, 0] <= horizon)
-    known = happened | (y[:, 0] >= horizon)
-    chance = in_sight(y, np.minimum(y[:, 0], horizon))
-    weight = np.divide(1.0, chance, out=np.zeros(len(y)), where=known & (chance > 0))
-    enough = len(y) > 0 and float(in_sight(y, np.array([horizon]))[0]) >= LEAST_FOLLOWED
+    is_known = happened | (y[:, 0] >= horizon)
+    chance = compute_censoring_survival(y, np.minimum(y[:, 0], horizon))
+    weight = np.divide(1.0, chance, out=np.zeros(len(y)), where=is_known & (chance > 0))
+    enough = len(y) > 0 and float(compute_censoring_survival(y, np.array([horizon]))[0]) >= MIN_FOLLOWED_SHARE
     return happened.astype(np.float64), weight if enough else np.zeros(len(y))
 
 
 @dataclass(frozen=True)
-class AtHorizon:
+class HorizonScore:
     """A score of two classes, taken at one horizon of a hazard. NaN where the horizon was not followed or not answered."""
 
-    base: Callable[[Array, Array, Rows], float]
-    place: int
+    base: Callable[[Array, Array, RowMetadata], float]
+    horizon_index: int
     horizon: float
 
-    def part(self, y: Array, response: Array, unit: Array) -> Part:
+    def select_horizon(self, y: Array, response: Array, unit: Array) -> ClusteredPredictions:
         """The rows as two classes at the horizon, each with its weight."""
-        happened, weight = status(y, self.horizon)
-        told = response[:, self.place]
-        answered = np.isfinite(told).all()
-        return Part(happened, told if answered else np.zeros(len(y)), unit, weight if answered else np.zeros(len(y)))
+        happened, weight = label_at_horizon(y, self.horizon)
+        response_at_horizon = response[:, self.horizon_index]
+        answered = np.isfinite(response_at_horizon).all()
+        return ClusteredPredictions(
+            happened, response_at_horizon if answered else np.zeros(len(y)), unit, weight if answered else np.zeros(len(y))
+        )
 
-    def __call__(self, y: Array, response: Array, rows: Rows = Rows()) -> float:
+    def __call__(self, y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
         """The score of these rows; their weights multiply those of the censoring."""
-        part = self.part(y, response, np.zeros(len(y), dtype=np.int64))
+        part = self.select_horizon(y, response, np.zeros(len(y), dtype=np.int64))
         weight = part.weight if rows.weight is None or part.weight is None else part.weight * rows.weight
-        return self.base(part.y, part.response, Rows(weight=weight))
+        return self.base(part.y, part.response, RowMetadata(weight=weight))
 
     @property
-    def drawn(self) -> Drawn:
+    def drawn(self) -> Resampler:
         """The score in many draws; the curve of the censoring is taken as it is in all of them."""
-        base = DRAWN[self.base]
-        return Drawn(_Prepared(base.prepare, self), base.finish)
+        base = RESAMPLERS[self.base]
+        return Resampler(_PreparedAtHorizon(base.prepare, self), base.finish)
 
 
 @dataclass(frozen=True)
-class _Prepared:
+class _PreparedAtHorizon:
     """A summary of the rows at one horizon; equal for equal horizons, so that scores share it."""
 
-    prepare: Callable[[Part], Summary]
-    at: AtHorizon
+    prepare: Callable[[ClusteredPredictions], Summary]
+    at: HorizonScore
 
-    def __call__(self, part: Part) -> Summary:
-        return self.prepare(self.at.part(part.y, part.response, part.unit))
+    def __call__(self, part: ClusteredPredictions) -> Summary:
+        return self.prepare(self.at.select_horizon(part.y, part.response, part.unit))
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,12 @@ class IntegratedBrier:
 
     edges: tuple[float, ...]
 
-    def __call__(self, y: Array, response: Array, rows: Rows = Rows()) -> float:
+    def __call__(self, y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
         """The score of these rows."""
-        each = [AtHorizon(metrics.brier_score, j, edge)(y, response, rows) for j, edge in enumerate(self.edges)]
-        return float(self.averaged(np.array([each]))[0])
+        each = [HorizonScore(metrics.brier_score, j, edge)(y, response, rows) for j, edge in enumerate(self.edges)]
+        return float(self.average_over_time(np.array([each]))[0])
 
-    def averaged(self, scores: Array) -> Array:
+    def average_over_time(self, scores: Array) -> Array:
         """Averages (d,) of scores (d, h) up to the first horizon that has none."""
         reached = int(np.isfinite(scores).any(axis=0).cumprod().sum())
         if not reached:
@@ -111,18 +113,18 @@ class IntegratedBrier:
         return np.asarray(((before + scores[:, :reached]) / 2 * widths).sum(axis=1) / self.edges[reached - 1])
 
     @property
-    def drawn(self) -> Drawn:
+    def drawn(self) -> Resampler:
         """The score in many draws."""
-        return Drawn(self._prepare, self._finish)
+        return Resampler(self._prepare, self._finish)
 
-    def _prepare(self, part: Part) -> Summary:
-        brier = DRAWN[metrics.brier_score].prepare
-        each = [_Prepared(brier, AtHorizon(metrics.brier_score, j, edge))(part) for j, edge in enumerate(self.edges)]
+    def _prepare(self, part: ClusteredPredictions) -> Summary:
+        brier = RESAMPLERS[metrics.brier_score].prepare
+        each = [_PreparedAtHorizon(brier, HorizonScore(metrics.brier_score, j, edge))(part) for j, edge in enumerate(self.edges)]
         return lambda times: tuple(total for summary in each for total in summary(times))
 
     def _finish(self, *sums: Array) -> Array:
-        each = [DRAWN[metrics.brier_score].finish(*sums[i : i + 2]) for i in range(0, len(sums), 2)]
-        return self.averaged(np.stack(each, axis=1))
+        each = [RESAMPLERS[metrics.brier_score].finish(*sums[i : i + 2]) for i in range(0, len(sums), 2)]
+        return self.average_over_time(np.stack(each, axis=1))
 
 
 @dataclass(frozen=True)
@@ -130,25 +132,25 @@ class Concordance:
     """The chance that of two rows the one with the earlier event was given the higher risk (Uno et al. 2011), ties half.
 
     Pairs are those whose earlier time is an event before the last horizon that was followed; each weighs by the square of the
-    chance to see it. The risk is the probability up to the horizon at `place`.
+    chance to see it. The risk is the probability up to the horizon at `horizon_index`.
     """
 
-    place: int
+    horizon_index: int
     edges: tuple[float, ...]
 
-    def __call__(self, y: Array, response: Array, rows: Rows = Rows()) -> float:
+    def __call__(self, y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
         """The score of these rows."""
         weight = np.ones(len(y)) if rows.weight is None else rows.weight
-        _, right, all_ = self._pairs(y, response[:, self.place], np.zeros(len(y), dtype=np.int64), weight)
+        _, right, all_ = self._count_pairs(y, response[:, self.horizon_index], np.zeros(len(y), dtype=np.int64), weight)
         return float(right.sum() / all_.sum()) if all_.sum() > 0 else math.nan
 
     @property
-    def drawn(self) -> Drawn:
+    def drawn(self) -> Resampler:
         """The score in many draws, by pairs of clusters."""
-        return Drawn(self._prepare, _shares)
+        return Resampler(self._prepare, _finish_concordance)
 
-    def _prepare(self, part: Part) -> Summary:
-        of, right, all_ = self._pairs(part.y, part.response[:, self.place], part.unit, np.ones(len(part.y)))
+    def _prepare(self, part: ClusteredPredictions) -> Summary:
+        of, right, all_ = self._count_pairs(part.y, part.response[:, self.horizon_index], part.unit, np.ones(len(part.y)))
 
         def summary(times: Array) -> tuple[Array, ...]:
             # Not by BLAS, as in `drawn`.
@@ -156,59 +158,63 @@ class Concordance:
 
         return summary
 
-    def _pairs(self, y: Array, risk: Array, unit: Array, weight: Array) -> tuple[Array, Array, Array]:
+    def _count_pairs(self, y: Array, risk: Array, unit: Array, weight: Array) -> tuple[Array, Array, Array]:
         """Clusters with events (e,), and by them and every cluster, (e, u): weight of pairs in order, and of all pairs."""
-        followed = [edge for edge in self.edges if in_sight(y, np.array([edge]))[0] >= LEAST_FOLLOWED] if len(y) else []
+        followed = (
+            [edge for edge in self.edges if compute_censoring_survival(y, np.array([edge]))[0] >= MIN_FOLLOWED_SHARE]
+            if len(y)
+            else []
+        )
         last, count = max(followed, default=0.0), int(unit.max(initial=0)) + 1
         events = np.flatnonzero((y[:, 1] == 1) & (y[:, 0] <= last) & bool(np.isfinite(risk).all()))
         events = events[np.argsort(y[events, 0], kind="stable")]
-        events = events[:: max(1, -(-len(events) * len(y) // MOST_PAIRS))]
+        events = events[:: max(1, -(-len(events) * len(y) // MAX_PAIRS))]
         of, code = np.unique(unit[events], return_inverse=True)
         right, all_ = np.zeros((len(of), count)), np.zeros((len(of), count))
-        square = weight[events] / np.maximum(in_sight(y, y[events, 0]), LEAST_FOLLOWED) ** 2
-        for event, mine, size in zip(events, code, square, strict=True):
-            later = np.flatnonzero((y[:, 0] > y[event, 0]) | ((y[:, 0] == y[event, 0]) & (y[:, 1] == 0)))
-            order = (risk[later] < risk[event]) + 0.5 * (risk[later] == risk[event])
-            right[mine] += size * np.bincount(unit[later], weights=weight[later] * order, minlength=count)
-            all_[mine] += size * np.bincount(unit[later], weights=weight[later], minlength=count)
+        square = weight[events] / np.maximum(compute_censoring_survival(y, y[events, 0]), MIN_FOLLOWED_SHARE) ** 2
+        for event, event_cluster, size in zip(events, code, square, strict=True):
+            survivors = np.flatnonzero((y[:, 0] > y[event, 0]) | ((y[:, 0] == y[event, 0]) & (y[:, 1] == 0)))
+            order = (risk[survivors] < risk[event]) + 0.5 * (risk[survivors] == risk[event])
+            right[event_cluster] += size * np.bincount(unit[survivors], weights=weight[survivors] * order, minlength=count)
+            all_[event_cluster] += size * np.bincount(unit[survivors], weights=weight[survivors], minlength=count)
         return of, right, all_
 
 
-def _shares(right: Array, all_: Array) -> Array:
+def _finish_concordance(right: Array, all_: Array) -> Array:
     return np.divide(right, all_, out=np.full_like(right, np.nan), where=all_ > 0)
 
 
-def place_of(target: Target) -> int:
+def find_horizon_index(target: Target) -> int:
     """Where the deciding horizon stands among a hazard's horizons; the last where none decides."""
-    return len(target.horizons) - 1 if target.decides is None else target.horizons.index(target.decides)
+    return len(target.horizons) - 1 if target.decision_horizon is None else target.horizons.index(target.decision_horizon)
 
 
-def at_horizon(metric: Metric, target: Target, horizon: float) -> Metric:
+def make_horizon_metric(metric: Metric, target: Target, horizon: float) -> Metric:
     """The metric of two classes at a horizon of the target: `average_precision_30d`."""
-    score = AtHorizon(metric.score, target.horizons.index(horizon), horizon)
+    score = HorizonScore(metric.score, target.horizons.index(horizon), horizon)
     return Metric(f"{metric.name}_{horizon:g}d", score, metric.greater_is_better, metric.response, metric.unit)
 
 
-def hazard_metrics(target: Target) -> tuple[Metric, ...]:
+def list_hazard_metrics(target: Target) -> tuple[Metric, ...]:
     """What is reported of a hazard; average precision at the deciding horizon comes first, and decides.
 
     Then Brier and log loss there, the Brier score integrated over the grid, concordance, and the three at other horizons: the
     first, the middle and the last.
     """
-    judged, horizons = (metrics.AVERAGE_PRECISION, metrics.BRIER_SCORE, metrics.LOG_LOSS), target.horizons
-    main, last = place_of(target), len(horizons) - 1
-    others = sorted({0, last // 2, last} - {main})[: MOST_HORIZONS - 1]
+    base_metrics, horizons = (metrics.AVERAGE_PRECISION, metrics.BRIER_SCORE, metrics.LOG_LOSS), target.horizons
+    main, last = find_horizon_index(target), len(horizons) - 1
+    others = sorted({0, last // 2, last} - {main})[: MAX_HORIZONS - 1]
     return (
-        *(at_horizon(metric, target, horizons[main]) for metric in judged),
+        *(make_horizon_metric(metric, target, horizons[main]) for metric in base_metrics),
         Metric("integrated_brier", IntegratedBrier(horizons), False, "probability"),
         Metric("concordance", Concordance(main, horizons), True, "probability"),
-        *(at_horizon(metric, target, horizons[j]) for j in others for metric in judged),
+        *(make_horizon_metric(metric, target, horizons[j]) for j in others for metric in base_metrics),
     )
 
 
 def hazard_target(
     name: str,
-    labels: Callable[[Known, Later], pl.DataFrame],
+    labels: Callable[[AsOfView, Future], pl.DataFrame],
     horizons: tuple[float, ...],
     decides: float,
     classes: tuple[str, ...] = (),
@@ -217,13 +223,14 @@ def hazard_target(
 
     The second of `classes` is what the event is called.
     """
-    bare = Target(name, "hazard", labels, metrics.AVERAGE_PRECISION, horizons, classes, decides=decides)
-    first, *guards = (
-        at_horizon(metric, bare, decides) for metric in (metrics.AVERAGE_PRECISION, metrics.BRIER_SCORE, metrics.LOG_LOSS)
+    bare = Target(name, "hazard", labels, metrics.AVERAGE_PRECISION, horizons, classes, decision_horizon=decides)
+    first, *secondary_metrics = (
+        make_horizon_metric(metric, bare, decides)
+        for metric in (metrics.AVERAGE_PRECISION, metrics.BRIER_SCORE, metrics.LOG_LOSS)
     )
-    return replace(bare, metric=first, guards=tuple(guards))
+    return replace(bare, metric=first, secondary_metrics=tuple(secondary_metrics))
 
 
-def target_metrics(target: Target) -> tuple[Metric, ...]:
+def list_target_metrics(target: Target) -> tuple[Metric, ...]:
     """What is reported of a target; the first one decides unless the task says otherwise."""
-    return hazard_metrics(target) if target.kind == "hazard" else metrics.metrics_of(target)
+    return list_hazard_metrics(target) if target.kind == "hazard" else metrics.list_metrics(target)

@@ -15,10 +15,15 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import FoldPlan
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.crossval import FoldResponse, drawn_parts, fold_means, percentiles
-from epic22.core.evaluation.drawn import Part
-from epic22.core.evaluation.resample import draw_times, values_at
-from epic22.core.task import Array, Metric, Rows
+from epic22.core.evaluation.bootstrap import compute_values, draw_cluster_counts
+from epic22.core.evaluation.crossval import (
+    FoldPredictions,
+    average_folds,
+    build_clustered_predictions,
+    compute_percentile_interval,
+)
+from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
+from epic22.core.task import Array, Metric, RowMetadata
 
 DRAWS = 300
 
@@ -40,7 +45,7 @@ class Winner:
 
 
 def honest_winner(
-    candidates: Sequence[tuple[FoldResponse, ...]],
+    candidates: Sequence[tuple[FoldPredictions, ...]],
     metric: Metric,
     examples: Examples,
     plan: FoldPlan,
@@ -54,7 +59,7 @@ def honest_winner(
     if not candidates:
         raise InternalError("there is no candidate to choose the best of.")
     _refuse_different_rows(candidates)
-    parts = [drawn_parts(one, examples, plan) for one in candidates]
+    parts = [build_clustered_predictions(one, examples, plan) for one in candidates]
     sign = 1 if metric.greater_is_better else -1
     apparent = np.array([_mean_score(metric, one) for one in parts])
     best = _best(sign * apparent[None, :])[0]
@@ -62,12 +67,12 @@ def honest_winner(
     chosen = _best(sign * inside)
     judged = np.take_along_axis(outside, chosen[:, None], axis=1)[:, 0]
     honest = float(np.nanmean(judged)) if not np.isnan(judged).all() else math.nan
-    low, high = percentiles(judged)
+    low, high = compute_percentile_interval(judged)
     own = float(apparent[best])
     return Winner(int(best), own, honest, low, high, len(candidates), metric.gain(own, honest))
 
 
-def _refuse_different_rows(candidates: Sequence[tuple[FoldResponse, ...]]) -> None:
+def _refuse_different_rows(candidates: Sequence[tuple[FoldPredictions, ...]]) -> None:
     first = candidates[0]
     for number, one in enumerate(candidates[1:], start=1):
         same = len(one) == len(first) and all(np.array_equal(a.fold.test, b.fold.test) for a, b in zip(one, first, strict=True))
@@ -75,9 +80,9 @@ def _refuse_different_rows(candidates: Sequence[tuple[FoldResponse, ...]]) -> No
             raise InternalError(f"candidates 0 and {number} were evaluated on different test rows and cannot be compared.")
 
 
-def _mean_score(metric: Metric, parts: list[Part]) -> float:
-    folds = np.array([metric.score(part.y, part.response, Rows()) for part in parts])
-    return float(fold_means(folds))
+def _mean_score(metric: Metric, parts: list[ClusteredPredictions]) -> float:
+    folds = np.array([metric.score(part.y, part.response, RowMetadata()) for part in parts])
+    return float(average_folds(folds))
 
 
 def _best(scores: Array) -> Array:
@@ -85,14 +90,14 @@ def _best(scores: Array) -> Array:
     return np.asarray(np.where(np.isnan(scores), -np.inf, scores).argmax(axis=1))
 
 
-def _scores_in_and_out(metric: Metric, parts: list[list[Part]], seed: int, draws: int) -> tuple[Array, Array]:
+def _scores_in_and_out(metric: Metric, parts: list[list[ClusteredPredictions]], seed: int, draws: int) -> tuple[Array, Array]:
     """Each candidate's score on the clusters drawn and on those left out, (draws, candidates) each."""
     count = 1 + max(int(part.unit.max()) for part in parts[0])
     rows = max(len(part.y) for part in parts[0])
     blocks = []
-    for times in draw_times(count, draws, seed, rows):
+    for times in draw_cluster_counts(count, draws, seed, rows):
         both = np.concatenate([times, times == 0])
-        scored = [fold_means(np.stack([values_at(metric, part, both) for part in one], axis=-1)) for one in parts]
+        scored = [average_folds(np.stack([compute_values(metric, part, both) for part in one], axis=-1)) for one in parts]
         blocks.append(np.stack(np.split(np.stack(scored, axis=1), 2)))
-    made = np.concatenate(blocks, axis=1)
-    return made[0], made[1]
+    scores = np.concatenate(blocks, axis=1)
+    return scores[0], scores[1]

@@ -14,15 +14,15 @@ import numpy as np
 from scipy.special import expit
 
 from epic22.core.errors import InternalError, NotInstalledError
-from epic22.core.models.scale import IDENTITY, Scale
+from epic22.core.models.value_scale import IDENTITY, ValueScale
 from epic22.core.task import Array, Kind
 
 T = TypeVar("T")
 
-CLASSIFIED: frozenset[Kind] = frozenset({"binary", "multiclass"})
+CLASSIFICATION_KINDS: frozenset[Kind] = frozenset({"binary", "multiclass"})
 
 
-class Inner(Protocol):
+class InnerFold(Protocol):
     """Positions within the training matrix: fit on `train`, watch `test`."""
 
     @property
@@ -34,35 +34,35 @@ class Inner(Protocol):
         """Positions to watch."""
 
     @property
-    def seen(self) -> Array | None:
+    def follow_up(self) -> Array | None:
         """Of a hazard's `train`: days each was followed before the watched part begins; None where time does not part them."""
 
 
 @dataclass(frozen=True)
-class Part:
+class FoldData:
     """Rows to fit, X (n, p) and y (n,), and rows to watch, (m, p) and (m,): one inner fold, alike for every trial of a search.
 
     Of counts that grow with an exposure it is beside X, (n,) and (m,), and scores are for an exposure of 1.
-    With no rows to watch (m = 0) it is the last fit, on all rows, by parameters that are settled. `once` keeps what estimators
-    make of the rows, such as a quantised matrix, so that all trials share it.
+    With no rows to watch (m = 0) it is the last fit, on all rows, by parameters that are settled. `get_cached` keeps what
+    estimators make of the rows, such as a quantised matrix, so that all trials share it.
     """
 
     X: Array
     y: Array
-    X_watched: Array
-    y_watched: Array
-    made: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
+    X_valid: Array
+    y_valid: Array
+    cache: dict[str, Any] = field(default_factory=dict, repr=False, compare=False)
     exposure: Array | None = None
-    exposure_watched: Array | None = None
+    exposure_valid: Array | None = None
 
-    def once(self, name: str, make: Callable[[], T]) -> T:
-        """What `make` gives, made at the first call of that name and kept."""
-        if name not in self.made:
-            self.made[name] = make()
-        return cast(T, self.made[name])
+    def get_cached(self, name: str, build: Callable[[], T]) -> T:
+        """What `build` gives, made at the first call of that name and kept."""
+        if name not in self.cache:
+            self.cache[name] = build()
+        return cast(T, self.cache[name])
 
 
-def never() -> bool:
+def never_expires() -> bool:
     """No end to the time there is."""
     return False
 
@@ -70,20 +70,20 @@ def never() -> bool:
 class Estimator(Protocol):
     """What a family builds.
 
-    `raw` is the score before the link: log-odds (n,) for binary, log-odds (n, k) for multiclass, for regression the value
-    (n,), or its logarithm where the estimator's `value_scale_` says so (`scale_of`); of a hazard the log-odds of the event in
-    each of its intervals, (n, h). `contributions` sum to `raw` along the last axis, the last entry being the average: (n, p + 1),
-    (n, k, p + 1) or (n, h, p + 1).
+    `decision_function` is the score before the link: log-odds (n,) for binary, log-odds (n, k) for multiclass, for regression
+    the value (n,), or its logarithm where the estimator's `value_scale_` says so (`get_value_scale`); of a hazard the log-odds
+    of the event in each of its intervals, (n, h). `shap_values` sum to `decision_function` along the last axis, the last entry
+    being the average: (n, p + 1), (n, k, p + 1) or (n, h, p + 1).
     """
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
         """Learn from X (n, p) and y (n,), class codes or values; of a hazard y (n, 2), duration and observed."""
 
-    def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
+    def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
         """Learn from the part's rows alone, stopping when its watched rows say so or when the time has `expired`; the watched
         rows' scores before the link."""
 
-    def settled(self) -> Mapping[str, Any]:
+    def best_params(self) -> Mapping[str, Any]:
         """Parameters that watching found, for a fit of more rows that watches none."""
 
     def predict(self, X: Array) -> Array:
@@ -92,17 +92,17 @@ class Estimator(Protocol):
     def predict_proba(self, X: Array) -> Array:
         """Class probabilities (n, k); only for classes."""
 
-    def raw(self, X: Array) -> Array:
+    def decision_function(self, X: Array) -> Array:
         """Scores before the link."""
 
-    def contributions(self, X: Array) -> Array:
-        """Exact additive contributions of each column to `raw`, and the average last."""
+    def shap_values(self, X: Array) -> Array:
+        """Exact additive contributions of each column to `decision_function`, and the average last."""
 
     def files(self) -> dict[str, bytes]:
         """The trained state as files by name, equal bytes for equal models; never a pickle."""
 
 
-class Parameters:
+class ParamsMixin:
     """scikit-learn's get_params and set_params for estimators that are dataclasses."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
@@ -115,36 +115,40 @@ class Parameters:
             setattr(self, name, value)
         return self
 
-    def settled(self) -> Mapping[str, Any]:
+    def best_params(self) -> Mapping[str, Any]:
         """The constructor's arguments that state what `fit` picked on the inner fold, for a fit that watches none."""
         return {}
 
-    def fit_watched(self, part: Part, expired: Callable[[], bool] = never) -> Array:
+    def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
         """Fit the part's rows and score those that are watched: nothing is settled by watching."""
-        more: dict[str, Any] = {} if part.exposure is None else {"exposure": part.exposure}
-        return cast(Estimator, self).fit(part.X, part.y, **more).raw(part.X_watched)
+        fit_params: dict[str, Any] = {} if data.exposure is None else {"exposure": data.exposure}
+        return cast(Estimator, self).fit(data.X, data.y, **fit_params).decision_function(data.X_valid)
 
 
-class Linked:
-    """Answers from `raw` through the link: probabilities and classes, or values."""
+class LinkMixin:
+    """Answers from `decision_function` through the link: probabilities and classes, or values."""
 
     kind: Kind
 
-    def raw(self, X: Array) -> Array:
+    def decision_function(self, X: Array) -> Array:
         """Scores before the link; each estimator has its own."""
         raise InternalError(f"{type(self).__name__} gives no raw score.")
 
     def predict_proba(self, X: Array) -> Array:
         """Class probabilities, (n, k)."""
-        response = link(self.raw(X), self.kind)
+        response = inverse_link(self.decision_function(X), self.kind)
         return np.column_stack([1 - response, response]) if self.kind == "binary" else response
 
     def predict(self, X: Array) -> Array:
         """Class codes or values, (n,)."""
-        return np.asarray(self.predict_proba(X).argmax(axis=1)) if self.kind in CLASSIFIED else scale_of(self)(self.raw(X))
+        return (
+            np.asarray(self.predict_proba(X).argmax(axis=1))
+            if self.kind in CLASSIFICATION_KINDS
+            else get_value_scale(self)(self.decision_function(X))
+        )
 
 
-def nothing_more(rows: int) -> Mapping[str, Any]:
+def no_defaults(n_rows: int) -> Mapping[str, Any]:
     """No parameter follows from how many rows there are."""
     return {}
 
@@ -153,11 +157,11 @@ def nothing_more(rows: int) -> Mapping[str, Any]:
 class Family:
     """A kind of model. `build(task, seed, threads, **params)` makes an unfitted estimator; `restore` opens its files.
 
-    `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `starts` are
-    configurations to begin with; `suiting(rows)` are parameters that follow from how many rows there are. A baseline is what
-    others must beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the library
-    of an optional family, which is raced where it is named; its models open and answer without it. `exposed` ones can predict
-    what grows with an exposure (`exposed.with_exposure`).
+    `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `initial_points`
+    are configurations to begin with; `defaults_for(rows)` are parameters that follow from how many rows there are. A baseline is
+    what others must beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the
+    library of an optional family, which is raced where it is named; its models open and answer without it. `supports_offset`
+    ones can predict what grows with an exposure (`supports_offset.add_offset_support`).
     """
 
     name: str
@@ -167,17 +171,17 @@ class Family:
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_baseline: bool = False
     needs: str | None = None
-    starts: tuple[Mapping[str, Any], ...] = ({},)
-    suiting: Callable[[int], Mapping[str, Any]] = nothing_more
-    exposed: bool = False
+    initial_points: tuple[Mapping[str, Any], ...] = ({},)
+    defaults_for: Callable[[int], Mapping[str, Any]] = no_defaults
+    supports_offset: bool = False
 
     @property
-    def installed(self) -> bool:
+    def is_installed(self) -> bool:
         """Whether its library is there, if it needs one."""
         return self.needs is None or find_spec(self.needs) is not None
 
 
-def require(family: str, library: str) -> None:
+def require_library(family: str, library: str) -> None:
     """Raise NotInstalledError, with the way out, where the library of an optional family is absent."""
     if find_spec(library) is None:
         raise NotInstalledError(
@@ -186,7 +190,7 @@ def require(family: str, library: str) -> None:
         )
 
 
-def response_of(estimator: Estimator, X: Array, kind: Kind) -> Array:
+def predict_response(estimator: Estimator, X: Array, kind: Kind) -> Array:
     """What metrics judge: probability of the positive class (n,), class probabilities (n, k), or the value (n,).
 
     Of a hazard: the probability of the event up to each horizon, (n, h).
@@ -196,18 +200,18 @@ def response_of(estimator: Estimator, X: Array, kind: Kind) -> Array:
     return estimator.predict_proba(X) if kind in ("multiclass", "hazard") else estimator.predict(X)
 
 
-def scale_of(estimator: Any) -> Scale:
+def get_value_scale(estimator: Any) -> ValueScale:
     """How raw scores become values: identity for all but models of logarithms and counts."""
-    scale: Scale = getattr(estimator, "value_scale_", IDENTITY)
+    scale: ValueScale = getattr(estimator, "value_scale_", IDENTITY)
     return scale
 
 
-def respond(estimator: Estimator, raw: Array, kind: Kind) -> Array:
+def compute_response(estimator: Estimator, raw: Array, kind: Kind) -> Array:
     """The response that belongs to the estimator's raw scores."""
-    return link(raw, kind) if kind in CLASSIFIED else scale_of(estimator)(raw)
+    return inverse_link(raw, kind) if kind in CLASSIFICATION_KINDS else get_value_scale(estimator)(raw)
 
 
-def link(raw: Array, kind: Kind) -> Array:
+def inverse_link(raw: Array, kind: Kind) -> Array:
     """The response that belongs to raw scores: logistic, softmax, or identity; of values ask `respond`.
 
     A hazard's raw scores (…, h) are log-odds of the event in each interval among what had none before; the response is the
@@ -223,7 +227,7 @@ def link(raw: Array, kind: Kind) -> Array:
     return raw
 
 
-def check_fit(X: Array, y: Array) -> None:
+def check_fit_arrays(X: Array, y: Array) -> None:
     """Refuse what no estimator can learn from.
 
     Raises ValueError for shapes that do not match and for infinite or missing labels.

@@ -8,16 +8,16 @@ from typing import Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import CLASSIFIED, Estimator, Family, Inner, Linked, Parameters, check_fit
-from epic22.core.models.exposed import with_exposure
-from epic22.core.models.hazard import LIFE_TABLE, LifeTable
-from epic22.core.models.loss import LEAST_MEAN, SQUARED, Loss
-from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
+from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
+from epic22.core.models.hazard import LIFE_TABLE_FILE, LifeTable
+from epic22.core.models.loss import MIN_MEAN, SQUARED, Loss
+from epic22.core.models.offset import add_offset_support
+from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
 from epic22.core.task import Array, Kind, Task
 
 
 @dataclass
-class Constant(Linked, Parameters):
+class Constant(LinkMixin, ParamsMixin):
     """The class shares, or the value with the least loss on the training part, whatever the row says; with `log` in logarithms.
 
     >>> import numpy as np
@@ -30,13 +30,13 @@ class Constant(Linked, Parameters):
     loss: Loss = SQUARED
     log: bool = False
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None, exposure: Array | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None, exposure: Array | None = None) -> Self:
         """Learn the class shares or the value; of rows with an exposure (n,) the value for an exposure of 1."""
-        check_fit(X, y)
+        check_fit_arrays(X, y)
         self.n_columns_ = X.shape[1]
-        if self.kind not in CLASSIFIED:
-            level = self.loss.constant(y, exposure)
-            self.level_ = np.array([float(np.log(max(level, LEAST_MEAN))) if self.value_scale_.log else level])
+        if self.kind not in CLASSIFICATION_KINDS:
+            level = self.loss.fit_constant(y, exposure)
+            self.level_ = np.array([float(np.log(max(level, MIN_MEAN))) if self.value_scale_.log else level])
             return self
         shares = np.bincount(y.astype(np.int64), minlength=self.n_classes) / len(y)
         logs = np.log(np.maximum(shares, 1e-12))
@@ -44,19 +44,19 @@ class Constant(Linked, Parameters):
         return self
 
     @property
-    def value_scale_(self) -> Scale:
+    def value_scale_(self) -> ValueScale:
         """Logarithms for a log target and for the losses that have them."""
         return EXPONENTIAL if self.log or self.loss.log_link else IDENTITY
 
-    def raw(self, X: Array) -> Array:
+    def decision_function(self, X: Array) -> Array:
         """The same log-odds or value for every row."""
         if self.kind == "multiclass":
             return np.tile(self.level_, (len(X), 1))
         return np.full(len(X), self.level_[0])
 
-    def contributions(self, X: Array) -> Array:
+    def shap_values(self, X: Array) -> Array:
         """Nothing from any column; all from the average."""
-        raw = self.raw(X)
+        raw = self.decision_function(X)
         return np.concatenate([np.zeros((*raw.shape, X.shape[1])), raw[..., None]], axis=-1)
 
     def files(self) -> dict[str, bytes]:
@@ -73,7 +73,7 @@ def _build(task: Task, seed: int = 0, threads: int = 1) -> Constant | LifeTable:
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
-    if LIFE_TABLE in files:
+    if LIFE_TABLE_FILE in files:
         return LifeTable.restore(files)
     state = json.loads(files["constant.json"])
     constant = Constant(state["kind"], max(2, len(state["level"])), log=state.get("log", False))
@@ -81,6 +81,6 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     return constant
 
 
-FAMILY = with_exposure(
+FAMILY = add_offset_support(
     Family("constant", frozenset({"binary", "multiclass", "regression", "hazard"}), _build, _restore, is_baseline=True)
 )

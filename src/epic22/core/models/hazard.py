@@ -16,27 +16,27 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from scipy.special import logit
 
-from epic22.core.data.examples import censored
+from epic22.core.data.examples import censor_outcomes
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
-from epic22.core.models.base import Estimator, Family, Inner, Parameters, check_fit, link
-from epic22.core.models.trees import SMALL_CELLS, XGBoostTrees, restored_booster
+from epic22.core.models.base import Estimator, Family, InnerFold, ParamsMixin, check_fit_arrays, inverse_link
+from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
 from epic22.core.task import Array, Task
 
 if TYPE_CHECKING:
     import xgboost
 
-GRID, LIFE_TABLE = "grid.json", "life_table.json"
-LEAST_HAZARD = 1e-12
+GRID_FILE, LIFE_TABLE_FILE = "grid.json", "life_table.json"
+MIN_HAZARD = 1e-12
 
 
-def exposures(y: Array, edges: tuple[float, ...]) -> tuple[Array, Array]:
+def compute_at_risk(y: Array, edges: tuple[float, ...]) -> tuple[Array, Array]:
     """What each row tells of each interval (edge before, edge]: the share of it that it was at risk, and the event: (n, h) each.
 
     The interval of an event counts whole, and nothing after it; one in which a row was lost counts as far as it was seen.
 
-    >>> at_risk, events = exposures(np.array([[45.0, 1.0], [60.0, 0.0]]), (30.0, 90.0))
+    >>> at_risk, events = compute_at_risk(np.array([[45.0, 1.0], [60.0, 0.0]]), (30.0, 90.0))
     >>> at_risk.tolist(), events.tolist()
     ([[1.0, 1.0], [1.0, 0.5]], [[0.0, 1.0], [0.0, 0.0]])
     """
@@ -50,52 +50,59 @@ def exposures(y: Array, edges: tuple[float, ...]) -> tuple[Array, Array]:
     return at_risk, events
 
 
-def observed_incidence(y: Array, horizons: Array) -> tuple[Array, Array]:
+def estimate_cumulative_incidence(y: Array, horizons: Array) -> tuple[Array, Array]:
     """Share that had the event up to each horizon by Kaplan and Meier's curve, and its standard error (Greenwood), (h,) each.
 
     Ends of another kind leave a row at risk of an event that cannot come any more: this is Aalen and Johansen's incidence.
 
     >>> y = np.array([[1.0, 1.0], [2.0, 0.0], [3.0, 1.0], [4.0, 0.0]])
-    >>> observed_incidence(y, np.array([0.5, 1.0, 3.5]))[0].tolist()
+    >>> estimate_cumulative_incidence(y, np.array([0.5, 1.0, 3.5]))[0].tolist()
     [0.0, 0.25, 0.625]
     """
     moments, code = np.unique(y[:, 0], return_inverse=True)
-    ended, left = np.bincount(code, weights=y[:, 1], minlength=len(moments)), np.bincount(code, minlength=len(moments))
-    at_risk = len(y) - (np.cumsum(left) - left)
-    curve = np.concatenate([[1.0], np.cumprod(1 - ended / at_risk)])
-    rest = at_risk * (at_risk - ended)
-    spread = np.concatenate([[0.0], np.cumsum(np.divide(ended, rest, out=np.zeros(len(rest)), where=rest > 0))])
+    n_events, n_leaving = np.bincount(code, weights=y[:, 1], minlength=len(moments)), np.bincount(code, minlength=len(moments))
+    at_risk = len(y) - (np.cumsum(n_leaving) - n_leaving)
+    curve = np.concatenate([[1.0], np.cumprod(1 - n_events / at_risk)])
+    denominator = at_risk * (at_risk - n_events)
+    variance = np.concatenate(
+        [[0.0], np.cumsum(np.divide(n_events, denominator, out=np.zeros(len(denominator)), where=denominator > 0))]
+    )
     place = np.searchsorted(moments, horizons, side="right")
-    return 1 - curve[place], curve[place] * np.sqrt(spread[place])
+    return 1 - curve[place], curve[place] * np.sqrt(variance[place])
 
 
-def hazards_of(incidence: Array) -> Array:
+def compute_hazard_log_odds(incidence: Array) -> Array:
     """Log-odds of the hazard in each interval, (n, h), of probabilities up to each horizon, (n, h): the link's way back."""
     survival = 1 - np.asarray(incidence, dtype=np.float64)
     before = np.concatenate([np.ones((len(survival), 1)), survival[:, :-1]], axis=1)
     hazard = 1 - np.divide(survival, before, out=np.zeros_like(survival), where=before > 0)
-    return np.asarray(logit(np.clip(hazard, LEAST_HAZARD, 1 - LEAST_HAZARD)))
+    return np.asarray(logit(np.clip(hazard, MIN_HAZARD, 1 - MIN_HAZARD)))
 
 
-def median_days(incidence: Array, edges: tuple[float, ...]) -> Array:
+def compute_median_days(incidence: Array, edges: tuple[float, ...]) -> Array:
     """Days until the event is as likely as not, (n,), NaN where the grid ends before; the hazard is constant in an interval.
 
-    >>> median_days(np.array([[0.2, 0.6], [0.1, 0.3]]), (30.0, 90.0)).round(1).tolist()
+    >>> compute_median_days(np.array([[0.2, 0.6], [0.1, 0.3]]), (30.0, 90.0)).round(1).tolist()
     [70.7, nan]
     """
-    force = -np.log1p(-np.minimum(incidence, 1 - LEAST_HAZARD))
-    reached, rows = force >= np.log(2), np.arange(len(force))
+    cumulative_hazard = -np.log1p(-np.minimum(incidence, 1 - MIN_HAZARD))
+    reached, rows = cumulative_hazard >= np.log(2), np.arange(len(cumulative_hazard))
     j = reached.argmax(axis=1)
     ends = np.asarray(edges, dtype=np.float64)
-    begin, before = np.where(j > 0, ends[j - 1], 0.0), np.where(j > 0, force[rows, j - 1], 0.0)
-    share = np.divide(np.log(2) - before, force[rows, j] - before, out=np.zeros(len(force)), where=force[rows, j] > before)
+    begin, before = np.where(j > 0, ends[j - 1], 0.0), np.where(j > 0, cumulative_hazard[rows, j - 1], 0.0)
+    share = np.divide(
+        np.log(2) - before,
+        cumulative_hazard[rows, j] - before,
+        out=np.zeros(len(cumulative_hazard)),
+        where=cumulative_hazard[rows, j] > before,
+    )
     return np.where(reached.any(axis=1), begin + share * (ends[j] - begin), np.nan)
 
 
-def days_share(edges: tuple[float, ...], horizon: float | None) -> Array:
+def compute_interval_shares(edges: tuple[float, ...], horizon: float | None) -> Array:
     """The share of the days up to a horizon that lies in each interval, (h,); of the whole grid where there is no horizon.
 
-    >>> days_share((7.0, 28.0, 90.0), 28.0).tolist()
+    >>> compute_interval_shares((7.0, 28.0, 90.0), 28.0).tolist()
     [0.25, 0.75, 0.0]
     """
     last = edges[-1] if horizon is None else horizon
@@ -103,61 +110,62 @@ def days_share(edges: tuple[float, ...], horizon: float | None) -> Array:
     return np.asarray(widths / last)
 
 
-def check_hazard(X: Array, y: Array) -> None:
+def check_survival_data(X: Array, y: Array) -> None:
     """Refuse what no hazard can be learned from.
 
     Raises ValueError for shapes that do not match, missing or negative durations, and rows of which none had the event.
     """
-    check_fit(X, y)
+    check_fit_arrays(X, y)
     if y.ndim != 2 or y.shape[1] != 2 or (y[:, 0] < 0).any() or not np.isin(y[:, 1], (0, 1)).all():
         raise ValueError("y of a hazard must be (n, 2): durations of at least 0 days, and observed 0 or 1")
     if not y[:, 1].any():
         raise ValueError(f"none of {len(y)} rows had the event while it was followed: a hazard has nothing to learn from")
 
 
-class Gridded:
+class IntervalMixin:
     """Answers of what gives log-odds a column matrix whose last column is the number of the interval."""
 
     edges: tuple[float, ...]
 
-    def observed_raw(self, X: Array) -> Array:
+    def interval_decision_function(self, X: Array) -> Array:
         """Log-odds of the hazard (n,) of observations (n, p + 1), the interval's number last; each estimator has its own."""
         raise InternalError(f"{type(self).__name__} gives no score of observations.")
 
-    def observed_contributions(self, X: Array) -> Array:
+    def interval_shap_values(self, X: Array) -> Array:
         """What each column of observations adds, (n, p + 2), the average last; each estimator has its own."""
         raise InternalError(f"{type(self).__name__} gives no score of observations.")
 
-    def raw(self, X: Array) -> Array:
+    def decision_function(self, X: Array) -> Array:
         """Log-odds of the hazard in each interval, (n, h); the same bits for a row alone and in a batch."""
-        return np.stack(self._each(X, self.observed_raw), axis=1)
+        return np.stack(self._score_intervals(X, self.interval_decision_function), axis=1)
 
-    def contributions(self, X: Array) -> Array:
-        """What each column adds to `raw`, (n, h, p + 1); what the interval itself adds is part of the last entry, the average."""
-        parts = np.stack(self._each(X, self.observed_contributions), axis=1)
+    def shap_values(self, X: Array) -> Array:
+        """What each column adds to `decision_function`, (n, h, p + 1); what the interval itself adds is part of the last entry,
+        the average."""
+        parts = np.stack(self._score_intervals(X, self.interval_shap_values), axis=1)
         return np.concatenate([parts[..., :-2], parts[..., -2:].sum(axis=-1, keepdims=True)], axis=-1)
 
-    def _each(self, X: Array, answer: Callable[[Array], Array]) -> list[Array]:
+    def _score_intervals(self, X: Array, score: Callable[[Array], Array]) -> list[Array]:
         """The answer in each interval; one copy of X serves all."""
         observations = np.empty((len(X), X.shape[1] + 1), dtype=np.float32)
         observations[:, :-1] = X
-        found = []
+        scores = []
         for interval in range(len(self.edges)):
             observations[:, -1] = interval
-            found.append(answer(observations))
-        return found
+            scores.append(score(observations))
+        return scores
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of the event up to each horizon, (n, h)."""
-        return link(self.raw(X), "hazard")
+        return inverse_link(self.decision_function(X), "hazard")
 
     def predict(self, X: Array) -> Array:
         """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
-        return median_days(self.predict_proba(X), self.edges)
+        return compute_median_days(self.predict_proba(X), self.edges)
 
 
 @dataclass
-class LifeTable(Parameters):
+class LifeTable(ParamsMixin):
     """Kaplan and Meier's incidence up to each horizon, whatever the row says: the constant of a hazard.
 
     An interval that no row was followed through goes on with the daily rate of the one before.
@@ -165,50 +173,50 @@ class LifeTable(Parameters):
 
     edges: tuple[float, ...]
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
         """Read the curve at the horizons."""
-        check_hazard(X, y)
-        incidence, _ = observed_incidence(y, np.asarray(self.edges))
-        force = np.logaddexp(0.0, hazards_of(incidence[None, :])[0])
+        check_survival_data(X, y)
+        incidence, _ = estimate_cumulative_incidence(y, np.asarray(self.edges))
+        interval_hazard = np.logaddexp(0.0, compute_hazard_log_odds(incidence[None, :])[0])
         widths = np.diff(self.edges, prepend=0.0)
-        for j in range(1, len(force)):
+        for j in range(1, len(interval_hazard)):
             if y[:, 0].max() < self.edges[j]:
-                force[j] = force[j - 1] * widths[j] / widths[j - 1]
-        self.level_ = logit(np.clip(-np.expm1(-force), LEAST_HAZARD, 1 - LEAST_HAZARD))
+                interval_hazard[j] = interval_hazard[j - 1] * widths[j] / widths[j - 1]
+        self.level_ = logit(np.clip(-np.expm1(-interval_hazard), MIN_HAZARD, 1 - MIN_HAZARD))
         return self
 
-    def raw(self, X: Array) -> Array:
+    def decision_function(self, X: Array) -> Array:
         """The same log-odds for every row, (n, h)."""
         return np.tile(self.level_, (len(X), 1))
 
-    def contributions(self, X: Array) -> Array:
+    def shap_values(self, X: Array) -> Array:
         """Nothing from any column; all from the average."""
-        raw = self.raw(X)
+        raw = self.decision_function(X)
         return np.concatenate([np.zeros((*raw.shape, X.shape[1])), raw[..., None]], axis=-1)
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of the event up to each horizon, (n, h)."""
-        return link(self.raw(X), "hazard")
+        return inverse_link(self.decision_function(X), "hazard")
 
     def predict(self, X: Array) -> Array:
         """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
-        return median_days(self.predict_proba(X), self.edges)
+        return compute_median_days(self.predict_proba(X), self.edges)
 
     def files(self) -> dict[str, bytes]:
         """One JSON file."""
-        return {LIFE_TABLE: canonical_json({"edges": list(self.edges), "level": self.level_.tolist()})}
+        return {LIFE_TABLE_FILE: canonical_json({"edges": list(self.edges), "level": self.level_.tolist()})}
 
     @classmethod
     def restore(cls, files: Mapping[str, bytes]) -> "LifeTable":
         """The table a bundle holds."""
-        state = json.loads(files[LIFE_TABLE])
+        state = json.loads(files[LIFE_TABLE_FILE])
         table = cls(tuple(state["edges"]))
         table.level_ = np.array(state["level"], dtype=np.float64)
         return table
 
 
 @dataclass(frozen=True)
-class Observations:
+class PersonPeriods:
     """Rows by interval: X (m, p + 1) float32 with the interval's number last, whether the event came, and what each weighs."""
 
     X: Array
@@ -216,26 +224,26 @@ class Observations:
     weight: Array
 
 
-def observations(X: Array, y: Array, edges: tuple[float, ...]) -> Iterator[Observations]:
+def expand_person_periods(X: Array, y: Array, edges: tuple[float, ...]) -> Iterator[PersonPeriods]:
     """Interval by interval, the rows that were at risk in it: no more than one interval's copy of X is held at a time."""
-    at_risk, events = exposures(y, edges)
+    at_risk, events = compute_at_risk(y, edges)
     for interval in range(len(edges)):
         rows = np.flatnonzero(at_risk[:, interval] > 0)
         if len(rows):
-            held = np.empty((len(rows), X.shape[1] + 1), dtype=np.float32)
-            held[:, :-1] = X[rows]
-            held[:, -1] = interval
-            yield Observations(held, events[rows, interval], at_risk[rows, interval])
+            X_interval = np.empty((len(rows), X.shape[1] + 1), dtype=np.float32)
+            X_interval[:, :-1] = X[rows]
+            X_interval[:, -1] = interval
+            yield PersonPeriods(X_interval, events[rows, interval], at_risk[rows, interval])
 
 
-def inner_parts(X: Array, y: Array, inner: Inner) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def split_inner_arrays(X: Array, y: Array, inner: InnerFold) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """X and y to fit on, as known when the watched part begins, and to watch."""
-    fitted = y[inner.train] if inner.seen is None else censored(y[inner.train], inner.seen)
-    return (X[inner.train], fitted), (X[inner.test], y[inner.test])
+    y_train = y[inner.train] if inner.follow_up is None else censor_outcomes(y[inner.train], inner.follow_up)
+    return (X[inner.train], y_train), (X[inner.test], y[inner.test])
 
 
 @dataclass
-class HazardTrees(Gridded, XGBoostTrees):
+class HazardTrees(IntervalMixin, XGBoostTrees):
     """XGBoost trees over rows and intervals.
 
     The matrix is quantised interval by interval, a byte a cell, so that the expansion is never held in full.
@@ -251,22 +259,24 @@ class HazardTrees(Gridded, XGBoostTrees):
     learning_rate: float = 0.05
     default_rounds: int = 150
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
         """Find shape and rounds on the inner fold, then fit all rows with them."""
-        check_hazard(X, y)
-        matrices = None if inner is None else self._inner_matrices(X, y, inner)
-        self.booster_ = self._train(matrices, lambda: self._matrix(X, y), self._threads(X))
+        check_survival_data(X, y)
+        matrices = None if inner is None else self._build_inner_matrices(X, y, inner)
+        self.booster_ = self._train(matrices, lambda: self._build_matrix(X, y), self._choose_threads(X))
         return self
 
-    def _inner_matrices(self, X: Array, y: Array, inner: Inner) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
+    def _build_inner_matrices(
+        self, X: Array, y: Array, inner: InnerFold
+    ) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
         """Rows to fit and rows to watch; None where nothing can be learned from those to fit."""
-        known, later = inner_parts(X, y, inner)
-        if not known[1][:, 1].any():
+        train, valid = split_inner_arrays(X, y, inner)
+        if not train[1][:, 1].any():
             return None
-        fitted = self._matrix(*known)
-        return fitted, self._matrix(*later, reference=fitted)
+        dtrain = self._build_matrix(*train)
+        return dtrain, self._build_matrix(*valid, reference=dtrain)
 
-    def _matrix(self, X: Array, y: Array, reference: "xgboost.DMatrix | None" = None) -> "xgboost.QuantileDMatrix":
+    def _build_matrix(self, X: Array, y: Array, reference: "xgboost.DMatrix | None" = None) -> "xgboost.QuantileDMatrix":
         import xgboost
 
         types = ["c" if is_category else "q" for is_category in (*self.categorical, False)]
@@ -275,7 +285,7 @@ class HazardTrees(Gridded, XGBoostTrees):
             """The observations, one interval at a time, as often as the quantising asks for them."""
 
             def __init__(self, edges: tuple[float, ...]) -> None:
-                self.edges, self.parts = edges, observations(X, y, edges)
+                self.edges, self.parts = edges, expand_person_periods(X, y, edges)
                 super().__init__()
 
             def next(self, input_data: Callable[..., None]) -> bool:
@@ -285,108 +295,108 @@ class HazardTrees(Gridded, XGBoostTrees):
                 return part is not None
 
             def reset(self) -> None:
-                self.parts = observations(X, y, self.edges)
+                self.parts = expand_person_periods(X, y, self.edges)
 
         return xgboost.QuantileDMatrix(
-            Intervals(self.edges), enable_categorical=True, max_bin=self.max_bin, ref=reference, nthread=self._threads(X)
+            Intervals(self.edges), enable_categorical=True, max_bin=self.max_bin, ref=reference, nthread=self._choose_threads(X)
         )
 
-    def _threads(self, X: Array) -> int:
-        return 1 if X.size * len(self.edges) < SMALL_CELLS else self.threads
+    def _choose_threads(self, X: Array) -> int:
+        return 1 if X.size * len(self.edges) < CELLS_PER_THREAD else self.threads
 
     def _objective(self) -> dict[str, Any]:
         return {"objective": "binary:logistic", "eval_metric": "logloss"}
 
-    def observed_raw(self, X: Array) -> Array:
+    def interval_decision_function(self, X: Array) -> Array:
         """Log-odds of the hazard as the trees sum them."""
-        return self.forest.raw(X, self._threads(X))
+        return self.forest.decision_function(X, self._choose_threads(X))
 
-    def observed_contributions(self, X: Array) -> Array:
+    def interval_shap_values(self, X: Array) -> Array:
         """Exact SHAP values of the log-odds."""
-        return self.forest.contributions(X, self._threads(X))
+        return self.forest.shap_values(X, self._choose_threads(X))
 
     def files(self) -> dict[str, bytes]:
         """The booster in XGBoost's UBJ format, and the grid."""
-        return {**super().files(), GRID: canonical_json({"edges": list(self.edges)})}
+        return {**super().files(), GRID_FILE: canonical_json({"edges": list(self.edges)})}
 
 
 @dataclass
-class HazardLinear(Gridded, Parameters):
+class HazardLinear(IntervalMixin, ParamsMixin):
     """Logistic regression over rows and intervals, a level for each interval; the penalty is the one best on the inner fold."""
 
     edges: tuple[float, ...]
     categorical: tuple[bool, ...]
     penalty: float | None = None
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
         """Learn the coefficients; the expansion over intervals is held in full."""
-        check_hazard(X, y)
-        penalty = self.penalty if self.penalty is not None else self._choose(X, y, inner)
-        self.model_ = self._fitted(X, y, penalty)
+        check_survival_data(X, y)
+        penalty = self.penalty if self.penalty is not None else self._choose_penalty(X, y, inner)
+        self.model_ = self._fit_linear(X, y, penalty)
         return self
 
-    def _fitted(self, X: Array, y: Array, penalty: float) -> linear.Linear:
-        parts = list(observations(X, y, self.edges))
-        held, events, weight = (np.concatenate([getattr(part, name) for part in parts]) for name in ("X", "y", "weight"))
-        return linear.Linear("binary", (*self.categorical, True)).fit_weighted(held, events, weight, penalty)
+    def _fit_linear(self, X: Array, y: Array, penalty: float) -> linear.Linear:
+        parts = list(expand_person_periods(X, y, self.edges))
+        X_periods, events, weight = (np.concatenate([getattr(part, name) for part in parts]) for name in ("X", "y", "weight"))
+        return linear.Linear("binary", (*self.categorical, True)).fit_weighted(X_periods, events, weight, penalty)
 
-    def _choose(self, X: Array, y: Array, inner: Inner | None) -> float:
+    def _choose_penalty(self, X: Array, y: Array, inner: InnerFold | None) -> float:
         if inner is None:
             return 1.0
-        known, later = inner_parts(X, y, inner)
-        if not known[1][:, 1].any():
+        train, valid = split_inner_arrays(X, y, inner)
+        if not train[1][:, 1].any():
             return 1.0
-        losses = [self._loss(self._fitted(*known, penalty), *later) for penalty in linear.PENALTIES]
+        losses = [self._compute_loss(self._fit_linear(*train, penalty), *valid) for penalty in linear.PENALTIES]
         return linear.PENALTIES[int(np.argmin(losses))]
 
-    def _loss(self, model: linear.Linear, X: Array, y: Array) -> float:
+    def _compute_loss(self, model: linear.Linear, X: Array, y: Array) -> float:
         total = 0.0
-        for part in observations(X, y, self.edges):
-            raw = model.raw(part.X)
+        for part in expand_person_periods(X, y, self.edges):
+            raw = model.decision_function(part.X)
             total += float((part.weight * (np.logaddexp(0.0, raw) - part.y * raw)).sum())
         return total
 
-    def observed_raw(self, X: Array) -> Array:
+    def interval_decision_function(self, X: Array) -> Array:
         """Log-odds of the hazard."""
-        return self.model_.raw(X)
+        return self.model_.decision_function(X)
 
-    def observed_contributions(self, X: Array) -> Array:
+    def interval_shap_values(self, X: Array) -> Array:
         """A column's terms summed, and the intercept last."""
-        return self.model_.contributions(X)
+        return self.model_.shap_values(X)
 
     def files(self) -> dict[str, bytes]:
         """The coefficients as JSON, and the grid."""
-        return {**self.model_.files(), GRID: canonical_json({"edges": list(self.edges)})}
+        return {**self.model_.files(), GRID_FILE: canonical_json({"edges": list(self.edges)})}
 
 
-def _edges(files: Mapping[str, bytes]) -> tuple[float, ...]:
-    return tuple(float(edge) for edge in json.loads(files[GRID])["edges"])
+def _read_edges(files: Mapping[str, bytes]) -> tuple[float, ...]:
+    return tuple(float(edge) for edge in json.loads(files[GRID_FILE])["edges"])
 
 
-def _categorical(task: Task) -> tuple[bool, ...]:
-    return tuple(bool(c) for c in task.categorical)
+def _categorical_mask(task: Task) -> tuple[bool, ...]:
+    return tuple(bool(c) for c in task.is_category)
 
 
 def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> HazardTrees:
-    return HazardTrees(task.target.horizons, _categorical(task), seed, threads, **params)
+    return HazardTrees(task.target.horizons, _categorical_mask(task), seed, threads, **params)
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
-    booster = restored_booster(files)
-    model = HazardTrees(_edges(files), tuple(t == "c" for t in (booster.feature_types or ())[:-1]))
+    booster = load_booster(files)
+    model = HazardTrees(_read_edges(files), tuple(t == "c" for t in (booster.feature_types or ())[:-1]))
     model.booster_, model.rounds_ = booster, booster.num_boosted_rounds()
     return model
 
 
 def _build_linear(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> HazardLinear:
-    return HazardLinear(task.target.horizons, _categorical(task), **params)
+    return HazardLinear(task.target.horizons, _categorical_mask(task), **params)
 
 
 def _restore_linear(files: Mapping[str, bytes]) -> Estimator:
-    held = linear.FAMILY.restore(files)
-    assert isinstance(held, linear.Linear)
-    model = HazardLinear(_edges(files), held.categorical[:-1], held.penalty)
-    model.model_ = held
+    regression = linear.FAMILY.restore(files)
+    assert isinstance(regression, linear.Linear)
+    model = HazardLinear(_read_edges(files), regression.categorical[:-1], regression.penalty)
+    model.model_ = regression
     return model
 
 
@@ -404,4 +414,6 @@ FAMILY = Family(
         "reg_lambda": (0.01, 100.0, "log"),
     },
 )
-LINEAR = Family("hazard_linear", frozenset({"hazard"}), _build_linear, _restore_linear, space={"penalty": (1e-3, 1e3, "log")})
+LINEAR_FAMILY = Family(
+    "hazard_linear", frozenset({"hazard"}), _build_linear, _restore_linear, space={"penalty": (1e-3, 1e3, "log")}
+)

@@ -14,25 +14,25 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, Inner, Linked, Parameters, check_fit
-from epic22.core.models.exposed import with_exposure
-from epic22.core.models.logged import with_logs
-from epic22.core.models.loss import JUDGED_POWER, POWERS, SQUARED, Loss
-from epic22.core.models.scale import EXPONENTIAL, IDENTITY, Scale
+from epic22.core.models.base import Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
+from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, Loss
+from epic22.core.models.offset import add_offset_support
+from epic22.core.models.target_transform import add_log_support
+from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
 from epic22.core.task import Array, Kind, Task
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Strengths tried on the inner fold: the inverse of scikit-learn's C for classes, ridge's alpha a hundred rows for values."""
-BULK = (0.01, 0.99)
+BULK_QUANTILES = (0.01, 0.99)
 """Quantiles between which the bulk of a column lies; an edge is as far outside them again."""
-MOST_NEWTON_TERMS = 2000
-MOST_STEPS = 60
-SMALL_ERROR = 1e-3
+MAX_NEWTON_TERMS = 2000
+MAX_STEPS = 60
+MIN_ERROR = 1e-3
 """Errors below this share of the label's scatter weigh as if they were as large, so that quantile regression converges."""
 
 
 @dataclass
-class Linear(Linked, Parameters):
+class Linear(LinkMixin, ParamsMixin):
     """A generalised linear model on standardised terms; the penalty is the one that is best on the inner fold, else 1."""
 
     kind: Kind
@@ -41,60 +41,64 @@ class Linear(Linked, Parameters):
     penalty: float | None = None
     loss: Loss = SQUARED
 
-    def fit(self, X: Array, y: Array, inner: Inner | None = None, exposure: Array | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None, exposure: Array | None = None) -> Self:
         """Learn the terms' scales and coefficients; of counts with an exposure (n,) those for an exposure of 1."""
-        check_fit(X, y)
+        check_fit_arrays(X, y)
         self.power_ = self._choose_power(X, y, inner, exposure)
-        self.penalty_ = self.penalty if self.penalty is not None else self._choose(X, y, inner, exposure)
+        self.penalty_ = self.penalty if self.penalty is not None else self._choose_penalty(X, y, inner, exposure)
         return self._fit(X, y, self.penalty_, exposure=exposure)
 
     def fit_weighted(self, X: Array, y: Array, weight: Array, penalty: float) -> Self:
         """Learn classes of rows that weigh so much each, (n,), at a stated penalty."""
-        check_fit(X, y)
+        check_fit_arrays(X, y)
         self.penalty_ = penalty
         return self._fit(X, y, penalty, weight)
 
-    def _choose_power(self, X: Array, y: Array, inner: Inner | None, exposure: Array | None) -> float:
+    def _choose_power(self, X: Array, y: Array, inner: InnerFold | None, exposure: Array | None) -> float:
         """Tweedie's variance power: as stated, else the one with the least deviance on the inner fold."""
         if inner is None or self.loss.name != "tweedie" or self.loss.power is not None:
-            return self.loss.power or JUDGED_POWER
-        trials = [Linear(self.kind, self.categorical, self.n_classes, 1.0, replace(self.loss, power=power)) for power in POWERS]
-        known, watched = _of(exposure, inner.train), _of(exposure, inner.test)
-        fitted = [trial.fit(X[inner.train], y[inner.train], exposure=known) for trial in trials]
+            return self.loss.power or EVALUATION_POWER
+        trials = [
+            Linear(self.kind, self.categorical, self.n_classes, 1.0, replace(self.loss, power=power)) for power in TWEEDIE_POWERS
+        ]
+        train_exposure, valid_exposure = _take_rows(exposure, inner.train), _take_rows(exposure, inner.test)
+        models = [trial.fit(X[inner.train], y[inner.train], exposure=train_exposure) for trial in trials]
         # Judged by one power, for which `self.loss` without a power stands.
-        times = 1.0 if watched is None else watched
-        losses = [np.mean(self.loss.rows(y[inner.test], trial.predict(X[inner.test]) * times)) for trial in fitted]
-        return POWERS[int(np.argmin(losses))]
+        exposure_factor = 1.0 if valid_exposure is None else valid_exposure
+        losses = [
+            np.mean(self.loss.compute_losses(y[inner.test], trial.predict(X[inner.test]) * exposure_factor)) for trial in models
+        ]
+        return TWEEDIE_POWERS[int(np.argmin(losses))]
 
-    def settled(self) -> Mapping[str, Any]:
+    def best_params(self) -> Mapping[str, Any]:
         """The penalty, and the power where it was looked for."""
         tweedie = {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
         return {"penalty": self.penalty_, **tweedie}
 
     @property
-    def value_scale_(self) -> Scale:
+    def value_scale_(self) -> ValueScale:
         """Counts and sums are predicted by their logarithms."""
         return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
 
-    def _choose(self, X: Array, y: Array, inner: Inner | None, exposure: Array | None = None) -> float:
+    def _choose_penalty(self, X: Array, y: Array, inner: InnerFold | None, exposure: Array | None = None) -> float:
         if inner is None:
             return 1.0
         trials = [Linear(self.kind, self.categorical, self.n_classes, penalty, self.loss) for penalty in PENALTIES]
         for trial, penalty in zip(trials, PENALTIES, strict=True):
             trial.power_ = self.power_
-            trial._fit(X[inner.train], y[inner.train], penalty, exposure=_of(exposure, inner.train))
-        losses = [trial._loss(X[inner.test], y[inner.test], _of(exposure, inner.test)) for trial in trials]
+            trial._fit(X[inner.train], y[inner.train], penalty, exposure=_take_rows(exposure, inner.train))
+        losses = [trial._compute_loss(X[inner.test], y[inner.test], _take_rows(exposure, inner.test)) for trial in trials]
         return PENALTIES[int(np.argmin(losses))]
 
-    def _loss(self, X: Array, y: Array, exposure: Array | None) -> float:
+    def _compute_loss(self, X: Array, y: Array, exposure: Array | None) -> float:
         if self.kind == "regression":
-            return float(np.mean(self.loss.rows(y, self.predict(X) * (1.0 if exposure is None else exposure))))
-        chosen = self.predict_proba(X)[np.arange(len(y)), y.astype(np.int64)]
-        return float(-np.mean(np.log(np.maximum(chosen, 1e-15))))
+            return float(np.mean(self.loss.compute_losses(y, self.predict(X) * (1.0 if exposure is None else exposure))))
+        label_proba = self.predict_proba(X)[np.arange(len(y)), y.astype(np.int64)]
+        return float(-np.mean(np.log(np.maximum(label_proba, 1e-15))))
 
     def _fit(self, X: Array, y: Array, penalty: float, weight: Array | None = None, exposure: Array | None = None) -> Self:
         self._learn_terms(X)
-        Z = self._terms(X)
+        Z = self._build_terms(X)
         self.mean_, self.scale_ = Z.mean(axis=0), Z.std(axis=0)
         self.scale_[self.scale_ < 1e-12] = np.inf
         Z = (Z - self.mean_) / self.scale_
@@ -120,7 +124,7 @@ class Linear(Linked, Parameters):
         exposure is added to what the terms give.
         """
         power = 1.0 if self.loss.name == "poisson" else self.loss.power or self.power_
-        unit = self.loss.constant(y, exposure) or 1.0
+        unit = self.loss.fit_constant(y, exposure) or 1.0
         offset = 0.0 if exposure is None else np.log(exposure)
         terms = np.column_stack([np.ones(len(Z)), Z])
         ridge = np.append(0.0, np.full(Z.shape[1], penalty / 100))
@@ -128,23 +132,23 @@ class Linear(Linked, Parameters):
 
         def cost(beta: Array) -> float:
             eta = terms @ beta + offset
-            return float(np.mean(_tweedie_costs(y, eta, power)) + ridge @ beta**2 / 2)
+            return float(np.mean(_compute_tweedie_costs(y, eta, power)) + ridge @ beta**2 / 2)
 
-        reached = cost(beta)
-        for _ in range(MOST_STEPS):
+        current_cost = cost(beta)
+        for _ in range(MAX_STEPS):
             eta = terms @ beta + offset
             up, down = np.exp((2 - power) * eta), y * np.exp((1 - power) * eta)
-            slope = terms.T @ (up - down) / len(y) + ridge * beta
-            curve = (terms * ((2 - power) * up + (power - 1) * down)[:, None]).T @ terms / len(y) + np.diag(ridge + 1e-9)
-            step = np.linalg.solve(curve, slope)
-            share = 1.0
-            while share > 1e-6 and not cost(beta - share * step) < reached:
-                share /= 2
-            if share <= 1e-6:
+            gradient = terms.T @ (up - down) / len(y) + ridge * beta
+            hessian = (terms * ((2 - power) * up + (power - 1) * down)[:, None]).T @ terms / len(y) + np.diag(ridge + 1e-9)
+            step = np.linalg.solve(hessian, gradient)
+            step_size = 1.0
+            while step_size > 1e-6 and not cost(beta - step_size * step) < current_cost:
+                step_size /= 2
+            if step_size <= 1e-6:
                 break
-            beta = beta - share * step
-            before, reached = reached, cost(beta)
-            if before - reached < 1e-10:
+            beta = beta - step_size * step
+            previous_cost, current_cost = current_cost, cost(beta)
+            if previous_cost - current_cost < 1e-10:
                 break
         self.intercept_, self.coef_ = beta[:1] + np.log(unit), beta[None, 1:]
 
@@ -156,14 +160,15 @@ class Linear(Linked, Parameters):
         terms = np.column_stack([np.ones(len(Z)), Z])
         ridge = np.diag(np.append(0.0, np.full(Z.shape[1], penalty * len(y) / 100)))
         y, beta = (y - level) / unit, np.zeros(terms.shape[1])
-        for _ in range(MOST_STEPS):
-            weight = 1 / (SMALL_ERROR + np.abs(y - terms @ beta))
-            weighed = terms * weight[:, None]
-            after = np.linalg.solve(
-                weighed.T @ terms + 2 * ridge + 1e-9 * np.eye(len(beta)), weighed.T @ y + (2 * q - 1) * terms.sum(axis=0)
+        for _ in range(MAX_STEPS):
+            weight = 1 / (MIN_ERROR + np.abs(y - terms @ beta))
+            weighted_terms = terms * weight[:, None]
+            next_beta = np.linalg.solve(
+                weighted_terms.T @ terms + 2 * ridge + 1e-9 * np.eye(len(beta)),
+                weighted_terms.T @ y + (2 * q - 1) * terms.sum(axis=0),
             )
-            moved, beta = np.abs(after - beta).max(), after
-            if moved < 1e-5:
+            change, beta = np.abs(next_beta - beta).max(), next_beta
+            if change < 1e-5:
                 break
         self.intercept_, self.coef_ = level + unit * beta[:1], unit * beta[None, 1:]
 
@@ -171,7 +176,7 @@ class Linear(Linked, Parameters):
         from sklearn.linear_model import LogisticRegression
 
         # Newton steps need terms², and converge in a handful on standardised terms where lbfgs takes thousands.
-        solver = "newton-cholesky" if Z.shape[1] * self.n_classes <= MOST_NEWTON_TERMS else "lbfgs"
+        solver = "newton-cholesky" if Z.shape[1] * self.n_classes <= MAX_NEWTON_TERMS else "lbfgs"
         model = LogisticRegression(C=1 / penalty, solver=solver, max_iter=500).fit(Z, y.astype(np.int64), weight)
         self.coef_, self.intercept_ = model.coef_, model.intercept_
 
@@ -185,12 +190,12 @@ class Linear(Linked, Parameters):
                 self.level_counts_[j] = int(present.max()) + 1 if len(present) else 0
             elif len(present):
                 self.medians_[j] = np.median(present)
-                self.edges_[j] = _edges(present)
+                self.edges_[j] = _compute_edges(present)
         self.owner_ = np.repeat(np.arange(X.shape[1]), np.where(self.categorical, self.level_counts_ + 1, 2))
 
-    def _terms(self, X: Array) -> Array:
+    def _build_terms(self, X: Array) -> Array:
         """Columns spread into terms, (n, t): value and missing indicator, or an indicator a level and one for missing."""
-        terms, begin = np.zeros((len(X), len(self.owner_))), self._begin()
+        terms, begin = np.zeros((len(X), len(self.owner_))), self._first_terms()
         categorical = np.asarray(self.categorical, dtype=bool)
         numbers = X[:, ~categorical].astype(np.float64)
         missing = np.isnan(numbers)
@@ -202,28 +207,28 @@ class Linear(Linked, Parameters):
         terms[np.arange(len(X))[:, None], begin[categorical] + level] = 1.0
         return terms
 
-    def _begin(self) -> Array:
+    def _first_terms(self) -> Array:
         """The first term of each column, (p,)."""
         return np.searchsorted(self.owner_, np.arange(len(self.categorical)))
 
-    def _products(self, X: Array) -> Array:
+    def _compute_products(self, X: Array) -> Array:
         """Coefficient × standardised term, (n, outputs, t)."""
-        Z = (self._terms(X) - self.mean_) / self.scale_
+        Z = (self._build_terms(X) - self.mean_) / self.scale_
         return np.asarray(np.multiply(Z[:, None, :], self.coef_[None, :, :], order="C"))
 
-    def raw(self, X: Array) -> Array:
+    def decision_function(self, X: Array) -> Array:
         """Log-odds or values; summed term by term, so that a row alone and in a batch agree to the last bit."""
-        raw = self._products(X).sum(axis=-1) + self.intercept_
+        raw = self._compute_products(X).sum(axis=-1) + self.intercept_
         return np.asarray(raw if self.kind == "multiclass" else raw[:, 0])
 
-    def contributions(self, X: Array) -> Array:
+    def shap_values(self, X: Array) -> Array:
         """A column's terms summed, and the intercept last."""
-        products = self._products(X)
-        summed = np.zeros((*products.shape[:2], X.shape[1] + 1))
+        products = self._compute_products(X)
+        values = np.zeros((*products.shape[:2], X.shape[1] + 1))
         if X.shape[1]:
-            summed[:, :, :-1] = np.add.reduceat(products, self._begin(), axis=-1)
-        summed[:, :, -1] = self.intercept_
-        return summed if self.kind == "multiclass" else summed[:, 0, :]
+            values[:, :, :-1] = np.add.reduceat(products, self._first_terms(), axis=-1)
+        values[:, :, -1] = self.intercept_
+        return values if self.kind == "multiclass" else values[:, 0, :]
 
     def files(self) -> dict[str, bytes]:
         """One JSON file."""
@@ -249,7 +254,7 @@ class Linear(Linked, Parameters):
 
 
 def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Linear:
-    target, categorical = task.target, tuple(bool(c) for c in task.categorical)
+    target, categorical = task.target, tuple(bool(c) for c in task.is_category)
     return Linear(target.kind, categorical, len(target.classes), **{"loss": Loss.of(target), **params})
 
 
@@ -258,7 +263,7 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     model = Linear(state["kind"], tuple(state["categorical"]), state["n_classes"], state["penalty"])
     model.loss = Loss(**state["loss"]) if "loss" in state else SQUARED
     model.penalty_ = state["penalty"]
-    model.power_ = model.loss.power or JUDGED_POWER
+    model.power_ = model.loss.power or EVALUATION_POWER
     model.medians_ = np.array(state["medians"], dtype=np.float64)
     model.level_counts_ = np.array(state["levels"], dtype=np.int64)
     model.edges_ = np.tile([-np.inf, np.inf], (len(state["levels"]), 1))
@@ -273,35 +278,35 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     return model
 
 
-def _of(values: Array | None, rows: Array) -> Array | None:
+def _take_rows(values: Array | None, rows: Array) -> Array | None:
     return None if values is None else values[rows]
 
 
-def _edges(present: Array) -> tuple[float, float]:
+def _compute_edges(present: Array) -> tuple[float, float]:
     """Where a column's numbers are cut; infinite where none of them (n,) lies that far outside."""
     values = present.astype(np.float64)
-    low, high = np.quantile(values, BULK)
+    low, high = np.quantile(values, BULK_QUANTILES)
     low, high = low - (high - low), high + (high - low)
-    wild = high > low and (values.min() < low or values.max() > high)
-    return (float(low), float(high)) if wild else (-np.inf, np.inf)
+    has_outliers = high > low and (values.min() < low or values.max() > high)
+    return (float(low), float(high)) if has_outliers else (-np.inf, np.inf)
 
 
-def _tweedie_costs(y: Array, eta: Array, power: float) -> Array:
+def _compute_tweedie_costs(y: Array, eta: Array, power: float) -> Array:
     """Half the deviance of each row but for what the mean has no part in; exp(eta) is the mean, power in [1, 2]."""
     up = np.exp((2 - power) * eta) / (2 - power) if power < 2 else eta
     down = -np.exp((1 - power) * eta) / (power - 1) if power > 1 else eta
     return np.asarray(up - y * down)
 
 
-FAMILY = with_exposure(
-    with_logs(
+FAMILY = add_offset_support(
+    add_log_support(
         Family(
             "linear",
             frozenset({"binary", "multiclass", "regression"}),
             _build,
             _restore,
             space={"penalty": (1e-3, 1e3, "log")},
-            starts=({"penalty": 1.0}, {"penalty": 30.0}),
+            initial_points=({"penalty": 1.0}, {"penalty": 30.0}),
         )
     )
 )

@@ -11,11 +11,11 @@ from scipy.special import xlogy
 
 from epic22.core.task import Array, LossName, Target
 
-POWERS = (1.2, 1.5, 1.8)
+TWEEDIE_POWERS = (1.2, 1.5, 1.8)
 """Variance powers tried where none is stated: between counts (1) and sizes (2)."""
-JUDGED_POWER = 1.5
+EVALUATION_POWER = 1.5
 """Deviances of different powers are on different scales, so powers are compared by the deviance of this one."""
-LEAST_MEAN = 1e-12
+MIN_MEAN = 1e-12
 
 
 @dataclass(frozen=True)
@@ -36,17 +36,17 @@ class Loss:
         """Whether raw scores are logarithms of the mean."""
         return self.name in ("poisson", "tweedie")
 
-    def rows(self, y: Array, value: Array) -> Array:
+    def compute_losses(self, y: Array, prediction: Array) -> Array:
         """The loss of each row, (n,), in the unit of the loss."""
         if self.name == "squared":
-            return np.asarray((value - y) ** 2)
+            return np.asarray((prediction - y) ** 2)
         if self.name == "absolute":
-            return np.asarray(np.abs(value - y))
+            return np.asarray(np.abs(prediction - y))
         if self.name == "quantile":
-            return np.asarray(np.where(y >= value, self.quantile * (y - value), (1 - self.quantile) * (value - y)))
-        return tweedie_deviances(y, value, 1.0 if self.name == "poisson" else self.power or JUDGED_POWER)
+            return np.asarray(np.where(y >= prediction, self.quantile * (y - prediction), (1 - self.quantile) * (prediction - y)))
+        return compute_tweedie_deviances(y, prediction, 1.0 if self.name == "poisson" else self.power or EVALUATION_POWER)
 
-    def constant(self, y: Array, exposure: Array | None = None) -> float:
+    def fit_constant(self, y: Array, exposure: Array | None = None) -> float:
         """The value that, said of every row (for an `exposure` of 1, where there are any), has the least loss."""
         if exposure is not None:
             return float(np.sum(y) / np.sum(exposure))
@@ -57,37 +57,37 @@ class Loss:
 
 SQUARED = Loss()
 
-BEND = 0.9
+HUBER_QUANTILE = 0.9
 """Share of errors that count by their square where squared errors are tamed."""
 
 
-def bend_of(errors: Array) -> float:
+def compute_huber_delta(errors: Array) -> float:
     """The size above which errors like these (n,) are tamed: all but a tenth are smaller."""
-    return float(np.quantile(np.abs(errors), BEND))
+    return float(np.quantile(np.abs(errors), HUBER_QUANTILE))
 
 
-def tamed(errors: Array, bend: float) -> Array:
-    """Squared errors up to `bend`, from there on the tangent (Huber 1964), (n,).
+def compute_huber_losses(errors: Array, delta: float) -> Array:
+    """Squared errors up to `delta`, from there on the tangent (Huber 1964), (n,).
 
     Of prices a handful of mansions make most of the squared error, and they are others in the rows to come: who must choose among
     models by few rows chooses better by these.
 
     >>> import numpy as np
-    >>> tamed(np.array([1.0, -3.0]), 2.0).tolist()
+    >>> compute_huber_losses(np.array([1.0, -3.0]), 2.0).tolist()
     [1.0, 8.0]
     """
     size = np.abs(errors)
-    return np.asarray(np.where(size <= bend, size**2, bend * (2 * size - bend)))
+    return np.asarray(np.where(size <= delta, size**2, delta * (2 * size - delta)))
 
 
-def tweedie_deviances(y: Array, mean: Array, power: float) -> Array:
+def compute_tweedie_deviances(y: Array, mean: Array, power: float) -> Array:
     """Deviance of each row, (n,), for a variance that goes with mean ** power, power in [1, 2]; 1 is Poisson, 2 gamma.
 
     >>> import numpy as np
-    >>> tweedie_deviances(np.array([0.0, 1.0]), np.array([2.0, 1.0]), 1.0).tolist()
+    >>> compute_tweedie_deviances(np.array([0.0, 1.0]), np.array([2.0, 1.0]), 1.0).tolist()
     [4.0, 0.0]
     """
-    mean = np.maximum(mean, LEAST_MEAN)
+    mean = np.maximum(mean, MIN_MEAN)
     if power == 1.0:
         return np.asarray(2 * (xlogy(y, y / mean) - y + mean))
     if power == 2.0:

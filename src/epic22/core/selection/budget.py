@@ -22,10 +22,10 @@ class Budget:
 
 
 @dataclass(frozen=True)
-class Clock:
+class Deadline:
     """The time that is left until `end` (seconds of `now`, None = no end).
 
-    >>> Clock(None).left
+    >>> Deadline(None).remaining
     inf
     """
 
@@ -33,19 +33,19 @@ class Clock:
     now: Callable[[], float] = field(default=time.monotonic, repr=False)
 
     @property
-    def left(self) -> float:
+    def remaining(self) -> float:
         """Seconds until the end; below zero after it."""
         return float("inf") if self.end is None else self.end - self.now()
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the end has come."""
-        return self.left <= 0
+        return self.remaining <= 0
 
-    def share(self, part: float) -> "Clock":
+    def take_share(self, part: float) -> "Deadline":
         """A clock that ends after this part of the time that is left."""
-        return self if self.end is None else Clock(self.now() + max(self.left, 0.0) * part, self.now)
+        return self if self.end is None else Deadline(self.now() + max(self.remaining, 0.0) * part, self.now)
 
-    def sooner(self, seconds: float) -> "Clock":
+    def move_earlier(self, seconds: float) -> "Deadline":
         """A clock that ends so many seconds sooner."""
-        return self if self.end is None else Clock(self.end - seconds, self.now)
+        return self if self.end is None else Deadline(self.end - seconds, self.now)

@@ -29,34 +29,34 @@ GRID_STEPS = 3
 
 @dataclass(frozen=True)
 class Suggestion:
-    """A family and its parameters to try. `turn` counts the finished trials before it; `token` is the study's own."""
+    """A family and its parameters to try. `number` counts the finished trials before it; `optuna_trial` is the study's own."""
 
-    turn: int
+    number: int
     family: str
     params: Mapping[str, Any]
-    token: "optuna.Trial | None" = field(default=None, repr=False, compare=False)
+    optuna_trial: "optuna.Trial | None" = field(default=None, repr=False, compare=False)
 
 
 @dataclass(frozen=True)
 class Trial:
     """What came of a suggestion: the deciding metric in each watched fold, in its own unit (fewer where it was `pruned`).
 
-    `settled` are parameters that watching found, one mapping a fold. `seconds`: how long its fits keep the cores busy.
+    `best_params` are parameters that watching found, one mapping a fold. `seconds`: how long its fits keep the cores busy.
     """
 
-    turn: int
+    number: int
     family: str
     params: Mapping[str, Any]
-    folds: tuple[float, ...]
-    settled: tuple[Mapping[str, Any], ...]
+    fold_scores: tuple[float, ...]
+    best_params: tuple[Mapping[str, Any], ...]
     seconds: float
     pruned: bool = False
 
     @property
     def value(self) -> float:
         """The mean over folds that are defined; NaN where none is."""
-        known = [value for value in self.folds if not math.isnan(value)]
-        return sum(known) / len(known) if known else math.nan
+        defined = [value for value in self.fold_scores if not math.isnan(value)]
+        return sum(defined) / len(defined) if defined else math.nan
 
 
 class Study:
@@ -82,79 +82,83 @@ class Study:
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
         self.families, self.seed, self.sampling, self.shared = tuple(families), seed, sampling, shared
-        self._folder, self._kept = folder, dict[str, Array]()
-        self._starts = _interleaved([[(f, start) for start in f.starts] for f in families])
-        self._grid = _grid(families, seed) if sampling == "grid" else []
+        self._folder, self._scores = folder, dict[str, Array]()
+        self._initial_points = _interleave([[(f, start) for start in f.initial_points] for f in families])
+        self._grid = _build_grid(families, seed) if sampling == "grid" else []
         direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
         self._study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
         # Suggests by as many of the trials as it was told of, where the storage may have more.
-        self._mirror, self._mirrored = optuna.create_study(direction=direction), 0
+        self._mirror, self._n_mirrored = optuna.create_study(direction=direction), 0
         if shared:
-            for family, start in self._starts:
-                self._study.enqueue_trial(_flat(family, start), {"start": dict(start)}, skip_if_exists=True)
+            for family, start in self._initial_points:
+                self._study.enqueue_trial(_flatten_params(family, start), {"start": dict(start)}, skip_if_exists=True)
         else:
-            self.give_up_interrupted()
+            self.fail_interrupted()
 
     @property
     def trials(self) -> tuple[Trial, ...]:
         """The finished trials; of a shared study, which may lack some turns, by the order in which they began."""
-        return tuple(_read(frozen.number if self.shared else turn, frozen) for turn, frozen in enumerate(self._finished()))
+        return tuple(
+            _read_trial(frozen.number if self.shared else turn, frozen) for turn, frozen in enumerate(self._list_finished())
+        )
 
-    def has_no(self, turn: int) -> bool:
+    def is_grid_complete(self, number: int) -> bool:
         """Whether a grid has no place for that turn."""
-        return self.sampling == "grid" and turn >= len(self._grid)
+        return self.sampling == "grid" and number >= len(self._grid)
 
-    def learns_nothing(self, turn: int) -> bool:
+    def ignores_history(self, number: int) -> bool:
         """Whether what is tried at that turn is the same whatever came of the trials before it."""
-        return self.sampling != "bayesian" or (turn < len(self._starts) and not self.shared)
+        return self.sampling != "bayesian" or (number < len(self._initial_points) and not self.shared)
 
-    def ask(self, turn: int | None = None, known: int | None = None) -> Suggestion:
-        """What to try at that turn (the next one), by the first `known` finished trials (all of them)."""
-        finished = self._finished()
-        turn = len(finished) if turn is None else turn
+    def ask(self, number: int | None = None, n_known: int | None = None) -> Suggestion:
+        """What to try at that turn (the next one), by the first `n_known` finished trials (all of them)."""
+        finished = self._list_finished()
+        number = len(finished) if number is None else number
         if self.sampling == "grid":
-            return Suggestion(turn, *self._grid[turn])
-        if turn < len(self._starts) and not self.shared:
-            family, start = self._starts[turn]
-            return Suggestion(turn, family.name, start)
+            return Suggestion(number, *self._grid[number])
+        if number < len(self._initial_points) and not self.shared:
+            family, start = self._initial_points[number]
+            return Suggestion(number, family.name, start)
         if self.shared:
-            return self._ask(self._study, turn)
-        for frozen in finished[self._mirrored : known]:
+            return self._sample(self._study, number)
+        for frozen in finished[self._n_mirrored : n_known]:
             self._mirror.add_trial(frozen)
-            self._mirrored += 1
-        return replace(self._ask(self._mirror, turn), token=None)
+            self._n_mirrored += 1
+        return replace(self._sample(self._mirror, number), optuna_trial=None)
 
-    def _ask(self, study: "optuna.Study", turn: int) -> Suggestion:
+    def _sample(self, study: "optuna.Study", number: int) -> Suggestion:
         import optuna
 
-        seed = None if self.shared else hash((self.seed, turn)) % 2**32
-        startup = len(self._starts) + 2
+        seed = None if self.shared else hash((self.seed, number)) % 2**32
+        startup = len(self._initial_points) + 2
         study.sampler = (
             optuna.samplers.RandomSampler(seed)
             if self.sampling == "random"
             else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=self.shared)
         )
-        token = study.ask()
-        family = self._family_of(token)
-        start = token.user_attrs.get("start")
+        optuna_trial = study.ask()
+        family = self._suggest_family(optuna_trial)
+        start = optuna_trial.user_attrs.get("start")
         names = family.space if start is None else [name for name in start if name in family.space]
-        params = {name: _suggested(token, family.name, name, family.space[name]) for name in names}
-        return Suggestion(token.number if self.shared else turn, family.name, params if start is None else start, token)
+        params = {name: _suggest_param(optuna_trial, family.name, name, family.space[name]) for name in names}
+        return Suggestion(
+            optuna_trial.number if self.shared else number, family.name, params if start is None else start, optuna_trial
+        )
 
-    def begun(self, before: Suggestion | None = None) -> int:
+    def count_started(self, before: Suggestion | None = None) -> int:
         """How many trials of a shared study were begun and not given up, of those asked for before a suggestion or of all."""
         from optuna.trial import TrialState
 
         states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)
         numbers = [frozen.number for frozen in self._study.get_trials(deepcopy=False, states=states)]
-        return sum(before is None or number < before.turn for number in numbers)
+        return sum(before is None or number < before.number for number in numbers)
 
-    def give_up(self, suggestion: Suggestion) -> None:
+    def fail(self, suggestion: Suggestion) -> None:
         """Leave a shared study's suggestion undone."""
         from optuna.trial import TrialState
 
-        if suggestion.token is not None:
-            self._study.tell(suggestion.token, state=TrialState.FAIL)
+        if suggestion.optuna_trial is not None:
+            self._study.tell(suggestion.optuna_trial, state=TrialState.FAIL)
 
     def tell(self, trial: Trial, suggestion: Suggestion) -> None:
         """Keep what came of a suggestion."""
@@ -163,69 +167,69 @@ class Study:
         defined = not math.isnan(trial.value)
         complete = defined and not trial.pruned
         state = optuna.trial.TrialState.COMPLETE if complete else optuna.trial.TrialState.PRUNED
-        kept = {
-            "folds": list(trial.folds),
-            "settled": list(trial.settled),
+        attributes = {
+            "folds": list(trial.fold_scores),
+            "settled": list(trial.best_params),
             "seconds": trial.seconds,
             "params": dict(trial.params),
         }
-        early = {0: trial.value} if defined and not complete else {}
-        if suggestion.token is not None:
-            for name, attribute in kept.items():
-                suggestion.token.set_user_attr(name, attribute)
-            for step, value in early.items():
-                suggestion.token.report(value, step)
-            self._study.tell(suggestion.token, trial.value if complete else None, state=state)
+        intermediate_values = {0: trial.value} if defined and not complete else {}
+        if suggestion.optuna_trial is not None:
+            for name, attribute in attributes.items():
+                suggestion.optuna_trial.set_user_attr(name, attribute)
+            for step, value in intermediate_values.items():
+                suggestion.optuna_trial.report(value, step)
+            self._study.tell(suggestion.optuna_trial, trial.value if complete else None, state=state)
             return
         family = next(f for f in self.families if f.name == trial.family)
-        flat = _flat(family, trial.params)
-        places = {"family": self._names(), **_places(family)}
-        made = optuna.trial.create_trial(
+        flat = _flatten_params(family, trial.params)
+        distributions = {"family": self._family_distribution(), **_build_distributions(family)}
+        optuna_trial = optuna.trial.create_trial(
             state=state,
             value=trial.value if complete else None,
-            intermediate_values=early,
+            intermediate_values=intermediate_values,
             params=flat,
-            distributions={name: places[name] for name in flat},
-            user_attrs=kept,
+            distributions={name: distributions[name] for name in flat},
+            user_attrs=attributes,
         )
-        self._study.add_trial(made)
+        self._study.add_trial(optuna_trial)
 
-    def keep(self, suggestion: Suggestion, raw: Array) -> None:
+    def save_scores(self, suggestion: Suggestion, raw: Array) -> None:
         """Keep a trial's held-out scores before the link, whole or not at all; before `tell`."""
         name = _digest(suggestion.family, suggestion.params)
-        self._kept[name] = raw
+        self._scores[name] = raw
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
-            unfinished = self._folder / f"{name}.{os.getpid()}.part.npy"
-            np.save(unfinished, raw, allow_pickle=False)
-            unfinished.replace(self._folder / f"{name}.npy")
+            temporary = self._folder / f"{name}.{os.getpid()}.part.npy"
+            np.save(temporary, raw, allow_pickle=False)
+            temporary.replace(self._folder / f"{name}.npy")
 
-    def kept(self, trial: Trial) -> Array | None:
+    def load_scores(self, trial: Trial) -> Array | None:
         """A trial's held-out scores, None where they were not kept here."""
         name = _digest(trial.family, trial.params)
-        if name not in self._kept and self._folder is not None and (self._folder / f"{name}.npy").exists():
-            self._kept[name] = np.load(self._folder / f"{name}.npy", allow_pickle=False)
-        return self._kept.get(name)
+        if name not in self._scores and self._folder is not None and (self._folder / f"{name}.npy").exists():
+            self._scores[name] = np.load(self._folder / f"{name}.npy", allow_pickle=False)
+        return self._scores.get(name)
 
-    def _finished(self) -> list[Any]:
+    def _list_finished(self) -> list[Any]:
         from optuna.trial import TrialState
 
         return self._study.get_trials(deepcopy=False, states=(TrialState.COMPLETE, TrialState.PRUNED))
 
-    def give_up_interrupted(self) -> None:
+    def fail_interrupted(self) -> None:
         """Give up trials that were begun by processes which are no more; only where no other works on the study."""
         from optuna.trial import TrialState
 
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(frozen.number, state=TrialState.FAIL)
 
-    def _names(self) -> Any:
+    def _family_distribution(self) -> Any:
         import optuna
 
         return optuna.distributions.CategoricalDistribution([family.name for family in self.families])
 
-    def _family_of(self, token: Any) -> Family:
-        name = token.suggest_categorical("family", [family.name for family in self.families])
+    def _suggest_family(self, optuna_trial: Any) -> Family:
+        name = optuna_trial.suggest_categorical("family", [family.name for family in self.families])
         return next(family for family in self.families if family.name == name)
 
 
@@ -233,30 +237,38 @@ def _digest(family: str, params: Mapping[str, Any]) -> str:
     return sha256(canonical_json([family, dict(params)]))[:24]
 
 
-def _read(turn: int, frozen: Any) -> Trial:
+def _read_trial(number: int, frozen: Any) -> Trial:
     from optuna.trial import TrialState
 
-    kept = frozen.user_attrs
+    attributes = frozen.user_attrs
     pruned = frozen.state == TrialState.PRUNED
-    settled = tuple(kept["settled"])
-    return Trial(turn, frozen.params["family"], kept["params"], tuple(kept["folds"]), settled, kept["seconds"], pruned)
+    best_params = tuple(attributes["settled"])
+    return Trial(
+        number,
+        frozen.params["family"],
+        attributes["params"],
+        tuple(attributes["folds"]),
+        best_params,
+        attributes["seconds"],
+        pruned,
+    )
 
 
-def _interleaved(starts: Sequence[Sequence[tuple[Family, Mapping[str, Any]]]]) -> list[tuple[Family, Mapping[str, Any]]]:
+def _interleave(sequences: Sequence[Sequence[tuple[Family, Mapping[str, Any]]]]) -> list[tuple[Family, Mapping[str, Any]]]:
     """The first of each family, then the second of each, and so on."""
-    return [one for turn in itertools.zip_longest(*starts) for one in turn if one is not None]
+    return [one for turn in itertools.zip_longest(*sequences) for one in turn if one is not None]
 
 
-def _flat(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten_params(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
     """Names as the storage has them: two families may share a parameter's name."""
     return {"family": family.name, **{f"{family.name}.{name}": value for name, value in params.items() if name in family.space}}
 
 
-def _places(family: Family) -> dict[str, Any]:
-    return {f"{family.name}.{name}": _place(range_) for name, range_ in family.space.items()}
+def _build_distributions(family: Family) -> dict[str, Any]:
+    return {f"{family.name}.{name}": _build_distribution(range_) for name, range_ in family.space.items()}
 
 
-def _place(range_: tuple[Any, ...]) -> Any:
+def _build_distribution(range_: tuple[Any, ...]) -> Any:
     from optuna.distributions import FloatDistribution, IntDistribution
 
     low, high, log = range_[0], range_[1], range_[2:] == ("log",)
@@ -264,28 +276,30 @@ def _place(range_: tuple[Any, ...]) -> Any:
     return IntDistribution(low, high, log=log) if whole else FloatDistribution(low, high, log=log)
 
 
-def _suggested(token: Any, family: str, name: str, range_: tuple[Any, ...]) -> Any:
-    place = _place(range_)
-    suggest = token.suggest_int if isinstance(place.low, int) else token.suggest_float
-    return suggest(f"{family}.{name}", place.low, place.high, log=place.log)
+def _suggest_param(optuna_trial: Any, family: str, name: str, range_: tuple[Any, ...]) -> Any:
+    distribution = _build_distribution(range_)
+    suggest = optuna_trial.suggest_int if isinstance(distribution.low, int) else optuna_trial.suggest_float
+    return suggest(f"{family}.{name}", distribution.low, distribution.high, log=distribution.log)
 
 
-def _grid(families: Sequence[Family], seed: int) -> list[tuple[str, Mapping[str, Any]]]:
+def _build_grid(families: Sequence[Family], seed: int) -> list[tuple[str, Mapping[str, Any]]]:
     """Every combination of `GRID_STEPS` values a parameter, each family's in an order by chance, families interleaved.
 
     In their own order a budget that ends early would have changed the last parameters only.
     """
     rng = np.random.default_rng(seed)
-    each = []
+    family_grids = []
     for family in families:
-        places = list(itertools.product(*map(_steps, family.space.values())))
-        each.append([(family, dict(zip(family.space, places[i], strict=True))) for i in rng.permutation(len(places))])
-    return [(family.name, params) for family, params in _interleaved(each)]
+        combinations = list(itertools.product(*map(_grid_values, family.space.values())))
+        family_grids.append(
+            [(family, dict(zip(family.space, combinations[i], strict=True))) for i in rng.permutation(len(combinations))]
+        )
+    return [(family.name, params) for family, params in _interleave(family_grids)]
 
 
-def _steps(range_: tuple[Any, ...]) -> list[Any]:
+def _grid_values(range_: tuple[Any, ...]) -> list[Any]:
     low, high, log = range_[0], range_[1], range_[2:] == ("log",)
-    places = [i / (GRID_STEPS - 1) for i in range(GRID_STEPS)]
-    values = [low * (high / low) ** place if log else low + (high - low) * place for place in places]
+    fractions = [i / (GRID_STEPS - 1) for i in range(GRID_STEPS)]
+    values = [low * (high / low) ** place if log else low + (high - low) * place for place in fractions]
     whole = isinstance(low, int) and isinstance(high, int)
     return sorted({round(value) for value in values}) if whole else values

@@ -11,12 +11,12 @@ from typing import Protocol, Self
 
 import numpy as np
 
-from epic22.core.history import Array, Histories
+from epic22.core.time_series import Array, Histories
 
-LEVELS: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
+QUANTILE_LEVELS: tuple[float, ...] = (0.1, 0.25, 0.5, 0.75, 0.9)
 """The quantiles every forecast states; the middle one is the point forecast, the outer ones the 80 % interval."""
 
-MEDIAN = LEVELS.index(0.5)
+MEDIAN_INDEX = QUANTILE_LEVELS.index(0.5)
 
 
 class Forecaster(Protocol):
@@ -39,20 +39,20 @@ class Forecaster(Protocol):
 class PanelFamily:
     """A kind of forecaster. `per_series`: each series is forecast from its own values alone, whatever else is in the panel.
 
-    `build(season, seed, threads)` makes an unfitted one; `restore` opens its files. `member`: it may enter the combination.
-    `slow` families run only when asked for.
+    `build(season, seed, threads)` makes an unfitted one; `restore` opens its files. `in_combination`: it may enter the
+    combination. `slow` families run only when asked for.
     """
 
     name: str
-    about: str
+    description: str
     build: Callable[[int, int, int], Forecaster]
     restore: Callable[[Mapping[str, bytes]], Forecaster]
     per_series: bool
     is_baseline: bool = False
-    member: bool = True
+    in_combination: bool = True
     slow: bool = False
 
 
-def ascending(quantiles: Array) -> Array:
+def sort_quantiles(quantiles: Array) -> Array:
     """Quantiles that never cross, (…, q): sorted along the last axis (rearrangement, Chernozhukov et al. 2010)."""
     return np.sort(quantiles, axis=-1)

@@ -1,7 +1,7 @@
 """ETS, Theta and ARIMA by statsforecast: each series by itself, orders and parameters estimated once and rolled forward.
 
 Each method decides by its own criterion whether a series has a season. A series too short for the method,
-or that the method gives up on, is forecast by the damped drift, and counted in `given_up_`.
+or that the method gives up on, is forecast by the damped drift, and counted in `n_failed_`.
 """
 
 import json
@@ -16,25 +16,25 @@ from typing import Any, Literal, Self
 import numpy as np
 from scipy import stats
 
-from epic22.core.history import Array, Histories
 from epic22.core.lineage import canonical_json
-from epic22.core.models.panel.base import LEVELS, MEDIAN, Forecaster, PanelFamily, ascending
-from epic22.core.models.panel.growth import Growth
-from epic22.core.models.panel.rules import damped_drift
+from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster, PanelFamily, sort_quantiles
+from epic22.core.models.panel.log_growth import LogGrowth
+from epic22.core.models.panel.naive import forecast_damped_drift
+from epic22.core.time_series import Array, Histories
 
 Method = Literal["ets", "theta", "arima"]
 State = dict[str, Any]
-LEAST_VALUES = 12
-NORMAL = stats.norm.ppf(LEVELS)
-WORTH_A_PROCESS = 150
+MIN_VALUES = 12
+NORMAL_QUANTILES = stats.norm.ppf(QUANTILE_LEVELS)
+MIN_SERIES_FOR_PROCESSES = 150
 """Series; fewer are fitted sooner than another process has started."""
 
-LONGEST_CYCLE = 24
+MAX_CYCLE = 24
 """ETS and ARIMA with longer seasons take minutes a series; such a panel's season is for the pooled families."""
 
 
 @dataclass
-class Classical:
+class ClassicalForecaster:
     """One method for all series. `states_` maps a series' name to what was estimated for it."""
 
     method: Method
@@ -44,37 +44,37 @@ class Classical:
     def fit(self, past: Histories, horizon: int) -> Self:
         """Estimate each series from its own known values."""
         self.horizon_ = horizon
-        jobs = [(self.method, values, self.season) for values in past.each()]
-        if self.threads > 1 and len(jobs) >= WORTH_A_PROCESS:
+        jobs = [(self.method, values, self.season) for values in past.iterate_series()]
+        if self.threads > 1 and len(jobs) >= MIN_SERIES_FOR_PROCESSES:
             # Processes, for the methods hold the interpreter's lock; spawned, for a fork may hang beside other threads.
             with ProcessPoolExecutor(self.threads, mp_context=get_context("spawn")) as pool:
-                found = list(pool.map(_estimate, jobs, chunksize=16))
+                states = list(pool.map(_estimate, jobs, chunksize=16))
         else:
-            found = [_estimate(job) for job in jobs]
-        begins = past.begins()
+            states = [_estimate(job) for job in jobs]
+        begins = past.first_periods()
         self.states_: dict[str, State] = {
             str(name): state | {"begins": int(begin)}
-            for name, state, begin in zip(past.entity, found, begins, strict=True)
+            for name, state, begin in zip(past.entity, states, begins, strict=True)
             if state is not None
         }
-        self.given_up_ = sum(state is None for state in found)
+        self.n_failed_ = sum(state is None for state in states)
         return self
 
     def predict(self, histories: Histories) -> Array:
         """The point forecasts, (n, horizon)."""
-        return self.predict_quantiles(histories)[:, :, MEDIAN]
+        return self.predict_quantiles(histories)[:, :, MEDIAN_INDEX]
 
     def predict_quantiles(self, histories: Histories) -> Array:
         """Normal quantiles by each method's own forecast variance, (n, horizon, q)."""
-        out = np.empty((len(histories), self.horizon_, len(LEVELS)))
-        begins = histories.begins()
-        for row, values in enumerate(histories.each()):
+        out = np.empty((len(histories), self.horizon_, len(QUANTILE_LEVELS)))
+        begins = histories.first_periods()
+        for row, values in enumerate(histories.iterate_series()):
             mean, deviation = self._forecast(str(histories.entity[row]), values, int(begins[row]))
-            out[row] = mean[:, None] + deviation[:, None] * NORMAL[None, :]
-        lost = np.flatnonzero(~np.isfinite(out).all(axis=(1, 2)))
-        if len(lost):
-            out[lost] = self._instead(histories.take(lost))
-        return ascending(out)
+            out[row] = mean[:, None] + deviation[:, None] * NORMAL_QUANTILES[None, :]
+        failed = np.flatnonzero(~np.isfinite(out).all(axis=(1, 2)))
+        if len(failed):
+            out[failed] = self._forecast_fallback(histories.take(failed))
+        return sort_quantiles(out)
 
     def _forecast(self, name: str, values: Array, begins: int) -> tuple[Array, Array]:
         """Mean and standard deviation by horizon; NaN where the method has nothing to say."""
@@ -91,11 +91,11 @@ class Classical:
             except Exception:  # noqa: BLE001  as in _estimate; the row is then forecast by the damped drift
                 return np.full(self.horizon_, np.nan), np.full(self.horizon_, np.nan)
 
-    def _instead(self, histories: Histories) -> Array:
-        growth = Growth(histories, self.season)
-        z = growth.z[:, -1:] + damped_drift(growth.z, self.season, self.horizon_)
+    def _forecast_fallback(self, histories: Histories) -> Array:
+        growth = LogGrowth(histories, self.season)
+        z = growth.z[:, -1:] + forecast_damped_drift(growth.z, self.season, self.horizon_)
         wide = growth.volatility[:, None] * np.sqrt(np.arange(1, self.horizon_ + 1))[None, :]
-        return growth.leave(z[:, :, None] + wide[:, :, None] * NORMAL[None, None, :])
+        return growth.inverse_transform(z[:, :, None] + wide[:, :, None] * NORMAL_QUANTILES[None, None, :])
 
     def files(self) -> dict[str, bytes]:
         """One JSON file."""
@@ -106,9 +106,9 @@ class Classical:
 def _estimate(job: tuple[Method, Array, int]) -> State | None:
     """The parameters of one series as plain values, None where the method gives up."""
     method, values, season = job
-    if len(values) < LEAST_VALUES:
+    if len(values) < MIN_VALUES:
         return None
-    cycle = season if season <= LONGEST_CYCLE and len(values) >= 2 * season + LEAST_VALUES // 2 else 1
+    cycle = season if season <= MAX_CYCLE and len(values) >= 2 * season + MIN_VALUES // 2 else 1
     with warnings.catch_warnings(), np.errstate(all="ignore"):
         warnings.simplefilter("ignore")
         try:
@@ -121,11 +121,11 @@ def _fit_ets(values: Array, cycle: int) -> State:
     from statsforecast.ets import ets_f
 
     model = ets_f(values, m=cycle)
-    parameters = _ets_parameters(model)
+    parameters = _read_ets_parameters(model)
     return {"components": str(model["components"]), "par": parameters, "m": int(model["m"]), "n": int(model["n_params"])}
 
 
-def _ets_parameters(model: Mapping[str, Any]) -> list[float | None]:
+def _read_ets_parameters(model: Mapping[str, Any]) -> list[float | None]:
     return [None if math.isnan(p) else float(p) for p in np.asarray(model["par"], dtype=np.float64)]
 
 
@@ -138,21 +138,21 @@ def _roll_ets(state: State, values: Array, horizon: int) -> tuple[Array, Array]:
         return np.full(horizon, values[-1]), np.zeros(horizon)
     model = ets_f(values, m=state["m"], model=stored)
     mean = np.asarray(forecast_ets(model, h=horizon)["mean"])
-    return mean, _ets_deviation(state, mean, float(model["sigma2"]), horizon)
+    return mean, _compute_ets_deviation(state, mean, float(model["sigma2"]), horizon)
 
 
-def _ets_deviation(state: State, mean: Array, sigma2: float, horizon: int) -> Array:
+def _compute_ets_deviation(state: State, mean: Array, sigma2: float, horizon: int) -> Array:
     """The deviation of Hyndman et al. (2008), table 6.1; a multiplicative error's is taken in shares of the mean.
 
     The library would simulate the multiplicative forms, other numbers each time.
     """
     alpha, beta, gamma, phi = (0.0 if p is None else p for p in state["par"][:4])
-    error, trend, season, damped = state["components"]
+    error, trend, season, trend_type = state["components"]
     ahead = np.arange(1, horizon)
-    reach = np.cumsum((phi if damped == "D" else 1.0) ** np.arange(1, horizon)) if trend != "N" else 0.0 * ahead
+    reach = np.cumsum((phi if trend_type == "D" else 1.0) ** np.arange(1, horizon)) if trend != "N" else 0.0 * ahead
     effect = alpha + beta * reach + (gamma * (ahead % state["m"] == 0) if season != "N" else 0.0)
-    grown = np.sqrt(sigma2 * (1 + np.concatenate([[0.0], np.cumsum(effect**2)])))
-    return np.asarray(grown * np.abs(mean) if error == "M" else grown)
+    deviation = np.sqrt(sigma2 * (1 + np.concatenate([[0.0], np.cumsum(effect**2)])))
+    return np.asarray(deviation * np.abs(mean) if error == "M" else deviation)
 
 
 def _fit_theta(values: Array, cycle: int) -> State:
@@ -197,9 +197,9 @@ def _roll_arima(state: State, values: Array, horizon: int) -> tuple[Array, Array
     coef = dict(state["coef"])
     axis = np.arange(1, len(values) + 1, dtype=np.float64).reshape(-1, 1) if "drift" in coef else None
     stored = {**state, "coef": coef, "xreg": axis, "x": values, "lambda": None}
-    found = forecast_arima(forward_arima(stored, values), horizon, level=[80])
-    high, low = np.asarray(found["upper"])[:, 0], np.asarray(found["lower"])[:, 0]
-    return np.asarray(found["mean"]), np.maximum(high - low, 0.0) / (NORMAL[-1] - NORMAL[0])
+    forecast = forecast_arima(forward_arima(stored, values), horizon, level=[80])
+    high, low = np.asarray(forecast["upper"])[:, 0], np.asarray(forecast["lower"])[:, 0]
+    return np.asarray(forecast["mean"]), np.maximum(high - low, 0.0) / (NORMAL_QUANTILES[-1] - NORMAL_QUANTILES[0])
 
 
 METHODS: Mapping[str, tuple[Callable[[Array, int], State], Callable[[State, Array, int], tuple[Array, Array]]]] = {
@@ -212,16 +212,16 @@ METHODS: Mapping[str, tuple[Callable[[Array, int], State], Callable[[State, Arra
 def _restore(files: Mapping[str, bytes]) -> Forecaster:
     ((_, content),) = files.items()
     state = json.loads(content)
-    model = Classical(state["method"], state["season"])
+    model = ClassicalForecaster(state["method"], state["season"])
     model.horizon_, model.states_ = state["horizon"], state["states"]
     return model
 
 
-def _family(method: Method, about: str, slow: bool = False) -> PanelFamily:
+def _family(method: Method, description: str, slow: bool = False) -> PanelFamily:
     def build(season: int, seed: int, threads: int) -> Forecaster:
-        return Classical(method, season, threads)
+        return ClassicalForecaster(method, season, threads)
 
-    return PanelFamily(method, about, build, _restore, per_series=True, slow=slow)
+    return PanelFamily(method, description, build, _restore, per_series=True, slow=slow)
 
 
 FAMILIES: tuple[PanelFamily, ...] = (

@@ -1,0 +1,317 @@
+"""A change of the versioned tables: rows are staged as Parquet files, settled against what is stored, and committed together."""
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+from deltalake import DeltaTable, Schema
+from deltalake.transaction import AddAction, RemoveAction
+from numpy.typing import NDArray
+
+from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
+from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult, list_referenced_columns
+from epic22.core.tables.rowhash import add_digests, digest_rows, hash_rows
+from epic22.core.tables.versions import (
+    REJECTION_REASONS,
+    IncomingHashes,
+    IngestCounts,
+    LakeVersion,
+    RowOutcome,
+    SourceFile,
+    TableVersion,
+    classify_rows,
+    compute_content_id,
+)
+
+BATCH_ROWS = 1_000_000
+"""Rows hashed at a time where stored rows are compared with."""
+EPOCH = datetime(1970, 1, 1)
+KEEP_ALL_VERSIONS = {
+    "delta.enableExpiredLogCleanup": "false",
+    "delta.logRetentionDuration": "interval 36500 days",
+    "delta.deletedFileRetentionDuration": "interval 36500 days",
+}
+"""Delta would forget versions after a month; ours are kept."""
+
+
+@dataclass
+class StagedBatch:
+    """One batch of a table's rows that waits on disk, with the hashes that decide its fate."""
+
+    path: Path
+    source: int
+    lines: NDArray[np.int64]
+    arrival: IncomingHashes
+    digest: int
+    rows: int
+
+
+@dataclass
+class StagedTable:
+    """What has been staged of one table."""
+
+    table: CanonicalTable
+    batches: list[StagedBatch] = field(default_factory=list)
+    broken: list[pl.DataFrame] = field(default_factory=list)
+
+    def column(self, name: str) -> pl.LazyFrame:
+        """One column of all that is staged; the batches need not have the same columns."""
+        return pl.concat([pl.scan_parquet(batch.path).select(name) for batch in self.batches])
+
+
+class DeltaTransaction:
+    """The next version in the making; `commit` makes it one."""
+
+    def __init__(
+        self,
+        root: Path,
+        parent: LakeVersion | None,
+        scan: Callable[[CanonicalTable, TableVersion | None], pl.LazyFrame],
+        publish: Callable[[LakeVersion], LakeVersion],
+    ) -> None:
+        self.root = root
+        self.parent = parent
+        self.number = parent.number + 1 if parent else 1
+        self._scan, self._publish = scan, publish
+        self._staging = root / ".staging"
+        self._token = uuid.uuid4().hex[:12]
+        self._pending: dict[str, StagedTable] = {}
+        self._sources: list[SourceFile] = []
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir()
+
+    def clean(self) -> None:
+        """Remove what was staged and not committed."""
+        shutil.rmtree(self._staging, ignore_errors=True)
+
+    def scan_stored(self, table: str) -> pl.LazyFrame:
+        """The table's rows in the parent version."""
+        return self._scan(get_canonical_table(table), self._parent_version(table))
+
+    def read_references(self, table: CanonicalTable) -> dict[str, pl.DataFrame]:
+        """The latest versions, stored or staged, of the tables referred to: their keys and the columns that rules look at."""
+        latest_rows = {}
+        for reference in table.references:
+            columns = list(dict.fromkeys((reference.column, *list_referenced_columns(table, reference.table), KNOWN_AT)))
+            staged = [pl.scan_parquet(batch.path) for batch in self._get_staged(get_canonical_table(reference.table)).batches]
+            rows = pl.concat([frame.select(columns) for frame in (self.scan_stored(reference.table), *staged)])
+            latest = rows.sort(KNOWN_AT, maintain_order=True).unique(reference.column, keep="last", maintain_order=True)
+            latest_rows[reference.table] = latest.collect()
+        return latest_rows
+
+    def add_source(self, source: SourceFile) -> int:
+        """Name a file whose rows follow; gives its number."""
+        self._sources.append(source)
+        return len(self._sources) - 1
+
+    def stage_rows(self, table: CanonicalTable, source: int, checked: CheckResult, derived: bool) -> None:
+        """Stage checked rows of a source. `derived`: their `known_at` is not stated by the source itself."""
+        pending = self._get_staged(table)
+        if checked.rejected.height:
+            self._quarantine(pending, source, checked.rejected)
+        rows = self._sources[source].rows + checked.valid.height + checked.rejected.height
+        self._sources[source] = replace(self._sources[source], rows=rows)
+        if not checked.valid.height:
+            return
+        frame = checked.valid.drop(LINE_COLUMN)
+        hashes = hash_rows(frame, table.key)
+        path = self._staging / f"{table.name}-{self._token}-{len(pending.batches):05d}.parquet"
+        frame.write_parquet(path)
+        identity, content = (hashes.key, hashes.content[0]) if derived else (hashes.version, hashes.whole[0])
+        arrival = IncomingHashes(identity, content, frame[KNOWN_AT].to_physical().to_numpy())
+        lines = checked.valid[LINE_COLUMN].to_numpy()
+        pending.batches.append(StagedBatch(path, source, lines, arrival, digest_rows(hashes.whole), frame.height))
+
+    def resolve_rows(self, table: CanonicalTable, as_of: datetime | None = None, snapshot: bool = False) -> IngestCounts:
+        """Decide what becomes of the table's staged rows; rows that are not new are taken out of what is staged.
+
+        `as_of` where their `known_at` was derived: a row whose key is stored with other content is then known as of that moment.
+        `snapshot` where the sources hold the whole table: stored keys that they no longer have are then counted.
+        """
+        pending = self._get_staged(table)
+        if not pending.batches:
+            return IngestCounts()
+        rows = _concat_arrivals([batch.arrival for batch in pending.batches])
+        stored = self._hash_stored_rows(table, pending, as_of is not None)
+        fate = classify_rows(rows, stored, None if as_of is None else _to_microseconds(as_of))
+        at = 0
+        for batch in list(pending.batches):
+            self._apply_fates(pending, batch, fate[at : at + batch.rows], as_of)
+            at += len(batch.lines)
+        counts = np.bincount(fate, minlength=len(RowOutcome))
+        here = pl.DataFrame({"a": rows.identity[0], "b": rows.identity[1]})
+        gone = stored.join(here, on=["a", "b"], how="anti").height if snapshot else 0
+        changed, bad = (
+            counts[RowOutcome.CHANGED] + counts[RowOutcome.REDATED],
+            counts[RowOutcome.AMBIGUOUS] + counts[RowOutcome.CONFLICT],
+        )
+        return IngestCounts(
+            int(counts[RowOutcome.NEW]),
+            int(counts[RowOutcome.SAME]),
+            int(changed),
+            int(bad),
+            gone,
+            int(counts[RowOutcome.DUPLICATE]),
+        )
+
+    def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
+        """Make it a version: tables first, then quarantine, then the manifest. None where there is nothing new."""
+        if not any(p.batches or p.broken for p in self._pending.values()):
+            return None
+        end = self._compute_end(end)
+        tables = {t.name: table_version for t in CANONICAL if (table_version := self._commit_table(t)) is not None}
+        self._write_quarantine()
+        now = datetime.now(UTC).replace(tzinfo=None)
+        parent = self.parent.number if self.parent else None
+        identity = compute_content_id(tables)
+        return self._publish(LakeVersion(self.number, identity, tables, tuple(self._sources), who, now, parent, end, notes=notes))
+
+    def _get_staged(self, table: CanonicalTable) -> StagedTable:
+        return self._pending.setdefault(table.name, StagedTable(table))
+
+    def _parent_version(self, table: str) -> TableVersion | None:
+        return self.parent.tables.get(table) if self.parent else None
+
+    def _quarantine(self, pending: StagedTable, source: int, broken: pl.DataFrame) -> None:
+        entry = self._sources[source]
+        self._sources[source] = replace(entry, quarantined=entry.quarantined + broken.height)
+        place = [pl.lit(pending.table.name).alias("table"), pl.lit(entry.name).alias("file")]
+        pending.broken.append(broken.select(*place, "line", "reason", "row"))
+
+    def _hash_stored_rows(self, table: CanonicalTable, pending: StagedTable, derived: bool) -> pl.DataFrame:
+        """Stored rows that incoming ones could be the same as: [a, b, content, known_at], one row an identity."""
+        schema = {"a": pl.UInt64, "b": pl.UInt64, "content": pl.UInt64, "known_at": pl.Int64}
+        parts = [pl.DataFrame(schema=schema)]
+        for batch in self._scan_overlap(table, pending, derived).collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
+            hashes = hash_rows(batch, table.key)
+            (a, b), c = (hashes.key, hashes.content[0]) if derived else (hashes.version, hashes.whole[0])
+            parts.append(pl.DataFrame({"a": a, "b": b, "content": c, "known_at": batch[KNOWN_AT].to_physical()}))
+        stored_hashes = pl.concat(parts)
+        return stored_hashes.sort("known_at").unique(["a", "b"], keep="last") if derived else stored_hashes
+
+    def _scan_overlap(self, table: CanonicalTable, pending: StagedTable, derived: bool) -> pl.LazyFrame:
+        """The stored rows in the time range of the incoming ones, by a time that is part of their identity; all without one."""
+        rows = self.scan_stored(table.name)
+        parent_version = self._parent_version(table.name)
+        times = [name for name in table.key if table.get_column(name).dtype == "time"] if derived else [KNOWN_AT]
+        if parent_version is None or not parent_version.rows or not times:
+            return rows
+        time = pl.col(times[0])
+        staged = pending.column(times[0])
+        low, high = staged.select(time.min().alias("low"), time.max().alias("high")).collect().row(0)
+        return rows.filter(time.is_between(low, high))
+
+    def _apply_fates(self, pending: StagedTable, batch: StagedBatch, fate: NDArray[np.uint8], as_of: datetime | None) -> None:
+        """Take the rows out of the staged file that are not new, and date those that changed."""
+        if not fate.any():
+            return
+        frame = pl.read_parquet(batch.path)
+        for code, reason in REJECTION_REASONS.items():
+            hit = fate == code
+            if hit.any():
+                rows = frame.filter(hit).select(pl.struct(pl.all()).struct.json_encode().alias("row"))
+                rejected_rows = rows.select(pl.Series("line", batch.lines[hit]), pl.lit(reason).alias("reason"), "row")
+                self._quarantine(pending, batch.source, rejected_rows)
+        if as_of is not None:
+            redated = pl.Series(fate == RowOutcome.REDATED)
+            frame = frame.with_columns(
+                pl.when(redated).then(pl.lit(as_of, dtype=pl.Datetime("us"))).otherwise(KNOWN_AT).alias(KNOWN_AT)
+            )
+        new_rows = frame.filter(np.isin(fate, (RowOutcome.NEW, RowOutcome.CHANGED, RowOutcome.REDATED)))
+        if not new_rows.height:
+            pending.batches.remove(batch)
+            return
+        new_rows.write_parquet(batch.path)
+        batch.rows = new_rows.height
+        batch.digest = digest_rows(hash_rows(new_rows, pending.table.key).whole)
+
+    def _compute_end(self, requested_end: datetime | None) -> datetime:
+        """The midnight after the last event known, today's at the latest, or what was stated; never before the parent's."""
+        candidates = [] if self.parent is None else [self.parent.end]
+        if requested_end is not None:
+            return max([requested_end, *candidates])
+        today = _next_midnight(datetime.now(UTC))
+        filled = [pending for pending in self._pending.values() if pending.batches]
+        events = [pending for pending in filled if pending.table.event_at != KNOWN_AT]
+        for pending in events or filled:
+            last = pending.column(KNOWN_AT).max().collect().item()
+            candidates.append(min(_next_midnight(last), today))
+        return max(candidates, default=EPOCH)
+
+    def _commit_table(self, table: CanonicalTable) -> TableVersion | None:
+        parent_version, pending = self._parent_version(table.name), self._pending.get(table.name)
+        batches = pending.batches if pending else []
+        if not batches:
+            return parent_version and TableVersion(parent_version.delta_version, parent_version.rows, 0, parent_version.digest)
+        place = self.root / table.name
+        delta = _open_table(place, _merge_schema(table, batches), parent_version.delta_version if parent_version else 0)
+        actions: list[AddAction | RemoveAction] = [_move_file_in(batch, place) for batch in batches]
+        delta.create_write_transaction(actions, "append", delta.schema())
+        rows = sum(batch.rows for batch in batches)
+        before = int(parent_version.digest, 16) if parent_version else 0
+        total = add_digests([before, *(batch.digest for batch in batches)])
+        version = DeltaTable(place).version()
+        return TableVersion(version, rows + (parent_version.rows if parent_version else 0), rows, f"{total:032x}")
+
+    def _write_quarantine(self) -> None:
+        place = self.root / "quarantine" / f"{self.number:08d}"
+        shutil.rmtree(place, ignore_errors=True)
+        broken = {name: pending.broken for name, pending in self._pending.items() if pending.broken}
+        if broken:
+            place.mkdir(parents=True)
+        for name, frames in broken.items():
+            pl.concat(frames).write_parquet(place / f"{name}.parquet")
+
+
+def _concat_arrivals(arrivals: list[IncomingHashes]) -> IncomingHashes:
+    a, b = (np.concatenate([one.identity[lane] for one in arrivals]) for lane in (0, 1))
+    return IncomingHashes(
+        (a, b), np.concatenate([one.content for one in arrivals]), np.concatenate([one.known_at for one in arrivals])
+    )
+
+
+def _next_midnight(moment: datetime) -> datetime:
+    return datetime(moment.year, moment.month, moment.day) + timedelta(days=1)
+
+
+def _to_microseconds(moment: datetime) -> int:
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def _merge_schema(table: CanonicalTable, batches: list[StagedBatch]) -> Schema:
+    """The table's columns, and those beyond that its batches bring."""
+    columns = dict(table.schema)
+    for batch in batches:
+        columns |= pl.read_parquet_schema(batch.path)
+    return Schema.from_arrow(pl.DataFrame(schema=columns).to_arrow(compat_level=pl.CompatLevel.oldest()).schema)
+
+
+def _open_table(place: Path, schema: Schema, version: int) -> DeltaTable:
+    """The Delta table at that version: made where there is none, taken back where a killed ingest had gone further."""
+    if not DeltaTable.is_deltatable(str(place)):
+        shutil.rmtree(place, ignore_errors=True)
+        return DeltaTable.create(place, schema=schema, configuration=KEEP_ALL_VERSIONS)
+    delta = DeltaTable(place)
+    if delta.version() != version:
+        delta.restore(version)
+        delta = DeltaTable(place)
+    existing = {field.name for field in delta.schema().fields}
+    fresh = [field for field in schema.fields if field.name not in existing]
+    if fresh:
+        delta.alter.add_columns(fresh)
+        delta = DeltaTable(place)
+    return delta
+
+
+def _move_file_in(batch: StagedBatch, place: Path) -> AddAction:
+    target = place / batch.path.name
+    os.replace(batch.path, target)
+    stats = json.dumps({"numRecords": batch.rows})
+    return AddAction(target.name, target.stat().st_size, {}, int(target.stat().st_mtime * 1000), True, stats)

@@ -1,0 +1,212 @@
+"""Files that land in a folder, read batch by batch as they are: CSV and JSON as text, Parquet with its own types.
+
+Every batch carries `#line`, where in the file each row begins (its row, for Parquet). A line that is no row at all, with too many
+fields or broken JSON, comes with the reason in `#broken` and itself in `#text`; the check sets it apart.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Callable, Iterator
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from epic22.core.data.files import MAX_LINE_BYTES, detect_separator, read_text
+from epic22.core.errors import FileError
+from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
+
+BATCH_ROWS = 1_000_000
+"""Rows a batch."""
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz", ".parquet")
+STREAMED_FROM = 8 * 2**20
+"""Bytes from which a plain text file in UTF-8 is streamed; below, and in other encodings, it is read whole."""
+parse_json_text: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
+"""JSON with its numbers as the text they are."""
+HEAD_BYTES = 2**16
+"""Bytes that tell a large file's encoding and separator."""
+
+
+def list_files(folder: Path, name: str) -> tuple[Path, ...]:
+    """The files of a table in a folder: `name.csv` and the like, and those in a folder `name`, by name."""
+    top_level = [path for suffix in SUFFIXES if (path := folder / f"{name}{suffix}").is_file()]
+    in_folder = [path for path in sorted((folder / name).glob("*")) if path.name.endswith(SUFFIXES)]
+    return (*top_level, *in_folder)
+
+
+def read_batches(path: Path, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
+    """The file's rows, at most about so many at a time. Raises FileError where it cannot be read as a table."""
+    if path.name.endswith(".parquet"):
+        yield from _read_parquet(path, rows)
+    elif path.name.removesuffix(".gz").endswith(".json"):
+        yield from _read_json_array(path, rows)
+    elif (head := _read_head(path)) is None:
+        text, _ = read_text(path)
+        yield from _read_lines(path, io.StringIO(text, newline=""), detect_separator(text[:HEAD_BYTES]), rows)
+    elif path.suffix in (".csv", ".tsv"):
+        yield from _stream_csv(path, detect_separator(head), rows)
+    else:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from _read_lines(path, stream, ",", rows)
+
+
+def _read_head(path: Path) -> str | None:
+    """The beginning of a file that can be streamed: large, not zipped, and in UTF-8 as far as that goes; None of another."""
+    if path.name.endswith(".gz") or not path.is_file() or path.stat().st_size < STREAMED_FROM:
+        return None
+    with path.open("rb") as stream:
+        head = stream.read(HEAD_BYTES)
+    try:
+        return None if b"\0" in head else head[: head.rfind(b"\n") + 1].decode("utf-8-sig") or None
+    except UnicodeDecodeError:
+        return None
+
+
+def _read_lines(path: Path, stream: Iterator[str], separator: str, rows: int) -> Iterator[pl.DataFrame]:
+    """CSV or JSON lines, by the file's name."""
+    if path.name.removesuffix(".gz").endswith((".jsonl", ".ndjson")):
+        yield from _read_json_lines(path, stream, rows)
+    else:
+        yield from _read_csv(path, stream, separator, rows)
+
+
+def _read_parquet(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    try:
+        yield from (
+            pl.scan_parquet(path).with_row_index(LINE_COLUMN, offset=1).collect_batches(chunk_size=rows, maintain_order=True)
+        )
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise FileError(f"{path}: not readable as Parquet ({error}); fetch it again.") from None
+
+
+def _stream_csv(path: Path, separator: str, rows: int) -> Iterator[pl.DataFrame]:
+    """By Polars; from the first line that it refuses on, line by line."""
+    line = 2
+    try:
+        lazy = pl.scan_csv(path, infer_schema=False, separator=separator)
+        for batch in lazy.collect_batches(chunk_size=rows, maintain_order=True):
+            numbered = batch.with_columns(_number_lines(batch, line))
+            line = int(numbered[LINE_COLUMN][-1]) + 1 + _count_line_breaks(batch.tail(1))[0] if batch.height else line
+            yield numbered
+    except pl.exceptions.PolarsError:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            yield from _read_csv(path, stream, separator, rows, begin=line)
+
+
+def _number_lines(batch: pl.DataFrame, first: int) -> pl.Series:
+    """The line at which each row begins: one a row, and one more for each line break inside a value before it."""
+    numbers = pl.int_range(first, first + batch.height, dtype=pl.Int64, eager=True).alias(LINE_COLUMN)
+    if not any(bool(column.str.contains("\n", literal=True).any()) for column in batch):
+        return numbers
+    breaks = _count_line_breaks(batch)
+    return (numbers + breaks.cum_sum().shift(1, fill_value=0)).alias(LINE_COLUMN)
+
+
+def _count_line_breaks(batch: pl.DataFrame) -> pl.Series:
+    counts = [pl.col(name).str.count_matches("\n", literal=True).fill_null(0) for name in batch.columns]
+    return batch.select(pl.sum_horizontal(counts).cast(pl.Int64).alias("breaks")).to_series()
+
+
+def _read_csv(path: Path, stream: Iterator[str], separator: str, rows: int, begin: int = 0) -> Iterator[pl.DataFrame]:
+    """Row by row from line `begin` on; a row with another number of fields than the header is marked as broken."""
+    csv.field_size_limit(MAX_LINE_BYTES)
+    reader = csv.reader(stream, delimiter=separator)
+    header = next((row for row in reader if row), None)
+    if header is None:
+        raise FileError(f"{path} holds no line; expected a header line and rows.")
+    names = _parse_header(path, header)
+    records = (one for one in _parse_csv_rows(path, reader, len(names), separator) if one[0] >= begin)
+    yield from _build_frames(records, names, rows)
+
+
+Record = tuple[int, str | None, str | None, list[str | None]]
+"""The line's number, what is broken about it, it itself if it is broken, the fields."""
+
+
+def _parse_csv_rows(path: Path, reader: Any, width: int, separator: str) -> Iterator[Record]:
+    line = reader.line_num + 1
+    try:
+        for row in reader:
+            if len(row) == width:
+                yield line, None, None, row
+            elif row:
+                yield line, f"{len(row)} fields where the header has {width}", separator.join(row), [None] * width
+            line = reader.line_num + 1
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise FileError(f"{path}, line {line}: {error}; mend the file there.") from None
+
+
+def _build_frames(records: Iterator[Record], names: list[str], rows: int) -> Iterator[pl.DataFrame]:
+    while chunk := list(islice(records, rows)):
+        lines, broken, texts, fields = zip(*chunk, strict=True)
+        columns = [
+            pl.Series(name, values, dtype=pl.String) for name, values in zip(names, zip(*fields, strict=True), strict=True)
+        ]
+        frame = pl.DataFrame([pl.Series(LINE_COLUMN, lines, dtype=pl.Int64), *columns])
+        if any(reason is not None for reason in broken):
+            frame = frame.with_columns(
+                pl.Series(BROKEN_COLUMN, broken, dtype=pl.String), pl.Series(TEXT_COLUMN, texts, dtype=pl.String)
+            )
+        yield frame
+
+
+def _parse_header(path: Path, header: list[str]) -> list[str]:
+    names = [name.strip().lstrip("\ufeff") or f"column_{n}" for n, name in enumerate(header, start=1)]
+    duplicates = sorted({name for name in names if names.count(name) > 1})
+    if duplicates:
+        raise FileError(f"{path} has two columns of the name {duplicates[0]!r}; rename one.")
+    return names
+
+
+def _read_json_array(path: Path, rows: int) -> Iterator[pl.DataFrame]:
+    """One array of records, or a record a line after all; the "line" of a record in an array is its place."""
+    text, _ = read_text(path)
+    if not text.lstrip().startswith("["):
+        yield from _read_json_lines(path, io.StringIO(text), rows)
+        return
+    try:
+        yield from _frame_records(path, enumerate(parse_json_text(text), start=1), rows)
+    except ValueError as error:
+        raise FileError(f"{path}: not JSON ({error}); expected an array of records, or a record a line.") from None
+
+
+def _read_json_lines(path: Path, stream: Iterator[str], rows: int) -> Iterator[pl.DataFrame]:
+    """A record a line; a key absent from a record is missing there, nested values are JSON text."""
+    numbered = enumerate(stream, start=1)
+    try:
+        yield from _frame_records(path, ((number, _parse_json_line(line)) for number, line in numbered if line.strip()), rows)
+    except UnicodeDecodeError as error:
+        raise FileError(f"{path}: not UTF-8 at byte {error.start:,}; save it as UTF-8.") from None
+
+
+def _frame_records(path: Path, numbered: Iterator[tuple[int, Any]], rows: int) -> Iterator[pl.DataFrame]:
+    """Batches of records; a column that one batch has had, the next ones have too."""
+    names: dict[str, None] = {}
+    while chunk := list(islice(numbered, rows)):
+        names |= dict.fromkeys(name for _, record in chunk if isinstance(record, dict) for name in record)
+        if not names:
+            raise FileError(f"{path}: no record in it; expected a record of names and values a line.")
+        yield from _build_frames((_to_record(number, record, list(names)) for number, record in chunk), list(names), rows)
+
+
+def _parse_json_line(line: str) -> Any:
+    try:
+        return parse_json_text(line)
+    except ValueError:
+        return line.rstrip("\n")
+
+
+def _to_record(number: int, record: Any, names: list[str]) -> Record:
+    if not isinstance(record, dict):
+        return number, "no JSON record", str(record)[:1000], [None] * len(names)
+    return number, None, None, [_to_text(record.get(name)) for name in names]
+
+
+def _to_text(value: Any) -> str | None:
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False)
+    if isinstance(value, bool):
+        return str(value).lower()
+    return None if value is None else str(value)

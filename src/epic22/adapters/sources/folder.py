@@ -1,0 +1,83 @@
+"""From a folder, and a mapping file where its source is foreign, to the files on their way into the canonical tables."""
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import polars as pl
+import yaml
+
+from epic22.adapters.sources.file_reader import SUFFIXES, list_files, read_batches
+from epic22.core.errors import FileError
+from epic22.core.lineage import file_sha256
+from epic22.core.tables.canonical import CANONICAL
+from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
+from epic22.core.tables.mapping_file import read_mapping
+from epic22.core.tables.source import Source
+
+
+def list_canonical_files(folder: Path, source: str | None = None) -> list[Source]:
+    """The files in a folder that are named after canonical tables; `source` is put before their names."""
+    return [
+        Source(table, _name_source(source, path, folder), file_sha256(path), partial(read_batches, path))
+        for table in CANONICAL
+        for path in list_files(folder, table.name)
+    ]
+
+
+def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) -> list[Source]:
+    """The files that a mapping names, under the canonical columns. Raises FileError where the mapping or a file is wrong."""
+    declared = load_mapping(mapping)
+    sources = []
+    for table in CANONICAL:
+        for source_map in declared.tables.get(table.name, ()):
+            dropped_rows = (
+                None if source_map.anti_join is None else pl.concat(read_batches(_find_file(folder, source_map.anti_join.file)))
+            )
+            derived = source_map.known_at is not None
+            for path in (path for name in source_map.files for path in _find_files(folder, name)):
+                name = _name_source(source or declared.source, path, folder)
+                sources.append(
+                    Source(table, name, file_sha256(path), partial(_map_batches, source_map, path, dropped_rows), derived)
+                )
+    return sources
+
+
+def load_mapping(path: Path) -> TableMapping:
+    """The mapping in a YAML file. Raises FileError, which says where in it the mistake is."""
+    try:
+        # The base loader makes text of every scalar: zip code 01234 stays one, and so do the words NO and on.
+        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+    except OSError as error:
+        raise FileError(f"{path} cannot be read ({error.strerror}); name the mapping file.") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise FileError(f"{path}: not readable as YAML: {' '.join(str(error).split())}.") from None
+    return read_mapping(path.name, content)
+
+
+def _map_batches(source: SourceMap, path: Path, dropped_rows: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
+    for batch in read_batches(path):
+        yield map_rows(source, batch, dropped_rows)
+
+
+def _find_files(folder: Path, name: str) -> list[Path]:
+    """The files that a name or a pattern stands for."""
+    if not any(sign in name for sign in "*?["):
+        return [_find_file(folder, name)]
+    paths = sorted(path for path in folder.glob(name) if path.name.endswith(SUFFIXES))
+    if not paths:
+        raise FileError(f"{folder}: no file fits {name!r}, which the mapping names.")
+    return paths
+
+
+def _find_file(folder: Path, name: str) -> Path:
+    path = folder / name
+    if not path.is_file():
+        names = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
+        raise FileError(f"{folder}: no file {name!r}, which the mapping names; there are {names}.")
+    return path
+
+
+def _name_source(source: str | None, path: Path, folder: Path) -> str:
+    name = path.relative_to(folder).as_posix()
+    return f"{source}/{name}" if source else name

@@ -1,0 +1,135 @@
+"""MLflow on its own SQLite database in EPIC22_HOME, written by training alone.
+
+Each training is a run with the champion's metrics, a step a fold, its parameters, pictures, report and bundle; each family raced
+is a nested run. The registered model's alias `champion` mirrors the registry's pointer; serving never reads MLflow.
+"""
+
+import logging
+import math
+import os
+import sqlite3
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from epic22.core.lineage import ModelVersion
+from epic22.core.ports import FamilyRecord, RunRecord
+
+if TYPE_CHECKING:
+    from mlflow.entities import Metric as MlflowMetric
+    from mlflow.tracking import MlflowClient
+
+QUIET_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Set before MLflow is imported: it reports nothing to anybody."""
+
+
+class MlflowTracker:
+    """Runs in `home`/mlflow.db, their files below `home`/mlflow-artifacts."""
+
+    def __init__(self, home: Path) -> None:
+        self.database = home / "mlflow.db"
+        self.artifacts = home / "mlflow-artifacts"
+        self._cached_client: MlflowClient | None = None
+
+    @property
+    def uri(self) -> str:
+        """What `mlflow ui --backend-store-uri` wants."""
+        return f"sqlite:///{self.database}"
+
+    def log_run(self, run: RunRecord) -> str:
+        """Write the training and its families down."""
+        client = self._client()
+        experiment = self._find_or_create_experiment(client, run.version.task)
+        tags = {
+            "epic22.model_hash": run.version.model_hash,
+            "epic22.data_version": run.data_version.id,
+            "epic22.version": run.version.version,
+            "epic22.status": run.version.status,
+        }
+        name = f"{run.version.task} v{run.version.version}"
+        parent = client.create_run(experiment, run_name=name, tags=tags).info.run_id
+        self._log_evaluation(client, parent, run.leaderboard[0], dict(run.parameters))
+        self._log_files(client, parent, run)
+        for evaluation in run.leaderboard:
+            nested = {"mlflow.parentRunId": parent}
+            child = client.create_run(experiment, run_name=evaluation.family, tags=nested).info.run_id
+            self._log_evaluation(client, child, evaluation, {"family": evaluation.family})
+            client.set_terminated(child)
+        client.set_terminated(parent)
+        self._register_version(client, run.version, parent)
+        return str(parent)
+
+    def mark_champion(self, version: ModelVersion) -> None:
+        """Point the alias `champion` at the model version that carries this registry version."""
+        client = self._client()
+        for stored in client.search_model_versions(f"name = '{version.task}'"):
+            if stored.tags.get("epic22.version") == version.version:
+                client.set_registered_model_alias(version.task, "champion", stored.version)
+
+    def _client(self) -> "MlflowClient":
+        if self._cached_client is None:
+            os.environ.update({name: value for name, value in QUIET_ENVIRONMENT.items() if name not in os.environ})
+            from mlflow.tracking import MlflowClient
+
+            # MLflow sets its own level on import.
+            logging.getLogger("mlflow").setLevel(logging.WARNING)
+
+            self.database.parent.mkdir(parents=True, exist_ok=True)
+            with sqlite3.connect(self.database) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            connection.close()
+            self._cached_client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+        return self._cached_client
+
+    def _find_or_create_experiment(self, client: "MlflowClient", task: str) -> str:
+        experiment = client.get_experiment_by_name(task)
+        if experiment is not None:
+            return str(experiment.experiment_id)
+        return str(client.create_experiment(task, artifact_location=(self.artifacts / task).absolute().as_uri()))
+
+    def _log_evaluation(self, client: "MlflowClient", run_id: str, evaluation: FamilyRecord, parameters: dict[str, str]) -> None:
+        from mlflow.entities import Param
+
+        client.log_batch(
+            run_id,
+            metrics=_build_metrics(evaluation),
+            params=[Param(name, value[:6000]) for name, value in parameters.items()],
+        )
+
+    def _log_files(self, client: "MlflowClient", run_id: str, run: RunRecord) -> None:
+        client.log_artifacts(run_id, str(run.bundle), "bundle")
+        client.log_artifact(run_id, str(run.report))
+        with tempfile.TemporaryDirectory(prefix="epic22-") as folder:
+            for name, content in run.figures.items():
+                (Path(folder) / f"{name}.png").write_bytes(content)
+            client.log_artifacts(run_id, folder, "pictures")
+
+    def _register_version(self, client: "MlflowClient", version: ModelVersion, run_id: str) -> None:
+        if not client.search_registered_models(f"name = '{version.task}'"):
+            client.create_registered_model(version.task)
+        source = f"{client.get_run(run_id).info.artifact_uri}/bundle"
+        tags = {"epic22.version": version.version, "epic22.model_hash": version.model_hash}
+        client.create_model_version(version.task, source, run_id, tags=tags)
+
+
+def _build_metrics(evaluation: FamilyRecord) -> list["MlflowMetric"]:
+    """Each score with its interval, and its steps; undefined ones are left out."""
+    from mlflow.entities import Metric
+
+    now = int(time.time() * 1000)
+    points: list[tuple[str, float, int]] = [
+        ("fit_seconds", evaluation.fit_seconds, 0),
+        ("row_ms", evaluation.row_ms, 0),
+    ]
+    for name, (value, low, high) in evaluation.scores.items():
+        points += [(name, value, 0), (f"{name}_low", low, 0), (f"{name}_high", high, 0)]
+    for name, values in evaluation.steps.items():
+        points += [(name, value, step) for step, value in enumerate(values)]
+    metrics: list[Any] = [Metric(name, value, now, step) for name, value, step in points if math.isfinite(value)]
+    return metrics

@@ -1,0 +1,305 @@
+"""What may be asked: request models made from a task's columns, and bodies read by them.
+
+A column that is present with null is a missing value, which models treat natively. A column that is absent, a name the
+task does not know, a name given twice, a text for a number, NaN or an infinite number are refused. A category never seen
+in training is treated as missing, and said.
+"""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from difflib import get_close_matches
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from epic22.api.problems import Problem
+from epic22.core.artifact.bundle import Bundle, Schema
+from epic22.core.data.preprocess import MAX_LEVELS
+from epic22.core.data.schema_inference import MAX_NUMBER
+from epic22.core.task import Column
+
+MAX_ROWS = 1000
+MAX_OBJECTS = 10 * MAX_ROWS
+MAX_ERRORS = 20
+MAX_EXTRA_NAMES = 100
+MAX_POINTER_LENGTH = 120
+MAX_TEXT_LENGTH = 10_000
+MAX_ID = 2**63 - 1
+BODY_HINT = 'send {"rows": [{…}]}'
+SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+Fault = tuple[str, str]
+"""JSON pointer, and what is wrong there."""
+
+
+@dataclass(frozen=True)
+class RequestModel:
+    """How a task is asked: `rows` is the model of the whole body, `row` of one row."""
+
+    columns: tuple[Column, ...]
+    rows: type[BaseModel]
+    row: type[BaseModel]
+
+
+class _JsonObject(dict[str, Any]):
+    """A JSON object that remembers a name it was given twice."""
+
+    duplicate: str | None = None
+
+
+class _ObjectFactory:
+    """Makes the objects of one body, and stops where they are far more than its rows can be."""
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def __call__(self, pairs: list[tuple[str, Any]]) -> _JsonObject:
+        self.count += 1
+        if self.count > MAX_OBJECTS:
+            raise Problem(422, f"The body has more than {MAX_OBJECTS:,} objects; send 1 to {MAX_ROWS:,} rows.")
+        json_object = _JsonObject(pairs)
+        if len(json_object) < len(pairs):
+            json_object.duplicate = Counter(name for name, _ in pairs).most_common(1)[0][0]
+        return json_object
+
+
+def _check_time(value: Any) -> Any:
+    # pydantic would take numbers, also as text, for seconds or milliseconds since 1970, by their size.
+    if value is not None and not (isinstance(value, str) and ISO_DATE.match(value)):
+        raise PydanticCustomError("datetime_type", "no time")
+    return value
+
+
+def _convert_to_utc(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise PydanticCustomError("datetime_type", "before year 1 or after 9999 in UTC") from None
+
+
+def _check_name(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_ID
+    if value is None or is_number or (isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH):
+        return value
+    raise PydanticCustomError("name_type", "no name")
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT_LENGTH)]
+Boolean = Annotated[bool, Field(strict=True)]
+Timestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_convert_to_utc)]
+Identifier = Annotated[str | int | float | None, BeforeValidator(_check_name)]
+
+
+def build_request_model(schema: Schema) -> RequestModel:
+    """The request model of a task: {"rows": [row, …]}, a row having a field a column, named as the column is."""
+    fields: dict[str, Any] = {
+        f"c{i}": _build_offset_field(column) if column.name == schema.offset else _build_field(column)
+        for i, column in enumerate(schema.columns)
+    }
+    config = ConfigDict(extra="forbid", title=f"A row of {schema.task}")
+    row = create_model(f"{schema.task}-row", __config__=config, **fields)
+    row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS, description="One to a thousand rows.")]
+    config = ConfigDict(extra="forbid", title=f"Rows for {schema.task}")
+    return RequestModel(schema.columns, create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...)), row)
+
+
+def _build_field(column: Column) -> tuple[Any, Any]:
+    required = column.role == "input" and not column.optional
+    settings: dict[str, Any] = {"alias": column.name, "description": _describe_column(column)}
+    if column.dtype in ("int", "float") and column.role == "input":
+        low, high = (column.low, column.high)
+        settings |= {"ge": -MAX_NUMBER if low is None else low, "le": MAX_NUMBER if high is None else high}
+    field_type = _select_type(column) | None
+    return (field_type, Field(**settings)) if required else (field_type, Field(default=None, **settings))
+
+
+def _build_offset_field(column: Column) -> tuple[Any, Any]:
+    """A column that the value is for so much of: there is no answer without it."""
+    description = _describe_column(column).removesuffix("; null = missing.") + "; the value is for so much of it, above 0."
+    return Number, Field(..., alias=column.name, description=description, gt=0, le=MAX_NUMBER)
+
+
+def _select_type(column: Column) -> Any:
+    if column.dtype == "time":
+        return Timestamp
+    if column.role in ("id", "group", "time"):
+        return Identifier
+    if column.dtype == "bool":
+        return Boolean
+    return Number if column.dtype in ("int", "float") else Text
+
+
+def _describe_column(column: Column) -> str:
+    phrases = [column.about or column.name]
+    if column.unit:
+        phrases.append(f"in {column.unit}")
+    if column.dtype == "time":
+        phrases.append("ISO 8601, UTC where no zone is given")
+    if column.dtype == "category" and column.role == "input":
+        levels = ", ".join(column.levels[:20]) + (", …" if len(column.levels) > 20 else "")
+        phrases.append(f"one of {levels}; any other is treated as missing, and said in the answer's warnings")
+    return "; ".join([*phrases, "null = missing"]) + "."
+
+
+def read_rows(body: RequestModel, content: bytes) -> list[dict[str, Any]]:
+    """The rows of a body, by column name; times are naive UTC.
+
+    Raises Problem 400 for what is no JSON, 422 for rows that do not fit, with a JSON pointer each.
+    """
+    values: list[dict[str, Any]] = []
+    faults: list[Fault] = []
+    for i, row in enumerate(_extract_rows(_parse_json(content))):
+        result = _validate_row(body, row, f"/rows/{i}")
+        if isinstance(result, list):
+            faults += result
+        else:
+            values.append(result)
+        if len(faults) >= MAX_ERRORS:
+            break
+    if faults:
+        raise _build_refusal(faults)
+    return values
+
+
+def _build_refusal(faults: list[Fault]) -> Problem:
+    pointer, what = faults[0]
+    shortened = pointer if len(pointer) <= MAX_POINTER_LENGTH else f"{pointer[:MAX_POINTER_LENGTH]}…"
+    others = "" if len(faults) == 1 else f" (and {len(faults) - 1} more)"
+    return Problem(422, f"{shortened}: {what}{others}.", faults[:MAX_ERRORS])
+
+
+def _parse_json(content: bytes) -> Any:
+    if not content.strip():
+        raise Problem(400, f"The body is empty; {BODY_HINT}.")
+    try:
+        text = content.decode("utf-8-sig")
+        value = json.loads(text, object_pairs_hook=_ObjectFactory())
+        if SURROGATE.search(text):
+            # Half of a surrogate pair is no character: no answer could be written with it.
+            json.dumps(value, ensure_ascii=False).encode()
+    except RecursionError:
+        raise Problem(400, "The body is not JSON that can be read: it is nested too deeply.") from None
+    except json.JSONDecodeError as error:
+        where = f"line {error.lineno} column {error.colno}"
+        raise Problem(400, f"The body is not JSON: {error.msg} at {where}.") from None
+    except UnicodeError:
+        raise Problem(400, "The body is not JSON: it holds bytes or escapes that are no UTF-8 text.") from None
+    except ValueError:
+        raise Problem(400, "The body is not JSON that can be read: a number in it has too many digits.") from None
+    return value
+
+
+def _extract_rows(value: Any) -> list[Any]:
+    if not isinstance(value, _JsonObject):
+        raise Problem(422, f"The body is {_describe_value(value)}, not an object; {BODY_HINT}.", [("", "must be an object")])
+    if "rows" not in value:
+        raise Problem(422, f'The body has no "rows"; {BODY_HINT}.', [("/rows", "is absent")])
+    if value.duplicate is not None or len(value) > 1:
+        faults = [
+            (_append_pointer("", name), f'is not asked for; "rows" is all a body has: {BODY_HINT}')
+            for name in value
+            if name != "rows"
+        ]
+        raise _build_refusal(faults or [("/rows", "is given twice")])
+    rows = value["rows"]
+    if not isinstance(rows, list):
+        raise _build_refusal([("/rows", f"must be a list of rows, not {_describe_value(rows)}")])
+    if not 1 <= len(rows) <= MAX_ROWS:
+        raise _build_refusal([("/rows", f"has {len(rows):,} rows; send 1 to {MAX_ROWS:,}")])
+    return rows
+
+
+def _validate_row(body: RequestModel, row: Any, pointer: str) -> dict[str, Any] | list[Fault]:
+    """The row's values, or what is wrong with it."""
+    if not isinstance(row, _JsonObject):
+        return [(pointer, f"must be an object with a value a column, not {_describe_value(row)}")]
+    if len(row) > len(body.columns) + MAX_EXTRA_NAMES:
+        return [(pointer, f"has {len(row):,} names; the task has {len(body.columns):,} columns")]
+    if row.duplicate is not None:
+        return [(_append_pointer(pointer, row.duplicate), "is given twice")]
+    try:
+        return body.row.model_validate(row).model_dump(by_alias=True)
+    except ValidationError as error:
+        details = error.errors(include_url=False, include_context=True)
+    # A misspelt name comes first: the absent column is its consequence.
+    details.sort(key=lambda item: item["type"] != "extra_forbidden")
+    return [(_append_pointer(pointer, str(item["loc"][0])), _describe_error(item, body.columns)) for item in details]
+
+
+def _append_pointer(pointer: str, name: str) -> str:
+    """RFC 6901."""
+    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+
+
+EXPECTATIONS: Mapping[str, str] = {
+    "float_type": "must be a number",
+    "string_type": "must be a text",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list of numbers",
+    "name_type": f"must be a text of at most {MAX_TEXT_LENGTH:,} characters or a number of at most 64 bits",
+}
+
+
+def _describe_error(item: ErrorDetails, columns: tuple[Column, ...]) -> str:
+    kind, value, context = item["type"], item["input"], item.get("ctx", {})
+    if kind == "missing":
+        return "is absent; send null where the value is missing"
+    if kind == "extra_forbidden":
+        near = get_close_matches(str(item["loc"][0])[:100], [c.name for c in columns], 1)
+        return "is no column of this task" + (f"; did you mean {near[0]!r}?" if near else "")
+    if _is_infinite(kind, value):
+        return "must be a finite number; send null where the value is missing"
+    if kind == "greater_than":
+        return f"must be above {context['gt']:g}, not {_describe_value(value)}"
+    if kind in ("greater_than_equal", "less_than_equal"):
+        bound = f"at least {context['ge']:g}" if "ge" in context else f"at most {context['le']:g}"
+        return f"must be {bound}, not {_describe_value(value)}"
+    if kind in ("too_short", "too_long"):
+        bound = f"at least {context['min_length']}" if "min_length" in context else f"at most {context['max_length']:,}"
+        return f"must have {bound} values, not {len(value):,}"
+    if kind == "string_too_long":
+        return f"must have at most {MAX_TEXT_LENGTH:,} characters, not {len(value):,}"
+    expectation = (
+        "must be a time such as 2024-03-01T13:00:00Z" if kind.startswith("datetime") else EXPECTATIONS.get(kind, "does not fit")
+    )
+    return f"{expectation}, not {_describe_value(value)}"
+
+
+def _is_infinite(kind: str, value: Any) -> bool:
+    """NaN, infinite, or an integer beyond every float."""
+    if isinstance(value, float):
+        return not math.isfinite(value)
+    return kind == "float_type" and isinstance(value, int) and not isinstance(value, bool)
+
+
+def _describe_value(value: Any) -> str:
+    """A value in a few words, however large it is."""
+    if isinstance(value, dict | list):
+        return "an object" if isinstance(value, dict) else "a list"
+    if isinstance(value, str):
+        return f"the text {value[:40]!r}" + ("…" if len(value) > 40 else "")
+    text = "null" if value is None else json.dumps(value)
+    return text if len(text) <= 40 else f"a number of {len(text):,} digits"
+
+
+def list_unseen_levels(bundle: Bundle, row: Mapping[str, Any]) -> list[str]:
+    """In words, the row's categories that training never saw."""
+    return [
+        f"{name}: {str(row[name])[:100]!r} was never {_describe_rarity(levels)} in training; treated as missing."
+        for name, levels in bundle.preprocessor.levels.items()
+        if row.get(name) is not None and row[name] not in levels
+    ]
+
+
+def _describe_rarity(levels: Mapping[str, int]) -> str:
+    return "seen" if len(levels) < MAX_LEVELS else "or too seldom seen"

@@ -1,0 +1,97 @@
+"""Tables taken in, and what is wrong in them or in a table of one's own."""
+
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from epic22.adapters.sources.folder import list_canonical_files, list_mapped_files
+from epic22.bootstrap.components import Components, current_user
+from epic22.core.data.leakage import Suspicion
+from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.task_data import TaskData
+from epic22.core.errors import FileError
+from epic22.core.lineage import DataVersion
+from epic22.core.quality import Finding
+from epic22.core.tables.canonical import CANONICAL
+from epic22.core.tables.versions import LakeVersion
+from epic22.features.catalog import get_feature
+from epic22.services.audit import audit_examples, audit_portfolio
+from epic22.services.ingest import IngestResult, ingest
+from epic22.services.lineage_events import emit_lineage, source_datasets, table_datasets
+from epic22.services.prepare import audit_split
+from epic22.services.progress import Progress
+from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.task_comments import Inferred, add_inferred
+from epic22.spec.task_file import TaskFile
+
+
+def ingest_folder(
+    components: Components,
+    folder: Path,
+    as_of: datetime | None = None,
+    source_name: str | None = None,
+    mapping: Path | None = None,
+    progress: Progress = Progress(),
+) -> IngestResult:
+    """Take a folder of tables in as the next data version, through a mapping file where the source is foreign.
+
+    Raises FileError where the folder holds no table.
+    """
+    if not folder.is_dir():
+        raise FileError(f"{folder} is no folder; name one with files such as leases.csv in it.")
+    sources = list_canonical_files(folder, source_name) if mapping is None else list_mapped_files(folder, mapping, source_name)
+    if not sources:
+        names = ", ".join(table.name for table in CANONICAL)
+        raise FileError(f"{folder}: no file named after a table; expected e.g. leases.csv or leases.parquet, of: {names}.")
+    inputs = source_datasets([(one.name, one.sha256) for one in sources])
+    with emit_lineage(components.lineage, "ingest", inputs) as work:
+        result = ingest(
+            sources, components.table_store, current_user(), datetime.now(UTC).replace(tzinfo=None), as_of, progress.begin
+        )
+        work.outputs += table_datasets(result.version) if result.version else ()
+    return result
+
+
+def infer_task_spec(task_spec: TaskFile, data: TaskData, suspicions: tuple[Suspicion, ...]) -> TaskFile:
+    """What was asked, with what the audit inferred."""
+    return add_inferred(task_spec, Inferred(data.task, data.examples().X, suspicions, data.notes))
+
+
+def audit_file(
+    file: FlatFile, progress: Progress = Progress(), split: SplitRequest | None = None
+) -> tuple[TaskData, tuple[Suspicion, ...]]:
+    """What the audit finds in the user's own table and in the folds it would get; nothing is stored."""
+    progress.begin(f"reading and auditing {file.path.name}", 1)
+    data = load_task_data(file)
+    examples = data.examples()
+    request = replace(split or SplitRequest(horizon=file.horizon), repeats=1, test_rows=data.test_rows)
+    plan = plan_folds(examples, data.task.target.kind, request)
+    progress.step()
+    return data, (*data.suspicions, *audit_split(examples, plan))
+
+
+def audit_stored(
+    components: Components, version_number: int | None = None, progress: Progress = Progress()
+) -> tuple[LakeVersion, tuple[Finding, ...]]:
+    """What is wrong in the tables of a data version, the newest where None, seen also against its parent; nothing is stored."""
+    version = components.table_store.resolve_version(version_number)
+    progress.begin(f"auditing data version {version.number}", 1)
+    frames = {table.name: components.table_store.scan(table.name, version.number).collect() for table in CANONICAL}
+    before = None
+    if version.parent is not None:
+        before = {table.name: components.table_store.scan(table.name, version.parent).collect() for table in CANONICAL}
+    findings = audit_portfolio(frames, before)
+    progress.step()
+    return version, findings
+
+
+def audit_feature(
+    components: Components, name: str, version_number: int | None = None, progress: Progress = Progress()
+) -> tuple[Suspicion, ...]:
+    """What the inputs of a feature's examples give away; nothing is stored."""
+    feature, version = get_feature(name), components.table_store.resolve_version(version_number)
+    progress.begin(f"auditing the inputs of {name}", 1)
+    task_data = feature.bind(feature.task, components.table_store.tables(version.number), DataVersion(version.id, ()))
+    suspicions = audit_examples(task_data.task, task_data.examples()) if isinstance(task_data, TaskData) else ()
+    progress.step()
+    return suspicions

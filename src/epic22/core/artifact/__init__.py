@@ -1,0 +1,1 @@
+"""The artifacts: sealed folders with manifest, trained model and golden rows."""

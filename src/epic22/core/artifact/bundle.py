@@ -1,0 +1,253 @@
+"""The artifact: a folder with a manifest, the trained model, preprocessing and golden rows; no pickle anywhere.
+
+Opening audits before it constructs: format, file list, sizes and hashes first, then the model hash, then the model, which must
+give the golden rows the scores that were written down with them. The training stack is not needed to open one.
+"""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from epic22.core.artifact.sealed import GOLDEN_TOLERANCE, library_versions, read_sealed_folder, write_sealed_folder
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation.calibration import Calibration
+from epic22.core.evaluation.conformal import AnyBand, ClassSets, restore_band
+from epic22.core.evaluation.risk_bands import RiskBands
+from epic22.core.lineage import canonical_json, sha256
+from epic22.core.models.base import Estimator
+from epic22.core.models.catalog import get_family
+from epic22.core.task import Column, Kind, LossName, Task
+
+KIND = "rows"
+GOLDEN_ROWS = 8
+STORED_ROLES = ("input", "id", "time", "group")
+
+
+@dataclass(frozen=True)
+class Schema:
+    """What a bundle knows of its task: enough to read a row and to name the answer.
+
+    `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides. `offset` is the input that
+    the value grows with.
+    """
+
+    task: str
+    about: str
+    columns: tuple[Column, ...]
+    target: str
+    kind: Kind
+    classes: tuple[str, ...]
+    horizon: float | None
+    unit: str | None
+    exposure: str | None = None
+    loss: LossName = "squared"
+    log: bool = False
+    horizons: tuple[float, ...] = ()
+    offset: str | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> "Schema":
+        """The schema of a task; labels and what is never an input stay out."""
+        columns = tuple(column for column in task.columns if column.role in STORED_ROLES)
+        t = task.target
+        return cls(
+            task.name,
+            task.about,
+            columns,
+            t.name,
+            t.kind,
+            t.classes,
+            t.horizon,
+            t.unit,
+            task.stake_column,
+            t.loss,
+            bool(t.log),
+            t.horizons if t.kind == "hazard" else (),
+            t.offset,
+        )
+
+    @property
+    def inputs(self) -> tuple[Column, ...]:
+        """The model's inputs, in the order of the matrix."""
+        return tuple(column for column in self.columns if column.role == "input")
+
+    @property
+    def is_log_scale(self) -> bool:
+        """Whether raw scores are logarithms of the value, so that reasons multiply it."""
+        return self.kind == "regression" and (self.log or self.loss in ("poisson", "tweedie"))
+
+    @property
+    def score_unit(self) -> str:
+        """What raw scores and reasons are measured in."""
+        if self.kind == "hazard":
+            return f"log-odds of the hazard, mean over the days up to {self.horizon:g}"
+        if self.kind != "regression":
+            return "log-odds"
+        return f"log of {self.unit or self.target}" if self.is_log_scale else self.unit or self.target
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes and hazards, `calibration`.
+
+    `band` is the interval around values, `sets` are the classes the outcome may be of. `costs` are those of a miss and a false
+    alarm; a miss is multiplied by the schema's `exposure` where there is one, and `risk_bands` are cut on the expected loss.
+    """
+
+    schema: Schema
+    family: str
+    preprocessor: Preprocessor
+    estimator: Estimator
+    band: AnyBand | None
+    status: str
+    model_hash: str
+    data_version: str
+    seed: int
+    positive_share: float | None = None
+    calibration: Calibration = field(default_factory=Calibration)
+    costs: Mapping[str, float] = field(default_factory=dict)
+    risk_bands: RiskBands | None = None
+    sets: ClassSets | None = None
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of outcomes that the interval or the set is made to hold; None for a bundle that has neither."""
+        interval_or_set = self.band or self.sets
+        return None if interval_or_set is None else interval_or_set.coverage
+
+
+def compute_model_hash(bundle: Bundle) -> str:
+    """SHA-256 of the trained bytes and of all that shapes an answer; no time, path, run id or library version is in it."""
+    files = bundle.estimator.files()
+    parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
+    hashed_content = {
+        "family": bundle.family,
+        "preprocessing": bundle.preprocessor.state(),
+        "inputs": [asdict(column) for column in bundle.schema.inputs],
+        "classes": list(bundle.schema.classes),
+        "conformal": bundle.band.state() if bundle.band else None,
+        "seed": bundle.seed,
+        "data_version": bundle.data_version,
+        **_decision_state(bundle),
+    }
+    return sha256(*parts, canonical_json(hashed_content))
+
+
+def _decision_state(bundle: Bundle) -> dict[str, Any]:
+    """What turns a score into sets and decisions; nothing for a bundle that has none of it, as those of the first format."""
+    state: dict[str, Any] = {}
+    if bundle.calibration.kind != "none":
+        state["calibration"] = bundle.calibration.state()
+    if bundle.costs:
+        state["costs"] = dict(bundle.costs)
+    if bundle.risk_bands is not None:
+        state["risk_bands"] = bundle.risk_bands.state()
+    if bundle.sets is not None:
+        state["sets"] = bundle.sets.state()
+    return state
+
+
+def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
+    """Write the bundle into an empty folder; `golden` are a few rows of inputs whose scores are written with them."""
+    files = {f"model/{name}": content for name, content in bundle.estimator.files().items()}
+    files["preprocessing.json"] = canonical_json(bundle.preprocessor.state())
+    files["golden.json"] = canonical_json(_score_golden_rows(bundle, golden.head(GOLDEN_ROWS)))
+    write_sealed_folder(folder, _manifest(bundle), files)
+
+
+def _score_golden_rows(bundle: Bundle, rows: pl.DataFrame) -> dict[str, Any]:
+    raw = bundle.estimator.decision_function(bundle.preprocessor.transform(rows))
+    return {"rows": [row_to_json(row) for row in rows.to_dicts()], "raw": np.asarray(raw, dtype=np.float64).tolist()}
+
+
+def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row's values as JSON has them."""
+    return {name: value_to_json(value) for name, value in row.items()}
+
+
+def value_to_json(value: Any) -> Any:
+    """A value as JSON has it: a time as ISO 8601, missing and NaN as null."""
+    if isinstance(value, datetime):
+        return value.isoformat()
+    return None if isinstance(value, float) and math.isnan(value) else value
+
+
+def row_from_json(row: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
+    """The values a JSON row stands for, in the types of the columns."""
+    times = {column.name for column in columns if column.dtype == "time"}
+    return {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}
+
+
+def _manifest(bundle: Bundle) -> dict[str, Any]:
+    return {
+        "family": bundle.family,
+        "status": bundle.status,
+        "schema": asdict(bundle.schema),
+        "conformal": bundle.band.state() if bundle.band else None,
+        "model_hash": bundle.model_hash,
+        "data_version": bundle.data_version,
+        "seed": bundle.seed,
+        "positive_share": bundle.positive_share,
+        **_decision_state(bundle),
+        "made_with": library_versions(),
+    }
+
+
+def open_bundle(folder: Path) -> Bundle:
+    """The bundle in a folder, audited before anything is constructed.
+
+    Raises BundleError naming the folder and what is wrong with it: absent, foreign, of a newer format, a file missing,
+    truncated, added or altered, a model hash that does not match, golden rows that score otherwise.
+    """
+    manifest, files = read_sealed_folder(folder, KIND, ("golden.json", "preprocessing.json"))
+    try:
+        bundle = _build_bundle(manifest, files)
+    except (KeyError, TypeError, ValueError, UnknownTaskError) as error:
+        raise BundleError(f"{folder}: the manifest does not describe a model this version can open ({error}).") from error
+    if compute_model_hash(bundle) != manifest["model_hash"]:
+        raise BundleError(f"{folder}: the model is not the one its manifest names; restore it from its source or train again.")
+    _check_golden_rows(folder, bundle, json.loads(files["golden.json"]))
+    return bundle
+
+
+def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
+    stored = manifest["schema"]
+    columns = tuple(Column(**{**column, "levels": tuple(column["levels"])}) for column in stored["columns"])
+    tuples = {"classes": tuple(stored["classes"]), "horizons": tuple(stored.get("horizons", ()))}
+    schema = Schema(**{**stored, "columns": columns, **tuples})
+    model_files = {name.removeprefix("model/"): content for name, content in files.items() if name.startswith("model/")}
+    return Bundle(
+        schema=schema,
+        family=manifest["family"],
+        preprocessor=Preprocessor.restore(schema.inputs, json.loads(files["preprocessing.json"])),
+        estimator=get_family(manifest["family"]).restore(model_files),
+        band=restore_band(manifest["conformal"]) if manifest["conformal"] else None,
+        status=manifest["status"],
+        model_hash=manifest["model_hash"],
+        data_version=manifest["data_version"],
+        seed=manifest["seed"],
+        positive_share=manifest["positive_share"],
+        calibration=Calibration.restore(manifest["calibration"]) if "calibration" in manifest else Calibration(),
+        costs=manifest.get("costs", {}),
+        risk_bands=RiskBands.restore(manifest["risk_bands"]) if "risk_bands" in manifest else None,
+        sets=ClassSets.restore(manifest["sets"]) if "sets" in manifest else None,
+    )
+
+
+def _check_golden_rows(folder: Path, bundle: Bundle, golden: Mapping[str, Any]) -> None:
+    for number, (row, raw) in enumerate(zip(golden["rows"], golden["raw"], strict=True), start=1):
+        values = row_from_json(row, bundle.schema.inputs)
+        score = bundle.estimator.decision_function(bundle.preprocessor.transform_row(values))[0]
+        if not np.allclose(score, raw, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
+            raise BundleError(
+                f"{folder}: golden row {number} scores {score}, {raw} was written; "
+                "this machine computes otherwise, so the model is not served here."
+            )

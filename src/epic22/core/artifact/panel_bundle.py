@@ -1,0 +1,219 @@
+"""The artifact of a forecast: forecasters, their weights, the intervals' state and the series' last values; no pickle.
+
+It is sealed and audited as every bundle is. The golden forecasts written with it are made again when it is opened.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+
+from epic22.core.artifact.sealed import GOLDEN_TOLERANCE, library_versions, read_sealed_folder, write_sealed_folder
+from epic22.core.data.panel_examples import get_frequency_and_horizon
+from epic22.core.data.task_data import PanelTaskData
+from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation.adaptive_conformal import AdaptiveState, compute_half_widths
+from epic22.core.lineage import canonical_json, sha256
+from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster
+from epic22.core.models.panel.catalog import get_panel_family
+from epic22.core.time_series import Array, Frequency, Histories, get_frequency
+
+KIND = "panel"
+GOLDEN_SERIES = 4
+HISTORY = "history.parquet"
+NAIVE = "naive"
+
+
+@dataclass(frozen=True)
+class PanelSchema:
+    """What a bundle knows of its task: enough to read a request and to name the answer."""
+
+    task: str
+    about: str
+    target: str
+    unit: str | None
+    frequency: str
+    season: int
+    horizon: int
+    layout: str
+    id: tuple[str, ...]
+    time: str
+
+    @classmethod
+    def of(cls, data: PanelTaskData) -> "PanelSchema":
+        """The schema of a forecasting task."""
+        task = data.task
+        frequency, horizon = get_frequency_and_horizon(task)
+        return cls(
+            task.name,
+            task.about,
+            task.target.name,
+            task.target.unit,
+            frequency.name,
+            data.season,
+            horizon,
+            data.layout,
+            data.id,
+            data.time,
+        )
+
+    @property
+    def periods(self) -> Frequency:
+        """The frequency."""
+        return get_frequency(self.frequency)
+
+
+@dataclass(frozen=True)
+class PanelForecast:
+    """Forecasts of n series: `quantiles` (n, horizon, q).
+
+    `member_medians` (m, n, horizon) are the forecasters' medians, in the order of `member_names`, with `weights` (horizon, m).
+    """
+
+    quantiles: Array
+    member_medians: Array
+    member_names: tuple[str, ...]
+    weights: Array
+
+    @property
+    def median(self) -> Array:
+        """The point forecasts, (n, horizon)."""
+        return np.asarray(self.quantiles[:, :, MEDIAN_INDEX])
+
+
+@dataclass(frozen=True)
+class PanelBundle:
+    """An opened forecast. `weights` (horizon, forecasters) in the order of `forecasters`; `history` the series as last known."""
+
+    schema: PanelSchema
+    family: str
+    forecasters: Mapping[str, Forecaster]
+    weights: Array
+    state: AdaptiveState
+    history: Histories
+    status: str
+    model_hash: str
+    data_version: str
+    seed: int
+
+    def forecast(self, histories: Histories) -> PanelForecast:
+        """Medians by the weights, intervals by the members' widths and the state."""
+        names = tuple(self.forecasters)
+        members = np.stack([f.predict_quantiles(histories) for f in self.forecasters.values()])
+        median = np.einsum("hm,mnh->nh", self.weights, members[..., MEDIAN_INDEX])
+        without_naive = members[[i for i, name in enumerate(names) if name != NAIVE or len(names) == 1]]
+        quantiles = self.state.quantiles(median, compute_half_widths(without_naive))
+        return PanelForecast(quantiles, members[..., MEDIAN_INDEX], names, self.weights)
+
+
+def compute_panel_model_hash(bundle: PanelBundle) -> str:
+    """SHA-256 of all that shapes an answer; no time, path, run id or library version is in it."""
+    parts: list[bytes] = []
+    for name in sorted(bundle.forecasters):
+        files = bundle.forecasters[name].files()
+        parts += [part for file in sorted(files) for part in (f"{name}/{file}".encode(), files[file])]
+    hashed_content = {
+        "family": bundle.family,
+        "order": list(bundle.forecasters),
+        "weights": bundle.weights.tolist(),
+        "factors": list(bundle.state.factors),
+        "schema": asdict(bundle.schema),
+        "history": sha256(
+            np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()
+        ),
+        "seed": bundle.seed,
+        "data_version": bundle.data_version,
+    }
+    return sha256(*parts, canonical_json(hashed_content))
+
+
+def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
+    """Write the bundle into an empty folder, a few forecasts with it."""
+    files = {
+        f"model/{name}/{file}": content
+        for name, forecaster in bundle.forecasters.items()
+        for file, content in forecaster.files().items()
+    }
+    files[HISTORY] = _history_bytes(bundle.history)
+    golden_series = bundle.history.take(np.arange(min(GOLDEN_SERIES, len(bundle.history))))
+    files["golden.json"] = canonical_json({"quantiles": bundle.forecast(golden_series).quantiles.tolist()})
+    write_sealed_folder(folder, _manifest(bundle), files)
+
+
+def _history_bytes(history: Histories) -> bytes:
+    observed = np.where(history.observed, history.lines, np.nan)[history.line]
+    columns = {"entity": history.entity.astype(str), "values": observed.tolist()}
+    table = pl.DataFrame(columns, schema_overrides={"values": pl.List(pl.Float64)})
+    content = io.BytesIO()
+    table.write_parquet(content)
+    return content.getvalue()
+
+
+def _manifest(bundle: PanelBundle) -> dict[str, Any]:
+    return {
+        "kind": KIND,
+        "family": bundle.family,
+        "status": bundle.status,
+        "schema": asdict(bundle.schema),
+        "forecasters": list(bundle.forecasters),
+        "weights": bundle.weights.tolist(),
+        "factors": list(bundle.state.factors),
+        "levels": list(QUANTILE_LEVELS),
+        "history_first": bundle.history.first,
+        "model_hash": bundle.model_hash,
+        "data_version": bundle.data_version,
+        "seed": bundle.seed,
+        "made_with": library_versions(),
+    }
+
+
+def open_panel_bundle(folder: Path) -> PanelBundle:
+    """The forecast in a folder, audited before anything is constructed.
+
+    Raises BundleError naming the folder and what is wrong with it, as `open_bundle` does.
+    """
+    manifest, files = read_sealed_folder(folder, KIND, (HISTORY, "golden.json"))
+    try:
+        bundle = _build_bundle(manifest, files)
+    except (KeyError, TypeError, ValueError, UnknownTaskError, pl.exceptions.PolarsError) as error:
+        raise BundleError(f"{folder}: the manifest does not describe a forecast this version can open ({error}).") from error
+    if compute_panel_model_hash(bundle) != manifest["model_hash"]:
+        raise BundleError(f"{folder}: the model is not the one its manifest names; restore it from its source or train again.")
+    golden = np.array(json.loads(files["golden.json"])["quantiles"])
+    recomputed = bundle.forecast(bundle.history.take(np.arange(len(golden)))).quantiles
+    if not np.allclose(recomputed, golden, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
+        raise BundleError(
+            f"{folder}: golden forecasts come out otherwise; this machine computes otherwise, so it is not served here."
+        )
+    return bundle
+
+
+def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> PanelBundle:
+    schema = PanelSchema(**{**manifest["schema"], "id": tuple(manifest["schema"]["id"])})
+    if tuple(manifest["levels"]) != QUANTILE_LEVELS:
+        raise ValueError(f"quantiles {manifest['levels']}, this version has {QUANTILE_LEVELS}")
+    forecasters = {}
+    for name in manifest["forecasters"]:
+        prefix = f"model/{name}/"
+        model_files = {path.removeprefix(prefix): content for path, content in files.items() if path.startswith(prefix)}
+        forecasters[name] = get_panel_family(name).restore(model_files)
+    table = pl.read_parquet(io.BytesIO(files[HISTORY]))
+    lines = np.array(table["values"].to_list(), dtype=np.float64)
+    history = Histories.of_lines(lines, table["entity"].to_numpy(), manifest["history_first"], schema.periods)
+    return PanelBundle(
+        schema=schema,
+        family=manifest["family"],
+        forecasters=forecasters,
+        weights=np.array(manifest["weights"], dtype=np.float64),
+        state=AdaptiveState(tuple(manifest["factors"])),
+        history=history,
+        status=manifest["status"],
+        model_hash=manifest["model_hash"],
+        data_version=manifest["data_version"],
+        seed=manifest["seed"],
+    )

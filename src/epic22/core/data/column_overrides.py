@@ -1,0 +1,168 @@
+"""What the user states of single columns, over what their values would let one infer: types, units, bounds, levels, words."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import polars as pl
+
+from epic22.core.data.files import RawTable
+from epic22.core.data.schema_inference import (
+    MAX_CATEGORY_LEVELS,
+    Roles,
+    TypedTable,
+    assign_roles,
+    cast_column,
+    infer_schema,
+    infer_types,
+    refuse_unfit_roles,
+    suggest_names,
+)
+from epic22.core.errors import ColumnError
+from epic22.core.task import Column, Dtype
+
+NUMBERS = ("int", "float")
+
+
+@dataclass(frozen=True)
+class ColumnOverride:
+    """What is stated of a column; None and empty: whatever is inferred. `low` and `high` in `unit`; `about` in plain words.
+
+    A `never` or `protected` column is no input.
+    """
+
+    name: str
+    dtype: Dtype | None = None
+    unit: str | None = None
+    about: str | None = None
+    low: float | None = None
+    high: float | None = None
+    levels: tuple[str, ...] = ()
+    role: Literal["input", "protected", "never"] | None = None
+
+    def override(self, column: Column) -> Column:
+        """The column with what is stated of it."""
+        return replace(
+            column,
+            dtype=self.dtype or column.dtype,
+            unit=self.unit if self.unit is not None else column.unit,
+            about=self.about if self.about is not None else column.about,
+            low=self.low if self.low is not None else column.low,
+            high=self.high if self.high is not None else column.high,
+            levels=self.levels or column.levels,
+            role=column.role if self.role in (None, "input") else self.role,
+        )
+
+
+def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[ColumnOverride]) -> TypedTable:
+    """The table as `contract.infer` gives it, but for what is stated.
+
+    Raises ColumnError for a column that is absent or has another role already, for values that do not fit what is stated, and for
+    all that `infer` refuses.
+    """
+    if not overrides:
+        return infer_schema(raw, roles)
+    refuse_unfit_roles(raw.frame.columns, roles)
+    refuse_unfit_overrides(raw.frame.columns, roles, overrides)
+    notes: list[str] = []
+    # A category may mix numbers and letters; what else is stated is held against each value below.
+    whole = infer_types(raw, roles, notes, [one.name for one in overrides if one.dtype is not None or one.role == "never"])
+    whole = whole.with_columns([_cast_to_override(raw.frame[one.name], whole[one.name], one) for one in overrides])
+    for one in overrides:
+        _refuse_out_of_bounds(whole[one.name], one)
+    table = assign_roles(whole, roles, notes)
+    by_name = {one.name: one for one in overrides}
+    columns = tuple(_override_column(c, by_name.get(c.name)) for c in table.columns)
+    return replace(table, columns=columns)
+
+
+def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequence[ColumnOverride]) -> None:
+    """Raise ColumnError for a column that is not there, or that has a role which leaves no room for what is stated."""
+    roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.exposure: "exposure"} | dict.fromkeys(
+        roles.time[:1], "time"
+    )
+    for one in overrides:
+        if one.name not in names:
+            raise ColumnError(f"columns.{one.name}: no such column{suggest_names(one.name, names)}")
+        role = roles_by_name.get(one.name)
+        unfit = [key for key in ("dtype", "low", "high", "levels", "role") if getattr(one, key) not in (None, ())]
+        if role is not None and unfit:
+            raise ColumnError(f"columns.{one.name}.{unfit[0]}: the column is the {role}; say its unit and about alone.")
+        if one.name in roles.drop and one.role == "input":
+            raise ColumnError(f"columns.{one.name}.role: input, but roles.drop has it; leave one of them out.")
+        _refuse_contradictions(one)
+
+
+def _refuse_contradictions(one: ColumnOverride) -> None:
+    if (one.low is not None or one.high is not None) and one.dtype not in (None, *NUMBERS):
+        raise ColumnError(f"columns.{one.name}: low and high are of numbers, and its dtype is {one.dtype}; leave them out.")
+    if one.low is not None and one.high is not None and one.low > one.high:
+        raise ColumnError(f"columns.{one.name}: low {one.low:g} is above high {one.high:g}; swap them.")
+    if one.levels and one.dtype not in (None, "category"):
+        raise ColumnError(f"columns.{one.name}: levels are of a category, and its dtype is {one.dtype}; leave them out.")
+    if one.role == "input" and one.dtype == "text":
+        raise ColumnError(f"columns.{one.name}: free text is no input; say dtype: category, or leave the role out.")
+
+
+def _cast_to_override(raw: pl.Series, typed: pl.Series, one: ColumnOverride) -> pl.Series:
+    """The values in the stated type. Raises ColumnError naming the first row that does not fit."""
+    dtype = "category" if one.levels else one.dtype
+    if dtype is None or _has_dtype(typed, dtype):
+        return typed
+    problems: list[tuple[int, str | None, str]] = []
+    values = cast_column(raw, Column(one.name, dtype), problems)
+    if dtype == "int" and not problems:
+        part = (values != values.round()).fill_null(value=False)
+        problems = [(row, one.name, f"{values[row]!r} is no whole number") for row in part.arg_true()]
+        values = values if problems else values.cast(pl.Int64)
+    if problems:
+        row, _, what = problems[0]
+        raise ColumnError(f"columns.{one.name}.dtype: {dtype} is stated, but row {row + 1:,}: {what}; mend one of them.")
+    return values
+
+
+def _has_dtype(typed: pl.Series, dtype: Dtype) -> bool:
+    """Whether the values are of this type as they were read."""
+    own: dict[Dtype, bool] = {
+        "int": typed.dtype.is_integer(),
+        "float": typed.dtype.is_float(),
+        "bool": typed.dtype == pl.Boolean,
+        "time": typed.dtype.is_temporal(),
+    }
+    return own.get(dtype, typed.dtype == pl.String) or typed.null_count() == len(typed)
+
+
+def _refuse_out_of_bounds(series: pl.Series, one: ColumnOverride) -> None:
+    """Raise ColumnError for the first value beyond the bounds, or of a level that is not stated."""
+    if one.low is not None or one.high is not None:
+        if not series.dtype.is_numeric():
+            raise ColumnError(f"columns.{one.name}: low and high are of numbers, and it holds none; leave them out.")
+        low, high = (-float("inf") if one.low is None else one.low), (float("inf") if one.high is None else one.high)
+        odd, expected = ~series.is_between(low, high), f"{low:g} to {high:g}"
+    elif one.levels:
+        odd, expected = ~series.is_in(list(one.levels)), f"one of {', '.join(one.levels[:10])}"
+    else:
+        return
+    odd = odd.fill_null(value=False)
+    if odd.any():
+        row = odd.arg_true()[0]
+        raise ColumnError(
+            f"columns.{one.name}: {odd.sum():,} values do not fit, first {series[row]!r} in row {row + 1:,} of the file; "
+            f"expected {expected}: mend the rows, or what is stated."
+        )
+
+
+def _override_column(column: Column, one: ColumnOverride | None) -> Column:
+    if one is None:
+        return column
+    if one.dtype == "category" and column.dtype == "text":
+        raise ColumnError(
+            f"columns.{one.name}.dtype: it has more than {MAX_CATEGORY_LEVELS} levels, and they do not come "
+            "again; say dtype: text."
+        )
+    overridden = one.override(column)
+    if one.dtype == "text" and column.role == "input":
+        return replace(overridden, role="never", levels=())
+    if one.role == "input" and column.role == "never":
+        raise ColumnError(f"columns.{one.name}.role: it tells nothing (empty, constant or free text), so it is no input.")
+    return overridden

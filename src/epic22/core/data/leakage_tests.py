@@ -1,0 +1,288 @@
+"""Columns that know too much of the future: filled after the event, or better by themselves than all others together.
+
+Three tests:
+
+* No cause knows the horizon. As an event comes nearer, a real precursor rises when it will; the label rises at the horizon. A
+  column that jumps at just that cutoff, and neither before nor after, was filled with the label in hand. A column that moves
+  on there as it does from any cutoff to the next, as days since a visit do, was not: where failures keep a calendar, the rate
+  of failures by its value may step at the horizon without any leak.
+* Gaps in records tell little. A column that is there for most of one class and missing in most of the other was filled for it.
+* One column that tells the classes apart better than all the others together is either the whole story or the label's shadow.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+import xgboost as xgb
+from scipy import stats
+from sklearn.metrics import roc_auc_score
+
+from epic22.core.data.leakage import Suspicion
+from epic22.core.task import Array, Column
+
+SIGNIFICANCE = 1e-4
+MIN_EVENTS = 15
+N_BINS = 20
+PRIOR_ROWS = 20.0
+"""Rows' worth of the overall rate mixed into the rate of each value."""
+
+MIN_EDGE_RATIO = 3.0
+"""A column's rise at the label's edge must be this many times its rise a cutoff before and a cutoff after."""
+
+MIN_CLOCK_SHARE = 0.8
+"""A column that moves by its usual step at this share of the edges counts time, and was filled by nobody."""
+
+MAX_EXCESS_P_VALUE = 1e-3
+"""The chance that so much more happens at the edge than beside it."""
+
+MAX_ROWS = 20_000
+N_FOLDS = 4
+MIN_ROWS = 200
+MIN_POSITIVES = 30
+MIN_AUC = 0.7
+MIN_FILLED_AUC = 0.68
+"""Gaps that alone tell the classes apart this well: on ten clean public sets no column's gaps reach 0.60."""
+
+MIN_FILLED_AUC_BOUND = 0.62
+MIN_LEAD = 0.02
+"""How much ROC AUC the single column must be ahead of all others by."""
+
+
+@dataclass(frozen=True)
+class Jump:
+    """Mean change, in a column's standard deviations, at the label's edge, a cutoff before and one after; its chance."""
+
+    edge: float
+    before: float
+    after: float
+    p_value: float
+
+
+def audit_target_leakage(
+    inputs: pl.DataFrame,
+    columns: tuple[Column, ...],
+    y: Array,
+    entity: Array,
+    at: Array,
+    has_horizon: bool = True,
+    seed: int = 0,
+) -> tuple[Suspicion, ...]:
+    """Columns filled after the event, and a single column that scores implausibly well; at most one finding a column.
+
+    `inputs` (n, p) holds the columns; `y` (n,) is 0 or 1; `entity` (n,) and `at` (n,) say whose row it is and when its cutoff
+    lies. `has_horizon`: whether the label lies after the cutoff; without one, or with one cutoff an entity, the first test is
+    mute. The second and third test look at about 20,000 rows at most, entities whole. Only the first withholds a column.
+    """
+    names = [column.name for column in columns if column.role == "input"]
+    if len(y) < MIN_ROWS or min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
+        return ()
+    suspicions = _find_post_event_columns(inputs.select(names), y, entity, at, seed) if has_horizon else []
+    rows = _sample_entities(entity, seed)
+    inputs, y, entity = inputs[rows], y[rows], entity[rows]
+    if min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
+        return tuple(suspicions)
+    suspicions += _find_filled_columns(
+        inputs, [name for name in names if name not in {s.column for s in suspicions}], y, entity, seed
+    )
+    fold = _assign_folds(entity, seed)
+    risks = {name: _compute_risk(inputs[name], y, fold) for name in names if name not in {s.column for s in suspicions}}
+    return (*suspicions, *_find_implausible_column(inputs, risks, y, entity, fold, seed))
+
+
+def _sample_entities(entity: Array, seed: int) -> Array:
+    """Row numbers, of about 20,000 rows at most: some entities, with all their rows."""
+    codes = _encode_entities(entity)
+    if len(codes) <= MAX_ROWS:
+        return np.arange(len(codes))
+    share = MAX_ROWS / len(codes)
+    return np.flatnonzero(np.random.default_rng([seed, 1]).uniform(size=codes.max() + 1)[codes] < share)
+
+
+def _encode_entities(entity: Array) -> Array:
+    """The entities as whole numbers from 0, (n,)."""
+    return np.asarray(pl.Series(entity).rank("dense").to_numpy().astype(int) - 1)
+
+
+def _assign_folds(entity: Array, seed: int) -> Array:
+    """A fold (n,) a row, the same for all rows of an entity."""
+    codes = _encode_entities(entity)
+    return np.asarray(np.random.default_rng(seed).integers(0, N_FOLDS, codes.max() + 1)[codes])
+
+
+def _bin_values(series: pl.Series) -> Array:
+    """Each value as a whole number: the category, or the quantile of a number; 0 for missing."""
+    if series.dtype.is_numeric() and series.n_unique() > 2 * N_BINS:
+        values = series.cast(pl.Float64).fill_nan(None)
+        cuts = np.unique(np.quantile(values.drop_nulls().to_numpy(), np.linspace(0, 1, N_BINS + 1)[1:-1]))
+        code = 1 + np.searchsorted(cuts, values.fill_null(0).to_numpy(), side="right")
+        return np.where(values.is_null().to_numpy(), 0, code)
+    if series.dtype.is_temporal():
+        return _bin_values(series.to_physical().cast(pl.Float64))
+    text = series.cast(pl.String)
+    return np.where(text.is_null().to_numpy(), 0, text.fill_null("").rank("dense").to_numpy())
+
+
+def _compute_risk(series: pl.Series, y: Array, fold: Array) -> Array:
+    """The rate of the label at each row's value, (n,), learned from the other entities."""
+    code = _bin_values(series)
+    risk = np.zeros(len(y))
+    for k in range(N_FOLDS):
+        train, test = fold != k, fold == k
+        base = y[train].mean() if train.any() else 0.0
+        hits = np.bincount(code[train], weights=y[train], minlength=code.max() + 1)
+        counts = np.bincount(code[train], minlength=code.max() + 1)
+        risk[test] = ((hits + PRIOR_ROWS * base) / (counts + PRIOR_ROWS))[code[test]]
+    return risk
+
+
+def _find_post_event_columns(inputs: pl.DataFrame, y: Array, entity: Array, at: Array, seed: int) -> list[Suspicion]:
+    """Columns that jump at the cutoff at which the label rises, and neither at the cutoff before nor at the one after."""
+    edges, order = _find_label_edges(y, entity, at)
+    if len(edges) < MIN_EVENTS:
+        return []
+    fold, suspicions = _assign_folds(entity, seed), []
+    for name in inputs.columns:
+        if _is_clock(inputs[name], order, edges, entity):
+            continue
+        jumps = [_measure_jump(level[order], edges, 2 * inputs.width) for level in _compute_levels(inputs[name], y, fold)]
+        best = min((jump for jump in jumps if jump is not None), key=lambda jump: jump.p_value, default=None)
+        if best is None:
+            continue
+        evidence = (
+            f"it jumps at the very cutoff at which the label comes into its horizon: over {len(edges):,} events by "
+            f"{best.edge:+.2f} of its standard deviations, against {best.before:+.2f} a cutoff before and {best.after:+.2f} a "
+            f"cutoff after (chance {max(best.p_value, 1e-99):.0e}); no cause knows the horizon."
+        )
+        suspicions.append(Suspicion(name, "post-event column", evidence, True))
+    return suspicions
+
+
+def _is_clock(series: pl.Series, order: Array, edges: Array, entity: Array) -> bool:
+    """Whether a number moves at nearly all edges by the one step, not zero, that it mostly takes from cutoff to cutoff."""
+    if not series.dtype.is_numeric():
+        return False
+    steps = np.diff(series.cast(pl.Float64).fill_null(np.nan).to_numpy()[order])
+    usual = np.nanmedian(np.where(entity[order][1:] == entity[order][:-1], steps, np.nan)) if np.isfinite(steps).any() else 0.0
+    as_ever = np.isclose(steps[edges - 1], usual, rtol=1e-6, atol=0.0)
+    return bool(usual != 0.0 and as_ever.mean() >= MIN_CLOCK_SHARE)
+
+
+def _compute_levels(series: pl.Series, y: Array, fold: Array) -> list[Array]:
+    """What a column says, as numbers (n,): the label's rate at its value, learned elsewhere; the rank of numbers."""
+    levels = [_compute_risk(series, y, fold)]
+    if series.dtype.is_numeric() and series.n_unique() > 2 * N_BINS:
+        rank = series.cast(pl.Float64).fill_nan(None).rank().fill_null((len(series) + 1) / 2)
+        levels.append(stats.norm.ppf(rank.to_numpy() / (len(series) + 1)))
+    return levels
+
+
+def _measure_jump(level: Array, edges: Array, n_tests: int) -> Jump | None:
+    """The jump at the edges, where it is beyond chance and some times what it is a cutoff before and after."""
+    spread = level.std()
+    if spread == 0:
+        return None
+    steps = np.diff(level) / spread
+    before, edge, after = (steps[edges + k - 1] for k in (-1, 0, 1))
+    sign = np.sign(edge.mean())
+    excess = sign * (edge - (before + after) / 2)
+    if sign * edge.mean() < MIN_EDGE_RATIO * max(sign * before.mean(), sign * after.mean(), 0.0):
+        return None
+    p_value = 2 * _compute_p_value(sign * edge) * n_tests
+    return (
+        None
+        if p_value > SIGNIFICANCE or _compute_p_value(excess) > MAX_EXCESS_P_VALUE
+        else Jump(float(edge.mean()), float(before.mean()), float(after.mean()), p_value)
+    )
+
+
+def _compute_p_value(values: Array) -> float:
+    """Student's one-sided chance of so high a mean."""
+    spread = values.std(ddof=1)
+    return float(stats.t.sf(values.mean() / (spread / np.sqrt(len(values))), len(values) - 1)) if spread > 0 else 1.0
+
+
+def _find_label_edges(y: Array, entity: Array, at: Array) -> tuple[Array, Array]:
+    """Positions, in the order by entity and cutoff, where a label rises with regular cutoffs of the entity around; the order."""
+    order = pl.DataFrame({"e": entity, "at": at}).select(pl.arg_sort_by("e", "at")).to_series().to_numpy()
+    e, when, label = entity[order], at[order].astype("datetime64[us]"), y[order]
+    if len(order) < 4:
+        return np.array([], dtype=int), order
+    step = np.diff(when)
+    same = e[1:] == e[:-1]
+    usual = np.median(step[same].astype(float)) if same.any() else 0.0
+    near = same & (step.astype(float) <= 1.5 * usual) & (step.astype(float) > 0)
+    i = np.arange(2, len(order) - 1)
+    rises = (label[i - 2] == 0) & (label[i - 1] == 0) & (label[i] == 1) & (label[i + 1] == 1)
+    return i[rises & near[i - 2] & near[i - 1] & near[i]], order
+
+
+def _find_filled_columns(inputs: pl.DataFrame, names: list[str], y: Array, entity: Array, seed: int) -> list[Suspicion]:
+    """Columns whose being present or missing tells the classes apart, well beyond what gaps in records do."""
+    suspicions = []
+    for name in names:
+        present = inputs[name].is_not_null().to_numpy()
+        shares = present[y == 1].mean(), present[y == 0].mean()
+        if abs(shares[0] - shares[1]) < 2 * (MIN_FILLED_AUC - 0.5):
+            continue
+        area = _bound_auc(y, [np.where(shares[0] > shares[1], present, ~present).astype(float)], entity, seed)
+        if area[1] < MIN_FILLED_AUC_BOUND:
+            continue
+        evidence = (
+            f"it is present in {shares[0]:.1%} of the rows with the event and in {shares[1]:.1%} of those without: "
+            f"being filled alone has a ROC AUC of {area[0]:.3f} (at least {area[1]:.3f} with 99.99 % confidence); "
+            "was it filled after the event?"
+        )
+        suspicions.append(Suspicion(name, "post-event column", evidence, False))
+    return suspicions
+
+
+def _find_implausible_column(
+    inputs: pl.DataFrame, risks: dict[str, Array], y: Array, entity: Array, fold: Array, seed: int
+) -> list[Suspicion]:
+    """The best single column, if it is ahead of a boosted model of all the others by more than chance allows."""
+    if len(risks) < 3:
+        return []
+    alone = {name: float(roc_auc_score(y, risk)) for name, risk in risks.items()}
+    best = max(alone, key=lambda name: alone[name])
+    if alone[best] < MIN_AUC:
+        return []
+    rest = np.column_stack([_bin_values(inputs[name]) for name in risks if name != best])
+    together = _score_boosting(rest, y, fold, seed)
+    lead, low = _bound_auc(y, [risks[best], together], entity, seed)
+    if low < MIN_LEAD:
+        return []
+    evidence = (
+        f"by itself it reaches a ROC AUC of {alone[best]:.3f}, all {len(risks) - 1} other columns together "
+        f"{alone[best] - lead:.3f} (ahead by at least {low:.3f} with 99.99 % confidence): "
+        "known before the event, it would be nearly the whole story."
+    )
+    return [Suspicion(best, "implausible score", evidence, False)]
+
+
+def _score_boosting(rest: Array, y: Array, fold: Array, seed: int) -> Array:
+    """Out-of-fold scores (n,) of a small boosted model."""
+    score = np.zeros(len(y))
+    params = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.15, "nthread": 1, "seed": seed}
+    for k in range(N_FOLDS):
+        train, test = fold != k, fold == k
+        if test.any() and train.any():
+            model = xgb.train(params, xgb.DMatrix(rest[train], y[train], nthread=1), num_boost_round=60)
+            score[test] = model.predict(xgb.DMatrix(rest[test], nthread=1))
+    return score
+
+
+def _bound_auc(y: Array, scores: list[Array], entity: Array, seed: int) -> tuple[float, float]:
+    """The ROC AUC of the first score, less that of the second where there is one, and its lower bound at 99.99 %.
+
+    The spread is that of 40 draws of the entities (Poisson weights), taken for normal.
+    """
+    rng, codes = np.random.default_rng([seed, 2]), _encode_entities(entity)
+
+    def difference(weight: Array | None) -> float:
+        areas = [float(roc_auc_score(y, score, sample_weight=weight)) for score in scores]
+        return areas[0] - areas[1] if len(areas) > 1 else areas[0]
+
+    replicates = [difference(rng.poisson(1.0, codes.max() + 1)[codes].astype(float)) for _ in range(40)]
+    whole = difference(None)
+    return whole, whole - float(stats.norm.isf(1e-4)) * float(np.std(replicates, ddof=1))

@@ -1,0 +1,190 @@
+"""A task together with the tables it is asked on: what a feature hands to the services."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.examples import Examples, build_examples
+from epic22.core.data.large_table import LargeTable
+from epic22.core.data.leakage import Suspicion
+from epic22.core.data.panel_examples import PanelExamples, build_histories_at, build_panel_examples, get_frequency_and_horizon
+from epic22.core.data.point_in_time import Tables
+from epic22.core.errors import ColumnError, InternalError
+from epic22.core.lineage import DataVersion
+from epic22.core.quality import Finding
+from epic22.core.task import Task
+from epic22.core.time_series import Array, Frequency, Histories
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A declared task, its tables and the cutoffs to learn from.
+
+    `findings` are what the audit of the tables found, `suspicions` that of the columns, `notes` what was decided on the way, in
+    plain words. The last `test_rows` cutoffs come from a test file of their own.
+    """
+
+    task: Task
+    tables: Tables
+    cutoffs: pl.DataFrame
+    data_version: DataVersion
+    suspicions: tuple[Suspicion, ...] = ()
+    notes: tuple[str, ...] = ()
+    test_rows: int = 0
+    findings: tuple[Finding, ...] = ()
+
+    def examples(self) -> Examples:
+        """The examples at the cutoffs."""
+        return build_examples(self.task, self.tables, self.cutoffs, self.data_version.id)
+
+
+@dataclass(frozen=True, eq=False)
+class BatchedTaskData:
+    """A declared task and a table that is read a batch at a time. `examples` are the sample's rows; `group_column` is the column
+    whose rows stay together, or None, `group_repeats` whether a value of it comes more than once."""
+
+    task: Task
+    table: LargeTable
+    examples: Examples
+    data_version: DataVersion
+    suspicions: tuple[Suspicion, ...]
+    notes: tuple[str, ...]
+    group_column: str | None = None
+    group_repeats: bool = False
+
+
+@dataclass(frozen=True)
+class PanelTaskData:
+    """A declared forecasting task and its tables. Its data run from period `first` to `last` (ordinals).
+
+    `entities` are the series' names, ascending; `season` is the number of periods in a cycle. Forecasts are made `delay` after an
+    origin is over, when its figure is known. `layout`, `id` and `time` say how the file it came from is read, so that a later
+    file can be.
+    """
+
+    task: Task
+    tables: Tables
+    entities: pl.Series
+    first: int
+    last: int
+    season: int
+    data_version: DataVersion
+    notes: tuple[str, ...] = ()
+    layout: str = "long"
+    id: tuple[str, ...] = ("entity",)
+    time: str = "at"
+    delay: timedelta = timedelta(0)
+
+    def examples(self, origins: Array) -> PanelExamples:
+        """The examples at these origins (ordinals)."""
+        return build_panel_examples(self.task, self.tables, self._list_candidates(origins), self.data_version.id)
+
+    def latest_histories(self) -> Histories:
+        """Every eligible series as known at the end of the data."""
+        candidates = self._list_candidates(np.array([self.last]))
+        at = self.task.rows(self.tables.as_of(candidates), candidates).sort("cutoff", "entity")
+        return build_histories_at(self.task, self.tables, at)
+
+    def _list_candidates(self, origins: Array) -> pl.DataFrame:
+        frequency, _ = get_frequency_and_horizon(self.task)
+        cutoffs = pl.DataFrame({"cutoff": frequency.starts(np.sort(origins) + 1) + self.delay})
+        return cutoffs.join(pl.DataFrame({"entity": self.entities}), how="cross").select("entity", "cutoff")
+
+
+def bind_task(task: Task, tables: Tables, data_version: DataVersion, notes: tuple[str, ...] = ()) -> TaskData:
+    """The task on canonical tables: every entity at every cutoff of its cadence whose horizon ends within the data.
+
+    Raises ColumnError where the tables lack what the task needs, or are too short for a single cutoff.
+    """
+    refuse_unmet_requirements(task, tables)
+    moments = compute_cutoffs(task, tables)
+    return TaskData(task, tables, list_entity_cutoffs(task, tables, moments), data_version, notes=notes)
+
+
+def bind_panel_task(
+    task: Task,
+    tables: Tables,
+    table: str,
+    season: int,
+    delay: timedelta,
+    data_version: DataVersion,
+    notes: tuple[str, ...] = (),
+) -> PanelTaskData:
+    """The forecasting task on one of the tables: every series, from its first period to the last whose figure is known.
+
+    Raises ColumnError where the tables lack what the task needs.
+    """
+    refuse_unmet_requirements(task, tables)
+    if task.frequency is None:
+        raise InternalError(f"task {task.name} is not a forecast.")
+    source = tables.tables[table]
+    if not source.frame.height:
+        raise ColumnError(
+            f"task {task.name}: table {table} has no rows of a whole {task.frequency.noun}; bring a longer history."
+        )
+    periods = task.frequency.ordinals(source.frame[source.event_at])
+    over = int(task.frequency.ordinals(pl.Series([tables.end - delay], dtype=pl.Datetime("us")))[0]) - 1
+    entities = source.frame[source.entity].unique().sort()
+    first, last = int(periods.min()), min(int(periods.max()), over)
+    return PanelTaskData(task, tables, entities, first, last, season, data_version, notes, delay=delay)
+
+
+def list_entity_cutoffs(task: Task, tables: Tables, moments: pl.Series) -> pl.DataFrame:
+    """Frame [entity, cutoff]: every entity of the task's table at each of these moments (UTC)."""
+    if task.entities is None:
+        raise InternalError(f"task {task.name} names no table of entities.")
+    source = tables.tables[task.entities]
+    ids = source.frame.select(entity=pl.col(source.entity)).drop_nulls().unique().sort("entity")
+    return ids.join(pl.DataFrame({"cutoff": moments}), how="cross").select("entity", "cutoff").sort("cutoff", "entity")
+
+
+def compute_cutoffs(task: Task, tables: Tables) -> pl.Series:
+    """The moments at which examples can be made: from `warmup` after the first event to one horizon before the end.
+
+    A hazard's rows need to be followed over the first interval only; where the data ends before the last, they are censored.
+    """
+    cadence = _require_cadence(task)
+    first, where = find_history_start(task, tables)
+    reach = (min if task.target.kind == "hazard" else max)(task.target.horizons, default=0.0)
+    last = tables.end - timedelta(days=reach)
+    if first is not None and first + task.warmup <= last:
+        ends = pl.Series([first + task.warmup, last], dtype=pl.Datetime("us"))
+        begin, end = (int(o) for o in cadence.ordinals(ends))
+        moments = cadence.starts(np.arange(begin + 1, end + 1))
+        if len(moments):
+            return moments
+    raise ColumnError(
+        f"task {task.name}: from {task.warmup.days} days after the first {where} ({first}) to "
+        f"{reach:g} days before the end of the data ({tables.end:%Y-%m-%d}) there is no cutoff; "
+        "bring a longer history."
+    )
+
+
+def find_history_start(task: Task, tables: Tables) -> tuple[datetime | None, str]:
+    """The first moment from which the tables tell the whole, None where there is none, and where that stands."""
+    table, column = task.start_column or (task.entities or "", "")
+    source = tables.tables[table]
+    named = column or source.event_at
+    first = source.frame[named].min()
+    return first if isinstance(first, datetime) else None, f"{table}.{named}"
+
+
+def refuse_unmet_requirements(task: Task, tables: Tables) -> None:
+    """Raise ColumnError naming table, column and rows where the task cannot be trained on these tables."""
+    for need in task.requirements:
+        frame = tables.tables[need.table].frame
+        n_rows = frame.height if need.column is None else frame[need.column].is_not_null().sum()
+        if n_rows < need.rows:
+            what = need.table if need.column is None else f"{need.table}.{need.column}"
+            raise ColumnError(
+                f"task {task.name} needs {what}: {n_rows:,} rows have it, about {need.rows:,} would be needed; "
+                "map it from a source that knows it, or leave this task out."
+            )
+
+
+def _require_cadence(task: Task) -> Frequency:
+    if task.cadence is None:
+        raise InternalError(f"task {task.name} names no cadence.")
+    return task.cadence

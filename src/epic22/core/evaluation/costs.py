@@ -1,0 +1,197 @@
+"""A score in money: what it costs to be wrong, above which probability to act, and whom to act on first.
+
+The assumption behind every figure: acting on a case in time avoids a share `effect` of what a miss costs (all of it, unless said
+otherwise), and acting where nothing would have happened costs `false_alarm`. Whether acting helps is not in the data.
+
+n = rows; a row is an entity at a cutoff. Money is in the portfolio's currency.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal
+
+import numpy as np
+
+from epic22.core.data.split import Period
+from epic22.core.errors import UserError
+from epic22.core.task import Array, Metric, RowMetadata
+
+TOP_SHARE = 0.05
+"""The share of the rows that a short list holds."""
+
+
+@dataclass(frozen=True, eq=False)
+class CostMatrix:
+    """What a miss and a false alarm cost, one figure or one a row (n,). `effect` is the share of a miss that acting avoids.
+
+    >>> CostMatrix(1500, 150).threshold().item()
+    0.09090909090909091
+    """
+
+    miss: float | Array
+    false_alarm: float | Array
+    effect: float = 1.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.effect <= 1 or (np.asarray(self.miss) < 0).any() or (np.asarray(self.false_alarm) < 0).any():
+            raise UserError(f"costs must be 0 or more and the effect in (0, 1]; found an effect of {self.effect}.")
+
+    @property
+    def avoidable_cost(self) -> Array:
+        """What acting in time saves, () or (n,)."""
+        return np.asarray(self.effect * np.asarray(self.miss, dtype=np.float64))
+
+    def cost_of_acting(self, p: Array) -> Array:
+        """Expected cost (n,) of acting at probabilities (n,): false alarms, and what acting does not avoid."""
+        return np.asarray((1 - p) * self.false_alarm + p * (np.asarray(self.miss) - self.avoidable_cost))
+
+    def cost_of_not_acting(self, p: Array) -> Array:
+        """Expected cost (n,) of letting be."""
+        return np.asarray(p * self.miss)
+
+    def compute_expected_saving(self, p: Array) -> Array:
+        """How much less acting is expected to cost than not acting, (n,)."""
+        return np.asarray(p * self.avoidable_cost - (1 - p) * self.false_alarm)
+
+    def compute_realised_saving(self, y: Array) -> Array:
+        """What acting saved once the outcomes (n,) of 0 and 1 are known, (n,)."""
+        return np.asarray(np.where(y == 1, self.avoidable_cost, -np.asarray(self.false_alarm, dtype=np.float64)))
+
+    def compute_realised_cost(self, y: Array, acted: Array) -> Array:
+        """What each row cost once the outcomes (n,) of 0 and 1 are known, acted on or not: (n,)."""
+        miss, alarm = np.asarray(self.miss, dtype=np.float64), np.asarray(self.false_alarm, dtype=np.float64)
+        return np.asarray(np.where(acted, np.where(y == 1, miss - self.avoidable_cost, alarm), np.where(y == 1, miss, 0.0)))
+
+    def threshold(self) -> Array:
+        """The probability above which acting is expected to save, () or (n,)."""
+        total = self.avoidable_cost + self.false_alarm
+        return np.divide(self.false_alarm, total, out=np.ones_like(total), where=total > 0)
+
+    def take(self, rows: Array) -> "CostMatrix":
+        """The costs of these rows."""
+        miss, alarm = (c if np.ndim(c) == 0 else np.asarray(c)[rows] for c in (self.miss, self.false_alarm))
+        return CostMatrix(miss, alarm, self.effect)
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """At most `k` entities a period can be acted on; None = as many as are worth it."""
+
+    k: int | None
+    per: Period = "week"
+
+    def __post_init__(self) -> None:
+        if self.k is not None and self.k < 1:
+            raise UserError(f"a capacity of {self.k} a {self.per} lists nobody; give at least 1.")
+
+
+@dataclass(frozen=True)
+class RankedEntity:
+    """One place on the list. `row` is the position in what was given; `saving` is expected, NaN for a mere ranking score."""
+
+    rank: int
+    row: int
+    entity: str
+    score: float
+    saving: float
+
+
+@dataclass(frozen=True, eq=False)
+class CandidateScores:
+    """A contestant: scores (n,), higher = more urgent. A ranking score has no probability: its top k are taken as they stand."""
+
+    name: str
+    score: Array
+    kind: Literal["probability", "ranking"] = "probability"
+
+    def compute_priorities(self, costs: CostMatrix) -> Array:
+        """What the list is sorted by, (n,)."""
+        return (
+            costs.compute_expected_saving(self.score) if self.kind == "probability" else np.asarray(self.score, dtype=np.float64)
+        )
+
+
+def rank_entities(
+    entities: Sequence[str] | Array,
+    p: Array,
+    costs: CostMatrix,
+    k: int | None = None,
+    kind: Literal["probability", "ranking"] = "probability",
+) -> tuple[RankedEntity, ...]:
+    """This period's list: at most `k` entities by expected saving, only where it is above zero; ties by entity.
+
+    `p` (n,) are calibrated probabilities, one row an entity.
+
+    >>> found = rank_entities(["a", "b", "c"], np.array([0.05, 0.5, 0.2]), CostMatrix(1500, 150))
+    >>> [(place.entity, round(place.saving)) for place in found]
+    [('b', 675), ('c', 180)]
+    """
+    names, scored = np.asarray(entities).astype(str), CandidateScores("", np.asarray(p, dtype=np.float64), kind)
+    order = _select_top(scored, costs, names, k)
+    saving = costs.compute_expected_saving(scored.score) if kind == "probability" else np.full(len(names), np.nan)
+    return tuple(
+        RankedEntity(rank, int(row), str(names[row]), float(scored.score[row]), float(saving[row]))
+        for rank, row in enumerate(order, start=1)
+    )
+
+
+def _select_top(scored: CandidateScores, costs: CostMatrix, entity: Array, k: int | None) -> Array:
+    priorities = scored.compute_priorities(costs)
+    order = np.lexsort((entity, -priorities))
+    if scored.kind == "probability":
+        order = order[priorities[order] > 0]
+    return np.asarray(order if k is None else order[:k])
+
+
+def precision_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
+    """Share of the k highest scores that happened; at equal scores, the mean over their orders. A metric once k is fixed."""
+    return _count_top_hits(y, score, rows, k) / min(k, len(y)) if len(y) else float("nan")
+
+
+def recall_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
+    """Share of what happened that is among the k highest scores; NaN where nothing happened."""
+    return _count_top_hits(y, score, rows, k) / float(y.sum()) if y.sum() > 0 else float("nan")
+
+
+def top_decile_lift(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """Rate in the tenth of the rows with the highest scores ÷ rate of all rows; NaN where nothing happened."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    total, happened = weight.sum(), (weight * y).sum()
+    if happened <= 0:
+        return float("nan")
+    return float(_count_top_hits(y, score, rows, total / 10) / (total / 10) / (happened / total))
+
+
+def recall_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """Share of what happened that is among the twentieth of the rows with the highest scores; NaN where nothing happened."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    happened = (weight * y).sum()
+    return float(_count_top_hits(y, score, rows, TOP_SHARE * weight.sum()) / happened) if happened > 0 else float("nan")
+
+
+def precision_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """Share of the twentieth of the rows with the highest scores that happened."""
+    total = TOP_SHARE * (len(y) if rows.weight is None else float(rows.weight.sum()))
+    return float(_count_top_hits(y, score, rows, total) / total) if total > 0 else float("nan")
+
+
+def _count_top_hits(y: Array, score: Array, rows: RowMetadata, k: float) -> float:
+    """Weight of positives among the weight k with the highest scores, equal scores sharing what is left."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    distinct, code = np.unique(-np.asarray(score, dtype=np.float64), return_inverse=True)
+    score_weights = np.bincount(code, weights=weight, minlength=len(distinct))
+    hits = np.bincount(code, weights=weight * y, minlength=len(distinct))
+    before = np.cumsum(score_weights) - score_weights
+    share = np.clip(np.divide(k - before, score_weights, out=np.zeros_like(score_weights), where=score_weights > 0), 0.0, 1.0)
+    return float((share * hits).sum())
+
+
+def build_precision_at_k(k: int) -> Metric:
+    """precision_at with its k, named for a report."""
+    return Metric(f"precision_at_{k}", partial(precision_at_k, k=k), True, "probability")
+
+
+RECALL_AT_TOP = Metric("recall_at_top_5_percent", recall_at_top, True, "probability")
+PRECISION_AT_TOP = Metric("precision_at_top_5_percent", precision_at_top, True, "probability")
+TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability")

@@ -1,0 +1,114 @@
+"""Permutation importance: what the deciding metric loses on held-out rows when a column's values are dealt anew (Breiman 2001).
+
+Values are dealt within a fold's test rows, and where rows cluster, from another cluster as a whole: dealt row by row, the luck of
+a column that is the same for all rows of a tenant would look smaller than it is.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from epic22.core.evaluation.bootstrap import compute_replicates
+from epic22.core.evaluation.explain.shap_samples import ShapSample, ShapSamples
+from epic22.core.evaluation.intervals import NO_SAMPLING_VARIANCE, Estimate, SamplingVariance, estimate_mean_loss
+from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
+from epic22.core.models.base import predict_response
+from epic22.core.task import Array, Kind, Metric, RowMetadata
+
+N_REPLICATES = 200
+MIN_PERMUTED_ROWS = 1000
+"""A fold with fewer rows is dealt several times, up to MOST_DEALS, for the luck of one deal is larger there."""
+MAX_PERMUTATIONS = 5
+
+
+def compute_permutation_importance(
+    samples: ShapSamples, groups: Sequence[tuple[int, ...]], metric: Metric, kind: Kind, seed: int
+) -> list[Estimate]:
+    """What each group of columns, dealt together, is worth on held-out rows; in the metric's unit, positive = worse without."""
+    permuters = [_FoldPermuter.of(sample, kind, np.random.default_rng([seed, 3, f])) for f, sample in enumerate(samples.folds)]
+    bootstrap = _PermutationBootstrap(permuters, metric, seed)
+    importances = []
+    for group in groups:
+        after = [permuter.predict_permuted(group) for permuter in permuters]
+        folds = np.array([permuter.compute_loss(metric, responses) for permuter, responses in zip(permuters, after, strict=True)])
+        changed = any(responses for responses in after)
+        importances.append(
+            estimate_mean_loss(
+                folds, bootstrap.compute_variance(after) if changed else NO_SAMPLING_VARIANCE, samples.training_overlap
+            )
+        )
+    return importances
+
+
+@dataclass(frozen=True)
+class _FoldPermuter:
+    """A fold's rows with the row that each takes a value from, a deal: (deals, m)."""
+
+    sample: ShapSample
+    kind: Kind
+    donors: Array
+    response: Array
+
+    @classmethod
+    def of(cls, sample: ShapSample, kind: Kind, rng: np.random.Generator) -> "_FoldPermuter":
+        n_permutations = int(np.clip(np.ceil(MIN_PERMUTED_ROWS / len(sample.rows)), 1, MAX_PERMUTATIONS))
+        donors = np.array([draw_donors(sample.unit, rng) for _ in range(n_permutations)])
+        return cls(sample, kind, donors, predict_response(sample.fitted.estimator, sample.X, kind))
+
+    def predict_permuted(self, group: tuple[int, ...]) -> list[Array]:
+        """The responses a deal; none where this fold's model uses none of the columns."""
+        used = [column for column in group if self.sample.shap_values[:, :, column].any()]
+        if not used:
+            return []
+        places, permuted_responses = self.sample.column_indices[used], []
+        for donors in self.donors:
+            X = self.sample.X.copy()
+            X[:, places] = self.sample.X[donors][:, places]
+            permuted_responses.append(predict_response(self.sample.fitted.estimator, X, self.kind))
+        return permuted_responses
+
+    def compute_loss(self, metric: Metric, responses: list[Array]) -> float:
+        """How much better the metric is before the deal, over the deals."""
+        y, own = self.sample.y, metric.score(self.sample.y, self.response, RowMetadata())
+        return float(np.mean([metric.gain(own, metric.score(y, one, RowMetadata())) for one in responses])) if responses else 0.0
+
+
+class _PermutationBootstrap:
+    """Draws of clusters, on which responses before and after a deal are both scored."""
+
+    def __init__(self, dealers: Sequence[_FoldPermuter], metric: Metric, seed: int) -> None:
+        self.dealers, self.metric, self.seed = dealers, metric, seed
+        self.before = self._compute_replicates([dealer.response for dealer in dealers])
+
+    def _compute_replicates(self, responses: Sequence[Array]) -> Array:
+        parts = [
+            ClusteredPredictions(dealer.sample.y, response, dealer.sample.unit)
+            for dealer, response in zip(self.dealers, responses, strict=True)
+        ]
+        return np.asarray(compute_replicates((self.metric,), parts, N_REPLICATES, self.seed)[0])
+
+    def compute_variance(self, after: Sequence[list[Array]]) -> SamplingVariance:
+        """That of the first deal's loss."""
+        responses = [
+            permuted_responses[0] if permuted_responses else dealer.response
+            for dealer, permuted_responses in zip(self.dealers, after, strict=True)
+        ]
+        losses = self.before - self._compute_replicates(responses)
+        losses = losses[~np.isnan(losses).any(axis=1)]
+        if len(losses) < N_REPLICATES / 2:
+            return SamplingVariance(math.nan, math.nan)
+        return SamplingVariance(float(losses.mean(axis=1).var(ddof=1)), float(losses.var(axis=0, ddof=1).mean()))
+
+
+def draw_donors(unit: Array, rng: np.random.Generator) -> Array:
+    """For each row (m,) the row whose value it takes: of the cluster that is dealt to its own; any row where all are of one."""
+    clusters, code, sizes = np.unique(unit, return_inverse=True, return_counts=True)
+    if len(clusters) == 1 or sizes.max() == 1:
+        return rng.permutation(len(unit))
+    members = np.split(np.argsort(code, kind="stable"), np.cumsum(sizes)[:-1])
+    order, donors = rng.permutation(len(clusters)), np.empty(len(unit), dtype=np.int64)
+    for own, other in zip(order, np.roll(order, 1), strict=True):
+        donors[members[own]] = np.resize(rng.permutation(members[other]), len(members[own]))
+    return donors

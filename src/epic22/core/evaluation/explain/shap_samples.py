@@ -1,0 +1,111 @@
+"""What each fold's own model makes of test rows that it never saw: the rows, the matrix, and exact contributions.
+
+m = rows of a fold's sample, q = columns of that fold's matrix, p = columns of the explanation (of all folds), k = outputs.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.preprocess import get_outputs
+from epic22.core.data.split import FoldPlan
+from epic22.core.evaluation.crossval import Evaluation, FittedFold
+from epic22.core.evaluation.intervals import compute_training_overlap
+from epic22.core.task import Array, Column
+
+MAX_ROWS_PER_FOLD = 1000
+
+
+@dataclass(frozen=True)
+class ShapSample:
+    """Some test rows of one fold: `rows` (m,) among the examples, `unit` (m,) cluster codes alike in all folds, labels `y` (m,).
+
+    `column_indices` (p,) says where a column of the explanation stands in `X` (m, q), -1 where this fold's model has none such;
+    `shap_values` (m, k, p) are the contributions to the score, zero there.
+    """
+
+    rows: Array
+    unit: Array
+    y: Array
+    fitted: FittedFold
+    X: Array
+    column_indices: Array
+    shap_values: Array
+
+    def get_values(self, column: int) -> Array:
+        """The column as the model saw it, (m,): numbers with NaN for missing, or a category's level and None."""
+        place = int(self.column_indices[column])
+        if place < 0:
+            return np.full(len(self.rows), np.nan)
+        codes, model_column = self.X[:, place].astype(np.float64), get_outputs(self.fitted.preprocessor)[place]
+        if model_column.dtype != "category":
+            return codes
+        names = {code: level for level, code in self.fitted.preprocessor.levels[model_column.name].items()}
+        return np.array([None if np.isnan(code) else names[int(code)] for code in codes], dtype=object)
+
+
+@dataclass(frozen=True)
+class ShapSamples:
+    """The folds' samples, the columns of all their models, and what their training parts share (`compute_training_overlap`)."""
+
+    folds: tuple[ShapSample, ...]
+    columns: tuple[Column, ...]
+    training_overlap: float
+
+    @property
+    def units(self) -> list[Array]:
+        """Each fold's cluster codes."""
+        return [sample.unit for sample in self.folds]
+
+    def pool_values(self, column: int) -> Array:
+        """The column's values over all folds."""
+        return np.concatenate([sample.get_values(column) for sample in self.folds])
+
+
+def sample_shap_values(
+    examples: Examples, plan: FoldPlan, evaluation: Evaluation, seed: int, max_rows: int = MAX_ROWS_PER_FOLD
+) -> ShapSamples | None:
+    """A sample of each fold whose model was kept; None where none was, or the models have no columns."""
+    fitted_folds = [(part.fold, part.fitted) for part in evaluation.fold_predictions if part.fitted is not None]
+    columns = _list_columns([fitted for _, fitted in fitted_folds])
+    if not columns:
+        return None
+    row_samples = [
+        _draw_rows(fold.test, max_rows, np.random.default_rng([seed, number])) for number, (fold, _) in enumerate(fitted_folds)
+    ]
+    own = np.arange(len(examples)) if plan.clusters is None else plan.clusters
+    units = np.split(
+        np.unique(np.concatenate([own[rows] for rows in row_samples]), return_inverse=True)[1], _compute_ends(row_samples)
+    )
+    samples = [
+        _make_sample(examples, rows, unit, fitted, columns)
+        for rows, unit, (_, fitted) in zip(row_samples, units, fitted_folds, strict=True)
+    ]
+    return ShapSamples(tuple(samples), columns, compute_training_overlap([fold for fold, _ in fitted_folds], len(examples)))
+
+
+def _list_columns(models: Sequence[FittedFold]) -> tuple[Column, ...]:
+    by_name = {column.name: column for fitted in models for column in get_outputs(fitted.preprocessor)}
+    return tuple(by_name.values())
+
+
+def _draw_rows(rows: Array, max_rows: int, rng: np.random.Generator) -> Array:
+    return rows if len(rows) <= max_rows else np.sort(rng.choice(rows, max_rows, replace=False))
+
+
+def _compute_ends(row_samples: Sequence[Array]) -> Array:
+    return np.cumsum([len(rows) for rows in row_samples])[:-1]
+
+
+def _make_sample(examples: Examples, rows: Array, unit: Array, fitted: FittedFold, columns: tuple[Column, ...]) -> ShapSample:
+    X = fitted.preprocessor.transform(examples.X[rows])
+    named = {column.name: place for place, column in enumerate(get_outputs(fitted.preprocessor))}
+    places = np.array([named.get(column.name, -1) for column in columns])
+    shap_values = fitted.estimator.shap_values(X)
+    if shap_values.ndim == 2 or examples.followed is not None:
+        # Of a hazard the mean log-odds over its horizons, as in the reasons of a row.
+        shap_values = shap_values.reshape(len(X), -1, shap_values.shape[-1]).mean(axis=1, keepdims=True)
+    parts = np.where(places >= 0, shap_values[:, :, places], 0.0)
+    return ShapSample(rows, unit, examples.y[rows], fitted, X, places, parts)

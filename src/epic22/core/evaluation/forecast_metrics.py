@@ -1,0 +1,334 @@
+"""Scores of forecasts by horizon, and their differences, with intervals from blocks of origins drawn together.
+
+Origins h periods apart share no target at horizon h; nearer ones do, and a shock moves all series at once. So what is drawn
+with replacement is whole blocks of neighbouring origins, all series with them (circular block bootstrap, Politis and Romano
+1992), and a score is told with the number of blocks it rests on.
+"""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from epic22.core.data.panel_examples import PanelExamples
+from epic22.core.evaluation.backtest import OriginPlan
+from epic22.core.evaluation.significance import Verdict
+from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
+from epic22.core.time_series import Array
+
+N_REPLICATES = 500
+CONFIDENCE = 0.95
+COVERAGE = 0.8
+MIN_BLOCKS = 5.0
+"""With fewer effective blocks an interval is shown, and nothing is claimed from it."""
+
+TREND_BOUND = 0.02
+"""A rise or fall over the trend horizon by more than this share is a trend; less is stable."""
+
+Horizon = float | Literal["all"]
+
+
+@dataclass(frozen=True)
+class ScoredRows:
+    """What scores need of n rows: targets (n, H), the drift's forecasts, the last value, and each row's naive error scale.
+
+    `scale` (n,) is the mean absolute seasonal naive error within the row's own history, `square_scale` its mean square.
+    `origin_index` (n,) is the number of the row's origin among the plan's test origins.
+    """
+
+    Y: Array
+    drift: Array
+    last: Array
+    scale: Array
+    square_scale: Array
+    origin_index: Array
+    origins: int
+    trend_horizon: int
+
+    @classmethod
+    def of(cls, examples: PanelExamples, drift: Array, plan: OriginPlan, season: int, trend_horizon: int) -> "ScoredRows":
+        """The rows at the plan's test origins; `drift` (n, H) are the forecasts that skill is told against."""
+        scale, square = compute_naive_scales(examples, season)
+        place = np.searchsorted(plan.test, examples.origin)
+        return cls(examples.Y, drift, examples.histories.last, scale, square, place, len(plan.test), trend_horizon)
+
+
+def compute_naive_scales(examples: PanelExamples, season: int) -> tuple[Array, Array]:
+    """Mean absolute and mean squared seasonal naive error of each row's history, (n,) each; never zero."""
+    histories = examples.histories
+    lines, lag = histories.lines, max(season, 1)
+    change = lines[:, lag:] - lines[:, :-lag]
+    known = np.isfinite(change)
+    count = np.maximum(np.cumsum(known, axis=1), 1)
+    absolute = np.cumsum(np.where(known, np.abs(change), 0.0), axis=1) / count
+    square = np.cumsum(np.where(known, change**2, 0.0), axis=1) / count
+    place = np.maximum(histories.end - 1 - lag, 0)
+    level = np.maximum(np.abs(histories.last), 1e-9)
+    scale, squared = absolute[histories.line, place], square[histories.line, place]
+    return np.where(scale > 0, scale, 1e-3 * level), np.where(squared > 0, squared, (1e-3 * level) ** 2)
+
+
+@dataclass(frozen=True)
+class ForecastMetric:
+    """A score as a function of sums over rows: `compute_terms` gives (k, n, H) terms, `finish` makes the score of their sums (k,
+    …).
+
+    Terms are NaN where a row has no target. `trend_only`: told at the trend horizon alone.
+    """
+
+    name: str
+    greater_is_better: bool
+    compute_terms: Callable[[ScoredRows, Array], tuple[Array, ...]]
+    finish: Callable[..., Array]
+    trend_only: bool = False
+
+
+def _compute_error(rows: ScoredRows, quantiles: Array) -> Array:
+    return np.asarray(rows.Y - quantiles[:, :, MEDIAN_INDEX])
+
+
+def _pair_with_count(values: Array) -> tuple[Array, Array]:
+    return values, np.where(np.isfinite(values), 1.0, np.nan)
+
+
+def _compute_ratio(total: Array, count: Array) -> Array:
+    return np.where(count > 0, total / np.where(count > 0, count, 1.0), np.nan)
+
+
+def _compute_percent(total: Array, count: Array) -> Array:
+    return 100 * _compute_ratio(total, count)
+
+
+def _mape(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return _pair_with_count(np.where(rows.Y != 0, np.abs(_compute_error(rows, q) / rows.Y), np.nan))
+
+
+def _smape(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+    size = (np.abs(rows.Y) + np.abs(q[:, :, MEDIAN_INDEX])) / 2
+    return _pair_with_count(np.where(np.isnan(rows.Y), np.nan, np.abs(_compute_error(rows, q)) / np.where(size > 0, size, 1.0)))
+
+
+def _pinball(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+    levels = np.array(QUANTILE_LEVELS)[None, None, :]
+    error = rows.Y[:, :, None] - q
+    return _pair_with_count(np.maximum(levels * error, (levels - 1) * error).mean(axis=2) / rows.scale[:, None])
+
+
+def _coverage(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+    inside = (q[:, :, 0] <= rows.Y) & (q[:, :, -1] >= rows.Y)
+    return _pair_with_count(np.where(np.isnan(rows.Y), np.nan, inside.astype(np.float64)))
+
+
+def _width(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+    return _pair_with_count(np.where(np.isnan(rows.Y), np.nan, (q[:, :, -1] - q[:, :, 0]) / rows.scale[:, None]))
+
+
+def compute_winkler(rows: ScoredRows, q: Array) -> Array:
+    """The interval score of the 80 % interval in units of the naive error (Gneiting and Raftery 2007), (n, H)."""
+    alpha = 1 - COVERAGE
+    low, high = q[:, :, 0], q[:, :, -1]
+    missed = np.maximum(low - rows.Y, 0) + np.maximum(rows.Y - high, 0)
+    return np.asarray(((high - low) + 2 / alpha * missed) / rows.scale[:, None])
+
+
+def classify_trend(last: Array, future: Array) -> Array:
+    """-1 falling, 0 stable, 1 rising by more than TREND_BOUND, NaN where `future` is missing, (n, H)."""
+    bound = TREND_BOUND * np.abs(last)[:, None]
+    change = future - last[:, None]
+    return np.where(np.isnan(future), np.nan, np.where(change > bound, 1.0, np.where(change < -bound, -1.0, 0.0)))
+
+
+def _trend_hits(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+    truth, predicted = classify_trend(rows.last, rows.Y), classify_trend(rows.last, q[:, :, MEDIAN_INDEX])
+    return _pair_with_count(np.where(np.isnan(truth), np.nan, (truth == predicted).astype(np.float64)))
+
+
+def _trend_recalls(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+    truth, predicted = classify_trend(rows.last, rows.Y), classify_trend(rows.last, q[:, :, MEDIAN_INDEX])
+    parts: list[Array] = []
+    for kind in (-1.0, 0.0, 1.0):
+        of_kind = np.where(np.isnan(truth), np.nan, (truth == kind).astype(np.float64))
+        parts += [of_kind * (predicted == kind), of_kind]
+    return tuple(parts)
+
+
+def _average_recalls(*sums: Array) -> Array:
+    recalls = np.stack([_compute_ratio(hit, count) for hit, count in zip(sums[::2], sums[1::2], strict=True)])
+    present = np.isfinite(recalls)
+    return np.where(present.any(axis=0), np.nansum(recalls, axis=0) / np.maximum(present.sum(axis=0), 1), np.nan)
+
+
+SKILL = ForecastMetric(
+    "skill",
+    True,
+    lambda rows, q: (np.abs(_compute_error(rows, q)), np.where(np.isnan(rows.Y), np.nan, np.abs(rows.Y - rows.drift))),
+    lambda own, drift: 1 - _compute_ratio(own, drift),
+)
+"""1 − Σ|error| / Σ|error of the drift|: 0 is as good as letting the last cycle's growth go on."""
+
+PINBALL = ForecastMetric("pinball", False, _pinball, _compute_ratio)
+
+FORECAST_METRICS: tuple[ForecastMetric, ...] = (
+    SKILL,
+    PINBALL,
+    ForecastMetric("mean_absolute_percentage_error", False, _mape, _compute_percent),
+    ForecastMetric("symmetric_mape", False, _smape, _compute_percent),
+    ForecastMetric(
+        "mean_absolute_error", False, lambda rows, q: _pair_with_count(np.abs(_compute_error(rows, q))), _compute_ratio
+    ),
+    ForecastMetric(
+        "mase", False, lambda rows, q: _pair_with_count(np.abs(_compute_error(rows, q)) / rows.scale[:, None]), _compute_ratio
+    ),
+    ForecastMetric(
+        "rmsse",
+        False,
+        lambda rows, q: _pair_with_count(_compute_error(rows, q) ** 2 / rows.square_scale[:, None]),
+        lambda total, count: np.sqrt(_compute_ratio(total, count)),
+    ),
+    ForecastMetric("coverage_80", True, _coverage, _compute_percent),
+    ForecastMetric("width_80", False, _width, _compute_ratio),
+    ForecastMetric("winkler_80", False, lambda rows, q: _pair_with_count(compute_winkler(rows, q)), _compute_ratio),
+    ForecastMetric("trend_accuracy", True, _trend_hits, _compute_ratio, trend_only=True),
+    ForecastMetric("trend_balanced_accuracy", True, _trend_recalls, _average_recalls, trend_only=True),
+)
+"""All scores of forecasts, the deciding one first. Percentages in per cent; widths and interval scores in naive errors."""
+
+
+def find_forecast_metric(name: str) -> ForecastMetric:
+    """The metric of that name; KeyError where there is none."""
+    return {metric.name: metric for metric in FORECAST_METRICS}[name]
+
+
+def sum_by_origin(metric: ForecastMetric, rows: ScoredRows, quantiles: Array) -> Array:
+    """The metric's terms summed over the series of each test origin, (k, origins, H)."""
+    summed = []
+    for part in metric.compute_terms(rows, quantiles):
+        sums = np.zeros((rows.origins, part.shape[1]))
+        np.add.at(sums, rows.origin_index, np.nan_to_num(part))
+        summed.append(sums)
+    return np.stack(summed)
+
+
+def compute_forecast_score(metric: ForecastMetric, rows: ScoredRows, quantiles: Array, horizon: Horizon) -> float:
+    """The metric at one horizon, or over all of them; NaN where undefined."""
+    return float(_finish_score(metric, sum_by_origin(metric, rows, quantiles), _select_columns(metric, rows, horizon)))
+
+
+def _select_columns(metric: ForecastMetric, rows: ScoredRows, horizon: Horizon) -> Array:
+    if metric.trend_only:
+        return np.array([rows.trend_horizon - 1])
+    return np.arange(rows.Y.shape[1]) if horizon == "all" else np.array([int(horizon) - 1])
+
+
+def _finish_score(metric: ForecastMetric, sums: Array, columns: Array) -> Array:
+    return metric.finish(*sums[:, :, columns].sum(axis=(1, 2)))
+
+
+def draw_block_counts(origins: int, length: int, seed: int) -> Array:
+    """How often each origin is drawn in each of DRAWS circular block bootstraps, (DRAWS, origins)."""
+    length = min(max(length, 1), origins)
+    rng = np.random.default_rng([seed, 33])
+    starts = rng.integers(0, origins, (N_REPLICATES, -(-origins // length)))
+    sampled_origins = (starts[:, :, None] + np.arange(length)[None, None, :]).reshape(N_REPLICATES, -1)[:, :origins] % origins
+    return np.stack([np.bincount(draw, minlength=origins) for draw in sampled_origins]).astype(np.float64)
+
+
+def compute_replicates(metric: ForecastMetric, sums: Array, columns: Array, times: Array) -> Array:
+    """The metric in every draw, (DRAWS,)."""
+    per_origin = sums[:, :, columns].sum(axis=2)
+    return np.asarray(metric.finish(*(times @ per_origin.T).T))
+
+
+@dataclass(frozen=True)
+class ForecastScore:
+    """A metric at a horizon with its 95 % interval and the number of effective blocks that it rests on."""
+
+    metric: str
+    horizon: Horizon
+    value: float
+    low: float
+    high: float
+    blocks: float
+
+
+def compute_score_with_interval(
+    metric: ForecastMetric, rows: ScoredRows, quantiles: Array, horizon: Horizon, plan: OriginPlan, seed: int
+) -> ForecastScore:
+    """The score with an interval from blocks of origins as long as the horizon."""
+    length = get_block_length(metric, rows, horizon)
+    sums, columns = sum_by_origin(metric, rows, quantiles), _select_columns(metric, rows, horizon)
+    replicates = compute_replicates(metric, sums, columns, draw_block_counts(rows.origins, length, seed))
+    low, high = compute_percentile_interval(replicates)
+    return ForecastScore(
+        metric.name,
+        horizon,
+        float(_finish_score(metric, sums, columns)),
+        low,
+        high,
+        plan.count_effective_blocks(length, rows.origins),
+    )
+
+
+def get_block_length(metric: ForecastMetric, rows: ScoredRows, horizon: Horizon) -> int:
+    """Origins in a block: the horizon, the longest one where all are pooled."""
+    if metric.trend_only:
+        return rows.trend_horizon
+    return rows.Y.shape[1] if horizon == "all" else int(horizon)
+
+
+def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
+    """The 95 % percentile interval of the draws; NaN where half of them are undefined."""
+    known = replicates[np.isfinite(replicates)]
+    if len(known) < len(replicates) / 2:
+        return math.nan, math.nan
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(known, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def compare_forecasts(
+    target: str,
+    names: tuple[str, str],
+    quantiles: tuple[Array, Array],
+    metric: ForecastMetric,
+    rows: ScoredRows,
+    horizon: Horizon,
+    plan: OriginPlan,
+    seed: int,
+) -> Verdict:
+    """The first against the second, paired by series and origin; a difference above zero: the first is better.
+
+    Sure only where the interval leaves out zero and there are at least SURE_BLOCKS effective blocks.
+    """
+    length = get_block_length(metric, rows, horizon)
+    columns, times = _select_columns(metric, rows, horizon), draw_block_counts(rows.origins, length, seed)
+    sums = [sum_by_origin(metric, rows, q) for q in quantiles]
+    sign = 1.0 if metric.greater_is_better else -1.0
+    difference = sign * float(_finish_score(metric, sums[0], columns) - _finish_score(metric, sums[1], columns))
+    replicates = sign * (
+        compute_replicates(metric, sums[0], columns, times) - compute_replicates(metric, sums[1], columns, times)
+    )
+    low, high = compute_percentile_interval(replicates)
+    known = replicates[np.isfinite(replicates)]
+    tail = (1 + min((known <= 0).sum(), (known >= 0).sum())) / (1 + len(known))
+    blocks = plan.count_effective_blocks(length, rows.origins)
+    significant = bool((low > 0 or high < 0) and blocks >= MIN_BLOCKS)
+    method = f"paired block bootstrap, {rows.origins} origins in blocks of {length}: {blocks:.1f} effective blocks"
+    advice = "" if significant else _write_advice(blocks, length, low, high, plan)
+    return Verdict(
+        names[1], target, horizon, metric.name, difference, low, high, float(min(1.0, 2 * tail)), significant, method, advice
+    )
+
+
+def _write_advice(blocks: float, length: int, low: float, high: float, plan: OriginPlan) -> str:
+    if blocks >= MIN_BLOCKS:
+        return "can't tell: the interval holds zero"
+    needed = math.ceil((MIN_BLOCKS - blocks) * length)
+    finding = "holds zero" if low <= 0 <= high else "leaves out zero"
+    return (
+        f"can't tell: the interval {finding}, but rests on {blocks:.1f} blocks; hold "
+        f"{plan.frequency.format_periods(needed)} more out"
+    )

@@ -1,0 +1,198 @@
+"""Which interval is best around values: constant, scaled with the scatter expected at the value, or relative.
+
+Chosen by held-out interval score (Gneiting and Raftery 2007), all of it on out-of-fold residuals. The scatter is a monotone
+function of the predicted value, so it costs nothing when a row is answered; the residuals it divides are of other folds than the
+ones it was fitted on. n = rows.
+"""
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+from scipy.optimize import isotonic_regression
+
+from epic22.core.evaluation.conformal import COVERAGE, AdaptiveBand, AnyBand, Band, BandKind, conformal_quantile
+from epic22.core.evaluation.predictions import OutOfFoldPredictions
+from epic22.core.task import Array
+
+MAX_BINS = 20
+ROWS_PER_BIN = 50
+MIN_SCATTER = 0.05
+"""No value's scatter is taken for less than this share of the mean scatter."""
+
+
+@dataclass(frozen=True)
+class BandLoss:
+    """A kind's mean held-out interval score in the label's unit over `rows`; lower is better.
+
+    `gain` is how much lower it is than that of the constant symmetric band, ± `error` (standard, by cluster).
+    """
+
+    kind: BandKind
+    symmetric: bool
+    interval_score: float
+    gain: float
+    error: float
+    rows: int
+
+
+KINDS: tuple[tuple[BandKind, bool], ...] = (
+    ("constant", True),
+    ("constant", False),
+    ("scaled", True),
+    ("scaled", False),
+    ("relative", True),
+    ("relative", False),
+)
+"""Kind and symmetry; the first is what the others must beat."""
+
+
+def compute_interval_scores(y: Array, low: Array, high: Array, coverage: float = COVERAGE) -> Array:
+    """Width, and 2 / (1 − coverage) times how far the outcome lies outside, a row: (n,)."""
+    outside = np.maximum(low - y, 0) + np.maximum(y - high, 0)
+    return np.asarray(high - low + 2 / (1 - coverage) * outside)
+
+
+def choose_band(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> tuple[AnyBand | None, tuple[BandLoss, ...]]:
+    """The band fitted on all rows, of the kind with the lowest held-out interval score, and the table of scores.
+
+    Each kind is fitted on other folds (forward folds: those before whose labels were known) and judged on the fold left out. The
+    constant symmetric band stays unless a kind gains more than its paired standard error over clusters. A single fold is cut into
+    pieces. None where there are too few rows for an interval.
+    """
+    first_repeat = rows.first_repeat.with_inner_folds
+    scores = {kind: _compute_out_of_fold_scores(first_repeat, *kind, coverage) for kind in KINDS}
+    evaluation_rows = np.flatnonzero(np.isfinite(scores[KINDS[0]]))
+    table = tuple(
+        _compute_loss(kind, values[evaluation_rows], scores[KINDS[0]][evaluation_rows], first_repeat.cluster[evaluation_rows])
+        for kind, values in scores.items()
+        if len(evaluation_rows) and np.isfinite(values[evaluation_rows]).all()
+    )
+    better = sorted((row for row in table if row.gain > row.error), key=lambda row: row.interval_score)
+    for kind in [*((row.kind, row.symmetric) for row in better), KINDS[0]]:
+        band = fit_band(rows, *kind, coverage)
+        if band is not None:
+            return _simplify_band(band), table
+    return None, table
+
+
+def _simplify_band(band: AdaptiveBand) -> AnyBand:
+    """A constant symmetric band without an end is ± one number."""
+    plain = band.kind == "constant" and band.lower == band.upper and band.least is None
+    return Band(band.coverage, band.upper) if plain else band
+
+
+def _compute_out_of_fold_scores(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, coverage: float) -> Array:
+    """Interval score a row (n,), NaN where nothing taught, or too little."""
+    scores = np.full(len(rows), np.nan)
+    for calibration_rows, evaluation_rows in rows.iterate_splits():
+        band = fit_band(rows.take(calibration_rows), kind, symmetric, coverage) if len(calibration_rows) else None
+        if band is not None:
+            scores[evaluation_rows] = compute_interval_scores(
+                rows.y[evaluation_rows], *band.compute_intervals(rows.response[evaluation_rows]), coverage
+            )
+    return scores
+
+
+def _compute_loss(kind: tuple[BandKind, bool], scores: Array, first: Array, cluster: Array) -> BandLoss:
+    gains, units = first - scores, np.unique(cluster, return_inverse=True)[1]
+    gain, count = float(gains.mean()), int(units.max()) + 1
+    off = np.bincount(units, weights=gains - gain)
+    error = float(np.sqrt((off**2).sum() * count / (count - 1)) / len(gains)) if count > 1 else math.inf
+    return BandLoss(*kind, float(scores.mean()), gain, error, len(gains))
+
+
+def fit_band(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, coverage: float = COVERAGE) -> AdaptiveBand | None:
+    """The band of that kind; None where there are too few rows for the coverage, or the kind does not suit them.
+
+    Where no outcome was below 0, no end is: a new row of the same kind goes below it at most once in n + 1.
+    """
+    y, value = rows.y.astype(np.float64), rows.response.astype(np.float64)
+    if not len(y):
+        return None
+    shape = AdaptiveBand(coverage, kind, 0.0, 0.0, least=0.0 if (y >= 0).all() else None)
+    if kind == "relative":
+        if (y <= 0).any() or (value <= 0).any():
+            return None
+        shape, residuals = replace(shape, smallest=float(value.min())), np.log(y / value)
+    elif kind == "scaled":
+        scatter, own = fit_scatter(value, np.abs(y - value), rows.weight), _estimate_scatter_out_of_fold(rows)
+        if scatter is None or own is None:
+            return None
+        shape, residuals = replace(shape, centres=scatter.centres, scatter=scatter.sizes), (y - value) / own
+    else:
+        residuals = y - value
+    lower, upper = _compute_tail_quantiles(residuals, rows.weight, symmetric, coverage)
+    return replace(shape, lower=lower, upper=upper) if math.isfinite(lower) and math.isfinite(upper) else None
+
+
+def _compute_tail_quantiles(residuals: Array, weight: Array, symmetric: bool, coverage: float) -> tuple[float, float]:
+    """What is taken off and added: one quantile of the sizes, or one of each tail."""
+    if symmetric:
+        both = conformal_quantile(np.abs(residuals), weight, coverage)
+        return both, both
+    tail = 1 - (1 - coverage) / 2
+    return conformal_quantile(-residuals, weight, tail), conformal_quantile(residuals, weight, tail)
+
+
+@dataclass(frozen=True)
+class Scatter:
+    """The mean size of residuals by predicted value: linear between `centres`, level beyond them."""
+
+    centres: tuple[float, ...]
+    sizes: tuple[float, ...]
+
+    def __call__(self, value: Array) -> Array:
+        """The size expected at each value, (n,)."""
+        return np.asarray(np.interp(value, self.centres, self.sizes))
+
+
+def fit_scatter(value: Array, size: Array, weight: Array) -> Scatter | None:
+    """A monotone scatter, rising or falling, from predicted values, sizes of residuals and what a row counts, (n,) each.
+
+    By the means of bins of about equal weight, made monotone by pooling neighbours. None for fewer than two bins of ROWS_A_BIN.
+    """
+    bins = min(MAX_BINS, int(weight.sum() / ROWS_PER_BIN + 1e-6))
+    total = float((size * weight).sum() / weight.sum()) if len(size) else 0.0
+    if bins < 2 or total <= 0:
+        return None
+    order = np.argsort(value, kind="stable")
+    before = np.cumsum(weight[order]) - weight[order]
+    cuts = value[order][np.searchsorted(before, weight.sum() * np.arange(1, bins) / bins - 1e-6)]
+    code = np.unique(np.searchsorted(np.unique(cuts), value, side="right"), return_inverse=True)[1]
+    if code.max() < 1:
+        return None
+    bin_weights = np.bincount(code, weights=weight)
+    centres, means = (np.bincount(code, weights=x * weight) / bin_weights for x in (value, size))
+    monotone = min(
+        (_fit_monotone(means, bin_weights, rising) for rising in (True, False)),
+        key=lambda m: float((bin_weights * (m - means) ** 2).sum()),
+    )
+    return Scatter(tuple(centres.tolist()), tuple(np.maximum(monotone, MIN_SCATTER * total).tolist()))
+
+
+def _fit_monotone(means: Array, weight: Array, rising: bool) -> Array:
+    return np.asarray(isotonic_regression(means, weights=weight, increasing=rising).x)
+
+
+def _estimate_scatter_out_of_fold(rows: OutOfFoldPredictions) -> Array | None:
+    """The scatter (n,) expected of each row by the other folds of its dealing; None where they are too few."""
+    expected = np.full(len(rows), np.nan)
+    repeats = np.unique(rows.repeat)
+    for repeat in repeats:
+        own = np.flatnonzero(rows.repeat == repeat)
+        for calibration_rows, evaluation_rows in _split_repeat(rows, own):
+            size = np.abs(rows.y[calibration_rows] - rows.response[calibration_rows])
+            scatter = fit_scatter(rows.response[calibration_rows].astype(np.float64), size, np.ones(len(calibration_rows)))
+            if scatter is None:
+                return None
+            expected[evaluation_rows] = scatter(rows.response[evaluation_rows])
+    return expected
+
+
+def _split_repeat(rows: OutOfFoldPredictions, own: Array) -> list[tuple[Array, Array]]:
+    """(other folds, fold) of a dealing's rows; a single fold is parted in halves by cluster."""
+    part = rows.fold[own]
+    if part.min() == part.max():
+        part = np.unique(rows.cluster[own], return_inverse=True)[1] % 2
+    return [(own[part != number], own[part == number]) for number in np.unique(part)]

@@ -1,0 +1,127 @@
+"""Out-of-fold responses of any kind of target, and who may judge whom: a fold is judged by folds that knew nothing of it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, fields, replace
+from typing import Any, Self
+
+import numpy as np
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import MICROSECONDS_PER_DAY, FoldPlan
+from epic22.core.evaluation.crossval import FoldPredictions
+from epic22.core.task import Array
+
+N_PIECES = 5
+"""A single test part is cut into so many pieces, which judge one another."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfFoldRows:
+    """Rows of folds that judge, (n,) each: the class or value `y` and fold number a row; rows may repeat.
+
+    `repeat` counts re-dealt folds: a fold is judged by folds of its own dealing. `cluster` is what errs together, `row` the
+    position in the examples. `forward`: fold numbers go with time, and only folds before teach. `label_known_at` is when a row's
+    label was known, `at` its cutoff; both or neither, datetime64.
+    """
+
+    y: Array
+    fold: Array
+    repeat: Array
+    cluster: Array
+    row: Array
+    forward: bool
+    at: Array | None = None
+    label_known_at: Array | None = None
+
+    @classmethod
+    def from_fold_predictions(
+        cls, predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, forward: bool, **own: Array
+    ) -> Self:
+        """An evaluation's parts as one table, with the columns that are its `own`. Labels are known `plan.gap` days after the
+        cutoff."""
+        row = np.concatenate([part.fold.test for part in predictions])
+        size = [len(part.fold.test) for part in predictions]
+        at = examples.at[row] if forward else None
+        gap = np.timedelta64(round(plan.gap * MICROSECONDS_PER_DAY), "us")
+        return cls(
+            y=examples.y[row],
+            fold=np.repeat(np.arange(len(predictions)), size),
+            repeat=np.repeat([part.fold.repeat for part in predictions], size),
+            cluster=row if plan.clusters is None else plan.clusters[row],
+            row=row,
+            forward=forward,
+            at=at,
+            label_known_at=None if at is None else at + gap,
+            **own,
+        )
+
+    def take(self, rows: Array) -> Self:
+        """These rows alone."""
+        columns = ((f.name, getattr(self, f.name)) for f in fields(self))
+        selected: dict[str, Any] = {name: column[rows] for name, column in columns if isinstance(column, np.ndarray)}
+        return replace(self, **selected)
+
+    def iterate_splits(self) -> Iterator[tuple[Array, Array]]:
+        """(rows that teach, rows that are judged) a fold; none teach the first of forward folds.
+
+        Forward folds are taught by folds before, by rows whose label was known at the judged fold's first cutoff; others by all
+        other folds of their own dealing.
+        """
+        for number in np.unique(self.fold):
+            evaluation_rows = self.fold == number
+            if self.forward:
+                calibration_rows = self.fold < number
+                if self.at is not None and self.label_known_at is not None:
+                    calibration_rows &= self.label_known_at <= self.at[evaluation_rows].min()
+            else:
+                calibration_rows = ~evaluation_rows & (self.repeat == self.repeat[evaluation_rows][0])
+            yield np.flatnonzero(calibration_rows), np.flatnonzero(evaluation_rows)
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutOfFoldPredictions(OutOfFoldRows):
+    """Out-of-fold responses: values or probabilities of the positive class (n,), or class probabilities (n, k)."""
+
+    response: Array
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    @property
+    def first_repeat(self) -> "OutOfFoldPredictions":
+        """One row an example: those of the first dealing."""
+        return self.take(np.flatnonzero(self.repeat == self.repeat.min())) if len(self) else self
+
+    @property
+    def with_inner_folds(self) -> "OutOfFoldPredictions":
+        """The same rows; a single fold cut into pieces that judge one another."""
+        if not len(self) or self.fold.min() != self.fold.max():
+            return self
+        at = self.row if self.at is None else self.at
+        return replace(self, fold=_assign_pieces(at, self.cluster, self.forward))
+
+    @property
+    def weight(self) -> Array:
+        """What each row counts, (n,): a row that was dealt five times counts a fifth each time."""
+        _, place, count = np.unique(self.row, return_inverse=True, return_counts=True)
+        return np.asarray(1.0 / count[place])
+
+
+def collect_out_of_fold_predictions(
+    predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan
+) -> OutOfFoldPredictions:
+    """An evaluation's parts as one table.
+
+    A single test part (a holdout) is cut into pieces: forward in time where its rows have a time, else by cluster.
+    """
+    response, at = np.concatenate([part.response for part in predictions]), examples.at[predictions[0].fold.test]
+    single = len(predictions) == 1
+    forward = plan.kind == "walk_forward" or (single and bool(at.min() != at.max()))
+    return OutOfFoldPredictions.from_fold_predictions(predictions, examples, plan, forward, response=response).with_inner_folds
+
+
+def _assign_pieces(at: Array, cluster: Array, forward: bool) -> Array:
+    """The piece of a single test part each row lies in, (n,); rows of one moment, or of one cluster, stay together."""
+    if forward:
+        return np.asarray(np.searchsorted(np.sort(at), at) * N_PIECES // len(at))
+    return np.asarray(np.unique(cluster, return_inverse=True)[1] % N_PIECES)

@@ -1,0 +1,121 @@
+"""A family fitted to the logarithm of the label, for labels above zero that spread over orders of magnitude.
+
+Raw scores and contributions are in logarithms: they add there, and multiply the value.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Self, cast
+
+import numpy as np
+
+from epic22.core.lineage import canonical_json
+from epic22.core.models.base import (
+    Estimator,
+    Family,
+    FoldData,
+    InnerFold,
+    LinkMixin,
+    ParamsMixin,
+    check_fit_arrays,
+    never_expires,
+)
+from epic22.core.models.value_scale import EXPONENTIAL, ValueScale, fit_smearing_scale
+from epic22.core.task import Array, Kind, Target, Task
+
+STATE_FILE = "scale.json"
+HOLDOUT_EVERY = 5
+"""Without an inner fold, each so manieth row is held out for the residuals."""
+
+
+@dataclass
+class LogTargetRegressor(LinkMixin, ParamsMixin):
+    """`model` fitted to log y. `use_smearing`: values are means, by smearing; else exp(raw), which keeps medians and
+    quantiles."""
+
+    model: Any
+    use_smearing: bool = True
+    kind: Kind = "regression"
+
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+        """Learn the logarithms, then from rows held out what their scatter adds to the mean.
+
+        Raises ValueError for labels of zero or less.
+        """
+        check_fit_arrays(X, y)
+        if (y <= 0).any():
+            raise ValueError("y must be above zero to have a logarithm")
+        self.model.fit(X, np.log(y), inner)
+        self.value_scale_ = self._fit_scale(X, y, inner) if self.use_smearing else EXPONENTIAL
+        return self
+
+    def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
+        """The model fitted to the logarithms of the part's labels; values are their exponentials, until someone smears them."""
+        if (data.y <= 0).any() or (data.y_valid <= 0).any():
+            raise ValueError("y must be above zero to have a logarithm")
+        self.value_scale_ = EXPONENTIAL
+        log_data = FoldData(data.X, np.log(data.y), data.X_valid, np.log(data.y_valid), data.cache)
+        return np.asarray(self.model.fit_with_validation(log_data, expired))
+
+    def _fit_scale(self, X: Array, y: Array, inner: InnerFold | None) -> ValueScale:
+        is_test = np.arange(len(y)) % HOLDOUT_EVERY == HOLDOUT_EVERY - 1
+        train, test = (np.flatnonzero(~is_test), np.flatnonzero(is_test)) if inner is None else (inner.train, inner.test)
+        if not len(train) or not len(test):
+            return EXPONENTIAL
+        probe = _copy_with_best_params(self.model).fit(X[train], np.log(y[train]))
+        return fit_smearing_scale(probe.decision_function(X[test]), y[test])
+
+    def best_params(self) -> Mapping[str, Any]:
+        """The model with what its inner fold picked."""
+        return {"model": _copy_with_best_params(self.model)}
+
+    def decision_function(self, X: Array) -> Array:
+        """Logarithms, (n,), before the scale."""
+        return np.asarray(self.model.decision_function(X))
+
+    def shap_values(self, X: Array) -> Array:
+        """What each column adds to the logarithm, the average last."""
+        return np.asarray(self.model.shap_values(X))
+
+    def files(self) -> dict[str, bytes]:
+        """The model's files, and the scale as JSON."""
+        return {**self.model.files(), STATE_FILE: canonical_json(self.value_scale_.to_state())}
+
+
+def _copy_with_best_params(model: Any) -> Any:
+    """A copy that needs no inner fold, for what it picked is stated."""
+    return type(model)(**{**model.get_params(), **model.best_params()})
+
+
+def needs_smearing(target: Target) -> bool:
+    """Whether exponentials of logarithms are put right to be means.
+
+    The median's logarithm is the logarithm's median; and who is judged by logarithms wants no mean.
+    """
+    return target.loss == "squared" and target.metric.name != "root_mean_squared_log_error"
+
+
+def unwrap_log_target(estimator: Estimator) -> Estimator:
+    """The model of logarithms within, or the estimator itself where it learns the label as it is."""
+    return cast(Estimator, estimator.model) if isinstance(estimator, LogTargetRegressor) else estimator
+
+
+def add_log_support(family: Family) -> Family:
+    """The family, which also fits logarithms where a target asks for them; all else as before."""
+
+    def build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+        model = family.build(task, seed=seed, threads=threads, **params)
+        target = task.target
+        if not target.log:
+            return model
+        return LogTargetRegressor(model, needs_smearing(target))
+
+    def restore(files: Mapping[str, bytes]) -> Estimator:
+        if STATE_FILE not in files:
+            return family.restore(files)
+        model = LogTargetRegressor(family.restore({name: content for name, content in files.items() if name != STATE_FILE}))
+        model.value_scale_ = ValueScale.from_state(json.loads(files[STATE_FILE]))
+        return model
+
+    return replace(family, build=build, restore=restore)

@@ -1,0 +1,1 @@
+"""Tree ensembles: exact scores and SHAP values, early stopping, trees of other libraries."""

@@ -1,0 +1,207 @@
+"""The inner loops of a forest, compiled: sums of leaves, and exact path-dependent SHAP values.
+
+Shapley values of a tree are integrals of a product over the columns of each leaf's path (Owen 1972), a polynomial whose degree is
+one less than its columns; Gauss-Legendre points integrate it exactly. Sums over the leaves below an edge are shared, as they are
+in Linear TreeSHAP (Yu et al. 2022): a row costs one pass down and one up each tree's tests for every three points, which are
+enough for ways of six columns.
+
+An edge counts with all tests of its column on the way: `share` of cover that they keep, and whether the row follows them all.
+With z and o for these, and t from 0 to 1, an edge's factor is z(1 − t) + ot; below an earlier edge of the same column it is
+divided by that one's. So the factors of a test's two edges sum to 1, and where the earlier edge is not followed they are the
+shares of cover, and nothing is added to the column.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from epic22.core.task import Array
+
+LEAF, BITS = -1, 32
+POINTS_PER_ROUND = 3
+"""How many points of the quadrature are taken together; see `forest_tests`."""
+
+
+def compile_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function as machine code, kept on disk between runs where there is a place to write to; it lets other threads run."""
+    try:
+        kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
+    except RuntimeError:
+        kernel = numba.njit(nogil=True, error_model="numpy")(function)
+    return kernel
+
+
+@compile_kernel
+def is_outside(value, words, begin, size):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Whether a category is not in the set whose bits begin there in the words."""
+    code = int(value)
+    if value < 0 or code >= size * BITS:
+        return True
+    return (words[begin + code // BITS] >> np.uint32(code % BITS)) & np.uint32(1) == 0
+
+
+@compile_kernel
+def goes_left(value, node, threshold, default_left, begin, size, words):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Whether a value goes left at a node, as XGBoost decides: below the threshold, or not in the node's set of categories."""
+    if np.isnan(value):
+        return default_left[node]
+    if size[node] == 0:
+        return value < threshold[node]
+    return is_outside(value, words, begin[node], size[node])
+
+
+@compile_kernel
+def sum_leaves(X, output, words, root, children, feature, threshold, default_left, begin, size, leaf, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add each row's leaves to out (n, k)."""
+    for tree in range(output.shape[0]):
+        for row in range(X.shape[0]):
+            node = root[tree]
+            while node >= 0:
+                value = X[row, feature[node]]
+                to_left = (value < threshold[node]) | ((value != value) & default_left[node])
+                if size[node] > 0 and value == value:
+                    to_left = is_outside(value, words, begin[node], size[node])
+                node = children[node, 0 if to_left else 1]
+            out[row, output[tree]] += leaf[-1 - node]
+
+
+@compile_kernel
+def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
+    X, words, first, feature, threshold, default_left, begin, size, leaf, slot, node_place, left, right, earlier, share,
+    left_share, first_root, root_place, first_leaf, leaf_place, first_category_test, category_tests, rounds, points, weights,
+    largest, out,
+):  # fmt: skip
+    """Add each row's SHAP values to out (n, k × (p + 1)).
+
+    Of a test's two edges the factors, as shares of what came, are `ratio` and 1 − ratio, so that one of them tells both; what
+    the test adds to its column is an integral of `gain` × the product down to it × how the sums below its two edges differ.
+    """
+    goes, follows, follows_earlier = np.empty(largest), np.empty(2 * largest + 1), np.empty(largest)
+    ratio, gain = np.empty((POINTS_PER_ROUND, largest)), np.empty((POINTS_PER_ROUND, largest))
+    path, below = np.empty((largest, POINTS_PER_ROUND)), np.empty((largest, POINTS_PER_ROUND))
+    follows[0] = 1.0
+    for block in range(rounds.shape[0]):
+        start, tests = first[block], first[block + 1] - first[block]
+        for k in range(POINTS_PER_ROUND):
+            for i in range(first_root[block], first_root[block + 1]):
+                path[root_place[i], k] = 1.0
+            for i in range(first_leaf[block], first_leaf[block + 1]):
+                below[leaf_place[i], k] = leaf[i]
+        for row in range(X.shape[0]):
+            # Which way the row goes at each test, whether it comes there or not.
+            for i in range(tests):
+                value = X[row, feature[start + i]]
+                goes[i] = 1.0 if (value < threshold[start + i]) | ((value != value) & default_left[start + i]) else 0.0
+            for c in range(first_category_test[block], first_category_test[block + 1]):
+                test = start + category_tests[c]
+                value = X[row, feature[test]]
+                if value == value:
+                    goes[category_tests[c]] = 1.0 if is_outside(value, words, begin[test], size[test]) else 0.0
+            # Whether it follows all earlier tests of the same column.
+            for i in range(tests):
+                follows_earlier[i] = follows[earlier[start + i]]
+                follows[2 * i + 1] = follows_earlier[i] * goes[i]
+                follows[2 * i + 2] = follows_earlier[i] - follows_earlier[i] * goes[i]
+            rule = POINTS_PER_ROUND * rounds[block] * (rounds[block] - 1) // 2
+            for at in range(rule, rule + POINTS_PER_ROUND * rounds[block], POINTS_PER_ROUND):
+                # A loop over tests alone has no step that waits for another: the compiler takes several at once.
+                for k in range(POINTS_PER_ROUND):
+                    point, weight = points[at + k], weights[at + k]
+                    for i in range(tests):
+                        absent = (1.0 - point) * share[start + i]
+                        inverse = 1.0 / (absent + point * follows_earlier[i])
+                        off = absent * inverse
+                        ratio[k, i] = left_share[start + i] * off + goes[i] * (1.0 - off)
+                        gain[k, i] = (
+                            weight * follows_earlier[i] * share[start + i] * (goes[i] - left_share[start + i]) * inverse * inverse
+                        )
+                for i in range(tests):
+                    here, to_left, to_right = node_place[start + i], left[start + i], right[start + i]
+                    for k in range(POINTS_PER_ROUND):
+                        reaching = path[here, k]
+                        going_left = reaching * ratio[k, i]
+                        path[to_left, k] = going_left
+                        path[to_right, k] = reaching - going_left
+                # What was known of the leaves alone becomes the sum over all below a node.
+                for i in range(tests - 1, -1, -1):
+                    here, to_left, to_right = node_place[start + i], left[start + i], right[start + i]
+                    total = 0.0
+                    for k in range(POINTS_PER_ROUND):
+                        other = below[to_right, k]
+                        more = below[to_left, k] - other
+                        total += gain[k, i] * path[here, k] * more
+                        below[here, k] = other + ratio[k, i] * more
+                    out[row, slot[start + i]] += total
+
+
+@compile_kernel
+def add_interactions(  # type: ignore[no-untyped-def]  # pragma: no cover
+    X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words,
+    parent, before, share, points, weights, out,
+):  # fmt: skip
+    """Add each row's SHAP interaction values to out (n, k, p, p), half a pair's in each of its two places, none on the diagonal.
+
+    A pair's Shapley interaction index is the integral of the second difference of each leaf's product (Grabisch and Roubens
+    1999), whose degree is two less than its columns: the points that are exact for single columns are so for pairs.
+    """
+    count, q, trees = feature.shape[0], points.shape[0], roots.shape[0]
+    largest = 0
+    for tree in range(trees):
+        largest = max(largest, (roots[tree + 1] if tree + 1 < trees else count) - roots[tree])
+    followed = np.empty(largest, np.bool_)
+    next_node = np.empty(largest, np.int64)
+    path = np.empty((largest, q))
+    inverse = np.empty((largest, q))
+    edges = np.empty(largest, np.int64)
+    for row in range(X.shape[0]):
+        for tree in range(trees):
+            first = roots[tree]
+            nodes = (roots[tree + 1] if tree + 1 < trees else count) - first
+            followed[0] = True
+            for k in range(q):
+                path[0, k] = 1.0
+            for i in range(nodes):
+                node = first + i
+                if i > 0:
+                    above, same = parent[node] - first, before[node] - first
+                    follows = next_node[above] == node and (same < 0 or followed[same])
+                    followed[i] = follows
+                    for k in range(q):
+                        factor = share[node] * (1.0 - points[k]) + (points[k] if follows else 0.0)
+                        inverse[i, k] = 1.0 / factor
+                        path[i, k] = path[above, k] * factor * (inverse[same, k] if same >= 0 else 1.0)
+                if feature[node] != LEAF:
+                    to_left = goes_left(X[row, feature[node]], node, threshold, default_left, begin, size, words)
+                    next_node[i] = left[node] if to_left else right[node]
+                    continue
+                # The nearest edge of each column on the way up stands for all of that column's tests.
+                n_edges, up = 0, i
+                while up > 0:
+                    column, is_counted = feature[parent[first + up]], False
+                    for e in range(n_edges):
+                        is_counted = is_counted or feature[parent[first + edges[e]]] == column
+                    if not is_counted:
+                        edges[n_edges] = up
+                        n_edges += 1
+                    up = parent[first + up] - first
+                for a in range(1, n_edges):
+                    one = edges[a]
+                    own = (1.0 if followed[one] else 0.0) - share[first + one]
+                    for b in range(a):
+                        other = edges[b]
+                        total = 0.0
+                        for k in range(q):
+                            total += weights[k] * path[i, k] * inverse[one, k] * inverse[other, k]
+                        both = own * ((1.0 if followed[other] else 0.0) - share[first + other])
+                        half = 0.5 * leaf[node] * both * total
+                        this, that = feature[parent[first + one]], feature[parent[first + other]]
+                        out[row, output[tree], this, that] += half
+                        out[row, output[tree], that, this] += half
+
+
+def build_quadrature(n_features: int) -> tuple[Array, Array]:
+    """Points and weights on (0, 1) that integrate the polynomials of a path with `n_features` features exactly: (q,), (q,)."""
+    points, weights = np.polynomial.legendre.leggauss(max(1, (n_features + 1) // 2))
+    return (points + 1) / 2, weights / 2

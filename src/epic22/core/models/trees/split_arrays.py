@@ -1,0 +1,162 @@
+"""A forest's tests by themselves, side by side in the order a compiled loop reads them: inner nodes apart from leaves.
+
+All that a row cannot change is worked out once, when a forest is first asked.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from epic22.core.task import Array
+
+if TYPE_CHECKING:
+    from epic22.core.models.trees.forest import Forest
+
+LEAF = -1
+POINTS_PER_ROUND = 3
+"""Points of a quadrature that are taken together; so many are exact for twice as many columns on a way."""
+
+
+BLOCK_TESTS = 128
+"""Tests of several trees that are worked on together: enough for long loops, and all their figures stay in the nearest cache."""
+
+
+@dataclass(frozen=True)
+class SplitArrays:
+    """The tests (s,) of all trees, tree by tree, a test before those below it.
+
+    `root` (t,) is the first test of a tree, and `children` (s, 2) the test to the left and to the right; a leaf is stated as
+    −1 − its number among the leaves (l,), whose values are `leaf`. A category's bits are in the forest's `words` from `begin`,
+    `size` words, 0 for a number.
+
+    Reasons take trees block by block, so many as have BLOCK tests, or the next one alone; those of block i begin at `first`
+    (b + 1,). Its nodes have numbers of their own: `node_place`, `left` and `right` (s,), `leaf_place` (l,) from `first_leaf` (b
+    + 1,), `root_place` (t,) from `first_root` (b + 1,). `category_tests` (c,) are the tests for categories, by number within
+    their block, from `first_category_test` (b + 1,). `slot` is where a test's part is added: output × (p + 1) + feature.
+    `left_share` is the share of cover that goes left. Where a test of the same feature is on the way, `earlier` says which turn
+    there led here, 1 + 2 × its number in the block + (0 left, 1 right), and `share` what all such tests keep of the cover; 0 and
+    1 where there is none.
+
+    `rounds` (b,) is how often AT_ONCE points are taken for a block; those of r rounds stand after those of all fewer, AT_ONCE ×
+    r (r − 1) / 2 of them, in `points` and `weights`. `largest` is the number of nodes of the largest block.
+    """
+
+    first: Array
+    root: Array
+    children: Array
+    feature: Array
+    threshold: Array
+    default_left: Array
+    begin: Array
+    size: Array
+    leaf: Array
+    slot: Array
+    node_place: Array
+    left: Array
+    right: Array
+    earlier: Array
+    share: Array
+    left_share: Array
+    first_root: Array
+    root_place: Array
+    first_leaf: Array
+    leaf_place: Array
+    first_category_test: Array
+    category_tests: Array
+    rounds: Array
+    points: Array
+    weights: Array
+    largest: int
+
+    @property
+    def score_arguments(self) -> tuple[Array, ...]:
+        """What `sum_leaves` takes, in its order."""
+        return self.root, self.children, self.feature, self.threshold, self.default_left, self.begin, self.size, self.leaf
+
+    @property
+    def shap_arguments(self) -> tuple[Array | int, ...]:
+        """What `add_shap` takes, in its order."""
+        return (
+            self.first, self.feature, self.threshold, self.default_left, self.begin, self.size, self.leaf, self.slot,
+            self.node_place, self.left, self.right, self.earlier, self.share, self.left_share, self.first_root, self.root_place,
+            self.first_leaf, self.leaf_place, self.first_category_test, self.category_tests, self.rounds, self.points,
+            self.weights, self.largest,
+        )  # fmt: skip
+
+    @classmethod
+    def of(cls, forest: "Forest") -> "SplitArrays":
+        """The tests of a forest."""
+        trees = np.append(forest.roots, len(forest.feature))
+        is_leaf = forest.feature == LEAF
+        inner, leaves = np.flatnonzero(~is_leaf), np.flatnonzero(is_leaf)
+        n_rounds = _count_rounds(forest)
+        first_root = _split_blocks(np.diff(np.searchsorted(inner, trees)), n_rounds)
+        bounds = trees[first_root]
+        start = np.repeat(bounds[:-1], np.diff(bounds))
+        test = np.cumsum(~is_leaf) - 1
+        number = test - np.searchsorted(inner, start)
+        node = np.where(is_leaf, -np.cumsum(is_leaf), test).astype(np.int32)
+        output = np.repeat(forest.output, np.diff(trees))[inner]
+        left, right = forest.left[inner], forest.right[inner]
+        before = forest.before[left]
+        above = forest.parent[np.maximum(before, 0)]
+        share = np.where(before >= 0, forest.share[before], 1.0)
+        coded = inner[forest.size[inner] > 0]
+        points, weights = _build_quadrature_rules(int(n_rounds.max(initial=1)))
+        return cls(
+            first=np.searchsorted(inner, bounds),
+            root=node[forest.roots],
+            children=np.stack([node[left], node[right]], axis=1),
+            feature=forest.feature[inner].astype(np.uint32),
+            threshold=forest.threshold[inner],
+            default_left=forest.default_left[inner],
+            begin=forest.begin[inner],
+            size=forest.size[inner],
+            leaf=forest.leaf[leaves],
+            slot=(output * (forest.n_columns + 1) + forest.feature[inner]).astype(np.uint32),
+            node_place=(inner - start[inner]).astype(np.uint32),
+            left=(left - start[inner]).astype(np.uint32),
+            right=(right - start[inner]).astype(np.uint32),
+            earlier=np.where(before >= 0, 1 + 2 * number[above] + (forest.right[above] == before), 0).astype(np.uint32),
+            share=share,
+            left_share=forest.share[left] / share,
+            first_root=first_root,
+            root_place=(forest.roots - start[forest.roots]).astype(np.uint32),
+            first_leaf=np.searchsorted(leaves, bounds),
+            leaf_place=(leaves - start[leaves]).astype(np.uint32),
+            first_category_test=np.searchsorted(coded, bounds),
+            category_tests=number[coded],
+            rounds=n_rounds[first_root[:-1]],
+            points=points,
+            weights=weights,
+            largest=int(np.diff(bounds).max(initial=1)),
+        )
+
+
+def _split_blocks(n_tests: Array, n_rounds: Array) -> Array:
+    """Where each block's trees begin (b + 1,), for trees of so many tests and rounds (t,): one block has one number of rounds."""
+    begins, block_tests = [0] if len(n_tests) else [], 0
+    for tree, (count, before, now) in enumerate(zip(n_tests, np.append(n_rounds[:1], n_rounds), n_rounds, strict=False)):
+        if tree and (block_tests + count > BLOCK_TESTS or now != before):
+            begins.append(tree)
+            block_tests = 0
+        block_tests += count
+    return np.array([*begins, len(n_tests)], np.int64)
+
+
+def _count_rounds(forest: "Forest") -> Array:
+    """How often AT_ONCE points are taken for each tree, (t,): as the most columns on one of its ways ask for."""
+    columns, level = np.zeros(len(forest.feature), np.int64), forest.roots
+    while len(level := level[forest.left[level] >= 0]):
+        level = np.concatenate([forest.left[level], forest.right[level]])
+        columns[level] = columns[forest.parent[level]] + (forest.before[level] < 0)
+    max_columns = np.maximum.reduceat(columns, forest.roots) if len(forest.roots) else np.zeros(0, np.int64)
+    return np.asarray(np.maximum(1, -(-max_columns // (2 * POINTS_PER_ROUND))))
+
+
+def _build_quadrature_rules(max_rounds: int) -> tuple[Array, Array]:
+    """Points and weights on (0, 1) of Gauss and Legendre's rules with 1 … `max_rounds` times AT_ONCE points, one after
+    another."""
+    rules = [np.polynomial.legendre.leggauss(POINTS_PER_ROUND * times) for times in range(1, max_rounds + 1)]
+    return np.concatenate([(points + 1) / 2 for points, _ in rules]), np.concatenate([weights / 2 for _, weights in rules])

@@ -1,0 +1,74 @@
+"""Fits side by side: so many at once, whichever trial they belong to, and never two on one inner fold's matrix."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Self, TypeVar
+
+T = TypeVar("T")
+
+
+class FoldExecutor:
+    """Threads that take work in the order in which it came, passing over what waits for a place that is busy.
+
+    A place is an inner fold: its quantised matrix, made once, serves one fit at a time. Leaving the context waits for
+    what is under way; what was not begun is cancelled.
+    """
+
+    def __init__(self, n_threads: int) -> None:
+        self._queue = list[tuple[int, Callable[[], Any], Future[Any]]]()
+        self._busy_folds, self._changed, self.closed = set[int](), threading.Condition(), False
+        self._threads = [threading.Thread(target=self._run_jobs, name=f"hand {i + 1}") for i in range(n_threads)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+        for thread in self._threads:
+            thread.join()
+
+    def close(self) -> None:
+        """Begin nothing more; fits that ask `closed` end early."""
+        with self._changed:
+            self.closed = True
+            for _, _, future in self._queue:
+                future.cancel()
+            self._queue.clear()
+            self._changed.notify_all()
+
+    def submit(self, fold: int, work: Callable[[], T]) -> "Future[T]":
+        """Have the work done at that place."""
+        future: Future[T] = Future()
+        with self._changed:
+            if self.closed:
+                future.cancel()
+            else:
+                self._queue.append((fold, work, future))
+                self._changed.notify_all()
+        return future
+
+    def _run_jobs(self) -> None:
+        while (job := self._next_job()) is not None:
+            fold, work, future = job
+            try:
+                future.set_result(work())
+            except BaseException as error:  # noqa: BLE001
+                future.set_exception(error)
+            finally:
+                with self._changed:
+                    self._busy_folds.discard(fold)
+                    self._changed.notify_all()
+
+    def _next_job(self) -> tuple[int, Callable[[], Any], "Future[Any]"] | None:
+        """The first work whose place is free, None when closed."""
+        with self._changed:
+            while not self.closed:
+                for number, (fold, _, future) in enumerate(self._queue):
+                    if fold not in self._busy_folds and future.set_running_or_notify_cancel():
+                        self._busy_folds.add(fold)
+                        return self._queue.pop(number)
+                self._changed.wait()
+        return None

@@ -1,0 +1,1 @@
+"""The canonical tables: their declaration, mapping, parsing and versions."""

@@ -1,0 +1,215 @@
+"""A mapping file: how the files and columns of a foreign source become canonical tables. Declared in YAML, never code.
+
+    source: landlord_export
+    tables:
+      leases:
+        file: contracts.csv
+        known_at: signedDate
+        where: {status: {not_in: [DRAFT]}}
+        columns:
+          lease_id: id
+          monthly_rent: {from: rentCents, unit: cents}
+          lease_type: {const: fixed}
+
+A value is a column's name, or a record with one origin (`from`, `const`, `join`) and what is done with it, in this order: `path`,
+`values`, `unit`, `default`, `add`, `ago`. See docs/how-to/ingest-your-tables.md.
+"""
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from epic22.core.errors import ColumnError, FileError
+from epic22.core.tables.canonical import KNOWN_AT
+from epic22.core.tables.parsing import parse_times
+from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
+
+UNITS: dict[str, tuple[float, float]] = {
+    "percent": (0.0, 0.01),
+    "cents": (0.0, 0.01),
+    "thousands": (0.0, 1000.0),
+    "fahrenheit": (-32.0, 5 / 9),
+}
+"""Unit: what is added, then what is multiplied by, to get the canonical one (fraction, currency, °C)."""
+AGO = {"years": "y", "months": "mo", "days": "d", "hours": "h"}
+
+
+@dataclass(frozen=True)
+class ValueMapping:
+    """Where a column's values come from and what is done with them; exactly one of `column`, `const` and `parts` is set.
+
+    `values` replaces whole values, `otherwise` all others; `ago` (unit, column) takes so many units off a time.
+    """
+
+    column: str | None = None
+    const: str | None = None
+    parts: tuple["ValueMapping", ...] = ()
+    separator: str = ""
+    path: str | None = None
+    values: tuple[tuple[str, str], ...] = ()
+    otherwise: str | None = None
+    unit: str | None = None
+    default: str | None = None
+    add: str | None = None
+    ago: tuple[str, str] | None = None
+
+    def source_columns(self) -> set[str]:
+        """The source's columns that it reads."""
+        own = {name for name in (self.column, self.ago[1] if self.ago else None) if name}
+        return own.union(*(part.source_columns() for part in self.parts))
+
+    def compute(self, frame: pl.DataFrame) -> pl.Series:
+        """The values for the rows of a frame that has the columns."""
+        values = self._read_origin(frame)
+        if self.path is not None:
+            values = values.cast(pl.String).str.json_path_match(self.path)
+        if self.values or self.otherwise is not None:
+            values = self._replace_values(values)
+        if self.unit is not None:
+            values = _convert_unit(values, *UNITS[self.unit])
+        if self.default is not None:
+            values = values.cast(pl.String).set(values.cast(pl.String) == "", None).fill_null(self.default)
+        if self.add is not None:
+            values = parse_times(values).dt.offset_by(self.add)
+        if self.ago is not None:
+            unit, column = self.ago
+            count = frame[column].cast(pl.Float64, strict=False).cast(pl.Int64, strict=False)
+            span = pl.concat_str([pl.lit("-"), pl.lit(count), pl.lit(AGO[unit])])
+            values = pl.select(pl.lit(parse_times(values)).dt.offset_by(span)).to_series()
+        return values
+
+    def _read_origin(self, frame: pl.DataFrame) -> pl.Series:
+        if self.column is not None:
+            return frame[self.column]
+        if self.parts:
+            parts = [part.compute(frame).cast(pl.String).alias(str(n)) for n, part in enumerate(self.parts)]
+            return pl.select(pl.concat_str([pl.lit(part) for part in parts], separator=self.separator)).to_series()
+        return pl.select(pl.repeat(self.const, frame.height, dtype=pl.String)).to_series()
+
+    def _replace_values(self, values: pl.Series) -> pl.Series:
+        text = values.cast(pl.String).str.strip_chars()
+        table = dict(self.values)
+        if self.otherwise is None:
+            return text.replace(list(table), list(table.values()))
+        replaced = text.replace_strict(list(table), list(table.values()), default=self.otherwise, return_dtype=pl.String)
+        return replaced.set(text.is_null(), None)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """Which rows are taken: those whose column, as text, passes the test: equals, not_equals, in, not_in, is_null."""
+
+    column: str
+    test: str
+    operand: tuple[str, ...]
+
+    def expression(self) -> pl.Expr:
+        """True where the row is taken; null counts as a value of its own."""
+        value = pl.col(self.column).cast(pl.String).str.strip_chars()
+        if self.test == "is_null":
+            return value.is_null() if self.operand == ("true",) else value.is_not_null()
+        inside = value.is_in(list(self.operand)).fill_null(False)
+        return inside if self.test in ("equals", "in") else ~inside
+
+
+@dataclass(frozen=True)
+class AntiJoin:
+    """Rows are left out that are found in another file too; `on` pairs a column of the source with one of that file."""
+
+    file: str
+    on: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class SourceMap:
+    """One source of a table: its files (names or patterns), and how their columns become the table's.
+
+    `for_each` repeats every row for each of some values, under new column names.
+    """
+
+    files: tuple[str, ...]
+    columns: Mapping[str, ValueMapping]
+    known_at: ValueMapping | None = None
+    where: tuple[Condition, ...] = ()
+    for_each: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    anti_join: AntiJoin | None = None
+
+    def source_columns(self) -> set[str]:
+        """The source's columns that it reads."""
+        repeated = {name for name, _ in self.for_each}
+        values = [*self.columns.values(), *([self.known_at] if self.known_at else [])]
+        read = {name for value in values for name in value.source_columns()} | {c.column for c in self.where}
+        return (read | {own for own, _ in (self.anti_join.on if self.anti_join else ())}) - repeated
+
+
+@dataclass(frozen=True)
+class TableMapping:
+    """What a mapping file says: the name of the source, and the sources of each canonical table."""
+
+    source: str
+    tables: Mapping[str, tuple[SourceMap, ...]]
+
+
+def map_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFrame | None = None) -> pl.DataFrame:
+    """A batch of the source's rows as raw rows of the table, with `#line`. `other_rows`: the rows of the file named by `drop`.
+
+    Raises ColumnError where the source lacks a column.
+    """
+    _refuse_absent_columns(source.source_columns(), batch.columns)
+    rows = _filter_rows(source, batch, other_rows)
+    for name, values in source.for_each:
+        rows = rows.join(pl.DataFrame({name: list(values)}), how="cross", maintain_order="left")
+    columns = [value.compute(rows).alias(name) for name, value in source.columns.items()]
+    if source.known_at is not None:
+        columns.append(source.known_at.compute(rows).alias(KNOWN_AT))
+    return rows.select(LINE_COLUMN, *(name for name in (BROKEN_COLUMN, TEXT_COLUMN) if name in rows.columns)).hstack(columns)
+
+
+def _filter_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFrame | None) -> pl.DataFrame:
+    conditions = [condition.expression() for condition in source.where]
+    if conditions:
+        is_selected = pl.all_horizontal(conditions)
+        batch = batch.filter(is_selected | pl.col(BROKEN_COLUMN).is_not_null() if BROKEN_COLUMN in batch.columns else is_selected)
+    if source.anti_join is None:
+        return batch
+    if other_rows is None:
+        raise FileError(f"{source.anti_join.file}: its rows are needed to leave out those that are also in it.")
+    own, other = [a for a, _ in source.anti_join.on], [b for _, b in source.anti_join.on]
+    _refuse_absent_columns(other, other_rows.columns, source.anti_join.file)
+    keys = other_rows.select(pl.col(name).cast(pl.String) for name in other).unique()
+    return batch.join(keys, left_on=[pl.col(n).cast(pl.String) for n in own], right_on=other, how="anti", maintain_order="left")
+
+
+def _refuse_absent_columns(names: Iterable[str], there: Sequence[str], file: str = "") -> None:
+    for name in sorted(names):
+        if name not in there:
+            listed = ", ".join(n for n in there if not n.startswith("#"))
+            place = f"{file} has no" if file else "no"
+            raise ColumnError(
+                f"{place} column {name}{suggest_name(name, there)}, which the mapping file names; there are {listed}."
+            )
+
+
+def suggest_name(name: str, names: Iterable[str]) -> str:
+    """A hint at the nearest name, or nothing.
+
+    >>> suggest_name("bedroms", ["bathrooms", "bedrooms"])
+    ' (did you mean bedrooms?)'
+    """
+    folded = {other.lower(): other for other in names}
+    matches = difflib.get_close_matches(name.lower(), list(folded), n=1)
+    return f" (did you mean {folded[matches[0]]}?)" if matches else ""
+
+
+def _convert_unit(values: pl.Series, offset: float, factor: float) -> pl.Series:
+    """In the canonical unit; what is no number stays as it is, for the check to name it."""
+    numbers = (
+        (values.cast(pl.Float64, strict=False) + offset) * factor
+        if factor != 0.01
+        else values.cast(pl.Float64, strict=False) / 100
+    )
+    if values.dtype != pl.String:
+        return numbers
+    return numbers.cast(pl.String).fill_null(values)

@@ -1,0 +1,172 @@
+"""Reading a mapping file: what it may say, and where in it a mistake is."""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from epic22.core.errors import ColumnError, FileError
+from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable, get_canonical_table
+from epic22.core.tables.mapping import AGO, UNITS, AntiJoin, Condition, SourceMap, TableMapping, ValueMapping, suggest_name
+
+SPAN = re.compile(r"-?\d+(y|mo|w|d|h|m|s)")
+TESTS = ("equals", "not_equals", "in", "not_in", "is_null")
+ORIGINS = ("from", "const", "join")
+VALUE_KEYS = (*ORIGINS, "separator", "path", "values", "otherwise", "unit", "default", "add", "ago")
+SOURCE_KEYS = ("file", "files", "columns", "known_at", "where", "for_each", "drop_where_also_in")
+
+
+def read_mapping(name: str, content: object) -> TableMapping:
+    """The mapping that a parsed YAML text holds; `name` is the file's, for the errors. Raises FileError."""
+    top = _check_record(name, content, ("source", "tables"))
+    tables = _check_record(f"{name}: tables", top.get("tables"), None)
+    if not tables:
+        raise FileError(f"{name}: no tables; expected 'tables:' with a canonical table's name below it.")
+    mappings = {str(table): _read_sources(f"{name}: tables.{table}", str(table), value) for table, value in tables.items()}
+    return TableMapping(str(top.get("source") or name), mappings)
+
+
+def _read_sources(place: str, name: str, content: object) -> tuple[SourceMap, ...]:
+    try:
+        table = get_canonical_table(name)
+    except ColumnError as error:
+        raise FileError(f"{place}: {error}") from None
+    if isinstance(content, dict) and "sources" in content:
+        listed = _check_record(place, content, ("sources",))["sources"]
+        if not isinstance(listed, list) or not listed:
+            raise FileError(f"{place}.sources: expected a list of sources.")
+        return tuple(_read_source(f"{place}.sources[{n}]", table, one) for n, one in enumerate(listed))
+    return (_read_source(place, table, content),)
+
+
+def _read_source(place: str, table: CanonicalTable, content: object) -> SourceMap:
+    record = _check_record(place, content, SOURCE_KEYS)
+    files = record.get("files", record.get("file"))
+    listed = [one for one in (files if isinstance(files, list) else [files]) if isinstance(one, str)]
+    if not listed or (isinstance(files, list) and len(listed) < len(files)):
+        raise FileError(f"{place}: expected 'file:' with a file's name, or 'files:' with a list of them.")
+    columns = {
+        str(n): _read_value(f"{place}.columns.{n}", v)
+        for n, v in _check_record(f"{place}.columns", record.get("columns"), None).items()
+    }
+    _refuse_wrong_columns(place, table, columns)
+    known_at = record.get("known_at")
+    if known_at is not None and KNOWN_AT in columns:
+        raise FileError(f"{place}: {KNOWN_AT} is given twice, beside the columns and among them; leave one out.")
+    return SourceMap(
+        tuple(listed),
+        columns,
+        None if known_at is None else _read_value(f"{place}.known_at", known_at),
+        _read_conditions(f"{place}.where", record.get("where")),
+        _read_for_each(f"{place}.for_each", record.get("for_each")),
+        _read_anti_join(f"{place}.drop_where_also_in", record.get("drop_where_also_in")),
+    )
+
+
+def _refuse_wrong_columns(place: str, table: CanonicalTable, columns: Mapping[str, ValueMapping]) -> None:
+    names = [column.name for column in table.columns]
+    if table.extra_columns is None:
+        for name in columns:
+            if name not in (*names, KNOWN_AT):
+                raise FileError(f"{place}.columns.{name}: {table.name} has no such column{suggest_name(name, names)}.")
+    missing = [c.name for c in table.columns if not c.optional and c.name not in columns]
+    if missing:
+        raise FileError(
+            f"{place}.columns: {table.name} needs {', '.join(missing)} too; where the source has no such thing, say what to put: "
+            f"{missing[0]}: {{const: …}}."
+        )
+
+
+def _read_value(place: str, content: object) -> ValueMapping:
+    if isinstance(content, str):
+        return ValueMapping(column=content)
+    record = _check_record(place, content, VALUE_KEYS)
+    origins = [key for key in ORIGINS if key in record]
+    if len(origins) != 1:
+        raise FileError(f"{place}: expected a column's name, or exactly one of {', '.join(ORIGINS)}.")
+    unit, add = record.get("unit"), record.get("add")
+    if unit is not None and unit not in UNITS:
+        raise FileError(f"{place}.unit: {unit!r} is not known; there are {', '.join(UNITS)}.")
+    if add is not None and not SPAN.fullmatch(str(add)):
+        raise FileError(f"{place}.add: {add!r} is no span; write it as -30d, 12h or 1y.")
+    parts = record.get("join", ())
+    if not isinstance(parts, list | tuple) or ("join" in record and not parts):
+        raise FileError(f"{place}.join: expected a list of columns or values.")
+    return ValueMapping(
+        column=_to_optional_text(record.get("from")),
+        const=_to_optional_text(record.get("const")),
+        parts=tuple(_read_value(f"{place}.join[{n}]", part) for n, part in enumerate(parts)),
+        separator=str(record.get("separator", "")),
+        path=_to_optional_text(record.get("path")),
+        values=tuple(
+            (_to_text(k), _to_text(v)) for k, v in _check_record(f"{place}.values", record.get("values", {}), None).items()
+        ),
+        otherwise=_to_optional_text(record.get("otherwise")),
+        unit=_to_optional_text(unit),
+        default=_to_optional_text(record.get("default")),
+        add=_to_optional_text(add),
+        ago=_read_ago(f"{place}.ago", record.get("ago")),
+    )
+
+
+def _read_ago(place: str, content: object) -> tuple[str, str] | None:
+    if content is None:
+        return None
+    items = list(_check_record(place, content, tuple(AGO)).items())
+    if len(items) != 1:
+        raise FileError(f"{place}: expected one of {', '.join(AGO)} with a column's name.")
+    return str(items[0][0]), str(items[0][1])
+
+
+def _read_conditions(place: str, content: object) -> tuple[Condition, ...]:
+    if content is None:
+        return ()
+    conditions = []
+    for column, test in _check_record(place, content, None).items():
+        tests = test if isinstance(test, dict) else {"equals": test}
+        for name, operand in _check_record(f"{place}.{column}", tests, TESTS).items():
+            listed = operand if isinstance(operand, list) else [operand]
+            conditions.append(Condition(str(column), str(name), tuple(_to_text(one) for one in listed)))
+    return tuple(conditions)
+
+
+def _read_for_each(place: str, content: object) -> tuple[tuple[str, tuple[str, ...]], ...]:
+    if content is None:
+        return ()
+    repeats = []
+    for name, values in _check_record(place, content, None).items():
+        if not isinstance(values, list) or not values:
+            raise FileError(f"{place}.{name}: expected a list of values.")
+        repeats.append((str(name), tuple(_to_text(value) for value in values)))
+    return tuple(repeats)
+
+
+def _read_anti_join(place: str, content: object) -> AntiJoin | None:
+    if content is None:
+        return None
+    record = _check_record(place, content, ("file", "on"))
+    on = record.get("on")
+    if not isinstance(record.get("file"), str) or not isinstance(on, list) or not on:
+        raise FileError(f"{place}: expected 'file:' and 'on:', a list of columns; {{own: other}} where the names differ.")
+    pairs: list[tuple[str, str]] = []
+    for one in on:
+        pairs += [(str(a), str(b)) for a, b in one.items()] if isinstance(one, dict) else [(str(one), str(one))]
+    return AntiJoin(str(record["file"]), tuple(pairs))
+
+
+def _check_record(place: str, content: object, keys: Sequence[str] | None) -> dict[str, Any]:
+    """A record with no other keys than these. Raises FileError."""
+    if not isinstance(content, dict):
+        raise FileError(f"{place}: expected a record of names and values, found {type(content).__name__}.")
+    for key in content:
+        if keys is not None and key not in keys:
+            raise FileError(f"{place}: {key!r} is not known here{suggest_name(str(key), keys)}; there are {', '.join(keys)}.")
+    return content
+
+
+def _to_optional_text(value: object) -> str | None:
+    return None if value is None else _to_text(value)
+
+
+def _to_text(value: object) -> str:
+    """A YAML scalar as the text that a file would hold: true, not True."""
+    return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,0 +1,128 @@
+"""How a value is said to people: with its unit, as a percentage, a date, yes or no; never as the number a matrix holds for it."""
+
+import math
+from datetime import datetime, timedelta
+from typing import Any
+
+from epic22.core.task import Column
+
+PLURAL_UNITS = ("days", "weeks", "months", "years", "hours", "minutes")
+"""Units that have a singular: 1 day, 1 month of rent."""
+
+MISSING = "missing"
+
+
+def format_value(column: Column, value: Any) -> str:
+    """A column's value in words; `value` as a row, JSON or the matrix has it (times there are days since 1970).
+
+    >>> due, paid, rate = Column("due", "time"), Column("paid", "bool"), Column("rate", "float", "fraction")
+    >>> format_value(due, 17897.5), format_value(paid, 0.0), format_value(rate, 0.384)
+    ('2019-01-01 12:00', 'no', '38 %')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return MISSING
+    if column.dtype == "time":
+        return format_time(value)
+    if column.dtype == "bool":
+        return _format_bool(value)
+    if isinstance(value, bool | str) or not isinstance(value, int | float):
+        return str(value)
+    if column.unit == "fraction":
+        return format_percent(value)
+    if column.unit == "year":
+        return f"{value:.0f}"
+    return format_quantity(value, column.unit, cents=column.dtype == "money")
+
+
+def _format_bool(value: Any) -> str:
+    if isinstance(value, str):
+        return {"true": "yes", "false": "no"}.get(value.lower(), value)
+    return "yes" if value else "no"
+
+
+def format_time(value: str | float | datetime) -> str:
+    """A time as a day, with hours and minutes where it is not midnight; from ISO 8601, a datetime, or days since 1970."""
+    if isinstance(value, str):
+        try:
+            return format_time(datetime.fromisoformat(value))
+        except ValueError:
+            return value
+    at = value if isinstance(value, datetime) else datetime(1970, 1, 1) + timedelta(seconds=round(value * 86_400))
+    return at.strftime("%Y-%m-%d" if (at.hour, at.minute) == (0, 0) else "%Y-%m-%d %H:%M")
+
+
+def format_quantity(value: float, unit: str | None = None, cents: bool = False) -> str:
+    """A number and its unit.
+
+    >>> format_quantity(1.0, "days"), format_quantity(2.5, "months of rent"), format_quantity(1250, "EUR", cents=True)
+    ('1 day', '2.5 months of rent', '1,250 EUR')
+    >>> format_quantity(1987.0)
+    '1987'
+    """
+    number = _format_money(value) if cents else _format_number(value)
+    if not unit:
+        return number
+    first = unit.split(" ")[0]
+    return f"{number} {first[:-1] + unit[len(first) :] if number == '1' and first in PLURAL_UNITS else unit}"
+
+
+def _format_number(value: float) -> str:
+    """Four significant digits; thousands are set apart from 10,000 on, so that a year stays a year."""
+    if abs(value) >= 10_000:
+        return f"{value:,.0f}"
+    return str(int(value)) if value == int(value) else f"{value:.4g}"
+
+
+def _format_money(value: float) -> str:
+    return f"{value:,.0f}" if value == round(value) or abs(value) >= 10_000 else f"{value:,.2f}"
+
+
+def format_percent(share: float) -> str:
+    """A share as a percentage, finer the smaller it is.
+
+    >>> format_percent(0.3771), format_percent(0.0317), format_percent(0.00042), format_percent(0.0)
+    ('38 %', '3.2 %', '0.04 %', '0 %')
+    """
+    points = abs(100 * share)
+    digits = f"{points:.0f}" if points >= 9.95 or points == 0 else f"{points:.1f}" if points >= 0.95 else f"{points:.1g}"
+    return f"{'-' if share < 0 else ''}{digits} %"
+
+
+def describe_odds(log_odds: float, what: str) -> str:
+    """What a part of the log-odds does to the odds: a percentage up to twice or half, a factor beyond.
+
+    >>> describe_odds(0.32, "leaving"), describe_odds(-0.32, "leaving"), describe_odds(1.1, "leaving")
+    ('raises the odds of leaving by 38 %', 'lowers the odds of leaving by 27 %', 'multiplies the odds of leaving by 3')
+    """
+    factor = math.exp(min(abs(log_odds), 50.0))
+    if factor >= 2:
+        return (
+            f"{'multiplies' if log_odds > 0 else 'divides'} the odds of {what} by "
+            f"{f'{factor:.2g}' if factor < 100 else f'{factor:,.0f}'}"
+        )
+    return (
+        f"raises the odds of {what} by {format_percent(factor - 1)}"
+        if log_odds > 0
+        else f"lowers the odds of {what} by {format_percent(1 - 1 / factor)}"
+    )
+
+
+def describe_amount(change: float, unit: str | None) -> str:
+    """What a part adds to a value, in its unit; to a fraction in percentage points.
+
+    >>> describe_amount(12.25, "EUR"), describe_amount(-0.02, "fraction")
+    ('adds 12.25 EUR', 'takes off 2 percentage points')
+    """
+    size = format_quantity(100 * abs(change), "percentage points") if unit == "fraction" else format_quantity(abs(change), unit)
+    return f"{'adds' if change > 0 else 'takes off'} {size}"
+
+
+def format_figure(value: float) -> str:
+    """Four significant digits, thousands set apart, a dash for what is undefined.
+
+    >>> format_figure(125193.4), format_figure(0.81237), format_figure(float("nan"))
+    ('125,193', '0.8124', '–')
+    """
+    if not math.isfinite(value):
+        return "–"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"

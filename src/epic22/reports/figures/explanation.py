@@ -1,0 +1,171 @@
+"""Pictures of an explanation: importance, permutation loss, and how a strong column's contribution goes with its value."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from epic22.core.evaluation.explain.dependence import DependenceBin, DependenceProfile
+from epic22.core.evaluation.explain.explanation import Explanation
+from epic22.core.evaluation.intervals import Estimate
+from epic22.core.text import format_time
+from epic22.reports.figures.style import INK, MAIN, MUTED, OTHER, WARM, create_axes, render_png
+from epic22.reports.figures.training import format_name
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+MAX_BARS = 15
+MAX_PROFILES = 6
+MISSING_GAP = 0.12
+"""How far right of the values missing ones are drawn, by the width of the values."""
+
+
+@dataclass(frozen=True)
+class ExplanationFigure:
+    """A picture of an explanation: its name, title, and one sentence on how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[], "Figure"]
+
+
+def list_explanation_figures(explanation: Explanation | None) -> tuple[ExplanationFigure, ...]:
+    """All pictures of it, in the report's order; none where there is no explanation."""
+    if explanation is None:
+        return ()
+    profiles = explanation.dependences[:MAX_PROFILES]
+    return (
+        ExplanationFigure(
+            "importance",
+            "What moves the score",
+            "Mean size of each column's exact SHAP contribution on test rows, with its 95 % interval over rows and trainings. "
+            "It says what the model uses, not what causes the outcome.",
+            lambda: draw_importance(explanation),
+        ),
+        ExplanationFigure(
+            "permutation",
+            "What held-out rows lose",
+            f"How much {explanation.metric} gets worse when a column's values are dealt anew, with its 95 % interval. "
+            "An interval that touches zero is no proof that the column helps.",
+            lambda: draw_permutation_loss(explanation),
+        ),
+        *(_dependence_figure(explanation, profile, number) for number, profile in enumerate(profiles, start=1)),
+    )
+
+
+def _dependence_figure(explanation: Explanation, profile: DependenceProfile, number: int) -> ExplanationFigure:
+    name = profile.column.about or profile.column.name
+    toward = "" if profile.toward is None else f" toward {profile.toward}"
+    return ExplanationFigure(
+        f"dependence_{number}",
+        f"{name}{toward}",
+        "Mean contribution by value: bold the mean over folds with its 95 % interval, thin each fold's own model.",
+        lambda: draw_dependence(explanation, profile),
+    )
+
+
+def render_explanation_pngs(explanation: Explanation | None) -> dict[str, bytes]:
+    """Every picture as PNG by name, on white."""
+    return {picture.name: render_png(picture.draw()) for picture in list_explanation_figures(explanation)}
+
+
+def draw_importance(explanation: Explanation) -> "Figure":
+    """Strength of each column with its interval."""
+    shown = explanation.columns[:MAX_BARS]
+    label = f"mean |contribution| ({format_name(explanation.unit)})"
+    return _draw_ranked_bars([(one.column.about or one.column.name, one.strength) for one in shown], label)
+
+
+def draw_permutation_loss(explanation: Explanation) -> "Figure":
+    """What each column's values are worth, in the same order; what is certain in colour."""
+    shown = [(one.column.about or one.column.name, one.loss) for one in explanation.columns[:MAX_BARS] if one.loss is not None]
+    return _draw_ranked_bars(shown, f"{explanation.metric}, worse by", mark_certain=True)
+
+
+def _draw_ranked_bars(rows: list[tuple[str, Estimate]], label: str, mark_certain: bool = False) -> "Figure":
+    figure, axes = create_axes(height=1.0 + 0.3 * len(rows))
+    for place, (_, estimate) in enumerate(reversed(rows)):
+        colour = OTHER if mark_certain and not estimate.low > 0 else MAIN
+        if np.isfinite(estimate.low):
+            axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
+        axes.plot(estimate.value, place, "o", color=colour, markersize=6)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.set_yticks(range(len(rows)), [format_name(name) for name, _ in reversed(rows)])
+    axes.set_ylim(-0.6, len(rows) - 0.4)
+    axes.set_xlabel(label)
+    return figure
+
+
+def draw_dependence(explanation: Explanation, profile: DependenceProfile) -> "Figure":
+    """Contribution against value: a line with its band for numbers and times, a line a level for categories."""
+    if profile.column.dtype in ("category", "bool"):
+        return _draw_levels(explanation, profile)
+    figure, axes = create_axes(height=3.2)
+    place = np.array([dependence_bin.middle for dependence_bin in profile.bins], dtype=float)
+    for fold in range(explanation.folds):
+        axes.plot(place, [dependence_bin.folds[fold] for dependence_bin in profile.bins], color=OTHER, linewidth=0.8)
+    means, lows, highs = _split_estimates(profile.bins)
+    axes.fill_between(place, lows, highs, color=MAIN, alpha=0.2, linewidth=0)
+    axes.plot(place, means, "o-", color=MAIN, linewidth=2, markersize=4)
+    axes.axhline(0, color=MUTED, linewidth=1)
+    if profile.column.dtype == "time":
+        ticks = np.linspace(place.min(), place.max(), 4) if len(place) else np.zeros(0)
+        axes.set_xticks(ticks, [format_time(float(np.floor(tick))) for tick in ticks])
+    else:
+        axes.ticklabel_format(axis="x", useOffset=False)
+        axes.locator_params(axis="x", nbins=6)
+    if profile.missing is not None:
+        _draw_missing(axes, profile.missing, place)
+    axes.set_xlabel(format_name(profile.column.unit or profile.column.name))
+    axes.set_ylabel(_contribution_label(explanation))
+    return figure
+
+
+def _draw_missing(axes: "Axes", dependence_bin: DependenceBin, place: np.ndarray) -> None:
+    """Missing values as a mark of their own, right of the values."""
+    width = float(np.ptp(place)) if len(place) > 1 else 1.0
+    at = (float(place.max()) if len(place) else 0.0) + MISSING_GAP * (width or 1.0)
+    axes.plot([at] * len(dependence_bin.folds), dependence_bin.folds, "_", color=OTHER, markersize=9)
+    axes.plot([at, at], [dependence_bin.contribution.low, dependence_bin.contribution.high], color=WARM, linewidth=2)
+    axes.plot(at, dependence_bin.contribution.value, "D", color=WARM, markersize=6)
+    axes.annotate(
+        "missing", (at, dependence_bin.contribution.value), (8, 0), textcoords="offset points", color=INK, fontsize=8, va="center"
+    )
+    axes.margins(x=0.12)
+    # Few rows leave a long interval; the values' own shape must stay readable beside it.
+    ends = [
+        *(y for line in axes.lines[:-3] for y in np.asarray(line.get_ydata(), dtype=float)),
+        dependence_bin.contribution.value,
+    ]
+    low, high = float(np.nanmin(ends)), float(np.nanmax(ends))
+    axes.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
+
+
+def _draw_levels(explanation: Explanation, profile: DependenceProfile) -> "Figure":
+    bins = [*profile.bins, *(() if profile.missing is None else (profile.missing,))]
+    figure, axes = create_axes(height=1.1 + 0.32 * len(bins))
+    for place, dependence_bin in enumerate(reversed(bins)):
+        colour = WARM if dependence_bin is profile.missing else MAIN
+        axes.plot(dependence_bin.folds, [place] * len(dependence_bin.folds), "|", color=OTHER, markersize=10)
+        axes.plot(
+            [dependence_bin.contribution.low, dependence_bin.contribution.high], [place, place], color=colour, linewidth=2.5
+        )
+        axes.plot(dependence_bin.contribution.value, place, "o", color=colour, markersize=6)
+    axes.axvline(0, color=MUTED, linewidth=1)
+    axes.set_yticks(range(len(bins)), [format_name(dependence_bin.label) for dependence_bin in reversed(bins)])
+    axes.set_ylim(-0.6, len(bins) - 0.4)
+    axes.set_xlabel(_contribution_label(explanation))
+    return figure
+
+
+def _split_estimates(bins: tuple[DependenceBin, ...]) -> tuple[list[float], list[float], list[float]]:
+    estimates = [dependence_bin.contribution for dependence_bin in bins]
+    return [one.value for one in estimates], [one.low for one in estimates], [one.high for one in estimates]
+
+
+def _contribution_label(explanation: Explanation) -> str:
+    return f"contribution ({format_name(explanation.unit)})"

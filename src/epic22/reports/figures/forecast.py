@@ -1,0 +1,207 @@
+"""Pictures of a panel's training: fans, skill by horizon, coverage over time, best and worst series, anomalies."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from epic22.core.time_series import Array
+from epic22.reports.figures.style import INK, MAIN, MUTED, OTHER, WARM, create_axes, render_png
+from epic22.reports.figures.training import add_legend, format_name
+from epic22.reports.json.forecast import coverage_by_origin
+from epic22.services.train_panel import COMBINATION, ForecastEvaluation, ForecastRun
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+SHOWN_PERIODS = 60
+STYLES = ("-", "--", "-.", ":")
+
+
+@dataclass(frozen=True)
+class ForecastFigure:
+    """A picture: its name, title, and one sentence on how to read it."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[ForecastRun], "Figure"]
+
+
+def compute_series_skill(run: ForecastRun) -> tuple[list[str], Array]:
+    """Each series' skill on the test origins, ascending: names and values."""
+    own = np.abs(run.rows.Y - run.champion.forecasts.median[run.test])
+    drift = np.abs(run.rows.Y - run.rows.drift)
+    names, code = np.unique(run.examples.entity[run.test].astype(str), return_inverse=True)
+    sums = [np.bincount(code, np.nansum(e, axis=1), minlength=len(names)) for e in (own, drift)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skill = np.where(sums[1] > 0, 1 - sums[0] / sums[1], np.nan)
+    known = np.flatnonzero(np.isfinite(skill))
+    order = known[np.argsort(skill[known], kind="stable")]
+    return [str(names[i]) for i in order], skill[order]
+
+
+def _draw_fan_at(run: ForecastRun, place: float) -> "Figure":
+    """The series at that place between worst (0) and best (1): what was known, the last test origin's fan, and what came."""
+    names, _ = compute_series_skill(run)
+    figure, axes = create_axes(height=3.2)
+    if not names:
+        return figure
+    _draw_fan(run, axes, names[round(place * (len(names) - 1))])
+    return figure
+
+
+def _draw_fan(run: ForecastRun, axes: "Axes", name: str) -> None:
+    rows = np.flatnonzero(run.examples.entity.astype(str) == name)
+    tested = rows[np.isin(rows, run.test)]
+    row = tested[-1] if len(tested) else rows[-1]
+    known = run.examples.histories.get_series(int(row))[-SHOWN_PERIODS:]
+    origin = int(run.examples.origin[row])
+    before, ahead = np.arange(origin - len(known) + 1, origin + 1), np.arange(origin + 1, origin + 1 + run.plan.horizon)
+    quantiles = run.champion.forecasts.quantiles[row]
+    joined = np.concatenate([[origin], ahead])
+    for low, high, strength in ((0, -1, 0.25), (1, -2, 0.35)):
+        bottom, top = (np.concatenate([[known[-1]], quantiles[:, q]]) for q in (low, high))
+        axes.fill_between(joined, bottom, top, color=MAIN, alpha=strength, linewidth=0)
+    axes.plot(
+        joined, np.concatenate([[known[-1]], run.champion.forecasts.median[row]]), color=MAIN, linewidth=2, label="forecast"
+    )
+    axes.plot(before, known, color=INK, linewidth=1.5, label="known")
+    axes.plot(ahead, run.examples.Y[row], "o", color=WARM, markersize=3.5, label="what came")
+    _label_periods(run, axes, before[0], ahead[-1])
+    axes.set_title(format_name(name), fontsize=10, color=INK)
+    add_legend(axes)
+
+
+def _label_periods(run: ForecastRun, axes: "Axes", first: int, last: int) -> None:
+    ticks = np.unique(np.linspace(first, last, 5).astype(int))
+    axes.set_xticks(ticks, [run.frequency.label(int(t)) for t in ticks])
+
+
+def draw_worst_fan(run: ForecastRun) -> "Figure":
+    """The series forecast worst."""
+    return _draw_fan_at(run, 0.0)
+
+
+def draw_middle_fan(run: ForecastRun) -> "Figure":
+    """The series in the middle."""
+    return _draw_fan_at(run, 0.5)
+
+
+def draw_best_fan(run: ForecastRun) -> "Figure":
+    """The series forecast best."""
+    return _draw_fan_at(run, 1.0)
+
+
+def _champion_first(run: ForecastRun) -> list[ForecastEvaluation]:
+    """The champion, then the others, best first."""
+    return [run.champion, *(e for e in run.leaderboard if e is not run.champion)]
+
+
+def draw_skill_by_horizon(run: ForecastRun) -> "Figure":
+    """The champion's skill with its interval at each horizon, beside the best others'."""
+    figure, axes = create_axes(height=3.8)
+    horizons = np.arange(1, run.plan.horizon + 1)
+    own = [run.champion.score("skill", int(h)) for h in horizons]
+    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=MAIN, alpha=0.2, linewidth=0)
+    for place, evaluation in enumerate(_champion_first(run)[:5]):
+        values = [evaluation.score("skill", int(h)).value for h in horizons]
+        colour = MAIN if evaluation is run.champion else OTHER
+        style = "-" if evaluation is run.champion else STYLES[(place - 1) % len(STYLES)]
+        axes.plot(horizons, values, style, color=colour, linewidth=2 if place == 0 else 1.3, label=evaluation.family)
+    axes.axhline(0, color=WARM, linewidth=1, linestyle="--")
+    axes.set_xlabel(f"horizon, {run.frequency.noun}s")
+    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
+    axes.set_ylabel("skill against the drift")
+    add_legend(axes)
+    return figure
+
+
+def draw_coverage_over_time(run: ForecastRun) -> "Figure":
+    """Share of values inside the 80 % interval by origin: adapted, and calibrated once."""
+    figure, axes = create_axes(height=3.4)
+    for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, MAIN, "adaptive")):
+        share = [covered for _, covered in coverage_by_origin(run, adapted)]
+        axes.plot(run.plan.test, share, "o-", color=colour, linewidth=1.5, markersize=3, label=name)
+    axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
+    axes.set_ylim(0, 103)
+    axes.set_ylabel("covered, %")
+    _label_periods(run, axes, int(run.plan.test[0]), int(run.plan.test[-1]))
+    add_legend(axes)
+    return figure
+
+
+def draw_coverage_by_horizon(run: ForecastRun) -> "Figure":
+    """Share of values inside the 80 % interval by horizon."""
+    figure, axes = create_axes(height=3.0)
+    horizons = range(1, run.plan.horizon + 1)
+    own = [run.champion.score("coverage_80", h) for h in horizons]
+    axes.plot(horizons, [s.value for s in own], "o-", color=MAIN, linewidth=2)
+    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=MAIN, alpha=0.2, linewidth=0)
+    axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
+    axes.set_ylim(0, 103)
+    axes.set_xlabel(f"horizon, {run.frequency.noun}s")
+    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
+    axes.set_ylabel("covered, %")
+    return figure
+
+
+def draw_weights_by_horizon(run: ForecastRun) -> "Figure":
+    """What the combination of the next forecasts is made of, by horizon."""
+    figure, axes = create_axes(height=3.0)
+    horizons = np.arange(1, run.plan.horizon + 1)
+    names = [*run.members, "naive"]
+    shown = [i for i in range(len(names)) if run.weights[:, i].max() > 0]
+    for place, i in enumerate(shown):
+        axes.plot(
+            horizons,
+            run.weights[:, i],
+            STYLES[place % len(STYLES)],
+            label=names[i],
+            linewidth=2,
+            color=(MAIN, WARM, OTHER, INK, MUTED)[place % 5],
+        )
+    axes.set_ylim(0, 1.05)
+    axes.set_xlabel(f"horizon, {run.frequency.noun}s")
+    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
+    axes.set_ylabel("weight")
+    add_legend(axes)
+    return figure
+
+
+FORECAST_FIGURES: tuple[ForecastFigure, ...] = (
+    ForecastFigure(
+        "skill_by_horizon",
+        "Skill by horizon",
+        "Above the dashed line: better than letting the last cycle's growth go on. Shade: the champion's 95 % interval.",
+        draw_skill_by_horizon,
+    ),
+    ForecastFigure(
+        "coverage_over_time",
+        "Coverage by origin",
+        "Share of values inside the 80 % interval. One shock moves all series at once, so whole origins miss together.",
+        draw_coverage_over_time,
+    ),
+    ForecastFigure(
+        "coverage_by_horizon", "Coverage by horizon", "The dashed line is what is promised.", draw_coverage_by_horizon
+    ),
+    ForecastFigure(
+        "weights", "The combination", "Chosen on earlier origins; near equal on little evidence.", draw_weights_by_horizon
+    ),
+    ForecastFigure("fan_best", "Best series", "From the last test origin: 50 and 80 % intervals, and what came.", draw_best_fan),
+    ForecastFigure("fan_middle", "Series in the middle", "The same for the series with the median skill.", draw_middle_fan),
+    ForecastFigure("fan_worst", "Worst series", "The same for the series with the least skill.", draw_worst_fan),
+)
+"""All pictures, in the report's order. A new one is one function and one line here."""
+
+
+def list_forecast_figures(run: ForecastRun) -> tuple[ForecastFigure, ...]:
+    """The pictures that suit the run: the weights only where the combination won."""
+    return tuple(p for p in FORECAST_FIGURES if p.name != "weights" or run.champion.family == COMBINATION)
+
+
+def render_forecast_pngs(run: ForecastRun) -> dict[str, bytes]:
+    """Every picture as PNG by name, on white: for the tracker."""
+    return {picture.name: render_png(picture.draw(run)) for picture in list_forecast_figures(run)}

@@ -1,0 +1,1 @@
+"""Trainings as pages that open offline."""

@@ -1,0 +1,116 @@
+"""A panel's training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from epic22.core.evaluation.anomaly import detect_anomalies
+from epic22.core.text import format_figure
+from epic22.reports.figures.forecast import compute_series_skill, list_forecast_figures
+from epic22.reports.figures.style import render_svg
+from epic22.reports.html.training import write_atomically
+from epic22.reports.json.forecast import intervals_json
+from epic22.services.train_panel import ForecastRun
+
+TEMPLATE = Path(__file__).with_name("forecast.html")
+MAX_SERIES = 8
+FALSE_ALARM_RATE = 0.01
+RECENT_PERIODS = 12
+
+
+def write_forecast_report(run: ForecastRun, path: Path) -> Path:
+    """Write the report whole: a reader never meets half a file."""
+    return write_atomically(path, render_forecast_report(run))
+
+
+def render_forecast_report(run: ForecastRun) -> str:
+    """The report as HTML; the same run gives the same text. Names out of the user's file are escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["figure"] = lambda value: format_figure(float("nan") if value is None else value)
+    names, skills = compute_series_skill(run)
+    ranked = list(zip(names, skills, strict=True))
+    style = Path(__file__).with_name("training.html").read_text(encoding="utf-8")
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        run=run,
+        style=style[style.index("<style>") : style.index("</style>") + len("</style>")],
+        headline=headline(run),
+        lead=lead(run),
+        pictures=[(picture, render_svg(picture.draw(run), picture.name)) for picture in list_forecast_figures(run)],
+        intervals=intervals_json(run),
+        **group_verdicts(run),
+        zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),
+        anomalies=find_recent_anomalies(run),
+        false_alarms=FALSE_ALARM_RATE,
+        label=run.frequency.label,
+        sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
+    )
+
+
+def group_verdicts(run: ForecastRun) -> dict[str, Any]:
+    """The verdicts as a table with a row a rival and a column a metric and horizon, and how each column was judged."""
+    rivals = list(dict.fromkeys(v.against for v in run.verdicts))
+    first = [v for v in run.verdicts if v.against == rivals[0]]
+    heads = [
+        f"{v.metric}, {'all horizons' if v.horizon == 'all' else run.frequency.format_periods(float(v.horizon or 0))}"
+        for v in first
+    ]
+    return {
+        "verdict_heads": heads,
+        "verdict_rows": [(rival, [v for v in run.verdicts if v.against == rival]) for rival in rivals],
+        "verdict_methods": [(head, v.method, _missing_evidence(v.advice)) for head, v in zip(heads, first, strict=True)],
+    }
+
+
+def _missing_evidence(advice: str) -> str:
+    """What the advice says is missing, without the verdict on the one rival it was given for."""
+    return advice.split("; ", 1)[1] if "; " in advice else ""
+
+
+def headline(run: ForecastRun) -> str:
+    """The outcome in one sentence."""
+    skill = run.champion.score("skill")
+    ahead = run.frequency.format_periods(run.plan.horizon)
+    return (
+        f"{run.task.target.name}, 1 to {ahead} ahead: {run.champion.family} has skill {format_figure(skill.value)} "
+        f"({format_figure(skill.low)} to {format_figure(skill.high)}) against the drift"
+    )
+
+
+def lead(run: ForecastRun) -> str:
+    """What that means, and how far it may be trusted."""
+    skill, covered = run.champion.score("skill"), run.champion.score("coverage_80")
+    better = (
+        f"Its errors are {abs(skill.value):.0%} {'smaller' if skill.value > 0 else 'larger'} than those of a drift, on average"
+    )
+    return (
+        f"{better} over {len(run.plan.test)} origins that chose nothing, worth {skill.blocks:.1f} independent stretches, "
+        f"so read the interval as a hint. The 80 % interval covered {covered.value:.0f} %."
+    )
+
+
+def find_recent_anomalies(run: ForecastRun) -> list[tuple[str, str, float, float, float]]:
+    """Values of the last RECENT periods outside the band of the one-step forecast: series, period, value, low, high."""
+    history = run.bundle.history
+    anomalies = []
+    for row in range(len(history)):
+        values = np.where(history.observed, history.lines, np.nan)[history.line[row], : history.end[row]]
+        present = np.flatnonzero(np.isfinite(values))
+        if len(present) < 3 * RECENT_PERIODS:
+            continue
+        known = values[present[0] :]
+        detection = detect_anomalies(known, false_alarm_rate=FALSE_ALARM_RATE, season=run.season if run.season > 1 else None)
+        for place in np.flatnonzero(detection.alarm[-RECENT_PERIODS:]) + len(known) - RECENT_PERIODS:
+            period = history.first + int(present[0]) + int(place)
+            anomalies.append(
+                (
+                    str(history.entity[row]),
+                    run.frequency.label(period),
+                    float(known[place]),
+                    float(detection.low[place]),
+                    float(detection.high[place]),
+                )
+            )
+    return sorted(anomalies, key=lambda f: (f[1], f[0]), reverse=True)[: 3 * MAX_SERIES]

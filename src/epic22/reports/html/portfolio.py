@@ -1,0 +1,102 @@
+"""The features of a portfolio in one page: how good, how sure, worth what, and what to do this week."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from epic22.core.prediction import PredictedValue
+from epic22.core.quality import Finding
+from epic22.core.text import format_figure
+from epic22.reports.html.training import write_atomically
+from epic22.reports.json.portfolio import FeatureResult, GateStep
+from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase
+
+TEMPLATE = Path(__file__).with_name("portfolio.html")
+MAINTENANCE = "predictive_maintenance"
+PLANNED_ACCURACY = 0.93
+"""The accuracy that the plan asks for."""
+
+
+def write_portfolio_report(
+    path: Path,
+    title: str,
+    results: Sequence[FeatureResult],
+    lists: Sequence[DecisionList],
+    findings: Sequence[Finding],
+    origin: Sequence[tuple[str, str]],
+    gate: Sequence[GateStep] = (),
+) -> Path:
+    """Write the page whole; `origin` are (name, value) pairs that say what it was made of, `gate` trainings on a planted
+    condition that show what the fairness gate does. Names are escaped."""
+    return write_atomically(path, render_portfolio_report(title, results, lists, findings, origin, gate))
+
+
+def render_portfolio_report(
+    title: str,
+    results: Sequence[FeatureResult],
+    lists: Sequence[DecisionList],
+    findings: Sequence[Finding],
+    origin: Sequence[tuple[str, str]],
+    gate: Sequence[GateStep] = (),
+) -> str:
+    """The page as HTML; it opens offline."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["figure"] = lambda value: format_figure(float("nan") if value is None else value)
+    style = Path(__file__).with_name("training.html").read_text(encoding="utf-8")
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        title=title,
+        style=style[style.index("<style>") : style.index("</style>") + len("</style>")],
+        headline=headline(results),
+        lead=lead(results),
+        simulated=any(result.best_possible is not None for result in results),
+        results=results,
+        lists=lists,
+        findings=findings,
+        origin=origin,
+        gate=gate,
+        answer=answer_claim(results),
+        told=_select_value,
+        percent=lambda share: f"{share:.2%}",
+    )
+
+
+def _select_value(case: ListedCase) -> PredictedValue:
+    values = case.prediction.values
+    return values[0] if case.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
+
+
+def headline(results: Sequence[FeatureResult]) -> str:
+    """The outcome in one sentence."""
+    sure = sum(result.gain.low > 0 for result in results)
+    return f"{sure} of {len(results)} champions are certainly better than the rule of today"
+
+
+def lead(results: Sequence[FeatureResult]) -> str:
+    """What is not certain, and whether anything is too good."""
+    unsure = [result.name for result in results if result.gain.low <= 0]
+    sentence = f"Not certain: {', '.join(unsure)}." if unsure else "Each by an interval above zero, paired on the same rows."
+    known = [result for result in results if result.shortfall is not None]
+    if not known:
+        return sentence
+    beyond = [result.name for result in known if result.shortfall is not None and result.shortfall.low > 0]
+    honest = f" {', '.join(beyond)} beats the truth, which no honest model does: look for a leak." if beyond else ""
+    return f"{sentence} None is certainly better than the best possible." if not beyond else f"{sentence}{honest}"
+
+
+def answer_claim(results: Sequence[FeatureResult]) -> str:
+    """The plan's claim on maintenance, answered with what was measured."""
+    maintenance = next((result for result in results if result.name == MAINTENANCE), None)
+    if maintenance is None or maintenance.accuracy is None:
+        return "Maintenance was not trained here, so there is no figure to answer with."
+    own = maintenance.accuracy
+    best = f", the best possible {own['best possible']:.2%}" if "best possible" in own else ""
+    at_best = "." if maintenance.best_possible is None else f" of at best {format_figure(maintenance.best_possible)}."
+    reached = "More than 93 % is reached by doing nothing, so the figure says nothing about a model; what does"
+    tells = reached if own["constant"] > PLANNED_ACCURACY else "What decides instead"
+    return (
+        f"Measured: doing nothing {own['constant']:.2%}, the rule of today {own['incumbent']:.2%}, the champion "
+        f"{own['champion']:.2%}{best}. {tells} is {maintenance.metric}: "
+        f"{format_figure(maintenance.constant)}, {format_figure(maintenance.incumbent)} and "
+        f"{format_figure(maintenance.champion)}{at_best}"
+    )

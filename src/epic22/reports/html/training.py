@@ -1,0 +1,98 @@
+"""A training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
+
+import os
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from epic22.core.evaluation.baselines import INCUMBENT
+from epic22.core.evaluation.savings import Saving
+from epic22.core.models.base import CLASSIFICATION_KINDS
+from epic22.core.text import format_figure
+from epic22.reports.figures.explanation import list_explanation_figures
+from epic22.reports.figures.style import render_svg
+from epic22.reports.figures.training import describe_folds, draw_figures, list_figures
+from epic22.services.train import TrainingRun
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+TEMPLATE = Path(__file__).with_name("training.html")
+
+
+def write_report(run: TrainingRun, path: Path, figures: Mapping[str, "Figure"] | None = None) -> Path:
+    """Write the report whole: a reader never meets half a file. `figures`: the run's pictures where they are drawn already."""
+    return write_atomically(path, render_report(run, figures))
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Write a text beside its place and move it there."""
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
+
+
+def render_report(run: TrainingRun, figures: Mapping[str, "Figure"] | None = None) -> str:
+    """The report as HTML; the same run gives the same text. Names out of the user's table are escaped."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["figure"] = format_figure
+    figures = draw_figures(run) if figures is None else figures
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+        run=run,
+        board=(*run.leaderboard, *(() if run.oracle is None else (run.oracle,))),
+        savings=_list_savings(run),
+        headline=headline(run),
+        lead=lead(run),
+        pictures=[(picture, render_svg(figures[picture.name], picture.name)) for picture in list_figures(run)],
+        looks_at=[(picture, render_svg(picture.draw(), picture.name)) for picture in list_explanation_figures(run.explanation)],
+        fold_count=describe_folds(run.plan),
+        sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
+    )
+
+
+def _list_savings(run: TrainingRun) -> list[tuple[str, Saving]]:
+    """The savings that were counted, by whom the list is limited."""
+    if run.assessment is None:
+        return []
+    limited = f"at most {run.task.capacity} a week"
+    options = ((limited, run.assessment.savings), ("all that are worth it", run.assessment.unlimited))
+    return [(name, saving) for name, saving in options if saving is not None]
+
+
+def headline(run: TrainingRun) -> str:
+    """The outcome in one sentence."""
+    score = run.champion.score(run.task.target.metric.name)
+    interval = f"{format_figure(score.low)} to {format_figure(score.high)}"
+    return f"{run.task.target.name}: {run.champion.family} reaches {score.metric} {format_figure(score.value)} ({interval})"
+
+
+def lead(run: TrainingRun) -> str:
+    """What that means, beside the constant."""
+    baseline = next((v for v in run.verdicts if v.against == "constant"), None)
+    if baseline is None:
+        return "No family beats the constant here: the columns tell nothing that the average does not."
+    sure = "certainly better than" if baseline.better else "not certainly better than"
+    sentence = (
+        f"It is {sure} the constant, by {format_figure(baseline.difference)} "
+        f"({format_figure(baseline.low)} to {format_figure(baseline.high)})."
+    )
+    return f"{sentence} {_describe_accuracy(run)}".strip()
+
+
+def _describe_accuracy(run: TrainingRun) -> str:
+    """Accuracy is never shown alone: on rare events the constant's is high too."""
+    if run.task.target.kind not in CLASSIFICATION_KINDS:
+        return ""
+    by_name = {e.family: e.score("accuracy").value for e in run.leaderboard}
+    own, constant = run.champion.score("accuracy").value, by_name["constant"]
+    others = f"; the rule of today has {format_figure(by_name[INCUMBENT])}" if INCUMBENT in by_name else ""
+    best = f", the best possible {format_figure(run.oracle.score('accuracy').value)}" if run.oracle is not None else ""
+    return (
+        f"Accuracy is {format_figure(own)}; doing nothing has {format_figure(constant)}{others}{best}, so "
+        "accuracy alone says little."
+    )

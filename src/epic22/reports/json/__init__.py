@@ -1,0 +1,1 @@
+"""Trainings as JSON objects."""

@@ -1,0 +1,149 @@
+"""The features of a portfolio side by side: constant, incumbent, champion, best possible, and what is certain of them."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from epic22.core.errors import InternalError
+from epic22.core.evaluation.baselines import INCUMBENT
+from epic22.core.evaluation.savings import IntervalEstimate
+from epic22.core.evaluation.significance import Verdict
+from epic22.core.lineage import ModelVersion
+from epic22.reports.json.numbers import finite_or_none
+from epic22.services.train import TrainingRun
+from epic22.services.train_panel import BASELINE, ForecastEvaluation, ForecastRun
+
+CONSTANT = "constant"
+
+
+@dataclass(frozen=True)
+class FeatureResult:
+    """One task's outcome. Scores are of `metric`; `accuracy` is by rival, for classes alone, and never alone.
+
+    `constant` is the drift for forecasts, where skill is measured from it. `gain` is champion minus incumbent, `shortfall`
+    champion minus best possible (None where the truth is not known), each with its 95 % interval, above zero = better.
+    `saving` is at capacity, a year and 1,000 entities; `saving_gain` against the incumbent.
+    """
+
+    name: str
+    about: str
+    metric: str
+    rows: int
+    constant: float
+    incumbent: float
+    champion: float
+    family: str
+    status: str
+    best_possible: float | None
+    gain: IntervalEstimate
+    shortfall: IntervalEstimate | None
+    calibration: str | None = None
+    calibration_error: float | None = None
+    calibration_floor: float | None = None
+    coverage: float | None = None
+    saving: IntervalEstimate | None = None
+    saving_gain: IntervalEstimate | None = None
+    accuracy: Mapping[str, float] | None = None
+    fairness: str | None = None
+    promotion: str | None = None
+
+
+def summarise_run(run: TrainingRun | ForecastRun) -> FeatureResult:
+    """The outcome of a training, of rows or of a panel."""
+    return _summarise_forecast(run) if isinstance(run, ForecastRun) else _summarise_rows(run)
+
+
+@dataclass(frozen=True)
+class GateStep:
+    """A training that met the fairness gate: what it was, what the gate said and why, and which version answers afterwards."""
+
+    what: str
+    version: str
+    promoted: bool
+    status: str
+    why: str
+    served: ModelVersion
+
+
+def build_gate_step(what: str, run: TrainingRun | ForecastRun, served: ModelVersion) -> GateStep:
+    """The step that a run was. Raises InternalError for a run that no gate judges."""
+    if isinstance(run, ForecastRun) or run.promotion is None:
+        raise InternalError(f"task {run.task.name} has no fairness gate; name one whose rows are about people.")
+    return GateStep(what, run.version.version, run.promotion.promote, run.promotion.status, run.promotion.why, served)
+
+
+def _verdict_estimate(verdict: Verdict) -> IntervalEstimate:
+    return IntervalEstimate(verdict.difference, verdict.low, verdict.high)
+
+
+def _summarise_rows(run: TrainingRun) -> FeatureResult:
+    metric = run.task.target.metric.name
+    by_name = {e.family: e for e in run.leaderboard}
+    constant, incumbent = by_name[CONSTANT], by_name[INCUMBENT]
+    gain = next(v for v in run.verdicts if v.against == INCUMBENT)
+    assessment = run.assessment
+    candidates = {CONSTANT: constant, INCUMBENT: incumbent, "champion": run.champion}
+    if run.oracle is not None:
+        candidates["best possible"] = run.oracle
+    classes = run.task.target.kind == "binary"
+    saving = None if assessment is None else assessment.savings
+    against = None if saving is None else next((d.saved for d in saving.differences if d.against == INCUMBENT), None)
+    return FeatureResult(
+        name=run.task.name,
+        about=run.task.about,
+        metric=metric,
+        rows=len(run.examples),
+        constant=constant.score(metric).value,
+        incumbent=incumbent.score(metric).value,
+        champion=run.champion.score(metric).value,
+        family=run.champion.family,
+        status=run.version.status,
+        best_possible=None if run.oracle is None else run.oracle.score(metric).value,
+        gain=_verdict_estimate(gain),
+        shortfall=None if run.shortfall is None else _verdict_estimate(run.shortfall),
+        calibration=None if assessment is None else assessment.calibration.kind,
+        calibration_error=None if assessment is None else assessment.after.error,
+        calibration_floor=None if assessment is None else assessment.after.floor,
+        saving=None if saving is None else saving.yearly,
+        saving_gain=against,
+        accuracy={name: e.score("accuracy").value for name, e in candidates.items()} if classes else None,
+        fairness=None
+        if assessment is None or assessment.fairness is None
+        else f"{assessment.fairness.status}: {assessment.fairness.why}",
+        promotion=None if run.promotion is None else run.promotion.why,
+    )
+
+
+def _summarise_forecast(run: ForecastRun) -> FeatureResult:
+    def skill(evaluation: ForecastEvaluation | None) -> float | None:
+        return None if evaluation is None else evaluation.score("skill").value
+
+    by_name = {e.family: e for e in run.leaderboard}
+    gain = next(v for v in run.verdicts if v.against == INCUMBENT and v.metric == "skill" and v.horizon == "all")
+    shortfall = next((v for v in run.shortfall if v.horizon == "all"), None)
+    return FeatureResult(
+        name=run.task.name,
+        about=run.task.about,
+        metric="skill",
+        rows=len(run.test),
+        constant=skill(by_name[BASELINE]) or 0.0,
+        incumbent=by_name[INCUMBENT].score("skill").value,
+        champion=run.champion.score("skill").value,
+        family=run.champion.family,
+        status=run.version.status,
+        best_possible=skill(run.oracle),
+        gain=_verdict_estimate(gain),
+        shortfall=None if shortfall is None else _verdict_estimate(shortfall),
+        coverage=run.champion.score("coverage_80").value,
+    )
+
+
+def result_json(result: FeatureResult) -> dict[str, Any]:
+    """The outcome as JSON; undefined figures are null."""
+    return {name: _replace_undefined(value) for name, value in asdict(result).items()}
+
+
+def _replace_undefined(value: Any) -> Any:
+    if isinstance(value, float):
+        return finite_or_none(value)
+    return {k: _replace_undefined(v) for k, v in value.items()} if isinstance(value, dict) else value

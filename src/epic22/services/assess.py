@@ -1,0 +1,239 @@
+"""What the champion's score is worth: calibrated, in money, in bands, and fair; for binary targets.
+
+Everything is measured on out-of-fold rows, with probabilities calibrated by other folds than their own.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import FoldPlan
+from epic22.core.evaluation.baselines import INCUMBENT, ORACLE, evaluate_responses
+from epic22.core.evaluation.calibration import (
+    Calibration,
+    CalibrationLoss,
+    OutOfFoldScores,
+    calibrate_out_of_fold,
+    choose_calibration,
+    collect_out_of_fold_scores,
+)
+from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
+from epic22.core.evaluation.crossval import Evaluation, FoldPredictions
+from epic22.core.evaluation.cumulative_incidence import HorizonReliability, IncidenceCurve
+from epic22.core.evaluation.fairness import FairnessVerdict, compute_adverse_impact, judge_fairness
+from epic22.core.evaluation.reliability import (
+    Recalibration,
+    ReliabilityBin,
+    brier_skill_score,
+    compute_calibration_error_floor,
+    compute_reliability_table,
+    expected_calibration_error,
+    fit_recalibration,
+)
+from epic22.core.evaluation.risk_bands import (
+    BANDS,
+    BandFigures,
+    BandOrder,
+    RiskBands,
+    check_band_order,
+    compute_band_figures,
+    fit_bands,
+)
+from epic22.core.evaluation.savings import Cases, Saving, estimate_savings, select_listed_rows
+from epic22.core.task import Array, Task
+
+CALIBRATED = "calibrated"
+ADVERSE_BANDS = ("high", "critical")
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How well probabilities keep their word: expected calibration error beside what noise alone would show, slope and intercept
+    of the recalibration (1 and 0 are best), Brier skill against the rows' own rate, and the table behind them."""
+
+    error: float
+    floor: float
+    recalibration: Recalibration
+    brier_skill: float
+    table: tuple[ReliabilityBin, ...]
+
+    @classmethod
+    def of(cls, y: Array, p: Array) -> "Reliability":
+        """Of probabilities p (n,) for classes y (n,)."""
+        return cls(
+            expected_calibration_error(y, p),
+            compute_calibration_error_floor(p),
+            fit_recalibration(y, p),
+            brier_skill_score(y, p),
+            compute_reliability_table(y, p),
+        )
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the champion is worth besides its rank. `evaluation` are its calibrated scores on the same folds.
+
+    `savings` is at the task's capacity, `unlimited` at the threshold of expected cost; None without costs. `bands` where the
+    money at stake differs by row. `fairness` where protected classes are held. Of a hazard all but `evaluation`, `by_horizon` and
+    `curves` (groups of like risk) is told at the horizon that decides.
+    """
+
+    calibration: Calibration
+    losses: tuple[CalibrationLoss, ...]
+    evaluation: Evaluation
+    before: Reliability
+    after: Reliability
+    costs: Mapping[str, float]
+    capacity: Capacity | None
+    savings: Saving | None
+    unlimited: Saving | None
+    bands: RiskBands | None
+    band_figures: tuple[BandFigures, ...]
+    band_order: BandOrder | None
+    fairness: FairnessVerdict | None
+    by_horizon: tuple[HorizonReliability, ...] = ()
+    curves: tuple[IncidenceCurve, ...] = ()
+
+
+def assess(
+    task: Task,
+    examples: Examples,
+    plan: FoldPlan,
+    champion: Evaluation,
+    leaderboard: tuple[Evaluation, ...],
+    oracle: Evaluation | None,
+    seed: int,
+) -> Assessment | None:
+    """The worth of a binary task's champion; None for other kinds, whose value is the statement."""
+    if task.target.kind != "binary":
+        return None
+    scores = collect_out_of_fold_scores(champion.fold_predictions, examples, plan)
+    calibration, losses = choose_calibration(scores)
+    p = calibrate_out_of_fold(scores)
+    evaluation = evaluate_responses(CALIBRATED, task, examples, plan, split_by_fold(p, champion.fold_predictions), seed)
+    evaluated = _select_evaluation_rows(scores)
+    figures, capacity = compute_savings(task, examples, scores, evaluated, p, leaderboard, oracle, seed)
+    bands = _fit_risk_bands(examples, task, scores, evaluated, p)
+    return Assessment(
+        calibration=calibration,
+        losses=losses,
+        evaluation=evaluation,
+        before=Reliability.of(scores.y[evaluated], Calibration()(scores.raw[evaluated])),
+        after=Reliability.of(scores.y[evaluated], p[evaluated]),
+        costs=task.costs,
+        capacity=capacity,
+        savings=figures[0],
+        unlimited=figures[1],
+        bands=bands[0],
+        band_figures=bands[1],
+        band_order=check_band_order(bands[1]) if bands[1] else None,
+        fairness=assess_fairness(task, examples, scores, evaluated, p, bands[0], capacity, seed),
+    )
+
+
+def split_by_fold(p: Array, parts: tuple[FoldPredictions, ...]) -> tuple[FoldPredictions, ...]:
+    """Responses in the order of the parts' test rows, as parts again."""
+    boundaries = np.cumsum([len(part.fold.test) for part in parts])[:-1]
+    return tuple(FoldPredictions(part.fold, piece) for part, piece in zip(parts, np.split(p, boundaries), strict=True))
+
+
+def _select_evaluation_rows(scores: OutOfFoldScores) -> Array:
+    """One row an example, of the first dealing, and none that nothing could calibrate, as those of the first forward fold."""
+    first_repeat = scores.repeat == scores.repeat.min()
+    calibrated = first_repeat & scores.calibratable
+    return np.flatnonzero(calibrated if calibrated.any() else first_repeat)
+
+
+def build_cost_matrix(costs: Mapping[str, float], stakes: Array | None) -> CostMatrix:
+    """The task's costs, a miss multiplied by the money at stake a row where there is one."""
+    return CostMatrix(costs["miss"] if stakes is None else costs["miss"] * stakes, costs["false_alarm"])
+
+
+def compute_savings(
+    task: Task,
+    examples: Examples,
+    scores: OutOfFoldScores,
+    evaluated: Array,
+    p: Array,
+    leaderboard: tuple[Evaluation, ...],
+    oracle: Evaluation | None,
+    seed: int,
+) -> tuple[tuple[Saving | None, Saving | None], Capacity | None]:
+    """Savings at capacity and at the threshold over the judged rows, and the capacity; nothing without costs or times."""
+    if not task.costs or not examples.has_times:
+        return (None, None), None
+    cases = _build_cases(task, examples, scores, evaluated)
+    rivals = [CandidateScores(ORACLE, _join_responses(oracle)[evaluated])] if oracle is not None else []
+    incumbent = next((e for e in leaderboard if e.family == INCUMBENT), None)
+    rule = (
+        []
+        if incumbent is None or task.incumbent is None
+        else [CandidateScores(INCUMBENT, _join_responses(incumbent)[evaluated], "ranking")]
+    )
+    model = CandidateScores(CALIBRATED, p[evaluated])
+    capacity = Capacity(task.capacity)
+    limited = None if task.capacity is None else estimate_savings(cases, model, capacity, [*rule, *rivals], seed=seed)
+    return (limited, estimate_savings(cases, model, Capacity(None), rivals, seed=seed)), capacity
+
+
+def _join_responses(evaluation: Evaluation) -> Array:
+    return np.concatenate([part.response for part in evaluation.fold_predictions])
+
+
+def _build_cases(task: Task, examples: Examples, scores: OutOfFoldScores, evaluated: Array) -> Cases:
+    rows = scores.row[evaluated]
+    return Cases(
+        entity=examples.entity[rows],
+        at=examples.at[rows],
+        y=scores.y[evaluated],
+        costs=build_cost_matrix(task.costs, None if examples.exposure is None else examples.exposure[rows]),
+        horizon=task.target.horizon or max(task.target.horizons, default=0.0),
+        cluster=scores.cluster[evaluated],
+    )
+
+
+def _fit_risk_bands(
+    examples: Examples, task: Task, scores: OutOfFoldScores, evaluated: Array, p: Array
+) -> tuple[RiskBands | None, tuple[BandFigures, ...]]:
+    """Bands cut on the expected loss: calibrated probability × what a miss costs."""
+    if examples.exposure is None:
+        return None, ()
+    stake = task.costs["miss"] * examples.exposure[scores.row[evaluated]]
+    if len(np.unique(p[evaluated] * stake)) < len(BANDS):
+        return None, ()
+    bands = fit_bands(p[evaluated] * stake)
+    return bands, compute_band_figures(bands, p[evaluated], stake, scores.y[evaluated])
+
+
+def assess_fairness(
+    task: Task,
+    examples: Examples,
+    scores: OutOfFoldScores,
+    evaluated: Array,
+    p: Array,
+    bands: RiskBands | None,
+    capacity: Capacity | None,
+    seed: int,
+) -> FairnessVerdict | None:
+    """The adverse impact by protected class over the judged rows; None where no class is held.
+
+    Favourable: a risk band below high; else not being on the list.
+    """
+    if examples.slices is None or not examples.slices.width or capacity is None:
+        return None
+    rows = scores.row[evaluated]
+    if bands is not None and examples.exposure is not None:
+        names = bands.assign_names(p[evaluated] * task.costs["miss"] * examples.exposure[rows])
+        favourable = ~np.isin(names, ADVERSE_BANDS)
+    else:
+        favourable = ~select_listed_rows(
+            CandidateScores(CALIBRATED, p[evaluated]), _build_cases(task, examples, scores, evaluated), capacity
+        )
+    persons = scores.cluster[evaluated]
+    impacts = [
+        compute_adverse_impact(name, favourable, examples.slices[name][rows].to_numpy(), persons, seed=seed)
+        for name in examples.slices.columns
+    ]
+    return judge_fairness(impacts)

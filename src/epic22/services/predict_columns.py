@@ -1,0 +1,110 @@
+"""What a model answers to many rows at once, as columns: values, intervals, sets and money, without reasons or receipts.
+
+A row alone is a batch of one: every figure is worked out row by row in the same order, so that both have the same bits.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import polars as pl
+
+from epic22.core.artifact.bundle import Bundle
+from epic22.core.evaluation.conformal import expand_binary
+from epic22.core.models.base import compute_response, inverse_link
+from epic22.core.models.hazard import compute_interval_shares, compute_median_days
+from epic22.core.task import Array
+
+
+@dataclass(frozen=True)
+class PredictionColumns:
+    """The answers to n rows, in their order.
+
+    `response` is the calibrated probability of the positive class (n,), of each of k classes (n, k), up to each of h horizons
+    (n, h), or the value (n,). `raw` is the estimator's score, `score` (n,) what reasons sum to, `shift` (n,) the part of it
+    that is calibration's. `chosen` (n,) is the likeliest class, `inside` (n, k) whether a class is in the set. Money is that of
+    the target or, for a hazard, of the horizon that decides: NaN where the row does not say what is at stake. None is what the
+    bundle has not; a median is NaN where it lies beyond the horizons.
+    """
+
+    raw: Array
+    response: Array
+    score: Array
+    shift: Array
+    chosen: Array | None = None
+    low: Array | None = None
+    high: Array | None = None
+    inside: Array | None = None
+    expected_loss: Array | None = None
+    act: Array | None = None
+    band: Array | None = None
+    median_days: Array | None = None
+
+
+def predict_columns(bundle: Bundle, frame: pl.DataFrame) -> PredictionColumns:
+    """The answers to a frame whose columns have the schema's types; the values are those of `predict_frame` to the last bit."""
+    exposure = next((column.name for column in bundle.schema.inputs if column.name == bundle.schema.exposure), None)
+    stakes = None if exposure is None else frame[exposure].cast(pl.Float64).to_numpy()
+    return compute_columns(bundle, bundle.preprocessor.transform(frame), stakes)
+
+
+def compute_columns(bundle: Bundle, X: Array, stakes: Array | None) -> PredictionColumns:
+    """The answers to a matrix (n, p); `stakes` (n,) is the schema's exposure, NaN where missing, None where rows have none."""
+    # Sums along a row must not depend on how the matrix lies in memory.
+    raw = np.ascontiguousarray(bundle.estimator.decision_function(X), dtype=np.float64)
+    kinds = {
+        "binary": _compute_binary,
+        "multiclass": _compute_multiclass,
+        "hazard": _compute_hazard,
+        "regression": _compute_regression,
+    }
+    return kinds[bundle.schema.kind](bundle, raw, stakes)
+
+
+def _compute_binary(bundle: Bundle, raw: Array, stakes: Array | None) -> PredictionColumns:
+    score = bundle.calibration.log_odds(raw)
+    p = inverse_link(score, "binary")
+    inside = None if bundle.sets is None else bundle.sets.contains(expand_binary(p))
+    return PredictionColumns(
+        raw, p, score, _calibration_shift(bundle, score, raw), inside=inside, **_money_columns(bundle, p, stakes)
+    )
+
+
+def _compute_multiclass(bundle: Bundle, raw: Array, _: Array | None) -> PredictionColumns:
+    shares = compute_response(bundle.estimator, raw, "multiclass")
+    chosen = raw.argmax(axis=1)
+    inside = None if bundle.sets is None else bundle.sets.contains(shares)
+    return PredictionColumns(raw, shares, raw[np.arange(len(raw)), chosen], np.zeros(len(raw)), chosen, inside=inside)
+
+
+def _compute_regression(bundle: Bundle, raw: Array, _: Array | None) -> PredictionColumns:
+    values = compute_response(bundle.estimator, raw, "regression")
+    low, high = (None, None) if bundle.band is None else bundle.band.compute_intervals(values)
+    return PredictionColumns(raw, values, raw, np.zeros(len(raw)), low=low, high=high)
+
+
+def _compute_hazard(bundle: Bundle, raw: Array, stakes: Array | None) -> PredictionColumns:
+    """A probability up to each horizon, money at the one that decides; the score is the mean log-odds of the hazard up to it."""
+    schema = bundle.schema
+    z = bundle.calibration.log_odds(raw)
+    incidence = inverse_link(z, "hazard")
+    share = compute_interval_shares(schema.horizons, schema.horizon)
+    score, uncalibrated = (np.array([share @ row for row in odds]) for odds in (z, raw))
+    decides = [j for j, horizon in enumerate(schema.horizons) if horizon == schema.horizon]
+    money = _money_columns(bundle, incidence[:, decides[0]], stakes) if decides else {}
+    shift = _calibration_shift(bundle, score, uncalibrated)
+    return PredictionColumns(raw, incidence, score, shift, median_days=compute_median_days(incidence, schema.horizons), **money)
+
+
+def _calibration_shift(bundle: Bundle, score: Array, uncalibrated: Array) -> Array:
+    return np.zeros(len(score)) if bundle.calibration.kind == "none" else score - uncalibrated
+
+
+def _money_columns(bundle: Bundle, p: Array, stakes: Array | None) -> dict[str, Array | None]:
+    """What a probability means in money where the task has costs; a person decides."""
+    exposure = bundle.schema.exposure
+    if not bundle.costs or (exposure is not None and stakes is None):
+        return {}
+    miss = bundle.costs["miss"] * (np.ones(len(p)) if exposure is None or stakes is None else stakes)
+    loss = p * miss
+    band = None if bundle.risk_bands is None else bundle.risk_bands.assign_names(loss)
+    return {"expected_loss": loss, "act": loss > (1 - p) * bundle.costs["false_alarm"], "band": band}

@@ -1,0 +1,51 @@
+"""What is promised with an answer, an interval or a set of classes, and whether it was kept on rows that did not make it."""
+
+from dataclasses import dataclass, replace
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.split import FoldPlan
+from epic22.core.evaluation.calibration import Calibration
+from epic22.core.evaluation.conformal import AnyBand, ClassSets, fit_sets
+from epic22.core.evaluation.coverage import Coverage, compute_coverage, compute_probabilities, evaluate_intervals, evaluate_sets
+from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.interval_selection import BandLoss, choose_band
+from epic22.core.evaluation.predictions import collect_out_of_fold_predictions
+from epic22.core.task import Task
+
+NOT_EVALUATED = "no fold could be judged by others that knew nothing of it: bring more rows, or a longer history"
+
+
+@dataclass(frozen=True)
+class PredictionIntervals:
+    """The band of values with the table it was chosen by, or the sets of classes.
+
+    `coverage` is None where no rows could be judged, and `note` then says why.
+    """
+
+    band: AnyBand | None = None
+    losses: tuple[BandLoss, ...] = ()
+    sets: ClassSets | None = None
+    coverage: Coverage | None = None
+    note: str = ""
+
+
+def compute_prediction_intervals(
+    task: Task, examples: Examples, plan: FoldPlan, champion: Evaluation, calibration: Calibration
+) -> PredictionIntervals:
+    """Band or sets from the champion's out-of-fold responses, for two classes after `calibration`, and what they covered.
+
+    Kinds of targets that state their own quantiles or curves get nothing.
+    """
+    if task.target.kind not in ("binary", "multiclass", "regression"):
+        return PredictionIntervals()
+    rows = collect_out_of_fold_predictions(champion.fold_predictions, examples, plan)
+    if task.target.kind == "regression":
+        band, losses = choose_band(rows)
+        intervals = PredictionIntervals(band, losses)
+        evaluated = evaluate_intervals(rows)
+    else:
+        intervals = PredictionIntervals(sets=fit_sets(compute_probabilities(rows.response, calibration), rows.y, rows.weight))
+        evaluated = evaluate_sets(rows)
+    if evaluated is None:
+        return replace(intervals, note=NOT_EVALUATED)
+    return replace(intervals, coverage=compute_coverage(evaluated, task.target, examples, plan, task.coverage_by))

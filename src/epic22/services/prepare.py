@@ -1,0 +1,74 @@
+"""What a training is run on: audited examples, the folds that judge, and the rows that the champion is fitted on."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from epic22.core.data.examples import Examples
+from epic22.core.data.formula import drop_formulas
+from epic22.core.data.leakage import Suspicion, audit_folds
+from epic22.core.data.split import MICROSECONDS_PER_DAY, FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.task_data import TaskData
+from epic22.core.evaluation.coverage import check_groups
+from epic22.core.selection.target_transform import choose_log_target
+from epic22.core.task import Array, Task
+from epic22.services.audit import audit_examples
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What is raced on: the assignment as audit and folds left it, its examples and folds, and the rows (positions) that the
+    champion is fitted on."""
+
+    data: TaskData
+    examples: Examples
+    audit: tuple[Suspicion, ...]
+    plan: FoldPlan
+    rows: Array
+
+    @property
+    def task(self) -> Task:
+        """The declared task."""
+        return self.data.task
+
+
+def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
+    """The examples, audited and cut into folds; the label's logarithm where that is settled to be better.
+
+    Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares, or a column
+    of `coverage_by` makes no groups.
+    """
+    task, examples, suspicions = withhold_columns(data, split.seed)
+    check_groups(task.coverage_by, examples.X)
+    plan = plan_folds(examples, task.target.kind, split)
+    task, notes = choose_log_target(task, examples, plan, split.seed, threads)
+    data = replace(data, task=task, suspicions=suspicions, notes=(*data.notes, *notes))
+    audit = (*suspicions, *audit_split(examples, plan))
+    return Preparation(data, examples, audit, plan, select_champion_rows(data, examples))
+
+
+def withhold_columns(data: TaskData, seed: int) -> tuple[Task, Examples, tuple[Suspicion, ...]]:
+    """The examples of a task on canonical tables without the columns that the audit withholds; a file's were audited before."""
+    task, examples = data.task, data.examples()
+    if task.entities is None:
+        return task, examples, data.suspicions
+    suspicions = audit_examples(task, examples, data.findings, seed)
+    withheld = {suspicion.column for suspicion in suspicions if suspicion.withheld and suspicion.column is not None}
+    columns = tuple(replace(c, role="never") if c.name in withheld else c for c in task.columns)
+    remaining = replace(task, columns=columns, formulas=drop_formulas(task.formulas, task.input_columns, withheld))
+    inputs = examples.X.select([column.name for column in remaining.input_columns])
+    return remaining, replace(examples, X=inputs), (*data.suspicions, *suspicions)
+
+
+def audit_split(examples: Examples, plan: FoldPlan) -> tuple[Suspicion, ...]:
+    """What the audit finds in the folds themselves."""
+    pairs = [(fold.train, fold.test) for fold in plan.folds if fold.repeat == 0]
+    at = examples.at if examples.has_times else None
+    gap = np.timedelta64(round(plan.gap * MICROSECONDS_PER_DAY), "us").astype(object)
+    return audit_folds(examples.X, pairs, at, gap, examples.group)
+
+
+def select_champion_rows(data: TaskData, examples: Examples) -> Array:
+    """The rows that the champion is fitted on: all but those of a test file that may train."""
+    rows = np.arange(len(examples) - data.test_rows)
+    return rows if examples.learned is None else rows[examples.learned[rows]]
