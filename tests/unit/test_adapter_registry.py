@@ -1,0 +1,344 @@
+"""The registry's files and the trackers beside it: what a version, a promotion, a run and an event are written down as."""
+
+import json
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from structlog.testing import capture_logs
+
+from epic22.adapters.model_store import ModelStore
+from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
+from epic22.adapters.tracking.mlflow import MlflowTracker
+from epic22.adapters.tracking.openlineage import MAX_ERROR_CHARS, OpenLineageEvents
+from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation.fairness import AdverseImpact, FairnessVerdict, GroupShare, Override, PromotionDecision
+from epic22.core.evaluation.significance import Verdict
+from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
+from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.prediction import Prediction, PredictionScore
+
+MODEL = ModelVersion("toy", "1", "boosting", "a" * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ModelStore:
+    return ModelStore(tmp_path / "models")
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    """A folder with a file; the store does not look into it before it is loaded."""
+    (tmp_path / "bundle" / "deep").mkdir(parents=True)
+    (tmp_path / "bundle" / "deep" / "model.json").write_text("{}")
+    return tmp_path / "bundle"
+
+
+def save(store: ModelStore, bundle: Path, task: str = "toy") -> ModelVersion:
+    return store.save(task, "boosting", "a" * 64, "v0", "proven", bundle)
+
+
+def log_lines(store: ModelStore) -> list[dict[str, Any]]:
+    """The log of promotions of the toy task."""
+    return [json.loads(line) for line in (store.root / "toy" / "promotions.jsonl").read_text().splitlines()]
+
+
+def fairness(ratio: float | None) -> FairnessVerdict:
+    """A verdict whose worst group has this ratio; None where no groups can be compared."""
+    group = None if ratio is None else GroupShare("children", 40, 80, 0.4, ratio, 0.6, 0.9, "")
+    impact = AdverseImpact("family_status", "no children", () if group is None else (group,), group)
+    return FairnessVerdict("inconclusive", impact, (impact,), "too few")
+
+
+def test_a_saved_version_is_a_whole_copy_and_leaves_the_folder_where_it_was(store: ModelStore, bundle: Path) -> None:
+    version = save(store, bundle)
+    place = store.folder("toy", version.version)
+    assert (place / "bundle" / "deep" / "model.json").read_text() == "{}"
+    assert (bundle / "deep" / "model.json").exists()
+    assert ModelVersion(**json.loads((place / "version.json").read_text())) == version
+    age = datetime.now(UTC) - datetime.fromisoformat(version.made_at)
+    assert timedelta(0) <= age < timedelta(minutes=1)
+
+
+def test_a_save_that_fails_half_way_leaves_nothing_behind(store: ModelStore, bundle: Path) -> None:
+    (bundle / "calibrator.json").symlink_to(bundle / "nowhere")
+    with pytest.raises(shutil.Error):
+        save(store, bundle)
+    assert list((store.root / "toy").iterdir()) == []
+    assert store.list_versions("toy") == ()
+
+
+def test_a_number_that_is_taken_is_passed_over(store: ModelStore, bundle: Path) -> None:
+    (store.root / "toy" / "1" / "half").mkdir(parents=True)
+    assert save(store, bundle).version == "2"
+
+
+def test_everything_lists_tasks_without_a_champion_too(store: ModelStore, bundle: Path) -> None:
+    for task in ("beta", "alpha", "alpha"):
+        save(store, bundle, task)
+    (store.root / "Not a task").mkdir()
+    assert [(v.task, v.version) for v in store.list_all_versions()] == [("alpha", "1"), ("alpha", "2"), ("beta", "1")]
+    assert store.list_tasks() == ()
+
+
+def test_a_champion_that_is_not_there_any_more_is_refused(store: ModelStore, bundle: Path) -> None:
+    save(store, bundle)
+    store.promote("toy", "1", ())
+    (store.folder("toy", "1") / "version.json").unlink()
+    with pytest.raises(BundleError, match="points to version '1', which is not there"):
+        store.champion("toy")
+
+
+def test_a_task_without_a_champion_names_those_that_have_one(store: ModelStore, bundle: Path) -> None:
+    with pytest.raises(UnknownTaskError, match="tasks with one: none yet"):
+        store.champion("toy")
+    save(store, bundle)
+    store.promote("toy", "1", ())
+    with pytest.raises(UnknownTaskError, match="tasks with one: toy"):
+        store.champion("other")
+
+
+def test_a_promotion_keeps_its_verdicts_and_leaves_no_file_beside_the_pointer(store: ModelStore, bundle: Path) -> None:
+    save(store, bundle)
+    verdict = Verdict("constant", "y", None, "log_loss", 0.1, 0.05, 0.15, 0.01, True, "paired", "")
+    store.promote("toy", "1", [verdict], PromotionDecision(True, "proven", "fairness passed"))
+    pointer = json.loads((store.root / "toy" / "champion.json").read_text())
+    assert (pointer["version"], pointer["why"]) == ("1", "fairness passed")
+    assert pointer["because"][0]["difference"] == 0.1
+    assert sorted(path.name for path in (store.root / "toy").iterdir()) == ["1", "champion.json", "promotions.jsonl"]
+
+
+def test_the_log_has_a_line_for_each_promotion_and_refusal_in_their_order(store: ModelStore, bundle: Path) -> None:
+    save(store, bundle)
+    save(store, bundle)
+    store.promote("toy", "1", ())
+    store.refuse("toy", "2", PromotionDecision(False, "refused", "too uneven", fairness(0.7)))
+    store.promote("toy", "2", (), PromotionDecision(True, "overridden", "said so", fairness(0.7), Override("key-7", "urgent")))
+    lines = log_lines(store)
+    assert [(line["version"], line["status"], line["why"]) for line in lines] == [
+        ("1", "promoted", ""),
+        ("2", "refused", "too uneven"),
+        ("2", "overridden", "said so"),
+    ]
+    assert lines[0]["fairness"] is None
+    assert lines[2]["override"] == {"key_id": "key-7", "reason": "urgent"}
+    assert store.champion("toy").version == "2"
+
+
+@pytest.mark.parametrize(
+    ("ratio", "written"),
+    [
+        (0.7, {"group": "children", "ratio": 0.7, "low": 0.6, "high": 0.9}),
+        (float("nan"), {"group": "children", "ratio": None, "low": 0.6, "high": 0.9}),
+        (None, {"group": None, "ratio": None, "low": None, "high": None}),
+    ],
+)
+def test_the_log_writes_a_ratio_that_is_undefined_as_none(
+    store: ModelStore, bundle: Path, ratio: float | None, written: dict[str, Any]
+) -> None:
+    save(store, bundle)
+    store.refuse("toy", "1", PromotionDecision(False, "refused", "", fairness(ratio)))
+    (line,) = log_lines(store)
+    status = {"status": "inconclusive", "class": "family_status", "against": "no children"}
+    assert line["fairness"] == status | written
+
+
+def test_a_refusal_of_a_version_that_is_not_there_is_not_logged(store: ModelStore, bundle: Path) -> None:
+    save(store, bundle)
+    with pytest.raises(UnknownTaskError, match="no version '2'"):
+        store.refuse("toy", "2", PromotionDecision(False, "refused", ""))
+    assert not (store.root / "toy" / "promotions.jsonl").exists()
+
+
+def test_an_explanation_with_numbers_that_json_lacks_is_refused_and_the_old_one_stays(store: ModelStore, bundle: Path) -> None:
+    save(store, bundle)
+    assert store.load_explanation("toy", "1") is None
+    store.save_explanation("toy", "1", {"columns": ["rent"]})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        store.save_explanation("toy", "1", {"value": float("nan")})
+    assert store.load_explanation("toy", "1") == {"columns": ["rent"]}
+
+
+def test_provenance_comes_back_as_it_was_kept(store: ModelStore, bundle: Path) -> None:
+    save(store, bundle)
+    assert store.load_provenance("toy", "1") is None
+    provenance = Provenance("toy", "1", "a" * 64, "v0", 3, (("a.csv", "0" * 64),), None, "1.0", "7", "2024-01-01", None)
+    store.save_provenance(provenance)
+    assert store.load_provenance("toy", "1") == provenance
+
+
+def test_a_version_file_that_describes_none_is_refused(store: ModelStore, bundle: Path) -> None:
+    save(store, bundle)
+    (store.folder("toy", "1") / "version.json").write_text('{"task": "toy"}')
+    with pytest.raises(BundleError, match="does not describe a model version"):
+        store.list_versions("toy")
+
+
+def prediction(receipt: str, entity: str) -> Prediction:
+    return Prediction(entity, None, (), PredictionScore(0.0, ""), (), MODEL, receipt)
+
+
+def test_receipts_go_into_the_file_of_their_day(tmp_path: Path) -> None:
+    files = FilePredictionLog(tmp_path / "receipts")
+    days = [datetime(2024, 1, 31, 23, 59), datetime(2024, 2, 1), datetime(2024, 1, 31)]
+    files.write(PredictionRecord(str(n) * 64, "toy", "1", "a" * 64, "anna", at) for n, at in enumerate(days))
+    assert sorted(path.name for path in files.folder.iterdir()) == ["2024-01-31.jsonl", "2024-02-01.jsonl"]
+    assert [r.at for r in files.find_receipts("")] == [days[0], days[2], days[1]]
+    assert files.find_receipts("3") == ()
+    assert [r.receipt[0] for r in files.find_receipts("2")] == ["2"]
+
+
+def test_no_receipt_is_given_for_an_entity_that_looks_like_one(tmp_path: Path) -> None:
+    files = FilePredictionLog(tmp_path)
+    at = datetime(2024, 1, 1)
+    files.write(iter([PredictionRecord("b" * 64, "toy", "1", "a" * 64, '"receipt":"cc', at)]))
+    assert files.find_receipts("cc") == ()
+
+
+def test_answers_are_counted_by_task_and_version(tmp_path: Path) -> None:
+    files = FilePredictionLog(tmp_path)
+    at = datetime(2024, 1, 1)
+    versions = [("toy", "1"), ("toy", "2"), ("toy", "1"), ("other", "1")]
+    files.write(PredictionRecord(str(n) * 64, task, version, "a" * 64, "e", at) for n, (task, version) in enumerate(versions))
+    assert files.count_predictions() == {("toy", "1"): 2, ("toy", "2"): 1, ("other", "1"): 1}
+
+
+def test_many_threads_lose_no_receipt(tmp_path: Path) -> None:
+    queue = BufferedPredictionLog(FilePredictionLog(tmp_path), flush_seconds=0.001)
+
+    def note(number: int) -> None:
+        for n in range(50):
+            queue.log_predictions(MODEL, [prediction(f"{number:02d}{n:02d}" + "0" * 60, f"e{n}")])
+
+    threads = [threading.Thread(target=note, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    queue.close()
+    assert len({r.receipt for r in queue.files.find_receipts("")}) == 400
+    assert queue.dropped == 0
+
+
+def test_a_full_queue_takes_answers_again_once_it_was_written(tmp_path: Path) -> None:
+    queue = BufferedPredictionLog(FilePredictionLog(tmp_path), max_pending=2, flush_seconds=60)
+    with capture_logs() as logs:
+        for _ in range(3):
+            queue.log_predictions(MODEL, [prediction("1" * 64, "a"), prediction("2" * 64, "b")])
+            queue.log_predictions(MODEL, [prediction("3" * 64, "c")])
+            queue.flush()
+        queue.close()
+    assert queue.dropped == 3
+    assert [log["count"] for log in logs] == [1, 1, 1]
+    assert [log["since_start"] for log in logs] == [1, 2, 3]
+    assert queue.files.count_predictions() == {("toy", "1"): 6}
+
+
+def test_events_of_one_piece_of_work_share_a_run_and_name_each_kind_of_thing(tmp_path: Path) -> None:
+    lineage = OpenLineageEvents(tmp_path / "events.jsonl")
+    inputs = [Dataset("source", "a.csv", "0" * 64, "0" * 64), Dataset("table", "units", "3", "f" * 32)]
+    run = lineage.start("train.toy", inputs)
+    lineage.complete(
+        "train.toy", run, inputs, [Dataset("model", "toy", "1", "a" * 64), Dataset("predictions", "out", "1", rows=9)]
+    )
+    start, complete = (json.loads(line) for line in lineage.path.read_text().splitlines())
+    assert start["run"]["runId"] == complete["run"]["runId"] == run
+    assert [d["namespace"] for d in start["inputs"]] == ["epic22.source", "epic22.table"]
+    contents = [d["facets"]["epic22_content"] for d in start["inputs"]]
+    assert (contents[0]["sha256"], contents[1]["rowDigest"]) == ("0" * 64, "f" * 32)
+    model, rows = complete["outputs"]
+    assert model["facets"]["datasetType"]["datasetType"] == "MODEL"
+    assert "outputStatistics" not in model.get("outputFacets", {})
+    assert rows["outputFacets"]["outputStatistics"]["rowCount"] == 9
+    assert "epic22_content" not in rows["facets"]
+
+
+def test_a_long_error_is_cut_in_its_event(tmp_path: Path) -> None:
+    lineage = OpenLineageEvents(tmp_path / "events.jsonl")
+    lineage.fail("ingest", lineage.start("ingest", []), [], "x" * 10_000)
+    failed = json.loads(lineage.path.read_text().splitlines()[1])
+    assert failed["eventType"] == "FAIL"
+    assert failed["run"]["facets"]["errorMessage"]["message"] == "x" * MAX_ERROR_CHARS
+
+
+def test_two_jobs_get_runs_of_their_own(tmp_path: Path) -> None:
+    lineage = OpenLineageEvents(tmp_path / "events.jsonl")
+    runs = [lineage.start("ingest", []) for _ in range(3)]
+    assert len(set(runs)) == 3
+
+
+@pytest.fixture(scope="module")
+def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowTracker]:
+    """A tracker with two trainings of one task written down."""
+    home = tmp_path_factory.mktemp("home")
+    (home / "bundle").mkdir()
+    (home / "bundle" / "model.json").write_text("{}")
+    (home / "report.html").write_text("<html></html>")
+    tracker = MlflowTracker(home / "new")
+    before = dict(os.environ)
+    for number in ("1", "2"):
+        version = ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
+        board = (
+            FamilyRecord("boosting", {"auc": (0.8, 0.7, 0.9)}, {"auc_fold": (0.7, 0.9)}, 1.5, 0.2),
+            FamilyRecord("constant", {"auc": (0.5, float("nan"), 0.5)}, {}, 0.1, 0.01),
+        )
+        data = DataVersion("v0", (("a.csv", "0" * 64),))
+        run = RunRecord(version, data, {"seed": "7"}, board, home / "bundle", home / "report.html", {"shap": b"png"})
+        tracker.log_run(run)
+    yield tracker
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+
+
+@pytest.mark.slow
+def test_a_training_is_a_run_with_its_families_below_it(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    runs = client.search_runs([experiment.experiment_id])
+    parents = {r.info.run_name: r for r in runs if "mlflow.parentRunId" not in r.data.tags}
+    assert set(parents) == {"toy v1", "toy v2"}
+    parent = parents["toy v1"]
+    assert parent.data.params == {"seed": "7"}
+    assert parent.data.metrics["auc"] == 0.8
+    assert (parent.data.metrics["auc_low"], parent.data.metrics["auc_high"]) == (0.7, 0.9)
+    assert parent.data.tags["epic22.model_hash"] == "1" * 64
+    children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
+    assert sorted(r.info.run_name for r in children) == ["boosting", "constant"]
+    assert {r.info.status for r in runs} == {"FINISHED"}
+
+
+@pytest.mark.slow
+def test_folds_are_steps_and_undefined_scores_are_left_out(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    (experiment,) = [e for e in client.search_experiments() if e.name == "toy"]
+    runs = {r.info.run_name: r for r in client.search_runs([experiment.experiment_id])}
+    boosting, constant = runs["boosting"], runs["constant"]
+    folds = client.get_metric_history(boosting.info.run_id, "auc_fold")
+    assert sorted((m.step, m.value) for m in folds) == [(0, 0.7), (1, 0.9)]
+    assert "auc_low" not in constant.data.metrics
+    assert constant.data.metrics["auc_high"] == 0.5
+
+
+@pytest.mark.slow
+def test_the_champion_is_the_version_that_carries_its_number(tracker: MlflowTracker) -> None:
+    client = tracker._client()
+    for number in ("2", "1"):
+        tracker.mark_champion(ModelVersion("toy", number, "boosting", number * 64, "v0", "proven", "2024-01-01"))
+        assert client.get_model_version_by_alias("toy", "champion").tags["epic22.version"] == number
+
+
+@pytest.mark.slow
+def test_bundle_report_and_pictures_are_files_of_the_run(tracker: MlflowTracker) -> None:
+    files = sorted(path.relative_to(tracker.artifacts).as_posix() for path in tracker.artifacts.rglob("*") if path.is_file())
+    assert len(files) == 6
+    assert {"/".join(name.split("/")[-2:]) for name in files} == {
+        "bundle/model.json",
+        "artifacts/report.html",
+        "pictures/shap.png",
+    }
+    assert tracker.uri == f"sqlite:///{tracker.database}"
