@@ -23,8 +23,9 @@ from stamp import DATA, ROOT, machine, source_stamp
 from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap import open_studies
 from epic22.config import Settings
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import compute_corrected_half_width
 from epic22.core.selection.budget import Budget
 from epic22.reports.json.training import run_json

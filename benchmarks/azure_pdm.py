@@ -24,8 +24,8 @@ from azure_pdm_page import LISTED, TOP_SHARE, page
 from epic22.adapters.model_store import ModelStore
 from epic22.bootstrap import assemble, ingest_folder
 from epic22.config import Settings
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.point_in_time import Tables
-from epic22.core.data.split import SplitRequest
 from epic22.core.data.task_data import bind_task
 from epic22.core.evaluation.costs import precision_at_k, recall_at_k
 from epic22.core.evaluation.crossval import Evaluation

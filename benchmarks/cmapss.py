@@ -27,8 +27,9 @@ from cmapss_columns import CAP, Health, Regimes, cut, read_units, remaining, win
 from page import write_section
 from stamp import DATA, ROOT, machine, source_stamp
 
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.models import xgboost
 from epic22.core.models.base import predict_response
 from epic22.core.selection.budget import Budget

@@ -22,8 +22,9 @@ from page import write_section
 from stamp import DATA, ROOT, machine, source_stamp
 
 from epic22.adapters.model_store import ModelStore
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest, compute_period_starts
+from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.bootstrap import compute_replicates
 from epic22.core.evaluation.crossval import compute_percentile_interval

@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 
 from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.point_in_time import build_tables
-from epic22.core.data.split import FoldPlan, SplitRequest, find_test_start, plan_folds
+from epic22.core.data.split import find_test_start, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.baselines import evaluate_incumbent, evaluate_responses
 from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, cross_validate, fit_family

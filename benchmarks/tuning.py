@@ -30,8 +30,9 @@ from peers.systems.columns import encoded, levels_of
 
 from epic22.adapters.studies import StudyFiles
 from epic22.core.data.examples import Examples
+from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import Fold, FoldPlan, SplitRequest, plan_folds, split_search_folds
+from epic22.core.data.split import plan_folds, split_search_folds
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget

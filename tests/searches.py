@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.folds import FoldPlan, SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget

@@ -9,8 +9,8 @@ import polars as pl
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.lineage import ModelVersion
 from epic22.core.task import Kind
 from epic22.services.train import TrainingRun, train

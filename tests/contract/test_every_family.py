@@ -5,8 +5,9 @@ import polars as pl
 import pytest
 from tests.toy import Toy, inputs, toy
 
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.significance import compare
 from epic22.core.models.base import Estimator, Family, inverse_link, predict_response

@@ -17,9 +17,9 @@ from tests.contract import elevator_outage
 from tests.portfolios import portfolio_assignment, scrambled_portfolio
 
 from epic22.adapters.model_store import ModelStore
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.data.task_data import PanelTaskData, TaskData, refuse_unmet_requirements
 from epic22.core.errors import Epic22Error
 from epic22.core.lineage import DataVersion

@@ -8,8 +8,8 @@ import pytest
 from tests.toy import Toy, toy
 
 from epic22.core.artifact.bundle import Schema
+from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold
 from epic22.core.evaluation.metrics import choose_metric
 from epic22.core.models.base import Estimator, Family, compute_response, get_value_scale
 from epic22.core.models.catalog import FAMILIES, get_family

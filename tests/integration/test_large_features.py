@@ -14,6 +14,7 @@ from tests.shell import Shell
 from epic22.bootstrap import assemble
 from epic22.bootstrap.training import select_rows_above_cap, train_large_feature
 from epic22.config import Settings
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import (
     MIN_BATCH_ROWS,
     build_large_examples,
@@ -23,7 +24,6 @@ from epic22.core.data.large_examples import (
 )
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, UNUSED, VALIDATION, plan_large_folds
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import SplitRequest
 from epic22.core.data.task_data import TaskData
 from epic22.core.task import AsOfView
 from epic22.features.catalog import FEATURES

@@ -16,8 +16,8 @@ from tests.unit.test_large_table import table
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap import TrainingResult, assemble, predict_file, train_file
 from epic22.config import Settings, parse_memory
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.errors import LakeError, UserError
 from epic22.spec.flat_file import FlatFile
 

@@ -27,8 +27,8 @@ from epic22.bootstrap import (
 )
 from epic22.cli.main import run
 from epic22.config import Settings
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.errors import UserError
 from epic22.simulator.portfolio import simulate
 from epic22.simulator.size import PortfolioSize

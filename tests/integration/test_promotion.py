@@ -16,7 +16,7 @@ from tests.shell import Shell
 from epic22.api.app import create_app
 from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_task_data
 from epic22.config import Settings
-from epic22.core.data.split import SplitRequest
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion

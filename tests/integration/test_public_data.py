@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 
 from epic22.core.data.files import read_table
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.leakage import audit_columns
 from epic22.core.data.schema_inference import Roles, infer_schema
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.spec.flat_file import FlatFile, load_task_data
 
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or Path(__file__).parents[2].parent / "shared" / "data")

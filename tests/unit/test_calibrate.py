@@ -13,7 +13,8 @@ from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
 from tests.toy import daily, toy
 
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.folds import SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.calibration import (
     KINDS,

@@ -15,9 +15,10 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import FittedFold, fit_family
 from epic22.core.evaluation.metrics import ROC_AUC
 from epic22.core.models.base import Family, predict_response

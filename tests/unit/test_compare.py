@@ -9,7 +9,8 @@ from scipy import stats
 from tests.toy import daily, toy
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.folds import FoldPlan, SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import (
     Evaluation,

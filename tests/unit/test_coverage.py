@@ -8,7 +8,8 @@ import pytest
 from tests.small_rows import held
 from tests.toy import daily, toy
 
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.folds import FoldPlan, SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.coverage import (
     MONTH,

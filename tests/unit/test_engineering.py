@@ -17,9 +17,10 @@ from epic22.core.data.feature_engineering import (
     propose_combinations,
     propose_dates,
 )
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.formula import bind_formulas, parse_formula
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
 from epic22.core.task import Array, Column, Formula

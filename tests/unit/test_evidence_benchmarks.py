@@ -6,7 +6,7 @@ import polars as pl
 import pytest
 from tests.benchmark_modules import benchmark_module
 
-from epic22.core.data.split import Fold, FoldPlan
+from epic22.core.data.folds import Fold, FoldPlan
 
 columns, cmapss, lbnl, ai4i = (benchmark_module(name) for name in ("cmapss_columns", "cmapss", "lbnl", "ai4i"))
 

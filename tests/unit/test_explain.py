@@ -8,7 +8,8 @@ import polars as pl
 import pytest
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import Fold, FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.explain.explanation import ColumnImportance, Explanation, compute_kendalls_w, explain, write_warnings
 from epic22.core.evaluation.explain.near_duplicates import find_near_duplicates

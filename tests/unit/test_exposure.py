@@ -15,8 +15,8 @@ from epic22.adapters.model_store import ModelStore
 from epic22.api.problems import Problem
 from epic22.api.requests import build_request_model, read_rows
 from epic22.core.artifact.bundle import Bundle, open_bundle
+from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import Fold, SplitRequest
 from epic22.core.errors import ColumnError, RowError, UserError
 from epic22.core.models.base import FoldData
 from epic22.core.models.catalog import get_family

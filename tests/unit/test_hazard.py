@@ -12,8 +12,9 @@ from tests.toy import HORIZONS, daily, inputs, toy
 
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
 from epic22.core.data.examples import Examples, censor_outcomes
+from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold, SplitRequest, find_test_start, plan_folds, split_inner_fold
+from epic22.core.data.split import find_test_start, plan_folds, split_inner_fold
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation import hazard_calibration

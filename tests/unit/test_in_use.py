@@ -12,8 +12,9 @@ from tests.trained import table
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.baselines import evaluate_responses
 from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000

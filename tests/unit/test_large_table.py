@@ -13,12 +13,13 @@ from tests.toy import inputs, labels
 
 from epic22.core.data.batches import Batch, Batches, CsvBatches, ParquetBatches, open_batches
 from epic22.core.data.files import read_table
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, plan_large_folds
 from epic22.core.data.large_table import LabelEncoder, LargeTable, is_in_sample, mix_bits, read_large_table
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.profile import profile_batches
 from epic22.core.data.schema_inference import Roles, infer_schema
-from epic22.core.data.split import SplitRequest, count_leaking_rows, plan_walk_forward, split_inner_fold
+from epic22.core.data.split import count_leaking_rows, plan_walk_forward, split_inner_fold
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.errors import ColumnError, FileError, SplitError, UserError
 from epic22.core.evaluation.crossval_large import TrainingResources, build_matrix, fit_fold, select_sample

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.toy import daily, toy
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import SplitRequest, plan_folds, select_training_share
+from epic22.core.data.folds import SplitRequest
+from epic22.core.data.split import plan_folds, select_training_share
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.learning_curve import EXPONENTS, LearningCurve, compute_doubling_gain, measure_learning_curve
 from epic22.core.evaluation.metrics import ROOT_MEAN_SQUARED_ERROR

@@ -12,8 +12,9 @@ from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle, open_bundle
+from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import Fold, SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation import metrics
 from epic22.core.evaluation.bootstrap import compute_replicates, draw_cluster_counts

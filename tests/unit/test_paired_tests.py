@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 from scipy import stats
 from tests.toy import daily, toy
 
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.folds import SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.delong import compute_areas_and_covariance, delong_test, delong_test_over_folds
 from epic22.core.evaluation.holm import adjust_p_values
 from epic22.core.evaluation.independence import find_dependence

@@ -10,8 +10,8 @@ import pytest
 from tests.trained import opened, table, trained
 
 from epic22.adapters.model_store import ModelStore
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.prediction import prediction_json
 from epic22.core.task import Kind

@@ -11,7 +11,7 @@ from tests.searches import answers, plan, searched
 from tests.toy import daily, toy
 
 from epic22.core.data.feature_engineering import FeatureRecipe
-from epic22.core.data.split import Fold
+from epic22.core.data.folds import Fold
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate
 from epic22.core.evaluation.metrics import average_precision

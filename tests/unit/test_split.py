@@ -9,15 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toy import Toy, daily, toy
 
-from epic22.core.data.split import (
-    FoldPlan,
-    SplitRequest,
-    compute_period_starts,
-    count_leaking_rows,
-    encode_values,
-    plan_folds,
-    split_inner_fold,
-)
+from epic22.core.data.folds import FoldPlan, SplitRequest
+from epic22.core.data.split import compute_period_starts, count_leaking_rows, encode_values, plan_folds, split_inner_fold
 from epic22.core.errors import SplitError
 
 DAY = np.timedelta64(1, "D")

@@ -11,8 +11,8 @@ from tests.trained import table
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.feature_engineering import FeatureRecipe
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.services.candidates import NOT_NESTED_WARNING
 from epic22.services.train import TrainingRun, train

@@ -5,7 +5,8 @@ import pytest
 from tests.toy import toy
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.folds import FoldPlan, SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import FoldPredictions
 from epic22.core.evaluation.metrics import LOG_LOSS, ROC_AUC

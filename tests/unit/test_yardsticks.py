@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from tests.toy import toy
 
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.folds import SplitRequest
+from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.baselines import evaluate_incumbent
 from epic22.core.task import Incumbent
 

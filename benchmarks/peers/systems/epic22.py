@@ -9,8 +9,8 @@ import epic22
 from epic22.bootstrap import assemble, open_studies, train_file
 from epic22.config import Settings
 from epic22.core.artifact.bundle import Bundle
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.task import Kind
 from epic22.services.predict import predict_rows

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from epic22.adapters.sources.folder import list_canonical_files, list_mapped_files
 from epic22.bootstrap.components import Components, current_user
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.leakage import Suspicion
-from epic22.core.data.split import SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import FileError
 from epic22.core.lineage import DataVersion

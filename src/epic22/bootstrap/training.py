@@ -14,8 +14,8 @@ from epic22.bootstrap.components import Components
 from epic22.bootstrap.panel_training import ForecastResult, train_panel_data
 from epic22.bootstrap.promotion import save_explanation, track_and_promote
 from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import compute_batch_rows, estimate_memory, select_eligible_rows
-from epic22.core.data.split import SplitRequest
 from epic22.core.data.task_data import PanelTaskData, TaskData
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval_large import TrainingResources

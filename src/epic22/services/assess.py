@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.baselines import INCUMBENT, ORACLE, evaluate_responses
 from epic22.core.evaluation.calibration import (
     Calibration,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.baselines import evaluate_responses
 from epic22.core.evaluation.calibration import OutOfFoldScores, compute_log_odds
 from epic22.core.evaluation.crossval import Evaluation, FoldPredictions

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import Candidate, FittedFold, make_candidate, make_default_recipe
 from epic22.core.models.catalog import ENSEMBLE, get_family

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import UserError
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.calibration import calibrate_out_of_fold, collect_out_of_fold_scores

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.conformal import AnyBand, ClassSets, fit_sets
 from epic22.core.evaluation.coverage import Coverage, compute_coverage, compute_probabilities, evaluate_intervals, evaluate_sets

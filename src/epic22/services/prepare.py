@@ -5,9 +5,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.formula import drop_formulas
 from epic22.core.data.leakage import Suspicion, audit_folds
-from epic22.core.data.split import MICROSECONDS_PER_DAY, FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.split import MICROSECONDS_PER_DAY, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.coverage import check_groups
 from epic22.core.selection.target_transform import choose_log_target

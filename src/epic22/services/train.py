@@ -10,8 +10,9 @@ import polars as pl
 
 from epic22.core.artifact.bundle import GOLDEN_ROWS, Bundle, Schema, compute_model_hash, write_bundle
 from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.leakage import Suspicion
-from epic22.core.data.split import FoldPlan, SplitRequest, plan_folds
+from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle

@@ -4,9 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.large_split import LargeFoldPlan, plan_large_folds
 from epic22.core.data.large_table import LargeTable
-from epic22.core.data.split import FoldPlan, SplitRequest, encode_values, find_resampling_blocks
+from epic22.core.data.split import encode_values, find_resampling_blocks
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.evaluation.baselines import evaluate_incumbent
 from epic22.core.evaluation.calibration import Calibration

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.crossval import FittedFold
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family

@@ -7,8 +7,8 @@ from typing import get_args
 
 import numpy as np
 
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
-from epic22.core.data.split import SplitRequest
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.models.loss import Loss

@@ -8,16 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from epic22.core.data.folds import FoldKind, Period, SplitRequest
 from epic22.core.data.large_table import LargeTable, mix_bits
-from epic22.core.data.split import (
-    VALIDATION_SHARE,
-    FoldKind,
-    Period,
-    SplitRequest,
-    compute_forward_windows,
-    compute_label_span,
-    compute_period_starts,
-)
+from epic22.core.data.split import VALIDATION_SHARE, compute_forward_windows, compute_label_span, compute_period_starts
 from epic22.core.errors import SplitError, UserError
 from epic22.core.task import Array, Kind
 

@@ -7,19 +7,16 @@ class, five times over. Copies of a row always stay together.
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples, censor_outcomes
+from epic22.core.data.folds import Fold, FoldKind, FoldPlan, Period, SplitRequest
 from epic22.core.errors import SplitError
-from epic22.core.lineage import sha256
 from epic22.core.task import Array, Kind
 
-FoldKind = Literal["walk_forward", "by_group", "repeated_stratified", "repeated", "holdout"]
-Period = Literal["day", "week", "month"]
 MIN_DISTINCT_TIMES = 3
 """Two forward folds need three moments."""
 
@@ -30,66 +27,6 @@ LEARNING_CURVE_PARTS = 8
 """A learning curve is measured on so many parts of a training part."""
 
 MICROSECONDS_PER_DAY = 86_400_000_000
-
-
-@dataclass(frozen=True)
-class Fold:
-    """Row numbers of one training and one test part; `repeat` counts the re-dealings from 0.
-
-    `follow_up` (training rows,) of a hazard's inner fold: the days each was followed before the test part began. What came later
-    must not be learned from.
-    """
-
-    train: Array
-    test: Array
-    repeat: int = 0
-    follow_up: Array | None = None
-
-
-@dataclass(frozen=True)
-class SplitRequest:
-    """What the user asked of the split. `gap` and `horizon` in days; `holdout_from` a moment, UTC.
-
-    `test_rows`: the last so many rows came from a test file of their own.
-    """
-
-    horizon: float = 0.0
-    gap: float = 0.0
-    group_by: Period | None = None
-    holdout_from: np.datetime64 | None = None
-    holdout_last: int | None = None
-    test_rows: int = 0
-    random_rows_despite_time: bool = False
-    seed: int = 0
-    n: int = 5
-    repeats: int = 5
-
-
-@dataclass(frozen=True)
-class FoldPlan:
-    """The folds and how they came about. `gap` in days; `why` says it in words; `warnings` go into every report.
-
-    `clusters` (n,) are codes of what must stay together and is resampled together; None = every row for itself.
-    """
-
-    kind: FoldKind
-    folds: tuple[Fold, ...]
-    repeats: int
-    gap: float
-    why: str
-    period: Period | None = None
-    clusters: Array | None = None
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def n(self) -> int:
-        """Folds in one repeat."""
-        return len(self.folds) // self.repeats
-
-    def fingerprint(self, data_version: str) -> str:
-        """Equal for two evaluations exactly when they saw the same rows in the same folds."""
-        parts = (part for fold in self.folds for part in (fold.train.tobytes(), fold.test.tobytes()))
-        return sha256(data_version.encode(), self.kind.encode(), *parts)
 
 
 def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:

@@ -13,7 +13,7 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit, log_expit, logit
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import FoldPredictions
 from epic22.core.evaluation.logistic import fit_logistic

@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.bootstrap import draw_cluster_counts
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.crossval import (

@@ -13,7 +13,7 @@ from typing import Literal
 
 import numpy as np
 
-from epic22.core.data.split import Period
+from epic22.core.data.folds import Period
 from epic22.core.errors import UserError
 from epic22.core.task import Array, Metric, RowMetadata
 

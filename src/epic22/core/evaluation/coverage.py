@@ -14,7 +14,8 @@ import polars as pl
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan, compute_period_starts
+from epic22.core.data.folds import FoldPlan
+from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibration import Calibration, OutOfFoldScores, choose_calibration, compute_log_odds
 from epic22.core.evaluation.conformal import COVERAGE, expand_binary, fit_sets

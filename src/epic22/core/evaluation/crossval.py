@@ -10,8 +10,9 @@ from scipy import stats
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
+from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold, FoldPlan, find_test_start, split_inner_fold, split_inner_folds
+from epic22.core.data.split import find_test_start, split_inner_fold, split_inner_folds
 from epic22.core.evaluation.bootstrap import compute_replicates
 from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.survival import list_target_metrics

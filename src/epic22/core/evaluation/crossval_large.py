@@ -15,10 +15,10 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples
+from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, LargeFoldPlan
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold, FoldPlan
 from epic22.core.evaluation.crossval import (
     Evaluation,
     FittedFold,

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan, find_test_start
+from epic22.core.data.folds import FoldPlan
+from epic22.core.data.split import find_test_start
 from epic22.core.evaluation.calibration import (
     EXTRAPOLATION_SLOPE,
     Calibration,

@@ -3,7 +3,7 @@
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 
 
 def find_dependence(plan: FoldPlan, examples: Examples) -> str | None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from epic22.core.data.split import Fold
+from epic22.core.data.folds import Fold
 from epic22.core.task import Array
 
 CONFIDENCE = 0.95

@@ -13,7 +13,8 @@ import numpy as np
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
-from epic22.core.data.split import LEARNING_CURVE_PARTS, FoldPlan, find_test_start, select_training_share
+from epic22.core.data.folds import FoldPlan
+from epic22.core.data.split import LEARNING_CURVE_PARTS, find_test_start, select_training_share
 from epic22.core.evaluation.crossval import (
     Evaluation,
     FoldPredictions,

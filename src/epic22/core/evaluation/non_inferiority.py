@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.holm import adjust_p_values

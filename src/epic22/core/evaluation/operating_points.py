@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.cost_per_thousand import CostPer1000, compute_acting_costs, compute_cost_per_1000
 from epic22.core.evaluation.costs import PRECISION_AT_TOP, RECALL_AT_TOP, CostMatrix
 from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, MetricScore, compute_scores

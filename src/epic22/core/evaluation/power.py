@@ -11,7 +11,7 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.task import Kind
 
 POWER = 0.8

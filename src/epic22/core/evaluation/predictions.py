@@ -7,7 +7,8 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import MICROSECONDS_PER_DAY, FoldPlan
+from epic22.core.data.folds import FoldPlan
+from epic22.core.data.split import MICROSECONDS_PER_DAY
 from epic22.core.evaluation.crossval import FoldPredictions
 from epic22.core.task import Array
 

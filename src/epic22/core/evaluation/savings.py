@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epic22.core.data.split import MICROSECONDS_PER_DAY, Period, compute_period_starts
+from epic22.core.data.folds import Period
+from epic22.core.data.split import MICROSECONDS_PER_DAY, compute_period_starts
 from epic22.core.errors import UserError
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
 from epic22.core.evaluation.crossval import compute_percentile_interval

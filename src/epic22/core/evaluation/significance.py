@@ -8,7 +8,7 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import (
     CONFIDENCE,

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.delong import delong_test_over_folds
 from epic22.core.evaluation.independence import find_dependence

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.bootstrap import compute_values, draw_cluster_counts
 from epic22.core.evaluation.crossval import (

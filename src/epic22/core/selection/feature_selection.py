@@ -22,8 +22,9 @@ from epic22.core.data.feature_engineering import (
     propose_dates,
     propose_encodings,
 )
+from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.formula import bind_formula
-from epic22.core.data.split import Fold, FoldPlan, split_inner_folds
+from epic22.core.data.split import split_inner_folds
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
 from epic22.core.models.base import CLASSIFICATION_KINDS
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan, split_inner_fold
+from epic22.core.data.folds import FoldPlan
+from epic22.core.data.split import split_inner_fold
 from epic22.core.evaluation.crossval import fit_family
 from epic22.core.models.base import predict_response
 from epic22.core.models.catalog import get_family

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import polars as pl
 
+from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import Fold
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.metrics import METRICS, choose_metric
 from epic22.core.models.base import Estimator, FoldData

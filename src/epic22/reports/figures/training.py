@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.coverage import MONTH, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.models.ensemble import Ensemble

@@ -3,8 +3,8 @@
 from dataclasses import asdict
 from typing import Any
 
+from epic22.core.data.folds import FoldPlan
 from epic22.core.data.leakage import Suspicion
-from epic22.core.data.split import FoldPlan
 from epic22.core.evaluation.coverage import Coverage, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.power import Power

@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.split import FoldPlan
+from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.explain.dependence import DependenceProfile, compute_dependence
 from epic22.core.evaluation.explain.interactions import Interaction, find_interactions
