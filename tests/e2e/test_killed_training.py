@@ -8,9 +8,9 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.boilers import simulate_boilers
 
 from epic22.adapters.model_store import ModelStore
-from epic22.simulator.boilers import simulate_boilers
 
 COMMAND = [sys.executable, "-c", "from epic22.cli.main import run; run()", "train"]
 

@@ -10,9 +10,8 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+from tests.boilers import simulate_boilers
 from tests.shell import Shell
-
-from epic22.simulator.boilers import simulate_boilers
 
 TASK = "boilers"
 ROLES = ["--label", "failed_within_30_days", "--time", "read_at", "--id", "boiler", "--horizon", "30", "--task", TASK]

@@ -66,20 +66,6 @@ def test_units_add_up_to_about_the_size_and_every_property_has_four() -> None:
     assert np.all(np.diff(estate.property_of) >= 0)
 
 
-def test_each_kind_of_equipment_has_as_many_slots_as_the_units_ask_for() -> None:
-    estate = small_world().estate
-    units = estate.units_per_property
-    expected: Mapping[str, Array] = {
-        "hvac": np.maximum(2, units // 4),
-        "plumbing": 1 + units // 15,
-        "roofing": np.ones_like(units),
-        "elevator": np.where(units >= 20, 1, 0),
-        "appliance": np.maximum(1, units // 6),
-    }
-    for kind, counts in expected.items():
-        assert sum_by_property(estate, kind).tolist() == counts.tolist(), kind
-
-
 def test_only_appliances_stand_in_a_unit_and_it_is_one_of_their_property() -> None:
     estate = small_world().estate
     appliance = estate.slot_kind == KINDS.index("appliance")
@@ -108,6 +94,19 @@ def large() -> Estate:
     """Enough units and slots for shares to be seen."""
     size = PortfolioSize("many", 300, metros=3, zips=12, units=7500, reading_days=7)
     return build_estate(size, Span(size), np.random.default_rng(1))
+
+
+def test_each_kind_of_equipment_has_as_many_slots_as_the_units_ask_for(large: Estate) -> None:
+    units = large.units_per_property
+    expected: Mapping[str, Array] = {
+        "hvac": np.maximum(2, units // 4),
+        "plumbing": 1 + units // 15,
+        "roofing": np.ones_like(units),
+        "elevator": np.where(units >= 20, 1, 0),
+        "appliance": np.maximum(1, units // 6),
+    }
+    for kind, counts in expected.items():
+        assert sum_by_property(large, kind).tolist() == counts.tolist(), kind
 
 
 def test_areas_and_prices_scatter_around_what_is_typical(large: Estate) -> None:

@@ -1,6 +1,7 @@
 """The simulated path of all tenants: leases, charges and payments that follow from one another, as records and as tables."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 import numpy as np
@@ -295,3 +296,37 @@ def test_messages_are_numbered_in_the_order_in_which_they_were_sent(messages: pl
     assert messages["sent_at"].is_sorted()
     assert messages["message_id"].to_list() == [f"M{n:07d}" for n in range(1, messages.height + 1)]
     assert (messages["sent_at"] >= datetime(2023, 1, 1)).all()
+
+
+def test_nobody_pays_for_a_lease_after_the_month_in_which_it_was_left(path: TenancyHistory) -> None:
+    paid = np.flatnonzero(path.payment.status == PAID)
+    lease = path.charge.lease[path.payment.charge[paid]]
+    left = np.isin(path.lease.reason[lease], [MOVED_OUT, EVICTED])
+    assert left.sum() > 1000
+    assert np.all(month_of_day(path.payment.day[paid][left]) <= month_of_day(path.lease.ended[lease][left]))
+
+
+def test_a_fee_stays_unpaid_only_where_the_rent_of_its_month_does(path: TenancyHistory) -> None:
+    unpaid = total_paid(path) == 0
+    month = month_of_day(path.charge.due)
+    owed, rents = (
+        set(zip(path.charge.lease[own].tolist(), month[own].tolist(), strict=True))
+        for own in (unpaid & (path.charge.kind == FEE), unpaid & (path.charge.kind == RENT))
+    )
+    last = int(small_world().span.end_month)
+    assert owed
+    assert {(lease, at) for lease, at in owed if at < last} <= rents
+
+
+def test_nobody_writes_from_an_empty_unit() -> None:
+    world = small_world()
+    # The unit of the last lease is among those emptied: place -1, nobody's, would be taken for it.
+    emptied_units = np.arange(len(world.estate.property_of)) % 2 == world.tenants.lease.unit[-1] % 2
+    emptied = replace(
+        world.tenants, lease_of={m: np.where(emptied_units, -1, lease) for m, lease in world.tenants.lease_of.items()}
+    )
+    rng = np.random.default_rng(6)
+    sent = build_messages_table(world.estate, emptied, world.machines, world.published, world.span, rng)
+    number = sent.filter(pl.col("category") != "complaint")["lease_id"].str.slice(1).cast(pl.Int64).to_numpy() - 1
+    assert len(number) > 50
+    assert not emptied_units[world.tenants.lease.unit[number]].any()

@@ -49,10 +49,12 @@ def assert_same_share(hits: Array, probability: Array) -> None:
 UNITS = slice(10, 40)
 
 
-def test_the_probability_of_leaving_is_the_share_of_futures_in_which_the_lease_is_left() -> None:
+@pytest.mark.parametrize("arrears", [None, 3])
+def test_the_probability_of_leaving_is_the_share_of_futures_in_which_the_lease_is_left(arrears: int | None) -> None:
     world = small_world()
     month = world.span.window_month + 12
     t, homes = some_units(month, UNITS)
+    t = t if arrears is None else replace(t, arrears=np.full_like(t.arrears, arrears))
     at = np.flatnonzero(t.let[0] & (t.leaves[0] == NEVER))
     limit = int(first_day(month)) + 90
     _, past = live_on(t, homes, 3, seed=1)

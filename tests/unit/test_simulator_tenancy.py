@@ -331,3 +331,18 @@ def test_a_step_of_the_same_seed_is_the_same_and_of_another_seed_another() -> No
     first, again, other = (live_a_month(t, seed)[0] for seed in (1, 1, 2))
     assert np.array_equal(first.on_time, again.on_time)
     assert not np.array_equal(first.on_time, other.on_time)
+
+
+def test_each_deviation_of_mobility_adds_its_part_to_the_restlessness() -> None:
+    assert notice_log_hazard(tenants(MONTH, mobility=2.0)) - notice_log_hazard(tenants(MONTH)) == pytest.approx(
+        np.array([[1.1]]), abs=1e-6
+    )
+
+
+def test_offers_scatter_around_the_median_raise() -> None:
+    world = small_world()
+    market = float(home().market_rent(world.market, world.market.at(MONTH))[0])
+    after, _ = live_a_month(tenants(MONTH, MANY, last=MONTH + 5, rent=float(np.exp(market - 0.05))))
+    offers = after.offer[after.let & (after.last == MONTH + 5)]
+    assert offers.mean() == pytest.approx(0.01 + 0.7 * 0.05, abs=0.0005)
+    assert offers.std() == pytest.approx(0.015, rel=0.03)

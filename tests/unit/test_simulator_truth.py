@@ -7,9 +7,9 @@ import numpy as np
 import polars as pl
 import pytest
 from sklearn.metrics import average_precision_score
+from tests.labels import compute_collection, compute_occupancy, label_defaults, label_failures, label_move_outs
 
 from epic22.core.task import Array
-from epic22.simulator.labels import compute_collection, compute_occupancy, label_defaults, label_failures, label_move_outs
 from epic22.simulator.portfolio import Portfolio, PortfolioSize, simulate
 
 pytestmark = pytest.mark.slow

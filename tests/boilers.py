@@ -1,4 +1,4 @@
-"""A small table of boilers whose true failure probability is known: for the demonstration and the tests.
+"""A small table of boilers whose true failure probability is known: for the tests of the whole way.
 
 A boiler fails within 30 days with the Weibull hazard of its age (shape 2, scale 15 years), raised by vibration, by a water
 temperature far from 60 °C and by missed services.
