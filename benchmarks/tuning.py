@@ -35,6 +35,7 @@ from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds, split_search_folds
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Budget
 from epic22.core.selection.search import HyperparameterSearch
 from epic22.core.selection.study import Study, Trial
@@ -101,8 +102,8 @@ def _drawn(range_: tuple[Any, ...], chance: np.random.Generator) -> Any:
 def with_rounds(family: Family, rounds: int, starts: Sequence[Mapping[str, Any]] | None = None) -> Family:
     """The family with at most so many rounds, and with these starting points alone."""
 
-    def build(task: Task, **params: Any) -> Any:
-        return family.build(task, **{"rounds": rounds, "patience": PATIENCE, **params})
+    def build(problem: LearningProblem, **params: Any) -> Any:
+        return family.build(problem, **{"rounds": rounds, "patience": PATIENCE, **params})
 
     return replace(family, build=build, initial_points=family.initial_points if starts is None else tuple(starts))
 

@@ -20,7 +20,7 @@ def quick(family: Family) -> Family:
     """The family with at most forty rounds, where it has any."""
     if family.name != "boosting":
         return family
-    return replace(family, build=lambda task, **params: family.build(task, **{"rounds": 40, "patience": 8, **params}))
+    return replace(family, build=lambda problem, **params: family.build(problem, **{"rounds": 40, "patience": 8, **params}))
 
 
 FAMILIES = (quick(get_family("linear")), quick(get_family("boosting")))

@@ -12,6 +12,7 @@ from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.significance import compare
 from epic22.core.models.base import Estimator, Family, inverse_link, predict_response
 from epic22.core.models.catalog import FAMILIES, get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.task import Array, Kind
 
 CASES = [
@@ -30,7 +31,7 @@ CASES = [
 def fitted(family: Family, made: Toy, seed: int = 0) -> tuple[Estimator, Array]:
     """The family's estimator on all of a toy's rows, and their matrix."""
     X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
-    estimator = family.build(made.task, seed=seed, threads=1)
+    estimator = family.build(LearningProblem.of(made.task), seed=seed, threads=1)
     assert estimator.fit(X, made.examples.y) is estimator
     return estimator, X
 
@@ -43,13 +44,13 @@ def test_names_are_unique_and_found() -> None:
 @pytest.mark.parametrize(("family", "kind"), CASES)
 class TestEveryFamily:
     def test_its_constructor_only_assigns(self, family: Family, kind: Kind) -> None:
-        made = family.build(toy(kind).task, seed=3, threads=1)
+        made = family.build(LearningProblem.of(toy(kind).task), seed=3, threads=1)
         params = made.get_params()  # type: ignore[attr-defined]
         assert params == {name: getattr(made, name) for name in params}
         assert not [name for name in vars(made) if name.endswith("_")]
 
     def test_it_refuses_rows_and_labels_that_do_not_match(self, family: Family, kind: Kind) -> None:
-        estimator = family.build(toy(kind).task, seed=0, threads=1)
+        estimator = family.build(LearningProblem.of(toy(kind).task), seed=0, threads=1)
         with pytest.raises(ValueError, match="must be"):
             estimator.fit(np.zeros((5, 5), dtype=np.float32), np.zeros(4))
         with pytest.raises(ValueError, match="missing or infinite"):
@@ -102,7 +103,7 @@ class TestEveryFamily:
         made = toy(kind)
         X = made.examples.X.with_columns(pl.lit(1.0).alias("load"))
         preprocessor = Preprocessor.fit(made.task.input_columns, X)
-        estimator = family.build(made.task, seed=0, threads=1).fit(preprocessor.transform(X), made.examples.y)
+        estimator = family.build(LearningProblem.of(made.task), seed=0, threads=1).fit(preprocessor.transform(X), made.examples.y)
         odd = preprocessor.transform_row({"maker": "never seen"})
         assert np.isfinite(estimator.decision_function(odd)).all()
         assert np.isfinite(estimator.shap_values(odd)).all()
@@ -121,7 +122,9 @@ class TestEveryFamily:
     def test_columns_in_another_order_are_the_same_columns(self, family: Family, kind: Kind) -> None:
         made = toy(kind)
         preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
-        estimator = family.build(made.task, seed=0, threads=1).fit(preprocessor.transform(made.examples.X), made.examples.y)
+        estimator = family.build(LearningProblem.of(made.task), seed=0, threads=1).fit(
+            preprocessor.transform(made.examples.X), made.examples.y
+        )
         later = inputs(50, seed=9)
         turned = later.select(reversed(later.columns))
         assert np.array_equal(

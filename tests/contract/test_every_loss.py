@@ -13,6 +13,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.evaluation.metrics import choose_metric
 from epic22.core.models.base import Estimator, Family, compute_response, get_value_scale
 from epic22.core.models.catalog import FAMILIES, get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
 from epic22.core.task import Array, RowMetadata
 
@@ -64,7 +65,7 @@ def fitted(family: str, asked: str) -> tuple[Estimator, Array, Array]:
 
 def fit(family: Family, made: Toy) -> tuple[Estimator, Array, Array]:
     X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
-    estimator = family.build(made.task, seed=0, threads=1, **({"rounds": 60} if family.name in GROWN else {}))
+    estimator = family.build(LearningProblem.of(made.task), seed=0, threads=1, **({"rounds": 60} if family.name in GROWN else {}))
     cut = len(X) * 3 // 4
     fold = None if family.is_baseline else Fold(np.arange(cut), np.arange(cut, len(X)))
     return estimator.fit(X, made.examples.y, fold), X, made.examples.y

@@ -16,13 +16,16 @@ from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import Override, compute_adverse_impact, decide_promotion, judge_fairness
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 
 
 def put(store: ModelStore, aside: Path, seed: int = 0) -> ModelVersion:
     """A constant's bundle, registered."""
     made = toy()
     preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
-    estimator = get_family("constant").build(made.task).fit(preprocessor.transform(made.examples.X), made.examples.y)
+    estimator = (
+        get_family("constant").build(LearningProblem.of(made.task)).fit(preprocessor.transform(made.examples.X), made.examples.y)
+    )
     empty = Bundle(Schema.of(made.task), "constant", preprocessor, estimator, None, "proven", "", "v0", seed)
     bundle = replace(empty, model_hash=compute_model_hash(empty))
     write_bundle(aside, bundle, made.examples.X)

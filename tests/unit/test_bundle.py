@@ -16,6 +16,7 @@ from epic22.core.evaluation.conformal import AdaptiveBand, AnyBand, Band, ClassS
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import FAMILIES, get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.task import Kind
 
 
@@ -23,7 +24,7 @@ def bundle(family: Family, kind: Kind = "binary", seed: int = 0) -> Bundle:
     """A bundle fitted on a toy."""
     made = toy(kind)
     preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
-    estimator = family.build(made.task, seed=seed, threads=1)
+    estimator = family.build(LearningProblem.of(made.task), seed=seed, threads=1)
     estimator.fit(preprocessor.transform(made.examples.X), made.examples.y)
     band = Band(0.9, 1.5) if kind == "regression" else None
     empty = Bundle(Schema.of(made.task), family.name, preprocessor, estimator, band, "proven", "", "v0", seed)

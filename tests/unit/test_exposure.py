@@ -20,6 +20,7 @@ from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import ColumnError, RowError, UserError
 from epic22.core.models.base import FoldData
 from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
 from epic22.core.models.offset import OffsetRegressor
 from epic22.core.selection.budget import Budget
@@ -79,7 +80,7 @@ def test_counts_of_rows_never_seen_are_told_better_with_their_exposure(name: str
     inner = Fold(np.arange(1000), np.arange(1000, 1500))
 
     def lost(offset: str | None) -> float:
-        model = get_family(name).build(task(loss, offset), seed=0, threads=1)
+        model = get_family(name).build(LearningProblem.of(task(loss, offset)), seed=0, threads=1)
         return float(loss.compute_losses(y_new, model.fit(X, y, inner).predict(X_new)).mean())
 
     # Without it is an input like another, which trees follow in steps and a line of logarithms cannot follow at all.
@@ -88,7 +89,7 @@ def test_counts_of_rows_never_seen_are_told_better_with_their_exposure(name: str
 
 def test_the_trees_are_xgboosts_own_with_a_margin() -> None:
     X, y = counted(500, 3)
-    made = get_family("boosting").build(task(POISSON), seed=0, threads=1, default_rounds=40)
+    made = get_family("boosting").build(LearningProblem.of(task(POISSON)), seed=0, threads=1, default_rounds=40)
     assert isinstance(made, OffsetRegressor)
     made.fit(X, y)
     years = X[:, 1].astype(np.float64)
@@ -99,7 +100,7 @@ def test_the_trees_are_xgboosts_own_with_a_margin() -> None:
 
 def test_linear_poisson_with_an_exposure_is_scikit_learns_of_rates_weighted_by_it() -> None:
     X, y = counted(500, 4)
-    made = get_family("linear").build(task(POISSON), penalty=0.01).fit(X, y)
+    made = get_family("linear").build(LearningProblem.of(task(POISSON)), penalty=0.01).fit(X, y)
     years, Z = X[:, 1].astype(np.float64), (X[:, :1] - X[:, :1].mean()) / X[:, :1].std()
     level, mean = y.sum() / years.sum(), years.mean()
     # Its weights are normalised, ours are not: so is the penalty.
@@ -113,7 +114,7 @@ def test_watched_rows_are_scored_as_ever(name: str) -> None:
     X, y = counted(400, 5)
     part = FoldData(X[:300], y[:300], X[300:], y[300:])
     for loss in (POISSON, TWEEDIE):
-        made = get_family(name).build(task(loss), seed=0, threads=1)
+        made = get_family(name).build(LearningProblem.of(task(loss)), seed=0, threads=1)
         assert np.allclose(made.fit_with_validation(part), made.decision_function(X[300:]), atol=1e-4)
         part.cache.clear()
 

@@ -45,6 +45,7 @@ from epic22.core.models.hazard import (
     expand_person_periods,
     split_inner_arrays,
 )
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.task import Array, RowMetadata, Task
 from epic22.services.decide import decision_value
 from epic22.services.predict import predict_frame, predict_rows
@@ -127,7 +128,7 @@ class TestFamilies:
         made = toy("hazard", 60)
         y = made.examples.Y * [1.0, 0.0]
         with pytest.raises(ValueError, match="none of 60 rows had the event"):
-            get_family(name).build(made.task, seed=0, threads=1).fit(np.zeros((60, 5), np.float32), y)
+            get_family(name).build(LearningProblem.of(made.task), seed=0, threads=1).fit(np.zeros((60, 5), np.float32), y)
 
     @pytest.mark.parametrize("name", ["constant", "hazard_linear", "hazard"])
     def test_one_event_is_borne(self, name: str) -> None:
@@ -136,7 +137,9 @@ class TestFamilies:
         y[3, 1] = 1.0
         X = np.random.default_rng(0).normal(size=(60, 5)).astype(np.float32)
         X[:, [2, 3]] = 0.0
-        assert np.isfinite(get_family(name).build(made.task, seed=0, threads=1).fit(X, y).decision_function(X)).all()
+        assert np.isfinite(
+            get_family(name).build(LearningProblem.of(made.task), seed=0, threads=1).fit(X, y).decision_function(X)
+        ).all()
 
     @pytest.mark.parametrize("y", [np.ones((10, 3)), np.full((10, 2), 2.0), -np.ones((10, 2)), np.ones(10)])
     def test_outcomes_of_another_form_are_refused(self, y: Array) -> None:

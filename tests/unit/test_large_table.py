@@ -24,6 +24,7 @@ from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.errors import ColumnError, FileError, SplitError, UserError
 from epic22.core.evaluation.crossval_large import TrainingResources, build_matrix, fit_fold, select_sample
 from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import TREE_SHAPES
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.models.xgboost_batches import LARGE_TABLE_PARAMS, build_quantile_matrix, fit_matrix, search_matrix
@@ -159,7 +160,9 @@ def boosted(made: BatchedTaskData, on_disk: bool, folder: Path) -> dict[str, byt
 
 def whole_trees(made: BatchedTaskData) -> dict[str, bytes]:
     """The same in the ordinary way."""
-    model = get_family("boosting").build(made.task, seed=0, threads=1, **LARGE_TABLE_PARAMS, default_rounds=20)
+    model = get_family("boosting").build(
+        LearningProblem.of(made.task), seed=0, threads=1, **LARGE_TABLE_PARAMS, default_rounds=20
+    )
     X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
     return model.fit(X, made.table.y).files()
 
@@ -175,7 +178,7 @@ def test_rounds_are_found_without_the_rows_that_are_put_aside(tmp_path: Path) ->
     found = []
     for turned in (aside, np.zeros_like(aside)):
         y = np.where(turned, 1 - made.table.y[train], made.table.y[train])
-        model = get_family("boosting").build(made.task, seed=0, threads=1, **LARGE_TABLE_PARAMS)
+        model = get_family("boosting").build(LearningProblem.of(made.task), seed=0, threads=1, **LARGE_TABLE_PARAMS)
         assert isinstance(model, XGBoostEstimator)
         block = sample.X, y
         matrix = build_quantile_matrix(model, lambda block=block: iter([block]), sample, sample.X.size, None)  # type: ignore[misc]

@@ -15,6 +15,7 @@ from epic22.core.models.base import FoldData, require_library
 from epic22.core.models.catalog import FAMILIES, default_families, default_search_families, get_family, get_search_family
 from epic22.core.models.catboost import CatBoostEstimator, find_frequent_levels, one_hot_encode
 from epic22.core.models.ensemble import Ensemble, Member
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.lightgbm import LightGBMEstimator
 from epic22.core.models.lightgbm import parse_model_text as forest_of_leafwise
 from epic22.core.models.loss import Loss
@@ -139,7 +140,7 @@ def test_beside_logarithms_a_search_learns_the_means_own_logarithm() -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(600, 5)).astype(np.float32)
     y = np.exp(X[:, 0]) * rng.gamma(2.0, 0.5, size=600)
-    model = get_search_family("catboost_tweedie").build(logs, default_rounds=60, learning_rate=0.2)
+    model = get_search_family("catboost_tweedie").build(LearningProblem.of(logs), default_rounds=60, learning_rate=0.2)
     model.fit_with_validation(FoldData(X, y, X[:0], y[:0]))
     assert np.corrcoef(model.decision_function(X), X[:, 0])[0, 1] > 0.9
     assert np.allclose(model.predict(X), np.exp(model.decision_function(X)))
@@ -168,7 +169,7 @@ def test_models_open_and_answer_without_their_library(tmp_path: Any) -> None:
     )
     np.save(tmp_path / "X.npy", X)
     for name in ("lightgbm", "catboost"):
-        model = get_family(name).build(made.task, default_rounds=5).fit(X, (X[:, 0] > 0).astype(float))
+        model = get_family(name).build(LearningProblem.of(made.task), default_rounds=5).fit(X, (X[:, 0] > 0).astype(float))
         (tmp_path / name).mkdir()
         for file, content in model.files().items():
             (tmp_path / name / file).write_bytes(content)
@@ -193,7 +194,10 @@ def test_threads_change_no_byte(family: str) -> None:
     task = toy("binary").task
     columns = tuple(replace(task.columns[1], name=f"c{j}") for j in range(10))
     made = [
-        get_family(family).build(replace(task, columns=columns), threads=threads, default_rounds=3).fit(X, y).files()
+        get_family(family)
+        .build(LearningProblem.of(replace(task, columns=columns)), threads=threads, default_rounds=3)
+        .fit(X, y)
+        .files()
         for threads in (1, 2)
     ]
     assert made[0] == made[1]

@@ -19,6 +19,7 @@ from epic22.core.lineage import canonical_json
 from epic22.core.models.base import never_expires
 from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.ensemble import Ensemble
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.budget import Budget, Deadline
@@ -339,7 +340,8 @@ def test_the_sum_of_forests_is_one_forest() -> None:
     made = toy("binary", 200)
     X: Array = searched(made, 3).fitted_fold.preprocessor.transform(made.examples.X)
     y = made.examples.y
-    forests = [get_family("boosting").build(made.task, seed=seed, default_rounds=20).fit(X, y).forest for seed in (0, 1)]  # type: ignore[attr-defined]
+    problem = LearningProblem.of(made.task)
+    forests = [get_family("boosting").build(problem, seed=seed, default_rounds=20).fit(X, y).forest for seed in (0, 1)]  # type: ignore[attr-defined]
     both = combine_forests(forests, [0.25, 0.75])
     assert np.allclose(
         both.decision_function(X), 0.25 * forests[0].decision_function(X) + 0.75 * forests[1].decision_function(X), atol=1e-12

@@ -17,6 +17,7 @@ from epic22.core.evaluation.bootstrap import compute_replicates
 from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.models.base import Estimator, Family, predict_response
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.task import Array, Kind, Metric, RowMetadata, Task
 
 CONFIDENCE = 0.95
@@ -143,7 +144,7 @@ def fit_family(
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
     within = Fold(position[inner.train], position[inner.test], follow_up=inner.follow_up)
-    estimator = family.build(prepared.task, seed=seed, threads=threads)
+    estimator = family.build(LearningProblem.of(prepared.task), seed=seed, threads=threads)
     estimator.fit(prepared.X, part.y, inner=None if family.is_baseline else within)
     return FittedFold(prepared.preprocessor, estimator)
 

@@ -30,6 +30,7 @@ from epic22.core.evaluation.crossval import (
 from epic22.core.evaluation.metrics import list_metrics
 from epic22.core.models.base import Estimator, Family, predict_response
 from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.models.xgboost_batches import (
     LARGE_TABLE_PARAMS,
@@ -187,7 +188,9 @@ def build_matrix(
     task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, sample: ReferenceSample, resources: TrainingResources
 ) -> tuple[XGBoostEstimator, "xgboost.QuantileDMatrix"]:
     """Unfitted boosting, and the rows of a mask (n,) quantised for it: in memory, or on disk where the cap asks for it."""
-    model = get_family("boosting").build(task, seed=resources.seed, threads=resources.threads, **LARGE_TABLE_PARAMS)
+    model = get_family("boosting").build(
+        LearningProblem.of(task), seed=resources.seed, threads=resources.threads, **LARGE_TABLE_PARAMS
+    )
     assert isinstance(model, XGBoostEstimator)
 
     def blocks() -> Iterator[tuple[Array, Array]]:
@@ -210,7 +213,7 @@ def _fit_on_sample(
     row_roles: Array | None,
     resources: TrainingResources,
 ) -> Estimator:
-    estimator = family.build(task, seed=resources.seed, threads=resources.threads)
+    estimator = family.build(LearningProblem.of(task), seed=resources.seed, threads=resources.threads)
     if family.is_baseline:
         # It looks at the labels alone: a matrix that takes no room stands for the rows.
         nothing = np.broadcast_to(np.float32(0), (int(train.sum()), len(table.columns)))

@@ -155,7 +155,8 @@ def no_defaults(n_rows: int) -> Mapping[str, Any]:
 
 @dataclass(frozen=True)
 class Family:
-    """A kind of model. `build(task, seed, threads, **params)` makes an unfitted estimator; `restore` opens its files.
+    """A kind of model. `build(problem, seed, threads, **params)` makes an unfitted estimator of a
+    `LearningProblem`; `restore` opens its files.
 
     `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `initial_points`
     are configurations to begin with; `defaults_for(rows)` are parameters that follow from how many rows there are. A baseline is

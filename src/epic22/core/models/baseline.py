@@ -10,10 +10,11 @@ import numpy as np
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
 from epic22.core.models.hazard import LIFE_TABLE_FILE, LifeTable
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import MIN_MEAN, SQUARED, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
-from epic22.core.task import Array, Kind, Task
+from epic22.core.task import Array, Kind
 
 
 @dataclass
@@ -65,11 +66,10 @@ class Constant(LinkMixin, ParamsMixin):
         return {"constant.json": canonical_json({"kind": self.kind, "level": self.level_.tolist(), **logs})}
 
 
-def _build(task: Task, seed: int = 0, threads: int = 1) -> Constant | LifeTable:
-    target = task.target
-    if target.kind == "hazard":
-        return LifeTable(target.horizons)
-    return Constant(target.kind, len(target.classes), Loss.of(target), bool(target.log))
+def _build(problem: LearningProblem, seed: int = 0, threads: int = 1) -> Constant | LifeTable:
+    if problem.kind == "hazard":
+        return LifeTable(problem.horizons)
+    return Constant(problem.kind, problem.n_classes, problem.loss, problem.log)
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:

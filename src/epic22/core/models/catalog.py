@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from epic22.core.errors import UnknownTaskError
 from epic22.core.models import baseline, catboost, ensemble, hazard, lightgbm, linear, xgboost
 from epic22.core.models.base import Family
-from epic22.core.models.target_transform import needs_smearing
+from epic22.core.models.loss import needs_smearing
 from epic22.core.task import Kind, Target
 
 FAMILIES: tuple[Family, ...] = (

@@ -17,11 +17,12 @@ import numpy as np
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import Estimator, Family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import FINE_BINS, choose_max_bin
 from epic22.core.models.trees.external import ExternalTree, ExternalTrees, TrainingData, build_forest_from_trees
 from epic22.core.models.trees.forest import Forest, next_float32_above
-from epic22.core.task import Array, Task
+from epic22.core.task import Array
 
 OBJECTIVES: Mapping[str, str] = {
     "binary": "Logloss",
@@ -218,9 +219,9 @@ class _StopCallback:
         return not self.expired()
 
 
-def _build_mean_estimator(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
-    target = replace(task.target, loss="tweedie", power=MEAN_FAMILY_POWER, log=False)
-    return CatBoostEstimator.of(replace(task, targets=(target, *task.targets[1:])), seed, threads, **params)
+def _build_mean_estimator(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+    loss = replace(problem.loss, name="tweedie", power=MEAN_FAMILY_POWER)
+    return CatBoostEstimator.of(replace(problem, loss=loss, log=False, smearing=False), seed, threads, **params)
 
 
 BASE_FAMILY = Family(

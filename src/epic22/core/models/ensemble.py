@@ -13,11 +13,12 @@ import numpy as np
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, InnerFold, LinkMixin, ParamsMixin
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.offset import OffsetRegressor, unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
 from epic22.core.models.trees.forest import Forest, combine_forests
 from epic22.core.models.value_scale import IDENTITY, ValueScale
-from epic22.core.task import Array, Kind, Task
+from epic22.core.task import Array, Kind
 
 ENSEMBLE_FAMILY = "ensemble"
 STATE_FILE = "ensemble.json"
@@ -144,8 +145,8 @@ def restore_ensemble(files: Mapping[str, bytes], families: Sequence[Family]) -> 
 def build_ensemble_family(families: Sequence[Family]) -> Family:
     """The family whose models are ensembles of these. It is built by a search over them, not by `build`."""
 
-    def build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
-        raise InternalError(f"task {task.name}: an ensemble is made by a search over families.")
+    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+        raise InternalError("an ensemble is made by a search over families.")
 
     return Family(
         ENSEMBLE_FAMILY, frozenset({*CLASSIFICATION_KINDS, "regression"}), build, lambda files: restore_ensemble(files, families)

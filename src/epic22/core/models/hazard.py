@@ -21,8 +21,9 @@ from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
 from epic22.core.models.base import Estimator, Family, InnerFold, ParamsMixin, check_fit_arrays, inverse_link
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
-from epic22.core.task import Array, Task
+from epic22.core.task import Array
 
 if TYPE_CHECKING:
     import xgboost
@@ -373,12 +374,8 @@ def _read_edges(files: Mapping[str, bytes]) -> tuple[float, ...]:
     return tuple(float(edge) for edge in json.loads(files[GRID_FILE])["edges"])
 
 
-def _categorical_mask(task: Task) -> tuple[bool, ...]:
-    return tuple(bool(c) for c in task.is_category)
-
-
-def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> HazardTrees:
-    return HazardTrees(task.target.horizons, _categorical_mask(task), seed, threads, **params)
+def _build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> HazardTrees:
+    return HazardTrees(problem.horizons, problem.categorical, seed, threads, **params)
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
@@ -388,8 +385,8 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     return model
 
 
-def _build_linear(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> HazardLinear:
-    return HazardLinear(task.target.horizons, _categorical_mask(task), **params)
+def _build_linear(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> HazardLinear:
+    return HazardLinear(problem.horizons, problem.categorical, **params)
 
 
 def _restore_linear(files: Mapping[str, bytes]) -> Estimator:

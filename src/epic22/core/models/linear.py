@@ -15,11 +15,12 @@ import numpy as np
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
-from epic22.core.task import Array, Kind, Task
+from epic22.core.task import Array, Kind
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
 """Strengths tried on the inner fold: the inverse of scikit-learn's C for classes, ridge's alpha a hundred rows for values."""
@@ -253,9 +254,8 @@ class Linear(LinkMixin, ParamsMixin):
         return {"linear.json": canonical_json(state)}
 
 
-def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Linear:
-    target, categorical = task.target, tuple(bool(c) for c in task.is_category)
-    return Linear(target.kind, categorical, len(target.classes), **{"loss": Loss.of(target), **params})
+def _build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Linear:
+    return Linear(problem.kind, problem.categorical, problem.n_classes, **{"loss": problem.loss, **params})
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:

@@ -57,6 +57,15 @@ class Loss:
 
 SQUARED = Loss()
 
+
+def needs_smearing(target: Target) -> bool:
+    """Whether exponentials of logarithms are put right to be means.
+
+    The median's logarithm is the logarithm's median; and who is judged by logarithms wants no mean.
+    """
+    return target.loss == "squared" and target.metric.name != "root_mean_squared_log_error"
+
+
 HUBER_QUANTILE = 0.9
 """Share of errors that count by their square where squared errors are tamed."""
 

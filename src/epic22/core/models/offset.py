@@ -25,8 +25,9 @@ from epic22.core.models.base import (
     get_value_scale,
     never_expires,
 )
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.value_scale import ValueScale
-from epic22.core.task import Array, Kind, Task
+from epic22.core.task import Array, Kind
 
 STATE_FILE = "exposure.json"
 
@@ -113,13 +114,12 @@ def unwrap_offset(estimator: Estimator) -> Estimator:
 def add_offset_support(family: Family) -> Family:
     """The family, whose estimators' `fit` takes an exposure, for targets that have one; all else as before."""
 
-    def build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
-        name = task.target.offset
+    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+        name = problem.offset
         if name is None:
-            return family.build(task, seed=seed, threads=threads, **params)
-        place = [column.name for column in task.input_columns].index(name)
-        without_offset = replace(task, columns=tuple(column for column in task.columns if column.name != name))
-        return OffsetRegressor(family.build(without_offset, seed=seed, threads=threads, **params), place, name)
+            return family.build(problem, seed=seed, threads=threads, **params)
+        model = family.build(problem.drop_column(name), seed=seed, threads=threads, **params)
+        return OffsetRegressor(model, problem.columns.index(name), name)
 
     def restore(files: Mapping[str, bytes]) -> Estimator:
         if STATE_FILE not in files:

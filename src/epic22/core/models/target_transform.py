@@ -21,8 +21,9 @@ from epic22.core.models.base import (
     check_fit_arrays,
     never_expires,
 )
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.value_scale import EXPONENTIAL, ValueScale, fit_smearing_scale
-from epic22.core.task import Array, Kind, Target, Task
+from epic22.core.task import Array, Kind
 
 STATE_FILE = "scale.json"
 HOLDOUT_EVERY = 5
@@ -88,14 +89,6 @@ def _copy_with_best_params(model: Any) -> Any:
     return type(model)(**{**model.get_params(), **model.best_params()})
 
 
-def needs_smearing(target: Target) -> bool:
-    """Whether exponentials of logarithms are put right to be means.
-
-    The median's logarithm is the logarithm's median; and who is judged by logarithms wants no mean.
-    """
-    return target.loss == "squared" and target.metric.name != "root_mean_squared_log_error"
-
-
 def unwrap_log_target(estimator: Estimator) -> Estimator:
     """The model of logarithms within, or the estimator itself where it learns the label as it is."""
     return cast(Estimator, estimator.model) if isinstance(estimator, LogTargetRegressor) else estimator
@@ -104,12 +97,9 @@ def unwrap_log_target(estimator: Estimator) -> Estimator:
 def add_log_support(family: Family) -> Family:
     """The family, which also fits logarithms where a target asks for them; all else as before."""
 
-    def build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
-        model = family.build(task, seed=seed, threads=threads, **params)
-        target = task.target
-        if not target.log:
-            return model
-        return LogTargetRegressor(model, needs_smearing(target))
+    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+        model = family.build(problem, seed=seed, threads=threads, **params)
+        return LogTargetRegressor(model, problem.smearing) if problem.log else model
 
     def restore(files: Mapping[str, bytes]) -> Estimator:
         if STATE_FILE not in files:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, FoldData, InnerFold, check_fit_arrays, never_expires
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, MIN_MEAN, SQUARED, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
@@ -26,7 +27,7 @@ from epic22.core.models.trees.boosted import (
 from epic22.core.models.trees.early_stopping import LOSS_CODES, ValidationRows, train_with_early_stopping
 from epic22.core.models.trees.forest import Forest
 from epic22.core.models.trees.tweedie_power import choose_tweedie_power
-from epic22.core.task import Array, Kind, Task
+from epic22.core.task import Array, Kind
 
 if TYPE_CHECKING:
     import xgboost
@@ -224,10 +225,9 @@ def _build_stop_callback(expired: Callable[[], bool]) -> "xgboost.callback.Train
     return Stop()
 
 
-def _build(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> XGBoostEstimator:
-    categorical = tuple(bool(c) for c in task.is_category)
-    target = task.target
-    return XGBoostEstimator(target.kind, categorical, len(target.classes), seed, threads, **{"loss": Loss.of(target), **params})
+def _build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> XGBoostEstimator:
+    params = {"loss": problem.loss, **params}
+    return XGBoostEstimator(problem.kind, problem.categorical, problem.n_classes, seed, threads, **params)
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:

@@ -10,8 +10,7 @@ import numpy as np
 
 from epic22.core.evaluation.metrics import log_loss_terms
 from epic22.core.models.base import CLASSIFICATION_KINDS, inverse_link
-from epic22.core.models.loss import Loss, compute_huber_delta, compute_huber_losses
-from epic22.core.models.target_transform import needs_smearing
+from epic22.core.models.loss import Loss, compute_huber_delta, compute_huber_losses, needs_smearing
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale, estimate_smearing, fit_smearing_scale
 from epic22.core.task import Array, RowMetadata, Target
 

@@ -25,7 +25,9 @@ from epic22.core.evaluation.crossval import FittedFold, FoldPredictions, prepare
 from epic22.core.lineage import sha256
 from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, FoldData, inverse_link
 from epic22.core.models.ensemble import Ensemble, Member
-from epic22.core.models.target_transform import needs_smearing, unwrap_log_target
+from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.loss import needs_smearing
+from epic22.core.models.target_transform import unwrap_log_target
 from epic22.core.models.value_scale import IDENTITY
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.distillation import Distillation, distill_ensemble
@@ -219,7 +221,9 @@ class SearchSetup:
     def build_estimator(self, family: str, params: Any, seed: int, threads: int) -> Estimator:
         """An unfitted estimator of one of the search's families."""
         family_entry = next(f for f in self.search.families if f.name == family)
-        return family_entry.build(self.task, seed=seed, threads=threads, **{**family_entry.defaults_for(len(self.y)), **params})
+        return family_entry.build(
+            LearningProblem.of(self.task), seed=seed, threads=threads, **{**family_entry.defaults_for(len(self.y)), **params}
+        )
 
     def split_threads(self, n_fits: int) -> tuple[int, int]:
         """How many fits run at once, and on how many threads each."""

@@ -23,11 +23,12 @@ from epic22.core.models.base import (
     never_expires,
     require_library,
 )
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, Loss
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, ForestMixin, rescale_forest
 from epic22.core.models.trees.forest import Forest, Nodes, build_forest, pack_category_bits
 from epic22.core.models.trees.tweedie_power import choose_tweedie_power
-from epic22.core.task import Array, Kind, Task
+from epic22.core.task import Array, Kind
 
 STATE_FILE = "trees.json"
 
@@ -101,10 +102,10 @@ class ExternalTrees(ForestMixin, ParamsMixin):
     loss: Loss = SQUARED
 
     @classmethod
-    def of(cls, task: Task, seed: int = 0, threads: int = 1, **params: Any) -> Self:
-        """For a task's columns and target."""
-        target, categorical = task.target, tuple(bool(c) for c in task.is_category)
-        return cls(target.kind, categorical, len(target.classes), seed, threads, **{"loss": Loss.of(target), **params})
+    def of(cls, problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Self:
+        """For a problem's columns and target."""
+        params = {"loss": problem.loss, **params}
+        return cls(problem.kind, problem.categorical, problem.n_classes, seed, threads, **params)
 
     def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
         """Find the rounds on the inner fold, then fit all rows with them.

@@ -1,0 +1,48 @@
+"""What a family builds an estimator for: input columns and the target as models learn it, nothing of where rows come from."""
+
+from dataclasses import dataclass, replace
+from typing import Self
+
+from epic22.core.models.loss import SQUARED, Loss, needs_smearing
+from epic22.core.task import Kind, Task
+
+
+@dataclass(frozen=True)
+class LearningProblem:
+    """The matrix's columns by name, which of them are `categorical`, and the target: `kind`, `n_classes`, `horizons`, `loss`.
+
+    With `log` models learn the logarithm of the label; with `smearing` its exponentials are put right to be means. `offset` is
+    the column whose logarithm is added to the score. It is plain data, so that another process builds the same estimators.
+    """
+
+    kind: Kind
+    columns: tuple[str, ...]
+    categorical: tuple[bool, ...]
+    n_classes: int = 0
+    horizons: tuple[float, ...] = ()
+    loss: Loss = SQUARED
+    log: bool = False
+    smearing: bool = False
+    offset: str | None = None
+
+    @classmethod
+    def of(cls, task: Task) -> Self:
+        """The problem of a task's inputs and the target that decides."""
+        target = task.target
+        return cls(
+            target.kind,
+            tuple(column.name for column in task.input_columns),
+            tuple(column.dtype == "category" for column in task.input_columns),
+            len(target.classes),
+            target.horizons,
+            Loss.of(target),
+            bool(target.log),
+            bool(target.log) and needs_smearing(target),
+            target.offset,
+        )
+
+    def drop_column(self, name: str) -> Self:
+        """The same without one of the columns."""
+        kept = [position for position, column in enumerate(self.columns) if column != name]
+        columns, categorical = tuple(self.columns[i] for i in kept), tuple(self.categorical[i] for i in kept)
+        return replace(self, columns=columns, categorical=categorical)
