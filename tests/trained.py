@@ -9,6 +9,7 @@ import polars as pl
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle
+from epic22.core.artifact.row_model import RowModel
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.lineage import ModelVersion
@@ -52,6 +53,6 @@ def _trained_once(kind: Kind, seed: int, n: int) -> tuple[TrainingRun, ModelStor
 
 def opened(store: ModelStore) -> tuple[ModelVersion, Bundle]:
     """The champion of task `toy`, which is a model of rows."""
-    version, bundle = store.load("toy")
-    assert isinstance(bundle, Bundle)
-    return version, bundle
+    model = store.load("toy")
+    assert isinstance(model, RowModel)
+    return model.version, model.bundle

@@ -153,7 +153,7 @@ class TestEveryFeature:
         assert ("incumbent" in against) == (assignment.task.incumbent is not None)
         # A hazard's training rows wait for nothing: their outcomes count as far as they were known when the test part began.
         assert run.plan.gap == (0.0 if assignment.task.target.kind == "hazard" else horizon)
-        assert ModelStore(tmp_path / "models").load(run.task.name, run.version.version)[1].family == run.champion.family
+        assert ModelStore(tmp_path / "models").load(run.task.name, run.version.version).version.family == run.champion.family
 
 
 def scrambled_after(table: Table, moment: Any, seed: int) -> Table:

@@ -19,14 +19,14 @@ from structlog.testing import capture_logs
 from tests.trained import trained
 
 from epic22.adapters.model_store import ModelStore
-from epic22.api import openapi
 from epic22.api.app import QUICK_BYTES, QUICK_ROWS, create_app
 from epic22.api.limits import MAX_BODY_BYTES
 from epic22.api.model_cache import RETRY_SECONDS
 from epic22.api.problems import Problem
-from epic22.api.requests import build_request_model, read_rows
+from epic22.api.requests import read_rows
 from epic22.api.responses import ExplanationAnswer, Predictions, ProblemAnswer
 from epic22.core.artifact.bundle import Schema
+from epic22.core.artifact.request_model import build_example_row, build_request_model
 from epic22.core.task import Column
 from epic22.reports.json.explanation import explanation_json
 
@@ -262,8 +262,7 @@ def test_bounds_and_optional_columns_are_kept_to() -> None:
 
 def test_the_example_of_a_description_fits_its_bounds() -> None:
     for column in bounded().columns:
-        example = openapi._select_value(column)
-        assert ask({"age": 1, "rent": 100} | {column.name: example})
+        assert ask({"age": 1, "rent": 100} | dict(build_example_row((column,))))
 
 
 def test_an_absent_column_is_named(client: TestClient) -> None:

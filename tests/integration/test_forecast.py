@@ -18,19 +18,31 @@ from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
 from epic22.cli.main import app
 from epic22.core.artifact.panel_bundle import PanelBundle, open_panel_bundle
+from epic22.core.artifact.panel_model import PanelModel
+from epic22.core.artifact.panel_predictions import SeriesRequest, forecast_series
 from epic22.core.errors import BundleError, RowError, UserError
 from epic22.core.lineage import ModelVersion
+from epic22.core.prediction import Prediction
 from epic22.reports.html.forecast import render_forecast_report
 from epic22.reports.json.forecast import forecast_run_json
-from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
 
 URL = "/v1/tasks/rents/predictions"
 
 
 def _opened(store: ModelStore) -> tuple[ModelVersion, PanelBundle]:
-    version, bundle = store.load("rents")
-    assert isinstance(bundle, PanelBundle)
-    return version, bundle
+    model = _model(store)
+    return model.version, model.bundle
+
+
+def _model(store: ModelStore) -> PanelModel:
+    model = store.load("rents")
+    assert isinstance(model, PanelModel)
+    return model
+
+
+def _predict_all(store: ModelStore) -> tuple[Prediction, ...]:
+    model = _model(store)
+    return model.predict(model.read_request(None))
 
 
 @pytest.mark.slow
@@ -63,7 +75,7 @@ def test_the_order_of_the_series_changes_no_forecast(tmp_path: Path) -> None:
     other, other_store = forecast_run(tmp_path, lines(series=8, periods=84), order=np.array([5, 2, 7, 0, 1, 6, 4, 3]))
     assert plain.champion.family == other.champion.family
     assert np.array_equal(plain.champion.forecasts.quantiles, other.champion.forecasts.quantiles)
-    first, second = (forecast_all(*_opened(s)) for s in (store, other_store))
+    first, second = (_predict_all(s) for s in (store, other_store))
     assert [p.values for p in first] == [p.values for p in second]
 
 
@@ -110,8 +122,7 @@ def test_a_bundle_of_rows_is_no_forecast(tmp_path: Path) -> None:
 
 def test_reasons_sum_to_the_forecast_and_values_carry_intervals() -> None:
     _, store = usual_run()
-    version, bundle = _opened(store)
-    for prediction in forecast_all(version, bundle):
+    for prediction in _predict_all(store):
         assert sum(r.contribution for r in prediction.reasons) == pytest.approx(prediction.score.value, rel=1e-9)
         assert [v.horizon for v in prediction.values] == [1.0, 2.0, 3.0]
         assert all(v.low < v.value < v.high for v in prediction.values)  # type: ignore[operator]

@@ -134,9 +134,10 @@ def test_a_feature_above_the_cap_is_trained_judged_and_says_how(tmp_path: Path) 
     assert {v.against for v in run.verdicts} >= {"constant", "incumbent"}
     assert run.n_rows == rows.height
     assert run.data_version == made.data_version
-    version, bundle = parts.registry.load("fair_rent")
-    assert version.model_hash == run.version.model_hash
-    assert [c.name for c in bundle.preprocessor.columns] == [c.name for c in run.task.input_columns]  # type: ignore[union-attr]
+    model = parts.registry.load("fair_rent")
+    assert model.model_hash == run.version.model_hash
+    columns = [column.name for column in model.request_model().columns if column.role == "input"]
+    assert columns == [column.name for column in run.task.input_columns]
     assert not list((tmp_path / "scratch").iterdir())
 
 

@@ -117,7 +117,7 @@ def test_a_refused_model_is_kept_and_the_one_before_goes_on_serving(story: Story
     assert "an override with a reason by an authorised key is needed" in decision.why
     assert (version.version, version.status) == ("2", "refused")
     assert story.refused.served == story.first.served
-    assert story.parts.registry.load(TASK, "2")[0] == version
+    assert story.parts.registry.load(TASK, "2").version == version
     assert "Refused.</strong> fairness refused: family_status: children has" in story.refused.report
     assert run_json(story.refused.run)["promotion"] == {"promoted": False, "status": "refused", "why": decision.why}
     step = build_gate_step("again", story.refused.run, story.refused.served)

@@ -10,8 +10,9 @@ from structlog.testing import capture_logs
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
 from epic22.api.problems import Problem
-from epic22.api.requests import build_request_model, read_rows
+from epic22.api.requests import read_rows
 from epic22.core.artifact.bundle import Schema
+from epic22.core.artifact.request_model import build_request_model
 from epic22.core.task import Column
 
 HOSTILE = ["..%2f..%2fetc", "%2e%2e", "a%00b", "toy%0d%0aX-Evil:1", "x" * 5000, "$(id)", "<script>", "toy/../toy"]

@@ -15,6 +15,8 @@ from tests.trained import NAMES, opened, trained
 from tests.unit.test_hazard import served
 
 from epic22.core.artifact.bundle import Bundle
+from epic22.core.artifact.prediction_columns import predict_columns
+from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.conformal import AdaptiveBand
 from epic22.core.evaluation.risk_bands import RiskBands
@@ -23,8 +25,6 @@ from epic22.core.models.target_transform import LogTargetRegressor
 from epic22.core.models.value_scale import ValueScale
 from epic22.core.prediction import Prediction
 from epic22.core.task import Kind
-from epic22.services.predict import predict_frame, predict_rows
-from epic22.services.predict_columns import predict_columns
 
 Served = tuple[ModelVersion, Bundle]
 COSTS = {"miss": 3.0, "false_alarm": 1.0}

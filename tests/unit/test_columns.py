@@ -12,7 +12,8 @@ import pytest
 from tests.toy import task as toy_task
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.artifact.bundle import Bundle
+from epic22.core.artifact.row_model import RowModel
+from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import FoldPlan, SplitRequest
@@ -27,7 +28,6 @@ from epic22.core.selection.feature_selection import ColumnBudget, plan_columns
 from epic22.core.task import Array, Column, Formula, RowMetadata, Task
 from epic22.reports.html.training import render_report
 from epic22.reports.json.training import run_json
-from epic22.services.predict import predict_frame, predict_rows
 from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data
 
@@ -169,8 +169,9 @@ def test_planned_columns_reach_bundle_answers_and_report(tmp_path: Path) -> None
     products = {formula.name for formula in run.column_plan.recipe.formulas}
     assert products & {"torque * speed", "speed * torque"}
     assert run.champion.family == "linear"
-    version, bundle = store.load("toy", run.version.version)
-    assert isinstance(bundle, Bundle)
+    model = store.load("toy", run.version.version)
+    assert isinstance(model, RowModel)
+    version, bundle = model.version, model.bundle
     assert products <= {column.name for column in bundle.preprocessor.outputs}
     row = {"torque": 0.9, "speed": 0.9, "noise": 0.0, "site": "s1", "street": "never seen"}
     (alone,), (batch,) = predict_rows(version, bundle, [row]), predict_frame(version, bundle, pl.DataFrame([row]))

@@ -13,8 +13,11 @@ from tests.toy import Toy
 
 from epic22.adapters.model_store import ModelStore
 from epic22.api.problems import Problem
-from epic22.api.requests import build_request_model, read_rows
+from epic22.api.requests import read_rows
 from epic22.core.artifact.bundle import Bundle, open_bundle
+from epic22.core.artifact.prediction_columns import predict_columns
+from epic22.core.artifact.request_model import build_request_model
+from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import ColumnError, RowError, UserError
@@ -25,8 +28,6 @@ from epic22.core.models.loss import Loss
 from epic22.core.models.offset import OffsetRegressor
 from epic22.core.selection.budget import Budget
 from epic22.core.task import Array, Target, Task
-from epic22.services.predict import predict_frame, predict_rows
-from epic22.services.predict_columns import predict_columns
 from epic22.services.train import train
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import FlatFile, load_task_data

@@ -11,6 +11,7 @@ from tests.portfolios import portfolio_assignment
 from tests.toy import HORIZONS, daily, inputs, toy
 
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
+from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.preprocess import Preprocessor
@@ -48,7 +49,6 @@ from epic22.core.models.hazard import (
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.task import Array, RowMetadata, Task
 from epic22.services.decide import decision_value
-from epic22.services.predict import predict_frame, predict_rows
 
 EDGES = (7.0, 30.0, 90.0)
 

@@ -12,6 +12,7 @@ from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle, open_bundle
+from epic22.core.artifact.row_predictions import predict_rows
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
@@ -29,7 +30,6 @@ from epic22.core.prediction import prediction_json
 from epic22.core.selection.target_transform import choose_log_target, compute_log_gain
 from epic22.core.task import Array, Metric, RowMetadata
 from epic22.reports.json.training import run_json
-from epic22.services.predict import predict_rows
 from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data
 from epic22.spec.task_request import parse_log, parse_loss

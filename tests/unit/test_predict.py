@@ -10,6 +10,7 @@ import pytest
 from tests.trained import opened, table, trained
 
 from epic22.adapters.model_store import ModelStore
+from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.evaluation.calibration import Calibration
@@ -17,7 +18,6 @@ from epic22.core.prediction import prediction_json
 from epic22.core.task import Kind
 from epic22.reports.html.training import render_report
 from epic22.reports.json.training import run_json
-from epic22.services.predict import predict_frame, predict_rows
 from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data, read_rows
 

@@ -8,13 +8,12 @@ import time
 import epic22
 from epic22.bootstrap import assemble, open_studies, train_file
 from epic22.config import Settings
-from epic22.core.artifact.bundle import Bundle
+from epic22.core.artifact.prediction_columns import predict_columns
+from epic22.core.artifact.row_predictions import predict_rows
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.task import Kind
-from epic22.services.predict import predict_rows
-from epic22.services.predict_columns import predict_columns
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import FlatFile, read_rows
 from peers.systems.harness import Fitted, Order, perform
@@ -42,9 +41,7 @@ def fit(order: Order) -> Fitted:
         studies=open_studies(settings),
     )
     finished = train_file(parts, file, SplitRequest(seed=order.seed, repeats=1), engineer=True, tuning=tuning)
-    version, bundle = parts.registry.load(finished.run.version.task)
-    if not isinstance(bundle, Bundle):
-        raise TypeError(f"the champion is a {type(bundle).__name__}; expected one that scores rows.")
+    version, bundle = finished.run.version, finished.run.bundle
     found = finished.run.search_result
     return Fitted(
         version=epic22.__version__,

@@ -12,10 +12,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from epic22.core.artifact.bundle import Bundle, open_bundle
-from epic22.core.artifact.panel_bundle import KIND as PANEL
-from epic22.core.artifact.panel_bundle import PanelBundle, open_panel_bundle
-from epic22.core.artifact.sealed import read_kind, read_manifest
+from epic22.core.artifact.model import Model
+from epic22.core.artifact.openers import open_model
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import FairnessVerdict, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
@@ -70,15 +68,13 @@ class ModelStore:
                 continue
             return version
 
-    def load(self, task: str, version: str | None = None) -> tuple[ModelVersion, Bundle | PanelBundle]:
+    def load(self, task: str, version: str | None = None) -> Model:
         """Open a version, the champion where None."""
         chosen = self.champion(task) if version is None else self._read_version(task, version)
-        folder = self.folder(task, chosen.version) / "bundle"
-        is_panel = read_kind(read_manifest(folder)) == PANEL
-        bundle: Bundle | PanelBundle = open_panel_bundle(folder) if is_panel else open_bundle(folder)
-        if bundle.model_hash != chosen.model_hash:
+        model = open_model(chosen, self.folder(task, chosen.version) / "bundle")
+        if model.model_hash != chosen.model_hash:
             raise BundleError(f"{task} version {chosen.version} holds another model than was registered; train again.")
-        return chosen, bundle
+        return model
 
     def champion(self, task: str) -> ModelVersion:
         """The task's champion."""

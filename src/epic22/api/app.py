@@ -15,17 +15,13 @@ from epic22.api.docs_page import render_docs_page
 from epic22.api.limits import BodyLimit
 from epic22.api.model_cache import LoadedModel, ModelCache
 from epic22.api.openapi import build_openapi
-from epic22.api.panel_requests import build_series_requests
 from epic22.api.problems import Problem, add_problem_handlers
-from epic22.api.requests import list_unseen_levels, read_rows
-from epic22.api.responses import ColumnAnswer, ExplanationAnswer, Health, Predictions, TaskAnswer, Tasks
+from epic22.api.requests import read_rows
+from epic22.api.responses import ColumnAnswer, ExplanationAnswer, Health, ModelAnswer, Predictions, TaskAnswer, Tasks
 from epic22.api.security_headers import SecurityHeaders
-from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.panel_bundle import PanelBundle
+from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.ports import PredictionLog, Registry
 from epic22.core.prediction import model_json, prediction_json
-from epic22.services.predict import predict_rows
-from epic22.services.predict_panel import forecast_series
 
 QUICK_ROWS = 50
 QUICK_BYTES = 1 << 15
@@ -127,30 +123,19 @@ async def _read_body(request: Request) -> bytes:
 
 
 def _answer_rows(champion: LoadedModel, rows: list[dict[str, Any]], prediction_log: PredictionLog | None) -> Response:
-    bundle = champion.bundle
-    warnings: list[list[str]]
-    if isinstance(bundle, PanelBundle):
-        predictions, warnings = forecast_series(champion.version, bundle, build_series_requests(bundle, rows)), [[] for _ in rows]
-    else:
-        predictions, warnings = predict_rows(champion.version, bundle, rows), [list_unseen_levels(bundle, row) for row in rows]
+    model = champion.model
+    predictions = model.predict(RowsRequest(rows))
     if prediction_log is not None:
-        prediction_log.log_predictions(champion.version, predictions)
+        prediction_log.log_predictions(model.version, predictions)
     answers = [prediction_json(prediction) for prediction in predictions]
-    for answer, row_warnings in zip(answers, warnings, strict=True):
-        answer["warnings"] = row_warnings
-    content = {"task": champion.version.task, "model": model_json(champion.version), "predictions": answers}
+    for answer, row in zip(answers, rows, strict=True):
+        answer["warnings"] = model.list_warnings(row)
+    content = {"task": model.version.task, "model": model_json(model.version), "predictions": answers}
     return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _describe_loss(bundle: Bundle | PanelBundle) -> dict[str, Any]:
-    if isinstance(bundle, PanelBundle) or bundle.schema.kind != "regression":
-        return {}
-    return {"loss": bundle.schema.loss, "log": bundle.schema.log}
-
-
 def _describe_task(champion: LoadedModel) -> TaskAnswer:
-    bundle = champion.bundle
-    schema = bundle.schema
+    schema, description = champion.model.schema, champion.model.describe()
     columns = [
         ColumnAnswer(
             name=c.name,
@@ -165,16 +150,15 @@ def _describe_task(champion: LoadedModel) -> TaskAnswer:
         )
         for c in champion.request_model.columns
     ]
-    return TaskAnswer.model_validate(
-        {
-            "task": schema.task,
-            "about": schema.about,
-            "target": schema.target,
-            "kind": "quantiles" if isinstance(bundle, PanelBundle) else bundle.schema.kind,
-            **_describe_loss(bundle),
-            "classes": [] if isinstance(bundle, PanelBundle) else list(bundle.schema.classes),
-            "coverage": None if isinstance(bundle, PanelBundle) else bundle.coverage,
-            "model": model_json(champion.version),
-            "columns": columns,
-        }
+    return TaskAnswer(
+        task=schema.task,
+        about=schema.about,
+        target=schema.target,
+        kind=description.kind,
+        loss=description.loss,
+        log=description.log,
+        classes=list(description.classes),
+        coverage=description.coverage,
+        model=ModelAnswer(**model_json(champion.version)),
+        columns=columns,
     )

@@ -6,10 +6,8 @@ from time import monotonic
 
 import structlog
 
-from epic22.api.panel_requests import build_panel_request_model
-from epic22.api.requests import RequestModel, build_request_model
-from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.panel_bundle import PanelBundle
+from epic22.core.artifact.model import Model
+from epic22.core.artifact.request_model import RequestModel
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
@@ -23,11 +21,15 @@ UNREADABLE = (BundleError, OSError, LookupError, TypeError, ValueError, Attribut
 
 @dataclass(frozen=True)
 class LoadedModel:
-    """A champion ready to answer: its version, its opened bundle, and how it is asked."""
+    """A champion ready to answer, and how it is asked, which is made once."""
 
-    version: ModelVersion
-    bundle: Bundle | PanelBundle
+    model: Model
     request_model: RequestModel
+
+    @property
+    def version(self) -> ModelVersion:
+        """Which model it is."""
+        return self.model.version
 
 
 @dataclass(frozen=True)
@@ -92,13 +94,8 @@ class ModelCache:
         if failure is not None and failure.version == version and monotonic() < failure.until:
             return self._use_previous(task)
         try:
-            version, bundle = self.registry.load(task, version.version)
-            request_model = (
-                build_panel_request_model(bundle.schema)
-                if isinstance(bundle, PanelBundle)
-                else build_request_model(bundle.schema)
-            )
-            loaded = LoadedModel(version, bundle, request_model)
+            model = self.registry.load(task, version.version)
+            loaded = LoadedModel(model, model.request_model())
         except (UnknownTaskError, *UNREADABLE) as error:
             self._failed[task] = _Failure(version, monotonic() + RETRY_SECONDS)
             return self._use_previous(task, f"{type(error).__name__}: {error}")

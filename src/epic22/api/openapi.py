@@ -8,8 +8,6 @@ from fastapi.openapi.utils import get_openapi
 from epic22.api.model_cache import LoadedModel, ModelCache
 from epic22.api.problems import MEDIA_TYPE
 from epic22.api.responses import ProblemAnswer
-from epic22.core.artifact.panel_bundle import PanelBundle
-from epic22.core.task import Column
 
 REF = "#/components/schemas/{model}"
 ERRORS = {
@@ -62,14 +60,14 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
 
 
 def _build_operation(champion: LoadedModel) -> dict[str, Any]:
-    schema = champion.bundle.schema
+    schema = champion.model.schema
     answer = {"application/json": {"schema": {"$ref": REF.format(model="Predictions")}}}
     return {
         "summary": f"Predict {schema.target}",
         "description": schema.about,
         "operationId": f"predict_{schema.task}",
         "requestBody": _build_request_body(
-            {"$ref": REF.format(model=champion.request_model.rows.__name__)}, {"rows": [_build_example(champion)]}
+            {"$ref": REF.format(model=champion.request_model.rows.__name__)}, {"rows": [dict(champion.model.example_row())]}
         ),
         "responses": {"200": {"description": "One answer a row", "content": answer}} | _build_problem_responses(tuple(ERRORS)),
     }
@@ -89,26 +87,3 @@ def _build_any_rows() -> dict[str, Any]:
     rows = {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object"}}
     description = "Rows of any task; what each task's rows hold is described at its own path."
     return {"type": "object", "description": description, "properties": {"rows": rows}, "required": ["rows"]}
-
-
-def _build_example(champion: LoadedModel) -> dict[str, Any]:
-    bundle = champion.bundle
-    if isinstance(bundle, PanelBundle):
-        return {"series": str(bundle.history.entity[0])}
-    return {column.name: _select_value(column) for column in bundle.schema.inputs}
-
-
-def _select_value(column: Column) -> Any:
-    """A value that fits: a known level, or a number between the bounds."""
-    if column.levels:
-        return column.levels[0]
-    if column.dtype in ("int", "float"):
-        return _select_number(column)
-    return {"time": "2024-03-01T13:00:00Z", "bool": True}.get(column.dtype)
-
-
-def _select_number(column: Column) -> float | int:
-    usual = 1 if column.dtype == "int" else 1.5
-    low, high = column.low, column.high
-    middle = usual if low is None and high is None else high if low is None else low if high is None else (low + high) / 2
-    return middle if middle is not None and column.dtype == "float" else int(middle or 0)

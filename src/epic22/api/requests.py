@@ -1,51 +1,29 @@
-"""What may be asked: request models made from a task's columns, and bodies read by them.
-
-A column that is present with null is a missing value, which models treat natively. A column that is absent, a name the
-task does not know, a name given twice, a text for a number, NaN or an infinite number are refused. A category never seen
-in training is treated as missing, and said.
-"""
+"""Bodies of requests, read by a model's request model: what does not fit is refused with a JSON pointer to it."""
 
 import json
 import math
 import re
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
-from datetime import UTC, datetime
 from difflib import get_close_matches
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from epic22.api.problems import Problem
-from epic22.core.artifact.bundle import Bundle, Schema
-from epic22.core.data.preprocess import MAX_LEVELS
-from epic22.core.data.schema_inference import MAX_NUMBER
+from epic22.core.artifact.request_model import MAX_ROWS, MAX_TEXT_LENGTH, RequestModel
 from epic22.core.task import Column
 
-MAX_ROWS = 1000
 MAX_OBJECTS = 10 * MAX_ROWS
 MAX_ERRORS = 20
 MAX_EXTRA_NAMES = 100
 MAX_POINTER_LENGTH = 120
-MAX_TEXT_LENGTH = 10_000
-MAX_ID = 2**63 - 1
 BODY_HINT = 'send {"rows": [{…}]}'
 SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 Fault = tuple[str, str]
 """JSON pointer, and what is wrong there."""
-
-
-@dataclass(frozen=True)
-class RequestModel:
-    """How a task is asked: `rows` is the model of the whole body, `row` of one row."""
-
-    columns: tuple[Column, ...]
-    rows: type[BaseModel]
-    row: type[BaseModel]
 
 
 class _JsonObject(dict[str, Any]):
@@ -68,87 +46,6 @@ class _ObjectFactory:
         if len(json_object) < len(pairs):
             json_object.duplicate = Counter(name for name, _ in pairs).most_common(1)[0][0]
         return json_object
-
-
-def _check_time(value: Any) -> Any:
-    # pydantic would take numbers, also as text, for seconds or milliseconds since 1970, by their size.
-    if value is not None and not (isinstance(value, str) and ISO_DATE.match(value)):
-        raise PydanticCustomError("datetime_type", "no time")
-    return value
-
-
-def _convert_to_utc(value: datetime | None) -> datetime | None:
-    if value is None or value.tzinfo is None:
-        return value
-    try:
-        return value.astimezone(UTC).replace(tzinfo=None)
-    except OverflowError:
-        raise PydanticCustomError("datetime_type", "before year 1 or after 9999 in UTC") from None
-
-
-def _check_name(value: Any) -> Any:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_ID
-    if value is None or is_number or (isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH):
-        return value
-    raise PydanticCustomError("name_type", "no name")
-
-
-Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
-Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT_LENGTH)]
-Boolean = Annotated[bool, Field(strict=True)]
-Timestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_convert_to_utc)]
-Identifier = Annotated[str | int | float | None, BeforeValidator(_check_name)]
-
-
-def build_request_model(schema: Schema) -> RequestModel:
-    """The request model of a task: {"rows": [row, …]}, a row having a field a column, named as the column is."""
-    fields: dict[str, Any] = {
-        f"c{i}": _build_offset_field(column) if column.name == schema.offset else _build_field(column)
-        for i, column in enumerate(schema.columns)
-    }
-    config = ConfigDict(extra="forbid", title=f"A row of {schema.task}")
-    row = create_model(f"{schema.task}-row", __config__=config, **fields)
-    row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS, description="One to a thousand rows.")]
-    config = ConfigDict(extra="forbid", title=f"Rows for {schema.task}")
-    return RequestModel(schema.columns, create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...)), row)
-
-
-def _build_field(column: Column) -> tuple[Any, Any]:
-    required = column.role == "input" and not column.optional
-    settings: dict[str, Any] = {"alias": column.name, "description": _describe_column(column)}
-    if column.dtype in ("int", "float") and column.role == "input":
-        low, high = (column.low, column.high)
-        settings |= {"ge": -MAX_NUMBER if low is None else low, "le": MAX_NUMBER if high is None else high}
-    field_type = _select_type(column) | None
-    return (field_type, Field(**settings)) if required else (field_type, Field(default=None, **settings))
-
-
-def _build_offset_field(column: Column) -> tuple[Any, Any]:
-    """A column that the value is for so much of: there is no answer without it."""
-    description = _describe_column(column).removesuffix("; null = missing.") + "; the value is for so much of it, above 0."
-    return Number, Field(..., alias=column.name, description=description, gt=0, le=MAX_NUMBER)
-
-
-def _select_type(column: Column) -> Any:
-    if column.dtype == "time":
-        return Timestamp
-    if column.role in ("id", "group", "time"):
-        return Identifier
-    if column.dtype == "bool":
-        return Boolean
-    return Number if column.dtype in ("int", "float") else Text
-
-
-def _describe_column(column: Column) -> str:
-    phrases = [column.about or column.name]
-    if column.unit:
-        phrases.append(f"in {column.unit}")
-    if column.dtype == "time":
-        phrases.append("ISO 8601, UTC where no zone is given")
-    if column.dtype == "category" and column.role == "input":
-        levels = ", ".join(column.levels[:20]) + (", …" if len(column.levels) > 20 else "")
-        phrases.append(f"one of {levels}; any other is treated as missing, and said in the answer's warnings")
-    return "; ".join([*phrases, "null = missing"]) + "."
 
 
 def read_rows(body: RequestModel, content: bytes) -> list[dict[str, Any]]:
@@ -290,16 +187,3 @@ def _describe_value(value: Any) -> str:
         return f"the text {value[:40]!r}" + ("…" if len(value) > 40 else "")
     text = "null" if value is None else json.dumps(value)
     return text if len(text) <= 40 else f"a number of {len(text):,} digits"
-
-
-def list_unseen_levels(bundle: Bundle, row: Mapping[str, Any]) -> list[str]:
-    """In words, the row's categories that training never saw."""
-    return [
-        f"{name}: {str(row[name])[:100]!r} was never {_describe_rarity(levels)} in training; treated as missing."
-        for name, levels in bundle.preprocessor.levels.items()
-        if row.get(name) is not None and row[name] not in levels
-    ]
-
-
-def _describe_rarity(levels: Mapping[str, int]) -> str:
-    return "seen" if len(levels) < MAX_LEVELS else "or too seldom seen"

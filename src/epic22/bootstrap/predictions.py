@@ -1,6 +1,7 @@
 """Answers of the champions: of a file's rows, of a panel's series, of a feature's entities at a moment."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Literal
@@ -8,17 +9,15 @@ from typing import Literal
 from polars import DataFrame
 
 from epic22.bootstrap.components import Components
-from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.panel_bundle import PanelBundle
-from epic22.core.data.task_data import PanelTaskData, TaskData
+from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
 from epic22.core.prediction import Prediction
+from epic22.core.task import Column
+from epic22.core.time_series import Histories
 from epic22.features.catalog import get_feature
-from epic22.services.decide import DecisionList, decide_rows, decide_series
+from epic22.services.decide import DecisionList, decide
 from epic22.services.lineage_events import emit_lineage, model_dataset, prediction_dataset, source_datasets, table_datasets
-from epic22.services.predict import predict_frame
-from epic22.services.predict_panel import SeriesRequest, forecast_all, forecast_series
 from epic22.services.progress import Progress
 from epic22.spec.flat_file import read_rows
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
@@ -54,26 +53,28 @@ def _predict(
     components: Components, task: str, path: Path | None, version: str | None, progress: Progress, with_reasons: bool
 ) -> tuple[ModelVersion, tuple[Prediction, ...]]:
     progress.begin(f"predicting {'all series' if path is None else path.name}", 1)
-    model, bundle = components.registry.load(task, version)
-    if isinstance(bundle, PanelBundle):
-        return model, forecast_all(model, bundle) if path is None else _forecast_file(model, bundle, path)
-    if path is None:
-        raise UserError(f"task {task} predicts rows: name the file they are in.")
-    return model, predict_frame(model, bundle, read_rows(path, bundle.schema.columns), with_reasons)
+    model = components.registry.load(task, version)
+    request = model.read_request(None if path is None else RequestFile(path))
+    return model.version, model.predict(request, with_reasons)
 
 
-def _forecast_file(model: ModelVersion, bundle: PanelBundle, path: Path) -> tuple[Prediction, ...]:
-    schema = bundle.schema
-    layout: Literal["wide", "long"] = "wide" if schema.layout == "wide" else "long"
-    file = PanelFile(
-        path, layout, schema.id, schema.time, schema.target, schema.periods, schema.horizon, schema.task, schema.season
-    )
-    latest = load_panel_task_data(file).latest_histories()
-    requests = [
-        SeriesRequest(str(name), tuple(float(v) for v in values), int(origin))
-        for name, values, origin in zip(latest.entity, latest.iterate_series(), latest.origin, strict=True)
-    ]
-    return forecast_series(model, bundle, requests)
+@dataclass(frozen=True)
+class RequestFile:
+    """A file to be answered, whatever its model reads."""
+
+    path: Path
+
+    def read_rows(self, columns: tuple[Column, ...]) -> DataFrame:
+        """Its rows, in the types of these columns."""
+        return read_rows(self.path, columns)
+
+    def read_histories(self, schema: PanelSchema) -> Histories:
+        """Its series as known at its end."""
+        layout: Literal["wide", "long"] = "wide" if schema.layout == "wide" else "long"
+        file = PanelFile(
+            self.path, layout, schema.id, schema.time, schema.target, schema.periods, schema.horizon, schema.task, schema.season
+        )
+        return load_panel_task_data(file).latest_histories()
 
 
 def decide_feature(
@@ -108,19 +109,14 @@ def _decide(
     progress.begin(f"{name}: reading the tables", 1)
     version = components.table_store.resolve_version(version_number)
     task_data = feature.bind(feature.task, components.table_store.tables(version.number), DataVersion(version.id, ()))
-    model, bundle = components.registry.load(name)
+    model = components.registry.load(name)
     moment = version.end if at is None else at
     if moment > version.end:
         raise UserError(f"--at {moment:%Y-%m-%d} lies after the end of the data ({version.end:%Y-%m-%d}); ingest newer tables.")
     limit = capacity or feature.task.capacity or DEFAULT_CAPACITY
     progress.step()
-    trained_on = next((v for v in components.table_store.log() if v.id == bundle.data_version), None)
-    in_sample = trained_on is not None and moment < trained_on.end
-    if isinstance(bundle, PanelBundle) and isinstance(task_data, PanelTaskData):
-        return decide_series(model, bundle, task_data, moment, limit, in_sample)
-    if isinstance(bundle, Bundle) and isinstance(task_data, TaskData):
-        return decide_rows(model, bundle, task_data, moment, limit, in_sample)
-    raise UserError(f"task {name}: the champion is of another kind than the feature; train it again with 'epic22 train {name}'.")
+    trained_on = next((v for v in components.table_store.log() if v.id == model.data_version), None)
+    return decide(model, task_data, moment, limit, in_sample=trained_on is not None and moment < trained_on.end)
 
 
 def read_feature_rows(

@@ -9,8 +9,7 @@ from typing import Any, Protocol
 
 from polars import DataFrame, LazyFrame
 
-from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.panel_bundle import PanelBundle
+from epic22.core.artifact.model import Model
 from epic22.core.data.point_in_time import Tables
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.fairness import PromotionDecision
@@ -78,7 +77,7 @@ class Registry(Protocol):
     def save(self, task: str, family: str, model_hash: str, data_version: str, status: str, folder: Path) -> ModelVersion:
         """Take a written bundle folder in as the task's next version, whole or not at all."""
 
-    def load(self, task: str, version: str | None = None) -> tuple[ModelVersion, Bundle | PanelBundle]:
+    def load(self, task: str, version: str | None = None) -> Model:
         """Open a version, the champion where None. Raises UnknownTaskError, BundleError."""
 
     def champion(self, task: str) -> ModelVersion:

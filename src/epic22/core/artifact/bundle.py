@@ -157,10 +157,14 @@ def _decision_state(bundle: Bundle) -> dict[str, Any]:
 
 def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
     """Write the bundle into an empty folder; `golden` are a few rows of inputs whose scores are written with them."""
+    golden_scores = {"golden.json": canonical_json(_score_golden_rows(bundle, golden.head(GOLDEN_ROWS)))}
+    write_sealed_folder(folder, _manifest(bundle), model_files(bundle) | golden_scores)
+
+
+def model_files(bundle: Bundle) -> dict[str, bytes]:
+    """The trained model and its preprocessing, by their names in the folder."""
     files = {f"model/{name}": content for name, content in bundle.estimator.files().items()}
-    files["preprocessing.json"] = canonical_json(bundle.preprocessor.state())
-    files["golden.json"] = canonical_json(_score_golden_rows(bundle, golden.head(GOLDEN_ROWS)))
-    write_sealed_folder(folder, _manifest(bundle), files)
+    return files | {"preprocessing.json": canonical_json(bundle.preprocessor.state())}
 
 
 def _score_golden_rows(bundle: Bundle, rows: pl.DataFrame) -> dict[str, Any]:

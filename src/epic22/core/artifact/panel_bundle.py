@@ -134,15 +134,19 @@ def compute_panel_model_hash(bundle: PanelBundle) -> str:
 
 def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
     """Write the bundle into an empty folder, a few forecasts with it."""
+    golden_series = bundle.history.take(np.arange(min(GOLDEN_SERIES, len(bundle.history))))
+    golden = {"golden.json": canonical_json({"quantiles": bundle.forecast(golden_series).quantiles.tolist()})}
+    write_sealed_folder(folder, _manifest(bundle), model_files(bundle) | golden)
+
+
+def model_files(bundle: PanelBundle) -> dict[str, bytes]:
+    """The forecasters and the series as last known, by their names in the folder."""
     files = {
         f"model/{name}/{file}": content
         for name, forecaster in bundle.forecasters.items()
         for file, content in forecaster.files().items()
     }
-    files[HISTORY] = _history_bytes(bundle.history)
-    golden_series = bundle.history.take(np.arange(min(GOLDEN_SERIES, len(bundle.history))))
-    files["golden.json"] = canonical_json({"quantiles": bundle.forecast(golden_series).quantiles.tolist()})
-    write_sealed_folder(folder, _manifest(bundle), files)
+    return files | {HISTORY: _history_bytes(bundle.history)}
 
 
 def _history_bytes(history: Histories) -> bytes:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 import numpy as np
 import polars as pl
@@ -16,6 +17,32 @@ from epic22.core.lineage import DataVersion
 from epic22.core.quality import Finding
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Frequency, Histories
+
+
+class BoundTask(Protocol):
+    """A task together with the tables that it is asked on. `kind` is that of the models that answer it: rows or series."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the models that answer the task."""
+
+    @property
+    def task(self) -> Task:
+        """The declared task."""
+
+    @property
+    def data_version(self) -> DataVersion:
+        """Which bytes the tables are of."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was decided on the way, in plain words."""
+
+    def list_eligible(self, at: datetime) -> pl.DataFrame:
+        """The entities [entity, cutoff] that the task is asked of at a moment. Raises ColumnError where there is none."""
+
+    def build_request(self, eligible: pl.DataFrame) -> pl.DataFrame:
+        """What a model is asked of these entities, a row each, in their order."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +61,26 @@ class TaskData:
     notes: tuple[str, ...] = ()
     test_rows: int = 0
     findings: tuple[Finding, ...] = ()
+    kind = "rows"
 
     def examples(self) -> Examples:
         """The examples at the cutoffs."""
         return build_examples(self.task, self.tables, self.cutoffs, self.data_version.id)
+
+    def list_eligible(self, at: datetime) -> pl.DataFrame:
+        """The entities [entity, cutoff] of the task's table that are eligible at a moment. Raises ColumnError where none is."""
+        task, tables = self.task, self.tables
+        everyone = list_entity_cutoffs(task, tables, pl.Series([at], dtype=pl.Datetime("us")))
+        eligible = task.rows(tables.as_of(everyone), everyone)
+        if not eligible.height:
+            raise ColumnError(
+                f"task {task.name}: no entity of {task.entities} is eligible at {at:%Y-%m-%d}; choose another date."
+            )
+        return eligible
+
+    def build_request(self, eligible: pl.DataFrame) -> pl.DataFrame:
+        """The inputs of these entities, a row each, in their order."""
+        return self.task.inputs(self.tables.as_of(eligible)).collect()
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,6 +119,7 @@ class PanelTaskData:
     id: tuple[str, ...] = ("entity",)
     time: str = "at"
     delay: timedelta = timedelta(0)
+    kind = "panel"
 
     def examples(self, origins: Array) -> PanelExamples:
         """The examples at these origins (ordinals)."""
@@ -86,6 +130,28 @@ class PanelTaskData:
         candidates = self._list_candidates(np.array([self.last]))
         at = self.task.rows(self.tables.as_of(candidates), candidates).sort("cutoff", "entity")
         return build_histories_at(self.task, self.tables, at)
+
+    def list_eligible(self, at: datetime) -> pl.DataFrame:
+        """The series [entity, cutoff] that are known at a moment. Raises ColumnError where none is."""
+        get_frequency_and_horizon(self.task)
+        everyone = pl.DataFrame({"entity": self.entities}).with_columns(pl.lit(at).cast(pl.Datetime("us")).alias("cutoff"))
+        eligible = self.task.rows(self.tables.as_of(everyone), everyone)
+        if not eligible.height:
+            raise ColumnError(f"task {self.task.name}: no series is known at {at:%Y-%m-%d}; choose another date.")
+        return eligible
+
+    def build_request(self, eligible: pl.DataFrame) -> pl.DataFrame:
+        """Of each series its name, its values up to the last one known, and a moment in the period of that one."""
+        histories = build_histories_at(self.task, self.tables, eligible)
+        silent = histories.periods_since_last_value()
+        values = [known[: len(known) - int(gap)].tolist() for known, gap in zip(histories.iterate_series(), silent, strict=True)]
+        return pl.DataFrame(
+            {
+                "series": histories.entity.astype(str),
+                "values": pl.Series(values, dtype=pl.List(pl.Float64)),
+                "last": histories.frequency.starts(histories.origin - silent),
+            }
+        )
 
     def _list_candidates(self, origins: Array) -> pl.DataFrame:
         frequency, _ = get_frequency_and_horizon(self.task)

@@ -154,6 +154,17 @@ def no_defaults(n_rows: int) -> Mapping[str, Any]:
 
 
 @dataclass(frozen=True)
+class Capabilities:
+    """What holds of a family's models. `exact_reasons`: the reasons of a row sum to its score but for rounding.
+    `same_bits_for_one_row`: a row alone scores as it does among others, to the last bit; else within a tolerance.
+    `needs_sequences`: it reads a series' values over time, not a row."""
+
+    exact_reasons: bool = True
+    same_bits_for_one_row: bool = True
+    needs_sequences: bool = False
+
+
+@dataclass(frozen=True)
 class Family:
     """A kind of model. `build(problem, seed, threads, **params)` makes an unfitted estimator of a
     `LearningProblem`; `restore` opens its files.
@@ -175,6 +186,7 @@ class Family:
     initial_points: tuple[Mapping[str, Any], ...] = ({},)
     defaults_for: Callable[[int], Mapping[str, Any]] = no_defaults
     supports_offset: bool = False
+    capabilities: Capabilities = Capabilities()
 
     @property
     def is_installed(self) -> bool:

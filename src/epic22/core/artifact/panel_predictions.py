@@ -41,11 +41,6 @@ def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequen
     return tuple(_predict_one(version, bundle, histories, forecast, row) for row in range(len(requests)))
 
 
-def forecast_all(version: ModelVersion, bundle: PanelBundle) -> tuple[Prediction, ...]:
-    """Every series known at training, from its last value on."""
-    return forecast_series(version, bundle, [SeriesRequest(str(name)) for name in bundle.history.entity])
-
-
 def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:
     index = {str(name): i for i, name in enumerate(bundle.history.entity)}
     problems = [(i, "series", text) for i, r in enumerate(requests) if (text := _find_problem(bundle, r, index)) is not None]

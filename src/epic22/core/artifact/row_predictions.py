@@ -10,13 +10,14 @@ import numpy as np
 import polars as pl
 
 from epic22.core.artifact.bundle import Bundle, Schema, value_to_json
+from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
+from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest, RowsRequest
 from epic22.core.data.preprocess import Preprocessor, decode_level
 from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
 from epic22.core.models.hazard import compute_interval_shares
 from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.task import Array, Column
 from epic22.core.text import describe_amount, describe_odds, format_time, format_value
-from epic22.services.predict_columns import PredictionColumns, compute_columns
 
 HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
 
@@ -63,40 +64,34 @@ def predict_frame(
 ) -> tuple[Prediction, ...]:
     """One prediction a row of a frame whose columns have the schema's types; entity and time are taken from it.
 
-    Reasons take most of the time; without them all else is the same. `predict_columns` gives the values alone, as columns.
+    `predict_columns` gives the values alone, as columns.
     """
-
-    def column(name: str) -> Sequence[Any]:
-        return frame[name].to_list() if name in frame.columns else [None] * frame.height
-
-    batch = _RowBatch.of(bundle.schema, column, frame.height)
-    return _predict(version, bundle, bundle.preprocessor.transform(frame), batch, with_reasons)
+    return predict_request(version, bundle, FrameRequest(frame), with_reasons)
 
 
 def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
     """One prediction a row given as plain values by column name; equal to the last bit to `predict_frame`."""
-    if not rows:
-        return ()
-    X = np.vstack([bundle.preprocessor.transform_row(row) for row in rows])
-    batch = _RowBatch.of(bundle.schema, lambda name: [row.get(name) for row in rows], len(rows))
-    return _predict(version, bundle, X, batch)
+    return predict_request(version, bundle, RowsRequest(rows))
 
 
-def _predict(
-    version: ModelVersion, bundle: Bundle, X: Array, batch: _RowBatch, with_reasons: bool = True
+def predict_request(
+    version: ModelVersion, bundle: Bundle, request: PredictionRequest, with_reasons: bool = True
 ) -> tuple[Prediction, ...]:
-    if not len(X):
+    """One prediction a row. Reasons take most of the time; without them all else is the same."""
+    n = len(request)
+    if not n:
         return ()
+    X, batch = request.matrix(bundle.preprocessor), _RowBatch.of(bundle.schema, request.column, n)
     answers = compute_columns(bundle, X, batch.stakes(bundle.schema.exposure))
     rows = zip(
         batch.entities,
         batch.at,
         _iterate_values(bundle.schema, answers),
         answers.score.tolist(),
-        _iterate_reasons(bundle, X, answers, batch) if with_reasons else repeat((), len(X)),
+        _iterate_reasons(bundle, X, answers, batch) if with_reasons else repeat((), n),
         batch.texts,
         answers.raw,
-        _to_list(answers.median_days, len(X)),
+        _to_list(answers.median_days, n),
         strict=True,
     )
     unit, model = bundle.schema.score_unit, version.model_hash.encode()

@@ -1,0 +1,107 @@
+"""What answers: the protocol of an opened, registered model, whatever it was trained on."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from polars import DataFrame
+
+from epic22.core.artifact.panel_bundle import PanelSchema
+from epic22.core.artifact.prediction_request import PredictionRequest
+from epic22.core.artifact.request_model import RequestModel
+from epic22.core.lineage import ModelVersion
+from epic22.core.models.base import Capabilities
+from epic22.core.prediction import Prediction
+from epic22.core.task import Column, LossName
+from epic22.core.time_series import Histories
+
+
+class ModelSchema(Protocol):
+    """What every model's schema names, whatever its rows are."""
+
+    @property
+    def task(self) -> str:
+        """The task's name."""
+
+    @property
+    def about(self) -> str:
+        """The task in a sentence."""
+
+    @property
+    def target(self) -> str:
+        """The target's name."""
+
+
+@dataclass(frozen=True)
+class ModelDescription:
+    """What is told of a model's answers: the kind of its target, the classes, the share of outcomes that intervals or sets are
+    made to hold (None: it states its own quantiles, or none), and of values what it makes small and whether by its logarithm."""
+
+    kind: str
+    classes: tuple[str, ...] = ()
+    coverage: float | None = None
+    loss: LossName | None = None
+    log: bool | None = None
+
+
+class RequestSource(Protocol):
+    """A table to be answered, read as a model of rows or of series needs it."""
+
+    def read_rows(self, columns: tuple[Column, ...]) -> DataFrame:
+        """Its rows, in the types of these columns. Raises FileError, ColumnError."""
+
+    def read_histories(self, schema: PanelSchema) -> Histories:
+        """Its series as known at its end, laid out as those that the schema was trained on. Raises FileError, ColumnError."""
+
+
+class Model(Protocol):
+    """An opened, registered model that answers requests."""
+
+    @property
+    def version(self) -> ModelVersion:
+        """Which model it is."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of its bundle, as the manifest names it."""
+
+    @property
+    def schema(self) -> ModelSchema:
+        """What it was trained to predict."""
+
+    @property
+    def model_hash(self) -> str:
+        """The hash of all that shapes its answers, as its bundle has it."""
+
+    @property
+    def data_version(self) -> str:
+        """The id of the data it learned from, as its bundle has it."""
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What holds of its answers, and what it needs to be asked."""
+
+    @property
+    def costs(self) -> Mapping[str, float]:
+        """What a miss and a false alarm cost; empty where nothing is decided by it."""
+
+    def describe(self) -> ModelDescription:
+        """What is told of its answers."""
+
+    def request_model(self) -> RequestModel:
+        """How it is asked."""
+
+    def example_row(self) -> Mapping[str, Any]:
+        """A row that its request model takes."""
+
+    def read_request(self, source: RequestSource | None) -> PredictionRequest:
+        """What a table asks of it; without one, all that it knows by itself. Raises UserError where it needs one."""
+
+    def predict(self, request: PredictionRequest, with_reasons: bool = True) -> tuple[Prediction, ...]:
+        """One prediction a row, with its receipt. Raises RowError for a row that cannot be answered."""
+
+    def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
+        """What the reader of this row's answer should know, in words."""
+
+    def files(self) -> Mapping[str, bytes]:
+        """The files of its bundle, but for the manifest: the same model gives the same bytes."""

@@ -1,0 +1,176 @@
+"""Request models: what a model may be asked, made from its columns, and a request that fits as an example.
+
+A column that is present with null is a missing value, which models treat natively. A column that is absent, a name the task does
+not know, a text for a number, NaN or an infinite number are refused.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic_core import PydanticCustomError
+
+from epic22.core.artifact.bundle import Schema
+from epic22.core.artifact.panel_bundle import PanelSchema
+from epic22.core.artifact.panel_predictions import MAX_VALUES, MIN_VALUES
+from epic22.core.data.schema_inference import MAX_NUMBER
+from epic22.core.task import Column
+
+MAX_ROWS = 1000
+MAX_SERIES = 100
+MAX_VALUE = 1e15
+MAX_TEXT_LENGTH = 10_000
+MAX_ID = 2**63 - 1
+ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
+
+
+@dataclass(frozen=True)
+class RequestModel:
+    """How a task is asked: `rows` is the model of the whole body, `row` of one row."""
+
+    columns: tuple[Column, ...]
+    rows: type[BaseModel]
+    row: type[BaseModel]
+
+
+def _check_time(value: Any) -> Any:
+    # pydantic would take numbers, also as text, for seconds or milliseconds since 1970, by their size.
+    if value is not None and not (isinstance(value, str) and ISO_DATE.match(value)):
+        raise PydanticCustomError("datetime_type", "no time")
+    return value
+
+
+def _convert_to_utc(value: datetime | None) -> datetime | None:
+    if value is None or value.tzinfo is None:
+        return value
+    try:
+        return value.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError:
+        raise PydanticCustomError("datetime_type", "before year 1 or after 9999 in UTC") from None
+
+
+def _check_name(value: Any) -> Any:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_ID
+    if value is None or is_number or (isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH):
+        return value
+    raise PydanticCustomError("name_type", "no name")
+
+
+Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
+Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT_LENGTH)]
+Boolean = Annotated[bool, Field(strict=True)]
+Timestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_convert_to_utc)]
+BoundedNumber = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_VALUE, le=MAX_VALUE)]
+Identifier = Annotated[str | int | float | None, BeforeValidator(_check_name)]
+
+
+def build_request_model(schema: Schema) -> RequestModel:
+    """The request model of a task: {"rows": [row, …]}, a row having a field a column, named as the column is."""
+    fields: dict[str, Any] = {
+        f"c{i}": _build_offset_field(column) if column.name == schema.offset else _build_field(column)
+        for i, column in enumerate(schema.columns)
+    }
+    config = ConfigDict(extra="forbid", title=f"A row of {schema.task}")
+    row = create_model(f"{schema.task}-row", __config__=config, **fields)
+    row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS, description="One to a thousand rows.")]
+    config = ConfigDict(extra="forbid", title=f"Rows for {schema.task}")
+    return RequestModel(schema.columns, create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...)), row)
+
+
+def _build_field(column: Column) -> tuple[Any, Any]:
+    required = column.role == "input" and not column.optional
+    settings: dict[str, Any] = {"alias": column.name, "description": _describe_column(column)}
+    if column.dtype in ("int", "float") and column.role == "input":
+        low, high = (column.low, column.high)
+        settings |= {"ge": -MAX_NUMBER if low is None else low, "le": MAX_NUMBER if high is None else high}
+    field_type = _select_type(column) | None
+    return (field_type, Field(**settings)) if required else (field_type, Field(default=None, **settings))
+
+
+def _build_offset_field(column: Column) -> tuple[Any, Any]:
+    """A column that the value is for so much of: there is no answer without it."""
+    description = _describe_column(column).removesuffix("; null = missing.") + "; the value is for so much of it, above 0."
+    return Number, Field(..., alias=column.name, description=description, gt=0, le=MAX_NUMBER)
+
+
+def _select_type(column: Column) -> Any:
+    if column.dtype == "time":
+        return Timestamp
+    if column.role in ("id", "group", "time"):
+        return Identifier
+    if column.dtype == "bool":
+        return Boolean
+    return Number if column.dtype in ("int", "float") else Text
+
+
+def _describe_column(column: Column) -> str:
+    phrases = [column.about or column.name]
+    if column.unit:
+        phrases.append(f"in {column.unit}")
+    if column.dtype == "time":
+        phrases.append("ISO 8601, UTC where no zone is given")
+    if column.dtype == "category" and column.role == "input":
+        levels = ", ".join(column.levels[:20]) + (", …" if len(column.levels) > 20 else "")
+        phrases.append(f"one of {levels}; any other is treated as missing, and said in the answer's warnings")
+    return "; ".join([*phrases, "null = missing"]) + "."
+
+
+def build_panel_request_model(schema: PanelSchema) -> RequestModel:
+    """The request model of a forecasting task."""
+    noun = schema.periods.noun
+    values = Annotated[list[BoundedNumber | None], Field(min_length=MIN_VALUES, max_length=MAX_VALUES)]
+    fields: dict[str, Any] = {
+        "series": (Text, Field(description=f"The series' name: {' / '.join(schema.id)}.")),
+        "values": (
+            values | None,
+            Field(
+                default=None,
+                description=f"Its latest values, oldest first, one a {noun}; null = missing. Absent: as known at training.",
+            ),
+        ),
+        "last": (
+            Timestamp,
+            Field(
+                default=None,
+                description=f"ISO 8601: a moment in the {noun} of the last value. Absent: the last {noun} of training.",
+            ),
+        ),
+    }
+    row = create_model(f"{schema.task}-row", __config__=ConfigDict(extra="forbid", title=f"A series of {schema.task}"), **fields)
+    row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_SERIES, description="One to a hundred series.")]
+    config = ConfigDict(extra="forbid", title=f"Series for {schema.task}")
+    rows: type[BaseModel] = create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...))
+    return RequestModel(list_panel_columns(schema), rows, row)
+
+
+def list_panel_columns(schema: PanelSchema) -> tuple[Column, ...]:
+    """What a request names, as columns."""
+    noun = schema.periods.noun
+    return (
+        Column("series", "text", role="id", about=f"the series' name: {' / '.join(schema.id)}"),
+        Column("values", "float", optional=True, about=f"its latest values, oldest first, one a {noun}"),
+        Column("last", "time", role="time", optional=True, about=f"a moment in the {noun} of the last value"),
+    )
+
+
+def build_example_row(columns: tuple[Column, ...]) -> Mapping[str, Any]:
+    """A row that fits: of each column a known level, or a number between the bounds."""
+    return {column.name: _select_value(column) for column in columns}
+
+
+def _select_value(column: Column) -> Any:
+    if column.levels:
+        return column.levels[0]
+    if column.dtype in ("int", "float"):
+        return _select_number(column)
+    return {"time": "2024-03-01T13:00:00Z", "bool": True}.get(column.dtype)
+
+
+def _select_number(column: Column) -> float | int:
+    usual = 1 if column.dtype == "int" else 1.5
+    low, high = column.low, column.high
+    middle = usual if low is None and high is None else high if low is None else low if high is None else (low + high) / 2
+    return middle if middle is not None and column.dtype == "float" else int(middle or 0)
