@@ -13,6 +13,8 @@ import pytest
 from tests.boilers import simulate_boilers
 from tests.shell import Shell
 
+from epic22.cli.main import VERBS, load_verb
+
 TASK = "boilers"
 ROLES = ["--label", "failed_within_30_days", "--time", "read_at", "--id", "boiler", "--horizon", "30", "--task", TASK]
 
@@ -194,7 +196,7 @@ def test_our_own_mistake_is_exit_code_1_without_a_traceback(shell: Shell, boiler
     def broken(*_: object) -> None:
         raise ZeroDivisionError("inner matter")
 
-    monkeypatch.setattr("epic22.bootstrap.train_file", broken)
+    monkeypatch.setattr("epic22.cli.train.train_file", broken)
     code, _, err = shell("train", "--csv", str(boilers), *ROLES)
     assert code == 1
     assert "our mistake (ZeroDivisionError)" in err
@@ -221,6 +223,12 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     for verb in ("train", "audit", "predict", "serve", "models", "demo"):
         assert verb in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("verb", VERBS)
+def test_the_line_in_the_help_is_what_the_verb_says_of_itself(verb: str) -> None:
+    assert (load_verb(verb).help or "").split("\n\n")[0] == VERBS[verb]
 
 
 @pytest.mark.parametrize(

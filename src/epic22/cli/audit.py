@@ -1,18 +1,22 @@
 """`epic22 audit`: what tables give away, and what is wrong in them, before anything is trained."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from epic22.bootstrap import assemble, audit_feature, audit_file, audit_stored, infer_task_spec
 from epic22.cli.option_groups import flatten_options
 from epic22.cli.table_options import Json, RoleOptions
 from epic22.cli.task_options import build_task_file, read_given_options, refuse_missing_folder
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
-
-if TYPE_CHECKING:
-    from epic22.core.data.leakage import Suspicion
-    from epic22.spec.task_file import TaskFile
+from epic22.config import Settings
+from epic22.core.data.leakage import Suspicion
+from epic22.core.errors import UserError
+from epic22.reports.json.training import audit_json
+from epic22.spec.task_file import TaskFile
+from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
+from epic22.spec.task_yaml import write_task_file
 
 
 @flatten_options
@@ -35,20 +39,13 @@ def audit(
     given = read_given_options(context)
     if roles.csv is None and roles.task_file is None:
         if roles.write_task is not None:
-            from epic22.core.errors import UserError
-
             raise UserError("--write-task writes the task of a table of your own: give --csv FILE and --label COLUMN.")
         _audit_stored(feature, data, json)
         return
     _audit_table(build_task_file(roles.task_file, given), feature, roles.write_task, json)
 
 
-def _audit_table(task_file: "TaskFile", feature: str | None, write_to: Path | None, json: bool) -> None:
-    from epic22.bootstrap import audit_file, infer_task_spec
-    from epic22.core.errors import UserError
-    from epic22.reports.json.training import audit_json
-    from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
-    from epic22.spec.task_yaml import write_task_file
+def _audit_table(task_file: TaskFile, feature: str | None, write_to: Path | None, json: bool) -> None:
 
     if feature is not None or task_file.roles.label is None:
         raise UserError("with --csv give --label, and no feature; without --csv the stored tables are audited.")
@@ -66,8 +63,6 @@ def _audit_table(task_file: "TaskFile", feature: str | None, write_to: Path | No
 
 
 def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
-    from epic22.bootstrap import assemble, audit_feature, audit_stored
-    from epic22.config import Settings
 
     components = assemble(Settings.read())
     with show_progress() as bars:
@@ -85,15 +80,13 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
         _print_suspicions(suspicions)
 
 
-def build_audit_json(version: int, findings: tuple[Any, ...], suspicions: tuple["Suspicion", ...]) -> dict[str, Any]:
+def build_audit_json(version: int, findings: tuple[Any, ...], suspicions: tuple[Suspicion, ...]) -> dict[str, Any]:
     """The findings as JSON."""
-    from epic22.reports.json.training import audit_json
-
     tables = [{"table": f.table, "column": f.column, "what": f.what, "evidence": f.evidence, "grave": f.grave} for f in findings]
     return {"data_version": version, "tables": tables, "inputs": audit_json(suspicions)}
 
 
-def _print_suspicions(suspicions: tuple["Suspicion", ...]) -> None:
+def _print_suspicions(suspicions: tuple[Suspicion, ...]) -> None:
     if not suspicions:
         print_line("Nothing suspicious in the inputs.")
         return

@@ -1,16 +1,12 @@
 """The families where they are used, for a person at a terminal."""
 
-from typing import TYPE_CHECKING
-
 from epic22.cli.terminal import format_figure, print_line, print_table
-
-if TYPE_CHECKING:
-    from epic22.core.evaluation.cost_per_thousand import CostPer1000
-    from epic22.core.evaluation.crossval import MetricScore
-    from epic22.services.train import TrainingRun
+from epic22.core.evaluation.cost_per_thousand import CostPer1000
+from epic22.core.evaluation.crossval import MetricScore
+from epic22.services.train import TrainingRun
 
 
-def print_comparison(run: "TrainingRun") -> None:
+def print_comparison(run: TrainingRun) -> None:
     """Short lists and money per 1,000 rows by family, what is as good, and whether more data would help."""
     points = run.comparison.points
     if points:
@@ -32,7 +28,7 @@ def print_comparison(run: "TrainingRun") -> None:
         print_line(f"{run.comparison.curve.words}.")
 
 
-def _format_interval(score: "MetricScore | CostPer1000 | None") -> str:
+def _format_interval(score: MetricScore | CostPer1000 | None) -> str:
     return (
         "–" if score is None else f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
     )

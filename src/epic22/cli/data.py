@@ -1,30 +1,28 @@
 """`epic22 data`: the versions of the tables."""
 
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from epic22.adapters.lake import Lake
+from epic22.bootstrap import current_user, open_lake
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
-
-if TYPE_CHECKING:
-    from epic22.adapters.lake import Lake
-    from epic22.core.tables.versions import LakeVersion
+from epic22.config import Settings
+from epic22.core.tables.versions import LakeVersion
 
 data = typer.Typer(name="data", help="The versions of the tables: log, show, diff, restore, quarantine.", no_args_is_help=True)
 Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
 Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")]
 
 
-def _open_lake() -> "Lake":
-    from epic22.bootstrap import open_lake
-    from epic22.config import Settings
+def _open_lake() -> Lake:
 
     return open_lake(Settings.read())
 
 
-def version_json(version: "LakeVersion") -> dict[str, Any]:
+def version_json(version: LakeVersion) -> dict[str, Any]:
     """A version for --json; times as ISO text, UTC."""
     counts = {"rows": version.rows, "quarantined": version.quarantined}
     return asdict(version) | {"at": version.at.isoformat(), "end": version.end.isoformat()} | counts
@@ -54,7 +52,7 @@ def log(json: Json = False) -> None:
     print_table("Data versions", ["version", "id", "rows", "apart", "made (UTC)", "from"], rows)
 
 
-def _format_origin(version: "LakeVersion") -> str:
+def _format_origin(version: LakeVersion) -> str:
     """The version's files in few words."""
     names = list(dict.fromkeys(source.name for source in version.sources))
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
@@ -107,8 +105,6 @@ def diff(
 @data.command()
 def restore(version: Annotated[int, typer.Argument(help="The version to go back to.")], json: Json = False) -> None:
     """Make a new version with the content of an older one; the history stays as it is."""
-    from epic22.bootstrap import current_user
-
     new_version = _open_lake().restore(version, current_user())
     if json:
         print_json(version_json(new_version))

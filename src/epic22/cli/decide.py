@@ -1,14 +1,16 @@
 """`epic22 decide`: the ranked list of a week, in money."""
 
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from epic22.bootstrap import assemble, decide_feature
+from epic22.cli.ingest import parse_timestamp
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
-
-if TYPE_CHECKING:
-    from epic22.services.decide import DecisionList, ListedCase
+from epic22.config import Settings
+from epic22.core.prediction import model_json, prediction_json
+from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase, decision_value
 
 
 def decide(
@@ -21,10 +23,6 @@ def decide(
     json: Json = False,
 ) -> None:
     """Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides."""
-    from epic22.bootstrap import assemble, decide_feature
-    from epic22.cli.ingest import parse_timestamp
-    from epic22.config import Settings
-
     with show_progress() as bars:
         decisions = decide_feature(assemble(Settings.read()), task, parse_timestamp(at, "--at"), capacity, data, bars)
     if json:
@@ -33,10 +31,8 @@ def decide(
         print_decisions(decisions)
 
 
-def build_decision_json(decisions: "DecisionList") -> dict[str, Any]:
+def build_decision_json(decisions: DecisionList) -> dict[str, Any]:
     """The list as JSON."""
-    from epic22.core.prediction import model_json, prediction_json
-
     return {
         "task": decisions.task,
         "model": model_json(decisions.model),
@@ -52,7 +48,7 @@ def build_decision_json(decisions: "DecisionList") -> dict[str, Any]:
     }
 
 
-def print_decisions(decisions: "DecisionList") -> None:
+def print_decisions(decisions: DecisionList) -> None:
     """The list for a person at a terminal."""
     print_line(
         f"{decisions.task} at {decisions.at:%Y-%m-%d}: {len(decisions.listed)} of {decisions.considered:,} "
@@ -68,8 +64,7 @@ def print_decisions(decisions: "DecisionList") -> None:
         print_line(f"Acting on this list is expected to save {format_figure(decisions.saving)} against acting on nobody.", "bold")
 
 
-def _format_row(case: "ListedCase") -> list[str]:
-    from epic22.services.decide import SHOWN_HORIZON, decision_value
+def _format_row(case: ListedCase) -> list[str]:
 
     values = case.prediction.values
     value = decision_value(case.prediction) if case.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]

@@ -1,19 +1,28 @@
 """`epic22 demo`: the product's main job once, on a simulated portfolio, from raw tables to decisions and a served answer."""
 
+import json
 import shutil
+import threading
+import time
+import urllib.request
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
+import uvicorn
 
+from epic22.api.app import create_app
+from epic22.bootstrap import Components, assemble, audit_stored, decide_feature, ingest_folder, read_feature_rows, train_feature
+from epic22.cli.decide import print_decisions
+from epic22.cli.demo_gate import demonstrate_gate
 from epic22.cli.terminal import format_figure, print_line, print_table, show_progress
-
-if TYPE_CHECKING:
-    from epic22.bootstrap import Components
-    from epic22.reports.json.portfolio import FeatureResult
-    from epic22.services.decide import DecisionList
-    from epic22.simulator.portfolio import Portfolio
+from epic22.config import Settings
+from epic22.features.catalog import FEATURES
+from epic22.reports.html.portfolio import write_portfolio_report
+from epic22.reports.json.portfolio import FeatureResult, summarise_run
+from epic22.services.decide import DecisionList
+from epic22.simulator.portfolio import Portfolio, select_truth, simulate, write_portfolio
 
 N_LISTED = 5
 
@@ -23,13 +32,6 @@ def demo(
     seed: Annotated[int, typer.Option(min=0, help="Another seed, another portfolio.")] = 0,
 ) -> None:
     """Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate."""
-    from epic22.bootstrap import assemble, audit_stored, ingest_folder
-    from epic22.cli.demo_gate import demonstrate_gate
-    from epic22.config import Settings
-    from epic22.features.catalog import FEATURES
-    from epic22.reports.html.portfolio import write_portfolio_report
-    from epic22.simulator.portfolio import simulate, write_portfolio
-
     components = assemble(Settings.read())
     print_line("1. A simulated portfolio: 40 properties, tables with the traps that real ones have", "bold")
     shutil.rmtree(folder / "sample", ignore_errors=True)
@@ -71,16 +73,13 @@ def demo(
     )
 
 
-def _train_feature(components: "Components", name: str, portfolio: "Portfolio") -> "FeatureResult":
-    from epic22.bootstrap import train_feature
-    from epic22.reports.json.portfolio import summarise_run
-    from epic22.simulator.portfolio import select_truth
+def _train_feature(components: Components, name: str, portfolio: Portfolio) -> FeatureResult:
 
     with show_progress() as bars:
         return summarise_run(train_feature(components, name, progress=bars, truth=select_truth(portfolio, name)).run)
 
 
-def print_results(results: "list[FeatureResult]") -> None:
+def print_results(results: list[FeatureResult]) -> None:
     """The features side by side, and what the fairness gate said."""
     headers = ["feature", "metric", "nothing", "rule", "champion", "best", "champion − rule", "champion − best"]
     rows = [
@@ -111,31 +110,21 @@ def print_results(results: "list[FeatureResult]") -> None:
             print_line(f"{r.name}: fairness {r.fairness}. Promotion: {r.promotion}.")
 
 
-def _decide_feature(components: "Components", name: str) -> "DecisionList":
-    from epic22.bootstrap import decide_feature
-    from epic22.cli.decide import print_decisions
+def _decide_feature(components: Components, name: str) -> DecisionList:
 
     decisions = decide_feature(components, name, at=None, capacity=N_LISTED)
     print_decisions(decisions)
     return decisions
 
 
-def _build_row(components: "Components", decisions: "DecisionList") -> dict[str, Any]:
+def _build_row(components: Components, decisions: DecisionList) -> dict[str, Any]:
     """The inputs of the first on the list, as the company's backend would send them."""
-    from epic22.bootstrap import read_feature_rows
-
     first = decisions.listed[0].prediction.entity
     return read_feature_rows(components, decisions.task, decisions.at, [first]).to_dicts()[0]
 
 
-def ask_api(components: "Components", task: str, row: dict[str, Any]) -> dict[str, Any]:
+def ask_api(components: Components, task: str, row: dict[str, Any]) -> dict[str, Any]:
     """Start the API on a free port of this machine, ask it once over HTTP, stop it again."""
-    import threading
-    import time
-
-    import uvicorn
-
-    from epic22.api.app import create_app
 
     server = uvicorn.Server(uvicorn.Config(create_app(components.registry), host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
@@ -154,9 +143,6 @@ def ask_api(components: "Components", task: str, row: dict[str, Any]) -> dict[st
 
 def _post_row(address: str, task: str, row: dict[str, Any]) -> dict[str, Any]:
     """Ask for the columns the task wants, as a client would who has read /v1/tasks."""
-    import json
-    import urllib.request
-
     with urllib.request.urlopen(f"{address}/v1/tasks/{task}", timeout=30) as answer:
         names = [column["name"] for column in json.load(answer)["columns"]]
     body = json.dumps({"rows": [{name: row.get(name) for name in names}]}, default=_to_text).encode()

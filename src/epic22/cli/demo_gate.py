@@ -7,17 +7,15 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from polars import DataFrame
+
+from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_feature
 from epic22.cli.terminal import format_figure, print_line, show_progress
-
-if TYPE_CHECKING:
-    from polars import DataFrame
-
-    from epic22.bootstrap import Components
-    from epic22.core.evaluation.fairness import Override
-    from epic22.reports.json.portfolio import GateStep
-    from epic22.simulator.portfolio import Portfolio
+from epic22.core.evaluation.fairness import Override
+from epic22.reports.json.portfolio import GateStep, build_gate_step
+from epic22.simulator.portfolio import Portfolio
+from epic22.simulator.unfairness import plant_unfair_class
 
 TASK = "risk_assessment"
 UNUSED_TABLES = ("sensor_readings", "ledger", "equipment")
@@ -27,11 +25,8 @@ N_FIRST_TENANTS = 40
 REASON = "Reviewed by a person: the model sees payments, not the class; to be judged again in 30 days"
 
 
-def demonstrate_gate(components: "Components", portfolio: "Portfolio", folder: Path, seed: int) -> "tuple[GateStep, ...]":
+def demonstrate_gate(components: Components, portfolio: Portfolio, folder: Path, seed: int) -> tuple[GateStep, ...]:
     """Provisional, refused, overridden: what the gate makes of the same task, and which model answers after each."""
-    from epic22.bootstrap import assemble, ingest_folder, override_by_key
-    from epic22.simulator.unfairness import plant_unfair_class
-
     folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     key = secrets.token_hex(16)
@@ -55,16 +50,14 @@ def demonstrate_gate(components: "Components", portfolio: "Portfolio", folder: P
     return tuple(steps)
 
 
-def _write_tables(folder: Path, tables: "Mapping[str, DataFrame]") -> Path:
+def _write_tables(folder: Path, tables: Mapping[str, DataFrame]) -> Path:
     folder.mkdir(parents=True)
     for name, frame in tables.items():
         frame.write_parquet(folder / f"{name}.parquet")
     return folder
 
 
-def _train_step(components: "Components", what: str, override: "Override | None") -> "GateStep":
-    from epic22.bootstrap import train_feature
-    from epic22.reports.json.portfolio import build_gate_step
+def _train_step(components: Components, what: str, override: Override | None) -> GateStep:
 
     with show_progress() as bars:
         run = train_feature(components, TASK, progress=bars, override=override).run
@@ -75,7 +68,7 @@ def _train_step(components: "Components", what: str, override: "Override | None"
     return step
 
 
-def print_promotion_log(components: "Components") -> None:
+def print_promotion_log(components: Components) -> None:
     """What the log of promotions says: when, who, why, and what was found; a key by its id alone."""
     log = components.registry.folder(TASK, "1").parent / "promotions.jsonl"
     print_line(f"{log}:")

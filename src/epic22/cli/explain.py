@@ -6,8 +6,10 @@ from typing import Annotated, Any
 
 import typer
 
+from epic22.bootstrap import assemble, load_explanation
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table
+from epic22.config import Settings
 
 MAX_COLUMNS = 20
 DIRECTIONS = {"raises": "raises", "lowers": "lowers", "mixed": "up and down", "by level": "by level", "none": "–"}
@@ -19,9 +21,6 @@ def explain(
     json: Json = False,
 ) -> None:
     """Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold."""
-    from epic22.bootstrap import assemble, load_explanation
-    from epic22.config import Settings
-
     model, explanation, pictures = load_explanation(assemble(Settings.read()), task, version)
     if json:
         print_json(dict(explanation))

@@ -1,17 +1,19 @@
 """`epic22 ingest`: files of canonical tables become the next data version."""
 
-from datetime import datetime
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
+from epic22.bootstrap import assemble, ingest_folder
+from epic22.cli.data import version_json
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
+from epic22.config import Settings
 from epic22.core.errors import UserError
-
-if TYPE_CHECKING:
-    from epic22.services.ingest import IngestResult
+from epic22.services.ingest import IngestResult
 
 
 def ingest(
@@ -27,9 +29,6 @@ def ingest(
 
     All or nothing: a killed ingest leaves no trace, and run again it gives the same version.
     """
-    from epic22.bootstrap import assemble, ingest_folder
-    from epic22.config import Settings
-
     with show_progress() as bars:
         ingestion = ingest_folder(assemble(Settings.read()), folder, parse_timestamp(as_of), source, mapping, bars)
     if json:
@@ -61,8 +60,6 @@ def parse_timestamp(text: str | None, option: str = "--as-of") -> datetime | Non
     >>> parse_timestamp("2024-03-01T02:00:00+02:00")
     datetime.datetime(2024, 3, 1, 0, 0)
     """
-    from datetime import UTC
-
     if text is None:
         return None
     try:
@@ -72,11 +69,8 @@ def parse_timestamp(text: str | None, option: str = "--as-of") -> datetime | Non
     return timestamp.astimezone(UTC).replace(tzinfo=None) if timestamp.tzinfo else timestamp
 
 
-def build_ingest_json(ingestion: "IngestResult") -> dict[str, Any]:
+def build_ingest_json(ingestion: IngestResult) -> dict[str, Any]:
     """What an ingest did, for --json."""
-    from dataclasses import asdict
-
-    from epic22.cli.data import version_json
 
     return {
         "version": version_json(ingestion.version) if ingestion.version else None,

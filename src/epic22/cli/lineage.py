@@ -1,17 +1,21 @@
 """`epic22 lineage`: where something comes from, and what it led to."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
+from rich.console import Console
+from rich.text import Text
+from rich.tree import Tree
 
+from epic22.bootstrap import assemble, trace_back
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import print_json, print_line
-
-if TYPE_CHECKING:
-    from rich.tree import Tree
-
-    from epic22.core.lineage import Node, Trace
+from epic22.config import Settings
+from epic22.core.errors import UserError
+from epic22.core.lineage import Node, Trace
+from epic22.reports.figures.lineage import draw_lineage
+from epic22.services.lineage import trace_json
 
 MAX_BRANCHES = 20
 
@@ -29,10 +33,6 @@ def lineage(
     json: Json = False,
 ) -> None:
     """Trace X back to its table versions and source files, and forward to the models and predictions it led to."""
-    from epic22.bootstrap import assemble, trace_back
-    from epic22.config import Settings
-    from epic22.services.lineage import trace_json
-
     trace = trace_back(assemble(Settings.read()), x)
     if svg is not None:
         _write_svg(trace, svg)
@@ -44,9 +44,7 @@ def lineage(
         print_line(f"Picture: {svg}")
 
 
-def _write_svg(trace: "Trace", svg: Path) -> None:
-    from epic22.core.errors import UserError
-    from epic22.reports.figures.lineage import draw_lineage
+def _write_svg(trace: Trace, svg: Path) -> None:
 
     try:
         svg.write_text(draw_lineage(trace), encoding="utf-8")
@@ -54,10 +52,8 @@ def _write_svg(trace: "Trace", svg: Path) -> None:
         raise UserError(f"--svg {svg} cannot be written ({error.strerror}); name another file.") from None
 
 
-def print_trace(trace: "Trace") -> None:
+def print_trace(trace: Trace) -> None:
     """Both directions as trees, for a person at a terminal."""
-    from rich.console import Console
-
     print_line(f"{trace.subject.kind}: {trace.subject.label}", "bold")
     for name, fact in trace.subject.facts:
         print_line(f"  {name}: {fact}", "dim")
@@ -71,19 +67,15 @@ def print_trace(trace: "Trace") -> None:
         print_line(f"note: {note}", "yellow")
 
 
-def _build_tree(trace: "Trace", title: str, direction: Literal["causes", "effects"]) -> "Tree":
-    from rich.text import Text
-    from rich.tree import Tree
+def _build_tree(trace: Trace, title: str, direction: Literal["causes", "effects"]) -> Tree:
 
     root = Tree(Text(title, style="bold"))
     _add_branches(root, trace, trace.subject, direction, set())
     return root
 
 
-def _add_branches(tree: "Tree", trace: "Trace", node: "Node", direction: Literal["causes", "effects"], visited: set[str]) -> None:
+def _add_branches(tree: Tree, trace: Trace, node: Node, direction: Literal["causes", "effects"], visited: set[str]) -> None:
     """The branches below a node; what was grown before is named again and not grown again."""
-    from rich.text import Text
-
     next_ = trace.causes(node) if direction == "causes" else trace.effects(node)
     for one in next_[:MAX_BRANCHES]:
         is_repeated = one.key in visited
@@ -96,11 +88,11 @@ def _add_branches(tree: "Tree", trace: "Trace", node: "Node", direction: Literal
         tree.add(Text(f"and {len(next_) - MAX_BRANCHES:,} more; --json names all", style="dim"))
 
 
-def _has_more(trace: "Trace", node: "Node", direction: Literal["causes", "effects"]) -> bool:
+def _has_more(trace: Trace, node: Node, direction: Literal["causes", "effects"]) -> bool:
     return bool(trace.causes(node) if direction == "causes" else trace.effects(node))
 
 
-def _format_id(node: "Node") -> str:
+def _format_id(node: Node) -> str:
     """A handle that `epic22 lineage` takes."""
     facts = dict(node.facts)
     text = facts.get("sha256") or facts.get("model hash") or facts.get("id") or node.id

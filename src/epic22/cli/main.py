@@ -4,27 +4,33 @@ import os
 import sys
 import traceback
 import uuid
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from epic22 import __version__
-from epic22.cli.audit import audit
-from epic22.cli.data import data
-from epic22.cli.decide import decide
-from epic22.cli.demo import demo
-from epic22.cli.explain import explain
-from epic22.cli.ingest import ingest
-from epic22.cli.lineage import lineage
-from epic22.cli.models import models
-from epic22.cli.predict import predict
-from epic22.cli.sample import sample
-from epic22.cli.serve import serve
-from epic22.cli.train import train
 from epic22.core.errors import UserError
 
 EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
+
+VERBS = {
+    "sample": "Simulate a property company: all canonical tables, true probabilities beside them, a page of pictures.",
+    "ingest": "Check the tables in a folder and store them as one new data version; broken rows go to quarantine.",
+    "audit": "Look for leaks and damage: in the stored tables, in a feature's inputs, or in a table of your own.",
+    "train": "Train a feature on the stored tables, or a task on your own table, and report what is certain.",
+    "decide": "Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides.",
+    "predict": "Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score.",
+    "explain": "Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold.",
+    "lineage": "Trace X back to its table versions and source files, and forward to the models and predictions it led to.",
+    "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
+    "models": "List the registered models, each task's champion marked.",
+    "demo": "Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate.",
+    "data": "The versions of the tables: log, show, diff, restore, quarantine.",
+}
+"""Each verb with its line in the help; its function and its module have its name, and are imported only when it runs."""
 
 app = typer.Typer(
     name="epic22",
@@ -34,9 +40,32 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-for verb in (sample, ingest, audit, train, decide, predict, explain, lineage, serve, models, demo):
-    app.command()(verb)
-app.add_typer(data)
+
+
+class LazyVerb(TyperCommand):
+    """A line in the help; the verb itself, with its options, once it is called."""
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """The context of the verb's own command."""
+        return load_verb(str(self.name)).make_context(info_name, args, parent, **extra)
+
+
+def load_verb(name: str) -> Any:
+    """The command of a verb, from its module."""
+    verb = getattr(import_module(f"epic22.cli.{name}"), name)
+    if isinstance(verb, typer.Typer):
+        return typer.main.get_command(verb)
+    single = typer.Typer(add_completion=False, rich_markup_mode="rich")
+    single.command(name)(verb)
+    return typer.main.get_command(single)
+
+
+def _stand_in() -> None:
+    """Never called: the context of a lazy verb is that of the verb itself."""
+
+
+for verb_name, summary in VERBS.items():
+    app.command(verb_name, cls=LazyVerb, help=summary)(_stand_in)
 
 
 def _print_version(requested: bool) -> None:

@@ -5,8 +5,10 @@ from typing import Annotated
 
 import typer
 
+from epic22.bootstrap import assemble
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
+from epic22.config import Settings
 
 
 def models(
@@ -14,9 +16,6 @@ def models(
     json: Json = False,
 ) -> None:
     """List the registered models, each task's champion marked."""
-    from epic22.bootstrap import assemble
-    from epic22.config import Settings
-
     registry = assemble(Settings.read()).registry
     names = registry.list_tasks() if task is None else (task,)
     champions = {name: registry.champion(name).version for name in names}

@@ -1,15 +1,15 @@
 """`epic22 predict`: a file's rows through a task's champion."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from epic22.bootstrap import assemble, predict_file
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
-
-if TYPE_CHECKING:
-    from epic22.core.prediction import Prediction
+from epic22.config import Settings
+from epic22.core.prediction import Prediction, model_json, prediction_json
 
 MAX_SHOWN = 20
 
@@ -28,10 +28,6 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score."""
-    from epic22.bootstrap import assemble, predict_file
-    from epic22.config import Settings
-    from epic22.core.prediction import model_json, prediction_json
-
     components = assemble(Settings.read())
     with show_progress() as bars:
         model, predictions = predict_file(components, task, file, version, bars, reasons)
@@ -50,13 +46,13 @@ def predict(
         print_line(f"… and {len(predictions) - MAX_SHOWN:,} more; --json prints all of them.")
 
 
-def _select_values(prediction: "Prediction") -> list[int]:
+def _select_values(prediction: Prediction) -> list[int]:
     """Which values are shown: the first, the last, and the one that is acted on."""
     decisive = [i for i, value in enumerate(prediction.values) if value.expected_loss is not None]
     return sorted({0, len(prediction.values) - 1, *decisive})
 
 
-def _format_row(prediction: "Prediction", index: int) -> list[str]:
+def _format_row(prediction: Prediction, index: int) -> list[str]:
     value = prediction.values[index]
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
     because = "; ".join(reason.text for reason in prediction.reasons[1:3]) if index == len(prediction.values) - 1 else ""

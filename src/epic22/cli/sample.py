@@ -7,6 +7,8 @@ from typing import Annotated
 import typer
 
 from epic22.cli.terminal import print_line, print_table, show_progress
+from epic22.reports.figures.simulation import FIGURES, render_simulation_page
+from epic22.simulator.portfolio import check_fault_names, plant_faults, simulate, write_portfolio
 
 
 class SizeName(StrEnum):
@@ -32,9 +34,6 @@ def sample(
     fault: Annotated[list[str] | None, typer.Option(help="Plant this fault; may be given more than once.")] = None,
 ) -> None:
     """Simulate a property company: all canonical tables, true probabilities beside them, a page of pictures."""
-    from epic22.reports.figures.simulation import FIGURES, render_simulation_page
-    from epic22.simulator.portfolio import check_fault_names, plant_faults, simulate, write_portfolio
-
     with show_progress() as bars:
         check_fault_names(fault or [])
         clean = simulate(size.value, seed, on_part=lambda what: bars.begin(what, 1))

@@ -4,8 +4,14 @@ import socket
 from typing import Annotated
 
 import typer
+import uvicorn
 
+from epic22.adapters.prediction_log import BufferedPredictionLog
+from epic22.api.app import create_app
+from epic22.bootstrap import assemble
 from epic22.cli.terminal import print_line
+from epic22.config import Settings
+from epic22.core.errors import UserError
 
 BACKLOG = 2048
 
@@ -15,12 +21,6 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8022,
 ) -> None:
     """Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs."""
-    import uvicorn
-
-    from epic22.adapters.prediction_log import BufferedPredictionLog
-    from epic22.api.app import create_app
-    from epic22.bootstrap import assemble
-    from epic22.config import Settings
 
     components = assemble(Settings.read())
     registry = components.registry
@@ -41,8 +41,6 @@ def serve(
 
 def _open_socket(host: str, port: int) -> socket.socket:
     """A socket that is bound already, so that a port in use is said before anything starts, and the first client is heard."""
-    from epic22.core.errors import UserError
-
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         # asyncio sends small answers at once only on sockets that say they are TCP; else each waits 40 ms for Nagle.

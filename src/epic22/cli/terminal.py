@@ -5,10 +5,15 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from epic22.services.progress import Progress
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+from rich.text import Text
+
+from epic22.services.progress import Progress
 
 
 def print_json(value: object) -> None:
@@ -17,13 +22,8 @@ def print_json(value: object) -> None:
 
 
 @contextmanager
-def show_progress() -> Iterator["Progress"]:
+def show_progress() -> Iterator[Progress]:
     """Bars on standard error; where that is no terminal, a line as each piece of work begins."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as RichProgress
-
-    from epic22.services.progress import Progress
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -45,10 +45,6 @@ def _start_bar(bars: Any, what: str, steps: int) -> None:
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table on standard output; cells are text as it is, never markup."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for number, header in enumerate(headers):
         grid.add_column(Text(header), overflow="fold", justify="left" if number == 0 else "default")
@@ -59,9 +55,6 @@ def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
 
 def print_line(text: str, style: str = "") -> None:
     """A line on standard output, never taken for markup."""
-    from rich.console import Console
-    from rich.text import Text
-
     Console().print(Text(text, style=style), soft_wrap=True)
 
 

@@ -3,10 +3,11 @@
 from collections.abc import Container
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from epic22.bootstrap import TrainingResult, assemble, train_file
 from epic22.cli.comparison import print_comparison
 from epic22.cli.option_groups import flatten_options
 from epic22.cli.split_options import SplitOptions
@@ -17,14 +18,16 @@ from epic22.cli.train_feature import train_features
 from epic22.cli.train_panel import PanelOptions, build_panel_file, refuse_panel_options, refuse_row_options, train_forecast
 from epic22.cli.tuning_options import SearchOptions, build_tuning, set_processes
 from epic22.cli.use_options import UseOptions, refuse_use_options
-
-if TYPE_CHECKING:
-    from epic22.bootstrap import TrainingResult
-    from epic22.config import Settings
-    from epic22.core.evaluation.crossval import MetricScore
-    from epic22.core.evaluation.significance import Verdict
-    from epic22.services.tune import Tuning
-    from epic22.spec.task_file import SearchAsked, TaskFile
+from epic22.config import Settings, parse_memory
+from epic22.core.errors import UserError
+from epic22.core.evaluation.crossval import MetricScore
+from epic22.core.evaluation.significance import Verdict
+from epic22.features.catalog import FEATURES
+from epic22.reports.json.training import run_json
+from epic22.services.tune import Tuning
+from epic22.spec.task_file import SearchAsked, TaskFile
+from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
+from epic22.spec.task_yaml import write_task_file
 
 
 @dataclass(frozen=True)
@@ -89,13 +92,8 @@ def train(
         train_table(task_file, learning.memory_cap, roles.write_task, json, searching.processes)
 
 
-def train_table(task_file: "TaskFile", memory_cap: str | None, write_to: Path | None, json: bool, processes: int = 1) -> None:
+def train_table(task_file: TaskFile, memory_cap: str | None, write_to: Path | None, json: bool, processes: int = 1) -> None:
     """Train on a table of one's own as it is asked for, and show what was found."""
-    from epic22.bootstrap import assemble, train_file
-    from epic22.config import Settings
-    from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
-    from epic22.spec.task_yaml import write_task_file
-
     require_table_and_label(task_file.data.file, task_file.roles.label)
     refuse_missing_folder(write_to)
     refuse_two_evaluations(task_file)
@@ -111,8 +109,6 @@ def train_table(task_file: "TaskFile", memory_cap: str | None, write_to: Path | 
     if write_to is not None and result.task_spec is not None:
         write_task_file(result.task_spec, write_to)
     if json:
-        from epic22.reports.json.training import run_json
-
         print_json(run_json(result.run) | {"report": str(result.report), "task_file": str(result.task_file)})
     else:
         print_training(result)
@@ -120,32 +116,25 @@ def train_table(task_file: "TaskFile", memory_cap: str | None, write_to: Path | 
             print_line(f"Written: {write_to}")
 
 
-def refuse_two_evaluations(task_file: "TaskFile") -> None:
+def refuse_two_evaluations(task_file: TaskFile) -> None:
     """Raise UserError where the search's own folds are to judge, and rows held out as well."""
-    from epic22.core.errors import UserError
-
     has_test_rows = task_file.data.test or task_file.split.holdout_from or task_file.split.holdout_last
     if task_file.search.is_requested and not task_file.search.nested and has_test_rows:
         raise UserError("--no-nested judges by the search's own folds; leave --test and the holdout out.")
 
 
-def _build_tuning(search: "SearchAsked", processes: int) -> "Tuning | None":
-    from epic22.config import Settings
+def _build_tuning(search: SearchAsked, processes: int) -> Tuning | None:
 
     return set_processes(build_tuning(Settings.read(), search), processes)
 
 
-def apply_memory_cap(settings: "Settings", memory_cap: str | None) -> "Settings":
+def apply_memory_cap(settings: Settings, memory_cap: str | None) -> Settings:
     """The settings with another memory cap. Raises UserError for one that is no amount of memory."""
-    from epic22.config import parse_memory
-
     return settings if memory_cap is None else replace(settings, memory_cap=parse_memory(memory_cap, "--memory-cap"))
 
 
 def refuse_table_options(given: Container[str]) -> None:
     """Raise UserError where a feature was named and a table of one's own as well."""
-    from epic22.core.errors import UserError
-
     names = ("--csv", "--label", "--time", "--panel", "--formula", "--loss", "--log", "--exposure", "--task-file", "--write-task")
     options = select_given_options(given, *names)
     if options:
@@ -154,16 +143,13 @@ def refuse_table_options(given: Container[str]) -> None:
 
 def require_table_and_label(csv: Path | None, label: str | None) -> tuple[Path, str]:
     """Both, or UserError saying what can be trained."""
-    from epic22.core.errors import UserError
-    from epic22.features.catalog import FEATURES
-
     if csv is None or label is None:
         names = ", ".join(feature.name for feature in FEATURES)
         raise UserError(f"name a feature ({names}, or all), or give --csv FILE and --label COLUMN, or --task-file FILE.")
     return csv, label
 
 
-def print_training(result: "TrainingResult") -> None:
+def print_training(result: TrainingResult) -> None:
     """The result for a person at a terminal."""
     run = result.run
     for note in run.notes:
@@ -203,7 +189,7 @@ def print_training(result: "TrainingResult") -> None:
     print_line(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
 
 
-def _describe_certainty(verdict: "Verdict") -> str:
+def _describe_certainty(verdict: Verdict) -> str:
     """Certain or not, with what other tests say of the same pair where they may be asked."""
     other_tests = [
         f"{o.test}: {o.metric} {format_figure(o.difference)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
@@ -211,11 +197,11 @@ def _describe_certainty(verdict: "Verdict") -> str:
     return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
 
 
-def _format_score(score: "MetricScore") -> str:
+def _format_score(score: MetricScore) -> str:
     return f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
 
 
-def _print_coverage(result: "TrainingResult") -> None:
+def _print_coverage(result: TrainingResult) -> None:
     """How often intervals or sets held the outcome, and where they did not."""
     promise = result.run.intervals
     if promise.note:
@@ -227,7 +213,7 @@ def _print_coverage(result: "TrainingResult") -> None:
             print_line(promise.coverage.shortfall, "bold yellow")
 
 
-def _print_columns(result: "TrainingResult") -> None:
+def _print_columns(result: TrainingResult) -> None:
     plan = result.run.column_plan
     if plan is None:
         return
@@ -246,7 +232,7 @@ def _print_columns(result: "TrainingResult") -> None:
     print_table(title, ["change", "columns", "gain", ""], rows)
 
 
-def _print_audit(result: "TrainingResult") -> None:
+def _print_audit(result: TrainingResult) -> None:
     audit = result.run.audit
     if not audit:
         print_line("Audit: nothing suspicious.")

@@ -1,15 +1,16 @@
 """`epic22 train FEATURE`: one of the five capabilities, or all of them, on the stored tables."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
+from epic22.bootstrap import Components, ForecastResult, TrainingResult, assemble, override_by_key, train_feature
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
+from epic22.config import Settings, parse_memory
 from epic22.core.errors import UserError
-
-if TYPE_CHECKING:
-    from epic22.bootstrap import Components, ForecastResult, TrainingResult
-    from epic22.services.assess import Assessment
-    from epic22.services.tune import Tuning
+from epic22.features.catalog import FEATURES
+from epic22.reports.json.forecast import forecast_run_json
+from epic22.reports.json.training import run_json
+from epic22.services.assess import Assessment
+from epic22.services.tune import Tuning
 
 ALL = "all"
 AUTHORISATION_HINT = "Give --override-reason with a key in EPIC22_KEY whose SHA-256 is in EPIC22_AUTHORISED_KEYS."
@@ -21,15 +22,11 @@ def train_features(
     seed: int,
     reason: str | None,
     json: bool,
-    tuning: "Tuning | None" = None,
+    tuning: Tuning | None = None,
     engineer: bool = False,
     memory_cap: str | None = None,
 ) -> None:
     """Train the feature of that name, or each of them, and show what was found."""
-    from epic22.bootstrap import assemble, override_by_key, train_feature
-    from epic22.config import Settings, parse_memory
-    from epic22.features.catalog import FEATURES
-
     settings = Settings.read()
     if memory_cap is not None:
         settings = replace(settings, memory_cap=parse_memory(memory_cap, "--memory-cap"))
@@ -46,7 +43,7 @@ def train_features(
         raise UserError(" ".join(refusals))
 
 
-def explain_refusal(result: "TrainingResult | ForecastResult") -> list[str]:
+def explain_refusal(result: TrainingResult | ForecastResult) -> list[str]:
     """What to tell someone who asked for an override and was not granted it: a sentence, or nothing."""
     decision = getattr(result.run, "promotion", None)
     if decision is None or decision.promote or decision.override is None:
@@ -55,12 +52,9 @@ def explain_refusal(result: "TrainingResult | ForecastResult") -> list[str]:
     return [f"{version.task} version {version.version} was not promoted: {decision.why}. {AUTHORISATION_HINT}"]
 
 
-def print_feature(components: "Components", result: "TrainingResult | ForecastResult", json: bool) -> None:
+def print_feature(components: Components, result: TrainingResult | ForecastResult, json: bool) -> None:
     """The result for a person at a terminal, or as JSON."""
-    from epic22.bootstrap import ForecastResult
     from epic22.cli import train, train_panel
-    from epic22.reports.json.forecast import forecast_run_json
-    from epic22.reports.json.training import run_json
 
     if isinstance(result, ForecastResult):
         if json:
@@ -82,7 +76,7 @@ def print_feature(components: "Components", result: "TrainingResult | ForecastRe
         print_line(f"Promoted as {decision.status}: {decision.why}.", "dim")
 
 
-def print_assessment(assessment: "Assessment") -> None:
+def print_assessment(assessment: Assessment) -> None:
     """Calibration, money, bands and fairness in a few lines."""
     print_line(
         f"Calibration: {assessment.calibration.kind}; expected calibration error "

@@ -3,17 +3,20 @@
 from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from epic22.bootstrap import ForecastResult, assemble, train_panel_file
 from epic22.cli.table_options import RoleOptions
 from epic22.cli.task_options import select_given_options
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
-
-if TYPE_CHECKING:
-    from epic22.bootstrap import ForecastResult
-    from epic22.spec.panel_file import PanelFile
+from epic22.config import Settings
+from epic22.core.errors import UserError
+from epic22.core.time_series import get_frequency
+from epic22.reports.json.forecast import forecast_run_json, intervals_json
+from epic22.services.train_panel import ForecastConfig
+from epic22.spec.panel_file import PanelFile, add_families
 
 PANEL = "The panel"
 MAX_HORIZON = 100
@@ -48,12 +51,8 @@ class PanelOptions:
     also: Also = None
 
 
-def build_panel_file(csv: Path, label: str, roles: RoleOptions, horizon: float, options: PanelOptions) -> "PanelFile":
+def build_panel_file(csv: Path, label: str, roles: RoleOptions, horizon: float, options: PanelOptions) -> PanelFile:
     """The panel and its roles as the features module wants them. Raises UserError for what is missing or does not fit."""
-    from epic22.core.errors import UserError
-    from epic22.core.time_series import get_frequency
-    from epic22.spec.panel_file import PanelFile, add_families
-
     layout, id_, time = options.panel, roles.id_, roles.time
     if layout not in ("wide", "long"):
         raise UserError(f"--panel {layout}: give wide (a column a period) or long (a row a value).")
@@ -103,8 +102,6 @@ ROW_OPTIONS = (
 
 def refuse_row_options(given: Container[str]) -> None:
     """Raise UserError where an option of tables was given with a panel."""
-    from epic22.core.errors import UserError
-
     options = select_given_options(given, *ROW_OPTIONS)
     if options:
         raise UserError(f"{' and '.join(options)} do not go with --panel; the last periods are held out with --holdout-last.")
@@ -112,33 +109,23 @@ def refuse_row_options(given: Container[str]) -> None:
 
 def refuse_panel_options(given: Container[str]) -> None:
     """Raise UserError where an option of panels was given without one."""
-    from epic22.core.errors import UserError
-
     options = select_given_options(given, "--frequency", "--season", "--complete-last", "--also")
     if options:
         raise UserError(f"{' and '.join(options)} go with --panel wide or --panel long.")
 
 
-def train_forecast(file: "PanelFile", holdout: int | None, trend_horizon: int, seed: int, json: bool) -> None:
+def train_forecast(file: PanelFile, holdout: int | None, trend_horizon: int, seed: int, json: bool) -> None:
     """Train on the panel and show the result."""
-    from epic22.bootstrap import assemble, train_panel_file
-    from epic22.config import Settings
-    from epic22.services.train_panel import ForecastConfig
-
     with show_progress() as bars:
         result = train_panel_file(assemble(Settings.read()), file, ForecastConfig(holdout, trend_horizon, seed), bars)
     if json:
-        from epic22.reports.json.forecast import forecast_run_json
-
         print_json(forecast_run_json(result.run) | {"report": str(result.report)})
     else:
         print_forecast(result)
 
 
-def print_forecast(result: "ForecastResult") -> None:
+def print_forecast(result: ForecastResult) -> None:
     """The result for a person at a terminal."""
-    from epic22.reports.json.forecast import intervals_json
-
     run = result.run
     frequency, plan = run.frequency, run.plan
     for note in run.notes:

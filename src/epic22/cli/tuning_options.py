@@ -4,14 +4,17 @@ import os
 import time
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from epic22.config import Settings
-    from epic22.services.tune import Tuning
-    from epic22.spec.task_file import SearchAsked
+from epic22.bootstrap import open_studies
+from epic22.config import Settings
+from epic22.core.errors import UserError
+from epic22.core.models.catalog import get_family
+from epic22.core.selection.budget import Budget, Deadline
+from epic22.services.tune import Tuning
+from epic22.spec.task_file import SearchAsked
 
 TUNING = "Search for parameters"
 IMPORT_TIME = time.monotonic()
@@ -79,18 +82,13 @@ class SearchOptions:
     processes: Processes = 1
 
 
-def build_tuning(settings: "Settings", search: "SearchAsked") -> "Tuning | None":
+def build_tuning(settings: Settings, search: SearchAsked) -> Tuning | None:
     """The search that was asked for, None where none was.
 
     Raises UserError for a way of sampling that there is not, UnknownTaskError for a family.
     """
     if not search.is_requested:
         return None
-    from epic22.bootstrap import open_studies
-    from epic22.core.errors import UserError
-    from epic22.core.models.catalog import get_family
-    from epic22.core.selection.budget import Budget, Deadline
-    from epic22.services.tune import Tuning
 
     if search.sampling not in ("bayesian", "random", "grid"):
         raise UserError(f"--sampling {search.sampling}: give bayesian, random or grid.")
@@ -112,10 +110,8 @@ def build_tuning(settings: "Settings", search: "SearchAsked") -> "Tuning | None"
     )
 
 
-def set_processes(tuning: "Tuning | None", processes: int) -> "Tuning | None":
+def set_processes(tuning: Tuning | None, processes: int) -> Tuning | None:
     """The search by so many processes. Raises UserError where there is none, or one that several cannot share."""
-    from epic22.core.errors import UserError
-
     if processes == 1:
         return tuning
     if tuning is None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from epic22.cli.task_options import select_given_options
+from epic22.core.errors import UserError
 
 USE = "The use"
 
@@ -44,8 +45,6 @@ class UseOptions:
 
 def refuse_use_options(with_what: str, given: Container[str]) -> None:
     """Raise UserError where one of these options was given with a feature or a panel."""
-    from epic22.core.errors import UserError
-
     options = select_given_options(given, "--cost-miss", "--cost-false-alarm", "--prefer-simpler", "--learning-curve")
     if options:
         raise UserError(f"{' and '.join(options)} go with a table of your own, not with {with_what}.")
