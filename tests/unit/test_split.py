@@ -9,9 +9,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toy import Toy, daily, toy
 
-from epic22.core.data.folds import FoldPlan, SplitRequest
-from epic22.core.data.split import compute_period_starts, count_leaking_rows, encode_values, plan_folds, split_inner_fold
+from epic22.core.data.examples import Examples
+from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
+from epic22.core.data.split import (
+    compute_period_starts,
+    count_leaking_rows,
+    encode_values,
+    plan_folds,
+    select_training_share,
+    split_inner_fold,
+    split_inner_folds,
+    split_search_folds,
+)
 from epic22.core.errors import SplitError
+from epic22.core.task import Array, Kind
 
 DAY = np.timedelta64(1, "D")
 
@@ -87,6 +98,96 @@ def test_a_group_is_never_on_both_sides(groups: int, seed: int) -> None:
     for fold in plan.folds:
         assert not set(group[fold.train]) & set(group[fold.test])
     assert sorted(np.concatenate([f.test for f in plan.folds])) == list(range(300))
+
+
+def grouped_and_timed(group: Array, kind: Kind = "regression", days: int = 600) -> Examples:
+    """Rows over time with a group each."""
+    n = len(group)
+    return toy(kind, n, at=daily(n, every_hours=round(24 * days / n)), group=group.astype(object)).examples
+
+
+def shared_groups(group: Array, fold: Fold) -> set[object]:
+    return set(group[fold.train]) & set(group[fold.test])
+
+
+@settings(max_examples=25, deadline=None)
+@given(n_groups=st.integers(9, 60), persistent=st.booleans(), seed=st.integers(0, 5))
+def test_groups_with_a_time_are_kept_apart_and_time_goes_forward(n_groups: int, persistent: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    # Groups come again all the time, or one after the other as guests do.
+    codes = rng.integers(0, n_groups, 600) if persistent else np.sort(rng.integers(0, n_groups, 600))
+    examples = grouped_and_timed(codes)
+    plan = plan_folds(examples, "regression", SplitRequest(horizon=10, seed=seed, separate_groups=True))
+    assert plan.kind == "walk_forward"
+    assert len(plan.folds) >= 2
+    assert count_leaking_rows(plan.folds, examples.at, plan.gap) == 0
+    for fold in plan.folds:
+        assert not shared_groups(codes, fold)
+        inner = [split_inner_fold(plan, examples, fold.train, "regression", seed)]
+        inner += split_inner_folds(plan, examples, fold.train, "regression", seed, 4)
+        inner += split_search_folds(plan, examples, fold.train, "regression", seed)
+        assert inner
+        assert not any(shared_groups(codes, one) for one in inner)
+        share = select_training_share(plan, examples, fold.train, "regression", 3, seed)
+        assert not set(codes[share]) & set(codes[fold.test])
+
+
+def test_groups_that_follow_one_another_are_tested_in_whole_windows() -> None:
+    codes = np.repeat(np.arange(60), 10)
+    plan = plan_folds(grouped_and_timed(codes), "regression", SplitRequest(separate_groups=True))
+    forward = plan_folds(grouped_and_timed(codes), "regression", SplitRequest())
+    assert [len(fold.test) for fold in plan.folds] == [len(fold.test) for fold in forward.folds]
+    assert "no group is on both sides" in plan.why
+    assert "come again" not in plan.why
+
+
+def test_groups_that_come_again_are_tested_one_part_a_window() -> None:
+    codes = np.tile(np.arange(50), 12)
+    examples = grouped_and_timed(codes)
+    plan = plan_folds(examples, "regression", SplitRequest(separate_groups=True))
+    assert "each window tests one part in 5" in plan.why
+    parts = [set(codes[fold.test]) for fold in plan.folds]
+    assert [len(part) for part in parts] == [10] * 5
+    assert set.union(*parts) == set(range(50))
+
+
+def test_an_id_that_repeats_does_not_keep_rows_of_a_time_apart() -> None:
+    codes = np.tile(np.arange(50), 12)
+    plan = plan_folds(grouped_and_timed(codes), "regression", SplitRequest())
+    assert all(shared_groups(codes, fold) for fold in plan.folds)
+
+
+def test_a_holdout_leaves_out_training_rows_of_the_groups_it_tests() -> None:
+    codes = np.repeat(np.arange(61), 10)[5:605]
+    plan = plan_folds(grouped_and_timed(codes), "regression", SplitRequest(holdout_last=20, separate_groups=True))
+    assert len(plan.folds[0].test) == 20
+    assert not shared_groups(codes, plan.folds[0])
+    assert "5 rows of its groups do not train" in plan.why
+
+
+def test_a_holdout_of_groups_that_all_come_again_is_refused() -> None:
+    codes = np.tile(np.arange(5), 120)
+    with pytest.raises(SplitError, match="leave --group out"):
+        plan_folds(grouped_and_timed(codes), "regression", SplitRequest(holdout_last=20, separate_groups=True))
+
+
+def test_one_group_alone_cannot_go_forward_apart_and_the_error_says_what_it_takes() -> None:
+    codes = np.zeros(600, dtype=np.int64)
+    with pytest.raises(SplitError, match="bring more groups or a longer history, or leave --group or --time out"):
+        plan_folds(grouped_and_timed(codes, "binary"), "binary", SplitRequest(separate_groups=True))
+
+
+def test_a_group_and_periods_as_groups_exclude_one_another() -> None:
+    examples = grouped_and_timed(np.tile(np.arange(50), 12))
+    with pytest.raises(SplitError, match="leave one of them out"):
+        plan_folds(examples, "regression", SplitRequest(group_by="month", separate_groups=True))
+
+
+def test_random_rows_despite_time_keep_groups_whole() -> None:
+    codes = np.tile(np.arange(50), 12)
+    plan = plan_folds(grouped_and_timed(codes), "regression", SplitRequest(random_rows_despite_time=True, separate_groups=True))
+    assert plan.warnings
+    assert not any(shared_groups(codes, fold) for fold in plan.folds)
 
 
 def test_rows_without_time_or_group_are_dealt_by_class_five_times_five() -> None:

@@ -92,4 +92,8 @@ def _print_suspicions(suspicions: tuple[Suspicion, ...]) -> None:
         return
     rows = [[s.column or "(rows)", s.suspicion, s.evidence, "yes" if s.withheld else "no"] for s in suspicions]
     print_table("Audit", ["column", "suspicion", "evidence", "left out by train"], rows)
-    print_line("train leaves these columns out; --keep NAME keeps one, if you know it to be known before the label.")
+    if any(s.withheld for s in suspicions):
+        print_line("train leaves out what is marked 'yes' and uses the rest; a table of your own keeps a column by --keep NAME,")
+        print_line("if you know it to be known before the label.")
+    else:
+        print_line("train uses all of these; a table of your own leaves a column out by --drop NAME.")

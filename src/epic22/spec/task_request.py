@@ -91,6 +91,7 @@ def build_split_request(task_file: TaskFile) -> SplitRequest:
         raise UserError(f"--group-by {split.group_by}: give day, week or month.")
     start = None if split.holdout_from is None else np.datetime64(_parse_timestamp(split.holdout_from), "us")
     return SplitRequest(
+        separate_groups=task_file.roles.group is not None,
         horizon=split.horizon,
         gap=split.gap,
         group_by=split.group_by,  # type: ignore[arg-type]  # checked above

@@ -31,7 +31,8 @@ class Fold:
 class SplitRequest:
     """What the user asked of the split. `gap` and `horizon` in days; `holdout_from` a moment, UTC.
 
-    `test_rows`: the last so many rows came from a test file of their own.
+    `test_rows`: the last n rows came from a test file of their own. `separate_groups`: no group is on both sides of a fold
+    of timed rows either; rows without a time are always split so.
     """
 
     horizon: float = 0.0
@@ -44,13 +45,15 @@ class SplitRequest:
     seed: int = 0
     n: int = 5
     repeats: int = 5
+    separate_groups: bool = False
 
 
 @dataclass(frozen=True)
 class FoldPlan:
     """The folds and how they came about. `gap` in days; `why` says it in words; `warnings` go into every report.
 
-    `clusters` (n,) are codes of what must stay together and is resampled together; None = every row for itself.
+    `clusters` (n,) are codes of what must stay together and is resampled together; None = every row for itself. `groups` (n,) are
+    codes of what inner folds of timed rows keep apart as well; None where time alone parts them.
     """
 
     kind: FoldKind
@@ -60,6 +63,7 @@ class FoldPlan:
     why: str
     period: Period | None = None
     clusters: Array | None = None
+    groups: Array | None = None
     warnings: tuple[str, ...] = ()
 
     @property

@@ -96,7 +96,8 @@ def plan_large_folds(
     """The folds that are right for these rows; `group_column` says whose rows stay together, `group_repeats` whether it comes
     more than once.
 
-    Raises SplitError where no honest split exists, UserError for what is only done in memory.
+    Raises SplitError where no honest split exists, UserError for what is only done in memory, as groups that are kept apart in
+    folds that go forward.
     """
     if request.random_rows_despite_time or request.test_rows:
         raise UserError(
@@ -115,6 +116,11 @@ def _choose_plan(
     gap = request.horizon + request.gap
     base = LargeFoldPlan(table, "walk_forward", "", gap, kind, request.seed, span=compute_label_span(request))
     has_times = table.at is not None and table.at.min() != table.at.max()
+    if has_times and request.separate_groups:
+        raise UserError(
+            "--group with --time keeps groups apart and goes forward in a table that fits into memory; give a greater "
+            "--memory-cap, or leave --group or --time out."
+        )
     if request.group_by is not None:
         if not has_times:
             raise SplitError(f"--group-by {request.group_by} needs --time.")

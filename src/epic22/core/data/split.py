@@ -1,7 +1,7 @@
 """Folds: which rows train, which rows test. Time goes forward, groups stay whole, rows alone are dealt by class.
 
 The kind follows the roles: rows with a time walk forward with a gap; where a forward fold would lack a class, whole
-calendar periods become the groups; a group (or an id that repeats) is never on both sides; rows with neither are dealt by
+calendar periods become the groups; a group is never on both sides, with a time or without; rows with neither are dealt by
 class, five times over. Copies of a row always stay together.
 """
 
@@ -14,6 +14,7 @@ import polars as pl
 
 from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.data.folds import Fold, FoldKind, FoldPlan, Period, SplitRequest
+from epic22.core.data.group_separation import MIN_PARTS, SeparatedFolds, drop_tested_groups, separate_groups
 from epic22.core.errors import SplitError
 from epic22.core.task import Array, Kind
 
@@ -64,14 +65,21 @@ def _drop_untrainable(plan: FoldPlan, examples: Examples) -> FoldPlan:
 
 
 def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
+    groups = _encode_separate_groups(examples, request)
     if request.test_rows or request.holdout_from is not None or request.holdout_last is not None:
-        return _plan_holdout(examples, request)
+        return _separate_holdout(_plan_holdout(examples, request), groups)
     if request.random_rows_despite_time:
         warning = "rows were dealt at random although they have a time: neighbours in time leak, the scores are too good."
-        return replace(_plan_stratified(examples, kind, request), warnings=(warning,))
+        if groups is None:
+            return replace(_plan_stratified(examples, kind, request), warnings=(warning,))
+        return replace(_plan_by_group(examples, kind, request, groups, "a group is never on both sides"), warnings=(warning,))
     if request.group_by is not None:
+        if groups is not None:
+            raise SplitError(f"--group and --group-by {request.group_by} name two kinds of groups; leave one of them out.")
         return _plan_by_period(examples, kind, request, request.group_by, "asked for with --group-by")
     if examples.has_times:
+        if groups is not None:
+            return _plan_forward_by_group(examples, kind, request, groups)
         return _plan_forward_or_by_period(examples, kind, request)
     if examples.group is not None:
         return _plan_by_group(examples, kind, request, encode_values(examples.group), "a group is never on both sides")
@@ -90,6 +98,56 @@ def _plan_forward_or_by_period(examples: Examples, kind: Kind, request: SplitReq
         return plan
     why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
     return _plan_by_period(examples, kind, request, _find_finest_period(examples, request.n), why)
+
+
+def _encode_separate_groups(examples: Examples, request: SplitRequest) -> Array | None:
+    """Codes (n,) of the groups that timed folds must keep apart; None where they need not."""
+    return encode_values(examples.group) if request.separate_groups and examples.group is not None else None
+
+
+def _separate_holdout(plan: FoldPlan, groups: Array | None) -> FoldPlan:
+    """The holdout without training rows of tested groups: which rows are tested was stated, so none of them is left out."""
+    if groups is None:
+        return plan
+    fold = drop_tested_groups(plan.folds[0], groups)
+    if not len(fold.train):
+        raise SplitError("every training row is of a group that is held out too; leave --group out, or hold out other rows.")
+    n_dropped = len(plan.folds[0].train) - len(fold.train)
+    why = f"{plan.why}; {n_dropped:,} rows of its groups do not train" if n_dropped else plan.why
+    return replace(plan, folds=(fold,), why=why, groups=groups)
+
+
+def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups: Array) -> FoldPlan:
+    """Test windows that move forward, and no group on both sides of a fold."""
+    plan = plan_walk_forward(examples, request)
+    separated = _separate(plan.folds, examples, kind, groups, len(plan.folds), request.seed)
+    plan = replace(plan, folds=separated.folds, groups=groups, clusters=groups)
+    lacking = None if kind in ("regression", "hazard") else _describe_missing_class(plan, examples)
+    if len(plan.folds) < 2 or lacking is not None:
+        what = f"{lacking} would lack a class" if lacking else f"only {len(plan.folds)} folds would have rows on both sides"
+        raise SplitError(
+            f"--group with --time: where groups stay apart and time goes forward, {what}; bring more groups or a longer history, "
+            "or leave --group or --time out."
+        )
+    tested = (
+        "" if separated.n_parts == 1 else f"; groups come again, so each window tests one part in {separated.n_parts} of them"
+    )
+    return replace(plan, why=f"{plan.why}, and no group is on both sides{tested}")
+
+
+def _separate(folds: Sequence[Fold], examples: Examples, kind: Kind, groups: Array, n_parts: int, seed: int) -> SeparatedFolds:
+    """The forward folds with groups apart; groups that come again are divided by class."""
+    strata = _compute_group_strata(_list_classes(examples, kind), groups, kind)
+    part_numbers = _assign_folds(strata, max(MIN_PARTS, n_parts), np.random.default_rng([seed, len(folds)]))
+    return separate_groups(folds, groups, part_numbers)
+
+
+def _separate_inner(folds: Sequence[Fold], plan: FoldPlan, examples: Examples, kind: Kind, seed: int) -> tuple[Fold, ...]:
+    """Forward folds of a training part, groups apart where the plan keeps them so; () where one has no rows on a side."""
+    if plan.groups is None or not folds:
+        return tuple(folds)
+    separated = _separate(folds, examples, kind, plan.groups, len(folds), seed).folds
+    return separated if len(separated) == len(folds) else ()
 
 
 def plan_walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
@@ -292,17 +350,25 @@ def split_inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kin
     """
     if plan.kind in ("walk_forward", "holdout") and examples.has_times:
         forward = _split_inner_forward(examples, train, plan.gap)
+        separated = () if forward is None else _separate_inner((forward,), plan, examples, kind, seed)
+        forward = separated[0] if separated else None
         if forward is not None and kind == "hazard":
             forward = _add_follow_up(examples, forward, plan.gap)
         if forward is not None and (
             kind == "regression" or _has_same_classes(_list_classes_at_test_start(examples, kind, forward), forward)
         ):
             return forward
-    clusters = np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
-    units = encode_values(clusters[train])
+    units = encode_values(_compute_inner_units(plan, examples)[train])
     strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
     fold_numbers = _assign_folds(strata, round(1 / VALIDATION_SHARE), np.random.default_rng([seed, len(train)]))[units]
     return Fold(train[fold_numbers != 0], train[fold_numbers == 0])
+
+
+def _compute_inner_units(plan: FoldPlan, examples: Examples) -> Array:
+    """Codes (n,) of the rows that stay together in a training part where time does not part them."""
+    if plan.groups is not None:
+        return plan.groups
+    return np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
 
 
 def split_inner_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int, n: int) -> tuple[Fold, ...]:
@@ -311,11 +377,11 @@ def split_inner_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Ki
     Forward in time with the plan's gap where the plan goes forward: the first rows are then in no test part. Else whole clusters.
     """
     if plan.kind in ("walk_forward", "holdout") and examples.has_times:
-        forward = _split_inner_windows(examples, train, plan.gap, n)
+        windows = _split_inner_windows(examples, train, plan.gap, n)
+        forward = _separate_inner(windows, plan, examples, kind, seed)
         if forward:
             return forward
-    clusters = np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
-    units = encode_values(clusters[train])
+    units = encode_values(_compute_inner_units(plan, examples)[train])
     strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
     fold_numbers = _assign_folds(strata, n, np.random.default_rng([seed, len(train), n]))[units]
     folds = [Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n)]
@@ -396,7 +462,7 @@ def split_search_folds(plan: FoldPlan, examples: Examples, train: Array, kind: K
     dealt in five, fewer of which are watched where there are many rows.
     """
     if plan.kind in ("walk_forward", "holdout") and examples.has_times:
-        windows = _split_search_windows(examples, train, plan.gap)
+        windows = _separate_inner(_split_search_windows(examples, train, plan.gap), plan, examples, kind, seed)
         if windows and (kind == "regression" or all(_has_same_classes(examples.y, fold) for fold in windows)):
             return windows
     units = encode_values(_compute_split_units(plan, examples)[train])
