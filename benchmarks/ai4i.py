@@ -26,7 +26,7 @@ from epic22.config import Settings
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import compute_corrected_half_width
+from epic22.core.evaluation.intervals import compute_corrected_half_width
 from epic22.core.selection.budget import Budget
 from epic22.reports.json.training import run_json
 from epic22.services.train import TrainingRun, train

@@ -27,8 +27,8 @@ from epic22.config import Settings
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.point_in_time import Tables
 from epic22.core.data.task_data import bind_task
-from epic22.core.evaluation.costs import precision_at_k, recall_at_k
 from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.metrics import precision_at_k, recall_at_k
 from epic22.core.lineage import DataVersion
 from epic22.core.task import Task
 from epic22.core.time_series import DAILY, WEEKLY, Frequency

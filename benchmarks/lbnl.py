@@ -27,9 +27,9 @@ from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.bootstrap import compute_replicates
-from epic22.core.evaluation.crossval import compute_percentile_interval
-from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.metrics import METRICS, roc_auc
+from epic22.core.evaluation.predictions import ClusteredPredictions
+from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array
 from epic22.services.train import TrainingRun, train
 from epic22.spec.flat_file import FlatFile, load_task_data

@@ -23,7 +23,8 @@ from epic22.core.data.point_in_time import build_tables
 from epic22.core.data.split import find_test_start, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.baselines import evaluate_incumbent, evaluate_responses
-from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, cross_validate, fit_family
+from epic22.core.evaluation.crossval import Evaluation, cross_validate, fit_family
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, compare
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
 from epic22.core.lineage import DataVersion

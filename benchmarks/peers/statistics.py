@@ -10,7 +10,6 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.evaluation.bootstrap import compute_replicates
-from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.metrics import (
     AVERAGE_PRECISION,
     BRIER_SCORE,
@@ -20,6 +19,7 @@ from epic22.core.evaluation.metrics import (
     ROC_AUC,
     ROOT_MEAN_SQUARED_ERROR,
 )
+from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.task import Metric, RowMetadata
 from peers.splits import Array
 

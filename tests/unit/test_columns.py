@@ -20,8 +20,9 @@ from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import FittedFold, fit_family
+from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.metrics import ROC_AUC
+from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.models.base import Family, predict_response
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.feature_selection import ColumnBudget, plan_columns

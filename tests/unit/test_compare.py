@@ -12,15 +12,11 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.crossval import (
-    Evaluation,
-    FoldPredictions,
-    compute_corrected_error,
-    compute_score,
-    cross_validate,
-)
+from epic22.core.evaluation.crossval import Evaluation, compute_score, cross_validate
+from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROC_AUC, ROOT_MEAN_SQUARED_ERROR
 from epic22.core.evaluation.power import TWO_SIDED, SampleSize, compute_data_factor, compute_power, count_sample
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
 from epic22.core.models.catalog import get_family
 from epic22.core.task import Array, Kind

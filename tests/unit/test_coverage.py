@@ -22,8 +22,7 @@ from epic22.core.evaluation.coverage import (
     evaluate_intervals,
     evaluate_sets,
 )
-from epic22.core.evaluation.crossval import FoldPredictions
-from epic22.core.evaluation.predictions import OutOfFoldPredictions, collect_out_of_fold_predictions
+from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldPredictions, collect_out_of_fold_predictions
 from epic22.core.task import Array
 
 ROWS = 1200

@@ -5,16 +5,8 @@ import pytest
 from scipy.special import expit
 
 from epic22.core.errors import UserError
-from epic22.core.evaluation.costs import (
-    CandidateScores,
-    Capacity,
-    CostMatrix,
-    build_precision_at_k,
-    precision_at_k,
-    rank_entities,
-    recall_at_k,
-    top_decile_lift,
-)
+from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix, rank_entities
+from epic22.core.evaluation.metrics import build_precision_at_k, precision_at_k, recall_at_k, top_decile_lift
 from epic22.core.evaluation.savings import Cases, IntervalEstimate, estimate_savings, select_listed_rows
 from epic22.core.task import Array, RowMetadata
 

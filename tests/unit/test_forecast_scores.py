@@ -12,6 +12,7 @@ from tests.panels import known, lines
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.backtest import OriginPlan, plan_origins
+from epic22.core.evaluation.bootstrap import draw_block_counts
 from epic22.core.evaluation.forecast_metrics import (
     FORECAST_METRICS,
     ScoredRows,
@@ -19,7 +20,6 @@ from epic22.core.evaluation.forecast_metrics import (
     compute_forecast_score,
     compute_naive_scales,
     compute_score_with_interval,
-    draw_block_counts,
     find_forecast_metric,
 )
 from epic22.core.models.panel.base import QUANTILE_LEVELS

@@ -19,12 +19,13 @@ from epic22.core.data.split import find_test_start, plan_folds, split_inner_fold
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation import hazard_calibration
+from epic22.core.evaluation.bootstrap import find_resampler
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.crossval import cross_validate, fit_family
 from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliability, compute_incidence_curves
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
-from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.metrics import average_precision, brier_score
+from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.evaluation.survival import (
     Concordance,
     HorizonScore,
@@ -234,7 +235,8 @@ class TestScores:
         p = np.random.default_rng(0).random((200, 3)).cumsum(axis=1) / 3
         unit = np.arange(200) % 40
         for metric in list_hazard_metrics(made.task.target):
-            drawn = metric.score.drawn  # type: ignore[attr-defined]
+            drawn = find_resampler(metric.score)
+            assert drawn is not None
             once = drawn.finish(*drawn.prepare(ClusteredPredictions(made.examples.y, p, unit))(np.ones((1, 40))))
             assert once[0] == pytest.approx(metric.score(made.examples.y, p, RowMetadata()), nan_ok=True), metric.name
 

@@ -18,11 +18,13 @@ from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.baselines import evaluate_responses
 from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000
-from epic22.core.evaluation.costs import CostMatrix, precision_at_top, recall_at_top
-from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, cross_validate
+from epic22.core.evaluation.costs import CostMatrix
+from epic22.core.evaluation.crossval import Evaluation, cross_validate
+from epic22.core.evaluation.metrics import precision_at_top, recall_at_top
 from epic22.core.evaluation.non_inferiority import NonInferiority, choose_family, run_non_inferiority_test
 from epic22.core.evaluation.operating_points import CalibratedCandidate, compute_operating_points
 from epic22.core.evaluation.power import SampleSize
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.models.catalog import get_family
 from epic22.core.task import Array
 from epic22.reports.html.training import render_report

@@ -19,8 +19,8 @@ from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation import metrics
 from epic22.core.evaluation.bootstrap import compute_replicates, draw_cluster_counts
-from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
 from epic22.core.evaluation.metrics import METRICS, MeanLoss, choose_metric, list_metrics
+from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.models.linear import Linear
 from epic22.core.models.loss import Loss
 from epic22.core.models.target_transform import LogTargetRegressor

@@ -12,11 +12,16 @@ from tests.toy import daily, toy
 
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.delong import compute_areas_and_covariance, delong_test, delong_test_over_folds
-from epic22.core.evaluation.holm import adjust_p_values
-from epic22.core.evaluation.independence import find_dependence
-from epic22.core.evaluation.mcnemar import compute_mid_p, mcnemar_test
 from epic22.core.evaluation.metrics import roc_auc
+from epic22.core.evaluation.supplementary_tests import (
+    compute_areas_and_covariance,
+    compute_mid_p,
+    delong_test,
+    delong_test_over_folds,
+    find_dependence,
+    mcnemar_test,
+)
+from epic22.core.statistics import adjust_p_values
 from epic22.core.task import Array
 
 

@@ -6,14 +6,9 @@ from scipy.special import expit, logit
 from scipy.stats import binomtest
 from sklearn.linear_model import LogisticRegression
 
-from epic22.core.evaluation.reliability import (
-    brier_skill_score,
-    compute_calibration_error_floor,
-    compute_reliability_table,
-    compute_wilson_interval,
-    expected_calibration_error,
-    fit_recalibration,
-)
+from epic22.core.evaluation.metrics import brier_skill_score, expected_calibration_error
+from epic22.core.evaluation.reliability import compute_calibration_error_floor, compute_reliability_table, fit_recalibration
+from epic22.core.statistics import compute_wilson_interval
 from epic22.core.task import Array, RowMetadata
 
 

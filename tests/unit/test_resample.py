@@ -7,11 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.evaluation.bootstrap import compute_replicates, draw_cluster_counts
-from epic22.core.evaluation.costs import PRECISION_AT_TOP, RECALL_AT_TOP, TOP_DECILE_LIFT
-from epic22.core.evaluation.metric_resamplers import RESAMPLERS, ClusteredPredictions
-from epic22.core.evaluation.metrics import METRICS
-from epic22.core.evaluation.reliability import BRIER_SKILL_SCORE, EXPECTED_CALIBRATION_ERROR
+from epic22.core.evaluation.bootstrap import RESAMPLERS, compute_replicates, draw_cluster_counts
+from epic22.core.evaluation.metrics import (
+    BRIER_SKILL_SCORE,
+    EXPECTED_CALIBRATION_ERROR,
+    METRICS,
+    PRECISION_AT_TOP,
+    RECALL_AT_TOP,
+    TOP_DECILE_LIFT,
+)
+from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.task import Array, Kind, Metric, RowMetadata
 
 DRAWS = 12

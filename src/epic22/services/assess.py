@@ -20,16 +20,16 @@ from epic22.core.evaluation.calibration import (
     collect_out_of_fold_scores,
 )
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
-from epic22.core.evaluation.crossval import Evaluation, FoldPredictions
+from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.cumulative_incidence import HorizonReliability, IncidenceCurve
 from epic22.core.evaluation.fairness import FairnessVerdict, compute_adverse_impact, judge_fairness
+from epic22.core.evaluation.metrics import brier_skill_score, expected_calibration_error
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.reliability import (
     Recalibration,
     ReliabilityBin,
-    brier_skill_score,
     compute_calibration_error_floor,
     compute_reliability_table,
-    expected_calibration_error,
     fit_recalibration,
 )
 from epic22.core.evaluation.risk_bands import (

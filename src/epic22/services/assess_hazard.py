@@ -8,9 +8,10 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.baselines import evaluate_responses
 from epic22.core.evaluation.calibration import OutOfFoldScores, compute_log_odds
-from epic22.core.evaluation.crossval import Evaluation, FoldPredictions
+from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliability, compute_incidence_curves
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
 from epic22.core.models.base import inverse_link
 from epic22.core.task import Array, Task

@@ -7,7 +7,8 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.crossval import Candidate, FittedFold, make_candidate, make_default_recipe
+from epic22.core.evaluation.crossval import Candidate, make_candidate, make_default_recipe
+from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner

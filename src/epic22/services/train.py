@@ -17,11 +17,12 @@ from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.evaluation.crossval import Candidate, Evaluation, FittedFold, evaluate, make_default_recipe
+from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe
 from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.fairness import decide_promotion as fairness_gate
 from epic22.core.evaluation.learning_curve import MAX_FOLDS, TRAINING_EIGHTHS, LearningCurve, measure_learning_curve
+from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family

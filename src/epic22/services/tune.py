@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
-from epic22.core.evaluation.crossval import FittedFold
+from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family

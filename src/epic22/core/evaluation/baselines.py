@@ -5,7 +5,8 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.data.split import find_test_start
-from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, compute_score
+from epic22.core.evaluation.crossval import Evaluation, compute_score
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon, list_target_metrics
 from epic22.core.models.base import inverse_link
 from epic22.core.task import Array, Task

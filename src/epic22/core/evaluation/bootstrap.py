@@ -1,31 +1,376 @@
-"""A bootstrap over clusters: every metric of every part in many draws.
+"""A bootstrap over clusters: metrics of out-of-fold responses in many replicates, each use with its own random numbers.
 
-A draw gives each cluster a whole number of times; a row drawn k times weighs k. A metric that has no way through many draws at
-once (`drawn.RESAMPLERS`) is called draw by draw, on rows in the order of their response.
+A replicate draws each cluster a whole number of times; a row drawn k times weighs k. What each metric needs of a replicate is
+prepared once a part: sums by cluster for what adds up over rows, the order of the responses for what goes by rank, the table of
+classes for what goes by label. A metric that has no such way is called replicate by replicate.
 
-d = draws, n = rows of a part, c = clusters, u = clusters of a part. Draws are (d, c); a summary gets its part's, (d, u).
+d = replicates, n = rows of a part, c = clusters, u = clusters of a part. Times (d, u) say how often each cluster was drawn.
 """
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from typing import Any
 
 import numpy as np
 
-from epic22.core.evaluation.metric_resamplers import ClusteredPredictions, Resampler, Summary, find_resampler
+from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan
+from epic22.core.evaluation import metrics, survival
+from epic22.core.evaluation.predictions import ClusteredPredictions, FoldPredictions
 from epic22.core.task import Array, Metric, RowMetadata
+
+N_REPLICATES = 500
+"""Replicates; the ends of a 95 % interval then stand on some twelve each side."""
+
+CLUSTERS, BLOCKS, SAVINGS, FOLDS, GROUP_SHARES = 22, 33, 44, 55, 55
+"""The stream of random numbers of each use, beside the seed."""
 
 MAX_ENTRIES = 2_000_000
 """Entries of an array that are held for some draws at once."""
 
+MetricFunction = Callable[[Array, Array, RowMetadata], float]
+Summary = Callable[[Array], tuple[Array, ...]]
+"""From times (d, u) to arrays with d entries along the first axis."""
 
-def draw_cluster_counts(n_clusters: int, n_replicates: int, seed: int, rows: int) -> Iterator[Array]:
+
+@dataclass(frozen=True)
+class Resampler:
+    """How a metric is had for many draws: `prepare` once a part, `finish` what it sums up to (d,)."""
+
+    prepare: Callable[[ClusteredPredictions], Summary]
+    finish: Callable[..., Array]
+
+
+def _sum_by_cluster(terms: Sequence[Array], unit: Array) -> Summary:
+    """Sums over rows of each term (n,), by way of sums a cluster."""
+    sums = [np.bincount(unit, weights=term) for term in terms]
+    # Not by BLAS, whose threads get in each other's way on such narrow products.
+    return lambda times: tuple(np.einsum("du,u->d", times, column) for column in sums)
+
+
+def _ratio(total: Array, weight: Array) -> Array:
+    return np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)
+
+
+def _make_mean_preparation(row_values: Callable[[Array, Array], Array]) -> Callable[[ClusteredPredictions], Summary]:
+    """Weight and weighted sum of what the rows are worth."""
+
+    def prepare(part: ClusteredPredictions) -> Summary:
+        weight = np.ones(len(part.y)) if part.weight is None else part.weight
+        return _sum_by_cluster([weight, weight * row_values(part.y, part.response)], part.unit)
+
+    return prepare
+
+
+def _finish_mean(weight: Array, total: Array) -> Array:
+    return _ratio(total, weight)
+
+
+def _finish_root_mean(weight: Array, total: Array) -> Array:
+    return np.asarray(np.sqrt(_ratio(total, weight)))
+
+
+def _prepare_r2(part: ClusteredPredictions) -> Summary:
+    """Weight, sum, sum of squares (both about the mean of all rows) and squared error."""
+    y = part.y - part.y.mean()
+    return _sum_by_cluster([np.ones(len(y)), y, y**2, (part.y - part.response) ** 2], part.unit)
+
+
+def _finish_r2(weight: Array, total: Array, squares: Array, errors: Array) -> Array:
+    spread = squares - _ratio(total**2, weight)
+    defined = spread > 1e-12 * np.maximum(squares, 1e-300)
+    return np.asarray(1 - np.divide(errors, spread, out=np.full_like(errors, np.nan), where=defined))
+
+
+def prepare_confusion(part: ClusteredPredictions) -> Summary:
+    """Weight by true class and predicted class, (d, k²)."""
+    k = part.response.shape[1] if part.response.ndim == 2 else 2
+    cell = part.y.astype(np.int64) * k + metrics.compute_labels(part.response)
+    by_cell = _sum_by_cluster([cell == i for i in range(k * k)], part.unit)
+    return lambda times: (np.stack(by_cell(times), axis=1),)
+
+
+def _make_label_resampler(score: MetricFunction) -> Resampler:
+    """A metric of labels alone sees one row a cell of the table, weighing what the cell holds."""
+
+    def finish(table: Array) -> Array:
+        k = math.isqrt(table.shape[1])
+        truth, label = np.repeat(np.arange(k), k), np.tile(np.arange(k), k)
+        response = label.astype(np.float64) if k == 2 else np.eye(k)[label]
+        return np.array([score(truth, response, RowMetadata(weight=w)) if w.any() else math.nan for w in table])
+
+    return Resampler(prepare_confusion, finish)
+
+
+def prepare_ranks(part: ClusteredPredictions) -> Summary:
+    """Four arrays for the response, or for each class against the rest.
+
+    Of each run of equal responses that holds a positive, from the highest down, (d, runs): positives before its end, all rows
+    before it, all rows before its end. And the weight of all rows, (d,).
+    """
+    if part.response.ndim == 1:
+        return _prepare_ranks(part)
+    classes = range(part.response.shape[1])
+    each = [_prepare_ranks(ClusteredPredictions((part.y == k).astype(np.int64), part.response[:, k], part.unit)) for k in classes]
+    return lambda times: tuple(chain.from_iterable(summary(times) for summary in each))
+
+
+def _prepare_ranks(part: ClusteredPredictions) -> Summary:
+    order = np.argsort(-part.response, kind="stable")
+    unit, hit = part.unit[order], np.flatnonzero(part.y[order] == 1)
+    starts = np.flatnonzero(np.append(True, np.diff(part.response[order]) != 0))
+    run = np.unique(np.searchsorted(starts, hit, side="right") - 1)
+    last = np.append(starts[1:], len(order))[run] - 1
+    final = np.searchsorted(hit, last, side="right") - 1
+    own = None if part.weight is None else part.weight[order]
+
+    def summary(times: Array) -> tuple[Array, ...]:
+        weight = times[:, unit] if own is None else times[:, unit] * own
+        hits = np.cumsum(weight[:, hit], axis=1)[:, final]
+        reached = np.cumsum(weight, axis=1, out=weight)
+        before = np.where(starts[run] > 0, reached[:, starts[run] - 1], 0.0)
+        return hits, before, reached[:, last], reached[:, -1]
+
+    return summary
+
+
+def _finish_average_precision(hits: Array, before: Array, reached: Array, total: Array) -> Array:
+    if not hits.shape[1]:
+        return np.full(len(hits), np.nan)
+    precision = np.divide(hits, reached, out=np.zeros_like(hits), where=reached > 0)
+    return _ratio((np.diff(hits, prepend=0.0, axis=1) * precision).sum(axis=1), hits[:, -1])
+
+
+def _finish_roc_auc(*sums: Array) -> Array:
+    """The mean over what was ranked."""
+    return np.asarray(np.mean([_compute_area(*sums[i : i + 4]) for i in range(0, len(sums), 4)], axis=0))
+
+
+def _compute_area(hits: Array, before: Array, reached: Array, total: Array) -> Array:
+    if not hits.shape[1]:
+        return np.full(len(hits), np.nan)
+    earlier = np.concatenate([np.zeros((len(hits), 1)), hits[:, :-1]], axis=1)
+    misses = total - hits[:, -1]
+    # A positive outranks the negatives after its run, and half of those within it.
+    outranked = misses[:, None] - ((before - earlier) + (reached - hits)) / 2
+    return _ratio(((hits - earlier) * outranked).sum(axis=1), hits[:, -1] * misses)
+
+
+def _prepare_percentage_errors(part: ClusteredPredictions) -> Summary:
+    """The weighted median of the absolute percentage errors, (d,)."""
+    errors = metrics.percentage_error_terms(part.y, part.response)
+    order = np.argsort(errors, kind="stable")
+    unit, errors = part.unit[order], errors[order]
+
+    def summary(times: Array) -> tuple[Array, ...]:
+        reached = np.cumsum(times[:, unit], axis=1)
+        half = reached[:, -1] / 2
+        low = np.array([np.searchsorted(row, h) for row, h in zip(reached, half, strict=True)])
+        high = np.array([np.searchsorted(row, h, side="right") for row, h in zip(reached, half, strict=True)])
+        return (np.where(half > 0, (errors[low] + errors[np.minimum(high, len(errors) - 1)]) / 2, np.nan),)
+
+    return summary
+
+
+def _prepare_brier(part: ClusteredPredictions) -> Summary:
+    """Weight, weight of class 1, squared error."""
+    return _sum_by_cluster([np.ones(len(part.y)), part.y, metrics.brier_terms(part.y, part.response)], part.unit)
+
+
+def _finish_brier_skill(weight: Array, happened: Array, errors: Array) -> Array:
+    rate = _ratio(happened, weight)
+    return 1 - _ratio(_ratio(errors, weight), rate * (1 - rate))
+
+
+def _make_cumulative_preparation(term: Callable[[Array, Array], Array]) -> Callable[[ClusteredPredictions], Summary]:
+    """Weight and weighted term up to the end of each run of equal responses, from the lowest up, (d, runs) each."""
+
+    def prepare(part: ClusteredPredictions) -> Summary:
+        order = np.argsort(part.response, kind="stable")
+        unit, response = part.unit[order], part.response[order]
+        terms = term(part.y[order], response)
+        ends = np.append(np.flatnonzero(np.diff(response)), len(order) - 1)
+        at: Array | slice = slice(None) if len(ends) == len(order) else ends
+
+        def summary(times: Array) -> tuple[Array, ...]:
+            weight = times[:, unit]
+            return np.cumsum(weight, axis=1)[:, at], np.cumsum(weight * terms, axis=1)[:, at]
+
+        return summary
+
+    return prepare
+
+
+def _finish_calibration_error(weight: Array, gap: Array) -> Array:
+    """The expected calibration error, whose bins are cut anew in each draw; `gap` is what happened less what was predicted."""
+    total = weight[:, -1]
+    errors = np.zeros(len(weight))
+    for draw in np.flatnonzero(total > 0):
+        row = weight[draw]
+        place = (row - np.diff(row, prepend=0.0) / 2) / total[draw] * metrics.BINS
+        firsts = np.searchsorted(place, np.arange(1, metrics.BINS))
+        reached = np.concatenate([[0.0], gap[draw][firsts[firsts > 0] - 1], gap[draw][-1:]])
+        errors[draw] = np.abs(np.diff(reached)).sum()
+    return _ratio(errors, total)
+
+
+def _finish_lift(weight: Array, happened: Array) -> Array:
+    """The lift of the highest tenth."""
+    return _ratio(_count_top_hits(weight, happened, 0.1) / 0.1, happened[:, -1])
+
+
+def _finish_recall_at_top(weight: Array, happened: Array) -> Array:
+    return _ratio(_count_top_hits(weight, happened, metrics.TOP_SHARE), happened[:, -1])
+
+
+def _finish_precision_at_top(weight: Array, happened: Array) -> Array:
+    return _ratio(_count_top_hits(weight, happened, metrics.TOP_SHARE), metrics.TOP_SHARE * weight[:, -1])
+
+
+def _count_top_hits(weight: Array, happened: Array, share: float) -> Array:
+    """What happened in the share of the rows with the highest responses; equal responses share what is left of it."""
+    total, rows = weight[:, -1], zip(weight, happened, strict=True)
+    below = [np.interp((1 - share) * n, np.append(0.0, w), np.append(0.0, h)) for n, (w, h) in zip(total, rows, strict=True)]
+    return np.asarray(happened[:, -1] - np.array(below))
+
+
+_prepare_hits = _make_cumulative_preparation(lambda y, response: y)
+_prepare_squared_errors = _make_mean_preparation(lambda y, response: (response - y) ** 2)
+
+RESAMPLERS: dict[MetricFunction, Resampler] = {
+    metrics.average_precision: Resampler(prepare_ranks, _finish_average_precision),
+    metrics.roc_auc: Resampler(prepare_ranks, _finish_roc_auc),
+    metrics.log_loss: Resampler(_make_mean_preparation(metrics.log_loss_terms), _finish_mean),
+    metrics.brier_score: Resampler(_make_mean_preparation(metrics.brier_terms), _finish_mean),
+    **{
+        score: _make_label_resampler(score)
+        for score in (
+            metrics.accuracy,
+            metrics.balanced_accuracy,
+            metrics.f1,
+            metrics.precision,
+            metrics.recall,
+            metrics.matthews_corrcoef,
+        )
+    },
+    metrics.expected_calibration_error: Resampler(
+        _make_cumulative_preparation(lambda y, response: y - response), _finish_calibration_error
+    ),
+    metrics.top_decile_lift: Resampler(_prepare_hits, _finish_lift),
+    metrics.recall_at_top: Resampler(_prepare_hits, _finish_recall_at_top),
+    metrics.precision_at_top: Resampler(_prepare_hits, _finish_precision_at_top),
+    metrics.brier_skill_score: Resampler(_prepare_brier, _finish_brier_skill),
+    metrics.root_mean_squared_error: Resampler(_prepare_squared_errors, _finish_root_mean),
+    metrics.mean_absolute_error: Resampler(_make_mean_preparation(lambda y, response: np.abs(response - y)), _finish_mean),
+    metrics.mean_absolute_percentage_error: Resampler(_make_mean_preparation(metrics.percentage_error_terms), _finish_mean),
+    metrics.median_absolute_percentage_error: Resampler(_prepare_percentage_errors, np.asarray),
+    metrics.r2: Resampler(_prepare_r2, _finish_r2),
+    metrics.root_mean_squared_log_error: Resampler(_make_mean_preparation(metrics.log_error_terms), _finish_root_mean),
+}
+"""How each metric is had of many draws, by its function."""
+
+
+@cache
+def _make_mean_loss_resampler(score: metrics.MeanLoss) -> Resampler:
+    return Resampler(_make_mean_preparation(score.loss.compute_losses), _finish_mean)
+
+
+@dataclass(frozen=True)
+class _HorizonPreparation:
+    """A summary of the rows at one horizon; equal for equal horizons, so that scores share it."""
+
+    prepare: Callable[[ClusteredPredictions], Summary]
+    score: survival.HorizonScore
+
+    def __call__(self, part: ClusteredPredictions) -> Summary:
+        return self.prepare(self.score.select_horizon(part.y, part.response, part.unit))
+
+
+def _make_horizon_resampler(score: survival.HorizonScore) -> Resampler:
+    """The curve of the censoring is taken as it is in all replicates."""
+    base = RESAMPLERS[score.base]
+    return Resampler(_HorizonPreparation(base.prepare, score), base.finish)
+
+
+@cache
+def _make_integrated_brier_resampler(score: survival.IntegratedBrier) -> Resampler:
+    each = [_make_horizon_resampler(survival.HorizonScore(metrics.brier_score, j, e)) for j, e in enumerate(score.edges)]
+
+    def prepare(part: ClusteredPredictions) -> Summary:
+        summaries = [resampler.prepare(part) for resampler in each]
+        return lambda times: tuple(total for summary in summaries for total in summary(times))
+
+    def finish(*sums: Array) -> Array:
+        values = [resampler.finish(*sums[2 * j : 2 * j + 2]) for j, resampler in enumerate(each)]
+        return score.average_over_time(np.stack(values, axis=1))
+
+    return Resampler(prepare, finish)
+
+
+@cache
+def _make_concordance_resampler(score: survival.Concordance) -> Resampler:
+    """By pairs of clusters."""
+
+    def prepare(part: ClusteredPredictions) -> Summary:
+        of, right, all_ = score.count_pairs(part.y, part.response[:, score.horizon_index], part.unit, np.ones(len(part.y)))
+
+        def summary(times: Array) -> tuple[Array, ...]:
+            # Not by BLAS, as above.
+            return tuple(np.einsum("du,du->d", np.einsum("de,eu->du", times[:, of], pairs), times) for pairs in (right, all_))
+
+        return summary
+
+    return Resampler(prepare, _ratio)
+
+
+RESAMPLERS_BY_TYPE: dict[type, Callable[[Any], Resampler]] = {
+    metrics.MeanLoss: _make_mean_loss_resampler,
+    survival.HorizonScore: _make_horizon_resampler,
+    survival.IntegratedBrier: _make_integrated_brier_resampler,
+    survival.Concordance: _make_concordance_resampler,
+}
+"""How a metric with parameters of its own is had of many replicates, by its class."""
+
+
+def find_resampler(score: MetricFunction) -> Resampler | None:
+    """How a metric is had of many replicates, None where it has no way."""
+    make = RESAMPLERS_BY_TYPE.get(type(score))
+    return RESAMPLERS.get(score) if make is None else make(score)
+
+
+def draw_cluster_counts(n_clusters: int, n_replicates: int, seed: int, rows: int, stream: int = CLUSTERS) -> Iterator[Array]:
     """How often each of `n_clusters` clusters is drawn, (d, count) at a time until `n_replicates`; `rows` of a part bound the
     memory."""
-    rng = np.random.default_rng([seed, 22])
+    rng = np.random.default_rng([seed, stream])
     step = max(1, MAX_ENTRIES // max(n_clusters, rows))
     for first in range(0, n_replicates, step):
         samples = (rng.integers(0, n_clusters, n_clusters) for _ in range(min(step, n_replicates - first)))
         yield np.stack([np.bincount(units, minlength=n_clusters) for units in samples]).astype(np.float64)
+
+
+def bootstrap_totals(sums: Array, n_replicates: int, seed: int, stream: int) -> Array:
+    """Totals (n_replicates, k) of sums by cluster (c, k) when clusters are drawn with replacement."""
+    blocks = draw_cluster_counts(len(sums), n_replicates, seed, len(sums), stream)
+    return np.stack([times @ sums for block in blocks for times in block])
+
+
+def draw_block_counts(origins: int, length: int, seed: int) -> Array:
+    """How often each origin is drawn in each of N_REPLICATES circular block bootstraps, (N_REPLICATES, origins)."""
+    length = min(max(length, 1), origins)
+    rng = np.random.default_rng([seed, BLOCKS])
+    starts = rng.integers(0, origins, (N_REPLICATES, -(-origins // length)))
+    sampled_origins = (starts[:, :, None] + np.arange(length)[None, None, :]).reshape(N_REPLICATES, -1)[:, :origins] % origins
+    return np.stack([np.bincount(draw, minlength=origins) for draw in sampled_origins]).astype(np.float64)
+
+
+def resample_folds(fold_replicates: Array, seed: int) -> Array:
+    """The folds, the last axis of (d, shares, folds), drawn with replacement too: each was trained on other rows."""
+    rng = np.random.default_rng([seed, FOLDS])
+    chosen = rng.integers(0, fold_replicates.shape[2], (len(fold_replicates), 1, fold_replicates.shape[2]))
+    return np.take_along_axis(fold_replicates, np.broadcast_to(chosen, fold_replicates.shape), axis=2)
 
 
 def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredictions], n_replicates: int, seed: int) -> Array:
@@ -47,12 +392,6 @@ def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredi
     return np.concatenate(blocks, axis=1)
 
 
-def compute_values(metric: Metric, part: ClusteredPredictions, times: Array) -> Array:
-    """One metric of one part where each cluster counts so many times, times (d, c): (d,)."""
-    own, used = _renumber_clusters(part)
-    return np.asarray(_compute_metric_values((metric,), own, _prepare_summaries((metric,), own), times[:, used])[0])
-
-
 def _renumber_clusters(part: ClusteredPredictions) -> tuple[ClusteredPredictions, Array | slice]:
     """The part with its own clusters numbered from 0, and where they stand among all; a slice spares a copy."""
     used, code = np.unique(part.unit, return_inverse=True)
@@ -70,11 +409,9 @@ def _prepare_summaries(metrics: Sequence[Metric], part: ClusteredPredictions) ->
 
 
 def choose_resampler(metric: Metric, part: ClusteredPredictions) -> Resampler | None:
-    """The metric's way through many draws, None where it has none (or where class probabilities are of two classes)."""
-    own: Resampler | None = getattr(metric.score, "drawn", None)
-    if own is not None:
-        return own
-    return None if part.response.shape[1:] == (2,) else find_resampler(metric.score)
+    """The metric's way through many replicates, None where it has none (or where class probabilities are of two classes)."""
+    two_classes = part.y.ndim == 1 and part.response.shape[1:] == (2,)
+    return None if two_classes else find_resampler(metric.score)
 
 
 def _compute_metric_values(metrics: Sequence[Metric], part: ClusteredPredictions, summaries: Summaries, times: Array) -> Array:
@@ -95,3 +432,47 @@ def _score_each_replicate(metric: Metric, part: ClusteredPredictions, times: Arr
     y, response, unit = part.y[order], part.response[order], part.unit[order]
     weights = (one[unit] for one in times)
     return np.array([metric.score(y, response, RowMetadata(weight=w)) if w.any() else math.nan for w in weights])
+
+
+def bootstrap_folds(
+    metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
+) -> Array:
+    """Metrics when whole clusters are drawn with replacement, (metrics, DRAWS, folds); NaN where undefined.
+
+    The same plan and seed draw the same clusters, so that two families' draws are paired.
+    """
+    clustered = build_clustered_predictions(predictions, examples, plan)
+    return compute_replicates(metrics, clustered, N_REPLICATES, seed)
+
+
+def bootstrap_means(
+    values: Sequence[Array], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
+) -> Array:
+    """Means over folds of the values of their test rows, (n of the fold,) each, in each replicate: (N_REPLICATES,)."""
+    units = [part.unit for part in build_clustered_predictions(predictions, examples, plan)]
+    count = 1 + max(int(unit.max()) for unit in units)
+    sums = [np.bincount(unit, weights=rows, minlength=count) for unit, rows in zip(units, values, strict=True)]
+    cluster_sizes = [np.bincount(unit, minlength=count).astype(np.float64) for unit in units]
+    blocks = []
+    for times in draw_cluster_counts(count, N_REPLICATES, seed, max(len(unit) for unit in units)):
+        total, weight = (np.stack([np.einsum("du,u->d", times, x) for x in columns], axis=1) for columns in (sums, cluster_sizes))
+        blocks.append(average_folds(_ratio(total, weight)))
+    return np.concatenate(blocks)
+
+
+def build_clustered_predictions(
+    predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan
+) -> list[ClusteredPredictions]:
+    """The folds' test rows with the codes of the clusters that are drawn together, the same for every family on the plan."""
+    tested = np.unique(np.concatenate([part.fold.test for part in predictions]))
+    units = np.zeros(len(examples), dtype=np.int64)
+    units[tested] = np.unique(tested if plan.clusters is None else plan.clusters[tested], return_inverse=True)[1]
+    return [ClusteredPredictions(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in predictions]
+
+
+def average_folds(replicates: Array) -> Array:
+    """Means over the folds, the last axis, that are defined; NaN where none is."""
+    known = ~np.isnan(replicates)
+    count = known.sum(axis=-1)
+    total = np.where(known, replicates, 0.0).sum(axis=-1)
+    return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))

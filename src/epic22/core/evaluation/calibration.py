@@ -15,9 +15,8 @@ from scipy.special import expit, log_expit, logit
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.crossval import FoldPredictions
 from epic22.core.evaluation.logistic import fit_logistic
-from epic22.core.evaluation.predictions import OutOfFoldRows
+from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldRows
 from epic22.core.task import Array
 
 CalibrationKind = Literal["none", "platt", "isotonic", "beta"]

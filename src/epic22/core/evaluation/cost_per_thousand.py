@@ -12,17 +12,13 @@ from scipy import stats
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
-from epic22.core.evaluation.bootstrap import draw_cluster_counts
-from epic22.core.evaluation.costs import CostMatrix
-from epic22.core.evaluation.crossval import (
-    CONFIDENCE,
-    N_REPLICATES,
-    FoldPredictions,
-    average_folds,
-    build_clustered_predictions,
-    compute_corrected_error,
-    compute_percentile_interval,
+from epic22.core.evaluation.bootstrap import (
+    bootstrap_means,
 )
+from epic22.core.evaluation.costs import CostMatrix
+from epic22.core.evaluation.intervals import compute_corrected_error
+from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.statistics import CONFIDENCE, compute_percentile_interval
 from epic22.core.task import Array
 
 ROWS = 1000
@@ -76,20 +72,5 @@ def compute_cost_per_1000(
         error = compute_corrected_error(folds, plan)
         half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1)) * error
         return CostPer1000(mean, mean - half, mean + half, error, np.empty(0), len(folds) - 1)
-    replicates = _bootstrap_means(values, predictions, examples, plan, seed)
+    replicates = ROWS * bootstrap_means(values, predictions, examples, plan, seed)
     return CostPer1000(mean, *compute_percentile_interval(replicates), float(np.nanstd(replicates, ddof=1)), replicates, 0)
-
-
-def _bootstrap_means(
-    values: Sequence[Array], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
-) -> Array:
-    """Means over folds in each draw, (DRAWS,)."""
-    units = [part.unit for part in build_clustered_predictions(predictions, examples, plan)]
-    count = 1 + max(int(unit.max()) for unit in units)
-    sums = [np.bincount(unit, weights=rows, minlength=count) for unit, rows in zip(units, values, strict=True)]
-    cluster_sizes = [np.bincount(unit, minlength=count).astype(np.float64) for unit in units]
-    blocks = []
-    for times in draw_cluster_counts(count, N_REPLICATES, seed, max(len(unit) for unit in units)):
-        total, weight = (np.stack([np.einsum("du,u->d", times, x) for x in columns], axis=1) for columns in (sums, cluster_sizes))
-        blocks.append(average_folds(np.divide(total, weight, out=np.full_like(total, np.nan), where=weight > 0)))
-    return ROWS * np.concatenate(blocks)

@@ -8,17 +8,13 @@ n = rows; a row is an entity at a cutoff. Money is in the portfolio's currency.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Literal
 
 import numpy as np
 
 from epic22.core.data.folds import Period
 from epic22.core.errors import UserError
-from epic22.core.task import Array, Metric, RowMetadata
-
-TOP_SHARE = 0.05
-"""The share of the rows that a short list holds."""
+from epic22.core.task import Array
 
 
 @dataclass(frozen=True, eq=False)
@@ -142,56 +138,3 @@ def _select_top(scored: CandidateScores, costs: CostMatrix, entity: Array, k: in
     if scored.kind == "probability":
         order = order[priorities[order] > 0]
     return np.asarray(order if k is None else order[:k])
-
-
-def precision_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
-    """Share of the k highest scores that happened; at equal scores, the mean over their orders. A metric once k is fixed."""
-    return _count_top_hits(y, score, rows, k) / min(k, len(y)) if len(y) else float("nan")
-
-
-def recall_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
-    """Share of what happened that is among the k highest scores; NaN where nothing happened."""
-    return _count_top_hits(y, score, rows, k) / float(y.sum()) if y.sum() > 0 else float("nan")
-
-
-def top_decile_lift(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """Rate in the tenth of the rows with the highest scores ÷ rate of all rows; NaN where nothing happened."""
-    weight = np.ones(len(y)) if rows.weight is None else rows.weight
-    total, happened = weight.sum(), (weight * y).sum()
-    if happened <= 0:
-        return float("nan")
-    return float(_count_top_hits(y, score, rows, total / 10) / (total / 10) / (happened / total))
-
-
-def recall_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """Share of what happened that is among the twentieth of the rows with the highest scores; NaN where nothing happened."""
-    weight = np.ones(len(y)) if rows.weight is None else rows.weight
-    happened = (weight * y).sum()
-    return float(_count_top_hits(y, score, rows, TOP_SHARE * weight.sum()) / happened) if happened > 0 else float("nan")
-
-
-def precision_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """Share of the twentieth of the rows with the highest scores that happened."""
-    total = TOP_SHARE * (len(y) if rows.weight is None else float(rows.weight.sum()))
-    return float(_count_top_hits(y, score, rows, total) / total) if total > 0 else float("nan")
-
-
-def _count_top_hits(y: Array, score: Array, rows: RowMetadata, k: float) -> float:
-    """Weight of positives among the weight k with the highest scores, equal scores sharing what is left."""
-    weight = np.ones(len(y)) if rows.weight is None else rows.weight
-    distinct, code = np.unique(-np.asarray(score, dtype=np.float64), return_inverse=True)
-    score_weights = np.bincount(code, weights=weight, minlength=len(distinct))
-    hits = np.bincount(code, weights=weight * y, minlength=len(distinct))
-    before = np.cumsum(score_weights) - score_weights
-    share = np.clip(np.divide(k - before, score_weights, out=np.zeros_like(score_weights), where=score_weights > 0), 0.0, 1.0)
-    return float((share * hits).sum())
-
-
-def build_precision_at_k(k: int) -> Metric:
-    """precision_at with its k, named for a report."""
-    return Metric(f"precision_at_{k}", partial(precision_at_k, k=k), True, "probability")
-
-
-RECALL_AT_TOP = Metric("recall_at_top_5_percent", recall_at_top, True, "probability")
-PRECISION_AT_TOP = Metric("precision_at_top_5_percent", precision_at_top, True, "probability")
-TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability")

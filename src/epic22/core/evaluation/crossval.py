@@ -6,23 +6,20 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import find_test_start, split_inner_fold, split_inner_folds
-from epic22.core.evaluation.bootstrap import compute_replicates
-from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
+from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds
+from epic22.core.evaluation.intervals import compute_corrected_half_width
+from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
-from epic22.core.models.base import Estimator, Family, predict_response
+from epic22.core.models.base import Family, predict_response
 from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array, Kind, Metric, RowMetadata, Task
-
-CONFIDENCE = 0.95
-N_REPLICATES = 500
-"""Bootstrap draws; the ends of a 95 % interval then stand on some twelve draws each side."""
 
 N_TIMED_ROWS = 20
 TARGET_ENCODING_FOLDS = 8
@@ -37,23 +34,6 @@ class MetricScore:
     low: float
     high: float
     folds: tuple[float, ...]
-
-
-@dataclass(frozen=True)
-class FittedFold:
-    """A family fitted on one training part: its preprocessing and its estimator."""
-
-    preprocessor: Preprocessor
-    estimator: Estimator
-
-
-@dataclass(frozen=True)
-class FoldPredictions:
-    """Responses of one fold's test rows, by a model that never saw them; the model itself where it was to be kept."""
-
-    fold: Fold
-    response: Array
-    fitted: FittedFold | None = None
 
 
 @dataclass(frozen=True)
@@ -275,59 +255,3 @@ def compute_scores(
 def _mean(values: Array) -> float:
     present = values[~np.isnan(values)]
     return float(present.mean()) if len(present) else math.nan
-
-
-def compute_corrected_half_width(folds: Array, plan: FoldPlan) -> float:
-    """Half the 95 % interval of a mean over re-dealt folds, by the corrected resampled t (Nadeau and Bengio 2003).
-
-    The variance of a mean over J folds is (1/J + n_test/n_train) s², for the training parts overlap.
-    """
-    present = folds[~np.isnan(folds)]
-    if len(present) < 2:
-        return math.nan
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(present) - 1) * compute_corrected_error(present, plan))
-
-
-def compute_corrected_error(folds: Array, plan: FoldPlan) -> float:
-    """Standard error of a mean over re-dealt folds, corrected for their overlap."""
-    ratio = np.mean([len(fold.test) / len(fold.train) for fold in plan.folds])
-    return float(np.sqrt((1 / len(folds) + ratio) * folds.var(ddof=1)))
-
-
-def bootstrap_folds(
-    metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
-) -> Array:
-    """Metrics when whole clusters are drawn with replacement, (metrics, DRAWS, folds); NaN where undefined.
-
-    The same plan and seed draw the same clusters, so that two families' draws are paired.
-    """
-    clustered = build_clustered_predictions(predictions, examples, plan)
-    return compute_replicates(metrics, clustered, N_REPLICATES, seed)
-
-
-def build_clustered_predictions(
-    predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan
-) -> list[ClusteredPredictions]:
-    """The folds' test rows with the codes of the clusters that are drawn together, the same for every family on the plan."""
-    tested = np.unique(np.concatenate([part.fold.test for part in predictions]))
-    units = np.zeros(len(examples), dtype=np.int64)
-    units[tested] = np.unique(tested if plan.clusters is None else plan.clusters[tested], return_inverse=True)[1]
-    return [ClusteredPredictions(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in predictions]
-
-
-def average_folds(replicates: Array) -> Array:
-    """Means over the folds, the last axis, that are defined; NaN where none is."""
-    known = ~np.isnan(replicates)
-    count = known.sum(axis=-1)
-    total = np.where(known, replicates, 0.0).sum(axis=-1)
-    return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
-
-
-def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
-    """The 95 % percentile interval of the draws that are defined; NaN where half of them are not."""
-    present = replicates[~np.isnan(replicates)]
-    if len(present) < len(replicates) / 2:
-        return math.nan, math.nan
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(present, [tail, 1 - tail])
-    return float(low), float(high)

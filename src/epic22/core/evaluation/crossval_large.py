@@ -19,15 +19,9 @@ from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, LargeFoldPlan
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.evaluation.crossval import (
-    Evaluation,
-    FittedFold,
-    FoldPredictions,
-    MetricScore,
-    compute_scores,
-    measure_row_milliseconds,
-)
+from epic22.core.evaluation.crossval import Evaluation, MetricScore, compute_scores, measure_row_milliseconds
 from epic22.core.evaluation.metrics import list_metrics
+from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.models.base import Estimator, Family, predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem

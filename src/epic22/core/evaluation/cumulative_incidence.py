@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from epic22.core.evaluation.reliability import MIN_PROBABILITY, ReliabilityBin
+from epic22.core.evaluation.metrics import MIN_PROBABILITY
+from epic22.core.evaluation.reliability import ReliabilityBin
 from epic22.core.evaluation.survival import MIN_FOLLOWED_SHARE, compute_censoring_survival, label_at_horizon
 from epic22.core.models.hazard import estimate_cumulative_incidence
 from epic22.core.task import Array

@@ -13,7 +13,8 @@ from typing import Literal
 import numpy as np
 
 from epic22.core.errors import UserError
-from epic22.core.evaluation.crossval import compute_percentile_interval
+from epic22.core.evaluation.bootstrap import GROUP_SHARES, bootstrap_totals
+from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array
 
 FOUR_FIFTHS = 0.8
@@ -122,9 +123,7 @@ def _count_by_person(person: Array, code: Array, good: Array, count: int) -> tup
 
 def _bootstrap_shares(rows: Array, good: Array, seed: int) -> Array:
     """Share of favourable rows a draw and group, (DRAWS, groups); NaN where a draw leaves a group out."""
-    rng, count = np.random.default_rng([seed, 55]), len(rows)
-    both = np.hstack([good, rows])
-    replicates = np.stack([np.bincount(rng.integers(0, count, count), minlength=count) @ both for _ in range(N_REPLICATES)])
+    replicates = bootstrap_totals(np.hstack([good, rows]), N_REPLICATES, seed, GROUP_SHARES)
     share, row_counts = replicates[:, : rows.shape[1]], replicates[:, rows.shape[1] :]
     return np.asarray(np.divide(share, row_counts, out=np.full_like(share, np.nan), where=row_counts > 0))
 

@@ -14,12 +14,12 @@ import numpy as np
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import OriginPlan
+from epic22.core.evaluation.bootstrap import draw_block_counts
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
+from epic22.core.statistics import compute_percentile_interval
 from epic22.core.time_series import Array
 
-N_REPLICATES = 500
-CONFIDENCE = 0.95
 COVERAGE = 0.8
 MIN_BLOCKS = 5.0
 """With fewer effective blocks an interval is shown, and nothing is claimed from it."""
@@ -227,19 +227,11 @@ def _finish_score(metric: ForecastMetric, sums: Array, columns: Array) -> Array:
     return metric.finish(*sums[:, :, columns].sum(axis=(1, 2)))
 
 
-def draw_block_counts(origins: int, length: int, seed: int) -> Array:
-    """How often each origin is drawn in each of DRAWS circular block bootstraps, (DRAWS, origins)."""
-    length = min(max(length, 1), origins)
-    rng = np.random.default_rng([seed, 33])
-    starts = rng.integers(0, origins, (N_REPLICATES, -(-origins // length)))
-    sampled_origins = (starts[:, :, None] + np.arange(length)[None, None, :]).reshape(N_REPLICATES, -1)[:, :origins] % origins
-    return np.stack([np.bincount(draw, minlength=origins) for draw in sampled_origins]).astype(np.float64)
-
-
 def compute_replicates(metric: ForecastMetric, sums: Array, columns: Array, times: Array) -> Array:
-    """The metric in every draw, (DRAWS,)."""
+    """The metric in every replicate, (N_REPLICATES,); NaN where it is not finite."""
     per_origin = sums[:, :, columns].sum(axis=2)
-    return np.asarray(metric.finish(*(times @ per_origin.T).T))
+    values = np.asarray(metric.finish(*(times @ per_origin.T).T))
+    return np.where(np.isfinite(values), values, np.nan)
 
 
 @dataclass(frozen=True)
@@ -277,16 +269,6 @@ def get_block_length(metric: ForecastMetric, rows: ScoredRows, horizon: Horizon)
     if metric.trend_only:
         return rows.trend_horizon
     return rows.Y.shape[1] if horizon == "all" else int(horizon)
-
-
-def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
-    """The 95 % percentile interval of the draws; NaN where half of them are undefined."""
-    known = replicates[np.isfinite(replicates)]
-    if len(known) < len(replicates) / 2:
-        return math.nan, math.nan
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
-    return float(low), float(high)
 
 
 def compare_forecasts(

@@ -20,8 +20,8 @@ from epic22.core.evaluation.calibration import (
     CalibrationLoss,
     compute_calibration_loss,
 )
-from epic22.core.evaluation.crossval import FoldPredictions
 from epic22.core.evaluation.logistic import fit_logistic
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.models.base import inverse_link
 from epic22.core.models.hazard import compute_at_risk, compute_hazard_log_odds
 from epic22.core.task import Array

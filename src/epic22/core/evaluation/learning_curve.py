@@ -15,17 +15,12 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
 from epic22.core.data.split import LEARNING_CURVE_PARTS, find_test_start, select_training_share
-from epic22.core.evaluation.crossval import (
-    Evaluation,
-    FoldPredictions,
-    average_folds,
-    bootstrap_folds,
-    compute_percentile_interval,
-    fit_family,
-    make_default_recipe,
-)
+from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, resample_folds
+from epic22.core.evaluation.crossval import Evaluation, fit_family, make_default_recipe
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.models.base import Family, predict_response
+from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
 
 TRAINING_EIGHTHS = (1, 2, 4, LEARNING_CURVE_PARTS)
@@ -162,7 +157,7 @@ def _fit_curve(
     rows = np.array([count for count, _ in measured], dtype=np.float64)
     scores = np.array([_compute_mean_score(parts, metric, examples) for _, parts in measured])
     fold_replicates = np.stack([bootstrap_folds((metric,), parts, examples, plan, seed)[0] for _, parts in measured], axis=1)
-    replicates = average_folds(_resample_folds(fold_replicates, seed))
+    replicates = average_folds(resample_folds(fold_replicates, seed))
     sign = 1 if metric.greater_is_better else -1
     gain = float(sign * compute_doubling_gain(rows, scores[None, :])[0])
     known = replicates[~np.isnan(replicates).any(axis=1)]
@@ -181,13 +176,6 @@ def _fit_curve(
 
 def _compute_mean_score(predictions: tuple[FoldPredictions, ...], metric: Metric, examples: Examples) -> float:
     return float(average_folds(np.array([metric.score(examples.y[p.fold.test], p.response, RowMetadata()) for p in predictions])))
-
-
-def _resample_folds(fold_replicates: Array, seed: int) -> Array:
-    """The folds, the last axis of (draws, shares, folds), drawn with replacement too: each was trained on other rows."""
-    rng = np.random.default_rng([seed, 55])
-    chosen = rng.integers(0, fold_replicates.shape[2], (len(fold_replicates), 1, fold_replicates.shape[2]))
-    return np.take_along_axis(fold_replicates, np.broadcast_to(chosen, fold_replicates.shape), axis=2)
 
 
 def compute_doubling_gain(rows: Array, scores: Array) -> Array:

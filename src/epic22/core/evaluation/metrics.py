@@ -6,11 +6,19 @@ rows do not define (one class only) is NaN. Class labels are cut at probability 
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
 from epic22.core.models.loss import Loss
 from epic22.core.task import Array, Kind, Metric, RowMetadata, Target
+
+MIN_PROBABILITY = 1e-12
+BINS = 15
+"""Bins of the expected calibration error."""
+
+TOP_SHARE = 0.05
+"""The share of the rows that a short list holds."""
 
 
 def _weights(y: Array, rows: RowMetadata) -> Array:
@@ -201,6 +209,85 @@ class MeanLoss:
         return _mean(self.loss.compute_losses(y, response), y, rows)
 
 
+def _assign_bins(p: Array, weight: Array, bins: int) -> Array:
+    """Codes 0…b−1 of bins of about equal weight, (n,); equal probabilities share a bin, and no bin is empty."""
+    distinct, inverse = np.unique(p, return_inverse=True)
+    value_weights = np.bincount(inverse, weights=weight, minlength=len(distinct))
+    middle = (np.cumsum(value_weights) - value_weights / 2) / max(value_weights.sum(), MIN_PROBABILITY)
+    codes = np.minimum((middle * bins).astype(np.int64), bins - 1)
+    return np.asarray(np.unique(codes, return_inverse=True)[1][inverse])
+
+
+def sum_probability_bins(y: Array, p: Array, rows: RowMetadata, bins: int) -> tuple[Array, Array, Array]:
+    """Weight, weighted classes and weighted probabilities of each bin that holds weight."""
+    weight = _weights(y, rows)
+    code = _assign_bins(p, weight, bins)
+    n, hits, predicted = (np.bincount(code, weights=w) for w in (weight, weight * y, weight * p))
+    return n[n > 0], hits[n > 0], predicted[n > 0]
+
+
+def expected_calibration_error(y: Array, p: Array, rows: RowMetadata = RowMetadata(), bins: int = BINS) -> float:
+    """Mean over equal-mass bins of |observed rate − mean probability|; 0 is best, and noise alone gives more (see the floor)."""
+    n, hits, predicted = sum_probability_bins(y, p, rows, bins)
+    return float(np.abs(hits - predicted).sum() / n.sum()) if n.sum() > 0 else math.nan
+
+
+def brier_skill_score(y: Array, p: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """1 − Brier score ÷ that of the rows' own rate, a constant that nobody knew beforehand; NaN for one class."""
+    weight = _weights(y, rows)
+    rate = (weight * y).sum() / weight.sum() if weight.sum() > 0 else math.nan
+    constant = rate * (1 - rate)
+    return float(1 - brier_score(y, p, rows) / constant) if constant > 0 else math.nan
+
+
+def _count_top_hits(y: Array, score: Array, rows: RowMetadata, k: float) -> float:
+    """Weight of positives among the weight k with the highest scores, equal scores sharing what is left."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    distinct, code = np.unique(-np.asarray(score, dtype=np.float64), return_inverse=True)
+    score_weights = np.bincount(code, weights=weight, minlength=len(distinct))
+    hits = np.bincount(code, weights=weight * y, minlength=len(distinct))
+    before = np.cumsum(score_weights) - score_weights
+    share = np.clip(np.divide(k - before, score_weights, out=np.zeros_like(score_weights), where=score_weights > 0), 0.0, 1.0)
+    return float((share * hits).sum())
+
+
+def precision_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
+    """Share of the k highest scores that happened; at equal scores, the mean over their orders. A metric once k is fixed."""
+    return _count_top_hits(y, score, rows, k) / min(k, len(y)) if len(y) else float("nan")
+
+
+def recall_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
+    """Share of what happened that is among the k highest scores; NaN where nothing happened."""
+    return _count_top_hits(y, score, rows, k) / float(y.sum()) if y.sum() > 0 else float("nan")
+
+
+def top_decile_lift(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """Rate in the tenth of the rows with the highest scores ÷ rate of all rows; NaN where nothing happened."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    total, happened = weight.sum(), (weight * y).sum()
+    if happened <= 0:
+        return float("nan")
+    return float(_count_top_hits(y, score, rows, total / 10) / (total / 10) / (happened / total))
+
+
+def recall_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """Share of what happened that is among the twentieth of the rows with the highest scores; NaN where nothing happened."""
+    weight = np.ones(len(y)) if rows.weight is None else rows.weight
+    happened = (weight * y).sum()
+    return float(_count_top_hits(y, score, rows, TOP_SHARE * weight.sum()) / happened) if happened > 0 else float("nan")
+
+
+def precision_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
+    """Share of the twentieth of the rows with the highest scores that happened."""
+    total = TOP_SHARE * (len(y) if rows.weight is None else float(rows.weight.sum()))
+    return float(_count_top_hits(y, score, rows, total) / total) if total > 0 else float("nan")
+
+
+def build_precision_at_k(k: int) -> Metric:
+    """precision_at with its k, named for a report."""
+    return Metric(f"precision_at_{k}", partial(precision_at_k, k=k), True, "probability")
+
+
 AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability")
 ROC_AUC = Metric("roc_auc", roc_auc, True, "probability")
 LOG_LOSS = Metric("log_loss", log_loss, False, "probability", "nats")
@@ -222,6 +309,12 @@ MEDIAN_ABSOLUTE_PERCENTAGE_ERROR = Metric(
 R2 = Metric("r2", r2, True, "value")
 ROOT_MEAN_SQUARED_LOG_ERROR = Metric("root_mean_squared_log_error", root_mean_squared_log_error, False, "value")
 MEAN_POISSON_DEVIANCE = Metric("mean_poisson_deviance", MeanLoss(Loss("poisson")), False, "value")
+
+RECALL_AT_TOP = Metric("recall_at_top_5_percent", recall_at_top, True, "probability")
+PRECISION_AT_TOP = Metric("precision_at_top_5_percent", precision_at_top, True, "probability")
+TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability")
+EXPECTED_CALIBRATION_ERROR = Metric("expected_calibration_error", expected_calibration_error, False, "probability")
+BRIER_SKILL_SCORE = Metric("brier_skill_score", brier_skill_score, True, "probability")
 
 PERCENTAGE_METRICS = (MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR)
 CLASS_METRICS = (ROC_AUC, LOG_LOSS, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, PRECISION, RECALL, MATTHEWS_CORRCOEF)

@@ -11,9 +11,9 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000
 from epic22.core.evaluation.costs import CostMatrix
-from epic22.core.evaluation.holm import adjust_p_values
 from epic22.core.evaluation.operating_points import CalibratedCandidate
 from epic22.core.evaluation.power import ONE_SIDED, SampleSize, compute_data_factor, count_sample
+from epic22.core.statistics import adjust_p_values
 
 DEFAULT_MARGIN = 0.01
 """Where a task states no margin: this share of what the constant costs."""

@@ -6,9 +6,10 @@ from dataclasses import dataclass, replace
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.cost_per_thousand import CostPer1000, compute_acting_costs, compute_cost_per_1000
-from epic22.core.evaluation.costs import PRECISION_AT_TOP, RECALL_AT_TOP, CostMatrix
-from epic22.core.evaluation.crossval import Evaluation, FoldPredictions, MetricScore, compute_scores
-from epic22.core.evaluation.metrics import ACCURACY
+from epic22.core.evaluation.costs import CostMatrix
+from epic22.core.evaluation.crossval import Evaluation, MetricScore, compute_scores
+from epic22.core.evaluation.metrics import ACCURACY, PRECISION_AT_TOP, RECALL_AT_TOP
+from epic22.core.evaluation.predictions import FoldPredictions
 
 CONSTANT = "constant"
 

@@ -7,13 +7,44 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
+from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import MICROSECONDS_PER_DAY
-from epic22.core.evaluation.crossval import FoldPredictions
+from epic22.core.models.base import Estimator
 from epic22.core.task import Array
 
 N_PIECES = 5
 """A single test part is cut into so many pieces, which judge one another."""
+
+
+@dataclass(frozen=True)
+class FittedFold:
+    """A family fitted on one training part: its preprocessing and its estimator."""
+
+    preprocessor: Preprocessor
+    estimator: Estimator
+
+
+@dataclass(frozen=True)
+class FoldPredictions:
+    """Responses of one fold's test rows, by a model that never saw them; the model itself where it was to be kept."""
+
+    fold: Fold
+    response: Array
+    fitted: FittedFold | None = None
+
+
+@dataclass(frozen=True)
+class ClusteredPredictions:
+    """The test rows of a fold: classes or values (n,), responses (n,) or (n, k), and the cluster code of each row, (n,).
+
+    `weight` (n,) where rows do not count alike; y is (n, 2) for a hazard.
+    """
+
+    y: Array
+    response: Array
+    unit: Array
+    weight: Array | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

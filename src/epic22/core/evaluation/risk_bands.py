@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from epic22.core.errors import UserError
-from epic22.core.evaluation.reliability import compute_wilson_interval
+from epic22.core.statistics import compute_wilson_interval
 from epic22.core.task import Array
 
 BANDS = ("minimal", "low", "medium", "high", "critical")

@@ -14,8 +14,9 @@ import numpy as np
 from epic22.core.data.folds import Period
 from epic22.core.data.split import MICROSECONDS_PER_DAY, compute_period_starts
 from epic22.core.errors import UserError
+from epic22.core.evaluation.bootstrap import SAVINGS, bootstrap_totals
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
-from epic22.core.evaluation.crossval import compute_percentile_interval
+from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array
 
 N_REPLICATES = 2000
@@ -177,7 +178,9 @@ def estimate_savings(
         raise UserError("no test rows: nothing to count a saving on.")
     selections = [select_listed_rows(one, cases, capacity, cooldown) for one in (model, *rivals)]
     row_savings = np.column_stack([_compute_row_savings(rows, cases) for rows in selections])
-    replicates, scale = _bootstrap_totals(row_savings, cases, seed), _compute_yearly_factor(cases, capacity.per)
+    cluster = np.unique(cases.entity if cases.cluster is None else cases.cluster, return_inverse=True)[1]
+    sums = np.stack([np.bincount(cluster, weights=column) for column in row_savings.T], axis=1)
+    replicates, scale = bootstrap_totals(sums, N_REPLICATES, seed, SAVINGS), _compute_yearly_factor(cases, capacity.per)
     total = row_savings.sum(axis=0)
 
     def make_estimate(value: float, samples: Array, factor: float) -> IntervalEstimate:
@@ -229,12 +232,3 @@ def _compute_yearly_factor(cases: Cases, per: Period) -> float:
     codes = np.unique(cases.entity, return_inverse=True)[1]
     pairs = np.unique(np.column_stack([np.searchsorted(moments, start), codes]), axis=0)
     return float(1000 / (years * len(pairs) / len(moments)))
-
-
-def _bootstrap_totals(row_savings: Array, cases: Cases, seed: int) -> Array:
-    """Totals (DRAWS, contestants) when whole clusters are drawn with replacement."""
-    code = np.unique(cases.entity if cases.cluster is None else cases.cluster, return_inverse=True)[1]
-    sums = np.stack([np.bincount(code, weights=column) for column in row_savings.T], axis=1)
-    rng, count = np.random.default_rng([seed, 44]), len(sums)
-    replicates = [np.bincount(rng.integers(0, count, count), minlength=count) @ sums for _ in range(N_REPLICATES)]
-    return np.stack(replicates)

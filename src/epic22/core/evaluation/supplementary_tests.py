@@ -1,18 +1,22 @@
-"""Second opinions on a verdict: the field's own tests where rows are independent, and the reason where they are not."""
+"""Tests beside a verdict where rows are independent, and the reason where they are not.
+
+DeLong's test of two ROC areas on the same rows (DeLong, DeLong and Clarke-Pearson 1988), by midranks (Sun and Xu 2014), and
+McNemar's of two classifiers' labels, exact with the mid-p (Fagerland, Lydersen and Laake 2013).
+"""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import stats
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.evaluation.delong import delong_test_over_folds
-from epic22.core.evaluation.independence import find_dependence
-from epic22.core.evaluation.mcnemar import mcnemar_test
 from epic22.core.evaluation.metrics import compute_labels
-from epic22.core.task import Kind
+from epic22.core.statistics import CONFIDENCE
+from epic22.core.task import Array, Kind
 
 TESTS: dict[Kind, tuple[tuple[str, str], ...]] = {
     "binary": (("DeLong", "roc_auc"), ("McNemar (exact, mid-p)", "accuracy")),
@@ -55,3 +59,117 @@ def _run_test(test: str, metric: str, a: Evaluation, b: Evaluation, examples: Ex
     )
     right = mcnemar_test(y, first, second)
     return TestResult(test, metric, right.difference, right.low, right.high, right.p)
+
+
+def find_dependence(plan: FoldPlan, examples: Examples) -> str | None:
+    """In words why the tested rows are not independent of one another, None where they are.
+
+    They are where each row was tested once, by one model, and no two tested rows share a cluster or a stretch of time.
+    """
+    tested = np.concatenate([fold.test for fold in plan.folds])
+    rows = np.unique(tested)
+    if len(rows) < len(tested):
+        return f"rows were tested more than once, in {plan.repeats} dealings of the folds"
+    if plan.clusters is not None:
+        count = len(np.unique(plan.clusters[rows]))
+        return None if count == len(rows) else f"{len(rows):,} tested rows come in {count:,} clusters"
+    return "rows follow one another in time" if examples.has_times else None
+
+
+@dataclass(frozen=True)
+class RocAucDifference:
+    """The first area less the second, its standard error, 95 % interval and two-sided p."""
+
+    first: float
+    second: float
+    difference: float
+    error: float
+    low: float
+    high: float
+    p: float
+
+
+def delong_test(y: Array, first: Array, second: Array) -> RocAucDifference:
+    """The test on one set of rows: classes y (n,) of 0 and 1, two responses (n,). NaN where a class is absent."""
+    return delong_test_over_folds([(y, first, second)])
+
+
+def delong_test_over_folds(folds: Sequence[tuple[Array, Array, Array]]) -> RocAucDifference:
+    """The test of the mean over folds of (y, first, second): each fold ranks its own rows, for its models' scales are their own.
+
+    Folds that lack a class are left out; the folds' rows are independent, so the variances add up.
+    """
+    used = [fold for fold in folds if 0 < (fold[0] == 1).sum() < len(fold[0])]
+    if not used:
+        return RocAucDifference(*[math.nan] * 7)
+    areas, covariances = zip(*(compute_areas_and_covariance(y, np.stack([a, b])) for y, a, b in used), strict=True)
+    first, second = (float(x) for x in np.mean(areas, axis=0))
+    total = np.sum(covariances, axis=0) / len(used) ** 2
+    difference, variance = first - second, float(total[0, 0] + total[1, 1] - 2 * total[0, 1])
+    error = math.sqrt(max(variance, 0.0)) if not math.isnan(variance) else math.nan
+    if error == 0:
+        return RocAucDifference(first, second, difference, 0.0, difference, difference, 0.0 if difference else 1.0)
+    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
+    p = float(2 * stats.norm.sf(abs(difference) / error))
+    return RocAucDifference(first, second, difference, error, difference - half, difference + half, p)
+
+
+def compute_areas_and_covariance(y: Array, responses: Array) -> tuple[Array, Array]:
+    """The areas (k,) of responses (k, n) and their covariance (k, k); NaN where a class has fewer than two rows.
+
+    In n log n: the share of the other class that a row outranks is its midrank among all less its midrank in its own class.
+    """
+    positive = y == 1
+    m, n = int(positive.sum()), int((~positive).sum())
+    ranks = stats.rankdata(responses, axis=1)
+    own = np.empty_like(ranks)
+    own[:, positive] = stats.rankdata(responses[:, positive], axis=1)
+    own[:, ~positive] = stats.rankdata(responses[:, ~positive], axis=1)
+    beaten = (ranks - own)[:, positive] / n
+    not_beaten = 1 - (ranks - own)[:, ~positive] / m
+    if min(m, n) < 2:
+        return beaten.mean(axis=1), np.full((len(responses), len(responses)), np.nan)
+    return beaten.mean(axis=1), np.atleast_2d(np.cov(beaten)) / m + np.atleast_2d(np.cov(not_beaten)) / n
+
+
+@dataclass(frozen=True)
+class AccuracyDifference:
+    """The first accuracy less the second. `only_first` and `only_second`: rows that one alone had right. `p` is two-sided."""
+
+    only_first: int
+    only_second: int
+    rows: int
+    difference: float
+    low: float
+    high: float
+    p: float
+
+
+def mcnemar_test(y: Array, first: Array, second: Array) -> AccuracyDifference:
+    """The test on classes y (n,) and two sets of labels (n,).
+
+    The interval is Wald's with one row added to each kind of disagreement (Bonett and Price 2012).
+    """
+    right_first, right_second = first == y, second == y
+    a, b, n = int((right_first & ~right_second).sum()), int((~right_first & right_second).sum()), len(y)
+    if not n:
+        return AccuracyDifference(0, 0, 0, math.nan, math.nan, math.nan, math.nan)
+    shares = np.array([a + 1, b + 1]) / (n + 2)
+    centre = float(shares[0] - shares[1])
+    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((shares.sum() - centre**2) / (n + 2)))
+    return AccuracyDifference(a, b, n, (a - b) / n, max(centre - half, -1.0), min(centre + half, 1.0), compute_mid_p(a, b))
+
+
+def compute_mid_p(only_first: int, only_second: int) -> float:
+    """The two-sided exact p of so many disagreements each way, in which just these count half.
+
+    >>> round(compute_mid_p(1, 6), 6)
+    0.070313
+    """
+    count, fewer = only_first + only_second, min(only_first, only_second)
+    if not count:
+        return 1.0
+    here = float(stats.binom.pmf(fewer, count, 0.5))
+    if only_first == only_second:
+        return 1 - here / 2
+    return float(min(1.0, 2 * stats.binom.cdf(fewer, count, 0.5)) - here)

@@ -15,7 +15,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.evaluation import metrics
-from epic22.core.evaluation.metric_resamplers import RESAMPLERS, ClusteredPredictions, Resampler, Summary
+from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.task import Array, AsOfView, Future, Metric, RowMetadata, Target
 
 MIN_FOLLOWED_SHARE = 0.1
@@ -74,23 +74,6 @@ class HorizonScore:
         weight = part.weight if rows.weight is None or part.weight is None else part.weight * rows.weight
         return self.base(part.y, part.response, RowMetadata(weight=weight))
 
-    @property
-    def drawn(self) -> Resampler:
-        """The score in many draws; the curve of the censoring is taken as it is in all of them."""
-        base = RESAMPLERS[self.base]
-        return Resampler(_PreparedAtHorizon(base.prepare, self), base.finish)
-
-
-@dataclass(frozen=True)
-class _PreparedAtHorizon:
-    """A summary of the rows at one horizon; equal for equal horizons, so that scores share it."""
-
-    prepare: Callable[[ClusteredPredictions], Summary]
-    at: HorizonScore
-
-    def __call__(self, part: ClusteredPredictions) -> Summary:
-        return self.prepare(self.at.select_horizon(part.y, part.response, part.unit))
-
 
 @dataclass(frozen=True)
 class IntegratedBrier:
@@ -112,20 +95,6 @@ class IntegratedBrier:
         before = np.concatenate([np.zeros((len(scores), 1)), scores[:, : reached - 1]], axis=1)
         return np.asarray(((before + scores[:, :reached]) / 2 * widths).sum(axis=1) / self.edges[reached - 1])
 
-    @property
-    def drawn(self) -> Resampler:
-        """The score in many draws."""
-        return Resampler(self._prepare, self._finish)
-
-    def _prepare(self, part: ClusteredPredictions) -> Summary:
-        brier = RESAMPLERS[metrics.brier_score].prepare
-        each = [_PreparedAtHorizon(brier, HorizonScore(metrics.brier_score, j, edge))(part) for j, edge in enumerate(self.edges)]
-        return lambda times: tuple(total for summary in each for total in summary(times))
-
-    def _finish(self, *sums: Array) -> Array:
-        each = [RESAMPLERS[metrics.brier_score].finish(*sums[i : i + 2]) for i in range(0, len(sums), 2)]
-        return self.average_over_time(np.stack(each, axis=1))
-
 
 @dataclass(frozen=True)
 class Concordance:
@@ -141,24 +110,10 @@ class Concordance:
     def __call__(self, y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
         """The score of these rows."""
         weight = np.ones(len(y)) if rows.weight is None else rows.weight
-        _, right, all_ = self._count_pairs(y, response[:, self.horizon_index], np.zeros(len(y), dtype=np.int64), weight)
+        _, right, all_ = self.count_pairs(y, response[:, self.horizon_index], np.zeros(len(y), dtype=np.int64), weight)
         return float(right.sum() / all_.sum()) if all_.sum() > 0 else math.nan
 
-    @property
-    def drawn(self) -> Resampler:
-        """The score in many draws, by pairs of clusters."""
-        return Resampler(self._prepare, _finish_concordance)
-
-    def _prepare(self, part: ClusteredPredictions) -> Summary:
-        of, right, all_ = self._count_pairs(part.y, part.response[:, self.horizon_index], part.unit, np.ones(len(part.y)))
-
-        def summary(times: Array) -> tuple[Array, ...]:
-            # Not by BLAS, as in `drawn`.
-            return tuple(np.einsum("du,du->d", np.einsum("de,eu->du", times[:, of], pairs), times) for pairs in (right, all_))
-
-        return summary
-
-    def _count_pairs(self, y: Array, risk: Array, unit: Array, weight: Array) -> tuple[Array, Array, Array]:
+    def count_pairs(self, y: Array, risk: Array, unit: Array, weight: Array) -> tuple[Array, Array, Array]:
         """Clusters with events (e,), and by them and every cluster, (e, u): weight of pairs in order, and of all pairs."""
         followed = (
             [edge for edge in self.edges if compute_censoring_survival(y, np.array([edge]))[0] >= MIN_FOLLOWED_SHARE]
@@ -178,10 +133,6 @@ class Concordance:
             right[event_cluster] += size * np.bincount(unit[survivors], weights=weight[survivors] * order, minlength=count)
             all_[event_cluster] += size * np.bincount(unit[survivors], weights=weight[survivors], minlength=count)
         return of, right, all_
-
-
-def _finish_concordance(right: Array, all_: Array) -> Array:
-    return np.divide(right, all_, out=np.full_like(right, np.nan), where=all_ > 0)
 
 
 def find_horizon_index(target: Target) -> int:

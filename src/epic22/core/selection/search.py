@@ -21,7 +21,8 @@ from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import split_search_folds
-from epic22.core.evaluation.crossval import FittedFold, FoldPredictions, prepare_rows, split_target_encoding_folds
+from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
+from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.lineage import sha256
 from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, FoldData, inverse_link
 from epic22.core.models.ensemble import Ensemble, Member

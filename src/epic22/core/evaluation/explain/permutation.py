@@ -13,7 +13,7 @@ import numpy as np
 from epic22.core.evaluation.bootstrap import compute_replicates
 from epic22.core.evaluation.explain.shap_samples import ShapSample, ShapSamples
 from epic22.core.evaluation.intervals import NO_SAMPLING_VARIANCE, Estimate, SamplingVariance, estimate_mean_loss
-from epic22.core.evaluation.metric_resamplers import ClusteredPredictions
+from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.models.base import predict_response
 from epic22.core.task import Array, Kind, Metric, RowMetadata
 

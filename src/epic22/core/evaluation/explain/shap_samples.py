@@ -11,8 +11,9 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.data.preprocess import get_outputs
-from epic22.core.evaluation.crossval import Evaluation, FittedFold
+from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.intervals import compute_training_overlap
+from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.task import Array, Column
 
 MAX_ROWS_PER_FOLD = 1000
