@@ -35,7 +35,7 @@ from epic22.core.evaluation.survival import (
     list_hazard_metrics,
 )
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.base import Estimator, Family, InnerFold, inverse_link
+from epic22.core.models.base import Estimator, Family, InnerFold
 from epic22.core.models.catalog import get_family
 from epic22.core.models.hazard import (
     HazardTrees,
@@ -48,6 +48,7 @@ from epic22.core.models.hazard import (
     split_inner_arrays,
 )
 from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, RowMetadata, Task
 from epic22.services.decide import decision_value
 
@@ -101,7 +102,7 @@ class TestExpansion:
 
     def test_hazards_come_back_from_the_probabilities_they_made(self) -> None:
         raw = np.random.default_rng(1).normal(-3, 1, (50, 3))
-        assert np.allclose(compute_hazard_log_odds(inverse_link(raw, "hazard")), raw)
+        assert np.allclose(compute_hazard_log_odds(KINDS["hazard"].inverse_link(raw)), raw)
 
     def test_the_median_lies_where_half_is_reached(self) -> None:
         rate = np.array([0.001, 0.01, 0.05])
@@ -350,7 +351,7 @@ class TestCalibration:
         plan = plan_folds(examples, "hazard", SplitRequest())
         evaluation = cross_validate(task, examples, plan, get_family("hazard_linear"))
         bent = tuple(
-            replace(part, response=inverse_link(1.8 * compute_hazard_log_odds(part.response) + 1.0, "hazard"))
+            replace(part, response=KINDS["hazard"].inverse_link(1.8 * compute_hazard_log_odds(part.response) + 1.0))
             for part in evaluation.fold_predictions
         )
         scores = HazardScores.of(bent, examples, plan, HORIZONS)
@@ -360,7 +361,9 @@ class TestCalibration:
         p = calibrate_incidence(scores)
         assert (np.diff(p, axis=1) >= 0).all()
         judged = scores.calibratable
-        told = compute_horizon_reliability(scores.y[judged], inverse_link(scores.raw[judged], "hazard"), p[judged], HORIZONS)
+        told = compute_horizon_reliability(
+            scores.y[judged], KINDS["hazard"].inverse_link(scores.raw[judged]), p[judged], HORIZONS
+        )
         assert all(one.error < 0.6 * one.before for one in told)
         assert all(one.error < 2 * one.floor for one in told)
 

@@ -6,19 +6,19 @@ Times are UTC. n = rows, p = input columns, h = horizons, k = classes.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, Literal, Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 import polars as pl
-from numpy.typing import NDArray
 
+from epic22.core.targets import Array as Array
+from epic22.core.targets import Kind as Kind
+from epic22.core.targets import LossName as LossName
+from epic22.core.targets import TargetKind, get_kind
 from epic22.core.time_series import Frequency, Histories
 
-Array = NDArray[Any]
 Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
-Kind = Literal["binary", "multiclass", "regression", "quantiles", "hazard"]
-LossName = Literal["squared", "absolute", "quantile", "poisson", "tweedie"]
 
 
 @dataclass(frozen=True)
@@ -216,6 +216,11 @@ class Target:
     power: float | None = None
     decision_horizon: float | None = None
     offset: str | None = None
+
+    @property
+    def traits(self) -> TargetKind:
+        """What follows from the kind of target."""
+        return get_kind(self.kind, self.loss)
 
     @property
     def horizon(self) -> float | None:

@@ -107,7 +107,7 @@ def assess(
     seed: int,
 ) -> Assessment | None:
     """The worth of a binary task's champion; None for other kinds, whose value is the statement."""
-    if task.target.kind != "binary":
+    if not task.target.traits.has_positive_class:
         return None
     scores = collect_out_of_fold_scores(champion.fold_predictions, examples, plan)
     calibration, losses = choose_calibration(scores)

@@ -13,7 +13,6 @@ from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliabil
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
-from epic22.core.models.base import inverse_link
 from epic22.core.task import Array, Task
 from epic22.services.assess import CALIBRATED, Assessment, Reliability, assess_fairness, compute_savings, split_by_fold
 
@@ -35,7 +34,7 @@ def assess_hazard(
     horizon_index, edges = find_horizon_index(task.target), task.target.horizons
     hazard_scores = HazardScores.of(champion.fold_predictions, examples, plan, edges)
     calibration, losses = choose_hazard_calibration(hazard_scores)
-    before, after = inverse_link(hazard_scores.raw, "hazard"), calibrate_incidence(hazard_scores)
+    before, after = task.target.traits.inverse_link(hazard_scores.raw), calibrate_incidence(hazard_scores)
     evaluated = np.flatnonzero(hazard_scores.calibratable)
     followed = (
         evaluated

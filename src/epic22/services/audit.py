@@ -11,6 +11,7 @@ from epic22.core.data.leakage_tests import audit_target_leakage
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.evaluation.survival import label_at_horizon
 from epic22.core.quality import Finding, Frames, audit_tables
+from epic22.core.targets import KINDS
 from epic22.core.task import Column, Task
 
 KNOWN_AT_FINDINGS = ("known_at before the event", "value overwritten", "filled after the event")
@@ -47,18 +48,18 @@ def find_known_at_violations(findings: tuple[Finding, ...]) -> tuple[Suspicion, 
 
 
 def _audit_inputs(task: Task, examples: Examples, seed: int) -> tuple[Suspicion, ...]:
-    kind, y = task.target.kind, examples.y
-    if kind == "hazard":
+    kind, y = task.target.traits, examples.y
+    if kind.is_time_to_event:
         # Judged as two classes at the deciding horizon, by the rows whose outcome there is known.
         happened, weight = label_at_horizon(examples.Y, task.target.horizon or max(task.target.horizons))
         known = np.flatnonzero(weight > 0)
-        examples, y, kind = examples.take(known), happened[known], "binary"
+        examples, y, kind = examples.take(known), happened[known], KINDS["binary"]
     label = pl.Series(task.target.name, y)
-    coded = label.cast(pl.Int64) if kind in ("binary", "multiclass") else label
+    coded = label.cast(pl.Int64) if kind.is_classification else label
     X, derived = _add_formulas(task, examples)
-    columns = audit_columns(X, (*task.columns, *derived), coded, kind, pl.Series(examples.entity))
+    columns = audit_columns(X, (*task.columns, *derived), coded, kind.stored_name, pl.Series(examples.entity))
     suspicions = tuple(replace(s, withheld=s.withheld and s.suspicion != "implies the label") for s in columns)
-    if kind != "binary":
+    if not kind.has_positive_class:
         return suspicions
     remaining = tuple(column for column in (*task.input_columns, *derived) if column.name not in {s.column for s in suspicions})
     ahead = bool(task.target.horizons)

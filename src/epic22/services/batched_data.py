@@ -18,7 +18,7 @@ def can_train_in_batches(task: Task) -> bool:
     simple = target.loss in ("squared", "absolute", "quantile") and target.log is False
     return (
         simple
-        and target.kind != "hazard"
+        and not target.traits.is_time_to_event
         and len(target.horizons) <= 1
         and set(task.families) <= set(LARGE_FAMILIES)
         and not task.formulas

@@ -30,7 +30,7 @@ class RunConfig:
     def build_planner(self, task: Task, examples: Examples, plan: FoldPlan) -> ColumnPlanner | None:
         """Who plans the columns of each training part; None where they are taken as declared."""
         # Columns made of an exposure would be learned from.
-        if not self.engineer or task.target.kind == "hazard" or task.target.offset is not None:
+        if not self.engineer or not task.target.traits.supports_feature_engineering or task.target.offset is not None:
             return None
         seconds = None if self.tuning is None else self.tuning.seconds_for_columns(plan)
         return ColumnPlanner(task, examples, plan, self.seed, self.threads, ColumnBudget(seconds=seconds))
@@ -42,7 +42,7 @@ class RunConfig:
 
     def uses_inner_folds(self, task: Task) -> bool:
         """Whether there is one search, whose own inner folds judge."""
-        return self.tuning is not None and not self.tuning.nested and task.target.kind != "hazard"
+        return self.tuning is not None and not self.tuning.nested and task.target.traits.supports_search
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,7 @@ def list_candidates(
     searched.
     """
     families, tuning = [get_family(name) for name in task.families], config.tuning
-    has_search = tuning is not None and task.target.kind != "hazard"
+    has_search = tuning is not None and task.target.traits.supports_search
     is_time_limited = has_search and tuning is not None and tuning.budget.seconds is not None
     candidates = [
         make_candidate(

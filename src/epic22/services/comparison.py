@@ -45,7 +45,7 @@ def compare_in_use(
     """
     if task.prefer_simpler and not task.costs:
         raise UserError("a simpler model is preferred where it costs no more: state what a miss and a false alarm cost.")
-    if task.target.kind != "binary":
+    if not task.target.traits.has_positive_class:
         return Comparison()
     if not task.costs:
         bare = [CalibratedCandidate(e, e.fold_predictions) for e in leaderboard]

@@ -36,10 +36,10 @@ def compute_prediction_intervals(
 
     Kinds of targets that state their own quantiles or curves get nothing.
     """
-    if task.target.kind not in ("binary", "multiclass", "regression"):
+    if task.target.traits.uncertainty is None:
         return PredictionIntervals()
     rows = collect_out_of_fold_predictions(champion.fold_predictions, examples, plan)
-    if task.target.kind == "regression":
+    if task.target.traits.is_regression:
         band, losses = choose_band(rows)
         intervals = PredictionIntervals(band, losses)
         evaluated = evaluate_intervals(rows)

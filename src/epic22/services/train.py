@@ -136,7 +136,7 @@ def train(
     task, examples, plan, champion = preparation.task, preparation.examples, preparation.plan, selection.champion
     honest = score_honest_folds(task, examples, champion, split, config, progress)
     oracle, shortfall = compare_with_oracle(task, examples, plan, champion, truth, seed)
-    assess_champion = assess_hazard if task.target.kind == "hazard" else assess
+    assess_champion = assess_hazard if task.target.traits.is_time_to_event else assess
     assessment = assess_champion(task, examples, plan, champion, selection.leaderboard, oracle, seed)
     promotion = gate.decide(assessment, first_model=task.name not in registry.list_tasks())
     intervals = compute_prediction_intervals(
@@ -328,7 +328,7 @@ def compare_with_oracle(
     unknown = values.select(pl.max_horizontal(pl.all().is_null())).to_series().sum() if values.width else len(examples)
     if unknown:
         raise ColumnError(f"task {task.name}: the truth is not stated for {unknown:,} of {len(examples):,} examples.")
-    if task.target.kind == "hazard":
+    if task.target.traits.is_time_to_event:
         names = [f"truth_{horizon:g}" for horizon in task.target.horizons]
         truth_values = np.column_stack(
             [values[n].to_numpy() if n in values.columns else np.full(len(values), np.nan) for n in names]
@@ -386,7 +386,7 @@ def pack_bundle(
         model_hash="",
         data_version=examples.data_version,
         seed=seed,
-        positive_share=float(examples.y.mean()) if task.target.kind == "binary" else None,
+        positive_share=float(examples.y.mean()) if task.target.traits.has_positive_class else None,
         calibration=Calibration() if assessment is None else assessment.calibration,
         costs=task.costs,
         risk_bands=None if assessment is None else assessment.bands,

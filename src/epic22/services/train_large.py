@@ -87,7 +87,7 @@ def train_large(
     fitted = fit_all(get_family(champion.family), task, table, best.best_params, setting)
     progress.step()
     bundle = pack_bundle(task, examples, champion, verdicts, assessment, intervals, fitted, setting.seed, promotion)
-    if task.target.kind == "binary":
+    if task.target.traits.has_positive_class:
         bundle = replace(bundle, positive_share=float(table.y.mean()))
     version = register_bundle(bundle, examples, registry)
     board = (*(m.full.without_models() for m in measured), *incumbents)

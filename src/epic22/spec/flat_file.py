@@ -27,6 +27,7 @@ from epic22.core.lineage import DataVersion
 from epic22.core.models.base import require_library
 from epic22.core.models.catalog import FAMILIES, default_families, get_family
 from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.targets import KINDS
 from epic22.core.task import Column, Formula, Kind, Metric, Target, Task
 
 ROWS, LABELS = "rows", "labels"
@@ -235,7 +236,7 @@ def _describe_loss(file: FlatFile) -> str:
 def refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
     """Raise ColumnError where the loss or the logarithm does not go with the label's kind or values."""
     loss, name = file.loss or SQUARED, file.roles.label
-    if kind != "regression":
+    if not KINDS[kind].is_regression:
         if file.loss is not None or file.log in ("yes", "auto"):
             raise ColumnError(f"--loss and --log go with values; label {name!r} is predicted as classes ({kind}).")
         return
@@ -305,7 +306,7 @@ def _order_classes(label: pl.Series, file: FlatFile) -> tuple[str, str]:
 
 def encode_label(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> pl.Series:
     """Class codes or values as floats; a class of a test file that training never saw is refused."""
-    if kind == "regression":
+    if KINDS[kind].is_regression:
         return label.cast(pl.Float64)
     code = {name: float(i) for i, name in enumerate(classes)}
     texts = [_format_class(value) for value in label.to_list()]
@@ -376,7 +377,7 @@ def build_task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes:
     """The task that predicts the file's label from the columns that are inputs. Raises ColumnError where none is."""
     inputs = [column.name for column in columns if column.role == "input"]
     learnable = [name for name in inputs if name != file.roles.exposure]
-    if file.costs and kind != "binary":
+    if file.costs and not KINDS[kind].has_positive_class:
         raise ColumnError(
             f"label {file.roles.label!r} is not one of two classes, so there is no miss and no false alarm to cost."
         )
@@ -390,7 +391,7 @@ def build_task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes:
         labels=lambda view, future: future.label_rows(LABELS).select("label"),
         metric=_select_metric(file, kind),
         classes=classes,
-        unit=label_column.unit if kind == "regression" else None,
+        unit=label_column.unit if KINDS[kind].is_regression else None,
         offset=file.roles.exposure,
         **_resolve_loss(file, kind),
     )
@@ -463,7 +464,7 @@ def _select_metric(file: FlatFile, kind: Kind) -> Metric:
 
 def _resolve_loss(file: FlatFile, kind: Kind) -> dict[str, Any]:
     loss = file.loss or SQUARED
-    default: LogChoice = "auto" if kind == "regression" and loss == SQUARED else "no"
+    default: LogChoice = "auto" if KINDS[kind].is_regression and loss == SQUARED else "no"
     log = {"no": False, "yes": True, "auto": None}[file.log or default]
     return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": log}
 

@@ -17,6 +17,7 @@ from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.crossval_large import LARGE_FAMILIES
 from epic22.core.lineage import file_sha256, sha256_of_sized_file
 from epic22.core.tables.table import TIMELESS
+from epic22.core.targets import KINDS
 from epic22.core.task import Kind, Task
 from epic22.spec.flat_file import (
     MAX_CLASSES,
@@ -123,7 +124,7 @@ def _read_label(table_profile: Profile, batches: Batches, file: FlatFile) -> pl.
 
 
 def _encode_classes(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> dict[object, float] | None:
-    if kind == "regression":
+    if KINDS[kind].is_regression:
         return None
     values = label.unique()
     return dict(zip(values.to_list(), encode_label(values, classes, kind).to_list(), strict=True))

@@ -120,6 +120,6 @@ def _describe_values(column: Column, inferred: Inferred) -> str:
 
 def _describe_kind(task: Task) -> str:
     target = task.target
-    if target.kind == "binary":
+    if target.traits.has_positive_class:
         return f"two classes, {target.classes[1]} is positive"
     return f"{len(target.classes)} classes" if target.classes else "a value"

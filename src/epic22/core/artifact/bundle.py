@@ -24,6 +24,7 @@ from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Estimator
 from epic22.core.models.catalog import get_family
+from epic22.core.targets import TargetKind, get_kind
 from epic22.core.task import Column, Kind, LossName, Task
 
 KIND = "rows"
@@ -70,9 +71,14 @@ class Schema:
             task.stake_column,
             t.loss,
             bool(t.log),
-            t.horizons if t.kind == "hazard" else (),
+            t.horizons if t.traits.is_time_to_event else (),
             t.offset,
         )
+
+    @property
+    def traits(self) -> TargetKind:
+        """What follows from the kind of target."""
+        return get_kind(self.kind, self.loss)
 
     @property
     def inputs(self) -> tuple[Column, ...]:
@@ -82,16 +88,12 @@ class Schema:
     @property
     def is_log_scale(self) -> bool:
         """Whether raw scores are logarithms of the value, so that reasons multiply it."""
-        return self.kind == "regression" and (self.log or self.loss in ("poisson", "tweedie"))
+        return self.traits.is_regression and (self.log or self.traits.has_log_link)
 
     @property
     def score_unit(self) -> str:
         """What raw scores and reasons are measured in."""
-        if self.kind == "hazard":
-            return f"log-odds of the hazard, mean over the days up to {self.horizon:g}"
-        if self.kind != "regression":
-            return "log-odds"
-        return f"log of {self.unit or self.target}" if self.is_log_scale else self.unit or self.target
+        return self.traits.describe_score_unit(self.target, self.unit, self.horizon, self.is_log_scale)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import polars as pl
 
 from epic22.core.artifact.bundle import Bundle
 from epic22.core.evaluation.conformal import expand_binary
-from epic22.core.models.base import compute_response, inverse_link
+from epic22.core.models.base import compute_response
 from epic22.core.models.hazard import compute_interval_shares, compute_median_days
 from epic22.core.task import Array
 
@@ -62,7 +62,7 @@ def compute_columns(bundle: Bundle, X: Array, stakes: Array | None) -> Predictio
 
 def _compute_binary(bundle: Bundle, raw: Array, stakes: Array | None) -> PredictionColumns:
     score = bundle.calibration.log_odds(raw)
-    p = inverse_link(score, "binary")
+    p = bundle.schema.traits.inverse_link(score)
     inside = None if bundle.sets is None else bundle.sets.contains(expand_binary(p))
     return PredictionColumns(
         raw, p, score, _calibration_shift(bundle, score, raw), inside=inside, **_money_columns(bundle, p, stakes)
@@ -86,7 +86,7 @@ def _compute_hazard(bundle: Bundle, raw: Array, stakes: Array | None) -> Predict
     """A probability up to each horizon, money at the one that decides; the score is the mean log-odds of the hazard up to it."""
     schema = bundle.schema
     z = bundle.calibration.log_odds(raw)
-    incidence = inverse_link(z, "hazard")
+    incidence = bundle.schema.traits.inverse_link(z)
     share = compute_interval_shares(schema.horizons, schema.horizon)
     score, uncalibrated = (np.array([share @ row for row in odds]) for odds in (z, raw))
     decides = [j for j, horizon in enumerate(schema.horizons) if horizon == schema.horizon]

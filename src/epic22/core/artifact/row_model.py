@@ -59,7 +59,7 @@ class RowModel:
     def describe(self) -> ModelDescription:
         """What is told of its answers."""
         schema, coverage = self.schema, self.bundle.coverage
-        if schema.kind != "regression":
+        if not schema.traits.is_regression:
             return ModelDescription(schema.kind, schema.classes, coverage)
         return ModelDescription(schema.kind, schema.classes, coverage, schema.loss, schema.log)
 

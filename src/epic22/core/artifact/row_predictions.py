@@ -109,7 +109,7 @@ def _to_list(column: Array | None, n: int) -> list[Any]:
 def _iterate_values(schema: Schema, answers: PredictionColumns) -> Iterator[tuple[PredictedValue, ...]]:
     """What each row is answered: at each horizon of a hazard, else at the target's."""
     n = len(answers.raw)
-    if schema.kind == "hazard":
+    if schema.traits.is_time_to_event:
         return _iterate_horizon_values(schema, answers, n)
     values: list[Any] = answers.response.tolist()
     shares: Iterable[tuple[tuple[str, float], ...]] = repeat((), n)
@@ -153,7 +153,7 @@ def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[
 def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch: _RowBatch) -> Iterator[tuple[Reason, ...]]:
     """Each row's reasons: of a likeliest class its own, of a hazard the mean up to the horizon that decides."""
     schema = bundle.schema
-    share = compute_interval_shares(schema.horizons, schema.horizon) if schema.kind == "hazard" else None
+    share = compute_interval_shares(schema.horizons, schema.horizon) if schema.traits.is_time_to_event else None
     about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if share is not None else ""
     for i, parts in enumerate(bundle.estimator.shap_values(X)):
         if answers.chosen is not None:
@@ -214,10 +214,10 @@ def _describe_effect(schema: Schema, part: float, about: str) -> str:
     """What a part of the score does to the answer, in words."""
     if schema.is_log_scale:
         return f"× {np.exp(part):.3g}"
-    if schema.kind == "regression":
+    if schema.traits.is_regression:
         return describe_amount(part, schema.unit)
     what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about
-    if schema.kind in ("binary", "hazard"):
+    if not schema.traits.has_score_per_class:
         return describe_odds(part, what)
     # Among many classes a column moves the other scores too, so no single figure is the change of the odds.
     return f"makes {what} {'likelier' if part > 0 else 'less likely'}"

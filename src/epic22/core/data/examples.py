@@ -88,7 +88,7 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
 def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version: str) -> Examples:
     """The task's examples at rows that are eligible, frame [entity, cutoff]. Raises ColumnError as `build_examples` does."""
     view = tables.as_of(at)
-    horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.kind == "hazard"
+    horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.traits.is_time_to_event
     future = tables.follow_up(at, horizon) if is_hazard else tables.after(at, horizon)
     inputs = task.inputs(view).collect()
     names = [column.name for column in task.input_columns]

@@ -12,6 +12,7 @@ from epic22.core.data.folds import FoldKind, Period, SplitRequest
 from epic22.core.data.large_table import LargeTable, mix_bits
 from epic22.core.data.split import VALIDATION_SHARE, compute_forward_windows, compute_label_span, compute_period_starts
 from epic22.core.errors import SplitError, UserError
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
 UNUSED, TRAIN, VALIDATION, TEST, EMBARGO = 0, 1, 2, 3, 4
@@ -86,7 +87,7 @@ class LargeFoldPlan:
     def _has_all_classes(self, rows: Array) -> bool:
         """Whether there are rows, and of every class."""
         return len(rows) > 0 and (
-            self.target == "regression" or _count_classes(self.table.y[rows]) == _count_classes(self.table.y)
+            not KINDS[self.target].is_stratified or _count_classes(self.table.y[rows]) == _count_classes(self.table.y)
         )
 
 
@@ -181,7 +182,7 @@ def _refuse_empty_parts(plan: LargeFoldPlan, fold: int) -> None:
             f"fold {fold + 1} has {int(train.sum()):,} training and {int(test.sum()):,} test rows; "
             "shorten --horizon or --gap, or bring more history."
         )
-    if plan.target != "regression" and _count_classes(y[train]) != _count_classes(y):
+    if KINDS[plan.target].is_stratified and _count_classes(y[train]) != _count_classes(y):
         raise SplitError(
             f"the training part of fold {fold + 1} lacks a class; bring more rows of it, use --group-by month, "
             "or give a greater --memory-cap."

@@ -15,6 +15,7 @@ import numpy as np
 import polars as pl
 from scipy import stats
 
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Column, Kind
 
 SuspicionKind = Literal[
@@ -115,7 +116,7 @@ def _detect_label_leak(
 ) -> Suspicion | None:
     if len(series) < MIN_ROWS:
         return None
-    if kind == "regression":
+    if KINDS[kind].is_regression:
         return _detect_value_echo(series, label) or _detect_zero_echo(series, label)
     return (
         _detect_class_echo(series, label)

@@ -16,6 +16,7 @@ from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.data.folds import Fold, FoldKind, FoldPlan, Period, SplitRequest
 from epic22.core.data.group_separation import MIN_PARTS, SeparatedFolds, drop_tested_groups, separate_groups
 from epic22.core.errors import SplitError
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
 MIN_DISTINCT_TIMES = 3
@@ -37,9 +38,7 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     """
     if len(examples) < 20:
         raise SplitError(f"{len(examples)} rows are too few to train and to test on; bring at least 20.")
-    if kind == "hazard":
-        # Nothing waits for a whole horizon: a training row counts as far as it was followed when the test part began.
-        request = replace(request, horizon=0.0)
+    request = replace(request, horizon=KINDS[kind].get_label_wait(request.horizon))
     plan = _drop_untrainable(_choose_plan(examples, kind, request), examples)
     _refuse_missing_classes(plan, examples, kind)
     return plan
@@ -50,11 +49,6 @@ def find_test_start(examples: Examples, fold: Fold) -> np.datetime64 | None:
     if not examples.has_times or not len(fold.train) or examples.at[fold.train].max() >= examples.at[fold.test].min():
         return None
     return np.datetime64(examples.at[fold.test].min())
-
-
-def _list_classes(examples: Examples, kind: Kind) -> Array:
-    """What a part must hold of each, (n,): the classes; of a hazard rows with the event and rows without it."""
-    return np.asarray(examples.y[:, 1] if kind == "hazard" else examples.y)
 
 
 def _drop_untrainable(plan: FoldPlan, examples: Examples) -> FoldPlan:
@@ -93,7 +87,7 @@ def encode_values(values: Array) -> Array:
 
 def _plan_forward_or_by_period(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     plan = plan_walk_forward(examples, request)
-    lacking = None if kind in ("regression", "hazard") else _describe_missing_class(plan, examples)
+    lacking = _describe_missing_class(plan, examples) if KINDS[kind].is_classification else None
     if lacking is None:
         return plan
     why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
@@ -122,7 +116,7 @@ def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest
     plan = plan_walk_forward(examples, request)
     separated = _separate(plan.folds, examples, kind, groups, len(plan.folds), request.seed)
     plan = replace(plan, folds=separated.folds, groups=groups, clusters=groups)
-    lacking = None if kind in ("regression", "hazard") else _describe_missing_class(plan, examples)
+    lacking = _describe_missing_class(plan, examples) if KINDS[kind].is_classification else None
     if len(plan.folds) < 2 or lacking is not None:
         what = f"{lacking} would lack a class" if lacking else f"only {len(plan.folds)} folds would have rows on both sides"
         raise SplitError(
@@ -137,7 +131,7 @@ def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest
 
 def _separate(folds: Sequence[Fold], examples: Examples, kind: Kind, groups: Array, n_parts: int, seed: int) -> SeparatedFolds:
     """The forward folds with groups apart; groups that come again are divided by class."""
-    strata = _compute_group_strata(_list_classes(examples, kind), groups, kind)
+    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
     part_numbers = _assign_folds(strata, max(MIN_PARTS, n_parts), np.random.default_rng([seed, len(folds)]))
     return separate_groups(folds, groups, part_numbers)
 
@@ -243,7 +237,7 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
     count = int(groups.max()) + 1
     if count < 2:
         raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")
-    strata = _compute_group_strata(_list_classes(examples, kind), groups, kind)
+    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
     n_fewest = int(np.bincount(strata).min())
     if n_fewest < 2:
         raise SplitError(
@@ -257,7 +251,7 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
 
 def _compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
     """The class that fills most of each group, (groups,); one stratum for values."""
-    if kind == "regression":
+    if not KINDS[kind].is_stratified:
         return np.zeros(int(groups.max()) + 1, dtype=np.int64)
     classes = encode_values(y)
     counts = np.zeros((int(groups.max()) + 1, int(classes.max()) + 1))
@@ -267,9 +261,9 @@ def _compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
 
 def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     duplicate_codes = encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
-    strata = _compute_group_strata(_list_classes(examples, kind), duplicate_codes, kind)
+    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y), duplicate_codes, kind)
     n = request.n
-    if kind != "regression" and np.bincount(strata).min() < n:
+    if KINDS[kind].is_stratified and np.bincount(strata).min() < n:
         raise SplitError(
             f"the rarest class has {int(np.bincount(strata).min())} distinct rows, fewer than {n} folds; bring more of it."
         )
@@ -277,7 +271,7 @@ def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> F
     for repeat in range(request.repeats):
         fold_numbers = _assign_folds(strata, n, np.random.default_rng([request.seed, repeat]))[duplicate_codes]
         folds.extend(_build_folds(fold_numbers, n, repeat))
-    name: FoldKind = "repeated" if kind == "regression" else "repeated_stratified"
+    name: FoldKind = "repeated_stratified" if KINDS[kind].is_stratified else "repeated"
     return FoldPlan(name, tuple(folds), request.repeats, 0.0, "rows have neither time nor group", clusters=duplicate_codes)
 
 
@@ -320,9 +314,9 @@ def _describe_missing_class(plan: FoldPlan, examples: Examples) -> str | None:
 
 
 def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind) -> None:
-    if kind == "regression":
+    if not KINDS[kind].is_stratified:
         return
-    if kind == "hazard":
+    if KINDS[kind].is_time_to_event:
         _refuse_missing_events(plan, examples)
         return
     classes = set(np.unique(examples.y))
@@ -352,14 +346,14 @@ def split_inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kin
         forward = _split_inner_forward(examples, train, plan.gap)
         separated = () if forward is None else _separate_inner((forward,), plan, examples, kind, seed)
         forward = separated[0] if separated else None
-        if forward is not None and kind == "hazard":
+        if forward is not None and KINDS[kind].is_time_to_event:
             forward = _add_follow_up(examples, forward, plan.gap)
         if forward is not None and (
-            kind == "regression" or _has_same_classes(_list_classes_at_test_start(examples, kind, forward), forward)
+            not KINDS[kind].is_stratified or _has_same_classes(_list_classes_at_test_start(examples, kind, forward), forward)
         ):
             return forward
     units = encode_values(_compute_inner_units(plan, examples)[train])
-    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
     fold_numbers = _assign_folds(strata, round(1 / VALIDATION_SHARE), np.random.default_rng([seed, len(train)]))[units]
     return Fold(train[fold_numbers != 0], train[fold_numbers == 0])
 
@@ -382,7 +376,7 @@ def split_inner_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Ki
         if forward:
             return forward
     units = encode_values(_compute_inner_units(plan, examples)[train])
-    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
     fold_numbers = _assign_folds(strata, n, np.random.default_rng([seed, len(train), n]))[units]
     folds = [Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n)]
     return tuple(fold for fold in folds if len(fold.train) and len(fold.test))
@@ -405,7 +399,7 @@ def _add_follow_up(examples: Examples, fold: Fold, gap: float) -> Fold:
 
 def _list_classes_at_test_start(examples: Examples, kind: Kind, fold: Fold) -> Array:
     """The classes of all rows, (n,), those of the training part as they were known when the test part began."""
-    classes = _list_classes(examples, kind).copy()
+    classes = KINDS[kind].get_outcomes(examples.y).copy()
     if fold.follow_up is not None:
         classes[fold.train] = censor_outcomes(examples.Y[fold.train], fold.follow_up)[:, 1]
     return classes
@@ -421,7 +415,7 @@ def select_training_share(plan: FoldPlan, examples: Examples, train: Array, kind
         return np.sort(train[np.argsort(examples.at[train], kind="stable")[len(train) - count :]])
     clusters = np.arange(len(examples)) if plan.clusters is None else plan.clusters
     units = encode_values(clusters[train])
-    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
     part_numbers = _assign_folds(strata, LEARNING_CURVE_PARTS, np.random.default_rng([seed, len(train), LEARNING_CURVE_PARTS]))[
         units
     ]
@@ -463,10 +457,10 @@ def split_search_folds(plan: FoldPlan, examples: Examples, train: Array, kind: K
     """
     if plan.kind in ("walk_forward", "holdout") and examples.has_times:
         windows = _separate_inner(_split_search_windows(examples, train, plan.gap), plan, examples, kind, seed)
-        if windows and (kind == "regression" or all(_has_same_classes(examples.y, fold) for fold in windows)):
+        if windows and (not KINDS[kind].is_stratified or all(_has_same_classes(examples.y, fold) for fold in windows)):
             return windows
     units = encode_values(_compute_split_units(plan, examples)[train])
-    strata = _compute_group_strata(_list_classes(examples, kind)[train], units, kind)
+    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
     fold_numbers = _assign_folds(strata, 5, np.random.default_rng([seed, len(train), 1]))[units]
     n_folds = 5 if len(train) < SEARCH_ROW_LIMITS[0] else 3 if len(train) < SEARCH_ROW_LIMITS[1] else 2
     return tuple(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n_folds) if (fold_numbers == i).any())

@@ -1,6 +1,7 @@
 """What a champion is measured against besides the families: the incumbent rule, and the best possible where it is known."""
 
 import numpy as np
+from scipy.special import expit
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
@@ -8,7 +9,6 @@ from epic22.core.data.split import find_test_start
 from epic22.core.evaluation.crossval import Evaluation, compute_score
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon, list_target_metrics
-from epic22.core.models.base import inverse_link
 from epic22.core.task import Array, Task
 
 INCUMBENT = "incumbent"
@@ -32,7 +32,7 @@ def evaluate_incumbent(task: Task, examples: Examples, plan: FoldPlan, seed: int
     predictions = []
     for fold in plan.folds:
         responses = examples.incumbent[fold.test].astype(np.float64)
-        if task.target.kind == "hazard":
+        if task.target.traits.is_time_to_event:
             known = examples.take(fold.train).censor_at(find_test_start(examples, fold), plan.gap)
             predictions.append(FoldPredictions(fold, _respond_at_deciding_horizon(task, known, responses)))
             continue
@@ -73,9 +73,7 @@ def _respond_at_deciding_horizon(task: Task, known: Examples, rule_scores: Array
     happened, _ = label_at_horizon(known.Y, task.target.horizons[horizon_index])
     full = known.followed is not None and known.followed >= task.target.horizons[horizon_index]
     score = np.asarray(known.incumbent, dtype=np.float64)[full]
-    response[:, horizon_index] = (
-        _fit_probability(score, happened[full], rule_scores) if len(score) else inverse_link(rule_scores, "binary")
-    )
+    response[:, horizon_index] = _fit_probability(score, happened[full], rule_scores) if len(score) else expit(rule_scores)
     return response
 
 
@@ -92,7 +90,7 @@ def _fit_probability(score: Array, y: Array, new_scores: Array) -> Array:
     x = np.column_stack([np.ones(len(score)), (score - centre) / spread])
     weight = np.zeros(2)
     for _ in range(NEWTON_STEPS):
-        p = inverse_link(x @ weight, "binary")
+        p = expit(x @ weight)
         gradient = x.T @ (y - p) - 1e-6 * weight
         curvature = (x * (p * (1 - p))[:, None]).T @ x + 1e-6 * np.eye(2)
         step = np.linalg.solve(curvature, gradient)
@@ -100,4 +98,4 @@ def _fit_probability(score: Array, y: Array, new_scores: Array) -> Array:
         if np.abs(step).max() < 1e-9:
             break
     slope = max(float(weight[1]), MIN_SLOPE)
-    return np.where(np.isfinite(new_scores), inverse_link(weight[0] + slope * (new_scores - centre) / spread, "binary"), rate)
+    return np.where(np.isfinite(new_scores), expit(weight[0] + slope * (new_scores - centre) / spread), rate)

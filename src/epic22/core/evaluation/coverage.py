@@ -201,7 +201,6 @@ def compute_coverage(
     evaluated: EvaluatedRows, target: Target, examples: Examples, plan: FoldPlan, by: Sequence[str] = (), level: float = COVERAGE
 ) -> Coverage:
     """The tables: by class, by thirds of what the model said, by protected columns, by the inputs named, and by month."""
-    classes = target.kind != "regression"
     cluster = evaluated.row if plan.clusters is None else plan.clusters[evaluated.row]
     tables = [
         compute_coverage_table(name, _name_groups(values), evaluated, cluster, level)
@@ -211,13 +210,13 @@ def compute_coverage(
         months = np.datetime_as_string(compute_period_starts(examples.at[evaluated.row], "month"), unit="M")
         tables.append(compute_coverage_table(MONTH, months, evaluated, _find_monthly_clusters(examples, evaluated.row), level))
     overall = compute_group_coverage("all", evaluated.inside, evaluated.size, cluster)
-    return Coverage(level, "set" if classes else "interval", overall, tuple(tables))
+    return Coverage(level, "interval" if target.traits.is_regression else "set", overall, tuple(tables))
 
 
 def _list_groups(evaluated: EvaluatedRows, target: Target, examples: Examples, by: Sequence[str]) -> list[tuple[str, Array]]:
     """What rows are grouped by, months aside: a name and a value a row, (n,) each."""
     rows, groups = evaluated.row, []
-    if target.kind == "regression":
+    if target.traits.is_regression:
         groups.append((f"predicted {target.name}", _assign_thirds(evaluated.told)))
     else:
         names = np.array([target.classes[int(code)] for code in examples.y[rows]], dtype=object)

@@ -76,7 +76,7 @@ def prepare_rows(
     recipe has any.
     """
     # Of a hazard, whether the event was seen is what statistics of a category can be of.
-    y = part.y[:, 1] if task.target.kind == "hazard" else np.log(part.y) if task.target.log else part.y
+    y = np.log(part.y) if task.target.log else task.target.traits.get_outcomes(part.y)
     preprocessor, X = Preprocessor.fit_transform(
         task.input_columns, part.X, y, encoding_folds, formulas=task.formulas, recipe=recipe
     )

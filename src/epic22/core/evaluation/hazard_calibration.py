@@ -22,8 +22,8 @@ from epic22.core.evaluation.calibration import (
 )
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.predictions import FoldPredictions
-from epic22.core.models.base import inverse_link
 from epic22.core.models.hazard import compute_at_risk, compute_hazard_log_odds
+from epic22.core.targets import KINDS
 from epic22.core.task import Array
 
 
@@ -140,7 +140,7 @@ def calibrate_incidence(scores: HazardScores) -> Array:
     for calibration_rows, known, evaluation_rows in scores.iterate_splits():
         if len(calibration_rows):
             z[evaluation_rows] = _choose_by_last_fold(scores, calibration_rows, known).log_odds(scores.raw[evaluation_rows])
-    return inverse_link(z, "hazard")
+    return KINDS["hazard"].inverse_link(z)
 
 
 def _choose_by_last_fold(scores: HazardScores, calibration_rows: Array, outcomes: Array) -> Calibration:

@@ -30,9 +30,6 @@ MAX_FOLDS = 3
 MAX_SECONDS = 300.0
 """A curve that is expected to take longer is measured on fewer folds, or not at all."""
 
-MIN_EVENTS = 10
-"""A hazard's share with fewer events is too small to be learned from."""
-
 EXPONENTS = np.round(np.arange(0.1, 1.55, 0.1), 1)
 
 
@@ -141,9 +138,7 @@ def _is_too_small(examples: Examples, train: Array, task: Task) -> bool:
     """Whether a share is too small to be learned from."""
     if len(train) < 20:
         return True
-    if task.target.kind == "hazard":
-        return bool(examples.Y[train, 1].sum() < MIN_EVENTS)
-    return task.target.kind != "regression" and len(np.unique(examples.y[train])) < len(np.unique(examples.y))
+    return not task.target.traits.can_learn_from(examples.y[train], examples.y)
 
 
 def _fit_curve(

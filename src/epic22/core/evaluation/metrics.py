@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from epic22.core.models.loss import Loss
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind, Metric, RowMetadata, Target
 
 MIN_PROBABILITY = 1e-12
@@ -319,23 +320,28 @@ BRIER_SKILL_SCORE = Metric("brier_skill_score", brier_skill_score, True, "probab
 PERCENTAGE_METRICS = (MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR)
 CLASS_METRICS = (ROC_AUC, LOG_LOSS, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, PRECISION, RECALL, MATTHEWS_CORRCOEF)
 
-METRICS: dict[Kind, tuple[Metric, ...]] = {
-    "binary": (AVERAGE_PRECISION, *CLASS_METRICS),
-    "multiclass": (LOG_LOSS, *(metric for metric in CLASS_METRICS if metric is not LOG_LOSS)),
-    "regression": (
+BY_NAME = {
+    metric.name: metric
+    for metric in (
+        AVERAGE_PRECISION,
+        *CLASS_METRICS,
         ROOT_MEAN_SQUARED_ERROR,
         MEAN_ABSOLUTE_ERROR,
-        MEAN_ABSOLUTE_PERCENTAGE_ERROR,
-        MEDIAN_ABSOLUTE_PERCENTAGE_ERROR,
+        *PERCENTAGE_METRICS,
         R2,
-    ),
+    )
+}
+"""The metrics that kinds of target name."""
+
+METRICS: dict[str, tuple[Metric, ...]] = {
+    kind.name: tuple(BY_NAME[name] for name in kind.metrics) for kind in KINDS.values() if kind.metrics
 }
 """What is reported for each kind of target; the first one decides unless the task says otherwise."""
 
 
 def choose_metric(kind: Kind, loss: Loss) -> Metric:
     """What decides among models that make this loss small: the loss itself, but for squared error its root."""
-    if kind != "regression" or loss.name == "squared":
+    if not KINDS[kind].is_regression or loss.name == "squared":
         return METRICS[kind][0]
     if loss.name == "absolute":
         return MEAN_ABSOLUTE_ERROR
@@ -349,9 +355,7 @@ def list_metrics(target: Target) -> tuple[Metric, ...]:
 
     Models of logarithms have the error of the logarithms as well; counts and sums, which may be zero, no percentage errors.
     """
-    usual = METRICS[target.kind]
-    if Loss.of(target).log_link:
-        usual = tuple(metric for metric in usual if metric not in PERCENTAGE_METRICS)
+    usual = METRICS[target.traits.name]
     if target.metric.name not in {metric.name for metric in usual} or target.loss != "squared":
         usual = (target.metric, *(metric for metric in usual if metric.name != target.metric.name))
     if target.log and target.metric.name != ROOT_MEAN_SQUARED_LOG_ERROR.name:

@@ -12,6 +12,7 @@ from scipy import stats
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
+from epic22.core.targets import KINDS
 from epic22.core.task import Kind
 
 POWER = 0.8
@@ -108,9 +109,4 @@ def count_sample(examples: Examples, plan: FoldPlan, kind: Kind) -> SampleSize:
     clusters = None if plan.clusters is None else len(np.unique(plan.clusters[rows]))
     if clusters is not None and clusters > MIN_CLUSTER_SHARE * len(rows):
         clusters = None
-    unit, count = "rows", len(rows)
-    if kind == "binary":
-        unit, count = "positives", int((examples.y[rows] == 1).sum())
-    if kind == "hazard":
-        unit, count = "events", int(examples.Y[rows, 1].sum())
-    return SampleSize(unit, count, clusters)
+    return SampleSize(KINDS[kind].sample_unit, KINDS[kind].count_sample(examples.y[rows]), clusters)

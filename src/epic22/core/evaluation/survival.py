@@ -184,4 +184,4 @@ def hazard_target(
 
 def list_target_metrics(target: Target) -> tuple[Metric, ...]:
     """What is reported of a target; the first one decides unless the task says otherwise."""
-    return list_hazard_metrics(target) if target.kind == "hazard" else metrics.list_metrics(target)
+    return list_hazard_metrics(target) if target.traits.is_time_to_event else metrics.list_metrics(target)

@@ -11,15 +11,13 @@ from importlib.util import find_spec
 from typing import Any, Protocol, Self, TypeVar, cast
 
 import numpy as np
-from scipy.special import expit
 
 from epic22.core.errors import InternalError, NotInstalledError
 from epic22.core.models.value_scale import IDENTITY, ValueScale
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
 T = TypeVar("T")
-
-CLASSIFICATION_KINDS: frozenset[Kind] = frozenset({"binary", "multiclass"})
 
 
 class InnerFold(Protocol):
@@ -136,14 +134,14 @@ class LinkMixin:
 
     def predict_proba(self, X: Array) -> Array:
         """Class probabilities, (n, k)."""
-        response = inverse_link(self.decision_function(X), self.kind)
-        return np.column_stack([1 - response, response]) if self.kind == "binary" else response
+        kind = KINDS[self.kind]
+        return kind.expand_response(kind.inverse_link(self.decision_function(X)))
 
     def predict(self, X: Array) -> Array:
         """Class codes or values, (n,)."""
         return (
             np.asarray(self.predict_proba(X).argmax(axis=1))
-            if self.kind in CLASSIFICATION_KINDS
+            if KINDS[self.kind].is_classification
             else get_value_scale(self)(self.decision_function(X))
         )
 
@@ -208,9 +206,7 @@ def predict_response(estimator: Estimator, X: Array, kind: Kind) -> Array:
 
     Of a hazard: the probability of the event up to each horizon, (n, h).
     """
-    if kind == "binary":
-        return np.asarray(estimator.predict_proba(X)[:, 1])
-    return estimator.predict_proba(X) if kind in ("multiclass", "hazard") else estimator.predict(X)
+    return KINDS[kind].predict_response(estimator, X)
 
 
 def get_value_scale(estimator: Any) -> ValueScale:
@@ -221,23 +217,7 @@ def get_value_scale(estimator: Any) -> ValueScale:
 
 def compute_response(estimator: Estimator, raw: Array, kind: Kind) -> Array:
     """The response that belongs to the estimator's raw scores."""
-    return inverse_link(raw, kind) if kind in CLASSIFICATION_KINDS else get_value_scale(estimator)(raw)
-
-
-def inverse_link(raw: Array, kind: Kind) -> Array:
-    """The response that belongs to raw scores: logistic, softmax, or identity; of values ask `respond`.
-
-    A hazard's raw scores (…, h) are log-odds of the event in each interval among what had none before; the response is the
-    probability of the event up to the end of each, 1 − Π(1 − hazard), which never falls from one horizon to the next.
-    """
-    if kind == "hazard":
-        return np.asarray(-np.expm1(-np.cumsum(np.logaddexp(0.0, raw), axis=-1)))
-    if kind == "binary":
-        return np.asarray(expit(raw))
-    if kind == "multiclass":
-        shifted = np.exp(raw - raw.max(axis=-1, keepdims=True))
-        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
-    return raw
+    return KINDS[kind].inverse_link(raw) if KINDS[kind].is_classification else get_value_scale(estimator)(raw)
 
 
 def check_fit_arrays(X: Array, y: Array) -> None:

@@ -8,12 +8,13 @@ from typing import Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
+from epic22.core.models.base import Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
 from epic22.core.models.hazard import LIFE_TABLE_FILE, LifeTable
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import MIN_MEAN, SQUARED, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
+from epic22.core.targets import CLASS_KINDS, KINDS
 from epic22.core.task import Array, Kind
 
 
@@ -35,13 +36,12 @@ class Constant(LinkMixin, ParamsMixin):
         """Learn the class shares or the value; of rows with an exposure (n,) the value for an exposure of 1."""
         check_fit_arrays(X, y)
         self.n_columns_ = X.shape[1]
-        if self.kind not in CLASSIFICATION_KINDS:
+        classes = CLASS_KINDS.get(self.kind)
+        if classes is None:
             level = self.loss.fit_constant(y, exposure)
             self.level_ = np.array([float(np.log(max(level, MIN_MEAN))) if self.value_scale_.log else level])
             return self
-        shares = np.bincount(y.astype(np.int64), minlength=self.n_classes) / len(y)
-        logs = np.log(np.maximum(shares, 1e-12))
-        self.level_ = np.array([logs[1] - logs[0]]) if self.kind == "binary" else logs
+        self.level_ = classes.compute_base_scores(np.bincount(y.astype(np.int64), minlength=self.n_classes) / len(y))
         return self
 
     @property
@@ -51,7 +51,7 @@ class Constant(LinkMixin, ParamsMixin):
 
     def decision_function(self, X: Array) -> Array:
         """The same log-odds or value for every row."""
-        if self.kind == "multiclass":
+        if KINDS[self.kind].has_score_per_class:
             return np.tile(self.level_, (len(X), 1))
         return np.full(len(X), self.level_[0])
 
@@ -67,7 +67,7 @@ class Constant(LinkMixin, ParamsMixin):
 
 
 def _build(problem: LearningProblem, seed: int = 0, threads: int = 1) -> Constant | LifeTable:
-    if problem.kind == "hazard":
+    if KINDS[problem.kind].is_time_to_event:
         return LifeTable(problem.horizons)
     return Constant(problem.kind, problem.n_classes, problem.loss, problem.log)
 

@@ -22,6 +22,7 @@ from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import FINE_BINS, choose_max_bin
 from epic22.core.models.trees.external import ExternalTree, ExternalTrees, TrainingData, build_forest_from_trees
 from epic22.core.models.trees.forest import Forest, next_float32_above
+from epic22.core.targets import KINDS
 from epic22.core.task import Array
 
 OBJECTIVES: Mapping[str, str] = {
@@ -70,7 +71,7 @@ class CatBoostEstimator(ExternalTrees):
             rows,
             eval_set=Pool(one_hot_encode(X, self.levels_), y),
             use_best_model=True,
-            early_stopping_rounds=self.patience * (REGRESSION_PATIENCE_FACTOR if self.kind == "regression" else 1),
+            early_stopping_rounds=self.patience * (REGRESSION_PATIENCE_FACTOR if KINDS[self.kind].is_regression else 1),
             callbacks=[_StopCallback(training.expired)],
         )
         return _dump_model(model), int(model.get_best_iteration()) + 1
@@ -92,7 +93,7 @@ class CatBoostEstimator(ExternalTrees):
             "allow_const_label": True,
             "allow_writing_files": False,
             "logging_level": "Silent",
-            **({"classes_count": self.n_classes} if self.kind == "multiclass" else {}),
+            **({"classes_count": self.n_classes} if KINDS[self.kind].has_score_per_class else {}),
         }
 
     def _parse_forest(self) -> Forest:

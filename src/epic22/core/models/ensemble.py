@@ -12,7 +12,7 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, InnerFold, LinkMixin, ParamsMixin
+from epic22.core.models.base import Estimator, Family, InnerFold, LinkMixin, ParamsMixin
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.offset import OffsetRegressor, unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
@@ -149,5 +149,5 @@ def build_ensemble_family(families: Sequence[Family]) -> Family:
         raise InternalError("an ensemble is made by a search over families.")
 
     return Family(
-        ENSEMBLE_FAMILY, frozenset({*CLASSIFICATION_KINDS, "regression"}), build, lambda files: restore_ensemble(files, families)
+        ENSEMBLE_FAMILY, frozenset({"binary", "multiclass", "regression"}), build, lambda files: restore_ensemble(files, families)
     )

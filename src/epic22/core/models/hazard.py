@@ -20,9 +20,10 @@ from epic22.core.data.examples import censor_outcomes
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
-from epic22.core.models.base import Estimator, Family, InnerFold, ParamsMixin, check_fit_arrays, inverse_link
+from epic22.core.models.base import Estimator, Family, InnerFold, ParamsMixin, check_fit_arrays
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
+from epic22.core.targets import KINDS
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -158,7 +159,7 @@ class IntervalMixin:
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of the event up to each horizon, (n, h)."""
-        return inverse_link(self.decision_function(X), "hazard")
+        return KINDS["hazard"].inverse_link(self.decision_function(X))
 
     def predict(self, X: Array) -> Array:
         """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
@@ -197,7 +198,7 @@ class LifeTable(ParamsMixin):
 
     def predict_proba(self, X: Array) -> Array:
         """Probability of the event up to each horizon, (n, h)."""
-        return inverse_link(self.decision_function(X), "hazard")
+        return KINDS["hazard"].inverse_link(self.decision_function(X))
 
     def predict(self, X: Array) -> Array:
         """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""

@@ -20,6 +20,7 @@ from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, L
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
+from epic22.core.targets import KINDS, get_kind
 from epic22.core.task import Array, Kind
 
 PENALTIES = (0.01, 0.1, 1.0, 10.0, 100.0)
@@ -79,7 +80,7 @@ class Linear(LinkMixin, ParamsMixin):
     @property
     def value_scale_(self) -> ValueScale:
         """Counts and sums are predicted by their logarithms."""
-        return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
+        return EXPONENTIAL if get_kind(self.kind, self.loss.name).has_log_link else IDENTITY
 
     def _choose_penalty(self, X: Array, y: Array, inner: InnerFold | None, exposure: Array | None = None) -> float:
         if inner is None:
@@ -92,7 +93,7 @@ class Linear(LinkMixin, ParamsMixin):
         return PENALTIES[int(np.argmin(losses))]
 
     def _compute_loss(self, X: Array, y: Array, exposure: Array | None) -> float:
-        if self.kind == "regression":
+        if KINDS[self.kind].is_regression:
             return float(np.mean(self.loss.compute_losses(y, self.predict(X) * (1.0 if exposure is None else exposure))))
         label_proba = self.predict_proba(X)[np.arange(len(y)), y.astype(np.int64)]
         return float(-np.mean(np.log(np.maximum(label_proba, 1e-15))))
@@ -103,7 +104,7 @@ class Linear(LinkMixin, ParamsMixin):
         self.mean_, self.scale_ = Z.mean(axis=0), Z.std(axis=0)
         self.scale_[self.scale_ < 1e-12] = np.inf
         Z = (Z - self.mean_) / self.scale_
-        if self.kind != "regression":
+        if KINDS[self.kind].is_classification:
             self._fit_logistic(Z, y, penalty, weight)
         elif self.loss.log_link:
             self._fit_tweedie(Z, y, penalty, exposure)
@@ -220,7 +221,7 @@ class Linear(LinkMixin, ParamsMixin):
     def decision_function(self, X: Array) -> Array:
         """Log-odds or values; summed term by term, so that a row alone and in a batch agree to the last bit."""
         raw = self._compute_products(X).sum(axis=-1) + self.intercept_
-        return np.asarray(raw if self.kind == "multiclass" else raw[:, 0])
+        return np.asarray(raw if KINDS[self.kind].has_score_per_class else raw[:, 0])
 
     def shap_values(self, X: Array) -> Array:
         """A column's terms summed, and the intercept last."""
@@ -229,7 +230,7 @@ class Linear(LinkMixin, ParamsMixin):
         if X.shape[1]:
             values[:, :, :-1] = np.add.reduceat(products, self._first_terms(), axis=-1)
         values[:, :, -1] = self.intercept_
-        return values if self.kind == "multiclass" else values[:, 0, :]
+        return values if KINDS[self.kind].has_score_per_class else values[:, 0, :]
 
     def files(self) -> dict[str, bytes]:
         """One JSON file."""

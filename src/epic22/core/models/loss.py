@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.special import xlogy
 
+from epic22.core.targets import LOG_LINK_LOSSES
 from epic22.core.task import Array, LossName, Target
 
 TWEEDIE_POWERS = (1.2, 1.5, 1.8)
@@ -34,7 +35,7 @@ class Loss:
     @property
     def log_link(self) -> bool:
         """Whether raw scores are logarithms of the mean."""
-        return self.name in ("poisson", "tweedie")
+        return self.name in LOG_LINK_LOSSES
 
     def compute_losses(self, y: Array, prediction: Array) -> Array:
         """The loss of each row, (n,), in the unit of the loss."""

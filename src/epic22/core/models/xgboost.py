@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, FoldData, InnerFold, check_fit_arrays, never_expires
+from epic22.core.models.base import Estimator, Family, FoldData, InnerFold, check_fit_arrays, never_expires
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, MIN_MEAN, SQUARED, Loss
 from epic22.core.models.offset import add_offset_support
@@ -27,6 +27,7 @@ from epic22.core.models.trees.boosted import (
 from epic22.core.models.trees.early_stopping import LOSS_CODES, ValidationRows, train_with_early_stopping
 from epic22.core.models.trees.forest import Forest
 from epic22.core.models.trees.tweedie_power import choose_tweedie_power
+from epic22.core.targets import KINDS, find_kind_of_objective
 from epic22.core.task import Array, Kind
 
 if TYPE_CHECKING:
@@ -185,18 +186,19 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
         return ["c" if is_category else "q" for is_category in self.categorical]
 
     def _objective(self) -> dict[str, Any]:
-        objective, metric = OBJECTIVES[self.loss.name if self.kind == "regression" else self.kind]
+        name = KINDS[self.kind].name_objective(self.loss.name)
+        objective, metric = OBJECTIVES[name]
         params: dict[str, Any] = {"objective": objective, "eval_metric": metric}
         if self.colsample_bynode is not None:
             params["colsample_bynode"] = self.colsample_bynode
         if (base_score := getattr(self, "level_", None)) is not None:
             # A row that states no margin then starts where an exposure of 1 does.
             params["base_score"] = base_score
-        if self.kind == "multiclass":
+        if KINDS[self.kind].has_score_per_class:
             params["num_class"] = self.n_classes
-        if self.kind == "regression" and self.loss.name == "quantile":
+        if name == "quantile":
             params["quantile_alpha"] = self.loss.quantile
-        if self.kind == "regression" and self.loss.name == "tweedie":
+        if name == "tweedie":
             params |= {"tweedie_variance_power": self.power_, "eval_metric": f"tweedie-nloglik@{self.power_}"}
         return params
 
@@ -234,8 +236,8 @@ def _restore(files: Mapping[str, bytes]) -> Estimator:
     booster = load_booster(files)
     config = json.loads(booster.save_config())["learner"]
     loss_name = {objective: name for name, (objective, _) in OBJECTIVES.items()}[config["objective"]["name"]]
-    kind: Any = loss_name if loss_name in CLASSIFICATION_KINDS else "regression"
-    loss = SQUARED if kind in CLASSIFICATION_KINDS else _restore_loss(loss_name, config["objective"])
+    kind = find_kind_of_objective(loss_name)
+    loss = SQUARED if KINDS[kind].is_classification else _restore_loss(loss_name, config["objective"])
     model = XGBoostEstimator(kind, tuple(t == "c" for t in booster.feature_types or ()), loss=loss)
     model.n_classes = max(2, int(config["learner_model_param"]["num_class"]))
     model.booster_ = booster

@@ -14,6 +14,7 @@ import numpy as np
 from epic22.core.models.base import Estimator
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.xgboost import XGBoostEstimator
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Task
 
 STUDENT_PARAMS: Mapping[str, Any] = {"learning_rate": 0.1, "max_depth": 6, "min_child_weight": 2.0, "colsample_bytree": 0.7}
@@ -47,7 +48,7 @@ def distill_ensemble(
     before = measure_row_ms(ensemble, X)
     if before <= max_row_ms:
         return Distillation(ensemble, before, before)
-    if ensemble.kind == "multiclass":
+    if KINDS[ensemble.kind].has_score_per_class:
         return _drop_members(ensemble, X, max_row_ms, before)
     scores = ensemble.decision_function(X)
     student, after = ensemble, before

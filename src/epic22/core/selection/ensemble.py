@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.evaluation.metrics import log_loss_terms
-from epic22.core.models.base import CLASSIFICATION_KINDS, inverse_link
 from epic22.core.models.loss import Loss, compute_huber_delta, compute_huber_losses, needs_smearing
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale, estimate_smearing, fit_smearing_scale
 from epic22.core.task import Array, RowMetadata, Target
@@ -60,7 +59,7 @@ def build_loss_score(target: Target, y: Array, raws: Array) -> ScoreFunction:
     Squared errors are tamed where the average of the candidates `raws` (m, n) has its greatest, and told in the label's unit.
     """
     loss = Loss.of(target)
-    if target.kind in CLASSIFICATION_KINDS:
+    if target.traits.is_classification:
         return lambda raw: -float(np.mean(log_loss_terms(y, _approximate_response(target, raw, y))))
     if loss.name != "squared":
         return lambda raw: -float(np.mean(loss.compute_losses(y, _approximate_response(target, raw, y))))
@@ -75,8 +74,8 @@ def build_robust_score(target: Target, y: Array, raws: Array) -> ScoreFunction:
 
 def compute_held_out_response(target: Target, raw: Array, y: Array) -> Array:
     """The response of held-out scores before the link: of logarithms with the scale that belongs to these rows."""
-    if target.kind in CLASSIFICATION_KINDS:
-        return inverse_link(raw, target.kind)
+    if target.traits.is_classification:
+        return target.traits.inverse_link(raw)
     value: Array = fit_value_scale(target, raw, y)(raw)
     return value
 
@@ -85,13 +84,13 @@ def fit_value_scale(target: Target, raw: Array, y: Array) -> ValueScale:
     """How scores of a target of values become values, by held-out scores (n,) and labels (n,)."""
     if target.log and needs_smearing(target):
         return fit_smearing_scale(raw, y)
-    return EXPONENTIAL if target.log or Loss.of(target).log_link else IDENTITY
+    return EXPONENTIAL if target.log or target.traits.has_log_link else IDENTITY
 
 
 def _approximate_response(target: Target, raw: Array, y: Array) -> Array:
     """`compute_held_out_response` as hundreds of averages need it: one factor makes exponentials of logarithms means, whatever
     their size."""
-    if target.kind not in CLASSIFICATION_KINDS and target.log and needs_smearing(target):
+    if not target.traits.is_classification and target.log and needs_smearing(target):
         return estimate_smearing(raw, y, 1)(raw)
     return compute_held_out_response(target, raw, y)
 

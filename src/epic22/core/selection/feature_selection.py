@@ -13,7 +13,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
-from scipy.special import expit, softmax
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import (
@@ -26,11 +25,11 @@ from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.formula import bind_formula
 from epic22.core.data.split import split_inner_folds
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
-from epic22.core.models.base import CLASSIFICATION_KINDS
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.xgboost import OBJECTIVES
-from epic22.core.task import Array, Column, Formula, Kind, Task
+from epic22.core.targets import KINDS, TargetKind
+from epic22.core.task import Array, Column, Formula, Task
 
 N_FOLDS = 3
 MAX_ROWS = 20_000
@@ -158,7 +157,7 @@ def plan_columns(
 
 
 def _loss_name(task: Task) -> str:
-    if task.target.kind in CLASSIFICATION_KINDS:
+    if task.target.traits.is_classification:
         return "log loss"
     return "squared error of the logarithm" if task.target.log else "squared error"
 
@@ -242,8 +241,8 @@ class _ColumnSearch:
         self.gains: list[Gain] = []
 
     @property
-    def kind(self) -> Kind:
-        return self.task.target.kind
+    def kind(self) -> TargetKind:
+        return KINDS[self.task.target.kind]
 
     @property
     def can_afford(self) -> bool:
@@ -406,7 +405,7 @@ class _ColumnSearch:
         rng = np.random.default_rng([self.seed, 7])
         rows = np.sort(rng.permutation(len(fit.y))[:MAX_PERMUTATION_ROWS])
         X, y = fit.X[rows], fit.y[rows]
-        base = compute_row_losses(self.kind, fit.forest.decision_function(X, 1), y).mean()
+        base = self.kind.compute_row_losses(fit.forest.decision_function(X, 1), y).mean()
         strength = self._compute_mean_absolute_shap(fit)
         order, strengths = rng.permutation(len(rows)), {}
         for j, column in enumerate(fit.columns):
@@ -414,7 +413,7 @@ class _ColumnSearch:
                 continue
             shuffled = X.copy()
             shuffled[:, j] = X[order, j]
-            cost = compute_row_losses(self.kind, fit.forest.decision_function(shuffled, 1), y).mean() - base
+            cost = self.kind.compute_row_losses(fit.forest.decision_function(shuffled, 1), y).mean() - base
             strengths[column.name] = (float(cost), float(strength[j]))
         return strengths
 
@@ -442,9 +441,9 @@ class _ColumnSearch:
 
         self.fits += 1
         train, test = self.examples.take(fold.train), self.examples.take(fold.test)
-        parts = (
-            split_target_encoding_folds(self.plan, self.examples, fold.train, self.kind, self.seed) if recipe.encodings else ()
-        )
+        kind, parts = self.task.target.kind, tuple[tuple[Array, Array], ...]()
+        if recipe.encodings:
+            parts = split_target_encoding_folds(self.plan, self.examples, fold.train, kind, self.seed)
         prepared = prepare_rows(self.task, train, recipe, parts)
         X = prepared.preprocessor.transform(test.X)
         columns = prepared.preprocessor.outputs
@@ -464,15 +463,15 @@ class _ColumnSearch:
         )
         forest = read_booster(booster[: booster.best_iteration + 1])
         raw = forest.decision_function(np.ascontiguousarray(X), threads)
-        return _FoldFit(columns, X, y, forest, compute_row_losses(self.kind, raw, y), compute_residuals(self.kind, raw, y))
+        return _FoldFit(columns, X, y, forest, self.kind.compute_row_losses(raw, y), self.kind.compute_residuals(raw, y))
 
     def _labels(self, examples: Examples) -> Array:
         """Labels as models learn them."""
         return np.asarray(np.log(examples.y) if self.task.target.log else examples.y)
 
     def _params(self, shape: Mapping[str, Any], threads: int) -> dict[str, Any]:
-        objective, metric = OBJECTIVES["squared" if self.kind == "regression" else self.kind]
-        classes = {"num_class": len(self.task.target.classes)} if self.kind == "multiclass" else {}
+        objective, metric = OBJECTIVES[self.kind.name_objective("squared")]
+        classes = {"num_class": len(self.task.target.classes)} if self.kind.has_score_per_class else {}
         fixed = {"objective": objective, "eval_metric": metric, "tree_method": "hist", "seed": self.seed}
         return {**fixed, **shape, **classes, "nthread": threads}
 
@@ -507,22 +506,6 @@ def drop_columns(recipe: FeatureRecipe, inputs: tuple[str, ...], dropped: frozen
 def list_column_names(recipe: FeatureRecipe) -> tuple[str, ...]:
     """The names of the columns that a recipe makes."""
     return (*(formula.name for formula in recipe.formulas), *(tally.name for tally in recipe.encodings))
-
-
-def compute_row_losses(kind: Kind, raw: Array, y: Array) -> Array:
-    """The loss of each row, (n,): log loss of log-odds, or squared error."""
-    if kind == "binary":
-        return np.asarray(np.logaddexp(0.0, raw) - y * raw)
-    if kind == "multiclass":
-        return np.asarray(np.logaddexp.reduce(raw, axis=1) - raw[np.arange(len(y)), y.astype(np.int64)])
-    return np.asarray((raw - y) ** 2)
-
-
-def compute_residuals(kind: Kind, raw: Array, y: Array) -> Array:
-    """What is left unexplained, (n, outputs): label minus response."""
-    if kind == "multiclass":
-        return np.asarray(np.eye(raw.shape[1])[y.astype(np.int64)] - softmax(raw, axis=1))
-    return np.asarray(y - (expit(raw) if kind == "binary" else raw))[:, None]
 
 
 def _clip_residuals(residuals: Array) -> Array:

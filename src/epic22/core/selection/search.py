@@ -24,7 +24,7 @@ from epic22.core.data.split import split_search_folds
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.lineage import sha256
-from epic22.core.models.base import CLASSIFICATION_KINDS, Estimator, Family, FoldData, inverse_link
+from epic22.core.models.base import Estimator, Family, FoldData
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import needs_smearing
@@ -415,9 +415,7 @@ def _build_result(setup: SearchSetup, study: Study, deadline: Deadline, stop_rea
     chosen = [(trial, float(w)) for trial, w in zip(top_trials, ensemble_weights.weights, strict=True) if w > 0]
     chosen.sort(key=lambda one: -one[1])
     members = _refit_members(setup, chosen, deadline) if setup.refit else _collect_fold_models(setup, chosen)
-    scale = (
-        IDENTITY if target.kind in CLASSIFICATION_KINDS else fit_value_scale(target, ensemble_weights.raw, setup.y[valid_rows])
-    )
+    scale = IDENTITY if target.traits.is_classification else fit_value_scale(target, ensemble_weights.raw, setup.y[valid_rows])
     level_shift = _estimate_level_shift(setup, ensemble_weights)
     ensemble = Ensemble(target.kind, members, setup.threads, scale, 0.0 if level_shift is None else level_shift.shift)
     distillation = None
@@ -426,7 +424,7 @@ def _build_result(setup: SearchSetup, study: Study, deadline: Deadline, stop_rea
     fitted_fold = FittedFold(setup.preprocessor, ensemble if distillation is None else distillation.estimator)
     weights = tuple((trial.number, weight) for trial, weight in chosen)
     responses = (
-        inverse_link(ensemble_weights.raw, target.kind) if target.kind in CLASSIFICATION_KINDS else scale(ensemble_weights.raw)
+        target.traits.inverse_link(ensemble_weights.raw) if target.traits.is_classification else scale(ensemble_weights.raw)
     )
     out_of_fold = tuple(
         FoldPredictions(Fold(setup.train[fold.train], setup.train[fold.test]), responses[number == i])
@@ -448,7 +446,7 @@ def _build_result(setup: SearchSetup, study: Study, deadline: Deadline, stop_rea
 def _estimate_level_shift(setup: SearchSetup, ensemble_weights: EnsembleWeights) -> LevelShift | None:
     """Where means stand at the end of training: of squared errors, forward in time."""
     target = setup.task.target
-    if setup.times is None or target.kind != "regression" or target.loss != "squared":
+    if setup.times is None or not target.traits.is_regression or target.loss != "squared":
         return None
     valid_rows = setup.valid_rows
     y = np.log(setup.y[valid_rows]) if target.log else setup.y[valid_rows]

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.savings import Saving
-from epic22.core.models.base import CLASSIFICATION_KINDS
 from epic22.core.text import format_figure
 from epic22.reports.figures.explanation import list_explanation_figures
 from epic22.reports.figures.style import render_svg
@@ -86,7 +85,7 @@ def lead(run: TrainingRun) -> str:
 
 def _describe_accuracy(run: TrainingRun) -> str:
     """Accuracy is never shown alone: on rare events the constant's is high too."""
-    if run.task.target.kind not in CLASSIFICATION_KINDS:
+    if not run.task.target.traits.is_classification:
         return ""
     by_name = {e.family: e.score("accuracy").value for e in run.leaderboard}
     own, constant = run.champion.score("accuracy").value, by_name["constant"]

@@ -85,7 +85,7 @@ def _summarise_rows(run: TrainingRun) -> FeatureResult:
     candidates = {CONSTANT: constant, INCUMBENT: incumbent, "champion": run.champion}
     if run.oracle is not None:
         candidates["best possible"] = run.oracle
-    classes = run.task.target.kind == "binary"
+    classes = run.task.target.traits.has_positive_class
     saving = None if assessment is None else assessment.savings
     against = None if saving is None else next((d.saved for d in saving.differences if d.against == INCUMBENT), None)
     return FeatureResult(

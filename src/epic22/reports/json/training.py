@@ -53,7 +53,7 @@ def run_json(run: TrainingRun) -> dict[str, Any]:
 def _loss_json(run: TrainingRun) -> dict[str, Any]:
     """What models of values were asked to make small; nothing for classes."""
     target = run.task.target
-    if target.kind != "regression":
+    if not target.traits.is_regression:
         return {}
     quantile = {"quantile": target.quantile} if target.loss == "quantile" else {}
     power = {"power": target.power} if target.loss == "tweedie" else {}

@@ -112,7 +112,7 @@ def explain(
         NearDuplicates(tuple(samples.columns[j].name for j in members), agreement, loss)
         for (members, agreement), loss in zip(groups, losses[len(permuted_columns) :], strict=True)
     )
-    table = _ImportanceTable(samples, folds, variances, task.target.classes if kind == "multiclass" else ())
+    table = _ImportanceTable(samples, folds, variances, task.target.classes if task.target.traits.has_score_per_class else ())
     loss_by_column = dict(zip(permuted_columns, losses, strict=False))
     columns = tuple(table.describe_column(j, loss_by_column.get(j)) for j in order)
     pairs = find_interactions(samples, order, kind)

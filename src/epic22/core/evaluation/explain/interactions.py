@@ -21,7 +21,8 @@ from epic22.core.evaluation.intervals import (
     estimate_mean_loss,
 )
 from epic22.core.evaluation.metrics import log_loss_terms
-from epic22.core.models.base import CLASSIFICATION_KINDS, compute_response
+from epic22.core.models.base import compute_response
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
 MAX_ROWS_PER_FOLD, BATCH_ROWS = 300, 50
@@ -155,7 +156,7 @@ def _compute_loss_without(sample: ShapSample, joint: Array, kind: Kind) -> Array
     """What each row's loss gains without the joint part, by the mean loss, (m, 1); None for other kinds of target."""
     estimator = sample.fitted.estimator
     raw = estimator.decision_function(sample.X)
-    if kind not in (*CLASSIFICATION_KINDS, "regression"):
+    if KINDS[kind].is_time_to_event:
         return None
     with_it = _compute_losses(sample.y, compute_response(estimator, raw, kind), kind)
     without = _compute_losses(sample.y, compute_response(estimator, raw - (joint if raw.ndim == 2 else joint[:, 0]), kind), kind)
@@ -163,4 +164,4 @@ def _compute_loss_without(sample: ShapSample, joint: Array, kind: Kind) -> Array
 
 
 def _compute_losses(y: Array, response: Array, kind: Kind) -> Array:
-    return log_loss_terms(y, response) if kind in CLASSIFICATION_KINDS else np.asarray((response - y) ** 2)
+    return log_loss_terms(y, response) if KINDS[kind].is_classification else np.asarray((response - y) ** 2)

@@ -11,6 +11,7 @@ from epic22.core.models.base import LinkMixin, ParamsMixin
 from epic22.core.models.loss import Loss
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
+from epic22.core.targets import KINDS, get_kind
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ class ForestMixin(LinkMixin):
     @property
     def value_scale_(self) -> ValueScale:
         """Counts and sums are predicted by their logarithms."""
-        return EXPONENTIAL if self.kind == "regression" and self.loss.log_link else IDENTITY
+        return EXPONENTIAL if get_kind(self.kind, self.loss.name).has_log_link else IDENTITY
 
     def _compute_unit(self, y: Array, exposure: Array | None = None) -> float:
         """Leaves are shrunk and split by amounts that have the label's unit, and some libraries begin at one."""
-        is_scaled = self.kind == "regression" and self.loss.name in self.scaled_losses
+        is_scaled = KINDS[self.kind].is_regression and self.loss.name in self.scaled_losses
         return self.loss.fit_constant(y, exposure) or 1.0 if is_scaled else 1.0
 
     def _loss_params(self) -> dict[str, Any]:

@@ -14,7 +14,6 @@ import numpy as np
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
-    CLASSIFICATION_KINDS,
     Estimator,
     FoldData,
     InnerFold,
@@ -28,6 +27,7 @@ from epic22.core.models.loss import EVALUATION_POWER, SQUARED, Loss
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, ForestMixin, rescale_forest
 from epic22.core.models.trees.forest import Forest, Nodes, build_forest, pack_category_bits
 from epic22.core.models.trees.tweedie_power import choose_tweedie_power
+from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
 STATE_FILE = "trees.json"
@@ -160,7 +160,7 @@ class ExternalTrees(ForestMixin, ParamsMixin):
 
     @property
     def _objective_name(self) -> str:
-        return self.kind if self.kind in CLASSIFICATION_KINDS else self.loss.name
+        return KINDS[self.kind].name_objective(self.loss.name)
 
     def _choose_threads(self, X: Array) -> int:
         return 1 if X.size < CELLS_PER_THREAD else self.threads
