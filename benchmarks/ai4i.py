@@ -28,7 +28,8 @@ from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.intervals import compute_corrected_half_width
 from epic22.core.selection.budget import Budget
-from epic22.reports.json.training import run_json
+from epic22.core.serialization import to_json
+from epic22.reports.json import VIEWS
 from epic22.services.train import TrainingRun, train
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import FlatFile, load_task_data
@@ -98,7 +99,7 @@ def told(run: TrainingRun) -> dict[str, Any]:
     """The run's figures, with the deciding metric fold by fold, so that variants can be paired."""
     metric = run.task.target.metric.name
     wanted = ("leaderboard", "verdicts", "comparison", "folds", "derived", "column_plan")
-    full = run_json(run)
+    full = to_json(run, VIEWS)
     return {name: full[name] for name in wanted} | {
         "champion": run.champion.family,
         "positives": int(run.examples.y.sum()),

@@ -30,10 +30,11 @@ from epic22.core.data.task_data import bind_task
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.metrics import precision_at_k, recall_at_k
 from epic22.core.lineage import DataVersion
+from epic22.core.serialization import to_json
 from epic22.core.task import Task
 from epic22.core.time_series import DAILY, WEEKLY, Frequency
 from epic22.features.predictive_maintenance import DAY, MONTH, WEEK, build_maintenance_task, format_span
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.train import TrainingRun, train
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -92,7 +93,7 @@ def outcome(question: Question, tables: Tables, version: DataVersion, threads: i
     examples, worth = run.examples, run.assessment
     if worth is None:
         raise SystemExit(f"{question.name}: nothing was said of the champion's calibration.")
-    return run_json(run) | {
+    return dict(to_json(run, VIEWS)) | {
         "cadence": question.cadence.noun,
         "stride": question.stride,
         "rows": len(examples),

@@ -21,8 +21,9 @@ import numpy as np
 from epic22.adapters.model_store import ModelStore
 from epic22.core.evaluation.backtest import backtest
 from epic22.core.models.panel.catalog import get_panel_family
+from epic22.core.serialization import to_json
 from epic22.core.time_series import MONTHLY, QUARTERLY, Array
-from epic22.reports.json.forecast import forecast_run_json
+from epic22.reports.json import VIEWS
 from epic22.services.progress import Progress
 from epic22.services.train_panel import ForecastConfig, ForecastRun, train_panel
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
@@ -130,7 +131,7 @@ def perform(panel: Panel, source: str) -> dict[str, Any]:
     began = time.perf_counter()
     run = train(panel)
     seconds = time.perf_counter() - began
-    result = forecast_run_json(run)
+    result = to_json(run, VIEWS)
     result["leaderboard"] = [e for e in result["leaderboard"] if e["horizon"] in ("all", *run.shown_horizons, 1, 3)]
     stored = {
         "source": source,

@@ -42,7 +42,8 @@ def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: 
     """Simulate, ingest, train the named tasks in a home of its own; each outcome goes into `made`, then `keep` is called."""
     from epic22.bootstrap import assemble, ingest_folder, train_feature
     from epic22.config import Settings
-    from epic22.reports.json.portfolio import result_json, summarise_run
+    from epic22.core.serialization import to_json
+    from epic22.services.portfolio import summarise_run
     from epic22.simulator.portfolio import select_truth, simulate, write_portfolio
 
     with tempfile.TemporaryDirectory(prefix="epic22-portfolio-") as aside:
@@ -54,7 +55,7 @@ def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: 
         for name in names:
             began = time.perf_counter()
             finished = train_feature(parts, name, seed=0, truth=select_truth(portfolio, name))
-            made[name] = result_json(summarise_run(finished.run)) | {"seconds": time.perf_counter() - began}
+            made[name] = to_json(summarise_run(finished.run)) | {"seconds": time.perf_counter() - began}
             keep()
             print(f"{size} {seed} {name}: {made[name]['seconds']:.0f} s", flush=True)
 

@@ -27,8 +27,9 @@ from epic22.api.requests import read_rows
 from epic22.api.responses import ExplanationAnswer, Predictions, ProblemAnswer
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.request_model import build_example_row, build_request_model
+from epic22.core.serialization import to_json
 from epic22.core.task import Column
-from epic22.reports.json.explanation import explanation_json
+from epic22.reports.json import VIEWS, VersionedExplanation
 
 URL = "/v1/tasks/toy/predictions"
 ROW: dict[str, Any] = {
@@ -346,7 +347,7 @@ def test_an_explanation_is_answered_as_described_and_its_lack_is_a_problem(copie
         assert (missing.status_code, missing.headers["content-type"]) == (404, "application/problem+json")
         assert "has no explanation" in missing.json()["detail"]
         champion = copied.champion("toy")
-        copied.save_explanation("toy", champion.version, explanation_json(run.explanation, champion))
+        copied.save_explanation("toy", champion.version, to_json(VersionedExplanation(champion, run.explanation), VIEWS))
         answer = client.get("/v1/tasks/toy/explanation")
         assert ExplanationAnswer.model_validate_json(answer.content).model_dump() == answer.json()
         assert answer.json()["columns"][0]["column"] in ROW

@@ -23,8 +23,9 @@ from epic22.core.artifact.panel_predictions import SeriesRequest, forecast_serie
 from epic22.core.errors import BundleError, RowError, UserError
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
+from epic22.core.serialization import to_json
 from epic22.reports.html.forecast import render_forecast_report
-from epic22.reports.json.forecast import forecast_run_json
+from epic22.reports.json import VIEWS
 
 URL = "/v1/tasks/rents/predictions"
 
@@ -201,7 +202,7 @@ def test_whatever_numbers_are_sent_the_answer_is_finite_or_a_refusal(values: lis
 
 def test_the_result_is_one_json_object_with_every_horizon() -> None:
     run, _ = usual_run()
-    told = json.loads(json.dumps(forecast_run_json(run), allow_nan=False))
+    told = json.loads(json.dumps(to_json(run, VIEWS), allow_nan=False))
     assert told["folds"]["kind"] == "rolling_origin"
     assert {e["horizon"] for e in told["leaderboard"]} == {"all", 1, 2, 3}
     assert {v["horizon"] for v in told["verdicts"]} == {"all", 1, 3}

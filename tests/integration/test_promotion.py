@@ -20,8 +20,9 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion
-from epic22.reports.json.portfolio import build_gate_step
-from epic22.reports.json.training import run_json
+from epic22.core.serialization import to_json
+from epic22.reports.json import VIEWS
+from epic22.services.portfolio import build_gate_step
 from epic22.services.train import TrainingRun
 from epic22.simulator.portfolio import Portfolio, write_portfolio
 from epic22.simulator.unfairness import compute_late_shares, plant_unfair_class
@@ -119,7 +120,7 @@ def test_a_refused_model_is_kept_and_the_one_before_goes_on_serving(story: Story
     assert story.refused.served == story.first.served
     assert story.parts.registry.load(TASK, "2").version == version
     assert "Refused.</strong> fairness refused: family_status: children has" in story.refused.report
-    assert run_json(story.refused.run)["promotion"] == {"promoted": False, "status": "refused", "why": decision.why}
+    assert to_json(story.refused.run, VIEWS)["promotion"] == {"promoted": False, "status": "refused", "why": decision.why}
     step = build_gate_step("again", story.refused.run, story.refused.served)
     assert (step.promoted, step.version, step.served.version) == (False, "2", "1")
 

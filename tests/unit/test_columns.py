@@ -26,9 +26,10 @@ from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.models.base import Family, predict_response
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.feature_selection import ColumnBudget, plan_columns
+from epic22.core.serialization import to_json
 from epic22.core.task import Array, Column, Formula, RowMetadata, Task
 from epic22.reports.html.training import render_report
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data
 
@@ -178,6 +179,6 @@ def test_planned_columns_reach_bundle_answers_and_report(tmp_path: Path) -> None
     (alone,), (batch,) = predict_rows(version, bundle, [row]), predict_frame(version, bundle, pl.DataFrame([row]))
     assert alone == batch
     assert products & {reason.column for reason in alone.reasons}
-    told = run_json(run)["column_plan"]
+    told = to_json(run, VIEWS)["column_plan"]
     assert {f["name"] for f in told["formulas"]} == products
     assert "Columns were planned" in render_report(run)

@@ -26,9 +26,10 @@ from epic22.core.evaluation.operating_points import CalibratedCandidate, compute
 from epic22.core.evaluation.power import SampleSize
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.models.catalog import get_family
+from epic22.core.serialization import to_json
 from epic22.core.task import Array
 from epic22.reports.html.training import render_report
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.comparison import compare_in_use
 from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data
@@ -215,7 +216,7 @@ def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Pa
     )
     store = ModelStore(tmp_path / "models")
     run = train(load_task_data(file), SplitRequest(repeats=1), store, threads=1)
-    found = run_json(run)["comparison"]
+    found = to_json(run, VIEWS)["comparison"]
     points = {point["family"]: point for point in found["operating_points"]}
     assert points["constant"]["saved_per_1000_against_constant"] is None
     assert points["linear"]["cost_per_1000"]["value"] < points["constant"]["cost_per_1000"]["value"]

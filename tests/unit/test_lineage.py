@@ -26,8 +26,10 @@ from epic22.config import Settings
 from epic22.core.errors import BundleError, UserError
 from epic22.core.lineage import STAGES, Dataset, LineageGraph, ModelVersion, Node, PredictionRecord, Provenance, Trace
 from epic22.core.prediction import Prediction, PredictionScore
+from epic22.core.serialization import to_json
 from epic22.reports.figures.lineage import MAX_IN_COLUMN, draw_lineage
-from epic22.services.lineage import trace_json, trace_lineage
+from epic22.reports.json import VIEWS
+from epic22.services.lineage import trace_lineage
 from epic22.services.lineage_events import emit_lineage
 
 NOON = datetime(2024, 3, 1, 12)
@@ -397,7 +399,7 @@ def test_a_picture_of_many_sources_folds_them_and_keeps_every_box_apart(n: int) 
 
 
 def test_the_json_names_nodes_by_key_and_edges_between_them(place: Place) -> None:
-    found = trace_json(place.trace("2"))
+    found = to_json(place.trace("2"), VIEWS)
     keys = {node["key"] for node in found["nodes"]}
     assert found["subject"] == "data version:2"
     assert {edge[side] for edge in found["edges"] for side in ("cause", "effect")} <= keys

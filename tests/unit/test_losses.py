@@ -26,10 +26,10 @@ from epic22.core.models.loss import Loss
 from epic22.core.models.target_transform import LogTargetRegressor
 from epic22.core.models.value_scale import EXPONENTIAL, ValueScale, estimate_smearing, fit_smearing_scale
 from epic22.core.models.xgboost import XGBoostEstimator
-from epic22.core.prediction import prediction_json
 from epic22.core.selection.target_transform import choose_log_target, compute_log_gain
+from epic22.core.serialization import to_json
 from epic22.core.task import Array, Metric, RowMetadata
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data
 from epic22.spec.task_request import parse_log, parse_loss
@@ -296,12 +296,12 @@ def test_a_log_model_is_trained_stored_and_explained_in_multiples(tmp_path: Path
     assignment = load_task_data(FlatFile(claims(tmp_path), Roles("paid", drop=("number",)), name="paid", log="yes"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     run = train(assignment, SplitRequest(repeats=1), store, threads=1)
-    assert run_json(run)["loss"] == {"name": "squared", "log": True, "metric": "root_mean_squared_error"}
+    assert to_json(run, VIEWS)["loss"] == {"name": "squared", "log": True, "metric": "root_mean_squared_error"}
     assert run.champion.family == "linear"
     bundle = open_bundle(store.folder("paid", run.version.version) / "bundle")
     assert isinstance(bundle, Bundle)
     answer = predict_rows(run.version, bundle, [{"size": 2.0, "kind": "a"}])[0]
-    told = prediction_json(answer)
+    told = to_json(answer, VIEWS)
     assert told["score"]["unit"] == "log of paid"
     assert sum(reason.contribution for reason in answer.reasons) == pytest.approx(answer.score.value, abs=1e-9)
     assert any("× " in reason.text for reason in answer.reasons)

@@ -14,10 +14,10 @@ from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.prediction import prediction_json
+from epic22.core.serialization import to_json
 from epic22.core.task import Kind
 from epic22.reports.html.training import render_report
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data, read_rows
 
@@ -105,9 +105,9 @@ def test_a_bundle_without_sets_answers_without_one(tmp_path: Path) -> None:
     version, bundle = opened(store)
     (prediction,) = predict_rows(version, replace(bundle, sets=None), [{"wear": 1.0}])
     assert prediction.values[0].set is None
-    assert "set" not in prediction_json(prediction)["values"][0]
+    assert "set" not in to_json(prediction, VIEWS)["values"][0]
     (prediction,) = predict_rows(version, bundle, [{"wear": 1.0}])
-    assert prediction_json(prediction)["values"][0]["set"] == list(prediction.values[0].set or ())
+    assert to_json(prediction, VIEWS)["values"][0]["set"] == list(prediction.values[0].set or ())
 
 
 def test_many_classes_give_the_likeliest_and_all_probabilities(tmp_path: Path) -> None:
@@ -159,5 +159,5 @@ def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> No
     assert sum(r.contribution for r in alone.reasons) == pytest.approx(alone.score.value, abs=1e-9)
     (missing,) = predict_rows(version, bundle, [{"speed": 1600.0}])
     assert next((r.value for r in missing.reasons if r.column == "power"), None) is None
-    assert run_json(run)["derived"] == [{"name": "power", "formula": "`Torque [Nm]` * speed * 0.10472", "unit": "W"}]
+    assert to_json(run, VIEWS)["derived"] == [{"name": "power", "formula": "`Torque [Nm]` * speed * 0.10472", "unit": "W"}]
     assert "power [W] = `Torque [Nm]` * speed" in render_report(run)

@@ -9,12 +9,13 @@ import pytest
 from tests.trained import trained
 
 from epic22.core.evaluation.coverage import CoverageTable
+from epic22.core.serialization import to_json
 from epic22.core.task import Kind
 from epic22.reports.figures.explanation import list_explanation_figures, render_explanation_pngs
 from epic22.reports.figures.style import render_svg
 from epic22.reports.figures.training import draw_figures, list_figures, render_pngs
 from epic22.reports.html.training import render_report, write_report
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.prediction_intervals import PredictionIntervals
 from epic22.services.train import HonestScore, TrainingRun
 
@@ -97,19 +98,19 @@ def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Ki
         page.index("Coverage fell short in 2024-02: 60.0%") < page.index("Coverage by month") < page.index("By month: 2 groups")
     )
     assert {"coverage_by_group", "coverage_by_month"} <= {picture.name for picture in list_figures(drifted)}
-    assert run_json(drifted)["coverage"]["covered"]["short_months"] == ["2024-02"]
+    assert to_json(drifted, VIEWS)["coverage"]["covered"]["short_months"] == ["2024-02"]
 
 
 def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, TrainingRun]) -> None:
     unjudged = replace(runs["binary"], intervals=PredictionIntervals(note="no fold could be judged"))
     assert "No fold could be judged." in render_report(unjudged)
     assert "coverage_by_group" not in {picture.name for picture in list_figures(unjudged)}
-    assert run_json(unjudged)["coverage"]["covered"] is None
+    assert to_json(unjudged, VIEWS)["coverage"]["covered"] is None
 
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_run_as_json_says_what_was_promised_and_what_was_covered(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
-    told = json.loads(json.dumps(run_json(runs[kind])["coverage"], allow_nan=False))
+    told = json.loads(json.dumps(to_json(runs[kind], VIEWS)["coverage"], allow_nan=False))
     assert (told["interval"] is None) == (kind != "regression")
     assert (told["sets"] is None) == (kind == "regression")
     overall = told["covered"]["overall"]["coverage"]

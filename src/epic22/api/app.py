@@ -21,7 +21,8 @@ from epic22.api.responses import ColumnAnswer, ExplanationAnswer, Health, ModelA
 from epic22.api.security_headers import SecurityHeaders
 from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.ports import PredictionLog, Registry
-from epic22.core.prediction import model_json, prediction_json
+from epic22.core.prediction import PREDICTION_VIEWS
+from epic22.core.serialization import to_json
 
 QUICK_ROWS = 50
 QUICK_BYTES = 1 << 15
@@ -127,10 +128,10 @@ def _answer_rows(champion: LoadedModel, rows: list[dict[str, Any]], prediction_l
     predictions = model.predict(RowsRequest(rows))
     if prediction_log is not None:
         prediction_log.log_predictions(model.version, predictions)
-    answers = [prediction_json(prediction) for prediction in predictions]
+    answers = [to_json(prediction, PREDICTION_VIEWS) for prediction in predictions]
     for answer, row in zip(answers, rows, strict=True):
         answer["warnings"] = model.list_warnings(row)
-    content = {"task": model.version.task, "model": model_json(model.version), "predictions": answers}
+    content = {"task": model.version.task, "model": to_json(model.version, PREDICTION_VIEWS), "predictions": answers}
     return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
@@ -159,6 +160,6 @@ def _describe_task(champion: LoadedModel) -> TaskAnswer:
         log=description.log,
         classes=list(description.classes),
         coverage=description.coverage,
-        model=ModelAnswer(**model_json(champion.version)),
+        model=ModelAnswer(**to_json(champion.version, PREDICTION_VIEWS)),
         columns=columns,
     )

@@ -12,7 +12,8 @@ from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, ModelVersion, Provenance, Trace
 from epic22.core.ports import RunRecord
-from epic22.reports.json.explanation import explanation_json
+from epic22.core.serialization import to_json
+from epic22.reports.json import VIEWS, VersionedExplanation
 from epic22.services.lineage import trace_lineage
 from epic22.services.lineage_events import emit_lineage, model_dataset
 from epic22.services.train import TrainingRun
@@ -68,7 +69,8 @@ def save_explanation(components: Components, run: TrainingRun, figures: Mapping[
     folder.mkdir(exist_ok=True)
     for name, content in figures.items():
         (folder / f"{name}.png").write_bytes(content)
-    components.registry.save_explanation(task, version, explanation_json(run.explanation, run.version))
+    content = to_json(VersionedExplanation(run.version, run.explanation), VIEWS)
+    components.registry.save_explanation(task, version, content)
 
 
 def explanation_folder(components: Components, version: ModelVersion) -> Path:

@@ -1,7 +1,7 @@
 """`epic22 audit`: what tables give away, and what is wrong in them, before anything is trained."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -13,7 +13,6 @@ from epic22.cli.terminal import print_json, print_line, print_table, show_progre
 from epic22.config import Settings
 from epic22.core.data.leakage import Suspicion
 from epic22.core.errors import UserError
-from epic22.reports.json.training import audit_json
 from epic22.spec.task_file import TaskFile
 from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
 from epic22.spec.task_yaml import write_task_file
@@ -55,7 +54,7 @@ def _audit_table(task_file: TaskFile, feature: str | None, write_to: Path | None
     if write_to is not None:
         write_task_file(infer_task_spec(task_file, data, suspicions), write_to)
     if json:
-        print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": audit_json(suspicions)})
+        print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": suspicions})
         return
     _print_suspicions(suspicions)
     if write_to is not None:
@@ -69,7 +68,7 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
         version, findings = audit_stored(components, data, bars)
         suspicions = () if feature is None else audit_feature(components, feature, version.number, bars)
     if json:
-        print_json(build_audit_json(version.number, findings, suspicions))
+        print_json({"data_version": version.number, "tables": findings, "inputs": suspicions})
         return
     if not findings:
         print_line(f"Data version {version.number}: nothing suspicious in the tables.")
@@ -78,12 +77,6 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
         print_table(f"Data version {version.number}", ["table", "column", "finding", "evidence", ""], rows)
     if feature is not None:
         _print_suspicions(suspicions)
-
-
-def build_audit_json(version: int, findings: tuple[Any, ...], suspicions: tuple[Suspicion, ...]) -> dict[str, Any]:
-    """The findings as JSON."""
-    tables = [{"table": f.table, "column": f.column, "what": f.what, "evidence": f.evidence, "grave": f.grave} for f in findings]
-    return {"data_version": version, "tables": tables, "inputs": audit_json(suspicions)}
 
 
 def _print_suspicions(suspicions: tuple[Suspicion, ...]) -> None:

@@ -1,7 +1,6 @@
 """`epic22 data`: the versions of the tables."""
 
-from dataclasses import asdict
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -11,6 +10,7 @@ from epic22.cli.table_options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
 from epic22.core.tables.versions import LakeVersion
+from epic22.reports.json import VIEWS
 
 data = typer.Typer(name="data", help="The versions of the tables: log, show, diff, restore, quarantine.", no_args_is_help=True)
 Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
@@ -22,18 +22,12 @@ def _open_lake() -> Lake:
     return open_lake(Settings.read())
 
 
-def version_json(version: LakeVersion) -> dict[str, Any]:
-    """A version for --json; times as ISO text, UTC."""
-    counts = {"rows": version.rows, "quarantined": version.quarantined}
-    return asdict(version) | {"at": version.at.isoformat(), "end": version.end.isoformat()} | counts
-
-
 @data.command()
 def log(json: Json = False) -> None:
     """List the versions, newest first: rows, content hash, who, when, from where."""
     versions = _open_lake().log()[::-1]
     if json:
-        print_json([version_json(version) for version in versions])
+        print_json(versions, VIEWS)
         return
     if not versions:
         print_line("No data versions yet; read your tables with 'epic22 ingest FOLDER'.")
@@ -73,7 +67,7 @@ def show(
         _print_rows(of, frame.columns, [[_format_cell(value) for value in row] for row in frame.iter_rows()], json)
         return
     if json:
-        print_json(version_json(selected))
+        print_json(selected, VIEWS)
         return
     lines = [[n, f"{t.rows:,}", f"{t.added:,}", str(t.delta_version), t.digest[:12]] for n, t in selected.tables.items()]
     print_table(f"Data version {selected.number} ({selected.id})", ["table", "rows", "added", "delta version", "digest"], lines)
@@ -107,7 +101,7 @@ def restore(version: Annotated[int, typer.Argument(help="The version to go back 
     """Make a new version with the content of an older one; the history stays as it is."""
     new_version = _open_lake().restore(version, current_user())
     if json:
-        print_json(version_json(new_version))
+        print_json(new_version, VIEWS)
         return
     print_line(f"Data version {new_version.number} holds what version {version} held ({new_version.id[:12]}).")
 

@@ -1,6 +1,6 @@
 """`epic22 decide`: the ranked list of a week, in money."""
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -9,7 +9,7 @@ from epic22.cli.ingest import parse_timestamp
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
 from epic22.config import Settings
-from epic22.core.prediction import model_json, prediction_json
+from epic22.reports.json import VIEWS
 from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase, decision_value
 
 
@@ -26,26 +26,9 @@ def decide(
     with show_progress() as bars:
         decisions = decide_feature(assemble(Settings.read()), task, parse_timestamp(at, "--at"), capacity, data, bars)
     if json:
-        print_json(build_decision_json(decisions))
+        print_json(decisions, VIEWS)
     else:
         print_decisions(decisions)
-
-
-def build_decision_json(decisions: DecisionList) -> dict[str, Any]:
-    """The list as JSON."""
-    return {
-        "task": decisions.task,
-        "model": model_json(decisions.model),
-        "at": decisions.at.isoformat() + "Z",
-        "capacity": decisions.capacity,
-        "considered": decisions.considered,
-        "expected_saving": decisions.saving,
-        "in_sample": decisions.in_sample,
-        "list": [
-            {"rank": c.rank, "expected_saving": c.saving, "expected_change": c.change, **prediction_json(c.prediction)}
-            for c in decisions.listed
-        ],
-    }
 
 
 def print_decisions(decisions: DecisionList) -> None:

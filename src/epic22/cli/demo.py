@@ -20,8 +20,8 @@ from epic22.cli.terminal import format_figure, print_line, print_table, show_pro
 from epic22.config import Settings
 from epic22.features.catalog import FEATURES
 from epic22.reports.html.portfolio import write_portfolio_report
-from epic22.reports.json.portfolio import FeatureResult, summarise_run
 from epic22.services.decide import DecisionList
+from epic22.services.portfolio import FeatureResult, summarise_run
 from epic22.simulator.portfolio import Portfolio, select_truth, simulate, write_portfolio
 
 N_LISTED = 5

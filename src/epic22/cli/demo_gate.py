@@ -13,7 +13,7 @@ from polars import DataFrame
 from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_feature
 from epic22.cli.terminal import format_figure, print_line, show_progress
 from epic22.core.evaluation.fairness import Override
-from epic22.reports.json.portfolio import GateStep, build_gate_step
+from epic22.services.portfolio import GateStep, build_gate_step
 from epic22.simulator.portfolio import Portfolio
 from epic22.simulator.unfairness import plant_unfair_class
 

@@ -1,19 +1,17 @@
 """`epic22 ingest`: files of canonical tables become the next data version."""
 
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from epic22.bootstrap import assemble, ingest_folder
-from epic22.cli.data import version_json
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.errors import UserError
-from epic22.services.ingest import IngestResult
+from epic22.reports.json import VIEWS
 
 
 def ingest(
@@ -32,7 +30,7 @@ def ingest(
     with show_progress() as bars:
         ingestion = ingest_folder(assemble(Settings.read()), folder, parse_timestamp(as_of), source, mapping, bars)
     if json:
-        print_json(build_ingest_json(ingestion))
+        print_json(ingestion, VIEWS)
         return
     counts = ingestion.counts.items()
     rows = [
@@ -67,13 +65,3 @@ def parse_timestamp(text: str | None, option: str = "--as-of") -> datetime | Non
     except ValueError:
         raise UserError(f"{option} {text!r} is no moment; write it as 2024-03-01 or 2024-03-01T12:00:00.") from None
     return timestamp.astimezone(UTC).replace(tzinfo=None) if timestamp.tzinfo else timestamp
-
-
-def build_ingest_json(ingestion: IngestResult) -> dict[str, Any]:
-    """What an ingest did, for --json."""
-
-    return {
-        "version": version_json(ingestion.version) if ingestion.version else None,
-        "counts": {name: asdict(c) | {"quarantined": ingestion.quarantined.get(name, 0)} for name, c in ingestion.counts.items()},
-        "notes": list(ingestion.notes),
-    }

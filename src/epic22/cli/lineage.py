@@ -15,7 +15,7 @@ from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.lineage import Node, Trace
 from epic22.reports.figures.lineage import draw_lineage
-from epic22.services.lineage import trace_json
+from epic22.reports.json import VIEWS
 
 MAX_BRANCHES = 20
 
@@ -37,7 +37,7 @@ def lineage(
     if svg is not None:
         _write_svg(trace, svg)
     if json:
-        print_json(trace_json(trace))
+        print_json(trace, VIEWS)
         return
     print_trace(trace)
     if svg is not None:

@@ -1,6 +1,5 @@
 """`epic22 models`: what is registered."""
 
-from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -9,6 +8,7 @@ from epic22.bootstrap import assemble
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
+from epic22.core.serialization import to_json
 
 
 def models(
@@ -21,7 +21,7 @@ def models(
     champions = {name: registry.champion(name).version for name in names}
     versions = [version for name in names for version in registry.list_versions(name)]
     if json:
-        print_json([asdict(v) | {"champion": champions[v.task] == v.version} for v in versions])
+        print_json([to_json(v) | {"champion": champions[v.task] == v.version} for v in versions])
         return
     if not versions:
         print_line("No models yet; train one with 'epic22 train'.")

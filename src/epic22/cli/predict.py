@@ -9,7 +9,7 @@ from epic22.bootstrap import assemble, predict_file
 from epic22.cli.table_options import Json
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
 from epic22.config import Settings
-from epic22.core.prediction import Prediction, model_json, prediction_json
+from epic22.core.prediction import PREDICTION_VIEWS, Prediction
 
 MAX_SHOWN = 20
 
@@ -32,8 +32,7 @@ def predict(
     with show_progress() as bars:
         model, predictions = predict_file(components, task, file, version, bars, reasons)
     if json:
-        answers = [prediction_json(prediction) for prediction in predictions]
-        print_json({"task": task, "model": model_json(model), "predictions": answers})
+        print_json({"task": task, "model": model, "predictions": predictions}, PREDICTION_VIEWS)
         return
     print_line(f"{task}: {model.family}, version {model.version} ({model.status}); {len(predictions):,} rows.")
     sets = any(value.set for prediction in predictions for value in prediction.values)

@@ -13,12 +13,13 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.services.progress import Progress
 
 
-def print_json(value: object) -> None:
-    """One JSON object on standard output; NaN is refused, so the text is JSON everywhere."""
-    sys.stdout.write(json.dumps(value, ensure_ascii=False, allow_nan=False, indent=2) + "\n")
+def print_json(value: object, views: Views = NO_VIEWS) -> None:
+    """The value as JSON on standard output, records as their views show them."""
+    sys.stdout.write(json.dumps(to_json(value, views), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
 
 
 @contextmanager

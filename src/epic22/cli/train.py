@@ -22,8 +22,9 @@ from epic22.config import Settings, parse_memory
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval import MetricScore
 from epic22.core.evaluation.significance import Verdict
+from epic22.core.serialization import to_json
 from epic22.features.catalog import FEATURES
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.tune import Tuning
 from epic22.spec.task_file import SearchAsked, TaskFile
 from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
@@ -109,7 +110,7 @@ def train_table(task_file: TaskFile, memory_cap: str | None, write_to: Path | No
     if write_to is not None and result.task_spec is not None:
         write_task_file(result.task_spec, write_to)
     if json:
-        print_json(run_json(result.run) | {"report": str(result.report), "task_file": str(result.task_file)})
+        print_json(to_json(result.run, VIEWS) | {"report": str(result.report), "task_file": str(result.task_file)})
     else:
         print_training(result)
         if write_to is not None:

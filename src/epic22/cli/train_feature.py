@@ -6,9 +6,9 @@ from epic22.bootstrap import Components, ForecastResult, TrainingResult, assembl
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
 from epic22.config import Settings, parse_memory
 from epic22.core.errors import UserError
+from epic22.core.serialization import to_json
 from epic22.features.catalog import FEATURES
-from epic22.reports.json.forecast import forecast_run_json
-from epic22.reports.json.training import run_json
+from epic22.reports.json import VIEWS
 from epic22.services.assess import Assessment
 from epic22.services.tune import Tuning
 
@@ -56,14 +56,11 @@ def print_feature(components: Components, result: TrainingResult | ForecastResul
     """The result for a person at a terminal, or as JSON."""
     from epic22.cli import train, train_panel
 
-    if isinstance(result, ForecastResult):
-        if json:
-            print_json(forecast_run_json(result.run) | {"report": str(result.report)})
-        else:
-            train_panel.print_forecast(result)
-        return
     if json:
-        print_json(run_json(result.run) | {"report": str(result.report)})
+        print_json(to_json(result.run, VIEWS) | {"report": str(result.report)})
+        return
+    if isinstance(result, ForecastResult):
+        train_panel.print_forecast(result)
         return
     train.print_training(result)
     if result.run.assessment is not None:

@@ -13,8 +13,10 @@ from epic22.cli.task_options import select_given_options
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.errors import UserError
+from epic22.core.serialization import to_json
 from epic22.core.time_series import get_frequency
-from epic22.reports.json.forecast import forecast_run_json, intervals_json
+from epic22.reports.json import VIEWS
+from epic22.services.forecast_coverage import compute_forecast_coverage
 from epic22.services.train_panel import ForecastConfig
 from epic22.spec.panel_file import PanelFile, add_families
 
@@ -119,7 +121,7 @@ def train_forecast(file: PanelFile, holdout: int | None, trend_horizon: int, see
     with show_progress() as bars:
         result = train_panel_file(assemble(Settings.read()), file, ForecastConfig(holdout, trend_horizon, seed), bars)
     if json:
-        print_json(forecast_run_json(result.run) | {"report": str(result.report)})
+        print_json(to_json(result.run, VIEWS) | {"report": str(result.report)})
     else:
         print_forecast(result)
 
@@ -165,12 +167,11 @@ def print_forecast(result: ForecastResult) -> None:
                 f"{run.version.family} against {verdict.against}: skill {format_figure(verdict.difference)} better "
                 f"({format_figure(verdict.low)} … {format_figure(verdict.high)}); {sure}."
             )
-    intervals = intervals_json(run)
-    for kind in intervals["kinds"][:2]:
-        years = ", ".join(f"{y} {c:.0f} %" for y, c in zip(intervals["years"], kind["coverage_by_year"], strict=True))
+    coverage = compute_forecast_coverage(run)
+    for kind in coverage.kinds[:2]:
+        years = ", ".join(f"{y} {c:.0f} %" for y, c in zip(coverage.years, kind.coverage_by_year, strict=True))
         print_line(
-            f"80 % interval, {kind['kind']}: covers {kind['coverage']:.1f} % ({years}), interval score "
-            f"{format_figure(kind['winkler'])}."
+            f"80 % interval, {kind.kind}: covers {kind.coverage:.1f} % ({years}), interval score {format_figure(kind.winkler)}."
         )
     print_line(
         f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}); "

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from epic22.core.lineage import ModelVersion
+from epic22.core.serialization import collect_views, view
 
 MAX_REASONS = 4
 
@@ -71,33 +71,17 @@ class Prediction:
     median_days: float | None = None
 
 
-def prediction_json(prediction: Prediction) -> dict[str, Any]:
-    """The prediction as every interface answers it; times in ISO 8601, UTC."""
-    return {
-        "entity": prediction.entity,
-        "at": None if prediction.at is None else prediction.at.isoformat() + "Z",
-        "values": [_value_json(value) for value in prediction.values],
-        "score": {"value": prediction.score.value, "unit": prediction.score.unit},
-        "reasons": [
-            {"column": r.column, "value": r.value, "contribution": r.contribution, "text": r.text} for r in prediction.reasons
-        ],
-        "receipt": prediction.receipt,
-    } | ({} if prediction.median_days is None else {"median_days": prediction.median_days})
-
-
-def model_json(model: ModelVersion) -> dict[str, str]:
-    """Which model answered, as every interface says it."""
-    return {"family": model.family, "version": model.version, "model_hash": model.model_hash, "status": model.status}
-
-
-def _value_json(value: PredictedValue) -> dict[str, Any]:
-    required = {
-        "target": value.target,
-        "horizon": value.horizon,
-        "value": value.value,
-        "low": value.low,
-        "high": value.high,
-    }
-    decision = {"expected_loss": value.expected_loss, "act": value.act, "band": value.band, "set": value.set and list(value.set)}
-    optional = {name: item for name, item in decision.items() if item is not None}
-    return required | ({"probabilities": dict(value.probabilities)} if value.probabilities else {}) | optional
+PREDICTION_VIEWS = collect_views(
+    view(
+        Prediction,
+        "entity at values score reasons receipt median_days?",
+        at=lambda prediction: None if prediction.at is None else f"{prediction.at.isoformat()}Z",
+    ),
+    view(
+        PredictedValue,
+        "target horizon value low high probabilities? expected_loss? act? band? set?",
+        probabilities=lambda value: dict(value.probabilities) or None,
+    ),
+    view(ModelVersion, "family version model_hash status"),
+)
+"""What every interface shows of a prediction and of the model that gave it; times in ISO 8601, UTC."""

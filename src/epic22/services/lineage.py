@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import PurePath
-from typing import Any
 
 from epic22.core.errors import UserError
 from epic22.core.lineage import STAGES, LineageGraph, ModelVersion, Node, PredictionRecord, Provenance, Trace, printable
@@ -38,16 +37,6 @@ def trace_lineage(reference: str, table_store: TableStore, registry: Registry, p
     if subject.kind != "prediction":
         _add_counts(graph, models, prediction_log)
     return graph.trace(subject)
-
-
-def trace_json(trace: Trace) -> dict[str, Any]:
-    """The trace for --json: nodes by key, edges from cause to effect."""
-    return {
-        "subject": trace.subject.key,
-        "nodes": [{"key": n.key, "kind": n.kind, "id": n.id, "words": n.label, "facts": dict(n.facts)} for n in trace.nodes],
-        "edges": [{"cause": edge.cause, "effect": edge.effect} for edge in trace.edges],
-        "notes": list(trace.notes),
-    }
 
 
 @dataclass

@@ -9,7 +9,7 @@ import numpy as np
 from epic22.core.time_series import Array
 from epic22.reports.figures.style import INK, MAIN, MUTED, OTHER, WARM, create_axes, render_png
 from epic22.reports.figures.training import add_legend, format_name
-from epic22.reports.json.forecast import coverage_by_origin
+from epic22.services.forecast_coverage import compute_coverage_by_origin
 from epic22.services.train_panel import COMBINATION, ForecastEvaluation, ForecastRun
 
 if TYPE_CHECKING:
@@ -123,7 +123,7 @@ def draw_coverage_over_time(run: ForecastRun) -> "Figure":
     """Share of values inside the 80 % interval by origin: adapted, and calibrated once."""
     figure, axes = create_axes(height=3.4)
     for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, MAIN, "adaptive")):
-        share = [covered for _, covered in coverage_by_origin(run, adapted)]
+        share = [one.coverage for one in compute_coverage_by_origin(run, adapted)]
         axes.plot(run.plan.test, share, "o-", color=colour, linewidth=1.5, markersize=3, label=name)
     axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
     axes.set_ylim(0, 103)

@@ -10,7 +10,7 @@ from epic22.core.text import format_figure
 from epic22.reports.figures.forecast import compute_series_skill, list_forecast_figures
 from epic22.reports.figures.style import render_svg
 from epic22.reports.html.training import write_atomically
-from epic22.reports.json.forecast import intervals_json
+from epic22.services.forecast_coverage import compute_forecast_coverage
 from epic22.services.train_panel import ForecastRun
 
 TEMPLATE = Path(__file__).with_name("forecast.html")
@@ -39,7 +39,7 @@ def render_forecast_report(run: ForecastRun) -> str:
         headline=headline(run),
         lead=lead(run),
         pictures=[(picture, render_svg(picture.draw(run), picture.name)) for picture in list_forecast_figures(run)],
-        intervals=intervals_json(run),
+        intervals=compute_forecast_coverage(run),
         **group_verdicts(run),
         zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),
         anomalies=find_recent_anomalies(run),

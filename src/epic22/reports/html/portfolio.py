@@ -7,8 +7,8 @@ from epic22.core.prediction import PredictedValue
 from epic22.core.quality import Finding
 from epic22.core.text import format_figure
 from epic22.reports.html.training import write_atomically
-from epic22.reports.json.portfolio import FeatureResult, GateStep
 from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase
+from epic22.services.portfolio import FeatureResult, GateStep
 
 TEMPLATE = Path(__file__).with_name("portfolio.html")
 MAINTENANCE = "predictive_maintenance"

@@ -1,15 +1,13 @@
 """The features of a portfolio side by side: constant, incumbent, champion, best possible, and what is certain of them."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.savings import IntervalEstimate
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion
-from epic22.reports.json.numbers import finite_or_none
 from epic22.services.train import TrainingRun
 from epic22.services.train_panel import BASELINE, ForecastEvaluation, ForecastRun
 
@@ -136,14 +134,3 @@ def _summarise_forecast(run: ForecastRun) -> FeatureResult:
         shortfall=None if shortfall is None else _verdict_estimate(shortfall),
         coverage=run.champion.score("coverage_80").value,
     )
-
-
-def result_json(result: FeatureResult) -> dict[str, Any]:
-    """The outcome as JSON; undefined figures are null."""
-    return {name: _replace_undefined(value) for name, value in asdict(result).items()}
-
-
-def _replace_undefined(value: Any) -> Any:
-    if isinstance(value, float):
-        return finite_or_none(value)
-    return {k: _replace_undefined(v) for k, v in value.items()} if isinstance(value, dict) else value

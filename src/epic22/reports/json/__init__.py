@@ -1,1 +1,0 @@
-"""Trainings as JSON objects."""

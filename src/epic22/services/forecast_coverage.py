@@ -1,0 +1,123 @@
+"""What a panel's 80 % intervals covered on the test origins: by origin, by group of series, and by kind of interval and year."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
+from epic22.core.evaluation.forecast_metrics import compute_winkler
+from epic22.core.time_series import Array
+from epic22.services.train_panel import ForecastRun
+
+NOMINAL = 80.0
+GROUPS = ("calm", "usual", "lively")
+"""Thirds of the series by their naive error relative to their level, from their own past."""
+
+
+@dataclass(frozen=True)
+class OriginCoverage:
+    """A test origin and the coverage of the champion's interval there, in per cent."""
+
+    origin: str
+    coverage: float
+
+
+@dataclass(frozen=True)
+class SeriesCoverage:
+    """A group of series, how many they are, and the coverage of the champion's interval there, in per cent."""
+
+    group: str
+    series: int
+    coverage: float
+
+
+@dataclass(frozen=True)
+class IntervalKindCoverage:
+    """A kind of interval: its coverage in per cent, whole and by year of origin, the mean distance of the years' from the nominal
+    share, and its interval score in naive errors."""
+
+    kind: str
+    coverage: float
+    coverage_by_year: tuple[float, ...]
+    mean_distance: float
+    winkler: float
+
+
+@dataclass(frozen=True)
+class ForecastCoverage:
+    """Coverage beside the `nominal` share in per cent; `kinds` are the adapted interval, the same calibrated once, and each other
+    family's own, with figures by the `years` of the origins."""
+
+    nominal: float
+    years: tuple[int, ...]
+    by_origin: tuple[OriginCoverage, ...]
+    by_group: tuple[SeriesCoverage, ...]
+    kinds: tuple[IntervalKindCoverage, ...]
+
+
+def compute_forecast_coverage(run: ForecastRun) -> ForecastCoverage:
+    """What the intervals of a run covered."""
+    years = np.array([moment.year for moment in run.frequency.starts(run.examples.origin[run.test])])
+    return ForecastCoverage(
+        nominal=NOMINAL,
+        years=tuple(int(year) for year in np.unique(years)),
+        by_origin=compute_coverage_by_origin(run, run.adapted),
+        by_group=_compute_coverage_by_group(run),
+        kinds=_compare_interval_kinds(run, years),
+    )
+
+
+def compute_coverage_by_origin(run: ForecastRun, adapted: AdaptedIntervals) -> tuple[OriginCoverage, ...]:
+    """Coverage of the champion's interval with these half-widths, by test origin."""
+    inside = _champion_hits(run, adapted)
+    shares = [100 * float(np.nanmean(inside[run.rows.origin_index == i])) for i in range(len(run.plan.test))]
+    return tuple(
+        OriginCoverage(run.frequency.label(int(origin)), share) for origin, share in zip(run.plan.test, shares, strict=True)
+    )
+
+
+def _champion_hits(run: ForecastRun, adapted: AdaptedIntervals) -> Array:
+    return _interval_hits(run, adapted.quantiles(run.champion.forecasts.median)[run.test])
+
+
+def _interval_hits(run: ForecastRun, quantiles: Array) -> Array:
+    """1 where the target of a test row lies in the 80 % interval, else 0, (n, H); NaN where there is no target."""
+    targets = run.rows.Y
+    inside = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
+    return np.where(np.isnan(targets), np.nan, inside)
+
+
+def _compute_coverage_by_group(run: ForecastRun) -> tuple[SeriesCoverage, ...]:
+    names, code = np.unique(run.examples.entity[run.test].astype(str), return_inverse=True)
+    relative = run.rows.scale / np.maximum(np.abs(run.rows.last), 1e-9)
+    liveliness = np.bincount(code, relative, minlength=len(names)) / np.bincount(code, minlength=len(names))
+    third = np.minimum(np.argsort(np.argsort(liveliness, kind="stable"), kind="stable") * 3 // max(len(names), 1), 2)
+    inside = _champion_hits(run, run.adapted)
+    present = [g for g in range(3) if (third == g).any()]
+    return tuple(
+        SeriesCoverage(GROUPS[g], int((third == g).sum()), 100 * float(np.nanmean(inside[third[code] == g]))) for g in present
+    )
+
+
+def _compare_interval_kinds(run: ForecastRun, years: Array) -> tuple[IntervalKindCoverage, ...]:
+    """The coverage of each kind of interval; `years` (n,) are those of the test rows' origins."""
+    family, median = run.champion.family, run.champion.forecasts.median
+    kinds = [
+        (f"{family}, adaptive", run.adapted.quantiles(median)[run.test]),
+        (f"{family}, calibrated once", run.static.quantiles(median)[run.test]),
+        *((f"{e.family}, own", e.forecasts.quantiles[run.test]) for e in run.leaderboard if e.family != family),
+    ]
+    results = []
+    for kind, quantiles in kinds:
+        inside = _interval_hits(run, quantiles)
+        by_year = [100 * float(np.nanmean(inside[years == year])) for year in np.unique(years)]
+        results.append(
+            IntervalKindCoverage(
+                kind=kind,
+                coverage=100 * float(np.nanmean(inside)),
+                coverage_by_year=tuple(by_year),
+                mean_distance=float(np.mean(np.abs(np.array(by_year) - NOMINAL))),
+                winkler=float(np.nanmean(compute_winkler(run.rows, quantiles))),
+            )
+        )
+    return tuple(results)
