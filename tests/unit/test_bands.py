@@ -10,6 +10,7 @@ from hypothesis.extra.numpy import arrays
 
 from epic22.core.errors import UserError
 from epic22.core.evaluation.risk_bands import BANDS, RiskBands, check_band_order, compute_band_figures, fit_bands
+from epic22.core.serialization import to_json
 from epic22.core.task import Array
 
 
@@ -27,7 +28,7 @@ def test_no_band_is_empty_however_many_ties(loss: Array) -> None:
         return
     bands = fit_bands(loss)
     assert set(bands.assign(loss)) == set(range(5))
-    assert RiskBands.restore(json.loads(json.dumps(bands.state()))) == bands
+    assert RiskBands.restore(json.loads(json.dumps(to_json(bands)))) == bands
     assert (np.diff(bands.assign(np.sort(loss))) >= 0).all()
 
 

@@ -30,6 +30,7 @@ from epic22.core.evaluation.calibration import (
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.metrics import log_loss
 from epic22.core.models.catalog import get_family
+from epic22.core.serialization import to_json
 from epic22.core.task import Array
 
 SCORES = arrays(np.float64, st.integers(2, 60), elements=st.floats(-800, 800, allow_nan=False))
@@ -58,7 +59,7 @@ def test_every_kind_is_monotone_finite_and_survives_json(raw: Array, seed: int, 
     p = made(np.sort(raw))
     assert ((p >= 0) & (p <= 1)).all()
     assert (np.diff(p) >= -1e-12).all()
-    again = Calibration.restore(json.loads(json.dumps(made.state())))
+    again = Calibration.restore(json.loads(json.dumps(to_json(made))))
     assert again == made
     assert np.array_equal(again(raw), made(raw))
 

@@ -12,6 +12,7 @@ from scipy.special import softmax
 from tests.small_rows import held
 
 from epic22.core.evaluation.conformal import (
+    BAND_VIEWS,
     COVERAGE,
     MIN_ROWS_PER_CELL,
     AdaptiveBand,
@@ -24,6 +25,7 @@ from epic22.core.evaluation.conformal import (
     restore_band,
 )
 from epic22.core.evaluation.interval_selection import KINDS, choose_band, compute_interval_scores, fit_band, fit_scatter
+from epic22.core.serialization import to_json
 from epic22.core.task import Array
 
 DRAWS = 400
@@ -251,7 +253,7 @@ def test_the_interval_score_is_the_width_and_twenty_times_what_is_missed() -> No
 
 @pytest.mark.parametrize("band", BANDS, ids=lambda band: getattr(band, "kind", "plain"))
 def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(band: AnyBand) -> None:
-    again = restore_band(json.loads(json.dumps(band.state())))
+    again = restore_band(json.loads(json.dumps(to_json(band, BAND_VIEWS))))
     assert again == band
     values = np.random.default_rng(9).normal(2, 3, 997)
     low, high = band.compute_intervals(values)
@@ -262,7 +264,7 @@ def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(b
 def test_sets_survive_json_and_one_row_gets_the_set_it_gets_among_others() -> None:
     p = softmax(np.random.default_rng(10).normal(size=(500, 4)), axis=1)
     sets = ClassSets(0.9, (0.1, 0.25, 0.3, 0.2), (0, 1, 2, 3))
-    assert ClassSets.restore(json.loads(json.dumps(sets.state()))) == sets
+    assert ClassSets.restore(json.loads(json.dumps(to_json(sets)))) == sets
     assert [sets.predict_set(row) for row in p] == [tuple(np.flatnonzero(row)) for row in sets.contains(p)]
 
 
@@ -270,7 +272,7 @@ def test_a_band_of_the_first_bundles_says_what_it_said() -> None:
     band = restore_band({"coverage": 0.9, "half_width": 1.5})
     assert band == Band(0.9, 1.5)
     assert band.compute_interval(2.0) == (0.5, 3.5)
-    assert band.state() == {"coverage": 0.9, "half_width": 1.5}
+    assert to_json(band, BAND_VIEWS) == {"coverage": 0.9, "half_width": 1.5}
 
 
 @pytest.mark.parametrize(

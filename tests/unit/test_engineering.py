@@ -19,10 +19,11 @@ from epic22.core.data.feature_engineering import (
 )
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.formula import bind_formulas, parse_formula
-from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor
+from epic22.core.data.preprocess import MAX_LEVELS, PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
+from epic22.core.serialization import to_json
 from epic22.core.task import Array, Column, Formula
 
 MEAN, SHARE = CategoryEncoding("maker", "target", 1), CategoryEncoding("maker", "share")
@@ -57,7 +58,7 @@ def test_rare_levels_are_drawn_further_and_unseen_ones_have_the_general_mean() -
 def test_an_engineered_row_has_the_bits_it_has_in_a_batch_and_survives_its_state() -> None:
     made = toy("binary", 300)
     fitted, _ = Preprocessor.fit_transform(COLUMNS, made.examples.X, made.examples.y, (), recipe=RECIPE)
-    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(fitted.state())))
+    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(to_json(fitted, PREPROCESSING_VIEWS))))
     fresh = inputs(80, seed=9)
     rows: list[dict[str, Any]] = [*fresh.to_dicts(), {"maker": "never seen"}]
     batch = again.transform(pl.concat([fresh, pl.DataFrame(rows[-1:]).select(pl.col("maker"))], how="diagonal"))

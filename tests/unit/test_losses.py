@@ -140,7 +140,7 @@ def test_few_rows_have_one_factor_and_the_scale_comes_back_from_json() -> None:
     raw, _, y = scattered(40, uneven=True)
     scale = fit_smearing_scale(raw, y)
     assert len(scale.shifts) == 1
-    assert ValueScale.from_state(scale.to_state()) == scale
+    assert ValueScale.from_state(to_json(scale)) == scale
     assert np.array_equal(EXPONENTIAL(raw), np.exp(raw))
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.toy import COLUMNS, inputs
 
 from epic22.core.data.formula import parse_formula
-from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, days_since_1970
+from epic22.core.data.preprocess import MAX_LEVELS, PREPROCESSING_VIEWS, Preprocessor, days_since_1970
+from epic22.core.serialization import to_json
 from epic22.core.task import Column
 
 ROW = st.fixed_dictionaries(
@@ -45,7 +46,7 @@ def test_a_row_alone_gives_the_same_bits_as_in_a_batch(rows: list[dict[str, Any]
 def test_the_state_survives_json() -> None:
     X = inputs(300)
     fitted = Preprocessor.fit(COLUMNS, X)
-    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(fitted.state())))
+    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(to_json(fitted, PREPROCESSING_VIEWS))))
     assert again.transform(X).tobytes() == fitted.transform(X).tobytes()
 
 
@@ -96,7 +97,7 @@ def test_derived_columns_too_have_the_same_bits_alone_and_in_a_batch(rows: list[
 def test_outputs_are_the_inputs_and_then_the_derived_columns_with_their_formulas_for_words() -> None:
     X = inputs(100)
     fitted = Preprocessor.fit(COLUMNS, X, formulas=FORMULAS)
-    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(fitted.state())))
+    again = Preprocessor.restore(COLUMNS, json.loads(json.dumps(to_json(fitted, PREPROCESSING_VIEWS))))
     assert again.outputs == fitted.outputs
     assert again.transform(X).tobytes() == fitted.transform(X).tobytes()
     assert [c.name for c in fitted.outputs] == [*(c.name for c in COLUMNS), "push", "odd"]
@@ -104,4 +105,4 @@ def test_outputs_are_the_inputs_and_then_the_derived_columns_with_their_formulas
 
 
 def test_without_formulas_the_state_is_as_it_always_was() -> None:
-    assert set(Preprocessor.fit(COLUMNS, inputs(50)).state()) == {"levels"}
+    assert set(to_json(Preprocessor.fit(COLUMNS, inputs(50)), PREPROCESSING_VIEWS)) == {"levels"}

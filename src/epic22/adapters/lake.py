@@ -15,7 +15,7 @@ import os
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from deltalake import DeltaTable
 from epic22.adapters.lake_transaction import DeltaTransaction
 from epic22.core.data.point_in_time import Tables, build_tables
 from epic22.core.errors import LakeError
+from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable, get_canonical_table
 from epic22.core.tables.versions import LakeVersion, SourceFile, TableVersion
 
@@ -163,7 +164,7 @@ class Lake:
         place.parent.mkdir(parents=True, exist_ok=True)
         fresh = place.with_name(f".{uuid.uuid4().hex}")
         with fresh.open("w") as stream:
-            json.dump(_to_json(version), stream, indent=1, ensure_ascii=False)
+            json.dump(to_json(version), stream, indent=1, ensure_ascii=False)
             stream.flush()
             os.fsync(stream.fileno())
         try:
@@ -197,10 +198,6 @@ def list_delta_files(folder: Path, version: int | None = None) -> tuple[Path, ..
 def _count_missing(rows: pl.DataFrame, others: pl.DataFrame, on: list[str]) -> int:
     """How many of these rows are not among those."""
     return rows.join(others, on=[name for name in on if name in rows.columns], how="anti", nulls_equal=True).height
-
-
-def _to_json(version: LakeVersion) -> dict[str, Any]:
-    return asdict(version) | {"at": version.at.isoformat(), "end": version.end.isoformat()}
 
 
 def _parse_version(stored: Mapping[str, Any]) -> LakeVersion:

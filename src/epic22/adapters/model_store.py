@@ -1,7 +1,6 @@
 """The registry on a file system: models/<task>/<version>/ and a pointer, replaced atomically, to the champion."""
 
 import json
-import math
 import os
 import re
 import shutil
@@ -15,9 +14,10 @@ from typing import Any
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
 from epic22.core.errors import BundleError, UnknownTaskError
-from epic22.core.evaluation.fairness import FairnessVerdict, PromotionDecision
+from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion, Provenance
+from epic22.core.serialization import collect_views, to_json, view
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
@@ -25,6 +25,19 @@ PROMOTIONS = "promotions.jsonl"
 PROVENANCE = "lineage.json"
 EXPLANATION = "explanation.json"
 INCOMING_PREFIX = ".incoming-"
+UNGATED = {"status": "promoted", "why": "", "fairness": None, "override": None}
+"""What a line of the log says where no gate decided."""
+
+PROMOTION_VIEWS = collect_views(
+    view(PromotionDecision, "status why fairness override"),
+    view(
+        FairnessVerdict,
+        "status class=worst.column against=worst.reference *worst_group",
+        worst_group=lambda verdict: verdict.worst.worst or dict.fromkeys(("group", "ratio", "low", "high")),
+    ),
+    view(GroupShare, "group ratio low high"),
+)
+"""What a line of the log says of a decision; a key by its id, never the key."""
 
 
 class ModelStore:
@@ -59,7 +72,7 @@ class ModelStore:
         while True:
             number += 1
             version = ModelVersion(task, str(number), family, model_hash, data_version, status, made_at)
-            (incoming / "version.json").write_text(json.dumps(asdict(version), indent=2))
+            (incoming / "version.json").write_text(json.dumps(to_json(version), indent=2))
             try:
                 os.rename(incoming, self.folder(task, version.version))
             except OSError:
@@ -103,7 +116,8 @@ class ModelStore:
     def _log_promotion(self, task: str, version: str, decision: PromotionDecision | None) -> str:
         """Add a line to the log of promotions; gives its moment."""
         at = datetime.now(UTC).isoformat()
-        line = {"version": self._read_version(task, version).version, "at": at, **_format_decision(decision)}
+        content = UNGATED if decision is None else to_json(decision, PROMOTION_VIEWS)
+        line = {"version": self._read_version(task, version).version, "at": at, **content}
         with (self._task_folder(task) / PROMOTIONS).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line, allow_nan=False) + "\n")
         return at
@@ -124,7 +138,7 @@ class ModelStore:
 
     def save_provenance(self, provenance: Provenance) -> None:
         """Keep beside a version what it was made from, with one rename of a whole file."""
-        self._write_json(provenance.task, provenance.version, PROVENANCE, asdict(provenance))
+        self._write_json(provenance.task, provenance.version, PROVENANCE, to_json(provenance))
 
     def save_explanation(self, task: str, version: str, explanation: Mapping[str, Any]) -> None:
         """Keep beside a version what it looks at, with one rename of a whole file."""
@@ -172,29 +186,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
         raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None
-
-
-def _format_decision(decision: PromotionDecision | None) -> dict[str, Any]:
-    """What a line of the log says of a decision; a key by its id, never the key."""
-    if decision is None:
-        return {"status": "promoted", "why": "", "fairness": None, "override": None}
-    return {
-        "status": decision.status,
-        "why": decision.why,
-        "fairness": None if decision.fairness is None else _format_fairness(decision.fairness),
-        "override": None if decision.override is None else asdict(decision.override),
-    }
-
-
-def _format_fairness(verdict: FairnessVerdict) -> dict[str, Any]:
-    worst = verdict.worst.worst
-    summary = {"status": verdict.status, "class": verdict.worst.column, "against": verdict.worst.reference}
-    if worst is None:
-        return summary | {"group": None, "ratio": None, "low": None, "high": None}
-    return (
-        summary | {"group": worst.group} | {name: _replace_undefined(getattr(worst, name)) for name in ("ratio", "low", "high")}
-    )
-
-
-def _replace_undefined(value: float | None) -> float | None:
-    return value if value is not None and math.isfinite(value) else None

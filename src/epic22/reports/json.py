@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from epic22.core.data.feature_engineering import CategoryEncoding
 from epic22.core.data.folds import FoldPlan
+from epic22.core.evaluation.conformal import BAND_VIEWS
 from epic22.core.evaluation.cost_per_thousand import CostPer1000
 from epic22.core.evaluation.coverage import Coverage, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation, MetricScore
@@ -133,7 +134,9 @@ def _count_ingested(result: IngestResult) -> Mapping[str, object]:
     return {name: to_json(one) | {"quarantined": result.quarantined.get(name, 0)} for name, one in result.counts.items()}
 
 
-VIEWS: Views = PREDICTION_VIEWS | collect_views(
+VIEWS: Views = collect_views(
+    *PREDICTION_VIEWS.values(),
+    *BAND_VIEWS.values(),
     # Trainings.
     view(
         TrainingRun,
@@ -215,12 +218,7 @@ VIEWS: Views = PREDICTION_VIEWS | collect_views(
     view(Gain, "change columns gain low high kept=accepted"),
     view(ColumnStrength, "column permutation error contribution stability kept=selected"),
     # Intervals and sets, and what they covered.
-    view(
-        PredictionIntervals,
-        "interval sets chosen_by=losses covered=coverage note",
-        interval=lambda intervals: None if intervals.band is None else intervals.band.state(),
-        sets=lambda intervals: None if intervals.sets is None else intervals.sets.state(),
-    ),
+    view(PredictionIntervals, "interval=band sets chosen_by=losses covered=coverage note"),
     view(
         Coverage,
         "stated=level overall tables worst short_months words=sentences",

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import structlog
 
@@ -18,6 +18,7 @@ from epic22.core.lineage import Dataset
 
 if TYPE_CHECKING:
     from openlineage.client.event_v2 import RunEvent
+    from openlineage.client.facet_v2 import DatasetFacet, OutputDatasetFacet
     from openlineage.client.transport import Transport
 
 NAMESPACE = "epic22"
@@ -118,20 +119,21 @@ def _namespace(dataset: Dataset) -> str:
     return f"{NAMESPACE}.{dataset.kind}"
 
 
-def _build_facets(dataset: Dataset) -> dict[str, Any]:
+def _build_facets(dataset: Dataset) -> "dict[str, DatasetFacet]":
     from openlineage.client.facet_v2 import DatasetFacet, dataset_type_dataset, dataset_version_dataset
 
-    facets: dict[str, Any] = {
+    facets: dict[str, DatasetFacet] = {
         "version": dataset_version_dataset.DatasetVersionDatasetFacet(dataset.version, producer=PRODUCER),
         "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(DATASET_TYPES[dataset.kind], producer=PRODUCER),
     }
     if dataset.digest is not None:
         content = {"rowDigest" if dataset.kind == "table" else "sha256": dataset.digest}
-        facets["epic22_content"] = DatasetFacet(producer=PRODUCER).with_additional_properties(**content)
+        facet = DatasetFacet(producer=PRODUCER).with_additional_properties(**content)
+        facets["epic22_content"] = cast(DatasetFacet, facet)  # the library states the base class
     return facets
 
 
-def _build_statistics(dataset: Dataset) -> dict[str, Any]:
+def _build_statistics(dataset: Dataset) -> "dict[str, OutputDatasetFacet]":
     from openlineage.client.facet_v2 import output_statistics_output_dataset as statistics
 
     if dataset.rows is None:

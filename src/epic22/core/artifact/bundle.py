@@ -7,7 +7,7 @@ give the golden rows the scores that were written down with them. The training s
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -16,14 +16,15 @@ import numpy as np
 import polars as pl
 
 from epic22.core.artifact.sealed import GOLDEN_TOLERANCE, library_versions, read_sealed_folder, write_sealed_folder
-from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.evaluation.conformal import AnyBand, ClassSets, restore_band
+from epic22.core.evaluation.conformal import BAND_VIEWS, AnyBand, ClassSets, restore_band
 from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Estimator
 from epic22.core.models.catalog import get_family
+from epic22.core.serialization import to_json, view
 from epic22.core.targets import TargetKind, get_kind
 from epic22.core.task import Column, Kind, LossName, Task
 
@@ -126,57 +127,63 @@ class Bundle:
         return None if interval_or_set is None else interval_or_set.coverage
 
 
+DECISION_KEYS = "calibration? costs? risk_bands? sets?"
+"""What turns a score into sets and decisions; a bundle that has none of it, as those of the first format, shows none."""
+
+
+def _get_calibration(bundle: Bundle) -> Calibration | None:
+    return None if bundle.calibration.kind == "none" else bundle.calibration
+
+
+def _get_costs(bundle: Bundle) -> Mapping[str, float] | None:
+    return bundle.costs or None
+
+
+HASHED_VIEWS = {
+    **PREPROCESSING_VIEWS,
+    **BAND_VIEWS,
+    Bundle: view(
+        Bundle,
+        "family preprocessing=preprocessor inputs=schema.inputs classes=schema.classes conformal=band seed data_version "
+        + DECISION_KEYS,
+        calibration=_get_calibration,
+        costs=_get_costs,
+    ),
+}
+"""What of a bundle is hashed beside the trained bytes."""
+
+MANIFEST_VIEWS = {
+    **BAND_VIEWS,
+    Bundle: view(
+        Bundle,
+        f"family status schema conformal=band model_hash data_version seed positive_share {DECISION_KEYS} made_with",
+        calibration=_get_calibration,
+        costs=_get_costs,
+        made_with=lambda bundle: library_versions(),
+    ),
+}
+"""What the manifest says of a bundle."""
+
+
 def compute_model_hash(bundle: Bundle) -> str:
     """SHA-256 of the trained bytes and of all that shapes an answer; no time, path, run id or library version is in it."""
     files = bundle.estimator.files()
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
-    hashed_content = {
-        "family": bundle.family,
-        "preprocessing": bundle.preprocessor.state(),
-        "inputs": [asdict(column) for column in bundle.schema.inputs],
-        "classes": list(bundle.schema.classes),
-        "conformal": bundle.band.state() if bundle.band else None,
-        "seed": bundle.seed,
-        "data_version": bundle.data_version,
-        **_decision_state(bundle),
-    }
-    return sha256(*parts, canonical_json(hashed_content))
-
-
-def _decision_state(bundle: Bundle) -> dict[str, Any]:
-    """What turns a score into sets and decisions; nothing for a bundle that has none of it, as those of the first format."""
-    state: dict[str, Any] = {}
-    if bundle.calibration.kind != "none":
-        state["calibration"] = bundle.calibration.state()
-    if bundle.costs:
-        state["costs"] = dict(bundle.costs)
-    if bundle.risk_bands is not None:
-        state["risk_bands"] = bundle.risk_bands.state()
-    if bundle.sets is not None:
-        state["sets"] = bundle.sets.state()
-    return state
+    return sha256(*parts, canonical_json(to_json(bundle, HASHED_VIEWS)))
 
 
 def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
     """Write the bundle into an empty folder; `golden` are a few rows of inputs whose scores are written with them."""
-    golden_scores = {"golden.json": canonical_json(_score_golden_rows(bundle, golden.head(GOLDEN_ROWS)))}
-    write_sealed_folder(folder, _manifest(bundle), model_files(bundle) | golden_scores)
+    rows = golden.head(GOLDEN_ROWS)
+    raw = np.asarray(bundle.estimator.decision_function(bundle.preprocessor.transform(rows)), dtype=np.float64)
+    golden_scores = {"golden.json": canonical_json({"rows": to_json(rows.to_dicts()), "raw": raw.tolist()})}
+    write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), model_files(bundle) | golden_scores)
 
 
 def model_files(bundle: Bundle) -> dict[str, bytes]:
     """The trained model and its preprocessing, by their names in the folder."""
     files = {f"model/{name}": content for name, content in bundle.estimator.files().items()}
-    return files | {"preprocessing.json": canonical_json(bundle.preprocessor.state())}
-
-
-def _score_golden_rows(bundle: Bundle, rows: pl.DataFrame) -> dict[str, Any]:
-    raw = bundle.estimator.decision_function(bundle.preprocessor.transform(rows))
-    return {"rows": [row_to_json(row) for row in rows.to_dicts()], "raw": np.asarray(raw, dtype=np.float64).tolist()}
-
-
-def row_to_json(row: Mapping[str, Any]) -> dict[str, Any]:
-    """A row's values as JSON has them."""
-    return {name: value_to_json(value) for name, value in row.items()}
+    return files | {"preprocessing.json": canonical_json(to_json(bundle.preprocessor, PREPROCESSING_VIEWS))}
 
 
 def value_to_json(value: Any) -> Any:
@@ -190,21 +197,6 @@ def row_from_json(row: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[s
     """The values a JSON row stands for, in the types of the columns."""
     times = {column.name for column in columns if column.dtype == "time"}
     return {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}
-
-
-def _manifest(bundle: Bundle) -> dict[str, Any]:
-    return {
-        "family": bundle.family,
-        "status": bundle.status,
-        "schema": asdict(bundle.schema),
-        "conformal": bundle.band.state() if bundle.band else None,
-        "model_hash": bundle.model_hash,
-        "data_version": bundle.data_version,
-        "seed": bundle.seed,
-        "positive_share": bundle.positive_share,
-        **_decision_state(bundle),
-        "made_with": library_versions(),
-    }
 
 
 def open_bundle(folder: Path) -> Bundle:

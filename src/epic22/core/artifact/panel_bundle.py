@@ -6,7 +6,7 @@ It is sealed and audited as every bundle is. The golden forecasts written with i
 import io
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from epic22.core.evaluation.adaptive_conformal import AdaptiveState, compute_hal
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
+from epic22.core.serialization import collect_views, to_json, view
 from epic22.core.time_series import Array, Frequency, Histories, get_frequency
 
 KIND = "panel"
@@ -111,32 +112,46 @@ class PanelBundle:
         return PanelForecast(quantiles, members[..., MEDIAN_INDEX], names, self.weights)
 
 
+HASHED_VIEWS = collect_views(
+    view(
+        PanelBundle,
+        "family order weights factors=state.factors schema history seed data_version",
+        order=lambda bundle: list(bundle.forecasters),
+        history=lambda bundle: sha256(
+            np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()
+        ),
+    )
+)
+"""What of a forecast is hashed beside the trained bytes."""
+
+MANIFEST_VIEWS = collect_views(
+    view(
+        PanelBundle,
+        "kind family status schema forecasters weights factors=state.factors levels history_first=history.first model_hash "
+        "data_version seed made_with",
+        kind=lambda bundle: KIND,
+        forecasters=lambda bundle: list(bundle.forecasters),
+        levels=lambda bundle: QUANTILE_LEVELS,
+        made_with=lambda bundle: library_versions(),
+    )
+)
+"""What the manifest says of a forecast."""
+
+
 def compute_panel_model_hash(bundle: PanelBundle) -> str:
     """SHA-256 of all that shapes an answer; no time, path, run id or library version is in it."""
     parts: list[bytes] = []
     for name in sorted(bundle.forecasters):
         files = bundle.forecasters[name].files()
         parts += [part for file in sorted(files) for part in (f"{name}/{file}".encode(), files[file])]
-    hashed_content = {
-        "family": bundle.family,
-        "order": list(bundle.forecasters),
-        "weights": bundle.weights.tolist(),
-        "factors": list(bundle.state.factors),
-        "schema": asdict(bundle.schema),
-        "history": sha256(
-            np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()
-        ),
-        "seed": bundle.seed,
-        "data_version": bundle.data_version,
-    }
-    return sha256(*parts, canonical_json(hashed_content))
+    return sha256(*parts, canonical_json(to_json(bundle, HASHED_VIEWS)))
 
 
 def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
     """Write the bundle into an empty folder, a few forecasts with it."""
     golden_series = bundle.history.take(np.arange(min(GOLDEN_SERIES, len(bundle.history))))
     golden = {"golden.json": canonical_json({"quantiles": bundle.forecast(golden_series).quantiles.tolist()})}
-    write_sealed_folder(folder, _manifest(bundle), model_files(bundle) | golden)
+    write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), model_files(bundle) | golden)
 
 
 def model_files(bundle: PanelBundle) -> dict[str, bytes]:
@@ -156,24 +171,6 @@ def _history_bytes(history: Histories) -> bytes:
     content = io.BytesIO()
     table.write_parquet(content)
     return content.getvalue()
-
-
-def _manifest(bundle: PanelBundle) -> dict[str, Any]:
-    return {
-        "kind": KIND,
-        "family": bundle.family,
-        "status": bundle.status,
-        "schema": asdict(bundle.schema),
-        "forecasters": list(bundle.forecasters),
-        "weights": bundle.weights.tolist(),
-        "factors": list(bundle.state.factors),
-        "levels": list(QUANTILE_LEVELS),
-        "history_first": bundle.history.first,
-        "model_hash": bundle.model_hash,
-        "data_version": bundle.data_version,
-        "seed": bundle.seed,
-        "made_with": library_versions(),
-    }
 
 
 def open_panel_bundle(folder: Path) -> PanelBundle:

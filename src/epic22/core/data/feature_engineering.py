@@ -96,20 +96,9 @@ class FittedEncoding:
         code = np.where(has_code, codes, 0).astype(np.int64)
         return np.where(has_code, self.table[code], self.otherwise)
 
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, as plain JSON values."""
-        definition = {"of": self.encoding.of, "what": self.encoding.statistic, "level": self.encoding.level}
-        otherwise = None if np.isnan(self.otherwise) else self.otherwise
-        return {
-            **definition,
-            "at": self.at,
-            "table": [None if np.isnan(v) else float(v) for v in self.table],
-            "otherwise": otherwise,
-        }
-
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "FittedEncoding":
-        """The lookup a `state` was taken from."""
+        """The lookup that a view of it was written from."""
         table = np.array([NAN if v is None else v for v in state["table"]], dtype=np.float64)
         otherwise = NAN if state["otherwise"] is None else float(state["otherwise"])
         return cls(CategoryEncoding(state["of"], state["what"], state["level"]), state["at"], table, otherwise)

@@ -6,7 +6,7 @@ columns follow the inputs, computed in float64 from the inputs' numbers before a
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -16,6 +16,7 @@ import polars as pl
 
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe, FittedEncoding, encode_out_of_fold, fit_encoding
 from epic22.core.data.formula import Derivation, bind_formulas
+from epic22.core.serialization import collect_views, view
 from epic22.core.task import Array, Column, Formula
 
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -154,21 +155,9 @@ class Preprocessor:
         positions = [place for place, column in enumerate(self.columns) if column.name in inputs]
         return (*positions, *range(len(self.columns), len(self.columns) + len(self.derived)))
 
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, as plain JSON values."""
-        levels = {name: list(levels) for name, levels in self.levels.items()}
-        formulas = [[d.formula.name, d.formula.expression, d.formula.unit] for d in self.derived if isinstance(d, Derivation)]
-        encodings = [d.state() for d in self.derived if isinstance(d, FittedEncoding)]
-        state: dict[str, Any] = {"levels": levels}
-        if formulas:
-            state["formulas"] = formulas
-        if encodings:
-            state["tallies"] = encodings
-        return state if self.selected is None else state | {"picked": list(self.selected)}
-
     @classmethod
     def restore(cls, columns: tuple[Column, ...], state: Mapping[str, Any]) -> "Preprocessor":
-        """The preprocessor a `state` was taken from."""
+        """The preprocessor that its view was written from."""
         levels = {name: {v: i for i, v in enumerate(levels)} for name, levels in state["levels"].items()}
         formulas = bind_formulas([Formula(*one) for one in state.get("formulas", ())], columns)
         encodings = tuple(FittedEncoding.restore(one) for one in state.get("tallies", ()))
@@ -188,6 +177,19 @@ class Preprocessor:
         if column.dtype == "category":
             return float(self.levels[column.name].get(_to_text(value), float("nan")))
         return days_since_1970(value) if column.dtype == "time" else float(value)
+
+
+PREPROCESSING_VIEWS = collect_views(
+    view(
+        Preprocessor,
+        "levels formulas? tallies? picked?=selected",
+        levels=lambda fitted: {name: list(levels) for name, levels in fitted.levels.items()},
+        formulas=lambda fitted: [astuple(d.formula) for d in fitted.derived if isinstance(d, Derivation)] or None,
+        tallies=lambda fitted: [d for d in fitted.derived if isinstance(d, FittedEncoding)] or None,
+    ),
+    view(FittedEncoding, "of=encoding.of what=encoding.statistic level=encoding.level at table otherwise"),
+)
+"""What `Preprocessor.restore` needs."""
 
 
 def _to_text(value: Any) -> str:

@@ -64,10 +64,6 @@ class Calibration:
         """Probabilities (n,) of uncalibrated probabilities (n,), for what gives no raw score."""
         return self(compute_log_odds(probability))
 
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, as JSON has it."""
-        return {"kind": self.kind, "numbers": list(self.numbers)}
-
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Calibration":
         """The calibration of a state; ValueError for a kind or a count of numbers that is not known."""

@@ -7,11 +7,12 @@ state a bundle holds and answers from. How intervals are chosen is in `interval_
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import numpy as np
 
+from epic22.core.serialization import collect_views, view
 from epic22.core.task import Array
 
 COVERAGE = 0.9
@@ -53,10 +54,6 @@ class Band:
     def compute_intervals(self, values: Array) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
         return values - self.half_width, values + self.half_width
-
-    def state(self) -> dict[str, Any]:
-        """What `restore_band` needs, as JSON has it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -103,16 +100,19 @@ class AdaptiveBand:
         middle = np.maximum(values, self.smallest)
         return middle * math.exp(-self.lower), middle * math.exp(self.upper)
 
-    def state(self) -> dict[str, Any]:
-        """What `restore_band` needs, as JSON has it; what does not belong to the kind is left out."""
-        return {
-            name: list(v) if isinstance(v, tuple) else v
-            for name, v in asdict(self).items()
-            if v is not None and v != () and (name, v) != ("smallest", 0.0)
-        }
-
 
 AnyBand = Band | AdaptiveBand
+
+BAND_VIEWS = collect_views(
+    view(
+        AdaptiveBand,
+        "coverage kind lower upper centres? scatter? smallest? least?",
+        centres=lambda band: band.centres or None,
+        scatter=lambda band: band.scatter or None,
+        smallest=lambda band: band.smallest or None,
+    )
+)
+"""What `restore_band` needs: all of a band but what does not belong to its kind."""
 
 
 def restore_band(state: Mapping[str, Any]) -> AnyBand:
@@ -149,10 +149,6 @@ class ClassSets:
     def predict_set(self, probabilities: Sequence[float] | Array) -> tuple[int, ...]:
         """The classes in one row's set, as codes; the same as among others."""
         return tuple(int(code) for code in np.flatnonzero(self.contains(np.array([probabilities], dtype=np.float64))[0]))
-
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, as JSON has it."""
-        return {"coverage": self.coverage, "thresholds": list(self.thresholds), "cells": list(self.cells)}
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "ClassSets":

@@ -37,10 +37,6 @@ class RiskBands:
         """Names (n,) of the bands of expected losses (n,)."""
         return np.array(BANDS)[self.assign(expected_loss)]
 
-    def state(self) -> dict[str, Any]:
-        """What `restore` needs, as JSON has it."""
-        return {"cuts": list(self.cuts)}
-
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "RiskBands":
         """The bands of a state; ValueError unless the cuts are four and rise."""

@@ -18,6 +18,7 @@ from epic22.core.models.offset import OffsetRegressor, unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
 from epic22.core.models.trees.forest import Forest, combine_forests
 from epic22.core.models.value_scale import IDENTITY, ValueScale
+from epic22.core.serialization import to_json
 from epic22.core.task import Array, Kind
 
 ENSEMBLE_FAMILY = "ensemble"
@@ -115,7 +116,7 @@ class Ensemble(LinkMixin, ParamsMixin):
 
     def files(self) -> dict[str, bytes]:
         """What the members are and count for, and each one's own files under its number."""
-        scale = {} if self.value_scale_ == IDENTITY else {"scale": self.value_scale_.to_state()}
+        scale = {} if self.value_scale_ == IDENTITY else {"scale": to_json(self.value_scale_)}
         level = {"level": self.level_shift} if self.level_shift else {}
         state = scale | level | {"kind": self.kind, "members": [{"family": m.family, "weight": m.weight} for m in self.members]}
         files = {STATE_FILE: canonical_json(state)}

@@ -23,6 +23,7 @@ from epic22.core.models.base import (
 )
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.value_scale import EXPONENTIAL, ValueScale, fit_smearing_scale
+from epic22.core.serialization import to_json
 from epic22.core.task import Array, Kind
 
 STATE_FILE = "scale.json"
@@ -81,7 +82,7 @@ class LogTargetRegressor(LinkMixin, ParamsMixin):
 
     def files(self) -> dict[str, bytes]:
         """The model's files, and the scale as JSON."""
-        return {**self.model.files(), STATE_FILE: canonical_json(self.value_scale_.to_state())}
+        return {**self.model.files(), STATE_FILE: canonical_json(to_json(self.value_scale_))}
 
 
 def _copy_with_best_params(model: Any) -> Any:

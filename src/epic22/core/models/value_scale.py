@@ -34,10 +34,6 @@ class ValueScale:
             return raw
         return np.asarray(np.exp(raw + np.interp(raw, self.centres, self.shifts)))
 
-    def to_state(self) -> dict[str, Any]:
-        """As JSON."""
-        return {"log": self.log, "centres": list(self.centres), "shifts": list(self.shifts)}
-
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> "ValueScale":
         """From JSON."""
