@@ -57,7 +57,7 @@ def test_the_level_is_the_mean_size_of_the_last_two_cycles_and_never_zero() -> N
 
 def test_changes_of_a_steady_growth_are_its_logarithm() -> None:
     assert np.allclose(growth(growing()).changes, np.log(1.02))
-    assert np.allclose(growth(growing()).volatility, np.log(1.02))
+    assert np.allclose(growth(growing(), typical=0.02).volatility, np.log(1.02))
 
 
 def test_a_change_of_a_hundredth_is_about_the_same_in_both_scales() -> None:
