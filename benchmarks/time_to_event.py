@@ -27,6 +27,7 @@ from epic22.core.evaluation.crossval import Evaluation, cross_validate, fit_fami
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, compare
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
+from epic22.core.experiment import Experiment
 from epic22.core.lineage import DataVersion
 from epic22.core.models.base import predict_response
 from epic22.core.models.catalog import get_family
@@ -55,12 +56,12 @@ def plain_evaluation(hazard: Task, plain: Task, examples: Examples, plan: FoldPl
         assert known.followed is not None
         two = replace(known, Y=label_at_horizon(examples.Y, horizon)[0][:, None], followed=None)
         over = fold.train[known.followed[fold.train] >= horizon]
-        fitted = fit_family(get_family(name), plain, two, waiting, over, 0, threads)
+        fitted = fit_family(Experiment(plain, two, waiting, threads=threads), get_family(name), over)
         response = np.full((len(fold.test), len(hazard.target.horizons)), np.nan)
         X = fitted.preprocessor.transform(examples.X[fold.test])
         response[:, place] = predict_response(fitted.estimator, X, "binary")
         parts.append(FoldPredictions(fold, response))
-    return evaluate_responses(f"plain {name}", hazard, examples, plan, tuple(parts), 0)
+    return evaluate_responses(Experiment(hazard, examples, plan), f"plain {name}", tuple(parts))
 
 
 def outcome(portfolio: Portfolio, names: tuple[str, str], threads: int) -> dict[str, Any]:
@@ -70,16 +71,16 @@ def outcome(portfolio: Portfolio, names: tuple[str, str], threads: int) -> dict[
     assert isinstance(assigned, TaskData)
     task, plain, examples = assigned.task, get_feature(names[1]).task, assigned.examples()
     plan = plan_folds(examples, "hazard", SplitRequest())
-    hazards = [cross_validate(task, examples, plan, get_family(name), 0, threads) for name in task.families]
+    hazards = [cross_validate(Experiment(task, examples, plan, threads=threads), get_family(name)) for name in task.families]
     two = [plain_evaluation(task, plain, examples, plan, name, threads) for name in ("linear", "boosting")]
-    rule = evaluate_incumbent(task, examples, plan, 0)
+    rule = evaluate_incumbent(Experiment(task, examples, plan))
     metric = task.target.metric
     champion = max(hazards, key=lambda e: e.score(metric.name).value)
-    ceiling, _ = compare_with_oracle(task, examples, plan, champion, select_truth(portfolio, names[0]), 0)
+    ceiling, _ = compare_with_oracle(Experiment(task, examples, plan), champion, select_truth(portfolio, names[0]))
     board = (*hazards, *([] if rule is None else [rule]))
-    worth = assess_hazard(task, examples, plan, champion, board, ceiling, 0)
+    worth = assess_hazard(Experiment(task, examples, plan), champion, board, ceiling)
     shown = (*board, *two, *([] if ceiling is None else [ceiling]))
-    verdicts = [compare(champion, other, metric, examples, plan, "hazard") for other in shown if other is not champion]
+    verdicts = [compare(Experiment(task, examples, plan), champion, other, metric) for other in shown if other is not champion]
     return {
         "rows": len(examples),
         "test_rows": int(sum(len(fold.test) for fold in plan.folds)),

@@ -10,6 +10,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.significance import compare
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Estimator, Family, predict_response
 from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.learning_problem import LearningProblem
@@ -115,9 +116,9 @@ class TestEveryFamily:
     ) -> None:
         made = toy(kind, 600)
         plan = plan_folds(made.examples, kind, SplitRequest(repeats=2))
-        mine = cross_validate(made.task, made.examples, plan, family)
-        constant = cross_validate(made.task, made.examples, plan, get_family("constant"))
-        verdict = compare(mine, constant, made.task.target.metric, made.examples, plan, kind)
+        mine = cross_validate(Experiment(made.task, made.examples, plan), family)
+        constant = cross_validate(Experiment(made.task, made.examples, plan), get_family("constant"))
+        verdict = compare(Experiment(made.task, made.examples, plan), mine, constant, made.task.target.metric)
         assert (verdict.low > 0) != family.is_baseline
 
     def test_columns_in_another_order_are_the_same_columns(self, family: Family, kind: Kind) -> None:

@@ -29,6 +29,7 @@ from epic22.core.evaluation.calibration import (
 )
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.metrics import log_loss
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json
 from epic22.core.task import Array
@@ -221,8 +222,8 @@ def test_only_rows_that_other_folds_can_calibrate_count_as_taught() -> None:
 def test_the_parts_of_an_evaluation_become_a_table_with_the_moments_labels_were_known() -> None:
     made = toy("binary", 240, at=daily(240))
     plan = plan_folds(made.examples, "binary", SplitRequest(horizon=10, n=3))
-    found = cross_validate(made.task, made.examples, plan, get_family("linear"))
-    scores = collect_out_of_fold_scores(found.fold_predictions, made.examples, plan)
+    found = cross_validate(Experiment(made.task, made.examples, plan), get_family("linear"))
+    scores = collect_out_of_fold_scores(Experiment(made.task, made.examples, plan), found.fold_predictions)
     assert scores.forward
     assert scores.at is not None
     assert scores.label_known_at is not None
@@ -237,8 +238,8 @@ def test_the_parts_of_an_evaluation_become_a_table_with_the_moments_labels_were_
 def test_re_dealt_folds_become_a_table_with_their_dealings() -> None:
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
-    found = cross_validate(made.task, made.examples, plan, get_family("linear"))
-    scores = collect_out_of_fold_scores(found.fold_predictions, made.examples, plan)
+    found = cross_validate(Experiment(made.task, made.examples, plan), get_family("linear"))
+    scores = collect_out_of_fold_scores(Experiment(made.task, made.examples, plan), found.fold_predictions)
     assert not scores.forward
     assert np.bincount(scores.repeat).tolist() == [200, 200]
     assert calibrate_out_of_fold(scores).shape == (400,)
@@ -247,6 +248,6 @@ def test_re_dealt_folds_become_a_table_with_their_dealings() -> None:
 def test_class_probabilities_are_not_calibrated() -> None:
     made = toy("multiclass", 120)
     plan = plan_folds(made.examples, "multiclass", SplitRequest(repeats=1))
-    found = cross_validate(made.task, made.examples, plan, get_family("constant"))
+    found = cross_validate(Experiment(made.task, made.examples, plan), get_family("constant"))
     with pytest.raises(InternalError, match="only a binary"):
-        collect_out_of_fold_scores(found.fold_predictions, made.examples, plan)
+        collect_out_of_fold_scores(Experiment(made.task, made.examples, plan), found.fold_predictions)

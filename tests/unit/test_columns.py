@@ -23,6 +23,7 @@ from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.metrics import ROC_AUC
 from epic22.core.evaluation.predictions import FittedFold
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.feature_selection import ColumnBudget, plan_columns
@@ -66,7 +67,7 @@ def made(n: int, seed: int, signal: float) -> tuple[Task, Examples, FoldPlan]:
 def test_a_product_is_found_and_what_is_left_out_costs_nothing() -> None:
     task, examples, plan = made(900, 0, 12.0)
     train = plan.folds[0].train
-    found = plan_columns(task, examples, plan, train)
+    found = plan_columns(Experiment(task, examples, plan), train)
     products = {"torque * speed", "speed * torque"}
     assert products & {formula.name for formula in found.recipe.formulas}
     assert found.after < found.before
@@ -85,7 +86,7 @@ def test_a_product_is_found_and_what_is_left_out_costs_nothing() -> None:
     other = replace(
         examples, Y=Y, X=examples.X.with_columns(torque=pl.Series(_shuffled(examples.X["torque"].to_numpy(), elsewhere)))
     )
-    assert plan_columns(task, other, plan, train) == found
+    assert plan_columns(Experiment(task, other, plan), train) == found
 
 
 def _shuffled(values: Array, rows: Array) -> Array:
@@ -97,12 +98,12 @@ def _shuffled(values: Array, rows: Array) -> Array:
 def test_a_declared_formula_stays_and_the_budget_is_kept() -> None:
     task, examples, plan = made(400, 1, 0.0)
     declared = replace(task, formulas=(Formula("useless", "noise * 2"),))
-    found = plan_columns(declared, examples, plan, plan.folds[0].train, budget=ColumnBudget(fits=7))
+    found = plan_columns(Experiment(declared, examples, plan), plan.folds[0].train, budget=ColumnBudget(fits=7))
     assert found.fits <= 7
     assert next(s for s in found.strengths if s.column == "useless").selected
-    none = plan_columns(declared, examples, plan, plan.folds[0].train, budget=ColumnBudget(fits=3))
+    none = plan_columns(Experiment(declared, examples, plan), plan.folds[0].train, budget=ColumnBudget(fits=3))
     assert none.recipe == FeatureRecipe()
-    late = plan_columns(declared, examples, plan, plan.folds[0].train, budget=ColumnBudget(seconds=0.0))
+    late = plan_columns(Experiment(declared, examples, plan), plan.folds[0].train, budget=ColumnBudget(seconds=0.0))
     assert late.fits == 3
 
 
@@ -122,9 +123,9 @@ Fit = Callable[[Task, Examples, FoldPlan, Array], FittedFold]
 
 def honest(task: Task, examples: Examples, plan: FoldPlan, train: Array) -> FittedFold:
     """The pipeline as it is: planned columns and label means of every category."""
-    planned = plan_columns(task, examples, plan, train, budget=ColumnBudget(fits=18)).recipe
+    planned = plan_columns(Experiment(task, examples, plan), train, budget=ColumnBudget(fits=18)).recipe
     recipe = replace(planned, encodings=tuple(dict.fromkeys((*planned.encodings, *TALLIES.encodings))))
-    return fit_family(QUICK, task, examples, plan, train, 0, 1, recipe)
+    return fit_family(Experiment(task, examples, plan), QUICK, train, recipe)
 
 
 def leaking(task: Task, examples: Examples, plan: FoldPlan, train: Array) -> FittedFold:

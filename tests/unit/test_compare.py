@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
-from tests.toy import daily, toy
+from tests.toy import daily, task, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
@@ -18,6 +18,7 @@ from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROC_AUC, 
 from epic22.core.evaluation.power import TWO_SIDED, SampleSize, compute_data_factor, compute_power, count_sample
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.task import Array, Kind
 
@@ -25,23 +26,23 @@ from epic22.core.task import Array, Kind
 def evaluation(name: str, response: Array, examples: Examples, plan: FoldPlan, kind: Kind) -> Evaluation:
     """An evaluation of responses made outside, one a row."""
     parts = tuple(FoldPredictions(fold, response[fold.test]) for fold in plan.folds)
-    scores = tuple(compute_score(m, parts, examples, plan, 0) for m in METRICS[kind])
+    scores = tuple(compute_score(Experiment(task(kind), examples, plan), m, parts) for m in METRICS[kind])
     return Evaluation(name, "y", None, scores, parts, plan.fingerprint(examples.data_version), 0.0, 0.0)
 
 
 def test_different_folds_are_refused() -> None:
     made = toy("binary", 200)
     plans = [plan_folds(made.examples, "binary", SplitRequest(seed=s, repeats=1)) for s in (0, 1)]
-    a, b = (cross_validate(made.task, made.examples, plan, get_family("constant")) for plan in plans)
+    a, b = (cross_validate(Experiment(made.task, made.examples, plan), get_family("constant")) for plan in plans)
     with pytest.raises(InternalError, match="different folds"):
-        compare(a, b, AVERAGE_PRECISION, made.examples, plans[0], "binary")
+        compare(Experiment(made.task, made.examples, plans[0]), a, b, AVERAGE_PRECISION)
 
 
 def test_a_family_against_itself_shows_no_difference() -> None:
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
-    a = cross_validate(made.task, made.examples, plan, get_family("linear"))
-    verdict = compare(a, a, AVERAGE_PRECISION, made.examples, plan, "binary")
+    a = cross_validate(Experiment(made.task, made.examples, plan), get_family("linear"))
+    verdict = compare(Experiment(made.task, made.examples, plan), a, a, AVERAGE_PRECISION)
     assert (verdict.difference, verdict.p, verdict.enough_data) == (0.0, 1.0, False)
     assert verdict.advice == "no difference seen"
 
@@ -51,7 +52,7 @@ def test_one_fold_whose_metric_is_defined_makes_nothing_certain() -> None:
     alone = replace(made.examples, Y=(np.arange(60) == 0).astype(float)[:, None])
     plan = replace(plan_folds(made.examples, "binary", SplitRequest(repeats=1)), kind="repeated")
     good, bad = (evaluation(name, sign * alone.y, alone, plan, "binary") for name, sign in (("good", 1.0), ("bad", -1.0)))
-    verdict = compare(good, bad, ROC_AUC, alone, plan, "binary")
+    verdict = compare(Experiment(made.task, alone, plan), good, bad, ROC_AUC)
     assert verdict.difference == 1.0
     assert not verdict.enough_data
     assert verdict.p == 1.0
@@ -61,9 +62,9 @@ def test_one_fold_whose_metric_is_defined_makes_nothing_certain() -> None:
 def test_what_is_better_by_far_is_certain_and_turning_the_pair_turns_the_sign(timed: bool) -> None:
     made = toy("regression", 400, at=daily(400) if timed else None)
     plan = plan_folds(made.examples, "regression", SplitRequest())
-    a, b = (cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("linear", "constant"))
-    there = compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression")
-    back = compare(b, a, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression")
+    a, b = (cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("linear", "constant"))
+    there = compare(Experiment(made.task, made.examples, plan), a, b, ROOT_MEAN_SQUARED_ERROR)
+    back = compare(Experiment(made.task, made.examples, plan), b, a, ROOT_MEAN_SQUARED_ERROR)
     assert there.low > 0
     assert there.enough_data
     assert there.p < 0.01
@@ -79,7 +80,7 @@ def test_a_small_difference_on_few_rows_asks_for_more_positives() -> None:
     a = np.clip(0.3 + 0.1 * y + rng.uniform(-0.29, 0.29, 150), 0, 1)
     b = np.clip(0.3 + 0.09 * y + rng.uniform(-0.29, 0.29, 150), 0, 1)
     first, second = (evaluation(n, r, made.examples, plan, "binary") for n, r in (("a", a), ("b", b)))
-    verdict = compare(first, second, AVERAGE_PRECISION, made.examples, plan, "binary")
+    verdict = compare(Experiment(made.task, made.examples, plan), first, second, AVERAGE_PRECISION)
     assert not verdict.enough_data
     assert "more positives would be needed" in verdict.advice
 
@@ -115,7 +116,7 @@ def test_pairing_sees_what_two_separate_intervals_cannot() -> None:
     a, b = (evaluation(n, made.examples.y + error * e, made.examples, plan, "regression") for n, e in (("a", 1.0), ("b", 1.05)))
     apart = (a.score("root_mean_squared_error"), b.score("root_mean_squared_error"))
     assert apart[0].high > apart[1].low
-    assert compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression").low > 0
+    assert compare(Experiment(made.task, made.examples, plan), a, b, ROOT_MEAN_SQUARED_ERROR).low > 0
 
 
 @pytest.mark.slow
@@ -127,7 +128,7 @@ def test_equal_models_are_told_apart_no_more_often_than_five_times_in_a_hundred(
         made = toy("regression", 120, at=daily(120, every_hours=24))
         plan = plan_folds(made.examples, "regression", SplitRequest(holdout_last=80))
         a, b = (evaluation(n, made.examples.y + rng.normal(size=120), made.examples, plan, "regression") for n in "ab")
-        certain += compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression", seed).enough_data
+        certain += compare(Experiment(made.task, made.examples, plan, seed), a, b, ROOT_MEAN_SQUARED_ERROR).enough_data
     assert certain <= 8  # Binomial(60, 0.05) exceeds 8 with probability 0.4 %
 
 
@@ -135,8 +136,8 @@ def test_what_is_said_to_be_certain_follows_the_p_that_allows_for_all_comparison
     """Broken once on purpose: with `certain` reading the single p, the borderline verdict stays certain and this fails."""
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
-    a, b = (cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("linear", "constant"))
-    clear = compare(a, b, AVERAGE_PRECISION, made.examples, plan, "binary")
+    a, b = (cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("linear", "constant"))
+    clear = compare(Experiment(made.task, made.examples, plan), a, b, AVERAGE_PRECISION)
     borderline = replace(clear, p=0.03, low=0.001)
     alone, together = (
         adjust_for_multiple_comparisons([borderline])[0],
@@ -154,8 +155,8 @@ def test_second_opinions_are_given_where_rows_are_independent_and_refused_with_t
     made = toy("binary", 200)
     for repeats in (1, 2):
         plan = plan_folds(made.examples, "binary", SplitRequest(repeats=repeats))
-        a, b = (cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("linear", "constant"))
-        found = {o.metric: o for o in compare(a, b, AVERAGE_PRECISION, made.examples, plan, "binary").opinions}
+        a, b = (cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("linear", "constant"))
+        found = {o.metric: o for o in compare(Experiment(made.task, made.examples, plan), a, b, AVERAGE_PRECISION).opinions}
         assert set(found) == {"roc_auc", "accuracy"}
         if repeats == 1:
             gap = a.score("roc_auc").value - b.score("roc_auc").value
@@ -177,7 +178,7 @@ def test_with_as_many_rows_as_were_asked_for_four_of_five_tests_find_the_differe
         error = rng.normal(size=n + 20)
         other = 1.06 * error + 0.45 * rng.normal(size=n + 20)
         a, b = (evaluation(m, made.examples.y + e, made.examples, plan, "regression") for m, e in (("a", error), ("b", other)))
-        return compare(a, b, ROOT_MEAN_SQUARED_ERROR, made.examples, plan, "regression", seed)
+        return compare(Experiment(made.task, made.examples, plan, seed), a, b, ROOT_MEAN_SQUARED_ERROR)
 
     truth = float(np.sqrt(1.06**2 + 0.45**2) - 1)
     errors = [one.power.detectable / TWO_SIDED for s in range(10) if (one := verdict(100, s)).power is not None]
@@ -191,8 +192,8 @@ def test_rows_that_come_in_clusters_are_asked_for_in_clusters() -> None:
     group = np.repeat(np.arange(40).astype(str), 10)
     made = toy("regression", 400, group=group)
     plan = plan_folds(made.examples, "regression", SplitRequest())
-    assert count_sample(made.examples, plan, "regression") == SampleSize("rows", 400, 40)
-    power = compute_power(0.1, 0.1, 0.05, count_sample(made.examples, plan, "regression"))
+    assert count_sample(Experiment(made.task, made.examples, plan)) == SampleSize("rows", 400, 40)
+    power = compute_power(0.1, 0.1, 0.05, count_sample(Experiment(made.task, made.examples, plan)))
     factor = ((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / 1.0) ** 2
     assert power.for_seen == pytest.approx(factor)
     assert power.for_least == pytest.approx(4 * factor)

@@ -23,6 +23,7 @@ from epic22.core.evaluation.coverage import (
     evaluate_sets,
 )
 from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldPredictions, collect_out_of_fold_predictions
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array
 
 ROWS = 1200
@@ -41,7 +42,7 @@ def told(rows: OutOfFoldPredictions) -> Coverage:
     made = toy("regression", ROWS, at=daily(ROWS, every_hours=24))
     judged = evaluate_intervals(rows)
     assert judged is not None
-    return compute_coverage(judged, made.task.target, made.examples, plan_folds(made.examples, "regression", SplitRequest()))
+    return compute_coverage(Experiment(made.task, made.examples, plan_folds(made.examples, "regression", SplitRequest())), judged)
 
 
 def months(coverage: Coverage) -> dict[str, float]:
@@ -119,7 +120,7 @@ def test_sets_are_judged_for_both_classes_and_the_rare_one_is_a_group_of_its_own
     assert judged is not None
     made = toy("binary", 3000)
     examples = replace(made.examples, Y=rows.y[:, None])
-    coverage = compute_coverage(judged, made.task.target, examples, FoldPlan("repeated_stratified", (), 1, 0.0, ""))
+    coverage = compute_coverage(Experiment(made.task, examples, FoldPlan("repeated_stratified", (), 1, 0.0, "")), judged)
     (by_class,) = (table for table in coverage.tables if table.by == "y")
     assert [group.name for group in by_class.groups] == ["no", "yes"]
     frequent, rare = by_class.groups
@@ -166,7 +167,7 @@ def grouped(by: tuple[str, ...], slices: pl.DataFrame | None = None) -> Coverage
     rng = np.random.default_rng(5)
     examples = replace(made.examples, slices=slices)
     judged = EvaluatedRows(np.arange(400), rng.uniform(size=400) < 0.9, np.ones(400), rng.normal(size=400))
-    return compute_coverage(judged, made.task.target, examples, FoldPlan("repeated", (), 1, 0.0, ""), by)
+    return compute_coverage(Experiment(made.task, examples, FoldPlan("repeated", (), 1, 0.0, "")), judged, by)
 
 
 def test_protected_columns_and_named_columns_are_groups_and_missing_values_one_of_them() -> None:
@@ -189,7 +190,9 @@ def test_a_single_test_part_is_cut_forward_in_time_so_that_it_can_be_judged() ->
     made = toy("regression", 600, at=daily(600))
     plan = plan_folds(made.examples, "regression", SplitRequest(holdout_last=300))
     (fold,) = plan.folds
-    rows = collect_out_of_fold_predictions((FoldPredictions(fold, made.examples.y[fold.test] + 0.5),), made.examples, plan)
+    rows = collect_out_of_fold_predictions(
+        Experiment(made.task, made.examples, plan), (FoldPredictions(fold, made.examples.y[fold.test] + 0.5),)
+    )
     assert rows.forward
     assert (np.diff(rows.fold[np.argsort(made.examples.at[rows.row])]) >= 0).all()
     assert len(np.unique(rows.fold)) == 5
@@ -201,6 +204,8 @@ def test_a_single_test_part_without_time_is_cut_by_cluster() -> None:
     clusters: Array = np.arange(300) // 3
     plan = replace(plan_folds(made.examples, "regression", SplitRequest(test_rows=150)), clusters=clusters)
     (fold,) = plan.folds
-    rows = collect_out_of_fold_predictions((FoldPredictions(fold, made.examples.y[fold.test]),), made.examples, plan)
+    rows = collect_out_of_fold_predictions(
+        Experiment(made.task, made.examples, plan), (FoldPredictions(fold, made.examples.y[fold.test]),)
+    )
     assert not rows.forward
     assert all(len(np.unique(rows.fold[rows.cluster == one])) == 1 for one in np.unique(rows.cluster))

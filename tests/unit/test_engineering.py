@@ -23,6 +23,7 @@ from epic22.core.data.preprocess import MAX_LEVELS, PREPROCESSING_VIEWS, Preproc
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
+from epic22.core.experiment import Experiment
 from epic22.core.serialization import to_json
 from epic22.core.task import Array, Column, Formula
 
@@ -85,7 +86,9 @@ def training_values(y: Array, at: Array | None = None, group: Array | None = Non
     plan = plan_folds(examples, "binary", SplitRequest(repeats=1, horizon=0.0 if at is None else 5.0))
     train = np.arange(len(y))
     recipe = FeatureRecipe(None, (), (MEAN,))
-    return prepare_rows(made.task, examples, recipe, split_target_encoding_folds(plan, examples, train, "binary", 0)).X[:, -1]
+    return prepare_rows(made.task, examples, recipe, split_target_encoding_folds(Experiment(made.task, examples, plan), train)).X[
+        :, -1
+    ]
 
 
 def flipped(y: Array, rows: Array) -> Array:

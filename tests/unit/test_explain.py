@@ -16,6 +16,7 @@ from epic22.core.evaluation.explain.near_duplicates import find_near_duplicates
 from epic22.core.evaluation.explain.permutation import draw_donors
 from epic22.core.evaluation.intervals import Estimate, compute_sampling_variances, compute_training_overlap, estimate_mean
 from epic22.core.evaluation.metrics import METRICS
+from epic22.core.experiment import Experiment
 from epic22.core.models import linear
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
@@ -47,7 +48,8 @@ def task_of(X: pl.DataFrame, kind: Kind) -> Task:
 def explained(
     X: pl.DataFrame, y: Array, kind: Kind = "regression", group: Array | None = None, family: Family = QUICK, n: int = 5
 ) -> Explanation:
-    found = explain(*evaluated(X, y, kind, group, family, n))
+    made, examples, plan, evaluation = evaluated(X, y, kind, group, family, n)
+    found = explain(Experiment(made, examples, plan), evaluation)
     assert found is not None
     return found
 
@@ -57,7 +59,7 @@ def evaluated(X: pl.DataFrame, y: Array, kind: Kind, group: Array | None = None,
     at = np.full(len(y), np.datetime64(0, "us"))
     examples = Examples(X, y[:, None].astype(float), np.arange(len(y)).astype(str), at, "v0", group)
     plan = plan_folds(examples, kind, SplitRequest(repeats=1, n=n))
-    return made, examples, plan, cross_validate(made, examples, plan, family, keep_models=True)
+    return made, examples, plan, cross_validate(Experiment(made, examples, plan), family, keep_models=True)
 
 
 @cache
@@ -212,19 +214,21 @@ def test_one_fold_says_that_it_knows_nothing_of_another_training() -> None:
     X = pl.DataFrame({"a": rng.normal(size=300), "b": rng.normal(size=300)})
     made, examples, plan, evaluation = evaluated(X, X["a"].to_numpy() + rng.normal(size=300), "regression")
     one = FoldPlan("holdout", plan.folds[:1], 1, 0.0, "one")
-    found = explain(made, examples, one, cross_validate(made, examples, one, QUICK, keep_models=True))
+    experiment = Experiment(made, examples, one)
+    found = explain(experiment, cross_validate(experiment, QUICK, keep_models=True))
     assert found is not None
     assert np.isnan(found.agreement)
     assert found.columns[0].strength.low < found.columns[0].strength.value
     assert any("one fold" in warning for warning in found.warnings)
     assert all(part.fitted is None for part in evaluation.without_models().fold_predictions)
-    assert explain(made, examples, plan, evaluation.without_models()) is None
+    assert explain(Experiment(made, examples, plan), evaluation.without_models()) is None
 
 
 def test_a_constant_has_nothing_to_explain() -> None:
     rng = np.random.default_rng(6)
     X = pl.DataFrame({"a": rng.normal(size=100)})
-    assert explain(*evaluated(X, rng.normal(size=100), "regression", family=get_family("constant"))) is None
+    made, examples, plan, evaluation = evaluated(X, rng.normal(size=100), "regression", family=get_family("constant"))
+    assert explain(Experiment(made, examples, plan), evaluation) is None
 
 
 @pytest.mark.slow
@@ -232,7 +236,7 @@ def test_models_are_kept_only_when_asked_and_scores_are_the_same() -> None:
     rng = np.random.default_rng(7)
     X = pl.DataFrame({"a": rng.normal(size=200)})
     made, examples, plan, kept = evaluated(X, rng.normal(size=200), "regression")
-    plain = cross_validate(made, examples, plan, QUICK)
+    plain = cross_validate(Experiment(made, examples, plan), QUICK)
     assert all(part.fitted is None for part in plain.fold_predictions)
     assert plain.scores == kept.scores
 

@@ -34,6 +34,7 @@ from epic22.core.evaluation.survival import (
     label_at_horizon,
     list_hazard_metrics,
 )
+from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Estimator, Family, InnerFold
 from epic22.core.models.catalog import get_family
@@ -278,7 +279,7 @@ class TestFolds:
         task, examples = timed_examples()
         plan = plan_folds(examples, "hazard", SplitRequest(horizon=HORIZONS[-1]))
         watcher = Watcher()
-        cross_validate(task, examples, plan, watcher.family)
+        cross_validate(Experiment(task, examples, plan), watcher.family)
         assert plan.gap == 0
         cut = 0
         for fold, (_, y, inner) in zip(plan.folds, watcher.told, strict=True):
@@ -313,7 +314,7 @@ class TestFolds:
         for outcome in (examples.Y, other):
             known = replace(examples, Y=outcome).censor_at(start)
             plan = plan_folds(examples, "hazard", SplitRequest())
-            fitted = fit_family(get_family("hazard"), task, known, plan, fold.train, 0, 1)
+            fitted = fit_family(Experiment(task, known, plan), get_family("hazard"), fold.train)
             files.append(fitted.estimator.files())
         assert files[0] == files[1]
 
@@ -349,12 +350,12 @@ class TestCalibration:
     def test_it_mends_what_was_bent_and_keeps_the_order_of_horizons(self) -> None:
         task, examples = timed_examples(1500)
         plan = plan_folds(examples, "hazard", SplitRequest())
-        evaluation = cross_validate(task, examples, plan, get_family("hazard_linear"))
+        evaluation = cross_validate(Experiment(task, examples, plan), get_family("hazard_linear"))
         bent = tuple(
             replace(part, response=KINDS["hazard"].inverse_link(1.8 * compute_hazard_log_odds(part.response) + 1.0))
             for part in evaluation.fold_predictions
         )
-        scores = HazardScores.of(bent, examples, plan, HORIZONS)
+        scores = HazardScores.of(Experiment(task, examples, plan), bent)
         calibration, table = choose_hazard_calibration(scores)
         assert calibration.kind == "platt"
         assert table[1].gain > 0
@@ -370,8 +371,8 @@ class TestCalibration:
     def test_what_teaches_is_known_only_up_to_the_judged_fold(self, monkeypatch: pytest.MonkeyPatch) -> None:
         task, examples = timed_examples()
         plan = plan_folds(examples, "hazard", SplitRequest())
-        parts = cross_validate(task, examples, plan, get_family("constant")).fold_predictions
-        scores = HazardScores.of(parts, examples, plan, HORIZONS)
+        parts = cross_validate(Experiment(task, examples, plan), get_family("constant")).fold_predictions
+        scores = HazardScores.of(Experiment(task, examples, plan), parts)
         for teach, known, judged in scores.iterate_splits():
             start = examples.at[scores.row[judged]].min()
             assert (known[:, 0] <= (start - examples.at[scores.row[teach]]) / np.timedelta64(1, "D") + 1e-9).all()

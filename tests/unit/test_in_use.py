@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
-from tests.toy import toy
+from tests.toy import task, toy
 from tests.trained import table
 
 from epic22.adapters.model_store import ModelStore
@@ -25,6 +25,7 @@ from epic22.core.evaluation.non_inferiority import NonInferiority, choose_family
 from epic22.core.evaluation.operating_points import CalibratedCandidate, compute_operating_points
 from epic22.core.evaluation.power import SampleSize
 from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json
 from epic22.core.task import Array
@@ -35,6 +36,7 @@ from epic22.services.train import train
 from epic22.spec.flat_file import FlatFile, load_task_data
 
 COSTS = CostMatrix(100.0, 10.0)
+TASK = task("binary")
 
 
 def made_of(y: Array, groups: Array | None = None, tests: int | None = None) -> tuple[Examples, FoldPlan]:
@@ -68,7 +70,7 @@ def test_acting_follows_the_threshold_of_expected_cost() -> None:
     one = contestant("one", p, examples, plan)
     spent = compute_acting_costs(one.fold_predictions, COSTS, examples)[0]
     assert spent.tolist() == np.tile([0.0, 10.0, 0.0, 0.0], 5).tolist()
-    assert compute_cost_per_1000([spent], one.fold_predictions, examples, plan, 0).value == pytest.approx(2500.0)
+    assert compute_cost_per_1000(Experiment(TASK, examples, plan), [spent], one.fold_predictions).value == pytest.approx(2500.0)
 
 
 def test_the_top_twentieth_shares_ties_and_equals_a_count() -> None:
@@ -94,9 +96,8 @@ def test_the_interval_of_a_cost_holds_the_true_cost_about_ninety_five_times_in_a
         groups = np.repeat(np.arange(80).astype(str), 5) if clustered else None
         examples, plan = made_of(y, groups, None if clustered else 380)
         one = contestant("none", np.zeros(400), examples, plan)
-        found = compute_cost_per_1000(
-            compute_acting_costs(one.fold_predictions, COSTS, examples), one.fold_predictions, examples, plan, seed
-        )
+        spent = compute_acting_costs(one.fold_predictions, COSTS, examples)
+        found = compute_cost_per_1000(Experiment(TASK, examples, plan, seed), spent, one.fold_predictions)
         held += found.low <= 25_000 <= found.high
         assert found.upper < found.high
     assert 0.90 <= held / 200 <= 0.985
@@ -114,8 +115,8 @@ def test_a_model_that_is_worse_by_the_margin_is_let_through_about_five_times_in_
         worse = np.where((rng.uniform(size=420) < dropped) & (y == 1), 0.0, b)
         examples, plan = made_of(y, tests=400)
         best, equal, dearer = (contestant(n, p, examples, plan) for n, p in (("best", a), ("equal", b), ("dearer", worse)))
-        passed += run_non_inferiority_test(dearer, best, margin, COSTS, examples, plan, seed).is_shown
-        shown += run_non_inferiority_test(equal, best, margin, COSTS, examples, plan, seed).is_shown
+        passed += run_non_inferiority_test(Experiment(TASK, examples, plan, seed), dearer, best, COSTS, margin).is_shown
+        shown += run_non_inferiority_test(Experiment(TASK, examples, plan, seed), equal, best, COSTS, margin).is_shown
     assert 0.01 <= passed / 100 <= 0.11
     assert shown / 100 > 0.5
 
@@ -154,9 +155,8 @@ def test_re_dealt_folds_give_the_corrected_t() -> None:
     y = (rng.uniform(size=200) < 0.3).astype(float)
     examples, plan = made_of(y)
     one = contestant("one", rng.uniform(size=200), examples, plan)
-    found = compute_cost_per_1000(
-        compute_acting_costs(one.fold_predictions, COSTS, examples), one.fold_predictions, examples, plan, 0
-    )
+    spent = compute_acting_costs(one.fold_predictions, COSTS, examples)
+    found = compute_cost_per_1000(Experiment(TASK, examples, plan), spent, one.fold_predictions)
     half = stats.t.ppf(0.975, 24) * found.error
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
     assert found.upper == pytest.approx(found.value + stats.t.ppf(0.95, 24) * found.error)
@@ -167,12 +167,14 @@ def test_re_dealt_folds_give_the_corrected_t() -> None:
 def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_stated() -> None:
     made = toy("binary", 400)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
-    board = tuple(cross_validate(made.task, made.examples, plan, get_family(n)) for n in ("boosting", "linear", "constant"))
-    bare = compare_in_use(made.task, made.examples, plan, board, board[0], 0)
+    board = tuple(
+        cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("boosting", "linear", "constant")
+    )
+    bare = compare_in_use(Experiment(made.task, made.examples, plan), board, board[0])
     assert [point.cost for point in bare.points] == [None, None, None]
     assert bare.choice is None
     costly = replace(made.task, costs={"miss": 100.0, "false_alarm": 10.0})
-    found = compare_in_use(costly, made.examples, plan, board, board[0], 0)
+    found = compare_in_use(Experiment(costly, made.examples, plan), board, board[0])
     by_name = {point.family: point for point in found.points}
     constant = by_name["constant"]
     assert constant.cost is not None
@@ -188,7 +190,7 @@ def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_s
     assert [one.family for one in found.non_inferiority] == ["linear"]
     assert found.non_inferiority[0].margin == pytest.approx(0.01 * constant.cost.value)
     with pytest.raises(UserError, match="state what a miss and a false alarm cost"):
-        compare_in_use(replace(made.task, prefer_simpler=True), made.examples, plan, board, board[0], 0)
+        compare_in_use(Experiment(replace(made.task, prefer_simpler=True), made.examples, plan), board, board[0])
 
 
 def test_operating_points_read_the_responses_of_the_evaluation_and_the_calibrated_parts_for_money() -> None:
@@ -196,8 +198,8 @@ def test_operating_points_read_the_responses_of_the_evaluation_and_the_calibrate
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
     parts = tuple(FoldPredictions(fold, np.linspace(0, 1, len(fold.test))) for fold in plan.folds)
     idle = tuple(FoldPredictions(fold, np.zeros(len(fold.test))) for fold in plan.folds)
-    one = CalibratedCandidate(evaluate_responses("one", made.task, made.examples, plan, parts, 0), idle)
-    point = compute_operating_points([one], COSTS, made.examples, plan, 0)[0]
+    one = CalibratedCandidate(evaluate_responses(Experiment(made.task, made.examples, plan), "one", parts), idle)
+    point = compute_operating_points(Experiment(made.task, made.examples, plan), [one], COSTS)[0]
     assert point.acted == 0
     assert point.cost is not None
     assert point.cost.value == pytest.approx(1000 * 100 * made.examples.y.mean(), rel=0.05)

@@ -16,6 +16,7 @@ from epic22.core.data.split import plan_folds, select_training_share
 from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.learning_curve import EXPONENTS, LearningCurve, compute_doubling_gain, measure_learning_curve
 from epic22.core.evaluation.metrics import ROOT_MEAN_SQUARED_ERROR
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.task import Array, Column, Target, Task
 
@@ -86,9 +87,9 @@ def test_many_columns_want_more_rows_and_one_column_does_not(columns: int, n: in
     task, examples = linear_task(columns, n, 1.0)
     plan = plan_folds(examples, "regression", SplitRequest(repeats=1))
     family = get_family("linear")
-    champion = cross_validate(task, examples, plan, family)
+    champion = cross_validate(Experiment(task, examples, plan), family)
     steps: list[int] = []
-    found = measure_learning_curve(task, examples, plan, family, champion, 0, 1, progress=lambda: steps.append(1))
+    found = measure_learning_curve(Experiment(task, examples, plan), family, champion, progress=lambda: steps.append(1))
     assert verdict in found.words, found.words
     assert [point.rows for point in found.points] == pytest.approx([n * k // 10 for k in (1, 2, 4, 8)], abs=1)
     assert len(steps) == 9
@@ -101,9 +102,9 @@ def test_many_columns_want_more_rows_and_one_column_does_not(columns: int, n: in
 def test_a_curve_that_would_take_too_long_is_refused_or_measured_on_fewer_folds() -> None:
     task, examples = linear_task(2, 200, 1.0)
     plan = plan_folds(examples, "regression", SplitRequest(repeats=1))
-    champion = replace(cross_validate(task, examples, plan, get_family("constant")), fit_seconds=10.0)
+    champion = replace(cross_validate(Experiment(task, examples, plan), get_family("constant")), fit_seconds=10.0)
     curves = [
-        measure_learning_curve(task, examples, plan, get_family("constant"), champion, 0, 1, seconds)
+        measure_learning_curve(Experiment(task, examples, plan), get_family("constant"), champion, seconds)
         for seconds in (5.0, 10.0, 60.0)
     ]
     assert [curve.folds for curve in curves] == [0, 1, 3]

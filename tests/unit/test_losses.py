@@ -21,6 +21,7 @@ from epic22.core.evaluation import metrics
 from epic22.core.evaluation.bootstrap import compute_replicates, draw_cluster_counts
 from epic22.core.evaluation.metrics import METRICS, MeanLoss, choose_metric, list_metrics
 from epic22.core.evaluation.predictions import ClusteredPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.models.linear import Linear
 from epic22.core.models.loss import Loss
 from epic22.core.models.target_transform import LogTargetRegressor
@@ -187,22 +188,22 @@ def test_the_log_is_settled_by_what_is_better_held_out() -> None:
     examples, task = replace(made.examples, Y=y[:, None]), replace(made.task, families=("constant", "linear"))
     plan = plan_folds(examples, "regression", SplitRequest(repeats=1))
     asking = replace(task, targets=(replace(task.target, log=None),))
-    settled, notes = choose_log_target(asking, examples, plan, 0, 1)
+    settled, notes = choose_log_target(Experiment(asking, examples, plan))
     assert settled.target.log is True
     assert "by its logarithm" in notes[0]
     assert notes[0].endswith("without; errors beyond nine in ten counted by their size.")
     straight = replace(made.examples, Y=np.maximum(made.examples.y, 0.1)[:, None])
-    assert choose_log_target(asking, straight, plan, 0, 1)[0].target.log is False
+    assert choose_log_target(Experiment(asking, straight, plan))[0].target.log is False
     zeros = replace(made.examples, Y=np.where(y < 1, 0.0, y)[:, None])
-    settled, notes = choose_log_target(asking, zeros, plan, 0, 1)
+    settled, notes = choose_log_target(Experiment(asking, zeros, plan))
     assert settled.target.log is False
     assert "0 or less" in notes[0]
     narrow = replace(made.examples, Y=(10 + y / y.max())[:, None])
-    settled, notes = choose_log_target(asking, narrow, plan, 0, 1)
+    settled, notes = choose_log_target(Experiment(asking, narrow, plan))
     assert settled.target.log is False
     assert "less than 10-fold" in notes[0]
-    assert choose_log_target(task, examples, plan, 0, 1) == (task, ())
-    settled, notes = choose_log_target(replace(asking, families=("constant",)), examples, plan, 0, 1)
+    assert choose_log_target(Experiment(task, examples, plan)) == (task, ())
+    settled, notes = choose_log_target(Experiment(replace(asking, families=("constant",)), examples, plan))
     assert settled.target.log is False
     assert "only baselines" in notes[0]
 

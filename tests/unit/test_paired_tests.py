@@ -21,6 +21,7 @@ from epic22.core.evaluation.supplementary_tests import (
     find_dependence,
     mcnemar_test,
 )
+from epic22.core.experiment import Experiment
 from epic22.core.statistics import adjust_p_values
 from epic22.core.task import Array
 
@@ -129,12 +130,18 @@ def test_holm_calls_any_of_five_equal_ones_certain_no_more_than_five_times_in_a_
 def test_rows_are_independent_only_once_untimed_and_alone() -> None:
     made = toy("binary", 200)
     once = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
-    assert find_dependence(once, made.examples) is None
+    assert find_dependence(Experiment(made.task, made.examples, once)) is None
     redealt = plan_folds(made.examples, "binary", SplitRequest())
-    assert find_dependence(redealt, made.examples) == "rows were tested more than once, in 5 dealings of the folds"
+    assert (
+        find_dependence(Experiment(made.task, made.examples, redealt))
+        == "rows were tested more than once, in 5 dealings of the folds"
+    )
     grouped = toy("binary", 200, group=np.repeat(np.arange(50).astype(str), 4))
     plan = plan_folds(grouped.examples, "binary", SplitRequest())
-    assert find_dependence(plan, grouped.examples) == "200 tested rows come in 50 clusters"
+    assert find_dependence(Experiment(grouped.task, grouped.examples, plan)) == "200 tested rows come in 50 clusters"
     timed = toy("binary", 200, at=daily(200))
     forward = plan_folds(timed.examples, "binary", SplitRequest())
-    assert find_dependence(replace(forward, clusters=None), timed.examples) == "rows follow one another in time"
+    assert (
+        find_dependence(Experiment(timed.task, timed.examples, replace(forward, clusters=None)))
+        == "rows follow one another in time"
+    )

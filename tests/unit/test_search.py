@@ -15,6 +15,7 @@ from epic22.core.data.folds import Fold
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate
 from epic22.core.evaluation.metrics import average_precision
+from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import never_expires
 from epic22.core.models.catalog import FAMILIES, get_family
@@ -51,14 +52,10 @@ def test_a_search_finds_what_beats_the_constant(kind: Kind) -> None:
     made = toy(kind, 400)
     folds = plan(made)
     contender = Candidate("search", lambda known, train: searched(made, 5, train).fitted_fold)
-    found = evaluate(made.task, made.examples, replace(folds, folds=folds.folds[:2]), contender)
+    experiment = Experiment(made.task, made.examples, replace(folds, folds=folds.folds[:2]))
+    found = evaluate(experiment, contender)
     metric = made.task.target.metric
-    constant = evaluate(
-        made.task,
-        made.examples,
-        replace(folds, folds=folds.folds[:2]),
-        make_candidate(get_family("constant"), made.task, folds),
-    )
+    constant = evaluate(experiment, make_candidate(experiment, get_family("constant")))
     assert metric.gain(found.score(metric.name).value, constant.score(metric.name).value) > 0
 
 
@@ -86,7 +83,8 @@ def test_labels_dealt_anew_within_the_training_part_are_learned_by_nobody() -> N
     dealt = np.random.default_rng(0).permutation(made.examples.Y)
     blind = replace(made, examples=replace(made.examples, Y=dealt))
     found = evaluate(
-        blind.task, blind.examples, folds, Candidate("search", lambda known, train: searched(blind, 6, train).fitted_fold)
+        Experiment(blind.task, blind.examples, folds),
+        Candidate("search", lambda known, train: searched(blind, 6, train).fitted_fold),
     )
     score = found.score("roc_auc")
     assert score.low < 0.5 < score.high

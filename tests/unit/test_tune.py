@@ -13,6 +13,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
+from epic22.core.experiment import Experiment
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.services.candidates import NOT_NESTED_WARNING
 from epic22.services.train import TrainingRun, train
@@ -60,9 +61,9 @@ def test_the_clock_stops_sooner_by_what_judging_takes() -> None:
 def test_a_part_is_searched_once_and_a_larger_budget_is_the_same_study() -> None:
     made = toy("binary", 200)
     folds = plan(made)
-    searcher = NestedSearch(LINEAR, made.task, folds, 0, 1, lambda train: FeatureRecipe(), False)
+    searcher = NestedSearch(LINEAR, Experiment(made.task, made.examples, folds), lambda train: FeatureRecipe(), False)
     train_rows = folds.folds[0].train
     assert searcher(made.examples, train_rows) is searcher(made.examples, train_rows)
     same, other = (replace(LINEAR, budget=Budget(9)), replace(LINEAR, sampling="random"))
-    digests = [one.digest(made.task, folds, "v", 0) for one in (LINEAR, same, other)]
+    digests = [one.digest(Experiment(made.task, made.examples, folds)) for one in (LINEAR, same, other)]
     assert digests[0] == digests[1] != digests[2]

@@ -8,6 +8,7 @@ from tests.toy import toy
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.baselines import evaluate_incumbent
+from epic22.core.experiment import Experiment
 from epic22.core.task import Incumbent
 
 
@@ -18,7 +19,7 @@ def test_rows_that_a_ranking_rule_cannot_score_get_the_rate_and_spoil_no_others(
     task = replace(made.task, incumbent=Incumbent("wear", "ranking", lambda known: score))
     examples = replace(made.examples, incumbent=score)
     plan = plan_folds(examples, "binary", SplitRequest(repeats=1))
-    found = evaluate_incumbent(task, examples, plan, 0)
+    found = evaluate_incumbent(Experiment(task, examples, plan))
     assert found is not None
     for part in found.fold_predictions:
         unknown, response = np.isnan(score[part.fold.test]), part.response

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.baselines import INCUMBENT, ORACLE, evaluate_responses
 from epic22.core.evaluation.calibration import (
     Calibration,
@@ -42,6 +41,7 @@ from epic22.core.evaluation.risk_bands import (
     fit_bands,
 )
 from epic22.core.evaluation.savings import Cases, Saving, estimate_savings, select_listed_rows
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array, Task
 
 CALIBRATED = "calibrated"
@@ -98,23 +98,18 @@ class Assessment:
 
 
 def assess(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
-    champion: Evaluation,
-    leaderboard: tuple[Evaluation, ...],
-    oracle: Evaluation | None,
-    seed: int,
+    experiment: Experiment, champion: Evaluation, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
 ) -> Assessment | None:
     """The worth of a binary task's champion; None for other kinds, whose value is the statement."""
+    task, examples = experiment.task, experiment.examples
     if not task.target.traits.has_positive_class:
         return None
-    scores = collect_out_of_fold_scores(champion.fold_predictions, examples, plan)
+    scores = collect_out_of_fold_scores(experiment, champion.fold_predictions)
     calibration, losses = choose_calibration(scores)
     p = calibrate_out_of_fold(scores)
-    evaluation = evaluate_responses(CALIBRATED, task, examples, plan, split_by_fold(p, champion.fold_predictions), seed)
+    evaluation = evaluate_responses(experiment, CALIBRATED, split_by_fold(p, champion.fold_predictions))
     evaluated = _select_evaluation_rows(scores)
-    figures, capacity = compute_savings(task, examples, scores, evaluated, p, leaderboard, oracle, seed)
+    figures, capacity = compute_savings(experiment, scores, evaluated, p, leaderboard, oracle)
     bands = _fit_risk_bands(examples, task, scores, evaluated, p)
     return Assessment(
         calibration=calibration,
@@ -129,7 +124,7 @@ def assess(
         bands=bands[0],
         band_figures=bands[1],
         band_order=check_band_order(bands[1]) if bands[1] else None,
-        fairness=assess_fairness(task, examples, scores, evaluated, p, bands[0], capacity, seed),
+        fairness=assess_fairness(experiment, scores, evaluated, p, bands[0], capacity),
     )
 
 
@@ -152,16 +147,15 @@ def build_cost_matrix(costs: Mapping[str, float], stakes: Array | None) -> CostM
 
 
 def compute_savings(
-    task: Task,
-    examples: Examples,
+    experiment: Experiment,
     scores: OutOfFoldScores,
     evaluated: Array,
     p: Array,
     leaderboard: tuple[Evaluation, ...],
     oracle: Evaluation | None,
-    seed: int,
 ) -> tuple[tuple[Saving | None, Saving | None], Capacity | None]:
     """Savings at capacity and at the threshold over the judged rows, and the capacity; nothing without costs or times."""
+    task, examples, seed = experiment.task, experiment.examples, experiment.seed
     if not task.costs or not examples.has_times:
         return (None, None), None
     cases = _build_cases(task, examples, scores, evaluated)
@@ -208,19 +202,18 @@ def _fit_risk_bands(
 
 
 def assess_fairness(
-    task: Task,
-    examples: Examples,
+    experiment: Experiment,
     scores: OutOfFoldScores,
     evaluated: Array,
     p: Array,
     bands: RiskBands | None,
     capacity: Capacity | None,
-    seed: int,
 ) -> FairnessVerdict | None:
     """The adverse impact by protected class over the judged rows; None where no class is held.
 
     Favourable: a risk band below high; else not being on the list.
     """
+    task, examples, seed = experiment.task, experiment.examples, experiment.seed
     if examples.slices is None or not examples.slices.width or capacity is None:
         return None
     rows = scores.row[evaluated]

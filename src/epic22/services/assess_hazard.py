@@ -4,8 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.baselines import evaluate_responses
 from epic22.core.evaluation.calibration import OutOfFoldScores, compute_log_odds
 from epic22.core.evaluation.crossval import Evaluation
@@ -13,26 +11,22 @@ from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliabil
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
-from epic22.core.task import Array, Task
+from epic22.core.experiment import Experiment
+from epic22.core.task import Array
 from epic22.services.assess import CALIBRATED, Assessment, Reliability, assess_fairness, compute_savings, split_by_fold
 
 
 def assess_hazard(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
-    champion: Evaluation,
-    leaderboard: tuple[Evaluation, ...],
-    oracle: Evaluation | None,
-    seed: int,
+    experiment: Experiment, champion: Evaluation, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
 ) -> Assessment:
     """The worth of a hazard's champion, on out-of-fold rows calibrated by other folds than their own.
 
     Money, fairness and the reliability of the deciding horizon are counted on rows that were followed that far: which are,
     hangs on their cutoff alone.
     """
+    task, examples = experiment.task, experiment.examples
     horizon_index, edges = find_horizon_index(task.target), task.target.horizons
-    hazard_scores = HazardScores.of(champion.fold_predictions, examples, plan, edges)
+    hazard_scores = HazardScores.of(experiment, champion.fold_predictions)
     calibration, losses = choose_hazard_calibration(hazard_scores)
     before, after = task.target.traits.inverse_link(hazard_scores.raw), calibrate_incidence(hazard_scores)
     evaluated = np.flatnonzero(hazard_scores.calibratable)
@@ -46,14 +40,14 @@ def assess_hazard(
     oracle_at_horizon = None if oracle is None else _select_horizon(oracle, horizon_index)
     known = len(followed) > 0
     figures, capacity = (
-        compute_savings(task, examples, scores, followed, p, tuple(leaderboard_at_horizon), oracle_at_horizon, seed)
+        compute_savings(experiment, scores, followed, p, tuple(leaderboard_at_horizon), oracle_at_horizon)
         if known
         else ((None, None), None)
     )
     return Assessment(
         calibration=calibration,
         losses=losses,
-        evaluation=evaluate_responses(CALIBRATED, task, examples, plan, split_by_fold(after, champion.fold_predictions), seed),
+        evaluation=evaluate_responses(experiment, CALIBRATED, split_by_fold(after, champion.fold_predictions)),
         before=Reliability.of(scores.y[followed], before[followed, horizon_index]),
         after=Reliability.of(scores.y[followed], p[followed]),
         costs=task.costs,
@@ -63,7 +57,7 @@ def assess_hazard(
         bands=None,
         band_figures=(),
         band_order=None,
-        fairness=assess_fairness(task, examples, scores, followed, p, None, capacity, seed) if known else None,
+        fairness=assess_fairness(experiment, scores, followed, p, None, capacity) if known else None,
         by_horizon=compute_horizon_reliability(hazard_scores.y[evaluated], before[evaluated], after[evaluated], edges),
         curves=compute_incidence_curves(hazard_scores.y[evaluated], after[evaluated], edges, horizon_index),
     )

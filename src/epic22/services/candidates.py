@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.crossval import Candidate, make_candidate, make_default_recipe
 from epic22.core.evaluation.predictions import FittedFold
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
@@ -20,20 +20,19 @@ from epic22.services.tune import NestedSearch, Tuning
 
 @dataclass(frozen=True)
 class RunConfig:
-    """How contenders learn: the seed, threads, whether columns are engineered, and the search, if there is one."""
+    """How candidates learn: whether columns are engineered, and the search, if there is one."""
 
-    seed: int
-    threads: int
     engineer: bool = False
     tuning: Tuning | None = None
 
-    def build_planner(self, task: Task, examples: Examples, plan: FoldPlan) -> ColumnPlanner | None:
+    def build_planner(self, experiment: Experiment) -> ColumnPlanner | None:
         """Who plans the columns of each training part; None where they are taken as declared."""
         # Columns made of an exposure would be learned from.
-        if not self.engineer or not task.target.traits.supports_feature_engineering or task.target.offset is not None:
+        target = experiment.task.target
+        if not self.engineer or not target.traits.supports_feature_engineering or target.offset is not None:
             return None
-        seconds = None if self.tuning is None else self.tuning.seconds_for_columns(plan)
-        return ColumnPlanner(task, examples, plan, self.seed, self.threads, ColumnBudget(seconds=seconds))
+        seconds = None if self.tuning is None else self.tuning.seconds_for_columns(experiment.plan)
+        return ColumnPlanner(experiment, ColumnBudget(seconds=seconds))
 
     @property
     def is_time_limited(self) -> bool:
@@ -60,21 +59,20 @@ class Candidates:
     def fit_champion(self, family: str, preparation: Preparation, progress: Progress) -> FittedFold:
         """The one of that name, fitted on all the champion's rows."""
         progress.begin(f"{family}: the champion, on all its rows", 1)
-        fitted = next(c for c in self.members if c.name == family).fit(preparation.examples, preparation.rows)
+        fitted = next(c for c in self.members if c.name == family).fit(preparation.experiment.examples, preparation.rows)
         progress.step()
         return fitted
 
 
 def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Progress) -> tuple[Candidates, Preparation]:
     """Who takes part, with columns that are planned for every fold; the folds are the search's own where it judges itself."""
-    planner = config.build_planner(preparation.task, preparation.examples, preparation.plan)
-    candidates = Candidates(
-        list_candidates(preparation.task, preparation.plan, config, planner, preparation.rows, progress), planner
-    )
-    if config.uses_inner_folds(preparation.task):
+    experiment = preparation.experiment
+    planner = config.build_planner(experiment)
+    candidates = Candidates(list_candidates(experiment, config, planner, preparation.rows, progress), planner)
+    if config.uses_inner_folds(experiment.task):
         return score_by_inner_folds(candidates, preparation)
     if planner is not None:
-        _plan_columns(planner, preparation.plan, progress)
+        _plan_columns(planner, experiment.plan, progress)
     return candidates, preparation
 
 
@@ -83,16 +81,17 @@ def score_by_inner_folds(candidates: Candidates, preparation: Preparation) -> tu
 
     Raises InternalError where there is no search.
     """
-    nested_search, plan = candidates.nested_search, preparation.plan
+    nested_search, experiment = candidates.nested_search, preparation.experiment
+    plan = experiment.plan
     if nested_search is None:
         raise InternalError("there is no search to judge itself.")
-    parts = nested_search.search(preparation.examples, preparation.rows).out_of_fold
+    parts = nested_search.search(experiment.examples, preparation.rows).out_of_fold
     members = tuple(replace(c, fold_predictions=parts) if c.fit is nested_search else c for c in candidates.members)
     why = f"{plan.why}; the search's own inner folds judge (--no-nested)"
     inner_plan = replace(
         plan, folds=tuple(part.fold for part in parts), repeats=1, why=why, warnings=(*plan.warnings, NOT_NESTED_WARNING)
     )
-    return replace(candidates, members=members), replace(preparation, plan=inner_plan)
+    return replace(candidates, members=members), replace(preparation, experiment=replace(experiment, plan=inner_plan))
 
 
 NOT_NESTED_WARNING = (
@@ -102,8 +101,7 @@ NOT_NESTED_WARNING = (
 
 
 def list_candidates(
-    task: Task,
-    plan: FoldPlan,
+    experiment: Experiment,
     config: RunConfig,
     planner: ColumnPlanner | None,
     champion_rows: Array,
@@ -115,27 +113,19 @@ def list_candidates(
     Under a time limit, baselines alone take part beside the search, which has the other families within it. A hazard is not
     searched.
     """
-    families, tuning = [get_family(name) for name in task.families], config.tuning
+    task, plan, tuning = experiment.task, experiment.plan, config.tuning
+    families = [get_family(name) for name in task.families]
     has_search = tuning is not None and task.target.traits.supports_search
     is_time_limited = has_search and tuning is not None and tuning.budget.seconds is not None
     candidates = [
-        make_candidate(
-            family,
-            task,
-            plan,
-            config.seed,
-            config.threads,
-            make_default_recipe if planner is None or family.is_baseline else planner.get_recipe,
-        )
+        make_candidate(experiment, family, make_default_recipe if planner is None or family.is_baseline else planner.get_recipe)
         for family in families
         if family.is_baseline or not is_time_limited
     ]
     if has_search and tuning is not None:
         last_is_scored = any(np.array_equal(fold.train, champion_rows) for fold in plan.folds)
         recipes = make_default_recipe if planner is None else planner.get_recipe
-        nested_search = NestedSearch(
-            tuning, task, plan, config.seed, config.threads, recipes, last_is_scored, progress.begin, progress.step
-        )
+        nested_search = NestedSearch(tuning, experiment, recipes, last_is_scored, progress.begin, progress.step)
         candidates.append(Candidate(ENSEMBLE.name, nested_search))
     return tuple(candidates)
 

@@ -2,8 +2,6 @@
 
 from dataclasses import dataclass
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import UserError
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.calibration import calibrate_out_of_fold, collect_out_of_fold_scores
@@ -17,8 +15,8 @@ from epic22.core.evaluation.non_inferiority import (
     run_non_inferiority_test,
 )
 from epic22.core.evaluation.operating_points import CONSTANT, CalibratedCandidate, OperatingPoint, compute_operating_points
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
-from epic22.core.task import Task
 from epic22.services.assess import build_cost_matrix, split_by_fold
 
 
@@ -36,32 +34,31 @@ class Comparison:
     curve: LearningCurve | None = None
 
 
-def compare_in_use(
-    task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], champion: Evaluation, seed: int
-) -> Comparison:
+def compare_in_use(experiment: Experiment, leaderboard: tuple[Evaluation, ...], champion: Evaluation) -> Comparison:
     """The board's families in use. `champion` is the best by the metric; the choice may name a simpler family.
 
     Raises UserError where a simpler family was asked for and the task has no costs to say what is as good.
     """
+    task = experiment.task
     if task.prefer_simpler and not task.costs:
         raise UserError("a simpler model is preferred where it costs no more: state what a miss and a false alarm cost.")
     if not task.target.traits.has_positive_class:
         return Comparison()
     if not task.costs:
         bare = [CalibratedCandidate(e, e.fold_predictions) for e in leaderboard]
-        return Comparison(compute_operating_points(bare, None, examples, plan, seed))
-    costs = build_cost_matrix(task.costs, examples.exposure)
-    board = [_calibrate_contestant(e, examples, plan) for e in leaderboard]
-    points = compute_operating_points(board, costs, examples, plan, seed)
+        return Comparison(compute_operating_points(experiment, bare, None))
+    costs = build_cost_matrix(task.costs, experiment.examples.exposure)
+    board = [_calibrate_contestant(experiment, e) for e in leaderboard]
+    points = compute_operating_points(experiment, board, costs)
     by_name = {one.evaluation.family: one for one in board}
     best = by_name[champion.family]
     margin = (
         task.non_inferiority_margin
         if task.non_inferiority_margin is not None
-        else compute_default_margin(by_name[CONSTANT], costs, examples, plan, seed)
+        else compute_default_margin(experiment, by_name[CONSTANT], costs)
     )
     rivals = [one for one in board if one is not best and not is_baseline(one.evaluation.family)]
-    tests = tuple(run_non_inferiority_test(one, best, margin, costs, examples, plan, seed) for one in rivals)
+    tests = tuple(run_non_inferiority_test(experiment, one, best, costs, margin) for one in rivals)
     choice = choose_family(champion.family, tests, task.prefer_simpler)
     return Comparison(points, tests, None if is_baseline(champion.family) else choice)
 
@@ -71,9 +68,9 @@ def is_baseline(family: str) -> bool:
     return family == INCUMBENT or get_family(family).is_baseline
 
 
-def _calibrate_contestant(evaluation: Evaluation, examples: Examples, plan: FoldPlan) -> CalibratedCandidate:
+def _calibrate_contestant(experiment: Experiment, evaluation: Evaluation) -> CalibratedCandidate:
     """A family decides by probabilities that other folds calibrated; a baseline by what it says."""
     if is_baseline(evaluation.family):
         return CalibratedCandidate(evaluation, evaluation.fold_predictions)
-    p = calibrate_out_of_fold(collect_out_of_fold_scores(evaluation.fold_predictions, examples, plan))
+    p = calibrate_out_of_fold(collect_out_of_fold_scores(experiment, evaluation.fold_predictions))
     return CalibratedCandidate(evaluation, split_by_fold(p, evaluation.fold_predictions))

@@ -2,15 +2,13 @@
 
 from dataclasses import dataclass, replace
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.conformal import AnyBand, ClassSets, fit_sets
 from epic22.core.evaluation.coverage import Coverage, compute_coverage, compute_probabilities, evaluate_intervals, evaluate_sets
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.interval_selection import BandLoss, choose_band
 from epic22.core.evaluation.predictions import collect_out_of_fold_predictions
-from epic22.core.task import Task
+from epic22.core.experiment import Experiment
 
 NOT_EVALUATED = "no fold could be judged by others that knew nothing of it: bring more rows, or a longer history"
 
@@ -29,16 +27,15 @@ class PredictionIntervals:
     note: str = ""
 
 
-def compute_prediction_intervals(
-    task: Task, examples: Examples, plan: FoldPlan, champion: Evaluation, calibration: Calibration
-) -> PredictionIntervals:
+def compute_prediction_intervals(experiment: Experiment, champion: Evaluation, calibration: Calibration) -> PredictionIntervals:
     """Band or sets from the champion's out-of-fold responses, for two classes after `calibration`, and what they covered.
 
     Kinds of targets that state their own quantiles or curves get nothing.
     """
+    task = experiment.task
     if task.target.traits.uncertainty is None:
         return PredictionIntervals()
-    rows = collect_out_of_fold_predictions(champion.fold_predictions, examples, plan)
+    rows = collect_out_of_fold_predictions(experiment, champion.fold_predictions)
     if task.target.traits.is_regression:
         band, losses = choose_band(rows)
         intervals = PredictionIntervals(band, losses)
@@ -48,4 +45,4 @@ def compute_prediction_intervals(
         evaluated = evaluate_sets(rows)
     if evaluated is None:
         return replace(intervals, note=NOT_EVALUATED)
-    return replace(intervals, coverage=compute_coverage(evaluated, task.target, examples, plan, task.coverage_by))
+    return replace(intervals, coverage=compute_coverage(experiment, evaluated, task.coverage_by))

@@ -11,6 +11,7 @@ from epic22.core.data.leakage import Suspicion, audit_folds
 from epic22.core.data.split import MICROSECONDS_PER_DAY, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.coverage import check_groups
+from epic22.core.experiment import Experiment
 from epic22.core.selection.target_transform import choose_log_target
 from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
@@ -18,19 +19,13 @@ from epic22.services.audit import audit_examples
 
 @dataclass(frozen=True)
 class Preparation:
-    """What is raced on: the assignment as audit and folds left it, its examples and folds, and the rows (positions) that the
-    champion is fitted on."""
+    """What is trained on: the data as the audit left them, the experiment that judges, and the rows (positions) that the champion
+    is fitted on."""
 
     data: TaskData
-    examples: Examples
+    experiment: Experiment
     audit: tuple[Suspicion, ...]
-    plan: FoldPlan
     rows: Array
-
-    @property
-    def task(self) -> Task:
-        """The declared task."""
-        return self.data.task
 
 
 def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
@@ -42,10 +37,11 @@ def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     task, examples, suspicions = withhold_columns(data, split.seed)
     check_groups(task.coverage_by, examples.X)
     plan = plan_folds(examples, task.target.kind, split)
-    task, notes = choose_log_target(task, examples, plan, split.seed, threads)
+    experiment = Experiment(task, examples, plan, split.seed, threads)
+    task, notes = choose_log_target(experiment)
     data = replace(data, task=task, suspicions=suspicions, notes=(*data.notes, *notes))
     audit = (*suspicions, *audit_split(examples, plan))
-    return Preparation(data, examples, audit, plan, select_champion_rows(data, examples))
+    return Preparation(data, replace(experiment, task=task), audit, select_champion_rows(data, examples))
 
 
 def withhold_columns(data: TaskData, seed: int) -> tuple[Task, Examples, tuple[Suspicion, ...]]:

@@ -24,6 +24,7 @@ from epic22.core.evaluation.fairness import decide_promotion as fairness_gate
 from epic22.core.evaluation.learning_curve import MAX_FOLDS, TRAINING_EIGHTHS, LearningCurve, measure_learning_curve
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
+from epic22.core.experiment import Experiment
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.ports import Registry
@@ -129,18 +130,20 @@ def train(
     Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares, or a column
     of `coverage_by` makes no groups.
     """
-    seed, preparation = split.seed, prepare(data, split, threads)
-    config = RunConfig(seed, threads, engineer, None if tuning is None else tuning.reserve_time(len(preparation.examples)))
+    preparation = prepare(data, split, threads)
+    tuning = None if tuning is None else tuning.reserve_time(len(preparation.experiment.examples))
+    config = RunConfig(engineer, tuning)
     candidates, preparation = prepare_candidates(preparation, config, progress)
     selection = select_champion(preparation, candidates, config, with_explanation, progress)
-    task, examples, plan, champion = preparation.task, preparation.examples, preparation.plan, selection.champion
-    honest = score_honest_folds(task, examples, champion, split, config, progress)
-    oracle, shortfall = compare_with_oracle(task, examples, plan, champion, truth, seed)
+    experiment, champion = preparation.experiment, selection.champion
+    task, examples, plan, seed = experiment.task, experiment.examples, experiment.plan, experiment.seed
+    honest = score_honest_folds(experiment, champion, split, config, progress)
+    oracle, shortfall = compare_with_oracle(experiment, champion, truth)
     assess_champion = assess_hazard if task.target.traits.is_time_to_event else assess
-    assessment = assess_champion(task, examples, plan, champion, selection.leaderboard, oracle, seed)
+    assessment = assess_champion(experiment, champion, selection.leaderboard, oracle)
     promotion = gate.decide(assessment, first_model=task.name not in registry.list_tasks())
     intervals = compute_prediction_intervals(
-        task, examples, plan, champion, Calibration() if assessment is None else assessment.calibration
+        experiment, champion, Calibration() if assessment is None else assessment.calibration
     )
     column_plan = None if candidates.planner is None else candidates.planner.plan(preparation.rows)
     fitted = candidates.fit_champion(champion.family, preparation, progress)
@@ -199,39 +202,35 @@ def select_champion(
     preparation: Preparation, candidates: Candidates, config: RunConfig, with_explanation: bool, progress: Progress
 ) -> Selection:
     """The race and who wins it: the best family, or the one that is preferred in use."""
-    task, examples, plan, seed = preparation.task, preparation.examples, preparation.plan, config.seed
-    leaderboard = evaluate_all(
-        task, examples, plan, candidates.members, seed, progress, with_explanation and not config.is_time_limited
-    )
-    leaderboard, explanation = explain_best(task, examples, plan, leaderboard, seed, progress)
-    champion, verdicts = choose_champion(task, examples, plan, leaderboard, seed)
-    comparison = compare_in_use(task, examples, plan, leaderboard, champion, seed)
+    experiment = preparation.experiment
+    leaderboard = evaluate_all(experiment, candidates.members, progress, with_explanation and not config.is_time_limited)
+    leaderboard, explanation = explain_best(experiment, leaderboard, progress)
+    champion, verdicts = choose_champion(experiment, leaderboard)
+    comparison = compare_in_use(experiment, leaderboard, champion)
     if comparison.choice is not None and comparison.choice.family != champion.family:
-        champion, verdicts = choose_champion(task, examples, plan, leaderboard, seed, comparison.choice.family)
+        champion, verdicts = choose_champion(experiment, leaderboard, comparison.choice.family)
         explanation = None  # it is of the best family, whose place another has taken
-    if task.learning_curve:
-        curve = compute_learning_curve(task, examples, plan, leaderboard, champion, config, progress, candidates.planner)
+    if experiment.task.learning_curve:
+        curve = compute_learning_curve(experiment, leaderboard, champion, progress, candidates.planner)
         comparison = replace(comparison, curve=curve)
     return Selection(leaderboard, champion, verdicts, comparison, explanation)
 
 
 def evaluate_all(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
+    experiment: Experiment,
     candidates: Sequence[Candidate],
-    seed: int,
     progress: Progress,
     keep_models: bool = False,
 ) -> tuple[Evaluation, ...]:
     """Every contender on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models."""
+    task, n_folds = experiment.task, len(experiment.plan.folds)
     evaluations: list[Evaluation] = []
     for candidate in candidates:
-        progress.begin(f"{candidate.name}: {len(plan.folds)} folds", len(plan.folds))
-        evaluation = evaluate(task, examples, plan, candidate, seed, progress.step, keep_models)
+        progress.begin(f"{candidate.name}: {n_folds} folds", n_folds)
+        evaluation = evaluate(experiment, candidate, progress.step, keep_models)
         best, *others = _sort_by_score(task, [*evaluations, evaluation])
         evaluations = [best, *(other.without_models() for other in others)]
-    incumbent = evaluate_incumbent(task, examples, plan, seed)
+    incumbent = evaluate_incumbent(experiment)
     return tuple(_sort_by_score(task, evaluations if incumbent is None else [*evaluations, incumbent]))
 
 
@@ -241,14 +240,14 @@ def _sort_by_score(task: Task, evaluations: list[Evaluation]) -> list[Evaluation
 
 
 def explain_best(
-    task: Task, examples: Examples, plan: FoldPlan, leaderboard: tuple[Evaluation, ...], seed: int, progress: Progress
+    experiment: Experiment, leaderboard: tuple[Evaluation, ...], progress: Progress
 ) -> tuple[tuple[Evaluation, ...], Explanation | None]:
     """The board without models, and what those that were kept, of the best family, look at; None where none was kept."""
     best = best_family(leaderboard)
     if not any(part.fitted for part in best.fold_predictions):
         return leaderboard, None
     progress.begin(f"{best.family}: what it looks at", 1)
-    explanation = explain(task, examples, plan, best, seed, Schema.of(task).score_unit)
+    explanation = explain(experiment, best, Schema.of(experiment.task).score_unit)
     progress.step()
     return tuple(evaluation.without_models() for evaluation in leaderboard), explanation
 
@@ -266,31 +265,23 @@ def sort_key(value: float, greater_is_better: bool) -> float:
 
 
 def choose_champion(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
-    leaderboard: tuple[Evaluation, ...],
-    seed: int,
-    family: str | None = None,
+    experiment: Experiment, leaderboard: tuple[Evaluation, ...], family: str | None = None
 ) -> tuple[Evaluation, tuple[Verdict, ...]]:
     """The champion is the best family of the board, or the one that was `family`; its verdicts are against each baseline, the
     incumbent among them, then against each other family, best first, with p adjusted for all of them."""
     champion = best_family(leaderboard) if family is None else next(e for e in leaderboard if e.family == family)
     others = [e for e in leaderboard if e is not champion]
     others.sort(key=lambda e: not is_baseline(e.family))
-    target = task.target
+    task = experiment.task
     return champion, adjust_for_multiple_comparisons(
-        [compare(champion, other, target.metric, examples, plan, target.kind, seed, task.minimum_effect) for other in others]
+        [compare(experiment, champion, other, task.target.metric, task.minimum_effect) for other in others]
     )
 
 
 def compute_learning_curve(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
+    experiment: Experiment,
     leaderboard: tuple[Evaluation, ...],
     champion: Evaluation,
-    config: RunConfig,
     progress: Progress,
     planner: ColumnPlanner | None = None,
 ) -> LearningCurve | None:
@@ -306,13 +297,11 @@ def compute_learning_curve(
     family = get_family(champion.family)
     recipes = make_default_recipe if planner is None or family.is_baseline else planner.get_recipe
     progress.begin(f"{family.name}: learning curve", MAX_FOLDS * (len(TRAINING_EIGHTHS) - 1))
-    return measure_learning_curve(
-        task, examples, plan, family, champion, config.seed, config.threads, progress=progress.step, recipes=recipes
-    )
+    return measure_learning_curve(experiment, family, champion, progress=progress.step, recipes=recipes)
 
 
 def compare_with_oracle(
-    task: Task, examples: Examples, plan: FoldPlan, champion: Evaluation, truth: pl.DataFrame | None, seed: int
+    experiment: Experiment, champion: Evaluation, truth: pl.DataFrame | None
 ) -> tuple[Evaluation | None, Verdict | None]:
     """The best possible on the same folds, and the champion's difference to it; nothing where the truth is not known.
 
@@ -322,6 +311,7 @@ def compare_with_oracle(
     """
     if truth is None:
         return None, None
+    task, examples = experiment.task, experiment.examples
     keys = pl.DataFrame({"entity": examples.entity, "cutoff": examples.at})
     joined = keys.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left")
     values = joined.drop("entity", "cutoff")
@@ -335,23 +325,23 @@ def compare_with_oracle(
         )
     else:
         truth_values = values["truth"].to_numpy()
-    oracle = evaluate_oracle(task, examples, plan, truth_values, seed)
-    return oracle, compare(champion, oracle, task.target.metric, examples, plan, task.target.kind, seed)
+    oracle = evaluate_oracle(experiment, truth_values)
+    return oracle, compare(experiment, champion, oracle, task.target.metric)
 
 
 def score_honest_folds(
-    task: Task, examples: Examples, champion: Evaluation, split: SplitRequest, config: RunConfig, progress: Progress
+    experiment: Experiment, champion: Evaluation, split: SplitRequest, config: RunConfig, progress: Progress
 ) -> tuple[HonestScore, ...]:
     """Where rows were forced despite their time: the champion again, on the folds that would have been right."""
+    examples = experiment.examples
     if not (split.random_rows_despite_time and examples.has_times):
         return ()
-    honest_plan = plan_folds(examples, task.target.kind, replace(split, random_rows_despite_time=False))
+    honest_plan = plan_folds(examples, experiment.task.target.kind, replace(split, random_rows_despite_time=False))
+    honest = replace(experiment, plan=honest_plan)
     progress.begin(f"{champion.family} on honest folds", len(honest_plan.folds))
-    candidates = list_candidates(
-        task, honest_plan, config, config.build_planner(task, examples, honest_plan), honest_plan.folds[-1].train, progress
-    )
+    candidates = list_candidates(honest, config, config.build_planner(honest), honest_plan.folds[-1].train, progress)
     candidate = next(c for c in candidates if c.name == champion.family)
-    honest_evaluation = evaluate(task, examples, honest_plan, candidate, split.seed, progress.step)
+    honest_evaluation = evaluate(honest, candidate, progress.step)
     return tuple(
         HonestScore(score.metric, score.value, honest_evaluation.score(score.metric).value, honest_plan.kind, honest_plan.why)
         for score in champion.scores

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan, SplitRequest
+from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_split import LargeFoldPlan, plan_large_folds
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.split import encode_values, find_resampling_blocks
@@ -21,9 +21,10 @@ from epic22.core.evaluation.crossval_large import (
     fit_all,
     is_matrix_on_disk,
 )
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.ports import Registry
-from epic22.core.task import Array, Task
+from epic22.core.task import Array
 from epic22.services.assess import assess
 from epic22.services.comparison import compare_in_use
 from epic22.services.prediction_intervals import compute_prediction_intervals
@@ -70,18 +71,19 @@ def train_large(
     check_groups(task.coverage_by, examples.X)
     large_split = plan_large_folds(table, task.target.kind, split, data.group_column, data.group_repeats)
     plan = build_fold_plan(large_split, table, _clusters(large_split, table, examples))
-    measured = evaluate_all_large(task, table, large_split, examples, plan, setting, progress)
-    incumbent = evaluate_incumbent(task, examples, plan, setting.seed)
+    experiment = Experiment(task, examples, plan, setting.seed, setting.threads)
+    measured = evaluate_all_large(experiment, table, large_split, setting, progress)
+    incumbent = evaluate_incumbent(experiment)
     incumbents = () if incumbent is None else (incumbent,)
     sample_evaluations = (*(m.sampled for m in measured), *incumbents)
-    sample_leaderboard, explanation = explain_best(task, examples, plan, sample_evaluations, setting.seed, progress)
-    champion, verdicts = choose_champion(task, examples, plan, sample_leaderboard, setting.seed)
+    sample_leaderboard, explanation = explain_best(experiment, sample_evaluations, progress)
+    champion, verdicts = choose_champion(experiment, sample_leaderboard)
     best = next(m for m in measured if m.sampled.family == champion.family)
-    comparison = compare_in_use(task, examples, plan, sample_leaderboard, champion, setting.seed)
-    assessment = assess(task, examples, plan, champion, sample_leaderboard, None, setting.seed)
+    comparison = compare_in_use(experiment, sample_leaderboard, champion)
+    assessment = assess(experiment, champion, sample_leaderboard, None)
     promotion = gate.decide(assessment, first_model=task.name not in registry.list_tasks())
     intervals = compute_prediction_intervals(
-        task, examples, plan, champion, Calibration() if assessment is None else assessment.calibration
+        experiment, champion, Calibration() if assessment is None else assessment.calibration
     )
     progress.begin(f"{champion.family}: all rows", 1)
     fitted = fit_all(get_family(champion.family), task, table, best.best_params, setting)
@@ -117,19 +119,17 @@ def train_large(
 
 
 def evaluate_all_large(
-    task: Task,
+    experiment: Experiment,
     table: LargeTable,
     large_split: LargeFoldPlan,
-    examples: Examples,
-    plan: FoldPlan,
     setting: TrainingResources,
     progress: Progress,
 ) -> Sequence[LargeEvaluation]:
     """Every family on the same folds, best first by the deciding metric over all test rows."""
-    evaluations = []
+    evaluations, task, n_folds = [], experiment.task, len(experiment.plan.folds)
     for name in task.families:
-        progress.begin(f"{name}: {len(plan.folds)} folds", len(plan.folds))
-        evaluations.append(evaluate(get_family(name), task, table, large_split, examples, plan, setting, progress.step))
+        progress.begin(f"{name}: {n_folds} folds", n_folds)
+        evaluations.append(evaluate(experiment, get_family(name), table, large_split, setting, progress.step))
     metric = task.target.metric
     return sorted(evaluations, key=lambda m: sort_key(m.full.score(metric.name).value, metric.greater_is_better))
 

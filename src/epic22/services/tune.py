@@ -8,6 +8,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.predictions import FittedFold
+from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family
@@ -93,10 +94,11 @@ class Tuning:
         parts = len(plan.folds) + 1 if self.nested else 1
         return None if self.clock.end is None else COLUMN_PLANNING_SHARE * max(self.clock.remaining, 0.0) / parts
 
-    def digest(self, task: Task, plan: FoldPlan, data_version: str, seed: int) -> str:
+    def digest(self, experiment: Experiment) -> str:
         """Equal for two runs whose studies are one: same rows, folds, seed and way of searching; budgets may differ."""
+        task = experiment.task
         settings = [
-            seed,
+            experiment.seed,
             self.sampling,
             self.prune,
             [f.name for f in self.families_for(task)],
@@ -104,7 +106,7 @@ class Tuning:
             task.target.log,
             *(["shared"] if self.n_processes > 1 else []),
         ]
-        return sha256(plan.fingerprint(data_version).encode(), canonical_json(settings))[:16]
+        return sha256(experiment.fingerprint.encode(), canonical_json(settings))[:16]
 
 
 @dataclass
@@ -116,16 +118,12 @@ class NestedSearch:
     """
 
     tuning: Tuning
-    task: Task
-    plan: FoldPlan
-    seed: int
-    threads: int
+    experiment: Experiment
     recipes: Callable[[Array], FeatureRecipe]
     last_is_scored: bool
     begin: Callable[[str, int], None] = lambda what, steps: None
     step: Callable[[], None] = lambda: None
     results: dict[bytes, SearchResult] = field(default_factory=dict)
-    data_version: str = ""
 
     def __call__(self, examples: Examples, train: Array) -> FittedFold:
         """The fitted ensemble of a search on these rows."""
@@ -135,40 +133,41 @@ class NestedSearch:
         """All that the search on these rows found."""
         key = train.tobytes()
         if key not in self.results:
-            self.data_version = examples.data_version
             recipe = self.recipes(train)
             clock = self._start_clock()
             trials = self.tuning.budget.trials
             self.begin(f"search {len(self.results) + 1} of {self._n_searches}", trials or 0)
+            one = self.experiment
             self.results[key] = self._build_search().fit(
-                self.task, examples, self.plan, train, self.seed, self.threads, clock, recipe
+                one.task, examples, one.plan, train, one.seed, one.threads, clock, recipe
             )
         return self.results[key]
 
     @property
     def _n_searches(self) -> int:
-        return 1 if not self.tuning.nested else len(self.plan.folds) + (not self.last_is_scored)
+        return 1 if not self.tuning.nested else len(self.experiment.plan.folds) + (not self.last_is_scored)
 
     def _start_clock(self) -> Deadline:
-        n_scored = len(self.plan.folds) - len(self.results) if self.tuning.nested else 0
+        n_scored = len(self.experiment.plan.folds) - len(self.results) if self.tuning.nested else 0
         last = 0.0 if self.last_is_scored else FINAL_SEARCH_FACTOR
         return self.tuning.clock.take_share(1.0 if n_scored <= 0 else 1.0 / (n_scored + last))
 
     @property
     def _digest(self) -> str:
-        return self.tuning.digest(self.task, self.plan, self.data_version, self.seed)
+        return self.tuning.digest(self.experiment)
 
     def _build_search(self) -> HyperparameterSearch:
-        families = self.tuning.families_for(self.task)
-        greater, digest = self.task.target.metric.greater_is_better, self._digest
-        self.tuning.studies.claim(self.task.name, digest)
+        task, seed = self.experiment.task, self.experiment.seed
+        families = self.tuning.families_for(task)
+        greater, digest = task.target.metric.greater_is_better, self._digest
+        self.tuning.studies.claim(task.name, digest)
 
         def open_study(part: str) -> Study:
             def build(**place: object) -> Study:
                 sampling, shared = self.tuning.sampling, self.tuning.n_processes > 1
-                return Study(families, greater, self.seed, sampling=sampling, shared=shared, **place)  # type: ignore[arg-type]
+                return Study(families, greater, seed, sampling=sampling, shared=shared, **place)  # type: ignore[arg-type]
 
-            return self.tuning.studies.open(self.task.name, digest, part, build)
+            return self.tuning.studies.open(task.name, digest, part, build)
 
         n_processes, start_workers, prune, row_ms = (
             self.tuning.n_processes,
@@ -176,9 +175,9 @@ class NestedSearch:
             self.tuning.prune,
             self.tuning.row_ms,
         )
-        workers = None if n_processes == 1 or start_workers is None else start_workers(n_processes, self.task.name, digest)
+        workers = None if n_processes == 1 or start_workers is None else start_workers(n_processes, task.name, digest)
         return HyperparameterSearch(families, self.tuning.budget, open_study, prune, row_ms, progress=self.step, workers=workers)
 
     def remove_studies(self) -> None:
         """Remove the studies: what was found is told by the report."""
-        self.tuning.studies.delete(self.task.name, self._digest)
+        self.tuning.studies.delete(self.experiment.task.name, self._digest)

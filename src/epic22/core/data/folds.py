@@ -71,6 +71,11 @@ class FoldPlan:
         """Folds in one repeat."""
         return len(self.folds) // self.repeats
 
+    @property
+    def is_repeated(self) -> bool:
+        """Whether rows were dealt several times over, so that each is tested more than once."""
+        return self.kind in ("repeated", "repeated_stratified")
+
     def fingerprint(self, data_version: str) -> str:
         """Equal for two evaluations exactly when they saw the same rows in the same folds."""
         parts = (part for fold in self.folds for part in (fold.train.tobytes(), fold.test.tobytes()))

@@ -4,11 +4,10 @@ import numpy as np
 from scipy.special import expit
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
-from epic22.core.data.split import find_test_start
 from epic22.core.evaluation.crossval import Evaluation, compute_score
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon, list_target_metrics
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array, Task
 
 INCUMBENT = "incumbent"
@@ -19,21 +18,22 @@ MIN_SLOPE = 1e-6
 NEWTON_STEPS = 30
 
 
-def evaluate_incumbent(task: Task, examples: Examples, plan: FoldPlan, seed: int) -> Evaluation | None:
+def evaluate_incumbent(experiment: Experiment) -> Evaluation | None:
     """The rule that runs today on the same folds; None where the task has none.
 
     A ranking score is turned into a probability by a logistic curve fitted on each training part, which keeps its order; a
     probability or a value is taken as it is, a value that the rule cannot give as the training part's mean. Of a hazard the rule
     answers at the deciding horizon alone.
     """
+    task, examples = experiment.task, experiment.examples
     rule = task.incumbent
     if rule is None or examples.incumbent is None:
         return None
     predictions = []
-    for fold in plan.folds:
+    for fold in experiment.plan.folds:
         responses = examples.incumbent[fold.test].astype(np.float64)
         if task.target.traits.is_time_to_event:
-            known = examples.take(fold.train).censor_at(find_test_start(examples, fold), plan.gap)
+            known = experiment.censor_for(fold).take(fold.train)
             predictions.append(FoldPredictions(fold, _respond_at_deciding_horizon(task, known, responses)))
             continue
         if rule.kind == "ranking":
@@ -41,26 +41,23 @@ def evaluate_incumbent(task: Task, examples: Examples, plan: FoldPlan, seed: int
         else:
             responses = np.where(np.isfinite(responses), responses, np.mean(examples.y[fold.train]))
         predictions.append(FoldPredictions(fold, responses))
-    return evaluate_responses(INCUMBENT, task, examples, plan, tuple(predictions), seed)
+    return evaluate_responses(experiment, INCUMBENT, tuple(predictions))
 
 
-def evaluate_oracle(task: Task, examples: Examples, plan: FoldPlan, truth: Array, seed: int) -> Evaluation:
+def evaluate_oracle(experiment: Experiment, truth: Array) -> Evaluation:
     """The true probabilities or medians (n,) on the same folds: what no honest model can beat but by luck.
 
     Of a hazard (n, h), NaN at horizons whose truth is not known.
     """
-    predictions = tuple(FoldPredictions(fold, truth[fold.test].astype(np.float64)) for fold in plan.folds)
-    return evaluate_responses(ORACLE, task, examples, plan, predictions, seed)
+    predictions = tuple(FoldPredictions(fold, truth[fold.test].astype(np.float64)) for fold in experiment.plan.folds)
+    return evaluate_responses(experiment, ORACLE, predictions)
 
 
-def evaluate_responses(
-    name: str, task: Task, examples: Examples, plan: FoldPlan, predictions: tuple[FoldPredictions, ...], seed: int
-) -> Evaluation:
+def evaluate_responses(experiment: Experiment, name: str, predictions: tuple[FoldPredictions, ...]) -> Evaluation:
     """The evaluation of responses that need no fitting."""
-    target = task.target
-    scores = tuple(compute_score(metric, predictions, examples, plan, seed) for metric in list_target_metrics(target))
-    fingerprint = plan.fingerprint(examples.data_version)
-    return Evaluation(name, target.name, target.horizon, scores, predictions, fingerprint, 0.0, 0.0)
+    target = experiment.task.target
+    scores = tuple(compute_score(experiment, metric, predictions) for metric in list_target_metrics(target))
+    return Evaluation(name, target.name, target.horizon, scores, predictions, experiment.fingerprint, 0.0, 0.0)
 
 
 def _respond_at_deciding_horizon(task: Task, known: Examples, rule_scores: Array) -> Array:

@@ -16,10 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation import metrics, survival
 from epic22.core.evaluation.predictions import ClusteredPredictions, FoldPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array, Metric, RowMetadata
 
 N_REPLICATES = 500
@@ -434,39 +433,34 @@ def _score_each_replicate(metric: Metric, part: ClusteredPredictions, times: Arr
     return np.array([metric.score(y, response, RowMetadata(weight=w)) if w.any() else math.nan for w in weights])
 
 
-def bootstrap_folds(
-    metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
-) -> Array:
+def bootstrap_folds(experiment: Experiment, metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...]) -> Array:
     """Metrics when whole clusters are drawn with replacement, (metrics, DRAWS, folds); NaN where undefined.
 
     The same plan and seed draw the same clusters, so that two families' draws are paired.
     """
-    clustered = build_clustered_predictions(predictions, examples, plan)
-    return compute_replicates(metrics, clustered, N_REPLICATES, seed)
+    clustered = build_clustered_predictions(experiment, predictions)
+    return compute_replicates(metrics, clustered, N_REPLICATES, experiment.seed)
 
 
-def bootstrap_means(
-    values: Sequence[Array], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
-) -> Array:
+def bootstrap_means(experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...]) -> Array:
     """Means over folds of the values of their test rows, (n of the fold,) each, in each replicate: (N_REPLICATES,)."""
-    units = [part.unit for part in build_clustered_predictions(predictions, examples, plan)]
+    units = [part.unit for part in build_clustered_predictions(experiment, predictions)]
     count = 1 + max(int(unit.max()) for unit in units)
     sums = [np.bincount(unit, weights=rows, minlength=count) for unit, rows in zip(units, values, strict=True)]
     cluster_sizes = [np.bincount(unit, minlength=count).astype(np.float64) for unit in units]
     blocks = []
-    for times in draw_cluster_counts(count, N_REPLICATES, seed, max(len(unit) for unit in units)):
+    for times in draw_cluster_counts(count, N_REPLICATES, experiment.seed, max(len(unit) for unit in units)):
         total, weight = (np.stack([np.einsum("du,u->d", times, x) for x in columns], axis=1) for columns in (sums, cluster_sizes))
         blocks.append(average_folds(_ratio(total, weight)))
     return np.concatenate(blocks)
 
 
-def build_clustered_predictions(
-    predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan
-) -> list[ClusteredPredictions]:
+def build_clustered_predictions(experiment: Experiment, predictions: tuple[FoldPredictions, ...]) -> list[ClusteredPredictions]:
     """The folds' test rows with the codes of the clusters that are drawn together, the same for every family on the plan."""
     tested = np.unique(np.concatenate([part.fold.test for part in predictions]))
+    examples = experiment.examples
     units = np.zeros(len(examples), dtype=np.int64)
-    units[tested] = np.unique(tested if plan.clusters is None else plan.clusters[tested], return_inverse=True)[1]
+    units[tested] = np.unique(experiment.get_clusters(tested), return_inverse=True)[1]
     return [ClusteredPredictions(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in predictions]
 
 

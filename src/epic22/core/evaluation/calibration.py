@@ -12,11 +12,10 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 from scipy.special import expit, log_expit, logit
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldRows
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array
 
 CalibrationKind = Literal["none", "platt", "isotonic", "beta"]
@@ -160,7 +159,7 @@ class OutOfFoldScores(OutOfFoldRows):
         return mask
 
 
-def collect_out_of_fold_scores(predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan) -> OutOfFoldScores:
+def collect_out_of_fold_scores(experiment: Experiment, predictions: tuple[FoldPredictions, ...]) -> OutOfFoldScores:
     """A binary evaluation's parts as one table.
 
     Raises InternalError for class probabilities (n, k): a target of several classes is not calibrated.
@@ -168,7 +167,7 @@ def collect_out_of_fold_scores(predictions: tuple[FoldPredictions, ...], example
     if any(part.response.ndim != 1 for part in predictions):
         raise InternalError("class probabilities (n, k) were to be calibrated; only a binary target's (n,) can be.")
     raw = compute_log_odds(np.concatenate([part.response for part in predictions]))
-    return OutOfFoldScores.from_fold_predictions(predictions, examples, plan, plan.kind == "walk_forward", raw=raw)
+    return OutOfFoldScores.from_fold_predictions(experiment, predictions, experiment.plan.kind == "walk_forward", raw=raw)
 
 
 @dataclass(frozen=True)

@@ -11,13 +11,13 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.bootstrap import (
     bootstrap_means,
 )
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE, compute_percentile_interval
 from epic22.core.task import Array
 
@@ -63,14 +63,14 @@ def compute_acting_costs(predictions: tuple[FoldPredictions, ...], costs: CostMa
 
 
 def compute_cost_per_1000(
-    values: Sequence[Array], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
+    experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...]
 ) -> CostPer1000:
     """The mean over folds of the values of their test rows, (n of the fold,) each, times 1,000."""
     folds = ROWS * np.array([float(np.mean(rows)) for rows in values])
     mean = float(folds.mean())
-    if plan.kind in ("repeated", "repeated_stratified"):
-        error = compute_corrected_error(folds, plan)
+    if experiment.plan.is_repeated:
+        error = compute_corrected_error(folds, experiment.plan)
         half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1)) * error
         return CostPer1000(mean, mean - half, mean + half, error, np.empty(0), len(folds) - 1)
-    replicates = ROWS * bootstrap_means(values, predictions, examples, plan, seed)
+    replicates = ROWS * bootstrap_means(experiment, values, predictions)
     return CostPer1000(mean, *compute_percentile_interval(replicates), float(np.nanstd(replicates, ddof=1)), replicates, 0)

@@ -14,13 +14,13 @@ import polars as pl
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.calibration import Calibration, OutOfFoldScores, choose_calibration, compute_log_odds
 from epic22.core.evaluation.conformal import COVERAGE, expand_binary, fit_sets
 from epic22.core.evaluation.interval_selection import choose_band
 from epic22.core.evaluation.predictions import OutOfFoldPredictions, OutOfFoldRows
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array, Target
 
 CONFIDENCE = 0.95
@@ -198,10 +198,10 @@ def _evaluate_folds(
 
 
 def compute_coverage(
-    evaluated: EvaluatedRows, target: Target, examples: Examples, plan: FoldPlan, by: Sequence[str] = (), level: float = COVERAGE
+    experiment: Experiment, evaluated: EvaluatedRows, by: Sequence[str] = (), level: float = COVERAGE
 ) -> Coverage:
     """The tables: by class, by thirds of what the model said, by protected columns, by the inputs named, and by month."""
-    cluster = evaluated.row if plan.clusters is None else plan.clusters[evaluated.row]
+    target, examples, cluster = experiment.task.target, experiment.examples, experiment.get_clusters(evaluated.row)
     tables = [
         compute_coverage_table(name, _name_groups(values), evaluated, cluster, level)
         for name, values in _list_groups(evaluated, target, examples, by)

@@ -9,17 +9,18 @@ import numpy as np
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
-from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import find_test_start, split_inner_fold, split_inner_folds
+from epic22.core.data.split import split_inner_fold, split_inner_folds
 from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds
 from epic22.core.evaluation.intervals import compute_corrected_half_width
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.statistics import compute_percentile_interval
-from epic22.core.task import Array, Kind, Metric, RowMetadata, Task
+from epic22.core.task import Array, Metric, RowMetadata, Task
 
 N_TIMED_ROWS = 20
 TARGET_ENCODING_FOLDS = 8
@@ -88,43 +89,32 @@ def make_default_recipe(train: Array) -> FeatureRecipe:
     return FeatureRecipe()
 
 
-def split_target_encoding_folds(
-    plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int
-) -> tuple[tuple[Array, Array], ...]:
+def split_target_encoding_folds(experiment: Experiment, train: Array) -> tuple[tuple[Array, Array], ...]:
     """Parts of a training part (positions within it), by which a row's own means of labels are out of fold.
 
     Groups stay whole; rows with a time get the means of rows whose labels were known by then, the first rows none.
     """
+    examples = experiment.examples
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
-    folds = split_inner_folds(plan, examples, train, kind, seed, TARGET_ENCODING_FOLDS)
+    kind, n = experiment.task.target.kind, TARGET_ENCODING_FOLDS
+    folds = split_inner_folds(experiment.plan, examples, train, kind, experiment.seed, n)
     return tuple((position[fold.train], position[fold.test]) for fold in folds)
 
 
-def fit_family(
-    family: Family,
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
-    train: Array,
-    seed: int,
-    threads: int,
-    recipe: FeatureRecipe = FeatureRecipe(),
-) -> FittedFold:
+def fit_family(experiment: Experiment, family: Family, train: Array, recipe: FeatureRecipe = FeatureRecipe()) -> FittedFold:
     """Fit preprocessing, by the recipe, and estimator on these rows alone; the inner fold is cut out of them.
 
-    Of a hazard the examples are handed in as known when the test part begins: `examples.censor_at(begins(examples, fold))`.
+    Of a hazard the experiment's examples are those known when the test part begins (`Experiment.censor_for`).
     """
-    kind = task.target.kind
+    task, examples, seed = experiment.task, experiment.examples, experiment.seed
     part = examples.take(train)
-    prepared = prepare_rows(
-        task, part, recipe, split_target_encoding_folds(plan, examples, train, kind, seed) if recipe.encodings else ()
-    )
-    inner = split_inner_fold(plan, examples, train, kind, seed)
+    prepared = prepare_rows(task, part, recipe, split_target_encoding_folds(experiment, train) if recipe.encodings else ())
+    inner = split_inner_fold(experiment.plan, examples, train, task.target.kind, seed)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
     within = Fold(position[inner.train], position[inner.test], follow_up=inner.follow_up)
-    estimator = family.build(LearningProblem.of(prepared.task), seed=seed, threads=threads)
+    estimator = family.build(LearningProblem.of(prepared.task), seed=seed, threads=experiment.threads)
     estimator.fit(prepared.X, part.y, inner=None if family.is_baseline else within)
     return FittedFold(prepared.preprocessor, estimator)
 
@@ -143,62 +133,49 @@ class Candidate:
 
 
 def make_candidate(
-    family: Family,
-    task: Task,
-    plan: FoldPlan,
-    seed: int = 0,
-    threads: int = 1,
-    recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
+    experiment: Experiment, family: Family, recipes: Callable[[Array], FeatureRecipe] = make_default_recipe
 ) -> Candidate:
     """The family as it comes; `recipes` gives each training part the columns that were planned on it."""
     return Candidate(
-        family.name, lambda known, train: fit_family(family, task, known, plan, train, seed, threads, recipes(train))
+        family.name, lambda known, train: fit_family(replace(experiment, examples=known), family, train, recipes(train))
     )
 
 
 def cross_validate(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
+    experiment: Experiment,
     family: Family,
-    seed: int = 0,
-    threads: int = 1,
     progress: Callable[[], None] = lambda: None,
     keep_models: bool = False,
     recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
 ) -> Evaluation:
-    """The evaluation on the plan of a family as it comes; see `evaluate`."""
-    return evaluate(task, examples, plan, make_candidate(family, task, plan, seed, threads, recipes), seed, progress, keep_models)
+    """The evaluation of a family as it comes; see `evaluate`."""
+    return evaluate(experiment, make_candidate(experiment, family, recipes), progress, keep_models)
 
 
 def evaluate(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
+    experiment: Experiment,
     candidate: Candidate,
-    seed: int = 0,
     progress: Callable[[], None] = lambda: None,
     keep_models: bool = False,
 ) -> Evaluation:
-    """The contender's evaluation on the plan; `progress` is called after each fold.
+    """The candidate's evaluation on the experiment's folds; `progress` is called after each.
 
     `keep_models` holds on to the models of the first repeat, which have seen each test row once: for explaining, without a
     second fit.
     """
-    kind, predictions, seconds, row_ms = task.target.kind, list(candidate.fold_predictions), [], math.nan
+    task, examples, plan = experiment.task, experiment.examples, experiment.plan
+    predictions, seconds, row_ms = list(candidate.fold_predictions), [], math.nan
     for fold in () if candidate.fold_predictions else plan.folds:
         began = time.perf_counter()
-        known = examples.censor_at(find_test_start(examples, fold), plan.gap)
-        fitted = candidate.fit(known, fold.train)
+        fitted = candidate.fit(experiment.censor_for(fold), fold.train)
         seconds.append(time.perf_counter() - began)
         test = examples.take(fold.test)
-        response = predict_response(fitted.estimator, fitted.preprocessor.transform(test.X), kind)
+        response = predict_response(fitted.estimator, fitted.preprocessor.transform(test.X), task.target.kind)
         predictions.append(FoldPredictions(fold, response, fitted if keep_models and fold.repeat == 0 else None))
         if fold is plan.folds[-1]:
             row_ms = measure_row_milliseconds(fitted, task, test)
         progress()
-    scores = compute_scores(list_target_metrics(task.target), tuple(predictions), examples, plan, seed)
-    fingerprint = plan.fingerprint(examples.data_version)
+    scores = compute_scores(experiment, list_target_metrics(task.target), tuple(predictions))
     target = task.target
     return Evaluation(
         candidate.name,
@@ -206,7 +183,7 @@ def evaluate(
         target.horizon,
         scores,
         tuple(predictions),
-        fingerprint,
+        experiment.fingerprint,
         float(np.mean(seconds)) if seconds else math.nan,
         row_ms,
     )
@@ -223,28 +200,27 @@ def measure_row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> 
     return float(np.median(durations))
 
 
-def compute_score(
-    metric: Metric, predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
-) -> MetricScore:
+def compute_score(experiment: Experiment, metric: Metric, predictions: tuple[FoldPredictions, ...]) -> MetricScore:
     """The score of one metric."""
-    return compute_scores((metric,), predictions, examples, plan, seed)[0]
+    return compute_scores(experiment, (metric,), predictions)[0]
 
 
 def compute_scores(
-    metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, seed: int
+    experiment: Experiment, metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...]
 ) -> tuple[MetricScore, ...]:
     """Means over folds. Re-dealt folds: corrected resampled t; else a bootstrap over the plan's clusters."""
+    examples = experiment.examples
     folds = np.array(
         [[metric.score(examples.y[p.fold.test], p.response, RowMetadata()) for p in predictions] for metric in metrics]
     )
     values = [_mean(row) for row in folds]
-    if plan.kind in ("repeated", "repeated_stratified"):
-        halves = [compute_corrected_half_width(row, plan) for row in folds]
+    if experiment.plan.is_repeated:
+        halves = [compute_corrected_half_width(row, experiment.plan) for row in folds]
         ends = [(value - half, value + half) for value, half in zip(values, halves, strict=True)]
     else:
         ends = [
             compute_percentile_interval(average_folds(replicates))
-            for replicates in bootstrap_folds(metrics, predictions, examples, plan, seed)
+            for replicates in bootstrap_folds(experiment, metrics, predictions)
         ]
     return tuple(
         MetricScore(metric.name, value, *end, tuple(row.tolist()))

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, LargeFoldPlan
 from epic22.core.data.large_table import LargeTable
@@ -22,6 +21,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.evaluation.crossval import Evaluation, MetricScore, compute_scores, measure_row_milliseconds
 from epic22.core.evaluation.metrics import list_metrics
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Estimator, Family, predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
@@ -87,16 +87,15 @@ def is_matrix_on_disk(table: LargeTable, resources: TrainingResources) -> bool:
 
 
 def evaluate(
+    experiment: Experiment,
     family: Family,
-    task: Task,
     table: LargeTable,
     large_split: LargeFoldPlan,
-    examples: Examples,
-    plan: FoldPlan,
     resources: TrainingResources,
     progress: Callable[[], None] = lambda: None,
 ) -> LargeEvaluation:
-    """The family on every fold of `large_split`. `examples` and `plan` are the sample's: the same folds, of its rows alone."""
+    """The family on every fold of `large_split`. The experiment is the sample's: the same folds, of its rows alone."""
+    task, examples, plan = experiment.task, experiment.examples, experiment.plan
     metrics, best_params = list_metrics(task.target), None
     values, predictions, seconds, row_ms = [], [], [], float("nan")
     for number, fold in enumerate(plan.folds):
@@ -110,12 +109,18 @@ def evaluate(
         predictions.append(FoldPredictions(fold, response[np.searchsorted(tested, table.sample_rows[fold.test])], fitted))
         row_ms = measure_row_milliseconds(fitted, task, examples.take(fold.test[:50]))
         progress()
-    sampled_scores = compute_scores(metrics, tuple(predictions), examples, plan, resources.seed)
+    sampled_scores = compute_scores(experiment, metrics, tuple(predictions))
     full_scores = tuple(_recentre(score, folds) for score, folds in zip(sampled_scores, np.array(values).T, strict=True))
     target = task.target
-    fingerprint = plan.fingerprint(examples.data_version)
     sampled = Evaluation(
-        family.name, target.name, target.horizon, sampled_scores, tuple(predictions), fingerprint, float(np.mean(seconds)), row_ms
+        family.name,
+        target.name,
+        target.horizon,
+        sampled_scores,
+        tuple(predictions),
+        experiment.fingerprint,
+        float(np.mean(seconds)),
+        row_ms,
     )
     return LargeEvaluation(replace(sampled, scores=full_scores), sampled, best_params)
 

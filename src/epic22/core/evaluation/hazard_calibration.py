@@ -11,7 +11,6 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.data.split import find_test_start
 from epic22.core.evaluation.calibration import (
     EXTRAPOLATION_SLOPE,
@@ -22,6 +21,7 @@ from epic22.core.evaluation.calibration import (
 )
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.models.hazard import compute_at_risk, compute_hazard_log_odds
 from epic22.core.targets import KINDS
 from epic22.core.task import Array
@@ -46,22 +46,21 @@ class HazardScores:
     delay: float
 
     @classmethod
-    def of(
-        cls, predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, edges: tuple[float, ...]
-    ) -> "HazardScores":
+    def of(cls, experiment: Experiment, predictions: tuple[FoldPredictions, ...]) -> "HazardScores":
         """The parts of an evaluation as one table."""
+        examples = experiment.examples
         row, size = np.concatenate([part.fold.test for part in predictions]), [len(part.fold.test) for part in predictions]
         return cls(
             raw=compute_hazard_log_odds(np.concatenate([part.response for part in predictions])),
             y=examples.Y[row],
-            edges=edges,
+            edges=experiment.task.target.horizons,
             row=row,
             fold=np.repeat(np.arange(len(predictions)), size),
             repeat=np.repeat([part.fold.repeat for part in predictions], size),
-            cluster=row if plan.clusters is None else plan.clusters[row],
+            cluster=experiment.get_clusters(row),
             fold_predictions=predictions,
             examples=examples,
-            delay=plan.gap,
+            delay=experiment.plan.gap,
         )
 
     def iterate_splits(self) -> Iterator[tuple[Array, Array, Array]]:

@@ -7,18 +7,19 @@ ones. Of others it is random, by whole clusters and by class; smaller shares lie
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
-from epic22.core.data.split import LEARNING_CURVE_PARTS, find_test_start, select_training_share
+from epic22.core.data.split import LEARNING_CURVE_PARTS, select_training_share
 from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, resample_folds
 from epic22.core.evaluation.crossval import Evaluation, fit_family, make_default_recipe
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT
 from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
 from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
@@ -78,13 +79,9 @@ class LearningCurve:
 
 
 def measure_learning_curve(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
+    experiment: Experiment,
     family: Family,
     champion: Evaluation,
-    seed: int,
-    threads: int,
     seconds: float = MAX_SECONDS,
     progress: Callable[[], None] = lambda: None,
     recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
@@ -93,7 +90,7 @@ def measure_learning_curve(
 
     `recipes` gives the columns that were planned on a whole training part, which its shares get too.
     """
-    metric = task.target.metric
+    task, examples, plan, metric = experiment.task, experiment.examples, experiment.plan, experiment.task.target.metric
     fold_indices = _choose_folds(plan, champion.fit_seconds, seconds)
     if not fold_indices:
         needed = _estimate_seconds(champion.fit_seconds, 1)
@@ -101,15 +98,16 @@ def measure_learning_curve(
     measured: list[tuple[int, tuple[FoldPredictions, ...]]] = []
     for eighths in TRAINING_EIGHTHS[:-1]:
         trains = [
-            select_training_share(plan, examples, plan.folds[i].train, task.target.kind, eighths, seed) for i in fold_indices
+            select_training_share(plan, examples, plan.folds[i].train, task.target.kind, eighths, experiment.seed)
+            for i in fold_indices
         ]
         if any(_is_too_small(examples, train, task) for train in trains):
             continue
         parts = []
         for i, train in zip(fold_indices, trains, strict=True):
             fold = plan.folds[i]
-            known = examples.censor_at(find_test_start(examples, fold), plan.gap)
-            fitted = fit_family(family, task, known, plan, train, seed, threads, recipes(fold.train))
+            known = replace(experiment, examples=experiment.censor_for(fold))
+            fitted = fit_family(known, family, train, recipes(fold.train))
             X = fitted.preprocessor.transform(examples.take(fold.test).X)
             parts.append(FoldPredictions(fold, predict_response(fitted.estimator, X, task.target.kind)))
             progress()
@@ -118,7 +116,7 @@ def measure_learning_curve(
     measured.append((round(float(np.mean([len(part.fold.train) for part in whole]))), whole))
     if len(measured) < 3:
         return LearningCurve(metric.name, len(fold_indices), refused="smaller shares of the training rows lack a class")
-    return _fit_curve(measured, metric, task.minimum_effect, examples, plan, seed)
+    return _fit_curve(experiment, measured)
 
 
 def _choose_folds(plan: FoldPlan, fit_seconds: float, seconds: float) -> list[int]:
@@ -141,18 +139,12 @@ def _is_too_small(examples: Examples, train: Array, task: Task) -> bool:
     return not task.target.traits.can_learn_from(examples.y[train], examples.y)
 
 
-def _fit_curve(
-    measured: list[tuple[int, tuple[FoldPredictions, ...]]],
-    metric: Metric,
-    minimum_effect: float | None,
-    examples: Examples,
-    plan: FoldPlan,
-    seed: int,
-) -> LearningCurve:
+def _fit_curve(experiment: Experiment, measured: list[tuple[int, tuple[FoldPredictions, ...]]]) -> LearningCurve:
+    metric, minimum_effect = experiment.task.target.metric, experiment.task.minimum_effect
     rows = np.array([count for count, _ in measured], dtype=np.float64)
-    scores = np.array([_compute_mean_score(parts, metric, examples) for _, parts in measured])
-    fold_replicates = np.stack([bootstrap_folds((metric,), parts, examples, plan, seed)[0] for _, parts in measured], axis=1)
-    replicates = average_folds(resample_folds(fold_replicates, seed))
+    scores = np.array([_compute_mean_score(parts, metric, experiment.examples) for _, parts in measured])
+    fold_replicates = np.stack([bootstrap_folds(experiment, (metric,), parts)[0] for _, parts in measured], axis=1)
+    replicates = average_folds(resample_folds(fold_replicates, experiment.seed))
     sign = 1 if metric.greater_is_better else -1
     gain = float(sign * compute_doubling_gain(rows, scores[None, :])[0])
     known = replicates[~np.isnan(replicates).any(axis=1)]

@@ -7,12 +7,11 @@ That two models cannot be told apart is no evidence for it.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.operating_points import CalibratedCandidate
 from epic22.core.evaluation.power import ONE_SIDED, SampleSize, compute_data_factor, count_sample
+from epic22.core.experiment import Experiment
 from epic22.core.statistics import adjust_p_values
 
 DEFAULT_MARGIN = 0.01
@@ -68,31 +67,25 @@ class FamilyChoice:
     why: str
 
 
-def compute_default_margin(
-    constant: CalibratedCandidate, costs: CostMatrix, examples: Examples, plan: FoldPlan, seed: int
-) -> float:
+def compute_default_margin(experiment: Experiment, constant: CalibratedCandidate, costs: CostMatrix) -> float:
     """A hundredth of what the constant costs per 1,000 rows."""
-    return (
-        DEFAULT_MARGIN
-        * compute_cost_per_1000(
-            compute_acting_costs(constant.fold_predictions, costs, examples), constant.fold_predictions, examples, plan, seed
-        ).value
-    )
+    acting_costs = compute_acting_costs(constant.fold_predictions, costs, experiment.examples)
+    return DEFAULT_MARGIN * compute_cost_per_1000(experiment, acting_costs, constant.fold_predictions).value
 
 
 def run_non_inferiority_test(
+    experiment: Experiment,
     challenger: CalibratedCandidate,
     champion: CalibratedCandidate,
-    margin: float,
     costs: CostMatrix,
-    examples: Examples,
-    plan: FoldPlan,
-    seed: int,
+    margin: float,
 ) -> NonInferiority:
     """The test of one family against the champion, paired by cluster."""
-    challenger_costs, champion_costs = (compute_acting_costs(c.fold_predictions, costs, examples) for c in (challenger, champion))
+    challenger_costs, champion_costs = (
+        compute_acting_costs(c.fold_predictions, costs, experiment.examples) for c in (challenger, champion)
+    )
     difference = compute_cost_per_1000(
-        [a - b for a, b in zip(challenger_costs, champion_costs, strict=True)], challenger.fold_predictions, examples, plan, seed
+        experiment, [a - b for a, b in zip(challenger_costs, champion_costs, strict=True)], challenger.fold_predictions
     )
     return NonInferiority(
         family=challenger.evaluation.family,
@@ -102,7 +95,7 @@ def run_non_inferiority_test(
         margin=margin,
         p=difference.p_below(margin),
         times=compute_data_factor(margin, difference.error, ONE_SIDED),
-        sample=count_sample(examples, plan, "binary"),
+        sample=count_sample(experiment),
     )
 
 

@@ -3,13 +3,12 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.cost_per_thousand import CostPer1000, compute_acting_costs, compute_cost_per_1000
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.crossval import Evaluation, MetricScore, compute_scores
 from epic22.core.evaluation.metrics import ACCURACY, PRECISION_AT_TOP, RECALL_AT_TOP
 from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.experiment import Experiment
 
 CONSTANT = "constant"
 
@@ -40,34 +39,29 @@ class CalibratedCandidate:
 
 
 def compute_operating_points(
-    candidates: Sequence[CalibratedCandidate], costs: CostMatrix | None, examples: Examples, plan: FoldPlan, seed: int
+    experiment: Experiment, candidates: Sequence[CalibratedCandidate], costs: CostMatrix | None
 ) -> tuple[OperatingPoint, ...]:
     """One point a contestant, in their order; a binary target."""
     constant = next((c for c in candidates if c.evaluation.family == CONSTANT), None)
-    return tuple(_compute_point(one, constant, costs, examples, plan, seed) for one in candidates)
+    return tuple(_compute_point(experiment, one, constant, costs) for one in candidates)
 
 
 def _compute_point(
-    candidate: CalibratedCandidate,
-    constant: CalibratedCandidate | None,
-    costs: CostMatrix | None,
-    examples: Examples,
-    plan: FoldPlan,
-    seed: int,
+    experiment: Experiment, candidate: CalibratedCandidate, constant: CalibratedCandidate | None, costs: CostMatrix | None
 ) -> OperatingPoint:
     predictions = candidate.evaluation.fold_predictions
-    recall, precision = compute_scores((RECALL_AT_TOP, PRECISION_AT_TOP), predictions, examples, plan, seed)
+    recall, precision = compute_scores(experiment, (RECALL_AT_TOP, PRECISION_AT_TOP), predictions)
     point = OperatingPoint(candidate.evaluation.family, recall, precision, candidate.evaluation.score(ACCURACY.name))
     if costs is None:
         return point
-    candidate_costs = compute_acting_costs(candidate.fold_predictions, costs, examples)
+    candidate_costs = compute_acting_costs(candidate.fold_predictions, costs, experiment.examples)
     saved = None
     if constant is not None and constant is not candidate:
-        constant_costs = compute_acting_costs(constant.fold_predictions, costs, examples)
+        constant_costs = compute_acting_costs(constant.fold_predictions, costs, experiment.examples)
         saved = compute_cost_per_1000(
-            [a - b for a, b in zip(constant_costs, candidate_costs, strict=True)], predictions, examples, plan, seed
+            experiment, [a - b for a, b in zip(constant_costs, candidate_costs, strict=True)], predictions
         )
-    cost = compute_cost_per_1000(candidate_costs, predictions, examples, plan, seed)
+    cost = compute_cost_per_1000(experiment, candidate_costs, predictions)
     return replace(point, acted=_compute_acted_share(candidate.fold_predictions, costs), cost=cost, saved=saved)
 
 

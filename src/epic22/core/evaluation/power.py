@@ -10,10 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
-from epic22.core.targets import KINDS
-from epic22.core.task import Kind
+from epic22.core.experiment import Experiment
 
 POWER = 0.8
 TWO_SIDED = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
@@ -103,10 +100,11 @@ def compute_data_factor(difference: float, error: float, width: float = TWO_SIDE
     return float((width * error / abs(difference)) ** 2)
 
 
-def count_sample(examples: Examples, plan: FoldPlan, kind: Kind) -> SampleSize:
+def count_sample(experiment: Experiment) -> SampleSize:
     """What the plan's test parts hold."""
+    plan, kind = experiment.plan, experiment.task.target.traits
     rows = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     clusters = None if plan.clusters is None else len(np.unique(plan.clusters[rows]))
     if clusters is not None and clusters > MIN_CLUSTER_SHARE * len(rows):
         clusters = None
-    return SampleSize(KINDS[kind].sample_unit, KINDS[kind].count_sample(examples.y[rows]), clusters)
+    return SampleSize(kind.sample_unit, kind.count_sample(experiment.examples.y[rows]), clusters)

@@ -6,10 +6,10 @@ from typing import Any, Self
 
 import numpy as np
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import MICROSECONDS_PER_DAY
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Estimator
 from epic22.core.task import Array
 
@@ -67,19 +67,19 @@ class OutOfFoldRows:
 
     @classmethod
     def from_fold_predictions(
-        cls, predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan, forward: bool, **own: Array
+        cls, experiment: Experiment, predictions: tuple[FoldPredictions, ...], forward: bool, **own: Array
     ) -> Self:
         """An evaluation's parts as one table, with the columns that are its `own`. Labels are known `plan.gap` days after the
         cutoff."""
-        row = np.concatenate([part.fold.test for part in predictions])
+        row, examples = np.concatenate([part.fold.test for part in predictions]), experiment.examples
         size = [len(part.fold.test) for part in predictions]
         at = examples.at[row] if forward else None
-        gap = np.timedelta64(round(plan.gap * MICROSECONDS_PER_DAY), "us")
+        gap = np.timedelta64(round(experiment.plan.gap * MICROSECONDS_PER_DAY), "us")
         return cls(
             y=examples.y[row],
             fold=np.repeat(np.arange(len(predictions)), size),
             repeat=np.repeat([part.fold.repeat for part in predictions], size),
-            cluster=row if plan.clusters is None else plan.clusters[row],
+            cluster=experiment.get_clusters(row),
             row=row,
             forward=forward,
             at=at,
@@ -139,17 +139,16 @@ class OutOfFoldPredictions(OutOfFoldRows):
         return np.asarray(1.0 / count[place])
 
 
-def collect_out_of_fold_predictions(
-    predictions: tuple[FoldPredictions, ...], examples: Examples, plan: FoldPlan
-) -> OutOfFoldPredictions:
+def collect_out_of_fold_predictions(experiment: Experiment, predictions: tuple[FoldPredictions, ...]) -> OutOfFoldPredictions:
     """An evaluation's parts as one table.
 
     A single test part (a holdout) is cut into pieces: forward in time where its rows have a time, else by cluster.
     """
-    response, at = np.concatenate([part.response for part in predictions]), examples.at[predictions[0].fold.test]
+    response = np.concatenate([part.response for part in predictions])
+    at = experiment.examples.at[predictions[0].fold.test]
     single = len(predictions) == 1
-    forward = plan.kind == "walk_forward" or (single and bool(at.min() != at.max()))
-    return OutOfFoldPredictions.from_fold_predictions(predictions, examples, plan, forward, response=response).with_inner_folds
+    forward = experiment.plan.kind == "walk_forward" or (single and bool(at.min() != at.max()))
+    return OutOfFoldPredictions.from_fold_predictions(experiment, predictions, forward, response=response).with_inner_folds
 
 
 def _assign_pieces(at: Array, cluster: Array, forward: bool) -> Array:

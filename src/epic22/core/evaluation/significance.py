@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy import stats
 
-from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds
@@ -15,8 +14,9 @@ from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, compute_power, count_sample
 from epic22.core.evaluation.supplementary_tests import TestResult, run_supplementary_tests
+from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE, adjust_p_values, compute_percentile_interval
-from epic22.core.task import Array, Kind, Metric
+from epic22.core.task import Array, Metric
 
 
 @dataclass(frozen=True)
@@ -64,17 +64,8 @@ class Verdict:
         return self.advice
 
 
-def compare(
-    a: Evaluation,
-    b: Evaluation,
-    metric: Metric,
-    examples: Examples,
-    plan: FoldPlan,
-    kind: Kind,
-    seed: int = 0,
-    minimum_effect: float | None = None,
-) -> Verdict:
-    """The verdict on `a` against `b`, by the metric, on the plan that both were evaluated on.
+def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric, minimum_effect: float | None = None) -> Verdict:
+    """The verdict on `a` against `b`, by the metric, on the experiment that both were evaluated on.
 
     `minimum_effect` is the smallest difference that matters, in the metric's unit; a hundredth of b's score where it is None.
 
@@ -83,18 +74,18 @@ def compare(
 
     Raises InternalError for evaluations of different folds or of another plan.
     """
-    if not a.fingerprint == b.fingerprint == plan.fingerprint(examples.data_version):
+    if not a.fingerprint == b.fingerprint == experiment.fingerprint:
         raise InternalError(f"{a.family} and {b.family} were evaluated on different folds and cannot be compared.")
     folds = np.array([metric.gain(x, y) for x, y in zip(a.score(metric.name).folds, b.score(metric.name).folds, strict=True)])
     folds = folds[~np.isnan(folds)]
     difference = float(folds.mean()) if len(folds) else math.nan
-    if plan.kind in ("repeated", "repeated_stratified"):
-        result = _run_corrected_t_test(folds, plan)
+    if experiment.plan.is_repeated:
+        result = _run_corrected_t_test(folds, experiment.plan)
     else:
-        result = _run_paired_bootstrap(a, b, metric, examples, plan, seed)
+        result = _run_paired_bootstrap(experiment, a, b, metric)
     significant = bool(result.low > 0 or result.high < 0)
     smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(b.score(metric.name).value) if minimum_effect is None else minimum_effect
-    power = compute_power(difference, result.error, smallest_effect, count_sample(examples, plan, kind))
+    power = compute_power(difference, result.error, smallest_effect, count_sample(experiment))
     return Verdict(
         against=b.family,
         target=a.target,
@@ -108,7 +99,7 @@ def compare(
         method=result.method,
         advice="" if significant else power.advice,
         power=power,
-        opinions=run_supplementary_tests(a, b, examples, plan, kind),
+        opinions=run_supplementary_tests(experiment, a, b),
     )
 
 
@@ -141,20 +132,18 @@ def _run_corrected_t_test(folds: Array, plan: FoldPlan) -> _PairedResult:
     return _PairedResult(mean - half, mean + half, error, float(2 * stats.t.sf(abs(mean / error), len(folds) - 1)), name)
 
 
-def _run_paired_bootstrap(
-    a: Evaluation, b: Evaluation, metric: Metric, examples: Examples, plan: FoldPlan, seed: int
-) -> _PairedResult:
+def _run_paired_bootstrap(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric) -> _PairedResult:
     """Both are scored on the same draws: one plan and seed draw the same clusters."""
-    first, second = (bootstrap_folds((metric,), one.fold_predictions, examples, plan, seed)[0] for one in (a, b))
+    first, second = (bootstrap_folds(experiment, (metric,), one.fold_predictions)[0] for one in (a, b))
     replicates = average_folds(first - second if metric.greater_is_better else second - first)
     low, high = compute_percentile_interval(replicates)
     present = replicates[~np.isnan(replicates)]
     tail = (1 + min((present <= 0).sum(), (present >= 0).sum())) / (1 + len(present))
     error = float(present.std(ddof=1)) if len(present) > 1 else math.nan
-    return _PairedResult(low, high, error, float(min(1.0, 2 * tail)), f"paired bootstrap, {_describe_units(plan, examples)}")
+    return _PairedResult(low, high, error, float(min(1.0, 2 * tail)), f"paired bootstrap, {_describe_units(experiment.plan)}")
 
 
-def _describe_units(plan: FoldPlan, examples: Examples) -> str:
+def _describe_units(plan: FoldPlan) -> str:
     tested = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     if plan.clusters is None:
         return f"{len(tested)} rows drawn"

@@ -12,9 +12,9 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.metrics import compute_labels
+from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE
 from epic22.core.task import Array, Kind
 
@@ -37,14 +37,12 @@ class TestResult:
     refused: str = ""
 
 
-def run_supplementary_tests(
-    a: Evaluation, b: Evaluation, examples: Examples, plan: FoldPlan, kind: Kind
-) -> tuple[TestResult, ...]:
+def run_supplementary_tests(experiment: Experiment, a: Evaluation, b: Evaluation) -> tuple[TestResult, ...]:
     """DeLong on the ROC area, McNemar on accuracy; `difference` > 0 where `a` is better. None for values."""
-    reason = find_dependence(plan, examples)
+    tests, reason = TESTS.get(experiment.task.target.kind, ()), find_dependence(experiment)
     if reason is not None:
-        return tuple(TestResult(test, metric, refused=reason) for test, metric in TESTS.get(kind, ()))
-    return tuple(_run_test(test, metric, a, b, examples) for test, metric in TESTS.get(kind, ()))
+        return tuple(TestResult(test, metric, refused=reason) for test, metric in tests)
+    return tuple(_run_test(test, metric, a, b, experiment.examples) for test, metric in tests)
 
 
 def _run_test(test: str, metric: str, a: Evaluation, b: Evaluation, examples: Examples) -> TestResult:
@@ -61,11 +59,12 @@ def _run_test(test: str, metric: str, a: Evaluation, b: Evaluation, examples: Ex
     return TestResult(test, metric, right.difference, right.low, right.high, right.p)
 
 
-def find_dependence(plan: FoldPlan, examples: Examples) -> str | None:
+def find_dependence(experiment: Experiment) -> str | None:
     """In words why the tested rows are not independent of one another, None where they are.
 
     They are where each row was tested once, by one model, and no two tested rows share a cluster or a stretch of time.
     """
+    plan = experiment.plan
     tested = np.concatenate([fold.test for fold in plan.folds])
     rows = np.unique(tested)
     if len(rows) < len(tested):
@@ -73,7 +72,7 @@ def find_dependence(plan: FoldPlan, examples: Examples) -> str | None:
     if plan.clusters is not None:
         count = len(np.unique(plan.clusters[rows]))
         return None if count == len(rows) else f"{len(rows):,} tested rows come in {count:,} clusters"
-    return "rows follow one another in time" if examples.has_times else None
+    return "rows follow one another in time" if experiment.examples.has_times else None
 
 
 @dataclass(frozen=True)

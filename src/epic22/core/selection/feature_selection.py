@@ -21,10 +21,11 @@ from epic22.core.data.feature_engineering import (
     propose_dates,
     propose_encodings,
 )
-from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.data.folds import Fold
 from epic22.core.data.formula import bind_formula
 from epic22.core.data.split import split_inner_folds
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
+from epic22.core.experiment import Experiment
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.xgboost import OBJECTIVES
@@ -120,20 +121,13 @@ class ColumnPlan:
     seconds: float = field(compare=False, default=0.0)
 
 
-def plan_columns(
-    task: Task,
-    examples: Examples,
-    plan: FoldPlan,
-    train_rows: Array,
-    seed: int = 0,
-    threads: int = 1,
-    budget: ColumnBudget = ColumnBudget(),
-) -> ColumnPlan:
+def plan_columns(experiment: Experiment, train_rows: Array, budget: ColumnBudget = ColumnBudget()) -> ColumnPlan:
     """The columns for a model of these training rows; no other row is looked at."""
     began = time.perf_counter()
+    task, seed = experiment.task, experiment.seed
     rows = sample_rows(train_rows, seed)
-    folds = split_inner_folds(plan, examples, rows, task.target.kind, seed, N_FOLDS)
-    search = _ColumnSearch(task, examples, plan, folds, seed, threads, budget, began)
+    folds = split_inner_folds(experiment.plan, experiment.examples, rows, task.target.kind, seed, N_FOLDS)
+    search = _ColumnSearch(experiment, folds, budget, began)
     variant = search.evaluate_recipe(FeatureRecipe())
     before = variant.mean_loss
     for kind, proposals in search.list_proposals():
@@ -165,16 +159,8 @@ def _loss_name(task: Task) -> str:
 class ColumnPlanner:
     """Plans columns for training parts, each once; what a fold's models, of whatever family, are fitted by."""
 
-    def __init__(
-        self,
-        task: Task,
-        examples: Examples,
-        plan: FoldPlan,
-        seed: int = 0,
-        threads: int = 1,
-        budget: ColumnBudget = ColumnBudget(),
-    ) -> None:
-        self._plan: Callable[[Array], ColumnPlan] = lambda train: plan_columns(task, examples, plan, train, seed, threads, budget)
+    def __init__(self, experiment: Experiment, budget: ColumnBudget = ColumnBudget()) -> None:
+        self._plan: Callable[[Array], ColumnPlan] = lambda train: plan_columns(experiment, train, budget)
         self._plans: dict[bytes, ColumnPlan] = {}
 
     def plan(self, train: Array) -> ColumnPlan:
@@ -224,19 +210,10 @@ class _Variant:
 class _ColumnSearch:
     """The inner folds, the budget, and what was found so far."""
 
-    def __init__(
-        self,
-        task: Task,
-        examples: Examples,
-        plan: FoldPlan,
-        folds: tuple[Fold, ...],
-        seed: int,
-        threads: int,
-        budget: ColumnBudget,
-        began: float,
-    ) -> None:
-        self.task, self.examples, self.plan, self.folds = task, examples, plan, folds
-        self.seed, self.threads, self.budget, self.began = seed, threads, budget, began
+    def __init__(self, experiment: Experiment, folds: tuple[Fold, ...], budget: ColumnBudget, began: float) -> None:
+        self.experiment, self.folds, self.budget, self.began = experiment, folds, budget, began
+        self.task, self.examples = experiment.task, experiment.examples
+        self.seed, self.threads = experiment.seed, experiment.threads
         self.fits = 0
         self.gains: list[Gain] = []
 
@@ -441,9 +418,7 @@ class _ColumnSearch:
 
         self.fits += 1
         train, test = self.examples.take(fold.train), self.examples.take(fold.test)
-        kind, parts = self.task.target.kind, tuple[tuple[Array, Array], ...]()
-        if recipe.encodings:
-            parts = split_target_encoding_folds(self.plan, self.examples, fold.train, kind, self.seed)
+        parts = split_target_encoding_folds(self.experiment, fold.train) if recipe.encodings else ()
         prepared = prepare_rows(self.task, train, recipe, parts)
         X = prepared.preprocessor.transform(test.X)
         columns = prepared.preprocessor.outputs

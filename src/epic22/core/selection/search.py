@@ -23,6 +23,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import split_search_folds
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
+from epic22.core.experiment import Experiment
 from epic22.core.lineage import sha256
 from epic22.core.models.base import Estimator, Family, FoldData
 from epic22.core.models.ensemble import Ensemble, Member
@@ -162,11 +163,12 @@ class SearchSetup:
     ) -> "SearchSetup":
         """Lay the training part out, its columns made by the recipe."""
         train_examples, kind = examples.take(train), task.target.kind
+        experiment = Experiment(task, examples, plan, seed, threads)
         prepared = prepare_rows(
             task,
             train_examples,
             recipe,
-            split_target_encoding_folds(plan, examples, train, kind, seed) if recipe.encodings else (),
+            split_target_encoding_folds(experiment, train) if recipe.encodings else (),
         )
         position = np.full(len(examples), -1)
         position[train] = np.arange(len(train))
@@ -180,7 +182,7 @@ class SearchSetup:
 
         def build_fold_data(fold: Fold) -> FoldData:
             train_part, valid_part = examples.take(train[fold.train]), examples.take(train[fold.test])
-            parts = split_target_encoding_folds(plan, examples, train[fold.train], kind, seed)
+            parts = split_target_encoding_folds(experiment, train[fold.train])
             prepared_fold = prepare_rows(task, train_part, recipe, parts)
             return FoldData(prepared_fold.X, y[fold.train], prepared_fold.preprocessor.transform(valid_part.X), y[fold.test])
 

@@ -4,10 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.data.split import split_inner_fold
 from epic22.core.evaluation.crossval import fit_family
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.models.loss import compute_huber_delta, compute_huber_losses
@@ -20,14 +19,15 @@ MIN_SPREAD, TAIL_QUANTILES = 10, (0.01, 0.99)
 """The logarithm is tried where the upper of these quantiles of the labels is so many times the lower."""
 
 
-def choose_log_target(task: Task, examples: Examples, plan: FoldPlan, seed: int, threads: int) -> tuple[Task, tuple[str, ...]]:
+def choose_log_target(experiment: Experiment) -> tuple[Task, tuple[str, ...]]:
     """The task with `log` settled where it was left open, and what was found, in words.
 
     The last of the task's families is fitted both ways on the inner fold of the first fold's training part, and judged on the
     rows held out there by the deciding metric; instead of one of squared errors by tamed ones, for few rows make the former. Of
     the rows that test the first fold nothing is looked at but whether their labels are above 0.
     """
-    target = task.target
+    task, examples, plan = experiment.task, experiment.examples, experiment.plan
+    target, seed = task.target, experiment.seed
     if target.log is not None:
         return task, ()
     train_rows = sample_rows(plan.folds[0].train, seed)
@@ -44,7 +44,7 @@ def choose_log_target(task: Task, examples: Examples, plan: FoldPlan, seed: int,
     test = examples.take(inner.test)
     responses = []
     for log in (False, True):
-        model = fit_family(family, _set_log(task, log), examples, plan, inner.train, seed, threads)
+        model = fit_family(replace(experiment, task=_set_log(task, log)), family, inner.train)
         responses.append(predict_response(model.estimator, model.preprocessor.transform(test.X), target.kind))
     better = compute_log_gain(target, test.y, *responses) > 0
     scores = [target.metric.score(test.y, response, RowMetadata()) for response in responses]

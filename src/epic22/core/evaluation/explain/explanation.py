@@ -11,8 +11,6 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.explain.dependence import DependenceProfile, compute_dependence
 from epic22.core.evaluation.explain.interactions import Interaction, find_interactions
@@ -20,7 +18,8 @@ from epic22.core.evaluation.explain.near_duplicates import find_near_duplicates
 from epic22.core.evaluation.explain.permutation import compute_permutation_importance
 from epic22.core.evaluation.explain.shap_samples import ShapSamples, sample_shap_values
 from epic22.core.evaluation.intervals import Estimate, SamplingVariance, compute_sampling_variances, estimate_mean
-from epic22.core.task import Array, Column, Task
+from epic22.core.experiment import Experiment
+from epic22.core.task import Array, Column
 
 Direction = Literal["raises", "lowers", "mixed", "by level", "none"]
 
@@ -89,14 +88,12 @@ class Explanation:
     warnings: tuple[str, ...]
 
 
-def explain(
-    task: Task, examples: Examples, plan: FoldPlan, evaluation: Evaluation, seed: int = 0, unit: str = "log-odds"
-) -> Explanation | None:
+def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odds") -> Explanation | None:
     """The explanation of a family whose models were kept (`cross_validate(keep=True)`); None where none was, or nothing moves.
 
     `unit` is what the scores are measured in.
     """
-    samples = sample_shap_values(examples, plan, evaluation, seed)
+    task, seed, samples = experiment.task, experiment.seed, sample_shap_values(experiment, evaluation)
     if samples is None or not any(sample.shap_values.any() for sample in samples.folds):
         return None
     sizes = [np.abs(sample.shap_values).mean(axis=1) for sample in samples.folds]

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import FoldPlan
 from epic22.core.data.preprocess import get_outputs
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.intervals import compute_training_overlap
 from epic22.core.evaluation.predictions import FittedFold
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array, Column
 
 MAX_ROWS_PER_FOLD = 1000
@@ -65,26 +65,26 @@ class ShapSamples:
         return np.concatenate([sample.get_values(column) for sample in self.folds])
 
 
-def sample_shap_values(
-    examples: Examples, plan: FoldPlan, evaluation: Evaluation, seed: int, max_rows: int = MAX_ROWS_PER_FOLD
-) -> ShapSamples | None:
+def sample_shap_values(experiment: Experiment, evaluation: Evaluation, max_rows: int = MAX_ROWS_PER_FOLD) -> ShapSamples | None:
     """A sample of each fold whose model was kept; None where none was, or the models have no columns."""
     fitted_folds = [(part.fold, part.fitted) for part in evaluation.fold_predictions if part.fitted is not None]
     columns = _list_columns([fitted for _, fitted in fitted_folds])
     if not columns:
         return None
     row_samples = [
-        _draw_rows(fold.test, max_rows, np.random.default_rng([seed, number])) for number, (fold, _) in enumerate(fitted_folds)
+        _draw_rows(fold.test, max_rows, np.random.default_rng([experiment.seed, number]))
+        for number, (fold, _) in enumerate(fitted_folds)
     ]
-    own = np.arange(len(examples)) if plan.clusters is None else plan.clusters
     units = np.split(
-        np.unique(np.concatenate([own[rows] for rows in row_samples]), return_inverse=True)[1], _compute_ends(row_samples)
+        np.unique(experiment.get_clusters(np.concatenate(row_samples)), return_inverse=True)[1], _compute_ends(row_samples)
     )
     samples = [
-        _make_sample(examples, rows, unit, fitted, columns)
+        _make_sample(experiment.examples, rows, unit, fitted, columns)
         for rows, unit, (_, fitted) in zip(row_samples, units, fitted_folds, strict=True)
     ]
-    return ShapSamples(tuple(samples), columns, compute_training_overlap([fold for fold, _ in fitted_folds], len(examples)))
+    return ShapSamples(
+        tuple(samples), columns, compute_training_overlap([fold for fold, _ in fitted_folds], len(experiment.examples))
+    )
 
 
 def _list_columns(models: Sequence[FittedFold]) -> tuple[Column, ...]:
