@@ -81,7 +81,7 @@ def plan_of(variant: Variant) -> FoldPlan:
 
 def outcome(variant: Variant, trials: int, home: Path) -> dict[str, Any]:
     """Train, and tell what is reported."""
-    tuning = Tuning(Budget(trials), families=FAMILIES, studies=open_studies(Settings(home, os.cpu_count() or 1)))
+    tuning = Tuning(Budget(trials), families=FAMILIES, backend=open_studies(Settings(home, os.cpu_count() or 1)))
     with tempfile.TemporaryDirectory(prefix="epic22-ai4i-") as aside:
         run = train(
             load_task_data(flat_file(variant)),

@@ -30,11 +30,13 @@ from stamp import DATA, ROOT, machine, source_stamp
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
+from epic22.core.experiment import Experiment
 from epic22.core.models import xgboost
 from epic22.core.models.base import predict_response
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import HyperparameterSearch
+from epic22.core.selection.search import prepare_part, search
 from epic22.core.selection.study import Study
+from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array
 from epic22.spec.flat_file import FlatFile, load_task_data
 
@@ -94,9 +96,9 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
     examples = assignment.examples()
     plan = plan_folds(examples, "regression", SplitRequest(test_rows=assignment.test_rows, seed=SEED))
     families = (replace(xgboost.FAMILY, initial_points=FROZEN),)
-    search = HyperparameterSearch(families, Budget(len(FROZEN)), lambda part: Study(families, False, SEED), prune=False)
-    fold = plan.folds[0]
-    fitted = search.fit(assignment.task, examples, plan, fold.train, SEED, threads).fitted_fold
+    fold, config = plan.folds[0], SearchConfig(families, Budget(len(FROZEN)), prune=False)
+    part = prepare_part(Experiment(assignment.task, examples, plan, SEED, threads), fold.train)
+    fitted = search(part, config, Study(config.study(part.data.metric, SEED))).fitted_fold
     X = fitted.preprocessor.transform(examples.X[fold.test])
     return np.clip(predict_response(fitted.estimator, X, "regression"), 0.0, CAP)
 

@@ -33,12 +33,15 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
 from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds, split_search_folds
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import HyperparameterSearch
-from epic22.core.selection.study import Study, Trial
+from epic22.core.selection.search import prepare_part
+from epic22.core.selection.search import search as search_part
+from epic22.core.selection.study import Trial
+from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array, RowMetadata, Task
 from epic22.spec.flat_file import FlatFile, load_task_data
 
@@ -117,25 +120,21 @@ def search(
 ) -> tuple[float, list[float]]:
     """Seconds from the search's begin to its last trial's end, and the trials' scores; it ends early where `until` says so."""
     with tempfile.TemporaryDirectory() as home:
-        opened: list[Study] = []
         ended = began = time.perf_counter()
-
-        def study(part: str) -> Study:
-            build: Callable[..., Study] = lambda **place: Study(families, True, 0, **place)  # noqa: E731
-            opened.append(StudyFiles(Path(home)).open("benchmark", "run", part, build))
-            return opened[-1]
+        config = SearchConfig(tuple(families), Budget(trials), prune=prune)
+        part = prepare_part(Experiment(table.task, table.examples, table.plan, 0, CORES), np.arange(len(table.y)))
+        study = StudyFiles(Path(home)).open("benchmark", "run", part.name, config.study(part.data.metric, 0))
 
         def progress() -> None:
             nonlocal ended
             ended = time.perf_counter()
-            if len(opened[0].trials) >= trials or until(_best(opened[0].trials)):
+            if len(study.trials) >= trials or until(_best(study.trials)):
                 # What follows are the weights and the last fits, which the plain loop has not.
                 raise ReachedError
 
-        asked = HyperparameterSearch(tuple(families), Budget(trials), study, prune, progress=progress)
         with suppress(ReachedError):
-            asked.fit(table.task, table.examples, table.plan, np.arange(len(table.y)), 0, CORES)
-        return ended - began, [trial.value for trial in opened[0].trials]
+            search_part(part, config, study, progress=progress)
+        return ended - began, [trial.value for trial in study.trials]
 
 
 def _best(trials: Sequence[Trial]) -> float:

@@ -7,11 +7,14 @@ import numpy as np
 
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
+from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import HyperparameterSearch, SearchResult
-from epic22.core.selection.study import Study
+from epic22.core.selection.search import prepare_part, search
+from epic22.core.selection.search_result import SearchResult, TrainingPart
+from epic22.core.selection.study import Sampling, Study
+from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array
 from tests.toy import Toy
 
@@ -26,12 +29,24 @@ def quick(family: Family) -> Family:
 FAMILIES = (quick(get_family("linear")), quick(get_family("boosting")))
 
 
-def searched(made: Toy, trials: int, train: Array | None = None, seed: int = 0, prune: bool = True, **study: Any) -> SearchResult:
-    """A search of so many trials on these rows, all of them by default."""
-    rows = np.arange(len(made.examples)) if train is None else train
-    greater = made.task.target.metric.greater_is_better
-    search = HyperparameterSearch(FAMILIES, Budget(trials), lambda part: Study(FAMILIES, greater, seed, **study), prune)
-    return search.fit(made.task, made.examples, plan(made), rows, seed, 2)
+def searched(
+    made: Toy,
+    trials: int,
+    train: Array | None = None,
+    seed: int = 0,
+    prune: bool = True,
+    sampling: Sampling = "bayesian",
+    **place: Any,
+) -> SearchResult:
+    """The result of a search of that many trials on these rows, all of them by default."""
+    config = SearchConfig(FAMILIES, Budget(trials), sampling, prune)
+    return search(part_of(made, train, seed), config, Study(config.study(made.task.target.metric, seed), **place))
+
+
+def part_of(made: Toy, rows: Array | None = None, seed: int = 0, threads: int = 2) -> TrainingPart:
+    """These rows, all of them by default, prepared for a search."""
+    rows = np.arange(len(made.examples)) if rows is None else rows
+    return prepare_part(Experiment(made.task, made.examples, plan(made), seed, threads), rows)
 
 
 def plan(made: Toy) -> FoldPlan:

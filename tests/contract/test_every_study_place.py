@@ -1,23 +1,24 @@
 """What every place that keeps studies must hold: in memory, in journal files, in PostgreSQL."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from optuna.storages import InMemoryStorage
 from tests.postgres import database_url
-from tests.searches import FAMILIES, plan
+from tests.searches import FAMILIES, part_of
 from tests.toy import toy
 
-from epic22.adapters.studies import StudyBackend, StudyDatabase, StudyFiles
+from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.config import Settings
 from epic22.core.errors import UserError
+from epic22.core.ports import StudyStore
 from epic22.core.selection.budget import Budget
-from epic22.core.selection.search import HyperparameterSearch, SearchResult
-from epic22.core.selection.study import Study
+from epic22.core.selection.search import search
+from epic22.core.selection.search_result import SearchResult
+from epic22.core.selection.study import Study, StudyConfig
+from epic22.core.selection.trials import SearchConfig
 
 
 @dataclass
@@ -26,8 +27,8 @@ class InMemory:
 
     storages: dict[tuple[str, str], Any] = field(default_factory=dict)
 
-    def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
-        return build(storage=self.storages.setdefault((task, digest), InMemoryStorage()), name=part)
+    def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
+        return Study(config, self.storages.setdefault((task, digest), InMemoryStorage()), part)
 
     def claim(self, task: str, digest: str) -> None:
         """Nobody else sees this memory."""
@@ -37,7 +38,7 @@ class InMemory:
 
 
 @pytest.fixture(params=["memory", "files", "database"])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyBackend:
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyStore:
     if request.param == "memory":
         return InMemory()
     if request.param == "files":
@@ -46,14 +47,13 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> StudyBackend:
     return StudyDatabase(database_url(), tmp_path / "studies")
 
 
-def opened(place: StudyBackend, task: str, part: str = "all", digest: str = "run") -> Study:
-    return place.open(task, digest, part, lambda **where: Study(FAMILIES, True, 0, **where))
+def opened(place: StudyStore, task: str, part: str = "all", digest: str = "run") -> Study:
+    return place.open(task, digest, part, StudyConfig(FAMILIES, True))
 
 
-def searched(trials: int, place: StudyBackend, task: str) -> SearchResult:
-    made = toy("binary", 200)
-    search = HyperparameterSearch(FAMILIES, Budget(trials), lambda part: opened(place, task, part))
-    return search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1)
+def searched(trials: int, place: StudyStore, task: str) -> SearchResult:
+    part = part_of(toy("binary", 200), threads=1)
+    return search(part, SearchConfig(FAMILIES, Budget(trials)), opened(place, task, part.name))
 
 
 def undisturbed(trials: int) -> SearchResult:
@@ -61,13 +61,13 @@ def undisturbed(trials: int) -> SearchResult:
 
 
 @pytest.mark.slow
-def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: StudyBackend) -> None:
+def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: StudyStore) -> None:
     parts: list[str] = []
 
     class Noting(InMemory):
-        def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
+        def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
             parts.append(part)
-            return place.open(task, digest, part, build)
+            return place.open(task, digest, part, config)
 
     whole = undisturbed(13)
     searched(11, Noting(), "interrupted")
@@ -81,7 +81,7 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(place: Stud
 
 
 @pytest.mark.slow
-def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyBackend, tmp_path: Path) -> None:
+def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyStore, tmp_path: Path) -> None:
     searched(2, place, "forgotten")
     opened(place, "forgotten", "kept", digest="another run")
     place.remove("forgotten", "run")
@@ -91,7 +91,7 @@ def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyBackend, t
     assert not list((tmp_path / "studies").glob("*")) or not list((tmp_path / "studies").iterdir())
 
 
-def test_two_studies_are_apart(place: StudyBackend) -> None:
+def test_two_studies_are_apart(place: StudyStore) -> None:
     searched(2, place, "apart")
     assert opened(place, "apart", "another part").trials == ()
     assert opened(place, "another task").trials == ()

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from tests.postgres import database_url
-from tests.searches import plan
+from tests.searches import part_of
 from tests.toy import toy
 
 from epic22.adapters.search_processes import SearchProcesses
@@ -22,8 +22,9 @@ from epic22.cli.tuning_options import set_processes
 from epic22.core.errors import InternalError, UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget, Deadline
-from epic22.core.selection.search import HyperparameterSearch, SearchResult
-from epic22.core.selection.study import Study
+from epic22.core.selection.search import search
+from epic22.core.selection.search_result import SearchResult
+from epic22.core.selection.trials import SearchConfig
 from epic22.services.tune import Tuning
 
 FAMILIES = (get_family("linear"), get_family("boosting"))
@@ -33,20 +34,17 @@ def searched(
     place: StudyFiles | StudyDatabase,
     trials: int,
     scratch: Path,
-    progress: Callable[[SearchProcesses], None] = lambda crew: None,
+    progress: Callable[[list[int]], None] = lambda process_ids: None,
     clock: Deadline = Deadline(None),
     families: Any = FAMILIES,
 ) -> SearchResult:
-    made = toy("binary", 200)
-    crew = SearchProcesses(2, place, scratch, "shared", "run")
-
-    def study(part: str) -> Study:
-        return place.open("shared", "run", part, lambda **where: Study(families, True, 0, shared=True, **where))
-
-    budget = Budget(trials, None if clock.end is None else 8.0)
-    search = HyperparameterSearch(families, budget, study, progress=lambda: progress(crew), workers=crew)
-    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 2, clock)
-    assert all(not _alive(pid) for pid in crew.started)
+    started: list[int] = []
+    part = part_of(toy("binary", 200))
+    config = SearchConfig(families, Budget(trials, None if clock.end is None else 8.0))
+    study = place.open("shared", "run", part.name, config.study(part.data.metric, 0, shared=True))
+    workers = SearchProcesses(2, place, scratch, "shared", "run", started.append)
+    found = search(part, config, study, clock, lambda: progress(started), workers)
+    assert all(not _alive(pid) for pid in started)
     return found
 
 
@@ -91,10 +89,10 @@ def test_processes_together_make_as_many_trials_as_allowed_and_hand_their_models
 def test_a_process_that_dies_takes_its_own_trial_with_it_and_no_more(tmp_path: Path) -> None:
     killed: list[int] = []
 
-    def kill_one(crew: SearchProcesses) -> None:
+    def kill_one(process_ids: list[int]) -> None:
         if not killed:
-            killed.append(crew.started[0])
-            os.kill(crew.started[0], signal.SIGKILL)
+            killed.append(process_ids[0])
+            os.kill(process_ids[0], signal.SIGKILL)
 
     assert len(searched(StudyFiles(tmp_path / "studies"), 8, tmp_path / "scratch", kill_one).trials) == 8
     assert killed
@@ -120,7 +118,7 @@ def test_a_killed_parent_leaves_no_process_behind(tmp_path: Path) -> None:
         "import sys; from pathlib import Path; from epic22.adapters.studies import StudyFiles\n"
         "from tests.integration.test_search_processes import searched\n"
         "home = Path(sys.argv[1])\n"
-        "searched(StudyFiles(home / 'studies'), 10_000, home / 'scratch', lambda crew: print(*crew.started, flush=True))\n"
+        "searched(StudyFiles(home / 'studies'), 10_000, home / 'scratch', lambda process_ids: print(*process_ids, flush=True))\n"
     )
     root = str(Path(__file__).parents[2])
     paths = os.pathsep.join([root, os.environ.get("PYTHONPATH", "")])

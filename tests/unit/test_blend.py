@@ -1,10 +1,13 @@
 import numpy as np
 from tests.toy import task
 
-from epic22.core.selection.ensemble import build_loss_score, build_metric_score, choose_weights, select_greedy_weights
+from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.selection.ensemble import EnsembleSelection, build_loss_score, build_metric_score, select_greedy_weights
 from epic22.core.task import Array
 
-TARGET = task("regression").target
+TASK = task("regression")
+PROBLEM, METRIC = LearningProblem.of(TASK), TASK.target.metric
+SELECTION = EnsembleSelection(PROBLEM, METRIC)
 
 
 def noisy(y: Array, scale: float, seed: int) -> Array:
@@ -14,14 +17,16 @@ def noisy(y: Array, scale: float, seed: int) -> Array:
 def test_errors_that_differ_are_averaged() -> None:
     y = np.random.default_rng(0).normal(size=600)
     raws = [noisy(y, 1.0, seed) for seed in range(1, 5)]
-    found = choose_weights(raws, y, np.arange(600) % 5, TARGET)
+    found = SELECTION.choose_weights(raws, y, np.arange(600) % 5)
     assert (found.weights > 0.1).all()
     assert found.gain > 0
 
 
 def test_a_poor_candidate_gets_next_to_nothing() -> None:
     y = np.random.default_rng(0).normal(size=600)
-    weights = select_greedy_weights([noisy(y, 0.3, 1), noisy(y, 0.3, 2), noisy(y, 5.0, 3)], build_metric_score(TARGET, y))
+    weights = select_greedy_weights(
+        [noisy(y, 0.3, 1), noisy(y, 0.3, 2), noisy(y, 5.0, 3)], build_metric_score(PROBLEM, METRIC, y)
+    )
     assert weights[2] <= 0.04
 
 
@@ -30,16 +35,16 @@ def test_one_enormous_row_does_not_choose_the_models_of_values() -> None:
     better, lucky = noisy(y, 0.5, 1), noisy(y, 1.0, 2)
     better[7] += 60.0
     raws = np.stack([better, lucky])
-    assert build_metric_score(TARGET, y)(lucky) > build_metric_score(TARGET, y)(better)
-    assert build_loss_score(TARGET, y, raws)(better) > build_loss_score(TARGET, y, raws)(lucky)
-    assert choose_weights([better, lucky], y, np.arange(600) % 5, TARGET).weights[0] > 0.4
-    assert select_greedy_weights(raws, build_metric_score(TARGET, y))[0] < 0.2
+    assert build_metric_score(PROBLEM, METRIC, y)(lucky) > build_metric_score(PROBLEM, METRIC, y)(better)
+    assert build_loss_score(PROBLEM, y, raws)(better) > build_loss_score(PROBLEM, y, raws)(lucky)
+    assert SELECTION.choose_weights([better, lucky], y, np.arange(600) % 5).weights[0] > 0.4
+    assert select_greedy_weights(raws, build_metric_score(PROBLEM, METRIC, y))[0] < 0.2
 
 
 def test_copies_of_one_candidate_gain_nothing_and_the_best_stands_alone() -> None:
     y = np.random.default_rng(0).normal(size=300)
     one = noisy(y, 1.0, 1)
-    found = choose_weights([one, one], y, np.arange(300) % 5, TARGET)
+    found = SELECTION.choose_weights([one, one], y, np.arange(300) % 5)
     assert found.gain == 0.0
     assert np.allclose(found.raw, one)
 
@@ -48,12 +53,12 @@ def test_each_fold_is_mixed_by_weights_of_the_others() -> None:
     y = np.random.default_rng(0).normal(size=200)
     fold = np.arange(200) % 2
     raws = [np.where(fold == 0, y, 9.0), np.where(fold == 1, y, 9.0)]
-    found = choose_weights(raws, y, fold, TARGET)
+    found = SELECTION.choose_weights(raws, y, fold)
     assert (found.raw == 9.0).all()
 
 
 def test_one_fold_cannot_judge_the_average() -> None:
     y = np.random.default_rng(0).normal(size=100)
-    found = choose_weights([noisy(y, 1.0, 1), noisy(y, 1.0, 2)], y, np.zeros(100), TARGET)
+    found = SELECTION.choose_weights([noisy(y, 1.0, 1), noisy(y, 1.0, 2)], y, np.zeros(100))
     assert np.isnan(found.gain)
     assert found.weights.sum() == 1.0

@@ -7,10 +7,9 @@ import pytest
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from tests.searches import FAMILIES as QUICK
-from tests.searches import answers, plan, searched
+from tests.searches import answers, part_of, plan, searched
 from tests.toy import daily, toy
 
-from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
 from epic22.core.errors import UserError
 from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate
@@ -24,18 +23,20 @@ from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.budget import Budget, Deadline
-from epic22.core.selection.search import (
+from epic22.core.selection.search import search
+from epic22.core.selection.search_result import SearchResult
+from epic22.core.selection.study import Sampling, Study, StudyConfig, Suggestion, Trial
+from epic22.core.selection.trials import (
     PRUNER_STARTUP_TRIALS,
     REFIT_TIME_SHARE,
     WEIGHTS_TIME_SHARE,
-    HyperparameterSearch,
-    SearchResult,
-    SearchSetup,
+    SearchConfig,
     estimate_reserve,
     estimate_trial_seconds,
 )
-from epic22.core.selection.study import Sampling, Study, Suggestion, Trial
 from epic22.core.task import Array, Kind
+
+STUDY = StudyConfig(QUICK, greater_is_better=True)
 
 
 def watched(found: SearchResult) -> Array:
@@ -96,7 +97,7 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: P
     whole = searched(made, 14)
     searched(made, 9, storage=journal(tmp_path), folder=tmp_path / "scores")
     # A trial that was under way when the process was killed: asked for, never told.
-    Study(QUICK, True, 0, storage=journal(tmp_path)).ask()
+    Study(STUDY, journal(tmp_path)).ask()
     resumed = searched(made, 14, storage=journal(tmp_path), folder=tmp_path / "scores")
     assert [trial.params for trial in resumed.trials] == [trial.params for trial in whole.trials]
     assert resumed.fitted_fold.estimator.files() == whole.fitted_fold.estimator.files()
@@ -105,24 +106,19 @@ def test_a_search_that_was_interrupted_goes_on_as_if_it_had_not_been(tmp_path: P
 @pytest.mark.slow
 def test_as_many_cores_as_there_are_find_the_same() -> None:
     made = toy("binary", 300)
-    found = [
-        HyperparameterSearch(QUICK, Budget(13), lambda part: Study(QUICK, True)).fit(
-            made.task, made.examples, plan(made), np.arange(300), 0, cores
-        )
-        for cores in (1, 3, 5)
-    ]
+    found = [search(part_of(made, threads=cores), SearchConfig(QUICK, Budget(13)), Study(STUDY)) for cores in (1, 3, 5)]
     assert found[0].trials[11].params == found[1].trials[11].params
     assert len({canonical_json([dict(t.params) for t in one.trials]) for one in found}) == 1
     assert all(one.fitted_fold.estimator.files() == found[0].fitted_fold.estimator.files() for one in found)
 
 
 def test_what_is_suggested_knows_as_many_trials_as_it_was_told_of(tmp_path: Path) -> None:
-    study, asked_then = Study(QUICK, True, storage=journal(tmp_path)), []
+    study, asked_then = Study(STUDY, journal(tmp_path)), []
     for turn in range(15):
         asked = study.ask(turn, max(turn - 1, 0))
         asked_then.append(asked)
         study.tell(Trial(turn, asked.family, asked.params, (0.5 + 0.01 * (turn % 4),), ({},), 0.1), asked)
-    again = Study(QUICK, True, storage=journal(tmp_path))
+    again = Study(STUDY, journal(tmp_path))
     assert again.ask(14, 13) == asked_then[14]
     assert again.ask(14, 14) != asked_then[14]
 
@@ -136,16 +132,15 @@ def test_scores_that_were_lost_are_fitted_again(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("sampling", ["random", "grid"])
-def test_it_can_look_by_chance_or_along_a_grid(sampling: str) -> None:
+def test_it_can_look_by_chance_or_along_a_grid(sampling: Sampling) -> None:
     found = searched(toy("binary", 200), 6, sampling=sampling)
     assert len({str(trial.params) for trial in found.trials}) == 6
 
 
 def test_a_grid_ends_when_all_its_places_were_tried() -> None:
     linear = (get_family("linear"),)
-    search = HyperparameterSearch(linear, Budget(50), lambda part: Study(linear, True, sampling="grid"))
-    made = toy("binary", 200)
-    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1)
+    config = SearchConfig(linear, Budget(50), "grid")
+    found = search(part_of(toy("binary", 200)), config, Study(StudyConfig(linear, True, sampling="grid")))
     assert len(found.trials) == 3
     assert found.stop_reason == "all 3 places of the grid were tried"
 
@@ -232,17 +227,15 @@ def test_logarithms_are_averaged_as_logarithms_and_become_means() -> None:
 
 def test_time_that_is_up_ends_a_search_with_what_there_is() -> None:
     now = iter(np.arange(0.0, 1e4, 0.5))
-    made = toy("binary", 200)
-    search = HyperparameterSearch(QUICK, Budget(seconds=60), lambda part: Study(QUICK, True))
-    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Deadline(60.0, lambda: float(next(now))))
+    part, config = part_of(toy("binary", 200), threads=1), SearchConfig(QUICK, Budget(seconds=60))
+    found = search(part, config, Study(STUDY), Deadline(60.0, lambda: float(next(now))))
     assert found.trials
     assert "time was up" in found.stop_reason
 
 
 def test_a_first_trial_that_takes_all_the_time_is_cut_short_not_thrown_away() -> None:
-    made = toy("binary", 200)
-    search = HyperparameterSearch(QUICK, Budget(seconds=1), lambda part: Study(QUICK, True))
-    found = search.fit(made.task, made.examples, plan(made), np.arange(200), 0, 1, Deadline(-1.0, lambda: 0.0))
+    part, config = part_of(toy("binary", 200), threads=1), SearchConfig(QUICK, Budget(seconds=1))
+    found = search(part, config, Study(STUDY), Deadline(-1.0, lambda: 0.0))
     assert len(found.trials) == 1
     assert found.weights == ((0, 1.0),)
 
@@ -254,13 +247,11 @@ def test_a_trial_behind_others_is_thought_to_wait_for_them() -> None:
 
 
 def test_a_small_tables_columns_are_cut_finely_and_a_large_ones_coarsely() -> None:
-    made = toy("binary", 200)
-    search = HyperparameterSearch(FAMILIES, Budget(trials=1), lambda part: Study(FAMILIES, True))
-    small = SearchSetup.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, FeatureRecipe())
+    boosting, small = get_family("boosting"), part_of(toy("binary", 200)).data
     large = replace(small, y=np.zeros(20_000))
-    bins = [bench.build_estimator("boosting", {}, 0, 1).max_bin for bench in (small, large)]  # type: ignore[attr-defined]
+    bins = [data.build_estimator(boosting, {}, 0, 1).max_bin for data in (small, large)]  # type: ignore[attr-defined]
     assert bins == [1024, 256]
-    assert small.build_estimator("boosting", {"max_bin": 64}, 0, 1).max_bin == 64  # type: ignore[attr-defined]
+    assert small.build_estimator(boosting, {"max_bin": 64}, 0, 1).max_bin == 64  # type: ignore[attr-defined]
 
 
 def test_thresholds_far_out_are_found_by_fine_bins() -> None:
@@ -278,19 +269,17 @@ def test_thresholds_far_out_are_found_by_fine_bins() -> None:
 
 
 def test_the_time_kept_for_the_last_fits_shrinks_to_what_they_may_take() -> None:
-    made = toy("binary", 200, at=daily(200))
-    search = HyperparameterSearch(QUICK, Budget(seconds=100), lambda part: Study(QUICK, True))
-    bench = SearchSetup.of(search, made.task, made.examples, plan(made), np.arange(200), 0, 1, FeatureRecipe())
-    assert bench.refit
-    folds = tuple(0.7 for _ in bench.folds)
+    data = part_of(toy("binary", 200, at=daily(200))).data
+    assert data.refit
+    folds = tuple(0.7 for _ in data.folds)
     quick, slow = (
         [Trial(turn, "linear", {}, folds, ({},) * len(folds), seconds) for turn in range(PRUNER_STARTUP_TRIALS)]
         for seconds in (0.1, 100.0)
     )
-    kept = [estimate_reserve(bench, 100.0, done) for done in ((), quick[:-1], quick, slow)]
+    kept = [estimate_reserve(data, 100.0, done) for done in ((), quick[:-1], quick, slow)]
     assert kept[0] == kept[1] == kept[3] == pytest.approx(100 * (WEIGHTS_TIME_SHARE + REFIT_TIME_SHARE))
     assert 6.0 < kept[2] < 7.0
-    assert estimate_reserve(bench, float("inf"), quick) == 0.0
+    assert estimate_reserve(data, float("inf"), quick) == 0.0
 
 
 def test_a_clock_is_shared_out() -> None:
@@ -309,7 +298,7 @@ def test_a_budget_of_nothing_is_refused(trials: int | None, seconds: float | Non
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f.space], ids=lambda family: family.name)
 def test_every_starting_point_lies_within_the_space(family) -> None:  # type: ignore[no-untyped-def]
-    study = Study((family,), True)
+    study = Study(StudyConfig((family,), True))
     for start in family.initial_points:
         suggestion = replace(study.ask(), params=start)
         study.tell(Trial(0, family.name, start, (0.5,), ({},), 0.1), suggestion)
@@ -317,7 +306,7 @@ def test_every_starting_point_lies_within_the_space(family) -> None:  # type: ig
 
 
 def test_an_undefined_score_counts_as_a_turn_and_is_never_the_best() -> None:
-    study = Study(QUICK, True)
+    study = Study(STUDY)
     for value in (float("nan"), 0.7):
         asked = study.ask()
         study.tell(Trial(asked.number, asked.family, asked.params, (value,), ({},), 0.1), asked)
@@ -359,7 +348,7 @@ def test_a_search_says_whether_more_of_it_would_help() -> None:
 def test_what_learns_nothing_suggests_the_same_whatever_came_before(sampling: Sampling, turns: int) -> None:
     asked: list[list[Suggestion]] = []
     for luck in (0.1, 0.9):
-        study = Study(QUICK, True, sampling=sampling)
+        study = Study(replace(STUDY, sampling=sampling))
         asked.append([])
         for turn in range(15):
             one = study.ask(turn, turn)

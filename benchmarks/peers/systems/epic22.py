@@ -38,7 +38,7 @@ def fit(order: Order) -> Fitted:
         Deadline(end),
         nested=False,
         started_at=end - order.seconds,
-        studies=open_studies(settings),
+        backend=open_studies(settings),
     )
     finished = train_file(parts, file, SplitRequest(seed=order.seed, repeats=1), engineer=True, tuning=tuning)
     version, bundle = finished.run.version, finished.run.bundle

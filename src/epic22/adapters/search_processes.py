@@ -12,7 +12,7 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,18 @@ from epic22.adapters.scratch import scratch_folder
 from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.core.errors import InternalError
 from epic22.core.selection.budget import Deadline
-from epic22.core.selection.search import SearchSetup
+from epic22.core.selection.executor import FoldExecutor
+from epic22.core.selection.search_result import TrainingPart
 from epic22.core.selection.study import Study
-from epic22.core.selection.worker import load_worker_models, read_setup, run_worker, write_setup
+from epic22.core.selection.trials import FoldModels, SearchConfig, TrialRunner
+from epic22.core.selection.worker import (
+    load_worker_models,
+    read_search_config,
+    read_search_data,
+    run_worker,
+    write_search_config,
+    write_search_data,
+)
 
 ORPHAN_EXIT_CODE = 3
 """Exit code of a process whose parent has ended."""
@@ -32,43 +41,46 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class SearchProcesses:
-    """So many processes for the studies of one run, named by task and digest. `started` lists their ids."""
+    """A number of processes for the studies of one run, which a task and a digest name; `on_start` is told each one's id."""
 
     count: int
     store: StudyFiles | StudyDatabase
     scratch: Path
     task: str
     digest: str
-    started: list[int] = field(default_factory=list)
+    on_start: Callable[[int], None] = lambda process_id: None
 
-    def __call__(self, setup: SearchSetup, study: Study, part: str, clock: Deadline) -> None:
-        """Have trials made until the budget is spent or every process has ended.
+    def run_trials(
+        self, part: TrainingPart, config: SearchConfig, study: Study, deadline: Deadline, progress: Callable[[], None]
+    ) -> dict[int, FoldModels]:
+        """Have trials made until the budget is spent or every process has ended; the models of the best, by trial number.
 
         A process that dies takes its own trial with it, no more. Raises InternalError where all die.
         """
         study.fail_interrupted()
         with scratch_folder(self.scratch) as folder:
-            url = self.store.url if isinstance(self.store, StudyDatabase) else None
-            order = write_setup(setup, folder, max(1, setup.threads // self.count)) | {
-                "place": [str(self.store.home), url, self.task, self.digest, part],
+            order = {
+                "data": write_search_data(part.data, folder),
+                "config": write_search_config(config),
+                "study": [self.task, self.digest, part.name, study.config.seed],
+                "store": [str(self.store.home), self.store.url if isinstance(self.store, StudyDatabase) else None],
                 "folder": str(folder),
-                "sampling": study.sampling,
-                "study_seed": study.seed,
-                "end": clock.end,
+                "threads": max(1, part.threads // self.count),
+                "end": deadline.end,
             }
-            processes = [self._start(order, folder / f"{number}.said") for number in range(self.count)]
+            processes = [self._start(order, folder / f"{number}.log") for number in range(self.count)]
             try:
-                _report_progress(processes, study, setup.search.progress)
+                _report_progress(processes, study, progress)
             finally:
                 for process in processes:
                     _stop(process)
             study.fail_interrupted()
             if all(process.returncode for process in processes):
-                last_line = (folder / "0.said").read_text(errors="replace").strip().rpartition("\n")[2]
+                last_line = (folder / "0.log").read_text(errors="replace").strip().rpartition("\n")[2]
                 raise InternalError(
                     f"all {self.count} processes of the search died; the first one's last words: {last_line[:500]}"
                 )
-            load_worker_models(setup, study.trials, folder)
+            return load_worker_models(part.data, config, study.trials, folder)
 
     def _start(self, order: dict[str, Any], log_path: Path) -> "subprocess.Popen[bytes]":
         with log_path.open("wb") as stream:
@@ -78,7 +90,7 @@ class SearchProcesses:
                 stdout=subprocess.DEVNULL,
                 stderr=stream,
             )
-        self.started.append(process.pid)
+        self.on_start(process.pid)
         with suppress(BrokenPipeError):
             assert process.stdin is not None
             process.stdin.write(json.dumps(order).encode() + b"\n")
@@ -113,16 +125,14 @@ def main() -> None:
     with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as orders:
         order = json.loads(orders.readline())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    home, url, task, digest, part = order["place"]
+    home, url = order["store"]
     store = StudyFiles(Path(home)) if url is None else StudyDatabase(url, Path(home))
-    folder = Path(order["folder"])
-    setup = read_setup(order, folder)
-    families, greater = setup.search.families, setup.task.target.metric.greater_is_better
-
-    def build(**where: Any) -> Study:
-        return Study(families, greater, order["study_seed"], sampling=order["sampling"], shared=True, **where)
-
-    run_worker(setup, store.open(task, digest, part, build), Deadline(order["end"]), folder)
+    folder, config = Path(order["folder"]), read_search_config(order["config"])
+    data = read_search_data(order["data"], folder)
+    task, digest, part, seed = order["study"]
+    study = store.open(task, digest, part, config.study(data.metric, seed, shared=True))
+    with FoldExecutor.split(order["threads"], len(data.folds)) as executor:
+        run_worker(TrialRunner(data, config, executor), study, Deadline(order["end"]), folder)
 
 
 def _exit_with_parent() -> None:

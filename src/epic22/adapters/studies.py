@@ -6,27 +6,13 @@ The held-out scores of trials are files below EPIC22_HOME either way: they are l
 import fcntl
 import os
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, Protocol, cast
+from typing import IO, Any, cast
 from urllib.parse import urlsplit
 
 from epic22.core.errors import NotInstalledError, UserError
-from epic22.core.selection.study import Study
-
-
-class StudyBackend(Protocol):
-    """Where the studies of runs are kept: one for each training part of a run, which a task and a digest name."""
-
-    def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
-        """The study of a training part; one that was interrupted goes on."""
-
-    def claim(self, task: str, digest: str) -> None:
-        """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
-
-    def remove(self, task: str, digest: str) -> None:
-        """Remove a run's studies."""
+from epic22.core.selection.study import Study, StudyConfig
 
 
 @dataclass(frozen=True)
@@ -40,7 +26,7 @@ class StudyFiles:
         """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
         _claim(self.claims, self.home, task, digest)
 
-    def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
+    def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """The study of a training part; one that was interrupted goes on."""
         from optuna.storages import JournalStorage
         from optuna.storages.journal import JournalFileBackend
@@ -50,7 +36,7 @@ class StudyFiles:
         journal = folder / f"{part}.journal"
         lock = _HeldLock(journal)
         storage = JournalStorage(JournalFileBackend(str(journal), cast(Any, lock)))
-        return build(storage=storage, name=part, folder=folder / part)
+        return Study(config, storage, part, folder / part)
 
     def remove(self, task: str, digest: str) -> None:
         """Remove a run's studies, and the task's folder where no other run has any."""
@@ -76,12 +62,12 @@ class StudyDatabase:
         """
         _claim(self.claims, self.home, task, digest)
 
-    def open(self, task: str, digest: str, part: str, build: Callable[..., Study]) -> Study:
+    def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """The study of a training part; one that was interrupted goes on.
 
         Raises NotInstalledError without psycopg, UserError where the database cannot be reached.
         """
-        return build(storage=self._storage(), name=f"{task}/{digest}/{part}", folder=self.home / task / digest / part)
+        return Study(config, self._storage(), f"{task}/{digest}/{part}", self.home / task / digest / part)
 
     def remove(self, task: str, digest: str) -> None:
         """Remove a run's studies and scores, and let go of the database."""

@@ -12,7 +12,7 @@ from epic22.adapters.tracking.mlflow import MlflowTracker
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
 from epic22.config import Settings
 from epic22.core.ports import LineageEmitter, Registry, TableStore, Tracker
-from epic22.services.tune import StudyAccess
+from epic22.services.tune import SearchBackend
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ def assemble(settings: Settings) -> Components:
     return Components(settings, ModelStore(home / "models"), MlflowTracker(home), open_lake(settings), events, prediction_log)
 
 
-def open_studies(settings: Settings) -> StudyAccess:
+def open_studies(settings: Settings) -> SearchBackend:
     """Where searches keep their studies, so that one that was interrupted goes on."""
     home, database = settings.home / "studies", settings.database_url
     store = StudyFiles(home) if database is None else StudyDatabase(database, home)
@@ -43,7 +43,7 @@ def open_studies(settings: Settings) -> StudyAccess:
     def start_workers(n_workers: int, task: str, digest: str) -> SearchProcesses:
         return SearchProcesses(n_workers, store, settings.home / "scratch", task, digest)
 
-    return StudyAccess(store.open, store.remove, store.claim, start_workers)
+    return SearchBackend(store, start_workers)
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -16,6 +16,7 @@ from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
 from epic22.core.prediction import Prediction
+from epic22.core.selection.study import Study, StudyConfig
 from epic22.core.tables.canonical import CanonicalTable
 from epic22.core.tables.row_contract import CheckResult
 from epic22.core.tables.versions import IngestCounts, LakeVersion, SourceFile
@@ -184,3 +185,16 @@ class PredictionLogReader(Protocol):
 
     def count_predictions(self) -> Mapping[tuple[str, str], int]:
         """How many answers each (task, version) gave."""
+
+
+class StudyStore(Protocol):
+    """Where the studies of searches are kept: one for each training part of a run, which a task and a digest name."""
+
+    def claim(self, task: str, digest: str) -> None:
+        """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
+
+    def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
+        """The study of a training part; one that was interrupted goes on."""
+
+    def remove(self, task: str, digest: str) -> None:
+        """Remove a run's studies."""

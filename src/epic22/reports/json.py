@@ -27,7 +27,7 @@ from epic22.core.evaluation.supplementary_tests import TestResult
 from epic22.core.lineage import ModelVersion, Node, Trace
 from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.selection.feature_selection import ColumnPlan, ColumnStrength, Gain
-from epic22.core.selection.search import SearchResult
+from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Trial
 from epic22.core.serialization import Views, collect_views, to_json, view
 from epic22.core.tables.versions import LakeVersion

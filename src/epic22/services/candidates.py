@@ -125,7 +125,7 @@ def list_candidates(
     if has_search and tuning is not None:
         last_is_scored = any(np.array_equal(fold.train, champion_rows) for fold in plan.folds)
         recipes = make_default_recipe if planner is None else planner.get_recipe
-        nested_search = NestedSearch(tuning, experiment, recipes, last_is_scored, progress.begin, progress.step)
+        nested_search = NestedSearch(tuning, experiment, recipes, last_is_scored, progress)
         candidates.append(Candidate(ENSEMBLE.name, nested_search))
     return tuple(candidates)
 

@@ -29,7 +29,7 @@ from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.ports import Registry
 from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
-from epic22.core.selection.search import SearchResult
+from epic22.core.selection.search_result import SearchResult
 from epic22.core.task import Column, Task
 from epic22.services.assess import Assessment, assess
 from epic22.services.assess_hazard import assess_hazard

@@ -1,4 +1,4 @@
-"""The search as a contender: it searches anew in every training part, so that the folds judge the searching, not its luck."""
+"""The search as a candidate: it searches anew in every training part, so that the folds judge the searching, not its luck."""
 
 import time
 from collections.abc import Callable
@@ -12,10 +12,14 @@ from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family
+from epic22.core.ports import StudyStore
 from epic22.core.selection.budget import Budget, Deadline
-from epic22.core.selection.search import HyperparameterSearch, SearchResult, SearchSetup
-from epic22.core.selection.study import Sampling, Study
+from epic22.core.selection.search import TrialWorkers, prepare_part, search
+from epic22.core.selection.search_result import SearchResult
+from epic22.core.selection.study import MemoryStudies, Sampling
+from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array, Task
+from epic22.services.progress import Progress
 
 FINAL_SEARCH_FACTOR = 2.0
 """The search on all rows gets so many times the time of a search that only judges."""
@@ -30,18 +34,15 @@ FINISHING_SECONDS = (6.0, 40e-6)
 
 
 @dataclass(frozen=True)
-class StudyAccess:
-    """Where studies are kept: `open(task, digest, part, build)` opens one of a task's, `delete(task, digest)` removes them all.
+class SearchBackend:
+    """Where searches keep their studies, and who makes trials beside this process: `start_workers(count, task, digest)`."""
 
-    `start_workers(count, task, digest)` has so many processes work on them. Without a place they live and end with the process,
-    alone. `claim(task, digest)` claims them for this command, UserError where another has them: it would give up the other's
-    trials.
-    """
+    studies: StudyStore = field(default_factory=MemoryStudies)
+    start_workers: Callable[[int, str, str], TrialWorkers] | None = None
 
-    open: Callable[[str, str, str, Callable[..., Study]], Study] = lambda task, digest, part, build: build()
-    delete: Callable[[str, str], None] = lambda task, digest: None
-    claim: Callable[[str, str], None] = lambda task, digest: None
-    start_workers: Callable[[int, str, str], Callable[[SearchSetup, Study, str, Deadline], None]] | None = None
+    def workers(self, count: int, task: str, digest: str) -> TrialWorkers | None:
+        """The processes for the studies of a run; None where this one is alone."""
+        return None if count == 1 or self.start_workers is None else self.start_workers(count, task, digest)
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class Tuning:
     nested: bool = True
     row_ms: float | None = None
     started_at: float = 0.0
-    studies: StudyAccess = field(default_factory=StudyAccess)
+    backend: SearchBackend = field(default_factory=SearchBackend)
     n_processes: int = 1
 
     @property
@@ -70,6 +71,10 @@ class Tuning:
         if self.n_processes == 1:
             return ()
         return (f"{self.n_processes} processes searched at the same time: the same command may find another model next time.",)
+
+    def build_config(self, task: Task) -> SearchConfig:
+        """What is asked of each search."""
+        return SearchConfig(self.families_for(task), self.budget, self.sampling, self.prune, self.row_ms)
 
     def families_for(self, task: Task) -> tuple[Family, ...]:
         """The families to search, UnknownTaskError for a name that is none."""
@@ -109,9 +114,9 @@ class Tuning:
         return sha256(experiment.fingerprint.encode(), canonical_json(settings))[:16]
 
 
-@dataclass
+@dataclass(frozen=True)
 class NestedSearch:
-    """A search for every training part it is handed; what it found is kept by part, so that no part is searched twice.
+    """A search for every training part it is handed; `results` keeps what it gave by part, so that no part is searched twice.
 
     Each fold's training part is searched to judge and one more, the champion's, to answer, unless it is among them
     (`last_is_scored`). `recipes` gives each part the columns that were planned on it.
@@ -121,8 +126,7 @@ class NestedSearch:
     experiment: Experiment
     recipes: Callable[[Array], FeatureRecipe]
     last_is_scored: bool
-    begin: Callable[[str, int], None] = lambda what, steps: None
-    step: Callable[[], None] = lambda: None
+    progress: Progress = field(default_factory=Progress)
     results: dict[bytes, SearchResult] = field(default_factory=dict)
 
     def __call__(self, examples: Examples, train: Array) -> FittedFold:
@@ -130,17 +134,19 @@ class NestedSearch:
         return self.search(examples, train).fitted_fold
 
     def search(self, examples: Examples, train: Array) -> SearchResult:
-        """All that the search on these rows found."""
+        """All that the search on these rows gives."""
         key = train.tobytes()
         if key not in self.results:
             recipe = self.recipes(train)
-            clock = self._start_clock()
-            trials = self.tuning.budget.trials
-            self.begin(f"search {len(self.results) + 1} of {self._n_searches}", trials or 0)
-            one = self.experiment
-            self.results[key] = self._build_search().fit(
-                one.task, examples, one.plan, train, one.seed, one.threads, clock, recipe
-            )
+            deadline, tuning = self._start_clock(), self.tuning
+            self.progress.begin(f"search {len(self.results) + 1} of {self._n_searches}", tuning.budget.trials or 0)
+            task, seed, shared = self.experiment.task, self.experiment.seed, tuning.n_processes > 1
+            config, digest = tuning.build_config(task), tuning.digest(self.experiment)
+            tuning.backend.studies.claim(task.name, digest)
+            part = prepare_part(replace(self.experiment, examples=examples), train, recipe)
+            study = tuning.backend.studies.open(task.name, digest, part.name, config.study(part.data.metric, seed, shared))
+            workers = tuning.backend.workers(tuning.n_processes, task.name, digest)
+            self.results[key] = search(part, config, study, deadline, self.progress.step, workers)
         return self.results[key]
 
     @property
@@ -152,32 +158,6 @@ class NestedSearch:
         last = 0.0 if self.last_is_scored else FINAL_SEARCH_FACTOR
         return self.tuning.clock.take_share(1.0 if n_scored <= 0 else 1.0 / (n_scored + last))
 
-    @property
-    def _digest(self) -> str:
-        return self.tuning.digest(self.experiment)
-
-    def _build_search(self) -> HyperparameterSearch:
-        task, seed = self.experiment.task, self.experiment.seed
-        families = self.tuning.families_for(task)
-        greater, digest = task.target.metric.greater_is_better, self._digest
-        self.tuning.studies.claim(task.name, digest)
-
-        def open_study(part: str) -> Study:
-            def build(**place: object) -> Study:
-                sampling, shared = self.tuning.sampling, self.tuning.n_processes > 1
-                return Study(families, greater, seed, sampling=sampling, shared=shared, **place)  # type: ignore[arg-type]
-
-            return self.tuning.studies.open(task.name, digest, part, build)
-
-        n_processes, start_workers, prune, row_ms = (
-            self.tuning.n_processes,
-            self.tuning.studies.start_workers,
-            self.tuning.prune,
-            self.tuning.row_ms,
-        )
-        workers = None if n_processes == 1 or start_workers is None else start_workers(n_processes, task.name, digest)
-        return HyperparameterSearch(families, self.tuning.budget, open_study, prune, row_ms, progress=self.step, workers=workers)
-
     def remove_studies(self) -> None:
-        """Remove the studies: what was found is told by the report."""
-        self.tuning.studies.delete(self.experiment.task.name, self._digest)
+        """Remove the studies: what came of them is told by the report."""
+        self.tuning.backend.studies.remove(self.experiment.task.name, self.tuning.digest(self.experiment))

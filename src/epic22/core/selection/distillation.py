@@ -15,7 +15,7 @@ from epic22.core.models.base import Estimator
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.targets import KINDS
-from epic22.core.task import Array, Task
+from epic22.core.task import Array
 
 STUDENT_PARAMS: Mapping[str, Any] = {"learning_rate": 0.1, "max_depth": 6, "min_child_weight": 2.0, "colsample_bytree": 0.7}
 STUDENT_ROUNDS = (500, 250, 120, 60)
@@ -39,7 +39,7 @@ class Distillation:
 
 
 def distill_ensemble(
-    ensemble: Ensemble, X: Array, task: Task, max_row_ms: float, seed: int = 0, threads: int = 1
+    ensemble: Ensemble, X: Array, categorical: tuple[bool, ...], max_row_ms: float, seed: int = 0, threads: int = 1
 ) -> Distillation:
     """The ensemble where score and reasons of one row take at most `max_row_ms`, else a student that has learned it on X (n, p).
 
@@ -52,7 +52,6 @@ def distill_ensemble(
         return _drop_members(ensemble, X, max_row_ms, before)
     scores = ensemble.decision_function(X)
     student, after = ensemble, before
-    categorical = tuple(bool(c) for c in task.is_category)
     for rounds in STUDENT_ROUNDS:
         trees = XGBoostEstimator("regression", categorical, 2, seed, threads, **{**STUDENT_PARAMS, "default_rounds": rounds})
         member = Member("boosting", 1.0, trees.fit(X, scores))

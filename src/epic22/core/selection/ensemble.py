@@ -9,9 +9,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.evaluation.metrics import log_loss_terms
-from epic22.core.models.loss import Loss, compute_huber_delta, compute_huber_losses, needs_smearing
+from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.loss import compute_huber_delta, compute_huber_losses
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale, estimate_smearing, fit_smearing_scale
-from epic22.core.task import Array, RowMetadata, Target
+from epic22.core.task import Array, Metric, RowMetadata
 
 N_PICKS = 25
 """Picks with replacement: no weight is smaller than a twenty-fifth."""
@@ -20,7 +21,7 @@ MIN_WEIGHT = 0.05
 """What weighs less is left out: it costs an answer as much time as the others."""
 
 MAX_ROWS = 15_000
-"""Rows that the selection looks at; of more, as many evenly spread ones."""
+"""Rows that the selection looks at; of more, evenly spread ones."""
 
 SQUARED_ERRORS = ("root_mean_squared_error", "r2")
 
@@ -43,56 +44,50 @@ class EnsembleWeights:
     error: float
 
 
-def build_metric_score(target: Target, y: Array) -> ScoreFunction:
-    """The target's metric of scores before the link against labels (n,), turned so that greater is better."""
-    metric = target.metric
+def build_metric_score(problem: LearningProblem, metric: Metric, y: Array) -> ScoreFunction:
+    """The metric of scores before the link against labels (n,), turned so that greater is better."""
 
     def score(raw: Array) -> float:
-        return metric.gain(metric.score(y, _approximate_response(target, raw, y), RowMetadata()), 0.0)
+        return metric.gain(metric.score(y, _approximate_response(problem, raw, y), RowMetadata()), 0.0)
 
     return score
 
 
-def build_loss_score(target: Target, y: Array, raws: Array) -> ScoreFunction:
+def build_loss_score(problem: LearningProblem, y: Array, raws: Array) -> ScoreFunction:
     """Less the mean loss of scores before the link: log loss, or the loss of the target's values.
 
-    Squared errors are tamed where the average of the candidates `raws` (m, n) has its greatest, and told in the label's unit.
+    Squared errors become Huber's where the average of the candidates `raws` (m, n) has its greatest, in the label's unit.
     """
-    loss = Loss.of(target)
-    if target.traits.is_classification:
-        return lambda raw: -float(np.mean(log_loss_terms(y, _approximate_response(target, raw, y))))
+    loss = problem.loss
+    if problem.traits.is_classification:
+        return lambda raw: -float(np.mean(log_loss_terms(y, _approximate_response(problem, raw, y))))
     if loss.name != "squared":
-        return lambda raw: -float(np.mean(loss.compute_losses(y, _approximate_response(target, raw, y))))
-    delta = compute_huber_delta(_approximate_response(target, raws.mean(axis=0), y) - y)
-    return lambda raw: -float(np.sqrt(np.mean(compute_huber_losses(_approximate_response(target, raw, y) - y, delta))))
+        return lambda raw: -float(np.mean(loss.compute_losses(y, _approximate_response(problem, raw, y))))
+    delta = compute_huber_delta(_approximate_response(problem, raws.mean(axis=0), y) - y)
+    return lambda raw: -float(np.sqrt(np.mean(compute_huber_losses(_approximate_response(problem, raw, y) - y, delta))))
 
 
-def build_robust_score(target: Target, y: Array, raws: Array) -> ScoreFunction:
-    """What judges averages: the target's metric, but the tamed loss in place of one of squared errors, which few rows decide."""
-    return build_loss_score(target, y, raws) if target.metric.name in SQUARED_ERRORS else build_metric_score(target, y)
+def build_robust_score(problem: LearningProblem, metric: Metric, y: Array, raws: Array) -> ScoreFunction:
+    """What judges averages: the metric, but Huber's loss in place of one of squared errors, which few rows decide."""
+    return build_loss_score(problem, y, raws) if metric.name in SQUARED_ERRORS else build_metric_score(problem, metric, y)
 
 
-def compute_held_out_response(target: Target, raw: Array, y: Array) -> Array:
+def compute_held_out_response(problem: LearningProblem, raw: Array, y: Array) -> Array:
     """The response of held-out scores before the link: of logarithms with the scale that belongs to these rows."""
-    if target.traits.is_classification:
-        return target.traits.inverse_link(raw)
-    value: Array = fit_value_scale(target, raw, y)(raw)
-    return value
+    return problem.traits.inverse_link(fit_value_scale(problem, raw, y)(raw))
 
 
-def fit_value_scale(target: Target, raw: Array, y: Array) -> ValueScale:
-    """How scores of a target of values become values, by held-out scores (n,) and labels (n,)."""
-    if target.log and needs_smearing(target):
+def fit_value_scale(problem: LearningProblem, raw: Array, y: Array) -> ValueScale:
+    """How scores become values, by held-out scores (n,) and labels (n,); the identity for classes."""
+    if problem.smearing:
         return fit_smearing_scale(raw, y)
-    return EXPONENTIAL if target.log or target.traits.has_log_link else IDENTITY
+    return EXPONENTIAL if problem.log or problem.traits.has_log_link else IDENTITY
 
 
-def _approximate_response(target: Target, raw: Array, y: Array) -> Array:
+def _approximate_response(problem: LearningProblem, raw: Array, y: Array) -> Array:
     """`compute_held_out_response` as hundreds of averages need it: one factor makes exponentials of logarithms means, whatever
     their size."""
-    if not target.traits.is_classification and target.log and needs_smearing(target):
-        return estimate_smearing(raw, y, 1)(raw)
-    return compute_held_out_response(target, raw, y)
+    return estimate_smearing(raw, y, 1)(raw) if problem.smearing else compute_held_out_response(problem, raw, y)
 
 
 def select_greedy_weights(raws: Sequence[Array] | Array, score: ScoreFunction, n_picks: int = N_PICKS) -> Array:
@@ -117,50 +112,57 @@ def select_greedy_weights(raws: Sequence[Array] | Array, score: ScoreFunction, n
     return np.asarray(best_counts / best_counts.sum())
 
 
-def choose_weights(raws: Sequence[Array], y: Array, fold: Array, target: Target, n_picks: int = N_PICKS) -> EnsembleWeights:
-    """The weights of candidates' out-of-fold scores, or all weight on the best where averaging is certainly worse.
+@dataclass(frozen=True)
+class EnsembleSelection:
+    """How weights are selected: for which problem, by which metric, with how many picks."""
 
-    The weights are the mean of those that make the deciding metric best and those that make the loss best: a metric of ranks
-    hears little of most rows, one of squared errors is decided by few, and its best average is often luck. `fold` (n,) numbers
-    the fold of each row; a single fold cannot judge, and its weights are taken as they are.
-    """
-    all_raws = np.stack([np.asarray(raw, dtype=np.float64) for raw in raws])
-    weights = _average_weights(all_raws, y, target, n_picks)
-    numbers = np.unique(fold)
-    if len(numbers) == 1:
-        return EnsembleWeights(weights, _combine_scores(weights, all_raws), float("nan"), float("nan"))
-    out_of_fold, gains = np.empty_like(all_raws[0]), []
-    for number in numbers:
-        is_test, is_train = fold == number, fold != number
-        others = all_raws[:, is_train]
-        out_of_fold[is_test] = _combine_scores(_average_weights(others, y[is_train], target, n_picks), all_raws[:, is_test])
-        score = build_robust_score(target, y[is_test], all_raws[:, is_test])
-        best = all_raws[_best_index(others, build_robust_score(target, y[is_train], others))]
-        gains.append(score(out_of_fold[is_test]) - score(best[is_test]))
-    finite_gains = np.array([gain for gain in gains if np.isfinite(gain)])
-    gain = float(finite_gains.mean()) if len(finite_gains) else float("nan")
-    error = float(finite_gains.std(ddof=1) / np.sqrt(len(finite_gains))) if len(finite_gains) > 1 else float("nan")
-    if gain + error < 0:
-        weights = np.eye(len(raws))[_best_index(all_raws, build_robust_score(target, y, all_raws))]
-    return EnsembleWeights(weights, out_of_fold, gain, error)
+    problem: LearningProblem
+    metric: Metric
+    n_picks: int = N_PICKS
 
+    def choose_weights(self, raws: Sequence[Array], y: Array, fold: Array) -> EnsembleWeights:
+        """The weights of candidates' out-of-fold scores, or all weight on the best where averaging is certainly worse.
 
-def _average_weights(raws: Array, y: Array, target: Target, n_picks: int) -> Array:
-    """Half by the deciding metric, half by the loss, on at most MOST_ROWS rows."""
-    rows = _sample_rows(len(y))
-    sampled, labels = raws[:, rows], y[rows]
-    score_functions = (build_metric_score(target, labels), build_loss_score(target, labels, sampled))
-    weights = np.mean([select_greedy_weights(sampled, judge, n_picks) for judge in score_functions], axis=0)
-    weights = np.where(weights < min(MIN_WEIGHT, weights.max()), 0.0, weights)
-    return np.asarray(weights / weights.sum())
+        The weights are the mean of those that make the deciding metric best and those that make the loss best: a metric of ranks
+        hears little of most rows, one of squared errors is decided by few, and its best average is often luck. `fold` (n,)
+        numbers the fold of each row; a single fold cannot judge, and its weights are taken as they are.
+        """
+        all_raws = np.stack([np.asarray(raw, dtype=np.float64) for raw in raws])
+        weights = self._average_weights(all_raws, y)
+        numbers = np.unique(fold)
+        if len(numbers) == 1:
+            return EnsembleWeights(weights, _combine_scores(weights, all_raws), float("nan"), float("nan"))
+        out_of_fold, gains = np.empty_like(all_raws[0]), []
+        for number in numbers:
+            is_test, is_train = fold == number, fold != number
+            others, tested = all_raws[:, is_train], all_raws[:, is_test]
+            out_of_fold[is_test] = _combine_scores(self._average_weights(others, y[is_train]), tested)
+            score = build_robust_score(self.problem, self.metric, y[is_test], tested)
+            gains.append(score(out_of_fold[is_test]) - score(tested[self._find_best(others, y[is_train])]))
+        finite_gains = np.array([gain for gain in gains if np.isfinite(gain)])
+        gain = float(finite_gains.mean()) if len(finite_gains) else float("nan")
+        error = float(finite_gains.std(ddof=1) / np.sqrt(len(finite_gains))) if len(finite_gains) > 1 else float("nan")
+        if gain + error < 0:
+            weights = np.eye(len(raws))[self._find_best(all_raws, y)]
+        return EnsembleWeights(weights, out_of_fold, gain, error)
+
+    def _average_weights(self, raws: Array, y: Array) -> Array:
+        """Half by the deciding metric, half by the loss, on at most `MAX_ROWS` rows."""
+        rows = _sample_rows(len(y))
+        sampled, labels = raws[:, rows], y[rows]
+        scores = build_metric_score(self.problem, self.metric, labels), build_loss_score(self.problem, labels, sampled)
+        weights = np.mean([select_greedy_weights(sampled, score, self.n_picks) for score in scores], axis=0)
+        weights = np.where(weights < min(MIN_WEIGHT, weights.max()), 0.0, weights)
+        return np.asarray(weights / weights.sum())
+
+    def _find_best(self, raws: Array, y: Array) -> int:
+        """The candidate that is best alone."""
+        score = build_robust_score(self.problem, self.metric, y, raws)
+        return int(np.argmax([score(raw) for raw in raws]))
 
 
 def _combine_scores(weights: Array, raws: Array) -> Array:
     return np.asarray(np.tensordot(weights, raws, axes=1))
-
-
-def _best_index(raws: Array, score: ScoreFunction) -> int:
-    return int(np.argmax([score(raw) for raw in raws]))
 
 
 def _sample_rows(n_rows: int) -> Array:

@@ -1,4 +1,4 @@
-"""Fits side by side: so many at once, whichever trial they belong to, and never two on one inner fold's matrix."""
+"""Fits side by side: a few at once, whichever trial they belong to, and never two on one inner fold's matrix."""
 
 import threading
 from collections.abc import Callable
@@ -9,16 +9,22 @@ T = TypeVar("T")
 
 
 class FoldExecutor:
-    """Threads that take work in the order in which it came, passing over what waits for a place that is busy.
+    """Threads that take work in the order in which it came, passing over what waits for an inner fold that is busy.
 
-    A place is an inner fold: its quantised matrix, made once, serves one fit at a time. Leaving the context waits for
-    what is under way; what was not begun is cancelled.
+    A fold's quantised matrix, made once, serves one fit at a time. Each fit may use `threads_per_fit` threads of its own. Leaving
+    the context waits for what is under way; what was not begun is cancelled.
     """
 
-    def __init__(self, n_threads: int) -> None:
+    def __init__(self, n_threads: int, threads_per_fit: int = 1) -> None:
+        self.n_threads, self.threads_per_fit = n_threads, threads_per_fit
         self._queue = list[tuple[int, Callable[[], Any], Future[Any]]]()
         self._busy_folds, self._changed, self.closed = set[int](), threading.Condition(), False
-        self._threads = [threading.Thread(target=self._run_jobs, name=f"hand {i + 1}") for i in range(n_threads)]
+        self._threads = [threading.Thread(target=self._run_jobs, name=f"fold fit {i + 1}") for i in range(n_threads)]
+
+    @classmethod
+    def split(cls, threads: int, n_folds: int) -> Self:
+        """As many fits at once as there are folds and threads, the threads shared out among them."""
+        return cls(*split_threads(threads, n_folds))
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -40,7 +46,7 @@ class FoldExecutor:
             self._changed.notify_all()
 
     def submit(self, fold: int, work: Callable[[], T]) -> "Future[T]":
-        """Have the work done at that place."""
+        """Have the work done when no other holds that inner fold."""
         future: Future[T] = Future()
         with self._changed:
             if self.closed:
@@ -63,7 +69,7 @@ class FoldExecutor:
                     self._changed.notify_all()
 
     def _next_job(self) -> tuple[int, Callable[[], Any], "Future[Any]"] | None:
-        """The first work whose place is free, None when closed."""
+        """The first work whose fold is free, None when closed."""
         with self._changed:
             while not self.closed:
                 for number, (fold, _, future) in enumerate(self._queue):
@@ -72,3 +78,9 @@ class FoldExecutor:
                         return self._queue.pop(number)
                 self._changed.wait()
         return None
+
+
+def split_threads(threads: int, n_fits: int) -> tuple[int, int]:
+    """How many fits run at once, and on how many threads each."""
+    n_at_once = max(1, min(threads, n_fits))
+    return n_at_once, max(1, threads // n_at_once)

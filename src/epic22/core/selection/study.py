@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 Sampling = Literal["bayesian", "random", "grid"]
 GRID_STEPS = 3
-"""A grid takes so many values of each parameter, its ends among them."""
+"""How many values of each parameter a grid takes, its ends among them."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +39,10 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Trial:
-    """What came of a suggestion: the deciding metric in each watched fold, in its own unit (fewer where it was `pruned`).
+    """What came of a suggestion: the deciding metric in each inner fold, in its own unit (fewer where it was `pruned`).
 
-    `best_params` are parameters that watching found, one mapping a fold. `seconds`: how long its fits keep the cores busy.
+    `best_params` are parameters that early stopping and the like chose, one mapping a fold. `seconds`: how long its fits
+    keep the cores busy.
     """
 
     number: int
@@ -59,37 +60,39 @@ class Trial:
         return sum(defined) / len(defined) if defined else math.nan
 
 
+@dataclass(frozen=True)
+class StudyConfig:
+    """How a study suggests: by which families' spaces, which way scores are better, by which seed and way of sampling.
+
+    `shared`: other processes work on the same storage at the same time, which is faster and not repeatable.
+    """
+
+    families: tuple[Family, ...]
+    greater_is_better: bool
+    seed: int = 0
+    sampling: Sampling = "bayesian"
+    shared: bool = False
+
+
 class Study:
     """Trials kept in a storage of Optuna's; in this process's memory where it is None.
 
-    `folder` keeps the held-out scores of each trial, so that a study opened again need not fit them anew. `shared`: other
-    processes work on the same storage at the same time, which is faster and not repeatable.
+    `folder` keeps the held-out scores of each trial, so that a study opened again need not fit them anew.
     """
 
-    def __init__(
-        self,
-        families: Sequence[Family],
-        greater_is_better: bool,
-        seed: int = 0,
-        storage: Any = None,
-        name: str = "search",
-        sampling: Sampling = "bayesian",
-        shared: bool = False,
-        folder: Path | None = None,
-    ) -> None:
+    def __init__(self, config: StudyConfig, storage: Any = None, name: str = "search", folder: Path | None = None) -> None:
         """Open the study of that name, or begin it."""
         import optuna
 
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.families, self.seed, self.sampling, self.shared = tuple(families), seed, sampling, shared
-        self._folder, self._scores = folder, dict[str, Array]()
-        self._initial_points = _interleave([[(f, start) for start in f.initial_points] for f in families])
-        self._grid = _build_grid(families, seed) if sampling == "grid" else []
-        direction: Literal["maximize", "minimize"] = "maximize" if greater_is_better else "minimize"
+        self.config, self._folder, self._scores = config, folder, dict[str, Array]()
+        self._initial_points = _interleave([[(f, start) for start in f.initial_points] for f in config.families])
+        self._grid = _build_grid(config.families, config.seed) if config.sampling == "grid" else []
+        direction: Literal["maximize", "minimize"] = "maximize" if config.greater_is_better else "minimize"
         self._study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
         # Suggests by as many of the trials as it was told of, where the storage may have more.
         self._mirror, self._n_mirrored = optuna.create_study(direction=direction), 0
-        if shared:
+        if config.shared:
             for family, start in self._initial_points:
                 self._study.enqueue_trial(_flatten_params(family, start), {"start": dict(start)}, skip_if_exists=True)
         else:
@@ -99,27 +102,28 @@ class Study:
     def trials(self) -> tuple[Trial, ...]:
         """The finished trials; of a shared study, which may lack some turns, by the order in which they began."""
         return tuple(
-            _read_trial(frozen.number if self.shared else turn, frozen) for turn, frozen in enumerate(self._list_finished())
+            _read_trial(frozen.number if self.config.shared else turn, frozen)
+            for turn, frozen in enumerate(self._list_finished())
         )
 
     def is_grid_complete(self, number: int) -> bool:
         """Whether a grid has no place for that turn."""
-        return self.sampling == "grid" and number >= len(self._grid)
+        return self.config.sampling == "grid" and number >= len(self._grid)
 
     def ignores_history(self, number: int) -> bool:
         """Whether what is tried at that turn is the same whatever came of the trials before it."""
-        return self.sampling != "bayesian" or (number < len(self._initial_points) and not self.shared)
+        return self.config.sampling != "bayesian" or (number < len(self._initial_points) and not self.config.shared)
 
     def ask(self, number: int | None = None, n_known: int | None = None) -> Suggestion:
         """What to try at that turn (the next one), by the first `n_known` finished trials (all of them)."""
         finished = self._list_finished()
         number = len(finished) if number is None else number
-        if self.sampling == "grid":
+        if self.config.sampling == "grid":
             return Suggestion(number, *self._grid[number])
-        if number < len(self._initial_points) and not self.shared:
+        if number < len(self._initial_points) and not self.config.shared:
             family, start = self._initial_points[number]
             return Suggestion(number, family.name, start)
-        if self.shared:
+        if self.config.shared:
             return self._sample(self._study, number)
         for frozen in finished[self._n_mirrored : n_known]:
             self._mirror.add_trial(frozen)
@@ -129,12 +133,12 @@ class Study:
     def _sample(self, study: "optuna.Study", number: int) -> Suggestion:
         import optuna
 
-        seed = None if self.shared else hash((self.seed, number)) % 2**32
+        seed = None if self.config.shared else hash((self.config.seed, number)) % 2**32
         startup = len(self._initial_points) + 2
         study.sampler = (
             optuna.samplers.RandomSampler(seed)
-            if self.sampling == "random"
-            else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=self.shared)
+            if self.config.sampling == "random"
+            else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=self.config.shared)
         )
         optuna_trial = study.ask()
         family = self._suggest_family(optuna_trial)
@@ -142,7 +146,7 @@ class Study:
         names = family.space if start is None else [name for name in start if name in family.space]
         params = {name: _suggest_param(optuna_trial, family.name, name, family.space[name]) for name in names}
         return Suggestion(
-            optuna_trial.number if self.shared else number, family.name, params if start is None else start, optuna_trial
+            optuna_trial.number if self.config.shared else number, family.name, params if start is None else start, optuna_trial
         )
 
     def count_started(self, before: Suggestion | None = None) -> int:
@@ -181,7 +185,7 @@ class Study:
                 suggestion.optuna_trial.report(value, step)
             self._study.tell(suggestion.optuna_trial, trial.value if complete else None, state=state)
             return
-        family = next(f for f in self.families if f.name == trial.family)
+        family = next(f for f in self.config.families if f.name == trial.family)
         flat = _flatten_params(family, trial.params)
         distributions = {"family": self._family_distribution(), **_build_distributions(family)}
         optuna_trial = optuna.trial.create_trial(
@@ -194,9 +198,9 @@ class Study:
         )
         self._study.add_trial(optuna_trial)
 
-    def save_scores(self, suggestion: Suggestion, raw: Array) -> None:
+    def save_scores(self, trial: Trial, raw: Array) -> None:
         """Keep a trial's held-out scores before the link, whole or not at all; before `tell`."""
-        name = _digest(suggestion.family, suggestion.params)
+        name = _digest(trial.family, trial.params)
         self._scores[name] = raw
         if self._folder is not None:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -226,11 +230,26 @@ class Study:
     def _family_distribution(self) -> Any:
         import optuna
 
-        return optuna.distributions.CategoricalDistribution([family.name for family in self.families])
+        return optuna.distributions.CategoricalDistribution([family.name for family in self.config.families])
 
     def _suggest_family(self, optuna_trial: Any) -> Family:
-        name = optuna_trial.suggest_categorical("family", [family.name for family in self.families])
-        return next(family for family in self.families if family.name == name)
+        name = optuna_trial.suggest_categorical("family", [family.name for family in self.config.families])
+        return next(family for family in self.config.families if family.name == name)
+
+
+@dataclass(frozen=True)
+class MemoryStudies:
+    """Studies that live and end with the process, alone: nothing is claimed, nothing goes on."""
+
+    def claim(self, task: str, digest: str) -> None:
+        """Nobody else sees this process's memory."""
+
+    def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
+        """A new study."""
+        return Study(config, name=part)
+
+    def remove(self, task: str, digest: str) -> None:
+        """What nobody holds is gone."""
 
 
 def _digest(family: str, params: Mapping[str, Any]) -> str:

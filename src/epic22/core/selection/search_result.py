@@ -1,0 +1,206 @@
+"""What a search gives: an ensemble of its best trials, fitted for use, and what its inner folds say of it."""
+
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from epic22.core.data.folds import Fold
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
+from epic22.core.lineage import sha256
+from epic22.core.models.base import Estimator, FoldData
+from epic22.core.models.ensemble import Ensemble, Member
+from epic22.core.selection.budget import Deadline
+from epic22.core.selection.distillation import Distillation, distill_ensemble
+from epic22.core.selection.ensemble import EnsembleSelection, EnsembleWeights, fit_value_scale
+from epic22.core.selection.executor import split_threads
+from epic22.core.selection.level_shift import LevelShift, estimate_level_shift
+from epic22.core.selection.stopping import StoppingDecision, check_exhaustion
+from epic22.core.selection.study import Study, Trial
+from epic22.core.selection.trials import MAX_REFITS, FoldModels, SearchData, TrialRunner, select_top_trials
+from epic22.core.task import Array
+
+
+@dataclass(frozen=True)
+class TrainingPart:
+    """The rows of a training part, prepared for a search: `rows` (n,) are their positions among all, `data` what trials see.
+
+    `times` (n,): the times of the rows where the inner folds go forward.
+    """
+
+    rows: Array
+    preprocessor: Preprocessor
+    times: Array | None
+    threads: int
+    data: SearchData
+
+    @property
+    def name(self) -> str:
+        """Equal for equal rows; the name of the part's study."""
+        return sha256(self.rows.tobytes())[:16]
+
+
+@dataclass(frozen=True)
+class FinishedTrials:
+    """Why no more trials were made, in words, and the models of trials by number, where none are refitted on all rows."""
+
+    stop_reason: str
+    models: dict[int, FoldModels]
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search gives: a fitted ensemble, the trials behind it, `weights` by trial number, why it ended, and whether it is
+    `exhausted`.
+
+    `out_of_fold` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that
+    were chosen on the others, and without the `level_shift` that the ensemble was moved to. Rounds were stopped by those rows,
+    and parameters suggested by what others scored on them: a little too good, which a search judged anew by other folds is not.
+    """
+
+    fitted_fold: FittedFold
+    trials: tuple[Trial, ...]
+    weights: tuple[tuple[int, float], ...]
+    ensemble_weights: EnsembleWeights
+    stop_reason: str
+    distillation: Distillation | None
+    out_of_fold: tuple[FoldPredictions, ...]
+    exhausted: StoppingDecision
+    level_shift: LevelShift | None = None
+
+
+@dataclass(frozen=True)
+class _ChosenTrial:
+    """A trial of the ensemble, its weight, and its fold models where they were kept."""
+
+    trial: Trial
+    weight: float
+    models: FoldModels | None
+
+
+def build_search_result(
+    part: TrainingPart, runner: TrialRunner, study: Study, finished: FinishedTrials, deadline: Deadline
+) -> SearchResult:
+    """The ensemble of the best trials."""
+    data, config, trials = part.data, runner.config, study.trials
+    top_trials, models = select_top_trials(trials, data.metric.gain), dict(finished.models)
+    raws = [_load_scores(runner, study, trial, models) for trial in top_trials]
+    fold = np.repeat(np.arange(len(data.folds)), [len(one.test) for one in data.folds])
+    y = data.y[data.valid_rows]
+    ensemble_weights = EnsembleSelection(data.problem, data.metric, config.n_picks).choose_weights(raws, y, fold)
+    chosen = [
+        _ChosenTrial(trial, float(weight), models.get(trial.number))
+        for trial, weight in zip(top_trials, ensemble_weights.weights, strict=True)
+        if weight > 0
+    ]
+    chosen.sort(key=lambda one: -one.weight)
+    members = _refit_members(part, runner, chosen, deadline) if data.refit else _collect_fold_models(runner, chosen)
+    scale, level_shift = fit_value_scale(data.problem, ensemble_weights.raw, y), _estimate_level_shift(part, ensemble_weights)
+    ensemble = Ensemble(data.problem.kind, members, part.threads, scale, 0.0 if level_shift is None else level_shift.shift)
+    distillation = None
+    if config.max_row_ms is not None:
+        categorical = data.problem.categorical
+        distillation = distill_ensemble(ensemble, data.X, categorical, config.max_row_ms, data.seed, part.threads)
+    responses = data.problem.traits.inverse_link(scale(ensemble_weights.raw))
+    return SearchResult(
+        FittedFold(part.preprocessor, ensemble if distillation is None else distillation.estimator),
+        trials,
+        tuple((one.trial.number, one.weight) for one in chosen),
+        ensemble_weights,
+        finished.stop_reason,
+        distillation,
+        tuple(
+            FoldPredictions(Fold(part.rows[one.train], part.rows[one.test]), responses[fold == number])
+            for number, one in enumerate(data.folds)
+        ),
+        _check_exhaustion(data, trials),
+        level_shift,
+    )
+
+
+def _load_scores(runner: TrialRunner, study: Study, trial: Trial, models: dict[int, FoldModels]) -> Array:
+    """The trial's scores of the validation rows; fitted again, with `models`, where nobody kept them."""
+    scores = study.load_scores(trial)
+    if scores is not None:
+        return scores
+    fitted = runner.refit(trial)
+    models[trial.number] = fitted.models
+    return fitted.raw
+
+
+def _estimate_level_shift(part: TrainingPart, ensemble_weights: EnsembleWeights) -> LevelShift | None:
+    """Where means stand at the end of training: of squared errors, forward in time."""
+    data, problem = part.data, part.data.problem
+    if part.times is None or not problem.traits.is_regression or problem.loss.name != "squared":
+        return None
+    valid_rows = data.valid_rows
+    y = np.log(data.y[valid_rows]) if problem.log else data.y[valid_rows]
+    share = len(valid_rows) / len(data.y)
+    return estimate_level_shift(y - ensemble_weights.raw, part.times[valid_rows], share, problem.smearing)
+
+
+def _check_exhaustion(data: SearchData, trials: Sequence[Trial]) -> StoppingDecision:
+    """Whether as many trials again would help, by what these gained."""
+    scores = np.full((len(trials), len(data.folds)), np.nan)
+    for row, trial in enumerate(trials):
+        if not trial.pruned:
+            scores[row] = trial.fold_scores
+    sizes = [len(fold.test) / len(fold.train) for fold in data.folds]
+    return check_exhaustion(scores, data.metric.greater_is_better, overlap=float(np.mean(sizes)))
+
+
+def _collect_fold_models(runner: TrialRunner, chosen: Sequence[_ChosenTrial]) -> tuple[Member, ...]:
+    """The inner folds' own models: they are there already, and differ, which averaging gains from."""
+    models = [runner.refit(one.trial).models if one.models is None else one.models for one in chosen]
+    return tuple(
+        Member(one.trial.family, one.weight / len(folds), estimator)
+        for one, folds in zip(chosen, models, strict=True)
+        for estimator in folds
+    )
+
+
+def _refit_members(
+    part: TrainingPart, runner: TrialRunner, chosen: Sequence[_ChosenTrial], deadline: Deadline
+) -> tuple[Member, ...]:
+    """Models of all rows, a seed a pick, as many as the time allows: forward in time the latest rows matter most.
+
+    The heaviest trial is fitted whatever the time; weights of what was not reached go to the others.
+    """
+    data = part.data
+    n_seeds = [max(1, round(one.weight * min(MAX_REFITS, runner.config.n_picks))) for one in chosen]
+    jobs = [(i, seed) for seed in range(max(n_seeds)) for i in range(len(chosen)) if seed < n_seeds[i]]
+    n_at_once, threads = split_threads(part.threads, len(jobs))
+    all_rows = FoldData(data.X, data.y, data.X[:0], data.y[:0])
+
+    def fit(job: tuple[int, int]) -> Estimator | None:
+        i, seed = job
+        if deadline.is_over and job != jobs[0]:
+            return None
+        trial = chosen[i].trial
+        params = {**trial.params, **_combine_best_params(data, trial)}
+        family = runner.get_family(trial.family)
+        estimator = data.build_estimator(family, params, data.seed + trial.number + 1000 * seed, threads)
+        estimator.fit_with_validation(all_rows)
+        return estimator
+
+    first = fit(jobs[0])
+    with ThreadPoolExecutor(n_at_once) as pool:
+        fits = [first, *pool.map(fit, jobs[1:])]
+    refits = [(i, estimator) for (i, _), estimator in zip(jobs, fits, strict=True) if estimator is not None]
+    count = np.bincount([i for i, _ in refits], minlength=len(chosen))
+    total_weight = sum(one.weight for one, n in zip(chosen, count, strict=True) if n)
+    return tuple(
+        Member(chosen[i].trial.family, chosen[i].weight / total_weight / int(count[i]), estimator) for i, estimator in refits
+    )
+
+
+def _combine_best_params(data: SearchData, trial: Trial) -> dict[str, Any]:
+    """What the folds' fits chose, for all rows: whole numbers, such as rounds, grow by half as much as the rows do."""
+    n_train = np.mean([len(fold.train) for fold in data.folds])
+    growth = 1 + (len(data.y) / n_train - 1) / 2
+    first = trial.best_params[0]
+    means = {name: float(np.mean([params[name] for params in trial.best_params])) for name in first}
+    return {name: max(1, round(mean * growth)) if isinstance(first[name], int) else mean for name, mean in means.items()}

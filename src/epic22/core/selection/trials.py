@@ -1,0 +1,235 @@
+"""Trials: one configuration fitted on every inner fold of a training part, in this process or another's.
+
+Every inner fold's matrix is made once and serves all trials. Folds are fitted side by side: each on fewer threads, which small
+tables gain from.
+"""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import Any
+
+import numpy as np
+
+from epic22.core.data.folds import Fold
+from epic22.core.models.base import Estimator, Family, FoldData
+from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.target_transform import unwrap_log_target
+from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.ensemble import N_PICKS, compute_held_out_response
+from epic22.core.selection.executor import FoldExecutor
+from epic22.core.selection.study import Sampling, StudyConfig, Suggestion, Trial
+from epic22.core.task import Array, Metric, RowMetadata
+
+MAX_TOP_TRIALS = 25
+"""The best so many trials may enter the ensemble."""
+
+PRUNER_WARMUP_FOLDS = 2
+"""Inner folds after which a trial worse than the median of those before is given up."""
+
+PRUNER_STARTUP_TRIALS = 8
+"""Complete trials before the first is given up."""
+
+REFIT_TIME_SHARE = 0.2
+"""Share of a time limit kept for the last fits where the models are fitted anew on all rows."""
+
+MAX_REFITS = 10
+"""Models that are fitted anew on all rows, seeds of the chosen trials by their weights: more of them hardly differ."""
+
+WEIGHTS_TIME_SHARE = 0.06
+"""Share of a time limit kept for choosing the weights."""
+
+FoldModels = tuple[Estimator, ...]
+"""A trial's models, one an inner fold."""
+
+
+@dataclass(frozen=True)
+class SearchConfig:
+    """What is asked of a search: families, budget, how suggestions are made, and whether trials that fall behind are `prune`d.
+
+    `max_row_ms`: a student takes the ensemble's place where score and reasons of one row take longer.
+    """
+
+    families: tuple[Family, ...]
+    budget: Budget
+    sampling: Sampling = "bayesian"
+    prune: bool = True
+    max_row_ms: float | None = None
+    n_picks: int = N_PICKS
+
+    def study(self, metric: Metric, seed: int, shared: bool = False) -> StudyConfig:
+        """What a study of trials judged by this metric is opened with."""
+        return StudyConfig(self.families, metric.greater_is_better, seed, self.sampling, shared)
+
+
+@dataclass(frozen=True)
+class SearchData:
+    """A training part as trials see it: matrix `X` (n, p), labels `y` (n,), and inner `folds`, positions in it.
+
+    `get_fold` gives an inner fold's rows, made once. `encodes_labels`: columns are means of labels, and each fold has a matrix of
+    its own, made of its training rows' labels alone. `refit`: members are fitted on all rows, for the inner folds' models lack
+    the latest rows, or have other means of labels.
+    """
+
+    problem: LearningProblem
+    metric: Metric
+    X: Array
+    y: Array
+    folds: tuple[Fold, ...]
+    get_fold: Callable[[int], FoldData]
+    encodes_labels: bool
+    refit: bool
+    seed: int
+
+    @property
+    def valid_rows(self) -> Array:
+        """Positions of all validation rows, fold after fold."""
+        return np.concatenate([fold.test for fold in self.folds])
+
+    def build_estimator(self, family: Family, params: Mapping[str, Any], seed: int, threads: int) -> Estimator:
+        """An unfitted estimator for these rows."""
+        return family.build(self.problem, seed=seed, threads=threads, **{**family.defaults_for(len(self.y)), **params})
+
+
+def slice_folds(X: Array, y: Array, folds: Sequence[Fold]) -> Callable[[int], FoldData]:
+    """What gives an inner fold's rows of one matrix by its number, made once."""
+
+    def slice_fold(number: int) -> FoldData:
+        fold = folds[number]
+        return FoldData(X[fold.train], y[fold.train], X[fold.test], y[fold.test])
+
+    return cache(slice_fold)
+
+
+@dataclass(frozen=True)
+class FittedTrial:
+    """A trial with its models and their scores of the validation rows before the link, fold after fold."""
+
+    trial: Trial
+    models: FoldModels
+    raw: Array
+
+
+@dataclass(frozen=True)
+class _FoldFit:
+    """A fold's model, its scores of the validation rows, and how long it took."""
+
+    estimator: Estimator
+    raw: Array
+    seconds: float
+
+
+@dataclass(frozen=True)
+class TrialRunner:
+    """Makes trials of a training part by an executor's threads."""
+
+    data: SearchData
+    config: SearchConfig
+    executor: FoldExecutor
+
+    def run(self, suggestion: Suggestion, complete: Sequence[Trial], deadline: Deadline, is_first: bool) -> FittedTrial | None:
+        """The suggestion's trial, None where the time was up before its end; the first is cut short instead."""
+        n_folds, metric = len(self.data.folds), self.data.metric
+        prunes = self.config.prune and n_folds > PRUNER_WARMUP_FOLDS and len(complete) >= PRUNER_STARTUP_TRIALS
+        n_early = PRUNER_WARMUP_FOLDS if prunes else n_folds
+        fits = self._fit_folds(suggestion, range(n_early), deadline)
+        pruned = prunes and _is_below_median(self._score_folds(fits), complete, metric.gain)
+        if not pruned:
+            fits += self._fit_folds(suggestion, range(n_early, n_folds), deadline)
+        if deadline.is_over and not is_first:
+            return None
+        trial = Trial(
+            suggestion.number,
+            suggestion.family,
+            suggestion.params,
+            tuple(self._score_folds(fits)),
+            tuple(_select_best_params(one.estimator, suggestion.params) for one in fits),
+            self._compute_busy_seconds(fits),
+            pruned,
+        )
+        return _build_fitted_trial(trial, fits)
+
+    def refit(self, trial: Trial) -> FittedTrial:
+        """The same trial once more, for what nobody kept of it."""
+        return _build_fitted_trial(trial, self._fit_folds(trial, range(len(self.data.folds)), Deadline(None)))
+
+    def get_family(self, name: str) -> Family:
+        """The family of that name among those that are searched."""
+        return next(family for family in self.config.families if family.name == name)
+
+    def _fit_folds(self, suggestion: Suggestion | Trial, numbers: Sequence[int], deadline: Deadline) -> list[_FoldFit]:
+        """A model a fold, side by side."""
+        family, seed = self.get_family(suggestion.family), self.data.seed + suggestion.number
+
+        def fit(number: int) -> _FoldFit:
+            began = time.perf_counter()
+            estimator = self.data.build_estimator(family, suggestion.params, seed, self.executor.threads_per_fit)
+            raw = estimator.fit_with_validation(self.data.get_fold(number), lambda: deadline.is_over or self.executor.closed)
+            return _FoldFit(estimator, raw, time.perf_counter() - began)
+
+        fits = [self.executor.submit(number, partial(fit, number)) for number in numbers]
+        return [one.result() for one in fits]
+
+    def _score_folds(self, fits: Sequence[_FoldFit]) -> list[float]:
+        """The metric of the first folds' fits."""
+        labels = [self.data.y[fold.test] for fold in self.data.folds[: len(fits)]]
+        return [
+            self.data.metric.score(y, compute_held_out_response(self.data.problem, one.raw, y), RowMetadata())
+            for one, y in zip(fits, labels, strict=True)
+        ]
+
+    def _compute_busy_seconds(self, fits: Sequence[_FoldFit]) -> float:
+        """Seconds that the fits keep all cores busy, or the longest its fold, without what they waited for others."""
+        seconds = [one.seconds for one in fits]
+        return max(sum(seconds) / self.executor.n_threads, *seconds)
+
+
+def _build_fitted_trial(trial: Trial, fits: Sequence[_FoldFit]) -> FittedTrial:
+    return FittedTrial(trial, tuple(one.estimator for one in fits), np.concatenate([one.raw for one in fits]))
+
+
+def _select_best_params(estimator: Estimator, params: Mapping[str, Any]) -> dict[str, Any]:
+    """What early stopping and the like chose beside the parameters given, as far as it is numbers."""
+    best_params = unwrap_log_target(estimator).best_params()
+    return {name: value for name, value in best_params.items() if name not in params and isinstance(value, int | float)}
+
+
+def _is_below_median(values: Sequence[float], complete: Sequence[Trial], gain: Callable[[float, float], float]) -> bool:
+    """Whether the first folds say that the trial is worse than the median of the complete ones."""
+    median = float(np.median([np.mean(trial.fold_scores[: len(values)]) for trial in complete]))
+    return gain(float(np.mean(values)), median) < 0
+
+
+def select_complete(trials: Sequence[Trial]) -> list[Trial]:
+    """Those that were not pruned."""
+    return [trial for trial in trials if not trial.pruned]
+
+
+def select_top_trials(trials: Sequence[Trial], gain: Callable[[float, float], float]) -> list[Trial]:
+    """The best complete trials, and the best of each family."""
+    complete = sorted(select_complete(trials), key=lambda t: (-gain(t.value, 0.0), t.number))
+    best = {trial.family: trial for trial in reversed(complete)}.values()
+    return complete[:MAX_TOP_TRIALS] + [trial for trial in best if trial not in complete[:MAX_TOP_TRIALS]]
+
+
+def estimate_trial_seconds(trials: Sequence[Trial], n_ahead: int = 0) -> float:
+    """How long the next trial may well take behind `n_ahead` under way, by those before: the longer ones count."""
+    return (1 + n_ahead) * float(np.quantile([trial.seconds for trial in trials], 0.6)) if trials else 0.0
+
+
+def estimate_reserve(data: SearchData, seconds: float, trials: Sequence[Trial] = ()) -> float:
+    """How many of the seconds to keep for what follows the trials: a share for the last fits, or less where that is known."""
+    if seconds == float("inf"):
+        return 0.0
+    refit_seconds, complete = REFIT_TIME_SHARE * max(seconds, 0.0) if data.refit else 0.0, select_complete(trials)
+    if data.refit and len(complete) >= PRUNER_STARTUP_TRIALS:
+        refit_seconds = min(refit_seconds, _estimate_refit_seconds(data, complete))
+    return WEIGHTS_TIME_SHARE * max(seconds, 0.0) + refit_seconds
+
+
+def _estimate_refit_seconds(data: SearchData, complete: Sequence[Trial]) -> float:
+    """Seconds that fits on all rows may well take, by the slowest of the trials that would be fitted anew now."""
+    best = select_top_trials(complete, data.metric.gain)[:MAX_REFITS]
+    growth = len(data.y) / np.mean([len(fold.train) for fold in data.folds])
+    return float(MAX_REFITS * max(trial.seconds for trial in best) / len(data.folds) * growth)
