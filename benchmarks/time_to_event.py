@@ -92,12 +92,15 @@ def outcome(portfolio: Portfolio, names: tuple[str, str], threads: int) -> dict[
         "horizons": [
             {n: getattr(h, n) for n in ("horizon", "expected", "observed", "before", "error", "floor")} for h in worth.by_horizon
         ],
-        "riskiest_fifth": {"predicted": worth.curves[-1].predicted, "observed": [_plain(v) for v in worth.curves[-1].observed]},
+        "riskiest_fifth": {
+            "predicted": worth.curves[-1].predicted,
+            "observed": [_plain(o.value) for o in worth.curves[-1].observed],
+        },
     }
 
 
 def _interval(verdict: Verdict) -> list[float | None]:
-    return [_plain(v) for v in (verdict.difference, verdict.low, verdict.high)]
+    return [_plain(v) for v in (verdict.difference.value, verdict.difference.low, verdict.difference.high)]
 
 
 def _plain(value: float) -> float | None:

@@ -119,7 +119,7 @@ class TestEveryFamily:
         mine = cross_validate(Experiment(made.task, made.examples, plan), family)
         constant = cross_validate(Experiment(made.task, made.examples, plan), get_family("constant"))
         verdict = compare(Experiment(made.task, made.examples, plan), mine, constant, made.task.target.metric)
-        assert (verdict.low > 0) != family.is_baseline
+        assert (verdict.difference.low > 0) != family.is_baseline
 
     def test_columns_in_another_order_are_the_same_columns(self, family: Family, kind: Kind) -> None:
         made = toy(kind)

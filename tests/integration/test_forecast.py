@@ -126,7 +126,7 @@ def test_reasons_sum_to_the_forecast_and_values_carry_intervals() -> None:
     for prediction in _predict_all(store):
         assert sum(r.contribution for r in prediction.reasons) == pytest.approx(prediction.score.value, rel=1e-9)
         assert [v.horizon for v in prediction.values] == [1.0, 2.0, 3.0]
-        assert all(v.low < v.value < v.high for v in prediction.values)  # type: ignore[operator]
+        assert all(v.interval is not None and v.interval.low < v.interval.value < v.interval.high for v in prediction.values)
         assert len(prediction.reasons) <= 6
 
 

@@ -22,6 +22,7 @@ from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
 from epic22.core.ports import FamilyRecord, RunRecord
 from epic22.core.prediction import Prediction, PredictionScore
+from epic22.core.statistics import Interval
 
 MODEL = ModelVersion("toy", "1", "boosting", "a" * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
 
@@ -50,7 +51,7 @@ def log_lines(store: ModelStore) -> list[dict[str, Any]]:
 
 def fairness(ratio: float | None) -> FairnessVerdict:
     """A verdict whose worst group has this ratio; None where no groups can be compared."""
-    group = None if ratio is None else GroupShare("children", 40, 80, 0.4, ratio, 0.6, 0.9, "")
+    group = None if ratio is None else GroupShare("children", 40, 80, 0.4, Interval(ratio, 0.6, 0.9), "")
     impact = AdverseImpact("family_status", "no children", () if group is None else (group,), group)
     return FairnessVerdict("inconclusive", impact, (impact,), "too few")
 
@@ -105,11 +106,13 @@ def test_a_task_without_a_champion_names_those_that_have_one(store: ModelStore, 
 
 def test_a_promotion_keeps_its_verdicts_and_leaves_no_file_beside_the_pointer(store: ModelStore, bundle: Path) -> None:
     save(store, bundle)
-    verdict = Verdict("constant", "y", None, "log_loss", 0.1, 0.05, 0.15, 0.01, True, "paired", "")
+    verdict = Verdict("constant", "y", None, "log_loss", Interval(0.1, 0.05, 0.15), 0.01, True, "paired", "")
     store.promote("toy", "1", [verdict], PromotionDecision(True, "proven", "fairness passed"))
     pointer = json.loads((store.root / "toy" / "champion.json").read_text())
     assert (pointer["version"], pointer["why"]) == ("1", "fairness passed")
-    assert pointer["because"][0]["difference"] == 0.1
+    (because,) = pointer["because"]
+    assert [because[name] for name in ("difference", "low", "high", "p")] == [0.1, 0.05, 0.15, 0.01]
+    assert list(because)[:5] == ["against", "target", "horizon", "metric", "difference"]
     assert sorted(path.name for path in (store.root / "toy").iterdir()) == ["1", "champion.json", "promotions.jsonl"]
 
 

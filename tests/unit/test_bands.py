@@ -46,8 +46,8 @@ def test_figures_tell_what_was_predicted_and_what_happened() -> None:
     figures = compute_band_figures(fit_bands(p * exposure), p, exposure, y)
     assert [band.name for band in figures] == list(BANDS)
     assert sum(band.n for band in figures) == 20000
-    assert all(band.low <= band.observed <= band.high for band in figures)
-    assert sum(band.low <= band.predicted <= band.high for band in figures) >= 4
+    assert all(band.observed.low <= band.observed.value <= band.observed.high for band in figures)
+    assert sum(band.observed.low <= band.predicted <= band.observed.high for band in figures) >= 4
     assert check_band_order(figures).rises
 
 

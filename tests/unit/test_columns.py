@@ -73,11 +73,11 @@ def test_a_product_is_found_and_what_is_left_out_costs_nothing() -> None:
     assert found.after < found.before
     gained = next(gain for gain in found.gains if gain.change == "combinations")
     assert gained.accepted
-    assert gained.low > 0
+    assert gained.gain.low > 0
     assert found.strengths[0].column in products
     assert found.strengths[0].stability == 1.0
     out = [gain for gain in found.gains if gain.change == "left out"]
-    assert all(gain.accepted == (gain.gain >= 0) for gain in out)
+    assert all(gain.accepted == (gain.gain.value >= 0) for gain in out)
     assert {s.column for s in found.strengths if not s.selected} == set(next((g.columns for g in out if g.accepted), ()))
     assert found.fits <= ColumnBudget().fits
     elsewhere = np.setdiff1d(np.arange(len(examples)), train)

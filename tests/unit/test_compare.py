@@ -43,7 +43,7 @@ def test_a_family_against_itself_shows_no_difference() -> None:
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
     a = cross_validate(Experiment(made.task, made.examples, plan), get_family("linear"))
     verdict = compare(Experiment(made.task, made.examples, plan), a, a, AVERAGE_PRECISION)
-    assert (verdict.difference, verdict.p, verdict.enough_data) == (0.0, 1.0, False)
+    assert (verdict.difference.value, verdict.p, verdict.enough_data) == (0.0, 1.0, False)
     assert verdict.advice == "no difference seen"
 
 
@@ -53,7 +53,7 @@ def test_one_fold_whose_metric_is_defined_makes_nothing_certain() -> None:
     plan = replace(plan_folds(made.examples, "binary", SplitRequest(repeats=1)), kind="repeated")
     good, bad = (evaluation(name, sign * alone.y, alone, plan, "binary") for name, sign in (("good", 1.0), ("bad", -1.0)))
     verdict = compare(Experiment(made.task, alone, plan), good, bad, ROC_AUC)
-    assert verdict.difference == 1.0
+    assert verdict.difference.value == 1.0
     assert not verdict.enough_data
     assert verdict.p == 1.0
 
@@ -65,11 +65,11 @@ def test_what_is_better_by_far_is_certain_and_turning_the_pair_turns_the_sign(ti
     a, b = (cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("linear", "constant"))
     there = compare(Experiment(made.task, made.examples, plan), a, b, ROOT_MEAN_SQUARED_ERROR)
     back = compare(Experiment(made.task, made.examples, plan), b, a, ROOT_MEAN_SQUARED_ERROR)
-    assert there.low > 0
+    assert there.difference.low > 0
     assert there.enough_data
     assert there.p < 0.01
-    assert back.difference == pytest.approx(-there.difference)
-    assert back.high < 0
+    assert back.difference.value == pytest.approx(-there.difference.value)
+    assert back.difference.high < 0
 
 
 def test_a_small_difference_on_few_rows_asks_for_more_positives() -> None:
@@ -116,7 +116,7 @@ def test_pairing_sees_what_two_separate_intervals_cannot() -> None:
     a, b = (evaluation(n, made.examples.y + error * e, made.examples, plan, "regression") for n, e in (("a", 1.0), ("b", 1.05)))
     apart = (a.score("root_mean_squared_error"), b.score("root_mean_squared_error"))
     assert apart[0].high > apart[1].low
-    assert compare(Experiment(made.task, made.examples, plan), a, b, ROOT_MEAN_SQUARED_ERROR).low > 0
+    assert compare(Experiment(made.task, made.examples, plan), a, b, ROOT_MEAN_SQUARED_ERROR).difference.low > 0
 
 
 @pytest.mark.slow
@@ -138,7 +138,7 @@ def test_what_is_said_to_be_certain_follows_the_p_that_allows_for_all_comparison
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))
     a, b = (cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("linear", "constant"))
     clear = compare(Experiment(made.task, made.examples, plan), a, b, AVERAGE_PRECISION)
-    borderline = replace(clear, p=0.03, low=0.001)
+    borderline = replace(clear, p=0.03, difference=replace(clear.difference, low=0.001))
     alone, together = (
         adjust_for_multiple_comparisons([borderline])[0],
         adjust_for_multiple_comparisons([borderline, borderline, clear]),
@@ -160,7 +160,7 @@ def test_second_opinions_are_given_where_rows_are_independent_and_refused_with_t
         assert set(found) == {"roc_auc", "accuracy"}
         if repeats == 1:
             gap = a.score("roc_auc").value - b.score("roc_auc").value
-            assert found["roc_auc"].difference == pytest.approx(gap)
+            assert found["roc_auc"].difference.value == pytest.approx(gap)
             assert found["roc_auc"].p < 0.001
         else:
             assert "2 dealings" in found["accuracy"].refused

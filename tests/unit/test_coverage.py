@@ -47,12 +47,12 @@ def told(rows: OutOfFoldPredictions) -> Coverage:
 
 def months(coverage: Coverage) -> dict[str, float]:
     (table,) = (table for table in coverage.tables if table.by == MONTH)
-    return {group.name: group.share for group in table.groups}
+    return {group.name: group.share.value for group in table.groups}
 
 
 def test_on_rows_that_stay_alike_the_stated_share_is_covered_and_no_month_is_called_short() -> None:
     coverage = told(in_time())
-    assert coverage.overall.low < 0.9 < coverage.overall.high
+    assert coverage.overall.share.low < 0.9 < coverage.overall.share.high
     assert coverage.overall.rows == ROWS * 4 // 5
     assert coverage.short_months == ()
     assert coverage.shortfall is None
@@ -124,11 +124,11 @@ def test_sets_are_judged_for_both_classes_and_the_rare_one_is_a_group_of_its_own
     (by_class,) = (table for table in coverage.tables if table.by == "y")
     assert [group.name for group in by_class.groups] == ["no", "yes"]
     frequent, rare = by_class.groups
-    assert rare.low < 0.9 < rare.high
-    assert frequent.low > 0.88
+    assert rare.share.low < 0.9 < rare.share.high
+    assert frequent.share.low > 0.88
     assert not frequent.short
     assert not rare.short
-    assert 1 <= coverage.overall.size <= 2
+    assert 1 <= coverage.overall.size.value <= 2
 
 
 def test_rows_that_err_together_widen_the_interval() -> None:
@@ -137,7 +137,7 @@ def test_rows_that_err_together_widen_the_interval() -> None:
     inside = np.repeat(rng.uniform(size=40) < 0.9, 25)
     alone = compute_group_coverage("all", inside, np.ones(1000), np.arange(1000))
     together = compute_group_coverage("all", inside, np.ones(1000), cluster)
-    assert together.high - together.low > 3 * (alone.high - alone.low)
+    assert together.share.high - together.share.low > 3 * (alone.share.high - alone.share.low)
     assert (together.units, alone.units) == (40, 1000)
 
 
@@ -148,7 +148,7 @@ def test_the_interval_of_a_share_holds_the_truth_as_often_as_it_says() -> None:
         share = rng.beta(18, 2, 40)
         inside = rng.uniform(size=(40, 10)) < share[:, None]
         group = compute_group_coverage("g", inside.ravel(), np.ones(400), np.repeat(np.arange(40), 10))
-        held_truth.append(group.low <= 0.9 <= group.high)
+        held_truth.append(group.share.low <= 0.9 <= group.share.high)
     assert 0.92 <= np.mean(held_truth) <= 0.98
 
 

@@ -7,7 +7,8 @@ from scipy.special import expit
 from epic22.core.errors import UserError
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix, rank_entities
 from epic22.core.evaluation.metrics import build_precision_at_k, precision_at_k, recall_at_k, top_decile_lift
-from epic22.core.evaluation.savings import Cases, IntervalEstimate, estimate_savings, select_listed_rows
+from epic22.core.evaluation.savings import Cases, estimate_savings, select_listed_rows
+from epic22.core.statistics import Interval
 from epic22.core.task import Array, RowMetadata
 
 COSTS = CostMatrix(1500, 150)
@@ -188,8 +189,8 @@ def test_a_metric_of_the_top_k_knows_its_k() -> None:
 
 
 def test_an_estimate_reads_as_a_report_shows_it() -> None:
-    assert str(IntervalEstimate(533943.3, 490033.0, 577697.0)) == "533,943 (490,033 … 577,697)"
-    assert str(IntervalEstimate(0.12345, -0.1, 0.2)) == "0.1235 (-0.1 … 0.2)"
+    assert str(Interval(533943.3, 490033.0, 577697.0)) == "533,943 (490,033 … 577,697)"
+    assert str(Interval(0.12345, -0.1, 0.2)) == "0.1235 (-0.1 … 0.2)"
 
 
 def test_costs_of_another_length_are_refused() -> None:

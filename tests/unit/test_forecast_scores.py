@@ -105,13 +105,13 @@ def test_nothing_is_claimed_from_few_effective_blocks_however_clear_it_looks() -
     plan = replace(PLAN, test=np.arange(30, 36))
     skill = find_forecast_metric("skill")
     pooled = compare_forecasts("rent", ("good", "bad"), (good, bad), skill, rows, "all", plan, 0)
-    assert pooled.low > 0
+    assert pooled.difference.low > 0
     assert not pooled.enough_data
     assert "2.0 blocks" in pooled.advice
     first = compare_forecasts("rent", ("good", "bad"), (good, bad), skill, rows, 1, plan, 0)
     assert first.enough_data
     turned = compare_forecasts("rent", ("bad", "good"), (bad, good), skill, rows, 1, plan, 0)
-    assert turned.difference == pytest.approx(-first.difference)
+    assert turned.difference.value == pytest.approx(-first.difference.value)
 
 
 def test_comparing_is_paired_by_origin() -> None:
@@ -122,8 +122,8 @@ def test_comparing_is_paired_by_origin() -> None:
     metric = find_forecast_metric("mean_absolute_error")
     close, closer = around(Y + np.abs(shock) + 1.0, 1.0), around(Y + np.abs(shock), 1.0)
     verdict = compare_forecasts("rent", ("closer", "close"), (closer, close), metric, rows, 1, PLAN, 0)
-    assert verdict.difference == pytest.approx(1.0)
-    assert verdict.high - verdict.low < 1e-9
+    assert verdict.difference.value == pytest.approx(1.0)
+    assert verdict.difference.high - verdict.difference.low < 1e-9
 
 
 def test_the_naive_scale_of_a_row_is_from_its_own_past() -> None:

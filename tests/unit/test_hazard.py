@@ -394,7 +394,7 @@ class TestCalibration:
         curves = compute_incidence_curves(y, p, EDGES, 1)
         assert len(curves) == 5
         for curve in curves:
-            assert np.allclose(curve.predicted, curve.observed, atol=0.03)
+            assert np.allclose(curve.predicted, [o.value for o in curve.observed], atol=0.03)
         assert [curve.predicted[2] for curve in curves] == sorted(curve.predicted[2] for curve in curves)
 
 

@@ -18,6 +18,7 @@ from epic22.core.evaluation.learning_curve import EXPONENTS, LearningCurve, comp
 from epic22.core.evaluation.metrics import ROOT_MEAN_SQUARED_ERROR
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
+from epic22.core.statistics import Interval
 from epic22.core.task import Array, Column, Target, Task
 
 ROWS = np.array([100.0, 200.0, 400.0, 800.0])
@@ -96,7 +97,7 @@ def test_many_columns_want_more_rows_and_one_column_does_not(columns: int, n: in
     assert found.points[-1].value == pytest.approx(np.mean(champion.score("root_mean_squared_error").folds[:3]))
     if columns == 30:  # least squares of n rows: error² = 1 + p / (n − p)
         assert found.points[0].value > found.points[3].value
-        assert found.low < np.sqrt(1 + 30 / 258) - np.sqrt(1 + 30 / 546) < found.high
+        assert found.gain.low < np.sqrt(1 + 30 / 258) - np.sqrt(1 + 30 / 546) < found.gain.high
 
 
 def test_a_curve_that_would_take_too_long_is_refused_or_measured_on_fewer_folds() -> None:
@@ -121,4 +122,4 @@ def test_a_curve_that_would_take_too_long_is_refused_or_measured_on_fewer_folds(
     ],
 )
 def test_the_words_keep_to_the_interval(gain: float, low: float, high: float, words: str) -> None:
-    assert LearningCurve("auc", 3, (), gain, low, high, 0.01).words.startswith(words)
+    assert LearningCurve("auc", 3, (), Interval(gain, low, high), 0.01).words.startswith(words)

@@ -62,8 +62,8 @@ def test_delong_has_size_five_and_covers_ninety_five_in_a_hundred() -> None:
     spread = math.sqrt(1 + 0.49)
     truth = float(stats.norm.cdf(1 / (spread * math.sqrt(2))) - stats.norm.cdf(0.6 / (spread * math.sqrt(2))))
     better = [delong_test(*correlated(rng, 200, 0.6)) for _ in range(600)]
-    assert 0.93 <= np.mean([found.low <= truth <= found.high for found in better]) <= 0.975
-    assert np.mean([found.difference for found in better]) == pytest.approx(truth, abs=0.005)
+    assert 0.93 <= np.mean([found.difference.low <= truth <= found.difference.high for found in better]) <= 0.975
+    assert np.mean([found.difference.value for found in better]) == pytest.approx(truth, abs=0.005)
 
 
 def test_delong_over_folds_averages_and_leaves_out_a_fold_of_one_class() -> None:
@@ -71,11 +71,11 @@ def test_delong_over_folds_averages_and_leaves_out_a_fold_of_one_class() -> None
     folds = [correlated(rng, 80, 0.5) for _ in range(3)]
     alone = [delong_test(*fold) for fold in folds]
     found = delong_test_over_folds([*folds, (np.zeros(5), np.arange(5.0), np.arange(5.0))])
-    assert found.difference == pytest.approx(np.mean([one.difference for one in alone]))
+    assert found.difference.value == pytest.approx(np.mean([one.difference.value for one in alone]))
     assert found.error == pytest.approx(math.sqrt(sum(one.error**2 for one in alone)) / 3)
     assert math.isnan(delong_test(np.ones(4), np.arange(4.0), np.arange(4.0)).p)
     same = delong_test(folds[0][0], folds[0][1], folds[0][1])
-    assert (same.difference, same.p) == (0.0, 1.0)
+    assert (same.difference.value, same.p) == (0.0, 1.0)
 
 
 @given(st.integers(0, 60), st.integers(0, 60))
@@ -98,8 +98,8 @@ def test_mcnemar_has_about_size_five_and_its_interval_covers() -> None:
         first, second = ((np.where((shared < 0.1) ^ n, 1 - y, y)) for n in noise)
         found = mcnemar_test(y, first, second)
         certain += found.p < 0.05
-        covered += found.low <= 0 <= found.high
-        assert found.difference == pytest.approx(np.mean(first == y) - np.mean(second == y))
+        covered += found.difference.low <= 0 <= found.difference.high
+        assert found.difference.value == pytest.approx(np.mean(first == y) - np.mean(second == y))
     assert 0.03 <= certain / 1500 <= 0.06
     assert 0.935 <= covered / 1500 <= 0.975
 

@@ -63,12 +63,12 @@ def test_wilson_intervals_are_those_of_scipy_and_cover_the_truth() -> None:
     y, p = drawn(20000)
     table = compute_reliability_table(y, p)
     assert sum(b.n for b in table) == 20000
-    assert sum(b.low <= b.predicted <= b.high for b in table) >= 8
+    assert sum(b.observed.low <= b.predicted <= b.observed.high for b in table) >= 8
 
 
 def test_equal_probabilities_share_a_bin() -> None:
     table = compute_reliability_table(np.array([0.0, 1.0] * 50), np.full(100, 0.4))
-    assert [(b.n, round(b.observed, 3)) for b in table] == [(100, 0.5)]
+    assert [(b.n, round(b.observed.value, 3)) for b in table] == [(100, 0.5)]
 
 
 def test_one_class_has_no_slope() -> None:

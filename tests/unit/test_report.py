@@ -10,6 +10,7 @@ from tests.trained import trained
 
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.serialization import to_json
+from epic22.core.statistics import Interval
 from epic22.core.task import Kind
 from epic22.reports.figures.explanation import list_explanation_figures, render_explanation_pngs
 from epic22.reports.figures.style import render_svg
@@ -90,7 +91,7 @@ def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Ki
     coverage = run.intervals.coverage
     assert coverage is not None
     good = replace(coverage.overall, name="2024-01")
-    bad = replace(good, name="2024-02", share=0.6, low=0.5, high=0.7, short=True)
+    bad = replace(good, name="2024-02", share=Interval(0.6, 0.5, 0.7), short=True)
     timed = replace(coverage, tables=(*coverage.tables, CoverageTable("month", (good, bad))))
     drifted = replace(run, intervals=replace(run.intervals, coverage=timed))
     page = render_report(drifted)

@@ -22,6 +22,7 @@ from epic22.core.evaluation.explain.interactions import Interaction
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import PREDICTION_VIEWS, PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.serialization import View, Views, collect_views, to_json, view
+from epic22.core.statistics import Interval
 from epic22.reports.json import VIEWS
 
 MODEL = ModelVersion("toy", "3", "linear", "ab" * 32, "cd", "proven", "2026-01-01T00:00:00+00:00")
@@ -120,7 +121,7 @@ def test_views_that_name_what_a_record_does_not_have_are_refused_where_they_are_
 
 
 def test_a_prediction_shows_what_it_has_and_no_more() -> None:
-    value = PredictedValue("churned", 90.0, 0.25, None, None)
+    value = PredictedValue("churned", 90.0, 0.25)
     prediction = Prediction(
         "t1",
         datetime(2024, 3, 1),
@@ -134,7 +135,9 @@ def test_a_prediction_shows_what_it_has_and_no_more() -> None:
     assert list(content) == ["entity", "at", "values", "score", "reasons", "receipt"]
     assert content["at"] == "2024-03-01T00:00:00Z"
     assert content["values"] == [{"target": "churned", "horizon": 90.0, "value": 0.25, "low": None, "high": None}]
-    risk = PredictedValue("risk", None, "high", None, None, (("low", 0.2), ("high", 0.8)), 12.0, False, "grave", ())
+    rent = PredictedValue("rent", None, 900.0, Interval(900.0, 800.0, 1100.0))
+    assert to_json(rent, PREDICTION_VIEWS) == {"target": "rent", "horizon": None, "value": 900.0, "low": 800.0, "high": 1100.0}
+    risk = PredictedValue("risk", None, "high", None, (("low", 0.2), ("high", 0.8)), 12.0, False, "grave", ())
     assert to_json(risk, PREDICTION_VIEWS) == {
         "target": "risk",
         "horizon": None,

@@ -18,6 +18,7 @@ from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, Promoti
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion, Provenance
 from epic22.core.serialization import collect_views, to_json, view
+from epic22.core.statistics import Interval
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
@@ -35,7 +36,7 @@ PROMOTION_VIEWS = collect_views(
         "status class=worst.column against=worst.reference *worst_group",
         worst_group=lambda verdict: verdict.worst.worst or dict.fromkeys(("group", "ratio", "low", "high")),
     ),
-    view(GroupShare, "group ratio low high"),
+    view(GroupShare, "group ratio=interval.value low=interval.low high=interval.high"),
 )
 """What a line of the log says of a decision; a key by its id, never the key."""
 
@@ -104,7 +105,7 @@ class ModelStore:
         """Make a version champion; the reasons are kept in the pointer, and every promotion in a log beside it."""
         at = self._log_promotion(task, version, decision)
         why = "" if decision is None else decision.why
-        content = {"version": version, "because": [asdict(v) for v in verdicts], "at": at, "why": why}
+        content = {"version": version, "because": [_format_verdict(v) for v in verdicts], "at": at, "why": why}
         temporary = self._task_folder(task) / f".{POINTER}-{uuid.uuid4().hex}"
         temporary.write_text(json.dumps(content, indent=2))
         os.replace(temporary, self._task_folder(task) / POINTER)
@@ -186,3 +187,28 @@ def _read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
         raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None
+
+
+def _format_verdict(verdict: Verdict) -> Mapping[str, object]:
+    """A verdict as a champion's pointer keeps it, NaN included."""
+    return {
+        "against": verdict.against,
+        "target": verdict.target,
+        "horizon": verdict.horizon,
+        "metric": verdict.metric,
+        **_format_difference(verdict.difference),
+        "p": verdict.p,
+        "enough_data": verdict.enough_data,
+        "method": verdict.method,
+        "advice": verdict.advice,
+        "p_adjusted": verdict.p_adjusted,
+        "power": None if verdict.power is None else asdict(verdict.power),
+        "opinions": [
+            {"test": o.test, "metric": o.metric, **_format_difference(o.difference), "p": o.p, "refused": o.refused}
+            for o in verdict.opinions
+        ],
+    }
+
+
+def _format_difference(difference: Interval) -> Mapping[str, float]:
+    return {"difference": difference.value, "low": difference.low, "high": difference.high}

@@ -1,6 +1,6 @@
 """The models of what the API answers."""
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Value(BaseModel):
@@ -100,8 +100,10 @@ class TaskAnswer(BaseModel):
     columns: list[ColumnAnswer]
 
 
-class Interval(BaseModel):
+class IntervalAnswer(BaseModel):
     """A figure with its 95 % interval; null where it cannot be told."""
+
+    model_config = ConfigDict(title="Interval")
 
     value: float | None
     low: float | None
@@ -116,14 +118,14 @@ class ColumnExplanation(BaseModel):
     about: str
     unit: str | None
     dtype: str
-    importance: Interval
+    importance: IntervalAnswer
     share: float
     direction: str
     toward: str | None
     correlation: float | None
     ranks: list[float]
     in_top: float
-    permutation_loss: Interval | None
+    permutation_loss: IntervalAnswer | None
 
 
 class CopiesAnswer(BaseModel):
@@ -131,16 +133,16 @@ class CopiesAnswer(BaseModel):
 
     columns: list[str]
     agreement: float
-    permutation_loss: Interval
+    permutation_loss: IntervalAnswer
 
 
 class InteractionAnswer(BaseModel):
     """A pair's joint part of the score; `found` where held-out rows are certainly predicted worse without it. `h`: Friedman's."""
 
     columns: list[str]
-    strength: Interval
+    strength: IntervalAnswer
     share: float
-    held_out_gain: Interval
+    held_out_gain: IntervalAnswer
     found: bool
     h: float | None
 
@@ -153,7 +155,7 @@ class MarkAnswer(BaseModel):
     middle: float | str | None
     high: float | str | None
     rows: int
-    contribution: Interval
+    contribution: IntervalAnswer
     folds: list[float | None]
 
 

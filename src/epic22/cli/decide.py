@@ -52,8 +52,8 @@ def _format_row(case: ListedCase) -> list[str]:
     values = case.prediction.values
     value = decision_value(case.prediction) if case.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
-    if value.low is not None and value.high is not None:
-        text = f"{text} ({format_figure(value.low)} … {format_figure(value.high)})"
+    if value.interval is not None:
+        text = f"{text} ({format_figure(value.interval.low)} … {format_figure(value.interval.high)})"
     if value.band is not None:
         text = f"{text}, {value.band}"
     benefit = format_figure(case.saving) if case.saving is not None else f"{case.change or 0.0:+.1%}"

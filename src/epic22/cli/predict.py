@@ -56,5 +56,6 @@ def _format_row(prediction: Prediction, index: int) -> list[str]:
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
     because = "; ".join(reason.text for reason in prediction.reasons[1:3]) if index == len(prediction.values) - 1 else ""
     horizon = "" if value.horizon is None else f"{value.horizon:g}"
-    ends = [format_figure(value.low), format_figure(value.high)] if value.set is None else [" or ".join(value.set)]
+    bounds = (None, None) if value.interval is None else (value.interval.low, value.interval.high)
+    ends = [format_figure(bound) for bound in bounds] if value.set is None else [" or ".join(value.set)]
     return [prediction.entity, value.target, horizon, text, *ends, because]

@@ -165,8 +165,8 @@ def print_training(result: TrainingResult) -> None:
     _print_columns(result)
     for verdict in run.verdicts:
         print_line(
-            f"{run.version.family} against {verdict.against}: {verdict.metric} {format_figure(verdict.difference)} better "
-            f"({format_figure(verdict.low)} … {format_figure(verdict.high)}, p = {verdict.p:.2g}); "
+            f"{run.version.family} against {verdict.against}: {verdict.metric} {format_figure(verdict.difference.value)} better "
+            f"({format_figure(verdict.difference.low)} … {format_figure(verdict.difference.high)}, p = {verdict.p:.2g}); "
             f"{_describe_certainty(verdict)}."
         )
     _print_coverage(result)
@@ -193,7 +193,7 @@ def print_training(result: TrainingResult) -> None:
 def _describe_certainty(verdict: Verdict) -> str:
     """Certain or not, with what other tests say of the same pair where they may be asked."""
     other_tests = [
-        f"{o.test}: {o.metric} {format_figure(o.difference)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
+        f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
     ]
     return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
 
@@ -222,7 +222,7 @@ def _print_columns(result: TrainingResult) -> None:
         [
             g.change,
             ", ".join(g.columns[:4]) + (" …" if len(g.columns) > 4 else ""),
-            format_figure(g.gain),
+            format_figure(g.gain.value),
             "kept" if g.accepted else "no",
         ]
         for g in plan.gains

@@ -90,7 +90,7 @@ def print_assessment(assessment: Assessment) -> None:
                 b.name,
                 f"{b.n:,}",
                 format_figure(b.predicted),
-                f"{format_figure(b.observed)} ({format_figure(b.low, 3)}…{format_figure(b.high, 3)})",
+                f"{format_figure(b.observed.value)} ({format_figure(b.observed.low, 3)}…{format_figure(b.observed.high, 3)})",
             ]
             for b in assessment.band_figures
         ]

@@ -164,8 +164,8 @@ def print_forecast(result: ForecastResult) -> None:
         if verdict.metric == "skill" and verdict.horizon == "all":
             sure = "certain" if verdict.enough_data else verdict.advice
             print_line(
-                f"{run.version.family} against {verdict.against}: skill {format_figure(verdict.difference)} better "
-                f"({format_figure(verdict.low)} … {format_figure(verdict.high)}); {sure}."
+                f"{run.version.family} against {verdict.against}: skill {format_figure(verdict.difference.value)} better "
+                f"({format_figure(verdict.difference.low)} … {format_figure(verdict.difference.high)}); {sure}."
             )
     coverage = compute_forecast_coverage(run)
     for kind in coverage.kinds[:2]:

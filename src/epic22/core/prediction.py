@@ -5,6 +5,7 @@ from datetime import datetime
 
 from epic22.core.lineage import ModelVersion
 from epic22.core.serialization import collect_views, view
+from epic22.core.statistics import Interval
 
 MAX_REASONS = 4
 
@@ -31,8 +32,7 @@ class PredictedValue:
     target: str
     horizon: float | None
     value: float | str
-    low: float | None
-    high: float | None
+    interval: Interval | None = None
     probabilities: tuple[tuple[str, float], ...] = ()
     expected_loss: float | None = None
     act: bool | None = None
@@ -80,6 +80,8 @@ PREDICTION_VIEWS = collect_views(
     view(
         PredictedValue,
         "target horizon value low high probabilities? expected_loss? act? band? set?",
+        low=lambda value: value.interval and value.interval.low,
+        high=lambda value: value.interval and value.interval.high,
         probabilities=lambda value: dict(value.probabilities) or None,
     ),
     view(ModelVersion, "family version model_hash status"),

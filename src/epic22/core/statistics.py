@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from scipy import stats
@@ -9,6 +11,35 @@ from scipy import stats
 from epic22.core.task import Array
 
 CONFIDENCE = 0.95
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure with its 95 % interval; NaN where it cannot be told."""
+
+    value: float
+    low: float
+    high: float
+
+    @classmethod
+    def around(cls, value: float, half_width: float) -> Self:
+        """Symmetric about the figure."""
+        return cls(value, value - half_width, value + half_width)
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether zero lies outside; False where an end is NaN."""
+        return bool(self.low > 0 or self.high < 0)
+
+    def __str__(self) -> str:
+        return f"{_format_figure(self.value)} ({_format_figure(self.low)} … {_format_figure(self.high)})"
+
+
+def _format_figure(value: float) -> str:
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+
+
+UNDEFINED_INTERVAL = Interval(math.nan, math.nan, math.nan)
 
 
 def compute_wilson_interval(hits: float, n: float) -> tuple[float, float]:

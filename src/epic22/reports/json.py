@@ -18,7 +18,7 @@ from epic22.core.evaluation.explain.interactions import Interaction
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.forecast_metrics import ForecastScore
 from epic22.core.evaluation.intervals import Estimate
-from epic22.core.evaluation.learning_curve import LearningCurve
+from epic22.core.evaluation.learning_curve import CurvePoint, LearningCurve
 from epic22.core.evaluation.non_inferiority import NonInferiority
 from epic22.core.evaluation.operating_points import OperatingPoint
 from epic22.core.evaluation.power import Power
@@ -62,10 +62,11 @@ class _ColumnBin:
     @property
     def ends(self) -> Mapping[str, float | str | None]:
         """Low, middle and high."""
-        ends = {"low": self.bin.low, "middle": self.bin.middle, "high": self.bin.high}
-        if self.column.dtype != "time":
-            return ends
-        return {name: None if end is None else format_time(end) for name, end in ends.items()}
+        values = self.bin.values
+        if values is None:
+            return dict.fromkeys(("low", "middle", "high"))
+        ends = {"low": values.low, "middle": values.value, "high": values.high}
+        return ends if self.column.dtype != "time" else {name: format_time(end) for name, end in ends.items()}
 
 
 def _explain_version(run: TrainingRun) -> VersionedExplanation | None:
@@ -93,7 +94,7 @@ def _find_worst_group(coverage: Coverage) -> Mapping[str, object] | None:
     if coverage.worst is None:
         return None
     by, group = coverage.worst
-    return {"by": by, "off": group.share - coverage.level, **to_json(group, VIEWS)}
+    return {"by": by, "off": group.share.value - coverage.level, **to_json(group, VIEWS)}
 
 
 def _describe_origins(run: ForecastRun) -> Mapping[str, object]:
@@ -179,14 +180,19 @@ VIEWS: Views = collect_views(
     view(ForecastScore, "value low high effective_blocks", effective_blocks=lambda score: round(score.blocks, 2)),
     view(
         Verdict,
-        "against target horizon metric difference low high p enough_data method advice p_adjusted certain words power opinions",
+        "against target horizon metric difference=difference.value low=difference.low high=difference.high p enough_data method "
+        "advice p_adjusted certain words power opinions",
     ),
     view(
         Power,
         "unit=sample.unit count=sample.count clusters=sample.clusters detectable least times_for_seen=for_seen "
         "times_for_least=for_least",
     ),
-    view(TestResult, "test metric difference low high p refused", refused=lambda result: result.refused or None),
+    view(
+        TestResult,
+        "test metric difference=difference.value low=difference.low high=difference.high p refused",
+        refused=lambda result: result.refused or None,
+    ),
     # Families in use.
     view(Comparison, "operating_points=points non_inferiority choice learning_curve=curve"),
     view(
@@ -199,8 +205,9 @@ VIEWS: Views = collect_views(
     view(
         LearningCurve,
         "metric folds points doubling words",
-        doubling=lambda curve: {"gain": curve.gain, "low": curve.low, "high": curve.high},
+        doubling=lambda curve: {"gain": curve.gain.value, "low": curve.gain.low, "high": curve.gain.high},
     ),
+    view(CurvePoint, "rows value low high"),
     # Search and planned columns.
     view(
         SearchResult,
@@ -215,7 +222,7 @@ VIEWS: Views = collect_views(
         loss=lambda plan: {"name": plan.loss, "before": plan.before, "after": plan.after},
     ),
     view(CategoryEncoding, "name of what=statistic"),
-    view(Gain, "change columns gain low high kept=accepted"),
+    view(Gain, "change columns gain=gain.value low=gain.low high=gain.high kept=accepted"),
     view(ColumnStrength, "column permutation error contribution stability kept=selected"),
     # Intervals and sets, and what they covered.
     view(PredictionIntervals, "interval=band sets chosen_by=losses covered=coverage note"),
@@ -225,12 +232,7 @@ VIEWS: Views = collect_views(
         worst=_find_worst_group,
         short_months=lambda coverage: [group.name for group in coverage.short_months],
     ),
-    view(
-        GroupCoverage,
-        "name rows coverage size short",
-        coverage=lambda group: {"value": group.share, "low": group.low, "high": group.high},
-        size=lambda group: {"value": group.size, "low": group.size_low, "high": group.size_high},
-    ),
+    view(GroupCoverage, "name rows coverage=share size short"),
     # Explanations.
     view(
         VersionedExplanation,

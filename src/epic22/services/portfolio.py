@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.baselines import INCUMBENT
-from epic22.core.evaluation.savings import IntervalEstimate
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion
+from epic22.core.statistics import Interval
 from epic22.services.train import TrainingRun
 from epic22.services.train_panel import BASELINE, ForecastEvaluation, ForecastRun
 
@@ -33,14 +33,14 @@ class FeatureResult:
     family: str
     status: str
     best_possible: float | None
-    gain: IntervalEstimate
-    shortfall: IntervalEstimate | None
+    gain: Interval
+    shortfall: Interval | None
     calibration: str | None = None
     calibration_error: float | None = None
     calibration_floor: float | None = None
     coverage: float | None = None
-    saving: IntervalEstimate | None = None
-    saving_gain: IntervalEstimate | None = None
+    saving: Interval | None = None
+    saving_gain: Interval | None = None
     accuracy: Mapping[str, float] | None = None
     fairness: str | None = None
     promotion: str | None = None
@@ -70,8 +70,8 @@ def build_gate_step(what: str, run: TrainingRun | ForecastRun, served: ModelVers
     return GateStep(what, run.version.version, run.promotion.promote, run.promotion.status, run.promotion.why, served)
 
 
-def _verdict_estimate(verdict: Verdict) -> IntervalEstimate:
-    return IntervalEstimate(verdict.difference, verdict.low, verdict.high)
+def _verdict_estimate(verdict: Verdict) -> Interval:
+    return verdict.difference
 
 
 def _summarise_rows(run: TrainingRun) -> FeatureResult:

@@ -406,7 +406,7 @@ def fit_champion(
         forecasters[name] = get_panel_family(name).build(data.season, seed, threads).fit(now, plan.horizon)
         progress.step()
     against = [v for v in verdicts if v.against == BASELINE and v.metric == SKILL.name]
-    proven = any(v.enough_data and v.low > 0 for v in against)
+    proven = any(v.enough_data and v.difference.low > 0 for v in against)
     bundle = PanelBundle(
         schema=PanelSchema.of(data),
         family=champion.family,

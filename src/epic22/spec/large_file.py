@@ -104,11 +104,11 @@ def _apply_overrides(table_profile: Profile, file: FlatFile) -> Profile:
                 f"columns.{override.name}: types and levels are not changed a batch at a time; it was read as {column.dtype}. "
                 "Leave them out, or give a greater --memory-cap."
             )
-        if (override.low is not None and counts.low < override.low) or (
-            override.high is not None and counts.high > override.high
+        if (override.low is not None and counts.minimum < override.low) or (
+            override.high is not None and counts.maximum > override.high
         ):
             raise ColumnError(
-                f"columns.{override.name}: values from {counts.low:g} to {counts.high:g}, beyond low or high; mend one."
+                f"columns.{override.name}: values from {counts.minimum:g} to {counts.maximum:g}, beyond low or high; mend one."
             )
     return replace(
         table_profile, columns=tuple(overrides[c.name].override(c) if c.name in overrides else c for c in table_profile.columns)
@@ -150,7 +150,7 @@ def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, file: F
 
 def _find_row_counter(counts: ColumnCounts, sample: pl.Series, rows: int) -> Suspicion | None:
     """A row number or an id: whole numbers, none twice in the sample, out of at most twice as many in a row as there are rows."""
-    span = int(counts.high - counts.low) + 1
+    span = int(counts.maximum - counts.minimum) + 1
     if counts.missing or rows < 20 or span > 2 * rows or sample.n_unique() < len(sample) or span < rows:
         return None
     evidence = f"{rows:,} whole numbers out of {span:,} in a row, none twice in {len(sample):,} of them: it counts the rows."

@@ -9,6 +9,7 @@ from epic22.core.artifact.panel_bundle import PanelBundle, PanelForecast
 from epic22.core.errors import RowError
 from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore, Reason
+from epic22.core.statistics import Interval
 from epic22.core.time_series import Histories, forward_fill
 
 MIN_VALUES = 3
@@ -90,8 +91,9 @@ def _predict_one(
     schema, frequency = bundle.schema, bundle.schema.periods
     quantiles, name = forecast.quantiles[row], str(histories.entity[row])
     values = tuple(
-        PredictedValue(schema.target, float(h + 1), float(forecast.median[row, h]), float(q[0]), float(q[-1]))
+        PredictedValue(schema.target, float(h + 1), interval.value, interval)
         for h, q in enumerate(quantiles)
+        for interval in (Interval(float(forecast.median[row, h]), float(q[0]), float(q[-1])),)
     )
     origin = int(histories.origin[row])
     known = histories.get_series(row)

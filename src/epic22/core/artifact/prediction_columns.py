@@ -21,9 +21,9 @@ class PredictionColumns:
 
     `response` is the calibrated probability of the positive class (n,), of each of k classes (n, k), up to each of h horizons
     (n, h), or the value (n,). `raw` is the estimator's score, `score` (n,) what reasons sum to, `shift` (n,) the part of it
-    that is calibration's. `chosen` (n,) is the likeliest class, `inside` (n, k) whether a class is in the set. Money is that of
-    the target or, for a hazard, of the horizon that decides: NaN where the row does not say what is at stake. None is what the
-    bundle has not; a median is NaN where it lies beyond the horizons.
+    that is calibration's. `chosen` (n,) is the likeliest class, `ends` (2, n) are those of the interval, `inside` (n, k)
+    whether a class is in the set. Money is that of the target or, for a hazard, of the horizon that decides: NaN where the row
+    does not say what is at stake. None is what the bundle has not; a median is NaN where it lies beyond the horizons.
     """
 
     raw: Array
@@ -31,8 +31,7 @@ class PredictionColumns:
     score: Array
     shift: Array
     chosen: Array | None = None
-    low: Array | None = None
-    high: Array | None = None
+    ends: Array | None = None
     inside: Array | None = None
     expected_loss: Array | None = None
     act: Array | None = None
@@ -78,8 +77,8 @@ def _compute_multiclass(bundle: Bundle, raw: Array, _: Array | None) -> Predicti
 
 def _compute_regression(bundle: Bundle, raw: Array, _: Array | None) -> PredictionColumns:
     values = compute_response(bundle.estimator, raw, "regression")
-    low, high = (None, None) if bundle.band is None else bundle.band.compute_intervals(values)
-    return PredictionColumns(raw, values, raw, np.zeros(len(raw)), low=low, high=high)
+    ends = None if bundle.band is None else np.stack(bundle.band.compute_intervals(values))
+    return PredictionColumns(raw, values, raw, np.zeros(len(raw)), ends=ends)
 
 
 def _compute_hazard(bundle: Bundle, raw: Array, stakes: Array | None) -> PredictionColumns:

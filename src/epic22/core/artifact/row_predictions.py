@@ -16,6 +16,7 @@ from epic22.core.data.preprocess import Preprocessor, decode_level
 from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
 from epic22.core.models.hazard import compute_interval_shares
 from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
+from epic22.core.statistics import Interval
 from epic22.core.task import Array, Column
 from epic22.core.text import describe_amount, describe_odds, format_time, format_value
 
@@ -116,16 +117,19 @@ def _iterate_values(schema: Schema, answers: PredictionColumns) -> Iterator[tupl
     if answers.chosen is not None:
         shares = [tuple(zip(schema.classes, row, strict=True)) for row in values]
         values = [schema.classes[code] for code in answers.chosen.tolist()]
-    ends = _to_list(answers.low, n), _to_list(answers.high, n)
-    rows = zip(values, *ends, shares, *_money_columns(answers, n), _class_sets(schema, answers, n), strict=True)
+    intervals: Iterable[Interval | None] = repeat(None, n)
+    if answers.ends is not None:
+        ends = zip(values, *answers.ends.tolist(), strict=True)
+        intervals = [None if low != low else Interval(value, low, high) for value, low, high in ends]
+    rows = zip(values, intervals, shares, *_money_columns(answers, n), _class_sets(schema, answers, n), strict=True)
     return ((PredictedValue(schema.target, schema.horizon, *each),) for each in rows)
 
 
 def _iterate_horizon_values(schema: Schema, answers: PredictionColumns, n: int) -> Iterator[tuple[PredictedValue, ...]]:
     for row, *money in zip(answers.response.tolist(), *_money_columns(answers, n), strict=True):
-        values = (PredictedValue(schema.target, horizon, p, None, None) for horizon, p in zip(schema.horizons, row, strict=True))
+        values = (PredictedValue(schema.target, horizon, p) for horizon, p in zip(schema.horizons, row, strict=True))
         yield tuple(
-            PredictedValue(one.target, one.horizon, one.value, None, None, (), *money) if one.horizon == schema.horizon else one
+            PredictedValue(one.target, one.horizon, one.value, None, (), *money) if one.horizon == schema.horizon else one
             for one in values
         )
 

@@ -55,8 +55,8 @@ class ColumnCounts:
     missing: int = 0
     numeric: bool = True
     whole: bool = True
-    low: float = float("inf")
-    high: float = float("-inf")
+    minimum: float = float("inf")
+    maximum: float = float("-inf")
     is_increasing: bool = True
     n_odd: int = 0
     first_odd: tuple[str, str] | None = None
@@ -143,8 +143,8 @@ class ColumnCounts:
             return
         low, high = float(values.min()), float(values.max())  # type: ignore[arg-type]
         if self.is_increasing:
-            self.is_increasing = float(values[0]) > self.high and bool((values.diff().drop_nulls() > 0).all())
-        self.low, self.high = min(self.low, low), max(self.high, high)
+            self.is_increasing = float(values[0]) > self.maximum and bool((values.diff().drop_nulls() > 0).all())
+        self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
         if max(-low, high) > MAX_NUMBER and not where.is_lenient(self.name):
             row = int((number.abs() > MAX_NUMBER).fill_null(value=False).arg_true()[0])
             raise _build_infinite_error(self.name, where.describe_row(row))
@@ -341,13 +341,13 @@ def _read_batch_times(frame: pl.DataFrame, counts: dict[str, ColumnCounts], role
 
 
 def _classify_whole_times(column_counts: ColumnCounts) -> str:
-    if column_counts.low >= 1000 and column_counts.high <= 3000:
+    if column_counts.minimum >= 1000 and column_counts.maximum <= 3000:
         return "years"
-    if column_counts.low >= 10**7 and column_counts.high < 10**8:
+    if column_counts.minimum >= 10**7 and column_counts.maximum < 10**8:
         return "dates"
-    if column_counts.low < DAY_RANGE[0] or column_counts.high > DAY_RANGE[1]:
+    if column_counts.minimum < DAY_RANGE[0] or column_counts.maximum > DAY_RANGE[1]:
         raise ColumnError(
-            f"--time {column_counts.name}: from {column_counts.low:,.0f} to {column_counts.high:,.0f} are "
+            f"--time {column_counts.name}: from {column_counts.minimum:,.0f} to {column_counts.maximum:,.0f} are "
             "neither years nor numbers of days; "
             "write the times as 2024-03-01 or 2024-03-01T13:00."
         )

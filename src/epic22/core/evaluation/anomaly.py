@@ -49,11 +49,20 @@ class AnomalyScores:
     """
 
     forecast: Array
-    low: Array
-    high: Array
+    half_width: Array
     residual: Array
     score: Array
     alarm: Array
+
+    @property
+    def low(self) -> Array:
+        """The lower end of the band, (n,)."""
+        return np.asarray(self.forecast - self.half_width)
+
+    @property
+    def high(self) -> Array:
+        """The upper end of the band, (n,)."""
+        return np.asarray(self.forecast + self.half_width)
 
 
 @dataclass(frozen=True)
@@ -99,7 +108,7 @@ def detect_anomalies(
     score[:start] = np.where(np.isnan(score[:start]), np.nan, 0.0)
     score = suppress_repeats(score, quiet)
     alarm = (np.abs(residual) > half) & (score > 0)
-    return AnomalyScores(forecast, forecast - half, forecast + half, residual, score, alarm)
+    return AnomalyScores(forecast, half, residual, score, alarm)
 
 
 def suppress_repeats(score: Array, quiet: int) -> Array:

@@ -18,19 +18,16 @@ from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, compute_percentile_interval
+from epic22.core.statistics import CONFIDENCE, Interval, compute_percentile_interval
 from epic22.core.task import Array
 
 ROWS = 1000
 
 
 @dataclass(frozen=True, eq=False)
-class CostPer1000:
+class CostPer1000(Interval):
     """A mean of money per 1,000 rows with its 95 % interval, standard error and the draws or the t behind them."""
 
-    value: float
-    low: float
-    high: float
     error: float
     replicates: Array
     degrees_of_freedom: int

@@ -21,9 +21,9 @@ from epic22.core.evaluation.conformal import COVERAGE, expand_binary, fit_sets
 from epic22.core.evaluation.interval_selection import choose_band
 from epic22.core.evaluation.predictions import OutOfFoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
+from epic22.core.statistics import CONFIDENCE, Interval
 from epic22.core.task import Array, Target
 
-CONFIDENCE = 0.95
 MIN_ROWS = 30
 """A group with fewer rows is listed, and never called the worst."""
 MAX_LEVELS = 20
@@ -39,7 +39,7 @@ class EvaluatedRows:
     row: Array
     inside: Array
     size: Array
-    told: Array
+    prediction: Array
 
 
 @dataclass(frozen=True)
@@ -52,12 +52,8 @@ class GroupCoverage:
     name: str
     rows: int
     units: int
-    share: float
-    low: float
-    high: float
-    size: float
-    size_low: float
-    size_high: float
+    share: Interval
+    size: Interval
     short: bool = False
 
 
@@ -86,7 +82,7 @@ class Coverage:
     @property
     def worst(self) -> tuple[str, GroupCoverage] | None:
         """The compared group whose coverage is furthest below the level, and what it is a group of."""
-        return min(self.comparable_groups, key=lambda found: found[1].share, default=None)
+        return min(self.comparable_groups, key=lambda named_group: named_group[1].share.value, default=None)
 
     @property
     def short_months(self) -> tuple[GroupCoverage, ...]:
@@ -99,17 +95,19 @@ class Coverage:
         overall = (
             f"The {self.level:.0%} {self.what} held {_format_group(self.overall)} rows, each judged by folds "
             "that knew nothing of it; "
-            f"mean {'number of classes' if self.what == 'set' else 'width'} {_format_size(self.overall.size)}."
+            f"mean {'number of classes' if self.what == 'set' else 'width'} {_format_size(self.overall.size.value)}."
         )
         if self.worst is None:
             return (overall,)
         by, group = self.worst
-        certainty = "certain" if group.short else "within chance" if group.high >= self.level else "not certain, being the lowest"
+        certainty = (
+            "certain" if group.short else "within chance" if group.share.high >= self.level else "not certain, being the lowest"
+        )
         return (
             overall,
             f"Lowest of {len(self.comparable_groups)} groups with at least {MIN_ROWS} rows: {by} = "
             f"{group.name}, {_format_group(group)} rows, "
-            f"{(group.share - self.level) * 100:+.1f} points ({certainty}).",
+            f"{(group.share.value - self.level) * 100:+.1f} points ({certainty}).",
         )
 
     @property
@@ -134,7 +132,7 @@ def _format_size(size: float) -> str:
 
 
 def _format_group(group: GroupCoverage) -> str:
-    return f"{group.share:.1%} ({group.low:.1%} … {group.high:.1%}) of {group.rows:,}"
+    return f"{group.share.value:.1%} ({group.share.low:.1%} … {group.share.high:.1%}) of {group.rows:,}"
 
 
 def evaluate_intervals(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> EvaluatedRows | None:
@@ -193,7 +191,7 @@ def _evaluate_folds(
             evaluated.append(EvaluatedRows(rows.row[evaluation_rows], *outcome, predictions[evaluation_rows]))
     if not evaluated:
         return None
-    names = ("row", "inside", "size", "told")
+    names = [field.name for field in fields(EvaluatedRows)]
     return EvaluatedRows(*(np.concatenate([getattr(part, name) for part in evaluated]) for name in names))
 
 
@@ -217,10 +215,10 @@ def _list_groups(evaluated: EvaluatedRows, target: Target, examples: Examples, b
     """What rows are grouped by, months aside: a name and a value a row, (n,) each."""
     rows, groups = evaluated.row, []
     if target.traits.is_regression:
-        groups.append((f"predicted {target.name}", _assign_thirds(evaluated.told)))
+        groups.append((f"predicted {target.name}", _assign_thirds(evaluated.prediction)))
     else:
         names = np.array([target.classes[int(code)] for code in examples.y[rows]], dtype=object)
-        groups += [(target.name, names), ("largest probability", _assign_thirds(evaluated.told))]
+        groups += [(target.name, names), ("largest probability", _assign_thirds(evaluated.prediction))]
     if examples.slices is not None:
         groups += [(name, examples.slices[name][rows].to_numpy()) for name in examples.slices.columns]
     return groups + [(name, examples.X[name][rows].to_numpy()) for name in by]
@@ -278,10 +276,10 @@ def compute_coverage_table(by: str, names: Array, evaluated: EvaluatedRows, clus
 
 def compute_group_coverage(name: str, inside: Array, size: Array, cluster: Array) -> GroupCoverage:
     """Coverage and mean size of some rows, with intervals that know what errs together."""
-    low, high = _compute_share_interval(inside, cluster, CONFIDENCE)
+    share = Interval(float(inside.mean()), *_compute_share_interval(inside, cluster, CONFIDENCE))
     mean, (error, units) = float(size.mean()), _compute_cluster_error(size, cluster)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * error if units > 1 else math.inf
-    return GroupCoverage(name, len(inside), units, float(inside.mean()), low, high, mean, mean - half, mean + half)
+    return GroupCoverage(name, len(inside), units, share, Interval.around(mean, half))
 
 
 def _compute_cluster_error(values: Array, cluster: Array) -> tuple[float, int]:

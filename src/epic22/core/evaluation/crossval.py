@@ -19,7 +19,7 @@ from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.statistics import compute_percentile_interval
+from epic22.core.statistics import Interval, compute_percentile_interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
 
 N_TIMED_ROWS = 20
@@ -27,13 +27,10 @@ TARGET_ENCODING_FOLDS = 8
 
 
 @dataclass(frozen=True)
-class MetricScore:
+class MetricScore(Interval):
     """A metric's mean over folds with its 95 % interval; `folds` are the single values (NaN where undefined)."""
 
     metric: str
-    value: float
-    low: float
-    high: float
     folds: tuple[float, ...]
 
 
@@ -223,7 +220,7 @@ def compute_scores(
             for replicates in bootstrap_folds(experiment, metrics, predictions)
         ]
     return tuple(
-        MetricScore(metric.name, value, *end, tuple(row.tolist()))
+        MetricScore(value, *end, metric.name, tuple(row.tolist()))
         for metric, value, end, row in zip(metrics, values, ends, folds, strict=True)
     )
 

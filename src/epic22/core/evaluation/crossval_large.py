@@ -129,7 +129,7 @@ def _recentre(sampled: MetricScore, folds: Array) -> MetricScore:
     """The score of all test rows, with the sample's interval about it."""
     value = float(np.nanmean(folds)) if not np.isnan(folds).all() else float("nan")
     shift = value - sampled.value
-    return MetricScore(sampled.metric, value, sampled.low + shift, sampled.high + shift, tuple(folds.tolist()))
+    return MetricScore(value, sampled.low + shift, sampled.high + shift, sampled.metric, tuple(folds.tolist()))
 
 
 def fit_fold(

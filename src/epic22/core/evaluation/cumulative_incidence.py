@@ -4,6 +4,7 @@ What was observed is Kaplan and Meier's incidence within each group of rows. y (
 """
 
 from dataclasses import dataclass
+from itertools import starmap
 
 import numpy as np
 from scipy import stats
@@ -12,6 +13,7 @@ from epic22.core.evaluation.metrics import MIN_PROBABILITY
 from epic22.core.evaluation.reliability import ReliabilityBin
 from epic22.core.evaluation.survival import MIN_FOLLOWED_SHARE, compute_censoring_survival, label_at_horizon
 from epic22.core.models.hazard import estimate_cumulative_incidence
+from epic22.core.statistics import Interval
 from epic22.core.task import Array
 
 BINS, GROUPS = 10, 5
@@ -40,9 +42,7 @@ class IncidenceCurve:
     n: int
     days: tuple[float, ...]
     predicted: tuple[float, ...]
-    observed: tuple[float, ...]
-    low: tuple[float, ...]
-    high: tuple[float, ...]
+    observed: tuple[Interval, ...]
 
 
 def compute_horizon_reliability(
@@ -65,7 +65,7 @@ def compute_horizon_reliability(
 
 def _compute_error(table: tuple[ReliabilityBin, ...]) -> float:
     n = sum(row.n for row in table)
-    return sum(row.n * abs(row.predicted - row.observed) for row in table) / n
+    return sum(row.n * abs(row.predicted - row.observed.value) for row in table) / n
 
 
 def _bin_by_risk(y: Array, p: Array, horizon: float) -> tuple[tuple[ReliabilityBin, ...], float]:
@@ -80,7 +80,8 @@ def _bin_by_risk(y: Array, p: Array, horizon: float) -> tuple[tuple[ReliabilityB
         mean, bin_weights = float(p[rows].mean()), weight[rows]
         effective_rows = max(1, round(float(bin_weights.sum() ** 2 / (bin_weights**2).sum()))) if bin_weights.any() else 1
         noise += len(rows) * _compute_mean_deviation(mean, effective_rows)
-        table.append(ReliabilityBin(len(rows), mean, incidence, max(0.0, incidence - Z * error), min(1.0, incidence + Z * error)))
+        observed = Interval(incidence, max(0.0, incidence - Z * error), min(1.0, incidence + Z * error))
+        table.append(ReliabilityBin(len(rows), mean, observed))
     return tuple(table), noise / len(y)
 
 
@@ -107,6 +108,6 @@ def compute_incidence_curves(y: Array, p: Array, edges: tuple[float, ...], horiz
         hidden = compute_censoring_survival(y[rows], days) < MIN_FOLLOWED_SHARE
         incidence, error = np.where(hidden, np.nan, incidence), np.where(hidden, np.nan, error)
         ends = np.clip([incidence - Z * error, incidence + Z * error], 0.0, 1.0)
-        columns = ((0.0, *values.tolist()) for values in (days, p[rows].mean(axis=0), incidence, *ends))
-        curves.append(IncidenceCurve(len(rows), *columns))
+        day, predicted, *observed = ((0.0, *values.tolist()) for values in (days, p[rows].mean(axis=0), incidence, *ends))
+        curves.append(IncidenceCurve(len(rows), day, predicted, tuple(starmap(Interval, zip(*observed, strict=True)))))
     return tuple(curves)

@@ -6,6 +6,7 @@ Guidelines on Employee Selection Procedures (29 CFR 1607.4(D)) takes a ratio und
 n = rows; a row is a decision about a person. Protected columns serve this measurement alone.
 """
 
+import math
 from collections.abc import Container, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -14,7 +15,7 @@ import numpy as np
 
 from epic22.core.errors import UserError
 from epic22.core.evaluation.bootstrap import GROUP_SHARES, bootstrap_totals
-from epic22.core.statistics import compute_percentile_interval
+from epic22.core.statistics import UNDEFINED_INTERVAL, Interval, compute_percentile_interval
 from epic22.core.task import Array
 
 FOUR_FIFTHS = 0.8
@@ -35,10 +36,13 @@ class GroupShare:
     persons: int
     rows: int
     share: float
-    ratio: float | None
-    low: float | None
-    high: float | None
+    ratio: Interval | None
     note: Literal["", "reference", "too few"]
+
+    @property
+    def interval(self) -> Interval:
+        """The ratio, NaN where there is none."""
+        return self.ratio or UNDEFINED_INTERVAL
 
 
 @dataclass(frozen=True)
@@ -53,18 +57,18 @@ class AdverseImpact:
     @property
     def lowest_bound(self) -> GroupShare | None:
         """The compared group whose interval reaches furthest down."""
-        compared = [group for group in self.groups if group.low is not None]
-        return min(compared, key=lambda group: _or_zero(group.low), default=None)
+        compared = [group for group in self.groups if group.ratio is not None]
+        return min(compared, key=lambda group: _or_zero(group.interval.low), default=None)
 
     @property
     def status(self) -> FairnessStatus:
         """Refused by an estimate under 0.8, inconclusive by a lower bound under 0.8 or where nothing can be compared."""
         lowest = self.lowest_bound
-        if self.worst is None or lowest is None or self.worst.ratio is None or np.isnan(self.worst.ratio):
+        if self.worst is None or lowest is None or math.isnan(self.worst.interval.value):
             return "inconclusive"
-        if self.worst.ratio < FOUR_FIFTHS:
+        if self.worst.interval.value < FOUR_FIFTHS:
             return "refused"
-        return "inconclusive" if _or_zero(lowest.low) < FOUR_FIFTHS else "passed"
+        return "inconclusive" if _or_zero(lowest.interval.low) < FOUR_FIFTHS else "passed"
 
     def __str__(self) -> str:
         lowest = self.lowest_bound
@@ -74,13 +78,14 @@ class AdverseImpact:
         return text if lowest is self.worst else f"{text}; the furthest bound is that of {_format_group(lowest)}"
 
 
-def _or_zero(value: float | None) -> float:
+def _or_zero(value: float) -> float:
     """An undefined ratio counts as the worst."""
-    return 0.0 if value is None or np.isnan(value) else value
+    return 0.0 if math.isnan(value) else value
 
 
 def _format_group(group: GroupShare) -> str:
-    return f"{group.group} has {group.ratio:.2f} ({group.low:.2f} … {group.high:.2f})"
+    ratio = group.interval
+    return f"{group.group} has {ratio.value:.2f} ({ratio.low:.2f} … {ratio.high:.2f})"
 
 
 def compute_adverse_impact(
@@ -109,7 +114,7 @@ def compute_adverse_impact(
         for i, name in enumerate(names)
     )
     compared = [group for group in group_shares if group.ratio is not None]
-    worst = min(compared, key=lambda group: _or_zero(group.ratio), default=None)
+    worst = min(compared, key=lambda group: _or_zero(group.interval.value), default=None)
     return AdverseImpact(column, None if reference is None else str(names[reference]), group_shares, worst)
 
 
@@ -132,13 +137,13 @@ def _make_group_share(
     name: str, persons: int, rows: int, i: int, share: Array, replicates: Array, reference: int | None
 ) -> GroupShare:
     if reference is None:
-        return GroupShare(name, persons, rows, float(share[i]), None, None, None, "too few")
+        return GroupShare(name, persons, rows, float(share[i]), None, "too few")
     if i == reference:
-        return GroupShare(name, persons, rows, float(share[i]), None, None, None, "reference")
+        return GroupShare(name, persons, rows, float(share[i]), None, "reference")
     ratio = float(share[i] / share[reference]) if share[reference] > 0 else float("nan")
     base = replicates[:, reference]
-    low, high = compute_percentile_interval(np.divide(replicates[:, i], base, out=np.full_like(base, np.nan), where=base > 0))
-    return GroupShare(name, persons, rows, float(share[i]), ratio, low, high, "")
+    ends = compute_percentile_interval(np.divide(replicates[:, i], base, out=np.full_like(base, np.nan), where=base > 0))
+    return GroupShare(name, persons, rows, float(share[i]), Interval(ratio, *ends), "")
 
 
 @dataclass(frozen=True)
@@ -159,7 +164,13 @@ def judge_fairness(impacts: Sequence[AdverseImpact]) -> FairnessVerdict:
     if not impacts:
         raise UserError("no protected classes were given; without any, there is no fairness verdict.")
     order: tuple[FairnessStatus, ...] = ("refused", "inconclusive", "passed")
-    worst = min(impacts, key=lambda impact: (order.index(impact.status), _or_zero(impact.worst.ratio if impact.worst else None)))
+    worst = min(
+        impacts,
+        key=lambda impact: (
+            order.index(impact.status),
+            _or_zero(impact.worst.interval.value if impact.worst else math.nan),
+        ),
+    )
     return FairnessVerdict(worst.status, worst, tuple(impacts), str(worst))
 
 

@@ -17,7 +17,7 @@ from epic22.core.evaluation.backtest import OriginPlan
 from epic22.core.evaluation.bootstrap import draw_block_counts
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
-from epic22.core.statistics import compute_percentile_interval
+from epic22.core.statistics import Interval, compute_percentile_interval
 from epic22.core.time_series import Array
 
 COVERAGE = 0.8
@@ -235,14 +235,11 @@ def compute_replicates(metric: ForecastMetric, sums: Array, columns: Array, time
 
 
 @dataclass(frozen=True)
-class ForecastScore:
+class ForecastScore(Interval):
     """A metric at a horizon with its 95 % interval and the number of effective blocks that it rests on."""
 
     metric: str
     horizon: Horizon
-    value: float
-    low: float
-    high: float
     blocks: float
 
 
@@ -253,13 +250,11 @@ def compute_score_with_interval(
     length = get_block_length(metric, rows, horizon)
     sums, columns = sum_by_origin(metric, rows, quantiles), _select_columns(metric, rows, horizon)
     replicates = compute_replicates(metric, sums, columns, draw_block_counts(rows.origins, length, seed))
-    low, high = compute_percentile_interval(replicates)
     return ForecastScore(
+        float(_finish_score(metric, sums, columns)),
+        *compute_percentile_interval(replicates),
         metric.name,
         horizon,
-        float(_finish_score(metric, sums, columns)),
-        low,
-        high,
         plan.count_effective_blocks(length, rows.origins),
     )
 
@@ -289,27 +284,25 @@ def compare_forecasts(
     columns, times = _select_columns(metric, rows, horizon), draw_block_counts(rows.origins, length, seed)
     sums = [sum_by_origin(metric, rows, q) for q in quantiles]
     sign = 1.0 if metric.greater_is_better else -1.0
-    difference = sign * float(_finish_score(metric, sums[0], columns) - _finish_score(metric, sums[1], columns))
+    gap = sign * float(_finish_score(metric, sums[0], columns) - _finish_score(metric, sums[1], columns))
     replicates = sign * (
         compute_replicates(metric, sums[0], columns, times) - compute_replicates(metric, sums[1], columns, times)
     )
-    low, high = compute_percentile_interval(replicates)
+    difference = Interval(gap, *compute_percentile_interval(replicates))
     known = replicates[np.isfinite(replicates)]
     tail = (1 + min((known <= 0).sum(), (known >= 0).sum())) / (1 + len(known))
     blocks = plan.count_effective_blocks(length, rows.origins)
-    significant = bool((low > 0 or high < 0) and blocks >= MIN_BLOCKS)
+    significant = difference.excludes_zero and bool(blocks >= MIN_BLOCKS)
     method = f"paired block bootstrap, {rows.origins} origins in blocks of {length}: {blocks:.1f} effective blocks"
-    advice = "" if significant else _write_advice(blocks, length, low, high, plan)
-    return Verdict(
-        names[1], target, horizon, metric.name, difference, low, high, float(min(1.0, 2 * tail)), significant, method, advice
-    )
+    advice = "" if significant else _write_advice(blocks, length, difference, plan)
+    return Verdict(names[1], target, horizon, metric.name, difference, float(min(1.0, 2 * tail)), significant, method, advice)
 
 
-def _write_advice(blocks: float, length: int, low: float, high: float, plan: OriginPlan) -> str:
+def _write_advice(blocks: float, length: int, difference: Interval, plan: OriginPlan) -> str:
     if blocks >= MIN_BLOCKS:
         return "can't tell: the interval holds zero"
     needed = math.ceil((MIN_BLOCKS - blocks) * length)
-    finding = "holds zero" if low <= 0 <= high else "leaves out zero"
+    finding = "holds zero" if difference.low <= 0 <= difference.high else "leaves out zero"
     return (
         f"can't tell: the interval {finding}, but rests on {blocks:.1f} blocks; hold "
         f"{plan.frequency.format_periods(needed)} more out"

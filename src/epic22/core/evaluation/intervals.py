@@ -12,17 +12,14 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.folds import Fold, FoldPlan
-from epic22.core.statistics import CONFIDENCE
+from epic22.core.statistics import CONFIDENCE, Interval
 from epic22.core.task import Array
 
 
 @dataclass(frozen=True)
-class Estimate:
+class Estimate(Interval):
     """A figure with its 95 % interval and standard error; NaN where it cannot be told."""
 
-    value: float
-    low: float
-    high: float
     error: float = math.nan
 
 

@@ -21,7 +21,7 @@ from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
-from epic22.core.statistics import compute_percentile_interval
+from epic22.core.statistics import UNDEFINED_INTERVAL, Interval, compute_percentile_interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
 
 TRAINING_EIGHTHS = (1, 2, 4, LEARNING_CURVE_PARTS)
@@ -35,13 +35,10 @@ EXPONENTS = np.round(np.arange(0.1, 1.55, 0.1), 1)
 
 
 @dataclass(frozen=True)
-class CurvePoint:
+class CurvePoint(Interval):
     """The mean score over the folds where training parts had `rows` rows on average."""
 
     rows: int
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -54,9 +51,7 @@ class LearningCurve:
     metric: str
     folds: int
     points: tuple[CurvePoint, ...] = ()
-    gain: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
+    gain: Interval = UNDEFINED_INTERVAL
     minimum_effect: float = math.nan
     refused: str = ""
 
@@ -65,13 +60,15 @@ class LearningCurve:
         """Whether more data would help, in a sentence."""
         if self.refused:
             return f"no learning curve: {self.refused}"
-        expectation = f"doubling the rows is expected to gain {self.gain:.2g} ({self.low:.2g} … {self.high:.2g}) in {self.metric}"
-        if self.high < self.minimum_effect:
+        gain = self.gain
+        interval = f"{gain.value:.2g} ({gain.low:.2g} … {gain.high:.2g})"
+        expectation = f"doubling the rows is expected to gain {interval} in {self.metric}"
+        if gain.high < self.minimum_effect:
             return f"more data would not help: {expectation}, and less than {self.minimum_effect:.2g} does not matter"
-        if self.low > 0:
+        if gain.low > 0:
             much = (
                 "help"
-                if self.gain >= self.minimum_effect
+                if gain.value >= self.minimum_effect
                 else f"help little (less than {self.minimum_effect:.2g}, the least that matters)"
             )
             return f"more data would {much}: {expectation}"
@@ -148,17 +145,17 @@ def _fit_curve(experiment: Experiment, measured: list[tuple[int, tuple[FoldPredi
     sign = 1 if metric.greater_is_better else -1
     gain = float(sign * compute_doubling_gain(rows, scores[None, :])[0])
     known = replicates[~np.isnan(replicates).any(axis=1)]
-    low, high = (
+    ends = (
         compute_percentile_interval(sign * compute_doubling_gain(rows, known))
         if len(known) > len(replicates) / 2
         else (math.nan, math.nan)
     )
     points = tuple(
-        CurvePoint(int(count), float(score), *compute_percentile_interval(replicates[:, i]))
+        CurvePoint(float(score), *compute_percentile_interval(replicates[:, i]), int(count))
         for i, (count, score) in enumerate(zip(rows, scores, strict=True))
     )
     smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(float(scores[-1])) if minimum_effect is None else minimum_effect
-    return LearningCurve(metric.name, fold_replicates.shape[-1], points, gain, low, high, smallest_effect)
+    return LearningCurve(metric.name, fold_replicates.shape[-1], points, Interval(gain, *ends), smallest_effect)
 
 
 def _compute_mean_score(predictions: tuple[FoldPredictions, ...], metric: Metric, examples: Examples) -> float:

@@ -12,7 +12,7 @@ from scipy.special import logit
 
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.metrics import BINS, MIN_PROBABILITY, sum_probability_bins
-from epic22.core.statistics import compute_wilson_interval
+from epic22.core.statistics import Interval, compute_wilson_interval
 from epic22.core.task import Array, RowMetadata
 
 
@@ -60,15 +60,13 @@ class ReliabilityBin:
 
     n: int
     predicted: float
-    observed: float
-    low: float
-    high: float
+    observed: Interval
 
 
 def compute_reliability_table(y: Array, p: Array, bins: int = 10) -> tuple[ReliabilityBin, ...]:
     """Equal-mass bins, by rising probability. The intervals (Wilson) take rows as independent: narrow where rows repeat."""
     n, hits, predicted = sum_probability_bins(y, p, RowMetadata(), bins)
     return tuple(
-        ReliabilityBin(int(m), float(s / m), float(h / m), *compute_wilson_interval(float(h), float(m)))
+        ReliabilityBin(int(m), float(s / m), Interval(float(h / m), *compute_wilson_interval(float(h), float(m))))
         for m, h, s in zip(n, hits, predicted, strict=True)
     )

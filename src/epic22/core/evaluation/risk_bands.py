@@ -3,6 +3,7 @@
 Expected loss = calibrated probability × exposure, in the portfolio's currency. n = rows.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from epic22.core.errors import UserError
-from epic22.core.statistics import compute_wilson_interval
+from epic22.core.statistics import UNDEFINED_INTERVAL, Interval, compute_wilson_interval
 from epic22.core.task import Array
 
 BANDS = ("minimal", "low", "medium", "high", "critical")
@@ -81,9 +82,7 @@ class BandFigures:
     name: str
     n: int
     predicted: float
-    observed: float
-    low: float
-    high: float
+    observed: Interval
     expected_loss: float
     observed_loss: float
 
@@ -100,10 +99,10 @@ def compute_band_figures(bands: RiskBands, p: Array, stake: Array, y: Array) -> 
 def _compute_figures(name: str, p: Array, stake: Array, y: Array) -> BandFigures:
     n = len(y)
     if not n:
-        return BandFigures(name, 0, *[float("nan")] * 6)
-    low, high = compute_wilson_interval(float(y.sum()), n)
+        return BandFigures(name, 0, math.nan, UNDEFINED_INTERVAL, math.nan, math.nan)
+    observed = Interval(float(y.mean()), *compute_wilson_interval(float(y.sum()), n))
     means = (float(x.mean()) for x in (p * stake, y * stake))
-    return BandFigures(name, n, float(p.mean()), float(y.mean()), low, high, *means)
+    return BandFigures(name, n, float(p.mean()), observed, *means)
 
 
 @dataclass(frozen=True)

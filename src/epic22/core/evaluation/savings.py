@@ -16,7 +16,7 @@ from epic22.core.data.split import MICROSECONDS_PER_DAY, compute_period_starts
 from epic22.core.errors import UserError
 from epic22.core.evaluation.bootstrap import SAVINGS, bootstrap_totals
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
-from epic22.core.statistics import compute_percentile_interval
+from epic22.core.statistics import Interval, compute_percentile_interval
 from epic22.core.task import Array
 
 N_REPLICATES = 2000
@@ -119,27 +119,11 @@ def _count_periods(moments: Array, per: Period) -> Array:
 
 
 @dataclass(frozen=True)
-class IntervalEstimate:
-    """A figure with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{_format_figure(self.value)} ({_format_figure(self.low)} … {_format_figure(self.high)})"
-
-
-def _format_figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
-
-
-@dataclass(frozen=True)
 class SavingDifference:
     """How much more the model saves than `against`, a year and 1,000 entities."""
 
     against: str
-    saved: IntervalEstimate
+    saved: Interval
 
 
 @dataclass(frozen=True)
@@ -151,8 +135,8 @@ class Saving:
     """
 
     name: str
-    total: IntervalEstimate
-    yearly: IntervalEstimate
+    total: Interval
+    yearly: Interval
     listed: int
     hits: int
     precision: float
@@ -183,9 +167,8 @@ def estimate_savings(
     replicates, scale = bootstrap_totals(sums, N_REPLICATES, seed, SAVINGS), _compute_yearly_factor(cases, capacity.per)
     total = row_savings.sum(axis=0)
 
-    def make_estimate(value: float, samples: Array, factor: float) -> IntervalEstimate:
-        low, high = compute_percentile_interval(samples * factor)
-        return IntervalEstimate(float(value * factor), low, high)
+    def make_estimate(value: float, samples: Array, factor: float) -> Interval:
+        return Interval(float(value * factor), *compute_percentile_interval(samples * factor))
 
     differences = tuple(
         SavingDifference(rival.name, make_estimate(total[0] - total[j], replicates[:, 0] - replicates[:, j], scale))

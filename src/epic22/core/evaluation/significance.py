@@ -15,7 +15,7 @@ from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, compute_power, count_sample
 from epic22.core.evaluation.supplementary_tests import TestResult, run_supplementary_tests
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, adjust_p_values, compute_percentile_interval
+from epic22.core.statistics import CONFIDENCE, Interval, adjust_p_values, compute_percentile_interval
 from epic22.core.task import Array, Metric
 
 
@@ -33,9 +33,7 @@ class Verdict:
     target: str
     horizon: float | str | None
     metric: str
-    difference: float
-    low: float
-    high: float
+    difference: Interval
     p: float
     enough_data: bool
     method: str
@@ -52,13 +50,13 @@ class Verdict:
     @property
     def better(self) -> bool:
         """Whether the champion is certainly better."""
-        return self.certain and self.difference > 0
+        return self.certain and self.difference.value > 0
 
     @property
     def words(self) -> str:
         """The verdict in words: better, worse, or why neither can be said."""
         if self.certain:
-            return "certainly better" if self.difference > 0 else "certainly worse"
+            return "certainly better" if self.difference.value > 0 else "certainly worse"
         if self.enough_data and self.p_adjusted is not None:
             return f"can't tell: its own interval excludes zero, all comparisons together do not (p = {self.p_adjusted:.2g})"
         return self.advice
@@ -78,22 +76,21 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
         raise InternalError(f"{a.family} and {b.family} were evaluated on different folds and cannot be compared.")
     folds = np.array([metric.gain(x, y) for x, y in zip(a.score(metric.name).folds, b.score(metric.name).folds, strict=True)])
     folds = folds[~np.isnan(folds)]
-    difference = float(folds.mean()) if len(folds) else math.nan
+    mean = float(folds.mean()) if len(folds) else math.nan
     if experiment.plan.is_repeated:
         result = _run_corrected_t_test(folds, experiment.plan)
     else:
         result = _run_paired_bootstrap(experiment, a, b, metric)
-    significant = bool(result.low > 0 or result.high < 0)
+    difference = Interval(mean, *result.ends)
+    significant = difference.excludes_zero
     smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(b.score(metric.name).value) if minimum_effect is None else minimum_effect
-    power = compute_power(difference, result.error, smallest_effect, count_sample(experiment))
+    power = compute_power(mean, result.error, smallest_effect, count_sample(experiment))
     return Verdict(
         against=b.family,
         target=a.target,
         horizon=a.horizon,
         metric=metric.name,
         difference=difference,
-        low=result.low,
-        high=result.high,
         p=result.p,
         enough_data=significant,
         method=result.method,
@@ -111,10 +108,9 @@ def adjust_for_multiple_comparisons(verdicts: Sequence[Verdict]) -> tuple[Verdic
 
 @dataclass(frozen=True)
 class _PairedResult:
-    """An interval, its standard error, the two-sided p and how they were made."""
+    """The ends of an interval, its standard error, the two-sided p and how they were made."""
 
-    low: float
-    high: float
+    ends: tuple[float, float]
     error: float
     p: float
     method: str
@@ -123,24 +119,24 @@ class _PairedResult:
 def _run_corrected_t_test(folds: Array, plan: FoldPlan) -> _PairedResult:
     name = f"corrected resampled t over {len(folds)} folds"
     if len(folds) < 2:
-        return _PairedResult(math.nan, math.nan, math.nan, 1.0, name)
+        return _PairedResult((math.nan, math.nan), math.nan, 1.0, name)
     if folds.var(ddof=1) == 0:
         mean = float(folds.mean())
-        return _PairedResult(mean, mean, 0.0, 0.0 if mean else 1.0, name)
+        return _PairedResult((mean, mean), 0.0, 0.0 if mean else 1.0, name)
     error, mean = compute_corrected_error(folds, plan), float(folds.mean())
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1)) * error
-    return _PairedResult(mean - half, mean + half, error, float(2 * stats.t.sf(abs(mean / error), len(folds) - 1)), name)
+    return _PairedResult((mean - half, mean + half), error, float(2 * stats.t.sf(abs(mean / error), len(folds) - 1)), name)
 
 
 def _run_paired_bootstrap(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric) -> _PairedResult:
     """Both are scored on the same draws: one plan and seed draw the same clusters."""
     first, second = (bootstrap_folds(experiment, (metric,), one.fold_predictions)[0] for one in (a, b))
     replicates = average_folds(first - second if metric.greater_is_better else second - first)
-    low, high = compute_percentile_interval(replicates)
     present = replicates[~np.isnan(replicates)]
     tail = (1 + min((present <= 0).sum(), (present >= 0).sum())) / (1 + len(present))
     error = float(present.std(ddof=1)) if len(present) > 1 else math.nan
-    return _PairedResult(low, high, error, float(min(1.0, 2 * tail)), f"paired bootstrap, {_describe_units(experiment.plan)}")
+    method = f"paired bootstrap, {_describe_units(experiment.plan)}"
+    return _PairedResult(compute_percentile_interval(replicates), error, float(min(1.0, 2 * tail)), method)
 
 
 def _describe_units(plan: FoldPlan) -> str:

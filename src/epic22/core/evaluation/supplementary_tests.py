@@ -15,7 +15,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.metrics import compute_labels
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE
+from epic22.core.statistics import CONFIDENCE, UNDEFINED_INTERVAL, Interval
 from epic22.core.task import Array, Kind
 
 TESTS: dict[Kind, tuple[tuple[str, str], ...]] = {
@@ -30,9 +30,7 @@ class TestResult:
 
     test: str
     metric: str
-    difference: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
+    difference: Interval = UNDEFINED_INTERVAL
     p: float = math.nan
     refused: str = ""
 
@@ -51,12 +49,12 @@ def _run_test(test: str, metric: str, a: Evaluation, b: Evaluation, examples: Ex
     ]
     if metric == "roc_auc":
         area = delong_test_over_folds(folds)
-        return TestResult(test, metric, area.difference, area.low, area.high, area.p)
+        return TestResult(test, metric, area.difference, area.p)
     y, first, second = (
         np.concatenate(parts) for parts in zip(*((y, compute_labels(r), compute_labels(s)) for y, r, s in folds), strict=True)
     )
     right = mcnemar_test(y, first, second)
-    return TestResult(test, metric, right.difference, right.low, right.high, right.p)
+    return TestResult(test, metric, right.difference, right.p)
 
 
 def find_dependence(experiment: Experiment) -> str | None:
@@ -81,10 +79,8 @@ class RocAucDifference:
 
     first: float
     second: float
-    difference: float
+    difference: Interval
     error: float
-    low: float
-    high: float
     p: float
 
 
@@ -100,17 +96,17 @@ def delong_test_over_folds(folds: Sequence[tuple[Array, Array, Array]]) -> RocAu
     """
     used = [fold for fold in folds if 0 < (fold[0] == 1).sum() < len(fold[0])]
     if not used:
-        return RocAucDifference(*[math.nan] * 7)
+        return RocAucDifference(math.nan, math.nan, UNDEFINED_INTERVAL, math.nan, math.nan)
     areas, covariances = zip(*(compute_areas_and_covariance(y, np.stack([a, b])) for y, a, b in used), strict=True)
     first, second = (float(x) for x in np.mean(areas, axis=0))
     total = np.sum(covariances, axis=0) / len(used) ** 2
     difference, variance = first - second, float(total[0, 0] + total[1, 1] - 2 * total[0, 1])
     error = math.sqrt(max(variance, 0.0)) if not math.isnan(variance) else math.nan
     if error == 0:
-        return RocAucDifference(first, second, difference, 0.0, difference, difference, 0.0 if difference else 1.0)
+        return RocAucDifference(first, second, Interval.around(difference, 0.0), 0.0, 0.0 if difference else 1.0)
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
     p = float(2 * stats.norm.sf(abs(difference) / error))
-    return RocAucDifference(first, second, difference, error, difference - half, difference + half, p)
+    return RocAucDifference(first, second, Interval.around(difference, half), error, p)
 
 
 def compute_areas_and_covariance(y: Array, responses: Array) -> tuple[Array, Array]:
@@ -138,9 +134,7 @@ class AccuracyDifference:
     only_first: int
     only_second: int
     rows: int
-    difference: float
-    low: float
-    high: float
+    difference: Interval
     p: float
 
 
@@ -152,11 +146,12 @@ def mcnemar_test(y: Array, first: Array, second: Array) -> AccuracyDifference:
     right_first, right_second = first == y, second == y
     a, b, n = int((right_first & ~right_second).sum()), int((~right_first & right_second).sum()), len(y)
     if not n:
-        return AccuracyDifference(0, 0, 0, math.nan, math.nan, math.nan, math.nan)
+        return AccuracyDifference(0, 0, 0, UNDEFINED_INTERVAL, math.nan)
     shares = np.array([a + 1, b + 1]) / (n + 2)
     centre = float(shares[0] - shares[1])
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((shares.sum() - centre**2) / (n + 2)))
-    return AccuracyDifference(a, b, n, (a - b) / n, max(centre - half, -1.0), min(centre + half, 1.0), compute_mid_p(a, b))
+    difference = Interval((a - b) / n, max(centre - half, -1.0), min(centre + half, 1.0))
+    return AccuracyDifference(a, b, n, difference, compute_mid_p(a, b))
 
 
 def compute_mid_p(only_first: int, only_second: int) -> float:

@@ -29,6 +29,7 @@ from epic22.core.experiment import Experiment
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.xgboost import OBJECTIVES
+from epic22.core.statistics import Interval
 from epic22.core.targets import KINDS, TargetKind
 from epic22.core.task import Array, Column, Formula, Task
 
@@ -82,13 +83,11 @@ class ColumnBudget:
 
 @dataclass(frozen=True)
 class Gain:
-    """What a change of columns did to the held-out loss, `gain` > 0: it fell; `low` and `high` one standard error around."""
+    """What a change of columns did to the held-out loss, `gain` > 0: it fell; the interval is one standard error around."""
 
     change: str
     columns: tuple[str, ...]
-    gain: float
-    low: float
-    high: float
+    gain: Interval
     accepted: bool
 
 
@@ -361,7 +360,7 @@ class _ColumnSearch:
         """Whether the loss fell by more than so many standard errors; written down in any case."""
         gain, error = compare_losses(old, new)
         accepted = gain > errors * error and gain > 0
-        self.gains.append(Gain(change, names, gain, gain - error, gain + error, accepted))
+        self.gains.append(Gain(change, names, Interval.around(gain, error), accepted))
         return accepted
 
     def measure_strengths(self, arm: _Variant, names: tuple[str, ...] | None = None) -> tuple[ColumnStrength, ...]:
@@ -406,7 +405,7 @@ class _ColumnSearch:
             inputs = tuple(column.name for column in self.task.input_columns)
             arm = self.evaluate_recipe(drop_columns(current.recipe, inputs, names))
             gain, error = compare_losses(current, arm)
-            self.gains.append(Gain("left out", tuple(sorted(names)), gain, gain - error, gain + error, gain >= 0))
+            self.gains.append(Gain("left out", tuple(sorted(names)), Interval.around(gain, error), gain >= 0))
             if gain >= 0:
                 return arm, names
             weak = weak[: len(weak) // 2]

@@ -105,7 +105,7 @@ def draw_dependence(explanation: Explanation, profile: DependenceProfile) -> "Fi
     if profile.column.dtype in ("category", "bool"):
         return _draw_levels(explanation, profile)
     figure, axes = create_axes(height=3.2)
-    place = np.array([dependence_bin.middle for dependence_bin in profile.bins], dtype=float)
+    place = np.array([b.values and b.values.value for b in profile.bins], dtype=float)
     for fold in range(explanation.folds):
         axes.plot(place, [dependence_bin.folds[fold] for dependence_bin in profile.bins], color=OTHER, linewidth=0.8)
     means, lows, highs = _split_estimates(profile.bins)

@@ -140,10 +140,10 @@ def draw_cumulative_incidence(run: TrainingRun) -> "Figure":
     for number, curve in enumerate(curves):
         colour = MAIN if number == len(curves) - 1 else OTHER
         axes.plot(curve.days, curve.predicted, color=colour, linewidth=2)
-        for day, observed, low, high in zip(curve.days, curve.observed, curve.low, curve.high, strict=True):
-            if day and np.isfinite(observed):
-                axes.plot([day, day], [low, high], color=colour, linewidth=1)
-                axes.plot(day, observed, "o", color=colour, markersize=5)
+        for day, observed in zip(curve.days, curve.observed, strict=True):
+            if day and np.isfinite(observed.value):
+                axes.plot([day, day], [observed.low, observed.high], color=colour, linewidth=1)
+                axes.plot(day, observed.value, "o", color=colour, markersize=5)
     axes.set_xlim(left=0)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("days from the cutoff")
@@ -157,7 +157,8 @@ def draw_horizon_calibration(run: TrainingRun) -> "Figure":
     top = 0.0
     for reliability in () if run.assessment is None else run.assessment.by_horizon:
         decides = reliability.horizon == run.task.target.horizon
-        predicted, observed = ([getattr(row, name) for row in reliability.table] for name in ("predicted", "observed"))
+        predicted = [row.predicted for row in reliability.table]
+        observed = [row.observed.value for row in reliability.table]
         top = max(top, *predicted, *observed)
         axes.plot(predicted, observed, "o-", color=MAIN if decides else OTHER, linewidth=1.5 if decides else 1, markersize=4)
         axes.annotate(f" {reliability.horizon:g} d", (predicted[-1], observed[-1]), color=INK, fontsize=8)
@@ -251,8 +252,8 @@ def draw_coverage_by_group(run: TrainingRun) -> "Figure":
     figure, axes = create_axes(height=1.0 + 0.28 * len(groups))
     for place, (_, group) in enumerate(reversed(groups)):
         colour = _coverage_colour(group)
-        axes.plot([group.low, group.high], [place, place], color=colour, linewidth=2, solid_capstyle="round")
-        axes.plot(group.share, place, "o", color=colour, markersize=6)
+        axes.plot([group.share.low, group.share.high], [place, place], color=colour, linewidth=2, solid_capstyle="round")
+        axes.plot(group.share.value, place, "o", color=colour, markersize=6)
     axes.axvline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
     axes.set_yticks(range(len(groups)), [format_name(name) for name, _ in reversed(groups)])
     axes.set_xlabel("share of outcomes inside")
@@ -266,8 +267,8 @@ def draw_coverage_by_month(run: TrainingRun) -> "Figure":
     figure, axes = create_axes()
     for place, group in enumerate(months):
         colour = _coverage_colour(group)
-        axes.plot([place, place], [group.low, group.high], color=colour, linewidth=2, solid_capstyle="round")
-        axes.plot(place, group.share, "o", color=colour, markersize=5)
+        axes.plot([place, place], [group.share.low, group.share.high], color=colour, linewidth=2, solid_capstyle="round")
+        axes.plot(place, group.share.value, "o", color=colour, markersize=5)
     axes.axhline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
     shown = range(0, len(months), max(1, -(-len(months) // 6)))
     axes.set_xticks(list(shown), [months[place].name for place in shown])

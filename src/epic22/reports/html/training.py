@@ -77,8 +77,8 @@ def lead(run: TrainingRun) -> str:
         return "No family beats the constant here: the columns tell nothing that the average does not."
     sure = "certainly better than" if baseline.better else "not certainly better than"
     sentence = (
-        f"It is {sure} the constant, by {format_figure(baseline.difference)} "
-        f"({format_figure(baseline.low)} to {format_figure(baseline.high)})."
+        f"It is {sure} the constant, by {format_figure(baseline.difference.value)} "
+        f"({format_figure(baseline.difference.low)} to {format_figure(baseline.difference.high)})."
     )
     return f"{sentence} {_describe_accuracy(run)}".strip()
 

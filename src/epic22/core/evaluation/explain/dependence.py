@@ -8,6 +8,7 @@ import numpy as np
 
 from epic22.core.evaluation.explain.shap_samples import ShapSamples
 from epic22.core.evaluation.intervals import Estimate, compute_sampling_variances, estimate_mean
+from epic22.core.statistics import Interval
 from epic22.core.task import Array, Column
 from epic22.core.text import MISSING, format_value
 
@@ -18,13 +19,11 @@ OTHERS = "all others"
 
 @dataclass(frozen=True)
 class DependenceBin:
-    """The rows with a value in [`low`, `high`], `middle` their median (None for a level): how many, and their mean contribution,
-    over folds and in each (NaN where a fold has none)."""
+    """The rows with one of the `values`, their median within its bounds (None for a level): how many, and their mean
+    contribution, over folds and in each (NaN where a fold has none)."""
 
     label: str
-    low: float | None
-    middle: float | None
-    high: float | None
+    values: Interval | None
     rows: int
     contribution: Estimate
     folds: tuple[float, ...]
@@ -57,9 +56,7 @@ def compute_dependence(samples: ShapSamples, column: int, output: int, toward: s
         _make_bin(group, [group.contains(v) for v in values], values, parts, units, samples.training_overlap) for group in groups
     ]
     missing_masks = [np.array([v is None for v in value], dtype=bool) if level else np.isnan(value) for value in values]
-    missing = _make_bin(
-        _Group(MISSING, None, None, _is_one_of(MISSING)), missing_masks, values, parts, units, samples.training_overlap
-    )
+    missing = _make_bin(_Group(MISSING, None, _is_one_of(MISSING)), missing_masks, values, parts, units, samples.training_overlap)
     return DependenceProfile(model_column, tuple(m for m in bins if m is not None), missing, toward)
 
 
@@ -68,8 +65,7 @@ class _Group:
     """Values that are told together; `contains` says which rows' are, (m,)."""
 
     label: str
-    low: float | None
-    high: float | None
+    bounds: tuple[float, float] | None
     contains: Callable[[Array], Array]
 
 
@@ -78,9 +74,9 @@ def _group_levels(values: list[Array]) -> list[_Group]:
     names, counts = np.unique([v for value in values for v in value if v is not None], return_counts=True)
     ranked = [str(name) for name in names[np.argsort(-counts, kind="stable")]]
     frequent = ranked if len(ranked) <= MAX_LEVELS else ranked[: MAX_LEVELS - 1]
-    groups = [_Group(name, None, None, _is_one_of(name)) for name in frequent]
+    groups = [_Group(name, None, _is_one_of(name)) for name in frequent]
     rest = ranked[len(frequent) :]
-    return [*groups, _Group(OTHERS, None, None, _is_one_of(*rest))] if rest else groups
+    return [*groups, _Group(OTHERS, None, _is_one_of(*rest))] if rest else groups
 
 
 def _is_one_of(*names: str) -> Callable[[Array], Array]:
@@ -93,13 +89,12 @@ def _group_bins(column: Column, values: list[Array]) -> list[_Group]:
     present = present[~np.isnan(present)]
     distinct = np.unique(present)
     if len(distinct) <= MAX_LEVELS:
-        return [_Group(format_value(column, float(v)), float(v), float(v), _is_between(v, v)) for v in distinct]
+        return [_Group(format_value(column, float(v)), (float(v), float(v)), _is_between(v, v)) for v in distinct]
     edges = np.unique(np.quantile(present, np.linspace(0, 1, MAX_BINS + 1), method="inverted_cdf"))
     return [
         _Group(
             f"{format_value(column, float(a))} … {format_value(column, float(b))}",
-            float(a),
-            float(b),
+            (float(a), float(b)),
             _is_between(a, b, first=i == 0),
         )
         for i, (a, b) in enumerate(pairwise(edges))
@@ -120,10 +115,9 @@ def _make_bin(
         return None
     folds = np.array([one.mean() if len(one) else np.nan for one in chosen])
     (variance,) = compute_sampling_variances(chosen, [unit[rows] for unit, rows in zip(units, masks, strict=True)])
-    middle = None
-    if group.low is not None:
+    bounds = None
+    if group.bounds is not None:
         here = np.concatenate([value[rows] for value, rows in zip(values, masks, strict=True)])
-        middle = float(np.quantile(here, 0.5, method="inverted_cdf"))  # a value there is, so that a day stays a day
-    return DependenceBin(
-        group.label, group.low, middle, group.high, count, estimate_mean(folds, variance, shared), tuple(folds.tolist())
-    )
+        # A value there is, so that a day stays a day.
+        bounds = Interval(float(np.quantile(here, 0.5, method="inverted_cdf")), *group.bounds)
+    return DependenceBin(group.label, bounds, count, estimate_mean(folds, variance, shared), tuple(folds.tolist()))
