@@ -8,9 +8,10 @@ from typing import Any
 
 import polars as pl
 import pytest
-from tests.one_house import CUTOFF, END, KNOWN_AT, UNITS, Row, add_months, ask, build_house, charge, lease, payment
+from tests.one_house import CUTOFF, END, UNITS, Row, add_months, ask, build_house, charge, lease, payment
 
 from epic22.core.data.point_in_time import Tables
+from epic22.core.tables.canonical import KNOWN_AT
 from epic22.features import risk_assessment, tenant_churn
 from epic22.features.market_intelligence import (
     compute_signed_rent,
@@ -58,7 +59,7 @@ def test_a_lease_that_ends_for_another_reason_is_no_churn(reason: str) -> None:
 def time_to(row: Row) -> tuple[float, float]:
     tables = build_house(leases=[row])
     view = ask(tables, "L1")
-    return tenant_churn.compute_time_labels(view, tables.follow_up(view.at, 360 * DAY)).row(0)  # type: ignore[return-value]
+    return tenant_churn.compute_time_labels(view, tables.follow_up(view.at, 360 * DAY)).row(0)
 
 
 def test_time_to_a_move_out_is_in_days_and_else_it_is_how_long_the_lease_was_followed() -> None:
@@ -147,7 +148,7 @@ def test_churn_s_rule_of_before_weighs_late_failed_overdue_and_new() -> None:
 
 
 def market(months: int) -> list[Row]:
-    rows = []
+    rows: list[Row] = []
     for i in range(months):
         month = add_months(datetime(2021, 1, 1), i)
         rows.append(

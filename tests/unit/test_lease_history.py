@@ -10,9 +10,10 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.one_house import CUTOFF, KNOWN_AT, TENANT, Row, add_months, ask, build_house, charge, lease, payment
+from tests.one_house import CUTOFF, TENANT, Row, add_months, ask, build_house, charge, lease, payment
 
 from epic22.core.data.point_in_time import Tables
+from epic22.core.tables.canonical import KNOWN_AT
 from epic22.features.lease_history import (
     LIVING,
     PAYMENTS,
@@ -25,9 +26,7 @@ from epic22.features.lease_history import (
 )
 
 DAY = timedelta(days=1)
-EARLIER = lease(
-    "L0", datetime(2021, 1, 1), monthly_rent=1000, signed_on=datetime(2020, 12, 1), ended_on=datetime(2021, 12, 31)
-) | {"end_reason": "renewed"}
+EARLIER = lease("L0", datetime(2021, 1, 1), monthly_rent=1000, ended_on=datetime(2021, 12, 31), end_reason="renewed")
 PRESENT = lease("L1", datetime(2022, 1, 1))
 FIRST_OF = [datetime(2022, month, 1) for month in range(1, 13)]
 
@@ -236,7 +235,7 @@ def test_repairs_are_counted_in_the_flat_and_in_the_building() -> None:
     ids=["running", "notice given", "notice later", "ended", "ends later", "not begun"],
 )
 def test_a_lease_is_asked_about_while_it_runs_and_nobody_has_given_notice(columns: dict[str, Any], active: bool) -> None:
-    view = ask(build_house(leases=[lease("L1", datetime(2022, 1, 1)) | columns]), "L1")
+    view = ask(build_house(leases=[{**lease("L1", datetime(2022, 1, 1)), **columns}]), "L1")
     assert select_active_leases(view, view.at).height == int(active)
 
 
