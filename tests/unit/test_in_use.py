@@ -28,7 +28,7 @@ from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json
-from epic22.core.task import Array
+from epic22.core.task import Array, EvaluationPolicy
 from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
 from epic22.services.comparison import compare_in_use
@@ -189,8 +189,9 @@ def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_s
         assert point.saved.low < point.saved.value < point.saved.high
     assert [one.family for one in found.non_inferiority] == ["linear"]
     assert found.non_inferiority[0].margin == pytest.approx(0.01 * constant.cost.value)
+    simpler = replace(made.task, policy=EvaluationPolicy(prefer_simpler=True))
     with pytest.raises(UserError, match="state what a miss and a false alarm cost"):
-        compare_in_use(Experiment(replace(made.task, prefer_simpler=True), made.examples, plan), board, board[0])
+        compare_in_use(Experiment(simpler, made.examples, plan), board, board[0])
 
 
 def test_operating_points_read_the_responses_of_the_evaluation_and_the_calibrated_parts_for_money() -> None:

@@ -18,6 +18,7 @@ from epic22.core.data.column_overrides import ColumnOverride
 from epic22.core.data.schema_inference import Roles
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, FileError, UserError
+from epic22.core.task import EvaluationPolicy
 from epic22.spec.flat_file import FlatFile, load_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_file import (
@@ -526,7 +527,7 @@ def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path:
     assert build_split_request(asked).group_by == "month"
     assert [c.name for c in made.task.input_columns] == ["Torque", "speed", "Tool wear", "zip", "value"]
     assert made.examples().exposure is not None
-    assert (made.task.capacity, made.task.non_inferiority_margin, made.task.minimum_effect) == (20, 50.0, 0.01)
+    assert made.task.policy == EvaluationPolicy(0.01, 50.0, True, 20, ("zip",), learning_curve=True)
 
 
 def test_the_page_tells_every_key() -> None:

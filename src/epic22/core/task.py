@@ -249,6 +249,24 @@ class DataRequirement:
 
 
 @dataclass(frozen=True)
+class EvaluationPolicy:
+    """How a task's candidates are judged and its champion used; nothing of it changes what a model learns.
+
+    `minimum_effect` is the smallest difference in the deciding metric that matters; `non_inferiority_margin`, in money per 1,000
+    rows, how much dearer than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is
+    then chosen. `capacity` is how many entities a week can be acted on. `coverage_by` are inputs of few levels by which the
+    coverage of intervals and sets is reported. `learning_curve` asks for the champion's, at the cost of some fits.
+    """
+
+    minimum_effect: float | None = None
+    non_inferiority_margin: float | None = None
+    prefer_simpler: bool = False
+    capacity: int | None = None
+    coverage_by: tuple[str, ...] = ()
+    learning_curve: bool = False
+
+
+@dataclass(frozen=True)
 class Task:
     """The declaration of a feature: who is predicted, when, from what, what for. The first target decides.
 
@@ -256,15 +274,12 @@ class Task:
 
     Over canonical tables, `entities` names the table whose entities are candidates at each cutoff of the `cadence`; cutoffs begin
     `warmup` after the first moment in a table's column, `start_column`. `stake_column` names the input that is the money at
-    stake, by which `costs["miss"]` is multiplied; `capacity` is how many entities a week can be acted on. `slices` are columns
-    for the measurement of fairness, joined after the inputs and never seen by a family. `requirements` are refused one by one
-    where the tables do not have them. `cluster` (n,) says which rows are not independent evidence of one another. Models are
-    fitted on every `stride`-th cutoff, for neighbours share most of their horizon, and tested on all.
-    `minimum_effect` is the smallest difference in the deciding metric that matters; `non_inferiority_margin`, in money per 1,000
-    rows, how much dearer than the champion a simpler family may be and still count as not worse; with `prefer_simpler` it is
-    then chosen. `learning_curve` asks for the champion's, at the cost of some fits.
+    stake, by which `costs["miss"]` is multiplied. `slices` are columns for the measurement of fairness, joined after the inputs
+    and never seen by a family. `requirements` are refused one by one where the tables do not have them. `cluster` (n,) says which
+    rows are not independent evidence of one another. Models are fitted on every `stride`-th cutoff, for neighbours share most of
+    their horizon, and tested on all.
     `formulas` are columns made of the inputs, or of formulas before them, row by row.
-    `coverage_by` are inputs of few levels by which the coverage of intervals and sets is told.
+    `policy` is how candidates are judged and the champion used.
     """
 
     name: str
@@ -283,17 +298,12 @@ class Task:
     start_column: tuple[str, str] | None = None
     warmup: timedelta = timedelta(days=180)
     stake_column: str | None = None
-    capacity: int | None = None
     slices: Callable[[AsOfView], pl.DataFrame] | None = None
     requirements: tuple[DataRequirement, ...] = ()
     cluster: Callable[[AsOfView], pl.Series] | None = None
     stride: int = 1
-    minimum_effect: float | None = None
-    non_inferiority_margin: float | None = None
-    prefer_simpler: bool = False
-    learning_curve: bool = False
     formulas: tuple[Formula, ...] = ()
-    coverage_by: tuple[str, ...] = ()
+    policy: EvaluationPolicy = EvaluationPolicy()
 
     @property
     def target(self) -> Target:

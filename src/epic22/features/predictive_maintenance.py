@@ -14,7 +14,7 @@ import polars as pl
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
 from epic22.core.evaluation.survival import hazard_target
 from epic22.core.tables.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
-from epic22.core.task import Array, AsOfView, Column, DataRequirement, Future, Incumbent, Target, Task
+from epic22.core.task import Array, AsOfView, Column, DataRequirement, EvaluationPolicy, Future, Incumbent, Target, Task
 from epic22.core.time_series import WEEKLY, Frequency
 
 DAY = timedelta(days=1)
@@ -263,7 +263,7 @@ def build_maintenance_task(
         entities="equipment",
         cadence=cadence,
         start_column=("work_orders", "opened_at"),
-        capacity=10,
+        policy=EvaluationPolicy(capacity=10),
         cluster=lambda view: view.at["entity"],
         stride=stride,
         requirements=(DataRequirement("equipment", None, 20), DataRequirement("work_orders", None, 100)),

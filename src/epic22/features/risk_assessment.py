@@ -11,7 +11,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
-from epic22.core.task import Array, AsOfView, DataRequirement, Future, Incumbent, Target, Task
+from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent, Target, Task
 from epic22.core.time_series import MONTHLY
 from epic22.features.lease_history import (
     CENT,
@@ -135,7 +135,7 @@ TASK = Task(
     start_column=("leases", "ended_on"),
     warmup=timedelta(days=30),
     stake_column="monthly_rent",
-    capacity=5,
+    policy=EvaluationPolicy(capacity=5),
     slices=read_protected_classes,
     cluster=lambda view: view.latest("leases")["tenant_id"],
     stride=3,

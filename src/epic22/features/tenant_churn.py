@@ -12,7 +12,7 @@ import polars as pl
 
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
 from epic22.core.evaluation.survival import hazard_target
-from epic22.core.task import Array, AsOfView, DataRequirement, Future, Incumbent, Target, Task
+from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent, Target, Task
 from epic22.core.time_series import MONTHLY
 from epic22.features.lease_history import (
     CENT,
@@ -111,7 +111,7 @@ TASK = Task(
     # Before the first lease that ended the table holds only leases that lasted: who left earlier is not in it.
     start_column=("leases", "ended_on"),
     warmup=timedelta(days=30),
-    capacity=10,
+    policy=EvaluationPolicy(capacity=10),
     slices=read_protected_classes,
     cluster=lambda view: view.latest("leases")["tenant_id"],
     stride=3,

@@ -167,8 +167,8 @@ def compute_savings(
         else [CandidateScores(INCUMBENT, _join_responses(incumbent)[evaluated], "ranking")]
     )
     model = CandidateScores(CALIBRATED, p[evaluated])
-    capacity = Capacity(task.capacity)
-    limited = None if task.capacity is None else estimate_savings(cases, model, capacity, [*rule, *rivals], seed=seed)
+    capacity = Capacity(task.policy.capacity)
+    limited = None if task.policy.capacity is None else estimate_savings(cases, model, capacity, [*rule, *rivals], seed=seed)
     return (limited, estimate_savings(cases, model, Capacity(None), rivals, seed=seed)), capacity
 
 

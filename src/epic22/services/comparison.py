@@ -40,7 +40,7 @@ def compare_in_use(experiment: Experiment, leaderboard: tuple[Evaluation, ...], 
     Raises UserError where a simpler family was asked for and the task has no costs to say what is as good.
     """
     task = experiment.task
-    if task.prefer_simpler and not task.costs:
+    if task.policy.prefer_simpler and not task.costs:
         raise UserError("a simpler model is preferred where it costs no more: state what a miss and a false alarm cost.")
     if not task.target.traits.has_positive_class:
         return Comparison()
@@ -53,13 +53,13 @@ def compare_in_use(experiment: Experiment, leaderboard: tuple[Evaluation, ...], 
     by_name = {one.evaluation.family: one for one in board}
     best = by_name[champion.family]
     margin = (
-        task.non_inferiority_margin
-        if task.non_inferiority_margin is not None
+        task.policy.non_inferiority_margin
+        if task.policy.non_inferiority_margin is not None
         else compute_default_margin(experiment, by_name[CONSTANT], costs)
     )
     rivals = [one for one in board if one is not best and not is_baseline(one.evaluation.family)]
     tests = tuple(run_non_inferiority_test(experiment, one, best, costs, margin) for one in rivals)
-    choice = choose_family(champion.family, tests, task.prefer_simpler)
+    choice = choose_family(champion.family, tests, task.policy.prefer_simpler)
     return Comparison(points, tests, None if is_baseline(champion.family) else choice)
 
 

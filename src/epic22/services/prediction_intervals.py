@@ -45,4 +45,4 @@ def compute_prediction_intervals(experiment: Experiment, champion: Evaluation, c
         evaluated = evaluate_sets(rows)
     if evaluated is None:
         return replace(intervals, note=NOT_EVALUATED)
-    return replace(intervals, coverage=compute_coverage(experiment, evaluated, task.coverage_by))
+    return replace(intervals, coverage=compute_coverage(experiment, evaluated, task.policy.coverage_by))

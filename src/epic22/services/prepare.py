@@ -35,7 +35,7 @@ def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     of `coverage_by` makes no groups.
     """
     task, examples, suspicions = withhold_columns(data, split.seed)
-    check_groups(task.coverage_by, examples.X)
+    check_groups(task.policy.coverage_by, examples.X)
     plan = plan_folds(examples, task.target.kind, split)
     experiment = Experiment(task, examples, plan, split.seed, threads)
     task, notes = choose_log_target(experiment)

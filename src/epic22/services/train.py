@@ -210,7 +210,7 @@ def select_champion(
     if comparison.choice is not None and comparison.choice.family != champion.family:
         champion, verdicts = choose_champion(experiment, leaderboard, comparison.choice.family)
         explanation = None  # it is of the best family, whose place another has taken
-    if experiment.task.learning_curve:
+    if experiment.task.policy.learning_curve:
         curve = compute_learning_curve(experiment, leaderboard, champion, progress, candidates.planner)
         comparison = replace(comparison, curve=curve)
     return Selection(leaderboard, champion, verdicts, comparison, explanation)
@@ -274,7 +274,7 @@ def choose_champion(
     others.sort(key=lambda e: not is_baseline(e.family))
     task = experiment.task
     return champion, adjust_for_multiple_comparisons(
-        [compare(experiment, champion, other, task.target.metric, task.minimum_effect) for other in others]
+        [compare(experiment, champion, other, task.target.metric, task.policy.minimum_effect) for other in others]
     )
 
 

@@ -68,7 +68,7 @@ def train_large(
     Raises SplitError where no honest split exists, UserError for what is only done in memory.
     """
     task, table, examples = replace(data.task, families=LARGE_FAMILIES), data.table, data.examples
-    check_groups(task.coverage_by, examples.X)
+    check_groups(task.policy.coverage_by, examples.X)
     large_split = plan_large_folds(table, task.target.kind, split, data.group_column, data.group_repeats)
     plan = build_fold_plan(large_split, table, _clusters(large_split, table, examples))
     experiment = Experiment(task, examples, plan, setting.seed, setting.threads)

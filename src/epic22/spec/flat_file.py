@@ -28,7 +28,7 @@ from epic22.core.models.base import require_library
 from epic22.core.models.catalog import FAMILIES, default_families, get_family
 from epic22.core.models.loss import SQUARED, Loss
 from epic22.core.targets import KINDS
-from epic22.core.task import Column, Formula, Kind, Metric, Target, Task
+from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
 
 ROWS, LABELS = "rows", "labels"
 MAX_CLASSES = 50
@@ -404,14 +404,16 @@ def build_task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes:
         inputs=lambda view: view.latest(ROWS).lazy().select(pl.col(f"column_{i}").alias(n) for i, n in enumerate(inputs)),
         families=_select_families(file, kind),
         about=f"{file.roles.label} from {file.path.name}",
-        coverage_by=file.coverage_by,
         costs=file.costs,
-        prefer_simpler=file.prefer_simpler,
-        learning_curve=file.learning_curve,
-        capacity=file.capacity,
         stake_column=file.stake_column,
-        minimum_effect=file.minimum_effect,
-        non_inferiority_margin=file.non_inferiority_margin,
+        policy=EvaluationPolicy(
+            minimum_effect=file.minimum_effect,
+            non_inferiority_margin=file.non_inferiority_margin,
+            prefer_simpler=file.prefer_simpler,
+            capacity=file.capacity,
+            coverage_by=file.coverage_by,
+            learning_curve=file.learning_curve,
+        ),
     )
 
 

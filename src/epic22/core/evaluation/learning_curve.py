@@ -137,7 +137,7 @@ def _is_too_small(examples: Examples, train: Array, task: Task) -> bool:
 
 
 def _fit_curve(experiment: Experiment, measured: list[tuple[int, tuple[FoldPredictions, ...]]]) -> LearningCurve:
-    metric, minimum_effect = experiment.task.target.metric, experiment.task.minimum_effect
+    metric, minimum_effect = experiment.task.target.metric, experiment.task.policy.minimum_effect
     rows = np.array([count for count, _ in measured], dtype=np.float64)
     scores = np.array([_compute_mean_score(parts, metric, experiment.examples) for _, parts in measured])
     fold_replicates = np.stack([bootstrap_folds(experiment, (metric,), parts)[0] for _, parts in measured], axis=1)

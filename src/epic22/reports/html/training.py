@@ -58,7 +58,7 @@ def _list_savings(run: TrainingRun) -> list[tuple[str, Saving]]:
     """The savings that were counted, by whom the list is limited."""
     if run.assessment is None:
         return []
-    limited = f"at most {run.task.capacity} a week"
+    limited = f"at most {run.task.policy.capacity} a week"
     options = ((limited, run.assessment.savings), ("all that are worth it", run.assessment.unlimited))
     return [(name, saving) for name, saving in options if saving is not None]
 
