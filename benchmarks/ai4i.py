@@ -12,7 +12,7 @@ import json
 import os
 import sys
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,8 @@ from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS
 from epic22.services.train import TrainingRun, train
 from epic22.services.tune import Tuning
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import TrainingSpec, build_spec
 
 FILE = DATA / "maintenance" / "ai4i2020" / "ai4i2020.csv"
 RESULTS = ROOT / "benchmarks" / "results" / "ai4i.json"
@@ -68,10 +69,11 @@ VARIANTS = (
 )
 
 
-def flat_file(variant: Variant) -> FlatFile:
+def flat_file(variant: Variant) -> TrainingSpec:
     """The table as a user would state it."""
     roles = Roles("Machine failure", drop=LEFT_OUT)
-    return FlatFile(FILE, roles, f"ai4i-{variant.name}", formulas=variant.formulas, costs=COSTS)
+    costs = {"cost_miss": COSTS["miss"], "cost_false_alarm": COSTS["false_alarm"]}
+    return build_spec(csv=FILE, **asdict(roles), task=f"ai4i-{variant.name}", formula=variant.formulas, **costs)
 
 
 def plan_of(variant: Variant) -> FoldPlan:

@@ -16,7 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,8 @@ from epic22.core.selection.search import prepare_part, search
 from epic22.core.selection.study import Study
 from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 FOLDER = DATA / "maintenance" / "cmapss"
 RESULTS = ROOT / "benchmarks" / "results" / "cmapss.json"
@@ -92,7 +93,9 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
             table.write_parquet(path)
         roles = Roles(LABEL, group=UNIT)
         keep = tuple(name for name in train_table.columns if name not in (LABEL, UNIT))
-        assignment = load_task_data(FlatFile(paths[0], roles, "cmapss", keep=keep, kind="regression", test=paths[1]))
+        assignment = load_task_data(
+            build_spec(csv=paths[0], **asdict(roles), task="cmapss", keep=keep, kind="regression", test=paths[1])
+        )
     examples = assignment.examples()
     plan = plan_folds(examples, "regression", SplitRequest(test_rows=assignment.test_rows, seed=SEED))
     families = (replace(xgboost.FAMILY, initial_points=FROZEN),)

@@ -56,17 +56,16 @@ def write_table(path: Path, rows: int) -> None:
 def train(path: Path, on_disk: bool) -> dict[str, Any]:
     """Read, quantise and boost in this process; seconds of each, and the peak of its resident memory."""
     from epic22.core.data.batches import open_batches
-    from epic22.core.data.schema_inference import Roles
     from epic22.core.evaluation.crossval_large import TrainingResources, build_matrix, select_sample
     from epic22.core.models.trees.boosted import TREE_SHAPES
     from epic22.core.models.xgboost_batches import fit_matrix
-    from epic22.spec.flat_file import FlatFile
     from epic22.spec.large_file import load_batched_task_data
+    from epic22.spec.training_spec import build_spec
 
     seconds = {}
     with tempfile.TemporaryDirectory(dir=path.parent) as scratch:
         began = time.perf_counter()
-        assigned = load_batched_task_data(FlatFile(path, Roles("y")), open_batches(path), Path(scratch))
+        assigned = load_batched_task_data(build_spec(csv=path, label="y"), open_batches(path), Path(scratch))
         seconds["reading, auditing, writing float32 rows"] = time.perf_counter() - began
         table = assigned.table
         train = np.ones(len(table), dtype=bool)

@@ -11,7 +11,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from epic22.core.quality import Finding, audit_tables
 from epic22.core.task import Array, Column
 from epic22.simulator.faults import FAULTS, plant, plant_filled_column
 from epic22.simulator.portfolio import simulate
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or ROOT.parent / "shared" / "data").resolve()
@@ -208,7 +209,7 @@ def of_weekly(rows: Weekly, seed: int) -> dict[str, Any]:
 
 def of_public(public: PublicSet) -> dict[str, Any]:
     """What is flagged on one public set, and what of it is right."""
-    assignment = load_task_data(FlatFile(DATA / public.file, public.roles))
+    assignment = load_task_data(build_spec(csv=DATA / public.file, **asdict(public.roles)))
     found = list(assignment.suspicions)
     if assignment.task.target.kind == "binary":
         examples = assignment.examples()

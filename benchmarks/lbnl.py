@@ -23,7 +23,6 @@ from stamp import DATA, ROOT, machine, source_stamp
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.bootstrap import compute_replicates
@@ -32,7 +31,8 @@ from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array
 from epic22.services.train import TrainingRun, train
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import TrainingSpec, build_spec
 
 FOLDER = DATA / "maintenance" / "lbnl_ahu"
 RESULTS = ROOT / "benchmarks" / "results" / "lbnl.json"
@@ -77,7 +77,7 @@ def by_day(name: str, aside: Path) -> dict[str, Any]:
     days = frame.group_by(pl.col(TIME).dt.date()).agg(pl.col(LABEL).max())[LABEL]
     held = {"rows": frame.height, "days": len(days), "faulty": int(days.sum())}
     try:
-        run = _train(FlatFile(path, Roles(LABEL, time=(TIME,)), f"lbnl-{name}"), SplitRequest(seed=0), aside)
+        run = _train(build_spec(csv=path, label=LABEL, time=(TIME,), task=f"lbnl-{name}"), SplitRequest(seed=0), aside)
     except SplitError as refused:
         return held | {"refused": str(refused)}
     scores = {e.family: dict(zip(("value", "low", "high"), _auc(run, e.family), strict=True)) for e in run.leaderboard}
@@ -95,7 +95,7 @@ def _auc(run: TrainingRun, family: str) -> tuple[float, float, float]:
     return score.value, score.low, score.high
 
 
-def _train(file: FlatFile, split: SplitRequest, aside: Path) -> TrainingRun:
+def _train(file: TrainingSpec, split: SplitRequest, aside: Path) -> TrainingRun:
     return train(load_task_data(file), split, ModelStore(aside / "models"), os.cpu_count() or 1, with_explanation=False)
 
 
@@ -115,7 +115,7 @@ def transfer(view: str, frames: tuple[pl.DataFrame, pl.DataFrame], family: str, 
     paths = [aside / f"{unit}-{len(view)}.parquet" for unit in (SIMULATED, MEASURED)]
     for path, frame in zip(paths, frames, strict=True):
         frame.drop(TIME).write_parquet(path)  # as rows of no time: the dates of both units are partly the same
-    file = FlatFile(paths[0], Roles(LABEL), "lbnl-transfer", test=paths[1])
+    file = build_spec(csv=paths[0], label=LABEL, task="lbnl-transfer", test=paths[1])
     run = _train(file, SplitRequest(seed=0, test_rows=frames[1].height), aside)
     day = compute_period_starts(frames[1][TIME].to_numpy(), "day")
     found = {}

@@ -31,7 +31,6 @@ from peers.systems.columns import encoded, levels_of
 from epic22.adapters.studies import StudyFiles
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds, split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family
@@ -43,7 +42,8 @@ from epic22.core.selection.search import search as search_part
 from epic22.core.selection.study import Trial
 from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array, RowMetadata, Task
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA", ROOT.parent / "shared" / "data"))
@@ -79,7 +79,7 @@ class Table:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "rows.parquet"
             frame.write_parquet(path)
-            assigned = load_task_data(FlatFile(path, Roles(label), keep=tuple(inputs), metric="roc_auc"))
+            assigned = load_task_data(build_spec(csv=path, label=label, keep=tuple(inputs), metric="roc_auc"))
         examples = assigned.examples()
         plan = plan_folds(examples, "binary", SplitRequest(repeats=1))
         folds = split_search_folds(plan, examples, np.arange(len(examples)), "binary", 0)

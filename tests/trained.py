@@ -11,11 +11,11 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle
 from epic22.core.artifact.row_model import RowModel
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.lineage import ModelVersion
 from epic22.core.task import Kind
 from epic22.services.train import TrainingRun, train
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 from tests.folders import folder_of_process
 from tests.toy import CLASSES, inputs, labels
 
@@ -47,7 +47,7 @@ def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) ->
 def _trained_once(kind: Kind, seed: int, n: int) -> tuple[TrainingRun, ModelStore]:
     folder = folder_of_process()
     store = ModelStore(folder / "models")
-    assignment = load_task_data(FlatFile(table(folder, kind, n, seed), Roles("y", id="who"), name="toy"))
+    assignment = load_task_data(build_spec(csv=table(folder, kind, n, seed), label="y", id="who", task="toy"))
     return train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1), store
 
 

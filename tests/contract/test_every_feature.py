@@ -19,7 +19,6 @@ from tests.portfolios import portfolio_assignment, scrambled_portfolio
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.point_in_time import Table, Tables
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.task_data import PanelTaskData, TaskData, refuse_unmet_requirements
 from epic22.core.errors import Epic22Error
 from epic22.core.lineage import DataVersion
@@ -27,7 +26,8 @@ from epic22.core.models.catalog import get_family
 from epic22.core.task import Array
 from epic22.features.catalog import FEATURES
 from epic22.services.train import train
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ def flat(folder: Path) -> TaskData:
     )
     path = folder / "boilers.csv"
     frame.write_csv(path)
-    return load_task_data(FlatFile(path, Roles("failed", time=("read_at",))))
+    return load_task_data(build_spec(csv=path, label="failed", time=("read_at",)))
 
 
 def of_catalog(name: str) -> Case:

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -16,17 +17,15 @@ from tests.unit.test_large_table import table
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap import TrainingResult, assemble, predict_file, train_file
 from epic22.config import Settings, parse_memory
-from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import LakeError, UserError
-from epic22.spec.flat_file import FlatFile
+from epic22.spec.training_spec import build_spec
 
 LITTLE, MUCH = 1, 1 << 40
 
 
-def trained(home: Path, path: Path, cap: int, roles: Roles = Roles("y"), split: SplitRequest = SplitRequest()) -> TrainingResult:
+def trained(home: Path, path: Path, cap: int, **options: Any) -> TrainingResult:
     """A training under a memory cap."""
-    return train_file(assemble(Settings(home, 1, memory_cap=cap)), FlatFile(path, roles, name="toy"), split)
+    return train_file(assemble(Settings(home, 1, memory_cap=cap)), build_spec(csv=path, task="toy", **{"label": "y", **options}))
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,7 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Path]:
     """A capped training and its home."""
     home = tmp_path_factory.mktemp("home")
-    return trained(home, file, LITTLE, Roles("y", time=("at",))), home
+    return trained(home, file, LITTLE, time="at"), home
 
 
 @pytest.mark.slow
@@ -76,14 +75,14 @@ def test_the_same_hash_twice_and_with_other_blocks(
     finished: tuple[TrainingResult, Path], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("epic22.core.data.large_table.BLOCK_CELLS", 350)
-    again = trained(tmp_path, file, LITTLE, Roles("y", time=("at",)))
+    again = trained(tmp_path, file, LITTLE, time="at")
     assert again.run.version.model_hash == finished[0].run.version.model_hash
     assert again.run.data_version == finished[0].run.data_version
 
 
 @pytest.mark.slow
 def test_scores_are_near_those_of_a_table_that_fits(finished: tuple[TrainingResult, Path], file: Path, tmp_path: Path) -> None:
-    whole = trained(tmp_path, file, MUCH, Roles("y", time=("at",)), SplitRequest(n=3))
+    whole = trained(tmp_path, file, MUCH, time="at", folds=3)
     assert not any("batch at a time" in note for note in whole.run.notes)
     for family in ("constant", "linear"):
         ours, theirs = (next(e for e in r.leaderboard if e.family == family) for r in (finished[0].run, whole.run))
@@ -102,7 +101,7 @@ def test_values_and_classes_of_a_csv_are_learned_too(tmp_path: Path) -> None:
     assert run.bundle.band is not None
     grades = ["low" if value < 0 else "mid" if value < 5 else "high" for value in frame["y"]]
     frame.with_columns(y=pl.Series(grades)).write_csv(tmp_path / "classes.csv")
-    run = trained(tmp_path / "a", tmp_path / "classes.csv", LITTLE, split=SplitRequest(seed=1)).run
+    run = trained(tmp_path / "a", tmp_path / "classes.csv", LITTLE, seed=1).run
     assert run.task.target.kind == "multiclass"
     assert run.verdicts[0].better
 
@@ -124,9 +123,9 @@ def test_a_delta_table_without_rows_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_test_file_is_refused_above_the_cap(file: Path, tmp_path: Path) -> None:
-    asked = FlatFile(file, Roles("y", time=("at",)), test=file)
+    asked = build_spec(csv=file, label="y", time=("at",), test=file)
     with pytest.raises(UserError, match="--holdout-from"):
-        train_file(assemble(Settings(tmp_path, 1, memory_cap=LITTLE)), asked, SplitRequest())
+        train_file(assemble(Settings(tmp_path, 1, memory_cap=LITTLE)), asked)
 
 
 @pytest.mark.parametrize(("text", "found"), [("4GB", 4_000_000_000), ("512 MiB", 1 << 29), ("1.5gb", 1_500_000_000), ("77", 77)])
@@ -184,19 +183,19 @@ import sys
 from pathlib import Path
 import pyarrow.csv, pyarrow.parquet, scipy.stats, xgboost
 from epic22.core.data.batches import open_batches
-from epic22.core.data.schema_inference import Roles
-from epic22.spec.flat_file import FlatFile, declare
-from epic22.spec.large_file import declare_large
+from epic22.spec.training_spec import build_spec
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.large_file import load_batched_task_data
 
 def peak():
     # Not ru_maxrss: a process inherits that of the one that started it.
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0])
 
-file, before = FlatFile(Path(sys.argv[1]), Roles("y")), peak()
+spec, before = build_spec(csv=sys.argv[1], label="y"), peak()
 if sys.argv[2] == "whole":
-    made = declare(file).examples()
+    made = load_task_data(spec).examples()
 else:
-    made = declare_large(file, open_batches(file.path), Path(sys.argv[3]))
+    made = load_batched_task_data(spec, open_batches(spec.path), Path(sys.argv[3]))
 print(peak() - before)
 """
 

@@ -27,12 +27,10 @@ from epic22.bootstrap import (
 )
 from epic22.cli.main import run
 from epic22.config import Settings
-from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import UserError
 from epic22.simulator.portfolio import simulate
 from epic22.simulator.size import PortfolioSize
-from epic22.spec.flat_file import FlatFile
+from epic22.spec.training_spec import build_spec
 
 TINY = PortfolioSize("tiny", properties=10, metros=2, zips=4, units=300, reading_days=60, replicates=2)
 ROW = {"wear": 0.5, "load <b>$kN$</b>": -1, "maker": "brook", "indoors": True, "fitted on": "2014-05-01", "who": "anna"}
@@ -101,7 +99,7 @@ def test_a_prediction_from_a_flat_file_leads_back_to_its_bytes(
 ) -> None:
     parts = parts_in(tmp_path / "home")
     learned, asked = table(tmp_path, "binary"), table(tmp_path, "binary", 20, seed=5)
-    finished = train_file(parts, FlatFile(learned, Roles("y", id="who"), name="toy"), SplitRequest(seed=3, repeats=1))
+    finished = train_file(parts, build_spec(csv=learned, label="y", id="who", task="toy", seed=3, repeats=1))
     _, predictions = predict_file(parts, "toy", asked)
     found = trace_back(parts, predictions[0].receipt)
     assert {node.id for node in found.nodes_of_kind("source")} == {sha256(learned), sha256(asked)}

@@ -4,6 +4,7 @@ The folder is EPIC22_PUBLIC_DATA, default ../shared/data beside the repository; 
 """
 
 import os
+from dataclasses import asdict
 from pathlib import Path
 
 import polars as pl
@@ -14,7 +15,8 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.data.leakage import audit_columns
 from epic22.core.data.schema_inference import Roles, infer_schema
 from epic22.core.data.split import plan_folds
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or Path(__file__).parents[2].parent / "shared" / "data")
 pytestmark = [
@@ -51,7 +53,7 @@ FOUND: list[tuple[str, Roles, dict[str, str]]] = [
 
 @pytest.mark.parametrize(("file", "roles", "wanted"), FOUND, ids=[Path(file).stem for file, _, _ in FOUND])
 def test_the_audit_names_the_known_leaks_and_nothing_else(file: str, roles: Roles, wanted: dict[str, str]) -> None:
-    assignment = load_task_data(FlatFile(DATA / file, roles))
+    assignment = load_task_data(build_spec(csv=DATA / file, **asdict(roles)))
     assert {s.column: s.suspicion for s in assignment.suspicions} == wanted
 
 
@@ -80,7 +82,7 @@ def test_types_are_what_the_values_say(file: str, types: dict[str, str]) -> None
 
 def test_days_become_the_groups_where_forward_folds_would_hold_one_class() -> None:
     file = DATA / "maintenance/lbnl_ahu/MZVAV-2-2.csv"
-    assignment = load_task_data(FlatFile(file, Roles(FAULT, time=("Datetime",))))
+    assignment = load_task_data(build_spec(csv=file, label=FAULT, time=("Datetime",)))
     plan = plan_folds(assignment.examples(), "binary", SplitRequest())
     assert (plan.kind, plan.period, plan.n) == ("by_group", "day", 5)
 
@@ -89,7 +91,7 @@ def test_a_class_that_fills_one_day_only_is_refused() -> None:
     from epic22.core.errors import SplitError
 
     file = DATA / "maintenance/lbnl_ahu/SZCAV.csv"
-    assignment = load_task_data(FlatFile(file, Roles(FAULT, time=("Datetime",))))
+    assignment = load_task_data(build_spec(csv=file, label=FAULT, time=("Datetime",)))
     with pytest.raises(SplitError, match="a class fills only 1 of"):
         plan_folds(assignment.examples(), "binary", SplitRequest())
 

@@ -18,7 +18,7 @@ from tests.toy import toy
 
 from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
-from epic22.cli.tuning_options import set_processes
+from epic22.bootstrap.tuning import set_processes
 from epic22.core.errors import InternalError, UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget, Deadline

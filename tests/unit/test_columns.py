@@ -18,7 +18,6 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.metrics import ROC_AUC
@@ -32,7 +31,8 @@ from epic22.core.task import Array, Column, Formula, RowMetadata, Task
 from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
 from epic22.services.train import train
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 COLUMNS = (
     Column("torque", "float"),
@@ -164,7 +164,7 @@ def test_planned_columns_reach_bundle_answers_and_report(tmp_path: Path) -> None
     _, examples, _ = made(500, 2, 12.0)
     day = [datetime(2024, 1, 1) + timedelta(days=int(i) // 5) for i in range(500)]
     examples.X.with_columns(day=pl.Series(day), y=pl.Series(examples.y).cast(pl.Int64)).write_csv(tmp_path / "t.csv")
-    assignment = load_task_data(FlatFile(tmp_path / "t.csv", Roles("y", time=("day",)), name="toy"))
+    assignment = load_task_data(build_spec(csv=tmp_path / "t.csv", label="y", time=("day",), task="toy"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     store = ModelStore(tmp_path / "models")
     run = train(assignment, SplitRequest(holdout_last=20), store, threads=1, engineer=True)

@@ -19,7 +19,6 @@ from epic22.core.artifact.prediction_columns import predict_columns
 from epic22.core.artifact.request_model import build_request_model
 from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.data.folds import Fold, SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import ColumnError, RowError, UserError
 from epic22.core.models.base import FoldData
 from epic22.core.models.catalog import get_family
@@ -30,9 +29,9 @@ from epic22.core.selection.budget import Budget
 from epic22.core.task import Array, Target, Task
 from epic22.services.train import train
 from epic22.services.tune import Tuning
-from epic22.spec.flat_file import FlatFile, load_task_data
-from epic22.spec.task_file import RolesAsked, SearchAsked, Source, TargetAsked, TaskFile
-from epic22.spec.task_request import build_flat_file
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.task_request import refuse_contradictions
+from epic22.spec.training_spec import TrainingSpec, build_spec
 
 POISSON, TWEEDIE = Loss("poisson"), Loss("tweedie", power=1.5)
 
@@ -51,10 +50,9 @@ def stored(folder: Path, frame: pl.DataFrame | None = None) -> Path:
     return folder / "policies.csv"
 
 
-def asked(folder: Path, loss: Loss | None = POISSON, exposure: str | None = "years", **said: object) -> FlatFile:
+def asked(folder: Path, loss: str = "poisson", exposure: str | None = "years", **said: object) -> TrainingSpec:
     drop = () if exposure is not None else ("years",)
-    roles = Roles("claims", drop=drop, exposure=exposure)
-    return FlatFile(stored(folder), roles, name="claims", loss=loss, **said)  # type: ignore[arg-type]
+    return build_spec(csv=stored(folder), label="claims", drop=drop, exposure=exposure, task="claims", loss=loss, **said)
 
 
 def task(loss: Loss, offset: str | None = "years") -> Task:
@@ -183,27 +181,27 @@ def _refused_by_the_api(bundle: Bundle) -> None:
 def test_an_exposure_that_is_none_is_refused(tmp_path: Path, change: pl.Expr, said: str) -> None:
     path = stored(tmp_path, policies().with_columns(years=change))
     with pytest.raises(ColumnError, match=rf"--exposure years: .*{said}"):
-        load_task_data(FlatFile(path, Roles("claims", exposure="years"), loss=POISSON))
+        load_task_data(build_spec(csv=path, label="claims", exposure="years", loss="poisson"))
 
 
 def test_what_cannot_add_an_exposure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ColumnError, match="--exposure years: goes with --loss poisson or tweedie"):
-        load_task_data(asked(tmp_path, loss=Loss("squared")))
+        load_task_data(asked(tmp_path, loss="squared"))
     with pytest.raises(ColumnError, match="families: lightgbm cannot add --exposure"):
         load_task_data(asked(tmp_path, families=("lightgbm",)))
     with pytest.raises(ColumnError, match="uses 'years', which is the exposure"):
-        load_task_data(asked(tmp_path, formulas=("each = size / years",)))
+        load_task_data(asked(tmp_path, formula=("each = size / years",)))
     with pytest.raises(ColumnError, match="exposure and label at once"):
         load_task_data(asked(tmp_path, exposure="claims"))
-    wanted = TaskFile(data=Source(stored(tmp_path)), roles=RolesAsked("claims", exposure="years"), target=TargetAsked("poisson"))
-    assert build_flat_file(wanted).roles.exposure == "years"
+    wanted = {"csv": stored(tmp_path), "label": "claims", "exposure": "years", "loss": "poisson", "trials": 3}
+    assert build_spec(**wanted).column_roles.exposure == "years"
     for search, option in (
-        (SearchAsked(trials=3, engineer=True), "--engineer"),
-        (SearchAsked(trials=3, row_ms=1.0), "--row-ms"),
-        (SearchAsked(trials=3, families=("catboost",)), "--search-family catboost"),
+        ({"engineer": True}, "--engineer"),
+        ({"row_ms": 1.0}, "--row-ms"),
+        ({"search_family": ("catboost",)}, "--search-family catboost"),
     ):
         with pytest.raises(UserError, match=f"{option} cannot go with --exposure years"):
-            build_flat_file(replace(wanted, search=search))
+            refuse_contradictions(build_spec(**wanted, **search))
 
 
 def test_a_search_tries_only_families_that_can_add_an_exposure() -> None:

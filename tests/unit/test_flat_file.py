@@ -7,11 +7,11 @@ import numpy as np
 import polars as pl
 import pytest
 
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.task import Kind
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 
 def file_of(folder: Path, name: str = "t.csv", n: int = 60, **columns: list[object]) -> Path:
@@ -21,7 +21,7 @@ def file_of(folder: Path, name: str = "t.csv", n: int = 60, **columns: list[obje
 
 
 def declared(folder: Path, labels: list[object], kind: Kind | None = None, positive: str | None = None) -> TaskData:
-    return load_task_data(FlatFile(file_of(folder, y=labels), Roles("y", positive=positive), kind=kind))
+    return load_task_data(build_spec(csv=file_of(folder, y=labels), label="y", positive=positive, kind=kind))
 
 
 @pytest.mark.parametrize(
@@ -73,25 +73,25 @@ def test_columns_may_be_called_like_our_own(tmp_path: Path) -> None:
     odd = ["entity", "cutoff", "row", "group", "label", "count", "value", "known_at", "entity_id", "column_0"]
     columns: dict[str, Any] = {name: [(i * (j + 3)) % 17 + 0.5 for i in range(60)] for j, name in enumerate(odd)}
     path = file_of(tmp_path, y=[0, 1] * 30, **columns)
-    examples = load_task_data(FlatFile(path, Roles("y"))).examples()
+    examples = load_task_data(build_spec(csv=path, label="y")).examples()
     assert examples.X.columns == ["x", *odd]
     assert examples.X.equals(pl.read_csv(path).select("x", *odd))
 
 
 def test_what_the_audit_suspects_is_left_out_unless_kept(tmp_path: Path) -> None:
     path = file_of(tmp_path, y=[0, 1] * 30, echo=[0, 1] * 30)
-    out = load_task_data(FlatFile(path, Roles("y")))
-    kept = load_task_data(FlatFile(path, Roles("y"), keep=("echo",)))
+    out = load_task_data(build_spec(csv=path, label="y"))
+    kept = load_task_data(build_spec(csv=path, label="y", keep=("echo",)))
     assert [c.name for c in out.task.input_columns] == ["x"]
     assert [c.name for c in kept.task.input_columns] == ["x", "echo"]
     assert [s.withheld for s in (*out.suspicions, *kept.suspicions)] == [True, False]
     with pytest.raises(ColumnError, match="--keep ekho: no such column"):
-        load_task_data(FlatFile(path, Roles("y"), keep=("ekho",)))
+        load_task_data(build_spec(csv=path, label="y", keep=("ekho",)))
 
 
 def test_an_id_that_repeats_becomes_the_group(tmp_path: Path) -> None:
     path = file_of(tmp_path, y=[0, 1] * 30, who=[f"p{i % 20}" for i in range(60)])
-    assignment = load_task_data(FlatFile(path, Roles("y", id="who")))
+    assignment = load_task_data(build_spec(csv=path, label="y", id="who"))
     assert "who repeats" in " ".join(assignment.notes)
     group = assignment.examples().group
     assert group is not None
@@ -101,7 +101,7 @@ def test_an_id_that_repeats_becomes_the_group(tmp_path: Path) -> None:
 def test_a_test_file_lies_below_and_need_not_have_all_classes(tmp_path: Path) -> None:
     first = file_of(tmp_path, y=[0, 1] * 30)
     second = file_of(tmp_path, "test.csv", 10, y=[0] * 10)
-    assignment = load_task_data(FlatFile(first, Roles("y"), test=second))
+    assignment = load_task_data(build_spec(csv=first, label="y", test=second))
     assert (assignment.test_rows, len(assignment.examples())) == (10, 70)
 
 
@@ -109,7 +109,7 @@ def test_a_test_file_with_a_class_of_its_own_is_refused(tmp_path: Path) -> None:
     first = file_of(tmp_path, y=["a", "b"] * 30)
     second = file_of(tmp_path, "test.csv", 10, y=["c"] * 10)
     with pytest.raises(ColumnError, match="c occurs in the test file only"):
-        load_task_data(FlatFile(first, Roles("y"), test=second))
+        load_task_data(build_spec(csv=first, label="y", test=second))
 
 
 def test_the_data_version_follows_bytes_and_roles_and_not_the_files_place(tmp_path: Path) -> None:
@@ -117,16 +117,16 @@ def test_the_data_version_follows_bytes_and_roles_and_not_the_files_place(tmp_pa
     (tmp_path / "other").mkdir()
     moved = file_of(tmp_path / "other", "u.csv", y=[0, 1] * 30)
     changed = file_of(tmp_path, "v.csv", y=[1, 0] * 30)
-    version = load_task_data(FlatFile(path, Roles("y"))).data_version.id
-    assert load_task_data(FlatFile(moved, Roles("y"))).data_version.id == version
-    assert load_task_data(FlatFile(changed, Roles("y"))).data_version.id != version
-    assert load_task_data(FlatFile(path, Roles("y", positive="0"))).data_version.id != version
+    version = load_task_data(build_spec(csv=path, label="y")).data_version.id
+    assert load_task_data(build_spec(csv=moved, label="y")).data_version.id == version
+    assert load_task_data(build_spec(csv=changed, label="y")).data_version.id != version
+    assert load_task_data(build_spec(csv=path, label="y", positive="0")).data_version.id != version
 
 
 def test_nothing_left_to_learn_from_is_refused(tmp_path: Path) -> None:
     path = file_of(tmp_path, y=[0, 1] * 30)
     with pytest.raises(ColumnError, match="no column is left"):
-        load_task_data(FlatFile(path, Roles("y", drop=("x",))))
+        load_task_data(build_spec(csv=path, label="y", drop=("x",)))
 
 
 def with_formulas(folder: Path, *formulas: str, keep: tuple[str, ...] = (), drop: tuple[str, ...] = ()) -> TaskData:
@@ -134,7 +134,7 @@ def with_formulas(folder: Path, *formulas: str, keep: tuple[str, ...] = (), drop
     noise, sign = rng.normal(size=60), np.resize([50.0, -50.0], 60)
     half, other, y = list(noise + sign), list(-sign), list((noise > 0).astype(int))
     path = file_of(folder, half=half, other=other, kind=["a", "b", "a"] * 20, y=y)
-    return load_task_data(FlatFile(path, Roles("y", drop=drop), keep=keep, formulas=formulas))
+    return load_task_data(build_spec(csv=path, label="y", drop=drop, keep=keep, formula=formulas))
 
 
 def test_formulas_become_columns_of_the_task(tmp_path: Path) -> None:

@@ -13,7 +13,6 @@ from tests.trained import table
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.baselines import evaluate_responses
@@ -33,7 +32,8 @@ from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
 from epic22.services.comparison import compare_in_use
 from epic22.services.train import train
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 COSTS = CostMatrix(100.0, 10.0)
 TASK = task("binary")
@@ -209,11 +209,13 @@ def test_operating_points_read_the_responses_of_the_evaluation_and_the_calibrate
 
 @pytest.mark.slow
 def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Path) -> None:
-    file = FlatFile(
-        table(tmp_path, "binary"),
-        Roles("y", id="who"),
-        name="toy",
-        costs={"miss": 100.0, "false_alarm": 50.0},
+    file = build_spec(
+        csv=table(tmp_path, "binary"),
+        label="y",
+        id="who",
+        task="toy",
+        cost_miss=100.0,
+        cost_false_alarm=50.0,
         prefer_simpler=True,
         learning_curve=True,
     )
@@ -232,6 +234,6 @@ def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Pa
 
 
 def test_costs_of_a_value_are_refused(tmp_path: Path) -> None:
-    file = FlatFile(table(tmp_path, "regression"), Roles("y", id="who"), costs={"miss": 1.0, "false_alarm": 1.0})
+    file = build_spec(csv=table(tmp_path, "regression"), label="y", id="who", cost_miss=1.0, cost_false_alarm=1.0)
     with pytest.raises(ColumnError, match="not one of two classes"):
         load_task_data(file)

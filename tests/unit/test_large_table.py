@@ -1,7 +1,7 @@
 """Tables read a batch at a time: what is found, held and learned is what the whole table would give, whatever the batches are."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +29,9 @@ from epic22.core.models.trees.boosted import TREE_SHAPES
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.models.xgboost_batches import LARGE_TABLE_PARAMS, build_quantile_matrix, fit_matrix, search_matrix
 from epic22.core.task import Array
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
 from epic22.spec.large_file import load_batched_task_data
+from epic22.spec.training_spec import build_spec
 
 
 class Cut:
@@ -67,7 +68,7 @@ def large(folder: Path, frame: pl.DataFrame, roles: Roles = Roles("y"), batch: i
     frame.write_parquet(path)
     scratch = folder / f"scratch-{batch}"
     scratch.mkdir()
-    return load_batched_task_data(FlatFile(path, roles), ParquetBatches((path,), batch), scratch)
+    return load_batched_task_data(build_spec(csv=path, **asdict(roles)), ParquetBatches((path,), batch), scratch)
 
 
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
@@ -301,7 +302,7 @@ def test_a_column_that_counts_the_rows_is_withheld(
 
 def test_the_same_task_and_data_version_as_read_whole(tmp_path: Path) -> None:
     made = large(tmp_path, table())
-    whole = load_task_data(FlatFile(tmp_path / "t.parquet", Roles("y")))
+    whole = load_task_data(build_spec(csv=tmp_path / "t.parquet", label="y"))
     assert made.data_version == whole.data_version
     assert made.task.columns == whole.task.columns
     assert made.task.target.classes == whole.task.target.classes

@@ -14,7 +14,6 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle, open_bundle
 from epic22.core.artifact.row_predictions import predict_rows
 from epic22.core.data.folds import Fold, SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation import metrics
@@ -32,8 +31,9 @@ from epic22.core.serialization import to_json
 from epic22.core.task import Array, Metric, RowMetadata
 from epic22.reports.json import VIEWS
 from epic22.services.train import train
-from epic22.spec.flat_file import FlatFile, load_task_data
-from epic22.spec.task_request import parse_log, parse_loss
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.task_request import refuse_contradictions
+from epic22.spec.training_spec import TrainingSpec, apply_options, build_spec, parse_loss
 
 
 def scattered(n: int, uneven: bool, seed: int = 0) -> tuple[Array, Array, Array]:
@@ -221,18 +221,18 @@ def test_a_few_enormous_labels_do_not_settle_the_log() -> None:
     ("label", "options", "log"),
     [
         ("paid", {}, None),
-        ("paid", {"log": "auto", "loss": Loss("absolute")}, None),
+        ("paid", {"log": "auto", "loss": "absolute"}, None),
         ("paid", {"log": "no"}, False),
         ("paid", {"log": "yes"}, True),
-        ("paid", {"loss": Loss("absolute")}, False),
-        ("paid", {"loss": Loss("tweedie")}, False),
+        ("paid", {"loss": "absolute"}, False),
+        ("paid", {"loss": "tweedie"}, False),
         ("late", {}, False),
     ],
 )
 def test_the_log_of_values_is_tried_unless_something_else_is_said(
     tmp_path: Path, label: str, options: dict[str, object], log: bool | None
 ) -> None:
-    assert load_task_data(FlatFile(claims(tmp_path), Roles(label), **options)).task.target.log is log  # type: ignore[arg-type]
+    assert load_task_data(build_spec(csv=claims(tmp_path), label=label, **options)).task.target.log is log
 
 
 def claims(folder: Path, n: int = 240) -> Path:
@@ -255,11 +255,11 @@ def claims(folder: Path, n: int = 240) -> Path:
 @pytest.mark.parametrize(
     ("label", "options", "said"),
     [
-        ("late", {"loss": Loss("poisson")}, "holds text"),
-        ("change", {"loss": Loss("poisson")}, "values below zero"),
+        ("late", {"loss": "poisson"}, "holds text"),
+        ("change", {"loss": "poisson"}, "values below zero"),
         ("change", {"log": "yes"}, "no logarithm"),
         ("number", {"log": "yes"}, "no logarithm"),
-        ("number", {"loss": Loss("tweedie"), "log": "yes"}, "already"),
+        ("number", {"loss": "tweedie", "log": "yes"}, "already"),
         ("late", {"kind": "binary", "log": "yes"}, "go with values"),
     ],
 )
@@ -267,11 +267,11 @@ def test_a_loss_that_does_not_go_with_the_label_is_refused(
     tmp_path: Path, label: str, options: dict[str, object], said: str
 ) -> None:
     with pytest.raises(ColumnError, match=said):
-        load_task_data(FlatFile(claims(tmp_path), Roles(label), **options))  # type: ignore[arg-type]
+        load_task_data(build_spec(csv=claims(tmp_path), label=label, **options))
 
 
 def test_a_loss_makes_counts_values_and_is_said_in_the_notes(tmp_path: Path) -> None:
-    assignment = load_task_data(FlatFile(claims(tmp_path), Roles("number"), loss=Loss("poisson")))
+    assignment = load_task_data(build_spec(csv=claims(tmp_path), label="number", loss="poisson"))
     target = assignment.task.target
     assert (target.kind, target.loss, target.metric.name) == ("regression", "poisson", "mean_poisson_deviance")
     assert any("Poisson deviance" in note for note in assignment.notes)
@@ -281,7 +281,6 @@ def test_a_loss_makes_counts_values_and_is_said_in_the_notes(tmp_path: Path) -> 
 def test_a_loss_is_written_with_its_figure(text: str, loss: Loss) -> None:
     assert parse_loss(text) == loss
     assert parse_loss("tweedie") == Loss("tweedie")
-    assert [parse_log(said) for said in (None, "no", "yes", "auto")] == [None, "no", "yes", "auto"]
 
 
 @pytest.mark.parametrize("text", ["quantile", "quantile:1.2", "quantile:x", "tweedie:2", "poisson:3", "huber"])
@@ -289,12 +288,12 @@ def test_an_unknown_loss_is_refused_with_what_there_is(text: str) -> None:
     with pytest.raises(UserError, match="--loss"):
         parse_loss(text)
     with pytest.raises(UserError, match="--log"):
-        parse_log(text)
+        refuse_contradictions(apply_options(TrainingSpec(), {"csv": Path("t.csv"), "label": "y", "log": text}))
 
 
 def test_a_log_model_is_trained_stored_and_explained_in_multiples(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models")
-    assignment = load_task_data(FlatFile(claims(tmp_path), Roles("paid", drop=("number",)), name="paid", log="yes"))
+    assignment = load_task_data(build_spec(csv=claims(tmp_path), label="paid", drop=("number",), task="paid", log="yes"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     run = train(assignment, SplitRequest(repeats=1), store, threads=1)
     assert to_json(run, VIEWS)["loss"] == {"name": "squared", "log": True, "metric": "root_mean_squared_error"}

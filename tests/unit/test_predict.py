@@ -12,14 +12,14 @@ from tests.trained import opened, table, trained
 from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.row_predictions import predict_frame, predict_rows
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.serialization import to_json
 from epic22.core.task import Kind
 from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
 from epic22.services.train import train
-from epic22.spec.flat_file import FlatFile, load_task_data, read_rows
+from epic22.spec.flat_file import load_task_data, read_rows
+from epic22.spec.training_spec import build_spec
 
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
@@ -140,7 +140,7 @@ def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> No
     frame = pl.DataFrame({"Torque [Nm]": torque, "speed": speed, "hot": (power + rng.normal(0, 300, 400) > 7000).astype(int)})
     frame.write_csv(tmp_path / "hot.csv")
     formula = "power [W] = `Torque [Nm]` * speed * 0.10472"
-    assignment = load_task_data(FlatFile(tmp_path / "hot.csv", Roles("hot"), name="toy", formulas=(formula,)))
+    assignment = load_task_data(build_spec(csv=tmp_path / "hot.csv", label="hot", task="toy", formula=(formula,)))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     store = ModelStore(tmp_path / "models")
     run = train(assignment, SplitRequest(repeats=1), store, threads=1)

@@ -1,9 +1,7 @@
 """The task file: what is written is read back to the byte, and a mistake is told with its line and the way out."""
 
 import re
-from dataclasses import fields, replace
 from datetime import date, timedelta
-from inspect import signature
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -13,37 +11,30 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.cli.train import train
 from epic22.core.data.column_overrides import ColumnOverride
-from epic22.core.data.schema_inference import Roles
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, FileError, UserError
 from epic22.core.task import EvaluationPolicy
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
-from epic22.spec.task_file import (
-    COLUMN_KEYS,
-    DTYPES,
-    FAMILY_NAMES,
-    KEYS,
-    KINDS,
-    LOGS,
-    PERIODS,
-    SAMPLINGS,
-    Costs,
-    KeyPath,
-    RolesAsked,
-    SearchAsked,
-    Source,
-    Split,
-    TargetAsked,
-    TaskFile,
-    Use,
-    apply_options,
-    iterate_keys,
-)
-from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
+from epic22.spec.task_request import build_split_request, locate_errors
 from epic22.spec.task_yaml import format_task_file, read_task, read_task_file, write_task_file
+from epic22.spec.training_spec import (
+    COLUMN_FIELDS,
+    FIELDS,
+    SECTION_KEYS,
+    CostsSection,
+    DataSection,
+    KeyPath,
+    Origin,
+    RolesSection,
+    SearchSection,
+    SpecField,
+    SplitSection,
+    TrainingSpec,
+    apply_options,
+    build_spec,
+)
 
 T = TypeVar("T")
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "task-file.md"
@@ -56,70 +47,54 @@ amounts = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
 counts = st.integers(min_value=5, max_value=2**70)
 flags = st.booleans()
 paths = st.from_regex(r"[a-z]{1,8}( [a-z]+)?\.csv", fullmatch=True).map(Path)
-families = st.lists(st.sampled_from(FAMILY_NAMES), max_size=3).map(tuple)
 
 
 def perhaps(of: st.SearchStrategy[T]) -> st.SearchStrategy[T | None]:
     return st.none() | of
 
 
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "text": words,
+    "texts": texts,
+    "path": paths,
+    "number": amounts.map(lambda amount: amount + 5),
+    "whole": counts,
+    "flag": flags,
+}
+
+
+def values(field: SpecField) -> st.SearchStrategy[Any]:
+    """What a field may hold."""
+    one = st.sampled_from(field.words) if field.words else VALUES[field.form]
+    if field.form == "texts":
+        return st.lists(one, max_size=3).map(tuple) if field.words else texts
+    return perhaps(one) if field.default is None else one
+
+
 columns = st.builds(
     ColumnOverride,
     words,
-    perhaps(st.sampled_from(DTYPES)),
-    perhaps(words),
-    perhaps(words),
-    perhaps(numbers),
-    perhaps(numbers),
-    texts,
-    perhaps(st.sampled_from(("input", "protected", "never"))),
+    **{field.name: numbers | st.none() if field.form == "number" else values(field) for field in COLUMN_FIELDS},
 )
-tasks = st.builds(
-    TaskFile,
-    name=perhaps(words),
-    data=st.builds(Source, perhaps(paths), perhaps(paths)),
-    roles=st.builds(
-        RolesAsked, perhaps(words), perhaps(words), perhaps(st.sampled_from(KINDS)), texts, perhaps(words), texts, texts, texts
-    ),
-    columns=st.lists(columns, max_size=3, unique_by=lambda column: column.name).map(tuple),
-    formulas=texts,
-    target=st.builds(TargetAsked, perhaps(words), perhaps(st.sampled_from(LOGS)), perhaps(words)),
-    costs=st.builds(Costs, perhaps(amounts), perhaps(amounts), perhaps(counts), perhaps(words)),
-    use=st.builds(Use, flags, flags, perhaps(amounts), perhaps(amounts), texts),
-    split=st.builds(
-        Split,
-        amounts,
-        amounts,
-        counts,
-        perhaps(counts),
-        perhaps(st.sampled_from(PERIODS)),
-        perhaps(words),
-        perhaps(counts),
-        flags,
-        counts,
-    ),
-    families=families,
-    search=st.builds(
-        SearchAsked,
-        perhaps(counts),
-        perhaps(counts.map(float)),
-        families,
-        st.sampled_from(SAMPLINGS),
-        flags,
-        perhaps(flags),
-        flags,
-        perhaps(counts.map(float)),
-    ),
-)
+IN_FILE = [field for field in FIELDS if field.path[0] in SECTION_KEYS]
+
+
+@st.composite
+def specs(draw: st.DrawFn) -> TrainingSpec:
+    """Anything that a file can ask."""
+    spec = TrainingSpec(columns=draw(st.lists(columns, max_size=3, unique_by=lambda column: column.name).map(tuple)))
+    for field in IN_FILE:
+        spec = spec.with_value(field, draw(values(field)))
+    return spec
 
 
 @pytest.mark.slow
 @settings(max_examples=50, deadline=None)
-@given(asked=tasks, remark=st.lists(words, min_size=1, max_size=3).map(tuple))
-def test_what_is_written_is_read_back_to_the_byte(asked: TaskFile, remark: tuple[str, ...]) -> None:
-    sections: dict[KeyPath, tuple[str, ...]] = {(section,): remark for section in KEYS}
+@given(asked=specs(), remark=st.lists(words, min_size=1, max_size=3).map(tuple))
+def test_what_is_written_is_read_back_to_the_byte(asked: TrainingSpec, remark: tuple[str, ...]) -> None:
+    sections: dict[KeyPath, tuple[str, ...]] = {(section,): remark for section in SECTION_KEYS}
     below: dict[KeyPath, tuple[str, ...]] = {("columns", column.name): remark for column in asked.columns}
-    told = replace(asked, remarks={(): remark} | sections | below)
+    told = asked.model_copy(update={"origin": Origin(remarks={(): remark} | sections | below)})
     for written in (asked, told):
         text = format_task_file(written, HERE)
         again = read_task("task.yaml", text, HERE)
@@ -129,13 +104,13 @@ def test_what_is_written_is_read_back_to_the_byte(asked: TaskFile, remark: tuple
 
 
 def test_a_long_name_of_a_column_comes_back(tmp_path: Path) -> None:
-    asked = TaskFile(columns=(ColumnOverride("c" * 3000, dtype="float"), ColumnOverride("d" * 3000)))
+    asked = TrainingSpec(columns=(ColumnOverride("c" * 3000, dtype="float"), ColumnOverride("d" * 3000)))
     assert read_task("task.yaml", format_task_file(asked, tmp_path), tmp_path) == asked
 
 
 def test_paths_start_from_the_folder_of_the_file(tmp_path: Path) -> None:
     (tmp_path / "deep" / "er").mkdir(parents=True)
-    asked = TaskFile(data=Source(tmp_path / "t.csv"))
+    asked = TrainingSpec(data=DataSection(file=tmp_path / "t.csv"))
     write_task_file(asked, tmp_path / "deep" / "er" / "task.yaml")
     assert "../../t.csv" in (tmp_path / "deep" / "er" / "task.yaml").read_text()
     found = read_task_file(tmp_path / "deep" / "er" / "task.yaml").data.file
@@ -147,7 +122,7 @@ def test_a_key_decides_how_its_value_is_read() -> None:
     roles = "{label: no, positive: yes, time: month, keep: [1, 2015-03-01, null_]}"
     text = f"version: 1\nroles: {roles}\nsplit: {{holdout_from: 2015-03-01}}"
     asked = read_task("task.yaml", text, HERE)
-    assert asked.roles == RolesAsked("no", "yes", time=("month",), keep=("1", "2015-03-01", "null_"))
+    assert asked.roles == RolesSection(label="no", positive="yes", time=("month",), keep=("1", "2015-03-01", "null_"))
     assert str(build_split_request(asked).holdout_from)[:10] == "2015-03-01"
 
 
@@ -174,21 +149,21 @@ split: {horizon: 90, repeats: 1}
 search: {trials: 20, families: [linear], engineer: no}
 """
     asked = read_task("task.yaml", text, Path("in"))
-    assert asked == TaskFile(
+    assert asked == TrainingSpec(
         name="churn",
-        data=Source(Path("in/churn.csv")),
-        roles=RolesAsked("Churn", "Yes", id=("customer",), drop=("late", "later")),
+        data=DataSection(file=Path("in/churn.csv")),
+        roles=RolesSection(label="Churn", positive="Yes", id=("customer",), drop=("late", "later")),
         columns=(
             ColumnOverride("tenure", "int", "months", "time as a tenant", 0.0, 100.0),
             ColumnOverride("plan", levels=("monthly", "yearly")),
             ColumnOverride("gender", role="protected"),
         ),
         formulas=("paid = tenure * price",),
-        costs=Costs(500.0, 50.0),
-        split=Split(90.0, repeats=1),
-        search=SearchAsked(20, families=("linear",), engineer=False),
+        costs=CostsSection(miss=500.0, false_alarm=50.0),
+        split=SplitSection(horizon=90.0, repeats=1),
+        search=SearchSection(trials=20, families=("linear",), engineer=False),
     )
-    assert asked.remarks == {(): ("By hand.",), ("columns", "tenure"): ("as the contract has it",)}
+    assert asked.origin.remarks == {(): ("By hand.",), ("columns", "tenure"): ("as the contract has it",)}
 
 
 @pytest.mark.parametrize(
@@ -242,7 +217,7 @@ def test_files_that_are_none_are_told(tmp_path: Path) -> None:
     with pytest.raises(FileError, match="no text in UTF-8"):
         read_task_file(tmp_path / "bytes.yaml")
     with pytest.raises(FileError, match="cannot be written"):
-        write_task_file(TaskFile(), tmp_path / "no" / "task.yaml")
+        write_task_file(TrainingSpec(), tmp_path / "no" / "task.yaml")
 
 
 def table(folder: Path, n: int = 60) -> Path:
@@ -259,7 +234,7 @@ def table(folder: Path, n: int = 60) -> Path:
     return folder / "t.csv"
 
 
-def asked_of(folder: Path, text: str) -> TaskFile:
+def asked_of(folder: Path, text: str) -> TrainingSpec:
     table(folder)
     return read_task("task.yaml", f"version: 1\ndata: {{file: t.csv}}\n{text}", folder)
 
@@ -307,20 +282,20 @@ def test_what_the_table_refuses_is_told_by_its_place(tmp_path: Path, text: str, 
         declared(asked)
 
 
-def declared(asked: TaskFile) -> TaskData:
+def declared(asked: TrainingSpec) -> TaskData:
     build_split_request(asked)
-    return load_task_data(build_flat_file(asked))
+    return load_task_data(asked)
 
 
 def test_money_at_stake_must_be_known_of_every_row(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, "roles: {label: y}\ncosts: {miss: 3, false_alarm: 1, exposure: size}")
-    assert load_task_data(build_flat_file(asked)).task.stake_column == "size"
+    assert load_task_data(asked).task.stake_column == "size"
     pl.read_csv(tmp_path / "t.csv").with_columns(size=pl.col("size").replace(4, None) - 1).write_csv(tmp_path / "t.csv")
     with (
         pytest.raises(ColumnError, match=r"line 4: costs\.exposure: 'size' is missing or below zero in 12 rows"),
         locate_errors(asked),
     ):
-        load_task_data(build_flat_file(asked))
+        load_task_data(asked)
 
 
 def test_what_is_stated_of_columns_reaches_the_task(tmp_path: Path) -> None:
@@ -332,7 +307,7 @@ columns:
   plan: {levels: [b, a, c]}
   y: {about: whether it failed}
 """
-    made = load_task_data(build_flat_file(asked_of(tmp_path, text)))
+    made = load_task_data(asked_of(tmp_path, text))
     found = {column.name: column for column in made.task.columns}
     load = found["load"]
     assert (load.unit, load.about, load.low, load.high) == ("kg", "what it carries", 0.0, 10.0)
@@ -348,10 +323,10 @@ def test_a_column_of_numbers_and_letters_may_be_stated_a_category(tmp_path: Path
     pl.DataFrame({"code": values, "load": [i % 7 for i in range(n)], "y": [i % 2 for i in range(n)]}).write_csv(
         tmp_path / "c.csv"
     )
-    file = FlatFile(tmp_path / "c.csv", Roles("y"))
+    file = build_spec(csv=tmp_path / "c.csv", label="y")
     with pytest.raises(ColumnError, match="holds numbers, but 20 of its values are none"):
         load_task_data(file)
-    stated = FlatFile(tmp_path / "c.csv", Roles("y"), column_overrides=(ColumnOverride("code", "category"),))
+    stated = build_spec(csv=tmp_path / "c.csv", label="y", columns=(ColumnOverride("code", "category"),))
     assert len(load_task_data(stated).task.columns[0].levels) == 61
 
 
@@ -359,17 +334,17 @@ def test_free_text_is_no_category(tmp_path: Path) -> None:
     n = 300
     columns = {"note": [f"seen {i}" for i in range(n)], "load": [i % 7 for i in range(n)], "y": [i % 2 for i in range(n)]}
     pl.DataFrame(columns).write_csv(tmp_path / "c.csv")
-    stated = FlatFile(tmp_path / "c.csv", Roles("y"), column_overrides=(ColumnOverride("note", "category"),))
+    stated = build_spec(csv=tmp_path / "c.csv", label="y", columns=(ColumnOverride("note", "category"),))
     with pytest.raises(ColumnError, match=r"columns\.note\.dtype: it has more than 255 levels"):
         load_task_data(stated)
 
 
 def test_pinned_types_change_nothing(tmp_path: Path) -> None:
-    plain = TaskFile(data=Source(table(tmp_path)), roles=RolesAsked("y"))
-    first = load_task_data(build_flat_file(plain))
+    plain = TrainingSpec(data=DataSection(file=table(tmp_path)), roles=RolesSection(label="y"))
+    first = load_task_data(plain)
     pinned = add_inferred(plain, Inferred(first.task, first.examples().X, first.suspicions, first.notes))
     assert [c.dtype for c in pinned.columns] == ["float", "int", "int", "category", None]
-    again = load_task_data(build_flat_file(pinned))
+    again = load_task_data(pinned)
     assert again.task.columns == first.task.columns
     assert again.data_version == first.data_version
     assert again.examples().X.equals(first.examples().X)
@@ -410,7 +385,7 @@ def hostile(folder: Path, form: str, n: int = 400) -> Path:
         {"label": "y", "drop": ["damaged"]},
         {"label": "y", "drop": ["damaged"], "kind": "multiclass", "keep": ["leak"], "positive": "1"},
         {"label": "y", "time": ["when"], "horizon": 30.0, "gap": 2.0, "group": "site", "drop": ["damaged"], "group_by": "month"},
-        {"label": "y", "id_": ["who"], "drop": ["damaged", "note: # [x]"], "cost_miss": 5.0, "cost_false_alarm": 1.0},
+        {"label": "y", "id": ["who"], "drop": ["damaged", "note: # [x]"], "cost_miss": 5.0, "cost_false_alarm": 1.0},
         {"label": "size", "log": "auto", "loss": "absolute", "time": ["when"], "holdout_last": 2, "drop": ["damaged"]},
         {
             "label": "size",
@@ -432,14 +407,14 @@ def hostile(folder: Path, form: str, n: int = 400) -> Path:
     ],
 )
 def test_the_written_file_asks_for_the_same_as_the_options(tmp_path: Path, form: str, given: dict[str, Any]) -> None:
-    asked = apply_options(TaskFile(), {"csv": hostile(tmp_path, form), **given})
-    made = load_task_data(build_flat_file(asked))
+    asked = apply_options(TrainingSpec(), {"csv": hostile(tmp_path, form), **given})
+    made = load_task_data(asked)
     found = add_inferred(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
     again = read_task("task.yaml", format_task_file(found, tmp_path), tmp_path)
-    assert again == replace(found, data=again.data)
+    assert again == found.model_copy(update={"data": again.data})
     assert build_split_request(again) == build_split_request(asked)
     assert (again.search, again.target, again.costs, again.use) == (asked.search, asked.target, asked.costs, asked.use)
-    told = load_task_data(build_flat_file(again))
+    told = load_task_data(again)
     assert told.data_version.id == made.data_version.id
     assert (told.task.columns, told.task.families, told.task.formulas) == (
         made.task.columns,
@@ -463,8 +438,8 @@ def _declared_alike(made: TaskData) -> tuple[object, ...]:
 def test_a_column_left_out_says_why(tmp_path: Path) -> None:
     path = table(tmp_path)
     pl.read_csv(path).with_columns(leak=pl.col("y") * 2, one=pl.lit(1)).write_csv(path)
-    asked = TaskFile(data=Source(path), roles=RolesAsked("y"))
-    made = load_task_data(build_flat_file(asked))
+    asked = TrainingSpec(data=DataSection(file=path), roles=RolesSection(label="y"))
+    made = load_task_data(asked)
     told = add_inferred(asked, Inferred(made.task, made.examples().X, made.suspicions, made.notes))
     text = format_task_file(told, tmp_path)
     assert re.search(r"# left out: label echo\. .*\n  # roles.keep: \[leak\] takes it in.*\n  leak:\n    dtype: int\n", text)
@@ -478,25 +453,25 @@ def test_an_option_goes_before_the_file_and_is_told(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, "roles: {label: z, drop: [load]}\nsplit: {seed: 3}")
     made = apply_options(asked, {"label": "y", "seed": 3, "drop": ["size"], "trials": 7})
     assert (made.roles.label, made.roles.drop, made.split.seed, made.search.trials) == ("y", ("size",), 3, 7)
-    assert made.notes == (
+    assert made.origin.notes == (
         "--label on the command line goes before roles.label (z) of task.yaml.",
         "--drop on the command line goes before roles.drop (load) of task.yaml.",
     )
-    assert load_task_data(build_flat_file(made)).notes[:2] == made.notes
+    assert load_task_data(made).notes[:2] == made.origin.notes
     with pytest.raises(ColumnError, match=r"^--label q"), locate_errors(apply_options(asked, {"label": "q"})):
-        load_task_data(build_flat_file(apply_options(asked, {"label": "q"})))
+        load_task_data(apply_options(asked, {"label": "q"}))
 
 
 def test_families_race_beside_the_baselines(tmp_path: Path) -> None:
     asked = asked_of(tmp_path, "roles: {label: y}\nfamilies: [boosting]")
-    assert load_task_data(build_flat_file(asked)).task.families == ("constant", "boosting")
+    assert load_task_data(asked).task.families == ("constant", "boosting")
 
 
 def test_repeats_and_columns_follow_the_search_where_nothing_is_said() -> None:
-    plain, searched = TaskFile(), TaskFile(search=SearchAsked(trials=5))
+    plain, searched = TrainingSpec(), TrainingSpec(search=SearchSection(trials=5))
     assert (build_split_request(plain).repeats, plain.search.uses_engineering) == (5, False)
     assert (build_split_request(searched).repeats, searched.search.uses_engineering) == (1, True)
-    assert build_split_request(TaskFile(split=Split(repeats=3), search=SearchAsked(trials=5))).repeats == 3
+    assert build_split_request(TrainingSpec(split=SplitSection(repeats=3), search=SearchSection(trials=5))).repeats == 3
 
 
 def example() -> str:
@@ -508,8 +483,10 @@ def example() -> str:
 def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path: Path) -> None:
     asked = read_task("task.yaml", example(), tmp_path)
     absent = {"test", "group", "loss", "log", "exposure", "holdout_from", "holdout_last"}
-    assert {name for section, name, _ in iterate_keys() if asked.value(section, name) in (None, ())} == absent
-    assert {key for column in asked.columns for key in COLUMN_KEYS if getattr(column, key) not in (None, ())} == set(COLUMN_KEYS)
+    assert {field.file_name for field in IN_FILE if asked.value(field) in (None, ())} == absent
+    assert {f.name for column in asked.columns for f in COLUMN_FIELDS if getattr(column, f.name) not in (None, ())} == {
+        f.name for f in COLUMN_FIELDS
+    }
     n = 120
     frame = pl.DataFrame({"machine": [f"M{i % 10}" for i in range(n)], "failed": [int(i % 7 == 0) for i in range(n)]})
     frame = frame.with_columns(
@@ -523,7 +500,7 @@ def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path:
         pl.Series("value", [1.5 + i % 5 for i in range(n)]),
     )
     frame.write_csv(tmp_path / "machines.csv")
-    made = load_task_data(build_flat_file(asked))
+    made = load_task_data(asked)
     assert build_split_request(asked).group_by == "month"
     assert [c.name for c in made.task.input_columns] == ["Torque", "speed", "Tool wear", "zip", "value"]
     assert made.examples().exposure is not None
@@ -532,20 +509,23 @@ def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path:
 
 def test_the_page_tells_every_key() -> None:
     text = PAGE.read_text()
-    assert [name for _, name, _ in iterate_keys() if f"`{name}`" not in text] == []
-    assert [name for name in COLUMN_KEYS if f"`{name}`" not in text] == []
+    assert [field.file_name for field in IN_FILE if f"`{field.file_name}`" not in text] == []
+    assert [field.name for field in COLUMN_FIELDS if f"`{field.name}`" not in text] == []
 
 
-def test_every_key_has_a_field_and_every_field_a_key() -> None:
-    sections = {"data": Source, "roles": RolesAsked, "target": TargetAsked, "costs": Costs, "use": Use, "split": Split}
-    for section, record in {**sections, "search": SearchAsked}.items():
-        assert set(KEYS[section]) == {f.name for f in fields(record)}, section
-    assert set(COLUMN_KEYS) == {f.name for f in fields(ColumnOverride)} - {"name"}
-
-
-def test_an_option_that_is_not_given_and_a_key_that_is_left_out_mean_the_same() -> None:
-    stated = signature(train).parameters
-    for section, name, key in iterate_keys():
-        if key.option:
-            assert stated[key.parameter].default == (TaskFile().value(section, name) or stated[key.parameter].default), name
-            assert bool(stated[key.parameter].default) == bool(TaskFile().value(section, name)), name
+def test_keywords_are_the_options_and_a_value_that_does_not_fit_is_told() -> None:
+    spec = build_spec(csv="t.csv", label="y", time="day", drop=["a", "b"], cost_miss=3, folds=4, columns={"size": {"unit": "kg"}})
+    assert (spec.data.file, spec.roles.time, spec.roles.drop, spec.costs.miss) == (Path("t.csv"), ("day",), ("a", "b"), 3.0)
+    assert spec == apply_options(
+        TrainingSpec(columns=(ColumnOverride("size", unit="kg"),)),
+        {"csv": Path("t.csv"), "label": "y", "time": ["day"], "drop": ["a", "b"], "cost_miss": 3.0, "folds": 4},
+    )
+    for keywords, said in (
+        ({"lable": "y"}, "lable: no such keyword; there are"),
+        ({"folds": 1}, "folds=1: expected at least 2"),
+        ({"kind": "guess"}, "kind='guess': Input should be 'binary', 'multiclass' or 'regression'"),
+        ({"search_family": ["bosting"]}, "search_family=.*expected some of constant"),
+        ({"processes": 300}, "processes=300: expected at most 256"),
+    ):
+        with pytest.raises(UserError, match=said):
+            build_spec(csv="t.csv", **keywords)

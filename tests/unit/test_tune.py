@@ -12,19 +12,19 @@ from tests.trained import table
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
 from epic22.core.experiment import Experiment
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.services.candidates import NOT_NESTED_WARNING
 from epic22.services.train import TrainingRun, train
 from epic22.services.tune import FINISHING_SECONDS, NestedSearch, Tuning
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 LINEAR = Tuning(Budget(2), families=("linear",))
 
 
 def run(folder: Path, tuning: Tuning) -> TrainingRun:
-    assignment = load_task_data(FlatFile(table(folder, "binary", 200), Roles("y"), name="tuned"))
+    assignment = load_task_data(build_spec(csv=table(folder, "binary", 200), label="y", task="tuned"))
     return train(
         assignment, SplitRequest(n=2, repeats=1), ModelStore(folder / "models"), 1, tuning=tuning, with_explanation=False
     )

@@ -3,44 +3,32 @@
 The test's labels are not in this process. One row alone is answered with its reasons, as the API does.
 """
 
-import time
-
 import epic22
-from epic22.bootstrap import assemble, open_studies, train_file
+from epic22.bootstrap import assemble, train_file
 from epic22.config import Settings
 from epic22.core.artifact.prediction_columns import predict_columns
 from epic22.core.artifact.row_predictions import predict_rows
-from epic22.core.data.folds import SplitRequest
-from epic22.core.data.schema_inference import Roles
-from epic22.core.selection.budget import Budget, Deadline
-from epic22.core.task import Kind
-from epic22.services.tune import Tuning
-from epic22.spec.flat_file import FlatFile, read_rows
+from epic22.spec.flat_file import read_rows
+from epic22.spec.training_spec import build_spec
 from peers.systems.harness import Fitted, Order, perform
-
-KINDS: dict[str, Kind] = {"binary": "binary", "regression": "regression"}
 
 
 def fit(order: Order) -> Fitted:
     """Train on the file, then open the registered champion."""
-    roles = Roles(
-        order.label,
-        time=() if order.time is None else (order.time,),
+    spec = build_spec(
+        csv=order.train,
+        label=order.label,
+        time=order.time,
         group=order.group,
         positive="1" if order.kind == "binary" else None,
-    )
-    settings = Settings(home=order.out / "home", threads=order.cores)
-    parts = assemble(settings)
-    file = FlatFile(order.train, roles, kind=KINDS[order.kind], metric=order.metric)
-    end = time.monotonic() + order.left()
-    tuning = Tuning(
-        Budget(seconds=order.seconds),
-        Deadline(end),
+        kind=order.kind,
+        metric=order.metric,
+        time_limit=order.seconds,
         nested=False,
-        started_at=end - order.seconds,
-        backend=open_studies(settings),
+        seed=order.seed,
+        repeats=1,
     )
-    finished = train_file(parts, file, SplitRequest(seed=order.seed, repeats=1), engineer=True, tuning=tuning)
+    finished = train_file(assemble(Settings(home=order.out / "home", threads=order.cores)), spec)
     version, bundle = finished.run.version, finished.run.bundle
     found = finished.run.search_result
     return Fitted(

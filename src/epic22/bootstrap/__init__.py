@@ -6,6 +6,7 @@ from epic22.bootstrap.panel_training import ForecastResult, train_panel_data, tr
 from epic22.bootstrap.predictions import decide_feature, predict_file, read_feature_rows
 from epic22.bootstrap.promotion import load_explanation, trace_back
 from epic22.bootstrap.training import TrainingResult, override_by_key, train_feature, train_file, train_task_data
+from epic22.bootstrap.tuning import build_tuning
 
 __all__ = [
     "Components",
@@ -15,6 +16,7 @@ __all__ = [
     "audit_feature",
     "audit_file",
     "audit_stored",
+    "build_tuning",
     "current_user",
     "decide_feature",
     "infer_task_spec",

@@ -6,7 +6,6 @@ from pathlib import Path
 
 from epic22.adapters.sources.folder import list_canonical_files, list_mapped_files
 from epic22.bootstrap.components import Components, current_user
-from epic22.core.data.folds import SplitRequest
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
@@ -21,9 +20,10 @@ from epic22.services.ingest import IngestResult, ingest
 from epic22.services.lineage_events import emit_lineage, source_datasets, table_datasets
 from epic22.services.prepare import audit_split
 from epic22.services.progress import Progress
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
-from epic22.spec.task_file import TaskFile
+from epic22.spec.task_request import build_split_request, refuse_contradictions
+from epic22.spec.training_spec import TrainingSpec
 
 
 def ingest_folder(
@@ -53,20 +53,19 @@ def ingest_folder(
     return result
 
 
-def infer_task_spec(task_spec: TaskFile, data: TaskData, suspicions: tuple[Suspicion, ...]) -> TaskFile:
+def infer_task_spec(spec: TrainingSpec, data: TaskData, suspicions: tuple[Suspicion, ...]) -> TrainingSpec:
     """What was asked, with what the audit inferred."""
-    return add_inferred(task_spec, Inferred(data.task, data.examples().X, suspicions, data.notes))
+    return add_inferred(spec, Inferred(data.task, data.examples().X, suspicions, data.notes))
 
 
-def audit_file(
-    file: FlatFile, progress: Progress = Progress(), split: SplitRequest | None = None
-) -> tuple[TaskData, tuple[Suspicion, ...]]:
+def audit_file(spec: TrainingSpec, progress: Progress = Progress()) -> tuple[TaskData, tuple[Suspicion, ...]]:
     """What the audit finds in the user's own table and in the folds it would get; nothing is stored."""
-    progress.begin(f"reading and auditing {file.path.name}", 1)
-    data = load_task_data(file)
+    refuse_contradictions(spec)
+    request = build_split_request(spec)
+    progress.begin(f"reading and auditing {spec.path.name}", 1)
+    data = load_task_data(spec)
     examples = data.examples()
-    request = replace(split or SplitRequest(horizon=file.horizon), repeats=1, test_rows=data.test_rows)
-    plan = plan_folds(examples, data.task.target.kind, request)
+    plan = plan_folds(examples, data.task.target.kind, replace(request, repeats=1, test_rows=data.test_rows))
     progress.step()
     return data, (*data.suspicions, *audit_split(examples, plan))
 

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from polars import DataFrame
@@ -13,6 +13,7 @@ from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components
 from epic22.bootstrap.panel_training import ForecastResult, train_panel_data
 from epic22.bootstrap.promotion import save_explanation, track_and_promote
+from epic22.bootstrap.tuning import build_tuning
 from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import compute_batch_rows, estimate_memory, select_eligible_rows
@@ -31,11 +32,12 @@ from epic22.services.train import PromotionGate, TrainingRun, train
 from epic22.services.train_large import MemoryEstimate, train_large
 from epic22.services.train_panel import ForecastConfig
 from epic22.services.tune import Tuning
-from epic22.spec.flat_file import FlatFile, load_task_data
+from epic22.spec.flat_file import load_task_data
 from epic22.spec.large_file import load_batched_task_data, refuse_unbatchable
 from epic22.spec.task_comments import Inferred, add_inferred
-from epic22.spec.task_file import TaskFile
+from epic22.spec.task_request import build_split_request, refuse_contradictions
 from epic22.spec.task_yaml import write_task_file
+from epic22.spec.training_spec import TrainingSpec
 
 TASK_FILE = "task.yaml"
 """What was asked and inferred, in the folder of a version."""
@@ -49,64 +51,56 @@ class TrainingResult:
     run: TrainingRun
     report: Path
     tracking_id: str
-    task_spec: TaskFile | None = None
+    spec: TrainingSpec = field(default_factory=TrainingSpec)
     task_file: Path | None = None
 
 
-def train_file(
-    components: Components,
-    file: FlatFile,
-    split: SplitRequest,
-    progress: Progress = Progress(),
-    engineer: bool = False,
-    tuning: Tuning | None = None,
-    task_spec: TaskFile | None = None,
-) -> TrainingResult:
+def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult:
     """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
 
-    `task_spec` is what the file stands for, written beside the version with what was inferred.
-    `engineer`: with columns made and chosen inside each fold. Raises UserError where that is asked of a table in batches.
+    What was asked is written beside the version with what was inferred. Raises UserError for what cannot be asked together, and
+    for a search or engineered columns of a table in batches.
     """
-    is_table = is_delta(file.path)
-    needed_bytes = 0 if is_table else estimate_file_memory(file.path)
+    refuse_contradictions(spec)
+    split, tuning, engineer = build_split_request(spec), build_tuning(components.settings, spec), spec.search.uses_engineering
+    is_table = is_delta(spec.path)
+    needed_bytes = 0 if is_table else estimate_file_memory(spec.path)
     if is_table or needed_bytes > components.settings.memory_cap:
         if tuning is not None:
             raise UserError("a search needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
         if engineer:
             raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
-        large = train_large_file(components, file, split, MemoryEstimate(needed_bytes, components.settings.memory_cap), progress)
-        return save_task_file(components, large, task_spec)
-    progress.begin(f"reading and auditing {file.path.name}", 1)
-    data = load_task_data(file)
+        memory = MemoryEstimate(needed_bytes, components.settings.memory_cap)
+        return save_task_file(components, train_large_file(components, spec, split, memory, progress), spec)
+    progress.begin(f"reading and auditing {spec.path.name}", 1)
+    data = load_task_data(spec)
     progress.step()
     split = replace(split, test_rows=data.test_rows)
     result = train_task_data(components, data, split, progress, engineer=engineer, tuning=tuning)
-    return save_task_file(components, result, task_spec)
+    return save_task_file(components, result, spec)
 
 
-def save_task_file(components: Components, result: TrainingResult, task_spec: TaskFile | None) -> TrainingResult:
-    """Write what was asked and inferred beside the version; nothing where that is not known."""
-    if task_spec is None:
-        return result
+def save_task_file(components: Components, result: TrainingResult, spec: TrainingSpec) -> TrainingResult:
+    """The result with the task file, which is written beside the version: what was asked and inferred."""
     run = result.run
-    full_spec = add_inferred(task_spec, Inferred(run.task, run.examples.X, run.audit, run.notes))
+    full_spec = add_inferred(spec, Inferred(run.task, run.examples.X, run.audit, run.notes))
     path = components.registry.folder(run.version.task, run.version.version) / TASK_FILE
     write_task_file(full_spec, path)
-    return replace(result, task_spec=full_spec, task_file=path)
+    return replace(result, spec=full_spec, task_file=path)
 
 
 def train_large_file(
-    components: Components, file: FlatFile, split: SplitRequest, memory: MemoryEstimate, progress: Progress = Progress()
+    components: Components, spec: TrainingSpec, split: SplitRequest, memory: MemoryEstimate, progress: Progress = Progress()
 ) -> TrainingResult:
     """Train on the user's own table (a Parquet or CSV file, or a Delta table's folder) without ever holding it.
 
     Raises UserError for what is only done with a table that fits.
     """
-    refuse_unbatchable(file)
-    batches = ParquetBatches(list_delta_files(file.path)) if is_delta(file.path) else open_batches(file.path)
+    refuse_unbatchable(spec)
+    batches = ParquetBatches(list_delta_files(spec.path)) if is_delta(spec.path) else open_batches(spec.path)
     with scratch_folder(components.settings.home / "scratch") as scratch:
-        progress.begin(f"reading and auditing {file.path.name} in batches", 1)
-        data = load_batched_task_data(file, batches, scratch)
+        progress.begin(f"reading and auditing {spec.path.name} in batches", 1)
+        data = load_batched_task_data(spec, batches, scratch)
         progress.step()
         setting = TrainingResources(components.settings.threads, memory.cap, scratch, split.seed)
         inputs = data_datasets(data.data_version, components.table_store)

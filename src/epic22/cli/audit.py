@@ -1,27 +1,24 @@
 """`epic22 audit`: what tables give away, and what is wrong in them, before anything is trained."""
 
-from pathlib import Path
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
 from epic22.bootstrap import assemble, audit_feature, audit_file, audit_stored, infer_task_spec
-from epic22.cli.option_groups import flatten_options
-from epic22.cli.table_options import Json, RoleOptions
-from epic22.cli.task_options import build_task_file, read_given_options, refuse_missing_folder
+from epic22.cli.options import Json, read_spec, refuse_missing_folder, with_spec_options
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.data.leakage import Suspicion
 from epic22.core.errors import UserError
-from epic22.spec.task_file import TaskFile
-from epic22.spec.task_request import build_flat_file, build_split_request, locate_errors
+from epic22.spec.task_request import locate_errors
 from epic22.spec.task_yaml import write_task_file
+from epic22.spec.training_spec import TrainingSpec, list_options
 
 
-@flatten_options
+@with_spec_options(list_options(audit=True))
 def audit(
-    context: typer.Context,
-    roles: RoleOptions,
+    given: Mapping[str, Any],
     feature: Annotated[
         str | None, typer.Argument(help="A feature whose inputs are audited too; else the stored tables alone, or --csv.")
     ] = None,
@@ -35,24 +32,23 @@ def audit(
 
     epic22 audit --csv churn.csv --label churned --write-task task.yaml
     """
-    given = read_given_options(context)
-    if roles.csv is None and roles.task_file is None:
-        if roles.write_task is not None:
+    if "csv" not in given and "task_file" not in given:
+        if "write_task" in given:
             raise UserError("--write-task writes the task of a table of your own: give --csv FILE and --label COLUMN.")
         _audit_stored(feature, data, json)
         return
-    _audit_table(build_task_file(roles.task_file, given), feature, roles.write_task, json)
+    _audit_table(read_spec(given), feature, json)
 
 
-def _audit_table(task_file: TaskFile, feature: str | None, write_to: Path | None, json: bool) -> None:
-
-    if feature is not None or task_file.roles.label is None:
+def _audit_table(spec: TrainingSpec, feature: str | None, json: bool) -> None:
+    if feature is not None or spec.roles.label is None:
         raise UserError("with --csv give --label, and no feature; without --csv the stored tables are audited.")
+    write_to = spec.run.write_task
     refuse_missing_folder(write_to)
-    with locate_errors(task_file), show_progress() as bars:
-        data, suspicions = audit_file(build_flat_file(task_file), bars, build_split_request(task_file))
+    with locate_errors(spec), show_progress() as bars:
+        data, suspicions = audit_file(spec, bars)
     if write_to is not None:
-        write_task_file(infer_task_spec(task_file, data, suspicions), write_to)
+        write_task_file(infer_task_spec(spec, data, suspicions), write_to)
     if json:
         print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": suspicions})
         return

@@ -6,7 +6,7 @@ import typer
 
 from epic22.adapters.lake import Lake
 from epic22.bootstrap import current_user, open_lake
-from epic22.cli.table_options import Json
+from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
 from epic22.core.tables.versions import LakeVersion

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import typer
 
 from epic22.bootstrap import assemble, load_explanation
-from epic22.cli.table_options import Json
+from epic22.cli.options import Json
 from epic22.cli.terminal import format_figure, print_json, print_line, print_table
 from epic22.config import Settings
 

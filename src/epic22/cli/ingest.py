@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from epic22.bootstrap import assemble, ingest_folder
-from epic22.cli.table_options import Json
+from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.errors import UserError

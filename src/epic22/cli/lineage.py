@@ -9,7 +9,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from epic22.bootstrap import assemble, trace_back
-from epic22.cli.table_options import Json
+from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line
 from epic22.config import Settings
 from epic22.core.errors import UserError

@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from epic22.bootstrap import assemble
-from epic22.cli.table_options import Json
+from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
 from epic22.core.serialization import to_json

@@ -1,19 +1,19 @@
-"""The user's own table as a task: one file, one label, the same path as every feature.
+"""The user's own table as a task: one spec, one label, the same path as every feature.
 
 A row is known at its own time (else all rows are timeless); its cutoff is that time, its entity the id or the row number; the
 label is withheld in a table of its own until after the cutoff.
 """
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import polars as pl
 
-from epic22.core.data.column_overrides import ColumnOverride, infer_with_overrides
+from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import audit_columns
@@ -26,94 +26,54 @@ from epic22.core.evaluation.metrics import METRICS, choose_metric
 from epic22.core.lineage import DataVersion
 from epic22.core.models.base import require_library
 from epic22.core.models.catalog import FAMILIES, default_families, get_family
-from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.models.loss import SQUARED
 from epic22.core.targets import KINDS
 from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
+from epic22.spec.task_request import refuse_contradictions
+from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
 MAX_CLASSES = 50
-LogChoice = Literal["no", "yes", "auto"]
 MAX_INTEGER_CLASSES = 10
 """An integer label with at most this many values is taken for classes, unless the kind is stated."""
 
 
-@dataclass(frozen=True)
-class FlatFile:
-    """What the user says of a file. `keep` are columns the audit may suspect but not withhold; `horizon` in days.
-
-    `formulas` are texts like "power [W] = torque * speed", their names those of the file's columns.
-
-    `costs` are those of a miss and a false alarm, for two classes; with `prefer_simpler` the simplest family that is shown to
-    cost no more than the best, but for a margin, is chosen. `learning_curve` asks whether more rows would help.
-
-    A `loss`, or a `log` of yes or auto, is of values, so the label is then predicted as one. Where nothing is said of the
-    logarithm, `auto` is meant for squared errors of values.
-    `coverage_by` are inputs by which the coverage of intervals and sets is told. `metric` names the one that decides.
-
-    `column_overrides` are statements over what is inferred. `families` are raced beside the baselines, all that fit where none
-    is named. `capacity`, `stake_column`, `minimum_effect` and `non_inferiority_margin` are those of `Task`. `notes` say how this
-    was asked for.
-    """
-
-    path: Path
-    roles: Roles
-    name: str | None = None
-    keep: tuple[str, ...] = ()
-    horizon: float = 0.0
-    kind: Kind | None = None
-    test: Path | None = None
-    formulas: tuple[str, ...] = ()
-    loss: Loss | None = None
-    log: LogChoice | None = None
-    coverage_by: tuple[str, ...] = ()
-    costs: Mapping[str, float] = field(default_factory=dict)
-    prefer_simpler: bool = False
-    learning_curve: bool = False
-    metric: str | None = None
-    column_overrides: tuple[ColumnOverride, ...] = ()
-    families: tuple[str, ...] = ()
-    capacity: int | None = None
-    stake_column: str | None = None
-    minimum_effect: float | None = None
-    non_inferiority_margin: float | None = None
-    notes: tuple[str, ...] = ()
-
-
-def load_task_data(file: FlatFile) -> TaskData:
+def load_task_data(spec: TrainingSpec) -> TaskData:
     """The task a file stands for, with its tables.
 
     Raises FileError for a file that cannot be read whole, ColumnError for roles that do not fit it.
     """
-    raws = [read_table(path) for path in (file.path, file.test) if path is not None]
-    table = infer_with_overrides(raws[0], file.roles, file.column_overrides)
-    formulas = _parse_formulas(table, file)
-    refuse_unknown_keeps([*(c.name for c in table.columns), *(f.name for f in formulas)], file.keep)
-    kind, classes, notes = infer_kind(table.frame[file.roles.label], file)
-    whole, test_rows = _append_test_rows(table, raws, file)
-    label = encode_label(whole.frame[file.roles.label], classes, kind)
-    refuse_loss(label, kind, file)
-    refuse_offset(whole.frame, file)
+    refuse_contradictions(spec)
+    raws = [read_table(path) for path in (spec.path, spec.data.test) if path is not None]
+    table = infer_with_overrides(raws[0], spec.column_roles, spec.columns)
+    formulas = _parse_formulas(table, spec)
+    refuse_unknown_keeps([*(c.name for c in table.columns), *(f.name for f in formulas)], spec.roles.keep)
+    kind, classes, notes = infer_kind(table.frame[spec.label], spec)
+    whole, test_rows = _append_test_rows(table, raws, spec)
+    label = encode_label(whole.frame[spec.label], classes, kind)
+    refuse_loss(label, kind, spec)
+    refuse_offset(whole.frame, spec)
     derived, frame = _derive_columns(table, formulas)
-    clusters = _select_clusters(table, file.roles)
-    suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[file.roles.label], kind, clusters)
-    suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(file))
-    withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(file.keep)
+    clusters = _select_clusters(table, spec.column_roles)
+    suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[spec.label], kind, clusters)
+    suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(spec))
+    withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(spec.roles.keep)
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
     usable_formulas = drop_formulas(formulas, table.columns, withheld)
-    cutoffs, cutoff_notes = _build_cutoffs(whole, columns, file.roles)
-    task = replace(build_task(file, columns, kind, classes), formulas=usable_formulas)
-    _refuse_unknown_stake(whole.frame, file)
+    cutoffs, cutoff_notes = _build_cutoffs(whole, columns, spec.column_roles)
+    task = replace(build_task(spec, columns, kind, classes), formulas=usable_formulas)
+    _refuse_unknown_stake(whole.frame, spec)
     return TaskData(
         task=task,
         tables=_build_tables(whole, cutoffs, label, columns),
         cutoffs=cutoffs,
-        data_version=compute_data_version([(raw.path, raw.sha256) for raw in raws], columns, file, [raw.content for raw in raws]),
-        suspicions=tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in suspicions),
+        data_version=compute_data_version([(raw.path, raw.sha256) for raw in raws], columns, spec, [raw.content for raw in raws]),
+        suspicions=tuple(replace(s, withheld=s.withheld and s.column not in spec.roles.keep) for s in suspicions),
         notes=(
-            *file.notes,
+            *spec.origin.notes,
             *table.notes,
             *notes,
-            *_describe_offset(file),
+            *_describe_offset(spec),
             *cutoff_notes,
             *_describe_formulas(formulas, usable_formulas),
         ),
@@ -121,13 +81,13 @@ def load_task_data(file: FlatFile) -> TaskData:
     )
 
 
-def list_excluded_columns(file: FlatFile) -> set[str]:
+def list_excluded_columns(spec: TrainingSpec) -> set[str]:
     """The columns that the user himself keeps from being inputs."""
-    offset = () if file.roles.exposure is None else (file.roles.exposure,)
+    offset = () if spec.roles.offset is None else (spec.roles.offset,)
     return {
-        *file.roles.drop,
+        *spec.roles.drop,
         *offset,
-        *(override.name for override in file.column_overrides if override.role in ("never", "protected")),
+        *(override.name for override in spec.columns if override.role in ("never", "protected")),
     }
 
 
@@ -136,15 +96,15 @@ def read_rows(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
     return conform_frame(read_table(path), columns)
 
 
-def _parse_formulas(table: TypedTable, file: FlatFile) -> tuple[Formula, ...]:
+def _parse_formulas(table: TypedTable, spec: TrainingSpec) -> tuple[Formula, ...]:
     """The formulas asked for. Raises ColumnError for one that cannot be read, or uses what is no input."""
-    formulas = tuple(parse_formula(text) for text in file.formulas)
-    inputs = {column.name for column in table.columns if column.role == "input"} - {file.roles.exposure}
+    formulas = tuple(parse_formula(text) for text in spec.formulas)
+    inputs = {column.name for column in table.columns if column.role == "input"} - {spec.roles.offset}
     for derivation in bind_formulas(formulas, table.columns):
         unusable = next((name for name in derivation.names if name not in inputs), None)
         if unusable is not None:
             role = {column.name: str(column.role) for column in table.columns}[unusable]
-            role = "exposure" if unusable == file.roles.exposure else role
+            role = "exposure" if unusable == spec.roles.offset else role
             what = "left out" if role == "never" else f"the {role}"
             raise ColumnError(f"formula {derivation.formula.name!r} uses {unusable!r}, which is {what}; use inputs alone.")
         inputs.add(derivation.formula.name)
@@ -179,48 +139,48 @@ def _select_clusters(table: TypedTable, roles: Roles) -> pl.Series | None:
     return None if table.times is None else table.times.dt.truncate("1d")
 
 
-def build_task_name(file: FlatFile) -> str:
+def build_task_name(spec: TrainingSpec) -> str:
     """The name given, else one made of the file's name and the label.
 
-    >>> build_task_name(FlatFile(Path("Telco churn.csv"), Roles("Churn?")))
+    >>> build_task_name(build_spec(csv="Telco churn.csv", label="Churn?"))
     'telco-churn-churn'
     """
-    stem = file.path.name.split(".")[0]
-    text = file.name if file.name is not None else f"{stem}-{file.roles.label}"
+    stem = spec.path.name.split(".")[0]
+    text = spec.name if spec.name is not None else f"{stem}-{spec.label}"
     return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:64] or "task"
 
 
-def infer_kind(label: pl.Series, file: FlatFile) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
+def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
     """Kind, class names (positive last where there are two), and what was decided. Raises ColumnError."""
-    name, values = file.roles.label, label.unique().sort()
+    name, values = spec.label, label.unique().sort()
     if len(values) < 2:
         raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to tell apart, name another label.")
     numeric = label.dtype.is_numeric()
     is_integer = label.dtype.is_integer()
-    is_regression = file.kind == "regression" or (file.kind is None and (file.loss is not None or file.log in ("yes", "auto")))
+    is_regression = spec.roles.kind == "regression" or (spec.roles.kind is None and spec.target.is_of_values)
     if is_regression and not numeric:
         raise ColumnError(f"label {name!r} holds text; regression needs numbers.")
     if is_regression or (
-        file.kind is None and numeric and not (len(values) == 2 or (is_integer and len(values) <= MAX_INTEGER_CLASSES))
+        spec.roles.kind is None and numeric and not (len(values) == 2 or (is_integer and len(values) <= MAX_INTEGER_CLASSES))
     ):
-        _refuse_positive(file)
-        return "regression", (), (f"{name} is predicted as a value (regression){_describe_loss(file)}.",)
+        _refuse_positive(spec)
+        return "regression", (), (f"{name} is predicted as a value (regression){_describe_loss(spec)}.",)
     if len(values) > MAX_CLASSES:
         raise ColumnError(
             f"label {name!r} has {len(values)} different values; up to {MAX_CLASSES} classes, or numbers, can be predicted."
         )
     if len(values) == 2:
-        pair = _order_classes(label, file)
+        pair = _order_classes(label, spec)
         return "binary", pair, (f"{name} = {pair[1]} is the positive class.",)
-    _refuse_positive(file)
+    _refuse_positive(spec)
     classes = tuple(_format_class(value) for value in values)
     note = f"{name} has {len(classes)} classes" + ("; --kind regression predicts it as a value." if numeric else ".")
     return "multiclass", classes, (note,)
 
 
-def _describe_loss(file: FlatFile) -> str:
+def _describe_loss(spec: TrainingSpec) -> str:
     """What was asked of the loss, in words."""
-    loss = file.loss or SQUARED
+    loss = spec.loss
     loss_text = {
         "squared": "",
         "absolute": "its median, by absolute error",
@@ -229,18 +189,18 @@ def _describe_loss(file: FlatFile) -> str:
         "tweedie": "its mean by Tweedie deviance"
         + (f" of power {loss.power:g}" if loss.power else ", the power found on the inner fold"),
     }[loss.name]
-    log_text = "by its logarithm" if file.log == "yes" else ""
+    log_text = "by its logarithm" if spec.target.log == "yes" else ""
     return "".join(f", {words}" for words in (loss_text, log_text) if words)
 
 
-def refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
+def refuse_loss(label: pl.Series, kind: Kind, spec: TrainingSpec) -> None:
     """Raise ColumnError where the loss or the logarithm does not go with the label's kind or values."""
-    loss, name = file.loss or SQUARED, file.roles.label
+    loss, name = spec.loss, spec.label
     if not KINDS[kind].is_regression:
-        if file.loss is not None or file.log in ("yes", "auto"):
+        if spec.target.is_of_values:
             raise ColumnError(f"--loss and --log go with values; label {name!r} is predicted as classes ({kind}).")
         return
-    if loss.log_link and file.log in ("yes", "auto"):
+    if loss.log_link and spec.target.log in ("yes", "auto"):
         raise ColumnError(f"--loss {loss.name} predicts the logarithm of the mean already; leave --log out.")
     below, zeros = int((label < 0).sum()), int((label <= 0).sum())
     if loss.log_link and below:
@@ -248,16 +208,16 @@ def refuse_loss(label: pl.Series, kind: Kind, file: FlatFile) -> None:
             f"--loss {loss.name}: label {name!r} has {below:,} values below zero, expected none; "
             "--loss squared or absolute takes them."
         )
-    if file.log == "yes" and zeros:
+    if spec.target.log == "yes" and zeros:
         raise ColumnError(
             f"--log: label {name!r} has {zeros:,} values of 0 or less, which have no logarithm; "
             "--loss tweedie takes zeros, --log auto goes without where it must."
         )
 
 
-def refuse_offset(frame: pl.DataFrame, file: FlatFile) -> None:
+def refuse_offset(frame: pl.DataFrame, spec: TrainingSpec) -> None:
     """Raise ColumnError where the exposure is no number above zero in every row, or goes with no loss that grows with it."""
-    name, loss = file.roles.exposure, file.loss or SQUARED
+    name, loss = spec.roles.offset, spec.loss
     if name is None:
         return
     if not loss.log_link:
@@ -275,31 +235,31 @@ def refuse_offset(frame: pl.DataFrame, file: FlatFile) -> None:
         )
 
 
-def _describe_offset(file: FlatFile) -> tuple[str, ...]:
-    name = file.roles.exposure
-    note = f"{file.roles.label} is predicted for each row's own {name}: its logarithm is added, and no model learns from it."
+def _describe_offset(spec: TrainingSpec) -> tuple[str, ...]:
+    name = spec.roles.offset
+    note = f"{spec.label} is predicted for each row's own {name}: its logarithm is added, and no model learns from it."
     return () if name is None else (note,)
 
 
-def _refuse_positive(file: FlatFile) -> None:
-    if file.roles.positive is not None:
-        raise ColumnError(f"--positive {file.roles.positive}: label {file.roles.label!r} is not one of two classes.")
+def _refuse_positive(spec: TrainingSpec) -> None:
+    if spec.roles.positive is not None:
+        raise ColumnError(f"--positive {spec.roles.positive}: label {spec.label!r} is not one of two classes.")
 
 
 def _format_class(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
 
 
-def _order_classes(label: pl.Series, file: FlatFile) -> tuple[str, str]:
+def _order_classes(label: pl.Series, spec: TrainingSpec) -> tuple[str, str]:
     """(negative, positive): as stated; else 1, true, yes; else the rarer value."""
     names = [_format_class(value) for value in label.unique().sort()]
-    positive = file.roles.positive
+    positive = spec.roles.positive
     if positive is None:
         obvious = [name for name in names if name.lower() in ("1", "true", "yes", "y")]
         counts = label.alias("value").value_counts().sort(["count", "value"])
         positive = obvious[0] if len(obvious) == 1 else _format_class(counts["value"][0])
     if positive not in names:
-        raise ColumnError(f"--positive {positive}: label {file.roles.label!r} has the values {' and '.join(names)}.")
+        raise ColumnError(f"--positive {positive}: label {spec.label!r} has the values {' and '.join(names)}.")
     negative = names[1 - names.index(positive)]
     return negative, positive
 
@@ -316,21 +276,21 @@ def encode_label(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> pl.S
     return pl.Series(label.name, [code[text] for text in texts], dtype=pl.Float64)
 
 
-def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], file: FlatFile) -> tuple[TypedTable, int]:
+def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: TrainingSpec) -> tuple[TypedTable, int]:
     """The table with the test file's rows below its own."""
     if len(raws) == 1:
         return table, 0
     test_columns = tuple(replace(c, role="input") if c.role in ("label", "time", "id", "group") else c for c in table.columns)
     rows = conform_frame(raws[1], test_columns).select([c.name for c in test_columns if c.role == "input"])
-    label = rows[file.roles.label]
+    label = rows[spec.label]
     if label.null_count():
         raise ColumnError(f"{raws[1].path}: label {label.name!r} is missing in {label.null_count()} rows.")
     frame = pl.concat([table.frame, rows.with_columns(rows.select(pl.all()))], how="diagonal_relaxed")
     times = None
     if table.times is not None:
-        test_table = infer_with_overrides(raws[1], file.roles, file.column_overrides)
+        test_table = infer_with_overrides(raws[1], spec.column_roles, spec.columns)
         if test_table.times is None:
-            raise ColumnError(f"{raws[1].path}: no times in {', '.join(file.roles.time)}.")
+            raise ColumnError(f"{raws[1].path}: no times in {', '.join(spec.roles.time)}.")
         times = pl.concat([table.times, test_table.times])
     return replace(table, frame=frame, times=times), rows.height
 
@@ -373,109 +333,109 @@ def _build_tables(table: TypedTable, cutoffs: pl.DataFrame, label: pl.Series, co
     )
 
 
-def build_task(file: FlatFile, columns: tuple[Column, ...], kind: Kind, classes: tuple[str, ...]) -> Task:
+def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, classes: tuple[str, ...]) -> Task:
     """The task that predicts the file's label from the columns that are inputs. Raises ColumnError where none is."""
     inputs = [column.name for column in columns if column.role == "input"]
-    learnable = [name for name in inputs if name != file.roles.exposure]
-    if file.costs and not KINDS[kind].has_positive_class:
-        raise ColumnError(
-            f"label {file.roles.label!r} is not one of two classes, so there is no miss and no false alarm to cost."
-        )
+    learnable = [name for name in inputs if name != spec.roles.offset]
+    if spec.error_costs and not KINDS[kind].has_positive_class:
+        raise ColumnError(f"label {spec.label!r} is not one of two classes, so there is no miss and no false alarm to cost.")
     if not learnable:
-        raise ColumnError(f"{file.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
-    _refuse_unfit_stake(file, columns)
-    label_column = {column.name: column for column in columns}[file.roles.label]
+        raise ColumnError(f"{spec.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
+    _refuse_unfit_stake(spec, columns)
+    label_column = {column.name: column for column in columns}[spec.label]
     target = Target(
-        name=file.roles.label,
+        name=spec.label,
         kind=kind,
         labels=lambda view, future: future.label_rows(LABELS).select("label"),
-        metric=_select_metric(file, kind),
+        metric=_select_metric(spec, kind),
         classes=classes,
         unit=label_column.unit if KINDS[kind].is_regression else None,
-        offset=file.roles.exposure,
-        **_resolve_loss(file, kind),
+        offset=spec.roles.offset,
+        **_resolve_loss(spec, kind),
     )
     return Task(
-        name=build_task_name(file),
+        name=build_task_name(spec),
         columns=columns,
         targets=(target,),
         rows=lambda view, cutoffs: cutoffs,
         # The user's names could be the table's own (entity, cutoff), so they are put back only here.
         inputs=lambda view: view.latest(ROWS).lazy().select(pl.col(f"column_{i}").alias(n) for i, n in enumerate(inputs)),
-        families=_select_families(file, kind),
-        about=f"{file.roles.label} from {file.path.name}",
-        costs=file.costs,
-        stake_column=file.stake_column,
+        families=_select_families(spec, kind),
+        about=f"{spec.label} from {spec.path.name}",
+        costs=spec.error_costs,
+        stake_column=spec.costs.stake_column,
         policy=EvaluationPolicy(
-            minimum_effect=file.minimum_effect,
-            non_inferiority_margin=file.non_inferiority_margin,
-            prefer_simpler=file.prefer_simpler,
-            capacity=file.capacity,
-            coverage_by=file.coverage_by,
-            learning_curve=file.learning_curve,
+            minimum_effect=spec.use.minimum_effect,
+            non_inferiority_margin=spec.use.non_inferiority_margin,
+            prefer_simpler=spec.use.prefer_simpler,
+            capacity=spec.costs.capacity,
+            coverage_by=spec.use.coverage_by,
+            learning_curve=spec.use.learning_curve,
         ),
     )
 
 
-def _select_families(file: FlatFile, kind: Kind) -> tuple[str, ...]:
+def _select_families(spec: TrainingSpec, kind: Kind) -> tuple[str, ...]:
     """The families to race, in the catalog's order, baselines always among them. Raises UserError for one that cannot."""
-    if not file.families:
+    if not spec.families:
         return default_families(kind)
-    for name in file.families:
+    for name in spec.families:
         family = get_family(name)
         if kind not in family.kinds:
             raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
-        if file.roles.exposure is not None and not family.supports_offset:
-            raise ColumnError(f"families: {name} cannot add --exposure {file.roles.exposure}; leave one of them out.")
+        if spec.roles.offset is not None and not family.supports_offset:
+            raise ColumnError(f"families: {name} cannot add --exposure {spec.roles.offset}; leave one of them out.")
         if family.needs is not None:
             require_library(name, family.needs)
-    return tuple(f.name for f in FAMILIES if f.name in file.families or (f.is_baseline and kind in f.kinds))
+    return tuple(f.name for f in FAMILIES if f.name in spec.families or (f.is_baseline and kind in f.kinds))
 
 
-def _refuse_unfit_stake(file: FlatFile, columns: Sequence[Column]) -> None:
+def _refuse_unfit_stake(spec: TrainingSpec, columns: Sequence[Column]) -> None:
     """Raise ColumnError where the money at stake is no number that is known of every row asked about, or costs nothing."""
-    if file.stake_column is None:
+    if spec.costs.stake_column is None:
         return
     numbers = [c.name for c in columns if c.role == "input" and c.dtype in ("int", "float")]
-    if file.stake_column not in numbers:
+    if spec.costs.stake_column not in numbers:
         raise ColumnError(
-            f"costs.exposure: {file.stake_column!r} is no input of numbers; there are {', '.join(numbers) or 'none'}."
+            f"costs.exposure: {spec.costs.stake_column!r} is no input of numbers; there are {', '.join(numbers) or 'none'}."
         )
-    if not file.costs:
+    if not spec.error_costs:
         raise ColumnError("costs.exposure multiplies the cost of a miss; state costs.miss and costs.false_alarm too.")
 
 
-def _refuse_unknown_stake(frame: pl.DataFrame, file: FlatFile) -> None:
+def _refuse_unknown_stake(frame: pl.DataFrame, spec: TrainingSpec) -> None:
     """Raise ColumnError where a row's money at stake is missing or below zero: what a miss costs there would not be known."""
-    if file.stake_column is None:
+    if spec.costs.stake_column is None:
         return
-    stake = frame[file.stake_column].cast(pl.Float64)
+    stake = frame[spec.costs.stake_column].cast(pl.Float64)
     unknown = int((stake.is_null() | (stake < 0)).fill_null(value=True).sum())
     if unknown:
-        raise ColumnError(f"costs.exposure: {file.stake_column!r} is missing or below zero in {unknown:,} rows; fill it in.")
+        raise ColumnError(
+            f"costs.exposure: {spec.costs.stake_column!r} is missing or below zero in {unknown:,} rows; fill it in."
+        )
 
 
-def _select_metric(file: FlatFile, kind: Kind) -> Metric:
-    if file.metric is None:
-        return choose_metric(kind, file.loss or SQUARED)
+def _select_metric(spec: TrainingSpec, kind: Kind) -> Metric:
+    if spec.target.metric is None:
+        return choose_metric(kind, spec.loss)
     metrics = {metric.name: metric for metric in METRICS[kind]}
-    if file.metric not in metrics:
-        raise ColumnError(f"--metric {file.metric}: a label of kind {kind} is judged by {', '.join(metrics)}.")
-    return metrics[file.metric]
+    if spec.target.metric not in metrics:
+        raise ColumnError(f"--metric {spec.target.metric}: a label of kind {kind} is judged by {', '.join(metrics)}.")
+    return metrics[spec.target.metric]
 
 
-def _resolve_loss(file: FlatFile, kind: Kind) -> dict[str, Any]:
-    loss = file.loss or SQUARED
-    default: LogChoice = "auto" if KINDS[kind].is_regression and loss == SQUARED else "no"
-    log = {"no": False, "yes": True, "auto": None}[file.log or default]
+def _resolve_loss(spec: TrainingSpec, kind: Kind) -> dict[str, Any]:
+    loss = spec.loss
+    default = "auto" if KINDS[kind].is_regression and loss == SQUARED else "no"
+    log = {"no": False, "yes": True, "auto": None}[spec.target.log or default]
     return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": log}
 
 
 def compute_data_version(
-    sources: Sequence[tuple[str, str]], columns: tuple[Column, ...], file: FlatFile, contents: Sequence[str]
+    sources: Sequence[tuple[str, str]], columns: tuple[Column, ...], spec: TrainingSpec, contents: Sequence[str]
 ) -> DataVersion:
     """The version of files, given as (path, sha256) and by their contents, read under these roles."""
-    settings: list[Any] = [file.roles.label, list(file.roles.time), file.roles.positive, file.horizon, file.kind]
-    settings += [] if file.roles.exposure is None else [{"exposure": file.roles.exposure}]
+    settings: list[Any] = [spec.label, list(spec.roles.time), spec.roles.positive, spec.split.horizon, spec.roles.kind]
+    settings += [] if spec.roles.offset is None else [{"exposure": spec.roles.offset}]
     roles = {"columns": [[c.name, c.role, c.dtype] for c in columns], "asked": settings}
     return DataVersion.of_files(sources, roles, contents)

@@ -21,7 +21,6 @@ from epic22.core.targets import KINDS
 from epic22.core.task import Kind, Task
 from epic22.spec.flat_file import (
     MAX_CLASSES,
-    FlatFile,
     build_task,
     compute_data_version,
     encode_label,
@@ -30,71 +29,74 @@ from epic22.spec.flat_file import (
     refuse_loss,
     refuse_unknown_keeps,
 )
+from epic22.spec.training_spec import TrainingSpec
 
 
-def load_batched_task_data(file: FlatFile, batches: Batches, scratch: Path) -> BatchedTaskData:
+def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) -> BatchedTaskData:
     """The task a file stands for, its rows spooled into the folder `scratch`.
 
     Two passes: the first finds types, roles and levels, the second writes the matrix. The audit looks at the sample of rows.
 
     Raises FileError and ColumnError for broken rows, naming file and row, ColumnError for roles that do not fit.
     """
-    refuse_unbatchable(file)
-    file = replace(file, log="no")
-    table_profile = _apply_overrides(profile_batches(batches, file.roles), file)
-    refuse_unknown_keeps([c.name for c in table_profile.columns], file.keep)
-    label = _read_label(table_profile, batches, file)
-    kind, classes, notes = infer_kind(label, file)
-    refuse_loss(label, kind, file)
-    labels = LabelEncoder(file.roles.label, _encode_classes(label, classes, kind))
+    refuse_unbatchable(spec)
+    spec = spec.model_copy(update={"target": spec.target.model_copy(update={"log": "no"})})
+    table_profile = _apply_overrides(profile_batches(batches, spec.column_roles), spec)
+    refuse_unknown_keeps([c.name for c in table_profile.columns], spec.roles.keep)
+    label = _read_label(table_profile, batches, spec)
+    kind, classes, notes = infer_kind(label, spec)
+    refuse_loss(label, kind, spec)
+    labels = LabelEncoder(spec.label, _encode_classes(label, classes, kind))
     table = read_large_table(table_profile, batches, table_profile.columns, labels, scratch)
-    suspicions = _audit_sample(table_profile, table, kind, file)
+    suspicions = _audit_sample(table_profile, table, kind, spec)
     withheld = {s.column for s in suspicions if s.withheld}
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table_profile.columns)
     if withheld:
         table = read_large_table(table_profile, batches, columns, labels, scratch)
-    group_column = file.roles.group or file.roles.id
+    group_column = spec.roles.group or spec.column_roles.id
     has_repeats = group_column is not None and len(np.unique(table.unit_hash)) < len(table)
     version = compute_data_version(
         [(str(path), file_sha256(path)) for path in batches.paths],
         columns,
-        file,
+        spec,
         [sha256_of_sized_file(path) for path in batches.paths],
     )
-    task = build_task(file, columns, kind, classes)
-    examples = _build_examples(task, table, file, version.id, group_column if has_repeats else None)
-    if has_repeats and file.roles.group is None:
+    task = build_task(spec, columns, kind, classes)
+    examples = _build_examples(task, table, spec, version.id, group_column if has_repeats else None)
+    if has_repeats and spec.roles.group is None:
         notes = (*notes, f"{group_column} repeats, so it is the group.")
     return BatchedTaskData(
-        task, table, examples, version, suspicions, (*file.notes, *table_profile.notes, *notes), group_column, has_repeats
+        task, table, examples, version, suspicions, (*spec.origin.notes, *table_profile.notes, *notes), group_column, has_repeats
     )
 
 
-def refuse_unbatchable(file: FlatFile) -> None:
+def refuse_unbatchable(spec: TrainingSpec) -> None:
     """Raise UserError for what is asked of a table that is only done with one that fits into memory."""
-    has_batchable_loss = file.loss is None or file.loss.name in ("squared", "absolute", "quantile")
-    options = {"--test": file.test is not None, "--formula": bool(file.formulas), "--log": file.log in ("yes", "auto")}
+    has_batchable_loss = spec.loss.name in ("squared", "absolute", "quantile")
+    options = {"--test": spec.data.test is not None, "--formula": bool(spec.formulas)}
+    options |= {"--log": spec.target.log in ("yes", "auto")}
     options |= {
-        "--exposure": file.roles.exposure is not None,
-        "--prefer-simpler": file.prefer_simpler,
-        "--learning-curve": file.learning_curve,
+        "--exposure": spec.roles.offset is not None,
+        "--prefer-simpler": spec.use.prefer_simpler,
+        "--learning-curve": spec.use.learning_curve,
     }
-    options |= {"costs.exposure": file.stake_column is not None, "these families": bool(set(file.families) - set(LARGE_FAMILIES))}
+    options |= {"costs.exposure": spec.costs.stake_column is not None}
+    options |= {"these families": bool(set(spec.families) - set(LARGE_FAMILIES))}
     unsupported = [name for name, is_set in (options | {"this --loss": not has_batchable_loss}).items() if is_set]
     if unsupported:
         raise UserError(
             f"{' and '.join(unsupported)}: not done a batch at a time; leave it out"
-            f"{', use --holdout-from' if file.test is not None else ''}, or give a greater --memory-cap."
+            f"{', use --holdout-from' if spec.data.test is not None else ''}, or give a greater --memory-cap."
         )
 
 
-def _apply_overrides(table_profile: Profile, file: FlatFile) -> Profile:
+def _apply_overrides(table_profile: Profile, spec: TrainingSpec) -> Profile:
     """The columns with what is stated of them; their types stay those that were found.
 
     Raises ColumnError for another type or for levels, and for values beyond the bounds.
     """
-    refuse_unfit_overrides(list(table_profile.counts), file.roles, file.column_overrides)
-    overrides = {override.name: override for override in file.column_overrides}
+    refuse_unfit_overrides(list(table_profile.counts), spec.column_roles, spec.columns)
+    overrides = {override.name: override for override in spec.columns}
     for column in table_profile.columns:
         override, counts = overrides.get(column.name), table_profile.counts[column.name]
         if override is None:
@@ -115,12 +117,12 @@ def _apply_overrides(table_profile: Profile, file: FlatFile) -> Profile:
     )
 
 
-def _read_label(table_profile: Profile, batches: Batches, file: FlatFile) -> pl.Series:
+def _read_label(table_profile: Profile, batches: Batches, spec: TrainingSpec) -> pl.Series:
     """The label's values as far as they decide on the kind: every one where they are few, else those of the first batch."""
-    values = list_values(table_profile.counts[file.roles.label], MAX_CLASSES)
+    values = list_values(table_profile.counts[spec.label], MAX_CLASSES)
     if values is not None:
         return values
-    return next(iter(table_profile.iterate_typed_rows(batches)))[0][file.roles.label]
+    return next(iter(table_profile.iterate_typed_rows(batches)))[0][spec.label]
 
 
 def _encode_classes(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> dict[object, float] | None:
@@ -130,13 +132,13 @@ def _encode_classes(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> d
     return dict(zip(values.to_list(), encode_label(values, classes, kind).to_list(), strict=True))
 
 
-def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, file: FlatFile) -> tuple[Suspicion, ...]:
+def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, spec: TrainingSpec) -> tuple[Suspicion, ...]:
     """What the sample of rows gives away, and the columns that count the rows of the whole."""
     sample = table.sample
-    clusters = sample[file.roles.group].cast(pl.String) if file.roles.group is not None else None
+    clusters = sample[spec.roles.group].cast(pl.String) if spec.roles.group is not None else None
     if clusters is None and table.at is not None:
         clusters = pl.Series(table.at[table.sample_rows]).dt.truncate("1d")
-    suspicions = audit_columns(sample, table_profile.columns, sample[file.roles.label], kind, clusters)
+    suspicions = audit_columns(sample, table_profile.columns, sample[spec.label], kind, clusters)
     suspected = {s.column for s in suspicions}
     inputs = [c for c in table_profile.columns if c.role == "input" and c.dtype == "int" and c.name not in suspected]
     keys = [
@@ -144,8 +146,8 @@ def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, file: F
         for c in inputs
         if (key := _find_row_counter(table_profile.counts[c.name], sample[c.name], table_profile.rows)) is not None
     ]
-    remaining = (s for s in (*suspicions, *keys) if s.column not in list_excluded_columns(file))
-    return tuple(replace(s, withheld=s.withheld and s.column not in file.keep) for s in remaining)
+    remaining = (s for s in (*suspicions, *keys) if s.column not in list_excluded_columns(spec))
+    return tuple(replace(s, withheld=s.withheld and s.column not in spec.roles.keep) for s in remaining)
 
 
 def _find_row_counter(counts: ColumnCounts, sample: pl.Series, rows: int) -> Suspicion | None:
@@ -157,9 +159,9 @@ def _find_row_counter(counts: ColumnCounts, sample: pl.Series, rows: int) -> Sus
     return Suspicion(counts.name, "row number" if counts.is_increasing else "id", evidence, True)
 
 
-def _build_examples(task: Task, table: LargeTable, file: FlatFile, version: str, group: str | None) -> Examples:
+def _build_examples(task: Task, table: LargeTable, spec: TrainingSpec, version: str, group: str | None) -> Examples:
     """The sample's rows as examples."""
-    sample, roles = table.sample, file.roles
+    sample, roles = table.sample, spec.column_roles
     numbers = pl.Series(table.sample_rows + 1).cast(pl.String)
     entity = numbers if roles.id is None else sample[roles.id].cast(pl.String).fill_null("missing")
     at = np.full(len(numbers), np.datetime64(TIMELESS, "us")) if table.at is None else table.at[table.sample_rows]

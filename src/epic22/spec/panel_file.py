@@ -17,14 +17,16 @@ from epic22.core.data.forecast_task import MIN_VALUES, ForecastSeries, build_for
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.schema_inference import Roles, infer_schema, is_missing, read_numbers, read_times
 from epic22.core.data.task_data import PanelTaskData
-from epic22.core.errors import ColumnError
+from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import DataVersion
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
 from epic22.core.task import Column, Task
-from epic22.core.time_series import Frequency
+from epic22.core.time_series import Frequency, get_frequency
+from epic22.spec.training_spec import TrainingSpec
 
 VALUES = "values"
 SEPARATOR = " / "
+MAX_HORIZON = 100
 MIXED_SHARE = 0.5
 MIN_STEPS = 4
 """A series with fewer steps than that may only have gaps."""
@@ -289,3 +291,31 @@ def add_families(file: PanelFile, extra: tuple[str, ...]) -> PanelFile:
         if name not in names:
             raise ColumnError(f"--also {name}: no such family; there are {', '.join(names)}.")
     return replace(file, families=tuple(name for name in names if name in (*file.families, *extra)))
+
+
+def build_panel_file(spec: TrainingSpec) -> PanelFile:
+    """The panel and its roles. Raises UserError for what is missing or does not fit."""
+    (path, label), forecast, roles, horizon = spec.require_table(), spec.forecast, spec.roles, spec.split.horizon
+    if forecast.panel not in ("wide", "long"):
+        raise UserError(f"--panel {forecast.panel}: give wide (a column a period) or long (a row a value).")
+    if not roles.id:
+        raise UserError("--panel needs --id: the column that names a series, or several.")
+    if len(roles.time) != 1:
+        raise UserError("--panel needs one --time: the column of times, or in a wide file a name for it.")
+    if forecast.frequency is None:
+        raise UserError("--panel needs --frequency: H, D, W, M, Q or Y.")
+    if horizon != int(horizon) or not 1 <= horizon <= MAX_HORIZON:
+        raise UserError(f"--horizon {horizon:g}: with --panel give the periods to forecast, 1 to {MAX_HORIZON}.")
+    file = PanelFile(
+        path=path,
+        layout="wide" if forecast.panel == "wide" else "long",
+        id=roles.id,
+        time=roles.time[0],
+        label=label,
+        frequency=get_frequency(forecast.frequency),
+        horizon=int(horizon),
+        name=spec.name,
+        season=forecast.season,
+        complete_last=forecast.complete_last,
+    )
+    return add_families(file, forecast.also)

@@ -1,6 +1,6 @@
 """What a written task file tells beside what was asked: each column's type, what was inferred and why, what the audit found."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
@@ -8,7 +8,7 @@ import polars as pl
 from epic22.core.data.column_overrides import ColumnOverride
 from epic22.core.data.leakage import Suspicion
 from epic22.core.task import Column, Task
-from epic22.spec.task_file import TaskFile
+from epic22.spec.training_spec import SECTION_KEYS, Origin, TrainingSpec
 
 MAX_LEVELS = 6
 """So many levels of a category are told."""
@@ -21,20 +21,6 @@ HEADER = (
     "  epic22 train --task-file THIS_FILE",
     "Options on the command line go before it. Paths start from its folder. docs/how-to/task-file.md has every key.",
 )
-SECTION_COMMENTS: Mapping[str, str] = {
-    "version": "The version of this form.",
-    "name": "The task's name: of the model, its folder and its address.",
-    "data": "The table; test: a file of rows to test on.",
-    "roles": "What the columns are for. Also: positive, kind, time, group, id, exposure; lists: drop, keep.",
-    "columns": "Each column as it was read. To be said: dtype, unit, about (in words, for the reasons), low, high, levels, role.",
-    "formulas": "Columns made of others, such as 'power [W] = torque * speed * 0.10472'.",
-    "target": "What is made small, and what decides: loss, log, metric.",
-    "costs": "What errors cost, for two classes: miss, false_alarm; capacity (a week), exposure (a column multiplying a miss).",
-    "use": "What is preferred where nothing is lost by it, and told. Also: least, margin, coverage_by.",
-    "split": "Which rows judge; days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last.",
-    "families": "Who is raced.",
-    "search": "The search and its budget. Also: trials, time_limit (seconds), families, engineer.",
-}
 
 
 @dataclass(frozen=True)
@@ -47,24 +33,27 @@ class Inferred:
     notes: tuple[str, ...] = ()
 
 
-def add_inferred(task_file: TaskFile, inferred: Inferred) -> TaskFile:
+def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
     """The task with what was inferred: types of columns, families, name, and a comment for each section and each column.
 
     Comments that stood above other keys stay; those above sections and columns are written anew.
     """
-    overrides = {column.name: column for column in task_file.columns}
+    overrides = {column.name: column for column in spec.columns}
     columns = tuple(
         _pin_dtype(column, overrides.get(column.name, ColumnOverride(column.name))) for column in inferred.task.columns
     )
-    comments: dict[tuple[str, ...], tuple[str, ...]] = {(section,): (text,) for section, text in SECTION_COMMENTS.items()}
-    comments |= {(): HEADER, ("target",): (SECTION_COMMENTS["target"], f"Here {inferred.task.target.metric.name} decides.")}
+    comments: dict[tuple[str, ...], tuple[str, ...]] = {(): HEADER, ("version",): ("The version of this form.",)}
+    comments |= {(section,): (key.comment or key.help,) for section, key in SECTION_KEYS.items()}
+    comments[("target",)] += (f"Here {inferred.task.target.metric.name} decides.",)
     comments |= {("columns", column.name): tuple(_describe_column(column, inferred)) for column in inferred.task.columns}
-    return replace(
-        task_file,
-        name=task_file.name or inferred.task.name,
-        families=task_file.families or inferred.task.families,
-        columns=columns,
-        remarks={**task_file.remarks, **comments},
+    origin = spec.origin
+    return spec.model_copy(
+        update={
+            "name": spec.name or inferred.task.name,
+            "families": spec.families or inferred.task.families,
+            "columns": columns,
+            "origin": Origin(origin.file, origin.places, {**origin.remarks, **comments}, origin.notes),
+        }
     )
 
 

@@ -7,7 +7,7 @@ the column `no` stays a name and the value `yes` a text. What is wrong is told w
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import yaml
 from epic22.core.data.column_overrides import ColumnOverride
 from epic22.core.errors import FileError
 from epic22.core.tables.mapping import suggest_name
-from epic22.spec.task_file import COLUMN_KEYS, KEYS, LISTS, VERSION, Key, KeyPath, TaskFile, build_key_path
+from epic22.spec.training_spec import COLUMN_FIELDS, SECTION_KEYS, VERSION, KeyPath, Origin, SpecField, TrainingSpec, list_section
 
 MAX_CHARACTERS = 2_000_000
 MAX_KEY_LENGTH = 500
@@ -30,7 +30,6 @@ PLAIN_SCALAR = re.compile(r"[^\W\d](?:[\w ./()-]*[\w./()-])?")
 """What needs no quotes, where YAML does not take it for something else."""
 
 RESERVED_WORDS = ("y", "n", "yes", "no", "on", "off", "true", "false", "null")
-SECTIONS = ("version", *(name for section, known in KEYS.items() for name in (known if not section else (section,))))
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ class _YamlValue:
         return value
 
 
-def read_task_file(path: Path) -> TaskFile:
+def read_task_file(path: Path) -> TrainingSpec:
     """The task in a file. Raises FileError, which says where in it the mistake is."""
     try:
         text = path.read_text(encoding="utf-8")
@@ -113,28 +112,23 @@ def read_task_file(path: Path) -> TaskFile:
     return read_task(path.name, text, path.parent)
 
 
-def read_task(name: str, text: str, folder: Path) -> TaskFile:
+def read_task(name: str, text: str, folder: Path) -> TrainingSpec:
     """The task in a file's text; `name` is the file's, for messages, `folder` the one its paths start from.
 
     Raises FileError with the line and the key for what is not known, of another type, or given twice.
     """
     root = _YamlValue(name, (), _compose(name, text), 1)
-    top = root.record(SECTIONS)
+    top = root.record(("version", *SECTION_KEYS))
     _refuse_version(root, top.pop("version", None))
-    lines = text.splitlines()
-    task_file = TaskFile(origin=name, places=dict(_iterate_lines(root)), remarks=_collect_comments(root, lines))
-    for section, section_keys in KEYS.items():
-        if section == "columns":
-            continue
-        within = {n: top[n] for n in section_keys if n in top} if not section or section in LISTS else {}
-        if section in top and section not in LISTS:
-            within = top[section].record(tuple(section_keys))
-        for key, entry in within.items():
-            task_file = task_file.with_value(
-                "" if section in LISTS else section, key, _read_value(entry, section_keys[key], folder, task_file, section)
-            )
+    origin = Origin(name, dict(_iterate_lines(root)), _collect_comments(root, text.splitlines()))
+    spec = TrainingSpec(origin=origin)
+    for section in (section for section in SECTION_KEYS if section in top and section != "columns"):
+        fields = {field.file_name: field for field in list_section(section)}
+        entries = {section: top[section]} if section in fields else top[section].record(tuple(fields))
+        for key, entry in entries.items():
+            spec = spec.with_value(fields[key], _read_value(entry, fields[key], folder))
     columns = top["columns"].record(None) if "columns" in top else {}
-    return task_file.with_value("", "columns", tuple(_read_column(column, entry) for column, entry in columns.items()))
+    return spec.model_copy(update={"columns": tuple(_read_column(column, entry) for column, entry in columns.items())})
 
 
 def _compose(name: str, text: str) -> yaml.Node:
@@ -207,92 +201,94 @@ def _read_comment_above(lines: Sequence[str], end: int) -> tuple[str, ...]:
     return tuple(line.strip()[1:].removeprefix(" ") for line in lines[start:end])
 
 
-def _read_value(entry: _YamlValue, key: Key, folder: Path, default: TaskFile, section: str) -> Any:
+def _read_value(entry: _YamlValue, field: SpecField, folder: Path) -> Any:
     """The value of a key; what it has by default where nothing is said."""
     if entry.is_null:
-        return default.value("" if section in LISTS else section, entry.path[-1])
-    value = _convert_value(entry, key)
-    return folder / value if key.form == "path" else value
+        return field.default
+    value = _convert_value(entry, field)
+    return folder / value if field.form == "path" else value
 
 
-def _convert_value(entry: _YamlValue, key: Key) -> Any:
+def _convert_value(entry: _YamlValue, field: SpecField) -> Any:
     """A value in its form, not below the least it may be, and one of the words there are."""
-    if key.form == "texts":
+    if field.form == "texts":
         texts = [(item, item.text()) for item in entry.each()]
         for item, text in texts:
-            _refuse_other_word(item, text, key)
+            _refuse_other_word(item, text, field)
         return tuple(text for _, text in texts)
-    if key.form in ("text", "path"):
-        _refuse_other_word(entry, entry.text(), key)
+    if field.form in ("text", "path"):
+        _refuse_other_word(entry, entry.text(), field)
         return entry.text()
-    if key.form == "flag":
+    if field.form == "flag":
         text = entry.text().lower()
         if text not in FLAGS:
             raise entry.build_error(f"expected true or false, found {entry.summary}.")
         return FLAGS[text]
-    number = entry.number()
-    if key.form == "whole" and number != int(number):
+    number, minimum = entry.number(), field.key.minimum
+    if field.form == "whole" and number != int(number):
         raise entry.build_error(f"expected a whole number, found {entry.summary}.")
-    if key.minimum is not None and number < key.minimum:
-        raise entry.build_error(f"found {entry.summary}, expected at least {key.minimum:g}.")
-    if key.form != "whole":
+    if minimum is not None and number < minimum:
+        raise entry.build_error(f"found {entry.summary}, expected at least {minimum:g}.")
+    if field.form != "whole":
         return number
     text = entry.text()
     return int(text) if text.isdecimal() else int(number)  # a long one is no float
 
 
-def _refuse_other_word(entry: _YamlValue, text: str, key: Key) -> None:
-    if key.words and text not in key.words:
-        raise entry.build_error(f"found {entry.summary}{suggest_name(text, key.words)}; expected one of {', '.join(key.words)}.")
+def _refuse_other_word(entry: _YamlValue, text: str, field: SpecField) -> None:
+    words = field.words
+    if words and text not in words:
+        raise entry.build_error(f"found {entry.summary}{suggest_name(text, words)}; expected one of {', '.join(words)}.")
 
 
 def _read_column(name: str, entry: _YamlValue) -> ColumnOverride:
-    within = {key: value for key, value in entry.record(tuple(COLUMN_KEYS)).items() if not value.is_null}
-    return ColumnOverride(name, **{key: _convert_value(value, COLUMN_KEYS[key]) for key, value in within.items()})
+    fields = {field.name: field for field in COLUMN_FIELDS}
+    entries = entry.record(tuple(fields)).items()
+    return ColumnOverride(name, **{key: _convert_value(value, fields[key]) for key, value in entries if not value.is_null})
 
 
-def write_task_file(task_file: TaskFile, path: Path) -> None:
+def write_task_file(spec: TrainingSpec, path: Path) -> None:
     """Write the task; its paths start from the file's folder. Raises FileError where it cannot be written."""
     try:
-        path.write_text(format_task_file(task_file, path.parent), encoding="utf-8", newline="\n")
+        path.write_text(format_task_file(spec, path.parent), encoding="utf-8", newline="\n")
     except OSError as error:
         raise FileError(f"{path} cannot be written ({error.strerror}); name another place.") from None
 
 
-def format_task_file(task_file: TaskFile, folder: Path) -> str:
+def format_task_file(spec: TrainingSpec, folder: Path) -> str:
     """The file's text, its paths from `folder`. What is not said is left out; reading the text gives the same task again."""
-    version = [*_format_comments(task_file.remarks.get(("version",), ()), ""), f"version: {VERSION}"]
-    parts = ["\n".join(_format_comments(task_file.remarks.get((), ()), "")), "\n".join(version)]
-    for section, section_keys in KEYS.items():
+    remarks = spec.origin.remarks
+    parts = [_format_comments(remarks.get((), ()), "")]
+    parts.append([*_format_comments(remarks.get(("version",), ()), ""), f"version: {VERSION}"])
+    for section in SECTION_KEYS:
+        fields = list_section(section)
         if section == "columns":
-            parts.append("\n".join(_format_columns(task_file)))
-        elif section in LISTS or not section:
-            parts += ["\n".join(_format_lines(task_file, "", section_keys, folder))]
+            parts.append(list(_format_columns(spec)))
+        elif fields[0].section:
+            parts.append(_format_section(section, list(_format_fields(spec, fields, folder)), remarks.get((section,), ())))
         else:
-            within = list(_format_lines(task_file, section, section_keys, folder))
-            parts.append("\n".join(_format_section(task_file, section, within)))
-    return "\n\n".join(part for part in parts if part) + "\n"
+            parts.append(list(_format_fields(spec, fields, folder)))
+    return "\n\n".join("\n".join(lines) for lines in parts if lines) + "\n"
 
 
-def _format_section(task_file: TaskFile, section: str, within: Sequence[str]) -> list[str]:
+def _format_section(section: str, lines: Sequence[str], remark: Sequence[str]) -> list[str]:
     """A section's comments and lines; nothing where it has neither."""
-    remark = _format_comments(task_file.remarks.get((section,), ()), "")
-    if not within:
-        return [*remark, f"{section}: {{}}"] if remark else []
-    return [*remark, f"{section}:", *within]
+    comments = _format_comments(remark, "")
+    if not lines:
+        return [*comments, f"{section}: {{}}"] if comments else []
+    return [*comments, f"{section}:", *lines]
 
 
-def _format_lines(task_file: TaskFile, section: str, section_keys: Mapping[str, Key], folder: Path) -> Iterator[str]:
-    indent = "  " if section else ""
-    for name, key in section_keys.items():
-        value = task_file.value(section, name)
-        remark = task_file.remarks.get(build_key_path(section, name), ())
+def _format_fields(spec: TrainingSpec, fields: Sequence[SpecField], folder: Path) -> Iterator[str]:
+    for field in fields:
+        indent, name, value = "  " if field.section else "", field.file_name, spec.value(field)
+        remark = spec.origin.remarks.get(field.path, ())
         if value is None or value == ():
-            if section or not remark:
+            if field.section or not remark:
                 continue
-            value = () if key.form == "texts" else None
+            value = () if field.form == "texts" else None
         yield from _format_comments(remark, indent)
-        if key.form == "path":
+        if field.form == "path":
             value = _make_relative(value, folder)
         if name == "formulas" and value:
             yield from (f"{name}:", *(f"  - {_format_scalar(one)}" for one in value))
@@ -300,19 +296,21 @@ def _format_lines(task_file: TaskFile, section: str, section_keys: Mapping[str, 
             yield f"{indent}{name}: {_format_value(value)}"
 
 
-def _format_columns(task_file: TaskFile) -> Iterator[str]:
-    if not task_file.columns:
+def _format_columns(spec: TrainingSpec) -> Iterator[str]:
+    if not spec.columns:
         return
-    yield from _format_comments(task_file.remarks.get(("columns",), ()), "")
+    remarks = spec.origin.remarks
+    yield from _format_comments(remarks.get(("columns",), ()), "")
     yield "columns:"
-    for column in task_file.columns:
-        yield from _format_comments(task_file.remarks.get(("columns", column.name), ()), "  ")
-        settings = [(key, getattr(column, key)) for key in COLUMN_KEYS if getattr(column, key) not in (None, ())]
+    for column in spec.columns:
+        yield from _format_comments(remarks.get(("columns", column.name), ()), "  ")
+        values = [(field.name, getattr(column, field.name)) for field in COLUMN_FIELDS]
+        settings = [(key, value) for key, value in values if value not in (None, ())]
         name = _format_scalar(column.name)
         head = f"  {name}:" if len(name) < MAX_KEY_LENGTH else f"  ? {name}\n  :"
         yield head if settings else f"{head} {{}}"
         for key, value in settings:
-            yield from _format_comments(task_file.remarks.get(("columns", column.name, key), ()), "    ")
+            yield from _format_comments(remarks.get(("columns", column.name, key), ()), "    ")
             yield f"    {key}: {_format_value(value)}"
 
 

@@ -1,0 +1,61 @@
+"""A trained forecast for a person at a terminal."""
+
+from epic22.bootstrap import ForecastResult
+from epic22.cli.terminal import format_figure, print_line, print_table
+from epic22.services.forecast_coverage import compute_forecast_coverage
+
+
+def print_forecast(result: ForecastResult) -> None:
+    """The result for a person at a terminal."""
+    run = result.run
+    frequency, plan = run.frequency, run.plan
+    for note in run.notes:
+        print_line(f"· {note}", "dim")
+    print_line(
+        f"Origins: {len(plan.test)} from {frequency.label(int(plan.test[0]))} to {frequency.label(int(plan.test[-1]))} judge; "
+        f"{len(plan.earlier)} before them chose and calibrated."
+    )
+    mape = "mean_absolute_percentage_error"
+    headers = ["family", "skill", "pinball", "MASE", *(f"MAPE {h}" for h in run.shown_horizons), "covers", "score"]
+    rows = [
+        [
+            e.family,
+            format_figure(e.score("skill").value),
+            format_figure(e.score("pinball").value),
+            format_figure(e.score("mase").value),
+            *(format_figure(e.score(mape, h).value, 3) for h in run.shown_horizons),
+            format_figure(e.score("coverage_80").value, 3),
+            format_figure(e.score("winkler_80").value, 3),
+        ]
+        for e in run.leaderboard
+    ]
+    print_table(f"{run.task.name}: scores on the test origins (MAPE by horizon and coverage in %)", headers, rows)
+    own = run.champion.score("skill")
+    print_line(
+        f"{run.version.family}: skill {format_figure(own.value)} (95 % block bootstrap "
+        f"{format_figure(own.low)} … {format_figure(own.high)}, "
+        f"{own.blocks:.1f} effective blocks)."
+    )
+    shares = zip((*run.members, "naive"), run.weights.T, strict=True)
+    shares_text = [f"{name} {w[0]:.0%} → {w[-1]:.0%}" for name, w in shares if w.max() > 0]
+    print_line(f"Combination, weights from the first to the last horizon: {', '.join(shares_text)}.")
+    for verdict in run.verdicts:
+        if verdict.metric == "skill" and verdict.horizon == "all":
+            sure = "certain" if verdict.enough_data else verdict.advice
+            print_line(
+                f"{run.version.family} against {verdict.against}: skill {format_figure(verdict.difference.value)} better "
+                f"({format_figure(verdict.difference.low)} … {format_figure(verdict.difference.high)}); {sure}."
+            )
+    coverage = compute_forecast_coverage(run)
+    for kind in coverage.kinds[:2]:
+        years = ", ".join(f"{y} {c:.0f} %" for y, c in zip(coverage.years, kind.coverage_by_year, strict=True))
+        print_line(
+            f"80 % interval, {kind.kind}: covers {kind.coverage:.1f} % ({years}), interval score {format_figure(kind.winkler)}."
+        )
+    print_line(
+        f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}); "
+        f"{run.selection_reason}.",
+        "bold green",
+    )
+    print_line(f"Report: {result.report}")
+    print_line(f"Next: epic22 predict {run.task.name}, or epic22 serve")

@@ -1,0 +1,76 @@
+"""Options: those of `train` and `audit` are made from the fields of the specification, help, bounds and defaults included."""
+
+from collections.abc import Callable, Container, Mapping, Sequence
+from functools import wraps
+from inspect import Parameter, Signature, signature
+from pathlib import Path
+from typing import Annotated, Any, get_type_hints
+
+import typer
+
+from epic22.core.errors import FileError
+from epic22.spec.task_yaml import read_task_file
+from epic22.spec.training_spec import SpecField, TrainingSpec, apply_options
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
+TYPES: Mapping[str, Any] = {"text": str, "texts": list[str], "path": Path, "number": float, "whole": int, "flag": bool}
+
+
+def with_spec_options(fields: Sequence[SpecField]) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """The verb as Typer wants it: an option for each field, after the verb's own.
+
+    The verb itself gets as `given` those of them that stand on the command line, by name.
+    """
+    names = [field.parameter for field in fields]
+
+    def decorate(verb: Callable[..., None]) -> Callable[..., None]:
+        @wraps(verb)
+        def command(context: typer.Context, **values: Any) -> None:
+            given = {name: values[name] for name in names if _is_given(context, name)}
+            verb(given, **{name: value for name, value in values.items() if name not in names})
+
+        hints = get_type_hints(verb, include_extras=True)
+        own = [p.replace(annotation=hints[n]) for n, p in signature(verb).parameters.items() if n != "given"]
+        context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
+        parameters = [context, *own, *(_build_parameter(field) for field in fields)]
+        command.__signature__ = Signature([p.replace(kind=Parameter.KEYWORD_ONLY) for p in parameters])  # type: ignore[attr-defined]
+        command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
+        return command
+
+    return decorate
+
+
+def _is_given(context: typer.Context, name: str) -> bool:
+    return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
+
+
+def _build_parameter(field: SpecField) -> Parameter:
+    """A field as a parameter of Typer's. A flag that is not off by itself can be turned off."""
+    key, default = field.key, None if field.form == "texts" else field.default
+    can_turn_off = field.form == "flag" and field.default is not False
+    option = typer.Option(
+        f"{key.option}/--no-{key.option.removeprefix('--')}" if can_turn_off else key.option,
+        min=key.minimum,
+        max=key.maximum,
+        help=key.help,
+        rich_help_panel=key.panel,
+    )
+    kind = TYPES[field.form] if default is not None else TYPES[field.form] | None
+    return Parameter(field.parameter, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
+
+
+def select_given(given: Container[str], *options: str) -> list[str]:
+    """Those of the options whose parameters were given."""
+    return [option for option in options if option.removeprefix("--").replace("-", "_") in given]
+
+
+def read_spec(given: Mapping[str, Any]) -> TrainingSpec:
+    """What is asked by the task file, where one is given, and the options. Raises FileError for one that cannot be read."""
+    path = given.get("task_file")
+    return apply_options(TrainingSpec() if path is None else read_task_file(path), given)
+
+
+def refuse_missing_folder(path: Path | None) -> None:
+    """Raise FileError where a file is to be written into a folder that is not there: better now than after the training."""
+    if path is not None and not path.parent.is_dir():
+        raise FileError(f"--write-task {path}: there is no folder {path.parent}; make it, or name another.")

@@ -1,0 +1,158 @@
+"""A trained model of rows for a person at a terminal."""
+
+from epic22.bootstrap import TrainingResult
+from epic22.cli.terminal import format_figure, print_line, print_table
+from epic22.core.evaluation.cost_per_thousand import CostPer1000
+from epic22.core.evaluation.crossval import MetricScore
+from epic22.core.evaluation.significance import Verdict
+from epic22.services.assess import Assessment
+from epic22.services.train import TrainingRun
+
+
+def print_training(result: TrainingResult) -> None:
+    """The result for a person at a terminal."""
+    run = result.run
+    for note in run.notes:
+        print_line(f"· {note}", "dim")
+    _print_audit(result)
+    print_line(f"Folds: {run.plan.kind}, {run.plan.n} × {run.plan.repeats}, gap {run.plan.gap:g} days – {run.plan.why}.")
+    headers = ["metric", *(e.family for e in run.leaderboard)]
+    rows = [[s.metric, *(_format_score(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
+    rows.append(["seconds a fit", *(format_figure(e.fit_seconds) for e in run.leaderboard)])
+    rows.append(["milliseconds a row", *(format_figure(e.row_ms) for e in run.leaderboard)])
+    print_table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
+    _print_columns(result)
+    for verdict in run.verdicts:
+        print_line(
+            f"{run.version.family} against {verdict.against}: {verdict.metric} {format_figure(verdict.difference.value)} better "
+            f"({format_figure(verdict.difference.low)} … {format_figure(verdict.difference.high)}, p = {verdict.p:.2g}); "
+            f"{_describe_certainty(verdict)}."
+        )
+    _print_coverage(result)
+    print_comparison(run)
+    if run.search_result is not None:
+        members = ", ".join(f"{run.search_result.trials[turn].family} {weight:.0%}" for turn, weight in run.search_result.weights)
+        print_line(
+            f"Search: {run.search_result.stop_reason}; {run.search_result.exhausted.reason}. The champion averages {members}."
+        )
+        if run.search_result.level_shift is not None:
+            print_line(f"{run.search_result.level_shift.in_words(run.task.target)}.")
+    for warning in run.warnings:
+        print_line(f"Warning: {warning}", "bold yellow")
+    print_line(
+        f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}).",
+        "bold green",
+    )
+    print_line(f"Report: {result.report}")
+    if result.task_file is not None:
+        print_line(f"Task file, to be edited and trained with: {result.task_file}")
+    print_line(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
+
+
+def _describe_certainty(verdict: Verdict) -> str:
+    """Certain or not, with what other tests say of the same pair where they may be asked."""
+    other_tests = [
+        f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
+    ]
+    return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
+
+
+def _format_score(score: MetricScore) -> str:
+    return f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
+
+
+def _print_coverage(result: TrainingResult) -> None:
+    """How often intervals or sets held the outcome, and where they did not."""
+    promise = result.run.intervals
+    if promise.note:
+        print_line(f"Coverage: {promise.note}.")
+    if promise.coverage is not None:
+        for finding in promise.coverage.findings:
+            print_line(finding)
+        if promise.coverage.shortfall is not None:
+            print_line(promise.coverage.shortfall, "bold yellow")
+
+
+def _print_columns(result: TrainingResult) -> None:
+    plan = result.run.column_plan
+    if plan is None:
+        return
+    rows = [
+        [
+            g.change,
+            ", ".join(g.columns[:4]) + (" …" if len(g.columns) > 4 else ""),
+            format_figure(g.gain.value),
+            "kept" if g.accepted else "no",
+        ]
+        for g in plan.gains
+    ]
+    title = (
+        f"Columns: held-out {plan.loss} {format_figure(plan.before)} → {format_figure(plan.after)} in {plan.folds} inner folds"
+    )
+    print_table(title, ["change", "columns", "gain", ""], rows)
+
+
+def _print_audit(result: TrainingResult) -> None:
+    audit = result.run.audit
+    if not audit:
+        print_line("Audit: nothing suspicious.")
+        return
+    rows = [[s.column or "(rows)", s.suspicion, s.evidence, "left out" if s.withheld else "used"] for s in audit]
+    print_table("Audit", ["column", "suspicion", "evidence", "column is"], rows)
+    if any(s.withheld for s in audit):
+        print_line("A column left out is taken in with --keep NAME, if you know it to be known before the label.")
+
+
+def print_comparison(run: TrainingRun) -> None:
+    """Short lists and money per 1,000 rows by family, what is as good, and whether more data would help."""
+    points = run.comparison.points
+    if points:
+        rows = [
+            ["recall, top 5 % of rows", *(_format_interval(p.recall) for p in points)],
+            ["precision, top 5 % of rows", *(_format_interval(p.precision) for p in points)],
+            ["accuracy", *(_format_interval(p.accuracy) for p in points)],
+        ]
+        if any(p.cost is not None for p in points):
+            rows.append(["cost per 1,000 rows", *(_format_interval(p.cost) for p in points)])
+            rows.append(["less than the constant", *(_format_interval(p.saved) for p in points)])
+            rows.append(["rows acted on", *("–" if p.acted is None else f"{p.acted:.1%}" for p in points)])
+        print_table("In use", ["", *(p.family for p in points)], rows)
+    for test_result in run.comparison.non_inferiority:
+        print_line(f"{test_result.words}.")
+    if run.comparison.choice is not None:
+        print_line(f"Choice: {run.comparison.choice.why}.")
+    if run.comparison.curve is not None:
+        print_line(f"{run.comparison.curve.words}.")
+
+
+def _format_interval(score: MetricScore | CostPer1000 | None) -> str:
+    return (
+        "–" if score is None else f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
+    )
+
+
+def print_assessment(assessment: Assessment) -> None:
+    """Calibration, money, bands and fairness in a few lines."""
+    print_line(
+        f"Calibration: {assessment.calibration.kind}; expected calibration error "
+        f"{format_figure(assessment.before.error)} before, "
+        f"{format_figure(assessment.after.error)} after (noise alone {format_figure(assessment.after.floor)})."
+    )
+    for name, saving in (("at capacity", assessment.savings), ("at the threshold", assessment.unlimited)):
+        if saving is not None:
+            phrases = [f"{saving.yearly}", *(f"{d.saved} more than the {d.against}" for d in saving.differences)]
+            print_line(f"Saving {name}, a year and 1,000 entities: {'; '.join(phrases)}.")
+    if assessment.band_order is not None:
+        rows = [
+            [
+                b.name,
+                f"{b.n:,}",
+                format_figure(b.predicted),
+                f"{format_figure(b.observed.value)} ({format_figure(b.observed.low, 3)}…{format_figure(b.observed.high, 3)})",
+            ]
+            for b in assessment.band_figures
+        ]
+        print_table("Bands of expected loss", ["band", "rows", "predicted", "observed"], rows)
+        print_line(f"{assessment.band_order.words}.")
+    if assessment.fairness is not None:
+        print_line(f"Fairness ({assessment.fairness.status}), the worst class: {assessment.fairness.why}.")

@@ -1,0 +1,592 @@
+"""All that can be asked of a training, each fact once: type, default, help, bounds, option, key of the file.
+
+From these fields are made: the options of `train` and `audit` (`cli.options`), the task file and its schema (`task_yaml`,
+`task_schema`), and the keywords of the Python call (`build_spec`). A new option is a field here, and its use.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from dataclasses import fields as dataclass_fields
+from pathlib import Path
+from types import NoneType
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
+
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, field_validator
+from pydantic_core import CoreSchema, core_schema
+
+from epic22.core.data.column_overrides import ColumnOverride
+from epic22.core.data.schema_inference import Roles
+from epic22.core.errors import UserError
+from epic22.core.models.catalog import FAMILIES
+from epic22.core.models.loss import SQUARED, Loss
+
+KeyPath = tuple[str, ...]
+Form = Literal["text", "texts", "path", "number", "whole", "flag"]
+
+VERSION = 1
+"""Of the file's form. It goes up when a key changes its meaning or its name; files of every version before stay readable."""
+
+FAMILY_NAMES = tuple(family.name for family in FAMILIES)
+TABLE, USE, SEARCH, SPLIT, PANEL = "The table", "The use", "Search for parameters", "The split", "The panel"
+"""The panels of the help, in their order."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """What there is to know of a field beside its type and its default.
+
+    `option` names it on the command line, below `panel` in the help; a field without one is given in a file or in Python alone.
+    `words` are those there are, where the type does not say it. `in_audit`: `audit` takes it too. `file_name` is the key in the
+    file where that is not the field's name, `comment` what stands above it in a written file.
+    """
+
+    help: str
+    option: str = ""
+    panel: str | None = None
+    minimum: float | None = None
+    maximum: float | None = None
+    words: tuple[str, ...] = ()
+    in_audit: bool = False
+    file_name: str = ""
+    comment: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """The check of values that come from Python: one text is a list of one; bounds and words hold."""
+        schema = core_schema.no_info_after_validator_function(self.check_value, handler(source))
+        if get_origin(source) is not tuple:
+            return schema
+        return core_schema.no_info_before_validator_function(_as_texts, schema)
+
+    def check_value(self, value: Any) -> Any:
+        """The value. Raises ValueError where it is out of bounds, or none of the words."""
+        if value is not None and self.minimum is not None and value < self.minimum:
+            raise ValueError(f"expected at least {self.minimum:g}")
+        if value is not None and self.maximum is not None and value > self.maximum:
+            raise ValueError(f"expected at most {self.maximum:g}")
+        if self.words and not set(value) <= set(self.words):
+            raise ValueError(f"expected some of {', '.join(self.words)}")
+        return value
+
+
+def _as_texts(value: Any) -> Any:
+    """One text is a list of one, nothing a list of none."""
+    return () if value is None else (value,) if isinstance(value, str) else value
+
+
+class Section(BaseModel):
+    """Fields that stand together in the file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(Section):
+    """The files."""
+
+    file: Annotated[
+        Path | None, Key("CSV (any separator, gzip too), Parquet, JSON or JSON lines.", "--csv", TABLE, in_audit=True)
+    ] = None
+    test: Annotated[Path | None, Key("Test on this file.", "--test", SPLIT)] = None
+
+
+class RolesSection(Section):
+    """What the columns are for."""
+
+    label: Annotated[str | None, Key("The column to predict.", "--label", TABLE, in_audit=True)] = None
+    positive: Annotated[str | None, Key("The label's value that counts as positive.", "--positive", TABLE, in_audit=True)] = None
+    kind: Annotated[
+        Literal["binary", "multiclass", "regression"] | None,
+        Key("binary, multiclass or regression, where the label leaves it open.", "--kind", TABLE, in_audit=True),
+    ] = None
+    time: Annotated[
+        tuple[str, ...],
+        Key("The row's time; repeat it for a date spread over columns: year, month, day.", "--time", TABLE, in_audit=True),
+    ] = ()
+    group: Annotated[str | None, Key("Rows of one group are never on both sides.", "--group", TABLE, in_audit=True)] = None
+    id: Annotated[
+        tuple[str, ...],
+        Key("Whom the row is about; repeat it for a series named by several columns.", "--id", TABLE, in_audit=True),
+    ] = ()
+    drop: Annotated[
+        tuple[str, ...], Key("A column that must not be an input; may be repeated.", "--drop", TABLE, in_audit=True)
+    ] = ()
+    keep: Annotated[
+        tuple[str, ...],
+        Key("A column to keep although the audit suspects it; may be repeated.", "--keep", TABLE, in_audit=True),
+    ] = ()
+    offset: Annotated[
+        str | None,
+        Key(
+            "With --loss poisson or tweedie: what the label grows with, such as years insured; above zero, never learned from.",
+            "--exposure",
+            TABLE,
+            file_name="exposure",
+        ),
+    ] = None
+
+
+class TargetSection(Section):
+    """What is made small, and what decides."""
+
+    loss: Annotated[
+        str | None,
+        Key("Of a value: squared (default), absolute, quantile:0.9, poisson, tweedie or tweedie:1.5.", "--loss", TABLE),
+    ] = None
+    log: Annotated[
+        Literal["no", "yes", "auto"] | None,
+        Key(
+            "Learn the label's logarithm: yes, no, or auto: where that is better, as squared error does unless told.",
+            "--log",
+            TABLE,
+        ),
+    ] = None
+    metric: Annotated[
+        str | None, Key("The one that decides, such as roc_auc or log_loss; the kind's own otherwise.", "--metric", TABLE)
+    ] = None
+
+    @property
+    def is_of_values(self) -> bool:
+        """Whether what is asked makes the label a value, however few it has."""
+        return self.loss is not None or self.log in ("yes", "auto")
+
+
+class CostsSection(Section):
+    """What errors cost."""
+
+    miss: Annotated[
+        float | None, Key("What a positive costs that nobody acted on; two classes.", "--cost-miss", USE, minimum=0)
+    ] = None
+    false_alarm: Annotated[
+        float | None, Key("What acting costs where nothing would have happened.", "--cost-false-alarm", USE, minimum=0)
+    ] = None
+    capacity: Annotated[int | None, Key("How many rows a week can be acted on.", minimum=1)] = None
+    stake_column: Annotated[
+        str | None,
+        Key("An input of numbers that multiplies the cost of a miss, such as the value at stake.", file_name="exposure"),
+    ] = None
+
+
+class UseSection(Section):
+    """What is preferred where nothing is lost by it, and what is told."""
+
+    prefer_simpler: Annotated[
+        bool,
+        Key(
+            "Take the simplest family that is shown to cost at most 1 % of the constant's cost more than the best.",
+            "--prefer-simpler",
+            USE,
+        ),
+    ] = False
+    learning_curve: Annotated[
+        bool, Key("Refit on fewer rows, and say whether more data would help.", "--learning-curve", USE)
+    ] = False
+    minimum_effect: Annotated[
+        float | None, Key("The smallest difference of the metric that matters.", minimum=0, file_name="least")
+    ] = None
+    non_inferiority_margin: Annotated[
+        float | None,
+        Key("Money per 1,000 rows by which a simpler family may be dearer.", minimum=0, file_name="margin"),
+    ] = None
+    coverage_by: Annotated[
+        tuple[str, ...],
+        Key("An input of few levels by which coverage is told; may be repeated.", "--coverage-by", TABLE),
+    ] = ()
+
+
+class SplitSection(Section):
+    """Which rows judge."""
+
+    horizon: Annotated[
+        float, Key("Days from a row's time to its label; with --panel, periods to forecast.", "--horizon", SPLIT, minimum=0)
+    ] = 0.0
+    gap: Annotated[float, Key("More days until a label is known (label delay).", "--gap", SPLIT, minimum=0)] = 0.0
+    folds: Annotated[int, Key("Folds that judge.", "--folds", SPLIT, minimum=2)] = 5
+    repeats: Annotated[
+        int | None, Key("How often rows are dealt: 5 times, once with a search.", "--repeats", SPLIT, minimum=1)
+    ] = None
+    group_by: Annotated[
+        Literal["day", "week", "month"] | None,
+        Key("day, week or month: whole periods of --time are the groups.", "--group-by", SPLIT),
+    ] = None
+    holdout_from: Annotated[str | None, Key("Test on all rows from this date on (ISO 8601, UTC).", "--holdout-from", SPLIT)] = (
+        None
+    )
+    holdout_last: Annotated[
+        int | None, Key("Test on the last so many moments of --time.", "--holdout-last", SPLIT, minimum=1)
+    ] = None
+    random_rows_despite_time: Annotated[
+        bool,
+        Key(
+            "Deal timed rows at random: leaks neighbours in time, is warned of in every report.",
+            "--random-rows-despite-time",
+            SPLIT,
+        ),
+    ] = False
+    seed: Annotated[int, Key("Same data, seed and platform: same model hash.", "--seed", minimum=0)] = 0
+
+
+class SearchSection(Section):
+    """The search and its budget; none without `trials` or `time_limit`."""
+
+    trials: Annotated[
+        int | None,
+        Key("Search so many configurations in each training part; repeatable.", "--trials", SEARCH, minimum=1),
+    ] = None
+    time_limit: Annotated[
+        float | None,
+        Key("Seconds for the whole command from its start; not repeatable to the bit.", "--time-limit", SEARCH, minimum=5),
+    ] = None
+    families: Annotated[
+        tuple[str, ...],
+        Key("A family to search; else all that fit, CatBoost where installed.", "--search-family", SEARCH, words=FAMILY_NAMES),
+    ] = ()
+    sampling: Annotated[Literal["bayesian", "random", "grid"], Key("bayesian, random or grid.", "--sampling", SEARCH)] = (
+        "bayesian"
+    )
+    prune: Annotated[bool, Key("Give up a configuration that falls behind in its first folds.", "--prune", SEARCH)] = True
+    engineer: Annotated[
+        bool | None,
+        Key(
+            "Make columns of dates, numbers and categories, and leave weak ones out, where held-out rows say so; "
+            "on with a search.",
+            "--engineer",
+            TABLE,
+        ),
+    ] = None
+    nested: Annotated[
+        bool,
+        Key(
+            "Search anew in every training part, or once, judged by its own inner folds: sooner, a little too good.",
+            "--nested",
+            SEARCH,
+        ),
+    ] = True
+    row_ms: Annotated[
+        float | None,
+        Key(
+            "Where score and reasons of one row take longer than this, one model learns what the ensemble says.",
+            "--row-ms",
+            SEARCH,
+            minimum=0.01,
+        ),
+    ] = None
+
+    @property
+    def is_requested(self) -> bool:
+        """Whether there is a search."""
+        return self.trials is not None or self.time_limit is not None
+
+    @property
+    def uses_engineering(self) -> bool:
+        """Whether columns are made and chosen."""
+        return self.is_requested if self.engineer is None else self.engineer
+
+
+class ForecastSection(Section):
+    """That the table is a panel of series, and what kind of one; in no file."""
+
+    panel: Annotated[
+        str | None, Key("Forecast many series: wide (a column a period) or long (a row a value).", "--panel", PANEL)
+    ] = None
+    frequency: Annotated[str | None, Key("H, D, W, M, Q or Y: how long a period is.", "--frequency", PANEL)] = None
+    season: Annotated[
+        int | None, Key("Periods in a cycle; 1 where the series are seasonally adjusted.", "--season", PANEL, minimum=1)
+    ] = None
+    complete_last: Annotated[
+        int | None, Key("Only series without a gap in so many last periods.", "--complete-last", PANEL, minimum=1)
+    ] = None
+    trend_horizon: Annotated[
+        int, Key("Periods ahead at which rising, stable, falling is told.", "--trend-horizon", PANEL, minimum=1)
+    ] = 3
+    also: Annotated[tuple[str, ...], Key("A slow family to race as well: arima.", "--also", PANEL)] = ()
+
+
+class RunSection(Section):
+    """How this one training runs; in no file."""
+
+    task_file: Annotated[
+        Path | None, Key("Train as this file says; other options go before it.", "--task-file", TABLE, in_audit=True)
+    ] = None
+    write_task: Annotated[
+        Path | None, Key("Write what was asked and inferred here, to be edited.", "--write-task", TABLE, in_audit=True)
+    ] = None
+    memory_cap: Annotated[
+        str | None,
+        Key(
+            "Read a table in batches that would take more memory than this, such as 4GB; default: EPIC22_MEMORY_CAP.",
+            "--memory-cap",
+            TABLE,
+        ),
+    ] = None
+    processes: Annotated[
+        int,
+        Key(
+            "Search by so many processes at once: faster, but the same command may find another model next time.",
+            "--processes",
+            SEARCH,
+            minimum=1,
+            maximum=256,
+        ),
+    ] = 1
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a specification comes from; two that ask for the same are equal wherever they come from.
+
+    `file` is the task file's name, `places` the line of each of its keys that still holds, `remarks` the comments above keys, by
+    the key's path. `notes` tell what the command line said otherwise.
+    """
+
+    file: str | None = field(default=None, compare=False)
+    places: Mapping[KeyPath, int] = field(default_factory=dict, compare=False)
+    remarks: Mapping[KeyPath, tuple[str, ...]] = field(default_factory=dict, compare=False)
+    notes: tuple[str, ...] = field(default=(), compare=False)
+
+
+class TrainingSpec(Section):
+    """All that is asked of a training, in the order of the file; `forecast`, `run` and `origin` are in none."""
+
+    name: Annotated[
+        str | None,
+        Key(
+            "The task's name; made of file and label otherwise.",
+            "--task",
+            TABLE,
+            in_audit=True,
+            comment="The task's name: of the model, its folder and its address.",
+        ),
+    ] = None
+    data: Annotated[DataSection, Key("The table; test: a file of rows to test on.")] = DataSection()
+    roles: Annotated[
+        RolesSection,
+        Key("What the columns are for. Also: positive, kind, time, group, id, exposure; lists: drop, keep."),
+    ] = RolesSection()
+    columns: Annotated[
+        tuple[ColumnOverride, ...],
+        Key("Each column as it was read. To be said: dtype, unit, about (in words, for the reasons), low, high, levels, role."),
+    ] = ()
+    formulas: Annotated[
+        tuple[str, ...],
+        Key(
+            "A column made of others: 'power [W] = `Torque [Nm]` * speed * 0.10472'; may be repeated.",
+            "--formula",
+            TABLE,
+            in_audit=True,
+            comment="Columns made of others, such as 'power [W] = torque * speed * 0.10472'.",
+        ),
+    ] = ()
+    target: Annotated[TargetSection, Key("What is made small, and what decides: loss, log, metric.")] = TargetSection()
+    costs: Annotated[
+        CostsSection,
+        Key("What errors cost, for two classes: miss, false_alarm; capacity (a week), exposure (a column multiplying a miss)."),
+    ] = CostsSection()
+    use: Annotated[
+        UseSection,
+        Key("What is preferred where nothing is lost by it, and told. Also: least, margin, coverage_by."),
+    ] = UseSection()
+    split: Annotated[
+        SplitSection,
+        Key("Which rows judge; days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last."),
+    ] = SplitSection()
+    families: Annotated[tuple[str, ...], Key("Who is raced.", words=FAMILY_NAMES)] = ()
+    search: Annotated[
+        SearchSection, Key("The search and its budget. Also: trials, time_limit (seconds), families, engineer.")
+    ] = SearchSection()
+    forecast: Annotated[ForecastSection, Key("The panel of series.")] = ForecastSection()
+    run: Annotated[RunSection, Key("How this one training runs.")] = RunSection()
+    origin: Origin = Origin()
+
+    @field_validator("columns", mode="before")
+    @classmethod
+    def _read_columns(cls, value: Any) -> Any:
+        """Settings by column name, as in the file, or records."""
+        return tuple(ColumnOverride(name, **of) for name, of in value.items()) if isinstance(value, Mapping) else value
+
+    def value(self, spec_field: "SpecField") -> Any:
+        """The value of a field."""
+        section = getattr(self, spec_field.section) if spec_field.section else self
+        return getattr(section, spec_field.name)
+
+    def with_value(self, spec_field: "SpecField", value: Any) -> "TrainingSpec":
+        """The same with another value of a field, unchecked: who reads it in says what is wrong in his own words."""
+        change = {spec_field.name: value}
+        if not spec_field.section:
+            return self.model_copy(update=change)
+        return self.model_copy(update={spec_field.section: getattr(self, spec_field.section).model_copy(update=change)})
+
+    def require_table(self) -> tuple[Path, str]:
+        """The table and its label. Raises UserError where either is missing."""
+        if self.data.file is None or self.roles.label is None:
+            raise UserError("name the table with --csv FILE and its label with --label COLUMN, or both in a task file.")
+        return self.data.file, self.roles.label
+
+    @property
+    def path(self) -> Path:
+        """The table. Raises UserError where none is named."""
+        return self.require_table()[0]
+
+    @property
+    def label(self) -> str:
+        """The column to predict. Raises UserError where none is named."""
+        return self.require_table()[1]
+
+    @property
+    def column_roles(self) -> Roles:
+        """The roles as a table is read by them."""
+        roles = self.roles
+        row_id = roles.id[0] if roles.id else None
+        return Roles(self.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset)
+
+    @property
+    def loss(self) -> Loss:
+        """The loss, squared where none is asked for. Raises UserError for one that there is not."""
+        return SQUARED if self.target.loss is None else parse_loss(self.target.loss)
+
+    @property
+    def error_costs(self) -> dict[str, float]:
+        """The costs of a miss and a false alarm, none where they are not stated."""
+        miss, false_alarm = self.costs.miss, self.costs.false_alarm
+        return {} if miss is None or false_alarm is None else {"miss": miss, "false_alarm": false_alarm}
+
+
+def parse_loss(text: str) -> Loss:
+    """The loss of a text such as quantile:0.9.
+
+    Raises UserError with what there is.
+    """
+    name, _, parameter = text.partition(":")
+    try:
+        number = float(parameter) if parameter else None
+    except ValueError:
+        raise UserError(f"--loss {text}: {parameter!r} is no number; write quantile:0.9 or tweedie:1.5.") from None
+    if name in ("squared", "absolute", "poisson") and number is None:
+        return Loss(name)  # type: ignore[arg-type]
+    if name == "quantile" and number is not None and 0 < number < 1:
+        return Loss("quantile", number)
+    if name == "tweedie" and (number is None or 1 < number < 2):
+        return Loss("tweedie", power=number)
+    raise UserError(f"--loss {text}: give squared, absolute, quantile:Q (0 < Q < 1), poisson, tweedie or tweedie:P (1 < P < 2).")
+
+
+@dataclass(frozen=True)
+class SpecField:
+    """A field as options, files and keywords need it: where it stands, how a value is written, which words there are."""
+
+    section: str
+    name: str
+    key: Key
+    form: Form
+    words: tuple[str, ...]
+    default: Any
+
+    @property
+    def file_name(self) -> str:
+        """The key in the file."""
+        return self.key.file_name or self.name
+
+    @property
+    def path(self) -> KeyPath:
+        """The key's path in the file."""
+        return (self.section, self.file_name) if self.section else (self.file_name,)
+
+    @property
+    def parameter(self) -> str:
+        """The keyword of the Python call: the option's name, the field's where there is no option."""
+        return self.key.option.removeprefix("--").replace("-", "_") or self.name
+
+
+def describe_field(section: str, name: str, annotation: Any, key: Key, default: Any) -> SpecField:
+    """A field with the form and the words that its type says."""
+    kinds = [part for part in get_args(annotation) if part is not NoneType]
+    kind = kinds[0] if NoneType in get_args(annotation) else annotation
+    if get_origin(kind) is Literal:
+        return SpecField(section, name, key, "text", get_args(kind), default)
+    forms: dict[Any, Form] = {Path: "path", bool: "flag", int: "whole", float: "number", str: "text"}
+    form = "texts" if get_origin(kind) is tuple else forms[kind]
+    return SpecField(section, name, key, form, key.words, default)
+
+
+def _list_fields(record: type[Section], section: str = "") -> list[SpecField]:
+    """The fields of a section and of the sections in it, in their order."""
+    listed: list[SpecField] = []
+    for name, info in record.model_fields.items():
+        keys = [one for one in info.metadata if isinstance(one, Key)]
+        if isinstance(info.annotation, type) and issubclass(info.annotation, Section):
+            listed += _list_fields(info.annotation, name)
+        elif keys and name != "columns":
+            listed.append(describe_field(section, name, info.annotation, keys[0], info.default))
+    return listed
+
+
+FIELDS = tuple(_list_fields(TrainingSpec))
+"""Every field that is not of a single column."""
+
+COLUMN_FIELDS = tuple(
+    describe_field("columns", one.name, get_type_hints(ColumnOverride)[one.name], Key(""), one.default)
+    for one in dataclass_fields(ColumnOverride)
+    if one.name != "name"
+)
+"""What can be stated of a column."""
+
+SECTION_KEYS: Mapping[str, Key] = {
+    name: next(one for one in info.metadata if isinstance(one, Key))
+    for name, info in TrainingSpec.model_fields.items()
+    if name not in ("forecast", "run", "origin")
+}
+"""The names at the top of a file, in their order."""
+
+
+def list_section(name: str) -> tuple[SpecField, ...]:
+    """The fields below a name at the top of a file; of a name that is no section the field itself."""
+    return tuple(one for one in FIELDS if one.section == name or (not one.section and one.name == name))
+
+
+def list_options(audit: bool = False) -> tuple[SpecField, ...]:
+    """The fields that are options, those of `audit` alone, in the order of the help."""
+    panels = (None, TABLE, USE, SEARCH, SPLIT, PANEL)
+    options = [one for one in FIELDS if one.key.option and (one.key.in_audit or not audit)]
+    return tuple(sorted(options, key=lambda one: panels.index(one.key.panel)))
+
+
+def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
+    """The specification with the options that were given on the command line; notes tell what they replace in a file."""
+    places, notes = dict(spec.origin.places), list(spec.origin.notes)
+    for one in FIELDS:
+        if not one.key.option or one.parameter not in given:
+            continue
+        value, before = given[one.parameter], spec.value(one)
+        value = tuple(value) if isinstance(value, list) else value
+        if places.pop(one.path, None) is not None and value != before:
+            notes.append(
+                f"{one.key.option} on the command line goes before {'.'.join(one.path)} ({_format_value(before)}) "
+                f"of {spec.origin.file}."
+            )
+        spec = spec.with_value(one, value)
+    return spec.model_copy(update={"origin": Origin(spec.origin.file, places, spec.origin.remarks, tuple(notes))})
+
+
+def _format_value(value: Any) -> str:
+    return ", ".join(value) if isinstance(value, tuple) else str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def build_spec(**options: Any) -> TrainingSpec:
+    """The specification of keywords: the options' names, such as csv, label, time, cost_miss; `columns` by name as in the file.
+
+    Raises UserError for a keyword that is none, or a value that does not fit.
+    """
+    by_parameter = {one.parameter: one for one in FIELDS}
+    values: dict[str, Any] = {"columns": options.pop("columns", ())}
+    unknown = sorted(set(options) - set(by_parameter))
+    if unknown:
+        raise UserError(f"{', '.join(unknown)}: no such keyword; there are {', '.join([*by_parameter, 'columns'])}.")
+    for name, value in options.items():
+        one = by_parameter[name]
+        (values.setdefault(one.section, {}) if one.section else values)[one.name] = value
+    try:
+        return TrainingSpec.model_validate(values)
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        place = [str(part) for part in first["loc"]]
+        names = [one.parameter for one in FIELDS if place[:2] in ([one.section, one.name], [one.name])]
+        message = first["msg"].removeprefix("Value error, ")
+        raise UserError(f"{names[0] if names else '.'.join(place)}={first['input']!r}: {message}.") from None
