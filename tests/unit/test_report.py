@@ -13,8 +13,8 @@ from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
 from epic22.core.task import Kind
 from epic22.reports.figures.explanation import list_explanation_figures, render_explanation_pngs
-from epic22.reports.figures.style import render_svg
-from epic22.reports.figures.training import draw_figures, list_figures, render_pngs
+from epic22.reports.figures.style import render_pngs, render_svg
+from epic22.reports.figures.training import draw_figures, list_figures
 from epic22.reports.html.training import render_report, write_report
 from epic22.reports.json import VIEWS
 from epic22.services.prediction_intervals import PredictionIntervals

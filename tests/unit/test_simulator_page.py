@@ -8,7 +8,8 @@ from typer.testing import CliRunner
 
 from epic22.cli.main import app
 from epic22.core.errors import UserError
-from epic22.reports.figures.simulation import FIGURES, render_simulation_page
+from epic22.reports.figures.simulation import FIGURES
+from epic22.reports.html.simulation import render_simulation_page
 from epic22.simulator.portfolio import Portfolio, PortfolioSize, simulate
 
 TINY = PortfolioSize(

@@ -219,7 +219,8 @@ def train_task_data(
 def _report_and_track(components: Components, run: TrainingRun, split: SplitRequest, progress: Progress) -> TrainingResult:
     """Report and track a run, then promote its model if the gate lets it pass."""
     from epic22.reports.figures.explanation import render_explanation_pngs
-    from epic22.reports.figures.training import draw_figures, render_pngs
+    from epic22.reports.figures.style import render_pngs
+    from epic22.reports.figures.training import draw_figures
     from epic22.reports.html.training import write_report
 
     folder = components.registry.folder(run.version.task, run.version.version)

@@ -2,7 +2,7 @@
 
 from epic22.bootstrap import ForecastResult
 from epic22.cli.terminal import format_figure, print_line, print_table
-from epic22.services.forecast_coverage import compute_forecast_coverage
+from epic22.services.forecast_findings import compute_forecast_coverage
 
 
 def print_forecast(result: ForecastResult) -> None:

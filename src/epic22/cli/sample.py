@@ -7,7 +7,8 @@ from typing import Annotated
 import typer
 
 from epic22.cli.terminal import print_line, print_table, show_progress
-from epic22.reports.figures.simulation import FIGURES, render_simulation_page
+from epic22.reports.figures.simulation import FIGURES
+from epic22.reports.html.simulation import render_simulation_page
 from epic22.simulator.portfolio import check_fault_names, plant_faults, simulate, write_portfolio
 
 

@@ -35,7 +35,7 @@ from epic22.core.task import Column, Formula
 from epic22.core.text import format_time
 from epic22.services.comparison import Comparison
 from epic22.services.decide import DecisionList, ListedCase
-from epic22.services.forecast_coverage import compute_forecast_coverage
+from epic22.services.forecast_findings import compute_forecast_coverage
 from epic22.services.ingest import IngestResult
 from epic22.services.prediction_intervals import PredictionIntervals
 from epic22.services.train import HonestScore, TrainingRun

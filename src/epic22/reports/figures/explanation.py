@@ -1,7 +1,5 @@
 """Pictures of an explanation: importance, permutation loss, and how a strong column's contribution goes with its value."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,8 +8,20 @@ from epic22.core.evaluation.explain.dependence import DependenceBin, DependenceP
 from epic22.core.evaluation.explain.explanation import Explanation
 from epic22.core.evaluation.intervals import Estimate
 from epic22.core.text import format_time
-from epic22.reports.figures.style import INK, MAIN, MUTED, OTHER, WARM, create_axes, render_png
-from epic22.reports.figures.training import format_name
+from epic22.reports.figures.style import (
+    INK,
+    MAIN,
+    MUTED,
+    OTHER,
+    WARM,
+    ReportFigure,
+    create_axes,
+    draw_estimate,
+    fill_interval,
+    format_name,
+    label_rows,
+    render_png,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -23,54 +33,46 @@ MISSING_GAP = 0.12
 """How far right of the values missing ones are drawn, by the width of the values."""
 
 
-@dataclass(frozen=True)
-class ExplanationFigure:
-    """A picture of an explanation: its name, title, and one sentence on how to read it."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[], "Figure"]
-
-
-def list_explanation_figures(explanation: Explanation | None) -> tuple[ExplanationFigure, ...]:
+def list_explanation_figures(explanation: Explanation | None) -> tuple[ReportFigure[Explanation], ...]:
     """All pictures of it, in the report's order; none where there is no explanation."""
     if explanation is None:
         return ()
     profiles = explanation.dependences[:MAX_PROFILES]
     return (
-        ExplanationFigure(
+        ReportFigure(
             "importance",
             "What moves the score",
             "Mean size of each column's exact SHAP contribution on test rows, with its 95 % interval over rows and trainings. "
             "It says what the model uses, not what causes the outcome.",
-            lambda: draw_importance(explanation),
+            draw_importance,
         ),
-        ExplanationFigure(
+        ReportFigure(
             "permutation",
             "What held-out rows lose",
             f"How much {explanation.metric} gets worse when a column's values are dealt anew, with its 95 % interval. "
             "An interval that touches zero is no proof that the column helps.",
-            lambda: draw_permutation_loss(explanation),
+            draw_permutation_loss,
         ),
-        *(_dependence_figure(explanation, profile, number) for number, profile in enumerate(profiles, start=1)),
+        *(_dependence_figure(profile, number) for number, profile in enumerate(profiles, start=1)),
     )
 
 
-def _dependence_figure(explanation: Explanation, profile: DependenceProfile, number: int) -> ExplanationFigure:
+def _dependence_figure(profile: DependenceProfile, number: int) -> ReportFigure[Explanation]:
     name = profile.column.about or profile.column.name
     toward = "" if profile.toward is None else f" toward {profile.toward}"
-    return ExplanationFigure(
+    return ReportFigure(
         f"dependence_{number}",
         f"{name}{toward}",
         "Mean contribution by value: bold the mean over folds with its 95 % interval, thin each fold's own model.",
-        lambda: draw_dependence(explanation, profile),
+        lambda explanation: draw_dependence(explanation, profile),
     )
 
 
 def render_explanation_pngs(explanation: Explanation | None) -> dict[str, bytes]:
     """Every picture as PNG by name, on white."""
-    return {picture.name: render_png(picture.draw()) for picture in list_explanation_figures(explanation)}
+    if explanation is None:
+        return {}
+    return {picture.name: render_png(picture.draw(explanation)) for picture in list_explanation_figures(explanation)}
 
 
 def draw_importance(explanation: Explanation) -> "Figure":
@@ -90,11 +92,9 @@ def _draw_ranked_bars(rows: list[tuple[str, Estimate]], label: str, mark_certain
     figure, axes = create_axes(height=1.0 + 0.3 * len(rows))
     for place, (_, estimate) in enumerate(reversed(rows)):
         colour = OTHER if mark_certain and not estimate.low > 0 else MAIN
-        if np.isfinite(estimate.low):
-            axes.plot([estimate.low, estimate.high], [place, place], color=colour, linewidth=2.5, solid_capstyle="round")
-        axes.plot(estimate.value, place, "o", color=colour, markersize=6)
+        draw_estimate(axes, place, estimate.value, (estimate.low, estimate.high), colour=colour, sizes=(2.5, 6))
     axes.axvline(0, color=MUTED, linewidth=1)
-    axes.set_yticks(range(len(rows)), [format_name(name) for name, _ in reversed(rows)])
+    label_rows(axes, [name for name, _ in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(label)
     return figure
@@ -109,7 +109,7 @@ def draw_dependence(explanation: Explanation, profile: DependenceProfile) -> "Fi
     for fold in range(explanation.folds):
         axes.plot(place, [dependence_bin.folds[fold] for dependence_bin in profile.bins], color=OTHER, linewidth=0.8)
     means, lows, highs = _split_estimates(profile.bins)
-    axes.fill_between(place, lows, highs, color=MAIN, alpha=0.2, linewidth=0)
+    fill_interval(axes, place, lows, highs)
     axes.plot(place, means, "o-", color=MAIN, linewidth=2, markersize=4)
     axes.axhline(0, color=MUTED, linewidth=1)
     if profile.column.dtype == "time":
@@ -156,7 +156,7 @@ def _draw_levels(explanation: Explanation, profile: DependenceProfile) -> "Figur
         )
         axes.plot(dependence_bin.contribution.value, place, "o", color=colour, markersize=6)
     axes.axvline(0, color=MUTED, linewidth=1)
-    axes.set_yticks(range(len(bins)), [format_name(dependence_bin.label) for dependence_bin in reversed(bins)])
+    label_rows(axes, [dependence_bin.label for dependence_bin in bins])
     axes.set_ylim(-0.6, len(bins) - 0.4)
     axes.set_xlabel(_contribution_label(explanation))
     return figure

@@ -1,15 +1,24 @@
 """Pictures of a panel's training: fans, skill by horizon, coverage over time, best and worst series, anomalies."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from epic22.core.time_series import Array
-from epic22.reports.figures.style import INK, MAIN, MUTED, OTHER, WARM, create_axes, render_png
-from epic22.reports.figures.training import add_legend, format_name
-from epic22.services.forecast_coverage import compute_coverage_by_origin
+from epic22.reports.figures.style import (
+    INK,
+    MAIN,
+    MUTED,
+    OTHER,
+    WARM,
+    ReportFigure,
+    add_legend,
+    create_axes,
+    draw_reference,
+    fill_interval,
+    format_name,
+    render_png,
+)
+from epic22.services.forecast_findings import compute_coverage_by_origin, compute_series_skill
 from epic22.services.train_panel import COMBINATION, ForecastEvaluation, ForecastRun
 
 if TYPE_CHECKING:
@@ -18,29 +27,6 @@ if TYPE_CHECKING:
 
 SHOWN_PERIODS = 60
 STYLES = ("-", "--", "-.", ":")
-
-
-@dataclass(frozen=True)
-class ForecastFigure:
-    """A picture: its name, title, and one sentence on how to read it."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[ForecastRun], "Figure"]
-
-
-def compute_series_skill(run: ForecastRun) -> tuple[list[str], Array]:
-    """Each series' skill on the test origins, ascending: names and values."""
-    own = np.abs(run.rows.Y - run.champion.forecasts.median[run.test])
-    drift = np.abs(run.rows.Y - run.rows.drift)
-    names, code = np.unique(run.examples.entity[run.test].astype(str), return_inverse=True)
-    sums = [np.bincount(code, np.nansum(e, axis=1), minlength=len(names)) for e in (own, drift)]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        skill = np.where(sums[1] > 0, 1 - sums[0] / sums[1], np.nan)
-    known = np.flatnonzero(np.isfinite(skill))
-    order = known[np.argsort(skill[known], kind="stable")]
-    return [str(names[i]) for i in order], skill[order]
 
 
 def _draw_fan_at(run: ForecastRun, place: float) -> "Figure":
@@ -80,9 +66,9 @@ def _label_periods(run: ForecastRun, axes: "Axes", first: int, last: int) -> Non
     axes.set_xticks(ticks, [run.frequency.label(int(t)) for t in ticks])
 
 
-def draw_worst_fan(run: ForecastRun) -> "Figure":
-    """The series forecast worst."""
-    return _draw_fan_at(run, 0.0)
+def draw_best_fan(run: ForecastRun) -> "Figure":
+    """The series forecast best."""
+    return _draw_fan_at(run, 1.0)
 
 
 def draw_middle_fan(run: ForecastRun) -> "Figure":
@@ -90,9 +76,14 @@ def draw_middle_fan(run: ForecastRun) -> "Figure":
     return _draw_fan_at(run, 0.5)
 
 
-def draw_best_fan(run: ForecastRun) -> "Figure":
-    """The series forecast best."""
-    return _draw_fan_at(run, 1.0)
+def draw_worst_fan(run: ForecastRun) -> "Figure":
+    """The series forecast worst."""
+    return _draw_fan_at(run, 0.0)
+
+
+def _label_horizons(run: ForecastRun, axes: "Axes") -> None:
+    axes.set_xlabel(f"horizon, {run.frequency.noun}s")
+    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
 
 
 def _champion_first(run: ForecastRun) -> list[ForecastEvaluation]:
@@ -105,15 +96,14 @@ def draw_skill_by_horizon(run: ForecastRun) -> "Figure":
     figure, axes = create_axes(height=3.8)
     horizons = np.arange(1, run.plan.horizon + 1)
     own = [run.champion.score("skill", int(h)) for h in horizons]
-    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=MAIN, alpha=0.2, linewidth=0)
+    fill_interval(axes, horizons, [s.low for s in own], [s.high for s in own])
     for place, evaluation in enumerate(_champion_first(run)[:5]):
         values = [evaluation.score("skill", int(h)).value for h in horizons]
         colour = MAIN if evaluation is run.champion else OTHER
         style = "-" if evaluation is run.champion else STYLES[(place - 1) % len(STYLES)]
         axes.plot(horizons, values, style, color=colour, linewidth=2 if place == 0 else 1.3, label=evaluation.family)
-    axes.axhline(0, color=WARM, linewidth=1, linestyle="--")
-    axes.set_xlabel(f"horizon, {run.frequency.noun}s")
-    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
+    draw_reference(axes, 0)
+    _label_horizons(run, axes)
     axes.set_ylabel("skill against the drift")
     add_legend(axes)
     return figure
@@ -125,7 +115,7 @@ def draw_coverage_over_time(run: ForecastRun) -> "Figure":
     for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, MAIN, "adaptive")):
         share = [one.coverage for one in compute_coverage_by_origin(run, adapted)]
         axes.plot(run.plan.test, share, "o-", color=colour, linewidth=1.5, markersize=3, label=name)
-    axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
+    draw_reference(axes, 80)
     axes.set_ylim(0, 103)
     axes.set_ylabel("covered, %")
     _label_periods(run, axes, int(run.plan.test[0]), int(run.plan.test[-1]))
@@ -139,11 +129,10 @@ def draw_coverage_by_horizon(run: ForecastRun) -> "Figure":
     horizons = range(1, run.plan.horizon + 1)
     own = [run.champion.score("coverage_80", h) for h in horizons]
     axes.plot(horizons, [s.value for s in own], "o-", color=MAIN, linewidth=2)
-    axes.fill_between(horizons, [s.low for s in own], [s.high for s in own], color=MAIN, alpha=0.2, linewidth=0)
-    axes.axhline(80, color=WARM, linewidth=1, linestyle="--")
+    fill_interval(axes, horizons, [s.low for s in own], [s.high for s in own])
+    draw_reference(axes, 80)
     axes.set_ylim(0, 103)
-    axes.set_xlabel(f"horizon, {run.frequency.noun}s")
-    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
+    _label_horizons(run, axes)
     axes.set_ylabel("covered, %")
     return figure
 
@@ -164,42 +153,48 @@ def draw_weights_by_horizon(run: ForecastRun) -> "Figure":
             color=(MAIN, WARM, OTHER, INK, MUTED)[place % 5],
         )
     axes.set_ylim(0, 1.05)
-    axes.set_xlabel(f"horizon, {run.frequency.noun}s")
-    axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
+    _label_horizons(run, axes)
     axes.set_ylabel("weight")
     add_legend(axes)
     return figure
 
 
-FORECAST_FIGURES: tuple[ForecastFigure, ...] = (
-    ForecastFigure(
+FORECAST_FIGURES: tuple[ReportFigure[ForecastRun], ...] = (
+    ReportFigure(
         "skill_by_horizon",
         "Skill by horizon",
         "Above the dashed line: better than letting the last cycle's growth go on. Shade: the champion's 95 % interval.",
         draw_skill_by_horizon,
     ),
-    ForecastFigure(
+    ReportFigure(
         "coverage_over_time",
         "Coverage by origin",
         "Share of values inside the 80 % interval. One shock moves all series at once, so whole origins miss together.",
         draw_coverage_over_time,
     ),
-    ForecastFigure(
-        "coverage_by_horizon", "Coverage by horizon", "The dashed line is what is promised.", draw_coverage_by_horizon
+    ReportFigure("coverage_by_horizon", "Coverage by horizon", "The dashed line is what is promised.", draw_coverage_by_horizon),
+    ReportFigure(
+        "weights",
+        "The combination",
+        "Chosen on earlier origins; near equal on little evidence.",
+        draw_weights_by_horizon,
+        lambda run: run.champion.family == COMBINATION,
     ),
-    ForecastFigure(
-        "weights", "The combination", "Chosen on earlier origins; near equal on little evidence.", draw_weights_by_horizon
+    ReportFigure(
+        "fan_best",
+        "Best series",
+        "From the last test origin: 50 and 80 % intervals, and what came.",
+        draw_best_fan,
     ),
-    ForecastFigure("fan_best", "Best series", "From the last test origin: 50 and 80 % intervals, and what came.", draw_best_fan),
-    ForecastFigure("fan_middle", "Series in the middle", "The same for the series with the median skill.", draw_middle_fan),
-    ForecastFigure("fan_worst", "Worst series", "The same for the series with the least skill.", draw_worst_fan),
+    ReportFigure("fan_middle", "Series in the middle", "The same for the series with the median skill.", draw_middle_fan),
+    ReportFigure("fan_worst", "Worst series", "The same for the series with the least skill.", draw_worst_fan),
 )
 """All pictures, in the report's order. A new one is one function and one line here."""
 
 
-def list_forecast_figures(run: ForecastRun) -> tuple[ForecastFigure, ...]:
+def list_forecast_figures(run: ForecastRun) -> tuple[ReportFigure[ForecastRun], ...]:
     """The pictures that suit the run: the weights only where the combination won."""
-    return tuple(p for p in FORECAST_FIGURES if p.name != "weights" or run.champion.family == COMBINATION)
+    return tuple(picture for picture in FORECAST_FIGURES if picture.suits(run))
 
 
 def render_forecast_pngs(run: ForecastRun) -> dict[str, bytes]:

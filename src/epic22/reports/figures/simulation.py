@@ -1,40 +1,23 @@
 """Pictures of a simulated portfolio, drawn from its tables alone, and the page that holds them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import numpy as np
 import polars as pl
 
-from epic22.reports.figures.style import INK, MAIN, OTHER, WARM, create_axes, render_svg
+from epic22.reports.figures.style import MAIN, OTHER, WARM, ReportFigure, add_legend, create_axes
 from epic22.simulator.calendar import Array
 from epic22.simulator.equipment import HAZARD_FACTOR, SHAPE
 from epic22.simulator.estate import KINDS, SCALE_YEARS
 from epic22.simulator.portfolio import Portfolio
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 MONTHS = ("J", "F", "M", "A", "M", "J", "J", "A", "S", "O", "N", "D")
 YEAR = 365.25
 MAX_ZIPS = 12
-
-
-@dataclass(frozen=True)
-class SimulationFigure:
-    """A picture: its name, title, and one sentence on how to read it."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[Portfolio], "Figure"]
-
-
-def _add_legend(axes: "Axes") -> None:
-    axes.legend(frameon=False, labelcolor=INK, fontsize=8)
 
 
 def select_failures(portfolio: Portfolio) -> pl.DataFrame:
@@ -84,7 +67,7 @@ def plot_failures_by_kind(portfolio: Portfolio) -> "Figure":
     )
     axes.set_yticks(place, KINDS)
     axes.set_xlabel("failures per piece and year")
-    _add_legend(axes)
+    add_legend(axes, fontsize=8)
     return figure
 
 
@@ -105,7 +88,7 @@ def plot_failures_by_age(portfolio: Portfolio) -> "Figure":
     axes.plot(middle, hazard[has_exposure] / years[has_exposure], "D-", color=WARM, label="Weibull alone")
     axes.set_xlabel("age / scale of the kind")
     axes.set_ylabel("failures per piece and year")
-    _add_legend(axes)
+    add_legend(axes, fontsize=8)
     return figure
 
 
@@ -122,7 +105,7 @@ def plot_seasons(portfolio: Portfolio) -> "Figure":
     axes.plot(range(len(spent)), spent / spent.mean(), "o-", color=WARM, label="utilities")
     axes.set_xticks(range(12), MONTHS)
     axes.set_ylabel("share of the year's mean")
-    _add_legend(axes)
+    add_legend(axes, fontsize=8)
     return figure
 
 
@@ -155,7 +138,7 @@ def plot_vacancy(portfolio: Portfolio) -> "Figure":
     let = [_count_let_units(leases, day) / units for day in days.to_list()]
     axes.plot(_to_decimal_years(days), 100 * (1 - np.array(let)), color=MAIN, label="portfolio")
     axes.set_ylabel("vacant, %")
-    _add_legend(axes)
+    add_legend(axes, fontsize=8)
     return figure
 
 
@@ -183,7 +166,7 @@ def plot_days_late(portfolio: Portfolio) -> "Figure":
     axes.set_xticks(range(6), names)
     axes.set_yscale("log")
     axes.set_ylabel("rents, % (log)")
-    _add_legend(axes)
+    add_legend(axes, fontsize=8)
     return figure
 
 
@@ -198,7 +181,7 @@ def plot_lease_ends(portfolio: Portfolio) -> "Figure":
         axes.bar(np.arange(19) + 0.28 * (place - 1), counts, 0.27, color=colour, label=reason.replace("_", " "))
     axes.set_xlabel("month of the lease in which it ended")
     axes.set_ylabel("leases")
-    _add_legend(axes)
+    add_legend(axes, fontsize=8)
     return figure
 
 
@@ -254,43 +237,28 @@ def plot_precursors(portfolio: Portfolio) -> "Figure":
         axes.plot(-mean["before"].to_numpy(), mean["z"].to_numpy(), "o-", color=colour, label=signal)
     axes.set_xlabel("days before the failure")
     axes.set_ylabel("mean reading, own spreads")
-    _add_legend(axes)
+    add_legend(axes, fontsize=8)
     return figure
 
 
-FIGURES: tuple[SimulationFigure, ...] = (
-    SimulationFigure(
+FIGURES: tuple[ReportFigure[Portfolio], ...] = (
+    ReportFigure(
         "kinds",
         "Failures by kind",
         "Bars: failures of priority high or critical. Diamonds: the Weibull hazard at the same ages, before wear, season and "
         "neglected visits raise it.",
         plot_failures_by_kind,
     ),
-    SimulationFigure("ages", "Failures by age", "Older pieces fail more, as the Weibull hazard has it.", plot_failures_by_age),
-    SimulationFigure("precursors", "Before a failure", "Sensors drift for days before a failure, noisily.", plot_precursors),
-    SimulationFigure(
+    ReportFigure("ages", "Failures by age", "Older pieces fail more, as the Weibull hazard has it.", plot_failures_by_age),
+    ReportFigure("precursors", "Before a failure", "Sensors drift for days before a failure, noisily.", plot_precursors),
+    ReportFigure(
         "seasons", "Seasons", "Cooling fails in summer and winter, pipes in winter; heating is paid in winter.", plot_seasons
     ),
-    SimulationFigure("rents", "Rents by zip code", "One line a zip code; lines of one metro move together.", plot_rents),
-    SimulationFigure("vacancy", "Vacancy", "The market's, and the portfolio's own.", plot_vacancy),
-    SimulationFigure("payments", "Days late", "Colours: screening risk, which shows reliability only in part.", plot_days_late),
-    SimulationFigure("leases", "How leases end", "Notice is given mostly in the last months of a lease.", plot_lease_ends),
-    SimulationFigure("moves", "Moves by month", "People move in summer.", plot_moves_by_month),
-    SimulationFigure("arrears", "Arrears", "Rent more than 30 days past due, of running leases.", plot_arrears),
+    ReportFigure("rents", "Rents by zip code", "One line a zip code; lines of one metro move together.", plot_rents),
+    ReportFigure("vacancy", "Vacancy", "The market's, and the portfolio's own.", plot_vacancy),
+    ReportFigure("payments", "Days late", "Colours: screening risk, which shows reliability only in part.", plot_days_late),
+    ReportFigure("leases", "How leases end", "Notice is given mostly in the last months of a lease.", plot_lease_ends),
+    ReportFigure("moves", "Moves by month", "People move in summer.", plot_moves_by_month),
+    ReportFigure("arrears", "Arrears", "Rent more than 30 days past due, of running leases.", plot_arrears),
 )
 """All pictures, in the page's order. A new one is one function and one line here."""
-
-
-def render_simulation_page(portfolio: Portfolio, title: str, pictures: Sequence[SimulationFigure] = FIGURES) -> str:
-    """The page as HTML that opens offline; the same portfolio gives the same text."""
-    from jinja2 import Environment, StrictUndefined
-
-    from epic22.reports.html.simulation import TEMPLATE
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.from_string(TEMPLATE).render(
-        title=title,
-        end=f"{portfolio.end:%Y-%m-%d}",
-        tables=[(name, table.height) for name, table in portfolio.tables.items()],
-        pictures=[(picture, render_svg(picture.draw(portfolio), picture.name)) for picture in pictures],
-    )

@@ -2,7 +2,11 @@
 
 import io
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -11,6 +15,20 @@ if TYPE_CHECKING:
 INK, MUTED, MAIN, OTHER, WARM = "#1b1f24", "#6b7280", "#2563eb", "#94a3b8", "#d97706"
 CSS_VARIABLES = {INK: "var(--ink)", MUTED: "var(--muted)", MAIN: "var(--main)", OTHER: "var(--other)", WARM: "var(--warm)"}
 """Colours of the pictures and the page's variables they become, so that they read in light and dark."""
+
+
+Source = TypeVar("Source")
+
+
+@dataclass(frozen=True)
+class ReportFigure(Generic[Source]):
+    """A picture of a source: its name, title, one sentence on how to read it, and whether the source has what it shows."""
+
+    name: str
+    title: str
+    caption: str
+    draw: Callable[[Source], "Figure"]
+    suits: Callable[[Source], bool] = lambda source: True
 
 
 def create_axes(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
@@ -53,3 +71,44 @@ def render_png(figure: "Figure") -> bytes:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
     return content.getvalue()
+
+
+def render_pngs(figures: Mapping[str, "Figure"]) -> dict[str, bytes]:
+    """Figures as PNG on white by name, for the tracker."""
+    return {name: render_png(figure) for name, figure in figures.items()}
+
+
+def draw_estimate(
+    axes: "Axes", place: float, value: float, ends: tuple[float, float], *, colour: str, sizes: tuple[float, float]
+) -> None:
+    """A dot at the value over a bar between the ends, on the row `place`; `sizes` are the bar's width and the dot's. No bar where
+    an end is not known."""
+    if np.isfinite(ends).all():
+        axes.plot(ends, [place, place], color=colour, linewidth=sizes[0], solid_capstyle="round")
+    axes.plot(value, place, "o", color=colour, markersize=sizes[1])
+
+
+def fill_interval(axes: "Axes", x: Sequence[float] | np.ndarray, lows: Sequence[float], highs: Sequence[float]) -> None:
+    """A shade between the ends of intervals."""
+    axes.fill_between(x, lows, highs, color=MAIN, alpha=0.2, linewidth=0)
+
+
+def draw_reference(axes: "Axes", level: float, colour: str = WARM) -> None:
+    """A dashed line at the level that values are compared with."""
+    axes.axhline(level, color=colour, linewidth=1, linestyle="--")
+
+
+def label_rows(axes: "Axes", names: Sequence[str]) -> None:
+    """A name at each row, the first on top."""
+    axes.set_yticks(range(len(names)), [format_name(name) for name in reversed(names)])
+
+
+def add_legend(axes: "Axes", fontsize: float | None = None) -> None:
+    """A legend without a frame."""
+    axes.legend(frameon=False, labelcolor=INK, fontsize=fontsize)
+
+
+def format_name(text: str) -> str:
+    """A name as plain text: no formula signs, no control characters, not too long."""
+    plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", " ", text).replace("$", r"\$")
+    return plain if len(plain) <= 40 else f"{plain[:39]}…"

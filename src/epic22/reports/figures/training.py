@@ -1,8 +1,5 @@
 """Pictures of a training: what a report shows and the tracker keeps. Each is a function from the run to a figure."""
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,11 +10,23 @@ from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.trees.forest import Forest
 from epic22.core.task import Array
-from epic22.reports.figures.style import INK, MAIN, MUTED, OTHER, WARM, create_axes, render_png
+from epic22.reports.figures.style import (
+    INK,
+    MAIN,
+    MUTED,
+    OTHER,
+    WARM,
+    ReportFigure,
+    add_legend,
+    create_axes,
+    draw_estimate,
+    draw_reference,
+    format_name,
+    label_rows,
+)
 from epic22.services.train import TrainingRun
 
 if TYPE_CHECKING:
-    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BINS = 10
@@ -30,17 +39,6 @@ MAX_VISITED_NODES = 100_000_000
 """Nodes that the reasons of an ensemble's sample may visit: some seconds."""
 
 MAX_POINTS = 3000
-
-
-@dataclass(frozen=True)
-class TrainingFigure:
-    """A picture: its name, title, and one sentence on how to read it."""
-
-    name: str
-    title: str
-    caption: str
-    draw: Callable[[TrainingRun], "Figure"]
-    kinds: tuple[str, ...] = ("binary", "multiclass", "regression", "hazard")
 
 
 def _colour(run: TrainingRun, evaluation: Evaluation) -> str:
@@ -56,10 +54,8 @@ def draw_leaderboard(run: TrainingRun) -> "Figure":
     for place, evaluation in enumerate(reversed(run.leaderboard)):
         score = evaluation.score(metric)
         colour = _colour(run, evaluation)
-        if np.isfinite(score.low) and np.isfinite(score.high):
-            axes.plot([score.low, score.high], [place, place], color=colour, linewidth=3, solid_capstyle="round")
-        axes.plot(score.value, place, "o", color=colour, markersize=8)
-    axes.set_yticks(range(len(run.leaderboard)), [format_name(e.family) for e in reversed(run.leaderboard)])
+        draw_estimate(axes, place, score.value, (score.low, score.high), colour=colour, sizes=(3, 8))
+    label_rows(axes, [e.family for e in run.leaderboard])
     axes.set_ylim(-0.6, len(run.leaderboard) - 0.4)
     better = "higher" if run.task.target.metric.greater_is_better else "lower"
     axes.set_xlabel(f"{metric} ({better} is better), 95 % interval")
@@ -181,7 +177,7 @@ def draw_precision_recall(run: TrainingRun) -> "Figure":
         axes.plot(
             recall[shown], precision[shown], color=_colour(run, evaluation), label=format_name(evaluation.family), linewidth=2
         )
-    axes.axhline(run.examples.y.mean(), color=WARM, linewidth=1, linestyle="--")
+    draw_reference(axes, run.examples.y.mean())
     axes.set_xlabel("recall")
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.05)
@@ -251,11 +247,16 @@ def draw_coverage_by_group(run: TrainingRun) -> "Figure":
     groups = [] if coverage is None else [(f"{t.by} = {g.name}", g) for t in coverage.tables if t.by != MONTH for g in t.groups]
     figure, axes = create_axes(height=1.0 + 0.28 * len(groups))
     for place, (_, group) in enumerate(reversed(groups)):
-        colour = _coverage_colour(group)
-        axes.plot([group.share.low, group.share.high], [place, place], color=colour, linewidth=2, solid_capstyle="round")
-        axes.plot(group.share.value, place, "o", color=colour, markersize=6)
+        draw_estimate(
+            axes,
+            place,
+            group.share.value,
+            (group.share.low, group.share.high),
+            colour=_coverage_colour(group),
+            sizes=(2, 6),
+        )
     axes.axvline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
-    axes.set_yticks(range(len(groups)), [format_name(name) for name, _ in reversed(groups)])
+    label_rows(axes, [name for name, _ in groups])
     axes.set_xlabel("share of outcomes inside")
     return figure
 
@@ -269,7 +270,7 @@ def draw_coverage_by_month(run: TrainingRun) -> "Figure":
         colour = _coverage_colour(group)
         axes.plot([place, place], [group.share.low, group.share.high], color=colour, linewidth=2, solid_capstyle="round")
         axes.plot(place, group.share.value, "o", color=colour, markersize=5)
-    axes.axhline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
+    draw_reference(axes, 0.0 if coverage is None else coverage.level, MUTED)
     shown = range(0, len(months), max(1, -(-len(months) // 6)))
     axes.set_xticks(list(shown), [months[place].name for place in shown])
     axes.set_ylabel("share of outcomes inside")
@@ -280,117 +281,95 @@ def _coverage_colour(group: GroupCoverage) -> str:
     return WARM if group.short else MAIN
 
 
-def add_legend(axes: "Axes") -> None:
-    """A legend without a frame."""
-    legend = axes.legend(frameon=False, labelcolor=INK)
-    legend.set_zorder(5)
-
-
-def format_name(text: str) -> str:
-    """A name as plain text: no formula signs, no control characters, not too long."""
-    plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]", " ", text).replace("$", r"\$")
-    return plain if len(plain) <= 40 else f"{plain[:39]}…"
-
-
-TRAINING_FIGURES: tuple[TrainingFigure, ...] = (
-    TrainingFigure(
+TRAINING_FIGURES: tuple[ReportFigure[TrainingRun], ...] = (
+    ReportFigure(
         "leaderboard",
         "Leaderboard",
         "Dot: mean over folds. Bar: 95 % interval. The constant is what doing nothing scores.",
         draw_leaderboard,
     ),
-    TrainingFigure(
+    ReportFigure(
         "calibration",
         "Calibration",
         "On the dashed line, a predicted probability is the share that comes true.",
         draw_calibration,
-        ("binary", "multiclass"),
+        lambda run: run.task.target.traits.is_classification,
     ),
-    TrainingFigure(
+    ReportFigure(
         "incidence",
         "When it happens",
         "Fifths of the rows by risk, the riskiest in blue. Lines: predicted on average. Dots: observed, with 95 % intervals.",
         draw_cumulative_incidence,
-        ("hazard",),
+        lambda run: run.task.target.traits.is_time_to_event,
     ),
-    TrainingFigure(
+    ReportFigure(
         "horizon_calibration",
         "Calibration by horizon",
         "On the dashed line, a predicted probability is the share that comes true; the deciding horizon is blue.",
         draw_horizon_calibration,
-        ("hazard",),
+        lambda run: run.task.target.traits.is_time_to_event,
     ),
-    TrainingFigure(
+    ReportFigure(
         "precision_recall",
         "Precision and recall",
         "Further up and to the right is better; the dashed line is the share of positives.",
         draw_precision_recall,
-        ("binary",),
+        lambda run: run.task.target.traits.has_positive_class,
     ),
-    TrainingFigure(
+    ReportFigure(
         "residuals",
         "Residuals",
         "Around zero everywhere: no part of the range is systematically too high or too low.",
         draw_residuals,
-        ("regression",),
+        lambda run: run.task.target.traits.is_regression,
     ),
-    TrainingFigure(
+    ReportFigure(
         "coverage_by_group",
         "Coverage by group",
         "Dot: share of outcomes inside, of rows judged by other folds. Bar: 95 % interval. Orange: certainly below the dashed "
         "line, the share that was stated.",
         draw_coverage_by_group,
+        lambda run: run.intervals.coverage is not None,
     ),
-    TrainingFigure(
+    ReportFigure(
         "coverage_by_month",
         "Coverage by month",
         "Each month judged by folds before or beside it. Orange months fell short of the dashed line: the rows had changed.",
         draw_coverage_by_month,
+        lambda run: run.intervals.coverage is not None and MONTH in {table.by for table in run.intervals.coverage.tables},
     ),
-    TrainingFigure(
+    ReportFigure(
         "importance",
         "What moves the score",
         "Mean size of each column's exact SHAP contribution. It says what the model uses, not what causes the outcome.",
         draw_importance,
+        lambda run: run.explanation is None,  # an explanation shows it with intervals
     ),
-    TrainingFigure(
+    ReportFigure(
         "folds",
         "Folds",
         "Broad and grey: training rows. Narrow and blue: test rows. Gaps between them are left out on purpose.",
         draw_folds,
     ),
-    TrainingFigure(
+    ReportFigure(
         "fold_scores",
         "Fold by fold",
         "The deciding metric on every fold: how much of the difference is luck of the split.",
         draw_fold_scores,
+        lambda run: len(run.plan.folds) > 1,
     ),
 )
 """All pictures, in the report's order. A new one is one function and one line here."""
 
 
-def list_figures(run: TrainingRun) -> tuple[TrainingFigure, ...]:
+def list_figures(run: TrainingRun) -> tuple[ReportFigure[TrainingRun], ...]:
     """The pictures that suit the run's kind of target and have something to show: one fold alone is not compared with others."""
-    suits = (picture for picture in TRAINING_FIGURES if run.task.target.kind in picture.kinds)
-    empty = {draw_fold_scores} if len(run.plan.folds) == 1 else set()
-    coverage = run.intervals.coverage
-    if run.explanation is not None:
-        empty.add(draw_importance)  # the explanation shows it with intervals
-    if coverage is None:
-        empty.add(draw_coverage_by_group)
-    if coverage is None or MONTH not in {table.by for table in coverage.tables}:
-        empty.add(draw_coverage_by_month)
-    return tuple(picture for picture in suits if picture.draw not in empty)
+    return tuple(picture for picture in TRAINING_FIGURES if picture.suits(run))
 
 
 def draw_figures(run: TrainingRun) -> dict[str, "Figure"]:
     """Every picture that suits the run, drawn, by name."""
     return {picture.name: picture.draw(run) for picture in list_figures(run)}
-
-
-def render_pngs(figures: Mapping[str, "Figure"]) -> dict[str, bytes]:
-    """Figures as PNG on white by name, for the tracker."""
-    return {name: render_png(figure) for name, figure in figures.items()}
 
 
 def describe_folds(plan: FoldPlan) -> str:

@@ -3,20 +3,19 @@
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.text import format_figure
-from epic22.reports.figures.forecast import compute_series_skill, list_forecast_figures
+from epic22.reports.figures.forecast import list_forecast_figures
 from epic22.reports.figures.style import render_svg
-from epic22.reports.html.training import write_atomically
-from epic22.services.forecast_coverage import compute_forecast_coverage
+from epic22.reports.html.page import render_page, write_atomically
+from epic22.services.forecast_findings import (
+    FALSE_ALARM_RATE,
+    compute_forecast_coverage,
+    compute_series_skill,
+    find_recent_anomalies,
+)
 from epic22.services.train_panel import ForecastRun
 
-TEMPLATE = Path(__file__).with_name("forecast.html")
 MAX_SERIES = 8
-FALSE_ALARM_RATE = 0.01
-RECENT_PERIODS = 12
 
 
 def write_forecast_report(run: ForecastRun, path: Path) -> Path:
@@ -26,23 +25,18 @@ def write_forecast_report(run: ForecastRun, path: Path) -> Path:
 
 def render_forecast_report(run: ForecastRun) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's file are escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["figure"] = lambda value: format_figure(float("nan") if value is None else value)
     names, skills = compute_series_skill(run)
     ranked = list(zip(names, skills, strict=True))
-    style = Path(__file__).with_name("training.html").read_text(encoding="utf-8")
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render_page(
+        "forecast.html",
         run=run,
-        style=style[style.index("<style>") : style.index("</style>") + len("</style>")],
         headline=headline(run),
         lead=lead(run),
         pictures=[(picture, render_svg(picture.draw(run), picture.name)) for picture in list_forecast_figures(run)],
         intervals=compute_forecast_coverage(run),
         **group_verdicts(run),
         zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),
-        anomalies=find_recent_anomalies(run),
+        anomalies=find_recent_anomalies(run, 3 * MAX_SERIES),
         false_alarms=FALSE_ALARM_RATE,
         label=run.frequency.label,
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
@@ -89,28 +83,3 @@ def lead(run: ForecastRun) -> str:
         f"{better} over {len(run.plan.test)} origins that chose nothing, worth {skill.blocks:.1f} independent stretches, "
         f"so read the interval as a hint. The 80 % interval covered {covered.value:.0f} %."
     )
-
-
-def find_recent_anomalies(run: ForecastRun) -> list[tuple[str, str, float, float, float]]:
-    """Values of the last RECENT periods outside the band of the one-step forecast: series, period, value, low, high."""
-    history = run.bundle.history
-    anomalies = []
-    for row in range(len(history)):
-        values = np.where(history.observed, history.lines, np.nan)[history.line[row], : history.end[row]]
-        present = np.flatnonzero(np.isfinite(values))
-        if len(present) < 3 * RECENT_PERIODS:
-            continue
-        known = values[present[0] :]
-        detection = detect_anomalies(known, false_alarm_rate=FALSE_ALARM_RATE, season=run.season if run.season > 1 else None)
-        for place in np.flatnonzero(detection.alarm[-RECENT_PERIODS:]) + len(known) - RECENT_PERIODS:
-            period = history.first + int(present[0]) + int(place)
-            anomalies.append(
-                (
-                    str(history.entity[row]),
-                    run.frequency.label(period),
-                    float(known[place]),
-                    float(detection.low[place]),
-                    float(detection.high[place]),
-                )
-            )
-    return sorted(anomalies, key=lambda f: (f[1], f[0]), reverse=True)[: 3 * MAX_SERIES]

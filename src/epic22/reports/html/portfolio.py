@@ -6,11 +6,10 @@ from pathlib import Path
 from epic22.core.prediction import PredictedValue
 from epic22.core.quality import Finding
 from epic22.core.text import format_figure
-from epic22.reports.html.training import write_atomically
+from epic22.reports.html.page import render_page, write_atomically
 from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase
 from epic22.services.portfolio import FeatureResult, GateStep
 
-TEMPLATE = Path(__file__).with_name("portfolio.html")
 MAINTENANCE = "predictive_maintenance"
 PLANNED_ACCURACY = 0.93
 """The accuracy that the plan asks for."""
@@ -39,14 +38,9 @@ def render_portfolio_report(
     gate: Sequence[GateStep] = (),
 ) -> str:
     """The page as HTML; it opens offline."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["figure"] = lambda value: format_figure(float("nan") if value is None else value)
-    style = Path(__file__).with_name("training.html").read_text(encoding="utf-8")
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render_page(
+        "portfolio.html",
         title=title,
-        style=style[style.index("<style>") : style.index("</style>") + len("</style>")],
         headline=headline(results),
         lead=lead(results),
         simulated=any(result.best_possible is not None for result in results),

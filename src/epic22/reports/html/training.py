@@ -1,23 +1,21 @@
 """A training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
 
-import os
-import uuid
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epic22.core.evaluation.baselines import INCUMBENT
+from epic22.core.evaluation.explain.explanation import Explanation
 from epic22.core.evaluation.savings import Saving
 from epic22.core.text import format_figure
 from epic22.reports.figures.explanation import list_explanation_figures
-from epic22.reports.figures.style import render_svg
+from epic22.reports.figures.style import ReportFigure, render_svg
 from epic22.reports.figures.training import describe_folds, draw_figures, list_figures
+from epic22.reports.html.page import render_page, write_atomically
 from epic22.services.train import TrainingRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
-
-TEMPLATE = Path(__file__).with_name("training.html")
 
 
 def write_report(run: TrainingRun, path: Path, figures: Mapping[str, "Figure"] | None = None) -> Path:
@@ -25,33 +23,25 @@ def write_report(run: TrainingRun, path: Path, figures: Mapping[str, "Figure"] |
     return write_atomically(path, render_report(run, figures))
 
 
-def write_atomically(path: Path, text: str) -> Path:
-    """Write a text beside its place and move it there."""
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    temporary.write_text(text, encoding="utf-8")
-    os.replace(temporary, path)
-    return path
-
-
 def render_report(run: TrainingRun, figures: Mapping[str, "Figure"] | None = None) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's table are escaped."""
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["figure"] = format_figure
     figures = draw_figures(run) if figures is None else figures
-    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
-    return environment.from_string(TEMPLATE.read_text(encoding="utf-8")).render(
+    return render_page(
+        "training.html",
         run=run,
         board=(*run.leaderboard, *(() if run.oracle is None else (run.oracle,))),
         savings=_list_savings(run),
         headline=headline(run),
         lead=lead(run),
         pictures=[(picture, render_svg(figures[picture.name], picture.name)) for picture in list_figures(run)],
-        looks_at=[(picture, render_svg(picture.draw(), picture.name)) for picture in list_explanation_figures(run.explanation)],
+        looks_at=[] if run.explanation is None else _draw_explanation(run.explanation),
         fold_count=describe_folds(run.plan),
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
     )
+
+
+def _draw_explanation(explanation: Explanation) -> list[tuple[ReportFigure[Explanation], str]]:
+    return [(picture, render_svg(picture.draw(explanation), picture.name)) for picture in list_explanation_figures(explanation)]
 
 
 def _list_savings(run: TrainingRun) -> list[tuple[str, Saving]]:

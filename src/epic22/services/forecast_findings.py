@@ -1,15 +1,18 @@
-"""What a panel's 80 % intervals covered on the test origins: by origin, by group of series, and by kind of interval and year."""
+"""What a panel's training shows beside its scores: what its 80 % intervals covered, each series' skill, and recent anomalies."""
 
 from dataclasses import dataclass
 
 import numpy as np
 
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
+from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.evaluation.forecast_metrics import compute_winkler
 from epic22.core.time_series import Array
 from epic22.services.train_panel import ForecastRun
 
 NOMINAL = 80.0
+FALSE_ALARM_RATE = 0.01
+RECENT_PERIODS = 12
 GROUPS = ("calm", "usual", "lively")
 """Thirds of the series by their naive error relative to their level, from their own past."""
 
@@ -121,3 +124,42 @@ def _compare_interval_kinds(run: ForecastRun, years: Array) -> tuple[IntervalKin
             )
         )
     return tuple(results)
+
+
+def compute_series_skill(run: ForecastRun) -> tuple[list[str], Array]:
+    """Each series' skill on the test origins, ascending: names and values."""
+    own = np.abs(run.rows.Y - run.champion.forecasts.median[run.test])
+    drift = np.abs(run.rows.Y - run.rows.drift)
+    names, code = np.unique(run.examples.entity[run.test].astype(str), return_inverse=True)
+    sums = [np.bincount(code, np.nansum(e, axis=1), minlength=len(names)) for e in (own, drift)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        skill = np.where(sums[1] > 0, 1 - sums[0] / sums[1], np.nan)
+    known = np.flatnonzero(np.isfinite(skill))
+    order = known[np.argsort(skill[known], kind="stable")]
+    return [str(names[i]) for i in order], skill[order]
+
+
+def find_recent_anomalies(run: ForecastRun, limit: int) -> list[tuple[str, str, float, float, float]]:
+    """Values of the last RECENT periods outside the band of the one-step forecast: series, period, value, low, high;
+    the newest `limit`."""
+    history = run.bundle.history
+    anomalies = []
+    for row in range(len(history)):
+        values = np.where(history.observed, history.lines, np.nan)[history.line[row], : history.end[row]]
+        present = np.flatnonzero(np.isfinite(values))
+        if len(present) < 3 * RECENT_PERIODS:
+            continue
+        known = values[present[0] :]
+        detection = detect_anomalies(known, false_alarm_rate=FALSE_ALARM_RATE, season=run.season if run.season > 1 else None)
+        for place in np.flatnonzero(detection.alarm[-RECENT_PERIODS:]) + len(known) - RECENT_PERIODS:
+            period = history.first + int(present[0]) + int(place)
+            anomalies.append(
+                (
+                    str(history.entity[row]),
+                    run.frequency.label(period),
+                    float(known[place]),
+                    float(detection.low[place]),
+                    float(detection.high[place]),
+                )
+            )
+    return sorted(anomalies, key=lambda f: (f[1], f[0]), reverse=True)[:limit]

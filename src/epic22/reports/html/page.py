@@ -1,0 +1,28 @@
+"""Pages that open offline: nothing is loaded from anywhere, nothing runs, names out of the user's files are escaped."""
+
+import os
+import uuid
+from pathlib import Path
+
+from epic22.core.text import format_figure
+
+FOLDER = Path(__file__).parent
+
+
+def render_page(template: str, **values: object) -> str:
+    """The template of that name with the values, in the style of all pages; a value that the template lacks is an error."""
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment.filters["figure"] = lambda value: format_figure(float("nan") if value is None else value)
+    environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
+    style = (FOLDER / "style.html").read_text(encoding="utf-8").strip()
+    return environment.from_string((FOLDER / template).read_text(encoding="utf-8")).render(style=style, **values)
+
+
+def write_atomically(path: Path, text: str) -> Path:
+    """Write a text beside its place and move it there: a reader never meets half a file."""
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    temporary.write_text(text, encoding="utf-8")
+    os.replace(temporary, path)
+    return path
