@@ -33,6 +33,12 @@ training, at least a share `coverage` (stated by the task) lies inside, in each 
 A forecasting task is asked by series: its name alone, or its name with its latest values. It answers a value and an 80 %
 interval for each horizon, which counts periods.
 """
+ANY_ROWS = {
+    "type": "object",
+    "description": "Rows of any task; what each task's rows hold is described at its own path.",
+    "properties": {"rows": {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object"}}},
+    "required": ["rows"],
+}
 
 
 def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
@@ -50,7 +56,7 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
     del paths[EXPLANATION_PATH]["get"]["responses"]["422"]
     paths[PREDICTIONS_PATH]["post"] |= {"requestBody": _build_request_body({"$ref": REF.format(model="AnyRows")})}
     paths[PREDICTIONS_PATH]["post"]["responses"] |= _build_problem_responses(tuple(ERRORS))
-    schemas["AnyRows"] = _build_any_rows()
+    schemas["AnyRows"] = ANY_ROWS
     for champion in models.load_all():
         model = champion.request_model.rows.model_json_schema(by_alias=True, ref_template=REF)
         schemas.update(model.pop("$defs", {}))
@@ -81,9 +87,3 @@ def _build_request_body(schema: dict[str, Any], example: dict[str, Any] | None =
 def _build_problem_responses(statuses: tuple[str, ...]) -> dict[str, Any]:
     content = {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
     return {status: {"description": ERRORS[status], "content": content} for status in statuses}
-
-
-def _build_any_rows() -> dict[str, Any]:
-    rows = {"type": "array", "minItems": 1, "maxItems": 1000, "items": {"type": "object"}}
-    description = "Rows of any task; what each task's rows hold is described at its own path."
-    return {"type": "object", "description": description, "properties": {"rows": rows}, "required": ["rows"]}

@@ -5,14 +5,16 @@ import shutil
 import threading
 import time
 import urllib.request
+from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 import uvicorn
 
 from epic22.api.app import create_app
+from epic22.api.responses import Predictions
 from epic22.bootstrap import Components, assemble, audit_stored, decide_feature, ingest_folder, read_feature_rows, train_feature
 from epic22.cli.decide import print_decisions
 from epic22.cli.demo_gate import demonstrate_gate
@@ -117,15 +119,14 @@ def _decide_feature(components: Components, name: str) -> DecisionList:
     return decisions
 
 
-def _build_row(components: Components, decisions: DecisionList) -> dict[str, Any]:
+def _build_row(components: Components, decisions: DecisionList) -> Mapping[str, object]:
     """The inputs of the first on the list, as the company's backend would send them."""
     first = decisions.listed[0].prediction.entity
     return read_feature_rows(components, decisions.task, decisions.at, [first]).to_dicts()[0]
 
 
-def ask_api(components: Components, task: str, row: dict[str, Any]) -> dict[str, Any]:
+def ask_api(components: Components, task: str, row: Mapping[str, object]) -> Predictions:
     """Start the API on a free port of this machine, ask it once over HTTP, stop it again."""
-
     server = uvicorn.Server(uvicorn.Config(create_app(components.registry), host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -141,7 +142,7 @@ def ask_api(components: Components, task: str, row: dict[str, Any]) -> dict[str,
         thread.join(timeout=10)
 
 
-def _post_row(address: str, task: str, row: dict[str, Any]) -> dict[str, Any]:
+def _post_row(address: str, task: str, row: Mapping[str, object]) -> Predictions:
     """Ask for the columns the task wants, as a client would who has read /v1/tasks."""
     with urllib.request.urlopen(f"{address}/v1/tasks/{task}", timeout=30) as answer:
         names = [column["name"] for column in json.load(answer)["columns"]]
@@ -150,20 +151,21 @@ def _post_row(address: str, task: str, row: dict[str, Any]) -> dict[str, Any]:
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{address}/v1/tasks/{task}/predictions", body, headers)
     with urllib.request.urlopen(request, timeout=30) as answer:
-        return dict(json.load(answer))
+        return Predictions.model_validate_json(answer.read())
 
 
 def _to_text(value: object) -> str:
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
-def print_answer(answer: dict[str, Any]) -> None:
+def print_answer(answer: Predictions) -> None:
     """The first prediction with its reasons, and the sum they make."""
-    prediction = answer["predictions"][0]
-    value = prediction["values"][0]
-    print_line(f"{prediction['entity']}: {value['target']} = {format_figure(value['value'])}")
-    rows = [[reason["text"], f"{reason['contribution']:+.4f}"] for reason in prediction["reasons"]]
-    score = prediction["score"]
-    total = sum(reason["contribution"] for reason in prediction["reasons"])
-    print_table("Reasons", ["because", score["unit"]], [*rows, ["together = the score", f"{total:+.4f}"]])
-    print_line(f"receipt {prediction['receipt'][:16]}…, model version {answer['model']['version']} ({answer['model']['status']})")
+    prediction = answer.predictions[0]
+    value = prediction.values[0]
+    print_line(
+        f"{prediction.entity}: {value.target} = {value.value if isinstance(value.value, str) else format_figure(value.value)}"
+    )
+    rows = [[reason.text, f"{reason.contribution:+.4f}"] for reason in prediction.reasons]
+    total = sum(reason.contribution for reason in prediction.reasons)
+    print_table("Reasons", ["because", prediction.score.unit], [*rows, ["together = the score", f"{total:+.4f}"]])
+    print_line(f"receipt {prediction.receipt[:16]}…, model version {answer.model.version} ({answer.model.status})")

@@ -6,6 +6,7 @@ from datetime import datetime
 from epic22.core.lineage import ModelVersion
 from epic22.core.serialization import collect_views, view
 from epic22.core.statistics import Interval
+from epic22.core.task import CellValue
 
 MAX_REASONS = 4
 
@@ -15,7 +16,7 @@ class Reason:
     """What one part adds to the score. `column` is None for the average and for all the rest; `text` is for people."""
 
     column: str | None
-    value: str | float | int | bool | None
+    value: CellValue
     contribution: float
     text: str
 

@@ -20,6 +20,9 @@ from epic22.core.time_series import Frequency, Histories
 Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
 
+CellValue = str | float | int | bool | None
+"""A value of a row as JSON has it; a time is ISO 8601."""
+
 
 @dataclass(frozen=True)
 class Column:

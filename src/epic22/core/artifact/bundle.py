@@ -26,7 +26,7 @@ from epic22.core.models.base import Estimator
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json, view
 from epic22.core.targets import TargetKind, get_kind
-from epic22.core.task import Column, Kind, LossName, Task
+from epic22.core.task import CellValue, Column, Kind, LossName, Task
 
 KIND = "rows"
 GOLDEN_ROWS = 8
@@ -193,7 +193,7 @@ def value_to_json(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def row_from_json(row: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, Any]:
+def row_from_json(row: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, CellValue | datetime]:
     """The values a JSON row stands for, in the types of the columns."""
     times = {column.name for column in columns if column.dtype == "time"}
     return {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}

@@ -12,7 +12,7 @@ from epic22.core.artifact.request_model import RequestModel
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Capabilities
 from epic22.core.prediction import Prediction
-from epic22.core.task import Column, LossName
+from epic22.core.task import CellValue, Column, LossName
 from epic22.core.time_series import Histories
 
 
@@ -91,7 +91,7 @@ class Model(Protocol):
     def request_model(self) -> RequestModel:
         """How it is asked."""
 
-    def example_row(self) -> Mapping[str, Any]:
+    def example_row(self) -> Mapping[str, CellValue]:
         """A row that its request model takes."""
 
     def read_request(self, source: RequestSource | None) -> PredictionRequest:

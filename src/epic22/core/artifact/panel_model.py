@@ -16,6 +16,7 @@ from epic22.core.artifact.request_model import RequestModel, build_panel_request
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Capabilities
 from epic22.core.prediction import Prediction
+from epic22.core.task import CellValue
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ class PanelModel:
         """Rows with a series each."""
         return build_panel_request_model(self.schema)
 
-    def example_row(self) -> Mapping[str, Any]:
+    def example_row(self) -> Mapping[str, CellValue]:
         """A series that is known from training."""
         return {"series": str(self.bundle.history.entity[0])}
 

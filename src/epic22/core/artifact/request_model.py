@@ -17,7 +17,7 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.panel_predictions import MAX_VALUES, MIN_VALUES
 from epic22.core.data.schema_inference import MAX_NUMBER
-from epic22.core.task import Column
+from epic22.core.task import CellValue, Column
 
 MAX_ROWS = 1000
 MAX_SERIES = 100
@@ -156,17 +156,18 @@ def list_panel_columns(schema: PanelSchema) -> tuple[Column, ...]:
     )
 
 
-def build_example_row(columns: tuple[Column, ...]) -> Mapping[str, Any]:
+def build_example_row(columns: tuple[Column, ...]) -> Mapping[str, CellValue]:
     """A row that fits: of each column a known level, or a number between the bounds."""
     return {column.name: _select_value(column) for column in columns}
 
 
-def _select_value(column: Column) -> Any:
+def _select_value(column: Column) -> CellValue:
     if column.levels:
         return column.levels[0]
     if column.dtype in ("int", "float"):
         return _select_number(column)
-    return {"time": "2024-03-01T13:00:00Z", "bool": True}.get(column.dtype)
+    examples: dict[str, CellValue] = {"time": "2024-03-01T13:00:00Z", "bool": True}
+    return examples.get(column.dtype)
 
 
 def _select_number(column: Column) -> float | int:

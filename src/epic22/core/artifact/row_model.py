@@ -16,6 +16,7 @@ from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Capabilities
 from epic22.core.models.catalog import get_family
 from epic22.core.prediction import Prediction
+from epic22.core.task import CellValue
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ class RowModel:
         """Rows with a field a column."""
         return build_request_model(self.schema)
 
-    def example_row(self) -> Mapping[str, Any]:
+    def example_row(self) -> Mapping[str, CellValue]:
         """A row that its request model takes."""
         return build_example_row(self.schema.inputs)
 

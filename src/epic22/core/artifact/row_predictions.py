@@ -17,7 +17,7 @@ from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_row
 from epic22.core.models.hazard import compute_interval_shares
 from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.statistics import Interval
-from epic22.core.task import Array, Column
+from epic22.core.task import Array, CellValue, Column
 from epic22.core.text import describe_amount, describe_odds, format_time, format_value
 
 HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
@@ -29,7 +29,7 @@ class _RowBatch:
 
     entities: Sequence[str]
     at: Sequence[datetime | None]
-    inputs: Mapping[str, Sequence[Any]]
+    inputs: Mapping[str, Sequence[CellValue]]
     texts: Sequence[bytes]
 
     @classmethod
@@ -44,7 +44,7 @@ class _RowBatch:
             texts=canonical_json_rows(inputs) if inputs else [canonical_json({})] * n,
         )
 
-    def row(self, i: int) -> dict[str, Any]:
+    def row(self, i: int) -> Mapping[str, CellValue]:
         """The inputs of a row."""
         return {name: values[i] for name, values in self.inputs.items()}
 

@@ -19,6 +19,12 @@ from epic22.core.task import Array, Kind
 
 T = TypeVar("T")
 
+Hyperparameters = Mapping[str, object]
+"""Arguments of an estimator's constructor by name."""
+
+LibraryParams = dict[str, float | str | bool | None]
+"""What a library of trees is given beside the rows, by its own names."""
+
 
 class InnerFold(Protocol):
     """Positions within the training matrix: fit on `train`, watch `test`."""
@@ -81,7 +87,7 @@ class Estimator(Protocol):
         """Learn from the part's rows alone, stopping when its watched rows say so or when the time has `expired`; the watched
         rows' scores before the link."""
 
-    def best_params(self) -> Mapping[str, Any]:
+    def best_params(self) -> Hyperparameters:
         """Parameters that watching found, for a fit of more rows that watches none."""
 
     def predict(self, X: Array) -> Array:
@@ -113,7 +119,7 @@ class ParamsMixin:
             setattr(self, name, value)
         return self
 
-    def best_params(self) -> Mapping[str, Any]:
+    def best_params(self) -> Hyperparameters:
         """The constructor's arguments that state what `fit` picked on the inner fold, for a fit that watches none."""
         return {}
 
@@ -146,7 +152,7 @@ class LinkMixin:
         )
 
 
-def no_defaults(n_rows: int) -> Mapping[str, Any]:
+def no_defaults(n_rows: int) -> Hyperparameters:
     """No parameter follows from how many rows there are."""
     return {}
 
@@ -181,8 +187,8 @@ class Family:
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_baseline: bool = False
     needs: str | None = None
-    initial_points: tuple[Mapping[str, Any], ...] = ({},)
-    defaults_for: Callable[[int], Mapping[str, Any]] = no_defaults
+    initial_points: tuple[Hyperparameters, ...] = ({},)
+    defaults_for: Callable[[int], Hyperparameters] = no_defaults
     supports_offset: bool = False
     capabilities: Capabilities = Capabilities()
 

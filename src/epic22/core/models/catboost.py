@@ -16,7 +16,7 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family
+from epic22.core.models.base import Estimator, Family, LibraryParams
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import FINE_BINS, choose_max_bin
@@ -76,7 +76,7 @@ class CatBoostEstimator(ExternalTrees):
         )
         return _dump_model(model), int(model.get_best_iteration()) + 1
 
-    def _params(self, threads: int, rounds: int) -> dict[str, Any]:
+    def _params(self, threads: int, rounds: int) -> LibraryParams:
         return {
             "loss_function": OBJECTIVES[self._objective_name].format(quantile=self.loss.quantile, power=self.power_),
             "iterations": rounds,
@@ -99,7 +99,7 @@ class CatBoostEstimator(ExternalTrees):
     def _parse_forest(self) -> Forest:
         return parse_model_json(self.text_, self.levels_)
 
-    def _extra_state(self) -> dict[str, Any]:
+    def _extra_state(self) -> Mapping[str, object]:
         return {"levels": [None if codes is None else list(codes) for codes in self.levels_]}
 
     def _restore_extra_state(self, state: Mapping[str, Any]) -> None:

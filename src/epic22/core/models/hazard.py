@@ -20,7 +20,7 @@ from epic22.core.data.examples import censor_outcomes
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
-from epic22.core.models.base import Estimator, Family, InnerFold, ParamsMixin, check_fit_arrays
+from epic22.core.models.base import Estimator, Family, InnerFold, LibraryParams, ParamsMixin, check_fit_arrays
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
 from epic22.core.targets import KINDS
@@ -306,7 +306,7 @@ class HazardTrees(IntervalMixin, XGBoostTrees):
     def _choose_threads(self, X: Array) -> int:
         return 1 if X.size * len(self.edges) < CELLS_PER_THREAD else self.threads
 
-    def _objective(self) -> dict[str, Any]:
+    def _objective(self) -> LibraryParams:
         return {"objective": "binary:logistic", "eval_metric": "logloss"}
 
     def interval_decision_function(self, X: Array) -> Array:

@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.base import Family
+from epic22.core.models.base import Family, LibraryParams
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.trees.external import ExternalTree, ExternalTrees, TrainingData, build_forest_from_trees
@@ -65,9 +65,9 @@ class LightGBMEstimator(ExternalTrees):
         # What follows the trees says how they were made (threads, seed), not what they answer.
         return text[: text.index(END_OF_TREES) + len(END_OF_TREES)].encode(), max(1, int(booster.best_iteration))
 
-    def _params(self, threads: int) -> dict[str, Any]:
+    def _params(self, threads: int) -> LibraryParams:
         objective, metric = OBJECTIVES[self._objective_name]
-        objective_params: dict[str, dict[str, Any]] = {
+        objective_params: dict[str, LibraryParams] = {
             "multiclass": {"num_class": self.n_classes},
             "quantile": {"alpha": self.loss.quantile},
             "tweedie": {"tweedie_variance_power": self.power_},

@@ -14,7 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
+from epic22.core.models.base import Estimator, Family, Hyperparameters, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, Loss
 from epic22.core.models.offset import add_offset_support
@@ -72,7 +72,7 @@ class Linear(LinkMixin, ParamsMixin):
         ]
         return TWEEDIE_POWERS[int(np.argmin(losses))]
 
-    def best_params(self) -> Mapping[str, Any]:
+    def best_params(self) -> Hyperparameters:
         """The penalty, and the power where it was looked for."""
         tweedie = {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
         return {"penalty": self.penalty_, **tweedie}

@@ -18,6 +18,7 @@ from epic22.core.models.base import (
     Estimator,
     Family,
     FoldData,
+    Hyperparameters,
     InnerFold,
     LinkMixin,
     ParamsMixin,
@@ -84,7 +85,7 @@ class OffsetRegressor(LinkMixin, ParamsMixin):
         """Contributions (n, p) of the other columns and the average with that of the exposure at its place, (n, p + 1)."""
         return np.insert(values, self.place, self.compute_offset(X), axis=1)
 
-    def best_params(self) -> Mapping[str, Any]:
+    def best_params(self) -> Hyperparameters:
         """What the model's inner fold picked, by its own parameters."""
         return cast(Estimator, self.model).best_params()
 

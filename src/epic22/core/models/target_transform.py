@@ -15,6 +15,7 @@ from epic22.core.models.base import (
     Estimator,
     Family,
     FoldData,
+    Hyperparameters,
     InnerFold,
     LinkMixin,
     ParamsMixin,
@@ -68,7 +69,7 @@ class LogTargetRegressor(LinkMixin, ParamsMixin):
         probe = _copy_with_best_params(self.model).fit(X[train], np.log(y[train]))
         return fit_smearing_scale(probe.decision_function(X[test]), y[test])
 
-    def best_params(self) -> Mapping[str, Any]:
+    def best_params(self) -> Hyperparameters:
         """The model with what its inner fold picked."""
         return {"model": _copy_with_best_params(self.model)}
 

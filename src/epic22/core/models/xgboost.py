@@ -11,7 +11,16 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from epic22.core.models.base import Estimator, Family, FoldData, InnerFold, check_fit_arrays, never_expires
+from epic22.core.models.base import (
+    Estimator,
+    Family,
+    FoldData,
+    Hyperparameters,
+    InnerFold,
+    LibraryParams,
+    check_fit_arrays,
+    never_expires,
+)
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, MIN_MEAN, SQUARED, Loss
 from epic22.core.models.offset import add_offset_support
@@ -92,7 +101,7 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
         """The scores that each row starts from, (n,)."""
         return None if exposure is None or self.level_ is None else np.log(self.level_ * exposure)
 
-    def best_params(self) -> Mapping[str, Any]:
+    def best_params(self) -> Hyperparameters:
         """Shape, rounds, and the power where it was looked for."""
         return {**self.shape_, "default_rounds": self.rounds_, **self._loss_params()}
 
@@ -185,10 +194,10 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
     def _feature_types(self) -> list[str]:
         return ["c" if is_category else "q" for is_category in self.categorical]
 
-    def _objective(self) -> dict[str, Any]:
+    def _objective(self) -> LibraryParams:
         name = KINDS[self.kind].name_objective(self.loss.name)
         objective, metric = OBJECTIVES[name]
-        params: dict[str, Any] = {"objective": objective, "eval_metric": metric}
+        params: LibraryParams = {"objective": objective, "eval_metric": metric}
         if self.colsample_bynode is not None:
             params["colsample_bynode"] = self.colsample_bynode
         if (base_score := getattr(self, "level_", None)) is not None:

@@ -26,6 +26,7 @@ from epic22.core.data.formula import bind_formula
 from epic22.core.data.split import split_inner_folds
 from epic22.core.evaluation.crossval import prepare_rows, split_target_encoding_folds
 from epic22.core.experiment import Experiment
+from epic22.core.models.base import LibraryParams
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.xgboost import OBJECTIVES
@@ -443,7 +444,7 @@ class _ColumnSearch:
         """Labels as models learn them."""
         return np.asarray(np.log(examples.y) if self.task.target.log else examples.y)
 
-    def _params(self, shape: Mapping[str, Any], threads: int) -> dict[str, Any]:
+    def _params(self, shape: Mapping[str, Any], threads: int) -> LibraryParams:
         objective, metric = OBJECTIVES[self.kind.name_objective("squared")]
         classes = {"num_class": len(self.task.target.classes)} if self.kind.has_score_per_class else {}
         fixed = {"objective": objective, "eval_metric": metric, "tree_method": "hist", "seed": self.seed}

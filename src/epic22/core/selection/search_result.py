@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -197,7 +196,7 @@ def _refit_members(
     )
 
 
-def _combine_best_params(data: SearchData, trial: Trial) -> dict[str, Any]:
+def _combine_best_params(data: SearchData, trial: Trial) -> dict[str, float]:
     """What the folds' fits chose, for all rows: whole numbers, such as rounds, grow by half as much as the rows do."""
     n_train = np.mean([len(fold.train) for fold in data.folds])
     growth = 1 + (len(data.y) / n_train - 1) / 2

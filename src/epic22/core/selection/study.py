@@ -21,6 +21,7 @@ from epic22.core.task import Array
 
 if TYPE_CHECKING:
     import optuna
+    from optuna.distributions import FloatDistribution, IntDistribution
 
 Sampling = Literal["bayesian", "random", "grid"]
 GRID_STEPS = 3
@@ -278,16 +279,16 @@ def _interleave(sequences: Sequence[Sequence[tuple[Family, Mapping[str, Any]]]])
     return [one for turn in itertools.zip_longest(*sequences) for one in turn if one is not None]
 
 
-def _flatten_params(family: Family, params: Mapping[str, Any]) -> dict[str, Any]:
+def _flatten_params(family: Family, params: Mapping[str, Any]) -> dict[str, object]:
     """Names as the storage has them: two families may share a parameter's name."""
     return {"family": family.name, **{f"{family.name}.{name}": value for name, value in params.items() if name in family.space}}
 
 
-def _build_distributions(family: Family) -> dict[str, Any]:
+def _build_distributions(family: Family) -> "dict[str, FloatDistribution | IntDistribution]":
     return {f"{family.name}.{name}": _build_distribution(range_) for name, range_ in family.space.items()}
 
 
-def _build_distribution(range_: tuple[Any, ...]) -> Any:
+def _build_distribution(range_: tuple[Any, ...]) -> "FloatDistribution | IntDistribution":
     from optuna.distributions import FloatDistribution, IntDistribution
 
     low, high, log = range_[0], range_[1], range_[2:] == ("log",)

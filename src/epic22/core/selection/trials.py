@@ -189,7 +189,7 @@ def _build_fitted_trial(trial: Trial, fits: Sequence[_FoldFit]) -> FittedTrial:
     return FittedTrial(trial, tuple(one.estimator for one in fits), np.concatenate([one.raw for one in fits]))
 
 
-def _select_best_params(estimator: Estimator, params: Mapping[str, Any]) -> dict[str, Any]:
+def _select_best_params(estimator: Estimator, params: Mapping[str, Any]) -> dict[str, float]:
     """What early stopping and the like chose beside the parameters given, as far as it is numbers."""
     best_params = unwrap_log_target(estimator).best_params()
     return {name: value for name, value in best_params.items() if name not in params and isinstance(value, int | float)}

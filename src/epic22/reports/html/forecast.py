@@ -1,8 +1,9 @@
 """A panel's training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from epic22.core.evaluation.significance import Verdict
 from epic22.core.text import format_figure
 from epic22.reports.figures.forecast import list_forecast_figures
 from epic22.reports.figures.style import render_svg
@@ -34,7 +35,7 @@ def render_forecast_report(run: ForecastRun) -> str:
         lead=lead(run),
         pictures=[(picture, render_svg(picture.draw(run), picture.name)) for picture in list_forecast_figures(run)],
         intervals=compute_forecast_coverage(run),
-        **group_verdicts(run),
+        verdicts=group_verdicts(run),
         zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),
         anomalies=find_recent_anomalies(run, 3 * MAX_SERIES),
         false_alarms=FALSE_ALARM_RATE,
@@ -43,19 +44,29 @@ def render_forecast_report(run: ForecastRun) -> str:
     )
 
 
-def group_verdicts(run: ForecastRun) -> dict[str, Any]:
-    """The verdicts as a table with a row a rival and a column a metric and horizon, and how each column was judged."""
+@dataclass(frozen=True)
+class VerdictTable:
+    """Verdicts with a row a rival and a column a metric and horizon; `methods` say of each column how it was judged, and what
+    evidence is missing."""
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Verdict, ...]], ...]
+    methods: tuple[tuple[str, str, str], ...]
+
+
+def group_verdicts(run: ForecastRun) -> VerdictTable:
+    """The verdicts of a run as a table."""
     rivals = list(dict.fromkeys(v.against for v in run.verdicts))
     first = [v for v in run.verdicts if v.against == rivals[0]]
     heads = [
         f"{v.metric}, {'all horizons' if v.horizon == 'all' else run.frequency.format_periods(float(v.horizon or 0))}"
         for v in first
     ]
-    return {
-        "verdict_heads": heads,
-        "verdict_rows": [(rival, [v for v in run.verdicts if v.against == rival]) for rival in rivals],
-        "verdict_methods": [(head, v.method, _missing_evidence(v.advice)) for head, v in zip(heads, first, strict=True)],
-    }
+    return VerdictTable(
+        tuple(heads),
+        tuple((rival, tuple(v for v in run.verdicts if v.against == rival)) for rival in rivals),
+        tuple((head, v.method, _missing_evidence(v.advice)) for head, v in zip(heads, first, strict=True)),
+    )
 
 
 def _missing_evidence(advice: str) -> str:

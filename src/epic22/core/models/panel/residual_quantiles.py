@@ -1,6 +1,7 @@
 """Forecasters that state one path a row in growth space; their quantiles are the scatter of their own errors in the past."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -70,7 +71,7 @@ class ResidualQuantiles(ABC):
         offsets = growth.volatility[:, None, None] * self.residual_quantiles_[None, :, :]
         return sort_quantiles(growth.inverse_transform(path[:, :, None] + offsets))
 
-    def to_state(self) -> dict[str, Any]:
+    def to_state(self) -> Mapping[str, object]:
         """As JSON has it."""
         return {
             "season": self.season,
@@ -79,7 +80,7 @@ class ResidualQuantiles(ABC):
             "scatter": self.residual_quantiles_.tolist(),
         }
 
-    def restore_state(self, state: dict[str, Any]) -> Self:
+    def restore_state(self, state: Mapping[str, Any]) -> Self:
         """Itself with the state put back."""
         self.season, self.horizon_, self.typical_volatility_ = state["season"], state["horizon"], state["usual"]
         self.residual_quantiles_ = np.array(state["scatter"], dtype=np.float64)

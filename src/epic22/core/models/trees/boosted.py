@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.base import LinkMixin, ParamsMixin
+from epic22.core.models.base import LibraryParams, LinkMixin, ParamsMixin
 from epic22.core.models.loss import Loss
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
@@ -66,7 +66,7 @@ class ForestMixin(LinkMixin):
         is_scaled = KINDS[self.kind].is_regression and self.loss.name in self.scaled_losses
         return self.loss.fit_constant(y, exposure) or 1.0 if is_scaled else 1.0
 
-    def _loss_params(self) -> dict[str, Any]:
+    def _loss_params(self) -> Mapping[str, Loss]:
         return {"loss": replace(self.loss, power=self.power_)} if self.loss.name == "tweedie" else {}
 
 
@@ -113,7 +113,7 @@ class XGBoostTrees(ParamsMixin, BoosterAttributes):
     max_bin: int = 256
     default_rounds: int = 300
 
-    def _objective(self) -> dict[str, Any]:
+    def _objective(self) -> LibraryParams:
         """XGBoost's objective, the metric that stops it, and what they take."""
         raise InternalError(f"{type(self).__name__} has no objective.")
 
@@ -173,7 +173,7 @@ class XGBoostTrees(ParamsMixin, BoosterAttributes):
                 shapes.append(merged)
         return shapes
 
-    def _params(self, shape: Mapping[str, float], threads: int) -> dict[str, Any]:
+    def _params(self, shape: Mapping[str, float], threads: int) -> LibraryParams:
         return {
             "tree_method": "hist",
             "seed": self.seed,

@@ -16,6 +16,7 @@ from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
     Estimator,
     FoldData,
+    Hyperparameters,
     InnerFold,
     ParamsMixin,
     check_fit_arrays,
@@ -154,7 +155,7 @@ class ExternalTrees(ForestMixin, ParamsMixin):
         self.columns_ = n_columns
         self.forest_ = rescale_forest(self._parse_forest(), self.unit_)
 
-    def best_params(self) -> Mapping[str, Any]:
+    def best_params(self) -> Hyperparameters:
         """The rounds, and the power where it was looked for."""
         return {"default_rounds": self.rounds_, **self._loss_params()}
 
@@ -178,7 +179,7 @@ class ExternalTrees(ForestMixin, ParamsMixin):
         }
         return {f"{self.library}.txt": self.text_, STATE_FILE: canonical_json(state)}
 
-    def _extra_state(self) -> dict[str, Any]:
+    def _extra_state(self) -> Mapping[str, object]:
         return {}
 
     def _restore_extra_state(self, state: Mapping[str, Any]) -> None:
