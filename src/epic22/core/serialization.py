@@ -1,7 +1,7 @@
 """JSON of frozen records: a view declares which keys are shown of each; all other values follow one rule."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass
 from datetime import date
 from enum import Enum
@@ -15,23 +15,22 @@ Record = TypeVar("Record")
 
 @dataclass(frozen=True)
 class ViewKey:
-    """One key of a view and how its value is read from the record.
-
-    `is_optional`: left out where the value is None. `is_merged`: the value is itself an object, whose keys stand here.
-    """
+    """One key of a view. `is_optional`: left out where the value is None. `is_merged`: the value is itself an object, whose keys
+    stand here."""
 
     name: str
-    read: Callable[[Any], object]
     is_optional: bool = False
     is_merged: bool = False
 
 
 @dataclass(frozen=True)
 class View:
-    """What JSON shows of a record of a class: its keys, in their order."""
+    """What JSON shows of a record of a class: its keys, in their order; `read` gives the value of each."""
 
     record: type
     keys: tuple[ViewKey, ...]
+    paths: tuple[str, ...]
+    read: Callable[[Any], Sequence[object]]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -43,6 +42,8 @@ Views = Mapping[type, View]
 """Views by the class of the record."""
 
 NO_VIEWS: Views = {}
+
+PLAIN_TYPES = frozenset((str, int, bool, type(None)))
 
 
 def view(record: type[Record], keys: str, **computed: Callable[[Record], object]) -> View:
@@ -57,11 +58,18 @@ def view(record: type[Record], keys: str, **computed: Callable[[Record], object]
     >>> to_json(Fraction(1, 2), {Fraction: half})
     {'over': 1, 'percent': 50.0}
     """
-    parsed = tuple(_parse_key(record, text, computed) for text in keys.split())
-    unused = set(computed) - {key.name for key in parsed}
+    named = [_parse_key(text) for text in keys.split()]
+    unused = set(computed) - {key.name for key, _ in named}
     if unused:
         raise TypeError(f"the view of {record.__name__} computes {sorted(unused)} and shows no such key.")
-    return View(record, parsed)
+    paths = tuple(path for key, path in named if key.name not in computed)
+    for path in paths:
+        attribute = path.split(".")[0]
+        if attribute not in getattr(record, "__dataclass_fields__", ()) and not hasattr(record, attribute):
+            raise TypeError(f"the view of {record.__name__} shows {attribute!r}, which it does not have.")
+    readers = [computed.get(key.name) or attrgetter(path) for key, path in named]
+    read = attrgetter(*paths) if len(paths) == len(named) > 1 else lambda one: [reader(one) for reader in readers]
+    return View(record, tuple(key for key, _ in named), paths, read)
 
 
 def collect_views(*views: View) -> dict[type, View]:
@@ -72,22 +80,17 @@ def collect_views(*views: View) -> dict[type, View]:
     return by_class
 
 
-def _parse_key(record: type, text: str, computed: Mapping[str, Callable[[Any], object]]) -> ViewKey:
+def _parse_key(text: str) -> tuple[ViewKey, str]:
+    """A key and the attribute that it shows."""
     key, _, path = text.partition("=")
     name = key.strip("*?")
-    read = computed.get(name)
-    if read is None:
-        attribute = (path or name).split(".")[0]
-        if attribute not in getattr(record, "__dataclass_fields__", ()) and not hasattr(record, attribute):
-            raise TypeError(f"the view of {record.__name__} shows {attribute!r}, which it does not have.")
-        read = attrgetter(path or name)
-    return ViewKey(name, read, is_optional=key.endswith("?"), is_merged=key.startswith("*"))
+    return ViewKey(name, is_optional=key.endswith("?"), is_merged=key.startswith("*")), path or name
 
 
 @cache
-def _view_fields(record: type) -> View:
-    """All fields of a dataclass under their names."""
-    return View(record, tuple(ViewKey(field.name, attrgetter(field.name)) for field in fields(record)))
+def _view_fields(record: type) -> View | None:
+    """All fields of a dataclass under their names; None for another class."""
+    return view(record, " ".join(field.name for field in fields(record))) if is_dataclass(record) else None
 
 
 def to_json(value: object, views: Views = NO_VIEWS) -> Any:
@@ -99,20 +102,18 @@ def to_json(value: object, views: Views = NO_VIEWS) -> Any:
     >>> to_json({"a": (1, float("nan")), "b": PurePath("x")})
     {'a': [1, None], 'b': 'x'}
     """
-    kind = type(value)
-    if kind is str or kind is int or kind is bool or value is None:
+    kind: type = type(value)
+    if kind in PLAIN_TYPES:
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
-    shown = views.get(kind)
+    shown = views.get(kind) or _view_fields(kind)
     if shown is not None:
         return _show(value, shown, views)
-    if isinstance(value, list | tuple):
+    if isinstance(value, (list, tuple)):
         return [to_json(one, views) for one in value]
     if isinstance(value, Mapping):
         return {str(key): to_json(one, views) for key, one in value.items()}
-    if is_dataclass(kind):
-        return _show(value, _view_fields(kind), views)
     if isinstance(value, date):
         return value.isoformat()
     if isinstance(value, Enum):
@@ -127,11 +128,12 @@ def to_json(value: object, views: Views = NO_VIEWS) -> Any:
 
 def _show(record: object, shown: View, views: Views) -> dict[str, object]:
     content: dict[str, object] = {}
-    for key in shown.keys:
-        value = key.read(record)
+    for key, value in zip(shown.keys, shown.read(record), strict=True):
         if value is None and (key.is_optional or key.is_merged):
             continue
-        if key.is_merged:
+        if type(value) in PLAIN_TYPES:
+            content[key.name] = value
+        elif key.is_merged:
             content |= to_json(value, views)
         else:
             content[key.name] = to_json(value, views)
