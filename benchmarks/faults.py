@@ -214,7 +214,7 @@ def of_public(public: PublicSet) -> dict[str, Any]:
     if assignment.task.target.kind == "binary":
         examples = assignment.examples()
         columns = assignment.task.input_columns
-        found += audit_target_leakage(examples.X, columns, examples.y, examples.entity, examples.at, has_horizon=False)
+        found += audit_target_leakage(examples.X, columns, examples.y, examples.entity, None)
     flagged = {s.column: s for s in found}
     return {
         "file": public.file,

@@ -23,7 +23,8 @@ def suspicions(
 ) -> dict[str | None, tuple[str, bool]]:
     columns = tuple(c for c in (*COLUMNS, NOTE) if c.name in inputs.columns)
     more = tuple(Column(name, "float") for name in inputs.columns if name not in {c.name for c in columns})
-    return {s.column: (s.suspicion, s.withheld) for s in audit_target_leakage(inputs, (*columns, *more), y, entity, at, horizon)}
+    cutoffs = at if horizon else None
+    return {s.column: (s.suspicion, s.withheld) for s in audit_target_leakage(inputs, (*columns, *more), y, entity, cutoffs)}
 
 
 def with_note(inputs: pl.DataFrame, y: Array, entity: Array, seed: int, numeric: bool, by_event: bool = True) -> pl.DataFrame:

@@ -62,8 +62,8 @@ def _audit_inputs(task: Task, examples: Examples, seed: int) -> tuple[Suspicion,
     if not kind.has_positive_class:
         return suspicions
     remaining = tuple(column for column in (*task.input_columns, *derived) if column.name not in {s.column for s in suspicions})
-    ahead = bool(task.target.horizons)
-    return (*suspicions, *audit_target_leakage(X, remaining, y, examples.entity, examples.at, ahead, seed))
+    at = examples.at if task.target.horizons else None
+    return (*suspicions, *audit_target_leakage(X, remaining, y, examples.entity, at, seed))
 
 
 def _add_formulas(task: Task, examples: Examples) -> tuple[pl.DataFrame, tuple[Column, ...]]:

@@ -64,20 +64,19 @@ def audit_target_leakage(
     columns: tuple[Column, ...],
     y: Array,
     entity: Array,
-    at: Array,
-    has_horizon: bool = True,
+    at: Array | None,
     seed: int = 0,
 ) -> tuple[Suspicion, ...]:
     """Columns filled after the event, and a single column that scores implausibly well; at most one finding a column.
 
     `inputs` (n, p) holds the columns; `y` (n,) is 0 or 1; `entity` (n,) and `at` (n,) say whose row it is and when its cutoff
-    lies. `has_horizon`: whether the label lies after the cutoff; without one, or with one cutoff an entity, the first test is
-    mute. The second and third test look at about 20,000 rows at most, entities whole. Only the first withholds a column.
+    lies, None where the label does not lie after a cutoff. Without cutoffs, or with one an entity, the first test is mute. The
+    second and third test look at about 20,000 rows at most, entities whole. Only the first withholds a column.
     """
     names = [column.name for column in columns if column.role == "input"]
     if len(y) < MIN_ROWS or min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
         return ()
-    suspicions = _find_post_event_columns(inputs.select(names), y, entity, at, seed) if has_horizon else []
+    suspicions = _find_post_event_columns(inputs.select(names), y, entity, at, seed) if at is not None else []
     rows = _sample_entities(entity, seed)
     inputs, y, entity = inputs[rows], y[rows], entity[rows]
     if min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:

@@ -132,16 +132,26 @@ def _recentre(sampled: MetricScore, folds: Array) -> MetricScore:
     return MetricScore(value, sampled.low + shift, sampled.high + shift, sampled.metric, tuple(folds.tolist()))
 
 
+@dataclass(frozen=True, eq=False)
+class TrainingPart:
+    """Rows of a table that train, a mask (n,), the preprocessing fitted on them, and where rounds are to be found on some of them
+    the roles (n,) of all rows."""
+
+    preprocessor: Preprocessor
+    train: Array
+    row_roles: Array | None = None
+
+
 def fit_fold(
     family: Family, task: Task, table: LargeTable, row_roles: Array, resources: TrainingResources
 ) -> tuple[FittedFold, tuple[dict[str, float], int] | None]:
     """The family fitted on the training rows of one fold, and what it chose."""
     train = (row_roles == TRAIN) | (row_roles == VALIDATION) | (row_roles == EMBARGO)
-    preprocessor = table.fit_preprocessor(train)
+    part = TrainingPart(table.fit_preprocessor(train), train, row_roles)
     if family.name == "boosting":
-        estimator, best_params = fit_xgboost(task, table, preprocessor, train, row_roles, resources)
-        return FittedFold(preprocessor, estimator), best_params
-    return FittedFold(preprocessor, _fit_on_sample(family, task, table, preprocessor, train, row_roles, resources)), None
+        estimator, best_params = fit_xgboost(task, table, part, resources)
+        return FittedFold(part.preprocessor, estimator), best_params
+    return FittedFold(part.preprocessor, _fit_on_sample(family, task, table, part, resources)), None
 
 
 def fit_all(
@@ -149,76 +159,65 @@ def fit_all(
 ) -> FittedFold:
     """The family fitted on all rows, boosting with the shape and the rounds that were chosen on the last fold."""
     train = np.ones(len(table), dtype=bool) if table.learned is None else table.learned
-    preprocessor = table.fit_preprocessor(table.learned)
+    part = TrainingPart(table.fit_preprocessor(table.learned), train)
     if family.name == "boosting" and best_params is not None:
         resources = replace(resources, shape=best_params[0], rounds=best_params[1])
-        return FittedFold(preprocessor, fit_xgboost(task, table, preprocessor, train, None, resources)[0])
-    return FittedFold(preprocessor, _fit_on_sample(family, task, table, preprocessor, train, None, resources))
+        return FittedFold(part.preprocessor, fit_xgboost(task, table, part, resources)[0])
+    return FittedFold(part.preprocessor, _fit_on_sample(family, task, table, part, resources))
 
 
 def fit_xgboost(
-    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, row_roles: Array | None, resources: TrainingResources
+    task: Task, table: LargeTable, part: TrainingPart, resources: TrainingResources
 ) -> tuple[Estimator, tuple[dict[str, float], int]]:
-    """Boosting on the rows of a mask (n,), through one quantised matrix; its shape and rounds as set, else found on
-    `row_roles`."""
-    sample = select_sample(task, table, preprocessor, train, row_roles)
-    model, matrix = build_matrix(task, table, preprocessor, train, sample, resources)
+    """Boosting on the part's rows, through one quantised matrix; its shape and rounds as set, else found by the rows' roles."""
+    sample = select_sample(task, table, part)
+    model, matrix = build_matrix(task, table, part, sample, resources)
     shape, rounds = resources.shape, resources.rounds
     if shape is None or rounds is None:
-        assert row_roles is not None
-        search_result = search_matrix(model, matrix, row_roles[train] != TRAIN, sample)
+        assert part.row_roles is not None
+        search_result = search_matrix(model, matrix, part.row_roles[part.train] != TRAIN, sample)
         shape, rounds = dict(search_result[0]), search_result[1]
     return fit_matrix(model, matrix, shape, rounds), (shape, rounds)
 
 
-def select_sample(
-    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, row_roles: Array | None
-) -> ReferenceSample:
-    """The sample's rows within a mask (n,); what is late or watched by `row_roles` is put aside while rounds are found."""
-    inside = train[table.sample_rows]
+def select_sample(task: Task, table: LargeTable, part: TrainingPart) -> ReferenceSample:
+    """The sample's rows within the part; what is late or validates by its role is put aside while rounds are found."""
+    inside, row_roles = part.train[table.sample_rows], part.row_roles
     places = table.sample_rows[inside]
-    X = preprocessor.transform(_select_inputs(table, task, inside))
+    X = part.preprocessor.transform(_select_inputs(table, task, inside))
     if row_roles is None:
         return ReferenceSample(X, table.y[places])
     return ReferenceSample(X, table.y[places], row_roles[places] == TRAIN, row_roles[places] == VALIDATION)
 
 
 def build_matrix(
-    task: Task, table: LargeTable, preprocessor: Preprocessor, train: Array, sample: ReferenceSample, resources: TrainingResources
+    task: Task, table: LargeTable, part: TrainingPart, sample: ReferenceSample, resources: TrainingResources
 ) -> tuple[XGBoostEstimator, "xgboost.QuantileDMatrix"]:
-    """Unfitted boosting, and the rows of a mask (n,) quantised for it: in memory, or on disk where the cap asks for it."""
+    """Unfitted boosting, and the part's rows quantised for it: in memory, or on disk where the cap asks for it."""
     model = get_family("boosting").build(
         LearningProblem.of(task), seed=resources.seed, threads=resources.threads, **LARGE_TABLE_PARAMS
     )
     assert isinstance(model, XGBoostEstimator)
 
     def blocks() -> Iterator[tuple[Array, Array]]:
-        return ((X, table.y[rows]) for rows, X in table.iterate_matrices(preprocessor, train))
+        return ((X, table.y[rows]) for rows, X in table.iterate_matrices(part.preprocessor, part.train))
 
     cache = resources.scratch / "quantised" if is_matrix_on_disk(table, resources) else None
-    return model, build_quantile_matrix(model, blocks, sample, int(train.sum()) * len(table.columns), cache)
+    return model, build_quantile_matrix(model, blocks, sample, int(part.train.sum()) * len(table.columns), cache)
 
 
 def _select_inputs(table: LargeTable, task: Task, rows: Array) -> pl.DataFrame:
     return table.sample.filter(rows).select([column.name for column in task.input_columns])
 
 
-def _fit_on_sample(
-    family: Family,
-    task: Task,
-    table: LargeTable,
-    preprocessor: Preprocessor,
-    train: Array,
-    row_roles: Array | None,
-    resources: TrainingResources,
-) -> Estimator:
+def _fit_on_sample(family: Family, task: Task, table: LargeTable, part: TrainingPart, resources: TrainingResources) -> Estimator:
     estimator = family.build(LearningProblem.of(task), seed=resources.seed, threads=resources.threads)
     if family.is_baseline:
         # It looks at the labels alone: a matrix that takes no room stands for the rows.
-        nothing = np.broadcast_to(np.float32(0), (int(train.sum()), len(table.columns)))
-        return estimator.fit(nothing, table.y[train])
-    max_rows = int(TERMS_SHARE * resources.memory_cap) // (BYTES_PER_TERM * max(1, _count_terms(preprocessor)))
-    sample = _thin_sample(select_sample(task, table, preprocessor, train, row_roles), min(MAX_LINEAR_ROWS, max(1000, max_rows)))
+        nothing = np.broadcast_to(np.float32(0), (int(part.train.sum()), len(table.columns)))
+        return estimator.fit(nothing, table.y[part.train])
+    max_rows = int(TERMS_SHARE * resources.memory_cap) // (BYTES_PER_TERM * max(1, _count_terms(part.preprocessor)))
+    sample = _thin_sample(select_sample(task, table, part), min(MAX_LINEAR_ROWS, max(1000, max_rows)))
     if sample.train_mask is None or sample.valid_mask is None:
         return estimator.fit(sample.X, sample.y)
     return estimator.fit(sample.X, sample.y, inner=Fold(np.flatnonzero(sample.train_mask), np.flatnonzero(sample.valid_mask)))

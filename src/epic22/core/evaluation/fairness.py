@@ -109,10 +109,16 @@ def compute_adverse_impact(
     enough = size >= min_persons
     reference = int(np.where(enough, share, -1.0).argmax()) if enough.any() else None
     replicates = _bootstrap_shares(rows, good, seed)
-    group_shares = tuple(
-        _make_group_share(str(name), int(size[i]), int(rows[:, i].sum()), i, share, replicates, reference if enough[i] else None)
-        for i, name in enumerate(names)
-    )
+
+    def describe_group(i: int) -> GroupShare:
+        counts = str(names[i]), int(size[i]), int(rows[:, i].sum()), float(share[i])
+        if reference is None or not enough[i]:
+            return GroupShare(*counts, None, "too few")
+        if i == reference:
+            return GroupShare(*counts, None, "reference")
+        return GroupShare(*counts, _compute_ratio(share, replicates, i, reference), "")
+
+    group_shares = tuple(describe_group(i) for i in range(len(names)))
     compared = [group for group in group_shares if group.ratio is not None]
     worst = min(compared, key=lambda group: _or_zero(group.interval.value), default=None)
     return AdverseImpact(column, None if reference is None else str(names[reference]), group_shares, worst)
@@ -133,17 +139,12 @@ def _bootstrap_shares(rows: Array, good: Array, seed: int) -> Array:
     return np.asarray(np.divide(share, row_counts, out=np.full_like(share, np.nan), where=row_counts > 0))
 
 
-def _make_group_share(
-    name: str, persons: int, rows: int, i: int, share: Array, replicates: Array, reference: int | None
-) -> GroupShare:
-    if reference is None:
-        return GroupShare(name, persons, rows, float(share[i]), None, "too few")
-    if i == reference:
-        return GroupShare(name, persons, rows, float(share[i]), None, "reference")
+def _compute_ratio(share: Array, replicates: Array, i: int, reference: int) -> Interval:
+    """A group's share by the reference's."""
     ratio = float(share[i] / share[reference]) if share[reference] > 0 else float("nan")
     base = replicates[:, reference]
     ends = compute_percentile_interval(np.divide(replicates[:, i], base, out=np.full_like(base, np.nan), where=base > 0))
-    return GroupShare(name, persons, rows, float(share[i]), Interval(ratio, *ends), "")
+    return Interval(ratio, *ends)
 
 
 @dataclass(frozen=True)
