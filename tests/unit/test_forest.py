@@ -125,13 +125,13 @@ def wide_forest(depth: int) -> tuple[Forest, xgb.Booster, Array]:
 
 def test_ways_of_many_columns_get_as_many_points_as_they_ask_for() -> None:
     forest, booster, X = wide_forest(11)
-    assert forest.split_arrays.rounds.max() > 1
+    assert forest.split_arrays.shap.rounds.max() > 1
     np.testing.assert_allclose(forest.shap_values(X), booster.predict(xgb.DMatrix(X), pred_contribs=True), atol=1e-5)
 
 
 def test_shallow_and_deep_trees_side_by_side_give_the_sum_of_their_reasons() -> None:
     (shallow, _, X), (deep, _, _) = wide_forest(1), wide_forest(11)
-    assert shallow.split_arrays.rounds.max() < deep.split_arrays.rounds.max()
+    assert shallow.split_arrays.shap.rounds.max() < deep.split_arrays.shap.rounds.max()
     for order in ([shallow, deep], [deep, shallow]):
         parts = sum(0.5 * forest.shap_values(X) for forest in order)
         both = combine_forests(order, [0.5, 0.5])

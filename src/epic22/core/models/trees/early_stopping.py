@@ -7,8 +7,8 @@ time. Scores have XGBoost's bits; losses are summed in double, and do not depend
 
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -71,8 +71,7 @@ def train_with_early_stopping(
     return booster[: best_round + 1], best_scores
 
 
-@dataclass(frozen=True)
-class TreeArrays:
+class TreeArrays(NamedTuple):
     """All nodes of some rounds' trees, one a round; a leaf's children are itself, `depth` the levels of each tree. See Forest."""
 
     roots: Array
@@ -119,23 +118,19 @@ class TreeArrays:
 
     def take_first(self, n_trees: int) -> "TreeArrays":
         """The first so many of them."""
-        return replace(self, roots=self.roots[:n_trees], depth=self.depth[:n_trees])
+        return self._replace(roots=self.roots[:n_trees], depth=self.depth[:n_trees])
 
 
 def _add_scores(trees: TreeArrays, validation: ValidationRows, raw: Array, loss: int) -> Array:
     """Add the trees' leaves to raw (m,); the summed loss after each, (t,)."""
     from epic22.core.models.trees.early_stopping_kernels import add_validation_scores
 
-    arrays = (
-        trees.roots, trees.depth, trees.feature, trees.value, trees.default_left, trees.left, trees.right,
-        trees.begin, trees.size, trees.words,
-    )  # fmt: skip
     begins = range(0, len(raw), BATCH_ROWS)
     losses = np.zeros((len(begins), len(trees.roots)))
 
     def fill(number: int) -> None:
         part = slice(begins[number], begins[number] + BATCH_ROWS)
-        add_validation_scores(validation.X[part], validation.y[part], *arrays, loss, raw[part], losses[number])
+        add_validation_scores(validation.X[part], validation.y[part], trees, loss, raw[part], losses[number])
 
     if validation.threads == 1 or len(begins) == 1:
         for number in range(len(begins)):

@@ -1,8 +1,8 @@
-"""The inner loops of watching, compiled: rows walk a tree side by side, and their losses are summed after each."""
+"""The inner loops of early stopping, compiled: rows walk a tree side by side, and their losses are summed after each."""
 
 import numpy as np
 
-from epic22.core.models.trees.forest_kernels import compile_kernel, goes_left
+from epic22.core.models.trees.forest_kernels import compile_kernel, is_outside
 
 BLOCK_ROWS = 64
 """Rows that walk a tree side by side."""
@@ -23,10 +23,12 @@ def compute_depths(roots, left, right):  # type: ignore[no-untyped-def]  # pragm
 
 
 @compile_kernel
-def add_validation_scores(  # type: ignore[no-untyped-def]  # pragma: no cover
-    X, y, roots, depth, feature, value, default_left, left, right, begin, size, words, squared, raw, losses
-):
-    """Add each row's leaves to raw (n,) float32 and the rows' loss after each tree to losses (t,), logistic or squared."""
+def add_validation_scores(X, y, trees, squared, raw, losses):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add each row's leaves to raw (n,) float32 and the rows' loss after each tree to losses (t,), logistic or squared.
+
+    `trees` are TreeArrays.
+    """
+    roots, depth, feature, value, default_left, left, right, begin, size, words = trees
     n_rows = X.shape[0]
     node = np.empty(BLOCK_ROWS, np.int32)
     for first in range(0, n_rows, BLOCK_ROWS):
@@ -45,7 +47,10 @@ def add_validation_scores(  # type: ignore[no-untyped-def]  # pragma: no cover
                     for i in range(block_rows):
                         k = node[i]
                         x = X[first + i, feature[k]]
-                        node[i] = left[k] if goes_left(x, k, value, default_left, begin, size, words) else right[k]
+                        to_left = (x < value[k]) | (np.isnan(x) & default_left[k])
+                        if size[k] > 0 and x == x:
+                            to_left = is_outside(x, words, begin[k], size[k])
+                        node[i] = left[k] if to_left else right[k]
             product, total = 1.0, 0.0
             for i in range(block_rows):
                 score = raw[first + i] + value[node[i]]

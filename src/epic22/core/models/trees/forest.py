@@ -14,7 +14,7 @@ import numpy as np
 import orjson
 
 from epic22.core.errors import InternalError
-from epic22.core.models.trees.split_arrays import SplitArrays
+from epic22.core.models.trees.split_arrays import InteractionArrays, SplitArrays
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Forest:
         out, arrays = np.tile(self.base, (len(X), 1)), self.split_arrays
 
         def fill(part: slice) -> None:
-            sum_leaves(X[part], self.output, self.words, *arrays.score_arguments, out[part])
+            sum_leaves(X[part], arrays.scores, out[part])
 
         _fill_batches(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -78,7 +78,7 @@ class Forest:
         flat = out.reshape(len(X), len(self.base) * (self.n_columns + 1))
 
         def fill(part: slice) -> None:
-            add_shap(X[part], self.words, *arrays.shap_arguments, flat[part])
+            add_shap(X[part], arrays.scores, arrays.shap, flat[part])
 
         _fill_batches(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -88,11 +88,10 @@ class Forest:
         from epic22.core.models.trees.forest_kernels import add_interactions
 
         out = np.zeros((len(X), len(self.base), self.n_columns, self.n_columns))
+        nodes = InteractionArrays(*(getattr(self, name) for name in InteractionArrays._fields))
 
         def fill(part: slice) -> None:
-            add_interactions(
-                X[part], *self._node_arrays(), self.parent, self.before, self.share, self.points, self.weights, out[part]
-            )
+            add_interactions(X[part], nodes, out[part])
 
         _fill_batches(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -101,12 +100,6 @@ class Forest:
     def split_arrays(self) -> SplitArrays:
         """What scores and reasons are computed from, made when they are first asked for."""
         return SplitArrays.of(self)
-
-    def _node_arrays(self) -> tuple[Array, ...]:
-        return (
-            self.roots, self.output, self.feature, self.threshold, self.default_left, self.left, self.right, self.leaf,
-            self.begin, self.size, self.words,
-        )  # fmt: skip
 
 
 def _fill_batches(fill: Callable[[slice], None], n_rows: int, threads: int) -> None:

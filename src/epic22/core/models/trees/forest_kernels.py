@@ -43,18 +43,9 @@ def is_outside(value, words, begin, size):  # type: ignore[no-untyped-def]  # pr
 
 
 @compile_kernel
-def goes_left(value, node, threshold, default_left, begin, size, words):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Whether a value goes left at a node, as XGBoost decides: below the threshold, or not in the node's set of categories."""
-    if np.isnan(value):
-        return default_left[node]
-    if size[node] == 0:
-        return value < threshold[node]
-    return is_outside(value, words, begin[node], size[node])
-
-
-@compile_kernel
-def sum_leaves(X, output, words, root, children, feature, threshold, default_left, begin, size, leaf, out):  # type: ignore[no-untyped-def]  # pragma: no cover
-    """Add each row's leaves to out (n, k)."""
+def sum_leaves(X, trees, out):  # type: ignore[no-untyped-def]  # pragma: no cover
+    """Add each row's leaves to out (n, k); `trees` are ScoreArrays."""
+    root, output, children, feature, threshold, default_left, begin, size, words, leaf = trees
     for tree in range(output.shape[0]):
         for row in range(X.shape[0]):
             node = root[tree]
@@ -68,16 +59,16 @@ def sum_leaves(X, output, words, root, children, feature, threshold, default_lef
 
 
 @compile_kernel
-def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
-    X, words, first, feature, threshold, default_left, begin, size, leaf, slot, node_place, left, right, earlier, share,
-    left_share, first_root, root_place, first_leaf, leaf_place, first_category_test, category_tests, rounds, points, weights,
-    largest, out,
-):  # fmt: skip
+def add_shap(X, trees, arrays, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add each row's SHAP values to out (n, k × (p + 1)).
 
     Of a test's two edges the factors, as shares of what came, are `ratio` and 1 − ratio, so that one of them tells both; what
     the test adds to its column is an integral of `gain` × the product down to it × how the sums below its two edges differ.
+    `trees` are ScoreArrays, `arrays` ShapArrays.
     """
+    _, _, _, feature, threshold, default_left, begin, size, words, leaf = trees
+    (first, slot, node_place, left, right, earlier, share, left_share, first_root, root_place, first_leaf, leaf_place,
+     first_category_test, category_tests, rounds, points, weights, largest) = arrays  # fmt: skip
     goes, follows, follows_earlier = np.empty(largest), np.empty(2 * largest + 1), np.empty(largest)
     ratio, gain = np.empty((POINTS_PER_ROUND, largest)), np.empty((POINTS_PER_ROUND, largest))
     path, below = np.empty((largest, POINTS_PER_ROUND)), np.empty((largest, POINTS_PER_ROUND))
@@ -137,15 +128,15 @@ def add_shap(  # type: ignore[no-untyped-def]  # pragma: no cover
 
 
 @compile_kernel
-def add_interactions(  # type: ignore[no-untyped-def]  # pragma: no cover
-    X, roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words,
-    parent, before, share, points, weights, out,
-):  # fmt: skip
+def add_interactions(X, nodes, out):  # type: ignore[no-untyped-def]  # pragma: no cover
     """Add each row's SHAP interaction values to out (n, k, p, p), half a pair's in each of its two places, none on the diagonal.
 
     A pair's Shapley interaction index is the integral of the second difference of each leaf's product (Grabisch and Roubens
     1999), whose degree is two less than its columns: the points that are exact for single columns are so for pairs.
+    `nodes` are InteractionArrays.
     """
+    (roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words, parent, before, share, points,
+     weights) = nodes  # fmt: skip
     count, q, trees = feature.shape[0], points.shape[0], roots.shape[0]
     largest = 0
     for tree in range(trees):
@@ -173,7 +164,10 @@ def add_interactions(  # type: ignore[no-untyped-def]  # pragma: no cover
                         inverse[i, k] = 1.0 / factor
                         path[i, k] = path[above, k] * factor * (inverse[same, k] if same >= 0 else 1.0)
                 if feature[node] != LEAF:
-                    to_left = goes_left(X[row, feature[node]], node, threshold, default_left, begin, size, words)
+                    value = X[row, feature[node]]
+                    to_left = (value < threshold[node]) | ((value != value) & default_left[node])
+                    if size[node] > 0 and value == value:
+                        to_left = is_outside(value, words, begin[node], size[node])
                     next_node[i] = left[node] if to_left else right[node]
                     continue
                 # The nearest edge of each column on the way up stands for all of that column's tests.

@@ -4,7 +4,7 @@ All that a row cannot change is worked out once, when a forest is first asked.
 """
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,15 +22,51 @@ BLOCK_TESTS = 128
 """Tests of several trees that are worked on together: enough for long loops, and all their figures stay in the nearest cache."""
 
 
-@dataclass(frozen=True)
-class SplitArrays:
-    """The tests (s,) of all trees, tree by tree, a test before those below it.
+class ScoreArrays(NamedTuple):
+    """The tests (s,) of all trees, tree by tree, a test before those below it: what scores need, as the compiled loop takes it.
 
-    `root` (t,) is the first test of a tree, and `children` (s, 2) the test to the left and to the right; a leaf is stated as
-    −1 − its number among the leaves (l,), whose values are `leaf`. A category's bits are in the forest's `words` from `begin`,
-    `size` words, 0 for a number.
+    `root` (t,) is the first test of a tree, `output` (t,) the output that it adds to, and `children` (s, 2) the test to the left
+    and to the right; a leaf is stated as −1 − its number among the leaves (l,), whose values are `leaf`. A category's bits are
+    in `words` from `begin`, `size` words, 0 for a number.
+    """
 
-    Reasons take trees block by block, so many as have BLOCK tests, or the next one alone; those of block i begin at `first`
+    root: Array
+    output: Array
+    children: Array
+    feature: Array
+    threshold: Array
+    default_left: Array
+    begin: Array
+    size: Array
+    words: Array
+    leaf: Array
+
+
+class InteractionArrays(NamedTuple):
+    """The nodes of a forest, as the compiled loop of interaction values takes them; see Forest."""
+
+    roots: Array
+    output: Array
+    feature: Array
+    threshold: Array
+    default_left: Array
+    left: Array
+    right: Array
+    leaf: Array
+    begin: Array
+    size: Array
+    words: Array
+    parent: Array
+    before: Array
+    share: Array
+    points: Array
+    weights: Array
+
+
+class ShapArrays(NamedTuple):
+    """What SHAP values need of the same tests beside ScoreArrays.
+
+    They take trees block by block, so many as have BLOCK tests, or the next one alone; those of block i begin at `first`
     (b + 1,). Its nodes have numbers of their own: `node_place`, `left` and `right` (s,), `leaf_place` (l,) from `first_leaf` (b
     + 1,), `root_place` (t,) from `first_root` (b + 1,). `category_tests` (c,) are the tests for categories, by number within
     their block, from `first_category_test` (b + 1,). `slot` is where a test's part is added: output × (p + 1) + feature.
@@ -43,14 +79,6 @@ class SplitArrays:
     """
 
     first: Array
-    root: Array
-    children: Array
-    feature: Array
-    threshold: Array
-    default_left: Array
-    begin: Array
-    size: Array
-    leaf: Array
     slot: Array
     node_place: Array
     left: Array
@@ -69,20 +97,13 @@ class SplitArrays:
     weights: Array
     largest: int
 
-    @property
-    def score_arguments(self) -> tuple[Array, ...]:
-        """What `sum_leaves` takes, in its order."""
-        return self.root, self.children, self.feature, self.threshold, self.default_left, self.begin, self.size, self.leaf
 
-    @property
-    def shap_arguments(self) -> tuple[Array | int, ...]:
-        """What `add_shap` takes, in its order."""
-        return (
-            self.first, self.feature, self.threshold, self.default_left, self.begin, self.size, self.leaf, self.slot,
-            self.node_place, self.left, self.right, self.earlier, self.share, self.left_share, self.first_root, self.root_place,
-            self.first_leaf, self.leaf_place, self.first_category_test, self.category_tests, self.rounds, self.points,
-            self.weights, self.largest,
-        )  # fmt: skip
+@dataclass(frozen=True)
+class SplitArrays:
+    """A forest's tests by themselves."""
+
+    scores: ScoreArrays
+    shap: ShapArrays
 
     @classmethod
     def of(cls, forest: "Forest") -> "SplitArrays":
@@ -104,16 +125,20 @@ class SplitArrays:
         share = np.where(before >= 0, forest.share[before], 1.0)
         coded = inner[forest.size[inner] > 0]
         points, weights = _build_quadrature_rules(int(n_rounds.max(initial=1)))
-        return cls(
-            first=np.searchsorted(inner, bounds),
+        scores = ScoreArrays(
             root=node[forest.roots],
+            output=forest.output,
             children=np.stack([node[left], node[right]], axis=1),
             feature=forest.feature[inner].astype(np.uint32),
             threshold=forest.threshold[inner],
             default_left=forest.default_left[inner],
             begin=forest.begin[inner],
             size=forest.size[inner],
+            words=forest.words,
             leaf=forest.leaf[leaves],
+        )
+        shap = ShapArrays(
+            first=np.searchsorted(inner, bounds),
             slot=(output * (forest.n_columns + 1) + forest.feature[inner]).astype(np.uint32),
             node_place=(inner - start[inner]).astype(np.uint32),
             left=(left - start[inner]).astype(np.uint32),
@@ -132,6 +157,7 @@ class SplitArrays:
             weights=weights,
             largest=int(np.diff(bounds).max(initial=1)),
         )
+        return cls(scores, shap)
 
 
 def _split_blocks(n_tests: Array, n_rounds: Array) -> Array:
