@@ -24,6 +24,7 @@ from epic22.core.evaluation.metrics import ROC_AUC
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.feature_selection import ColumnBudget, plan_columns
 from epic22.core.serialization import to_json
@@ -110,8 +111,8 @@ def test_a_declared_formula_stays_and_the_budget_is_kept() -> None:
 TALLIES = FeatureRecipe(None, (), tuple(CategoryEncoding(name, "target", 1) for name in ("site", "street")))
 
 
-def _quick(task: Task, seed: int = 0, threads: int = 1, **params: Any) -> XGBoostEstimator:
-    categorical = tuple(bool(c) for c in task.is_category)
+def _quick(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> XGBoostEstimator:
+    categorical = problem.categorical
     return XGBoostEstimator(
         "binary", categorical, 2, seed, threads, rounds=60, patience=10, max_depth=4, min_child_weight=5.0, colsample_bytree=1.0
     )
@@ -132,7 +133,9 @@ def leaking(task: Task, examples: Examples, plan: FoldPlan, train: Array) -> Fit
     """The mistake: label means of all rows, the test rows among them."""
     preprocessor = Preprocessor.fit(COLUMNS, examples.X, examples.y, recipe=TALLIES)
     part = examples.take(train)
-    estimator = _quick(replace(task, columns=preprocessor.outputs)).fit(preprocessor.transform(part.X), part.y)
+    estimator = _quick(LearningProblem.of(replace(task, columns=preprocessor.outputs))).fit(
+        preprocessor.transform(part.X), part.y
+    )
     return FittedFold(preprocessor, estimator)
 
 

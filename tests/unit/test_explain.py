@@ -20,16 +20,17 @@ from epic22.core.experiment import Experiment
 from epic22.core.models import linear
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.task import Array, Column, Kind, Target, Task
 
 CLASSES: dict[Kind, tuple[str, ...]] = {"binary": ("stays", "leaves"), "multiclass": ("low", "mid", "high")}
 
 
-def _quick(task: Task, seed: int = 0, threads: int = 1) -> XGBoostEstimator:
-    categorical = tuple(bool(c) for c in task.is_category)
+def _quick(problem: LearningProblem, seed: int = 0, threads: int = 1) -> XGBoostEstimator:
+    categorical = problem.categorical
     shape = {"max_depth": 4, "min_child_weight": 5.0, "colsample_bytree": 1.0, "learning_rate": 0.1, "default_rounds": 60}
-    return XGBoostEstimator(task.target.kind, categorical, max(2, len(task.target.classes)), seed, threads, **shape)  # type: ignore[arg-type]
+    return XGBoostEstimator(problem.kind, categorical, max(2, problem.n_classes), seed, threads, **shape)  # type: ignore[arg-type]
 
 
 QUICK = Family(

@@ -257,7 +257,7 @@ class Watcher:
     def __init__(self) -> None:
         self.told: list[tuple[Array, Array, InnerFold | None]] = []
 
-    def build(self, task: Task, seed: int = 0, threads: int = 1) -> Estimator:
+    def build(self, problem: LearningProblem, seed: int = 0, threads: int = 1) -> Estimator:
         watcher = self
 
         class Told(LifeTable):
@@ -266,7 +266,7 @@ class Watcher:
                 super().fit(X, y, inner)
                 return self
 
-        return Told(task.target.horizons)
+        return Told(problem.horizons)
 
     @property
     def family(self) -> Family:

@@ -5,8 +5,8 @@ training rows: how common a level is, or what the label's mean is at that level,
 differ by chance (empirical Bayes, Micci-Barreca 2001). A training row never gets a label's mean that its own label is in.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
 
@@ -63,6 +63,26 @@ class FeatureRecipe:
     def is_empty(self) -> bool:
         """Whether it changes nothing."""
         return self.inputs is None and not self.formulas and not self.encodings
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns that it makes."""
+        return (*(formula.name for formula in self.formulas), *(encoding.name for encoding in self.encodings))
+
+    def merge(self, more: "FeatureRecipe") -> "FeatureRecipe":
+        """The same with the other's columns too."""
+        return replace(self, formulas=(*self.formulas, *more.formulas), encodings=(*self.encodings, *more.encodings))
+
+    def select(self, names: Collection[str]) -> "FeatureRecipe":
+        """The same with the columns of these names alone."""
+        formulas = tuple(formula for formula in self.formulas if formula.name in names)
+        return replace(self, formulas=formulas, encodings=tuple(one for one in self.encodings if one.name in names))
+
+    def drop(self, names: Collection[str], inputs: tuple[str, ...]) -> "FeatureRecipe":
+        """The same without these columns; of `inputs`, one that a column left is made of is computed with, not shown to the
+        model."""
+        inputs_left = tuple(name for name in (self.inputs or inputs) if name not in names)
+        return replace(self.select(set(self.column_names).difference(names)), inputs=inputs_left)
 
 
 @dataclass(frozen=True)
