@@ -1,0 +1,189 @@
+"""Single trials: what they score, when they are pruned, and which of them may be averaged."""
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.searches import FAMILIES, part_of, plan, searched
+from tests.toy import toy
+
+from epic22.core.data.split import split_search_folds
+from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.selection.executor import FoldExecutor
+from epic22.core.selection.search import search
+from epic22.core.selection.study import MemoryStudies, Study, StudyConfig, Suggestion, Trial
+from epic22.core.selection.trials import (
+    MAX_TOP_TRIALS,
+    PRUNER_STARTUP_TRIALS,
+    PRUNER_WARMUP_FOLDS,
+    SearchConfig,
+    SearchData,
+    TrialRunner,
+    select_complete,
+    select_top_trials,
+)
+from epic22.core.task import RowMetadata
+
+LINEAR = Suggestion(4, "linear", {"penalty": 0.1})
+
+
+@contextmanager
+def runner_of(data: SearchData, prune: bool = True) -> Iterator[TrialRunner]:
+    with FoldExecutor.split(2, len(data.folds)) as executor:
+        yield TrialRunner(data, SearchConfig(FAMILIES, Budget(9), prune=prune), executor)
+
+
+def complete_trials(value: float, n_folds: int) -> list[Trial]:
+    """As many complete trials of one value as the pruner waits for."""
+    return [Trial(i, "linear", {}, (value,) * n_folds, ({},) * n_folds, 1.0) for i in range(PRUNER_STARTUP_TRIALS)]
+
+
+def gain(a: float, b: float) -> float:
+    return a - b
+
+
+def test_a_trial_scores_each_fold_by_rows_its_model_did_not_see() -> None:
+    data = part_of(toy("binary", 200)).data
+    with runner_of(data) as runner:
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=True)
+    assert fitted is not None
+    assert len(fitted.models) == len(fitted.trial.fold_scores) == len(data.folds)
+    begin = 0
+    for fold, model, score in zip(data.folds, fitted.models, fitted.trial.fold_scores, strict=True):
+        assert not set(fold.train) & set(fold.test)
+        raw = model.decision_function(data.X[fold.test])
+        assert np.array_equal(raw, fitted.raw[begin : begin + len(fold.test)])
+        response = data.problem.traits.inverse_link(raw)
+        assert score == data.metric.score(data.y[fold.test], response, RowMetadata())
+        begin += len(fold.test)
+
+
+def test_a_trial_worse_than_the_median_is_pruned_after_its_first_folds() -> None:
+    data = part_of(toy("binary", 200)).data
+    unreachable = complete_trials(1.5, len(data.folds))
+    with runner_of(data) as runner:
+        fitted = runner.run(LINEAR, unreachable, Deadline(None), is_first=False)
+    assert fitted is not None
+    assert fitted.trial.pruned
+    assert len(fitted.trial.fold_scores) == len(fitted.trial.best_params) == PRUNER_WARMUP_FOLDS
+
+
+def test_nothing_is_pruned_that_is_good_or_early_or_not_to_be_pruned() -> None:
+    data = part_of(toy("binary", 200)).data
+    n_folds = len(data.folds)
+    good, early = complete_trials(0.0, n_folds), complete_trials(1.5, n_folds)[1:]
+    with runner_of(data) as runner:
+        fits = [runner.run(LINEAR, trials, Deadline(None), is_first=False) for trials in (good, early)]
+    with runner_of(data, prune=False) as runner:
+        fits.append(runner.run(LINEAR, complete_trials(1.5, n_folds), Deadline(None), is_first=False))
+    assert [fitted is not None and (fitted.trial.pruned, len(fitted.trial.fold_scores)) for fitted in fits] == [
+        (False, n_folds)
+    ] * 3
+
+
+def test_a_trial_that_outlasts_the_time_is_dropped_unless_it_is_the_first() -> None:
+    data, over = part_of(toy("binary", 120)).data, Deadline(-1.0, lambda: 0.0)
+    with runner_of(data) as runner:
+        assert runner.run(LINEAR, (), over, is_first=False) is None
+        assert runner.run(LINEAR, (), over, is_first=True) is not None
+
+
+def test_a_trial_fitted_again_gives_the_same_models_and_scores() -> None:
+    data = part_of(toy("regression", 150)).data
+    with runner_of(data) as runner:
+        fitted = runner.run(LINEAR, (), Deadline(None), is_first=True)
+        assert fitted is not None
+        again = runner.refit(fitted.trial)
+    assert np.array_equal(again.raw, fitted.raw)
+    assert [model.files() for model in again.models] == [model.files() for model in fitted.models]
+
+
+def test_an_inner_folds_rows_are_made_once() -> None:
+    data = part_of(toy("binary", 120)).data
+    assert data.get_fold(0) is data.get_fold(0)
+    assert data.get_fold(0) is not data.get_fold(1)
+
+
+def test_a_parts_folds_are_those_that_the_split_makes_of_its_rows() -> None:
+    made = toy("binary", 200)
+    rows = np.arange(50, 200)
+    part = part_of(made, rows)
+    inner = split_search_folds(plan(made), made.examples, rows, "binary", 0)
+    assert [rows[fold.test].tolist() for fold in part.data.folds] == [fold.test.tolist() for fold in inner]
+    assert part.name == part_of(made, rows, seed=3).name != part_of(made, rows[1:]).name
+
+
+@given(
+    values=st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=60),
+    families=st.lists(st.sampled_from(["linear", "boosting", "catboost"]), min_size=60, max_size=60),
+)
+def test_top_trials_are_the_best_and_the_best_of_each_family(values: list[float | None], families: list[str]) -> None:
+    trials = [
+        Trial(i, families[i], {}, (0.0 if value is None else value,), ({},), 1.0, pruned=value is None)
+        for i, value in enumerate(values)
+    ]
+    complete, top = select_complete(trials), select_top_trials(trials, gain)
+    assert not any(trial.pruned for trial in top)
+    assert len({trial.number for trial in top}) == len(top)
+    assert len(top) >= min(len(complete), MAX_TOP_TRIALS)
+    left = [trial.value for trial in complete if trial not in top]
+    best = top[: min(len(complete), MAX_TOP_TRIALS)]
+    assert all(one.value >= max(left, default=-math.inf) for one in best)
+    for family in {trial.family for trial in complete}:
+        highest = max(trial.value for trial in complete if trial.family == family)
+        assert any(trial.family == family and trial.value == highest for trial in top)
+
+
+def test_progress_is_told_of_trials_that_an_interrupted_search_had_finished() -> None:
+    part, study, steps = part_of(toy("binary", 120)), Study(StudyConfig(FAMILIES, True)), list[int]()
+    search(part, SearchConfig(FAMILIES, Budget(2)), study, progress=lambda: steps.append(1))
+    assert len(steps) == 2
+    resumed = search(part, SearchConfig(FAMILIES, Budget(3)), study, progress=lambda: steps.append(1))
+    assert len(steps) == 2 + 3
+    assert resumed.stop_reason == "3 trials were made, as many as allowed"
+
+
+def test_a_resumed_search_without_kept_models_fits_only_what_it_averages() -> None:
+    part, study = part_of(toy("binary", 120)), Study(StudyConfig(FAMILIES, True))
+    config = SearchConfig(FAMILIES, Budget(3))
+    whole = search(part, config, study)
+    again = search(part, config, study)
+    assert again.weights == whole.weights
+    assert again.fitted_fold.estimator.files() == whole.fitted_fold.estimator.files()
+
+
+def test_studies_in_memory_are_new_each_time_they_are_opened() -> None:
+    studies, config = MemoryStudies(), StudyConfig(FAMILIES, True)
+    first = studies.open("toy", "digest", "part", config)
+    first.tell(Trial(0, "linear", {}, (0.5,), ({},), 0.1), first.ask())
+    studies.claim("toy", "digest")
+    studies.remove("toy", "digest")
+    assert studies.open("toy", "digest", "part", config).trials == ()
+
+
+def test_what_a_study_is_opened_with_follows_from_what_is_asked_and_the_metric() -> None:
+    config = SearchConfig(FAMILIES, Budget(2), "random")
+    higher, lower = (toy(kind).task.target.metric for kind in ("binary", "regression"))
+    assert config.study(higher, 3) == StudyConfig(FAMILIES, True, 3, "random", shared=False)
+    assert config.study(lower, 3, shared=True) == StudyConfig(FAMILIES, False, 3, "random", shared=True)
+
+
+def test_a_member_of_a_forward_search_is_fitted_on_every_row_of_the_part() -> None:
+    made = toy("binary", 120)
+    part = part_of(made)
+    refitted = replace(part, data=replace(part.data, refit=True))
+    config = SearchConfig(FAMILIES, Budget(1))
+    result = search(refitted, config, Study(StudyConfig(FAMILIES, True)))
+    trial = result.trials[0]
+    family = next(one for one in FAMILIES if one.name == trial.family)
+    alone = family.build(LearningProblem.of(made.task), seed=0, threads=1, **{**family.defaults_for(120), **trial.params})
+    alone.fit(part.data.X, part.data.y)
+    raw = result.fitted_fold.estimator.decision_function(part.data.X)
+    assert len(raw) == 120
+    kept = searched(made, 1).fitted_fold.estimator.decision_function(part.data.X)
+    assert np.abs(raw - alone.decision_function(part.data.X)).max() < np.abs(kept - alone.decision_function(part.data.X)).max()
