@@ -30,7 +30,9 @@ from epic22.core.evaluation.intervals import compute_corrected_half_width
 from epic22.core.selection.budget import Budget
 from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS
-from epic22.services.train import TrainingRun, train
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.train import train
+from epic22.services.training_run import RowRun
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import TrainingSpec, build_spec
@@ -85,19 +87,19 @@ def outcome(variant: Variant, trials: int, home: Path) -> dict[str, Any]:
     """Train, and tell what is reported."""
     tuning = Tuning(Budget(trials), families=FAMILIES, backend=open_studies(Settings(home, os.cpu_count() or 1)))
     with tempfile.TemporaryDirectory(prefix="epic22-ai4i-") as aside:
-        run = train(
+        pipeline = RowPipeline(
             load_task_data(flat_file(variant)),
             SPLIT,
-            ModelStore(Path(aside)),
             os.cpu_count() or 1,
             engineer=variant.engineer,
             with_explanation=False,
             tuning=tuning,
         )
+        run = train(pipeline, ModelStore(Path(aside)))
     return told(run)
 
 
-def told(run: TrainingRun) -> dict[str, Any]:
+def told(run: RowRun) -> dict[str, Any]:
     """The run's figures, with the deciding metric fold by fold, so that variants can be paired."""
     metric = run.task.target.metric.name
     wanted = ("leaderboard", "verdicts", "comparison", "folds", "derived", "column_plan")

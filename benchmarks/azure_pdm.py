@@ -35,7 +35,9 @@ from epic22.core.task import Task
 from epic22.core.time_series import DAILY, WEEKLY, Frequency
 from epic22.features.predictive_maintenance import DAY, MONTH, WEEK, build_maintenance_task, format_span
 from epic22.reports.json import VIEWS
-from epic22.services.train import TrainingRun, train
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.train import train
+from epic22.services.training_run import RowRun
 
 ROOT = Path(__file__).resolve().parent.parent
 DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or ROOT.parent / "shared" / "data").resolve() / "maintenance" / "azure_pdm"
@@ -89,7 +91,8 @@ def outcome(question: Question, tables: Tables, version: DataVersion, threads: i
     began = time.perf_counter()
     with tempfile.TemporaryDirectory(prefix="epic22-azure-") as aside:
         split = SplitRequest(horizon=question.horizon / DAY, seed=0)
-        run = train(bind_task(task_of(question), tables, version), split, ModelStore(Path(aside)), threads)
+        pipeline = RowPipeline(bind_task(task_of(question), tables, version), split, threads)
+        run = train(pipeline, ModelStore(Path(aside)))
     examples, worth = run.examples, run.assessment
     if worth is None:
         raise SystemExit(f"{question.name}: nothing was said of the champion's calibration.")
@@ -110,7 +113,7 @@ def outcome(question: Question, tables: Tables, version: DataVersion, threads: i
     }
 
 
-def lists(run: TrainingRun, evaluation: Evaluation) -> dict[str, float]:
+def lists(run: RowRun, evaluation: Evaluation) -> dict[str, float]:
     """Of each cutoff's list of ten, the share that failed (and that of a perfect list); of failures, the share in the top 5 %."""
     precision, best, caught, happened = [], [], 0.0, 0.0
     for part in evaluation.fold_predictions:

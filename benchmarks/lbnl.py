@@ -30,7 +30,9 @@ from epic22.core.evaluation.metrics import METRICS, roc_auc
 from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array
-from epic22.services.train import TrainingRun, train
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.train import train
+from epic22.services.training_run import RowRun
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import TrainingSpec, build_spec
 
@@ -90,13 +92,14 @@ def by_day(name: str, aside: Path) -> dict[str, Any]:
     }
 
 
-def _auc(run: TrainingRun, family: str) -> tuple[float, float, float]:
+def _auc(run: RowRun, family: str) -> tuple[float, float, float]:
     score = next(e for e in run.leaderboard if e.family == family).score("roc_auc")
     return score.value, score.low, score.high
 
 
-def _train(file: TrainingSpec, split: SplitRequest, aside: Path) -> TrainingRun:
-    return train(load_task_data(file), split, ModelStore(aside / "models"), os.cpu_count() or 1, with_explanation=False)
+def _train(file: TrainingSpec, split: SplitRequest, aside: Path) -> RowRun:
+    pipeline = RowPipeline(load_task_data(file), split, os.cpu_count() or 1, with_explanation=False)
+    return train(pipeline, ModelStore(aside / "models"))
 
 
 def views(train_unit: pl.DataFrame, test_unit: pl.DataFrame) -> dict[str, tuple[pl.DataFrame, pl.DataFrame]]:

@@ -24,8 +24,9 @@ from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.serialization import to_json
 from epic22.core.time_series import MONTHLY, QUARTERLY, Array
 from epic22.reports.json import VIEWS
-from epic22.services.progress import Progress
-from epic22.services.train_panel import ForecastConfig, ForecastRun, train_panel
+from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
+from epic22.services.train import train as run_pipeline
+from epic22.services.training_run import SeriesRun
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -114,12 +115,13 @@ def store(name: str, result: dict[str, Any]) -> dict[str, Any]:
     return result
 
 
-def train(panel: Panel) -> ForecastRun:
+def train(panel: Panel) -> SeriesRun:
     """One training, registered in a store of its own."""
     with tempfile.TemporaryDirectory() as home:
         assignment = load_panel_task_data(panel.file)
         request = ForecastConfig(panel.holdout, 3, 0)
-        return train_panel(assignment, request, ModelStore(Path(home)), os.cpu_count() or 1, Progress())
+        pipeline = SeriesPipeline(assignment, request, os.cpu_count() or 1)
+        return run_pipeline(pipeline, ModelStore(Path(home)))
 
 
 def perform(panel: Panel, source: str) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def perform(panel: Panel, source: str) -> dict[str, Any]:
     return store(panel.name, stored)
 
 
-def three_origins(run: ForecastRun) -> list[float]:
+def three_origins(run: SeriesRun) -> list[float]:
     """The champion's MAPE in per cent at h = 1, 3 and the last, at the first, the middle and the last test origin."""
     chosen = run.plan.test[[0, len(run.plan.test) // 2, -1]]
     rows = np.isin(run.examples.origin, chosen)

@@ -40,7 +40,7 @@ def source_stamp() -> str:
 
 def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: Callable[[], None]) -> None:
     """Simulate, ingest, train the named tasks in a home of its own; each outcome goes into `made`, then `keep` is called."""
-    from epic22.bootstrap import assemble, ingest_folder, train_feature
+    from epic22.bootstrap import FeatureConfig, assemble, ingest_folder, train_feature
     from epic22.config import Settings
     from epic22.core.serialization import to_json
     from epic22.services.portfolio import summarise_run
@@ -54,7 +54,7 @@ def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: 
         ingest_folder(parts, folder / "sample" / "tables", as_of=portfolio.end)
         for name in names:
             began = time.perf_counter()
-            finished = train_feature(parts, name, seed=0, truth=select_truth(portfolio, name))
+            finished = train_feature(parts, name, config=FeatureConfig(truth=select_truth(portfolio, name)))
             made[name] = to_json(summarise_run(finished.run)) | {"seconds": time.perf_counter() - began}
             keep()
             print(f"{size} {seed} {name}: {made[name]['seconds']:.0f} s", flush=True)

@@ -5,7 +5,9 @@ from pathlib import Path
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.time_series import MONTHLY, Array
-from epic22.services.train_panel import ForecastConfig, ForecastRun, train_panel
+from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
+from epic22.services.train import train
+from epic22.services.training_run import SeriesRun
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
 from tests.folders import folder_of_process
 from tests.panels import lines, wide_file
@@ -15,17 +17,17 @@ QUICK = ("naive", "drift", "damped_drift", "pooled_linear", "pooled_boosting", "
 
 def forecast_run(
     folder: Path, values: Array, families: tuple[str, ...] = QUICK, order: Array | None = None
-) -> tuple[ForecastRun, ModelStore]:
+) -> tuple[SeriesRun, ModelStore]:
     """A run of horizon 3 on the values as a wide file, promoted as task `rents` in a store below the folder."""
     store = ModelStore(folder / "models")
     path = wide_file(folder, values, order=order)
     file = PanelFile(path, "wide", ("zip",), "month", "rent", MONTHLY, 3, "rents", season=1, families=families)
-    run = train_panel(load_panel_task_data(file), ForecastConfig(12), store, threads=1)
+    run = train(SeriesPipeline(load_panel_task_data(file), ForecastConfig(12), threads=1), store)
     store.promote("rents", run.version.version, run.verdicts)
     return run, store
 
 
 @cache
-def usual_run() -> tuple[ForecastRun, ModelStore]:
+def usual_run() -> tuple[SeriesRun, ModelStore]:
     """The run that tests only look at: made once."""
     return forecast_run(folder_of_process(), lines(series=8, periods=84))

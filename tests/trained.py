@@ -13,7 +13,9 @@ from epic22.core.artifact.row_model import RowModel
 from epic22.core.data.folds import SplitRequest
 from epic22.core.lineage import ModelVersion
 from epic22.core.task import Kind
-from epic22.services.train import TrainingRun, train
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.train import train
+from epic22.services.training_run import RowRun
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
 from tests.folders import folder_of_process
@@ -33,7 +35,7 @@ def table(folder: Path, kind: Kind, n: int = 400, seed: int = 0) -> Path:
     return path
 
 
-def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) -> tuple[TrainingRun, ModelStore]:
+def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) -> tuple[RowRun, ModelStore]:
     """A run on the toy table, promoted as task `toy` in a store below the folder; trained once a process."""
     run, made = _trained_once(kind, seed, n)
     store, version = ModelStore(folder / "models"), run.version
@@ -44,11 +46,11 @@ def trained(folder: Path, kind: Kind = "binary", seed: int = 0, n: int = 400) ->
 
 
 @cache
-def _trained_once(kind: Kind, seed: int, n: int) -> tuple[TrainingRun, ModelStore]:
+def _trained_once(kind: Kind, seed: int, n: int) -> tuple[RowRun, ModelStore]:
     folder = folder_of_process()
     store = ModelStore(folder / "models")
     assignment = load_task_data(build_spec(csv=table(folder, kind, n, seed), label="y", id="who", task="toy"))
-    return train(assignment, SplitRequest(seed=seed, repeats=1), store, threads=1), store
+    return train(RowPipeline(assignment, SplitRequest(seed=seed, repeats=1), threads=1), store), store
 
 
 def opened(store: ModelStore) -> tuple[ModelVersion, Bundle]:

@@ -25,6 +25,7 @@ from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import get_family
 from epic22.core.task import Array
 from epic22.features.catalog import FEATURES
+from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
@@ -141,13 +142,13 @@ class TestEveryFeature:
             with pytest.raises(Epic22Error, match=f"{assignment.task.name} needs .* would be needed"):
                 refuse_unmet_requirements(assignment.task, empty.tables)
         with pytest.raises(Epic22Error, match=r"rows|missing"):
-            train(empty, SplitRequest(), ModelStore(tmp_path / "models"), threads=1)
+            train(RowPipeline(empty, SplitRequest(), threads=1), ModelStore(tmp_path / "models"))
 
     @pytest.mark.slow
     def test_it_trains_to_a_registered_champion(self, case: Case, tmp_path: Path) -> None:
         assignment = case.assign(tmp_path)
         horizon = max(assignment.task.target.horizons, default=30.0)
-        run = train(assignment, SplitRequest(horizon=horizon), ModelStore(tmp_path / "models"), threads=2)
+        run = train(RowPipeline(assignment, SplitRequest(horizon=horizon), threads=2), ModelStore(tmp_path / "models"))
         against = {verdict.against for verdict in run.verdicts}
         assert "constant" in against | {run.champion.family}
         assert ("incumbent" in against) == (assignment.task.incumbent is not None)

@@ -12,7 +12,7 @@ from tests.portfolios import portfolio_assignment, tiny_portfolio
 from tests.shell import Shell
 
 from epic22.bootstrap import assemble
-from epic22.bootstrap.training import select_rows_above_cap, train_large_feature
+from epic22.bootstrap.training import FeatureConfig, open_row_pipeline, select_rows_above_cap, train_and_promote
 from epic22.config import Settings
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import (
@@ -25,9 +25,10 @@ from epic22.core.data.large_examples import (
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, UNUSED, VALIDATION, plan_large_folds
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.task_data import TaskData
+from epic22.core.ports import Progress
 from epic22.core.task import AsOfView
 from epic22.features.catalog import FEATURES
-from epic22.services.batched_data import can_train_in_batches
+from epic22.services.pipelines.batches import can_train_in_batches
 
 IN_BATCHES = [feature.name for feature in FEATURES if can_train_in_batches(feature.task)]
 
@@ -125,7 +126,8 @@ def test_a_feature_above_the_cap_is_trained_judged_and_says_how(tmp_path: Path) 
     rows = select_rows_above_cap(made, 1)
     assert rows is not None
     parts = assemble(Settings(tmp_path, 1, memory_cap=1))
-    finished = train_large_feature(parts, made, rows, SplitRequest(horizon=1.0))
+    with open_row_pipeline(parts, made, FeatureConfig(), Progress()) as pipeline:
+        finished = train_and_promote(parts, pipeline)
     run = finished.run
     told = " ".join(run.notes)
     assert f"at most {MIN_BATCH_ROWS:,} at once" in told

@@ -18,12 +18,15 @@ from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap import TrainingResult, assemble, predict_file, train_file
 from epic22.config import Settings, parse_memory
 from epic22.core.errors import LakeError, UserError
+from epic22.services.training_run import RowRun
 from epic22.spec.training_spec import build_spec
+
+Result = TrainingResult[RowRun]
 
 LITTLE, MUCH = 1, 1 << 40
 
 
-def trained(home: Path, path: Path, cap: int, **options: Any) -> TrainingResult:
+def trained(home: Path, path: Path, cap: int, **options: Any) -> Result:
     """A training under a memory cap."""
     return train_file(assemble(Settings(home, 1, memory_cap=cap)), build_spec(csv=path, task="toy", **{"label": "y", **options}))
 
@@ -37,14 +40,14 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[TrainingResult, Path]:
+def finished(file: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Result, Path]:
     """A capped training and its home."""
     home = tmp_path_factory.mktemp("home")
     return trained(home, file, LITTLE, time="at"), home
 
 
 @pytest.mark.slow
-def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[TrainingResult, Path]) -> None:
+def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Result, Path]) -> None:
     run = finished[0].run
     told = " ".join(run.notes)
     assert "Trained a batch at a time" in told
@@ -62,7 +65,7 @@ def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[TrainingRe
 
 
 @pytest.mark.slow
-def test_a_capped_model_answers_like_any_other(finished: tuple[TrainingResult, Path], file: Path) -> None:
+def test_a_capped_model_answers_like_any_other(finished: tuple[Result, Path], file: Path) -> None:
     parts = assemble(Settings(finished[1], 1))
     version, answers = predict_file(parts, "toy", file)
     assert version.model_hash == finished[0].run.version.model_hash
@@ -72,7 +75,7 @@ def test_a_capped_model_answers_like_any_other(finished: tuple[TrainingResult, P
 
 @pytest.mark.slow
 def test_the_same_hash_twice_and_with_other_blocks(
-    finished: tuple[TrainingResult, Path], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: tuple[Result, Path], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("epic22.core.data.large_table.BLOCK_CELLS", 350)
     again = trained(tmp_path, file, LITTLE, time="at")
@@ -81,7 +84,7 @@ def test_the_same_hash_twice_and_with_other_blocks(
 
 
 @pytest.mark.slow
-def test_scores_are_near_those_of_a_table_that_fits(finished: tuple[TrainingResult, Path], file: Path, tmp_path: Path) -> None:
+def test_scores_are_near_those_of_a_table_that_fits(finished: tuple[Result, Path], file: Path, tmp_path: Path) -> None:
     whole = trained(tmp_path, file, MUCH, time="at", folds=3)
     assert not any("batch at a time" in note for note in whole.run.notes)
     for family in ("constant", "linear"):

@@ -14,7 +14,7 @@ from tests.portfolios import portfolio_assignment, tiny_portfolio
 from tests.shell import Shell
 
 from epic22.api.app import create_app
-from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_task_data
+from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_and_promote
 from epic22.config import Settings
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.task_data import TaskData
@@ -22,8 +22,10 @@ from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion
 from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS
+from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.portfolio import build_gate_step
-from epic22.services.train import TrainingRun
+from epic22.services.train import PromotionGate
+from epic22.services.training_run import RowRun
 from epic22.simulator.portfolio import Portfolio, write_portfolio
 from epic22.simulator.unfairness import compute_late_shares, plant_unfair_class
 
@@ -50,7 +52,7 @@ def known_of_few() -> dict[str, pl.DataFrame]:
 class Told:
     """A training, and which version was served after it."""
 
-    run: TrainingRun
+    run: RowRun
     report: str
     served: ModelVersion
 
@@ -82,7 +84,8 @@ def train_on(parts: Components, tables: dict[str, pl.DataFrame], key: str | None
     assignment = portfolio_assignment(TASK, tables)
     assert isinstance(assignment, TaskData)
     quick = replace(assignment, task=replace(assignment.task, families=("constant", "boosting")))
-    finished = train_task_data(parts, quick, SplitRequest(horizon=90.0), override=override)
+    gate = PromotionGate(override, parts.settings.authorised)
+    finished = train_and_promote(parts, RowPipeline(quick, SplitRequest(horizon=90.0), parts.settings.threads, gate))
     return Told(finished.run, finished.report.read_text(encoding="utf-8"), parts.registry.champion(TASK))
 
 

@@ -31,6 +31,7 @@ from epic22.core.serialization import to_json
 from epic22.core.task import Array, Column, Formula, RowMetadata, Task
 from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
+from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
@@ -170,7 +171,7 @@ def test_planned_columns_reach_bundle_answers_and_report(tmp_path: Path) -> None
     assignment = load_task_data(build_spec(csv=tmp_path / "t.csv", label="y", time=("day",), task="toy"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     store = ModelStore(tmp_path / "models")
-    run = train(assignment, SplitRequest(holdout_last=20), store, threads=1, engineer=True)
+    run = train(RowPipeline(assignment, SplitRequest(holdout_last=20), threads=1, engineer=True), store)
     assert run.column_plan is not None
     products = {formula.name for formula in run.column_plan.recipe.formulas}
     assert products & {"torque * speed", "speed * torque"}

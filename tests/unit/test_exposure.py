@@ -27,6 +27,7 @@ from epic22.core.models.loss import Loss
 from epic22.core.models.offset import OffsetRegressor
 from epic22.core.selection.budget import Budget
 from epic22.core.task import Array, Target, Task
+from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import load_task_data
@@ -140,7 +141,7 @@ def test_a_trained_model_answers_for_the_exposure_that_it_is_asked_about(tmp_pat
     store = ModelStore(tmp_path / "models")
     assignment = load_task_data(asked(tmp_path, families=("linear",)))
     assert "claims is predicted for each row's own years" in " ".join(assignment.notes)
-    run = train(assignment, SplitRequest(n=3, repeats=1), store, threads=1, engineer=True)
+    run = train(RowPipeline(assignment, SplitRequest(n=3, repeats=1), threads=1, engineer=True), store)
     assert run.champion.family == "linear"
     assert run.column_plan is None  # of the exposure no columns are made
     bundle = open_bundle(store.folder("claims", run.version.version) / "bundle")

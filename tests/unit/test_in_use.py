@@ -31,6 +31,7 @@ from epic22.core.task import Array, EvaluationPolicy
 from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
 from epic22.services.comparison import compare_in_use
+from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
@@ -220,7 +221,7 @@ def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Pa
         learning_curve=True,
     )
     store = ModelStore(tmp_path / "models")
-    run = train(load_task_data(file), SplitRequest(repeats=1), store, threads=1)
+    run = train(RowPipeline(load_task_data(file), SplitRequest(repeats=1), threads=1), store)
     found = to_json(run, VIEWS)["comparison"]
     points = {point["family"]: point for point in found["operating_points"]}
     assert points["constant"]["saved_per_1000_against_constant"] is None

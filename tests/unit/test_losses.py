@@ -30,6 +30,7 @@ from epic22.core.selection.target_transform import choose_log_target, compute_lo
 from epic22.core.serialization import to_json
 from epic22.core.task import Array, Metric, RowMetadata
 from epic22.reports.json import VIEWS
+from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.task_request import refuse_contradictions
@@ -295,7 +296,7 @@ def test_a_log_model_is_trained_stored_and_explained_in_multiples(tmp_path: Path
     store = ModelStore(tmp_path / "models")
     assignment = load_task_data(build_spec(csv=claims(tmp_path), label="paid", drop=("number",), task="paid", log="yes"))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
-    run = train(assignment, SplitRequest(repeats=1), store, threads=1)
+    run = train(RowPipeline(assignment, SplitRequest(repeats=1), threads=1), store)
     assert to_json(run, VIEWS)["loss"] == {"name": "squared", "log": True, "metric": "root_mean_squared_error"}
     assert run.champion.family == "linear"
     bundle = open_bundle(store.folder("paid", run.version.version) / "bundle")

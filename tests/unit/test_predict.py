@@ -17,6 +17,7 @@ from epic22.core.serialization import to_json
 from epic22.core.task import Kind
 from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
+from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data, read_rows
 from epic22.spec.training_spec import build_spec
@@ -143,7 +144,7 @@ def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> No
     assignment = load_task_data(build_spec(csv=tmp_path / "hot.csv", label="hot", task="toy", formula=(formula,)))
     assignment = replace(assignment, task=replace(assignment.task, families=("constant", "linear")))
     store = ModelStore(tmp_path / "models")
-    run = train(assignment, SplitRequest(repeats=1), store, threads=1)
+    run = train(RowPipeline(assignment, SplitRequest(repeats=1), threads=1), store)
     store.promote("toy", run.version.version, run.verdicts)
     assert run.champion.family == "linear"
     assert run.champion.score("average_precision").value > 0.95

@@ -18,7 +18,7 @@ from epic22.reports.figures.training import draw_figures, list_figures
 from epic22.reports.html.training import render_report, write_report
 from epic22.reports.json import VIEWS
 from epic22.services.prediction_intervals import PredictionIntervals
-from epic22.services.train import HonestScore, TrainingRun
+from epic22.services.training_run import HonestScore, RowRun
 
 pytestmark = pytest.mark.slow
 
@@ -26,18 +26,18 @@ KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, TrainingRun]:
+def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[Kind, RowRun]:
     return {kind: trained(tmp_path_factory.mktemp(kind), kind)[0] for kind in KINDS}
 
 
 @pytest.fixture(scope="module")
-def pages(runs: dict[Kind, TrainingRun]) -> dict[Kind, str]:
+def pages(runs: dict[Kind, RowRun]) -> dict[Kind, str]:
     """The report of each run, drawn once."""
     return {kind: render_report(run) for kind, run in runs.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], pages: dict[Kind, str], kind: Kind) -> None:
+def test_it_is_whole_and_loads_nothing(runs: dict[Kind, RowRun], pages: dict[Kind, str], kind: Kind) -> None:
     page = pages[kind]
     outside = re.sub(r'xmlns(:\w+)?="[^"]*"', "", page)
     assert not re.search(r"https?://|<script|<link|@import|url\((?!#)|src=", outside)
@@ -46,7 +46,7 @@ def test_it_is_whole_and_loads_nothing(runs: dict[Kind, TrainingRun], pages: dic
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_same_run_gives_the_same_bytes(runs: dict[Kind, TrainingRun], pages: dict[Kind, str], kind: Kind) -> None:
+def test_the_same_run_gives_the_same_bytes(runs: dict[Kind, RowRun], pages: dict[Kind, str], kind: Kind) -> None:
     assert render_report(runs[kind]) == pages[kind]
 
 
@@ -56,7 +56,7 @@ def test_column_names_are_text_and_never_markup(pages: dict[Kind, str]) -> None:
     assert "&lt;b&gt;" in page
 
 
-def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Kind, TrainingRun], pages: dict[Kind, str]) -> None:
+def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Kind, RowRun], pages: dict[Kind, str]) -> None:
     run, page = runs["binary"], pages["binary"]
     for said in (
         run.version.model_hash,
@@ -68,11 +68,11 @@ def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Ki
     assert all(score.metric in page for score in run.champion.scores)
 
 
-def test_no_path_of_the_machine_is_told(runs: dict[Kind, TrainingRun], pages: dict[Kind, str]) -> None:
+def test_no_path_of_the_machine_is_told(runs: dict[Kind, RowRun], pages: dict[Kind, str]) -> None:
     assert str(Path(runs["binary"].data_version.sources[0][0]).parent) not in pages["binary"]
 
 
-def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind, TrainingRun]) -> None:
+def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind, RowRun]) -> None:
     run = runs["binary"]
     forced = replace(
         run,
@@ -86,7 +86,7 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
     assert "What the forced split hides" in page
 
 
-def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, TrainingRun]) -> None:
+def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, RowRun]) -> None:
     run = runs["regression"]
     coverage = run.intervals.coverage
     assert coverage is not None
@@ -102,7 +102,7 @@ def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Ki
     assert to_json(drifted, VIEWS)["coverage"]["covered"]["short_months"] == ["2024-02"]
 
 
-def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, TrainingRun]) -> None:
+def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, RowRun]) -> None:
     unjudged = replace(runs["binary"], intervals=PredictionIntervals(note="no fold could be judged"))
     assert "No fold could be judged." in render_report(unjudged)
     assert "coverage_by_group" not in {picture.name for picture in list_figures(unjudged)}
@@ -110,7 +110,7 @@ def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, T
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_run_as_json_says_what_was_promised_and_what_was_covered(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
+def test_the_run_as_json_says_what_was_promised_and_what_was_covered(runs: dict[Kind, RowRun], kind: Kind) -> None:
     told = json.loads(json.dumps(to_json(runs[kind], VIEWS)["coverage"], allow_nan=False))
     assert (told["interval"] is None) == (kind != "regression")
     assert (told["sets"] is None) == (kind == "regression")
@@ -121,7 +121,7 @@ def test_the_run_as_json_says_what_was_promised_and_what_was_covered(runs: dict[
     assert by == ({"predicted y"} if kind == "regression" else {"y", "largest probability"})
 
 
-def test_an_undefined_score_is_a_dash(runs: dict[Kind, TrainingRun]) -> None:
+def test_an_undefined_score_is_a_dash(runs: dict[Kind, RowRun]) -> None:
     run = runs["binary"]
     nan = float("nan")
     scores = tuple(replace(s, value=nan, low=nan, high=nan) if s.metric == "f1" else s for s in run.champion.scores)
@@ -130,7 +130,7 @@ def test_an_undefined_score_is_a_dash(runs: dict[Kind, TrainingRun]) -> None:
     assert "–<span" in page
 
 
-def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], pages: dict[Kind, str], tmp_path: Path) -> None:
+def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, RowRun], pages: dict[Kind, str], tmp_path: Path) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
     write_report(runs["binary"], path)
@@ -139,7 +139,7 @@ def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, TrainingRun], page
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, TrainingRun], kind: Kind) -> None:
+def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, RowRun], kind: Kind) -> None:
     figures = draw_figures(runs[kind])
     for picture in list_figures(runs[kind]):
         afresh = render_svg(picture.draw(runs[kind]), picture.name)
@@ -152,7 +152,7 @@ def test_every_picture_is_drawn_for_page_and_tracker(runs: dict[Kind, TrainingRu
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_what_the_champion_looks_at_is_told_with_intervals_and_pictures(
-    runs: dict[Kind, TrainingRun], pages: dict[Kind, str], kind: Kind
+    runs: dict[Kind, RowRun], pages: dict[Kind, str], kind: Kind
 ) -> None:
     found, page = runs[kind].explanation, pages[kind]
     assert found is not None
@@ -165,7 +165,7 @@ def test_what_the_champion_looks_at_is_told_with_intervals_and_pictures(
     assert all(part.fitted is None for one in runs[kind].leaderboard for part in one.fold_predictions)
 
 
-def test_without_an_explanation_the_old_bars_are_shown(runs: dict[Kind, TrainingRun]) -> None:
+def test_without_an_explanation_the_old_bars_are_shown(runs: dict[Kind, RowRun]) -> None:
     bare = replace(runs["binary"], explanation=None)
     page = render_report(bare)
     assert "What the champion looks at" not in page

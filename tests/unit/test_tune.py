@@ -15,7 +15,9 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.experiment import Experiment
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.services.candidates import NOT_NESTED_WARNING
-from epic22.services.train import TrainingRun, train
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.train import train
+from epic22.services.training_run import RowRun
 from epic22.services.tune import FINISHING_SECONDS, NestedSearch, Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
@@ -23,11 +25,10 @@ from epic22.spec.training_spec import build_spec
 LINEAR = Tuning(Budget(2), families=("linear",))
 
 
-def run(folder: Path, tuning: Tuning) -> TrainingRun:
+def run(folder: Path, tuning: Tuning) -> RowRun:
     assignment = load_task_data(build_spec(csv=table(folder, "binary", 200), label="y", task="tuned"))
-    return train(
-        assignment, SplitRequest(n=2, repeats=1), ModelStore(folder / "models"), 1, tuning=tuning, with_explanation=False
-    )
+    pipeline = RowPipeline(assignment, SplitRequest(n=2, repeats=1), 1, tuning=tuning, with_explanation=False)
+    return train(pipeline, ModelStore(folder / "models"))
 
 
 def test_every_family_and_the_search_are_judged_by_the_same_folds(tmp_path: Path) -> None:

@@ -2,15 +2,22 @@
 
 from epic22.bootstrap.components import Components, assemble, current_user, open_lake, open_studies
 from epic22.bootstrap.ingest_and_audit import audit_feature, audit_file, audit_stored, infer_task_spec, ingest_folder
-from epic22.bootstrap.panel_training import ForecastResult, train_panel_data, train_panel_file
 from epic22.bootstrap.predictions import decide_feature, predict_file, read_feature_rows
 from epic22.bootstrap.promotion import load_explanation, trace_back
-from epic22.bootstrap.training import TrainingResult, override_by_key, train_feature, train_file, train_task_data
+from epic22.bootstrap.training import (
+    FeatureConfig,
+    TrainingResult,
+    override_by_key,
+    train_and_promote,
+    train_feature,
+    train_file,
+    train_panel_file,
+)
 from epic22.bootstrap.tuning import build_tuning
 
 __all__ = [
     "Components",
-    "ForecastResult",
+    "FeatureConfig",
     "TrainingResult",
     "assemble",
     "audit_feature",
@@ -28,9 +35,8 @@ __all__ = [
     "predict_file",
     "read_feature_rows",
     "trace_back",
+    "train_and_promote",
     "train_feature",
     "train_file",
-    "train_panel_data",
     "train_panel_file",
-    "train_task_data",
 ]

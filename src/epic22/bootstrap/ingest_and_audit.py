@@ -11,15 +11,15 @@ from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import FileError
 from epic22.core.lineage import DataVersion
+from epic22.core.ports import Progress
 from epic22.core.quality import Finding
 from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.versions import LakeVersion
 from epic22.features.catalog import get_feature
-from epic22.services.audit import audit_examples, audit_portfolio
+from epic22.services.audit import audit_inputs, audit_portfolio
 from epic22.services.ingest import IngestResult, ingest
 from epic22.services.lineage_events import emit_lineage, source_datasets, table_datasets
 from epic22.services.prepare import audit_split
-from epic22.services.progress import Progress
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import build_split_request, refuse_contradictions
@@ -92,6 +92,6 @@ def audit_feature(
     feature, version = get_feature(name), components.table_store.resolve_version(version_number)
     progress.begin(f"auditing the inputs of {name}", 1)
     task_data = feature.bind(feature.task, components.table_store.tables(version.number), DataVersion(version.id, ()))
-    suspicions = audit_examples(task_data.task, task_data.examples()) if isinstance(task_data, TaskData) else ()
+    suspicions = audit_inputs(task_data)
     progress.step()
     return suspicions

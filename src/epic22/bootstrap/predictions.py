@@ -12,13 +12,13 @@ from epic22.bootstrap.components import Components
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
+from epic22.core.ports import Progress
 from epic22.core.prediction import Prediction
 from epic22.core.task import Column
 from epic22.core.time_series import Histories
 from epic22.features.catalog import get_feature
 from epic22.services.decide import DecisionList, decide
 from epic22.services.lineage_events import emit_lineage, model_dataset, prediction_dataset, source_datasets, table_datasets
-from epic22.services.progress import Progress
 from epic22.spec.flat_file import read_rows
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
 

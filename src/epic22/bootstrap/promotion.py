@@ -16,7 +16,7 @@ from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS, VersionedExplanation
 from epic22.services.lineage import trace_lineage
 from epic22.services.lineage_events import emit_lineage, model_dataset
-from epic22.services.train import TrainingRun
+from epic22.services.training_run import TrainingRun
 
 
 def track_and_promote(

@@ -1,39 +1,42 @@
-"""Training on rows: a table of one's own, whole or in batches, or a feature on the stored tables."""
+"""Training on a table of one's own, on a panel, or on a feature of the stored tables; then report, tracking, promotion."""
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
+from functools import singledispatch
 from pathlib import Path
+from typing import Any, Generic
 
 from polars import DataFrame
 
 from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components
-from epic22.bootstrap.panel_training import ForecastResult, train_panel_data
 from epic22.bootstrap.promotion import save_explanation, track_and_promote
 from epic22.bootstrap.tuning import build_tuning
 from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import compute_batch_rows, estimate_memory, select_eligible_rows
 from epic22.core.data.task_data import PanelTaskData, TaskData
-from epic22.core.errors import UserError
+from epic22.core.errors import InternalError, UserError
 from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
-from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.ports import Progress, RunRecord
 from epic22.core.tables.canonical import describe_refused_rents
 from epic22.features.catalog import get_feature
-from epic22.services.batched_data import build_batched_data, can_train_in_batches
 from epic22.services.lineage_events import data_datasets, emit_lineage, model_dataset
-from epic22.services.progress import Progress
-from epic22.services.train import PromotionGate, TrainingRun, train
-from epic22.services.train_large import MemoryEstimate, train_large
-from epic22.services.train_panel import ForecastConfig
+from epic22.services.pipelines.batches import BatchPipeline, MemoryEstimate, build_batched_data, can_train_in_batches
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
+from epic22.services.train import AnyPipeline, PromotionGate, RunT, train
+from epic22.services.training_run import RowRun, SeriesRun, TrainingRun
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.large_file import load_batched_task_data, refuse_unbatchable
+from epic22.spec.panel_file import PanelFile, load_panel_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import build_split_request, refuse_contradictions
 from epic22.spec.task_yaml import write_task_file
@@ -44,85 +47,85 @@ TASK_FILE = "task.yaml"
 
 
 @dataclass(frozen=True)
-class TrainingResult:
+class TrainingResult(Generic[RunT]):
     """A training that is registered, reported and tracked; of a table of one's own also what was asked and inferred, and where
     that is written."""
 
-    run: TrainingRun
+    run: RunT
     report: Path
     tracking_id: str
     spec: TrainingSpec = field(default_factory=TrainingSpec)
     task_file: Path | None = None
 
 
-def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult:
+@dataclass(frozen=True)
+class FeatureConfig:
+    """How a feature is trained. `truth` is what simulated rows or series are compared with; see the pipelines."""
+
+    seed: int = 0
+    truth: DataFrame | None = None
+    override: Override | None = None
+    tuning: Tuning | None = None
+    engineer: bool = False
+
+
+def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[RowRun]:
     """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
 
     What was asked is written beside the version with what was inferred. Raises UserError for what cannot be asked together, and
     for a search or engineered columns of a table in batches.
     """
     refuse_contradictions(spec)
-    split, tuning, engineer = build_split_request(spec), build_tuning(components.settings, spec), spec.search.uses_engineering
-    is_table = is_delta(spec.path)
+    tuning = build_tuning(components.settings, spec)
+    with _open_file_pipeline(components, spec, tuning, progress) as pipeline:
+        return save_task_file(components, train_and_promote(components, pipeline, progress), spec)
+
+
+@contextmanager
+def _open_file_pipeline(
+    components: Components, spec: TrainingSpec, tuning: Tuning | None, progress: Progress
+) -> Iterator[AnyPipeline[RowRun]]:
+    settings, split, engineer = components.settings, build_split_request(spec), spec.search.uses_engineering
+    is_table, gate = is_delta(spec.path), _build_gate(components)
     needed_bytes = 0 if is_table else estimate_file_memory(spec.path)
-    if is_table or needed_bytes > components.settings.memory_cap:
-        if tuning is not None:
-            raise UserError("a search needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
-        if engineer:
-            raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
-        memory = MemoryEstimate(needed_bytes, components.settings.memory_cap)
-        return save_task_file(components, train_large_file(components, spec, split, memory, progress), spec)
-    progress.begin(f"reading and auditing {spec.path.name}", 1)
-    data = load_task_data(spec)
-    progress.step()
-    split = replace(split, test_rows=data.test_rows)
-    result = train_task_data(components, data, split, progress, engineer=engineer, tuning=tuning)
-    return save_task_file(components, result, spec)
-
-
-def save_task_file(components: Components, result: TrainingResult, spec: TrainingSpec) -> TrainingResult:
-    """The result with the task file, which is written beside the version: what was asked and inferred."""
-    run = result.run
-    full_spec = add_inferred(spec, Inferred(run.task, run.examples.X, run.audit, run.notes))
-    path = components.registry.folder(run.version.task, run.version.version) / TASK_FILE
-    write_task_file(full_spec, path)
-    return replace(result, spec=full_spec, task_file=path)
-
-
-def train_large_file(
-    components: Components, spec: TrainingSpec, split: SplitRequest, memory: MemoryEstimate, progress: Progress = Progress()
-) -> TrainingResult:
-    """Train on the user's own table (a Parquet or CSV file, or a Delta table's folder) without ever holding it.
-
-    Raises UserError for what is only done with a table that fits.
-    """
-    refuse_unbatchable(spec)
-    batches = ParquetBatches(list_delta_files(spec.path)) if is_delta(spec.path) else open_batches(spec.path)
-    with scratch_folder(components.settings.home / "scratch") as scratch:
-        progress.begin(f"reading and auditing {spec.path.name} in batches", 1)
-        data = load_batched_task_data(spec, batches, scratch)
+    if not is_table and needed_bytes <= settings.memory_cap:
+        progress.begin(f"reading and auditing {spec.path.name}", 1)
+        data = load_task_data(spec)
         progress.step()
-        setting = TrainingResources(components.settings.threads, memory.cap, scratch, split.seed)
-        inputs = data_datasets(data.data_version, components.table_store)
-        with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work:
-            gate = PromotionGate(None, components.settings.authorised)
-            run = train_large(data, split, components.registry, setting, memory, progress, gate)
-            result = _report_and_track(components, run, split, progress)
-            work.outputs.append(model_dataset(result.run.version))
-    return result
+        yield RowPipeline(data, replace(split, test_rows=data.test_rows), settings.threads, gate, engineer, tuning)
+        return
+    if tuning is not None:
+        raise UserError("a search needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
+    if engineer:
+        raise UserError("--engineer needs a table that fits under the memory cap; raise --memory-cap or leave it out.")
+    refuse_unbatchable(spec)
+    batches = ParquetBatches(list_delta_files(spec.path)) if is_table else open_batches(spec.path)
+    with scratch_folder(settings.home / "scratch") as scratch:
+        progress.begin(f"reading and auditing {spec.path.name} in batches", 1)
+        batched = load_batched_task_data(spec, batches, scratch)
+        progress.step()
+        memory = MemoryEstimate(needed_bytes, settings.memory_cap)
+        setting = TrainingResources(settings.threads, memory.cap, scratch, split.seed)
+        yield BatchPipeline(batched, split, setting, memory, gate)
+
+
+def train_panel_file(
+    components: Components, file: PanelFile, config: ForecastConfig, progress: Progress = Progress()
+) -> TrainingResult[SeriesRun]:
+    """Train on the user's own panel."""
+    progress.begin(f"reading {file.path.name}", 1)
+    data = load_panel_task_data(file)
+    progress.step()
+    return train_and_promote(components, SeriesPipeline(data, config, components.settings.threads), progress)
 
 
 def train_feature(
     components: Components,
     name: str,
     version_number: int | None = None,
-    seed: int = 0,
     progress: Progress = Progress(),
-    truth: DataFrame | None = None,
-    override: Override | None = None,
-    tuning: Tuning | None = None,
-    engineer: bool = False,
-) -> "TrainingResult | ForecastResult":
+    config: FeatureConfig = FeatureConfig(),
+) -> TrainingResult[Any]:
     """Train one of the five capabilities' tasks on a version of the canonical tables, the newest where `version_number` is None.
 
     Raises UnknownTaskError for a name that is no feature's, LakeError where there is no such version, ColumnError where its
@@ -132,28 +135,62 @@ def train_feature(
     progress.begin(f"{name}: reading the tables", 1)
     version = components.table_store.resolve_version(version_number)
     sources = tuple((source.name, source.sha256) for source in version.sources)
-    task_data = feature.bind(
+    data = feature.bind(
         feature.task, components.table_store.tables(version.number), DataVersion(version.id, sources, version.number)
     )
     market = components.table_store.scan("market", version.number).collect()
     version_note = f"data version {version.number} ({version.id[:12]}), complete to {version.end:%Y-%m-%d}"
-    task_data = replace(
-        task_data, notes=(version_note, *describe_refused_rents({"market": market}, version.end), *task_data.notes)
-    )
+    data = replace(data, notes=(version_note, *describe_refused_rents({"market": market}, version.end), *data.notes))
     progress.step()
-    if isinstance(task_data, PanelTaskData):
-        return train_panel_data(components, task_data, ForecastConfig(seed=seed), progress, truth)
-    split = SplitRequest(horizon=max(task_data.task.target.horizons, default=0.0), seed=seed)
-    rows = select_rows_above_cap(task_data, components.settings.memory_cap)
+    with PIPELINES[data.kind](components, data, config, progress) as pipeline:
+        return train_and_promote(components, pipeline, progress)
+
+
+@contextmanager
+def open_row_pipeline(
+    components: Components, data: TaskData, config: FeatureConfig, progress: Progress
+) -> Iterator[AnyPipeline[RowRun]]:
+    """The way of a feature's rows: whole where they fit under the memory cap, a batch at a time otherwise.
+
+    Raises UserError for what is only done with rows that fit.
+    """
+    task, settings = data.task, components.settings
+    split = SplitRequest(horizon=max(task.target.horizons, default=0.0), seed=config.seed)
+    gate = _build_gate(components, config.override)
+    rows = select_rows_above_cap(data, settings.memory_cap)
     if rows is None:
-        return train_task_data(components, task_data, split, progress, truth, override, engineer, tuning)
-    if tuning is not None or engineer:
-        raise UserError(f"{name}: its rows exceed the memory cap, so it is neither searched nor engineered; raise --memory-cap.")
-    return train_large_feature(components, task_data, rows, split, progress, override)
+        yield RowPipeline(data, split, settings.threads, gate, config.engineer, config.tuning, config.truth)
+        return
+    if config.tuning is not None or config.engineer:
+        raise UserError(
+            f"{task.name}: its rows exceed the memory cap, so it is neither searched nor engineered; raise --memory-cap."
+        )
+    with scratch_folder(settings.home / "scratch") as scratch:
+        progress.begin(f"{task.name}: building {rows.height:,} rows in parts", 1)
+        batches = build_batched_data(data, rows, compute_batch_rows(task, settings.memory_cap), scratch, split.seed)
+        progress.step()
+        setting = TrainingResources(settings.threads, settings.memory_cap, scratch, split.seed)
+        memory = MemoryEstimate(estimate_memory(task, rows.height), settings.memory_cap)
+        yield BatchPipeline(batches, split, setting, memory, gate)
+
+
+@contextmanager
+def open_series_pipeline(
+    components: Components, data: PanelTaskData, config: FeatureConfig, progress: Progress
+) -> Iterator[AnyPipeline[SeriesRun]]:
+    """The way of a feature's series."""
+    yield SeriesPipeline(data, ForecastConfig(seed=config.seed), components.settings.threads, config.truth)
+
+
+PIPELINES: Mapping[str, Callable[[Components, Any, FeatureConfig, Progress], AbstractContextManager[AnyPipeline[Any]]]] = {
+    TaskData.kind: open_row_pipeline,
+    PanelTaskData.kind: open_series_pipeline,
+}
+"""The way from a feature to a model, by the kind of what it is asked on. One more kind is one more line here."""
 
 
 def select_rows_above_cap(data: TaskData, cap: int) -> DataFrame | None:
-    """The eligible rows [entity, cutoff] of an assignment that is trained a batch at a time; None where it is trained whole."""
+    """The eligible rows [entity, cutoff] of a task that is trained a batch at a time; None where it is trained whole."""
     task = data.task
     if not can_train_in_batches(task) or estimate_memory(task, data.cutoffs.height) <= cap:
         return None
@@ -161,102 +198,90 @@ def select_rows_above_cap(data: TaskData, cap: int) -> DataFrame | None:
     return rows if estimate_memory(task, rows.height) > cap else None
 
 
-def train_large_feature(
-    components: Components,
-    data: TaskData,
-    rows: DataFrame,
-    split: SplitRequest,
-    progress: Progress = Progress(),
-    override: Override | None = None,
-) -> TrainingResult:
-    """Train a feature on these eligible rows [entity, cutoff] without ever holding their inputs."""
-    task, cap = data.task, components.settings.memory_cap
-    with scratch_folder(components.settings.home / "scratch") as scratch:
-        progress.begin(f"{task.name}: building {rows.height:,} rows in parts", 1)
-        batched_data = build_batched_data(data, rows, compute_batch_rows(task, cap), scratch, split.seed)
-        progress.step()
-        setting, memory = (
-            TrainingResources(components.settings.threads, cap, scratch, split.seed),
-            MemoryEstimate(estimate_memory(task, rows.height), cap),
-        )
-        gate = PromotionGate(override, components.settings.authorised)
-        with emit_lineage(
-            components.lineage, f"train.{task.name}", data_datasets(data.data_version, components.table_store)
-        ) as work:
-            result = _report_and_track(
-                components,
-                train_large(batched_data, split, components.registry, setting, memory, progress, gate),
-                split,
-                progress,
-            )
-            work.outputs.append(model_dataset(result.run.version))
-    return result
-
-
-def train_task_data(
-    components: Components,
-    data: TaskData,
-    split: SplitRequest,
-    progress: Progress = Progress(),
-    truth: DataFrame | None = None,
-    override: Override | None = None,
-    engineer: bool = False,
-    tuning: Tuning | None = None,
-) -> TrainingResult:
+def train_and_promote(
+    components: Components, pipeline: AnyPipeline[RunT], progress: Progress = Progress()
+) -> TrainingResult[RunT]:
     """Train, report, track, and only then promote: a killed process leaves the old champion in place.
 
     A model that the fairness gate refuses is registered and reported, but not promoted.
     """
+    data = pipeline.data
     inputs = data_datasets(data.data_version, components.table_store)
     with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work:
-        gate = PromotionGate(override, components.settings.authorised)
-        run = train(data, split, components.registry, components.settings.threads, progress, truth, gate, engineer, tuning=tuning)
-        result = _report_and_track(components, run, split, progress)
-        work.outputs.append(model_dataset(result.run.version))
+        run = train(pipeline, components.registry, progress)
+        result = _report_and_promote(components, run, progress)
+        work.outputs.append(model_dataset(run.version))
     return result
 
 
-def _report_and_track(components: Components, run: TrainingRun, split: SplitRequest, progress: Progress) -> TrainingResult:
+def _report_and_promote(components: Components, run: RunT, progress: Progress) -> TrainingResult[RunT]:
     """Report and track a run, then promote its model if the gate lets it pass."""
+    folder = components.registry.folder(run.version.task, run.version.version)
+    progress.begin("report and tracking", 2)
+    report = write_run_report(run, folder / "report.html")
+    save_explanation(components, run, report.explanation_figures)
+    progress.step()
+    record = RunRecord(
+        version=run.version,
+        data_version=run.data_version,
+        parameters=run.describe_parameters(),
+        leaderboard=run.record_families(),
+        bundle=folder / "bundle",
+        report=report.path,
+        figures={**report.figures, **report.explanation_figures},
+    )
+    tracking_id = track_and_promote(components, record, run.verdicts, run.promotion)
+    progress.step()
+    return TrainingResult(run, report.path, tracking_id)
+
+
+@dataclass(frozen=True)
+class WrittenReport:
+    """A report and its figures as PNG by name, those of the explanation apart."""
+
+    path: Path
+    figures: Mapping[str, bytes]
+    explanation_figures: Mapping[str, bytes]
+
+
+@singledispatch
+def write_run_report(run: TrainingRun, path: Path) -> WrittenReport:
+    """Write a run's report. Raises InternalError for a kind of run that has none."""
+    raise InternalError(f"task {run.task.name}: a run of {run.kind} has no report.")
+
+
+@write_run_report.register
+def _write_row_report(run: RowRun, path: Path) -> WrittenReport:
     from epic22.reports.figures.explanation import render_explanation_pngs
     from epic22.reports.figures.style import render_pngs
     from epic22.reports.figures.training import draw_figures
     from epic22.reports.html.training import write_report
 
-    folder = components.registry.folder(run.version.task, run.version.version)
-    progress.begin("report and tracking", 2)
     figures = draw_figures(run)
-    report = write_report(run, folder / "report.html", figures)
-    explanation_figures = render_explanation_pngs(run.explanation)
-    save_explanation(components, run, explanation_figures)
-    progress.step()
-    record = RunRecord(
-        version=run.version,
-        data_version=run.data_version,
-        parameters=_build_parameters(run, split),
-        leaderboard=tuple(FamilyRecord.of(evaluation) for evaluation in run.leaderboard),
-        bundle=folder / "bundle",
-        report=report,
-        figures=render_pngs(figures) | explanation_figures,
-    )
-    tracking_id = track_and_promote(components, record, run.verdicts, run.promotion)
-    progress.step()
-    return TrainingResult(run, report, tracking_id)
+    write_report(run, path, figures)
+    return WrittenReport(path, render_pngs(figures), render_explanation_pngs(run.explanation))
 
 
-def _build_parameters(run: TrainingRun, split: SplitRequest) -> dict[str, str]:
-    return {
-        "champion": run.champion.family,
-        "target": run.task.target.name,
-        "kind": run.task.target.kind,
-        "seed": str(split.seed),
-        "folds": run.plan.kind,
-        "folds_n": str(run.plan.n),
-        "folds_repeats": str(run.plan.repeats),
-        "gap_days": f"{run.plan.gap:g}",
-        "rows": str(run.n_rows),
-        "columns": ", ".join(column.name for column in run.bundle.preprocessor.outputs),
-    }
+@write_run_report.register
+def _write_series_report(run: SeriesRun, path: Path) -> WrittenReport:
+    from epic22.reports.figures.forecast import render_forecast_pngs
+    from epic22.reports.html.forecast import write_forecast_report
+
+    write_forecast_report(run, path)
+    return WrittenReport(path, render_forecast_pngs(run), {})
+
+
+def save_task_file(components: Components, result: TrainingResult[RowRun], spec: TrainingSpec) -> TrainingResult[RowRun]:
+    """The result with the task file, which is written beside the version: what was asked and inferred."""
+    run = result.run
+    full_spec = add_inferred(spec, Inferred(run.task, run.examples.X, run.audit, run.notes))
+    path = components.registry.folder(run.version.task, run.version.version) / TASK_FILE
+    write_task_file(full_spec, path)
+    return replace(result, spec=full_spec, task_file=path)
+
+
+def _build_gate(components: Components, override: Override | None = None) -> PromotionGate:
+    return PromotionGate(override, components.settings.authorised)
 
 
 def override_by_key(reason: str | None, environment: Mapping[str, str] = os.environ) -> Override | None:

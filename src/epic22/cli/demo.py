@@ -15,7 +15,16 @@ import uvicorn
 
 from epic22.api.app import create_app
 from epic22.api.responses import Predictions
-from epic22.bootstrap import Components, assemble, audit_stored, decide_feature, ingest_folder, read_feature_rows, train_feature
+from epic22.bootstrap import (
+    Components,
+    FeatureConfig,
+    assemble,
+    audit_stored,
+    decide_feature,
+    ingest_folder,
+    read_feature_rows,
+    train_feature,
+)
 from epic22.cli.decide import print_decisions
 from epic22.cli.demo_gate import demonstrate_gate
 from epic22.cli.terminal import format_figure, print_line, print_table, show_progress
@@ -77,8 +86,9 @@ def demo(
 
 def _train_feature(components: Components, name: str, portfolio: Portfolio) -> FeatureResult:
 
+    config = FeatureConfig(truth=select_truth(portfolio, name))
     with show_progress() as bars:
-        return summarise_run(train_feature(components, name, progress=bars, truth=select_truth(portfolio, name)).run)
+        return summarise_run(train_feature(components, name, progress=bars, config=config).run)
 
 
 def print_results(results: list[FeatureResult]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from polars import DataFrame
 
-from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_feature
+from epic22.bootstrap import Components, FeatureConfig, assemble, ingest_folder, override_by_key, train_feature
 from epic22.cli.terminal import format_figure, print_line, show_progress
 from epic22.core.evaluation.fairness import Override
 from epic22.services.portfolio import GateStep, build_gate_step
@@ -60,7 +60,7 @@ def _write_tables(folder: Path, tables: Mapping[str, DataFrame]) -> Path:
 def _train_step(components: Components, what: str, override: Override | None) -> GateStep:
 
     with show_progress() as bars:
-        run = train_feature(components, TASK, progress=bars, override=override).run
+        run = train_feature(components, TASK, progress=bars, config=FeatureConfig(override=override)).run
     step = build_gate_step(what, run, components.registry.champion(TASK))
     print_line(f"{what}: version {step.version} {step.status}", "bold" if step.promoted else "bold red")
     print_line(f"  {step.why}.")

@@ -1,11 +1,12 @@
 """A trained forecast for a person at a terminal."""
 
-from epic22.bootstrap import ForecastResult
+from epic22.bootstrap import TrainingResult
 from epic22.cli.terminal import format_figure, print_line, print_table
 from epic22.services.forecast_findings import compute_forecast_coverage
+from epic22.services.training_run import SeriesRun
 
 
-def print_forecast(result: ForecastResult) -> None:
+def print_forecast(result: TrainingResult[SeriesRun]) -> None:
     """The result for a person at a terminal."""
     run = result.run
     frequency, plan = run.frequency, run.plan

@@ -5,6 +5,7 @@ import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 from rich.console import Console
@@ -13,8 +14,8 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
+from epic22.core.ports import Progress, ProgressEvent, WorkAdvanced, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
-from epic22.services.progress import Progress
 
 
 def print_json(value: object, views: Views = NO_VIEWS) -> None:
@@ -28,20 +29,27 @@ def show_progress() -> Iterator[Progress]:
 
     console = Console(stderr=True)
     if not console.is_terminal:
-        yield Progress(begin=lambda what, steps: console.print(f"{what} …", highlight=False, soft_wrap=True))
+        yield Progress(partial(_print_work, console))
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with RichProgress(*columns, console=console, transient=True) as bars:
-        yield Progress(
-            begin=lambda what, steps: _start_bar(bars, what, steps),
-            step=lambda: bars.advance(bars.task_ids[-1]),
-        )
+        yield Progress(partial(_move_bars, bars))
 
 
-def _start_bar(bars: Any, what: str, steps: int) -> None:
-    for task in bars.task_ids:
-        bars.update(task, completed=bars.tasks[bars.task_ids.index(task)].total)
-    bars.add_task(what, total=steps)
+def _print_work(console: Any, event: ProgressEvent) -> None:
+    match event:
+        case WorkStarted(what):
+            console.print(f"{what} …", highlight=False, soft_wrap=True)
+
+
+def _move_bars(bars: Any, event: ProgressEvent) -> None:
+    match event:
+        case WorkStarted(what, steps):
+            for task in bars.task_ids:
+                bars.update(task, completed=bars.tasks[bars.task_ids.index(task)].total)
+            bars.add_task(what, total=steps)
+        case WorkAdvanced():
+            bars.advance(bars.task_ids[-1])
 
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -1,13 +1,13 @@
 """`epic22 train`: the user's own table in; a compared, registered, explained model out."""
 
-from collections.abc import Container, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
 
 from epic22.bootstrap import (
-    ForecastResult,
+    FeatureConfig,
     TrainingResult,
     assemble,
     build_tuning,
@@ -25,7 +25,8 @@ from epic22.core.errors import UserError
 from epic22.core.serialization import to_json
 from epic22.features.catalog import FEATURES
 from epic22.reports.json import VIEWS
-from epic22.services.train_panel import ForecastConfig
+from epic22.services.pipelines.series import ForecastConfig
+from epic22.services.training_run import RowRun, SeriesRun
 from epic22.spec.panel_file import build_panel_file
 from epic22.spec.task_request import locate_errors
 from epic22.spec.task_yaml import write_task_file
@@ -164,45 +165,43 @@ def train_forecast(spec: TrainingSpec, json: bool) -> None:
 def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str | None, json: bool) -> None:
     """Train the feature of that name, or each of them, and show the results."""
     tuning, settings = build_tuning(Settings.read(), spec), read_settings(spec)
-    components, override, refusals = assemble(settings), override_by_key(reason), []
+    components, refusals = assemble(settings), []
+    engineer = spec.search.uses_engineering
+    config = FeatureConfig(spec.split.seed, override=override_by_key(reason), tuning=tuning, engineer=engineer)
     for feature_name in [feature.name for feature in FEATURES] if name == ALL else [name]:
         with show_progress() as bars:
-            result = train_feature(
-                components,
-                feature_name,
-                data,
-                spec.split.seed,
-                bars,
-                override=override,
-                tuning=tuning,
-                engineer=spec.search.uses_engineering,
-            )
+            result = train_feature(components, feature_name, data, bars, config)
         print_result(result, json)
         refusals += explain_refusal(result)
     if refusals:
         raise UserError(" ".join(refusals))
 
 
-def explain_refusal(result: TrainingResult | ForecastResult) -> list[str]:
+def explain_refusal(result: TrainingResult[Any]) -> list[str]:
     """What to tell someone who asked for an override and was not granted it: a sentence, or nothing."""
-    decision = getattr(result.run, "promotion", None)
+    decision = result.run.promotion
     if decision is None or decision.promote or decision.override is None:
         return []
     version = result.run.version
     return [f"{version.task} version {version.version} was not promoted: {decision.why}. {AUTHORISATION_HINT}"]
 
 
-def print_result(result: TrainingResult | ForecastResult, json: bool) -> None:
+def _print_rows(result: TrainingResult[RowRun]) -> None:
+    print_training(result)
+    if result.run.assessment is not None:
+        print_assessment(result.run.assessment)
+
+
+PRINTERS: Mapping[str, Callable[[TrainingResult[Any]], None]] = {RowRun.kind: _print_rows, SeriesRun.kind: print_forecast}
+"""How a result is shown, by the kind of its run."""
+
+
+def print_result(result: TrainingResult[Any], json: bool) -> None:
     """The result of a feature or a panel for a person at a terminal, or as JSON."""
     if json:
         print_json(to_json(result.run, VIEWS) | {"report": str(result.report)})
         return
-    if isinstance(result, ForecastResult):
-        print_forecast(result)
-        return
-    print_training(result)
-    if result.run.assessment is not None:
-        print_assessment(result.run.assessment)
+    PRINTERS[result.run.kind](result)
     decision = result.run.promotion
     if decision is not None and not decision.promote:
         print_line(f"Not promoted: {decision.why}.", "bold red")

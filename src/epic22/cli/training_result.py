@@ -6,10 +6,10 @@ from epic22.core.evaluation.cost_per_thousand import CostPer1000
 from epic22.core.evaluation.crossval import MetricScore
 from epic22.core.evaluation.significance import Verdict
 from epic22.services.assess import Assessment
-from epic22.services.train import TrainingRun
+from epic22.services.training_run import RowRun
 
 
-def print_training(result: TrainingResult) -> None:
+def print_training(result: TrainingResult[RowRun]) -> None:
     """The result for a person at a terminal."""
     run = result.run
     for note in run.notes:
@@ -61,7 +61,7 @@ def _format_score(score: MetricScore) -> str:
     return f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
 
 
-def _print_coverage(result: TrainingResult) -> None:
+def _print_coverage(result: TrainingResult[RowRun]) -> None:
     """How often intervals or sets held the outcome, and where they did not."""
     promise = result.run.intervals
     if promise.note:
@@ -73,7 +73,7 @@ def _print_coverage(result: TrainingResult) -> None:
             print_line(promise.coverage.shortfall, "bold yellow")
 
 
-def _print_columns(result: TrainingResult) -> None:
+def _print_columns(result: TrainingResult[RowRun]) -> None:
     plan = result.run.column_plan
     if plan is None:
         return
@@ -92,7 +92,7 @@ def _print_columns(result: TrainingResult) -> None:
     print_table(title, ["change", "columns", "gain", ""], rows)
 
 
-def _print_audit(result: TrainingResult) -> None:
+def _print_audit(result: TrainingResult[RowRun]) -> None:
     audit = result.run.audit
     if not audit:
         print_line("Audit: nothing suspicious.")
@@ -103,7 +103,7 @@ def _print_audit(result: TrainingResult) -> None:
         print_line("A column left out is taken in with --keep NAME, if you know it to be known before the label.")
 
 
-def print_comparison(run: TrainingRun) -> None:
+def print_comparison(run: RowRun) -> None:
     """Short lists and money per 1,000 rows by family, what is as good, and whether more data would help."""
     points = run.comparison.points
     if points:

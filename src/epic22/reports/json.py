@@ -39,8 +39,7 @@ from epic22.services.decide import DecisionList, ListedCase
 from epic22.services.forecast_findings import compute_forecast_coverage
 from epic22.services.ingest import IngestResult
 from epic22.services.prediction_intervals import PredictionIntervals
-from epic22.services.train import HonestScore, TrainingRun
-from epic22.services.train_panel import ForecastRun
+from epic22.services.training_run import HonestScore, RowRun, SeriesRun
 
 EXPLANATION_FORMAT = 1
 
@@ -70,11 +69,11 @@ class _ColumnBin:
         return ends if self.column.dtype != "time" else {name: format_time(end) for name, end in ends.items()}
 
 
-def _explain_version(run: TrainingRun) -> VersionedExplanation | None:
+def _explain_version(run: RowRun) -> VersionedExplanation | None:
     return None if run.explanation is None else VersionedExplanation(run.version, run.explanation)
 
 
-def _describe_loss(run: TrainingRun) -> Mapping[str, object] | None:
+def _describe_loss(run: RowRun) -> Mapping[str, object] | None:
     """What models of values were asked to make small; None for classes."""
     target = run.task.target
     if not target.traits.is_regression:
@@ -98,7 +97,7 @@ def _find_worst_group(coverage: Coverage) -> Mapping[str, object] | None:
     return {"by": by, "off": group.share.value - coverage.level, **to_json(group, VIEWS)}
 
 
-def _describe_origins(run: ForecastRun) -> Mapping[str, object]:
+def _describe_origins(run: SeriesRun) -> Mapping[str, object]:
     """The origins, as folds are shown."""
     frequency, plan = run.frequency, run.plan
     return {
@@ -116,7 +115,7 @@ def _describe_origins(run: ForecastRun) -> Mapping[str, object]:
     }
 
 
-def _list_horizon_scores(run: ForecastRun) -> Sequence[Mapping[str, object]]:
+def _list_horizon_scores(run: SeriesRun) -> Sequence[Mapping[str, object]]:
     """The leaderboard: of each family one entry for the pooled figure and one a horizon."""
     return [
         {
@@ -141,7 +140,7 @@ VIEWS: Views = collect_views(
     *BAND_VIEWS.values(),
     # Trainings.
     view(
-        TrainingRun,
+        RowRun,
         "task=task.name data_version=data_version.id loss? model_hash=version.model_hash folds=plan audit leaderboard champion "
         "promotion search=search_result verdicts comparison explanation honest=honest_scores coverage=intervals warnings notes "
         "columns column_plan derived=task.formulas",
@@ -150,7 +149,7 @@ VIEWS: Views = collect_views(
         explanation=_explain_version,
     ),
     view(
-        ForecastRun,
+        SeriesRun,
         "task=task.name data_version=data_version.id model_hash=version.model_hash folds audit leaderboard champion verdicts "
         "intervals weights notes warnings",
         folds=_describe_origins,

@@ -1,6 +1,7 @@
 """The audit of a portfolio: its tables, and the examples made of them."""
 
 from dataclasses import replace
+from functools import singledispatch
 
 import numpy as np
 import polars as pl
@@ -9,6 +10,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.leakage_tests import audit_target_leakage
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.task_data import TaskData, TrainingData
 from epic22.core.evaluation.survival import label_at_horizon
 from epic22.core.quality import Finding, Frames, audit_tables
 from epic22.core.targets import KINDS
@@ -36,6 +38,17 @@ def audit_examples(task: Task, examples: Examples, findings: tuple[Finding, ...]
     those of the tables that the examples were made of: those that put `known_at` in doubt are told again, for the run's report.
     """
     return (*find_known_at_violations(findings), *_audit_inputs(task, examples, seed))
+
+
+@singledispatch
+def audit_inputs(data: TrainingData) -> tuple[Suspicion, ...]:
+    """What the inputs of a task's examples give away; a series' own past gives nothing away."""
+    return ()
+
+
+@audit_inputs.register
+def _audit_rows(data: TaskData) -> tuple[Suspicion, ...]:
+    return audit_examples(data.task, data.examples())
 
 
 def find_known_at_violations(findings: tuple[Finding, ...]) -> tuple[Suspicion, ...]:

@@ -10,11 +10,11 @@ from epic22.core.evaluation.crossval import Candidate, make_candidate, make_defa
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import ENSEMBLE, get_family
+from epic22.core.ports import Progress
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Task
 from epic22.services.prepare import Preparation
-from epic22.services.progress import Progress
 from epic22.services.tune import NestedSearch, Tuning
 
 

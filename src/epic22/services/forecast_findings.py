@@ -8,7 +8,7 @@ from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
 from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.evaluation.forecast_metrics import compute_winkler
 from epic22.core.time_series import Array
-from epic22.services.train_panel import ForecastRun
+from epic22.services.training_run import SeriesRun
 
 NOMINAL = 80.0
 FALSE_ALARM_RATE = 0.01
@@ -58,7 +58,7 @@ class ForecastCoverage:
     kinds: tuple[IntervalKindCoverage, ...]
 
 
-def compute_forecast_coverage(run: ForecastRun) -> ForecastCoverage:
+def compute_forecast_coverage(run: SeriesRun) -> ForecastCoverage:
     """What the intervals of a run covered."""
     years = np.array([moment.year for moment in run.frequency.starts(run.examples.origin[run.test])])
     return ForecastCoverage(
@@ -70,7 +70,7 @@ def compute_forecast_coverage(run: ForecastRun) -> ForecastCoverage:
     )
 
 
-def compute_coverage_by_origin(run: ForecastRun, adapted: AdaptedIntervals) -> tuple[OriginCoverage, ...]:
+def compute_coverage_by_origin(run: SeriesRun, adapted: AdaptedIntervals) -> tuple[OriginCoverage, ...]:
     """Coverage of the champion's interval with these half-widths, by test origin."""
     inside = _champion_hits(run, adapted)
     shares = [100 * float(np.nanmean(inside[run.rows.origin_index == i])) for i in range(len(run.plan.test))]
@@ -79,18 +79,18 @@ def compute_coverage_by_origin(run: ForecastRun, adapted: AdaptedIntervals) -> t
     )
 
 
-def _champion_hits(run: ForecastRun, adapted: AdaptedIntervals) -> Array:
+def _champion_hits(run: SeriesRun, adapted: AdaptedIntervals) -> Array:
     return _interval_hits(run, adapted.quantiles(run.champion.forecasts.median)[run.test])
 
 
-def _interval_hits(run: ForecastRun, quantiles: Array) -> Array:
+def _interval_hits(run: SeriesRun, quantiles: Array) -> Array:
     """1 where the target of a test row lies in the 80 % interval, else 0, (n, H); NaN where there is no target."""
     targets = run.rows.Y
     inside = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
     return np.where(np.isnan(targets), np.nan, inside)
 
 
-def _compute_coverage_by_group(run: ForecastRun) -> tuple[SeriesCoverage, ...]:
+def _compute_coverage_by_group(run: SeriesRun) -> tuple[SeriesCoverage, ...]:
     names, code = np.unique(run.examples.entity[run.test].astype(str), return_inverse=True)
     relative = run.rows.scale / np.maximum(np.abs(run.rows.last), 1e-9)
     liveliness = np.bincount(code, relative, minlength=len(names)) / np.bincount(code, minlength=len(names))
@@ -102,7 +102,7 @@ def _compute_coverage_by_group(run: ForecastRun) -> tuple[SeriesCoverage, ...]:
     )
 
 
-def _compare_interval_kinds(run: ForecastRun, years: Array) -> tuple[IntervalKindCoverage, ...]:
+def _compare_interval_kinds(run: SeriesRun, years: Array) -> tuple[IntervalKindCoverage, ...]:
     """The coverage of each kind of interval; `years` (n,) are those of the test rows' origins."""
     family, median = run.champion.family, run.champion.forecasts.median
     kinds = [
@@ -126,7 +126,7 @@ def _compare_interval_kinds(run: ForecastRun, years: Array) -> tuple[IntervalKin
     return tuple(results)
 
 
-def compute_series_skill(run: ForecastRun) -> tuple[list[str], Array]:
+def compute_series_skill(run: SeriesRun) -> tuple[list[str], Array]:
     """Each series' skill on the test origins, ascending: names and values."""
     own = np.abs(run.rows.Y - run.champion.forecasts.median[run.test])
     drift = np.abs(run.rows.Y - run.rows.drift)
@@ -139,7 +139,7 @@ def compute_series_skill(run: ForecastRun) -> tuple[list[str], Array]:
     return [str(names[i]) for i in order], skill[order]
 
 
-def find_recent_anomalies(run: ForecastRun, limit: int) -> list[tuple[str, str, float, float, float]]:
+def find_recent_anomalies(run: SeriesRun, limit: int) -> list[tuple[str, str, float, float, float]]:
     """Values of the last RECENT periods outside the band of the one-step forecast: series, period, value, low, high;
     the newest `limit`."""
     history = run.bundle.history

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import singledispatch
 
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion
 from epic22.core.statistics import Interval
-from epic22.services.train import TrainingRun
-from epic22.services.train_panel import BASELINE, ForecastEvaluation, ForecastRun
+from epic22.services.training_run import BASELINE, ForecastEvaluation, RowRun, SeriesRun, TrainingRun
 
 CONSTANT = "constant"
 
@@ -46,9 +46,10 @@ class FeatureResult:
     promotion: str | None = None
 
 
-def summarise_run(run: TrainingRun | ForecastRun) -> FeatureResult:
-    """The outcome of a training, of rows or of a panel."""
-    return _summarise_forecast(run) if isinstance(run, ForecastRun) else _summarise_rows(run)
+@singledispatch
+def summarise_run(run: TrainingRun) -> FeatureResult:
+    """The outcome of a training, whatever it is of. Raises InternalError for a kind of run that has no summary."""
+    raise InternalError(f"task {run.task.name}: a run of {run.kind} has no summary.")
 
 
 @dataclass(frozen=True)
@@ -63,9 +64,9 @@ class GateStep:
     served: ModelVersion
 
 
-def build_gate_step(what: str, run: TrainingRun | ForecastRun, served: ModelVersion) -> GateStep:
+def build_gate_step(what: str, run: TrainingRun, served: ModelVersion) -> GateStep:
     """The step that a run was. Raises InternalError for a run that no gate judges."""
-    if isinstance(run, ForecastRun) or run.promotion is None:
+    if run.promotion is None:
         raise InternalError(f"task {run.task.name} has no fairness gate; name one whose rows are about people.")
     return GateStep(what, run.version.version, run.promotion.promote, run.promotion.status, run.promotion.why, served)
 
@@ -74,7 +75,8 @@ def _verdict_estimate(verdict: Verdict) -> Interval:
     return verdict.difference
 
 
-def _summarise_rows(run: TrainingRun) -> FeatureResult:
+@summarise_run.register
+def _summarise_rows(run: RowRun) -> FeatureResult:
     metric = run.task.target.metric.name
     by_name = {e.family: e for e in run.leaderboard}
     constant, incumbent = by_name[CONSTANT], by_name[INCUMBENT]
@@ -112,7 +114,8 @@ def _summarise_rows(run: TrainingRun) -> FeatureResult:
     )
 
 
-def _summarise_forecast(run: ForecastRun) -> FeatureResult:
+@summarise_run.register
+def _summarise_series(run: SeriesRun) -> FeatureResult:
     def skill(evaluation: ForecastEvaluation | None) -> float | None:
         return None if evaluation is None else evaluation.score("skill").value
 

@@ -19,12 +19,8 @@ from epic22.core.task import Task
 from epic22.core.time_series import Array, Frequency, Histories
 
 
-class BoundTask(Protocol):
-    """A task together with the tables that it is asked on. `kind` is that of the models that answer it: rows or series."""
-
-    @property
-    def kind(self) -> str:
-        """The kind of the models that answer the task."""
+class TrainingData(Protocol):
+    """What a model is trained on: a declared task and the data it is learned from, in whatever form."""
 
     @property
     def task(self) -> Task:
@@ -37,6 +33,14 @@ class BoundTask(Protocol):
     @property
     def notes(self) -> tuple[str, ...]:
         """What was decided on the way, in plain words."""
+
+
+class BoundTask(TrainingData, Protocol):
+    """A task together with the tables that it is asked on. `kind` is that of the models that answer it: rows or series."""
+
+    @property
+    def kind(self) -> str:
+        """The kind of the models that answer the task."""
 
     def list_eligible(self, at: datetime) -> pl.DataFrame:
         """The entities [entity, cutoff] that the task is asked of at a moment. Raises ColumnError where there is none."""

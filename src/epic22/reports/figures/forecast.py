@@ -19,7 +19,7 @@ from epic22.reports.figures.style import (
     render_png,
 )
 from epic22.services.forecast_findings import compute_coverage_by_origin, compute_series_skill
-from epic22.services.train_panel import COMBINATION, ForecastEvaluation, ForecastRun
+from epic22.services.training_run import COMBINATION, ForecastEvaluation, SeriesRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -29,7 +29,7 @@ SHOWN_PERIODS = 60
 STYLES = ("-", "--", "-.", ":")
 
 
-def _draw_fan_at(run: ForecastRun, place: float) -> "Figure":
+def _draw_fan_at(run: SeriesRun, place: float) -> "Figure":
     """The series at that place between worst (0) and best (1): what was known, the last test origin's fan, and what came."""
     names, _ = compute_series_skill(run)
     figure, axes = create_axes(height=3.2)
@@ -39,7 +39,7 @@ def _draw_fan_at(run: ForecastRun, place: float) -> "Figure":
     return figure
 
 
-def _draw_fan(run: ForecastRun, axes: "Axes", name: str) -> None:
+def _draw_fan(run: SeriesRun, axes: "Axes", name: str) -> None:
     rows = np.flatnonzero(run.examples.entity.astype(str) == name)
     tested = rows[np.isin(rows, run.test)]
     row = tested[-1] if len(tested) else rows[-1]
@@ -61,37 +61,37 @@ def _draw_fan(run: ForecastRun, axes: "Axes", name: str) -> None:
     add_legend(axes)
 
 
-def _label_periods(run: ForecastRun, axes: "Axes", first: int, last: int) -> None:
+def _label_periods(run: SeriesRun, axes: "Axes", first: int, last: int) -> None:
     ticks = np.unique(np.linspace(first, last, 5).astype(int))
     axes.set_xticks(ticks, [run.frequency.label(int(t)) for t in ticks])
 
 
-def draw_best_fan(run: ForecastRun) -> "Figure":
+def draw_best_fan(run: SeriesRun) -> "Figure":
     """The series forecast best."""
     return _draw_fan_at(run, 1.0)
 
 
-def draw_middle_fan(run: ForecastRun) -> "Figure":
+def draw_middle_fan(run: SeriesRun) -> "Figure":
     """The series in the middle."""
     return _draw_fan_at(run, 0.5)
 
 
-def draw_worst_fan(run: ForecastRun) -> "Figure":
+def draw_worst_fan(run: SeriesRun) -> "Figure":
     """The series forecast worst."""
     return _draw_fan_at(run, 0.0)
 
 
-def _label_horizons(run: ForecastRun, axes: "Axes") -> None:
+def _label_horizons(run: SeriesRun, axes: "Axes") -> None:
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")
     axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
 
 
-def _champion_first(run: ForecastRun) -> list[ForecastEvaluation]:
+def _champion_first(run: SeriesRun) -> list[ForecastEvaluation]:
     """The champion, then the others, best first."""
     return [run.champion, *(e for e in run.leaderboard if e is not run.champion)]
 
 
-def draw_skill_by_horizon(run: ForecastRun) -> "Figure":
+def draw_skill_by_horizon(run: SeriesRun) -> "Figure":
     """The champion's skill with its interval at each horizon, beside the best others'."""
     figure, axes = create_axes(height=3.8)
     horizons = np.arange(1, run.plan.horizon + 1)
@@ -109,7 +109,7 @@ def draw_skill_by_horizon(run: ForecastRun) -> "Figure":
     return figure
 
 
-def draw_coverage_over_time(run: ForecastRun) -> "Figure":
+def draw_coverage_over_time(run: SeriesRun) -> "Figure":
     """Share of values inside the 80 % interval by origin: adapted, and calibrated once."""
     figure, axes = create_axes(height=3.4)
     for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, MAIN, "adaptive")):
@@ -123,7 +123,7 @@ def draw_coverage_over_time(run: ForecastRun) -> "Figure":
     return figure
 
 
-def draw_coverage_by_horizon(run: ForecastRun) -> "Figure":
+def draw_coverage_by_horizon(run: SeriesRun) -> "Figure":
     """Share of values inside the 80 % interval by horizon."""
     figure, axes = create_axes(height=3.0)
     horizons = range(1, run.plan.horizon + 1)
@@ -137,7 +137,7 @@ def draw_coverage_by_horizon(run: ForecastRun) -> "Figure":
     return figure
 
 
-def draw_weights_by_horizon(run: ForecastRun) -> "Figure":
+def draw_weights_by_horizon(run: SeriesRun) -> "Figure":
     """What the combination of the next forecasts is made of, by horizon."""
     figure, axes = create_axes(height=3.0)
     horizons = np.arange(1, run.plan.horizon + 1)
@@ -159,7 +159,7 @@ def draw_weights_by_horizon(run: ForecastRun) -> "Figure":
     return figure
 
 
-FORECAST_FIGURES: tuple[ReportFigure[ForecastRun], ...] = (
+FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
     ReportFigure(
         "skill_by_horizon",
         "Skill by horizon",
@@ -192,11 +192,11 @@ FORECAST_FIGURES: tuple[ReportFigure[ForecastRun], ...] = (
 """All pictures, in the report's order. A new one is one function and one line here."""
 
 
-def list_forecast_figures(run: ForecastRun) -> tuple[ReportFigure[ForecastRun], ...]:
+def list_forecast_figures(run: SeriesRun) -> tuple[ReportFigure[SeriesRun], ...]:
     """The pictures that suit the run: the weights only where the combination won."""
     return tuple(picture for picture in FORECAST_FIGURES if picture.suits(run))
 
 
-def render_forecast_pngs(run: ForecastRun) -> dict[str, bytes]:
+def render_forecast_pngs(run: SeriesRun) -> dict[str, bytes]:
     """Every picture as PNG by name, on white: for the tracker."""
     return {picture.name: render_png(picture.draw(run)) for picture in list_forecast_figures(run)}

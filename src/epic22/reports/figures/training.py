@@ -24,7 +24,7 @@ from epic22.reports.figures.style import (
     format_name,
     label_rows,
 )
-from epic22.services.train import TrainingRun
+from epic22.services.training_run import RowRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -41,13 +41,13 @@ MAX_VISITED_NODES = 100_000_000
 MAX_POINTS = 3000
 
 
-def _colour(run: TrainingRun, evaluation: Evaluation) -> str:
+def _colour(run: RowRun, evaluation: Evaluation) -> str:
     if evaluation.family == "constant":
         return WARM
     return MAIN if evaluation is run.champion else OTHER
 
 
-def draw_leaderboard(run: TrainingRun) -> "Figure":
+def draw_leaderboard(run: RowRun) -> "Figure":
     """The deciding metric of each family with its interval."""
     figure, axes = create_axes(height=1.2 + 0.45 * len(run.leaderboard))
     metric = run.task.target.metric.name
@@ -62,7 +62,7 @@ def draw_leaderboard(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_folds(run: TrainingRun) -> "Figure":
+def draw_folds(run: RowRun) -> "Figure":
     """Training and test parts of each fold, on the time axis where rows have a time."""
     first = [fold for fold in run.plan.folds if fold.repeat == 0]
     figure, axes = create_axes(height=1.1 + 0.35 * len(first))
@@ -99,14 +99,14 @@ def _find_runs(numbers: Array) -> list[tuple[int, int]]:
     return [(int(a), int(b)) for a, b in zip(firsts, lasts, strict=True)]
 
 
-def _pool_responses(evaluation: Evaluation, run: TrainingRun) -> tuple[Array, Array]:
+def _pool_responses(evaluation: Evaluation, run: RowRun) -> tuple[Array, Array]:
     """Labels and out-of-fold responses of the first repeat."""
     parts = [part for part in evaluation.fold_predictions if part.fold.repeat == 0]
     rows = np.concatenate([part.fold.test for part in parts])
     return run.examples.y[rows], np.concatenate([part.response for part in parts])
 
 
-def draw_calibration(run: TrainingRun) -> "Figure":
+def draw_calibration(run: RowRun) -> "Figure":
     """Predicted probability against observed share in equal-count bins, with 95 % intervals."""
     from scipy import stats
 
@@ -129,7 +129,7 @@ def draw_calibration(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_cumulative_incidence(run: TrainingRun) -> "Figure":
+def draw_cumulative_incidence(run: RowRun) -> "Figure":
     """Fifths of the rows by risk: the mean probability up to each horizon as a line, what was observed as dots with intervals."""
     figure, axes = create_axes(height=4.4)
     curves = () if run.assessment is None else run.assessment.curves
@@ -147,7 +147,7 @@ def draw_cumulative_incidence(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_horizon_calibration(run: TrainingRun) -> "Figure":
+def draw_horizon_calibration(run: RowRun) -> "Figure":
     """Predicted probability against observed incidence in bins of equal mass, at each horizon; the deciding one stands out."""
     figure, axes = create_axes(height=4.4)
     top = 0.0
@@ -164,7 +164,7 @@ def draw_horizon_calibration(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_precision_recall(run: TrainingRun) -> "Figure":
+def draw_precision_recall(run: RowRun) -> "Figure":
     """Precision against recall of each family's out-of-fold probabilities."""
     figure, axes = create_axes(height=4.4)
     for evaluation in reversed(run.leaderboard):
@@ -185,7 +185,7 @@ def draw_precision_recall(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_residuals(run: TrainingRun) -> "Figure":
+def draw_residuals(run: RowRun) -> "Figure":
     """Out-of-fold value against residual."""
     y, response = _pool_responses(run.champion, run)
     rows = np.linspace(0, len(y) - 1, min(len(y), MAX_POINTS)).astype(int)
@@ -197,7 +197,7 @@ def draw_residuals(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_importance(run: TrainingRun) -> "Figure":
+def draw_importance(run: RowRun) -> "Figure":
     """Mean absolute contribution of each column to the score, over a sample of rows."""
     rows = np.linspace(0, len(run.examples) - 1, min(len(run.examples), _count_sampled_rows(run.bundle.estimator))).astype(int)
     X = run.bundle.preprocessor.transform(run.examples.X[rows])
@@ -220,7 +220,7 @@ def _count_sampled_rows(estimator: object) -> int:
     return min(SAMPLED_ROWS_OF_ENSEMBLE, max(MIN_SAMPLED_ROWS, MAX_VISITED_NODES // max(nodes, 1)))
 
 
-def draw_fold_scores(run: TrainingRun) -> "Figure":
+def draw_fold_scores(run: RowRun) -> "Figure":
     """The deciding metric of each family on each fold."""
     metric = run.task.target.metric.name
     figure, axes = create_axes()
@@ -241,7 +241,7 @@ def draw_fold_scores(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_coverage_by_group(run: TrainingRun) -> "Figure":
+def draw_coverage_by_group(run: RowRun) -> "Figure":
     """Coverage of every group, months aside, with its interval."""
     coverage = run.intervals.coverage
     groups = [] if coverage is None else [(f"{t.by} = {g.name}", g) for t in coverage.tables if t.by != MONTH for g in t.groups]
@@ -261,7 +261,7 @@ def draw_coverage_by_group(run: TrainingRun) -> "Figure":
     return figure
 
 
-def draw_coverage_by_month(run: TrainingRun) -> "Figure":
+def draw_coverage_by_month(run: RowRun) -> "Figure":
     """Coverage of every month with its interval."""
     coverage = run.intervals.coverage
     months = [] if coverage is None else [group for table in coverage.tables if table.by == MONTH for group in table.groups]
@@ -281,7 +281,7 @@ def _coverage_colour(group: GroupCoverage) -> str:
     return WARM if group.short else MAIN
 
 
-TRAINING_FIGURES: tuple[ReportFigure[TrainingRun], ...] = (
+TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
     ReportFigure(
         "leaderboard",
         "Leaderboard",
@@ -362,12 +362,12 @@ TRAINING_FIGURES: tuple[ReportFigure[TrainingRun], ...] = (
 """All pictures, in the report's order. A new one is one function and one line here."""
 
 
-def list_figures(run: TrainingRun) -> tuple[ReportFigure[TrainingRun], ...]:
+def list_figures(run: RowRun) -> tuple[ReportFigure[RowRun], ...]:
     """The pictures that suit the run's kind of target and have something to show: one fold alone is not compared with others."""
     return tuple(picture for picture in TRAINING_FIGURES if picture.suits(run))
 
 
-def draw_figures(run: TrainingRun) -> dict[str, "Figure"]:
+def draw_figures(run: RowRun) -> dict[str, "Figure"]:
     """Every picture that suits the run, drawn, by name."""
     return {picture.name: picture.draw(run) for picture in list_figures(run)}
 

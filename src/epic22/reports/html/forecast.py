@@ -14,17 +14,17 @@ from epic22.services.forecast_findings import (
     compute_series_skill,
     find_recent_anomalies,
 )
-from epic22.services.train_panel import ForecastRun
+from epic22.services.training_run import SeriesRun
 
 MAX_SERIES = 8
 
 
-def write_forecast_report(run: ForecastRun, path: Path) -> Path:
+def write_forecast_report(run: SeriesRun, path: Path) -> Path:
     """Write the report whole: a reader never meets half a file."""
     return write_atomically(path, render_forecast_report(run))
 
 
-def render_forecast_report(run: ForecastRun) -> str:
+def render_forecast_report(run: SeriesRun) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's file are escaped."""
     names, skills = compute_series_skill(run)
     ranked = list(zip(names, skills, strict=True))
@@ -54,7 +54,7 @@ class VerdictTable:
     methods: tuple[tuple[str, str, str], ...]
 
 
-def group_verdicts(run: ForecastRun) -> VerdictTable:
+def group_verdicts(run: SeriesRun) -> VerdictTable:
     """The verdicts of a run as a table."""
     rivals = list(dict.fromkeys(v.against for v in run.verdicts))
     first = [v for v in run.verdicts if v.against == rivals[0]]
@@ -74,7 +74,7 @@ def _missing_evidence(advice: str) -> str:
     return advice.split("; ", 1)[1] if "; " in advice else ""
 
 
-def headline(run: ForecastRun) -> str:
+def headline(run: SeriesRun) -> str:
     """The outcome in one sentence."""
     skill = run.champion.score("skill")
     ahead = run.frequency.format_periods(run.plan.horizon)
@@ -84,7 +84,7 @@ def headline(run: ForecastRun) -> str:
     )
 
 
-def lead(run: ForecastRun) -> str:
+def lead(run: SeriesRun) -> str:
     """What that means, and how far it may be trusted."""
     skill, covered = run.champion.score("skill"), run.champion.score("coverage_80")
     better = (

@@ -12,18 +12,18 @@ from epic22.reports.figures.explanation import list_explanation_figures
 from epic22.reports.figures.style import ReportFigure, render_svg
 from epic22.reports.figures.training import describe_folds, draw_figures, list_figures
 from epic22.reports.html.page import render_page, write_atomically
-from epic22.services.train import TrainingRun
+from epic22.services.training_run import RowRun
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def write_report(run: TrainingRun, path: Path, figures: Mapping[str, "Figure"] | None = None) -> Path:
+def write_report(run: RowRun, path: Path, figures: Mapping[str, "Figure"] | None = None) -> Path:
     """Write the report whole: a reader never meets half a file. `figures`: the run's pictures where they are drawn already."""
     return write_atomically(path, render_report(run, figures))
 
 
-def render_report(run: TrainingRun, figures: Mapping[str, "Figure"] | None = None) -> str:
+def render_report(run: RowRun, figures: Mapping[str, "Figure"] | None = None) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's table are escaped."""
     figures = draw_figures(run) if figures is None else figures
     return render_page(
@@ -44,7 +44,7 @@ def _draw_explanation(explanation: Explanation) -> list[tuple[ReportFigure[Expla
     return [(picture, render_svg(picture.draw(explanation), picture.name)) for picture in list_explanation_figures(explanation)]
 
 
-def _list_savings(run: TrainingRun) -> list[tuple[str, Saving]]:
+def _list_savings(run: RowRun) -> list[tuple[str, Saving]]:
     """The savings that were counted, by whom the list is limited."""
     if run.assessment is None:
         return []
@@ -53,14 +53,14 @@ def _list_savings(run: TrainingRun) -> list[tuple[str, Saving]]:
     return [(name, saving) for name, saving in options if saving is not None]
 
 
-def headline(run: TrainingRun) -> str:
+def headline(run: RowRun) -> str:
     """The outcome in one sentence."""
     score = run.champion.score(run.task.target.metric.name)
     interval = f"{format_figure(score.low)} to {format_figure(score.high)}"
     return f"{run.task.target.name}: {run.champion.family} reaches {score.metric} {format_figure(score.value)} ({interval})"
 
 
-def lead(run: TrainingRun) -> str:
+def lead(run: RowRun) -> str:
     """What that means, beside the constant."""
     baseline = next((v for v in run.verdicts if v.against == "constant"), None)
     if baseline is None:
@@ -73,7 +73,7 @@ def lead(run: TrainingRun) -> str:
     return f"{sentence} {_describe_accuracy(run)}".strip()
 
 
-def _describe_accuracy(run: TrainingRun) -> str:
+def _describe_accuracy(run: RowRun) -> str:
     """Accuracy is never shown alone: on rare events the constant's is high too."""
     if not run.task.target.traits.is_classification:
         return ""

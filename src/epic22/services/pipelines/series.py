@@ -1,8 +1,7 @@
-"""From a panel to a champion: origins, families, a combination, verdicts, intervals that adapt, bundle, registry."""
+"""Training on series: rolling origins, families, a combination, intervals that adapt."""
 
-import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -11,7 +10,7 @@ from epic22.core.artifact.panel_bundle import PanelBundle, PanelSchema, compute_
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, AdaptiveState, adapt_intervals
+from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, adapt_intervals
 from epic22.core.evaluation.backtest import Backtest, OriginPlan, backtest, plan_origins
 from epic22.core.evaluation.baselines import INCUMBENT, ORACLE
 from epic22.core.evaluation.forecast_metrics import (
@@ -19,24 +18,22 @@ from epic22.core.evaluation.forecast_metrics import (
     MIN_BLOCKS,
     PINBALL,
     SKILL,
-    ForecastScore,
     Horizon,
     ScoredRows,
     compare_forecasts,
     compute_score_with_interval,
 )
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import DataVersion, ModelVersion
-from epic22.core.models.panel.base import QUANTILE_LEVELS
+from epic22.core.lineage import ModelVersion
+from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
-from epic22.core.ports import Registry
+from epic22.core.ports import Progress
 from epic22.core.selection.forecast_combination import compute_combination_weights
 from epic22.core.task import Task
-from epic22.core.time_series import Array, Frequency
-from epic22.services.progress import Progress
+from epic22.core.time_series import Array, Frequency, Histories
+from epic22.services.train import Package
+from epic22.services.training_run import BASELINE, COMBINATION, ForecastEvaluation, SeriesRun
 
-COMBINATION = "combination"
-BASELINE = "drift"
 MIN_CYCLES = 2
 MIN_HISTORY = 24
 TREND_HORIZON = 3
@@ -52,124 +49,170 @@ class ForecastConfig:
 
 
 @dataclass(frozen=True)
-class ForecastEvaluation:
-    """What a family is worth on the test origins: its scores by horizon and pooled, and all of its forecasts."""
+class SeriesPlan:
+    """The origins, those that choose and those that judge, and the examples at them."""
 
-    family: str
-    forecasts: Backtest
-    scores: tuple[ForecastScore, ...]
-
-    def score(self, metric: str, horizon: Horizon = "all") -> ForecastScore:
-        """The score of that metric at that horizon; KeyError where it was not measured."""
-        return {(s.metric, s.horizon): s for s in self.scores}[metric, horizon]
+    origins: OriginPlan
+    examples: PanelExamples
 
 
 @dataclass(frozen=True)
-class ForecastRun:
-    """All that a panel's training found; reports, tracking and answers are made of this.
+class SeriesBoard:
+    """Every family's forecasts from every origin, the combination's of its `members` last."""
 
-    `weights` (horizon, members) are the combination's for the next forecasts; `intervals` the champion's adapted 80 % interval
-    at every row of `examples`, `static` the same calibrated once; `test` are the rows of the test origins.
-    """
+    forecasts: tuple[Backtest, ...]
+    members: tuple[str, ...]
 
-    task: Task
-    data_version: DataVersion
-    notes: tuple[str, ...]
-    plan: OriginPlan
-    season: int
-    examples: PanelExamples
-    test: Array
-    rows: ScoredRows
+
+@dataclass(frozen=True)
+class SeriesChoice:
+    """The champion and why, the board on the test origins, best first, and its intervals. `weights` are the combination's."""
+
     leaderboard: tuple[ForecastEvaluation, ...]
     champion: ForecastEvaluation
-    selection_reason: str
+    reason: str
     members: tuple[str, ...]
     weights: Array
     adapted: AdaptedIntervals
     static: AdaptedIntervals
+    test: Array
+    rows: ScoredRows
     verdicts: tuple[Verdict, ...]
-    bundle: PanelBundle
-    seed: int
-    version: ModelVersion
-    oracle: ForecastEvaluation | None = None
-    shortfall: tuple[Verdict, ...] = ()
-
-    @property
-    def frequency(self) -> Frequency:
-        """The panel's frequency."""
-        return self.plan.frequency
-
-    @property
-    def shown_horizons(self) -> tuple[int, ...]:
-        """The horizons that tables show: the first, the trend's, half way, the last."""
-        last = self.plan.horizon
-        return tuple(sorted({1, min(self.rows.trend_horizon, last), max(1, last // 2), last}))
+    oracle: ForecastEvaluation | None
+    shortfall: tuple[Verdict, ...]
 
 
-def train_panel(
-    data: PanelTaskData,
-    config: ForecastConfig,
-    registry: Registry,
-    threads: int,
-    progress: Progress = Progress(),
-    truth: pl.DataFrame | None = None,
-) -> ForecastRun:
-    """Race the task's forecasting families from rolling origins, combine and calibrate on earlier ones, judge on the last.
+@dataclass(frozen=True)
+class FittedForecasters:
+    """What the champion consists of, fitted on the series as known at the end of the data."""
+
+    forecasters: Mapping[str, Forecaster]
+    history: Histories
+
+
+@dataclass(frozen=True)
+class SeriesPipeline:
+    """Forecasting families from rolling origins, combined and calibrated on earlier ones, judged on the last.
 
     `truth` [entity, cutoff, h1…] holds the true medians of simulated series; it is only ever compared with.
-
-    Raises SplitError where the data are too short for the horizon, ColumnError where nothing can be forecast.
     """
-    task, seed = data.task, config.seed
-    plan = plan_origins(
-        data.first,
-        data.last,
-        len(task.target.horizons),
-        _require_frequency(task),
-        config.holdout,
-        max(MIN_HISTORY, MIN_CYCLES * data.season) if data.last - data.first > 3 * MIN_HISTORY else 8,
-    )
-    examples = data.examples(plan.origins)
-    forecasts = backtest_all(task, examples, plan, data.season, seed, threads, progress)
-    members = tuple(f.family for f in forecasts if get_panel_family(f.family).in_combination)
-    forecasts = (*forecasts, combine_backtests(forecasts, members, examples, plan))
-    selected, selection_reason = choose_champion(forecasts, examples, plan)
-    adapted, static = calibrate_intervals(selected, forecasts, members, examples, plan)
-    test = np.flatnonzero(np.isin(examples.origin, plan.test))
-    test_examples = examples.take(test)
-    drift = next(f for f in forecasts if f.family == BASELINE).median[test]
-    rows = ScoredRows.of(test_examples, drift, plan, data.season, min(config.trend_horizon, plan.horizon))
-    forecasts = tuple(apply_interval(f, adapted) if f.family == selected.family else f for f in forecasts)
-    leaderboard = evaluate_all((*forecasts, *incumbent_backtest(examples)), test, rows, plan, seed, progress)
-    champion = next(e for e in leaderboard if e.family == selected.family)
-    verdicts = compare_champion(task, champion, leaderboard, test, rows, plan, seed)
-    oracle, shortfall = compare_with_oracle(task, champion, examples, test, rows, plan, truth, seed)
-    weights = compute_next_weights(forecasts, members, examples, plan)
-    bundle = fit_champion(data, champion, members, weights, adapted.state, verdicts, plan, seed, threads, progress)
-    version = register_bundle(bundle, data, registry)
-    return ForecastRun(
-        task=task,
-        data_version=data.data_version,
-        notes=data.notes,
-        plan=plan,
-        season=data.season,
-        examples=examples,
-        test=test,
-        rows=rows,
-        leaderboard=leaderboard,
-        champion=champion,
-        selection_reason=selection_reason,
-        members=members,
-        weights=weights,
-        adapted=adapted,
-        static=static,
-        verdicts=verdicts,
-        bundle=bundle,
-        seed=seed,
-        version=version,
-        oracle=oracle,
-        shortfall=shortfall,
-    )
+
+    data: PanelTaskData
+    config: ForecastConfig
+    threads: int
+    truth: pl.DataFrame | None = None
+
+    def plan(self, progress: Progress) -> SeriesPlan:
+        """The origins and the examples at them.
+
+        Raises SplitError where the data are too short for the horizon, ColumnError where nothing can be forecast.
+        """
+        data, task = self.data, self.data.task
+        origins = plan_origins(
+            data.first,
+            data.last,
+            len(task.target.horizons),
+            _require_frequency(task),
+            self.config.holdout,
+            max(MIN_HISTORY, MIN_CYCLES * data.season) if data.last - data.first > 3 * MIN_HISTORY else 8,
+        )
+        return SeriesPlan(origins, data.examples(origins.origins))
+
+    def evaluate(self, plan: SeriesPlan, progress: Progress) -> SeriesBoard:
+        """Every family from the same origins, and their combination."""
+        forecasts = backtest_all(
+            self.data.task, plan.examples, plan.origins, self.data.season, self.config.seed, self.threads, progress
+        )
+        members = tuple(f.family for f in forecasts if get_panel_family(f.family).in_combination)
+        return SeriesBoard((*forecasts, combine_backtests(forecasts, members, plan.examples, plan.origins)), members)
+
+    def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesChoice:
+        """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
+        task, origins, examples, seed = self.data.task, plan.origins, plan.examples, self.config.seed
+        forecasts, members = board.forecasts, board.members
+        selected, reason = choose_champion(forecasts, examples, origins)
+        adapted, static = calibrate_intervals(selected, forecasts, members, examples, origins)
+        test = np.flatnonzero(np.isin(examples.origin, origins.test))
+        drift = next(f for f in forecasts if f.family == BASELINE).median[test]
+        trend_horizon = min(self.config.trend_horizon, origins.horizon)
+        rows = ScoredRows.of(examples.take(test), drift, origins, self.data.season, trend_horizon)
+        forecasts = tuple(apply_interval(f, adapted) if f.family == selected.family else f for f in forecasts)
+        leaderboard = evaluate_all((*forecasts, *incumbent_backtest(examples)), test, rows, origins, seed, progress)
+        champion = next(e for e in leaderboard if e.family == selected.family)
+        verdicts = compare_champion(task, champion, leaderboard, test, rows, origins, seed)
+        oracle, shortfall = compare_with_oracle(task, champion, examples, test, rows, origins, self.truth, seed)
+        weights = compute_next_weights(forecasts, members, examples, origins)
+        return SeriesChoice(
+            leaderboard, champion, reason, members, weights, adapted, static, test, rows, verdicts, oracle, shortfall
+        )
+
+    def fit(self, plan: SeriesPlan, choice: SeriesChoice, progress: Progress) -> FittedForecasters:
+        """What the champion consists of, fitted on everything known at the end of the data."""
+        now = self.data.latest_histories()
+        if not len(now):
+            raise ColumnError("no series reaches the end of the data; there is nothing to forecast from.")
+        used = (*choice.members, "naive") if choice.champion.family == COMBINATION else (choice.champion.family,)
+        progress.begin("fitting on all of the data", len(used))
+        forecasters = {}
+        for name in used:
+            forecaster = get_panel_family(name).build(self.data.season, self.config.seed, self.threads)
+            forecasters[name] = forecaster.fit(now, plan.origins.horizon)
+            progress.step()
+        return FittedForecasters(forecasters, now)
+
+    def package(
+        self, plan: SeriesPlan, choice: SeriesChoice, fitted: FittedForecasters, first_model: bool
+    ) -> Package[PanelBundle]:
+        """The fitted forecasters with their weights and the intervals' state."""
+        against = [v for v in choice.verdicts if v.against == BASELINE and v.metric == SKILL.name]
+        proven = any(v.enough_data and v.difference.low > 0 for v in against)
+        bundle = PanelBundle(
+            schema=PanelSchema.of(self.data),
+            family=choice.champion.family,
+            forecasters=fitted.forecasters,
+            weights=choice.weights if choice.champion.family == COMBINATION else np.ones((plan.origins.horizon, 1)),
+            state=choice.adapted.state,
+            history=fitted.history,
+            status="proven" if proven else "provisional",
+            model_hash="",
+            data_version=self.data.data_version.id,
+            seed=self.config.seed,
+        )
+        bundle = replace(bundle, model_hash=compute_panel_model_hash(bundle))
+        return Package(bundle, lambda folder: write_panel_bundle(folder, bundle))
+
+    def record(
+        self,
+        plan: SeriesPlan,
+        choice: SeriesChoice,
+        fitted: FittedForecasters,
+        package: Package[PanelBundle],
+        version: ModelVersion,
+    ) -> SeriesRun:
+        """The run, once its model is registered."""
+        return SeriesRun(
+            task=self.data.task,
+            data_version=self.data.data_version,
+            notes=self.data.notes,
+            plan=plan.origins,
+            season=self.data.season,
+            examples=plan.examples,
+            test=choice.test,
+            rows=choice.rows,
+            leaderboard=choice.leaderboard,
+            champion=choice.champion,
+            selection_reason=choice.reason,
+            members=choice.members,
+            weights=choice.weights,
+            adapted=choice.adapted,
+            static=choice.static,
+            verdicts=choice.verdicts,
+            bundle=package.bundle,
+            seed=self.config.seed,
+            version=version,
+            oracle=choice.oracle,
+            shortfall=choice.shortfall,
+        )
 
 
 def _require_frequency(task: Task) -> Frequency:
@@ -379,52 +422,3 @@ def compare_with_oracle(
 def is_panel_baseline(name: str) -> bool:
     """Whether a name on the board is a rule to be beaten; the combination is not one."""
     return name == INCUMBENT or (name != COMBINATION and get_panel_family(name).is_baseline)
-
-
-def fit_champion(
-    data: PanelTaskData,
-    champion: ForecastEvaluation,
-    members: tuple[str, ...],
-    weights: Array,
-    state: AdaptiveState,
-    verdicts: tuple[Verdict, ...],
-    plan: OriginPlan,
-    seed: int,
-    threads: int,
-    progress: Progress,
-) -> PanelBundle:
-    """Fit what the champion consists of on everything known at the end of the data, and pack it."""
-    now = data.latest_histories()
-    if not len(now):
-        raise ColumnError("no series reaches the end of the data; there is nothing to forecast from.")
-    combined = champion.family == COMBINATION
-    used = (*members, "naive") if combined else (champion.family,)
-    mixing = weights if combined else np.ones((plan.horizon, 1))
-    progress.begin("fitting on all of the data", len(used))
-    forecasters = {}
-    for name in used:
-        forecasters[name] = get_panel_family(name).build(data.season, seed, threads).fit(now, plan.horizon)
-        progress.step()
-    against = [v for v in verdicts if v.against == BASELINE and v.metric == SKILL.name]
-    proven = any(v.enough_data and v.difference.low > 0 for v in against)
-    bundle = PanelBundle(
-        schema=PanelSchema.of(data),
-        family=champion.family,
-        forecasters=forecasters,
-        weights=mixing,
-        state=state,
-        history=now,
-        status="proven" if proven else "provisional",
-        model_hash="",
-        data_version=data.data_version.id,
-        seed=seed,
-    )
-    return replace(bundle, model_hash=compute_panel_model_hash(bundle))
-
-
-def register_bundle(bundle: PanelBundle, data: PanelTaskData, registry: Registry) -> ModelVersion:
-    """Write the bundle aside and hand it to the registry, whole."""
-    with tempfile.TemporaryDirectory(prefix="epic22-") as scratch:
-        folder = Path(scratch) / "bundle"
-        write_panel_bundle(folder, bundle)
-        return registry.save(bundle.schema.task, bundle.family, bundle.model_hash, bundle.data_version, bundle.status, folder)

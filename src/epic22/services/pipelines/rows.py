@@ -1,0 +1,370 @@
+"""Training on rows that fit in memory."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+import polars as pl
+
+from epic22.core.artifact.bundle import GOLDEN_ROWS, Bundle, Schema, compute_model_hash, write_bundle
+from epic22.core.data.folds import SplitRequest
+from epic22.core.data.split import plan_folds
+from epic22.core.data.task_data import TaskData
+from epic22.core.errors import ColumnError
+from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
+from epic22.core.evaluation.calibration import Calibration
+from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe
+from epic22.core.evaluation.explain.explanation import Explanation, explain
+from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.learning_curve import MAX_FOLDS, TRAINING_EIGHTHS, LearningCurve, measure_learning_curve
+from epic22.core.evaluation.predictions import FittedFold
+from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
+from epic22.core.experiment import Experiment
+from epic22.core.lineage import ModelVersion
+from epic22.core.models.catalog import ENSEMBLE, get_family
+from epic22.core.ports import Progress
+from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
+from epic22.core.task import Array, Task
+from epic22.services.assess import Assessment, assess
+from epic22.services.assess_hazard import assess_hazard
+from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
+from epic22.services.comparison import Comparison, compare_in_use, is_baseline
+from epic22.services.prediction_intervals import PredictionIntervals, compute_prediction_intervals
+from epic22.services.prepare import Preparation, prepare
+from epic22.services.train import Package, PromotionGate
+from epic22.services.training_run import HonestScore, RowRun
+from epic22.services.tune import Tuning
+
+
+@dataclass(frozen=True)
+class RowPlan:
+    """The examples with the folds that judge, who takes part, and how they learn."""
+
+    preparation: Preparation
+    candidates: Candidates
+    config: RunConfig
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Who won, and why: the board, best family first, the champion and its verdicts, what the families are worth in use, and
+    what the champion looks at."""
+
+    leaderboard: tuple[Evaluation, ...]
+    champion: Evaluation
+    verdicts: tuple[Verdict, ...]
+    comparison: Comparison
+    explanation: Explanation | None
+
+
+@dataclass(frozen=True)
+class RowChoice:
+    """Who won, and what its answers are worth; `oracle` and `shortfall` where the truth is known."""
+
+    selection: Selection
+    assessment: Assessment | None
+    intervals: PredictionIntervals
+    honest_scores: tuple[HonestScore, ...] = ()
+    oracle: Evaluation | None = None
+    shortfall: Verdict | None = None
+
+    @property
+    def champion(self) -> Evaluation:
+        """The family that answers, on the folds."""
+        return self.selection.champion
+
+    @property
+    def calibration(self) -> Calibration:
+        """What makes its scores probabilities."""
+        return Calibration() if self.assessment is None else self.assessment.calibration
+
+
+@dataclass(frozen=True)
+class RowModelFit:
+    """The champion, fitted on all its rows, and which columns it got, where they were planned."""
+
+    fold: FittedFold
+    column_plan: ColumnPlan | None
+
+
+@dataclass(frozen=True)
+class RowPipeline:
+    """Training on rows that fit in memory.
+
+    With `tuning` a search takes part, which searches anew in every training part. With `engineer`, each fold's models get the
+    columns that are planned on its training rows (`selection/feature_selection.py`). `truth` [entity, cutoff, truth] holds the
+    true probabilities or medians of simulated rows; it is only ever compared with. `with_explanation` keeps the best family's
+    models of the folds until it is known what they look at.
+    """
+
+    data: TaskData
+    split: SplitRequest
+    threads: int
+    gate: PromotionGate = field(default_factory=PromotionGate)
+    engineer: bool = False
+    tuning: Tuning | None = None
+    truth: pl.DataFrame | None = None
+    with_explanation: bool = True
+
+    def plan(self, progress: Progress) -> RowPlan:
+        """The examples, audited and cut into folds, and who takes part.
+
+        Raises SplitError where no honest split exists, ColumnError where the tables do not give what the task declares, or a
+        column of `coverage_by` makes no groups.
+        """
+        preparation = prepare(self.data, self.split, self.threads)
+        tuning = None if self.tuning is None else self.tuning.reserve_time(len(preparation.experiment.examples))
+        config = RunConfig(self.engineer, tuning)
+        candidates, preparation = prepare_candidates(preparation, config, progress)
+        return RowPlan(preparation, candidates, config)
+
+    def evaluate(self, plan: RowPlan, progress: Progress) -> tuple[Evaluation, ...]:
+        """Every candidate and the incumbent on the same folds, best first."""
+        keep_models = self.with_explanation and not plan.config.is_time_limited
+        return evaluate_all(plan.preparation.experiment, plan.candidates.members, progress, keep_models)
+
+    def select(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> RowChoice:
+        """The best family, or the one that is preferred in use, and what its answers are worth."""
+        experiment, selection = plan.preparation.experiment, select_champion(plan, board, progress)
+        honest = score_honest_folds(experiment, selection.champion, self.split, plan.config, progress)
+        oracle, shortfall = compare_with_oracle(experiment, selection.champion, self.truth)
+        choice = assess_selection(experiment, selection, oracle)
+        return replace(choice, honest_scores=honest, shortfall=shortfall)
+
+    def fit(self, plan: RowPlan, choice: RowChoice, progress: Progress) -> RowModelFit:
+        """The champion, fitted on all its rows."""
+        planner = plan.candidates.planner
+        column_plan = None if planner is None else planner.plan(plan.preparation.rows)
+        return RowModelFit(plan.candidates.fit_champion(choice.champion.family, plan.preparation, progress), column_plan)
+
+    def package(self, plan: RowPlan, choice: RowChoice, fitted: RowModelFit, first_model: bool) -> Package[Bundle]:
+        """The fitted champion with calibration, intervals, costs and bands."""
+        experiment = plan.preparation.experiment
+        promotion = self.gate.decide(None if choice.assessment is None else choice.assessment.fairness, first_model)
+        return pack_rows(experiment, experiment.examples.y, choice, fitted.fold, promotion)
+
+    def record(
+        self, plan: RowPlan, choice: RowChoice, fitted: RowModelFit, package: Package[Bundle], version: ModelVersion
+    ) -> RowRun:
+        """The run, once its model is registered; the studies of its search are removed."""
+        prepared, selection, search = plan.preparation, choice.selection, plan.candidates.nested_search
+        experiment = prepared.experiment
+        if search is not None:
+            search.remove_studies()
+        search_warnings = () if search is None else search.tuning.warnings
+        has_search_result = search is not None and choice.champion.family == ENSEMBLE.name
+        return RowRun(
+            task=experiment.task,
+            data_version=prepared.data.data_version,
+            columns=experiment.task.columns,
+            notes=prepared.data.notes,
+            warnings=(*experiment.plan.warnings, *search_warnings, *(_describe_gap(score) for score in choice.honest_scores)),
+            audit=prepared.audit,
+            plan=experiment.plan,
+            examples=experiment.examples,
+            leaderboard=selection.leaderboard,
+            champion=selection.champion,
+            verdicts=selection.verdicts,
+            bundle=package.bundle,
+            honest_scores=choice.honest_scores,
+            seed=experiment.seed,
+            version=version,
+            assessment=choice.assessment,
+            promotion=package.promotion,
+            oracle=choice.oracle,
+            shortfall=choice.shortfall,
+            intervals=choice.intervals,
+            comparison=selection.comparison,
+            column_plan=fitted.column_plan,
+            explanation=selection.explanation,
+            search_result=search.search(experiment.examples, prepared.rows) if has_search_result and search is not None else None,
+        )
+
+
+def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress: Progress) -> Selection:
+    """Who wins: the best family, or the one that is preferred in use."""
+    experiment = plan.preparation.experiment
+    leaderboard, explanation = explain_best(experiment, leaderboard, progress)
+    champion, verdicts = choose_champion(experiment, leaderboard)
+    comparison = compare_in_use(experiment, leaderboard, champion)
+    if comparison.choice is not None and comparison.choice.family != champion.family:
+        champion, verdicts = choose_champion(experiment, leaderboard, comparison.choice.family)
+        explanation = None  # it is of the best family, whose place another has taken
+    if experiment.task.policy.learning_curve:
+        curve = compute_learning_curve(experiment, leaderboard, champion, progress, plan.candidates.planner)
+        comparison = replace(comparison, curve=curve)
+    return Selection(leaderboard, champion, verdicts, comparison, explanation)
+
+
+def evaluate_all(
+    experiment: Experiment,
+    candidates: Sequence[Candidate],
+    progress: Progress,
+    keep_models: bool = False,
+) -> tuple[Evaluation, ...]:
+    """Every contender on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models."""
+    task, n_folds = experiment.task, len(experiment.plan.folds)
+    evaluations: list[Evaluation] = []
+    for candidate in candidates:
+        progress.begin(f"{candidate.name}: {n_folds} folds", n_folds)
+        evaluation = evaluate(experiment, candidate, progress.step, keep_models)
+        best, *others = _sort_by_score(task, [*evaluations, evaluation])
+        evaluations = [best, *(other.without_models() for other in others)]
+    incumbent = evaluate_incumbent(experiment)
+    return tuple(_sort_by_score(task, evaluations if incumbent is None else [*evaluations, incumbent]))
+
+
+def _sort_by_score(task: Task, evaluations: list[Evaluation]) -> list[Evaluation]:
+    metric = task.target.metric
+    return sorted(evaluations, key=lambda e: sort_key(e.score(metric.name).value, metric.greater_is_better))
+
+
+def explain_best(
+    experiment: Experiment, leaderboard: tuple[Evaluation, ...], progress: Progress
+) -> tuple[tuple[Evaluation, ...], Explanation | None]:
+    """The board without models, and what those that were kept, of the best family, look at; None where none was kept."""
+    best = best_family(leaderboard)
+    if not any(part.fitted for part in best.fold_predictions):
+        return leaderboard, None
+    progress.begin(f"{best.family}: what it looks at", 1)
+    explanation = explain(experiment, best, Schema.of(experiment.task).score_unit)
+    progress.step()
+    return tuple(evaluation.without_models() for evaluation in leaderboard), explanation
+
+
+def best_family(leaderboard: tuple[Evaluation, ...]) -> Evaluation:
+    """The best of the board that is a family, not the rule of today."""
+    return next(e for e in leaderboard if e.family != INCUMBENT)
+
+
+def sort_key(value: float, greater_is_better: bool) -> float:
+    """A number that is the smaller, the better the score; an undefined score is the worst."""
+    if np.isnan(value):
+        return float("inf")
+    return -value if greater_is_better else value
+
+
+def choose_champion(
+    experiment: Experiment, leaderboard: tuple[Evaluation, ...], family: str | None = None
+) -> tuple[Evaluation, tuple[Verdict, ...]]:
+    """The champion is the best family of the board, or the one that was `family`; its verdicts are against each baseline, the
+    incumbent among them, then against each other family, best first, with p adjusted for all of them."""
+    champion = best_family(leaderboard) if family is None else next(e for e in leaderboard if e.family == family)
+    others = [e for e in leaderboard if e is not champion]
+    others.sort(key=lambda e: not is_baseline(e.family))
+    task = experiment.task
+    return champion, adjust_for_multiple_comparisons(
+        [compare(experiment, champion, other, task.target.metric, task.policy.minimum_effect) for other in others]
+    )
+
+
+def compute_learning_curve(
+    experiment: Experiment,
+    leaderboard: tuple[Evaluation, ...],
+    champion: Evaluation,
+    progress: Progress,
+    planner: ColumnPlanner | None = None,
+) -> LearningCurve | None:
+    """Whether more data would help the champion's family, with the columns that were planned on each whole training part.
+
+    A search is not repeated on shares of the rows: the best family as it comes stands for it; None where none is on the board.
+    """
+    if champion.family == ENSEMBLE.name:
+        others = [e for e in leaderboard if e is not champion and not is_baseline(e.family)]
+        if not others:
+            return None
+        champion = others[0]
+    family = get_family(champion.family)
+    recipes = make_default_recipe if planner is None or family.is_baseline else planner.get_recipe
+    progress.begin(f"{family.name}: learning curve", MAX_FOLDS * (len(TRAINING_EIGHTHS) - 1))
+    return measure_learning_curve(experiment, family, champion, progress=progress.step, recipes=recipes)
+
+
+def compare_with_oracle(
+    experiment: Experiment, champion: Evaluation, truth: pl.DataFrame | None
+) -> tuple[Evaluation | None, Verdict | None]:
+    """The best possible on the same folds, and the champion's difference to it; nothing where the truth is not known.
+
+    Of a hazard the truth has a column `truth_90` a horizon that is known.
+
+    Raises ColumnError where the truth lacks a row of the examples.
+    """
+    if truth is None:
+        return None, None
+    task, examples = experiment.task, experiment.examples
+    keys = pl.DataFrame({"entity": examples.entity, "cutoff": examples.at})
+    joined = keys.join(truth, on=["entity", "cutoff"], how="left", maintain_order="left")
+    values = joined.drop("entity", "cutoff")
+    unknown = values.select(pl.max_horizontal(pl.all().is_null())).to_series().sum() if values.width else len(examples)
+    if unknown:
+        raise ColumnError(f"task {task.name}: the truth is not stated for {unknown:,} of {len(examples):,} examples.")
+    if task.target.traits.is_time_to_event:
+        names = [f"truth_{horizon:g}" for horizon in task.target.horizons]
+        truth_values = np.column_stack(
+            [values[n].to_numpy() if n in values.columns else np.full(len(values), np.nan) for n in names]
+        )
+    else:
+        truth_values = values["truth"].to_numpy()
+    oracle = evaluate_oracle(experiment, truth_values)
+    return oracle, compare(experiment, champion, oracle, task.target.metric)
+
+
+def score_honest_folds(
+    experiment: Experiment, champion: Evaluation, split: SplitRequest, config: RunConfig, progress: Progress
+) -> tuple[HonestScore, ...]:
+    """Where rows were forced despite their time: the champion again, on the folds that would have been right."""
+    examples = experiment.examples
+    if not (split.random_rows_despite_time and examples.has_times):
+        return ()
+    honest_plan = plan_folds(examples, experiment.task.target.kind, replace(split, random_rows_despite_time=False))
+    honest = replace(experiment, plan=honest_plan)
+    progress.begin(f"{champion.family} on honest folds", len(honest_plan.folds))
+    candidates = list_candidates(honest, config, config.build_planner(honest), honest_plan.folds[-1].train, progress)
+    candidate = next(c for c in candidates if c.name == champion.family)
+    honest_evaluation = evaluate(honest, candidate, progress.step)
+    return tuple(
+        HonestScore(score.metric, score.value, honest_evaluation.score(score.metric).value, honest_plan.kind, honest_plan.why)
+        for score in champion.scores
+    )
+
+
+def _describe_gap(score: HonestScore) -> str:
+    return f"{score.metric}: {score.forced:.4g} by random rows, {score.honest:.4g} by honest folds ({score.kind}: {score.why})."
+
+
+def assess_selection(experiment: Experiment, selection: Selection, oracle: Evaluation | None) -> RowChoice:
+    """The selection with what the champion's score is worth, and its intervals or sets."""
+    assess_champion = assess_hazard if experiment.task.target.traits.is_time_to_event else assess
+    assessment = assess_champion(experiment, selection.champion, selection.leaderboard, oracle)
+    choice = RowChoice(selection, assessment, PredictionIntervals(), oracle=oracle)
+    return replace(choice, intervals=compute_prediction_intervals(experiment, selection.champion, choice.calibration))
+
+
+def pack_rows(
+    experiment: Experiment, y: Array, choice: RowChoice, fitted: FittedFold, promotion: PromotionDecision
+) -> Package[Bundle]:
+    """A fitted champion with all that its answers need; proven where it beats the constant and the gate lets it pass so.
+
+    `y` (n,) are the labels that it learned from.
+    """
+    task, examples, assessment = experiment.task, experiment.examples, choice.assessment
+    proven = any(v.against == "constant" and v.better for v in choice.selection.verdicts)
+    status = "proven" if proven else "provisional"
+    bundle = Bundle(
+        schema=Schema.of(task),
+        family=choice.champion.family,
+        preprocessor=fitted.preprocessor,
+        estimator=fitted.estimator,
+        band=choice.intervals.band,
+        sets=choice.intervals.sets,
+        status=status if promotion.status == "proven" else promotion.status,
+        model_hash="",
+        data_version=examples.data_version,
+        seed=experiment.seed,
+        positive_share=float(y.mean()) if task.target.traits.has_positive_class else None,
+        calibration=choice.calibration,
+        costs=task.costs,
+        risk_bands=None if assessment is None else assessment.bands,
+    )
+    bundle = replace(bundle, model_hash=compute_model_hash(bundle))
+    return Package(bundle, lambda folder: write_bundle(folder, bundle, examples.X.head(GOLDEN_ROWS)), promotion)

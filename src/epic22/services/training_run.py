@@ -1,0 +1,203 @@
+"""What a training found: the fields that every run has, and what runs of rows and of series add to them."""
+
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from epic22.core.artifact.bundle import Bundle
+from epic22.core.artifact.panel_bundle import PanelBundle
+from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan
+from epic22.core.data.leakage import Suspicion
+from epic22.core.data.panel_examples import PanelExamples
+from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
+from epic22.core.evaluation.backtest import Backtest, OriginPlan
+from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.explain.explanation import Explanation
+from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.forecast_metrics import ForecastScore, Horizon, ScoredRows
+from epic22.core.evaluation.significance import Verdict
+from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.ports import FamilyRecord
+from epic22.core.selection.feature_selection import ColumnPlan
+from epic22.core.selection.search_result import SearchResult
+from epic22.core.task import Column, Task
+from epic22.core.time_series import Array, Frequency
+from epic22.services.assess import Assessment
+from epic22.services.comparison import Comparison
+from epic22.services.prediction_intervals import PredictionIntervals
+
+BASELINE = "drift"
+"""The forecasting family that skill is measured from."""
+
+COMBINATION = "combination"
+"""The name on the board of the weighted forecasts of several families."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingRun:
+    """What every training found. `promotion` is what the fairness gate decided, None where none judges; `explanation` what the
+    champion looks at, where that was measured."""
+
+    kind: ClassVar[str]
+    task: Task
+    data_version: DataVersion
+    notes: tuple[str, ...]
+    warnings: tuple[str, ...] = ()
+    verdicts: tuple[Verdict, ...]
+    seed: int
+    version: ModelVersion
+    promotion: PromotionDecision | None = None
+    explanation: Explanation | None = None
+
+    def describe_parameters(self) -> dict[str, str]:
+        """What a tracker writes down of how it was trained."""
+        raise NotImplementedError
+
+    def record_families(self) -> tuple[FamilyRecord, ...]:
+        """The figures of every family for a tracker, best first."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class HonestScore:
+    """Where rows were forced: the champion's score by those folds beside its score by the folds that were right."""
+
+    metric: str
+    forced: float
+    honest: float
+    kind: str
+    why: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRun(TrainingRun):
+    """A training on rows.
+
+    `assessment` is what the champion's score is worth, for two classes, `intervals` its intervals or sets. `oracle` is the best
+    possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
+    simulated tables. `comparison` is of the families where they are used. `n_table_rows` is set where `examples` are a sample of
+    a larger table. `column_plan` says which columns the champion got, and why, where they were planned.
+    """
+
+    kind = "rows"
+    columns: tuple[Column, ...]
+    audit: tuple[Suspicion, ...]
+    plan: FoldPlan
+    examples: Examples
+    leaderboard: tuple[Evaluation, ...]
+    champion: Evaluation
+    bundle: Bundle
+    honest_scores: tuple[HonestScore, ...] = ()
+    assessment: Assessment | None = None
+    oracle: Evaluation | None = None
+    shortfall: Verdict | None = None
+    intervals: PredictionIntervals = field(default_factory=PredictionIntervals)
+    comparison: Comparison = field(default_factory=Comparison)
+    n_table_rows: int | None = None
+    column_plan: ColumnPlan | None = None
+    search_result: SearchResult | None = None
+
+    @property
+    def n_rows(self) -> int:
+        """How many rows the scores are of: all examples, or more where only a sample of them is held."""
+        return len(self.examples) if self.n_table_rows is None else self.n_table_rows
+
+    def describe_parameters(self) -> dict[str, str]:
+        """Target, folds, rows and columns."""
+        return {
+            "champion": self.champion.family,
+            "target": self.task.target.name,
+            "kind": self.task.target.kind,
+            "seed": str(self.seed),
+            "folds": self.plan.kind,
+            "folds_n": str(self.plan.n),
+            "folds_repeats": str(self.plan.repeats),
+            "gap_days": f"{self.plan.gap:g}",
+            "rows": str(self.n_rows),
+            "columns": ", ".join(column.name for column in self.bundle.preprocessor.outputs),
+        }
+
+    def record_families(self) -> tuple[FamilyRecord, ...]:
+        """Every score, and its values fold by fold."""
+        return tuple(FamilyRecord.of(evaluation) for evaluation in self.leaderboard)
+
+
+@dataclass(frozen=True)
+class ForecastEvaluation:
+    """What a family is worth on the test origins: its scores by horizon and pooled, and all of its forecasts."""
+
+    family: str
+    forecasts: Backtest
+    scores: tuple[ForecastScore, ...]
+
+    def score(self, metric: str, horizon: Horizon = "all") -> ForecastScore:
+        """The score of that metric at that horizon; KeyError where it was not measured."""
+        return {(s.metric, s.horizon): s for s in self.scores}[metric, horizon]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesRun(TrainingRun):
+    """A training on series.
+
+    `weights` (horizon, members) are the combination's for the next forecasts; `adapted` the champion's adapted 80 % interval
+    at every row of `examples`, `static` the same calibrated once; `test` are the rows of the test origins.
+    """
+
+    kind = "panel"
+    plan: OriginPlan
+    season: int
+    examples: PanelExamples
+    test: Array
+    rows: ScoredRows
+    leaderboard: tuple[ForecastEvaluation, ...]
+    champion: ForecastEvaluation
+    selection_reason: str
+    members: tuple[str, ...]
+    weights: Array
+    adapted: AdaptedIntervals
+    static: AdaptedIntervals
+    bundle: PanelBundle
+    oracle: ForecastEvaluation | None = None
+    shortfall: tuple[Verdict, ...] = ()
+
+    @property
+    def frequency(self) -> Frequency:
+        """The panel's frequency."""
+        return self.plan.frequency
+
+    @property
+    def shown_horizons(self) -> tuple[int, ...]:
+        """The horizons that tables show: the first, the trend's, half way, the last."""
+        last = self.plan.horizon
+        return tuple(sorted({1, min(self.rows.trend_horizon, last), max(1, last // 2), last}))
+
+    def describe_parameters(self) -> dict[str, str]:
+        """Target, origins and series."""
+        return {
+            "champion": self.champion.family,
+            "target": self.task.target.name,
+            "kind": "quantiles",
+            "seed": str(self.seed),
+            "folds": "rolling_origin",
+            "origins": str(len(self.plan.test)),
+            "horizon": str(self.plan.horizon),
+            "frequency": self.frequency.name,
+            "season": str(self.season),
+            "series": str(len(set(self.examples.entity))),
+        }
+
+    def record_families(self) -> tuple[FamilyRecord, ...]:
+        """The champion first: the pooled scores, the trend's at its horizon, and skill and MASE horizon by horizon."""
+        others = (evaluation for evaluation in self.leaderboard if evaluation is not self.champion)
+        return tuple(self._record_family(evaluation) for evaluation in (self.champion, *others))
+
+    def _record_family(self, evaluation: ForecastEvaluation) -> FamilyRecord:
+        scores = [s for s in evaluation.scores if s.horizon == "all" or s.metric.startswith("trend_")]
+        horizons = range(1, self.plan.horizon + 1)
+        return FamilyRecord(
+            evaluation.family,
+            {s.metric: (s.value, s.low, s.high) for s in scores},
+            {f"{m}_horizon": tuple(evaluation.score(m, h).value for h in horizons) for m in ("skill", "mase")},
+            evaluation.forecasts.fit_seconds,
+            evaluation.forecasts.row_ms,
+        )
