@@ -31,6 +31,7 @@ from epic22.simulator.ledger import (
     ACCOUNTS,
     TAX_MONTHS_OF_YEAR,
     UTILITY_NOISE,
+    Bookings,
     RunningCosts,
     build_ledger_table,
     sample_running_costs,
@@ -89,7 +90,7 @@ def books() -> pl.DataFrame:
     world = small_world()
     rng = np.random.default_rng(8)
     paid = sample_running_costs(world.estate, world.market, world.span, rng)
-    table = build_ledger_table(world.estate, world.tenants, world.orders, world.pieces, paid, world.span, rng)
+    table = build_ledger_table(world.estate, Bookings(world.tenants, world.orders, world.pieces, paid), world.span, rng)
     return table.with_columns(
         day=pl.col("posted_on").dt.epoch("d"),
         house=pl.col("property_id").str.slice(1).cast(pl.Int64) - 1,

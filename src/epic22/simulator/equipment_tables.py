@@ -245,28 +245,39 @@ def simulate_sensor_table(
         up = machines.down_until[row, slot] <= day
         stage = machines.stage[row, slot].astype(np.int8)[up]
         day, slot = day[up], slot[up]
-        piece, hour = pieces.in_slot(slot, day), rng.integers(8, 240, len(day)) / 10
+        measurements = Measurements(slot, day, rng.integers(8, 240, len(day)) / 10, stage, pieces.in_slot(slot, day))
         for signal in signals:
-            frames.append(_simulate_readings(estate, pieces, signal, slot, day, hour, stage, piece, rng))
+            frames.append(_simulate_readings(estate, pieces, signal, measurements, rng))
     every = pl.concat(frames)
     return build_table("sensor_readings", every.to_dict()).filter(pl.col("known_at") <= END)
 
 
+@dataclass(frozen=True)
+class Measurements:
+    """Where and when sensors are read: slot, day, hour, stage of decay and piece of equipment of each reading, (n,)."""
+
+    slot: Array
+    day: Array
+    hour: Array
+    stage: Array
+    piece: Array
+
+
 def _simulate_readings(
-    estate: Estate, pieces: Pieces, signal: str, slot: Array, day: Array, hour: Array, stage: Array, piece: Array,
-    rng: np.random.Generator,
-) -> pl.DataFrame:  # fmt: skip
+    estate: Estate, pieces: Pieces, signal: str, measurements: Measurements, rng: np.random.Generator
+) -> pl.DataFrame:
+    slot, day, hour = measurements.slot, measurements.day, measurements.hour
     n, spread = len(day), SENSOR_SPREAD[signal]
     own = SENSOR_MEAN[signal] * np.exp(rng.normal(0, 0.12, len(estate.slot_kind)))[slot]
     summer = np.cos(2 * np.pi * (day - 196) / 365.25) * (2.0 if signal in ("temperature", "power") else 0.3)
     wear = 0.25 * estate.usage[slot] * np.sign(DRIFT_PER_STAGE[signal])
-    drift = np.minimum(stage, STAGES) * DRIFT_PER_STAGE[signal] * rng.lognormal(0, 0.35, n)
+    drift = np.minimum(measurements.stage, STAGES) * DRIFT_PER_STAGE[signal] * rng.lognormal(0, 0.35, n)
     value = np.round(own + spread * (0.5 * summer + wear + drift + rng.standard_normal(n)), 3)
     value = value if signal == "temperature" else np.maximum(value, 0.0)
     delay = np.where(rng.random(n) < 0.1, rng.integers(1, 12, n), 0.0)
     return pl.DataFrame(
         {
-            "equipment_id": gather_names(pieces.names, piece),
+            "equipment_id": gather_names(pieces.names, measurements.piece),
             "measured_at": to_datetime(day, hour),
             "kind": pl.Series([signal]).new_from_index(0, n),
             "value": value,

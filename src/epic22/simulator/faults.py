@@ -276,14 +276,24 @@ def _drop_column(tables: Tables, rng: np.random.Generator) -> tuple[Tables, Plan
     return tables, PlantedFault("missing", table, column, f"column {column} of {table} is not there", 1.0)
 
 
-def _replace_values(
-    name: str, table: str, column: str, chosen: pl.Series, value: pl.Expr, words: str, tables: Tables
-) -> tuple[Tables, PlantedFault]:
-    """The column of the chosen keys' rows replaced by `value`."""
+@dataclass(frozen=True)
+class Replacement:
+    """A fault by which some rows' values of a column are replaced by `value`; `words` say what they become."""
+
+    name: str
+    table: str
+    column: str
+    value: pl.Expr
+    words: str
+
+
+def _replace_values(tables: Tables, fault: Replacement, chosen: pl.Series) -> tuple[Tables, PlantedFault]:
+    """The values of the chosen keys' rows replaced."""
+    table, column = fault.table, fault.column
     key = get_canonical_table(table).key[0]
     hit = pl.col(key).is_in(chosen.implode())
-    tables[table] = tables[table].with_columns(pl.when(hit).then(value).otherwise(pl.col(column)).alias(column))
-    return tables, PlantedFault(name, table, column, f"{len(chosen):,} rows of {table}: {words}", float(len(chosen)))
+    tables[table] = tables[table].with_columns(pl.when(hit).then(fault.value).otherwise(pl.col(column)).alias(column))
+    return tables, PlantedFault(fault.name, table, column, f"{len(chosen):,} rows of {table}: {fault.words}", float(len(chosen)))
 
 
 def _sample_keys(rng: np.random.Generator, keys: pl.Series) -> pl.Series:
@@ -300,7 +310,8 @@ def _plant_lease_overlaps(tables: Tables, rng: np.random.Generator) -> tuple[Tab
     later = leases.filter((pl.col("unit_id") == pl.col("unit_id").shift(1)) & (pl.col("lease_id") != pl.col("lease_id").shift(1)))
     words = "start_date moved 60 days back into the unit's lease before"
     earlier = pl.col("start_date").dt.offset_by("-60d")
-    return _replace_values("lease_overlaps", "leases", "start_date", _sample_keys(rng, later["lease_id"]), earlier, words, tables)
+    fault = Replacement("lease_overlaps", "leases", "start_date", earlier, words)
+    return _replace_values(tables, fault, _sample_keys(rng, later["lease_id"]))
 
 
 def _plant_late_charges(tables: Tables, rng: np.random.Generator) -> tuple[Tables, PlantedFault]:
@@ -349,8 +360,8 @@ def _make_known_at_planter(name: str, table: str, event: str, days: int) -> Faul
         chosen = _sample_keys(
             rng, _require_table(tables, table).filter(pl.col(event).is_not_null())[get_canonical_table(table).key[0]]
         )
-        words = f"known_at {days} days before {event}"
-        return _replace_values(name, table, KNOWN_AT, chosen, pl.col(event).dt.offset_by(f"-{days}d"), words, tables)
+        value, words = pl.col(event).dt.offset_by(f"-{days}d"), f"known_at {days} days before {event}"
+        return _replace_values(tables, Replacement(name, table, KNOWN_AT, value, words), chosen)
 
     return plant_early_known_at
 
@@ -359,7 +370,8 @@ def _plant_early_completions(tables: Tables, rng: np.random.Generator) -> tuple[
     done = _require_table(tables, "work_orders").filter(pl.col("completed_at").is_not_null())
     chosen, words = _sample_keys(rng, done["work_order_id"]), "completed_at two days before opened_at"
     value = pl.when(pl.col("completed_at").is_not_null()).then(pl.col("opened_at").dt.offset_by("-2d"))
-    return _replace_values("completed_before_opened", "work_orders", "completed_at", chosen, value, words, tables)
+    fault = Replacement("completed_before_opened", "work_orders", "completed_at", value, words)
+    return _replace_values(tables, fault, chosen)
 
 
 PLANTERS: dict[str, FaultPlanter] = {

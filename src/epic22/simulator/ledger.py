@@ -58,21 +58,23 @@ def sample_running_costs(estate: Estate, market: Market, span: Span, rng: np.ran
     )
 
 
-def build_ledger_table(
-    estate: Estate,
-    history: TenancyHistory,
-    orders: Orders,
-    pieces: Pieces,
-    costs: RunningCosts,
-    span: Span,
-    rng: np.random.Generator,
-) -> pl.DataFrame:
+@dataclass(frozen=True)
+class Bookings:
+    """What the ledger books: rents and fees, repairs, new equipment, and what the properties cost to run."""
+
+    history: TenancyHistory
+    orders: Orders
+    pieces: Pieces
+    costs: RunningCosts
+
+
+def build_ledger_table(estate: Estate, bookings: Bookings, span: Span, rng: np.random.Generator) -> pl.DataFrame:
     """One entry for each property, day and account, of the ledger's years; an entry is known days after it is posted."""
     parts = [
-        _income_entries(estate, history),
-        _repair_entries(orders),
-        _capital_entries(estate, pieces),
-        *_running_cost_entries(costs, span, rng),
+        _income_entries(estate, bookings.history),
+        _repair_entries(bookings.orders),
+        _capital_entries(estate, bookings.pieces),
+        *_running_cost_entries(bookings.costs, span, rng),
     ]
     entries = pl.concat(pl.DataFrame(dict(zip(("house", "day", "account", "cents"), p, strict=True))) for p in parts)
     in_period = entries.filter((pl.col("day") >= span.ledger_day) & (pl.col("day") < span.end_day))

@@ -23,7 +23,7 @@ from epic22.simulator.equipment_tables import (
 )
 from epic22.simulator.estate import Estate, build_estate, build_property_tables
 from epic22.simulator.faults import FAULTS, PlantedFault, plant
-from epic22.simulator.ledger import build_ledger_table, sample_running_costs
+from epic22.simulator.ledger import Bookings, build_ledger_table, sample_running_costs
 from epic22.simulator.market import build_market_table, compute_market_truth, simulate_market
 from epic22.simulator.reporting_truth import World, compute_reporting_truth
 from epic22.simulator.size import END, LARGE, SMALL, PortfolioSize, resolve_size
@@ -140,7 +140,7 @@ def simulate(
     costs = sample_running_costs(estate, market, span, rngs[10])
     tables["equipment"] = build_equipment_table(estate, pieces, span)
     tables["work_orders"] = build_work_orders_table(estate, pieces, orders, span, rngs[11])
-    tables["ledger"] = build_ledger_table(estate, tenants, orders, pieces, costs, span, rngs[12])
+    tables["ledger"] = build_ledger_table(estate, Bookings(tenants, orders, pieces, costs), span, rngs[12])
     on_part("sensor readings")
     tables["sensor_readings"] = simulate_sensor_table(estate, machines, pieces, span, size, rngs[13])
     on_part("true probabilities")

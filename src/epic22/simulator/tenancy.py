@@ -229,7 +229,7 @@ def advance_month(
     renewed = staying & ~noticed & ~evicted & (t.last <= t.month) & (t.arrears == 0)
     empties = ~t.let | left | evicted
     signed = empties & (_draw_uniform(t, rng) < let_chance(homes, market, lagged))
-    new_rent, fair = _compute_new_rents(t, homes, market, now, renewed, signed, rng)
+    new_rent, fair = _compute_new_rents(t, homes.market_rent_at(market, now, signed), renewed, signed, rng)
     leaves = t.leaves.copy()
     _turn_units_over(t, signed, renewed, empties, new_rent, rng)
     _start_month(t, homes, market, now, rng)
@@ -268,13 +268,15 @@ def _update_grievances(t: Tenancy, homes: Homes, rng: np.random.Generator) -> Ar
 
 
 def _compute_new_rents(
-    t: Tenancy, homes: Homes, market: Market, now: MarketState, renewed: Array, signed: Array, rng: np.random.Generator
+    t: Tenancy, log_rents: Array, renewed: Array, signed: Array, rng: np.random.Generator
 ) -> tuple[Array, Array]:
-    """Rents of the leases that begin next month (else the present ones), and the same without the noise of signing."""
+    """Rents of the leases that begin next month (else the present ones), and the same without the noise of signing.
+
+    `log_rents` are the market's, of the units that are signed.
+    """
     rent, fair = t.rent.copy(), t.rent.copy()
     rent[renewed] = np.round(t.rent[renewed] * np.exp(t.offer[renewed]))
     fair[renewed] = t.rent[renewed] * np.exp(t.fair_offer[renewed])
-    log_rents = homes.market_rent_at(market, now, signed)
     rent[signed] = np.round(np.exp(log_rents + rng.normal(0, SIGNING_NOISE, len(log_rents))))
     fair[signed] = np.exp(log_rents)
     return rent, fair

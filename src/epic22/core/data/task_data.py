@@ -180,7 +180,6 @@ def bind_panel_task(
     season: int,
     delay: timedelta,
     data_version: DataVersion,
-    notes: tuple[str, ...] = (),
 ) -> PanelTaskData:
     """The forecasting task on one of the tables: every series, from its first period to the last whose figure is known.
 
@@ -198,7 +197,7 @@ def bind_panel_task(
     over = int(task.frequency.ordinals(pl.Series([tables.end - delay], dtype=pl.Datetime("us")))[0]) - 1
     entities = source.frame[source.entity].unique().sort()
     first, last = int(periods.min()), min(int(periods.max()), over)
-    return PanelTaskData(task, tables, entities, first, last, season, data_version, notes, delay=delay)
+    return PanelTaskData(task, tables, entities, first, last, season, data_version, delay=delay)
 
 
 def list_entity_cutoffs(task: Task, tables: Tables, moments: pl.Series) -> pl.DataFrame:

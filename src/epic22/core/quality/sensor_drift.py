@@ -171,7 +171,8 @@ def _check_sensor_drift(kind: str, daily: DailyMeans, n_series: int, declared: D
                 f"{window} days to {daily.last:%Y-%m-%d}, its peers' changes taken out (usual: ±{error[i] * inflation:.2f}; "
                 f"chance {max(p_values[i], 1e-99):.0e})"
             )
-            finding = _build_finding(words, str(daily.equipment[i]), scaled[i], float(shift[i]), window, declared, daily)
+            order = _find_last_order(declared, str(daily.equipment[i]), daily.last, window)
+            finding = _build_finding(words, scaled[i, -window:], float(shift[i]), order)
             if finding.grave or int(i) not in findings:
                 findings[int(i)] = finding
     return list(findings.values())
@@ -225,17 +226,17 @@ def _remove_decays(own: Array, daily: DailyMeans, declared: DeclaredTables) -> A
     return own
 
 
-def _build_finding(
-    words: str, equipment: str, scaled: Array, shift: float, window: int, declared: DeclaredTables, daily: DailyMeans
-) -> Finding:
-    """Blame the sensor where the shift lasts through every two months of a window of at least four; else it may be a decay."""
-    blocks = _compute_block_means(scaled[None, -window:], STAY_DAYS)[0]
+def _build_finding(words: str, window_values: Array, shift: float, order: datetime | None) -> Finding:
+    """Blame the sensor where the shift lasts through every two months of a window of at least four; else it may be a decay.
+
+    `order` is when the last work order of the equipment was opened within the window.
+    """
+    blocks = _compute_block_means(window_values[None], STAY_DAYS)[0]
     blocks = blocks[np.isfinite(blocks)]
     if len(blocks) >= 2 and (blocks * np.sign(shift) > MIN_STAY_SHARE * abs(shift)).all():
         return Finding(
             "sensor_readings", "value", "sensor drift", f"{words}; it has stayed so for {len(blocks) * STAY_DAYS} days."
         )
-    order = _find_last_order(declared, equipment, daily.last, window)
     order_text = "no work order was opened" if order is None else f"a work order was opened on {order:%Y-%m-%d}"
     evidence = f"{words}; {order_text}, and equipment that decays does so too."
     return Finding("sensor_readings", "value", "drift before a failure", evidence, grave=False)
