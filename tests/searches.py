@@ -12,7 +12,7 @@ from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget
 from epic22.core.selection.search import prepare_part, search
-from epic22.core.selection.search_result import SearchResult, TrainingPart
+from epic22.core.selection.search_result import PreparedPart, SearchResult
 from epic22.core.selection.study import Sampling, Study
 from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array
@@ -43,7 +43,7 @@ def searched(
     return search(part_of(made, train, seed), config, Study(config.study(made.task.target.metric, seed), **place))
 
 
-def part_of(made: Toy, rows: Array | None = None, seed: int = 0, threads: int = 2) -> TrainingPart:
+def part_of(made: Toy, rows: Array | None = None, seed: int = 0, threads: int = 2) -> PreparedPart:
     """These rows, all of them by default, prepared for a search."""
     rows = np.arange(len(made.examples)) if rows is None else rows
     return prepare_part(Experiment(made.task, made.examples, plan(made), seed, threads), rows)

@@ -10,7 +10,7 @@ from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.adaptive_conformal import AdaptiveState, adapt_intervals, compute_half_widths
 from epic22.core.evaluation.backtest import OriginPlan
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
-from epic22.core.selection.forecast_combination import compute_combination_weights
+from epic22.core.selection.ensemble import compute_combination_weights
 from epic22.core.time_series import MONTHLY, Array
 
 

@@ -55,8 +55,10 @@ def test_a_search_that_judges_itself_does_so_by_its_inner_folds_and_says_so(tmp_
 
 
 def test_the_clock_stops_sooner_by_what_judging_takes() -> None:
-    tuning = replace(LINEAR, clock=Deadline(100.0, lambda: 0.0))
-    assert tuning.reserve_time(100_000).clock.end == pytest.approx(100.0 - FINISHING_SECONDS[0] - FINISHING_SECONDS[1] * 100_000)
+    tuning = replace(LINEAR, deadline=Deadline(100.0, lambda: 0.0))
+    assert tuning.reserve_time(100_000).deadline.end == pytest.approx(
+        100.0 - FINISHING_SECONDS[0] - FINISHING_SECONDS[1] * 100_000
+    )
 
 
 def test_a_part_is_searched_once_and_a_larger_budget_is_the_same_study() -> None:

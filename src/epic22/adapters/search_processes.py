@@ -21,7 +21,7 @@ from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.core.errors import InternalError
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.executor import FoldExecutor
-from epic22.core.selection.search_result import TrainingPart
+from epic22.core.selection.search_result import PreparedPart
 from epic22.core.selection.study import Study
 from epic22.core.selection.trials import FoldModels, SearchConfig, TrialRunner
 from epic22.core.selection.worker import (
@@ -41,7 +41,7 @@ POLL_SECONDS = 0.1
 
 @dataclass(frozen=True)
 class SearchProcesses:
-    """A number of processes for the studies of one run, which a task and a digest name; `on_start` is told each one's id."""
+    """A number of processes for the studies of one run, which a task and a digest name; `on_start` gets each one's id."""
 
     count: int
     store: StudyFiles | StudyDatabase
@@ -51,7 +51,7 @@ class SearchProcesses:
     on_start: Callable[[int], None] = lambda process_id: None
 
     def run_trials(
-        self, part: TrainingPart, config: SearchConfig, study: Study, deadline: Deadline, progress: Callable[[], None]
+        self, part: PreparedPart, config: SearchConfig, study: Study, deadline: Deadline, progress: Callable[[], None]
     ) -> dict[int, FoldModels]:
         """Have trials made until the budget is spent or every process has ended; the models of the best, by trial number.
 

@@ -47,7 +47,7 @@ class StudyFiles:
 class StudyDatabase:
     """Studies `<task>/<digest>/<part>` in a PostgreSQL database; scores below `home` as for files.
 
-    The url begins with postgresql://; its password is never told.
+    The url begins with postgresql://; its password is never shown.
     """
 
     url: str = field(repr=False)

@@ -21,7 +21,7 @@ from epic22.core.selection.trials import SearchConfig
 from epic22.core.task import Array, Task
 
 FINAL_SEARCH_FACTOR = 2.0
-"""The search on all rows gets so many times the time of a search that only judges."""
+"""How many times the time of a search that only judges the search on all rows gets."""
 
 
 COLUMN_PLANNING_SHARE = 0.2
@@ -46,15 +46,15 @@ class SearchBackend:
 
 @dataclass(frozen=True)
 class Tuning:
-    """What was asked of the search: its budget, how it looks, with which families (all that fit the target where none is named).
+    """What is asked of a training's searches: budget, sampling, pruning, families (all that fit the target where none is named).
 
-    `clock` is the end of the whole command where there is a limit. `nested`: the folds that judge search anew; else there is one
-    search, judged by its own inner folds. `row_ms`: the most that score and reasons of one row may take.
+    `deadline` is the end of the whole command where there is a limit. `nested`: every fold's training part is searched; else
+    there is one search, judged by its own inner folds. `row_ms`: the most that score and reasons of one row may take.
     `started_at`: when the process did, on the clock of `time.monotonic`; 0 where nobody asks.
     """
 
     budget: Budget
-    clock: Deadline = field(default_factory=lambda: Deadline(None))
+    deadline: Deadline = field(default_factory=lambda: Deadline(None))
     sampling: Sampling = "bayesian"
     prune: bool = True
     families: tuple[str, ...] = ()
@@ -84,19 +84,21 @@ class Tuning:
         return add_log_mean_families(fit, task.target)
 
     def reserve_time(self, n_rows: int) -> "Tuning":
-        """The same with the clock stopped so much sooner that judging so many rows, report and tracking fit in.
+        """The same with a deadline so much sooner that judging `n_rows`, report and tracking fit in.
 
         Where others share the machine, which shows in how much longer than its processor time the process took so far, they are
         given as much longer.
         """
-        elapsed = self.clock.now() - self.started_at
+        elapsed = self.deadline.now() - self.started_at
         slowness = max(1.0, elapsed / max(time.process_time(), 0.1)) if self.started_at else 1.0
-        return replace(self, clock=self.clock.move_earlier((FINISHING_SECONDS[0] + FINISHING_SECONDS[1] * n_rows) * slowness))
+        return replace(
+            self, deadline=self.deadline.move_earlier((FINISHING_SECONDS[0] + FINISHING_SECONDS[1] * n_rows) * slowness)
+        )
 
     def seconds_for_columns(self, plan: FoldPlan) -> float | None:
         """What planning the columns of one training part may take, None where there is no limit."""
         parts = len(plan.folds) + 1 if self.nested else 1
-        return None if self.clock.end is None else COLUMN_PLANNING_SHARE * max(self.clock.remaining, 0.0) / parts
+        return None if self.deadline.end is None else COLUMN_PLANNING_SHARE * max(self.deadline.remaining, 0.0) / parts
 
     def digest(self, experiment: Experiment) -> str:
         """Equal for two runs whose studies are one: same rows, folds, seed and way of searching; budgets may differ."""
@@ -137,7 +139,7 @@ class NestedSearch:
         key = train.tobytes()
         if key not in self.results:
             recipe = self.recipes(train)
-            deadline, tuning = self._start_clock(), self.tuning
+            deadline, tuning = self._share_deadline(), self.tuning
             self.progress.begin(f"search {len(self.results) + 1} of {self._n_searches}", tuning.budget.trials or 0)
             task, seed, shared = self.experiment.task, self.experiment.seed, tuning.n_processes > 1
             config, digest = tuning.build_config(task), tuning.digest(self.experiment)
@@ -152,11 +154,11 @@ class NestedSearch:
     def _n_searches(self) -> int:
         return 1 if not self.tuning.nested else len(self.experiment.plan.folds) + (not self.last_is_scored)
 
-    def _start_clock(self) -> Deadline:
+    def _share_deadline(self) -> Deadline:
         n_scored = len(self.experiment.plan.folds) - len(self.results) if self.tuning.nested else 0
         last = 0.0 if self.last_is_scored else FINAL_SEARCH_FACTOR
-        return self.tuning.clock.take_share(1.0 if n_scored <= 0 else 1.0 / (n_scored + last))
+        return self.tuning.deadline.take_share(1.0 if n_scored <= 0 else 1.0 / (n_scored + last))
 
     def remove_studies(self) -> None:
-        """Remove the studies: what came of them is told by the report."""
+        """Remove the studies: the report has what came of them."""
         self.tuning.backend.studies.remove(self.experiment.task.name, self.tuning.digest(self.experiment))

@@ -9,7 +9,7 @@ from epic22.core.errors import UserError
 
 @dataclass(frozen=True)
 class Budget:
-    """At most so many `trials` a search, and at most so many `seconds` for all that shares a clock; None = no such limit."""
+    """At most this many `trials` a search, and `seconds` for all that shares a deadline; None = no such limit."""
 
     trials: int | None = None
     seconds: float | None = None
@@ -43,9 +43,9 @@ class Deadline:
         return self.remaining <= 0
 
     def take_share(self, part: float) -> "Deadline":
-        """A clock that ends after this part of the time that is left."""
+        """The deadline after this part of the time that is left."""
         return self if self.end is None else Deadline(self.now() + max(self.remaining, 0.0) * part, self.now)
 
     def move_earlier(self, seconds: float) -> "Deadline":
-        """A clock that ends so many seconds sooner."""
+        """The deadline this many seconds sooner."""
         return self if self.end is None else Deadline(self.end - seconds, self.now)

@@ -26,7 +26,7 @@ N_TIMED_ROWS = 15
 
 @dataclass(frozen=True)
 class Distillation:
-    """What answers, and what was found: milliseconds of score and reasons of one row, before and after."""
+    """What answers, and milliseconds of score and reasons of one row, before and after."""
 
     estimator: Estimator
     before_ms: float

@@ -36,7 +36,7 @@ class LevelShift:
     evidence: float
 
     def in_words(self, target: Target) -> str:
-        """What was found and done, for a report."""
+        """Where the level stands and how far predictions move, for a report."""
         unit = " %" if target.log else f" {target.unit}" if target.unit else ""
         stood, moved = (f"{format_figure(abs(value) * (100 if target.log else 1))}{unit}" for value in (self.last, self.shift))
         return (
@@ -49,7 +49,7 @@ class LevelShift:
 def estimate_level_shift(residuals: Array, at: Array, share: float, is_mean_added: bool) -> LevelShift | None:
     """The level of held-out residuals (n,), label minus prediction, at their times (n,), None where it is not certain to move.
 
-    Models that are fitted anew on all rows have learned `share` of what the held-out rows, so many of all, had more.
+    Models that are refitted on all rows have learned `share`, the held-out rows' share of all, of what those had more.
     `is_mean_added`: the mean of the residuals is added already, as smearing does. Single rows are cut where nine in ten are
     smaller.
     """

@@ -23,7 +23,7 @@ from epic22.core.models.base import FoldData
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.executor import FoldExecutor
-from epic22.core.selection.search_result import FinishedTrials, SearchResult, TrainingPart, build_search_result
+from epic22.core.selection.search_result import FinishedTrials, PreparedPart, SearchResult, build_search_result
 from epic22.core.selection.study import Study, Suggestion, Trial
 from epic22.core.selection.trials import (
     PRUNER_STARTUP_TRIALS,
@@ -48,13 +48,13 @@ class TrialWorkers(Protocol):
     """Processes that make trials of a part's shared study side by side, before the search goes on with what they leave."""
 
     def run_trials(
-        self, part: TrainingPart, config: SearchConfig, study: Study, deadline: Deadline, progress: Callable[[], None]
+        self, part: PreparedPart, config: SearchConfig, study: Study, deadline: Deadline, progress: Callable[[], None]
     ) -> dict[int, FoldModels]:
         """Have trials made until the budget is spent; the models of the best of them, by trial number."""
 
 
 def search(
-    part: TrainingPart,
+    part: PreparedPart,
     config: SearchConfig,
     study: Study,
     deadline: Deadline = Deadline(None),
@@ -76,7 +76,7 @@ def search(
         return build_search_result(part, runner, study, finished, deadline)
 
 
-def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = FeatureRecipe()) -> TrainingPart:
+def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = FeatureRecipe()) -> PreparedPart:
     """These rows prepared for a search, their columns made by the recipe, and split into inner folds."""
     task, examples, seed = experiment.task, experiment.examples, experiment.seed
     train_examples, encodes_labels = examples.take(rows), bool(recipe.encodings)
@@ -111,11 +111,11 @@ def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = Fe
         is_forward or encodes_labels,
         seed,
     )
-    return TrainingPart(rows, prepared.preprocessor, train_examples.at if is_forward else None, experiment.threads, data)
+    return PreparedPart(rows, prepared.preprocessor, train_examples.at if is_forward else None, experiment.threads, data)
 
 
 def _run_trials(runner: TrialRunner, study: Study, deadline: Deadline, progress: Callable[[], None]) -> FinishedTrials:
-    """Trials until the budget is spent, told to the study in the order in which they were begun."""
+    """Trials until the budget is spent, recorded by the study in the order in which they were begun."""
     models: dict[int, FoldModels] = {}
 
     def record(fitted: FittedTrial, suggestion: Suggestion) -> None:

@@ -24,7 +24,7 @@ from epic22.core.task import Array
 
 
 @dataclass(frozen=True)
-class TrainingPart:
+class PreparedPart:
     """The rows of a training part, prepared for a search: `rows` (n,) are their positions among all, `data` what trials see.
 
     `times` (n,): the times of the rows where the inner folds go forward.
@@ -57,7 +57,7 @@ class SearchResult:
 
     `out_of_fold` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that
     were chosen on the others, and without the `level_shift` that the ensemble was moved to. Rounds were stopped by those rows,
-    and parameters suggested by what others scored on them: a little too good, which a search judged anew by other folds is not.
+    and parameters suggested by what others scored on them: a little too good, which a search judged by other folds is not.
     """
 
     fitted_fold: FittedFold
@@ -81,7 +81,7 @@ class _ChosenTrial:
 
 
 def build_search_result(
-    part: TrainingPart, runner: TrialRunner, study: Study, finished: FinishedTrials, deadline: Deadline
+    part: PreparedPart, runner: TrialRunner, study: Study, finished: FinishedTrials, deadline: Deadline
 ) -> SearchResult:
     """The ensemble of the best trials."""
     data, config, trials = part.data, runner.config, study.trials
@@ -130,7 +130,7 @@ def _load_scores(runner: TrialRunner, study: Study, trial: Trial, models: dict[i
     return fitted.raw
 
 
-def _estimate_level_shift(part: TrainingPart, ensemble_weights: EnsembleWeights) -> LevelShift | None:
+def _estimate_level_shift(part: PreparedPart, ensemble_weights: EnsembleWeights) -> LevelShift | None:
     """Where means stand at the end of training: of squared errors, forward in time."""
     data, problem = part.data, part.data.problem
     if part.times is None or not problem.traits.is_regression or problem.loss.name != "squared":
@@ -162,7 +162,7 @@ def _collect_fold_models(runner: TrialRunner, chosen: Sequence[_ChosenTrial]) ->
 
 
 def _refit_members(
-    part: TrainingPart, runner: TrialRunner, chosen: Sequence[_ChosenTrial], deadline: Deadline
+    part: PreparedPart, runner: TrialRunner, chosen: Sequence[_ChosenTrial], deadline: Deadline
 ) -> tuple[Member, ...]:
     """Models of all rows, a seed a pick, as many as the time allows: forward in time the latest rows matter most.
 

@@ -78,7 +78,7 @@ class StudyConfig:
 class Study:
     """Trials kept in a storage of Optuna's; in this process's memory where it is None.
 
-    `folder` keeps the held-out scores of each trial, so that a study opened again need not fit them anew.
+    `folder` keeps the held-out scores of each trial, so that a study opened again need not fit them again.
     """
 
     def __init__(self, config: StudyConfig, storage: Any = None, name: str = "search", folder: Path | None = None) -> None:
@@ -91,7 +91,7 @@ class Study:
         self._grid = _build_grid(config.families, config.seed) if config.sampling == "grid" else []
         direction: Literal["maximize", "minimize"] = "maximize" if config.greater_is_better else "minimize"
         self._study = optuna.create_study(storage=storage, study_name=name, direction=direction, load_if_exists=True)
-        # Suggests by as many of the trials as it was told of, where the storage may have more.
+        # Suggests by the trials that it is given, where the storage may have more.
         self._mirror, self._n_mirrored = optuna.create_study(direction=direction), 0
         if config.shared:
             for family, start in self._initial_points:
@@ -151,7 +151,7 @@ class Study:
         )
 
     def count_started(self, before: Suggestion | None = None) -> int:
-        """How many trials of a shared study were begun and not given up, of those asked for before a suggestion or of all."""
+        """How many trials of a shared study were begun and not failed, of those asked for before a suggestion or of all."""
         from optuna.trial import TrialState
 
         states = (TrialState.RUNNING, TrialState.COMPLETE, TrialState.PRUNED)

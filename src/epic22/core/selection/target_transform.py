@@ -1,4 +1,4 @@
-"""Whether models of values should learn the logarithm of the label: decided once, before the race, in the first training part."""
+"""Whether models of values should learn the logarithm of the label: decided once, in the first training part."""
 
 from dataclasses import replace
 
@@ -16,14 +16,14 @@ from epic22.core.task import Array, RowMetadata, Target, Task
 from epic22.core.text import format_figure
 
 MIN_SPREAD, TAIL_QUANTILES = 10, (0.01, 0.99)
-"""The logarithm is tried where the upper of these quantiles of the labels is so many times the lower."""
+"""The logarithm is tried where the upper of these quantiles of the labels is at least `MIN_SPREAD` times the lower."""
 
 
 def choose_log_target(experiment: Experiment) -> tuple[Task, tuple[str, ...]]:
-    """The task with `log` settled where it was left open, and what was found, in words.
+    """The task with `log` decided where it was left open, and why, in words.
 
     The last of the task's families is fitted both ways on the inner fold of the first fold's training part, and judged on the
-    rows held out there by the deciding metric; instead of one of squared errors by tamed ones, for few rows make the former. Of
+    rows held out there by the deciding metric; instead of one of squared errors by Huber's loss, for few rows make the former. Of
     the rows that test the first fold nothing is looked at but whether their labels are above 0.
     """
     task, examples, plan = experiment.task, experiment.examples, experiment.plan

@@ -23,19 +23,19 @@ from epic22.core.selection.study import Sampling, StudyConfig, Suggestion, Trial
 from epic22.core.task import Array, Metric, RowMetadata
 
 MAX_TOP_TRIALS = 25
-"""The best so many trials may enter the ensemble."""
+"""How many of the best trials may enter the ensemble."""
 
 PRUNER_WARMUP_FOLDS = 2
-"""Inner folds after which a trial worse than the median of those before is given up."""
+"""Inner folds after which a trial worse than the median of those before is pruned."""
 
 PRUNER_STARTUP_TRIALS = 8
-"""Complete trials before the first is given up."""
+"""Complete trials before the first is pruned."""
 
 REFIT_TIME_SHARE = 0.2
-"""Share of a time limit kept for the last fits where the models are fitted anew on all rows."""
+"""Share of a time limit kept for the last fits where the models are refitted on all rows."""
 
 MAX_REFITS = 10
-"""Models that are fitted anew on all rows, seeds of the chosen trials by their weights: more of them hardly differ."""
+"""Models that are refitted on all rows, seeds of the chosen trials by their weights: more of them hardly differ."""
 
 WEIGHTS_TIME_SHARE = 0.06
 """Share of a time limit kept for choosing the weights."""
@@ -229,7 +229,7 @@ def estimate_reserve(data: SearchData, seconds: float, trials: Sequence[Trial] =
 
 
 def _estimate_refit_seconds(data: SearchData, complete: Sequence[Trial]) -> float:
-    """Seconds that fits on all rows may well take, by the slowest of the trials that would be fitted anew now."""
+    """Seconds that fits on all rows may well take, by the slowest of the trials that would be refitted now."""
     best = select_top_trials(complete, data.metric.gain)[:MAX_REFITS]
     growth = len(data.y) / np.mean([len(fold.train) for fold in data.folds])
     return float(MAX_REFITS * max(trial.seconds for trial in best) / len(data.folds) * growth)
