@@ -11,8 +11,14 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import cross_validate
-from epic22.core.evaluation.explain.explanation import ColumnImportance, Explanation, compute_kendalls_w, explain, write_warnings
-from epic22.core.evaluation.explain.near_duplicates import find_near_duplicates
+from epic22.core.evaluation.explain.explanation import (
+    ColumnImportance,
+    Explanation,
+    compute_kendalls_w,
+    explain,
+    find_near_duplicates,
+    write_warnings,
+)
 from epic22.core.evaluation.explain.permutation import draw_donors
 from epic22.core.evaluation.intervals import Estimate, compute_sampling_variances, compute_training_overlap, estimate_mean
 from epic22.core.evaluation.metrics import METRICS

@@ -37,10 +37,10 @@ from epic22.core.evaluation.survival import (
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Estimator, Family, InnerFold
+from epic22.core.models.baseline import LifeTable
 from epic22.core.models.catalog import get_family
 from epic22.core.models.hazard import (
     HazardTrees,
-    LifeTable,
     compute_at_risk,
     compute_hazard_log_odds,
     compute_median_days,

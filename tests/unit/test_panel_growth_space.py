@@ -19,10 +19,12 @@ from epic22.core.models.panel.log_growth import (
     MIN_VOLATILITY_SHARE,
     LogGrowth,
     compute_seasonal_changes,
+    compute_seasonal_levels,
     compute_typical_volatility,
+    estimate_shared_season,
+    remove_season,
     window_length,
 )
-from epic22.core.models.panel.season import compute_seasonal_levels, estimate_shared_season, remove_season
 from epic22.core.time_series import MONTHLY, QUARTERLY, Array, Frequency, Histories
 
 POSITIVE = st.floats(0.5, 2.0, allow_nan=False)

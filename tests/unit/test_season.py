@@ -7,8 +7,7 @@ import numpy as np
 import pytest
 
 from epic22.core.models.panel.linear import PooledLinear
-from epic22.core.models.panel.log_growth import LogGrowth, compute_typical_volatility
-from epic22.core.models.panel.season import estimate_shared_season, remove_season
+from epic22.core.models.panel.log_growth import LogGrowth, compute_typical_volatility, estimate_shared_season, remove_season
 from epic22.core.time_series import MONTHLY, Array, Histories
 
 MONTHS, SERIES = 96, 24

@@ -6,8 +6,7 @@ import xgboost
 
 from epic22.core.errors import InternalError
 from epic22.core.models.base import FoldData
-from epic22.core.models.trees.early_stopping import TreeArrays, ValidationRows, train_with_early_stopping
-from epic22.core.models.trees.ubjson import read_ubj
+from epic22.core.models.trees.early_stopping import TreeArrays, ValidationRows, read_ubj, train_with_early_stopping
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.task import Array
 

@@ -29,7 +29,7 @@ from epic22.core.task import Array
 if TYPE_CHECKING:
     import xgboost
 
-GRID_FILE, LIFE_TABLE_FILE = "grid.json", "life_table.json"
+GRID_FILE = "grid.json"
 MIN_HAZARD = 1e-12
 
 
@@ -164,57 +164,6 @@ class IntervalMixin:
     def predict(self, X: Array) -> Array:
         """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
         return compute_median_days(self.predict_proba(X), self.edges)
-
-
-@dataclass
-class LifeTable(ParamsMixin):
-    """Kaplan and Meier's incidence up to each horizon, whatever the row says: the constant of a hazard.
-
-    An interval that no row was followed through goes on with the daily rate of the one before.
-    """
-
-    edges: tuple[float, ...]
-
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
-        """Read the curve at the horizons."""
-        check_survival_data(X, y)
-        incidence, _ = estimate_cumulative_incidence(y, np.asarray(self.edges))
-        interval_hazard = np.logaddexp(0.0, compute_hazard_log_odds(incidence[None, :])[0])
-        widths = np.diff(self.edges, prepend=0.0)
-        for j in range(1, len(interval_hazard)):
-            if y[:, 0].max() < self.edges[j]:
-                interval_hazard[j] = interval_hazard[j - 1] * widths[j] / widths[j - 1]
-        self.level_ = logit(np.clip(-np.expm1(-interval_hazard), MIN_HAZARD, 1 - MIN_HAZARD))
-        return self
-
-    def decision_function(self, X: Array) -> Array:
-        """The same log-odds for every row, (n, h)."""
-        return np.tile(self.level_, (len(X), 1))
-
-    def shap_values(self, X: Array) -> Array:
-        """Nothing from any column; all from the average."""
-        raw = self.decision_function(X)
-        return np.concatenate([np.zeros((*raw.shape, X.shape[1])), raw[..., None]], axis=-1)
-
-    def predict_proba(self, X: Array) -> Array:
-        """Probability of the event up to each horizon, (n, h)."""
-        return KINDS["hazard"].inverse_link(self.decision_function(X))
-
-    def predict(self, X: Array) -> Array:
-        """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
-        return compute_median_days(self.predict_proba(X), self.edges)
-
-    def files(self) -> dict[str, bytes]:
-        """One JSON file."""
-        return {LIFE_TABLE_FILE: canonical_json({"edges": list(self.edges), "level": self.level_.tolist()})}
-
-    @classmethod
-    def restore(cls, files: Mapping[str, bytes]) -> "LifeTable":
-        """The table a bundle holds."""
-        state = json.loads(files[LIFE_TABLE_FILE])
-        table = cls(tuple(state["edges"]))
-        table.level_ = np.array(state["level"], dtype=np.float64)
-        return table
 
 
 @dataclass(frozen=True)

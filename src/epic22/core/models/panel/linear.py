@@ -10,9 +10,8 @@ import numpy as np
 from epic22.core.lineage import canonical_json
 from epic22.core.models.panel.base import Forecaster, PanelFamily
 from epic22.core.models.panel.lag_columns import build_horizon_columns, build_origin_columns
-from epic22.core.models.panel.log_growth import LogGrowth
+from epic22.core.models.panel.log_growth import LogGrowth, compute_seasonal_levels, estimate_shared_season, remove_season
 from epic22.core.models.panel.residual_quantiles import MIN_VALUES, ResidualQuantiles
-from epic22.core.models.panel.season import compute_seasonal_levels, estimate_shared_season, remove_season
 from epic22.core.time_series import Array, Histories
 
 MAX_ORIGINS = 240

@@ -1,8 +1,11 @@
-"""Boosting rounds until the loss on watched rows no longer falls, without asking XGBoost for it round by round.
+"""Boosting rounds until the loss on validation rows no longer falls, without asking XGBoost for it round by round.
 
 After a round that was the best so far, training cannot end before `patience` more of them. So those are made first, and then
-the watched rows walk through all their trees at once: the same rounds as with a look after each, none in vain, and in half the
+the validation rows walk through all their trees at once: the same rounds as with a look after each, none in vain, and in half the
 time. Scores have XGBoost's bits; losses are summed in double, and do not depend on the number of threads.
+
+Trees are read from Universal Binary JSON as XGBoost writes it, many times sooner than by text: draft 12 of the format
+(https://ubjson.org) as far as XGBoost uses it. Numbers are big-endian.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,8 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from epic22.core.errors import InternalError
 from epic22.core.models.trees.forest import pack_category_bits
-from epic22.core.models.trees.ubjson import read_ubj
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -24,10 +27,15 @@ LOGISTIC, SQUARED = 0, 1
 LOSS_CODES: Mapping[str, int] = {"binary:logistic": LOGISTIC, "reg:squarederror": SQUARED}
 """The objectives whose losses are known here, as the compiled loop names them."""
 
+NUMBERS = {code: np.dtype(dtype) for code, dtype in zip("iUIlLdD", ("i1", "u1", ">i2", ">i4", ">i8", ">f4", ">f8"), strict=True)}
+
+LENGTH_BYTES = 9
+"""Bytes of a length: its type, always int64, and itself."""
+
 
 @dataclass(frozen=True)
 class ValidationRows:
-    """Rows to watch, X (m, p) float32 and y (m,), and how many threads may walk them."""
+    """Validation rows, X (m, p) float32 and y (m,), and how many threads may walk them."""
 
     X: Array
     y: Array
@@ -42,7 +50,7 @@ def train_with_early_stopping(
     patience: int,
     expired: Callable[[], bool],
 ) -> tuple["xgboost.Booster", Array]:
-    """The booster up to its best round, and the watched rows' scores before the link, (m,).
+    """The booster up to its best round, and the validation rows' scores before the link, (m,).
 
     Ends sooner, with the best round until then, when the time has `expired`.
     """
@@ -88,7 +96,7 @@ class TreeArrays(NamedTuple):
     @classmethod
     def of(cls, booster: "xgboost.Booster") -> "TreeArrays":
         """The booster's trees."""
-        from epic22.core.models.trees.early_stopping_kernels import compute_depths
+        from epic22.core.models.trees.forest_kernels import compute_depths
 
         trees = read_ubj(bytes(booster.save_raw("ubj")))["learner"]["gradient_booster"]["model"]["trees"]
         sizes = np.array([len(tree["left_children"]) for tree in trees])
@@ -123,7 +131,7 @@ class TreeArrays(NamedTuple):
 
 def _add_scores(trees: TreeArrays, validation: ValidationRows, raw: Array, loss: int) -> Array:
     """Add the trees' leaves to raw (m,); the summed loss after each, (t,)."""
-    from epic22.core.models.trees.early_stopping_kernels import add_validation_scores
+    from epic22.core.models.trees.forest_kernels import add_validation_scores
 
     begins = range(0, len(raw), BATCH_ROWS)
     losses = np.zeros((len(begins), len(trees.roots)))
@@ -146,3 +154,64 @@ def _compute_base_score(booster: "xgboost.Booster", objective: str) -> np.float3
     model_param = read_ubj(bytes(booster.save_raw("ubj")))["learner"]["learner_model_param"]["base_score"]
     base = np.float32(model_param.strip("[]"))
     return np.float32(-np.log(np.float32(1) / base - np.float32(1))) if objective == "binary:logistic" else base
+
+
+def read_ubj(content: bytes) -> Any:
+    """What the content says: objects as dicts, typed arrays as numpy's, which are views of it.
+
+    Raises InternalError where it is not of the form above.
+    """
+    value, end = _read_value(content, 0)
+    if end != len(content):
+        raise InternalError(f"a model's bytes end at {end:,} of {len(content):,}.")
+    return value
+
+
+def _read_value(content: bytes, at: int) -> tuple[Any, int]:
+    """The value that begins there, and where the next does."""
+    code, at = chr(content[at]), at + 1
+    if code == "{":
+        return _read_object(content, at)
+    if code == "[":
+        return _read_array(content, at)
+    if code == "S":
+        return _read_text(content, at)
+    if code in "TFZ":
+        return {"T": True, "F": False, "Z": None}[code], at
+    if code not in NUMBERS:
+        raise InternalError(f"a model's bytes have a value of the unknown type {code!r} at {at - 1:,}.")
+    return np.frombuffer(content, NUMBERS[code], 1, at)[0].item(), at + NUMBERS[code].itemsize
+
+
+def _read_length(content: bytes, at: int) -> int:
+    if content[at : at + 1] != b"L":
+        raise InternalError(f"a model's bytes state no length at {at:,}.")
+    return int.from_bytes(content[at + 1 : at + LENGTH_BYTES], "big")
+
+
+def _read_text(content: bytes, at: int) -> tuple[str, int]:
+    begin = at + LENGTH_BYTES
+    end = begin + _read_length(content, at)
+    return content[begin:end].decode(), end
+
+
+def _read_object(content: bytes, at: int) -> tuple[dict[str, Any], int]:
+    values: dict[str, Any] = {}
+    while content[at : at + 1] != b"}":
+        name, at = _read_text(content, at)
+        values[name], at = _read_value(content, at)
+    return values, at + 1
+
+
+def _read_array(content: bytes, at: int) -> tuple[Any, int]:
+    if content[at : at + 1] == b"$":
+        dtype = NUMBERS[chr(content[at + 1])]
+        count = _read_length(content, at + 3)
+        values = np.frombuffer(content, dtype, count, at + 3 + LENGTH_BYTES)
+        return values, at + 3 + LENGTH_BYTES + values.nbytes
+    items = []
+    count, at = _read_length(content, at + 1), at + 1 + LENGTH_BYTES
+    for _ in range(count):
+        value, at = _read_value(content, at)
+        items.append(value)
+    return items, at
