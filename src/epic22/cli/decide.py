@@ -7,8 +7,9 @@ import typer
 from epic22.bootstrap import assemble, decide_feature
 from epic22.cli.ingest import parse_timestamp
 from epic22.cli.options import Json
-from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
+from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
+from epic22.core.text import format_figure
 from epic22.reports.json import VIEWS
 from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase, decision_value
 
@@ -53,7 +54,7 @@ def _format_row(case: ListedCase) -> list[str]:
     value = decision_value(case.prediction) if case.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
     if value.interval is not None:
-        text = f"{text} ({format_figure(value.interval.low)} … {format_figure(value.interval.high)})"
+        text = f"{text} ({value.interval.ends})"
     if value.band is not None:
         text = f"{text}, {value.band}"
     benefit = format_figure(case.saving) if case.saving is not None else f"{case.change or 0.0:+.1%}"

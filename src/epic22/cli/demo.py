@@ -27,8 +27,9 @@ from epic22.bootstrap import (
 )
 from epic22.cli.decide import print_decisions
 from epic22.cli.demo_gate import demonstrate_gate
-from epic22.cli.terminal import format_figure, print_line, print_table, show_progress
+from epic22.cli.terminal import print_line, print_table, show_progress
 from epic22.config import Settings
+from epic22.core.text import format_figure
 from epic22.features.catalog import FEATURES
 from epic22.reports.html.portfolio import write_portfolio_report
 from epic22.services.decide import DecisionList

@@ -11,8 +11,9 @@ from pathlib import Path
 from polars import DataFrame
 
 from epic22.bootstrap import Components, FeatureConfig, assemble, ingest_folder, override_by_key, train_feature
-from epic22.cli.terminal import format_figure, print_line, show_progress
+from epic22.cli.terminal import print_line, show_progress
 from epic22.core.evaluation.fairness import Override
+from epic22.core.text import format_figure
 from epic22.services.portfolio import GateStep, build_gate_step
 from epic22.simulator.portfolio import Portfolio
 from epic22.simulator.unfairness import plant_unfair_class

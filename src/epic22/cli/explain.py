@@ -8,8 +8,9 @@ import typer
 
 from epic22.bootstrap import assemble, load_explanation
 from epic22.cli.options import Json
-from epic22.cli.terminal import format_figure, print_json, print_line, print_table
+from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
+from epic22.core.text import format_figure
 
 MAX_COLUMNS = 20
 DIRECTIONS = {"raises": "raises", "lowers": "lowers", "mixed": "up and down", "by level": "by level", "none": "–"}

@@ -1,7 +1,8 @@
 """A trained forecast for a person at a terminal."""
 
 from epic22.bootstrap import TrainingResult
-from epic22.cli.terminal import format_figure, print_line, print_table
+from epic22.cli.terminal import print_line, print_table
+from epic22.core.text import format_figure
 from epic22.services.forecast_findings import compute_forecast_coverage
 from epic22.services.training_run import SeriesRun
 
@@ -34,8 +35,7 @@ def print_forecast(result: TrainingResult[SeriesRun]) -> None:
     own = run.champion.score("skill")
     print_line(
         f"{run.version.family}: skill {format_figure(own.value)} (95 % block bootstrap "
-        f"{format_figure(own.low)} … {format_figure(own.high)}, "
-        f"{own.blocks:.1f} effective blocks)."
+        f"{own.ends}, {own.blocks:.1f} effective blocks)."
     )
     shares = zip((*run.members, "naive"), run.weights.T, strict=True)
     shares_text = [f"{name} {w[0]:.0%} → {w[-1]:.0%}" for name, w in shares if w.max() > 0]
@@ -45,7 +45,7 @@ def print_forecast(result: TrainingResult[SeriesRun]) -> None:
             sure = "certain" if verdict.enough_data else verdict.advice
             print_line(
                 f"{run.version.family} against {verdict.against}: skill {format_figure(verdict.difference.value)} better "
-                f"({format_figure(verdict.difference.low)} … {format_figure(verdict.difference.high)}); {sure}."
+                f"({verdict.difference.ends}); {sure}."
             )
     coverage = compute_forecast_coverage(run)
     for kind in coverage.kinds[:2]:

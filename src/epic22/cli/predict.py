@@ -7,9 +7,10 @@ import typer
 
 from epic22.bootstrap import assemble, predict_file
 from epic22.cli.options import Json
-from epic22.cli.terminal import format_figure, print_json, print_line, print_table, show_progress
+from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.prediction import PREDICTION_VIEWS, Prediction
+from epic22.core.text import format_figure
 
 MAX_SHOWN = 20
 

@@ -1,7 +1,6 @@
 """What a person sees: progress on standard error, tables on standard output, JSON where it was asked for."""
 
 import json
-import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,6 +15,8 @@ from rich.text import Text
 
 from epic22.core.ports import Progress, ProgressEvent, WorkAdvanced, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
+from epic22.core.statistics import Interval
+from epic22.core.text import format_figure
 
 
 def print_json(value: object, views: Views = NO_VIEWS) -> None:
@@ -67,12 +68,12 @@ def print_line(text: str, style: str = "") -> None:
     Console().print(Text(text, style=style), soft_wrap=True)
 
 
-def format_figure(value: float | None, digits: int = 4) -> str:
-    """A number with so many significant digits, or a dash for what is undefined.
+def format_interval(interval: Interval | None) -> str:
+    """A figure and, shorter, its ends; a dash for none.
 
-    >>> [format_figure(x) for x in (125193.4, 0.81237, None, float("nan"))], format_figure(0.81237, 2)
-    (['125,193', '0.8124', '–', '–'], '0.81')
+    >>> format_interval(Interval(0.81237, 0.80123, 0.82345))
+    '0.8124 (0.801…0.823)'
     """
-    if value is None or not math.isfinite(value):
+    if interval is None:
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    return f"{format_figure(interval.value)} ({format_figure(interval.low, 3)}…{format_figure(interval.high, 3)})"

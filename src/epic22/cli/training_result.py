@@ -1,10 +1,9 @@
 """A trained model of rows for a person at a terminal."""
 
 from epic22.bootstrap import TrainingResult
-from epic22.cli.terminal import format_figure, print_line, print_table
-from epic22.core.evaluation.cost_per_thousand import CostPer1000
-from epic22.core.evaluation.crossval import MetricScore
+from epic22.cli.terminal import format_interval, print_line, print_table
 from epic22.core.evaluation.significance import Verdict
+from epic22.core.text import format_figure
 from epic22.services.assess import Assessment
 from epic22.services.training_run import RowRun
 
@@ -17,7 +16,7 @@ def print_training(result: TrainingResult[RowRun]) -> None:
     _print_audit(result)
     print_line(f"Folds: {run.plan.kind}, {run.plan.n} × {run.plan.repeats}, gap {run.plan.gap:g} days – {run.plan.why}.")
     headers = ["metric", *(e.family for e in run.leaderboard)]
-    rows = [[s.metric, *(_format_score(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
+    rows = [[s.metric, *(format_interval(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
     rows.append(["seconds a fit", *(format_figure(e.fit_seconds) for e in run.leaderboard)])
     rows.append(["milliseconds a row", *(format_figure(e.row_ms) for e in run.leaderboard)])
     print_table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
@@ -25,7 +24,7 @@ def print_training(result: TrainingResult[RowRun]) -> None:
     for verdict in run.verdicts:
         print_line(
             f"{run.version.family} against {verdict.against}: {verdict.metric} {format_figure(verdict.difference.value)} better "
-            f"({format_figure(verdict.difference.low)} … {format_figure(verdict.difference.high)}, p = {verdict.p:.2g}); "
+            f"({verdict.difference.ends}, p = {verdict.p:.2g}); "
             f"{_describe_certainty(verdict)}."
         )
     _print_coverage(result)
@@ -55,10 +54,6 @@ def _describe_certainty(verdict: Verdict) -> str:
         f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
     ]
     return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
-
-
-def _format_score(score: MetricScore) -> str:
-    return f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
 
 
 def _print_coverage(result: TrainingResult[RowRun]) -> None:
@@ -108,13 +103,13 @@ def print_comparison(run: RowRun) -> None:
     points = run.comparison.points
     if points:
         rows = [
-            ["recall, top 5 % of rows", *(_format_interval(p.recall) for p in points)],
-            ["precision, top 5 % of rows", *(_format_interval(p.precision) for p in points)],
-            ["accuracy", *(_format_interval(p.accuracy) for p in points)],
+            ["recall, top 5 % of rows", *(format_interval(p.recall) for p in points)],
+            ["precision, top 5 % of rows", *(format_interval(p.precision) for p in points)],
+            ["accuracy", *(format_interval(p.accuracy) for p in points)],
         ]
         if any(p.cost is not None for p in points):
-            rows.append(["cost per 1,000 rows", *(_format_interval(p.cost) for p in points)])
-            rows.append(["less than the constant", *(_format_interval(p.saved) for p in points)])
+            rows.append(["cost per 1,000 rows", *(format_interval(p.cost) for p in points)])
+            rows.append(["less than the constant", *(format_interval(p.saved) for p in points)])
             rows.append(["rows acted on", *("–" if p.acted is None else f"{p.acted:.1%}" for p in points)])
         print_table("In use", ["", *(p.family for p in points)], rows)
     for test_result in run.comparison.non_inferiority:
@@ -123,12 +118,6 @@ def print_comparison(run: RowRun) -> None:
         print_line(f"Choice: {run.comparison.choice.why}.")
     if run.comparison.curve is not None:
         print_line(f"{run.comparison.curve.words}.")
-
-
-def _format_interval(score: MetricScore | CostPer1000 | None) -> str:
-    return (
-        "–" if score is None else f"{format_figure(score.value)} ({format_figure(score.low, 3)}…{format_figure(score.high, 3)})"
-    )
 
 
 def print_assessment(assessment: Assessment) -> None:
@@ -148,7 +137,7 @@ def print_assessment(assessment: Assessment) -> None:
                 b.name,
                 f"{b.n:,}",
                 format_figure(b.predicted),
-                f"{format_figure(b.observed.value)} ({format_figure(b.observed.low, 3)}…{format_figure(b.observed.high, 3)})",
+                format_interval(b.observed),
             ]
             for b in assessment.band_figures
         ]

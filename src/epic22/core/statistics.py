@@ -9,6 +9,7 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.task import Array
+from epic22.core.text import format_figure
 
 CONFIDENCE = 0.95
 
@@ -31,12 +32,13 @@ class Interval:
         """Whether zero lies outside; False where an end is NaN."""
         return bool(self.low > 0 or self.high < 0)
 
+    @property
+    def ends(self) -> str:
+        """Both ends in words."""
+        return f"{format_figure(self.low)} … {format_figure(self.high)}"
+
     def __str__(self) -> str:
-        return f"{_format_figure(self.value)} ({_format_figure(self.low)} … {_format_figure(self.high)})"
-
-
-def _format_figure(value: float) -> str:
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+        return f"{format_figure(self.value)} ({self.ends})"
 
 
 UNDEFINED_INTERVAL = Interval(math.nan, math.nan, math.nan)

@@ -117,12 +117,12 @@ def describe_amount(change: float, unit: str | None) -> str:
     return f"{'adds' if change > 0 else 'takes off'} {size}"
 
 
-def format_figure(value: float) -> str:
-    """Four significant digits, thousands set apart, a dash for what is undefined.
+def format_figure(value: float | None, digits: int = 4) -> str:
+    """A number with so many significant digits, thousands set apart, a dash for what is undefined.
 
-    >>> format_figure(125193.4), format_figure(0.81237), format_figure(float("nan"))
-    ('125,193', '0.8124', '–')
+    >>> [format_figure(x) for x in (125193.4, 0.81237, None, float("nan"))], format_figure(0.81237, 2)
+    (['125,193', '0.8124', '–', '–'], '0.81')
     """
-    if not math.isfinite(value):
+    if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.4g}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"

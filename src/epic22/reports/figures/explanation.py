@@ -16,8 +16,8 @@ from epic22.reports.figures.style import (
     WARM,
     ReportFigure,
     create_axes,
-    draw_estimate,
-    fill_interval,
+    draw_interval,
+    fill_intervals,
     format_name,
     label_rows,
     render_png,
@@ -92,7 +92,7 @@ def _draw_ranked_bars(rows: list[tuple[str, Estimate]], label: str, mark_certain
     figure, axes = create_axes(height=1.0 + 0.3 * len(rows))
     for place, (_, estimate) in enumerate(reversed(rows)):
         colour = OTHER if mark_certain and not estimate.low > 0 else MAIN
-        draw_estimate(axes, place, estimate.value, (estimate.low, estimate.high), colour=colour, sizes=(2.5, 6))
+        draw_interval(axes, place, estimate, colour, (2.5, 6))
     axes.axvline(0, color=MUTED, linewidth=1)
     label_rows(axes, [name for name, _ in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
@@ -108,9 +108,9 @@ def draw_dependence(explanation: Explanation, profile: DependenceProfile) -> "Fi
     place = np.array([b.values and b.values.value for b in profile.bins], dtype=float)
     for fold in range(explanation.folds):
         axes.plot(place, [dependence_bin.folds[fold] for dependence_bin in profile.bins], color=OTHER, linewidth=0.8)
-    means, lows, highs = _split_estimates(profile.bins)
-    fill_interval(axes, place, lows, highs)
-    axes.plot(place, means, "o-", color=MAIN, linewidth=2, markersize=4)
+    contributions = [dependence_bin.contribution for dependence_bin in profile.bins]
+    fill_intervals(axes, place, contributions)
+    axes.plot(place, [one.value for one in contributions], "o-", color=MAIN, linewidth=2, markersize=4)
     axes.axhline(0, color=MUTED, linewidth=1)
     if profile.column.dtype == "time":
         ticks = np.linspace(place.min(), place.max(), 4) if len(place) else np.zeros(0)
@@ -160,11 +160,6 @@ def _draw_levels(explanation: Explanation, profile: DependenceProfile) -> "Figur
     axes.set_ylim(-0.6, len(bins) - 0.4)
     axes.set_xlabel(_contribution_label(explanation))
     return figure
-
-
-def _split_estimates(bins: tuple[DependenceBin, ...]) -> tuple[list[float], list[float], list[float]]:
-    estimates = [dependence_bin.contribution for dependence_bin in bins]
-    return [one.value for one in estimates], [one.low for one in estimates], [one.high for one in estimates]
 
 
 def _contribution_label(explanation: Explanation) -> str:

@@ -14,7 +14,7 @@ from epic22.reports.figures.style import (
     add_legend,
     create_axes,
     draw_reference,
-    fill_interval,
+    fill_intervals,
     format_name,
     render_png,
 )
@@ -96,7 +96,7 @@ def draw_skill_by_horizon(run: SeriesRun) -> "Figure":
     figure, axes = create_axes(height=3.8)
     horizons = np.arange(1, run.plan.horizon + 1)
     own = [run.champion.score("skill", int(h)) for h in horizons]
-    fill_interval(axes, horizons, [s.low for s in own], [s.high for s in own])
+    fill_intervals(axes, horizons, own)
     for place, evaluation in enumerate(_champion_first(run)[:5]):
         values = [evaluation.score("skill", int(h)).value for h in horizons]
         colour = MAIN if evaluation is run.champion else OTHER
@@ -129,7 +129,7 @@ def draw_coverage_by_horizon(run: SeriesRun) -> "Figure":
     horizons = range(1, run.plan.horizon + 1)
     own = [run.champion.score("coverage_80", h) for h in horizons]
     axes.plot(horizons, [s.value for s in own], "o-", color=MAIN, linewidth=2)
-    fill_interval(axes, horizons, [s.low for s in own], [s.high for s in own])
+    fill_intervals(axes, horizons, own)
     draw_reference(axes, 80)
     axes.set_ylim(0, 103)
     _label_horizons(run, axes)

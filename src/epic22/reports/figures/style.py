@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 
 import numpy as np
 
+from epic22.core.statistics import Interval
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
@@ -78,18 +80,18 @@ def render_pngs(figures: Mapping[str, "Figure"]) -> dict[str, bytes]:
     return {name: render_png(figure) for name, figure in figures.items()}
 
 
-def draw_estimate(
-    axes: "Axes", place: float, value: float, ends: tuple[float, float], *, colour: str, sizes: tuple[float, float]
-) -> None:
+def draw_interval(axes: "Axes", place: float, interval: Interval, colour: str, sizes: tuple[float, float]) -> None:
     """A dot at the value over a bar between the ends, on the row `place`; `sizes` are the bar's width and the dot's. No bar where
     an end is not known."""
+    ends = [interval.low, interval.high]
     if np.isfinite(ends).all():
         axes.plot(ends, [place, place], color=colour, linewidth=sizes[0], solid_capstyle="round")
-    axes.plot(value, place, "o", color=colour, markersize=sizes[1])
+    axes.plot(interval.value, place, "o", color=colour, markersize=sizes[1])
 
 
-def fill_interval(axes: "Axes", x: Sequence[float] | np.ndarray, lows: Sequence[float], highs: Sequence[float]) -> None:
+def fill_intervals(axes: "Axes", x: Sequence[float] | np.ndarray, intervals: Sequence[Interval]) -> None:
     """A shade between the ends of intervals."""
+    lows, highs = [one.low for one in intervals], [one.high for one in intervals]
     axes.fill_between(x, lows, highs, color=MAIN, alpha=0.2, linewidth=0)
 
 

@@ -19,7 +19,7 @@ from epic22.reports.figures.style import (
     ReportFigure,
     add_legend,
     create_axes,
-    draw_estimate,
+    draw_interval,
     draw_reference,
     format_name,
     label_rows,
@@ -54,7 +54,7 @@ def draw_leaderboard(run: RowRun) -> "Figure":
     for place, evaluation in enumerate(reversed(run.leaderboard)):
         score = evaluation.score(metric)
         colour = _colour(run, evaluation)
-        draw_estimate(axes, place, score.value, (score.low, score.high), colour=colour, sizes=(3, 8))
+        draw_interval(axes, place, score, colour, (3, 8))
     label_rows(axes, [e.family for e in run.leaderboard])
     axes.set_ylim(-0.6, len(run.leaderboard) - 0.4)
     better = "higher" if run.task.target.metric.greater_is_better else "lower"
@@ -247,14 +247,7 @@ def draw_coverage_by_group(run: RowRun) -> "Figure":
     groups = [] if coverage is None else [(f"{t.by} = {g.name}", g) for t in coverage.tables if t.by != MONTH for g in t.groups]
     figure, axes = create_axes(height=1.0 + 0.28 * len(groups))
     for place, (_, group) in enumerate(reversed(groups)):
-        draw_estimate(
-            axes,
-            place,
-            group.share.value,
-            (group.share.low, group.share.high),
-            colour=_coverage_colour(group),
-            sizes=(2, 6),
-        )
+        draw_interval(axes, place, group.share, _coverage_colour(group), (2, 6))
     axes.axvline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
     label_rows(axes, [name for name, _ in groups])
     axes.set_xlabel("share of outcomes inside")

@@ -4,6 +4,9 @@ import os
 import uuid
 from pathlib import Path
 
+from markupsafe import Markup
+
+from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
 
 FOLDER = Path(__file__).parent
@@ -14,10 +17,16 @@ def render_page(template: str, **values: object) -> str:
     from jinja2 import Environment, StrictUndefined
 
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    environment.filters["figure"] = lambda value: format_figure(float("nan") if value is None else value)
+    environment.filters["figure"] = format_figure
+    environment.filters["interval"] = _mark_interval
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     style = (FOLDER / "style.html").read_text(encoding="utf-8").strip()
     return environment.from_string((FOLDER / template).read_text(encoding="utf-8")).render(style=style, **values)
+
+
+def _mark_interval(interval: Interval) -> Markup:
+    """A figure with its ends below it."""
+    return Markup('{}<span class="interval">{}</span>').format(format_figure(interval.value), interval.ends)
 
 
 def write_atomically(path: Path, text: str) -> Path:
