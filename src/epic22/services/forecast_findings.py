@@ -7,6 +7,7 @@ import numpy as np
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
 from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.evaluation.forecast_metrics import compute_winkler
+from epic22.core.statistics import Interval
 from epic22.core.time_series import Array
 from epic22.services.training_run import SeriesRun
 
@@ -126,8 +127,16 @@ def _compare_interval_kinds(run: SeriesRun, years: Array) -> tuple[IntervalKindC
     return tuple(results)
 
 
-def compute_series_skill(run: SeriesRun) -> tuple[list[str], Array]:
-    """Each series' skill on the test origins, ascending: names and values."""
+@dataclass(frozen=True)
+class SeriesSkill:
+    """A series and the champion's skill on its test origins."""
+
+    series: str
+    skill: float
+
+
+def compute_series_skill(run: SeriesRun) -> tuple[SeriesSkill, ...]:
+    """Each series' skill on the test origins, the worst first; a series without one is left out."""
     own = np.abs(run.rows.Y - run.champion.forecasts.median[run.test])
     drift = np.abs(run.rows.Y - run.rows.drift)
     names, code = np.unique(run.examples.entity[run.test].astype(str), return_inverse=True)
@@ -136,12 +145,20 @@ def compute_series_skill(run: SeriesRun) -> tuple[list[str], Array]:
         skill = np.where(sums[1] > 0, 1 - sums[0] / sums[1], np.nan)
     known = np.flatnonzero(np.isfinite(skill))
     order = known[np.argsort(skill[known], kind="stable")]
-    return [str(names[i]) for i in order], skill[order]
+    return tuple(SeriesSkill(str(names[i]), float(skill[i])) for i in order)
 
 
-def find_recent_anomalies(run: SeriesRun, limit: int) -> list[tuple[str, str, float, float, float]]:
-    """Values of the last RECENT periods outside the band of the one-step forecast: series, period, value, low, high;
-    the newest `limit`."""
+@dataclass(frozen=True)
+class Anomaly:
+    """A value of a series outside the band of the one-step forecast: `expected` has the value and the ends of the band."""
+
+    series: str
+    period: str
+    expected: Interval
+
+
+def find_recent_anomalies(run: SeriesRun, limit: int) -> tuple[Anomaly, ...]:
+    """Values of the last RECENT_PERIODS periods outside the band of the one-step forecast, the newest `limit`, newest first."""
     history = run.bundle.history
     anomalies = []
     for row in range(len(history)):
@@ -152,14 +169,7 @@ def find_recent_anomalies(run: SeriesRun, limit: int) -> list[tuple[str, str, fl
         known = values[present[0] :]
         detection = detect_anomalies(known, false_alarm_rate=FALSE_ALARM_RATE, season=run.season if run.season > 1 else None)
         for place in np.flatnonzero(detection.alarm[-RECENT_PERIODS:]) + len(known) - RECENT_PERIODS:
-            period = history.first + int(present[0]) + int(place)
-            anomalies.append(
-                (
-                    str(history.entity[row]),
-                    run.frequency.label(period),
-                    float(known[place]),
-                    float(detection.low[place]),
-                    float(detection.high[place]),
-                )
-            )
-    return sorted(anomalies, key=lambda f: (f[1], f[0]), reverse=True)[:limit]
+            period = run.frequency.label(history.first + int(present[0]) + int(place))
+            band = Interval(float(known[place]), float(detection.low[place]), float(detection.high[place]))
+            anomalies.append(Anomaly(str(history.entity[row]), period, band))
+    return tuple(sorted(anomalies, key=lambda one: (one.period, one.series), reverse=True)[:limit])

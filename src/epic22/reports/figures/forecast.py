@@ -31,11 +31,11 @@ STYLES = ("-", "--", "-.", ":")
 
 def _draw_fan_at(run: SeriesRun, place: float) -> "Figure":
     """The series at that place between worst (0) and best (1): what was known, the last test origin's fan, and what came."""
-    names, _ = compute_series_skill(run)
+    ranked = compute_series_skill(run)
     figure, axes = create_axes(height=3.2)
-    if not names:
+    if not ranked:
         return figure
-    _draw_fan(run, axes, names[round(place * (len(names) - 1))])
+    _draw_fan(run, axes, ranked[round(place * (len(ranked) - 1))].series)
     return figure
 
 

@@ -26,8 +26,7 @@ def write_forecast_report(run: SeriesRun, path: Path) -> Path:
 
 def render_forecast_report(run: SeriesRun) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's file are escaped."""
-    names, skills = compute_series_skill(run)
-    ranked = list(zip(names, skills, strict=True))
+    ranked = compute_series_skill(run)
     return render_page(
         "forecast.html",
         run=run,
