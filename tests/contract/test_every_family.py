@@ -70,7 +70,7 @@ class TestEveryFamily:
 
     def test_probabilities_are_probabilities(self, family: Family, kind: Kind) -> None:
         if kind == "regression":
-            return
+            pytest.skip("values have no probabilities")
         made = toy(kind)
         estimator, X = fitted(family, made)
         shares = estimator.predict_proba(X)
