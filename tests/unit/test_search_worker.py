@@ -1,6 +1,5 @@
 """What another process gets of a search: plain arrays and JSON, from which it makes the same trials."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -8,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import TypeAdapter
 from tests.searches import FAMILIES, part_of, plan
 from tests.toy import Toy, toy
 
@@ -22,14 +22,7 @@ from epic22.core.selection.executor import FoldExecutor
 from epic22.core.selection.search import prepare_part
 from epic22.core.selection.study import Study, StudyConfig, Suggestion
 from epic22.core.selection.trials import SearchConfig, SearchData, TrialRunner
-from epic22.core.selection.worker import (
-    load_worker_models,
-    read_search_config,
-    read_search_data,
-    run_worker,
-    write_search_config,
-    write_search_data,
-)
+from epic22.core.selection.worker import SearchState, load_worker_models, run_worker, write_search
 from epic22.core.task import Array, Kind
 
 CONFIG = SearchConfig(FAMILIES, Budget(3))
@@ -37,8 +30,14 @@ SHARED = StudyConfig(FAMILIES, greater_is_better=True, shared=True)
 
 
 def send(data: SearchData, folder: Path) -> SearchData:
-    """The data as another process reads it, its state having been a line of JSON."""
-    return read_search_data(json.loads(json.dumps(write_search_data(data, folder))), folder)
+    """The data as another process reads it."""
+    return through_json(write_search(data, CONFIG, folder)).read_data(folder)
+
+
+def through_json(state: SearchState) -> SearchState:
+    """The state after it was a line of JSON."""
+    adapter = TypeAdapter(SearchState)
+    return adapter.validate_json(adapter.dump_json(state))
 
 
 @contextmanager
@@ -100,7 +99,7 @@ def test_folds_with_label_means_are_written_each_with_its_own_matrix(tmp_path: P
 
 
 def test_nothing_that_is_written_is_a_pickle(tmp_path: Path) -> None:
-    write_search_data(encoded_part(toy("binary", 120)), tmp_path)
+    write_search(encoded_part(toy("binary", 120)), CONFIG, tmp_path)
     paths = list(tmp_path.iterdir())
     assert {path.suffix for path in paths} == {".npy"}
     for path in paths:
@@ -126,17 +125,17 @@ def test_the_metric_of_logarithms_is_found_by_its_name(tmp_path: Path) -> None:
 
 
 def test_a_metric_that_the_kind_does_not_have_is_refused(tmp_path: Path) -> None:
-    state = write_search_data(part_of(toy("binary", 120)).data, tmp_path)
+    state = write_search(part_of(toy("binary", 120)).data, CONFIG, tmp_path)
     with pytest.raises(InternalError, match="'r2'"):
-        read_search_data(state | {"metric": "r2"}, tmp_path)
+        replace(state, metric="r2").read_data(tmp_path)
 
 
-def test_what_is_asked_of_a_search_survives_json() -> None:
+def test_what_is_asked_of_a_search_survives_json(tmp_path: Path) -> None:
     config = SearchConfig((get_family("boosting"), get_family("linear")), Budget(7, 90.0), "random", prune=False)
-    assert read_search_config(json.loads(json.dumps(write_search_config(config)))) == config
-    state = write_search_config(config) | {"families": ["unheard-of"]}
+    state = write_search(part_of(toy("binary", 120)).data, config, tmp_path)
+    assert through_json(state).build_config() == config
     with pytest.raises(UnknownTaskError, match="unheard-of"):
-        read_search_config(state)
+        replace(state, families=("unheard-of",)).build_config()
 
 
 @pytest.mark.slow

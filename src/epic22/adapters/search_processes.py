@@ -4,7 +4,6 @@
 that is closed, which is when its parent ends, by whatever.
 """
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+
+from pydantic import TypeAdapter
 
 from epic22.adapters.scratch import scratch_folder
 from epic22.adapters.studies import StudyDatabase, StudyFiles
@@ -24,19 +24,27 @@ from epic22.core.selection.executor import FoldExecutor
 from epic22.core.selection.search_result import PreparedPart
 from epic22.core.selection.study import Study
 from epic22.core.selection.trials import FoldModels, SearchConfig, TrialRunner
-from epic22.core.selection.worker import (
-    load_worker_models,
-    read_search_config,
-    read_search_data,
-    run_worker,
-    write_search_config,
-    write_search_data,
-)
+from epic22.core.selection.worker import SearchState, load_worker_models, run_worker, write_search
 
 ORPHAN_EXIT_CODE = 3
 """Exit code of a process whose parent has ended."""
 POLL_SECONDS = 0.1
 """Seconds between two looks at how far the processes are."""
+
+
+@dataclass(frozen=True)
+class WorkerOrder:
+    """What a process is to do, a line of JSON: the search, whose arrays are in `folder`, and its study, by task, digest and part,
+    below `home` or in the database at `url`; on how many threads, until `end` on the clock of `time.monotonic`."""
+
+    state: SearchState
+    study: tuple[str, str, str]
+    study_seed: int
+    home: Path
+    url: str | None
+    folder: Path
+    threads: int
+    end: float | None
 
 
 @dataclass(frozen=True)
@@ -59,15 +67,16 @@ class SearchProcesses:
         """
         study.fail_interrupted()
         with scratch_folder(self.scratch) as folder:
-            order = {
-                "data": write_search_data(part.data, folder),
-                "config": write_search_config(config),
-                "study": [self.task, self.digest, part.name, study.config.seed],
-                "store": [str(self.store.home), self.store.url if isinstance(self.store, StudyDatabase) else None],
-                "folder": str(folder),
-                "threads": max(1, part.threads // self.count),
-                "end": deadline.end,
-            }
+            order = WorkerOrder(
+                write_search(part.data, config, folder),
+                (self.task, self.digest, part.name),
+                study.config.seed,
+                self.store.home,
+                self.store.url if isinstance(self.store, StudyDatabase) else None,
+                folder,
+                max(1, part.threads // self.count),
+                deadline.end,
+            )
             processes = [self._start(order, folder / f"{number}.log") for number in range(self.count)]
             try:
                 _report_progress(processes, study, progress)
@@ -82,7 +91,7 @@ class SearchProcesses:
                 )
             return load_worker_models(part.data, config, study.trials, folder)
 
-    def _start(self, order: dict[str, Any], log_path: Path) -> "subprocess.Popen[bytes]":
+    def _start(self, order: WorkerOrder, log_path: Path) -> "subprocess.Popen[bytes]":
         with log_path.open("wb") as stream:
             process = subprocess.Popen(
                 [sys.executable, "-m", "epic22.adapters.search_processes"],
@@ -93,7 +102,7 @@ class SearchProcesses:
         self.on_start(process.pid)
         with suppress(BrokenPipeError):
             assert process.stdin is not None
-            process.stdin.write(json.dumps(order).encode() + b"\n")
+            process.stdin.write(TypeAdapter(WorkerOrder).dump_json(order) + b"\n")
             process.stdin.flush()
         return process
 
@@ -123,16 +132,13 @@ def _stop(process: "subprocess.Popen[bytes]") -> None:
 def main() -> None:
     """Work as the line on standard input says."""
     with os.fdopen(os.dup(sys.stdin.fileno()), "rb", buffering=0) as orders:
-        order = json.loads(orders.readline())
+        order = TypeAdapter(WorkerOrder).validate_json(orders.readline())
     threading.Thread(target=_exit_with_parent, daemon=True).start()
-    home, url = order["store"]
-    store = StudyFiles(Path(home)) if url is None else StudyDatabase(url, Path(home))
-    folder, config = Path(order["folder"]), read_search_config(order["config"])
-    data = read_search_data(order["data"], folder)
-    task, digest, part, seed = order["study"]
-    study = store.open(task, digest, part, config.study(data.metric, seed, shared=True))
-    with FoldExecutor.split(order["threads"], len(data.folds)) as executor:
-        run_worker(TrialRunner(data, config, executor), study, Deadline(order["end"]), folder)
+    store = StudyFiles(order.home) if order.url is None else StudyDatabase(order.url, order.home)
+    config, data = order.state.build_config(), order.state.read_data(order.folder)
+    study = store.open(*order.study, config.study(data.metric, order.study_seed, shared=True))
+    with FoldExecutor.split(order.threads, len(data.folds)) as executor:
+        run_worker(TrialRunner(data, config, executor), study, Deadline(order.end), order.folder)
 
 
 def _exit_with_parent() -> None:

@@ -1,8 +1,7 @@
 """What a family builds an estimator for: input columns and the target as models learn it, nothing of where rows come from."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Self
+from typing import Self
 
 from epic22.core.models.loss import SQUARED, Loss, needs_smearing
 from epic22.core.targets import TargetKind, get_kind
@@ -42,13 +41,6 @@ class LearningProblem:
             bool(target.log) and needs_smearing(target),
             target.offset,
         )
-
-    @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> Self:
-        """The problem that `asdict` made plain, lists for tuples where it went through JSON."""
-        values: dict[str, Any] = {name: tuple(value) if isinstance(value, list) else value for name, value in state.items()}
-        values["loss"] = Loss(**state["loss"])
-        return cls(**values)
 
     @property
     def traits(self) -> TargetKind:

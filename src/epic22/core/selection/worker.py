@@ -3,8 +3,8 @@
 The training part goes to them as plain arrays in a folder, which they map into memory; what is small goes as JSON.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from epic22.core.models.base import FoldData
 from epic22.core.models.catalog import get_search_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Budget, Deadline
-from epic22.core.selection.study import Study, Trial
+from epic22.core.selection.study import Sampling, Study, Trial
 from epic22.core.selection.trials import (
     FoldModels,
     SearchConfig,
@@ -36,8 +36,52 @@ FOLD_ARRAYS = ("X", "y", "X_valid", "y_valid")
 """What is written of an inner fold that has a matrix of its own."""
 
 
-def write_search_data(data: SearchData, folder: Path) -> dict[str, Any]:
-    """Write a training part's arrays; what else another process needs of it, for JSON."""
+@dataclass(frozen=True)
+class SearchState:
+    """What another process needs of a search beside its arrays: plain values, for JSON. Metric and families are names."""
+
+    problem: LearningProblem
+    metric: str
+    n_folds: int
+    encodes_labels: bool
+    refit: bool
+    seed: int
+    families: tuple[str, ...]
+    budget: Budget
+    sampling: Sampling
+    prune: bool
+
+    def build_config(self) -> SearchConfig:
+        """What is asked of the search. Raises UnknownTaskError for a family that there is not."""
+        return SearchConfig(tuple(map(get_search_family, self.families)), self.budget, self.sampling, self.prune)
+
+    def read_data(self, folder: Path) -> SearchData:
+        """The training part whose arrays another process wrote."""
+
+        def load_array(name: str) -> Any:
+            return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
+
+        @cache
+        def load_fold(number: int) -> FoldData:
+            return FoldData(*(load_array(f"{number}.{name}") for name in FOLD_ARRAYS))
+
+        X, y = load_array("X"), load_array("y")
+        folds = tuple(Fold(load_array(f"{i}.train"), load_array(f"{i}.test")) for i in range(self.n_folds))
+        get_fold, metric = load_fold if self.encodes_labels else slice_folds(X, y, folds), self._find_metric()
+        return SearchData(self.problem, metric, X, y, folds, get_fold, self.encodes_labels, self.refit, self.seed)
+
+    def _find_metric(self) -> Metric:
+        """The metric of that name for targets like this one."""
+        kind = self.problem.kind
+        metrics = (*METRICS[kind], ROOT_MEAN_SQUARED_LOG_ERROR, choose_metric(kind, self.problem.loss))
+        for metric in metrics:
+            if metric.name == self.metric:
+                return metric
+        raise InternalError(f"a process of a search knows no metric {self.metric!r}.")
+
+
+def write_search(data: SearchData, config: SearchConfig, folder: Path) -> SearchState:
+    """Write a training part's arrays; what else another process needs."""
     arrays = {"X": data.X, "y": data.y}
     for number, fold in enumerate(data.folds):
         arrays |= {f"{number}.train": fold.train, f"{number}.test": fold.test}
@@ -45,57 +89,18 @@ def write_search_data(data: SearchData, folder: Path) -> dict[str, Any]:
             arrays |= {f"{number}.{name}": getattr(data.get_fold(number), name) for name in FOLD_ARRAYS}
     for name, array in arrays.items():
         np.save(folder / f"{name}.npy", array, allow_pickle=False)
-    return {
-        "problem": asdict(data.problem),
-        "metric": data.metric.name,
-        "folds": len(data.folds),
-        "encodes_labels": data.encodes_labels,
-        "refit": data.refit,
-        "seed": data.seed,
-    }
-
-
-def read_search_data(state: Mapping[str, Any], folder: Path) -> SearchData:
-    """The training part that another process wrote."""
-
-    def load_array(name: str) -> Any:
-        return np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False)
-
-    @cache
-    def load_fold(number: int) -> FoldData:
-        return FoldData(*(load_array(f"{number}.{name}") for name in FOLD_ARRAYS))
-
-    problem, encodes_labels = LearningProblem.from_state(state["problem"]), bool(state["encodes_labels"])
-    X, y = load_array("X"), load_array("y")
-    folds = tuple(Fold(load_array(f"{i}.train"), load_array(f"{i}.test")) for i in range(state["folds"]))
-    get_fold = load_fold if encodes_labels else slice_folds(X, y, folds)
-    metric = _find_metric(state["metric"], problem)
-    return SearchData(problem, metric, X, y, folds, get_fold, encodes_labels, bool(state["refit"]), int(state["seed"]))
-
-
-def _find_metric(name: str, problem: LearningProblem) -> Metric:
-    """The metric of that name for targets like this one."""
-    metrics = (*METRICS[problem.kind], ROOT_MEAN_SQUARED_LOG_ERROR, choose_metric(problem.kind, problem.loss))
-    try:
-        return {metric.name: metric for metric in metrics}[name]
-    except KeyError:
-        raise InternalError(f"a process of a search knows no metric {name!r}.") from None
-
-
-def write_search_config(config: SearchConfig) -> dict[str, Any]:
-    """What other processes need of what is asked, for JSON."""
-    return {
-        "families": [family.name for family in config.families],
-        "budget": asdict(config.budget),
-        "sampling": config.sampling,
-        "prune": config.prune,
-    }
-
-
-def read_search_config(state: Mapping[str, Any]) -> SearchConfig:
-    """What another process wrote. Raises UnknownTaskError for a family that there is not."""
-    families = tuple(get_search_family(name) for name in state["families"])
-    return SearchConfig(families, Budget(**state["budget"]), state["sampling"], state["prune"])
+    return SearchState(
+        data.problem,
+        data.metric.name,
+        len(data.folds),
+        data.encodes_labels,
+        data.refit,
+        data.seed,
+        tuple(family.name for family in config.families),
+        config.budget,
+        config.sampling,
+        config.prune,
+    )
 
 
 def run_worker(runner: TrialRunner, study: Study, deadline: Deadline, folder: Path) -> None:
