@@ -14,7 +14,7 @@ from tests.toy import inputs
 from tests.trained import NAMES, opened, trained
 
 from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.row_predictions import predict_frame, predict_rows
+from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 from epic22.core.targets import Kind

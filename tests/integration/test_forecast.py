@@ -18,8 +18,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
 from epic22.cli.main import app
 from epic22.core.artifact.panel_bundle import PanelBundle, open_panel_bundle
-from epic22.core.artifact.panel_model import PanelModel
-from epic22.core.artifact.panel_predictions import SeriesRequest, forecast_series
+from epic22.core.artifact.panel_model import PanelModel, SeriesRequest, forecast_series
 from epic22.core.errors import BundleError, RowError, UserError
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction

@@ -16,7 +16,7 @@ from tests.unit.test_hazard import served
 
 from epic22.core.artifact.bundle import Bundle
 from epic22.core.artifact.prediction_columns import predict_columns
-from epic22.core.artifact.row_predictions import predict_frame, predict_rows
+from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.conformal import AdaptiveBand
 from epic22.core.evaluation.risk_bands import RiskBands

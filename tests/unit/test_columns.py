@@ -12,8 +12,7 @@ import pytest
 from tests.toy import task as toy_task
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.artifact.row_model import RowModel
-from epic22.core.artifact.row_predictions import predict_frame, predict_rows
+from epic22.core.artifact.row_model import RowModel, predict_frame, predict_rows
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import FoldPlan, SplitRequest

@@ -11,7 +11,7 @@ from tests.portfolios import portfolio_assignment
 from tests.toy import HORIZONS, daily, inputs, toy
 
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
-from epic22.core.artifact.row_predictions import predict_frame, predict_rows
+from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.preprocess import Preprocessor

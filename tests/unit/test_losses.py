@@ -12,7 +12,7 @@ from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle, open_bundle
-from epic22.core.artifact.row_predictions import predict_rows
+from epic22.core.artifact.row_model import predict_rows
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError

@@ -7,7 +7,7 @@ import epic22
 from epic22.bootstrap import assemble, train_file
 from epic22.config import Settings
 from epic22.core.artifact.prediction_columns import predict_columns
-from epic22.core.artifact.row_predictions import predict_rows
+from epic22.core.artifact.row_model import predict_rows
 from epic22.spec.flat_file import read_rows
 from epic22.spec.training_spec import build_spec
 from peers.systems.harness import Fitted, Order, perform

@@ -5,14 +5,16 @@ import os
 import re
 import shutil
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from epic22.core.artifact.model import Model
-from epic22.core.artifact.openers import open_model
+from epic22.core.artifact.panel_model import PanelModel
+from epic22.core.artifact.row_model import RowModel
+from epic22.core.artifact.sealed import read_kind, read_manifest
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
@@ -39,6 +41,21 @@ PROMOTION_VIEWS = collect_views(
     view(GroupShare, "group ratio=interval.value low=interval.low high=interval.high"),
 )
 """What a line of the log says of a decision; a key by its id, never the key."""
+
+OPENERS: Mapping[str, Callable[[ModelVersion, Path], Model]] = {
+    RowModel.kind: RowModel.open,
+    PanelModel.kind: PanelModel.open,
+}
+"""How a version is opened, by the kind that its manifest names. One more kind is one more line here."""
+
+
+def open_model(version: ModelVersion, folder: Path) -> Model:
+    """The model in a bundle's folder, audited before anything of it is constructed. A kind that is not known is read as rows,
+    which refuses it by its name.
+
+    Raises BundleError naming the folder and what is wrong with it.
+    """
+    return OPENERS.get(read_kind(read_manifest(folder)), RowModel.open)(version, folder)
 
 
 class ModelStore:

@@ -10,7 +10,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.leakage_tests import audit_target_leakage
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.task_data import TaskData, TrainingData
+from epic22.core.data.task_data import TaskData, TrainableTask
 from epic22.core.evaluation.survival import label_at_horizon
 from epic22.core.quality import Finding, Frames, audit_tables
 from epic22.core.targets import KINDS
@@ -41,7 +41,7 @@ def audit_examples(task: Task, examples: Examples, findings: tuple[Finding, ...]
 
 
 @singledispatch
-def audit_inputs(data: TrainingData) -> tuple[Suspicion, ...]:
+def audit_inputs(data: TrainableTask) -> tuple[Suspicion, ...]:
     """What the inputs of a task's examples give away; a series' own past gives nothing away."""
     return ()
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from epic22.core.artifact.model import ModelSchema
-from epic22.core.data.task_data import TrainingData
+from epic22.core.data.task_data import TrainableTask
 from epic22.core.evaluation.fairness import FairnessVerdict, Override, PromotionDecision
 from epic22.core.evaluation.fairness import decide_promotion as decide_by_fairness
 from epic22.core.lineage import ModelVersion
@@ -80,7 +80,7 @@ class Pipeline(Protocol[PlanT, BoardT, ChoiceT, FittedT, BundleT, RunT_co]):
     """How a model is trained on one kind of data."""
 
     @property
-    def data(self) -> TrainingData:
+    def data(self) -> TrainableTask:
         """The task and what it is learned from."""
 
     def plan(self, progress: Progress) -> PlanT:

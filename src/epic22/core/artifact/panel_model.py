@@ -1,22 +1,37 @@
 """A model of series: each is answered from its latest values, at every horizon."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 
 from epic22.core.artifact.model import ModelDescription, RequestSource
-from epic22.core.artifact.panel_bundle import KIND, PanelBundle, PanelSchema, model_files, open_panel_bundle
-from epic22.core.artifact.panel_predictions import SeriesRequest, forecast_series
+from epic22.core.artifact.panel_bundle import KIND, PanelBundle, PanelForecast, PanelSchema, model_files, open_panel_bundle
 from epic22.core.artifact.prediction_request import PredictionRequest, RowsRequest
-from epic22.core.artifact.request_model import RequestModel, build_panel_request_model
-from epic22.core.lineage import ModelVersion
+from epic22.core.artifact.request_model import MIN_VALUES, RequestModel, build_panel_request_model
+from epic22.core.errors import RowError
+from epic22.core.lineage import ModelVersion, canonical_json, sha256
 from epic22.core.models.base import Capabilities
-from epic22.core.prediction import Prediction
+from epic22.core.prediction import PredictedValue, Prediction, PredictionScore, Reason
+from epic22.core.statistics import Interval
 from epic22.core.task import CellValue
+from epic22.core.time_series import Histories, forward_fill
+
+
+@dataclass(frozen=True)
+class SeriesRequest:
+    """One series to forecast: its name, its latest values, oldest first (None: as known at training; NaN: missing).
+
+    `last` is the ordinal of the last value's period (None: the last one known at training).
+    """
+
+    series: str
+    values: tuple[float, ...] | None = None
+    last: int | None = None
 
 
 @dataclass(frozen=True)
@@ -101,3 +116,102 @@ class PanelModel:
     def files(self) -> Mapping[str, bytes]:
         """The forecasters and the series as last known."""
         return model_files(self.bundle)
+
+
+def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> tuple[Prediction, ...]:
+    """One prediction a request, with a value and an interval for each horizon.
+
+    Reasons sum to the forecast of the last horizon: the last value, and what each family's forecast adds by its weight.
+
+    Raises RowError for a series that is unknown and comes without values, or with too few.
+    """
+    if not requests:
+        return ()
+    histories = _build_histories(bundle, requests)
+    forecast = bundle.forecast(histories)
+    return tuple(_predict_one(version, bundle, histories, forecast, row) for row in range(len(requests)))
+
+
+def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:
+    index = {str(name): i for i, name in enumerate(bundle.history.entity)}
+    problems = [(i, "series", text) for i, r in enumerate(requests) if (text := _find_problem(bundle, r, index)) is not None]
+    if problems:
+        row, _, text = problems[0]
+        raise RowError(f"row {row + 1}: {text}.", tuple((i, "values" if "value" in t else "series", t) for i, _, t in problems))
+    end = bundle.history.first + bundle.history.lines.shape[1] - 1
+    spans = []
+    for request in requests:
+        if request.values is None:
+            known = np.where(bundle.history.observed, bundle.history.lines, np.nan)[index[request.series]]
+            spans.append((end, known))
+        else:
+            spans.append((end if request.last is None else request.last, np.array(request.values, dtype=np.float64)))
+    first = min(last - len(values) + 1 for last, values in spans)
+    width = max(last for last, _ in spans) - first + 1
+    lines = np.full((len(spans), width), np.nan)
+    for row, (last, values) in enumerate(spans):
+        lines[row, last - first + 1 - len(values) : last - first + 1] = values
+    return Histories(
+        forward_fill(lines),
+        np.isfinite(lines),
+        np.arange(len(spans)),
+        np.array([last - first + 1 for last, _ in spans]),
+        np.array([r.series for r in requests], dtype=object),
+        first,
+        bundle.history.frequency,
+    )
+
+
+def _find_problem(bundle: PanelBundle, request: SeriesRequest, index: Mapping[str, int]) -> str | None:
+    if request.values is None:
+        if request.series not in index:
+            return f"no series {request.series[:100]!r} was trained on; send its latest values as well"
+        return None
+    present = sum(bool(np.isfinite(v)) for v in request.values)
+    if present < MIN_VALUES:
+        return f"{present} values are too few; send at least {MIN_VALUES}, better {2 * bundle.schema.season + 1} or more"
+    if not np.isfinite(request.values[-1]):
+        return "the last value is missing; end with one that is there, and name its period with last"
+    return None
+
+
+def _predict_one(
+    version: ModelVersion, bundle: PanelBundle, histories: Histories, forecast: PanelForecast, row: int
+) -> Prediction:
+    schema, frequency = bundle.schema, bundle.schema.periods
+    quantiles, name = forecast.quantiles[row], str(histories.entity[row])
+    values = tuple(
+        PredictedValue(schema.target, float(h + 1), interval.value, interval)
+        for h, q in enumerate(quantiles)
+        for interval in (Interval(float(forecast.median[row, h]), float(q[0]), float(q[-1])),)
+    )
+    origin = int(histories.origin[row])
+    known = histories.get_series(row)
+    return Prediction(
+        entity=name,
+        at=frequency.start(origin + 1),
+        values=values,
+        score=PredictionScore(values[-1].value if isinstance(values[-1].value, float) else 0.0, schema.unit or schema.target),
+        reasons=_build_reasons(bundle, forecast, row, float(histories.last[row]), origin),
+        model=version,
+        receipt=sha256(version.model_hash.encode(), canonical_json([name, origin]), known.tobytes(), quantiles.tobytes()),
+    )
+
+
+def _build_reasons(bundle: PanelBundle, forecast: PanelForecast, row: int, last: float, origin: int) -> tuple[Reason, ...]:
+    """The last value, what the families add, and the rest, which closes the sum to the forecast of the last horizon."""
+    frequency, horizon = bundle.schema.periods, bundle.schema.horizon
+    reasons = [Reason(None, last, last, f"the value of {frequency.label(origin)}")]
+    weights = forecast.weights[-1]
+    for place in np.argsort(-weights, kind="stable"):
+        if weights[place] <= 0 or len(reasons) > 4:
+            continue
+        change = float(weights[place] * (forecast.member_medians[place, row, -1] - last))
+        name = forecast.member_names[place]
+        text = (
+            f"{name} sees {forecast.member_medians[place, row, -1]:,.6g} in "
+            f"{frequency.format_periods(horizon)}; weight {weights[place]:.0%}"
+        )
+        reasons.append(Reason(name, None, change, text))
+    rest = float(forecast.median[row, -1]) - sum(reason.contribution for reason in reasons)
+    return (*reasons, Reason(None, None, rest, "all other families together"))

@@ -15,12 +15,13 @@ from pydantic_core import PydanticCustomError
 
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
-from epic22.core.artifact.panel_predictions import MAX_VALUES, MIN_VALUES
 from epic22.core.data.schema_inference import MAX_NUMBER
 from epic22.core.task import CellValue, Column
 
 MAX_ROWS = 1000
 MAX_SERIES = 100
+MIN_VALUES = 3
+MAX_VALUES = 2000
 MAX_VALUE = 1e15
 MAX_TEXT_LENGTH = 10_000
 MAX_ID = 2**63 - 1

@@ -1,22 +1,32 @@
-"""A model of rows: each is answered by itself."""
+"""A model of rows: each is answered by itself, with value, interval, reasons that sum to the score, and receipt."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from itertools import repeat
 from pathlib import Path
 from typing import Any
 
-from epic22.core.artifact.bundle import KIND, Bundle, Schema, model_files, open_bundle
+import numpy as np
+import polars as pl
+
+from epic22.core.artifact.bundle import KIND, Bundle, Schema, model_files, open_bundle, value_to_json
 from epic22.core.artifact.model import ModelDescription, RequestSource
-from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
+from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
+from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest, RowsRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
-from epic22.core.artifact.row_predictions import predict_request
-from epic22.core.data.preprocess import MAX_LEVELS
+from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, decode_level
 from epic22.core.errors import UserError
-from epic22.core.lineage import ModelVersion
+from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
 from epic22.core.models.base import Capabilities
 from epic22.core.models.catalog import get_family
-from epic22.core.prediction import Prediction
-from epic22.core.task import CellValue
+from epic22.core.models.hazard import compute_interval_shares
+from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
+from epic22.core.statistics import Interval
+from epic22.core.task import Array, CellValue, Column
+from epic22.core.text import describe_amount, describe_odds, format_time, format_value
+
+HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by themselves"
 
 
 @dataclass(frozen=True)
@@ -97,3 +107,207 @@ class RowModel:
 
 def _describe_rarity(levels: Mapping[str, int]) -> str:
     return "seen" if len(levels) < MAX_LEVELS else "or too seldom seen"
+
+
+@dataclass(frozen=True)
+class _RowBatch:
+    """n rows as they were asked: whom each is about, when, its inputs by name as JSON has them, and these as canonical JSON."""
+
+    entities: Sequence[str]
+    at: Sequence[datetime | None]
+    inputs: Mapping[str, Sequence[CellValue]]
+    texts: Sequence[bytes]
+
+    @classmethod
+    def of(cls, schema: Schema, column: Callable[[str], Sequence[Any]], n: int) -> "_RowBatch":
+        """From the values (n,) of a column by name."""
+        inputs = {one.name: [value_to_json(value) for value in column(one.name)] for one in schema.inputs}
+        entities, times = (_read_role(schema, role, column, n) for role in ("id", "time"))
+        return cls(
+            entities=[str(i) if value is None else str(value) for i, value in enumerate(entities, start=1)],
+            at=[value if isinstance(value, datetime) else None for value in times],
+            inputs=inputs,
+            texts=canonical_json_rows(inputs) if inputs else [canonical_json({})] * n,
+        )
+
+    def row(self, i: int) -> Mapping[str, CellValue]:
+        """The inputs of a row."""
+        return {name: values[i] for name, values in self.inputs.items()}
+
+    def stakes(self, stake_column: str | None) -> Array | None:
+        """What is at stake in each row (n,), NaN where it does not say; None where none of them could."""
+        values = None if stake_column is None else self.inputs.get(stake_column)
+        return None if values is None else np.array([np.nan if value is None else float(value) for value in values])
+
+
+def _read_role(schema: Schema, role: str, column: Callable[[str], Sequence[Any]], n: int) -> Sequence[Any]:
+    """The values (n,) of the first column of a role; None where there is no such column."""
+    name = next((column.name for column in schema.columns if column.role == role), None)
+    return [None] * n if name is None else column(name)
+
+
+def predict_frame(
+    version: ModelVersion, bundle: Bundle, frame: pl.DataFrame, with_reasons: bool = True
+) -> tuple[Prediction, ...]:
+    """One prediction a row of a frame whose columns have the schema's types; entity and time are taken from it.
+
+    `predict_columns` gives the values alone, as columns.
+    """
+    return predict_request(version, bundle, FrameRequest(frame), with_reasons)
+
+
+def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
+    """One prediction a row given as plain values by column name; equal to the last bit to `predict_frame`."""
+    return predict_request(version, bundle, RowsRequest(rows))
+
+
+def predict_request(
+    version: ModelVersion, bundle: Bundle, request: PredictionRequest, with_reasons: bool = True
+) -> tuple[Prediction, ...]:
+    """One prediction a row. Reasons take most of the time; without them all else is the same."""
+    n = len(request)
+    if not n:
+        return ()
+    X, batch = request.matrix(bundle.preprocessor), _RowBatch.of(bundle.schema, request.column, n)
+    answers = compute_columns(bundle, X, batch.stakes(bundle.schema.exposure))
+    rows = zip(
+        batch.entities,
+        batch.at,
+        _iterate_values(bundle.schema, answers),
+        answers.score.tolist(),
+        _iterate_reasons(bundle, X, answers, batch) if with_reasons else repeat((), n),
+        batch.texts,
+        answers.raw,
+        _to_list(answers.median_days, n),
+        strict=True,
+    )
+    unit, model = bundle.schema.score_unit, version.model_hash.encode()
+    return tuple(
+        Prediction(entity, at, values, PredictionScore(score, unit), reasons, version, sha256(model, text, raw.tobytes()), days)
+        for entity, at, values, score, reasons, text, raw, days in rows
+    )
+
+
+def _to_list(column: Array | None, n: int) -> list[Any]:
+    """The values (n,) of a column; None for NaN, and for all where there is none."""
+    return [None] * n if column is None else [None if value != value else value for value in column.tolist()]
+
+
+def _iterate_values(schema: Schema, answers: PredictionColumns) -> Iterator[tuple[PredictedValue, ...]]:
+    """What each row is answered: at each horizon of a hazard, else at the target's."""
+    n = len(answers.raw)
+    if schema.traits.is_time_to_event:
+        return _iterate_horizon_values(schema, answers, n)
+    values: list[Any] = answers.response.tolist()
+    shares: Iterable[tuple[tuple[str, float], ...]] = repeat((), n)
+    if answers.chosen is not None:
+        shares = [tuple(zip(schema.classes, row, strict=True)) for row in values]
+        values = [schema.classes[code] for code in answers.chosen.tolist()]
+    intervals: Iterable[Interval | None] = repeat(None, n)
+    if answers.ends is not None:
+        ends = zip(values, *answers.ends.tolist(), strict=True)
+        intervals = [None if low != low else Interval(value, low, high) for value, low, high in ends]
+    rows = zip(values, intervals, shares, *_money_columns(answers, n), _class_sets(schema, answers, n), strict=True)
+    return ((PredictedValue(schema.target, schema.horizon, *each),) for each in rows)
+
+
+def _iterate_horizon_values(schema: Schema, answers: PredictionColumns, n: int) -> Iterator[tuple[PredictedValue, ...]]:
+    for row, *money in zip(answers.response.tolist(), *_money_columns(answers, n), strict=True):
+        values = (PredictedValue(schema.target, horizon, p) for horizon, p in zip(schema.horizons, row, strict=True))
+        yield tuple(
+            PredictedValue(one.target, one.horizon, one.value, None, (), *money) if one.horizon == schema.horizon else one
+            for one in values
+        )
+
+
+def _money_columns(answers: PredictionColumns, n: int) -> tuple[list[Any], list[Any], list[Any]]:
+    """Expected loss, whether to act, and band of each row; None where nothing is known to be at stake."""
+    losses = _to_list(answers.expected_loss, n)
+    acts, bands = (
+        [value if loss is not None else None for value, loss in zip(_to_list(column, n), losses, strict=True)]
+        for column in (answers.act, answers.band)
+    )
+    return losses, acts, bands
+
+
+def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[tuple[str, ...] | None]:
+    """The names of the classes in each row's set; rows share the few that there are."""
+    if answers.inside is None:
+        return repeat(None, n)
+    named: dict[bytes, tuple[str, ...]] = {}
+    for row in answers.inside:
+        named.setdefault(row.tobytes(), tuple(name for name, inside in zip(schema.classes, row, strict=True) if inside))
+    return [named[row.tobytes()] for row in answers.inside]
+
+
+def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch: _RowBatch) -> Iterator[tuple[Reason, ...]]:
+    """Each row's reasons: of a likeliest class its own, of a hazard the mean up to the horizon that decides."""
+    schema = bundle.schema
+    share = compute_interval_shares(schema.horizons, schema.horizon) if schema.traits.is_time_to_event else None
+    about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if share is not None else ""
+    for i, parts in enumerate(bundle.estimator.shap_values(X)):
+        if answers.chosen is not None:
+            about, parts = schema.classes[answers.chosen[i]], parts[answers.chosen[i]]
+        row_contributions = parts if share is None else share @ parts
+        reasons = _build_reasons(
+            bundle, float(answers.score[i]), float(answers.shift[i]), row_contributions, batch.row(i), X[i], about
+        )
+        yield reasons if share is None else (replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:])
+
+
+def _build_reasons(
+    bundle: Bundle, score: float, shift: float, parts: Array, inputs: Mapping[str, Any], matrix_row: Array, about: str
+) -> tuple[Reason, ...]:
+    """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly.
+
+    `matrix_row` is the row of the matrix, (p,): there a derived column has its value, and a category that training never saw has
+    none.
+    """
+    columns = bundle.preprocessor.outputs
+    strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MAX_REASONS] if parts[j] != 0]
+    offset = bundle.schema.offset
+    average = "the average over all rows" if offset is None else f"the average over all rows, where {offset} is 1"
+    reasons = [Reason(None, None, float(parts[-1]), average)]
+    for j in strongest:
+        column, part = columns[j], float(parts[j])
+        value = inputs[column.name] if column.name in inputs else _decode_value(bundle.preprocessor, column, matrix_row[j])
+        unseen = column.dtype == "category" and value is not None and np.isnan(matrix_row[j])
+        text = f"{_describe_value(column, value, unseen)}: {_describe_effect(bundle.schema, part, about)}"
+        reasons.append(Reason(column.name, value, part, text))
+    if shift:
+        reasons.append(Reason(None, None, shift, "calibration: how often such scores came true"))
+    rest = score - sum(reason.contribution for reason in reasons)
+    return (*reasons, Reason(None, None, rest, "all other columns together"))
+
+
+def _decode_value(preprocessor: Preprocessor, column: Column, value: np.float32) -> str | float | bool | None:
+    """What a derived column's number stands for, as JSON has it; a number is the shortest that names it."""
+    if np.isnan(value):
+        return None
+    if column.dtype == "category":
+        return decode_level(preprocessor, column, float(value))
+    if column.dtype == "time":
+        return format_time(float(value))
+    return bool(value) if column.dtype == "bool" else float(str(value))
+
+
+def _describe_value(column: Column, value: Any, unseen: bool) -> str:
+    text = f"{column.about or column.name} is {format_value(column, value)}"
+    return f"{text}, which training never saw" if unseen else text
+
+
+BARE_ANSWERS = ("0", "1", "yes", "no", "y", "n", "true", "false", "")
+"""Names of classes that say nothing without the label's name."""
+
+
+def _describe_effect(schema: Schema, part: float, about: str) -> str:
+    """What a part of the score does to the answer, in words."""
+    if schema.is_log_scale:
+        return f"× {np.exp(part):.3g}"
+    if schema.traits.is_regression:
+        return describe_amount(part, schema.unit)
+    what = f"{schema.target} = {about}" if about.lower() in BARE_ANSWERS else about
+    if not schema.traits.has_score_per_class:
+        return describe_odds(part, what)
+    # Among many classes a column moves the other scores too, so no single figure is the change of the odds.
+    return f"makes {what} {'likelier' if part > 0 else 'less likely'}"

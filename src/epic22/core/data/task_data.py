@@ -19,7 +19,7 @@ from epic22.core.task import Task
 from epic22.core.time_series import Array, Frequency, Histories
 
 
-class TrainingData(Protocol):
+class TrainableTask(Protocol):
     """What a model is trained on: a declared task and the data it is learned from, in whatever form."""
 
     @property
@@ -35,7 +35,7 @@ class TrainingData(Protocol):
         """What was decided on the way, in plain words."""
 
 
-class BoundTask(TrainingData, Protocol):
+class BoundTask(TrainableTask, Protocol):
     """A task together with the tables that it is asked on. `kind` is that of the models that answer it: rows or series."""
 
     @property

@@ -130,17 +130,17 @@ class SeriesPipeline:
         """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
         task, origins, examples, seed = self.data.task, plan.origins, plan.examples, self.config.seed
         forecasts, members = board.forecasts, board.members
-        selected, reason = choose_champion(forecasts, examples, origins)
+        selected, reason = choose_forecast(forecasts, examples, origins)
         adapted, static = calibrate_intervals(selected, forecasts, members, examples, origins)
         test = np.flatnonzero(np.isin(examples.origin, origins.test))
         drift = next(f for f in forecasts if f.family == BASELINE).median[test]
         trend_horizon = min(self.config.trend_horizon, origins.horizon)
         rows = ScoredRows.of(examples.take(test), drift, origins, self.data.season, trend_horizon)
         forecasts = tuple(apply_interval(f, adapted) if f.family == selected.family else f for f in forecasts)
-        leaderboard = evaluate_all((*forecasts, *incumbent_backtest(examples)), test, rows, origins, seed, progress)
+        leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, origins, seed, progress)
         champion = next(e for e in leaderboard if e.family == selected.family)
         verdicts = compare_champion(task, champion, leaderboard, test, rows, origins, seed)
-        oracle, shortfall = compare_with_oracle(task, champion, examples, test, rows, origins, self.truth, seed)
+        oracle, shortfall = compare_with_true_medians(task, champion, examples, test, rows, origins, self.truth, seed)
         weights = compute_next_weights(forecasts, members, examples, origins)
         return SeriesChoice(
             leaderboard, champion, reason, members, weights, adapted, static, test, rows, verdicts, oracle, shortfall
@@ -291,7 +291,7 @@ def mix_quantiles(forecasts: tuple[Backtest, ...], members: tuple[str, ...], wei
     return np.asarray(np.einsum("hm,mnhq->nhq", weights, stacked))
 
 
-def choose_champion(forecasts: tuple[Backtest, ...], examples: PanelExamples, plan: OriginPlan) -> tuple[Backtest, str]:
+def choose_forecast(forecasts: tuple[Backtest, ...], examples: PanelExamples, plan: OriginPlan) -> tuple[Backtest, str]:
     """The champion, by the targets that were known before the first test origin: the test only judges it.
 
     It is the combination, unless a single family had more skill by a clear margin on enough independent stretches of time:
@@ -340,7 +340,7 @@ def apply_interval(forecast: Backtest, adapted: AdaptedIntervals) -> Backtest:
     return replace(forecast, quantiles=adapted.quantiles(forecast.median))
 
 
-def evaluate_all(
+def score_backtests(
     forecasts: tuple[Backtest, ...], test: Array, rows: ScoredRows, plan: OriginPlan, seed: int, progress: Progress
 ) -> tuple[ForecastEvaluation, ...]:
     """Every family's scores on the test origins, best skill first."""
@@ -388,7 +388,7 @@ def compare_champion(
     )
 
 
-def compare_with_oracle(
+def compare_with_true_medians(
     task: Task,
     champion: ForecastEvaluation,
     examples: PanelExamples,
@@ -412,7 +412,7 @@ def compare_with_oracle(
         raise ColumnError(f"task {task.name}: the truth is not stated for all {len(test):,} forecasts of the test origins.")
     quantiles = np.full((len(examples), plan.horizon, len(QUANTILE_LEVELS)), np.nan)
     quantiles[test] = np.repeat(known.to_numpy()[:, :, None], len(QUANTILE_LEVELS), axis=2)
-    (oracle,) = evaluate_all((Backtest(ORACLE, quantiles, 0.0, 0.0),), test, rows, plan, seed, Progress())
+    (oracle,) = score_backtests((Backtest(ORACLE, quantiles, 0.0, 0.0),), test, rows, plan, seed, Progress())
     pair = (champion.family, ORACLE)
     both = (champion.forecasts.quantiles[test], quantiles[test])
     horizons: list[Horizon] = ["all", 1, plan.horizon]

@@ -1,0 +1,147 @@
+"""What every way from data to a model must do: its steps, done again, and what a training leaves behind."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.panels import lines, wide_file
+from tests.toy import inputs, labels
+
+from epic22.adapters.model_store import ModelStore
+from epic22.bootstrap.training import PIPELINES
+from epic22.core.artifact.model import Model
+from epic22.core.data.batches import open_batches
+from epic22.core.data.folds import SplitRequest
+from epic22.core.errors import ColumnError
+from epic22.core.evaluation.crossval_large import TrainingResources
+from epic22.core.ports import Progress, ProgressEvent, Stage, StageFinished, StageStarted, WorkAdvanced, WorkStarted
+from epic22.core.serialization import to_json
+from epic22.core.time_series import MONTHLY
+from epic22.reports.json import VIEWS
+from epic22.services.pipelines.batches import BatchPipeline, MemoryEstimate
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
+from epic22.services.train import AnyPipeline, train
+from epic22.services.training_run import TrainingRun
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.large_file import load_batched_task_data
+from epic22.spec.panel_file import PanelFile, load_panel_task_data
+from epic22.spec.training_spec import build_spec
+
+STAGES = get_args(Stage)
+MEMORY = MemoryEstimate(2, 1)
+pytestmark = pytest.mark.slow
+
+
+def toy_file(folder: Path, n: int = 240) -> Path:
+    X = inputs(n, 0)
+    path = folder / "toy.parquet"
+    X.with_columns(pl.Series("y", ["yes" if v else "no" for v in labels(X, "binary", 0)])).write_parquet(path)
+    return path
+
+
+def row_pipeline(folder: Path) -> AnyPipeline[Any]:
+    data = load_task_data(build_spec(csv=toy_file(folder), label="y", task="toy"))
+    quick = replace(data, task=replace(data.task, families=("constant", "linear")))
+    return RowPipeline(quick, SplitRequest(n=2, repeats=1), threads=1)
+
+
+def batch_pipeline(folder: Path) -> AnyPipeline[Any]:
+    spec, scratch = build_spec(csv=toy_file(folder, 600), label="y", task="toy"), folder / "scratch"
+    scratch.mkdir()
+    data = load_batched_task_data(spec, open_batches(spec.path), scratch)
+    return BatchPipeline(data, SplitRequest(n=2, repeats=1), TrainingResources(1, 1, scratch, 0), MEMORY)
+
+
+def series_pipeline(folder: Path) -> AnyPipeline[Any]:
+    path = wide_file(folder, lines(series=4, periods=60))
+    families = ("naive", "drift", "damped_drift")
+    file = PanelFile(path, "wide", ("zip",), "month", "rent", MONTHLY, 2, "toy", season=1, families=families)
+    return SeriesPipeline(load_panel_task_data(file), ForecastConfig(6), threads=1)
+
+
+BUILD: dict[str, Callable[[Path], AnyPipeline[Any]]] = {
+    "rows": row_pipeline,
+    "batches": batch_pipeline,
+    "series": series_pipeline,
+}
+every = pytest.mark.parametrize("way", BUILD)
+
+
+def train_and_listen(pipeline: AnyPipeline[Any], store: ModelStore) -> tuple[TrainingRun, list[ProgressEvent]]:
+    events: list[ProgressEvent] = []
+    return train(pipeline, store, Progress(events.append)), events
+
+
+def test_a_kind_that_a_feature_can_be_of_has_a_way_here(tmp_path: Path) -> None:
+    assert {"rows", "panel"} == set(PIPELINES)
+
+
+@every
+def test_every_step_begins_and_ends_once_in_its_order(way: str, tmp_path: Path) -> None:
+    _, events = train_and_listen(BUILD[way](tmp_path), ModelStore(tmp_path / "models"))
+    stages = [event for event in events if isinstance(event, StageStarted | StageFinished)]
+    assert stages == [mark(stage) for stage in STAGES for mark in (StageStarted, StageFinished)]
+
+
+@every
+def test_no_work_advances_before_it_began_or_beyond_its_steps(way: str, tmp_path: Path) -> None:
+    _, events = train_and_listen(BUILD[way](tmp_path), ModelStore(tmp_path / "models"))
+    remaining = 0
+    for event in events:
+        match event:
+            case WorkStarted(_, steps):
+                remaining = steps
+            case WorkAdvanced():
+                remaining -= 1
+        assert remaining >= 0, event
+
+
+@every
+def test_a_step_done_again_gives_the_same_model(way: str, tmp_path: Path) -> None:
+    pipeline, progress = BUILD[way](tmp_path), Progress()
+    plan = pipeline.plan(progress)
+    board = [pipeline.evaluate(plan, progress) for _ in range(2)]
+    choices = [pipeline.select(plan, one, progress) for one in board]
+    packages = [pipeline.package(plan, one, pipeline.fit(plan, one, progress), first_model=True) for one in choices]
+    assert packages[0].bundle.model_hash == packages[1].bundle.model_hash
+    again = pipeline.plan(progress)
+    choice = pipeline.select(again, pipeline.evaluate(again, progress), progress)
+    package = pipeline.package(again, choice, pipeline.fit(again, choice, progress), first_model=True)
+    assert package.bundle.model_hash == packages[0].bundle.model_hash
+
+
+@every
+def test_the_model_is_registered_and_opens_as_it_was_packed_but_is_not_promoted(way: str, tmp_path: Path) -> None:
+    store = ModelStore(tmp_path / "models")
+    run, _ = train_and_listen(BUILD[way](tmp_path), store)
+    model: Model = store.load("toy", run.version.version)
+    assert model.kind == run.kind
+    assert model.model_hash == run.version.model_hash
+    assert model.schema.task == run.task.name
+    assert store.list_tasks() == ()
+
+
+@every
+def test_a_run_says_what_a_tracker_and_json_need_of_it(way: str, tmp_path: Path) -> None:
+    run, _ = train_and_listen(BUILD[way](tmp_path), ModelStore(tmp_path / "models"))
+    families = run.record_families()
+    assert run.describe_parameters()["champion"] in {family.family for family in families}
+    assert run.describe_parameters()["seed"] == str(run.seed)
+    assert all(np.isfinite(family.fit_seconds) or np.isnan(family.fit_seconds) for family in families)
+    document = to_json(run, VIEWS)
+    assert document["task"] == "toy"
+    assert document["model_hash"] == run.version.model_hash
+    assert {verdict["against"] for verdict in document["verdicts"]} == {verdict.against for verdict in run.verdicts}
+
+
+def test_a_step_that_fails_is_not_said_to_be_finished() -> None:
+    events: list[ProgressEvent] = []
+    progress = Progress(events.append)
+    with pytest.raises(ColumnError), progress.stage("fit"):
+        raise ColumnError("no series")
+    assert events == [StageStarted("fit")]
