@@ -56,7 +56,7 @@ def write_table(path: Path, rows: int) -> None:
 def train(path: Path, on_disk: bool) -> dict[str, Any]:
     """Read, quantise and boost in this process; seconds of each, and the peak of its resident memory."""
     from epic22.core.data.batches import open_batches
-    from epic22.core.evaluation.crossval_large import TrainingPart, TrainingResources, build_matrix, select_sample
+    from epic22.core.evaluation.crossval_large import TableTrainingPart, TrainingResources, build_matrix, select_sample
     from epic22.core.models.trees.boosted import TREE_SHAPES
     from epic22.core.models.xgboost_batches import fit_matrix
     from epic22.spec.large_file import load_batched_task_data
@@ -72,7 +72,7 @@ def train(path: Path, on_disk: bool) -> dict[str, Any]:
         setting = TrainingResources(os.cpu_count() or 1, 0 if on_disk else CAP, Path(scratch))
         began = time.perf_counter()
         fitted = table.fit_preprocessor()
-        part = TrainingPart(fitted, train)
+        part = TableTrainingPart(fitted, train)
         sample = select_sample(assigned.task, table, part)
         model, matrix = build_matrix(assigned.task, table, part, sample, setting)
         seconds["quantising"] = time.perf_counter() - began

@@ -31,7 +31,8 @@ from peers.systems.columns import encoded, levels_of
 from epic22.adapters.studies import StudyFiles
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
-from epic22.core.data.split import plan_folds, split_search_folds
+from epic22.core.data.split import plan_folds
+from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import get_family
@@ -82,7 +83,7 @@ class Table:
             assigned = load_task_data(build_spec(csv=path, label=label, keep=tuple(inputs), metric="roc_auc"))
         examples = assigned.examples()
         plan = plan_folds(examples, "binary", SplitRequest(repeats=1))
-        folds = split_search_folds(plan, examples, np.arange(len(examples)), "binary", 0)
+        folds = split_search_folds(Experiment(assigned.task, examples, plan), np.arange(len(examples)))
         pandas = frame.select(inputs).to_pandas()
         return cls(assigned.task, examples, plan, folds, encoded(pandas, levels_of(pandas)), np.asarray(examples.y))
 

@@ -10,7 +10,8 @@ from tests.toy import task as toy_task
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.split import plan_folds, split_inner_folds
+from epic22.core.data.split import plan_folds
+from epic22.core.evaluation.inner_folds import split_inner_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.trees.forest import Forest
 from epic22.core.selection.column_booster import ADDITIVE_PARAMS, ColumnBooster, FoldFit, Variant, compare_losses
@@ -40,7 +41,7 @@ def product_experiment(n: int = 600) -> Experiment:
 def booster() -> ColumnBooster:
     experiment = product_experiment()
     rows = np.arange(len(experiment.examples))
-    return ColumnBooster(experiment, split_inner_folds(experiment.plan, experiment.examples, rows, "regression", 0, 3))
+    return ColumnBooster(experiment, split_inner_folds(experiment, rows, 3))
 
 
 @pytest.fixture(scope="module")
@@ -165,7 +166,7 @@ def test_array_shapes_of_a_classification_have_an_output_a_class() -> None:
     experiment = Experiment(
         toy_task("multiclass", COLUMNS), examples, plan_folds(examples, "multiclass", SplitRequest(repeats=1))
     )
-    folds = split_inner_folds(experiment.plan, examples, np.arange(300), "multiclass", 0, 2)
+    folds = split_inner_folds(experiment, np.arange(300), 2)
     (first, *_) = ColumnBooster(experiment, folds).fit_variant(FeatureRecipe()).fits
     assert first.residuals.shape == (len(folds[0].test), 3)
     assert np.allclose(first.residuals.sum(axis=1), 0.0, atol=1e-9)

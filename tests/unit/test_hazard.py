@@ -15,7 +15,7 @@ from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import find_test_start, plan_folds, split_inner_fold
+from epic22.core.data.split import find_test_start, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation import hazard_calibration
@@ -24,6 +24,7 @@ from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.crossval import cross_validate, fit_family
 from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliability, compute_incidence_curves
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
+from epic22.core.evaluation.inner_folds import split_inner_fold
 from epic22.core.evaluation.metrics import average_precision, brier_score
 from epic22.core.evaluation.predictions import ClusteredPredictions
 from epic22.core.evaluation.survival import (
@@ -337,7 +338,7 @@ class TestFolds:
     def test_inner_folds_of_rows_without_time_need_no_cutting(self) -> None:
         made = toy("hazard", 200)
         plan = plan_folds(made.examples, "hazard", SplitRequest())
-        assert split_inner_fold(plan, made.examples, plan.folds[0].train, "hazard", 0).follow_up is None
+        assert split_inner_fold(Experiment(made.task, made.examples, plan), plan.folds[0].train).follow_up is None
         assert find_test_start(made.examples, plan.folds[0]) is None
 
     def test_folds_without_events_are_refused(self) -> None:

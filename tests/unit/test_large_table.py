@@ -19,10 +19,12 @@ from epic22.core.data.large_table import LabelEncoder, LargeTable, is_in_sample,
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.profile import profile_batches
 from epic22.core.data.schema_inference import Roles, infer_schema
-from epic22.core.data.split import count_leaking_rows, plan_walk_forward, split_inner_fold
+from epic22.core.data.split import count_leaking_rows, plan_walk_forward
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.errors import ColumnError, FileError, SplitError, UserError
-from epic22.core.evaluation.crossval_large import TrainingPart, TrainingResources, build_matrix, fit_fold, select_sample
+from epic22.core.evaluation.crossval_large import TableTrainingPart, TrainingResources, build_matrix, fit_fold, select_sample
+from epic22.core.evaluation.inner_folds import split_inner_fold
+from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import TREE_SHAPES
@@ -154,7 +156,7 @@ def boosted(made: BatchedTaskData, on_disk: bool, folder: Path) -> dict[str, byt
     setting = TrainingResources(1, 0 if on_disk else 1 << 40, folder)
     every = np.ones(len(made.table), dtype=bool)
     fitted = made.table.fit_preprocessor()
-    part = TrainingPart(fitted, every)
+    part = TableTrainingPart(fitted, every)
     sample = select_sample(made.task, made.table, part)
     model, matrix = build_matrix(made.task, made.table, part, sample, setting)
     return fit_matrix(model, matrix, TREE_SHAPES[0], 20).files()
@@ -175,7 +177,7 @@ def test_rounds_are_found_without_the_rows_that_are_put_aside(tmp_path: Path) ->
     side = plan_large_folds(made.table, "binary", SplitRequest(), None, False).assign_rows(0)
     train = side != TEST
     fitted = made.table.fit_preprocessor(train)
-    sample = select_sample(made.task, made.table, TrainingPart(fitted, train, side))
+    sample = select_sample(made.task, made.table, TableTrainingPart(fitted, train, side))
     aside = side[train] != TRAIN
     found = []
     for turned in (aside, np.zeros_like(aside)):
@@ -199,7 +201,7 @@ def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
         train = np.flatnonzero((side != 0) & (side != TEST))
         assert (train == fold.train).all()
         assert (np.flatnonzero(side == TEST) == fold.test).all()
-        inner = split_inner_fold(whole, made.examples, fold.train, "binary", 0)
+        inner = split_inner_fold(Experiment(made.task, made.examples, whole), fold.train)
         assert (np.flatnonzero(side == VALIDATION) == inner.test).all()
         assert (np.flatnonzero(side == TRAIN) == inner.train).all()
         assert (side == EMBARGO).any()

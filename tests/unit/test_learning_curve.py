@@ -12,8 +12,9 @@ from tests.toy import daily, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.split import plan_folds, select_training_share
+from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import cross_validate
+from epic22.core.evaluation.inner_folds import select_training_share
 from epic22.core.evaluation.learning_curve import EXPONENTS, LearningCurve, compute_doubling_gain, measure_learning_curve
 from epic22.core.evaluation.metrics import ROOT_MEAN_SQUARED_ERROR
 from epic22.core.experiment import Experiment
@@ -44,7 +45,7 @@ def test_of_timed_rows_the_share_is_the_latest_of_each_training_part() -> None:
     made = toy("binary", 400, at=daily(400)[order])
     plan = plan_folds(made.examples, "binary", SplitRequest(gap=2.0))
     for fold in plan.folds:
-        share = select_training_share(plan, made.examples, fold.train, "binary", 2, 0)
+        share = select_training_share(Experiment(made.task, made.examples, plan), fold.train, 2)
         assert len(share) == round(len(fold.train) / 4)
         others = np.setdiff1d(fold.train, share)
         assert made.examples.at[share].min() > made.examples.at[others].max()
@@ -57,7 +58,8 @@ def test_other_shares_are_nested_keep_clusters_whole_and_classes_in_proportion(g
     made = toy("binary", 400, group=group)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=1))
     train = plan.folds[0].train
-    shares = [set(select_training_share(plan, made.examples, train, "binary", k, 0)) for k in (1, 2, 4, 8)]
+    experiment = Experiment(made.task, made.examples, plan)
+    shares = [set(select_training_share(experiment, train, k)) for k in (1, 2, 4, 8)]
     assert all(small < large for small, large in pairwise(shares))
     assert shares[-1] == set(train)
     assert len(shares[1]) == pytest.approx(len(train) / 4, rel=0.2)

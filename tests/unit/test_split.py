@@ -7,7 +7,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.toy import Toy, daily, toy
+from tests.toy import Toy, daily, task, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
@@ -16,12 +16,10 @@ from epic22.core.data.split import (
     count_leaking_rows,
     encode_values,
     plan_folds,
-    select_training_share,
-    split_inner_fold,
-    split_inner_folds,
-    split_search_folds,
 )
 from epic22.core.errors import SplitError
+from epic22.core.evaluation.inner_folds import select_training_share, split_inner_fold, split_inner_folds, split_search_folds
+from epic22.core.experiment import Experiment
 from epic22.core.task import Array, Kind
 
 DAY = np.timedelta64(1, "D")
@@ -57,7 +55,7 @@ def test_folds_without_the_gap_are_seen_as_leaking() -> None:
 
 def test_early_stopping_watches_only_what_comes_after_its_own_gap() -> None:
     made, plan = forward(gap=3)
-    inner = split_inner_fold(plan, made.examples, plan.folds[-1].train, "regression", 0)
+    inner = split_inner_fold(Experiment(made.task, made.examples, plan), plan.folds[-1].train)
     assert (made.examples.at[inner.train] + 3 * DAY <= made.examples.at[inner.test].min()).all()
     assert set(inner.train) | set(inner.test) <= set(plan.folds[-1].train)
 
@@ -123,12 +121,12 @@ def test_groups_with_a_time_are_kept_apart_and_time_goes_forward(n_groups: int, 
     assert count_leaking_rows(plan.folds, examples.at, plan.gap) == 0
     for fold in plan.folds:
         assert not shared_groups(codes, fold)
-        inner = [split_inner_fold(plan, examples, fold.train, "regression", seed)]
-        inner += split_inner_folds(plan, examples, fold.train, "regression", seed, 4)
-        inner += split_search_folds(plan, examples, fold.train, "regression", seed)
+        experiment = Experiment(task("regression"), examples, plan, seed)
+        inner = [split_inner_fold(experiment, fold.train), *split_inner_folds(experiment, fold.train, 4)]
+        inner += split_search_folds(experiment, fold.train)
         assert inner
         assert not any(shared_groups(codes, one) for one in inner)
-        share = select_training_share(plan, examples, fold.train, "regression", 3, seed)
+        share = select_training_share(experiment, fold.train, 3)
         assert not set(codes[share]) & set(codes[fold.test])
 
 

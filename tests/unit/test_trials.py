@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from tests.searches import FAMILIES, part_of, plan, searched
 from tests.toy import toy
 
-from epic22.core.data.split import split_search_folds
+from epic22.core.evaluation.inner_folds import split_search_folds
+from epic22.core.experiment import Experiment
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.executor import FoldExecutor
@@ -113,7 +114,7 @@ def test_a_parts_folds_are_those_that_the_split_makes_of_its_rows() -> None:
     made = toy("binary", 200)
     rows = np.arange(50, 200)
     part = part_of(made, rows)
-    inner = split_search_folds(plan(made), made.examples, rows, "binary", 0)
+    inner = split_search_folds(Experiment(made.task, made.examples, plan(made)), rows)
     assert [rows[fold.test].tolist() for fold in part.data.folds] == [fold.test.tolist() for fold in inner]
     assert part.name == part_of(made, rows, seed=3).name != part_of(made, rows[1:]).name
 

@@ -8,7 +8,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.formula import drop_formulas
 from epic22.core.data.leakage import Suspicion, audit_folds
-from epic22.core.data.split import MICROSECONDS_PER_DAY, plan_folds
+from epic22.core.data.split import convert_days, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.coverage import check_groups
 from epic22.core.experiment import Experiment
@@ -61,7 +61,7 @@ def audit_split(examples: Examples, plan: FoldPlan) -> tuple[Suspicion, ...]:
     """What the audit finds in the folds themselves."""
     pairs = [(fold.train, fold.test) for fold in plan.folds if fold.repeat == 0]
     at = examples.at if examples.has_times else None
-    gap = np.timedelta64(round(plan.gap * MICROSECONDS_PER_DAY), "us").astype(object)
+    gap = convert_days(plan.gap).astype(object)
     return audit_folds(examples.X, pairs, at, gap, examples.group)
 
 

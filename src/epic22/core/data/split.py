@@ -5,14 +5,13 @@ calendar periods become the groups; a group is never on both sides, with a time 
 class, five times over. Copies of a row always stay together.
 """
 
-import itertools
 from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
 import polars as pl
 
-from epic22.core.data.examples import Examples, censor_outcomes
+from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldKind, FoldPlan, Period, SplitRequest
 from epic22.core.data.group_separation import MIN_PARTS, SeparatedFolds, drop_tested_groups, separate_groups
 from epic22.core.errors import SplitError
@@ -24,9 +23,6 @@ MIN_DISTINCT_TIMES = 3
 
 VALIDATION_SHARE = 0.2
 """Share of a training part that early stopping watches."""
-
-LEARNING_CURVE_PARTS = 8
-"""A learning curve is measured on so many parts of a training part."""
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 
@@ -114,7 +110,7 @@ def _separate_holdout(plan: FoldPlan, groups: Array | None) -> FoldPlan:
 def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups: Array) -> FoldPlan:
     """Test windows that move forward, and no group on both sides of a fold."""
     plan = plan_walk_forward(examples, request)
-    separated = _separate(plan.folds, examples, kind, groups, len(plan.folds), request.seed)
+    separated = separate_forward_folds(plan.folds, examples, kind, groups, len(plan.folds), request.seed)
     plan = replace(plan, folds=separated.folds, groups=groups, clusters=groups)
     lacking = _describe_missing_class(plan, examples) if KINDS[kind].is_classification else None
     if len(plan.folds) < 2 or lacking is not None:
@@ -129,19 +125,13 @@ def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest
     return replace(plan, why=f"{plan.why}, and no group is on both sides{tested}")
 
 
-def _separate(folds: Sequence[Fold], examples: Examples, kind: Kind, groups: Array, n_parts: int, seed: int) -> SeparatedFolds:
+def separate_forward_folds(
+    folds: Sequence[Fold], examples: Examples, kind: Kind, groups: Array, n_parts: int, seed: int
+) -> SeparatedFolds:
     """The forward folds with groups apart; groups that come again are divided by class."""
-    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
-    part_numbers = _assign_folds(strata, max(MIN_PARTS, n_parts), np.random.default_rng([seed, len(folds)]))
+    strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
+    part_numbers = assign_folds(strata, max(MIN_PARTS, n_parts), np.random.default_rng([seed, len(folds)]))
     return separate_groups(folds, groups, part_numbers)
-
-
-def _separate_inner(folds: Sequence[Fold], plan: FoldPlan, examples: Examples, kind: Kind, seed: int) -> tuple[Fold, ...]:
-    """Forward folds of a training part, groups apart where the plan keeps them so; () where one has no rows on a side."""
-    if plan.groups is None or not folds:
-        return tuple(folds)
-    separated = _separate(folds, examples, kind, plan.groups, len(folds), seed).folds
-    return separated if len(separated) == len(folds) else ()
 
 
 def plan_walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
@@ -150,7 +140,7 @@ def plan_walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
     A training row's label must have been known at the first test row: at + gap <= start, gap = horizon + label delay.
     """
     folds = [
-        _build_forward_fold(examples.at, start, end, compute_label_span(request))
+        build_forward_fold(examples.at, start, end, compute_label_span(request))
         for start, end in compute_forward_windows(examples.at, request.n)
     ]
     folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
@@ -178,12 +168,22 @@ def compute_forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.d
     return list(zip(starts, ends, strict=True))
 
 
+def convert_days(days: float) -> np.timedelta64:
+    """So many days as a span of time, to the microsecond.
+
+    >>> convert_days(0.5)
+    np.timedelta64(43200000000,'us')
+    """
+    return np.timedelta64(round(days * MICROSECONDS_PER_DAY), "us")
+
+
 def compute_label_span(request: SplitRequest) -> np.timedelta64:
     """From a row to when its label is known: horizon and label delay."""
-    return np.timedelta64(round((request.horizon + request.gap) * MICROSECONDS_PER_DAY), "us")
+    return convert_days(request.horizon + request.gap)
 
 
-def _build_forward_fold(at: Array, start: np.datetime64, end: np.datetime64, gap: np.timedelta64) -> Fold:
+def build_forward_fold(at: Array, start: np.datetime64, end: np.datetime64, gap: np.timedelta64) -> Fold:
+    """The rows in [start, end) as test part, and as training part those whose labels were known at its start."""
     train = np.flatnonzero((at < start) & (at + gap <= start))
     return Fold(train, np.flatnonzero((at >= start) & (at < end)))
 
@@ -196,7 +196,7 @@ def _plan_holdout(examples: Examples, request: SplitRequest) -> FoldPlan:
     if not examples.has_times:
         raise SplitError("a holdout by time needs --time; without one use --test FILE.")
     start = request.holdout_from if request.holdout_from is not None else _find_holdout_start(examples, request.holdout_last or 1)
-    fold = _build_forward_fold(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), compute_label_span(request))
+    fold = build_forward_fold(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), compute_label_span(request))
     if not len(fold.train) or not len(fold.test):
         raise SplitError(
             f"holding out from {start} leaves {len(fold.train)} training and {len(fold.test)} test rows; "
@@ -237,7 +237,7 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
     count = int(groups.max()) + 1
     if count < 2:
         raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")
-    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
+    strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
     n_fewest = int(np.bincount(strata).min())
     if n_fewest < 2:
         raise SplitError(
@@ -245,11 +245,11 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
             "bring more groups of that class, or use --test FILE."
         )
     n = min(request.n, n_fewest)
-    fold_numbers = _assign_folds(strata, n, np.random.default_rng(request.seed))[groups]
+    fold_numbers = assign_folds(strata, n, np.random.default_rng(request.seed))[groups]
     return FoldPlan("by_group", _build_folds(fold_numbers, n, 0), 1, request.horizon + request.gap, why, clusters=groups)
 
 
-def _compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
+def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
     """The class that fills most of each group, (groups,); one stratum for values."""
     if not KINDS[kind].is_stratified:
         return np.zeros(int(groups.max()) + 1, dtype=np.int64)
@@ -261,7 +261,7 @@ def _compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
 
 def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     duplicate_codes = encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
-    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y), duplicate_codes, kind)
+    strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), duplicate_codes, kind)
     n = request.n
     if KINDS[kind].is_stratified and np.bincount(strata).min() < n:
         raise SplitError(
@@ -269,13 +269,13 @@ def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> F
         )
     folds: list[Fold] = []
     for repeat in range(request.repeats):
-        fold_numbers = _assign_folds(strata, n, np.random.default_rng([request.seed, repeat]))[duplicate_codes]
+        fold_numbers = assign_folds(strata, n, np.random.default_rng([request.seed, repeat]))[duplicate_codes]
         folds.extend(_build_folds(fold_numbers, n, repeat))
     name: FoldKind = "repeated_stratified" if KINDS[kind].is_stratified else "repeated"
     return FoldPlan(name, tuple(folds), request.repeats, 0.0, "rows have neither time nor group", clusters=duplicate_codes)
 
 
-def _assign_folds(strata: Array, n: int, rng: np.random.Generator) -> Array:
+def assign_folds(strata: Array, n: int, rng: np.random.Generator) -> Array:
     """A fold number for each unit: shuffled, then dealt in turn within its stratum, going on where the last one ended."""
     fold_numbers = np.empty(len(strata), dtype=np.int64)
     shuffled = rng.permutation(len(strata))
@@ -337,152 +337,7 @@ def _refuse_missing_events(plan: FoldPlan, examples: Examples) -> None:
             )
 
 
-def split_inner_fold(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> Fold:
-    """The part of a training part that early stopping watches, split in the same manner as the plan.
-
-    Rows forward in time where the plan goes forward (with its gap), whole clusters otherwise.
-    """
-    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
-        forward = _split_inner_forward(examples, train, plan.gap)
-        separated = () if forward is None else _separate_inner((forward,), plan, examples, kind, seed)
-        forward = separated[0] if separated else None
-        if forward is not None and KINDS[kind].is_time_to_event:
-            forward = _add_follow_up(examples, forward, plan.gap)
-        if forward is not None and (
-            not KINDS[kind].is_stratified or _has_same_classes(_list_classes_at_test_start(examples, kind, forward), forward)
-        ):
-            return forward
-    units = encode_values(_compute_inner_units(plan, examples)[train])
-    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
-    fold_numbers = _assign_folds(strata, round(1 / VALIDATION_SHARE), np.random.default_rng([seed, len(train)]))[units]
-    return Fold(train[fold_numbers != 0], train[fold_numbers == 0])
-
-
-def _compute_inner_units(plan: FoldPlan, examples: Examples) -> Array:
-    """Codes (n,) of the rows that stay together in a training part where time does not part them."""
-    if plan.groups is not None:
-        return plan.groups
-    return np.arange(len(examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
-
-
-def split_inner_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int, n: int) -> tuple[Fold, ...]:
-    """Up to n folds of a training part, split in the same manner as the plan; row numbers are those of the examples.
-
-    Forward in time with the plan's gap where the plan goes forward: the first rows are then in no test part. Else whole clusters.
-    """
-    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
-        windows = _split_inner_windows(examples, train, plan.gap, n)
-        forward = _separate_inner(windows, plan, examples, kind, seed)
-        if forward:
-            return forward
-    units = encode_values(_compute_inner_units(plan, examples)[train])
-    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
-    fold_numbers = _assign_folds(strata, n, np.random.default_rng([seed, len(train), n]))[units]
-    folds = [Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n)]
-    return tuple(fold for fold in folds if len(fold.train) and len(fold.test))
-
-
-def _split_inner_windows(examples: Examples, train: Array, gap: float, n: int) -> tuple[Fold, ...]:
-    at = examples.at[train]
-    starts = np.unique(np.sort(at)[(len(at) * np.arange(1, n + 1)) // (n + 1)])
-    ends = [*starts[1:], at.max() + np.timedelta64(1, "us")]
-    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
-    folds = [_build_forward_fold(at, start, end, span) for start, end in zip(starts, ends, strict=True)]
-    return tuple(Fold(train[fold.train], train[fold.test]) for fold in folds if len(fold.train) and len(fold.test))
-
-
-def _add_follow_up(examples: Examples, fold: Fold, gap: float) -> Fold:
-    """The fold with the days its training rows were followed before it tests."""
-    start = find_test_start(examples, fold)
-    return fold if start is None else replace(fold, follow_up=examples.take(fold.train).censor_at(start, gap).followed)
-
-
-def _list_classes_at_test_start(examples: Examples, kind: Kind, fold: Fold) -> Array:
-    """The classes of all rows, (n,), those of the training part as they were known when the test part began."""
-    classes = KINDS[kind].get_outcomes(examples.y).copy()
-    if fold.follow_up is not None:
-        classes[fold.train] = censor_outcomes(examples.Y[fold.train], fold.follow_up)[:, 1]
-    return classes
-
-
-def select_training_share(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, n_parts: int, seed: int) -> Array:
-    """So many eighths of a training part: the latest rows where the plan goes forward, else whole clusters dealt by class.
-
-    Shares are nested: a smaller one lies within a larger.
-    """
-    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
-        count = round(len(train) * n_parts / LEARNING_CURVE_PARTS)
-        return np.sort(train[np.argsort(examples.at[train], kind="stable")[len(train) - count :]])
-    clusters = np.arange(len(examples)) if plan.clusters is None else plan.clusters
-    units = encode_values(clusters[train])
-    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
-    part_numbers = _assign_folds(strata, LEARNING_CURVE_PARTS, np.random.default_rng([seed, len(train), LEARNING_CURVE_PARTS]))[
-        units
-    ]
-    return train[part_numbers < n_parts]
-
-
-def _split_inner_forward(examples: Examples, train: Array, gap: float) -> Fold | None:
-    at = examples.at[train]
-    start = np.sort(at)[int(len(at) * (1 - VALIDATION_SHARE))]
-    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
-    fold = _build_forward_fold(at, start, at.max() + np.timedelta64(1, "us"), span)
-    if not len(fold.train) or not len(fold.test):
-        return None
-    return Fold(train[fold.train], train[fold.test])
-
-
-def _has_same_classes(y: Array, fold: Fold) -> bool:
-    return set(np.unique(y[fold.train])) == set(np.unique(y[fold.test]))
-
-
 def count_leaking_rows(folds: Sequence[Fold], at: Array, gap: float) -> int:
     """How many test rows of forward folds come before a training row's label was known: 0 where the folds are right."""
-    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
+    span = convert_days(gap)
     return sum(int((at[fold.test] < (at[fold.train] + span).max()).sum()) for fold in folds if len(fold.train))
-
-
-SEARCH_WINDOW_ENDS = (0.6, 0.8, 1.0)
-"""Where the windows end that a search watches in timed rows: the last two fifths, one after the other."""
-
-SEARCH_ROW_LIMITS = (50_000, 500_000)
-"""From so many rows on, a search watches three of five folds that were dealt, and two."""
-
-
-def split_search_folds(plan: FoldPlan, examples: Examples, train: Array, kind: Kind, seed: int) -> tuple[Fold, ...]:
-    """Folds of a training part for a search within it, split in the same manner as the plan; row numbers are the examples'.
-
-    Timed rows are watched window after window with the plan's gap, where every window has all classes; else whole clusters are
-    dealt in five, fewer of which are watched where there are many rows.
-    """
-    if plan.kind in ("walk_forward", "holdout") and examples.has_times:
-        windows = _separate_inner(_split_search_windows(examples, train, plan.gap), plan, examples, kind, seed)
-        if windows and (not KINDS[kind].is_stratified or all(_has_same_classes(examples.y, fold) for fold in windows)):
-            return windows
-    units = encode_values(_compute_split_units(plan, examples)[train])
-    strata = _compute_group_strata(KINDS[kind].get_outcomes(examples.y)[train], units, kind)
-    fold_numbers = _assign_folds(strata, 5, np.random.default_rng([seed, len(train), 1]))[units]
-    n_folds = 5 if len(train) < SEARCH_ROW_LIMITS[0] else 3 if len(train) < SEARCH_ROW_LIMITS[1] else 2
-    return tuple(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n_folds) if (fold_numbers == i).any())
-
-
-def _compute_split_units(plan: FoldPlan, examples: Examples) -> Array:
-    """Codes (n,) of rows that must be on one side: the plan's clusters; of a holdout, groups, else copies of a row."""
-    if plan.kind != "holdout" and plan.clusters is not None:
-        return plan.clusters
-    if examples.group is not None:
-        return encode_values(examples.group)
-    return encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
-
-
-def _split_search_windows(examples: Examples, train: Array, gap: float) -> tuple[Fold, ...]:
-    """Forward windows, () where one lacks rows to fit or to watch."""
-    at = examples.at[train]
-    ordered = np.sort(at)
-    ends = [ordered[min(int(len(at) * share), len(at) - 1)] for share in SEARCH_WINDOW_ENDS]
-    ends[-1] = at.max() + np.timedelta64(1, "us")
-    span = np.timedelta64(round(gap * MICROSECONDS_PER_DAY), "us")
-    folds = [_build_forward_fold(at, start, end, span) for start, end in itertools.pairwise(ends)]
-    if not all(len(fold.train) and len(fold.test) for fold in folds):
-        return ()
-    return tuple(Fold(train[fold.train], train[fold.test]) for fold in folds)

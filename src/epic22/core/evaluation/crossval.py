@@ -11,8 +11,8 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import split_inner_fold, split_inner_folds
 from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds
+from epic22.core.evaluation.inner_folds import split_inner_fold, split_inner_folds
 from epic22.core.evaluation.intervals import compute_corrected_half_width
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
@@ -94,8 +94,7 @@ def split_target_encoding_folds(experiment: Experiment, train: Array) -> tuple[t
     examples = experiment.examples
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
-    kind, n = experiment.task.target.kind, TARGET_ENCODING_FOLDS
-    folds = split_inner_folds(experiment.plan, examples, train, kind, experiment.seed, n)
+    folds = split_inner_folds(experiment, train, TARGET_ENCODING_FOLDS)
     return tuple((position[fold.train], position[fold.test]) for fold in folds)
 
 
@@ -107,7 +106,7 @@ def fit_family(experiment: Experiment, family: Family, train: Array, recipe: Fea
     task, examples, seed = experiment.task, experiment.examples, experiment.seed
     part = examples.take(train)
     prepared = prepare_rows(task, part, recipe, split_target_encoding_folds(experiment, train) if recipe.encodings else ())
-    inner = split_inner_fold(experiment.plan, examples, train, task.target.kind, seed)
+    inner = split_inner_fold(experiment, train)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
     within = Fold(position[inner.train], position[inner.test], follow_up=inner.follow_up)

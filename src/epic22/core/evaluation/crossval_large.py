@@ -133,7 +133,7 @@ def _recentre(sampled: MetricScore, folds: Array) -> MetricScore:
 
 
 @dataclass(frozen=True, eq=False)
-class TrainingPart:
+class TableTrainingPart:
     """Rows of a table that train, a mask (n,), the preprocessing fitted on them, and where rounds are to be found on some of them
     the roles (n,) of all rows."""
 
@@ -147,7 +147,7 @@ def fit_fold(
 ) -> tuple[FittedFold, tuple[dict[str, float], int] | None]:
     """The family fitted on the training rows of one fold, and what it chose."""
     train = (row_roles == TRAIN) | (row_roles == VALIDATION) | (row_roles == EMBARGO)
-    part = TrainingPart(table.fit_preprocessor(train), train, row_roles)
+    part = TableTrainingPart(table.fit_preprocessor(train), train, row_roles)
     if family.name == "boosting":
         estimator, best_params = fit_xgboost(task, table, part, resources)
         return FittedFold(part.preprocessor, estimator), best_params
@@ -159,7 +159,7 @@ def fit_all(
 ) -> FittedFold:
     """The family fitted on all rows, boosting with the shape and the rounds that were chosen on the last fold."""
     train = np.ones(len(table), dtype=bool) if table.learned is None else table.learned
-    part = TrainingPart(table.fit_preprocessor(table.learned), train)
+    part = TableTrainingPart(table.fit_preprocessor(table.learned), train)
     if family.name == "boosting" and best_params is not None:
         resources = replace(resources, shape=best_params[0], rounds=best_params[1])
         return FittedFold(part.preprocessor, fit_xgboost(task, table, part, resources)[0])
@@ -167,7 +167,7 @@ def fit_all(
 
 
 def fit_xgboost(
-    task: Task, table: LargeTable, part: TrainingPart, resources: TrainingResources
+    task: Task, table: LargeTable, part: TableTrainingPart, resources: TrainingResources
 ) -> tuple[Estimator, tuple[dict[str, float], int]]:
     """Boosting on the part's rows, through one quantised matrix; its shape and rounds as set, else found by the rows' roles."""
     sample = select_sample(task, table, part)
@@ -180,7 +180,7 @@ def fit_xgboost(
     return fit_matrix(model, matrix, shape, rounds), (shape, rounds)
 
 
-def select_sample(task: Task, table: LargeTable, part: TrainingPart) -> ReferenceSample:
+def select_sample(task: Task, table: LargeTable, part: TableTrainingPart) -> ReferenceSample:
     """The sample's rows within the part; what is late or validates by its role is put aside while rounds are found."""
     inside, row_roles = part.train[table.sample_rows], part.row_roles
     places = table.sample_rows[inside]
@@ -191,7 +191,7 @@ def select_sample(task: Task, table: LargeTable, part: TrainingPart) -> Referenc
 
 
 def build_matrix(
-    task: Task, table: LargeTable, part: TrainingPart, sample: ReferenceSample, resources: TrainingResources
+    task: Task, table: LargeTable, part: TableTrainingPart, sample: ReferenceSample, resources: TrainingResources
 ) -> tuple[XGBoostEstimator, "xgboost.QuantileDMatrix"]:
     """Unfitted boosting, and the part's rows quantised for it: in memory, or on disk where the cap asks for it."""
     model = get_family("boosting").build(
@@ -210,7 +210,9 @@ def _select_inputs(table: LargeTable, task: Task, rows: Array) -> pl.DataFrame:
     return table.sample.filter(rows).select([column.name for column in task.input_columns])
 
 
-def _fit_on_sample(family: Family, task: Task, table: LargeTable, part: TrainingPart, resources: TrainingResources) -> Estimator:
+def _fit_on_sample(
+    family: Family, task: Task, table: LargeTable, part: TableTrainingPart, resources: TrainingResources
+) -> Estimator:
     estimator = family.build(LearningProblem.of(task), seed=resources.seed, threads=resources.threads)
     if family.is_baseline:
         # It looks at the labels alone: a matrix that takes no room stands for the rows.

@@ -14,9 +14,9 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
-from epic22.core.data.split import LEARNING_CURVE_PARTS, select_training_share
 from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, resample_folds
 from epic22.core.evaluation.crossval import Evaluation, fit_family, make_default_recipe
+from epic22.core.evaluation.inner_folds import LEARNING_CURVE_PARTS, select_training_share
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
@@ -94,10 +94,7 @@ def measure_learning_curve(
         return LearningCurve(metric.name, 0, refused=f"it would take about {needed:,.0f} s, more than {seconds:,.0f} s")
     measured: list[tuple[int, tuple[FoldPredictions, ...]]] = []
     for eighths in TRAINING_EIGHTHS[:-1]:
-        trains = [
-            select_training_share(plan, examples, plan.folds[i].train, task.target.kind, eighths, experiment.seed)
-            for i in fold_indices
-        ]
+        trains = [select_training_share(experiment, plan.folds[i].train, eighths) for i in fold_indices]
         if any(_is_too_small(examples, train, task) for train in trains):
             continue
         parts = []

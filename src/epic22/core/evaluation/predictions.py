@@ -8,7 +8,7 @@ import numpy as np
 
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.data.split import MICROSECONDS_PER_DAY
+from epic22.core.data.split import convert_days
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Estimator
 from epic22.core.task import Array
@@ -74,7 +74,7 @@ class OutOfFoldRows:
         row, examples = np.concatenate([part.fold.test for part in predictions]), experiment.examples
         size = [len(part.fold.test) for part in predictions]
         at = examples.at[row] if forward else None
-        gap = np.timedelta64(round(experiment.plan.gap * MICROSECONDS_PER_DAY), "us")
+        gap = convert_days(experiment.plan.gap)
         return cls(
             y=examples.y[row],
             fold=np.repeat(np.arange(len(predictions)), size),

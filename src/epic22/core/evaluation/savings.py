@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.data.folds import Period
-from epic22.core.data.split import MICROSECONDS_PER_DAY, compute_period_starts
+from epic22.core.data.split import MICROSECONDS_PER_DAY, compute_period_starts, convert_days
 from epic22.core.errors import UserError
 from epic22.core.evaluation.bootstrap import SAVINGS, bootstrap_totals
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
@@ -80,7 +80,7 @@ def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity
     """
     if scored.kind == "ranking" and capacity.k is None:
         raise UserError(f"{scored.name} is a ranking score, which has no threshold; give a capacity.")
-    rest = np.timedelta64(round((cases.horizon if cooldown is None else cooldown) * MICROSECONDS_PER_DAY), "us")
+    rest = convert_days(cases.horizon if cooldown is None else cooldown)
     entity = np.unique(cases.entity, return_inverse=True)[1]
     start = compute_period_starts(cases.at.astype("datetime64[us]"), capacity.per)
     last = np.full(int(entity.max(initial=-1)) + 1, np.datetime64("0001-01-01", "us"))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from epic22.core.data.feature_engineering import FeatureRecipe, propose_combinations, propose_dates, propose_encodings
-from epic22.core.data.split import split_inner_folds
+from epic22.core.evaluation.inner_folds import split_inner_folds
 from epic22.core.experiment import Experiment
 from epic22.core.selection.column_booster import (
     ADDITIVE_PARAMS,
@@ -94,7 +94,7 @@ def plan_columns(experiment: Experiment, train_rows: Array, budget: ColumnBudget
     began = time.perf_counter()
     task, seed = experiment.task, experiment.seed
     rows = sample_rows(train_rows, seed)
-    folds = split_inner_folds(experiment.plan, experiment.examples, rows, task.target.kind, seed, N_FOLDS)
+    folds = split_inner_folds(experiment, rows, N_FOLDS)
     search = _ColumnSearch(ColumnBooster(experiment, folds), budget, began)
     variant = search.fit_variant(FeatureRecipe())
     before = variant.mean_loss

@@ -16,8 +16,8 @@ import numpy as np
 
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
-from epic22.core.data.split import split_search_folds
 from epic22.core.evaluation.crossval import PreparedRows, prepare_rows, split_target_encoding_folds
+from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import FoldData
 from epic22.core.models.learning_problem import LearningProblem
@@ -88,7 +88,7 @@ def prepare_part(experiment: Experiment, rows: Array, recipe: FeatureRecipe = Fe
     prepared = prepare(rows)
     position = np.full(len(examples), -1)
     position[rows] = np.arange(len(rows))
-    inner = split_search_folds(experiment.plan, examples, rows, task.target.kind, seed)
+    inner = split_search_folds(experiment, rows)
     folds = tuple(Fold(position[fold.train], position[fold.test]) for fold in inner)
     last_times = np.array([examples.at[fold.test].max() for fold in inner])
     is_forward = len(inner) > 1 and bool((last_times[1:] > last_times[:-1]).all()) and len(inner[-1].train) > len(inner[0].train)

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from epic22.core.data.split import split_inner_fold
 from epic22.core.evaluation.crossval import fit_family
+from epic22.core.evaluation.inner_folds import split_inner_fold
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import predict_response
 from epic22.core.models.catalog import get_family
@@ -40,7 +40,7 @@ def choose_log_target(experiment: Experiment) -> tuple[Task, tuple[str, ...]]:
     if not learners:
         return _set_log(task, False), (f"only baselines were raced, so the logarithm of {target.name} was not tried.",)
     family = learners[-1]
-    inner = split_inner_fold(plan, examples, train_rows, target.kind, seed)
+    inner = split_inner_fold(experiment, train_rows)
     test = examples.take(inner.test)
     responses = []
     for log in (False, True):
