@@ -38,7 +38,7 @@ def test_the_interval_of_a_share_holds_the_share_and_stays_within_0_and_1(n: int
 
 @settings(max_examples=25, deadline=None)
 @given(n=st.integers(2, 200), share=P)
-def test_four_times_the_rows_halve_the_interval_of_a_share_about(n: int, share: float) -> None:
+def test_more_rows_of_the_same_share_narrow_its_interval(n: int, share: float) -> None:
     hits = round(share * n)
     widths = [high - low for low, high in (compute_wilson_interval(hits * k, n * k) for k in (1, 4, 16))]
     assert widths[0] > widths[1] > widths[2]

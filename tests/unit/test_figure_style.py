@@ -1,0 +1,135 @@
+"""How pictures look: the same text for the same figure, colours that follow the page, ids that do not clash, plain names.
+
+Broken once on purpose: without the prefix of ids, two pictures of one page share their clip paths.
+"""
+
+import re
+import struct
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from epic22.core.statistics import Interval
+from epic22.reports.figures.style import (
+    CSS_VARIABLES,
+    MAIN,
+    MUTED,
+    OTHER,
+    WARM,
+    add_legend,
+    create_axes,
+    draw_interval,
+    draw_reference,
+    fill_intervals,
+    format_name,
+    label_rows,
+    render_png,
+    render_pngs,
+    render_svg,
+)
+
+pytestmark = pytest.mark.slow
+
+
+def picture() -> Figure:
+    figure, axes = create_axes()
+    draw_interval(axes, 0, Interval(0.5, 0.4, 0.6), MAIN, (3, 8))
+    draw_interval(axes, 1, Interval(0.3, np.nan, np.nan), OTHER, (3, 8))
+    draw_reference(axes, 0.5)
+    fill_intervals(axes, [0.0, 1.0], [Interval(0.4, 0.2, 0.6), Interval(0.5, 0.3, 0.7)])
+    label_rows(axes, ["first", "second"])
+    return figure
+
+
+def test_the_same_figure_is_the_same_svg() -> None:
+    assert render_svg(picture(), "scores") == render_svg(picture(), "scores")
+
+
+def test_an_svg_is_one_element_for_a_page_without_outside_references() -> None:
+    text = render_svg(picture(), "scores")
+    assert text.startswith('<svg role="img" ')
+    assert text.rstrip().endswith("</svg>")
+    assert "<metadata>" not in text
+    assert not re.search(r'href="(?!#)', text)
+    assert "<script" not in text
+
+
+def test_colours_become_the_page_s_variables() -> None:
+    text = render_svg(picture(), "scores")
+    assert "var(--main)" in text
+    assert "var(--warm)" in text
+    assert not any(colour in text for colour in CSS_VARIABLES)
+
+
+def test_ids_of_two_pictures_on_one_page_never_clash() -> None:
+    first, second = (set(re.findall(r'id="([^"]+)"', render_svg(picture(), name))) for name in ("scores", "folds"))
+    assert first
+    assert not first & second
+
+
+def test_every_reference_within_a_picture_leads_to_an_id_of_it() -> None:
+    text = render_svg(picture(), "scores")
+    ids = set(re.findall(r'id="([^"]+)"', text))
+    assert set(re.findall(r'(?:url\(#|href="#)([^)"]+)', text)) <= ids
+
+
+def test_a_png_is_the_same_bytes_each_time_and_of_the_stated_size() -> None:
+    content = render_png(picture())
+    assert content == render_png(picture())
+    assert content.startswith(b"\x89PNG")
+    width, height = struct.unpack(">II", content[16:24])
+    assert (width, height) == (594, 374)  # 5.4 × 3.4 inches of 110 dots.
+
+
+def test_pictures_for_the_tracker_keep_their_names() -> None:
+    assert list(render_pngs({"a": picture(), "b": picture()})) == ["a", "b"]
+
+
+def test_an_estimate_without_an_interval_has_a_dot_and_no_bar() -> None:
+    _, axes = create_axes()
+    draw_interval(axes, 0, Interval(0.3, np.nan, 0.4), MAIN, (3, 8))
+    assert len(axes.lines) == 1
+    draw_interval(axes, 1, Interval(0.3, 0.2, 0.4), MAIN, (3, 8))
+    assert len(axes.lines) == 3
+
+
+def test_rows_are_named_from_the_top() -> None:
+    _, axes = create_axes()
+    label_rows(axes, ["first", "second", "third"])
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["third", "second", "first"]
+
+
+def test_axes_have_no_frame_and_the_picture_no_ground() -> None:
+    figure, axes = create_axes(height=2, width=4)
+    assert [side for side, spine in axes.spines.items() if spine.get_visible()] == ["left", "bottom"]
+    assert figure.patch.get_alpha() == axes.patch.get_alpha() == 0
+    assert figure.get_size_inches().tolist() == [4, 2]
+    axes.plot([0, 1], [0, 1], label="line", color=WARM)
+    add_legend(axes)
+    legend = axes.get_legend()
+    assert legend is not None
+    assert not legend.get_frame_on()
+
+
+@pytest.mark.parametrize(
+    ("name", "plain"),
+    [
+        ("late share", "late share"),
+        ("load $kN$", r"load \$kN\$"),
+        ("two\nlines\x00", "two lines "),
+        ("x" * 40, "x" * 40),
+        ("x" * 41, "x" * 39 + "…"),
+        ("\ud800", " "),
+    ],
+)
+def test_a_name_is_plain_text_of_at_most_forty_signs(name: str, plain: str) -> None:
+    assert format_name(name) == plain
+
+
+def test_a_name_that_looks_like_a_formula_can_be_drawn() -> None:
+    _, axes = create_axes()
+    label_rows(axes, ["$\\frac{", "<b>&amp;</b>"])
+    text = render_svg(axes.figure, "names")  # type: ignore[arg-type]
+    assert "&lt;b&gt;" in text
+    assert MUTED not in text
