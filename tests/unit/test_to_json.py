@@ -17,8 +17,10 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from epic22.api import responses
-from epic22.core.evaluation.explain.explanation import ColumnImportance, Explanation
+from epic22.core.evaluation.explain.dependence import DependenceProfile
+from epic22.core.evaluation.explain.explanation import ColumnImportance, Explanation, NearDuplicates
 from epic22.core.evaluation.explain.interactions import Interaction
+from epic22.core.evaluation.intervals import Estimate
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import PREDICTION_VIEWS, PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.serialization import View, Views, collect_views, to_json, view
@@ -160,6 +162,9 @@ ANSWERS: tuple[tuple[type[BaseModel], type, Views], ...] = (
     (responses.ReasonAnswer, Reason, PREDICTION_VIEWS),
     (responses.ColumnExplanation, ColumnImportance, VIEWS),
     (responses.InteractionAnswer, Interaction, VIEWS),
+    (responses.CopiesAnswer, NearDuplicates, VIEWS),
+    (responses.DependenceAnswer, DependenceProfile, VIEWS),
+    (responses.IntervalAnswer, Estimate, VIEWS),
 )
 
 

@@ -1,0 +1,77 @@
+"""What a panel's training shows beside its scores: coverage of the intervals, skill of each series, values out of line."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from tests.forecast_runs import usual_run
+
+from epic22.services.forecast_findings import (
+    GROUPS,
+    compute_coverage_by_origin,
+    compute_forecast_coverage,
+    compute_series_skill,
+    find_recent_anomalies,
+)
+from epic22.services.training_run import SeriesRun
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def run() -> SeriesRun:
+    return usual_run()[0]
+
+
+def test_the_coverage_of_the_whole_lies_between_those_of_its_parts(run: SeriesRun) -> None:
+    coverage = compute_forecast_coverage(run)
+    whole = coverage.kinds[0]
+    for parts in (
+        [one.coverage for one in coverage.by_origin],
+        [one.coverage for one in coverage.by_group],
+        list(whole.coverage_by_year),
+    ):
+        assert 0 <= min(parts) <= whole.coverage <= max(parts) <= 100
+
+
+def test_every_test_origin_and_every_series_is_counted_once(run: SeriesRun) -> None:
+    coverage = compute_forecast_coverage(run)
+    assert [one.origin for one in coverage.by_origin] == [run.frequency.label(int(origin)) for origin in run.plan.test]
+    assert sum(one.series for one in coverage.by_group) == len(set(run.examples.entity[run.test]))
+    assert {one.group for one in coverage.by_group} <= set(GROUPS)
+
+
+def test_the_champion_is_shown_adaptive_and_calibrated_once_and_every_other_family_by_its_own_interval(run: SeriesRun) -> None:
+    kinds = [one.kind for one in compute_forecast_coverage(run).kinds]
+    champion = run.champion.family
+    others = [f"{one.family}, own" for one in run.leaderboard if one.family != champion]
+    assert kinds == [f"{champion}, adaptive", f"{champion}, calibrated once", *others]
+
+
+def test_intervals_without_end_cover_everything(run: SeriesRun) -> None:
+    endless = replace(run.adapted, half=np.full_like(run.adapted.half, 1e12))
+    assert {one.coverage for one in compute_coverage_by_origin(run, endless)} == {100.0}
+
+
+def test_series_stand_from_the_worst_skill_to_the_best_and_a_perfect_forecast_has_skill_one(run: SeriesRun) -> None:
+    ranked = compute_series_skill(run)
+    assert {one.series for one in ranked} == set(run.examples.entity[run.test].astype(str))
+    assert [one.skill for one in ranked] == sorted(one.skill for one in ranked)
+    median = run.champion.forecasts.quantiles.copy()
+    median[run.test] = run.rows.Y[:, :, None]
+    perfect = replace(run.champion, forecasts=replace(run.champion.forecasts, quantiles=median))
+    assert {round(one.skill, 9) for one in compute_series_skill(replace(run, champion=perfect))} == {1.0}
+
+
+def test_a_jump_in_the_last_period_is_out_of_line_and_stands_first(run: SeriesRun) -> None:
+    history = run.bundle.history
+    jumped = history.lines.copy()
+    jumped[history.line[2], history.end[2] - 1] *= 10
+    bundle = replace(run.bundle, history=replace(history, lines=jumped))
+    anomalies = find_recent_anomalies(replace(run, bundle=bundle), limit=5)
+    newest = anomalies[0]
+    assert newest.series == str(history.entity[2])
+    assert newest.expected.value > newest.expected.high
+    assert all(not one.expected.low <= one.expected.value <= one.expected.high for one in anomalies)
+    assert len(anomalies) <= 5
+    assert find_recent_anomalies(replace(run, bundle=bundle), limit=0) == ()
