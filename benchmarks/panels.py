@@ -13,6 +13,7 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -172,7 +173,8 @@ def arima(panel: Panel, source: str) -> dict[str, Any]:
     plan = replace(plan, earlier=plan.earlier[:0])
     examples = assignment.examples(plan.test)
     began = time.perf_counter()
-    told = backtest(get_panel_family("arima"), examples, plan, assignment.season, 0, os.cpu_count() or 1)
+    build = partial(get_panel_family("arima").build, assignment.season, 0, os.cpu_count() or 1)
+    told = backtest("arima", build, examples, plan)
     errors = {str(h): _mape(examples.Y[:, h - 1], told.median[:, h - 1]) for h in (1, 3, panel.file.horizon)}
     return store(name, {"source": source, "machine": machine(), "seconds": round(time.perf_counter() - began, 1), "mape": errors})
 

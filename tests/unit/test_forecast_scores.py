@@ -30,8 +30,8 @@ PLAN = OriginPlan(np.arange(20, 30), np.arange(30, 50), H, MONTHLY)
 
 
 def scored(Y: Array, drift: Array, origins: int = 20) -> ScoredRows:
-    n = len(Y)
-    return ScoredRows(Y, drift, np.full(n, 100.0), np.full(n, 2.0), np.full(n, 4.0), np.arange(n) % origins, origins, H)
+    n, plan = len(Y), replace(PLAN, test=np.arange(30, 30 + origins))
+    return ScoredRows(Y, drift, np.full(n, 100.0), np.full(n, 2.0), np.full(n, 4.0), np.arange(n) % origins, plan, H)
 
 
 def around(median: Array, half: float) -> Array:
@@ -93,7 +93,7 @@ def test_long_blocks_make_intervals_wider_where_origins_are_alike() -> None:
     Y = (100 + shock)[:, None] + rng.normal(0, 0.1, (20, H))
     rows, q = scored(Y, np.full_like(Y, 90.0)), around(np.full_like(Y, 100.0), 4.0)
     metric = find_forecast_metric("mean_absolute_error")
-    near, far = (compute_score_with_interval(metric, rows, q, h, PLAN, 0) for h in (1, 3))
+    near, far = (compute_score_with_interval(metric, rows, q, h) for h in (1, 3))
     assert far.high - far.low > near.high - near.low
     assert (near.blocks, round(far.blocks, 2)) == (20.0, 6.67)
 
@@ -102,15 +102,14 @@ def test_nothing_is_claimed_from_few_effective_blocks_however_clear_it_looks() -
     Y = np.full((6, H), 110.0) + np.arange(6)[:, None] / 10
     rows = scored(Y, np.full_like(Y, 100.0), origins=6)
     good, bad = around(Y - 0.1, 1.0), around(np.full_like(Y, 100.0), 1.0)
-    plan = replace(PLAN, test=np.arange(30, 36))
     skill = find_forecast_metric("skill")
-    pooled = compare_forecasts("rent", ("good", "bad"), (good, bad), skill, rows, "all", plan, 0)
+    pooled = compare_forecasts(("good", "bad"), (good, bad), skill, rows, "all")
     assert pooled.difference.low > 0
     assert not pooled.enough_data
     assert "2.0 blocks" in pooled.advice
-    first = compare_forecasts("rent", ("good", "bad"), (good, bad), skill, rows, 1, plan, 0)
+    first = compare_forecasts(("good", "bad"), (good, bad), skill, rows, 1)
     assert first.enough_data
-    turned = compare_forecasts("rent", ("bad", "good"), (bad, good), skill, rows, 1, plan, 0)
+    turned = compare_forecasts(("bad", "good"), (bad, good), skill, rows, 1)
     assert turned.difference.value == pytest.approx(-first.difference.value)
 
 
@@ -121,7 +120,7 @@ def test_comparing_is_paired_by_origin() -> None:
     rows = scored(Y, np.full_like(Y, 60.0))
     metric = find_forecast_metric("mean_absolute_error")
     close, closer = around(Y + np.abs(shock) + 1.0, 1.0), around(Y + np.abs(shock), 1.0)
-    verdict = compare_forecasts("rent", ("closer", "close"), (closer, close), metric, rows, 1, PLAN, 0)
+    verdict = compare_forecasts(("closer", "close"), (closer, close), metric, rows, 1)
     assert verdict.difference.value == pytest.approx(1.0)
     assert verdict.difference.high - verdict.difference.low < 1e-9
 

@@ -9,7 +9,7 @@ import numpy as np
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.errors import SplitError
 from epic22.core.lineage import sha256
-from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster, PanelFamily
+from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
 from epic22.core.time_series import Array, Frequency
 
 MAX_ORIGINS_PER_FIT, MIN_ORIGINS_PER_FIT = 12, 4
@@ -95,35 +95,30 @@ class Backtest:
 
 
 def backtest(
-    family: PanelFamily,
+    name: str,
+    build: Callable[[], Forecaster],
     examples: PanelExamples,
     plan: OriginPlan,
-    season: int,
-    seed: int,
-    threads: int,
     progress: Callable[[], None] = lambda: None,
 ) -> Backtest:
-    """The family's forecasts from every origin of the plan; `progress` is called after each block."""
+    """The forecasts of the family of that name from every origin of the plan; `progress` is called after each block.
+
+    Each block has a forecaster of its own, fitted on every series as it was known at the block's first origin, and on nothing
+    else.
+    """
     quantiles = np.full((len(examples), plan.horizon, len(QUANTILE_LEVELS)), np.nan)
     seconds, row_ms = [], np.nan
     for block in plan.split_blocks():
         rows = np.flatnonzero(np.isin(examples.origin, block))
         began = time.perf_counter()
-        forecaster = fit_at_origin(family, examples, int(block[0]), plan.horizon, season, seed, threads)
+        known = examples.histories.take(np.flatnonzero(examples.origin == block[0]))
+        forecaster = build().fit(known, plan.horizon)
         seconds.append(time.perf_counter() - began)
         if len(rows):
             quantiles[rows] = forecaster.predict_quantiles(examples.histories.take(rows))
             row_ms = _measure_row_milliseconds(forecaster, examples, rows[:10])
         progress()
-    return Backtest(family.name, quantiles, float(np.mean(seconds)), row_ms)
-
-
-def fit_at_origin(
-    family: PanelFamily, examples: PanelExamples, origin: int, horizon: int, season: int, seed: int, threads: int
-) -> Forecaster:
-    """The family fitted on every series as it was known at that origin, and on nothing else."""
-    rows = np.flatnonzero(examples.origin == origin)
-    return family.build(season, seed, threads).fit(examples.histories.take(rows), horizon)
+    return Backtest(name, quantiles, float(np.mean(seconds)), row_ms)
 
 
 def _measure_row_milliseconds(forecaster: Forecaster, examples: PanelExamples, rows: Array) -> float:

@@ -32,10 +32,11 @@ Horizon = float | Literal["all"]
 
 @dataclass(frozen=True)
 class ScoredRows:
-    """What scores need of n rows: targets (n, H), the drift's forecasts, the last value, and each row's naive error scale.
+    """What scores need of n rows at a plan's test origins: targets (n, H), the drift's forecasts, the last value, and each row's
+    naive error scale.
 
     `scale` (n,) is the mean absolute seasonal naive error within the row's own history, `square_scale` its mean square.
-    `origin_index` (n,) is the number of the row's origin among the plan's test origins.
+    `origin_index` (n,) is the number of the row's origin among the plan's test origins. `seed` is that of the intervals' draws.
     """
 
     Y: Array
@@ -44,15 +45,22 @@ class ScoredRows:
     scale: Array
     square_scale: Array
     origin_index: Array
-    origins: int
+    plan: OriginPlan
     trend_horizon: int
+    target: str = ""
+    seed: int = 0
+
+    @property
+    def origins(self) -> int:
+        """How many test origins there are."""
+        return len(self.plan.test)
 
     @classmethod
     def of(cls, examples: PanelExamples, drift: Array, plan: OriginPlan, season: int, trend_horizon: int) -> "ScoredRows":
         """The rows at the plan's test origins; `drift` (n, H) are the forecasts that skill is told against."""
         scale, square = compute_naive_scales(examples, season)
         place = np.searchsorted(plan.test, examples.origin)
-        return cls(examples.Y, drift, examples.histories.last, scale, square, place, len(plan.test), trend_horizon)
+        return cls(examples.Y, drift, examples.histories.last, scale, square, place, plan, trend_horizon)
 
 
 def compute_naive_scales(examples: PanelExamples, season: int) -> tuple[Array, Array]:
@@ -243,19 +251,17 @@ class ForecastScore(Interval):
     blocks: float
 
 
-def compute_score_with_interval(
-    metric: ForecastMetric, rows: ScoredRows, quantiles: Array, horizon: Horizon, plan: OriginPlan, seed: int
-) -> ForecastScore:
+def compute_score_with_interval(metric: ForecastMetric, rows: ScoredRows, quantiles: Array, horizon: Horizon) -> ForecastScore:
     """The score with an interval from blocks of origins as long as the horizon."""
     length = get_block_length(metric, rows, horizon)
     sums, columns = sum_by_origin(metric, rows, quantiles), _select_columns(metric, rows, horizon)
-    replicates = compute_replicates(metric, sums, columns, draw_block_counts(rows.origins, length, seed))
+    replicates = compute_replicates(metric, sums, columns, draw_block_counts(rows.origins, length, rows.seed))
     return ForecastScore(
         float(_finish_score(metric, sums, columns)),
         *compute_percentile_interval(replicates),
         metric.name,
         horizon,
-        plan.count_effective_blocks(length, rows.origins),
+        rows.plan.count_effective_blocks(length, rows.origins),
     )
 
 
@@ -267,21 +273,14 @@ def get_block_length(metric: ForecastMetric, rows: ScoredRows, horizon: Horizon)
 
 
 def compare_forecasts(
-    target: str,
-    names: tuple[str, str],
-    quantiles: tuple[Array, Array],
-    metric: ForecastMetric,
-    rows: ScoredRows,
-    horizon: Horizon,
-    plan: OriginPlan,
-    seed: int,
+    names: tuple[str, str], quantiles: tuple[Array, Array], metric: ForecastMetric, rows: ScoredRows, horizon: Horizon
 ) -> Verdict:
     """The first against the second, paired by series and origin; a difference above zero: the first is better.
 
     Sure only where the interval leaves out zero and there are at least SURE_BLOCKS effective blocks.
     """
     length = get_block_length(metric, rows, horizon)
-    columns, times = _select_columns(metric, rows, horizon), draw_block_counts(rows.origins, length, seed)
+    columns, times = _select_columns(metric, rows, horizon), draw_block_counts(rows.origins, length, rows.seed)
     sums = [sum_by_origin(metric, rows, q) for q in quantiles]
     sign = 1.0 if metric.greater_is_better else -1.0
     gap = sign * float(_finish_score(metric, sums[0], columns) - _finish_score(metric, sums[1], columns))
@@ -291,11 +290,13 @@ def compare_forecasts(
     difference = Interval(gap, *compute_percentile_interval(replicates))
     known = replicates[np.isfinite(replicates)]
     tail = (1 + min((known <= 0).sum(), (known >= 0).sum())) / (1 + len(known))
-    blocks = plan.count_effective_blocks(length, rows.origins)
+    blocks = rows.plan.count_effective_blocks(length, rows.origins)
     significant = difference.excludes_zero and bool(blocks >= MIN_BLOCKS)
     method = f"paired block bootstrap, {rows.origins} origins in blocks of {length}: {blocks:.1f} effective blocks"
-    advice = "" if significant else _write_advice(blocks, length, difference, plan)
-    return Verdict(names[1], target, horizon, metric.name, difference, float(min(1.0, 2 * tail)), significant, method, advice)
+    advice = "" if significant else _write_advice(blocks, length, difference, rows.plan)
+    return Verdict(
+        names[1], rows.target, horizon, metric.name, difference, float(min(1.0, 2 * tail)), significant, method, advice
+    )
 
 
 def _write_advice(blocks: float, length: int, difference: Interval, plan: OriginPlan) -> str:

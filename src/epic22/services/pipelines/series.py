@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import polars as pl
@@ -120,15 +121,25 @@ class SeriesPipeline:
 
     def evaluate(self, plan: SeriesPlan, progress: Progress) -> SeriesBoard:
         """Every family from the same origins, and their combination."""
-        forecasts = backtest_all(
-            self.data.task, plan.examples, plan.origins, self.data.season, self.config.seed, self.threads, progress
-        )
+        forecasts = self._backtest_all(plan, progress)
         members = tuple(f.family for f in forecasts if get_panel_family(f.family).in_combination)
         return SeriesBoard((*forecasts, combine_backtests(forecasts, members, plan.examples, plan.origins)), members)
 
+    def _backtest_all(self, plan: SeriesPlan, progress: Progress) -> tuple[Backtest, ...]:
+        """Every family from the same origins."""
+        backtests = []
+        for name in self.data.task.families:
+            if name == "seasonal_naive" and self.data.season == 1:
+                # Without a season it is the naive rule once more.
+                continue
+            progress.begin(f"{name}: {len(plan.origins.origins)} origins", len(plan.origins.split_blocks()))
+            build = partial(get_panel_family(name).build, self.data.season, self.config.seed, self.threads)
+            backtests.append(backtest(name, build, plan.examples, plan.origins, progress.step))
+        return tuple(backtests)
+
     def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesChoice:
         """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
-        task, origins, examples, seed = self.data.task, plan.origins, plan.examples, self.config.seed
+        task, origins, examples = self.data.task, plan.origins, plan.examples
         forecasts, members = board.forecasts, board.members
         selected, reason = choose_forecast(forecasts, examples, origins)
         adapted, static = calibrate_intervals(selected, forecasts, members, examples, origins)
@@ -136,11 +147,12 @@ class SeriesPipeline:
         drift = next(f for f in forecasts if f.family == BASELINE).median[test]
         trend_horizon = min(self.config.trend_horizon, origins.horizon)
         rows = ScoredRows.of(examples.take(test), drift, origins, self.data.season, trend_horizon)
+        rows = replace(rows, target=task.target.name, seed=self.config.seed)
         forecasts = tuple(apply_interval(f, adapted) if f.family == selected.family else f for f in forecasts)
-        leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, origins, seed, progress)
+        leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, progress)
         champion = next(e for e in leaderboard if e.family == selected.family)
-        verdicts = compare_champion(task, champion, leaderboard, test, rows, origins, seed)
-        oracle, shortfall = compare_with_true_medians(task, champion, examples, test, rows, origins, self.truth, seed)
+        verdicts = compare_champion(champion, leaderboard, test, rows)
+        oracle, shortfall = compare_with_true_medians(task, champion, examples, test, rows, self.truth)
         weights = compute_next_weights(forecasts, members, examples, origins)
         return SeriesChoice(
             leaderboard, champion, reason, members, weights, adapted, static, test, rows, verdicts, oracle, shortfall
@@ -219,20 +231,6 @@ def _require_frequency(task: Task) -> Frequency:
     if task.frequency is None:
         raise ColumnError(f"task {task.name} is not a forecast: it names no frequency.")
     return task.frequency
-
-
-def backtest_all(
-    task: Task, examples: PanelExamples, plan: OriginPlan, season: int, seed: int, threads: int, progress: Progress
-) -> tuple[Backtest, ...]:
-    """Every family from the same origins."""
-    backtests = []
-    for name in task.families:
-        if name == "seasonal_naive" and season == 1:
-            # Without a season it is the naive rule once more.
-            continue
-        progress.begin(f"{name}: {len(plan.origins)} origins", len(plan.split_blocks()))
-        backtests.append(backtest(get_panel_family(name), examples, plan, season, seed, threads, progress.step))
-    return tuple(backtests)
 
 
 def incumbent_backtest(examples: PanelExamples) -> tuple[Backtest, ...]:
@@ -341,7 +339,7 @@ def apply_interval(forecast: Backtest, adapted: AdaptedIntervals) -> Backtest:
 
 
 def score_backtests(
-    forecasts: tuple[Backtest, ...], test: Array, rows: ScoredRows, plan: OriginPlan, seed: int, progress: Progress
+    forecasts: tuple[Backtest, ...], test: Array, rows: ScoredRows, progress: Progress
 ) -> tuple[ForecastEvaluation, ...]:
     """Every family's scores on the test origins, best skill first."""
     progress.begin("scores", len(forecasts))
@@ -350,38 +348,25 @@ def score_backtests(
         quantiles = forecast.quantiles[test]
         scores = []
         for metric in FORECAST_METRICS:
-            horizons: list[Horizon] = [rows.trend_horizon] if metric.trend_only else ["all", *range(1, plan.horizon + 1)]
-            scores += [compute_score_with_interval(metric, rows, quantiles, horizon, plan, seed) for horizon in horizons]
+            horizons: list[Horizon] = [rows.trend_horizon] if metric.trend_only else ["all", *range(1, rows.plan.horizon + 1)]
+            scores += [compute_score_with_interval(metric, rows, quantiles, horizon) for horizon in horizons]
         evaluations.append(ForecastEvaluation(forecast.family, forecast, tuple(scores)))
         progress.step()
     return tuple(sorted(evaluations, key=lambda e: -np.nan_to_num(e.score(SKILL.name).value, nan=-np.inf)))
 
 
 def compare_champion(
-    task: Task,
-    champion: ForecastEvaluation,
-    leaderboard: tuple[ForecastEvaluation, ...],
-    test: Array,
-    rows: ScoredRows,
-    plan: OriginPlan,
-    seed: int,
+    champion: ForecastEvaluation, leaderboard: tuple[ForecastEvaluation, ...], test: Array, rows: ScoredRows
 ) -> tuple[Verdict, ...]:
     """The champion against each baseline and the best other family: skill at the first, the trend's and the last horizon, and
     pooled; pinball pooled."""
     others = [e for e in leaderboard if e.family != champion.family]
     rivals = [e for e in others if not is_panel_baseline(e.family)][:1]
-    horizons: list[Horizon] = ["all", *sorted({1, rows.trend_horizon, plan.horizon})]
+    horizons: list[Horizon] = ["all", *sorted({1, rows.trend_horizon, rows.plan.horizon})]
     champion_quantiles = champion.forecasts.quantiles[test]
     return tuple(
         compare_forecasts(
-            task.target.name,
-            (champion.family, other.family),
-            (champion_quantiles, other.forecasts.quantiles[test]),
-            metric,
-            rows,
-            horizon,
-            plan,
-            seed,
+            (champion.family, other.family), (champion_quantiles, other.forecasts.quantiles[test]), metric, rows, horizon
         )
         for other in [*(e for e in others if is_panel_baseline(e.family)), *rivals]
         for metric, horizon in [*((SKILL, h) for h in horizons), (PINBALL, "all")]
@@ -394,9 +379,7 @@ def compare_with_true_medians(
     examples: PanelExamples,
     test: Array,
     rows: ScoredRows,
-    plan: OriginPlan,
     truth: pl.DataFrame | None,
-    seed: int,
 ) -> tuple[ForecastEvaluation | None, tuple[Verdict, ...]]:
     """The best possible from the test origins, and the champion's differences in skill to it; nothing where it is not known.
 
@@ -404,6 +387,7 @@ def compare_with_true_medians(
     """
     if truth is None:
         return None, ()
+    plan = rows.plan
     steps = [f"h{h}" for h in range(1, plan.horizon + 1)]
     test_examples = examples.take(test)
     keys = pl.DataFrame({"entity": test_examples.entity, "cutoff": plan.frequency.starts(test_examples.origin + 1)})
@@ -412,11 +396,11 @@ def compare_with_true_medians(
         raise ColumnError(f"task {task.name}: the truth is not stated for all {len(test):,} forecasts of the test origins.")
     quantiles = np.full((len(examples), plan.horizon, len(QUANTILE_LEVELS)), np.nan)
     quantiles[test] = np.repeat(known.to_numpy()[:, :, None], len(QUANTILE_LEVELS), axis=2)
-    (oracle,) = score_backtests((Backtest(ORACLE, quantiles, 0.0, 0.0),), test, rows, plan, seed, Progress())
+    (oracle,) = score_backtests((Backtest(ORACLE, quantiles, 0.0, 0.0),), test, rows, Progress())
     pair = (champion.family, ORACLE)
     both = (champion.forecasts.quantiles[test], quantiles[test])
     horizons: list[Horizon] = ["all", 1, plan.horizon]
-    return oracle, tuple(compare_forecasts(task.target.name, pair, both, SKILL, rows, h, plan, seed) for h in horizons)
+    return oracle, tuple(compare_forecasts(pair, both, SKILL, rows, h) for h in horizons)
 
 
 def is_panel_baseline(name: str) -> bool:
