@@ -11,7 +11,13 @@ from sklearn.linear_model import LogisticRegression
 
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.power import ONE_SIDED, TWO_SIDED, SampleSize, compute_data_factor, compute_power
-from epic22.core.statistics import adjust_p_values, compute_percentile_interval, compute_wilson_interval
+from epic22.core.statistics import (
+    UNDEFINED_INTERVAL,
+    Interval,
+    adjust_p_values,
+    compute_percentile_interval,
+    compute_wilson_interval,
+)
 
 P = st.floats(0, 1, allow_nan=False)
 
@@ -139,3 +145,20 @@ def test_classes_that_one_score_parts_are_given_a_finite_weight() -> None:
     x = np.array([[-2.0], [-1.0], [1.0], [2.0]])
     weight, _ = fit_logistic(x, np.array([0.0, 0.0, 1.0, 1.0]))
     assert 3 < weight < 100
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "excludes"),
+    [(0.1, 0.5, True), (-0.5, -0.1, True), (-0.1, 0.1, False), (0.0, 0.5, False), (math.nan, math.nan, False)],
+)
+def test_an_interval_excludes_zero_where_both_ends_lie_on_one_side_of_it(low: float, high: float, excludes: bool) -> None:
+    assert Interval((low + high) / 2, low, high).excludes_zero is excludes
+
+
+def test_an_undefined_interval_excludes_nothing() -> None:
+    assert not UNDEFINED_INTERVAL.excludes_zero
+    assert math.isnan(UNDEFINED_INTERVAL.value)
+
+
+def test_an_interval_around_a_figure_is_symmetric() -> None:
+    assert Interval.around(2.0, 0.5) == Interval(2.0, 1.5, 2.5)

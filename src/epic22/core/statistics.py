@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
 
 import numpy as np
 from scipy import stats
@@ -22,10 +21,10 @@ class Interval:
     low: float
     high: float
 
-    @classmethod
-    def around(cls, value: float, half_width: float) -> Self:
+    @staticmethod
+    def around(value: float, half_width: float) -> "Interval":
         """Symmetric about the figure."""
-        return cls(value, value - half_width, value + half_width)
+        return Interval(value, value - half_width, value + half_width)
 
     @property
     def excludes_zero(self) -> bool:
