@@ -155,7 +155,7 @@ RUNS = (
 def source_digest() -> str:
     """Digest of the source that decides a result: a run is repeated when it changes."""
     digest = hashlib.sha256()
-    for part in ("core", "features", "services/prepare.py", "services/candidates.py", "services/train.py"):
+    for part in ("core", "features", "services/prepare.py", "services/candidates.py", "services/train.py", "services/pipelines"):
         place = ROOT / "src" / "epic22" / part
         for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
             digest.update(path.read_bytes())

@@ -83,7 +83,14 @@ PANELS = (
 
 
 ARIMA = ("core/models/panel/classical.py", "core/data/revisions.py", "core/time_series.py", "core/evaluation/backtest.py")
-ALL = ("core/models/panel", "core/data", "core/time_series.py", "core/evaluation", "core/selection", "services/train_panel.py")
+ALL = (
+    "core/models/panel",
+    "core/data",
+    "core/time_series.py",
+    "core/evaluation",
+    "core/selection",
+    "services/pipelines/series.py",
+)
 
 
 def digest(places: tuple[str, ...]) -> str:

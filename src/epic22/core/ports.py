@@ -77,6 +77,29 @@ class Progress:
         self.emit(WorkAdvanced())
 
 
+class Source(Protocol):
+    """Rows on the way into a canonical table, already under the table's own column names."""
+
+    @property
+    def table(self) -> CanonicalTable:
+        """The table that they are for."""
+
+    @property
+    def name(self) -> str:
+        """What lineage and messages call it."""
+
+    @property
+    def sha256(self) -> str:
+        """The digest of what they are read from."""
+
+    @property
+    def derived(self) -> bool:
+        """Whether a `known_at` among its columns was made from an event by a mapping, and so is not the source's own word."""
+
+    def batches(self) -> Iterator[DataFrame]:
+        """The rows, read anew at every call, with `#line`. Raises FileError where they cannot be read."""
+
+
 class LakeTransaction(Protocol):
     """The next data version in the making: rows are staged, settled against what is stored, and committed together."""
 

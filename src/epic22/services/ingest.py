@@ -13,11 +13,10 @@ from enum import Enum
 import polars as pl
 
 from epic22.core.errors import ColumnError, FileError
-from epic22.core.ports import LakeTransaction, TableStore
+from epic22.core.ports import LakeTransaction, Source, TableStore
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 from epic22.core.tables.parsing import convert_percent_columns, find_percent_columns, parse_column, strip_text
 from epic22.core.tables.row_contract import check_header, check_rows
-from epic22.core.tables.source import Source
 from epic22.core.tables.versions import IngestCounts, LakeVersion, SourceFile
 
 EVENT_COLUMNS = {

@@ -1,6 +1,7 @@
 """From a folder, and a mapping file where its source is foreign, to the files on their way into the canonical tables."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -10,22 +11,32 @@ import yaml
 from epic22.adapters.sources.file_reader import SUFFIXES, list_files, read_batches
 from epic22.core.errors import FileError
 from epic22.core.lineage import file_sha256
-from epic22.core.tables.canonical import CANONICAL
+from epic22.core.tables.canonical import CANONICAL, CanonicalTable
 from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
 from epic22.core.tables.mapping_file import read_mapping
-from epic22.core.tables.source import Source
 
 
-def list_canonical_files(folder: Path, source: str | None = None) -> list[Source]:
+@dataclass(frozen=True)
+class FileSource:
+    """The port `Source` on a file, which `batches` reads anew at every call."""
+
+    table: CanonicalTable
+    name: str
+    sha256: str
+    batches: Callable[[], Iterator[pl.DataFrame]]
+    derived: bool = False
+
+
+def list_canonical_files(folder: Path, source: str | None = None) -> list[FileSource]:
     """The files in a folder that are named after canonical tables; `source` is put before their names."""
     return [
-        Source(table, _name_source(source, path, folder), file_sha256(path), partial(read_batches, path))
+        FileSource(table, _name_source(source, path, folder), file_sha256(path), partial(read_batches, path))
         for table in CANONICAL
         for path in list_files(folder, table.name)
     ]
 
 
-def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) -> list[Source]:
+def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) -> list[FileSource]:
     """The files that a mapping names, under the canonical columns. Raises FileError where the mapping or a file is wrong."""
     declared = load_mapping(mapping)
     sources = []
@@ -38,7 +49,7 @@ def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) ->
             for path in (path for name in source_map.files for path in _find_files(folder, name)):
                 name = _name_source(source or declared.source, path, folder)
                 sources.append(
-                    Source(table, name, file_sha256(path), partial(_map_batches, source_map, path, dropped_rows), derived)
+                    FileSource(table, name, file_sha256(path), partial(_map_batches, source_map, path, dropped_rows), derived)
                 )
     return sources
 
