@@ -97,13 +97,11 @@ class Assessment:
     curves: tuple[IncidenceCurve, ...] = ()
 
 
-def assess(
+def assess_binary(
     experiment: Experiment, champion: Evaluation, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
-) -> Assessment | None:
-    """The worth of a binary task's champion; None for other kinds, whose value is the statement."""
+) -> Assessment:
+    """The worth of a binary task's champion."""
     task, examples = experiment.task, experiment.examples
-    if not task.target.traits.has_positive_class:
-        return None
     scores = collect_out_of_fold_scores(experiment, champion.fold_predictions)
     calibration, losses = choose_calibration(scores)
     p = calibrate_out_of_fold(scores)

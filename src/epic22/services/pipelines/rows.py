@@ -25,7 +25,7 @@ from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.ports import Progress
 from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
 from epic22.core.task import Array, Task
-from epic22.services.assess import Assessment, assess
+from epic22.services.assess import Assessment, assess_binary
 from epic22.services.assess_hazard import assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.comparison import Comparison, compare_in_use, is_baseline
@@ -332,10 +332,14 @@ def _describe_gap(score: HonestScore) -> str:
     return f"{score.metric}: {score.forced:.4g} by random rows, {score.honest:.4g} by honest folds ({score.kind}: {score.why})."
 
 
+ASSESSORS = {"binary": assess_binary, "hazard": assess_hazard}
+"""What a champion's score is worth, by the kinds of target whose answers are probabilities to act on."""
+
+
 def assess_selection(experiment: Experiment, selection: Selection, oracle: Evaluation | None) -> RowChoice:
     """The selection with what the champion's score is worth, and its intervals or sets."""
-    assess_champion = assess_hazard if experiment.task.target.traits.is_time_to_event else assess
-    assessment = assess_champion(experiment, selection.champion, selection.leaderboard, oracle)
+    assess = ASSESSORS.get(experiment.task.target.kind)
+    assessment = None if assess is None else assess(experiment, selection.champion, selection.leaderboard, oracle)
     choice = RowChoice(selection, assessment, PredictionIntervals(), oracle=oracle)
     return replace(choice, intervals=compute_prediction_intervals(experiment, selection.champion, choice.calibration))
 
