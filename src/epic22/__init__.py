@@ -1,3 +1,20 @@
 """Epic 22: machine learning for property management, honest from the first row to the served decision."""
 
+import os
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epic22.bootstrap.python_api import audit, forecast, load, train
+
 __version__ = "0.1.0"
+__all__ = ["audit", "forecast", "load", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """The Python call, imported when it is first used: `import epic22` itself loads no library."""
+    if name not in __all__:
+        raise AttributeError(f"module 'epic22' has no attribute {name!r}")
+    # As on the command line: two trainings on the same cores otherwise spend their time spinning for each other.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    return getattr(import_module("epic22.bootstrap.python_api"), name)

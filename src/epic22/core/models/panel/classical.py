@@ -6,9 +6,11 @@ or that the method gives up on, is forecast by the damped drift, and counted in 
 
 import json
 import math
+import sys
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import get_context
 from typing import Any, Literal, Self
@@ -33,6 +35,19 @@ MAX_CYCLE = 24
 """ETS and ARIMA with longer seasons take minutes a series; such a panel's season is for the pooled families."""
 
 
+@contextmanager
+def _hidden_script() -> Iterator[None]:
+    """Keep the processes that are spawned from running the caller's script again, which they do not need."""
+    script = sys.modules["__main__"]
+    names = {name: getattr(script, name) for name in ("__file__", "__spec__") if hasattr(script, name)}
+    script.__spec__ = None
+    vars(script).pop("__file__", None)
+    try:
+        yield
+    finally:
+        vars(script).update(names)
+
+
 @dataclass
 class ClassicalForecaster:
     """One method for all series. `states_` maps a series' name to what was estimated for it."""
@@ -47,7 +62,7 @@ class ClassicalForecaster:
         jobs = [(self.method, values, self.season) for values in past.iterate_series()]
         if self.threads > 1 and len(jobs) >= MIN_SERIES_FOR_PROCESSES:
             # Processes, for the methods hold the interpreter's lock; spawned, for a fork may hang beside other threads.
-            with ProcessPoolExecutor(self.threads, mp_context=get_context("spawn")) as pool:
+            with _hidden_script(), ProcessPoolExecutor(self.threads, mp_context=get_context("spawn")) as pool:
                 states = list(pool.map(_estimate, jobs, chunksize=16))
         else:
             states = [_estimate(job) for job in jobs]

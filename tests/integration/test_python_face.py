@@ -1,0 +1,122 @@
+"""The Python call: frames of pandas and Polars and files alike, the same model for each, and nothing loaded early."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import polars as pl
+import pytest
+from tests.trained import table
+
+import epic22
+from epic22.core.errors import UserError
+from epic22.spec.task_schema import build_task_schema, format_task_schema
+
+OPTIONS = {"id": "who", "task": "toy", "folds": 3, "repeats": 1}
+REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
+
+
+def test_importing_the_package_loads_no_library_and_takes_no_time() -> None:
+    program = (
+        "import sys; import epic22; print([m for m in ('polars', 'numpy', 'pydantic', 'typer', 'pandas') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+    bare, own = (min(_time_import(line) for _ in range(5)) for line in ("import json", "import json, epic22"))
+    assert own - bare < 0.15
+
+
+def _time_import(line: str) -> float:
+    began = time.perf_counter()
+    subprocess.run([sys.executable, "-c", line], check=True)
+    return time.perf_counter() - began
+
+
+def test_an_attribute_that_is_not_there_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no attribute 'fit'"):
+        epic22.fit  # noqa: B018
+
+
+@pytest.mark.slow
+def test_frames_of_both_libraries_and_their_file_give_the_same_model_and_the_same_answers(tmp_path: Path) -> None:
+    path = table(tmp_path, "binary", 200)
+    frame = pl.read_csv(path)
+    frame.write_parquet(tmp_path / "toy.parquet")
+    runs = [
+        epic22.train(given, label="y", home=tmp_path / name, **OPTIONS)
+        for name, given in (("polars", frame), ("pandas", frame.to_pandas()), ("file", tmp_path / "toy.parquet"))
+    ]
+    assert len({run.version.model_hash for run in runs}) == 1
+    assert runs[0].report.is_file()
+    assert next(iter(runs[0].scores)) == runs[0].version.family
+    model = epic22.load("toy", home=tmp_path / "polars")
+    answers, same = model.predict(frame.head(5)), runs[1].predict(frame.head(5).to_pandas())
+    assert isinstance(answers, pl.DataFrame)
+    assert isinstance(same, pd.DataFrame)
+    assert answers.columns == list(same.columns)
+    assert answers["value"].to_list() == same["value"].to_list() == runs[2].predict(frame.head(5))["value"].to_list()
+    assert len(model.predict(frame.head(2), reasons=True)["reasons"][0]) > 1
+    again = epic22.train(task_file=runs[0].result.task_file, home=tmp_path / "again")
+    assert again.version.model_hash == runs[0].version.model_hash
+
+
+@pytest.mark.slow
+def test_an_audit_names_the_column_that_gives_the_label_away(tmp_path: Path) -> None:
+    frame = pl.read_csv(table(tmp_path, "binary", 200)).with_columns(leak=pl.col("y").cast(pl.String))
+    found = epic22.audit(frame, label="y", id="who", home=tmp_path)
+    assert [s.column for s in found if s.withheld] == ["leak"]
+
+
+@pytest.mark.slow
+def test_a_forecast_is_trained_in_a_script_without_a_main_guard_and_goes_on_from_the_last_values(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import json, polars as pl, epic22\n"
+        "import epic22.core.models.panel.classical as classical\n"
+        "classical.MIN_SERIES_FOR_PROCESSES = 10  # so that processes are spawned\n"
+        "print('once')\n"
+        "months = pl.date_range(pl.date(2018, 1, 1), pl.date(2022, 12, 1), '1mo', eager=True)\n"
+        "frame = pl.DataFrame({'zip': [f'z{i:02}' for i in range(12) for _ in months], 'month': pl.concat([months] * 12),\n"
+        "    'rent': [900 + 5 * i + 3 * t + (t * 7 + i) % 5 for i in range(12) for t in range(len(months))]})\n"
+        "run = epic22.forecast(frame, label='rent', id='zip', time='month', frequency='M', horizon=2, task='rents')\n"
+        "print(json.dumps(run.predict().select('entity', 'horizon', 'value').rows()))\n"
+    )
+    environment = {"EPIC22_HOME": str(tmp_path / "home"), "EPIC22_THREADS": "2"}
+    done = subprocess.run(
+        [sys.executable, str(script)], capture_output=True, text=True, check=True, env={**os.environ, **environment}
+    )
+    answers = json.loads(done.stdout.splitlines()[-1])
+    assert len(answers) == 24
+    assert done.stdout.count("once") == 1
+    assert answers[0][2] == pytest.approx(900 + 3 * 60, rel=0.02)
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"lable": "y"}, "lable: no such keyword"),
+        ({"label": "y", "folds": "many"}, "folds='many'"),
+        ({}, "name the table with --csv FILE and its label"),
+    ],
+)
+def test_what_cannot_be_asked_is_told_before_anything_is_trained(tmp_path: Path, options: dict[str, object], said: str) -> None:
+    with pytest.raises(UserError, match=said):
+        epic22.train(pl.DataFrame({"a": [1]}), home=tmp_path, **options)
+    with pytest.raises(UserError, match="list: no table; give a frame"):
+        epic22.train([1, 2], label="y", home=tmp_path)
+
+
+def test_the_schema_of_the_task_file_is_current_and_knows_every_key_of_the_pages_example() -> None:
+    assert (REFERENCE / "task.schema.json").read_text() == format_task_schema()
+    schema = build_task_schema()["properties"]
+    assert schema["split"]["properties"]["folds"] == {
+        "type": ["integer", "null"],
+        "minimum": 2,
+        "default": 5,
+        "description": "Folds that judge. Option: --folds.",
+    }
+    assert schema["roles"]["properties"]["kind"]["enum"] == ["binary", "multiclass", "regression", None]
