@@ -167,3 +167,12 @@ def test_a_formula_that_gives_the_label_away_is_left_out_and_those_made_of_it(tm
 def test_a_formula_of_what_is_no_input_is_refused(tmp_path: Path, formula: str, said: str) -> None:
     with pytest.raises(ColumnError, match=said):
         with_formulas(tmp_path, formula, drop=("x",))
+
+
+def test_a_task_says_in_words_what_it_is_about_else_the_label_and_the_file(tmp_path: Path) -> None:
+    path = file_of(tmp_path, y=[0, 1] * 30)
+    assert (
+        load_task_data(build_spec(csv=path, label="y", about="who leaves within a month")).task.about
+        == "who leaves within a month"
+    )
+    assert load_task_data(build_spec(csv=path, label="y")).task.about == f"y from {path.name}"

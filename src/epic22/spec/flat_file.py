@@ -361,7 +361,7 @@ def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, clas
         # The user's names could be the table's own (entity, cutoff), so they are put back only here.
         inputs=lambda view: view.latest(ROWS).lazy().select(pl.col(f"column_{i}").alias(n) for i, n in enumerate(inputs)),
         families=_select_families(spec, kind),
-        about=f"{spec.label} from {spec.path.name}",
+        about=spec.data.about or f"{spec.label} from {spec.path.name}",
         costs=spec.error_costs,
         stake_column=spec.costs.stake_column,
         policy=EvaluationPolicy(

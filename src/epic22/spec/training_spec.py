@@ -86,6 +86,7 @@ class DataSection(Section):
         Path | None, Key("CSV (any separator, gzip too), Parquet, JSON or JSON lines.", "--csv", TABLE, in_audit=True)
     ] = None
     test: Annotated[Path | None, Key("Test on this file.", "--test", SPLIT)] = None
+    about: Annotated[str | None, Key("What is predicted and for whom, in words: the API's description.", "--about", TABLE)] = None
 
 
 class RolesSection(Section):
