@@ -1,6 +1,6 @@
 """What a property manager expects of models of machines and of rents: the old fail more, the large cost more.
 
-Broken once on purpose: with `age_years` replaced by its negative before the fit, the older fail less.
+Broken once on purpose: learned from columns whose signs are turned, the older fail less and the larger cost less.
 """
 
 from itertools import pairwise

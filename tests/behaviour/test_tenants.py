@@ -3,7 +3,7 @@
 Only one thing is changed and all else stays as it is, so these are no laws: the portfolio is small, and what a model cannot tell
 from chance it may bend a little. Where the direction is clear it must be right, and nowhere may it be wrong by much.
 
-Broken once on purpose: with the sign of the scores turned, five of these fail for each family.
+Broken once on purpose: learned from columns whose signs are turned, the linear family fails seven of these.
 """
 
 from itertools import pairwise

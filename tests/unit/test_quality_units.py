@@ -1,6 +1,6 @@
 """Values in another unit: what is recognised, what is put back, and what is left alone.
 
-Broken once on purpose: with `MIN_OUTLIER_DISTANCE = 0` ordinary readings count as converted.
+Broken once on purpose: with `MAX_FIT_DISTANCE = 99` the first conversion that is tried explains every outlier.
 """
 
 from datetime import datetime, timedelta
