@@ -101,28 +101,29 @@ def assess_binary(
     experiment: Experiment, champion: Evaluation, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
 ) -> Assessment:
     """The worth of a binary task's champion."""
-    task, examples = experiment.task, experiment.examples
     scores = collect_out_of_fold_scores(experiment, champion.fold_predictions)
     calibration, losses = choose_calibration(scores)
     p = calibrate_out_of_fold(scores)
     evaluation = evaluate_responses(experiment, CALIBRATED, split_by_fold(p, champion.fold_predictions))
     evaluated = _select_evaluation_rows(scores)
-    figures, capacity = compute_savings(experiment, scores, evaluated, p, leaderboard, oracle)
-    bands = _fit_risk_bands(examples, task, scores, evaluated, p)
+    savings = compute_savings(experiment, scores, evaluated, p, leaderboard, oracle)
+    stake = _compute_stake(experiment, scores, evaluated)
+    bands = None if stake is None else _fit_risk_bands(p[evaluated] * stake)
+    figures = () if bands is None or stake is None else compute_band_figures(bands, p[evaluated], stake, scores.y[evaluated])
     return Assessment(
         calibration=calibration,
         losses=losses,
         evaluation=evaluation,
         before=Reliability.of(scores.y[evaluated], Calibration()(scores.raw[evaluated])),
         after=Reliability.of(scores.y[evaluated], p[evaluated]),
-        costs=task.costs,
-        capacity=capacity,
-        savings=figures[0],
-        unlimited=figures[1],
-        bands=bands[0],
-        band_figures=bands[1],
-        band_order=check_band_order(bands[1]) if bands[1] else None,
-        fairness=assess_fairness(experiment, scores, evaluated, p, bands[0], capacity),
+        costs=experiment.task.costs,
+        capacity=savings.capacity,
+        savings=savings.limited,
+        unlimited=savings.unlimited,
+        bands=bands,
+        band_figures=figures,
+        band_order=check_band_order(figures) if figures else None,
+        fairness=assess_fairness(experiment, scores, evaluated, p, bands, savings.capacity),
     )
 
 
@@ -144,6 +145,16 @@ def build_cost_matrix(costs: Mapping[str, float], stakes: Array | None) -> CostM
     return CostMatrix(costs["miss"] if stakes is None else costs["miss"] * stakes, costs["false_alarm"])
 
 
+@dataclass(frozen=True)
+class Savings:
+    """What acting on the scores saves: on a list of the task's `capacity`, and at the threshold of expected cost; None where that
+    is not counted."""
+
+    limited: Saving | None = None
+    unlimited: Saving | None = None
+    capacity: Capacity | None = None
+
+
 def compute_savings(
     experiment: Experiment,
     scores: OutOfFoldScores,
@@ -151,11 +162,11 @@ def compute_savings(
     p: Array,
     leaderboard: tuple[Evaluation, ...],
     oracle: Evaluation | None,
-) -> tuple[tuple[Saving | None, Saving | None], Capacity | None]:
-    """Savings at capacity and at the threshold over the judged rows, and the capacity; nothing without costs or times."""
+) -> Savings:
+    """Savings over the judged rows; nothing without costs or times."""
     task, examples, seed = experiment.task, experiment.examples, experiment.seed
     if not task.costs or not examples.has_times:
-        return (None, None), None
+        return Savings()
     cases = _build_cases(task, examples, scores, evaluated)
     rivals = [CandidateScores(ORACLE, _join_responses(oracle)[evaluated])] if oracle is not None else []
     incumbent = next((e for e in leaderboard if e.family == INCUMBENT), None)
@@ -167,7 +178,7 @@ def compute_savings(
     model = CandidateScores(CALIBRATED, p[evaluated])
     capacity = Capacity(task.policy.capacity)
     limited = None if task.policy.capacity is None else estimate_savings(cases, model, capacity, [*rule, *rivals], seed=seed)
-    return (limited, estimate_savings(cases, model, Capacity(None), rivals, seed=seed)), capacity
+    return Savings(limited, estimate_savings(cases, model, Capacity(None), rivals, seed=seed), capacity)
 
 
 def _join_responses(evaluation: Evaluation) -> Array:
@@ -186,17 +197,15 @@ def _build_cases(task: Task, examples: Examples, scores: OutOfFoldScores, evalua
     )
 
 
-def _fit_risk_bands(
-    examples: Examples, task: Task, scores: OutOfFoldScores, evaluated: Array, p: Array
-) -> tuple[RiskBands | None, tuple[BandFigures, ...]]:
-    """Bands cut on the expected loss: calibrated probability × what a miss costs."""
-    if examples.exposure is None:
-        return None, ()
-    stake = task.costs["miss"] * examples.exposure[scores.row[evaluated]]
-    if len(np.unique(p[evaluated] * stake)) < len(BANDS):
-        return None, ()
-    bands = fit_bands(p[evaluated] * stake)
-    return bands, compute_band_figures(bands, p[evaluated], stake, scores.y[evaluated])
+def _compute_stake(experiment: Experiment, scores: OutOfFoldScores, evaluated: Array) -> Array | None:
+    """What a miss of each judged row costs, (n,); None where all cost alike."""
+    exposure = experiment.examples.exposure
+    return None if exposure is None else experiment.task.costs["miss"] * exposure[scores.row[evaluated]]
+
+
+def _fit_risk_bands(expected_loss: Array) -> RiskBands | None:
+    """Bands cut on the expected loss: calibrated probability × what a miss costs; None where it takes too few values."""
+    return None if len(np.unique(expected_loss)) < len(BANDS) else fit_bands(expected_loss)
 
 
 def assess_fairness(

@@ -13,7 +13,7 @@ from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
 from epic22.core.experiment import Experiment
 from epic22.core.task import Array
-from epic22.services.assess import CALIBRATED, Assessment, Reliability, assess_fairness, compute_savings, split_by_fold
+from epic22.services.assess import CALIBRATED, Assessment, Reliability, Savings, assess_fairness, compute_savings, split_by_fold
 
 
 def assess_hazard(
@@ -39,10 +39,8 @@ def assess_hazard(
     leaderboard_at_horizon = [_select_horizon(evaluation, horizon_index) for evaluation in leaderboard]
     oracle_at_horizon = None if oracle is None else _select_horizon(oracle, horizon_index)
     known = len(followed) > 0
-    figures, capacity = (
-        compute_savings(experiment, scores, followed, p, tuple(leaderboard_at_horizon), oracle_at_horizon)
-        if known
-        else ((None, None), None)
+    savings = (
+        compute_savings(experiment, scores, followed, p, tuple(leaderboard_at_horizon), oracle_at_horizon) if known else Savings()
     )
     return Assessment(
         calibration=calibration,
@@ -51,13 +49,13 @@ def assess_hazard(
         before=Reliability.of(scores.y[followed], before[followed, horizon_index]),
         after=Reliability.of(scores.y[followed], p[followed]),
         costs=task.costs,
-        capacity=capacity,
-        savings=figures[0],
-        unlimited=figures[1],
+        capacity=savings.capacity,
+        savings=savings.limited,
+        unlimited=savings.unlimited,
         bands=None,
         band_figures=(),
         band_order=None,
-        fairness=assess_fairness(experiment, scores, followed, p, None, capacity) if known else None,
+        fairness=assess_fairness(experiment, scores, followed, p, None, savings.capacity) if known else None,
         by_horizon=compute_horizon_reliability(hazard_scores.y[evaluated], before[evaluated], after[evaluated], edges),
         curves=compute_incidence_curves(hazard_scores.y[evaluated], after[evaluated], edges, horizon_index),
     )

@@ -249,20 +249,24 @@ def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch
         if answers.chosen is not None:
             about, parts = schema.classes[answers.chosen[i]], parts[answers.chosen[i]]
         row_contributions = parts if share is None else share @ parts
-        reasons = _build_reasons(
-            bundle, float(answers.score[i]), float(answers.shift[i]), row_contributions, batch.row(i), X[i], about
-        )
+        row = _ScoredRow(float(answers.score[i]), float(answers.shift[i]), batch.row(i), X[i])
+        reasons = _build_reasons(bundle, row, row_contributions, about)
         yield reasons if share is None else (replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:])
 
 
-def _build_reasons(
-    bundle: Bundle, score: float, shift: float, parts: Array, inputs: Mapping[str, Any], matrix_row: Array, about: str
-) -> tuple[Reason, ...]:
-    """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly.
+@dataclass(frozen=True)
+class _ScoredRow:
+    """A row with its score and the part of it that is calibration's, its inputs by name, and its row of the matrix, (p,): there a
+    derived column has its value, and a category that training never saw has none."""
 
-    `matrix_row` is the row of the matrix, (p,): there a derived column has its value, and a category that training never saw has
-    none.
-    """
+    score: float
+    shift: float
+    inputs: Mapping[str, Any]
+    matrix: Array
+
+
+def _build_reasons(bundle: Bundle, row: _ScoredRow, parts: Array, about: str) -> tuple[Reason, ...]:
+    """The average, the strongest columns by size, what calibration shifts, and the rest, which closes the sum exactly."""
     columns = bundle.preprocessor.outputs
     strongest = [int(j) for j in np.argsort(-np.abs(parts[:-1]), kind="stable")[:MAX_REASONS] if parts[j] != 0]
     offset = bundle.schema.offset
@@ -270,13 +274,15 @@ def _build_reasons(
     reasons = [Reason(None, None, float(parts[-1]), average)]
     for j in strongest:
         column, part = columns[j], float(parts[j])
-        value = inputs[column.name] if column.name in inputs else _decode_value(bundle.preprocessor, column, matrix_row[j])
-        unseen = column.dtype == "category" and value is not None and np.isnan(matrix_row[j])
+        value = row.inputs.get(column.name)
+        if column.name not in row.inputs:
+            value = _decode_value(bundle.preprocessor, column, row.matrix[j])
+        unseen = column.dtype == "category" and value is not None and np.isnan(row.matrix[j])
         text = f"{_describe_value(column, value, unseen)}: {_describe_effect(bundle.schema, part, about)}"
         reasons.append(Reason(column.name, value, part, text))
-    if shift:
-        reasons.append(Reason(None, None, shift, "calibration: how often such scores came true"))
-    rest = score - sum(reason.contribution for reason in reasons)
+    if row.shift:
+        reasons.append(Reason(None, None, row.shift, "calibration: how often such scores came true"))
+    rest = row.score - sum(reason.contribution for reason in reasons)
     return (*reasons, Reason(None, None, rest, "all other columns together"))
 
 
