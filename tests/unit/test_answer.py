@@ -95,7 +95,9 @@ def test_columns_hold_what_each_prediction_says(tmp_path: Path, name: str) -> No
     assert answers.score.tolist() == [prediction.score.value for prediction in told]
     assert answers.response.tolist() == [_response(bundle, prediction) for prediction in told]
     deciding = [next(v for v in p.values if v.horizon == bundle.schema.horizon) for p in told]
-    for column in ("low", "high", "expected_loss", "act", "band"):
+    ends = [None if v.interval is None else [v.interval.low, v.interval.high] for v in deciding]
+    assert ends == ([None] * len(told) if answers.ends is None else answers.ends.T.tolist())
+    for column in ("expected_loss", "act", "band"):
         stated, found = getattr(answers, column), [getattr(value, column) for value in deciding]
         known = [loss is not None for loss in (value.expected_loss for value in deciding)] if column in ("act", "band") else None
         listed = [None] * len(told) if stated is None else [None if x != x else x for x in stated.tolist()]
