@@ -19,6 +19,10 @@ ERRORS = {
     "503": "The task's model cannot be opened",
 }
 TASK_ERRORS = ("404", "503")
+PROBLEM_RESPONSES = {
+    status: {"description": what, "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}}}
+    for status, what in ERRORS.items()
+}
 PREDICTIONS_PATH = "/v1/tasks/{task}/predictions"
 EXPLANATION_PATH = "/v1/tasks/{task}/explanation"
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
@@ -50,12 +54,12 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
     # FastAPI's own form of a refusal is never answered here.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    paths["/v1/tasks/{task}"]["get"]["responses"] |= _build_problem_responses(TASK_ERRORS)
+    paths["/v1/tasks/{task}"]["get"]["responses"] |= {status: PROBLEM_RESPONSES[status] for status in TASK_ERRORS}
     del paths["/v1/tasks/{task}"]["get"]["responses"]["422"]
-    paths[EXPLANATION_PATH]["get"]["responses"] |= _build_problem_responses(TASK_ERRORS)
+    paths[EXPLANATION_PATH]["get"]["responses"] |= {status: PROBLEM_RESPONSES[status] for status in TASK_ERRORS}
     del paths[EXPLANATION_PATH]["get"]["responses"]["422"]
     paths[PREDICTIONS_PATH]["post"] |= {"requestBody": _build_request_body({"$ref": REF.format(model="AnyRows")})}
-    paths[PREDICTIONS_PATH]["post"]["responses"] |= _build_problem_responses(tuple(ERRORS))
+    paths[PREDICTIONS_PATH]["post"]["responses"] |= PROBLEM_RESPONSES
     schemas["AnyRows"] = ANY_ROWS
     for champion in models.load_all():
         model = champion.request_model.rows.model_json_schema(by_alias=True, ref_template=REF)
@@ -75,15 +79,10 @@ def _build_operation(champion: LoadedModel) -> dict[str, Any]:
         "requestBody": _build_request_body(
             {"$ref": REF.format(model=champion.request_model.rows.__name__)}, {"rows": [dict(champion.model.example_row())]}
         ),
-        "responses": {"200": {"description": "One answer a row", "content": answer}} | _build_problem_responses(tuple(ERRORS)),
+        "responses": {"200": {"description": "One answer a row", "content": answer}} | PROBLEM_RESPONSES,
     }
 
 
 def _build_request_body(schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
     body = {"schema": schema} | ({} if example is None else {"example": example})
     return {"required": True, "content": {"application/json": body}}
-
-
-def _build_problem_responses(statuses: tuple[str, ...]) -> dict[str, Any]:
-    content = {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
-    return {status: {"description": ERRORS[status], "content": content} for status in statuses}

@@ -31,7 +31,7 @@ from epic22.cli.terminal import print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.text import format_figure
 from epic22.features.catalog import FEATURES
-from epic22.reports.html.portfolio import write_portfolio_report
+from epic22.reports.html.portfolio import PortfolioPage, write_portfolio_report
 from epic22.services.decide import DecisionList
 from epic22.services.portfolio import FeatureResult, summarise_run
 from epic22.simulator.portfolio import Portfolio, select_truth, simulate, write_portfolio
@@ -77,7 +77,7 @@ def demo(
     print_line("7. What promotion does when a class is treated unlike the others", "bold")
     gate = demonstrate_gate(components, portfolio, folder / "gate", seed)
     title = f"simulated portfolio, seed {seed}"
-    report = write_portfolio_report(folder / "report.html", title, results, lists, findings, origin, gate)
+    report = write_portfolio_report(folder / "report.html", PortfolioPage(title, results, lists, findings, origin, gate))
     print_line(f"The report is in {report}", "bold green")
     print_line(
         f"Look again with: EPIC22_HOME={components.settings.home} epic22 serve, data log, decide "

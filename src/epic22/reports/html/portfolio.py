@@ -1,6 +1,7 @@
 """The features of a portfolio in one page: how good, how sure, worth what, and what to do this week."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from epic22.core.prediction import PredictedValue
@@ -15,44 +16,37 @@ PLANNED_ACCURACY = 0.93
 """The accuracy that the plan asks for."""
 
 
-def write_portfolio_report(
-    path: Path,
-    title: str,
-    results: Sequence[FeatureResult],
-    lists: Sequence[DecisionList],
-    findings: Sequence[Finding],
-    origin: Sequence[tuple[str, str]],
-    gate: Sequence[GateStep] = (),
-) -> Path:
-    """Write the page whole; `origin` are (name, value) pairs that say what it was made of, `gate` trainings on a planted
-    condition that show what the fairness gate does. Names are escaped."""
-    return write_atomically(path, render_portfolio_report(title, results, lists, findings, origin, gate))
+@dataclass(frozen=True)
+class PortfolioPage:
+    """What the page shows: `origin` are (name, value) pairs that say what it was made of, `gate` trainings on a planted condition
+    that show what the fairness gate does."""
+
+    title: str
+    results: Sequence[FeatureResult]
+    lists: Sequence[DecisionList]
+    findings: Sequence[Finding]
+    origin: Sequence[tuple[str, str]]
+    gate: Sequence[GateStep] = ()
 
 
-def render_portfolio_report(
-    title: str,
-    results: Sequence[FeatureResult],
-    lists: Sequence[DecisionList],
-    findings: Sequence[Finding],
-    origin: Sequence[tuple[str, str]],
-    gate: Sequence[GateStep] = (),
-) -> str:
-    """The page as HTML; it opens offline."""
-    return render_page(
+def write_portfolio_report(path: Path, page: PortfolioPage) -> Path:
+    """Write the page whole, as HTML that opens offline; names are escaped."""
+    text = render_page(
         "portfolio.html",
-        title=title,
-        headline=headline(results),
-        lead=lead(results),
-        simulated=any(result.best_possible is not None for result in results),
-        results=results,
-        lists=lists,
-        findings=findings,
-        origin=origin,
-        gate=gate,
-        answer=answer_claim(results),
+        title=page.title,
+        headline=headline(page.results),
+        lead=lead(page.results),
+        simulated=any(result.best_possible is not None for result in page.results),
+        results=page.results,
+        lists=page.lists,
+        findings=page.findings,
+        origin=page.origin,
+        gate=page.gate,
+        answer=answer_claim(page.results),
         told=_select_value,
         percent=lambda share: f"{share:.2%}",
     )
+    return write_atomically(path, text)
 
 
 def _select_value(case: ListedCase) -> PredictedValue:
