@@ -1,6 +1,6 @@
 """What a prediction costs in calls and in files read: a batch is one call of the kernels, and reasons are not another prediction.
 
-Broken once on purpose: with a loop over rows around `decision_function`, three of these fail.
+Broken once on purpose: with a loop over rows around `decision_function`, four of these fail.
 """
 
 from pathlib import Path

@@ -1,7 +1,4 @@
-"""What a training costs in fits: each family once a fold, and the champion once more on all rows.
-
-Broken once on purpose: with every family fitted on all rows, the sum is two more.
-"""
+"""What a training costs in fits: each family once a fold, and the champion once more on all rows."""
 
 from pathlib import Path
 
