@@ -1,4 +1,4 @@
-"""Ours, as `epic22 train --time-limit MAX_SECONDS --no-nested` does it, and as `predict_columns` and the HTTP API answer.
+"""Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as `predict_columns` and the HTTP API answer.
 
 The test's labels are not in this process. One row alone is answered with its reasons, as the API does.
 """

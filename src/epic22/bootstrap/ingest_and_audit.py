@@ -4,7 +4,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from epic22.adapters.sources.folder import list_canonical_files, list_mapped_files
+from epic22.adapters.sources.catalog import list_sources
 from epic22.bootstrap.components import Components, current_user
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
@@ -38,9 +38,7 @@ def ingest_folder(
 
     Raises FileError where the folder holds no table.
     """
-    if not folder.is_dir():
-        raise FileError(f"{folder} is no folder; name one with files such as leases.csv in it.")
-    sources = list_canonical_files(folder, source_name) if mapping is None else list_mapped_files(folder, mapping, source_name)
+    sources = list_sources(folder, source_name, mapping)
     if not sources:
         names = ", ".join(table.name for table in CANONICAL)
         raise FileError(f"{folder}: no file named after a table; expected e.g. leases.csv or leases.parquet, of: {names}.")

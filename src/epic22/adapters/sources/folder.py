@@ -1,30 +1,19 @@
 """From a folder, and a mapping file where its source is foreign, to the files on their way into the canonical tables."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import polars as pl
 import yaml
 
+from epic22.adapters.sources.base import FileSource, SourceKind
 from epic22.adapters.sources.file_reader import SUFFIXES, list_files, read_batches
 from epic22.core.errors import FileError
 from epic22.core.lineage import file_sha256
-from epic22.core.tables.canonical import CANONICAL, CanonicalTable
+from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
 from epic22.core.tables.mapping_file import read_mapping
-
-
-@dataclass(frozen=True)
-class FileSource:
-    """The port `Source` on a file, which `batches` reads anew at every call."""
-
-    table: CanonicalTable
-    name: str
-    sha256: str
-    batches: Callable[[], Iterator[pl.DataFrame]]
-    derived: bool = False
 
 
 def list_canonical_files(folder: Path, source: str | None = None) -> list[FileSource]:
@@ -34,6 +23,9 @@ def list_canonical_files(folder: Path, source: str | None = None) -> list[FileSo
         for table in CANONICAL
         for path in list_files(folder, table.name)
     ]
+
+
+SOURCE = SourceKind("folder", Path.is_dir, list_canonical_files)
 
 
 def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) -> list[FileSource]:
