@@ -1,4 +1,4 @@
-"""`epic22 sample`: a simulated portfolio as a folder of tables, with its truth beside them and a page of pictures."""
+"""`epic22 sample`: a simulated portfolio as a folder of tables, with its truth, two flat tables and a page of pictures."""
 
 from enum import StrEnum
 from pathlib import Path
@@ -9,6 +9,7 @@ import typer
 from epic22.cli.terminal import print_line, print_table, show_progress
 from epic22.reports.figures.simulation import FIGURES
 from epic22.reports.html.simulation import render_simulation_page
+from epic22.simulator.flat_tables import write_flat_tables
 from epic22.simulator.portfolio import check_fault_names, plant_faults, simulate, write_portfolio
 
 
@@ -41,6 +42,7 @@ def sample(
         portfolio = plant_faults(clean, fault or (), seed)
         bars.begin("files", 1)
         write_portfolio(portfolio, folder, layout.value)
+        write_flat_tables(clean.tables, folder)
         bars.begin("pictures", len(FIGURES))
         page = render_simulation_page(clean, f"A {size.value} portfolio, seed {seed}")
         (folder / "portfolio.html").write_text(page, encoding="utf-8")
