@@ -14,7 +14,7 @@ from epic22.core.errors import InternalError
 from epic22.core.models.base import Family, LibraryParams
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import choose_max_bin
-from epic22.core.models.trees.external import ExternalTree, ExternalTrees, TrainingData, build_forest_from_trees
+from epic22.core.models.trees.external import ExternalTree, ExternalTrees, BoostingData, build_forest_from_trees
 from epic22.core.models.trees.forest import Forest, next_float32_above
 from epic22.core.task import Array
 
@@ -47,7 +47,7 @@ class LightGBMEstimator(ExternalTrees):
     lambda_l2: float = 1.0
     max_bin: int = 255
 
-    def _train(self, training: TrainingData) -> tuple[bytes, int]:
+    def _train(self, training: BoostingData) -> tuple[bytes, int]:
         import lightgbm
 
         params, categories = self._params(self._choose_threads(training.X)), np.flatnonzero(self.categorical).tolist()

@@ -35,7 +35,7 @@ STATE_FILE = "trees.json"
 
 
 @dataclass(frozen=True)
-class TrainingData:
+class BoostingData:
     """What trees grow on: X (n, p) and y (n,) in their unit, so many rounds at most; rows that are watched may end them sooner,
     and time that has `expired`."""
 
@@ -120,8 +120,8 @@ class ExternalTrees(ForestMixin, ParamsMixin):
         self.rounds_ = self.default_rounds
         if inner is not None:
             validation = X[inner.test], y[inner.test]
-            self.rounds_ = self._train(TrainingData(X[inner.train], y[inner.train], self.rounds, validation))[1]
-        self.text_ = self._train(TrainingData(X, y, self.rounds_))[0]
+            self.rounds_ = self._train(BoostingData(X[inner.train], y[inner.train], self.rounds, validation))[1]
+        self.text_ = self._train(BoostingData(X, y, self.rounds_))[0]
         self._set_forest(X.shape[1])
         return self
 
@@ -132,9 +132,9 @@ class ExternalTrees(ForestMixin, ParamsMixin):
         self.rounds_, y = self.default_rounds, data.y / self.unit_
         if len(data.y_valid):
             validation = data.X_valid, data.y_valid / self.unit_
-            self.text_, self.rounds_ = self._train(TrainingData(data.X, y, self.rounds, validation, expired))
+            self.text_, self.rounds_ = self._train(BoostingData(data.X, y, self.rounds, validation, expired))
         else:
-            self.text_ = self._train(TrainingData(data.X, y, self.rounds_))[0]
+            self.text_ = self._train(BoostingData(data.X, y, self.rounds_))[0]
         self._set_forest(data.X.shape[1])
         return self.decision_function(data.X_valid) if len(data.y_valid) else np.zeros(0)
 
@@ -143,7 +143,7 @@ class ExternalTrees(ForestMixin, ParamsMixin):
         """The trees."""
         return self.forest_
 
-    def _train(self, training: TrainingData) -> tuple[bytes, int]:
+    def _train(self, training: BoostingData) -> tuple[bytes, int]:
         """The library's text of the trained trees, and how many rounds were best on the watched rows: the text ends with them."""
         raise InternalError(f"{type(self).__name__} grows no trees.")
 
