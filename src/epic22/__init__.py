@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from epic22.bootstrap.python_api import audit, forecast, load, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = ["audit", "forecast", "load", "train"]
 
 

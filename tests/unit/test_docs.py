@@ -1,6 +1,7 @@
 """The papers: links lead somewhere, recipes name what exists, settings are told."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from epic22.features.catalog import FEATURES
 from epic22.spec.training_spec import list_options
 
 ROOT = Path(__file__).parents[2]
+ROOMS = sorted(path.name for path in (ROOT / "src" / "epic22").iterdir() if path.is_dir() and path.name != "__pycache__")
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 
 
@@ -23,9 +25,28 @@ def test_every_link_leads_somewhere(page: Path) -> None:
 def test_the_recipes_name_what_exists() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text()
     for name in re.findall(r"from (epic22[\w.]+) import", text):
-        assert (ROOT / "src" / Path(*name.split("."))).with_suffix(".py").exists(), name
+        place = ROOT / "src" / Path(*name.split("."))
+        assert place.is_dir() or place.with_suffix(".py").exists(), name
     for path in re.findall(r"tests/contract/\w+\.py", text):
         assert (ROOT / path).exists()
+
+
+@pytest.mark.parametrize("page", ["architecture.md", "plan.md"])
+def test_every_module_and_test_that_a_page_names_exists(page: str) -> None:
+    text = re.sub(r"planned: [^|]*", "", (ROOT / "docs" / page).read_text(encoding="utf-8"))
+    named = set(re.findall(rf"`((?:{'|'.join(ROOMS)}|tests|benchmarks)/[\w./-]*)`", text))
+    assert {path for path in named if not (ROOT / path).exists() and not (ROOT / "src" / "epic22" / path).exists()} == set()
+
+
+def test_every_name_that_a_page_imports_exists() -> None:
+    of_recipes = {"features import hvac_repair", "core.models import ridge", "adapters.sources import sqlite"}
+    absent = []
+    for page in PAGES:
+        for line in re.findall(r"^from epic22[\w.]* import .*$", page.read_text(encoding="utf-8"), re.MULTILINE):
+            module, names = re.fullmatch(r"from (\S+) import (.*)", line.split("  #")[0]).groups()  # type: ignore[union-attr]
+            missing = [name for name in names.split(", ") if not hasattr(import_module(module), name)]
+            absent += [f"{page.name}: {line}"] if missing and line.removeprefix("from epic22.") not in of_recipes else []
+    assert absent == []
 
 
 def test_lists_are_visible() -> None:
