@@ -20,7 +20,7 @@ from epic22.core.models.base import Estimator, Family, LibraryParams
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import FINE_BINS, choose_max_bin
-from epic22.core.models.trees.external import ExternalTree, ExternalTrees, BoostingData, build_forest_from_trees
+from epic22.core.models.trees.external import BoostingData, ExternalTree, ExternalTrees, build_forest_from_trees
 from epic22.core.models.trees.forest import Forest, next_float32_above
 from epic22.core.targets import KINDS
 from epic22.core.task import Array

@@ -14,7 +14,7 @@ from epic22.core.errors import InternalError
 from epic22.core.models.base import Family, LibraryParams
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import choose_max_bin
-from epic22.core.models.trees.external import ExternalTree, ExternalTrees, BoostingData, build_forest_from_trees
+from epic22.core.models.trees.external import BoostingData, ExternalTree, ExternalTrees, build_forest_from_trees
 from epic22.core.models.trees.forest import Forest, next_float32_above
 from epic22.core.task import Array
 
