@@ -27,8 +27,8 @@ def company() -> dict[str, pl.DataFrame]:
     )
     due = pl.datetime_range(START, datetime(2024, 12, 1), "1mo", eager=True)
     charges = pl.DataFrame({"charge_id": [f"c{i}" for i in range(len(due))], "lease_id": "a", "due_on": due})
-    late = pl.Series([10 if i == 13 else 5 for i in range(len(due))])
-    payments = charges.select("charge_id", paid_on=pl.col("due_on") + pl.duration(days=late))
+    days = [timedelta(days=10 if i == 13 else 5) for i in range(len(due))]
+    payments = charges.select("charge_id", paid_on=pl.col("due_on") + pl.Series(days))
     return {"leases": leases, "charges": charges, "payments": payments}
 
 

@@ -18,8 +18,9 @@ def build_churn_table(tables: Mapping[str, pl.DataFrame]) -> pl.DataFrame:
     more than five days after they were due. A lease under notice has no row: its tenant has said so.
     """
     leases, month = tables["leases"], pl.col("month")
-    begin, last = tables["charges"]["due_on"].min(), tables["payments"]["paid_on"].max() - HORIZON  # type: ignore[operator]
-    quarters = pl.datetime_range(begin + YEAR, last, "3mo", eager=True).alias("month").to_frame()  # type: ignore[operator]
+    begin = tables["charges"].select(pl.col("due_on").min() + YEAR).item()
+    last = tables["payments"].select(pl.col("paid_on").max() - HORIZON).item()
+    quarters = pl.datetime_range(begin, last, "3mo", eager=True).alias("month").to_frame()
     goes_on = [pl.col(end).is_null() | (pl.col(end) > month) for end in ("ended_on", "notice_on")]
     rows = leases.join(quarters, how="cross").filter(pl.col("start_date") <= month, *goes_on)
     rows = rows.join(leases.group_by("tenant_id").agg(since=pl.col("start_date").min()), on="tenant_id")
