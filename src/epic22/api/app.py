@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from epic22 import __version__
 from epic22.api.docs_page import render_docs_page
 from epic22.api.limits import BodyLimit
-from epic22.api.model_cache import LoadedModel, ModelCache
+from epic22.api.model_cache import CachedModel, ModelCache
 from epic22.api.openapi import build_openapi
 from epic22.api.problems import Problem, add_problem_handlers
 from epic22.api.requests import read_rows
@@ -105,7 +105,7 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
         return HTMLResponse(render_docs_page(app.openapi()))
 
 
-async def _load_champion(models: ModelCache, task: str) -> LoadedModel:
+async def _load_champion(models: ModelCache, task: str) -> CachedModel:
     champion = models.peek(task)
     return await run_in_threadpool(models.get, task) if champion is None else champion
 
@@ -123,7 +123,7 @@ async def _read_body(request: Request) -> bytes:
         raise Problem(400, "The connection ended before the body did.") from None
 
 
-def _answer_rows(champion: LoadedModel, rows: list[dict[str, Any]], prediction_log: PredictionLog | None) -> Response:
+def _answer_rows(champion: CachedModel, rows: list[dict[str, Any]], prediction_log: PredictionLog | None) -> Response:
     model = champion.model
     predictions = model.predict(RowsRequest(rows))
     if prediction_log is not None:
@@ -135,7 +135,7 @@ def _answer_rows(champion: LoadedModel, rows: list[dict[str, Any]], prediction_l
     return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def _describe_task(champion: LoadedModel) -> TaskAnswer:
+def _describe_task(champion: CachedModel) -> TaskAnswer:
     schema, description = champion.model.schema, champion.model.describe()
     columns = [
         ColumnAnswer(

@@ -20,7 +20,7 @@ UNREADABLE = (BundleError, OSError, LookupError, TypeError, ValueError, Attribut
 
 
 @dataclass(frozen=True)
-class LoadedModel:
+class CachedModel:
     """A champion ready to answer, and how it is asked, which is made once."""
 
     model: Model
@@ -43,11 +43,11 @@ class ModelCache:
 
     def __init__(self, registry: Registry) -> None:
         self.registry = registry
-        self._loaded: dict[str, LoadedModel] = {}
+        self._loaded: dict[str, CachedModel] = {}
         self._failed: dict[str, _Failure] = {}
         self._lock = Lock()
 
-    def peek(self, task: str) -> LoadedModel | None:
+    def peek(self, task: str) -> CachedModel | None:
         """The task's champion where it is open already, without waiting; raises UnknownTaskError."""
         loaded = self._loaded.get(task)
         if loaded is None:
@@ -57,7 +57,7 @@ class ModelCache:
         except BundleError:
             return None
 
-    def get(self, task: str) -> LoadedModel:
+    def get(self, task: str) -> CachedModel:
         """The task's champion, opened if need be. Raises UnknownTaskError; BundleError where none can be opened."""
         try:
             version = self._read_champion(task)
@@ -66,7 +66,7 @@ class ModelCache:
         with self._lock:
             return self._load_current(task, version)
 
-    def load_all(self) -> tuple[LoadedModel, ...]:
+    def load_all(self) -> tuple[CachedModel, ...]:
         """Every champion that can be opened, by task; what cannot is logged."""
         champions = []
         for task in self.registry.list_tasks():
@@ -87,7 +87,7 @@ class ModelCache:
         except UNREADABLE as error:
             raise BundleError(f"{task}: its champion cannot be told ({type(error).__name__}: {error}).") from error
 
-    def _load_current(self, task: str, version: ModelVersion) -> LoadedModel:
+    def _load_current(self, task: str, version: ModelVersion) -> CachedModel:
         previous, failure = self._loaded.get(task), self._failed.get(task)
         if previous is not None and previous.version == version:
             return previous
@@ -95,14 +95,14 @@ class ModelCache:
             return self._use_previous(task)
         try:
             model = self.registry.load(task, version.version)
-            loaded = LoadedModel(model, model.request_model())
+            loaded = CachedModel(model, model.request_model())
         except (UnknownTaskError, *UNREADABLE) as error:
             self._failed[task] = _Failure(version, monotonic() + RETRY_SECONDS)
             return self._use_previous(task, f"{type(error).__name__}: {error}")
         self._loaded[task] = loaded
         return loaded
 
-    def _use_previous(self, task: str, reason: str | None = None) -> LoadedModel:
+    def _use_previous(self, task: str, reason: str | None = None) -> CachedModel:
         """The champion of before; the reason is logged where it is new."""
         previous = self._loaded.get(task)
         if reason is not None:

@@ -5,7 +5,7 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from epic22.api.model_cache import LoadedModel, ModelCache
+from epic22.api.model_cache import CachedModel, ModelCache
 from epic22.api.problems import MEDIA_TYPE
 from epic22.api.responses import ProblemAnswer
 
@@ -69,7 +69,7 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
     return document
 
 
-def _build_operation(champion: LoadedModel) -> dict[str, Any]:
+def _build_operation(champion: CachedModel) -> dict[str, Any]:
     schema = champion.model.schema
     answer = {"application/json": {"schema": {"$ref": REF.format(model="Predictions")}}}
     return {
