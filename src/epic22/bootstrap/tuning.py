@@ -48,7 +48,7 @@ def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
 
 
 def set_processes(tuning: Tuning | None, processes: int) -> Tuning | None:
-    """The search by so many processes. Raises UserError where there is none, or one that several cannot share."""
+    """The search by this many processes. Raises UserError where there is none, or one that several cannot share."""
     if processes == 1:
         return tuning
     if tuning is None:

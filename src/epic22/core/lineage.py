@@ -275,7 +275,7 @@ DatasetKind = Literal["source", "table", "model", "champion", "predictions"]
 
 @dataclass(frozen=True)
 class Dataset:
-    """What a piece of work reads or writes, as it is told to others: `version` is what tells its states apart.
+    """What a piece of work reads or writes, as it is reported to others: `version` is what tells its states apart.
 
     `digest` is the hash of its content where there is one: of a file or model its SHA-256, of a table the sum of its rows'
     hashes. `rows` is how many it has.

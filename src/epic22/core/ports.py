@@ -41,7 +41,7 @@ class StageFinished:
 
 @dataclass(frozen=True)
 class WorkStarted:
-    """A piece of work begins, of so many steps (0: not known)."""
+    """A piece of work begins, of this many steps (0: not known)."""
 
     what: str
     steps: int

@@ -15,7 +15,7 @@ CONFIDENCE = 0.95
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure with its 95 % interval; NaN where it cannot be told."""
+    """A figure with its 95 % interval; NaN where it is not known."""
 
     value: float
     low: float

@@ -244,7 +244,7 @@ class Incumbent:
 
 @dataclass(frozen=True)
 class DataRequirement:
-    """What a task cannot do without: so many `rows` of a table with a value in the column (any row where it is None)."""
+    """What a task cannot do without: this many `rows` of a table with a value in the column (any row where it is None)."""
 
     table: str
     column: str | None

@@ -118,7 +118,7 @@ def describe_amount(change: float, unit: str | None) -> str:
 
 
 def format_figure(value: float | None, digits: int = 4) -> str:
-    """A number with so many significant digits, thousands set apart, a dash for what is undefined.
+    """A number with this many significant digits, thousands set apart, a dash for what is undefined.
 
     >>> [format_figure(x) for x in (125193.4, 0.81237, None, float("nan"))], format_figure(0.81237, 2)
     (['125,193', '0.8124', '–', '–'], '0.81')

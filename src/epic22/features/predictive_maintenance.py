@@ -161,7 +161,7 @@ def compute_sensor_columns(view: AsOfView) -> pl.DataFrame:
 
 
 def _compute_usual_level(whole: pl.DataFrame, recent: pl.DataFrame) -> tuple[pl.Series, pl.Series]:
-    """Mean and standard deviation of a window without its last part; null where fewer than LEAST_READINGS are left."""
+    """Mean and standard deviation of a window without its last part; null where fewer than MIN_READINGS are left."""
     count = whole["count"] - recent["count"].fill_null(0)
     square = {name: w["count"] * (w["sd"] ** 2 + w["mean"] ** 2) for name, w in (("whole", whole), ("recent", recent))}
     n = pl.select(pl.when(count >= MIN_READINGS).then(count)).to_series()

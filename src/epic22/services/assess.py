@@ -77,7 +77,7 @@ class Assessment:
 
     `savings` is at the task's capacity, `unlimited` at the threshold of expected cost; None without costs. `bands` where the
     money at stake differs by row. `fairness` where protected classes are held. Of a hazard all but `evaluation`, `by_horizon` and
-    `curves` (groups of like risk) is told at the horizon that decides.
+    `curves` (groups of like risk) is reported at the horizon that decides.
     """
 
     calibration: Calibration
@@ -134,7 +134,7 @@ def split_by_fold(p: Array, parts: tuple[FoldPredictions, ...]) -> tuple[FoldPre
 
 
 def _select_evaluation_rows(scores: OutOfFoldScores) -> Array:
-    """One row an example, of the first dealing, and none that nothing could calibrate, as those of the first forward fold."""
+    """One row an example, of the first repeat, and none that nothing could calibrate, as those of the first forward fold."""
     first_repeat = scores.repeat == scores.repeat.min()
     calibrated = first_repeat & scores.calibratable
     return np.flatnonzero(calibrated if calibrated.any() else first_repeat)

@@ -96,7 +96,7 @@ def rank_by_saving(costs: Mapping[str, float], task: Task, cases: EligibleCases,
 
 
 def decision_value(prediction: Prediction) -> PredictedValue:
-    """The value that is acted on: of several horizons the one that is told in money."""
+    """The value that is acted on: of several horizons the one that is reported in money."""
     return next((value for value in prediction.values if value.expected_loss is not None), prediction.values[0])
 
 

@@ -1,4 +1,4 @@
-"""Work told as it happens: a start, then a completion with what came of it, or a failure with its reason."""
+"""Work reported as it happens: a start, then a completion with what came of it, or a failure with its reason."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager

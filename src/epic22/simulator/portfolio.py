@@ -110,7 +110,7 @@ def simulate(
     faults: Sequence[str] = (),
     on_part: Callable[[str], None] = lambda what: None,
 ) -> Portfolio:
-    """The portfolio of a size and seed, the same to the byte each time; `on_part` is told of each part as it starts.
+    """The portfolio of a size and seed, the same to the byte each time; `on_part` is called for each part as it starts.
 
     `faults` are planted into the finished tables. Raises UserError for an unknown size or fault.
 

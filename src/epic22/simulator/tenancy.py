@@ -17,7 +17,7 @@ from epic22.simulator.market import BEDROOMS, Market, MarketState, logistic
 NOTICE_DAYS = np.arange(1, 27)
 """Notice is given on the 2nd to 27th of a month (days after its first)."""
 NOTICE_PERIOD_DAYS = np.arange(30, 61)
-"""A tenant leaves so many days after the notice."""
+"""A tenant leaves this many days after the notice."""
 OFFER_MONTHS_AHEAD = 4
 """Months from the offer's making to the lease's last month; it moves the tenant in the last two."""
 GRIEVANCE_LEVELS = 3
@@ -65,7 +65,7 @@ class Tenancy:
     offer_effect: Array
 
     def repeat(self, replicates: int, units: slice) -> "Tenancy":
-        """The state of some units copied for so many replicates, in single precision."""
+        """The state of some units copied for this many replicates, in single precision."""
         arrays = {f.name: getattr(self, f.name)[:, units] for f in fields(self) if f.name != "month"}
         light = {name: a.astype(np.float32) if a.dtype == np.float64 else a for name, a in arrays.items()}
         return Tenancy(self.month, **{name: np.repeat(array, replicates, axis=0) for name, array in light.items()})

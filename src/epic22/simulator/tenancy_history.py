@@ -16,7 +16,7 @@ MOVED_OUT, RENEWED, EVICTED, RUNNING = 0, 1, 3, -1
 """Places in the canonical levels of end_reason; RUNNING has none."""
 LAG_MONTHS = 6
 LATE_FEE, FEE_AFTER_DAYS = 5000, 5
-"""A fee in cents for rent that has not come within so many days."""
+"""A fee in cents for rent that has not come within this many days."""
 MAX_DAYS_LATE = 24
 
 

@@ -28,7 +28,7 @@ from epic22.simulator.tenancy_history import TenancyHistory
 
 HORIZON_DAYS, MONTHS = 90, 3
 LATE_DAYS = 30
-"""A rent counts as in default so many days after its due date."""
+"""A rent counts as in default this many days after its due date."""
 
 Mass = dict[tuple[int, int, int], Array]
 """Probability of (jobless, grievance, arrears), each (units,)."""

@@ -37,7 +37,7 @@ QUARTER = re.compile(r"^(\d{4})[ -]?Q([1-4])$")
 @dataclass(frozen=True)
 class PanelFile:
     """What the user says of a file. `id` are the columns that together name a series; in a wide file `time` and `label` name
-    the new columns. `complete_last`: only series without a gap in so many last periods. `season`: periods a cycle."""
+    the new columns. `complete_last`: only series without a gap in this many last periods. `season`: periods a cycle."""
 
     path: Path
     layout: Literal["wide", "long"]

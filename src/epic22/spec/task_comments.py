@@ -11,7 +11,7 @@ from epic22.core.task import Column, Task
 from epic22.spec.training_spec import SECTION_KEYS, Origin, TrainingSpec
 
 MAX_LEVELS = 6
-"""So many levels of a category are told."""
+"""This many levels of a category are listed."""
 
 NOTE_PHRASES = (": ", " is ", " holds ", " has ", " repeats ")
 """What follows a column's name in a note about it."""

@@ -1,7 +1,7 @@
 """The text of a task file: YAML of records, lists and plain values, read strictly; comments above keys are kept.
 
 Only YAML's plain parts are taken, and nothing is constructed but text and numbers. A key decides how its value is read, so that
-the column `no` stays a name and the value `yes` a text. What is wrong is told with the file, the line and the key's path.
+the column `no` stays a name and the value `yes` a text. What is wrong is reported with the file, the line and the key's path.
 """
 
 import math

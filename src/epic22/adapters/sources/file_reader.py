@@ -37,7 +37,7 @@ def list_files(folder: Path, name: str) -> tuple[Path, ...]:
 
 
 def read_batches(path: Path, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
-    """The file's rows, at most about so many at a time. Raises FileError where it cannot be read as a table."""
+    """The file's rows, at most about this many at a time. Raises FileError where it cannot be read as a table."""
     if path.name.endswith(".parquet"):
         yield from _read_parquet(path, rows)
     elif path.name.removesuffix(".gz").endswith(".json"):

@@ -86,7 +86,7 @@ class Model(Protocol):
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
 
     def describe(self) -> ModelDescription:
-        """What is told of its answers."""
+        """What is reported of its answers."""
 
     def request_model(self) -> RequestModel:
         """How it is asked."""

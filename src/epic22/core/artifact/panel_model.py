@@ -70,7 +70,7 @@ class PanelModel:
         return {}
 
     def describe(self) -> ModelDescription:
-        """What is told of its answers."""
+        """What is reported of its answers."""
         return ModelDescription("quantiles")
 
     def request_model(self) -> RequestModel:

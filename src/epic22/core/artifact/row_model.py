@@ -68,7 +68,7 @@ class RowModel:
         return self.bundle.costs
 
     def describe(self) -> ModelDescription:
-        """What is told of its answers."""
+        """What is reported of its answers."""
         schema, coverage = self.schema, self.bundle.coverage
         if not schema.traits.is_regression:
             return ModelDescription(schema.kind, schema.classes, coverage)

@@ -181,7 +181,7 @@ class CsvBatches:
         if header is None:
             raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
         self.names = tuple(clean_column_names(path, header))
-        # About as many bytes as so many rows have.
+        # About as many bytes as this many rows have.
         width = max(1, len(whole_lines) // max(1, whole_lines.count(b"\n")))
         self.block = min(max(rows * width, MAX_LINE_BYTES if rows >= BATCH_ROWS else 1 << 16), MAX_BLOCK_BYTES)
 

@@ -72,7 +72,7 @@ class Examples:
 
 
 def censor_outcomes(y: Array, days: Array) -> Array:
-    """Durations and observed, (n, 2), as known after so many days each (n,): what came later had not happened yet."""
+    """Durations and observed, (n, 2), as known after this many days each (n,): what came later had not happened yet."""
     unseen = y[:, 0] > days
     return np.column_stack([np.minimum(y[:, 0], days), np.where(unseen, 0.0, y[:, 1])])
 

@@ -125,7 +125,7 @@ class FittedEncoding:
 
 
 def fit_encoding(encoding: CategoryEncoding, at: int, codes: Array, y: Array | None, n_levels: int) -> FittedEncoding:
-    """The tally over training rows with these codes (n,), NaN for none, and labels (n,); there are so many levels."""
+    """The tally over training rows with these codes (n,), NaN for none, and labels (n,); there are this many levels."""
     has_code = ~np.isnan(codes)
     code = codes[has_code].astype(np.int64)
     counts = np.bincount(code, minlength=n_levels).astype(np.float64)

@@ -73,7 +73,7 @@ class FoldPlan:
 
     @property
     def is_repeated(self) -> bool:
-        """Whether rows were dealt several times over, so that each is tested more than once."""
+        """Whether rows were split several times over, so that each is tested more than once."""
         return self.kind in ("repeated", "repeated_stratified")
 
     def fingerprint(self, data_version: str) -> str:

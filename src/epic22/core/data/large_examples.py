@@ -22,11 +22,11 @@ BATCH_MEMORY_SHARE = 0.25
 """The share of the cap that the frames of one part may take."""
 
 MIN_BATCH_ROWS = 1000
-"""A part has at least so many rows: each costs a look at the whole tables."""
+"""A part has at least this many rows: each costs a look at the whole tables."""
 
 
 def estimate_memory(task: Task, n_rows: int) -> int:
-    """About how many bytes of memory it takes to train on so many rows as a whole."""
+    """About how many bytes of memory it takes to train on this many rows as a whole."""
     return n_rows * (len(task.input_columns) + 2) * BYTES_PER_VALUE["parquet"]
 
 
@@ -36,7 +36,7 @@ def compute_batch_rows(task: Task, cap: int) -> int:
 
 
 def select_eligible_rows(task: Task, tables: Tables, cutoffs: pl.DataFrame, batch_rows: int) -> pl.DataFrame:
-    """The rows of the task at these cutoffs, frame [entity, cutoff], asked for so many at a time."""
+    """The rows of the task at these cutoffs, frame [entity, cutoff], asked for a part at a time."""
     batches = [task.rows(tables.as_of(batch), batch) for batch in cutoffs.iter_slices(batch_rows)]
     return pl.concat(batches) if batches else cutoffs.clear()
 
@@ -44,7 +44,7 @@ def select_eligible_rows(task: Task, tables: Tables, cutoffs: pl.DataFrame, batc
 def build_large_examples(
     task: Task, tables: Tables, at: pl.DataFrame, data_version: str, batch_rows: int, scratch: Path
 ) -> tuple[LargeTable, Examples]:
-    """The examples at these eligible rows, so many built at once: all as a table on disk, and those of its sample.
+    """The examples at these eligible rows, a part built at a time: all as a table on disk, and those of its sample.
 
     Raises UserError where the disk has no room, ColumnError as `build_examples` does.
     """

@@ -1,7 +1,7 @@
 """Folds of a large table: which side of each fold a row is on, one byte a row, made when asked.
 
 The same manner as `split`: rows with a time walk forward with a gap, groups and copies of a row stay whole. What `split` deals
-out evenly is dealt by a hash here where there are many units.
+out evenly is assigned by a hash here where there are many units.
 """
 
 from dataclasses import dataclass, replace
@@ -16,13 +16,13 @@ from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
 UNUSED, TRAIN, VALIDATION, TEST, EMBARGO = 0, 1, 2, 3, 4
-"""LATE rows train, but not while others are watched: their labels were not known then."""
+"""EMBARGO rows train, but not while others validate: their labels were not known then."""
 
 N_FOLDS = 3
-"""Fewer than a small table gets: so many rows tell as much in three folds as in five."""
+"""Fewer than a small table gets: this many rows tell as much in three folds as in five."""
 
 MAX_BALANCED_UNITS = 10_000
-"""Up to so many units are dealt in turn, so that folds have equally many of them."""
+"""Up to this many units are assigned in turn, so that folds have equally many of them."""
 
 
 NO_TIME = np.timedelta64(0, "us")
@@ -64,7 +64,7 @@ class LargeFoldPlan:
         return self._mark_validation(assignment)
 
     def _mark_validation(self, assignment: Array) -> Array:
-        """The sides with the last fifth of the training rows watched where time splits, whole units otherwise."""
+        """The sides with the last fifth of the training rows for validation where time splits, whole units otherwise."""
         if self.table.learned is not None:
             assignment[(assignment == TRAIN) & ~self.table.learned] = UNUSED
         train = np.flatnonzero(assignment == TRAIN)
@@ -156,7 +156,7 @@ def _find_holdout_window(table: LargeTable, request: SplitRequest) -> tuple[tupl
 
 
 def _plan_by_unit(plan: LargeFoldPlan, unit: Array, why: str) -> LargeFoldPlan:
-    """The plan whose folds are dealt by unit: in turn where there are few, by a hash otherwise."""
+    """The plan whose folds are assigned by unit: in turn where there are few, by a hash otherwise."""
     distinct = np.unique(unit)
     if len(distinct) < 2:
         raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")

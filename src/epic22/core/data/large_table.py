@@ -19,7 +19,7 @@ from epic22.core.errors import UserError
 from epic22.core.task import Array, Column
 
 SAMPLE_ROWS = 200_000
-"""Rows of the sample: a quantile of so many is off by a tenth of a percent of the rows, a quarter of a bin."""
+"""Rows of the sample: a quantile of this many is off by a tenth of a percent of the rows, a quarter of a bin."""
 
 BLOCK_CELLS = 8_000_000
 """Cells that are read from the disk at once: 32 MB."""
@@ -198,7 +198,7 @@ def _hash_matrix_rows(X: Array) -> Array:
 
 
 def refuse_full_disk(folder: Path, n_rows: int, n_columns: int) -> None:
-    """Raise UserError where the disk of a folder has no room for so many rows while they train."""
+    """Raise UserError where the disk of a folder has no room for this many rows while they train."""
     needed, free = n_rows * n_columns * 4, shutil.disk_usage(folder).free
     # A quantised cache may come on top, a byte a cell.
     if needed * 1.5 > free:

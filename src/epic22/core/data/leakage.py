@@ -202,7 +202,7 @@ def _detect_separation(series: pl.Series, label: pl.Series) -> Suspicion | None:
 def _detect_implication(series: pl.Series, label: pl.Series, n_columns: int, clusters: pl.Series | None) -> Suspicion | None:
     """A value, or being missing, present, or other than usual, that forces a class held by at most half of the rows.
 
-    At least 10 rows and 2 % of the class, at most 0.2 % exceptions, and a chance below one in a million that so many
+    At least 10 rows and 2 % of the class, at most 0.2 % exceptions, and a chance below one in a million that this many
     independent rows (or clusters) fall into the class by themselves, over all values and columns asked.
     """
     best: tuple[float, str] | None = None

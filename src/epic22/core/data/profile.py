@@ -36,7 +36,7 @@ from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
 
 MAX_COUNTED_VALUES = 10_000
-"""Different values of a column are counted up to so many; beyond, it is known to have more."""
+"""Different values of a column are counted up to this many; beyond, it is known to have more."""
 
 
 @dataclass
@@ -369,7 +369,7 @@ def _describe_times(counts: dict[str, ColumnCounts], roles: Roles) -> tuple[str,
 
 
 def list_values(column_counts: ColumnCounts, max_values: int) -> pl.Series | None:
-    """A short series with every value of a column that has at most so many, the rarer ones fewer times; None for more.
+    """A short series with every value of a column that has at most this many, the rarer ones fewer times; None for more.
 
     What decides on a label by its values and their order of frequency decides on this as on the whole.
     """

@@ -445,7 +445,7 @@ def infer_text_dtype(n_distinct: int, n_present: int) -> Dtype:
 
 
 def infer_role(name: str, dtype: Dtype, n_distinct: int, has_missing: bool, roles: Roles, notes: list[str]) -> Role:
-    """The role of a column with so many `n_distinct` values (and `has_missing`): as stated, else an input where it can tell
+    """The role of a column with this many `n_distinct` values (and `has_missing`): as stated, else an input where it can tell
     anything."""
     assigned_roles: dict[str | None, Role] = {
         **dict.fromkeys(roles.drop, "never"),

@@ -1,4 +1,4 @@
-"""Folds: which rows train, which rows test. Time goes forward, groups stay whole, rows alone are dealt by class.
+"""Folds: which rows train, which rows test. Time goes forward, groups stay whole, rows alone are stratified by class.
 
 The kind follows the roles: rows with a time walk forward with a gap; where a forward fold would lack a class, whole
 calendar periods become the groups; a group is never on both sides, with a time or without; rows with neither are dealt by
@@ -22,7 +22,7 @@ MIN_DISTINCT_TIMES = 3
 """Two forward folds need three moments."""
 
 VALIDATION_SHARE = 0.2
-"""Share of a training part that early stopping watches."""
+"""Share of a training part that early stopping validates on."""
 
 MICROSECONDS_PER_DAY = 86_400_000_000
 
@@ -169,7 +169,7 @@ def compute_forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.d
 
 
 def convert_days(days: float) -> np.timedelta64:
-    """So many days as a span of time, to the microsecond.
+    """This many days as a span of time, to the microsecond.
 
     >>> convert_days(0.5)
     np.timedelta64(43200000000,'us')
@@ -276,7 +276,7 @@ def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> F
 
 
 def assign_folds(strata: Array, n: int, rng: np.random.Generator) -> Array:
-    """A fold number for each unit: shuffled, then dealt in turn within its stratum, going on where the last one ended."""
+    """A fold number for each unit: shuffled, then assigned in turn within its stratum, going on where the last one ended."""
     fold_numbers = np.empty(len(strata), dtype=np.int64)
     shuffled = rng.permutation(len(strata))
     shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]

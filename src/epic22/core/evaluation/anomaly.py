@@ -88,7 +88,7 @@ def detect_anomalies(
     `season`: rows in a season (12 for months of a year). `probation`: rows at the start that are learnt and never alarmed
     (default 20). `quiet`: rows after a score during which only a higher one counts, so that one event is one alarm; it only
     ever lowers the share of alarms. `memory`: rows that the usual level remembers (the calibration: 5000). Values that are not
-    finite get no score and teach nothing.
+    finite get no score and are not learned from.
 
     Raises UserError for a rate outside (0, 1), a season below 2 rows, or a memory below 2 rows.
 

@@ -201,7 +201,7 @@ def choose_calibration(scores: OutOfFoldScores) -> tuple[Calibration, tuple[Cali
 
 
 def _compute_out_of_fold_losses(kind: CalibrationKind, scores: OutOfFoldScores) -> Array:
-    """Log loss a row (n,), NaN where nothing taught."""
+    """Log loss a row (n,), NaN where there are no calibration rows."""
     losses = np.full(len(scores.y), np.nan)
     for calibration_rows, evaluation_rows in scores.iterate_splits():
         if len(calibration_rows):

@@ -176,7 +176,7 @@ def fit_sets(probabilities: Array, y: Array, weight: Array, coverage: float = CO
 
 
 def _assign_cells(rows: Array) -> tuple[int, ...]:
-    """The cell of each class with so many rows (k,): its own, or one shared by the rarest, of at least LEAST_IN_CELL rows."""
+    """The cell of each class with this many rows (k,): its own, or one shared by the rarest, of at least MIN_ROWS_PER_CELL."""
     order = np.argsort(rows, kind="stable")
     cumulative_rows = np.cumsum(rows[order])
     rarest = int((rows < MIN_ROWS_PER_CELL).sum())

@@ -1,6 +1,6 @@
 """Money per 1,000 test rows: a mean over folds of what the rows cost, with its interval, paired where it is a difference.
 
-Folds re-dealt: corrected resampled t. Otherwise a bootstrap over clusters, in the same draws as every other figure on the plan.
+Repeated folds: corrected resampled t. Otherwise a bootstrap over clusters, in the same draws as every other figure on the plan.
 """
 
 import math

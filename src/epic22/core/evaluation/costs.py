@@ -119,8 +119,8 @@ def rank_entities(
 
     `p` (n,) are calibrated probabilities, one row an entity.
 
-    >>> found = rank_entities(["a", "b", "c"], np.array([0.05, 0.5, 0.2]), CostMatrix(1500, 150))
-    >>> [(place.entity, round(place.saving)) for place in found]
+    >>> ranking = rank_entities(["a", "b", "c"], np.array([0.05, 0.5, 0.2]), CostMatrix(1500, 150))
+    >>> [(place.entity, round(place.saving)) for place in ranking]
     [('b', 675), ('c', 180)]
     """
     names, scored = np.asarray(entities).astype(str), CandidateScores("", np.asarray(p, dtype=np.float64), kind)

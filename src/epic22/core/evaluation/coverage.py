@@ -151,7 +151,7 @@ def evaluate_intervals(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -
 
 
 def evaluate_sets(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> EvaluatedRows | None:
-    """Sets of each fold by thresholds (for two classes after a calibration) of the folds that teach it; None as above."""
+    """Sets of each fold by thresholds (for two classes after a calibration) of the folds that calibrate it; None as above."""
     first_repeat = rows.first_repeat
     calibrated = len(np.unique(first_repeat.fold)) > 1 and first_repeat.response.ndim == 1
 
@@ -225,7 +225,7 @@ def _list_groups(evaluated: EvaluatedRows, target: Target, examples: Examples, b
 
 
 def check_groups(by: Sequence[str], inputs: pl.DataFrame) -> None:
-    """Raise ColumnError for a column by which coverage is to be told that is no input, or has too many levels."""
+    """Raise ColumnError for a column by which coverage is to be reported that is no input, or has too many levels."""
     for name in by:
         if name not in inputs.columns:
             raise ColumnError(f"--coverage-by {name}: no such input; there are {', '.join(inputs.columns)}.")

@@ -117,7 +117,7 @@ def fit_family(experiment: Experiment, family: Family, train: Array, recipe: Fea
 
 @dataclass(frozen=True)
 class Candidate:
-    """What is raced: its name on the board, and how it learns.
+    """What is evaluated: its name on the board, and how it learns.
 
     `fit(known, train)` learns from the training rows (row numbers, (n,)) of the examples as they were known, and from no other.
     `fold_predictions` are the plan's folds where learning judged itself on the way and is not to be judged anew.
@@ -204,7 +204,7 @@ def compute_score(experiment: Experiment, metric: Metric, predictions: tuple[Fol
 def compute_scores(
     experiment: Experiment, metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...]
 ) -> tuple[MetricScore, ...]:
-    """Means over folds. Re-dealt folds: corrected resampled t; else a bootstrap over the plan's clusters."""
+    """Means over folds. Repeated folds: corrected resampled t; else a bootstrap over the plan's clusters."""
     examples = experiment.examples
     folds = np.array(
         [[metric.score(examples.y[p.fold.test], p.response, RowMetadata()) for p in predictions] for metric in metrics]

@@ -231,7 +231,7 @@ def _count_terms(preprocessor: Preprocessor) -> int:
 
 
 def _thin_sample(sample: ReferenceSample, max_rows: int) -> ReferenceSample:
-    """At most so many rows of the sample, evenly out of it."""
+    """At most this many rows of the sample, evenly out of it."""
     rows = np.unique(np.linspace(0, len(sample.y) - 1, min(len(sample.y), max_rows)).astype(np.int64))
     used, validation = (None if mask is None else mask[rows] for mask in (sample.train_mask, sample.valid_mask))
     return ReferenceSample(sample.X[rows], sample.y[rows], used, validation)

@@ -2,7 +2,7 @@
 
 Origins h periods apart share no target at horizon h; nearer ones do, and a shock moves all series at once. So what is drawn
 with replacement is whole blocks of neighbouring origins, all series with them (circular block bootstrap, Politis and Romano
-1992), and a score is told with the number of blocks it rests on.
+1992), and a score is reported with the number of blocks it rests on.
 """
 
 import math
@@ -57,7 +57,7 @@ class ScoredRows:
 
     @classmethod
     def of(cls, examples: PanelExamples, drift: Array, plan: OriginPlan, season: int, trend_horizon: int) -> "ScoredRows":
-        """The rows at the plan's test origins; `drift` (n, H) are the forecasts that skill is told against."""
+        """The rows at the plan's test origins; `drift` (n, H) are the forecasts that skill is measured against."""
         scale, square = compute_naive_scales(examples, season)
         place = np.searchsorted(plan.test, examples.origin)
         return cls(examples.Y, drift, examples.histories.last, scale, square, place, plan, trend_horizon)
@@ -83,7 +83,7 @@ class ForecastMetric:
     """A score as a function of sums over rows: `compute_terms` gives (k, n, H) terms, `finish` makes the score of their sums (k,
     …).
 
-    Terms are NaN where a row has no target. `trend_only`: told at the trend horizon alone.
+    Terms are NaN where a row has no target. `trend_only`: reported at the trend horizon alone.
     """
 
     name: str

@@ -64,7 +64,7 @@ class HazardScores:
         )
 
     def iterate_splits(self) -> Iterator[tuple[Array, Array, Array]]:
-        """(rows that teach, their outcomes as known when the judged fold began, rows that are judged) a fold."""
+        """(calibration rows, their outcomes as known when the evaluated fold began, evaluation rows) per fold."""
         for number, part in enumerate(self.fold_predictions):
             evaluation_rows, start = np.flatnonzero(self.fold == number), find_test_start(self.examples, part.fold)
             if start is None:
@@ -76,7 +76,7 @@ class HazardScores:
 
     @property
     def calibratable(self) -> Array:
-        """Rows (m,) of the first dealing that other folds can calibrate; all of it where none can be."""
+        """Rows (m,) of the first repeat that other folds can calibrate; all of it where none can be."""
         first_repeat, mask = self.repeat == self.repeat.min(), np.zeros(len(self.row), dtype=bool)
         for calibration_rows, known, evaluation_rows in self.iterate_splits():
             mask[evaluation_rows] = len(calibration_rows) > 0 and bool(known[:, 1].any())
@@ -133,7 +133,7 @@ def _compute_loss_table(scores: HazardScores) -> tuple[CalibrationLoss, ...]:
 def calibrate_incidence(scores: HazardScores) -> Array:
     """Probabilities up to each horizon, (m, h), each calibrated by other folds than its own, the choice made anew by them too.
 
-    Where nothing teaches (the first of forward folds) they are left as they are.
+    Where there are no calibration rows (the first of forward folds) they are left as they are.
     """
     z = scores.raw.copy()
     for calibration_rows, known, evaluation_rows in scores.iterate_splits():

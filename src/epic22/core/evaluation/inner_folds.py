@@ -26,7 +26,7 @@ from epic22.core.experiment import Experiment
 from epic22.core.task import Array
 
 LEARNING_CURVE_PARTS = 8
-"""A learning curve is measured on so many parts of a training part."""
+"""A learning curve is measured on this many parts of a training part."""
 
 N_SEARCH_FOLDS = 5
 
@@ -34,7 +34,7 @@ SEARCH_WINDOW_ENDS = (0.6, 0.8, 1.0)
 """Where the windows end that a search validates on in timed rows: the last two fifths, one after the other."""
 
 SEARCH_ROW_LIMITS = (50_000, 500_000)
-"""From so many rows on, a search validates on three of its folds, and on two."""
+"""From this many rows on, a search validates on three of its folds, and on two."""
 
 
 def split_inner_fold(experiment: Experiment, train: Array) -> Fold:
@@ -83,7 +83,7 @@ def split_search_folds(experiment: Experiment, train: Array) -> tuple[Fold, ...]
 
 
 def select_training_share(experiment: Experiment, train: Array, n_parts: int) -> Array:
-    """So many eighths of a training part: the latest rows where the plan goes forward, else whole clusters dealt by class.
+    """This many eighths of a training part: the latest rows where the plan goes forward, else whole clusters stratified by class.
 
     Shares are nested: a smaller one lies within a larger.
     """
@@ -99,7 +99,7 @@ def _goes_forward(experiment: Experiment) -> bool:
 
 
 def _deal_rows(experiment: Experiment, units: Array, train: Array, n: int, seed: Sequence[int]) -> Array:
-    """A fold number for each row of a training part, whole `units` (n of the part,) dealt by class."""
+    """A fold number for each row of a training part, whole `units` (n of the part,) stratified by class."""
     kind, codes = experiment.task.target, encode_values(units)
     strata = compute_group_strata(kind.traits.get_outcomes(experiment.examples.y)[train], codes, kind.kind)
     return assign_folds(strata, n, np.random.default_rng(seed))[codes]

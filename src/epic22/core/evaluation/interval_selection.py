@@ -83,7 +83,7 @@ def _simplify_band(band: AdaptiveBand) -> AnyBand:
 
 
 def _compute_out_of_fold_scores(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, coverage: float) -> Array:
-    """Interval score a row (n,), NaN where nothing taught, or too little."""
+    """Interval score a row (n,), NaN where there are too few calibration rows."""
     scores = np.full(len(rows), np.nan)
     for calibration_rows, evaluation_rows in rows.iterate_splits():
         band = fit_band(rows.take(calibration_rows), kind, symmetric, coverage) if len(calibration_rows) else None
@@ -176,7 +176,7 @@ def _fit_monotone(means: Array, weight: Array, rising: bool) -> Array:
 
 
 def _estimate_scatter_out_of_fold(rows: OutOfFoldPredictions) -> Array | None:
-    """The scatter (n,) expected of each row by the other folds of its dealing; None where they are too few."""
+    """The scatter (n,) expected of each row by the other folds of its repeat; None where they are too few."""
     expected = np.full(len(rows), np.nan)
     repeats = np.unique(rows.repeat)
     for repeat in repeats:
@@ -191,7 +191,7 @@ def _estimate_scatter_out_of_fold(rows: OutOfFoldPredictions) -> Array | None:
 
 
 def _split_repeat(rows: OutOfFoldPredictions, own: Array) -> list[tuple[Array, Array]]:
-    """(other folds, fold) of a dealing's rows; a single fold is parted in halves by cluster."""
+    """(other folds, fold) of a repeat's rows; a single fold is parted in halves by cluster."""
     part = rows.fold[own]
     if part.min() == part.max():
         part = np.unique(rows.cluster[own], return_inverse=True)[1] % 2

@@ -18,7 +18,7 @@ from epic22.core.task import Array
 
 @dataclass(frozen=True)
 class Estimate(Interval):
-    """A figure with its 95 % interval and standard error; NaN where it cannot be told."""
+    """A figure with its 95 % interval and standard error; NaN where it is not known."""
 
     error: float = math.nan
 
@@ -126,13 +126,13 @@ def _compute_variance(influence: Array, clusters: int) -> Array:
 
 
 def compute_corrected_error(folds: Array, plan: FoldPlan) -> float:
-    """Standard error of a mean over re-dealt folds, corrected for their overlap."""
+    """Standard error of a mean over repeated folds, corrected for their overlap."""
     ratio = np.mean([len(fold.test) / len(fold.train) for fold in plan.folds])
     return float(np.sqrt((1 / len(folds) + ratio) * folds.var(ddof=1)))
 
 
 def compute_corrected_half_width(folds: Array, plan: FoldPlan) -> float:
-    """Half the 95 % interval of a mean over re-dealt folds, by the corrected resampled t (Nadeau and Bengio 2003).
+    """Half the 95 % interval of a mean over repeated folds, by the corrected resampled t (Nadeau and Bengio 2003).
 
     The variance of a mean over J folds is (1/J + n_test/n_train) s², for the training parts overlap.
     """

@@ -114,7 +114,7 @@ def measure_learning_curve(
 
 
 def _choose_folds(plan: FoldPlan, fit_seconds: float, seconds: float) -> list[int]:
-    """The last forward folds, which have most rows; else the first folds of the first dealing. As many as the time allows."""
+    """The last forward folds, which have most rows; else the first folds of the first repeat. As many as the time allows."""
     count = min(MAX_FOLDS, plan.n)
     while count and _estimate_seconds(fit_seconds, count) > seconds:
         count -= 1

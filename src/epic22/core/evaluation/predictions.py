@@ -14,7 +14,7 @@ from epic22.core.models.base import Estimator
 from epic22.core.task import Array
 
 N_PIECES = 5
-"""A single test part is cut into so many pieces, which judge one another."""
+"""A single test part is cut into this many pieces, which judge one another."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class ClusteredPredictions:
 class OutOfFoldRows:
     """Rows of folds that judge, (n,) each: the class or value `y` and fold number a row; rows may repeat.
 
-    `repeat` counts re-dealt folds: a fold is judged by folds of its own dealing. `cluster` is what errs together, `row` the
+    `repeat` counts repeated folds: a fold is judged by folds of its own repeat. `cluster` is what errs together, `row` the
     position in the examples. `forward`: fold numbers go with time, and only folds before teach. `label_known_at` is when a row's
     label was known, `at` its cutoff; both or neither, datetime64.
     """
@@ -94,10 +94,10 @@ class OutOfFoldRows:
         return replace(self, **selected)
 
     def iterate_splits(self) -> Iterator[tuple[Array, Array]]:
-        """(rows that teach, rows that are judged) a fold; none teach the first of forward folds.
+        """(calibration rows, evaluation rows) per fold; there are no calibration rows for the first of forward folds.
 
         Forward folds are taught by folds before, by rows whose label was known at the judged fold's first cutoff; others by all
-        other folds of their own dealing.
+        other folds of their own repeat.
         """
         for number in np.unique(self.fold):
             evaluation_rows = self.fold == number
@@ -121,7 +121,7 @@ class OutOfFoldPredictions(OutOfFoldRows):
 
     @property
     def first_repeat(self) -> "OutOfFoldPredictions":
-        """One row an example: those of the first dealing."""
+        """One row an example: those of the first repeat."""
         return self.take(np.flatnonzero(self.repeat == self.repeat.min())) if len(self) else self
 
     @property
@@ -134,7 +134,7 @@ class OutOfFoldPredictions(OutOfFoldRows):
 
     @property
     def weight(self) -> Array:
-        """What each row counts, (n,): a row that was dealt five times counts a fifth each time."""
+        """What each row counts, (n,): a row that was tested five times counts a fifth each time."""
         _, place, count = np.unique(self.row, return_inverse=True, return_counts=True)
         return np.asarray(1.0 / count[place])
 

@@ -1,6 +1,6 @@
 """What acting on a score's lists would have saved on test rows, and how much more than on another score's.
 
-A saving rests on the assumption told in `decide`: acting in time avoids a share `effect` of the miss. The outcomes are those of
+A saving rests on the assumption stated in `decide`: acting in time avoids a share `effect` of the miss. The outcomes are those of
 a time when nobody acted on the list, or on another one.
 
 n = rows; a row is an entity at a cutoff. Money is in the portfolio's currency.

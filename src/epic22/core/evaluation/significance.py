@@ -67,7 +67,7 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
 
     `minimum_effect` is the smallest difference that matters, in the metric's unit; a hundredth of b's score where it is None.
 
-    Re-dealt folds: corrected resampled t on the fold differences (Nadeau and Bengio 2003). Otherwise: paired bootstrap in
+    Repeated folds: corrected resampled t on the fold differences (Nadeau and Bengio 2003). Otherwise: paired bootstrap in
     which whole groups, or blocks of time, are drawn (Field and Welsh 2007).
 
     Raises InternalError for evaluations of different folds or of another plan.

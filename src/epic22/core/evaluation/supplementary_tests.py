@@ -155,7 +155,7 @@ def mcnemar_test(y: Array, first: Array, second: Array) -> AccuracyDifference:
 
 
 def compute_mid_p(only_first: int, only_second: int) -> float:
-    """The two-sided exact p of so many disagreements each way, in which just these count half.
+    """The two-sided exact p of these numbers of disagreements each way, in which just these count half.
 
     >>> round(compute_mid_p(1, 6), 6)
     0.070313

@@ -22,10 +22,10 @@ MIN_FOLLOWED_SHARE = 0.1
 """A horizon to which a smaller share was followed has no score: a few rows would stand for all."""
 
 MAX_PAIRS = 40_000_000
-"""Pairs of rows that concordance looks at; where there are more, every so many events is taken, in order of time."""
+"""Pairs of rows that concordance looks at; where there are more, every n-th event is taken, in order of time."""
 
 MAX_HORIZONS = 4
-"""Horizons that are scored one by one; calibration is told at all of them."""
+"""Horizons that are scored one by one; calibration is reported at all of them."""
 
 
 def compute_censoring_survival(y: Array, times: Array) -> Array:

@@ -39,15 +39,15 @@ class InnerFold(Protocol):
 
     @property
     def follow_up(self) -> Array | None:
-        """Of a hazard's `train`: days each was followed before the watched part begins; None where time does not part them."""
+        """Of a hazard's `train`: days each was followed before the validation part begins; None where time does not part them."""
 
 
 @dataclass(frozen=True)
 class FoldData:
-    """Rows to fit, X (n, p) and y (n,), and rows to watch, (m, p) and (m,): one inner fold, alike for every trial of a search.
+    """Rows to fit, X (n, p) and y (n,), and validation rows, (m, p) and (m,): one inner fold, alike for every trial of a search.
 
     Of counts that grow with an exposure it is beside X, (n,) and (m,), and scores are for an exposure of 1.
-    With no rows to watch (m = 0) it is the last fit, on all rows, by parameters that are settled. `get_cached` keeps what
+    With no validation rows (m = 0) it is the last fit, on all rows, by parameters that are settled. `get_cached` keeps what
     estimators make of the rows, such as a quantised matrix, so that all trials share it.
     """
 
@@ -84,8 +84,8 @@ class Estimator(Protocol):
         """Learn from X (n, p) and y (n,), class codes or values; of a hazard y (n, 2), duration and observed."""
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
-        """Learn from the part's rows alone, stopping when its watched rows say so or when the time has `expired`; the watched
-        rows' scores before the link."""
+        """Learn from the part's rows alone, stopping when its validation rows say so or when the time has `expired`; the scores
+        of the validation rows before the link."""
 
     def best_params(self) -> Hyperparameters:
         """Parameters that watching found, for a fit of more rows that watches none."""
@@ -176,7 +176,7 @@ class Family:
     `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `initial_points`
     are configurations to begin with; `defaults_for(rows)` are parameters that follow from how many rows there are. A baseline is
     what others must beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the
-    library of an optional family, which is raced where it is named; its models open and answer without it. `supports_offset`
+    library of an optional family, which is evaluated where it is named; its models open and answer without it. `supports_offset`
     ones can predict what grows with an exposure (`supports_offset.add_offset_support`).
     """
 

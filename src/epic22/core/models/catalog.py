@@ -1,4 +1,4 @@
-"""The families, in the order they are raced. A new family is one module beside this one and one line here."""
+"""The families, in the order they are evaluated. A new family is one module beside this one and one line here."""
 
 from collections.abc import Sequence
 
@@ -27,16 +27,16 @@ LOG_MEAN_FAMILIES: dict[str, Family] = {catboost.FAMILY.name: catboost.MEAN_FAMI
 ENSEMBLE = ensemble.build_ensemble_family(
     [*(family for family in FAMILIES if not family.is_baseline), *LOG_MEAN_FAMILIES.values()]
 )
-"""What a search over the families makes of them; it is not raced as they are."""
+"""What a search over the families makes of them; it is not evaluated as they are."""
 
 
 def default_families(kind: Kind) -> tuple[str, ...]:
-    """The families that are raced unless others are named: all that predict the kind and need no optional library."""
+    """The families that are evaluated unless others are named: all that predict the kind and need no optional library."""
     return tuple(family.name for family in FAMILIES if kind in family.kinds and family.needs is None)
 
 
 def default_search_families(kind: Kind) -> tuple[str, ...]:
-    """The families that a search tries unless others are named: those raced, less baselines, and some optional ones."""
+    """The families that a search tries unless others are named: those evaluated, less baselines, and some optional ones."""
     optional = OPTIONAL_SEARCH_FAMILIES
     return tuple(
         f.name

@@ -35,7 +35,7 @@ OBJECTIVES: Mapping[str, str] = {
     "tweedie": "Tweedie:variance_power={power}",
 }
 MAX_LEVELS = 64
-"""So many levels of a category, the most frequent first, have a column of their own."""
+"""This many levels of a category, the most frequent first, have a column of their own."""
 
 MEAN_FAMILY_POWER = 1.5
 """Tweedie's power: rows count by their size, more than by logarithms and less than by squared errors."""

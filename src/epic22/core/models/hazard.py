@@ -188,7 +188,7 @@ def expand_person_periods(X: Array, y: Array, edges: tuple[float, ...]) -> Itera
 
 
 def split_inner_arrays(X: Array, y: Array, inner: InnerFold) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-    """X and y to fit on, as known when the watched part begins, and to watch."""
+    """X and y to fit on, as known when the validation part begins, and to validate on."""
     y_train = y[inner.train] if inner.follow_up is None else censor_outcomes(y[inner.train], inner.follow_up)
     return (X[inner.train], y_train), (X[inner.test], y[inner.test])
 
@@ -220,7 +220,7 @@ class HazardTrees(IntervalMixin, XGBoostTrees):
     def _build_inner_matrices(
         self, X: Array, y: Array, inner: InnerFold
     ) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
-        """Rows to fit and rows to watch; None where nothing can be learned from those to fit."""
+        """Rows to fit and validation rows; None where nothing can be learned from those to fit."""
         train, valid = split_inner_arrays(X, y, inner)
         if not train[1][:, 1].any():
             return None

@@ -49,7 +49,7 @@ class OffsetRegressor(LinkMixin, ParamsMixin):
         return self
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
-        """The model fitted to the part's rows; the watched rows' scores are of their own exposure."""
+        """The model fitted to the part's rows; the validation rows' scores are of their own exposure."""
         inner_data = data.get_cached("exposure apart", lambda: self._split_offset(data))
         raw = self.model.fit_with_validation(inner_data, expired)
         return np.asarray(raw + self.compute_offset(data.X_valid)) if len(data.y_valid) else np.asarray(raw)

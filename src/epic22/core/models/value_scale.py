@@ -17,7 +17,7 @@ from epic22.core.task import Array
 MAX_SEGMENTS = 3
 N_FOLDS = 5
 MIN_ROWS = 60
-"""Below so many held-out rows a third is too few to tell its own scatter."""
+"""Below this many held-out rows a third is too few to tell its own scatter."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def fit_smearing_scale(raw: Array, y: Array) -> ValueScale:
 
 
 def estimate_smearing(raw: Array, y: Array, n_segments: int) -> ValueScale:
-    """Duan's estimate in each of so many equal parts of the rows, which come in the order of raw."""
+    """Duan's estimate in each of this many equal parts of the rows, which come in the order of raw."""
     residuals = np.log(y) - raw
     segments = list(zip(np.array_split(raw, n_segments), np.array_split(residuals, n_segments), strict=True))
     centres = tuple(float(scores.mean()) for scores, _ in segments)

@@ -106,7 +106,7 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
         return {**self.shape_, "default_rounds": self.rounds_, **self._loss_params()}
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
-        """Fit the part's rows until the loss on the watched rows no longer falls; of several shapes the first.
+        """Fit the part's rows until the loss on the validation rows no longer falls; of several shapes the first.
 
         The quantised matrices are made once a part, whatever the trial, so `max_bin` is no parameter to search.
         """
@@ -156,7 +156,7 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
     def _build_inner_matrices(
         self, X: Array, y: Array, inner: InnerFold, exposure: Array | None
     ) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]":
-        """Rows to fit and rows to watch."""
+        """Rows to fit and validation rows."""
         train_exposure, valid_exposure = (None, None) if exposure is None else (exposure[inner.train], exposure[inner.test])
         return self._build_matrix(X[inner.train], y[inner.train], train_exposure), self._build_valid_matrix(
             X[inner.test], y[inner.test], valid_exposure
@@ -188,7 +188,7 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
         return self.choose_threads(X.size)
 
     def choose_threads(self, n_cells: int) -> int:
-        """How many threads suit a matrix of so many cells: one more for each SMALL_CELLS, up to `threads`."""
+        """How many threads suit a matrix of this many cells: one more for each SMALL_CELLS, up to `threads`."""
         return min(self.threads, 1 + n_cells // CELLS_PER_THREAD)
 
     def _feature_types(self) -> list[str]:

@@ -1,7 +1,7 @@
 """Gradient-boosted trees from rows that come block by block: one quantised matrix, a byte a cell, for every search and fit on it.
 
 The cuts are those of a sample of the training rows, so that the blocks are quantised in one pass and their size changes nothing.
-Rows that are watched have no weight while the rounds are found: the matrix is not made twice.
+Validation rows have no weight while the rounds are found: the matrix is not made twice.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -63,7 +63,7 @@ def build_quantile_matrix(
 def fit_matrix(
     model: XGBoostEstimator, matrix: "xgboost.QuantileDMatrix", shape: Mapping[str, float], rounds: int
 ) -> XGBoostEstimator:
-    """The model with that shape and so many rounds, fitted on all rows of the matrix."""
+    """The model with that shape and this many rounds, fitted on all rows of the matrix."""
     import xgboost
 
     params = model._params(shape, model.choose_threads(matrix.num_row() * matrix.num_col()))
@@ -77,7 +77,7 @@ def search_matrix(
 ) -> tuple[Mapping[str, float], int]:
     """The shape that is best on the sample, and the rounds that are best with it on the matrix without the rows (n,) put aside.
 
-    The loss is that of the sample's watched rows. The matrix is left with equal weights.
+    The loss is that of the sample's validation rows. The matrix is left with equal weights.
     """
     shapes = model._candidate_shapes()
     assert sample.train_mask is not None
@@ -99,7 +99,7 @@ def _train_with_early_stopping(
     sample: ReferenceSample,
     shape: Mapping[str, float],
 ) -> "xgboost.Booster":
-    """A booster of the rows (n,) used, stopped by the loss on the watched rows of the sample."""
+    """A booster of the rows (n,) used, stopped by the loss on the validation rows of the sample."""
     matrix.set_weight(train_mask.astype(np.float32))
     dvalid = _build_matrix(model, sample.X[sample.valid_mask], sample.y[sample.valid_mask], sample.X.size, reference=matrix)
     return model._train_with_early_stopping(shape, matrix, dvalid, model.choose_threads(matrix.num_row() * matrix.num_col()))

@@ -19,7 +19,7 @@ def audit_tables(frames: Frames, before: Frames | None = None) -> tuple[Finding,
     """All that is wrong in these tables (canonical name to frame of row versions), in the order of the contract's tables.
 
     `before` are the tables as of the ingest before: with them, a value that changed under the same `known_at` is certain. Absent
-    tables are passed over, and frames whose columns differ from the contract are told and then read as far as they go. The
+    tables are passed over, and frames whose columns differ from the contract are reported and then read as far as they go. The
     statistical checks accuse sound tables with a chance of about one in ten thousand each, all that they test taken together.
     """
     declared, findings = _declare(frames, before or {})

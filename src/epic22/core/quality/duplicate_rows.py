@@ -12,7 +12,7 @@ own. Equal flats (`units`) are the rule, and tell nothing."""
 
 MIN_DUPLICATES = 3
 MIN_CONSTANT_SHARE = 0.005
-"""A table with more twins than this in all its months is told as such, though no month stands out."""
+"""A table with more twins than this in all its months is reported as such, though no month stands out."""
 
 
 def audit_duplicates(declared: DeclaredTables) -> tuple[Finding, ...]:

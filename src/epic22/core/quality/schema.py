@@ -18,7 +18,7 @@ def audit_schema(
     """The frame with renamed columns put back, and what differs from the contract.
 
     An undeclared column stands for a missing one where their values agree with `before`, or where its name is near and its
-    type fits. A missing column that may be null is told, and not grave.
+    type fits. A missing column that may be null is reported, and not grave.
     """
     findings: list[Finding] = []
     spare = [name for name in frame.columns if name not in table.schema]

@@ -19,13 +19,13 @@ MAX_DAYS = 800
 """How far back daily means are looked at."""
 
 WINDOW_DAYS = (60, 120, 180, 240)
-"""A sensor is compared with its past over the last so many days."""
+"""A sensor is compared with its past over this many days."""
 
 PRECURSOR_DAYS = 30
 """A precursor of a failure lasts up to about this many days; a drift must be older."""
 
 STAY_DAYS, MIN_STAY_SHARE = 60, 0.35
-"""A drift lasts if each so many days of it hold at least this share of the shift; decays come and go within them."""
+"""A drift lasts if every stretch of this many days holds at least this share of the shift; decays come and go within them."""
 
 BLOCK_DAYS = 14
 YEAR_DAYS = 26 * BLOCK_DAYS

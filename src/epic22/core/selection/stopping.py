@@ -48,7 +48,7 @@ def check_exhaustion(
     """Whether `n_more` trials (default: as many again as there were) are expected to gain less than the error.
 
     `scores` (trials, folds), in the order in which they were tried; NaN for what was pruned or failed. `overlap` is test rows ÷
-    training rows of a fold (default: that of as many folds dealt once), by which the error is corrected (Nadeau and Bengio 2003).
+    training rows of a fold (default: that of as many folds split once), by which the error is corrected (Nadeau and Bengio 2003).
     """
     values = np.asarray(scores, dtype=np.float64) * (1 if greater_is_better else -1)
     tried, folds = values.shape

@@ -40,7 +40,7 @@ AGO = {"years": "y", "months": "mo", "days": "d", "hours": "h"}
 class ValueMapping:
     """Where a column's values come from and what is done with them; exactly one of `column`, `const` and `parts` is set.
 
-    `values` replaces whole values, `otherwise` all others; `ago` (unit, column) takes so many units off a time.
+    `values` replaces whole values, `otherwise` all others; `ago` (unit, column) takes this many units off a time.
     """
 
     column: str | None = None

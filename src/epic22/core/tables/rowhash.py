@@ -142,6 +142,6 @@ def _hash_text(series: pl.Series) -> Lanes:
 
 
 def _mask_low_bytes(count: NDArray[np.int64]) -> U64:
-    """Masks that keep the first so many bytes of a word, of eight where there are more."""
+    """Masks that keep the first n bytes of a word, of eight where there are more."""
     masks = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
     return masks[np.minimum(count, 8)]

@@ -223,7 +223,7 @@ def can_train_in_batches(task: Task) -> bool:
 
 
 def build_batched_data(data: TaskData, at: pl.DataFrame, batch_rows: int, scratch: Path, seed: int) -> BatchedTaskData:
-    """The rows `at` [entity, cutoff], built so many at once, without the columns that the audit of their sample withholds."""
+    """The rows `at` [entity, cutoff], built a part at a time, without the columns that the audit of their sample withholds."""
     task, version = data.task, data.data_version
     table, examples = build_large_examples(task, data.tables, at, version.id, batch_rows, scratch)
     suspicions = audit_examples(task, examples, data.findings, seed)

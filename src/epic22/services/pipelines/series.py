@@ -42,7 +42,7 @@ TREND_HORIZON = 3
 
 @dataclass(frozen=True)
 class ForecastConfig:
-    """What the user asked: `holdout` periods at the end, the horizon at which a trend is told, the seed."""
+    """What the user asked: `holdout` periods at the end, the horizon at which a trend is reported, the seed."""
 
     holdout: int | None = None
     trend_horizon: int = TREND_HORIZON

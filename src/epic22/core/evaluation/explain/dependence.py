@@ -62,7 +62,7 @@ def compute_dependence(samples: ShapSamples, column: int, output: int, toward: s
 
 @dataclass(frozen=True)
 class _Group:
-    """Values that are told together; `contains` says which rows' are, (m,)."""
+    """Values that are shown together; `contains` says which rows' are, (m,)."""
 
     label: str
     bounds: tuple[float, float] | None

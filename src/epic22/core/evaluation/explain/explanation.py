@@ -28,7 +28,7 @@ N_TOP = 10
 N_RANKINGS = 200
 MAX_PERMUTED = 30
 MIN_SHARE = 0.001
-"""A column that moves less of the score than this is not dealt anew: it has nothing to lose."""
+"""A column that moves less of the score than this is not permuted: it has nothing to lose."""
 MAX_DEPENDENCES = 8
 MIN_CORRELATION = 0.5
 """Size of the rank correlation, of one sign in all folds, from which a column is said to raise or lower the score."""
@@ -50,7 +50,7 @@ class ColumnImportance:
 
     `direction` is how the contribution goes with the value, by `correlation` (Spearman, mean over folds; NaN for levels), toward
     the class `toward` where there are many. `ranks` are its places by strength, one a fold, and `in_top` the share of folds where
-    it is among the first. `loss` is what the deciding metric loses when it is dealt anew; None where it was not tried.
+    it is among the first. `loss` is what the deciding metric loses when it is permuted; None where it was not tried.
     """
 
     column: Column
@@ -66,7 +66,7 @@ class ColumnImportance:
 
 @dataclass(frozen=True)
 class NearDuplicates:
-    """Columns, by name, that say nearly the same, by the weakest `agreement` (1 = the same); what they lose dealt together."""
+    """Columns, by name, that say nearly the same, by the weakest `agreement` (1 = the same); what they lose permuted together."""
 
     columns: tuple[str, ...]
     agreement: float

@@ -1,4 +1,4 @@
-"""Permutation importance: what the deciding metric loses on held-out rows when a column's values are dealt anew (Breiman 2001).
+"""Permutation importance: what the deciding metric loses on held-out rows when a column's values are permuted (Breiman 2001).
 
 Values are dealt within a fold's test rows, and where rows cluster, from another cluster as a whole: dealt row by row, the luck of
 a column that is the same for all rows of a tenant would look smaller than it is.

@@ -1,4 +1,4 @@
-"""The forecasting families, in the order they are raced. A new one is one module beside this one and one line here."""
+"""The forecasting families, in the order they are evaluated. A new one is one module beside this one and one line here."""
 
 from epic22.core.errors import UnknownTaskError
 from epic22.core.models.panel import classical, linear, naive, xgboost

@@ -11,7 +11,7 @@ from epic22.core.models.panel.log_growth import LogGrowth, compute_typical_volat
 from epic22.core.time_series import Array, Histories
 
 RESIDUAL_CYCLES = 3
-"""So many last cycles of origins tell the scatter of errors."""
+"""This many last cycles of origins tell the scatter of errors."""
 
 MIN_VALUES = 3
 MIN_ERRORS = 10

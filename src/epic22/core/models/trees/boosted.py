@@ -27,7 +27,7 @@ TREE_SHAPES: tuple[Mapping[str, float], ...] = (
 """Shapes of tree that did well on other tables: few telling columns, many, and noise; the inner fold picks one."""
 
 CELLS_PER_THREAD = 600_000
-"""Below so many cells a second thread gains nothing, and waits for long where the cores are busy; nor does a third below twice
+"""Below this many cells a second thread gains nothing, and waits for long where the cores are busy; nor does a third below twice
 as many. So a machine of 64 cores gives a table of 600,000 cells two of them, and all from 38 million cells on."""
 
 
@@ -85,13 +85,13 @@ class BoosterAttributes:
 
 
 FINE_BINS_BELOW, FINE_BINS, COARSE_BINS = 20_000, 1024, 256
-"""A column's values are cut into so many bins: finely below so many rows, where what tells classes apart is often a threshold
+"""A column's values are cut into this many bins: finely below this many rows, where what tells classes apart is often a threshold
 far out, with few rows beside it (AI4I with its formulas, average precision held out of training: 0.883 by 1,024 bins, 0.854 by
 256), and costs little."""
 
 
 def choose_max_bin(n_rows: int) -> int:
-    """How many bins suit a table of so many rows."""
+    """How many bins suit a table of this many rows."""
     return FINE_BINS if n_rows < FINE_BINS_BELOW else COARSE_BINS
 
 
@@ -138,7 +138,7 @@ class XGBoostTrees(ParamsMixin, BoosterAttributes):
     def _choose_shape_and_rounds(
         self, dtrain: "xgboost.QuantileDMatrix", dvalid: "xgboost.DMatrix", threads: int
     ) -> tuple[Mapping[str, float], int]:
-        """The shape and the rounds with the least loss on the watched rows; one quantised matrix serves all shapes."""
+        """The shape and the rounds with the least loss on the validation rows; one quantised matrix serves all shapes."""
         boosters = [self._train_with_early_stopping(shape, dtrain, dvalid, threads) for shape in self._candidate_shapes()]
         best = int(np.argmin([booster.best_score for booster in boosters]))
         return self._candidate_shapes()[best], int(boosters[best].best_iteration) + 1
@@ -151,7 +151,7 @@ class XGBoostTrees(ParamsMixin, BoosterAttributes):
         threads: int,
         callbacks: "Sequence[xgboost.callback.TrainingCallback]" = (),
     ) -> "xgboost.Booster":
-        """A booster whose rounds end when the loss on the watched rows no longer falls."""
+        """A booster whose rounds end when the loss on the validation rows no longer falls."""
         import xgboost
 
         return xgboost.train(

@@ -125,7 +125,7 @@ class TreeArrays(NamedTuple):
         )
 
     def take_first(self, n_trees: int) -> "TreeArrays":
-        """The first so many of them."""
+        """The first n of them."""
         return self._replace(roots=self.roots[:n_trees], depth=self.depth[:n_trees])
 
 

@@ -36,7 +36,7 @@ STATE_FILE = "trees.json"
 
 @dataclass(frozen=True)
 class BoostingData:
-    """What trees grow on: X (n, p) and y (n,) in their unit, so many rounds at most; rows that are watched may end them sooner,
+    """What trees grow on: X (n, p) and y (n,) in their unit, this many rounds at most; validation rows may end them sooner,
     and time that has `expired`."""
 
     X: Array
@@ -126,7 +126,7 @@ class ExternalTrees(ForestMixin, ParamsMixin):
         return self
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
-        """Fit the part's rows until the loss on the watched rows no longer falls."""
+        """Fit the part's rows until the loss on the validation rows no longer falls."""
         require_library(self.library, self.library)
         self.unit_, self.power_ = self._compute_unit(data.y), float(self.loss.power or EVALUATION_POWER)
         self.rounds_, y = self.default_rounds, data.y / self.unit_

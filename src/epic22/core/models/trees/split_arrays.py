@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 LEAF = -1
 POINTS_PER_ROUND = 3
-"""Points of a quadrature that are taken together; so many are exact for twice as many columns on a way."""
+"""Points of a quadrature that are taken together; this many are exact for twice as many columns on a way."""
 
 
 BLOCK_TESTS = 128
@@ -66,7 +66,7 @@ class InteractionArrays(NamedTuple):
 class ShapArrays(NamedTuple):
     """What SHAP values need of the same tests beside ScoreArrays.
 
-    They take trees block by block, so many as have BLOCK tests, or the next one alone; those of block i begin at `first`
+    They take trees block by block, as many as have BLOCK tests, or the next one alone; those of block i begin at `first`
     (b + 1,). Its nodes have numbers of their own: `node_place`, `left` and `right` (s,), `leaf_place` (l,) from `first_leaf` (b
     + 1,), `root_place` (t,) from `first_root` (b + 1,). `category_tests` (c,) are the tests for categories, by number within
     their block, from `first_category_test` (b + 1,). `slot` is where a test's part is added: output × (p + 1) + feature.
