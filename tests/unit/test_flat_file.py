@@ -8,9 +8,10 @@ import polars as pl
 import pytest
 
 from epic22.core.data.task_data import TaskData
-from epic22.core.errors import ColumnError
+from epic22.core.errors import ColumnError, UserError
 from epic22.core.task import Kind
 from epic22.spec.flat_file import load_task_data
+from epic22.spec.task_request import refuse_contradictions
 from epic22.spec.training_spec import build_spec
 
 
@@ -176,3 +177,11 @@ def test_a_task_says_in_words_what_it_is_about_else_the_label_and_the_file(tmp_p
         == "who leaves within a month"
     )
     assert load_task_data(build_spec(csv=path, label="y")).task.about == f"y from {path.name}"
+
+
+@pytest.mark.parametrize("holdout", [{"test": Path("new.csv")}, {"holdout_from": "2024-01-01"}, {"holdout_last": 3}])
+def test_a_search_that_judges_itself_excludes_rows_held_out(tmp_path: Path, holdout: dict[str, Any]) -> None:
+    spec = build_spec(csv=file_of(tmp_path, y=[0, 1] * 30), label="y", trials=2, nested=False, **holdout)
+    with pytest.raises(UserError, match="--no-nested judges by the search's own folds"):
+        refuse_contradictions(spec)
+    refuse_contradictions(build_spec(csv=spec.path, label="y", trials=2, **holdout))

@@ -18,6 +18,7 @@ CHOICES = {"--log": "yes, no or auto", "--group-by": "day, week or month", "--sa
 def refuse_contradictions(spec: TrainingSpec) -> None:
     """Raise UserError for what cannot be asked of a table, or contradicts itself."""
     spec.require_table()
+    _refuse_two_evaluations(spec)
     refuse_other_word(spec, "--kind")
     if len(spec.roles.id) > 1:
         raise UserError(f"--id was given {len(spec.roles.id)} times; several columns name a series only with --panel.")
@@ -37,6 +38,13 @@ def refuse_other_word(spec: TrainingSpec, option: str) -> None:
     value = spec.value(field)
     if value is not None and value not in field.words:
         raise UserError(f"{option} {value}: give {CHOICES.get(option, 'one of ' + ', '.join(field.words))}.")
+
+
+def _refuse_two_evaluations(spec: TrainingSpec) -> None:
+    """Raise UserError where the search's own folds are to judge, and rows held out as well."""
+    is_holdout = spec.data.test is not None or spec.split.holdout_from is not None or spec.split.holdout_last is not None
+    if spec.search.is_requested and not spec.search.nested and is_holdout:
+        raise UserError("--no-nested judges by the search's own folds; leave --test and the holdout out.")
 
 
 def _refuse_search_with_offset(spec: TrainingSpec) -> None:
