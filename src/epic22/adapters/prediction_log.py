@@ -26,7 +26,7 @@ RECEIPT_KEY = '"receipt":"'
 
 
 class FilePredictionLog:
-    """The journal as files; `log_predictions` writes at once."""
+    """The prediction log as files; `log_predictions` writes at once."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -78,7 +78,7 @@ class FilePredictionLog:
 
 
 class BufferedPredictionLog:
-    """A journal that writes in a thread of its own, once a second and at the end; see the module for what may be lost."""
+    """A prediction log that writes in a thread of its own, once a second and at the end; see the module for what may be lost."""
 
     def __init__(self, files: FilePredictionLog, max_pending: int = MAX_PENDING, flush_seconds: float = FLUSH_SECONDS) -> None:
         self.files, self.max_pending, self.flush_seconds = files, max_pending, flush_seconds
@@ -132,7 +132,7 @@ class BufferedPredictionLog:
 
 
 def get_logger() -> Any:
-    """Where the journal says what went wrong: standard error, so that JSON on standard output stays JSON."""
+    """Where the log says what went wrong: standard error, so that JSON on standard output stays JSON."""
     return structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
 
 

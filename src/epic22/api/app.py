@@ -30,7 +30,7 @@ QUICK_BYTES = 1 << 15
 
 
 def create_app(registry: Registry, prediction_log: PredictionLog | None = None) -> FastAPI:
-    """The API over a registry; nothing else is needed to answer. Answers are noted in the journal where there is one."""
+    """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one."""
     # A redirect to the address without its last slash would be built from the client's own Host header.
     app = FastAPI(
         title="Epic 22",
@@ -50,7 +50,7 @@ def create_app(registry: Registry, prediction_log: PredictionLog | None = None) 
 
 
 def _build_lifespan(prediction_log: PredictionLog | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What ends with the application: the journal writes down what still waits."""
+    """What ends with the application: the prediction log writes what still waits."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

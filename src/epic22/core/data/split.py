@@ -289,7 +289,7 @@ def _build_folds(fold_numbers: Array, n: int, repeat: int) -> tuple[Fold, ...]:
 
 
 def find_resampling_blocks(examples: Examples) -> Array | None:
-    """What is resampled together where time splits: clusters, groups, else the finest period that still gives 30 blocks."""
+    """What is resampled together where time splits: clusters, groups, else the longest period that still gives 30 blocks."""
     if examples.cluster is not None:
         return encode_values(examples.cluster)
     if examples.group is not None:

@@ -1,7 +1,7 @@
 """Intervals and sets that hold: conformal prediction from out-of-fold responses.
 
 After Vovk, Gammerman and Shafer (2005) and Lei et al. (2018), out of fold as in Vovk (2015) and Barber et al. (2021). This is the
-state a bundle holds and answers from. How intervals are chosen is in `interval_choice`, whether all of it kept its word in
+state a bundle holds and answers from. How intervals are chosen is in `interval_selection`, whether all of it kept its word in
 `coverage`. n = rows, k = classes.
 """
 

@@ -150,7 +150,7 @@ class Scatter:
 def fit_scatter(value: Array, size: Array, weight: Array) -> Scatter | None:
     """A monotone scatter, rising or falling, from predicted values, sizes of residuals and what a row counts, (n,) each.
 
-    By the means of bins of about equal weight, made monotone by pooling neighbours. None for fewer than two bins of ROWS_A_BIN.
+    By the means of bins of about equal weight, made monotone by pooling neighbours. None for fewer than two bins of ROWS_PER_BIN.
     """
     bins = min(MAX_BINS, int(weight.sum() / ROWS_PER_BIN + 1e-6))
     total = float((size * weight).sum() / weight.sum()) if len(size) else 0.0
