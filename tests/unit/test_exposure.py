@@ -53,7 +53,7 @@ def stored(folder: Path, frame: pl.DataFrame | None = None) -> Path:
 
 def asked(folder: Path, loss: str = "poisson", exposure: str | None = "years", **said: object) -> TrainingSpec:
     drop = () if exposure is not None else ("years",)
-    return build_spec(csv=stored(folder), label="claims", drop=drop, exposure=exposure, task="claims", loss=loss, **said)
+    return build_spec(csv=stored(folder), label="claims", drop=drop, offset=exposure, task="claims", loss=loss, **said)
 
 
 def task(loss: Loss, offset: str | None = "years") -> Task:
@@ -181,27 +181,27 @@ def _refused_by_the_api(bundle: Bundle) -> None:
 )
 def test_an_exposure_that_is_none_is_refused(tmp_path: Path, change: pl.Expr, said: str) -> None:
     path = stored(tmp_path, policies().with_columns(years=change))
-    with pytest.raises(ColumnError, match=rf"--exposure years: .*{said}"):
-        load_task_data(build_spec(csv=path, label="claims", exposure="years", loss="poisson"))
+    with pytest.raises(ColumnError, match=rf"--offset years: .*{said}"):
+        load_task_data(build_spec(csv=path, label="claims", offset="years", loss="poisson"))
 
 
 def test_what_cannot_add_an_exposure_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ColumnError, match="--exposure years: goes with --loss poisson or tweedie"):
+    with pytest.raises(ColumnError, match="--offset years: goes with --loss poisson or tweedie"):
         load_task_data(asked(tmp_path, loss="squared"))
-    with pytest.raises(ColumnError, match="families: lightgbm cannot add --exposure"):
+    with pytest.raises(ColumnError, match="families: lightgbm cannot add --offset"):
         load_task_data(asked(tmp_path, families=("lightgbm",)))
     with pytest.raises(ColumnError, match="uses 'years', which is the exposure"):
         load_task_data(asked(tmp_path, formula=("each = size / years",)))
     with pytest.raises(ColumnError, match="exposure and label at once"):
         load_task_data(asked(tmp_path, exposure="claims"))
-    wanted = {"csv": stored(tmp_path), "label": "claims", "exposure": "years", "loss": "poisson", "trials": 3}
-    assert build_spec(**wanted).column_roles.exposure == "years"
+    wanted = {"csv": stored(tmp_path), "label": "claims", "offset": "years", "loss": "poisson", "trials": 3}
+    assert build_spec(**wanted).column_roles.offset == "years"
     for search, option in (
         ({"engineer": True}, "--engineer"),
         ({"row_ms": 1.0}, "--row-ms"),
         ({"search_family": ("catboost",)}, "--search-family catboost"),
     ):
-        with pytest.raises(UserError, match=f"{option} cannot go with --exposure years"):
+        with pytest.raises(UserError, match=f"{option} cannot go with --offset years"):
             refuse_contradictions(build_spec(**wanted, **search))
 
 

@@ -27,6 +27,7 @@ from epic22.spec.training_spec import (
     DataSection,
     KeyPath,
     Origin,
+    PolicySection,
     RolesSection,
     SearchSection,
     SpecField,
@@ -137,6 +138,7 @@ roles:
   label: Churn
   positive: Yes
   id: customer
+  exposure: years
   drop: [late, 'later']
 columns:
   # as the contract has it
@@ -144,7 +146,11 @@ columns:
   plan: {levels: [monthly, yearly]}
   gender: {role: protected}
 formulas: ['paid = tenure * price']
-costs: {miss: 500, false_alarm: 5e1}
+costs: {miss: 500, false_alarm: 5e1, exposure: rent}
+use:
+  least: 0.5
+  # dearer by that
+  margin: 3
 split: {horizon: 90, repeats: 1}
 search: {trials: 20, families: [linear], engineer: no}
 """
@@ -152,18 +158,23 @@ search: {trials: 20, families: [linear], engineer: no}
     assert asked == TrainingSpec(
         name="churn",
         data=DataSection(file=Path("in/churn.csv")),
-        roles=RolesSection(label="Churn", positive="Yes", id=("customer",), drop=("late", "later")),
+        roles=RolesSection(label="Churn", positive="Yes", id=("customer",), offset="years", drop=("late", "later")),
         columns=(
             ColumnOverride("tenure", "int", "months", "time as a tenant", 0.0, 100.0),
             ColumnOverride("plan", levels=("monthly", "yearly")),
             ColumnOverride("gender", role="protected"),
         ),
         formulas=("paid = tenure * price",),
-        costs=CostsSection(miss=500.0, false_alarm=50.0),
+        costs=CostsSection(miss=500.0, false_alarm=50.0, stake_column="rent"),
+        policy=PolicySection(minimum_effect=0.5, non_inferiority_margin=3.0),
         split=SplitSection(horizon=90.0, repeats=1),
         search=SearchSection(trials=20, families=("linear",), engineer=False),
     )
-    assert asked.origin.remarks == {(): ("By hand.",), ("columns", "tenure"): ("as the contract has it",)}
+    assert asked.origin.remarks == {
+        (): ("By hand.",),
+        ("columns", "tenure"): ("as the contract has it",),
+        ("policy", "non_inferiority_margin"): ("dearer by that",),
+    }
 
 
 @pytest.mark.parametrize(
@@ -186,7 +197,7 @@ search: {trials: 20, families: [linear], engineer: no}
         ("version: 1\nsplit:\n  folds: 2.5", "split.folds: expected a whole number, found '2.5'"),
         ("version: 1\nsplit:\n  gap: .inf", "split.gap: expected a number, found '.inf'"),
         ("version: 1\nsplit:\n  gap: '3'", "split.gap: expected a number, found '3'"),
-        ("version: 1\nuse: {prefer_simpler: perhaps}", "use.prefer_simpler: expected true or false, found 'perhaps'"),
+        ("version: 1\npolicy: {prefer_simpler: perhaps}", "policy.prefer_simpler: expected true or false, found 'perhaps'"),
         ("version: 1\nfamilies: [bosting]", r"families: found 'bosting' \(did you mean boosting\?\); expected one of constant"),
         ("version: 1\nsearch: {sampling: bayes}", "search.sampling: found 'bayes'"),
         ("version: 1\ncolumns:\n  a:\n    dtype: number", "line 4: columns.a.dtype: found 'number'"),
@@ -251,8 +262,8 @@ def asked_of(folder: Path, text: str) -> TrainingSpec:
         ("roles: {label: y}\ncosts: {miss: 3}", "line 4: costs.miss: --cost-miss and --cost-false-alarm go together"),
         ("roles: {label: y}\nsplit: {holdout_from: soon}", "line 4: split.holdout_from: --holdout-from soon: not a date"),
         (
-            "roles: {label: y}\ncosts: {exposure: plan, miss: 3, false_alarm: 1}",
-            "line 4: costs.exposure: .*'plan' is no input of n",
+            "roles: {label: y}\ncosts: {stake_column: plan, miss: 3, false_alarm: 1}",
+            "line 4: costs.stake_column: .*'plan' is no input of n",
         ),
         ("roles: {label: y}\nformulas: [a = lod * 2]", "task.yaml, line 4: formula 'a'"),
         ("roles: {label: y, id: [a, b]}", "line 3: roles.id: --id was given 2 times"),
@@ -288,11 +299,11 @@ def declared(asked: TrainingSpec) -> TaskData:
 
 
 def test_money_at_stake_must_be_known_of_every_row(tmp_path: Path) -> None:
-    asked = asked_of(tmp_path, "roles: {label: y}\ncosts: {miss: 3, false_alarm: 1, exposure: size}")
+    asked = asked_of(tmp_path, "roles: {label: y}\ncosts: {miss: 3, false_alarm: 1, stake_column: size}")
     assert load_task_data(asked).task.stake_column == "size"
     pl.read_csv(tmp_path / "t.csv").with_columns(size=pl.col("size").replace(4, None) - 1).write_csv(tmp_path / "t.csv")
     with (
-        pytest.raises(ColumnError, match=r"line 4: costs\.exposure: 'size' is missing or below zero in 12 rows"),
+        pytest.raises(ColumnError, match=r"line 4: costs\.stake_column: 'size' is missing or below zero in 12 rows"),
         locate_errors(asked),
     ):
         load_task_data(asked)
@@ -413,7 +424,7 @@ def test_the_written_file_asks_for_the_same_as_the_options(tmp_path: Path, form:
     again = read_task("task.yaml", format_task_file(found, tmp_path), tmp_path)
     assert again == found.model_copy(update={"data": again.data})
     assert build_split_request(again) == build_split_request(asked)
-    assert (again.search, again.target, again.costs, again.use) == (asked.search, asked.target, asked.costs, asked.use)
+    assert (again.search, again.target, again.costs, again.policy) == (asked.search, asked.target, asked.costs, asked.policy)
     told = load_task_data(again)
     assert told.data_version.id == made.data_version.id
     assert (told.task.columns, told.task.families, told.task.formulas) == (
@@ -482,8 +493,8 @@ def example() -> str:
 
 def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path: Path) -> None:
     asked = read_task("task.yaml", example(), tmp_path)
-    absent = {"test", "group", "loss", "log", "exposure", "holdout_from", "holdout_last"}
-    assert {field.file_name for field in IN_FILE if asked.value(field) in (None, ())} == absent
+    absent = {"test", "group", "loss", "log", "offset", "holdout_from", "holdout_last"}
+    assert {field.name for field in IN_FILE if asked.value(field) in (None, ())} == absent
     assert {f.name for column in asked.columns for f in COLUMN_FIELDS if getattr(column, f.name) not in (None, ())} == {
         f.name for f in COLUMN_FIELDS
     }
@@ -509,7 +520,7 @@ def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path:
 
 def test_the_page_tells_every_key() -> None:
     text = PAGE.read_text()
-    assert [field.file_name for field in IN_FILE if f"`{field.file_name}`" not in text] == []
+    assert [field.name for field in IN_FILE if f"`{field.name}`" not in text] == []
     assert [field.name for field in COLUMN_FIELDS if f"`{field.name}`" not in text] == []
 
 

@@ -43,7 +43,7 @@ TABLE_OPTIONS = (
     "--formula",
     "--loss",
     "--log",
-    "--exposure",
+    "--offset",
     "--task-file",
     "--write-task",
 )
@@ -54,7 +54,7 @@ ROW_OPTIONS = (
     "--group-by",
     "--drop",
     "--keep",
-    "--exposure",
+    "--offset",
     "--positive",
     "--kind",
     "--formula",

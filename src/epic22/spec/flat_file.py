@@ -222,15 +222,15 @@ def refuse_offset(frame: pl.DataFrame, spec: TrainingSpec) -> None:
         return
     if not loss.log_link:
         raise ColumnError(
-            f"--exposure {name}: goes with --loss poisson or tweedie, whose values grow with it; {loss.name} does not add it."
+            f"--offset {name}: goes with --loss poisson or tweedie, whose values grow with it; {loss.name} does not add it."
         )
     if not frame[name].dtype.is_numeric():
-        raise ColumnError(f"--exposure {name}: holds no numbers; expected numbers above zero, such as years insured.")
+        raise ColumnError(f"--offset {name}: holds no numbers; expected numbers above zero, such as years insured.")
     invalid = ~(frame[name].cast(pl.Float64) > 0).fill_null(value=False)
     if invalid.any():
         row = int(invalid.arg_true()[0])
         raise ColumnError(
-            f"--exposure {name}: missing, zero or below in {int(invalid.sum()):,} rows, first {frame[name][row]} in labelled row "
+            f"--offset {name}: missing, zero or below in {int(invalid.sum()):,} rows, first {frame[name][row]} in labelled row "
             f"{row + 1:,}; expected numbers above zero: mend the rows, or leave them out."
         )
 
@@ -365,12 +365,12 @@ def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, clas
         costs=spec.error_costs,
         stake_column=spec.costs.stake_column,
         policy=EvaluationPolicy(
-            minimum_effect=spec.use.minimum_effect,
-            non_inferiority_margin=spec.use.non_inferiority_margin,
-            prefer_simpler=spec.use.prefer_simpler,
+            minimum_effect=spec.policy.minimum_effect,
+            non_inferiority_margin=spec.policy.non_inferiority_margin,
+            prefer_simpler=spec.policy.prefer_simpler,
             capacity=spec.costs.capacity,
-            coverage_by=spec.use.coverage_by,
-            learning_curve=spec.use.learning_curve,
+            coverage_by=spec.policy.coverage_by,
+            learning_curve=spec.policy.learning_curve,
         ),
     )
 
@@ -384,7 +384,7 @@ def _select_families(spec: TrainingSpec, kind: Kind) -> tuple[str, ...]:
         if kind not in family.kinds:
             raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
         if spec.roles.offset is not None and not family.supports_offset:
-            raise ColumnError(f"families: {name} cannot add --exposure {spec.roles.offset}; leave one of them out.")
+            raise ColumnError(f"families: {name} cannot add --offset {spec.roles.offset}; leave one of them out.")
         if family.needs is not None:
             require_library(name, family.needs)
     return tuple(f.name for f in FAMILIES if f.name in spec.families or (f.is_baseline and kind in f.kinds))
@@ -397,10 +397,10 @@ def _refuse_unfit_stake(spec: TrainingSpec, columns: Sequence[Column]) -> None:
     numbers = [c.name for c in columns if c.role == "input" and c.dtype in ("int", "float")]
     if spec.costs.stake_column not in numbers:
         raise ColumnError(
-            f"costs.exposure: {spec.costs.stake_column!r} is no input of numbers; there are {', '.join(numbers) or 'none'}."
+            f"costs.stake_column: {spec.costs.stake_column!r} is no input of numbers; there are {', '.join(numbers) or 'none'}."
         )
     if not spec.error_costs:
-        raise ColumnError("costs.exposure multiplies the cost of a miss; state costs.miss and costs.false_alarm too.")
+        raise ColumnError("costs.stake_column multiplies the cost of a miss; state costs.miss and costs.false_alarm too.")
 
 
 def _refuse_unknown_stake(frame: pl.DataFrame, spec: TrainingSpec) -> None:
@@ -411,7 +411,7 @@ def _refuse_unknown_stake(frame: pl.DataFrame, spec: TrainingSpec) -> None:
     unknown = int((stake.is_null() | (stake < 0)).fill_null(value=True).sum())
     if unknown:
         raise ColumnError(
-            f"costs.exposure: {spec.costs.stake_column!r} is missing or below zero in {unknown:,} rows; fill it in."
+            f"costs.stake_column: {spec.costs.stake_column!r} is missing or below zero in {unknown:,} rows; fill it in."
         )
 
 

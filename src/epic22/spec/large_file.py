@@ -76,11 +76,11 @@ def refuse_unbatchable(spec: TrainingSpec) -> None:
     options = {"--test": spec.data.test is not None, "--formula": bool(spec.formulas)}
     options |= {"--log": spec.target.log in ("yes", "auto")}
     options |= {
-        "--exposure": spec.roles.offset is not None,
-        "--prefer-simpler": spec.use.prefer_simpler,
-        "--learning-curve": spec.use.learning_curve,
+        "--offset": spec.roles.offset is not None,
+        "--prefer-simpler": spec.policy.prefer_simpler,
+        "--learning-curve": spec.policy.learning_curve,
     }
-    options |= {"costs.exposure": spec.costs.stake_column is not None}
+    options |= {"costs.stake_column": spec.costs.stake_column is not None}
     options |= {"these families": bool(set(spec.families) - set(LARGE_FAMILIES))}
     unsupported = [name for name, is_set in (options | {"this --loss": not has_batchable_loss}).items() if is_set]
     if unsupported:

@@ -28,7 +28,7 @@ def refuse_contradictions(spec: TrainingSpec) -> None:
     refuse_other_word(spec, "--log")
     if (spec.costs.miss is None) != (spec.costs.false_alarm is None):
         raise UserError("--cost-miss and --cost-false-alarm go together: a threshold needs what both errors cost.")
-    if spec.use.prefer_simpler and spec.costs.miss is None:
+    if spec.policy.prefer_simpler and spec.costs.miss is None:
         raise UserError("--prefer-simpler needs --cost-miss and --cost-false-alarm: 'as good' is said in money.")
 
 
@@ -57,7 +57,7 @@ def _refuse_search_with_offset(spec: TrainingSpec) -> None:
     unsupported += [f"--search-family {family}" for family in unable]
     if any(unsupported):
         raise UserError(
-            f"{next(o for o in unsupported if o)} cannot go with --exposure {name}: it would be learned from; leave one out."
+            f"{next(o for o in unsupported if o)} cannot go with --offset {name}: it would be learned from; leave one out."
         )
 
 

@@ -46,7 +46,7 @@ def build_task_schema() -> dict[str, Any]:
 
 def _build_record(fields: Sequence[SpecField]) -> dict[str, Any]:
     """A record of keys, each at most once and among these."""
-    values = {field.file_name: _build_value(field) for field in fields}
+    values = {field.name: _build_value(field) for field in fields}
     return {"type": ["object", "null"], "additionalProperties": False, "properties": values}
 
 

@@ -7,7 +7,7 @@ the column `no` stays a name and the value `yes` a text. What is wrong is report
 import math
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,15 @@ from epic22.spec.training_spec import COLUMN_FIELDS, SECTION_KEYS, VERSION, KeyP
 MAX_CHARACTERS = 2_000_000
 MAX_KEY_LENGTH = 500
 """YAML takes longer keys only after a question mark."""
+
+OLD_KEYS: Mapping[KeyPath, str] = {
+    ("roles", "exposure"): "offset",
+    ("costs", "exposure"): "stake_column",
+    ("use",): "policy",
+    ("use", "least"): "minimum_effect",
+    ("use", "margin"): "non_inferiority_margin",
+}
+"""Keys that had another name in 0.1."""
 
 TAGS = tuple(f"tag:yaml.org,2002:{name}" for name in ("str", "int", "float", "bool", "null", "timestamp", "value", "merge"))
 NULL = "tag:yaml.org,2002:null"
@@ -118,12 +127,13 @@ def read_task(name: str, text: str, folder: Path) -> TrainingSpec:
     Raises FileError with the line and the key for what is not known, of another type, or given twice.
     """
     root = _YamlValue(name, (), _compose(name, text), 1)
+    _rename_old_keys(root.node)
     top = root.record(("version", *SECTION_KEYS))
     _refuse_version(root, top.pop("version", None))
     origin = Origin(name, dict(_iterate_lines(root)), _collect_comments(root, text.splitlines()))
     spec = TrainingSpec(origin=origin)
     for section in (section for section in SECTION_KEYS if section in top and section != "columns"):
-        fields = {field.file_name: field for field in list_section(section)}
+        fields = {field.name: field for field in list_section(section)}
         entries = {section: top[section]} if section in fields else top[section].record(tuple(fields))
         for key, entry in entries.items():
             spec = spec.with_value(fields[key], _read_value(entry, fields[key], folder))
@@ -170,6 +180,18 @@ def _refuse_version(root: _YamlValue, entry: _YamlValue | None) -> None:
     version = entry.number()
     if version not in range(1, VERSION + 1):
         raise entry.build_error(f"found {version:g}, this program reads 1 to {VERSION}; a newer file needs a newer epic22.")
+
+
+def _rename_old_keys(node: yaml.Node, path: KeyPath = ()) -> None:
+    """Give keys that had another name once their names of today."""
+    if not isinstance(node, yaml.MappingNode):
+        return
+    for key, value in node.value:
+        if isinstance(key, yaml.ScalarNode):
+            within = (*path, key.value)
+            key.value = OLD_KEYS.get(within, key.value)
+            if within in (("roles",), ("costs",), ("use",)):
+                _rename_old_keys(value, within)
 
 
 def _iterate_lines(value: _YamlValue) -> Iterator[tuple[KeyPath, int]]:
@@ -281,7 +303,7 @@ def _format_section(section: str, lines: Sequence[str], remark: Sequence[str]) -
 
 def _format_fields(spec: TrainingSpec, fields: Sequence[SpecField], folder: Path) -> Iterator[str]:
     for field in fields:
-        indent, name, value = "  " if field.section else "", field.file_name, spec.value(field)
+        indent, name, value = "  " if field.section else "", field.name, spec.value(field)
         remark = spec.origin.remarks.get(field.path, ())
         if value is None or value == ():
             if field.section or not remark:

@@ -24,7 +24,7 @@ KeyPath = tuple[str, ...]
 Form = Literal["text", "texts", "path", "number", "whole", "flag"]
 
 VERSION = 1
-"""Of the file's form. It goes up when a key changes its meaning or its name; files of every version before stay readable."""
+"""Of the file's form. It goes up when a key changes its meaning; files of every version before, and old names, stay readable."""
 
 FAMILY_NAMES = tuple(family.name for family in FAMILIES)
 TABLE, USE, SEARCH, SPLIT, PANEL = "The table", "The use", "Search for parameters", "The split", "The panel"
@@ -36,8 +36,8 @@ class Key:
     """What there is to know of a field beside its type and its default.
 
     `option` names it on the command line, below `panel` in the help; a field without one is given in a file or in Python alone.
-    `words` are those there are, where the type does not say it. `in_audit`: `audit` takes it too. `file_name` is the key in the
-    file where that is not the field's name, `comment` what stands above it in a written file.
+    `words` are those there are, where the type does not say it. `in_audit`: `audit` takes it too. `comment` stands above it in a
+    written file.
     """
 
     help: str
@@ -47,7 +47,6 @@ class Key:
     maximum: float | None = None
     words: tuple[str, ...] = ()
     in_audit: bool = False
-    file_name: str = ""
     comment: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -118,9 +117,8 @@ class RolesSection(Section):
         str | None,
         Key(
             "With --loss poisson or tweedie: what the label grows with, such as years insured; above zero, never learned from.",
-            "--exposure",
+            "--offset",
             TABLE,
-            file_name="exposure",
         ),
     ] = None
 
@@ -162,11 +160,11 @@ class CostsSection(Section):
     capacity: Annotated[int | None, Key("How many rows a week can be acted on.", minimum=1)] = None
     stake_column: Annotated[
         str | None,
-        Key("An input of numbers that multiplies the cost of a miss, such as the value at stake.", file_name="exposure"),
+        Key("An input of numbers that multiplies the cost of a miss, such as the value at stake."),
     ] = None
 
 
-class UseSection(Section):
+class PolicySection(Section):
     """What is preferred where nothing is lost by it, and what is told."""
 
     prefer_simpler: Annotated[
@@ -180,12 +178,10 @@ class UseSection(Section):
     learning_curve: Annotated[
         bool, Key("Refit on fewer rows, and say whether more data would help.", "--learning-curve", USE)
     ] = False
-    minimum_effect: Annotated[
-        float | None, Key("The smallest difference of the metric that matters.", minimum=0, file_name="least")
-    ] = None
+    minimum_effect: Annotated[float | None, Key("The smallest difference of the metric that matters.", minimum=0)] = None
     non_inferiority_margin: Annotated[
         float | None,
-        Key("Money per 1,000 rows by which a simpler family may be dearer.", minimum=0, file_name="margin"),
+        Key("Money per 1,000 rows by which a simpler family may be dearer.", minimum=0),
     ] = None
     coverage_by: Annotated[
         tuple[str, ...],
@@ -360,7 +356,7 @@ class TrainingSpec(Section):
     data: Annotated[DataSection, Key("The table; test: a file of rows to test on.")] = DataSection()
     roles: Annotated[
         RolesSection,
-        Key("What the columns are for. Also: positive, kind, time, group, id, exposure; lists: drop, keep."),
+        Key("What the columns are for. Also: positive, kind, time, group, id, offset; lists: drop, keep."),
     ] = RolesSection()
     columns: Annotated[
         tuple[ColumnOverride, ...],
@@ -379,12 +375,14 @@ class TrainingSpec(Section):
     target: Annotated[TargetSection, Key("What is made small, and what decides: loss, log, metric.")] = TargetSection()
     costs: Annotated[
         CostsSection,
-        Key("What errors cost, for two classes: miss, false_alarm; capacity (a week), exposure (a column multiplying a miss)."),
+        Key("What errors cost, for two classes: miss, false_alarm; capacity (a week), stake_column (multiplies a miss)."),
     ] = CostsSection()
-    use: Annotated[
-        UseSection,
-        Key("What is preferred where nothing is lost by it, and told. Also: least, margin, coverage_by."),
-    ] = UseSection()
+    policy: Annotated[
+        PolicySection,
+        Key(
+            "What is preferred where nothing is lost by it, and told. Also: minimum_effect, non_inferiority_margin, coverage_by."
+        ),
+    ] = PolicySection()
     split: Annotated[
         SplitSection,
         Key("Which rows judge; days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last."),
@@ -481,14 +479,9 @@ class SpecField:
     default: Any
 
     @property
-    def file_name(self) -> str:
-        """The key in the file."""
-        return self.key.file_name or self.name
-
-    @property
     def path(self) -> KeyPath:
         """The key's path in the file."""
-        return (self.section, self.file_name) if self.section else (self.file_name,)
+        return (self.section, self.name) if self.section else (self.name,)
 
     @property
     def parameter(self) -> str:

@@ -69,7 +69,7 @@ DAY_RANGE = (-719_162, 2_932_896)
 class Roles:
     """What the user says of the columns. Several `time` names are one date spread over columns: year, month, day.
 
-    The `exposure` is what a count or a sum grows with (`Target.offset`); it stands among the inputs.
+    The `offset` is what a count or a sum grows with (`Target.offset`); it stands among the inputs.
     """
 
     label: str
@@ -78,7 +78,7 @@ class Roles:
     id: str | None = None
     drop: tuple[str, ...] = ()
     positive: str | None = None
-    exposure: str | None = None
+    offset: str | None = None
 
 
 @dataclass(frozen=True)
@@ -155,7 +155,7 @@ def _refuse_absent_roles(names: Sequence[str], roles: Roles) -> None:
         "--group": [roles.group],
         "--id": [roles.id],
         "--drop": roles.drop,
-        "--exposure": [roles.exposure],
+        "--offset": [roles.offset],
     }
     for option, role_columns in roles_by_option.items():
         for name in role_columns:
@@ -164,7 +164,7 @@ def _refuse_absent_roles(names: Sequence[str], roles: Roles) -> None:
 
 
 def _refuse_double_roles(roles: Roles) -> None:
-    role_columns = [("label", roles.label), ("id", roles.id), ("group", roles.group), ("exposure", roles.exposure)]
+    role_columns = [("label", roles.label), ("id", roles.id), ("group", roles.group), ("exposure", roles.offset)]
     role_columns += [("time", name) for name in roles.time] + [("drop", name) for name in dict.fromkeys(roles.drop)]
     for name in dict.fromkeys(name for _, name in role_columns if name is not None):
         column_roles = sorted(role for role, n in role_columns if n == name)
@@ -450,7 +450,7 @@ def infer_role(name: str, dtype: Dtype, n_distinct: int, has_missing: bool, role
     assigned_roles: dict[str | None, Role] = {
         **dict.fromkeys(roles.drop, "never"),
         **dict.fromkeys(roles.time[:1], "time"),
-        roles.exposure: "input",
+        roles.offset: "input",
         roles.group: "group",
         roles.id: "id",
         roles.label: "label",
