@@ -142,6 +142,7 @@ def _select_clusters(table: TypedTable, roles: Roles) -> pl.Series | None:
 def build_task_name(spec: TrainingSpec) -> str:
     """The name given, else one made of the file's name and the label.
 
+    >>> from epic22.spec.training_spec import build_spec
     >>> build_task_name(build_spec(csv="Telco churn.csv", label="Churn?"))
     'telco-churn-churn'
     """
