@@ -66,9 +66,9 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
 
 def values(field: SpecField) -> st.SearchStrategy[Any]:
     """What a field may hold."""
-    one = st.sampled_from(field.words) if field.words else VALUES[field.form]
+    one = st.sampled_from(field.choices) if field.choices else VALUES[field.form]
     if field.form == "texts":
-        return st.lists(one, max_size=3).map(tuple) if field.words else texts
+        return st.lists(one, max_size=3).map(tuple) if field.choices else texts
     return perhaps(one) if field.default is None else one
 
 

@@ -11,7 +11,7 @@ from epic22.core.errors import UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.services.tune import Tuning
-from epic22.spec.task_request import refuse_other_word
+from epic22.spec.task_request import refuse_other_choice
 from epic22.spec.training_spec import TrainingSpec
 
 IMPORT_TIME = time.monotonic()
@@ -27,7 +27,7 @@ def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
     search = spec.search
     if not search.is_requested:
         return set_processes(None, spec.run.processes)
-    refuse_other_word(spec, "--sampling")
+    refuse_other_choice(spec, "--sampling")
     if search.row_ms is not None and not search.nested:
         raise UserError("--row-ms needs folds that judge the one model too; leave --no-nested out.")
     for name in search.families:

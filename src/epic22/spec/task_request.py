@@ -12,32 +12,32 @@ from epic22.core.models.catalog import get_family
 from epic22.spec.training_spec import FIELDS, TrainingSpec, parse_loss
 
 CHOICES = {"--log": "yes, no or auto", "--group-by": "day, week or month", "--sampling": "bayesian, random or grid"}
-"""The words of an option, as its refusal puts them."""
+"""The choices of an option, as its refusal puts them."""
 
 
 def refuse_contradictions(spec: TrainingSpec) -> None:
     """Raise UserError for what cannot be asked of a table, or contradicts itself."""
     spec.require_table()
     _refuse_two_evaluations(spec)
-    refuse_other_word(spec, "--kind")
+    refuse_other_choice(spec, "--kind")
     if len(spec.roles.id) > 1:
         raise UserError(f"--id was given {len(spec.roles.id)} times; several columns name a series only with --panel.")
     _refuse_search_with_offset(spec)
     if spec.target.loss is not None:
         parse_loss(spec.target.loss)
-    refuse_other_word(spec, "--log")
+    refuse_other_choice(spec, "--log")
     if (spec.costs.miss is None) != (spec.costs.false_alarm is None):
         raise UserError("--cost-miss and --cost-false-alarm go together: a threshold needs what both errors cost.")
     if spec.policy.prefer_simpler and spec.costs.miss is None:
         raise UserError("--prefer-simpler needs --cost-miss and --cost-false-alarm: 'as good' is said in money.")
 
 
-def refuse_other_word(spec: TrainingSpec, option: str) -> None:
-    """Raise UserError where an option is none of its words."""
+def refuse_other_choice(spec: TrainingSpec, option: str) -> None:
+    """Raise UserError where an option is none of its choices."""
     field = next(field for field in FIELDS if field.key.option == option)
     value = spec.value(field)
-    if value is not None and value not in field.words:
-        raise UserError(f"{option} {value}: give {CHOICES.get(option, 'one of ' + ', '.join(field.words))}.")
+    if value is not None and value not in field.choices:
+        raise UserError(f"{option} {value}: give {CHOICES.get(option, 'one of ' + ', '.join(field.choices))}.")
 
 
 def _refuse_two_evaluations(spec: TrainingSpec) -> None:
@@ -70,7 +70,7 @@ def build_split_request(spec: TrainingSpec) -> SplitRequest:
         raise UserError(f"{' and '.join(given)} exclude one another; give one.")
     if given and (split.group_by or split.random_rows_despite_time):
         raise UserError(f"{given[0]} names the test rows already; leave --group-by and --random-rows-despite-time out.")
-    refuse_other_word(spec, "--group-by")
+    refuse_other_choice(spec, "--group-by")
     start = None if split.holdout_from is None else np.datetime64(_parse_timestamp(split.holdout_from), "us")
     return SplitRequest(
         separate_groups=spec.roles.group is not None,

@@ -52,12 +52,12 @@ def _build_record(fields: Sequence[SpecField]) -> dict[str, Any]:
 
 def _build_value(field: SpecField) -> dict[str, Any]:
     """What a key may hold: null says nothing, and one text is a list of one."""
-    words = {"enum": list(field.words)} if field.words else {}
+    choices = {"enum": list(field.choices)} if field.choices else {}
     if field.form == "texts":
-        item = {"type": SCALARS} | words
+        item = {"type": SCALARS} | choices
         schema: dict[str, Any] = {"anyOf": [{"type": "array", "items": item}, item, {"type": "null"}]}
     else:
-        enum = {"enum": [*field.words, *([True, False] if {"yes", "no"} & set(field.words) else []), None]} if words else {}
+        enum = {"enum": [*field.choices, *([True, False] if {"yes", "no"} & set(field.choices) else []), None]} if choices else {}
         schema = {"type": [*TYPES[field.form], "null"]} | enum
     if field.key.minimum is not None:
         schema["minimum"] = field.key.minimum

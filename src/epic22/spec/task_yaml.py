@@ -232,14 +232,14 @@ def _read_value(entry: _YamlValue, field: SpecField, folder: Path) -> Any:
 
 
 def _convert_value(entry: _YamlValue, field: SpecField) -> Any:
-    """A value in its form, not below the least it may be, and one of the words there are."""
+    """A value in its form, not below its minimum, and one of the choices."""
     if field.form == "texts":
         texts = [(item, item.text()) for item in entry.each()]
         for item, text in texts:
-            _refuse_other_word(item, text, field)
+            _refuse_other_choice(item, text, field)
         return tuple(text for _, text in texts)
     if field.form in ("text", "path"):
-        _refuse_other_word(entry, entry.text(), field)
+        _refuse_other_choice(entry, entry.text(), field)
         return entry.text()
     if field.form == "flag":
         text = entry.text().lower()
@@ -257,10 +257,10 @@ def _convert_value(entry: _YamlValue, field: SpecField) -> Any:
     return int(text) if text.isdecimal() else int(number)  # a long one is no float
 
 
-def _refuse_other_word(entry: _YamlValue, text: str, field: SpecField) -> None:
-    words = field.words
-    if words and text not in words:
-        raise entry.build_error(f"found {entry.summary}{suggest_name(text, words)}; expected one of {', '.join(words)}.")
+def _refuse_other_choice(entry: _YamlValue, text: str, field: SpecField) -> None:
+    choices = field.choices
+    if choices and text not in choices:
+        raise entry.build_error(f"found {entry.summary}{suggest_name(text, choices)}; expected one of {', '.join(choices)}.")
 
 
 def _read_column(name: str, entry: _YamlValue) -> ColumnOverride:

@@ -36,8 +36,8 @@ class Key:
     """What there is to know of a field beside its type and its default.
 
     `option` names it on the command line, below `panel` in the help; a field without one is given in a file or in Python alone.
-    `words` are those there are, where the type does not say it. `in_audit`: `audit` takes it too. `comment` stands above it in a
-    written file.
+    `choices` are the values allowed, where the type does not say it. `in_audit`: `audit` takes it too. `comment` stands above it
+    in a written file.
     """
 
     help: str
@@ -45,25 +45,25 @@ class Key:
     panel: str | None = None
     minimum: float | None = None
     maximum: float | None = None
-    words: tuple[str, ...] = ()
+    choices: tuple[str, ...] = ()
     in_audit: bool = False
     comment: str = ""
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The check of values that come from Python: one text is a list of one; bounds and words hold."""
+        """The check of values that come from Python: one text is a list of one; bounds and choices hold."""
         schema = core_schema.no_info_after_validator_function(self.check_value, handler(source))
         if get_origin(source) is not tuple:
             return schema
         return core_schema.no_info_before_validator_function(_as_texts, schema)
 
     def check_value(self, value: Any) -> Any:
-        """The value. Raises ValueError where it is out of bounds, or none of the words."""
+        """The value. Raises ValueError where it is out of bounds, or none of the choices."""
         if value is not None and self.minimum is not None and value < self.minimum:
             raise ValueError(f"expected at least {self.minimum:g}")
         if value is not None and self.maximum is not None and value > self.maximum:
             raise ValueError(f"expected at most {self.maximum:g}")
-        if self.words and not set(value) <= set(self.words):
-            raise ValueError(f"expected some of {', '.join(self.words)}")
+        if self.choices and not set(value) <= set(self.choices):
+            raise ValueError(f"expected some of {', '.join(self.choices)}")
         return value
 
 
@@ -234,7 +234,7 @@ class SearchSection(Section):
     ] = None
     families: Annotated[
         tuple[str, ...],
-        Key("A family to search; else all that fit, CatBoost where installed.", "--search-family", SEARCH, words=FAMILY_NAMES),
+        Key("A family to search; else all that fit, CatBoost where installed.", "--search-family", SEARCH, choices=FAMILY_NAMES),
     ] = ()
     sampling: Annotated[Literal["bayesian", "random", "grid"], Key("bayesian, random or grid.", "--sampling", SEARCH)] = (
         "bayesian"
@@ -387,7 +387,7 @@ class TrainingSpec(Section):
         SplitSection,
         Key("Which rows judge; days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last."),
     ] = SplitSection()
-    families: Annotated[tuple[str, ...], Key("Who is raced.", words=FAMILY_NAMES)] = ()
+    families: Annotated[tuple[str, ...], Key("Who is raced.", choices=FAMILY_NAMES)] = ()
     search: Annotated[
         SearchSection, Key("The search and its budget. Also: trials, time_limit (seconds), families, engineer.")
     ] = SearchSection()
@@ -469,13 +469,13 @@ def parse_loss(text: str) -> Loss:
 
 @dataclass(frozen=True)
 class SpecField:
-    """A field as options, files and keywords need it: where it stands, how a value is written, which words there are."""
+    """A field as options, files and keywords need it: where it stands, how a value is written, which choices there are."""
 
     section: str
     name: str
     key: Key
     form: Form
-    words: tuple[str, ...]
+    choices: tuple[str, ...]
     default: Any
 
     @property
@@ -490,14 +490,14 @@ class SpecField:
 
 
 def describe_field(section: str, name: str, annotation: Any, key: Key, default: Any) -> SpecField:
-    """A field with the form and the words that its type says."""
+    """A field with the form and the choices that its type says."""
     kinds = [part for part in get_args(annotation) if part is not NoneType]
     kind = kinds[0] if NoneType in get_args(annotation) else annotation
     if get_origin(kind) is Literal:
         return SpecField(section, name, key, "text", get_args(kind), default)
     forms: dict[Any, Form] = {Path: "path", bool: "flag", int: "whole", float: "number", str: "text"}
     form = "texts" if get_origin(kind) is tuple else forms[kind]
-    return SpecField(section, name, key, form, key.words, default)
+    return SpecField(section, name, key, form, key.choices, default)
 
 
 def _list_fields(record: type[Section], section: str = "") -> list[SpecField]:
