@@ -28,10 +28,9 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.data.point_in_time import Tables
 from epic22.core.data.task_data import bind_task
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.evaluation.metrics import precision_at_k, recall_at_k
 from epic22.core.lineage import DataVersion
 from epic22.core.serialization import to_json
-from epic22.core.task import Task
+from epic22.core.task import Array, Task
 from epic22.core.time_series import DAILY, WEEKLY, Frequency
 from epic22.features.predictive_maintenance import DAY, MONTH, WEEK, build_maintenance_task, format_span
 from epic22.reports.json import VIEWS
@@ -113,6 +112,14 @@ def outcome(question: Question, tables: Tables, version: DataVersion, threads: i
     }
 
 
+def count_top_hits(y: Array, score: Array, k: int) -> float:
+    """How many of the k rows with the highest scores failed; at equal scores, the mean over their orders."""
+    if k == 0:
+        return 0.0
+    cut = np.sort(score)[-min(k, len(score))]
+    return float(y[score > cut].sum() + (min(k, len(score)) - (score > cut).sum()) * y[score == cut].mean())
+
+
 def lists(run: RowRun, evaluation: Evaluation) -> dict[str, float]:
     """Of each cutoff's list of ten, the share that failed (and that of a perfect list); of failures, the share in the top 5 %."""
     precision, best, caught, happened = [], [], 0.0, 0.0
@@ -121,10 +128,10 @@ def lists(run: RowRun, evaluation: Evaluation) -> dict[str, float]:
         for moment in np.unique(at):
             rows = at == moment
             truth, score = y[rows], part.response[rows]
-            precision.append(precision_at_k(truth, score, k=LISTED))
-            best.append(precision_at_k(truth, truth, k=LISTED))
+            precision.append(count_top_hits(truth, score, LISTED) / min(LISTED, len(truth)))
+            best.append(count_top_hits(truth, truth, LISTED) / min(LISTED, len(truth)))
             if truth.sum():
-                caught += recall_at_k(truth, score, k=round(TOP_SHARE * len(truth))) * truth.sum()
+                caught += count_top_hits(truth, score, round(TOP_SHARE * len(truth)))
                 happened += truth.sum()
     return {"precision": float(np.mean(precision)), "most": float(np.mean(best)), "recall": caught / happened}
 

@@ -23,7 +23,7 @@ from epic22.core.data.point_in_time import build_tables
 from epic22.core.data.split import find_test_start, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.baselines import evaluate_incumbent, evaluate_responses
-from epic22.core.evaluation.crossval import Evaluation, cross_validate, fit_family
+from epic22.core.evaluation.crossval import Evaluation, evaluate, fit_family, make_candidate
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, compare
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
@@ -71,7 +71,8 @@ def outcome(portfolio: Portfolio, names: tuple[str, str], threads: int) -> dict[
     assert isinstance(assigned, TaskData)
     task, plain, examples = assigned.task, get_feature(names[1]).task, assigned.examples()
     plan = plan_folds(examples, "hazard", SplitRequest())
-    hazards = [cross_validate(Experiment(task, examples, plan, threads=threads), get_family(name)) for name in task.families]
+    experiment = Experiment(task, examples, plan, threads=threads)
+    hazards = [evaluate(experiment, make_candidate(experiment, get_family(name))) for name in task.families]
     two = [plain_evaluation(task, plain, examples, plan, name, threads) for name in ("linear", "boosting")]
     rule = evaluate_incumbent(Experiment(task, examples, plan))
     metric = task.target.metric

@@ -86,4 +86,4 @@ def build_house(**rows: Sequence[Row]) -> Tables:
 
 def ask(tables: Tables, *entities: str, cutoff: datetime = CUTOFF) -> TablesAsOf:
     """What is known of these at one cutoff."""
-    return tables.as_of_cutoff(cutoff, pl.Series("entity", list(entities), dtype=pl.String))
+    return tables.as_of(pl.DataFrame({"entity": entities}, schema={"entity": pl.String}).with_columns(cutoff=pl.lit(cutoff)))

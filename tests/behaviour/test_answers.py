@@ -10,11 +10,11 @@ from typing import get_args
 import numpy as np
 import polars as pl
 import pytest
+from tests.predictions import predict_frame, predict_rows
 from tests.toy import inputs
 from tests.trained import NAMES, opened, trained
 
 from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 from epic22.core.targets import Kind

@@ -28,7 +28,8 @@ def market_rents() -> Histories:
     """The average rent of each zip code and number of bedrooms, as known at the end."""
     tables = managed_tables()
     names = tables.tables["market"].frame["series_id"].unique().sort()
-    return tables.as_of_cutoff(tables.end, names).history("market", "average_rent", MONTHLY)
+    at_end = pl.DataFrame({"entity": names}).with_columns(cutoff=pl.lit(tables.end))
+    return tables.as_of(at_end).history("market", "average_rent", MONTHLY)
 
 
 @cache

@@ -3,12 +3,12 @@
 import numpy as np
 import polars as pl
 import pytest
+from tests.folds import cross_validate
 from tests.toy import Toy, inputs, toy
 
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.significance import compare
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Estimator, Family, predict_response

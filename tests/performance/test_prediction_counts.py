@@ -8,14 +8,13 @@ from pathlib import Path
 import pytest
 from fastapi.testclient import TestClient
 from tests.performance.counts import Counter, count_calls, files_opened
+from tests.predictions import predict_columns, predict_frame
 from tests.toy import inputs
 from tests.trained import NAMES, opened, trained
 
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
 from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.prediction_columns import predict_columns
-from epic22.core.artifact.row_model import predict_frame
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.linear import Linear
 from epic22.core.models.trees.forest import BATCH_ROWS, Forest

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epic22.core.errors import UserError
-from epic22.core.evaluation.anomaly import AnomalyScores, detect_anomalies, score_detection, suppress_repeats
+from epic22.core.evaluation.anomaly import AnomalyScores, detect_anomalies, suppress_repeats
 from epic22.core.task import Array
 
 SERIES = st.lists(st.floats(-1e6, 1e6) | st.just(float("nan")), min_size=2, max_size=80)
@@ -144,17 +144,6 @@ def test_the_first_of_an_event_stays_and_missing_scores_stay_missing() -> None:
     score = np.array([0.1, np.nan, 0.1, 0.3, 0.2, 0.1])
     assert np.array_equal(suppress_repeats(score, 2), [0.1, np.nan, 0.0, 0.3, 0.0, 0.0], equal_nan=True)
     assert np.array_equal(suppress_repeats(score, 0), score, equal_nan=True)
-
-
-def test_precision_counts_alarms_and_recall_counts_windows() -> None:
-    alarms = np.isin(np.arange(10), [1, 4, 5, 9])
-    got = score_detection(alarms, [(4, 6), (7, 8)])
-    assert (got.precision, got.recall, got.alarms, got.windows) == (0.5, 0.5, 4, 2)
-
-
-def test_without_alarms_or_windows_there_is_no_precision_or_recall() -> None:
-    got = score_detection(np.zeros(5, dtype=bool), [])
-    assert np.isnan([got.precision, got.recall]).all()
 
 
 @pytest.mark.parametrize(("rate", "season", "memory"), [(0.0, None, 50), (1.0, None, 50), (0.1, 1, 50), (0.1, None, 1)])

@@ -10,13 +10,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.predictions import predict_columns, predict_frame, predict_rows
 from tests.toy import inputs
 from tests.trained import NAMES, opened, trained
 from tests.unit.test_hazard import served
 
 from epic22.core.artifact.bundle import Bundle
-from epic22.core.artifact.prediction_columns import predict_columns
-from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.conformal import AdaptiveBand
 from epic22.core.evaluation.risk_bands import RiskBands

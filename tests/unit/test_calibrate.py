@@ -11,6 +11,7 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import expit, log_expit
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import LogisticRegression
+from tests.folds import cross_validate
 from tests.toy import daily, toy
 
 from epic22.core.data.folds import SplitRequest
@@ -27,7 +28,6 @@ from epic22.core.evaluation.calibration import (
     compute_log_odds,
     fit_calibration,
 )
-from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.metrics import log_loss
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family

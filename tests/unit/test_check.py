@@ -68,8 +68,8 @@ def test_one_bad_cell_breaks_its_row_alone_and_the_reason_names_its_column(data:
     at = data.draw(st.integers(0, text.height - 1))
     spoilt = text.with_columns(pl.when(pl.int_range(pl.len()) == at).then(pl.lit(bad)).otherwise(column).alias(column))
     checked = check(name, spoilt)
-    assert [b.line for b in checked.list_rejected()] == [at + 1]
-    assert column in checked.list_rejected()[0].reason
+    assert checked.rejected["line"].to_list() == [at + 1]
+    assert column in checked.rejected["reason"][0]
     assert checked.valid[LINE_COLUMN].to_list() == [n + 1 for n in range(text.height) if n != at]
 
 
@@ -94,7 +94,7 @@ def test_every_reason_of_a_row_is_told() -> None:
         end_reason=pl.lit("renewed"),
         deposit=pl.lit(None),
     )
-    reason = check("leases", lease).list_rejected()[0].reason
+    reason = check("leases", lease).rejected["reason"][0]
     assert reason.split("; ") == [
         "monthly_rent is -3.00, expected at least 0",
         "deposit is empty",
@@ -110,8 +110,8 @@ def test_a_rule_that_looks_at_another_table_sees_its_row() -> None:
         measured_at=pl.Series(["2020-12-31T23:59:59", "2021-01-01T00:00:00"])
     )
     checked = check("sensor_readings", reading)
-    assert [b.line for b in checked.list_rejected()] == [1]
-    assert "measured_at not before the equipment's installed_on" in checked.list_rejected()[0].reason
+    assert checked.rejected["line"].to_list() == [1]
+    assert "measured_at not before the equipment's installed_on" in checked.rejected["reason"][0]
 
 
 def test_a_table_referred_to_that_is_not_there_breaks_every_row_that_refers_to_it() -> None:

@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from tests.predictions import predict_frame, predict_rows
 from tests.toy import task as toy_task
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.artifact.row_model import RowModel, predict_frame, predict_rows
+from epic22.core.artifact.row_model import RowModel
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe
 from epic22.core.data.folds import FoldPlan, SplitRequest

@@ -6,13 +6,14 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy import stats
+from tests.folds import cross_validate
 from tests.toy import daily, task, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.crossval import Evaluation, compute_score, cross_validate
+from epic22.core.evaluation.crossval import Evaluation, compute_score
 from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROC_AUC, ROOT_MEAN_SQUARED_ERROR
 from epic22.core.evaluation.power import TWO_SIDED, SampleSize, compute_data_factor, compute_power, count_sample

@@ -69,8 +69,8 @@ def test_every_kind_covers_new_rows_drawn_alike(n: int, kind: tuple[str, bool], 
             assert kind[0] == "scaled"
             assert n < 125
             return
-        low, high = band.compute_interval(float(value[n]))
-        hits.append(low <= y[n] <= high)
+        low, high = band.compute_intervals(value[n:])
+        hits.append(low[0] <= y[n] <= high[0])
     assert np.mean(hits) >= COVERAGE - 4 * math.sqrt(0.09 / DRAWS)
 
 
@@ -141,13 +141,13 @@ def test_classes_too_rare_for_a_threshold_share_one_with_the_next_rarer() -> Non
 def test_a_class_that_too_few_rows_speak_of_is_in_every_set() -> None:
     sets = fit_sets(expand_binary(np.array([0.2, 0.4, 0.6])), np.array([0, 1, 1]), np.ones(3))
     assert sets is not None
-    assert sets.predict_set([1.0, 0.0]) == (0, 1)
+    assert sets.contains(np.array([[1.0, 0.0]])).all()
 
 
 def test_the_likeliest_class_is_in_every_set() -> None:
     """A rare class alone in a set would say what the probability denies."""
-    assert ClassSets(0.9, (0.9, 0.9, 0.9), (0, 1, 2)).predict_set([0.3, 0.4, 0.3]) == (1,)
-    assert ClassSets(0.9, (0.98, 0.04), (0, 1)).predict_set([0.95, 0.05]) == (0, 1)
+    assert ClassSets(0.9, (0.9, 0.9, 0.9), (0, 1, 2)).contains(np.array([[0.3, 0.4, 0.3]])).tolist() == [[False, True, False]]
+    assert ClassSets(0.9, (0.98, 0.04), (0, 1)).contains(np.array([[0.95, 0.05]])).all()
 
 
 def fanning(n: int, seed: int) -> tuple[Array, Array]:
@@ -203,10 +203,10 @@ def test_relative_errors_get_a_relative_band_that_stays_above_zero() -> None:
     band, _ = choose_band(held(value, value * np.exp(rng.normal(0, 0.25, 1500))))
     assert isinstance(band, AdaptiveBand)
     assert band.kind == "relative"
-    low, high = band.compute_interval(100_000.0)
-    assert 55_000 < low < 75_000
-    assert 140_000 < high < 165_000
-    assert band.compute_interval(-5.0)[0] >= 0
+    low, high = band.compute_intervals(np.array([100_000.0, -5.0]))
+    assert 55_000 < low[0] < 75_000
+    assert 140_000 < high[0] < 165_000
+    assert low[1] >= 0
 
 
 def test_a_lopsided_error_gets_a_lopsided_band() -> None:
@@ -257,7 +257,8 @@ def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(b
     assert again == band
     values = np.random.default_rng(9).normal(2, 3, 997)
     low, high = band.compute_intervals(values)
-    assert [band.compute_interval(float(v)) for v in values] == list(zip(low.tolist(), high.tolist(), strict=True))
+    alone = [band.compute_intervals(values[i : i + 1]) for i in range(len(values))]
+    assert [(float(a[0]), float(b[0])) for a, b in alone] == list(zip(low.tolist(), high.tolist(), strict=True))
     assert (low <= high).all()
 
 
@@ -265,13 +266,13 @@ def test_sets_survive_json_and_one_row_gets_the_set_it_gets_among_others() -> No
     p = softmax(np.random.default_rng(10).normal(size=(500, 4)), axis=1)
     sets = ClassSets(0.9, (0.1, 0.25, 0.3, 0.2), (0, 1, 2, 3))
     assert ClassSets.restore(json.loads(json.dumps(to_json(sets)))) == sets
-    assert [sets.predict_set(row) for row in p] == [tuple(np.flatnonzero(row)) for row in sets.contains(p)]
+    assert np.array_equal(np.concatenate([sets.contains(row[None]) for row in p]), sets.contains(p))
 
 
 def test_a_band_of_the_first_bundles_says_what_it_said() -> None:
     band = restore_band({"coverage": 0.9, "half_width": 1.5})
     assert band == Band(0.9, 1.5)
-    assert band.compute_interval(2.0) == (0.5, 3.5)
+    assert np.concatenate(band.compute_intervals(np.array([2.0]))).tolist() == [0.5, 3.5]
     assert to_json(band, BAND_VIEWS) == {"coverage": 0.9, "half_width": 1.5}
 
 

@@ -5,11 +5,12 @@ from dataclasses import replace
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.folds import cross_validate
 from tests.toy import daily, toy
 
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import compute_score, cross_validate
+from epic22.core.evaluation.crossval import compute_score
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment

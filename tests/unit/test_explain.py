@@ -6,11 +6,11 @@ from functools import cache
 import numpy as np
 import polars as pl
 import pytest
+from tests.folds import cross_validate
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.explain.explanation import (
     ColumnImportance,
     Explanation,

@@ -8,6 +8,7 @@ import polars as pl
 import pytest
 import xgboost
 from sklearn.linear_model import TweedieRegressor
+from tests.predictions import predict_columns, predict_frame, predict_rows
 from tests.searches import answers, searched
 from tests.toy import Toy
 
@@ -15,9 +16,7 @@ from epic22.adapters.model_store import ModelStore
 from epic22.api.problems import Problem
 from epic22.api.requests import read_rows
 from epic22.core.artifact.bundle import Bundle, open_bundle
-from epic22.core.artifact.prediction_columns import predict_columns
 from epic22.core.artifact.request_model import build_request_model
-from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.errors import ColumnError, RowError, UserError
 from epic22.core.models.base import FoldData

@@ -15,12 +15,12 @@ from epic22.core.evaluation.backtest import OriginPlan, plan_origins
 from epic22.core.evaluation.bootstrap import draw_block_counts
 from epic22.core.evaluation.forecast_metrics import (
     FORECAST_METRICS,
+    ForecastMetric,
     ScoredRows,
     compare_forecasts,
-    compute_forecast_score,
     compute_naive_scales,
     compute_score_with_interval,
-    find_forecast_metric,
+    sum_by_origin,
 )
 from epic22.core.models.panel.base import QUANTILE_LEVELS
 from epic22.core.time_series import MONTHLY, Array
@@ -32,6 +32,16 @@ PLAN = OriginPlan(np.arange(20, 30), np.arange(30, 50), H, MONTHLY)
 def scored(Y: Array, drift: Array, origins: int = 20) -> ScoredRows:
     n, plan = len(Y), replace(PLAN, test=np.arange(30, 30 + origins))
     return ScoredRows(Y, drift, np.full(n, 100.0), np.full(n, 2.0), np.full(n, 4.0), np.arange(n) % origins, plan, H)
+
+
+METRICS = {metric.name: metric for metric in FORECAST_METRICS}
+
+
+def compute_forecast_score(metric: ForecastMetric, rows: ScoredRows, quantiles: Array, horizon: int | None = None) -> float:
+    """The metric at one horizon, or over all of them, without resampling."""
+    columns = slice(None) if horizon is None or metric.trend_only else [horizon - 1]
+    sums = sum_by_origin(metric, rows, quantiles)
+    return float(metric.finish(*sums[:, :, [rows.trend_horizon - 1] if metric.trend_only else columns].sum(axis=(1, 2))))
 
 
 def around(median: Array, half: float) -> Array:
@@ -55,16 +65,16 @@ def test_scores_are_what_the_hand_computes() -> None:
         "trend_balanced_accuracy": 1.0,
     }
     for name, value in expected.items():
-        assert compute_forecast_score(find_forecast_metric(name), rows, q, "all") == pytest.approx(value), name
+        assert compute_forecast_score(METRICS[name], rows, q) == pytest.approx(value), name
     pinball = np.mean([level * (110 - (105 + (level - 0.5) / 0.4 * 4)) for level in QUANTILE_LEVELS]) / 2
-    assert compute_forecast_score(find_forecast_metric("pinball"), rows, q, 1) == pytest.approx(pinball)
+    assert compute_forecast_score(METRICS["pinball"], rows, q, 1) == pytest.approx(pinball)
 
 
 def test_a_rule_that_always_says_stable_has_the_constants_balanced_accuracy() -> None:
     Y = np.tile(np.array([[110.0], [90.0], [100.5], [112.0]]), (5, H))
     rows, q = scored(Y, Y), around(np.full((20, H), 100.0), 1.0)
-    assert compute_forecast_score(find_forecast_metric("trend_balanced_accuracy"), rows, q, 1) == pytest.approx(1 / 3)
-    assert compute_forecast_score(find_forecast_metric("trend_accuracy"), rows, q, 1) == pytest.approx(0.25)
+    assert compute_forecast_score(METRICS["trend_balanced_accuracy"], rows, q, 1) == pytest.approx(1 / 3)
+    assert compute_forecast_score(METRICS["trend_accuracy"], rows, q, 1) == pytest.approx(0.25)
 
 
 def test_a_missing_target_is_not_scored() -> None:
@@ -74,11 +84,9 @@ def test_a_missing_target_is_not_scored() -> None:
     for metric in FORECAST_METRICS:
         full = np.full((20, H), 110.0)
         other = scored(full, np.full_like(full, 100.0))
-        assert compute_forecast_score(metric, rows, q, "all") == pytest.approx(compute_forecast_score(metric, other, q, "all")), (
-            metric.name
-        )
+        assert compute_forecast_score(metric, rows, q) == pytest.approx(compute_forecast_score(metric, other, q)), metric.name
     none = replace(rows, Y=np.full((20, H), np.nan))
-    assert all(math.isnan(compute_forecast_score(metric, none, q, "all")) for metric in FORECAST_METRICS)
+    assert all(math.isnan(compute_forecast_score(metric, none, q)) for metric in FORECAST_METRICS)
 
 
 @given(st.integers(2, 40), st.integers(1, 30))
@@ -92,7 +100,7 @@ def test_long_blocks_make_intervals_wider_where_origins_are_alike() -> None:
     shock = np.repeat(rng.normal(0, 5, 5), 4)
     Y = (100 + shock)[:, None] + rng.normal(0, 0.1, (20, H))
     rows, q = scored(Y, np.full_like(Y, 90.0)), around(np.full_like(Y, 100.0), 4.0)
-    metric = find_forecast_metric("mean_absolute_error")
+    metric = METRICS["mean_absolute_error"]
     near, far = (compute_score_with_interval(metric, rows, q, h) for h in (1, 3))
     assert far.high - far.low > near.high - near.low
     assert (near.blocks, round(far.blocks, 2)) == (20.0, 6.67)
@@ -102,7 +110,7 @@ def test_nothing_is_claimed_from_few_effective_blocks_however_clear_it_looks() -
     Y = np.full((6, H), 110.0) + np.arange(6)[:, None] / 10
     rows = scored(Y, np.full_like(Y, 100.0), origins=6)
     good, bad = around(Y - 0.1, 1.0), around(np.full_like(Y, 100.0), 1.0)
-    skill = find_forecast_metric("skill")
+    skill = METRICS["skill"]
     pooled = compare_forecasts(("good", "bad"), (good, bad), skill, rows, "all")
     assert pooled.difference.low > 0
     assert not pooled.enough_data
@@ -118,7 +126,7 @@ def test_comparing_is_paired_by_origin() -> None:
     Y = np.full((20, H), 110.0)
     shock = rng.normal(0, 20, 20)[:, None] * np.ones((1, H))
     rows = scored(Y, np.full_like(Y, 60.0))
-    metric = find_forecast_metric("mean_absolute_error")
+    metric = METRICS["mean_absolute_error"]
     close, closer = around(Y + np.abs(shock) + 1.0, 1.0), around(Y + np.abs(shock), 1.0)
     verdict = compare_forecasts(("closer", "close"), (closer, close), metric, rows, 1)
     assert verdict.difference.value == pytest.approx(1.0)

@@ -7,11 +7,12 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.folds import cross_validate
 from tests.portfolios import portfolio_assignment
+from tests.predictions import predict_frame, predict_rows
 from tests.toy import HORIZONS, daily, inputs, toy
 
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
-from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.data.examples import Examples, censor_outcomes
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.preprocess import Preprocessor
@@ -21,7 +22,7 @@ from epic22.core.errors import ColumnError, SplitError
 from epic22.core.evaluation import hazard_calibration
 from epic22.core.evaluation.bootstrap import find_resampler
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.evaluation.crossval import cross_validate, fit_family
+from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.cumulative_incidence import compute_horizon_reliability, compute_incidence_curves
 from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
 from epic22.core.evaluation.inner_folds import split_inner_fold

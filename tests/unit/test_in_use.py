@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 from scipy import stats
+from tests.folds import cross_validate
 from tests.toy import task, toy
 from tests.trained import table
 
@@ -18,7 +19,7 @@ from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.baselines import evaluate_responses
 from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compute_cost_per_1000
 from epic22.core.evaluation.costs import CostMatrix
-from epic22.core.evaluation.crossval import Evaluation, cross_validate
+from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.metrics import precision_at_top, recall_at_top
 from epic22.core.evaluation.non_inferiority import NonInferiority, choose_family, run_non_inferiority_test
 from epic22.core.evaluation.operating_points import CalibratedCandidate, compute_operating_points

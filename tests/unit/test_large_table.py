@@ -9,6 +9,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.folds import count_leaking_rows
 from tests.toy import inputs, labels
 
 from epic22.core.data.batches import Batch, Batches, CsvBatches, ParquetBatches, open_batches
@@ -19,7 +20,7 @@ from epic22.core.data.large_table import LabelEncoder, LargeTable, is_in_sample,
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.profile import profile_batches
 from epic22.core.data.schema_inference import Roles, infer_schema
-from epic22.core.data.split import count_leaking_rows, plan_walk_forward
+from epic22.core.data.split import plan_walk_forward
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.errors import ColumnError, FileError, SplitError, UserError
 from epic22.core.evaluation.crossval_large import TableTrainingPart, TrainingResources, build_matrix, fit_fold, select_sample

@@ -8,12 +8,12 @@ import polars as pl
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from tests.folds import cross_validate
 from tests.toy import daily, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import cross_validate
 from epic22.core.evaluation.inner_folds import select_training_share
 from epic22.core.evaluation.learning_curve import EXPONENTS, LearningCurve, compute_doubling_gain, measure_learning_curve
 from epic22.core.evaluation.metrics import ROOT_MEAN_SQUARED_ERROR

@@ -8,11 +8,11 @@ import polars as pl
 import pytest
 from sklearn.linear_model import QuantileRegressor, TweedieRegressor
 from sklearn.metrics import mean_pinball_loss, mean_poisson_deviance, mean_tweedie_deviance, root_mean_squared_log_error
+from tests.predictions import predict_rows
 from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.artifact.bundle import Bundle, open_bundle
-from epic22.core.artifact.row_model import predict_rows
 from epic22.core.data.folds import Fold, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import ColumnError, UserError

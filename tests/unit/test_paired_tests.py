@@ -16,7 +16,6 @@ from epic22.core.evaluation.metrics import roc_auc
 from epic22.core.evaluation.supplementary_tests import (
     compute_areas_and_covariance,
     compute_mid_p,
-    delong_test,
     delong_test_over_folds,
     find_dependence,
     mcnemar_test,
@@ -57,11 +56,11 @@ def correlated(rng: np.random.Generator, n: int, second: float = 1.0) -> tuple[A
 @pytest.mark.slow
 def test_delong_has_size_five_and_covers_ninety_five_in_a_hundred() -> None:
     rng = np.random.default_rng(5)
-    equal = [delong_test(*correlated(rng, 200)) for _ in range(600)]
+    equal = [delong_test_over_folds([correlated(rng, 200)]) for _ in range(600)]
     assert 0.03 <= np.mean([found.p < 0.05 for found in equal]) <= 0.07  # ±2 standard errors and a little
     spread = math.sqrt(1 + 0.49)
     truth = float(stats.norm.cdf(1 / (spread * math.sqrt(2))) - stats.norm.cdf(0.6 / (spread * math.sqrt(2))))
-    better = [delong_test(*correlated(rng, 200, 0.6)) for _ in range(600)]
+    better = [delong_test_over_folds([correlated(rng, 200, 0.6)]) for _ in range(600)]
     assert 0.93 <= np.mean([found.difference.low <= truth <= found.difference.high for found in better]) <= 0.975
     assert np.mean([found.difference.value for found in better]) == pytest.approx(truth, abs=0.005)
 
@@ -69,12 +68,12 @@ def test_delong_has_size_five_and_covers_ninety_five_in_a_hundred() -> None:
 def test_delong_over_folds_averages_and_leaves_out_a_fold_of_one_class() -> None:
     rng = np.random.default_rng(1)
     folds = [correlated(rng, 80, 0.5) for _ in range(3)]
-    alone = [delong_test(*fold) for fold in folds]
+    alone = [delong_test_over_folds([fold]) for fold in folds]
     found = delong_test_over_folds([*folds, (np.zeros(5), np.arange(5.0), np.arange(5.0))])
     assert found.difference.value == pytest.approx(np.mean([one.difference.value for one in alone]))
     assert found.error == pytest.approx(math.sqrt(sum(one.error**2 for one in alone)) / 3)
-    assert math.isnan(delong_test(np.ones(4), np.arange(4.0), np.arange(4.0)).p)
-    same = delong_test(folds[0][0], folds[0][1], folds[0][1])
+    assert math.isnan(delong_test_over_folds([(np.ones(4), np.arange(4.0), np.arange(4.0))]).p)
+    same = delong_test_over_folds([(folds[0][0], folds[0][1], folds[0][1])])
     assert (same.difference.value, same.p) == (0.0, 1.0)
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
+from tests.predictions import predict_frame, predict_rows
 from tests.trained import opened, table, trained
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.artifact.row_model import predict_frame, predict_rows
 from epic22.core.data.folds import SplitRequest
 from epic22.core.evaluation.calibration import Calibration
 from epic22.core.serialization import to_json

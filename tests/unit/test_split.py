@@ -7,16 +7,12 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tests.folds import count_leaking_rows
 from tests.toy import Toy, daily, task, toy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import Fold, FoldPlan, SplitRequest
-from epic22.core.data.split import (
-    compute_period_starts,
-    count_leaking_rows,
-    encode_values,
-    plan_folds,
-)
+from epic22.core.data.split import compute_period_starts, encode_values, plan_folds
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.inner_folds import select_training_share, split_inner_fold, split_inner_folds, split_search_folds
 from epic22.core.experiment import Experiment
@@ -50,7 +46,7 @@ def test_no_training_label_was_still_unknown_when_its_test_row_was_predicted(gap
 
 def test_folds_without_the_gap_are_seen_as_leaking() -> None:
     made, plan = forward(gap=0.0)
-    assert count_leaking_rows(plan.folds, made.examples.at, gap=7.0) > 0
+    assert count_leaking_rows(plan.folds, made.examples.at, 7.0) > 0
 
 
 def test_early_stopping_watches_only_what_comes_after_its_own_gap() -> None:

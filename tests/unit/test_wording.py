@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.predictions import predict_rows
 from tests.trained import opened, trained
 
-from epic22.core.artifact.row_model import predict_rows
 from epic22.core.task import Column, Dtype
 from epic22.core.text import describe_amount, describe_odds, format_percent, format_time, format_value
 

@@ -1,4 +1,4 @@
-"""Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as `predict_columns` and the HTTP API answer.
+"""Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as its model and the HTTP API answer.
 
 The test's labels are not in this process. One row alone is answered with its reasons, as the API does.
 """
@@ -6,8 +6,9 @@ The test's labels are not in this process. One row alone is answered with its re
 import epic22
 from epic22.bootstrap import assemble, train_file
 from epic22.config import Settings
-from epic22.core.artifact.prediction_columns import predict_columns
-from epic22.core.artifact.row_model import predict_rows
+from epic22.core.artifact.prediction_columns import compute_columns
+from epic22.core.artifact.prediction_request import RowsRequest
+from epic22.core.artifact.row_model import RowModel
 from epic22.spec.flat_file import read_rows
 from epic22.spec.training_spec import build_spec
 from peers.systems.harness import Fitted, Order, perform
@@ -30,11 +31,11 @@ def fit(order: Order) -> Fitted:
     )
     finished = train_file(assemble(Settings(home=order.out / "home", threads=order.cores)), spec)
     version, bundle = finished.run.version, finished.run.bundle
-    found = finished.run.search_result
+    model, found = RowModel(version, bundle), finished.run.search_result
     return Fitted(
         version=epic22.__version__,
-        answer=lambda frame: predict_columns(bundle, frame).response,
-        one=lambda row: predict_rows(version, bundle, [row])[0].values[0].value,
+        answer=lambda frame: compute_columns(bundle, bundle.preprocessor.transform(frame), None).response,
+        one=lambda row: model.predict(RowsRequest([row]))[0].values[0].value,
         also={"score only": lambda row: bundle.estimator.decision_function(bundle.preprocessor.transform_row(row))},
         read=lambda path: read_rows(path, bundle.schema.columns),
         row=lambda frame, i: frame.row(i, named=True),

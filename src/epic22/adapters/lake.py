@@ -31,7 +31,7 @@ from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable, get_canonical_table
 from epic22.core.tables.versions import LakeVersion, SourceFile, TableVersion
 
-VERSIONS, QUARANTINE, STAGING, LOCK = "versions", "quarantine", ".staging", ".lock"
+VERSIONS, QUARANTINE, LOCK = "versions", "quarantine", ".lock"
 QUARANTINE_SCHEMA = {"table": pl.String(), "file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "row": pl.String()}
 
 

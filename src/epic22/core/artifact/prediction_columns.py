@@ -6,7 +6,6 @@ A row alone is a batch of one: every figure is worked out row by row in the same
 from dataclasses import dataclass
 
 import numpy as np
-import polars as pl
 
 from epic22.core.artifact.bundle import Bundle
 from epic22.core.evaluation.conformal import expand_binary
@@ -37,13 +36,6 @@ class PredictionColumns:
     act: Array | None = None
     band: Array | None = None
     median_days: Array | None = None
-
-
-def predict_columns(bundle: Bundle, frame: pl.DataFrame) -> PredictionColumns:
-    """The answers to a frame whose columns have the schema's types; the values are those of `predict_frame` to the last bit."""
-    exposure = next((column.name for column in bundle.schema.inputs if column.name == bundle.schema.exposure), None)
-    stakes = None if exposure is None else frame[exposure].cast(pl.Float64).to_numpy()
-    return compute_columns(bundle, bundle.preprocessor.transform(frame), stakes)
 
 
 def compute_columns(bundle: Bundle, X: Array, stakes: Array | None) -> PredictionColumns:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import polars as pl
 
 from epic22.core.artifact.bundle import KIND, Bundle, Schema, model_files, open_bundle, value_to_json
 from epic22.core.artifact.model import ModelDescription, RequestSource
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
-from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest, RowsRequest
+from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, decode_level
 from epic22.core.errors import UserError
@@ -144,21 +143,6 @@ def _read_role(schema: Schema, role: str, column: Callable[[str], Sequence[Any]]
     """The values (n,) of the first column of a role; None where there is no such column."""
     name = next((column.name for column in schema.columns if column.role == role), None)
     return [None] * n if name is None else column(name)
-
-
-def predict_frame(
-    version: ModelVersion, bundle: Bundle, frame: pl.DataFrame, with_reasons: bool = True
-) -> tuple[Prediction, ...]:
-    """One prediction a row of a frame whose columns have the schema's types; entity and time are taken from it.
-
-    `predict_columns` gives the values alone, as columns.
-    """
-    return predict_request(version, bundle, FrameRequest(frame), with_reasons)
-
-
-def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
-    """One prediction a row given as plain values by column name; equal to the last bit to `predict_frame`."""
-    return predict_request(version, bundle, RowsRequest(rows))
 
 
 def predict_request(

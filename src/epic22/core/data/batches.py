@@ -116,10 +116,6 @@ class ParquetBatches:
         self.names = tuple(clean_column_names(paths[0], list(schema.names)))
         self.schema = cast_to_plain_types(paths[0], self._rename_columns(schema.empty_table())).schema
 
-    def count_rows(self) -> int:
-        """How many rows there are, by the files' own footers."""
-        return sum(self._open(path).metadata.num_rows for path in self.paths)
-
     def __iter__(self) -> Iterator[Batch]:
         """The rows, in the schema of the first file."""
         for path in self.paths:

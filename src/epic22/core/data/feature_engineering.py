@@ -168,9 +168,6 @@ def encode_out_of_fold(fit: Callable[[Array], FittedEncoding], codes: Array, par
     return values
 
 
-DerivedColumnKind = Literal["dates", "shares", "label means", "combinations"]
-
-
 def propose_dates(columns: Sequence[Column]) -> tuple[Formula, ...]:
     """Month, weekday and hour of each time, and the days from each to each."""
     times = [column for column in _quotable(columns) if column.dtype == "time"]

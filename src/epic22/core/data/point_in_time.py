@@ -92,17 +92,9 @@ class Tables:
         """The view known at each row of `at` [entity, cutoff]."""
         return TablesAsOf(at.select("entity", "cutoff"), self.tables)
 
-    def as_of_cutoff(self, cutoff: datetime, entities: pl.Series) -> TablesAsOf:
-        """The view known at one cutoff for all these entities."""
-        return self.as_of(pl.DataFrame({"entity": entities}).with_columns(pl.lit(cutoff).alias("cutoff")))
-
     def is_censored(self, at: pl.DataFrame, horizon: timedelta) -> pl.Series:
         """Per row of `at`, whether cutoff + horizon passes the end, so that its label is not complete: n booleans."""
         return at.select((pl.col("cutoff") + horizon > self.end).alias("censored")).to_series()
-
-    def drop_censored(self, at: pl.DataFrame, horizon: timedelta) -> pl.DataFrame:
-        """The rows of `at` whose horizon ends within the data."""
-        return at.filter(~self.is_censored(at, horizon))
 
     def after(self, at: pl.DataFrame, horizon: timedelta) -> TablesAfter:
         """What happened within the horizon after each row of `at`; refuses cutoffs whose horizon passes the end.

@@ -335,9 +335,3 @@ def _refuse_missing_events(plan: FoldPlan, examples: Examples) -> None:
                 f"fold {number}: {n_training} events were known when its test part began, {n_test} came in it; a hazard needs at "
                 "least 2 to learn from and 1 to be tested on: bring a longer history or more entities."
             )
-
-
-def count_leaking_rows(folds: Sequence[Fold], at: Array, gap: float) -> int:
-    """How many test rows of forward folds come before a training row's label was known: 0 where the folds are right."""
-    span = convert_days(gap)
-    return sum(int((at[fold.test] < (at[fold.train] + span).max()).sum()) for fold in folds if len(fold.train))

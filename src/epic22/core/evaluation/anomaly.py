@@ -19,7 +19,7 @@ on rows up to t alone.
 import math
 from bisect import bisect_left, insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -63,16 +63,6 @@ class AnomalyScores:
     def high(self) -> Array:
         """The upper end of the band, (n,)."""
         return np.asarray(self.forecast + self.half_width)
-
-
-@dataclass(frozen=True)
-class DetectionMetrics:
-    """Alarms against labelled windows: `precision` of alarms (NaN without alarms), `recall` of windows (NaN without windows)."""
-
-    precision: float
-    recall: float
-    alarms: int
-    windows: int
 
 
 def detect_anomalies(
@@ -128,21 +118,6 @@ def suppress_repeats(score: Array, quiet: int) -> Array:
                 falling.pop()
             falling.append((t, x))
     return filtered
-
-
-def score_detection(alarms: Array, windows: Iterable[tuple[int, int]]) -> DetectionMetrics:
-    """Share of alarms that lie in a window, and share of windows (first row, last row, both inside) that hold an alarm.
-
-    >>> score_detection(np.array([0, 1, 0, 1, 1], dtype=bool), [(3, 4)]).precision
-    0.6666666666666666
-    """
-    alarmed, spans = np.asarray(alarms, dtype=bool), list(windows)
-    inside = np.zeros(len(alarmed), dtype=bool)
-    for first, last in spans:
-        inside[first : last + 1] = True
-    count, n_detected = int(alarmed.sum()), sum(bool(alarmed[first : last + 1].any()) for first, last in spans)
-    precision = float((alarmed & inside).sum() / count) if count else math.nan
-    return DetectionMetrics(precision, n_detected / len(spans) if spans else math.nan, count, len(spans))
 
 
 @dataclass

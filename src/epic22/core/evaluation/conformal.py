@@ -6,7 +6,7 @@ state a bundle holds and answers from. How intervals are chosen is in `interval_
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
@@ -47,10 +47,6 @@ class Band:
     coverage: float
     half_width: float
 
-    def compute_interval(self, value: float) -> tuple[float, float]:
-        """The interval around a value."""
-        return value - self.half_width, value + self.half_width
-
     def compute_intervals(self, values: Array) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
         return values - self.half_width, values + self.half_width
@@ -65,8 +61,8 @@ class AdaptiveBand:
     value below `smallest`, the smallest answer seen, counts as that). No end lies below `least`, where outcomes have one. The
     value is always inside, unless it is itself below `least`.
 
-    >>> AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).compute_interval(5.0)
-    (2.0, 9.5)
+    >>> AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).compute_intervals(np.array([5.0]))
+    (array([2.]), array([9.5]))
     """
 
     coverage: float
@@ -77,11 +73,6 @@ class AdaptiveBand:
     scatter: tuple[float, ...] = ()
     smallest: float = 0.0
     least: float | None = None
-
-    def compute_interval(self, value: float) -> tuple[float, float]:
-        """The interval around a value; the same bits as among others."""
-        low, high = self.compute_intervals(np.array([value], dtype=np.float64))
-        return float(low[0]), float(high[0])
 
     def compute_intervals(self, values: Array) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
@@ -145,10 +136,6 @@ class ClassSets:
         # Without it a machine that fails with 5 % would be said to fail for sure: few healthy ones have so much.
         inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
         return np.asarray(inside)
-
-    def predict_set(self, probabilities: Sequence[float] | Array) -> tuple[int, ...]:
-        """The classes in one row's set, as codes; the same as among others."""
-        return tuple(int(code) for code in np.flatnonzero(self.contains(np.array([probabilities], dtype=np.float64))[0]))
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "ClassSets":

@@ -38,14 +38,6 @@ class CostMatrix:
         """What acting in time saves, () or (n,)."""
         return np.asarray(self.effect * np.asarray(self.miss, dtype=np.float64))
 
-    def cost_of_acting(self, p: Array) -> Array:
-        """Expected cost (n,) of acting at probabilities (n,): false alarms, and what acting does not avoid."""
-        return np.asarray((1 - p) * self.false_alarm + p * (np.asarray(self.miss) - self.avoidable_cost))
-
-    def cost_of_not_acting(self, p: Array) -> Array:
-        """Expected cost (n,) of letting be."""
-        return np.asarray(p * self.miss)
-
     def compute_expected_saving(self, p: Array) -> Array:
         """How much less acting is expected to cost than not acting, (n,)."""
         return np.asarray(p * self.avoidable_cost - (1 - p) * self.false_alarm)

@@ -137,17 +137,6 @@ def make_candidate(
     )
 
 
-def cross_validate(
-    experiment: Experiment,
-    family: Family,
-    progress: Callable[[], None] = lambda: None,
-    keep_models: bool = False,
-    recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
-) -> Evaluation:
-    """The evaluation of a family as it comes; see `evaluate`."""
-    return evaluate(experiment, make_candidate(experiment, family, recipes), progress, keep_models)
-
-
 def evaluate(
     experiment: Experiment,
     candidate: Candidate,

@@ -205,11 +205,6 @@ FORECAST_METRICS: tuple[ForecastMetric, ...] = (
 """All scores of forecasts, the deciding one first. Percentages in per cent; widths and interval scores in naive errors."""
 
 
-def find_forecast_metric(name: str) -> ForecastMetric:
-    """The metric of that name; KeyError where there is none."""
-    return {metric.name: metric for metric in FORECAST_METRICS}[name]
-
-
 def sum_by_origin(metric: ForecastMetric, rows: ScoredRows, quantiles: Array) -> Array:
     """The metric's terms summed over the series of each test origin, (k, origins, H)."""
     summed = []
@@ -218,11 +213,6 @@ def sum_by_origin(metric: ForecastMetric, rows: ScoredRows, quantiles: Array) ->
         np.add.at(sums, rows.origin_index, np.nan_to_num(part))
         summed.append(sums)
     return np.stack(summed)
-
-
-def compute_forecast_score(metric: ForecastMetric, rows: ScoredRows, quantiles: Array, horizon: Horizon) -> float:
-    """The metric at one horizon, or over all of them; NaN where undefined."""
-    return float(_finish_score(metric, sum_by_origin(metric, rows, quantiles), _select_columns(metric, rows, horizon)))
 
 
 def _select_columns(metric: ForecastMetric, rows: ScoredRows, horizon: Horizon) -> Array:

@@ -6,7 +6,6 @@ rows do not define (one class only) is NaN. Class labels are cut at probability 
 
 import math
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 
@@ -252,16 +251,6 @@ def _count_top_hits(y: Array, score: Array, rows: RowMetadata, k: float) -> floa
     return float((share * hits).sum())
 
 
-def precision_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
-    """Share of the k highest scores that happened; at equal scores, the mean over their orders. A metric once k is fixed."""
-    return _count_top_hits(y, score, rows, k) / min(k, len(y)) if len(y) else float("nan")
-
-
-def recall_at_k(y: Array, score: Array, rows: RowMetadata = RowMetadata(), k: int = 10) -> float:
-    """Share of what happened that is among the k highest scores; NaN where nothing happened."""
-    return _count_top_hits(y, score, rows, k) / float(y.sum()) if y.sum() > 0 else float("nan")
-
-
 def top_decile_lift(y: Array, score: Array, rows: RowMetadata = RowMetadata()) -> float:
     """Rate in the tenth of the rows with the highest scores ÷ rate of all rows; NaN where nothing happened."""
     weight = np.ones(len(y)) if rows.weight is None else rows.weight
@@ -282,11 +271,6 @@ def precision_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) 
     """Share of the twentieth of the rows with the highest scores that happened."""
     total = TOP_SHARE * (len(y) if rows.weight is None else float(rows.weight.sum()))
     return float(_count_top_hits(y, score, rows, total) / total) if total > 0 else float("nan")
-
-
-def build_precision_at_k(k: int) -> Metric:
-    """precision_at with its k, named for a report."""
-    return Metric(f"precision_at_{k}", partial(precision_at_k, k=k), True, "probability")
 
 
 AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability")

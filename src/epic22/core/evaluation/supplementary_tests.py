@@ -84,11 +84,6 @@ class RocAucDifference:
     p: float
 
 
-def delong_test(y: Array, first: Array, second: Array) -> RocAucDifference:
-    """The test on one set of rows: classes y (n,) of 0 and 1, two responses (n,). NaN where a class is absent."""
-    return delong_test_over_folds([(y, first, second)])
-
-
 def delong_test_over_folds(folds: Sequence[tuple[Array, Array, Array]]) -> RocAucDifference:
     """The test of the mean over folds of (y, first, second): each fold ranks its own rows, for its models' scales are their own.
 

@@ -32,15 +32,6 @@ DTYPE_WORDS = {
 
 
 @dataclass(frozen=True)
-class RejectedRow:
-    """A row that was set apart: its line in the file, every reason in words, and the row as it came, as JSON."""
-
-    line: int
-    reason: str
-    row: str
-
-
-@dataclass(frozen=True)
 class CheckResult:
     """What a check leaves: `valid` in the table's schema with `#line` beside it; `rejected` [line, reason, row].
 
@@ -50,10 +41,6 @@ class CheckResult:
     valid: pl.DataFrame
     rejected: pl.DataFrame
     n_rounded: int = 0
-
-    def list_rejected(self) -> tuple[RejectedRow, ...]:
-        """The broken rows as records, in the order of the file."""
-        return tuple(RejectedRow(*row) for row in self.rejected.iter_rows())
 
 
 REJECTED_SCHEMA = {"line": pl.Int64(), "reason": pl.String(), "row": pl.String()}

@@ -98,7 +98,7 @@ class Explanation:
 
 
 def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odds") -> Explanation | None:
-    """The explanation of a family whose models were kept (`cross_validate(keep=True)`); None where none was, or nothing moves.
+    """The explanation of a family whose models were kept (`evaluate(keep_models=True)`); None where none was, or nothing moves.
 
     `unit` is what the scores are measured in.
     """
