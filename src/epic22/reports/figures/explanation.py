@@ -1,5 +1,6 @@
 """Pictures of an explanation: importance, permutation loss, and how a strong column's contribution goes with its value."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,17 +16,16 @@ from epic22.reports.figures.style import (
     OTHER,
     WARM,
     ReportFigure,
-    create_axes,
     draw_interval,
     fill_intervals,
     format_name,
     label_rows,
     render_png,
+    set_height,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MAX_BARS = 15
 MAX_PROFILES = 6
@@ -64,32 +64,31 @@ def _dependence_figure(profile: DependenceProfile, number: int) -> ReportFigure[
         f"dependence_{number}",
         f"{name}{toward}",
         "Mean contribution by value: bold the mean over folds with its 95 % interval, thin each fold's own model.",
-        lambda explanation: draw_dependence(explanation, profile),
+        partial(draw_dependence, profile=profile),
+        height=3.2,
     )
 
 
 def render_explanation_pngs(explanation: Explanation | None) -> dict[str, bytes]:
     """Every picture as PNG by name, on white."""
-    if explanation is None:
-        return {}
-    return {picture.name: render_png(picture.draw(explanation)) for picture in list_explanation_figures(explanation)}
+    pictures = list_explanation_figures(explanation)
+    return {} if explanation is None else {picture.name: render_png(picture.draw(explanation)) for picture in pictures}
 
 
-def draw_importance(explanation: Explanation) -> "Figure":
+def draw_importance(explanation: Explanation, axes: "Axes") -> None:
     """Strength of each column with its interval."""
-    shown = explanation.columns[:MAX_BARS]
-    label = f"mean |contribution| ({format_name(explanation.unit)})"
-    return _draw_ranked_bars([(one.column.about or one.column.name, one.strength) for one in shown], label)
+    shown = [(one.column.about or one.column.name, one.strength) for one in explanation.columns[:MAX_BARS]]
+    _draw_ranked_bars(axes, shown, f"mean |contribution| ({format_name(explanation.unit)})")
 
 
-def draw_permutation_loss(explanation: Explanation) -> "Figure":
+def draw_permutation_loss(explanation: Explanation, axes: "Axes") -> None:
     """What each column's values are worth, in the same order; what is certain in colour."""
     shown = [(one.column.about or one.column.name, one.loss) for one in explanation.columns[:MAX_BARS] if one.loss is not None]
-    return _draw_ranked_bars(shown, f"{explanation.metric}, worse by", mark_certain=True)
+    _draw_ranked_bars(axes, shown, f"{explanation.metric}, worse by", mark_certain=True)
 
 
-def _draw_ranked_bars(rows: list[tuple[str, Estimate]], label: str, mark_certain: bool = False) -> "Figure":
-    figure, axes = create_axes(height=1.0 + 0.3 * len(rows))
+def _draw_ranked_bars(axes: "Axes", rows: list[tuple[str, Estimate]], label: str, mark_certain: bool = False) -> None:
+    set_height(axes, 1.0 + 0.3 * len(rows))
     for place, (_, estimate) in enumerate(reversed(rows)):
         colour = OTHER if mark_certain and not estimate.low > 0 else MAIN
         draw_interval(axes, place, estimate, colour, (2.5, 6))
@@ -97,14 +96,13 @@ def _draw_ranked_bars(rows: list[tuple[str, Estimate]], label: str, mark_certain
     label_rows(axes, [name for name, _ in rows])
     axes.set_ylim(-0.6, len(rows) - 0.4)
     axes.set_xlabel(label)
-    return figure
 
 
-def draw_dependence(explanation: Explanation, profile: DependenceProfile) -> "Figure":
+def draw_dependence(explanation: Explanation, axes: "Axes", profile: DependenceProfile) -> None:
     """Contribution against value: a line with its band for numbers and times, a line a level for categories."""
     if profile.column.dtype in ("category", "bool"):
-        return _draw_levels(explanation, profile)
-    figure, axes = create_axes(height=3.2)
+        _draw_levels(explanation, axes, profile)
+        return
     place = np.array([b.values and b.values.value for b in profile.bins], dtype=float)
     for fold in range(explanation.folds):
         axes.plot(place, [dependence_bin.folds[fold] for dependence_bin in profile.bins], color=OTHER, linewidth=0.8)
@@ -122,7 +120,6 @@ def draw_dependence(explanation: Explanation, profile: DependenceProfile) -> "Fi
         _draw_missing(axes, profile.missing, place)
     axes.set_xlabel(format_name(profile.column.unit or profile.column.name))
     axes.set_ylabel(_contribution_label(explanation))
-    return figure
 
 
 def _draw_missing(axes: "Axes", dependence_bin: DependenceBin, place: np.ndarray) -> None:
@@ -145,9 +142,9 @@ def _draw_missing(axes: "Axes", dependence_bin: DependenceBin, place: np.ndarray
     axes.set_ylim(low - 0.15 * (high - low), high + 0.15 * (high - low))
 
 
-def _draw_levels(explanation: Explanation, profile: DependenceProfile) -> "Figure":
+def _draw_levels(explanation: Explanation, axes: "Axes", profile: DependenceProfile) -> None:
     bins = [*profile.bins, *(() if profile.missing is None else (profile.missing,))]
-    figure, axes = create_axes(height=1.1 + 0.32 * len(bins))
+    set_height(axes, 1.1 + 0.32 * len(bins))
     for place, dependence_bin in enumerate(reversed(bins)):
         colour = WARM if dependence_bin is profile.missing else MAIN
         axes.plot(dependence_bin.folds, [place] * len(dependence_bin.folds), "|", color=OTHER, markersize=10)
@@ -159,7 +156,6 @@ def _draw_levels(explanation: Explanation, profile: DependenceProfile) -> "Figur
     label_rows(axes, [dependence_bin.label for dependence_bin in bins])
     axes.set_ylim(-0.6, len(bins) - 0.4)
     axes.set_xlabel(_contribution_label(explanation))
-    return figure
 
 
 def _contribution_label(explanation: Explanation) -> str:

@@ -1,5 +1,6 @@
 """Pictures of a panel's training: fans, skill by horizon, coverage over time, best and worst series, anomalies."""
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -12,34 +13,27 @@ from epic22.reports.figures.style import (
     WARM,
     ReportFigure,
     add_legend,
-    create_axes,
     draw_reference,
     fill_intervals,
     format_name,
     render_png,
 )
 from epic22.services.forecast_findings import compute_coverage_by_origin, compute_series_skill
-from epic22.services.training_run import COMBINATION, ForecastEvaluation, SeriesRun
+from epic22.services.training_run import COMBINATION, SeriesRun
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 SHOWN_PERIODS = 60
 STYLES = ("-", "--", "-.", ":")
 
 
-def _draw_fan_at(run: SeriesRun, place: float) -> "Figure":
+def draw_fan(run: SeriesRun, axes: "Axes", place: float) -> None:
     """The series at that place between worst (0) and best (1): what was known, the last test origin's fan, and what came."""
     ranked = compute_series_skill(run)
-    figure, axes = create_axes(height=3.2)
     if not ranked:
-        return figure
-    _draw_fan(run, axes, ranked[round(place * (len(ranked) - 1))].series)
-    return figure
-
-
-def _draw_fan(run: SeriesRun, axes: "Axes", name: str) -> None:
+        return
+    name = ranked[round(place * (len(ranked) - 1))].series
     rows = np.flatnonzero(run.examples.entity.astype(str) == name)
     tested = rows[np.isin(rows, run.test)]
     row = tested[-1] if len(tested) else rows[-1]
@@ -66,38 +60,18 @@ def _label_periods(run: SeriesRun, axes: "Axes", first: int, last: int) -> None:
     axes.set_xticks(ticks, [run.frequency.label(int(t)) for t in ticks])
 
 
-def draw_best_fan(run: SeriesRun) -> "Figure":
-    """The series forecast best."""
-    return _draw_fan_at(run, 1.0)
-
-
-def draw_middle_fan(run: SeriesRun) -> "Figure":
-    """The series in the middle."""
-    return _draw_fan_at(run, 0.5)
-
-
-def draw_worst_fan(run: SeriesRun) -> "Figure":
-    """The series forecast worst."""
-    return _draw_fan_at(run, 0.0)
-
-
 def _label_horizons(run: SeriesRun, axes: "Axes") -> None:
     axes.set_xlabel(f"horizon, {run.frequency.noun}s")
     axes.set_xticks(np.unique(np.linspace(1, run.plan.horizon, min(run.plan.horizon, 7)).round().astype(int)))
 
 
-def _champion_first(run: SeriesRun) -> list[ForecastEvaluation]:
-    """The champion, then the others, best first."""
-    return [run.champion, *(e for e in run.leaderboard if e is not run.champion)]
-
-
-def draw_skill_by_horizon(run: SeriesRun) -> "Figure":
+def draw_skill_by_horizon(run: SeriesRun, axes: "Axes") -> None:
     """The champion's skill with its interval at each horizon, beside the best others'."""
-    figure, axes = create_axes(height=3.8)
     horizons = np.arange(1, run.plan.horizon + 1)
     own = [run.champion.score("skill", int(h)) for h in horizons]
     fill_intervals(axes, horizons, own)
-    for place, evaluation in enumerate(_champion_first(run)[:5]):
+    others = [evaluation for evaluation in run.leaderboard if evaluation is not run.champion]
+    for place, evaluation in enumerate([run.champion, *others[:4]]):
         values = [evaluation.score("skill", int(h)).value for h in horizons]
         colour = MAIN if evaluation is run.champion else OTHER
         style = "-" if evaluation is run.champion else STYLES[(place - 1) % len(STYLES)]
@@ -106,12 +80,10 @@ def draw_skill_by_horizon(run: SeriesRun) -> "Figure":
     _label_horizons(run, axes)
     axes.set_ylabel("skill against the drift")
     add_legend(axes)
-    return figure
 
 
-def draw_coverage_over_time(run: SeriesRun) -> "Figure":
+def draw_coverage_over_time(run: SeriesRun, axes: "Axes") -> None:
     """Share of values inside the 80 % interval by origin: adapted, and calibrated once."""
-    figure, axes = create_axes(height=3.4)
     for adapted, colour, name in ((run.static, OTHER, "calibrated once"), (run.adapted, MAIN, "adaptive")):
         share = [one.coverage for one in compute_coverage_by_origin(run, adapted)]
         axes.plot(run.plan.test, share, "o-", color=colour, linewidth=1.5, markersize=3, label=name)
@@ -120,12 +92,10 @@ def draw_coverage_over_time(run: SeriesRun) -> "Figure":
     axes.set_ylabel("covered, %")
     _label_periods(run, axes, int(run.plan.test[0]), int(run.plan.test[-1]))
     add_legend(axes)
-    return figure
 
 
-def draw_coverage_by_horizon(run: SeriesRun) -> "Figure":
+def draw_coverage_by_horizon(run: SeriesRun, axes: "Axes") -> None:
     """Share of values inside the 80 % interval by horizon."""
-    figure, axes = create_axes(height=3.0)
     horizons = range(1, run.plan.horizon + 1)
     own = [run.champion.score("coverage_80", h) for h in horizons]
     axes.plot(horizons, [s.value for s in own], "o-", color=MAIN, linewidth=2)
@@ -134,12 +104,10 @@ def draw_coverage_by_horizon(run: SeriesRun) -> "Figure":
     axes.set_ylim(0, 103)
     _label_horizons(run, axes)
     axes.set_ylabel("covered, %")
-    return figure
 
 
-def draw_weights_by_horizon(run: SeriesRun) -> "Figure":
+def draw_weights_by_horizon(run: SeriesRun, axes: "Axes") -> None:
     """What the combination of the next forecasts is made of, by horizon."""
-    figure, axes = create_axes(height=3.0)
     horizons = np.arange(1, run.plan.horizon + 1)
     names = [*run.members, "naive"]
     shown = [i for i in range(len(names)) if run.weights[:, i].max() > 0]
@@ -156,7 +124,6 @@ def draw_weights_by_horizon(run: SeriesRun) -> "Figure":
     _label_horizons(run, axes)
     axes.set_ylabel("weight")
     add_legend(axes)
-    return figure
 
 
 FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
@@ -165,6 +132,7 @@ FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
         "Skill by horizon",
         "Above the dashed line: better than letting the last cycle's growth go on. Shade: the champion's 95 % interval.",
         draw_skill_by_horizon,
+        height=3.8,
     ),
     ReportFigure(
         "coverage_over_time",
@@ -172,22 +140,29 @@ FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
         "Share of values inside the 80 % interval. One shock moves all series at once, so whole origins miss together.",
         draw_coverage_over_time,
     ),
-    ReportFigure("coverage_by_horizon", "Coverage by horizon", "The dashed line is what is promised.", draw_coverage_by_horizon),
+    ReportFigure(
+        "coverage_by_horizon",
+        "Coverage by horizon",
+        "The dashed line is what is promised.",
+        draw_coverage_by_horizon,
+        height=3.0,
+    ),
     ReportFigure(
         "weights",
         "The combination",
         "Chosen on earlier origins; near equal on little evidence.",
         draw_weights_by_horizon,
         lambda run: run.champion.family == COMBINATION,
+        height=3.0,
     ),
-    ReportFigure(
-        "fan_best",
-        "Best series",
-        "From the last test origin: 50 and 80 % intervals, and what came.",
-        draw_best_fan,
+    *(
+        ReportFigure(f"fan_{name}", title, caption, partial(draw_fan, place=place), height=3.2)
+        for name, title, caption, place in (
+            ("best", "Best series", "From the last test origin: 50 and 80 % intervals, and what came.", 1.0),
+            ("middle", "Series in the middle", "The same for the series with the median skill.", 0.5),
+            ("worst", "Worst series", "The same for the series with the least skill.", 0.0),
+        )
     ),
-    ReportFigure("fan_middle", "Series in the middle", "The same for the series with the median skill.", draw_middle_fan),
-    ReportFigure("fan_worst", "Worst series", "The same for the series with the least skill.", draw_worst_fan),
 )
 """All pictures, in the report's order. A new one is one function and one line here."""
 

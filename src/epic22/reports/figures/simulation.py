@@ -6,14 +6,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import polars as pl
 
-from epic22.reports.figures.style import MAIN, OTHER, WARM, ReportFigure, add_legend, create_axes
+from epic22.reports.figures.style import MAIN, OTHER, WARM, ReportFigure, add_legend
 from epic22.simulator.calendar import Array
 from epic22.simulator.equipment import HAZARD_FACTOR, SHAPE
 from epic22.simulator.estate import KINDS, SCALE_YEARS
 from epic22.simulator.portfolio import Portfolio
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+    from matplotlib.axes import Axes
 
 MONTHS = ("J", "F", "M", "A", "M", "J", "J", "A", "S", "O", "N", "D")
 YEAR = 365.25
@@ -48,14 +48,13 @@ def compute_weibull_hazard(kind: Array, age: Array) -> Array:
     return np.asarray(HAZARD_FACTOR * SHAPE[kind] / scale * (np.maximum(age, 0.01) / scale) ** (SHAPE[kind] - 1))
 
 
-def plot_failures_by_kind(portfolio: Portfolio) -> "Figure":
+def plot_failures_by_kind(portfolio: Portfolio, axes: "Axes") -> None:
     """Failures per piece and year of each kind, beside the Weibull hazard at the same ages."""
     kind, age, years_at_risk = compute_time_at_risk(portfolio)
     failed_kinds = (
         select_failures(portfolio)["piece"].replace_strict({k: i for i, k in enumerate(KINDS)}, return_dtype=pl.Int64).to_numpy()
     )
     years = np.bincount(kind, years_at_risk, len(KINDS))
-    figure, axes = create_axes(height=3.8)
     place = np.arange(len(KINDS))
     axes.barh(place, np.bincount(failed_kinds, minlength=len(KINDS)) / years, color=MAIN, height=0.6, label="failed")
     axes.plot(
@@ -68,10 +67,9 @@ def plot_failures_by_kind(portfolio: Portfolio) -> "Figure":
     axes.set_yticks(place, KINDS)
     axes.set_xlabel("failures per piece and year")
     add_legend(axes, fontsize=8)
-    return figure
 
 
-def plot_failures_by_age(portfolio: Portfolio) -> "Figure":
+def plot_failures_by_age(portfolio: Portfolio, axes: "Axes") -> None:
     """Failures per piece and year by age as a share of the kind's scale, beside the Weibull hazard."""
     kind, age, years_at_risk = compute_time_at_risk(portfolio)
     failed = select_failures(portfolio)
@@ -83,18 +81,15 @@ def plot_failures_by_age(portfolio: Portfolio) -> "Figure":
     rate = np.histogram(share, edges)[0]
     has_exposure = years > 0
     middle = ((edges[1:] + edges[:-1]) / 2)[has_exposure]
-    figure, axes = create_axes()
     axes.bar(middle, rate[has_exposure] / years[has_exposure], width=0.15, color=MAIN, label="failed")
     axes.plot(middle, hazard[has_exposure] / years[has_exposure], "D-", color=WARM, label="Weibull alone")
     axes.set_xlabel("age / scale of the kind")
     axes.set_ylabel("failures per piece and year")
     add_legend(axes, fontsize=8)
-    return figure
 
 
-def plot_seasons(portfolio: Portfolio) -> "Figure":
+def plot_seasons(portfolio: Portfolio, axes: "Axes") -> None:
     """Failures of some kinds by month of the year, and utilities, each as a share of its mean."""
-    figure, axes = create_axes()
     failed = select_failures(portfolio)
     for kind, colour in (("hvac", MAIN), ("plumbing", OTHER)):
         counts = np.bincount(failed.filter(pl.col("piece") == kind)["opened_at"].dt.month().to_numpy(), minlength=13)[1:]
@@ -106,12 +101,10 @@ def plot_seasons(portfolio: Portfolio) -> "Figure":
     axes.set_xticks(range(12), MONTHS)
     axes.set_ylabel("share of the year's mean")
     add_legend(axes, fontsize=8)
-    return figure
 
 
-def plot_rents(portfolio: Portfolio) -> "Figure":
+def plot_rents(portfolio: Portfolio, axes: "Axes") -> None:
     """Average rent of two-bedroom homes, one line a zip code."""
-    figure, axes = create_axes()
     market = portfolio.tables["market"].filter((pl.col("bedrooms") == 2) & (pl.col("provenance") != "nonpublic_competitor"))
     last = market.sort("known_at").unique(["zip_code", "month"], keep="last", maintain_order=True)
     zips = last["zip_code"].unique().sort().to_list()[:MAX_ZIPS]
@@ -121,16 +114,14 @@ def plot_rents(portfolio: Portfolio) -> "Figure":
         colour = MAIN if metro else (OTHER, WARM)[place % 2]
         axes.plot(_to_decimal_years(path["month"]), path["average_rent"].cast(pl.Float64).to_numpy(), color=colour, linewidth=1.2)
     axes.set_ylabel("average rent, two bedrooms")
-    return figure
 
 
 def _to_decimal_years(times: pl.Series) -> Array:
     return ((times - datetime(1970, 1, 1)).dt.total_days() / YEAR + 1970).to_numpy()
 
 
-def plot_vacancy(portfolio: Portfolio) -> "Figure":
+def plot_vacancy(portfolio: Portfolio, axes: "Axes") -> None:
     """The share of homes that stand empty in the market, mean over zip codes, and in the portfolio."""
-    figure, axes = create_axes()
     market = portfolio.tables["market"].group_by("month").agg(pl.col("vacancy_rate").mean()).sort("month")
     axes.plot(_to_decimal_years(market["month"]), 100 * market["vacancy_rate"].to_numpy(), color=OTHER, label="market")
     leases, units = portfolio.tables["leases"], portfolio.tables["units"].height
@@ -139,7 +130,6 @@ def plot_vacancy(portfolio: Portfolio) -> "Figure":
     axes.plot(_to_decimal_years(days), 100 * (1 - np.array(let)), color=MAIN, label="portfolio")
     axes.set_ylabel("vacant, %")
     add_legend(axes, fontsize=8)
-    return figure
 
 
 def _count_let_units(leases: pl.DataFrame, day: datetime) -> int:
@@ -147,7 +137,7 @@ def _count_let_units(leases: pl.DataFrame, day: datetime) -> int:
     return leases.filter((pl.col("start_date") <= day) & ~gone.fill_null(False))["unit_id"].n_unique()
 
 
-def plot_days_late(portfolio: Portfolio) -> "Figure":
+def plot_days_late(portfolio: Portfolio, axes: "Axes") -> None:
     """Rents by days from due date to the last payment, by screening: what a company can see of reliability."""
     tables = portfolio.tables
     rents = tables["charges"].filter((pl.col("kind") == "rent") & (pl.col("due_on") < portfolio.end - timedelta(days=60)))
@@ -158,7 +148,6 @@ def plot_days_late(portfolio: Portfolio) -> "Figure":
     rows = rows.with_columns(late=late).filter(pl.col("screening_risk").is_not_null())
     edges = [0, 1, 6, 16, 31, 10**6]
     names = ("on time", "1–5", "6–15", "16–30", "later", "never")
-    figure, axes = create_axes()
     for place, (risk, colour) in enumerate((("low", MAIN), ("medium", OTHER), ("high", WARM))):
         own = rows.filter(pl.col("screening_risk") == risk)
         counts = np.append(np.histogram(own["late"].drop_nulls().to_numpy(), edges)[0], own["late"].null_count())
@@ -167,14 +156,12 @@ def plot_days_late(portfolio: Portfolio) -> "Figure":
     axes.set_yscale("log")
     axes.set_ylabel("rents, % (log)")
     add_legend(axes, fontsize=8)
-    return figure
 
 
-def plot_lease_ends(portfolio: Portfolio) -> "Figure":
+def plot_lease_ends(portfolio: Portfolio, axes: "Axes") -> None:
     """Renewals and move-outs by month of the lease."""
     leases = portfolio.tables["leases"].filter(pl.col("ended_on").is_not_null())
     month = (pl.col("ended_on") - pl.col("start_date")).dt.total_days() / (YEAR / 12)
-    figure, axes = create_axes()
     for place, (reason, colour) in enumerate((("renewed", OTHER), ("moved_out", MAIN), ("evicted", WARM))):
         ends = leases.filter(pl.col("end_reason") == reason).select(month)
         counts = np.histogram(ends.to_series().to_numpy(), np.arange(0, 20) - 0.5)[0]
@@ -182,21 +169,18 @@ def plot_lease_ends(portfolio: Portfolio) -> "Figure":
     axes.set_xlabel("month of the lease in which it ended")
     axes.set_ylabel("leases")
     add_legend(axes, fontsize=8)
-    return figure
 
 
-def plot_moves_by_month(portfolio: Portfolio) -> "Figure":
+def plot_moves_by_month(portfolio: Portfolio, axes: "Axes") -> None:
     """Move-outs by month of the year."""
     moved = portfolio.tables["leases"].filter(pl.col("end_reason") == "moved_out")
     counts = np.bincount(moved["ended_on"].dt.month().to_numpy(), minlength=13)[1:]
-    figure, axes = create_axes()
     axes.bar(range(12), counts, color=MAIN)
     axes.set_xticks(range(12), MONTHS)
     axes.set_ylabel("move-outs")
-    return figure
 
 
-def plot_arrears(portfolio: Portfolio) -> "Figure":
+def plot_arrears(portfolio: Portfolio, axes: "Axes") -> None:
     """Rent of running leases that is more than 30 days past due, as a share of a month's rent of all."""
     tables = portfolio.tables
     rents = tables["charges"].filter(pl.col("kind") == "rent").select("charge_id", "lease_id", "due_on", "amount")
@@ -205,11 +189,9 @@ def plot_arrears(portfolio: Portfolio) -> "Figure":
     rows = rents.join(paid, on="charge_id", how="left").join(ends, on="lease_id")
     days = pl.datetime_range(portfolio.end - timedelta(days=1000), portfolio.end, "1mo", eager=True)
     shares = [_compute_arrears_share(rows, ends, day) for day in days.to_list()]
-    figure, axes = create_axes()
     axes.plot(_to_decimal_years(days), 100 * np.array(shares), color=MAIN)
     axes.set_ylabel("arrears, % of a month's rent")
     axes.set_ylim(0, None)
-    return figure
 
 
 def _compute_arrears_share(rows: pl.DataFrame, leases: pl.DataFrame, day: datetime) -> float:
@@ -220,7 +202,7 @@ def _compute_arrears_share(rows: pl.DataFrame, leases: pl.DataFrame, day: dateti
     return float(old["amount"].cast(pl.Float64).sum()) / max(float(every), 1.0)
 
 
-def plot_precursors(portfolio: Portfolio) -> "Figure":
+def plot_precursors(portfolio: Portfolio, axes: "Axes") -> None:
     """Readings before a failure, in spreads of the piece's own sensor: mean over failures."""
     readings = portfolio.tables["sensor_readings"].filter(pl.col("kind").is_in(["vibration", "pressure"]))
     scaled = readings.with_columns(
@@ -230,7 +212,6 @@ def plot_precursors(portfolio: Portfolio) -> "Figure":
     near = scaled.join(events, on="equipment_id").with_columns(
         before=(pl.col("opened_at") - pl.col("measured_at")).dt.total_days()
     )
-    figure, axes = create_axes()
     for signal, colour in (("vibration", MAIN), ("pressure", WARM)):
         own = near.filter((pl.col("kind") == signal) & pl.col("before").is_between(0, 60))
         mean = own.group_by(pl.col("before") // 3 * 3).agg(pl.col("z").mean()).sort("before")
@@ -238,7 +219,6 @@ def plot_precursors(portfolio: Portfolio) -> "Figure":
     axes.set_xlabel("days before the failure")
     axes.set_ylabel("mean reading, own spreads")
     add_legend(axes, fontsize=8)
-    return figure
 
 
 FIGURES: tuple[ReportFigure[Portfolio], ...] = (
@@ -248,6 +228,7 @@ FIGURES: tuple[ReportFigure[Portfolio], ...] = (
         "Bars: failures of priority high or critical. Diamonds: the Weibull hazard at the same ages, before wear, season and "
         "neglected visits raise it.",
         plot_failures_by_kind,
+        height=3.8,
     ),
     ReportFigure("ages", "Failures by age", "Older pieces fail more, as the Weibull hazard has it.", plot_failures_by_age),
     ReportFigure("precursors", "Before a failure", "Sensors drift for days before a failure, noisily.", plot_precursors),

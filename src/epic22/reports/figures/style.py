@@ -2,7 +2,7 @@
 
 import io
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -24,13 +24,21 @@ Source = TypeVar("Source")
 
 @dataclass(frozen=True)
 class ReportFigure(Generic[Source]):
-    """A picture of a source: its name, title, one sentence on how to read it, and whether the source has what it shows."""
+    """A picture of a source: its name, title, one sentence on how to read it, what plots it on its axes, and whether the source
+    has what it shows; `height` in inches."""
 
     name: str
     title: str
     caption: str
-    draw: Callable[[Source], "Figure"]
+    plot: Callable[[Source, "Axes"], None]
     suits: Callable[[Source], bool] = lambda source: True
+    height: float = 3.4
+
+    def draw(self, source: Source) -> "Figure":
+        """The picture of that source."""
+        figure, axes = create_axes(self.height)
+        self.plot(source, axes)
+        return figure
 
 
 def create_axes(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axes"]:
@@ -49,6 +57,13 @@ def create_axes(height: float = 3.4, width: float = 5.4) -> tuple["Figure", "Axe
     figure.patch.set_alpha(0)
     axes.patch.set_alpha(0)
     return figure, axes
+
+
+def set_height(axes: "Axes", inches: float) -> None:
+    """Make the picture as high as what it shows needs."""
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    figure.set_figheight(inches)
 
 
 def render_svg(figure: "Figure", name: str) -> str:
@@ -78,6 +93,11 @@ def render_png(figure: "Figure") -> bytes:
 def render_pngs(figures: Mapping[str, "Figure"]) -> dict[str, bytes]:
     """Figures as PNG on white by name, for the tracker."""
     return {name: render_png(figure) for name, figure in figures.items()}
+
+
+def render_svgs(pictures: Iterable[ReportFigure[Source]], source: Source) -> list[tuple[ReportFigure[Source], str]]:
+    """Pictures of a source, each with its inline SVG."""
+    return [(picture, render_svg(picture.draw(source), picture.name)) for picture in pictures]
 
 
 def draw_interval(axes: "Axes", place: float, interval: Interval, colour: str, sizes: tuple[float, float]) -> None:

@@ -18,15 +18,16 @@ from epic22.reports.figures.style import (
     WARM,
     ReportFigure,
     add_legend,
-    create_axes,
     draw_interval,
     draw_reference,
     format_name,
     label_rows,
+    set_height,
 )
 from epic22.services.training_run import RowRun
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 BINS = 10
@@ -47,9 +48,9 @@ def _colour(run: RowRun, evaluation: Evaluation) -> str:
     return MAIN if evaluation is run.champion else OTHER
 
 
-def draw_leaderboard(run: RowRun) -> "Figure":
+def draw_leaderboard(run: RowRun, axes: "Axes") -> None:
     """The deciding metric of each family with its interval."""
-    figure, axes = create_axes(height=1.2 + 0.45 * len(run.leaderboard))
+    set_height(axes, 1.2 + 0.45 * len(run.leaderboard))
     metric = run.task.target.metric.name
     for place, evaluation in enumerate(reversed(run.leaderboard)):
         score = evaluation.score(metric)
@@ -59,13 +60,12 @@ def draw_leaderboard(run: RowRun) -> "Figure":
     axes.set_ylim(-0.6, len(run.leaderboard) - 0.4)
     better = "higher" if run.task.target.metric.greater_is_better else "lower"
     axes.set_xlabel(f"{metric} ({better} is better), 95 % interval")
-    return figure
 
 
-def draw_folds(run: RowRun) -> "Figure":
+def draw_folds(run: RowRun, axes: "Axes") -> None:
     """Training and test parts of each fold, on the time axis where rows have a time."""
     first = [fold for fold in run.plan.folds if fold.repeat == 0]
-    figure, axes = create_axes(height=1.1 + 0.35 * len(first))
+    set_height(axes, 1.1 + 0.35 * len(first))
     timed = run.examples.has_times
     position = run.examples.at.astype("datetime64[us]").astype(float) if timed else np.arange(len(run.examples), dtype=float)
     edges = np.linspace(position.min(), position.max(), min(121, len(np.unique(position)) + 1))
@@ -86,7 +86,6 @@ def draw_folds(run: RowRun) -> "Figure":
         axes.set_xticks(ticks, [str(np.datetime64(int(t), "us"))[:10] for t in ticks])
     else:
         axes.set_xlabel("row of the table")
-    return figure
 
 
 def _find_runs(numbers: Array) -> list[tuple[int, int]]:
@@ -106,14 +105,13 @@ def _pool_responses(evaluation: Evaluation, run: RowRun) -> tuple[Array, Array]:
     return run.examples.y[rows], np.concatenate([part.response for part in parts])
 
 
-def draw_calibration(run: RowRun) -> "Figure":
+def draw_calibration(run: RowRun, axes: "Axes") -> None:
     """Predicted probability against observed share in equal-count bins, with 95 % intervals."""
     from scipy import stats
 
     y, response = _pool_responses(run.champion, run)
     if response.ndim == 2:
         y, response = (response.argmax(axis=1) == y).astype(float), response.max(axis=1)
-    figure, axes = create_axes(height=4.4)
     for rows in np.array_split(np.argsort(response, kind="stable"), BINS):
         if not len(rows):
             continue
@@ -126,12 +124,10 @@ def draw_calibration(run: RowRun) -> "Figure":
     axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
     axes.set_xlabel("predicted probability")
     axes.set_ylabel("observed share")
-    return figure
 
 
-def draw_cumulative_incidence(run: RowRun) -> "Figure":
+def draw_cumulative_incidence(run: RowRun, axes: "Axes") -> None:
     """Fifths of the rows by risk: the mean probability up to each horizon as a line, what was observed as dots with intervals."""
-    figure, axes = create_axes(height=4.4)
     curves = () if run.assessment is None else run.assessment.curves
     for number, curve in enumerate(curves):
         colour = MAIN if number == len(curves) - 1 else OTHER
@@ -144,12 +140,10 @@ def draw_cumulative_incidence(run: RowRun) -> "Figure":
     axes.set_ylim(bottom=0)
     axes.set_xlabel("days from the cutoff")
     axes.set_ylabel(f"share with {format_name(run.task.target.name.replace('_', ' '))}")
-    return figure
 
 
-def draw_horizon_calibration(run: RowRun) -> "Figure":
+def draw_horizon_calibration(run: RowRun, axes: "Axes") -> None:
     """Predicted probability against observed incidence in bins of equal mass, at each horizon; the deciding one stands out."""
-    figure, axes = create_axes(height=4.4)
     top = 0.0
     for reliability in () if run.assessment is None else run.assessment.by_horizon:
         decides = reliability.horizon == run.task.target.horizon
@@ -161,12 +155,10 @@ def draw_horizon_calibration(run: RowRun) -> "Figure":
     axes.plot([0, top], [0, top], color=MUTED, linewidth=1, linestyle="--")
     axes.set_xlabel("predicted probability up to the horizon")
     axes.set_ylabel("observed incidence")
-    return figure
 
 
-def draw_precision_recall(run: RowRun) -> "Figure":
+def draw_precision_recall(run: RowRun, axes: "Axes") -> None:
     """Precision against recall of each family's out-of-fold probabilities."""
-    figure, axes = create_axes(height=4.4)
     for evaluation in reversed(run.leaderboard):
         y, response = _pool_responses(evaluation, run)
         order = np.argsort(-response, kind="stable")
@@ -182,22 +174,19 @@ def draw_precision_recall(run: RowRun) -> "Figure":
     axes.set_ylabel("precision")
     axes.set_ylim(0, 1.05)
     add_legend(axes)
-    return figure
 
 
-def draw_residuals(run: RowRun) -> "Figure":
+def draw_residuals(run: RowRun, axes: "Axes") -> None:
     """Out-of-fold value against residual."""
     y, response = _pool_responses(run.champion, run)
     rows = np.linspace(0, len(y) - 1, min(len(y), MAX_POINTS)).astype(int)
-    figure, axes = create_axes()
     axes.plot(response[rows], (y - response)[rows], ".", color=MAIN, markersize=3, alpha=0.5, rasterized=True)
     axes.axhline(0, color=MUTED, linewidth=1)
     axes.set_xlabel(f"predicted {format_name(run.task.target.name)}")
     axes.set_ylabel("label − predicted")
-    return figure
 
 
-def draw_importance(run: RowRun) -> "Figure":
+def draw_importance(run: RowRun, axes: "Axes") -> None:
     """Mean absolute contribution of each column to the score, over a sample of rows."""
     rows = np.linspace(0, len(run.examples) - 1, min(len(run.examples), _count_sampled_rows(run.bundle.estimator))).astype(int)
     X = run.bundle.preprocessor.transform(run.examples.X[rows])
@@ -205,11 +194,10 @@ def draw_importance(run: RowRun) -> "Figure":
     strength = parts.mean(axis=tuple(range(parts.ndim - 1)))
     names = [column.name for column in run.bundle.preprocessor.outputs]
     strongest = np.argsort(-strength, kind="stable")[:MAX_BARS][::-1]
-    figure, axes = create_axes(height=1.0 + 0.28 * len(strongest))
+    set_height(axes, 1.0 + 0.28 * len(strongest))
     axes.barh(range(len(strongest)), strength[strongest], color=MAIN, height=0.6)
     axes.set_yticks(range(len(strongest)), [format_name(names[j]) for j in strongest])
     axes.set_xlabel(f"mean |contribution| ({format_name(run.bundle.schema.score_unit)})")
-    return figure
 
 
 def _count_sampled_rows(estimator: object) -> int:
@@ -220,10 +208,9 @@ def _count_sampled_rows(estimator: object) -> int:
     return min(SAMPLED_ROWS_OF_ENSEMBLE, max(MIN_SAMPLED_ROWS, MAX_VISITED_NODES // max(nodes, 1)))
 
 
-def draw_fold_scores(run: RowRun) -> "Figure":
+def draw_fold_scores(run: RowRun, axes: "Axes") -> None:
     """The deciding metric of each family on each fold."""
     metric = run.task.target.metric.name
-    figure, axes = create_axes()
     for evaluation in reversed(run.leaderboard):
         values = evaluation.score(metric).folds
         axes.plot(
@@ -238,27 +225,24 @@ def draw_fold_scores(run: RowRun) -> "Figure":
     axes.set_ylabel(metric)
     axes.set_xticks(range(1, len(run.plan.folds) + 1, max(1, len(run.plan.folds) // 10)))
     add_legend(axes)
-    return figure
 
 
-def draw_coverage_by_group(run: RowRun) -> "Figure":
+def draw_coverage_by_group(run: RowRun, axes: "Axes") -> None:
     """Coverage of every group, months aside, with its interval."""
     coverage = run.intervals.coverage
     groups = [] if coverage is None else [(f"{t.by} = {g.name}", g) for t in coverage.tables if t.by != MONTH for g in t.groups]
-    figure, axes = create_axes(height=1.0 + 0.28 * len(groups))
+    set_height(axes, 1.0 + 0.28 * len(groups))
     for place, (_, group) in enumerate(reversed(groups)):
         draw_interval(axes, place, group.share, _coverage_colour(group), (2, 6))
     axes.axvline(0.0 if coverage is None else coverage.level, color=MUTED, linewidth=1, linestyle="--")
     label_rows(axes, [name for name, _ in groups])
     axes.set_xlabel("share of outcomes inside")
-    return figure
 
 
-def draw_coverage_by_month(run: RowRun) -> "Figure":
+def draw_coverage_by_month(run: RowRun, axes: "Axes") -> None:
     """Coverage of every month with its interval."""
     coverage = run.intervals.coverage
     months = [] if coverage is None else [group for table in coverage.tables if table.by == MONTH for group in table.groups]
-    figure, axes = create_axes()
     for place, group in enumerate(months):
         colour = _coverage_colour(group)
         axes.plot([place, place], [group.share.low, group.share.high], color=colour, linewidth=2, solid_capstyle="round")
@@ -267,7 +251,6 @@ def draw_coverage_by_month(run: RowRun) -> "Figure":
     shown = range(0, len(months), max(1, -(-len(months) // 6)))
     axes.set_xticks(list(shown), [months[place].name for place in shown])
     axes.set_ylabel("share of outcomes inside")
-    return figure
 
 
 def _coverage_colour(group: GroupCoverage) -> str:
@@ -287,6 +270,7 @@ TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
         "On the dashed line, a predicted probability is the share that comes true.",
         draw_calibration,
         lambda run: run.task.target.traits.is_classification,
+        height=4.4,
     ),
     ReportFigure(
         "incidence",
@@ -294,6 +278,7 @@ TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
         "Fifths of the rows by risk, the riskiest in blue. Lines: predicted on average. Dots: observed, with 95 % intervals.",
         draw_cumulative_incidence,
         lambda run: run.task.target.traits.is_time_to_event,
+        height=4.4,
     ),
     ReportFigure(
         "horizon_calibration",
@@ -301,6 +286,7 @@ TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
         "On the dashed line, a predicted probability is the share that comes true; the deciding horizon is blue.",
         draw_horizon_calibration,
         lambda run: run.task.target.traits.is_time_to_event,
+        height=4.4,
     ),
     ReportFigure(
         "precision_recall",
@@ -308,6 +294,7 @@ TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
         "Further up and to the right is better; the dashed line is the share of positives.",
         draw_precision_recall,
         lambda run: run.task.target.traits.has_positive_class,
+        height=4.4,
     ),
     ReportFigure(
         "residuals",

@@ -9,19 +9,22 @@ from markupsafe import Markup
 from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
 
-FOLDER = Path(__file__).parent
-
 
 def render_page(template: str, **values: object) -> str:
     """The template of that name with the values, in the style of all pages; a value that the template lacks is an error."""
-    from jinja2 import Environment, StrictUndefined
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
     environment.filters["figure"] = format_figure
     environment.filters["interval"] = _mark_interval
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
-    style = (FOLDER / "style.html").read_text(encoding="utf-8").strip()
-    return environment.from_string((FOLDER / template).read_text(encoding="utf-8")).render(style=style, **values)
+    return environment.get_template(template).render(**values)
 
 
 def _mark_interval(interval: Interval) -> Markup:

@@ -5,11 +5,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epic22.core.evaluation.baselines import INCUMBENT
-from epic22.core.evaluation.explain.explanation import Explanation
 from epic22.core.evaluation.savings import Saving
 from epic22.core.text import format_figure
 from epic22.reports.figures.explanation import list_explanation_figures
-from epic22.reports.figures.style import ReportFigure, render_svg
+from epic22.reports.figures.style import render_svg, render_svgs
 from epic22.reports.figures.training import describe_folds, draw_figures, list_figures
 from epic22.reports.html.page import render_page, write_atomically
 from epic22.services.training_run import RowRun
@@ -25,7 +24,7 @@ def write_report(run: RowRun, path: Path, figures: Mapping[str, "Figure"] | None
 
 def render_report(run: RowRun, figures: Mapping[str, "Figure"] | None = None) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's table are escaped."""
-    figures = draw_figures(run) if figures is None else figures
+    figures, explanation = draw_figures(run) if figures is None else figures, run.explanation
     return render_page(
         "training.html",
         run=run,
@@ -34,14 +33,10 @@ def render_report(run: RowRun, figures: Mapping[str, "Figure"] | None = None) ->
         headline=headline(run),
         lead=lead(run),
         pictures=[(picture, render_svg(figures[picture.name], picture.name)) for picture in list_figures(run)],
-        looks_at=[] if run.explanation is None else _draw_explanation(run.explanation),
+        looks_at=[] if explanation is None else render_svgs(list_explanation_figures(explanation), explanation),
         fold_count=describe_folds(run.plan),
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
     )
-
-
-def _draw_explanation(explanation: Explanation) -> list[tuple[ReportFigure[Explanation], str]]:
-    return [(picture, render_svg(picture.draw(explanation), picture.name)) for picture in list_explanation_figures(explanation)]
 
 
 def _list_savings(run: RowRun) -> list[tuple[str, Saving]]:
