@@ -69,7 +69,7 @@ def test_every_source_has_a_writer_for_its_tests() -> None:
 class TestEverySource:
     def test_it_lists_the_canonical_tables_of_its_place_and_no_other(self, kind: SourceKind, tmp_path: Path) -> None:
         path = WRITERS[kind.name](company(), tmp_path)
-        assert [source.table.name for source in kind.list_sources(path, None)] == ["properties"]
+        assert [source.table.name for source in kind.list_sources(path)] == ["properties"]
 
     def test_every_row_comes_once_as_it_was_written_with_its_line(self, kind: SourceKind, tmp_path: Path) -> None:
         rows = read_properties(WRITERS[kind.name](company(), tmp_path))
@@ -78,7 +78,7 @@ class TestEverySource:
         assert rows[LINE_COLUMN].is_sorted()
 
     def test_a_second_reading_gives_the_same_rows(self, kind: SourceKind, tmp_path: Path) -> None:
-        (source,) = kind.list_sources(WRITERS[kind.name](company(), tmp_path), None)
+        (source,) = kind.list_sources(WRITERS[kind.name](company(), tmp_path))
         assert pl.concat(source.batches()).equals(pl.concat(source.batches()))
 
     def test_another_content_gives_another_hash_and_the_same_content_the_same(self, kind: SourceKind, tmp_path: Path) -> None:
@@ -86,12 +86,12 @@ class TestEverySource:
         for number, cities in enumerate([("Arden",), ("Arden",), ("Brook",)]):
             folder = tmp_path / str(number)
             folder.mkdir()
-            (source,) = kind.list_sources(WRITERS[kind.name](company(cities), folder), None)
+            (source,) = kind.list_sources(WRITERS[kind.name](company(cities), folder))
             hashes.append(source.sha256)
         assert hashes[0] == hashes[1] != hashes[2]
 
     def test_the_name_that_a_user_gives_stands_before_its_own(self, kind: SourceKind, tmp_path: Path) -> None:
-        (source,) = kind.list_sources(WRITERS[kind.name](company(), tmp_path), "head office")
+        (source,) = list_sources(WRITERS[kind.name](company(), tmp_path), "head office")
         assert source.name.startswith("head office/")
 
     def test_what_it_lists_is_ingested_as_a_version(self, kind: SourceKind, tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from epic22.adapters.scratch import scratch_folder
 from epic22.adapters.sources import file_reader
+from epic22.adapters.sources.catalog import list_sources
 from epic22.adapters.sources.file_reader import list_files, read_batches
 from epic22.adapters.sources.folder import list_canonical_files, list_mapped_files, load_mapping
 from epic22.core.errors import FileError
@@ -150,7 +151,7 @@ def test_canonical_files_carry_their_hash_and_the_name_of_their_source(tmp_path:
     (tmp_path / "units").mkdir()
     for name, cell in (("tenants.csv", "T1"), ("units/new.csv", "U1")):
         (tmp_path / name).write_text(f"id\n{cell}\n")
-    incoming = list_canonical_files(tmp_path, "crm")
+    incoming = list_sources(tmp_path, "crm")
     assert [(i.table.name, i.name) for i in incoming] == [("units", "crm/units/new.csv"), ("tenants", "crm/tenants.csv")]
     assert incoming[0].sha256 == file_sha256(tmp_path / "units" / "new.csv")
     assert [i.name for i in list_canonical_files(tmp_path)] == ["units/new.csv", "tenants.csv"]

@@ -10,16 +10,15 @@ import yaml
 from epic22.adapters.sources.base import FileSource, SourceKind
 from epic22.adapters.sources.file_reader import SUFFIXES, list_files, read_batches
 from epic22.core.errors import FileError
-from epic22.core.lineage import file_sha256
 from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
 from epic22.core.tables.mapping_file import read_mapping
 
 
-def list_canonical_files(folder: Path, source: str | None = None) -> list[FileSource]:
-    """The files in a folder that are named after canonical tables; `source` is put before their names."""
+def list_canonical_files(folder: Path) -> list[FileSource]:
+    """The files in a folder that are named after canonical tables."""
     return [
-        FileSource(table, _name_source(source, path, folder), file_sha256(path), partial(read_batches, path))
+        FileSource(table, path.relative_to(folder).as_posix(), path, read_batches)
         for table in CANONICAL
         for path in list_files(folder, table.name)
     ]
@@ -37,12 +36,10 @@ def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) ->
             dropped_rows = (
                 None if source_map.anti_join is None else pl.concat(read_batches(_find_file(folder, source_map.anti_join.file)))
             )
-            derived = source_map.known_at is not None
+            read = partial(_map_batches, source_map, dropped_rows)
             for path in (path for name in source_map.files for path in _find_files(folder, name)):
-                name = _name_source(source or declared.source, path, folder)
-                sources.append(
-                    FileSource(table, name, file_sha256(path), partial(_map_batches, source_map, path, dropped_rows), derived)
-                )
+                name = f"{source or declared.source}/{path.relative_to(folder).as_posix()}"
+                sources.append(FileSource(table, name, path, read, derived=source_map.known_at is not None))
     return sources
 
 
@@ -58,7 +55,7 @@ def load_mapping(path: Path) -> TableMapping:
     return read_mapping(path.name, content)
 
 
-def _map_batches(source: SourceMap, path: Path, dropped_rows: pl.DataFrame | None) -> Iterator[pl.DataFrame]:
+def _map_batches(source: SourceMap, dropped_rows: pl.DataFrame | None, path: Path) -> Iterator[pl.DataFrame]:
     for batch in read_batches(path):
         yield map_rows(source, batch, dropped_rows)
 
@@ -79,8 +76,3 @@ def _find_file(folder: Path, name: str) -> Path:
         names = ", ".join(sorted(p.name for p in folder.iterdir())[:20]) or "nothing"
         raise FileError(f"{folder}: no file {name!r}, which the mapping names; there are {names}.")
     return path
-
-
-def _name_source(source: str | None, path: Path, folder: Path) -> str:
-    name = path.relative_to(folder).as_posix()
-    return f"{source}/{name}" if source else name

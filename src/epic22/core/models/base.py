@@ -5,14 +5,18 @@ returns self. It sees numpy alone: X (n, p) float32 with NaN for missing, catego
 fold (positions in X) that early stopping or the choice of a penalty may watch.
 """
 
+import json
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any, Protocol, Self, TypeVar, cast
+from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 import numpy as np
 
-from epic22.core.errors import InternalError, NotInstalledError
+from epic22.core.errors import NotInstalledError
+from epic22.core.lineage import canonical_json
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.value_scale import IDENTITY, ValueScale
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
@@ -106,12 +110,31 @@ class Estimator(Protocol):
         """The trained state as files by name, equal bytes for equal models; never a pickle."""
 
 
-class ParamsMixin:
-    """scikit-learn's get_params and set_params for estimators that are dataclasses."""
+class BaseEstimator(ABC):
+    """What an estimator that is a dataclass need not write itself: scikit-learn's get_params and set_params, the answers through
+    the link, the way to its files and back.
+
+    `kind` is that of the target. Constructor arguments that are named as fields of `LearningProblem`, `seed` or `threads` are
+    given to it by themselves.
+    """
+
+    kind: Kind
+    state_file: ClassVar[str] = "model.json"
+
+    @classmethod
+    def of(cls, problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Self:
+        """An unfitted one for a problem's columns and target."""
+        known = {**vars(problem), "edges": problem.horizons, "seed": seed, "threads": threads}
+        return cls(**{name: known[name] for name in cls.list_params() if name in known} | params)
+
+    @classmethod
+    def list_params(cls) -> list[str]:
+        """The names of the constructor's arguments."""
+        return [f.name for f in fields(cls) if f.init]  # type: ignore[arg-type]
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """The constructor's arguments by name."""
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.init}  # type: ignore[arg-type]
+        return {name: getattr(self, name) for name in self.list_params()}
 
     def set_params(self, **params: Any) -> Self:
         """Assign constructor arguments by name."""
@@ -123,20 +146,22 @@ class ParamsMixin:
         """The constructor's arguments that state what `fit` picked on the inner fold, for a fit that watches none."""
         return {}
 
+    @abstractmethod
+    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+        """Learn from X (n, p) and y (n,)."""
+
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
         """Fit the part's rows and score those that are watched: nothing is settled by watching."""
         fit_params: dict[str, Any] = {} if data.exposure is None else {"exposure": data.exposure}
-        return cast(Estimator, self).fit(data.X, data.y, **fit_params).decision_function(data.X_valid)
+        return self.fit(data.X, data.y, **fit_params).decision_function(data.X_valid)
 
-
-class LinkMixin:
-    """Answers from `decision_function` through the link: probabilities and classes, or values."""
-
-    kind: Kind
+    @abstractmethod
+    def shap_values(self, X: Array) -> Array:
+        """What each column adds to the score, the average last."""
 
     def decision_function(self, X: Array) -> Array:
-        """Scores before the link; each estimator has its own."""
-        raise InternalError(f"{type(self).__name__} gives no raw score.")
+        """Scores before the link: the sum of what the columns and the average add."""
+        return np.asarray(self.shap_values(X).sum(axis=-1))
 
     def predict_proba(self, X: Array) -> Array:
         """Class probabilities, (n, k)."""
@@ -150,6 +175,20 @@ class LinkMixin:
             if KINDS[self.kind].is_classification
             else get_value_scale(self)(self.decision_function(X))
         )
+
+    def files(self) -> dict[str, bytes]:
+        """One JSON file with the constructor's arguments and what `fit` learned, whose names end in `_`."""
+        state = {name.removesuffix("_"): np.asarray(value).tolist() for name, value in vars(self).items()}
+        return {self.state_file: canonical_json(state)}
+
+    @classmethod
+    def restore(cls, files: Mapping[str, bytes]) -> Self:
+        """The fitted one of these files."""
+        state = json.loads(files[cls.state_file])
+        params = {name: state.pop(name) for name in cls.list_params()}
+        model = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in params.items()})
+        vars(model).update({f"{name}_": np.asarray(value) for name, value in state.items()})
+        return model
 
 
 def no_defaults(n_rows: int) -> Hyperparameters:

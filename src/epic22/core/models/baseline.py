@@ -3,18 +3,18 @@
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.special import logit
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
+from epic22.core.models.base import BaseEstimator, Estimator, Family, InnerFold, check_fit_arrays
 from epic22.core.models.hazard import (
     MIN_HAZARD,
+    HazardEstimator,
     check_survival_data,
     compute_hazard_log_odds,
-    compute_median_days,
     estimate_cumulative_incidence,
 )
 from epic22.core.models.learning_problem import LearningProblem
@@ -26,11 +26,13 @@ from epic22.core.task import Array, Kind
 
 
 @dataclass
-class LifeTable(ParamsMixin):
+class LifeTable(HazardEstimator):
     """Kaplan and Meier's incidence up to each horizon, whatever the row says: the constant of a hazard.
 
     An interval that no row was followed through goes on with the daily rate of the one before.
     """
+
+    state_file: ClassVar[str] = "life_table.json"
 
     edges: tuple[float, ...]
 
@@ -55,32 +57,9 @@ class LifeTable(ParamsMixin):
         raw = self.decision_function(X)
         return np.concatenate([np.zeros((*raw.shape, X.shape[1])), raw[..., None]], axis=-1)
 
-    def predict_proba(self, X: Array) -> Array:
-        """Probability of the event up to each horizon, (n, h)."""
-        return KINDS["hazard"].inverse_link(self.decision_function(X))
-
-    def predict(self, X: Array) -> Array:
-        """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
-        return compute_median_days(self.predict_proba(X), self.edges)
-
-    def files(self) -> dict[str, bytes]:
-        """One JSON file."""
-        return {LIFE_TABLE_FILE: canonical_json({"edges": list(self.edges), "level": self.level_.tolist()})}
-
-    @classmethod
-    def restore(cls, files: Mapping[str, bytes]) -> "LifeTable":
-        """The table a bundle holds."""
-        state = json.loads(files[LIFE_TABLE_FILE])
-        table = cls(tuple(state["edges"]))
-        table.level_ = np.array(state["level"], dtype=np.float64)
-        return table
-
-
-LIFE_TABLE_FILE = "life_table.json"
-
 
 @dataclass
-class Constant(LinkMixin, ParamsMixin):
+class Constant(BaseEstimator):
     """The class shares, or the value with the least loss on the training part, whatever the row says; with `log` in logarithms.
 
     >>> import numpy as np
@@ -127,14 +106,12 @@ class Constant(LinkMixin, ParamsMixin):
         return {"constant.json": canonical_json({"kind": self.kind, "level": self.level_.tolist(), **logs})}
 
 
-def _build(problem: LearningProblem, seed: int = 0, threads: int = 1) -> Constant | LifeTable:
-    if KINDS[problem.kind].is_time_to_event:
-        return LifeTable(problem.horizons)
-    return Constant(problem.kind, problem.n_classes, problem.loss, problem.log)
+def _build(problem: LearningProblem, **params: Any) -> Estimator:
+    return (LifeTable if KINDS[problem.kind].is_time_to_event else Constant).of(problem, **params)
 
 
 def _restore(files: Mapping[str, bytes]) -> Estimator:
-    if LIFE_TABLE_FILE in files:
+    if LifeTable.state_file in files:
         return LifeTable.restore(files)
     state = json.loads(files["constant.json"])
     constant = Constant(state["kind"], max(2, len(state["level"])), log=state.get("log", False))

@@ -12,7 +12,7 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, InnerFold, LinkMixin, ParamsMixin
+from epic22.core.models.base import BaseEstimator, Estimator, Family, InnerFold
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.offset import OffsetRegressor, unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
@@ -44,7 +44,7 @@ class Member:
 
 
 @dataclass
-class Ensemble(LinkMixin, ParamsMixin):
+class Ensemble(BaseEstimator):
     """Fitted members whose weights sum to 1. It is made by a search, never fitted. Members that learned logarithms are summed as
     logarithms, and `value_scale_` makes values of the sum. Members of an exposure are summed for one of 1, and the exposure's
     logarithm is added to the sum. `level_shift` is added to every sum: how far the label stood, at the end of training, above

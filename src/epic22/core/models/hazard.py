@@ -11,7 +11,7 @@ n = rows, p = input columns, h = horizons = intervals. y is (n, 2): duration in 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import KW_ONLY, dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 from scipy.special import logit
@@ -20,8 +20,7 @@ from epic22.core.data.examples import censor_outcomes
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
-from epic22.core.models.base import Estimator, Family, InnerFold, LibraryParams, ParamsMixin, check_fit_arrays
-from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.base import BaseEstimator, Estimator, Family, InnerFold, LibraryParams, check_fit_arrays
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
 from epic22.core.targets import KINDS
 from epic22.core.task import Array
@@ -124,10 +123,22 @@ def check_survival_data(X: Array, y: Array) -> None:
         raise ValueError(f"none of {len(y)} rows had the event while it was followed: a hazard has nothing to learn from")
 
 
-class IntervalMixin:
-    """Answers of what gives log-odds a column matrix whose last column is the number of the interval."""
+class HazardEstimator(BaseEstimator):
+    """Answers from the log-odds of the hazard in each interval."""
 
     edges: tuple[float, ...]
+
+    def predict_proba(self, X: Array) -> Array:
+        """Probability of the event up to each horizon, (n, h)."""
+        return KINDS["hazard"].inverse_link(self.decision_function(X))
+
+    def predict(self, X: Array) -> Array:
+        """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
+        return compute_median_days(self.predict_proba(X), self.edges)
+
+
+class IntervalMixin(HazardEstimator):
+    """Answers of what gives log-odds a column matrix whose last column is the number of the interval."""
 
     def interval_decision_function(self, X: Array) -> Array:
         """Log-odds of the hazard (n,) of observations (n, p + 1), the interval's number last; each estimator has its own."""
@@ -156,14 +167,6 @@ class IntervalMixin:
             observations[:, -1] = interval
             scores.append(score(observations))
         return scores
-
-    def predict_proba(self, X: Array) -> Array:
-        """Probability of the event up to each horizon, (n, h)."""
-        return KINDS["hazard"].inverse_link(self.decision_function(X))
-
-    def predict(self, X: Array) -> Array:
-        """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""
-        return compute_median_days(self.predict_proba(X), self.edges)
 
 
 @dataclass(frozen=True)
@@ -272,7 +275,7 @@ class HazardTrees(IntervalMixin, XGBoostTrees):
 
 
 @dataclass
-class HazardLinear(IntervalMixin, ParamsMixin):
+class HazardLinear(IntervalMixin):
     """Logistic regression over rows and intervals, a level for each interval; the penalty is the one best on the inner fold."""
 
     edges: tuple[float, ...]
@@ -324,19 +327,11 @@ def _read_edges(files: Mapping[str, bytes]) -> tuple[float, ...]:
     return tuple(float(edge) for edge in json.loads(files[GRID_FILE])["edges"])
 
 
-def _build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> HazardTrees:
-    return HazardTrees(problem.horizons, problem.categorical, seed, threads, **params)
-
-
 def _restore(files: Mapping[str, bytes]) -> Estimator:
     booster = load_booster(files)
     model = HazardTrees(_read_edges(files), tuple(t == "c" for t in (booster.feature_types or ())[:-1]))
     model.booster_, model.rounds_ = booster, booster.num_boosted_rounds()
     return model
-
-
-def _build_linear(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> HazardLinear:
-    return HazardLinear(problem.horizons, problem.categorical, **params)
 
 
 def _restore_linear(files: Mapping[str, bytes]) -> Estimator:
@@ -350,7 +345,7 @@ def _restore_linear(files: Mapping[str, bytes]) -> Estimator:
 FAMILY = Family(
     "hazard",
     frozenset({"hazard"}),
-    _build,
+    HazardTrees.of,
     _restore,
     space={
         "learning_rate": (0.01, 0.3, "log"),
@@ -362,5 +357,5 @@ FAMILY = Family(
     },
 )
 LINEAR_FAMILY = Family(
-    "hazard_linear", frozenset({"hazard"}), _build_linear, _restore_linear, space={"penalty": (1e-3, 1e3, "log")}
+    "hazard_linear", frozenset({"hazard"}), HazardLinear.of, _restore_linear, space={"penalty": (1e-3, 1e3, "log")}
 )

@@ -14,8 +14,7 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, Hyperparameters, InnerFold, LinkMixin, ParamsMixin, check_fit_arrays
-from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.base import BaseEstimator, Estimator, Family, Hyperparameters, InnerFold, check_fit_arrays
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
@@ -34,7 +33,7 @@ MIN_ERROR = 1e-3
 
 
 @dataclass
-class Linear(LinkMixin, ParamsMixin):
+class Linear(BaseEstimator):
     """A generalised linear model on standardised terms; the penalty is the one that is best on the inner fold, else 1."""
 
     kind: Kind
@@ -255,10 +254,6 @@ class Linear(LinkMixin, ParamsMixin):
         return {"linear.json": canonical_json(state)}
 
 
-def _build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Linear:
-    return Linear(problem.kind, problem.categorical, problem.n_classes, **{"loss": problem.loss, **params})
-
-
 def _restore(files: Mapping[str, bytes]) -> Estimator:
     state = json.loads(files["linear.json"])
     model = Linear(state["kind"], tuple(state["categorical"]), state["n_classes"], state["penalty"])
@@ -304,7 +299,7 @@ FAMILY = add_offset_support(
         Family(
             "linear",
             frozenset({"binary", "multiclass", "regression"}),
-            _build,
+            Linear.of,
             _restore,
             space={"penalty": (1e-3, 1e3, "log")},
             initial_points=({"penalty": 1.0}, {"penalty": 30.0}),

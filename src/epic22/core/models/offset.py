@@ -15,13 +15,12 @@ import numpy as np
 from epic22.core.errors import RowError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
+    BaseEstimator,
     Estimator,
     Family,
     FoldData,
     Hyperparameters,
     InnerFold,
-    LinkMixin,
-    ParamsMixin,
     check_fit_arrays,
     get_value_scale,
     never_expires,
@@ -34,7 +33,7 @@ STATE_FILE = "exposure.json"
 
 
 @dataclass
-class OffsetRegressor(LinkMixin, ParamsMixin):
+class OffsetRegressor(BaseEstimator):
     """`model` fitted to the columns but that at `place`, the exposure, which is called `name` and is above zero."""
 
     model: Any

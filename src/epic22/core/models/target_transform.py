@@ -12,13 +12,12 @@ import numpy as np
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
+    BaseEstimator,
     Estimator,
     Family,
     FoldData,
     Hyperparameters,
     InnerFold,
-    LinkMixin,
-    ParamsMixin,
     check_fit_arrays,
     never_expires,
 )
@@ -33,7 +32,7 @@ HOLDOUT_EVERY = 5
 
 
 @dataclass
-class LogTargetRegressor(LinkMixin, ParamsMixin):
+class LogTargetRegressor(BaseEstimator):
     """`model` fitted to log y. `use_smearing`: values are means, by smearing; else exp(raw), which keeps medians and
     quantiles."""
 

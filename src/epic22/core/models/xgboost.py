@@ -21,7 +21,6 @@ from epic22.core.models.base import (
     check_fit_arrays,
     never_expires,
 )
-from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, MIN_MEAN, SQUARED, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
@@ -236,11 +235,6 @@ def _build_stop_callback(expired: Callable[[], bool]) -> "xgboost.callback.Train
     return Stop()
 
 
-def _build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> XGBoostEstimator:
-    params = {"loss": problem.loss, **params}
-    return XGBoostEstimator(problem.kind, problem.categorical, problem.n_classes, seed, threads, **params)
-
-
 def _restore(files: Mapping[str, bytes]) -> Estimator:
     booster = load_booster(files)
     config = json.loads(booster.save_config())["learner"]
@@ -266,7 +260,7 @@ FAMILY = add_offset_support(
         Family(
             "boosting",
             frozenset({"binary", "multiclass", "regression"}),
-            _build,
+            XGBoostEstimator.of,
             _restore,
             space={
                 "learning_rate": (0.01, 0.3, "log"),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.base import LibraryParams, LinkMixin, ParamsMixin
+from epic22.core.models.base import BaseEstimator, LibraryParams
 from epic22.core.models.loss import Loss
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
@@ -31,7 +31,7 @@ CELLS_PER_THREAD = 600_000
 as many. So a machine of 64 cores gives a table of 600,000 cells two of them, and all from 38 million cells on."""
 
 
-class ForestMixin(LinkMixin):
+class ForestMixin(BaseEstimator):
     """Trees of a label, which answer from a forest: the unit they learn it in, Tweedie's power, the scale of what they say."""
 
     scaled_losses: ClassVar[tuple[str, ...]] = ("tweedie",)
@@ -96,7 +96,7 @@ def choose_max_bin(n_rows: int) -> int:
 
 
 @dataclass(kw_only=True)
-class XGBoostTrees(ParamsMixin, BoosterAttributes):
+class XGBoostTrees(BaseEstimator, BoosterAttributes):
     """XGBoost trees. The inner fold picks the rounds, up to `rounds`, and one of SHAPES where no shape is given.
 
     Without an inner fold the first shape is used, and `default_rounds`.

@@ -14,16 +14,13 @@ import numpy as np
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
-    Estimator,
     FoldData,
     Hyperparameters,
     InnerFold,
-    ParamsMixin,
     check_fit_arrays,
     never_expires,
     require_library,
 )
-from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, Loss
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, ForestMixin, rescale_forest
 from epic22.core.models.trees.forest import Forest, Nodes, build_forest, pack_category_bits
@@ -86,7 +83,7 @@ def build_forest_from_trees(trees: Sequence[ExternalTree], n_columns: int, base:
 
 
 @dataclass
-class ExternalTrees(ForestMixin, ParamsMixin):
+class ExternalTrees(ForestMixin):
     """Boosted trees of an optional library. The inner fold picks the rounds, up to `rounds`; without one `default_rounds`."""
 
     library: ClassVar[str]
@@ -101,12 +98,6 @@ class ExternalTrees(ForestMixin, ParamsMixin):
     learning_rate: float = 0.04
     default_rounds: int = 100
     loss: Loss = SQUARED
-
-    @classmethod
-    def of(cls, problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Self:
-        """For a problem's columns and target."""
-        params = {"loss": problem.loss, **params}
-        return cls(problem.kind, problem.categorical, problem.n_classes, seed, threads, **params)
 
     def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
         """Find the rounds on the inner fold, then fit all rows with them.
@@ -186,7 +177,7 @@ class ExternalTrees(ForestMixin, ParamsMixin):
         """What `_extra_state` gave."""
 
     @classmethod
-    def restore(cls, files: Mapping[str, bytes]) -> Estimator:
+    def restore(cls, files: Mapping[str, bytes]) -> Self:
         """From its files, without the library."""
         state = json.loads(files[STATE_FILE])
         model = cls(state["kind"], tuple(state["categorical"]), state["n_classes"], loss=Loss(**state["loss"]))
