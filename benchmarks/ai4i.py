@@ -48,7 +48,7 @@ FORMULAS = (
 )
 COSTS = {"miss": 1500.0, "false_alarm": 150.0}
 TRIALS = 12
-SPLIT = SplitRequest(seed=0, n=5, repeats=5)
+SPLIT = SplitRequest(seed=0, n_folds=5, repeats=5)
 FAMILIES = ("linear", "boosting")
 """Those of the core, so that the figures hang on nothing optional."""
 

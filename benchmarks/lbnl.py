@@ -85,7 +85,7 @@ def by_day(name: str, aside: Path) -> dict[str, Any]:
     scores = {e.family: dict(zip(("value", "low", "high"), _auc(run, e.family), strict=True)) for e in run.leaderboard}
     return held | {
         "champion": run.champion.family,
-        "folds": f"{run.plan.n} of whole {run.plan.period}s" if run.plan.period else run.plan.kind,
+        "folds": f"{run.plan.n_folds} of whole {run.plan.period}s" if run.plan.period else run.plan.strategy,
         "roc_auc": scores,
         "accuracy": run.champion.score("accuracy").value,
         "majority": max(float(run.examples.y.mean()), 1 - float(run.examples.y.mean())),

@@ -50,12 +50,12 @@ def plain_evaluation(hazard: Task, plain: Task, examples: Examples, plan: FoldPl
     """The plain task's family on the hazard's test rows; it answers at the deciding horizon alone."""
     place, parts = find_horizon_index(hazard.target), []
     horizon = hazard.target.horizons[place]
-    waiting = replace(plan, gap=horizon)
+    waiting = replace(plan, embargo=horizon)
     for fold in plan.folds:
         known = examples.censor_at(find_test_start(examples, fold))
-        assert known.followed is not None
-        two = replace(known, Y=label_at_horizon(examples.Y, horizon)[0][:, None], followed=None)
-        over = fold.train[known.followed[fold.train] >= horizon]
+        assert known.follow_up_days is not None
+        two = replace(known, Y=label_at_horizon(examples.Y, horizon)[0][:, None], follow_up_days=None)
+        over = fold.train[known.follow_up_days[fold.train] >= horizon]
         fitted = fit_family(Experiment(plain, two, waiting, threads=threads), get_family(name), over)
         response = np.full((len(fold.test), len(hazard.target.horizons)), np.nan)
         X = fitted.preprocessor.transform(examples.X[fold.test])

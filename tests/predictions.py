@@ -27,6 +27,6 @@ def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[s
 
 def predict_columns(bundle: Bundle, frame: pl.DataFrame) -> PredictionColumns:
     """The answers to a frame as columns."""
-    stake = bundle.schema.exposure
+    stake = bundle.schema.stake_column
     stakes = None if stake is None else frame[stake].cast(pl.Float64).to_numpy()
     return compute_columns(bundle, bundle.preprocessor.transform(frame), stakes)

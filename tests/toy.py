@@ -89,7 +89,7 @@ def toy(kind: Kind = "binary", n: int = 400, seed: int = 0, at: Array | None = N
     moments = np.full(n, np.datetime64(0, "us")) if at is None else at.astype("datetime64[us]")
     entity = np.array([f"e{i}" for i in range(n)], dtype=object)
     made = Examples(X, times(X, seed) if kind == "hazard" else labels(X, kind, seed)[:, None], entity, moments, "v0", group)
-    return Toy(task(kind), made if kind != "hazard" else replace(made, followed=np.full(n, HORIZONS[-1])))
+    return Toy(task(kind), made if kind != "hazard" else replace(made, follow_up_days=np.full(n, HORIZONS[-1])))
 
 
 def _no_labels(known: AsOfView, later: Future) -> pl.DataFrame:

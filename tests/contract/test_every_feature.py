@@ -125,10 +125,12 @@ class TestEveryFeature:
         assignment = case.assign(tmp_path)
         if assignment.task.target.kind == "hazard":
             examples = assignment.examples()
-            assert examples.followed is not None
-            assert (examples.Y[:, 0] <= examples.followed).all()
-            assert examples.followed.min() >= min(assignment.task.target.horizons)
-            assert (examples.at + examples.followed * np.timedelta64(86_400, "s") <= np.datetime64(assignment.tables.end)).all()
+            assert examples.follow_up_days is not None
+            assert (examples.Y[:, 0] <= examples.follow_up_days).all()
+            assert examples.follow_up_days.min() >= min(assignment.task.target.horizons)
+            assert (
+                examples.at + examples.follow_up_days * np.timedelta64(86_400, "s") <= np.datetime64(assignment.tables.end)
+            ).all()
             return
         horizon = timedelta(days=max(assignment.task.target.horizons, default=0.0))
         end = assignment.cutoffs["cutoff"].max()
@@ -153,7 +155,7 @@ class TestEveryFeature:
         assert "constant" in against | {run.champion.family}
         assert ("incumbent" in against) == (assignment.task.incumbent is not None)
         # A hazard's training rows wait for nothing: their outcomes count as far as they were known when the test part began.
-        assert run.plan.gap == (0.0 if assignment.task.target.kind == "hazard" else horizon)
+        assert run.plan.embargo == (0.0 if assignment.task.target.kind == "hazard" else horizon)
         assert ModelStore(tmp_path / "models").load(run.task.name, run.version.version).version.family == run.champion.family
 
 

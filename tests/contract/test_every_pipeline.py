@@ -47,14 +47,14 @@ def toy_file(folder: Path, n: int = 240) -> Path:
 def row_pipeline(folder: Path) -> AnyPipeline[Any]:
     data = load_task_data(build_spec(csv=toy_file(folder), label="y", task="toy"))
     quick = replace(data, task=replace(data.task, families=("constant", "linear")))
-    return RowPipeline(quick, SplitRequest(n=2, repeats=1), threads=1)
+    return RowPipeline(quick, SplitRequest(n_folds=2, repeats=1), threads=1)
 
 
 def batch_pipeline(folder: Path) -> AnyPipeline[Any]:
     spec, scratch = build_spec(csv=toy_file(folder, 600), label="y", task="toy"), folder / "scratch"
     scratch.mkdir()
     data = load_batched_task_data(spec, open_batches(spec.path), scratch)
-    return BatchPipeline(data, SplitRequest(n=2, repeats=1), TrainingResources(1, 1, scratch, 0), MEMORY)
+    return BatchPipeline(data, SplitRequest(n_folds=2, repeats=1), TrainingResources(1, 1, scratch, 0), MEMORY)
 
 
 def series_pipeline(folder: Path) -> AnyPipeline[Any]:

@@ -67,10 +67,10 @@ def test_rows_built_in_parts_are_those_built_at_once_to_the_bit_and_never_more_a
     assert (max(asked), sum(asked)) == (few, made.cutoffs.height)
     assert (max(built), sum(built)) == (most, len(whole))
     assert_frame_equal(drawn.X, whole.X, check_exact=True)
-    for field in ("Y", "entity", "at", "incumbent", "exposure", "cluster", "learned"):
+    for field in ("Y", "entity", "at", "incumbent", "stake", "cluster", "trainable"):
         ours, theirs = getattr(drawn, field), getattr(whole, field)
         assert (ours is None) == (theirs is None)
-        assert ours is None or np.array_equal(ours, theirs, equal_nan=field in ("Y", "incumbent", "exposure"))
+        assert ours is None or np.array_equal(ours, theirs, equal_nan=field in ("Y", "incumbent", "stake"))
     assert (drawn.slices is None) == (whole.slices is None)
     if drawn.slices is not None and whole.slices is not None:
         assert_frame_equal(drawn.slices, whole.slices)
@@ -86,11 +86,11 @@ def test_only_every_so_manieth_cutoff_trains_but_all_are_tested(tmp_path: Path) 
     at = select_eligible_rows(made.task, made.tables, made.cutoffs, MIN_BATCH_ROWS)
     table, examples = build_large_examples(made.task, made.tables, at, "v0", MIN_BATCH_ROWS, tmp_path)
     plan = plan_large_folds(table, "binary", SplitRequest(horizon=90.0), None, False)
-    assert examples.learned is not None
+    assert examples.trainable is not None
     for fold in range(plan.n_folds):
         side = plan.assign_rows(fold)
-        assert not (~examples.learned & np.isin(side, (TRAIN, VALIDATION, EMBARGO))).any()
-        assert (~examples.learned & (side == TEST)).any()
+        assert not (~examples.trainable & np.isin(side, (TRAIN, VALIDATION, EMBARGO))).any()
+        assert (~examples.trainable & (side == TEST)).any()
         assert (side == UNUSED).any()
         start = table.at[side == TEST].min()  # type: ignore[index]
         assert (table.at[np.isin(side, (TRAIN, VALIDATION, EMBARGO))] + np.timedelta64(90, "D") <= start).all()  # type: ignore[index]

@@ -54,7 +54,7 @@ def test_a_capped_training_says_what_it_did_otherwise(finished: tuple[Result, Pa
     assert "quantised on disk" in told
     assert "Not done at this size: tuning beyond three shapes" in told
     assert {e.family for e in run.leaderboard} == {"constant", "linear", "boosting"}
-    assert run.plan.kind == "walk_forward"
+    assert run.plan.strategy == "walk_forward"
     assert run.n_rows == 900
     assert any(e is run.champion for e in run.leaderboard)
     assert run.explanation is not None

@@ -84,7 +84,7 @@ def test_days_become_the_groups_where_forward_folds_would_hold_one_class() -> No
     file = DATA / "maintenance/lbnl_ahu/MZVAV-2-2.csv"
     assignment = load_task_data(build_spec(csv=file, label=FAULT, time=("Datetime",)))
     plan = plan_folds(assignment.examples(), "binary", SplitRequest())
-    assert (plan.kind, plan.period, plan.n) == ("by_group", "day", 5)
+    assert (plan.strategy, plan.period, plan.n_folds) == ("by_group", "day", 5)
 
 
 def test_a_class_that_fills_one_day_only_is_refused() -> None:

@@ -38,7 +38,7 @@ def staked(folder: Path) -> Served:
     """Costs by an exposure that some rows lack, with bands, calibrated."""
     version, bundle = of_toy(folder, "binary", costs=COSTS, risk_bands=RiskBands((0.1, 0.5, 1.0, 2.0)))
     return version, replace(
-        bundle, schema=replace(bundle.schema, exposure="wear"), calibration=Calibration("beta", (0.9, 0.7, 0.1))
+        bundle, schema=replace(bundle.schema, stake_column="wear"), calibration=Calibration("beta", (0.9, 0.7, 0.1))
     )
 
 

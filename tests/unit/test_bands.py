@@ -41,9 +41,9 @@ def test_neighbouring_floats_still_make_rising_cuts() -> None:
 
 def test_figures_tell_what_was_predicted_and_what_happened() -> None:
     rng = np.random.default_rng(1)
-    p, exposure = rng.beta(1, 8, 20000), rng.uniform(1000, 6000, 20000)
+    p, stake = rng.beta(1, 8, 20000), rng.uniform(1000, 6000, 20000)
     y = (rng.uniform(size=20000) < p).astype(int)
-    figures = compute_band_figures(fit_bands(p * exposure), p, exposure, y)
+    figures = compute_band_figures(fit_bands(p * stake), p, stake, y)
     assert [band.name for band in figures] == list(BANDS)
     assert sum(band.n for band in figures) == 20000
     assert all(band.observed.low <= band.observed.value <= band.observed.high for band in figures)
@@ -53,8 +53,8 @@ def test_figures_tell_what_was_predicted_and_what_happened() -> None:
 
 def test_an_order_that_fails_is_said_in_words() -> None:
     bands = RiskBands((1.0, 2.0, 3.0, 4.0))
-    p, exposure = np.array([0.5, 0.5, 0.5]), np.array([1.0, 3.0, 20.0])
-    found = check_band_order(compute_band_figures(bands, p, exposure, np.array([0, 1, 0])))
+    p, stake = np.array([0.5, 0.5, 0.5]), np.array([1.0, 3.0, 20.0])
+    found = check_band_order(compute_band_figures(bands, p, stake, np.array([0, 1, 0])))
     assert not found.rises
     assert "critical lost 0 a row, low 3" in found.words
     assert "no rows in medium, high" in found.words

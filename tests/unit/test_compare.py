@@ -51,7 +51,7 @@ def test_a_family_against_itself_shows_no_difference() -> None:
 def test_one_fold_whose_metric_is_defined_makes_nothing_certain() -> None:
     made = toy("binary", 60)
     alone = replace(made.examples, Y=(np.arange(60) == 0).astype(float)[:, None])
-    plan = replace(plan_folds(made.examples, "binary", SplitRequest(repeats=1)), kind="repeated")
+    plan = replace(plan_folds(made.examples, "binary", SplitRequest(repeats=1)), strategy="repeated")
     good, bad = (evaluation(name, sign * alone.y, alone, plan, "binary") for name, sign in (("good", 1.0), ("bad", -1.0)))
     verdict = compare(Experiment(made.task, alone, plan), good, bad, ROC_AUC)
     assert verdict.difference.value == 1.0
@@ -76,7 +76,7 @@ def test_what_is_better_by_far_is_certain_and_turning_the_pair_turns_the_sign(ti
 def test_a_small_difference_on_few_rows_asks_for_more_positives() -> None:
     rng = np.random.default_rng(0)
     made = toy("binary", 150, at=daily(150))
-    plan = plan_folds(made.examples, "binary", SplitRequest(group_by="week", n=2))
+    plan = plan_folds(made.examples, "binary", SplitRequest(group_by="week", n_folds=2))
     y = made.examples.y
     a = np.clip(0.3 + 0.1 * y + rng.uniform(-0.29, 0.29, 150), 0, 1)
     b = np.clip(0.3 + 0.09 * y + rng.uniform(-0.29, 0.29, 150), 0, 1)

@@ -22,7 +22,7 @@ def experiment_of(kind: Kind = "binary", n: int = 200, timed: bool = False, grou
     """The toy task's rows in the folds that are right for them."""
     group = np.repeat(np.arange(n // 4), 4).astype(str) if grouped else None
     made = toy(kind, n, at=daily(n) if timed else None, group=group)
-    return Experiment(made.task, made.examples, plan_folds(made.examples, kind, SplitRequest(gap=2.0)))
+    return Experiment(made.task, made.examples, plan_folds(made.examples, kind, SplitRequest(label_delay=2.0)))
 
 
 def test_experiments_on_the_same_rows_and_folds_have_one_fingerprint_whatever_their_seed() -> None:
@@ -53,7 +53,7 @@ def test_events_after_the_test_part_begins_are_unknown_to_its_training() -> None
     fold = one.plan.folds[0]
     start = one.examples.at[fold.test].min()
     known = one.censor_for(fold)
-    days = (start - one.examples.at) / np.timedelta64(1, "D") - one.plan.gap
+    days = (start - one.examples.at) / np.timedelta64(1, "D") - one.plan.embargo
     seen = known.Y[:, 1] == 1
     assert seen.any()
     assert (known.Y[seen, 0] <= days[seen]).all()

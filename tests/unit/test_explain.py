@@ -65,7 +65,7 @@ def evaluated(X: pl.DataFrame, y: Array, kind: Kind, group: Array | None = None,
     made = task_of(X, kind)
     at = np.full(len(y), np.datetime64(0, "us"))
     examples = Examples(X, y[:, None].astype(float), np.arange(len(y)).astype(str), at, "v0", group)
-    plan = plan_folds(examples, kind, SplitRequest(repeats=1, n=n))
+    plan = plan_folds(examples, kind, SplitRequest(repeats=1, n_folds=n))
     return made, examples, plan, cross_validate(Experiment(made, examples, plan), family, keep_models=True)
 
 

@@ -140,7 +140,7 @@ def test_a_trained_model_answers_for_the_exposure_that_it_is_asked_about(tmp_pat
     store = ModelStore(tmp_path / "models")
     assignment = load_task_data(asked(tmp_path, families=("linear",)))
     assert "claims is predicted for each row's own years" in " ".join(assignment.notes)
-    run = train(RowPipeline(assignment, SplitRequest(n=3, repeats=1), threads=1, engineer=True), store)
+    run = train(RowPipeline(assignment, SplitRequest(n_folds=3, repeats=1), threads=1, engineer=True), store)
     assert run.champion.family == "linear"
     assert run.column_plan is None  # of the exposure no columns are made
     bundle = open_bundle(store.folder("claims", run.version.version) / "bundle")

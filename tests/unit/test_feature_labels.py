@@ -59,7 +59,7 @@ def test_a_lease_that_ends_for_another_reason_is_no_churn(reason: str) -> None:
 def time_to(row: Row) -> tuple[float, float]:
     tables = build_house(leases=[row])
     view = ask(tables, "L1")
-    return tenant_churn.compute_time_labels(view, tables.follow_up(view.at, 360 * DAY)).row(0)
+    return tenant_churn.compute_time_labels(view, tables.after_censored(view.at, 360 * DAY)).row(0)
 
 
 def test_time_to_a_move_out_is_in_days_and_else_it_is_how_long_the_lease_was_followed() -> None:
@@ -71,7 +71,7 @@ def test_time_to_a_move_out_is_in_days_and_else_it_is_how_long_the_lease_was_fol
 def test_a_lease_followed_to_the_end_of_the_data_is_censored_there() -> None:
     tables = build_house(leases=[PRESENT])
     view = ask(tables, "L1", cutoff=END - 50 * DAY)
-    assert tenant_churn.compute_time_labels(view, tables.follow_up(view.at, 360 * DAY)).row(0) == (50.0, 0.0)
+    assert tenant_churn.compute_time_labels(view, tables.after_censored(view.at, 360 * DAY)).row(0) == (50.0, 0.0)
 
 
 def defaults(due: list[datetime], payments: list[Row]) -> float:

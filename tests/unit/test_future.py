@@ -106,13 +106,13 @@ def test_a_cutoff_whose_horizon_passes_the_end_is_refused_and_can_be_left_out() 
 
 def test_a_follow_up_goes_to_the_end_but_no_cutoff_may_lie_there() -> None:
     data = tables(events(99), end=T0 + 100 * DAY)
-    assert data.follow_up(ask(90), HORIZON).window("events").height == 1
+    assert data.after_censored(ask(90), HORIZON).window("events").height == 1
     with pytest.raises(ColumnError, match="1 of 2 cutoffs lie at or after the end"):
-        data.follow_up(ask(90, 100), HORIZON)
+        data.after_censored(ask(90, 100), HORIZON)
 
 
 def times(event_days: list[float], cutoff: float, end: float = 300) -> tuple[float, float]:
-    future = tables(events(*event_days), end=T0 + end * DAY).follow_up(ask(cutoff), 60 * DAY)
+    future = tables(events(*event_days), end=T0 + end * DAY).after_censored(ask(cutoff), 60 * DAY)
     return future.time_to_event(future.window("events"), "at").row(0)
 
 

@@ -250,7 +250,7 @@ def timed_examples(n: int = 400) -> tuple[Task, Examples]:
     made = toy("hazard", n, at=daily(n, every_hours=24))
     end = made.examples.at.max() + np.timedelta64(10, "D")
     days = np.minimum((end - made.examples.at) / np.timedelta64(1, "D"), HORIZONS[-1])
-    return made.task, replace(made.examples, Y=censor_outcomes(made.examples.Y, days), followed=days)
+    return made.task, replace(made.examples, Y=censor_outcomes(made.examples.Y, days), follow_up_days=days)
 
 
 class Watcher:
@@ -282,7 +282,7 @@ class TestFolds:
         plan = plan_folds(examples, "hazard", SplitRequest(horizon=HORIZONS[-1]))
         watcher = Watcher()
         cross_validate(Experiment(task, examples, plan), watcher.family)
-        assert plan.gap == 0
+        assert plan.embargo == 0
         cut = 0
         for fold, (_, y, inner) in zip(plan.folds, watcher.told, strict=True):
             start = examples.at[fold.test].min()
@@ -294,10 +294,11 @@ class TestFolds:
             assert not y[later, 1].any()
             assert np.array_equal(y[~later], examples.Y[fold.train][~later])
             assert inner is not None
-            assert inner.follow_up is not None
+            assert inner.follow_up_days is not None
             begin = examples.at[fold.train][inner.test].min()
             assert np.allclose(
-                inner.follow_up, np.minimum((begin - examples.at[fold.train][inner.train]) / np.timedelta64(1, "D"), HORIZONS[-1])
+                inner.follow_up_days,
+                np.minimum((begin - examples.at[fold.train][inner.train]) / np.timedelta64(1, "D"), HORIZONS[-1]),
             )
         assert cut > 20
 
@@ -323,7 +324,7 @@ class TestFolds:
     def test_the_inner_fold_learns_only_what_was_known_when_it_begins_to_watch(self) -> None:
         """As the families see it: the fitted part is cut, the watched one is not."""
         y = outcomes(100)
-        inner = Fold(np.arange(60), np.arange(60, 100), follow_up=np.full(60, 20.0))
+        inner = Fold(np.arange(60), np.arange(60, 100), follow_up_days=np.full(60, 20.0))
         known, watched = split_inner_arrays(np.zeros((100, 1), np.float32), y, inner)
         assert known[1][:, 0].max() == 20
         assert known[1][:, 1].sum() == ((y[:60, 0] <= 20) & (y[:60, 1] == 1)).sum()
@@ -332,14 +333,14 @@ class TestFolds:
     def test_a_delay_is_kept_between_what_happened_and_what_was_known(self) -> None:
         _, examples = timed_examples(100)
         known = examples.censor_at(np.datetime64("2024-02-01", "us"), delay=5.0)
-        assert known.followed is not None
-        assert known.followed[0] == 26.0
-        assert (known.Y[:, 0] <= known.followed).all()
+        assert known.follow_up_days is not None
+        assert known.follow_up_days[0] == 26.0
+        assert (known.Y[:, 0] <= known.follow_up_days).all()
 
     def test_inner_folds_of_rows_without_time_need_no_cutting(self) -> None:
         made = toy("hazard", 200)
         plan = plan_folds(made.examples, "hazard", SplitRequest())
-        assert split_inner_fold(Experiment(made.task, made.examples, plan), plan.folds[0].train).follow_up is None
+        assert split_inner_fold(Experiment(made.task, made.examples, plan), plan.folds[0].train).follow_up_days is None
         assert find_test_start(made.examples, plan.folds[0]) is None
 
     def test_folds_without_events_are_refused(self) -> None:
@@ -468,11 +469,11 @@ class TestTables:
         assigned = portfolio_assignment("churn_hazard")
         assert isinstance(assigned, TaskData)
         examples = assigned.examples()
-        assert examples.followed is not None
+        assert examples.follow_up_days is not None
         lost = examples.Y[:, 1] == 0
-        assert np.allclose(examples.Y[lost, 0], examples.followed[lost])
+        assert np.allclose(examples.Y[lost, 0], examples.follow_up_days[lost])
         assert examples.at.max() == np.datetime64("2025-12-01", "us")
-        assert (examples.followed < 360).any()
+        assert (examples.follow_up_days < 360).any()
 
     @pytest.mark.parametrize(
         ("name", "plain"), [("maintenance_hazard", "predictive_maintenance"), ("churn_hazard", "tenant_churn")]
@@ -492,4 +493,4 @@ class TestTables:
         assigned = portfolio_assignment("churn_hazard")
         late = pl.DataFrame({"entity": ["L1"], "cutoff": [assigned.tables.end]})
         with pytest.raises(ColumnError, match="at or after the end of the data"):
-            assigned.tables.follow_up(late, pl.Series([1]).cast(pl.Duration("us"))[0])
+            assigned.tables.after_censored(late, pl.Series([1]).cast(pl.Duration("us"))[0])

@@ -125,7 +125,7 @@ def test_batch_boundaries_change_nothing(tmp_path_factory: pytest.TempPathFactor
     first, second = made
     assert first.matrix_file.path.read_bytes() == second.matrix_file.path.read_bytes()
     assert (first.y == second.y).all()
-    assert (first.unit_hash == second.unit_hash).all()
+    assert (first.cluster_hash == second.cluster_hash).all()
     assert first.sample.equals(second.sample)
 
 
@@ -193,7 +193,7 @@ def test_rounds_are_found_without_the_rows_that_are_put_aside(tmp_path: Path) ->
 
 def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
     made = large(tmp_path, table(1200, timed=True), Roles("y", time=("at",), drop=("who",)))
-    request = SplitRequest(horizon=4.0, n=3)
+    request = SplitRequest(horizon=4.0, n_folds=3)
     plan = plan_large_folds(made.table, "binary", request, None, False)
     whole = plan_walk_forward(made.examples, request)
     assert plan.n_folds == len(whole.folds)
@@ -221,7 +221,7 @@ def test_whole_units_are_on_one_side(tmp_path: Path, whose: str | None) -> None:
         side = plan.assign_rows(number)
         for part in (TRAIN, VALIDATION, TEST):
             others = (side != part) & (side != 0)
-            assert not np.isin(made.table.unit_hash[side == part], made.table.unit_hash[others]).any()
+            assert not np.isin(made.table.cluster_hash[side == part], made.table.cluster_hash[others]).any()
             assert (side == part).any()
         tested += side == TEST
     assert (tested == 1).all()

@@ -43,7 +43,7 @@ def test_of_timed_rows_the_share_is_the_latest_of_each_training_part() -> None:
     """Broken once on purpose: with the earliest rows taken, this fails."""
     order = np.random.default_rng(0).permutation(400)
     made = toy("binary", 400, at=daily(400)[order])
-    plan = plan_folds(made.examples, "binary", SplitRequest(gap=2.0))
+    plan = plan_folds(made.examples, "binary", SplitRequest(label_delay=2.0))
     for fold in plan.folds:
         share = select_training_share(Experiment(made.task, made.examples, plan), fold.train, 2)
         assert len(share) == round(len(fold.train) / 4)

@@ -89,11 +89,11 @@ def test_many_draws_of_a_loss_equal_it_draw_by_draw() -> None:
         metrics.MEAN_POISSON_DEVIANCE,
         metrics.ROOT_MEAN_SQUARED_LOG_ERROR,
     ]
-    part = ClusteredPredictions(part.y, part.response, np.unique(part.unit, return_inverse=True)[1])
+    part = ClusteredPredictions(part.y, part.response, np.unique(part.cluster, return_inverse=True)[1])
     found = compute_replicates(measured, [part], 12, 0)
-    times = np.concatenate(list(draw_cluster_counts(part.unit.max() + 1, 12, 0, 80)))
+    times = np.concatenate(list(draw_cluster_counts(part.cluster.max() + 1, 12, 0, 80)))
     for metric, values in zip(measured, found, strict=True):
-        expected = [metric.score(part.y, part.response, RowMetadata(weight=t[part.unit])) for t in times]
+        expected = [metric.score(part.y, part.response, RowMetadata(weight=t[part.cluster])) for t in times]
         assert np.allclose(values[:, 0], expected)
 
 

@@ -24,13 +24,13 @@ DRAWS = 12
 
 def one_by_one(metric: Metric, parts: list[ClusteredPredictions], seed: int) -> Array:
     """What draws_of is to equal: the metric called with weights, (DRAWS, parts)."""
-    count = 1 + max(int(part.unit.max()) for part in parts)
+    count = 1 + max(int(part.cluster.max()) for part in parts)
     rng = np.random.default_rng([seed, 22])
     made = np.empty((DRAWS, len(parts)))
     for draw in range(DRAWS):
         times = np.bincount(rng.integers(0, count, count), minlength=count).astype(float)
         for j, part in enumerate(parts):
-            weight = times[part.unit]
+            weight = times[part.cluster]
             made[draw, j] = metric.score(part.y, part.response, RowMetadata(weight=weight)) if weight.any() else math.nan
     return made
 
@@ -84,7 +84,7 @@ def test_a_metric_without_a_way_is_called_draw_by_draw(two_columns: bool) -> Non
     parts = [part_of("binary", 30, 8, False, rng)]
     if two_columns:
         p = parts[0].response
-        parts = [ClusteredPredictions(parts[0].y, np.column_stack([1 - p, p]), parts[0].unit)]
+        parts = [ClusteredPredictions(parts[0].y, np.column_stack([1 - p, p]), parts[0].cluster)]
         for metric in METRICS["multiclass"]:
             assert np.allclose(compute_replicates([metric], parts, DRAWS, 0)[0], one_by_one(metric, parts, 0), equal_nan=True)
     metric = Metric("worst", worst, False, "value")

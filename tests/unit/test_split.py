@@ -23,12 +23,12 @@ DAY = np.timedelta64(1, "D")
 
 def forward(n: int = 600, gap: float = 0.0, horizon: float = 0.0, seed: int = 0) -> tuple[Toy, FoldPlan]:
     made = toy("regression", n, seed, at=daily(n))
-    return made, plan_folds(made.examples, "regression", SplitRequest(gap=gap, horizon=horizon))
+    return made, plan_folds(made.examples, "regression", SplitRequest(label_delay=gap, horizon=horizon))
 
 
 def test_timed_rows_walk_forward() -> None:
     made, plan = forward()
-    assert plan.kind == "walk_forward"
+    assert plan.strategy == "walk_forward"
     assert all(made.examples.at[f.train].max() < made.examples.at[f.test].min() for f in plan.folds)
     assert np.array_equal(np.unique(np.concatenate([f.test for f in plan.folds])), np.arange(100, 600))
 
@@ -40,8 +40,8 @@ def test_no_training_label_was_still_unknown_when_its_test_row_was_predicted(gap
     span = np.timedelta64(round((gap + horizon) * 86_400_000_000), "us")
     for fold in plan.folds:
         assert (made.examples.at[fold.train] + span <= made.examples.at[fold.test].min()).all()
-    assert plan.gap == gap + horizon
-    assert count_leaking_rows(plan.folds, made.examples.at, plan.gap) == 0
+    assert plan.embargo == gap + horizon
+    assert count_leaking_rows(plan.folds, made.examples.at, plan.embargo) == 0
 
 
 def test_folds_without_the_gap_are_seen_as_leaking() -> None:
@@ -66,7 +66,7 @@ def test_a_forward_fold_that_would_lack_a_class_makes_whole_days_the_groups() ->
     first_half = (np.arange(960) < 480).astype(float)
     examples = replace(made.examples, Y=first_half[:, None])
     plan = plan_folds(examples, "binary", SplitRequest())
-    assert (plan.kind, plan.period) == ("by_group", "day")
+    assert (plan.strategy, plan.period) == ("by_group", "day")
     assert "one class only" in plan.why
     days = compute_period_starts(examples.at, "day")
     for fold in plan.folds:
@@ -77,7 +77,7 @@ def test_a_forward_fold_that_would_lack_a_class_makes_whole_days_the_groups() ->
 def test_random_rows_despite_time_leave_a_warning() -> None:
     made = toy("binary", 200, at=daily(200))
     plan = plan_folds(made.examples, "binary", SplitRequest(random_rows_despite_time=True))
-    assert plan.kind == "repeated_stratified"
+    assert plan.strategy == "repeated_stratified"
     assert "leak" in plan.warnings[0]
 
 
@@ -88,7 +88,7 @@ def test_a_group_is_never_on_both_sides(groups: int, seed: int) -> None:
     group = np.array([f"g{i}" for i in rng.integers(0, groups, 300)], dtype=object)
     made = toy("regression", 300, group=group)
     plan = plan_folds(made.examples, "regression", SplitRequest(seed=seed))
-    assert plan.kind == "by_group"
+    assert plan.strategy == "by_group"
     for fold in plan.folds:
         assert not set(group[fold.train]) & set(group[fold.test])
     assert sorted(np.concatenate([f.test for f in plan.folds])) == list(range(300))
@@ -112,9 +112,9 @@ def test_groups_with_a_time_are_kept_apart_and_time_goes_forward(n_groups: int, 
     codes = rng.integers(0, n_groups, 600) if persistent else np.sort(rng.integers(0, n_groups, 600))
     examples = grouped_and_timed(codes)
     plan = plan_folds(examples, "regression", SplitRequest(horizon=10, seed=seed, separate_groups=True))
-    assert plan.kind == "walk_forward"
+    assert plan.strategy == "walk_forward"
     assert len(plan.folds) >= 2
-    assert count_leaking_rows(plan.folds, examples.at, plan.gap) == 0
+    assert count_leaking_rows(plan.folds, examples.at, plan.embargo) == 0
     for fold in plan.folds:
         assert not shared_groups(codes, fold)
         experiment = Experiment(task("regression"), examples, plan, seed)
@@ -187,7 +187,7 @@ def test_random_rows_despite_time_keep_groups_whole() -> None:
 def test_rows_without_time_or_group_are_dealt_by_class_five_times_five() -> None:
     made = toy("binary", 500)
     plan = plan_folds(made.examples, "binary", SplitRequest())
-    assert (plan.kind, plan.n, plan.repeats) == ("repeated_stratified", 5, 5)
+    assert (plan.strategy, plan.n_folds, plan.repeats) == ("repeated_stratified", 5, 5)
     positives = [made.examples.y[f.test].sum() for f in plan.folds]
     assert max(positives) - min(positives) <= 1
     for repeat in range(5):
@@ -206,14 +206,14 @@ def test_copies_of_a_row_stay_together() -> None:
 def test_the_last_rows_are_tested_when_they_came_from_a_file_of_their_own() -> None:
     made = toy("binary", 100)
     plan = plan_folds(made.examples, "binary", SplitRequest(test_rows=30))
-    assert (plan.kind, plan.n) == ("holdout", 1)
+    assert (plan.strategy, plan.n_folds) == ("holdout", 1)
     assert np.array_equal(plan.folds[0].test, np.arange(70, 100))
 
 
 def test_a_holdout_begins_at_its_date_and_keeps_the_gap() -> None:
     made = toy("regression", 400, at=daily(400))
     start = np.datetime64("2024-03-01", "us")
-    fold = plan_folds(made.examples, "regression", SplitRequest(holdout_from=start, gap=5)).folds[0]
+    fold = plan_folds(made.examples, "regression", SplitRequest(holdout_from=start, label_delay=5)).folds[0]
     assert made.examples.at[fold.test].min() == start
     assert (made.examples.at[fold.train] + 5 * DAY <= start).all()
 

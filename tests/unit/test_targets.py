@@ -151,11 +151,11 @@ def test_a_hazard_is_learned_only_from_enough_events() -> None:
 
 
 def test_only_labels_that_cannot_be_censored_wait_for_the_horizon() -> None:
-    assert KINDS["hazard"].get_label_wait(90.0) == 0.0
-    assert KINDS["binary"].get_label_wait(90.0) == 90.0
-    assert KINDS["hazard"].get_follow_up((30.0, 60.0, 90.0)) == 30.0
-    assert KINDS["binary"].get_follow_up((30.0, 60.0, 90.0)) == 90.0
-    assert KINDS["regression"].get_follow_up(()) == KINDS["hazard"].get_follow_up(()) == 0.0
+    assert KINDS["hazard"].get_label_horizon(90.0) == 0.0
+    assert KINDS["binary"].get_label_horizon(90.0) == 90.0
+    assert KINDS["hazard"].get_min_follow_up((30.0, 60.0, 90.0)) == 30.0
+    assert KINDS["binary"].get_min_follow_up((30.0, 60.0, 90.0)) == 90.0
+    assert KINDS["regression"].get_min_follow_up(()) == KINDS["hazard"].get_min_follow_up(()) == 0.0
 
 
 def test_log_loss_of_raw_scores_is_the_log_loss_of_their_probabilities() -> None:

@@ -514,7 +514,7 @@ def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path:
     made = load_task_data(asked)
     assert build_split_request(asked).group_by == "month"
     assert [c.name for c in made.task.input_columns] == ["Torque", "speed", "Tool wear", "zip", "value"]
-    assert made.examples().exposure is not None
+    assert made.examples().stake is not None
     assert made.task.policy == EvaluationPolicy(0.01, 50.0, True, 20, ("zip",), learning_curve=True)
 
 

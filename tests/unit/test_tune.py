@@ -27,7 +27,7 @@ LINEAR = Tuning(Budget(2), families=("linear",))
 
 def run(folder: Path, tuning: Tuning) -> RowRun:
     assignment = load_task_data(build_spec(csv=table(folder, "binary", 200), label="y", task="tuned"))
-    pipeline = RowPipeline(assignment, SplitRequest(n=2, repeats=1), 1, tuning=tuning, with_explanation=False)
+    pipeline = RowPipeline(assignment, SplitRequest(n_folds=2, repeats=1), 1, tuning=tuning, with_explanation=False)
     return train(pipeline, ModelStore(folder / "models"))
 
 

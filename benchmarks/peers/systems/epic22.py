@@ -44,7 +44,7 @@ def fit(order: Order) -> Fitted:
             "left out by the audit": sorted(s.column for s in finished.run.audit if s.withheld and s.column),
             "trials": 0 if found is None else len(found.trials),
             "members": [] if found is None else [[found.trials[turn].family, round(w, 3)] for turn, w in found.weights],
-            "folds": f"{finished.run.plan.kind}, {finished.run.plan.n} × {finished.run.plan.repeats}",
+            "folds": f"{finished.run.plan.strategy}, {finished.run.plan.n_folds} × {finished.run.plan.repeats}",
         },
     )
 

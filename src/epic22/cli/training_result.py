@@ -14,7 +14,9 @@ def print_training(result: TrainingResult[RowRun]) -> None:
     for note in run.notes:
         print_line(f"· {note}", "dim")
     _print_audit(result)
-    print_line(f"Folds: {run.plan.kind}, {run.plan.n} × {run.plan.repeats}, gap {run.plan.gap:g} days – {run.plan.why}.")
+    print_line(
+        f"Folds: {run.plan.strategy}, {run.plan.n_folds} × {run.plan.repeats}, gap {run.plan.embargo:g} days – {run.plan.why}."
+    )
     headers = ["metric", *(e.family for e in run.leaderboard)]
     rows = [[s.metric, *(format_interval(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
     rows.append(["seconds a fit", *(format_figure(e.fit_seconds) for e in run.leaderboard)])

@@ -29,7 +29,7 @@ class Experiment:
 
     def censor_for(self, fold: Fold) -> Examples:
         """All examples as their outcomes were known when the fold's test part began."""
-        return self.examples.censor_at(find_test_start(self.examples, fold), self.plan.gap)
+        return self.examples.censor_at(find_test_start(self.examples, fold), self.plan.embargo)
 
     def get_clusters(self, rows: Array) -> Array:
         """What errs together with each of these rows, (n,): the codes of the plan's clusters, or the rows themselves."""

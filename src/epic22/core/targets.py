@@ -81,11 +81,11 @@ class TargetKind:
         """Whether some labels `y` out of `y_all` are enough to learn from."""
         return True
 
-    def get_label_wait(self, horizon: float) -> float:
+    def get_label_horizon(self, horizon: float) -> float:
         """Days from a training row until its label is known."""
         return horizon
 
-    def get_follow_up(self, horizons: Sequence[float]) -> float:
+    def get_min_follow_up(self, horizons: Sequence[float]) -> float:
         """Days that the data must go on after a row for the row to be an example; 0 without horizons."""
         return max(horizons, default=0.0)
 
@@ -280,11 +280,11 @@ class HazardTarget(TargetKind):
         """At least MIN_EVENTS events are needed."""
         return bool(y[:, 1].sum() >= MIN_EVENTS)
 
-    def get_label_wait(self, horizon: float) -> float:
+    def get_label_horizon(self, horizon: float) -> float:
         """None: a training row counts as far as it was followed when the test part began."""
         return 0.0
 
-    def get_follow_up(self, horizons: Sequence[float]) -> float:
+    def get_min_follow_up(self, horizons: Sequence[float]) -> float:
         """Rows need to be followed over the first interval only; where the data ends before the last, they are censored."""
         return min(horizons, default=0.0)
 

@@ -165,7 +165,7 @@ VIEWS: Views = collect_views(
         weights=lambda run: {name: run.weights[:, i] for i, name in enumerate((*run.members, "naive"))},
         warnings=lambda run: (),
     ),
-    view(FoldPlan, "kind n repeats gap group_by=period why"),
+    view(FoldPlan, "kind=strategy n=n_folds repeats gap=embargo group_by=period why"),
     view(Column, "name dtype role"),
     view(Formula, "name formula=expression unit"),
     view(PromotionDecision, "promoted=promote status why"),

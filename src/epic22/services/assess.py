@@ -191,7 +191,7 @@ def _build_cases(task: Task, examples: Examples, scores: OutOfFoldScores, evalua
         entity=examples.entity[rows],
         at=examples.at[rows],
         y=scores.y[evaluated],
-        costs=build_cost_matrix(task.costs, None if examples.exposure is None else examples.exposure[rows]),
+        costs=build_cost_matrix(task.costs, None if examples.stake is None else examples.stake[rows]),
         horizon=task.target.horizon or max(task.target.horizons, default=0.0),
         cluster=scores.cluster[evaluated],
     )
@@ -199,8 +199,8 @@ def _build_cases(task: Task, examples: Examples, scores: OutOfFoldScores, evalua
 
 def _compute_stake(experiment: Experiment, scores: OutOfFoldScores, evaluated: Array) -> Array | None:
     """What a miss of each judged row costs, (n,); None where all cost alike."""
-    exposure = experiment.examples.exposure
-    return None if exposure is None else experiment.task.costs["miss"] * exposure[scores.row[evaluated]]
+    stake = experiment.examples.stake
+    return None if stake is None else experiment.task.costs["miss"] * stake[scores.row[evaluated]]
 
 
 def _fit_risk_bands(expected_loss: Array) -> RiskBands | None:
@@ -224,8 +224,8 @@ def assess_fairness(
     if examples.slices is None or not examples.slices.width or capacity is None:
         return None
     rows = scores.row[evaluated]
-    if bands is not None and examples.exposure is not None:
-        names = bands.assign_names(p[evaluated] * task.costs["miss"] * examples.exposure[rows])
+    if bands is not None and examples.stake is not None:
+        names = bands.assign_names(p[evaluated] * task.costs["miss"] * examples.stake[rows])
         favourable = ~np.isin(names, ADVERSE_BANDS)
     else:
         favourable = ~select_listed_rows(

@@ -32,8 +32,8 @@ def assess_hazard(
     evaluated = np.flatnonzero(hazard_scores.calibratable)
     followed = (
         evaluated
-        if examples.followed is None
-        else evaluated[examples.followed[hazard_scores.row[evaluated]] >= edges[horizon_index]]
+        if examples.follow_up_days is None
+        else evaluated[examples.follow_up_days[hazard_scores.row[evaluated]] >= edges[horizon_index]]
     )
     scores, p = _binary_scores(hazard_scores, before[:, horizon_index], edges[horizon_index]), after[:, horizon_index]
     leaderboard_at_horizon = [_select_horizon(evaluation, horizon_index) for evaluation in leaderboard]

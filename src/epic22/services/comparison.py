@@ -47,7 +47,7 @@ def compare_in_use(experiment: Experiment, leaderboard: tuple[Evaluation, ...], 
     if not task.costs:
         bare = [CalibratedCandidate(e, e.fold_predictions) for e in leaderboard]
         return Comparison(compute_operating_points(experiment, bare, None))
-    costs = build_cost_matrix(task.costs, experiment.examples.exposure)
+    costs = build_cost_matrix(task.costs, experiment.examples.stake)
     board = [_calibrate_contestant(experiment, e) for e in leaderboard]
     points = compute_operating_points(experiment, board, costs)
     by_name = {one.evaluation.family: one for one in board}

@@ -61,11 +61,11 @@ def audit_split(examples: Examples, plan: FoldPlan) -> tuple[Suspicion, ...]:
     """What the audit finds in the folds themselves."""
     pairs = [(fold.train, fold.test) for fold in plan.folds if fold.repeat == 0]
     at = examples.at if examples.has_times else None
-    gap = convert_days(plan.gap).astype(object)
-    return audit_folds(examples.X, pairs, at, gap, examples.group)
+    embargo = convert_days(plan.embargo).astype(object)
+    return audit_folds(examples.X, pairs, at, embargo, examples.group)
 
 
 def select_champion_rows(data: TaskData, examples: Examples) -> Array:
     """The rows that the champion is fitted on: all but those of a test file that may train."""
     rows = np.arange(len(examples) - data.test_rows)
-    return rows if examples.learned is None else rows[examples.learned[rows]]
+    return rows if examples.trainable is None else rows[examples.trainable[rows]]

@@ -109,10 +109,10 @@ class RowRun(TrainingRun):
             "target": self.task.target.name,
             "kind": self.task.target.kind,
             "seed": str(self.seed),
-            "folds": self.plan.kind,
-            "folds_n": str(self.plan.n),
+            "folds": self.plan.strategy,
+            "folds_n": str(self.plan.n_folds),
             "folds_repeats": str(self.plan.repeats),
-            "gap_days": f"{self.plan.gap:g}",
+            "gap_days": f"{self.plan.embargo:g}",
             "rows": str(self.n_rows),
             "columns": ", ".join(column.name for column in self.bundle.preprocessor.outputs),
         }

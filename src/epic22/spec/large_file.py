@@ -54,7 +54,7 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
     if withheld:
         table = read_large_table(table_profile, batches, columns, labels, scratch)
     group_column = spec.roles.group or spec.column_roles.id
-    has_repeats = group_column is not None and len(np.unique(table.unit_hash)) < len(table)
+    has_repeats = group_column is not None and len(np.unique(table.cluster_hash)) < len(table)
     version = compute_data_version(
         [(str(path), file_sha256(path)) for path in batches.paths],
         columns,

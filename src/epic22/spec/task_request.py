@@ -75,13 +75,13 @@ def build_split_request(spec: TrainingSpec) -> SplitRequest:
     return SplitRequest(
         separate_groups=spec.roles.group is not None,
         horizon=split.horizon,
-        gap=split.gap,
+        label_delay=split.gap,
         group_by=split.group_by,
         holdout_from=start,
         holdout_last=split.holdout_last,
         random_rows_despite_time=split.random_rows_despite_time,
         seed=split.seed,
-        n=split.folds,
+        n_folds=split.folds,
         repeats=split.repeats or (1 if spec.search.is_requested else 5),
     )
 

@@ -37,8 +37,8 @@ STORED_ROLES = ("input", "id", "time", "group")
 class Schema:
     """What a bundle knows of its task: enough to read a row and to name the answer.
 
-    `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides. `offset` is the input that
-    the value grows with.
+    `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides. `stake_column` is the input
+    that is the money at stake, `offset` the input that the value grows with.
     """
 
     task: str
@@ -49,7 +49,7 @@ class Schema:
     classes: tuple[str, ...]
     horizon: float | None
     unit: str | None
-    exposure: str | None = None
+    stake_column: str | None = None
     loss: LossName = "squared"
     log: bool = False
     horizons: tuple[float, ...] = ()
@@ -102,7 +102,7 @@ class Bundle:
     """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes and hazards, `calibration`.
 
     `band` is the interval around values, `sets` are the classes the outcome may be of. `costs` are those of a miss and a false
-    alarm; a miss is multiplied by the schema's `exposure` where there is one, and `risk_bands` are cut on the expected loss.
+    alarm; a miss is multiplied by the schema's `stake_column` where there is one, and `risk_bands` are cut on the expected loss.
     """
 
     schema: Schema
@@ -154,6 +154,10 @@ HASHED_VIEWS = {
 
 MANIFEST_VIEWS = {
     **BAND_VIEWS,
+    Schema: view(
+        Schema,
+        "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset",
+    ),
     Bundle: view(
         Bundle,
         f"family status schema conformal=band model_hash data_version seed positive_share {DECISION_KEYS} made_with",
@@ -217,7 +221,8 @@ def open_bundle(folder: Path) -> Bundle:
 
 
 def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
-    stored = manifest["schema"]
+    stored = dict(manifest["schema"])
+    stored["stake_column"] = stored.pop("exposure", None)
     columns = tuple(Column(**{**column, "levels": tuple(column["levels"])}) for column in stored["columns"])
     tuples = {"classes": tuple(stored["classes"]), "horizons": tuple(stored.get("horizons", ()))}
     schema = Schema(**{**stored, "columns": columns, **tuples})

@@ -39,7 +39,7 @@ class PredictionColumns:
 
 
 def compute_columns(bundle: Bundle, X: Array, stakes: Array | None) -> PredictionColumns:
-    """The answers to a matrix (n, p); `stakes` (n,) is the schema's exposure, NaN where missing, None where rows have none."""
+    """The answers to a matrix (n, p); `stakes` (n,) is its stake column, NaN where missing, None where rows have none."""
     # Sums along a row must not depend on how the matrix lies in memory.
     raw = np.ascontiguousarray(bundle.estimator.decision_function(X), dtype=np.float64)
     kinds = {
@@ -92,10 +92,10 @@ def _calibration_shift(bundle: Bundle, score: Array, uncalibrated: Array) -> Arr
 
 def _money_columns(bundle: Bundle, p: Array, stakes: Array | None) -> dict[str, Array | None]:
     """What a probability means in money where the task has costs; a person decides."""
-    exposure = bundle.schema.exposure
-    if not bundle.costs or (exposure is not None and stakes is None):
+    stake_column = bundle.schema.stake_column
+    if not bundle.costs or (stake_column is not None and stakes is None):
         return {}
-    miss = bundle.costs["miss"] * (np.ones(len(p)) if exposure is None or stakes is None else stakes)
+    miss = bundle.costs["miss"] * (np.ones(len(p)) if stake_column is None or stakes is None else stakes)
     loss = p * miss
     band = None if bundle.risk_bands is None else bundle.risk_bands.assign_names(loss)
     return {"expected_loss": loss, "act": loss > (1 - p) * bundle.costs["false_alarm"], "band": band}

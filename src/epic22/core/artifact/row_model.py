@@ -153,7 +153,7 @@ def predict_request(
     if not n:
         return ()
     X, batch = request.matrix(bundle.preprocessor), _RowBatch.of(bundle.schema, request.column, n)
-    answers = compute_columns(bundle, X, batch.stakes(bundle.schema.exposure))
+    answers = compute_columns(bundle, X, batch.stakes(bundle.schema.stake_column))
     rows = zip(
         batch.entities,
         batch.at,

@@ -19,10 +19,10 @@ class Examples:
 
     `entity` (n,) text; `at` (n,) datetime64[us], the cutoffs; `group` (n,) text or None; `weight` (n,) or None; `slices`:
     columns joined after the inputs, never seen by a family. `incumbent` (n,): what the rule of today says of each row;
-    `exposure` (n,): the money at stake. `cluster` (n,): rows of one are drawn together. `learned` (n,): rows that may train.
+    `stake` (n,): the money at stake. `cluster` (n,): rows of one are resampled together. `trainable` (n,): rows that may train.
 
-    Of a hazard Y is (n, 2), duration in days and whether the event was observed; `followed` (n,) are the days each row was, or
-    would have been, watched.
+    Of a hazard Y is (n, 2), duration in days and whether the event was observed; `follow_up_days` (n,) are the days each row was,
+    or would have been, watched.
     """
 
     X: pl.DataFrame
@@ -34,10 +34,10 @@ class Examples:
     weight: Array | None = None
     slices: pl.DataFrame | None = None
     incumbent: Array | None = None
-    exposure: Array | None = None
+    stake: Array | None = None
     cluster: Array | None = None
-    learned: Array | None = None
-    followed: Array | None = None
+    trainable: Array | None = None
+    follow_up_days: Array | None = None
 
     def __len__(self) -> int:
         return self.X.height
@@ -45,7 +45,7 @@ class Examples:
     @property
     def y(self) -> Array:
         """The first horizon's label, (n,); of a hazard duration and observed, (n, 2)."""
-        return np.asarray(self.Y[:, 0] if self.followed is None else self.Y)
+        return np.asarray(self.Y[:, 0] if self.follow_up_days is None else self.Y)
 
     def censor_at(self, moment: np.datetime64 | None, delay: float = 0.0) -> "Examples":
         """The examples as their outcomes were known at a moment, `delay` days behind the events: a hazard's are censored there.
@@ -53,11 +53,11 @@ class Examples:
         What a training part may be told where its test part begins. Rows of that moment or later have been followed for no time.
         Other kinds have labels that are known or not, and are left as they are, as is everything where `moment` is None.
         """
-        if self.followed is None or moment is None:
+        if self.follow_up_days is None or moment is None:
             return self
         age = (moment.astype("datetime64[us]") - self.at.astype("datetime64[us]")).astype(np.int64)
         days = np.maximum(age / MICROSECONDS_PER_DAY - delay, 0.0)
-        return replace(self, Y=censor_outcomes(self.Y, days), followed=np.minimum(self.followed, days))
+        return replace(self, Y=censor_outcomes(self.Y, days), follow_up_days=np.minimum(self.follow_up_days, days))
 
     @property
     def has_times(self) -> bool:
@@ -66,7 +66,7 @@ class Examples:
 
     def take(self, rows: Array) -> "Examples":
         """The examples at these row numbers, in that order."""
-        optional = ("group", "weight", "slices", "incumbent", "exposure", "cluster", "learned", "followed")
+        optional = ("group", "weight", "slices", "incumbent", "stake", "cluster", "trainable", "follow_up_days")
         selected = {name: value[rows] for name in optional if (value := getattr(self, name)) is not None}
         return replace(self, X=self.X[rows], Y=self.Y[rows], entity=self.entity[rows], at=self.at[rows], **selected)
 
@@ -89,7 +89,7 @@ def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version
     """The task's examples at rows that are eligible, frame [entity, cutoff]. Raises ColumnError as `build_examples` does."""
     view = tables.as_of(at)
     horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.traits.is_time_to_event
-    future = tables.follow_up(at, horizon) if is_hazard else tables.after(at, horizon)
+    future = tables.after_censored(at, horizon) if is_hazard else tables.after(at, horizon)
     inputs = task.inputs(view).collect()
     names = [column.name for column in task.input_columns]
     if inputs.columns != names:
@@ -106,10 +106,10 @@ def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version
         data_version=data_version,
         slices=None if task.slices is None else task.slices(view),
         incumbent=None if task.incumbent is None else task.incumbent.respond(view),
-        exposure=None if task.stake_column is None else inputs[task.stake_column].cast(pl.Float64).to_numpy(),
+        stake=None if task.stake_column is None else inputs[task.stake_column].cast(pl.Float64).to_numpy(),
         cluster=None if task.cluster is None else task.cluster(view).to_numpy(),
-        learned=None if task.stride == 1 else is_on_stride(at["cutoff"], task.stride),
-        followed=_compute_follow_up(at["cutoff"], horizon, tables.end) if is_hazard else None,
+        trainable=None if task.stride == 1 else is_on_stride(at["cutoff"], task.stride),
+        follow_up_days=_compute_follow_up(at["cutoff"], horizon, tables.end) if is_hazard else None,
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from epic22.core.lineage import sha256
 from epic22.core.task import Array
 
-FoldKind = Literal["walk_forward", "by_group", "repeated_stratified", "repeated", "holdout"]
+FoldStrategy = Literal["walk_forward", "by_group", "repeated_stratified", "repeated", "holdout"]
 
 Period = Literal["day", "week", "month"]
 
@@ -17,49 +17,58 @@ Period = Literal["day", "week", "month"]
 class Fold:
     """Row numbers of one training and one test part; `repeat` counts the re-dealings from 0.
 
-    `follow_up` (training rows,) of a hazard's inner fold: the days each was followed before the test part began. What came later
-    must not be learned from.
+    `follow_up_days` (training rows,) of a hazard's inner fold: the days each was followed before the test part began. What came
+    later must not be learned from.
     """
 
     train: Array
     test: Array
     repeat: int = 0
-    follow_up: Array | None = None
+    follow_up_days: Array | None = None
 
 
 @dataclass(frozen=True)
 class SplitRequest:
-    """What the user asked of the split. `gap` and `horizon` in days; `holdout_from` a moment, UTC.
+    """What the user asked of the split. `horizon` and `label_delay`, from its end until a label is known, in days;
+    `holdout_from` a moment, UTC.
 
     `test_rows`: the last n rows came from a test file of their own. `separate_groups`: no group is on both sides of a fold
     of timed rows either; rows without a time are always split so.
     """
 
     horizon: float = 0.0
-    gap: float = 0.0
+    label_delay: float = 0.0
     group_by: Period | None = None
     holdout_from: np.datetime64 | None = None
     holdout_last: int | None = None
     test_rows: int = 0
     random_rows_despite_time: bool = False
     seed: int = 0
-    n: int = 5
+    n_folds: int = 5
     repeats: int = 5
     separate_groups: bool = False
+
+    @property
+    def embargo(self) -> float:
+        """Days from a row until its label is known."""
+        return self.horizon + self.label_delay
 
 
 @dataclass(frozen=True)
 class FoldPlan:
-    """The folds and how they came about. `gap` in days; `why` says it in words; `warnings` go into every report.
+    """The folds and how they came about: `why` says it in words; `warnings` go into every report.
+
+    `embargo` are the days from a row until its label is known. Where time goes forward, training ends that long before the test
+    part; folds that do not go forward have it too, and apply none.
 
     `clusters` (n,) are codes of what must stay together and is resampled together; None = every row for itself. `groups` (n,) are
     codes of what inner folds of timed rows keep apart as well; None where time alone parts them.
     """
 
-    kind: FoldKind
+    strategy: FoldStrategy
     folds: tuple[Fold, ...]
     repeats: int
-    gap: float
+    embargo: float
     why: str
     period: Period | None = None
     clusters: Array | None = None
@@ -67,16 +76,16 @@ class FoldPlan:
     warnings: tuple[str, ...] = ()
 
     @property
-    def n(self) -> int:
+    def n_folds(self) -> int:
         """Folds in one repeat."""
         return len(self.folds) // self.repeats
 
     @property
     def is_repeated(self) -> bool:
         """Whether rows were split several times over, so that each is tested more than once."""
-        return self.kind in ("repeated", "repeated_stratified")
+        return self.strategy in ("repeated", "repeated_stratified")
 
     def fingerprint(self, data_version: str) -> str:
         """Equal for two evaluations exactly when they saw the same rows in the same folds."""
         parts = (part for fold in self.folds for part in (fold.train.tobytes(), fold.test.tobytes()))
-        return sha256(data_version.encode(), self.kind.encode(), *parts)
+        return sha256(data_version.encode(), self.strategy.encode(), *parts)

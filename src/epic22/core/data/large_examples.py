@@ -50,7 +50,7 @@ def build_large_examples(
     """
     n, columns = at.height, task.input_columns
     refuse_full_disk(scratch, n, len(columns))
-    learned = None if task.stride == 1 else is_on_stride(at["cutoff"], task.stride)
+    trainable = None if task.stride == 1 else is_on_stride(at["cutoff"], task.stride)
     levels: dict[str, dict[str, int]] = {c.name: {} for c in columns if c.dtype == "category"}
     y, samples, sample_rows, first = np.empty(n), [], [], 0
     with (scratch / "rows.f32").open("wb") as stream:
@@ -63,17 +63,17 @@ def build_large_examples(
             sample_rows.append(selected)
             first += len(batch)
     sample_row_numbers = np.concatenate(sample_rows)
-    sample = replace(_concatenate(samples), learned=None if learned is None else learned[sample_row_numbers])
+    sample = replace(_concatenate(samples), trainable=None if trainable is None else trainable[sample_row_numbers])
     table = LargeTable(
         matrix_file=MatrixFile(scratch / "rows.f32", n, len(columns)),
         columns=columns,
         levels={name: tuple(level_codes) for name, level_codes in levels.items()},
         y=y,
         at=at["cutoff"].cast(pl.Datetime("us")).to_numpy(),
-        unit_hash=at["entity"].hash(22).to_numpy(),
+        cluster_hash=at["entity"].hash(22).to_numpy(),
         sample=sample.X,
         sample_rows=sample_row_numbers,
-        learned=learned,
+        trainable=trainable,
     )
     return table, sample
 
@@ -133,6 +133,6 @@ def _concatenate(parts: Sequence[Examples]) -> Examples:
         group=concatenate_field("group"),
         slices=None if first.slices is None else pl.concat([part.slices for part in parts if part.slices is not None]),
         incumbent=concatenate_field("incumbent"),
-        exposure=concatenate_field("exposure"),
+        stake=concatenate_field("stake"),
         cluster=concatenate_field("cluster"),
     )

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from epic22.core.data.folds import FoldKind, Period, SplitRequest
+from epic22.core.data.folds import FoldStrategy, Period, SplitRequest
 from epic22.core.data.large_table import LargeTable, mix_bits
-from epic22.core.data.split import VALIDATION_SHARE, compute_forward_windows, compute_label_span, compute_period_starts
+from epic22.core.data.split import VALIDATION_SHARE, compute_forward_windows, compute_period_starts, convert_days
 from epic22.core.errors import SplitError, UserError
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
@@ -21,34 +21,30 @@ UNUSED, TRAIN, VALIDATION, TEST, EMBARGO = 0, 1, 2, 3, 4
 N_FOLDS = 3
 """Fewer than a small table gets: this many rows tell as much in three folds as in five."""
 
-MAX_BALANCED_UNITS = 10_000
+MAX_BALANCED_CLUSTERS = 10_000
 """Up to this many units are assigned in turn, so that folds have equally many of them."""
-
-
-NO_TIME = np.timedelta64(0, "us")
 
 
 @dataclass(frozen=True, eq=False)
 class LargeFoldPlan:
-    """The folds of a table: forward windows of time, or a fold number a row, `fold_numbers` (n,). `gap` in days."""
+    """The folds of a table: forward windows of time, or a fold number a row, `fold_numbers` (n,). `embargo` in days."""
 
     table: LargeTable
-    kind: FoldKind
+    strategy: FoldStrategy
     why: str
-    gap: float
+    embargo: float
     target: Kind
     seed: int
     windows: tuple[tuple[np.datetime64, np.datetime64], ...] = ()
-    span: np.timedelta64 = NO_TIME
     fold_numbers: Array | None = None
     n_folds: int = N_FOLDS
     period: Period | None = None
 
-    def list_units(self) -> Array | None:
+    def list_clusters(self) -> Array | None:
         """What was dealt whole, (n,); None where time splits."""
         if self.windows:
             return None
-        return self.table.unit_hash if self.period is None else _compute_period_units(self.table.at, self.period)
+        return self.table.cluster_hash if self.period is None else _compute_periods(self.table.at, self.period)
 
     def assign_rows(self, fold: int) -> Array:
         """The side of every row in a fold counted from 0, (n,) int8."""
@@ -59,25 +55,27 @@ class LargeFoldPlan:
         assert at is not None
         start, end = self.windows[fold]
         assignment = np.zeros(len(at), dtype=np.int8)
-        assignment[(at < start) & (at + self.span <= start)] = TRAIN
+        assignment[(at < start) & (at + convert_days(self.embargo) <= start)] = TRAIN
         assignment[(at >= start) & (at < end)] = TEST
         return self._mark_validation(assignment)
 
     def _mark_validation(self, assignment: Array) -> Array:
         """The sides with the last fifth of the training rows for validation where time splits, whole units otherwise."""
-        if self.table.learned is not None:
-            assignment[(assignment == TRAIN) & ~self.table.learned] = UNUSED
+        if self.table.trainable is not None:
+            assignment[(assignment == TRAIN) & ~self.table.trainable] = UNUSED
         train = np.flatnonzero(assignment == TRAIN)
         if self.windows and len(train):
             at = self.table.at[train]  # type: ignore[index]
             start = np.partition(at, int(len(at) * (1 - VALIDATION_SHARE)))[int(len(at) * (1 - VALIDATION_SHARE))]
-            inner = np.where(at >= start, VALIDATION, np.where(at + self.span <= start, TRAIN, EMBARGO)).astype(np.int8)
+            inner = np.where(at >= start, VALIDATION, np.where(at + convert_days(self.embargo) <= start, TRAIN, EMBARGO)).astype(
+                np.int8
+            )
             if self._has_all_classes(train[inner == TRAIN]) and self._has_all_classes(train[inner == VALIDATION]):
                 assignment[train] = inner
                 return assignment
-        units = self.list_units()
+        clusters = self.list_clusters()
         is_validation = (
-            mix_bits((self.table.unit_hash if units is None else units)[train], self.seed + 7)
+            mix_bits((self.table.cluster_hash if clusters is None else clusters)[train], self.seed + 7)
             % np.uint64(round(1 / VALIDATION_SHARE))
             == 0
         )
@@ -114,8 +112,7 @@ def plan_large_folds(
 def _choose_plan(
     table: LargeTable, kind: Kind, request: SplitRequest, group_column: str | None, group_repeats: bool
 ) -> LargeFoldPlan:
-    gap = request.horizon + request.gap
-    base = LargeFoldPlan(table, "walk_forward", "", gap, kind, request.seed, span=compute_label_span(request))
+    base = LargeFoldPlan(table, "walk_forward", "", request.embargo, kind, request.seed)
     has_times = table.at is not None and table.at.min() != table.at.max()
     if has_times and request.separate_groups:
         raise UserError(
@@ -125,19 +122,19 @@ def _choose_plan(
     if request.group_by is not None:
         if not has_times:
             raise SplitError(f"--group-by {request.group_by} needs --time.")
-        unit = _compute_period_units(table.at, request.group_by)
-        return _plan_by_unit(replace(base, period=request.group_by), unit, "asked for with --group-by")
+        periods = _compute_periods(table.at, request.group_by)
+        return _plan_by_cluster(replace(base, period=request.group_by), periods, "asked for with --group-by")
     is_holdout = request.holdout_from is not None or request.holdout_last is not None
     if has_times:
         assert table.at is not None
         windows = _find_holdout_window(table, request) if is_holdout else tuple(compute_forward_windows(table.at, N_FOLDS))
         why = f"everything from {str(windows[0][0])[:10]} is held out" if is_holdout else WHY_FORWARD
-        return replace(base, kind="holdout" if is_holdout else "walk_forward", why=why, windows=windows, n_folds=len(windows))
+        return replace(base, strategy="holdout" if is_holdout else "walk_forward", why=why, windows=windows, n_folds=len(windows))
     if is_holdout:
         raise SplitError("a holdout by time needs --time.")
     if group_column is not None and group_repeats:
-        return _plan_by_unit(base, table.unit_hash, f"a {group_column} is never on both sides")
-    return _plan_by_unit(base, table.unit_hash, "rows have neither time nor group; copies of a row stay together")
+        return _plan_by_cluster(base, table.cluster_hash, f"a {group_column} is never on both sides")
+    return _plan_by_cluster(base, table.cluster_hash, "rows have neither time nor group; copies of a row stay together")
 
 
 WHY_FORWARD = "rows have a time: training ends one gap before each test window"
@@ -155,21 +152,21 @@ def _find_holdout_window(table: LargeTable, request: SplitRequest) -> tuple[tupl
     return ((start, np.datetime64(moments[-1] + np.timedelta64(1, "us"))),)
 
 
-def _plan_by_unit(plan: LargeFoldPlan, unit: Array, why: str) -> LargeFoldPlan:
+def _plan_by_cluster(plan: LargeFoldPlan, clusters: Array, why: str) -> LargeFoldPlan:
     """The plan whose folds are assigned by unit: in turn where there are few, by a hash otherwise."""
-    distinct = np.unique(unit)
+    distinct = np.unique(clusters)
     if len(distinct) < 2:
         raise SplitError("all rows are of one group, so nothing can be tested on another; name another --group.")
     n_folds = min(N_FOLDS, len(distinct))
-    if len(distinct) <= MAX_BALANCED_UNITS:
+    if len(distinct) <= MAX_BALANCED_CLUSTERS:
         turn = np.argsort(np.argsort(mix_bits(distinct, plan.seed), kind="stable"), kind="stable") % n_folds
-        fold_numbers = turn[np.searchsorted(distinct, unit)].astype(np.int8)
+        fold_numbers = turn[np.searchsorted(distinct, clusters)].astype(np.int8)
     else:
-        fold_numbers = (mix_bits(unit, plan.seed) % np.uint64(n_folds)).astype(np.int8)
-    return replace(plan, kind="by_group", why=why, fold_numbers=fold_numbers, n_folds=n_folds)
+        fold_numbers = (mix_bits(clusters, plan.seed) % np.uint64(n_folds)).astype(np.int8)
+    return replace(plan, strategy="by_group", why=why, fold_numbers=fold_numbers, n_folds=n_folds)
 
 
-def _compute_period_units(at: Array | None, period: Period) -> Array:
+def _compute_periods(at: Array | None, period: Period) -> Array:
     assert at is not None
     return compute_period_starts(at, period).astype(np.int64)
 

@@ -72,9 +72,9 @@ class LargeTable:
     """The rows of a table. `matrix_file` holds categories by their place in `levels` (a column's, by falling frequency, then
     name).
 
-    `y` (n,) class codes or values; `at` (n,) datetime64[us] or None; `unit_hash` (n,) uint64: a hash of whom the row is about,
+    `y` (n,) class codes or values; `at` (n,) datetime64[us] or None; `cluster_hash` (n,) uint64: a hash of whom the row is about,
     or of the row itself, equal for copies. `sample` holds the typed rows whose numbers are `sample_rows`, ascending.
-    `learned` (n,): rows that may train, None: all.
+    `trainable` (n,): rows that may train, None: all.
     """
 
     matrix_file: MatrixFile
@@ -82,10 +82,10 @@ class LargeTable:
     levels: Mapping[str, tuple[str, ...]]
     y: Array
     at: Array | None
-    unit_hash: Array
+    cluster_hash: Array
     sample: pl.DataFrame
     sample_rows: Array
-    learned: Array | None = None
+    trainable: Array | None = None
 
     def __len__(self) -> int:
         return self.matrix_file.n_rows
@@ -157,7 +157,7 @@ def read_large_table(
     plain = Preprocessor(
         inputs, {name: {v: code for code, v in enumerate(column_levels)} for name, column_levels in levels.items()}
     )
-    y, unit = np.empty(n), np.empty(n, dtype=np.uint64)
+    y, cluster_hash = np.empty(n), np.empty(n, dtype=np.uint64)
     at = np.empty(n, dtype="datetime64[us]") if profile.roles.time else None
     group_column = profile.roles.group or profile.roles.id
     first, samples = 0, []
@@ -167,7 +167,7 @@ def read_large_table(
             X = plain.transform(frame)
             np.ascontiguousarray(X).tofile(stream)
             y[rows] = label_encoder.encode(frame[label_encoder.name])
-            unit[rows] = (
+            cluster_hash[rows] = (
                 _hash_matrix_rows(X)
                 if group_column is None
                 else frame[group_column].cast(pl.String).fill_null("missing").hash(22).to_numpy()
@@ -181,7 +181,7 @@ def read_large_table(
     sample = pl.concat(samples)
     matrix_file = MatrixFile(scratch / "rows.f32", n, p)
     return LargeTable(
-        matrix_file, inputs, levels, y, at, unit, sample.drop(SAMPLE_ROW_COLUMN), sample[SAMPLE_ROW_COLUMN].to_numpy()
+        matrix_file, inputs, levels, y, at, cluster_hash, sample.drop(SAMPLE_ROW_COLUMN), sample[SAMPLE_ROW_COLUMN].to_numpy()
     )
 
 

@@ -245,13 +245,13 @@ def audit_folds(
     inputs: pl.DataFrame,
     folds: Sequence[tuple[Array, Array]],
     at: Array | None,
-    gap: timedelta,
+    embargo: timedelta,
     groups: Array | None,
 ) -> tuple[Suspicion, ...]:
     """What training and test parts share: copies of rows, time, groups. `folds` are (train, test) row numbers."""
     suspicions = (
         _detect_duplicate_rows(inputs, folds),
-        _detect_time_overlap(folds, at, gap),
+        _detect_time_overlap(folds, at, embargo),
         _detect_group_overlap(folds, groups),
     )
     return tuple(suspicion for suspicion in suspicions if suspicion is not None)
@@ -269,10 +269,10 @@ def _detect_duplicate_rows(inputs: pl.DataFrame, folds: Sequence[tuple[Array, Ar
     return Suspicion(None, "duplicate rows", evidence, False)
 
 
-def _detect_time_overlap(folds: Sequence[tuple[Array, Array]], at: Array | None, gap: timedelta) -> Suspicion | None:
+def _detect_time_overlap(folds: Sequence[tuple[Array, Array]], at: Array | None, embargo: timedelta) -> Suspicion | None:
     if at is None:
         return None
-    span = np.timedelta64(gap)
+    span = np.timedelta64(embargo)
     n_early = sum(int((at[test] < (at[train] + span).max()).sum()) for train, test in folds if len(train))
     if not n_early:
         return None

@@ -109,7 +109,7 @@ class Tables:
             )
         return TablesAfter(at.select("entity", "cutoff"), self.tables, horizon, self.end)
 
-    def follow_up(self, at: pl.DataFrame, horizon: timedelta) -> TablesAfter:
+    def after_censored(self, at: pl.DataFrame, horizon: timedelta) -> TablesAfter:
         """What happened after each row of `at` within the horizon, or up to the end of the data: labels of it are censored there.
 
         Raises ColumnError for cutoffs at or after the end, of which nothing was seen.

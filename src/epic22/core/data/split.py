@@ -12,7 +12,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.folds import Fold, FoldKind, FoldPlan, Period, SplitRequest
+from epic22.core.data.folds import Fold, FoldPlan, FoldStrategy, Period, SplitRequest
 from epic22.core.data.group_separation import MIN_PARTS, SeparatedFolds, drop_tested_groups, separate_groups
 from epic22.core.errors import SplitError
 from epic22.core.targets import KINDS
@@ -34,7 +34,7 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     """
     if len(examples) < 20:
         raise SplitError(f"{len(examples)} rows are too few to train and to test on; bring at least 20.")
-    request = replace(request, horizon=KINDS[kind].get_label_wait(request.horizon))
+    request = replace(request, horizon=KINDS[kind].get_label_horizon(request.horizon))
     plan = _drop_untrainable(_choose_plan(examples, kind, request), examples)
     _refuse_missing_classes(plan, examples, kind)
     return plan
@@ -49,9 +49,9 @@ def find_test_start(examples: Examples, fold: Fold) -> np.datetime64 | None:
 
 def _drop_untrainable(plan: FoldPlan, examples: Examples) -> FoldPlan:
     """The plan whose training parts hold only rows that may train."""
-    if examples.learned is None:
+    if examples.trainable is None:
         return plan
-    return replace(plan, folds=tuple(replace(f, train=f.train[examples.learned[f.train]]) for f in plan.folds))
+    return replace(plan, folds=tuple(replace(f, train=f.train[examples.trainable[f.train]]) for f in plan.folds))
 
 
 def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
@@ -87,7 +87,7 @@ def _plan_forward_or_by_period(examples: Examples, kind: Kind, request: SplitReq
     if lacking is None:
         return plan
     why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
-    return _plan_by_period(examples, kind, request, _find_finest_period(examples, request.n), why)
+    return _plan_by_period(examples, kind, request, _find_finest_period(examples, request.n_folds), why)
 
 
 def _encode_separate_groups(examples: Examples, request: SplitRequest) -> Array | None:
@@ -135,13 +135,13 @@ def separate_forward_folds(
 
 
 def plan_walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
-    """Test windows of about equal size that move forward; training ends one gap before each.
+    """Test windows of about equal size that move forward; training ends one embargo before each.
 
-    A training row's label must have been known at the first test row: at + gap <= start, gap = horizon + label delay.
+    A training row's label must have been known at the first test row: at + embargo <= start, embargo = horizon + label delay.
     """
     folds = [
-        build_forward_fold(examples.at, start, end, compute_label_span(request))
-        for start, end in compute_forward_windows(examples.at, request.n)
+        build_forward_fold(examples.at, start, end, convert_days(request.embargo))
+        for start, end in compute_forward_windows(examples.at, request.n_folds)
     ]
     folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
     if len(folds) < 2:
@@ -149,9 +149,7 @@ def plan_walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
             "the gap leaves no training rows before the test rows; shorten --horizon or --gap, or bring more history."
         )
     why = "rows have a time: training ends one gap before each test window"
-    return FoldPlan(
-        "walk_forward", tuple(folds), 1, request.horizon + request.gap, why, clusters=find_resampling_blocks(examples)
-    )
+    return FoldPlan("walk_forward", tuple(folds), 1, request.embargo, why, clusters=find_clusters(examples))
 
 
 def compute_forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.datetime64]]:
@@ -177,14 +175,9 @@ def convert_days(days: float) -> np.timedelta64:
     return np.timedelta64(round(days * MICROSECONDS_PER_DAY), "us")
 
 
-def compute_label_span(request: SplitRequest) -> np.timedelta64:
-    """From a row to when its label is known: horizon and label delay."""
-    return convert_days(request.horizon + request.gap)
-
-
-def build_forward_fold(at: Array, start: np.datetime64, end: np.datetime64, gap: np.timedelta64) -> Fold:
+def build_forward_fold(at: Array, start: np.datetime64, end: np.datetime64, embargo: np.timedelta64) -> Fold:
     """The rows in [start, end) as test part, and as training part those whose labels were known at its start."""
-    train = np.flatnonzero((at < start) & (at + gap <= start))
+    train = np.flatnonzero((at < start) & (at + embargo <= start))
     return Fold(train, np.flatnonzero((at >= start) & (at < end)))
 
 
@@ -192,18 +185,18 @@ def _plan_holdout(examples: Examples, request: SplitRequest) -> FoldPlan:
     if request.test_rows:
         first = len(examples) - request.test_rows
         fold = Fold(np.arange(first), np.arange(first, len(examples)))
-        return FoldPlan("holdout", (fold,), 1, 0.0, "tested on a file of its own", clusters=find_resampling_blocks(examples))
+        return FoldPlan("holdout", (fold,), 1, 0.0, "tested on a file of its own", clusters=find_clusters(examples))
     if not examples.has_times:
         raise SplitError("a holdout by time needs --time; without one use --test FILE.")
     start = request.holdout_from if request.holdout_from is not None else _find_holdout_start(examples, request.holdout_last or 1)
-    fold = build_forward_fold(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), compute_label_span(request))
+    fold = build_forward_fold(examples.at, start, examples.at.max() + np.timedelta64(1, "us"), convert_days(request.embargo))
     if not len(fold.train) or not len(fold.test):
         raise SplitError(
             f"holding out from {start} leaves {len(fold.train)} training and {len(fold.test)} test rows; "
             f"the data runs from {examples.at.min()} to {examples.at.max()}."
         )
     why = f"everything from {str(start)[:10]} is held out"
-    return FoldPlan("holdout", (fold,), 1, request.horizon + request.gap, why, clusters=find_resampling_blocks(examples))
+    return FoldPlan("holdout", (fold,), 1, request.embargo, why, clusters=find_clusters(examples))
 
 
 def _find_holdout_start(examples: Examples, count: int) -> np.datetime64:
@@ -244,9 +237,9 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
             f"a class fills only {n_fewest} of {count} groups, so either training or test would lack it; "
             "bring more groups of that class, or use --test FILE."
         )
-    n = min(request.n, n_fewest)
+    n = min(request.n_folds, n_fewest)
     fold_numbers = assign_folds(strata, n, np.random.default_rng(request.seed))[groups]
-    return FoldPlan("by_group", _build_folds(fold_numbers, n, 0), 1, request.horizon + request.gap, why, clusters=groups)
+    return FoldPlan("by_group", _build_folds(fold_numbers, n, 0), 1, request.embargo, why, clusters=groups)
 
 
 def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
@@ -262,7 +255,7 @@ def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
 def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     duplicate_codes = encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
     strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), duplicate_codes, kind)
-    n = request.n
+    n = request.n_folds
     if KINDS[kind].is_stratified and np.bincount(strata).min() < n:
         raise SplitError(
             f"the rarest class has {int(np.bincount(strata).min())} distinct rows, fewer than {n} folds; bring more of it."
@@ -271,7 +264,7 @@ def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> F
     for repeat in range(request.repeats):
         fold_numbers = assign_folds(strata, n, np.random.default_rng([request.seed, repeat]))[duplicate_codes]
         folds.extend(_build_folds(fold_numbers, n, repeat))
-    name: FoldKind = "repeated_stratified" if KINDS[kind].is_stratified else "repeated"
+    name: FoldStrategy = "repeated_stratified" if KINDS[kind].is_stratified else "repeated"
     return FoldPlan(name, tuple(folds), request.repeats, 0.0, "rows have neither time nor group", clusters=duplicate_codes)
 
 
@@ -288,7 +281,7 @@ def _build_folds(fold_numbers: Array, n: int, repeat: int) -> tuple[Fold, ...]:
     return tuple(Fold(np.flatnonzero(fold_numbers != i), np.flatnonzero(fold_numbers == i), repeat) for i in range(n))
 
 
-def find_resampling_blocks(examples: Examples) -> Array | None:
+def find_clusters(examples: Examples) -> Array | None:
     """What is resampled together where time splits: clusters, groups, else the longest period that still gives 30 blocks."""
     if examples.cluster is not None:
         return encode_values(examples.cluster)
@@ -297,9 +290,9 @@ def find_resampling_blocks(examples: Examples) -> Array | None:
     if not examples.has_times:
         return None
     for period in ("month", "week", "day"):
-        blocks = compute_period_starts(examples.at, period)
-        if len(np.unique(blocks)) >= 30:
-            return encode_values(blocks)
+        periods = compute_period_starts(examples.at, period)
+        if len(np.unique(periods)) >= 30:
+            return encode_values(periods)
     return None
 
 
@@ -328,7 +321,7 @@ def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind) -> N
 def _refuse_missing_events(plan: FoldPlan, examples: Examples) -> None:
     """A hazard needs events: in each training part two that were known when the test part began, and one in each test part."""
     for number, fold in enumerate(plan.folds, start=1):
-        training = examples.take(fold.train).censor_at(find_test_start(examples, fold), plan.gap)
+        training = examples.take(fold.train).censor_at(find_test_start(examples, fold), plan.embargo)
         n_training, n_test = int(training.Y[:, 1].sum()), int(examples.Y[fold.test, 1].sum())
         if n_training < 2 or n_test < 1:
             raise SplitError(

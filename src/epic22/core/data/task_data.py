@@ -216,7 +216,7 @@ def compute_cutoffs(task: Task, tables: Tables) -> pl.Series:
     """
     cadence = _require_cadence(task)
     first, where = find_history_start(task, tables)
-    reach = task.target.traits.get_follow_up(task.target.horizons)
+    reach = task.target.traits.get_min_follow_up(task.target.horizons)
     last = tables.end - timedelta(days=reach)
     if first is not None and first + task.warmup <= last:
         ends = pl.Series([first + task.warmup, last], dtype=pl.Datetime("us"))

@@ -68,7 +68,7 @@ def _respond_at_deciding_horizon(task: Task, known: Examples, rule_scores: Array
     response = np.full((len(rule_scores), len(task.target.horizons)), np.nan)
     horizon_index = find_horizon_index(task.target)
     happened, _ = label_at_horizon(known.Y, task.target.horizons[horizon_index])
-    full = known.followed is not None and known.followed >= task.target.horizons[horizon_index]
+    full = known.follow_up_days is not None and known.follow_up_days >= task.target.horizons[horizon_index]
     score = np.asarray(known.incumbent, dtype=np.float64)[full]
     response[:, horizon_index] = _fit_probability(score, happened[full], rule_scores) if len(score) else expit(rule_scores)
     return response

@@ -59,7 +59,7 @@ def _make_mean_preparation(row_values: Callable[[Array, Array], Array]) -> Calla
 
     def prepare(part: ClusteredPredictions) -> Summary:
         weight = np.ones(len(part.y)) if part.weight is None else part.weight
-        return _sum_by_cluster([weight, weight * row_values(part.y, part.response)], part.unit)
+        return _sum_by_cluster([weight, weight * row_values(part.y, part.response)], part.cluster)
 
     return prepare
 
@@ -75,7 +75,7 @@ def _finish_root_mean(weight: Array, total: Array) -> Array:
 def _prepare_r2(part: ClusteredPredictions) -> Summary:
     """Weight, sum, sum of squares (both about the mean of all rows) and squared error."""
     y = part.y - part.y.mean()
-    return _sum_by_cluster([np.ones(len(y)), y, y**2, (part.y - part.response) ** 2], part.unit)
+    return _sum_by_cluster([np.ones(len(y)), y, y**2, (part.y - part.response) ** 2], part.cluster)
 
 
 def _finish_r2(weight: Array, total: Array, squares: Array, errors: Array) -> Array:
@@ -88,7 +88,7 @@ def prepare_confusion(part: ClusteredPredictions) -> Summary:
     """Weight by true class and predicted class, (d, k²)."""
     k = part.response.shape[1] if part.response.ndim == 2 else 2
     cell = part.y.astype(np.int64) * k + metrics.compute_labels(part.response)
-    by_cell = _sum_by_cluster([cell == i for i in range(k * k)], part.unit)
+    by_cell = _sum_by_cluster([cell == i for i in range(k * k)], part.cluster)
     return lambda times: (np.stack(by_cell(times), axis=1),)
 
 
@@ -113,13 +113,15 @@ def prepare_ranks(part: ClusteredPredictions) -> Summary:
     if part.response.ndim == 1:
         return _prepare_ranks(part)
     classes = range(part.response.shape[1])
-    each = [_prepare_ranks(ClusteredPredictions((part.y == k).astype(np.int64), part.response[:, k], part.unit)) for k in classes]
+    each = [
+        _prepare_ranks(ClusteredPredictions((part.y == k).astype(np.int64), part.response[:, k], part.cluster)) for k in classes
+    ]
     return lambda times: tuple(chain.from_iterable(summary(times) for summary in each))
 
 
 def _prepare_ranks(part: ClusteredPredictions) -> Summary:
     order = np.argsort(-part.response, kind="stable")
-    unit, hit = part.unit[order], np.flatnonzero(part.y[order] == 1)
+    unit, hit = part.cluster[order], np.flatnonzero(part.y[order] == 1)
     starts = np.flatnonzero(np.append(True, np.diff(part.response[order]) != 0))
     run = np.unique(np.searchsorted(starts, hit, side="right") - 1)
     last = np.append(starts[1:], len(order))[run] - 1
@@ -162,7 +164,7 @@ def _prepare_percentage_errors(part: ClusteredPredictions) -> Summary:
     """The weighted median of the absolute percentage errors, (d,)."""
     errors = metrics.percentage_error_terms(part.y, part.response)
     order = np.argsort(errors, kind="stable")
-    unit, errors = part.unit[order], errors[order]
+    unit, errors = part.cluster[order], errors[order]
 
     def summary(times: Array) -> tuple[Array, ...]:
         reached = np.cumsum(times[:, unit], axis=1)
@@ -176,7 +178,7 @@ def _prepare_percentage_errors(part: ClusteredPredictions) -> Summary:
 
 def _prepare_brier(part: ClusteredPredictions) -> Summary:
     """Weight, weight of class 1, squared error."""
-    return _sum_by_cluster([np.ones(len(part.y)), part.y, metrics.brier_terms(part.y, part.response)], part.unit)
+    return _sum_by_cluster([np.ones(len(part.y)), part.y, metrics.brier_terms(part.y, part.response)], part.cluster)
 
 
 def _finish_brier_skill(weight: Array, happened: Array, errors: Array) -> Array:
@@ -189,7 +191,7 @@ def _make_cumulative_preparation(term: Callable[[Array, Array], Array]) -> Calla
 
     def prepare(part: ClusteredPredictions) -> Summary:
         order = np.argsort(part.response, kind="stable")
-        unit, response = part.unit[order], part.response[order]
+        unit, response = part.cluster[order], part.response[order]
         terms = term(part.y[order], response)
         ends = np.append(np.flatnonzero(np.diff(response)), len(order) - 1)
         at: Array | slice = slice(None) if len(ends) == len(order) else ends
@@ -285,7 +287,7 @@ class _HorizonPreparation:
     score: survival.HorizonScore
 
     def __call__(self, part: ClusteredPredictions) -> Summary:
-        return self.prepare(self.score.select_horizon(part.y, part.response, part.unit))
+        return self.prepare(self.score.select_horizon(part.y, part.response, part.cluster))
 
 
 def _make_horizon_resampler(score: survival.HorizonScore) -> Resampler:
@@ -314,7 +316,7 @@ def _make_concordance_resampler(score: survival.Concordance) -> Resampler:
     """By pairs of clusters."""
 
     def prepare(part: ClusteredPredictions) -> Summary:
-        of, right, all_ = score.count_pairs(part.y, part.response[:, score.horizon_index], part.unit, np.ones(len(part.y)))
+        of, right, all_ = score.count_pairs(part.y, part.response[:, score.horizon_index], part.cluster, np.ones(len(part.y)))
 
         def summary(times: Array) -> tuple[Array, ...]:
             # Not by BLAS, as above.
@@ -374,7 +376,7 @@ def resample_folds(fold_replicates: Array, seed: int) -> Array:
 
 def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredictions], n_replicates: int, seed: int) -> Array:
     """Each metric in each draw and part, (metrics, draws, parts); NaN where undefined, or nothing of a part was drawn."""
-    count = 1 + max(int(part.unit.max()) for part in parts)
+    count = 1 + max(int(part.cluster.max()) for part in parts)
     renumbered = [_renumber_clusters(part) for part in parts]
     prepared = [_prepare_summaries(metrics, part) for part, _ in renumbered]
     rows = max(len(part.y) for part in parts)
@@ -393,7 +395,7 @@ def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredi
 
 def _renumber_clusters(part: ClusteredPredictions) -> tuple[ClusteredPredictions, Array | slice]:
     """The part with its own clusters numbered from 0, and where they stand among all; a slice spares a copy."""
-    used, code = np.unique(part.unit, return_inverse=True)
+    used, code = np.unique(part.cluster, return_inverse=True)
     whole = used[-1] - used[0] + 1 == len(used)
     return ClusteredPredictions(part.y, part.response, code), slice(used[0], used[-1] + 1) if whole else used
 
@@ -428,7 +430,7 @@ def _compute_metric_values(metrics: Sequence[Metric], part: ClusteredPredictions
 def _score_each_replicate(metric: Metric, part: ClusteredPredictions, times: Array) -> Array:
     """The metric called a draw; rows are sorted by response, so that a metric that sorts them has little left to do."""
     order = np.argsort(-part.response, kind="stable") if part.response.ndim == 1 else np.arange(len(part.y))
-    y, response, unit = part.y[order], part.response[order], part.unit[order]
+    y, response, unit = part.y[order], part.response[order], part.cluster[order]
     weights = (one[unit] for one in times)
     return np.array([metric.score(y, response, RowMetadata(weight=w)) if w.any() else math.nan for w in weights])
 
@@ -444,7 +446,7 @@ def bootstrap_folds(experiment: Experiment, metrics: tuple[Metric, ...], predict
 
 def bootstrap_means(experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...]) -> Array:
     """Means over folds of the values of their test rows, (n of the fold,) each, in each replicate: (N_REPLICATES,)."""
-    units = [part.unit for part in build_clustered_predictions(experiment, predictions)]
+    units = [part.cluster for part in build_clustered_predictions(experiment, predictions)]
     count = 1 + max(int(unit.max()) for unit in units)
     sums = [np.bincount(unit, weights=rows, minlength=count) for unit, rows in zip(units, values, strict=True)]
     cluster_sizes = [np.bincount(unit, minlength=count).astype(np.float64) for unit in units]

@@ -167,7 +167,7 @@ def collect_out_of_fold_scores(experiment: Experiment, predictions: tuple[FoldPr
     if any(part.response.ndim != 1 for part in predictions):
         raise InternalError("class probabilities (n, k) were to be calibrated; only a binary target's (n,) can be.")
     raw = compute_log_odds(np.concatenate([part.response for part in predictions]))
-    return OutOfFoldScores.from_fold_predictions(experiment, predictions, experiment.plan.kind == "walk_forward", raw=raw)
+    return OutOfFoldScores.from_fold_predictions(experiment, predictions, experiment.plan.strategy == "walk_forward", raw=raw)
 
 
 @dataclass(frozen=True)

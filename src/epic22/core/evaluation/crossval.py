@@ -109,7 +109,7 @@ def fit_family(experiment: Experiment, family: Family, train: Array, recipe: Fea
     inner = split_inner_fold(experiment, train)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
-    within = Fold(position[inner.train], position[inner.test], follow_up=inner.follow_up)
+    within = Fold(position[inner.train], position[inner.test], follow_up_days=inner.follow_up_days)
     estimator = family.build(LearningProblem.of(prepared.task), seed=seed, threads=experiment.threads)
     estimator.fit(prepared.X, part.y, inner=None if family.is_baseline else within)
     return FittedFold(prepared.preprocessor, estimator)

@@ -158,8 +158,8 @@ def fit_all(
     family: Family, task: Task, table: LargeTable, best_params: tuple[dict[str, float], int] | None, resources: TrainingResources
 ) -> FittedFold:
     """The family fitted on all rows, boosting with the shape and the rounds that were chosen on the last fold."""
-    train = np.ones(len(table), dtype=bool) if table.learned is None else table.learned
-    part = TableTrainingPart(table.fit_preprocessor(table.learned), train)
+    train = np.ones(len(table), dtype=bool) if table.trainable is None else table.trainable
+    part = TableTrainingPart(table.fit_preprocessor(table.trainable), train)
     if family.name == "boosting" and best_params is not None:
         resources = replace(resources, shape=best_params[0], rounds=best_params[1])
         return FittedFold(part.preprocessor, fit_xgboost(task, table, part, resources)[0])
@@ -259,4 +259,4 @@ def build_fold_plan(large_split: LargeFoldPlan, table: LargeTable, clusters: Arr
                 np.flatnonzero(row_roles == TEST),
             )
         )
-    return FoldPlan(large_split.kind, tuple(folds), 1, large_split.gap, large_split.why, large_split.period, clusters)
+    return FoldPlan(large_split.strategy, tuple(folds), 1, large_split.embargo, large_split.why, large_split.period, clusters)

@@ -60,7 +60,7 @@ class HazardScores:
             cluster=experiment.get_clusters(row),
             fold_predictions=predictions,
             examples=examples,
-            delay=experiment.plan.gap,
+            delay=experiment.plan.embargo,
         )
 
     def iterate_splits(self) -> Iterator[tuple[Array, Array, Array]]:

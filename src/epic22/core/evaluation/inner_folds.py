@@ -51,7 +51,7 @@ def split_inner_fold(experiment: Experiment, train: Array) -> Fold:
         ):
             return forward
     n = round(1 / VALIDATION_SHARE)
-    fold_numbers = _deal_rows(experiment, _list_units(experiment)[train], train, n, [experiment.seed, len(train)])
+    fold_numbers = _deal_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train)])
     return Fold(train[fold_numbers != 0], train[fold_numbers == 0])
 
 
@@ -61,7 +61,7 @@ def split_inner_folds(experiment: Experiment, train: Array, n: int) -> tuple[Fol
         forward = _separate_groups(experiment, _split_windows(experiment, train, n))
         if forward:
             return forward
-    fold_numbers = _deal_rows(experiment, _list_units(experiment)[train], train, n, [experiment.seed, len(train), n])
+    fold_numbers = _deal_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train), n])
     return _drop_empty(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n))
 
 
@@ -76,8 +76,8 @@ def split_search_folds(experiment: Experiment, train: Array) -> tuple[Fold, ...]
         is_stratified, y = experiment.task.target.traits.is_stratified, experiment.examples.y
         if windows and (not is_stratified or all(_has_same_classes(y, fold) for fold in windows)):
             return windows
-    units = _list_search_units(experiment)[train]
-    fold_numbers = _deal_rows(experiment, units, train, N_SEARCH_FOLDS, [experiment.seed, len(train), 1])
+    clusters = _list_search_clusters(experiment)[train]
+    fold_numbers = _deal_rows(experiment, clusters, train, N_SEARCH_FOLDS, [experiment.seed, len(train), 1])
     n_folds = N_SEARCH_FOLDS if len(train) < SEARCH_ROW_LIMITS[0] else 3 if len(train) < SEARCH_ROW_LIMITS[1] else 2
     return tuple(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n_folds) if (fold_numbers == i).any())
 
@@ -95,28 +95,28 @@ def select_training_share(experiment: Experiment, train: Array, n_parts: int) ->
 
 
 def _goes_forward(experiment: Experiment) -> bool:
-    return experiment.plan.kind in ("walk_forward", "holdout") and experiment.examples.has_times
+    return experiment.plan.strategy in ("walk_forward", "holdout") and experiment.examples.has_times
 
 
-def _deal_rows(experiment: Experiment, units: Array, train: Array, n: int, seed: Sequence[int]) -> Array:
-    """A fold number for each row of a training part, whole `units` (n of the part,) stratified by class."""
-    kind, codes = experiment.task.target, encode_values(units)
+def _deal_rows(experiment: Experiment, clusters: Array, train: Array, n: int, seed: Sequence[int]) -> Array:
+    """A fold number for each row of a training part, whole `clusters` (n of the part,) stratified by class."""
+    kind, codes = experiment.task.target, encode_values(clusters)
     strata = compute_group_strata(kind.traits.get_outcomes(experiment.examples.y)[train], codes, kind.kind)
     return assign_folds(strata, n, np.random.default_rng(seed))[codes]
 
 
-def _list_units(experiment: Experiment) -> Array:
+def _list_clusters(experiment: Experiment) -> Array:
     """Codes (n,) of the rows that stay together in a training part where time does not part them."""
     plan = experiment.plan
     if plan.groups is not None:
         return plan.groups
-    return np.arange(len(experiment.examples)) if plan.clusters is None or plan.kind == "holdout" else plan.clusters
+    return np.arange(len(experiment.examples)) if plan.clusters is None or plan.strategy == "holdout" else plan.clusters
 
 
-def _list_search_units(experiment: Experiment) -> Array:
+def _list_search_clusters(experiment: Experiment) -> Array:
     """Codes (n,) of rows that must be on one side: the plan's clusters; of a holdout, groups, else copies of a row."""
     plan, examples = experiment.plan, experiment.examples
-    if plan.kind != "holdout" and plan.clusters is not None:
+    if plan.strategy != "holdout" and plan.clusters is not None:
         return plan.clusters
     if examples.group is not None:
         return encode_values(examples.group)
@@ -136,8 +136,8 @@ def _build_windows(
     experiment: Experiment, train: Array, windows: Iterable[tuple[np.datetime64, np.datetime64]]
 ) -> tuple[Fold, ...]:
     """The forward folds of a training part that test these windows of time."""
-    at, span = experiment.examples.at[train], convert_days(experiment.plan.gap)
-    folds = [build_forward_fold(at, start, end, span) for start, end in windows]
+    at, embargo = experiment.examples.at[train], convert_days(experiment.plan.embargo)
+    folds = [build_forward_fold(at, start, end, embargo) for start, end in windows]
     return tuple(Fold(train[fold.train], train[fold.test]) for fold in folds)
 
 
@@ -176,15 +176,15 @@ def _add_follow_up(experiment: Experiment, fold: Fold) -> Fold:
     examples, start = experiment.examples, find_test_start(experiment.examples, fold)
     if start is None:
         return fold
-    return replace(fold, follow_up=examples.take(fold.train).censor_at(start, experiment.plan.gap).followed)
+    return replace(fold, follow_up_days=examples.take(fold.train).censor_at(start, experiment.plan.embargo).follow_up_days)
 
 
 def _list_classes_at_test_start(experiment: Experiment, fold: Fold) -> Array:
     """The classes of all rows, (n,), those of the training part as they were known when the test part began."""
     examples = experiment.examples
     classes = experiment.task.target.traits.get_outcomes(examples.y).copy()
-    if fold.follow_up is not None:
-        classes[fold.train] = censor_outcomes(examples.Y[fold.train], fold.follow_up)[:, 1]
+    if fold.follow_up_days is not None:
+        classes[fold.train] = censor_outcomes(examples.Y[fold.train], fold.follow_up_days)[:, 1]
     return classes
 
 

@@ -101,12 +101,12 @@ def compute_training_overlap(folds: Sequence[Fold], rows: int) -> float:
     return float(covariance.sum() / count**2 / between) if between > 0 else 1.0
 
 
-def compute_sampling_variances(values: Sequence[Array], units: Sequence[Array]) -> list[SamplingVariance]:
+def compute_sampling_variances(values: Sequence[Array], clusters: Sequence[Array]) -> list[SamplingVariance]:
     """The luck of means of `values` (m, q) a fold, with cluster codes (m,) a fold: q of them. NaN where there is one cluster.
 
     It is the cluster bootstrap's variance without drawing (infinitesimal jackknife).
     """
-    present = [(value, unit) for value, unit in zip(values, units, strict=True) if len(value)]
+    present = [(value, unit) for value, unit in zip(values, clusters, strict=True) if len(value)]
     influence = np.zeros((1 + max(int(unit.max()) for _, unit in present), present[0][0].shape[1]))
     present_units, single = np.zeros(len(influence), dtype=bool), []
     for value, unit in present:

@@ -115,10 +115,10 @@ def measure_learning_curve(
 
 def _choose_folds(plan: FoldPlan, fit_seconds: float, seconds: float) -> list[int]:
     """The last forward folds, which have most rows; else the first folds of the first repeat. As many as the time allows."""
-    count = min(MAX_FOLDS, plan.n)
+    count = min(MAX_FOLDS, plan.n_folds)
     while count and _estimate_seconds(fit_seconds, count) > seconds:
         count -= 1
-    forward = plan.kind == "walk_forward"
+    forward = plan.strategy == "walk_forward"
     return list(range(len(plan.folds) - count, len(plan.folds)) if forward else range(count))
 
 

@@ -43,7 +43,7 @@ class ClusteredPredictions:
 
     y: Array
     response: Array
-    unit: Array
+    cluster: Array
     weight: Array | None = None
 
 
@@ -69,12 +69,12 @@ class OutOfFoldRows:
     def from_fold_predictions(
         cls, experiment: Experiment, predictions: tuple[FoldPredictions, ...], forward: bool, **own: Array
     ) -> Self:
-        """An evaluation's parts as one table, with the columns that are its `own`. Labels are known `plan.gap` days after the
+        """An evaluation's parts as one table, with the columns that are its `own`. Labels are known `plan.embargo` days after the
         cutoff."""
         row, examples = np.concatenate([part.fold.test for part in predictions]), experiment.examples
         size = [len(part.fold.test) for part in predictions]
         at = examples.at[row] if forward else None
-        gap = convert_days(experiment.plan.gap)
+        embargo = convert_days(experiment.plan.embargo)
         return cls(
             y=examples.y[row],
             fold=np.repeat(np.arange(len(predictions)), size),
@@ -83,7 +83,7 @@ class OutOfFoldRows:
             row=row,
             forward=forward,
             at=at,
-            label_known_at=None if at is None else at + gap,
+            label_known_at=None if at is None else at + embargo,
             **own,
         )
 
@@ -147,7 +147,7 @@ def collect_out_of_fold_predictions(experiment: Experiment, predictions: tuple[F
     response = np.concatenate([part.response for part in predictions])
     at = experiment.examples.at[predictions[0].fold.test]
     single = len(predictions) == 1
-    forward = experiment.plan.kind == "walk_forward" or (single and bool(at.min() != at.max()))
+    forward = experiment.plan.strategy == "walk_forward" or (single and bool(at.min() != at.max()))
     return OutOfFoldPredictions.from_fold_predictions(experiment, predictions, forward, response=response).with_inner_folds
 
 

@@ -1,6 +1,6 @@
 """Five risk bands on the calibrated expected loss, cut so that each one is reachable, each with what was observed in it.
 
-Expected loss = calibrated probability × exposure, in the portfolio's currency. n = rows.
+Expected loss = calibrated probability × money at stake, in the portfolio's currency. n = rows.
 """
 
 import math
@@ -88,7 +88,7 @@ class BandFigures:
 
 
 def compute_band_figures(bands: RiskBands, p: Array, stake: Array, y: Array) -> tuple[BandFigures, ...]:
-    """What was predicted and what happened in each band, from minimal to critical; p, exposure, y all (n,).
+    """What was predicted and what happened in each band, from minimal to critical; p, stake, y all (n,).
 
     The intervals (Wilson) take rows as independent: narrow where an entity has several rows.
     """

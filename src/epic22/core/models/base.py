@@ -42,7 +42,7 @@ class InnerFold(Protocol):
         """Positions to watch."""
 
     @property
-    def follow_up(self) -> Array | None:
+    def follow_up_days(self) -> Array | None:
         """Of a hazard's `train`: days each was followed before the validation part begins; None where time does not part them."""
 
 

@@ -192,7 +192,7 @@ def expand_person_periods(X: Array, y: Array, edges: tuple[float, ...]) -> Itera
 
 def split_inner_arrays(X: Array, y: Array, inner: InnerFold) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """X and y to fit on, as known when the validation part begins, and to validate on."""
-    y_train = y[inner.train] if inner.follow_up is None else censor_outcomes(y[inner.train], inner.follow_up)
+    y_train = y[inner.train] if inner.follow_up_days is None else censor_outcomes(y[inner.train], inner.follow_up_days)
     return (X[inner.train], y_train), (X[inner.test], y[inner.test])
 
 

@@ -354,5 +354,5 @@ def draw_figures(run: RowRun) -> dict[str, "Figure"]:
 
 def describe_folds(plan: FoldPlan) -> str:
     """Folds and repeats in words."""
-    folds = "one fold" if plan.n == 1 else f"{plan.n} folds"
+    folds = "one fold" if plan.n_folds == 1 else f"{plan.n_folds} folds"
     return folds if plan.repeats == 1 else f"{folds}, dealt {plan.repeats} times"

@@ -11,7 +11,7 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import build_large_examples, drop_columns
 from epic22.core.data.large_split import LargeFoldPlan, plan_large_folds
 from epic22.core.data.large_table import LargeTable
-from epic22.core.data.split import encode_values, find_resampling_blocks
+from epic22.core.data.split import encode_values, find_clusters
 from epic22.core.data.task_data import BatchedTaskData, TaskData
 from epic22.core.evaluation.baselines import evaluate_incumbent
 from epic22.core.evaluation.coverage import check_groups
@@ -184,8 +184,8 @@ class BatchPipeline:
 
 def _find_clusters(large_split: LargeFoldPlan, table: LargeTable, examples: Examples) -> Array | None:
     """What is drawn together in the sample: the units that were dealt, else blocks of time, (m,)."""
-    units = large_split.list_units()
-    return find_resampling_blocks(examples) if units is None else encode_values(units[table.sample_rows])
+    clusters = large_split.list_clusters()
+    return find_clusters(examples) if clusters is None else encode_values(clusters[table.sample_rows])
 
 
 def describe_run(table: LargeTable, setting: TrainingResources, memory: MemoryEstimate, best: LargeEvaluation) -> tuple[str, ...]:

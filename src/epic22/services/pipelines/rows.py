@@ -323,7 +323,7 @@ def score_honest_folds(
     candidate = next(c for c in candidates if c.name == champion.family)
     honest_evaluation = evaluate(honest, candidate, progress.step)
     return tuple(
-        HonestScore(score.metric, score.value, honest_evaluation.score(score.metric).value, honest_plan.kind, honest_plan.why)
+        HonestScore(score.metric, score.value, honest_evaluation.score(score.metric).value, honest_plan.strategy, honest_plan.why)
         for score in champion.scores
     )
 

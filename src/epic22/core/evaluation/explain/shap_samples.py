@@ -105,7 +105,7 @@ def _make_sample(examples: Examples, rows: Array, unit: Array, fitted: FittedFol
     named = {column.name: place for place, column in enumerate(get_outputs(fitted.preprocessor))}
     places = np.array([named.get(column.name, -1) for column in columns])
     shap_values = fitted.estimator.shap_values(X)
-    if shap_values.ndim == 2 or examples.followed is not None:
+    if shap_values.ndim == 2 or examples.follow_up_days is not None:
         # Of a hazard the mean log-odds over its horizons, as in the reasons of a row.
         shap_values = shap_values.reshape(len(X), -1, shap_values.shape[-1]).mean(axis=1, keepdims=True)
     parts = np.where(places >= 0, shap_values[:, :, places], 0.0)
