@@ -20,8 +20,8 @@ from epic22.core.models.base import Estimator, Family, LibraryParams
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import FINE_BINS, choose_max_bin
-from epic22.core.models.trees.external import BoostingData, ExternalTree, ExternalTrees, build_forest_from_trees
-from epic22.core.models.trees.forest import Forest, next_float32_above
+from epic22.core.models.trees.external import BoostingData, ExternalTrees
+from epic22.core.models.trees.forest import ExternalTree, Forest, build_forest, next_float32_above
 from epic22.core.targets import KINDS
 from epic22.core.task import Array
 
@@ -149,7 +149,7 @@ def parse_model_json(text: bytes, levels: Levels) -> Forest:
         if feature["has_nans"] and feature["nan_value_treatment"] != "AsFalse":
             raise InternalError(f"a missing number is taken as {feature['nan_value_treatment']!r}, not as below every bound.")
     trees = [tree for one in model_json["oblivious_trees"] for tree in _parse_trees(one, input_columns, scale, len(base))]
-    return build_forest_from_trees(trees, len(levels), base)
+    return build_forest(trees, np.arange(len(trees)) % len(base), len(levels), base)
 
 
 def _parse_trees(

@@ -14,8 +14,8 @@ from epic22.core.errors import InternalError
 from epic22.core.models.base import Family, LibraryParams
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import choose_max_bin
-from epic22.core.models.trees.external import BoostingData, ExternalTree, ExternalTrees, build_forest_from_trees
-from epic22.core.models.trees.forest import Forest, next_float32_above
+from epic22.core.models.trees.external import BoostingData, ExternalTrees
+from epic22.core.models.trees.forest import ExternalTree, Forest, build_forest, next_float32_above
 from epic22.core.task import Array
 
 OBJECTIVES: Mapping[str, tuple[str, str]] = {
@@ -104,7 +104,8 @@ def parse_model_text(text: str, n_columns: int) -> Forest:
     """
     head, *tree_texts = text[: text.index(END_OF_TREES)].split("\nTree=")
     n_outputs = int(_parse_fields(head)["num_tree_per_iteration"])
-    return build_forest_from_trees([_parse_tree(_parse_fields(tree)) for tree in tree_texts], n_columns, np.zeros(n_outputs))
+    trees = [_parse_tree(_parse_fields(tree)) for tree in tree_texts]
+    return build_forest(trees, np.arange(len(trees)) % n_outputs, n_columns, np.zeros(n_outputs))
 
 
 def _parse_fields(text: str) -> dict[str, str]:
@@ -125,7 +126,10 @@ def _parse_tree(fields: Mapping[str, str]) -> ExternalTree:
     if fields.get("is_linear", "0") != "0" or not np.isin(missing, (MISSING_NONE, MISSING_NAN)).all():
         raise InternalError("a forest holds trees with one value a leaf and NaN for missing alone.")
     category = (kind & IS_CATEGORY) != 0
-    left, right = (_number_leaves(read_array(name, np.int64)[:inner], inner) for name in ("left_child", "right_child"))
+    # Leaves are stated as -1, -2 …; here they come after the inner nodes.
+    children = (read_array(name, np.int64)[:inner] for name in ("left_child", "right_child"))
+    left, right = (np.where(child >= 0, child, inner - child - 1) for child in children)
+    counts = read_array("leaf_count", np.float64)
     by_default = np.where(missing == MISSING_NAN, (kind & DEFAULT_LEFT) != 0, bounds >= 0)
     none = np.full(leaves, -1)
     return ExternalTree(
@@ -137,7 +141,7 @@ def _parse_tree(fields: Mapping[str, str]) -> ExternalTree:
         right=np.concatenate([np.where(category, left, right), none]),
         leaf=np.concatenate([np.zeros(inner), read_array("leaf_value", np.float64)]),
         cover=np.concatenate(
-            [read_array("internal_count", np.float64)[:inner], _get_leaf_counts(read_array("leaf_count", np.float64), leaves)]
+            [read_array("internal_count", np.float64)[:inner], counts if len(counts) == leaves else np.ones(leaves)]
         ),
         sets=tuple(
             _iterate_category_sets(
@@ -145,15 +149,6 @@ def _parse_tree(fields: Mapping[str, str]) -> ExternalTree:
             )
         ),
     )
-
-
-def _number_leaves(child: Array, inner: int) -> Array:
-    """Leaves, which are told as -1, -2 …, numbered after the inner nodes."""
-    return np.where(child >= 0, child, inner - child - 1)
-
-
-def _get_leaf_counts(counts: Array, n_leaves: int) -> Array:
-    return counts if len(counts) == n_leaves else np.ones(n_leaves)
 
 
 def _iterate_category_sets(category: Array, bounds: Array, boundaries: Array, words: Array) -> Iterator[tuple[int, Array]]:

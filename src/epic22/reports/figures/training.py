@@ -204,7 +204,7 @@ def _count_sampled_rows(estimator: object) -> int:
     """How many rows' reasons are averaged: fewer where one row's take long."""
     if not isinstance(estimator, Ensemble):
         return SAMPLED_ROWS
-    nodes = sum(len(part.feature) for _, part in estimator.components if isinstance(part, Forest))
+    nodes = sum(len(part.nodes.feature) for _, part in estimator.components if isinstance(part, Forest))
     return min(SAMPLED_ROWS_OF_ENSEMBLE, max(MIN_SAMPLED_ROWS, MAX_VISITED_NODES // max(nodes, 1)))
 
 

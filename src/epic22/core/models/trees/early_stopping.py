@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.trees.forest import pack_category_bits
+from epic22.core.models.trees.forest import list_category_sets, pack_category_bits
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -109,10 +109,7 @@ class TreeArrays(NamedTuple):
         left, right = concatenate_field("left_children", np.int64), concatenate_field("right_children", np.int64)
         inside = left >= 0
         left, right = np.where(inside, left + start, node), np.where(inside, right + start, node)
-        sets = []
-        for tree, root in zip(trees, roots, strict=True):
-            segments = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
-            sets += [(int(root + k), tree["categories"][at : at + size].astype(np.int64)) for k, at, size in segments]
+        sets = [(int(root) + k, codes) for tree, root in zip(trees, roots, strict=True) for k, codes in list_category_sets(tree)]
         return cls(
             roots.astype(np.int32),
             compute_depths(roots, left, right),

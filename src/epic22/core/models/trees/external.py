@@ -5,7 +5,7 @@ values are exact, for the arrays are walked as XGBoost's are.
 """
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar, Self
 
@@ -23,7 +23,7 @@ from epic22.core.models.base import (
 )
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, Loss
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, ForestMixin, rescale_forest
-from epic22.core.models.trees.forest import Forest, Nodes, build_forest, pack_category_bits
+from epic22.core.models.trees.forest import Forest
 from epic22.core.models.trees.tweedie_power import choose_tweedie_power
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
@@ -41,45 +41,6 @@ class BoostingData:
     rounds: int
     validation: tuple[Array, Array] | None = None
     expired: Callable[[], bool] = never_expires
-
-
-@dataclass(frozen=True)
-class ExternalTree:
-    """One tree as Nodes has it, its children numbered from its own root; `sets` of categories that go right, by node."""
-
-    split: Array
-    threshold: Array
-    default_left: Array
-    left: Array
-    right: Array
-    leaf: Array
-    cover: Array
-    sets: tuple[tuple[int, Array], ...]
-
-
-def build_forest_from_trees(trees: Sequence[ExternalTree], n_columns: int, base: Array) -> Forest:
-    """The forest of these trees, which serve the outputs in turn; `base` (k,) is the score before any of them."""
-    sizes = np.array([len(tree.left) for tree in trees], np.int64)
-    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]).astype(np.int64)
-    start = np.repeat(roots, sizes)
-    sets = [(int(root + node), codes) for tree, root in zip(trees, roots, strict=True) for node, codes in tree.sets]
-
-    def concatenate_field(name: str) -> Array:
-        return np.concatenate([getattr(tree, name) for tree in trees])
-
-    left, right = (np.where(child >= 0, child + start, -1) for child in (concatenate_field("left"), concatenate_field("right")))
-    nodes = Nodes(
-        roots=roots,
-        output=np.arange(len(trees)) % len(base),
-        split=concatenate_field("split"),
-        threshold=concatenate_field("threshold"),
-        default_left=concatenate_field("default_left"),
-        left=left,
-        right=right,
-        leaf=concatenate_field("leaf"),
-        cover=concatenate_field("cover"),
-    )
-    return build_forest(nodes, pack_category_bits(sets, len(start)), n_columns, base)
 
 
 @dataclass

@@ -4,17 +4,17 @@ XGBoost's own way builds a matrix for every call; a company's backend asks for o
 arrays give single rows and batches the same bits, for every row is summed in the same order.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import orjson
 
 from epic22.core.errors import InternalError
-from epic22.core.models.trees.split_arrays import InteractionArrays, SplitArrays
+from epic22.core.models.trees.split_arrays import SplitArrays
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -25,19 +25,17 @@ MIN_COVER = 1e-12
 BATCH_ROWS = 256
 
 
-@dataclass(frozen=True)
-class Forest:
-    """All nodes of all trees, tree by tree (m,), a parent before its children.
+class NodeArrays(NamedTuple):
+    """All nodes of all trees, tree by tree (m,), a parent before its children, as compiled loops take them.
 
     `roots` (t,) are where trees begin, `output` (t,) their class.
 
     `feature` is -1 at a leaf, whose value is `leaf`; a row goes `left` where its value is below `threshold` (float32), or is not
     among the node's categories: bits in `words` from `begin`, `size` words, 0 for a node that has none. `parent`; `before`: the
     nearest node above whose way in tested the same feature, -1 where none did; `share`: what all tests of that feature
-    on the way keep of the cover. `base` (k,) is the score before any tree, `average` (k,) the mean score by cover.
+    on the way keep of the cover. `points` and `weights` are of the quadrature that is exact for the longest way.
     """
 
-    n_columns: int
     roots: Array
     output: Array
     feature: Array
@@ -54,6 +52,14 @@ class Forest:
     share: Array
     points: Array
     weights: Array
+
+
+@dataclass(frozen=True)
+class Forest:
+    """Trees over `n_columns`; `base` (k,) is the score before any tree, `average` (k,) the mean score by cover."""
+
+    n_columns: int
+    nodes: NodeArrays
     base: Array
     average: Array
 
@@ -88,10 +94,9 @@ class Forest:
         from epic22.core.models.trees.forest_kernels import add_interactions
 
         out = np.zeros((len(X), len(self.base), self.n_columns, self.n_columns))
-        nodes = InteractionArrays(*(getattr(self, name) for name in InteractionArrays._fields))
 
         def fill(part: slice) -> None:
-            add_interactions(X[part], nodes, out[part])
+            add_interactions(X[part], self.nodes, out[part])
 
         _fill_batches(fill, len(X), threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -99,7 +104,7 @@ class Forest:
     @cached_property
     def split_arrays(self) -> SplitArrays:
         """What scores and reasons are computed from, made when they are first asked for."""
-        return SplitArrays.of(self)
+        return SplitArrays.of(self.nodes, self.n_columns)
 
 
 def _fill_batches(fill: Callable[[slice], None], n_rows: int, threads: int) -> None:
@@ -121,42 +126,31 @@ def read_booster(booster: "xgboost.Booster") -> Forest:
     gradient = model["gradient_booster"]
     if gradient["name"] != "gbtree":
         raise InternalError(f"a forest is made of gbtree boosters, not of {gradient['name']}.")
-    trees = gradient["model"]["trees"]
-    sizes = np.array([len(tree["left_children"]) for tree in trees], np.int64)
-    roots = np.concatenate([[0], np.cumsum(sizes)[:-1]]) if len(trees) else sizes
-    start = np.repeat(roots, sizes)
-    left, right = (
-        _shift_node_ids(_concatenate_field(trees, name, np.int64), start) for name in ("left_children", "right_children")
-    )
-    value = _concatenate_field(trees, "split_conditions", np.float32)
-    nodes = Nodes(
-        roots=roots,
-        output=np.array(gradient["model"]["tree_info"], np.int64),
-        split=_concatenate_field(trees, "split_indices", np.int64),
-        threshold=value,
-        default_left=_concatenate_field(trees, "default_left", np.bool_),
-        left=left,
-        right=right,
-        leaf=value.astype(np.float64),
-        cover=_concatenate_field(trees, "sum_hessian", np.float64),
-    )
-    return build_forest(
-        nodes,
-        _read_category_bits(trees, roots, len(left)),
-        int(model["learner_model_param"]["num_feature"]),
-        _compute_base_score(model),
-    )
+    trees = [
+        ExternalTree(
+            split=np.array(tree["split_indices"], np.int64),
+            threshold=np.array(tree["split_conditions"], np.float32),
+            default_left=np.array(tree["default_left"], np.bool_),
+            left=np.array(tree["left_children"], np.int64),
+            right=np.array(tree["right_children"], np.int64),
+            leaf=np.array(tree["split_conditions"], np.float32).astype(np.float64),
+            cover=np.array(tree["sum_hessian"], np.float64),
+            sets=list_category_sets(tree),
+        )
+        for tree in gradient["model"]["trees"]
+    ]
+    output, n_columns = np.array(gradient["model"]["tree_info"], np.int64), int(model["learner_model_param"]["num_feature"])
+    return build_forest(trees, output, n_columns, _compute_base_score(model))
 
 
 @dataclass(frozen=True)
-class Nodes:
-    """The nodes (m,) of trees as a library tells them, a parent before its children, -1 for no child; see Forest.
+class ExternalTree:
+    """The nodes (m,) of one tree as a library states them, numbered from its root, a parent before its children; see NodeArrays.
 
-    `leaf` counts where there are no children; `cover` is what of the training rows came by.
+    Children are -1 at a leaf, whose value is `leaf`; `cover` is what of the training rows came by; `sets` are the categories
+    that go right, by node.
     """
 
-    roots: Array
-    output: Array
     split: Array
     threshold: Array
     default_left: Array
@@ -164,29 +158,41 @@ class Nodes:
     right: Array
     leaf: Array
     cover: Array
+    sets: Sequence[tuple[int, Array]]
 
 
-def build_forest(nodes: Nodes, categories: tuple[Array, Array, Array], n_columns: int, base: Array) -> Forest:
-    """The forest of these nodes; `categories` as Forest has them: begin, size and words."""
+def list_category_sets(tree: Mapping[str, Any]) -> list[tuple[int, Array]]:
+    """The nodes of one of XGBoost's trees that ask for categories, and the codes of each."""
+    segments = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
+    return [(int(node), np.asarray(tree["categories"][at : at + size], np.int64)) for node, at, size in segments]
+
+
+def build_forest(trees: Sequence[ExternalTree], output: Array, n_columns: int, base: Array) -> Forest:
+    """The forest of these trees, whose outputs are `output` (t,); `base` (k,) is the score before any of them."""
     from epic22.core.models.trees.forest_kernels import build_quadrature
 
-    inside = nodes.left >= 0
-    paths = _Paths.of(nodes.roots, nodes.left, nodes.right, nodes.split, np.maximum(nodes.cover, MIN_COVER))
-    average = base.copy()
-    leaves = np.where(inside, 0.0, nodes.leaf)
-    sizes = np.diff(np.append(nodes.roots, len(inside)))
-    np.add.at(average, np.repeat(nodes.output, sizes), paths.reach * leaves)
-    begin, size, words = categories
+    sizes = np.array([len(tree.left) for tree in trees], np.int64)
+    roots = np.cumsum(sizes) - sizes
+    start = np.repeat(roots, sizes)
+    split, left, right, leaf, cover, threshold, default_left = (
+        np.concatenate([getattr(tree, name) for tree in trees])
+        for name in ("split", "left", "right", "leaf", "cover", "threshold", "default_left")
+    )
+    left, right, inside = _shift_node_ids(left, start), _shift_node_ids(right, start), left >= 0
+    paths = _Paths.of(roots, left, right, split, np.maximum(cover, MIN_COVER))
+    average, leaves = base.copy(), np.where(inside, 0.0, leaf)
+    np.add.at(average, np.repeat(output, sizes), paths.reach * leaves)
+    sets = [(int(root + node), codes) for tree, root in zip(trees, roots, strict=True) for node, codes in tree.sets]
+    begin, size, words = pack_category_bits(sets, len(start))
     points, weights = build_quadrature(paths.depth)
-    return Forest(
-        n_columns=n_columns,
-        roots=nodes.roots,
-        output=nodes.output,
-        feature=np.where(inside, nodes.split, LEAF).astype(np.int32),
-        threshold=nodes.threshold,
-        default_left=nodes.default_left,
-        left=nodes.left,
-        right=nodes.right,
+    nodes = NodeArrays(
+        roots=roots,
+        output=output,
+        feature=np.where(inside, split, LEAF).astype(np.int32),
+        threshold=threshold,
+        default_left=default_left,
+        left=left,
+        right=right,
         leaf=leaves,
         begin=begin,
         size=size,
@@ -196,9 +202,8 @@ def build_forest(nodes: Nodes, categories: tuple[Array, Array, Array], n_columns
         share=paths.share,
         points=points,
         weights=weights,
-        base=base,
-        average=average,
     )
+    return Forest(n_columns, nodes, base, average)
 
 
 def pack_category_bits(sets: Sequence[tuple[int, Array]], n_nodes: int) -> tuple[Array, Array, Array]:
@@ -227,41 +232,22 @@ def combine_forests(forests: Sequence[Forest], weights: Sequence[float]) -> Fore
 
     A row's score is summed tree by tree, so that it may differ from the weighted sum in the last bits.
     """
-    node_starts = np.cumsum([0, *(len(f.feature) for f in forests)])[:-1]
-    word_starts = np.cumsum([0, *(len(f.words) for f in forests)])[:-1]
-    deepest = max(forests, key=lambda f: len(f.points))
-
-    def concatenate_field(name: str) -> Array:
-        return np.concatenate([getattr(f, name) for f in forests])
-
-    def concatenate_node_ids(name: str) -> Array:
-        return np.concatenate([_shift_node_ids(getattr(f, name), at) for f, at in zip(forests, node_starts, strict=True)])
-
-    return Forest(
-        n_columns=forests[0].n_columns,
-        roots=concatenate_node_ids("roots"),
-        output=concatenate_field("output"),
-        feature=concatenate_field("feature"),
-        threshold=concatenate_field("threshold"),
-        default_left=concatenate_field("default_left"),
-        left=concatenate_node_ids("left"),
-        right=concatenate_node_ids("right"),
-        leaf=np.concatenate([f.leaf * w for f, w in zip(forests, weights, strict=True)]),
-        begin=np.concatenate([f.begin + at for f, at in zip(forests, word_starts, strict=True)]),
-        size=concatenate_field("size"),
-        words=concatenate_field("words"),
-        parent=concatenate_node_ids("parent"),
-        before=concatenate_node_ids("before"),
-        share=concatenate_field("share"),
-        points=deepest.points,
-        weights=deepest.weights,
-        base=np.sum([f.base * w for f, w in zip(forests, weights, strict=True)], axis=0),
-        average=np.sum([f.average * w for f, w in zip(forests, weights, strict=True)], axis=0),
+    parts = [f.nodes for f in forests]
+    node_starts = np.cumsum([0, *(len(nodes.feature) for nodes in parts)])[:-1]
+    word_starts = np.cumsum([0, *(len(nodes.words) for nodes in parts)])[:-1]
+    deepest = max(parts, key=lambda nodes: len(nodes.points))
+    joined = {name: np.concatenate([getattr(nodes, name) for nodes in parts]) for name in NodeArrays._fields}
+    for name in ("roots", "left", "right", "parent", "before"):
+        own = [_shift_node_ids(getattr(nodes, name), at) for nodes, at in zip(parts, node_starts, strict=True)]
+        joined[name] = np.concatenate(own)
+    joined["leaf"] = np.concatenate([nodes.leaf * w for nodes, w in zip(parts, weights, strict=True)])
+    joined["begin"] = np.concatenate([nodes.begin + at for nodes, at in zip(parts, word_starts, strict=True)])
+    base, average = (
+        np.sum([values * w for values, w in zip(one, weights, strict=True)], axis=0)
+        for one in ([f.base for f in forests], [f.average for f in forests])
     )
-
-
-def _concatenate_field(trees: list[dict[str, Any]], name: str, dtype: Any) -> Array:
-    return np.concatenate([np.array(tree[name], dtype) for tree in trees]) if trees else np.zeros(0, dtype)
+    nodes = NodeArrays(**joined | {"points": deepest.points, "weights": deepest.weights})
+    return Forest(forests[0].n_columns, nodes, base, average)
 
 
 def _shift_node_ids(child: Array, start: Array) -> Array:
@@ -317,12 +303,3 @@ class _Paths:
             share[children] = cover_share * np.where(tested, share[same], 1.0)
             level = children
         return cls(parent, before, share, reach, max(depth, 1))
-
-
-def _read_category_bits(trees: list[dict[str, Any]], roots: Array, n_nodes: int) -> tuple[Array, Array, Array]:
-    """Where each node's categories begin among the words of bits, how many words they take, and the words."""
-    sets = []
-    for tree, root in zip(trees, roots, strict=True):
-        segments = zip(tree["categories_nodes"], tree["categories_segments"], tree["categories_sizes"], strict=True)
-        sets += [(int(root + node), np.array(tree["categories"][at : at + size])) for node, at, size in segments]
-    return pack_category_bits(sets, n_nodes)

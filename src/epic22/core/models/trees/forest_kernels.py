@@ -136,7 +136,7 @@ def add_interactions(X, nodes, out):  # type: ignore[no-untyped-def]  # pragma: 
 
     A pair's Shapley interaction index is the integral of the second difference of each leaf's product (Grabisch and Roubens
     1999), whose degree is two less than its columns: the points that are exact for single columns are so for pairs.
-    `nodes` are InteractionArrays.
+    `nodes` are NodeArrays.
     """
     (roots, output, feature, threshold, default_left, left, right, leaf, begin, size, words, parent, before, share, points,
      weights) = nodes  # fmt: skip

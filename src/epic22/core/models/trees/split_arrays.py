@@ -11,7 +11,7 @@ import numpy as np
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
-    from epic22.core.models.trees.forest import Forest
+    from epic22.core.models.trees.forest import NodeArrays
 
 LEAF = -1
 POINTS_PER_ROUND = 3
@@ -40,27 +40,6 @@ class ScoreArrays(NamedTuple):
     size: Array
     words: Array
     leaf: Array
-
-
-class InteractionArrays(NamedTuple):
-    """The nodes of a forest, as the compiled loop of interaction values takes them; see Forest."""
-
-    roots: Array
-    output: Array
-    feature: Array
-    threshold: Array
-    default_left: Array
-    left: Array
-    right: Array
-    leaf: Array
-    begin: Array
-    size: Array
-    words: Array
-    parent: Array
-    before: Array
-    share: Array
-    points: Array
-    weights: Array
 
 
 class ShapArrays(NamedTuple):
@@ -106,48 +85,48 @@ class SplitArrays:
     shap: ShapArrays
 
     @classmethod
-    def of(cls, forest: "Forest") -> "SplitArrays":
-        """The tests of a forest."""
-        trees = np.append(forest.roots, len(forest.feature))
-        is_leaf = forest.feature == LEAF
+    def of(cls, nodes: "NodeArrays", n_columns: int) -> "SplitArrays":
+        """The tests of a forest over this many columns."""
+        trees = np.append(nodes.roots, len(nodes.feature))
+        is_leaf = nodes.feature == LEAF
         inner, leaves = np.flatnonzero(~is_leaf), np.flatnonzero(is_leaf)
-        n_rounds = _count_rounds(forest)
+        n_rounds = _count_rounds(nodes)
         first_root = _split_blocks(np.diff(np.searchsorted(inner, trees)), n_rounds)
         bounds = trees[first_root]
         start = np.repeat(bounds[:-1], np.diff(bounds))
         test = np.cumsum(~is_leaf) - 1
         number = test - np.searchsorted(inner, start)
         node = np.where(is_leaf, -np.cumsum(is_leaf), test).astype(np.int32)
-        output = np.repeat(forest.output, np.diff(trees))[inner]
-        left, right = forest.left[inner], forest.right[inner]
-        before = forest.before[left]
-        above = forest.parent[np.maximum(before, 0)]
-        share = np.where(before >= 0, forest.share[before], 1.0)
-        coded = inner[forest.size[inner] > 0]
+        output = np.repeat(nodes.output, np.diff(trees))[inner]
+        left, right = nodes.left[inner], nodes.right[inner]
+        before = nodes.before[left]
+        above = nodes.parent[np.maximum(before, 0)]
+        share = np.where(before >= 0, nodes.share[before], 1.0)
+        coded = inner[nodes.size[inner] > 0]
         points, weights = _build_quadrature_rules(int(n_rounds.max(initial=1)))
         scores = ScoreArrays(
-            root=node[forest.roots],
-            output=forest.output,
+            root=node[nodes.roots],
+            output=nodes.output,
             children=np.stack([node[left], node[right]], axis=1),
-            feature=forest.feature[inner].astype(np.uint32),
-            threshold=forest.threshold[inner],
-            default_left=forest.default_left[inner],
-            begin=forest.begin[inner],
-            size=forest.size[inner],
-            words=forest.words,
-            leaf=forest.leaf[leaves],
+            feature=nodes.feature[inner].astype(np.uint32),
+            threshold=nodes.threshold[inner],
+            default_left=nodes.default_left[inner],
+            begin=nodes.begin[inner],
+            size=nodes.size[inner],
+            words=nodes.words,
+            leaf=nodes.leaf[leaves],
         )
         shap = ShapArrays(
             first=np.searchsorted(inner, bounds),
-            slot=(output * (forest.n_columns + 1) + forest.feature[inner]).astype(np.uint32),
+            slot=(output * (n_columns + 1) + nodes.feature[inner]).astype(np.uint32),
             node_place=(inner - start[inner]).astype(np.uint32),
             left=(left - start[inner]).astype(np.uint32),
             right=(right - start[inner]).astype(np.uint32),
-            earlier=np.where(before >= 0, 1 + 2 * number[above] + (forest.right[above] == before), 0).astype(np.uint32),
+            earlier=np.where(before >= 0, 1 + 2 * number[above] + (nodes.right[above] == before), 0).astype(np.uint32),
             share=share,
-            left_share=forest.share[left] / share,
+            left_share=nodes.share[left] / share,
             first_root=first_root,
-            root_place=(forest.roots - start[forest.roots]).astype(np.uint32),
+            root_place=(nodes.roots - start[nodes.roots]).astype(np.uint32),
             first_leaf=np.searchsorted(leaves, bounds),
             leaf_place=(leaves - start[leaves]).astype(np.uint32),
             first_category_test=np.searchsorted(coded, bounds),
@@ -171,13 +150,13 @@ def _split_blocks(n_tests: Array, n_rounds: Array) -> Array:
     return np.array([*begins, len(n_tests)], np.int64)
 
 
-def _count_rounds(forest: "Forest") -> Array:
+def _count_rounds(nodes: "NodeArrays") -> Array:
     """How often AT_ONCE points are taken for each tree, (t,): as the most columns on one of its ways ask for."""
-    columns, level = np.zeros(len(forest.feature), np.int64), forest.roots
-    while len(level := level[forest.left[level] >= 0]):
-        level = np.concatenate([forest.left[level], forest.right[level]])
-        columns[level] = columns[forest.parent[level]] + (forest.before[level] < 0)
-    max_columns = np.maximum.reduceat(columns, forest.roots) if len(forest.roots) else np.zeros(0, np.int64)
+    columns, level = np.zeros(len(nodes.feature), np.int64), nodes.roots
+    while len(level := level[nodes.left[level] >= 0]):
+        level = np.concatenate([nodes.left[level], nodes.right[level]])
+        columns[level] = columns[nodes.parent[level]] + (nodes.before[level] < 0)
+    max_columns = np.maximum.reduceat(columns, nodes.roots) if len(nodes.roots) else np.zeros(0, np.int64)
     return np.asarray(np.maximum(1, -(-max_columns // (2 * POINTS_PER_ROUND))))
 
 
