@@ -81,7 +81,7 @@ def main() -> None:
     found: dict[str, Any] = {
         "machine": f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}",
         "xgboost": xgb.__version__,
-        "nodes": len(forest.feature),
+        "nodes": len(forest.nodes.feature),
         "seconds to read the booster": round(read, 3),
         "ours, ms": ours,
         "xgboost, ms": theirs,

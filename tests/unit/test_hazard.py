@@ -38,7 +38,7 @@ from epic22.core.evaluation.survival import (
 )
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.base import Estimator, Family, InnerFold
+from epic22.core.models.base import Estimator, Family
 from epic22.core.models.baseline import LifeTable
 from epic22.core.models.catalog import get_family
 from epic22.core.models.hazard import (
@@ -257,13 +257,13 @@ class Watcher:
     """An estimator that keeps what it was told and answers with the life table."""
 
     def __init__(self) -> None:
-        self.told: list[tuple[Array, Array, InnerFold | None]] = []
+        self.told: list[tuple[Array, Array, Fold | None]] = []
 
     def build(self, problem: LearningProblem, seed: int = 0, threads: int = 1) -> Estimator:
         watcher = self
 
         class Told(LifeTable):
-            def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> "Told":
+            def fit(self, X: Array, y: Array, inner: Fold | None = None) -> "Told":
                 watcher.told.append((X, y, inner))
                 super().fit(X, y, inner)
                 return self

@@ -14,6 +14,7 @@ from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.errors import NotInstalledError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.learning_problem import LearningProblem
@@ -28,22 +29,6 @@ Hyperparameters = Mapping[str, object]
 
 LibraryParams = dict[str, float | str | bool | None]
 """What a library of trees is given beside the rows, by its own names."""
-
-
-class InnerFold(Protocol):
-    """Positions within the training matrix: fit on `train`, watch `test`."""
-
-    @property
-    def train(self) -> Array:
-        """Positions to fit on."""
-
-    @property
-    def test(self) -> Array:
-        """Positions to watch."""
-
-    @property
-    def follow_up_days(self) -> Array | None:
-        """Of a hazard's `train`: days each was followed before the validation part begins; None where time does not part them."""
 
 
 @dataclass(frozen=True)
@@ -84,7 +69,7 @@ class Estimator(Protocol):
     being the average: (n, p + 1), (n, k, p + 1) or (n, h, p + 1).
     """
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Learn from X (n, p) and y (n,), class codes or values; of a hazard y (n, 2), duration and observed."""
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
@@ -147,7 +132,7 @@ class BaseEstimator(ABC):
         return {}
 
     @abstractmethod
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Learn from X (n, p) and y (n,)."""
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:

@@ -8,8 +8,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from scipy.special import logit
 
+from epic22.core.data.folds import Fold
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import BaseEstimator, Estimator, Family, InnerFold, check_fit_arrays
+from epic22.core.models.base import BaseEstimator, Estimator, Family, check_fit_arrays
 from epic22.core.models.hazard import (
     MIN_HAZARD,
     HazardEstimator,
@@ -36,7 +37,7 @@ class LifeTable(HazardEstimator):
 
     edges: tuple[float, ...]
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Read the curve at the horizons."""
         check_survival_data(X, y)
         incidence, _ = estimate_cumulative_incidence(y, np.asarray(self.edges))
@@ -72,7 +73,7 @@ class Constant(BaseEstimator):
     loss: Loss = SQUARED
     log: bool = False
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None, exposure: Array | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None, exposure: Array | None = None) -> Self:
         """Learn the class shares or the value; of rows with an exposure (n,) the value for an exposure of 1."""
         check_fit_arrays(X, y)
         self.n_columns_ = X.shape[1]

@@ -10,9 +10,10 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import BaseEstimator, Estimator, Family, InnerFold
+from epic22.core.models.base import BaseEstimator, Estimator, Family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.offset import OffsetRegressor, unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
@@ -56,7 +57,7 @@ class Ensemble(BaseEstimator):
     value_scale_: ValueScale = IDENTITY
     level_shift: float = 0.0
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Raises InternalError: the members are fitted by the search that chose them."""
         raise InternalError("an ensemble is made of fitted members by a search; it is not fitted itself.")
 

@@ -17,10 +17,11 @@ import numpy as np
 from scipy.special import logit
 
 from epic22.core.data.examples import censor_outcomes
+from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
-from epic22.core.models.base import BaseEstimator, Estimator, Family, InnerFold, LibraryParams, check_fit_arrays
+from epic22.core.models.base import BaseEstimator, Estimator, Family, LibraryParams, check_fit_arrays
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
 from epic22.core.targets import KINDS
 from epic22.core.task import Array
@@ -190,7 +191,7 @@ def expand_person_periods(X: Array, y: Array, edges: tuple[float, ...]) -> Itera
             yield PersonPeriods(X_interval, events[rows, interval], at_risk[rows, interval])
 
 
-def split_inner_arrays(X: Array, y: Array, inner: InnerFold) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+def split_inner_arrays(X: Array, y: Array, inner: Fold) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
     """X and y to fit on, as known when the validation part begins, and to validate on."""
     y_train = y[inner.train] if inner.follow_up_days is None else censor_outcomes(y[inner.train], inner.follow_up_days)
     return (X[inner.train], y_train), (X[inner.test], y[inner.test])
@@ -213,16 +214,14 @@ class HazardTrees(IntervalMixin, XGBoostTrees):
     learning_rate: float = 0.05
     default_rounds: int = 150
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Find shape and rounds on the inner fold, then fit all rows with them."""
         check_survival_data(X, y)
         matrices = None if inner is None else self._build_inner_matrices(X, y, inner)
         self.booster_ = self._train(matrices, lambda: self._build_matrix(X, y), self._choose_threads(X))
         return self
 
-    def _build_inner_matrices(
-        self, X: Array, y: Array, inner: InnerFold
-    ) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
+    def _build_inner_matrices(self, X: Array, y: Array, inner: Fold) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix] | None":
         """Rows to fit and validation rows; None where nothing can be learned from those to fit."""
         train, valid = split_inner_arrays(X, y, inner)
         if not train[1][:, 1].any():
@@ -282,7 +281,7 @@ class HazardLinear(IntervalMixin):
     categorical: tuple[bool, ...]
     penalty: float | None = None
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Learn the coefficients; the expansion over intervals is held in full."""
         check_survival_data(X, y)
         penalty = self.penalty if self.penalty is not None else self._choose_penalty(X, y, inner)
@@ -294,7 +293,7 @@ class HazardLinear(IntervalMixin):
         X_periods, events, weight = (np.concatenate([getattr(part, name) for part in parts]) for name in ("X", "y", "weight"))
         return linear.Linear("binary", (*self.categorical, True)).fit_weighted(X_periods, events, weight, penalty)
 
-    def _choose_penalty(self, X: Array, y: Array, inner: InnerFold | None) -> float:
+    def _choose_penalty(self, X: Array, y: Array, inner: Fold | None) -> float:
         if inner is None:
             return 1.0
         train, valid = split_inner_arrays(X, y, inner)

@@ -13,8 +13,9 @@ from typing import Any, Self
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import BaseEstimator, Estimator, Family, Hyperparameters, InnerFold, check_fit_arrays
+from epic22.core.models.base import BaseEstimator, Estimator, Family, Hyperparameters, check_fit_arrays
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
@@ -42,7 +43,7 @@ class Linear(BaseEstimator):
     penalty: float | None = None
     loss: Loss = SQUARED
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None, exposure: Array | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None, exposure: Array | None = None) -> Self:
         """Learn the terms' scales and coefficients; of counts with an exposure (n,) those for an exposure of 1."""
         check_fit_arrays(X, y)
         self.power_ = self._choose_power(X, y, inner, exposure)
@@ -55,7 +56,7 @@ class Linear(BaseEstimator):
         self.penalty_ = penalty
         return self._fit(X, y, penalty, weight)
 
-    def _choose_power(self, X: Array, y: Array, inner: InnerFold | None, exposure: Array | None) -> float:
+    def _choose_power(self, X: Array, y: Array, inner: Fold | None, exposure: Array | None) -> float:
         """Tweedie's variance power: as stated, else the one with the least deviance on the inner fold."""
         if inner is None or self.loss.name != "tweedie" or self.loss.power is not None:
             return self.loss.power or EVALUATION_POWER
@@ -81,7 +82,7 @@ class Linear(BaseEstimator):
         """Counts and sums are predicted by their logarithms."""
         return EXPONENTIAL if get_kind(self.kind, self.loss.name).has_log_link else IDENTITY
 
-    def _choose_penalty(self, X: Array, y: Array, inner: InnerFold | None, exposure: Array | None = None) -> float:
+    def _choose_penalty(self, X: Array, y: Array, inner: Fold | None, exposure: Array | None = None) -> float:
         if inner is None:
             return 1.0
         trials = [Linear(self.kind, self.categorical, self.n_classes, penalty, self.loss) for penalty in PENALTIES]

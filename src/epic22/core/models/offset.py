@@ -12,6 +12,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.errors import RowError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
@@ -20,7 +21,6 @@ from epic22.core.models.base import (
     Family,
     FoldData,
     Hyperparameters,
-    InnerFold,
     check_fit_arrays,
     get_value_scale,
     never_expires,
@@ -41,7 +41,7 @@ class OffsetRegressor(BaseEstimator):
     name: str
     kind: Kind = "regression"
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Learn what is counted for an exposure of 1. Raises RowError for an exposure that is missing, or not above zero."""
         check_fit_arrays(X, y)
         self.model.fit(self.drop_offset_column(X), y, inner, exposure=np.exp(self.compute_offset(X)))

@@ -10,6 +10,7 @@ from typing import Any, Self, cast
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
     BaseEstimator,
@@ -17,7 +18,6 @@ from epic22.core.models.base import (
     Family,
     FoldData,
     Hyperparameters,
-    InnerFold,
     check_fit_arrays,
     never_expires,
 )
@@ -40,7 +40,7 @@ class LogTargetRegressor(BaseEstimator):
     use_smearing: bool = True
     kind: Kind = "regression"
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Learn the logarithms, then from rows held out what their scatter adds to the mean.
 
         Raises ValueError for labels of zero or less.
@@ -60,7 +60,7 @@ class LogTargetRegressor(BaseEstimator):
         log_data = FoldData(data.X, np.log(data.y), data.X_valid, np.log(data.y_valid), data.cache)
         return np.asarray(self.model.fit_with_validation(log_data, expired))
 
-    def _fit_scale(self, X: Array, y: Array, inner: InnerFold | None) -> ValueScale:
+    def _fit_scale(self, X: Array, y: Array, inner: Fold | None) -> ValueScale:
         is_test = np.arange(len(y)) % HOLDOUT_EVERY == HOLDOUT_EVERY - 1
         train, test = (np.flatnonzero(~is_test), np.flatnonzero(is_test)) if inner is None else (inner.train, inner.test)
         if not len(train) or not len(test):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.models.base import (
     Estimator,
     Family,
     FoldData,
     Hyperparameters,
-    InnerFold,
     LibraryParams,
     check_fit_arrays,
     never_expires,
@@ -29,12 +29,12 @@ from epic22.core.models.trees.boosted import (
     ForestMixin,
     XGBoostTrees,
     choose_max_bin,
+    choose_tweedie_power,
     load_booster,
     rescale_forest,
 )
 from epic22.core.models.trees.early_stopping import LOSS_CODES, ValidationRows, train_with_early_stopping
 from epic22.core.models.trees.forest import Forest
-from epic22.core.models.trees.tweedie_power import choose_tweedie_power
 from epic22.core.targets import KINDS, find_kind_of_objective
 from epic22.core.task import Array, Kind
 
@@ -82,14 +82,14 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
     loss: Loss = SQUARED
     colsample_bynode: float | None = None
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None, exposure: Array | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None, exposure: Array | None = None) -> Self:
         """Find the rounds on the inner fold, then fit all rows with them; of counts with an exposure (n,) for one of 1."""
         check_fit_arrays(X, y)
         self.unit_, self.power_ = self._compute_unit(y, exposure), choose_tweedie_power(self, X, y, inner, exposure)
         y = y if self.unit_ == 1.0 else y / self.unit_
         self.level_ = self._compute_base_score(y, exposure)
         matrices = None if inner is None else self._build_inner_matrices(X, y, inner, exposure)
-        self._set_booster(self._train(matrices, lambda: self._build_matrix(X, y, exposure), self._choose_threads(X)))
+        self._set_booster(self._train(matrices, lambda: self.build_matrix(X, y, exposure), self._choose_threads(X)))
         return self
 
     def _compute_base_score(self, y: Array, exposure: Array | None) -> float | None:
@@ -118,9 +118,7 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
         )
         self.unit_ = self._compute_unit(data.y, data.exposure)
         self.level_ = self._compute_base_score(data.y / self.unit_, data.exposure)
-        dtrain = data.get_cached(
-            f"xgboost {self.max_bin}", lambda: self._build_matrix(data.X, data.y / self.unit_, data.exposure)
-        )
+        dtrain = data.get_cached(f"xgboost {self.max_bin}", lambda: self.build_matrix(data.X, data.y / self.unit_, data.exposure))
         threads = self._choose_threads(data.X)
         params = self._params(self.shape_, threads)
         if not len(data.y_valid):
@@ -128,7 +126,9 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
             return np.zeros(0)
         if params["objective"] in LOSS_CODES:
             valid_rows = ValidationRows(
-                data.get_cached("watched", lambda: _as_float32(data.X_valid)), data.y_valid, self._choose_threads(data.X_valid)
+                data.get_cached("watched", lambda: np.ascontiguousarray(data.X_valid, np.float32)),
+                data.y_valid,
+                self._choose_threads(data.X_valid),
             )
             booster, scores = train_with_early_stopping(params, dtrain, valid_rows, self.rounds, self.patience, expired)
             self.rounds_ = booster.num_boosted_rounds()
@@ -153,25 +153,34 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
             self.booster_.set_attr(unit=repr(self.unit_))
 
     def _build_inner_matrices(
-        self, X: Array, y: Array, inner: InnerFold, exposure: Array | None
+        self, X: Array, y: Array, inner: Fold, exposure: Array | None
     ) -> "tuple[xgboost.QuantileDMatrix, xgboost.DMatrix]":
         """Rows to fit and validation rows."""
         train_exposure, valid_exposure = (None, None) if exposure is None else (exposure[inner.train], exposure[inner.test])
-        return self._build_matrix(X[inner.train], y[inner.train], train_exposure), self._build_valid_matrix(
+        return self.build_matrix(X[inner.train], y[inner.train], train_exposure), self._build_valid_matrix(
             X[inner.test], y[inner.test], valid_exposure
         )
 
-    def _build_matrix(self, X: Array, y: Array, exposure: Array | None = None) -> "xgboost.QuantileDMatrix":
+    def build_matrix(
+        self,
+        X: Array,
+        y: Array,
+        exposure: Array | None = None,
+        n_cells: int | None = None,
+        reference: "xgboost.QuantileDMatrix | None" = None,
+    ) -> "xgboost.QuantileDMatrix":
+        """The rows quantised, by the cuts of the `reference` if there is one; threads are those that suit `n_cells`."""
         import xgboost
 
         return xgboost.QuantileDMatrix(
             X,
             y,
             base_margin=self._compute_base_margin(exposure),
-            feature_types=self._feature_types(),
+            feature_types=self.feature_types,
             enable_categorical=True,
             max_bin=self.max_bin,
-            nthread=self._choose_threads(X),
+            nthread=self.choose_threads(X.size if n_cells is None else n_cells),
+            ref=reference,
         )
 
     def _build_valid_matrix(self, X: Array, y: Array, exposure: Array | None = None) -> "xgboost.DMatrix":
@@ -180,7 +189,7 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
 
         base_margin, threads = self._compute_base_margin(exposure), self._choose_threads(X)
         return xgboost.DMatrix(
-            X, y, base_margin=base_margin, feature_types=self._feature_types(), enable_categorical=True, nthread=threads
+            X, y, base_margin=base_margin, feature_types=self.feature_types, enable_categorical=True, nthread=threads
         )
 
     def _choose_threads(self, X: Array) -> int:
@@ -190,7 +199,9 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
         """How many threads suit a matrix of this many cells: one more for each SMALL_CELLS, up to `threads`."""
         return min(self.threads, 1 + n_cells // CELLS_PER_THREAD)
 
-    def _feature_types(self) -> list[str]:
+    @property
+    def feature_types(self) -> list[str]:
+        """Of each column what XGBoost calls its type: c of a category, q of a number."""
         return ["c" if is_category else "q" for is_category in self.categorical]
 
     def _objective(self) -> LibraryParams:
@@ -216,10 +227,6 @@ class XGBoostEstimator(XGBoostTrees, ForestMixin):
     def shap_interaction_values(self, X: Array) -> Array:
         """Exact SHAP interaction values of pairs (Lundberg et al. 2020), half in each place: (n, p, p), or (n, k, p, p)."""
         return self.forest.shap_interaction_values(np.ascontiguousarray(X, np.float32), self._choose_threads(X))
-
-
-def _as_float32(X: Array) -> Array:
-    return np.ascontiguousarray(X, np.float32)
 
 
 def _build_stop_callback(expired: Callable[[], bool]) -> "xgboost.callback.TrainingCallback":

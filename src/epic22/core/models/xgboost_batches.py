@@ -51,7 +51,7 @@ def build_quantile_matrix(
     """The rows cut as the sample's quantiles say; on disk, in files that begin with `cache`, where that is given."""
     import xgboost
 
-    reference = _build_matrix(model, sample.X, sample.y, n_cells)
+    reference = model.build_matrix(sample.X, sample.y, n_cells=n_cells)
     data_iter = _build_data_iter(batches, model, cache)
     matrix_class: Any = xgboost.QuantileDMatrix if cache is None else xgboost.ExtMemQuantileDMatrix
     matrix: xgboost.QuantileDMatrix = matrix_class(
@@ -82,7 +82,7 @@ def search_matrix(
     shapes = model._candidate_shapes()
     assert sample.train_mask is not None
     if len(shapes) > 1:
-        sample_matrix = _build_matrix(model, sample.X, sample.y, sample.X.size)
+        sample_matrix = model.build_matrix(sample.X, sample.y)
         losses = [
             _train_with_early_stopping(model, sample_matrix, sample.train_mask, sample, shape).best_score for shape in shapes
         ]
@@ -101,24 +101,9 @@ def _train_with_early_stopping(
 ) -> "xgboost.Booster":
     """A booster of the rows (n,) used, stopped by the loss on the validation rows of the sample."""
     matrix.set_weight(train_mask.astype(np.float32))
-    dvalid = _build_matrix(model, sample.X[sample.valid_mask], sample.y[sample.valid_mask], sample.X.size, reference=matrix)
+    X, y = sample.X[sample.valid_mask], sample.y[sample.valid_mask]
+    dvalid = model.build_matrix(X, y, n_cells=sample.X.size, reference=matrix)
     return model._train_with_early_stopping(shape, matrix, dvalid, model.choose_threads(matrix.num_row() * matrix.num_col()))
-
-
-def _build_matrix(
-    model: XGBoostEstimator, X: Array, y: Array, n_cells: int, reference: "xgboost.QuantileDMatrix | None" = None
-) -> "xgboost.QuantileDMatrix":
-    import xgboost
-
-    return xgboost.QuantileDMatrix(
-        X,
-        y,
-        feature_types=model._feature_types(),
-        enable_categorical=True,
-        max_bin=model.max_bin,
-        nthread=model.choose_threads(n_cells),
-        ref=reference,
-    )
 
 
 def _build_data_iter(batches: Batches, model: XGBoostEstimator, cache: Path | None) -> Any:
@@ -134,7 +119,7 @@ def _build_data_iter(batches: Batches, model: XGBoostEstimator, cache: Path | No
             block = next(self.rest, None)
             if block is None:
                 return False
-            input_data(data=block[0], label=block[1], feature_types=model._feature_types())
+            input_data(data=block[0], label=block[1], feature_types=model.feature_types)
             return True
 
         def reset(self) -> None:

@@ -136,12 +136,8 @@ def _fit_ets(values: Array, cycle: int) -> State:
     from statsforecast.ets import ets_f
 
     model = ets_f(values, m=cycle)
-    parameters = _read_ets_parameters(model)
+    parameters = [None if math.isnan(p) else float(p) for p in np.asarray(model["par"], dtype=np.float64)]
     return {"components": str(model["components"]), "par": parameters, "m": int(model["m"]), "n": int(model["n_params"])}
-
-
-def _read_ets_parameters(model: Mapping[str, Any]) -> list[float | None]:
-    return [None if math.isnan(p) else float(p) for p in np.asarray(model["par"], dtype=np.float64)]
 
 
 def _roll_ets(state: State, values: Array, horizon: int) -> tuple[Array, Array]:
@@ -233,10 +229,14 @@ def _restore(files: Mapping[str, bytes]) -> Forecaster:
 
 
 def _family(method: Method, description: str, slow: bool = False) -> PanelFamily:
-    def build(season: int, seed: int, threads: int) -> Forecaster:
-        return ClassicalForecaster(method, season, threads)
-
-    return PanelFamily(method, description, build, _restore, per_series=True, slow=slow)
+    return PanelFamily(
+        method,
+        description,
+        lambda season, seed, threads: ClassicalForecaster(method, season, threads),
+        _restore,
+        per_series=True,
+        slow=slow,
+    )
 
 
 FAMILIES: tuple[PanelFamily, ...] = (

@@ -8,7 +8,7 @@ from typing import Self
 import numpy as np
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.panel.base import Forecaster, PanelFamily
+from epic22.core.models.panel.base import PanelFamily
 from epic22.core.models.panel.lag_columns import build_horizon_columns, build_origin_columns
 from epic22.core.models.panel.log_growth import LogGrowth, compute_seasonal_levels, estimate_shared_season, remove_season
 from epic22.core.models.panel.residual_quantiles import MIN_VALUES, ResidualQuantiles
@@ -135,11 +135,8 @@ def _fit_ridge(X: Array, y: Array, weight: Array, penalty: float) -> Array:
     return np.asarray(np.linalg.solve(gram + np.diag(shrink), weighted.T @ y))
 
 
-def _build(season: int, seed: int, threads: int) -> Forecaster:
-    return PooledLinear(season)
-
-
-def _restore(files: Mapping[str, bytes]) -> Forecaster:
+def restore_pooled_linear(files: Mapping[str, bytes]) -> PooledLinear:
+    """The regression of a bundle's files."""
     state = json.loads(files["pooled_linear.json"])
     model = PooledLinear(state["season"]).restore_state(state)
     model.coef_ = np.array(state["coef"], dtype=np.float64)
@@ -151,8 +148,8 @@ FAMILY = PanelFamily(
     # The boosting family contains it, and is the member of the combination.
     "pooled_linear",
     "one regression of changes on past changes for all series",
-    _build,
-    _restore,
+    lambda season, seed, threads: PooledLinear(season),
+    restore_pooled_linear,
     per_series=False,
     in_combination=False,
 )

@@ -98,11 +98,14 @@ def _restore(files: Mapping[str, bytes]) -> Forecaster:
 
 
 def _family(name: str, in_combination: bool) -> PanelFamily:
-    def build(season: int, seed: int, threads: int) -> Forecaster:
-        return NaiveForecaster(name, season)
-
     return PanelFamily(
-        name, NAIVE_METHODS[name][1], build, _restore, per_series=True, is_baseline=True, in_combination=in_combination
+        name,
+        NAIVE_METHODS[name][1],
+        lambda season, seed, threads: NaiveForecaster(name, season),
+        _restore,
+        per_series=True,
+        is_baseline=True,
+        in_combination=in_combination,
     )
 
 

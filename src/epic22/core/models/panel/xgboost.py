@@ -14,9 +14,10 @@ import numpy as np
 from epic22.core.lineage import canonical_json
 from epic22.core.models.panel.base import Forecaster, PanelFamily
 from epic22.core.models.panel.lag_columns import ORIGIN_COLUMNS, SEASONAL_COLUMNS, build_horizon_columns, build_origin_columns
-from epic22.core.models.panel.linear import PooledLinear, select_training_rows
+from epic22.core.models.panel.linear import PooledLinear, restore_pooled_linear, select_training_rows
 from epic22.core.models.panel.log_growth import LogGrowth
 from epic22.core.models.panel.residual_quantiles import ResidualQuantiles
+from epic22.core.models.trees.boosted import BOOSTER_FILE, load_booster
 from epic22.core.time_series import Array, Histories
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ class PooledBoosting(ResidualQuantiles):
         early = is_finite & (origin <= origin.max() - span - 2 * horizon)
         rounds = self._choose_rounds(X, y, early, late) if early.sum() >= MIN_ROWS and late.any() else 0
         if rounds:
-            self.booster_ = self._train(X[is_finite], y[is_finite], rounds)
+            import xgboost
+
+            matrix = xgboost.QuantileDMatrix(X[is_finite], y[is_finite], max_bin=64, nthread=self.threads)
+            self.booster_ = xgboost.train(self._params(), matrix, rounds)
 
     def _choose_rounds(self, X: Array, y: Array, early: Array, late: Array) -> int:
         """How many rounds lessen the absolute error on the late origins; 0 where none do."""
@@ -103,12 +107,6 @@ class PooledBoosting(ResidualQuantiles):
         errors = history["late"]["mae"]
         best = int(np.argmin(errors))
         return best + 1 if errors[best] < float(np.abs(y[late]).mean()) else 0
-
-    def _train(self, X: Array, y: Array, rounds: int) -> "xgboost.Booster":
-        import xgboost
-
-        matrix = xgboost.QuantileDMatrix(X, y, max_bin=64, nthread=self.threads)
-        return xgboost.train(self._params(), matrix, rounds)
 
     def _params(self) -> dict[str, object]:
         return {
@@ -162,31 +160,20 @@ class PooledBoosting(ResidualQuantiles):
         files = {f"regression-{name}": content for name, content in self.linear_.files().items()}
         files["pooled_boosting.json"] = canonical_json(self.to_state())
         if self.booster_ is not None:
-            files["booster.ubj"] = bytes(self.booster_.save_raw("ubj"))
+            files[BOOSTER_FILE] = bytes(self.booster_.save_raw("ubj"))
         return files
 
 
-def _build(season: int, seed: int, threads: int) -> Forecaster:
-    return PooledBoosting(season, seed, threads)
-
-
 def _restore(files: Mapping[str, bytes]) -> Forecaster:
-    from epic22.core.models.panel.linear import FAMILY as LINEAR
-
     state = json.loads(files["pooled_boosting.json"])
     model = PooledBoosting(state["season"]).restore_state(state)
-    regression = LINEAR.restore({n.removeprefix("regression-"): c for n, c in files.items() if n.startswith("regression-")})
-    assert isinstance(regression, PooledLinear)
-    model.linear_, model.booster_ = regression, None
-    if "booster.ubj" in files:
-        import xgboost
-
-        model.booster_ = xgboost.Booster()
-        model.booster_.load_model(bytearray(files["booster.ubj"]))
-        model.booster_.set_param({"nthread": 1})
+    own = {name.removeprefix("regression-"): content for name, content in files.items() if name.startswith("regression-")}
+    model.linear_, model.booster_ = restore_pooled_linear(own), None
+    if BOOSTER_FILE in files:
+        model.booster_ = load_booster(files)
     return model
 
 
 FAMILY = PanelFamily(
-    "pooled_boosting", "gradient-boosted trees on what the pooled regression leaves", _build, _restore, per_series=False
+    "pooled_boosting", "gradient-boosted trees on what the pooled regression leaves", PooledBoosting, _restore, per_series=False
 )

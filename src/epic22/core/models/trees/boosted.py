@@ -2,13 +2,14 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.models.base import BaseEstimator, LibraryParams
-from epic22.core.models.loss import Loss
+from epic22.core.models.loss import EVALUATION_POWER, TWEEDIE_POWERS, Loss, compute_tweedie_deviances
 from epic22.core.models.trees.forest import Forest, read_booster
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
 from epic22.core.targets import KINDS, get_kind
@@ -84,6 +85,9 @@ class BoosterAttributes:
     booster_: "xgboost.Booster"
 
 
+POWER_ROUNDS = 100
+"""Rounds of the trees by which powers of Tweedie's variance are compared."""
+
 FINE_BINS_BELOW, FINE_BINS, COARSE_BINS = 20_000, 1024, 256
 """A column's values are cut into this many bins: finely below this many rows, where what tells classes apart is often a threshold
 far out, with few rows beside it (AI4I with its formulas, average precision held out of training: 0.883 by 1,024 bins, 0.854 by
@@ -93,6 +97,23 @@ far out, with few rows beside it (AI4I with its formulas, average precision held
 def choose_max_bin(n_rows: int) -> int:
     """How many bins suit a table of this many rows."""
     return FINE_BINS if n_rows < FINE_BINS_BELOW else COARSE_BINS
+
+
+def choose_tweedie_power(model: Any, X: Array, y: Array, inner: Fold | None, exposure: Array | None = None) -> float:
+    """The power that the trees' `loss` states, else the one whose trees, few and of the first shape, are best on the inner fold.
+
+    1.5 where neither is there.
+    """
+    if model.loss.power is not None or inner is None or model.loss.name != "tweedie":
+        return float(model.loss.power or EVALUATION_POWER)
+    losses = []
+    for power in TWEEDIE_POWERS:
+        params = {"loss": replace(model.loss, power=power), "default_rounds": POWER_ROUNDS}
+        fit_params = {} if exposure is None else {"exposure": exposure[inner.train]}
+        trial = type(model)(**model.get_params() | params).fit(X[inner.train], y[inner.train], **fit_params)
+        mean = trial.predict(X[inner.test]) * (1.0 if exposure is None else exposure[inner.test])
+        losses.append(compute_tweedie_deviances(y[inner.test], mean, EVALUATION_POWER).mean())
+    return TWEEDIE_POWERS[int(np.argmin(losses))]
 
 
 @dataclass(kw_only=True)

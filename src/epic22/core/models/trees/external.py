@@ -11,20 +11,19 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
     FoldData,
     Hyperparameters,
-    InnerFold,
     check_fit_arrays,
     never_expires,
     require_library,
 )
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, Loss
-from epic22.core.models.trees.boosted import CELLS_PER_THREAD, ForestMixin, rescale_forest
+from epic22.core.models.trees.boosted import CELLS_PER_THREAD, ForestMixin, choose_tweedie_power, rescale_forest
 from epic22.core.models.trees.forest import Forest
-from epic22.core.models.trees.tweedie_power import choose_tweedie_power
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
@@ -60,7 +59,7 @@ class ExternalTrees(ForestMixin):
     default_rounds: int = 100
     loss: Loss = SQUARED
 
-    def fit(self, X: Array, y: Array, inner: InnerFold | None = None) -> Self:
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Find the rounds on the inner fold, then fit all rows with them.
 
         Raises NotInstalledError without the library.
