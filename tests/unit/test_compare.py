@@ -13,7 +13,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.crossval import Evaluation, compute_score
+from epic22.core.evaluation.crossval import Evaluation, compute_scores
 from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, METRICS, ROC_AUC, ROOT_MEAN_SQUARED_ERROR
 from epic22.core.evaluation.power import TWO_SIDED, SampleSize, compute_data_factor, compute_power, count_sample
@@ -27,7 +27,7 @@ from epic22.core.task import Array, Kind
 def evaluation(name: str, response: Array, examples: Examples, plan: FoldPlan, kind: Kind) -> Evaluation:
     """An evaluation of responses made outside, one a row."""
     parts = tuple(FoldPredictions(fold, response[fold.test]) for fold in plan.folds)
-    scores = tuple(compute_score(Experiment(task(kind), examples, plan), m, parts) for m in METRICS[kind])
+    scores = compute_scores(Experiment(task(kind), examples, plan), METRICS[kind], parts)
     return Evaluation(name, "y", None, scores, parts, plan.fingerprint(examples.data_version), 0.0, 0.0)
 
 

@@ -10,7 +10,7 @@ from tests.toy import daily, toy
 
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
-from epic22.core.evaluation.crossval import compute_score
+from epic22.core.evaluation.crossval import compute_scores
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
@@ -80,7 +80,7 @@ def test_the_same_seed_draws_the_same_interval_and_another_seed_another() -> Non
     response = GROUPED.examples.y + np.random.default_rng(0).normal(size=200)
     parts = tuple(FoldPredictions(fold, response[fold.test]) for fold in GROUPED.plan.folds)
     first, again, other = (
-        compute_score(one, AVERAGE_PRECISION, parts) for one in (GROUPED, replace(GROUPED), replace(GROUPED, seed=1))
+        compute_scores(one, (AVERAGE_PRECISION,), parts)[0] for one in (GROUPED, replace(GROUPED), replace(GROUPED, seed=1))
     )
     assert first == again
     assert first.value == other.value

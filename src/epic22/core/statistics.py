@@ -67,6 +67,14 @@ def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
     return float(low), float(high)
 
 
+def compute_cluster_error(values: Array, cluster: Array) -> tuple[float, int]:
+    """The standard error of a mean over rows (n,) when clusters (n,) are drawn, and how many clusters there are."""
+    units = np.unique(cluster, return_inverse=True)[1]
+    count = int(units.max()) + 1
+    off = np.bincount(units, weights=values - values.mean())
+    return math.sqrt(float((off**2).sum()) * count / max(count - 1, 1)) / len(values), count
+
+
 def adjust_p_values(ps: Sequence[float]) -> tuple[float, ...]:
     """Holm's (1979) adjusted p of each: the chance that any comparison is wrongly called certain stays at 5 %.
 

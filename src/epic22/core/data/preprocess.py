@@ -220,11 +220,6 @@ def _fit_encodings(
         yield fit_encoding(encoding, at, np.asarray(codes, dtype=np.float64), y, len(levels[encoding.of]))
 
 
-def get_outputs(preprocessor: Preprocessor) -> tuple[Column, ...]:
-    """The columns of the matrix, in its order."""
-    return preprocessor.outputs
-
-
 def decode_level(preprocessor: Preprocessor, column: Column, code: float) -> str | None:
     """The category that a code stands for, None for none."""
     return next((level for level, level_code in preprocessor.levels[column.name].items() if level_code == code), None)

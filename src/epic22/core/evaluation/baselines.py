@@ -4,7 +4,7 @@ import numpy as np
 from scipy.special import expit
 
 from epic22.core.data.examples import Examples
-from epic22.core.evaluation.crossval import Evaluation, compute_score
+from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon, list_target_metrics
 from epic22.core.experiment import Experiment
@@ -55,9 +55,8 @@ def evaluate_oracle(experiment: Experiment, truth: Array) -> Evaluation:
 
 def evaluate_responses(experiment: Experiment, name: str, predictions: tuple[FoldPredictions, ...]) -> Evaluation:
     """The evaluation of responses that need no fitting."""
-    target = experiment.task.target
-    scores = tuple(compute_score(experiment, metric, predictions) for metric in list_target_metrics(target))
-    return Evaluation(name, target.name, target.horizon, scores, predictions, experiment.fingerprint, 0.0, 0.0)
+    scores = compute_scores(experiment, list_target_metrics(experiment.task.target), predictions)
+    return build_evaluation(experiment, name, scores, predictions)
 
 
 def _respond_at_deciding_horizon(task: Task, known: Examples, rule_scores: Array) -> Array:

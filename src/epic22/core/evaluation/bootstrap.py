@@ -218,19 +218,6 @@ def _finish_calibration_error(weight: Array, gap: Array) -> Array:
     return _ratio(errors, total)
 
 
-def _finish_lift(weight: Array, happened: Array) -> Array:
-    """The lift of the highest tenth."""
-    return _ratio(_count_top_hits(weight, happened, 0.1) / 0.1, happened[:, -1])
-
-
-def _finish_recall_at_top(weight: Array, happened: Array) -> Array:
-    return _ratio(_count_top_hits(weight, happened, metrics.TOP_SHARE), happened[:, -1])
-
-
-def _finish_precision_at_top(weight: Array, happened: Array) -> Array:
-    return _ratio(_count_top_hits(weight, happened, metrics.TOP_SHARE), metrics.TOP_SHARE * weight[:, -1])
-
-
 def _count_top_hits(weight: Array, happened: Array, share: float) -> Array:
     """What happened in the share of the rows with the highest responses; equal responses share what is left of it."""
     total, rows = weight[:, -1], zip(weight, happened, strict=True)
@@ -260,9 +247,13 @@ RESAMPLERS: dict[MetricFunction, Resampler] = {
     metrics.expected_calibration_error: Resampler(
         _make_cumulative_preparation(lambda y, response: y - response), _finish_calibration_error
     ),
-    metrics.top_decile_lift: Resampler(_prepare_hits, _finish_lift),
-    metrics.recall_at_top: Resampler(_prepare_hits, _finish_recall_at_top),
-    metrics.precision_at_top: Resampler(_prepare_hits, _finish_precision_at_top),
+    metrics.top_decile_lift: Resampler(_prepare_hits, lambda w, hits: _ratio(_count_top_hits(w, hits, 0.1) / 0.1, hits[:, -1])),
+    metrics.recall_at_top: Resampler(
+        _prepare_hits, lambda w, hits: _ratio(_count_top_hits(w, hits, metrics.TOP_SHARE), hits[:, -1])
+    ),
+    metrics.precision_at_top: Resampler(
+        _prepare_hits, lambda w, hits: _ratio(_count_top_hits(w, hits, metrics.TOP_SHARE), metrics.TOP_SHARE * w[:, -1])
+    ),
     metrics.brier_skill_score: Resampler(_prepare_brier, _finish_brier_skill),
     metrics.root_mean_squared_error: Resampler(_prepare_squared_errors, _finish_root_mean),
     metrics.mean_absolute_error: Resampler(_make_mean_preparation(lambda y, response: np.abs(response - y)), _finish_mean),

@@ -4,6 +4,7 @@ n = rows. Calibration is for binary targets. Class probabilities of a multiclass
 Figures that judge calibration (expected calibration error, slope, reliability) are in `reliability`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -16,6 +17,7 @@ from epic22.core.errors import InternalError
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
+from epic22.core.statistics import compute_cluster_error
 from epic22.core.task import Array
 
 CalibrationKind = Literal["none", "platt", "isotonic", "beta"]
@@ -191,7 +193,7 @@ def choose_calibration(scores: OutOfFoldScores) -> tuple[Calibration, tuple[Cali
     evaluation_rows = np.flatnonzero(~np.isnan(losses["none"]))
     if not len(evaluation_rows):
         return Calibration(), ()
-    cluster = np.unique(scores.cluster[evaluation_rows], return_inverse=True)[1]
+    cluster = scores.cluster[evaluation_rows]
     table = tuple(
         compute_calibration_loss(kind, losses[kind][evaluation_rows], losses["none"][evaluation_rows], cluster) for kind in KINDS
     )
@@ -214,10 +216,8 @@ def _compute_out_of_fold_losses(kind: CalibrationKind, scores: OutOfFoldScores) 
 def compute_calibration_loss(kind: CalibrationKind, losses: Array, uncalibrated_losses: Array, cluster: Array) -> CalibrationLoss:
     """A kind's losses (n,) beside those without calibration, with the gain's standard error over clusters (n,)."""
     gains = uncalibrated_losses - losses
-    gain, count = float(gains.mean()), int(cluster.max()) + 1
-    off = np.bincount(cluster, weights=gains - gain)
-    error = float(np.sqrt((off**2).sum() * count / max(count - 1, 1)) / len(gains)) if count > 1 else float("inf")
-    return CalibrationLoss(kind, float(losses.mean()), gain, error, len(losses))
+    error, count = compute_cluster_error(gains, cluster)
+    return CalibrationLoss(kind, float(losses.mean()), float(gains.mean()), error if count > 1 else math.inf, len(losses))
 
 
 def calibrate_out_of_fold(scores: OutOfFoldScores, kind: CalibrationKind | None = None) -> Array:

@@ -21,7 +21,7 @@ from epic22.core.evaluation.conformal import COVERAGE, expand_binary, fit_sets
 from epic22.core.evaluation.interval_selection import choose_band
 from epic22.core.evaluation.predictions import OutOfFoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, Interval
+from epic22.core.statistics import CONFIDENCE, Interval, compute_cluster_error
 from epic22.core.task import Array, Target
 
 MIN_ROWS = 30
@@ -157,7 +157,11 @@ def evaluate_sets(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> Eva
 
     def evaluate_fold(calibration_rows: Array, evaluation_rows: Array) -> tuple[Array, Array] | None:
         calibration_part = first_repeat.take(calibration_rows)
-        calibration = _choose_calibration(calibration_part) if calibrated else Calibration()
+        calibration = Calibration()
+        if calibrated:
+            columns = {field.name: getattr(calibration_part, field.name) for field in fields(OutOfFoldRows)}
+            raw = compute_log_odds(calibration_part.response)
+            calibration = choose_calibration(OutOfFoldScores(raw=raw, **columns))[0]
         sets = fit_sets(
             compute_probabilities(calibration_part.response, calibration), calibration_part.y, calibration_part.weight, coverage
         )
@@ -174,11 +178,6 @@ def evaluate_sets(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> Eva
 def compute_probabilities(response: Array, calibration: Calibration) -> Array:
     """Class probabilities (n, k): as they are, or of both classes after calibration."""
     return response if response.ndim == 2 else expand_binary(calibration.calibrate_probability(response))
-
-
-def _choose_calibration(rows: OutOfFoldPredictions) -> Calibration:
-    columns = {field.name: getattr(rows, field.name) for field in fields(OutOfFoldRows)}
-    return choose_calibration(OutOfFoldScores(raw=compute_log_odds(rows.response), **columns))[0]
 
 
 def _evaluate_folds(
@@ -277,17 +276,9 @@ def compute_coverage_table(by: str, names: Array, evaluated: EvaluatedRows, clus
 def compute_group_coverage(name: str, inside: Array, size: Array, cluster: Array) -> GroupCoverage:
     """Coverage and mean size of some rows, with intervals that know what errs together."""
     share = Interval(float(inside.mean()), *_compute_share_interval(inside, cluster, CONFIDENCE))
-    mean, (error, units) = float(size.mean()), _compute_cluster_error(size, cluster)
+    mean, (error, units) = float(size.mean()), compute_cluster_error(size, cluster)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * error if units > 1 else math.inf
     return GroupCoverage(name, len(inside), units, share, Interval.around(mean, half))
-
-
-def _compute_cluster_error(values: Array, cluster: Array) -> tuple[float, int]:
-    """The standard error of a mean over rows when clusters are drawn, and how many clusters there are."""
-    units = np.unique(cluster, return_inverse=True)[1]
-    count = int(units.max()) + 1
-    off = np.bincount(units, weights=values - values.mean())
-    return math.sqrt(float((off**2).sum()) * count / max(count - 1, 1)) / len(values), count
 
 
 def _compute_share_interval(inside: Array, cluster: Array, confidence: float) -> tuple[float, float]:
@@ -296,7 +287,7 @@ def _compute_share_interval(inside: Array, cluster: Array, confidence: float) ->
     Where all rows or none are inside, their scatter says nothing: each cluster then counts as one row.
     """
     share, n = float(inside.mean()), len(inside)
-    error, units = _compute_cluster_error(inside.astype(np.float64), cluster)
+    error, units = compute_cluster_error(inside.astype(np.float64), cluster)
     effective = float(units)
     if units < 2:
         effective = 1.0

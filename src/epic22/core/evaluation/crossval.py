@@ -161,17 +161,21 @@ def evaluate(
             row_ms = measure_row_milliseconds(fitted, task, test)
         progress()
     scores = compute_scores(experiment, list_target_metrics(task.target), tuple(predictions))
-    target = task.target
-    return Evaluation(
-        candidate.name,
-        target.name,
-        target.horizon,
-        scores,
-        tuple(predictions),
-        experiment.fingerprint,
-        float(np.mean(seconds)) if seconds else math.nan,
-        row_ms,
-    )
+    fit_seconds = float(np.mean(seconds)) if seconds else math.nan
+    return build_evaluation(experiment, candidate.name, scores, tuple(predictions), fit_seconds, row_ms)
+
+
+def build_evaluation(
+    experiment: Experiment,
+    family: str,
+    scores: tuple[MetricScore, ...],
+    predictions: tuple[FoldPredictions, ...],
+    fit_seconds: float = 0.0,
+    row_ms: float = 0.0,
+) -> Evaluation:
+    """What the experiment says of a family that has these scores and predictions."""
+    target = experiment.task.target
+    return Evaluation(family, target.name, target.horizon, scores, predictions, experiment.fingerprint, fit_seconds, row_ms)
 
 
 def measure_row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
@@ -183,11 +187,6 @@ def measure_row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> 
         predict_response(fitted.estimator, fitted.preprocessor.transform_row(row), task.target.kind)
         durations.append((time.perf_counter() - began) * 1000)
     return float(np.median(durations))
-
-
-def compute_score(experiment: Experiment, metric: Metric, predictions: tuple[FoldPredictions, ...]) -> MetricScore:
-    """The score of one metric."""
-    return compute_scores(experiment, (metric,), predictions)[0]
 
 
 def compute_scores(

@@ -18,7 +18,13 @@ from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, LargeFoldPlan
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.evaluation.crossval import Evaluation, MetricScore, compute_scores, measure_row_milliseconds
+from epic22.core.evaluation.crossval import (
+    Evaluation,
+    MetricScore,
+    build_evaluation,
+    compute_scores,
+    measure_row_milliseconds,
+)
 from epic22.core.evaluation.metrics import list_metrics
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.experiment import Experiment
@@ -111,17 +117,7 @@ def evaluate(
         progress()
     sampled_scores = compute_scores(experiment, metrics, tuple(predictions))
     full_scores = tuple(_recentre(score, folds) for score, folds in zip(sampled_scores, np.array(values).T, strict=True))
-    target = task.target
-    sampled = Evaluation(
-        family.name,
-        target.name,
-        target.horizon,
-        sampled_scores,
-        tuple(predictions),
-        experiment.fingerprint,
-        float(np.mean(seconds)),
-        row_ms,
-    )
+    sampled = build_evaluation(experiment, family.name, sampled_scores, tuple(predictions), float(np.mean(seconds)), row_ms)
     return LargeEvaluation(replace(sampled, scores=full_scores), sampled, best_params)
 
 

@@ -9,8 +9,7 @@ from itertools import starmap
 import numpy as np
 from scipy import stats
 
-from epic22.core.evaluation.metrics import MIN_PROBABILITY
-from epic22.core.evaluation.reliability import ReliabilityBin
+from epic22.core.evaluation.reliability import ReliabilityBin, compute_total_deviation
 from epic22.core.evaluation.survival import MIN_FOLLOWED_SHARE, compute_censoring_survival, label_at_horizon
 from epic22.core.models.hazard import estimate_cumulative_incidence
 from epic22.core.statistics import Interval
@@ -79,17 +78,10 @@ def _bin_by_risk(y: Array, p: Array, horizon: float) -> tuple[tuple[ReliabilityB
         incidence, error = (float(part[0]) for part in estimate_cumulative_incidence(y[rows], np.array([horizon])))
         mean, bin_weights = float(p[rows].mean()), weight[rows]
         effective_rows = max(1, round(float(bin_weights.sum() ** 2 / (bin_weights**2).sum()))) if bin_weights.any() else 1
-        noise += len(rows) * _compute_mean_deviation(mean, effective_rows)
+        noise += len(rows) * float(compute_total_deviation(mean, effective_rows) / effective_rows)
         observed = Interval(incidence, max(0.0, incidence - Z * error), min(1.0, incidence + Z * error))
         table.append(ReliabilityBin(len(rows), mean, observed))
     return tuple(table), noise / len(y)
-
-
-def _compute_mean_deviation(p: float, n: int) -> float:
-    """Mean absolute deviation of a share of n draws at p (De Moivre 1730)."""
-    p = min(max(p, MIN_PROBABILITY), 1 - MIN_PROBABILITY)
-    above = np.floor(n * p) + 1
-    return float(2 * above * (1 - p) * stats.binom.pmf(above, n, p) / n)
 
 
 def group_by_risk(p: Array, count: int) -> list[Array]:

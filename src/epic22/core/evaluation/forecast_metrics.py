@@ -15,6 +15,7 @@ import numpy as np
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import OriginPlan
 from epic22.core.evaluation.bootstrap import draw_block_counts
+from epic22.core.evaluation.interval_selection import compute_interval_scores
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
 from epic22.core.statistics import Interval, compute_percentile_interval
@@ -136,10 +137,7 @@ def _width(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
 
 def compute_winkler(rows: ScoredRows, q: Array) -> Array:
     """The interval score of the 80 % interval in units of the naive error (Gneiting and Raftery 2007), (n, H)."""
-    alpha = 1 - COVERAGE
-    low, high = q[:, :, 0], q[:, :, -1]
-    missed = np.maximum(low - rows.Y, 0) + np.maximum(rows.Y - high, 0)
-    return np.asarray(((high - low) + 2 / alpha * missed) / rows.scale[:, None])
+    return np.asarray(compute_interval_scores(rows.Y, q[:, :, 0], q[:, :, -1], COVERAGE) / rows.scale[:, None])
 
 
 def classify_trend(last: Array, future: Array) -> Array:

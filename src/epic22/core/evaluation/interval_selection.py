@@ -13,6 +13,7 @@ from scipy.optimize import isotonic_regression
 
 from epic22.core.evaluation.conformal import COVERAGE, AdaptiveBand, AnyBand, Band, BandKind, conformal_quantile
 from epic22.core.evaluation.predictions import OutOfFoldPredictions
+from epic22.core.statistics import compute_cluster_error
 from epic22.core.task import Array
 
 MAX_BINS = 20
@@ -72,14 +73,10 @@ def choose_band(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> tuple
     for kind in [*((row.kind, row.symmetric) for row in better), KINDS[0]]:
         band = fit_band(rows, *kind, coverage)
         if band is not None:
-            return _simplify_band(band), table
+            # A constant symmetric band without an end is ± one number.
+            is_plain = band.kind == "constant" and band.lower == band.upper and band.least is None
+            return Band(band.coverage, band.upper) if is_plain else band, table
     return None, table
-
-
-def _simplify_band(band: AdaptiveBand) -> AnyBand:
-    """A constant symmetric band without an end is ± one number."""
-    plain = band.kind == "constant" and band.lower == band.upper and band.least is None
-    return Band(band.coverage, band.upper) if plain else band
 
 
 def _compute_out_of_fold_scores(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, coverage: float) -> Array:
@@ -95,11 +92,9 @@ def _compute_out_of_fold_scores(rows: OutOfFoldPredictions, kind: BandKind, symm
 
 
 def _compute_loss(kind: tuple[BandKind, bool], scores: Array, first: Array, cluster: Array) -> BandLoss:
-    gains, units = first - scores, np.unique(cluster, return_inverse=True)[1]
-    gain, count = float(gains.mean()), int(units.max()) + 1
-    off = np.bincount(units, weights=gains - gain)
-    error = float(np.sqrt((off**2).sum() * count / (count - 1)) / len(gains)) if count > 1 else math.inf
-    return BandLoss(*kind, float(scores.mean()), gain, error, len(gains))
+    gains = first - scores
+    error, count = compute_cluster_error(gains, cluster)
+    return BandLoss(*kind, float(scores.mean()), float(gains.mean()), error if count > 1 else math.inf, len(gains))
 
 
 def fit_band(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, coverage: float = COVERAGE) -> AdaptiveBand | None:
@@ -165,14 +160,10 @@ def fit_scatter(value: Array, size: Array, weight: Array) -> Scatter | None:
     bin_weights = np.bincount(code, weights=weight)
     centres, means = (np.bincount(code, weights=x * weight) / bin_weights for x in (value, size))
     monotone = min(
-        (_fit_monotone(means, bin_weights, rising) for rising in (True, False)),
+        (np.asarray(isotonic_regression(means, weights=bin_weights, increasing=rising).x) for rising in (True, False)),
         key=lambda m: float((bin_weights * (m - means) ** 2).sum()),
     )
     return Scatter(tuple(centres.tolist()), tuple(np.maximum(monotone, MIN_SCATTER * total).tolist()))
-
-
-def _fit_monotone(means: Array, weight: Array, rising: bool) -> Array:
-    return np.asarray(isotonic_regression(means, weights=weight, increasing=rising).x)
 
 
 def _estimate_scatter_out_of_fold(rows: OutOfFoldPredictions) -> Array | None:

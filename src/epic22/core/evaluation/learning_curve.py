@@ -22,7 +22,7 @@ from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
 from epic22.core.statistics import UNDEFINED_INTERVAL, Interval, compute_percentile_interval
-from epic22.core.task import Array, Metric, RowMetadata, Task
+from epic22.core.task import Array, Metric, RowMetadata
 
 TRAINING_EIGHTHS = (1, 2, 4, LEARNING_CURVE_PARTS)
 """Eighths of the training parts; the last is the champion's own score, which costs no fit."""
@@ -88,14 +88,14 @@ def measure_learning_curve(
     `recipes` gives the columns that were planned on a whole training part, which its shares get too.
     """
     task, examples, plan, metric = experiment.task, experiment.examples, experiment.plan, experiment.task.target.metric
-    fold_indices = _choose_folds(plan, champion.fit_seconds, seconds)
+    traits, fold_indices = task.target.traits, _choose_folds(plan, champion.fit_seconds, seconds)
     if not fold_indices:
         needed = _estimate_seconds(champion.fit_seconds, 1)
         return LearningCurve(metric.name, 0, refused=f"it would take about {needed:,.0f} s, more than {seconds:,.0f} s")
     measured: list[tuple[int, tuple[FoldPredictions, ...]]] = []
     for eighths in TRAINING_EIGHTHS[:-1]:
         trains = [select_training_share(experiment, plan.folds[i].train, eighths) for i in fold_indices]
-        if any(_is_too_small(examples, train, task) for train in trains):
+        if any(len(train) < 20 or not traits.can_learn_from(examples.y[train], examples.y) for train in trains):
             continue
         parts = []
         for i, train in zip(fold_indices, trains, strict=True):
@@ -124,13 +124,6 @@ def _choose_folds(plan: FoldPlan, fit_seconds: float, seconds: float) -> list[in
 
 def _estimate_seconds(fit_seconds: float, folds: int) -> float:
     return fit_seconds * folds * sum(TRAINING_EIGHTHS[:-1]) / LEARNING_CURVE_PARTS
-
-
-def _is_too_small(examples: Examples, train: Array, task: Task) -> bool:
-    """Whether a share is too small to be learned from."""
-    if len(train) < 20:
-        return True
-    return not task.target.traits.can_learn_from(examples.y[train], examples.y)
 
 
 def _fit_curve(experiment: Experiment, measured: list[tuple[int, tuple[FoldPredictions, ...]]]) -> LearningCurve:

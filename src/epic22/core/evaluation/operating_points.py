@@ -62,9 +62,6 @@ def _compute_point(
             experiment, [a - b for a, b in zip(constant_costs, candidate_costs, strict=True)], predictions
         )
     cost = compute_cost_per_1000(experiment, candidate_costs, predictions)
-    return replace(point, acted=_compute_acted_share(candidate.fold_predictions, costs), cost=cost, saved=saved)
-
-
-def _compute_acted_share(predictions: tuple[FoldPredictions, ...], costs: CostMatrix) -> float:
-    acted = [(costs.take(part.fold.test).compute_expected_saving(part.response) > 0).sum() for part in predictions]
-    return float(sum(acted) / sum(len(part.fold.test) for part in predictions))
+    parts = candidate.fold_predictions
+    acted = sum((costs.take(part.fold.test).compute_expected_saving(part.response) > 0).sum() for part in parts)
+    return replace(point, acted=float(acted / sum(len(part.fold.test) for part in parts)), cost=cost, saved=saved)

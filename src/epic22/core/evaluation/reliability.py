@@ -22,9 +22,14 @@ def compute_calibration_error_floor(p: Array, bins: int = BINS) -> float:
     A bin's mean absolute deviation is that of a binomial (De Moivre 1730), with the bin's mean probability.
     """
     n, _, predicted = sum_probability_bins(np.zeros(len(p)), p, RowMetadata(), bins)
-    mean = np.clip(predicted / n, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
-    above = np.floor(n * mean) + 1
-    return float((2 * above * (1 - mean) * stats.binom.pmf(above, n, mean)).sum() / n.sum())
+    return float(compute_total_deviation(predicted / n, n).sum() / n.sum())
+
+
+def compute_total_deviation(p: Array | float, n: Array | int) -> Array:
+    """Mean absolute deviation of how many of n draws at p come, from n·p (De Moivre 1730)."""
+    p = np.clip(p, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
+    above = np.floor(n * p) + 1
+    return np.asarray(2 * above * (1 - p) * stats.binom.pmf(above, n, p))
 
 
 @dataclass(frozen=True)

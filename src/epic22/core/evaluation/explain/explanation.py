@@ -109,8 +109,12 @@ def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odd
     folds = np.array([size.mean(axis=0) for size in sizes])
     variances = compute_sampling_variances(sizes, samples.units)
     order = [int(j) for j in np.argsort(-folds.mean(axis=0), kind="stable")]
-    groups = find_near_duplicates(samples.columns, [samples.pool_values(j) for j in range(len(samples.columns))])
-    kind, metric, permuted_columns = task.target.kind, task.target.metric, _select_for_permutation(folds, order)
+    groups = find_near_duplicates(
+        samples.columns,
+        [np.concatenate([sample.get_values(j) for sample in samples.folds]) for j in range(len(samples.columns))],
+    )
+    kind, metric, shares = task.target.kind, task.target.metric, folds.mean(axis=0) / folds.mean(axis=0).sum()
+    permuted_columns = [j for j in order[:MAX_PERMUTED] if shares[j] >= MIN_SHARE]
     losses = compute_permutation_importance(
         samples, [*((j,) for j in permuted_columns), *(members for members, _ in groups)], metric, kind, seed
     )
@@ -138,11 +142,6 @@ def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odd
         dependences=shapes,
         warnings=write_warnings(columns, duplicates, metric.name, table.compute_agreement(seed), len(samples.folds)),
     )
-
-
-def _select_for_permutation(folds: Array, order: list[int]) -> list[int]:
-    shares = folds.mean(axis=0) / folds.mean(axis=0).sum()
-    return [j for j in order[:MAX_PERMUTED] if shares[j] >= MIN_SHARE]
 
 
 class _ImportanceTable:

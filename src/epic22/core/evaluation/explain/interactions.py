@@ -6,7 +6,7 @@ as found only where held-out rows are predicted worse once its joint part is tak
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 import numpy as np
@@ -83,15 +83,8 @@ class _JointParts:
 
 def _thin_sample(sample: ShapSample, max_rows: int) -> ShapSample:
     rows = np.unique(np.linspace(0, len(sample.rows) - 1, min(max_rows, len(sample.rows))).astype(int))
-    return ShapSample(
-        sample.rows[rows],
-        sample.unit[rows],
-        sample.y[rows],
-        sample.fitted,
-        sample.X[rows],
-        sample.column_indices,
-        sample.shap_values[rows],
-    )
+    taken = {name: getattr(sample, name)[rows] for name in ("rows", "unit", "y", "X", "shap_values")}
+    return replace(sample, **taken)
 
 
 def _compute_exact(sample: ShapSample, chosen: Sequence[int]) -> _JointParts:

@@ -3,13 +3,11 @@
 m = rows of a fold's sample, q = columns of that fold's matrix, p = columns of the explanation (of all folds), k = outputs.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from epic22.core.data.examples import Examples
-from epic22.core.data.preprocess import get_outputs
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.intervals import compute_training_overlap
 from epic22.core.evaluation.predictions import FittedFold
@@ -40,7 +38,7 @@ class ShapSample:
         place = int(self.column_indices[column])
         if place < 0:
             return np.full(len(self.rows), np.nan)
-        codes, model_column = self.X[:, place].astype(np.float64), get_outputs(self.fitted.preprocessor)[place]
+        codes, model_column = self.X[:, place].astype(np.float64), self.fitted.preprocessor.outputs[place]
         if model_column.dtype != "category":
             return codes
         names = {code: level for level, code in self.fitted.preprocessor.levels[model_column.name].items()}
@@ -60,24 +58,19 @@ class ShapSamples:
         """Each fold's cluster codes."""
         return [sample.unit for sample in self.folds]
 
-    def pool_values(self, column: int) -> Array:
-        """The column's values over all folds."""
-        return np.concatenate([sample.get_values(column) for sample in self.folds])
-
 
 def sample_shap_values(experiment: Experiment, evaluation: Evaluation, max_rows: int = MAX_ROWS_PER_FOLD) -> ShapSamples | None:
     """A sample of each fold whose model was kept; None where none was, or the models have no columns."""
     fitted_folds = [(part.fold, part.fitted) for part in evaluation.fold_predictions if part.fitted is not None]
-    columns = _list_columns([fitted for _, fitted in fitted_folds])
+    columns = tuple({column.name: column for _, fitted in fitted_folds for column in fitted.preprocessor.outputs}.values())
     if not columns:
         return None
     row_samples = [
         _draw_rows(fold.test, max_rows, np.random.default_rng([experiment.seed, number]))
         for number, (fold, _) in enumerate(fitted_folds)
     ]
-    units = np.split(
-        np.unique(experiment.get_clusters(np.concatenate(row_samples)), return_inverse=True)[1], _compute_ends(row_samples)
-    )
+    codes = np.unique(experiment.get_clusters(np.concatenate(row_samples)), return_inverse=True)[1]
+    units = np.split(codes, np.cumsum([len(rows) for rows in row_samples])[:-1])
     samples = [
         _make_sample(experiment.examples, rows, unit, fitted, columns)
         for rows, unit, (_, fitted) in zip(row_samples, units, fitted_folds, strict=True)
@@ -87,22 +80,13 @@ def sample_shap_values(experiment: Experiment, evaluation: Evaluation, max_rows:
     )
 
 
-def _list_columns(models: Sequence[FittedFold]) -> tuple[Column, ...]:
-    by_name = {column.name: column for fitted in models for column in get_outputs(fitted.preprocessor)}
-    return tuple(by_name.values())
-
-
 def _draw_rows(rows: Array, max_rows: int, rng: np.random.Generator) -> Array:
     return rows if len(rows) <= max_rows else np.sort(rng.choice(rows, max_rows, replace=False))
 
 
-def _compute_ends(row_samples: Sequence[Array]) -> Array:
-    return np.cumsum([len(rows) for rows in row_samples])[:-1]
-
-
 def _make_sample(examples: Examples, rows: Array, unit: Array, fitted: FittedFold, columns: tuple[Column, ...]) -> ShapSample:
     X = fitted.preprocessor.transform(examples.X[rows])
-    named = {column.name: place for place, column in enumerate(get_outputs(fitted.preprocessor))}
+    named = {column.name: place for place, column in enumerate(fitted.preprocessor.outputs)}
     places = np.array([named.get(column.name, -1) for column in columns])
     shap_values = fitted.estimator.shap_values(X)
     if shap_values.ndim == 2 or examples.follow_up_days is not None:
