@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from epic22.core.data.folds import Fold
-from epic22.core.data.group_separation import MIN_PARTS, drop_tested_groups, separate_groups
+from epic22.core.data.split import MIN_PARTS, drop_tested_groups, separate_groups
 from epic22.core.task import Array
 
 

@@ -1,20 +1,48 @@
 """What was known at each row's own cutoff: the `AsOfView` of the task contract over real tables."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from typing import Self
 
 import numpy as np
 import polars as pl
 
-from epic22.core.data.cutoff_view import CutoffView
 from epic22.core.data.revisions import build_histories
 from epic22.core.data.window_summaries import SUMMARY, build_summary_expressions, compute_days_since, compute_summary, is_summable
 from epic22.core.data.windows import find_members, find_windows, get_states, uses_own_columns_only
-from epic22.core.tables.table import SUPERSEDED, Table
+from epic22.core.tables.table import SUPERSEDED, Table, get_table
 from epic22.core.time_series import Frequency, Histories
 
 DAY = timedelta(days=1)
 MICROSECONDS = DAY / timedelta(microseconds=1)
+
+
+@dataclass(frozen=True)
+class CutoffView:
+    """The rows of `at` [entity, cutoff], each matched with the rows of tables.
+
+    `by` names the column of every table that is matched with the entity; without it each table's own entity column.
+    """
+
+    at: pl.DataFrame
+    tables: Mapping[str, Table]
+    by: str | None = field(default=None, kw_only=True)
+
+    def with_entities(self, ids: pl.Series, by: str) -> Self:
+        """The same rows and cutoffs asked about `ids` (n values, null = no row matches), every table matched by column `by`."""
+        named = ids.cast(pl.String) if ids.dtype == pl.Null else ids
+        return replace(self, at=self.at.with_columns(named.alias("entity")), by=by)
+
+    def _table(self, name: str) -> Table:
+        return get_table(self.tables, name)
+
+    def _by(self, source: Table) -> str:
+        return source.require_column(self.by or source.entity)
+
+    @property
+    def _rows(self) -> pl.DataFrame:
+        return self.at.with_row_index("row")
 
 
 @dataclass(frozen=True)

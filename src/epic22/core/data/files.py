@@ -8,11 +8,12 @@ import csv
 import gzip
 import hashlib
 import io
+import itertools
 import json
 import re
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -110,7 +111,10 @@ def _decompress(path: Path, content: bytes) -> bytes:
 def _decode(path: Path, content: bytes) -> tuple[str, str]:
     """The text and its encoding: by its byte order mark, else UTF-8, else Windows-1252 where that is plausible."""
     if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
-        return _decode_strictly(path, content, "utf-16"), "utf-16"
+        try:
+            return content.decode("utf-16"), "utf-16"
+        except UnicodeDecodeError:
+            raise FileError(f"{path} begins like UTF-16 but is not; save it as UTF-8.") from None
     odd = ODD_BYTES.search(content)
     if odd is not None:
         raise FileError(
@@ -120,13 +124,6 @@ def _decode(path: Path, content: bytes) -> tuple[str, str]:
         return content.decode("utf-8-sig"), "utf-8"
     except UnicodeDecodeError as error:
         return _decode_windows_1252(path, content, error), "cp1252"
-
-
-def _decode_strictly(path: Path, content: bytes, encoding: str) -> str:
-    try:
-        return content.decode(encoding)
-    except UnicodeDecodeError:
-        raise FileError(f"{path} begins like {encoding.upper()} but is not; save it as UTF-8.") from None
 
 
 def _decode_windows_1252(path: Path, content: bytes, error: UnicodeDecodeError) -> str:
@@ -158,20 +155,13 @@ def detect_separator(text: str) -> str:
     Counting from the header on keeps "a;b" over "1,5;2,5" from being taken for three fields with commas between them.
     A comma where none does: the file has one column, or is ragged and will be refused.
     """
-    lines = list(_iterate_first_lines(text))
+    lines = list(itertools.islice(io.StringIO(text, newline=""), SNIFFED_LINES))
     best, fit = ",", (0.0, 1)
     for separator in SEPARATORS:
         widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
         if widths and widths[0] > 1:
             fit, best = max((fit, best), ((widths.count(widths[0]) / len(widths), widths[0]), separator), key=lambda f: f[0])
     return best
-
-
-def _iterate_first_lines(text: str) -> Iterable[str]:
-    for number, line in enumerate(io.StringIO(text, newline="")):
-        if number == SNIFFED_LINES:
-            return
-        yield line
 
 
 def _parse_csv(path: Path, text: str, separator: str) -> pl.DataFrame:

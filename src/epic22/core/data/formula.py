@@ -212,7 +212,10 @@ def _build_computation(node: ast.expr, names: _Names, ops: Operations) -> Comput
     """The computation of a node, of the whitelist alone."""
     match node:
         case ast.Constant(value=value) if isinstance(value, int | float) and not isinstance(value, bool):
-            return _build_constant(node, float(value) if abs(value) <= MAX_NUMBER else NAN, names)
+            if not abs(value) <= MAX_NUMBER:
+                raise names.build_error(names.find_offset(node), f"the number is larger than {MAX_NUMBER:g}")
+            constant = float(value)
+            return lambda values: constant
         case ast.Name():
             return operator.itemgetter(names.find_position(node))
         case ast.UnaryOp(op=ast.USub() | ast.UAdd() as sign, operand=operand):
@@ -238,12 +241,6 @@ PARTS_OF_TIME = ("month", "weekday", "hour")
 """Of a time column: 1 to 12, 1 (Monday) to 7, 0 to 23, in UTC."""
 
 
-def _build_constant(node: ast.expr, value: float, names: _Names) -> Computation:
-    if math.isnan(value):
-        raise names.build_error(names.find_offset(node), f"the number is larger than {MAX_NUMBER:g}")
-    return lambda values: value
-
-
 def _build_call(node: ast.Call, name: str, names: _Names, ops: Operations) -> Computation:
     parts = [_build_computation(argument, names, ops) for argument in node.args]
     if name not in ("min", "max"):
@@ -266,16 +263,8 @@ def _combine(function: Callable[[Any, Any], Any], left: Computation, right: Comp
     return lambda values: function(left(values), right(values))
 
 
-def _divide_scalars(a: float, b: float) -> float:
-    return a / b if b else NAN
-
-
 def _compute_log(a: float) -> float:
     return math.log(a) if a > 0 else NAN
-
-
-def _compute_sqrt(a: float) -> float:
-    return math.sqrt(a) if a >= 0 else NAN
 
 
 def _compute_power(a: float, b: float) -> float:
@@ -285,14 +274,6 @@ def _compute_power(a: float, b: float) -> float:
         return math.pow(a, b)
     except (ValueError, OverflowError):
         return NAN
-
-
-def _compute_min(a: float, b: float) -> float:
-    return NAN if a != a or b != b else b if b < a else a
-
-
-def _compute_max(a: float, b: float) -> float:
-    return NAN if a != a or b != b else b if b > a else a
 
 
 def _build_extreme(second: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Array]:
@@ -349,21 +330,17 @@ EXACT: Operations = {
 
 SCALARS: Operations = {
     **EXACT,
-    ast.Div: _divide_scalars,
+    ast.Div: lambda a, b: a / b if b else NAN,
     ast.Pow: _compute_power,
     "log": _compute_log,
-    "sqrt": _compute_sqrt,
-    "min": _compute_min,
-    "max": _compute_max,
+    "sqrt": lambda a: math.sqrt(a) if a >= 0 else NAN,
+    "min": lambda a, b: NAN if a != a or b != b else b if b < a else a,
+    "max": lambda a, b: NAN if a != a or b != b else b if b > a else a,
     "month": _month,
     "weekday": _weekday,
     "hour": _hour,
     **{op: _compare_scalars(holds) for op, holds in COMPARISONS.items()},
 }
-
-
-def _divide_arrays(a: Any, b: Any) -> Array:
-    return np.where(np.equal(b, 0), NAN, np.divide(a, np.where(np.equal(b, 0), 1.0, b)))
 
 
 def _vectorize(function: Callable[..., float]) -> Callable[..., Array]:
@@ -374,7 +351,7 @@ def _vectorize(function: Callable[..., float]) -> Callable[..., Array]:
 
 ARRAYS: Operations = {
     **EXACT,
-    ast.Div: _divide_arrays,
+    ast.Div: lambda a, b: np.where(np.equal(b, 0), NAN, np.divide(a, np.where(np.equal(b, 0), 1.0, b))),
     ast.Pow: _vectorize(_compute_power),
     "log": _vectorize(_compute_log),
     "sqrt": np.sqrt,

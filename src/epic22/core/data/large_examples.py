@@ -4,7 +4,7 @@ Every input of a row is what was known at that row's own cutoff, so rows built i
 themselves, and entity and cutoff of every row, stay in memory. n = rows that are eligible, p = inputs.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,7 +54,8 @@ def build_large_examples(
     levels: dict[str, dict[str, int]] = {c.name: {} for c in columns if c.dtype == "category"}
     y, samples, sample_rows, first = np.empty(n), [], [], 0
     with (scratch / "rows.f32").open("wb") as stream:
-        for batch in _iterate_batches(task, tables, at, data_version, batch_rows):
+        for part in at.iter_slices(batch_rows):
+            batch = build_examples_at(task, tables, part, data_version)
             numbers = np.arange(first, first + len(batch))
             _encode_matrix(task, batch.X, levels).tofile(stream)
             y[numbers] = batch.y
@@ -93,11 +94,6 @@ def drop_columns(table: LargeTable, names: set[str]) -> LargeTable:
         levels={name: levels for name, levels in table.levels.items() if name not in names},
         sample=table.sample.drop(names),
     )
-
-
-def _iterate_batches(task: Task, tables: Tables, at: pl.DataFrame, data_version: str, batch_rows: int) -> Iterator[Examples]:
-    for batch in at.iter_slices(batch_rows):
-        yield build_examples_at(task, tables, batch, data_version)
 
 
 def _encode_matrix(task: Task, X: pl.DataFrame, levels: dict[str, dict[str, int]]) -> Array:

@@ -10,8 +10,7 @@ from datetime import datetime, timedelta
 
 import polars as pl
 
-from epic22.core.data.as_of import DAY, TablesAsOf
-from epic22.core.data.cutoff_view import CutoffView
+from epic22.core.data.as_of import DAY, CutoffView, TablesAsOf
 from epic22.core.data.revisions import extract_future_values
 from epic22.core.errors import ColumnError
 from epic22.core.tables.canonical import build_canonical_tables

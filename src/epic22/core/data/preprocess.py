@@ -65,11 +65,14 @@ class Preprocessor:
         levels = {
             c.name: _fit_levels(X[c.name], MAX_ENCODED_LEVELS if c.name in encoded else MAX_LEVELS)
             for c in columns
-            if _is_category(c)
+            if c.dtype == "category"
         }
         derived = bind_formulas((*formulas, *recipe.formulas), columns)
         fitted = cls(columns, levels, (*derived, *_fit_encodings(columns, levels, X, y, recipe.encodings)))
-        return fitted if recipe.inputs is None else replace(fitted, selected=fitted._select_positions(recipe.inputs))
+        if recipe.inputs is None:
+            return fitted
+        positions = [place for place, column in enumerate(columns) if column.name in recipe.inputs]
+        return replace(fitted, selected=(*positions, *range(len(columns), len(columns) + len(fitted.derived))))
 
     @classmethod
     def fit_transform(
@@ -151,10 +154,6 @@ class Preprocessor:
         """Positions of categories with more levels than the matrix tells apart."""
         return tuple(place for place, c in enumerate(self.columns) if len(self.levels.get(c.name, ())) > MAX_LEVELS)
 
-    def _select_positions(self, inputs: Sequence[str]) -> tuple[int, ...]:
-        positions = [place for place, column in enumerate(self.columns) if column.name in inputs]
-        return (*positions, *range(len(self.columns), len(self.columns) + len(self.derived)))
-
     @classmethod
     def restore(cls, columns: tuple[Column, ...], state: Mapping[str, Any]) -> "Preprocessor":
         """The preprocessor that its view was written from."""
@@ -194,10 +193,6 @@ PREPROCESSING_VIEWS = collect_views(
 
 def _to_text(value: Any) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
-
-
-def _is_category(column: Column) -> bool:
-    return column.dtype == "category"
 
 
 def _fit_levels(series: pl.Series, max_levels: int) -> dict[str, int]:

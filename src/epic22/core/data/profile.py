@@ -105,7 +105,9 @@ class ColumnCounts:
                 self.is_digits = is_all_digits(values, number)
             self._update_bounds(self._drop_overlong(values, number, where), where)
         if self.formats:
-            self.formats = () if self.numeric else self._select_formats(present)
+            few = present.head(20)
+            near = [form for form in self.formats if not self.numeric and not parse_times_as(few, form).null_count()]
+            self.formats = tuple(form for form in near if not parse_times_as(present, form).null_count())
 
     def _drop_overlong(self, values: pl.Series, number: pl.Series, where: "RowLocator") -> pl.Series:
         """The numbers without what digits alone make enormous, which is damage only where other numbers have decimals."""
@@ -126,11 +128,6 @@ class ColumnCounts:
         """Whether its numbers are names, for some are two in one (`contract.has_joined_names`)."""
         return 0 < self.n_odd < self.rows - self.missing and self.is_joined and self.is_digits
 
-    def _select_formats(self, present: pl.Series) -> tuple[str, ...]:
-        few = present.head(20)
-        near = [form for form in self.formats if not parse_times_as(few, form).null_count()]
-        return tuple(form for form in near if not parse_times_as(present, form).null_count())
-
     def _add_own(self, values: pl.Series, where: "RowLocator") -> None:
         self.dtype = values.dtype
         if values.dtype.is_numeric():
@@ -145,7 +142,7 @@ class ColumnCounts:
         if self.is_increasing:
             self.is_increasing = float(values[0]) > self.maximum and bool((values.diff().drop_nulls() > 0).all())
         self.minimum, self.maximum = min(self.minimum, low), max(self.maximum, high)
-        if max(-low, high) > MAX_NUMBER and not where.is_lenient(self.name):
+        if max(-low, high) > MAX_NUMBER and self.name not in where.lenient_columns:
             row = int((number.abs() > MAX_NUMBER).fill_null(value=False).arg_true()[0])
             raise _build_infinite_error(self.name, where.describe_row(row))
 
@@ -203,7 +200,10 @@ def _build_infinite_error(name: str, row: str) -> ColumnError:
 
 @dataclass(frozen=True)
 class RowLocator:
-    """Where the rows of a batch stand in their file; `positions` are their places in the batch."""
+    """Where the rows of a batch stand in their file; `positions` are their places in the batch.
+
+    Nothing is learned from the `lenient_columns`, so that they need not be whole.
+    """
 
     batch: Batch
     positions: pl.Series
@@ -212,10 +212,6 @@ class RowLocator:
     def describe_row(self, position: int) -> str:
         """The row at a position, for messages: counted from 1, without the header."""
         return f"row {self.batch.first + int(self.positions[position]) + 1:,} of {self.batch.path.name}"
-
-    def is_lenient(self, name: str) -> bool:
-        """Whether nothing is learned from the column, so that it need not be whole."""
-        return name in self.lenient_columns
 
 
 @dataclass(frozen=True)

@@ -21,23 +21,16 @@ def build_histories(versions: pl.DataFrame, at: pl.DataFrame, frequency: Frequen
     if _is_unrevised(values, frequency):
         entities, lines = _build_matrix(values, first, last)
         line = _locate_entities(entities, at["entity"])
-        return Histories(
-            forward_fill(lines),
-            np.isfinite(lines),
-            line,
-            np.minimum(end, lines.shape[1])
-            if len(end) and end.max() <= lines.shape[1]
-            else _refuse_late_cutoff(end, lines, frequency),
-            at["entity"].to_numpy(),
-            first,
-            frequency,
-        )
-    return _build_histories_by_cutoff(values, at, end, first, last, frequency)
-
-
-def _refuse_late_cutoff(end: Array, lines: Array, frequency: Frequency) -> Array:
-    late = int(end.max()) - lines.shape[1]
-    raise ColumnError(f"a cutoff lies {frequency.format_periods(late)} after the last value; the values between are not there.")
+        late = int(end.max(initial=0)) - lines.shape[1]
+        if late > 0:
+            raise ColumnError(
+                f"a cutoff lies {frequency.format_periods(late)} after the last value; the values between are not there."
+            )
+    else:
+        lines, line = _build_lines_by_cutoff(values, at, first, last), np.arange(at.height)
+    # Values of periods that are not over were published ahead; an origin ends before them.
+    end, names = np.minimum(end, lines.shape[1]), at["entity"].to_numpy()
+    return Histories(forward_fill(lines), np.isfinite(lines), line, end, names, first, frequency)
 
 
 def extract_future_values(versions: pl.DataFrame, at: pl.DataFrame, frequency: Frequency, horizon: int) -> Array:
@@ -80,9 +73,8 @@ def _locate_entities(entities: pl.Series, names: pl.Series) -> Array:
     return np.asarray(place)
 
 
-def _build_histories_by_cutoff(
-    values: pl.DataFrame, at: pl.DataFrame, end: Array, first: int, last: int, frequency: Frequency
-) -> Histories:
+def _build_lines_by_cutoff(values: pl.DataFrame, at: pl.DataFrame, first: int, last: int) -> Array:
+    """The values by period as each row's own cutoff knew them, (n, T)."""
     lines = np.full((at.height, last - first + 1), np.nan)
     ordered = values.sort("known_at", maintain_order=True)
     rows = at.select("entity", "cutoff").with_row_index("row")
@@ -90,13 +82,4 @@ def _build_histories_by_cutoff(
         latest = ordered.filter(pl.col("known_at") <= cutoff).unique(["entity", "period"], keep="last")
         matches = of_cutoff.join(latest, on="entity", how="inner")
         lines[matches["row"].to_numpy(), matches["period"].to_numpy() - first] = matches["value"].to_numpy()
-    # Values of periods that are not over were published ahead; an origin ends before them.
-    return Histories(
-        forward_fill(lines),
-        np.isfinite(lines),
-        np.arange(at.height),
-        np.minimum(end, lines.shape[1]),
-        at["entity"].to_numpy(),
-        first,
-        frequency,
-    )
+    return lines

@@ -144,11 +144,6 @@ def suggest_names(name: str, names: Sequence[str]) -> str:
 
 def refuse_unfit_roles(names: Sequence[str], roles: Roles) -> None:
     """Raise ColumnError for a role's column that is absent, or that has two roles."""
-    _refuse_absent_roles(names, roles)
-    _refuse_double_roles(roles)
-
-
-def _refuse_absent_roles(names: Sequence[str], roles: Roles) -> None:
     roles_by_option = {
         "--label": [roles.label],
         "--time": roles.time,
@@ -161,13 +156,10 @@ def _refuse_absent_roles(names: Sequence[str], roles: Roles) -> None:
         for name in role_columns:
             if name is not None and name not in names:
                 raise ColumnError(f"{option} {name}: no such column{suggest_names(name, names)}")
-
-
-def _refuse_double_roles(roles: Roles) -> None:
-    role_columns = [("label", roles.label), ("id", roles.id), ("group", roles.group), ("exposure", roles.offset)]
-    role_columns += [("time", name) for name in roles.time] + [("drop", name) for name in dict.fromkeys(roles.drop)]
-    for name in dict.fromkeys(name for _, name in role_columns if name is not None):
-        column_roles = sorted(role for role, n in role_columns if n == name)
+    stated = [("label", roles.label), ("id", roles.id), ("group", roles.group), ("exposure", roles.offset)]
+    stated += [("time", name) for name in roles.time] + [("drop", name) for name in dict.fromkeys(roles.drop)]
+    for name in dict.fromkeys(name for _, name in stated if name is not None):
+        column_roles = sorted(role for role, n in stated if n == name)
         if len(column_roles) > 1:
             advice = (
                 "name the id alone: where it repeats, it is the group" if column_roles == ["group", "id"] else "give it one role"
@@ -329,13 +321,8 @@ def is_missing(series: pl.Series) -> pl.Series:
     return (strip_blanks(series) if series.dtype == pl.String else series).is_null()
 
 
-def read_times(text: pl.Series) -> pl.Series:
+def read_times(text: pl.Series, forms: Sequence[str] = TIME_FORMATS) -> pl.Series:
     """The values as times (naive UTC) in the one format that reads most of them; null where they are none."""
-    return _parse_best_times(text)
-
-
-def _parse_best_times(text: pl.Series, forms: Sequence[str] = TIME_FORMATS) -> pl.Series:
-    """The values in the format that reads most of them."""
     return min((parse_times_as(text, form) for form in forms), key=lambda moment: moment.null_count())
 
 
@@ -366,9 +353,7 @@ def _read_time_column(series: pl.Series, notes: list[str], rows: pl.Series) -> p
     if series.dtype.is_integer():
         return _convert_whole_times(series, notes)
     # What is no time in any format is null here, and every such value is at fault.
-    moment = (
-        _parse_best_times(series) if series.dtype == pl.String else pl.repeat(None, len(series), dtype=pl.Datetime, eager=True)
-    )
+    moment = read_times(series) if series.dtype == pl.String else pl.repeat(None, len(series), dtype=pl.Datetime, eager=True)
     bad = (moment.is_null() & series.is_not_null()).arg_true()
     if len(bad):
         message = f"{len(bad):,} of {len(series):,} values are no times, first {series[bad[0]]!r} in row {rows[bad[0]] + 1:,}"
@@ -405,7 +390,7 @@ def _join_date_parts(frame: pl.DataFrame, names: tuple[str, ...], notes: list[st
         parts.append(pl.repeat("1", frame.height, eager=True))
     joined = pl.concat_str(pl.all(), separator="-")
     text = pl.DataFrame([part.alias(str(i)) for i, part in enumerate(parts)]).select(joined).to_series()
-    moment = _parse_best_times(text, SPREAD_FORMATS)
+    moment = read_times(text, SPREAD_FORMATS)
     bad = (moment.is_null() & text.is_not_null()).arg_true()
     if len(bad):
         message = f"{text[bad[0]]!r} in row {rows[bad[0]] + 1:,} is no date"
@@ -499,4 +484,4 @@ def _cast_times(own: pl.Series) -> pl.Series:
     if own.dtype != pl.String:
         return pl.Series(own.name, [None] * len(own), dtype=pl.Datetime("us"))
     moment = _parse_uniform_times(own, [])
-    return _parse_best_times(own) if moment is None else moment
+    return read_times(own) if moment is None else moment

@@ -5,15 +5,14 @@ calendar periods become the groups; a group is never on both sides, with a time 
 class, five times over. Copies of a row always stay together.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 
-from epic22.core.data.examples import Examples
+from epic22.core.data.examples import MICROSECONDS_PER_DAY, Examples
 from epic22.core.data.folds import Fold, FoldPlan, FoldStrategy, Period, SplitRequest
-from epic22.core.data.group_separation import MIN_PARTS, SeparatedFolds, drop_tested_groups, separate_groups
 from epic22.core.errors import SplitError
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
@@ -21,10 +20,14 @@ from epic22.core.task import Array, Kind
 MIN_DISTINCT_TIMES = 3
 """Two forward folds need three moments."""
 
+MIN_TRAINING_SHARE = 0.5
+"""Share of its training rows that each fold must keep for whole test windows to be tested."""
+
+MIN_PARTS = 3
+"""Parts that groups are divided into where they come again: the training part then has at least two thirds of them."""
+
 VALIDATION_SHARE = 0.2
 """Share of a training part that early stopping validates on."""
-
-MICROSECONDS_PER_DAY = 86_400_000_000
 
 
 def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
@@ -35,7 +38,9 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     if len(examples) < 20:
         raise SplitError(f"{len(examples)} rows are too few to train and to test on; bring at least 20.")
     request = replace(request, horizon=KINDS[kind].get_label_horizon(request.horizon))
-    plan = _drop_untrainable(_choose_plan(examples, kind, request), examples)
+    plan = _choose_plan(examples, kind, request)
+    if examples.trainable is not None:
+        plan = replace(plan, folds=tuple(replace(f, train=f.train[examples.trainable[f.train]]) for f in plan.folds))
     _refuse_missing_classes(plan, examples, kind)
     return plan
 
@@ -47,15 +52,9 @@ def find_test_start(examples: Examples, fold: Fold) -> np.datetime64 | None:
     return np.datetime64(examples.at[fold.test].min())
 
 
-def _drop_untrainable(plan: FoldPlan, examples: Examples) -> FoldPlan:
-    """The plan whose training parts hold only rows that may train."""
-    if examples.trainable is None:
-        return plan
-    return replace(plan, folds=tuple(replace(f, train=f.train[examples.trainable[f.train]]) for f in plan.folds))
-
-
 def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
-    groups = _encode_separate_groups(examples, request)
+    # Codes (n,) of the groups that timed folds must keep apart; None where they need not.
+    groups = encode_values(examples.group) if request.separate_groups and examples.group is not None else None
     if request.test_rows or request.holdout_from is not None or request.holdout_last is not None:
         return _separate_holdout(_plan_holdout(examples, request), groups)
     if request.random_rows_despite_time:
@@ -90,11 +89,6 @@ def _plan_forward_or_by_period(examples: Examples, kind: Kind, request: SplitReq
     return _plan_by_period(examples, kind, request, _find_finest_period(examples, request.n_folds), why)
 
 
-def _encode_separate_groups(examples: Examples, request: SplitRequest) -> Array | None:
-    """Codes (n,) of the groups that timed folds must keep apart; None where they need not."""
-    return encode_values(examples.group) if request.separate_groups and examples.group is not None else None
-
-
 def _separate_holdout(plan: FoldPlan, groups: Array | None) -> FoldPlan:
     """The holdout without training rows of tested groups: which rows are tested was stated, so none of them is left out."""
     if groups is None:
@@ -125,6 +119,47 @@ def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest
     return replace(plan, why=f"{plan.why}, and no group is on both sides{tested}")
 
 
+@dataclass(frozen=True)
+class SeparatedFolds:
+    """The folds that have rows on both sides, and in how many parts the groups were divided: 1 where whole windows are tested."""
+
+    folds: tuple[Fold, ...]
+    n_parts: int
+
+
+def separate_groups(folds: Sequence[Fold], groups: Array, part_numbers: Array) -> SeparatedFolds:
+    """The folds without the rows that would put a group on both sides.
+
+    `groups` (rows,) are codes; `part_numbers` (groups,) say in which of at least `MIN_PARTS` parts each group is. Where at least
+    half of every training part is of groups that its test part does not have, these rows train and the whole window is tested.
+    Otherwise the same groups come again and again: the i-th fold tests the rows of one part, in turn, and trains on the others'.
+
+    >>> fold = Fold(np.array([0, 1, 2]), np.array([3, 4]))
+    >>> separate_groups([fold], np.array([0, 1, 2, 2, 3]), np.array([0, 1, 2, 0])).folds[0].train.tolist()
+    [0, 1]
+    """
+    whole = [drop_tested_groups(fold, groups) for fold in folds]
+    if all(len(kept.train) >= MIN_TRAINING_SHARE * len(fold.train) for kept, fold in zip(whole, folds, strict=True)):
+        return SeparatedFolds(drop_empty_folds(whole), 1)
+    n_parts = int(part_numbers.max()) + 1
+    row_parts = part_numbers[groups]
+    folds = [
+        replace(fold, train=fold.train[row_parts[fold.train] != i % n_parts], test=fold.test[row_parts[fold.test] == i % n_parts])
+        for i, fold in enumerate(folds)
+    ]
+    return SeparatedFolds(drop_empty_folds(folds), n_parts)
+
+
+def drop_tested_groups(fold: Fold, groups: Array) -> Fold:
+    """The fold whose training rows are of groups that its test part does not have."""
+    return replace(fold, train=fold.train[~np.isin(groups[fold.train], groups[fold.test])])
+
+
+def drop_empty_folds(folds: Iterable[Fold]) -> tuple[Fold, ...]:
+    """The folds that have rows on both sides."""
+    return tuple(fold for fold in folds if len(fold.train) and len(fold.test))
+
+
 def separate_forward_folds(
     folds: Sequence[Fold], examples: Examples, kind: Kind, groups: Array, n_parts: int, seed: int
 ) -> SeparatedFolds:
@@ -139,17 +174,14 @@ def plan_walk_forward(examples: Examples, request: SplitRequest) -> FoldPlan:
 
     A training row's label must have been known at the first test row: at + embargo <= start, embargo = horizon + label delay.
     """
-    folds = [
-        build_forward_fold(examples.at, start, end, convert_days(request.embargo))
-        for start, end in compute_forward_windows(examples.at, request.n_folds)
-    ]
-    folds = [fold for fold in folds if len(fold.train) and len(fold.test)]
+    windows, embargo = compute_forward_windows(examples.at, request.n_folds), convert_days(request.embargo)
+    folds = drop_empty_folds(build_forward_fold(examples.at, start, end, embargo) for start, end in windows)
     if len(folds) < 2:
         raise SplitError(
             "the gap leaves no training rows before the test rows; shorten --horizon or --gap, or bring more history."
         )
     why = "rows have a time: training ends one gap before each test window"
-    return FoldPlan("walk_forward", tuple(folds), 1, request.embargo, why, clusters=find_clusters(examples))
+    return FoldPlan("walk_forward", folds, 1, request.embargo, why, clusters=find_clusters(examples))
 
 
 def compute_forward_windows(at: Array, n: int) -> list[tuple[np.datetime64, np.datetime64]]:

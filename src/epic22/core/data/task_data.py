@@ -16,7 +16,7 @@ from epic22.core.errors import ColumnError, InternalError
 from epic22.core.lineage import DataVersion
 from epic22.core.quality import Finding
 from epic22.core.task import Task
-from epic22.core.time_series import Array, Frequency, Histories
+from epic22.core.time_series import Array, Histories
 
 
 class TrainableTask(Protocol):
@@ -214,14 +214,15 @@ def compute_cutoffs(task: Task, tables: Tables) -> pl.Series:
 
     A hazard's rows need to be followed over the first interval only; where the data ends before the last, they are censored.
     """
-    cadence = _require_cadence(task)
+    if task.cadence is None:
+        raise InternalError(f"task {task.name} names no cadence.")
     first, where = find_history_start(task, tables)
     reach = task.target.traits.get_min_follow_up(task.target.horizons)
     last = tables.end - timedelta(days=reach)
     if first is not None and first + task.warmup <= last:
         ends = pl.Series([first + task.warmup, last], dtype=pl.Datetime("us"))
-        begin, end = (int(o) for o in cadence.ordinals(ends))
-        moments = cadence.starts(np.arange(begin + 1, end + 1))
+        begin, end = (int(o) for o in task.cadence.ordinals(ends))
+        moments = task.cadence.starts(np.arange(begin + 1, end + 1))
         if len(moments):
             return moments
     raise ColumnError(
@@ -251,9 +252,3 @@ def refuse_unmet_requirements(task: Task, tables: Tables) -> None:
                 f"task {task.name} needs {what}: {n_rows:,} rows have it, about {need.rows:,} would be needed; "
                 "map it from a source that knows it, or leave this task out."
             )
-
-
-def _require_cadence(task: Task) -> Frequency:
-    if task.cadence is None:
-        raise InternalError(f"task {task.name} names no cadence.")
-    return task.cadence

@@ -107,15 +107,9 @@ def _recompute_exactly(windows: CutoffWindows, frame: pl.DataFrame, value: Array
         t = (windows.states.event[place] - windows.cutoff[row]) / DAY_MICROSECONDS
         pairs = pl.DataFrame({"row": row, "x": value[place], "t": t})
         exact.append(pairs.group_by("row", maintain_order=True).agg(build_summary_expressions()).select("row", "sd", "slope"))
-    exact_statistics = pl.concat(exact)
+    exact_statistics = pl.concat(exact).with_columns(pl.lit(True).alias("sure"))
     numbered = frame.with_row_index("row").with_columns(pl.col("row").cast(pl.Int64))
-    return _merge_exact(numbered, exact_statistics)
-
-
-def _merge_exact(frame: pl.DataFrame, exact_statistics: pl.DataFrame) -> pl.DataFrame:
-    joined = frame.join(
-        exact_statistics.with_columns(pl.lit(True).alias("sure")), on="row", how="left", suffix="_sure", maintain_order="left"
-    )
-    names = ("sd", "slope")
-    chosen = [pl.when(pl.col("sure")).then(pl.col(f"{name}_sure")).otherwise(pl.col(name)).alias(name) for name in names]
+    joined = numbered.join(exact_statistics, on="row", how="left", suffix="_sure", maintain_order="left")
+    sure = pl.col("sure")
+    chosen = [pl.when(sure).then(pl.col(f"{name}_sure")).otherwise(pl.col(name)).alias(name) for name in ("sd", "slope")]
     return joined.with_columns(chosen).select(SUMMARY)

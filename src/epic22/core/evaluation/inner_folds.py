@@ -18,6 +18,7 @@ from epic22.core.data.split import (
     build_forward_fold,
     compute_group_strata,
     convert_days,
+    drop_empty_folds,
     encode_values,
     find_test_start,
     separate_forward_folds,
@@ -62,7 +63,7 @@ def split_inner_folds(experiment: Experiment, train: Array, n: int) -> tuple[Fol
         if forward:
             return forward
     fold_numbers = _deal_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train), n])
-    return _drop_empty(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n))
+    return drop_empty_folds(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n))
 
 
 def split_search_folds(experiment: Experiment, train: Array) -> tuple[Fold, ...]:
@@ -149,13 +150,13 @@ def _find_end(at: Array) -> np.datetime64:
 def _split_last_window(experiment: Experiment, train: Array) -> Fold | None:
     at = experiment.examples.at[train]
     start = np.sort(at)[int(len(at) * (1 - VALIDATION_SHARE))]
-    return next(iter(_drop_empty(_build_windows(experiment, train, [(start, _find_end(at))]))), None)
+    return next(iter(drop_empty_folds(_build_windows(experiment, train, [(start, _find_end(at))]))), None)
 
 
 def _split_windows(experiment: Experiment, train: Array, n: int) -> tuple[Fold, ...]:
     at = experiment.examples.at[train]
     starts = np.unique(np.sort(at)[(len(at) * np.arange(1, n + 1)) // (n + 1)])
-    return _drop_empty(_build_windows(experiment, train, zip(starts, [*starts[1:], _find_end(at)], strict=True)))
+    return drop_empty_folds(_build_windows(experiment, train, zip(starts, [*starts[1:], _find_end(at)], strict=True)))
 
 
 def _split_search_windows(experiment: Experiment, train: Array) -> tuple[Fold, ...]:
@@ -164,11 +165,7 @@ def _split_search_windows(experiment: Experiment, train: Array) -> tuple[Fold, .
     ordered = np.sort(at)
     ends = [ordered[min(int(len(at) * share), len(at) - 1)] for share in SEARCH_WINDOW_ENDS]
     folds = _build_windows(experiment, train, itertools.pairwise([*ends[:-1], _find_end(at)]))
-    return folds if len(_drop_empty(folds)) == len(folds) else ()
-
-
-def _drop_empty(folds: Iterable[Fold]) -> tuple[Fold, ...]:
-    return tuple(fold for fold in folds if len(fold.train) and len(fold.test))
+    return folds if len(drop_empty_folds(folds)) == len(folds) else ()
 
 
 def _add_follow_up(experiment: Experiment, fold: Fold) -> Fold:

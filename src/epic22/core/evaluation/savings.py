@@ -11,8 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from epic22.core.data.examples import MICROSECONDS_PER_DAY
 from epic22.core.data.folds import Period
-from epic22.core.data.split import MICROSECONDS_PER_DAY, compute_period_starts, convert_days
+from epic22.core.data.split import compute_period_starts, convert_days
 from epic22.core.errors import UserError
 from epic22.core.evaluation.bootstrap import SAVINGS, bootstrap_totals
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
