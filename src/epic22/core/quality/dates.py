@@ -4,8 +4,17 @@ from dataclasses import dataclass
 
 import polars as pl
 
-from epic22.core.quality.finding import DeclaredTables, Finding, format_share
-from epic22.core.tables.canonical import CANONICAL, CanonicalTable, Reference, RowRule, get_canonical_table
+from epic22.core.quality.finding import DeclaredTables, Finding, FindingKind, format_share
+from epic22.core.tables.canonical import (
+    CANONICAL,
+    CHARGES,
+    LEASES,
+    PAYMENTS,
+    CanonicalTable,
+    Reference,
+    RowRule,
+    get_canonical_table,
+)
 
 WEEK = "7d"
 """What offices are given to enter a signature or an end after the fact."""
@@ -107,17 +116,22 @@ def _check_rule(declared: DeclaredTables, table: CanonicalTable, rule: RowRule) 
         if rule.via is None
         else _join_reference(declared, table, rule.via, rule.holds.meta.root_names())
     )
-    broken = rows.filter(~rule.holds.fill_null(value=True))
-    if broken.is_empty():
-        return None
     columns = _list_columns(table.name, rule.holds)
     times = all(get_canonical_table(name).get_column(column).dtype == "time" for name, column in columns)
-    evidence = f"{format_share(broken.height, rows.height)} break the rule: {rule.words}; first {_format_key(broken, table)}."
-    return Finding(table.name, columns[0][1], "dates disagree" if times else "value out of contract", evidence)
+    what: FindingKind = "dates disagree" if times else "value out of contract"
+    holds = rule.holds.fill_null(value=True)
+    return _report_broken(table, columns[0][1], rows, ~holds, f" break the rule: {rule.words}", what)
 
 
-def _format_key(rows: pl.DataFrame, table: CanonicalTable) -> str:
-    return ", ".join(f"{name} {rows[name][0]}" for name in table.key)
+def _report_broken(
+    table: CanonicalTable, column: str, rows: pl.DataFrame, breaks: pl.Expr, words: str, what: FindingKind = "dates disagree"
+) -> Finding | None:
+    """How many of the rows break something, and the key of the first; None where none does."""
+    broken = rows.filter(breaks)
+    if broken.is_empty():
+        return None
+    first = ", ".join(f"{name} {broken[name][0]}" for name in table.key)
+    return Finding(table.name, column, what, f"{format_share(broken.height, rows.height)}{words}; first {first}.")
 
 
 def _check_reference(declared: DeclaredTables, table: CanonicalTable, reference: Reference) -> Finding | None:
@@ -139,11 +153,7 @@ def _check_date_order(declared: DeclaredTables, item: DateOrder) -> Finding | No
         return None
     table = get_canonical_table(item.table)
     rows = _join_reference(declared, table, item.via, item.breaks.meta.root_names())
-    broken = rows.filter(item.breaks.fill_null(value=False))
-    if broken.is_empty():
-        return None
-    evidence = f"{format_share(broken.height, rows.height)}: {item.words}; first {_format_key(broken, table)}."
-    return Finding(item.table, item.column, "dates disagree", evidence)
+    return _report_broken(table, item.column, rows, item.breaks.fill_null(value=False), f": {item.words}")
 
 
 def _check_early_payments(declared: DeclaredTables) -> Finding | None:
@@ -155,31 +165,18 @@ def _check_early_payments(declared: DeclaredTables) -> Finding | None:
     )
     if not all(declared.has_columns(table, *columns) for table, columns in needed):
         return None
-    charges = declared.select_newest(get_canonical_table("charges")).select("charge_id", "lease_id")
-    leases = declared.select_newest(get_canonical_table("leases")).select("lease_id", "signed_on")
-    payments = declared.select_newest(get_canonical_table("payments"))
-    rows = payments.join(charges, on="charge_id").join(leases, on="lease_id")
-    broken = rows.filter(pl.col("paid_on") < pl.col("signed_on").dt.offset_by(f"-{WEEK}"))
-    if broken.is_empty():
-        return None
-    evidence = (
-        f"{format_share(broken.height, rows.height)}: paid_on lies more than {WEEK} before the lease's signed_on; "
-        f"first {_format_key(broken, get_canonical_table('payments'))}."
-    )
-    return Finding("payments", "paid_on", "dates disagree", evidence)
+    charges = declared.select_newest(CHARGES).select("charge_id", "lease_id")
+    leases = declared.select_newest(LEASES).select("lease_id", "signed_on")
+    rows = declared.select_newest(PAYMENTS).join(charges, on="charge_id").join(leases, on="lease_id")
+    breaks = pl.col("paid_on") < pl.col("signed_on").dt.offset_by(f"-{WEEK}")
+    return _report_broken(PAYMENTS, "paid_on", rows, breaks, f": paid_on lies more than {WEEK} before the lease's signed_on")
 
 
 def _check_overlaps(declared: DeclaredTables) -> Finding | None:
     """Leases that begin while the one before in the same unit still runs."""
     if not declared.has_columns("leases", "lease_id", "unit_id", "start_date", "end_date", "ended_on"):
         return None
-    leases = declared.select_newest(get_canonical_table("leases")).sort("unit_id", "start_date", "lease_id")
+    leases = declared.select_newest(LEASES).sort("unit_id", "start_date", "lease_id")
     ran_to = pl.coalesce("ended_on", "end_date").shift(1).over("unit_id")
-    broken = leases.filter(pl.col("start_date").dt.offset_by("1d") < ran_to)
-    if broken.is_empty():
-        return None
-    evidence = (
-        f"{format_share(broken.height, leases.height)}: start_date lies before the end of the unit's lease before; "
-        f"first {_format_key(broken, get_canonical_table('leases'))}."
-    )
-    return Finding("leases", "start_date", "dates disagree", evidence)
+    breaks = pl.col("start_date").dt.offset_by("1d") < ran_to
+    return _report_broken(LEASES, "start_date", leases, breaks, ": start_date lies before the end of the unit's lease before")

@@ -66,7 +66,9 @@ def _check_new_ids(declared: DeclaredTables, table: CanonicalTable) -> Finding |
     twins = int(rows["twin"].sum())
     if twins < MIN_DUPLICATES:
         return None
-    evidence = _describe_worst_month(rows, twins) or _describe_share(rows, twins)
+    evidence = _describe_worst_month(rows, twins)
+    if evidence is None and twins >= MIN_CONSTANT_SHARE * rows.height:
+        evidence = f"{format_share(twins, rows.height)} say what another row says under another id."
     return None if evidence is None else Finding(table.name, None, "row twice under a new id", evidence)
 
 
@@ -83,9 +85,3 @@ def _describe_worst_month(rows: pl.DataFrame, twins: int) -> str | None:
         f"under another id, against {format_share(int(twins - k[best]), int(rows.height - n[best]))} in the other months "
         f"(chance {max(p_values[best], 1e-99):.0e})."
     )
-
-
-def _describe_share(rows: pl.DataFrame, twins: int) -> str | None:
-    if twins < MIN_CONSTANT_SHARE * rows.height:
-        return None
-    return f"{format_share(twins, rows.height)} say what another row says under another id."

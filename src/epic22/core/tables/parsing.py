@@ -37,7 +37,8 @@ def parse_column(raw: pl.Series, column: Column) -> pl.Series:
         case "bool":
             return _parse_booleans(raw)
         case "money":
-            return _parse_money(raw)
+            # Two decimals, half to even; a float is taken for the shortest decimal that names it.
+            return (raw.cast(pl.String) if raw.dtype.is_float() else raw).cast(MONEY, strict=False)
         case "time":
             return parse_times(raw)
         case _:
@@ -101,13 +102,6 @@ def _parse_booleans(raw: pl.Series) -> pl.Series:
     words = raw.cast(pl.String, strict=False).str.strip_chars().str.to_lowercase()
     table = dict.fromkeys(TRUE, True) | dict.fromkeys(FALSE, False)
     return words.replace_strict(table, default=None, return_dtype=pl.Boolean)
-
-
-def _parse_money(raw: pl.Series) -> pl.Series:
-    """Two decimals, half to even; a float is taken for the shortest decimal that names it."""
-    if raw.dtype.is_float():
-        raw = raw.cast(pl.String)
-    return raw.cast(MONEY, strict=False)
 
 
 def count_rounded(raw: pl.Series, money: pl.Series) -> int:

@@ -5,7 +5,7 @@ Everything is derived from the declared columns, rules and references, the same 
 
 import difflib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
@@ -57,13 +57,8 @@ def list_expected_columns(table: CanonicalTable, names: Sequence[str]) -> tuple[
     if table.extra_columns is None:
         return declared
     declared_names = {column.name for column in declared}
-    further = table.extra_columns
-    extra = [
-        Column(n, further.dtype, optional=True, role=further.role)
-        for n in names
-        if n not in declared_names and not n.startswith("#")
-    ]
-    return (*declared, *extra)
+    extra = [name for name in names if name not in declared_names and not name.startswith("#")]
+    return (*declared, *(replace(table.extra_columns, name=name, optional=True) for name in extra))
 
 
 def check_header(table: CanonicalTable, names: Sequence[str]) -> tuple[str, ...]:
@@ -73,15 +68,12 @@ def check_header(table: CanonicalTable, names: Sequence[str]) -> tuple[str, ...]
     unknown = [] if table.extra_columns else [name for name in given if name not in declared]
     missing = [c.name for c in table.columns if not c.optional and c.name not in given]
     if missing:
-        raise ColumnError(f"{table.name}: no column {_format_missing(missing, unknown)}.")
+        named = ", ".join(f"{name}{_suggest_rename(name, unknown)}" for name in missing)
+        raise ColumnError(f"{table.name}: no column {named}.")
     absent = [name for name in declared if name not in given]
     return tuple(
         f"{table.name}: column {name} is not one of its own and was left out{_suggest_rename(name, absent)}" for name in unknown
     )
-
-
-def _format_missing(missing: Sequence[str], unknown: Sequence[str]) -> str:
-    return ", ".join(f"{name}{_suggest_rename(name, unknown)}" for name in missing)
 
 
 def _suggest_rename(name: str, others: Sequence[str]) -> str:

@@ -21,6 +21,8 @@ LANES = (0x9E3779B97F4A7C15, 0xC2B2AE3D27D4EB4F)
 FIRST, SECOND = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)
 """The multipliers of MurmurHash3's finaliser (Appleby, public domain)."""
 MODULUS = 1 << 64
+LOW_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
+"""Masks that keep the first n bytes of a word of eight."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +61,8 @@ def _sum_column_hashes(frame: pl.DataFrame, columns: Sequence[str]) -> Lanes:
         series = frame[name]
         present = None if series.null_count() == 0 else series.is_not_null().to_numpy()
         for lane, hashed in enumerate(_hash_column(series)):
-            hashes = _mix_bits(hashed ^ _hash_name(name, lane))
+            name_bytes = hashlib.sha256(f"{lane}:{name}".encode()).digest()[:8]
+            hashes = _mix_bits(hashed ^ np.uint64(int.from_bytes(name_bytes, "little")))
             sums[lane][:] += hashes if present is None else np.where(present, hashes, np.uint64(0))
     return sums
 
@@ -92,10 +95,6 @@ def _mix_bits(values: U64) -> U64:
     out *= SECOND
     out ^= out >> np.uint64(33)
     return out
-
-
-def _hash_name(name: str, lane: int) -> np.uint64:
-    return np.uint64(int.from_bytes(hashlib.sha256(f"{lane}:{name}".encode()).digest()[:8], "little"))
 
 
 def _hash_column(series: pl.Series) -> Lanes:
@@ -135,13 +134,7 @@ def _hash_text(series: pl.Series) -> Lanes:
         word = words[start[rows] + at]
         short = remaining < 8
         if short.any():
-            word = np.where(short, word & _mask_low_bytes(remaining), word)
+            word = np.where(short, word & LOW_BYTES[np.minimum(remaining, 8)], word)
         for lane in lanes:
             lane[rows] = _mix_bits(lane[rows] ^ word) + np.uint64(LANES[0])
     return lanes[0], lanes[1]
-
-
-def _mask_low_bytes(count: NDArray[np.int64]) -> U64:
-    """Masks that keep the first n bytes of a word, of eight where there are more."""
-    masks = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype=np.uint64)
-    return masks[np.minimum(count, 8)]

@@ -8,6 +8,7 @@ as found only where held-out rows are predicted worse once its joint part is tak
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -83,8 +84,8 @@ class _JointParts:
 
 def _thin_sample(sample: ShapSample, max_rows: int) -> ShapSample:
     rows = np.unique(np.linspace(0, len(sample.rows) - 1, min(max_rows, len(sample.rows))).astype(int))
-    taken = {name: getattr(sample, name)[rows] for name in ("rows", "unit", "y", "X", "shap_values")}
-    return replace(sample, **taken)
+    selected: dict[str, Any] = {name: getattr(sample, name)[rows] for name in ("rows", "unit", "y", "X", "shap_values")}
+    return replace(sample, **selected)
 
 
 def _compute_exact(sample: ShapSample, chosen: Sequence[int]) -> _JointParts:
