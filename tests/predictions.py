@@ -8,7 +8,7 @@ import polars as pl
 from epic22.core.artifact.bundle import Bundle
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
 from epic22.core.artifact.prediction_request import FrameRequest, RowsRequest
-from epic22.core.artifact.row_model import predict_request
+from epic22.core.artifact.row_model import RowModel
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 
@@ -17,12 +17,12 @@ def predict_frame(
     version: ModelVersion, bundle: Bundle, frame: pl.DataFrame, with_reasons: bool = True
 ) -> tuple[Prediction, ...]:
     """One prediction a row of a frame whose columns have the schema's types."""
-    return predict_request(version, bundle, FrameRequest(frame), with_reasons)
+    return RowModel(version, bundle).predict(FrameRequest(frame), with_reasons)
 
 
 def predict_rows(version: ModelVersion, bundle: Bundle, rows: Sequence[Mapping[str, Any]]) -> tuple[Prediction, ...]:
     """One prediction a row given as plain values by column name."""
-    return predict_request(version, bundle, RowsRequest(rows))
+    return RowModel(version, bundle).predict(RowsRequest(rows))
 
 
 def predict_columns(bundle: Bundle, frame: pl.DataFrame) -> PredictionColumns:

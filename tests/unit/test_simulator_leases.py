@@ -58,8 +58,8 @@ def test_records_keep_every_row_in_the_order_in_which_it_came(parts: list[list[i
     records = ColumnBuffers("value", "batch")
     places = [records.add(len(part), value=np.array(part, int), batch=number) for number, part in enumerate(parts)]
     assert records.n == sum(map(len, parts))
-    assert records.column("value").tolist() == [value for part in parts for value in part]
-    assert records.column("batch").tolist() == [number for number, part in enumerate(parts) for _ in part]
+    assert records.columns()["value"].tolist() == [value for part in parts for value in part]
+    assert records.columns()["batch"].tolist() == [number for number, part in enumerate(parts) for _ in part]
     assert np.concatenate(places).tolist() == list(range(records.n))
 
 

@@ -12,6 +12,7 @@ import polars as pl
 
 from epic22.core.errors import ColumnError
 from epic22.core.tables.canonical import KNOWN_AT, MONEY, get_canonical_table
+from epic22.core.task import Array
 
 PLANTED_AUC = 0.75
 MEAN_SHIFT = 0.9539
@@ -84,20 +85,21 @@ def _require_table(tables: Tables, name: str, min_rows: int = 1) -> pl.DataFrame
     return tables[name]
 
 
-def _select_failing_equipment(tables: Tables) -> pl.Series:
-    """Equipment with a corrective work order of priority high or critical."""
+def _draw_by_equipment(tables: Tables, draw: Callable[[int], Array]) -> tuple[pl.DataFrame, Array, Array]:
+    """The equipment's rows, whether each had a corrective work order of priority high or critical, and a draw for its piece."""
+    frame = _require_table(tables, "equipment", 50)
     orders = _require_table(tables, "work_orders").filter(
         (pl.col("kind") == "corrective") & pl.col("priority").is_in(["high", "critical"]) & pl.col("equipment_id").is_not_null()
     )
-    return orders["equipment_id"].unique()
+    failed = frame["equipment_id"].is_in(orders["equipment_id"].unique().implode()).to_numpy()
+    ids = frame["equipment_id"].unique().sort()
+    by_piece = dict(zip(ids, draw(len(ids)), strict=True))
+    return frame, failed, np.array([by_piece[i] for i in frame["equipment_id"]])
 
 
 def _plant_replacement_cost(tables: Tables, rng: np.random.Generator) -> tuple[Tables, PlantedFault]:
-    frame = _require_table(tables, "equipment", 50)
-    failed = frame["equipment_id"].is_in(_select_failing_equipment(tables).implode()).to_numpy()
-    ids = frame["equipment_id"].unique().sort()
-    noise = dict(zip(ids, rng.normal(size=len(ids)), strict=True))
-    draws = np.array([noise[i] for i in frame["equipment_id"]]) + MEAN_SHIFT * failed
+    frame, failed, noise = _draw_by_equipment(tables, lambda n: rng.normal(size=n))
+    draws = noise + MEAN_SHIFT * failed
     usual = frame.select(pl.col("replacement_cost").cast(pl.Float64).median().over("kind")).to_series()
     cost = (usual * np.exp(0.25 * draws)).round(2).cast(MONEY)
     words = (
@@ -110,11 +112,8 @@ def _plant_replacement_cost(tables: Tables, rng: np.random.Generator) -> tuple[T
 
 
 def _plant_warranty(tables: Tables, rng: np.random.Generator) -> tuple[Tables, PlantedFault]:
-    frame = _require_table(tables, "equipment", 50)
-    failed = frame["equipment_id"].is_in(_select_failing_equipment(tables).implode()).to_numpy()
-    ids = frame["equipment_id"].unique().sort()
-    draw = dict(zip(ids, rng.uniform(size=len(ids)), strict=True))
-    marked = np.array([draw[i] for i in frame["equipment_id"]]) < np.where(failed, FILLED_SHARE, STRAY_SHARE)
+    frame, failed, draws = _draw_by_equipment(tables, lambda n: rng.uniform(size=n))
+    marked = draws < np.where(failed, FILLED_SHARE, STRAY_SHARE)
     filled = pl.when(pl.Series(marked)).then(pl.col("installed_on").dt.offset_by("5y"))
     tables["equipment"] = frame.with_columns(filled.alias("warranty_until"))
     words = (
@@ -177,11 +176,6 @@ def _make_duplicate_planter(name: str, table: str, copy_rows: Callable[[pl.DataF
         return tables, PlantedFault(name, table, None, description, float(copies.height))
 
     return plant_duplicates
-
-
-def _assign_new_ids(frame: pl.DataFrame, key: str) -> pl.DataFrame:
-    number = pl.int_range(pl.len()).cast(pl.String)
-    return frame.with_columns((pl.lit("again-") + number).alias(key), pl.col(KNOWN_AT) + pl.duration(hours=1))
 
 
 def _shift_readings(name: str, where: pl.Expr, shift: pl.Expr, words: str, tables: Tables) -> tuple[Tables, PlantedFault]:
@@ -387,7 +381,13 @@ PLANTERS: dict[str, FaultPlanter] = {
         "with a known_at an hour later",
     ),
     "twice_new_id": _make_duplicate_planter(
-        "twice_new_id", "payments", lambda rows: _assign_new_ids(rows, "payment_id"), "under new ids"
+        "twice_new_id",
+        "payments",
+        lambda rows: rows.with_columns(
+            (pl.lit("again-") + pl.int_range(pl.len()).cast(pl.String)).alias("payment_id"),
+            pl.col(KNOWN_AT) + pl.duration(hours=1),
+        ),
+        "under new ids",
     ),
     "drift_sensor": _plant_sensor_drift,
     "drift_kind": _plant_kind_drift,

@@ -70,10 +70,12 @@ class Bookings:
 
 def build_ledger_table(estate: Estate, bookings: Bookings, span: Span, rng: np.random.Generator) -> pl.DataFrame:
     """One entry for each property, day and account, of the ledger's years; an entry is known days after it is posted."""
+    orders, pieces, slot = bookings.orders, bookings.pieces, bookings.pieces.slot
+    prices = estate.slot_price[slot] * 100
     parts = [
         _income_entries(estate, bookings.history),
-        _repair_entries(bookings.orders),
-        _capital_entries(estate, bookings.pieces),
+        _build_entries(orders.house, orders.done, ACCOUNTS.index("repairs"), -orders.cost),
+        _build_entries(estate.slot_property[slot], pieces.installed, ACCOUNTS.index("capital"), -prices),
         *_running_cost_entries(bookings.costs, span, rng),
     ]
     entries = pl.concat(pl.DataFrame(dict(zip(("house", "day", "account", "cents"), p, strict=True))) for p in parts)
@@ -109,15 +111,6 @@ def _income_entries(estate: Estate, history: TenancyHistory) -> Entries:
     at = np.flatnonzero((payment.status == PAID) & (kind != DEPOSIT))
     house = estate.property_of[history.lease.unit[charge.lease[payment.charge[at]]]]
     return _build_entries(house, payment.day[at], np.where(kind[at] == RENT, 0, 1), payment.amount[at])
-
-
-def _repair_entries(orders: Orders) -> Entries:
-    return _build_entries(orders.house, orders.done, ACCOUNTS.index("repairs"), -orders.cost)
-
-
-def _capital_entries(estate: Estate, pieces: Pieces) -> Entries:
-    slot = pieces.slot
-    return _build_entries(estate.slot_property[slot], pieces.installed, ACCOUNTS.index("capital"), -estate.slot_price[slot] * 100)
 
 
 def _running_cost_entries(costs: RunningCosts, span: Span, rng: np.random.Generator) -> list[Entries]:

@@ -295,18 +295,14 @@ def _turn_units_over(
     t: Tenancy, signed: Array, renewed: Array, empties: Array, new_rent: Array, rng: np.random.Generator
 ) -> None:
     """The state's units at the next month's first day: who is there, under which lease."""
-    t.jobless = _update_employment(t, rng)
+    luck = _draw_uniform(t, rng)
+    t.jobless = np.where(t.jobless > 0, luck >= HIRE_CHANCE, luck < job_loss_chance(t.reliability)).astype(np.float32)
     t.let = (t.let & ~empties) | signed
     t.rent = new_rent
     _sample_tenants(t, signed, rng)
     _sample_leases(t, signed | renewed, t.month + 1, rng)
     t.moved_in = np.where(signed, t.month + 1, t.moved_in)
     t.month += 1
-
-
-def _update_employment(t: Tenancy, rng: np.random.Generator) -> Array:
-    luck = _draw_uniform(t, rng)
-    return np.where(t.jobless > 0, luck >= HIRE_CHANCE, luck < job_loss_chance(t.reliability)).astype(np.float32)
 
 
 def _sample_tenants(t: Tenancy, where: Array, rng: np.random.Generator) -> None:

@@ -39,9 +39,9 @@ class ColumnBuffers:
         self.n += n
         return np.arange(self.n - n, self.n)
 
-    def column(self, name: str) -> Array:
-        """All values of a column."""
-        return np.concatenate(self._parts[name])
+    def columns(self) -> dict[str, Array]:
+        """All values by column."""
+        return {name: np.concatenate(parts) for name, parts in self._parts.items()}
 
 
 @dataclass(frozen=True)
@@ -234,35 +234,20 @@ def simulate_tenancies(
         charge = recorder.charge_rents(t)
         recorder.add_on_time_payments(t, charge)
         if month < span.end_month:
-            _record_month(recorder, t, _simulate_month(t, homes, market, rng), charge)
+            rent = t.rent[0]
+            events = advance_month(t, homes, market, market.at(month), market.at(month - LAG_MONTHS), rng)
+            _record_month(recorder, t, rent, events, charge)
     return _build_history(homes, recorder, states, lease_of)
 
 
-@dataclass(frozen=True)
-class _MonthResult:
-    """What the step overwrites and the book still needs."""
-
-    rent: Array
-    let: Array
-    events: MonthEvents
-    grievance: Array
-
-
-def _simulate_month(t: Tenancy, homes: Homes, market: Market, rng: np.random.Generator) -> _MonthResult:
-    """One month of the path."""
-    rent, let, month = t.rent[0].copy(), t.let[0].copy(), t.month
-    events = advance_month(t, homes, market, market.at(month), market.at(month - LAG_MONTHS), rng)
-    return _MonthResult(rent, let, events, t.grievance[0])
-
-
-def _record_month(recorder: _Recorder, t: Tenancy, result: _MonthResult, charge: Array) -> None:
-    """Write down a month that is over; the state stands at the next one's first day."""
-    events, month = result.events, t.month - 1
+def _record_month(recorder: _Recorder, t: Tenancy, rent: Array, events: MonthEvents, charge: Array) -> None:
+    """Write down a month that is over, with its rents; the state stands at the next one's first day."""
+    month = t.month - 1
     late, missed, cleared = (np.flatnonzero(a[0]) for a in (events.late, events.missed, events.cleared > 0))
     recorder.clear_arrears(month, cleared)
-    recorder.add_late_payments(month, late, result.rent[late], charge)
-    recorder.add_missed_rents(month, missed, result.rent[missed], charge)
-    recorder.add_complaints(t, month, events.aggrieved[0], result.grievance)
+    recorder.add_late_payments(month, late, rent[late], charge)
+    recorder.add_missed_rents(month, missed, rent[missed], charge)
+    recorder.add_complaints(t, month, events.aggrieved[0], t.grievance[0])
     noticed = np.flatnonzero(events.noticed[0])
     recorder.notices.append((recorder.lease_of[noticed], events.notice_day[0, noticed]))
     left, evicted, renewed = (np.flatnonzero(a[0]) for a in (events.left, events.evicted, events.renewed))
@@ -286,16 +271,12 @@ def _build_history(homes: Homes, recorder: _Recorder, states: dict[int, Tenancy]
         notice[leases] = day
     for leases, day, why in recorder.ends:
         ended[leases], reason[leases] = day, why
-    columns = {
-        name: recorder.lease.column(name) for name in ("unit", "tenant", "first", "last", "monthly", "rent", "fair", "signed")
-    }
-    charge = Charge(*(recorder.charge.column(name) for name in ("lease", "due", "amount", "kind")))
+    charge = Charge(**recorder.charge.columns())
     cleared_charges, day = (np.concatenate([o[i] for o in recorder.cleared_charges] or [np.zeros(0, int)]) for i in (0, 1))
     recorder.payment.add(
         len(cleared_charges), charge=cleared_charges, day=day, amount=charge.amount[cleared_charges], status=PAID
     )
-    payment = Payment(*(recorder.payment.column(name) for name in ("charge", "day", "amount", "status")))
-    person = Person(*(recorder.person.column(name) for name in ("reliability", "temper", "created", "rent")))
-    complaint = Complaint(*(recorder.complaint.column(name) for name in ("lease", "month", "reminder", "temper")))
-    lease = Lease(**columns, notice=notice, ended=ended, reason=reason)
+    payment, person = Payment(**recorder.payment.columns()), Person(**recorder.person.columns())
+    complaint = Complaint(**recorder.complaint.columns())
+    lease = Lease(**recorder.lease.columns(), notice=notice, ended=ended, reason=reason)
     return TenancyHistory(homes, lease, charge, payment, person, complaint, states, lease_of)

@@ -6,7 +6,7 @@ give the golden rows the scores that were written down with them. The training s
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -26,7 +26,7 @@ from epic22.core.models.base import Estimator
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json, view
 from epic22.core.targets import TargetKind, get_kind
-from epic22.core.task import CellValue, Column, Kind, LossName, Task
+from epic22.core.task import Column, Kind, LossName, Task
 
 KIND = "rows"
 GOLDEN_ROWS = 8
@@ -131,13 +131,10 @@ DECISION_KEYS = "calibration? costs? risk_bands? sets?"
 """What turns a score into sets and decisions; a bundle that has none of it, as those of the first format, shows none."""
 
 
-def _get_calibration(bundle: Bundle) -> Calibration | None:
-    return None if bundle.calibration.kind == "none" else bundle.calibration
-
-
-def _get_costs(bundle: Bundle) -> Mapping[str, float] | None:
-    return bundle.costs or None
-
+DECISIONS: Mapping[str, Callable[[Bundle], object]] = {
+    "calibration": lambda bundle: None if bundle.calibration.kind == "none" else bundle.calibration,
+    "costs": lambda bundle: bundle.costs or None,
+}
 
 HASHED_VIEWS = {
     **PREPROCESSING_VIEWS,
@@ -146,8 +143,7 @@ HASHED_VIEWS = {
         Bundle,
         "family preprocessing=preprocessor inputs=schema.inputs classes=schema.classes conformal=band seed data_version "
         + DECISION_KEYS,
-        calibration=_get_calibration,
-        costs=_get_costs,
+        **DECISIONS,
     ),
 }
 """What of a bundle is hashed beside the trained bytes."""
@@ -161,8 +157,7 @@ MANIFEST_VIEWS = {
     Bundle: view(
         Bundle,
         f"family status schema conformal=band model_hash data_version seed positive_share {DECISION_KEYS} made_with",
-        calibration=_get_calibration,
-        costs=_get_costs,
+        **DECISIONS,
         made_with=lambda bundle: library_versions(),
     ),
 }
@@ -195,12 +190,6 @@ def value_to_json(value: Any) -> Any:
     if isinstance(value, datetime):
         return value.isoformat()
     return None if isinstance(value, float) and math.isnan(value) else value
-
-
-def row_from_json(row: Mapping[str, Any], columns: tuple[Column, ...]) -> dict[str, CellValue | datetime]:
-    """The values a JSON row stands for, in the types of the columns."""
-    times = {column.name for column in columns if column.dtype == "time"}
-    return {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}
 
 
 def open_bundle(folder: Path) -> Bundle:
@@ -246,8 +235,9 @@ def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bu
 
 
 def _check_golden_rows(folder: Path, bundle: Bundle, golden: Mapping[str, Any]) -> None:
+    times = {column.name for column in bundle.schema.inputs if column.dtype == "time"}
     for number, (row, raw) in enumerate(zip(golden["rows"], golden["raw"], strict=True), start=1):
-        values = row_from_json(row, bundle.schema.inputs)
+        values = {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}
         score = bundle.estimator.decision_function(bundle.preprocessor.transform_row(values))[0]
         if not np.allclose(score, raw, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
             raise BundleError(

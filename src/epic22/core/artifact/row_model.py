@@ -88,13 +88,34 @@ class RowModel:
         return FrameRequest(source.read_rows(self.schema.columns))
 
     def predict(self, request: PredictionRequest, with_reasons: bool = True) -> tuple[Prediction, ...]:
-        """One prediction a row."""
-        return predict_request(self.version, self.bundle, request, with_reasons)
+        """One prediction a row. Reasons take most of the time; without them all else is the same."""
+        n = len(request)
+        if not n:
+            return ()
+        X, batch = request.matrix(self.bundle.preprocessor), _RowBatch.of(self.bundle.schema, request.column, n)
+        answers = compute_columns(self.bundle, X, batch.stakes(self.bundle.schema.stake_column))
+        rows = zip(
+            batch.entities,
+            batch.at,
+            _iterate_values(self.bundle.schema, answers),
+            answers.score.tolist(),
+            _iterate_reasons(self.bundle, X, answers, batch) if with_reasons else repeat((), n),
+            batch.texts,
+            answers.raw,
+            _to_list(answers.median_days, n),
+            strict=True,
+        )
+        unit, version, model = self.bundle.schema.score_unit, self.version, self.version.model_hash.encode()
+        return tuple(
+            Prediction(entity, at, values, PredictionScore(score, unit), why, version, sha256(model, text, raw.tobytes()), days)
+            for entity, at, values, score, why, text, raw, days in rows
+        )
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
         """The row's categories that training never saw, in words."""
         return [
-            f"{name}: {str(row[name])[:100]!r} was never {_describe_rarity(levels)} in training; treated as missing."
+            f"{name}: {str(row[name])[:100]!r} was never {'seen' if len(levels) < MAX_LEVELS else 'or too seldom seen'} "
+            "in training; treated as missing."
             for name, levels in self.bundle.preprocessor.levels.items()
             if row.get(name) is not None and row[name] not in levels
         ]
@@ -102,10 +123,6 @@ class RowModel:
     def files(self) -> Mapping[str, bytes]:
         """The trained model and its preprocessing."""
         return model_files(self.bundle)
-
-
-def _describe_rarity(levels: Mapping[str, int]) -> str:
-    return "seen" if len(levels) < MAX_LEVELS else "or too seldom seen"
 
 
 @dataclass(frozen=True)
@@ -143,33 +160,6 @@ def _read_role(schema: Schema, role: str, column: Callable[[str], Sequence[Any]]
     """The values (n,) of the first column of a role; None where there is no such column."""
     name = next((column.name for column in schema.columns if column.role == role), None)
     return [None] * n if name is None else column(name)
-
-
-def predict_request(
-    version: ModelVersion, bundle: Bundle, request: PredictionRequest, with_reasons: bool = True
-) -> tuple[Prediction, ...]:
-    """One prediction a row. Reasons take most of the time; without them all else is the same."""
-    n = len(request)
-    if not n:
-        return ()
-    X, batch = request.matrix(bundle.preprocessor), _RowBatch.of(bundle.schema, request.column, n)
-    answers = compute_columns(bundle, X, batch.stakes(bundle.schema.stake_column))
-    rows = zip(
-        batch.entities,
-        batch.at,
-        _iterate_values(bundle.schema, answers),
-        answers.score.tolist(),
-        _iterate_reasons(bundle, X, answers, batch) if with_reasons else repeat((), n),
-        batch.texts,
-        answers.raw,
-        _to_list(answers.median_days, n),
-        strict=True,
-    )
-    unit, model = bundle.schema.score_unit, version.model_hash.encode()
-    return tuple(
-        Prediction(entity, at, values, PredictionScore(score, unit), reasons, version, sha256(model, text, raw.tobytes()), days)
-        for entity, at, values, score, reasons, text, raw, days in rows
-    )
 
 
 def _to_list(column: Array | None, n: int) -> list[Any]:

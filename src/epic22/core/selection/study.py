@@ -142,7 +142,8 @@ class Study:
             else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=self.config.shared)
         )
         optuna_trial = study.ask()
-        family = self._suggest_family(optuna_trial)
+        chosen = optuna_trial.suggest_categorical("family", [family.name for family in self.config.families])
+        family = next(family for family in self.config.families if family.name == chosen)
         start = optuna_trial.user_attrs.get("start")
         names = family.space if start is None else [name for name in start if name in family.space]
         params = {name: _suggest_param(optuna_trial, family.name, name, family.space[name]) for name in names}
@@ -188,7 +189,9 @@ class Study:
             return
         family = next(f for f in self.config.families if f.name == trial.family)
         flat = _flatten_params(family, trial.params)
-        distributions = {"family": self._family_distribution(), **_build_distributions(family)}
+        names = [family.name for family in self.config.families]
+        distributions: dict[str, Any] = {"family": optuna.distributions.CategoricalDistribution(names)}
+        distributions |= {f"{family.name}.{name}": _build_distribution(range_) for name, range_ in family.space.items()}
         optuna_trial = optuna.trial.create_trial(
             state=state,
             value=trial.value if complete else None,
@@ -228,15 +231,6 @@ class Study:
         for frozen in self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             self._study.tell(frozen.number, state=TrialState.FAIL)
 
-    def _family_distribution(self) -> Any:
-        import optuna
-
-        return optuna.distributions.CategoricalDistribution([family.name for family in self.config.families])
-
-    def _suggest_family(self, optuna_trial: Any) -> Family:
-        name = optuna_trial.suggest_categorical("family", [family.name for family in self.config.families])
-        return next(family for family in self.config.families if family.name == name)
-
 
 @dataclass(frozen=True)
 class MemoryStudies:
@@ -260,18 +254,10 @@ def _digest(family: str, params: Mapping[str, Any]) -> str:
 def _read_trial(number: int, frozen: Any) -> Trial:
     from optuna.trial import TrialState
 
-    attributes = frozen.user_attrs
+    attributes, family = frozen.user_attrs, frozen.params["family"]
+    scores, best_params = tuple(attributes["folds"]), tuple(attributes["settled"])
     pruned = frozen.state == TrialState.PRUNED
-    best_params = tuple(attributes["settled"])
-    return Trial(
-        number,
-        frozen.params["family"],
-        attributes["params"],
-        tuple(attributes["folds"]),
-        best_params,
-        attributes["seconds"],
-        pruned,
-    )
+    return Trial(number, family, attributes["params"], scores, best_params, attributes["seconds"], pruned)
 
 
 def _interleave(sequences: Sequence[Sequence[tuple[Family, Mapping[str, Any]]]]) -> list[tuple[Family, Mapping[str, Any]]]:
@@ -282,10 +268,6 @@ def _interleave(sequences: Sequence[Sequence[tuple[Family, Mapping[str, Any]]]])
 def _flatten_params(family: Family, params: Mapping[str, Any]) -> dict[str, object]:
     """Names as the storage has them: two families may share a parameter's name."""
     return {"family": family.name, **{f"{family.name}.{name}": value for name, value in params.items() if name in family.space}}
-
-
-def _build_distributions(family: Family) -> "dict[str, FloatDistribution | IntDistribution]":
-    return {f"{family.name}.{name}": _build_distribution(range_) for name, range_ in family.space.items()}
 
 
 def _build_distribution(range_: tuple[Any, ...]) -> "FloatDistribution | IntDistribution":
