@@ -7,6 +7,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -16,30 +17,42 @@ CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 RECIPES = dict(re.findall(r"^## (Add a [^\n]+)\n(.*?)(?=^## |\Z)", CONTRIBUTING, re.MULTILINE | re.DOTALL))
 FILE = re.compile(r"`((?:[\w]+/)+\w+\.py)`")
 BLOCK = re.compile(r"```(\w*)\n(.*?)```", re.DOTALL)
+ANCHOR = re.compile(r"above\s+`(\w+)`")
 LISTED = re.compile(r"^(\w+): .*= \(\n    \.\.\.,\n(.*?)^\)", re.MULTILINE | re.DOTALL)
 
 
-def read_steps(recipe: str) -> Iterator[tuple[str, str, str]]:
-    """The recipe's blocks in order: language, code, and the file that the text before it named last."""
-    begin = 0
+@dataclass(frozen=True)
+class Step:
+    """A block of a recipe, the file that the text named last, and the name above which it is put there, where one is said."""
+
+    language: str
+    code: str
+    file: str
+    anchor: str | None
+
+
+def read_steps(recipe: str) -> Iterator[Step]:
+    """The recipe's blocks in order."""
+    begin, file = 0, ""
     for block in BLOCK.finditer(recipe):
-        names = FILE.findall(recipe[begin : block.start()])
-        yield block[1], block[2], names[-1] if names else ""
+        text = recipe[begin : block.start()]
+        file = (FILE.findall(text) or [file])[-1]
+        yield Step(block[1], block[2], file, (ANCHOR.findall(text) or [None])[-1])
         begin = block.end()
 
 
 def follow(recipe: str, tree: Path) -> str:
     """Do what the recipe's blocks of Python say, and give the command with which it ends."""
-    for language, code, name in read_steps(recipe):
-        if language != "python":
-            return code.strip()
-        path = find_file(tree, name)
+    for step in read_steps(recipe):
+        if step.language != "python":
+            return step.code.strip()
+        path = find_file(tree, step.file)
         if not path.exists():
-            path.write_text(code)
-        elif LISTED.search(code):
-            path.write_text(add_to_list(path.read_text(), code))
+            path.write_text(step.code)
+        elif step.anchor is None:
+            path.write_text(add_to_list(path.read_text(), step.code))
         else:
-            path.write_text(insert_before_first_class(path.read_text(), code))
+            path.write_text(insert_above(path.read_text(), step.anchor, step.code))
     raise AssertionError("a recipe ends with the command that runs its contract tests")
 
 
@@ -61,10 +74,11 @@ def add_to_list(source: str, code: str) -> str:
     return changed[:docstring_end] + "\n" + "\n".join(imports) + "\n" + changed[docstring_end:]
 
 
-def insert_before_first_class(source: str, code: str) -> str:
-    """The test module with the block before its tests, where its own names are defined."""
-    place = source.index("@pytest.fixture")
-    return f"import sqlite3\nfrom contextlib import closing\n{source[:place]}{code}\n\n{source[place:]}"
+def insert_above(source: str, anchor: str, code: str) -> str:
+    """The module with the block above the function, class or constant of that name."""
+    place = re.search(rf"^(?:def |class )?{anchor}\b", source, re.MULTILINE)
+    assert place is not None, f"the recipe names {anchor}, which the module lacks"
+    return f"{source[: place.start()]}{code}\n\n{source[place.start() :]}"
 
 
 @pytest.fixture
@@ -80,10 +94,10 @@ def tree(tmp_path: Path) -> Path:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("recipe", "n_lines"),
-    [("Add a feature", 45), ("Add a model family", 23), ("Add a source", 25)],
+    [("Add a feature", 40), ("Add a model family", 23), ("Add a source", 25), ("Add a metric", 10)],
 )
 def test_a_recipe_followed_word_for_word_passes_its_contract_tests(recipe: str, n_lines: int, tree: Path) -> None:
-    module = next(code for language, code, _ in read_steps(RECIPES[recipe]) if language == "python")
+    module = next(step.code for step in read_steps(RECIPES[recipe]) if step.language == "python")
     assert sum(bool(line.strip()) for line in module.splitlines()) <= n_lines
     command = shlex.split(follow(RECIPES[recipe], tree))
     assert command[:3] == [".venv/bin/python", "-m", "pytest"]

@@ -9,7 +9,7 @@ import pytest
 import sklearn.metrics as sk
 
 from epic22.core.evaluation import metrics as ours
-from epic22.core.task import Array, RowMetadata
+from epic22.core.task import Array, Metric, RowMetadata
 
 RNG = np.random.default_rng(22)
 Y = (RNG.uniform(size=300) < 0.3).astype(float)
@@ -66,11 +66,36 @@ def test_the_median_percentage_error_is_the_median() -> None:
     assert found == pytest.approx(np.median(np.abs(F - V) / np.abs(V)))
 
 
-def test_weights_of_two_are_rows_given_twice() -> None:
-    double = np.repeat(np.arange(300), 2)
-    for metric in ours.METRICS["binary"]:
-        twice = metric.score(Y[double], P[double], RowMetadata())
-        assert metric.score(Y, P, RowMetadata(weight=np.full(300, 2.0))) == pytest.approx(twice)
+LABELS_AND_RESPONSES: dict[str, tuple[Array, Array, Array]] = {
+    "binary": (Y, P, Y),
+    "multiclass": (K, PK, np.eye(3)[K]),
+    "regression": (V, F, V),
+    "counts": (V, F, V),
+}
+"""By kind of target: labels, responses, and the responses of who knows the labels."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "metric"),
+    [pytest.param(kind, metric, id=f"{metric.name}-{kind}") for kind, metrics in ours.METRICS.items() for metric in metrics],
+)
+class TestEveryMetric:
+    def test_weights_of_two_are_rows_given_twice(self, kind: str, metric: Metric) -> None:
+        y, response, _ = LABELS_AND_RESPONSES[kind]
+        twice = metric.score(np.repeat(y, 2), np.repeat(response, 2, axis=0), RowMetadata())
+        assert metric.score(y, response, RowMetadata(weight=np.full(len(y), 2.0))) == pytest.approx(twice)
+
+    def test_the_order_of_the_rows_does_not_matter(self, kind: str, metric: Metric) -> None:
+        y, response, _ = LABELS_AND_RESPONSES[kind]
+        assert metric.score(y[::-1], response[::-1], RowMetadata()) == pytest.approx(metric.score(y, response, RowMetadata()))
+
+    def test_no_answer_scores_better_than_the_truth(self, kind: str, metric: Metric) -> None:
+        y, response, truth = LABELS_AND_RESPONSES[kind]
+        sign = 1 if metric.greater_is_better else -1
+        assert sign * metric.score(y, truth, RowMetadata()) > sign * metric.score(y, response, RowMetadata())
+
+    def test_it_is_looked_up_by_its_name(self, kind: str, metric: Metric) -> None:
+        assert ours.BY_NAME[metric.name] is metric
 
 
 def test_scores_that_one_class_cannot_define_are_nan() -> None:

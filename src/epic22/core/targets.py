@@ -18,6 +18,17 @@ LossName = Literal["squared", "absolute", "quantile", "poisson", "tweedie"]
 LOG_LINK_LOSSES: frozenset[LossName] = frozenset({"poisson", "tweedie"})
 """Losses of counts and sums, whose models score the logarithm of the mean."""
 
+CLASS_METRICS: tuple[str, ...] = (
+    "brier_score",
+    "accuracy",
+    "balanced_accuracy",
+    "f1",
+    "precision",
+    "recall",
+    "matthews_corrcoef",
+)
+"""What is reported of all classes, behind the metrics that decide."""
+
 MIN_EVENTS = 10
 """A hazard's training rows with fewer events are too few to learn from."""
 
@@ -168,18 +179,7 @@ class BinaryTarget(_ClassTarget):
     stored_name = "binary"
     has_positive_class = True
     sample_unit = "positives"
-    metrics = (
-        "average_precision",
-        "roc_auc",
-        "log_loss",
-        "brier_score",
-        "accuracy",
-        "balanced_accuracy",
-        "f1",
-        "precision",
-        "recall",
-        "matthews_corrcoef",
-    )
+    metrics = ("average_precision", "roc_auc", "log_loss", *CLASS_METRICS)
 
     def inverse_link(self, raw: Array) -> Array:
         """The logistic function of log-odds."""
@@ -213,17 +213,7 @@ class MulticlassTarget(_ClassTarget):
     name = "multiclass"
     stored_name = "multiclass"
     has_score_per_class = True
-    metrics = (
-        "log_loss",
-        "roc_auc",
-        "brier_score",
-        "accuracy",
-        "balanced_accuracy",
-        "f1",
-        "precision",
-        "recall",
-        "matthews_corrcoef",
-    )
+    metrics = ("log_loss", "roc_auc", *CLASS_METRICS)
 
     def inverse_link(self, raw: Array) -> Array:
         """The softmax of scores (…, k)."""

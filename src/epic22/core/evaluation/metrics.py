@@ -302,20 +302,26 @@ EXPECTED_CALIBRATION_ERROR = Metric("expected_calibration_error", expected_calib
 BRIER_SKILL_SCORE = Metric("brier_skill_score", brier_skill_score, True, "probability")
 
 PERCENTAGE_METRICS = (MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR)
-CLASS_METRICS = (ROC_AUC, LOG_LOSS, BRIER_SCORE, ACCURACY, BALANCED_ACCURACY, F1, PRECISION, RECALL, MATTHEWS_CORRCOEF)
 
-BY_NAME = {
-    metric.name: metric
-    for metric in (
-        AVERAGE_PRECISION,
-        *CLASS_METRICS,
-        ROOT_MEAN_SQUARED_ERROR,
-        MEAN_ABSOLUTE_ERROR,
-        *PERCENTAGE_METRICS,
-        R2,
-    )
-}
+REPORTED_METRICS: tuple[Metric, ...] = (
+    AVERAGE_PRECISION,
+    ROC_AUC,
+    LOG_LOSS,
+    BRIER_SCORE,
+    ACCURACY,
+    BALANCED_ACCURACY,
+    F1,
+    PRECISION,
+    RECALL,
+    MATTHEWS_CORRCOEF,
+    ROOT_MEAN_SQUARED_ERROR,
+    MEAN_ABSOLUTE_ERROR,
+    *PERCENTAGE_METRICS,
+    R2,
+)
 """The metrics that kinds of target name."""
+
+BY_NAME = {metric.name: metric for metric in REPORTED_METRICS}
 
 METRICS: dict[str, tuple[Metric, ...]] = {
     kind.name: tuple(BY_NAME[name] for name in kind.metrics) for kind in KINDS.values() if kind.metrics
