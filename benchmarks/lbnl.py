@@ -25,10 +25,9 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import SplitError
-from epic22.core.evaluation.bootstrap import compute_replicates
+from epic22.core.evaluation.bootstrap import compute_percentile_interval, compute_replicates
 from epic22.core.evaluation.metrics import METRICS, roc_auc
 from epic22.core.evaluation.predictions import ClusteredPredictions
-from epic22.core.statistics import compute_percentile_interval
 from epic22.core.task import Array
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train

@@ -18,7 +18,7 @@ from epic22.core.data.batches import open_batches
 from epic22.core.data.folds import SplitRequest
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.crossval_large import TrainingResources
-from epic22.core.ports import Progress, ProgressEvent, Stage, StageFinished, StageStarted, WorkAdvanced, WorkStarted
+from epic22.core.progress import Progress, ProgressEvent, Stage, StageFinished, StageStarted, WorkAdvanced, WorkStarted
 from epic22.core.serialization import to_json
 from epic22.core.time_series import MONTHLY
 from epic22.reports.json import VIEWS

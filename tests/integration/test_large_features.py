@@ -25,7 +25,7 @@ from epic22.core.data.large_examples import (
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, UNUSED, VALIDATION, plan_large_folds
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.task_data import TaskData
-from epic22.core.ports import Progress
+from epic22.core.progress import Progress
 from epic22.core.task import AsOfView
 from epic22.features.catalog import FEATURES
 from epic22.services.pipelines.batches import can_train_in_batches

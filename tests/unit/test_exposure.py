@@ -30,7 +30,7 @@ from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import load_task_data
-from epic22.spec.task_request import refuse_contradictions
+from epic22.spec.task_request import build_roles, refuse_contradictions
 from epic22.spec.training_spec import TrainingSpec, build_spec
 
 POISSON, TWEEDIE = Loss("poisson"), Loss("tweedie", power=1.5)
@@ -194,7 +194,7 @@ def test_what_cannot_add_an_exposure_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ColumnError, match="exposure and label at once"):
         load_task_data(asked(tmp_path, exposure="claims"))
     wanted = {"csv": stored(tmp_path), "label": "claims", "offset": "years", "loss": "poisson", "trials": 3}
-    assert build_spec(**wanted).column_roles.offset == "years"
+    assert build_roles(build_spec(**wanted)).offset == "years"
     for search, option in (
         ({"engineer": True}, "--engineer"),
         ({"row_ms": 1.0}, "--row-ms"),

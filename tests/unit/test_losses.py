@@ -33,8 +33,8 @@ from epic22.reports.json import VIEWS
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
-from epic22.spec.task_request import refuse_contradictions
-from epic22.spec.training_spec import TrainingSpec, apply_options, build_spec, parse_loss
+from epic22.spec.task_request import parse_loss, refuse_contradictions
+from epic22.spec.training_spec import TrainingSpec, apply_options, build_spec
 
 
 def scattered(n: int, uneven: bool, seed: int = 0) -> tuple[Array, Array, Array]:

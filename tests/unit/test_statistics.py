@@ -9,15 +9,10 @@ from hypothesis import strategies as st
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
+from epic22.core.evaluation.bootstrap import compute_percentile_interval
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.power import ONE_SIDED, TWO_SIDED, SampleSize, compute_data_factor, compute_power
-from epic22.core.statistics import (
-    UNDEFINED_INTERVAL,
-    Interval,
-    adjust_p_values,
-    compute_percentile_interval,
-    compute_wilson_interval,
-)
+from epic22.core.statistics import UNDEFINED_INTERVAL, Interval, adjust_p_values, compute_wilson_interval
 
 P = st.floats(0, 1, allow_nan=False)
 

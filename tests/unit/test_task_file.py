@@ -11,7 +11,7 @@ import yaml
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from epic22.core.data.column_overrides import ColumnOverride
+from epic22.core.column import ColumnOverride
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, FileError, UserError
 from epic22.core.task import EvaluationPolicy

@@ -1,42 +1,70 @@
-"""The only place where the parts meet: settings in, services that work out."""
+"""The only place where the parts meet: settings in, services that work out.
 
-from epic22.bootstrap.components import Components, assemble, current_user, open_lake, open_studies
-from epic22.bootstrap.ingest_and_audit import audit_feature, audit_file, audit_stored, infer_task_spec, ingest_folder
-from epic22.bootstrap.predictions import decide_feature, predict_file, read_feature_rows
-from epic22.bootstrap.promotion import load_explanation, trace_back
-from epic22.bootstrap.training import (
-    FeatureConfig,
-    TrainingResult,
-    override_by_key,
-    train_and_promote,
-    train_feature,
-    train_file,
-    train_panel_file,
-)
-from epic22.bootstrap.tuning import build_tuning
+A name is loaded with its module when it is first used, so that the help of a verb waits for no library.
+"""
 
-__all__ = [
-    "Components",
-    "FeatureConfig",
-    "TrainingResult",
-    "assemble",
-    "audit_feature",
-    "audit_file",
-    "audit_stored",
-    "build_tuning",
-    "current_user",
-    "decide_feature",
-    "infer_task_spec",
-    "ingest_folder",
-    "load_explanation",
-    "open_lake",
-    "open_studies",
-    "override_by_key",
-    "predict_file",
-    "read_feature_rows",
-    "trace_back",
-    "train_and_promote",
-    "train_feature",
-    "train_file",
-    "train_panel_file",
-]
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from epic22.bootstrap.components import Components as Components
+    from epic22.bootstrap.components import assemble as assemble
+    from epic22.bootstrap.components import current_user as current_user
+    from epic22.bootstrap.components import open_lake as open_lake
+    from epic22.bootstrap.components import open_studies as open_studies
+    from epic22.bootstrap.ingest_and_audit import audit_feature as audit_feature
+    from epic22.bootstrap.ingest_and_audit import audit_file as audit_file
+    from epic22.bootstrap.ingest_and_audit import audit_stored as audit_stored
+    from epic22.bootstrap.ingest_and_audit import ingest_folder as ingest_folder
+    from epic22.bootstrap.predictions import decide_feature as decide_feature
+    from epic22.bootstrap.predictions import predict_file as predict_file
+    from epic22.bootstrap.predictions import read_feature_rows as read_feature_rows
+    from epic22.bootstrap.promotion import load_explanation as load_explanation
+    from epic22.bootstrap.promotion import trace_back as trace_back
+    from epic22.bootstrap.sample import write_sample as write_sample
+    from epic22.bootstrap.training import FeatureConfig as FeatureConfig
+    from epic22.bootstrap.training import TrainingResult as TrainingResult
+    from epic22.bootstrap.training import override_by_key as override_by_key
+    from epic22.bootstrap.training import train_and_promote as train_and_promote
+    from epic22.bootstrap.training import train_feature as train_feature
+    from epic22.bootstrap.training import train_file as train_file
+    from epic22.bootstrap.training import train_panel_file as train_panel_file
+    from epic22.bootstrap.tuning import build_tuning as build_tuning
+    from epic22.features.catalog import FEATURES as FEATURES
+    from epic22.reports.json import VIEWS as VIEWS
+    from epic22.services.forecast_findings import compute_forecast_coverage as compute_forecast_coverage
+    from epic22.services.training_run import RowRun as RowRun
+    from epic22.services.training_run import SeriesRun as SeriesRun
+    from epic22.spec.task_yaml import read_spec as read_spec
+
+NAMES = {
+    "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_lake", "open_studies"),
+    "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_folder"),
+    "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
+    "epic22.bootstrap.promotion": ("load_explanation", "trace_back"),
+    "epic22.bootstrap.sample": ("write_sample",),
+    "epic22.bootstrap.training": (
+        "FeatureConfig",
+        "TrainingResult",
+        "override_by_key",
+        "train_and_promote",
+        "train_feature",
+        "train_file",
+        "train_panel_file",
+    ),
+    "epic22.bootstrap.tuning": ("build_tuning",),
+    "epic22.features.catalog": ("FEATURES",),
+    "epic22.reports.json": ("VIEWS",),
+    "epic22.services.forecast_findings": ("compute_forecast_coverage",),
+    "epic22.services.training_run": ("RowRun", "SeriesRun"),
+    "epic22.spec.task_yaml": ("read_spec",),
+}
+"""What there is to use, by its module; for type checkers the same is imported above."""
+
+
+def __getattr__(name: str) -> Any:
+    """The value of that name, from its module."""
+    for module, names in NAMES.items():
+        if name in names:
+            return getattr(import_module(module), name)
+    raise AttributeError(f"module 'epic22.bootstrap' has no attribute {name!r}")

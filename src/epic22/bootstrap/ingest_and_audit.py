@@ -11,7 +11,7 @@ from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import FileError
 from epic22.core.lineage import DataVersion
-from epic22.core.ports import Progress
+from epic22.core.progress import Progress
 from epic22.core.quality import Finding
 from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.versions import LakeVersion
@@ -22,7 +22,8 @@ from epic22.services.lineage_events import emit_lineage, source_datasets, table_
 from epic22.services.prepare import audit_split
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
-from epic22.spec.task_request import build_split_request, refuse_contradictions
+from epic22.spec.task_request import build_split_request, locate_errors, refuse_contradictions
+from epic22.spec.task_yaml import refuse_missing_folder, write_task_file
 from epic22.spec.training_spec import TrainingSpec
 
 
@@ -51,13 +52,21 @@ def ingest_folder(
     return result
 
 
-def infer_task_spec(spec: TrainingSpec, data: TaskData, suspicions: tuple[Suspicion, ...]) -> TrainingSpec:
-    """What was asked, with what the audit inferred."""
-    return add_inferred(spec, Inferred(data.task, data.examples().X, suspicions, data.notes))
-
-
 def audit_file(spec: TrainingSpec, progress: Progress = Progress()) -> tuple[TaskData, tuple[Suspicion, ...]]:
-    """What the audit finds in the user's own table and in the folds it would get; nothing is stored."""
+    """What the audit finds in the user's own table and in the folds it would get; nothing is stored.
+
+    What was asked and inferred is written where `write_task` says. Raises UserError as `train_file` does.
+    """
+    write_to = spec.run.write_task
+    refuse_missing_folder(write_to)
+    with locate_errors(spec):
+        data, suspicions = _audit_table(spec, progress)
+    if write_to is not None:
+        write_task_file(add_inferred(spec, Inferred(data.task, data.examples().X, suspicions, data.notes)), write_to)
+    return data, suspicions
+
+
+def _audit_table(spec: TrainingSpec, progress: Progress) -> tuple[TaskData, tuple[Suspicion, ...]]:
     refuse_contradictions(spec)
     request = build_split_request(spec)
     progress.begin(f"reading and auditing {spec.path.name}", 1)

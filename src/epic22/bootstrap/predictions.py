@@ -12,8 +12,8 @@ from epic22.bootstrap.components import Components
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
-from epic22.core.ports import Progress
 from epic22.core.prediction import Prediction
+from epic22.core.progress import Progress
 from epic22.core.task import Column
 from epic22.core.time_series import Histories
 from epic22.features.catalog import get_feature

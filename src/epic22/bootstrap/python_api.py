@@ -24,12 +24,9 @@ from epic22.core.errors import UserError
 from epic22.core.lineage import ModelVersion, sha256
 from epic22.core.prediction import Prediction
 from epic22.core.statistics import Interval
-from epic22.services.pipelines.series import ForecastConfig
 from epic22.services.training_run import RowRun, SeriesRun
-from epic22.spec.panel_file import build_panel_file
-from epic22.spec.task_request import locate_errors
-from epic22.spec.task_yaml import read_task_file, write_task_file
-from epic22.spec.training_spec import FIELDS, TrainingSpec, apply_options, build_spec
+from epic22.spec.task_yaml import read_spec
+from epic22.spec.training_spec import FIELDS, TrainingSpec, build_spec
 
 
 @dataclass(frozen=True)
@@ -107,11 +104,7 @@ def train(table: Any = None, *, home: str | Path | None = None, **options: Any) 
     cannot be asked or does not fit the table.
     """
     spec, components = _read_options(table, home, options)
-    with locate_errors(spec):
-        result = train_file(components, spec)
-    if spec.run.write_task is not None:
-        write_task_file(result.spec, spec.run.write_task)
-    return _finish_run(components, result)
+    return _finish_run(components, train_file(components, spec))
 
 
 def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None, **options: Any) -> Run:
@@ -120,15 +113,13 @@ def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None,
     `forecast(frame, label="rent", id="zip", time="month", frequency="M", horizon=12)`. Raises UserError for what does not fit.
     """
     spec, components = _read_options(table, home, options | {"panel": panel})
-    config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed)
-    return _finish_run(components, train_panel_file(components, build_panel_file(spec), config))
+    return _finish_run(components, train_panel_file(components, spec))
 
 
 def audit(table: Any = None, *, home: str | Path | None = None, **options: Any) -> tuple[Suspicion, ...]:
     """What a table gives away, column by column with the evidence, as `epic22 audit` finds it; nothing is trained."""
     spec, _ = _read_options(table, home, options)
-    with locate_errors(spec):
-        return audit_file(spec)[1]
+    return audit_file(spec)[1]
 
 
 def load(task: str, version: str | None = None, *, home: str | Path | None = None) -> LoadedModel:
@@ -159,8 +150,7 @@ def _read_options(table: Any, home: str | Path | None, options: Mapping[str, Any
             options.setdefault("task", options.get("label"))
     spec = build_spec(**options)
     if spec.run.task_file is not None:
-        given = {field.parameter: spec.value(field) for field in FIELDS if field.parameter in options}
-        spec = apply_options(read_task_file(spec.run.task_file), given)
+        spec = read_spec({field.parameter: spec.value(field) for field in FIELDS if field.parameter in options})
     return spec, assemble(settings)
 
 

@@ -24,7 +24,8 @@ from epic22.core.errors import InternalError, UserError
 from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
-from epic22.core.ports import Progress, RunRecord
+from epic22.core.ports import RunRecord
+from epic22.core.progress import Progress
 from epic22.core.tables.canonical import describe_refused_rents
 from epic22.features.catalog import get_feature
 from epic22.services.lineage_events import data_datasets, emit_lineage, model_dataset
@@ -36,10 +37,10 @@ from epic22.services.training_run import RowRun, SeriesRun, TrainingRun
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.large_file import load_batched_task_data, refuse_unbatchable
-from epic22.spec.panel_file import PanelFile, load_panel_task_data
+from epic22.spec.panel_file import build_panel_file, load_panel_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
-from epic22.spec.task_request import build_split_request, refuse_contradictions
-from epic22.spec.task_yaml import write_task_file
+from epic22.spec.task_request import build_split_request, locate_errors, refuse_contradictions
+from epic22.spec.task_yaml import refuse_missing_folder, write_task_file
 from epic22.spec.training_spec import TrainingSpec
 
 TASK_FILE = "task.yaml"
@@ -72,13 +73,19 @@ class FeatureConfig:
 def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[RowRun]:
     """Train on the user's own table: whole where that fits under the memory cap, a batch at a time otherwise.
 
-    What was asked is written beside the version with what was inferred. Raises UserError for what cannot be asked together, and
-    for a search or engineered columns of a table in batches.
+    What was asked is written beside the version with what was inferred, and where `write_task` says. Raises UserError for what
+    cannot be asked together, and for a search or engineered columns of a table in batches; it names the place in the task file.
     """
-    refuse_contradictions(spec)
-    tuning = build_tuning(components.settings, spec)
-    with _open_file_pipeline(components, spec, tuning, progress) as pipeline:
-        return save_task_file(components, train_and_promote(components, pipeline, progress), spec)
+    write_to = spec.run.write_task
+    refuse_missing_folder(write_to)
+    with locate_errors(spec):
+        refuse_contradictions(spec)
+        tuning = build_tuning(components.settings, spec)
+        with _open_file_pipeline(components, spec, tuning, progress) as pipeline:
+            result = save_task_file(components, train_and_promote(components, pipeline, progress), spec)
+    if write_to is not None:
+        write_task_file(result.spec, write_to)
+    return result
 
 
 @contextmanager
@@ -109,10 +116,10 @@ def _open_file_pipeline(
         yield BatchPipeline(batched, split, setting, memory, gate)
 
 
-def train_panel_file(
-    components: Components, file: PanelFile, config: ForecastConfig, progress: Progress = Progress()
-) -> TrainingResult[SeriesRun]:
-    """Train on the user's own panel."""
+def train_panel_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[SeriesRun]:
+    """Train on the user's own panel. Raises UserError for what does not fit."""
+    file = build_panel_file(spec)
+    config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed)
     progress.begin(f"reading {file.path.name}", 1)
     data = load_panel_task_data(file)
     progress.step()

@@ -1,19 +1,19 @@
 """`epic22 audit`: what tables give away, and what is wrong in them, before anything is trained."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epic22.bootstrap import assemble, audit_feature, audit_file, audit_stored, infer_task_spec
-from epic22.cli.options import Json, read_spec, refuse_missing_folder, with_spec_options
+from epic22 import bootstrap
+from epic22.cli.options import Json, with_spec_options
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
-from epic22.core.data.leakage import Suspicion
 from epic22.core.errors import UserError
-from epic22.spec.task_request import locate_errors
-from epic22.spec.task_yaml import write_task_file
 from epic22.spec.training_spec import TrainingSpec, list_options
+
+if TYPE_CHECKING:
+    from epic22.core.data.leakage import Suspicion
 
 
 @with_spec_options(list_options(audit=True))
@@ -37,18 +37,15 @@ def audit(
             raise UserError("--write-task writes the task of a table of your own: give --csv FILE and --label COLUMN.")
         _audit_stored(feature, data, json)
         return
-    _audit_table(read_spec(given), feature, json)
+    _audit_table(bootstrap.read_spec(given), feature, json)
 
 
 def _audit_table(spec: TrainingSpec, feature: str | None, json: bool) -> None:
     if feature is not None or spec.roles.label is None:
         raise UserError("with --csv give --label, and no feature; without --csv the stored tables are audited.")
     write_to = spec.run.write_task
-    refuse_missing_folder(write_to)
-    with locate_errors(spec), show_progress() as bars:
-        data, suspicions = audit_file(spec, bars)
-    if write_to is not None:
-        write_task_file(infer_task_spec(spec, data, suspicions), write_to)
+    with show_progress() as bars:
+        data, suspicions = bootstrap.audit_file(spec, bars)
     if json:
         print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": suspicions})
         return
@@ -59,10 +56,10 @@ def _audit_table(spec: TrainingSpec, feature: str | None, json: bool) -> None:
 
 def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
 
-    components = assemble(Settings.read())
+    components = bootstrap.assemble(Settings.read())
     with show_progress() as bars:
-        version, findings = audit_stored(components, data, bars)
-        suspicions = () if feature is None else audit_feature(components, feature, version.number, bars)
+        version, findings = bootstrap.audit_stored(components, data, bars)
+        suspicions = () if feature is None else bootstrap.audit_feature(components, feature, version.number, bars)
     if json:
         print_json({"data_version": version.number, "tables": findings, "inputs": suspicions})
         return
@@ -75,7 +72,7 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
         _print_suspicions(suspicions)
 
 
-def _print_suspicions(suspicions: tuple[Suspicion, ...]) -> None:
+def _print_suspicions(suspicions: "tuple[Suspicion, ...]") -> None:
     if not suspicions:
         print_line("Nothing suspicious in the inputs.")
         return

@@ -1,25 +1,26 @@
 """`epic22 data`: the versions of the tables."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epic22.adapters.lake import Lake
-from epic22.bootstrap import current_user, open_lake
+from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
-from epic22.core.tables.versions import LakeVersion
-from epic22.reports.json import VIEWS
+
+if TYPE_CHECKING:
+    from epic22.adapters.lake import Lake
+    from epic22.core.tables.versions import LakeVersion
 
 data = typer.Typer(name="data", help="The versions of the tables: log, show, diff, restore, quarantine.", no_args_is_help=True)
 Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
 Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")]
 
 
-def _open_lake() -> Lake:
+def _open_lake() -> "Lake":
 
-    return open_lake(Settings.read())
+    return bootstrap.open_lake(Settings.read())
 
 
 @data.command()
@@ -27,7 +28,7 @@ def log(json: Json = False) -> None:
     """List the versions, newest first: rows, content hash, who, when, from where."""
     versions = _open_lake().log()[::-1]
     if json:
-        print_json(versions, VIEWS)
+        print_json(versions, bootstrap.VIEWS)
         return
     if not versions:
         print_line("No data versions yet; read your tables with 'epic22 ingest FOLDER'.")
@@ -46,7 +47,7 @@ def log(json: Json = False) -> None:
     print_table("Data versions", ["version", "id", "rows", "apart", "made (UTC)", "from"], rows)
 
 
-def _format_origin(version: LakeVersion) -> str:
+def _format_origin(version: "LakeVersion") -> str:
     """The version's files in few words."""
     names = list(dict.fromkeys(source.name for source in version.sources))
     return ", ".join(names[:2]) + (f" and {len(names) - 2} more" if len(names) > 2 else "")
@@ -67,7 +68,7 @@ def show(
         _print_rows(of, frame.columns, [[_format_cell(value) for value in row] for row in frame.iter_rows()], json)
         return
     if json:
-        print_json(selected, VIEWS)
+        print_json(selected, bootstrap.VIEWS)
         return
     lines = [[n, f"{t.rows:,}", f"{t.added:,}", str(t.delta_version), t.digest[:12]] for n, t in selected.tables.items()]
     print_table(f"Data version {selected.number} ({selected.id})", ["table", "rows", "added", "delta version", "digest"], lines)
@@ -99,9 +100,9 @@ def diff(
 @data.command()
 def restore(version: Annotated[int, typer.Argument(help="The version to go back to.")], json: Json = False) -> None:
     """Make a new version with the content of an older one; the history stays as it is."""
-    new_version = _open_lake().restore(version, current_user())
+    new_version = _open_lake().restore(version, bootstrap.current_user())
     if json:
-        print_json(new_version, VIEWS)
+        print_json(new_version, bootstrap.VIEWS)
         return
     print_line(f"Data version {new_version.number} holds what version {version} held ({new_version.id[:12]}).")
 

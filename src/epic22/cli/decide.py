@@ -1,17 +1,18 @@
 """`epic22 decide`: the ranked list of a week, in money."""
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from epic22.bootstrap import assemble, decide_feature
+from epic22 import bootstrap
 from epic22.cli.ingest import parse_timestamp
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.text import format_figure
-from epic22.reports.json import VIEWS
-from epic22.services.decide import SHOWN_HORIZON, DecisionList, ListedCase, decision_value
+
+if TYPE_CHECKING:
+    from epic22.services.decide import DecisionList, ListedCase
 
 
 def decide(
@@ -25,14 +26,15 @@ def decide(
 ) -> None:
     """Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides."""
     with show_progress() as bars:
-        decisions = decide_feature(assemble(Settings.read()), task, parse_timestamp(at, "--at"), capacity, data, bars)
+        components = bootstrap.assemble(Settings.read())
+        decisions = bootstrap.decide_feature(components, task, parse_timestamp(at, "--at"), capacity, data, bars)
     if json:
-        print_json(decisions, VIEWS)
+        print_json(decisions, bootstrap.VIEWS)
     else:
         print_decisions(decisions)
 
 
-def print_decisions(decisions: DecisionList) -> None:
+def print_decisions(decisions: "DecisionList") -> None:
     """The list for a person at a terminal."""
     print_line(
         f"{decisions.task} at {decisions.at:%Y-%m-%d}: {len(decisions.listed)} of {decisions.considered:,} "
@@ -48,10 +50,9 @@ def print_decisions(decisions: DecisionList) -> None:
         print_line(f"Acting on this list is expected to save {format_figure(decisions.saving)} against acting on nobody.", "bold")
 
 
-def _format_row(case: ListedCase) -> list[str]:
+def _format_row(case: "ListedCase") -> list[str]:
 
-    values = case.prediction.values
-    value = decision_value(case.prediction) if case.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
+    value = case.ranked_value
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
     if value.interval is not None:
         text = f"{text} ({value.interval.ends})"

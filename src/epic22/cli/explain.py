@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from epic22.bootstrap import assemble, load_explanation
+from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
@@ -22,7 +22,7 @@ def explain(
     json: Json = False,
 ) -> None:
     """Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold."""
-    model, explanation, pictures = load_explanation(assemble(Settings.read()), task, version)
+    model, explanation, pictures = bootstrap.load_explanation(bootstrap.assemble(Settings.read()), task, version)
     if json:
         print_json(dict(explanation))
         return

@@ -1,13 +1,17 @@
 """A trained forecast for a person at a terminal."""
 
-from epic22.bootstrap import TrainingResult
+from typing import TYPE_CHECKING
+
+from epic22 import bootstrap
 from epic22.cli.terminal import print_line, print_table
 from epic22.core.text import format_figure
-from epic22.services.forecast_findings import compute_forecast_coverage
-from epic22.services.training_run import SeriesRun
+
+if TYPE_CHECKING:
+    from epic22.bootstrap import TrainingResult
+    from epic22.services.training_run import SeriesRun
 
 
-def print_forecast(result: TrainingResult[SeriesRun]) -> None:
+def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
     """The result for a person at a terminal."""
     run = result.run
     frequency, plan = run.frequency, run.plan
@@ -47,7 +51,7 @@ def print_forecast(result: TrainingResult[SeriesRun]) -> None:
                 f"{run.version.family} against {verdict.against}: skill {format_figure(verdict.difference.value)} better "
                 f"({verdict.difference.ends}); {sure}."
             )
-    coverage = compute_forecast_coverage(run)
+    coverage = bootstrap.compute_forecast_coverage(run)
     for kind in coverage.kinds[:2]:
         years = ", ".join(f"{y} {c:.0f} %" for y, c in zip(coverage.years, kind.coverage_by_year, strict=True))
         print_line(

@@ -6,12 +6,11 @@ from typing import Annotated
 
 import typer
 
-from epic22.bootstrap import assemble, ingest_folder
+from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
 from epic22.core.errors import UserError
-from epic22.reports.json import VIEWS
 
 
 def ingest(
@@ -28,9 +27,10 @@ def ingest(
     All or nothing: a killed ingest leaves no trace, and run again it gives the same version.
     """
     with show_progress() as bars:
-        ingestion = ingest_folder(assemble(Settings.read()), folder, parse_timestamp(as_of), source, mapping, bars)
+        components = bootstrap.assemble(Settings.read())
+        ingestion = bootstrap.ingest_folder(components, folder, parse_timestamp(as_of), source, mapping, bars)
     if json:
-        print_json(ingestion, VIEWS)
+        print_json(ingestion, bootstrap.VIEWS)
         return
     counts = ingestion.counts.items()
     rows = [

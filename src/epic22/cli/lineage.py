@@ -8,14 +8,13 @@ from rich.console import Console
 from rich.text import Text
 from rich.tree import Tree
 
-from epic22.bootstrap import assemble, trace_back
+from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line
 from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.lineage import Node, Trace
 from epic22.reports.figures.lineage import draw_lineage
-from epic22.reports.json import VIEWS
 
 MAX_BRANCHES = 20
 
@@ -33,11 +32,11 @@ def lineage(
     json: Json = False,
 ) -> None:
     """Trace X back to its table versions and source files, and forward to the models and predictions it led to."""
-    trace = trace_back(assemble(Settings.read()), x)
+    trace = bootstrap.trace_back(bootstrap.assemble(Settings.read()), x)
     if svg is not None:
         _write_svg(trace, svg)
     if json:
-        print_json(trace, VIEWS)
+        print_json(trace, bootstrap.VIEWS)
         return
     print_trace(trace)
     if svg is not None:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from epic22.bootstrap import assemble
+from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
@@ -16,7 +16,7 @@ def models(
     json: Json = False,
 ) -> None:
     """List the registered models, each task's champion marked."""
-    registry = assemble(Settings.read()).registry
+    registry = bootstrap.assemble(Settings.read()).registry
     names = registry.list_tasks() if task is None else (task,)
     champions = {name: registry.champion(name).version for name in names}
     versions = [version for name in names for version in registry.list_versions(name)]

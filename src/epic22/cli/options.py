@@ -8,9 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from epic22.core.errors import FileError
-from epic22.spec.task_yaml import read_task_file
-from epic22.spec.training_spec import SpecField, TrainingSpec, apply_options
+from epic22.spec.training_spec import SpecField
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 TYPES: Mapping[str, Any] = {"text": str, "texts": list[str], "path": Path, "number": float, "whole": int, "flag": bool}
@@ -62,15 +60,3 @@ def _build_parameter(field: SpecField) -> Parameter:
 def select_given(given: Container[str], *options: str) -> list[str]:
     """Those of the options whose parameters were given."""
     return [option for option in options if option.removeprefix("--").replace("-", "_") in given]
-
-
-def read_spec(given: Mapping[str, Any]) -> TrainingSpec:
-    """What is asked by the task file, where one is given, and the options. Raises FileError for one that cannot be read."""
-    path = given.get("task_file")
-    return apply_options(TrainingSpec() if path is None else read_task_file(path), given)
-
-
-def refuse_missing_folder(path: Path | None) -> None:
-    """Raise FileError where a file is to be written into a folder that is not there: better now than after the training."""
-    if path is not None and not path.parent.is_dir():
-        raise FileError(f"--write-task {path}: there is no folder {path.parent}; make it, or name another.")

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from epic22.bootstrap import assemble, predict_file
+from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
@@ -29,9 +29,9 @@ def predict(
     json: Json = False,
 ) -> None:
     """Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score."""
-    components = assemble(Settings.read())
+    components = bootstrap.assemble(Settings.read())
     with show_progress() as bars:
-        model, predictions = predict_file(components, task, file, version, bars, reasons)
+        model, predictions = bootstrap.predict_file(components, task, file, version, bars, reasons)
     if json:
         print_json({"task": task, "model": model, "predictions": predictions}, PREDICTION_VIEWS)
         return

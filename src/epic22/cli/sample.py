@@ -6,11 +6,8 @@ from typing import Annotated
 
 import typer
 
+from epic22 import bootstrap
 from epic22.cli.terminal import print_line, print_table, show_progress
-from epic22.reports.figures.simulation import FIGURES
-from epic22.reports.html.simulation import render_simulation_page
-from epic22.simulator.flat_tables import write_flat_tables
-from epic22.simulator.portfolio import check_fault_names, plant_faults, simulate, write_portfolio
 
 
 class SizeName(StrEnum):
@@ -37,15 +34,7 @@ def sample(
 ) -> None:
     """Simulate a property company: all canonical tables, true probabilities beside them, a page of pictures."""
     with show_progress() as bars:
-        check_fault_names(fault or [])
-        clean = simulate(size.value, seed, on_part=lambda what: bars.begin(what, 1))
-        portfolio = plant_faults(clean, fault or (), seed)
-        bars.begin("files", 1)
-        write_portfolio(portfolio, folder, layout.value)
-        write_flat_tables(clean.tables, folder)
-        bars.begin("pictures", len(FIGURES))
-        page = render_simulation_page(clean, f"A {size.value} portfolio, seed {seed}")
-        (folder / "portfolio.html").write_text(page, encoding="utf-8")
+        portfolio = bootstrap.write_sample(folder, size.value, seed, fault or (), layout.value, bars)
     print_table("Simulated tables", ["table", "rows"], [[name, f"{frame.height:,}"] for name, frame in portfolio.tables.items()])
     for planted in portfolio.planted:
         print_line(f"Planted {planted.name} in {planted.table}: {planted.words}.", "yellow")

@@ -4,11 +4,8 @@ import socket
 from typing import Annotated
 
 import typer
-import uvicorn
 
-from epic22.adapters.prediction_log import BufferedPredictionLog
-from epic22.api.app import create_app
-from epic22.bootstrap import assemble
+from epic22 import bootstrap
 from epic22.cli.terminal import print_line
 from epic22.config import Settings
 from epic22.core.errors import UserError
@@ -21,22 +18,14 @@ def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")] = 8022,
 ) -> None:
     """Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs."""
+    from epic22.cli.api_server import build_server
 
-    components = assemble(Settings.read())
-    registry = components.registry
+    components = bootstrap.assemble(Settings.read())
     listener = _open_socket(host, port)
-    tasks = ", ".join(registry.list_tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
+    tasks = ", ".join(components.registry.list_tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
     address, bound = listener.getsockname()[:2]
     print_line(f"http://{address}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
-    server = uvicorn.Server(
-        uvicorn.Config(
-            create_app(registry, BufferedPredictionLog(components.prediction_log)),
-            log_level="warning",
-            server_header=False,
-            timeout_graceful_shutdown=5,
-        )
-    )
-    server.run(sockets=[listener])
+    build_server(components).run(sockets=[listener])
 
 
 def _open_socket(host: str, port: int) -> socket.socket:

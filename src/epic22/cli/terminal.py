@@ -13,7 +13,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from epic22.core.ports import Progress, ProgressEvent, WorkAdvanced, WorkStarted
+from epic22.core.progress import Progress, ProgressEvent, WorkAdvanced, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.core.statistics import Interval
 from epic22.core.text import format_figure

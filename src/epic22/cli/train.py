@@ -2,35 +2,23 @@
 
 from collections.abc import Callable, Container, Mapping
 from dataclasses import replace
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from epic22.bootstrap import (
-    FeatureConfig,
-    TrainingResult,
-    assemble,
-    build_tuning,
-    override_by_key,
-    train_feature,
-    train_file,
-    train_panel_file,
-)
+from epic22 import bootstrap
 from epic22.cli.forecast_result import print_forecast
-from epic22.cli.options import Json, read_spec, refuse_missing_folder, select_given, with_spec_options
+from epic22.cli.options import Json, select_given, with_spec_options
 from epic22.cli.terminal import print_json, print_line, show_progress
 from epic22.cli.training_result import print_assessment, print_training
 from epic22.config import Settings, parse_memory
 from epic22.core.errors import UserError
 from epic22.core.serialization import to_json
-from epic22.features.catalog import FEATURES
-from epic22.reports.json import VIEWS
-from epic22.services.pipelines.series import ForecastConfig
-from epic22.services.training_run import RowRun, SeriesRun
-from epic22.spec.panel_file import build_panel_file
-from epic22.spec.task_request import locate_errors
-from epic22.spec.task_yaml import write_task_file
 from epic22.spec.training_spec import USE, TrainingSpec, list_options
+
+if TYPE_CHECKING:
+    from epic22.bootstrap import TrainingResult
+    from epic22.services.training_run import RowRun
 
 ALL = "all"
 AUTHORISATION_HINT = "Give --override-reason with a key in EPIC22_KEY whose SHA-256 is in EPIC22_AUTHORISED_KEYS."
@@ -103,15 +91,15 @@ def train(
     if feature is not None:
         _refuse_options(given, USE_OPTIONS, f"go with a table of your own, not with the feature {feature}.")
         _refuse_options(given, TABLE_OPTIONS, "go with a table of your own; a feature is trained on the stored tables.")
-        train_features(feature, read_spec(given), data, override_reason, json)
+        train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
     elif "panel" in given:
         _refuse_options(given, USE_OPTIONS, "go with a table of your own, not with --panel.")
         _require_table({"csv", "label"} <= set(given))
         _refuse_options(given, ROW_OPTIONS, "do not go with --panel; the last periods are held out with --holdout-last.")
-        train_forecast(read_spec(given), json)
+        train_forecast(bootstrap.read_spec(given), json)
     else:
         _refuse_options(given, PANEL_OPTIONS, "go with --panel wide or --panel long.")
-        train_table(read_spec(given), json)
+        train_table(bootstrap.read_spec(given), json)
 
 
 def _refuse_options(given: Container[str], options: tuple[str, ...], why: str) -> None:
@@ -124,27 +112,22 @@ def _refuse_options(given: Container[str], options: tuple[str, ...], why: str) -
 def _require_table(is_complete: bool) -> None:
     """Raise UserError, saying what can be trained, where a table or its label is missing."""
     if not is_complete:
-        names = ", ".join(feature.name for feature in FEATURES)
+        names = ", ".join(feature.name for feature in bootstrap.FEATURES)
         raise UserError(f"name a feature ({names}, or all), or give --csv FILE and --label COLUMN, or --task-file FILE.")
 
 
 def train_table(spec: TrainingSpec, json: bool) -> None:
     """Train on a table of one's own as it is asked for, and show the result."""
     _require_table(spec.data.file is not None and spec.roles.label is not None)
-    write_to = spec.run.write_task
-    refuse_missing_folder(write_to)
-    with locate_errors(spec):
-        components = assemble(read_settings(spec))
-        with show_progress() as bars:
-            result = train_file(components, spec, bars)
-    if write_to is not None:
-        write_task_file(result.spec, write_to)
+    with show_progress() as bars:
+        result = bootstrap.train_file(bootstrap.assemble(read_settings(spec)), spec, bars)
     if json:
-        print_json(to_json(result.run, VIEWS) | {"report": str(result.report), "task_file": str(result.task_file)})
-    else:
-        print_training(result)
-        if write_to is not None:
-            print_line(f"Written: {write_to}")
+        run = to_json(result.run, bootstrap.VIEWS)
+        print_json(run | {"report": str(result.report), "task_file": str(result.task_file)})
+        return
+    print_training(result)
+    if spec.run.write_task is not None:
+        print_line(f"Written: {spec.run.write_task}")
 
 
 def read_settings(spec: TrainingSpec) -> Settings:
@@ -155,29 +138,27 @@ def read_settings(spec: TrainingSpec) -> Settings:
 
 def train_forecast(spec: TrainingSpec, json: bool) -> None:
     """Train on the panel and show the result."""
-    file = build_panel_file(spec)
-    config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed)
     with show_progress() as bars:
-        result = train_panel_file(assemble(Settings.read()), file, config, bars)
+        result = bootstrap.train_panel_file(bootstrap.assemble(Settings.read()), spec, bars)
     print_result(result, json)
 
 
 def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str | None, json: bool) -> None:
     """Train the feature of that name, or each of them, and show the results."""
-    tuning, settings = build_tuning(Settings.read(), spec), read_settings(spec)
-    components, refusals = assemble(settings), []
-    engineer = spec.search.uses_engineering
-    config = FeatureConfig(spec.split.seed, override=override_by_key(reason), tuning=tuning, engineer=engineer)
-    for feature_name in [feature.name for feature in FEATURES] if name == ALL else [name]:
+    tuning, settings = bootstrap.build_tuning(Settings.read(), spec), read_settings(spec)
+    components, refusals = bootstrap.assemble(settings), []
+    override, engineer = bootstrap.override_by_key(reason), spec.search.uses_engineering
+    config = bootstrap.FeatureConfig(spec.split.seed, override=override, tuning=tuning, engineer=engineer)
+    for feature_name in [feature.name for feature in bootstrap.FEATURES] if name == ALL else [name]:
         with show_progress() as bars:
-            result = train_feature(components, feature_name, data, bars, config)
+            result = bootstrap.train_feature(components, feature_name, data, bars, config)
         print_result(result, json)
         refusals += explain_refusal(result)
     if refusals:
         raise UserError(" ".join(refusals))
 
 
-def explain_refusal(result: TrainingResult[Any]) -> list[str]:
+def explain_refusal(result: "TrainingResult[Any]") -> list[str]:
     """What to tell someone who asked for an override and was not granted it: a sentence, or nothing."""
     decision = result.run.promotion
     if decision is None or decision.promote or decision.override is None:
@@ -186,22 +167,20 @@ def explain_refusal(result: TrainingResult[Any]) -> list[str]:
     return [f"{version.task} version {version.version} was not promoted: {decision.why}. {AUTHORISATION_HINT}"]
 
 
-def _print_rows(result: TrainingResult[RowRun]) -> None:
+def _print_rows(result: "TrainingResult[RowRun]") -> None:
     print_training(result)
     if result.run.assessment is not None:
         print_assessment(result.run.assessment)
 
 
-PRINTERS: Mapping[str, Callable[[TrainingResult[Any]], None]] = {RowRun.kind: _print_rows, SeriesRun.kind: print_forecast}
-"""How a result is shown, by the kind of its run."""
-
-
-def print_result(result: TrainingResult[Any], json: bool) -> None:
+def print_result(result: "TrainingResult[Any]", json: bool) -> None:
     """The result of a feature or a panel for a person at a terminal, or as JSON."""
     if json:
-        print_json(to_json(result.run, VIEWS) | {"report": str(result.report)})
+        print_json(to_json(result.run, bootstrap.VIEWS) | {"report": str(result.report)})
         return
-    PRINTERS[result.run.kind](result)
+    rows, series = bootstrap.RowRun.kind, bootstrap.SeriesRun.kind
+    printers: Mapping[str, Callable[[TrainingResult[Any]], None]] = {rows: _print_rows, series: print_forecast}
+    printers[result.run.kind](result)
     decision = result.run.promotion
     if decision is not None and not decision.promote:
         print_line(f"Not promoted: {decision.why}.", "bold red")

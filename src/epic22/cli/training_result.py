@@ -1,14 +1,18 @@
 """A trained model of rows for a person at a terminal."""
 
-from epic22.bootstrap import TrainingResult
+from typing import TYPE_CHECKING
+
 from epic22.cli.terminal import format_interval, print_line, print_table
-from epic22.core.evaluation.significance import Verdict
 from epic22.core.text import format_figure
-from epic22.services.assess import Assessment
-from epic22.services.training_run import RowRun
+
+if TYPE_CHECKING:
+    from epic22.bootstrap import TrainingResult
+    from epic22.core.evaluation.significance import Verdict
+    from epic22.services.assess import Assessment
+    from epic22.services.training_run import RowRun
 
 
-def print_training(result: TrainingResult[RowRun]) -> None:
+def print_training(result: "TrainingResult[RowRun]") -> None:
     """The result for a person at a terminal."""
     run = result.run
     for note in run.notes:
@@ -50,7 +54,7 @@ def print_training(result: TrainingResult[RowRun]) -> None:
     print_line(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
 
 
-def _describe_certainty(verdict: Verdict) -> str:
+def _describe_certainty(verdict: "Verdict") -> str:
     """Certain or not, with what other tests say of the same pair where they may be asked."""
     other_tests = [
         f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
@@ -58,7 +62,7 @@ def _describe_certainty(verdict: Verdict) -> str:
     return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
 
 
-def _print_coverage(result: TrainingResult[RowRun]) -> None:
+def _print_coverage(result: "TrainingResult[RowRun]") -> None:
     """How often intervals or sets held the outcome, and where they did not."""
     promise = result.run.intervals
     if promise.note:
@@ -70,7 +74,7 @@ def _print_coverage(result: TrainingResult[RowRun]) -> None:
             print_line(promise.coverage.shortfall, "bold yellow")
 
 
-def _print_columns(result: TrainingResult[RowRun]) -> None:
+def _print_columns(result: "TrainingResult[RowRun]") -> None:
     plan = result.run.column_plan
     if plan is None:
         return
@@ -89,7 +93,7 @@ def _print_columns(result: TrainingResult[RowRun]) -> None:
     print_table(title, ["change", "columns", "gain", ""], rows)
 
 
-def _print_audit(result: TrainingResult[RowRun]) -> None:
+def _print_audit(result: "TrainingResult[RowRun]") -> None:
     audit = result.run.audit
     if not audit:
         print_line("Audit: nothing suspicious.")
@@ -100,7 +104,7 @@ def _print_audit(result: TrainingResult[RowRun]) -> None:
         print_line("A column left out is taken in with --keep NAME, if you know it to be known before the label.")
 
 
-def print_comparison(run: RowRun) -> None:
+def print_comparison(run: "RowRun") -> None:
     """Short lists and money per 1,000 rows by family, what is as good, and whether more data would help."""
     points = run.comparison.points
     if points:
@@ -122,7 +126,7 @@ def print_comparison(run: RowRun) -> None:
         print_line(f"{run.comparison.curve.words}.")
 
 
-def print_assessment(assessment: Assessment) -> None:
+def print_assessment(assessment: "Assessment") -> None:
     """Calibration, money, bands and fairness in a few lines."""
     print_line(
         f"Calibration: {assessment.calibration.kind}; expected calibration error "

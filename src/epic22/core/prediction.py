@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from datetime import datetime
 
+from epic22.core.column import CellValue
 from epic22.core.lineage import ModelVersion
 from epic22.core.serialization import collect_views, view
 from epic22.core.statistics import Interval
-from epic22.core.task import CellValue
 
 MAX_REASONS = 4
 

@@ -4,13 +4,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import stats
-
-from epic22.core.task import Array
 from epic22.core.text import format_figure
 
 CONFIDENCE = 0.95
+NORMAL_QUANTILE = 1.959963984540054
+"""Of (1 + CONFIDENCE) / 2, written out so that an interval needs no library."""
 
 
 @dataclass(frozen=True)
@@ -51,28 +49,10 @@ def compute_wilson_interval(hits: float, n: float) -> tuple[float, float]:
     """
     if n <= 0:
         return 0.0, 1.0
-    z = float(stats.norm.ppf((1 + CONFIDENCE) / 2))
+    z = NORMAL_QUANTILE
     share, spread = hits / n, z * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
     middle, scale = share + z * z / (2 * n), 1 + z * z / n
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)
-
-
-def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
-    """The 95 % percentile interval of the draws that are defined; NaN where half of them are not."""
-    present = replicates[~np.isnan(replicates)]
-    if len(present) < len(replicates) / 2:
-        return math.nan, math.nan
-    tail = (1 - CONFIDENCE) / 2
-    low, high = np.quantile(present, [tail, 1 - tail])
-    return float(low), float(high)
-
-
-def compute_cluster_error(values: Array, cluster: Array) -> tuple[float, int]:
-    """The standard error of a mean over rows (n,) when clusters (n,) are drawn, and how many clusters there are."""
-    units = np.unique(cluster, return_inverse=True)[1]
-    count = int(units.max()) + 1
-    off = np.bincount(units, weights=values - values.mean())
-    return math.sqrt(float((off**2).sum()) * count / max(count - 1, 1)) / len(values), count
 
 
 def adjust_p_values(ps: Sequence[float]) -> tuple[float, ...]:

@@ -11,38 +11,15 @@ from typing import Literal, Protocol
 import numpy as np
 import polars as pl
 
+from epic22.core.column import CellValue as CellValue
+from epic22.core.column import Column as Column
+from epic22.core.column import Dtype as Dtype
+from epic22.core.column import Role as Role
 from epic22.core.targets import Array as Array
 from epic22.core.targets import Kind as Kind
 from epic22.core.targets import LossName as LossName
 from epic22.core.targets import TargetKind, get_kind
 from epic22.core.time_series import Frequency, Histories
-
-Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
-Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
-
-CellValue = str | float | int | bool | None
-"""A value of a row as JSON has it; a time is ISO 8601."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    `low` and `high` are the bounds a value may have (in `unit`); without them anything finite passes. `levels` are the
-    values a category may have, as text. `known_when` names the time column after which this column's value is known.
-    `about` says in plain words what it is, for the reasons shown to people.
-    """
-
-    name: str
-    dtype: Dtype
-    unit: str | None = None
-    low: float | None = None
-    high: float | None = None
-    levels: tuple[str, ...] = ()
-    optional: bool = False
-    role: Role = "input"
-    known_when: str | None = None
-    about: str = ""
 
 
 @dataclass(frozen=True)

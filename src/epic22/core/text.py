@@ -4,7 +4,7 @@ import math
 from datetime import datetime, timedelta
 from typing import Any
 
-from epic22.core.task import Column
+from epic22.core.column import Column
 
 PLURAL_UNITS = ("days", "weeks", "months", "years", "hours", "minutes")
 """Units that have a singular: 1 day, 1 month of rent."""

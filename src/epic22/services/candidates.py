@@ -10,7 +10,7 @@ from epic22.core.evaluation.crossval import Candidate, make_candidate, make_defa
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import ENSEMBLE, get_family
-from epic22.core.ports import Progress
+from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Task

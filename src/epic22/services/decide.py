@@ -32,6 +32,12 @@ class ListedCase:
     saving: float | None
     change: float | None = None
 
+    @property
+    def ranked_value(self) -> PredictedValue:
+        """The value by which it is ranked: the one that is acted on, of a forecast the one at `SHOWN_HORIZON`."""
+        values = self.prediction.values
+        return decision_value(self.prediction) if self.saving is not None else values[min(SHOWN_HORIZON, len(values)) - 1]
+
 
 @dataclass(frozen=True)
 class DecisionList:

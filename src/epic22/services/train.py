@@ -15,7 +15,8 @@ from epic22.core.data.task_data import TrainableTask
 from epic22.core.evaluation.fairness import FairnessVerdict, Override, PromotionDecision
 from epic22.core.evaluation.fairness import decide_promotion as decide_by_fairness
 from epic22.core.lineage import ModelVersion
-from epic22.core.ports import Progress, Registry
+from epic22.core.ports import Registry
+from epic22.core.progress import Progress
 from epic22.services.training_run import TrainingRun
 
 

@@ -12,7 +12,8 @@ from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import add_log_mean_families, default_search_families, get_family
-from epic22.core.ports import Progress, StudyStore
+from epic22.core.ports import StudyStore
+from epic22.core.progress import Progress
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.search import TrialWorkers, prepare_part, search
 from epic22.core.selection.search_result import SearchResult

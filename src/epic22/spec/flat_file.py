@@ -29,7 +29,7 @@ from epic22.core.models.catalog import FAMILIES, default_families, get_family
 from epic22.core.models.loss import SQUARED
 from epic22.core.targets import KINDS
 from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
-from epic22.spec.task_request import refuse_contradictions
+from epic22.spec.task_request import build_loss, build_roles, refuse_contradictions
 from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
@@ -45,7 +45,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     """
     refuse_contradictions(spec)
     raws = [read_table(path) for path in (spec.path, spec.data.test) if path is not None]
-    table = infer_with_overrides(raws[0], spec.column_roles, spec.columns)
+    table = infer_with_overrides(raws[0], build_roles(spec), spec.columns)
     formulas = _parse_formulas(table, spec)
     refuse_unknown_keeps([*(c.name for c in table.columns), *(f.name for f in formulas)], spec.roles.keep)
     kind, classes, notes = infer_kind(table.frame[spec.label], spec)
@@ -54,13 +54,13 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     refuse_loss(label, kind, spec)
     refuse_offset(whole.frame, spec)
     derived, frame = _derive_columns(table, formulas)
-    clusters = _select_clusters(table, spec.column_roles)
+    clusters = _select_clusters(table, build_roles(spec))
     suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[spec.label], kind, clusters)
     suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(spec))
     withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(spec.roles.keep)
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
     usable_formulas = drop_formulas(formulas, table.columns, withheld)
-    cutoffs, cutoff_notes = _build_cutoffs(whole, columns, spec.column_roles)
+    cutoffs, cutoff_notes = _build_cutoffs(whole, columns, build_roles(spec))
     task = replace(build_task(spec, columns, kind, classes), formulas=usable_formulas)
     _refuse_unknown_stake(whole.frame, spec)
     return TaskData(
@@ -181,7 +181,7 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
 
 def _describe_loss(spec: TrainingSpec) -> str:
     """What was asked of the loss, in words."""
-    loss = spec.loss
+    loss = build_loss(spec)
     loss_text = {
         "squared": "",
         "absolute": "its median, by absolute error",
@@ -196,7 +196,7 @@ def _describe_loss(spec: TrainingSpec) -> str:
 
 def refuse_loss(label: pl.Series, kind: Kind, spec: TrainingSpec) -> None:
     """Raise ColumnError where the loss or the logarithm does not go with the label's kind or values."""
-    loss, name = spec.loss, spec.label
+    loss, name = build_loss(spec), spec.label
     if not KINDS[kind].is_regression:
         if spec.target.is_of_values:
             raise ColumnError(f"--loss and --log go with values; label {name!r} is predicted as classes ({kind}).")
@@ -218,7 +218,7 @@ def refuse_loss(label: pl.Series, kind: Kind, spec: TrainingSpec) -> None:
 
 def refuse_offset(frame: pl.DataFrame, spec: TrainingSpec) -> None:
     """Raise ColumnError where the exposure is no number above zero in every row, or goes with no loss that grows with it."""
-    name, loss = spec.roles.offset, spec.loss
+    name, loss = spec.roles.offset, build_loss(spec)
     if name is None:
         return
     if not loss.log_link:
@@ -289,7 +289,7 @@ def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: Trainin
     frame = pl.concat([table.frame, rows.with_columns(rows.select(pl.all()))], how="diagonal_relaxed")
     times = None
     if table.times is not None:
-        test_table = infer_with_overrides(raws[1], spec.column_roles, spec.columns)
+        test_table = infer_with_overrides(raws[1], build_roles(spec), spec.columns)
         if test_table.times is None:
             raise ColumnError(f"{raws[1].path}: no times in {', '.join(spec.roles.time)}.")
         times = pl.concat([table.times, test_table.times])
@@ -418,7 +418,7 @@ def _refuse_unknown_stake(frame: pl.DataFrame, spec: TrainingSpec) -> None:
 
 def _select_metric(spec: TrainingSpec, kind: Kind) -> Metric:
     if spec.target.metric is None:
-        return choose_metric(kind, spec.loss)
+        return choose_metric(kind, build_loss(spec))
     metrics = {metric.name: metric for metric in METRICS[kind]}
     if spec.target.metric not in metrics:
         raise ColumnError(f"--metric {spec.target.metric}: a label of kind {kind} is judged by {', '.join(metrics)}.")
@@ -426,7 +426,7 @@ def _select_metric(spec: TrainingSpec, kind: Kind) -> Metric:
 
 
 def _resolve_loss(spec: TrainingSpec, kind: Kind) -> dict[str, Any]:
-    loss = spec.loss
+    loss = build_loss(spec)
     default = "auto" if KINDS[kind].is_regression and loss == SQUARED else "no"
     log = {"no": False, "yes": True, "auto": None}[spec.target.log or default]
     return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": log}

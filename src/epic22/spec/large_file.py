@@ -29,6 +29,7 @@ from epic22.spec.flat_file import (
     refuse_loss,
     refuse_unknown_keeps,
 )
+from epic22.spec.task_request import build_loss, build_roles
 from epic22.spec.training_spec import TrainingSpec
 
 
@@ -41,7 +42,7 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
     """
     refuse_unbatchable(spec)
     spec = spec.model_copy(update={"target": spec.target.model_copy(update={"log": "no"})})
-    table_profile = _apply_overrides(profile_batches(batches, spec.column_roles), spec)
+    table_profile = _apply_overrides(profile_batches(batches, build_roles(spec)), spec)
     refuse_unknown_keeps([c.name for c in table_profile.columns], spec.roles.keep)
     label = _read_label(table_profile, batches, spec)
     kind, classes, notes = infer_kind(label, spec)
@@ -53,7 +54,7 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table_profile.columns)
     if withheld:
         table = read_large_table(table_profile, batches, columns, labels, scratch)
-    group_column = spec.roles.group or spec.column_roles.id
+    group_column = spec.roles.group or build_roles(spec).id
     has_repeats = group_column is not None and len(np.unique(table.cluster_hash)) < len(table)
     version = compute_data_version(
         [(str(path), file_sha256(path)) for path in batches.paths],
@@ -72,7 +73,7 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
 
 def refuse_unbatchable(spec: TrainingSpec) -> None:
     """Raise UserError for what is asked of a table that is only done with one that fits into memory."""
-    has_batchable_loss = spec.loss.name in ("squared", "absolute", "quantile")
+    has_batchable_loss = build_loss(spec).name in ("squared", "absolute", "quantile")
     options = {"--test": spec.data.test is not None, "--formula": bool(spec.formulas)}
     options |= {"--log": spec.target.log in ("yes", "auto")}
     options |= {
@@ -95,7 +96,7 @@ def _apply_overrides(table_profile: Profile, spec: TrainingSpec) -> Profile:
 
     Raises ColumnError for another type or for levels, and for values beyond the bounds.
     """
-    refuse_unfit_overrides(list(table_profile.counts), spec.column_roles, spec.columns)
+    refuse_unfit_overrides(list(table_profile.counts), build_roles(spec), spec.columns)
     overrides = {override.name: override for override in spec.columns}
     for column in table_profile.columns:
         override, counts = overrides.get(column.name), table_profile.counts[column.name]
@@ -161,7 +162,7 @@ def _find_row_counter(counts: ColumnCounts, sample: pl.Series, rows: int) -> Sus
 
 def _build_examples(task: Task, table: LargeTable, spec: TrainingSpec, version: str, group: str | None) -> Examples:
     """The sample's rows as examples."""
-    sample, roles = table.sample, spec.column_roles
+    sample, roles = table.sample, build_roles(spec)
     numbers = pl.Series(table.sample_rows + 1).cast(pl.String)
     entity = numbers if roles.id is None else sample[roles.id].cast(pl.String).fill_null("missing")
     at = np.full(len(numbers), np.datetime64(TIMELESS, "us")) if table.at is None else table.at[table.sample_rows]

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from epic22.core.data.column_overrides import ColumnOverride
+from epic22.core.column import ColumnOverride
 from epic22.core.data.leakage import Suspicion
 from epic22.core.task import Column, Task
 from epic22.spec.training_spec import SECTION_KEYS, Origin, TrainingSpec

@@ -7,9 +7,11 @@ from datetime import UTC, datetime
 import numpy as np
 
 from epic22.core.data.folds import SplitRequest
+from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.models.catalog import get_family
-from epic22.spec.training_spec import FIELDS, TrainingSpec, parse_loss
+from epic22.core.models.loss import SQUARED, Loss
+from epic22.spec.training_spec import FIELDS, TrainingSpec
 
 CHOICES = {"--log": "yes, no or auto", "--group-by": "day, week or month", "--sampling": "bayesian, random or grid"}
 """The choices of an option, as its refusal puts them."""
@@ -59,6 +61,37 @@ def _refuse_search_with_offset(spec: TrainingSpec) -> None:
         raise UserError(
             f"{next(o for o in unsupported if o)} cannot go with --offset {name}: it would be learned from; leave one out."
         )
+
+
+def build_roles(spec: TrainingSpec) -> Roles:
+    """The roles as a table is read by them. Raises UserError where no label is named."""
+    roles = spec.roles
+    row_id = roles.id[0] if roles.id else None
+    return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset)
+
+
+def build_loss(spec: TrainingSpec) -> Loss:
+    """The loss, squared where none is asked for. Raises UserError for one that there is not."""
+    return SQUARED if spec.target.loss is None else parse_loss(spec.target.loss)
+
+
+def parse_loss(text: str) -> Loss:
+    """The loss of a text such as quantile:0.9.
+
+    Raises UserError with what there is.
+    """
+    name, _, parameter = text.partition(":")
+    try:
+        number = float(parameter) if parameter else None
+    except ValueError:
+        raise UserError(f"--loss {text}: {parameter!r} is no number; write quantile:0.9 or tweedie:1.5.") from None
+    if name in ("squared", "absolute", "poisson") and number is None:
+        return Loss(name)  # type: ignore[arg-type]
+    if name == "quantile" and number is not None and 0 < number < 1:
+        return Loss("quantile", number)
+    if name == "tweedie" and (number is None or 1 < number < 2):
+        return Loss("tweedie", power=number)
+    raise UserError(f"--loss {text}: give squared, absolute, quantile:Q (0 < Q < 1), poisson, tweedie or tweedie:P (1 < P < 2).")
 
 
 def build_split_request(spec: TrainingSpec) -> SplitRequest:

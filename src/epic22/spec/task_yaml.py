@@ -14,10 +14,20 @@ from typing import Any
 
 import yaml
 
-from epic22.core.data.column_overrides import ColumnOverride
+from epic22.core.column import ColumnOverride
 from epic22.core.errors import FileError
 from epic22.core.tables.mapping import suggest_name
-from epic22.spec.training_spec import COLUMN_FIELDS, SECTION_KEYS, VERSION, KeyPath, Origin, SpecField, TrainingSpec, list_section
+from epic22.spec.training_spec import (
+    COLUMN_FIELDS,
+    SECTION_KEYS,
+    VERSION,
+    KeyPath,
+    Origin,
+    SpecField,
+    TrainingSpec,
+    apply_options,
+    list_section,
+)
 
 MAX_CHARACTERS = 2_000_000
 MAX_KEY_LENGTH = 500
@@ -108,6 +118,12 @@ class _YamlValue:
         if not math.isfinite(value):
             raise self.build_error(f"expected a number, found {self.summary}.")
         return value
+
+
+def read_spec(given: Mapping[str, Any]) -> TrainingSpec:
+    """What is asked by the task file, where one is given, and the options. Raises FileError for one that cannot be read."""
+    path = given.get("task_file")
+    return apply_options(TrainingSpec() if path is None else read_task_file(path), given)
 
 
 def read_task_file(path: Path) -> TrainingSpec:
@@ -267,6 +283,12 @@ def _read_column(name: str, entry: _YamlValue) -> ColumnOverride:
     fields = {field.name: field for field in COLUMN_FIELDS}
     entries = entry.record(tuple(fields)).items()
     return ColumnOverride(name, **{key: _convert_value(value, fields[key]) for key, value in entries if not value.is_null})
+
+
+def refuse_missing_folder(path: Path | None) -> None:
+    """Raise FileError where a file is to be written into a folder that is not there: better now than after the training."""
+    if path is not None and not path.parent.is_dir():
+        raise FileError(f"--write-task {path}: there is no folder {path.parent}; make it, or name another.")
 
 
 def write_task_file(spec: TrainingSpec, path: Path) -> None:

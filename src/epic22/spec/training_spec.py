@@ -4,9 +4,10 @@ From these fields are made: the options of `train` and `audit` (`cli.options`), 
 `task_schema`), and the keywords of the Python call (`build_spec`). A new option is a field here, and its use.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
+from functools import partial
 from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
@@ -14,11 +15,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, field_validator
 from pydantic_core import CoreSchema, core_schema
 
-from epic22.core.data.column_overrides import ColumnOverride
-from epic22.core.data.schema_inference import Roles
+from epic22.core.column import ColumnOverride
 from epic22.core.errors import UserError
-from epic22.core.models.catalog import FAMILIES
-from epic22.core.models.loss import SQUARED, Loss
 
 KeyPath = tuple[str, ...]
 Form = Literal["text", "texts", "path", "number", "whole", "flag"]
@@ -26,7 +24,6 @@ Form = Literal["text", "texts", "path", "number", "whole", "flag"]
 VERSION = 1
 """Of the file's form. It goes up when a key changes its meaning; files of every version before, and old names, stay readable."""
 
-FAMILY_NAMES = tuple(family.name for family in FAMILIES)
 TABLE, USE, SEARCH, SPLIT, PANEL = "The table", "The use", "Search for parameters", "The split", "The panel"
 """The panels of the help, in their order."""
 
@@ -36,8 +33,8 @@ class Key:
     """What there is to know of a field beside its type and its default.
 
     `option` names it on the command line, below `panel` in the help; a field without one is given in a file or in Python alone.
-    `choices` are the values allowed, where the type does not say it. `in_audit`: `audit` takes it too. `comment` stands above it
-    in a written file.
+    `list_choices` gives the values allowed, where the type does not say them. `in_audit`: `audit` takes it too. `comment` stands
+    above it in a written file.
     """
 
     help: str
@@ -45,7 +42,7 @@ class Key:
     panel: str | None = None
     minimum: float | None = None
     maximum: float | None = None
-    choices: tuple[str, ...] = ()
+    list_choices: Callable[[], tuple[str, ...]] = tuple
     in_audit: bool = False
     comment: str = ""
 
@@ -62,14 +59,22 @@ class Key:
             raise ValueError(f"expected at least {self.minimum:g}")
         if value is not None and self.maximum is not None and value > self.maximum:
             raise ValueError(f"expected at most {self.maximum:g}")
-        if self.choices and not set(value) <= set(self.choices):
-            raise ValueError(f"expected some of {', '.join(self.choices)}")
+        choices = self.list_choices() if value else ()
+        if choices and not set(value) <= set(choices):
+            raise ValueError(f"expected some of {', '.join(choices)}")
         return value
 
 
 def _as_texts(value: Any) -> Any:
     """One text is a list of one, nothing a list of none."""
     return () if value is None else (value,) if isinstance(value, str) else value
+
+
+def list_family_names() -> tuple[str, ...]:
+    """The names of the families of models; their libraries are loaded only when a name is checked."""
+    from epic22.core.models.catalog import FAMILIES
+
+    return tuple(family.name for family in FAMILIES)
 
 
 class Section(BaseModel):
@@ -234,7 +239,12 @@ class SearchSection(Section):
     ] = None
     families: Annotated[
         tuple[str, ...],
-        Key("A family to search; else all that fit, CatBoost where installed.", "--search-family", SEARCH, choices=FAMILY_NAMES),
+        Key(
+            "A family to search; else all that fit, CatBoost where installed.",
+            "--search-family",
+            SEARCH,
+            list_choices=list_family_names,
+        ),
     ] = ()
     sampling: Annotated[Literal["bayesian", "random", "grid"], Key("bayesian, random or grid.", "--sampling", SEARCH)] = (
         "bayesian"
@@ -387,7 +397,7 @@ class TrainingSpec(Section):
         SplitSection,
         Key("Which rows judge; days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last."),
     ] = SplitSection()
-    families: Annotated[tuple[str, ...], Key("Who is raced.", choices=FAMILY_NAMES)] = ()
+    families: Annotated[tuple[str, ...], Key("Who is raced.", list_choices=list_family_names)] = ()
     search: Annotated[
         SearchSection, Key("The search and its budget. Also: trials, time_limit (seconds), families, engineer.")
     ] = SearchSection()
@@ -430,41 +440,10 @@ class TrainingSpec(Section):
         return self.require_table()[1]
 
     @property
-    def column_roles(self) -> Roles:
-        """The roles as a table is read by them."""
-        roles = self.roles
-        row_id = roles.id[0] if roles.id else None
-        return Roles(self.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset)
-
-    @property
-    def loss(self) -> Loss:
-        """The loss, squared where none is asked for. Raises UserError for one that there is not."""
-        return SQUARED if self.target.loss is None else parse_loss(self.target.loss)
-
-    @property
     def error_costs(self) -> dict[str, float]:
         """The costs of a miss and a false alarm, none where they are not stated."""
         miss, false_alarm = self.costs.miss, self.costs.false_alarm
         return {} if miss is None or false_alarm is None else {"miss": miss, "false_alarm": false_alarm}
-
-
-def parse_loss(text: str) -> Loss:
-    """The loss of a text such as quantile:0.9.
-
-    Raises UserError with what there is.
-    """
-    name, _, parameter = text.partition(":")
-    try:
-        number = float(parameter) if parameter else None
-    except ValueError:
-        raise UserError(f"--loss {text}: {parameter!r} is no number; write quantile:0.9 or tweedie:1.5.") from None
-    if name in ("squared", "absolute", "poisson") and number is None:
-        return Loss(name)  # type: ignore[arg-type]
-    if name == "quantile" and number is not None and 0 < number < 1:
-        return Loss("quantile", number)
-    if name == "tweedie" and (number is None or 1 < number < 2):
-        return Loss("tweedie", power=number)
-    raise UserError(f"--loss {text}: give squared, absolute, quantile:Q (0 < Q < 1), poisson, tweedie or tweedie:P (1 < P < 2).")
 
 
 @dataclass(frozen=True)
@@ -475,8 +454,13 @@ class SpecField:
     name: str
     key: Key
     form: Form
-    choices: tuple[str, ...]
+    list_choices: Callable[[], tuple[str, ...]]
     default: Any
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """The choices there are; none where any text is valid."""
+        return self.list_choices()
 
     @property
     def path(self) -> KeyPath:
@@ -494,10 +478,10 @@ def describe_field(section: str, name: str, annotation: Any, key: Key, default: 
     kinds = [part for part in get_args(annotation) if part is not NoneType]
     kind = kinds[0] if NoneType in get_args(annotation) else annotation
     if get_origin(kind) is Literal:
-        return SpecField(section, name, key, "text", get_args(kind), default)
+        return SpecField(section, name, key, "text", partial(get_args, kind), default)
     forms: dict[Any, Form] = {Path: "path", bool: "flag", int: "whole", float: "number", str: "text"}
     form = "texts" if get_origin(kind) is tuple else forms[kind]
-    return SpecField(section, name, key, form, key.choices, default)
+    return SpecField(section, name, key, form, key.list_choices, default)
 
 
 def _list_fields(record: type[Section], section: str = "") -> list[SpecField]:

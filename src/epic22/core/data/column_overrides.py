@@ -1,11 +1,11 @@
 """What the user states of single columns, over what their values would let one infer: types, units, bounds, levels, words."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import polars as pl
 
+from epic22.core.column import Column, ColumnOverride, Dtype
 from epic22.core.data.files import RawTable
 from epic22.core.data.schema_inference import (
     MAX_CATEGORY_LEVELS,
@@ -19,39 +19,8 @@ from epic22.core.data.schema_inference import (
     suggest_names,
 )
 from epic22.core.errors import ColumnError
-from epic22.core.task import Column, Dtype
 
 NUMBERS = ("int", "float")
-
-
-@dataclass(frozen=True)
-class ColumnOverride:
-    """What is stated of a column; None and empty: whatever is inferred. `low` and `high` in `unit`; `about` in plain words.
-
-    A `never` or `protected` column is no input.
-    """
-
-    name: str
-    dtype: Dtype | None = None
-    unit: str | None = None
-    about: str | None = None
-    low: float | None = None
-    high: float | None = None
-    levels: tuple[str, ...] = ()
-    role: Literal["input", "protected", "never"] | None = None
-
-    def override(self, column: Column) -> Column:
-        """The column with what is stated of it."""
-        return replace(
-            column,
-            dtype=self.dtype or column.dtype,
-            unit=self.unit if self.unit is not None else column.unit,
-            about=self.about if self.about is not None else column.about,
-            low=self.low if self.low is not None else column.low,
-            high=self.high if self.high is not None else column.high,
-            levels=self.levels or column.levels,
-            role=column.role if self.role in (None, "input") else self.role,
-        )
 
 
 def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[ColumnOverride]) -> TypedTable:

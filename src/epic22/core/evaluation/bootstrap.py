@@ -19,6 +19,7 @@ import numpy as np
 from epic22.core.evaluation import metrics, survival
 from epic22.core.evaluation.predictions import ClusteredPredictions, FoldPredictions
 from epic22.core.experiment import Experiment
+from epic22.core.statistics import CONFIDENCE
 from epic22.core.task import Array, Metric, RowMetadata
 
 N_REPLICATES = 500
@@ -463,3 +464,21 @@ def average_folds(replicates: Array) -> Array:
     count = known.sum(axis=-1)
     total = np.where(known, replicates, 0.0).sum(axis=-1)
     return np.asarray(np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0))
+
+
+def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
+    """The 95 % percentile interval of the draws that are defined; NaN where half of them are not."""
+    present = replicates[~np.isnan(replicates)]
+    if len(present) < len(replicates) / 2:
+        return math.nan, math.nan
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(present, [tail, 1 - tail])
+    return float(low), float(high)
+
+
+def compute_cluster_error(values: Array, cluster: Array) -> tuple[float, int]:
+    """The standard error of a mean over rows (n,) when clusters (n,) are drawn, and how many clusters there are."""
+    units = np.unique(cluster, return_inverse=True)[1]
+    count = int(units.max()) + 1
+    off = np.bincount(units, weights=values - values.mean())
+    return math.sqrt(float((off**2).sum()) * count / max(count - 1, 1)) / len(values), count

@@ -14,10 +14,10 @@ from scipy.optimize import isotonic_regression
 from scipy.special import expit, log_expit, logit
 
 from epic22.core.errors import InternalError
+from epic22.core.evaluation.bootstrap import compute_cluster_error
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import compute_cluster_error
 from epic22.core.task import Array
 
 CalibrationKind = Literal["none", "platt", "isotonic", "beta"]

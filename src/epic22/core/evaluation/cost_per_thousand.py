@@ -13,12 +13,13 @@ from scipy import stats
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.bootstrap import (
     bootstrap_means,
+    compute_percentile_interval,
 )
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, Interval, compute_percentile_interval
+from epic22.core.statistics import CONFIDENCE, Interval
 from epic22.core.task import Array
 
 ROWS = 1000

@@ -16,12 +16,13 @@ from scipy import stats
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import compute_period_starts
 from epic22.core.errors import ColumnError
+from epic22.core.evaluation.bootstrap import compute_cluster_error
 from epic22.core.evaluation.calibration import Calibration, OutOfFoldScores, choose_calibration, compute_log_odds
 from epic22.core.evaluation.conformal import COVERAGE, expand_binary, fit_sets
 from epic22.core.evaluation.interval_selection import choose_band
 from epic22.core.evaluation.predictions import OutOfFoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, Interval, compute_cluster_error
+from epic22.core.statistics import CONFIDENCE, Interval
 from epic22.core.task import Array, Target
 
 MIN_ROWS = 30

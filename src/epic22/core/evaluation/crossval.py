@@ -11,7 +11,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds
+from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, compute_percentile_interval
 from epic22.core.evaluation.inner_folds import split_inner_fold, split_inner_folds
 from epic22.core.evaluation.intervals import compute_corrected_half_width
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
@@ -19,7 +19,7 @@ from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.statistics import Interval, compute_percentile_interval
+from epic22.core.statistics import Interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
 
 N_TIMED_ROWS = 20

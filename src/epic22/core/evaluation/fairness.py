@@ -14,8 +14,8 @@ from typing import Literal
 import numpy as np
 
 from epic22.core.errors import UserError
-from epic22.core.evaluation.bootstrap import GROUP_SHARES, bootstrap_totals
-from epic22.core.statistics import UNDEFINED_INTERVAL, Interval, compute_percentile_interval
+from epic22.core.evaluation.bootstrap import GROUP_SHARES, bootstrap_totals, compute_percentile_interval
+from epic22.core.statistics import UNDEFINED_INTERVAL, Interval
 from epic22.core.task import Array
 
 FOUR_FIFTHS = 0.8

@@ -14,11 +14,11 @@ import numpy as np
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import OriginPlan
-from epic22.core.evaluation.bootstrap import draw_block_counts
+from epic22.core.evaluation.bootstrap import compute_percentile_interval, draw_block_counts
 from epic22.core.evaluation.interval_selection import compute_interval_scores
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
-from epic22.core.statistics import Interval, compute_percentile_interval
+from epic22.core.statistics import Interval
 from epic22.core.time_series import Array
 
 COVERAGE = 0.8

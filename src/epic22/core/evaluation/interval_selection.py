@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from epic22.core.evaluation.bootstrap import compute_cluster_error
 from epic22.core.evaluation.conformal import COVERAGE, AdaptiveBand, AnyBand, Band, BandKind, conformal_quantile
 from epic22.core.evaluation.predictions import OutOfFoldPredictions
-from epic22.core.statistics import compute_cluster_error
 from epic22.core.task import Array
 
 MAX_BINS = 20

@@ -14,14 +14,14 @@ import numpy as np
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
-from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, resample_folds
+from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, compute_percentile_interval, resample_folds
 from epic22.core.evaluation.crossval import Evaluation, fit_family, make_default_recipe
 from epic22.core.evaluation.inner_folds import LEARNING_CURVE_PARTS, select_training_share
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.models.base import Family, predict_response
-from epic22.core.statistics import UNDEFINED_INTERVAL, Interval, compute_percentile_interval
+from epic22.core.statistics import UNDEFINED_INTERVAL, Interval
 from epic22.core.task import Array, Metric, RowMetadata
 
 TRAINING_EIGHTHS = (1, 2, 4, LEARNING_CURVE_PARTS)

@@ -15,9 +15,9 @@ from epic22.core.data.examples import MICROSECONDS_PER_DAY
 from epic22.core.data.folds import Period
 from epic22.core.data.split import compute_period_starts, convert_days
 from epic22.core.errors import UserError
-from epic22.core.evaluation.bootstrap import SAVINGS, bootstrap_totals
+from epic22.core.evaluation.bootstrap import SAVINGS, bootstrap_totals, compute_percentile_interval
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
-from epic22.core.statistics import Interval, compute_percentile_interval
+from epic22.core.statistics import Interval
 from epic22.core.task import Array
 
 N_REPLICATES = 2000

@@ -9,13 +9,13 @@ from scipy import stats
 
 from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds
+from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, compute_percentile_interval
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.intervals import compute_corrected_error
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, compute_power, count_sample
 from epic22.core.evaluation.supplementary_tests import TestResult, run_supplementary_tests
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, Interval, adjust_p_values, compute_percentile_interval
+from epic22.core.statistics import CONFIDENCE, Interval, adjust_p_values
 from epic22.core.task import Array, Metric
 
 

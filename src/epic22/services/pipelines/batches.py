@@ -29,7 +29,7 @@ from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import get_family
-from epic22.core.ports import Progress
+from epic22.core.progress import Progress
 from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
 from epic22.services.comparison import compare_in_use

@@ -22,7 +22,7 @@ from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_com
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family
-from epic22.core.ports import Progress
+from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
 from epic22.core.task import Array, Task
 from epic22.services.assess import Assessment, assess_binary

@@ -28,7 +28,7 @@ from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
-from epic22.core.ports import Progress
+from epic22.core.progress import Progress
 from epic22.core.selection.ensemble import compute_combination_weights
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Frequency, Histories

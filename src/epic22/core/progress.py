@@ -1,0 +1,61 @@
+"""The progress of a piece of work: the events that tell of it, and where they go."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Literal
+
+Stage = Literal["plan", "evaluate", "select", "fit", "package"]
+"""The steps of a training, in their order."""
+
+
+@dataclass(frozen=True)
+class StageStarted:
+    """A step of a training begins."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class StageFinished:
+    """A step of a training is done; what it gave need not be made again."""
+
+    stage: Stage
+
+
+@dataclass(frozen=True)
+class WorkStarted:
+    """A piece of work begins, of this many steps (0: not known)."""
+
+    what: str
+    steps: int
+
+
+@dataclass(frozen=True)
+class WorkAdvanced:
+    """One more step of the piece of work is done."""
+
+
+ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Where progress goes: every event is handed to `emit`, in its order; by default nobody listens."""
+
+    emit: Callable[[ProgressEvent], None] = lambda event: None
+
+    @contextmanager
+    def stage(self, stage: Stage) -> Iterator[None]:
+        """A step of a training, from its beginning to its end; one that fails is not said to be finished."""
+        self.emit(StageStarted(stage))
+        yield
+        self.emit(StageFinished(stage))
+
+    def begin(self, what: str, steps: int) -> None:
+        """Say that a piece of work begins."""
+        self.emit(WorkStarted(what, steps))
+
+    def step(self) -> None:
+        """Say that one more step of it is done."""
+        self.emit(WorkAdvanced())
