@@ -143,7 +143,7 @@ VIEWS: Views = collect_views(
         RowRun,
         "task=task.name data_version=data_version.id loss? model_hash=version.model_hash folds=plan audit leaderboard champion "
         "promotion search=search_result verdicts comparison explanation honest=honest_scores coverage=intervals warnings notes "
-        "columns column_plan derived=task.formulas",
+        "columns=task.columns column_plan derived=task.formulas",
         loss=_describe_loss,
         champion=lambda run: {"family": run.version.family, "version": run.version.version, "status": run.version.status},
         explanation=_explain_version,

@@ -11,6 +11,7 @@ from epic22.core.data.leakage import Suspicion
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
 from epic22.core.evaluation.backtest import Backtest, OriginPlan
+from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.explain.explanation import Explanation
 from epic22.core.evaluation.fairness import PromotionDecision
@@ -20,7 +21,7 @@ from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.ports import FamilyRecord
 from epic22.core.selection.feature_selection import ColumnPlan
 from epic22.core.selection.search_result import SearchResult
-from epic22.core.task import Column, Task
+from epic22.core.task import Task
 from epic22.core.time_series import Array, Frequency
 from epic22.services.assess import Assessment
 from epic22.services.comparison import Comparison
@@ -70,29 +71,45 @@ class HonestScore:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowRun(TrainingRun):
-    """A training on rows.
+class RowChoice:
+    """Who won, and what its answers are worth: the board, best family first, the champion and its verdicts.
 
+    `comparison` is of the families where they are used, `explanation` what the champion looks at, where that was measured.
     `assessment` is what the champion's score is worth, for two classes, `intervals` its intervals or sets. `oracle` is the best
     possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
-    simulated tables. `comparison` is of the families where they are used. `n_table_rows` is set where `examples` are a sample of
-    a larger table. `column_plan` says which columns the champion got, and why, where they were planned.
+    simulated tables.
+    """
+
+    leaderboard: tuple[Evaluation, ...]
+    champion: Evaluation
+    verdicts: tuple[Verdict, ...]
+    comparison: Comparison = field(default_factory=Comparison)
+    explanation: Explanation | None = None
+    assessment: Assessment | None = None
+    intervals: PredictionIntervals = field(default_factory=PredictionIntervals)
+    honest_scores: tuple[HonestScore, ...] = ()
+    oracle: Evaluation | None = None
+    shortfall: Verdict | None = None
+
+    @property
+    def calibration(self) -> Calibration:
+        """What makes the champion's scores probabilities."""
+        return Calibration() if self.assessment is None else self.assessment.calibration
+
+
+@dataclass(frozen=True, kw_only=True)
+class RowRun(TrainingRun, RowChoice):
+    """A training on rows: what was chosen, and on what.
+
+    `n_table_rows` is set where `examples` are a sample of a larger table. `column_plan` says which columns the champion got, and
+    why, where they were planned.
     """
 
     kind = "rows"
-    columns: tuple[Column, ...]
     audit: tuple[Suspicion, ...]
     plan: FoldPlan
     examples: Examples
-    leaderboard: tuple[Evaluation, ...]
-    champion: Evaluation
     bundle: Bundle
-    honest_scores: tuple[HonestScore, ...] = ()
-    assessment: Assessment | None = None
-    oracle: Evaluation | None = None
-    shortfall: Verdict | None = None
-    intervals: PredictionIntervals = field(default_factory=PredictionIntervals)
-    comparison: Comparison = field(default_factory=Comparison)
     n_table_rows: int | None = None
     column_plan: ColumnPlan | None = None
     search_result: SearchResult | None = None
@@ -136,29 +153,36 @@ class ForecastEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesRun(TrainingRun):
-    """A training on series.
+class SeriesChoice:
+    """The champion among forecasting families and why, and the board on the test origins, best first.
 
     `weights` (horizon, members) are the combination's for the next forecasts; `adapted` the champion's adapted 80 % interval
-    at every row of `examples`, `static` the same calibrated once; `test` are the rows of the test origins.
+    at every row of the examples, `static` the same calibrated once; `test` are the rows of the test origins.
     """
+
+    leaderboard: tuple[ForecastEvaluation, ...]
+    champion: ForecastEvaluation
+    selection_reason: str
+    verdicts: tuple[Verdict, ...]
+    members: tuple[str, ...]
+    weights: Array
+    adapted: AdaptedIntervals
+    static: AdaptedIntervals
+    test: Array
+    rows: ScoredRows
+    oracle: ForecastEvaluation | None = None
+    shortfall: tuple[Verdict, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesRun(TrainingRun, SeriesChoice):
+    """A training on series: what was chosen, and on what."""
 
     kind = "panel"
     plan: OriginPlan
     season: int
     examples: PanelExamples
-    test: Array
-    rows: ScoredRows
-    leaderboard: tuple[ForecastEvaluation, ...]
-    champion: ForecastEvaluation
-    selection_reason: str
-    members: tuple[str, ...]
-    weights: Array
-    adapted: AdaptedIntervals
-    static: AdaptedIntervals
     bundle: PanelBundle
-    oracle: ForecastEvaluation | None = None
-    shortfall: tuple[Verdict, ...] = ()
 
     @property
     def frequency(self) -> Frequency:

@@ -34,9 +34,7 @@ from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
 from epic22.services.comparison import compare_in_use
 from epic22.services.pipelines.rows import (
-    RowChoice,
-    Selection,
-    assess_selection,
+    assess_choice,
     choose_champion,
     explain_best,
     pack_rows,
@@ -44,7 +42,7 @@ from epic22.services.pipelines.rows import (
 )
 from epic22.services.prepare import audit_split
 from epic22.services.train import Package, PromotionGate
-from epic22.services.training_run import RowRun
+from epic22.services.training_run import RowChoice, RowRun
 
 
 @dataclass(frozen=True)
@@ -109,12 +107,6 @@ class BatchPipeline:
 
     def evaluate(self, plan: BatchPlan, progress: Progress) -> BatchBoard:
         """Every family and the incumbent on the same folds."""
-        families = self._evaluate_families(plan, progress)
-        incumbent = evaluate_incumbent(plan.experiment)
-        return BatchBoard(families, () if incumbent is None else (incumbent,))
-
-    def _evaluate_families(self, plan: BatchPlan, progress: Progress) -> tuple[LargeEvaluation, ...]:
-        """Best first by the deciding metric over all test rows."""
         task, n_folds, evaluations = plan.experiment.task, len(plan.experiment.plan.folds), []
         for name in task.families:
             progress.begin(f"{name}: {n_folds} folds", n_folds)
@@ -123,7 +115,9 @@ class BatchPipeline:
             )
             evaluations.append(evaluation)
         metric = task.target.metric
-        return tuple(sorted(evaluations, key=lambda m: sort_key(m.full.score(metric.name).value, metric.greater_is_better)))
+        evaluations.sort(key=lambda m: sort_key(m.full.score(metric.name).value, metric.greater_is_better))
+        incumbent = evaluate_incumbent(plan.experiment)
+        return BatchBoard(tuple(evaluations), () if incumbent is None else (incumbent,))
 
     def select(self, plan: BatchPlan, board: BatchBoard, progress: Progress) -> BatchChoice:
         """The best family by the sample, and what its answers are worth there."""
@@ -131,10 +125,15 @@ class BatchPipeline:
         sampled = (*(one.sampled for one in board.families), *board.incumbents)
         leaderboard, explanation = explain_best(experiment, sampled, progress)
         champion, verdicts = choose_champion(experiment, leaderboard)
-        comparison = compare_in_use(experiment, leaderboard, champion)
-        selection = Selection(leaderboard, champion, verdicts, comparison, explanation)
+        choice = RowChoice(
+            leaderboard=leaderboard,
+            champion=champion,
+            verdicts=verdicts,
+            comparison=compare_in_use(experiment, leaderboard, champion),
+            explanation=explanation,
+        )
         return BatchChoice(
-            assess_selection(experiment, selection, None),
+            assess_choice(experiment, choice),
             next(one for one in board.families if one.sampled.family == champion.family),
             (*(one.full.without_models() for one in board.families), *board.incumbents),
         )
@@ -157,27 +156,21 @@ class BatchPipeline:
         self, plan: BatchPlan, choice: BatchChoice, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
     ) -> RowRun:
         """The run, once its model is registered: the board is of all test rows, all else of the sample."""
-        data, selection, experiment = self.data, choice.sampled.selection, plan.experiment
+        data, experiment = self.data, plan.experiment
+        champion = next(one for one in choice.board if one.family == choice.sampled.champion.family)
         return RowRun(
+            **vars(replace(choice.sampled, leaderboard=choice.board, champion=champion)),
             task=experiment.task,
             data_version=data.data_version,
-            columns=experiment.task.columns,
             notes=(*data.notes, *describe_run(data.table, self.setting, self.memory, choice.champion)),
             warnings=experiment.plan.warnings,
             audit=(*data.suspicions, *audit_split(data.examples, experiment.plan)),
             plan=experiment.plan,
             examples=data.examples,
-            leaderboard=choice.board,
-            champion=next(one for one in choice.board if one.family == selection.champion.family),
-            verdicts=selection.verdicts,
             bundle=package.bundle,
             seed=experiment.seed,
             version=version,
-            assessment=choice.sampled.assessment,
             promotion=package.promotion,
-            intervals=choice.sampled.intervals,
-            comparison=selection.comparison,
-            explanation=selection.explanation,
             n_table_rows=len(data.table),
         )
 

@@ -12,7 +12,6 @@ from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
-from epic22.core.evaluation.calibration import Calibration
 from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe
 from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import PromotionDecision
@@ -25,14 +24,14 @@ from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
 from epic22.core.task import Array, Task
-from epic22.services.assess import Assessment, assess_binary
+from epic22.services.assess import assess_binary
 from epic22.services.assess_hazard import assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
-from epic22.services.comparison import Comparison, compare_in_use, is_baseline
-from epic22.services.prediction_intervals import PredictionIntervals, compute_prediction_intervals
+from epic22.services.comparison import compare_in_use, is_baseline
+from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
 from epic22.services.train import Package, PromotionGate
-from epic22.services.training_run import HonestScore, RowRun
+from epic22.services.training_run import HonestScore, RowChoice, RowRun
 from epic22.services.tune import Tuning
 
 
@@ -43,40 +42,6 @@ class RowPlan:
     preparation: Preparation
     candidates: Candidates
     config: RunConfig
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Who won, and why: the board, best family first, the champion and its verdicts, what the families are worth in use, and
-    what the champion looks at."""
-
-    leaderboard: tuple[Evaluation, ...]
-    champion: Evaluation
-    verdicts: tuple[Verdict, ...]
-    comparison: Comparison
-    explanation: Explanation | None
-
-
-@dataclass(frozen=True)
-class RowChoice:
-    """Who won, and what its answers are worth; `oracle` and `shortfall` where the truth is known."""
-
-    selection: Selection
-    assessment: Assessment | None
-    intervals: PredictionIntervals
-    honest_scores: tuple[HonestScore, ...] = ()
-    oracle: Evaluation | None = None
-    shortfall: Verdict | None = None
-
-    @property
-    def champion(self) -> Evaluation:
-        """The family that answers, on the folds."""
-        return self.selection.champion
-
-    @property
-    def calibration(self) -> Calibration:
-        """What makes its scores probabilities."""
-        return Calibration() if self.assessment is None else self.assessment.calibration
 
 
 @dataclass(frozen=True)
@@ -125,17 +90,19 @@ class RowPipeline:
 
     def select(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> RowChoice:
         """The best family, or the one that is preferred in use, and what its answers are worth."""
-        experiment, selection = plan.preparation.experiment, select_champion(plan, board, progress)
-        honest = score_honest_folds(experiment, selection.champion, self.split, plan.config, progress)
-        oracle, shortfall = compare_with_oracle(experiment, selection.champion, self.truth)
-        choice = assess_selection(experiment, selection, oracle)
-        return replace(choice, honest_scores=honest, shortfall=shortfall)
+        experiment, choice = plan.preparation.experiment, select_champion(plan, board, progress)
+        honest = score_honest_folds(experiment, choice.champion, self.split, plan.config, progress)
+        oracle, shortfall = compare_with_oracle(experiment, choice.champion, self.truth)
+        return assess_choice(experiment, replace(choice, honest_scores=honest, oracle=oracle, shortfall=shortfall))
 
     def fit(self, plan: RowPlan, choice: RowChoice, progress: Progress) -> RowModelFit:
         """The champion, fitted on all its rows."""
-        planner = plan.candidates.planner
-        column_plan = None if planner is None else planner.plan(plan.preparation.rows)
-        return RowModelFit(plan.candidates.fit_champion(choice.champion.family, plan.preparation, progress), column_plan)
+        candidates, rows, family = plan.candidates, plan.preparation.rows, choice.champion.family
+        column_plan = None if candidates.planner is None else candidates.planner.plan(rows)
+        progress.begin(f"{family}: the champion, on all its rows", 1)
+        fitted = candidates.get(family).fit(plan.preparation.experiment.examples, rows)
+        progress.step()
+        return RowModelFit(fitted, column_plan)
 
     def package(self, plan: RowPlan, choice: RowChoice, fitted: RowModelFit, first_model: bool) -> Package[Bundle]:
         """The fitted champion with calibration, intervals, costs and bands."""
@@ -147,41 +114,33 @@ class RowPipeline:
         self, plan: RowPlan, choice: RowChoice, fitted: RowModelFit, package: Package[Bundle], version: ModelVersion
     ) -> RowRun:
         """The run, once its model is registered; the studies of its search are removed."""
-        prepared, selection, search = plan.preparation, choice.selection, plan.candidates.nested_search
-        experiment = prepared.experiment
+        prepared, experiment, search = plan.preparation, plan.preparation.experiment, plan.candidates.search
+        search_warnings: tuple[str, ...] = ()
+        search_result = None
         if search is not None:
             search.remove_studies()
-        search_warnings = () if search is None else search.tuning.warnings
-        has_search_result = search is not None and choice.champion.family == ENSEMBLE.name
+            search_warnings = search.tuning.warnings
+            if choice.champion.family == ENSEMBLE.name:
+                search_result = search.search(experiment.examples, prepared.rows)
         return RowRun(
+            **vars(choice),
             task=experiment.task,
             data_version=prepared.data.data_version,
-            columns=experiment.task.columns,
             notes=prepared.data.notes,
             warnings=(*experiment.plan.warnings, *search_warnings, *(_describe_gap(score) for score in choice.honest_scores)),
             audit=prepared.audit,
             plan=experiment.plan,
             examples=experiment.examples,
-            leaderboard=selection.leaderboard,
-            champion=selection.champion,
-            verdicts=selection.verdicts,
             bundle=package.bundle,
-            honest_scores=choice.honest_scores,
             seed=experiment.seed,
             version=version,
-            assessment=choice.assessment,
             promotion=package.promotion,
-            oracle=choice.oracle,
-            shortfall=choice.shortfall,
-            intervals=choice.intervals,
-            comparison=selection.comparison,
             column_plan=fitted.column_plan,
-            explanation=selection.explanation,
-            search_result=search.search(experiment.examples, prepared.rows) if has_search_result and search is not None else None,
+            search_result=search_result,
         )
 
 
-def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress: Progress) -> Selection:
+def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress: Progress) -> RowChoice:
     """Who wins: the best family, or the one that is preferred in use."""
     experiment = plan.preparation.experiment
     leaderboard, explanation = explain_best(experiment, leaderboard, progress)
@@ -193,7 +152,9 @@ def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress
     if experiment.task.policy.learning_curve:
         curve = compute_learning_curve(experiment, leaderboard, champion, progress, plan.candidates.planner)
         comparison = replace(comparison, curve=curve)
-    return Selection(leaderboard, champion, verdicts, comparison, explanation)
+    return RowChoice(
+        leaderboard=leaderboard, champion=champion, verdicts=verdicts, comparison=comparison, explanation=explanation
+    )
 
 
 def evaluate_all(
@@ -319,9 +280,8 @@ def score_honest_folds(
     honest_plan = plan_folds(examples, experiment.task.target.kind, replace(split, random_rows_despite_time=False))
     honest = replace(experiment, plan=honest_plan)
     progress.begin(f"{champion.family} on honest folds", len(honest_plan.folds))
-    candidates = list_candidates(honest, config, config.build_planner(honest), honest_plan.folds[-1].train, progress)
-    candidate = next(c for c in candidates if c.name == champion.family)
-    honest_evaluation = evaluate(honest, candidate, progress.step)
+    candidates = list_candidates(honest, config, honest_plan.folds[-1].train, progress)
+    honest_evaluation = evaluate(honest, candidates.get(champion.family), progress.step)
     return tuple(
         HonestScore(score.metric, score.value, honest_evaluation.score(score.metric).value, honest_plan.strategy, honest_plan.why)
         for score in champion.scores
@@ -336,12 +296,12 @@ ASSESSORS = {"binary": assess_binary, "hazard": assess_hazard}
 """What a champion's score is worth, by the kinds of target whose answers are probabilities to act on."""
 
 
-def assess_selection(experiment: Experiment, selection: Selection, oracle: Evaluation | None) -> RowChoice:
-    """The selection with what the champion's score is worth, and its intervals or sets."""
+def assess_choice(experiment: Experiment, choice: RowChoice) -> RowChoice:
+    """The choice with what the champion's score is worth, and its intervals or sets."""
     assess = ASSESSORS.get(experiment.task.target.kind)
-    assessment = None if assess is None else assess(experiment, selection.champion, selection.leaderboard, oracle)
-    choice = RowChoice(selection, assessment, PredictionIntervals(), oracle=oracle)
-    return replace(choice, intervals=compute_prediction_intervals(experiment, selection.champion, choice.calibration))
+    assessment = None if assess is None else assess(experiment, choice.champion, choice.leaderboard, choice.oracle)
+    choice = replace(choice, assessment=assessment)
+    return replace(choice, intervals=compute_prediction_intervals(experiment, choice.champion, choice.calibration))
 
 
 def pack_rows(
@@ -352,7 +312,7 @@ def pack_rows(
     `y` (n,) are the labels that it learned from.
     """
     task, examples, assessment = experiment.task, experiment.examples, choice.assessment
-    proven = any(v.against == "constant" and v.better for v in choice.selection.verdicts)
+    proven = any(v.against == "constant" and v.better for v in choice.verdicts)
     status = "proven" if proven else "provisional"
     bundle = Bundle(
         schema=Schema.of(task),

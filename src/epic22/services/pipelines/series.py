@@ -1,6 +1,6 @@
 """Training on series: rolling origins, families, a combination, intervals that adapt."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -31,9 +31,9 @@ from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.progress import Progress
 from epic22.core.selection.ensemble import compute_combination_weights
 from epic22.core.task import Task
-from epic22.core.time_series import Array, Frequency, Histories
+from epic22.core.time_series import Array, Histories
 from epic22.services.train import Package
-from epic22.services.training_run import BASELINE, COMBINATION, ForecastEvaluation, SeriesRun
+from epic22.services.training_run import BASELINE, COMBINATION, ForecastEvaluation, SeriesChoice, SeriesRun
 
 MIN_CYCLES = 2
 MIN_HISTORY = 24
@@ -66,24 +66,6 @@ class SeriesBoard:
 
 
 @dataclass(frozen=True)
-class SeriesChoice:
-    """The champion and why, the board on the test origins, best first, and its intervals. `weights` are the combination's."""
-
-    leaderboard: tuple[ForecastEvaluation, ...]
-    champion: ForecastEvaluation
-    reason: str
-    members: tuple[str, ...]
-    weights: Array
-    adapted: AdaptedIntervals
-    static: AdaptedIntervals
-    test: Array
-    rows: ScoredRows
-    verdicts: tuple[Verdict, ...]
-    oracle: ForecastEvaluation | None
-    shortfall: tuple[Verdict, ...]
-
-
-@dataclass(frozen=True)
 class FittedForecasters:
     """What the champion consists of, fitted on the series as known at the end of the data."""
 
@@ -109,11 +91,13 @@ class SeriesPipeline:
         Raises SplitError where the data are too short for the horizon, ColumnError where nothing can be forecast.
         """
         data, task = self.data, self.data.task
+        if task.frequency is None:
+            raise ColumnError(f"task {task.name} is not a forecast: it names no frequency.")
         origins = plan_origins(
             data.first,
             data.last,
             len(task.target.horizons),
-            _require_frequency(task),
+            task.frequency,
             self.config.holdout,
             max(MIN_HISTORY, MIN_CYCLES * data.season) if data.last - data.first > 3 * MIN_HISTORY else 8,
         )
@@ -121,12 +105,6 @@ class SeriesPipeline:
 
     def evaluate(self, plan: SeriesPlan, progress: Progress) -> SeriesBoard:
         """Every family from the same origins, and their combination."""
-        forecasts = self._backtest_all(plan, progress)
-        members = tuple(f.family for f in forecasts if get_panel_family(f.family).in_combination)
-        return SeriesBoard((*forecasts, combine_backtests(forecasts, members, plan.examples, plan.origins)), members)
-
-    def _backtest_all(self, plan: SeriesPlan, progress: Progress) -> tuple[Backtest, ...]:
-        """Every family from the same origins."""
         backtests = []
         for name in self.data.task.families:
             if name == "seasonal_naive" and self.data.season == 1:
@@ -135,27 +113,40 @@ class SeriesPipeline:
             progress.begin(f"{name}: {len(plan.origins.origins)} origins", len(plan.origins.split_blocks()))
             build = partial(get_panel_family(name).build, self.data.season, self.config.seed, self.threads)
             backtests.append(backtest(name, build, plan.examples, plan.origins, progress.step))
-        return tuple(backtests)
+        members = tuple(f.family for f in backtests if get_panel_family(f.family).in_combination)
+        return SeriesBoard((*backtests, combine_backtests(plan, backtests, members)), members)
 
     def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesChoice:
         """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
-        task, origins, examples = self.data.task, plan.origins, plan.examples
-        forecasts, members = board.forecasts, board.members
-        selected, reason = choose_forecast(forecasts, examples, origins)
-        adapted, static = calibrate_intervals(selected, forecasts, members, examples, origins)
+        task, origins, examples, forecasts = self.data.task, plan.origins, plan.examples, board.forecasts
+        selected, reason = choose_forecast(plan, forecasts)
+        adapted, static = calibrate_intervals(plan, board, selected)
         test = np.flatnonzero(np.isin(examples.origin, origins.test))
         drift = next(f for f in forecasts if f.family == BASELINE).median[test]
         trend_horizon = min(self.config.trend_horizon, origins.horizon)
         rows = ScoredRows.of(examples.take(test), drift, origins, self.data.season, trend_horizon)
         rows = replace(rows, target=task.target.name, seed=self.config.seed)
-        forecasts = tuple(apply_interval(f, adapted) if f.family == selected.family else f for f in forecasts)
+        # The champion's median stays; its other quantiles are stretched with the adapted interval.
+        stretched = replace(selected, quantiles=adapted.quantiles(selected.median))
+        forecasts = tuple(stretched if f.family == selected.family else f for f in forecasts)
         leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, progress)
         champion = next(e for e in leaderboard if e.family == selected.family)
         verdicts = compare_champion(champion, leaderboard, test, rows)
         oracle, shortfall = compare_with_true_medians(task, champion, examples, test, rows, self.truth)
-        weights = compute_next_weights(forecasts, members, examples, origins)
         return SeriesChoice(
-            leaderboard, champion, reason, members, weights, adapted, static, test, rows, verdicts, oracle, shortfall
+            leaderboard=leaderboard,
+            champion=champion,
+            selection_reason=reason,
+            verdicts=verdicts,
+            members=board.members,
+            # For forecasts from the end of the data, when every error is known.
+            weights=compute_weights(plan, forecasts, board.members, int(origins.test[-1]) + origins.horizon),
+            adapted=adapted,
+            static=static,
+            test=test,
+            rows=rows,
+            oracle=oracle,
+            shortfall=shortfall,
         )
 
     def fit(self, plan: SeriesPlan, choice: SeriesChoice, progress: Progress) -> FittedForecasters:
@@ -203,34 +194,17 @@ class SeriesPipeline:
     ) -> SeriesRun:
         """The run, once its model is registered."""
         return SeriesRun(
+            **vars(choice),
             task=self.data.task,
             data_version=self.data.data_version,
             notes=self.data.notes,
             plan=plan.origins,
             season=self.data.season,
             examples=plan.examples,
-            test=choice.test,
-            rows=choice.rows,
-            leaderboard=choice.leaderboard,
-            champion=choice.champion,
-            selection_reason=choice.reason,
-            members=choice.members,
-            weights=choice.weights,
-            adapted=choice.adapted,
-            static=choice.static,
-            verdicts=choice.verdicts,
             bundle=package.bundle,
             seed=self.config.seed,
             version=version,
-            oracle=choice.oracle,
-            shortfall=choice.shortfall,
         )
-
-
-def _require_frequency(task: Task) -> Frequency:
-    if task.frequency is None:
-        raise ColumnError(f"task {task.name} is not a forecast: it names no frequency.")
-    return task.frequency
 
 
 def incumbent_backtest(examples: PanelExamples) -> tuple[Backtest, ...]:
@@ -240,27 +214,26 @@ def incumbent_backtest(examples: PanelExamples) -> tuple[Backtest, ...]:
     return (Backtest(INCUMBENT, np.repeat(examples.incumbent[:, :, None], len(QUANTILE_LEVELS), axis=2), 0.0, 0.0),)
 
 
-def combine_backtests(
-    forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan
-) -> Backtest:
-    """The members weighted, for each block by what was known of their errors at its first origin."""
+def combine_backtests(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tuple[str, ...]) -> Backtest:
+    """The members weighted, for each block by what was known of their errors at its first origin; quantiles ascend, as each
+    member's do."""
     quantiles = np.full_like(forecasts[0].quantiles, np.nan)
-    for block in plan.split_blocks():
-        rows = np.flatnonzero(np.isin(examples.origin, block))
-        weights = compute_weights(forecasts, members, examples, plan, int(block[0]))
-        quantiles[rows] = mix_quantiles(forecasts, members, weights, rows)
+    by_name = {f.family: f for f in forecasts}
+    for block in plan.origins.split_blocks():
+        rows = np.flatnonzero(np.isin(plan.examples.origin, block))
+        weights = compute_weights(plan, forecasts, members, int(block[0]))
+        stacked = np.stack([by_name[name].quantiles[rows] for name in (*members, "naive")])
+        quantiles[rows] = np.einsum("hm,mnhq->nhq", weights, stacked)
     member_backtests = [f for f in forecasts if f.family in members]
     return Backtest(COMBINATION, quantiles, sum(f.fit_seconds for f in member_backtests), sum(f.row_ms for f in member_backtests))
 
 
-def compute_weights(
-    forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan, origin: int
-) -> Array:
+def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tuple[str, ...], origin: int) -> Array:
     """The weights (horizon, members + 1) by the errors known at an origin; the last is the naive rule's."""
-    by_name = {f.family: f for f in forecasts}
-    weights = np.zeros((plan.horizon, len(members) + 1))
+    examples, by_name = plan.examples, {f.family: f for f in forecasts}
+    weights = np.zeros((plan.origins.horizon, len(members) + 1))
     level = np.maximum(np.abs(examples.histories.last), 1e-9)
-    for h in range(plan.horizon):
+    for h in range(plan.origins.horizon):
         known = (examples.origin + h + 1 <= origin) & np.isfinite(examples.Y[:, h])
         count = len(np.unique(examples.origin[known]))
         if not count:
@@ -270,36 +243,23 @@ def compute_weights(
         naive, scale = by_name["naive"].median, level[known]
         errors = np.stack([(by_name[m].median[known, h] - examples.Y[known, h]) / scale for m in members])
         naive_errors = (naive[known, h] - examples.Y[known, h]) / scale
-        weights[h, :-1] = compute_combination_weights(errors, naive_errors, plan.count_effective_blocks(h + 1, count))
+        weights[h, :-1] = compute_combination_weights(errors, naive_errors, plan.origins.count_effective_blocks(h + 1, count))
         weights[h, -1] = 1.0 - weights[h, :-1].sum()
     return weights
 
 
-def compute_next_weights(
-    forecasts: tuple[Backtest, ...], members: tuple[str, ...], examples: PanelExamples, plan: OriginPlan
-) -> Array:
-    """The weights for forecasts from the end of the data: every error is known by then."""
-    return compute_weights(forecasts, members, examples, plan, int(plan.test[-1]) + plan.horizon)
-
-
-def mix_quantiles(forecasts: tuple[Backtest, ...], members: tuple[str, ...], weights: Array, rows: Array) -> Array:
-    """The weighted quantiles of the members, (rows, horizon, q); ascending, as each member's are."""
-    by_name = {f.family: f for f in forecasts}
-    stacked = np.stack([by_name[name].quantiles[rows] for name in (*members, "naive")])
-    return np.asarray(np.einsum("hm,mnhq->nhq", weights, stacked))
-
-
-def choose_forecast(forecasts: tuple[Backtest, ...], examples: PanelExamples, plan: OriginPlan) -> tuple[Backtest, str]:
+def choose_forecast(plan: SeriesPlan, forecasts: Sequence[Backtest]) -> tuple[Backtest, str]:
     """The champion, by the targets that were known before the first test origin: the test only judges it.
 
     It is the combination, unless a single family had more skill by a clear margin on enough independent stretches of time:
     of two near equals, and on little evidence, a combination is the safer.
     """
-    first = int(plan.test[0])
-    horizons = np.arange(1, plan.horizon + 1)[None, :]
+    examples, origins = plan.examples, plan.origins
+    first = int(origins.test[0])
+    horizons = np.arange(1, origins.horizon + 1)[None, :]
     known = (examples.origin[:, None] + horizons <= first) & np.isfinite(examples.Y)
     combination = next(f for f in forecasts if f.family == COMBINATION)
-    blocks = plan.count_effective_blocks(plan.horizon, len(np.unique(examples.origin[known.any(axis=1)])))
+    blocks = origins.count_effective_blocks(origins.horizon, len(np.unique(examples.origin[known.any(axis=1)])))
     if blocks < MIN_BLOCKS:
         return combination, f"{blocks:.1f} independent stretches before the test cannot tell families apart"
     drift = next(f for f in forecasts if f.family == BASELINE).median
@@ -318,28 +278,16 @@ CLEAR_MARGIN = 0.1
 """Skill by which a single family must have been ahead of the combination to be preferred."""
 
 
-def calibrate_intervals(
-    champion: Backtest,
-    forecasts: tuple[Backtest, ...],
-    members: tuple[str, ...],
-    examples: PanelExamples,
-    plan: OriginPlan,
-) -> tuple[AdaptedIntervals, AdaptedIntervals]:
+def calibrate_intervals(plan: SeriesPlan, board: SeriesBoard, champion: Backtest) -> tuple[AdaptedIntervals, AdaptedIntervals]:
     """The champion's 80 % interval at every row, adapted over time; and calibrated once before the test, to compare with."""
-    used = members if champion.family == COMBINATION else (champion.family,)
-    stacked = np.stack([f.quantiles for f in forecasts if f.family in used])
-    return adapt_intervals(champion.median, stacked, examples, plan), adapt_intervals(
-        champion.median, stacked, examples, plan, adaptive=False
-    )
-
-
-def apply_interval(forecast: Backtest, adapted: AdaptedIntervals) -> Backtest:
-    """The forecasts with the adapted interval: the median stays, the other quantiles are stretched with it."""
-    return replace(forecast, quantiles=adapted.quantiles(forecast.median))
+    used = board.members if champion.family == COMBINATION else (champion.family,)
+    stacked = np.stack([f.quantiles for f in board.forecasts if f.family in used])
+    adapt = partial(adapt_intervals, champion.median, stacked, plan.examples, plan.origins)
+    return adapt(), adapt(adaptive=False)
 
 
 def score_backtests(
-    forecasts: tuple[Backtest, ...], test: Array, rows: ScoredRows, progress: Progress
+    forecasts: Sequence[Backtest], test: Array, rows: ScoredRows, progress: Progress
 ) -> tuple[ForecastEvaluation, ...]:
     """Every family's scores on the test origins, best skill first."""
     progress.begin("scores", len(forecasts))
