@@ -13,26 +13,28 @@ import fcntl
 import json
 import os
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 from urllib.parse import unquote
 
 import polars as pl
 from deltalake import DeltaTable
+from pydantic import TypeAdapter
 
 from epic22.adapters.lake_transaction import DeltaTransaction
 from epic22.core.data.point_in_time import Tables, build_tables
 from epic22.core.errors import LakeError
 from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable, get_canonical_table
-from epic22.core.tables.versions import LakeVersion, SourceFile, TableVersion
+from epic22.core.tables.versions import LakeVersion, TableVersion
 
 VERSIONS, QUARANTINE, LOCK = "versions", "quarantine", ".lock"
 QUARANTINE_SCHEMA = {"table": pl.String(), "file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "row": pl.String()}
+STORED_VERSION = TypeAdapter(LakeVersion)
+"""A version as its manifest has it."""
 
 
 class Lake:
@@ -54,12 +56,12 @@ class Lake:
         """The version of that number. Raises LakeError."""
         path = self._manifest_path(number)
         try:
-            return _parse_version(json.loads(path.read_bytes()))
+            return STORED_VERSION.validate_json(path.read_bytes())
         except FileNotFoundError:
             numbers = self._list_numbers()
             range_ = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none yet; ingest something first"
             raise LakeError(f"no data version {number}; {range_}.") from None
-        except (ValueError, KeyError, TypeError):
+        except ValueError:
             raise LakeError(f"{path}: does not describe a data version; restore it from a backup.") from None
 
     def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
@@ -198,18 +200,3 @@ def list_delta_files(folder: Path, version: int | None = None) -> tuple[Path, ..
 def _count_missing(rows: pl.DataFrame, others: pl.DataFrame, on: list[str]) -> int:
     """How many of these rows are not among those."""
     return rows.join(others, on=[name for name in on if name in rows.columns], how="anti", nulls_equal=True).height
-
-
-def _parse_version(stored: Mapping[str, Any]) -> LakeVersion:
-    return LakeVersion(
-        number=stored["number"],
-        id=stored["id"],
-        tables={name: TableVersion(**table_version) for name, table_version in stored["tables"].items()},
-        sources=tuple(SourceFile(**source) for source in stored["sources"]),
-        who=stored["who"],
-        at=datetime.fromisoformat(stored["at"]),
-        parent=stored["parent"],
-        end=datetime.fromisoformat(stored["end"]),
-        action=stored["action"],
-        notes=tuple(stored["notes"]),
-    )

@@ -138,28 +138,21 @@ class DeltaTransaction:
         pending = self._get_staged(table)
         if not pending.batches:
             return IngestCounts()
-        rows = _concat_arrivals([batch.arrival for batch in pending.batches])
+        arrivals = [batch.arrival for batch in pending.batches]
+        a, b = (np.concatenate([one.identity[lane] for one in arrivals]) for lane in (0, 1))
+        rows = IncomingHashes(
+            (a, b), np.concatenate([one.content for one in arrivals]), np.concatenate([one.known_at for one in arrivals])
+        )
         stored = self._hash_stored_rows(table, pending, as_of is not None)
-        fate = classify_rows(rows, stored, None if as_of is None else _to_microseconds(as_of))
+        fate = classify_rows(rows, stored, None if as_of is None else (as_of - EPOCH) // timedelta(microseconds=1))
         at = 0
         for batch in list(pending.batches):
             self._apply_fates(pending, batch, fate[at : at + batch.rows], as_of)
             at += len(batch.lines)
         counts = np.bincount(fate, minlength=len(RowOutcome))
-        here = pl.DataFrame({"a": rows.identity[0], "b": rows.identity[1]})
-        gone = stored.join(here, on=["a", "b"], how="anti").height if snapshot else 0
-        changed, bad = (
-            counts[RowOutcome.CHANGED] + counts[RowOutcome.REDATED],
-            counts[RowOutcome.AMBIGUOUS] + counts[RowOutcome.CONFLICT],
-        )
-        return IngestCounts(
-            int(counts[RowOutcome.NEW]),
-            int(counts[RowOutcome.SAME]),
-            int(changed),
-            int(bad),
-            gone,
-            int(counts[RowOutcome.DUPLICATE]),
-        )
+        gone = stored.join(pl.DataFrame({"a": a, "b": b}), on=["a", "b"], how="anti").height if snapshot else 0
+        new, same, changed, redated, ambiguous, conflict, duplicate = counts.tolist()
+        return IngestCounts(new, same, changed + redated, ambiguous + conflict, gone, duplicate)
 
     def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
         """Make it a version: tables first, then quarantine, then the manifest. None where there is nothing new."""
@@ -270,19 +263,8 @@ class DeltaTransaction:
             pl.concat(frames).write_parquet(place / f"{name}.parquet")
 
 
-def _concat_arrivals(arrivals: list[IncomingHashes]) -> IncomingHashes:
-    a, b = (np.concatenate([one.identity[lane] for one in arrivals]) for lane in (0, 1))
-    return IncomingHashes(
-        (a, b), np.concatenate([one.content for one in arrivals]), np.concatenate([one.known_at for one in arrivals])
-    )
-
-
 def _next_midnight(moment: datetime) -> datetime:
     return datetime(moment.year, moment.month, moment.day) + timedelta(days=1)
-
-
-def _to_microseconds(moment: datetime) -> int:
-    return (moment - EPOCH) // timedelta(microseconds=1)
 
 
 def _merge_schema(table: CanonicalTable, batches: list[StagedBatch]) -> Schema:

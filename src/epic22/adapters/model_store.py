@@ -123,9 +123,7 @@ class ModelStore:
         at = self._log_promotion(task, version, decision)
         why = "" if decision is None else decision.why
         content = {"version": version, "because": [_format_verdict(v) for v in verdicts], "at": at, "why": why}
-        temporary = self._task_folder(task) / f".{POINTER}-{uuid.uuid4().hex}"
-        temporary.write_text(json.dumps(content, indent=2))
-        os.replace(temporary, self._task_folder(task) / POINTER)
+        _write_json(self._task_folder(task) / POINTER, content, allow_nan=True)
 
     def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
         """Leave the pointer as it is, and keep the refusal in the same log."""
@@ -156,22 +154,16 @@ class ModelStore:
 
     def save_provenance(self, provenance: Provenance) -> None:
         """Keep beside a version what it was made from, with one rename of a whole file."""
-        self._write_json(provenance.task, provenance.version, PROVENANCE, to_json(provenance))
+        _write_json(self.folder(provenance.task, provenance.version) / PROVENANCE, to_json(provenance))
 
     def save_explanation(self, task: str, version: str, explanation: Mapping[str, Any]) -> None:
         """Keep beside a version what it looks at, with one rename of a whole file."""
-        self._write_json(task, version, EXPLANATION, explanation)
+        _write_json(self.folder(task, version) / EXPLANATION, explanation)
 
     def load_explanation(self, task: str, version: str) -> dict[str, Any] | None:
         """What a version looks at; None where that was never written down."""
         path = self.folder(task, version) / EXPLANATION
         return _read_json(path) if path.is_file() else None
-
-    def _write_json(self, task: str, version: str, name: str, content: Mapping[str, Any]) -> None:
-        folder = self.folder(task, version)
-        temporary = folder / f".{name}-{uuid.uuid4().hex}"
-        temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
-        os.replace(temporary, folder / name)
 
     def load_provenance(self, task: str, version: str) -> Provenance | None:
         """What a version was made from; None where that was never written down."""
@@ -197,6 +189,13 @@ class ModelStore:
             return ModelVersion(**_read_json(path))
         except TypeError:
             raise BundleError(f"{path}: does not describe a model version; restore it or train again.") from None
+
+
+def _write_json(path: Path, content: Mapping[str, Any], allow_nan: bool = False) -> None:
+    """Write the whole file beside its place and move it there with one rename."""
+    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=allow_nan), encoding="utf-8")
+    os.replace(temporary, path)
 
 
 def _read_json(path: Path) -> dict[str, Any]:

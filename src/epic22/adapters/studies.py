@@ -15,16 +15,53 @@ from epic22.core.errors import NotInstalledError, UserError
 from epic22.core.selection.study import Study, StudyConfig
 
 
+class _ClaimedRuns:
+    """The runs that this process works on: each has a folder and a lock below `home`, a task's runs in one folder."""
+
+    home: Path
+    claims: dict[tuple[str, str], IO[bytes]]
+
+    def claim(self, task: str, digest: str) -> None:
+        """Claim a run's studies for this process until it ends, among those of the same EPIC22_HOME.
+
+        Raises UserError where another command works on them.
+        """
+        # The lock ends with the process, however that ends; a search's own processes do not inherit it.
+        path = self.home / task / f"{digest}.lock"
+        while (task, digest) not in self.claims:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            file = path.open("ab")
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                file.close()
+                raise UserError(
+                    f"task {task}: another command is making the same search now (study {digest}); wait for it or end it, or "
+                    "have one command search by several processes with --processes N."
+                ) from None
+            # Who held it may have removed it since it was opened: then it is a lock that nobody else sees.
+            if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
+                self.claims[task, digest] = file
+            else:
+                file.close()
+
+    def remove(self, task: str, digest: str) -> None:
+        """Remove a run's folder, its lock, which is then let go of, and the task's folder where nothing else is in it."""
+        folder = self.home / task
+        shutil.rmtree(folder / digest, ignore_errors=True)
+        if (lock_file := self.claims.pop((task, digest), None)) is not None:
+            (folder / f"{digest}.lock").unlink(missing_ok=True)
+            lock_file.close()
+        if folder.is_dir() and not any(folder.iterdir()):
+            folder.rmdir()
+
+
 @dataclass(frozen=True)
-class StudyFiles:
+class StudyFiles(_ClaimedRuns):
     """A folder a run, `home/<task>/<digest>/`, in it a journal and a folder of scores for each training part."""
 
     home: Path
     claims: dict[tuple[str, str], IO[bytes]] = field(default_factory=dict, repr=False, compare=False)
-
-    def claim(self, task: str, digest: str) -> None:
-        """Claim a run's studies for this process until it ends. Raises UserError where another command works on them."""
-        _claim(self.claims, self.home, task, digest)
 
     def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """The study of a training part; one that was interrupted goes on."""
@@ -38,13 +75,9 @@ class StudyFiles:
         storage = JournalStorage(JournalFileBackend(str(journal), cast(Any, lock)))
         return Study(config, storage, part, folder / part)
 
-    def remove(self, task: str, digest: str) -> None:
-        """Remove a run's studies, and the task's folder where no other run has any."""
-        _remove(self.claims, self.home, task, digest)
-
 
 @dataclass(frozen=True)
-class StudyDatabase:
+class StudyDatabase(_ClaimedRuns):
     """Studies `<task>/<digest>/<part>` in a PostgreSQL database; scores below `home` as for files.
 
     The url begins with postgresql://; its password is never shown.
@@ -54,13 +87,6 @@ class StudyDatabase:
     home: Path
     connections: list[Any] = field(default_factory=list, repr=False)
     claims: dict[tuple[str, str], IO[bytes]] = field(default_factory=dict, repr=False, compare=False)
-
-    def claim(self, task: str, digest: str) -> None:
-        """Claim a run's studies for this process until it ends, among those of the same EPIC22_HOME.
-
-        Raises UserError where another command works on them.
-        """
-        _claim(self.claims, self.home, task, digest)
 
     def open(self, task: str, digest: str, part: str, config: StudyConfig) -> Study:
         """The study of a training part; one that was interrupted goes on.
@@ -75,7 +101,7 @@ class StudyDatabase:
         for study in storage.get_all_studies():
             if study.study_name.startswith(f"{task}/{digest}/"):
                 storage.delete_study(study._study_id)
-        _remove(self.claims, self.home, task, digest)
+        super().remove(task, digest)
         self.connections.pop().engine.dispose()
 
     def _storage(self) -> Any:
@@ -101,43 +127,8 @@ def _connect(url: str) -> Any:
     except OperationalError as error:
         address = urlsplit(url)
         server = f"{address.hostname or 'the local socket'}{address.path}"
-        raise UserError(f"EPIC22_DATABASE_URL: no connection to {server}: {_first_line(error.orig)}; mend or unset it.") from None
-
-
-def _first_line(error: BaseException | None) -> str:
-    return str(error).strip().partition("\n")[0] or type(error).__name__
-
-
-def _claim(claims: dict[tuple[str, str], IO[bytes]], home: Path, task: str, digest: str) -> None:
-    """Hold a run's lock, which ends with the process, however that ends; a search's own processes do not inherit it."""
-    path = home / task / f"{digest}.lock"
-    while (task, digest) not in claims:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        file = path.open("ab")
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.close()
-            raise UserError(
-                f"task {task}: another command is making the same search now (study {digest}); wait for it or end it, or have "
-                "one command search by several processes with --processes N."
-            ) from None
-        # Who held it may have removed it since it was opened: then it is a lock that nobody else sees.
-        if path.exists() and os.path.samestat(os.fstat(file.fileno()), path.stat()):
-            claims[task, digest] = file
-        else:
-            file.close()
-
-
-def _remove(claims: dict[tuple[str, str], IO[bytes]], home: Path, task: str, digest: str) -> None:
-    """Remove a run's folder, its lock, which is then let go of, and the task's folder where nothing else is in it."""
-    shutil.rmtree(home / task / digest, ignore_errors=True)
-    folder = home / task
-    if (lock_file := claims.pop((task, digest), None)) is not None:
-        (folder / f"{digest}.lock").unlink(missing_ok=True)
-        lock_file.close()
-    if folder.is_dir() and not any(folder.iterdir()):
-        folder.rmdir()
+        reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
+        raise UserError(f"EPIC22_DATABASE_URL: no connection to {server}: {reason}; mend or unset it.") from None
 
 
 class _HeldLock:

@@ -5,6 +5,7 @@ repository around it, and so send things where nobody asked for it.
 """
 
 import fcntl
+import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -75,15 +76,12 @@ class OpenLineageEvents:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with self.path.open("a+b") as stream:
             fcntl.flock(stream, fcntl.LOCK_EX)
-            if stream.tell() and not _ends_with_line_break(stream):
-                stream.write(b"\n")
-                stream.flush()
+            if stream.tell():
+                stream.seek(-1, os.SEEK_END)
+                if stream.read(1) != b"\n":
+                    stream.write(b"\n")
+                    stream.flush()
             FileTransport(FileConfig(str(self.path.resolve()), append=True)).emit(event)
-
-
-def _ends_with_line_break(stream: Any) -> bool:
-    stream.seek(-1, 2)
-    return bool(stream.read(1) == b"\n")
 
 
 def _open_http_transport(url: str) -> "Transport":
