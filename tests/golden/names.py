@@ -18,9 +18,9 @@ Json = Any
 class Names:
     """The table of corrected names; an empty one changes nothing.
 
-    `faces` are what commands print, what HTTP answers, reports, tracking and task files; `stored` are the files of a bundle and
-    of its version. A key is an old name, or a path of parents that ends in it ("power/sample"), of which the longest that fits
-    counts; null takes the key out.
+    `texts` are pieces of text of both sections. `faces` are what commands print, what HTTP answers, reports, tracking and task
+    files; `stored` are the files of a bundle and of its version. A key is an old name, or a path of parents that ends in it
+    ("power/sample"), of which the longest that fits counts; null takes the key out.
     """
 
     table: Mapping[str, Any]
@@ -85,7 +85,7 @@ class Names:
         for values in self._values(section):
             if text in values:
                 return str(values[text])
-        changed = _substituted(text, self._section(section, "texts"))
+        changed = _substituted(text, self._top("texts") | self._section(section, "texts"))
         for pattern, new in self._option_patterns:
             changed = pattern.sub(new, changed)
         return changed
@@ -105,7 +105,8 @@ class Names:
 
 
 def _substituted(text: str, entries: Mapping[str, str]) -> str:
-    """The text with each old piece replaced, the longest first."""
+    """The text with each old piece replaced, the longest first; one that is new already stays."""
     for old in sorted(entries, key=len, reverse=True):
-        text = text.replace(old, entries[old])
+        if entries[old] not in text:
+            text = text.replace(old, entries[old])
     return text

@@ -110,7 +110,7 @@ def test_forced_rows_are_warned_of_beside_the_honest_score(shell: Shell, boilers
     assert result["folds"]["kind"] == "repeated_stratified"
     assert "at random" in result["warnings"][0]
     assert {h["metric"] for h in result["honest"]} == set(result["leaderboard"][0]["metrics"])
-    assert "What the forced split hides" in Path(result["report"]).read_text()
+    assert "Random rows beside honest folds" in Path(result["report"]).read_text()
 
 
 @pytest.mark.slow

@@ -32,7 +32,7 @@ def test_a_folder_becomes_a_version_and_can_be_looked_at(shell: Shell, tmp_path:
     folder = write_tables(tmp_path / "in", {name: tables[name] for name in ("properties", "units")})
     code, out, err = shell("ingest", str(folder), "--as-of", "2022-01-01", "--source", "office")
     assert (code, err) == (0, "properties: office/properties.csv …\nunits: office/units.csv …\nstoring …\n")
-    assert "1 row was set apart; see it with 'epic22 data quarantine 1'." in out
+    assert "1 row was quarantined; see it with 'epic22 data quarantine 1'." in out
     code, out, _ = shell("data", "log")
     assert code == 0
     assert "office/properties.csv, office/units.csv" in out

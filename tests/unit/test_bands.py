@@ -23,7 +23,7 @@ def test_bands_hold_the_shares_asked_for() -> None:
 @given(arrays(np.float64, st.integers(5, 80), elements=st.sampled_from([0.0, 0.1, 1.0, 2.0, 7.0, 7.5, 900.0])))
 def test_no_band_is_empty_however_many_ties(loss: Array) -> None:
     if len(np.unique(loss)) < 5:
-        with pytest.raises(UserError, match="cannot fill 5 bands"):
+        with pytest.raises(UserError, match="too few for 5 bands"):
             fit_bands(loss)
         return
     bands = fit_bands(loss)

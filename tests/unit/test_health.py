@@ -177,7 +177,7 @@ def test_the_order_of_the_rows_does_not_matter(seed: int) -> None:
     tables = sound_portfolio(2, properties=6, units_each=5)
     twice = tables | {"payments": pl.concat([tables["payments"], tables["payments"].head(3)])}
     shuffled = {name: frame.sample(fraction=1.0, shuffle=True, seed=seed) for name, frame in twice.items()}
-    assert said(shuffled) == said(twice) == {("payments", None, "row twice")}
+    assert said(shuffled) == said(twice) == {("payments", None, "duplicate row")}
 
 
 def test_the_grave_come_first(tables: Tables) -> None:

@@ -230,7 +230,7 @@ def test_costs_of_a_table_of_ones_own_reach_the_result_and_the_page(tmp_path: Pa
     assert found["choice"]["family"] == run.champion.family
     assert found["learning_curve"]["folds"] == 3
     page = render_report(run)
-    assert "less than the constant" in page
+    assert "saved against the constant" in page
     assert "Would more data help?" in page
     assert run.bundle.costs == {"miss": 100.0, "false_alarm": 50.0}
 

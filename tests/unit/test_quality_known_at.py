@@ -115,7 +115,7 @@ def test_rows_that_occur_once_are_sound() -> None:
 
 def test_an_identical_row_is_a_row_twice() -> None:
     (finding,) = duplicates(pl.concat([payments(), payments().head(2)]))
-    assert told((finding,)) == [(None, "row twice", True)]
+    assert told((finding,)) == [(None, "duplicate row", True)]
     assert "2 of 42 rows (4.8%)" in finding.evidence
 
 
@@ -134,7 +134,7 @@ def test_the_same_content_under_new_ids_is_found_where_one_month_holds_it() -> N
     rows = payments(200, apart=3)
     copied = rows.head(10).with_columns(payment_id=pl.concat_str(pl.lit("Z"), "payment_id"))
     findings = duplicates(pl.concat([rows, copied]))
-    assert told(findings) == [(None, "row twice under a new id", True)]
+    assert told(findings) == [(None, "duplicate row under a new id", True)]
 
 
 def test_one_or_two_twins_may_be_chance() -> None:

@@ -83,7 +83,7 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
     page = render_report(forced)
     assert page.index("Provisional.") < page.index("Leaderboard")
     assert page.index("rows were dealt at random") < page.index("Leaderboard")
-    assert "What the forced split hides" in page
+    assert "Random rows beside honest folds" in page
 
 
 def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, RowRun]) -> None:

@@ -131,7 +131,7 @@ def test_groups_that_follow_one_another_are_tested_in_whole_windows() -> None:
     plan = plan_folds(grouped_and_timed(codes), "regression", SplitRequest(separate_groups=True))
     forward = plan_folds(grouped_and_timed(codes), "regression", SplitRequest())
     assert [len(fold.test) for fold in plan.folds] == [len(fold.test) for fold in forward.folds]
-    assert "no group is on both sides" in plan.why
+    assert "no group is in both training and test" in plan.why
     assert "come again" not in plan.why
 
 

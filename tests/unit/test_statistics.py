@@ -109,7 +109,7 @@ def test_the_advice_says_how_many_more_would_tell() -> None:
     advice = compute_power(0.1, 0.1, 0.5, sample).advice
     more = math.ceil(200 * (TWO_SIDED**2 - 1))
     assert f"about {more:,} more positives would be needed" in advice
-    assert "one of 0.5, the least that matters, would have shown in these" in advice
+    assert "one of 0.5, the minimum effect, would have shown in these" in advice
     assert compute_power(0.0, 0.1, 0.5, sample).advice == "no difference seen"
 
 

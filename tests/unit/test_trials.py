@@ -146,7 +146,7 @@ def test_progress_is_told_of_trials_that_an_interrupted_search_had_finished() ->
     assert len(steps) == 2
     resumed = search(part, SearchConfig(FAMILIES, Budget(3)), study, progress=lambda: steps.append(1))
     assert len(steps) == 2 + 3
-    assert resumed.stop_reason == "3 trials were made, as many as allowed"
+    assert resumed.stop_reason == "3 trials were run, the limit"
 
 
 def test_a_resumed_search_without_kept_models_fits_only_what_it_averages() -> None:

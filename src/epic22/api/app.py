@@ -68,7 +68,7 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
     def health() -> Health:
         return Health(status="ok", tasks=len(models.registry.list_tasks()), version=__version__)
 
-    @app.get("/v1/tasks", summary="The tasks that can be asked")
+    @app.get("/v1/tasks", summary="The tasks that can be predicted")
     def tasks() -> Tasks:
         return Tasks(tasks=[_describe_task(champion) for champion in models.load_all()])
 

@@ -85,7 +85,7 @@ class ModelCache:
                 raise
             raise BundleError(f"{task}: its champion is a version that is not there.") from None
         except UNREADABLE as error:
-            raise BundleError(f"{task}: its champion cannot be told ({type(error).__name__}: {error}).") from error
+            raise BundleError(f"{task}: its champion cannot be read ({type(error).__name__}: {error}).") from error
 
     def _load_current(self, task: str, version: ModelVersion) -> CachedModel:
         previous, failure = self._loaded.get(task), self._failed.get(task)

@@ -29,7 +29,7 @@ def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
         return set_processes(None, spec.run.processes)
     refuse_other_choice(spec, "--sampling")
     if search.row_ms is not None and not search.nested:
-        raise UserError("--row-ms needs folds that judge the one model too; leave --no-nested out.")
+        raise UserError("--row-ms needs folds that evaluate the distilled model too; leave --no-nested out.")
     for name in search.families:
         get_family(name)
     start = read_process_start()

@@ -66,7 +66,7 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
     if not findings:
         print_line(f"Data version {version.number}: nothing suspicious in the tables.")
     else:
-        rows = [[f.table, f.column or "(rows)", f.what, f.evidence, "grave" if f.grave else "told"] for f in findings]
+        rows = [[f.table, f.column or "(rows)", f.what, f.evidence, "grave" if f.grave else "note"] for f in findings]
         print_table(f"Data version {version.number}", ["table", "column", "finding", "evidence", ""], rows)
     if feature is not None:
         _print_suspicions(suspicions)

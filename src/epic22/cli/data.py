@@ -44,7 +44,7 @@ def log(json: Json = False) -> None:
         ]
         for v in versions
     ]
-    print_table("Data versions", ["version", "id", "rows", "apart", "made (UTC)", "from"], rows)
+    print_table("Data versions", ["version", "id", "rows", "quarantined", "created (UTC)", "sources"], rows)
 
 
 def _format_origin(version: "LakeVersion") -> str:
@@ -115,7 +115,7 @@ def quarantine(version: Number = None, rows: Shown = 50, json: Json = False) -> 
         print_json(frame.to_dicts())
         return
     if not frame.height:
-        print_line("Nothing was set apart.")
+        print_line("No row is in quarantine.")
         return
     shown = [[str(value) for value in row] for row in frame.head(rows).select("file", "line", "reason", "row").iter_rows()]
     print_table(f"Quarantine: {frame.height:,} rows", ["file", "line", "reason", "row"], shown)

@@ -18,8 +18,8 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
     for note in run.notes:
         print_line(f"· {note}", "dim")
     print_line(
-        f"Origins: {len(plan.test)} from {frequency.label(int(plan.test[0]))} to {frequency.label(int(plan.test[-1]))} judge; "
-        f"{len(plan.earlier)} before them chose and calibrated."
+        f"Origins: {len(plan.test)} from {frequency.label(int(plan.test[0]))} to {frequency.label(int(plan.test[-1]))} evaluate; "
+        f"{len(plan.earlier)} before them served to choose and to calibrate."
     )
     mape = "mean_absolute_percentage_error"
     headers = ["family", "skill", "pinball", "MASE", *(f"MAPE {h}" for h in run.shown_horizons), "covers", "score"]

@@ -37,18 +37,18 @@ def ingest(
         [n, *(f"{v:,}" for v in (c.new, c.changed, c.same, c.twice, c.gone)), f"{ingestion.quarantined.get(n, 0):,}"]
         for n, c in counts
     ]
-    print_table("Ingest", ["table", "new", "changed", "as before", "twice", "gone", "quarantined"], rows)
+    print_table("Ingest", ["table", "new", "changed", "unchanged", "duplicates", "removed", "quarantined"], rows)
     for note in ingestion.notes:
         print_line(f"note: {note}")
     if ingestion.version is None:
-        print_line("Nothing new; no version was made.")
+        print_line("Nothing new; no version was created.")
         return
     print_line(
         f"Data version {ingestion.version.number} ({ingestion.version.id[:12]}), complete to {ingestion.version.end:%Y-%m-%d}."
     )
     apart = ingestion.version.quarantined
     if apart:
-        which = "row was set apart; see it" if apart == 1 else "rows were set apart; see them"
+        which = "row was quarantined; see it" if apart == 1 else "rows were quarantined; see them"
         print_line(f"{apart:,} {which} with 'epic22 data quarantine {ingestion.version.number}'.")
 
 

@@ -115,9 +115,9 @@ def print_comparison(run: "RowRun") -> None:
         ]
         if any(p.cost is not None for p in points):
             rows.append(["cost per 1,000 rows", *(format_interval(p.cost) for p in points)])
-            rows.append(["less than the constant", *(format_interval(p.saved) for p in points)])
+            rows.append(["saved against the constant", *(format_interval(p.saved) for p in points)])
             rows.append(["rows acted on", *("–" if p.acted is None else f"{p.acted:.1%}" for p in points)])
-        print_table("In use", ["", *(p.family for p in points)], rows)
+        print_table("Operating points", ["", *(p.family for p in points)], rows)
     for test_result in run.comparison.non_inferiority:
         print_line(f"{test_result.words}.")
     if run.comparison.choice is not None:

@@ -111,7 +111,7 @@ def _describe_origins(run: SeriesRun) -> Mapping[str, object]:
         "horizon": plan.horizon,
         "frequency": frequency.name,
         "season": run.season,
-        "why": "each origin sees what was over by then; the last judge what the earlier ones chose and calibrated",
+        "why": "each origin sees only what was known by then; the last evaluate what earlier ones chose and calibrated",
     }
 
 

@@ -74,7 +74,7 @@ def _score_by_inner_folds(
     experiment, plan = preparation.experiment, preparation.experiment.plan
     parts = search.search(experiment.examples, preparation.rows).out_of_fold
     members = tuple(replace(c, fold_predictions=parts) if c.fit is search else c for c in candidates.members)
-    why = f"{plan.why}; the search's own inner folds judge (--no-nested)"
+    why = f"{plan.why}; the search's own inner folds evaluate it (--no-nested)"
     inner_plan = replace(
         plan, folds=tuple(part.fold for part in parts), repeats=1, why=why, warnings=(*plan.warnings, NOT_NESTED_WARNING)
     )
@@ -82,8 +82,8 @@ def _score_by_inner_folds(
 
 
 NOT_NESTED_WARNING = (
-    "the score is of rows that the search watched: its weights were chosen on other folds, but rounds were stopped by these rows "
-    "and parameters suggested by what they scored, so it is a little too good; without --no-nested other folds judge."
+    "the score is of rows that the search validated on: its weights were chosen on other folds, but rounds were stopped by these "
+    "rows and parameters suggested by what they scored, so it is a little too good; without --no-nested other folds evaluate it."
 )
 
 

@@ -10,7 +10,7 @@ from epic22.core.evaluation.interval_selection import BandLoss, choose_band
 from epic22.core.evaluation.predictions import collect_out_of_fold_predictions
 from epic22.core.experiment import Experiment
 
-NOT_EVALUATED = "no fold could be judged by others that knew nothing of it: bring more rows, or a longer history"
+NOT_EVALUATED = "no fold could be calibrated on others that do not contain it: bring more rows, or a longer history"
 
 
 @dataclass(frozen=True)

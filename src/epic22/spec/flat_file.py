@@ -155,7 +155,7 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
     """Kind, class names (positive last where there are two), and what was decided. Raises ColumnError."""
     name, values = spec.label, label.unique().sort()
     if len(values) < 2:
-        raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to tell apart, name another label.")
+        raise ColumnError(f"label {name!r}: every row has {values[0]!r}; there is nothing to predict, name another label.")
     numeric = label.dtype.is_numeric()
     is_integer = label.dtype.is_integer()
     is_regression = spec.roles.kind == "regression" or (spec.roles.kind is None and spec.target.is_of_values)
@@ -421,7 +421,7 @@ def _select_metric(spec: TrainingSpec, kind: Kind) -> Metric:
         return choose_metric(kind, build_loss(spec))
     metrics = {metric.name: metric for metric in METRICS[kind]}
     if spec.target.metric not in metrics:
-        raise ColumnError(f"--metric {spec.target.metric}: a label of kind {kind} is judged by {', '.join(metrics)}.")
+        raise ColumnError(f"--metric {spec.target.metric}: a label of kind {kind} is scored by {', '.join(metrics)}.")
     return metrics[spec.target.metric]
 
 

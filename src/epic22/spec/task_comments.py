@@ -70,7 +70,7 @@ def _describe_column(column: Column, inferred: Inferred) -> Sequence[str]:
     lines = [note for note in inferred.notes if note.startswith(phrases)]
     for suspicion in inferred.suspicions:
         if suspicion.column == column.name:
-            treatment = "left out" if suspicion.withheld else "told of, and used"
+            treatment = "left out" if suspicion.withheld else "reported, and used"
             lines.append(f"{treatment}: {suspicion.suspicion}. {suspicion.evidence}")
     if column.role != "never" or not lines:
         lines.insert(0, _describe_values(column, inferred))

@@ -31,7 +31,7 @@ def refuse_contradictions(spec: TrainingSpec) -> None:
     if (spec.costs.miss is None) != (spec.costs.false_alarm is None):
         raise UserError("--cost-miss and --cost-false-alarm go together: a threshold needs what both errors cost.")
     if spec.policy.prefer_simpler and spec.costs.miss is None:
-        raise UserError("--prefer-simpler needs --cost-miss and --cost-false-alarm: 'as good' is said in money.")
+        raise UserError("--prefer-simpler needs --cost-miss and --cost-false-alarm: 'as good' is measured in money.")
 
 
 def refuse_other_choice(spec: TrainingSpec, option: str) -> None:
@@ -46,7 +46,7 @@ def _refuse_two_evaluations(spec: TrainingSpec) -> None:
     """Raise UserError where the search's own folds are to judge, and rows held out as well."""
     is_holdout = spec.data.test is not None or spec.split.holdout_from is not None or spec.split.holdout_last is not None
     if spec.search.is_requested and not spec.search.nested and is_holdout:
-        raise UserError("--no-nested judges by the search's own folds; leave --test and the holdout out.")
+        raise UserError("--no-nested evaluates on the search's own folds; leave --test and the holdout out.")
 
 
 def _refuse_search_with_offset(spec: TrainingSpec) -> None:

@@ -123,7 +123,7 @@ def _choose_plan(
         if not has_times:
             raise SplitError(f"--group-by {request.group_by} needs --time.")
         periods = _compute_periods(table.at, request.group_by)
-        return _plan_by_cluster(replace(base, period=request.group_by), periods, "asked for with --group-by")
+        return _plan_by_cluster(replace(base, period=request.group_by), periods, "requested with --group-by")
     is_holdout = request.holdout_from is not None or request.holdout_last is not None
     if has_times:
         assert table.at is not None
@@ -133,7 +133,7 @@ def _choose_plan(
     if is_holdout:
         raise SplitError("a holdout by time needs --time.")
     if group_column is not None and group_repeats:
-        return _plan_by_cluster(base, table.cluster_hash, f"a {group_column} is never on both sides")
+        return _plan_by_cluster(base, table.cluster_hash, f"a {group_column} is never in both training and test")
     return _plan_by_cluster(base, table.cluster_hash, "rows have neither time nor group; copies of a row stay together")
 
 

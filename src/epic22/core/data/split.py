@@ -1,8 +1,8 @@
 """Folds: which rows train, which rows test. Time goes forward, groups stay whole, rows alone are stratified by class.
 
 The kind follows the roles: rows with a time walk forward with a gap; where a forward fold would lack a class, whole
-calendar periods become the groups; a group is never on both sides, with a time or without; rows with neither are dealt by
-class, five times over. Copies of a row always stay together.
+calendar periods become the groups; a group is never in both training and test, with a time or without; rows with
+neither are split by class, five times over. Copies of a row always stay together.
 """
 
 from collections.abc import Iterable, Sequence
@@ -58,20 +58,24 @@ def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldP
     if request.test_rows or request.holdout_from is not None or request.holdout_last is not None:
         return _separate_holdout(_plan_holdout(examples, request), groups)
     if request.random_rows_despite_time:
-        warning = "rows were dealt at random although they have a time: neighbours in time leak, the scores are too good."
+        warning = "rows were split at random although they have a time: neighbours in time leak, the scores are too good."
         if groups is None:
             return replace(_plan_stratified(examples, kind, request), warnings=(warning,))
-        return replace(_plan_by_group(examples, kind, request, groups, "a group is never on both sides"), warnings=(warning,))
+        return replace(
+            _plan_by_group(examples, kind, request, groups, "a group is never in both training and test"), warnings=(warning,)
+        )
     if request.group_by is not None:
         if groups is not None:
             raise SplitError(f"--group and --group-by {request.group_by} name two kinds of groups; leave one of them out.")
-        return _plan_by_period(examples, kind, request, request.group_by, "asked for with --group-by")
+        return _plan_by_period(examples, kind, request, request.group_by, "requested with --group-by")
     if examples.has_times:
         if groups is not None:
             return _plan_forward_by_group(examples, kind, request, groups)
         return _plan_forward_or_by_period(examples, kind, request)
     if examples.group is not None:
-        return _plan_by_group(examples, kind, request, encode_values(examples.group), "a group is never on both sides")
+        return _plan_by_group(
+            examples, kind, request, encode_values(examples.group), "a group is never in both training and test"
+        )
     return _plan_stratified(examples, kind, request)
 
 
@@ -116,7 +120,7 @@ def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest
     tested = (
         "" if separated.n_parts == 1 else f"; groups come again, so each window tests one part in {separated.n_parts} of them"
     )
-    return replace(plan, why=f"{plan.why}, and no group is on both sides{tested}")
+    return replace(plan, why=f"{plan.why}, and no group is in both training and test{tested}")
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""From a score to a probability that keeps its word: Platt, beta and isotonic calibration, chosen by held-out log loss.
+"""From a score to a calibrated probability: Platt, beta and isotonic calibration, chosen by held-out log loss.
 
 n = rows. Calibration is for binary targets. Class probabilities of a multiclass target are left as they are: its bundle says so.
 Figures that judge calibration (expected calibration error, slope, reliability) are in `reliability`.

@@ -1,6 +1,6 @@
 """Did intervals and sets keep their word? Coverage and size overall, by group and by month, each row judged by other folds.
 
-A fold's rows are judged by a state fitted, and chosen, on the folds that knew nothing of it: all others, or with forward folds
+A fold's rows are evaluated by a state fitted, and chosen, on folds that do not contain it: all others, or with forward folds
 those before whose labels were known. Rows that nothing could teach (the first of forward folds) are not judged. n = rows judged.
 """
 
@@ -94,8 +94,8 @@ class Coverage:
     def findings(self) -> tuple[str, ...]:
         """In words, the whole and the group that is furthest below."""
         overall = (
-            f"The {self.level:.0%} {self.what} held {_format_group(self.overall)} rows, each judged by folds "
-            "that knew nothing of it; "
+            f"The {self.level:.0%} {self.what} covered {_format_group(self.overall)} rows, each calibrated on folds "
+            "that do not contain it; "
             f"mean {'number of classes' if self.what == 'set' else 'width'} {_format_size(self.overall.size.value)}."
         )
         if self.worst is None:
@@ -118,8 +118,8 @@ class Coverage:
             return None
         months = "; ".join(f"{group.name}: {_format_group(group)} rows" for group in self.short_months)
         return (
-            f"Coverage fell short in {months}. These months were unlike the rows that taught (drift): "
-            "do not take the stated share for granted, and train again."
+            f"Coverage fell short in {months}. These months are unlike the rows of calibration (drift): "
+            "do not rely on the nominal coverage, and train again."
         )
 
     @property

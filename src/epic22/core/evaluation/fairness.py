@@ -209,7 +209,7 @@ def decide_promotion(
     inconclusive is promoted as provisional. `fairness` None: the company holds no protected classes.
     """
     if fairness is None:
-        return PromotionDecision(True, "proven", "fairness was not measured: no protected classes are held")
+        return PromotionDecision(True, "proven", "fairness was not measured: no protected classes are stored")
     if fairness.status == "passed":
         return PromotionDecision(True, "proven", f"fairness passed: {fairness.why}", fairness)
     finding = f"fairness {fairness.status}: {fairness.why}"

@@ -289,9 +289,9 @@ def compare_forecasts(
 
 def _write_advice(blocks: float, length: int, difference: Interval, plan: OriginPlan) -> str:
     if blocks >= MIN_BLOCKS:
-        return "can't tell: the interval holds zero"
+        return "can't tell: the interval contains zero"
     needed = math.ceil((MIN_BLOCKS - blocks) * length)
-    finding = "holds zero" if difference.low <= 0 <= difference.high else "leaves out zero"
+    finding = "contains zero" if difference.low <= 0 <= difference.high else "excludes zero"
     return (
         f"can't tell: the interval {finding}, but rests on {blocks:.1f} blocks; hold "
         f"{plan.frequency.format_periods(needed)} more out"

@@ -116,4 +116,4 @@ def choose_family(champion: str, tests: Sequence[NonInferiority], prefer_simpler
         return FamilyChoice(champion, f"{champion} is best; no simpler family is shown to be as good in money")
     if not prefer_simpler:
         return FamilyChoice(champion, f"{champion} is best; but {passing[0].words}, and --prefer-simpler would take it")
-    return FamilyChoice(passing[0].family, f"the simplest that is not worse in money, as asked: {passing[0].words}")
+    return FamilyChoice(passing[0].family, f"the simplest that is not worse in money, as requested: {passing[0].words}")

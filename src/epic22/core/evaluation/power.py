@@ -73,9 +73,9 @@ class Power:
         if not math.isfinite(self.for_least):
             return text
         if self.for_least <= 1:
-            return f"{text}; one of {self.least:.2g}, the least that matters, would have shown in these"
+            return f"{text}; one of {self.least:.2g}, the minimum effect, would have shown in these"
         increase = self.sample.describe_increase(self.for_least)
-        return f"{text}; for one of {self.least:.2g}, the least that matters, {increase}".rstrip(",")
+        return f"{text}; for one of {self.least:.2g}, the minimum effect, {increase}".rstrip(",")
 
 
 def compute_power(difference: float, error: float, minimum_effect: float, sample: SampleSize, width: float = TWO_SIDED) -> Power:

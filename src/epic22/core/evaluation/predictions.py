@@ -1,4 +1,4 @@
-"""Out-of-fold responses of any kind of target, and who may judge whom: a fold is judged by folds that knew nothing of it."""
+"""Out-of-fold responses of any kind of target, and which folds may calibrate which: those without it, and known by then."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, fields, replace

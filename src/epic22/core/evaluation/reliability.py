@@ -1,4 +1,4 @@
-"""Does a probability keep its word? The noise of the calibration error, slope and intercept, the reliability table.
+"""How well probabilities are calibrated: the noise of the calibration error, slope and intercept, the reliability table.
 
 y (n,) classes of 0 and 1, p (n,) probabilities. `rows.weight` (n,) weighs rows, as in `metrics`.
 """

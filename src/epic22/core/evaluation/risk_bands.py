@@ -55,7 +55,7 @@ def fit_bands(expected_loss: Array, shares: tuple[float, ...] = SHARES) -> RiskB
     distinct, count = np.unique(np.asarray(expected_loss, dtype=np.float64), return_counts=True)
     if len(distinct) < len(BANDS):
         raise UserError(
-            f"{len(distinct)} distinct expected losses cannot fill {len(BANDS)} bands; the model tells too few cases apart."
+            f"{len(distinct)} distinct expected losses are too few for {len(BANDS)} bands; the model distinguishes too few cases."
         )
     reached = np.cumsum(count)[:-1] / count.sum()
     places: list[int] = []

@@ -142,5 +142,5 @@ def _run_paired_bootstrap(experiment: Experiment, a: Evaluation, b: Evaluation, 
 def _describe_units(plan: FoldPlan) -> str:
     tested = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     if plan.clusters is None:
-        return f"{len(tested)} rows drawn"
-    return f"{len(np.unique(plan.clusters[tested]))} clusters drawn"
+        return f"{len(tested)} rows resampled"
+    return f"{len(np.unique(plan.clusters[tested]))} clusters resampled"

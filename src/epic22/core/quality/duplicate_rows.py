@@ -33,7 +33,7 @@ def _check_identical_rows(frame: pl.DataFrame, table: CanonicalTable) -> Finding
     if not n_duplicates:
         return None
     return Finding(
-        table.name, None, "row twice", f"{format_share(n_duplicates, frame.height)} are identical to another, known_at included."
+        table.name, None, "duplicate row", f"{format_share(n_duplicates, frame.height)} equal another, known_at included."
     )
 
 
@@ -69,7 +69,7 @@ def _check_new_ids(declared: DeclaredTables, table: CanonicalTable) -> Finding |
     evidence = _describe_worst_month(rows, twins)
     if evidence is None and twins >= MIN_CONSTANT_SHARE * rows.height:
         evidence = f"{format_share(twins, rows.height)} say what another row says under another id."
-    return None if evidence is None else Finding(table.name, None, "row twice under a new id", evidence)
+    return None if evidence is None else Finding(table.name, None, "duplicate row under a new id", evidence)
 
 
 def _describe_worst_month(rows: pl.DataFrame, twins: int) -> str | None:

@@ -176,7 +176,7 @@ def _find_stop_reason(config: SearchConfig, study: Study, trials: Sequence[Trial
     """Why no other trial is begun beside `n_ahead` that are under way, "" where one is."""
     limit, number = config.budget.trials, len(trials) + n_ahead
     if limit is not None and number >= limit:
-        return f"{number} trials were made, as many as allowed"
+        return f"{number} trials were run, the limit"
     if study.is_grid_complete(number):
         return f"all {number} places of the grid were tried"
     if (select_complete(trials) or n_ahead) and deadline.remaining <= estimate_trial_seconds(trials, n_ahead):

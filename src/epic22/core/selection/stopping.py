@@ -55,9 +55,9 @@ def check_exhaustion(
     mean = values.mean(axis=1)
     whole = values[~np.isnan(mean)]
     if tried < min_trials or len(whole) < max(8, min_trials // 4):
-        return StoppingDecision(False, f"{tried} trials, {len(whole)} of them whole, are too few to tell", math.nan, math.nan)
+        return StoppingDecision(False, f"{tried} trials, {len(whole)} of them complete, are too few to tell", math.nan, math.nan)
     if folds < 2:
-        return StoppingDecision(False, "one fold gives no standard error, so nothing says when to stop", math.nan, math.nan)
+        return StoppingDecision(False, "one fold gives no standard error, so there is no rule when to stop", math.nan, math.nan)
     further = tried if n_more is None else n_more
     gain = max(estimate_gain(mean) * math.log2(1 + further / tried), _compute_recent_gain(mean) / SAFETY_FACTOR)
     error = _compute_error_of_best(whole, 1 / (folds - 1) if overlap is None else overlap)

@@ -38,7 +38,7 @@ def choose_log_target(experiment: Experiment) -> tuple[Task, tuple[str, ...]]:
         return _set_log(task, False), (f"{target.name} spreads less than {MIN_SPREAD}-fold, so its logarithm was not tried.",)
     learners = [candidate for name in task.families if not (candidate := get_family(name)).is_baseline]
     if not learners:
-        return _set_log(task, False), (f"only baselines were raced, so the logarithm of {target.name} was not tried.",)
+        return _set_log(task, False), (f"only baselines were candidates, so the logarithm of {target.name} was not tried.",)
     family = learners[-1]
     inner = split_inner_fold(experiment, train_rows)
     test = examples.take(inner.test)

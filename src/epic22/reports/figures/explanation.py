@@ -49,7 +49,7 @@ def list_explanation_figures(explanation: Explanation | None) -> tuple[ReportFig
         ReportFigure(
             "permutation",
             "What held-out rows lose",
-            f"How much {explanation.metric} gets worse when a column's values are dealt anew, with its 95 % interval. "
+            f"How much {explanation.metric} gets worse when a column's values are permuted, with its 95 % interval. "
             "An interval that touches zero is no proof that the column helps.",
             draw_permutation_loss,
         ),

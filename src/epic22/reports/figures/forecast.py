@@ -143,7 +143,7 @@ FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
     ReportFigure(
         "coverage_by_horizon",
         "Coverage by horizon",
-        "The dashed line is what is promised.",
+        "Dashed: the nominal coverage.",
         draw_coverage_by_horizon,
         height=3.0,
     ),

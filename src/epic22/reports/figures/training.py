@@ -306,15 +306,15 @@ TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
     ReportFigure(
         "coverage_by_group",
         "Coverage by group",
-        "Dot: share of outcomes inside, of rows judged by other folds. Bar: 95 % interval. Orange: certainly below the dashed "
-        "line, the share that was stated.",
+        "Dot: share of outcomes inside, calibrated on other folds. Bar: 95 % interval. Orange: certainly below the dashed "
+        "line, the nominal coverage.",
         draw_coverage_by_group,
         lambda run: run.intervals.coverage is not None,
     ),
     ReportFigure(
         "coverage_by_month",
         "Coverage by month",
-        "Each month judged by folds before or beside it. Orange months fell short of the dashed line: the rows had changed.",
+        "Each month, calibrated on other folds. Orange months are certainly below the dashed line: the rows had changed.",
         draw_coverage_by_month,
         lambda run: run.intervals.coverage is not None and MONTH in {table.by for table in run.intervals.coverage.tables},
     ),
@@ -334,7 +334,7 @@ TRAINING_FIGURES: tuple[ReportFigure[RowRun], ...] = (
     ReportFigure(
         "fold_scores",
         "Fold by fold",
-        "The deciding metric on every fold: how much of the difference is luck of the split.",
+        "The deciding metric on every fold: how much of the difference is due to the split.",
         draw_fold_scores,
         lambda run: len(run.plan.folds) > 1,
     ),
@@ -355,4 +355,4 @@ def draw_figures(run: RowRun) -> dict[str, "Figure"]:
 def describe_folds(plan: FoldPlan) -> str:
     """Folds and repeats in words."""
     folds = "one fold" if plan.n_folds == 1 else f"{plan.n_folds} folds"
-    return folds if plan.repeats == 1 else f"{folds}, dealt {plan.repeats} times"
+    return folds if plan.repeats == 1 else f"{folds}, repeated {plan.repeats} times"

@@ -90,6 +90,6 @@ def lead(run: SeriesRun) -> str:
         f"Its errors are {abs(skill.value):.0%} {'smaller' if skill.value > 0 else 'larger'} than those of a drift, on average"
     )
     return (
-        f"{better} over {len(run.plan.test)} origins that chose nothing, worth {skill.blocks:.1f} independent stretches, "
+        f"{better} over {len(run.plan.test)} test origins, worth {skill.blocks:.1f} independent stretches, "
         f"so read the interval as a hint. The 80 % interval covered {covered.value:.0f} %."
     )

@@ -44,7 +44,7 @@ def _list_savings(run: RowRun) -> list[tuple[str, Saving]]:
     if run.assessment is None:
         return []
     limited = f"at most {run.task.policy.capacity} a week"
-    options = ((limited, run.assessment.savings), ("all that are worth it", run.assessment.unlimited))
+    options = ((limited, run.assessment.savings), ("all worth acting on", run.assessment.unlimited))
     return [(name, saving) for name, saving in options if saving is not None]
 
 
@@ -59,7 +59,7 @@ def lead(run: RowRun) -> str:
     """What that means, beside the constant."""
     baseline = next((v for v in run.verdicts if v.against == "constant"), None)
     if baseline is None:
-        return "No family beats the constant here: the columns tell nothing that the average does not."
+        return "No family beats the constant here: the columns say no more than the average."
     sure = "certainly better than" if baseline.better else "not certainly better than"
     sentence = (
         f"It is {sure} the constant, by {format_figure(baseline.difference.value)} "

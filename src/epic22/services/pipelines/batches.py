@@ -227,6 +227,6 @@ def build_batched_data(data: TaskData, at: pl.DataFrame, batch_rows: int, scratc
         examples = replace(examples, X=table.sample)
     note = (
         f"{at.height:,} rows were built from the tables, at most {batch_rows:,} at once; the tables themselves stay in memory. "
-        f"The rule of today and the fairness gate are judged on the {len(examples):,} rows drawn."
+        f"The rule of today and the fairness gate are evaluated on the {len(examples):,} rows drawn."
     )
     return BatchedTaskData(task, table, examples, version, (*data.suspicions, *suspicions), (*data.notes, note))

@@ -261,7 +261,7 @@ def choose_forecast(plan: SeriesPlan, forecasts: Sequence[Backtest]) -> tuple[Ba
     combination = next(f for f in forecasts if f.family == COMBINATION)
     blocks = origins.count_effective_blocks(origins.horizon, len(np.unique(examples.origin[known.any(axis=1)])))
     if blocks < MIN_BLOCKS:
-        return combination, f"{blocks:.1f} independent stretches before the test cannot tell families apart"
+        return combination, f"{blocks:.1f} independent stretches before the test are too few to choose among families"
     drift = next(f for f in forecasts if f.family == BASELINE).median
     base = float(np.abs(examples.Y - drift)[known].sum())
     skills = {f.family: 1 - float(np.abs(examples.Y - f.median)[known].sum()) / base for f in forecasts}

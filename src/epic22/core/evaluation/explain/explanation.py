@@ -239,7 +239,7 @@ def write_warnings(
     """What a reader of the table could take wrongly, in sentences."""
     sentences = [
         f"{_join_names(group.columns)} are near copies (agreement {group.agreement:.2f}): they share the credit, so neither's "
-        f"importance is its own. Dealt together they cost {_format_loss(group.loss)} {metric}."
+        f"importance is its own. Permuted together they cost {_format_loss(group.loss)} {metric}."
         for group in duplicates
     ]
     duplicate_names = {name for group in duplicates for name in group.columns}
@@ -256,14 +256,14 @@ def write_warnings(
         move, one = ("moves", "it") if len(doubtful) == 1 else ("move", "any one")
         sentences.append(
             f"{named} {move} the score, but without {one} {metric} is not certainly worse on held-out rows: "
-            "what is said there may be in other columns too, or be noise."
+            "their information may be in other columns too, or be noise."
         )
     sentences += [_describe_underrated(one, columns, metric) for one in columns if _is_underrated(one, columns)]
     if folds == 1:
         sentences.append("There is one fold: the intervals do not know how much another training would differ.")
     elif agreement < MIN_CORRELATION:
         sentences.append(
-            f"Another training would order the columns otherwise (agreement {agreement:.2f} of 1): the order says little."
+            f"Another training would order the columns differently (agreement {agreement:.2f} of 1): do not rely on the order."
         )
     return tuple(sentences)
 
