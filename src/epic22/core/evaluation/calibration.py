@@ -224,7 +224,7 @@ def calibrate_out_of_fold(scores: OutOfFoldScores, kind: CalibrationKind | None 
     """Probabilities (n,) in the order of `scores`, each calibrated by other folds than its own, so that their score is honest.
 
     `kind` None: the choice, too, is made anew by the folds that teach. Where nothing teaches (the first of forward folds: not
-    `scores.taught`) the probability is left as it is.
+    `scores.calibratable`) the probability is left as it is.
     """
     probability = Calibration()(scores.raw)
     for calibration_rows, evaluation_rows in scores.iterate_splits():
