@@ -1,4 +1,14 @@
-"""JSON of frozen records: a view declares which keys are shown of each; all other values follow one rule."""
+"""JSON of frozen records: a view declares which keys are shown of each; all other values follow one rule.
+
+>>> from dataclasses import make_dataclass
+>>> Trip = make_dataclass("Trip", ["km", "hours"])
+>>> trip = Trip(30.0, 0.5)
+>>> to_json(trip)
+{'km': 30.0, 'hours': 0.5}
+>>> speed = view(Trip, "length=km speed", speed=lambda trip: trip.km / trip.hours)
+>>> to_json([trip], collect_views(speed))
+[{'length': 30.0, 'speed': 60.0}]
+"""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -52,11 +62,6 @@ def view(record: type[Record], keys: str, **computed: Callable[[Record], object]
     A key is an attribute of the record (`rows`), an attribute under another name (`folds=plan`, `unit=sample.unit`) or one of
     `computed`. With `?` behind the name it is left out where it is None; with `*` before it its own keys stand in its place.
     Raises TypeError for a key that the record has no attribute for, and for a computed value without a key.
-
-    >>> from fractions import Fraction
-    >>> half = view(Fraction, "over=numerator under? percent", under=lambda f: None, percent=lambda f: 100 * float(f))
-    >>> to_json(Fraction(1, 2), {Fraction: half})
-    {'over': 1, 'percent': 50.0}
     """
     named = [_parse_key(text) for text in keys.split()]
     unused = set(computed) - {key.name for key, _ in named}
