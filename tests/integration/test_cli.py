@@ -196,7 +196,7 @@ def test_our_own_mistake_is_exit_code_1_without_a_traceback(shell: Shell, boiler
     def broken(*_: object) -> None:
         raise ZeroDivisionError("inner matter")
 
-    monkeypatch.setattr("epic22.cli.train.train_file", broken)
+    monkeypatch.setattr("epic22.bootstrap.training.train_file", broken)
     code, _, err = shell("train", "--csv", str(boilers), *ROLES)
     assert code == 1
     assert "our mistake (ZeroDivisionError)" in err
@@ -236,7 +236,7 @@ def test_the_line_in_the_help_is_what_the_verb_says_of_itself(verb: str) -> None
     [
         (["--cost-miss", "5"], "go together"),
         (["--prefer-simpler"], "needs --cost-miss"),
-        (["--learning-curve", "--panel", "wide"], "not with --panel"),
+        (["--learning-curve", "--panel", "wide"], "do not go with --panel"),
     ],
 )
 def test_options_of_use_that_make_no_sense_are_refused(shell: Shell, boilers: Path, options: list[str], told: str) -> None:

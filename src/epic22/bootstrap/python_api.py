@@ -26,7 +26,7 @@ from epic22.core.prediction import Prediction
 from epic22.core.statistics import Interval
 from epic22.services.training_run import RowRun, SeriesRun
 from epic22.spec.task_yaml import read_spec
-from epic22.spec.training_spec import FIELDS, TrainingSpec, build_spec
+from epic22.spec.training_spec import FIELDS, Job, TrainingSpec, build_spec, list_unused
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def train(table: Any = None, *, home: str | Path | None = None, **options: Any) 
     `train(frame, label="churned", time="month", id="tenant")`; `train(task_file="task.yaml")`. Raises UserError for what
     cannot be asked or does not fit the table.
     """
-    spec, components = _read_options(table, home, options)
+    spec, components = _read_options("table", table, home, options)
     return _finish_run(components, train_file(components, spec))
 
 
@@ -112,13 +112,13 @@ def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None,
 
     `forecast(frame, label="rent", id="zip", time="month", frequency="M", horizon=12)`. Raises UserError for what does not fit.
     """
-    spec, components = _read_options(table, home, options | {"panel": panel})
+    spec, components = _read_options("panel", table, home, options | {"panel": panel})
     return _finish_run(components, train_panel_file(components, spec))
 
 
 def audit(table: Any = None, *, home: str | Path | None = None, **options: Any) -> tuple[Suspicion, ...]:
     """What a table gives away, column by column with the evidence, as `epic22 audit` finds it; nothing is trained."""
-    spec, _ = _read_options(table, home, options)
+    spec, _ = _read_options("table", table, home, options)
     return audit_file(spec)[1]
 
 
@@ -139,8 +139,11 @@ def _read_settings(home: str | Path | None, memory_cap: str | None = None) -> Se
     return settings if memory_cap is None else replace(settings, memory_cap=parse_memory(memory_cap, "memory_cap"))
 
 
-def _read_options(table: Any, home: str | Path | None, options: Mapping[str, Any]) -> tuple[TrainingSpec, Components]:
-    """The specification of keywords, over a task file's where one is named, and the parts that carry it out."""
+def _read_options(job: Job, table: Any, home: str | Path | None, options: Mapping[str, Any]) -> tuple[TrainingSpec, Components]:
+    """The specification of keywords, over a task file's where one is named, and the parts that carry it out.
+
+    Raises UserError for keywords that the job has no use for.
+    """
     options = dict(options)
     settings = _read_settings(home, options.get("memory_cap"))
     if table is not None:
@@ -149,9 +152,23 @@ def _read_options(table: Any, home: str | Path | None, options: Mapping[str, Any
         if not is_file and "task_file" not in options:
             options.setdefault("task", options.get("label"))
     spec = build_spec(**options)
+    _refuse_unused(job, spec)
     if spec.run.task_file is not None:
+        stated = spec.columns
         spec = read_spec({field.parameter: spec.value(field) for field in FIELDS if field.parameter in options})
+        columns = {column.name: column for column in (*spec.columns, *stated)}
+        spec = spec.model_copy(update={"columns": tuple(columns.values())})
     return spec, assemble(settings)
+
+
+def _refuse_unused(job: Job, spec: TrainingSpec) -> None:
+    """Raise UserError for keywords that the job has no use for; one that has its default asks for nothing."""
+    given = [field.parameter for field in FIELDS if spec.value(field) != field.default]
+    unused = [field.parameter for field in list_unused(job, given)]
+    unused += ["columns"] if spec.columns and job == "panel" else []
+    if unused:
+        other = "epic22.train" if job == "panel" else "epic22.forecast"
+        raise UserError(f"{' and '.join(unused)}: this call has no use for that; it is a keyword of {other}.")
 
 
 def _is_pandas(table: Any) -> bool:

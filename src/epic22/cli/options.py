@@ -1,6 +1,6 @@
 """Options: those of `train` and `audit` are made from the fields of the specification, help, bounds and defaults included."""
 
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from inspect import Parameter, Signature, signature
 from pathlib import Path
@@ -55,8 +55,3 @@ def _build_parameter(field: SpecField) -> Parameter:
     )
     kind = TYPES[field.form] if default is not None else TYPES[field.form] | None
     return Parameter(field.parameter, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])
-
-
-def select_given(given: Container[str], *options: str) -> list[str]:
-    """Those of the options whose parameters were given."""
-    return [option for option in options if option.removeprefix("--").replace("-", "_") in given]

@@ -1,6 +1,6 @@
 """`epic22 train`: the user's own table in; a compared, registered, explained model out."""
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -8,13 +8,13 @@ import typer
 
 from epic22 import bootstrap
 from epic22.cli.forecast_result import print_forecast
-from epic22.cli.options import Json, select_given, with_spec_options
+from epic22.cli.options import Json, with_spec_options
 from epic22.cli.terminal import print_json, print_line, show_progress
 from epic22.cli.training_result import print_assessment, print_training
 from epic22.config import Settings, parse_memory
 from epic22.core.errors import UserError
 from epic22.core.serialization import to_json
-from epic22.spec.training_spec import USE, TrainingSpec, list_options
+from epic22.spec.training_spec import Job, TrainingSpec, list_options, list_unused
 
 if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult
@@ -22,42 +22,12 @@ if TYPE_CHECKING:
 
 ALL = "all"
 AUTHORISATION_HINT = "Give --override-reason with a key in EPIC22_KEY whose SHA-256 is in EPIC22_AUTHORISED_KEYS."
-USE_OPTIONS = tuple(field.key.option for field in list_options() if field.key.panel == USE)
-TABLE_OPTIONS = (
-    "--csv",
-    "--label",
-    "--time",
-    "--panel",
-    "--formula",
-    "--loss",
-    "--log",
-    "--offset",
-    "--task-file",
-    "--write-task",
-)
-"""What a feature brings itself."""
-
-ROW_OPTIONS = (
-    "--group",
-    "--group-by",
-    "--drop",
-    "--keep",
-    "--offset",
-    "--positive",
-    "--kind",
-    "--formula",
-    "--loss",
-    "--log",
-    "--test",
-    "--holdout-from",
-    "--gap",
-    "--random-rows-despite-time",
-    "--task-file",
-    "--write-task",
-)
-"""What a panel has no use for."""
-
-PANEL_OPTIONS = ("--frequency", "--season", "--complete-last", "--also")
+REFUSALS: Mapping[Job, str] = {
+    "table": "go with --panel wide or --panel long.",
+    "panel": "do not go with --panel; the last periods are held out with --holdout-last.",
+    "feature": "go with a table of your own; a feature is trained on the stored tables.",
+}
+"""What is said of options that a job has no use for."""
 
 
 @with_spec_options(list_options())
@@ -88,25 +58,23 @@ def train(
 
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
+    job: Job = "feature" if feature is not None else "panel" if "panel" in given else "table"
+    _refuse_options([field.key.option for field in list_unused(job, given)], REFUSALS[job])
     if feature is not None:
-        _refuse_options(given, USE_OPTIONS, f"go with a table of your own, not with the feature {feature}.")
-        _refuse_options(given, TABLE_OPTIONS, "go with a table of your own; a feature is trained on the stored tables.")
         train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
-    elif "panel" in given:
-        _refuse_options(given, USE_OPTIONS, "go with a table of your own, not with --panel.")
+        return
+    own = {"--data": data, "--override-reason": override_reason}
+    _refuse_options([option for option, value in own.items() if value is not None], "go with a feature of the stored tables.")
+    if job == "panel":
         _require_table({"csv", "label"} <= set(given))
-        _refuse_options(given, ROW_OPTIONS, "do not go with --panel; the last periods are held out with --holdout-last.")
         train_forecast(bootstrap.read_spec(given), json)
     else:
-        _refuse_options(given, PANEL_OPTIONS, "go with --panel wide or --panel long.")
         train_table(bootstrap.read_spec(given), json)
 
 
-def _refuse_options(given: Container[str], options: tuple[str, ...], why: str) -> None:
-    """Raise UserError where one of these options was given."""
-    unfit = select_given(given, *options)
-    if unfit:
-        raise UserError(f"{' and '.join(unfit)} {why}")
+def _refuse_options(unused: Sequence[str], why: str) -> None:
+    if unused:
+        raise UserError(f"{' and '.join(unused)} {why}")
 
 
 def _require_table(is_complete: bool) -> None:

@@ -4,7 +4,7 @@ From these fields are made: the options of `train` and `audit` (`cli.options`), 
 `task_schema`), and the keywords of the Python call (`build_spec`). A new option is a field here, and its use.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
 from functools import partial
@@ -27,14 +27,22 @@ VERSION = 1
 TABLE, USE, SEARCH, SPLIT, PANEL = "The table", "The use", "Search for parameters", "The split", "The panel"
 """The panels of the help, in their order."""
 
+Job = Literal["table", "panel", "feature"]
+"""What can be trained: a table of one's own, a panel of series, a feature of the stored tables."""
+
+TABLE_OR_PANEL: tuple[Job, ...] = ("table", "panel")
+TABLE_OR_FEATURE: tuple[Job, ...] = ("table", "feature")
+PANEL_JOBS: Mapping[str | None, tuple[Job, ...]] = {SEARCH: TABLE_OR_FEATURE, PANEL: ("panel",)}
+"""The jobs that use the options of a panel of the help; of another panel a table alone."""
+
 
 @dataclass(frozen=True)
 class Key:
     """What there is to know of a field beside its type and its default.
 
     `option` names it on the command line, below `panel` in the help; a field without one is given in a file or in Python alone.
-    `list_choices` gives the values allowed, where the type does not say them. `in_audit`: `audit` takes it too. `comment` stands
-    above it in a written file.
+    `list_choices` gives the values allowed, where the type does not say them. `jobs` are those that use it, where they are
+    not those of its panel. `in_audit`: `audit` takes it too. `comment` stands above it in a written file.
     """
 
     help: str
@@ -43,8 +51,13 @@ class Key:
     minimum: float | None = None
     maximum: float | None = None
     list_choices: Callable[[], tuple[str, ...]] = tuple
+    jobs: tuple[Job, ...] = ()
     in_audit: bool = False
     comment: str = ""
+
+    def is_used_by(self, job: Job) -> bool:
+        """Whether the job uses it; another one refuses it."""
+        return job in (self.jobs or PANEL_JOBS.get(self.panel, ("table",)))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
         """The check of values that come from Python: one text is a list of one; bounds and choices hold."""
@@ -87,7 +100,8 @@ class DataSection(Section):
     """The files."""
 
     file: Annotated[
-        Path | None, Key("CSV (any separator, gzip too), Parquet, JSON or JSON lines.", "--csv", TABLE, in_audit=True)
+        Path | None,
+        Key("CSV (any separator, gzip too), Parquet, JSON or JSON lines.", "--csv", TABLE, jobs=TABLE_OR_PANEL, in_audit=True),
     ] = None
     test: Annotated[Path | None, Key("Test on this file.", "--test", SPLIT)] = None
     about: Annotated[str | None, Key("What is predicted and for whom, in words: the API's description.", "--about", TABLE)] = None
@@ -96,7 +110,7 @@ class DataSection(Section):
 class RolesSection(Section):
     """What the columns are for."""
 
-    label: Annotated[str | None, Key("The column to predict.", "--label", TABLE, in_audit=True)] = None
+    label: Annotated[str | None, Key("The column to predict.", "--label", TABLE, jobs=TABLE_OR_PANEL, in_audit=True)] = None
     positive: Annotated[str | None, Key("The label's value that counts as positive.", "--positive", TABLE, in_audit=True)] = None
     kind: Annotated[
         Literal["binary", "multiclass", "regression"] | None,
@@ -104,12 +118,24 @@ class RolesSection(Section):
     ] = None
     time: Annotated[
         tuple[str, ...],
-        Key("The row's time; repeat it for a date spread over columns: year, month, day.", "--time", TABLE, in_audit=True),
+        Key(
+            "The row's time; repeat it for a date spread over columns: year, month, day.",
+            "--time",
+            TABLE,
+            jobs=TABLE_OR_PANEL,
+            in_audit=True,
+        ),
     ] = ()
     group: Annotated[str | None, Key("Rows of one group are never on both sides.", "--group", TABLE, in_audit=True)] = None
     id: Annotated[
         tuple[str, ...],
-        Key("Whom the row is about; repeat it for a series named by several columns.", "--id", TABLE, in_audit=True),
+        Key(
+            "Whom the row is about; repeat it for a series named by several columns.",
+            "--id",
+            TABLE,
+            jobs=TABLE_OR_PANEL,
+            in_audit=True,
+        ),
     ] = ()
     drop: Annotated[
         tuple[str, ...], Key("A column that must not be an input; may be repeated.", "--drop", TABLE, in_audit=True)
@@ -198,7 +224,14 @@ class SplitSection(Section):
     """Which rows judge."""
 
     horizon: Annotated[
-        float, Key("Days from a row's time to its label; with --panel, periods to forecast.", "--horizon", SPLIT, minimum=0)
+        float,
+        Key(
+            "Days from a row's time to its label; with --panel, periods to forecast.",
+            "--horizon",
+            SPLIT,
+            jobs=TABLE_OR_PANEL,
+            minimum=0,
+        ),
     ] = 0.0
     gap: Annotated[float, Key("More days until a label is known (label delay).", "--gap", SPLIT, minimum=0)] = 0.0
     folds: Annotated[int, Key("Folds that judge.", "--folds", SPLIT, minimum=2)] = 5
@@ -213,7 +246,7 @@ class SplitSection(Section):
         None
     )
     holdout_last: Annotated[
-        int | None, Key("Test on the last so many moments of --time.", "--holdout-last", SPLIT, minimum=1)
+        int | None, Key("Test on the last so many moments of --time.", "--holdout-last", SPLIT, jobs=TABLE_OR_PANEL, minimum=1)
     ] = None
     random_rows_despite_time: Annotated[
         bool,
@@ -223,7 +256,9 @@ class SplitSection(Section):
             SPLIT,
         ),
     ] = False
-    seed: Annotated[int, Key("Same data, seed and platform: same model hash.", "--seed", minimum=0)] = 0
+    seed: Annotated[
+        int, Key("Same data, seed and platform: same model hash.", "--seed", jobs=("table", "panel", "feature"), minimum=0)
+    ] = 0
 
 
 class SearchSection(Section):
@@ -257,6 +292,7 @@ class SearchSection(Section):
             "on with a search.",
             "--engineer",
             TABLE,
+            jobs=TABLE_OR_FEATURE,
         ),
     ] = None
     nested: Annotated[
@@ -322,6 +358,7 @@ class RunSection(Section):
             "Read a table in batches that would take more memory than this, such as 4GB; default: EPIC22_MEMORY_CAP.",
             "--memory-cap",
             TABLE,
+            jobs=TABLE_OR_FEATURE,
         ),
     ] = None
     processes: Annotated[
@@ -359,6 +396,7 @@ class TrainingSpec(Section):
             "The task's name; made of file and label otherwise.",
             "--task",
             TABLE,
+            jobs=TABLE_OR_PANEL,
             in_audit=True,
             comment="The task's name: of the model, its folder and its address.",
         ),
@@ -526,18 +564,23 @@ def list_options(audit: bool = False) -> tuple[SpecField, ...]:
     return tuple(sorted(options, key=lambda one: panels.index(one.key.panel)))
 
 
+def list_unused(job: Job, given: Container[str]) -> tuple[SpecField, ...]:
+    """Those of the fields given, by their parameters, that the job has no use for."""
+    return tuple(one for one in FIELDS if one.parameter in given and not one.key.is_used_by(job))
+
+
 def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
     """The specification with the options that were given on the command line; notes tell what they replace in a file."""
     places, notes = dict(spec.origin.places), list(spec.origin.notes)
     for one in FIELDS:
-        if not one.key.option or one.parameter not in given:
+        if one.parameter not in given:
             continue
         value, before = given[one.parameter], spec.value(one)
         value = tuple(value) if isinstance(value, list) else value
         if places.pop(one.path, None) is not None and value != before:
             notes.append(
-                f"{one.key.option} on the command line goes before {'.'.join(one.path)} ({_format_value(before)}) "
-                f"of {spec.origin.file}."
+                f"{one.key.option or one.parameter} on the command line goes before {'.'.join(one.path)} "
+                f"({_format_value(before)}) of {spec.origin.file}."
             )
         spec = spec.with_value(one, value)
     return spec.model_copy(update={"origin": Origin(spec.origin.file, places, spec.origin.remarks, tuple(notes))})
