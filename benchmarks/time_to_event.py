@@ -33,7 +33,7 @@ from epic22.core.models.base import predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.task import Task
 from epic22.features.catalog import get_feature
-from epic22.services.assess_hazard import assess_hazard
+from epic22.services.assess import assess_hazard
 from epic22.services.pipelines.rows import compare_with_oracle
 from epic22.simulator.portfolio import Portfolio, PortfolioSize, select_truth, simulate
 

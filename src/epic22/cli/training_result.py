@@ -133,7 +133,8 @@ def print_assessment(assessment: "Assessment") -> None:
         f"{format_figure(assessment.before.error)} before, "
         f"{format_figure(assessment.after.error)} after (noise alone {format_figure(assessment.after.floor)})."
     )
-    for name, saving in (("at capacity", assessment.savings), ("at the threshold", assessment.unlimited)):
+    savings = assessment.savings
+    for name, saving in (("at capacity", savings.limited), ("at the threshold", savings.unlimited)):
         if saving is not None:
             phrases = [f"{saving.yearly}", *(f"{d.saved} more than the {d.against}" for d in saving.differences)]
             print_line(f"Saving {name}, a year and 1,000 entities: {'; '.join(phrases)}.")

@@ -1,18 +1,17 @@
-"""What the champion's score is worth: calibrated, in money, in bands, and fair; for binary targets.
+"""What the champion's score is worth: calibrated, in money, in bands, and fair; for two classes, and for hazards at the horizon
+that decides.
 
 Everything is measured on out-of-fold rows, with probabilities calibrated by other folds than their own.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from epic22.core.data.examples import Examples
-from epic22.core.evaluation.baselines import INCUMBENT, ORACLE, evaluate_responses
+from epic22.core.evaluation.baselines import INCUMBENT, ORACLE
 from epic22.core.evaluation.calibration import (
     Calibration,
-    CalibrationLoss,
     OutOfFoldScores,
     calibrate_out_of_fold,
     choose_calibration,
@@ -20,8 +19,14 @@ from epic22.core.evaluation.calibration import (
 )
 from epic22.core.evaluation.costs import CandidateScores, Capacity, CostMatrix
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.evaluation.cumulative_incidence import HorizonReliability, IncidenceCurve
+from epic22.core.evaluation.cumulative_incidence import (
+    HorizonReliability,
+    IncidenceCurve,
+    compute_horizon_reliability,
+    compute_incidence_curves,
+)
 from epic22.core.evaluation.fairness import FairnessVerdict, compute_adverse_impact, judge_fairness
+from epic22.core.evaluation.hazard_calibration import HazardScores, calibrate_incidence, choose_hazard_calibration
 from epic22.core.evaluation.metrics import brier_skill_score, expected_calibration_error
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.reliability import (
@@ -41,8 +46,9 @@ from epic22.core.evaluation.risk_bands import (
     fit_bands,
 )
 from epic22.core.evaluation.savings import Cases, Saving, estimate_savings, select_listed_rows
+from epic22.core.evaluation.survival import find_horizon_index, label_at_horizon
 from epic22.core.experiment import Experiment
-from epic22.core.task import Array, Task
+from epic22.core.task import Array
 
 CALIBRATED = "calibrated"
 ADVERSE_BANDS = ("high", "critical")
@@ -72,29 +78,45 @@ class Reliability:
 
 
 @dataclass(frozen=True)
-class Assessment:
-    """What the champion is worth besides its rank. `evaluation` are its calibrated scores on the same folds.
+class Savings:
+    """What acting on the scores saves: on a list of the task's `capacity`, and at the threshold of expected cost; None where that
+    is not counted."""
 
-    `savings` is at the task's capacity, `unlimited` at the threshold of expected cost; None without costs. `bands` where the
-    money at stake differs by row. `fairness` where protected classes are held. Of a hazard all but `evaluation`, `by_horizon` and
-    `curves` (groups of like risk) is reported at the horizon that decides.
+    limited: Saving | None = None
+    unlimited: Saving | None = None
+    capacity: Capacity | None = None
+
+
+@dataclass(frozen=True)
+class Assessment:
+    """What the champion is worth besides its rank.
+
+    `bands` where the money at stake differs by row. `fairness` where protected classes are held. Of a hazard all but `by_horizon`
+    and `curves` (groups of like risk) is reported at the horizon that decides.
     """
 
     calibration: Calibration
-    losses: tuple[CalibrationLoss, ...]
-    evaluation: Evaluation
     before: Reliability
     after: Reliability
-    costs: Mapping[str, float]
-    capacity: Capacity | None
-    savings: Saving | None
-    unlimited: Saving | None
-    bands: RiskBands | None
-    band_figures: tuple[BandFigures, ...]
-    band_order: BandOrder | None
-    fairness: FairnessVerdict | None
+    savings: Savings = field(default_factory=Savings)
+    fairness: FairnessVerdict | None = None
+    bands: RiskBands | None = None
+    band_figures: tuple[BandFigures, ...] = ()
+    band_order: BandOrder | None = None
     by_horizon: tuple[HorizonReliability, ...] = ()
     curves: tuple[IncidenceCurve, ...] = ()
+
+
+@dataclass(frozen=True)
+class EvaluatedRows:
+    """The rows that figures are of, (n,) each: their places among the out-of-fold rows, their rows in the examples, classes,
+    calibrated probabilities, and what is drawn together."""
+
+    places: Array
+    rows: Array
+    y: Array
+    p: Array
+    cluster: Array
 
 
 def assess_binary(
@@ -102,29 +124,57 @@ def assess_binary(
 ) -> Assessment:
     """The worth of a binary task's champion."""
     scores = collect_out_of_fold_scores(experiment, champion.fold_predictions)
-    calibration, losses = choose_calibration(scores)
-    p = calibrate_out_of_fold(scores)
-    evaluation = evaluate_responses(experiment, CALIBRATED, split_by_fold(p, champion.fold_predictions))
-    evaluated = _select_evaluation_rows(scores)
-    savings = compute_savings(experiment, scores, evaluated, p, leaderboard, oracle)
-    stake = _compute_stake(experiment, scores, evaluated)
-    bands = None if stake is None else _fit_risk_bands(p[evaluated] * stake)
-    figures = () if bands is None or stake is None else compute_band_figures(bands, p[evaluated], stake, scores.y[evaluated])
+    calibration, _ = choose_calibration(scores)
+    places = _select_evaluation_rows(scores)
+    p = calibrate_out_of_fold(scores)[places]
+    evaluated = EvaluatedRows(places, scores.row[places], scores.y[places], p, scores.cluster[places])
+    savings = compute_savings(experiment, evaluated, leaderboard, oracle)
+    bands, figures = _fit_risk_bands(experiment, evaluated)
     return Assessment(
         calibration=calibration,
-        losses=losses,
-        evaluation=evaluation,
-        before=Reliability.of(scores.y[evaluated], Calibration()(scores.raw[evaluated])),
-        after=Reliability.of(scores.y[evaluated], p[evaluated]),
-        costs=experiment.task.costs,
-        capacity=savings.capacity,
-        savings=savings.limited,
-        unlimited=savings.unlimited,
+        before=Reliability.of(evaluated.y, Calibration()(scores.raw[places])),
+        after=Reliability.of(evaluated.y, evaluated.p),
+        savings=savings,
+        fairness=assess_fairness(experiment, evaluated, bands, savings.capacity),
         bands=bands,
         band_figures=figures,
         band_order=check_band_order(figures) if figures else None,
-        fairness=assess_fairness(experiment, scores, evaluated, p, bands, savings.capacity),
     )
+
+
+def assess_hazard(
+    experiment: Experiment, champion: Evaluation, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
+) -> Assessment:
+    """The worth of a hazard's champion: calibrated at every horizon, and in money and fair at the one that decides.
+
+    Money, fairness and the reliability of the deciding horizon are counted on rows that were followed that far: which are,
+    hangs on their cutoff alone.
+    """
+    target, followed = experiment.task.target, experiment.examples.follow_up_days
+    decisive, edges = find_horizon_index(target), target.horizons
+    scores = HazardScores.of(experiment, champion.fold_predictions)
+    calibration, _ = choose_hazard_calibration(scores)
+    before, after = target.traits.inverse_link(scores.raw), calibrate_incidence(scores)
+    calibratable = np.flatnonzero(scores.calibratable)
+    places = calibratable if followed is None else calibratable[followed[scores.row[calibratable]] >= edges[decisive]]
+    y = label_at_horizon(scores.y, edges[decisive])[0]
+    evaluated = EvaluatedRows(places, scores.row[places], y[places], after[places, decisive], scores.cluster[places])
+    board = tuple(_select_horizon(evaluation, decisive) for evaluation in leaderboard)
+    savings = compute_savings(experiment, evaluated, board, None if oracle is None else _select_horizon(oracle, decisive))
+    return Assessment(
+        calibration=calibration,
+        before=Reliability.of(evaluated.y, before[places, decisive]),
+        after=Reliability.of(evaluated.y, evaluated.p),
+        savings=savings,
+        fairness=assess_fairness(experiment, evaluated, None, savings.capacity),
+        by_horizon=compute_horizon_reliability(scores.y[calibratable], before[calibratable], after[calibratable], edges),
+        curves=compute_incidence_curves(scores.y[calibratable], after[calibratable], edges, decisive),
+    )
+
+
+def _select_horizon(evaluation: Evaluation, horizon_index: int) -> Evaluation:
+    parts = tuple(FoldPredictions(part.fold, part.response[:, horizon_index]) for part in evaluation.fold_predictions)
+    return replace(evaluation, fold_predictions=parts)
 
 
 def split_by_fold(p: Array, parts: tuple[FoldPredictions, ...]) -> tuple[FoldPredictions, ...]:
@@ -145,95 +195,74 @@ def build_cost_matrix(costs: Mapping[str, float], stakes: Array | None) -> CostM
     return CostMatrix(costs["miss"] if stakes is None else costs["miss"] * stakes, costs["false_alarm"])
 
 
-@dataclass(frozen=True)
-class Savings:
-    """What acting on the scores saves: on a list of the task's `capacity`, and at the threshold of expected cost; None where that
-    is not counted."""
-
-    limited: Saving | None = None
-    unlimited: Saving | None = None
-    capacity: Capacity | None = None
-
-
 def compute_savings(
-    experiment: Experiment,
-    scores: OutOfFoldScores,
-    evaluated: Array,
-    p: Array,
-    leaderboard: tuple[Evaluation, ...],
-    oracle: Evaluation | None,
+    experiment: Experiment, evaluated: EvaluatedRows, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
 ) -> Savings:
-    """Savings over the judged rows; nothing without costs or times."""
-    task, examples, seed = experiment.task, experiment.examples, experiment.seed
-    if not task.costs or not examples.has_times:
+    """Savings over the evaluated rows; nothing without rows, costs or times."""
+    task, seed = experiment.task, experiment.seed
+    if not len(evaluated.rows) or not task.costs or not experiment.examples.has_times:
         return Savings()
-    cases = _build_cases(task, examples, scores, evaluated)
-    rivals = [CandidateScores(ORACLE, _join_responses(oracle)[evaluated])] if oracle is not None else []
+    cases = _build_cases(experiment, evaluated)
+    rivals = [] if oracle is None else [CandidateScores(ORACLE, _select_responses(oracle, evaluated))]
     incumbent = next((e for e in leaderboard if e.family == INCUMBENT), None)
     rule = (
         []
         if incumbent is None or task.incumbent is None
-        else [CandidateScores(INCUMBENT, _join_responses(incumbent)[evaluated], "ranking")]
+        else [CandidateScores(INCUMBENT, _select_responses(incumbent, evaluated), "ranking")]
     )
-    model = CandidateScores(CALIBRATED, p[evaluated])
+    model = CandidateScores(CALIBRATED, evaluated.p)
     capacity = Capacity(task.policy.capacity)
     limited = None if task.policy.capacity is None else estimate_savings(cases, model, capacity, [*rule, *rivals], seed=seed)
     return Savings(limited, estimate_savings(cases, model, Capacity(None), rivals, seed=seed), capacity)
 
 
-def _join_responses(evaluation: Evaluation) -> Array:
-    return np.concatenate([part.response for part in evaluation.fold_predictions])
+def _select_responses(evaluation: Evaluation, evaluated: EvaluatedRows) -> Array:
+    return np.concatenate([part.response for part in evaluation.fold_predictions])[evaluated.places]
 
 
-def _build_cases(task: Task, examples: Examples, scores: OutOfFoldScores, evaluated: Array) -> Cases:
-    rows = scores.row[evaluated]
+def _build_cases(experiment: Experiment, evaluated: EvaluatedRows) -> Cases:
+    task, examples, rows = experiment.task, experiment.examples, evaluated.rows
     return Cases(
         entity=examples.entity[rows],
         at=examples.at[rows],
-        y=scores.y[evaluated],
+        y=evaluated.y,
         costs=build_cost_matrix(task.costs, None if examples.stake is None else examples.stake[rows]),
         horizon=task.target.horizon or max(task.target.horizons, default=0.0),
-        cluster=scores.cluster[evaluated],
+        cluster=evaluated.cluster,
     )
 
 
-def _compute_stake(experiment: Experiment, scores: OutOfFoldScores, evaluated: Array) -> Array | None:
-    """What a miss of each judged row costs, (n,); None where all cost alike."""
-    stake = experiment.examples.stake
-    return None if stake is None else experiment.task.costs["miss"] * stake[scores.row[evaluated]]
-
-
-def _fit_risk_bands(expected_loss: Array) -> RiskBands | None:
-    """Bands cut on the expected loss: calibrated probability × what a miss costs; None where it takes too few values."""
-    return None if len(np.unique(expected_loss)) < len(BANDS) else fit_bands(expected_loss)
+def _fit_risk_bands(experiment: Experiment, evaluated: EvaluatedRows) -> tuple[RiskBands | None, tuple[BandFigures, ...]]:
+    """Bands cut on the expected loss, calibrated probability × what a miss costs, and their figures; none where all misses cost
+    alike, or the loss takes too few values."""
+    at_stake = experiment.examples.stake
+    if at_stake is None:
+        return None, ()
+    loss_of_miss = experiment.task.costs["miss"] * at_stake[evaluated.rows]
+    expected_loss = evaluated.p * loss_of_miss
+    if len(np.unique(expected_loss)) < len(BANDS):
+        return None, ()
+    bands = fit_bands(expected_loss)
+    return bands, compute_band_figures(bands, evaluated.p, loss_of_miss, evaluated.y)
 
 
 def assess_fairness(
-    experiment: Experiment,
-    scores: OutOfFoldScores,
-    evaluated: Array,
-    p: Array,
-    bands: RiskBands | None,
-    capacity: Capacity | None,
+    experiment: Experiment, evaluated: EvaluatedRows, bands: RiskBands | None, capacity: Capacity | None
 ) -> FairnessVerdict | None:
-    """The adverse impact by protected class over the judged rows; None where no class is held.
+    """The adverse impact by protected class over the evaluated rows; None where no class is held.
 
     Favourable: a risk band below high; else not being on the list.
     """
-    task, examples, seed = experiment.task, experiment.examples, experiment.seed
+    examples, rows, p = experiment.examples, evaluated.rows, evaluated.p
     if examples.slices is None or not examples.slices.width or capacity is None:
         return None
-    rows = scores.row[evaluated]
     if bands is not None and examples.stake is not None:
-        names = bands.assign_names(p[evaluated] * task.costs["miss"] * examples.stake[rows])
+        names = bands.assign_names(p * experiment.task.costs["miss"] * examples.stake[rows])
         favourable = ~np.isin(names, ADVERSE_BANDS)
     else:
-        favourable = ~select_listed_rows(
-            CandidateScores(CALIBRATED, p[evaluated]), _build_cases(task, examples, scores, evaluated), capacity
-        )
-    persons = scores.cluster[evaluated]
+        favourable = ~select_listed_rows(CandidateScores(CALIBRATED, p), _build_cases(experiment, evaluated), capacity)
     impacts = [
-        compute_adverse_impact(name, favourable, examples.slices[name][rows].to_numpy(), persons, seed=seed)
+        compute_adverse_impact(name, favourable, examples.slices[name][rows].to_numpy(), evaluated.cluster, seed=experiment.seed)
         for name in examples.slices.columns
     ]
     return judge_fairness(impacts)

@@ -6,7 +6,6 @@ from functools import singledispatch
 
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.baselines import INCUMBENT
-from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import ModelVersion
 from epic22.core.statistics import Interval
 from epic22.services.training_run import BASELINE, ForecastEvaluation, RowRun, SeriesRun, TrainingRun
@@ -71,10 +70,6 @@ def build_gate_step(what: str, run: TrainingRun, served: ModelVersion) -> GateSt
     return GateStep(what, run.version.version, run.promotion.promote, run.promotion.status, run.promotion.why, served)
 
 
-def _verdict_estimate(verdict: Verdict) -> Interval:
-    return verdict.difference
-
-
 @summarise_run.register
 def _summarise_rows(run: RowRun) -> FeatureResult:
     metric = run.task.target.metric.name
@@ -86,7 +81,7 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
     if run.oracle is not None:
         candidates["best possible"] = run.oracle
     classes = run.task.target.traits.has_positive_class
-    saving = None if assessment is None else assessment.savings
+    saving = None if assessment is None else assessment.savings.limited
     against = None if saving is None else next((d.saved for d in saving.differences if d.against == INCUMBENT), None)
     return FeatureResult(
         name=run.task.name,
@@ -99,8 +94,8 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
         family=run.champion.family,
         status=run.version.status,
         best_possible=None if run.oracle is None else run.oracle.score(metric).value,
-        gain=_verdict_estimate(gain),
-        shortfall=None if run.shortfall is None else _verdict_estimate(run.shortfall),
+        gain=gain.difference,
+        shortfall=None if run.shortfall is None else run.shortfall.difference,
         calibration=None if assessment is None else assessment.calibration.kind,
         calibration_error=None if assessment is None else assessment.after.error,
         calibration_floor=None if assessment is None else assessment.after.floor,
@@ -133,7 +128,7 @@ def _summarise_series(run: SeriesRun) -> FeatureResult:
         family=run.champion.family,
         status=run.version.status,
         best_possible=skill(run.oracle),
-        gain=_verdict_estimate(gain),
-        shortfall=None if shortfall is None else _verdict_estimate(shortfall),
+        gain=gain.difference,
+        shortfall=None if shortfall is None else shortfall.difference,
         coverage=run.champion.score("coverage_80").value,
     )

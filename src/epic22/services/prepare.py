@@ -20,7 +20,7 @@ from epic22.services.audit import audit_examples
 @dataclass(frozen=True)
 class Preparation:
     """What is trained on: the data as the audit left them, the experiment that judges, and the rows (positions) that the champion
-    is fitted on."""
+    is fitted on: all that may train, but for those of a test file."""
 
     data: TaskData
     experiment: Experiment
@@ -41,7 +41,9 @@ def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     task, notes = choose_log_target(experiment)
     data = replace(data, task=task, suspicions=suspicions, notes=(*data.notes, *notes))
     audit = (*suspicions, *audit_split(examples, plan))
-    return Preparation(data, replace(experiment, task=task), audit, select_champion_rows(data, examples))
+    rows = np.arange(len(examples) - data.test_rows)
+    trainable = rows if examples.trainable is None else rows[examples.trainable[rows]]
+    return Preparation(data, replace(experiment, task=task), audit, trainable)
 
 
 def withhold_columns(data: TaskData, seed: int) -> tuple[Task, Examples, tuple[Suspicion, ...]]:
@@ -63,9 +65,3 @@ def audit_split(examples: Examples, plan: FoldPlan) -> tuple[Suspicion, ...]:
     at = examples.at if examples.has_times else None
     embargo = convert_days(plan.embargo).astype(object)
     return audit_folds(examples.X, pairs, at, embargo, examples.group)
-
-
-def select_champion_rows(data: TaskData, examples: Examples) -> Array:
-    """The rows that the champion is fitted on: all but those of a test file that may train."""
-    rows = np.arange(len(examples) - data.test_rows)
-    return rows if examples.trainable is None else rows[examples.trainable[rows]]

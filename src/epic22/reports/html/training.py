@@ -43,8 +43,8 @@ def _list_savings(run: RowRun) -> list[tuple[str, Saving]]:
     """The savings that were counted, by whom the list is limited."""
     if run.assessment is None:
         return []
-    limited = f"at most {run.task.policy.capacity} a week"
-    options = ((limited, run.assessment.savings), ("all worth acting on", run.assessment.unlimited))
+    limited, savings = f"at most {run.task.policy.capacity} a week", run.assessment.savings
+    options = ((limited, savings.limited), ("all worth acting on", savings.unlimited))
     return [(name, saving) for name, saving in options if saving is not None]
 
 

@@ -24,8 +24,7 @@ from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
 from epic22.core.task import Array, Task
-from epic22.services.assess import assess_binary
-from epic22.services.assess_hazard import assess_hazard
+from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.comparison import compare_in_use, is_baseline
 from epic22.services.prediction_intervals import compute_prediction_intervals
