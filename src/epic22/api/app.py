@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import Any
 
 import orjson
@@ -11,10 +12,9 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from epic22 import __version__
-from epic22.api.docs_page import render_docs_page
 from epic22.api.limits import BodyLimit
 from epic22.api.model_cache import CachedModel, ModelCache
-from epic22.api.openapi import build_openapi
+from epic22.api.openapi import build_openapi, list_task_bodies
 from epic22.api.problems import Problem, add_problem_handlers
 from epic22.api.requests import read_rows
 from epic22.api.responses import ColumnAnswer, ExplanationAnswer, Health, ModelAnswer, Predictions, TaskAnswer, Tasks
@@ -23,6 +23,7 @@ from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.ports import PredictionLog, Registry
 from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.serialization import to_json
+from epic22.reports.html.page import render_page
 
 QUICK_ROWS = 50
 QUICK_BYTES = 1 << 15
@@ -88,7 +89,9 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
 
     @app.post("/v1/tasks/{task}/predictions", summary="Predict rows", responses={200: {"model": Predictions}})
     async def predictions(task: str, request: Request) -> Response:
-        champion = await _load_champion(models, task)
+        champion = models.peek(task)
+        if champion is None:
+            champion = await run_in_threadpool(models.get, task)
         _refuse_other_types(request)
         content = await _read_body(request)
         if len(content) > QUICK_BYTES:
@@ -102,12 +105,8 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
-        return HTMLResponse(render_docs_page(app.openapi()))
-
-
-async def _load_champion(models: ModelCache, task: str) -> CachedModel:
-    champion = models.peek(task)
-    return await run_in_threadpool(models.get, task) if champion is None else champion
+        document = app.openapi()
+        return HTMLResponse(render_page("api.html", document=document, tasks=list_task_bodies(document)))
 
 
 def _refuse_other_types(request: Request) -> None:
@@ -136,30 +135,13 @@ def _answer_rows(champion: CachedModel, rows: list[dict[str, Any]], prediction_l
 
 
 def _describe_task(champion: CachedModel) -> TaskAnswer:
-    schema, description = champion.model.schema, champion.model.describe()
-    columns = [
-        ColumnAnswer(
-            name=c.name,
-            dtype=c.dtype,
-            role=c.role,
-            unit=c.unit,
-            low=c.low,
-            high=c.high,
-            levels=list(c.levels),
-            optional=c.optional or c.role != "input",
-            about=c.about,
-        )
-        for c in champion.request_model.columns
-    ]
+    schema = champion.model.schema
+    columns = (replace(c, optional=c.optional or c.role != "input") for c in champion.request_model.columns)
     return TaskAnswer(
         task=schema.task,
         about=schema.about,
         target=schema.target,
-        kind=description.kind,
-        loss=description.loss,
-        log=description.log,
-        classes=list(description.classes),
-        coverage=description.coverage,
+        **to_json(champion.model.describe()),
         model=ModelAnswer(**to_json(champion.version, PREDICTION_VIEWS)),
-        columns=columns,
+        columns=[ColumnAnswer.model_validate(column, from_attributes=True) for column in columns],
     )

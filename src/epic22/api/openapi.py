@@ -1,5 +1,8 @@
 """The OpenAPI document: the fixed routes, and one path a task with its own row model."""
 
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from fastapi import FastAPI
@@ -24,7 +27,6 @@ PROBLEM_RESPONSES = {
     for status, what in ERRORS.items()
 }
 PREDICTIONS_PATH = "/v1/tasks/{task}/predictions"
-EXPLANATION_PATH = "/v1/tasks/{task}/explanation"
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 
 A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
@@ -45,6 +47,17 @@ ANY_ROWS = {
 }
 
 
+@dataclass(frozen=True)
+class TaskBody:
+    """What is posted to a task: its path, what it is, the schema of a row, an example of the body."""
+
+    path: str
+    summary: str
+    description: str
+    row: Mapping[str, Any]
+    example: str
+
+
 def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
     """The document as of now: a task trained since is in it."""
     document = get_openapi(title=app.title, version=app.version, description=DESCRIPTION, routes=app.routes)
@@ -54,10 +67,10 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
     # FastAPI's own form of a refusal is never answered here.
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    paths["/v1/tasks/{task}"]["get"]["responses"] |= {status: PROBLEM_RESPONSES[status] for status in TASK_ERRORS}
-    del paths["/v1/tasks/{task}"]["get"]["responses"]["422"]
-    paths[EXPLANATION_PATH]["get"]["responses"] |= {status: PROBLEM_RESPONSES[status] for status in TASK_ERRORS}
-    del paths[EXPLANATION_PATH]["get"]["responses"]["422"]
+    for path in ("/v1/tasks/{task}", "/v1/tasks/{task}/explanation"):
+        responses = paths[path]["get"]["responses"]
+        responses |= {status: PROBLEM_RESPONSES[status] for status in TASK_ERRORS}
+        del responses["422"]
     paths[PREDICTIONS_PATH]["post"] |= {"requestBody": _build_request_body({"$ref": REF.format(model="AnyRows")})}
     paths[PREDICTIONS_PATH]["post"]["responses"] |= PROBLEM_RESPONSES
     schemas["AnyRows"] = ANY_ROWS
@@ -86,3 +99,16 @@ def _build_operation(champion: CachedModel) -> dict[str, Any]:
 def _build_request_body(schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
     body = {"schema": schema} | ({} if example is None else {"example": example})
     return {"required": True, "content": {"application/json": body}}
+
+
+def list_task_bodies(document: dict[str, Any]) -> Iterator[TaskBody]:
+    """The tasks that a document has a path of their own for, and what their rows are made of."""
+    schemas = document["components"]["schemas"]
+    for path, methods in document["paths"].items():
+        if path.endswith("/predictions") and "{" not in path:
+            operation = methods["post"]
+            content = operation["requestBody"]["content"]["application/json"]
+            body = schemas[content["schema"]["$ref"].rsplit("/", 1)[1]]
+            row = schemas[body["properties"]["rows"]["items"]["$ref"].rsplit("/", 1)[1]]
+            example = json.dumps(content["example"], indent=1, ensure_ascii=False)
+            yield TaskBody(path, operation["summary"], operation["description"], row, example)

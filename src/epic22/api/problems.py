@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from epic22.api.security_headers import SECURITY_HEADERS
-from epic22.core.errors import BundleError, InternalError, UnknownTaskError, UserError
+from epic22.core.errors import BundleError, UnknownTaskError, UserError
 
 MEDIA_TYPE = "application/problem+json"
 TITLES: Mapping[int, tuple[str, str]] = {
@@ -63,39 +63,36 @@ def _truncate(text: str) -> str:
 
 def add_problem_handlers(app: FastAPI) -> None:
     """Answer every error with a problem document."""
-    app.add_exception_handler(Problem, _handle_problem)
-    app.add_exception_handler(UserError, _handle_user_error)
-    app.add_exception_handler(HTTPException, _handle_http_error)
-    app.add_exception_handler(Exception, _handle_unexpected_error)
 
+    @app.exception_handler(Problem)
+    async def _handle_problem(request: Request, error: Problem) -> Response:
+        return problem_response(error.status, error.detail, request.url.path, error.errors)
 
-async def _handle_problem(request: Request, error: Exception) -> Response:
-    if not isinstance(error, Problem):
-        raise InternalError("a problem handler was given another error") from error
-    return problem_response(error.status, error.detail, request.url.path, error.errors)
-
-
-async def _handle_user_error(request: Request, error: Exception) -> Response:
-    if isinstance(error, UnknownTaskError):
+    @app.exception_handler(UnknownTaskError)
+    async def _handle_unknown_task(request: Request, error: UnknownTaskError) -> Response:
         return problem_response(404, str(error), request.url.path)
-    if isinstance(error, BundleError):
+
+    @app.exception_handler(BundleError)
+    async def _handle_broken_bundle(request: Request, error: BundleError) -> Response:
         detail = "The task's model is damaged or not readable here; its operator finds the reason in the log."
         return problem_response(503, detail, request.url.path)
-    return problem_response(422, str(error), request.url.path)
 
+    @app.exception_handler(UserError)
+    async def _handle_user_error(request: Request, error: UserError) -> Response:
+        return problem_response(422, str(error), request.url.path)
 
-async def _handle_http_error(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    details = {404: "No such address; see /docs for those there are.", 405: "Use another method; see /docs."}
-    response = problem_response(status, details.get(status, "The request failed."), request.url.path)
-    if isinstance(error, HTTPException) and error.headers:
-        response.headers.update(error.headers)
-    return response
+    @app.exception_handler(HTTPException)
+    async def _handle_http_error(request: Request, error: HTTPException) -> Response:
+        details = {404: "No such address; see /docs for those there are.", 405: "Use another method; see /docs."}
+        detail = details.get(error.status_code, "The request failed.")
+        response = problem_response(error.status_code, detail, request.url.path)
+        response.headers.update(error.headers or {})
+        return response
 
-
-async def _handle_unexpected_error(request: Request, error: Exception) -> Response:
-    number, kind = uuid.uuid4().hex, type(error).__name__
-    *_, last = traceback.extract_tb(error.__traceback__)
-    where = f"{last.filename}:{last.lineno}"
-    structlog.get_logger().error("unexpected error", error_id=number, path=request.url.path, kind=kind, where=where)
-    return problem_response(500, f"Something went wrong on our side; report it with the number {number}.", request.url.path)
+    @app.exception_handler(Exception)
+    async def _handle_unexpected_error(request: Request, error: Exception) -> Response:
+        number, kind = uuid.uuid4().hex, type(error).__name__
+        *_, last = traceback.extract_tb(error.__traceback__)
+        where = f"{last.filename}:{last.lineno}"
+        structlog.get_logger().error("unexpected error", error_id=number, path=request.url.path, kind=kind, where=where)
+        return problem_response(500, f"Something went wrong on our side; report it with the number {number}.", request.url.path)
