@@ -17,6 +17,7 @@ from epic22.adapters.prediction_log import BufferedPredictionLog, FilePrediction
 from epic22.adapters.tracking.mlflow import MlflowTracker
 from epic22.adapters.tracking.openlineage import MAX_ERROR_CHARS, OpenLineageEvents
 from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation import supplementary_tests
 from epic22.core.evaluation.fairness import AdverseImpact, FairnessVerdict, GroupShare, Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
@@ -114,6 +115,25 @@ def test_a_promotion_keeps_its_verdicts_and_leaves_no_file_beside_the_pointer(st
     assert [because[name] for name in ("difference", "low", "high", "p")] == [0.1, 0.05, 0.15, 0.01]
     assert list(because)[:5] == ["against", "target", "horizon", "metric", "difference"]
     assert sorted(path.name for path in (store.root / "toy").iterdir()) == ["1", "champion.json", "promotions.jsonl"]
+
+
+def test_a_figure_that_is_undefined_is_null_in_the_pointer_and_an_old_pointer_with_nan_is_read(
+    store: ModelStore, bundle: Path
+) -> None:
+    save(store, bundle)
+    refused = supplementary_tests.TestResult("DeLong", "roc_auc", refused="rows share a cluster")
+    verdict = Verdict("constant", "y", None, "r2", Interval(0.1, 0.05, 0.15), 0.01, True, "paired", "", opinions=(refused,))
+    store.promote("toy", "1", [verdict])
+    path = store.root / "toy" / "champion.json"
+    text = path.read_text()
+    (opinion,) = json.loads(text, parse_constant=pytest.fail)["because"][0]["opinions"]
+    assert opinion == dict.fromkeys(("difference", "low", "high", "p")) | {
+        "test": "DeLong",
+        "metric": "roc_auc",
+        "refused": "rows share a cluster",
+    }
+    path.write_text(text.replace("null", "NaN"))
+    assert store.champion("toy").version == "1"
 
 
 def test_the_log_has_a_line_for_each_promotion_and_refusal_in_their_order(store: ModelStore, bundle: Path) -> None:

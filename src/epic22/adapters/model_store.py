@@ -6,7 +6,6 @@ import re
 import shutil
 import uuid
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,9 +17,9 @@ from epic22.core.artifact.sealed import read_kind, read_manifest
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
+from epic22.core.evaluation.supplementary_tests import TestResult
 from epic22.core.lineage import ModelVersion, Provenance
 from epic22.core.serialization import collect_views, to_json, view
-from epic22.core.statistics import Interval
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
@@ -31,7 +30,7 @@ INCOMING_PREFIX = ".incoming-"
 UNGATED = {"status": "promoted", "why": "", "fairness": None, "override": None}
 """What a line of the log says where no gate decided."""
 
-PROMOTION_VIEWS = collect_views(
+REGISTRY_VIEWS = collect_views(
     view(PromotionDecision, "status why fairness override"),
     view(
         FairnessVerdict,
@@ -39,8 +38,14 @@ PROMOTION_VIEWS = collect_views(
         worst_group=lambda verdict: verdict.worst.worst or dict.fromkeys(("group", "ratio", "low", "high")),
     ),
     view(GroupShare, "group ratio=interval.value low=interval.low high=interval.high"),
+    view(
+        Verdict,
+        "against target horizon metric difference=difference.value low=difference.low high=difference.high p enough_data method "
+        "advice p_adjusted power opinions",
+    ),
+    view(TestResult, "test metric difference=difference.value low=difference.low high=difference.high p refused"),
 )
-"""What a line of the log says of a decision; a key by its id, never the key."""
+"""What the log says of a decision (a key by its id, never the key), and the pointer of verdicts."""
 
 OPENERS: Mapping[str, Callable[[ModelVersion, Path], Model]] = {
     RowModel.kind: RowModel.open,
@@ -122,8 +127,8 @@ class ModelStore:
         """Make a version champion; the reasons are kept in the pointer, and every promotion in a log beside it."""
         at = self._log_promotion(task, version, decision)
         why = "" if decision is None else decision.why
-        content = {"version": version, "because": [_format_verdict(v) for v in verdicts], "at": at, "why": why}
-        _write_json(self._task_folder(task) / POINTER, content, allow_nan=True)
+        content = {"version": version, "because": to_json(verdicts, REGISTRY_VIEWS), "at": at, "why": why}
+        _write_json(self._task_folder(task) / POINTER, content)
 
     def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
         """Leave the pointer as it is, and keep the refusal in the same log."""
@@ -132,7 +137,7 @@ class ModelStore:
     def _log_promotion(self, task: str, version: str, decision: PromotionDecision | None) -> str:
         """Add a line to the log of promotions; gives its moment."""
         at = datetime.now(UTC).isoformat()
-        content = UNGATED if decision is None else to_json(decision, PROMOTION_VIEWS)
+        content = UNGATED if decision is None else to_json(decision, REGISTRY_VIEWS)
         line = {"version": self._read_version(task, version).version, "at": at, **content}
         with (self._task_folder(task) / PROMOTIONS).open("a", encoding="utf-8") as log:
             log.write(json.dumps(line, allow_nan=False) + "\n")
@@ -191,10 +196,10 @@ class ModelStore:
             raise BundleError(f"{path}: does not describe a model version; restore it or train again.") from None
 
 
-def _write_json(path: Path, content: Mapping[str, Any], allow_nan: bool = False) -> None:
+def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write the whole file beside its place and move it there with one rename."""
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=allow_nan), encoding="utf-8")
+    temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
     os.replace(temporary, path)
 
 
@@ -203,28 +208,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_bytes()))
     except (ValueError, TypeError):
         raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None
-
-
-def _format_verdict(verdict: Verdict) -> Mapping[str, object]:
-    """A verdict as a champion's pointer keeps it, NaN included."""
-    return {
-        "against": verdict.against,
-        "target": verdict.target,
-        "horizon": verdict.horizon,
-        "metric": verdict.metric,
-        **_format_difference(verdict.difference),
-        "p": verdict.p,
-        "enough_data": verdict.enough_data,
-        "method": verdict.method,
-        "advice": verdict.advice,
-        "p_adjusted": verdict.p_adjusted,
-        "power": None if verdict.power is None else asdict(verdict.power),
-        "opinions": [
-            {"test": o.test, "metric": o.metric, **_format_difference(o.difference), "p": o.p, "refused": o.refused}
-            for o in verdict.opinions
-        ],
-    }
-
-
-def _format_difference(difference: Interval) -> Mapping[str, float]:
-    return {"difference": difference.value, "low": difference.low, "high": difference.high}
