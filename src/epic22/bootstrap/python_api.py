@@ -154,9 +154,9 @@ def _read_options(job: Job, table: Any, home: str | Path | None, options: Mappin
     spec = build_spec(**options)
     _refuse_unused(job, spec)
     if spec.run.task_file is not None:
-        stated = spec.columns
+        overrides = spec.columns
         spec = read_spec({field.parameter: spec.value(field) for field in FIELDS if field.parameter in options})
-        columns = {column.name: column for column in (*spec.columns, *stated)}
+        columns = {column.name: column for column in (*spec.columns, *overrides)}
         spec = spec.model_copy(update={"columns": tuple(columns.values())})
     return spec, assemble(settings)
 
