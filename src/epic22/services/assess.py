@@ -108,7 +108,7 @@ class Assessment:
 
 
 @dataclass(frozen=True)
-class EvaluatedRows:
+class AssessedRows:
     """The rows that figures are of, (n,) each: their places among the out-of-fold rows, their rows in the examples, classes,
     calibrated probabilities, and what is drawn together."""
 
@@ -127,7 +127,7 @@ def assess_binary(
     calibration, _ = choose_calibration(scores)
     places = _select_evaluation_rows(scores)
     p = calibrate_out_of_fold(scores)[places]
-    evaluated = EvaluatedRows(places, scores.row[places], scores.y[places], p, scores.cluster[places])
+    evaluated = AssessedRows(places, scores.row[places], scores.y[places], p, scores.cluster[places])
     savings = compute_savings(experiment, evaluated, leaderboard, oracle)
     bands, figures = _fit_risk_bands(experiment, evaluated)
     return Assessment(
@@ -158,7 +158,7 @@ def assess_hazard(
     calibratable = np.flatnonzero(scores.calibratable)
     places = calibratable if followed is None else calibratable[followed[scores.row[calibratable]] >= edges[decisive]]
     y = label_at_horizon(scores.y, edges[decisive])[0]
-    evaluated = EvaluatedRows(places, scores.row[places], y[places], after[places, decisive], scores.cluster[places])
+    evaluated = AssessedRows(places, scores.row[places], y[places], after[places, decisive], scores.cluster[places])
     board = tuple(_select_horizon(evaluation, decisive) for evaluation in leaderboard)
     savings = compute_savings(experiment, evaluated, board, None if oracle is None else _select_horizon(oracle, decisive))
     return Assessment(
@@ -196,7 +196,7 @@ def build_cost_matrix(costs: Mapping[str, float], stakes: Array | None) -> CostM
 
 
 def compute_savings(
-    experiment: Experiment, evaluated: EvaluatedRows, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
+    experiment: Experiment, evaluated: AssessedRows, leaderboard: tuple[Evaluation, ...], oracle: Evaluation | None
 ) -> Savings:
     """Savings over the evaluated rows; nothing without rows, costs or times."""
     task, seed = experiment.task, experiment.seed
@@ -216,11 +216,11 @@ def compute_savings(
     return Savings(limited, estimate_savings(cases, model, Capacity(None), rivals, seed=seed), capacity)
 
 
-def _select_responses(evaluation: Evaluation, evaluated: EvaluatedRows) -> Array:
+def _select_responses(evaluation: Evaluation, evaluated: AssessedRows) -> Array:
     return np.concatenate([part.response for part in evaluation.fold_predictions])[evaluated.places]
 
 
-def _build_cases(experiment: Experiment, evaluated: EvaluatedRows) -> Cases:
+def _build_cases(experiment: Experiment, evaluated: AssessedRows) -> Cases:
     task, examples, rows = experiment.task, experiment.examples, evaluated.rows
     return Cases(
         entity=examples.entity[rows],
@@ -232,7 +232,7 @@ def _build_cases(experiment: Experiment, evaluated: EvaluatedRows) -> Cases:
     )
 
 
-def _fit_risk_bands(experiment: Experiment, evaluated: EvaluatedRows) -> tuple[RiskBands | None, tuple[BandFigures, ...]]:
+def _fit_risk_bands(experiment: Experiment, evaluated: AssessedRows) -> tuple[RiskBands | None, tuple[BandFigures, ...]]:
     """Bands cut on the expected loss, calibrated probability × what a miss costs, and their figures; none where all misses cost
     alike, or the loss takes too few values."""
     at_stake = experiment.examples.stake
@@ -247,7 +247,7 @@ def _fit_risk_bands(experiment: Experiment, evaluated: EvaluatedRows) -> tuple[R
 
 
 def assess_fairness(
-    experiment: Experiment, evaluated: EvaluatedRows, bands: RiskBands | None, capacity: Capacity | None
+    experiment: Experiment, evaluated: AssessedRows, bands: RiskBands | None, capacity: Capacity | None
 ) -> FairnessVerdict | None:
     """The adverse impact by protected class over the evaluated rows; None where no class is held.
 
