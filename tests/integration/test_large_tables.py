@@ -101,7 +101,7 @@ def test_values_and_classes_of_a_csv_are_learned_too(tmp_path: Path) -> None:
     run = trained(tmp_path / "a", tmp_path / "values.csv", LITTLE).run
     assert run.task.target.kind == "regression"
     assert run.verdicts[0].better
-    assert run.bundle.band is not None
+    assert run.bundle.interval is not None
     grades = ["low" if value < 0 else "mid" if value < 5 else "high" for value in frame["y"]]
     frame.with_columns(y=pl.Series(grades)).write_csv(tmp_path / "classes.csv")
     run = trained(tmp_path / "a", tmp_path / "classes.csv", LITTLE, seed=1).run

@@ -17,7 +17,7 @@ from tests.unit.test_hazard import served
 
 from epic22.core.artifact.bundle import Bundle
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.evaluation.conformal import AdaptiveBand
+from epic22.core.evaluation.conformal import AdaptiveInterval
 from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import MIN_BULK_ROWS, ModelVersion, canonical_json, canonical_json_rows
 from epic22.core.models.target_transform import LogTargetRegressor
@@ -44,7 +44,9 @@ def staked(folder: Path) -> Served:
 
 def counted(folder: Path) -> Served:
     """Values that are exponentials of scores, with an interval as wide as their size asks."""
-    version, bundle = of_toy(folder, "regression", band=AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 1e4), (1.0, 2.0), least=0.0))
+    version, bundle = of_toy(
+        folder, "regression", interval=AdaptiveInterval(0.9, "scaled", 2.0, 3.0, (0.0, 1e4), (1.0, 2.0), lower_bound=0.0)
+    )
     estimator = LogTargetRegressor(bundle.estimator)
     estimator.value_scale_ = ValueScale(True, (8.0, 10.0, 12.0), (0.1, 0.3, 0.2))
     return version, replace(bundle, schema=replace(bundle.schema, loss="poisson"), estimator=estimator)
@@ -57,7 +59,7 @@ BUNDLES: dict[str, Callable[[Path], Served]] = {
     "money": staked,
     "classes": lambda folder: of_toy(folder, "multiclass"),
     "value": lambda folder: of_toy(folder, "regression"),
-    "without an interval": lambda folder: of_toy(folder, "regression", band=None),
+    "without an interval": lambda folder: of_toy(folder, "regression", interval=None),
     "count": counted,
     "hazard": lambda _: served(),
     "calibrated hazard": lambda _: served("platt"),
@@ -95,10 +97,12 @@ def test_columns_hold_what_each_prediction_says(tmp_path: Path, name: str) -> No
     assert answers.response.tolist() == [_response(bundle, prediction) for prediction in told]
     deciding = [next(v for v in p.values if v.horizon == bundle.schema.horizon) for p in told]
     ends = [None if v.interval is None else [v.interval.low, v.interval.high] for v in deciding]
-    assert ends == ([None] * len(told) if answers.ends is None else answers.ends.T.tolist())
-    for column in ("expected_loss", "act", "band"):
+    assert ends == ([None] * len(told) if answers.interval is None else answers.interval.T.tolist())
+    for column in ("expected_loss", "act", "risk_band"):
         stated, found = getattr(answers, column), [getattr(value, column) for value in deciding]
-        known = [loss is not None for loss in (value.expected_loss for value in deciding)] if column in ("act", "band") else None
+        known = (
+            [loss is not None for loss in (value.expected_loss for value in deciding)] if column in ("act", "risk_band") else None
+        )
         listed = [None] * len(told) if stated is None else [None if x != x else x for x in stated.tolist()]
         assert found == [x if known is None or known[i] else None for i, x in enumerate(listed)]
 
@@ -116,7 +120,7 @@ def test_a_row_that_does_not_say_what_is_at_stake_has_no_money(tmp_path: Path) -
     told = [prediction.values[0] for prediction in predict_frame(version, bundle, frame, with_reasons=False)]
     missing = frame["wear"].is_null().to_list()
     assert any(missing)
-    assert [(v.expected_loss, v.act, v.band) == (None, None, None) for v in told] == missing
+    assert [(v.expected_loss, v.act, v.risk_band) == (None, None, None) for v in told] == missing
     for value, stake in zip(told, frame["wear"].to_list(), strict=True):
         if stake is not None:
             assert value.expected_loss == value.value * (3.0 * stake)

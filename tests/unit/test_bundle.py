@@ -12,7 +12,7 @@ from tests.toy import inputs, toy
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError
-from epic22.core.evaluation.conformal import AdaptiveBand, AnyBand, Band, ClassSets
+from epic22.core.evaluation.conformal import AdaptiveInterval, ClassSets, ConformalInterval, ConstantInterval
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Family
 from epic22.core.models.catalog import FAMILIES, get_family
@@ -26,7 +26,7 @@ def bundle(family: Family, kind: Kind = "binary", seed: int = 0) -> Bundle:
     preprocessor = Preprocessor.fit(made.task.input_columns, made.examples.X)
     estimator = family.build(LearningProblem.of(made.task), seed=seed, threads=1)
     estimator.fit(preprocessor.transform(made.examples.X), made.examples.y)
-    band = Band(0.9, 1.5) if kind == "regression" else None
+    band = ConstantInterval(0.9, 1.5) if kind == "regression" else None
     empty = Bundle(Schema.of(made.task), family.name, preprocessor, estimator, band, "proven", "", "v0", seed)
     return replace(empty, model_hash=compute_model_hash(empty))
 
@@ -52,7 +52,7 @@ def test_an_opened_bundle_scores_the_same_bits(family: Family, kind: Kind, tmp_p
     X = inputs(60, seed=4)
     raw = opened.estimator.decision_function(opened.preprocessor.transform(X))
     assert raw.tobytes() == made.estimator.decision_function(made.preprocessor.transform(X)).tobytes()
-    assert (opened.schema, opened.band, opened.model_hash) == (made.schema, made.band, made.model_hash)
+    assert (opened.schema, opened.interval, opened.model_hash) == (made.schema, made.interval, made.model_hash)
 
 
 def test_the_hash_follows_model_seed_and_data_and_nothing_else() -> None:
@@ -63,23 +63,23 @@ def test_the_hash_follows_model_seed_and_data_and_nothing_else() -> None:
     assert compute_model_hash(replace(made, status="provisional")) == made.model_hash
 
 
-BANDS: list[AnyBand] = [
-    Band(0.9, 1.5),
-    AdaptiveBand(0.9, "constant", 1.0, 2.0),
-    AdaptiveBand(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.1, 0.2, 0.3)),
-    AdaptiveBand(0.9, "relative", 0.2, 0.3, smallest=0.4, least=0.0),
+BANDS: list[ConformalInterval] = [
+    ConstantInterval(0.9, 1.5),
+    AdaptiveInterval(0.9, "constant", 1.0, 2.0),
+    AdaptiveInterval(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.1, 0.2, 0.3)),
+    AdaptiveInterval(0.9, "relative", 0.2, 0.3, min_value=0.4, lower_bound=0.0),
 ]
 
 
 @pytest.mark.parametrize("band", BANDS, ids=lambda band: getattr(band, "kind", "plain"))
-def test_a_band_comes_back_the_same_and_is_part_of_the_hash(band: AnyBand, tmp_path: Path) -> None:
+def test_a_band_comes_back_the_same_and_is_part_of_the_hash(band: ConformalInterval, tmp_path: Path) -> None:
     plain = bundle(get_family("linear"), "regression")
-    made = replace(plain, band=band)
+    made = replace(plain, interval=band)
     made = replace(made, model_hash=compute_model_hash(made))
     write_bundle(tmp_path / "b", made, toy("regression").examples.X)
     opened = open_bundle(tmp_path / "b")
-    assert (opened.band, opened.coverage) == (band, 0.9)
-    assert (opened.model_hash == plain.model_hash) == (band == plain.band)
+    assert (opened.interval, opened.coverage) == (band, 0.9)
+    assert (opened.model_hash == plain.model_hash) == (band == plain.interval)
 
 
 def test_sets_come_back_the_same_and_are_part_of_the_hash(tmp_path: Path) -> None:
@@ -100,7 +100,7 @@ def test_a_bundle_written_before_sets_and_other_bands_existed_says_nothing_of_th
     assert values["conformal"] == {"coverage": 0.9, "half_width": 1.5}
     assert classes["conformal"] is None
     assert not {"sets"} & (set(values) | set(classes))
-    assert open_bundle(tmp_path / "values").band == Band(0.9, 1.5)
+    assert open_bundle(tmp_path / "values").interval == ConstantInterval(0.9, 1.5)
     assert open_bundle(tmp_path / "classes").coverage is None
 
 

@@ -12,28 +12,34 @@ from scipy.special import softmax
 from tests.small_rows import held
 
 from epic22.core.evaluation.conformal import (
-    BAND_VIEWS,
+    CONFORMAL_VIEWS,
     COVERAGE,
-    MIN_ROWS_PER_CELL,
-    AdaptiveBand,
-    AnyBand,
-    Band,
+    MIN_ROWS_PER_THRESHOLD,
+    AdaptiveInterval,
     ClassSets,
+    ConformalInterval,
+    ConstantInterval,
     conformal_quantile,
     expand_binary,
     fit_sets,
-    restore_band,
+    restore_interval,
 )
-from epic22.core.evaluation.interval_selection import KINDS, choose_band, compute_interval_scores, fit_band, fit_scatter
+from epic22.core.evaluation.interval_selection import (
+    INTERVAL_KINDS,
+    choose_interval,
+    compute_interval_scores,
+    fit_interval,
+    fit_scatter,
+)
 from epic22.core.serialization import to_json
 from epic22.core.task import Array
 
 DRAWS = 400
-BANDS: list[AnyBand] = [
-    Band(0.9, 1.5),
-    AdaptiveBand(0.9, "constant", 1.0, 2.0, least=0.0),
-    AdaptiveBand(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.5, 1.0, 1.0)),
-    AdaptiveBand(0.9, "relative", 0.2, 0.3, smallest=0.4, least=0.0),
+BANDS: list[ConformalInterval] = [
+    ConstantInterval(0.9, 1.5),
+    AdaptiveInterval(0.9, "constant", 1.0, 2.0, lower_bound=0.0),
+    AdaptiveInterval(0.9, "scaled", 1.1, 1.3, (0.0, 1.0, 5.0), (0.5, 1.0, 1.0)),
+    AdaptiveInterval(0.9, "relative", 0.2, 0.3, min_value=0.4, lower_bound=0.0),
 ]
 
 
@@ -55,7 +61,7 @@ def test_a_row_dealt_several_times_counts_once(n: int, dealings: int, seed: int)
 
 
 @settings(max_examples=12, deadline=None)
-@given(st.integers(25, 160), st.sampled_from(KINDS), st.integers(0, 2**32 - 1))
+@given(st.integers(25, 160), st.sampled_from(INTERVAL_KINDS), st.integers(0, 2**32 - 1))
 def test_every_kind_covers_new_rows_drawn_alike(n: int, kind: tuple[str, bool], seed: int) -> None:
     """Over many draws of n rows and one new one: at least the level, less four standard errors of so many draws."""
     rng = np.random.default_rng(seed)
@@ -63,7 +69,7 @@ def test_every_kind_covers_new_rows_drawn_alike(n: int, kind: tuple[str, bool], 
     for _ in range(DRAWS):
         value = rng.uniform(1, 4, n + 1)
         y = value * np.exp(rng.normal(0, 0.3, n + 1))
-        band = fit_band(held(value[:n], y[:n]), *kind)  # type: ignore[arg-type]
+        band = fit_interval(held(value[:n], y[:n]), *kind)  # type: ignore[arg-type]
         if band is None:
             # Two bins of other folds' rows are needed for a scatter.
             assert kind[0] == "scaled"
@@ -78,7 +84,7 @@ def test_the_band_that_was_chosen_covers_too() -> None:
     """The choice among six kinds by the rows that fit them costs less than four standard errors over 60 draws."""
     shares = []
     for seed in range(60):
-        band, _ = choose_band(held(*fanning(200, seed)))
+        band, _ = choose_interval(held(*fanning(200, seed)))
         assert band is not None
         value, y = fanning(500, 1000 + seed)
         low, high = band.compute_intervals(value)
@@ -100,7 +106,7 @@ def test_sets_cover_every_class_of_new_rows_drawn_alike(n: int, seed: int) -> No
         holds = sets.contains(p[n:])[np.arange(6), y[n:]]
         hit += np.bincount(y[n:], weights=holds, minlength=3)
         of += np.bincount(y[n:], minlength=3)
-        cells = np.array(sets.cells)
+        cells = np.array(sets.threshold_groups)
     # Below LEAST_IN_CELL rows classes share a threshold, and the promise is for both together.
     for cell in np.unique(cells):
         share = hit[cells == cell].sum() / of[cells == cell].sum()
@@ -119,7 +125,7 @@ def test_the_rare_class_is_covered_by_a_threshold_of_its_own_where_one_for_all_w
     fresh, truth = rare(20_000, 2)
     sets = fit_sets(p, y, np.ones(len(y)))
     assert sets is not None
-    assert len(set(sets.cells)) == 2
+    assert len(set(sets.threshold_groups)) == 2
     own = p[np.arange(len(y)), y.astype(int)]
     pooled = ClassSets(0.9, (-conformal_quantile(-own, np.ones(len(y)), 0.9),) * 2, (0, 0))
     positives = truth == 1
@@ -134,8 +140,8 @@ def test_classes_too_rare_for_a_threshold_share_one_with_the_next_rarer() -> Non
     y = np.repeat([0, 1, 2, 3], [400, 8, 40, 3])
     sets = fit_sets(softmax(rng.normal(size=(len(y), 4)), axis=1), y, np.ones(len(y)))
     assert sets is not None
-    assert sets.cells == (1, 0, 0, 0)
-    assert (y == 2).sum() >= MIN_ROWS_PER_CELL
+    assert sets.threshold_groups == (1, 0, 0, 0)
+    assert (y == 2).sum() >= MIN_ROWS_PER_THRESHOLD
 
 
 def test_a_class_that_too_few_rows_speak_of_is_in_every_set() -> None:
@@ -157,7 +163,7 @@ def fanning(n: int, seed: int) -> tuple[Array, Array]:
     return value, value + rng.normal(0, 0.3 + 0.3 * value, n)
 
 
-def by_third(band: AnyBand, value: Array, y: Array) -> Array:
+def by_third(band: ConformalInterval, value: Array, y: Array) -> Array:
     """Coverage in each third of the value."""
     low, high = band.compute_intervals(value)
     inside, third = (low <= y) & (y <= high), np.minimum(value * 3 // 10, 2).astype(int)
@@ -166,9 +172,9 @@ def by_third(band: AnyBand, value: Array, y: Array) -> Array:
 
 def test_where_rows_scatter_differently_the_band_chosen_is_right_in_every_third_and_the_constant_one_is_not() -> None:
     rows, (value, y) = held(*fanning(2000, 3)), fanning(20_000, 4)
-    band, table = choose_band(rows)
-    constant = fit_band(rows, "constant", True)
-    assert isinstance(band, AdaptiveBand)
+    band, table = choose_interval(rows)
+    constant = fit_interval(rows, "constant", True)
+    assert isinstance(band, AdaptiveInterval)
     assert band.kind == "scaled"
     assert constant is not None
     assert np.abs(by_third(band, value, y) - 0.9).max() < 0.03
@@ -184,24 +190,24 @@ def test_a_fold_alone_chooses_a_band_by_its_pieces() -> None:
         alone, forward=True, at=np.arange(2000).astype("datetime64[s]"), label_known_at=np.arange(2000).astype("datetime64[s]")
     )
     for one in (alone, forward):
-        band, _ = choose_band(one)
-        assert isinstance(band, AdaptiveBand)
+        band, _ = choose_interval(one)
+        assert isinstance(band, AdaptiveInterval)
         assert band.kind == "scaled"
 
 
 def test_rows_that_scatter_alike_keep_the_plain_band() -> None:
     rng = np.random.default_rng(5)
     value = rng.normal(0, 3, 1500)
-    band, _ = choose_band(held(value, value + rng.normal(size=1500)))
-    assert isinstance(band, Band)
+    band, _ = choose_interval(held(value, value + rng.normal(size=1500)))
+    assert isinstance(band, ConstantInterval)
     assert band.half_width == pytest.approx(1.645, abs=0.1)
 
 
 def test_relative_errors_get_a_relative_band_that_stays_above_zero() -> None:
     rng = np.random.default_rng(6)
     value = np.exp(rng.normal(12, 1, 1500))
-    band, _ = choose_band(held(value, value * np.exp(rng.normal(0, 0.25, 1500))))
-    assert isinstance(band, AdaptiveBand)
+    band, _ = choose_interval(held(value, value * np.exp(rng.normal(0, 0.25, 1500))))
+    assert isinstance(band, AdaptiveInterval)
     assert band.kind == "relative"
     low, high = band.compute_intervals(np.array([100_000.0, -5.0]))
     assert 55_000 < low[0] < 75_000
@@ -212,17 +218,17 @@ def test_relative_errors_get_a_relative_band_that_stays_above_zero() -> None:
 def test_a_lopsided_error_gets_a_lopsided_band() -> None:
     rng = np.random.default_rng(7)
     value = rng.normal(0, 3, 1500)
-    band, _ = choose_band(held(value, value + rng.exponential(2.0, 1500) - 1))
-    assert isinstance(band, AdaptiveBand)
-    assert band.upper > 2 * band.lower
+    band, _ = choose_interval(held(value, value + rng.exponential(2.0, 1500) - 1))
+    assert isinstance(band, AdaptiveInterval)
+    assert band.upper_margin > 2 * band.lower_margin
 
 
 def test_counts_have_no_end_below_zero() -> None:
     rng = np.random.default_rng(8)
     value = rng.uniform(0.1, 3, 800)
     rows = held(value, rng.poisson(value).astype(float))
-    for kind in KINDS:
-        band = fit_band(rows, *kind)
+    for kind in INTERVAL_KINDS:
+        band = fit_interval(rows, *kind)
         if band is not None:
             low, high = band.compute_intervals(np.array([-0.5, 0.0, 0.2, 3.0]))
             assert (low >= 0).all()
@@ -231,7 +237,7 @@ def test_counts_have_no_end_below_zero() -> None:
 
 def test_too_few_rows_give_no_interval_rather_than_a_wrong_one() -> None:
     value = np.arange(8.0)
-    assert choose_band(held(value, value + 1))[0] is None
+    assert choose_interval(held(value, value + 1))[0] is None
 
 
 @settings(max_examples=30, deadline=None)
@@ -252,8 +258,8 @@ def test_the_interval_score_is_the_width_and_twenty_times_what_is_missed() -> No
 
 
 @pytest.mark.parametrize("band", BANDS, ids=lambda band: getattr(band, "kind", "plain"))
-def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(band: AnyBand) -> None:
-    again = restore_band(json.loads(json.dumps(to_json(band, BAND_VIEWS))))
+def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(band: ConformalInterval) -> None:
+    again = restore_interval(json.loads(json.dumps(to_json(band, CONFORMAL_VIEWS))))
     assert again == band
     values = np.random.default_rng(9).normal(2, 3, 997)
     low, high = band.compute_intervals(values)
@@ -265,15 +271,15 @@ def test_a_band_survives_json_and_one_value_gets_the_bits_it_gets_among_others(b
 def test_sets_survive_json_and_one_row_gets_the_set_it_gets_among_others() -> None:
     p = softmax(np.random.default_rng(10).normal(size=(500, 4)), axis=1)
     sets = ClassSets(0.9, (0.1, 0.25, 0.3, 0.2), (0, 1, 2, 3))
-    assert ClassSets.restore(json.loads(json.dumps(to_json(sets)))) == sets
+    assert ClassSets.restore(json.loads(json.dumps(to_json(sets, CONFORMAL_VIEWS)))) == sets
     assert np.array_equal(np.concatenate([sets.contains(row[None]) for row in p]), sets.contains(p))
 
 
 def test_a_band_of_the_first_bundles_says_what_it_said() -> None:
-    band = restore_band({"coverage": 0.9, "half_width": 1.5})
-    assert band == Band(0.9, 1.5)
+    band = restore_interval({"coverage": 0.9, "half_width": 1.5})
+    assert band == ConstantInterval(0.9, 1.5)
     assert np.concatenate(band.compute_intervals(np.array([2.0]))).tolist() == [0.5, 3.5]
-    assert to_json(band, BAND_VIEWS) == {"coverage": 0.9, "half_width": 1.5}
+    assert to_json(band, CONFORMAL_VIEWS) == {"coverage": 0.9, "half_width": 1.5}
 
 
 @pytest.mark.parametrize(
@@ -286,7 +292,7 @@ def test_a_band_of_the_first_bundles_says_what_it_said() -> None:
 )
 def test_a_band_that_is_not_known_is_refused(state: dict[str, object]) -> None:
     with pytest.raises(ValueError, match="not known"):
-        restore_band(state)
+        restore_interval(state)
 
 
 def test_sets_with_thresholds_for_other_classes_are_refused() -> None:
@@ -306,9 +312,9 @@ def test_five_dealings_give_the_band_of_one_row_a_row() -> None:
         fold=np.concatenate([once.fold + 5 * i for i in range(5)]),
         repeat=np.repeat(np.arange(5), len(y)),
     )
-    assert fit_band(five, "constant", True) == fit_band(once, "constant", True)
-    one, many = fit_band(once, "scaled", False), fit_band(five, "scaled", False)
+    assert fit_interval(five, "constant", True) == fit_interval(once, "constant", True)
+    one, many = fit_interval(once, "scaled", False), fit_interval(five, "scaled", False)
     assert one is not None
     assert many is not None
-    assert (many.lower, many.upper) == pytest.approx((one.lower, one.upper))
+    assert (many.lower_margin, many.upper_margin) == pytest.approx((one.lower_margin, one.upper_margin))
     assert many.scatter == pytest.approx(one.scatter)

@@ -55,7 +55,7 @@ def test_on_rows_that_stay_alike_the_stated_share_is_covered_and_no_month_is_cal
     assert coverage.overall.share.low < 0.9 < coverage.overall.share.high
     assert coverage.overall.rows == ROWS * 4 // 5
     assert coverage.short_months == ()
-    assert coverage.shortfall is None
+    assert coverage.warning is None
 
 
 def test_a_drift_in_the_last_fold_shows_as_months_that_fell_short_and_is_said_plainly() -> None:
@@ -68,9 +68,9 @@ def test_a_drift_in_the_last_fold_shows_as_months_that_fell_short_and_is_said_pl
     assert {n: s for n, s in months(coverage).items() if n < "2026-08"} == {
         n: s for n, s in months(plain).items() if n < "2026-08"
     }
-    assert coverage.shortfall is not None
-    assert "fell short in" in coverage.shortfall
-    assert coverage.sentences[-1] == coverage.shortfall
+    assert coverage.warning is not None
+    assert "fell short in" in coverage.warning
+    assert coverage.sentences[-1] == coverage.warning
 
 
 @pytest.mark.parametrize("timed", [True, False])
@@ -86,8 +86,8 @@ def test_outcomes_after_a_fold_change_nothing_of_how_it_is_judged(fold: int, tim
     before = rows.fold[own.row] <= fold
     assert before.any()
     assert np.array_equal(own.size[before], other.size[before])
-    assert np.array_equal(own.inside[before], other.inside[before])
-    assert not np.array_equal(own.inside, other.inside)
+    assert np.array_equal(own.is_covered[before], other.is_covered[before])
+    assert not np.array_equal(own.is_covered, other.is_covered)
 
 
 def test_a_label_not_known_yet_teaches_nothing() -> None:
@@ -138,7 +138,7 @@ def test_rows_that_err_together_widen_the_interval() -> None:
     alone = compute_group_coverage("all", inside, np.ones(1000), np.arange(1000))
     together = compute_group_coverage("all", inside, np.ones(1000), cluster)
     assert together.share.high - together.share.low > 3 * (alone.share.high - alone.share.low)
-    assert (together.units, alone.units) == (40, 1000)
+    assert (together.n_clusters, alone.n_clusters) == (40, 1000)
 
 
 def test_the_interval_of_a_share_holds_the_truth_as_often_as_it_says() -> None:

@@ -21,7 +21,7 @@ from epic22.core.evaluation.cost_per_thousand import compute_acting_costs, compu
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.metrics import precision_at_top, recall_at_top
-from epic22.core.evaluation.non_inferiority import NonInferiority, choose_family, run_non_inferiority_test
+from epic22.core.evaluation.non_inferiority import NonInferiority, choose_preferred_family, run_non_inferiority_test
 from epic22.core.evaluation.operating_points import CalibratedCandidate, compute_operating_points
 from epic22.core.evaluation.power import SampleSize
 from epic22.core.evaluation.predictions import FoldPredictions
@@ -129,8 +129,8 @@ def weighed(family: str, upper: float, p: float, margin: float = 10.0, against: 
 
 def test_the_simplest_that_is_shown_not_to_be_worse_is_taken_only_where_asked_for() -> None:
     board = [weighed("boosting", 2.0, 0.001), weighed("linear", 8.0, 0.01)]
-    assert choose_family("ensemble", board, prefer_simpler=True).family == "linear"
-    stated = choose_family("ensemble", board, prefer_simpler=False)
+    assert choose_preferred_family("ensemble", board, prefer_simpler=True).family == "linear"
+    stated = choose_preferred_family("ensemble", board, prefer_simpler=False)
     assert stated.family == "ensemble"
     assert "--prefer-simpler would take it" in stated.why
     assert "linear costs 3 more per 1,000 rows than ensemble (at most 8 more" in stated.why
@@ -139,7 +139,7 @@ def test_the_simplest_that_is_shown_not_to_be_worse_is_taken_only_where_asked_fo
 def test_what_cannot_be_told_apart_is_not_taken_for_as_good() -> None:
     """Absence of evidence: the difference may be nothing, or more than the margin."""
     vague = weighed("linear", 40.0, 0.4)
-    assert choose_family("boosting", [vague], prefer_simpler=True).family == "boosting"
+    assert choose_preferred_family("boosting", [vague], prefer_simpler=True).family == "boosting"
     assert "not shown to be within 10" in vague.words
     assert "about 100 more positives would be needed" in vague.words
 
@@ -147,9 +147,12 @@ def test_what_cannot_be_told_apart_is_not_taken_for_as_good() -> None:
 def test_several_simpler_families_are_several_chances() -> None:
     """Broken once on purpose: without Holm's correction linear is taken and this fails."""
     board = [weighed("linear", 9.9, 0.03), weighed("boosting", 9.9, 0.04)]
-    assert choose_family("ensemble", board, prefer_simpler=True).family == "ensemble"
-    assert choose_family("ensemble", board[:1], prefer_simpler=True).family == "linear"
-    assert choose_family("linear", [weighed("boosting", -5.0, 0.001, against="linear")], prefer_simpler=True).family == "linear"
+    assert choose_preferred_family("ensemble", board, prefer_simpler=True).family == "ensemble"
+    assert choose_preferred_family("ensemble", board[:1], prefer_simpler=True).family == "linear"
+    assert (
+        choose_preferred_family("linear", [weighed("boosting", -5.0, 0.001, against="linear")], prefer_simpler=True).family
+        == "linear"
+    )
 
 
 def test_re_dealt_folds_give_the_corrected_t() -> None:
@@ -173,11 +176,11 @@ def test_the_board_in_use_has_money_where_there_are_costs_and_a_choice_that_is_s
         cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("boosting", "linear", "constant")
     )
     bare = compare_in_use(Experiment(made.task, made.examples, plan), board, board[0])
-    assert [point.cost for point in bare.points] == [None, None, None]
-    assert bare.choice is None
+    assert [point.cost for point in bare.operating_points] == [None, None, None]
+    assert bare.preferred is None
     costly = replace(made.task, costs={"miss": 100.0, "false_alarm": 10.0})
     found = compare_in_use(Experiment(costly, made.examples, plan), board, board[0])
-    by_name = {point.family: point for point in found.points}
+    by_name = {point.family: point for point in found.operating_points}
     constant = by_name["constant"]
     assert constant.cost is not None
     assert constant.saved is None

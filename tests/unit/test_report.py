@@ -18,7 +18,7 @@ from epic22.reports.figures.training import draw_figures, list_figures
 from epic22.reports.html.training import render_report, write_report
 from epic22.reports.json import VIEWS
 from epic22.services.prediction_intervals import PredictionIntervals
-from epic22.services.training_run import HonestScore, RowRun
+from epic22.services.training_run import RowRun, SplitComparison
 
 pytestmark = pytest.mark.slow
 
@@ -78,7 +78,7 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
         run,
         version=replace(run.version, status="provisional"),
         warnings=("rows were dealt at random",),
-        honest_scores=(HonestScore("roc_auc", 0.99, 0.85, "by_group", "whole days"),),
+        split_comparisons=(SplitComparison("roc_auc", 0.99, 0.85, "by_group", "whole days"),),
     )
     page = render_report(forced)
     assert page.index("Provisional.") < page.index("Leaderboard")

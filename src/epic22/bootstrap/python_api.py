@@ -222,7 +222,7 @@ def _list_values(prediction: Prediction) -> Iterator[dict[str, Any]]:
             "probabilities": dict(value.probabilities) or None,
             "expected_loss": value.expected_loss,
             "act": value.act,
-            "band": value.band,
+            "band": value.risk_band,
             "reasons": [reason.text for reason in prediction.reasons] or None,
             "receipt": prediction.receipt,
         }

@@ -56,8 +56,8 @@ def _format_row(case: "ListedCase") -> list[str]:
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
     if value.interval is not None:
         text = f"{text} ({value.interval.ends})"
-    if value.band is not None:
-        text = f"{text}, {value.band}"
+    if value.risk_band is not None:
+        text = f"{text}, {value.risk_band}"
     benefit = format_figure(case.saving) if case.saving is not None else f"{case.change or 0.0:+.1%}"
     because = "; ".join(reason.text for reason in case.prediction.reasons[1:4])
     return [str(case.rank), case.prediction.entity, text, benefit, because]

@@ -24,7 +24,7 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
     headers = ["metric", *(e.family for e in run.leaderboard)]
     rows = [[s.metric, *(format_interval(e.score(s.metric)) for e in run.leaderboard)] for s in run.champion.scores]
     rows.append(["seconds a fit", *(format_figure(e.fit_seconds) for e in run.leaderboard)])
-    rows.append(["milliseconds a row", *(format_figure(e.row_ms) for e in run.leaderboard)])
+    rows.append(["milliseconds a row", *(format_figure(e.ms_per_row) for e in run.leaderboard)])
     print_table(f"{run.task.name}: out-of-fold scores with 95 % intervals, best family first", headers, rows)
     _print_columns(result)
     for verdict in run.verdicts:
@@ -70,8 +70,8 @@ def _print_coverage(result: "TrainingResult[RowRun]") -> None:
     if promise.coverage is not None:
         for finding in promise.coverage.findings:
             print_line(finding)
-        if promise.coverage.shortfall is not None:
-            print_line(promise.coverage.shortfall, "bold yellow")
+        if promise.coverage.warning is not None:
+            print_line(promise.coverage.warning, "bold yellow")
 
 
 def _print_columns(result: "TrainingResult[RowRun]") -> None:
@@ -106,7 +106,7 @@ def _print_audit(result: "TrainingResult[RowRun]") -> None:
 
 def print_comparison(run: "RowRun") -> None:
     """Short lists and money per 1,000 rows by family, what is as good, and whether more data would help."""
-    points = run.comparison.points
+    points = run.comparison.operating_points
     if points:
         rows = [
             ["recall, top 5 % of rows", *(format_interval(p.recall) for p in points)],
@@ -120,8 +120,8 @@ def print_comparison(run: "RowRun") -> None:
         print_table("Operating points", ["", *(p.family for p in points)], rows)
     for test_result in run.comparison.non_inferiority:
         print_line(f"{test_result.words}.")
-    if run.comparison.choice is not None:
-        print_line(f"Choice: {run.comparison.choice.why}.")
+    if run.comparison.preferred is not None:
+        print_line(f"Choice: {run.comparison.preferred.why}.")
     if run.comparison.curve is not None:
         print_line(f"{run.comparison.curve.words}.")
 

@@ -144,14 +144,14 @@ class FamilyRecord:
     scores: Mapping[str, tuple[float, float, float]]
     steps: Mapping[str, tuple[float, ...]]
     fit_seconds: float
-    row_ms: float
+    ms_per_row: float
 
     @classmethod
     def of(cls, evaluation: Evaluation) -> "FamilyRecord":
         """Of an evaluation on folds."""
         scores = {s.metric: (s.value, s.low, s.high) for s in evaluation.scores}
         folds = {f"{s.metric}_fold": s.folds for s in evaluation.scores}
-        return cls(evaluation.family, scores, folds, evaluation.fit_seconds, evaluation.row_ms)
+        return cls(evaluation.family, scores, folds, evaluation.fit_seconds, evaluation.ms_per_row)
 
 
 @dataclass(frozen=True)

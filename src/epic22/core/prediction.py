@@ -27,7 +27,7 @@ class PredictedValue:
 
     For classes `value` is the probability of the positive class, or the likeliest class beside all `probabilities`. Where the
     task has costs, `expected_loss` is the probability times what a miss costs, `act` whether acting is expected to save money; a
-    risk has its `band`. `set` names the classes the outcome may be of. A person decides.
+    risk has its `risk_band`. `set` names the classes the outcome may be of. A person decides.
     """
 
     target: str
@@ -37,7 +37,7 @@ class PredictedValue:
     probabilities: tuple[tuple[str, float], ...] = ()
     expected_loss: float | None = None
     act: bool | None = None
-    band: str | None = None
+    risk_band: str | None = None
     set: tuple[str, ...] | None = None
 
 
@@ -80,7 +80,7 @@ PREDICTION_VIEWS = collect_views(
     ),
     view(
         PredictedValue,
-        "target horizon value low high probabilities? expected_loss? act? band? set?",
+        "target horizon value low high probabilities? expected_loss? act? band?=risk_band set?",
         low=lambda value: value.interval and value.interval.low,
         high=lambda value: value.interval and value.interval.high,
         probabilities=lambda value: dict(value.probabilities) or None,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from epic22.core.data.feature_engineering import CategoryEncoding
 from epic22.core.data.folds import FoldPlan
-from epic22.core.evaluation.conformal import BAND_VIEWS
+from epic22.core.evaluation.conformal import CONFORMAL_VIEWS
 from epic22.core.evaluation.cost_per_thousand import CostPer1000
 from epic22.core.evaluation.coverage import Coverage, GroupCoverage
 from epic22.core.evaluation.crossval import Evaluation, MetricScore
@@ -39,7 +39,7 @@ from epic22.services.decide import DecisionList, ListedCase
 from epic22.services.forecast_findings import compute_forecast_coverage
 from epic22.services.ingest import IngestResult
 from epic22.services.prediction_intervals import PredictionIntervals
-from epic22.services.training_run import HonestScore, RowRun, SeriesRun
+from epic22.services.training_run import RowRun, SeriesRun, SplitComparison
 
 EXPLANATION_FORMAT = 1
 
@@ -124,7 +124,7 @@ def _list_horizon_scores(run: SeriesRun) -> Sequence[Mapping[str, object]]:
             "horizon": horizon,
             "metrics": {score.metric: score for score in evaluation.scores if score.horizon == horizon},
             "fit_seconds": evaluation.forecasts.fit_seconds,
-            "row_ms": evaluation.forecasts.row_ms,
+            "row_ms": evaluation.forecasts.ms_per_row,
         }
         for evaluation in run.leaderboard
         for horizon in ("all", *range(1, run.plan.horizon + 1))
@@ -137,13 +137,13 @@ def _count_ingested(result: IngestResult) -> Mapping[str, object]:
 
 VIEWS: Views = collect_views(
     *PREDICTION_VIEWS.values(),
-    *BAND_VIEWS.values(),
+    *CONFORMAL_VIEWS.values(),
     # Trainings.
     view(
         RowRun,
         "task=task.name data_version=data_version.id loss? model_hash=version.model_hash folds=plan audit leaderboard champion "
-        "promotion search=search_result verdicts comparison explanation honest=honest_scores coverage=intervals warnings notes "
-        "columns=task.columns column_plan derived=task.formulas",
+        "promotion search=search_result verdicts comparison explanation honest=split_comparisons coverage=intervals warnings "
+        "notes columns=task.columns column_plan derived=task.formulas",
         loss=_describe_loss,
         champion=lambda run: {"family": run.version.family, "version": run.version.version, "status": run.version.status},
         explanation=_explain_version,
@@ -169,11 +169,11 @@ VIEWS: Views = collect_views(
     view(Column, "name dtype role"),
     view(Formula, "name formula=expression unit"),
     view(PromotionDecision, "promoted=promote status why"),
-    view(HonestScore, "metric forced honest folds=kind"),
+    view(SplitComparison, "metric forced=random_score honest=recommended_score folds=strategy"),
     # Scores and verdicts.
     view(
         Evaluation,
-        "family target horizon metrics fit_seconds row_ms",
+        "family target horizon metrics fit_seconds row_ms=ms_per_row",
         metrics=lambda evaluation: {score.metric: score for score in evaluation.scores},
     ),
     view(MetricScore, "value low high"),
@@ -194,7 +194,7 @@ VIEWS: Views = collect_views(
         refused=lambda result: result.refused or None,
     ),
     # Families in use.
-    view(Comparison, "operating_points=points non_inferiority choice learning_curve=curve"),
+    view(Comparison, "operating_points non_inferiority choice=preferred learning_curve=curve"),
     view(
         OperatingPoint,
         "family recall_at_top_5_percent=recall precision_at_top_5_percent=precision accuracy acted_on=acted cost_per_1000=cost "
@@ -225,7 +225,7 @@ VIEWS: Views = collect_views(
     view(Gain, "change columns gain=gain.value low=gain.low high=gain.high kept=accepted"),
     view(ColumnStrength, "column permutation error contribution stability kept=selected"),
     # Intervals and sets, and what they covered.
-    view(PredictionIntervals, "interval=band sets chosen_by=losses covered=coverage note"),
+    view(PredictionIntervals, "interval sets chosen_by=losses covered=coverage note"),
     view(
         Coverage,
         "stated=level overall tables worst short_months words=sentences",

@@ -91,8 +91,8 @@ class Savings:
 class Assessment:
     """What the champion is worth besides its rank.
 
-    `bands` where the money at stake differs by row. `fairness` where protected classes are held. Of a hazard all but `by_horizon`
-    and `curves` (groups of like risk) is reported at the horizon that decides.
+    `risk_bands` where the money at stake differs by row. `fairness` where protected classes are held. Of a hazard all but
+    `by_horizon` and `curves` (groups of like risk) is reported at the horizon that decides.
     """
 
     calibration: Calibration
@@ -100,7 +100,7 @@ class Assessment:
     after: Reliability
     savings: Savings = field(default_factory=Savings)
     fairness: FairnessVerdict | None = None
-    bands: RiskBands | None = None
+    risk_bands: RiskBands | None = None
     band_figures: tuple[BandFigures, ...] = ()
     band_order: BandOrder | None = None
     by_horizon: tuple[HorizonReliability, ...] = ()
@@ -129,14 +129,14 @@ def assess_binary(
     p = calibrate_out_of_fold(scores)[places]
     evaluated = AssessedRows(places, scores.row[places], scores.y[places], p, scores.cluster[places])
     savings = compute_savings(experiment, evaluated, leaderboard, oracle)
-    bands, figures = _fit_risk_bands(experiment, evaluated)
+    risk_bands, figures = _fit_risk_bands(experiment, evaluated)
     return Assessment(
         calibration=calibration,
         before=Reliability.of(evaluated.y, Calibration()(scores.raw[places])),
         after=Reliability.of(evaluated.y, evaluated.p),
         savings=savings,
-        fairness=assess_fairness(experiment, evaluated, bands, savings.capacity),
-        bands=bands,
+        fairness=assess_fairness(experiment, evaluated, risk_bands, savings.capacity),
+        risk_bands=risk_bands,
         band_figures=figures,
         band_order=check_band_order(figures) if figures else None,
     )
@@ -242,12 +242,12 @@ def _fit_risk_bands(experiment: Experiment, evaluated: AssessedRows) -> tuple[Ri
     expected_loss = evaluated.p * loss_of_miss
     if len(np.unique(expected_loss)) < len(BANDS):
         return None, ()
-    bands = fit_bands(expected_loss)
-    return bands, compute_band_figures(bands, evaluated.p, loss_of_miss, evaluated.y)
+    risk_bands = fit_bands(expected_loss)
+    return risk_bands, compute_band_figures(risk_bands, evaluated.p, loss_of_miss, evaluated.y)
 
 
 def assess_fairness(
-    experiment: Experiment, evaluated: AssessedRows, bands: RiskBands | None, capacity: Capacity | None
+    experiment: Experiment, evaluated: AssessedRows, risk_bands: RiskBands | None, capacity: Capacity | None
 ) -> FairnessVerdict | None:
     """The adverse impact by protected class over the evaluated rows; None where no class is held.
 
@@ -256,8 +256,8 @@ def assess_fairness(
     examples, rows, p = experiment.examples, evaluated.rows, evaluated.p
     if examples.slices is None or not examples.slices.width or capacity is None:
         return None
-    if bands is not None and examples.stake is not None:
-        names = bands.assign_names(p * experiment.task.costs["miss"] * examples.stake[rows])
+    if risk_bands is not None and examples.stake is not None:
+        names = risk_bands.assign_names(p * experiment.task.costs["miss"] * examples.stake[rows])
         favourable = ~np.isin(names, ADVERSE_BANDS)
     else:
         favourable = ~select_listed_rows(CandidateScores(CALIBRATED, p), _build_cases(experiment, evaluated), capacity)

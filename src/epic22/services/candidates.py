@@ -54,7 +54,7 @@ class Candidates:
 def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Progress) -> tuple[Candidates, Preparation]:
     """Who takes part, with columns that are planned for every fold; the folds are the search's own where it judges itself."""
     experiment = preparation.experiment
-    candidates = list_candidates(experiment, config, preparation.rows, progress)
+    candidates = list_candidates(experiment, config, preparation.champion_rows, progress)
     if candidates.search is not None and not candidates.search.tuning.nested:
         return _score_by_inner_folds(candidates, candidates.search, preparation)
     if candidates.planner is not None:
@@ -72,7 +72,7 @@ def _score_by_inner_folds(
 ) -> tuple[Candidates, Preparation]:
     """The contenders with a search that was made and judged by its inner folds, and those folds, which judge all."""
     experiment, plan = preparation.experiment, preparation.experiment.plan
-    parts = search.search(experiment.examples, preparation.rows).out_of_fold
+    parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
     members = tuple(replace(c, fold_predictions=parts) if c.fit is search else c for c in candidates.members)
     why = f"{plan.why}; the search's own inner folds evaluate it (--no-nested)"
     inner_plan = replace(

@@ -8,9 +8,9 @@ from epic22.core.evaluation.calibration import calibrate_out_of_fold, collect_ou
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.learning_curve import LearningCurve
 from epic22.core.evaluation.non_inferiority import (
-    FamilyChoice,
     NonInferiority,
-    choose_family,
+    PreferredFamily,
+    choose_preferred_family,
     compute_default_margin,
     run_non_inferiority_test,
 )
@@ -22,15 +22,15 @@ from epic22.services.assess import build_cost_matrix, split_by_fold
 
 @dataclass(frozen=True)
 class Comparison:
-    """A figure where it is used, of every family on the board; `non_inferiority` against the champion in money, and the `choice`.
+    """A figure where it is used, of every family on the board; `non_inferiority` to the champion in money, and the `preferred`.
 
     Empty for targets that are not binary; without costs only the lists and the accuracy are known, and nothing is weighed.
     `curve` where it was asked for.
     """
 
-    points: tuple[OperatingPoint, ...] = ()
+    operating_points: tuple[OperatingPoint, ...] = ()
     non_inferiority: tuple[NonInferiority, ...] = ()
-    choice: FamilyChoice | None = None
+    preferred: PreferredFamily | None = None
     curve: LearningCurve | None = None
 
 
@@ -59,8 +59,8 @@ def compare_in_use(experiment: Experiment, leaderboard: tuple[Evaluation, ...], 
     )
     rivals = [one for one in board if one is not best and not is_baseline(one.evaluation.family)]
     tests = tuple(run_non_inferiority_test(experiment, one, best, costs, margin) for one in rivals)
-    choice = choose_family(champion.family, tests, task.policy.prefer_simpler)
-    return Comparison(points, tests, None if is_baseline(champion.family) else choice)
+    preferred = choose_preferred_family(champion.family, tests, task.policy.prefer_simpler)
+    return Comparison(points, tests, None if is_baseline(champion.family) else preferred)
 
 
 def is_baseline(family: str) -> bool:

@@ -150,7 +150,7 @@ def compute_series_skill(run: SeriesRun) -> tuple[SeriesSkill, ...]:
 
 @dataclass(frozen=True)
 class Anomaly:
-    """A value of a series outside the band of the one-step forecast: `expected` has the value and the ends of the band."""
+    """A value of a series outside the interval of the one-step forecast: `expected` has the value and the ends."""
 
     series: str
     period: str
@@ -158,7 +158,7 @@ class Anomaly:
 
 
 def find_recent_anomalies(run: SeriesRun, limit: int) -> tuple[Anomaly, ...]:
-    """Values of the last RECENT_PERIODS periods outside the band of the one-step forecast, the newest `limit`, newest first."""
+    """Values of the last RECENT_PERIODS periods outside the interval of the one-step forecast, the newest `limit` first."""
     history = run.bundle.history
     anomalies = []
     for row in range(len(history)):
@@ -170,6 +170,6 @@ def find_recent_anomalies(run: SeriesRun, limit: int) -> tuple[Anomaly, ...]:
         detection = detect_anomalies(known, false_alarm_rate=FALSE_ALARM_RATE, season=run.season if run.season > 1 else None)
         for place in np.flatnonzero(detection.alarm[-RECENT_PERIODS:]) + len(known) - RECENT_PERIODS:
             period = run.frequency.label(history.first + int(present[0]) + int(place))
-            band = Interval(float(known[place]), float(detection.low[place]), float(detection.high[place]))
-            anomalies.append(Anomaly(str(history.entity[row]), period, band))
+            expected = Interval(float(known[place]), float(detection.low[place]), float(detection.high[place]))
+            anomalies.append(Anomaly(str(history.entity[row]), period, expected))
     return tuple(sorted(anomalies, key=lambda one: (one.period, one.series), reverse=True)[:limit])

@@ -95,7 +95,7 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
         status=run.version.status,
         best_possible=None if run.oracle is None else run.oracle.score(metric).value,
         gain=gain.difference,
-        shortfall=None if run.shortfall is None else run.shortfall.difference,
+        shortfall=None if run.oracle_verdict is None else run.oracle_verdict.difference,
         calibration=None if assessment is None else assessment.calibration.kind,
         calibration_error=None if assessment is None else assessment.after.error,
         calibration_floor=None if assessment is None else assessment.after.floor,
@@ -116,7 +116,7 @@ def _summarise_series(run: SeriesRun) -> FeatureResult:
 
     by_name = {e.family: e for e in run.leaderboard}
     gain = next(v for v in run.verdicts if v.against == INCUMBENT and v.metric == "skill" and v.horizon == "all")
-    shortfall = next((v for v in run.shortfall if v.horizon == "all"), None)
+    shortfall = next((v for v in run.oracle_verdicts if v.horizon == "all"), None)
     return FeatureResult(
         name=run.task.name,
         about=run.task.about,

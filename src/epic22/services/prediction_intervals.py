@@ -3,10 +3,10 @@
 from dataclasses import dataclass, replace
 
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.evaluation.conformal import AnyBand, ClassSets, fit_sets
+from epic22.core.evaluation.conformal import ClassSets, ConformalInterval, fit_sets
 from epic22.core.evaluation.coverage import Coverage, compute_coverage, compute_probabilities, evaluate_intervals, evaluate_sets
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.evaluation.interval_selection import BandLoss, choose_band
+from epic22.core.evaluation.interval_selection import IntervalLoss, choose_interval
 from epic22.core.evaluation.predictions import collect_out_of_fold_predictions
 from epic22.core.experiment import Experiment
 
@@ -15,13 +15,13 @@ NOT_EVALUATED = "no fold could be calibrated on others that do not contain it: b
 
 @dataclass(frozen=True)
 class PredictionIntervals:
-    """The band of values with the table it was chosen by, or the sets of classes.
+    """The interval around values with the table it was chosen by, or the sets of classes.
 
     `coverage` is None where no rows could be judged, and `note` then says why.
     """
 
-    band: AnyBand | None = None
-    losses: tuple[BandLoss, ...] = ()
+    interval: ConformalInterval | None = None
+    losses: tuple[IntervalLoss, ...] = ()
     sets: ClassSets | None = None
     coverage: Coverage | None = None
     note: str = ""
@@ -37,8 +37,8 @@ def compute_prediction_intervals(experiment: Experiment, champion: Evaluation, c
         return PredictionIntervals()
     rows = collect_out_of_fold_predictions(experiment, champion.fold_predictions)
     if task.target.traits.is_regression:
-        band, losses = choose_band(rows)
-        intervals = PredictionIntervals(band, losses)
+        interval, losses = choose_interval(rows)
+        intervals = PredictionIntervals(interval, losses)
         evaluated = evaluate_intervals(rows)
     else:
         intervals = PredictionIntervals(sets=fit_sets(compute_probabilities(rows.response, calibration), rows.y, rows.weight))

@@ -25,7 +25,7 @@ class Preparation:
     data: TaskData
     experiment: Experiment
     audit: tuple[Suspicion, ...]
-    rows: Array
+    champion_rows: Array
 
 
 def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:

@@ -12,8 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from epic22.core.artifact.model import ModelSchema
 from epic22.core.data.task_data import TrainableTask
-from epic22.core.evaluation.fairness import FairnessVerdict, Override, PromotionDecision
-from epic22.core.evaluation.fairness import decide_promotion as decide_by_fairness
+from epic22.core.evaluation.fairness import FairnessVerdict, Override, PromotionDecision, decide_promotion
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
@@ -33,7 +32,7 @@ class TrainedBundle(Protocol):
 
     @property
     def model_hash(self) -> str:
-        """The hash of all that shapes its answers."""
+        """The SHA-256 of the trained bytes and what goes with them."""
 
     @property
     def data_version(self) -> str:
@@ -65,19 +64,19 @@ class PromotionGate:
 
     def decide(self, fairness: FairnessVerdict | None, first_model: bool) -> PromotionDecision:
         """Whether the model may become champion."""
-        return decide_by_fairness(fairness, first_model, self.override, self.authorised)
+        return decide_promotion(fairness, first_model, self.override, self.authorised)
 
 
 PlanT = TypeVar("PlanT")
 BoardT = TypeVar("BoardT")
-ChoiceT = TypeVar("ChoiceT")
+SelectionT = TypeVar("SelectionT")
 FittedT = TypeVar("FittedT")
 BundleT = TypeVar("BundleT", bound=TrainedBundle)
 RunT = TypeVar("RunT", bound=TrainingRun)
 RunT_co = TypeVar("RunT_co", bound=TrainingRun, covariant=True)
 
 
-class Pipeline(Protocol[PlanT, BoardT, ChoiceT, FittedT, BundleT, RunT_co]):
+class Pipeline(Protocol[PlanT, BoardT, SelectionT, FittedT, BundleT, RunT_co]):
     """How a model is trained on one kind of data."""
 
     @property
@@ -93,16 +92,18 @@ class Pipeline(Protocol[PlanT, BoardT, ChoiceT, FittedT, BundleT, RunT_co]):
     def evaluate(self, plan: PlanT, progress: Progress) -> BoardT:
         """Every family on the same folds."""
 
-    def select(self, plan: PlanT, board: BoardT, progress: Progress) -> ChoiceT:
+    def select(self, plan: PlanT, board: BoardT, progress: Progress) -> SelectionT:
         """The champion, why, and what its answers are worth."""
 
-    def fit(self, plan: PlanT, choice: ChoiceT, progress: Progress) -> FittedT:
+    def fit(self, plan: PlanT, selection: SelectionT, progress: Progress) -> FittedT:
         """The champion, fitted on all its rows."""
 
-    def package(self, plan: PlanT, choice: ChoiceT, fitted: FittedT, first_model: bool) -> Package[BundleT]:
+    def package(self, plan: PlanT, selection: SelectionT, fitted: FittedT, first_model: bool) -> Package[BundleT]:
         """The fitted champion with all that its answers need. `first_model`: no other of the task is served yet."""
 
-    def record(self, plan: PlanT, choice: ChoiceT, fitted: FittedT, package: Package[BundleT], version: ModelVersion) -> RunT_co:
+    def record(
+        self, plan: PlanT, selection: SelectionT, fitted: FittedT, package: Package[BundleT], version: ModelVersion
+    ) -> RunT_co:
         """The run, once its model is registered; what was kept to go on from is removed."""
 
 
@@ -111,7 +112,7 @@ AnyPipeline = Pipeline[Any, Any, Any, Any, Any, RunT]
 
 
 def train(
-    pipeline: Pipeline[PlanT, BoardT, ChoiceT, FittedT, BundleT, RunT], registry: Registry, progress: Progress = Progress()
+    pipeline: Pipeline[PlanT, BoardT, SelectionT, FittedT, BundleT, RunT], registry: Registry, progress: Progress = Progress()
 ) -> RunT:
     """Evaluate the families of a task on the same folds, fit the champion and register it; promotion is another step.
 
@@ -122,14 +123,14 @@ def train(
     with progress.stage("evaluate"):
         board = pipeline.evaluate(plan, progress)
     with progress.stage("select"):
-        choice = pipeline.select(plan, board, progress)
+        selection = pipeline.select(plan, board, progress)
     with progress.stage("fit"):
-        fitted = pipeline.fit(plan, choice, progress)
+        fitted = pipeline.fit(plan, selection, progress)
     with progress.stage("package"):
         first_model = pipeline.data.task.name not in registry.list_tasks()
-        package = pipeline.package(plan, choice, fitted, first_model)
+        package = pipeline.package(plan, selection, fitted, first_model)
         version = register(package, registry)
-    return pipeline.record(plan, choice, fitted, package, version)
+    return pipeline.record(plan, selection, fitted, package, version)
 
 
 def register(package: Package[TrainedBundle], registry: Registry) -> ModelVersion:

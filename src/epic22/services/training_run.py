@@ -60,24 +60,30 @@ class TrainingRun:
 
 
 @dataclass(frozen=True)
-class HonestScore:
-    """Where rows were forced: the champion's score by those folds beside its score by the folds that were right."""
+class SplitComparison:
+    """The champion's score where rows with a time were split at random as asked, beside that by the recommended folds."""
 
     metric: str
-    forced: float
-    honest: float
-    kind: str
+    random_score: float
+    recommended_score: float
+    strategy: str
     why: str
+
+    @property
+    def words(self) -> str:
+        """Both scores, and which folds are recommended, in words."""
+        scores = f"{self.random_score:.4g} by random rows, {self.recommended_score:.4g} by honest folds"
+        return f"{self.metric}: {scores} ({self.strategy}: {self.why})."
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowChoice:
+class RowSelection:
     """Who won, and what its answers are worth: the board, best family first, the champion and its verdicts.
 
     `comparison` is of the families where they are used, `explanation` what the champion looks at, where that was measured.
     `assessment` is what the champion's score is worth, for two classes, `intervals` its intervals or sets. `oracle` is the best
-    possible, and `shortfall` the champion's difference to it (below zero: worse), where the truth is known, which it only is of
-    simulated tables.
+    possible, and `oracle_verdict` the champion's difference to it (below zero: worse), where the truth is known, as of simulated
+    tables.
     """
 
     leaderboard: tuple[Evaluation, ...]
@@ -87,9 +93,9 @@ class RowChoice:
     explanation: Explanation | None = None
     assessment: Assessment | None = None
     intervals: PredictionIntervals = field(default_factory=PredictionIntervals)
-    honest_scores: tuple[HonestScore, ...] = ()
+    split_comparisons: tuple[SplitComparison, ...] = ()
     oracle: Evaluation | None = None
-    shortfall: Verdict | None = None
+    oracle_verdict: Verdict | None = None
 
     @property
     def calibration(self) -> Calibration:
@@ -98,7 +104,7 @@ class RowChoice:
 
 
 @dataclass(frozen=True, kw_only=True)
-class RowRun(TrainingRun, RowChoice):
+class RowRun(TrainingRun, RowSelection):
     """A training on rows: what was chosen, and on what.
 
     `n_table_rows` is set where `examples` are a sample of a larger table. `column_plan` says which columns the champion got, and
@@ -153,7 +159,7 @@ class ForecastEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesChoice:
+class SeriesSelection:
     """The champion among forecasting families and why, and the board on the test origins, best first.
 
     `weights` (horizon, members) are the combination's for the next forecasts; `adapted` the champion's adapted 80 % interval
@@ -171,11 +177,11 @@ class SeriesChoice:
     test: Array
     rows: ScoredRows
     oracle: ForecastEvaluation | None = None
-    shortfall: tuple[Verdict, ...] = ()
+    oracle_verdicts: tuple[Verdict, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
-class SeriesRun(TrainingRun, SeriesChoice):
+class SeriesRun(TrainingRun, SeriesSelection):
     """A training on series: what was chosen, and on what."""
 
     kind = "panel"
@@ -223,5 +229,5 @@ class SeriesRun(TrainingRun, SeriesChoice):
             {s.metric: (s.value, s.low, s.high) for s in scores},
             {f"{m}_horizon": tuple(evaluation.score(m, h).value for h in horizons) for m in ("skill", "mase")},
             evaluation.forecasts.fit_seconds,
-            evaluation.forecasts.row_ms,
+            evaluation.forecasts.ms_per_row,
         )

@@ -50,7 +50,7 @@ class Tuning:
     """What is asked of a training's searches: budget, sampling, pruning, families (all that fit the target where none is named).
 
     `deadline` is the end of the whole command where there is a limit. `nested`: every fold's training part is searched; else
-    there is one search, judged by its own inner folds. `row_ms`: the most that score and reasons of one row may take.
+    there is one search, judged by its own inner folds. `max_ms_per_row`: the most that score and reasons of one row may take.
     `started_at`: when the process did, on the clock of `time.monotonic`; 0 where nobody asks.
     """
 
@@ -60,7 +60,7 @@ class Tuning:
     prune: bool = True
     families: tuple[str, ...] = ()
     nested: bool = True
-    row_ms: float | None = None
+    max_ms_per_row: float | None = None
     started_at: float = 0.0
     backend: SearchBackend = field(default_factory=SearchBackend)
     n_processes: int = 1
@@ -74,7 +74,7 @@ class Tuning:
 
     def build_config(self, task: Task) -> SearchConfig:
         """What is asked of each search."""
-        return SearchConfig(self.families_for(task), self.budget, self.sampling, self.prune, self.row_ms)
+        return SearchConfig(self.families_for(task), self.budget, self.sampling, self.prune, self.max_ms_per_row)
 
     def families_for(self, task: Task) -> tuple[Family, ...]:
         """The families to search, UnknownTaskError for a name that is none."""

@@ -125,7 +125,7 @@ def _build_metrics(evaluation: FamilyRecord) -> list["MlflowMetric"]:
     now = int(time.time() * 1000)
     points: list[tuple[str, float, int]] = [
         ("fit_seconds", evaluation.fit_seconds, 0),
-        ("row_ms", evaluation.row_ms, 0),
+        ("row_ms", evaluation.ms_per_row, 0),
     ]
     for name, (value, low, high) in evaluation.scores.items():
         points += [(name, value, 0), (f"{name}_low", low, 0), (f"{name}_high", high, 0)]

@@ -19,7 +19,7 @@ from epic22.core.artifact.sealed import GOLDEN_TOLERANCE, library_versions, read
 from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.calibration import Calibration
-from epic22.core.evaluation.conformal import BAND_VIEWS, AnyBand, ClassSets, restore_band
+from epic22.core.evaluation.conformal import CONFORMAL_VIEWS, ClassSets, ConformalInterval, restore_interval
 from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.base import Estimator
@@ -101,7 +101,7 @@ class Schema:
 class Bundle:
     """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes and hazards, `calibration`.
 
-    `band` is the interval around values, `sets` are the classes the outcome may be of. `costs` are those of a miss and a false
+    `interval` is the one around values, `sets` are the classes the outcome may be of. `costs` are those of a miss and a false
     alarm; a miss is multiplied by the schema's `stake_column` where there is one, and `risk_bands` are cut on the expected loss.
     """
 
@@ -109,7 +109,7 @@ class Bundle:
     family: str
     preprocessor: Preprocessor
     estimator: Estimator
-    band: AnyBand | None
+    interval: ConformalInterval | None
     status: str
     model_hash: str
     data_version: str
@@ -123,7 +123,7 @@ class Bundle:
     @property
     def coverage(self) -> float | None:
         """The share of outcomes that the interval or the set is made to hold; None for a bundle that has neither."""
-        interval_or_set = self.band or self.sets
+        interval_or_set = self.interval or self.sets
         return None if interval_or_set is None else interval_or_set.coverage
 
 
@@ -138,10 +138,10 @@ DECISIONS: Mapping[str, Callable[[Bundle], object]] = {
 
 HASHED_VIEWS = {
     **PREPROCESSING_VIEWS,
-    **BAND_VIEWS,
+    **CONFORMAL_VIEWS,
     Bundle: view(
         Bundle,
-        "family preprocessing=preprocessor inputs=schema.inputs classes=schema.classes conformal=band seed data_version "
+        "family preprocessing=preprocessor inputs=schema.inputs classes=schema.classes conformal=interval seed data_version "
         + DECISION_KEYS,
         **DECISIONS,
     ),
@@ -149,14 +149,14 @@ HASHED_VIEWS = {
 """What of a bundle is hashed beside the trained bytes."""
 
 MANIFEST_VIEWS = {
-    **BAND_VIEWS,
+    **CONFORMAL_VIEWS,
     Schema: view(
         Schema,
         "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset",
     ),
     Bundle: view(
         Bundle,
-        f"family status schema conformal=band model_hash data_version seed positive_share {DECISION_KEYS} made_with",
+        f"family status schema conformal=interval model_hash data_version seed positive_share {DECISION_KEYS} made_with",
         **DECISIONS,
         made_with=lambda bundle: library_versions(),
     ),
@@ -165,7 +165,11 @@ MANIFEST_VIEWS = {
 
 
 def compute_model_hash(bundle: Bundle) -> str:
-    """SHA-256 of the trained bytes and of all that shapes an answer; no time, path, run id or library version is in it."""
+    """SHA-256 of the trained bytes and what goes with them, by `HASHED_VIEWS`: preprocessing, inputs, classes and decisions.
+
+    Of the target its name, kind, horizons, unit and the columns of stake and offset are not in it, nor is a time, path, run id or
+    library version.
+    """
     files = bundle.estimator.files()
     parts = [part for name in sorted(files) for part in (name.encode(), files[name])]
     return sha256(*parts, canonical_json(to_json(bundle, HASHED_VIEWS)))
@@ -221,7 +225,7 @@ def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bu
         family=manifest["family"],
         preprocessor=Preprocessor.restore(schema.inputs, json.loads(files["preprocessing.json"])),
         estimator=get_family(manifest["family"]).restore(model_files),
-        band=restore_band(manifest["conformal"]) if manifest["conformal"] else None,
+        interval=restore_interval(manifest["conformal"]) if manifest["conformal"] else None,
         status=manifest["status"],
         model_hash=manifest["model_hash"],
         data_version=manifest["data_version"],

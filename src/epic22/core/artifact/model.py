@@ -71,7 +71,7 @@ class Model(Protocol):
 
     @property
     def model_hash(self) -> str:
-        """The hash of all that shapes its answers, as its bundle has it."""
+        """The SHA-256 of the trained bytes and what goes with them, as its bundle has it."""
 
     @property
     def data_version(self) -> str:

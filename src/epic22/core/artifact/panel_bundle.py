@@ -139,7 +139,7 @@ MANIFEST_VIEWS = collect_views(
 
 
 def compute_panel_model_hash(bundle: PanelBundle) -> str:
-    """SHA-256 of all that shapes an answer; no time, path, run id or library version is in it."""
+    """SHA-256 of the trained bytes and what goes with them, by `HASHED_VIEWS`; no time, path, run id or library version."""
     parts: list[bytes] = []
     for name in sorted(bundle.forecasters):
         files = bundle.forecasters[name].files()

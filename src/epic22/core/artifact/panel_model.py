@@ -56,7 +56,7 @@ class PanelModel:
 
     @property
     def model_hash(self) -> str:
-        """The hash of all that shapes its answers."""
+        """The SHA-256 of the trained bytes and what goes with them."""
         return self.bundle.model_hash
 
     @property

@@ -20,7 +20,7 @@ class PredictionColumns:
 
     `response` is the calibrated probability of the positive class (n,), of each of k classes (n, k), up to each of h horizons
     (n, h), or the value (n,). `raw` is the estimator's score, `score` (n,) what reasons sum to, `shift` (n,) the part of it
-    that is calibration's. `chosen` (n,) is the likeliest class, `ends` (2, n) are those of the interval, `inside` (n, k)
+    that is calibration's. `likeliest_class` (n,) is its code, `interval` (2, n) the ends of the interval, `in_set` (n, k)
     whether a class is in the set. Money is that of the target or, for a hazard, of the horizon that decides: NaN where the row
     does not say what is at stake. None is what the bundle has not; a median is NaN where it lies beyond the horizons.
     """
@@ -29,12 +29,12 @@ class PredictionColumns:
     response: Array
     score: Array
     shift: Array
-    chosen: Array | None = None
-    ends: Array | None = None
-    inside: Array | None = None
+    likeliest_class: Array | None = None
+    interval: Array | None = None
+    in_set: Array | None = None
     expected_loss: Array | None = None
     act: Array | None = None
-    band: Array | None = None
+    risk_band: Array | None = None
     median_days: Array | None = None
 
 
@@ -54,23 +54,25 @@ def compute_columns(bundle: Bundle, X: Array, stakes: Array | None) -> Predictio
 def _compute_binary(bundle: Bundle, raw: Array, stakes: Array | None) -> PredictionColumns:
     score = bundle.calibration.log_odds(raw)
     p = bundle.schema.traits.inverse_link(score)
-    inside = None if bundle.sets is None else bundle.sets.contains(expand_binary(p))
+    in_set = None if bundle.sets is None else bundle.sets.contains(expand_binary(p))
     return PredictionColumns(
-        raw, p, score, _calibration_shift(bundle, score, raw), inside=inside, **_money_columns(bundle, p, stakes)
+        raw, p, score, _compute_calibration_shift(bundle, score, raw), in_set=in_set, **_compute_money(bundle, p, stakes)
     )
 
 
 def _compute_multiclass(bundle: Bundle, raw: Array, _: Array | None) -> PredictionColumns:
     shares = compute_response(bundle.estimator, raw, "multiclass")
-    chosen = raw.argmax(axis=1)
-    inside = None if bundle.sets is None else bundle.sets.contains(shares)
-    return PredictionColumns(raw, shares, raw[np.arange(len(raw)), chosen], np.zeros(len(raw)), chosen, inside=inside)
+    likeliest_class = raw.argmax(axis=1)
+    in_set = None if bundle.sets is None else bundle.sets.contains(shares)
+    return PredictionColumns(
+        raw, shares, raw[np.arange(len(raw)), likeliest_class], np.zeros(len(raw)), likeliest_class, in_set=in_set
+    )
 
 
 def _compute_regression(bundle: Bundle, raw: Array, _: Array | None) -> PredictionColumns:
     values = compute_response(bundle.estimator, raw, "regression")
-    ends = None if bundle.band is None else np.stack(bundle.band.compute_intervals(values))
-    return PredictionColumns(raw, values, raw, np.zeros(len(raw)), ends=ends)
+    interval = None if bundle.interval is None else np.stack(bundle.interval.compute_intervals(values))
+    return PredictionColumns(raw, values, raw, np.zeros(len(raw)), interval=interval)
 
 
 def _compute_hazard(bundle: Bundle, raw: Array, stakes: Array | None) -> PredictionColumns:
@@ -81,21 +83,21 @@ def _compute_hazard(bundle: Bundle, raw: Array, stakes: Array | None) -> Predict
     share = compute_interval_shares(schema.horizons, schema.horizon)
     score, uncalibrated = (np.array([share @ row for row in odds]) for odds in (z, raw))
     decides = [j for j, horizon in enumerate(schema.horizons) if horizon == schema.horizon]
-    money = _money_columns(bundle, incidence[:, decides[0]], stakes) if decides else {}
-    shift = _calibration_shift(bundle, score, uncalibrated)
+    money = _compute_money(bundle, incidence[:, decides[0]], stakes) if decides else {}
+    shift = _compute_calibration_shift(bundle, score, uncalibrated)
     return PredictionColumns(raw, incidence, score, shift, median_days=compute_median_days(incidence, schema.horizons), **money)
 
 
-def _calibration_shift(bundle: Bundle, score: Array, uncalibrated: Array) -> Array:
+def _compute_calibration_shift(bundle: Bundle, score: Array, uncalibrated: Array) -> Array:
     return np.zeros(len(score)) if bundle.calibration.kind == "none" else score - uncalibrated
 
 
-def _money_columns(bundle: Bundle, p: Array, stakes: Array | None) -> dict[str, Array | None]:
+def _compute_money(bundle: Bundle, p: Array, stakes: Array | None) -> dict[str, Array | None]:
     """What a probability means in money where the task has costs; a person decides."""
     stake_column = bundle.schema.stake_column
     if not bundle.costs or (stake_column is not None and stakes is None):
         return {}
     miss = bundle.costs["miss"] * (np.ones(len(p)) if stake_column is None or stakes is None else stakes)
     loss = p * miss
-    band = None if bundle.risk_bands is None else bundle.risk_bands.assign_names(loss)
-    return {"expected_loss": loss, "act": loss > (1 - p) * bundle.costs["false_alarm"], "band": band}
+    risk_band = None if bundle.risk_bands is None else bundle.risk_bands.assign_names(loss)
+    return {"expected_loss": loss, "act": loss > (1 - p) * bundle.costs["false_alarm"], "risk_band": risk_band}

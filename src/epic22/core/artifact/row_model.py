@@ -53,7 +53,7 @@ class RowModel:
 
     @property
     def model_hash(self) -> str:
-        """The hash of all that shapes its answers."""
+        """The SHA-256 of the trained bytes and what goes with them."""
         return self.bundle.model_hash
 
     @property
@@ -174,19 +174,19 @@ def _iterate_values(schema: Schema, answers: PredictionColumns) -> Iterator[tupl
         return _iterate_horizon_values(schema, answers, n)
     values: list[Any] = answers.response.tolist()
     shares: Iterable[tuple[tuple[str, float], ...]] = repeat((), n)
-    if answers.chosen is not None:
+    if answers.likeliest_class is not None:
         shares = [tuple(zip(schema.classes, row, strict=True)) for row in values]
-        values = [schema.classes[code] for code in answers.chosen.tolist()]
+        values = [schema.classes[code] for code in answers.likeliest_class.tolist()]
     intervals: Iterable[Interval | None] = repeat(None, n)
-    if answers.ends is not None:
-        ends = zip(values, *answers.ends.tolist(), strict=True)
+    if answers.interval is not None:
+        ends = zip(values, *answers.interval.tolist(), strict=True)
         intervals = [None if low != low else Interval(value, low, high) for value, low, high in ends]
-    rows = zip(values, intervals, shares, *_money_columns(answers, n), _class_sets(schema, answers, n), strict=True)
+    rows = zip(values, intervals, shares, *_compute_money(answers, n), _class_sets(schema, answers, n), strict=True)
     return ((PredictedValue(schema.target, schema.horizon, *each),) for each in rows)
 
 
 def _iterate_horizon_values(schema: Schema, answers: PredictionColumns, n: int) -> Iterator[tuple[PredictedValue, ...]]:
-    for row, *money in zip(answers.response.tolist(), *_money_columns(answers, n), strict=True):
+    for row, *money in zip(answers.response.tolist(), *_compute_money(answers, n), strict=True):
         values = (PredictedValue(schema.target, horizon, p) for horizon, p in zip(schema.horizons, row, strict=True))
         yield tuple(
             PredictedValue(one.target, one.horizon, one.value, None, (), *money) if one.horizon == schema.horizon else one
@@ -194,24 +194,24 @@ def _iterate_horizon_values(schema: Schema, answers: PredictionColumns, n: int) 
         )
 
 
-def _money_columns(answers: PredictionColumns, n: int) -> tuple[list[Any], list[Any], list[Any]]:
+def _compute_money(answers: PredictionColumns, n: int) -> tuple[list[Any], list[Any], list[Any]]:
     """Expected loss, whether to act, and band of each row; None where nothing is known to be at stake."""
     losses = _to_list(answers.expected_loss, n)
     acts, bands = (
         [value if loss is not None else None for value, loss in zip(_to_list(column, n), losses, strict=True)]
-        for column in (answers.act, answers.band)
+        for column in (answers.act, answers.risk_band)
     )
     return losses, acts, bands
 
 
 def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[tuple[str, ...] | None]:
     """The names of the classes in each row's set; rows share the few that there are."""
-    if answers.inside is None:
+    if answers.in_set is None:
         return repeat(None, n)
     named: dict[bytes, tuple[str, ...]] = {}
-    for row in answers.inside:
+    for row in answers.in_set:
         named.setdefault(row.tobytes(), tuple(name for name, inside in zip(schema.classes, row, strict=True) if inside))
-    return [named[row.tobytes()] for row in answers.inside]
+    return [named[row.tobytes()] for row in answers.in_set]
 
 
 def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch: _RowBatch) -> Iterator[tuple[Reason, ...]]:
@@ -220,8 +220,8 @@ def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch
     share = compute_interval_shares(schema.horizons, schema.horizon) if schema.traits.is_time_to_event else None
     about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if share is not None else ""
     for i, parts in enumerate(bundle.estimator.shap_values(X)):
-        if answers.chosen is not None:
-            about, parts = schema.classes[answers.chosen[i]], parts[answers.chosen[i]]
+        if answers.likeliest_class is not None:
+            about, parts = schema.classes[answers.likeliest_class[i]], parts[answers.likeliest_class[i]]
         row_contributions = parts if share is None else share @ parts
         row = _ScoredRow(float(answers.score[i]), float(answers.shift[i]), batch.row(i), X[i])
         reasons = _build_reasons(bundle, row, row_contributions, about)

@@ -1,4 +1,4 @@
-"""Is this row odd? A one-step forecast, its calibrated band, and an alarm where the row falls outside.
+"""Is this row odd? a one-step forecast, its calibrated interval, and an alarm where the row falls outside.
 
 The forecast is the usual level: a mean that forgets exponentially (Brown 1959), slowly, because a level that follows quickly
 takes an anomaly for normal within a few rows. Where the usual level lags behind the values all the time, by its tracking signal
@@ -12,7 +12,7 @@ being learnt, more on a random walk, for which there is no usual level (give a `
 residual seen, ranks cannot tell bad from worse: there a Pareto tail through the largest ones decides (Hill 1975; the tail for
 streams: Siffer et al. 2017).
 
-n = rows. All arrays have shape (n,); forecast, band and residual are in the unit of the values. What is said of row t depends
+n = rows. All arrays have shape (n,); forecast, interval and residual are in the unit of the values. What is said of row t depends
 on rows up to t alone.
 """
 
@@ -45,7 +45,7 @@ class AnomalyScores:
 
     `score` is 1 − p, p the share of past residuals at least as large as this one (beyond the largest: by the tail). It is 0 in
     probation, and within `quiet` rows of a score at least as high; NaN where there is no value. Where `quiet` is 0, `alarm` says
-    that the value lies outside `low` to `high`. The band is NaN until two residuals are known.
+    that the value lies outside `low` to `high`. The interval is NaN until two residuals are known.
     """
 
     forecast: Array
@@ -56,12 +56,12 @@ class AnomalyScores:
 
     @property
     def low(self) -> Array:
-        """The lower end of the band, (n,)."""
+        """The lower end of the interval, (n,)."""
         return np.asarray(self.forecast - self.half_width)
 
     @property
     def high(self) -> Array:
-        """The upper end of the band, (n,)."""
+        """The upper end of the interval, (n,)."""
         return np.asarray(self.forecast + self.half_width)
 
 
@@ -230,7 +230,7 @@ class _ForecastState:
             self.pairs.append(tuple(_Level(m, profile, _ResidualWindow(MEMORY)) for m, profile in profiles))
 
     def process_row(self, t: int, x: float, rate: float) -> tuple[float, float, float, float]:
-        """Forecast, half width of the band, residual, score; then learn the row."""
+        """Forecast, half width of the interval, residual, score; then learn the row."""
         place = t % self.season
         level_in_use = self._choose_level(place)
         forecast = level_in_use.forecast(place) if self.seen else math.nan

@@ -80,13 +80,13 @@ def plan_origins(first: int, last: int, horizon: int, frequency: Frequency, hold
 class Backtest:
     """A family's quantiles LEVELS at every row of the examples, (n, horizon, q). `fit_seconds` is the mean over blocks.
 
-    `row_ms` is the time of forecasting one series alone, in milliseconds.
+    `ms_per_row` is the time of forecasting one series alone, in milliseconds.
     """
 
     family: str
     quantiles: Array
     fit_seconds: float
-    row_ms: float
+    ms_per_row: float
 
     @property
     def median(self) -> Array:
@@ -107,7 +107,7 @@ def backtest(
     else.
     """
     quantiles = np.full((len(examples), plan.horizon, len(QUANTILE_LEVELS)), np.nan)
-    seconds, row_ms = [], np.nan
+    seconds, ms_per_row = [], np.nan
     for block in plan.split_blocks():
         rows = np.flatnonzero(np.isin(examples.origin, block))
         began = time.perf_counter()
@@ -116,12 +116,12 @@ def backtest(
         seconds.append(time.perf_counter() - began)
         if len(rows):
             quantiles[rows] = forecaster.predict_quantiles(examples.histories.take(rows))
-            row_ms = _measure_row_milliseconds(forecaster, examples, rows[:10])
+            ms_per_row = _measure_ms_per_row(forecaster, examples, rows[:10])
         progress()
-    return Backtest(name, quantiles, float(np.mean(seconds)), row_ms)
+    return Backtest(name, quantiles, float(np.mean(seconds)), ms_per_row)
 
 
-def _measure_row_milliseconds(forecaster: Forecaster, examples: PanelExamples, rows: Array) -> float:
+def _measure_ms_per_row(forecaster: Forecaster, examples: PanelExamples, rows: Array) -> float:
     durations = []
     for row in rows:
         began = time.perf_counter()

@@ -44,9 +44,9 @@ class Resampler:
     finish: Callable[..., Array]
 
 
-def _sum_by_cluster(terms: Sequence[Array], unit: Array) -> Summary:
+def _sum_by_cluster(terms: Sequence[Array], cluster: Array) -> Summary:
     """Sums over rows of each term (n,), by way of sums a cluster."""
-    sums = [np.bincount(unit, weights=term) for term in terms]
+    sums = [np.bincount(cluster, weights=term) for term in terms]
     # Not by BLAS, whose threads get in each other's way on such narrow products.
     return lambda times: tuple(np.einsum("du,u->d", times, column) for column in sums)
 
@@ -122,7 +122,7 @@ def prepare_ranks(part: ClusteredPredictions) -> Summary:
 
 def _prepare_ranks(part: ClusteredPredictions) -> Summary:
     order = np.argsort(-part.response, kind="stable")
-    unit, hit = part.cluster[order], np.flatnonzero(part.y[order] == 1)
+    cluster, hit = part.cluster[order], np.flatnonzero(part.y[order] == 1)
     starts = np.flatnonzero(np.append(True, np.diff(part.response[order]) != 0))
     run = np.unique(np.searchsorted(starts, hit, side="right") - 1)
     last = np.append(starts[1:], len(order))[run] - 1
@@ -130,7 +130,7 @@ def _prepare_ranks(part: ClusteredPredictions) -> Summary:
     own = None if part.weight is None else part.weight[order]
 
     def summary(times: Array) -> tuple[Array, ...]:
-        weight = times[:, unit] if own is None else times[:, unit] * own
+        weight = times[:, cluster] if own is None else times[:, cluster] * own
         hits = np.cumsum(weight[:, hit], axis=1)[:, final]
         reached = np.cumsum(weight, axis=1, out=weight)
         before = np.where(starts[run] > 0, reached[:, starts[run] - 1], 0.0)
@@ -165,10 +165,10 @@ def _prepare_percentage_errors(part: ClusteredPredictions) -> Summary:
     """The weighted median of the absolute percentage errors, (d,)."""
     errors = metrics.percentage_error_terms(part.y, part.response)
     order = np.argsort(errors, kind="stable")
-    unit, errors = part.cluster[order], errors[order]
+    cluster, errors = part.cluster[order], errors[order]
 
     def summary(times: Array) -> tuple[Array, ...]:
-        reached = np.cumsum(times[:, unit], axis=1)
+        reached = np.cumsum(times[:, cluster], axis=1)
         half = reached[:, -1] / 2
         low = np.array([np.searchsorted(row, h) for row, h in zip(reached, half, strict=True)])
         high = np.array([np.searchsorted(row, h, side="right") for row, h in zip(reached, half, strict=True)])
@@ -192,13 +192,13 @@ def _make_cumulative_preparation(term: Callable[[Array, Array], Array]) -> Calla
 
     def prepare(part: ClusteredPredictions) -> Summary:
         order = np.argsort(part.response, kind="stable")
-        unit, response = part.cluster[order], part.response[order]
+        cluster, response = part.cluster[order], part.response[order]
         terms = term(part.y[order], response)
         ends = np.append(np.flatnonzero(np.diff(response)), len(order) - 1)
         at: Array | slice = slice(None) if len(ends) == len(order) else ends
 
         def summary(times: Array) -> tuple[Array, ...]:
-            weight = times[:, unit]
+            weight = times[:, cluster]
             return np.cumsum(weight, axis=1)[:, at], np.cumsum(weight * terms, axis=1)[:, at]
 
         return summary
@@ -341,7 +341,7 @@ def draw_cluster_counts(n_clusters: int, n_replicates: int, seed: int, rows: int
     step = max(1, MAX_ENTRIES // max(n_clusters, rows))
     for first in range(0, n_replicates, step):
         samples = (rng.integers(0, n_clusters, n_clusters) for _ in range(min(step, n_replicates - first)))
-        yield np.stack([np.bincount(units, minlength=n_clusters) for units in samples]).astype(np.float64)
+        yield np.stack([np.bincount(clusters, minlength=n_clusters) for clusters in samples]).astype(np.float64)
 
 
 def bootstrap_totals(sums: Array, n_replicates: int, seed: int, stream: int) -> Array:
@@ -422,8 +422,8 @@ def _compute_metric_values(metrics: Sequence[Metric], part: ClusteredPredictions
 def _score_each_replicate(metric: Metric, part: ClusteredPredictions, times: Array) -> Array:
     """The metric called a draw; rows are sorted by response, so that a metric that sorts them has little left to do."""
     order = np.argsort(-part.response, kind="stable") if part.response.ndim == 1 else np.arange(len(part.y))
-    y, response, unit = part.y[order], part.response[order], part.cluster[order]
-    weights = (one[unit] for one in times)
+    y, response, cluster = part.y[order], part.response[order], part.cluster[order]
+    weights = (one[cluster] for one in times)
     return np.array([metric.score(y, response, RowMetadata(weight=w)) if w.any() else math.nan for w in weights])
 
 
@@ -438,12 +438,12 @@ def bootstrap_folds(experiment: Experiment, metrics: tuple[Metric, ...], predict
 
 def bootstrap_means(experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...]) -> Array:
     """Means over folds of the values of their test rows, (n of the fold,) each, in each replicate: (N_REPLICATES,)."""
-    units = [part.cluster for part in build_clustered_predictions(experiment, predictions)]
-    count = 1 + max(int(unit.max()) for unit in units)
-    sums = [np.bincount(unit, weights=rows, minlength=count) for unit, rows in zip(units, values, strict=True)]
-    cluster_sizes = [np.bincount(unit, minlength=count).astype(np.float64) for unit in units]
+    clusters = [part.cluster for part in build_clustered_predictions(experiment, predictions)]
+    count = 1 + max(int(cluster.max()) for cluster in clusters)
+    sums = [np.bincount(cluster, weights=rows, minlength=count) for cluster, rows in zip(clusters, values, strict=True)]
+    cluster_sizes = [np.bincount(cluster, minlength=count).astype(np.float64) for cluster in clusters]
     blocks = []
-    for times in draw_cluster_counts(count, N_REPLICATES, experiment.seed, max(len(unit) for unit in units)):
+    for times in draw_cluster_counts(count, N_REPLICATES, experiment.seed, max(len(cluster) for cluster in clusters)):
         total, weight = (np.stack([np.einsum("du,u->d", times, x) for x in columns], axis=1) for columns in (sums, cluster_sizes))
         blocks.append(average_folds(_ratio(total, weight)))
     return np.concatenate(blocks)
@@ -453,9 +453,9 @@ def build_clustered_predictions(experiment: Experiment, predictions: tuple[FoldP
     """The folds' test rows with the codes of the clusters that are drawn together, the same for every family on the plan."""
     tested = np.unique(np.concatenate([part.fold.test for part in predictions]))
     examples = experiment.examples
-    units = np.zeros(len(examples), dtype=np.int64)
-    units[tested] = np.unique(experiment.get_clusters(tested), return_inverse=True)[1]
-    return [ClusteredPredictions(examples.y[part.fold.test], part.response, units[part.fold.test]) for part in predictions]
+    clusters = np.zeros(len(examples), dtype=np.int64)
+    clusters[tested] = np.unique(experiment.get_clusters(tested), return_inverse=True)[1]
+    return [ClusteredPredictions(examples.y[part.fold.test], part.response, clusters[part.fold.test]) for part in predictions]
 
 
 def average_folds(replicates: Array) -> Array:
@@ -478,7 +478,7 @@ def compute_percentile_interval(replicates: Array) -> tuple[float, float]:
 
 def compute_cluster_error(values: Array, cluster: Array) -> tuple[float, int]:
     """The standard error of a mean over rows (n,) when clusters (n,) are drawn, and how many clusters there are."""
-    units = np.unique(cluster, return_inverse=True)[1]
-    count = int(units.max()) + 1
-    off = np.bincount(units, weights=values - values.mean())
+    codes = np.unique(cluster, return_inverse=True)[1]
+    count = int(codes.max()) + 1
+    off = np.bincount(codes, weights=values - values.mean())
     return math.sqrt(float((off**2).sum()) * count / max(count - 1, 1)) / len(values), count

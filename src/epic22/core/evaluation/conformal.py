@@ -16,10 +16,10 @@ from epic22.core.serialization import collect_views, view
 from epic22.core.task import Array
 
 COVERAGE = 0.9
-MIN_ROWS_PER_CELL = 30
+MIN_ROWS_PER_THRESHOLD = 30
 """Classes with fewer out-of-fold rows share a threshold with the next rarer ones."""
 
-BandKind = Literal["constant", "scaled", "relative"]
+IntervalKind = Literal["constant", "scaled", "relative"]
 
 
 def conformal_quantile(scores: Array, weight: Array, level: float) -> float:
@@ -41,7 +41,7 @@ def conformal_quantile(scores: Array, weight: Array, level: float) -> float:
 
 
 @dataclass(frozen=True)
-class Band:
+class ConstantInterval:
     """value ± `half_width` covers a share `coverage` of outcomes, if the future is like the rows seen."""
 
     coverage: float
@@ -53,97 +53,102 @@ class Band:
 
 
 @dataclass(frozen=True)
-class AdaptiveBand:
+class AdaptiveInterval:
     """An interval as wide as outcomes scatter around such a value, to either side by its own measure.
 
-    `lower` and `upper` are what is taken off and added: in the label's unit (constant), in units of the scatter expected at the
-    value (scaled: linear between `centres`, each with its `scatter`, level beyond them), or in natural logarithms (relative; a
-    value below `smallest`, the smallest answer seen, counts as that). No end lies below `least`, where outcomes have one. The
-    value is always inside, unless it is itself below `least`.
+    `lower_margin` and `upper_margin` are what is taken off and added: in the label's unit (constant), in units of the scatter
+    expected at the value (scaled: linear between `centres`, each with its `scatter`, level beyond them), or in natural logarithms
+    (relative; a value below `min_value`, the smallest answer seen, counts as that). No end lies below `lower_bound`, where
+    outcomes have one. The value is always inside, unless it is itself below `lower_bound`.
 
-    >>> AdaptiveBand(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).compute_intervals(np.array([5.0]))
+    >>> AdaptiveInterval(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).compute_intervals(np.array([5.0]))
     (array([2.]), array([9.5]))
     """
 
     coverage: float
-    kind: BandKind
-    lower: float
-    upper: float
+    kind: IntervalKind
+    lower_margin: float
+    upper_margin: float
     centres: tuple[float, ...] = ()
     scatter: tuple[float, ...] = ()
-    smallest: float = 0.0
-    least: float | None = None
+    min_value: float = 0.0
+    lower_bound: float | None = None
 
     def compute_intervals(self, values: Array) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
         low, high = self._compute_unbounded(values)
         low, high = np.minimum(low, values), np.maximum(high, values)
-        if self.least is None:
+        if self.lower_bound is None:
             return low, high
-        return np.maximum(low, self.least), np.maximum(high, self.least)
+        return np.maximum(low, self.lower_bound), np.maximum(high, self.lower_bound)
 
     def _compute_unbounded(self, values: Array) -> tuple[Array, Array]:
         if self.kind == "constant":
-            return values - self.lower, values + self.upper
+            return values - self.lower_margin, values + self.upper_margin
         if self.kind == "scaled":
             scatter = np.interp(values, self.centres, self.scatter)
-            return values - self.lower * scatter, values + self.upper * scatter
-        middle = np.maximum(values, self.smallest)
-        return middle * math.exp(-self.lower), middle * math.exp(self.upper)
+            return values - self.lower_margin * scatter, values + self.upper_margin * scatter
+        middle = np.maximum(values, self.min_value)
+        return middle * math.exp(-self.lower_margin), middle * math.exp(self.upper_margin)
 
 
-AnyBand = Band | AdaptiveBand
+ConformalInterval = ConstantInterval | AdaptiveInterval
 
-BAND_VIEWS = collect_views(
-    view(
-        AdaptiveBand,
-        "coverage kind lower upper centres? scatter? smallest? least?",
-        centres=lambda band: band.centres or None,
-        scatter=lambda band: band.scatter or None,
-        smallest=lambda band: band.smallest or None,
-    )
-)
-"""What `restore_band` needs: all of a band but what does not belong to its kind."""
+STORED_FIELDS = {"lower": "lower_margin", "upper": "upper_margin", "smallest": "min_value", "least": "lower_bound"}
+"""Fields of an interval that are stored under an older name."""
 
 
-def restore_band(state: Mapping[str, Any]) -> AnyBand:
-    """The band of a state; those of the first bundles have a half width. ValueError for a state that is not known."""
+def restore_interval(state: Mapping[str, Any]) -> ConformalInterval:
+    """The interval of a state; those of the first bundles have a half width. ValueError for a state that is not known."""
     if "half_width" in state:
-        return Band(**state)
-    stored: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in state.items()}
-    band = AdaptiveBand(**stored)
-    lacks_scale = band.kind == "scaled" and not (band.centres and len(band.centres) == len(band.scatter))
-    if band.kind not in get_args(BandKind) or lacks_scale or (band.kind == "relative" and band.smallest <= 0):
-        raise ValueError(f"a band of kind {band.kind!r} with {len(band.centres)} centres is not known")
-    return band
+        return ConstantInterval(**state)
+    fields: dict[str, Any] = {STORED_FIELDS.get(name, name): tuple(v) if isinstance(v, list) else v for name, v in state.items()}
+    interval = AdaptiveInterval(**fields)
+    lacks_scale = interval.kind == "scaled" and not (interval.centres and len(interval.centres) == len(interval.scatter))
+    if interval.kind not in get_args(IntervalKind) or lacks_scale or (interval.kind == "relative" and interval.min_value <= 0):
+        raise ValueError(f"a band of kind {interval.kind!r} with {len(interval.centres)} centres is not known")
+    return interval
 
 
 @dataclass(frozen=True)
 class ClassSets:
     """Which classes the outcome may be of: the likeliest, and those whose probability reaches their class's own threshold.
 
-    At least a share `coverage` of the rows of each class has a set that holds it, if the future is like the rows seen. `cells`
-    says which classes share a threshold: a rare class has one with others as rare.
+    At least a share `coverage` of the rows of each class has a set that holds it, if the future is like the rows seen.
+    `threshold_groups` says which classes share a threshold: a rare class has one with others as rare.
     """
 
     coverage: float
     thresholds: tuple[float, ...]
-    cells: tuple[int, ...]
+    threshold_groups: tuple[int, ...]
 
     def contains(self, probabilities: Array) -> Array:
         """Whether each class is in the set, (n, k) booleans of probabilities (n, k)."""
-        inside = probabilities >= np.array(self.thresholds)
+        in_set = probabilities >= np.array(self.thresholds)
         # Without it a machine that fails with 5 % would be said to fail for sure: few healthy ones have so much.
-        inside[np.arange(len(inside)), probabilities.argmax(axis=1)] = True
-        return np.asarray(inside)
+        in_set[np.arange(len(in_set)), probabilities.argmax(axis=1)] = True
+        return np.asarray(in_set)
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "ClassSets":
         """The sets of a state; ValueError where thresholds and cells do not match."""
         sets = cls(float(state["coverage"]), tuple(map(float, state["thresholds"])), tuple(map(int, state["cells"])))
-        if len(sets.thresholds) != len(sets.cells) or not sets.cells:
-            raise ValueError(f"{len(sets.thresholds)} thresholds do not match {len(sets.cells)} cells")
+        if len(sets.thresholds) != len(sets.threshold_groups) or not sets.threshold_groups:
+            raise ValueError(f"{len(sets.thresholds)} thresholds do not match {len(sets.threshold_groups)} cells")
         return sets
+
+
+CONFORMAL_VIEWS = collect_views(
+    view(
+        AdaptiveInterval,
+        "coverage kind lower=lower_margin upper=upper_margin centres? scatter? smallest? least?=lower_bound",
+        centres=lambda interval: interval.centres or None,
+        scatter=lambda interval: interval.scatter or None,
+        smallest=lambda interval: interval.min_value or None,
+    ),
+    view(ClassSets, "coverage thresholds cells=threshold_groups"),
+)
+"""What is stored of intervals, all but what does not belong to their kind, and of sets."""
 
 
 def fit_sets(probabilities: Array, y: Array, weight: Array, coverage: float = COVERAGE) -> ClassSets | None:
@@ -156,22 +161,22 @@ def fit_sets(probabilities: Array, y: Array, weight: Array, coverage: float = CO
         return None
     codes = y.astype(np.int64)
     own = probabilities[np.arange(len(codes)), codes]
-    cells = _assign_cells(np.bincount(codes, weights=weight, minlength=probabilities.shape[1]))
-    of_rows = np.array(cells)[codes]
-    by_cell = [-conformal_quantile(-own[of_rows == c], weight[of_rows == c], coverage) for c in range(max(cells) + 1)]
-    return ClassSets(coverage, tuple(max(by_cell[cell], 0.0) for cell in cells), cells)
+    groups = _assign_threshold_groups(np.bincount(codes, weights=weight, minlength=probabilities.shape[1]))
+    of_rows = np.array(groups)[codes]
+    thresholds = [-conformal_quantile(-own[of_rows == g], weight[of_rows == g], coverage) for g in range(max(groups) + 1)]
+    return ClassSets(coverage, tuple(max(thresholds[group], 0.0) for group in groups), groups)
 
 
-def _assign_cells(rows: Array) -> tuple[int, ...]:
-    """The cell of each class with this many rows (k,): its own, or one shared by the rarest, of at least MIN_ROWS_PER_CELL."""
+def _assign_threshold_groups(rows: Array) -> tuple[int, ...]:
+    """The threshold group of each class with this many rows (k,): its own, or one shared by the rarest where these have few."""
     order = np.argsort(rows, kind="stable")
     cumulative_rows = np.cumsum(rows[order])
-    rarest = int((rows < MIN_ROWS_PER_CELL).sum())
-    shared = max(rarest, int(np.searchsorted(cumulative_rows, MIN_ROWS_PER_CELL)) + 1) if rarest else 0
-    cells = np.zeros(len(rows), dtype=np.int64)
+    rarest = int((rows < MIN_ROWS_PER_THRESHOLD).sum())
+    shared = max(rarest, int(np.searchsorted(cumulative_rows, MIN_ROWS_PER_THRESHOLD)) + 1) if rarest else 0
+    groups = np.zeros(len(rows), dtype=np.int64)
     own = np.setdiff1d(np.arange(len(rows)), order[:shared])
-    cells[own] = np.arange(len(own)) + (1 if shared else 0)
-    return tuple(int(cell) for cell in cells)
+    groups[own] = np.arange(len(own)) + (1 if shared else 0)
+    return tuple(int(group) for group in groups)
 
 
 def expand_binary(probability: Array) -> Array:

@@ -19,7 +19,7 @@ from epic22.core.errors import ColumnError
 from epic22.core.evaluation.bootstrap import compute_cluster_error
 from epic22.core.evaluation.calibration import Calibration, OutOfFoldScores, choose_calibration, compute_log_odds
 from epic22.core.evaluation.conformal import COVERAGE, expand_binary, fit_sets
-from epic22.core.evaluation.interval_selection import choose_band
+from epic22.core.evaluation.interval_selection import choose_interval
 from epic22.core.evaluation.predictions import OutOfFoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE, Interval
@@ -38,21 +38,21 @@ class EvaluatedRows:
     classes in the set, and what the model said (the value, or the largest probability); all (n,)."""
 
     row: Array
-    inside: Array
+    is_covered: Array
     size: Array
     prediction: Array
 
 
 @dataclass(frozen=True)
 class GroupCoverage:
-    """A group's rows and units of resampling, the share of outcomes inside and the mean size, each with its 95 % interval.
+    """A group's rows and clusters, the share of outcomes inside and the mean size, each with its 95 % interval.
 
     `short`: it is certain, at 5 % over all groups of its table, that less is covered than was stated.
     """
 
     name: str
     rows: int
-    units: int
+    n_clusters: int
     share: Interval
     size: Interval
     short: bool = False
@@ -112,7 +112,7 @@ class Coverage:
         )
 
     @property
-    def shortfall(self) -> str | None:
+    def warning(self) -> str | None:
         """In words, the months in which coverage fell short; None where there are none."""
         if not self.short_months:
             return None
@@ -125,7 +125,7 @@ class Coverage:
     @property
     def sentences(self) -> tuple[str, ...]:
         """All of it in words."""
-        return self.findings if self.shortfall is None else (*self.findings, self.shortfall)
+        return self.findings if self.warning is None else (*self.findings, self.warning)
 
 
 def _format_size(size: float) -> str:
@@ -137,14 +137,14 @@ def _format_group(group: GroupCoverage) -> str:
 
 
 def evaluate_intervals(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> EvaluatedRows | None:
-    """Intervals of each fold by a band chosen and fitted on the folds that teach it; None where nothing could be judged."""
+    """Intervals of each fold by a kind chosen and fitted on the folds that teach it; None where nothing could be judged."""
     first_repeat = rows.first_repeat
 
     def evaluate_fold(calibration_rows: Array, evaluation_rows: Array) -> tuple[Array, Array] | None:
-        band, _ = choose_band(first_repeat.take(calibration_rows), coverage)
-        if band is None:
+        interval, _ = choose_interval(first_repeat.take(calibration_rows), coverage)
+        if interval is None:
             return None
-        low, high = band.compute_intervals(first_repeat.response[evaluation_rows].astype(np.float64))
+        low, high = interval.compute_intervals(first_repeat.response[evaluation_rows].astype(np.float64))
         y = first_repeat.y[evaluation_rows]
         return (low <= y) & (y <= high), high - low
 
@@ -207,7 +207,7 @@ def compute_coverage(
     if examples.has_times:
         months = np.datetime_as_string(compute_period_starts(examples.at[evaluated.row], "month"), unit="M")
         tables.append(compute_coverage_table(MONTH, months, evaluated, _find_monthly_clusters(examples, evaluated.row), level))
-    overall = compute_group_coverage("all", evaluated.inside, evaluated.size, cluster)
+    overall = compute_group_coverage("all", evaluated.is_covered, evaluated.size, cluster)
     return Coverage(level, "interval" if target.traits.is_regression else "set", overall, tuple(tables))
 
 
@@ -266,34 +266,34 @@ def compute_coverage_table(by: str, names: Array, evaluated: EvaluatedRows, clus
     groups = []
     for name in group_names:
         in_group = names == name
-        group = compute_group_coverage(str(name), evaluated.inside[in_group], evaluated.size[in_group], cluster[in_group])
+        group = compute_group_coverage(str(name), evaluated.is_covered[in_group], evaluated.size[in_group], cluster[in_group])
         strict = _compute_share_interval(
-            evaluated.inside[in_group], cluster[in_group], 1 - 2 * (1 - CONFIDENCE) / max(n_large_groups, 1)
+            evaluated.is_covered[in_group], cluster[in_group], 1 - 2 * (1 - CONFIDENCE) / max(n_large_groups, 1)
         )
         groups.append(replace(group, short=group.rows >= MIN_ROWS and strict[1] < level))
     return CoverageTable(by, tuple(groups))
 
 
-def compute_group_coverage(name: str, inside: Array, size: Array, cluster: Array) -> GroupCoverage:
+def compute_group_coverage(name: str, is_covered: Array, size: Array, cluster: Array) -> GroupCoverage:
     """Coverage and mean size of some rows, with intervals that know what errs together."""
-    share = Interval(float(inside.mean()), *_compute_share_interval(inside, cluster, CONFIDENCE))
-    mean, (error, units) = float(size.mean()), compute_cluster_error(size, cluster)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) * error if units > 1 else math.inf
-    return GroupCoverage(name, len(inside), units, share, Interval.around(mean, half))
+    share = Interval(float(is_covered.mean()), *_compute_share_interval(is_covered, cluster, CONFIDENCE))
+    mean, (error, n_clusters) = float(size.mean()), compute_cluster_error(size, cluster)
+    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_clusters - 1)) * error if n_clusters > 1 else math.inf
+    return GroupCoverage(name, len(is_covered), n_clusters, share, Interval.around(mean, half))
 
 
-def _compute_share_interval(inside: Array, cluster: Array, confidence: float) -> tuple[float, float]:
+def _compute_share_interval(is_covered: Array, cluster: Array, confidence: float) -> tuple[float, float]:
     """Wilson's interval (1927) of a share, at the effective number of rows that clusters leave (Korn and Graubard 1998).
 
     Where all rows or none are inside, their scatter says nothing: each cluster then counts as one row.
     """
-    share, n = float(inside.mean()), len(inside)
-    error, units = compute_cluster_error(inside.astype(np.float64), cluster)
-    effective = float(units)
-    if units < 2:
+    share, n = float(is_covered.mean()), len(is_covered)
+    error, n_clusters = compute_cluster_error(is_covered.astype(np.float64), cluster)
+    effective = float(n_clusters)
+    if n_clusters < 2:
         effective = 1.0
     elif error > 0:
-        narrowed = (stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) / stats.t.ppf((1 + CONFIDENCE) / 2, units - 1)) ** 2
+        narrowed = (stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) / stats.t.ppf((1 + CONFIDENCE) / 2, n_clusters - 1)) ** 2
         effective = min(share * (1 - share) / error**2, n) * float(narrowed)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     middle, scale = share + z * z / (2 * effective), 1 + z * z / effective

@@ -36,7 +36,7 @@ class MetricScore(Interval):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What a family is worth on some folds. `fit_seconds` is the mean over folds, `row_ms` the median of one row alone."""
+    """What a family is worth on some folds. `fit_seconds` is the mean over folds, `ms_per_row` the median of one row alone."""
 
     family: str
     target: str
@@ -45,7 +45,7 @@ class Evaluation:
     fold_predictions: tuple[FoldPredictions, ...]
     fingerprint: str
     fit_seconds: float
-    row_ms: float
+    ms_per_row: float
 
     def score(self, metric: str) -> MetricScore:
         """The score of that metric; KeyError where it was not measured."""
@@ -149,7 +149,7 @@ def evaluate(
     second fit.
     """
     task, examples, plan = experiment.task, experiment.examples, experiment.plan
-    predictions, seconds, row_ms = list(candidate.fold_predictions), [], math.nan
+    predictions, seconds, ms_per_row = list(candidate.fold_predictions), [], math.nan
     for fold in () if candidate.fold_predictions else plan.folds:
         began = time.perf_counter()
         fitted = candidate.fit(experiment.censor_for(fold), fold.train)
@@ -158,11 +158,11 @@ def evaluate(
         response = predict_response(fitted.estimator, fitted.preprocessor.transform(test.X), task.target.kind)
         predictions.append(FoldPredictions(fold, response, fitted if keep_models and fold.repeat == 0 else None))
         if fold is plan.folds[-1]:
-            row_ms = measure_row_milliseconds(fitted, task, test)
+            ms_per_row = measure_ms_per_row(fitted, task, test)
         progress()
     scores = compute_scores(experiment, list_target_metrics(task.target), tuple(predictions))
     fit_seconds = float(np.mean(seconds)) if seconds else math.nan
-    return build_evaluation(experiment, candidate.name, scores, tuple(predictions), fit_seconds, row_ms)
+    return build_evaluation(experiment, candidate.name, scores, tuple(predictions), fit_seconds, ms_per_row)
 
 
 def build_evaluation(
@@ -171,14 +171,14 @@ def build_evaluation(
     scores: tuple[MetricScore, ...],
     predictions: tuple[FoldPredictions, ...],
     fit_seconds: float = 0.0,
-    row_ms: float = 0.0,
+    ms_per_row: float = 0.0,
 ) -> Evaluation:
     """What the experiment says of a family that has these scores and predictions."""
     target = experiment.task.target
-    return Evaluation(family, target.name, target.horizon, scores, predictions, experiment.fingerprint, fit_seconds, row_ms)
+    return Evaluation(family, target.name, target.horizon, scores, predictions, experiment.fingerprint, fit_seconds, ms_per_row)
 
 
-def measure_row_milliseconds(fitted: FittedFold, task: Task, test: Examples) -> float:
+def measure_ms_per_row(fitted: FittedFold, task: Task, test: Examples) -> float:
     """The median of answering one row alone, over a few of these."""
     rows = test.X.head(N_TIMED_ROWS).to_dicts()
     durations = []

@@ -23,7 +23,7 @@ from epic22.core.evaluation.crossval import (
     MetricScore,
     build_evaluation,
     compute_scores,
-    measure_row_milliseconds,
+    measure_ms_per_row,
 )
 from epic22.core.evaluation.metrics import list_metrics
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
@@ -103,7 +103,7 @@ def evaluate(
     """The family on every fold of `large_split`. The experiment is the sample's: the same folds, of its rows alone."""
     task, examples, plan = experiment.task, experiment.examples, experiment.plan
     metrics, best_params = list_metrics(task.target), None
-    values, predictions, seconds, row_ms = [], [], [], float("nan")
+    values, predictions, seconds, ms_per_row = [], [], [], float("nan")
     for number, fold in enumerate(plan.folds):
         row_roles = large_split.assign_rows(number)
         began = time.perf_counter()
@@ -113,11 +113,11 @@ def evaluate(
         y = table.y[tested]
         values.append([metric.score(y, response, RowMetadata()) for metric in metrics])
         predictions.append(FoldPredictions(fold, response[np.searchsorted(tested, table.sample_rows[fold.test])], fitted))
-        row_ms = measure_row_milliseconds(fitted, task, examples.take(fold.test[:50]))
+        ms_per_row = measure_ms_per_row(fitted, task, examples.take(fold.test[:50]))
         progress()
     sampled_scores = compute_scores(experiment, metrics, tuple(predictions))
     full_scores = tuple(_recentre(score, folds) for score, folds in zip(sampled_scores, np.array(values).T, strict=True))
-    sampled = build_evaluation(experiment, family.name, sampled_scores, tuple(predictions), float(np.mean(seconds)), row_ms)
+    sampled = build_evaluation(experiment, family.name, sampled_scores, tuple(predictions), float(np.mean(seconds)), ms_per_row)
     return LargeEvaluation(replace(sampled, scores=full_scores), sampled, best_params)
 
 

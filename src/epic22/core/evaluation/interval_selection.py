@@ -12,7 +12,14 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from epic22.core.evaluation.bootstrap import compute_cluster_error
-from epic22.core.evaluation.conformal import COVERAGE, AdaptiveBand, AnyBand, Band, BandKind, conformal_quantile
+from epic22.core.evaluation.conformal import (
+    COVERAGE,
+    AdaptiveInterval,
+    ConformalInterval,
+    ConstantInterval,
+    IntervalKind,
+    conformal_quantile,
+)
 from epic22.core.evaluation.predictions import OutOfFoldPredictions
 from epic22.core.task import Array
 
@@ -23,13 +30,13 @@ MIN_SCATTER = 0.05
 
 
 @dataclass(frozen=True)
-class BandLoss:
+class IntervalLoss:
     """A kind's mean held-out interval score in the label's unit over `rows`; lower is better.
 
-    `gain` is how much lower it is than that of the constant symmetric band, ± `error` (standard, by cluster).
+    `gain` is how much lower it is than that of the constant symmetric interval, ± `error` (standard, by cluster).
     """
 
-    kind: BandKind
+    kind: IntervalKind
     symmetric: bool
     interval_score: float
     gain: float
@@ -37,7 +44,7 @@ class BandLoss:
     rows: int
 
 
-KINDS: tuple[tuple[BandKind, bool], ...] = (
+INTERVAL_KINDS: tuple[tuple[IntervalKind, bool], ...] = (
     ("constant", True),
     ("constant", False),
     ("scaled", True),
@@ -54,62 +61,70 @@ def compute_interval_scores(y: Array, low: Array, high: Array, coverage: float =
     return np.asarray(high - low + 2 / (1 - coverage) * outside)
 
 
-def choose_band(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -> tuple[AnyBand | None, tuple[BandLoss, ...]]:
-    """The band fitted on all rows, of the kind with the lowest held-out interval score, and the table of scores.
+def choose_interval(
+    rows: OutOfFoldPredictions, coverage: float = COVERAGE
+) -> tuple[ConformalInterval | None, tuple[IntervalLoss, ...]]:
+    """The interval fitted on all rows, of the kind with the lowest held-out interval score, and the table of scores.
 
     Each kind is fitted on other folds (forward folds: those before whose labels were known) and judged on the fold left out. The
-    constant symmetric band stays unless a kind gains more than its paired standard error over clusters. A single fold is cut into
-    pieces. None where there are too few rows for an interval.
+    constant symmetric interval stays unless a kind gains more than its paired standard error over clusters. A single fold is cut
+    into pieces. None where there are too few rows for an interval.
     """
     first_repeat = rows.first_repeat.with_inner_folds
-    scores = {kind: _compute_out_of_fold_scores(first_repeat, *kind, coverage) for kind in KINDS}
-    evaluation_rows = np.flatnonzero(np.isfinite(scores[KINDS[0]]))
+    scores = {kind: _compute_out_of_fold_scores(first_repeat, *kind, coverage) for kind in INTERVAL_KINDS}
+    evaluation_rows = np.flatnonzero(np.isfinite(scores[INTERVAL_KINDS[0]]))
     table = tuple(
-        _compute_loss(kind, values[evaluation_rows], scores[KINDS[0]][evaluation_rows], first_repeat.cluster[evaluation_rows])
+        _compute_loss(
+            kind, values[evaluation_rows], scores[INTERVAL_KINDS[0]][evaluation_rows], first_repeat.cluster[evaluation_rows]
+        )
         for kind, values in scores.items()
         if len(evaluation_rows) and np.isfinite(values[evaluation_rows]).all()
     )
     better = sorted((row for row in table if row.gain > row.error), key=lambda row: row.interval_score)
-    for kind in [*((row.kind, row.symmetric) for row in better), KINDS[0]]:
-        band = fit_band(rows, *kind, coverage)
-        if band is not None:
-            # A constant symmetric band without an end is ± one number.
-            is_plain = band.kind == "constant" and band.lower == band.upper and band.least is None
-            return Band(band.coverage, band.upper) if is_plain else band, table
+    for kind in [*((row.kind, row.symmetric) for row in better), INTERVAL_KINDS[0]]:
+        interval = fit_interval(rows, *kind, coverage)
+        if interval is not None:
+            # A constant symmetric interval without an end is ± one number.
+            is_plain = (
+                interval.kind == "constant" and interval.lower_margin == interval.upper_margin and interval.lower_bound is None
+            )
+            return ConstantInterval(interval.coverage, interval.upper_margin) if is_plain else interval, table
     return None, table
 
 
-def _compute_out_of_fold_scores(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, coverage: float) -> Array:
+def _compute_out_of_fold_scores(rows: OutOfFoldPredictions, kind: IntervalKind, symmetric: bool, coverage: float) -> Array:
     """Interval score a row (n,), NaN where there are too few calibration rows."""
     scores = np.full(len(rows), np.nan)
     for calibration_rows, evaluation_rows in rows.iterate_splits():
-        band = fit_band(rows.take(calibration_rows), kind, symmetric, coverage) if len(calibration_rows) else None
-        if band is not None:
+        interval = fit_interval(rows.take(calibration_rows), kind, symmetric, coverage) if len(calibration_rows) else None
+        if interval is not None:
             scores[evaluation_rows] = compute_interval_scores(
-                rows.y[evaluation_rows], *band.compute_intervals(rows.response[evaluation_rows]), coverage
+                rows.y[evaluation_rows], *interval.compute_intervals(rows.response[evaluation_rows]), coverage
             )
     return scores
 
 
-def _compute_loss(kind: tuple[BandKind, bool], scores: Array, first: Array, cluster: Array) -> BandLoss:
+def _compute_loss(kind: tuple[IntervalKind, bool], scores: Array, first: Array, cluster: Array) -> IntervalLoss:
     gains = first - scores
     error, count = compute_cluster_error(gains, cluster)
-    return BandLoss(*kind, float(scores.mean()), float(gains.mean()), error if count > 1 else math.inf, len(gains))
+    return IntervalLoss(*kind, float(scores.mean()), float(gains.mean()), error if count > 1 else math.inf, len(gains))
 
 
-def fit_band(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, coverage: float = COVERAGE) -> AdaptiveBand | None:
-    """The band of that kind; None where there are too few rows for the coverage, or the kind does not suit them.
+def fit_interval(
+    rows: OutOfFoldPredictions, kind: IntervalKind, symmetric: bool, coverage: float = COVERAGE
+) -> AdaptiveInterval | None:
+    """The interval of that kind; None where there are too few rows for the coverage, or the kind does not suit them.
 
     Where no outcome was below 0, no end is: a new row of the same kind goes below it at most once in n + 1.
     """
     y, value = rows.y.astype(np.float64), rows.response.astype(np.float64)
     if not len(y):
         return None
-    shape = AdaptiveBand(coverage, kind, 0.0, 0.0, least=0.0 if (y >= 0).all() else None)
+    shape = AdaptiveInterval(coverage, kind, 0.0, 0.0, lower_bound=0.0 if (y >= 0).all() else None)
     if kind == "relative":
         if (y <= 0).any() or (value <= 0).any():
             return None
-        shape, residuals = replace(shape, smallest=float(value.min())), np.log(y / value)
+        shape, residuals = replace(shape, min_value=float(value.min())), np.log(y / value)
     elif kind == "scaled":
         scatter, own = fit_scatter(value, np.abs(y - value), rows.weight), _estimate_scatter_out_of_fold(rows)
         if scatter is None or own is None:
@@ -118,7 +133,7 @@ def fit_band(rows: OutOfFoldPredictions, kind: BandKind, symmetric: bool, covera
     else:
         residuals = y - value
     lower, upper = _compute_tail_quantiles(residuals, rows.weight, symmetric, coverage)
-    return replace(shape, lower=lower, upper=upper) if math.isfinite(lower) and math.isfinite(upper) else None
+    return replace(shape, lower_margin=lower, upper_margin=upper) if math.isfinite(lower) and math.isfinite(upper) else None
 
 
 def _compute_tail_quantiles(residuals: Array, weight: Array, symmetric: bool, coverage: float) -> tuple[float, float]:

@@ -106,16 +106,16 @@ def compute_sampling_variances(values: Sequence[Array], clusters: Sequence[Array
 
     It is the cluster bootstrap's variance without drawing (infinitesimal jackknife).
     """
-    present = [(value, unit) for value, unit in zip(values, clusters, strict=True) if len(value)]
-    influence = np.zeros((1 + max(int(unit.max()) for _, unit in present), present[0][0].shape[1]))
-    present_units, single = np.zeros(len(influence), dtype=bool), []
-    for value, unit in present:
+    present = [(value, cluster) for value, cluster in zip(values, clusters, strict=True) if len(value)]
+    influence = np.zeros((1 + max(int(cluster.max()) for _, cluster in present), present[0][0].shape[1]))
+    present_clusters, single = np.zeros(len(influence), dtype=bool), []
+    for value, cluster in present:
         own = np.zeros_like(influence)
-        np.add.at(own, unit, (value - value.mean(axis=0)) / len(value))
-        single.append(_compute_variance(own, len(np.unique(unit))))
+        np.add.at(own, cluster, (value - value.mean(axis=0)) / len(value))
+        single.append(_compute_variance(own, len(np.unique(cluster))))
         influence += own / len(present)
-        present_units[unit] = True
-    mean, fold = _compute_variance(influence, int(present_units.sum())), np.nan_to_num(np.array(single)).mean(axis=0)
+        present_clusters[cluster] = True
+    mean, fold = _compute_variance(influence, int(present_clusters.sum())), np.nan_to_num(np.array(single)).mean(axis=0)
     return [SamplingVariance(float(a), float(b)) for a, b in zip(mean, fold, strict=True)]
 
 

@@ -29,8 +29,8 @@ MAX_COMPLEXITY = 2
 class NonInferiority:
     """Whether `family` costs at most `margin` more per 1,000 rows than `against`. `difference` > 0: it costs more.
 
-    `upper` is the one-sided 95 % bound, `p` that against "worse by the margin or more". `times` is how many times as much data
-    would show it with 80 % power if the two cost the same.
+    `upper` is the one-sided 95 % bound, `p` that against "worse by the margin or more". `data_factor` is how many times as
+    much data would show it with 80 % power if the two cost the same.
     """
 
     family: str
@@ -39,7 +39,7 @@ class NonInferiority:
     upper: float
     margin: float
     p: float
-    times: float
+    data_factor: float
     sample: SampleSize
 
     @property
@@ -55,13 +55,17 @@ class NonInferiority:
         finding = f"{self.family} costs {costs} ({bound}, one-sided 95 %)"
         if self.is_shown:
             return f"{finding}: not worse by more than {self.margin:,.4g}"
-        needed = f"; if they cost the same, {self.sample.describe_increase(self.times)}".rstrip(",") if self.times > 1 else ""
+        needed = (
+            f"; if they cost the same, {self.sample.describe_increase(self.data_factor)}".rstrip(",")
+            if self.data_factor > 1
+            else ""
+        )
         return f"{finding}: not shown to be within {self.margin:,.4g}{needed}"
 
 
 @dataclass(frozen=True)
-class FamilyChoice:
-    """The family that is chosen, and the rule by which."""
+class PreferredFamily:
+    """The family that is preferred in use, and the rule by which."""
 
     family: str
     why: str
@@ -94,7 +98,7 @@ def run_non_inferiority_test(
         upper=difference.upper,
         margin=margin,
         p=difference.p_below(margin),
-        times=compute_data_factor(margin, difference.error, ONE_SIDED),
+        data_factor=compute_data_factor(margin, difference.error, ONE_SIDED),
         sample=count_sample(experiment),
     )
 
@@ -104,7 +108,7 @@ def get_complexity(family: str) -> int:
     return COMPLEXITY.get(family, MAX_COMPLEXITY)
 
 
-def choose_family(champion: str, tests: Sequence[NonInferiority], prefer_simpler: bool) -> FamilyChoice:
+def choose_preferred_family(champion: str, tests: Sequence[NonInferiority], prefer_simpler: bool) -> PreferredFamily:
     """The best family by the metric, or the simplest that is shown not to be worse in money, if that was asked for.
 
     Several simpler families are several chances, so their p are adjusted (Holm). Baselines are never chosen.
@@ -113,7 +117,7 @@ def choose_family(champion: str, tests: Sequence[NonInferiority], prefer_simpler
     adjusted = [replace(one, p=p) for one, p in zip(simpler, adjust_p_values([one.p for one in simpler]), strict=True)]
     passing = sorted((one for one in adjusted if one.is_shown and one.p <= LEVEL), key=lambda one: get_complexity(one.family))
     if not passing:
-        return FamilyChoice(champion, f"{champion} is best; no simpler family is shown to be as good in money")
+        return PreferredFamily(champion, f"{champion} is best; no simpler family is shown to be as good in money")
     if not prefer_simpler:
-        return FamilyChoice(champion, f"{champion} is best; but {passing[0].words}, and --prefer-simpler would take it")
-    return FamilyChoice(passing[0].family, f"the simplest that is not worse in money, as requested: {passing[0].words}")
+        return PreferredFamily(champion, f"{champion} is best; but {passing[0].words}, and --prefer-simpler would take it")
+    return PreferredFamily(passing[0].family, f"the simplest that is not worse in money, as requested: {passing[0].words}")

@@ -135,11 +135,11 @@ def _run_paired_bootstrap(experiment: Experiment, a: Evaluation, b: Evaluation, 
     present = replicates[~np.isnan(replicates)]
     tail = (1 + min((present <= 0).sum(), (present >= 0).sum())) / (1 + len(present))
     error = float(present.std(ddof=1)) if len(present) > 1 else math.nan
-    method = f"paired bootstrap, {_describe_units(experiment.plan)}"
+    method = f"paired bootstrap, {_describe_draw(experiment.plan)}"
     return _PairedResult(compute_percentile_interval(replicates), error, float(min(1.0, 2 * tail)), method)
 
 
-def _describe_units(plan: FoldPlan) -> str:
+def _describe_draw(plan: FoldPlan) -> str:
     tested = np.unique(np.concatenate([fold.test for fold in plan.folds]))
     if plan.clusters is None:
         return f"{len(tested)} rows resampled"

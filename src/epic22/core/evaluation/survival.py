@@ -59,13 +59,13 @@ class HorizonScore:
     horizon_index: int
     horizon: float
 
-    def select_horizon(self, y: Array, response: Array, unit: Array) -> ClusteredPredictions:
+    def select_horizon(self, y: Array, response: Array, cluster: Array) -> ClusteredPredictions:
         """The rows as two classes at the horizon, each with its weight."""
         happened, weight = label_at_horizon(y, self.horizon)
         response_at_horizon = response[:, self.horizon_index]
         answered = np.isfinite(response_at_horizon).all()
         return ClusteredPredictions(
-            happened, response_at_horizon if answered else np.zeros(len(y)), unit, weight if answered else np.zeros(len(y))
+            happened, response_at_horizon if answered else np.zeros(len(y)), cluster, weight if answered else np.zeros(len(y))
         )
 
     def __call__(self, y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
@@ -113,25 +113,25 @@ class Concordance:
         _, right, all_ = self.count_pairs(y, response[:, self.horizon_index], np.zeros(len(y), dtype=np.int64), weight)
         return float(right.sum() / all_.sum()) if all_.sum() > 0 else math.nan
 
-    def count_pairs(self, y: Array, risk: Array, unit: Array, weight: Array) -> tuple[Array, Array, Array]:
+    def count_pairs(self, y: Array, risk: Array, cluster: Array, weight: Array) -> tuple[Array, Array, Array]:
         """Clusters with events (e,), and by them and every cluster, (e, u): weight of pairs in order, and of all pairs."""
         followed = (
             [edge for edge in self.edges if compute_censoring_survival(y, np.array([edge]))[0] >= MIN_FOLLOWED_SHARE]
             if len(y)
             else []
         )
-        last, count = max(followed, default=0.0), int(unit.max(initial=0)) + 1
+        last, count = max(followed, default=0.0), int(cluster.max(initial=0)) + 1
         events = np.flatnonzero((y[:, 1] == 1) & (y[:, 0] <= last) & bool(np.isfinite(risk).all()))
         events = events[np.argsort(y[events, 0], kind="stable")]
         events = events[:: max(1, -(-len(events) * len(y) // MAX_PAIRS))]
-        of, code = np.unique(unit[events], return_inverse=True)
+        of, code = np.unique(cluster[events], return_inverse=True)
         right, all_ = np.zeros((len(of), count)), np.zeros((len(of), count))
         square = weight[events] / np.maximum(compute_censoring_survival(y, y[events, 0]), MIN_FOLLOWED_SHARE) ** 2
         for event, event_cluster, size in zip(events, code, square, strict=True):
             survivors = np.flatnonzero((y[:, 0] > y[event, 0]) | ((y[:, 0] == y[event, 0]) & (y[:, 1] == 0)))
             order = (risk[survivors] < risk[event]) + 0.5 * (risk[survivors] == risk[event])
-            right[event_cluster] += size * np.bincount(unit[survivors], weights=weight[survivors] * order, minlength=count)
-            all_[event_cluster] += size * np.bincount(unit[survivors], weights=weight[survivors], minlength=count)
+            right[event_cluster] += size * np.bincount(cluster[survivors], weights=weight[survivors] * order, minlength=count)
+            all_[event_cluster] += size * np.bincount(cluster[survivors], weights=weight[survivors], minlength=count)
         return of, right, all_
 
 

@@ -39,41 +39,41 @@ class Distillation:
 
 
 def distill_ensemble(
-    ensemble: Ensemble, X: Array, categorical: tuple[bool, ...], max_row_ms: float, seed: int = 0, threads: int = 1
+    ensemble: Ensemble, X: Array, categorical: tuple[bool, ...], max_ms_per_row: float, seed: int = 0, threads: int = 1
 ) -> Distillation:
-    """The ensemble where score and reasons of one row take at most `max_row_ms`, else a student that has learned it on X (n, p).
+    """The ensemble where score and reasons of a row take at most `max_ms_per_row`, else a student that learned it on X (n, p).
 
     Of several classes the lightest members are dropped instead, down to one. Where none is fast enough the shortest is taken.
     """
-    before = measure_row_ms(ensemble, X)
-    if before <= max_row_ms:
+    before = measure_ms_per_row(ensemble, X)
+    if before <= max_ms_per_row:
         return Distillation(ensemble, before, before)
     if KINDS[ensemble.kind].has_score_per_class:
-        return _drop_members(ensemble, X, max_row_ms, before)
+        return _drop_members(ensemble, X, max_ms_per_row, before)
     scores = ensemble.decision_function(X)
     student, after = ensemble, before
     for rounds in STUDENT_ROUNDS:
         trees = XGBoostEstimator("regression", categorical, 2, seed, threads, **{**STUDENT_PARAMS, "default_rounds": rounds})
         member = Member("boosting", 1.0, trees.fit(X, scores))
         student = Ensemble(ensemble.kind, (member,), threads, ensemble.value_scale_)
-        after = measure_row_ms(student, X)
-        if after <= max_row_ms:
+        after = measure_ms_per_row(student, X)
+        if after <= max_ms_per_row:
             break
     return Distillation(student, before, after)
 
 
-def _drop_members(ensemble: Ensemble, X: Array, max_row_ms: float, before: float) -> Distillation:
+def _drop_members(ensemble: Ensemble, X: Array, max_ms_per_row: float, before: float) -> Distillation:
     members, after, smaller = sorted(ensemble.members, key=lambda m: -m.weight), before, ensemble
-    while after > max_row_ms and len(members) > 1:
+    while after > max_ms_per_row and len(members) > 1:
         members = members[: max(1, len(members) * 2 // 3)]
         total = sum(member.weight for member in members)
         rescaled = tuple(Member(m.family, m.weight / total, m.estimator) for m in members)
         smaller = Ensemble(ensemble.kind, rescaled, ensemble.threads, ensemble.value_scale_)
-        after = measure_row_ms(smaller, X)
+        after = measure_ms_per_row(smaller, X)
     return Distillation(smaller, before, after)
 
 
-def measure_row_ms(estimator: Estimator, X: Array) -> float:
+def measure_ms_per_row(estimator: Estimator, X: Array) -> float:
     """The median time of score and reasons of one row, over a few of these, after a first that is not counted."""
     times_ms = []
     for row in range(min(N_TIMED_ROWS, len(X)) + 1):

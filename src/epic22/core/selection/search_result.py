@@ -100,9 +100,9 @@ def build_search_result(
     scale, level_shift = fit_value_scale(data.problem, ensemble_weights.raw, y), _estimate_level_shift(part, ensemble_weights)
     ensemble = Ensemble(data.problem.kind, members, part.threads, scale, 0.0 if level_shift is None else level_shift.shift)
     distillation = None
-    if config.max_row_ms is not None:
+    if config.max_ms_per_row is not None:
         categorical = data.problem.categorical
-        distillation = distill_ensemble(ensemble, data.X, categorical, config.max_row_ms, data.seed, part.threads)
+        distillation = distill_ensemble(ensemble, data.X, categorical, config.max_ms_per_row, data.seed, part.threads)
     responses = data.problem.traits.inverse_link(scale(ensemble_weights.raw))
     return SearchResult(
         FittedFold(part.preprocessor, ensemble if distillation is None else distillation.estimator),

@@ -48,14 +48,14 @@ FoldModels = tuple[Estimator, ...]
 class SearchConfig:
     """What is asked of a search: families, budget, how suggestions are made, and whether trials that fall behind are `prune`d.
 
-    `max_row_ms`: a student takes the ensemble's place where score and reasons of one row take longer.
+    `max_ms_per_row`: a student takes the ensemble's place where score and reasons of one row take longer.
     """
 
     families: tuple[Family, ...]
     budget: Budget
     sampling: Sampling = "bayesian"
     prune: bool = True
-    max_row_ms: float | None = None
+    max_ms_per_row: float | None = None
     n_picks: int = N_PICKS
 
     def study(self, metric: Metric, seed: int, shared: bool = False) -> StudyConfig:

@@ -34,7 +34,7 @@ from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
 from epic22.services.comparison import compare_in_use
 from epic22.services.pipelines.rows import (
-    assess_choice,
+    assess_selection,
     choose_champion,
     explain_best,
     pack_rows,
@@ -42,7 +42,7 @@ from epic22.services.pipelines.rows import (
 )
 from epic22.services.prepare import audit_split
 from epic22.services.train import Package, PromotionGate
-from epic22.services.training_run import RowChoice, RowRun
+from epic22.services.training_run import RowRun, RowSelection
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class BatchBoard:
 
 
 @dataclass(frozen=True)
-class BatchChoice:
+class BatchSelection:
     """Who won on the sample and what that is worth there; `board` are the scores over all test rows."""
 
-    sampled: RowChoice
+    sampled: RowSelection
     champion: LargeEvaluation
     board: tuple[Evaluation, ...]
 
@@ -119,50 +119,50 @@ class BatchPipeline:
         incumbent = evaluate_incumbent(plan.experiment)
         return BatchBoard(tuple(evaluations), () if incumbent is None else (incumbent,))
 
-    def select(self, plan: BatchPlan, board: BatchBoard, progress: Progress) -> BatchChoice:
+    def select(self, plan: BatchPlan, board: BatchBoard, progress: Progress) -> BatchSelection:
         """The best family by the sample, and what its answers are worth there."""
         experiment = plan.experiment
         sampled = (*(one.sampled for one in board.families), *board.incumbents)
         leaderboard, explanation = explain_best(experiment, sampled, progress)
         champion, verdicts = choose_champion(experiment, leaderboard)
-        choice = RowChoice(
+        selection = RowSelection(
             leaderboard=leaderboard,
             champion=champion,
             verdicts=verdicts,
             comparison=compare_in_use(experiment, leaderboard, champion),
             explanation=explanation,
         )
-        return BatchChoice(
-            assess_choice(experiment, choice),
+        return BatchSelection(
+            assess_selection(experiment, selection),
             next(one for one in board.families if one.sampled.family == champion.family),
             (*(one.full.without_models() for one in board.families), *board.incumbents),
         )
 
-    def fit(self, plan: BatchPlan, choice: BatchChoice, progress: Progress) -> FittedFold:
+    def fit(self, plan: BatchPlan, selection: BatchSelection, progress: Progress) -> FittedFold:
         """The champion, fitted on all rows."""
-        family = choice.champion.sampled.family
+        family = selection.champion.sampled.family
         progress.begin(f"{family}: all rows", 1)
-        fitted = fit_all(get_family(family), plan.experiment.task, self.data.table, choice.champion.best_params, self.setting)
+        fitted = fit_all(get_family(family), plan.experiment.task, self.data.table, selection.champion.best_params, self.setting)
         progress.step()
         return fitted
 
-    def package(self, plan: BatchPlan, choice: BatchChoice, fitted: FittedFold, first_model: bool) -> Package[Bundle]:
+    def package(self, plan: BatchPlan, selection: BatchSelection, fitted: FittedFold, first_model: bool) -> Package[Bundle]:
         """The fitted champion with calibration, intervals, costs and bands of the sample."""
-        assessment = choice.sampled.assessment
+        assessment = selection.sampled.assessment
         promotion = self.gate.decide(None if assessment is None else assessment.fairness, first_model)
-        return pack_rows(plan.experiment, self.data.table.y, choice.sampled, fitted, promotion)
+        return pack_rows(plan.experiment, self.data.table.y, selection.sampled, fitted, promotion)
 
     def record(
-        self, plan: BatchPlan, choice: BatchChoice, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
+        self, plan: BatchPlan, selection: BatchSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
     ) -> RowRun:
         """The run, once its model is registered: the board is of all test rows, all else of the sample."""
         data, experiment = self.data, plan.experiment
-        champion = next(one for one in choice.board if one.family == choice.sampled.champion.family)
+        champion = next(one for one in selection.board if one.family == selection.sampled.champion.family)
         return RowRun(
-            **vars(replace(choice.sampled, leaderboard=choice.board, champion=champion)),
+            **vars(replace(selection.sampled, leaderboard=selection.board, champion=champion)),
             task=experiment.task,
             data_version=data.data_version,
-            notes=(*data.notes, *describe_run(data.table, self.setting, self.memory, choice.champion)),
+            notes=(*data.notes, *describe_run(data.table, self.setting, self.memory, selection.champion)),
             warnings=experiment.plan.warnings,
             audit=(*data.suspicions, *audit_split(data.examples, experiment.plan)),
             plan=experiment.plan,

@@ -30,7 +30,7 @@ from epic22.services.comparison import compare_in_use, is_baseline
 from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
 from epic22.services.train import Package, PromotionGate
-from epic22.services.training_run import HonestScore, RowChoice, RowRun
+from epic22.services.training_run import RowRun, RowSelection, SplitComparison
 from epic22.services.tune import Tuning
 
 
@@ -87,30 +87,32 @@ class RowPipeline:
         keep_models = self.with_explanation and not plan.config.is_time_limited
         return evaluate_all(plan.preparation.experiment, plan.candidates.members, progress, keep_models)
 
-    def select(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> RowChoice:
+    def select(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> RowSelection:
         """The best family, or the one that is preferred in use, and what its answers are worth."""
-        experiment, choice = plan.preparation.experiment, select_champion(plan, board, progress)
-        honest = score_honest_folds(experiment, choice.champion, self.split, plan.config, progress)
-        oracle, shortfall = compare_with_oracle(experiment, choice.champion, self.truth)
-        return assess_choice(experiment, replace(choice, honest_scores=honest, oracle=oracle, shortfall=shortfall))
+        experiment, selection = plan.preparation.experiment, select_champion(plan, board, progress)
+        comparisons = compare_with_recommended_split(experiment, selection.champion, self.split, plan.config, progress)
+        oracle, oracle_verdict = compare_with_oracle(experiment, selection.champion, self.truth)
+        return assess_selection(
+            experiment, replace(selection, split_comparisons=comparisons, oracle=oracle, oracle_verdict=oracle_verdict)
+        )
 
-    def fit(self, plan: RowPlan, choice: RowChoice, progress: Progress) -> RowModelFit:
+    def fit(self, plan: RowPlan, selection: RowSelection, progress: Progress) -> RowModelFit:
         """The champion, fitted on all its rows."""
-        candidates, rows, family = plan.candidates, plan.preparation.rows, choice.champion.family
+        candidates, rows, family = plan.candidates, plan.preparation.champion_rows, selection.champion.family
         column_plan = None if candidates.planner is None else candidates.planner.plan(rows)
         progress.begin(f"{family}: the champion, on all its rows", 1)
         fitted = candidates.get(family).fit(plan.preparation.experiment.examples, rows)
         progress.step()
         return RowModelFit(fitted, column_plan)
 
-    def package(self, plan: RowPlan, choice: RowChoice, fitted: RowModelFit, first_model: bool) -> Package[Bundle]:
+    def package(self, plan: RowPlan, selection: RowSelection, fitted: RowModelFit, first_model: bool) -> Package[Bundle]:
         """The fitted champion with calibration, intervals, costs and bands."""
         experiment = plan.preparation.experiment
-        promotion = self.gate.decide(None if choice.assessment is None else choice.assessment.fairness, first_model)
-        return pack_rows(experiment, experiment.examples.y, choice, fitted.fold, promotion)
+        promotion = self.gate.decide(None if selection.assessment is None else selection.assessment.fairness, first_model)
+        return pack_rows(experiment, experiment.examples.y, selection, fitted.fold, promotion)
 
     def record(
-        self, plan: RowPlan, choice: RowChoice, fitted: RowModelFit, package: Package[Bundle], version: ModelVersion
+        self, plan: RowPlan, selection: RowSelection, fitted: RowModelFit, package: Package[Bundle], version: ModelVersion
     ) -> RowRun:
         """The run, once its model is registered; the studies of its search are removed."""
         prepared, experiment, search = plan.preparation, plan.preparation.experiment, plan.candidates.search
@@ -119,14 +121,14 @@ class RowPipeline:
         if search is not None:
             search.remove_studies()
             search_warnings = search.tuning.warnings
-            if choice.champion.family == ENSEMBLE.name:
-                search_result = search.search(experiment.examples, prepared.rows)
+            if selection.champion.family == ENSEMBLE.name:
+                search_result = search.search(experiment.examples, prepared.champion_rows)
         return RowRun(
-            **vars(choice),
+            **vars(selection),
             task=experiment.task,
             data_version=prepared.data.data_version,
             notes=prepared.data.notes,
-            warnings=(*experiment.plan.warnings, *search_warnings, *(_describe_gap(score) for score in choice.honest_scores)),
+            warnings=(*experiment.plan.warnings, *search_warnings, *(one.words for one in selection.split_comparisons)),
             audit=prepared.audit,
             plan=experiment.plan,
             examples=experiment.examples,
@@ -139,19 +141,19 @@ class RowPipeline:
         )
 
 
-def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress: Progress) -> RowChoice:
+def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress: Progress) -> RowSelection:
     """Who wins: the best family, or the one that is preferred in use."""
     experiment = plan.preparation.experiment
     leaderboard, explanation = explain_best(experiment, leaderboard, progress)
     champion, verdicts = choose_champion(experiment, leaderboard)
     comparison = compare_in_use(experiment, leaderboard, champion)
-    if comparison.choice is not None and comparison.choice.family != champion.family:
-        champion, verdicts = choose_champion(experiment, leaderboard, comparison.choice.family)
+    if comparison.preferred is not None and comparison.preferred.family != champion.family:
+        champion, verdicts = choose_champion(experiment, leaderboard, comparison.preferred.family)
         explanation = None  # it is of the best family, whose place another has taken
     if experiment.task.policy.learning_curve:
         curve = compute_learning_curve(experiment, leaderboard, champion, progress, plan.candidates.planner)
         comparison = replace(comparison, curve=curve)
-    return RowChoice(
+    return RowSelection(
         leaderboard=leaderboard, champion=champion, verdicts=verdicts, comparison=comparison, explanation=explanation
     )
 
@@ -207,7 +209,7 @@ def sort_key(value: float, greater_is_better: bool) -> float:
 def choose_champion(
     experiment: Experiment, leaderboard: tuple[Evaluation, ...], family: str | None = None
 ) -> tuple[Evaluation, tuple[Verdict, ...]]:
-    """The champion is the best family of the board, or the one that was `family`; its verdicts are against each baseline, the
+    """The champion, which is the best family of the board or the one named `family`, and its verdicts: against each baseline, the
     incumbent among them, then against each other family, best first, with p adjusted for all of them."""
     champion = best_family(leaderboard) if family is None else next(e for e in leaderboard if e.family == family)
     others = [e for e in leaderboard if e is not champion]
@@ -269,65 +271,63 @@ def compare_with_oracle(
     return oracle, compare(experiment, champion, oracle, task.target.metric)
 
 
-def score_honest_folds(
+def compare_with_recommended_split(
     experiment: Experiment, champion: Evaluation, split: SplitRequest, config: RunConfig, progress: Progress
-) -> tuple[HonestScore, ...]:
-    """Where rows were forced despite their time: the champion again, on the folds that would have been right."""
+) -> tuple[SplitComparison, ...]:
+    """The champion's scores again on the recommended folds, where rows with a time were split at random; else none."""
     examples = experiment.examples
     if not (split.random_rows_despite_time and examples.has_times):
         return ()
-    honest_plan = plan_folds(examples, experiment.task.target.kind, replace(split, random_rows_despite_time=False))
-    honest = replace(experiment, plan=honest_plan)
-    progress.begin(f"{champion.family} on honest folds", len(honest_plan.folds))
-    candidates = list_candidates(honest, config, honest_plan.folds[-1].train, progress)
-    honest_evaluation = evaluate(honest, candidates.get(champion.family), progress.step)
+    recommended_plan = plan_folds(examples, experiment.task.target.kind, replace(split, random_rows_despite_time=False))
+    recommended = replace(experiment, plan=recommended_plan)
+    progress.begin(f"{champion.family} on honest folds", len(recommended_plan.folds))
+    candidates = list_candidates(recommended, config, recommended_plan.folds[-1].train, progress)
+    evaluation = evaluate(recommended, candidates.get(champion.family), progress.step)
     return tuple(
-        HonestScore(score.metric, score.value, honest_evaluation.score(score.metric).value, honest_plan.strategy, honest_plan.why)
+        SplitComparison(
+            score.metric, score.value, evaluation.score(score.metric).value, recommended_plan.strategy, recommended_plan.why
+        )
         for score in champion.scores
     )
-
-
-def _describe_gap(score: HonestScore) -> str:
-    return f"{score.metric}: {score.forced:.4g} by random rows, {score.honest:.4g} by honest folds ({score.kind}: {score.why})."
 
 
 ASSESSORS = {"binary": assess_binary, "hazard": assess_hazard}
 """What a champion's score is worth, by the kinds of target whose answers are probabilities to act on."""
 
 
-def assess_choice(experiment: Experiment, choice: RowChoice) -> RowChoice:
-    """The choice with what the champion's score is worth, and its intervals or sets."""
+def assess_selection(experiment: Experiment, selection: RowSelection) -> RowSelection:
+    """The selection with what the champion's score is worth, and its intervals or sets."""
     assess = ASSESSORS.get(experiment.task.target.kind)
-    assessment = None if assess is None else assess(experiment, choice.champion, choice.leaderboard, choice.oracle)
-    choice = replace(choice, assessment=assessment)
-    return replace(choice, intervals=compute_prediction_intervals(experiment, choice.champion, choice.calibration))
+    assessment = None if assess is None else assess(experiment, selection.champion, selection.leaderboard, selection.oracle)
+    selection = replace(selection, assessment=assessment)
+    return replace(selection, intervals=compute_prediction_intervals(experiment, selection.champion, selection.calibration))
 
 
 def pack_rows(
-    experiment: Experiment, y: Array, choice: RowChoice, fitted: FittedFold, promotion: PromotionDecision
+    experiment: Experiment, y: Array, selection: RowSelection, fitted: FittedFold, promotion: PromotionDecision
 ) -> Package[Bundle]:
     """A fitted champion with all that its answers need; proven where it beats the constant and the gate lets it pass so.
 
     `y` (n,) are the labels that it learned from.
     """
-    task, examples, assessment = experiment.task, experiment.examples, choice.assessment
-    proven = any(v.against == "constant" and v.better for v in choice.verdicts)
+    task, examples, assessment = experiment.task, experiment.examples, selection.assessment
+    proven = any(v.against == "constant" and v.better for v in selection.verdicts)
     status = "proven" if proven else "provisional"
     bundle = Bundle(
         schema=Schema.of(task),
-        family=choice.champion.family,
+        family=selection.champion.family,
         preprocessor=fitted.preprocessor,
         estimator=fitted.estimator,
-        band=choice.intervals.band,
-        sets=choice.intervals.sets,
+        interval=selection.intervals.interval,
+        sets=selection.intervals.sets,
         status=status if promotion.status == "proven" else promotion.status,
         model_hash="",
         data_version=examples.data_version,
         seed=experiment.seed,
         positive_share=float(y.mean()) if task.target.traits.has_positive_class else None,
-        calibration=choice.calibration,
+        calibration=selection.calibration,
         costs=task.costs,
-        risk_bands=None if assessment is None else assessment.bands,
+        risk_bands=None if assessment is None else assessment.risk_bands,
     )
     bundle = replace(bundle, model_hash=compute_model_hash(bundle))
     return Package(bundle, lambda folder: write_bundle(folder, bundle, examples.X.head(GOLDEN_ROWS)), promotion)

@@ -33,7 +33,7 @@ from epic22.core.selection.ensemble import compute_combination_weights
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Histories
 from epic22.services.train import Package
-from epic22.services.training_run import BASELINE, COMBINATION, ForecastEvaluation, SeriesChoice, SeriesRun
+from epic22.services.training_run import BASELINE, COMBINATION, ForecastEvaluation, SeriesRun, SeriesSelection
 
 MIN_CYCLES = 2
 MIN_HISTORY = 24
@@ -116,7 +116,7 @@ class SeriesPipeline:
         members = tuple(f.family for f in backtests if get_panel_family(f.family).in_combination)
         return SeriesBoard((*backtests, combine_backtests(plan, backtests, members)), members)
 
-    def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesChoice:
+    def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesSelection:
         """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
         task, origins, examples, forecasts = self.data.task, plan.origins, plan.examples, board.forecasts
         selected, reason = choose_forecast(plan, forecasts)
@@ -132,8 +132,8 @@ class SeriesPipeline:
         leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, progress)
         champion = next(e for e in leaderboard if e.family == selected.family)
         verdicts = compare_champion(champion, leaderboard, test, rows)
-        oracle, shortfall = compare_with_true_medians(task, champion, examples, test, rows, self.truth)
-        return SeriesChoice(
+        oracle, oracle_verdicts = compare_with_true_medians(task, champion, examples, test, rows, self.truth)
+        return SeriesSelection(
             leaderboard=leaderboard,
             champion=champion,
             selection_reason=reason,
@@ -146,15 +146,15 @@ class SeriesPipeline:
             test=test,
             rows=rows,
             oracle=oracle,
-            shortfall=shortfall,
+            oracle_verdicts=oracle_verdicts,
         )
 
-    def fit(self, plan: SeriesPlan, choice: SeriesChoice, progress: Progress) -> FittedForecasters:
+    def fit(self, plan: SeriesPlan, selection: SeriesSelection, progress: Progress) -> FittedForecasters:
         """What the champion consists of, fitted on everything known at the end of the data."""
         now = self.data.latest_histories()
         if not len(now):
             raise ColumnError("no series reaches the end of the data; there is nothing to forecast from.")
-        used = (*choice.members, "naive") if choice.champion.family == COMBINATION else (choice.champion.family,)
+        used = (*selection.members, "naive") if selection.champion.family == COMBINATION else (selection.champion.family,)
         progress.begin("fitting on all of the data", len(used))
         forecasters = {}
         for name in used:
@@ -164,17 +164,17 @@ class SeriesPipeline:
         return FittedForecasters(forecasters, now)
 
     def package(
-        self, plan: SeriesPlan, choice: SeriesChoice, fitted: FittedForecasters, first_model: bool
+        self, plan: SeriesPlan, selection: SeriesSelection, fitted: FittedForecasters, first_model: bool
     ) -> Package[PanelBundle]:
         """The fitted forecasters with their weights and the intervals' state."""
-        against = [v for v in choice.verdicts if v.against == BASELINE and v.metric == SKILL.name]
+        against = [v for v in selection.verdicts if v.against == BASELINE and v.metric == SKILL.name]
         proven = any(v.enough_data and v.difference.low > 0 for v in against)
         bundle = PanelBundle(
             schema=PanelSchema.of(self.data),
-            family=choice.champion.family,
+            family=selection.champion.family,
             forecasters=fitted.forecasters,
-            weights=choice.weights if choice.champion.family == COMBINATION else np.ones((plan.origins.horizon, 1)),
-            state=choice.adapted.state,
+            weights=selection.weights if selection.champion.family == COMBINATION else np.ones((plan.origins.horizon, 1)),
+            state=selection.adapted.state,
             history=fitted.history,
             status="proven" if proven else "provisional",
             model_hash="",
@@ -187,14 +187,14 @@ class SeriesPipeline:
     def record(
         self,
         plan: SeriesPlan,
-        choice: SeriesChoice,
+        selection: SeriesSelection,
         fitted: FittedForecasters,
         package: Package[PanelBundle],
         version: ModelVersion,
     ) -> SeriesRun:
         """The run, once its model is registered."""
         return SeriesRun(
-            **vars(choice),
+            **vars(selection),
             task=self.data.task,
             data_version=self.data.data_version,
             notes=self.data.notes,
@@ -225,7 +225,9 @@ def combine_backtests(plan: SeriesPlan, forecasts: Sequence[Backtest], members: 
         stacked = np.stack([by_name[name].quantiles[rows] for name in (*members, "naive")])
         quantiles[rows] = np.einsum("hm,mnhq->nhq", weights, stacked)
     member_backtests = [f for f in forecasts if f.family in members]
-    return Backtest(COMBINATION, quantiles, sum(f.fit_seconds for f in member_backtests), sum(f.row_ms for f in member_backtests))
+    return Backtest(
+        COMBINATION, quantiles, sum(f.fit_seconds for f in member_backtests), sum(f.ms_per_row for f in member_backtests)
+    )
 
 
 def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tuple[str, ...], origin: int) -> Array:

@@ -49,14 +49,17 @@ def compute_dependence(samples: ShapSamples, column: int, output: int, toward: s
     parts = [
         sample.shap_values[:, output, column] if sample.column_indices[column] >= 0 else np.zeros(0) for sample in samples.folds
     ]
-    units = [sample.unit[: len(part)] for sample, part in zip(samples.folds, parts, strict=True)]
+    clusters = [sample.cluster[: len(part)] for sample, part in zip(samples.folds, parts, strict=True)]
     level = model_column.dtype == "category"
     groups = _group_levels(values) if level else _group_bins(model_column, values)
     bins = [
-        _make_bin(group, [group.contains(v) for v in values], values, parts, units, samples.training_overlap) for group in groups
+        _make_bin(group, [group.contains(v) for v in values], values, parts, clusters, samples.training_overlap)
+        for group in groups
     ]
     missing_masks = [np.array([v is None for v in value], dtype=bool) if level else np.isnan(value) for value in values]
-    missing = _make_bin(_Group(MISSING, None, _is_one_of(MISSING)), missing_masks, values, parts, units, samples.training_overlap)
+    missing = _make_bin(
+        _Group(MISSING, None, _is_one_of(MISSING)), missing_masks, values, parts, clusters, samples.training_overlap
+    )
     return DependenceProfile(model_column, tuple(m for m in bins if m is not None), missing, toward)
 
 
@@ -107,14 +110,14 @@ def _is_between(low: float, high: float, first: bool = True) -> Callable[[Array]
 
 
 def _make_bin(
-    group: _Group, masks: list[Array], values: list[Array], parts: list[Array], units: list[Array], shared: float
+    group: _Group, masks: list[Array], values: list[Array], parts: list[Array], clusters: list[Array], shared: float
 ) -> DependenceBin | None:
     chosen = [part[rows][:, None] for part, rows in zip(parts, masks, strict=True)]
     count = sum(len(one) for one in chosen)
     if not count:
         return None
     folds = np.array([one.mean() if len(one) else np.nan for one in chosen])
-    (variance,) = compute_sampling_variances(chosen, [unit[rows] for unit, rows in zip(units, masks, strict=True)])
+    (variance,) = compute_sampling_variances(chosen, [cluster[rows] for cluster, rows in zip(clusters, masks, strict=True)])
     bounds = None
     if group.bounds is not None:
         here = np.concatenate([value[rows] for value, rows in zip(values, masks, strict=True)])

@@ -107,7 +107,7 @@ def explain(experiment: Experiment, evaluation: Evaluation, unit: str = "log-odd
         return None
     sizes = [np.abs(sample.shap_values).mean(axis=1) for sample in samples.folds]
     folds = np.array([size.mean(axis=0) for size in sizes])
-    variances = compute_sampling_variances(sizes, samples.units)
+    variances = compute_sampling_variances(sizes, samples.clusters)
     order = [int(j) for j in np.argsort(-folds.mean(axis=0), kind="stable")]
     groups = find_near_duplicates(
         samples.columns,

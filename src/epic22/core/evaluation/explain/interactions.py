@@ -84,7 +84,7 @@ class _JointParts:
 
 def _thin_sample(sample: ShapSample, max_rows: int) -> ShapSample:
     rows = np.unique(np.linspace(0, len(sample.rows) - 1, min(max_rows, len(sample.rows))).astype(int))
-    selected: dict[str, Any] = {name: getattr(sample, name)[rows] for name in ("rows", "unit", "y", "X", "shap_values")}
+    selected: dict[str, Any] = {name: getattr(sample, name)[rows] for name in ("rows", "cluster", "y", "X", "shap_values")}
     return replace(sample, **selected)
 
 
@@ -143,7 +143,7 @@ def _make_interaction(
 
 
 def _compute_variance(values: Sequence[Array], folds: Sequence[tuple[ShapSample, _JointParts, int]]) -> SamplingVariance:
-    return compute_sampling_variances(values, [sample.unit for sample, _, _ in folds])[0]
+    return compute_sampling_variances(values, [sample.cluster for sample, _, _ in folds])[0]
 
 
 def _compute_loss_without(sample: ShapSample, joint: Array, kind: Kind) -> Array | None:

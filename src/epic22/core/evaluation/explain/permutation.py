@@ -54,7 +54,7 @@ class _FoldPermuter:
     @classmethod
     def of(cls, sample: ShapSample, kind: Kind, rng: np.random.Generator) -> "_FoldPermuter":
         n_permutations = int(np.clip(np.ceil(MIN_PERMUTED_ROWS / len(sample.rows)), 1, MAX_PERMUTATIONS))
-        donors = np.array([draw_donors(sample.unit, rng) for _ in range(n_permutations)])
+        donors = np.array([draw_donors(sample.cluster, rng) for _ in range(n_permutations)])
         return cls(sample, kind, donors, predict_response(sample.fitted.estimator, sample.X, kind))
 
     def predict_permuted(self, group: tuple[int, ...]) -> list[Array]:
@@ -84,7 +84,7 @@ class _PermutationBootstrap:
 
     def _compute_replicates(self, responses: Sequence[Array]) -> Array:
         parts = [
-            ClusteredPredictions(dealer.sample.y, response, dealer.sample.unit)
+            ClusteredPredictions(dealer.sample.y, response, dealer.sample.cluster)
             for dealer, response in zip(self.dealers, responses, strict=True)
         ]
         return np.asarray(compute_replicates((self.metric,), parts, N_REPLICATES, self.seed)[0])
@@ -102,13 +102,13 @@ class _PermutationBootstrap:
         return SamplingVariance(float(losses.mean(axis=1).var(ddof=1)), float(losses.var(axis=0, ddof=1).mean()))
 
 
-def draw_donors(unit: Array, rng: np.random.Generator) -> Array:
+def draw_donors(cluster: Array, rng: np.random.Generator) -> Array:
     """For each row (m,) the row whose value it takes: of the cluster that is dealt to its own; any row where all are of one."""
-    clusters, code, sizes = np.unique(unit, return_inverse=True, return_counts=True)
+    clusters, code, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
     if len(clusters) == 1 or sizes.max() == 1:
-        return rng.permutation(len(unit))
+        return rng.permutation(len(cluster))
     members = np.split(np.argsort(code, kind="stable"), np.cumsum(sizes)[:-1])
-    order, donors = rng.permutation(len(clusters)), np.empty(len(unit), dtype=np.int64)
+    order, donors = rng.permutation(len(clusters)), np.empty(len(cluster), dtype=np.int64)
     for own, other in zip(order, np.roll(order, 1), strict=True):
         donors[members[own]] = np.resize(rng.permutation(members[other]), len(members[own]))
     return donors

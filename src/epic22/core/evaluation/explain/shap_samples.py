@@ -19,14 +19,14 @@ MAX_ROWS_PER_FOLD = 1000
 
 @dataclass(frozen=True)
 class ShapSample:
-    """Some test rows of one fold: `rows` (m,) among the examples, `unit` (m,) cluster codes alike in all folds, labels `y` (m,).
+    """Some test rows of one fold: `rows` (m,) among the examples, `cluster` (m,) codes alike in all folds, labels `y` (m,).
 
     `column_indices` (p,) says where a column of the explanation stands in `X` (m, q), -1 where this fold's model has none such;
     `shap_values` (m, k, p) are the contributions to the score, zero there.
     """
 
     rows: Array
-    unit: Array
+    cluster: Array
     y: Array
     fitted: FittedFold
     X: Array
@@ -54,9 +54,9 @@ class ShapSamples:
     training_overlap: float
 
     @property
-    def units(self) -> list[Array]:
+    def clusters(self) -> list[Array]:
         """Each fold's cluster codes."""
-        return [sample.unit for sample in self.folds]
+        return [sample.cluster for sample in self.folds]
 
 
 def sample_shap_values(experiment: Experiment, evaluation: Evaluation, max_rows: int = MAX_ROWS_PER_FOLD) -> ShapSamples | None:
@@ -70,10 +70,10 @@ def sample_shap_values(experiment: Experiment, evaluation: Evaluation, max_rows:
         for number, (fold, _) in enumerate(fitted_folds)
     ]
     codes = np.unique(experiment.get_clusters(np.concatenate(row_samples)), return_inverse=True)[1]
-    units = np.split(codes, np.cumsum([len(rows) for rows in row_samples])[:-1])
+    clusters = np.split(codes, np.cumsum([len(rows) for rows in row_samples])[:-1])
     samples = [
-        _make_sample(experiment.examples, rows, unit, fitted, columns)
-        for rows, unit, (_, fitted) in zip(row_samples, units, fitted_folds, strict=True)
+        _make_sample(experiment.examples, rows, cluster, fitted, columns)
+        for rows, cluster, (_, fitted) in zip(row_samples, clusters, fitted_folds, strict=True)
     ]
     return ShapSamples(
         tuple(samples), columns, compute_training_overlap([fold for fold, _ in fitted_folds], len(experiment.examples))
@@ -84,7 +84,7 @@ def _draw_rows(rows: Array, max_rows: int, rng: np.random.Generator) -> Array:
     return rows if len(rows) <= max_rows else np.sort(rng.choice(rows, max_rows, replace=False))
 
 
-def _make_sample(examples: Examples, rows: Array, unit: Array, fitted: FittedFold, columns: tuple[Column, ...]) -> ShapSample:
+def _make_sample(examples: Examples, rows: Array, cluster: Array, fitted: FittedFold, columns: tuple[Column, ...]) -> ShapSample:
     X = fitted.preprocessor.transform(examples.X[rows])
     named = {column.name: place for place, column in enumerate(fitted.preprocessor.outputs)}
     places = np.array([named.get(column.name, -1) for column in columns])
@@ -93,4 +93,4 @@ def _make_sample(examples: Examples, rows: Array, unit: Array, fitted: FittedFol
         # Of a hazard the mean log-odds over its horizons, as in the reasons of a row.
         shap_values = shap_values.reshape(len(X), -1, shap_values.shape[-1]).mean(axis=1, keepdims=True)
     parts = np.where(places >= 0, shap_values[:, :, places], 0.0)
-    return ShapSample(rows, unit, examples.y[rows], fitted, X, places, parts)
+    return ShapSample(rows, cluster, examples.y[rows], fitted, X, places, parts)
