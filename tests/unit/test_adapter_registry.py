@@ -20,8 +20,8 @@ from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation import supplementary_tests
 from epic22.core.evaluation.fairness import AdverseImpact, FairnessVerdict, GroupShare, Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
-from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, PredictionRecord, Provenance
+from epic22.core.ports import FamilyRecord, PredictionLog, RunRecord
 from epic22.core.prediction import Prediction, PredictionScore
 from epic22.core.statistics import Interval
 
@@ -246,6 +246,17 @@ def test_many_threads_lose_no_receipt(tmp_path: Path) -> None:
     queue.close()
     assert len({r.receipt for r in queue.files.find_receipts("")}) == 400
     assert queue.dropped == 0
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_a_receipt_says_what_its_row_was_read_from(tmp_path: Path, buffered: bool) -> None:
+    files = FilePredictionLog(tmp_path)
+    log: PredictionLog = BufferedPredictionLog(files, flush_seconds=60) if buffered else files
+    origin = Node("source", "a" * 64, "rows.csv")
+    log.log_predictions(MODEL, [prediction("1" * 64, "a")], origin)
+    log.log_predictions(MODEL, [prediction("2" * 64, "b")])
+    log.close()
+    assert [(one.entity, one.row_from) for one in files.find_receipts("")] == [("a", origin), ("b", None)]
 
 
 def test_a_full_queue_takes_answers_again_once_it_was_written(tmp_path: Path) -> None:

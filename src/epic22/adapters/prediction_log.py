@@ -83,13 +83,13 @@ class BufferedPredictionLog:
     def __init__(self, files: FilePredictionLog, max_pending: int = MAX_PENDING, flush_seconds: float = FLUSH_SECONDS) -> None:
         self.files, self.max_pending, self.flush_seconds = files, max_pending, flush_seconds
         self.dropped = 0
-        self._pending: list[tuple[ModelVersion, list[tuple[str, str]], datetime]] = []
+        self._pending: list[tuple[ModelVersion, list[tuple[str, str]], datetime, Node | None]] = []
         self._n_pending = 0
         self._n_reported = 0
         self._lock, self._stop = Lock(), Event()
         self._thread: Thread | None = None
 
-    def log_predictions(self, version: ModelVersion, predictions: Sequence[Prediction]) -> None:
+    def log_predictions(self, version: ModelVersion, predictions: Sequence[Prediction], row_from: Node | None = None) -> None:
         """Put the receipts where the thread finds them; a few microseconds, no disk."""
         pairs = [(p.receipt, p.entity) for p in predictions]
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -97,7 +97,7 @@ class BufferedPredictionLog:
             if self._n_pending + len(pairs) > self.max_pending:
                 self.dropped += len(pairs)
                 return
-            self._pending.append((version, pairs, now))
+            self._pending.append((version, pairs, now, row_from))
             self._n_pending += len(pairs)
             if self._thread is None:
                 self._stop = Event()
@@ -121,8 +121,8 @@ class BufferedPredictionLog:
         if lost:
             get_logger().warning("receipts dropped", count=lost, since_start=self.dropped, most_waiting=self.max_pending)
         self.files.write(
-            PredictionRecord(receipt, v.task, v.version, v.model_hash, entity, at)
-            for v, pairs, at in batches
+            PredictionRecord(receipt, v.task, v.version, v.model_hash, entity, at, row_from)
+            for v, pairs, at, row_from in batches
             for receipt, entity in pairs
         )
 

@@ -14,7 +14,7 @@ from epic22.core.data.point_in_time import Tables
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
+from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, PredictionRecord, Provenance
 from epic22.core.prediction import Prediction
 from epic22.core.selection.study import Study, StudyConfig
 from epic22.core.tables.canonical import CanonicalTable
@@ -193,8 +193,8 @@ class LineageEmitter(Protocol):
 class PredictionLog(Protocol):
     """Where answers given are noted, so that a receipt can be traced. No method raises or keeps the caller waiting long."""
 
-    def log_predictions(self, version: ModelVersion, predictions: Sequence[Prediction]) -> None:
-        """Note that a model gave these answers now, to rows that a client sent."""
+    def log_predictions(self, version: ModelVersion, predictions: Sequence[Prediction], row_from: Node | None = None) -> None:
+        """Note that a model gave these answers now, to rows read from there; None: a client sent them."""
 
     def close(self) -> None:
         """Write down what still waits."""
