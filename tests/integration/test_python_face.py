@@ -117,6 +117,6 @@ def test_the_schema_of_the_task_file_is_current_and_knows_every_key_of_the_pages
         "type": ["integer", "null"],
         "minimum": 2,
         "default": 5,
-        "description": "Folds that judge. Option: --folds.",
+        "description": "The number of test folds. Option: --folds.",
     }
     assert schema["roles"]["properties"]["kind"]["enum"] == ["binary", "multiclass", "regression", None]

@@ -37,7 +37,7 @@ def test_the_written_file_trains_the_same_model_and_the_words_reach_the_user(she
     edited = edited.replace("families: [constant, linear, boosting]", "families: [linear]")
     written.write_text(edited)
     worded = shell.json("train", "--task-file", "tasks/task.yaml", "--task", "worded", "--seed", "4")
-    assert "--seed on the command line goes before split.seed (3) of task.yaml." in worded["notes"]
+    assert "--seed on the command line overrides split.seed (3) of task.yaml." in worded["notes"]
     assert [family["family"] for family in worded["leaderboard"]] == ["linear", "constant"]
     with TestClient(create_app(ModelStore(shell.home / "models"))) as client:
         columns = client.get("/v1/tasks/worded").json()["columns"]

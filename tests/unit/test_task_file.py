@@ -257,7 +257,7 @@ def asked_of(folder: Path, text: str) -> TrainingSpec:
         ("roles: {label: y, positive: 2}", "line 3: roles.positive: --positive 2: label 'y' has the values 0 and 1"),
         ("roles: {label: y, drop: [lod]}", "line 3: roles.drop: --drop lod: no such column; did you mean 'load'"),
         ("roles: {label: y, keep: [lod]}", "line 3: roles.keep: --keep lod: no such column"),
-        ("roles: {label: y}\ntarget: {metric: auc}", "line 4: target.metric: --metric auc: .* is judged by average_precision"),
+        ("roles: {label: y}\ntarget: {metric: auc}", "line 4: target.metric: --metric auc: .* is scored by average_precision"),
         ("roles: {label: y}\ntarget: {loss: cubic}", "line 4: target.loss: --loss cubic: give squared"),
         ("roles: {label: y}\ncosts: {miss: 3}", "line 4: costs.miss: --cost-miss and --cost-false-alarm go together"),
         ("roles: {label: y}\nsplit: {holdout_from: soon}", "line 4: split.holdout_from: --holdout-from soon: not a date"),
@@ -465,8 +465,8 @@ def test_an_option_goes_before_the_file_and_is_told(tmp_path: Path) -> None:
     made = apply_options(asked, {"label": "y", "seed": 3, "drop": ["size"], "trials": 7})
     assert (made.roles.label, made.roles.drop, made.split.seed, made.search.trials) == ("y", ("size",), 3, 7)
     assert made.origin.notes == (
-        "--label on the command line goes before roles.label (z) of task.yaml.",
-        "--drop on the command line goes before roles.drop (load) of task.yaml.",
+        "--label on the command line overrides roles.label (z) of task.yaml.",
+        "--drop on the command line overrides roles.drop (load) of task.yaml.",
     )
     assert load_task_data(made).notes[:2] == made.origin.notes
     with pytest.raises(ColumnError, match=r"^--label q"), locate_errors(apply_options(asked, {"label": "q"})):

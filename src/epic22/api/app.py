@@ -51,7 +51,7 @@ def create_app(registry: Registry, prediction_log: PredictionLog | None = None) 
 
 
 def _build_lifespan(prediction_log: PredictionLog | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """What ends with the application: the prediction log writes what still waits."""
+    """The lifespan of the application, which closes the prediction log at its end."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:

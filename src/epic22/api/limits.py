@@ -55,6 +55,6 @@ class _CountingReceive:
         self.more = message["type"] == "http.request" and bool(message.get("more_body"))
 
     async def drain(self) -> None:
-        """Read on to the body's end, or to as much as is bearable."""
+        """Read on to the body's end, up to `MAX_DRAINED_BYTES`."""
         while self.more and self.bytes < MAX_DRAINED_BYTES:
             self._count(await self.receive())

@@ -21,7 +21,7 @@ UNREADABLE = (BundleError, OSError, LookupError, TypeError, ValueError, Attribut
 
 @dataclass(frozen=True)
 class CachedModel:
-    """A champion ready to answer, and how it is asked, which is made once."""
+    """A champion ready to answer, with its request model, which is built once."""
 
     model: Model
     request_model: RequestModel

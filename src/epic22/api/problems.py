@@ -39,7 +39,7 @@ class Problem(Exception):  # noqa: N818
 
 
 def problem_response(status: int, detail: str, instance: str, errors: Sequence[tuple[str, str]] = ()) -> Response:
-    """The document; texts are cut so that a huge input is never echoed."""
+    """The response with the document; texts are cut so that a huge input is never echoed."""
     slug, title = TITLES.get(status, ("error", "The request failed"))
     content: dict[str, Any] = {
         "type": f"urn:epic22:problem:{slug}",
@@ -56,7 +56,7 @@ def problem_response(status: int, detail: str, instance: str, errors: Sequence[t
 
 
 def _truncate(text: str) -> str:
-    """The text as UTF-8 can carry it, not too long."""
+    """The text, shortened, without what UTF-8 cannot encode."""
     valid_text = text.encode("utf-8", "replace").decode()
     return valid_text if len(valid_text) <= MAX_CHARACTERS else f"{valid_text[:MAX_CHARACTERS]}…"
 

@@ -33,7 +33,7 @@ class _JsonObject(dict[str, Any]):
 
 
 class _ObjectFactory:
-    """Makes the objects of one body, and stops where they are far more than its rows can be."""
+    """Builds the objects of one body, and stops where there are far more of them than rows."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -134,7 +134,7 @@ def _validate_row(body: RequestModel, row: Any, pointer: str) -> dict[str, Any] 
 
 
 def _append_pointer(pointer: str, name: str) -> str:
-    """RFC 6901."""
+    """The JSON pointer to a key below another pointer (RFC 6901)."""
     return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
 
 

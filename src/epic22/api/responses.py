@@ -84,7 +84,7 @@ class ColumnAnswer(BaseModel):
 
 
 class TaskAnswer(BaseModel):
-    """A task that can be asked. Of values it says what the model makes small, and whether it learned their logarithm."""
+    """A task that can be asked. For a regression with its loss, and whether the label's logarithm was learned."""
 
     task: str
     about: str
@@ -112,7 +112,7 @@ class IntervalAnswer(BaseModel):
 
 class ColumnExplanation(BaseModel):
     """What a column is to the model: its mean |contribution|, its share of all, how the score goes with its value, its rank in
-    each fold, and what the metric loses on held-out rows when the column is dealt anew (null where that was not tried)."""
+    each fold, and what the metric loses on held-out rows when the column is permuted (null where that was not tried)."""
 
     column: str
     about: str
@@ -129,7 +129,7 @@ class ColumnExplanation(BaseModel):
 
 
 class CopiesAnswer(BaseModel):
-    """Columns that say nearly the same and share the credit, and what the metric loses when they are dealt anew together."""
+    """Columns that say nearly the same and share the credit, and what the metric loses when they are permuted together."""
 
     columns: list[str]
     agreement: float

@@ -98,17 +98,17 @@ class Run:
 
 
 def train(table: Any = None, *, home: str | Path | None = None, **options: Any) -> Run:
-    """Train on a table, a frame or a file, as `epic22 train` does; `home` is where models are kept, EPIC22_HOME otherwise.
+    """The run of a training on a frame or a file, as `epic22 train` does it; models are kept in `home`, EPIC22_HOME otherwise.
 
-    `train(frame, label="churned", time="month", id="tenant")`; `train(task_file="task.yaml")`. Raises UserError for what
-    cannot be asked or does not fit the table.
+    `train(frame, label="churned", time="month", id="tenant")`; `train(task_file="task.yaml")`. Raises UserError for keywords
+    that contradict each other or do not fit the table.
     """
     spec, components = _read_options("table", table, home, options)
     return _finish_run(components, train_file(components, spec))
 
 
 def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None, **options: Any) -> Run:
-    """Train a forecast of many series, as `epic22 train --panel` does.
+    """The run of a training on a panel of series, as `epic22 train --panel` does it.
 
     `forecast(frame, label="rent", id="zip", time="month", frequency="M", horizon=12)`. Raises UserError for what does not fit.
     """
@@ -117,7 +117,7 @@ def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None,
 
 
 def audit(table: Any = None, *, home: str | Path | None = None, **options: Any) -> tuple[Suspicion, ...]:
-    """What a table gives away, column by column with the evidence, as `epic22 audit` finds it; nothing is trained."""
+    """The suspicions of an audit, column by column with the evidence, as `epic22 audit` reports them; nothing is trained."""
     spec, _ = _read_options("table", table, home, options)
     return audit_file(spec)[1]
 

@@ -35,7 +35,7 @@ def decide(
 
 
 def print_decisions(decisions: "DecisionList") -> None:
-    """The list for a person at a terminal."""
+    """Print the list."""
     print_line(
         f"{decisions.task} at {decisions.at:%Y-%m-%d}: {len(decisions.listed)} of {decisions.considered:,} "
         f"listed, capacity {decisions.capacity} "

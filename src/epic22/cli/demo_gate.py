@@ -27,7 +27,7 @@ REASON = "Reviewed by a person: the model sees payments, not the class; to be ju
 
 
 def demonstrate_gate(components: Components, portfolio: Portfolio, folder: Path, seed: int) -> tuple[GateStep, ...]:
-    """Provisional, refused, overridden: what the gate makes of the same task, and which model answers after each."""
+    """The steps of the gate on one task (provisional, refused, overridden), each with the model that answers after it."""
     folder = folder.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     key = secrets.token_hex(16)
@@ -70,7 +70,7 @@ def _train_step(components: Components, what: str, override: Override | None) ->
 
 
 def print_promotion_log(components: Components) -> None:
-    """What the log of promotions says: when, who, why, and what was found; a key by its id alone."""
+    """Print the log of promotions: when, which version, why; of a key only its id."""
     log = components.registry.folder(TASK, "1").parent / "promotions.jsonl"
     print_line(f"{log}:")
     for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()):

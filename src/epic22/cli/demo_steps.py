@@ -88,7 +88,7 @@ def _train_feature(components: Components, name: str, portfolio: Portfolio) -> F
 
 
 def print_results(results: list[FeatureResult]) -> None:
-    """The features side by side, and what the fairness gate said."""
+    """Print the features side by side, and what the fairness gate decided."""
     headers = ["feature", "metric", "nothing", "rule", "champion", "best", "champion − rule", "champion − best"]
     rows = [
         [
@@ -132,7 +132,7 @@ def _build_row(components: Components, decisions: DecisionList) -> Mapping[str, 
 
 
 def ask_api(components: Components, task: str, row: Mapping[str, object]) -> Predictions:
-    """Start the API on a free port of this machine, ask it once over HTTP, stop it again."""
+    """The API's answer to a row over HTTP; the server runs on a free port for this one request."""
     server = uvicorn.Server(uvicorn.Config(create_app(components.registry), host="127.0.0.1", port=0, log_level="warning"))
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()
@@ -149,7 +149,7 @@ def ask_api(components: Components, task: str, row: Mapping[str, object]) -> Pre
 
 
 def _post_row(address: str, task: str, row: Mapping[str, object]) -> Predictions:
-    """Ask for the columns the task wants, as a client would who has read /v1/tasks."""
+    """The answer to a row, sent with the columns that /v1/tasks lists."""
     with urllib.request.urlopen(f"{address}/v1/tasks/{task}", timeout=30) as answer:
         names = [column["name"] for column in json.load(answer)["columns"]]
     body = json.dumps({"rows": [{name: row.get(name) for name in names}]}, default=_to_text).encode()
@@ -165,7 +165,7 @@ def _to_text(value: object) -> str:
 
 
 def print_answer(answer: Predictions) -> None:
-    """The first prediction with its reasons, and the sum they make."""
+    """Print the first prediction, its reasons and their sum."""
     prediction = answer.predictions[0]
     value = prediction.values[0]
     print_line(

@@ -1,4 +1,4 @@
-"""`epic22 explain`: what a task's model looks at, from what its training wrote down."""
+"""`epic22 explain`: what a task's model looks at, as its training stored it."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -34,7 +34,7 @@ def explain(
 
 
 def print_explanation(explanation: Mapping[str, Any], pictures: Path) -> None:
-    """An explanation for a person at a terminal."""
+    """Print an explanation: columns, pairs, shapes, warnings."""
     unit, metric = explanation["unit"], explanation["metric"]
     print_table(
         f"What moves the score: mean size ({unit}), mean rank over folds, and what {metric} loses without the column",

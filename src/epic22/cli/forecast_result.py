@@ -1,4 +1,4 @@
-"""A trained forecast for a person at a terminal."""
+"""Prints the result of a training on series."""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
-    """The result for a person at a terminal."""
+    """Print the result: origins, scores, weights, verdicts, coverage, champion."""
     run = result.run
     frequency, plan = run.frequency, run.plan
     for note in run.notes:

@@ -53,7 +53,7 @@ def ingest(
 
 
 def parse_timestamp(text: str | None, option: str = "--as-of") -> datetime | None:
-    """A UTC moment from ISO text; a zone is converted. Raises UserError.
+    """The moment of an ISO text, in UTC. Raises UserError for another text.
 
     >>> parse_timestamp("2024-03-01T02:00:00+02:00")
     datetime.datetime(2024, 3, 1, 0, 0)

@@ -52,7 +52,7 @@ def _write_svg(trace: Trace, svg: Path) -> None:
 
 
 def print_trace(trace: Trace) -> None:
-    """Both directions as trees, for a person at a terminal."""
+    """Print both directions as trees."""
     print_line(f"{trace.subject.kind}: {trace.subject.label}", "bold")
     for name, fact in trace.subject.facts:
         print_line(f"  {name}: {fact}", "dim")
@@ -74,7 +74,7 @@ def _build_tree(trace: Trace, title: str, direction: Literal["causes", "effects"
 
 
 def _add_branches(tree: Tree, trace: Trace, node: Node, direction: Literal["causes", "effects"], visited: set[str]) -> None:
-    """The branches below a node; what was grown before is named again and not grown again."""
+    """Add the branches below a node; a node that was visited before is named again without its branches."""
     next_ = trace.causes(node) if direction == "causes" else trace.effects(node)
     for one in next_[:MAX_BRANCHES]:
         is_repeated = one.key in visited
@@ -92,7 +92,7 @@ def _has_more(trace: Trace, node: Node, direction: Literal["causes", "effects"])
 
 
 def _format_id(node: Node) -> str:
-    """A handle that `epic22 lineage` takes."""
+    """An id that `epic22 lineage` takes."""
     facts = dict(node.facts)
     text = facts.get("sha256") or facts.get("model hash") or facts.get("id") or node.id
     return text if "/" in text or "@" in text else text[:16]

@@ -1,4 +1,4 @@
-"""The command `epic22`: exit code 0 done, 2 the user's input, 1 ours."""
+"""The command `epic22`; its exit code is 0 for success, 2 for a mistake in the input, 1 for one of ours, 130 if interrupted."""
 
 import os
 import sys
@@ -43,7 +43,7 @@ app = typer.Typer(
 
 
 class LazyVerb(TyperCommand):
-    """A line in the help; the verb itself, with its options, once it is called."""
+    """A verb with one line in the help; its own command, with its options, is loaded when it is called."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         """The context of the verb's own command."""
@@ -84,7 +84,7 @@ def main(
 
 
 def run() -> None:
-    """Run the command line; the user sees one clear sentence for what is his to mend, and never a traceback."""
+    """Run the command line: a mistake in the input ends in one sentence, one of ours in a file with the traceback."""
     # Two trainings on the same cores otherwise spend their time spinning for each other: minutes instead of seconds.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
@@ -104,7 +104,7 @@ def run() -> None:
 
 
 def _write_traceback() -> Path | str:
-    """Write the traceback where the user can attach it to a report; his data is not in it."""
+    """The file with the traceback, to be attached to a report; the user's data is not in it."""
     folder = Path(os.environ.get("EPIC22_HOME") or Path.home() / ".epic22") / "errors"
     try:
         folder.mkdir(parents=True, exist_ok=True)

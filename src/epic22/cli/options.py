@@ -1,4 +1,4 @@
-"""Options: those of `train` and `audit` are made from the fields of the specification, help, bounds and defaults included."""
+"""Options of the command line: those of `train` and `audit` are made from the fields of the specification."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
@@ -15,9 +15,9 @@ TYPES: Mapping[str, Any] = {"text": str, "texts": list[str], "path": Path, "numb
 
 
 def with_spec_options(fields: Sequence[SpecField]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """The verb as Typer wants it: an option for each field, after the verb's own.
+    """A decorator that adds an option for each field to a verb, after the verb's own.
 
-    The verb itself gets as `given` those of them that stand on the command line, by name.
+    The verb gets as `given` the values of those on the command line, by parameter.
     """
     names = [field.parameter for field in fields]
 
@@ -43,7 +43,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
 
 
 def _build_parameter(field: SpecField) -> Parameter:
-    """A field as a parameter of Typer's. A flag that is not off by itself can be turned off."""
+    """A field as a parameter for Typer; a flag that is not off by default has a --no- form."""
     key, default = field.key, None if field.form == "texts" else field.default
     can_turn_off = field.form == "flag" and field.default is not False
     option = typer.Option(

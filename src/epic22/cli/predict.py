@@ -47,7 +47,7 @@ def predict(
 
 
 def _select_values(prediction: Prediction) -> list[int]:
-    """Which values are shown: the first, the last, and the one that is acted on."""
+    """The indices of the values to print: the first, the last, and the one that is acted on."""
     decisive = [i for i, value in enumerate(prediction.values) if value.expected_loss is not None]
     return sorted({0, len(prediction.values) - 1, *decisive})
 

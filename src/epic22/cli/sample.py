@@ -11,14 +11,14 @@ from epic22.cli.terminal import print_line, print_table, show_progress
 
 
 class SizeName(StrEnum):
-    """The sizes there are."""
+    """The sizes of a portfolio."""
 
     small = "small"
     large = "large"
 
 
 class LayoutName(StrEnum):
-    """How tables are written."""
+    """The file formats of tables."""
 
     csv = "csv"
     parquet = "parquet"

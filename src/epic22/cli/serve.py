@@ -29,7 +29,7 @@ def serve(
 
 
 def _open_socket(host: str, port: int) -> socket.socket:
-    """A socket that is bound already, so that a port in use is said before anything starts, and the first client is heard."""
+    """A socket that listens already: a port in use is reported before anything starts, and the first client waits."""
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         # asyncio sends small answers at once only on sockets that say they are TCP; else each waits 40 ms for Nagle.

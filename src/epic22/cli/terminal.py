@@ -1,4 +1,4 @@
-"""What a person sees: progress on standard error, tables on standard output, JSON where it was asked for."""
+"""Output at a terminal: progress on standard error, tables or JSON on standard output."""
 
 import json
 import sys
@@ -20,13 +20,13 @@ from epic22.core.text import format_figure
 
 
 def print_json(value: object, views: Views = NO_VIEWS) -> None:
-    """The value as JSON on standard output, records as their views show them."""
+    """Print the value as JSON, records by their views."""
     sys.stdout.write(json.dumps(to_json(value, views), ensure_ascii=False, allow_nan=False, indent=2) + "\n")
 
 
 @contextmanager
 def show_progress() -> Iterator[Progress]:
-    """Bars on standard error; where that is no terminal, a line as each piece of work begins."""
+    """A display of progress on standard error: bars, or where that is no terminal a line for each piece of work."""
 
     console = Console(stderr=True)
     if not console.is_terminal:
@@ -54,7 +54,7 @@ def _move_bars(bars: Any, event: ProgressEvent) -> None:
 
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """A table on standard output; cells are text as it is, never markup."""
+    """Print a table; its cells are plain text, never markup."""
     grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for number, header in enumerate(headers):
         grid.add_column(Text(header), overflow="fold", justify="left" if number == 0 else "default")
@@ -64,12 +64,12 @@ def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]
 
 
 def print_line(text: str, style: str = "") -> None:
-    """A line on standard output, never taken for markup."""
+    """Print a line of plain text, never markup."""
     Console().print(Text(text, style=style), soft_wrap=True)
 
 
 def format_interval(interval: Interval | None) -> str:
-    """A figure and, shorter, its ends; a dash for none.
+    """A figure with its interval in fewer digits; a dash for None.
 
     >>> format_interval(Interval(0.81237, 0.80123, 0.82345))
     '0.8124 (0.801…0.823)'

@@ -27,7 +27,7 @@ REFUSALS: Mapping[Job, str] = {
     "panel": "do not go with --panel; the last periods are held out with --holdout-last.",
     "feature": "go with a table of your own; a feature is trained on the stored tables.",
 }
-"""What is said of options that a job has no use for."""
+"""The message for options that a job has no use for."""
 
 
 @with_spec_options(list_options())
@@ -46,7 +46,7 @@ def train(
 ) -> None:
     """Train a feature on the stored tables, or a task on your own table, and report what is certain.
 
-    Audit it, race the families on honest folds, register and report the best.
+    Audit it, evaluate the families on folds that leak nothing, register and report the best.
 
     epic22 train tenant_churn
 
@@ -85,7 +85,7 @@ def _require_table(is_complete: bool) -> None:
 
 
 def train_table(spec: TrainingSpec, json: bool) -> None:
-    """Train on a table of one's own as it is asked for, and show the result."""
+    """Train on a table of one's own and print the result."""
     _require_table(spec.data.file is not None and spec.roles.label is not None)
     with show_progress() as bars:
         result = bootstrap.train_file(bootstrap.assemble(read_settings(spec)), spec, bars)
@@ -99,20 +99,20 @@ def train_table(spec: TrainingSpec, json: bool) -> None:
 
 
 def read_settings(spec: TrainingSpec) -> Settings:
-    """The settings, with the memory cap that is asked for. Raises UserError for one that is no amount of memory."""
+    """The settings, with the memory cap of the specification. Raises UserError for one that is no amount of memory."""
     settings, cap = Settings.read(), spec.run.memory_cap
     return settings if cap is None else replace(settings, memory_cap=parse_memory(cap, "--memory-cap"))
 
 
 def train_forecast(spec: TrainingSpec, json: bool) -> None:
-    """Train on the panel and show the result."""
+    """Train on a panel and print the result."""
     with show_progress() as bars:
         result = bootstrap.train_panel_file(bootstrap.assemble(Settings.read()), spec, bars)
     print_result(result, json)
 
 
 def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str | None, json: bool) -> None:
-    """Train the feature of that name, or each of them, and show the results."""
+    """Train the feature of that name, or all of them, and print the results."""
     tuning, settings = bootstrap.build_tuning(Settings.read(), spec), read_settings(spec)
     components, refusals = bootstrap.assemble(settings), []
     override, engineer = bootstrap.override_by_key(reason), spec.search.uses_engineering
@@ -127,7 +127,7 @@ def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str 
 
 
 def explain_refusal(result: "TrainingResult[Any]") -> list[str]:
-    """What to tell someone who asked for an override and was not granted it: a sentence, or nothing."""
+    """The message for an override that was requested and refused; nothing otherwise."""
     decision = result.run.promotion
     if decision is None or decision.promote or decision.override is None:
         return []
@@ -142,7 +142,7 @@ def _print_rows(result: "TrainingResult[RowRun]") -> None:
 
 
 def print_result(result: "TrainingResult[Any]", json: bool) -> None:
-    """The result of a feature or a panel for a person at a terminal, or as JSON."""
+    """Print the result of a feature or a panel, as text or as JSON."""
     if json:
         print_json(to_json(result.run, bootstrap.VIEWS) | {"report": str(result.report)})
         return

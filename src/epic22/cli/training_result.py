@@ -1,4 +1,4 @@
-"""A trained model of rows for a person at a terminal."""
+"""Prints the result of a training on rows."""
 
 from typing import TYPE_CHECKING
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def print_training(result: "TrainingResult[RowRun]") -> None:
-    """The result for a person at a terminal."""
+    """Print the result: audit, folds, scores, columns, verdicts, coverage, champion."""
     run = result.run
     for note in run.notes:
         print_line(f"· {note}", "dim")
@@ -55,7 +55,7 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
 
 
 def _describe_certainty(verdict: "Verdict") -> str:
-    """Certain or not, with what other tests say of the same pair where they may be asked."""
+    """Whether a verdict is certain, with the supplementary tests of the same pair."""
     other_tests = [
         f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
     ]
@@ -63,7 +63,7 @@ def _describe_certainty(verdict: "Verdict") -> str:
 
 
 def _print_coverage(result: "TrainingResult[RowRun]") -> None:
-    """How often intervals or sets held the outcome, and where they did not."""
+    """Print how often intervals or sets covered the outcome, and where they did not."""
     promise = result.run.intervals
     if promise.note:
         print_line(f"Coverage: {promise.note}.")
@@ -105,7 +105,7 @@ def _print_audit(result: "TrainingResult[RowRun]") -> None:
 
 
 def print_comparison(run: "RowRun") -> None:
-    """Short lists and money per 1,000 rows by family, what is as good, and whether more data would help."""
+    """Print short lists and costs per 1,000 rows by family, non-inferior families, and whether more data would help."""
     points = run.comparison.operating_points
     if points:
         rows = [
@@ -127,7 +127,7 @@ def print_comparison(run: "RowRun") -> None:
 
 
 def print_assessment(assessment: "Assessment") -> None:
-    """Calibration, money, bands and fairness in a few lines."""
+    """Print calibration, savings, risk bands and fairness in a few lines."""
     print_line(
         f"Calibration: {assessment.calibration.kind}; expected calibration error "
         f"{format_figure(assessment.before.error)} before, "

@@ -19,7 +19,7 @@ NOTE_PHRASES = (": ", " is ", " holds ", " has ", " repeats ")
 HEADER = (
     "An Epic 22 task file. Change what is wrong, add what you know, and train with it:",
     "  epic22 train --task-file THIS_FILE",
-    "Options on the command line go before it. Paths start from its folder. docs/how-to/task-file.md has every key.",
+    "Options on the command line override it. Paths start from its folder. docs/how-to/task-file.md has every key.",
 )
 
 

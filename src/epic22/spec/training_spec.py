@@ -1,4 +1,4 @@
-"""All that can be asked of a training, each fact once: type, default, help, bounds, option, key of the file.
+"""The options of a training, each declared once: type, default, help, bounds, option, key of the file.
 
 From these fields are made: the options of `train` and `audit` (`cli.options`), the task file and its schema (`task_yaml`,
 `task_schema`), and the keywords of the Python call (`build_spec`). A new option is a field here, and its use.
@@ -38,9 +38,9 @@ PANEL_JOBS: Mapping[str | None, tuple[Job, ...]] = {SEARCH: TABLE_OR_FEATURE, PA
 
 @dataclass(frozen=True)
 class Key:
-    """What there is to know of a field beside its type and its default.
+    """The declaration of a field, beside its type and its default.
 
-    `option` names it on the command line, below `panel` in the help; a field without one is given in a file or in Python alone.
+    `option` names it on the command line, in the `panel` of the help; a field without one is set in a file or in Python only.
     `list_choices` gives the values allowed, where the type does not say them. `jobs` are those that use it, where they are
     not those of its panel. `in_audit`: `audit` takes it too. `comment` stands above it in a written file.
     """
@@ -60,7 +60,7 @@ class Key:
         return job in (self.jobs or PANEL_JOBS.get(self.panel, ("table",)))
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The check of values that come from Python: one text is a list of one; bounds and choices hold."""
+        """The schema that checks values from Python: one text is a list of one; bounds and choices hold."""
         schema = core_schema.no_info_after_validator_function(self.check_value, handler(source))
         if get_origin(source) is not tuple:
             return schema
@@ -104,7 +104,7 @@ class DataSection(Section):
         Key("CSV (any separator, gzip too), Parquet, JSON or JSON lines.", "--csv", TABLE, jobs=TABLE_OR_PANEL, in_audit=True),
     ] = None
     test: Annotated[Path | None, Key("Test on this file.", "--test", SPLIT)] = None
-    about: Annotated[str | None, Key("What is predicted and for whom, in words: the API's description.", "--about", TABLE)] = None
+    about: Annotated[str | None, Key("What is predicted and for whom: the description in the API.", "--about", TABLE)] = None
 
 
 class RolesSection(Section):
@@ -126,11 +126,11 @@ class RolesSection(Section):
             in_audit=True,
         ),
     ] = ()
-    group: Annotated[str | None, Key("Rows of one group are never on both sides.", "--group", TABLE, in_audit=True)] = None
+    group: Annotated[str | None, Key("A group is never in both training and test rows.", "--group", TABLE, in_audit=True)] = None
     id: Annotated[
         tuple[str, ...],
         Key(
-            "Whom the row is about; repeat it for a series named by several columns.",
+            "The entity that a row is about; repeat it where several columns name a series.",
             "--id",
             TABLE,
             jobs=TABLE_OR_PANEL,
@@ -147,7 +147,7 @@ class RolesSection(Section):
     offset: Annotated[
         str | None,
         Key(
-            "With --loss poisson or tweedie: what the label grows with, such as years insured; above zero, never learned from.",
+            "With --loss poisson or tweedie: what the label is proportional to, such as years insured; above zero, and no input.",
             "--offset",
             TABLE,
         ),
@@ -155,27 +155,27 @@ class RolesSection(Section):
 
 
 class TargetSection(Section):
-    """What is made small, and what decides."""
+    """The loss that is minimised, and the metric that decides."""
 
     loss: Annotated[
         str | None,
-        Key("Of a value: squared (default), absolute, quantile:0.9, poisson, tweedie or tweedie:1.5.", "--loss", TABLE),
+        Key("A regression's loss: squared (default), absolute, quantile:0.9, poisson, tweedie or tweedie:1.5.", "--loss", TABLE),
     ] = None
     log: Annotated[
         Literal["no", "yes", "auto"] | None,
         Key(
-            "Learn the label's logarithm: yes, no, or auto: where that is better, as squared error does unless told.",
+            "Learn the label's logarithm: yes, no, or auto: where that scores better (the default of --loss squared).",
             "--log",
             TABLE,
         ),
     ] = None
     metric: Annotated[
-        str | None, Key("The one that decides, such as roc_auc or log_loss; the kind's own otherwise.", "--metric", TABLE)
+        str | None, Key("The metric that decides, such as roc_auc; by default that of the label's kind.", "--metric", TABLE)
     ] = None
 
     @property
     def is_of_values(self) -> bool:
-        """Whether what is asked makes the label a value, however few it has."""
+        """Whether the label is a number to be predicted, however few values it has."""
         return self.loss is not None or self.log in ("yes", "auto")
 
 
@@ -183,45 +183,45 @@ class CostsSection(Section):
     """What errors cost."""
 
     miss: Annotated[
-        float | None, Key("What a positive costs that nobody acted on; two classes.", "--cost-miss", USE, minimum=0)
+        float | None, Key("The cost of a positive that nobody acted on; two classes.", "--cost-miss", USE, minimum=0)
     ] = None
     false_alarm: Annotated[
-        float | None, Key("What acting costs where nothing would have happened.", "--cost-false-alarm", USE, minimum=0)
+        float | None, Key("The cost of acting where nothing would have happened.", "--cost-false-alarm", USE, minimum=0)
     ] = None
     capacity: Annotated[int | None, Key("How many rows a week can be acted on.", minimum=1)] = None
     stake_column: Annotated[
         str | None,
-        Key("An input of numbers that multiplies the cost of a miss, such as the value at stake."),
+        Key("A numeric input that multiplies the cost of a miss, such as the value at stake."),
     ] = None
 
 
 class PolicySection(Section):
-    """What is preferred where nothing is lost by it, and what is told."""
+    """What is preferred among equals, and what is reported."""
 
     prefer_simpler: Annotated[
         bool,
         Key(
-            "Take the simplest family that is shown to cost at most 1 % of the constant's cost more than the best.",
+            "Choose the simplest family that is shown to cost at most 1 % of the constant's cost more than the best.",
             "--prefer-simpler",
             USE,
         ),
     ] = False
     learning_curve: Annotated[
-        bool, Key("Refit on fewer rows, and say whether more data would help.", "--learning-curve", USE)
+        bool, Key("Refit on fewer rows, and report whether more data would help.", "--learning-curve", USE)
     ] = False
     minimum_effect: Annotated[float | None, Key("The smallest difference of the metric that matters.", minimum=0)] = None
     non_inferiority_margin: Annotated[
         float | None,
-        Key("Money per 1,000 rows by which a simpler family may be dearer.", minimum=0),
+        Key("Money per 1,000 rows by which a simpler family may cost more.", minimum=0),
     ] = None
     coverage_by: Annotated[
         tuple[str, ...],
-        Key("An input of few levels by which coverage is told; may be repeated.", "--coverage-by", TABLE),
+        Key("An input of few levels by which coverage is reported; may be repeated.", "--coverage-by", TABLE),
     ] = ()
 
 
 class SplitSection(Section):
-    """Which rows judge."""
+    """Which rows are for testing."""
 
     horizon: Annotated[
         float,
@@ -233,25 +233,25 @@ class SplitSection(Section):
             minimum=0,
         ),
     ] = 0.0
-    gap: Annotated[float, Key("More days until a label is known (label delay).", "--gap", SPLIT, minimum=0)] = 0.0
-    folds: Annotated[int, Key("Folds that judge.", "--folds", SPLIT, minimum=2)] = 5
-    repeats: Annotated[
-        int | None, Key("How often rows are dealt: 5 times, once with a search.", "--repeats", SPLIT, minimum=1)
-    ] = None
+    gap: Annotated[float, Key("Label delay: days from the horizon's end until it is known.", "--gap", SPLIT, minimum=0)] = 0.0
+    folds: Annotated[int, Key("The number of test folds.", "--folds", SPLIT, minimum=2)] = 5
+    repeats: Annotated[int | None, Key("Repeats of cross-validation: 5, or 1 with a search.", "--repeats", SPLIT, minimum=1)] = (
+        None
+    )
     group_by: Annotated[
         Literal["day", "week", "month"] | None,
-        Key("day, week or month: whole periods of --time are the groups.", "--group-by", SPLIT),
+        Key("day, week or month: rows of one period of --time are a group.", "--group-by", SPLIT),
     ] = None
     holdout_from: Annotated[str | None, Key("Test on all rows from this date on (ISO 8601, UTC).", "--holdout-from", SPLIT)] = (
         None
     )
     holdout_last: Annotated[
-        int | None, Key("Test on the last so many moments of --time.", "--holdout-last", SPLIT, jobs=TABLE_OR_PANEL, minimum=1)
+        int | None, Key("Test on the last N moments of --time.", "--holdout-last", SPLIT, jobs=TABLE_OR_PANEL, minimum=1)
     ] = None
     random_rows_despite_time: Annotated[
         bool,
         Key(
-            "Deal timed rows at random: leaks neighbours in time, is warned of in every report.",
+            "Split timed rows at random: leaks neighbours in time; every report warns of it.",
             "--random-rows-despite-time",
             SPLIT,
         ),
@@ -266,16 +266,16 @@ class SearchSection(Section):
 
     trials: Annotated[
         int | None,
-        Key("Search so many configurations in each training part; repeatable.", "--trials", SEARCH, minimum=1),
+        Key("Try N configurations in each training part; reproducible.", "--trials", SEARCH, minimum=1),
     ] = None
     time_limit: Annotated[
         float | None,
-        Key("Seconds for the whole command from its start; not repeatable to the bit.", "--time-limit", SEARCH, minimum=5),
+        Key("Seconds for the whole command from its start; not reproducible to the bit.", "--time-limit", SEARCH, minimum=5),
     ] = None
     families: Annotated[
         tuple[str, ...],
         Key(
-            "A family to search; else all that fit, CatBoost where installed.",
+            "A family to search; may be repeated. By default all that fit, CatBoost where installed.",
             "--search-family",
             SEARCH,
             list_choices=list_family_names,
@@ -284,11 +284,11 @@ class SearchSection(Section):
     sampling: Annotated[Literal["bayesian", "random", "grid"], Key("bayesian, random or grid.", "--sampling", SEARCH)] = (
         "bayesian"
     )
-    prune: Annotated[bool, Key("Give up a configuration that falls behind in its first folds.", "--prune", SEARCH)] = True
+    prune: Annotated[bool, Key("Stop a configuration that falls behind in its first folds.", "--prune", SEARCH)] = True
     engineer: Annotated[
         bool | None,
         Key(
-            "Make columns of dates, numbers and categories, and leave weak ones out, where held-out rows say so; "
+            "Derive columns from dates, numbers and categories, and drop weak ones, where that helps on held-out rows; "
             "on with a search.",
             "--engineer",
             TABLE,
@@ -298,7 +298,7 @@ class SearchSection(Section):
     nested: Annotated[
         bool,
         Key(
-            "Search anew in every training part, or once, judged by its own inner folds: sooner, a little too good.",
+            "Search in every training part; or once, scored by its own inner folds: faster, slightly optimistic.",
             "--nested",
             SEARCH,
         ),
@@ -306,7 +306,7 @@ class SearchSection(Section):
     row_ms: Annotated[
         float | None,
         Key(
-            "Where score and reasons of one row take longer than this, one model learns what the ensemble says.",
+            "Distil the ensemble into one model where score and reasons of one row take more milliseconds than this.",
             "--row-ms",
             SEARCH,
             minimum=0.01,
@@ -325,37 +325,37 @@ class SearchSection(Section):
 
 
 class ForecastSection(Section):
-    """That the table is a panel of series, and what kind of one; in no file."""
+    """The layout of a panel of series; in no task file."""
 
     panel: Annotated[
         str | None, Key("Forecast many series: wide (a column a period) or long (a row a value).", "--panel", PANEL)
     ] = None
-    frequency: Annotated[str | None, Key("H, D, W, M, Q or Y: how long a period is.", "--frequency", PANEL)] = None
+    frequency: Annotated[str | None, Key("The length of a period: H, D, W, M, Q or Y.", "--frequency", PANEL)] = None
     season: Annotated[
         int | None, Key("Periods in a cycle; 1 where the series are seasonally adjusted.", "--season", PANEL, minimum=1)
     ] = None
     complete_last: Annotated[
-        int | None, Key("Only series without a gap in so many last periods.", "--complete-last", PANEL, minimum=1)
+        int | None, Key("Use only series without a gap in the last N periods.", "--complete-last", PANEL, minimum=1)
     ] = None
     trend_horizon: Annotated[
-        int, Key("Periods ahead at which rising, stable, falling is told.", "--trend-horizon", PANEL, minimum=1)
+        int, Key("Periods ahead at which a series is reported as rising, stable or falling.", "--trend-horizon", PANEL, minimum=1)
     ] = 3
-    also: Annotated[tuple[str, ...], Key("A slow family to race as well: arima.", "--also", PANEL)] = ()
+    also: Annotated[tuple[str, ...], Key("A slow family to evaluate as well: arima.", "--also", PANEL)] = ()
 
 
 class RunSection(Section):
-    """How this one training runs; in no file."""
+    """How this one training runs; in no task file."""
 
     task_file: Annotated[
-        Path | None, Key("Train as this file says; other options go before it.", "--task-file", TABLE, in_audit=True)
+        Path | None, Key("Train as this file says; other options override it.", "--task-file", TABLE, in_audit=True)
     ] = None
     write_task: Annotated[
-        Path | None, Key("Write what was asked and inferred here, to be edited.", "--write-task", TABLE, in_audit=True)
+        Path | None, Key("Write what was given and inferred here, to be edited.", "--write-task", TABLE, in_audit=True)
     ] = None
     memory_cap: Annotated[
         str | None,
         Key(
-            "Read a table in batches that would take more memory than this, such as 4GB; default: EPIC22_MEMORY_CAP.",
+            "Read a table in batches if it would take more memory than this, such as 4GB; default: EPIC22_MEMORY_CAP.",
             "--memory-cap",
             TABLE,
             jobs=TABLE_OR_FEATURE,
@@ -364,7 +364,7 @@ class RunSection(Section):
     processes: Annotated[
         int,
         Key(
-            "Search by so many processes at once: faster, but the same command may find another model next time.",
+            "Search with N processes at once: faster, but the same command may find another model next time.",
             "--processes",
             SEARCH,
             minimum=1,
@@ -375,10 +375,10 @@ class RunSection(Section):
 
 @dataclass(frozen=True)
 class Origin:
-    """Where a specification comes from; two that ask for the same are equal wherever they come from.
+    """Where a specification comes from; it does not count when two are compared.
 
     `file` is the task file's name, `places` the line of each of its keys that still holds, `remarks` the comments above keys, by
-    the key's path. `notes` tell what the command line said otherwise.
+    the key's path. `notes` say which of them the command line overrides.
     """
 
     file: str | None = field(default=None, compare=False)
@@ -388,12 +388,12 @@ class Origin:
 
 
 class TrainingSpec(Section):
-    """All that is asked of a training, in the order of the file; `forecast`, `run` and `origin` are in none."""
+    """All options of a training, in the order of the task file; `forecast`, `run` and `origin` are in none."""
 
     name: Annotated[
         str | None,
         Key(
-            "The task's name; made of file and label otherwise.",
+            "The task's name; by default made of file and label.",
             "--task",
             TABLE,
             jobs=TABLE_OR_PANEL,
@@ -408,7 +408,7 @@ class TrainingSpec(Section):
     ] = RolesSection()
     columns: Annotated[
         tuple[ColumnOverride, ...],
-        Key("Each column as it was read. To be said: dtype, unit, about (in words, for the reasons), low, high, levels, role."),
+        Key("Each column as it was read. Keys: dtype, unit, about (in words, for the reasons), low, high, levels, role."),
     ] = ()
     formulas: Annotated[
         tuple[str, ...],
@@ -420,22 +420,20 @@ class TrainingSpec(Section):
             comment="Columns made of others, such as 'power [W] = torque * speed * 0.10472'.",
         ),
     ] = ()
-    target: Annotated[TargetSection, Key("What is made small, and what decides: loss, log, metric.")] = TargetSection()
+    target: Annotated[TargetSection, Key("The minimised loss and the metric that decides: loss, log, metric.")] = TargetSection()
     costs: Annotated[
         CostsSection,
         Key("What errors cost, for two classes: miss, false_alarm; capacity (a week), stake_column (multiplies a miss)."),
     ] = CostsSection()
     policy: Annotated[
         PolicySection,
-        Key(
-            "What is preferred where nothing is lost by it, and told. Also: minimum_effect, non_inferiority_margin, coverage_by."
-        ),
+        Key("What is preferred among equals, and what is reported. Also: minimum_effect, non_inferiority_margin, coverage_by."),
     ] = PolicySection()
     split: Annotated[
         SplitSection,
-        Key("Which rows judge; days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last."),
+        Key("The test rows; horizon and gap in days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last."),
     ] = SplitSection()
-    families: Annotated[tuple[str, ...], Key("Who is raced.", list_choices=list_family_names)] = ()
+    families: Annotated[tuple[str, ...], Key("The families to evaluate.", list_choices=list_family_names)] = ()
     search: Annotated[
         SearchSection, Key("The search and its budget. Also: trials, time_limit (seconds), families, engineer.")
     ] = SearchSection()
@@ -446,7 +444,7 @@ class TrainingSpec(Section):
     @field_validator("columns", mode="before")
     @classmethod
     def _read_columns(cls, value: Any) -> Any:
-        """Settings by column name, as in the file, or records."""
+        """The records of columns; also from a mapping by name, as in the file."""
         return tuple(ColumnOverride(name, **of) for name, of in value.items()) if isinstance(value, Mapping) else value
 
     def value(self, spec_field: "SpecField") -> Any:
@@ -455,7 +453,7 @@ class TrainingSpec(Section):
         return getattr(section, spec_field.name)
 
     def with_value(self, spec_field: "SpecField", value: Any) -> "TrainingSpec":
-        """The same with another value of a field, unchecked: who reads it in says what is wrong in his own words."""
+        """The same with another value of a field, unchecked: whoever reads the value reports what is wrong with it."""
         change = {spec_field.name: value}
         if not spec_field.section:
             return self.model_copy(update=change)
@@ -479,14 +477,14 @@ class TrainingSpec(Section):
 
     @property
     def error_costs(self) -> dict[str, float]:
-        """The costs of a miss and a false alarm, none where they are not stated."""
+        """The costs of a miss and a false alarm; empty unless both are given."""
         miss, false_alarm = self.costs.miss, self.costs.false_alarm
         return {} if miss is None or false_alarm is None else {"miss": miss, "false_alarm": false_alarm}
 
 
 @dataclass(frozen=True)
 class SpecField:
-    """A field as options, files and keywords need it: where it stands, how a value is written, which choices there are."""
+    """A field as options, files and keywords need it: its place, the form of its value, its choices."""
 
     section: str
     name: str
@@ -535,14 +533,14 @@ def _list_fields(record: type[Section], section: str = "") -> list[SpecField]:
 
 
 FIELDS = tuple(_list_fields(TrainingSpec))
-"""Every field that is not of a single column."""
+"""Every field but those of a single column."""
 
 COLUMN_FIELDS = tuple(
     describe_field("columns", one.name, get_type_hints(ColumnOverride)[one.name], Key(""), one.default)
     for one in dataclass_fields(ColumnOverride)
     if one.name != "name"
 )
-"""What can be stated of a column."""
+"""The settings of a column."""
 
 SECTION_KEYS: Mapping[str, Key] = {
     name: next(one for one in info.metadata if isinstance(one, Key))
@@ -570,7 +568,7 @@ def list_unused(job: Job, given: Container[str]) -> tuple[SpecField, ...]:
 
 
 def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
-    """The specification with the options that were given on the command line; notes tell what they replace in a file."""
+    """The specification with the options given; notes say which values of a task file they override."""
     places, notes = dict(spec.origin.places), list(spec.origin.notes)
     for one in FIELDS:
         if one.parameter not in given:
@@ -579,7 +577,7 @@ def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
         value = tuple(value) if isinstance(value, list) else value
         if places.pop(one.path, None) is not None and value != before:
             notes.append(
-                f"{one.key.option or one.parameter} on the command line goes before {'.'.join(one.path)} "
+                f"{one.key.option or one.parameter} on the command line overrides {'.'.join(one.path)} "
                 f"({_format_value(before)}) of {spec.origin.file}."
             )
         spec = spec.with_value(one, value)
@@ -591,9 +589,9 @@ def _format_value(value: Any) -> str:
 
 
 def build_spec(**options: Any) -> TrainingSpec:
-    """The specification of keywords: the options' names, such as csv, label, time, cost_miss; `columns` by name as in the file.
+    """The specification of keywords, named as the options: csv, label, time, cost_miss; `columns` by name, as in the file.
 
-    Raises UserError for a keyword that is none, or a value that does not fit.
+    Raises UserError for an unknown keyword, or a value that does not fit.
     """
     by_parameter = {one.parameter: one for one in FIELDS}
     values: dict[str, Any] = {"columns": options.pop("columns", ())}
