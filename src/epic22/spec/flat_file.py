@@ -54,7 +54,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     refuse_loss(label, kind, spec)
     refuse_offset(whole.frame, spec)
     derived, frame = _derive_columns(table, formulas)
-    clusters = _select_clusters(table, build_roles(spec))
+    clusters = select_clusters(table.frame, table.times, spec.roles.group)
     suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[spec.label], kind, clusters)
     suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(spec))
     withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(spec.roles.keep)
@@ -132,11 +132,11 @@ def refuse_unknown_keeps(names: Sequence[str], keep: Sequence[str]) -> None:
         raise ColumnError(f"--keep {', '.join(unknown)}: no such column; there are {', '.join(names)}.")
 
 
-def _select_clusters(table: TypedTable, roles: Roles) -> pl.Series | None:
+def select_clusters(frame: pl.DataFrame, times: pl.Series | None, group: str | None) -> pl.Series | None:
     """Rows that are not independent evidence of one another: a group's, else a day's."""
-    if roles.group is not None:
-        return table.frame[roles.group].cast(pl.String)
-    return None if table.times is None else table.times.dt.truncate("1d")
+    if group is not None:
+        return frame[group].cast(pl.String)
+    return None if times is None else times.dt.truncate("1d")
 
 
 def build_task_name(spec: TrainingSpec) -> str:
@@ -344,6 +344,8 @@ def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, clas
         raise ColumnError(f"{spec.path}: no column is left to learn from; see 'epic22 audit', and --keep to keep one.")
     _refuse_unfit_stake(spec, columns)
     label_column = {column.name: column for column in columns}[spec.label]
+    loss = build_loss(spec)
+    log = spec.target.log or ("auto" if KINDS[kind].is_regression and loss == SQUARED else "no")
     target = Target(
         name=spec.label,
         kind=kind,
@@ -352,7 +354,10 @@ def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, clas
         classes=classes,
         unit=label_column.unit if KINDS[kind].is_regression else None,
         offset=spec.roles.offset,
-        **_resolve_loss(spec, kind),
+        loss=loss.name,
+        quantile=loss.quantile,
+        power=loss.power,
+        log={"no": False, "yes": True, "auto": None}[log],
     )
     return Task(
         name=build_task_name(spec),
@@ -365,14 +370,7 @@ def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, clas
         about=spec.data.about or f"{spec.label} from {spec.path.name}",
         costs=spec.error_costs,
         stake_column=spec.costs.stake_column,
-        policy=EvaluationPolicy(
-            minimum_effect=spec.policy.minimum_effect,
-            non_inferiority_margin=spec.policy.non_inferiority_margin,
-            prefer_simpler=spec.policy.prefer_simpler,
-            capacity=spec.costs.capacity,
-            coverage_by=spec.policy.coverage_by,
-            learning_curve=spec.policy.learning_curve,
-        ),
+        policy=EvaluationPolicy(capacity=spec.costs.capacity, **dict(spec.policy)),
     )
 
 
@@ -423,13 +421,6 @@ def _select_metric(spec: TrainingSpec, kind: Kind) -> Metric:
     if spec.target.metric not in metrics:
         raise ColumnError(f"--metric {spec.target.metric}: a label of kind {kind} is scored by {', '.join(metrics)}.")
     return metrics[spec.target.metric]
-
-
-def _resolve_loss(spec: TrainingSpec, kind: Kind) -> dict[str, Any]:
-    loss = build_loss(spec)
-    default = "auto" if KINDS[kind].is_regression and loss == SQUARED else "no"
-    log = {"no": False, "yes": True, "auto": None}[spec.target.log or default]
-    return {"loss": loss.name, "quantile": loss.quantile, "power": loss.power, "log": log}
 
 
 def compute_data_version(

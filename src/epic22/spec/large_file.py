@@ -28,6 +28,7 @@ from epic22.spec.flat_file import (
     list_excluded_columns,
     refuse_loss,
     refuse_unknown_keeps,
+    select_clusters,
 )
 from epic22.spec.task_request import build_loss, build_roles
 from epic22.spec.training_spec import TrainingSpec
@@ -136,9 +137,8 @@ def _encode_classes(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> d
 def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, spec: TrainingSpec) -> tuple[Suspicion, ...]:
     """What the sample of rows gives away, and the columns that count the rows of the whole."""
     sample = table.sample
-    clusters = sample[spec.roles.group].cast(pl.String) if spec.roles.group is not None else None
-    if clusters is None and table.at is not None:
-        clusters = pl.Series(table.at[table.sample_rows]).dt.truncate("1d")
+    times = None if table.at is None else pl.Series(table.at[table.sample_rows])
+    clusters = select_clusters(sample, times, spec.roles.group)
     suspicions = audit_columns(sample, table_profile.columns, sample[spec.label], kind, clusters)
     suspected = {s.column for s in suspicions}
     inputs = [c for c in table_profile.columns if c.role == "input" and c.dtype == "int" and c.name not in suspected]

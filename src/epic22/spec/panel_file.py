@@ -94,15 +94,14 @@ def load_panel_task_data(file: PanelFile) -> PanelTaskData:
 
 def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> pl.DataFrame:
     """Frame [id columns, time, label], a row a value."""
-    frame, option = raw.frame, "--id"
-    for name in file.id:
+    frame, named = raw.frame, [("--id", name) for name in file.id]
+    if file.layout == "long":
+        named += [("--time", file.time), ("--label", file.label)]
+    for option, name in named:
         if name not in frame.columns:
             raise ColumnError(f"{option} {name}: no such column; there are {', '.join(frame.columns[:20])}.")
     if file.layout == "wide":
         return _unpivot(frame, file, notes)
-    for option, name in (("--time", file.time), ("--label", file.label)):
-        if name not in frame.columns:
-            raise ColumnError(f"{option} {name}: no such column; there are {', '.join(frame.columns[:20])}.")
     if len({*file.id, file.time, file.label}) < len(file.id) + 2:
         raise ColumnError("--id, --time and --label must be different columns.")
     others = [name for name in frame.columns if name not in (*file.id, file.time, file.label)]
@@ -113,7 +112,7 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> pl.DataFrame
 
 def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
     headers = pl.Series("header", [name for name in frame.columns if name not in file.id])
-    date_headers = headers.filter(_parse_headers(headers).is_not_null())
+    date_headers = headers.filter(read_times(_convert_quarters(headers)).is_not_null())
     if len(date_headers) < 2:
         raise ColumnError(
             f"--panel wide: {len(date_headers)} column names are dates, such as 2024-03-31 or 2024-03; "
@@ -130,21 +129,16 @@ def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataF
     return text.unpivot(date_headers.to_list(), index=list(file.id), variable_name=file.time, value_name=file.label)
 
 
-def _parse_headers(headers: pl.Series) -> pl.Series:
-    return read_times(_convert_quarters(headers.filter(headers.is_not_null())))
-
-
 def _convert_quarters(text: pl.Series) -> pl.Series:
     """Quarters like 2024 Q2 as the first month in them."""
     if text.dtype != pl.String or not text.drop_nulls().str.contains(QUARTER.pattern).any():
         return text
-    months = {"1": "01", "2": "04", "3": "07", "4": "10"}
-    return pl.Series(text.name, [_convert_quarter(value, months) for value in text])
-
-
-def _convert_quarter(value: str | None, months: dict[str, str]) -> str | None:
-    match = None if value is None else QUARTER.match(value.strip())
-    return value if match is None else f"{match[1]}-{months[match[2]]}"
+    quarters = [None if value is None else QUARTER.match(value.strip()) for value in text]
+    months = [
+        value if quarter is None else f"{quarter[1]}-{3 * int(quarter[2]) - 2:02}"
+        for value, quarter in zip(text, quarters, strict=True)
+    ]
+    return pl.Series(text.name, months)
 
 
 def _read_values(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:

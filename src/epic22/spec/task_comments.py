@@ -39,8 +39,11 @@ def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
     Comments that stood above other keys stay; those above sections and columns are written anew.
     """
     overrides = {column.name: column for column in spec.columns}
+    stated = ((column, overrides.get(column.name, ColumnOverride(column.name))) for column in inferred.task.columns)
+    # What roles say of a column stands there; another's type is written down.
     columns = tuple(
-        _pin_dtype(column, overrides.get(column.name, ColumnOverride(column.name))) for column in inferred.task.columns
+        override if column.role in ("label", "id", "group", "time") else replace(override, dtype=override.dtype or column.dtype)
+        for column, override in stated
     )
     comments: dict[tuple[str, ...], tuple[str, ...]] = {(): HEADER, ("version",): ("The version of this form.",)}
     comments |= {(section,): (key.comment or key.help,) for section, key in SECTION_KEYS.items()}
@@ -54,13 +57,6 @@ def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
             "columns": columns,
             "origin": Origin(origin.file, origin.places, {**origin.remarks, **comments}, origin.notes),
         }
-    )
-
-
-def _pin_dtype(column: Column, override: ColumnOverride) -> ColumnOverride:
-    """What is stated of a column, with its type where it may be an input; what roles say of it stands there."""
-    return (
-        override if column.role in ("label", "id", "group", "time") else replace(override, dtype=override.dtype or column.dtype)
     )
 
 

@@ -333,7 +333,7 @@ def _format_fields(spec: TrainingSpec, fields: Sequence[SpecField], folder: Path
             value = () if field.form == "texts" else None
         yield from _format_comments(remark, indent)
         if field.form == "path":
-            value = _make_relative(value, folder)
+            value = Path(os.path.relpath(value, folder)).as_posix()
         if name == "formulas" and value:
             yield from (f"{name}:", *(f"  - {_format_scalar(one)}" for one in value))
         else:
@@ -359,19 +359,8 @@ def _format_columns(spec: TrainingSpec) -> Iterator[str]:
 
 
 def _format_comments(remark: Sequence[str], indent: str) -> list[str]:
-    return [f"{indent}# {_replace_unprintable(text)}".rstrip() for text in remark]
-
-
-def _replace_unprintable(text: str) -> str:
-    return "".join(sign if sign.isprintable() else " " for sign in text)
-
-
-def _make_relative(path: Path, folder: Path) -> str:
-    """The path as seen from a folder; as it stands where no way leads there, as to another drive."""
-    try:
-        return Path(os.path.relpath(path, folder)).as_posix()
-    except ValueError:
-        return path.as_posix()
+    printable = ("".join(sign if sign.isprintable() else " " for sign in text) for text in remark)
+    return [f"{indent}# {text}".rstrip() for text in printable]
 
 
 def _format_value(value: Any) -> str:
