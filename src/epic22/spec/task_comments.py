@@ -39,11 +39,11 @@ def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
     Comments that stood above other keys stay; those above sections and columns are written anew.
     """
     overrides = {column.name: column for column in spec.columns}
-    stated = ((column, overrides.get(column.name, ColumnOverride(column.name))) for column in inferred.task.columns)
+    pairs = ((column, overrides.get(column.name, ColumnOverride(column.name))) for column in inferred.task.columns)
     # What roles say of a column stands there; another's type is written down.
     columns = tuple(
         override if column.role in ("label", "id", "group", "time") else replace(override, dtype=override.dtype or column.dtype)
-        for column, override in stated
+        for column, override in pairs
     )
     comments: dict[tuple[str, ...], tuple[str, ...]] = {(): HEADER, ("version",): ("The version of this form.",)}
     comments |= {(section,): (key.comment or key.help,) for section, key in SECTION_KEYS.items()}
