@@ -107,7 +107,7 @@ def outcome(question: Question, tables: Tables, version: DataVersion, threads: i
         ],
         "by_part": {e.family: list(e.score("average_precision").folds) for e in run.leaderboard},
         "lists": {e.family: lists(run, e) for e in run.leaderboard},
-        "calibration": {"kind": worth.calibration.kind, "error": worth.after.error, "floor": worth.after.floor},
+        "calibration": {"kind": worth.calibration.method, "error": worth.after.error, "floor": worth.after.floor},
         "seconds": round(time.perf_counter() - began, 1),
     }
 

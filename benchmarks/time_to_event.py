@@ -89,7 +89,7 @@ def outcome(portfolio: Portfolio, names: tuple[str, str], threads: int) -> dict[
         "scores": {e.family: {s.metric: _plain(s.value) for s in e.scores} for e in shown},
         "fit_seconds": {e.family: round(e.fit_seconds, 2) for e in hazards},
         "differences": {v.against: _interval(v) for v in verdicts},
-        "calibration": worth.calibration.kind,
+        "calibration": worth.calibration.method,
         "horizons": [
             {n: getattr(h, n) for n in ("horizon", "expected", "observed", "before", "error", "floor")} for h in worth.by_horizon
         ],

@@ -41,7 +41,7 @@ def test_a_kind_that_can_be_opened_has_a_model_here() -> None:
 def test_the_opener_of_a_kind_gives_a_model_of_that_kind(kind: str, tmp_path: Path) -> None:
     model, folder = OPENED[kind](tmp_path)
     again = open_model(model.version, folder)
-    assert model.kind == again.kind == kind
+    assert model.data_type == again.data_type == kind
     assert again.model_hash == model.version.model_hash
     assert again.files() == model.files()
 

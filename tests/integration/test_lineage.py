@@ -75,9 +75,9 @@ def test_a_decision_leads_back_to_every_ingested_file(tmp_path: Path) -> None:
     train_feature(parts, "tenant_churn")
     decided = decide_feature(parts, "tenant_churn", None, 3)
     found = trace_back(parts, decided.listed[0].prediction.receipt[:12])
-    assert {node.id for node in found.nodes_of_kind("source")} == {sha256(path) for path in folder.iterdir()}
-    assert len(found.nodes_of_kind("table version")) == len(list(folder.iterdir()))
-    assert [(node.kind, node.id) for node in found.causes(found.subject)] == [
+    assert {node.id for node in found.list_nodes("source")} == {sha256(path) for path in folder.iterdir()}
+    assert len(found.list_nodes("table version")) == len(list(folder.iterdir()))
+    assert [(node.type, node.id) for node in found.causes(found.subject)] == [
         ("data version", "1"),
         ("model", "tenant_churn/1"),
     ]
@@ -102,11 +102,11 @@ def test_a_prediction_from_a_flat_file_leads_back_to_its_bytes(
     finished = train_file(parts, build_spec(csv=learned, label="y", id="who", task="toy", seed=3, repeats=1))
     _, predictions = predict_file(parts, "toy", asked)
     found = trace_back(parts, predictions[0].receipt)
-    assert {node.id for node in found.nodes_of_kind("source")} == {sha256(learned), sha256(asked)}
-    (trained_run,) = found.nodes_of_kind("run")
+    assert {node.id for node in found.list_nodes("source")} == {sha256(learned), sha256(asked)}
+    (trained_run,) = found.list_nodes("run")
     assert trained_run.id == finished.tracking_id
     assert dict(trained_run.facts)["seed"] == "3"
-    assert {node.id for node in found.causes(found.nodes_of_kind("data version")[0])} == {sha256(learned)}
+    assert {node.id for node in found.causes(found.list_nodes("data version")[0])} == {sha256(learned)}
     assert told_by(parts)[-2:] == [("predict.toy", "START"), ("predict.toy", "COMPLETE")]
     with pytest.raises(UserError):
         predict_file(parts, "toy", tmp_path / "absent.csv")

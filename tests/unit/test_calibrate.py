@@ -18,9 +18,10 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.calibration import (
-    KINDS,
+    CALIBRATION_VIEW,
+    METHODS,
     Calibration,
-    CalibrationKind,
+    CalibrationMethod,
     OutOfFoldScores,
     calibrate_out_of_fold,
     choose_calibration,
@@ -53,20 +54,20 @@ def overconfident(n: int, seed: int = 0, stretch: float = 2.5, shift: float = 1.
 
 
 @settings(max_examples=60, deadline=None)
-@given(SCORES, st.integers(0, 2**32 - 1), st.sampled_from(KINDS))
-def test_every_kind_is_monotone_finite_and_survives_json(raw: Array, seed: int, kind: CalibrationKind) -> None:
+@given(SCORES, st.integers(0, 2**32 - 1), st.sampled_from(METHODS))
+def test_every_kind_is_monotone_finite_and_survives_json(raw: Array, seed: int, kind: CalibrationMethod) -> None:
     y = np.random.default_rng(seed).integers(0, 2, len(raw)).astype(float)
     made = fit_calibration(kind, raw, y)
     p = made(np.sort(raw))
     assert ((p >= 0) & (p <= 1)).all()
     assert (np.diff(p) >= -1e-12).all()
-    again = Calibration.restore(json.loads(json.dumps(to_json(made))))
+    again = Calibration.restore(json.loads(json.dumps(to_json(made, {Calibration: CALIBRATION_VIEW}))))
     assert again == made
     assert np.array_equal(again(raw), made(raw))
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_a_row_alone_gets_the_bits_it_gets_in_a_batch(kind: CalibrationKind) -> None:
+@pytest.mark.parametrize("kind", METHODS)
+def test_a_row_alone_gets_the_bits_it_gets_in_a_batch(kind: CalibrationMethod) -> None:
     raw, y = overconfident(997)
     made = fit_calibration(kind, raw, y)
     alone = np.array([made(raw[i : i + 1])[0] for i in range(len(raw))])
@@ -84,7 +85,7 @@ def test_isotonic_keeps_the_order_and_makes_few_ties() -> None:
 
 @pytest.mark.parametrize("kind", ["platt", "beta", "isotonic"])
 @pytest.mark.parametrize("forward", [True, False])
-def test_overconfidence_is_mended_on_rows_that_did_not_fit_it(kind: CalibrationKind, forward: bool) -> None:
+def test_overconfidence_is_mended_on_rows_that_did_not_fit_it(kind: CalibrationMethod, forward: bool) -> None:
     raw, y = overconfident(5000)
     p = calibrate_out_of_fold(table(raw, y, forward=forward), kind)
     rows = np.arange(5000) >= 1000
@@ -95,9 +96,9 @@ def test_the_chosen_kind_is_fitted_on_all_rows_and_the_table_tells_what_was_gain
     raw, y = overconfident(5000)
     made, losses = choose_calibration(table(raw, y))
     best = min(losses, key=lambda row: row.log_loss)
-    assert made == fit_calibration(made.kind, raw, y)
-    assert made.kind == best.kind != "none"
-    assert [row.kind for row in losses] == list(KINDS)
+    assert made == fit_calibration(made.method, raw, y)
+    assert made.method == best.method != "none"
+    assert [row.method for row in losses] == list(METHODS)
     assert all(row.rows == 4000 for row in losses)
     assert best.gain > best.error > 0
 
@@ -105,10 +106,10 @@ def test_the_chosen_kind_is_fitted_on_all_rows_and_the_table_tells_what_was_gain
 def test_a_gain_within_its_error_changes_nothing() -> None:
     found = [choose_calibration(table(*overconfident(2000, seed, 1.0, 0.0))) for seed in range(20)]
     for made, losses in found:
-        assert made.kind == "none" or any(row.gain > row.error for row in losses if row.kind == made.kind)
+        assert made.method == "none" or any(row.gain > row.error for row in losses if row.method == made.method)
     tempted = [made for made, losses in found if any(row.gain > 0 for row in losses[1:])]
-    assert sum(made.kind == "none" for made in tempted) >= 2
-    assert sum(made.kind == "none" for made, _ in found) >= 13
+    assert sum(made.method == "none" for made in tempted) >= 2
+    assert sum(made.method == "none" for made, _ in found) >= 13
 
 
 def test_errors_that_come_in_clusters_make_a_gain_less_sure() -> None:
@@ -165,7 +166,7 @@ def test_repeated_dealings_teach_within_their_own_dealing() -> None:
 
 def test_constant_scores_and_one_class_are_survived() -> None:
     y = np.array([0.0, 1.0] * 20)
-    for kind in KINDS:
+    for kind in METHODS:
         assert fit_calibration(kind, np.zeros(40), y)(np.zeros(1))[0] == pytest.approx(0.5, abs=0.02)
     assert fit_calibration("platt", np.arange(40.0), np.zeros(40)) == Calibration()
     assert choose_calibration(table(np.zeros(40), y))[0] == Calibration()
@@ -206,7 +207,7 @@ def test_beta_finds_the_map_that_made_the_scores() -> None:
 
 
 @pytest.mark.parametrize("kind", ["platt", "beta"])
-def test_a_score_that_ranks_the_wrong_way_becomes_a_constant_never_a_falling_map(kind: CalibrationKind) -> None:
+def test_a_score_that_ranks_the_wrong_way_becomes_a_constant_never_a_falling_map(kind: CalibrationMethod) -> None:
     raw, y = overconfident(2000)
     made = fit_calibration(kind, -raw, y)
     assert min(made.numbers[:-1]) == 0

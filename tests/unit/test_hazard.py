@@ -360,7 +360,7 @@ class TestCalibration:
         )
         scores = HazardScores.of(Experiment(task, examples, plan), bent)
         calibration, table = choose_hazard_calibration(scores)
-        assert calibration.kind == "platt"
+        assert calibration.method == "platt"
         assert table[1].gain > 0
         p = calibrate_incidence(scores)
         assert (np.diff(p, axis=1) >= 0).all()

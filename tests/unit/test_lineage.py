@@ -99,7 +99,7 @@ def renamed(seed: int, key: str) -> pl.Expr:
 
 
 def names(found: Trace, kind: Any) -> set[str]:
-    return {node.id for node in found.nodes_of_kind(kind)}
+    return {node.id for node in found.list_nodes(kind)}
 
 
 def sha(place: Place, number: int, table: str) -> str:
@@ -114,7 +114,7 @@ def test_a_model_leads_back_to_every_table_and_every_file_of_its_data_version_an
     assert names(found, "table version") == {f"{t}@{v.delta_version}" for t, v in place.lake.version(2).tables.items() if v.rows}
     assert names(found, "source") == {s.sha256 for n in (1, 2) for s in place.lake.version(n).sources}
     assert names(found, "run") == {RUN}
-    (units,) = [node for node in found.nodes_of_kind("table version") if node.id.startswith("units@")]
+    (units,) = [node for node in found.list_nodes("table version") if node.id.startswith("units@")]
     assert {node.id for node in found.causes(units)} == {sha(place, 1, "units")}
 
 
@@ -123,9 +123,9 @@ def test_a_table_that_grew_leads_back_to_the_files_of_each_ingest_in_one_step(pl
         more = small_tables(seed)["units"].with_columns(unit_id=renamed(seed, "unit_id"))
         place.ingest(f"more-{seed}", units=more)
     found = place.trace("4")
-    (units,) = [node for node in found.nodes_of_kind("table version") if node.id.startswith("units@")]
+    (units,) = [node for node in found.list_nodes("table version") if node.id.startswith("units@")]
     assert {node.id for node in found.causes(units)} == {sha(place, n, "units") for n in (1, 3, 4)}
-    assert len(found.nodes_of_kind("table version")) == 4
+    assert len(found.list_nodes("table version")) == 4
 
 
 def test_a_source_leads_forward_to_every_version_it_is_in_and_to_no_other_file(place: Place) -> None:
@@ -135,7 +135,7 @@ def test_a_source_leads_forward_to_every_version_it_is_in_and_to_no_other_file(p
     assert names(found, "source") == {sha(place, 1, "units")}
     assert names(found, "data version") == {"1", "2"}
     assert names(found, "model") == {"toy/1"}
-    assert {node.id.split("@")[0] for node in found.nodes_of_kind("table version")} == {"units"}
+    assert {node.id.split("@")[0] for node in found.list_nodes("table version")} == {"units"}
     assert place.trace(sha(place, 1, "units")[:8]).subject == found.subject
 
 
@@ -143,10 +143,10 @@ def test_a_file_that_brought_nothing_new_leads_to_the_version_that_read_it_and_t
     more = place.tables["units"].with_columns(unit_id=renamed(9, "unit_id"))
     place.ingest("again", properties=place.tables["properties"].reverse(), units=more)
     found = place.trace("3")
-    (version,) = found.nodes_of_kind("data version")
-    assert [node.id for node in found.causes(version) if node.kind == "source"] == [sha(place, 3, "properties")]
+    (version,) = found.list_nodes("data version")
+    assert [node.id for node in found.causes(version) if node.type == "source"] == [sha(place, 3, "properties")]
     assert not [
-        node for node in found.nodes_of_kind("table version") if sha(place, 3, "properties") in {n.id for n in found.causes(node)}
+        node for node in found.list_nodes("table version") if sha(place, 3, "properties") in {n.id for n in found.causes(node)}
     ]
 
 
@@ -162,7 +162,7 @@ def test_a_restored_version_leads_back_to_what_the_older_one_did(place: Place) -
 def test_a_table_version_leads_both_ways(place: Place) -> None:
     more = place.tables["units"].with_columns(unit_id=renamed(9, "unit_id"))
     place.ingest("more", units=more)
-    first = place.trace("1").nodes_of_kind("table version")
+    first = place.trace("1").list_nodes("table version")
     (old,) = [node for node in first if node.id.startswith("units@")]
     found = place.trace(old.id)
     assert names(found, "data version") == {"1", "2", "3"}
@@ -194,7 +194,7 @@ def test_a_receipt_leads_to_its_model_and_to_what_its_row_was_read_from(place: P
     assert names(found, "model") == {"toy/1"}
     assert names(found, "source") == {FLAT_SHA, "f6" * 32}
     assert dict(found.subject.facts)["answered"].startswith("2 times")
-    assert place.trace("toy/1", *receipts).nodes_of_kind("prediction")[0].label == "2 answers"
+    assert place.trace("toy/1", *receipts).list_nodes("prediction")[0].label == "2 answers"
 
 
 def test_a_receipt_of_a_model_that_is_gone_says_so(place: Place) -> None:

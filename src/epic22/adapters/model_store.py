@@ -13,7 +13,7 @@ from typing import Any
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.panel_model import PanelModel
 from epic22.core.artifact.row_model import RowModel
-from epic22.core.artifact.sealed import read_kind, read_manifest
+from epic22.core.artifact.sealed import read_data_type, read_manifest
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
@@ -48,8 +48,8 @@ REGISTRY_VIEWS = collect_views(
 """What the log says of a decision (a key by its id, never the key), and the pointer of verdicts."""
 
 OPENERS: Mapping[str, Callable[[ModelVersion, Path], Model]] = {
-    RowModel.kind: RowModel.open,
-    PanelModel.kind: PanelModel.open,
+    RowModel.data_type: RowModel.open,
+    PanelModel.data_type: PanelModel.open,
 }
 """How a version is opened, by the kind that its manifest names. One more kind is one more line here."""
 
@@ -60,7 +60,7 @@ def open_model(version: ModelVersion, folder: Path) -> Model:
 
     Raises BundleError naming the folder and what is wrong with it.
     """
-    return OPENERS.get(read_kind(read_manifest(folder)), RowModel.open)(version, folder)
+    return OPENERS.get(read_data_type(read_manifest(folder)), RowModel.open)(version, folder)
 
 
 class ModelStore:

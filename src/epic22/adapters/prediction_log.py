@@ -146,7 +146,7 @@ def _format_line(receipt: PredictionRecord) -> str:
         "at": receipt.at.isoformat(),
     }
     if receipt.row_from is not None:
-        record["row_from"] = [receipt.row_from.kind, receipt.row_from.id, receipt.row_from.label]
+        record["row_from"] = [receipt.row_from.type, receipt.row_from.id, receipt.row_from.label]
     return json.dumps(record, separators=(",", ":"))
 
 

@@ -149,7 +149,7 @@ def train_feature(
     version_note = f"data version {version.number} ({version.id[:12]}), complete to {version.end:%Y-%m-%d}"
     data = replace(data, notes=(version_note, *describe_refused_rents({"market": market}, version.end), *data.notes))
     progress.step()
-    with PIPELINES[data.kind](components, data, config, progress) as pipeline:
+    with PIPELINES[data.data_type](components, data, config, progress) as pipeline:
         return train_and_promote(components, pipeline, progress)
 
 
@@ -190,8 +190,8 @@ def open_series_pipeline(
 
 
 PIPELINES: Mapping[str, Callable[[Components, Any, FeatureConfig, Progress], AbstractContextManager[AnyPipeline[Any]]]] = {
-    TaskData.kind: open_row_pipeline,
-    PanelTaskData.kind: open_series_pipeline,
+    TaskData.data_type: open_row_pipeline,
+    PanelTaskData.data_type: open_series_pipeline,
 }
 """The way from a feature to a model, by the kind of what it is asked on. One more kind is one more line here."""
 
@@ -254,7 +254,7 @@ class WrittenReport:
 @singledispatch
 def write_run_report(run: TrainingRun, path: Path) -> WrittenReport:
     """Write a run's report. Raises InternalError for a kind of run that has none."""
-    raise InternalError(f"task {run.task.name}: a run of {run.kind} has no report.")
+    raise InternalError(f"task {run.task.name}: a run of {run.data_type} has no report.")
 
 
 @write_run_report.register

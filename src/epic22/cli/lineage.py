@@ -53,7 +53,7 @@ def _write_svg(trace: Trace, svg: Path) -> None:
 
 def print_trace(trace: Trace) -> None:
     """Print both directions as trees."""
-    print_line(f"{trace.subject.kind}: {trace.subject.label}", "bold")
+    print_line(f"{trace.subject.type}: {trace.subject.label}", "bold")
     for name, fact in trace.subject.facts:
         print_line(f"  {name}: {fact}", "dim")
     for title, direction in (("comes from", "causes"), ("led to", "effects")):
@@ -79,7 +79,7 @@ def _add_branches(tree: Tree, trace: Trace, node: Node, direction: Literal["caus
     for one in next_[:MAX_BRANCHES]:
         is_repeated = one.key in visited
         visited.add(one.key)
-        text = Text(f"{one.kind}: {one.label}  ").append(_format_id(one), style="dim")
+        text = Text(f"{one.type}: {one.label}  ").append(_format_id(one), style="dim")
         branch = tree.add(text.append(" (see above)", style="dim") if is_repeated and _has_more(trace, one, direction) else text)
         if not is_repeated:
             _add_branches(branch, trace, one, direction, visited)

@@ -146,9 +146,9 @@ def print_result(result: "TrainingResult[Any]", json: bool) -> None:
     if json:
         print_json(to_json(result.run, bootstrap.VIEWS) | {"report": str(result.report)})
         return
-    rows, series = bootstrap.RowRun.kind, bootstrap.SeriesRun.kind
+    rows, series = bootstrap.RowRun.data_type, bootstrap.SeriesRun.data_type
     printers: Mapping[str, Callable[[TrainingResult[Any]], None]] = {rows: _print_rows, series: print_forecast}
-    printers[result.run.kind](result)
+    printers[result.run.data_type](result)
     decision = result.run.promotion
     if decision is not None and not decision.promote:
         print_line(f"Not promoted: {decision.why}.", "bold red")

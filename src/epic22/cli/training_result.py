@@ -129,7 +129,7 @@ def print_comparison(run: "RowRun") -> None:
 def print_assessment(assessment: "Assessment") -> None:
     """Print calibration, savings, risk bands and fairness in a few lines."""
     print_line(
-        f"Calibration: {assessment.calibration.kind}; expected calibration error "
+        f"Calibration: {assessment.calibration.method}; expected calibration error "
         f"{format_figure(assessment.before.error)} before, "
         f"{format_figure(assessment.after.error)} after (noise alone {format_figure(assessment.after.floor)})."
     )

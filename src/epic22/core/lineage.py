@@ -8,8 +8,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-NodeKind = Literal["source", "table version", "data version", "run", "model", "prediction"]
-STAGES: tuple[NodeKind, ...] = get_args(NodeKind)
+NodeType = Literal["source", "table version", "data version", "run", "model", "prediction"]
+STAGES: tuple[NodeType, ...] = get_args(NodeType)
 """The kinds of things in the order in which one leads to the next."""
 
 
@@ -142,9 +142,9 @@ def printable(text: str) -> str:
 
 @dataclass(frozen=True)
 class Node:
-    """A thing in a lineage graph. `id` is unique within its kind; `label` are for people, `facts` what is known of it."""
+    """A thing in a lineage graph. `id` is unique within its type; `label` are for people, `facts` what is known of it."""
 
-    kind: NodeKind
+    type: NodeType
     id: str
     label: str
     facts: tuple[tuple[str, str], ...] = ()
@@ -156,7 +156,7 @@ class Node:
         >>> Node("model", "toy/1", "toy, version 1").key
         'model:toy/1'
         """
-        return f"{self.kind}:{self.id}"
+        return f"{self.type}:{self.id}"
 
 
 @dataclass(frozen=True)
@@ -192,9 +192,9 @@ class Trace:
     edges: tuple[Edge, ...]
     notes: tuple[str, ...] = ()
 
-    def nodes_of_kind(self, kind: NodeKind) -> tuple[Node, ...]:
-        """The nodes of one kind."""
-        return tuple(node for node in self.nodes if node.kind == kind)
+    def list_nodes(self, node_type: NodeType) -> tuple[Node, ...]:
+        """The nodes of one type."""
+        return tuple(node for node in self.nodes if node.type == node_type)
 
     def causes(self, node: Node) -> tuple[Node, ...]:
         """What leads to a node at once."""
@@ -227,16 +227,16 @@ class LineageGraph:
         reachable = {subject.key} | self._find_reachable(subject.key, up=True) | self._find_reachable(subject.key, up=False)
         keys = {key for key in reachable if key == subject.key or not self._is_intermediate(key, subject, reachable)}
         edges = self._collect_edges(keys, reachable)
-        nodes = sorted((self.nodes[key] for key in keys), key=lambda n: (STAGES.index(n.kind), n.label, n.id))
+        nodes = sorted((self.nodes[key] for key in keys), key=lambda n: (STAGES.index(n.type), n.label, n.id))
         return Trace(subject, tuple(nodes), tuple(edges), tuple(self.notes))
 
     def _is_intermediate(self, key: str, subject: Node, reachable: set[str]) -> bool:
         """Whether a thing only lies between others of its kind: a table version that is not itself in a version asked about."""
-        kind = self.nodes[key].kind
-        if kind != "table version":
+        node_type = self.nodes[key].type
+        if node_type != "table version":
             return False
         after = [effect for effect in self._neighbours(up=False).get(key, ()) if effect in reachable]
-        return subject.kind == kind or all(self.nodes[effect].kind == kind for effect in after)
+        return subject.type == node_type or all(self.nodes[effect].type == node_type for effect in after)
 
     def _collect_edges(self, keys: set[str], reachable: set[str]) -> dict[Edge, None]:
         """The edges between what is kept. A chain of versions of one table is one step: all that led to it led to its last."""
@@ -246,7 +246,7 @@ class LineageGraph:
             while stack:
                 new = [cause for cause in steps.get(stack.pop(), ()) if cause in reachable and cause not in visited]
                 visited.update(new)
-                skipped = [cause for cause in new if cause not in keys or self.nodes[cause].kind == self.nodes[key].kind]
+                skipped = [cause for cause in new if cause not in keys or self.nodes[cause].type == self.nodes[key].type]
                 edges.update((Edge(cause, key), None) for cause in new if cause not in skipped)
                 stack += skipped
         return edges
@@ -270,7 +270,7 @@ class LineageGraph:
         return reachable
 
 
-DatasetKind = Literal["source", "table", "model", "champion", "predictions"]
+DatasetType = Literal["source", "table", "model", "champion", "predictions"]
 
 
 @dataclass(frozen=True)
@@ -281,7 +281,7 @@ class Dataset:
     hashes. `rows` is how many it has.
     """
 
-    kind: DatasetKind
+    type: DatasetType
     name: str
     version: str
     digest: str | None = None

@@ -212,10 +212,10 @@ class Target:
 
 @dataclass(frozen=True)
 class Incumbent:
-    """The rule that runs today. `kind` says how to judge it: a ranking score by average precision alone."""
+    """The rule that runs today. `response_type` says how to judge it: a ranking score by average precision alone."""
 
     name: str
-    kind: Literal["ranking", "probability", "value"]
+    response_type: Literal["ranking", "probability", "value"]
     respond: Callable[[AsOfView], Array]
 
 

@@ -269,6 +269,6 @@ VIEWS: Views = collect_views(
     view(IngestResult, "version counts notes", counts=_count_ingested),
     view(LakeVersion, "number id tables sources who at parent end action notes rows quarantined"),
     view(Trace, "subject=subject.key nodes edges notes"),
-    view(Node, "key kind id words=label facts", facts=lambda node: dict(node.facts)),
+    view(Node, "key kind=type id words=label facts", facts=lambda node: dict(node.facts)),
 )
 """The view of each record. A record that is not here is shown with all its fields."""

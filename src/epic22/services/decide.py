@@ -72,14 +72,14 @@ def decide(model: Model, data: BoundTask, at: datetime, capacity: int, in_sample
     ranked.
     """
     name = data.task.name
-    if model.kind != data.kind:
+    if model.data_type != data.data_type:
         raise UserError(
             f"task {name}: the champion is of another kind than the feature; train it again with 'epic22 train {name}'."
         )
     eligible = data.list_eligible(at)
     request = data.build_request(eligible)
     cases = EligibleCases(eligible, request, model.predict(FrameRequest(request)))
-    listed = RANKINGS[data.kind](model.costs, data.task, cases, capacity)
+    listed = RANKINGS[data.data_type](model.costs, data.task, cases, capacity)
     saving = float(sum(case.saving or 0.0 for case in listed)) if model.costs else None
     return DecisionList(name, model.version, at, capacity, len(cases.predictions), listed, saving, in_sample)
 
@@ -123,4 +123,4 @@ RANKINGS: Mapping[str, Callable[[Mapping[str, float], Task, EligibleCases, int],
     "rows": rank_by_saving,
     "panel": rank_by_change,
 }
-"""How answers become a list, by the kind of the models that give them."""
+"""How answers become a list, by the type of data that models predict from."""

@@ -34,7 +34,7 @@ def trace_lineage(reference: str, table_store: TableStore, registry: Registry, p
     if HASH.fullmatch(query.lower()):
         _add_predictions(graph, models, prediction_log.find_receipts(query.lower()))
     subject = _resolve_node(query, graph, champions)
-    if subject.kind != "prediction":
+    if subject.type != "prediction":
         _add_counts(graph, models, prediction_log)
     return graph.trace(subject)
 
@@ -187,8 +187,8 @@ def _add_predictions(graph: LineageGraph, models: _Models, receipts: Sequence[Pr
 
 def _origin_node(origin: Node) -> Node:
     """A file that rows were read from, as it was noted; a data version of that key is in the graph already."""
-    facts = (("file", printable(origin.label)), ("sha256", origin.id)) if origin.kind == "source" else ()
-    return Node(origin.kind, origin.id, printable(PurePath(origin.label).name), facts)
+    facts = (("file", printable(origin.label)), ("sha256", origin.id)) if origin.type == "source" else ()
+    return Node(origin.type, origin.id, printable(PurePath(origin.label).name), facts)
 
 
 def _add_counts(graph: LineageGraph, models: _Models, prediction_log: PredictionLogReader) -> None:
@@ -211,27 +211,27 @@ def _resolve_node(reference: str, graph: LineageGraph, champions: dict[str, str]
             "nothing stored is called "
             f"{printable(reference)[:80]!r}.{_suggest_names(reference, graph, champions)} X can be {REFERENCE_HELP}."
         )
-    order = sorted(matches, key=lambda node: (STAGES.index(node.kind), node.id))
-    listed = "; ".join(f"{n.kind} {n.id[:16]} ({n.label})" for n in order[:MAX_MATCHES])
+    order = sorted(matches, key=lambda node: (STAGES.index(node.type), node.id))
+    listed = "; ".join(f"{n.type} {n.id[:16]} ({n.label})" for n in order[:MAX_MATCHES])
     more = f"; and {len(order) - MAX_MATCHES} more" if len(order) > MAX_MATCHES else ""
     raise UserError(f"{printable(reference)[:80]!r} can be {len(order)} things: {listed}{more}. Name one of them by its own id.")
 
 
 def _is_called(node: Node, reference: str) -> bool:
     facts = dict(node.facts)
-    if node.kind == "source":
+    if node.type == "source":
         name = facts["file"]
         if reference == name or reference == PurePath(name).name or name.endswith("/" + reference):
             return True
     if not HASH.fullmatch(reference.lower()):
         return False
-    hashes = [node.id, *(facts[name] for name in ("id", "model hash") if name in facts and node.kind != "prediction")]
+    hashes = [node.id, *(facts[name] for name in ("id", "model hash") if name in facts and node.type != "prediction")]
     return any(one.startswith(reference.lower()) for one in hashes)
 
 
 def _suggest_names(reference: str, graph: LineageGraph, champions: dict[str, str]) -> str:
     """What comes near, in a sentence."""
-    names = [*champions, *(n.id for n in graph.nodes.values() if n.kind in ("model", "table version"))]
-    names += [part for n in graph.nodes.values() if n.kind == "source" for part in {n.label, PurePath(n.label).name}]
+    names = [*champions, *(n.id for n in graph.nodes.values() if n.type in ("model", "table version"))]
+    names += [part for n in graph.nodes.values() if n.type == "source" for part in {n.label, PurePath(n.label).name}]
     suggestions = get_close_matches(reference, list(dict.fromkeys(names)), n=3, cutoff=0.5)
     return f" Near: {', '.join(suggestions)}." if suggestions else ""

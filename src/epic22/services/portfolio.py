@@ -48,7 +48,7 @@ class FeatureResult:
 @singledispatch
 def summarise_run(run: TrainingRun) -> FeatureResult:
     """The outcome of a training, whatever it is of. Raises InternalError for a kind of run that has no summary."""
-    raise InternalError(f"task {run.task.name}: a run of {run.kind} has no summary.")
+    raise InternalError(f"task {run.task.name}: a run of {run.data_type} has no summary.")
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
         best_possible=None if run.oracle is None else run.oracle.score(metric).value,
         gain=gain.difference,
         shortfall=None if run.oracle_verdict is None else run.oracle_verdict.difference,
-        calibration=None if assessment is None else assessment.calibration.kind,
+        calibration=None if assessment is None else assessment.calibration.method,
         calibration_error=None if assessment is None else assessment.after.error,
         calibration_floor=None if assessment is None else assessment.after.floor,
         saving=None if saving is None else saving.yearly,

@@ -39,7 +39,7 @@ class TrainingRun:
     """What every training found. `promotion` is what the fairness gate decided, None where none judges; `explanation` what the
     champion looks at, where that was measured."""
 
-    kind: ClassVar[str]
+    data_type: ClassVar[str]
     task: Task
     data_version: DataVersion
     notes: tuple[str, ...]
@@ -111,7 +111,7 @@ class RowRun(TrainingRun, RowSelection):
     why, where they were planned.
     """
 
-    kind = "rows"
+    data_type = "rows"
     audit: tuple[Suspicion, ...]
     plan: FoldPlan
     examples: Examples
@@ -184,7 +184,7 @@ class SeriesSelection:
 class SeriesRun(TrainingRun, SeriesSelection):
     """A training on series: what was chosen, and on what."""
 
-    kind = "panel"
+    data_type = "panel"
     plan: OriginPlan
     season: int
     examples: PanelExamples

@@ -114,7 +114,7 @@ def _build_event(
 
 def _namespace(dataset: Dataset) -> str:
     """Equal names of different kinds of things stay apart."""
-    return f"{NAMESPACE}.{dataset.kind}"
+    return f"{NAMESPACE}.{dataset.type}"
 
 
 def _build_facets(dataset: Dataset) -> "dict[str, DatasetFacet]":
@@ -122,10 +122,10 @@ def _build_facets(dataset: Dataset) -> "dict[str, DatasetFacet]":
 
     facets: dict[str, DatasetFacet] = {
         "version": dataset_version_dataset.DatasetVersionDatasetFacet(dataset.version, producer=PRODUCER),
-        "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(DATASET_TYPES[dataset.kind], producer=PRODUCER),
+        "datasetType": dataset_type_dataset.DatasetTypeDatasetFacet(DATASET_TYPES[dataset.type], producer=PRODUCER),
     }
     if dataset.digest is not None:
-        content = {"rowDigest" if dataset.kind == "table" else "sha256": dataset.digest}
+        content = {"rowDigest" if dataset.type == "table" else "sha256": dataset.digest}
         facet = DatasetFacet(producer=PRODUCER).with_additional_properties(**content)
         facets["epic22_content"] = cast(DatasetFacet, facet)  # the library states the base class
     return facets

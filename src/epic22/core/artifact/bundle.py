@@ -18,7 +18,7 @@ import polars as pl
 from epic22.core.artifact.sealed import GOLDEN_TOLERANCE, library_versions, read_sealed_folder, write_sealed_folder
 from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
-from epic22.core.evaluation.calibration import Calibration
+from epic22.core.evaluation.calibration import CALIBRATION_VIEW, Calibration
 from epic22.core.evaluation.conformal import CONFORMAL_VIEWS, ClassSets, ConformalInterval, restore_interval
 from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import canonical_json, sha256
@@ -28,7 +28,7 @@ from epic22.core.serialization import to_json, view
 from epic22.core.targets import TargetKind, get_kind
 from epic22.core.task import Column, Kind, LossName, Task
 
-KIND = "rows"
+DATA_TYPE = "rows"
 GOLDEN_ROWS = 8
 STORED_ROLES = ("input", "id", "time", "group")
 
@@ -132,13 +132,14 @@ DECISION_KEYS = "calibration? costs? risk_bands? sets?"
 
 
 DECISIONS: Mapping[str, Callable[[Bundle], object]] = {
-    "calibration": lambda bundle: None if bundle.calibration.kind == "none" else bundle.calibration,
+    "calibration": lambda bundle: None if bundle.calibration.method == "none" else bundle.calibration,
     "costs": lambda bundle: bundle.costs or None,
 }
 
 HASHED_VIEWS = {
     **PREPROCESSING_VIEWS,
     **CONFORMAL_VIEWS,
+    Calibration: CALIBRATION_VIEW,
     Bundle: view(
         Bundle,
         "family preprocessing=preprocessor inputs=schema.inputs classes=schema.classes conformal=interval seed data_version "
@@ -150,6 +151,7 @@ HASHED_VIEWS = {
 
 MANIFEST_VIEWS = {
     **CONFORMAL_VIEWS,
+    Calibration: CALIBRATION_VIEW,
     Schema: view(
         Schema,
         "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset",
@@ -202,7 +204,7 @@ def open_bundle(folder: Path) -> Bundle:
     Raises BundleError naming the folder and what is wrong with it: absent, foreign, of a newer format, a file missing,
     truncated, added or altered, a model hash that does not match, golden rows that score otherwise.
     """
-    manifest, files = read_sealed_folder(folder, KIND, ("golden.json", "preprocessing.json"))
+    manifest, files = read_sealed_folder(folder, DATA_TYPE, ("golden.json", "preprocessing.json"))
     try:
         bundle = _build_bundle(manifest, files)
     except (KeyError, TypeError, ValueError, UnknownTaskError) as error:

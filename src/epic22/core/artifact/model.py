@@ -62,8 +62,8 @@ class Model(Protocol):
         """Which model it is."""
 
     @property
-    def kind(self) -> str:
-        """The kind of its bundle, as the manifest names it."""
+    def data_type(self) -> str:
+        """What it predicts from, rows or a panel, as the manifest names it."""
 
     @property
     def schema(self) -> ModelSchema:

@@ -24,7 +24,7 @@ from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.serialization import collect_views, to_json, view
 from epic22.core.time_series import Array, Frequency, Histories, get_frequency
 
-KIND = "panel"
+DATA_TYPE = "panel"
 GOLDEN_SERIES = 4
 HISTORY = "history.parquet"
 NAIVE = "naive"
@@ -129,7 +129,7 @@ MANIFEST_VIEWS = collect_views(
         PanelBundle,
         "kind family status schema forecasters weights factors=state.factors levels history_first=history.first model_hash "
         "data_version seed made_with",
-        kind=lambda bundle: KIND,
+        kind=lambda bundle: DATA_TYPE,
         forecasters=lambda bundle: list(bundle.forecasters),
         levels=lambda bundle: QUANTILE_LEVELS,
         made_with=lambda bundle: library_versions(),
@@ -178,7 +178,7 @@ def open_panel_bundle(folder: Path) -> PanelBundle:
 
     Raises BundleError naming the folder and what is wrong with it, as `open_bundle` does.
     """
-    manifest, files = read_sealed_folder(folder, KIND, (HISTORY, "golden.json"))
+    manifest, files = read_sealed_folder(folder, DATA_TYPE, (HISTORY, "golden.json"))
     try:
         bundle = _build_bundle(manifest, files)
     except (KeyError, TypeError, ValueError, UnknownTaskError, pl.exceptions.PolarsError) as error:

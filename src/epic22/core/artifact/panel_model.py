@@ -10,7 +10,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.artifact.model import ModelDescription, RequestSource
-from epic22.core.artifact.panel_bundle import KIND, PanelBundle, PanelForecast, PanelSchema, model_files, open_panel_bundle
+from epic22.core.artifact.panel_bundle import DATA_TYPE, PanelBundle, PanelForecast, PanelSchema, model_files, open_panel_bundle
 from epic22.core.artifact.prediction_request import PredictionRequest, RowsRequest
 from epic22.core.artifact.request_model import MIN_VALUES, RequestModel, build_panel_request_model
 from epic22.core.errors import RowError
@@ -41,7 +41,7 @@ class PanelModel:
 
     version: ModelVersion
     bundle: PanelBundle
-    kind = KIND
+    data_type = DATA_TYPE
     capabilities = Capabilities(needs_sequences=True)
 
     @classmethod

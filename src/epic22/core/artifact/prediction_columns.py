@@ -89,7 +89,7 @@ def _compute_hazard(bundle: Bundle, raw: Array, stakes: Array | None) -> Predict
 
 
 def _compute_calibration_shift(bundle: Bundle, score: Array, uncalibrated: Array) -> Array:
-    return np.zeros(len(score)) if bundle.calibration.kind == "none" else score - uncalibrated
+    return np.zeros(len(score)) if bundle.calibration.method == "none" else score - uncalibrated
 
 
 def _compute_money(bundle: Bundle, p: Array, stakes: Array | None) -> dict[str, Array | None]:

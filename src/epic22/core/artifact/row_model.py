@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.artifact.bundle import KIND, Bundle, Schema, model_files, open_bundle, value_to_json
+from epic22.core.artifact.bundle import DATA_TYPE, Bundle, Schema, model_files, open_bundle, value_to_json
 from epic22.core.artifact.model import ModelDescription, RequestSource
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
 from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
@@ -34,7 +34,7 @@ class RowModel:
 
     version: ModelVersion
     bundle: Bundle
-    kind = KIND
+    data_type = DATA_TYPE
 
     @classmethod
     def open(cls, version: ModelVersion, folder: Path) -> "RowModel":

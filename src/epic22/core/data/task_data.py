@@ -36,11 +36,11 @@ class TrainableTask(Protocol):
 
 
 class BoundTask(TrainableTask, Protocol):
-    """A task together with the tables that it is asked on. `kind` is that of the models that answer it: rows or series."""
+    """A task together with the tables that it is asked on. `data_type`: models answer rows or a panel."""
 
     @property
-    def kind(self) -> str:
-        """The kind of the models that answer the task."""
+    def data_type(self) -> str:
+        """What the models that answer the task predict from."""
 
     def list_eligible(self, at: datetime) -> pl.DataFrame:
         """The entities [entity, cutoff] that the task is asked of at a moment. Raises ColumnError where there is none."""
@@ -65,7 +65,7 @@ class TaskData:
     notes: tuple[str, ...] = ()
     test_rows: int = 0
     findings: tuple[Finding, ...] = ()
-    kind = "rows"
+    data_type = "rows"
 
     def examples(self) -> Examples:
         """The examples at the cutoffs."""
@@ -123,7 +123,7 @@ class PanelTaskData:
     id: tuple[str, ...] = ("entity",)
     time: str = "at"
     delay: timedelta = timedelta(0)
-    kind = "panel"
+    data_type = "panel"
 
     def examples(self, origins: Array) -> PanelExamples:
         """The examples at these origins (ordinals)."""

@@ -36,7 +36,7 @@ def evaluate_incumbent(experiment: Experiment) -> Evaluation | None:
             known = experiment.censor_for(fold).take(fold.train)
             predictions.append(FoldPredictions(fold, _respond_at_deciding_horizon(task, known, responses)))
             continue
-        if rule.kind == "ranking":
+        if rule.response_type == "ranking":
             responses = _fit_probability(examples.incumbent[fold.train], examples.y[fold.train], responses)
         else:
             responses = np.where(np.isfinite(responses), responses, np.mean(examples.y[fold.train]))

@@ -18,10 +18,11 @@ from epic22.core.evaluation.bootstrap import compute_cluster_error
 from epic22.core.evaluation.logistic import fit_logistic
 from epic22.core.evaluation.predictions import FoldPredictions, OutOfFoldRows
 from epic22.core.experiment import Experiment
+from epic22.core.serialization import view
 from epic22.core.task import Array
 
-CalibrationKind = Literal["none", "platt", "isotonic", "beta"]
-KINDS: tuple[CalibrationKind, ...] = ("none", "platt", "beta", "isotonic")
+CalibrationMethod = Literal["none", "platt", "isotonic", "beta"]
+METHODS: tuple[CalibrationMethod, ...] = ("none", "platt", "beta", "isotonic")
 
 MAX_LOG_ODDS = 700.0
 """Log-odds are kept within ± this, so that their exponential is a number."""
@@ -41,7 +42,7 @@ class Calibration:
     [0.269, 0.5, 0.731]
     """
 
-    kind: CalibrationKind = "none"
+    method: CalibrationMethod = "none"
     numbers: tuple[float, ...] = ()
 
     def __call__(self, raw: Array) -> Array:
@@ -51,11 +52,11 @@ class Calibration:
     def log_odds(self, raw: Array) -> Array:
         """Calibrated log-odds (n,) of raw log-odds (n,)."""
         x = np.clip(np.asarray(raw, dtype=np.float64), -MAX_LOG_ODDS, MAX_LOG_ODDS)
-        if self.kind == "none":
+        if self.method == "none":
             return x
-        if self.kind == "isotonic":
+        if self.method == "isotonic":
             return _interpolate(x, *np.array(self.numbers).reshape(2, -1))
-        if self.kind == "platt":
+        if self.method == "platt":
             slope, intercept = self.numbers
             return np.asarray(slope * x + intercept)
         a, b, c = self.numbers
@@ -67,7 +68,7 @@ class Calibration:
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "Calibration":
-        """The calibration of a state; ValueError for a kind or a count of numbers that is not known."""
+        """The calibration of a state; ValueError for a method or a count of numbers that is not known."""
         calibration = cls(state["kind"], tuple(float(x) for x in state["numbers"]))
         fits: dict[str, Callable[[int], bool]] = {
             "none": lambda n: n == 0,
@@ -75,9 +76,13 @@ class Calibration:
             "beta": lambda n: n == 3,
             "isotonic": lambda n: n >= 2 and n % 2 == 0,
         }
-        if calibration.kind not in fits or not fits[calibration.kind](len(calibration.numbers)):
-            raise ValueError(f"a calibration of kind {calibration.kind!r} with {len(calibration.numbers)} numbers is not known")
+        if calibration.method not in fits or not fits[calibration.method](len(calibration.numbers)):
+            raise ValueError(f"a calibration of kind {calibration.method!r} with {len(calibration.numbers)} numbers is not known")
         return calibration
+
+
+CALIBRATION_VIEW = view(Calibration, "kind=method numbers")
+"""How a calibration is stored."""
 
 
 def compute_log_odds(probability: Array) -> Array:
@@ -97,16 +102,16 @@ def _interpolate(x: Array, centres: Array, values: Array) -> Array:
     return np.asarray(between + EXTRAPOLATION_SLOPE * (x - inside))
 
 
-def fit_calibration(kind: CalibrationKind, raw: Array, y: Array) -> Calibration:
-    """The calibration of that kind for raw log-odds (n,) and classes (n,) of 0 and 1; "none" where a class is missing."""
+def fit_calibration(method: CalibrationMethod, raw: Array, y: Array) -> Calibration:
+    """The calibration of that method for raw log-odds (n,) and classes (n,) of 0 and 1; "none" where a class is missing."""
     x = np.clip(np.asarray(raw, dtype=np.float64), -MAX_LOG_ODDS, MAX_LOG_ODDS)
-    if kind == "none" or not len(y) or y.min() == y.max():
+    if method == "none" or not len(y) or y.min() == y.max():
         return Calibration()
-    if kind == "isotonic":
-        return Calibration(kind, _fit_isotonic(x, y))
-    if kind == "platt":
-        return Calibration(kind, _fit_monotone_logistic(x[:, None], y))
-    return Calibration(kind, _fit_monotone_logistic(np.column_stack([log_expit(x), -log_expit(-x)]), y))
+    if method == "isotonic":
+        return Calibration(method, _fit_isotonic(x, y))
+    if method == "platt":
+        return Calibration(method, _fit_monotone_logistic(x[:, None], y))
+    return Calibration(method, _fit_monotone_logistic(np.column_stack([log_expit(x), -log_expit(-x)]), y))
 
 
 def _fit_isotonic(x: Array, y: Array) -> tuple[float, ...]:
@@ -174,9 +179,9 @@ def collect_out_of_fold_scores(experiment: Experiment, predictions: tuple[FoldPr
 
 @dataclass(frozen=True)
 class CalibrationLoss:
-    """A kind's held-out log loss in nats, over `rows`; `gain` is how much lower it is than without, ± `error` (standard)."""
+    """A method's held-out log loss in nats, over `rows`; `gain` is how much lower it is than without, ± `error` (standard)."""
 
-    kind: CalibrationKind
+    method: CalibrationMethod
     log_loss: float
     gain: float
     error: float
@@ -184,46 +189,49 @@ class CalibrationLoss:
 
 
 def choose_calibration(scores: OutOfFoldScores) -> tuple[Calibration, tuple[CalibrationLoss, ...]]:
-    """The calibration fitted on all out-of-fold scores, of the kind with the lowest held-out log loss, and the table of losses.
+    """The calibration fitted on all out-of-fold scores, of the method with the lowest held-out log loss, and the table of losses.
 
-    Each kind is fitted on other folds (forward folds: those before whose labels were known) and judged on the fold left out.
-    "none" stays unless a kind gains more than its paired standard error over clusters, or where there are no folds to judge by.
+    Each method is fitted on other folds (forward folds: those before whose labels were known) and judged on the fold left out.
+    "none" stays unless a method gains more than its paired standard error over clusters, or where there are no folds to judge by.
     """
-    losses = {kind: _compute_out_of_fold_losses(kind, scores) for kind in KINDS}
+    losses = {method: _compute_out_of_fold_losses(method, scores) for method in METHODS}
     evaluation_rows = np.flatnonzero(~np.isnan(losses["none"]))
     if not len(evaluation_rows):
         return Calibration(), ()
     cluster = scores.cluster[evaluation_rows]
     table = tuple(
-        compute_calibration_loss(kind, losses[kind][evaluation_rows], losses["none"][evaluation_rows], cluster) for kind in KINDS
+        compute_calibration_loss(method, losses[method][evaluation_rows], losses["none"][evaluation_rows], cluster)
+        for method in METHODS
     )
-    better = [row for row in table if row.gain > row.error and row.kind != "none"]
+    better = [row for row in table if row.gain > row.error and row.method != "none"]
     best = min(better, key=lambda row: row.log_loss, default=table[0])
-    return fit_calibration(best.kind, scores.raw, scores.y), table
+    return fit_calibration(best.method, scores.raw, scores.y), table
 
 
-def _compute_out_of_fold_losses(kind: CalibrationKind, scores: OutOfFoldScores) -> Array:
+def _compute_out_of_fold_losses(method: CalibrationMethod, scores: OutOfFoldScores) -> Array:
     """Log loss a row (n,), NaN where there are no calibration rows."""
     losses = np.full(len(scores.y), np.nan)
     for calibration_rows, evaluation_rows in scores.iterate_splits():
         if len(calibration_rows):
-            fitted = fit_calibration(kind, scores.raw[calibration_rows], scores.y[calibration_rows])
+            fitted = fit_calibration(method, scores.raw[calibration_rows], scores.y[calibration_rows])
             z = fitted.log_odds(scores.raw[evaluation_rows])
             losses[evaluation_rows] = -log_expit(np.where(scores.y[evaluation_rows] == 1, z, -z))
     return losses
 
 
-def compute_calibration_loss(kind: CalibrationKind, losses: Array, uncalibrated_losses: Array, cluster: Array) -> CalibrationLoss:
-    """A kind's losses (n,) beside those without calibration, with the gain's standard error over clusters (n,)."""
+def compute_calibration_loss(
+    method: CalibrationMethod, losses: Array, uncalibrated_losses: Array, cluster: Array
+) -> CalibrationLoss:
+    """A method's losses (n,) beside those without calibration, with the gain's standard error over clusters (n,)."""
     gains = uncalibrated_losses - losses
     error, count = compute_cluster_error(gains, cluster)
-    return CalibrationLoss(kind, float(losses.mean()), float(gains.mean()), error if count > 1 else math.inf, len(losses))
+    return CalibrationLoss(method, float(losses.mean()), float(gains.mean()), error if count > 1 else math.inf, len(losses))
 
 
-def calibrate_out_of_fold(scores: OutOfFoldScores, kind: CalibrationKind | None = None) -> Array:
+def calibrate_out_of_fold(scores: OutOfFoldScores, method: CalibrationMethod | None = None) -> Array:
     """Probabilities (n,) in the order of `scores`, each calibrated by other folds than its own, so that their score is honest.
 
-    `kind` None: the choice, too, is made anew by the folds that teach. Where nothing teaches (the first of forward folds: not
+    `method` None: the choice, too, is made anew by the folds that teach. Where nothing teaches (the first of forward folds: not
     `scores.calibratable`) the probability is left as it is.
     """
     probability = Calibration()(scores.raw)
@@ -232,8 +240,8 @@ def calibrate_out_of_fold(scores: OutOfFoldScores, kind: CalibrationKind | None 
             calibration_scores = scores.take(calibration_rows)
             fitted = (
                 choose_calibration(calibration_scores)[0]
-                if kind is None
-                else fit_calibration(kind, calibration_scores.raw, calibration_scores.y)
+                if method is None
+                else fit_calibration(method, calibration_scores.raw, calibration_scores.y)
             )
             probability[evaluation_rows] = fitted(scores.raw[evaluation_rows])
     return probability

@@ -91,12 +91,14 @@ class CandidateScores:
 
     name: str
     score: Array
-    kind: Literal["probability", "ranking"] = "probability"
+    score_type: Literal["probability", "ranking"] = "probability"
 
     def compute_priorities(self, costs: CostMatrix) -> Array:
         """What the list is sorted by, (n,)."""
         return (
-            costs.compute_expected_saving(self.score) if self.kind == "probability" else np.asarray(self.score, dtype=np.float64)
+            costs.compute_expected_saving(self.score)
+            if self.score_type == "probability"
+            else np.asarray(self.score, dtype=np.float64)
         )
 
 
@@ -105,7 +107,7 @@ def rank_entities(
     p: Array,
     costs: CostMatrix,
     k: int | None = None,
-    kind: Literal["probability", "ranking"] = "probability",
+    score_type: Literal["probability", "ranking"] = "probability",
 ) -> tuple[RankedEntity, ...]:
     """This period's list: at most `k` entities by expected saving, only where it is above zero; ties by entity.
 
@@ -115,9 +117,9 @@ def rank_entities(
     >>> [(place.entity, round(place.saving)) for place in ranking]
     [('b', 675), ('c', 180)]
     """
-    names, scored = np.asarray(entities).astype(str), CandidateScores("", np.asarray(p, dtype=np.float64), kind)
+    names, scored = np.asarray(entities).astype(str), CandidateScores("", np.asarray(p, dtype=np.float64), score_type)
     order = _select_top(scored, costs, names, k)
-    saving = costs.compute_expected_saving(scored.score) if kind == "probability" else np.full(len(names), np.nan)
+    saving = costs.compute_expected_saving(scored.score) if score_type == "probability" else np.full(len(names), np.nan)
     return tuple(
         RankedEntity(rank, int(row), str(names[row]), float(scored.score[row]), float(saving[row]))
         for rank, row in enumerate(order, start=1)
@@ -127,6 +129,6 @@ def rank_entities(
 def _select_top(scored: CandidateScores, costs: CostMatrix, entity: Array, k: int | None) -> Array:
     priorities = scored.compute_priorities(costs)
     order = np.lexsort((entity, -priorities))
-    if scored.kind == "probability":
+    if scored.score_type == "probability":
         order = order[priorities[order] > 0]
     return np.asarray(order if k is None else order[:k])

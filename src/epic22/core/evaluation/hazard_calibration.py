@@ -15,8 +15,8 @@ from epic22.core.data.split import find_test_start
 from epic22.core.evaluation.calibration import (
     EXTRAPOLATION_SLOPE,
     Calibration,
-    CalibrationKind,
     CalibrationLoss,
+    CalibrationMethod,
     compute_calibration_loss,
 )
 from epic22.core.evaluation.logistic import fit_logistic
@@ -123,7 +123,7 @@ def _compute_loss_table(scores: HazardScores) -> tuple[CalibrationLoss, ...]:
     if not len(evaluation_rows):
         return ()
     cluster = np.unique(scores.cluster[evaluation_rows], return_inverse=True)[1]
-    kinds: tuple[CalibrationKind, ...] = ("none", "platt")
+    kinds: tuple[CalibrationMethod, ...] = ("none", "platt")
     return tuple(
         compute_calibration_loss(kind, losses_by_kind[kind][evaluation_rows], losses_by_kind["none"][evaluation_rows], cluster)
         for kind in kinds

@@ -79,7 +79,7 @@ def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity
 
     Raises UserError for a ranking score without a capacity: it has no threshold.
     """
-    if scored.kind == "ranking" and capacity.k is None:
+    if scored.score_type == "ranking" and capacity.k is None:
         raise UserError(f"{scored.name} is a ranking score, which has no threshold; give a capacity.")
     rest = convert_days(cases.horizon if cooldown is None else cooldown)
     entity = np.unique(cases.entity, return_inverse=True)[1]
@@ -87,7 +87,7 @@ def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity
     last = np.full(int(entity.max(initial=-1)) + 1, np.datetime64("0001-01-01", "us"))
     chosen = np.zeros(len(cases), dtype=bool)
     order = np.lexsort((entity, -scored.compute_priorities(cases.costs), start))
-    if scored.kind == "probability":
+    if scored.score_type == "probability":
         order = order[scored.compute_priorities(cases.costs)[order] > 0]
     moments, places = _count_places(start, capacity)
     for moment, place in zip(moments, places, strict=True):

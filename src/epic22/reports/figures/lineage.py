@@ -35,13 +35,13 @@ class _Box:
 
 def draw_lineage(trace: Trace) -> str:
     """The picture as the text of an SVG file: light or dark as the reader's screen is, no font or script from elsewhere."""
-    columns = [(kind, _order_nodes(trace, trace.nodes_of_kind(kind))) for kind in STAGES if trace.nodes_of_kind(kind)]
+    columns = [(kind, _order_nodes(trace, trace.list_nodes(kind))) for kind in STAGES if trace.list_nodes(kind)]
     tallest = max(min(len(nodes), MAX_IN_COLUMN) for _, nodes in columns)
     width = 2 * MARGIN + len(columns) * WIDTH + (len(columns) - 1) * ALLEY
     height = 2 * MARGIN + HEAD + tallest * (HEIGHT + GAP) - GAP
     boxes = [box for place, (_, nodes) in enumerate(columns) for box in _place_column(trace, nodes, place, height)]
     heads = [_render_head(f"{kind}s" if len(nodes) > 1 else kind, place) for place, (kind, nodes) in enumerate(columns)]
-    title = f"Lineage of {trace.subject.kind} {trace.subject.label}"
+    title = f"Lineage of {trace.subject.type} {trace.subject.label}"
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height + MARGIN}" width="{width}" '
@@ -91,7 +91,7 @@ def _short_id(node: Node) -> str:
 
 
 def _describe_node(node: Node) -> str:
-    return "\n".join([f"{node.kind} {node.id}", *(f"{name}: {fact}" for name, fact in node.facts)])
+    return "\n".join([f"{node.type} {node.id}", *(f"{name}: {fact}" for name, fact in node.facts)])
 
 
 def _render_arrows(trace: Trace, boxes: Sequence[_Box]) -> list[str]:
