@@ -122,11 +122,13 @@ def test_a_figure_that_is_undefined_is_null_in_the_pointer_and_an_old_pointer_wi
 ) -> None:
     save(store, bundle)
     refused = supplementary_tests.TestResult("DeLong", "roc_auc", refused="rows share a cluster")
-    verdict = Verdict("constant", "y", None, "r2", Interval(0.1, 0.05, 0.15), 0.01, True, "paired", "", opinions=(refused,))
+    verdict = Verdict(
+        "constant", "y", None, "r2", Interval(0.1, 0.05, 0.15), 0.01, True, "paired", "", supplementary_tests=(refused,)
+    )
     store.promote("toy", "1", [verdict])
     path = store.root / "toy" / "champion.json"
     text = path.read_text()
-    (opinion,) = json.loads(text, parse_constant=pytest.fail)["because"][0]["opinions"]
+    (opinion,) = json.loads(text, parse_constant=pytest.fail)["because"][0]["supplementary_tests"]
     assert opinion == dict.fromkeys(("difference", "low", "high", "p")) | {
         "test": "DeLong",
         "metric": "roc_auc",

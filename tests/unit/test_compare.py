@@ -157,7 +157,9 @@ def test_second_opinions_are_given_where_rows_are_independent_and_refused_with_t
     for repeats in (1, 2):
         plan = plan_folds(made.examples, "binary", SplitRequest(repeats=repeats))
         a, b = (cross_validate(Experiment(made.task, made.examples, plan), get_family(n)) for n in ("linear", "constant"))
-        found = {o.metric: o for o in compare(Experiment(made.task, made.examples, plan), a, b, AVERAGE_PRECISION).opinions}
+        found = {
+            o.metric: o for o in compare(Experiment(made.task, made.examples, plan), a, b, AVERAGE_PRECISION).supplementary_tests
+        }
         assert set(found) == {"roc_auc", "accuracy"}
         if repeats == 1:
             gap = a.score("roc_auc").value - b.score("roc_auc").value

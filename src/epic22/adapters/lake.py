@@ -146,9 +146,9 @@ class Lake:
         for table in CANONICAL:
             one, other = left.tables.get(table.name), right.tables.get(table.name)
             if (one and one.digest) != (other and other.digest):
-                sides = [self.scan_at(table, table_version).collect() for table_version in (one, other)]
-                on = list(dict.fromkeys(name for side in sides for name in side.columns))
-                differences[table.name] = (_count_missing(sides[0], sides[1], on), _count_missing(sides[1], sides[0], on))
+                frames = [self.scan_at(table, table_version).collect() for table_version in (one, other)]
+                on = list(dict.fromkeys(name for frame in frames for name in frame.columns))
+                differences[table.name] = (_count_missing(frames[0], frames[1], on), _count_missing(frames[1], frames[0], on))
         return {name: counts for name, counts in differences.items() if any(counts)}
 
     def _find_version(self, number: int | None) -> LakeVersion | None:

@@ -48,7 +48,7 @@ class StagedBatch:
     path: Path
     source: int
     lines: NDArray[np.int64]
-    arrival: IncomingHashes
+    incoming: IncomingHashes
     digest: int
     rows: int
 
@@ -125,9 +125,9 @@ class DeltaTransaction:
         path = self._staging / f"{table.name}-{self._token}-{len(pending.batches):05d}.parquet"
         frame.write_parquet(path)
         identity, content = (hashes.key, hashes.content[0]) if derived else (hashes.version, hashes.whole[0])
-        arrival = IncomingHashes(identity, content, frame[KNOWN_AT].to_physical().to_numpy())
+        incoming = IncomingHashes(identity, content, frame[KNOWN_AT].to_physical().to_numpy())
         lines = checked.valid[LINE_COLUMN].to_numpy()
-        pending.batches.append(StagedBatch(path, source, lines, arrival, digest_rows(hashes.whole), frame.height))
+        pending.batches.append(StagedBatch(path, source, lines, incoming, digest_rows(hashes.whole), frame.height))
 
     def resolve_rows(self, table: CanonicalTable, as_of: datetime | None = None, snapshot: bool = False) -> IngestCounts:
         """Decide what becomes of the table's staged rows; rows that are not new are taken out of what is staged.
@@ -138,10 +138,10 @@ class DeltaTransaction:
         pending = self._get_staged(table)
         if not pending.batches:
             return IngestCounts()
-        arrivals = [batch.arrival for batch in pending.batches]
-        a, b = (np.concatenate([one.identity[lane] for one in arrivals]) for lane in (0, 1))
+        incoming = [batch.incoming for batch in pending.batches]
+        a, b = (np.concatenate([one.identity[lane] for one in incoming]) for lane in (0, 1))
         rows = IncomingHashes(
-            (a, b), np.concatenate([one.content for one in arrivals]), np.concatenate([one.known_at for one in arrivals])
+            (a, b), np.concatenate([one.content for one in incoming]), np.concatenate([one.known_at for one in incoming])
         )
         stored = self._hash_stored_rows(table, pending, as_of is not None)
         fate = classify_rows(rows, stored, None if as_of is None else (as_of - EPOCH) // timedelta(microseconds=1))

@@ -41,7 +41,7 @@ REGISTRY_VIEWS = collect_views(
     view(
         Verdict,
         "against target horizon metric difference=difference.value low=difference.low high=difference.high p enough_data method "
-        "advice p_adjusted power opinions",
+        "advice p_adjusted power supplementary_tests",
     ),
     view(TestResult, "test metric difference=difference.value low=difference.low high=difference.high p refused"),
 )

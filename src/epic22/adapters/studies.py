@@ -71,7 +71,7 @@ class StudyFiles(_ClaimedRuns):
         folder = self.home / task / digest
         folder.mkdir(parents=True, exist_ok=True)
         journal = folder / f"{part}.journal"
-        lock = _HeldLock(journal)
+        lock = _ProcessLock(journal)
         storage = JournalStorage(JournalFileBackend(str(journal), cast(Any, lock)))
         return Study(config, storage, part, folder / part)
 
@@ -131,7 +131,7 @@ def _connect(url: str) -> Any:
         raise UserError(f"EPIC22_DATABASE_URL: no connection to {server}: {reason}; mend or unset it.") from None
 
 
-class _HeldLock:
+class _ProcessLock:
     """A journal's lock, which ends with the process that holds it. Optuna's own are files, left for thirty seconds by a kill.
 
     Whoever takes it cuts off a last line that a kill left half-written: the next one would be appended to it, and neither read.

@@ -97,7 +97,7 @@ def print_results(results: list[FeatureResult]) -> None:
             format_figure(r.constant),
             format_figure(r.incumbent),
             format_figure(r.champion),
-            format_figure(r.best_possible),
+            format_figure(r.oracle),
             f"{format_figure(r.gain.value, 3)} ({format_figure(r.gain.low, 3)} … {format_figure(r.gain.high, 3)})",
             "–"
             if r.shortfall is None

@@ -57,21 +57,23 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
 def _describe_certainty(verdict: "Verdict") -> str:
     """Whether a verdict is certain, with the supplementary tests of the same pair."""
     other_tests = [
-        f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}" for o in verdict.opinions if not o.refused
+        f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}"
+        for o in verdict.supplementary_tests
+        if not o.refused
     ]
     return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
 
 
 def _print_coverage(result: "TrainingResult[RowRun]") -> None:
     """Print how often intervals or sets covered the outcome, and where they did not."""
-    promise = result.run.intervals
-    if promise.note:
-        print_line(f"Coverage: {promise.note}.")
-    if promise.coverage is not None:
-        for finding in promise.coverage.findings:
+    intervals = result.run.intervals
+    if intervals.note:
+        print_line(f"Coverage: {intervals.note}.")
+    if intervals.coverage is not None:
+        for finding in intervals.coverage.findings:
             print_line(finding)
-        if promise.coverage.warning is not None:
-            print_line(promise.coverage.warning, "bold yellow")
+        if intervals.coverage.warning is not None:
+            print_line(intervals.coverage.warning, "bold yellow")
 
 
 def _print_columns(result: "TrainingResult[RowRun]") -> None:

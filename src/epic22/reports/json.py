@@ -181,7 +181,7 @@ VIEWS: Views = collect_views(
     view(
         Verdict,
         "against target horizon metric difference=difference.value low=difference.low high=difference.high p enough_data method "
-        "advice p_adjusted certain words power opinions",
+        "advice p_adjusted certain words power supplementary_tests",
     ),
     view(
         Power,

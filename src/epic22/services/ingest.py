@@ -74,7 +74,7 @@ def ingest(
 class KnownAtOrigin(Enum):
     """Where the `known_at` of a source's rows comes from."""
 
-    STATED = "the source"
+    SOURCE = "the source"
     EVENT = "an event in the row"
     MOMENT = "the moment of the snapshot"
 
@@ -92,9 +92,9 @@ class _Ingestion:
         """Check and stage all sources of a table, then settle it against what is stored."""
         references = self.transaction.read_references(table)
         origins = {origin for source in sources if (origin := self._stage_source(source, references)) is not None}
-        if KnownAtOrigin.STATED in origins and len(origins) > 1:
+        if KnownAtOrigin.SOURCE in origins and len(origins) > 1:
             raise FileError(f"{table.name}: some files state {KNOWN_AT} and some do not; give it in all of them or in none.")
-        moment = None if KnownAtOrigin.STATED in origins else self.moment
+        moment = None if KnownAtOrigin.SOURCE in origins else self.moment
         counts = self.transaction.resolve_rows(table, moment, snapshot=origins == {KnownAtOrigin.MOMENT})
         if counts.twice:
             self._add_notes(f"{table.name}: {counts.twice:,} rows came more than once, equal in all, and were taken once")
@@ -114,7 +114,7 @@ class _Ingestion:
                 dated, origin = self._add_known_at(source, convert_percent_columns(batch, percent))
                 checked = check_rows(source.table, dated, references)
                 rounded += checked.n_rounded
-                self.transaction.stage_rows(source.table, number, checked, origin is not KnownAtOrigin.STATED)
+                self.transaction.stage_rows(source.table, number, checked, origin is not KnownAtOrigin.SOURCE)
         except ColumnError as error:
             raise ColumnError(f"{source.name}: {error} Nothing was stored.") from None
         self._note_source(source, origin, percent or (), rounded)
@@ -123,7 +123,7 @@ class _Ingestion:
     def _add_known_at(self, source: Source, batch: pl.DataFrame) -> tuple[pl.DataFrame, KnownAtOrigin]:
         """The batch with `known_at`, and where that comes from."""
         if KNOWN_AT in batch.columns:
-            return batch, KnownAtOrigin.EVENT if source.derived else KnownAtOrigin.STATED
+            return batch, KnownAtOrigin.EVENT if source.derived else KnownAtOrigin.SOURCE
         event = EVENT_COLUMNS.get(source.table.name)
         if event is None or event not in batch.columns:
             return batch.with_columns(pl.lit(self.moment, dtype=pl.Datetime("us")).alias(KNOWN_AT)), KnownAtOrigin.MOMENT

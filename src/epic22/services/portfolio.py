@@ -31,7 +31,7 @@ class FeatureResult:
     champion: float
     family: str
     status: str
-    best_possible: float | None
+    oracle: float | None
     gain: Interval
     shortfall: Interval | None
     calibration: str | None = None
@@ -93,7 +93,7 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
         champion=run.champion.score(metric).value,
         family=run.champion.family,
         status=run.version.status,
-        best_possible=None if run.oracle is None else run.oracle.score(metric).value,
+        oracle=None if run.oracle is None else run.oracle.score(metric).value,
         gain=gain.difference,
         shortfall=None if run.oracle_verdict is None else run.oracle_verdict.difference,
         calibration=None if assessment is None else assessment.calibration.method,
@@ -127,7 +127,7 @@ def _summarise_series(run: SeriesRun) -> FeatureResult:
         champion=run.champion.score("skill").value,
         family=run.champion.family,
         status=run.version.status,
-        best_possible=skill(run.oracle),
+        oracle=skill(run.oracle),
         gain=gain.difference,
         shortfall=None if shortfall is None else shortfall.difference,
         coverage=run.champion.score("coverage_80").value,

@@ -99,9 +99,9 @@ def _draw_by_equipment(tables: Tables, draw: Callable[[int], Array]) -> tuple[pl
 
 def _plant_replacement_cost(tables: Tables, rng: np.random.Generator) -> tuple[Tables, PlantedFault]:
     frame, failed, noise = _draw_by_equipment(tables, lambda n: rng.normal(size=n))
-    draws = noise + MEAN_SHIFT * failed
+    values = noise + MEAN_SHIFT * failed
     usual = frame.select(pl.col("replacement_cost").cast(pl.Float64).median().over("kind")).to_series()
-    cost = (usual * np.exp(0.25 * draws)).round(2).cast(MONEY)
+    cost = (usual * np.exp(0.25 * values)).round(2).cast(MONEY)
     words = (
         f"replacement_cost of all {frame.height:,} rows overwritten after the event, known_at left as it was: by itself it "
         f"tells the {int(failed.sum()):,} that had failed by the end from the others of their kind with a ROC "
@@ -112,8 +112,8 @@ def _plant_replacement_cost(tables: Tables, rng: np.random.Generator) -> tuple[T
 
 
 def _plant_warranty(tables: Tables, rng: np.random.Generator) -> tuple[Tables, PlantedFault]:
-    frame, failed, draws = _draw_by_equipment(tables, lambda n: rng.uniform(size=n))
-    marked = draws < np.where(failed, FILLED_SHARE, STRAY_SHARE)
+    frame, failed, values = _draw_by_equipment(tables, lambda n: rng.uniform(size=n))
+    marked = values < np.where(failed, FILLED_SHARE, STRAY_SHARE)
     filled = pl.when(pl.Series(marked)).then(pl.col("installed_on").dt.offset_by("5y"))
     tables["equipment"] = frame.with_columns(filled.alias("warranty_until"))
     words = (

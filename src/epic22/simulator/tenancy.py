@@ -260,9 +260,9 @@ def _draw_uniform(t: Tenancy, rng: np.random.Generator) -> Array:
 
 def _update_grievances(t: Tenancy, homes: Homes, rng: np.random.Generator) -> Array:
     """Grievances settled and new ones; gives where a new one arose."""
-    settled, arises = grievance_chances(t.temper, homes.neglect)
+    resolved, arises = grievance_chances(t.temper, homes.neglect)
     aggrieved = t.let & (_draw_uniform(t, rng) < arises)
-    better = (t.grievance > 0) & (_draw_uniform(t, rng) < settled)
+    better = (t.grievance > 0) & (_draw_uniform(t, rng) < resolved)
     t.grievance = np.minimum(t.grievance - better + aggrieved, GRIEVANCE_LEVELS - 1).astype(np.int8)
     return aggrieved
 

@@ -124,12 +124,12 @@ def _advance_payments(t: Tenancy, mass: Mass, ahead: int) -> Mass:
 
 
 def _advance_grievances(t: Tenancy, homes: Homes, mass: Mass) -> Mass:
-    settled, arises = grievance_chances(t.temper[0], homes.neglect)
+    resolved, arises = grievance_chances(t.temper[0], homes.neglect)
     after: Mass = {key: np.zeros(t.let.shape[1]) for key in mass}
     for (j, g, n), p in mass.items():
         if not p.any():
             continue
-        for better, b in ((0, 1 - settled), (1, settled)) if g else ((0, np.ones_like(p)),):
+        for better, b in ((0, 1 - resolved), (1, resolved)) if g else ((0, np.ones_like(p)),):
             for worse, w in ((0, 1 - arises), (1, arises)):
                 after[j, min(g - better + worse, GRIEVANCE_LEVELS - 1), n] += p * b * w
     return after

@@ -57,11 +57,11 @@ class Preprocessor:
         formulas: tuple[Formula, ...] = (),
         recipe: FeatureRecipe = FeatureRecipe(),
     ) -> "Preprocessor":
-        """Learn the category maps from training rows, levels by falling frequency, then by name, and the recipe's tallies.
+        """Learn the category maps from training rows, levels by falling frequency, then by name, and the recipe's encodings.
 
         Raises ColumnError for a formula that cannot be computed from the columns.
         """
-        encoded = {tally.of for tally in recipe.encodings}
+        encoded = {encoding.of for encoding in recipe.encodings}
         levels = {
             c.name: _fit_levels(X[c.name], MAX_ENCODED_LEVELS if c.name in encoded else MAX_LEVELS)
             for c in columns

@@ -143,7 +143,7 @@ def separate_groups(folds: Sequence[Fold], groups: Array, part_numbers: Array) -
     [0, 1]
     """
     whole = [drop_tested_groups(fold, groups) for fold in folds]
-    if all(len(kept.train) >= MIN_TRAINING_SHARE * len(fold.train) for kept, fold in zip(whole, folds, strict=True)):
+    if all(len(separate.train) >= MIN_TRAINING_SHARE * len(fold.train) for separate, fold in zip(whole, folds, strict=True)):
         return SeparatedFolds(drop_empty_folds(whole), 1)
     n_parts = int(part_numbers.max()) + 1
     row_parts = part_numbers[groups]

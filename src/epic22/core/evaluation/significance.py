@@ -26,7 +26,7 @@ class Verdict:
     `horizon` is "all" for a figure pooled over horizons. `p` is two-sided, of this comparison alone; `p_adjusted` is Holm's, over
     all that the champion was compared with (None: it was compared with nothing else).
     `enough_data` is whether the interval excludes zero; where it does not, `advice` says what it would take, `power` in figures.
-    `opinions` are what other tests say of the same pair.
+    `supplementary_tests` are what other tests say of the same pair.
     """
 
     against: str
@@ -40,7 +40,7 @@ class Verdict:
     advice: str
     p_adjusted: float | None = None
     power: Power | None = None
-    opinions: tuple[TestResult, ...] = ()
+    supplementary_tests: tuple[TestResult, ...] = ()
 
     @property
     def certain(self) -> bool:
@@ -96,7 +96,7 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
         method=result.method,
         advice="" if significant else power.advice,
         power=power,
-        opinions=run_supplementary_tests(experiment, a, b),
+        supplementary_tests=run_supplementary_tests(experiment, a, b),
     )
 
 

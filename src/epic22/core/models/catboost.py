@@ -163,11 +163,11 @@ def _parse_trees(
     inner = 2**depth - 1
     leaf = np.concatenate([np.zeros((inner, n_outputs)), np.reshape(tree_json["leaf_values"], (inner + 1, n_outputs))])
     ends = _find_ends(leaf, depth)
-    is_kept = np.append(True, ~ends[(np.arange(1, 2 * inner + 1) - 1) // 2])
-    number = np.cumsum(is_kept) - 1
+    is_retained = np.append(True, ~ends[(np.arange(1, 2 * inner + 1) - 1) // 2])
+    number = np.cumsum(is_retained) - 1
     first = np.where(ends, 0, 2 * np.arange(2 * inner + 1) + 1)
-    left, right = (np.where(ends, -1, number[first + side * ~ends])[is_kept] for side in (0, 1))
-    level = np.repeat(np.arange(depth + 1), 2 ** np.arange(depth + 1))[is_kept]
+    left, right = (np.where(ends, -1, number[first + side * ~ends])[is_retained] for side in (0, 1))
+    level = np.repeat(np.arange(depth + 1), 2 ** np.arange(depth + 1))[is_retained]
     split_columns = [input_columns[question["float_feature_index"]] for question in splits] + [(-1, None)]
     bounds = np.append(next_float32_above(np.array([question["border"] for question in splits], np.float64)), np.float32(0))
     codes = ((node, split_columns[at][1]) for node, at in enumerate(level) if left[node] >= 0)
@@ -177,8 +177,8 @@ def _parse_trees(
         default_left=np.ones(len(level), np.bool_),
         left=left,
         right=right,
-        leaf=scale * leaf[is_kept],
-        cover=_compute_covers(np.array(tree_json["leaf_weights"], np.float64), inner)[is_kept],
+        leaf=scale * leaf[is_retained],
+        cover=_compute_covers(np.array(tree_json["leaf_weights"], np.float64), inner)[is_retained],
         sets=tuple((node, np.array([code])) for node, code in codes if code is not None),
     )
     return [replace(tree, leaf=tree.leaf[:, output]) for output in range(n_outputs)]

@@ -49,6 +49,6 @@ class LearningProblem:
 
     def drop_column(self, name: str) -> Self:
         """The same without one of the columns."""
-        kept = [position for position, column in enumerate(self.columns) if column != name]
-        columns, categorical = tuple(self.columns[i] for i in kept), tuple(self.categorical[i] for i in kept)
+        positions = [position for position, column in enumerate(self.columns) if column != name]
+        columns, categorical = tuple(self.columns[i] for i in positions), tuple(self.categorical[i] for i in positions)
         return replace(self, columns=columns, categorical=categorical)

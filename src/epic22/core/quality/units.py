@@ -83,8 +83,8 @@ def _audit_readings(declared: DeclaredTables) -> tuple[DeclaredTables, list[Find
     for kind in readings["kind"].unique().sort():
         values = _add_equipment(declared, readings.filter((pl.col("kind") == kind) & pl.col("value").is_not_null()))
         for conversion in READING_CONVERSIONS.get(kind, ()):
-            wrong = _is_explained(_compare_with_peers(values, ["made"], "equipment_id"), conversion)
-            wrong |= _is_explained(_compare_with_group(values, ["equipment_id"]), conversion)
+            wrong = _fits_conversion(_compare_with_peers(values, ["made"], "equipment_id"), conversion)
+            wrong |= _fits_conversion(_compare_with_group(values, ["equipment_id"]), conversion)
             finding = _build_finding(values, wrong, f"{kind} readings", "sensor_readings", "value", conversion)
             if finding is not None:
                 findings.append(finding)
@@ -110,7 +110,7 @@ def _check_column(
     values: pl.DataFrame, table: str, column: str, conversions: tuple[Conversion, ...], groups: tuple[str, ...]
 ) -> Finding | None:
     for conversion in conversions:
-        wrong = _is_explained(_compare_logarithms(values, list(groups)), conversion, logarithmic=True)
+        wrong = _fits_conversion(_compare_logarithms(values, list(groups)), conversion, logarithmic=True)
         finding = _build_finding(values, wrong, f"values of {column}", table, column, conversion)
         if finding is not None:
             return finding
@@ -151,7 +151,7 @@ def _floor_spread(spread: pl.Expr, centre: pl.Expr) -> pl.Expr:
     return pl.max_horizontal(spread, centre.abs() * 0.02, pl.lit(1e-9))
 
 
-def _is_explained(frame: pl.DataFrame, conversion: Conversion, logarithmic: bool = False) -> pl.Series:
+def _fits_conversion(frame: pl.DataFrame, conversion: Conversion, logarithmic: bool = False) -> pl.Series:
     """Rows far from their reference as they are, and near it when converted."""
 
     def measure_distance(value: pl.Expr) -> pl.Expr:

@@ -105,11 +105,11 @@ def _render_arrows(trace: Trace, boxes: Sequence[_Box]) -> list[str]:
 def _render_arrow(cause: _Box, effect: _Box, lane: int) -> str:
     """A curve to the next column; past a column it goes by the lane below all boxes, so that none hides it."""
     x1, y1, x2, y2 = cause.x + WIDTH, cause.y + HEIGHT // 2, effect.x - 2, effect.y + HEIGHT // 2
-    bend = ALLEY // 2
-    path = f"C{x1 + bend},{y1} {x2 - bend},{y2} {x2},{y2}"
+    half = ALLEY // 2
+    path = f"C{x1 + half},{y1} {x2 - half},{y2} {x2},{y2}"
     if effect.x - cause.x > WIDTH + ALLEY:
         a, b = x1 + ALLEY, x2 - ALLEY
-        path = f"C{x1 + bend},{y1} {x1 + bend},{lane} {a},{lane} L{b},{lane} C{x2 - bend},{lane} {x2 - bend},{y2} {x2},{y2}"
+        path = f"C{x1 + half},{y1} {x1 + half},{lane} {a},{lane} L{b},{lane} C{x2 - half},{lane} {x2 - half},{y2} {x2},{y2}"
     return f'<path class="arrow" marker-end="url(#tip)" d="M{x1},{y1} {path}"/>'
 
 

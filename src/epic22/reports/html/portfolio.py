@@ -36,7 +36,7 @@ def write_portfolio_report(path: Path, page: PortfolioPage) -> Path:
         title=page.title,
         headline=headline(page.results),
         lead=lead(page.results),
-        simulated=any(result.best_possible is not None for result in page.results),
+        simulated=any(result.oracle is not None for result in page.results),
         results=page.results,
         lists=page.lists,
         findings=page.findings,
@@ -79,12 +79,12 @@ def answer_claim(results: Sequence[FeatureResult]) -> str:
         return "Maintenance was not trained here, so there is no figure to answer with."
     own = maintenance.accuracy
     best = f", the best possible {own['best possible']:.2%}" if "best possible" in own else ""
-    at_best = "." if maintenance.best_possible is None else f" of at best {format_figure(maintenance.best_possible)}."
+    at_best = "." if maintenance.oracle is None else f" of at best {format_figure(maintenance.oracle)}."
     reached = "More than 93 % is reached by doing nothing, so the figure says nothing about a model; what does"
-    tells = reached if own["constant"] > PLANNED_ACCURACY else "What decides instead"
+    subject = reached if own["constant"] > PLANNED_ACCURACY else "What decides instead"
     return (
         f"Measured: doing nothing {own['constant']:.2%}, the rule of today {own['incumbent']:.2%}, the champion "
-        f"{own['champion']:.2%}{best}. {tells} is {maintenance.metric}: "
+        f"{own['champion']:.2%}{best}. {subject} is {maintenance.metric}: "
         f"{format_figure(maintenance.constant)}, {format_figure(maintenance.incumbent)} and "
         f"{format_figure(maintenance.champion)}{at_best}"
     )
