@@ -1,3 +1,5 @@
+"""The search in one training part: its turns, its weights and its result."""
+
 from dataclasses import replace
 from pathlib import Path
 

@@ -5,7 +5,7 @@ trial. The gain is had without a surrogate model, from what doubling the trials 
 quarter, eighth … of them; Dodge et al. 2019), and from what the latest half of them did gain.
 
 Looked at after every fifth trial of random searches in 1, 2 and 6 parameters, the rule stopped at a median of 35, 65 and 200
-trials, and twice as many trials then gained 0.1, 0.4 and 1.1 standard errors on average (`tests/unit/test_exhaustion.py`).
+trials, and twice as many trials then gained 0.1, 0.4 and 1.1 standard errors on average (`tests/unit/test_stopping.py`).
 """
 
 import math

@@ -1,3 +1,5 @@
+"""Distillation: one model of trees that learns what an ensemble says."""
+
 import numpy as np
 import pytest
 from tests.searches import searched

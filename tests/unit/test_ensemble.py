@@ -1,3 +1,5 @@
+"""An ensemble: the weights of trials, and that it answers as the weighted sum of its members."""
+
 import numpy as np
 from tests.toy import task
 

@@ -1,3 +1,5 @@
+"""Early stopping: the rounds and scores that a round-by-round look at the validation rows gives."""
+
 from typing import Any
 
 import numpy as np
