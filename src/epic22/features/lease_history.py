@@ -3,12 +3,15 @@
 A row is an active lease at a monthly cutoff; `known.at` has lease ids for entities.
 """
 
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import polars as pl
 
 from epic22.core.tables.canonical import PROPERTY_TYPES, RISKS
-from epic22.core.task import AsOfView, Column
+from epic22.core.task import AsOfView, Column, Task
+from epic22.core.time_series import MONTHLY
 
 DAY = timedelta(days=1)
 QUARTER, YEAR = 90 * DAY, 365 * DAY
@@ -239,3 +242,22 @@ def read_protected_classes(view: AsOfView) -> pl.DataFrame:
     """The tenant's protected classes, for the measurement of fairness: n rows, a column a class."""
     tenants = view.with_entities(view.latest("leases")["tenant_id"], "tenant_id")
     return tenants.latest("protected").drop("entity", "cutoff", "tenant_id", "known_at", strict=False)
+
+
+def build_lease_task(rows: Callable[[AsOfView, pl.DataFrame], pl.DataFrame] = select_active_leases, **own: Any) -> Task:
+    """A task on active leases, month by month: `own` are its name, target, costs and what else is not shared."""
+    return Task(
+        columns=(*TERMS, *PAYMENTS, *LIVING),
+        rows=rows,
+        inputs=lambda view: compute_lease_inputs(view).lazy(),
+        families=("constant", "linear", "boosting"),
+        entities="leases",
+        cadence=MONTHLY,
+        # Before the first lease that ended the table holds only leases that lasted: who left earlier is not in it.
+        start_column=("leases", "ended_on"),
+        warmup=timedelta(days=30),
+        slices=read_protected_classes,
+        cluster=lambda view: view.latest("leases")["tenant_id"],
+        stride=3,
+        **own,
+    )

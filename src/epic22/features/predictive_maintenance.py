@@ -11,10 +11,10 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
+from epic22.core.evaluation.metrics import binary_target
 from epic22.core.evaluation.survival import hazard_target
 from epic22.core.tables.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
-from epic22.core.task import Array, AsOfView, Column, DataRequirement, EvaluationPolicy, Future, Incumbent, Target, Task
+from epic22.core.task import Array, AsOfView, Column, DataRequirement, EvaluationPolicy, Future, Incumbent, Task
 from epic22.core.time_series import WEEKLY, Frequency
 
 DAY = timedelta(days=1)
@@ -243,17 +243,7 @@ def build_maintenance_task(
     return Task(
         name="predictive_maintenance" if horizon == MONTH else f"predictive_maintenance_{words.replace(' ', '_')}",
         columns=(*COLUMNS, *(column for code in error_codes for column in _declare_code_columns(code))),
-        targets=(
-            Target(
-                "failure",
-                "binary",
-                compute_labels,
-                AVERAGE_PRECISION,
-                horizons=(horizon / DAY,),
-                classes=("no failure", "failure"),
-                secondary_metrics=(LOG_LOSS, BRIER_SCORE),
-            ),
-        ),
+        targets=(binary_target("failure", compute_labels, horizon / DAY, ("no failure", "failure")),),
         rows=select_rows,
         inputs=partial(compute_inputs, error_codes=error_codes),
         families=("constant", "linear", "boosting"),

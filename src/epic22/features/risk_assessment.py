@@ -10,16 +10,12 @@ from datetime import timedelta
 import numpy as np
 import polars as pl
 
-from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
-from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent, Target, Task
-from epic22.core.time_series import MONTHLY
+from epic22.core.evaluation.metrics import binary_target
+from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent
 from epic22.features.lease_history import (
     CENT,
-    LIVING,
-    PAYMENTS,
-    TERMS,
+    build_lease_task,
     compute_lease_inputs,
-    read_protected_classes,
     select_active_leases,
 )
 
@@ -68,11 +64,6 @@ def _sum_unpaid(days: pl.DataFrame, charges: pl.DataFrame, payments: pl.DataFram
     return by_day.group_by("row", "day").agg(unpaid=(pl.col("amount") - pl.col("paid")).sum())
 
 
-def compute_inputs(view: AsOfView) -> pl.LazyFrame:
-    """Terms, payments, messages and repairs, as of each row's own cutoff."""
-    return compute_lease_inputs(view).lazy()
-
-
 def compute_labels(view: AsOfView, future: Future) -> pl.DataFrame:
     """Whether a month's rent is unpaid 30 days past due on some day of (cutoff, cutoff + 90 days]."""
     lease = view.latest("leases").with_row_index("row").select("row", "cutoff", "monthly_rent")
@@ -109,36 +100,15 @@ def score_checklist(view: AsOfView) -> Array:
     return np.asarray(total["points"].to_numpy() * 5 / len(points))
 
 
-TASK = Task(
+TASK = build_lease_task(
     name="risk_assessment",
-    columns=(*TERMS, *PAYMENTS, *LIVING),
-    targets=(
-        Target(
-            "default",
-            "binary",
-            compute_labels,
-            AVERAGE_PRECISION,
-            horizons=(float(HORIZON_DAYS),),
-            classes=("payment", "default"),
-            secondary_metrics=(LOG_LOSS, BRIER_SCORE),
-        ),
-    ),
+    targets=(binary_target("default", compute_labels, float(HORIZON_DAYS), ("payment", "default")),),
     rows=select_rows,
-    inputs=compute_inputs,
-    families=("constant", "linear", "boosting"),
     about="which lease will default within 90 days",
     costs={"miss": 3.0, "false_alarm": 200.0},
     incumbent=Incumbent("checklist of seven", "ranking", score_checklist),
-    entities="leases",
-    cadence=MONTHLY,
-    # Before the first lease that ended the table holds only leases that lasted: who left earlier is not in it.
-    start_column=("leases", "ended_on"),
-    warmup=timedelta(days=30),
     stake_column="monthly_rent",
     policy=EvaluationPolicy(capacity=5),
-    slices=read_protected_classes,
-    cluster=lambda view: view.latest("leases")["tenant_id"],
-    stride=3,
     requirements=(
         DataRequirement("leases", None, 50),
         DataRequirement("charges", None, 100),

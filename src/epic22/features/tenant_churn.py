@@ -5,24 +5,17 @@ out, in (cutoff, cutoff + 90 days]. Leasing calls the listed tenants; a person d
 """
 
 from dataclasses import replace
-from datetime import timedelta
 
 import numpy as np
 import polars as pl
 
-from epic22.core.evaluation.metrics import AVERAGE_PRECISION, BRIER_SCORE, LOG_LOSS
+from epic22.core.evaluation.metrics import binary_target
 from epic22.core.evaluation.survival import hazard_target
-from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent, Target, Task
-from epic22.core.time_series import MONTHLY
+from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent
 from epic22.features.lease_history import (
     CENT,
     DAY,
-    LIVING,
-    PAYMENTS,
-    TERMS,
-    compute_lease_inputs,
-    read_protected_classes,
-    select_active_leases,
+    build_lease_task,
     select_tenant_rents,
     settle_charges,
 )
@@ -31,11 +24,6 @@ HORIZON_DAYS = 90
 N_LATEST = 24
 MONTHS, MONTH_DAYS = 12, 30.0
 """The hazard's grid: twelve months of 30 days, so that the third ends where the plain task's horizon does."""
-
-
-def compute_inputs(view: AsOfView) -> pl.LazyFrame:
-    """Terms, payments, messages and repairs, as of each row's own cutoff."""
-    return compute_lease_inputs(view).lazy()
 
 
 def compute_labels(view: AsOfView, future: Future) -> pl.DataFrame:
@@ -86,35 +74,13 @@ def score_late_and_new(view: AsOfView) -> Array:
     return np.asarray(score.to_numpy() + 0.15 * new)
 
 
-TASK = Task(
+TASK = build_lease_task(
     name="tenant_churn",
-    columns=(*TERMS, *PAYMENTS, *LIVING),
-    targets=(
-        Target(
-            "moves_out",
-            "binary",
-            compute_labels,
-            AVERAGE_PRECISION,
-            horizons=(float(HORIZON_DAYS),),
-            classes=("stay", "move-out"),
-            secondary_metrics=(LOG_LOSS, BRIER_SCORE),
-        ),
-    ),
-    rows=select_active_leases,
-    inputs=compute_inputs,
-    families=("constant", "linear", "boosting"),
+    targets=(binary_target("moves_out", compute_labels, float(HORIZON_DAYS), ("stay", "move-out")),),
     about="which tenant will leave within 90 days",
     costs={"miss": 3976.0, "false_alarm": 60.0},
     incumbent=Incumbent("late, failed and overdue shares", "ranking", score_late_and_new),
-    entities="leases",
-    cadence=MONTHLY,
-    # Before the first lease that ended the table holds only leases that lasted: who left earlier is not in it.
-    start_column=("leases", "ended_on"),
-    warmup=timedelta(days=30),
     policy=EvaluationPolicy(capacity=10),
-    slices=read_protected_classes,
-    cluster=lambda view: view.latest("leases")["tenant_id"],
-    stride=3,
     requirements=(
         DataRequirement("leases", None, 50),
         DataRequirement("leases", "ended_on", 30),

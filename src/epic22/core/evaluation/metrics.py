@@ -5,13 +5,15 @@ rows do not define (one class only) is NaN. Class labels are cut at probability 
 """
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from epic22.core.models.loss import Loss
 from epic22.core.targets import KINDS
-from epic22.core.task import Array, Kind, Metric, RowMetadata, Target
+from epic22.core.task import Array, AsOfView, Future, Kind, Metric, RowMetadata, Target
 
 MIN_PROBABILITY = 1e-12
 BINS = 15
@@ -327,6 +329,14 @@ METRICS: dict[str, tuple[Metric, ...]] = {
     kind.name: tuple(BY_NAME[name] for name in kind.metrics) for kind in KINDS.values() if kind.metrics
 }
 """What is reported for each kind of target; the first one decides unless the task says otherwise."""
+
+
+def binary_target(
+    name: str, labels: Callable[[AsOfView, Future], pl.DataFrame], horizon: float, classes: tuple[str, str]
+) -> Target:
+    """A target of two classes within a horizon (days), judged by average precision, with log loss and Brier score beside it."""
+    secondary = (LOG_LOSS, BRIER_SCORE)
+    return Target(name, "binary", labels, AVERAGE_PRECISION, horizons=(horizon,), classes=classes, secondary_metrics=secondary)
 
 
 def choose_metric(kind: Kind, loss: Loss) -> Metric:
