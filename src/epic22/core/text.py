@@ -24,7 +24,8 @@ def format_value(column: Column, value: Any) -> str:
     if column.dtype == "time":
         return format_time(value)
     if column.dtype == "bool":
-        return _format_bool(value)
+        truth = value.lower() if isinstance(value, str) else "true" if value else "false"
+        return {"true": "yes", "false": "no"}.get(truth, str(value))
     if isinstance(value, bool | str) or not isinstance(value, int | float):
         return str(value)
     if column.unit == "fraction":
@@ -32,12 +33,6 @@ def format_value(column: Column, value: Any) -> str:
     if column.unit == "year":
         return f"{value:.0f}"
     return format_quantity(value, column.unit, cents=column.dtype == "money")
-
-
-def _format_bool(value: Any) -> str:
-    if isinstance(value, str):
-        return {"true": "yes", "false": "no"}.get(value.lower(), value)
-    return "yes" if value else "no"
 
 
 def format_time(value: str | float | datetime) -> str:
@@ -59,22 +54,17 @@ def format_quantity(value: float, unit: str | None = None, cents: bool = False) 
     >>> format_quantity(1987.0)
     '1987'
     """
-    number = _format_money(value) if cents else _format_number(value)
+    if abs(value) >= 10_000 or (cents and value == round(value)):
+        number = f"{value:,.0f}"
+    elif cents:
+        number = f"{value:,.2f}"
+    else:
+        # Thousands are set apart from 10,000 on, so that a year stays a year.
+        number = str(int(value)) if value == int(value) else f"{value:.4g}"
     if not unit:
         return number
     first = unit.split(" ")[0]
     return f"{number} {first[:-1] + unit[len(first) :] if number == '1' and first in PLURAL_UNITS else unit}"
-
-
-def _format_number(value: float) -> str:
-    """Four significant digits; thousands are set apart from 10,000 on, so that a year stays a year."""
-    if abs(value) >= 10_000:
-        return f"{value:,.0f}"
-    return str(int(value)) if value == int(value) else f"{value:.4g}"
-
-
-def _format_money(value: float) -> str:
-    return f"{value:,.0f}" if value == round(value) or abs(value) >= 10_000 else f"{value:,.2f}"
 
 
 def format_percent(share: float) -> str:

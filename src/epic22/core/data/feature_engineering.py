@@ -5,7 +5,7 @@ training rows: how common a level is, or what the label's mean is at that level,
 differ by chance (empirical Bayes, Micci-Barreca 2001). A training row never gets a label's mean that its own label is in.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
 from typing import Any, Literal
@@ -158,14 +158,6 @@ def compute_prior_strength(counts: Array, sums: Array, label: Array, prior: floa
     if between <= 0:
         return float("inf")
     return max(within / between, MIN_PRIOR_STRENGTH)
-
-
-def encode_out_of_fold(fit: Callable[[Array], FittedEncoding], codes: Array, parts: Sequence[tuple[Array, Array]]) -> Array:
-    """A tally's values (n,) for the training rows themselves: each part (fitted rows, their rows) by its own fit, else NaN."""
-    values = np.full(len(codes), NAN)
-    for train_rows, rows in parts:
-        values[rows] = fit(train_rows).encode(codes[rows])
-    return values
 
 
 def propose_dates(columns: Sequence[Column]) -> tuple[Formula, ...]:

@@ -7,6 +7,7 @@ themselves, and entity and cutoff of every row, stay in memory. n = rows that ar
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -117,18 +118,9 @@ def _concatenate(parts: Sequence[Examples]) -> Examples:
     """The rows of all parts, in their order."""
     first = parts[0]
 
-    def concatenate_field(name: str) -> Array | None:
-        return None if getattr(first, name) is None else np.concatenate([getattr(part, name) for part in parts])
-
-    return Examples(
-        X=pl.concat([part.X for part in parts]),
-        Y=np.concatenate([part.Y for part in parts]),
-        entity=np.concatenate([part.entity for part in parts]),
-        at=np.concatenate([part.at for part in parts]),
-        data_version=first.data_version,
-        group=concatenate_field("group"),
-        slices=None if first.slices is None else pl.concat([part.slices for part in parts if part.slices is not None]),
-        incumbent=concatenate_field("incumbent"),
-        stake=concatenate_field("stake"),
-        cluster=concatenate_field("cluster"),
-    )
+    names = ("Y", "entity", "at", "group", "incumbent", "stake", "cluster")
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in names if getattr(first, name) is not None
+    }
+    slices = None if first.slices is None else pl.concat([part.slices for part in parts if part.slices is not None])
+    return Examples(X=pl.concat([part.X for part in parts]), slices=slices, data_version=first.data_version, **joined)

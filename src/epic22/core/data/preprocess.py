@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe, FittedEncoding, encode_out_of_fold, fit_encoding
+from epic22.core.data.feature_engineering import CategoryEncoding, FeatureRecipe, FittedEncoding, fit_encoding
 from epic22.core.data.formula import Derivation, bind_formulas
 from epic22.core.serialization import collect_views, view
 from epic22.core.task import Array, Column, Formula
@@ -93,14 +93,11 @@ class Preprocessor:
         values = fitted._compute_values(X)
         for place, lookup in enumerate(fitted.derived, start=len(columns)):
             if isinstance(lookup, FittedEncoding) and lookup.encoding.statistic == "target":
-                codes, levels = values[lookup.at], len(lookup.table)
-                values[place] = encode_out_of_fold(
-                    lambda rows, one=lookup, codes=codes, levels=levels: fit_encoding(  # type: ignore[misc]
-                        one.encoding, one.at, codes[rows], y[rows], levels
-                    ),
-                    codes,
-                    parts,
-                )
+                codes, out_of_fold = values[lookup.at], np.full(X.height, np.nan)
+                for train_rows, rows in parts:
+                    known = fit_encoding(lookup.encoding, lookup.at, codes[train_rows], y[train_rows], len(lookup.table))
+                    out_of_fold[rows] = known.encode(codes[rows])
+                values[place] = out_of_fold
         return fitted, fitted._build_matrix(values)
 
     @property

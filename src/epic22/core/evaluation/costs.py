@@ -118,17 +118,12 @@ def rank_entities(
     [('b', 675), ('c', 180)]
     """
     names, scored = np.asarray(entities).astype(str), CandidateScores("", np.asarray(p, dtype=np.float64), score_type)
-    order = _select_top(scored, costs, names, k)
+    priorities = scored.compute_priorities(costs)
+    order = np.lexsort((names, -priorities))
+    if score_type == "probability":
+        order = order[priorities[order] > 0]
     saving = costs.compute_expected_saving(scored.score) if score_type == "probability" else np.full(len(names), np.nan)
     return tuple(
         RankedEntity(rank, int(row), str(names[row]), float(scored.score[row]), float(saving[row]))
-        for rank, row in enumerate(order, start=1)
+        for rank, row in enumerate(order[:k], start=1)
     )
-
-
-def _select_top(scored: CandidateScores, costs: CostMatrix, entity: Array, k: int | None) -> Array:
-    priorities = scored.compute_priorities(costs)
-    order = np.lexsort((entity, -priorities))
-    if scored.score_type == "probability":
-        order = order[priorities[order] > 0]
-    return np.asarray(order if k is None else order[:k])

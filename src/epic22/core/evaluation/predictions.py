@@ -129,8 +129,11 @@ class OutOfFoldPredictions(OutOfFoldRows):
         """The same rows; a single fold cut into pieces that judge one another."""
         if not len(self) or self.fold.min() != self.fold.max():
             return self
+        if not self.forward:
+            return replace(self, fold=np.unique(self.cluster, return_inverse=True)[1] % N_PIECES)
+        # Rows of one moment stay together.
         at = self.row if self.at is None else self.at
-        return replace(self, fold=_assign_pieces(at, self.cluster, self.forward))
+        return replace(self, fold=np.searchsorted(np.sort(at), at) * N_PIECES // len(at))
 
     @property
     def weight(self) -> Array:
@@ -149,10 +152,3 @@ def collect_out_of_fold_predictions(experiment: Experiment, predictions: tuple[F
     single = len(predictions) == 1
     forward = experiment.plan.strategy == "walk_forward" or (single and bool(at.min() != at.max()))
     return OutOfFoldPredictions.from_fold_predictions(experiment, predictions, forward, response=response).with_inner_folds
-
-
-def _assign_pieces(at: Array, cluster: Array, forward: bool) -> Array:
-    """The piece of a single test part each row lies in, (n,); rows of one moment, or of one cluster, stay together."""
-    if forward:
-        return np.asarray(np.searchsorted(np.sort(at), at) * N_PIECES // len(at))
-    return np.asarray(np.unique(cluster, return_inverse=True)[1] % N_PIECES)

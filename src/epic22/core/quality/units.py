@@ -110,28 +110,24 @@ def _check_column(
     values: pl.DataFrame, table: str, column: str, conversions: tuple[Conversion, ...], groups: tuple[str, ...]
 ) -> Finding | None:
     for conversion in conversions:
-        wrong = _fits_conversion(_compare_logarithms(values, list(groups)), conversion, logarithmic=True)
+        wrong = _fits_conversion(_compare_with_group(values, list(groups), logarithmic=True), conversion, logarithmic=True)
         finding = _build_finding(values, wrong, f"values of {column}", table, column, conversion)
         if finding is not None:
             return finding
     return None
 
 
-def _compare_with_group(values: pl.DataFrame, groups: list[str]) -> pl.DataFrame:
-    """[value, centre, spread]: the median and the robust standard deviation of the value's group."""
-    by = [pl.col(name) for name in groups] or [pl.lit(0)]
-    centre = values.with_columns(pl.col("value").median().over(by).alias("centre"))
-    spread = (pl.col("value") - pl.col("centre")).abs().median().over(by) * 1.4826
-    return centre.with_columns(_floor_spread(spread, pl.col("centre")).alias("spread"))
+def _compare_with_group(values: pl.DataFrame, groups: list[str], logarithmic: bool = False) -> pl.DataFrame:
+    """[value, centre, spread]: the median and the robust standard deviation of the value's group.
 
-
-def _compare_logarithms(values: pl.DataFrame, groups: list[str]) -> pl.DataFrame:
-    """[value, centre, spread], the last two of logarithms: rents and areas spread by factors, and a dear one is no other unit."""
+    Of logarithms where asked: rents and areas spread by factors, and a dear one is no other unit.
+    """
     by = [pl.col(name) for name in groups] or [pl.lit(0)]
-    log = pl.when(pl.col("value") > 0).then(pl.col("value").log())
-    centre = values.with_columns(log.alias("log")).with_columns(pl.col("log").median().over(by).alias("centre"))
-    spread = (pl.col("log") - pl.col("centre")).abs().median().over(by) * 1.4826
-    return centre.with_columns(pl.max_horizontal(spread, pl.lit(MIN_LOG_SPREAD)).alias("spread"))
+    level = pl.when(pl.col("value") > 0).then(pl.col("value").log()) if logarithmic else pl.col("value")
+    centre = values.with_columns(level.alias("level")).with_columns(pl.col("level").median().over(by).alias("centre"))
+    spread = (pl.col("level") - pl.col("centre")).abs().median().over(by) * 1.4826
+    floored = pl.max_horizontal(spread, pl.lit(MIN_LOG_SPREAD)) if logarithmic else _floor_spread(spread, pl.col("centre"))
+    return centre.with_columns(floored.alias("spread"))
 
 
 def _compare_with_peers(values: pl.DataFrame, groups: list[str], series: str) -> pl.DataFrame:

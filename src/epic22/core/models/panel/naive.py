@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Self
 
 import numpy as np
@@ -97,21 +98,19 @@ def _restore(files: Mapping[str, bytes]) -> Forecaster:
     return NaiveForecaster(state["rule"], state["season"]).restore_state(state)
 
 
-def _family(name: str, in_combination: bool) -> PanelFamily:
-    return PanelFamily(
+def _build(method: str, season: int, seed: int, threads: int) -> Forecaster:
+    return NaiveForecaster(method, season)
+
+
+FAMILIES: tuple[PanelFamily, ...] = tuple(
+    PanelFamily(
         name,
-        NAIVE_METHODS[name][1],
-        lambda season, seed, threads: NaiveForecaster(name, season),
+        about,
+        partial(_build, name),
         _restore,
         per_series=True,
         is_baseline=True,
-        in_combination=in_combination,
+        in_combination=name == "damped_drift",
     )
-
-
-FAMILIES: tuple[PanelFamily, ...] = (
-    _family("naive", in_combination=False),
-    _family("drift", in_combination=False),
-    _family("damped_drift", in_combination=True),
-    _family("seasonal_naive", in_combination=False),
+    for name, (_, about) in NAIVE_METHODS.items()
 )
