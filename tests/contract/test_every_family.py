@@ -11,7 +11,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.significance import compare
 from epic22.core.experiment import Experiment
-from epic22.core.models.base import Estimator, Family, predict_response
+from epic22.core.models.base import BaseEstimator, Family, predict_response
 from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.targets import KINDS
@@ -30,7 +30,7 @@ CASES = [
 ]
 
 
-def fitted(family: Family, made: Toy, seed: int = 0) -> tuple[Estimator, Array]:
+def fitted(family: Family, made: Toy, seed: int = 0) -> tuple[BaseEstimator, Array]:
     """The family's estimator on all of a toy's rows, and their matrix."""
     X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
     estimator = family.build(LearningProblem.of(made.task), seed=seed, threads=1)
@@ -47,7 +47,7 @@ def test_names_are_unique_and_found() -> None:
 class TestEveryFamily:
     def test_its_constructor_only_assigns(self, family: Family, kind: Kind) -> None:
         made = family.build(LearningProblem.of(toy(kind).task), seed=3, threads=1)
-        params = made.get_params()  # type: ignore[attr-defined]
+        params = made.get_params()
         assert params == {name: getattr(made, name) for name in params}
         assert not [name for name in vars(made) if name.endswith("_")]
 

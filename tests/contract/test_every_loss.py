@@ -11,7 +11,7 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.evaluation.metrics import choose_metric
-from epic22.core.models.base import Estimator, Family, compute_response, get_value_scale
+from epic22.core.models.base import BaseEstimator, Family, compute_response, get_value_scale
 from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
@@ -58,12 +58,12 @@ def sample(asked: str, n: int = 400) -> Toy:
 
 
 @cache
-def fitted(family: str, asked: str) -> tuple[Estimator, Array, Array]:
+def fitted(family: str, asked: str) -> tuple[BaseEstimator, Array, Array]:
     """The family's estimator, its matrix and its labels; a baseline has no inner fold."""
     return fit(get_family(family), sample(asked))
 
 
-def fit(family: Family, made: Toy) -> tuple[Estimator, Array, Array]:
+def fit(family: Family, made: Toy) -> tuple[BaseEstimator, Array, Array]:
     X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
     estimator = family.build(LearningProblem.of(made.task), seed=0, threads=1, **({"rounds": 60} if family.name in GROWN else {}))
     cut = len(X) * 3 // 4

@@ -38,7 +38,7 @@ from epic22.core.evaluation.survival import (
 )
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
-from epic22.core.models.base import Estimator, Family
+from epic22.core.models.base import BaseEstimator, Family
 from epic22.core.models.baseline import LifeTable
 from epic22.core.models.catalog import get_family
 from epic22.core.models.hazard import (
@@ -259,7 +259,7 @@ class Watcher:
     def __init__(self) -> None:
         self.told: list[tuple[Array, Array, Fold | None]] = []
 
-    def build(self, problem: LearningProblem, seed: int = 0, threads: int = 1) -> Estimator:
+    def build(self, problem: LearningProblem, seed: int = 0, threads: int = 1) -> BaseEstimator:
         watcher = self
 
         class Told(LifeTable):

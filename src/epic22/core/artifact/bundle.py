@@ -22,7 +22,7 @@ from epic22.core.evaluation.calibration import CALIBRATION_VIEW, Calibration
 from epic22.core.evaluation.conformal import CONFORMAL_VIEWS, ClassSets, ConformalInterval, restore_interval
 from epic22.core.evaluation.risk_bands import RiskBands
 from epic22.core.lineage import canonical_json, sha256
-from epic22.core.models.base import Estimator
+from epic22.core.models.base import BaseEstimator
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json, view
 from epic22.core.targets import TargetKind, get_kind
@@ -108,7 +108,7 @@ class Bundle:
     schema: Schema
     family: str
     preprocessor: Preprocessor
-    estimator: Estimator
+    estimator: BaseEstimator
     interval: ConformalInterval | None
     status: str
     model_hash: str

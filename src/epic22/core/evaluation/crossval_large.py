@@ -28,7 +28,7 @@ from epic22.core.evaluation.crossval import (
 from epic22.core.evaluation.metrics import list_metrics
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.experiment import Experiment
-from epic22.core.models.base import Estimator, Family, predict_response
+from epic22.core.models.base import BaseEstimator, Family, predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.xgboost import XGBoostEstimator
@@ -164,7 +164,7 @@ def fit_all(
 
 def fit_xgboost(
     task: Task, table: LargeTable, part: TableTrainingPart, resources: TrainingResources
-) -> tuple[Estimator, tuple[dict[str, float], int]]:
+) -> tuple[BaseEstimator, tuple[dict[str, float], int]]:
     """Boosting on the part's rows, through one quantised matrix; its shape and rounds as set, else found by the rows' roles."""
     sample = select_sample(task, table, part)
     model, matrix = build_matrix(task, table, part, sample, resources)
@@ -208,7 +208,7 @@ def _select_inputs(table: LargeTable, task: Task, rows: Array) -> pl.DataFrame:
 
 def _fit_on_sample(
     family: Family, task: Task, table: LargeTable, part: TableTrainingPart, resources: TrainingResources
-) -> Estimator:
+) -> BaseEstimator:
     estimator = family.build(LearningProblem.of(task), seed=resources.seed, threads=resources.threads)
     if family.is_baseline:
         # It looks at the labels alone: a matrix that takes no room stands for the rows.

@@ -10,7 +10,7 @@ from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.split import convert_days
 from epic22.core.experiment import Experiment
-from epic22.core.models.base import Estimator
+from epic22.core.models.base import BaseEstimator
 from epic22.core.task import Array
 
 N_PIECES = 5
@@ -22,7 +22,7 @@ class FittedFold:
     """A family fitted on one training part: its preprocessing and its estimator."""
 
     preprocessor: Preprocessor
-    estimator: Estimator
+    estimator: BaseEstimator
 
 
 @dataclass(frozen=True)

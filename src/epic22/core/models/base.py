@@ -10,7 +10,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.util import find_spec
-from typing import Any, ClassVar, Protocol, Self, TypeVar, cast
+from typing import Any, ClassVar, Self, TypeVar, cast
 
 import numpy as np
 
@@ -60,44 +60,13 @@ def never_expires() -> bool:
     return False
 
 
-class Estimator(Protocol):
-    """What a family builds.
+class BaseEstimator(ABC):
+    """What a family builds, a dataclass: it writes `fit` and `shap_values`, the rest follows or is made faster by its own.
 
     `decision_function` is the score before the link: log-odds (n,) for binary, log-odds (n, k) for multiclass, for regression
     the value (n,), or its logarithm where the estimator's `value_scale_` says so (`get_value_scale`); of a hazard the log-odds
     of the event in each of its intervals, (n, h). `shap_values` sum to `decision_function` along the last axis, the last entry
     being the average: (n, p + 1), (n, k, p + 1) or (n, h, p + 1).
-    """
-
-    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
-        """Learn from X (n, p) and y (n,), class codes or values; of a hazard y (n, 2), duration and observed."""
-
-    def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
-        """Learn from the part's rows alone, stopping when its validation rows say so or when the time has `expired`; the scores
-        of the validation rows before the link."""
-
-    def best_params(self) -> Hyperparameters:
-        """Parameters that watching found, for a fit of more rows that watches none."""
-
-    def predict(self, X: Array) -> Array:
-        """Class codes or values, (n,)."""
-
-    def predict_proba(self, X: Array) -> Array:
-        """Class probabilities (n, k); only for classes."""
-
-    def decision_function(self, X: Array) -> Array:
-        """Scores before the link."""
-
-    def shap_values(self, X: Array) -> Array:
-        """Exact additive contributions of each column to `decision_function`, and the average last."""
-
-    def files(self) -> dict[str, bytes]:
-        """The trained state as files by name, equal bytes for equal models; never a pickle."""
-
-
-class BaseEstimator(ABC):
-    """What an estimator that is a dataclass need not write itself: scikit-learn's get_params and set_params, the answers through
-    the link, the way to its files and back.
 
     `kind` is that of the target. Constructor arguments that are named as fields of `LearningProblem`, `seed` or `threads` are
     given to it by themselves.
@@ -133,10 +102,13 @@ class BaseEstimator(ABC):
 
     @abstractmethod
     def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
-        """Learn from X (n, p) and y (n,)."""
+        """Learn from X (n, p) and y (n,), class codes or values; of a hazard y (n, 2), duration and observed."""
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
-        """Fit the part's rows and score those that are watched: nothing is settled by watching."""
+        """Learn from the part's rows alone, and the scores of its validation rows before the link.
+
+        These may end the training sooner, as may the time when it has `expired`; here nothing is settled by them.
+        """
         fit_params: dict[str, Any] = {} if data.exposure is None else {"exposure": data.exposure}
         return self.fit(data.X, data.y, **fit_params).decision_function(data.X_valid)
 
@@ -206,8 +178,8 @@ class Family:
 
     name: str
     kinds: frozenset[Kind]
-    build: Callable[..., Estimator]
-    restore: Callable[[Mapping[str, bytes]], Estimator]
+    build: Callable[..., BaseEstimator]
+    restore: Callable[[Mapping[str, bytes]], BaseEstimator]
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_baseline: bool = False
     needs: str | None = None
@@ -231,7 +203,7 @@ def require_library(family: str, library: str) -> None:
         )
 
 
-def predict_response(estimator: Estimator, X: Array, kind: Kind) -> Array:
+def predict_response(estimator: BaseEstimator, X: Array, kind: Kind) -> Array:
     """What metrics judge: probability of the positive class (n,), class probabilities (n, k), or the value (n,).
 
     Of a hazard: the probability of the event up to each horizon, (n, h).
@@ -245,7 +217,7 @@ def get_value_scale(estimator: Any) -> ValueScale:
     return scale
 
 
-def compute_response(estimator: Estimator, raw: Array, kind: Kind) -> Array:
+def compute_response(estimator: BaseEstimator, raw: Array, kind: Kind) -> Array:
     """The response that belongs to the estimator's raw scores."""
     return KINDS[kind].inverse_link(raw) if KINDS[kind].is_classification else get_value_scale(estimator)(raw)
 

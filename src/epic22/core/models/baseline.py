@@ -10,7 +10,7 @@ from scipy.special import logit
 
 from epic22.core.data.folds import Fold
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import BaseEstimator, Estimator, Family, check_fit_arrays
+from epic22.core.models.base import BaseEstimator, Family, check_fit_arrays
 from epic22.core.models.hazard import (
     MIN_HAZARD,
     HazardEstimator,
@@ -107,11 +107,11 @@ class Constant(BaseEstimator):
         return {"constant.json": canonical_json({"kind": self.kind, "level": self.level_.tolist(), **logs})}
 
 
-def _build(problem: LearningProblem, **params: Any) -> Estimator:
+def _build(problem: LearningProblem, **params: Any) -> BaseEstimator:
     return (LifeTable if KINDS[problem.kind].is_time_to_event else Constant).of(problem, **params)
 
 
-def _restore(files: Mapping[str, bytes]) -> Estimator:
+def _restore(files: Mapping[str, bytes]) -> BaseEstimator:
     if LifeTable.state_file in files:
         return LifeTable.restore(files)
     state = json.loads(files["constant.json"])

@@ -16,7 +16,7 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import Estimator, Family, LibraryParams
+from epic22.core.models.base import BaseEstimator, Family, LibraryParams
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import FINE_BINS, choose_max_bin
@@ -220,7 +220,7 @@ class _StopCallback:
         return not self.expired()
 
 
-def _build_mean_estimator(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+def _build_mean_estimator(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> BaseEstimator:
     loss = replace(problem.loss, name="tweedie", power=MEAN_FAMILY_POWER)
     return CatBoostEstimator.of(replace(problem, loss=loss, log=False, smearing=False), seed, threads, **params)
 

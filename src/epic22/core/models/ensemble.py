@@ -13,7 +13,7 @@ import numpy as np
 from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import BaseEstimator, Estimator, Family
+from epic22.core.models.base import BaseEstimator, Family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.offset import OffsetRegressor, unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
@@ -41,7 +41,7 @@ class Member:
 
     family: str
     weight: float
-    estimator: Estimator
+    estimator: BaseEstimator
 
 
 @dataclass
@@ -62,19 +62,19 @@ class Ensemble(BaseEstimator):
         raise InternalError("an ensemble is made of fitted members by a search; it is not fitted itself.")
 
     @property
-    def components(self) -> tuple[tuple[float, Estimator | Forest], ...]:
+    def components(self) -> tuple[tuple[float, BaseEstimator | Forest], ...]:
         """What is summed, with weights: all trees as one forest of weight 1, then the other members."""
-        components: tuple[tuple[float, Estimator | Forest], ...] | None = getattr(self, "parts_", None)
+        components: tuple[tuple[float, BaseEstimator | Forest], ...] | None = getattr(self, "parts_", None)
         if components is None:
             inner_models = [(m.weight, unwrap_log_target(unwrap_offset(m.estimator))) for m in self.members]
             forests = [(weight, one.forest) for weight, one in inner_models if isinstance(one, ForestBacked)]
-            others: list[tuple[float, Estimator]] = [
+            others: list[tuple[float, BaseEstimator]] = [
                 (weight, one) for weight, one in inner_models if not isinstance(one, ForestBacked)
             ]
             trees: list[tuple[float, Forest]] = (
                 [(1.0, combine_forests([f for _, f in forests], [w for w, _ in forests]))] if forests else []
             )
-            self.parts_: tuple[tuple[float, Estimator | Forest], ...] = (*trees, *others)
+            self.parts_: tuple[tuple[float, BaseEstimator | Forest], ...] = (*trees, *others)
             return self.parts_
         return components
 
@@ -108,7 +108,9 @@ class Ensemble(BaseEstimator):
             X if offset_member is None else offset_member.drop_offset_column(X), np.float32
         )
 
-    def _sum_components(self, score_estimator: Callable[[Estimator], Array], score_forest: Callable[[Forest], Array]) -> Array:
+    def _sum_components(
+        self, score_estimator: Callable[[BaseEstimator], Array], score_forest: Callable[[Forest], Array]
+    ) -> Array:
         total: Array | float = 0.0
         for weight, part in self.components:
             output = score_forest(part) if isinstance(part, Forest) else score_estimator(part)
@@ -147,7 +149,7 @@ def restore_ensemble(files: Mapping[str, bytes], families: Sequence[Family]) -> 
 def build_ensemble_family(families: Sequence[Family]) -> Family:
     """The family whose models are ensembles of these. It is built by a search over them, not by `build`."""
 
-    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> BaseEstimator:
         raise InternalError("an ensemble is made by a search over families.")
 
     return Family(

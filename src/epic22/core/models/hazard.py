@@ -21,7 +21,7 @@ from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
-from epic22.core.models.base import BaseEstimator, Estimator, Family, LibraryParams, check_fit_arrays
+from epic22.core.models.base import BaseEstimator, Family, LibraryParams, check_fit_arrays
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
 from epic22.core.targets import KINDS
 from epic22.core.task import Array
@@ -326,14 +326,14 @@ def _read_edges(files: Mapping[str, bytes]) -> tuple[float, ...]:
     return tuple(float(edge) for edge in json.loads(files[GRID_FILE])["edges"])
 
 
-def _restore(files: Mapping[str, bytes]) -> Estimator:
+def _restore(files: Mapping[str, bytes]) -> BaseEstimator:
     booster = load_booster(files)
     model = HazardTrees(_read_edges(files), tuple(t == "c" for t in (booster.feature_types or ())[:-1]))
     model.booster_, model.rounds_ = booster, booster.num_boosted_rounds()
     return model
 
 
-def _restore_linear(files: Mapping[str, bytes]) -> Estimator:
+def _restore_linear(files: Mapping[str, bytes]) -> BaseEstimator:
     regression = linear.FAMILY.restore(files)
     assert isinstance(regression, linear.Linear)
     model = HazardLinear(_read_edges(files), regression.categorical[:-1], regression.penalty)

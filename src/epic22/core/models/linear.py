@@ -15,7 +15,7 @@ import numpy as np
 
 from epic22.core.data.folds import Fold
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import BaseEstimator, Estimator, Family, Hyperparameters, check_fit_arrays
+from epic22.core.models.base import BaseEstimator, Family, Hyperparameters, check_fit_arrays
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, Loss
 from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
@@ -255,7 +255,7 @@ class Linear(BaseEstimator):
         return {"linear.json": canonical_json(state)}
 
 
-def _restore(files: Mapping[str, bytes]) -> Estimator:
+def _restore(files: Mapping[str, bytes]) -> BaseEstimator:
     state = json.loads(files["linear.json"])
     model = Linear(state["kind"], tuple(state["categorical"]), state["n_classes"], state["penalty"])
     model.loss = Loss(**state["loss"]) if "loss" in state else SQUARED

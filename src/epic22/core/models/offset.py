@@ -17,7 +17,6 @@ from epic22.core.errors import RowError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
     BaseEstimator,
-    Estimator,
     Family,
     FoldData,
     Hyperparameters,
@@ -86,7 +85,7 @@ class OffsetRegressor(BaseEstimator):
 
     def best_params(self) -> Hyperparameters:
         """What the model's inner fold picked, by its own parameters."""
-        return cast(Estimator, self.model).best_params()
+        return cast(BaseEstimator, self.model).best_params()
 
     @property
     def value_scale_(self) -> ValueScale:
@@ -106,22 +105,22 @@ class OffsetRegressor(BaseEstimator):
         return {**self.model.files(), STATE_FILE: canonical_json({"place": self.place, "name": self.name})}
 
 
-def unwrap_offset(estimator: Estimator) -> Estimator:
+def unwrap_offset(estimator: BaseEstimator) -> BaseEstimator:
     """The model for an exposure of 1 within, or the estimator itself."""
-    return cast(Estimator, estimator.model) if isinstance(estimator, OffsetRegressor) else estimator
+    return cast(BaseEstimator, estimator.model) if isinstance(estimator, OffsetRegressor) else estimator
 
 
 def add_offset_support(family: Family) -> Family:
     """The family, whose estimators' `fit` takes an exposure, for targets that have one; all else as before."""
 
-    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> BaseEstimator:
         name = problem.offset
         if name is None:
             return family.build(problem, seed=seed, threads=threads, **params)
         model = family.build(problem.drop_column(name), seed=seed, threads=threads, **params)
         return OffsetRegressor(model, problem.columns.index(name), name)
 
-    def restore(files: Mapping[str, bytes]) -> Estimator:
+    def restore(files: Mapping[str, bytes]) -> BaseEstimator:
         if STATE_FILE not in files:
             return family.restore(files)
         model = family.restore({name: content for name, content in files.items() if name != STATE_FILE})

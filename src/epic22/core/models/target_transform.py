@@ -14,7 +14,6 @@ from epic22.core.data.folds import Fold
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
     BaseEstimator,
-    Estimator,
     Family,
     FoldData,
     Hyperparameters,
@@ -90,19 +89,19 @@ def _copy_with_best_params(model: Any) -> Any:
     return type(model)(**{**model.get_params(), **model.best_params()})
 
 
-def unwrap_log_target(estimator: Estimator) -> Estimator:
+def unwrap_log_target(estimator: BaseEstimator) -> BaseEstimator:
     """The model of logarithms within, or the estimator itself where it learns the label as it is."""
-    return cast(Estimator, estimator.model) if isinstance(estimator, LogTargetRegressor) else estimator
+    return cast(BaseEstimator, estimator.model) if isinstance(estimator, LogTargetRegressor) else estimator
 
 
 def add_log_support(family: Family) -> Family:
     """The family, which also fits logarithms where a target asks for them; all else as before."""
 
-    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Estimator:
+    def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> BaseEstimator:
         model = family.build(problem, seed=seed, threads=threads, **params)
         return LogTargetRegressor(model, problem.smearing) if problem.log else model
 
-    def restore(files: Mapping[str, bytes]) -> Estimator:
+    def restore(files: Mapping[str, bytes]) -> BaseEstimator:
         if STATE_FILE not in files:
             return family.restore(files)
         model = LogTargetRegressor(family.restore({name: content for name, content in files.items() if name != STATE_FILE}))

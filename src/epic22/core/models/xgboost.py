@@ -13,7 +13,7 @@ import numpy as np
 
 from epic22.core.data.folds import Fold
 from epic22.core.models.base import (
-    Estimator,
+    BaseEstimator,
     Family,
     FoldData,
     Hyperparameters,
@@ -242,7 +242,7 @@ def _build_stop_callback(expired: Callable[[], bool]) -> "xgboost.callback.Train
     return Stop()
 
 
-def _restore(files: Mapping[str, bytes]) -> Estimator:
+def _restore(files: Mapping[str, bytes]) -> BaseEstimator:
     booster = load_booster(files)
     config = json.loads(booster.save_config())["learner"]
     loss_name = {objective: name for name, (objective, _) in OBJECTIVES.items()}[config["objective"]["name"]]

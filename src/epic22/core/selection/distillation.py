@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.models.base import Estimator
+from epic22.core.models.base import BaseEstimator
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.targets import KINDS
@@ -28,7 +28,7 @@ N_TIMED_ROWS = 15
 class Distillation:
     """What answers, and milliseconds of score and reasons of one row, before and after."""
 
-    estimator: Estimator
+    estimator: BaseEstimator
     before_ms: float
     after_ms: float
 
@@ -73,7 +73,7 @@ def _drop_members(ensemble: Ensemble, X: Array, max_ms_per_row: float, before: f
     return Distillation(smaller, before, after)
 
 
-def measure_ms_per_row(estimator: Estimator, X: Array) -> float:
+def measure_ms_per_row(estimator: BaseEstimator, X: Array) -> float:
     """The median time of score and reasons of one row, over a few of these, after a first that is not counted."""
     times_ms = []
     for row in range(min(N_TIMED_ROWS, len(X)) + 1):

@@ -10,7 +10,7 @@ from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.lineage import sha256
-from epic22.core.models.base import Estimator, FoldData
+from epic22.core.models.base import BaseEstimator, FoldData
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.distillation import Distillation, distill_ensemble
@@ -174,7 +174,7 @@ def _refit_members(
     n_at_once, threads = split_threads(part.threads, len(jobs))
     all_rows = FoldData(data.X, data.y, data.X[:0], data.y[:0])
 
-    def fit(job: tuple[int, int]) -> Estimator | None:
+    def fit(job: tuple[int, int]) -> BaseEstimator | None:
         i, seed = job
         if deadline.is_over and job != jobs[0]:
             return None

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from epic22.core.data.folds import Fold
-from epic22.core.models.base import Estimator, Family, FoldData
+from epic22.core.models.base import BaseEstimator, Family, FoldData
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.target_transform import unwrap_log_target
 from epic22.core.selection.budget import Budget, Deadline
@@ -40,7 +40,7 @@ MAX_REFITS = 10
 WEIGHTS_TIME_SHARE = 0.06
 """Share of a time limit kept for choosing the weights."""
 
-FoldModels = tuple[Estimator, ...]
+FoldModels = tuple[BaseEstimator, ...]
 """A trial's models, one an inner fold."""
 
 
@@ -87,7 +87,7 @@ class SearchData:
         """Positions of all validation rows, fold after fold."""
         return np.concatenate([fold.test for fold in self.folds])
 
-    def build_estimator(self, family: Family, params: Mapping[str, Any], seed: int, threads: int) -> Estimator:
+    def build_estimator(self, family: Family, params: Mapping[str, Any], seed: int, threads: int) -> BaseEstimator:
         """An unfitted estimator for these rows."""
         return family.build(self.problem, seed=seed, threads=threads, **{**family.defaults_for(len(self.y)), **params})
 
@@ -115,7 +115,7 @@ class FittedTrial:
 class _FoldFit:
     """A fold's model, its scores of the validation rows, and how long it took."""
 
-    estimator: Estimator
+    estimator: BaseEstimator
     raw: Array
     seconds: float
 
@@ -189,7 +189,7 @@ def _build_fitted_trial(trial: Trial, fits: Sequence[_FoldFit]) -> FittedTrial:
     return FittedTrial(trial, tuple(one.estimator for one in fits), np.concatenate([one.raw for one in fits]))
 
 
-def _select_best_params(estimator: Estimator, params: Mapping[str, Any]) -> dict[str, float]:
+def _select_best_params(estimator: BaseEstimator, params: Mapping[str, Any]) -> dict[str, float]:
     """What early stopping and the like chose beside the parameters given, as far as it is numbers."""
     best_params = unwrap_log_target(estimator).best_params()
     return {name: value for name, value in best_params.items() if name not in params and isinstance(value, int | float)}
