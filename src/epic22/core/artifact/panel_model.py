@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -100,14 +99,11 @@ class PanelModel:
             SeriesRequest(
                 series,
                 None if values is None else tuple(float("nan") if v is None else float(v) for v in values),
-                None if last is None else self._find_period(last),
+                None if last is None else int(self.schema.periods.ordinals(pl.Series([last], dtype=pl.Datetime("us")))[0]),
             )
             for series, values, last in zip(*columns, strict=True)
         ]
         return forecast_series(self.version, self.bundle, requests)
-
-    def _find_period(self, moment: datetime) -> int:
-        return int(self.schema.periods.ordinals(pl.Series([moment], dtype=pl.Datetime("us")))[0])
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
         """None: what is wrong with a series is refused."""

@@ -53,12 +53,6 @@ class TablesAsOf(CutoffView):
         """The view of these rows of `at` alone."""
         return replace(self, at=self.at[rows.to_numpy()])
 
-    def _current_versions(self, source: Table) -> pl.DataFrame:
-        """The latest known version of every id of the row's entity, masked, with `row`."""
-        by = self._by(source)
-        joined = self._rows.join(source.versions.with_columns(pl.col(by).alias("entity")), on="entity", how="inner")
-        return source.select_current(joined).filter(pl.col(by).is_not_null())
-
     def latest(self, table: str) -> pl.DataFrame:
         """Per row of `at`, the entity's latest row version known then; nulls where there is none: n rows."""
         source = self._table(table)
@@ -92,15 +86,17 @@ class TablesAsOf(CutoffView):
 
     def _latest_from_all_versions(self, source: Table) -> pl.DataFrame:
         """`latest` by way of every version known of the entity."""
-        ordered = self._current_versions(source).sort("row", *source.sort_columns, maintain_order=True)
+        by = self._by(source)
+        joined = self._rows.join(source.versions.with_columns(pl.col(by).alias("entity")), on="entity", how="inner")
+        current = source.select_current(joined).filter(pl.col(by).is_not_null())
+        ordered = current.sort("row", *source.sort_columns, maintain_order=True)
         newest = ordered.unique("row", keep="last", maintain_order=True).drop("cutoff").drop("entity", strict=False)
         return self._rows.join(newest, on="row", how="left", maintain_order="left").drop("row")
 
     def window(self, table: str, span: timedelta | None, where: pl.Expr | None = None) -> pl.DataFrame:
-        """Each id's latest known version with event time in (cutoff - span, cutoff], with `row`, the index into `at`.
+        """Each id's latest known version with event time in (cutoff - span, cutoff], or all up to the cutoff, with `row`.
 
-        Without a span, all up to the cutoff. `where` sees the values as they were known at the row's cutoff; ColumnError
-        where it looks at other rows.
+        Raises ColumnError where `where` looks at other rows.
         """
         source = self._table(table)
         uses_own_columns_only(source, where)
@@ -113,11 +109,7 @@ class TablesAsOf(CutoffView):
         return visible if where is None else visible.filter(where)
 
     def join(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
-        """The table's rows whose column `on` equals, for `rows` [row, on], as known at the row's cutoff: latest versions, masked.
-
-        Gives `row`, `cutoff` and the table's columns; pairs without a match, and null ids, give nothing. The event time is not
-        filtered.
-        """
+        """The table's rows whose column `on` equals, for `rows` [row, on], as known at the row's cutoff, masked."""
         source = self._table(table)
         source.require_column(on)
         pairs = rows.select(pl.col("row").cast(pl.UInt32), on).unique(maintain_order=True)
@@ -143,11 +135,7 @@ class TablesAsOf(CutoffView):
         return (self.count(table, span, where) / (span / DAY)).alias("rate")
 
     def summary(self, table: str, column: str, span: timedelta | None, where: pl.Expr | None = None) -> pl.DataFrame:
-        """Per row of `at`, figures of the column over the window's rows that have a value: n rows, nulls where there are none.
-
-        `count` (never null), `total`, `mean`, `sd` (of the values as the population: 0 for one), `slope` (least squares, unit
-        per day of event time; null where fewer than 2 distinct times), `last`, `days_since_last` (from its event to the cutoff).
-        """
+        """Per row of `at`, the figures SUMMARY of the column over the window's rows that have a value: n rows."""
         source = self._table(table)
         source.require_column(column)
         if uses_own_columns_only(source, where):

@@ -1,7 +1,7 @@
 """Examples: one row per entity and cutoff, inputs from what was known, the label from what came later."""
 
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 import numpy as np
 import polars as pl
@@ -87,7 +87,7 @@ def build_examples(task: Task, tables: Tables, cutoffs: pl.DataFrame, data_versi
 
 def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version: str) -> Examples:
     """The task's examples at rows that are eligible, frame [entity, cutoff]. Raises ColumnError as `build_examples` does."""
-    view = tables.as_of(at)
+    view, day = tables.as_of(at), timedelta(days=1)
     horizon, is_hazard = timedelta(days=max(task.target.horizons, default=0.0)), task.target.traits.is_time_to_event
     future = tables.after_censored(at, horizon) if is_hazard else tables.after(at, horizon)
     inputs = task.inputs(view).collect()
@@ -109,13 +109,8 @@ def build_examples_at(task: Task, tables: Tables, at: pl.DataFrame, data_version
         stake=None if task.stake_column is None else inputs[task.stake_column].cast(pl.Float64).to_numpy(),
         cluster=None if task.cluster is None else task.cluster(view).to_numpy(),
         trainable=None if task.stride == 1 else is_on_stride(at["cutoff"], task.stride),
-        follow_up_days=_compute_follow_up(at["cutoff"], horizon, tables.end) if is_hazard else None,
+        follow_up_days=np.minimum(((tables.end - at["cutoff"]) / day).to_numpy(), horizon / day) if is_hazard else None,
     )
-
-
-def _compute_follow_up(cutoffs: pl.Series, horizon: timedelta, end: datetime) -> Array:
-    """Days from each cutoff to its horizon, or to the end of the data where that comes first, (n,)."""
-    return np.asarray(np.minimum(((end - cutoffs) / timedelta(days=1)).to_numpy(), horizon / timedelta(days=1)))
 
 
 def is_on_stride(cutoffs: pl.Series, stride: int) -> Array:

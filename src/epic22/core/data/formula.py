@@ -155,17 +155,15 @@ class _Names:
         # The parser normalises letters, the file's header does not.
         name = self.quoted.get(begin) or re.match(r"\w+", self.masked[begin:])[0]  # type: ignore[index]
         if name not in self.positions:
-            raise self.build_error(begin, f"no column {name!r}{self._suggest(name)}")
+            near = difflib.get_close_matches(name, self.positions, n=3, cutoff=0.5)
+            there = f"there are {', '.join(list(self.positions)[:20])}"
+            hint = f"did you mean {' or '.join(repr(n) for n in near)}?" if near else there
+            raise self.build_error(begin, f"no column {name!r}; {hint}")
         column = self.columns[self.positions[name]]
         if column.dtype in ("category", "text"):
             raise self.build_error(begin, f"column {name!r} holds texts, and a formula needs numbers, truth values or times")
         self.used.add(self.positions[name])
         return self.positions[name]
-
-    def _suggest(self, name: str) -> str:
-        near = difflib.get_close_matches(name, self.positions, n=3, cutoff=0.5)
-        there = f"there are {', '.join(list(self.positions)[:20])}"
-        return f"; did you mean {' or '.join(repr(n) for n in near)}?" if near else f"; {there}"
 
     def build_error(self, position: int, what: str) -> ColumnError:
         """What is wrong at a character of the expression."""

@@ -28,10 +28,7 @@ class TablesAfter(CutoffView):
     end: datetime
 
     def window(self, table: str, event: str | None = None, before: timedelta = timedelta(0)) -> pl.DataFrame:
-        """Each id's final version with its time in (cutoff - before, cutoff + horizon], with `row`, the index into `at`.
-
-        `event` names another time column than the table's own event time, as a lease's `ended_on`.
-        """
+        """Each id's final version with its time, or that of `event`, in (cutoff - before, cutoff + horizon], with `row`."""
         source = self._table(table)
         named = source.require_column(event or source.event_at)
         final = source.select_final(self.end).with_columns(pl.col(self._by(source)).alias("entity"))
@@ -41,10 +38,7 @@ class TablesAfter(CutoffView):
         return inside.sort("row", named, *source.keys, maintain_order=True)
 
     def join(self, rows: pl.DataFrame, table: str, on: str) -> pl.DataFrame:
-        """The table's rows, by final version, whose column `on` equals, for `rows` [row, on]; of any event time.
-
-        Gives `row` and the table's columns; pairs without a match, and null ids, give nothing.
-        """
+        """The table's rows, by final version, whose column `on` equals, for `rows` [row, on]; of any event time."""
         source = self._table(table)
         source.require_column(on)
         pairs = rows.select(pl.col("row").cast(pl.UInt32), on).unique(maintain_order=True)

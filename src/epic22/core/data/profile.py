@@ -254,7 +254,7 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
             column_counts.refuse_damage()
     notes = [f"{read - rows:,} rows without a label were left out."] if read > rows else []
     notes += [
-        f"{column_counts.name}: {_describe_date_order(column_counts.formats[0])}."
+        f"{column_counts.name}: {'month/day' if column_counts.formats[0].startswith('%m') else 'day/month'}/year."
         for column_counts in counts.values()
         if column_counts.infer_dtype()[0] == "time" and _has_ambiguous_dates(column_counts)
     ]
@@ -274,10 +274,6 @@ def _has_ambiguous_dates(column_counts: ColumnCounts) -> bool:
     """Whether day and month could be taken for one another, or the day comes first."""
     day_first = any(form.startswith("%d/%m") for form in column_counts.formats)
     return column_counts.text and day_first and column_counts.formats[0][:5] in ("%m/%d", "%d/%m")
-
-
-def _describe_date_order(form: str) -> str:
-    return "month/day/year" if form.startswith("%m") else "day/month/year"
 
 
 def _iterate_labelled(batches: Batches, label: str, lenient: frozenset[str | None]) -> Iterator[tuple[RowLocator, pl.DataFrame]]:

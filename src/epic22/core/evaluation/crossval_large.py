@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.data.large_split import EMBARGO, TEST, TRAIN, VALIDATION, LargeFoldPlan
@@ -180,7 +179,8 @@ def select_sample(task: Task, table: LargeTable, part: TableTrainingPart) -> Ref
     """The sample's rows within the part; what is late or validates by its role is put aside while rounds are found."""
     inside, row_roles = part.train[table.sample_rows], part.row_roles
     places = table.sample_rows[inside]
-    X = part.preprocessor.transform(_select_inputs(table, task, inside))
+    inputs = [column.name for column in task.input_columns]
+    X = part.preprocessor.transform(table.sample.filter(inside).select(inputs))
     if row_roles is None:
         return ReferenceSample(X, table.y[places])
     return ReferenceSample(X, table.y[places], row_roles[places] == TRAIN, row_roles[places] == VALIDATION)
@@ -200,10 +200,6 @@ def build_matrix(
 
     cache = resources.scratch / "quantised" if is_matrix_on_disk(table, resources) else None
     return model, build_quantile_matrix(model, blocks, sample, int(part.train.sum()) * len(table.columns), cache)
-
-
-def _select_inputs(table: LargeTable, task: Task, rows: Array) -> pl.DataFrame:
-    return table.sample.filter(rows).select([column.name for column in task.input_columns])
 
 
 def _fit_on_sample(

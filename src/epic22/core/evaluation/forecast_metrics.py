@@ -98,10 +98,6 @@ def _compute_error(rows: ScoredRows, quantiles: Array) -> Array:
     return np.asarray(rows.Y - quantiles[:, :, MEDIAN_INDEX])
 
 
-def _pair_with_count(values: Array) -> tuple[Array, Array]:
-    return values, np.where(np.isfinite(values), 1.0, np.nan)
-
-
 def _compute_ratio(total: Array, count: Array) -> Array:
     return np.where(count > 0, total / np.where(count > 0, count, 1.0), np.nan)
 
@@ -110,29 +106,29 @@ def _compute_percent(total: Array, count: Array) -> Array:
     return 100 * _compute_ratio(total, count)
 
 
-def _mape(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+def _mape(rows: ScoredRows, q: Array) -> Array:
     with np.errstate(divide="ignore", invalid="ignore"):
-        return _pair_with_count(np.where(rows.Y != 0, np.abs(_compute_error(rows, q) / rows.Y), np.nan))
+        return np.where(rows.Y != 0, np.abs(_compute_error(rows, q) / rows.Y), np.nan)
 
 
-def _smape(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+def _smape(rows: ScoredRows, q: Array) -> Array:
     size = (np.abs(rows.Y) + np.abs(q[:, :, MEDIAN_INDEX])) / 2
-    return _pair_with_count(np.where(np.isnan(rows.Y), np.nan, np.abs(_compute_error(rows, q)) / np.where(size > 0, size, 1.0)))
+    return np.where(np.isnan(rows.Y), np.nan, np.abs(_compute_error(rows, q)) / np.where(size > 0, size, 1.0))
 
 
-def _pinball(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+def _pinball(rows: ScoredRows, q: Array) -> Array:
     levels = np.array(QUANTILE_LEVELS)[None, None, :]
     error = rows.Y[:, :, None] - q
-    return _pair_with_count(np.maximum(levels * error, (levels - 1) * error).mean(axis=2) / rows.scale[:, None])
+    return np.asarray(np.maximum(levels * error, (levels - 1) * error).mean(axis=2) / rows.scale[:, None])
 
 
-def _coverage(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+def _coverage(rows: ScoredRows, q: Array) -> Array:
     inside = (q[:, :, 0] <= rows.Y) & (q[:, :, -1] >= rows.Y)
-    return _pair_with_count(np.where(np.isnan(rows.Y), np.nan, inside.astype(np.float64)))
+    return np.where(np.isnan(rows.Y), np.nan, inside.astype(np.float64))
 
 
-def _width(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
-    return _pair_with_count(np.where(np.isnan(rows.Y), np.nan, (q[:, :, -1] - q[:, :, 0]) / rows.scale[:, None]))
+def _width(rows: ScoredRows, q: Array) -> Array:
+    return np.where(np.isnan(rows.Y), np.nan, (q[:, :, -1] - q[:, :, 0]) / rows.scale[:, None])
 
 
 def compute_winkler(rows: ScoredRows, q: Array) -> Array:
@@ -147,9 +143,9 @@ def classify_trend(last: Array, future: Array) -> Array:
     return np.where(np.isnan(future), np.nan, np.where(change > bound, 1.0, np.where(change < -bound, -1.0, 0.0)))
 
 
-def _trend_hits(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
+def _trend_hits(rows: ScoredRows, q: Array) -> Array:
     truth, predicted = classify_trend(rows.last, rows.Y), classify_trend(rows.last, q[:, :, MEDIAN_INDEX])
-    return _pair_with_count(np.where(np.isnan(truth), np.nan, (truth == predicted).astype(np.float64)))
+    return np.where(np.isnan(truth), np.nan, (truth == predicted).astype(np.float64))
 
 
 def _trend_recalls(rows: ScoredRows, q: Array) -> tuple[Array, ...]:
@@ -175,29 +171,42 @@ SKILL = ForecastMetric(
 )
 """1 − Σ|error| / Σ|error of the drift|: 0 is as good as letting the last cycle's growth go on."""
 
-PINBALL = ForecastMetric("pinball", False, _pinball, _compute_ratio)
+
+def _define_mean(
+    name: str,
+    greater_is_better: bool,
+    values: Callable[[ScoredRows, Array], Array],
+    finish: Callable[..., Array] = _compute_ratio,
+    trend_only: bool = False,
+) -> ForecastMetric:
+    """A score that is made of the mean of values (n, H)."""
+
+    def pair_with_count(rows: ScoredRows, quantiles: Array) -> tuple[Array, ...]:
+        terms = values(rows, quantiles)
+        return terms, np.where(np.isfinite(terms), 1.0, np.nan)
+
+    return ForecastMetric(name, greater_is_better, pair_with_count, finish, trend_only)
+
+
+PINBALL = _define_mean("pinball", False, _pinball)
 
 FORECAST_METRICS: tuple[ForecastMetric, ...] = (
     SKILL,
     PINBALL,
-    ForecastMetric("mean_absolute_percentage_error", False, _mape, _compute_percent),
-    ForecastMetric("symmetric_mape", False, _smape, _compute_percent),
-    ForecastMetric(
-        "mean_absolute_error", False, lambda rows, q: _pair_with_count(np.abs(_compute_error(rows, q))), _compute_ratio
-    ),
-    ForecastMetric(
-        "mase", False, lambda rows, q: _pair_with_count(np.abs(_compute_error(rows, q)) / rows.scale[:, None]), _compute_ratio
-    ),
-    ForecastMetric(
+    _define_mean("mean_absolute_percentage_error", False, _mape, _compute_percent),
+    _define_mean("symmetric_mape", False, _smape, _compute_percent),
+    _define_mean("mean_absolute_error", False, lambda rows, q: np.abs(_compute_error(rows, q))),
+    _define_mean("mase", False, lambda rows, q: np.abs(_compute_error(rows, q)) / rows.scale[:, None]),
+    _define_mean(
         "rmsse",
         False,
-        lambda rows, q: _pair_with_count(_compute_error(rows, q) ** 2 / rows.square_scale[:, None]),
+        lambda rows, q: _compute_error(rows, q) ** 2 / rows.square_scale[:, None],
         lambda total, count: np.sqrt(_compute_ratio(total, count)),
     ),
-    ForecastMetric("coverage_80", True, _coverage, _compute_percent),
-    ForecastMetric("width_80", False, _width, _compute_ratio),
-    ForecastMetric("winkler_80", False, lambda rows, q: _pair_with_count(compute_winkler(rows, q)), _compute_ratio),
-    ForecastMetric("trend_accuracy", True, _trend_hits, _compute_ratio, trend_only=True),
+    _define_mean("coverage_80", True, _coverage, _compute_percent),
+    _define_mean("width_80", False, _width),
+    _define_mean("winkler_80", False, compute_winkler),
+    _define_mean("trend_accuracy", True, _trend_hits, trend_only=True),
     ForecastMetric("trend_balanced_accuracy", True, _trend_recalls, _average_recalls, trend_only=True),
 )
 """All scores of forecasts, the deciding one first. Percentages in per cent; widths and interval scores in naive errors."""

@@ -42,9 +42,10 @@ def split_inner_fold(experiment: Experiment, train: Array) -> Fold:
     """The fold of a training part whose test part early stopping validates on."""
     target = experiment.task.target.traits
     if _goes_forward(experiment):
-        window = _split_last_window(experiment, train)
-        separated = _separate_groups(experiment, () if window is None else (window,))
-        forward = separated[0] if separated else None
+        at = experiment.examples.at[train]
+        window = (np.sort(at)[int(len(at) * (1 - VALIDATION_SHARE))], _find_end(at))
+        last = _separate_groups(experiment, drop_empty_folds(_build_windows(experiment, train, [window])))
+        forward = last[0] if last else None
         if forward is not None and target.is_time_to_event:
             forward = _add_follow_up(experiment, forward)
         if forward is not None and (
@@ -145,12 +146,6 @@ def _build_windows(
 def _find_end(at: Array) -> np.datetime64:
     """The moment after the last of these."""
     return np.datetime64(at.max() + np.timedelta64(1, "us"))
-
-
-def _split_last_window(experiment: Experiment, train: Array) -> Fold | None:
-    at = experiment.examples.at[train]
-    start = np.sort(at)[int(len(at) * (1 - VALIDATION_SHARE))]
-    return next(iter(drop_empty_folds(_build_windows(experiment, train, [(start, _find_end(at))]))), None)
 
 
 def _split_windows(experiment: Experiment, train: Array, n: int) -> tuple[Fold, ...]:

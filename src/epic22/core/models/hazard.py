@@ -23,8 +23,7 @@ from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
 from epic22.core.models.base import BaseEstimator, Family, LibraryParams, check_fit_arrays
 from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
-from epic22.core.targets import KINDS
-from epic22.core.task import Array
+from epic22.core.task import Array, Kind
 
 if TYPE_CHECKING:
     import xgboost
@@ -127,11 +126,8 @@ def check_survival_data(X: Array, y: Array) -> None:
 class HazardEstimator(BaseEstimator):
     """Answers from the log-odds of the hazard in each interval."""
 
+    kind: Kind = "hazard"
     edges: tuple[float, ...]
-
-    def predict_proba(self, X: Array) -> Array:
-        """Probability of the event up to each horizon, (n, h)."""
-        return KINDS["hazard"].inverse_link(self.decision_function(X))
 
     def predict(self, X: Array) -> Array:
         """Days until the event is as likely as not, (n,); NaN where that is beyond the last horizon."""

@@ -9,14 +9,13 @@ Trees are read from Universal Binary JSON as XGBoost writes it, many times soone
 """
 
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.models.trees.forest import list_category_sets, pack_category_bits
+from epic22.core.models.trees.forest import list_category_sets, pack_category_bits, run_batches
 from epic22.core.task import Array
 
 if TYPE_CHECKING:
@@ -130,19 +129,13 @@ def _add_scores(trees: TreeArrays, validation: ValidationRows, raw: Array, loss:
     """Add the trees' leaves to raw (m,); the summed loss after each, (t,)."""
     from epic22.core.models.trees.forest_kernels import add_validation_scores
 
-    begins = range(0, len(raw), BATCH_ROWS)
-    losses = np.zeros((len(begins), len(trees.roots)))
+    losses = np.zeros((-(-len(raw) // BATCH_ROWS), len(trees.roots)))
 
-    def fill(number: int) -> None:
-        part = slice(begins[number], begins[number] + BATCH_ROWS)
-        add_validation_scores(validation.X[part], validation.y[part], trees, loss, raw[part], losses[number])
+    def fill(part: slice) -> None:
+        own_losses = losses[part.start // BATCH_ROWS]
+        add_validation_scores(validation.X[part], validation.y[part], trees, loss, raw[part], own_losses)
 
-    if validation.threads == 1 or len(begins) == 1:
-        for number in range(len(begins)):
-            fill(number)
-    else:
-        with ThreadPoolExecutor(validation.threads) as pool:
-            list(pool.map(fill, range(len(begins))))
+    run_batches(fill, len(raw), BATCH_ROWS, validation.threads)
     return np.asarray(losses.sum(axis=0))
 
 

@@ -72,7 +72,7 @@ class Forest:
         def fill(part: slice) -> None:
             sum_leaves(X[part], arrays.scores, out[part])
 
-        _fill_batches(fill, len(X), threads)
+        run_batches(fill, len(X), BATCH_ROWS, threads)
         return out[:, 0] if len(self.base) == 1 else out
 
     def shap_values(self, X: Array, threads: int = 1) -> Array:
@@ -86,7 +86,7 @@ class Forest:
         def fill(part: slice) -> None:
             add_shap(X[part], arrays.scores, arrays.shap, flat[part])
 
-        _fill_batches(fill, len(X), threads)
+        run_batches(fill, len(X), BATCH_ROWS, threads)
         return out[:, 0] if len(self.base) == 1 else out
 
     def shap_interaction_values(self, X: Array, threads: int = 1) -> Array:
@@ -98,7 +98,7 @@ class Forest:
         def fill(part: slice) -> None:
             add_interactions(X[part], self.nodes, out[part])
 
-        _fill_batches(fill, len(X), threads)
+        run_batches(fill, len(X), BATCH_ROWS, threads)
         return out[:, 0] if len(self.base) == 1 else out
 
     @cached_property
@@ -107,8 +107,9 @@ class Forest:
         return SplitArrays.of(self.nodes, self.n_columns)
 
 
-def _fill_batches(fill: Callable[[slice], None], n_rows: int, threads: int) -> None:
-    batches = [slice(a, a + BATCH_ROWS) for a in range(0, n_rows, BATCH_ROWS)]
+def run_batches(fill: Callable[[slice], None], n_rows: int, batch_rows: int, threads: int) -> None:
+    """Have every batch of rows filled, side by side where there are several and threads for them."""
+    batches = [slice(a, a + batch_rows) for a in range(0, n_rows, batch_rows)]
     if threads == 1 or len(batches) == 1:
         for part in batches:
             fill(part)
