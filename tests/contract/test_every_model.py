@@ -42,8 +42,8 @@ def test_the_opener_of_a_kind_gives_a_model_of_that_kind(kind: str, tmp_path: Pa
     model, folder = OPENED[kind](tmp_path)
     again = open_model(model.version, folder)
     assert model.data_type == again.data_type == kind
-    assert again.model_hash == model.version.model_hash
-    assert again.files() == model.files()
+    assert again.bundle.model_hash == model.version.model_hash
+    assert again.bundle.files() == model.bundle.files()
 
 
 @kinds

@@ -121,7 +121,7 @@ def test_the_model_is_registered_and_opens_as_it_was_packed_but_is_not_promoted(
     run, _ = train_and_listen(BUILD[way](tmp_path), store)
     model: Model = store.load("toy", run.version.version)
     assert model.data_type == run.data_type
-    assert model.model_hash == run.version.model_hash
+    assert model.bundle.model_hash == run.version.model_hash
     assert model.schema.task == run.task.name
     assert store.list_tasks() == ()
 

@@ -26,7 +26,7 @@ def put(store: ModelStore, aside: Path, seed: int = 0) -> ModelVersion:
     estimator = (
         get_family("constant").build(LearningProblem.of(made.task)).fit(preprocessor.transform(made.examples.X), made.examples.y)
     )
-    empty = Bundle(Schema.of(made.task), "constant", preprocessor, estimator, None, "proven", "", "v0", seed)
+    empty = Bundle(Schema.of(made.task), "constant", "proven", "", "v0", seed, preprocessor, estimator, None)
     bundle = replace(empty, model_hash=compute_model_hash(empty))
     write_bundle(aside, bundle, made.examples.X)
     return store.save("toy", "constant", bundle.model_hash, "v0", "proven", aside)
@@ -57,7 +57,7 @@ def test_a_version_is_no_champion_until_it_is_promoted(store: ModelStore, tmp_pa
 def test_an_older_version_can_be_loaded_and_promoted_again(store: ModelStore, tmp_path: Path) -> None:
     first, second = put(store, tmp_path / "a"), put(store, tmp_path / "b", seed=1)
     store.promote("toy", second.version, ())
-    assert store.load("toy", first.version).model_hash == first.model_hash
+    assert store.load("toy", first.version).bundle.model_hash == first.model_hash
     store.promote("toy", first.version, ())
     assert store.champion("toy") == first
 

@@ -241,7 +241,7 @@ def bounded() -> Schema:
         Column("a/b~c", "float", optional=True),
         Column("month", "time", role="time"),
     )
-    return Schema("lease", "", columns, "leaves", "binary", ("no", "yes"), None, None)
+    return Schema("lease", "", "leaves", columns, "binary", ("no", "yes"), None, None)
 
 
 def ask(row: dict[str, Any]) -> list[dict[str, Any]]:

@@ -137,7 +137,7 @@ def test_a_feature_above_the_cap_is_trained_judged_and_says_how(tmp_path: Path) 
     assert run.n_rows == rows.height
     assert run.data_version == made.data_version
     model = parts.registry.load("fair_rent")
-    assert model.model_hash == run.version.model_hash
+    assert model.bundle.model_hash == run.version.model_hash
     columns = [column.name for column in model.request_model().columns if column.role == "input"]
     assert columns == [column.name for column in run.task.input_columns]
     assert not list((tmp_path / "scratch").iterdir())

@@ -75,7 +75,7 @@ def test_no_refusal_names_a_place_on_the_server_or_a_header_of_the_client(tmp_pa
     "unit", [b"[", b'{"rows":', b'{"a":[', b'"\\ud800', b"1e9", b"\xf0\x9f", b"-", b"9" * 5000, b"\x00", b"/*"]
 )
 def test_a_megabyte_of_anything_is_refused_by_a_short_sentence(tmp_path: Path, unit: bytes) -> None:
-    body = build_request_model(Schema("t", "", (Column("x", "float"),), "y", "binary", ("no", "yes"), None, None))
+    body = build_request_model(Schema("t", "", "y", (Column("x", "float"),), "binary", ("no", "yes"), None, None))
     for content in (unit * (1_000_000 // len(unit)), b'{"rows": [{"x": "' + unit * (1_000_000 // len(unit)) + b'"}]}'):
         with pytest.raises(Problem) as refusal:
             read_rows(body, content)

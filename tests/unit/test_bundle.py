@@ -27,7 +27,7 @@ def bundle(family: Family, kind: Kind = "binary", seed: int = 0) -> Bundle:
     estimator = family.build(LearningProblem.of(made.task), seed=seed, threads=1)
     estimator.fit(preprocessor.transform(made.examples.X), made.examples.y)
     band = ConstantInterval(0.9, 1.5) if kind == "regression" else None
-    empty = Bundle(Schema.of(made.task), family.name, preprocessor, estimator, band, "proven", "", "v0", seed)
+    empty = Bundle(Schema.of(made.task), family.name, "proven", "", "v0", seed, preprocessor, estimator, band)
     return replace(empty, model_hash=compute_model_hash(empty))
 
 

@@ -412,13 +412,13 @@ def served(kind: str = "none") -> tuple[ModelVersion, Bundle]:
     bundle = Bundle(
         Schema.of(made.task),
         "hazard",
-        preprocessor,
-        estimator,
-        None,
         "proven",
         "h",
         "v0",
         0,
+        preprocessor,
+        estimator,
+        None,
         calibration=calibration,
         costs=costs,
     )

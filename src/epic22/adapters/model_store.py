@@ -108,7 +108,7 @@ class ModelStore:
         """Open a version, the champion where None."""
         chosen = self.champion(task) if version is None else self._read_version(task, version)
         model = open_model(chosen, self.folder(task, chosen.version) / "bundle")
-        if model.model_hash != chosen.model_hash:
+        if model.bundle.model_hash != chosen.model_hash:
             raise BundleError(f"{task} version {chosen.version} holds another model than was registered; train again.")
         return model
 

@@ -10,38 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from epic22.core.artifact.model import ModelSchema
+from epic22.core.artifact.sealed import TrainedBundle
 from epic22.core.data.task_data import TrainableTask
 from epic22.core.evaluation.fairness import FairnessVerdict, Override, PromotionDecision, decide_promotion
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
 from epic22.services.training_run import TrainingRun
-
-
-class TrainedBundle(Protocol):
-    """What a registry notes of a bundle, whatever it holds."""
-
-    @property
-    def schema(self) -> ModelSchema:
-        """What it predicts."""
-
-    @property
-    def family(self) -> str:
-        """The champion's family."""
-
-    @property
-    def model_hash(self) -> str:
-        """The SHA-256 of the trained bytes and what goes with them."""
-
-    @property
-    def data_version(self) -> str:
-        """The id of the data it learned from."""
-
-    @property
-    def status(self) -> str:
-        """Proven, provisional, or what the fairness gate made of it."""
-
 
 SealedT_co = TypeVar("SealedT_co", bound=TrainedBundle, covariant=True)
 

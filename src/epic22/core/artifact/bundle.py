@@ -15,7 +15,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epic22.core.artifact.sealed import GOLDEN_TOLERANCE, library_versions, read_sealed_folder, write_sealed_folder
+from epic22.core.artifact.sealed import (
+    GOLDEN_TOLERANCE,
+    ModelSchema,
+    TrainedBundle,
+    library_versions,
+    read_sealed_folder,
+    write_sealed_folder,
+)
 from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.calibration import CALIBRATION_VIEW, Calibration
@@ -34,17 +41,14 @@ STORED_ROLES = ("input", "id", "time", "group")
 
 
 @dataclass(frozen=True)
-class Schema:
+class Schema(ModelSchema):
     """What a bundle knows of its task: enough to read a row and to name the answer.
 
     `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides. `stake_column` is the input
     that is the money at stake, `offset` the input that the value grows with.
     """
 
-    task: str
-    about: str
     columns: tuple[Column, ...]
-    target: str
     kind: Kind
     classes: tuple[str, ...]
     horizon: float | None
@@ -63,8 +67,8 @@ class Schema:
         return cls(
             task.name,
             task.about,
-            columns,
             t.name,
+            columns,
             t.kind,
             t.classes,
             t.horizon,
@@ -98,7 +102,7 @@ class Schema:
 
 
 @dataclass(frozen=True)
-class Bundle:
+class Bundle(TrainedBundle):
     """An opened model: score rows through `preprocessor`, then `estimator`, then, for two classes and hazards, `calibration`.
 
     `interval` is the one around values, `sets` are the classes the outcome may be of. `costs` are those of a miss and a false
@@ -106,14 +110,9 @@ class Bundle:
     """
 
     schema: Schema
-    family: str
     preprocessor: Preprocessor
     estimator: BaseEstimator
     interval: ConformalInterval | None
-    status: str
-    model_hash: str
-    data_version: str
-    seed: int
     positive_share: float | None = None
     calibration: Calibration = field(default_factory=Calibration)
     costs: Mapping[str, float] = field(default_factory=dict)
@@ -125,6 +124,11 @@ class Bundle:
         """The share of outcomes that the interval or the set is made to hold; None for a bundle that has neither."""
         interval_or_set = self.interval or self.sets
         return None if interval_or_set is None else interval_or_set.coverage
+
+    def files(self) -> dict[str, bytes]:
+        """The trained model and its preprocessing."""
+        files = {f"model/{name}": content for name, content in self.estimator.files().items()}
+        return files | {"preprocessing.json": canonical_json(to_json(self.preprocessor, PREPROCESSING_VIEWS))}
 
 
 DECISION_KEYS = "calibration? costs? risk_bands? sets?"
@@ -182,13 +186,7 @@ def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
     rows = golden.head(GOLDEN_ROWS)
     raw = np.asarray(bundle.estimator.decision_function(bundle.preprocessor.transform(rows)), dtype=np.float64)
     golden_scores = {"golden.json": canonical_json({"rows": to_json(rows.to_dicts()), "raw": raw.tolist()})}
-    write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), model_files(bundle) | golden_scores)
-
-
-def model_files(bundle: Bundle) -> dict[str, bytes]:
-    """The trained model and its preprocessing, by their names in the folder."""
-    files = {f"model/{name}": content for name, content in bundle.estimator.files().items()}
-    return files | {"preprocessing.json": canonical_json(to_json(bundle.preprocessor, PREPROCESSING_VIEWS))}
+    write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), bundle.files() | golden_scores)
 
 
 def value_to_json(value: Any) -> Any:

@@ -1,35 +1,21 @@
-"""What answers: the protocol of an opened, registered model, whatever it was trained on."""
+"""What answers: an opened, registered model, whatever it was trained on."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from polars import DataFrame
 
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.prediction_request import PredictionRequest
 from epic22.core.artifact.request_model import RequestModel
+from epic22.core.artifact.sealed import ModelSchema, TrainedBundle
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Capabilities
 from epic22.core.prediction import Prediction
 from epic22.core.task import CellValue, Column, LossName
 from epic22.core.time_series import Histories
-
-
-class ModelSchema(Protocol):
-    """What every model's schema names, whatever its rows are."""
-
-    @property
-    def task(self) -> str:
-        """The task's name."""
-
-    @property
-    def about(self) -> str:
-        """The task in a sentence."""
-
-    @property
-    def target(self) -> str:
-        """The target's name."""
 
 
 @dataclass(frozen=True)
@@ -54,54 +40,50 @@ class RequestSource(Protocol):
         """Its series as known at its end, laid out as those that the schema was trained on. Raises FileError, ColumnError."""
 
 
-class Model(Protocol):
-    """An opened, registered model that answers requests."""
+@dataclass(frozen=True)
+class Model(ABC):
+    """An opened, registered model that answers requests: which one it is, and what it is made of."""
 
-    @property
-    def version(self) -> ModelVersion:
-        """Which model it is."""
-
-    @property
-    def data_type(self) -> str:
-        """What it predicts from, rows or a panel, as the manifest names it."""
+    version: ModelVersion
+    bundle: TrainedBundle
+    data_type: ClassVar[str]
+    """What it predicts from, rows or a panel, as the manifest names it."""
 
     @property
     def schema(self) -> ModelSchema:
         """What it was trained to predict."""
+        return self.bundle.schema
 
     @property
-    def model_hash(self) -> str:
-        """The SHA-256 of the trained bytes and what goes with them, as its bundle has it."""
-
-    @property
-    def data_version(self) -> str:
-        """The id of the data it learned from, as its bundle has it."""
-
-    @property
+    @abstractmethod
     def capabilities(self) -> Capabilities:
         """What holds of its answers, and what it needs to be asked."""
 
     @property
     def costs(self) -> Mapping[str, float]:
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
+        return {}
 
+    @abstractmethod
     def describe(self) -> ModelDescription:
         """What is reported of its answers."""
 
+    @abstractmethod
     def request_model(self) -> RequestModel:
         """How it is asked."""
 
+    @abstractmethod
     def example_row(self) -> Mapping[str, CellValue]:
         """A row that its request model takes."""
 
+    @abstractmethod
     def read_request(self, source: RequestSource | None) -> PredictionRequest:
         """What a table asks of it; without one, all that it knows by itself. Raises UserError where it needs one."""
 
+    @abstractmethod
     def predict(self, request: PredictionRequest, with_reasons: bool = True) -> tuple[Prediction, ...]:
         """One prediction a row, with its receipt. Raises RowError for a row that cannot be answered."""
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
         """What the reader of this row's answer should know, in words."""
-
-    def files(self) -> Mapping[str, bytes]:
-        """The files of its bundle, but for the manifest: the same model gives the same bytes."""
+        return []

@@ -13,7 +13,14 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epic22.core.artifact.sealed import GOLDEN_TOLERANCE, library_versions, read_sealed_folder, write_sealed_folder
+from epic22.core.artifact.sealed import (
+    GOLDEN_TOLERANCE,
+    ModelSchema,
+    TrainedBundle,
+    library_versions,
+    read_sealed_folder,
+    write_sealed_folder,
+)
 from epic22.core.data.panel_examples import get_frequency_and_horizon
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import BundleError, UnknownTaskError
@@ -31,12 +38,9 @@ NAIVE = "naive"
 
 
 @dataclass(frozen=True)
-class PanelSchema:
+class PanelSchema(ModelSchema):
     """What a bundle knows of its task: enough to read a request and to name the answer."""
 
-    task: str
-    about: str
-    target: str
     unit: str | None
     frequency: str
     season: int
@@ -88,19 +92,14 @@ class PanelForecast:
 
 
 @dataclass(frozen=True)
-class PanelBundle:
+class PanelBundle(TrainedBundle):
     """An opened forecast. `weights` (horizon, forecasters) in the order of `forecasters`; `history` the series as last known."""
 
     schema: PanelSchema
-    family: str
     forecasters: Mapping[str, Forecaster]
     weights: Array
     state: AdaptiveState
     history: Histories
-    status: str
-    model_hash: str
-    data_version: str
-    seed: int
 
     def forecast(self, histories: Histories) -> PanelForecast:
         """Medians by the weights, intervals by the members' widths and the state."""
@@ -110,6 +109,15 @@ class PanelBundle:
         without_naive = members[[i for i, name in enumerate(names) if name != NAIVE or len(names) == 1]]
         quantiles = self.state.quantiles(median, compute_half_widths(without_naive))
         return PanelForecast(quantiles, members[..., MEDIAN_INDEX], names, self.weights)
+
+    def files(self) -> dict[str, bytes]:
+        """The forecasters and the series as last known."""
+        files = {
+            f"model/{name}/{file}": content
+            for name, forecaster in self.forecasters.items()
+            for file, content in forecaster.files().items()
+        }
+        return files | {HISTORY: _history_bytes(self.history)}
 
 
 HASHED_VIEWS = collect_views(
@@ -151,17 +159,7 @@ def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
     """Write the bundle into an empty folder, a few forecasts with it."""
     golden_series = bundle.history.take(np.arange(min(GOLDEN_SERIES, len(bundle.history))))
     golden = {"golden.json": canonical_json({"quantiles": bundle.forecast(golden_series).quantiles.tolist()})}
-    write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), model_files(bundle) | golden)
-
-
-def model_files(bundle: PanelBundle) -> dict[str, bytes]:
-    """The forecasters and the series as last known, by their names in the folder."""
-    files = {
-        f"model/{name}/{file}": content
-        for name, forecaster in bundle.forecasters.items()
-        for file, content in forecaster.files().items()
-    }
-    return files | {HISTORY: _history_bytes(bundle.history)}
+    write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), bundle.files() | golden)
 
 
 def _history_bytes(history: Histories) -> bytes:

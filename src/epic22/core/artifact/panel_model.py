@@ -3,13 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import polars as pl
 
-from epic22.core.artifact.model import ModelDescription, RequestSource
-from epic22.core.artifact.panel_bundle import DATA_TYPE, PanelBundle, PanelForecast, PanelSchema, model_files, open_panel_bundle
+from epic22.core.artifact.model import Model, ModelDescription, RequestSource
+from epic22.core.artifact.panel_bundle import DATA_TYPE, PanelBundle, PanelForecast, open_panel_bundle
 from epic22.core.artifact.prediction_request import PredictionRequest, RowsRequest
 from epic22.core.artifact.request_model import MIN_VALUES, RequestModel, build_panel_request_model
 from epic22.core.errors import RowError
@@ -34,11 +33,10 @@ class SeriesRequest:
 
 
 @dataclass(frozen=True)
-class PanelModel:
-    """The protocol `Model` on a bundle of series. A row of a request names a `series`, its latest `values` and their `last`
+class PanelModel(Model):
+    """A model on a bundle of series. A row of a request names a `series`, its latest `values` and their `last`
     period; both may be absent for a series that is known from training."""
 
-    version: ModelVersion
     bundle: PanelBundle
     data_type = DATA_TYPE
     capabilities = Capabilities(needs_sequences=True)
@@ -48,33 +46,13 @@ class PanelModel:
         """The model in a folder, audited. Raises BundleError."""
         return cls(version, open_panel_bundle(folder))
 
-    @property
-    def schema(self) -> PanelSchema:
-        """What it was trained to predict."""
-        return self.bundle.schema
-
-    @property
-    def model_hash(self) -> str:
-        """The SHA-256 of the trained bytes and what goes with them."""
-        return self.bundle.model_hash
-
-    @property
-    def data_version(self) -> str:
-        """The id of the data it learned from."""
-        return self.bundle.data_version
-
-    @property
-    def costs(self) -> Mapping[str, float]:
-        """None: a forecast decides nothing."""
-        return {}
-
     def describe(self) -> ModelDescription:
         """What is reported of its answers."""
         return ModelDescription("quantiles")
 
     def request_model(self) -> RequestModel:
         """Rows with a series each."""
-        return build_panel_request_model(self.schema)
+        return build_panel_request_model(self.bundle.schema)
 
     def example_row(self) -> Mapping[str, CellValue]:
         """A series that is known from training."""
@@ -84,10 +62,10 @@ class PanelModel:
         """The series of a table from its end on; without one, every series known at training, from its last value on."""
         if source is None:
             return RowsRequest([{"series": str(name)} for name in self.bundle.history.entity])
-        latest = source.read_histories(self.schema)
+        latest = source.read_histories(self.bundle.schema)
         return RowsRequest(
             [
-                {"series": str(name), "values": values, "last": self.schema.periods.start(origin)}
+                {"series": str(name), "values": values, "last": self.bundle.schema.periods.start(origin)}
                 for name, values, origin in zip(latest.entity, latest.iterate_series(), latest.origin, strict=True)
             ]
         )
@@ -99,19 +77,11 @@ class PanelModel:
             SeriesRequest(
                 series,
                 None if values is None else tuple(float("nan") if v is None else float(v) for v in values),
-                None if last is None else int(self.schema.periods.ordinals(pl.Series([last], dtype=pl.Datetime("us")))[0]),
+                None if last is None else int(self.bundle.schema.periods.ordinals(pl.Series([last], dtype=pl.Datetime("us")))[0]),
             )
             for series, values, last in zip(*columns, strict=True)
         ]
         return forecast_series(self.version, self.bundle, requests)
-
-    def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
-        """None: what is wrong with a series is refused."""
-        return []
-
-    def files(self) -> Mapping[str, bytes]:
-        """The forecasters and the series as last known."""
-        return model_files(self.bundle)
 
 
 def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> tuple[Prediction, ...]:

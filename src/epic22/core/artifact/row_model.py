@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.artifact.bundle import DATA_TYPE, Bundle, Schema, model_files, open_bundle, value_to_json
-from epic22.core.artifact.model import ModelDescription, RequestSource
+from epic22.core.artifact.bundle import DATA_TYPE, Bundle, Schema, open_bundle, value_to_json
+from epic22.core.artifact.model import Model, ModelDescription, RequestSource
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
 from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
@@ -29,10 +29,9 @@ HAZARD_AVERAGE = "the average over all rows, and what the days ahead add by them
 
 
 @dataclass(frozen=True)
-class RowModel:
-    """The protocol `Model` on a bundle of rows."""
+class RowModel(Model):
+    """A model on a bundle of rows."""
 
-    version: ModelVersion
     bundle: Bundle
     data_type = DATA_TYPE
 
@@ -42,24 +41,9 @@ class RowModel:
         return cls(version, open_bundle(folder))
 
     @property
-    def schema(self) -> Schema:
-        """What it was trained to predict."""
-        return self.bundle.schema
-
-    @property
     def capabilities(self) -> Capabilities:
         """Those of its family."""
         return get_family(self.bundle.family).capabilities
-
-    @property
-    def model_hash(self) -> str:
-        """The SHA-256 of the trained bytes and what goes with them."""
-        return self.bundle.model_hash
-
-    @property
-    def data_version(self) -> str:
-        """The id of the data it learned from."""
-        return self.bundle.data_version
 
     @property
     def costs(self) -> Mapping[str, float]:
@@ -68,24 +52,24 @@ class RowModel:
 
     def describe(self) -> ModelDescription:
         """What is reported of its answers."""
-        schema, coverage = self.schema, self.bundle.coverage
+        schema, coverage = self.bundle.schema, self.bundle.coverage
         if not schema.traits.is_regression:
             return ModelDescription(schema.kind, schema.classes, coverage)
         return ModelDescription(schema.kind, schema.classes, coverage, schema.loss, schema.log)
 
     def request_model(self) -> RequestModel:
         """Rows with a field a column."""
-        return build_request_model(self.schema)
+        return build_request_model(self.bundle.schema)
 
     def example_row(self) -> Mapping[str, CellValue]:
         """A row that its request model takes."""
-        return build_example_row(self.schema.inputs)
+        return build_example_row(self.bundle.schema.inputs)
 
     def read_request(self, source: RequestSource | None) -> PredictionRequest:
         """The rows of a table. Raises UserError without one."""
         if source is None:
-            raise UserError(f"task {self.schema.task} predicts rows: name the file they are in.")
-        return FrameRequest(source.read_rows(self.schema.columns))
+            raise UserError(f"task {self.bundle.schema.task} predicts rows: name the file they are in.")
+        return FrameRequest(source.read_rows(self.bundle.schema.columns))
 
     def predict(self, request: PredictionRequest, with_reasons: bool = True) -> tuple[Prediction, ...]:
         """One prediction a row. Reasons take most of the time; without them all else is the same."""
@@ -119,10 +103,6 @@ class RowModel:
             for name, levels in self.bundle.preprocessor.levels.items()
             if row.get(name) is not None and row[name] not in levels
         ]
-
-    def files(self) -> Mapping[str, bytes]:
-        """The trained model and its preprocessing."""
-        return model_files(self.bundle)
 
 
 @dataclass(frozen=True)

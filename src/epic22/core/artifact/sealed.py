@@ -1,8 +1,10 @@
-"""Sealed folders: files, and a manifest that lists them with their hashes and is sealed by its own."""
+"""Sealed folders: files, and a manifest that lists them with hashes and is sealed by its own; what is in every one of a model."""
 
 import json
 import platform
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.metadata import version as version_of
 from pathlib import Path
 from typing import Any
@@ -17,6 +19,32 @@ FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 MAX_FILE_BYTES = 1 << 30
 GOLDEN_TOLERANCE = 1e-5
+
+
+@dataclass(frozen=True)
+class ModelSchema:
+    """What every bundle knows of its task, whatever its rows are: its name, the task in a sentence, the target's name."""
+
+    task: str
+    about: str
+    target: str
+
+
+@dataclass(frozen=True)
+class TrainedBundle(ABC):
+    """What every bundle says of itself: what it predicts, its champion's family, whether that is proven, provisional or what the
+    fairness gate made of it, the SHA-256 of the trained bytes and what goes with them, the id of the data and the seed."""
+
+    schema: ModelSchema
+    family: str
+    status: str
+    model_hash: str
+    data_version: str
+    seed: int
+
+    @abstractmethod
+    def files(self) -> dict[str, bytes]:
+        """The files of the folder, by their names, but for manifest and golden rows: the same model gives the same bytes."""
 
 
 def library_versions() -> dict[str, str]:
