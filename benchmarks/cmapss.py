@@ -101,7 +101,7 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
     families = (replace(xgboost.FAMILY, initial_points=FROZEN),)
     fold, config = plan.folds[0], SearchConfig(families, Budget(len(FROZEN)), prune=False)
     part = prepare_part(Experiment(assignment.task, examples, plan, SEED, threads), fold.train)
-    fitted = search(part, config, Study(config.study(part.data.metric, SEED))).fitted_fold
+    fitted = search(part, config, Study(config.build_study_config(part.data.metric, SEED))).fitted_fold
     X = fitted.preprocessor.transform(examples.X[fold.test])
     return np.clip(predict_response(fitted.estimator, X, "regression"), 0.0, CAP)
 

@@ -124,7 +124,7 @@ def search(
         ended = began = time.perf_counter()
         config = SearchConfig(tuple(families), Budget(trials), prune=prune)
         part = prepare_part(Experiment(table.task, table.examples, table.plan, 0, CORES), np.arange(len(table.y)))
-        study = StudyFiles(Path(home)).open("benchmark", "run", part.name, config.study(part.data.metric, 0))
+        study = StudyFiles(Path(home)).open("benchmark", "run", part.name, config.build_study_config(part.data.metric, 0))
 
         def progress() -> None:
             nonlocal ended

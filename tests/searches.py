@@ -40,7 +40,7 @@ def searched(
 ) -> SearchResult:
     """The result of a search of that many trials on these rows, all of them by default."""
     config = SearchConfig(FAMILIES, Budget(trials), sampling, prune)
-    return search(part_of(made, train, seed), config, Study(config.study(made.task.target.metric, seed), **place))
+    return search(part_of(made, train, seed), config, Study(config.build_study_config(made.task.target.metric, seed), **place))
 
 
 def part_of(made: Toy, rows: Array | None = None, seed: int = 0, threads: int = 2) -> PreparedPart:

@@ -7,7 +7,7 @@ import polars as pl
 
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.metrics import METRICS
-from epic22.core.evaluation.survival import hazard_target
+from epic22.core.evaluation.survival import build_hazard_target
 from epic22.core.task import Array, AsOfView, Column, Future, Kind, Target, Task
 
 COLUMNS = (
@@ -77,7 +77,7 @@ def times(X: pl.DataFrame, seed: int = 0) -> Array:
 def task(kind: Kind, columns: tuple[Column, ...] = COLUMNS) -> Task:
     """A task over the toy columns; its rows and inputs are not used, examples are made directly."""
     if kind == "hazard":
-        target = hazard_target("y", _no_labels, HORIZONS, HORIZONS[1])
+        target = build_hazard_target("y", _no_labels, HORIZONS, HORIZONS[1])
     else:
         target = Target("y", kind, _no_labels, METRICS[kind][0], classes=CLASSES[kind])
     return Task("toy", columns, (target,), lambda known, at: at, lambda known: pl.LazyFrame(), ())

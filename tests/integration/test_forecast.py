@@ -66,7 +66,7 @@ def test_noise_after_an_origin_changes_no_forecast_weight_or_interval_from_it(se
             assert np.array_equal(one.forecasts.quantiles[safe], two.forecasts.quantiles[safe]), one.family
     if plain.champion.family == other.champion.family:
         assert np.array_equal(plain.champion.forecasts.median[safe], other.champion.forecasts.median[safe])
-        assert np.array_equal(plain.adapted.half[safe], other.adapted.half[safe])
+        assert np.array_equal(plain.adapted.half_width[safe], other.adapted.half_width[safe])
 
 
 @pytest.mark.slow

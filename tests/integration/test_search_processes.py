@@ -41,7 +41,7 @@ def searched(
     started: list[int] = []
     part = part_of(toy("binary", 200))
     config = SearchConfig(families, Budget(trials, None if clock.end is None else 8.0))
-    study = place.open("shared", "run", part.name, config.study(part.data.metric, 0, shared=True))
+    study = place.open("shared", "run", part.name, config.build_study_config(part.data.metric, 0, shared=True))
     workers = SearchProcesses(2, place, scratch, "shared", "run", started.append)
     found = search(part, config, study, clock, lambda: progress(started), workers)
     assert all(not _alive(pid) for pid in started)

@@ -5,6 +5,7 @@ import os
 import shutil
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -121,10 +122,9 @@ def test_a_figure_that_is_undefined_is_null_in_the_pointer_and_an_old_pointer_wi
     store: ModelStore, bundle: Path
 ) -> None:
     save(store, bundle)
-    refused = supplementary_tests.TestResult("DeLong", "roc_auc", refused="rows share a cluster")
-    verdict = Verdict(
-        "constant", "y", None, "r2", Interval(0.1, 0.05, 0.15), 0.01, True, "paired", "", supplementary_tests=(refused,)
-    )
+    refused = supplementary_tests.TestResult("DeLong", "roc_auc", refusal="rows share a cluster")
+    verdict = Verdict("constant", "y", None, "r2", Interval(0.1, 0.05, 0.15), 0.01, True, "paired", "")
+    verdict = replace(verdict, supplementary_tests=(refused,))
     store.promote("toy", "1", [verdict])
     path = store.root / "toy" / "champion.json"
     text = path.read_text()

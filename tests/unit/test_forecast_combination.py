@@ -71,15 +71,15 @@ def covered(quantiles: Array, examples: PanelExamples, origins: Array) -> float:
 def test_right_widths_stay_as_they_are() -> None:
     median, members, examples, plan = setting()
     adapted = adapt_intervals(median, members, examples, plan)
-    assert covered(adapted.quantiles(median), examples, plan.test) == pytest.approx(0.8, abs=0.03)
-    assert adapted.half == pytest.approx(compute_half_widths(members), rel=0.1)
+    assert covered(adapted.compute_quantiles(median), examples, plan.test) == pytest.approx(0.8, abs=0.03)
+    assert adapted.half_width == pytest.approx(compute_half_widths(members), rel=0.1)
 
 
 def test_a_shock_widens_the_intervals_and_calibrating_once_does_not_notice() -> None:
     median, members, examples, plan = setting(shock_at=60)
     late = plan.test[plan.test >= 540 + 66]
-    moved = covered(adapt_intervals(median, members, examples, plan).quantiles(median), examples, late)
-    fixed = covered(adapt_intervals(median, members, examples, plan, adaptive=False).quantiles(median), examples, late)
+    moved = covered(adapt_intervals(median, members, examples, plan).compute_quantiles(median), examples, late)
+    fixed = covered(adapt_intervals(median, members, examples, plan, adaptive=False).compute_quantiles(median), examples, late)
     assert fixed < 0.55
     assert moved > fixed + 0.06
 
@@ -91,8 +91,8 @@ def test_the_interval_at_an_origin_knows_no_outcome_after_it() -> None:
     changed = PanelExamples(examples.histories, np.where(due > cut, 1e6, examples.Y), "v")
     one, other = adapt_intervals(median, members, examples, plan), adapt_intervals(median, members, changed, plan)
     rows = examples.origin <= cut
-    assert np.array_equal(one.half[rows], other.half[rows])
-    assert not np.array_equal(one.half, other.half)
+    assert np.array_equal(one.half_width[rows], other.half_width[rows])
+    assert not np.array_equal(one.half_width, other.half_width)
 
 
 def test_disagreement_of_the_members_widens_the_interval() -> None:
@@ -104,7 +104,7 @@ def test_disagreement_of_the_members_widens_the_interval() -> None:
 
 def test_quantiles_around_a_median_ascend_and_keep_it() -> None:
     state = AdaptiveState((1.0, 2.0))
-    quantiles = state.quantiles(np.array([[5.0, 6.0]]), np.array([[1.0, 1.0]]))
+    quantiles = state.compute_quantiles(np.array([[5.0, 6.0]]), np.array([[1.0, 1.0]]))
     assert quantiles[0, :, MEDIAN_INDEX].tolist() == [5.0, 6.0]
     assert quantiles[0, :, -1] == pytest.approx([6.0, 8.0])
     assert quantiles.shape[-1] == len(QUANTILE_LEVELS)

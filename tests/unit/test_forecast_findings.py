@@ -49,7 +49,7 @@ def test_the_champion_is_shown_adaptive_and_calibrated_once_and_every_other_fami
 
 
 def test_intervals_without_end_cover_everything(run: SeriesRun) -> None:
-    endless = replace(run.adapted, half=np.full_like(run.adapted.half, 1e12))
+    endless = replace(run.adapted, half_width=np.full_like(run.adapted.half_width, 1e12))
     assert {one.coverage for one in compute_coverage_by_origin(run, endless)} == {100.0}
 
 

@@ -67,9 +67,9 @@ def test_few_rows_say_nothing_of_a_level() -> None:
 def test_a_level_is_told_in_the_labels_unit_and_of_logarithms_in_hundredths() -> None:
     target = replace(toy("regression", 50).task.target, name="price", unit="$")
     level = LevelShift(-1500.0, -2000.0, -900.0, 12.3)
-    assert level.in_words(target).startswith("price moves: at the end of training it stood 2,000 $ below held-out predictions")
-    assert level.in_words(target).endswith("Predictions are lowered by 1,500 $")
-    logs = LevelShift(0.015, 0.02, 0.009, 12.3).in_words(replace(target, log=True))
+    assert level.describe(target).startswith("price moves: at the end of training it stood 2,000 $ below held-out predictions")
+    assert level.describe(target).endswith("Predictions are lowered by 1,500 $")
+    logs = LevelShift(0.015, 0.02, 0.009, 12.3).describe(replace(target, log=True))
     assert "stood 2 % above" in logs
     assert logs.endswith("raised by 1.5 %")
 

@@ -342,8 +342,8 @@ def test_the_sum_of_forests_is_one_forest() -> None:
 @pytest.mark.slow
 def test_a_search_says_whether_more_of_it_would_help() -> None:
     found = searched(toy("binary", 300), 24, prune=False)
-    assert "more trials are expected to gain" in found.exhausted.reason
-    assert not searched(toy("binary", 200), 3).exhausted
+    assert "more trials are expected to gain" in found.stopping_decision.reason
+    assert not searched(toy("binary", 200), 3).stopping_decision
 
 
 @pytest.mark.parametrize(("sampling", "turns"), [("bayesian", 9), ("random", 14), ("grid", 14)])

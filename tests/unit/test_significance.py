@@ -166,7 +166,7 @@ def test_second_opinions_are_given_where_rows_are_independent_and_refused_with_t
             assert found["roc_auc"].difference.value == pytest.approx(gap)
             assert found["roc_auc"].p < 0.001
         else:
-            assert "2 dealings" in found["accuracy"].refused
+            assert "2 dealings" in found["accuracy"].refusal
             assert np.isnan(found["accuracy"].p)
 
 
@@ -198,8 +198,8 @@ def test_rows_that_come_in_clusters_are_asked_for_in_clusters() -> None:
     assert count_sample(Experiment(made.task, made.examples, plan)) == SampleSize("rows", 400, 40)
     power = compute_power(0.1, 0.1, 0.05, count_sample(Experiment(made.task, made.examples, plan)))
     factor = ((stats.norm.ppf(0.975) + stats.norm.ppf(0.8)) / 1.0) ** 2
-    assert power.for_seen == pytest.approx(factor)
-    assert power.for_least == pytest.approx(4 * factor)
+    assert power.seen_data_factor == pytest.approx(factor)
+    assert power.minimum_data_factor == pytest.approx(4 * factor)
     assert f"about {math.ceil(40 * (factor - 1))} more clusters" in power.advice
     assert f"about {math.ceil(400 * (4 * factor - 1)):,} more rows" in power.advice
     assert "would have shown in these" in compute_power(0.01, 0.1, 0.5, SampleSize("rows", 400, None)).advice

@@ -88,9 +88,9 @@ def test_the_order_of_the_tests_changes_no_adjusted_p(ps: list[float], data: st.
 def test_a_difference_of_its_own_detectable_size_needs_no_more_data() -> None:
     power = compute_power(0.1, 0.1 / TWO_SIDED, 0.05, SampleSize("rows", 100, None))
     assert power.detectable == pytest.approx(0.1)
-    assert power.for_seen == pytest.approx(1.0)
+    assert power.seen_data_factor == pytest.approx(1.0)
     # Half the difference takes four times the rows.
-    assert power.for_least == pytest.approx(4.0)
+    assert power.minimum_data_factor == pytest.approx(4.0)
 
 
 def test_a_one_sided_question_needs_less() -> None:

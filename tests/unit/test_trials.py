@@ -170,8 +170,8 @@ def test_studies_in_memory_are_new_each_time_they_are_opened() -> None:
 def test_what_a_study_is_opened_with_follows_from_what_is_asked_and_the_metric() -> None:
     config = SearchConfig(FAMILIES, Budget(2), "random")
     higher, lower = (toy(kind).task.target.metric for kind in ("binary", "regression"))
-    assert config.study(higher, 3) == StudyConfig(FAMILIES, True, 3, "random", shared=False)
-    assert config.study(lower, 3, shared=True) == StudyConfig(FAMILIES, False, 3, "random", shared=True)
+    assert config.build_study_config(higher, 3) == StudyConfig(FAMILIES, True, 3, "random", shared=False)
+    assert config.build_study_config(lower, 3, shared=True) == StudyConfig(FAMILIES, False, 3, "random", shared=True)
 
 
 def test_a_member_of_a_forward_search_is_fitted_on_every_row_of_the_part() -> None:

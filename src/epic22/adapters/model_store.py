@@ -16,6 +16,7 @@ from epic22.core.artifact.row_model import RowModel
 from epic22.core.artifact.sealed import read_data_type, read_manifest
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
+from epic22.core.evaluation.power import Power
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.evaluation.supplementary_tests import TestResult
 from epic22.core.lineage import ModelVersion, Provenance
@@ -43,7 +44,8 @@ REGISTRY_VIEWS = collect_views(
         "against target horizon metric difference=difference.value low=difference.low high=difference.high p enough_data method "
         "advice p_adjusted power supplementary_tests",
     ),
-    view(TestResult, "test metric difference=difference.value low=difference.low high=difference.high p refused"),
+    view(Power, "sample detectable least=minimum_effect for_seen=seen_data_factor for_least=minimum_data_factor"),
+    view(TestResult, "test metric difference=difference.value low=difference.low high=difference.high p refused=refusal"),
 )
 """What the log says of a decision (a key by its id, never the key), and the pointer of verdicts."""
 

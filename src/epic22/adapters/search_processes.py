@@ -136,7 +136,7 @@ def main() -> None:
     threading.Thread(target=_exit_with_parent, daemon=True).start()
     store = StudyFiles(order.home) if order.url is None else StudyDatabase(order.url, order.home)
     config, data = order.state.build_config(), order.state.read_data(order.folder)
-    study = store.open(*order.study, config.study(data.metric, order.study_seed, shared=True))
+    study = store.open(*order.study, config.build_study_config(data.metric, order.study_seed, shared=True))
     with FoldExecutor.split(order.threads, len(data.folds)) as executor:
         run_worker(TrialRunner(data, config, executor), study, Deadline(order.end), order.folder)
 

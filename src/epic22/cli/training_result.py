@@ -36,12 +36,12 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
     _print_coverage(result)
     print_comparison(run)
     if run.search_result is not None:
-        members = ", ".join(f"{run.search_result.trials[turn].family} {weight:.0%}" for turn, weight in run.search_result.weights)
-        print_line(
-            f"Search: {run.search_result.stop_reason}; {run.search_result.exhausted.reason}. The champion averages {members}."
-        )
-        if run.search_result.level_shift is not None:
-            print_line(f"{run.search_result.level_shift.in_words(run.task.target)}.")
+        search = run.search_result
+        members = ", ".join(f"{search.trials[turn].family} {weight:.0%}" for turn, weight in search.weights)
+        why = f"{search.stop_reason}; {search.stopping_decision.reason}"
+        print_line(f"Search: {why}. The champion averages {members}.")
+        if search.level_shift is not None:
+            print_line(f"{search.level_shift.describe(run.task.target)}.")
     for warning in run.warnings:
         print_line(f"Warning: {warning}", "bold yellow")
     print_line(
@@ -59,7 +59,7 @@ def _describe_certainty(verdict: "Verdict") -> str:
     other_tests = [
         f"{o.test}: {o.metric} {format_figure(o.difference.value)}, p = {o.p:.2g}"
         for o in verdict.supplementary_tests
-        if not o.refused
+        if not o.refusal
     ]
     return "; ".join(["certain" if verdict.certain else verdict.words, *other_tests])
 

@@ -43,7 +43,8 @@ class PredictedValue:
 
 @dataclass(frozen=True)
 class PredictionScore:
-    """What the reasons sum to: log-odds for classes (of the likeliest class where there are many), else the value.
+    """What the reasons sum to: log-odds for two classes, the likeliest class's score for more, else the value or, where a model
+    learned that, its logarithm.
 
     Of a hazard the mean log-odds of its intervals up to the horizon that decides, each by its days: the probability up to there
     rises with it, but is not a function of it alone.
@@ -59,7 +60,7 @@ class Prediction:
 
     `median_days` until the event is as likely as not, where that lies within a hazard's horizons.
 
-    `receipt` is the SHA-256 of model, row and answer: equal receipts are equal answers.
+    `receipt` is the SHA-256 of the model's hash, the row's inputs and the raw scores: equal receipts are equal answers.
     """
 
     entity: str

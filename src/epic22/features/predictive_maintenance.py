@@ -11,8 +11,8 @@ from functools import partial
 import numpy as np
 import polars as pl
 
-from epic22.core.evaluation.metrics import binary_target
-from epic22.core.evaluation.survival import hazard_target
+from epic22.core.evaluation.metrics import build_binary_target
+from epic22.core.evaluation.survival import build_hazard_target
 from epic22.core.tables.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
 from epic22.core.task import Array, AsOfView, Column, DataRequirement, EvaluationPolicy, Future, Incumbent, Task
 from epic22.core.time_series import WEEKLY, Frequency
@@ -243,7 +243,7 @@ def build_maintenance_task(
     return Task(
         name="predictive_maintenance" if horizon == MONTH else f"predictive_maintenance_{words.replace(' ', '_')}",
         columns=(*COLUMNS, *(column for code in error_codes for column in _declare_code_columns(code))),
-        targets=(binary_target("failure", compute_labels, horizon / DAY, ("no failure", "failure")),),
+        targets=(build_binary_target("failure", compute_labels, horizon / DAY, ("no failure", "failure")),),
         rows=select_rows,
         inputs=partial(compute_inputs, error_codes=error_codes),
         families=("constant", "linear", "boosting"),
@@ -265,7 +265,7 @@ TASK = build_maintenance_task()
 HAZARD = replace(
     TASK,
     name="maintenance_hazard",
-    targets=(hazard_target("failure", compute_time_labels, (7.0, 30.0, 90.0), 30.0, ("no failure", "failure")),),
+    targets=(build_hazard_target("failure", compute_time_labels, (7.0, 30.0, 90.0), 30.0, ("no failure", "failure")),),
     families=("constant", "hazard_linear", "hazard"),
     about="when equipment will fail: within 7, 30 and 90 days",
 )

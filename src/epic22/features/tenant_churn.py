@@ -9,8 +9,8 @@ from dataclasses import replace
 import numpy as np
 import polars as pl
 
-from epic22.core.evaluation.metrics import binary_target
-from epic22.core.evaluation.survival import hazard_target
+from epic22.core.evaluation.metrics import build_binary_target
+from epic22.core.evaluation.survival import build_hazard_target
 from epic22.core.task import Array, AsOfView, DataRequirement, EvaluationPolicy, Future, Incumbent
 from epic22.features.lease_history import (
     CENT,
@@ -76,7 +76,7 @@ def score_late_and_new(view: AsOfView) -> Array:
 
 TASK = build_lease_task(
     name="tenant_churn",
-    targets=(binary_target("moves_out", compute_labels, float(HORIZON_DAYS), ("stay", "move-out")),),
+    targets=(build_binary_target("moves_out", compute_labels, float(HORIZON_DAYS), ("stay", "move-out")),),
     about="which tenant will leave within 90 days",
     costs={"miss": 3976.0, "false_alarm": 60.0},
     incumbent=Incumbent("late, failed and overdue shares", "ranking", score_late_and_new),
@@ -92,11 +92,11 @@ HAZARD = replace(
     TASK,
     name="churn_hazard",
     targets=(
-        hazard_target(
+        build_hazard_target(
             "moves_out",
             compute_time_labels,
             tuple(MONTH_DAYS * month for month in range(1, MONTHS + 1)),
-            decides=float(HORIZON_DAYS),
+            decision_horizon=float(HORIZON_DAYS),
             classes=("stay", "move-out"),
         ),
     ),

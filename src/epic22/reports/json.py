@@ -185,13 +185,13 @@ VIEWS: Views = collect_views(
     ),
     view(
         Power,
-        "unit=sample.unit count=sample.count clusters=sample.clusters detectable least times_for_seen=for_seen "
-        "times_for_least=for_least",
+        "unit=sample.unit count=sample.count clusters=sample.clusters detectable least=minimum_effect "
+        "times_for_seen=seen_data_factor times_for_least=minimum_data_factor",
     ),
     view(
         TestResult,
         "test metric difference=difference.value low=difference.low high=difference.high p refused",
-        refused=lambda result: result.refused or None,
+        refused=lambda result: result.refusal or None,
     ),
     # Families in use.
     view(Comparison, "operating_points non_inferiority choice=preferred learning_curve=curve"),
@@ -211,8 +211,8 @@ VIEWS: Views = collect_views(
     # Search and planned columns.
     view(
         SearchResult,
-        "ended=stop_reason exhausted=exhausted.exhausted why=exhausted.reason gain_of_averaging=ensemble_weights.gain "
-        "level=level_shift trials",
+        "ended=stop_reason exhausted=stopping_decision.exhausted why=stopping_decision.reason "
+        "gain_of_averaging=ensemble_weights.gain level=level_shift trials",
         trials=_weigh_trials,
     ),
     view(Trial, "family params value folds=fold_scores pruned"),

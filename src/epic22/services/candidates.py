@@ -70,7 +70,7 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
 def _score_by_inner_folds(
     candidates: Candidates, search: NestedSearch, preparation: Preparation
 ) -> tuple[Candidates, Preparation]:
-    """The contenders with a search that was made and judged by its inner folds, and those folds, which judge all."""
+    """The candidates with a search that was made and judged by its inner folds, and those folds, which judge all."""
     experiment, plan = preparation.experiment, preparation.experiment.plan
     parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
     members = tuple(replace(c, fold_predictions=parts) if c.fit is search else c for c in candidates.members)

@@ -48,7 +48,7 @@ def compare_in_use(experiment: Experiment, leaderboard: tuple[Evaluation, ...], 
         bare = [CalibratedCandidate(e, e.fold_predictions) for e in leaderboard]
         return Comparison(compute_operating_points(experiment, bare, None))
     costs = build_cost_matrix(task.costs, experiment.examples.stake)
-    board = [_calibrate_contestant(experiment, e) for e in leaderboard]
+    board = [_calibrate_candidate(experiment, e) for e in leaderboard]
     points = compute_operating_points(experiment, board, costs)
     by_name = {one.evaluation.family: one for one in board}
     best = by_name[champion.family]
@@ -68,7 +68,7 @@ def is_baseline(family: str) -> bool:
     return family == INCUMBENT or get_family(family).is_baseline
 
 
-def _calibrate_contestant(experiment: Experiment, evaluation: Evaluation) -> CalibratedCandidate:
+def _calibrate_candidate(experiment: Experiment, evaluation: Evaluation) -> CalibratedCandidate:
     """A family decides by probabilities that other folds calibrated; a baseline by what it says."""
     if is_baseline(evaluation.family):
         return CalibratedCandidate(evaluation, evaluation.fold_predictions)

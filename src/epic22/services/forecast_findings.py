@@ -81,7 +81,7 @@ def compute_coverage_by_origin(run: SeriesRun, adapted: AdaptedIntervals) -> tup
 
 
 def _champion_hits(run: SeriesRun, adapted: AdaptedIntervals) -> Array:
-    return _interval_hits(run, adapted.quantiles(run.champion.forecasts.median)[run.test])
+    return _interval_hits(run, adapted.compute_quantiles(run.champion.forecasts.median)[run.test])
 
 
 def _interval_hits(run: SeriesRun, quantiles: Array) -> Array:
@@ -107,8 +107,8 @@ def _compare_interval_kinds(run: SeriesRun, years: Array) -> tuple[IntervalKindC
     """The coverage of each kind of interval; `years` (n,) are those of the test rows' origins."""
     family, median = run.champion.family, run.champion.forecasts.median
     kinds = [
-        (f"{family}, adaptive", run.adapted.quantiles(median)[run.test]),
-        (f"{family}, calibrated once", run.static.quantiles(median)[run.test]),
+        (f"{family}, adaptive", run.adapted.compute_quantiles(median)[run.test]),
+        (f"{family}, calibrated once", run.static.compute_quantiles(median)[run.test]),
         *((f"{e.family}, own", e.forecasts.quantiles[run.test]) for e in run.leaderboard if e.family != family),
     ]
     results = []

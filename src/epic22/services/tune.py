@@ -146,7 +146,9 @@ class NestedSearch:
             config, digest = tuning.build_config(task), tuning.digest(self.experiment)
             tuning.backend.studies.claim(task.name, digest)
             part = prepare_part(replace(self.experiment, examples=examples), train, recipe)
-            study = tuning.backend.studies.open(task.name, digest, part.name, config.study(part.data.metric, seed, shared))
+            study = tuning.backend.studies.open(
+                task.name, digest, part.name, config.build_study_config(part.data.metric, seed, shared)
+            )
             workers = tuning.backend.workers(tuning.n_processes, task.name, digest)
             self.results[key] = search(part, config, study, deadline, self.progress.step, workers)
         return self.results[key]

@@ -107,7 +107,7 @@ class PanelBundle(TrainedBundle):
         members = np.stack([f.predict_quantiles(histories) for f in self.forecasters.values()])
         median = np.einsum("hm,mnh->nh", self.weights, members[..., MEDIAN_INDEX])
         without_naive = members[[i for i, name in enumerate(names) if name != NAIVE or len(names) == 1]]
-        quantiles = self.state.quantiles(median, compute_half_widths(without_naive))
+        quantiles = self.state.compute_quantiles(median, compute_half_widths(without_naive))
         return PanelForecast(quantiles, members[..., MEDIAN_INDEX], names, self.weights)
 
     def files(self) -> dict[str, bytes]:

@@ -26,8 +26,8 @@ MEMORY = 0.7
 """The log factor moves by GAIN times the surplus of misses, and keeps MEMORY of itself from origin to origin."""
 
 MAX_STRETCH = 4.0
-UNITS = stats.norm.ppf(QUANTILE_LEVELS) / stats.norm.ppf(QUANTILE_LEVELS[-1])
-"""Where each of LEVELS lies between the median (0) and the interval's upper end (1)."""
+QUANTILE_POSITIONS = stats.norm.ppf(QUANTILE_LEVELS) / stats.norm.ppf(QUANTILE_LEVELS[-1])
+"""Where each of QUANTILE_LEVELS lies between the median (0) and the interval's upper end (1)."""
 
 
 @dataclass(frozen=True)
@@ -36,15 +36,15 @@ class AdaptiveState:
 
     factors: tuple[float, ...]
 
-    def quantiles(self, median: Array, half: Array) -> Array:
-        """LEVELS around medians (n, horizon) with half-widths (n, horizon): (n, horizon, q), ascending."""
+    def compute_quantiles(self, median: Array, half: Array) -> Array:
+        """QUANTILE_LEVELS around medians (n, horizon) with half-widths (n, horizon): (n, horizon, q), ascending."""
         stretched = half * np.array(self.factors)[None, :]
         return spread_quantiles(median, stretched)
 
 
 def spread_quantiles(median: Array, half: Array) -> Array:
-    """LEVELS around a median whose 80 % interval has this half-width, (…, q), ascending."""
-    return sort_quantiles(median[..., None] + half[..., None] * UNITS)
+    """QUANTILE_LEVELS around a median whose 80 % interval has this half-width, (…, q), ascending."""
+    return sort_quantiles(median[..., None] + half[..., None] * QUANTILE_POSITIONS)
 
 
 def compute_half_widths(members: Array) -> Array:
@@ -63,12 +63,12 @@ def compute_half_widths(members: Array) -> Array:
 class AdaptedIntervals:
     """The half-widths at every row (n, horizon), stretched as was known at the row's origin, and the state after the last."""
 
-    half: Array
+    half_width: Array
     state: AdaptiveState
 
-    def quantiles(self, median: Array) -> Array:
-        """LEVELS around the medians, (n, horizon, q)."""
-        return spread_quantiles(median, self.half)
+    def compute_quantiles(self, median: Array) -> Array:
+        """QUANTILE_LEVELS around the medians, (n, horizon, q)."""
+        return spread_quantiles(median, self.half_width)
 
 
 def adapt_intervals(

@@ -78,7 +78,7 @@ def plan_origins(first: int, last: int, horizon: int, frequency: Frequency, hold
 
 @dataclass(frozen=True)
 class Backtest:
-    """A family's quantiles LEVELS at every row of the examples, (n, horizon, q). `fit_seconds` is the mean over blocks.
+    """A family's QUANTILE_LEVELS at every row of the examples, (n, horizon, q). `fit_seconds` is the mean over blocks.
 
     `ms_per_row` is the time of forecasting one series alone, in milliseconds.
     """

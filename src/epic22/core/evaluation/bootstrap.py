@@ -33,7 +33,7 @@ MAX_ENTRIES = 2_000_000
 
 MetricFunction = Callable[[Array, Array, RowMetadata], float]
 Summary = Callable[[Array], tuple[Array, ...]]
-"""From times (d, u) to arrays with d entries along the first axis."""
+"""From counts (d, u) to arrays with d entries along the first axis."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ def _sum_by_cluster(terms: Sequence[Array], cluster: Array) -> Summary:
     """Sums over rows of each term (n,), by way of sums a cluster."""
     sums = [np.bincount(cluster, weights=term) for term in terms]
     # Not by BLAS, whose threads get in each other's way on such narrow products.
-    return lambda times: tuple(np.einsum("du,u->d", times, column) for column in sums)
+    return lambda counts: tuple(np.einsum("du,u->d", counts, column) for column in sums)
 
 
 def _ratio(total: Array, weight: Array) -> Array:
@@ -90,7 +90,7 @@ def prepare_confusion(part: ClusteredPredictions) -> Summary:
     k = part.response.shape[1] if part.response.ndim == 2 else 2
     cell = part.y.astype(np.int64) * k + metrics.compute_labels(part.response)
     by_cell = _sum_by_cluster([cell == i for i in range(k * k)], part.cluster)
-    return lambda times: (np.stack(by_cell(times), axis=1),)
+    return lambda counts: (np.stack(by_cell(counts), axis=1),)
 
 
 def _make_label_resampler(score: MetricFunction) -> Resampler:
@@ -117,7 +117,7 @@ def prepare_ranks(part: ClusteredPredictions) -> Summary:
     each = [
         _prepare_ranks(ClusteredPredictions((part.y == k).astype(np.int64), part.response[:, k], part.cluster)) for k in classes
     ]
-    return lambda times: tuple(chain.from_iterable(summary(times) for summary in each))
+    return lambda counts: tuple(chain.from_iterable(summary(counts) for summary in each))
 
 
 def _prepare_ranks(part: ClusteredPredictions) -> Summary:
@@ -129,8 +129,8 @@ def _prepare_ranks(part: ClusteredPredictions) -> Summary:
     final = np.searchsorted(hit, last, side="right") - 1
     own = None if part.weight is None else part.weight[order]
 
-    def summary(times: Array) -> tuple[Array, ...]:
-        weight = times[:, cluster] if own is None else times[:, cluster] * own
+    def summary(counts: Array) -> tuple[Array, ...]:
+        weight = counts[:, cluster] if own is None else counts[:, cluster] * own
         hits = np.cumsum(weight[:, hit], axis=1)[:, final]
         reached = np.cumsum(weight, axis=1, out=weight)
         before = np.where(starts[run] > 0, reached[:, starts[run] - 1], 0.0)
@@ -167,8 +167,8 @@ def _prepare_percentage_errors(part: ClusteredPredictions) -> Summary:
     order = np.argsort(errors, kind="stable")
     cluster, errors = part.cluster[order], errors[order]
 
-    def summary(times: Array) -> tuple[Array, ...]:
-        reached = np.cumsum(times[:, cluster], axis=1)
+    def summary(counts: Array) -> tuple[Array, ...]:
+        reached = np.cumsum(counts[:, cluster], axis=1)
         half = reached[:, -1] / 2
         low = np.array([np.searchsorted(row, h) for row, h in zip(reached, half, strict=True)])
         high = np.array([np.searchsorted(row, h, side="right") for row, h in zip(reached, half, strict=True)])
@@ -197,8 +197,8 @@ def _make_cumulative_preparation(term: Callable[[Array, Array], Array]) -> Calla
         ends = np.append(np.flatnonzero(np.diff(response)), len(order) - 1)
         at: Array | slice = slice(None) if len(ends) == len(order) else ends
 
-        def summary(times: Array) -> tuple[Array, ...]:
-            weight = times[:, cluster]
+        def summary(counts: Array) -> tuple[Array, ...]:
+            weight = counts[:, cluster]
             return np.cumsum(weight, axis=1)[:, at], np.cumsum(weight * terms, axis=1)[:, at]
 
         return summary
@@ -294,7 +294,7 @@ def _make_integrated_brier_resampler(score: survival.IntegratedBrier) -> Resampl
 
     def prepare(part: ClusteredPredictions) -> Summary:
         summaries = [resampler.prepare(part) for resampler in each]
-        return lambda times: tuple(total for summary in summaries for total in summary(times))
+        return lambda counts: tuple(total for summary in summaries for total in summary(counts))
 
     def finish(*sums: Array) -> Array:
         values = [resampler.finish(*sums[2 * j : 2 * j + 2]) for j, resampler in enumerate(each)]
@@ -310,9 +310,9 @@ def _make_concordance_resampler(score: survival.Concordance) -> Resampler:
     def prepare(part: ClusteredPredictions) -> Summary:
         of, right, all_ = score.count_pairs(part.y, part.response[:, score.horizon_index], part.cluster, np.ones(len(part.y)))
 
-        def summary(times: Array) -> tuple[Array, ...]:
+        def summary(counts: Array) -> tuple[Array, ...]:
             # Not by BLAS, as above.
-            return tuple(np.einsum("du,du->d", np.einsum("de,eu->du", times[:, of], pairs), times) for pairs in (right, all_))
+            return tuple(np.einsum("du,du->d", np.einsum("de,eu->du", counts[:, of], pairs), counts) for pairs in (right, all_))
 
         return summary
 
@@ -347,7 +347,7 @@ def draw_cluster_counts(n_clusters: int, n_replicates: int, seed: int, rows: int
 def bootstrap_totals(sums: Array, n_replicates: int, seed: int, stream: int) -> Array:
     """Totals (n_replicates, k) of sums by cluster (c, k) when clusters are drawn with replacement."""
     blocks = draw_cluster_counts(len(sums), n_replicates, seed, len(sums), stream)
-    return np.stack([times @ sums for block in blocks for times in block])
+    return np.stack([counts @ sums for block in blocks for counts in block])
 
 
 def draw_block_counts(origins: int, length: int, seed: int) -> Array:
@@ -375,12 +375,12 @@ def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredi
     blocks = [
         np.stack(
             [
-                _compute_metric_values(metrics, part, summaries, times[:, used])
+                _compute_metric_values(metrics, part, summaries, counts[:, used])
                 for (part, used), summaries in zip(renumbered, prepared, strict=True)
             ],
             -1,
         )
-        for times in draw_cluster_counts(count, n_replicates, seed, rows)
+        for counts in draw_cluster_counts(count, n_replicates, seed, rows)
     ]
     return np.concatenate(blocks, axis=1)
 
@@ -407,28 +407,28 @@ def choose_resampler(metric: Metric, part: ClusteredPredictions) -> Resampler | 
     return None if two_classes else find_resampler(metric.score)
 
 
-def _compute_metric_values(metrics: Sequence[Metric], part: ClusteredPredictions, summaries: Summaries, times: Array) -> Array:
+def _compute_metric_values(metrics: Sequence[Metric], part: ClusteredPredictions, summaries: Summaries, counts: Array) -> Array:
     """(metrics, d) of one part."""
-    summed = {prepare: summary(times) for prepare, summary in summaries.items()}
-    values = np.empty((len(metrics), len(times)))
+    summed = {prepare: summary(counts) for prepare, summary in summaries.items()}
+    values = np.empty((len(metrics), len(counts)))
     for row, metric in enumerate(metrics):
         resampler = choose_resampler(metric, part)
         values[row] = (
-            _score_each_replicate(metric, part, times) if resampler is None else resampler.finish(*summed[resampler.prepare])
+            _score_each_replicate(metric, part, counts) if resampler is None else resampler.finish(*summed[resampler.prepare])
         )
     return values
 
 
-def _score_each_replicate(metric: Metric, part: ClusteredPredictions, times: Array) -> Array:
+def _score_each_replicate(metric: Metric, part: ClusteredPredictions, counts: Array) -> Array:
     """The metric called a draw; rows are sorted by response, so that a metric that sorts them has little left to do."""
     order = np.argsort(-part.response, kind="stable") if part.response.ndim == 1 else np.arange(len(part.y))
     y, response, cluster = part.y[order], part.response[order], part.cluster[order]
-    weights = (one[cluster] for one in times)
+    weights = (one[cluster] for one in counts)
     return np.array([metric.score(y, response, RowMetadata(weight=w)) if w.any() else math.nan for w in weights])
 
 
 def bootstrap_folds(experiment: Experiment, metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...]) -> Array:
-    """Metrics when whole clusters are drawn with replacement, (metrics, DRAWS, folds); NaN where undefined.
+    """Metrics when whole clusters are drawn with replacement, (metrics, N_REPLICATES, folds); NaN where undefined.
 
     The same plan and seed draw the same clusters, so that two families' draws are paired.
     """
@@ -443,8 +443,10 @@ def bootstrap_means(experiment: Experiment, values: Sequence[Array], predictions
     sums = [np.bincount(cluster, weights=rows, minlength=count) for cluster, rows in zip(clusters, values, strict=True)]
     cluster_sizes = [np.bincount(cluster, minlength=count).astype(np.float64) for cluster in clusters]
     blocks = []
-    for times in draw_cluster_counts(count, N_REPLICATES, experiment.seed, max(len(cluster) for cluster in clusters)):
-        total, weight = (np.stack([np.einsum("du,u->d", times, x) for x in columns], axis=1) for columns in (sums, cluster_sizes))
+    for counts in draw_cluster_counts(count, N_REPLICATES, experiment.seed, max(len(cluster) for cluster in clusters)):
+        total, weight = (
+            np.stack([np.einsum("du,u->d", counts, x) for x in columns], axis=1) for columns in (sums, cluster_sizes)
+        )
         blocks.append(average_folds(_ratio(total, weight)))
     return np.concatenate(blocks)
 

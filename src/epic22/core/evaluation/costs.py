@@ -87,7 +87,7 @@ class RankedEntity:
 
 @dataclass(frozen=True, eq=False)
 class CandidateScores:
-    """A contestant: scores (n,), higher = more urgent. A ranking score has no probability: its top k are taken as they stand."""
+    """A candidate's scores (n,), higher = more urgent. A ranking score has no probability: its top k are taken as they stand."""
 
     name: str
     score: Array

@@ -77,7 +77,7 @@ class Coverage:
 
     @property
     def comparable_groups(self) -> tuple[tuple[str, GroupCoverage], ...]:
-        """Every group with at least LEAST_ROWS rows, months aside, with what it is a group of."""
+        """Every group with at least MIN_ROWS rows, months aside, with what it is a group of."""
         return tuple((t.by, g) for t in self.tables if t.by != MONTH for g in t.groups if g.rows >= MIN_ROWS)
 
     @property

@@ -133,7 +133,7 @@ def _count_by_person(person: Array, code: Array, good: Array, count: int) -> tup
 
 
 def _bootstrap_shares(rows: Array, good: Array, seed: int) -> Array:
-    """Share of favourable rows a draw and group, (DRAWS, groups); NaN where a draw leaves a group out."""
+    """Share of favourable rows a draw and group, (N_REPLICATES, groups); NaN where a draw leaves a group out."""
     replicates = bootstrap_totals(np.hstack([good, rows]), N_REPLICATES, seed, GROUP_SHARES)
     share, row_counts = replicates[:, : rows.shape[1]], replicates[:, rows.shape[1] :]
     return np.asarray(np.divide(share, row_counts, out=np.full_like(share, np.nan), where=row_counts > 0))

@@ -232,10 +232,10 @@ def _finish_score(metric: ForecastMetric, sums: Array, columns: Array) -> Array:
     return metric.finish(*sums[:, :, columns].sum(axis=(1, 2)))
 
 
-def compute_replicates(metric: ForecastMetric, sums: Array, columns: Array, times: Array) -> Array:
+def compute_replicates(metric: ForecastMetric, sums: Array, columns: Array, counts: Array) -> Array:
     """The metric in every replicate, (N_REPLICATES,); NaN where it is not finite."""
     per_origin = sums[:, :, columns].sum(axis=2)
-    values = np.asarray(metric.finish(*(times @ per_origin.T).T))
+    values = np.asarray(metric.finish(*(counts @ per_origin.T).T))
     return np.where(np.isfinite(values), values, np.nan)
 
 
@@ -277,12 +277,12 @@ def compare_forecasts(
     Sure only where the interval leaves out zero and there are at least SURE_BLOCKS effective blocks.
     """
     length = get_block_length(metric, rows, horizon)
-    columns, times = _select_columns(metric, rows, horizon), draw_block_counts(rows.origins, length, rows.seed)
+    columns, counts = _select_columns(metric, rows, horizon), draw_block_counts(rows.origins, length, rows.seed)
     sums = [sum_by_origin(metric, rows, q) for q in quantiles]
     sign = 1.0 if metric.greater_is_better else -1.0
     gap = sign * float(_finish_score(metric, sums[0], columns) - _finish_score(metric, sums[1], columns))
     replicates = sign * (
-        compute_replicates(metric, sums[0], columns, times) - compute_replicates(metric, sums[1], columns, times)
+        compute_replicates(metric, sums[0], columns, counts) - compute_replicates(metric, sums[1], columns, counts)
     )
     difference = Interval(gap, *compute_percentile_interval(replicates))
     known = replicates[np.isfinite(replicates)]

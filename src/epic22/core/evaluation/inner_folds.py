@@ -53,7 +53,7 @@ def split_inner_fold(experiment: Experiment, train: Array) -> Fold:
         ):
             return forward
     n = round(1 / VALIDATION_SHARE)
-    fold_numbers = _deal_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train)])
+    fold_numbers = _assign_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train)])
     return Fold(train[fold_numbers != 0], train[fold_numbers == 0])
 
 
@@ -63,7 +63,7 @@ def split_inner_folds(experiment: Experiment, train: Array, n: int) -> tuple[Fol
         forward = _separate_groups(experiment, _split_windows(experiment, train, n))
         if forward:
             return forward
-    fold_numbers = _deal_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train), n])
+    fold_numbers = _assign_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train), n])
     return drop_empty_folds(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n))
 
 
@@ -79,7 +79,7 @@ def split_search_folds(experiment: Experiment, train: Array) -> tuple[Fold, ...]
         if windows and (not is_stratified or all(_has_same_classes(y, fold) for fold in windows)):
             return windows
     clusters = _list_search_clusters(experiment)[train]
-    fold_numbers = _deal_rows(experiment, clusters, train, N_SEARCH_FOLDS, [experiment.seed, len(train), 1])
+    fold_numbers = _assign_rows(experiment, clusters, train, N_SEARCH_FOLDS, [experiment.seed, len(train), 1])
     n_folds = N_SEARCH_FOLDS if len(train) < SEARCH_ROW_LIMITS[0] else 3 if len(train) < SEARCH_ROW_LIMITS[1] else 2
     return tuple(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n_folds) if (fold_numbers == i).any())
 
@@ -93,14 +93,14 @@ def select_training_share(experiment: Experiment, train: Array, n_parts: int) ->
         count = round(len(train) * n_parts / LEARNING_CURVE_PARTS)
         return np.sort(train[np.argsort(experiment.examples.at[train], kind="stable")[len(train) - count :]])
     n, seed = LEARNING_CURVE_PARTS, [experiment.seed, len(train), LEARNING_CURVE_PARTS]
-    return train[_deal_rows(experiment, experiment.get_clusters(train), train, n, seed) < n_parts]
+    return train[_assign_rows(experiment, experiment.get_clusters(train), train, n, seed) < n_parts]
 
 
 def _goes_forward(experiment: Experiment) -> bool:
     return experiment.plan.strategy in ("walk_forward", "holdout") and experiment.examples.has_times
 
 
-def _deal_rows(experiment: Experiment, clusters: Array, train: Array, n: int, seed: Sequence[int]) -> Array:
+def _assign_rows(experiment: Experiment, clusters: Array, train: Array, n: int, seed: Sequence[int]) -> Array:
     """A fold number for each row of a training part, whole `clusters` (n of the part,) stratified by class."""
     kind, codes = experiment.task.target, encode_values(clusters)
     strata = compute_group_strata(kind.traits.get_outcomes(experiment.examples.y)[train], codes, kind.kind)

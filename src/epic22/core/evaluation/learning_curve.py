@@ -45,7 +45,7 @@ class CurvePoint(Interval):
 class LearningCurve:
     """The scores by number of training rows, and what twice the rows are expected to gain (> 0: better), with 95 % intervals.
 
-    `minimum_effect` is the smallest gain that matters. `refused` says why there is no curve.
+    `minimum_effect` is the smallest gain that matters. `refusal` says why there is no curve.
     """
 
     metric: str
@@ -53,13 +53,13 @@ class LearningCurve:
     points: tuple[CurvePoint, ...] = ()
     gain: Interval = UNDEFINED_INTERVAL
     minimum_effect: float = math.nan
-    refused: str = ""
+    refusal: str = ""
 
     @property
     def words(self) -> str:
         """Whether more data would help, in a sentence."""
-        if self.refused:
-            return f"no learning curve: {self.refused}"
+        if self.refusal:
+            return f"no learning curve: {self.refusal}"
         gain = self.gain
         interval = f"{gain.value:.2g} ({gain.low:.2g} … {gain.high:.2g})"
         expectation = f"doubling the rows is expected to gain {interval} in {self.metric}"
@@ -91,7 +91,7 @@ def measure_learning_curve(
     traits, fold_indices = task.target.traits, _choose_folds(plan, champion.fit_seconds, seconds)
     if not fold_indices:
         needed = _estimate_seconds(champion.fit_seconds, 1)
-        return LearningCurve(metric.name, 0, refused=f"it would take about {needed:,.0f} s, more than {seconds:,.0f} s")
+        return LearningCurve(metric.name, 0, refusal=f"it would take about {needed:,.0f} s, more than {seconds:,.0f} s")
     measured: list[tuple[int, tuple[FoldPredictions, ...]]] = []
     for eighths in TRAINING_EIGHTHS[:-1]:
         trains = [select_training_share(experiment, plan.folds[i].train, eighths) for i in fold_indices]
@@ -109,7 +109,7 @@ def measure_learning_curve(
     whole = tuple(champion.fold_predictions[i] for i in fold_indices)
     measured.append((round(float(np.mean([len(part.fold.train) for part in whole]))), whole))
     if len(measured) < 3:
-        return LearningCurve(metric.name, len(fold_indices), refused="smaller shares of the training rows lack a class")
+        return LearningCurve(metric.name, len(fold_indices), refusal="smaller shares of the training rows lack a class")
     return _fit_curve(experiment, measured)
 
 

@@ -331,7 +331,7 @@ METRICS: dict[str, tuple[Metric, ...]] = {
 """What is reported for each kind of target; the first one decides unless the task says otherwise."""
 
 
-def binary_target(
+def build_binary_target(
     name: str, labels: Callable[[AsOfView, Future], pl.DataFrame], horizon: float, classes: tuple[str, str]
 ) -> Target:
     """A target of two classes within a horizon (days), judged by average precision, with log loss and Brier score beside it."""

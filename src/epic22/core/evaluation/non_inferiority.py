@@ -17,7 +17,7 @@ from epic22.core.statistics import adjust_p_values
 DEFAULT_MARGIN = 0.01
 """Where a task states no margin: this share of what the constant costs."""
 
-LEVEL = 0.05
+SIGNIFICANCE_LEVEL = 0.05
 
 COMPLEXITY: Mapping[str, int] = {"linear": 0, "boosting": 1, "lightgbm": 1, "catboost": 1}
 """Simpler families have smaller numbers; a family that is not named is taken for the least simple."""
@@ -44,7 +44,7 @@ class NonInferiority:
 
     @property
     def is_shown(self) -> bool:
-        """Whether it is shown."""
+        """Whether non-inferiority is shown."""
         return self.upper < self.margin
 
     @property
@@ -115,7 +115,9 @@ def choose_preferred_family(champion: str, tests: Sequence[NonInferiority], pref
     """
     simpler = [one for one in tests if get_complexity(one.family) < get_complexity(champion)]
     adjusted = [replace(one, p=p) for one, p in zip(simpler, adjust_p_values([one.p for one in simpler]), strict=True)]
-    passing = sorted((one for one in adjusted if one.is_shown and one.p <= LEVEL), key=lambda one: get_complexity(one.family))
+    passing = sorted(
+        (one for one in adjusted if one.is_shown and one.p <= SIGNIFICANCE_LEVEL), key=lambda one: get_complexity(one.family)
+    )
     if not passing:
         return PreferredFamily(champion, f"{champion} is best; no simpler family is shown to be as good in money")
     if not prefer_simpler:

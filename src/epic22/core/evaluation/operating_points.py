@@ -41,7 +41,7 @@ class CalibratedCandidate:
 def compute_operating_points(
     experiment: Experiment, candidates: Sequence[CalibratedCandidate], costs: CostMatrix | None
 ) -> tuple[OperatingPoint, ...]:
-    """One point a contestant, in their order; a binary target."""
+    """One point a candidate, in their order; a binary target."""
     constant = next((c for c in candidates if c.evaluation.family == CONSTANT), None)
     return tuple(_compute_point(experiment, one, constant, costs) for one in candidates)
 

@@ -51,31 +51,31 @@ class SampleSize:
 class Power:
     """What a comparison could have shown. Differences are in the metric's unit.
 
-    `detectable` is shown by these rows four times of five. `for_seen` and `for_least` are how many times as much would show the
-    difference that was seen, and `least`, the smallest one that matters; 1 or less: these rows would.
+    `detectable` is shown by these rows four times of five. `seen_data_factor` is how many times as much data
+    would show the difference that was seen, `minimum_data_factor` one of the `minimum_effect`; 1 or less: these rows would.
     """
 
     sample: SampleSize
     detectable: float
-    least: float
-    for_seen: float
-    for_least: float
+    minimum_effect: float
+    seen_data_factor: float
+    minimum_data_factor: float
 
     @property
     def advice(self) -> str:
         """What to tell someone whom the interval leaves without an answer."""
-        if not math.isfinite(self.for_seen):
+        if not math.isfinite(self.seen_data_factor):
             return "no difference seen"
         text = (
-            f"can't tell: {self.sample.describe_increase(self.for_seen)} to show a difference of the size "
+            f"can't tell: {self.sample.describe_increase(self.seen_data_factor)} to show a difference of the size "
             "seen (80 % power at 5 %)"
         )
-        if not math.isfinite(self.for_least):
+        if not math.isfinite(self.minimum_data_factor):
             return text
-        if self.for_least <= 1:
-            return f"{text}; one of {self.least:.2g}, the minimum effect, would have shown in these"
-        increase = self.sample.describe_increase(self.for_least)
-        return f"{text}; for one of {self.least:.2g}, the minimum effect, {increase}".rstrip(",")
+        if self.minimum_data_factor <= 1:
+            return f"{text}; one of {self.minimum_effect:.2g}, the minimum effect, would have shown in these"
+        increase = self.sample.describe_increase(self.minimum_data_factor)
+        return f"{text}; for one of {self.minimum_effect:.2g}, the minimum effect, {increase}".rstrip(",")
 
 
 def compute_power(difference: float, error: float, minimum_effect: float, sample: SampleSize, width: float = TWO_SIDED) -> Power:

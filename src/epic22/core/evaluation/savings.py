@@ -129,7 +129,7 @@ class SavingDifference:
 
 @dataclass(frozen=True)
 class Saving:
-    """What acting on a contestant's lists saved. `total` over the test rows, `yearly` a year and 1,000 entities.
+    """What acting on a candidate's lists saved. `total` over the test rows, `yearly` a year and 1,000 entities.
 
     `precision`: listed rows that were right. `recall`: events that a list caught. `lead_days`: median days from listing to
     event (None without event times). NaN where nothing was listed, or nothing happened.

@@ -26,20 +26,20 @@ TESTS: dict[Kind, tuple[tuple[str, str], ...]] = {
 
 @dataclass(frozen=True)
 class TestResult:
-    """What another test says of the same pair. `refused` is the reason why it may not be asked; then the figures are NaN."""
+    """What another test says of the same pair. `refusal` is the reason why it may not be asked; then the figures are NaN."""
 
     test: str
     metric: str
     difference: Interval = UNDEFINED_INTERVAL
     p: float = math.nan
-    refused: str = ""
+    refusal: str = ""
 
 
 def run_supplementary_tests(experiment: Experiment, a: Evaluation, b: Evaluation) -> tuple[TestResult, ...]:
     """DeLong on the ROC area, McNemar on accuracy; `difference` > 0 where `a` is better. None for values."""
     tests, reason = TESTS.get(experiment.task.target.kind, ()), find_dependence(experiment)
     if reason is not None:
-        return tuple(TestResult(test, metric, refused=reason) for test, metric in tests)
+        return tuple(TestResult(test, metric, refusal=reason) for test, metric in tests)
     return tuple(_run_test(test, metric, a, b, experiment.examples) for test, metric in tests)
 
 

@@ -163,20 +163,20 @@ def list_hazard_metrics(target: Target) -> tuple[Metric, ...]:
     )
 
 
-def hazard_target(
+def build_hazard_target(
     name: str,
     labels: Callable[[AsOfView, Future], pl.DataFrame],
     horizons: tuple[float, ...],
-    decides: float,
+    decision_horizon: float,
     classes: tuple[str, ...] = (),
 ) -> Target:
-    """A target of kind hazard, judged by average precision at the horizon that decides, guarded by Brier and log loss there.
+    """A target of kind hazard, judged at `decision_horizon` by average precision; Brier score and log loss there are secondary.
 
     The second of `classes` is what the event is called.
     """
-    bare = Target(name, "hazard", labels, metrics.AVERAGE_PRECISION, horizons, classes, decision_horizon=decides)
+    bare = Target(name, "hazard", labels, metrics.AVERAGE_PRECISION, horizons, classes, decision_horizon=decision_horizon)
     first, *secondary_metrics = (
-        make_horizon_metric(metric, bare, decides)
+        make_horizon_metric(metric, bare, decision_horizon)
         for metric in (metrics.AVERAGE_PRECISION, metrics.BRIER_SCORE, metrics.LOG_LOSS)
     )
     return replace(bare, metric=first, secondary_metrics=tuple(secondary_metrics))

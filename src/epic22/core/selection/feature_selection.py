@@ -169,20 +169,20 @@ class _ColumnSearch:
         self.fits += len(self.booster.folds)
         return self.booster.fit_variant(recipe, by_fold, params)
 
-    def add_if_better(self, current: Variant, kind: str, proposals: FeatureRecipe) -> Variant:
+    def add_if_better(self, current: Variant, change: str, proposals: FeatureRecipe) -> Variant:
         """The variant with the proposals where they gain; else with the best of them where that one does."""
         if not self.can_afford:
             return current
         names = proposals.column_names
         variant = self.fit_variant(current.recipe.merge(proposals))
-        if self._record_gain(kind, names, current, variant):
+        if self._record_gain(change, names, current, variant):
             return variant
         costs = {s.column: s.permutation for s in self.booster.measure_strengths(variant, names)}
         best = max(costs, key=lambda name: costs[name], default=None)
         if best is None or costs[best] <= 0 or len(names) == 1 or not self.can_afford:
             return current
         single = self.fit_variant(current.recipe.merge(proposals.select({best})))
-        return single if self._record_gain(f"{kind}: the best one", (best,), current, single, MIN_ERRORS_OF_BEST) else current
+        return single if self._record_gain(f"{change}: the best one", (best,), current, single, MIN_ERRORS_OF_BEST) else current
 
     def add_combinations(self, current: Variant) -> Variant:
         """The variant with combinations of its strongest numbers, or with the best one, where choosing and adding them gains.

@@ -35,7 +35,7 @@ class LevelShift:
     mean: float
     evidence: float
 
-    def in_words(self, target: Target) -> str:
+    def describe(self, target: Target) -> str:
         """Where the level stands and how far predictions move, for a report."""
         unit = " %" if target.log else f" {target.unit}" if target.unit else ""
         stood, moved = (f"{format_figure(abs(value) * (100 if target.log else 1))}{unit}" for value in (self.last, self.shift))

@@ -52,8 +52,8 @@ class FinishedTrials:
 
 @dataclass(frozen=True)
 class SearchResult:
-    """What a search gives: a fitted ensemble, the trials behind it, `weights` by trial number, why it ended, and whether it is
-    `exhausted`.
+    """What a search gives: a fitted ensemble, the trials behind it, `weights` by trial number, why it ended, and whether
+    more trials would help.
 
     `out_of_fold` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that
     were chosen on the others, and without the `level_shift` that the ensemble was moved to. Rounds were stopped by those rows,
@@ -67,7 +67,7 @@ class SearchResult:
     stop_reason: str
     distillation: Distillation | None
     out_of_fold: tuple[FoldPredictions, ...]
-    exhausted: StoppingDecision
+    stopping_decision: StoppingDecision
     level_shift: LevelShift | None = None
 
 

@@ -81,7 +81,7 @@ def estimate_gain(scores: Array) -> float:
 
 
 def _compute_expected_bests(scores: Array) -> Array:
-    """The expected best of all, of a random half, quarter …, less the best of all, (LEVELS,)."""
+    """The expected best of all, of a random half, quarter …, less the best of all, (N_HALVINGS,)."""
     known = np.sort(scores[~np.isnan(scores)])[::-1]
     known = known - known[0]
     shares = 0.5 ** np.arange(N_HALVINGS)

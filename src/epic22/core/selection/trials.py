@@ -58,8 +58,8 @@ class SearchConfig:
     max_ms_per_row: float | None = None
     n_picks: int = N_PICKS
 
-    def study(self, metric: Metric, seed: int, shared: bool = False) -> StudyConfig:
-        """What a study of trials judged by this metric is opened with."""
+    def build_study_config(self, metric: Metric, seed: int, shared: bool = False) -> StudyConfig:
+        """The configuration of a study of trials judged by this metric."""
         return StudyConfig(self.families, metric.greater_is_better, seed, self.sampling, shared)
 
 

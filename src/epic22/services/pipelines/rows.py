@@ -164,7 +164,7 @@ def evaluate_all(
     progress: Progress,
     keep_models: bool = False,
 ) -> tuple[Evaluation, ...]:
-    """Every contender on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models."""
+    """Every candidate on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models."""
     task, n_folds = experiment.task, len(experiment.plan.folds)
     evaluations: list[Evaluation] = []
     for candidate in candidates:

@@ -127,7 +127,7 @@ class SeriesPipeline:
         rows = ScoredRows.of(examples.take(test), drift, origins, self.data.season, trend_horizon)
         rows = replace(rows, target=task.target.name, seed=self.config.seed)
         # The champion's median stays; its other quantiles are stretched with the adapted interval.
-        stretched = replace(selected, quantiles=adapted.quantiles(selected.median))
+        stretched = replace(selected, quantiles=adapted.compute_quantiles(selected.median))
         forecasts = tuple(stretched if f.family == selected.family else f for f in forecasts)
         leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, progress)
         champion = next(e for e in leaderboard if e.family == selected.family)

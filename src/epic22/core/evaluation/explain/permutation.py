@@ -1,7 +1,7 @@
 """Permutation importance: what the deciding metric loses on held-out rows when a column's values are permuted (Breiman 2001).
 
-Values are dealt within a fold's test rows, and where rows cluster, from another cluster as a whole: dealt row by row, the luck of
-a column that is the same for all rows of a tenant would look smaller than it is.
+Values are permuted within a fold's test rows, and where rows cluster, whole clusters change places: permuted row by row, the luck
+of a column that is the same for all rows of a tenant would look smaller than it is.
 """
 
 import math
@@ -19,14 +19,14 @@ from epic22.core.task import Array, Kind, Metric, RowMetadata
 
 N_REPLICATES = 200
 MIN_PERMUTED_ROWS = 1000
-"""A fold with fewer rows is dealt several times, up to MOST_DEALS, for the luck of one deal is larger there."""
+"""A fold with fewer rows is permuted several times, up to MAX_PERMUTATIONS, for the luck of one permutation is larger there."""
 MAX_PERMUTATIONS = 5
 
 
 def compute_permutation_importance(
     samples: ShapSamples, groups: Sequence[tuple[int, ...]], metric: Metric, kind: Kind, seed: int
 ) -> list[Estimate]:
-    """What each group of columns, dealt together, is worth on held-out rows; in the metric's unit, positive = worse without."""
+    """The permutation importance of each group of columns on held-out rows, in the metric's unit; positive = worse without."""
     permuters = [_FoldPermuter.of(sample, kind, np.random.default_rng([seed, 3, f])) for f, sample in enumerate(samples.folds)]
     bootstrap = _PermutationBootstrap(permuters, metric, seed)
     importances = []
@@ -44,7 +44,7 @@ def compute_permutation_importance(
 
 @dataclass(frozen=True)
 class _FoldPermuter:
-    """A fold's rows with the row that each takes a value from, a deal: (deals, m)."""
+    """A fold's rows, and in each permutation the row that each takes a value from: `donors` (permutations, m)."""
 
     sample: ShapSample
     kind: Kind
@@ -58,7 +58,7 @@ class _FoldPermuter:
         return cls(sample, kind, donors, predict_response(sample.fitted.estimator, sample.X, kind))
 
     def predict_permuted(self, group: tuple[int, ...]) -> list[Array]:
-        """The responses a deal; none where this fold's model uses none of the columns."""
+        """The responses of each permutation; none where this fold's model uses none of the columns."""
         used = [column for column in group if self.sample.shap_values[:, :, column].any()]
         if not used:
             return []
@@ -70,30 +70,30 @@ class _FoldPermuter:
         return permuted_responses
 
     def compute_loss(self, metric: Metric, responses: list[Array]) -> float:
-        """How much better the metric is before the deal, over the deals."""
+        """How much better the metric is before than after, over the permutations."""
         y, own = self.sample.y, metric.score(self.sample.y, self.response, RowMetadata())
         return float(np.mean([metric.gain(own, metric.score(y, one, RowMetadata())) for one in responses])) if responses else 0.0
 
 
 class _PermutationBootstrap:
-    """Draws of clusters, on which responses before and after a deal are both scored."""
+    """Draws of clusters, on which responses before and after a permutation are both scored."""
 
-    def __init__(self, dealers: Sequence[_FoldPermuter], metric: Metric, seed: int) -> None:
-        self.dealers, self.metric, self.seed = dealers, metric, seed
-        self.before = self._compute_replicates([dealer.response for dealer in dealers])
+    def __init__(self, permuters: Sequence[_FoldPermuter], metric: Metric, seed: int) -> None:
+        self.permuters, self.metric, self.seed = permuters, metric, seed
+        self.before = self._compute_replicates([permuter.response for permuter in permuters])
 
     def _compute_replicates(self, responses: Sequence[Array]) -> Array:
         parts = [
-            ClusteredPredictions(dealer.sample.y, response, dealer.sample.cluster)
-            for dealer, response in zip(self.dealers, responses, strict=True)
+            ClusteredPredictions(permuter.sample.y, response, permuter.sample.cluster)
+            for permuter, response in zip(self.permuters, responses, strict=True)
         ]
         return np.asarray(compute_replicates((self.metric,), parts, N_REPLICATES, self.seed)[0])
 
     def compute_variance(self, after: Sequence[list[Array]]) -> SamplingVariance:
-        """That of the first deal's loss."""
+        """The sampling variance of the first permutation's loss."""
         responses = [
-            permuted_responses[0] if permuted_responses else dealer.response
-            for dealer, permuted_responses in zip(self.dealers, after, strict=True)
+            permuted_responses[0] if permuted_responses else permuter.response
+            for permuter, permuted_responses in zip(self.permuters, after, strict=True)
         ]
         losses = self.before - self._compute_replicates(responses)
         losses = losses[~np.isnan(losses).any(axis=1)]
@@ -103,7 +103,7 @@ class _PermutationBootstrap:
 
 
 def draw_donors(cluster: Array, rng: np.random.Generator) -> Array:
-    """For each row (m,) the row whose value it takes: of the cluster that is dealt to its own; any row where all are of one."""
+    """For each row (m,) the row whose value it takes, of the cluster that takes its own one's place; any where all are of one."""
     clusters, code, sizes = np.unique(cluster, return_inverse=True, return_counts=True)
     if len(clusters) == 1 or sizes.max() == 1:
         return rng.permutation(len(cluster))
