@@ -32,5 +32,5 @@ class Experiment:
         return self.examples.censor_at(find_test_start(self.examples, fold), self.plan.embargo)
 
     def get_clusters(self, rows: Array) -> Array:
-        """What errs together with each of these rows, (n,): the codes of the plan's clusters, or the rows themselves."""
+        """The cluster of each of these rows, (n,): the codes of the plan's clusters, or the rows themselves."""
         return rows if self.plan.clusters is None else self.plan.clusters[rows]

@@ -49,7 +49,7 @@ class TargetKind:
     """What differs by the kind of target. The defaults are those of values.
 
     `name` is that of the table KINDS, `stored_name` the one that tasks, bundles and trained models state. `is_stratified`: folds
-    are dealt by outcome and must hold every one. `has_score_per_class`: raw scores are (n, k), not (n,). `uncertainty` says what
+    are stratified by outcome and hold every one. `has_score_per_class`: raw scores are (n, k), not (n,). `uncertainty` says what
     is given with an answer. `metrics` are the names of those reported, the first of which decides.
     """
 

@@ -15,7 +15,7 @@ Period = Literal["day", "week", "month"]
 
 @dataclass(frozen=True)
 class Fold:
-    """Row numbers of one training and one test part; `repeat` counts the re-dealings from 0.
+    """Row numbers of one training and one test part; `repeat` counts the repeated splits from 0.
 
     `follow_up_days` (training rows,) of a hazard's inner fold: the days each was followed before the test part began. What came
     later must not be learned from.

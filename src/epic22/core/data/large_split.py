@@ -41,7 +41,7 @@ class LargeFoldPlan:
     period: Period | None = None
 
     def list_clusters(self) -> Array | None:
-        """What was dealt whole, (n,); None where time splits."""
+        """Codes (n,) of the rows that are kept together; None where time splits."""
         if self.windows:
             return None
         return self.table.cluster_hash if self.period is None else _compute_periods(self.table.at, self.period)

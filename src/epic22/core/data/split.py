@@ -305,7 +305,7 @@ def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> F
 
 
 def assign_folds(strata: Array, n: int, rng: np.random.Generator) -> Array:
-    """A fold number for each unit: shuffled, then assigned in turn within its stratum, going on where the last one ended."""
+    """A fold number for each cluster: shuffled, then assigned in turn within its stratum, going on where the last one ended."""
     fold_numbers = np.empty(len(strata), dtype=np.int64)
     shuffled = rng.permutation(len(strata))
     shuffled = shuffled[np.argsort(strata[shuffled], kind="stable")]
@@ -318,7 +318,8 @@ def _build_folds(fold_numbers: Array, n: int, repeat: int) -> tuple[Fold, ...]:
 
 
 def find_clusters(examples: Examples) -> Array | None:
-    """What is resampled together where time splits: clusters, groups, else the longest period that still gives 30 blocks."""
+    """Codes (n,) of rows that are resampled together where time splits: clusters, groups, else the longest period that comes 30
+    times."""
     if examples.cluster is not None:
         return encode_values(examples.cluster)
     if examples.group is not None:

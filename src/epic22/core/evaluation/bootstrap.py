@@ -38,7 +38,7 @@ Summary = Callable[[Array], tuple[Array, ...]]
 
 @dataclass(frozen=True)
 class Resampler:
-    """How a metric is had for many draws: `prepare` once a part, `finish` what it sums up to (d,)."""
+    """A metric of many draws at once: `prepare` sums up a part once, `finish` makes scores (d,) of the sums of each draw."""
 
     prepare: Callable[[ClusteredPredictions], Summary]
     finish: Callable[..., Array]
@@ -263,7 +263,7 @@ RESAMPLERS: dict[MetricFunction, Resampler] = {
     metrics.r2: Resampler(_prepare_r2, _finish_r2),
     metrics.root_mean_squared_log_error: Resampler(_make_mean_preparation(metrics.log_error_terms), _finish_root_mean),
 }
-"""How each metric is had of many draws, by its function."""
+"""The resampler of each metric, by its function."""
 
 
 @cache
@@ -325,11 +325,11 @@ RESAMPLERS_BY_TYPE: dict[type, Callable[[Any], Resampler]] = {
     survival.IntegratedBrier: _make_integrated_brier_resampler,
     survival.Concordance: _make_concordance_resampler,
 }
-"""How a metric with parameters of its own is had of many replicates, by its class."""
+"""How the resampler of a metric with parameters is made, by its class."""
 
 
 def find_resampler(score: MetricFunction) -> Resampler | None:
-    """How a metric is had of many replicates, None where it has no way."""
+    """The resampler of a metric; None where it has none."""
     make = RESAMPLERS_BY_TYPE.get(type(score))
     return RESAMPLERS.get(score) if make is None else make(score)
 
@@ -402,7 +402,7 @@ def _prepare_summaries(metrics: Sequence[Metric], part: ClusteredPredictions) ->
 
 
 def choose_resampler(metric: Metric, part: ClusteredPredictions) -> Resampler | None:
-    """The metric's way through many replicates, None where it has none (or where class probabilities are of two classes)."""
+    """The metric's resampler, None where it has none (or where class probabilities are of two classes)."""
     two_classes = part.y.ndim == 1 and part.response.shape[1:] == (2,)
     return None if two_classes else find_resampler(metric.score)
 

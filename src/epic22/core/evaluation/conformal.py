@@ -1,8 +1,8 @@
 """Intervals and sets that hold: conformal prediction from out-of-fold responses.
 
 After Vovk, Gammerman and Shafer (2005) and Lei et al. (2018), out of fold as in Vovk (2015) and Barber et al. (2021). This is the
-state a bundle holds and answers from. How intervals are chosen is in `interval_selection`, whether all of it kept its word in
-`coverage`. n = rows, k = classes.
+state a bundle holds and answers from. How intervals are chosen is in `interval_selection`, what they cover in `coverage`.
+n = rows, k = classes.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""Did intervals and sets keep their word? Coverage and size overall, by group and by month, each row judged by other folds.
+"""Coverage and size of intervals and sets, overall, by group and by month; each row is evaluated by a state of other folds.
 
 A fold's rows are evaluated by a state fitted, and chosen, on folds that do not contain it: all others, or with forward folds
 those before whose labels were known. Rows that nothing could teach (the first of forward folds) are not judged. n = rows judged.
@@ -251,7 +251,7 @@ def _name_groups(values: Array) -> Array:
 
 
 def _find_monthly_clusters(examples: Examples, row: Array) -> Array:
-    """What errs together within one month, (n,): what the task or the user says does, else an entity's rows.
+    """The clusters of rows within one month, (n,): what the task or the user says does, else an entity's rows.
 
     Not the plan's blocks of time: a month may be one of them, and says of itself what it is.
     """
@@ -260,7 +260,7 @@ def _find_monthly_clusters(examples: Examples, row: Array) -> Array:
 
 
 def compute_coverage_table(by: str, names: Array, evaluated: EvaluatedRows, cluster: Array, level: float) -> CoverageTable:
-    """A table by group names (n,); rows of a cluster (n,) err together."""
+    """A table by group names (n,); rows of a `cluster` (n,) are dependent."""
     group_names = np.unique(names)
     n_large_groups = sum(int((names == name).sum()) >= MIN_ROWS for name in group_names)
     groups = []
@@ -275,7 +275,7 @@ def compute_coverage_table(by: str, names: Array, evaluated: EvaluatedRows, clus
 
 
 def compute_group_coverage(name: str, is_covered: Array, size: Array, cluster: Array) -> GroupCoverage:
-    """Coverage and mean size of some rows, with intervals that know what errs together."""
+    """Coverage and mean size of some rows, with intervals that allow for clusters."""
     share = Interval(float(is_covered.mean()), *_compute_share_interval(is_covered, cluster, CONFIDENCE))
     mean, (error, n_clusters) = float(size.mean()), compute_cluster_error(size, cluster)
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_clusters - 1)) * error if n_clusters > 1 else math.inf

@@ -1,4 +1,4 @@
-"""Do probabilities up to a horizon keep their word? Reliability by horizon and curves by risk, where rows are lost from sight.
+"""Calibration of probabilities up to each horizon, and incidence curves by risk, where rows are censored.
 
 What was observed is Kaplan and Meier's incidence within each group of rows. y (n, 2): duration in days and observed.
 """
@@ -21,7 +21,7 @@ Z = float(stats.norm.ppf(0.975))
 
 @dataclass(frozen=True)
 class HorizonReliability:
-    """How well probabilities up to one horizon keep their word: the mean difference over bins of equal mass, before and after
+    """How well probabilities up to one horizon are calibrated: the mean difference over bins of equal mass, before and after
     calibration, beside what noise alone would show; the mean probability and the incidence observed; and the table."""
 
     horizon: float

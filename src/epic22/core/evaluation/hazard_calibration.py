@@ -31,7 +31,7 @@ from epic22.core.task import Array
 class HazardScores:
     """Out-of-fold log-odds of the hazard (m, h) and outcomes y (m, 2), a row a test row of a fold; `row` (m,) is its example.
 
-    `fold` (m,) counts folds, `repeat` (m,) re-dealings, `cluster` (m,) is what errs together.
+    `fold` (m,) counts folds, `repeat` (m,) the repeated splits, `cluster` (m,) are codes of dependent rows.
     """
 
     raw: Array

@@ -1,7 +1,8 @@
 """Folds within a training part: what early stopping, a search, means of labels and a learning curve are split by.
 
 Each is split in the manner of the plan: forward in time with its gap where the plan goes forward, groups apart where it keeps
-them so; else by whole clusters, dealt by class. Row numbers are those of the examples; no row outside the training part is used.
+them so; else by whole clusters, stratified by class. Row numbers are those of the examples; no row outside the training part
+is used.
 """
 
 import itertools
@@ -70,7 +71,7 @@ def split_inner_folds(experiment: Experiment, train: Array, n: int) -> tuple[Fol
 def split_search_folds(experiment: Experiment, train: Array) -> tuple[Fold, ...]:
     """Folds of a training part for a search within it.
 
-    Timed rows are validated on window after window, where every window has all classes; else whole clusters are dealt in five,
+    Timed rows are validated on window after window, where every window has all classes; else whole clusters are split in five,
     fewer of which validate where there are many rows.
     """
     if _goes_forward(experiment):

@@ -1,4 +1,4 @@
-"""A mean over folds with an interval that is honest about both of its sources of luck.
+"""A mean over folds with an interval that allows for both sources of its variance.
 
 The rows: whole clusters stand or fall together, and one cluster may have rows in several folds. The training: each fold's model
 was fitted on other rows, but the training parts share rows, so that folds agree more than fresh trainings would.
@@ -41,10 +41,10 @@ def estimate_mean(folds: Array, sampling: SamplingVariance, overlap: float, lowe
     """The mean of the folds' figures (f,), where defined, with its interval; ends below `lower_bound` are cut. For what models
     look at.
 
-    What the folds differ by beyond the luck of their rows is training, and counts `overlap` times (`compute_training_overlap`).
-    With so few folds the difference of the two variances is often below zero by luck alone, so s² is shrunk by s² ÷ (s² + rows)
-    instead. One fold tells nothing of another training. Where the luck is NaN, for there is one cluster, the folds alone tell;
-    one fold then has no interval.
+    What the folds differ by beyond the sampling of rows is training, and counts `overlap` times (`compute_training_overlap`).
+    With few folds the difference of the two variances is often below zero by chance, so s² is shrunk by s² ÷ (s² + rows).
+    One fold tells nothing of another training. Where the sampling variance is NaN, for there is one cluster, the folds
+    alone tell; one fold then has no interval.
     """
     return _estimate_mean(
         folds, sampling, overlap, lower_bound, lambda between, rows: between**2 / (between + rows) if between > 0 else 0.0
@@ -52,9 +52,9 @@ def estimate_mean(folds: Array, sampling: SamplingVariance, overlap: float, lowe
 
 
 def estimate_mean_loss(folds: Array, sampling: SamplingVariance, overlap: float) -> Estimate:
-    """The same for what held-out rows lose, where the luck of the rows is nearly all: the paired interval of the verdicts.
+    """The same for losses of held-out rows, where sampling is nearly all of the variance: the paired interval of the verdicts.
 
-    Only what the folds differ by in excess of that luck is added for training, with the degrees of freedom that the sum then has
+    Only what the folds differ by in excess of sampling is added for training, with the degrees of freedom that the sum then has
     (Satterthwaite 1946).
     """
     return _estimate_mean(folds, sampling, overlap, -math.inf, lambda between, rows: max(0.0, between - rows), use_fold_df=False)
@@ -102,7 +102,7 @@ def compute_training_overlap(folds: Sequence[Fold], rows: int) -> float:
 
 
 def compute_sampling_variances(values: Sequence[Array], clusters: Sequence[Array]) -> list[SamplingVariance]:
-    """The luck of means of `values` (m, q) a fold, with cluster codes (m,) a fold: q of them. NaN where there is one cluster.
+    """The q variances of means of `values` (m, q) a fold, with cluster codes (m,) a fold; NaN where there is one cluster.
 
     It is the cluster bootstrap's variance without drawing (infinitesimal jackknife).
     """

@@ -148,12 +148,12 @@ def matthews_corrcoef(y: Array, response: Array, rows: RowMetadata = RowMetadata
 
 
 def root_mean_squared_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """In the label's unit."""
+    """Root of the mean squared error, in the label's unit."""
     return math.sqrt(_mean((response - y) ** 2, y, rows))
 
 
 def mean_absolute_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """In the label's unit."""
+    """Mean size of the errors, in the label's unit."""
     return _mean(np.abs(response - y), y, rows)
 
 
@@ -163,7 +163,7 @@ def percentage_error_terms(y: Array, response: Array) -> Array:
 
 
 def mean_absolute_percentage_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """A fraction: 0.05 is five percent. Enormous where labels are zero."""
+    """Mean of |error| ÷ |label|, a fraction: 0.05 is five percent; enormous where labels are zero."""
     return _mean(percentage_error_terms(y, response), y, rows)
 
 
@@ -189,7 +189,7 @@ def r2(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
 
 
 def root_mean_squared_log_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """Of natural logarithms, so errors count by proportion; NaN where a label or a response is not above zero."""
+    """Root of the mean squared error of logarithms; NaN where a label or a response is not above zero."""
     return math.sqrt(_mean(log_error_terms(y, response), y, rows))
 
 
@@ -207,7 +207,7 @@ class MeanLoss:
     loss: Loss
 
     def __call__(self, y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
-        """In the unit of the loss."""
+        """The weighted mean of the rows' losses."""
         return _mean(self.loss.compute_losses(y, response), y, rows)
 
 

@@ -51,7 +51,7 @@ class ClusteredPredictions:
 class OutOfFoldRows:
     """Rows of folds that judge, (n,) each: the class or value `y` and fold number a row; rows may repeat.
 
-    `repeat` counts repeated folds: a fold is judged by folds of its own repeat. `cluster` is what errs together, `row` the
+    `repeat` counts repeated folds: a fold is judged by folds of its own repeat. `cluster` are dependent rows, `row` the
     position in the examples. `forward`: fold numbers go with time, and only folds before teach. `label_known_at` is when a row's
     label was known, `at` its cutoff; both or neither, datetime64.
     """

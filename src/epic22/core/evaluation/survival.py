@@ -1,4 +1,4 @@
-"""Scores of a hazard where some rows were lost from sight, weighted by the inverse of the chance to be still in sight.
+"""Scores of a hazard with censored rows, weighted by the inverse probability of censoring.
 
 At a horizon a row counts where its outcome is known: it had the event before, or was followed so long without it. It weighs
 1 ÷ the chance of being followed to that moment (Kaplan and Meier's curve of the censoring; Graf et al. 1999), so that those who

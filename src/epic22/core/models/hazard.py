@@ -1,7 +1,7 @@
 """Time to an event by discrete-time hazards: for each interval of a grid, the chance of the event among what had none before.
 
 A row that was at risk in so many intervals becomes so many observations of a classifier, with the number of the interval as one
-more column (Allison 1982; Tutz and Schmid 2016). An interval in which a row was lost from sight counts by the share of it that
+more column (Allison 1982; Tutz and Schmid 2016). An interval in which a row was censored counts by the share of it that
 was seen. The intervals end at the task's horizons, so that the probability up to a horizon is a product over them and never
 crosses another's.
 
