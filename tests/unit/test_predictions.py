@@ -13,6 +13,8 @@ from tests.trained import opened, table, trained
 from epic22.adapters.model_store import ModelStore
 from epic22.core.data.folds import SplitRequest
 from epic22.core.evaluation.calibration import Calibration
+from epic22.core.models.base import Capabilities
+from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json
 from epic22.core.task import Kind
 from epic22.reports.html.training import render_report
@@ -73,6 +75,20 @@ def test_reasons_are_the_strongest_columns_in_plain_words(tmp_path: Path) -> Non
     assert prediction.reasons[1].column in ("wear", "load <b>$kN$</b>")
     assert "plies the odds of y = yes by " in prediction.reasons[1].text
     assert run.champion.family in ("linear", "boosting")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("is_exact", [True, False])
+def test_the_rest_of_reasons_that_are_an_approximation_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_exact: bool
+) -> None:
+    _, store = trained(tmp_path)
+    version, bundle = opened(store)
+    family = replace(get_family(bundle.family), capabilities=Capabilities(exact_reasons=is_exact))
+    monkeypatch.setattr("epic22.core.artifact.row_model.get_family", lambda name: family)
+    row = {"wear": 3.0, "load <b>$kN$</b>": -2.0, "maker": "brook", "indoors": True, "fitted on": None}
+    (prediction,) = predict_rows(version, bundle, [row])
+    assert prediction.reasons[-1].text.endswith("all other columns together") == is_exact
 
 
 @pytest.mark.slow

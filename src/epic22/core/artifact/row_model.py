@@ -237,7 +237,9 @@ def _build_reasons(bundle: Bundle, row: _ScoredRow, parts: Array, about: str) ->
     if row.shift:
         reasons.append(Reason(None, None, row.shift, "calibration: how often such scores came true"))
     rest = row.score - sum(reason.contribution for reason in reasons)
-    return (*reasons, Reason(None, None, rest, "all other columns together"))
+    is_exact = get_family(bundle.family).capabilities.exact_reasons
+    text = "all other columns together" if is_exact else "all other columns together, and what the reasons do not explain"
+    return (*reasons, Reason(None, None, rest, text))
 
 
 def _decode_value(preprocessor: Preprocessor, column: Column, value: np.float32) -> str | float | bool | None:
