@@ -38,7 +38,7 @@ def test_a_level_s_mean_is_drawn_to_the_general_one_by_as_much_as_levels_differ_
     codes = np.repeat(np.arange(50.0), 20)
     noise = (rng.uniform(size=1000) < 0.3).astype(float)
     told = (rng.uniform(size=1000) < np.repeat(rng.uniform(0.05, 0.95, 50), 20)).astype(float)
-    spread = {name: np.ptp(fit_encoding(MEAN, 0, codes, y, 50).table) for name, y in (("noise", noise), ("told", told))}
+    spread = {name: np.ptp(fit_encoding(MEAN, 0, codes, y, 50).values) for name, y in (("noise", noise), ("told", told))}
     assert spread["noise"] < 0.15
     assert spread["told"] > 0.6
     counts, sums = np.bincount(codes.astype(int)), np.bincount(codes.astype(int), weights=told)
@@ -49,10 +49,10 @@ def test_rare_levels_are_drawn_further_and_unseen_ones_have_the_general_mean() -
     codes = np.array([0.0] * 40 + [1.0] * 2 + [2.0] * 40 + [np.nan] * 4)
     y = np.array([1.0] * 36 + [0] * 4 + [1.0] * 2 + [0.0] * 38 + [1.0] * 2 + [0.0] * 4)
     lookup = fit_encoding(MEAN, 0, codes, y, 3)
-    assert lookup.table[1] < 1.0
-    assert lookup.row([np.nan]) == lookup.row([7.0]) == lookup.otherwise == pytest.approx(y.mean())
+    assert lookup.values[1] < 1.0
+    assert lookup.row([np.nan]) == lookup.row([7.0]) == lookup.default == pytest.approx(y.mean())
     share = fit_encoding(SHARE, 0, codes, None, 3)
-    assert share.table.tolist() == [40 / 86, 2 / 86, 40 / 86]
+    assert share.values.tolist() == [40 / 86, 2 / 86, 40 / 86]
     assert np.isnan(share.row([np.nan]))
 
 

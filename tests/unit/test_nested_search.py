@@ -68,5 +68,5 @@ def test_a_part_is_searched_once_and_a_larger_budget_is_the_same_study() -> None
     train_rows = folds.folds[0].train
     assert searcher(made.examples, train_rows) is searcher(made.examples, train_rows)
     same, other = (replace(LINEAR, budget=Budget(9)), replace(LINEAR, sampling="random"))
-    digests = [one.digest(Experiment(made.task, made.examples, folds)) for one in (LINEAR, same, other)]
+    digests = [one.compute_digest(Experiment(made.task, made.examples, folds)) for one in (LINEAR, same, other)]
     assert digests[0] == digests[1] != digests[2]

@@ -131,10 +131,10 @@ def test_beside_logarithms_a_search_learns_the_means_own_logarithm() -> None:
     made = toy("regression", 600)
     tuning, plain = Tuning(Budget(1), families=("linear", "catboost")), made.task.target
     logs = replace(made.task, targets=(replace(plain, log=True),))
-    assert [f.name for f in tuning.families_for(made.task)] == ["linear", "catboost"]
-    assert [f.name for f in tuning.families_for(logs)] == ["linear", "catboost", "catboost_tweedie"]
+    assert [f.name for f in tuning.list_families(made.task)] == ["linear", "catboost"]
+    assert [f.name for f in tuning.list_families(logs)] == ["linear", "catboost", "catboost_tweedie"]
     medians = replace(made.task, targets=(replace(plain, log=True, loss="absolute"),))
-    assert [f.name for f in tuning.families_for(medians)] == ["linear", "catboost"]
+    assert [f.name for f in tuning.list_families(medians)] == ["linear", "catboost"]
     with pytest.raises(UnknownTaskError):
         get_family("catboost_tweedie")
     rng = np.random.default_rng(0)

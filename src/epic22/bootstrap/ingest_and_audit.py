@@ -18,7 +18,7 @@ from epic22.core.tables.versions import LakeVersion
 from epic22.features.catalog import get_feature
 from epic22.services.audit import audit_inputs, audit_portfolio
 from epic22.services.ingest import IngestResult, ingest
-from epic22.services.lineage_events import emit_lineage, source_datasets, table_datasets
+from epic22.services.lineage_events import emit_lineage, list_source_datasets, list_table_datasets
 from epic22.services.prepare import audit_split
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
@@ -43,12 +43,12 @@ def ingest_folder(
     if not sources:
         names = ", ".join(table.name for table in CANONICAL)
         raise FileError(f"{folder}: no file named after a table; expected e.g. leases.csv or leases.parquet, of: {names}.")
-    inputs = source_datasets([(one.name, one.sha256) for one in sources])
+    inputs = list_source_datasets([(one.name, one.sha256) for one in sources])
     with emit_lineage(components.lineage, "ingest", inputs) as work:
         result = ingest(
             sources, components.table_store, current_user(), datetime.now(UTC).replace(tzinfo=None), as_of, progress.begin
         )
-        work.outputs += table_datasets(result.version) if result.version else ()
+        work.outputs += list_table_datasets(result.version) if result.version else ()
     return result
 
 

@@ -18,7 +18,13 @@ from epic22.core.task import Column
 from epic22.core.time_series import Histories
 from epic22.features.catalog import get_feature
 from epic22.services.decide import DecisionList, decide
-from epic22.services.lineage_events import emit_lineage, model_dataset, prediction_dataset, source_datasets, table_datasets
+from epic22.services.lineage_events import (
+    build_model_dataset,
+    build_prediction_dataset,
+    emit_lineage,
+    list_source_datasets,
+    list_table_datasets,
+)
 from epic22.spec.flat_file import read_rows
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
 
@@ -42,9 +48,9 @@ def predict_file(
     with emit_lineage(components.lineage, f"predict.{task}", ()) as work:
         model, predictions = _predict(components, task, path, version, progress, with_reasons)
         row_from = None if path is None else Node("source", file_sha256(path), str(path))
-        work.inputs += () if row_from is None else source_datasets([(row_from.label, row_from.id)])
-        work.inputs.append(model_dataset(model))
-        work.outputs.append(prediction_dataset(task, predictions))
+        work.inputs += () if row_from is None else list_source_datasets([(row_from.label, row_from.id)])
+        work.inputs.append(build_model_dataset(model))
+        work.outputs.append(build_prediction_dataset(task, predictions))
         components.prediction_log.log_predictions(model, predictions, row_from)
     return model, predictions
 
@@ -91,11 +97,11 @@ def decide_feature(
     """
     get_feature(name)
     stored = components.table_store.resolve_version(version_number)
-    with emit_lineage(components.lineage, f"decide.{name}", table_datasets(stored)) as work:
+    with emit_lineage(components.lineage, f"decide.{name}", list_table_datasets(stored)) as work:
         decisions = _decide(components, name, at, capacity, version_number, progress)
         predictions = [case.prediction for case in decisions.listed]
-        work.inputs.append(model_dataset(decisions.model))
-        work.outputs.append(prediction_dataset(name, predictions))
+        work.inputs.append(build_model_dataset(decisions.model))
+        work.outputs.append(build_prediction_dataset(name, predictions))
         components.prediction_log.log_predictions(
             decisions.model, predictions, Node("data version", str(stored.number), f"data version {stored.number}")
         )

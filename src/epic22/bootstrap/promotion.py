@@ -15,7 +15,7 @@ from epic22.core.ports import RunRecord
 from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS, VersionedExplanation
 from epic22.services.lineage import trace_lineage
-from epic22.services.lineage_events import emit_lineage, model_dataset
+from epic22.services.lineage_events import build_model_dataset, emit_lineage
 from epic22.services.training_run import TrainingRun
 
 
@@ -31,7 +31,7 @@ def track_and_promote(
     tracking_id = components.tracker.log_run(record)
     components.registry.save_provenance(replace(provenance, tracking_id=tracking_id))
     if decision is None or decision.promote:
-        with emit_lineage(components.lineage, f"promote.{record.version.task}", (model_dataset(record.version),)) as work:
+        with emit_lineage(components.lineage, f"promote.{record.version.task}", (build_model_dataset(record.version),)) as work:
             components.registry.promote(record.version.task, record.version.version, verdicts, decision)
             components.tracker.mark_champion(record.version)
             work.outputs.append(Dataset("champion", record.version.task, record.version.version, record.version.model_hash))

@@ -28,7 +28,7 @@ from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress
 from epic22.core.tables.canonical import describe_refused_rents
 from epic22.features.catalog import get_feature
-from epic22.services.lineage_events import data_datasets, emit_lineage, model_dataset
+from epic22.services.lineage_events import build_model_dataset, emit_lineage, list_data_datasets
 from epic22.services.pipelines.batches import BatchPipeline, MemoryEstimate, build_batched_data, can_train_in_batches
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
@@ -213,11 +213,11 @@ def train_and_promote(
     A model that the fairness gate refuses is registered and reported, but not promoted.
     """
     data = pipeline.data
-    inputs = data_datasets(data.data_version, components.table_store)
+    inputs = list_data_datasets(data.data_version, components.table_store)
     with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work:
         run = train(pipeline, components.registry, progress)
         result = _report_and_promote(components, run, progress)
-        work.outputs.append(model_dataset(run.version))
+        work.outputs.append(build_model_dataset(run.version))
     return result
 
 

@@ -28,7 +28,7 @@ class RunConfig:
         target = experiment.task.target
         if not self.engineer or not target.traits.supports_feature_engineering or target.offset is not None:
             return None
-        seconds = None if self.tuning is None else self.tuning.seconds_for_columns(experiment.plan)
+        seconds = None if self.tuning is None else self.tuning.get_column_seconds(experiment.plan)
         return ColumnPlanner(experiment, ColumnBudget(seconds=seconds))
 
     @property

@@ -31,28 +31,28 @@ def emit_lineage(lineage: LineageEmitter, job: str, inputs: Sequence[Dataset]) -
     lineage.complete(job, run, work.inputs, work.outputs)
 
 
-def table_datasets(version: LakeVersion) -> tuple[Dataset, ...]:
+def list_table_datasets(version: LakeVersion) -> tuple[Dataset, ...]:
     """The tables of a version that have rows, each at its own version."""
     tables = version.tables.items()
     return tuple(Dataset("table", name, str(t.delta_version), t.digest, t.rows) for name, t in tables if t.rows)
 
 
-def source_datasets(sources: Sequence[tuple[str, str]]) -> tuple[Dataset, ...]:
+def list_source_datasets(sources: Sequence[tuple[str, str]]) -> tuple[Dataset, ...]:
     """Files as (name, sha256)."""
     return tuple(Dataset("source", name, digest, digest) for name, digest in dict.fromkeys(sources))
 
 
-def data_datasets(data: DataVersion, table_store: TableStore) -> tuple[Dataset, ...]:
+def list_data_datasets(data: DataVersion, table_store: TableStore) -> tuple[Dataset, ...]:
     """What a model learns from: the tables of a stored version, else the files."""
-    return source_datasets(data.sources) if data.number is None else table_datasets(table_store.version(data.number))
+    return list_source_datasets(data.sources) if data.number is None else list_table_datasets(table_store.version(data.number))
 
 
-def model_dataset(version: ModelVersion) -> Dataset:
+def build_model_dataset(version: ModelVersion) -> Dataset:
     """A registered model."""
     return Dataset("model", version.task, version.version, version.model_hash)
 
 
-def prediction_dataset(task: str, predictions: Sequence[Prediction]) -> Dataset:
+def build_prediction_dataset(task: str, predictions: Sequence[Prediction]) -> Dataset:
     """A batch of answers, told apart by their receipts."""
     digest = sha256(canonical_json([prediction.receipt for prediction in predictions]))
     return Dataset("predictions", task, digest, digest, len(predictions))

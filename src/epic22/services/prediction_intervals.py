@@ -1,4 +1,4 @@
-"""What is promised with an answer, an interval or a set of classes, and whether it was kept on rows that did not make it."""
+"""The champion's prediction intervals or sets of classes, and what they cover of rows that did not make them."""
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ class PredictionIntervals:
 
 
 def compute_prediction_intervals(experiment: Experiment, champion: Evaluation, calibration: Calibration) -> PredictionIntervals:
-    """Band or sets from the champion's out-of-fold responses, for two classes after `calibration`, and what they covered.
+    """Interval or sets from the champion's out-of-fold responses, for two classes after `calibration`, and what they covered.
 
     Kinds of targets that state their own quantiles or curves get nothing.
     """

@@ -40,7 +40,7 @@ class SearchBackend:
     studies: StudyStore = field(default_factory=MemoryStudies)
     start_workers: Callable[[int, str, str], TrialWorkers] | None = None
 
-    def workers(self, count: int, task: str, digest: str) -> TrialWorkers | None:
+    def build_workers(self, count: int, task: str, digest: str) -> TrialWorkers | None:
         """The processes for the studies of a run; None where this one is alone."""
         return None if count == 1 or self.start_workers is None else self.start_workers(count, task, digest)
 
@@ -74,9 +74,9 @@ class Tuning:
 
     def build_config(self, task: Task) -> SearchConfig:
         """What is asked of each search."""
-        return SearchConfig(self.families_for(task), self.budget, self.sampling, self.prune, self.max_ms_per_row)
+        return SearchConfig(self.list_families(task), self.budget, self.sampling, self.prune, self.max_ms_per_row)
 
-    def families_for(self, task: Task) -> tuple[Family, ...]:
+    def list_families(self, task: Task) -> tuple[Family, ...]:
         """The families to search, UnknownTaskError for a name that is none."""
         names = self.families or default_search_families(task.target.kind)
         requested = [get_family(name) for name in names]
@@ -96,19 +96,19 @@ class Tuning:
             self, deadline=self.deadline.move_earlier((FINISHING_SECONDS[0] + FINISHING_SECONDS[1] * n_rows) * slowness)
         )
 
-    def seconds_for_columns(self, plan: FoldPlan) -> float | None:
+    def get_column_seconds(self, plan: FoldPlan) -> float | None:
         """What planning the columns of one training part may take, None where there is no limit."""
         parts = len(plan.folds) + 1 if self.nested else 1
         return None if self.deadline.end is None else COLUMN_PLANNING_SHARE * max(self.deadline.remaining, 0.0) / parts
 
-    def digest(self, experiment: Experiment) -> str:
+    def compute_digest(self, experiment: Experiment) -> str:
         """Equal for two runs whose studies are one: same rows, folds, seed and way of searching; budgets may differ."""
         task = experiment.task
         settings = [
             experiment.seed,
             self.sampling,
             self.prune,
-            [f.name for f in self.families_for(task)],
+            [f.name for f in self.list_families(task)],
             task.target.metric.name,
             task.target.log,
             *(["shared"] if self.n_processes > 1 else []),
@@ -143,13 +143,13 @@ class NestedSearch:
             deadline, tuning = self._share_deadline(), self.tuning
             self.progress.begin(f"search {len(self.results) + 1} of {self._n_searches}", tuning.budget.trials or 0)
             task, seed, shared = self.experiment.task, self.experiment.seed, tuning.n_processes > 1
-            config, digest = tuning.build_config(task), tuning.digest(self.experiment)
+            config, digest = tuning.build_config(task), tuning.compute_digest(self.experiment)
             tuning.backend.studies.claim(task.name, digest)
             part = prepare_part(replace(self.experiment, examples=examples), train, recipe)
             study = tuning.backend.studies.open(
                 task.name, digest, part.name, config.build_study_config(part.data.metric, seed, shared)
             )
-            workers = tuning.backend.workers(tuning.n_processes, task.name, digest)
+            workers = tuning.backend.build_workers(tuning.n_processes, task.name, digest)
             self.results[key] = search(part, config, study, deadline, self.progress.step, workers)
         return self.results[key]
 
@@ -164,4 +164,4 @@ class NestedSearch:
 
     def remove_studies(self) -> None:
         """Remove the studies: the report has what came of them."""
-        self.tuning.backend.studies.remove(self.experiment.task.name, self.tuning.digest(self.experiment))
+        self.tuning.backend.studies.remove(self.experiment.task.name, self.tuning.compute_digest(self.experiment))

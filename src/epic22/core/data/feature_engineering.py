@@ -49,7 +49,7 @@ class CategoryEncoding:
 
 @dataclass(frozen=True)
 class FeatureRecipe:
-    """What the matrix is made of: the inputs that are kept (None: all), more formulas, and tallies.
+    """What the matrix is made of: the inputs that are kept (None: all), more formulas, and encodings.
 
     >>> FeatureRecipe().is_empty
     True
@@ -87,12 +87,12 @@ class FeatureRecipe:
 
 @dataclass(frozen=True)
 class FittedEncoding:
-    """A fitted tally: the value of each code of the category at position `at`, and of what has no code."""
+    """A fitted encoding: `values` of each code of the category at `position` among the inputs, `default` for what has no code."""
 
     encoding: CategoryEncoding
-    at: int
-    table: Array
-    otherwise: float
+    position: int
+    values: Array
+    default: float
 
     @property
     def column(self) -> Column:
@@ -101,36 +101,36 @@ class FittedEncoding:
 
     def row(self, values: Sequence[Any]) -> float:
         """Its value in one row of inputs' numbers."""
-        code = values[self.at]
-        return float(self.table[int(code)]) if code == code and code < len(self.table) else self.otherwise
+        code = values[self.position]
+        return float(self.values[int(code)]) if code == code and code < len(self.values) else self.default
 
     def batch(self, values: Sequence[Array]) -> Array:
         """Its values (n,) in many rows."""
-        return self.encode(values[self.at])
+        return self.encode(values[self.position])
 
     def encode(self, codes: Array) -> Array:
         """Its values (n,) at these codes, NaN for none."""
-        if not len(self.table):
-            return np.full(len(codes), self.otherwise)
-        has_code = ~np.isnan(codes) & (codes < len(self.table))
+        if not len(self.values):
+            return np.full(len(codes), self.default)
+        has_code = ~np.isnan(codes) & (codes < len(self.values))
         code = np.where(has_code, codes, 0).astype(np.int64)
-        return np.where(has_code, self.table[code], self.otherwise)
+        return np.where(has_code, self.values[code], self.default)
 
     @classmethod
     def restore(cls, state: Mapping[str, Any]) -> "FittedEncoding":
-        """The lookup that a view of it was written from."""
+        """The encoding that its view was written from."""
         table = np.array([NAN if v is None else v for v in state["table"]], dtype=np.float64)
         otherwise = NAN if state["otherwise"] is None else float(state["otherwise"])
         return cls(CategoryEncoding(state["of"], state["what"], state["level"]), state["at"], table, otherwise)
 
 
-def fit_encoding(encoding: CategoryEncoding, at: int, codes: Array, y: Array | None, n_levels: int) -> FittedEncoding:
-    """The tally over training rows with these codes (n,), NaN for none, and labels (n,); there are this many levels."""
+def fit_encoding(encoding: CategoryEncoding, position: int, codes: Array, y: Array | None, n_levels: int) -> FittedEncoding:
+    """The encoding fitted on training rows with these codes (n,), NaN for none, and labels (n,); there are this many levels."""
     has_code = ~np.isnan(codes)
     code = codes[has_code].astype(np.int64)
     counts = np.bincount(code, minlength=n_levels).astype(np.float64)
     if encoding.statistic == "share":
-        return FittedEncoding(encoding, at, counts / max(len(codes), 1), NAN)
+        return FittedEncoding(encoding, position, counts / max(len(codes), 1), NAN)
     if y is None:
         raise ValueError(f"{encoding.name} needs the labels of the training rows")
     label = y.astype(np.float64) if encoding.level is None else (y == encoding.level).astype(np.float64)
@@ -138,7 +138,7 @@ def fit_encoding(encoding: CategoryEncoding, at: int, codes: Array, y: Array | N
     sums = np.bincount(code, weights=label[has_code], minlength=n_levels)
     strength = compute_prior_strength(counts, sums, label[has_code], prior)
     table = np.full(n_levels, prior) if np.isinf(strength) else (sums + strength * prior) / (counts + strength)
-    return FittedEncoding(encoding, at, table, prior)
+    return FittedEncoding(encoding, position, table, prior)
 
 
 def compute_prior_strength(counts: Array, sums: Array, label: Array, prior: float) -> float:
@@ -171,7 +171,7 @@ def propose_dates(columns: Sequence[Column]) -> tuple[Formula, ...]:
 def propose_encodings(
     columns: Sequence[Column], statistic: Literal["share", "target"], n_classes: int
 ) -> tuple[CategoryEncoding, ...]:
-    """One tally a category; of several classes' shares one each but the first."""
+    """One encoding a category; of several classes' shares one each but the first."""
     categories = [column for column in columns if column.dtype == "category"]
     if statistic == "share":
         return tuple(CategoryEncoding(c.name, "share") for c in categories)

@@ -87,15 +87,15 @@ class Preprocessor:
     ) -> tuple["Preprocessor", Array]:
         """The fitted map and the training rows' own matrix, in which a mean of labels is out of fold.
 
-        `parts` are pairs of row numbers: fitted on the first, told to the second; rows told by none have NaN there.
+        `parts` are pairs of row numbers: fitted on the first, applied to the second; rows of no second have NaN there.
         """
         fitted = cls.fit(columns, X, y, formulas=formulas, recipe=recipe)
         values = fitted._compute_values(X)
         for place, lookup in enumerate(fitted.derived, start=len(columns)):
             if isinstance(lookup, FittedEncoding) and lookup.encoding.statistic == "target":
-                codes, out_of_fold = values[lookup.at], np.full(X.height, np.nan)
+                codes, out_of_fold = values[lookup.position], np.full(X.height, np.nan)
                 for train_rows, rows in parts:
-                    known = fit_encoding(lookup.encoding, lookup.at, codes[train_rows], y[train_rows], len(lookup.table))
+                    known = fit_encoding(lookup.encoding, lookup.position, codes[train_rows], y[train_rows], len(lookup.values))
                     out_of_fold[rows] = known.encode(codes[rows])
                 values[place] = out_of_fold
         return fitted, fitted._build_matrix(values)
@@ -183,7 +183,9 @@ PREPROCESSING_VIEWS = collect_views(
         formulas=lambda fitted: [astuple(d.formula) for d in fitted.derived if isinstance(d, Derivation)] or None,
         tallies=lambda fitted: [d for d in fitted.derived if isinstance(d, FittedEncoding)] or None,
     ),
-    view(FittedEncoding, "of=encoding.of what=encoding.statistic level=encoding.level at table otherwise"),
+    view(
+        FittedEncoding, "of=encoding.of what=encoding.statistic level=encoding.level at=position table=values otherwise=default"
+    ),
 )
 """What `Preprocessor.restore` needs."""
 
@@ -204,7 +206,7 @@ def _fit_encodings(
     y: Array | None,
     encodings: Sequence[CategoryEncoding],
 ) -> Iterator[FittedEncoding]:
-    """The tallies fitted on all rows given."""
+    """The encodings fitted on all rows given."""
     plain, places = Preprocessor(columns, levels), {column.name: place for place, column in enumerate(columns)}
     for encoding in encodings:
         at = places[encoding.of]
