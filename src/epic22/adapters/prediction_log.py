@@ -18,11 +18,21 @@ import structlog
 
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord
 from epic22.core.prediction import Prediction
+from epic22.core.serialization import collect_views, to_json, view
 
 MAX_PENDING = 200_000
 """Receipts kept in memory between two writings; more are dropped."""
 FLUSH_SECONDS = 1.0
 RECEIPT_KEY = '"receipt":"'
+
+LINE_VIEWS = collect_views(
+    view(
+        PredictionRecord,
+        "receipt task version model_hash entity at row_from?",
+        row_from=lambda record: record.row_from and (record.row_from.type, record.row_from.id, record.row_from.label),
+    )
+)
+"""What a line says of an answer."""
 
 
 class FilePredictionLog:
@@ -43,7 +53,8 @@ class FilePredictionLog:
         """Add receipts to the files of their days; what cannot be written is logged."""
         days: dict[str, list[str]] = {}
         for receipt in receipts:
-            days.setdefault(f"{receipt.at:%Y-%m-%d}", []).append(_format_line(receipt))
+            line = json.dumps(to_json(receipt, LINE_VIEWS), separators=(",", ":"))
+            days.setdefault(f"{receipt.at:%Y-%m-%d}", []).append(line)
         for day, lines in days.items():
             try:
                 self._append(day, lines)
@@ -134,20 +145,6 @@ class BufferedPredictionLog:
 def get_logger() -> Any:
     """Where the log says what went wrong: standard error, so that JSON on standard output stays JSON."""
     return structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
-
-
-def _format_line(receipt: PredictionRecord) -> str:
-    record: dict[str, Any] = {
-        "receipt": receipt.receipt,
-        "task": receipt.task,
-        "version": receipt.version,
-        "model_hash": receipt.model_hash,
-        "entity": receipt.entity,
-        "at": receipt.at.isoformat(),
-    }
-    if receipt.row_from is not None:
-        record["row_from"] = [receipt.row_from.type, receipt.row_from.id, receipt.row_from.label]
-    return json.dumps(record, separators=(",", ":"))
 
 
 def _parse_line(line: bytes) -> PredictionRecord | None:

@@ -69,10 +69,6 @@ class _ColumnBin:
         return ends if self.column.dtype != "time" else {name: format_time(end) for name, end in ends.items()}
 
 
-def _explain_version(run: RowRun) -> VersionedExplanation | None:
-    return None if run.explanation is None else VersionedExplanation(run.version, run.explanation)
-
-
 def _describe_loss(run: RowRun) -> Mapping[str, object] | None:
     """What models of values were asked to make small; None for classes."""
     target = run.task.target
@@ -146,7 +142,7 @@ VIEWS: Views = collect_views(
         "notes columns=task.columns column_plan derived=task.formulas",
         loss=_describe_loss,
         champion=lambda run: {"family": run.version.family, "version": run.version.version, "status": run.version.status},
-        explanation=_explain_version,
+        explanation=lambda run: run.explanation and VersionedExplanation(run.version, run.explanation),
     ),
     view(
         SeriesRun,

@@ -50,7 +50,10 @@ class _Tables:
     numbers: dict[int, LakeVersion] = field(default_factory=dict)
 
     def add_nodes(self) -> None:
-        self._index_versions()
+        for version in self.log:
+            self.numbers[version.number] = version
+            for name, table in version.tables.items():
+                self.introduced.setdefault((name, table.delta_version), version)
         for version in self.log:
             tables = [self._table_node(name, table.delta_version) for name, table in version.tables.items() if table.rows]
             node = self.graph.add(_data_node(version), *tables)
@@ -64,12 +67,6 @@ class _Tables:
         if provenance is not None and provenance.data_number is not None:
             alike = [version for version in alike if version.number == provenance.data_number]
         return self.graph.nodes[_data_node(alike[0]).key] if alike else None
-
-    def _index_versions(self) -> None:
-        for version in self.log:
-            self.numbers[version.number] = version
-            for name, table in version.tables.items():
-                self.introduced.setdefault((name, table.delta_version), version)
 
     def _has_rows_from(self, version: LakeVersion, source: SourceFile) -> bool:
         table = version.tables.get(source.table)
@@ -129,11 +126,8 @@ class _Models:
             return stored
         files = provenance.sources if provenance is not None else ()
         node = Node("data version", version.data_version, f"data {version.data_version[:12]}", (("id", version.data_version),))
-        return self.graph.add(node, *(self._file_node(name, digest) for name, digest in files))
-
-    def _file_node(self, name: str, digest: str) -> Node:
-        facts = (("file", printable(name)), ("sha256", digest))
-        return self.graph.add(Node("source", digest, printable(PurePath(name).name), facts))
+        sources = (_origin_node(Node("source", digest, name)) for name, digest in files)
+        return self.graph.add(node, *(self.graph.add(source) for source in sources))
 
     def _model_node(self, version: ModelVersion) -> Node:
         champion = self.champions.get(version.task) == version.version
@@ -186,7 +180,7 @@ def _add_predictions(graph: LineageGraph, models: _Models, receipts: Sequence[Pr
 
 
 def _origin_node(origin: Node) -> Node:
-    """A file that rows were read from, as it was noted; a data version of that key is in the graph already."""
+    """A file, as it was noted; a data version of that key is in the graph already."""
     facts = (("file", printable(origin.label)), ("sha256", origin.id)) if origin.type == "source" else ()
     return Node(origin.type, origin.id, printable(PurePath(origin.label).name), facts)
 

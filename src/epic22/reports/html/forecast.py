@@ -64,13 +64,9 @@ def group_verdicts(run: SeriesRun) -> VerdictTable:
     return VerdictTable(
         tuple(heads),
         tuple((rival, tuple(v for v in run.verdicts if v.against == rival)) for rival in rivals),
-        tuple((head, v.method, _missing_evidence(v.advice)) for head, v in zip(heads, first, strict=True)),
+        # Of the advice what is missing, without the verdict on the one rival that it was given for.
+        tuple((head, v.method, v.advice.partition("; ")[2]) for head, v in zip(heads, first, strict=True)),
     )
-
-
-def _missing_evidence(advice: str) -> str:
-    """What the advice says is missing, without the verdict on the one rival it was given for."""
-    return advice.split("; ", 1)[1] if "; " in advice else ""
 
 
 def headline(run: SeriesRun) -> str:

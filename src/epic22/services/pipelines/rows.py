@@ -22,7 +22,7 @@ from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.progress import Progress
-from epic22.core.selection.feature_selection import ColumnPlan, ColumnPlanner
+from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Task
 from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
@@ -41,14 +41,6 @@ class RowPlan:
     preparation: Preparation
     candidates: Candidates
     config: RunConfig
-
-
-@dataclass(frozen=True)
-class RowModelFit:
-    """The champion, fitted on all its rows, and which columns it got, where they were planned."""
-
-    fold: FittedFold
-    column_plan: ColumnPlan | None
 
 
 @dataclass(frozen=True)
@@ -96,26 +88,28 @@ class RowPipeline:
             experiment, replace(selection, split_comparisons=comparisons, oracle=oracle, oracle_verdict=oracle_verdict)
         )
 
-    def fit(self, plan: RowPlan, selection: RowSelection, progress: Progress) -> RowModelFit:
+    def fit(self, plan: RowPlan, selection: RowSelection, progress: Progress) -> FittedFold:
         """The champion, fitted on all its rows."""
         candidates, rows, family = plan.candidates, plan.preparation.champion_rows, selection.champion.family
-        column_plan = None if candidates.planner is None else candidates.planner.plan(rows)
+        if candidates.planner is not None:
+            candidates.planner.plan(rows)
         progress.begin(f"{family}: the champion, on all its rows", 1)
         fitted = candidates.get(family).fit(plan.preparation.experiment.examples, rows)
         progress.step()
-        return RowModelFit(fitted, column_plan)
+        return fitted
 
-    def package(self, plan: RowPlan, selection: RowSelection, fitted: RowModelFit, first_model: bool) -> Package[Bundle]:
+    def package(self, plan: RowPlan, selection: RowSelection, fitted: FittedFold, first_model: bool) -> Package[Bundle]:
         """The fitted champion with calibration, intervals, costs and bands."""
         experiment = plan.preparation.experiment
         promotion = self.gate.decide(None if selection.assessment is None else selection.assessment.fairness, first_model)
-        return pack_rows(experiment, experiment.examples.y, selection, fitted.fold, promotion)
+        return pack_rows(experiment, experiment.examples.y, selection, fitted, promotion)
 
     def record(
-        self, plan: RowPlan, selection: RowSelection, fitted: RowModelFit, package: Package[Bundle], version: ModelVersion
+        self, plan: RowPlan, selection: RowSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
     ) -> RowRun:
         """The run, once its model is registered; the studies of its search are removed."""
-        prepared, experiment, search = plan.preparation, plan.preparation.experiment, plan.candidates.search
+        prepared, experiment = plan.preparation, plan.preparation.experiment
+        search, planner = plan.candidates.search, plan.candidates.planner
         search_warnings: tuple[str, ...] = ()
         search_result = None
         if search is not None:
@@ -136,7 +130,7 @@ class RowPipeline:
             seed=experiment.seed,
             version=version,
             promotion=package.promotion,
-            column_plan=fitted.column_plan,
+            column_plan=None if planner is None else planner.plan(prepared.champion_rows),
             search_result=search_result,
         )
 
