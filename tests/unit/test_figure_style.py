@@ -17,8 +17,10 @@ from epic22.reports.figures.style import (
     MUTED,
     OTHER,
     WARM,
+    ReportFigure,
     add_legend,
     create_axes,
+    draw_figures,
     draw_interval,
     draw_reference,
     fill_intervals,
@@ -27,6 +29,8 @@ from epic22.reports.figures.style import (
     render_png,
     render_pngs,
     render_svg,
+    render_svgs,
+    set_height,
 )
 
 pytestmark = pytest.mark.slow
@@ -84,6 +88,14 @@ def test_a_png_is_the_same_bytes_each_time_and_of_the_stated_size() -> None:
 
 def test_pictures_for_the_tracker_keep_their_names() -> None:
     assert list(render_pngs({"a": picture(), "b": picture()})) == ["a", "b"]
+
+
+def test_pictures_that_do_not_suit_their_source_are_left_out_and_the_others_have_their_height() -> None:
+    level = ReportFigure[float]("level", "Level", "A line.", lambda y, axes: draw_reference(axes, y), height=2.0)
+    rows = ReportFigure[float]("rows", "Rows", "As high as asked.", lambda y, axes: set_height(axes, y), lambda y: y > 4)
+    assert {name: figure.get_figheight() for name, figure in draw_figures((level, rows), 5.0).items()} == {"level": 2, "rows": 5}
+    assert list(draw_figures((level, rows), 3.0)) == ["level"]
+    assert [(picture.title, text[:4]) for picture, text in render_svgs((level, rows), 3.0)] == [("Level", "<svg")]
 
 
 def test_an_estimate_without_an_interval_has_a_dot_and_no_bar() -> None:

@@ -271,11 +271,12 @@ def _write_row_report(run: RowRun, path: Path) -> WrittenReport:
 
 @write_run_report.register
 def _write_series_report(run: SeriesRun, path: Path) -> WrittenReport:
-    from epic22.reports.figures.forecast import render_forecast_pngs
+    from epic22.reports.figures.forecast import FORECAST_FIGURES
+    from epic22.reports.figures.style import draw_figures, render_pngs
     from epic22.reports.html.forecast import write_forecast_report
 
     write_forecast_report(run, path)
-    return WrittenReport(path, render_forecast_pngs(run), {})
+    return WrittenReport(path, render_pngs(draw_figures(FORECAST_FIGURES, run)), {})
 
 
 def save_task_file(components: Components, result: TrainingResult[RowRun], spec: TrainingSpec) -> TrainingResult[RowRun]:

@@ -16,11 +16,12 @@ from epic22.reports.figures.style import (
     OTHER,
     WARM,
     ReportFigure,
+    draw_figures,
     draw_interval,
     fill_intervals,
     format_name,
     label_rows,
-    render_png,
+    render_pngs,
     set_height,
 )
 
@@ -71,8 +72,7 @@ def _dependence_figure(profile: DependenceProfile, number: int) -> ReportFigure[
 
 def render_explanation_pngs(explanation: Explanation | None) -> dict[str, bytes]:
     """Every picture as PNG by name, on white."""
-    pictures = list_explanation_figures(explanation)
-    return {} if explanation is None else {picture.name: render_png(picture.draw(explanation)) for picture in pictures}
+    return {} if explanation is None else render_pngs(draw_figures(list_explanation_figures(explanation), explanation))
 
 
 def draw_importance(explanation: Explanation, axes: "Axes") -> None:

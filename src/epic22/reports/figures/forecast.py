@@ -16,7 +16,6 @@ from epic22.reports.figures.style import (
     draw_reference,
     fill_intervals,
     format_name,
-    render_png,
 )
 from epic22.services.forecast_findings import compute_coverage_by_origin, compute_series_skill
 from epic22.services.training_run import COMBINATION, SeriesRun
@@ -165,13 +164,3 @@ FORECAST_FIGURES: tuple[ReportFigure[SeriesRun], ...] = (
     ),
 )
 """All pictures, in the report's order. A new one is one function and one line here."""
-
-
-def list_forecast_figures(run: SeriesRun) -> tuple[ReportFigure[SeriesRun], ...]:
-    """The pictures that suit the run: the weights only where the combination won."""
-    return tuple(picture for picture in FORECAST_FIGURES if picture.suits(run))
-
-
-def render_forecast_pngs(run: SeriesRun) -> dict[str, bytes]:
-    """Every picture as PNG by name, on white: for the tracker."""
-    return {picture.name: render_png(picture.draw(run)) for picture in list_forecast_figures(run)}

@@ -95,9 +95,14 @@ def render_pngs(figures: Mapping[str, "Figure"]) -> dict[str, bytes]:
     return {name: render_png(figure) for name, figure in figures.items()}
 
 
+def draw_figures(pictures: Iterable[ReportFigure[Source]], source: Source) -> dict[str, "Figure"]:
+    """The pictures that suit a source, drawn, by name."""
+    return {picture.name: picture.draw(source) for picture in pictures if picture.suits(source)}
+
+
 def render_svgs(pictures: Iterable[ReportFigure[Source]], source: Source) -> list[tuple[ReportFigure[Source], str]]:
-    """Pictures of a source, each with its inline SVG."""
-    return [(picture, render_svg(picture.draw(source), picture.name)) for picture in pictures]
+    """The pictures that suit a source, each with its inline SVG."""
+    return [(picture, render_svg(picture.draw(source), picture.name)) for picture in pictures if picture.suits(source)]
 
 
 def draw_interval(axes: "Axes", place: float, interval: Interval, colour: str, sizes: tuple[float, float]) -> None:

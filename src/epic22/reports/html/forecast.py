@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.text import format_figure
-from epic22.reports.figures.forecast import list_forecast_figures
+from epic22.reports.figures.forecast import FORECAST_FIGURES
 from epic22.reports.figures.style import render_svgs
 from epic22.reports.html.page import render_page, write_atomically
 from epic22.services.forecast_findings import (
@@ -32,7 +32,7 @@ def render_forecast_report(run: SeriesRun) -> str:
         run=run,
         headline=headline(run),
         lead=lead(run),
-        pictures=render_svgs(list_forecast_figures(run), run),
+        pictures=render_svgs(FORECAST_FIGURES, run),
         intervals=compute_forecast_coverage(run),
         verdicts=group_verdicts(run),
         zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),

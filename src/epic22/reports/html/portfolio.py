@@ -33,15 +33,10 @@ def write_portfolio_report(path: Path, page: PortfolioPage) -> Path:
     """Write the page whole, as HTML that opens offline; names are escaped."""
     text = render_page(
         "portfolio.html",
-        title=page.title,
+        **vars(page),
         headline=headline(page.results),
         lead=lead(page.results),
         simulated=any(result.oracle is not None for result in page.results),
-        results=page.results,
-        lists=page.lists,
-        findings=page.findings,
-        origin=page.origin,
-        gate=page.gate,
         answer=answer_claim(page.results),
         told=_select_value,
         percent=lambda share: f"{share:.2%}",
