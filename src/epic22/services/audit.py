@@ -9,12 +9,12 @@ import polars as pl
 from epic22.core.data.examples import Examples
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.leakage_tests import audit_target_leakage
-from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.task_data import TaskData, TrainableTask
 from epic22.core.evaluation.survival import label_at_horizon
 from epic22.core.quality import Finding, Frames, audit_tables
 from epic22.core.targets import KINDS
-from epic22.core.task import Column, Task
+from epic22.core.task import Task
 
 KNOWN_AT_FINDINGS = ("known_at before the event", "value overwritten", "filled after the event")
 """Findings of tables that make a view of the past show what nobody knew."""
@@ -69,7 +69,7 @@ def _audit_inputs(task: Task, examples: Examples, seed: int) -> tuple[Suspicion,
         examples, y, kind = examples.take(known), happened[known], KINDS["binary"]
     label = pl.Series(task.target.name, y)
     coded = label.cast(pl.Int64) if kind.is_classification else label
-    X, derived = _add_formulas(task, examples)
+    X, derived = add_formula_columns(examples.X, task.input_columns, task.formulas)
     columns = audit_columns(X, (*task.columns, *derived), coded, kind.stored_name, pl.Series(examples.entity))
     suspicions = tuple(replace(s, withheld=s.withheld and s.suspicion != "implies the label") for s in columns)
     if not kind.has_positive_class:
@@ -77,11 +77,3 @@ def _audit_inputs(task: Task, examples: Examples, seed: int) -> tuple[Suspicion,
     remaining = tuple(column for column in (*task.input_columns, *derived) if column.name not in {s.column for s in suspicions})
     at = examples.at if task.target.horizons else None
     return (*suspicions, *audit_target_leakage(X, remaining, y, examples.entity, at, seed))
-
-
-def _add_formulas(task: Task, examples: Examples) -> tuple[pl.DataFrame, tuple[Column, ...]]:
-    """The inputs with the columns that the task's formulas make, and those columns: a formula can give the label away too."""
-    if not task.formulas:
-        return examples.X, ()
-    preprocessor = Preprocessor.fit(task.input_columns, examples.X, formulas=task.formulas)
-    return examples.X.hstack(preprocessor.derive(examples.X)), tuple(derivation.column for derivation in preprocessor.derived)

@@ -18,7 +18,7 @@ from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import audit_columns
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
-from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
@@ -53,7 +53,8 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     label = encode_label(whole.frame[spec.label], classes, kind)
     refuse_loss(label, kind, spec)
     refuse_offset(whole.frame, spec)
-    derived, frame = _derive_columns(table, formulas)
+    inputs = tuple(column for column in table.columns if column.role == "input")
+    frame, derived = add_formula_columns(table.frame, inputs, formulas)
     clusters = select_clusters(table.frame, table.times, spec.roles.group)
     suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[spec.label], kind, clusters)
     suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(spec))
@@ -109,15 +110,6 @@ def _parse_formulas(table: TypedTable, spec: TrainingSpec) -> tuple[Formula, ...
             raise ColumnError(f"formula {derivation.formula.name!r} uses {unusable!r}, which is {what}; use inputs alone.")
         inputs.add(derivation.formula.name)
     return formulas
-
-
-def _derive_columns(table: TypedTable, formulas: tuple[Formula, ...]) -> tuple[tuple[Column, ...], pl.DataFrame]:
-    """The columns that formulas make, and the table's frame with them: a formula can give the label away too."""
-    if not formulas:
-        return (), table.frame
-    inputs = tuple(column for column in table.columns if column.role == "input")
-    preprocessor = Preprocessor.fit(inputs, table.frame, formulas=formulas)
-    return tuple(derivation.column for derivation in preprocessor.derived), table.frame.hstack(preprocessor.derive(table.frame))
 
 
 def _describe_formulas(formulas: tuple[Formula, ...], usable: tuple[Formula, ...]) -> tuple[str, ...]:

@@ -217,3 +217,13 @@ def _fit_encodings(
 def decode_level(preprocessor: Preprocessor, column: Column, code: float) -> str | None:
     """The category that a code stands for, None for none."""
     return next((level for level, level_code in preprocessor.levels[column.name].items() if level_code == code), None)
+
+
+def add_formula_columns(
+    frame: pl.DataFrame, inputs: tuple[Column, ...], formulas: tuple[Formula, ...]
+) -> tuple[pl.DataFrame, tuple[Column, ...]]:
+    """The frame with the columns that formulas make of its inputs, and those columns: a formula can give the label away too."""
+    if not formulas:
+        return frame, ()
+    preprocessor = Preprocessor.fit(inputs, frame, formulas=formulas)
+    return frame.hstack(preprocessor.derive(frame)), tuple(derivation.column for derivation in preprocessor.derived)
