@@ -182,6 +182,6 @@ def test_a_task_says_in_words_what_it_is_about_else_the_label_and_the_file(tmp_p
 @pytest.mark.parametrize("holdout", [{"test": Path("new.csv")}, {"holdout_from": "2024-01-01"}, {"holdout_last": 3}])
 def test_a_search_that_judges_itself_excludes_rows_held_out(tmp_path: Path, holdout: dict[str, Any]) -> None:
     spec = build_spec(csv=file_of(tmp_path, y=[0, 1] * 30), label="y", trials=2, nested=False, **holdout)
-    with pytest.raises(UserError, match="--no-nested judges by the search's own folds"):
+    with pytest.raises(UserError, match="--no-nested evaluates on the search's own folds"):
         refuse_contradictions(spec)
     refuse_contradictions(build_spec(csv=spec.path, label="y", trials=2, **holdout))
