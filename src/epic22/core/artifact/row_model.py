@@ -190,7 +190,7 @@ def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[
         return repeat(None, n)
     named: dict[bytes, tuple[str, ...]] = {}
     for row in answers.in_set:
-        named.setdefault(row.tobytes(), tuple(name for name, inside in zip(schema.classes, row, strict=True) if inside))
+        named.setdefault(row.tobytes(), tuple(name for name, in_set in zip(schema.classes, row, strict=True) if in_set))
     return [named[row.tobytes()] for row in answers.in_set]
 
 

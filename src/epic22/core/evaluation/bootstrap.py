@@ -362,8 +362,8 @@ def draw_block_counts(origins: int, length: int, seed: int) -> Array:
 def resample_folds(fold_replicates: Array, seed: int) -> Array:
     """The folds, the last axis of (d, shares, folds), drawn with replacement too: each was trained on other rows."""
     rng = np.random.default_rng([seed, FOLDS])
-    chosen = rng.integers(0, fold_replicates.shape[2], (len(fold_replicates), 1, fold_replicates.shape[2]))
-    return np.take_along_axis(fold_replicates, np.broadcast_to(chosen, fold_replicates.shape), axis=2)
+    fold_numbers = rng.integers(0, fold_replicates.shape[2], (len(fold_replicates), 1, fold_replicates.shape[2]))
+    return np.take_along_axis(fold_replicates, np.broadcast_to(fold_numbers, fold_replicates.shape), axis=2)
 
 
 def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredictions], n_replicates: int, seed: int) -> Array:

@@ -92,14 +92,14 @@ def compute_log_odds(probability: Array) -> Array:
 
 def _interpolate(x: Array, centres: Array, values: Array) -> Array:
     """Linear between the centres, all but constant beyond them."""
-    inside = np.clip(x, centres[0], centres[-1])
+    clipped = np.clip(x, centres[0], centres[-1])
     if len(centres) == 1:
-        return np.asarray(values[0] + EXTRAPOLATION_SLOPE * (x - inside))
-    j = np.clip(np.searchsorted(centres, inside, side="right") - 1, 0, len(centres) - 2)
-    share = (inside - centres[j]) / (centres[j + 1] - centres[j])
+        return np.asarray(values[0] + EXTRAPOLATION_SLOPE * (x - clipped))
+    j = np.clip(np.searchsorted(centres, clipped, side="right") - 1, 0, len(centres) - 2)
+    share = (clipped - centres[j]) / (centres[j + 1] - centres[j])
     # Rounding may lift the end of a stretch above the next one's beginning.
     between = np.minimum(values[j] + (values[j + 1] - values[j]) * share, values[j + 1])
-    return np.asarray(between + EXTRAPOLATION_SLOPE * (x - inside))
+    return np.asarray(between + EXTRAPOLATION_SLOPE * (x - clipped))
 
 
 def fit_calibration(method: CalibrationMethod, raw: Array, y: Array) -> Calibration:

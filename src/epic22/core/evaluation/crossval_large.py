@@ -177,10 +177,10 @@ def fit_xgboost(
 
 def select_sample(task: Task, table: LargeTable, part: TableTrainingPart) -> ReferenceSample:
     """The sample's rows within the part; what is late or validates by its role is put aside while rounds are found."""
-    inside, row_roles = part.train[table.sample_rows], part.row_roles
-    places = table.sample_rows[inside]
+    in_part, row_roles = part.train[table.sample_rows], part.row_roles
+    places = table.sample_rows[in_part]
     inputs = [column.name for column in task.input_columns]
-    X = part.preprocessor.transform(table.sample.filter(inside).select(inputs))
+    X = part.preprocessor.transform(table.sample.filter(in_part).select(inputs))
     if row_roles is None:
         return ReferenceSample(X, table.y[places])
     return ReferenceSample(X, table.y[places], row_roles[places] == TRAIN, row_roles[places] == VALIDATION)

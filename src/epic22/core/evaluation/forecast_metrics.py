@@ -123,8 +123,8 @@ def _pinball(rows: ScoredRows, q: Array) -> Array:
 
 
 def _coverage(rows: ScoredRows, q: Array) -> Array:
-    inside = (q[:, :, 0] <= rows.Y) & (q[:, :, -1] >= rows.Y)
-    return np.where(np.isnan(rows.Y), np.nan, inside.astype(np.float64))
+    is_covered = (q[:, :, 0] <= rows.Y) & (q[:, :, -1] >= rows.Y)
+    return np.where(np.isnan(rows.Y), np.nan, is_covered.astype(np.float64))
 
 
 def _width(rows: ScoredRows, q: Array) -> Array:

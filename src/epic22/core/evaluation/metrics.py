@@ -74,8 +74,8 @@ def log_loss(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> fl
 
 def log_loss_terms(y: Array, response: Array) -> Array:
     """−log probability of what happened in each row, (n,)."""
-    chosen = _probabilities(response)[np.arange(len(y)), y.astype(np.int64)]
-    return np.asarray(-np.log(np.clip(chosen, 1e-15, 1.0)))
+    probability = _probabilities(response)[np.arange(len(y)), y.astype(np.int64)]
+    return np.asarray(-np.log(np.clip(probability, 1e-15, 1.0)))
 
 
 def brier_score(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:

@@ -85,7 +85,7 @@ def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity
     entity = np.unique(cases.entity, return_inverse=True)[1]
     start = compute_period_starts(cases.at.astype("datetime64[us]"), capacity.per)
     last = np.full(int(entity.max(initial=-1)) + 1, np.datetime64("0001-01-01", "us"))
-    chosen = np.zeros(len(cases), dtype=bool)
+    is_listed = np.zeros(len(cases), dtype=bool)
     order = np.lexsort((entity, -scored.compute_priorities(cases.costs), start))
     if scored.score_type == "probability":
         order = order[scored.compute_priorities(cases.costs)[order] > 0]
@@ -95,9 +95,9 @@ def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity
         rows = order[span]
         rows = rows[cases.at[rows] - last[entity[rows]] >= rest]
         first = np.sort(np.unique(entity[rows], return_index=True)[1])[:place]
-        chosen[rows[first]] = True
+        is_listed[rows[first]] = True
         last[entity[rows[first]]] = cases.at[rows[first]]
-    return chosen
+    return is_listed
 
 
 def _count_places(start: Array, capacity: Capacity) -> tuple[Array, list[int | None]]:

@@ -65,13 +65,13 @@ class CombinationScreening:
         all_gains = self._compute_gains(X, residuals)
         gains = all_gains[self.n_numbers :]
         binned = [_bin_values(column) for column in X.T[self.n_numbers :]]
-        chosen: list[int] = []
+        selected: list[int] = []
         for j in np.argsort(-gains, kind="stable"):
-            if len(chosen) == MAX_COMBINATIONS or gains[j] <= MIN_GAIN_SHARE * all_gains.max():
+            if len(selected) == MAX_COMBINATIONS or gains[j] <= MIN_GAIN_SHARE * all_gains.max():
                 break
-            if all(_compute_rank_correlation(binned[j], binned[i]) < MAX_CORRELATION for i in chosen):
-                chosen.append(int(j))
-        return tuple(chosen)
+            if all(_compute_rank_correlation(binned[j], binned[i]) < MAX_CORRELATION for i in selected):
+                selected.append(int(j))
+        return tuple(selected)
 
     def _compute_gains(self, X: Array, residuals: Array) -> Array:
         """What each column of X explains of the residuals that vary most, (p,)."""

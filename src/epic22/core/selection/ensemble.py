@@ -105,11 +105,11 @@ def select_greedy_weights(raws: Sequence[Array] | Array, score: ScoreFunction, n
     best_counts, best_score = counts.copy(), -np.inf
     for count in range(1, n_picks + 1):
         scores = [score((total + raw) / count) for raw in raws]
-        chosen = int(np.argmax(scores))
-        counts[chosen] += 1
-        total = total + raws[chosen]
-        if scores[chosen] > best_score + 1e-12:
-            best_counts, best_score = counts.copy(), scores[chosen]
+        pick = int(np.argmax(scores))
+        counts[pick] += 1
+        total = total + raws[pick]
+        if scores[pick] > best_score + 1e-12:
+            best_counts, best_score = counts.copy(), scores[pick]
     return np.asarray(best_counts / best_counts.sum())
 
 
@@ -187,13 +187,13 @@ def compute_combination_weights(errors: Array, naive_errors: Array, n_blocks: fl
     [1.0, 0.0]
     """
     losses = np.abs(errors).mean(axis=1)
-    chosen = np.flatnonzero(losses < np.abs(naive_errors).mean())
+    skilled = np.flatnonzero(losses < np.abs(naive_errors).mean())
     weights = np.zeros(len(errors))
-    if not len(chosen):
+    if not len(skilled):
         return weights
-    surplus_blocks = max(0.0, n_blocks - len(chosen))
+    surplus_blocks = max(0.0, n_blocks - len(skilled))
     greedy_share = surplus_blocks / (surplus_blocks + 1.0)
-    weights[chosen] = greedy_share * _select_greedy(errors[chosen]) + (1 - greedy_share) / len(chosen)
+    weights[skilled] = greedy_share * _select_greedy(errors[skilled]) + (1 - greedy_share) / len(skilled)
     return weights
 
 

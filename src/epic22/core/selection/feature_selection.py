@@ -197,18 +197,18 @@ class _ColumnSearch:
         additive = self.fit_variant(current.recipe, params=ADDITIVE_PARAMS)
         screening = CombinationScreening.of(combinations, numbers, additive, self.booster.experiment.seed)
         folds = range(len(self.booster.folds))
-        chosen = screening.select(folds)
+        best = screening.select(folds)
         by_fold = [screening.select([i for i in folds if i != fold] or [fold]) for fold in folds]
 
         def add_formulas(selected: Sequence[int]) -> FeatureRecipe:
             return current.recipe.merge(FeatureRecipe(formulas=tuple(combinations[i] for i in selected)))
 
         attempts = [("combinations", len(combinations), 1.0), ("combinations: the best one", 1, MIN_ERRORS_OF_BEST)]
-        for change, n, min_errors in attempts[: len(chosen)]:
+        for change, n, min_errors in attempts[: len(best)]:
             if not self.can_afford:
                 return current
-            names = tuple(combinations[i].name for i in chosen[:n])
-            variant = self.fit_variant(add_formulas(chosen[:n]), [add_formulas(one[:n]) for one in by_fold])
+            names = tuple(combinations[i].name for i in best[:n])
+            variant = self.fit_variant(add_formulas(best[:n]), [add_formulas(one[:n]) for one in by_fold])
             if self._record_gain(change, names, current, variant, min_errors):
                 return self.fit_variant(variant.recipe) if self.can_afford else variant
         return current

@@ -72,7 +72,7 @@ class SearchResult:
 
 
 @dataclass(frozen=True)
-class _ChosenTrial:
+class _EnsembleTrial:
     """A trial of the ensemble, its weight, and its fold models where they were kept."""
 
     trial: Trial
@@ -90,13 +90,15 @@ def build_search_result(
     fold = np.repeat(np.arange(len(data.folds)), [len(one.test) for one in data.folds])
     y = data.y[data.valid_rows]
     ensemble_weights = EnsembleSelection(data.problem, data.metric, config.n_picks).choose_weights(raws, y, fold)
-    chosen = [
-        _ChosenTrial(trial, float(weight), models.get(trial.number))
+    ensemble_trials = [
+        _EnsembleTrial(trial, float(weight), models.get(trial.number))
         for trial, weight in zip(top_trials, ensemble_weights.weights, strict=True)
         if weight > 0
     ]
-    chosen.sort(key=lambda one: -one.weight)
-    members = _refit_members(part, runner, chosen, deadline) if data.refit else _collect_fold_models(runner, chosen)
+    ensemble_trials.sort(key=lambda one: -one.weight)
+    members = (
+        _refit_members(part, runner, ensemble_trials, deadline) if data.refit else _collect_fold_models(runner, ensemble_trials)
+    )
     scale, level_shift = fit_value_scale(data.problem, ensemble_weights.raw, y), _estimate_level_shift(part, ensemble_weights)
     ensemble = Ensemble(data.problem.kind, members, part.threads, scale, 0.0 if level_shift is None else level_shift.shift)
     distillation = None
@@ -107,7 +109,7 @@ def build_search_result(
     return SearchResult(
         FittedFold(part.preprocessor, ensemble if distillation is None else distillation.estimator),
         trials,
-        tuple((one.trial.number, one.weight) for one in chosen),
+        tuple((one.trial.number, one.weight) for one in ensemble_trials),
         ensemble_weights,
         finished.stop_reason,
         distillation,
@@ -151,26 +153,26 @@ def _check_exhaustion(data: SearchData, trials: Sequence[Trial]) -> StoppingDeci
     return check_exhaustion(scores, data.metric.greater_is_better, overlap=float(np.mean(sizes)))
 
 
-def _collect_fold_models(runner: TrialRunner, chosen: Sequence[_ChosenTrial]) -> tuple[Member, ...]:
+def _collect_fold_models(runner: TrialRunner, ensemble_trials: Sequence[_EnsembleTrial]) -> tuple[Member, ...]:
     """The inner folds' own models: they are there already, and differ, which averaging gains from."""
-    models = [runner.refit(one.trial).models if one.models is None else one.models for one in chosen]
+    models = [runner.refit(one.trial).models if one.models is None else one.models for one in ensemble_trials]
     return tuple(
         Member(one.trial.family, one.weight / len(folds), estimator)
-        for one, folds in zip(chosen, models, strict=True)
+        for one, folds in zip(ensemble_trials, models, strict=True)
         for estimator in folds
     )
 
 
 def _refit_members(
-    part: PreparedPart, runner: TrialRunner, chosen: Sequence[_ChosenTrial], deadline: Deadline
+    part: PreparedPart, runner: TrialRunner, ensemble_trials: Sequence[_EnsembleTrial], deadline: Deadline
 ) -> tuple[Member, ...]:
     """Models of all rows, a seed a pick, as many as the time allows: forward in time the latest rows matter most.
 
     The heaviest trial is fitted whatever the time; weights of what was not reached go to the others.
     """
     data = part.data
-    n_seeds = [max(1, round(one.weight * min(MAX_REFITS, runner.config.n_picks))) for one in chosen]
-    jobs = [(i, seed) for seed in range(max(n_seeds)) for i in range(len(chosen)) if seed < n_seeds[i]]
+    n_seeds = [max(1, round(one.weight * min(MAX_REFITS, runner.config.n_picks))) for one in ensemble_trials]
+    jobs = [(i, seed) for seed in range(max(n_seeds)) for i in range(len(ensemble_trials)) if seed < n_seeds[i]]
     n_at_once, threads = split_threads(part.threads, len(jobs))
     all_rows = FoldData(data.X, data.y, data.X[:0], data.y[:0])
 
@@ -178,7 +180,7 @@ def _refit_members(
         i, seed = job
         if deadline.is_over and job != jobs[0]:
             return None
-        trial = chosen[i].trial
+        trial = ensemble_trials[i].trial
         params = {**trial.params, **_combine_best_params(data, trial)}
         family = runner.get_family(trial.family)
         estimator = data.build_estimator(family, params, data.seed + trial.number + 1000 * seed, threads)
@@ -189,10 +191,11 @@ def _refit_members(
     with ThreadPoolExecutor(n_at_once) as pool:
         fits = [first, *pool.map(fit, jobs[1:])]
     refits = [(i, estimator) for (i, _), estimator in zip(jobs, fits, strict=True) if estimator is not None]
-    count = np.bincount([i for i, _ in refits], minlength=len(chosen))
-    total_weight = sum(one.weight for one, n in zip(chosen, count, strict=True) if n)
+    count = np.bincount([i for i, _ in refits], minlength=len(ensemble_trials))
+    total_weight = sum(one.weight for one, n in zip(ensemble_trials, count, strict=True) if n)
     return tuple(
-        Member(chosen[i].trial.family, chosen[i].weight / total_weight / int(count[i]), estimator) for i, estimator in refits
+        Member(ensemble_trials[i].trial.family, ensemble_trials[i].weight / total_weight / int(count[i]), estimator)
+        for i, estimator in refits
     )
 
 

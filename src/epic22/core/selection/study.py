@@ -142,8 +142,8 @@ class Study:
             else optuna.samplers.TPESampler(seed=seed, n_startup_trials=startup, constant_liar=self.config.shared)
         )
         optuna_trial = study.ask()
-        chosen = optuna_trial.suggest_categorical("family", [family.name for family in self.config.families])
-        family = next(family for family in self.config.families if family.name == chosen)
+        family_name = optuna_trial.suggest_categorical("family", [family.name for family in self.config.families])
+        family = next(family for family in self.config.families if family.name == family_name)
         start = optuna_trial.user_attrs.get("start")
         names = family.space if start is None else [name for name in start if name in family.space]
         params = {name: _suggest_param(optuna_trial, family.name, name, family.space[name]) for name in names}

@@ -112,12 +112,14 @@ def _is_between(low: float, high: float, first: bool = True) -> Callable[[Array]
 def _make_bin(
     group: _Group, masks: list[Array], values: list[Array], parts: list[Array], clusters: list[Array], shared: float
 ) -> DependenceBin | None:
-    chosen = [part[rows][:, None] for part, rows in zip(parts, masks, strict=True)]
-    count = sum(len(one) for one in chosen)
+    contributions = [part[rows][:, None] for part, rows in zip(parts, masks, strict=True)]
+    count = sum(len(one) for one in contributions)
     if not count:
         return None
-    folds = np.array([one.mean() if len(one) else np.nan for one in chosen])
-    (variance,) = compute_sampling_variances(chosen, [cluster[rows] for cluster, rows in zip(clusters, masks, strict=True)])
+    folds = np.array([one.mean() if len(one) else np.nan for one in contributions])
+    (variance,) = compute_sampling_variances(
+        contributions, [cluster[rows] for cluster, rows in zip(clusters, masks, strict=True)]
+    )
     bounds = None
     if group.bounds is not None:
         here = np.concatenate([value[rows] for value, rows in zip(values, masks, strict=True)])

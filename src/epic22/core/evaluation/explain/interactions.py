@@ -59,13 +59,16 @@ class Interaction:
 def find_interactions(samples: ShapSamples, order: Sequence[int], kind: Kind) -> tuple[Interaction, ...]:
     """The strongest pairs among the first columns of `order` (by falling importance), strongest first."""
     exact = all(hasattr(sample.fitted.estimator, "shap_interaction_values") for sample in samples.folds)
-    chosen = list(order[: MAX_COLUMNS if exact else MAX_COLUMNS_FOR_H])
+    top_columns = list(order[: MAX_COLUMNS if exact else MAX_COLUMNS_FOR_H])
     subsamples = [_thin_sample(sample, MAX_ROWS_PER_FOLD if exact else MAX_ROWS_FOR_H) for sample in samples.folds]
-    joint = [_compute_exact(sample, chosen) if exact else _compute_partial(sample, chosen) for sample in subsamples]
+    joint = [_compute_exact(sample, top_columns) if exact else _compute_partial(sample, top_columns) for sample in subsamples]
     total = float(np.mean([np.abs(sample.shap_values).mean(axis=(0, 1)).sum() for sample in subsamples]))
     sizes = np.mean([np.abs(pairs.values).mean(axis=(0, 1)) for pairs in joint], axis=0)
     places = [i for i in np.argsort(-sizes, kind="stable")[:MAX_PAIRS] if sizes[i] > MIN_SHARE * total]
-    names = [(samples.columns[chosen[a]].name, samples.columns[chosen[b]].name) for a, b in combinations(range(len(chosen)), 2)]
+    names = [
+        (samples.columns[top_columns[a]].name, samples.columns[top_columns[b]].name)
+        for a, b in combinations(range(len(top_columns)), 2)
+    ]
     return tuple(
         _make_interaction(
             names[i], [(s, p, i) for s, p in zip(subsamples, joint, strict=True)], total, kind, samples.training_overlap
@@ -88,9 +91,9 @@ def _thin_sample(sample: ShapSample, max_rows: int) -> ShapSample:
     return replace(sample, **selected)
 
 
-def _compute_exact(sample: ShapSample, chosen: Sequence[int]) -> _JointParts:
-    estimator, places = sample.fitted.estimator, sample.column_indices[list(chosen)]
-    first, second = np.array(list(combinations(range(len(chosen)), 2)), dtype=np.int64).reshape(-1, 2).T
+def _compute_exact(sample: ShapSample, top_columns: Sequence[int]) -> _JointParts:
+    estimator, places = sample.fitted.estimator, sample.column_indices[list(top_columns)]
+    first, second = np.array(list(combinations(range(len(top_columns)), 2)), dtype=np.int64).reshape(-1, 2).T
     known, blocks = (places[first] >= 0) & (places[second] >= 0), []
     for begin in range(0, len(sample.X), BATCH_ROWS):
         halves = estimator.shap_interaction_values(sample.X[begin : begin + BATCH_ROWS])  # type: ignore[attr-defined]
@@ -99,11 +102,11 @@ def _compute_exact(sample: ShapSample, chosen: Sequence[int]) -> _JointParts:
     return _JointParts(np.concatenate(blocks))
 
 
-def _compute_partial(sample: ShapSample, chosen: Sequence[int]) -> _JointParts:
+def _compute_partial(sample: ShapSample, top_columns: Sequence[int]) -> _JointParts:
     """By partial dependence on the sample's own rows, each term centred."""
-    alone = {column: _compute_partial_dependence(sample, (column,)) for column in chosen}
+    alone = {column: _compute_partial_dependence(sample, (column,)) for column in top_columns}
     values, shares = [], []
-    for a, b in combinations(chosen, 2):
+    for a, b in combinations(top_columns, 2):
         both = _compute_partial_dependence(sample, (a, b))
         joint = both - alone[a] - alone[b]
         size = (both**2).sum()
