@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from epic22.core.models.panel.base import MEDIAN_INDEX, Forecaster
 from epic22.core.time_series import MONTHLY, Array, Frequency, Histories
 
 
@@ -36,3 +37,8 @@ def wide_file(folder: Path, values: Array, name: str = "rents.csv", order: Array
     path = folder / name
     (frame if order is None else frame[order]).write_csv(path)
     return path
+
+
+def predict_median(forecaster: Forecaster, histories: Histories) -> Array:
+    """The middle quantile of each forecast, (n, horizon)."""
+    return np.asarray(forecaster.predict_quantiles(histories)[:, :, MEDIAN_INDEX])

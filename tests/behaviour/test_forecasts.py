@@ -10,6 +10,7 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.behaviour.managed_portfolio import managed_tables
+from tests.panels import predict_median
 
 from epic22.core.models.panel.base import Forecaster, PanelFamily
 from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
@@ -54,7 +55,7 @@ def test_the_further_ahead_the_wider_the_interval(family: PanelFamily) -> None:
 @FAMILIES
 def test_a_forecast_begins_near_the_last_rent(family: PanelFamily) -> None:
     histories = market_rents()
-    point = fitted(family.name).predict(histories)
+    point = predict_median(fitted(family.name), histories)
     assert np.abs(point[:, 0] / histories.last - 1).max() < 0.1
     assert np.abs(point[:, -1] / histories.last - 1).max() < 0.5
 
@@ -71,7 +72,7 @@ def test_the_order_of_the_series_changes_no_forecast(family: PanelFamily) -> Non
 def test_rents_in_another_currency_are_forecast_in_it(family: PanelFamily) -> None:
     histories = market_rents()
     dearer = replace(histories, lines=histories.lines * 8.0)
-    plain, other = fitted(family.name).predict(histories), fit(family, dearer).predict(dearer)
+    plain, other = predict_median(fitted(family.name), histories), predict_median(fit(family, dearer), dearer)
     # What is estimated step by step stops at another digit.
     assert np.allclose(other, 8.0 * plain, rtol=1e-9 if not family.per_series or family.is_baseline else 0.02)
 
@@ -81,7 +82,7 @@ def test_a_market_that_only_rises_is_not_expected_to_fall(family: PanelFamily) -
     months = np.arange(84)
     lines = 1000 * np.exp(0.004 * months)[None, :] * np.linspace(1, 1.5, 6)[:, None]
     rising = Histories.of_lines(lines, np.array([f"s{i}" for i in range(6)], dtype=object), 0, MONTHLY)
-    point = fit(family, rising).predict(rising)
+    point = predict_median(fit(family, rising), rising)
     assert (point[:, -1] >= rising.last * 0.99).all()
     if family.name not in ("naive", "seasonal_naive"):
         assert (point[:, -1] > rising.last * 1.005).all()
@@ -94,7 +95,7 @@ def test_a_month_more_of_history_moves_a_forecast_with_it(family: PanelFamily) -
     lines = histories.lines.copy()
     lines[histories.line, histories.end - 1] *= 1.1
     forecaster = fitted(family.name)
-    before, after = forecaster.predict(histories)[:, 0], forecaster.predict(replace(histories, lines=lines))[:, 0]
+    before, after = predict_median(forecaster, histories)[:, 0], predict_median(forecaster, replace(histories, lines=lines))[:, 0]
     share_lower = float(np.mean(after < before * 0.999))
     assert share_lower <= (1.0 if family.name == "seasonal_naive" else 0.05)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.panels import known, lines
+from tests.panels import known, lines, predict_median
 
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, sort_quantiles
 from epic22.core.models.panel.log_growth import LogGrowth
@@ -85,7 +85,7 @@ def test_all_rules_are_baselines_that_forecast_each_series_by_itself() -> None:
 
 def test_a_steady_growth_is_forecast_to_go_on_by_the_drift() -> None:
     growing = known(1.02 ** np.arange(40.0)[None, :])
-    forecast = NaiveForecaster("drift", season=4).fit(growing, 3).predict(growing)
+    forecast = predict_median(NaiveForecaster("drift", season=4).fit(growing, 3), growing)
     assert forecast[0].tolist() == pytest.approx([1.02**40, 1.02**41, 1.02**42])
 
 
@@ -104,7 +104,8 @@ def test_quantiles_are_those_of_the_rule_s_own_past_errors() -> None:
 def test_the_path_is_the_median_and_lies_within_every_interval(method: str) -> None:
     past = known(lines(series=5, periods=60, seed=2))
     model = NaiveForecaster(method, season=4).fit(past, 6)
-    quantiles, point = model.predict_quantiles(past), model.predict(past)
+    quantiles, growth = model.predict_quantiles(past), model.to_growth_space(past)
+    point = growth.inverse_transform(growth.z[:, -1:] + model.predict_path(growth))
     assert np.allclose(quantiles[:, :, MEDIAN_INDEX], point)
     assert (quantiles[:, :, 0] <= point).all()
     assert (quantiles[:, :, -1] >= point).all()

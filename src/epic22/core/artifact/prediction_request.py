@@ -2,26 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import polars as pl
 
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.task import Array
-
-
-class PredictionRequest(Protocol):
-    """n rows to be answered. A row answers alike to the last bit in whichever of the two forms it comes."""
-
-    def __len__(self) -> int:
-        """n."""
-
-    def column(self, name: str) -> Sequence[Any]:
-        """The values (n,) of a column; None where a row has none."""
-
-    def matrix(self, preprocessor: Preprocessor) -> Array:
-        """The rows as a model of rows reads them, (n, p)."""
 
 
 @dataclass(frozen=True)
@@ -58,3 +45,7 @@ class FrameRequest:
     def matrix(self, preprocessor: Preprocessor) -> Array:
         """The rows as a model of rows reads them, (n, p)."""
         return preprocessor.transform(self.frame)
+
+
+PredictionRequest = RowsRequest | FrameRequest
+"""n rows to be answered. A row answers alike to the last bit in whichever of the two forms it comes."""

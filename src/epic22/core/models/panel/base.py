@@ -25,9 +25,6 @@ class Forecaster(Protocol):
     def fit(self, past: Histories, horizon: int) -> Self:
         """Learn from each row's known values to forecast 1…`horizon` periods ahead."""
 
-    def predict(self, histories: Histories) -> Array:
-        """The point forecasts, (n, horizon)."""
-
     def predict_quantiles(self, histories: Histories) -> Array:
         """The quantiles LEVELS of each forecast, (n, horizon, q), ascending."""
 

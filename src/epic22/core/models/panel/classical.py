@@ -19,7 +19,7 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.lineage import canonical_json
-from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster, PanelFamily, sort_quantiles
+from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster, PanelFamily, sort_quantiles
 from epic22.core.models.panel.log_growth import LogGrowth
 from epic22.core.models.panel.naive import forecast_damped_drift
 from epic22.core.time_series import Array, Histories
@@ -74,10 +74,6 @@ class ClassicalForecaster:
         }
         self.n_failed_ = sum(state is None for state in states)
         return self
-
-    def predict(self, histories: Histories) -> Array:
-        """The point forecasts, (n, horizon)."""
-        return self.predict_quantiles(histories)[:, :, MEDIAN_INDEX]
 
     def predict_quantiles(self, histories: Histories) -> Array:
         """Normal quantiles by each method's own forecast variance, (n, horizon, q)."""

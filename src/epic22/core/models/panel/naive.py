@@ -71,7 +71,7 @@ class NaiveForecaster(ResidualQuantiles):
 
     >>> from epic22.core.time_series import QUARTERLY
     >>> line = Histories.of_lines(np.array([[1.0, 2.0, 3.0, 4.0] * 6]), np.array(["a"]), 0, QUARTERLY)
-    >>> NaiveForecaster("seasonal_naive", season=4).fit(line, 2).predict(line).round(6).tolist()
+    >>> NaiveForecaster("seasonal_naive", season=4).fit(line, 2).predict_quantiles(line)[:, :, 2].round(6).tolist()
     [[1.0, 2.0]]
     """
 

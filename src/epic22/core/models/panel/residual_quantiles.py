@@ -59,11 +59,6 @@ class ResidualQuantiles(ABC):
         self.residual_quantiles_[:, MEDIAN_INDEX] = 0.0
         self.residual_quantiles_[:, MEDIAN_INDEX + 1 :] = np.maximum(self.residual_quantiles_[:, MEDIAN_INDEX + 1 :], 0.0)
 
-    def predict(self, histories: Histories) -> Array:
-        """The point forecasts, (n, horizon)."""
-        growth = self.to_growth_space(histories)
-        return growth.inverse_transform(growth.z[:, -1:] + self.predict_path(growth))
-
     def predict_quantiles(self, histories: Histories) -> Array:
         """The quantiles LEVELS, (n, horizon, q)."""
         growth = self.to_growth_space(histories)
