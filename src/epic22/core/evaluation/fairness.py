@@ -103,7 +103,10 @@ def compute_adverse_impact(
         return AdverseImpact(column, None, (), None)
     names, code = np.unique(np.asarray(groups)[known].astype(str), return_inverse=True)
     person = np.unique(np.asarray(persons)[known], return_inverse=True)[1]
-    rows, good = _count_by_person(person, code, np.asarray(favourable, dtype=bool)[known], len(names))
+    cell, shape = person * len(names) + code, (int(person.max()) + 1, len(names))
+    weights = (np.ones(len(code)), np.asarray(favourable, dtype=bool)[known])
+    # Rows and favourable rows of each person in each group.
+    rows, good = (np.bincount(cell, w, minlength=shape[0] * shape[1]).reshape(shape) for w in weights)
     size = (rows > 0).sum(axis=0)
     share = good.sum(axis=0) / rows.sum(axis=0)
     enough = size >= min_persons
@@ -122,14 +125,6 @@ def compute_adverse_impact(
     compared = [group for group in group_shares if group.ratio is not None]
     worst = min(compared, key=lambda group: _or_zero(group.interval.value), default=None)
     return AdverseImpact(column, None if reference is None else str(names[reference]), group_shares, worst)
-
-
-def _count_by_person(person: Array, code: Array, good: Array, count: int) -> tuple[Array, Array]:
-    """Rows and favourable rows a person and group, each (persons, groups)."""
-    cell, shape = person * count + code, (int(person.max()) + 1, count)
-    counts = (np.bincount(cell, weights=w, minlength=shape[0] * count).reshape(shape) for w in (np.ones(len(code)), good))
-    rows, favourable = counts
-    return rows, favourable
 
 
 def _bootstrap_shares(rows: Array, good: Array, seed: int) -> Array:

@@ -111,22 +111,21 @@ def choose_hazard_calibration(scores: HazardScores) -> tuple[Calibration, tuple[
 
 
 def _compute_loss_table(scores: HazardScores) -> tuple[CalibrationLoss, ...]:
-    losses_by_kind = {kind: np.full(len(scores.row), np.nan) for kind in ("none", "platt")}
+    kinds: tuple[CalibrationMethod, ...] = ("none", "platt")
+    losses_by_kind = {kind: np.full(len(scores.row), np.nan) for kind in kinds}
     for calibration_rows, known, evaluation_rows in scores.iterate_splits():
         if len(calibration_rows):
             fitted = fit_hazard_calibration(scores.raw[calibration_rows], known, scores.edges)
-            for kind, calibration in (("none", Calibration()), ("platt", fitted)):
-                losses_by_kind[kind][evaluation_rows] = compute_hazard_losses(
+            for losses, calibration in zip(losses_by_kind.values(), (Calibration(), fitted), strict=True):
+                losses[evaluation_rows] = compute_hazard_losses(
                     calibration, scores.raw[evaluation_rows], scores.y[evaluation_rows], scores.edges
                 )
     evaluation_rows = np.flatnonzero(~np.isnan(losses_by_kind["none"]))
     if not len(evaluation_rows):
         return ()
-    cluster = np.unique(scores.cluster[evaluation_rows], return_inverse=True)[1]
-    kinds: tuple[CalibrationMethod, ...] = ("none", "platt")
+    cluster, uncalibrated = scores.cluster[evaluation_rows], losses_by_kind["none"][evaluation_rows]
     return tuple(
-        compute_calibration_loss(kind, losses_by_kind[kind][evaluation_rows], losses_by_kind["none"][evaluation_rows], cluster)
-        for kind in kinds
+        compute_calibration_loss(kind, losses[evaluation_rows], uncalibrated, cluster) for kind, losses in losses_by_kind.items()
     )
 
 
@@ -149,9 +148,6 @@ def _choose_by_last_fold(scores: HazardScores, calibration_rows: Array, outcomes
     if last.all():
         return fit_hazard_calibration(raw, outcomes, edges)
     trial = fit_hazard_calibration(raw[~last], outcomes[~last], edges)
-    gains = compute_hazard_losses(Calibration(), raw[last], outcomes[last], edges) - compute_hazard_losses(
-        trial, raw[last], outcomes[last], edges
-    )
-    cluster = np.unique(scores.cluster[calibration_rows][last], return_inverse=True)[1]
-    loss = compute_calibration_loss("platt", -gains, np.zeros(len(gains)), cluster)
+    calibrated, uncalibrated = (compute_hazard_losses(c, raw[last], outcomes[last], edges) for c in (trial, Calibration()))
+    loss = compute_calibration_loss("platt", calibrated, uncalibrated, scores.cluster[calibration_rows][last])
     return fit_hazard_calibration(raw, outcomes, edges) if loss.gain > loss.error else Calibration()

@@ -89,7 +89,9 @@ def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity
     order = np.lexsort((entity, -scored.compute_priorities(cases.costs), start))
     if scored.score_type == "probability":
         order = order[scored.compute_priorities(cases.costs)[order] > 0]
-    moments, places = _count_places(start, capacity)
+    moments = np.unique(start)
+    k = capacity.k
+    places = [None] * len(moments) if k is None else [k * int(step) for step in _count_periods(moments, capacity.per)]
     for moment, place in zip(moments, places, strict=True):
         span = slice(*np.searchsorted(start[order], [moment, moment + np.timedelta64(1, "us")]))
         rows = order[span]
@@ -98,15 +100,6 @@ def select_listed_rows(scored: CandidateScores, cases: Cases, capacity: Capacity
         is_listed[rows[first]] = True
         last[entity[rows[first]]] = cases.at[rows[first]]
     return is_listed
-
-
-def _count_places(start: Array, capacity: Capacity) -> tuple[Array, list[int | None]]:
-    """The periods that have rows, and how many places each one's list has."""
-    moments = np.unique(start)
-    if capacity.k is None:
-        return moments, [None] * len(moments)
-    steps = _count_periods(moments, capacity.per)
-    return moments, [capacity.k * int(step) for step in steps]
 
 
 def _count_periods(moments: Array, per: Period) -> Array:
