@@ -329,7 +329,7 @@ def test_the_interval_over_rows_is_paired_and_draws_clusters() -> None:
     found = STATISTICS.over_rows(ROC_AUC, y, good, bad, cluster)
     assert found.low > 0.2
     assert found.value == pytest.approx(roc_auc(y, good) - roc_auc(y, bad))
-    assert found.method == "paired bootstrap, 40 clusters resampled"
+    assert found.method == "paired bootstrap, 40 clusters drawn"
     same = STATISTICS.over_rows(LOG_LOSS, y, good, good, cluster)
     assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)
     assert STATISTICS.over_rows(LOG_LOSS, y, bad, good, cluster).high < 0

@@ -1,5 +1,6 @@
 """What each of the three jobs makes of every field of the specification: it uses it, or it refuses it."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, get_args
 
@@ -52,10 +53,15 @@ def fields_read(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> set[tuple[type
             read.add((type(section), name))
         return object.__getattribute__(section, name)
 
+    def iterate(section: Section) -> Iterator[tuple[str, Any]]:
+        read.update((type(section), name) for name in type(section).model_fields)
+        return iter(vars(section).items())
+
     monkeypatch.setattr(training, "train_and_promote", stop)
     monkeypatch.setattr(training, "train_feature", stop)
     monkeypatch.setattr(training, "load_panel_task_data", stop)
     monkeypatch.setattr(Section, "__getattribute__", get)
+    monkeypatch.setattr(Section, "__iter__", iterate)
     return read
 
 
