@@ -117,7 +117,7 @@ def test_forced_rows_are_warned_of_beside_the_honest_score(shell: Shell, boilers
 def test_tables_for_a_person_say_the_same(shell: Shell, boilers: Path) -> None:
     code, out, _ = shell("train", "--csv", str(boilers), *ROLES)
     assert code == 0
-    for said in ("repair_cost", "left out", "average_precision", "Champion:", "Report:", "gap 30 days", "The 90% set held"):
+    for said in ("repair_cost", "left out", "average_precision", "Champion:", "Report:", "gap 30 days", "The 90% set covered"):
         assert said in out
     code, out, _ = shell("predict", TASK, str(boilers))
     assert code == 0
@@ -144,7 +144,7 @@ BROKEN: dict[str, tuple[bytes | None, str]] = {
     "binary": (bytes(range(256)) * 9, "no text"),
     "two columns of one name": (b"a,a,y\n1,2,0\n", "two columns"),
     "all-missing label": (b"a,y\n1,\n2,\n", "missing in all"),
-    "one class": (b"a,y\n" + b"1,0\n" * 40, "nothing to tell apart"),
+    "one class": (b"a,y\n" + b"1,0\n" * 40, "nothing to predict"),
     "infinite": (b"a,y\n" + b"1,0\ninf,1\n" * 20, "infinite"),
     "long line": (b"a,y\n1," + b"0" * (17 << 20) + b"\n", "longer than 16 MB"),
     "too few rows": (b"a,y\n" + b"1,0\n2,1\n" * 5, "too few"),
