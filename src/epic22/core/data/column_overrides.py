@@ -47,7 +47,7 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
 
 def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequence[ColumnOverride]) -> None:
     """Raise ColumnError for a column that is not there, or that has a role which leaves no room for what is stated."""
-    roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.offset: "exposure"} | dict.fromkeys(
+    roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.offset: "offset"} | dict.fromkeys(
         roles.time[:1], "time"
     )
     for one in overrides:
