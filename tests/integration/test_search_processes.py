@@ -18,7 +18,8 @@ from tests.toy import toy
 
 from epic22.adapters.search_processes import SearchProcesses
 from epic22.adapters.studies import StudyDatabase, StudyFiles
-from epic22.bootstrap.tuning import set_processes
+from epic22.bootstrap.tuning import build_tuning
+from epic22.config import Settings
 from epic22.core.errors import InternalError, UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget, Deadline
@@ -26,6 +27,7 @@ from epic22.core.selection.search import search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.trials import SearchConfig
 from epic22.services.tune import Tuning
+from epic22.spec.training_spec import build_spec
 
 FAMILIES = (get_family("linear"), get_family("boosting"))
 
@@ -48,13 +50,32 @@ def searched(
     return found
 
 
-def test_processes_without_a_search_or_on_a_grid_are_refused_and_several_are_warned_of() -> None:
-    with pytest.raises(UserError, match="--trials"):
-        set_processes(None, 2)
+@pytest.mark.parametrize(
+    ("setting", "option"),
+    [
+        ({"processes": 2}, "--processes"),
+        ({"row_ms": 2.0}, "--row-ms"),
+        ({"prune": False}, "--prune"),
+        ({"nested": False}, "--nested"),
+        ({"search_family": ["linear"]}, "--search-family"),
+        ({"sampling": "grid"}, "--sampling"),
+    ],
+    ids=lambda one: one if isinstance(one, str) else "",
+)
+def test_a_setting_of_a_search_is_refused_where_there_is_none(
+    setting: dict[str, Any], option: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path))
+    with pytest.raises(UserError, match=f"{option}: only with a search; give --trials"):
+        build_tuning(Settings.read(), build_spec(**setting))
+
+
+def test_processes_on_a_grid_are_refused_and_several_are_warned_of(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path))
     with pytest.raises(UserError, match="grid"):
-        set_processes(Tuning(Budget(3), sampling="grid"), 2)
-    assert set_processes(None, 1) is None
-    shared = set_processes(Tuning(Budget(3)), 2)
+        build_tuning(Settings.read(), build_spec(trials=3, sampling="grid", processes=2))
+    assert build_tuning(Settings.read(), build_spec()) is None
+    shared = build_tuning(Settings.read(), build_spec(trials=3, processes=2))
     assert shared is not None
     assert "another model" in shared.warnings[0]
     assert Tuning(Budget(3)).warnings == ()

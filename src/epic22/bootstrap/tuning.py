@@ -12,7 +12,7 @@ from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.services.tune import Tuning
 from epic22.spec.task_request import refuse_other_choice
-from epic22.spec.training_spec import TrainingSpec
+from epic22.spec.training_spec import FIELDS, SEARCH, TrainingSpec
 
 IMPORT_TIME = time.monotonic()
 """When this module was imported: as near to the start of the process as can be told where the system does not."""
@@ -21,12 +21,15 @@ IMPORT_TIME = time.monotonic()
 def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
     """The search that is asked for, None where none is.
 
-    Raises UserError for a way of sampling that there is not, and for several processes without a search that they can share;
-    UnknownTaskError for a family.
+    Raises UserError for a setting of a search where there is none, for a way of sampling that there is not, and for several
+    processes that a grid cannot share; UnknownTaskError for a family.
     """
     search = spec.search
     if not search.is_requested:
-        return set_processes(None, spec.run.processes)
+        settings_without_use = [one.key.option for one in FIELDS if one.key.panel == SEARCH and spec.value(one) != one.default]
+        if settings_without_use:
+            raise UserError(f"{', '.join(settings_without_use)}: only with a search; give --trials or --time-limit too.")
+        return None
     refuse_other_choice(spec, "--sampling")
     if search.row_ms is not None and not search.nested:
         raise UserError("--row-ms needs folds that evaluate the distilled model too; leave --no-nested out.")
@@ -44,16 +47,8 @@ def build_tuning(settings: Settings, spec: TrainingSpec) -> Tuning | None:
         start,
         open_studies(settings),
     )
-    return set_processes(tuning, spec.run.processes)
-
-
-def set_processes(tuning: Tuning | None, processes: int) -> Tuning | None:
-    """The search by this many processes. Raises UserError where there is none, or one that several cannot share."""
-    if processes == 1:
-        return tuning
-    if tuning is None:
-        raise UserError("--processes is for a search; give --trials or --time-limit too.")
-    if tuning.sampling == "grid":
+    processes = spec.run.processes
+    if processes > 1 and search.sampling == "grid":
         raise UserError("--processes and --sampling grid: a grid is walked by one process; give bayesian or random.")
     return replace(tuning, n_processes=processes)
 
