@@ -171,7 +171,7 @@ def test_broken_input_is_one_clear_sentence_and_exit_code_2(shell: Shell, conten
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--holdout-from", "soon"], "not a date"),
+        (["--holdout-from", "soon"], "--holdout-from 'soon' is no moment"),
         (["--holdout-from", "2024-01-01", "--holdout-last", "3"], "exclude one another"),
         (["--holdout-last", "3", "--group-by", "day"], "leave --group-by"),
         (["--group-by", "decade"], "give day, week or month"),
@@ -236,7 +236,7 @@ def test_the_line_in_the_help_is_what_the_verb_says_of_itself(verb: str) -> None
     [
         (["--cost-miss", "5"], "go together"),
         (["--prefer-simpler"], "needs --cost-miss"),
-        (["--learning-curve", "--panel", "wide"], "not with --panel"),
+        (["--learning-curve", "--panel", "wide"], "do not go with --panel"),
     ],
 )
 def test_options_of_use_that_make_no_sense_are_refused(shell: Shell, boilers: Path, options: list[str], told: str) -> None:

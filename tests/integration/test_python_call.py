@@ -116,6 +116,7 @@ def test_the_schema_of_the_task_file_is_current_and_knows_every_key_of_the_pages
     assert schema["split"]["properties"]["folds"] == {
         "type": ["integer", "null"],
         "minimum": 2,
+        "maximum": 10000,
         "default": 5,
         "description": "The number of test folds. Option: --folds.",
     }

@@ -45,7 +45,6 @@ words = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 texts = st.lists(words, max_size=3).map(tuple)
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 amounts = st.floats(min_value=0, allow_nan=False, allow_infinity=False)
-counts = st.integers(min_value=5, max_value=2**70)
 flags = st.booleans()
 paths = st.from_regex(r"[a-z]{1,8}( [a-z]+)?\.csv", fullmatch=True).map(Path)
 
@@ -59,14 +58,17 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     "texts": texts,
     "path": paths,
     "number": amounts.map(lambda amount: amount + 5),
-    "whole": counts,
     "flag": flags,
 }
 
 
 def values(field: SpecField) -> st.SearchStrategy[Any]:
     """What a field may hold."""
-    one = st.sampled_from(field.choices) if field.choices else VALUES[field.form]
+    most = field.key.maximum
+    if most is None:
+        one = st.sampled_from(field.choices) if field.choices else VALUES[field.form]
+    else:
+        one = st.integers(5, int(most)) if field.form == "whole" else st.floats(5, most)
     if field.form == "texts":
         return st.lists(one, max_size=3).map(tuple) if field.choices else texts
     return perhaps(one) if field.default is None else one
@@ -160,7 +162,7 @@ search: {trials: 20, families: [linear], engineer: no}
         data=DataSection(file=Path("in/churn.csv")),
         roles=RolesSection(label="Churn", positive="Yes", id=("customer",), offset="years", drop=("late", "later")),
         columns=(
-            ColumnOverride("tenure", "int", "months", "time as a tenant", low=0.0, high=100.0),
+            ColumnOverride("tenure", "int", "months", "time as a tenant", 0.0, 100.0),
             ColumnOverride("plan", levels=("monthly", "yearly")),
             ColumnOverride("gender", role="protected"),
         ),
@@ -260,7 +262,7 @@ def asked_of(folder: Path, text: str) -> TrainingSpec:
         ("roles: {label: y}\ntarget: {metric: auc}", "line 4: target.metric: --metric auc: .* is scored by average_precision"),
         ("roles: {label: y}\ntarget: {loss: cubic}", "line 4: target.loss: --loss cubic: give squared"),
         ("roles: {label: y}\ncosts: {miss: 3}", "line 4: costs.miss: --cost-miss and --cost-false-alarm go together"),
-        ("roles: {label: y}\nsplit: {holdout_from: soon}", "line 4: split.holdout_from: --holdout-from soon: not a date"),
+        ("roles: {label: y}\nsplit: {holdout_from: soon}", "line 4: split.holdout_from: --holdout-from 'soon' is no moment"),
         (
             "roles: {label: y}\ncosts: {stake_column: plan, miss: 3, false_alarm: 1}",
             "line 4: costs.stake_column: .*'plan' is no input of n",

@@ -23,7 +23,7 @@ from epic22.services.prepare import audit_split
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import build_split_request, locate_errors, refuse_contradictions
-from epic22.spec.task_yaml import refuse_missing_folder, write_task_file
+from epic22.spec.task_yaml import refuse_unwritable, write_task_file
 from epic22.spec.training_spec import TrainingSpec
 
 
@@ -58,7 +58,7 @@ def audit_file(spec: TrainingSpec, progress: Progress = Progress()) -> tuple[Tas
     What was asked and inferred is written where `write_task` says. Raises UserError as `train_file` does.
     """
     write_to = spec.run.write_task
-    refuse_missing_folder(write_to)
+    refuse_unwritable(write_to)
     with locate_errors(spec):
         data, suspicions = _audit_table(spec, progress)
     if write_to is not None:

@@ -37,10 +37,10 @@ from epic22.services.training_run import RowRun, SeriesRun, TrainingRun
 from epic22.services.tune import Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.large_file import load_batched_task_data, refuse_unbatchable
-from epic22.spec.panel_file import build_panel_file, load_panel_task_data
+from epic22.spec.panel_file import build_panel_file, load_panel_task_data, refuse_long_season
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import build_split_request, locate_errors, refuse_contradictions
-from epic22.spec.task_yaml import refuse_missing_folder, write_task_file
+from epic22.spec.task_yaml import refuse_unwritable, write_task_file
 from epic22.spec.training_spec import TrainingSpec
 
 TASK_FILE = "task.yaml"
@@ -77,7 +77,7 @@ def train_file(components: Components, spec: TrainingSpec, progress: Progress = 
     cannot be asked together, and for a search or engineered columns of a table in batches; it names the place in the task file.
     """
     write_to = spec.run.write_task
-    refuse_missing_folder(write_to)
+    refuse_unwritable(write_to)
     with locate_errors(spec):
         refuse_contradictions(spec)
         tuning = build_tuning(components.settings, spec)
@@ -122,6 +122,7 @@ def train_panel_file(components: Components, spec: TrainingSpec, progress: Progr
     config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed)
     progress.begin(f"reading {file.path.name}", 1)
     data = load_panel_task_data(file)
+    refuse_long_season(file, data)
     progress.step()
     return train_and_promote(components, SeriesPipeline(data, config, components.settings.threads), progress)
 

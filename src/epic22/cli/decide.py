@@ -5,11 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from epic22 import bootstrap
-from epic22.cli.ingest import parse_timestamp
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
-from epic22.core.text import format_figure
+from epic22.core.text import format_figure, parse_timestamp
 
 if TYPE_CHECKING:
     from epic22.services.decide import DecisionList, ListedCase
@@ -27,7 +26,8 @@ def decide(
     """Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides."""
     with show_progress() as bars:
         components = bootstrap.assemble(Settings.read())
-        decisions = bootstrap.decide_feature(components, task, parse_timestamp(at, "--at"), capacity, data, bars)
+        moment = None if at is None else parse_timestamp(at, "--at")
+        decisions = bootstrap.decide_feature(components, task, moment, capacity, data, bars)
     if json:
         print_json(decisions, bootstrap.VIEWS)
     else:

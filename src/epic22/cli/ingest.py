@@ -1,6 +1,5 @@
 """`epic22 ingest`: files of canonical tables become the next data version."""
 
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -10,7 +9,7 @@ from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table, show_progress
 from epic22.config import Settings
-from epic22.core.errors import UserError
+from epic22.core.text import parse_timestamp
 
 
 def ingest(
@@ -28,7 +27,8 @@ def ingest(
     """
     with show_progress() as bars:
         components = bootstrap.assemble(Settings.read())
-        ingestion = bootstrap.ingest_folder(components, folder, parse_timestamp(as_of), source, mapping, bars)
+        moment = None if as_of is None else parse_timestamp(as_of, "--as-of")
+        ingestion = bootstrap.ingest_folder(components, folder, moment, source, mapping, bars)
     if json:
         print_json(ingestion, bootstrap.VIEWS)
         return
@@ -50,18 +50,3 @@ def ingest(
     if apart:
         which = "row was quarantined; see it" if apart == 1 else "rows were quarantined; see them"
         print_line(f"{apart:,} {which} with 'epic22 data quarantine {ingestion.version.number}'.")
-
-
-def parse_timestamp(text: str | None, option: str = "--as-of") -> datetime | None:
-    """The moment of an ISO text, in UTC. Raises UserError for another text.
-
-    >>> parse_timestamp("2024-03-01T02:00:00+02:00")
-    datetime.datetime(2024, 3, 1, 0, 0)
-    """
-    if text is None:
-        return None
-    try:
-        timestamp = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"{option} {text!r} is no moment; write it as 2024-03-01 or 2024-03-01T12:00:00.") from None
-    return timestamp.astimezone(UTC).replace(tzinfo=None) if timestamp.tzinfo else timestamp

@@ -1,10 +1,11 @@
 """How a value is said to people: with its unit, as a percentage, a date, yes or no; never as the number a matrix holds for it."""
 
 import math
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from epic22.core.column import Column
+from epic22.core.errors import UserError
 
 PLURAL_UNITS = ("days", "weeks", "months", "years", "hours", "minutes")
 """Units that have a singular: 1 day, 1 month of rent."""
@@ -116,3 +117,16 @@ def format_figure(value: float | None, digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
+def parse_timestamp(text: str, option: str) -> datetime:
+    """The moment of an ISO text, in UTC. Raises UserError for another text, and for a moment before the year 1 or after 9999.
+
+    >>> parse_timestamp("2024-03-01T02:00:00+02:00", "--as-of")
+    datetime.datetime(2024, 3, 1, 0, 0)
+    """
+    try:
+        timestamp = datetime.fromisoformat(text)
+        return timestamp.astimezone(UTC).replace(tzinfo=None) if timestamp.tzinfo else timestamp
+    except (ValueError, OverflowError):
+        raise UserError(f"{option} {text!r} is no moment; write it as 2024-03-01 or 2024-03-01T12:00:00.") from None

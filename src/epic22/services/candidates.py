@@ -96,6 +96,8 @@ def list_candidates(experiment: Experiment, config: RunConfig, champion_rows: Ar
     """
     task, planner = experiment.task, config.build_planner(experiment)
     tuning = config.tuning if task.target.traits.supports_search else None
+    if tuning is not None:
+        tuning.list_families(task)  # what cannot be searched is refused before any family is fitted
     recipes = make_default_recipe if planner is None else planner.get_recipe
     members = [
         make_candidate(experiment, family, make_default_recipe if family.is_baseline else recipes)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
+from epic22.core.errors import ColumnError
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
@@ -77,11 +78,15 @@ class Tuning:
         return SearchConfig(self.list_families(task), self.budget, self.sampling, self.prune, self.max_ms_per_row)
 
     def list_families(self, task: Task) -> tuple[Family, ...]:
-        """The families to search, UnknownTaskError for a name that is none."""
+        """The families to search. Raises UnknownTaskError for a name that is none, ColumnError where none can be searched."""
         names = self.families or default_search_families(task.target.kind)
         requested = [get_family(name) for name in names]
         suitable = [f for f in requested if f.supports_offset or task.target.offset is None]
         fit = [f for f in suitable if task.target.kind in f.kinds and not f.is_baseline]
+        if not fit:
+            raise ColumnError(
+                f"--search-family {names[0]}: nothing to search in it for a label of kind {task.target.kind}; name another."
+            )
         return add_log_mean_families(fit, task.target)
 
     def reserve_time(self, n_rows: int) -> "Tuning":

@@ -92,6 +92,16 @@ def load_panel_task_data(file: PanelFile) -> PanelTaskData:
     )
 
 
+def refuse_long_season(file: PanelFile, data: PanelTaskData) -> None:
+    """Raise ColumnError where the season given does not come twice in the history: nothing can be learned of it."""
+    n_periods = data.last - data.first + 1
+    if file.season is not None and 2 * file.season > n_periods:
+        raise ColumnError(
+            f"--season {file.season}: the history has {n_periods:,} {file.frequency.noun}s; "
+            f"give at most {max(1, n_periods // 2)}, half of them."
+        )
+
+
 def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> pl.DataFrame:
     """Frame [id columns, time, label], a row a value."""
     frame, named = raw.frame, [("--id", name) for name in file.id]
@@ -189,7 +199,7 @@ def _refuse_duplicates(values: pl.DataFrame, file: PanelFile) -> None:
         raise ColumnError(
             f"{row['entity']!r} has {duplicates.height} values that share a {file.frequency.noun} with another, first in "
             f"{file.frequency.label(row['period'])}; expected one a series and {file.frequency.noun}: name every column that "
-            "tells series apart with --id, give the right --frequency, and keep revisions in files of their own."
+            "tells series apart with --id, give the right --frequency, and keep vintages in files of their own."
         )
 
 

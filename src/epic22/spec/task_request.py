@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 
 import numpy as np
 
@@ -11,6 +10,7 @@ from epic22.core.data.schema_inference import Roles
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.text import parse_timestamp
 from epic22.spec.training_spec import FIELDS, TrainingSpec
 
 CHOICES = {"--log": "yes, no or auto", "--group-by": "day, week or month", "--sampling": "bayesian, random or grid"}
@@ -30,6 +30,8 @@ def refuse_contradictions(spec: TrainingSpec) -> None:
     refuse_other_choice(spec, "--log")
     if (spec.costs.miss is None) != (spec.costs.false_alarm is None):
         raise UserError("--cost-miss and --cost-false-alarm go together: a threshold needs what both errors cost.")
+    if spec.costs.miss == spec.costs.false_alarm == 0:
+        raise UserError("--cost-miss 0 and --cost-false-alarm 0: where no error costs anything, there is nothing to decide by.")
     if spec.policy.prefer_simpler and spec.costs.miss is None:
         raise UserError("--prefer-simpler needs --cost-miss and --cost-false-alarm: 'as good' is measured in money.")
 
@@ -104,7 +106,7 @@ def build_split_request(spec: TrainingSpec) -> SplitRequest:
     if given and (split.group_by or split.random_rows_despite_time):
         raise UserError(f"{given[0]} names the test rows already; leave --group-by and --random-rows-despite-time out.")
     refuse_other_choice(spec, "--group-by")
-    start = None if split.holdout_from is None else np.datetime64(_parse_timestamp(split.holdout_from), "us")
+    start = None if split.holdout_from is None else np.datetime64(parse_timestamp(split.holdout_from, "--holdout-from"), "us")
     return SplitRequest(
         separate_groups=spec.roles.group is not None,
         horizon=split.horizon,
@@ -117,14 +119,6 @@ def build_split_request(spec: TrainingSpec) -> SplitRequest:
         n_folds=split.folds,
         repeats=split.repeats or (1 if spec.search.is_requested else 5),
     )
-
-
-def _parse_timestamp(text: str) -> datetime:
-    try:
-        timestamp = datetime.fromisoformat(text)
-    except ValueError:
-        raise UserError(f"--holdout-from {text}: not a date; write it as 2015-03-01.") from None
-    return timestamp.astimezone(UTC).replace(tzinfo=None) if timestamp.tzinfo else timestamp
 
 
 @contextmanager

@@ -61,6 +61,8 @@ def _build_value(field: SpecField) -> dict[str, Any]:
         schema = {"type": [*TYPES[field.form], "null"]} | enum
     if field.key.minimum is not None:
         schema["minimum"] = field.key.minimum
+    if field.key.maximum is not None:
+        schema["maximum"] = field.key.maximum
     if field.default not in (None, ()):
         schema["default"] = field.default
     if field.key.help:

@@ -248,7 +248,7 @@ def _read_value(entry: _YamlValue, field: SpecField, folder: Path) -> Any:
 
 
 def _convert_value(entry: _YamlValue, field: SpecField) -> Any:
-    """A value in its form, not below its minimum, and one of the choices."""
+    """A value in its form, within its bounds, and one of the choices."""
     if field.form == "texts":
         texts = [(item, item.text()) for item in entry.each()]
         for item, text in texts:
@@ -256,21 +256,22 @@ def _convert_value(entry: _YamlValue, field: SpecField) -> Any:
         return tuple(text for _, text in texts)
     if field.form in ("text", "path"):
         _refuse_other_choice(entry, entry.text(), field)
+        if field.form == "path" and "\0" in entry.text():
+            raise entry.build_error(f"expected a path without the sign NUL, found {entry.summary}.")
         return entry.text()
     if field.form == "flag":
         text = entry.text().lower()
         if text not in FLAGS:
             raise entry.build_error(f"expected true or false, found {entry.summary}.")
         return FLAGS[text]
-    number, minimum = entry.number(), field.key.minimum
+    number = entry.number()
     if field.form == "whole" and number != int(number):
         raise entry.build_error(f"expected a whole number, found {entry.summary}.")
-    if minimum is not None and number < minimum:
-        raise entry.build_error(f"found {entry.summary}, expected at least {minimum:g}.")
-    if field.form != "whole":
-        return number
-    text = entry.text()
-    return int(text) if text.isdecimal() else int(number)  # a long one is no float
+    try:
+        field.key.check_number(number)
+    except ValueError as error:
+        raise entry.build_error(f"found {entry.summary}, {error}.") from None
+    return int(number) if field.form == "whole" else number
 
 
 def _refuse_other_choice(entry: _YamlValue, text: str, field: SpecField) -> None:
@@ -285,10 +286,24 @@ def _read_column(name: str, entry: _YamlValue) -> ColumnOverride:
     return ColumnOverride(name, **{key: _convert_value(value, fields[key]) for key, value in entries if not value.is_null})
 
 
-def refuse_missing_folder(path: Path | None) -> None:
-    """Raise FileError where a file is to be written into a folder that is not there: better now than after the training."""
-    if path is not None and not path.parent.is_dir():
+def refuse_unwritable(path: Path | None) -> None:
+    """Raise FileError where a task file cannot be written to its place: better now than after the training."""
+    if path is None:
+        return
+    if not path.parent.is_dir():
         raise FileError(f"--write-task {path}: there is no folder {path.parent}; make it, or name another.")
+    if path.is_dir():
+        raise FileError(f"--write-task {path}: this is a folder; name a file.")
+    is_new = not os.path.lexists(path)
+    if not is_new and not path.is_file():
+        return  # a pipe or a device, which opening would use up
+    try:
+        with path.open("ab"):
+            pass
+        if is_new:
+            path.unlink()
+    except OSError as error:
+        raise FileError(f"--write-task {path} cannot be written ({error.strerror}); name another place.") from None
 
 
 def write_task_file(spec: TrainingSpec, path: Path) -> None:

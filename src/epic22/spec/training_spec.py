@@ -4,6 +4,7 @@ From these fields are made: the options of `train` and `audit` (`cli.options`), 
 `task_schema`), and the keywords of the Python call (`build_spec`). A new option is a field here, and its use.
 """
 
+import math
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
 from dataclasses import fields as dataclass_fields
@@ -12,7 +13,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, GetCoreSchemaHandler, TypeAdapter, ValidationError, field_validator
 from pydantic_core import CoreSchema, core_schema
 
 from epic22.core.column import ColumnOverride
@@ -23,6 +24,14 @@ Form = Literal["text", "texts", "path", "number", "whole", "flag"]
 
 VERSION = 1
 """Of the file's form. It goes up when a key changes its meaning; files of every version before, and old names, stay readable."""
+
+MAX_DAYS = 36_525
+"""A hundred years: dates that are so far off still have four digits."""
+
+MAX_PERIODS = 10_000
+MAX_COST = 1e12
+MAX_SEED = 2**32 - 1
+"""The largest that XGBoost and NumPy take."""
 
 TABLE, USE, SEARCH, SPLIT, PANEL = "The table", "The use", "Search for parameters", "The split", "The panel"
 """The panels of the help, in their order."""
@@ -66,12 +75,21 @@ class Key:
             return schema
         return core_schema.no_info_before_validator_function(_as_texts, schema)
 
+    def check_number(self, number: float) -> None:
+        """Raise ValueError for a number that is not finite, or out of bounds."""
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError("expected a finite number")
+        if self.minimum is not None and number < self.minimum:
+            raise ValueError(f"expected at least {self.minimum:.12g}")
+        if self.maximum is not None and number > self.maximum:
+            raise ValueError(f"expected at most {self.maximum:.12g}")
+
     def check_value(self, value: Any) -> Any:
         """The value. Raises ValueError where it is out of bounds, or none of the choices."""
-        if value is not None and self.minimum is not None and value < self.minimum:
-            raise ValueError(f"expected at least {self.minimum:g}")
-        if value is not None and self.maximum is not None and value > self.maximum:
-            raise ValueError(f"expected at most {self.maximum:g}")
+        if isinstance(value, Path) and "\0" in str(value):
+            raise ValueError("expected a path without the sign NUL")
+        if isinstance(value, int | float):
+            self.check_number(value)
         choices = self.list_choices() if value else ()
         if choices and not set(value) <= set(choices):
             raise ValueError(f"expected some of {', '.join(choices)}")
@@ -183,12 +201,14 @@ class CostsSection(Section):
     """What errors cost."""
 
     miss: Annotated[
-        float | None, Key("The cost of a positive that nobody acted on; two classes.", "--cost-miss", USE, minimum=0)
+        float | None,
+        Key("The cost of a positive that nobody acted on; two classes.", "--cost-miss", USE, minimum=0, maximum=MAX_COST),
     ] = None
     false_alarm: Annotated[
-        float | None, Key("The cost of acting where nothing would have happened.", "--cost-false-alarm", USE, minimum=0)
+        float | None,
+        Key("The cost of acting where nothing would have happened.", "--cost-false-alarm", USE, minimum=0, maximum=MAX_COST),
     ] = None
-    capacity: Annotated[int | None, Key("How many rows a week can be acted on.", minimum=1)] = None
+    capacity: Annotated[int | None, Key("How many rows a week can be acted on.", minimum=1, maximum=1_000_000_000)] = None
     stake_column: Annotated[
         str | None,
         Key("A numeric input that multiplies the cost of a miss, such as the value at stake."),
@@ -231,13 +251,18 @@ class SplitSection(Section):
             SPLIT,
             jobs=TABLE_OR_PANEL,
             minimum=0,
+            maximum=MAX_DAYS,
         ),
     ] = 0.0
-    gap: Annotated[float, Key("Label delay: days from the horizon's end until it is known.", "--gap", SPLIT, minimum=0)] = 0.0
-    folds: Annotated[int, Key("The number of test folds.", "--folds", SPLIT, minimum=2)] = 5
-    repeats: Annotated[int | None, Key("Repeats of cross-validation: 5, or 1 with a search.", "--repeats", SPLIT, minimum=1)] = (
-        None
-    )
+    gap: Annotated[
+        float,
+        Key("Label delay: days from the horizon's end until it is known.", "--gap", SPLIT, minimum=0, maximum=MAX_DAYS),
+    ] = 0.0
+    folds: Annotated[int, Key("The number of test folds.", "--folds", SPLIT, minimum=2, maximum=MAX_PERIODS)] = 5
+    repeats: Annotated[
+        int | None,
+        Key("Repeats of cross-validation: 5, or 1 with a search.", "--repeats", SPLIT, minimum=1, maximum=MAX_PERIODS),
+    ] = None
     group_by: Annotated[
         Literal["day", "week", "month"] | None,
         Key("day, week or month: rows of one period of --time are a group.", "--group-by", SPLIT),
@@ -246,7 +271,15 @@ class SplitSection(Section):
         None
     )
     holdout_last: Annotated[
-        int | None, Key("Test on the last N moments of --time.", "--holdout-last", SPLIT, jobs=TABLE_OR_PANEL, minimum=1)
+        int | None,
+        Key(
+            "Test on the last N moments of --time.",
+            "--holdout-last",
+            SPLIT,
+            jobs=TABLE_OR_PANEL,
+            minimum=1,
+            maximum=MAX_PERIODS,
+        ),
     ] = None
     random_rows_despite_time: Annotated[
         bool,
@@ -257,7 +290,14 @@ class SplitSection(Section):
         ),
     ] = False
     seed: Annotated[
-        int, Key("Same data, seed and platform: same model hash.", "--seed", jobs=("table", "panel", "feature"), minimum=0)
+        int,
+        Key(
+            "Same data, seed and platform: same model hash.",
+            "--seed",
+            jobs=("table", "panel", "feature"),
+            minimum=0,
+            maximum=MAX_SEED,
+        ),
     ] = 0
 
 
@@ -266,7 +306,7 @@ class SearchSection(Section):
 
     trials: Annotated[
         int | None,
-        Key("Try N configurations in each training part; reproducible.", "--trials", SEARCH, minimum=1),
+        Key("Try N configurations in each training part; reproducible.", "--trials", SEARCH, minimum=1, maximum=1_000_000),
     ] = None
     time_limit: Annotated[
         float | None,
@@ -332,13 +372,22 @@ class ForecastSection(Section):
     ] = None
     frequency: Annotated[str | None, Key("The length of a period: H, D, W, M, Q or Y.", "--frequency", PANEL)] = None
     season: Annotated[
-        int | None, Key("Periods in a cycle; 1 where the series are seasonally adjusted.", "--season", PANEL, minimum=1)
+        int | None,
+        Key("Periods in a cycle; 1 where the series are seasonally adjusted.", "--season", PANEL, minimum=1, maximum=MAX_PERIODS),
     ] = None
     complete_last: Annotated[
-        int | None, Key("Use only series without a gap in the last N periods.", "--complete-last", PANEL, minimum=1)
+        int | None,
+        Key("Use only series without a gap in the last N periods.", "--complete-last", PANEL, minimum=1, maximum=MAX_PERIODS),
     ] = None
     trend_horizon: Annotated[
-        int, Key("Periods ahead at which a series is reported as rising, stable or falling.", "--trend-horizon", PANEL, minimum=1)
+        int,
+        Key(
+            "Periods ahead at which a series is reported as rising, stable or falling.",
+            "--trend-horizon",
+            PANEL,
+            minimum=1,
+            maximum=MAX_PERIODS,
+        ),
     ] = 3
     also: Annotated[tuple[str, ...], Key("A slow family to evaluate as well: arima.", "--also", PANEL)] = ()
 
@@ -445,7 +494,7 @@ class TrainingSpec(Section):
     @classmethod
     def _read_columns(cls, value: Any) -> Any:
         """The records of columns; also from a mapping by name, as in the file."""
-        return tuple(ColumnOverride(name, **of) for name, of in value.items()) if isinstance(value, Mapping) else value
+        return tuple(_read_column(name, of) for name, of in value.items()) if isinstance(value, Mapping) else value
 
     def value(self, spec_field: "SpecField") -> Any:
         """The value of a field."""
@@ -542,6 +591,27 @@ COLUMN_FIELDS = tuple(
 )
 """The settings of a column."""
 
+
+def _read_column(name: Any, settings: Any) -> ColumnOverride:
+    """The record of a column. Raises UserError where the name is no text, and for a setting that is unknown or does not fit."""
+    place, keys = f"columns.{name}", [one.name for one in COLUMN_FIELDS]
+    if not isinstance(name, str):
+        raise UserError(f"{place}: expected the name of a column, found {name!r}.")
+    if not isinstance(settings, Mapping):
+        raise UserError(f"{place}: expected a record of {', '.join(keys)}, found {settings!r}.")
+    types, values = get_type_hints(ColumnOverride), dict[str, Any]()
+    for key, value in settings.items():
+        if key not in keys:
+            raise UserError(f"{place}.{key}: not known here; there are {', '.join(keys)}.")
+        kind: Any = Annotated[types[key], Key("")]
+        try:
+            values[key] = TypeAdapter(kind).validate_python(value)
+        except ValidationError as error:
+            message = error.errors(include_url=False)[0]["msg"].removeprefix("Value error, ")
+            raise UserError(f"{place}.{key}: found {value!r}; {message}.") from None
+    return ColumnOverride(name, **values)
+
+
 SECTION_KEYS: Mapping[str, Key] = {
     name: next(one for one in info.metadata if isinstance(one, Key))
     for name, info in TrainingSpec.model_fields.items()
@@ -568,13 +638,21 @@ def list_unused(job: Job, given: Container[str]) -> tuple[SpecField, ...]:
 
 
 def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
-    """The specification with the options given; notes say which values of a task file they override."""
+    """The specification with the options given; notes say which values of a task file they override.
+
+    Raises UserError for a number that is not finite, or out of bounds.
+    """
     places, notes = dict(spec.origin.places), list(spec.origin.notes)
     for one in FIELDS:
         if one.parameter not in given:
             continue
         value, before = given[one.parameter], spec.value(one)
         value = tuple(value) if isinstance(value, list) else value
+        try:
+            if isinstance(value, int | float):
+                one.key.check_number(value)
+        except ValueError as error:
+            raise UserError(f"{one.key.option or one.parameter} {value}: {error}.") from None
         if places.pop(one.path, None) is not None and value != before:
             notes.append(
                 f"{one.key.option or one.parameter} on the command line overrides {'.'.join(one.path)} "

@@ -24,6 +24,10 @@ MIN_CLUSTER_SHARE = 0.9
 """With as many clusters a row, a few copies of rows aside, the rows are counted."""
 
 
+MAX_RATIO = 1e9
+"""Of the difference that could be shown to the one asked for: beyond it no data that there can be would show it."""
+
+
 @dataclass(frozen=True)
 class SampleSize:
     """What was tested: `count` of `unit` (positives or rows), and the clusters they come in (None: each row for itself)."""
@@ -39,7 +43,11 @@ class SampleSize:
         'about 100 more positives would be needed, in about 20 more clusters,'
         >>> SampleSize("rows", 200, None).describe_increase(1.5)
         'about 100 more rows would be needed'
+        >>> SampleSize("rows", 200, None).describe_increase(math.inf)
+        'no number of rows would show it'
         """
+        if not math.isfinite(self.count * factor):
+            return f"no number of {self.unit} would show it"
         more = math.ceil(self.count * max(0.0, factor - 1) - 1e-9)
         text = f"about {more:,} more {self.unit} would be needed"
         if self.clusters is None:
@@ -97,7 +105,8 @@ def compute_data_factor(difference: float, error: float, width: float = TWO_SIDE
     """
     if not difference or math.isnan(difference) or math.isnan(error):
         return math.inf
-    return float((width * error / abs(difference)) ** 2)
+    ratio = float(width * error / abs(difference))
+    return ratio**2 if ratio < MAX_RATIO else math.inf
 
 
 def count_sample(experiment: Experiment) -> SampleSize:
