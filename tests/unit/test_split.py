@@ -165,6 +165,50 @@ def test_a_holdout_of_groups_that_all_come_again_is_refused() -> None:
         plan_folds(grouped_and_timed(codes), "regression", SplitRequest(holdout_last=20, separate_groups=True))
 
 
+def test_a_holdout_that_leaves_one_group_to_learn_from_is_refused() -> None:
+    codes = np.repeat([0, 1, 2], [560, 20, 20])
+    with pytest.raises(SplitError, match=r"fold 1: 1\. Early stopping"):
+        plan_folds(grouped_and_timed(codes), "regression", SplitRequest(holdout_last=40, separate_groups=True))
+
+
+def test_a_forward_fold_with_one_group_to_learn_from_is_left_out() -> None:
+    codes = np.repeat(np.arange(4), 150)
+    plan = plan_folds(grouped_and_timed(codes), "regression", SplitRequest(separate_groups=True))
+    assert [len(np.unique(codes[fold.train])) for fold in plan.folds] == [2, 3]
+    with pytest.raises(SplitError, match="two groups to learn from; bring more groups"):
+        plan_folds(grouped_and_timed(codes), "regression", SplitRequest(separate_groups=True, n_folds=2))
+
+
+def test_two_groups_of_one_class_each_are_refused_to_learn_from() -> None:
+    group = np.repeat(np.array(["a", "b", "c", "d"], dtype=object), 25)
+    examples = replace(toy("binary", 100, group=group).examples, Y=np.isin(group, ["a", "b"]).astype(float)[:, None])
+    with pytest.raises(SplitError, match=r"fold 1: 2\. Early stopping"):
+        plan_folds(examples, "binary", SplitRequest(n_folds=2))
+
+
+@pytest.mark.parametrize("positive", ["a", "a b"])
+def test_inner_folds_have_rows_of_both_classes_to_learn_from(positive: str) -> None:
+    group = np.repeat(np.array(["a", "b", "c", "d", "e", "f"], dtype=object), 25)
+    examples = replace(toy("binary", 150, group=group).examples, Y=np.isin(group, ["a", "b", "c"]).astype(float)[:, None])
+    experiment = Experiment(task("binary"), examples, plan_folds(examples, "binary", SplitRequest(n_folds=2)))
+    train = np.flatnonzero(np.isin(group, [*positive.split(), "d"]))
+    inner = [
+        split_inner_fold(experiment, train),
+        *split_inner_folds(experiment, train, 3),
+        *split_search_folds(experiment, train),
+    ]
+    assert len(inner) > 3
+    assert all(len(fold.test) and len(np.unique(examples.y[fold.train])) == 2 for fold in inner)
+
+
+def test_a_part_of_one_group_is_split_by_rows() -> None:
+    codes = np.repeat(np.arange(4), 150)
+    examples = grouped_and_timed(codes)
+    plan = plan_folds(examples, "regression", SplitRequest(separate_groups=True))
+    inner = split_inner_fold(Experiment(task("regression"), examples, plan), np.arange(100))
+    assert (len(inner.train), len(inner.test)) == (80, 20)
+
+
 def test_one_group_alone_cannot_go_forward_apart_and_the_error_says_what_it_takes() -> None:
     codes = np.zeros(600, dtype=np.int64)
     with pytest.raises(SplitError, match="bring more groups or a longer history, or leave --group or --time out"):

@@ -42,6 +42,9 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     if examples.trainable is not None:
         plan = replace(plan, folds=tuple(replace(f, train=f.train[examples.trainable[f.train]]) for f in plan.folds))
     _refuse_missing_classes(plan, examples, kind)
+    groups = plan.clusters if plan.strategy == "by_group" else plan.groups
+    if groups is not None:
+        _refuse_inseparable_groups(plan.folds, groups, examples.y, kind)
     return plan
 
 
@@ -109,10 +112,12 @@ def _plan_forward_by_group(examples: Examples, kind: Kind, request: SplitRequest
     """Test windows that move forward, and no group on both sides of a fold."""
     plan = plan_walk_forward(examples, request)
     separated = separate_forward_folds(plan.folds, examples, kind, groups, len(plan.folds), request.seed)
-    plan = replace(plan, folds=separated.folds, groups=groups, clusters=groups)
+    folds = tuple(f for f in separated.folds if _can_leave_group_out(groups[f.train], examples.y[f.train], kind))
+    plan = replace(plan, folds=folds, groups=groups, clusters=groups)
     lacking = _describe_missing_class(plan, examples) if KINDS[kind].is_classification else None
     if len(plan.folds) < 2 or lacking is not None:
-        what = f"{lacking} would lack a class" if lacking else f"only {len(plan.folds)} folds would have rows on both sides"
+        too_few = f"fewer than two folds ({len(folds)}) would have rows to test and two groups to learn from"
+        what = f"{lacking} would lack a class" if lacking else too_few
         raise SplitError(
             f"--group with --time: where groups stay apart and time goes forward, {what}; bring more groups or a longer history, "
             "or leave --group or --time out."
@@ -331,6 +336,28 @@ def find_clusters(examples: Examples) -> Array | None:
         if len(np.unique(periods)) >= 30:
             return encode_values(periods)
     return None
+
+
+def can_fit_rest(rest: Array, y: Array, kind: Kind) -> bool:
+    """Whether labels `rest`, what is left of `y`, can be learned from: there are some, of more than one class where `y` is."""
+    if not len(rest) or not KINDS[kind].is_classification:
+        return bool(len(rest))
+    return bool(rest.min() < rest.max() or y.min() == y.max())
+
+
+def _can_leave_group_out(groups: Array, y: Array, kind: Kind) -> bool:
+    """Whether the rows of all groups but one can be learned from, so that early stopping can validate on that one."""
+    return any(can_fit_rest(y[groups != group], y, kind) for group in np.unique(groups))
+
+
+def _refuse_inseparable_groups(folds: Sequence[Fold], groups: Array, y: Array, kind: Kind) -> None:
+    takes = "two groups, and two classes in what is left without one of them" if KINDS[kind].is_classification else "two groups"
+    for number, fold in enumerate(folds, start=1):
+        if not _can_leave_group_out(groups[fold.train], y[fold.train], kind):
+            raise SplitError(
+                f"groups in the training part of fold {number}: {len(np.unique(groups[fold.train]))}. Early stopping validates "
+                f"on groups that it does not learn from, which takes {takes}; bring more groups, or split another way."
+            )
 
 
 def _describe_missing_class(plan: FoldPlan, examples: Examples) -> str | None:

@@ -1,8 +1,10 @@
 """Folds within a training part: what early stopping, a search, means of labels and a learning curve are split by.
 
 Each is split in the manner of the plan: forward in time with its gap where the plan goes forward, groups apart where it keeps
-them so; else by whole clusters, stratified by class. Row numbers are those of the examples; no row outside the training part
-is used.
+them so. Where no forward window has rows on both sides (for early stopping and a search all classes too), and where the plan
+does not go forward, whole clusters are split at random, stratified by class: such a fold is not forward in time and has no gap.
+Where no cluster can be left out, as one alone, rows are. That touches early stopping and what is chosen within a training part,
+never the scores. Row numbers are those of the examples; no row outside the training part is used.
 """
 
 import itertools
@@ -17,6 +19,7 @@ from epic22.core.data.split import (
     VALIDATION_SHARE,
     assign_folds,
     build_forward_fold,
+    can_fit_rest,
     compute_group_strata,
     convert_days,
     drop_empty_folds,
@@ -24,6 +27,7 @@ from epic22.core.data.split import (
     find_test_start,
     separate_forward_folds,
 )
+from epic22.core.errors import SplitError
 from epic22.core.experiment import Experiment
 from epic22.core.task import Array
 
@@ -54,8 +58,7 @@ def split_inner_fold(experiment: Experiment, train: Array) -> Fold:
         ):
             return forward
     n = round(1 / VALIDATION_SHARE)
-    fold_numbers = _assign_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train)])
-    return Fold(train[fold_numbers != 0], train[fold_numbers == 0])
+    return _split_clusters(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train)])[0]
 
 
 def split_inner_folds(experiment: Experiment, train: Array, n: int) -> tuple[Fold, ...]:
@@ -64,15 +67,14 @@ def split_inner_folds(experiment: Experiment, train: Array, n: int) -> tuple[Fol
         forward = _separate_groups(experiment, _split_windows(experiment, train, n))
         if forward:
             return forward
-    fold_numbers = _assign_rows(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train), n])
-    return drop_empty_folds(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n))
+    return _split_clusters(experiment, _list_clusters(experiment)[train], train, n, [experiment.seed, len(train), n])
 
 
 def split_search_folds(experiment: Experiment, train: Array) -> tuple[Fold, ...]:
     """Folds of a training part for a search within it.
 
-    Timed rows are validated on window after window, where every window has all classes; else whole clusters are split in five,
-    fewer of which validate where there are many rows.
+    Timed rows are validated on window after window, where every window has all classes; else whole clusters are split in five at
+    random, fewer of which validate where there are many rows.
     """
     if _goes_forward(experiment):
         windows = _separate_groups(experiment, _split_search_windows(experiment, train))
@@ -80,9 +82,8 @@ def split_search_folds(experiment: Experiment, train: Array) -> tuple[Fold, ...]
         if windows and (not is_stratified or all(_has_same_classes(y, fold) for fold in windows)):
             return windows
     clusters = _list_search_clusters(experiment)[train]
-    fold_numbers = _assign_rows(experiment, clusters, train, N_SEARCH_FOLDS, [experiment.seed, len(train), 1])
     n_folds = N_SEARCH_FOLDS if len(train) < SEARCH_ROW_LIMITS[0] else 3 if len(train) < SEARCH_ROW_LIMITS[1] else 2
-    return tuple(Fold(train[fold_numbers != i], train[fold_numbers == i]) for i in range(n_folds) if (fold_numbers == i).any())
+    return _split_clusters(experiment, clusters, train, N_SEARCH_FOLDS, [experiment.seed, len(train), 1])[:n_folds]
 
 
 def select_training_share(experiment: Experiment, train: Array, n_parts: int) -> Array:
@@ -99,6 +100,17 @@ def select_training_share(experiment: Experiment, train: Array, n_parts: int) ->
 
 def _goes_forward(experiment: Experiment) -> bool:
     return experiment.plan.strategy in ("walk_forward", "holdout") and experiment.examples.has_times
+
+
+def _split_clusters(experiment: Experiment, clusters: Array, train: Array, n: int, seed: Sequence[int]) -> tuple[Fold, ...]:
+    """Up to n folds of whole `clusters` (n of the part,), of rows where no cluster can be left out."""
+    y, kind = experiment.examples.y, experiment.task.target.kind
+    for codes in (clusters, np.arange(len(train))):
+        numbers = _assign_rows(experiment, codes, train, n, seed)
+        folds = drop_empty_folds(Fold(train[numbers != i], train[numbers == i]) for i in range(n))
+        if folds := tuple(fold for fold in folds if can_fit_rest(y[fold.train], y[train], kind)):
+            return folds
+    raise SplitError(f"{len(train)} rows cannot be split into rows to learn from and rows to validate on; bring more.")
 
 
 def _assign_rows(experiment: Experiment, clusters: Array, train: Array, n: int, seed: Sequence[int]) -> Array:
