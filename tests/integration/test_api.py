@@ -290,8 +290,8 @@ def test_another_content_type_method_or_address_is_refused(client: TestClient) -
     refused(client.get("/v1/tasks/", follow_redirects=False), 404, "No such address")
     refused(client.get(URL), 405, "method")
     refused(client.get("/v2/tasks"), 404, "No such address")
-    refused(client.get("/v1/tasks/nope"), 404, "no champion")
-    refused(client.post("/v1/tasks/nope/predictions", json={"rows": [ROW]}), 404, "no champion")
+    refused(client.get("/v1/tasks/nope"), 404, "The task is not known; GET /v1/tasks lists")
+    refused(client.post("/v1/tasks/nope/predictions", json={"rows": [ROW]}), 404, "The task is not known; GET /v1/tasks lists")
 
 
 def test_a_client_that_hangs_up_is_not_our_mistake(store: ModelStore) -> None:
@@ -494,7 +494,7 @@ def test_a_task_that_is_withdrawn_is_gone(copied: ModelStore) -> None:
     client = TestClient(create_app(copied))
     assert post(client, ROW).status_code == 200
     (copied.root / "toy" / "champion.json").unlink()
-    refused(post(client, ROW), 404, "no champion")
+    refused(post(client, ROW), 404, "The task is not known; GET /v1/tasks lists")
 
 
 @pytest.mark.slow

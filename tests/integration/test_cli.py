@@ -236,7 +236,7 @@ def test_the_line_in_the_help_is_what_the_verb_says_of_itself(verb: str) -> None
     [
         (["--cost-miss", "5"], "go together"),
         (["--prefer-simpler"], "needs --cost-miss"),
-        (["--learning-curve", "--panel", "wide"], "do not go with --panel"),
+        (["--learning-curve", "--panel", "wide"], "not with --panel"),
     ],
 )
 def test_options_of_use_that_make_no_sense_are_refused(shell: Shell, boilers: Path, options: list[str], told: str) -> None:

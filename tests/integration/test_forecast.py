@@ -186,6 +186,29 @@ def test_the_api_answers_series_and_refuses_wrong_bodies() -> None:
         assert client.post(URL, json=example).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("row", "pointer", "what"),
+    [
+        ({"values": [1, 2, 3, 4], "last": "9999-12-31"}, "last", "calendar"),
+        ({"values": [1, 2, 3, 4], "last": "0001-01-01"}, "last", "calendar"),
+        ({"last": "2022-12-01"}, "last", "last goes with values"),
+        ({"series": "nowhere"}, "series", "no series 'nowhere'"),
+        ({"values": [1, 2, "x", 4]}, "values/2", "must be a number"),
+        ({"values": [1, 2]}, "values", "at least 3"),
+        ({"values": [1, None, None]}, "values", "too few"),
+        ({"values": [1, 2, 3, None]}, "values", "the last value is missing"),
+    ],
+)
+def test_a_refused_series_is_named_with_a_pointer_to_what_is_wrong(row: dict[str, object], pointer: str, what: str) -> None:
+    _, store = usual_run()
+    with TestClient(create_app(store), raise_server_exceptions=False) as client:
+        refused = client.post(URL, json={"rows": [{"series": "zip 01"}, {"series": "zip 01"} | row]})
+    assert refused.status_code == 422
+    (error,) = refused.json()["errors"]
+    assert error["pointer"] == f"/rows/1/{pointer}"
+    assert what in error["detail"]
+
+
 @pytest.mark.slow
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.one_of(st.none(), st.floats(-1e15, 1e15)), min_size=3, max_size=40))

@@ -68,8 +68,8 @@ def test_the_audit_writes_a_file_without_training(shell: Shell) -> None:
     [
         (["train", "--task-file", "none.yaml"], "none.yaml cannot be read"),
         (["train", "--csv", "t.csv", "--label", "y", "--write-task", "no/task.yaml"], "there is no folder no"),
-        (["train", "tenant_churn", "--task-file", "task.yaml"], "--task-file go with a table of your own"),
-        (["train", "--csv", "t.csv", "--label", "y", "--panel", "wide", "--task-file", "task.yaml"], "do not go with --panel"),
+        (["train", "tenant_churn", "--task-file", "task.yaml"], "--task-file: only with a table of your own"),
+        (["train", "--csv", "t.csv", "--label", "y", "--panel", "wide", "--task-file", "task.yaml"], "not with --panel"),
         (["audit", "--write-task", "task.yaml"], "give --csv FILE and --label COLUMN"),
         (["train", "--task-file", "task.yaml"], "epic22: task.yaml, line 4: roles.label: --label z: no such column"),
     ],

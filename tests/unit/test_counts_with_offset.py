@@ -189,9 +189,9 @@ def test_what_cannot_add_an_exposure_is_refused(tmp_path: Path) -> None:
         load_task_data(asked(tmp_path, loss="squared"))
     with pytest.raises(ColumnError, match="families: lightgbm cannot add --offset"):
         load_task_data(asked(tmp_path, families=("lightgbm",)))
-    with pytest.raises(ColumnError, match="uses 'years', which is the exposure"):
+    with pytest.raises(ColumnError, match="uses 'years', which is the offset"):
         load_task_data(asked(tmp_path, formula=("each = size / years",)))
-    with pytest.raises(ColumnError, match="exposure and label at once"):
+    with pytest.raises(ColumnError, match="label and offset at once"):
         load_task_data(asked(tmp_path, exposure="claims"))
     wanted = {"csv": stored(tmp_path), "label": "claims", "offset": "years", "loss": "poisson", "trials": 3}
     assert build_roles(build_spec(**wanted)).offset == "years"

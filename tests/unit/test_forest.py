@@ -7,9 +7,11 @@ import pytest
 import xgboost as xgb
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numba.core.types import BaseNamedTuple
 
 from epic22.core.errors import InternalError
 from epic22.core.models.trees.forest import Forest, combine_forests, read_booster
+from epic22.core.models.trees.forest_kernels import add_interactions, add_shap, sum_leaves
 from epic22.core.task import Array
 
 COLUMNS, CATEGORY, SMALL_CATEGORY = 6, 2, 4
@@ -137,3 +139,15 @@ def test_shallow_and_deep_trees_side_by_side_give_the_sum_of_their_reasons() -> 
         both = combine_forests(order, [0.5, 0.5])
         np.testing.assert_allclose(both.shap_values(X), parts, atol=1e-12)
         np.testing.assert_allclose(both.shap_values(X).sum(axis=1), both.decision_function(X), atol=1e-12)
+
+
+def test_compiled_code_that_is_kept_names_no_class_of_the_package() -> None:
+    """Another version of the package, which names its classes otherwise, could not read it, and no model would open."""
+    forest = read_booster(boosted()[0])
+    X = rows(3, 5)
+    for compute in (forest.decision_function, forest.shap_values, forest.shap_interaction_values):
+        compute(X)
+    for kernel in (sum_leaves, add_shap, add_interactions):
+        arguments = [argument for signature in vars(kernel)["overloads"] for argument in signature]
+        assert arguments
+        assert not any(isinstance(argument, BaseNamedTuple) for argument in arguments)

@@ -162,7 +162,7 @@ search: {trials: 20, families: [linear], engineer: no}
         data=DataSection(file=Path("in/churn.csv")),
         roles=RolesSection(label="Churn", positive="Yes", id=("customer",), offset="years", drop=("late", "later")),
         columns=(
-            ColumnOverride("tenure", "int", "months", "time as a tenant", 0.0, 100.0),
+            ColumnOverride("tenure", "int", "months", "time as a tenant", low=0.0, high=100.0),
             ColumnOverride("plan", levels=("monthly", "yearly")),
             ColumnOverride("gender", role="protected"),
         ),

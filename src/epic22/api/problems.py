@@ -12,7 +12,7 @@ from fastapi.responses import Response
 from starlette.exceptions import HTTPException
 
 from epic22.api.security_headers import SECURITY_HEADERS
-from epic22.core.errors import BundleError, UnknownTaskError, UserError
+from epic22.core.errors import BundleError, RowError, UnknownTaskError, UserError
 
 MEDIA_TYPE = "application/problem+json"
 TITLES: Mapping[int, tuple[str, str]] = {
@@ -55,6 +55,15 @@ def problem_response(status: int, detail: str, instance: str, errors: Sequence[t
     return Response(orjson.dumps(content), status, media_type=MEDIA_TYPE, headers=headers)
 
 
+def build_pointer(*keys: str | int) -> str:
+    """The JSON pointer that leads through these keys and positions (RFC 6901).
+
+    >>> build_pointer("rows", 0, "a/b")
+    '/rows/0/a~1b'
+    """
+    return "".join(f"/{str(key).replace('~', '~0').replace('/', '~1')}" for key in keys)
+
+
 def _truncate(text: str) -> str:
     """The text, shortened, without what UTF-8 cannot encode."""
     valid_text = text.encode("utf-8", "replace").decode()
@@ -70,12 +79,19 @@ def add_problem_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(UnknownTaskError)
     async def _handle_unknown_task(request: Request, error: UnknownTaskError) -> Response:
-        return problem_response(404, str(error), request.url.path)
+        return problem_response(404, "The task is not known; GET /v1/tasks lists those there are.", request.url.path)
 
     @app.exception_handler(BundleError)
     async def _handle_broken_bundle(request: Request, error: BundleError) -> Response:
         detail = "The task's model is damaged or not readable here; its operator finds the reason in the log."
         return problem_response(503, detail, request.url.path)
+
+    @app.exception_handler(RowError)
+    async def _handle_row_error(request: Request, error: RowError) -> Response:
+        errors = [
+            (build_pointer("rows", row, *(() if column is None else (column,))), what) for row, column, what in error.problems
+        ]
+        return problem_response(422, str(error), request.url.path, errors)
 
     @app.exception_handler(UserError)
     async def _handle_user_error(request: Request, error: UserError) -> Response:

@@ -11,7 +11,7 @@ from typing import Any
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from epic22.api.problems import Problem
+from epic22.api.problems import Problem, build_pointer
 from epic22.core.artifact.request_model import MAX_ROWS, MAX_TEXT_LENGTH, RequestModel
 from epic22.core.task import Column
 
@@ -56,7 +56,7 @@ def read_rows(body: RequestModel, content: bytes) -> list[dict[str, Any]]:
     values: list[dict[str, Any]] = []
     faults: list[Fault] = []
     for i, row in enumerate(_extract_rows(_parse_json(content))):
-        result = _validate_row(body, row, f"/rows/{i}")
+        result = _validate_row(body, row, i)
         if isinstance(result, list):
             faults += result
         else:
@@ -103,9 +103,7 @@ def _extract_rows(value: Any) -> list[Any]:
         raise Problem(422, f'The body has no "rows"; {BODY_HINT}.', [("/rows", "is absent")])
     if value.duplicate is not None or len(value) > 1:
         faults = [
-            (_append_pointer("", name), f'is not asked for; "rows" is all a body has: {BODY_HINT}')
-            for name in value
-            if name != "rows"
+            (build_pointer(name), f'is not asked for; "rows" is all a body has: {BODY_HINT}') for name in value if name != "rows"
         ]
         raise _build_refusal(faults or [("/rows", "is given twice")])
     rows = value["rows"]
@@ -116,26 +114,21 @@ def _extract_rows(value: Any) -> list[Any]:
     return rows
 
 
-def _validate_row(body: RequestModel, row: Any, pointer: str) -> dict[str, Any] | list[Fault]:
+def _validate_row(body: RequestModel, row: Any, i: int) -> dict[str, Any] | list[Fault]:
     """The row's values, or what is wrong with it."""
     if not isinstance(row, _JsonObject):
-        return [(pointer, f"must be an object with a value a column, not {_describe_value(row)}")]
+        return [(build_pointer("rows", i), f"must be an object with a value a column, not {_describe_value(row)}")]
     if len(row) > len(body.columns) + MAX_EXTRA_NAMES:
-        return [(pointer, f"has {len(row):,} names; the task has {len(body.columns):,} columns")]
+        return [(build_pointer("rows", i), f"has {len(row):,} names; the task has {len(body.columns):,} columns")]
     if row.duplicate is not None:
-        return [(_append_pointer(pointer, row.duplicate), "is given twice")]
+        return [(build_pointer("rows", i, row.duplicate), "is given twice")]
     try:
         return body.row.model_validate(row).model_dump(by_alias=True)
     except ValidationError as error:
         details = error.errors(include_url=False, include_context=True)
     # A misspelt name comes first: the absent column is its consequence.
     details.sort(key=lambda item: item["type"] != "extra_forbidden")
-    return [(_append_pointer(pointer, str(item["loc"][0])), _describe_error(item, body.columns)) for item in details]
-
-
-def _append_pointer(pointer: str, name: str) -> str:
-    """The JSON pointer to a key below another pointer (RFC 6901)."""
-    return f"{pointer}/{name.replace('~', '~0').replace('/', '~1')}"
+    return [(build_pointer("rows", i, *item["loc"]), _describe_error(item, body.columns)) for item in details]
 
 
 EXPECTATIONS: Mapping[str, str] = {

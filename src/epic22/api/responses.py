@@ -101,7 +101,7 @@ class TaskAnswer(BaseModel):
 
 
 class IntervalAnswer(BaseModel):
-    """A figure with its 95 % interval; null where it cannot be told."""
+    """A figure with its 95 % interval; null where it is not defined."""
 
     model_config = ConfigDict(title="Interval")
 
@@ -112,7 +112,7 @@ class IntervalAnswer(BaseModel):
 
 class ColumnExplanation(BaseModel):
     """What a column is to the model: its mean |contribution|, its share of all, how the score goes with its value, its rank in
-    each fold, and what the metric loses on held-out rows when the column is permuted (null where that was not tried)."""
+    each fold, and what the metric loses on held-out rows when the column is permuted (null where that was not computed)."""
 
     column: str
     about: str

@@ -59,7 +59,7 @@ def print_explanation(explanation: Mapping[str, Any], pictures: Path) -> None:
 def _format_column(row: Mapping[str, Any]) -> list[str]:
     direction = DIRECTIONS[row["direction"]] + (f" {row['toward']}" if row["toward"] else "")
     rank = sum(row["ranks"]) / len(row["ranks"])
-    loss = "not tried" if row["permutation_loss"] is None else format_interval(row["permutation_loss"])
+    loss = "not computed" if row["permutation_loss"] is None else format_interval(row["permutation_loss"])
     name = f"{row['column']}: {row['about']}" if row["about"] else row["column"]
     return [
         name,

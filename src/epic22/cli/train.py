@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 ALL = "all"
 AUTHORISATION_HINT = "Give --override-reason with a key in EPIC22_KEY whose SHA-256 is in EPIC22_AUTHORISED_KEYS."
 REFUSALS: Mapping[Job, str] = {
-    "table": "go with --panel wide or --panel long.",
-    "panel": "do not go with --panel; the last periods are held out with --holdout-last.",
-    "feature": "go with a table of your own; a feature is trained on the stored tables.",
+    "table": "only with --panel wide or --panel long.",
+    "panel": "not with --panel, which forecasts each series and holds out its last periods (--holdout-last).",
+    "feature": "only with a table of your own; a feature is trained on the stored tables.",
 }
 """The message for options that a job has no use for."""
 
@@ -64,7 +64,7 @@ def train(
         train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
         return
     own = {"--data": data, "--override-reason": override_reason}
-    _refuse_options([option for option, value in own.items() if value is not None], "go with a feature of the stored tables.")
+    _refuse_options([option for option, value in own.items() if value is not None], "only with a feature of the stored tables.")
     if job == "panel":
         _require_table({"csv", "label"} <= set(given))
         train_forecast(bootstrap.read_spec(given), json)
@@ -74,7 +74,7 @@ def train(
 
 def _refuse_options(unused: Sequence[str], why: str) -> None:
     if unused:
-        raise UserError(f"{' and '.join(unused)} {why}")
+        raise UserError(f"{', '.join(unused)}: {why}")
 
 
 def _require_table(is_complete: bool) -> None:

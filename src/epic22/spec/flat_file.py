@@ -105,7 +105,7 @@ def _parse_formulas(table: TypedTable, spec: TrainingSpec) -> tuple[Formula, ...
         unusable = next((name for name in derivation.names if name not in inputs), None)
         if unusable is not None:
             role = {column.name: str(column.role) for column in table.columns}[unusable]
-            role = "exposure" if unusable == spec.roles.offset else role
+            role = "offset" if unusable == spec.roles.offset else role
             what = "left out" if role == "never" else f"the {role}"
             raise ColumnError(f"formula {derivation.formula.name!r} uses {unusable!r}, which is {what}; use inputs alone.")
         inputs.add(derivation.formula.name)

@@ -199,7 +199,7 @@ def _refuse_duplicates(values: pl.DataFrame, file: PanelFile) -> None:
         raise ColumnError(
             f"{row['entity']!r} has {duplicates.height} values that share a {file.frequency.noun} with another, first in "
             f"{file.frequency.label(row['period'])}; expected one a series and {file.frequency.noun}: name every column that "
-            "tells series apart with --id, give the right --frequency, and keep vintages in files of their own."
+            "tells series apart with --id, give the right --frequency, and keep revisions in files of their own."
         )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import MAXYEAR, MINYEAR, datetime
 from pathlib import Path
 
 import numpy as np
@@ -100,10 +101,10 @@ def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequen
 
 def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:
     index = {str(name): i for i, name in enumerate(bundle.history.entity)}
-    problems = [(i, "series", text) for i, r in enumerate(requests) if (text := _find_problem(bundle, r, index)) is not None]
+    problems = tuple((i, *fault) for i, r in enumerate(requests) if (fault := _find_problem(bundle, r, index)) is not None)
     if problems:
         row, _, text = problems[0]
-        raise RowError(f"row {row + 1}: {text}.", tuple((i, "values" if "value" in t else "series", t) for i, _, t in problems))
+        raise RowError(f"row {row + 1}: {text}.", problems)
     end = bundle.history.first + bundle.history.lines.shape[1] - 1
     spans = []
     for request in requests:
@@ -128,17 +129,32 @@ def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> 
     )
 
 
-def _find_problem(bundle: PanelBundle, request: SeriesRequest, index: Mapping[str, int]) -> str | None:
+def _find_problem(bundle: PanelBundle, request: SeriesRequest, index: Mapping[str, int]) -> tuple[str, str] | None:
+    """The name that is at fault and what is wrong with it; None for a series that can be forecast."""
     if request.values is None:
         if request.series not in index:
-            return f"no series {request.series[:100]!r} was trained on; send its latest values as well"
-        return None
+            return "series", f"no series {request.series[:100]!r} was trained on; send its latest values as well"
+        return None if request.last is None else ("last", "last goes with values: it is the period of the last one of them")
     present = sum(bool(np.isfinite(v)) for v in request.values)
     if present < MIN_VALUES:
-        return f"{present} values are too few; send at least {MIN_VALUES}, better {2 * bundle.schema.season + 1} or more"
+        fewest = f"send at least {MIN_VALUES}, better {2 * bundle.schema.season + 1} or more"
+        return "values", f"{present} values are too few; {fewest}"
     if not np.isfinite(request.values[-1]):
-        return "the last value is missing; end with one that is there, and name its period with last"
+        return "values", "the last value is missing; end with one that is there, and name its period with last"
+    if request.last is not None and not _has_calendar(bundle, request.last, len(request.values)):
+        return (
+            "last",
+            f"last lies too near the calendar's end; the values and the forecast must lie in {MINYEAR + 1} to {MAXYEAR - 1}",
+        )
     return None
+
+
+def _has_calendar(bundle: PanelBundle, last: int, n_values: int) -> bool:
+    """Whether every period of the values and of the forecast lies between the first year of the calendar and the last."""
+    periods = bundle.schema.periods
+    first_and_final = pl.Series([datetime(MINYEAR + 1, 1, 1), datetime(MAXYEAR, 1, 1)], dtype=pl.Datetime("us"))
+    low, high = periods.ordinals(first_and_final)
+    return bool(low <= last - n_values and last + bundle.schema.horizon < high)
 
 
 def _predict_one(

@@ -47,7 +47,7 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
 
 def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequence[ColumnOverride]) -> None:
     """Raise ColumnError for a column that is not there, or that has a role which leaves no room for what is stated."""
-    roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.offset: "exposure"} | dict.fromkeys(
+    roles_by_name = {roles.label: "label", roles.group: "group", roles.id: "id", roles.offset: "offset"} | dict.fromkeys(
         roles.time[:1], "time"
     )
     for one in overrides:
@@ -106,7 +106,7 @@ def _refuse_out_of_bounds(series: pl.Series, one: ColumnOverride) -> None:
     if one.low is not None or one.high is not None:
         if not series.dtype.is_numeric():
             raise ColumnError(f"columns.{one.name}: low and high are of numbers, and it holds none; leave them out.")
-        low, high = (-float("inf") if one.low is None else one.low), (float("inf") if one.high is None else one.high)
+        low, high = one.limits
         odd, expected = ~series.is_between(low, high), f"{low:g} to {high:g}"
     elif one.levels:
         odd, expected = ~series.is_in(list(one.levels)), f"one of {', '.join(one.levels[:10])}"

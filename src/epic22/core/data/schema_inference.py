@@ -156,7 +156,7 @@ def refuse_unfit_roles(names: Sequence[str], roles: Roles) -> None:
         for name in role_columns:
             if name is not None and name not in names:
                 raise ColumnError(f"{option} {name}: no such column{suggest_names(name, names)}")
-    named_columns = [("label", roles.label), ("id", roles.id), ("group", roles.group), ("exposure", roles.offset)]
+    named_columns = [("label", roles.label), ("id", roles.id), ("group", roles.group), ("offset", roles.offset)]
     named_columns += [("time", name) for name in roles.time] + [("drop", name) for name in dict.fromkeys(roles.drop)]
     for name in dict.fromkeys(name for _, name in named_columns if name is not None):
         column_roles = sorted(role for role, n in named_columns if n == name)

@@ -232,7 +232,7 @@ def check_groups(by: Sequence[str], inputs: pl.DataFrame) -> None:
         n_levels = inputs[name].drop_nulls().n_unique()
         if n_levels > MAX_LEVELS:
             raise ColumnError(
-                f"--coverage-by {name}: it has {n_levels:,} values, at most {MAX_LEVELS} can be told; name one of few levels."
+                f"--coverage-by {name}: it has {n_levels:,} values, at most {MAX_LEVELS} can be shown; name one of few levels."
             )
 
 

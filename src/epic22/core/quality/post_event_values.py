@@ -19,7 +19,7 @@ MIN_PIECES = 60
 MIN_FAILED = 20
 MIN_AUC = 0.62
 MIN_PLAIN_AUC = 0.7
-"""With too few second failures to tell a cause from hindsight, only a value as telling as this is mentioned."""
+"""With too few second failures to tell a cause from a consequence, only a value as telling as this is mentioned."""
 
 N_AGE_BANDS = 3
 MAX_SECOND_SHARE = 0.6
@@ -113,7 +113,7 @@ def _check_column(rows: pl.DataFrame, column: Column, what: str, values: Array, 
     message = (
         f"{evidence}: it was written because of the failure."
         if enough
-        else f"{evidence}, too few to tell a cause from hindsight."
+        else f"{evidence}, too few to tell a cause from a consequence."
     )
     return Finding("equipment", column.name, "filled after the event", message, grave=enough)
 

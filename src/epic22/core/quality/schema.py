@@ -89,9 +89,7 @@ def _fits_contract(series: pl.Series, column: Column) -> bool:
     if column.levels:
         return bool(present.is_in(list(column.levels)).all())
     if present.dtype.is_numeric() and (column.low is not None or column.high is not None):
-        low = float("-inf") if column.low is None else column.low
-        high = float("inf") if column.high is None else column.high
-        return bool(present.cast(pl.Float64).is_between(low, high).all())
+        return bool(present.cast(pl.Float64).is_between(*column.limits).all())
     return True
 
 

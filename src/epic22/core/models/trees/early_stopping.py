@@ -133,7 +133,7 @@ def _add_scores(trees: TreeArrays, validation: ValidationRows, raw: Array, loss:
 
     def fill(part: slice) -> None:
         own_losses = losses[part.start // BATCH_ROWS]
-        add_validation_scores(validation.X[part], validation.y[part], trees, loss, raw[part], own_losses)
+        add_validation_scores(validation.X[part], validation.y[part], tuple(trees), loss, raw[part], own_losses)
 
     run_batches(fill, len(raw), BATCH_ROWS, validation.threads)
     return np.asarray(losses.sum(axis=0))

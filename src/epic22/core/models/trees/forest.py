@@ -70,7 +70,7 @@ class Forest:
         out, arrays = np.tile(self.base, (len(X), 1)), self.split_arrays
 
         def fill(part: slice) -> None:
-            sum_leaves(X[part], arrays.scores, out[part])
+            sum_leaves(X[part], tuple(arrays.scores), out[part])
 
         run_batches(fill, len(X), BATCH_ROWS, threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -84,7 +84,7 @@ class Forest:
         flat = out.reshape(len(X), len(self.base) * (self.n_columns + 1))
 
         def fill(part: slice) -> None:
-            add_shap(X[part], arrays.scores, arrays.shap, flat[part])
+            add_shap(X[part], tuple(arrays.scores), tuple(arrays.shap), flat[part])
 
         run_batches(fill, len(X), BATCH_ROWS, threads)
         return out[:, 0] if len(self.base) == 1 else out
@@ -96,7 +96,7 @@ class Forest:
         out = np.zeros((len(X), len(self.base), self.n_columns, self.n_columns))
 
         def fill(part: slice) -> None:
-            add_interactions(X[part], self.nodes, out[part])
+            add_interactions(X[part], tuple(self.nodes), out[part])
 
         run_batches(fill, len(X), BATCH_ROWS, threads)
         return out[:, 0] if len(self.base) == 1 else out

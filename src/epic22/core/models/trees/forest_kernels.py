@@ -28,7 +28,11 @@ BLOCK_ROWS = 64
 
 
 def compile_kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """The function as machine code, kept on disk between runs where there is a place to write to; it lets other threads run."""
+    """The function as machine code, kept on disk between runs where there is a place to write to; it lets other threads run.
+
+    It is called with plain tuples: what is kept names the classes of its arguments, and a version of the package that names
+    them otherwise could not read it.
+    """
     try:
         kernel = numba.njit(cache=True, nogil=True, error_model="numpy")(function)
     except RuntimeError:
