@@ -7,7 +7,6 @@ From these fields are made: the options of `train` and `audit` (`cli.options`), 
 import math
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
-from dataclasses import fields as dataclass_fields
 from functools import partial
 from pathlib import Path
 from types import NoneType
@@ -585,11 +584,10 @@ FIELDS = tuple(_list_fields(TrainingSpec))
 """Every field but those of a single column."""
 
 COLUMN_FIELDS = tuple(
-    describe_field("columns", one.name, get_type_hints(ColumnOverride)[one.name], Key(""), one.default)
-    for one in dataclass_fields(ColumnOverride)
-    if one.name != "name"
+    describe_field("columns", name, get_type_hints(ColumnOverride)[name], Key(""), getattr(ColumnOverride, name))
+    for name in ("dtype", "unit", "about", "low", "high", "levels", "role")
 )
-"""The settings of a column."""
+"""The settings of a column, in the order of the file."""
 
 
 def _read_column(name: Any, settings: Any) -> ColumnOverride:
