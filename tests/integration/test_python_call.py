@@ -5,7 +5,10 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -100,7 +103,14 @@ def test_a_forecast_is_trained_in_a_script_without_a_main_guard_and_goes_on_from
     [
         ({"lable": "y"}, "lable: no such keyword"),
         ({"label": "y", "folds": "many"}, "folds='many'"),
-        ({}, "name the table with --csv FILE and its label"),
+        ({}, r"give a table and its label, as in train\(frame, label='churned'\)"),
+        ({"label": 3}, "label=3"),
+        ({"label": "y", "csv": "a.csv"}, "csv='a.csv': the call has a table already"),
+        ({"label": "y", "memory_cap": 1_000_000}, "memory_cap=1000000: expected a text such as '4GB'"),
+        ({"label": "y", "columns": {"a": {"unitt": "m"}}}, r"columns\.a\.unitt: not known here"),
+        ({"label": "y", "columns": {"a": 3}}, r"columns\.a: expected a record"),
+        ({"label": "y"}, "^label y: no such column"),
+        ({"label": "a", "cost_miss": 3}, "^cost_miss and cost_false_alarm go together"),
     ],
 )
 def test_what_cannot_be_asked_is_told_before_anything_is_trained(tmp_path: Path, options: dict[str, object], said: str) -> None:
@@ -108,6 +118,67 @@ def test_what_cannot_be_asked_is_told_before_anything_is_trained(tmp_path: Path,
         epic22.train(pl.DataFrame({"a": [1]}), home=tmp_path, **options)
     with pytest.raises(UserError, match="list: no table; give a frame"):
         epic22.train([1, 2], label="y", home=tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("frame", "message"),
+    [
+        (pd.DataFrame([[1, 2]], columns=["a", "a"]), "the frame has 2 columns named 'a'"),
+        (pd.DataFrame({"a": [1, "x"]}), "column 'a' of the frame holds int, str; expected numbers, texts or times"),
+        (pd.DataFrame({"a": [1j]}), "column 'a' of the frame holds complex"),
+        (pd.DataFrame({"a": pd.period_range("2020-01", periods=2, freq="M")}), "column 'a' of the frame holds Period"),
+        (pl.DataFrame({"a": [object()]}, schema={"a": pl.Object}), "column 'a' of the frame holds object"),
+        (pl.DataFrame({"a": [[1]]}), "^the frame: column 'a' holds List"),
+        (pd.DataFrame({"a": []}), "^the frame has no rows"),
+        (pd.Series([1, 2]), "^Series: no table; give a frame of pandas or Polars"),
+    ],
+)
+def test_a_frame_that_is_no_table_is_refused_in_a_sentence(tmp_path: Path, frame: Any, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        epic22.train(frame, label="a", home=tmp_path)
+
+
+@pytest.mark.parametrize("call", [partial(epic22.train, pl.DataFrame({"a": [1]}), label="a"), partial(epic22.load, "toy")])
+def test_a_home_that_is_no_folder_is_refused(call: Callable[..., object], tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.touch()
+    with pytest.raises(UserError, match="home=3: expected the path of a folder"):
+        call(home=3)
+    for path in (file, file / "below"):
+        with pytest.raises(UserError, match=f"home='{path}': {file} is a file"):
+            call(home=path)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((3,), "task=3: "), ((None,), "task=None: "), (("toy", 1.5), "version=1.5: "), (("toy", True), "version=True: ")],
+)
+def test_a_model_is_loaded_by_the_name_of_its_task_and_a_number(arguments: tuple[Any, ...], message: str, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=f"^{message}expected the n"):
+        epic22.load(*arguments, home=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_model_answers_with_the_index_of_the_frame_and_refuses_others_by_name(tmp_path: Path) -> None:
+    frame = pd.read_csv(table(tmp_path, "binary", 200))
+    run = epic22.train(frame, label="y", home=tmp_path / "home", **OPTIONS)
+    score = run.scores[run.version.family]["average_precision"]
+    described = f"task='toy', version='1', family='{run.version.family}', status='{run.version.status}'"
+    assert repr(run) == f"Run({described}, average_precision={score.value:.4g} [{score.low:.4g}, {score.high:.4g}])"
+    model = epic22.load("toy", 1, home=tmp_path / "home")
+    assert repr(model) == f"LoadedModel({described})"
+    rows = frame.sample(5, random_state=1)
+    answers = model.predict(rows)
+    assert answers.index.equals(rows.index)
+    assert answers["entity"].tolist() == rows["who"].tolist()
+    for refused, message in (
+        (frame.iloc[0], "^Series: no table"),
+        (frame.head(0), "^the frame has no rows; there is nothing to predict.$"),
+        (frame.drop(columns="wear"), "^the frame: no column 'wear'"),
+        (frame.assign(wear="x"), "^the frame, row 1, column 'wear': 'x' is not a finite number.$"),
+    ):
+        with pytest.raises(UserError, match=message):
+            model.predict(refused)
 
 
 def test_the_schema_of_the_task_file_is_current_and_knows_every_key_of_the_pages_example() -> None:

@@ -3,7 +3,6 @@
 Keywords are the options of the command line (`spec.training_spec`), so that both say the same and end in the same model.
 """
 
-import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -14,6 +13,7 @@ import polars as pl
 
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components, assemble
+from epic22.bootstrap.frame_file import is_frame, is_pandas, reword_errors, store_frame, write_frame
 from epic22.bootstrap.ingest_and_audit import audit_file
 from epic22.bootstrap.predictions import RequestFile
 from epic22.bootstrap.training import TrainingResult, train_file, train_panel_file
@@ -21,7 +21,7 @@ from epic22.config import Settings, parse_memory
 from epic22.core.artifact.model import Model
 from epic22.core.data.leakage import Suspicion
 from epic22.core.errors import UserError
-from epic22.core.lineage import ModelVersion, sha256
+from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 from epic22.core.statistics import Interval
 from epic22.services.training_run import RowRun, SeriesRun
@@ -36,6 +36,9 @@ class LoadedModel:
     components: Components
     model: Model
 
+    def __repr__(self) -> str:
+        return f"LoadedModel({_describe_version(self.version)})"
+
     @property
     def version(self) -> ModelVersion:
         """Which version of which task, by which family, with which hash."""
@@ -45,13 +48,19 @@ class LoadedModel:
         """A frame with a row for each value that is predicted, of the library that `table` is of (Polars for a file).
 
         Columns: entity, at, target, horizon, value, low, high, set, probabilities, expected_loss, act, band, reasons, receipt, as
-        far as the task has them. Without a table a forecast goes on from the last known values. Raises UserError for a table that
-        lacks the task's columns.
+        far as the task has them; a frame of pandas has the index of the rows that it answers. Without a table a forecast goes on
+        from the last known values. Raises UserError for a table that lacks the task's columns.
         """
         predictions = self.predict_rows(table, reasons)
         frame = pl.DataFrame([row for prediction in predictions for row in _list_values(prediction)], infer_schema_length=None)
         known = frame.select(column for column in frame if column.null_count() < len(column))
-        return known.to_pandas() if _is_pandas(table) else known
+        if not is_pandas(table):
+            return known
+        result = known.to_pandas()
+        # A prediction of rows has one a row, in their order; one of series has no row of its own.
+        if not self.model.capabilities.needs_sequences:
+            result.index = table.index.repeat([len(prediction.values) for prediction in predictions])
+        return result
 
     def predict_rows(self, table: Any = None, reasons: bool = True) -> tuple[Prediction, ...]:
         """The answers as records, with interval, reasons and receipt; they are kept in the log of predictions."""
@@ -68,6 +77,13 @@ class Run:
 
     result: TrainingResult[RowRun] | TrainingResult[SeriesRun]
     model: LoadedModel
+
+    def __repr__(self) -> str:
+        """Task, version, family and status, with the family's score by the metric that decides and its 95 % interval."""
+        metric = self.result.run.task.target.metric.name
+        score = self.scores.get(self.version.family, {}).get(metric)
+        words = "" if score is None else f", {metric}={score.value:.4g} [{score.low:.4g}, {score.high:.4g}]"
+        return f"Run({_describe_version(self.version)}{words})"
 
     @property
     def task(self) -> str:
@@ -103,8 +119,8 @@ def train(table: Any = None, *, home: str | Path | None = None, **options: Any) 
     `train(frame, label="churned", time="month", id="tenant")`; `train(task_file="task.yaml")`. Raises UserError for keywords
     that contradict each other or do not fit the table.
     """
-    spec, components = _read_options("table", table, home, options)
-    return _finish_run(components, train_file(components, spec))
+    with _read_options("table", table, home, options) as (spec, components):
+        return _finish_run(components, train_file(components, spec))
 
 
 def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None, **options: Any) -> Run:
@@ -112,20 +128,28 @@ def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None,
 
     `forecast(frame, label="rent", id="zip", time="month", frequency="M", horizon=12)`. Raises UserError for what does not fit.
     """
-    spec, components = _read_options("panel", table, home, options | {"panel": panel})
-    return _finish_run(components, train_panel_file(components, spec))
+    with _read_options("panel", table, home, options | {"panel": panel}) as (spec, components):
+        return _finish_run(components, train_panel_file(components, spec))
 
 
 def audit(table: Any = None, *, home: str | Path | None = None, **options: Any) -> tuple[Suspicion, ...]:
     """The suspicions of an audit, column by column with the evidence, as `epic22 audit` reports them; nothing is trained."""
-    spec, _ = _read_options("table", table, home, options)
-    return audit_file(spec)[1]
+    with _read_options("table", table, home, options) as (spec, _):
+        return audit_file(spec)[1]
 
 
-def load(task: str, version: str | None = None, *, home: str | Path | None = None) -> LoadedModel:
+def load(task: str, version: str | int | None = None, *, home: str | Path | None = None) -> LoadedModel:
     """A task's champion, or a version of it. Raises UnknownTaskError where there is none."""
+    if not isinstance(task, str):
+        raise UserError(f"task={task!r}: expected the name of a task.")
+    if isinstance(version, bool) or not isinstance(version, str | int | None):
+        raise UserError(f"version={version!r}: expected the number of a version.")
     components = assemble(_read_settings(home))
-    return LoadedModel(components, components.registry.load(task, version))
+    return LoadedModel(components, components.registry.load(task, None if version is None else str(version)))
+
+
+def _describe_version(version: ModelVersion) -> str:
+    return f"task={version.task!r}, version={version.version!r}, family={version.family!r}, status={version.status!r}"
 
 
 def _finish_run(components: Components, result: TrainingResult[RowRun] | TrainingResult[SeriesRun]) -> Run:
@@ -133,24 +157,50 @@ def _finish_run(components: Components, result: TrainingResult[RowRun] | Trainin
     return Run(result, LoadedModel(components, components.registry.load(version.task, version.version)))
 
 
-def _read_settings(home: str | Path | None, memory_cap: str | None = None) -> Settings:
+def _read_settings(home: str | Path | None, memory_cap: Any = None) -> Settings:
     settings = Settings.read()
-    settings = settings if home is None else replace(settings, home=Path(home).expanduser().resolve())
-    return settings if memory_cap is None else replace(settings, memory_cap=parse_memory(memory_cap, "memory_cap"))
+    settings = settings if home is None else replace(settings, home=_resolve_home(home))
+    if memory_cap is None:
+        return settings
+    if not isinstance(memory_cap, str):
+        raise UserError(f"memory_cap={memory_cap!r}: expected a text such as '4GB', '512MiB' or '50%'.")
+    return replace(settings, memory_cap=parse_memory(memory_cap, "memory_cap"))
 
 
-def _read_options(job: Job, table: Any, home: str | Path | None, options: Mapping[str, Any]) -> tuple[TrainingSpec, Components]:
+def _resolve_home(home: Any) -> Path:
+    """The folder of models and reports. Raises UserError for what is no path of a folder."""
+    if not isinstance(home, str | Path):
+        raise UserError(f"home={home!r}: expected the path of a folder.")
+    folder = Path(home).expanduser().resolve()
+    nearest = next(path for path in (folder, *folder.parents) if path.exists())
+    if not nearest.is_dir():
+        raise UserError(f"home={str(home)!r}: {nearest} is a file; expected the path of a folder.")
+    return folder
+
+
+@contextmanager
+def _read_options(
+    job: Job, table: Any, home: str | Path | None, options: Mapping[str, Any]
+) -> Iterator[tuple[TrainingSpec, Components]]:
     """The specification of keywords, over a task file's where one is named, and the parts that carry it out.
 
-    Raises UserError for keywords that the job has no use for.
+    Raises UserError for keywords that the job has no use for; errors in its body name keywords, and the frame.
     """
     options = dict(options)
     settings = _read_settings(home, options.get("memory_cap"))
+    if table is not None and options.get("csv") is not None:
+        raise UserError(f"csv={options['csv']!r}: the call has a table already; give one of them.")
+    stored_frame = store_frame(table, settings.home) if is_frame(table) else None
     if table is not None:
-        is_file = isinstance(table, str | Path)
-        options["csv"] = table if is_file else _keep_frame(table, settings.home)
-        if not is_file and "task_file" not in options:
-            options.setdefault("task", options.get("label"))
+        options["csv"] = stored_frame or table
+    if stored_frame is not None and "task_file" not in options and isinstance(options.get("label"), str):
+        options.setdefault("task", options["label"])
+    with reword_errors(stored_frame):
+        yield _build_spec(job, options), assemble(settings)
+
+
+def _build_spec(job: Job, options: Mapping[str, Any]) -> TrainingSpec:
+    """The specification of keywords. Raises UserError."""
     spec = build_spec(**options)
     _refuse_unused(job, spec)
     if spec.run.task_file is not None:
@@ -158,7 +208,9 @@ def _read_options(job: Job, table: Any, home: str | Path | None, options: Mappin
         spec = read_spec({field.parameter: spec.value(field) for field in FIELDS if field.parameter in options})
         columns = {column.name: column for column in (*spec.columns, *overrides)}
         spec = spec.model_copy(update={"columns": tuple(columns.values())})
-    return spec, assemble(settings)
+    elif spec.data.file is None or spec.roles.label is None:
+        raise UserError("give a table and its label, as in train(frame, label='churned'), or both in a task_file.")
+    return spec
 
 
 def _refuse_unused(job: Job, spec: TrainingSpec) -> None:
@@ -171,39 +223,19 @@ def _refuse_unused(job: Job, spec: TrainingSpec) -> None:
         raise UserError(f"{' and '.join(unused)}: this call has no use for that; it is a keyword of {other}.")
 
 
-def _is_pandas(table: Any) -> bool:
-    return type(table).__module__.partition(".")[0] == "pandas"
-
-
-def _write_frame(table: Any) -> bytes:
-    """A frame as the bytes of a Parquet file, categories as text."""
-    if not (_is_pandas(table) or isinstance(table, pl.DataFrame)):
-        raise UserError(f"{type(table).__name__}: no table; give a frame of pandas or Polars, or a file's path.")
-    frame = pl.from_pandas(table) if _is_pandas(table) else table
-    buffer = io.BytesIO()
-    frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String)).write_parquet(buffer)
-    return buffer.getvalue()
-
-
-def _keep_frame(table: Any, home: Path) -> Path:
-    """The frame as a file below `home`, named by its content, so that its task file can be trained with again."""
-    content = _write_frame(table)
-    path = home / "frames" / f"{sha256(content)[:16]}.parquet"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content)
-    return path
-
-
 @contextmanager
 def _readable_file(table: Any, home: Path) -> Iterator[Path | None]:
-    """The table as a file, for as long as it is read."""
-    if table is None or isinstance(table, str | Path):
+    """The table as a file, for as long as it is read. Raises UserError for a frame without rows."""
+    if not is_frame(table):
         yield None if table is None else Path(table)
         return
+    if not len(table):
+        raise UserError("the frame has no rows; there is nothing to predict.")
     with scratch_folder(home / "scratch") as folder:
         path = folder / "frame.parquet"
-        path.write_bytes(_write_frame(table))
-        yield path
+        path.write_bytes(write_frame(table))
+        with reword_errors(path):
+            yield path
 
 
 def _list_values(prediction: Prediction) -> Iterator[dict[str, Any]]:

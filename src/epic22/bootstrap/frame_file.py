@@ -1,0 +1,92 @@
+"""Frames of pandas and Polars as the files that trainings and models read, and errors in the words of the Python call."""
+
+import io
+import re
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from epic22.core.errors import UserError
+from epic22.core.lineage import sha256
+from epic22.spec.training_spec import FIELDS
+
+CONVERSION_ERRORS = (ValueError, TypeError, NotImplementedError, OverflowError, pl.exceptions.PolarsError)
+"""What pandas, Arrow and Polars raise for a column that they cannot convert; Arrow's own errors are among the first three."""
+
+KEYWORDS = {field.key.option: field.parameter for field in FIELDS if field.key.option}
+
+
+def is_pandas(table: Any) -> bool:
+    """Whether it is a frame of pandas, which is not imported for the question."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(table, pandas.DataFrame)
+
+
+def is_frame(table: Any) -> bool:
+    """Whether a table is given as a frame, not as a file. Raises UserError for what is neither."""
+    if table is None or isinstance(table, str | Path):
+        return False
+    if not (is_pandas(table) or isinstance(table, pl.DataFrame)):
+        raise UserError(f"{type(table).__name__}: no table; give a frame of pandas or Polars, or a file's path.")
+    return True
+
+
+def write_frame(frame: Any) -> bytes:
+    """A frame as the bytes of a Parquet file, categories as text. Raises UserError that names the column that does not fit."""
+    names = Counter(str(name) for name in frame.columns)
+    name, n = names.most_common(1)[0] if names else ("", 0)
+    if n > 1:
+        raise UserError(f"the frame has {n} columns named {name!r}; give each column a name of its own.")
+    try:
+        return _write_parquet(frame)
+    except CONVERSION_ERRORS:
+        raise UserError(_describe_misfit(frame)) from None
+
+
+def _write_parquet(frame: Any) -> bytes:
+    buffer = io.BytesIO()
+    polars_frame: pl.DataFrame = pl.from_pandas(frame) if is_pandas(frame) else frame
+    if any(isinstance(dtype, pl.BaseExtension) for dtype in polars_frame.dtypes):
+        raise TypeError("periods and intervals of pandas have no type of their own in a table")
+    polars_frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String)).write_parquet(buffer)
+    return buffer.getvalue()
+
+
+def _describe_misfit(frame: Any) -> str:
+    """The first column that cannot be written, with the types of its values."""
+    for name in frame.columns:
+        try:
+            _write_parquet(frame[[name]])
+        except CONVERSION_ERRORS:
+            types = sorted({type(value).__name__ for value in frame[name]})
+            return (
+                f"column {str(name)!r} of the frame holds {', '.join(types)}; expected numbers, texts or times, all of one type."
+            )
+    return "the frame cannot be written as a table; expected columns of numbers, texts or times."
+
+
+def store_frame(frame: Any, home: Path) -> Path:
+    """The frame as a file below `home`, named by its content, so that its task file can be trained with again."""
+    content = write_frame(frame)
+    path = home / "frames" / f"{sha256(content)[:16]}.parquet"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+    return path
+
+
+@contextmanager
+def reword_errors(path: Path | None) -> Iterator[None]:
+    """Let a UserError name keywords instead of options, and the frame instead of the file that it is in."""
+    try:
+        yield
+    except UserError as error:
+        text = str(error)
+        if path is not None:
+            text = text.replace(str(path), "the frame").replace(path.name, "the frame")
+        error.args = (re.sub(r"--[a-z][a-z-]*", lambda option: KEYWORDS.get(option[0], option[0]), text),)
+        raise
