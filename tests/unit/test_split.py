@@ -1,6 +1,7 @@
 """Folds: time goes forward with its gap, groups stay whole, copies stay together."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -16,7 +17,11 @@ from epic22.core.data.split import compute_period_starts, encode_values, plan_fo
 from epic22.core.errors import SplitError
 from epic22.core.evaluation.inner_folds import select_training_share, split_inner_fold, split_inner_folds, split_search_folds
 from epic22.core.experiment import Experiment
+from epic22.core.progress import Progress
 from epic22.core.task import Array, Kind
+from epic22.services.pipelines.rows import RowPipeline
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
 
 DAY = np.timedelta64(1, "D")
 
@@ -77,8 +82,27 @@ def test_a_forward_fold_that_would_lack_a_class_makes_whole_days_the_groups() ->
 def test_random_rows_despite_time_leave_a_warning() -> None:
     made = toy("binary", 200, at=daily(200))
     plan = plan_folds(made.examples, "binary", SplitRequest(random_rows_despite_time=True))
-    assert plan.strategy == "repeated_stratified"
+    assert (plan.strategy, plan.why) == ("repeated_stratified", "requested with --random-rows-despite-time")
     assert "leak" in plan.warnings[0]
+
+
+def test_random_rows_without_honest_folds_to_compare_with_are_refused_before_anything_is_fitted(tmp_path: Path) -> None:
+    path, n = tmp_path / "t.csv", 120
+    at = [f"2024-{1 + i // 12:02}-{1 + i % 12:02}" for i in range(n)]
+    columns = {"x": [float(i % 7) for i in range(n)], "y": [float(i % 11) for i in range(n)]}
+    pl.DataFrame({"at": at, "site": [f"s{i % 6}" for i in range(n)], **columns}).write_csv(path)
+    data = load_task_data(build_spec(csv=path, label="y", time=("at",), group="site", task="t"))
+    split = SplitRequest(random_rows_despite_time=True, separate_groups=True, group_by="month")
+    with pytest.raises(SplitError, match="name two kinds of groups"):
+        RowPipeline(data, split, threads=1).plan(Progress())
+
+
+def test_random_rows_despite_time_change_nothing_without_a_time() -> None:
+    examples, request = toy("binary", 200).examples, SplitRequest(random_rows_despite_time=True)
+    plan, usual = plan_folds(examples, "binary", request), plan_folds(examples, "binary", SplitRequest())
+    assert plan.fingerprint("v") == usual.fingerprint("v")
+    assert plan.why == usual.why
+    assert plan.warnings == ("--random-rows-despite-time changed nothing: the rows have no time.",)
 
 
 @settings(max_examples=25, deadline=None)

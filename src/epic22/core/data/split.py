@@ -60,10 +60,14 @@ def _choose_plan(examples: Examples, kind: Kind, request: SplitRequest) -> FoldP
     groups = encode_values(examples.group) if request.separate_groups and examples.group is not None else None
     if request.test_rows or request.holdout_from is not None or request.holdout_last is not None:
         return _separate_holdout(_plan_holdout(examples, request), groups)
+    if request.random_rows_despite_time and not examples.has_times:
+        warning = "--random-rows-despite-time changed nothing: the rows have no time."
+        return replace(_choose_plan(examples, kind, replace(request, random_rows_despite_time=False)), warnings=(warning,))
     if request.random_rows_despite_time:
         warning = "rows were split at random although they have a time: neighbours in time leak, the scores are too good."
         if groups is None:
-            return replace(_plan_stratified(examples, kind, request), warnings=(warning,))
+            why = "requested with --random-rows-despite-time"
+            return replace(_plan_stratified(examples, kind, request), why=why, warnings=(warning,))
         return replace(
             _plan_by_group(examples, kind, request, groups, "a group is never in both training and test"), warnings=(warning,)
         )

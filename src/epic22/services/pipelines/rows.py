@@ -7,7 +7,8 @@ import numpy as np
 import polars as pl
 
 from epic22.core.artifact.bundle import GOLDEN_ROWS, Bundle, Schema, compute_model_hash, write_bundle
-from epic22.core.data.folds import SplitRequest
+from epic22.core.data.examples import Examples
+from epic22.core.data.folds import FoldPlan, SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
@@ -23,7 +24,7 @@ from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnPlanner
-from epic22.core.task import Array, Task
+from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.comparison import compare_in_use, is_baseline
@@ -36,11 +37,15 @@ from epic22.services.tune import Tuning
 
 @dataclass(frozen=True)
 class RowPlan:
-    """The examples with the folds that judge, who takes part, and how they learn."""
+    """The examples with the folds that judge, who takes part, and how they learn.
+
+    `recommended_folds` are those that the champion is scored on again, where rows with a time were split at random.
+    """
 
     preparation: Preparation
     candidates: Candidates
     config: RunConfig
+    recommended_folds: FoldPlan | None
 
 
 @dataclass(frozen=True)
@@ -69,10 +74,12 @@ class RowPipeline:
         column of `coverage_by` makes no groups.
         """
         preparation = prepare(self.data, self.split, self.threads)
-        tuning = None if self.tuning is None else self.tuning.reserve_time(len(preparation.experiment.examples))
+        examples, kind = preparation.experiment.examples, preparation.experiment.task.target.kind
+        recommended_folds = plan_recommended_folds(examples, kind, self.split)
+        tuning = None if self.tuning is None else self.tuning.reserve_time(len(examples))
         config = RunConfig(self.engineer, tuning)
         candidates, preparation = prepare_candidates(preparation, config, progress)
-        return RowPlan(preparation, candidates, config)
+        return RowPlan(preparation, candidates, config, recommended_folds)
 
     def evaluate(self, plan: RowPlan, progress: Progress) -> tuple[Evaluation, ...]:
         """Every candidate and the incumbent on the same folds, best first."""
@@ -82,7 +89,7 @@ class RowPipeline:
     def select(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> RowSelection:
         """The best family, or the one that is preferred in use, and what its answers are worth."""
         experiment, selection = plan.preparation.experiment, select_champion(plan, board, progress)
-        comparisons = compare_with_recommended_split(experiment, selection.champion, self.split, plan.config, progress)
+        comparisons = compare_with_recommended_split(plan, selection.champion, progress)
         oracle, oracle_verdict = compare_with_oracle(experiment, selection.champion, self.truth)
         return assess_selection(
             experiment, replace(selection, split_comparisons=comparisons, oracle=oracle, oracle_verdict=oracle_verdict)
@@ -265,22 +272,27 @@ def compare_with_oracle(
     return oracle, compare(experiment, champion, oracle, task.target.metric)
 
 
-def compare_with_recommended_split(
-    experiment: Experiment, champion: Evaluation, split: SplitRequest, config: RunConfig, progress: Progress
-) -> tuple[SplitComparison, ...]:
-    """The champion's scores again on the recommended folds, where rows with a time were split at random; else none."""
-    examples = experiment.examples
+def plan_recommended_folds(examples: Examples, kind: Kind, split: SplitRequest) -> FoldPlan | None:
+    """The folds that are right for rows with a time that were split at random; None for others.
+
+    Raises SplitError where there are none.
+    """
     if not (split.random_rows_despite_time and examples.has_times):
+        return None
+    return plan_folds(examples, kind, replace(split, random_rows_despite_time=False))
+
+
+def compare_with_recommended_split(plan: RowPlan, champion: Evaluation, progress: Progress) -> tuple[SplitComparison, ...]:
+    """The champion's scores again on the recommended folds, where rows with a time were split at random; else none."""
+    folds = plan.recommended_folds
+    if folds is None:
         return ()
-    recommended_plan = plan_folds(examples, experiment.task.target.kind, replace(split, random_rows_despite_time=False))
-    recommended = replace(experiment, plan=recommended_plan)
-    progress.begin(f"{champion.family} on honest folds", len(recommended_plan.folds))
-    candidates = list_candidates(recommended, config, recommended_plan.folds[-1].train, progress)
+    recommended = replace(plan.preparation.experiment, plan=folds)
+    progress.begin(f"{champion.family} on honest folds", len(folds.folds))
+    candidates = list_candidates(recommended, plan.config, folds.folds[-1].train, progress)
     evaluation = evaluate(recommended, candidates.get(champion.family), progress.step)
     return tuple(
-        SplitComparison(
-            score.metric, score.value, evaluation.score(score.metric).value, recommended_plan.strategy, recommended_plan.why
-        )
+        SplitComparison(score.metric, score.value, evaluation.score(score.metric).value, folds.strategy, folds.why)
         for score in champion.scores
     )
 
