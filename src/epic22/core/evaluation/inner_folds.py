@@ -3,8 +3,9 @@
 Each is split in the manner of the plan: forward in time with its gap where the plan goes forward, groups apart where it keeps
 them so. Where no forward window has rows on both sides (for early stopping and a search all classes too), and where the plan
 does not go forward, whole clusters are split at random, stratified by class: such a fold is not forward in time and has no gap.
-Where no cluster can be left out, as one alone, rows are. That touches early stopping and what is chosen within a training part,
-never the scores. Row numbers are those of the examples; no row outside the training part is used.
+Where no cluster can be left out, as one alone, rows are. That touches early stopping and what is chosen within a training part;
+scores only where the folds of a search give them (`--no-nested`). Row numbers are those of the examples; no row outside the
+training part is used.
 """
 
 import itertools
