@@ -246,7 +246,7 @@ def test_the_report_is_whole_and_loads_nothing() -> None:
         "Coverage by origin",
         "Worst series",
         "effective block",
-        "Values out of line",
+        "<h2>Anomalies</h2>",
     ):
         assert part in page
     assert "<script" not in page
