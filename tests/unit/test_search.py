@@ -12,8 +12,9 @@ from tests.searches import FAMILIES as QUICK
 from tests.searches import answers, part_of, plan, searched
 from tests.toy import daily, toy
 
-from epic22.core.data.folds import Fold
-from epic22.core.errors import UserError
+from epic22.core.data.folds import Fold, SplitRequest
+from epic22.core.data.split import plan_folds
+from epic22.core.errors import SplitError, UserError
 from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate
 from epic22.core.evaluation.metrics import average_precision
 from epic22.core.experiment import Experiment
@@ -25,7 +26,7 @@ from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.xgboost import XGBoostEstimator
 from epic22.core.selection.budget import Budget, Deadline
-from epic22.core.selection.search import search
+from epic22.core.selection.search import prepare_part, search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Sampling, Study, StudyConfig, Suggestion, Trial
 from epic22.core.selection.trials import (
@@ -68,6 +69,17 @@ def test_same_seed_same_model_and_another_seed_another() -> None:
     first, again, other = (searched(made, 10, seed=seed).fitted_fold.estimator.files() for seed in (0, 0, 1))
     assert first == again
     assert first != other
+
+
+@pytest.mark.slow
+def test_a_search_whose_folds_hold_no_positive_row_is_refused() -> None:
+    group = np.repeat(np.array(["a", "b", "c", "d"], dtype=object), 25)
+    made = toy("binary", 100, group=group)
+    pure = replace(made, examples=replace(made.examples, Y=np.isin(group, ["a", "b"]).astype(float)[:, None]))
+    folds = plan_folds(made.examples, "binary", SplitRequest(n_folds=2))
+    part = prepare_part(Experiment(pure.task, pure.examples, folds), np.arange(25, 100))
+    with pytest.raises(SplitError, match="average_precision is not defined on the inner folds"):
+        search(part, SearchConfig(QUICK, Budget(1)), Study(STUDY))
 
 
 def test_nothing_outside_the_training_part_is_seen() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.errors import SplitError
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.lineage import sha256
 from epic22.core.models.base import BaseEstimator, FoldData
@@ -83,9 +84,14 @@ class _EnsembleTrial:
 def build_search_result(
     part: PreparedPart, runner: TrialRunner, study: Study, finished: FinishedTrials, deadline: Deadline
 ) -> SearchResult:
-    """The ensemble of the best trials."""
+    """The ensemble of the best trials. Raises SplitError where the folds let none be scored."""
     data, config, trials = part.data, runner.config, study.trials
     top_trials, models = select_top_trials(trials, data.metric.gain), dict(finished.models)
+    if not top_trials:
+        raise SplitError(
+            f"{data.metric.name} is not defined on the inner folds of the search, as where they hold rows of one class; "
+            "leave the search out, or bring groups of several classes."
+        )
     raws = [_load_scores(runner, study, trial, models) for trial in top_trials]
     fold = np.repeat(np.arange(len(data.folds)), [len(one.test) for one in data.folds])
     y = data.y[data.valid_rows]
