@@ -58,6 +58,7 @@ class TestEveryFamily:
         with pytest.raises(ValueError, match="missing or infinite"):
             estimator.fit(np.zeros((2, 5), dtype=np.float32), np.array([0.0, np.nan]))
 
+    @pytest.mark.slow
     def test_one_row_answers_as_in_a_batch_to_the_bit_where_it_says_so(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted(family, toy(kind))
         batch = estimator.decision_function(X[:40])
@@ -66,10 +67,12 @@ class TestEveryFamily:
         if family.capabilities.same_bits_for_one_row:
             assert batch.tobytes() == alone.tobytes()
 
+    @pytest.mark.slow
     def test_its_response_is_the_link_of_its_raw_score(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted(family, toy(kind))
         assert np.allclose(predict_response(estimator, X, kind), KINDS[kind].inverse_link(estimator.decision_function(X)))
 
+    @pytest.mark.slow
     def test_probabilities_are_probabilities(self, family: Family, kind: Kind) -> None:
         if kind == "regression":
             pytest.skip("values have no probabilities")
@@ -86,6 +89,7 @@ class TestEveryFamily:
         assert np.allclose(shares.sum(axis=1), 1)
         assert np.array_equal(estimator.predict(X), shares.argmax(axis=1))
 
+    @pytest.mark.slow
     def test_contributions_sum_to_the_raw_score(self, family: Family, kind: Kind) -> None:
         if not family.capabilities.exact_reasons:
             pytest.skip("its reasons are an approximation")
@@ -94,6 +98,7 @@ class TestEveryFamily:
         assert parts.shape[-1] == X.shape[1] + 1
         assert np.allclose(parts.sum(axis=-1), estimator.decision_function(X), atol=1e-4)
 
+    @pytest.mark.slow
     def test_it_comes_back_from_its_files_the_same(self, family: Family, kind: Kind) -> None:
         estimator, X = fitted(family, toy(kind))
         again = family.restore(estimator.files())
@@ -101,10 +106,12 @@ class TestEveryFamily:
         assert again.files() == estimator.files()
         assert np.allclose(again.shap_values(X), estimator.shap_values(X))
 
+    @pytest.mark.slow
     def test_the_same_seed_gives_the_same_bytes(self, family: Family, kind: Kind) -> None:
         made = toy(kind)
         assert fitted(family, made, 5)[0].files() == fitted(family, made, 5)[0].files()
 
+    @pytest.mark.slow
     def test_it_bears_missing_values_unseen_categories_and_a_constant_column(self, family: Family, kind: Kind) -> None:
         made = toy(kind)
         X = made.examples.X.with_columns(pl.lit(1.0).alias("load"))

@@ -82,6 +82,7 @@ def test_every_feature_of_the_catalog_is_among_the_cases() -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 class TestEveryFeature:
+    @pytest.mark.slow
     def test_its_inputs_are_the_columns_it_declares_within_their_bounds(self, case: Case, tmp_path: Path) -> None:
         assignment = case.assign(tmp_path)
         X = assignment.examples().X
@@ -97,6 +98,7 @@ class TestEveryFeature:
         assert task.families
         assert all(task.target.kind in get_family(name).kinds for name in task.families)
 
+    @pytest.mark.slow
     def test_the_same_tables_give_the_same_examples(self, case: Case, tmp_path: Path) -> None:
         a, b = case.assign(tmp_path).examples(), case.assign(tmp_path).examples()
         assert a.X.equals(b.X)
@@ -121,6 +123,7 @@ class TestEveryFeature:
             # Sums over windows are differences of running sums, whose last bit hangs on all rows of the table.
             assert_frame_equal(before, after, rel_tol=1e-9, abs_tol=1e-9)
 
+    @pytest.mark.slow
     def test_labels_lie_within_the_horizon(self, case: Case, tmp_path: Path) -> None:
         assignment = case.assign(tmp_path)
         if assignment.task.target.kind == "hazard":

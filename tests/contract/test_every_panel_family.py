@@ -29,6 +29,7 @@ def fitted(family: PanelFamily, past: Histories, season: int = 4) -> Forecaster:
     return family.build(season, 0, 1).fit(past, H)
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_fit_gives_itself_and_forecasts_have_the_stated_shape(family: PanelFamily) -> None:
     forecaster = family.build(4, 0, 1)
@@ -39,12 +40,14 @@ def test_fit_gives_itself_and_forecasts_have_the_stated_shape(family: PanelFamil
     assert np.isfinite(quantiles).all()
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_quantiles_never_cross(family: PanelFamily) -> None:
     quantiles = fitted(family, known(lines(seed=3))).predict_quantiles(known(lines(seed=4)))
     assert (np.diff(quantiles, axis=2) >= 0).all()
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_what_is_restored_forecasts_the_same(family: PanelFamily) -> None:
     forecaster = fitted(family, known(lines()))
@@ -54,6 +57,7 @@ def test_what_is_restored_forecasts_the_same(family: PanelFamily) -> None:
     assert restored.files() == forecaster.files()
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_the_same_seed_gives_the_same_bytes(family: PanelFamily) -> None:
     assert fitted(family, known(lines())).files() == fitted(family, known(lines())).files()
@@ -71,6 +75,7 @@ def test_noise_after_the_origin_changes_no_forecast_from_it(family: PanelFamily,
     assert np.array_equal(fitted(family, plain).predict_quantiles(plain), fitted(family, other).predict_quantiles(other))
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_a_row_alone_is_the_row_in_the_batch(family: PanelFamily) -> None:
     past = known(lines())
@@ -80,6 +85,7 @@ def test_a_row_alone_is_the_row_in_the_batch(family: PanelFamily) -> None:
         assert np.array_equal(forecaster.predict_quantiles(past.take(np.array([row])))[0], batch[row])
 
 
+@pytest.mark.slow
 @PER_SERIES
 def test_a_series_alone_is_forecast_as_in_the_panel(family: PanelFamily) -> None:
     values = lines()
@@ -89,6 +95,7 @@ def test_a_series_alone_is_forecast_as_in_the_panel(family: PanelFamily) -> None
         assert np.array_equal(predict_median(fitted(family, alone), alone)[0], whole[row])
 
 
+@pytest.mark.slow
 @FAMILIES
 def test_rolling_forward_follows_the_new_values(family: PanelFamily) -> None:
     values = lines(periods=80)
@@ -127,6 +134,7 @@ def test_odd_panels_are_forecast_in_finite_numbers(family: PanelFamily, name: st
     assert (np.diff(quantiles, axis=2) >= 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "name", ["pooled_linear", "pooled_boosting", "ets", "theta", pytest.param("arima", marks=pytest.mark.slow)]
 )

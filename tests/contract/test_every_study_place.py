@@ -91,6 +91,7 @@ def test_what_is_forgotten_begins_anew_and_leaves_nothing(place: StudyStore, tmp
     assert not list((tmp_path / "studies").glob("*")) or not list((tmp_path / "studies").iterdir())
 
 
+@pytest.mark.slow
 def test_two_studies_are_apart(place: StudyStore) -> None:
     searched(2, place, "apart")
     assert opened(place, "apart", "another part").trials == ()
@@ -110,6 +111,7 @@ def test_a_last_line_that_was_half_written_is_cut_off(tmp_path: Path) -> None:
     assert opened(place, "torn").ask() == asked
 
 
+@pytest.mark.slow
 def test_a_lock_ends_with_the_process_that_held_it(tmp_path: Path) -> None:
     import subprocess
     import sys

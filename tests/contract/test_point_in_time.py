@@ -78,6 +78,7 @@ def assert_future_is_unseen(moment: datetime, seed: int) -> None:
         assert_frame_equal(before, after, rel_tol=1e-9, abs_tol=1e-9)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "table", "column"),
     [

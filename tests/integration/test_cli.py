@@ -152,6 +152,7 @@ BROKEN: dict[str, tuple[bytes | None, str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("content", "said"), BROKEN.values(), ids=BROKEN.keys())
 def test_broken_input_is_one_clear_sentence_and_exit_code_2(shell: Shell, content: bytes | None, said: str) -> None:
     path = shell.folder / "data.csv"

@@ -112,6 +112,7 @@ def test_a_tampered_forecast_is_refused(tmp_path: Path, name: str) -> None:
         open_panel_bundle(folder)
 
 
+@pytest.mark.slow
 def test_a_bundle_of_rows_is_no_forecast(tmp_path: Path) -> None:
     run, store = usual_run()
     manifest = store.folder("rents", run.version.version) / "bundle" / "manifest.json"
@@ -284,6 +285,7 @@ def test_the_command_line_trains_predicts_and_refuses(tmp_path: Path, monkeypatc
         assert isinstance(refused.exception, UserError), (wrong, refused.exception)
 
 
+@pytest.mark.slow
 def test_a_known_series_with_other_values_is_estimated_from_them(tmp_path: Path) -> None:
     _, store = forecast_run(tmp_path, lines(series=4, periods=60), families=("naive", "drift", "theta"))
     version, bundle = _opened(store)

@@ -80,6 +80,7 @@ def test_a_user_s_mistake_is_one_sentence_and_exit_code_two(
     assert "Traceback" not in err
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not DATA.is_dir(), reason=f"no public data in {DATA}; set EPIC22_PUBLIC_DATA")
 def test_azure_s_machines_come_in_through_their_mapping(tmp_path: Path) -> None:
     lake = Lake(tmp_path / "lake")

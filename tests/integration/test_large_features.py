@@ -81,6 +81,7 @@ def test_rows_built_in_parts_are_those_built_at_once_to_the_bit_and_never_more_a
     assert np.array_equal(table.y, whole.y)
 
 
+@pytest.mark.slow
 def test_only_every_so_manieth_cutoff_trains_but_all_are_tested(tmp_path: Path) -> None:
     made = assigned("tenant_churn")
     at = select_eligible_rows(made.task, made.tables, made.cutoffs, MIN_BATCH_ROWS)
@@ -109,6 +110,7 @@ def test_a_withheld_column_leaves_the_rows_on_disk_too(tmp_path: Path) -> None:
     assert np.array_equal(matrix, wanted.transform(examples.X), equal_nan=True)
 
 
+@pytest.mark.slow
 def test_rows_that_fit_are_trained_whole(tmp_path: Path) -> None:
     made = assigned("risk_assessment")
     assert select_rows_above_cap(made, 1 << 40) is None

@@ -45,6 +45,7 @@ PANEL = (
 )
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -138,6 +138,7 @@ def test_a_version_is_traced_on_the_command_line(
     assert command(monkeypatch, capsys, "lineage", "1", "--svg", str(tmp_path / "no" / "1.svg"))[0] == 2
 
 
+@pytest.mark.slow
 def test_what_the_api_answers_is_noted_by_the_time_it_has_stopped(tmp_path: Path) -> None:
     store = trained(tmp_path)[1]
     files = FilePredictionLog(tmp_path / "receipts")

@@ -48,6 +48,7 @@ def test_every_cell_of_a_csv_comes_back_in_batches_of_any_size(rows: list[tuple[
         line += 1 + sum(cell.count("\n") for cell in row)
 
 
+@pytest.mark.slow
 @with_files
 @given(rows=TABLES, size=st.integers(1, 5))
 def test_a_large_csv_gives_the_same_rows_as_a_small_one(rows: list[tuple[str, str]], size: int, tmp_path: Path) -> None:

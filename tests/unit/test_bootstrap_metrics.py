@@ -48,6 +48,7 @@ def part_of(kind: Kind, n: int, clusters: int, ties: bool, rng: np.random.Genera
     return ClusteredPredictions(y, np.round(y + rng.normal(size=n), 0 if ties else 12), unit)
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(
     st.sampled_from(["binary", "multiclass", "regression"]),

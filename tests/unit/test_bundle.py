@@ -41,6 +41,7 @@ def written(tmp_path: Path) -> Path:
 KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression", "hazard")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("family", "kind"),
     [pytest.param(f, kind, id=f"{f.name}-{kind}") for f in FAMILIES for kind in KINDS if kind in f.kinds],
@@ -55,6 +56,7 @@ def test_an_opened_bundle_scores_the_same_bits(family: Family, kind: Kind, tmp_p
     assert (opened.schema, opened.interval, opened.model_hash) == (made.schema, made.interval, made.model_hash)
 
 
+@pytest.mark.slow
 def test_the_hash_follows_model_seed_and_data_and_nothing_else() -> None:
     made = bundle(get_family("boosting"))
     assert compute_model_hash(bundle(get_family("boosting"))) == made.model_hash

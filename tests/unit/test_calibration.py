@@ -220,6 +220,7 @@ def test_only_rows_that_other_folds_can_calibrate_count_as_taught() -> None:
     assert table(raw, y, forward=False).calibratable.all()
 
 
+@pytest.mark.slow
 def test_the_parts_of_an_evaluation_become_a_table_with_the_moments_labels_were_known() -> None:
     made = toy("binary", 240, at=daily(240))
     plan = plan_folds(made.examples, "binary", SplitRequest(horizon=10, n_folds=3))

@@ -60,6 +60,7 @@ def test_a_row_dealt_several_times_counts_once(n: int, dealings: int, seed: int)
     assert conformal_quantile(again, np.full(n * dealings, 1 / dealings), 0.9) == conformal_quantile(scores, np.ones(n), 0.9)
 
 
+@pytest.mark.slow
 @settings(max_examples=12, deadline=None)
 @given(st.integers(25, 160), st.sampled_from(INTERVAL_KINDS), st.integers(0, 2**32 - 1))
 def test_every_kind_covers_new_rows_drawn_alike(n: int, kind: tuple[str, bool], seed: int) -> None:
@@ -80,6 +81,7 @@ def test_every_kind_covers_new_rows_drawn_alike(n: int, kind: tuple[str, bool], 
     assert np.mean(hits) >= COVERAGE - 4 * math.sqrt(0.09 / DRAWS)
 
 
+@pytest.mark.slow
 def test_the_band_that_was_chosen_covers_too() -> None:
     """The choice among six kinds by the rows that fit them costs less than four standard errors over 60 draws."""
     shares = []
@@ -93,6 +95,7 @@ def test_the_band_that_was_chosen_covers_too() -> None:
     assert np.mean(shares) <= 0.93
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.integers(60, 200), st.integers(0, 2**32 - 1))
 def test_sets_cover_every_class_of_new_rows_drawn_alike(n: int, seed: int) -> None:

@@ -108,6 +108,7 @@ def test_linear_poisson_with_an_exposure_is_scikit_learns_of_rates_weighted_by_i
     assert np.allclose(made.predict(X), theirs.predict(Z) * years, rtol=1e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["linear", "boosting"])
 def test_watched_rows_are_scored_as_ever(name: str) -> None:
     X, y = counted(400, 5)
@@ -118,6 +119,7 @@ def test_watched_rows_are_scored_as_ever(name: str) -> None:
         part.cache.clear()
 
 
+@pytest.mark.slow
 def test_an_ensemble_adds_the_exposure_once_and_is_the_same_alone_stored_and_in_reasons(tmp_path: Path) -> None:
     assignment = load_task_data(asked(tmp_path))
     made = Toy(assignment.task, assignment.examples())

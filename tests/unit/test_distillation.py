@@ -19,6 +19,7 @@ def ensemble_of(made: Toy) -> tuple[Ensemble, Array]:
     return estimator, found.fitted_fold.preprocessor.transform(made.examples.X)
 
 
+@pytest.mark.slow
 def test_an_ensemble_that_answers_in_time_stays_as_it_is() -> None:
     made = toy("binary", 200)
     ensemble, X = ensemble_of(made)
@@ -39,6 +40,7 @@ def test_a_student_says_what_the_ensemble_says_with_additive_reasons(kind: Kind)
     assert (again.decision_function(X) == learned).all()
 
 
+@pytest.mark.slow
 def test_of_several_classes_the_heaviest_members_stay() -> None:
     made = toy("multiclass", 300)
     ensemble, X = ensemble_of(made)

@@ -58,12 +58,14 @@ def test_rounds_trees_and_scores_are_xgboosts_to_the_bit(kind: str, categories: 
     assert np.array_equal(scores, wanted)
 
 
+@pytest.mark.slow
 def test_rounds_that_are_all_needed_are_all_made() -> None:
     booster, scores, theirs, wanted = both("binary", learning_rate=0.001, max_depth=3)
     assert booster.num_boosted_rounds() == theirs.num_boosted_rounds() == ROUNDS
     assert np.array_equal(scores, wanted)
 
 
+@pytest.mark.slow
 def test_threads_that_walk_change_nothing() -> None:
     booster, scores, _, _ = both("binary", threads=1)
     other, other_scores, _, _ = both("binary", threads=3)

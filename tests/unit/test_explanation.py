@@ -172,7 +172,7 @@ def test_columns_that_can_be_exchanged_have_no_steady_rank() -> None:
     X = pl.DataFrame({f"x{i}": rng.normal(size=700) for i in range(8)})
     found = explained(X, rng.normal(size=700) + sum(X[f"x{i}"].to_numpy() for i in range(8)))
     assert found.agreement < 0.4 < 0.8 < planted().agreement
-    assert any("order the columns otherwise" in warning for warning in found.warnings)
+    assert any("order the columns differently" in warning for warning in found.warnings)
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ def put(folder: Path, content: bytes | str, name: str = "t.csv") -> Path:
     return path
 
 
+@pytest.mark.slow
 @settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     rows=st.lists(st.tuples(CELL, CELL, CELL), min_size=2, max_size=8),

@@ -79,6 +79,7 @@ def test_trees_of_any_shape_agree(terms: dict[str, Any]) -> None:
     agrees(read_booster(booster), booster, strange_rows(X))
 
 
+@pytest.mark.slow
 @settings(max_examples=15, deadline=None)
 @given(st.integers(0, 1000), st.integers(1, 7), st.sampled_from([0.0, 0.5, 3.0]), st.sampled_from([0.3, 1.0]))
 def test_any_booster_agrees(seed: int, depth: int, gamma: float, colsample: float) -> None:

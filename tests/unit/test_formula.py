@@ -86,6 +86,7 @@ PIECE = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(piece=PIECE, values=st.tuples(NUMBER, NUMBER, NUMBER))
 def test_a_row_has_the_bits_it_has_in_a_batch(piece: str, values: tuple[float, float, float]) -> None:

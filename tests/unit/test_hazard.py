@@ -350,6 +350,7 @@ class TestFolds:
 
 
 class TestCalibration:
+    @pytest.mark.slow
     def test_it_mends_what_was_bent_and_keeps_the_order_of_horizons(self) -> None:
         task, examples = timed_examples(1500)
         plan = plan_folds(examples, "hazard", SplitRequest())
@@ -465,6 +466,7 @@ def test_a_bundle_of_before_has_no_horizons(tmp_path: Path) -> None:
 
 
 class TestTables:
+    @pytest.mark.slow
     def test_a_row_is_followed_to_the_end_of_the_data_and_no_further(self) -> None:
         assigned = portfolio_assignment("churn_hazard")
         assert isinstance(assigned, TaskData)
@@ -475,6 +477,7 @@ class TestTables:
         assert examples.at.max() == np.datetime64("2025-12-01", "us")
         assert (examples.follow_up_days < 360).any()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("name", "plain"), [("maintenance_hazard", "predictive_maintenance"), ("churn_hazard", "tenant_churn")]
     )

@@ -34,6 +34,7 @@ def latest_id(lake: Lake) -> str:
     return version.id
 
 
+@pytest.mark.slow
 def test_every_row_of_a_folder_comes_back_as_it_was(lake: Lake, folder: Path) -> None:
     done = take_in(lake, folder)
     assert done.version is not None
@@ -70,6 +71,7 @@ def test_the_order_of_rows_and_the_number_of_batches_change_no_hash(tmp_path: Pa
     assert latest_id(bit_by_bit) == latest_id(lake)
 
 
+@pytest.mark.slow
 def test_one_changed_value_is_another_version(tmp_path: Path, lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     tables = small_tables()
@@ -88,6 +90,7 @@ def test_the_same_folder_again_adds_nothing(lake: Lake, folder: Path) -> None:
     assert len(lake.log()) == 1
 
 
+@pytest.mark.slow
 def test_a_stated_known_at_that_is_stored_otherwise_is_set_apart(tmp_path: Path, lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     changed = {
@@ -131,6 +134,7 @@ def test_a_snapshot_adds_what_changed_as_known_at_its_moment(tmp_path: Path, lak
     assert rows.rows() == [(4, datetime(2022, 1, 1)), (9, datetime(2022, 2, 1))]
 
 
+@pytest.mark.slow
 def test_a_work_order_that_is_completed_later_becomes_a_second_version(tmp_path: Path, lake: Lake) -> None:
     tables = small_tables()
     keep = {n: tables[n] for n in ("properties", "units", "equipment")}
@@ -142,6 +146,7 @@ def test_a_work_order_that_is_completed_later_becomes_a_second_version(tmp_path:
     assert rows == [("open", orders["opened_at"][0]), ("completed", datetime(2022, 5, 1))]
 
 
+@pytest.mark.slow
 def test_a_broken_row_goes_to_quarantine_and_the_rest_goes_in(tmp_path: Path, lake: Lake) -> None:
     tables = small_tables()
     folder = write_tables(tmp_path / "in", tables)
@@ -174,6 +179,7 @@ def test_a_retyped_column_refuses_everything(tmp_path: Path, lake: Lake, folder:
     assert lake.latest() is None
 
 
+@pytest.mark.slow
 def test_an_unknown_column_is_left_out_and_said(tmp_path: Path, lake: Lake, folder: Path) -> None:
     write_tables(folder, {"units": small_tables()["units"].with_columns(pl.lit(1).alias("flor")).drop("floor")})
     done = take_in(lake, folder)
@@ -204,6 +210,7 @@ def test_an_older_version_is_read_as_it_was_and_can_be_restored(tmp_path: Path, 
     assert latest_id(lake) == lake.version(2).id
 
 
+@pytest.mark.slow
 def test_the_log_says_who_when_from_where(lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     version = lake.version(1)
@@ -224,6 +231,7 @@ def test_point_in_time_tables_have_their_keys_and_money_as_floats(lake: Lake, fo
     assert tables["sensor_readings"].frame.height == 200
 
 
+@pytest.mark.slow
 def test_a_second_ingest_at_the_same_time_is_refused(lake: Lake, folder: Path) -> None:
     with lake.begin_transaction(), pytest.raises(LakeError, match="another ingest is running"):
         take_in(Lake(lake.root), folder)
@@ -231,6 +239,7 @@ def test_a_second_ingest_at_the_same_time_is_refused(lake: Lake, folder: Path) -
     assert len(lake.log()) == 1
 
 
+@pytest.mark.slow
 def test_two_writers_never_share_a_number(lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     version = lake.version(1)
@@ -238,6 +247,7 @@ def test_two_writers_never_share_a_number(lake: Lake, folder: Path) -> None:
         lake._publish(version)
 
 
+@pytest.mark.slow
 def test_a_version_that_is_not_there_is_said(lake: Lake, folder: Path) -> None:
     with pytest.raises(LakeError, match="there is none yet"):
         lake.version(3)
@@ -246,6 +256,7 @@ def test_a_version_that_is_not_there_is_said(lake: Lake, folder: Path) -> None:
         lake.scan("units", 3)
 
 
+@pytest.mark.slow
 def test_a_new_protected_class_joins_the_table(tmp_path: Path, lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     more = small_tables()["protected"].with_columns(sex=pl.lit("f"), known_at=pl.lit(datetime(2021, 6, 1)))
@@ -254,6 +265,7 @@ def test_a_new_protected_class_joins_the_table(tmp_path: Path, lake: Lake, folde
     assert "sex" not in lake.scan("protected", 1).collect_schema()
 
 
+@pytest.mark.slow
 def test_classes_come_and_go_in_the_protected_table_over_a_restore(tmp_path: Path, lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     first = latest_id(lake)
@@ -282,6 +294,7 @@ def test_rows_known_in_the_future_do_not_make_the_tables_complete_to_then(tmp_pa
     assert lake.resolve_version().end.year < 2999
 
 
+@pytest.mark.slow
 def test_delta_is_told_to_forget_nothing(lake: Lake, folder: Path) -> None:
     take_in(lake, folder)
     told = DeltaTable(lake.root / "units").metadata().configuration

@@ -74,6 +74,7 @@ def large(folder: Path, frame: pl.DataFrame, roles: Roles = Roles("y"), batch: i
     return load_batched_task_data(build_spec(csv=path, **asdict(roles)), ParquetBatches((path,), batch), scratch)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["csv", "csv.gz", "parquet"])
 def test_columns_are_what_the_whole_table_says(tmp_path: Path, form: str) -> None:
     frame = table(timed=True).with_columns(
@@ -116,6 +117,7 @@ def infer_times(frame: pl.DataFrame) -> pl.Series:
     return times
 
 
+@pytest.mark.slow
 @settings(max_examples=8, deadline=None)
 @given(st.lists(st.integers(1, 120), max_size=8))
 def test_batch_boundaries_change_nothing(tmp_path_factory: pytest.TempPathFactory, sizes: list[int]) -> None:
@@ -172,6 +174,7 @@ def whole_trees(made: BatchedTaskData) -> dict[str, bytes]:
     return model.fit(X, made.table.y).files()
 
 
+@pytest.mark.slow
 def test_rounds_are_found_without_the_rows_that_are_put_aside(tmp_path: Path) -> None:
     """Rows of weight zero shape no tree: with their labels turned in the matrix, the same shape and rounds are found."""
     made = large(tmp_path, table(600))
@@ -191,6 +194,7 @@ def test_rounds_are_found_without_the_rows_that_are_put_aside(tmp_path: Path) ->
     assert found[0] == found[1]
 
 
+@pytest.mark.slow
 def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
     made = large(tmp_path, table(1200, timed=True), Roles("y", time=("at",), drop=("who",)))
     request = SplitRequest(horizon=4.0, n_folds=3)

@@ -91,6 +91,7 @@ PLANTED: dict[str, tuple[Callable[[pl.DataFrame, int], pl.Series], str]] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("plant", "suspicion"), PLANTED.values(), ids=PLANTED.keys())
 def test_every_planted_leak_is_found_and_nothing_else(plant: Callable[[pl.DataFrame, int], pl.Series], suspicion: str) -> None:
     for seed in range(20):
@@ -99,6 +100,7 @@ def test_every_planted_leak_is_found_and_nothing_else(plant: Callable[[pl.DataFr
         assert found(frame) == {"planted": suspicion}
 
 
+@pytest.mark.slow
 def test_clean_tables_are_not_accused() -> None:
     for seed in range(20):
         assert found(clean(seed)) == {}

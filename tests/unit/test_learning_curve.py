@@ -85,6 +85,7 @@ def linear_task(columns: int, n: int, noise: float) -> tuple[Task, Examples]:
     return task, Examples(frame, y[:, None], np.arange(n).astype(str), moments, "v0")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("columns", "n", "verdict"), [(30, 360, "would help:"), (1, 1600, "would not help:")])
 def test_many_columns_want_more_rows_and_one_column_does_not(columns: int, n: int, verdict: str) -> None:
     task, examples = linear_task(columns, n, 1.0)

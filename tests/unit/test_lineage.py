@@ -379,6 +379,7 @@ def test_a_picture_takes_no_file_name_for_markup() -> None:
     assert "&lt;script&gt;" in picture
 
 
+@pytest.mark.slow
 @given(st.lists(st.text(st.characters(codec="utf-8"), max_size=60), min_size=1, max_size=3))
 def test_every_name_gives_a_picture_that_is_xml(sources: list[str]) -> None:
     minidom.parseString(draw_lineage(graph_of(*sources)).encode())

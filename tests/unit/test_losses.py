@@ -146,6 +146,7 @@ def test_few_rows_have_one_factor_and_the_scale_comes_back_from_json() -> None:
     assert np.array_equal(EXPONENTIAL(raw), np.exp(raw))
 
 
+@pytest.mark.slow
 def test_the_factor_is_that_of_held_out_residuals_not_of_the_rows_it_learned() -> None:
     """Trees that fit their own rows closely leave residuals that are far too small."""
     rng = np.random.default_rng(6)
@@ -169,6 +170,7 @@ def test_a_tweedie_model_does_not_depend_on_the_currency() -> None:
     assert np.allclose(made[1].predict(X), 4096 * made[0].predict(X), rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_power_is_found_on_the_inner_fold() -> None:
     rng = np.random.default_rng(8)
     X = rng.normal(size=(600, 2)).astype(np.float32)
@@ -292,6 +294,7 @@ def test_an_unknown_loss_is_refused_with_what_there_is(text: str) -> None:
         refuse_contradictions(apply_options(TrainingSpec(), {"csv": Path("t.csv"), "label": "y", "log": text}))
 
 
+@pytest.mark.slow
 def test_a_log_model_is_trained_stored_and_explained_in_multiples(tmp_path: Path) -> None:
     store = ModelStore(tmp_path / "models")
     assignment = load_task_data(build_spec(csv=claims(tmp_path), label="paid", drop=("number",), task="paid", log="yes"))

@@ -31,6 +31,7 @@ def run(folder: Path, tuning: Tuning) -> RowRun:
     return train(pipeline, ModelStore(folder / "models"))
 
 
+@pytest.mark.slow
 def test_every_family_and_the_search_are_judged_by_the_same_folds(tmp_path: Path) -> None:
     found = run(tmp_path, LINEAR)
     assert {"constant", "linear", "boosting", "ensemble"} == {e.family for e in found.leaderboard}
@@ -38,6 +39,7 @@ def test_every_family_and_the_search_are_judged_by_the_same_folds(tmp_path: Path
     assert NOT_NESTED_WARNING not in found.warnings
 
 
+@pytest.mark.slow
 def test_a_search_that_judges_itself_does_so_by_its_inner_folds_and_says_so(tmp_path: Path) -> None:
     found = run(tmp_path, replace(LINEAR, budget=Budget(2, seconds=60), nested=False))
     ensemble = next(e for e in found.leaderboard if e.family == "ensemble")

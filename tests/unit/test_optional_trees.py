@@ -78,6 +78,7 @@ def test_lightgbm_itself_says_the_same_to_the_last_bits(kind: Any, loss: Loss) -
     assert np.allclose(model.shap_values(asked).reshape(parts.shape), parts, rtol=0, atol=1e-10)
 
 
+@pytest.mark.slow
 @needs_catboost
 @pytest.mark.parametrize(("kind", "loss"), ASKED, ids=lambda asked: getattr(asked, "name", asked))
 def test_catboost_itself_says_the_same_to_the_last_bits(kind: Any, loss: Loss) -> None:
@@ -185,6 +186,7 @@ def test_trees_that_arrays_cannot_hold_are_refused() -> None:
         forest_of_leafwise(model.text_.decode().replace("is_linear=0", "is_linear=1"), 5)
 
 
+@pytest.mark.slow
 @needs_lightgbm
 @needs_catboost
 @pytest.mark.parametrize("family", ["lightgbm", "catboost"])

@@ -60,6 +60,7 @@ def test_every_fault_has_a_check() -> None:
     assert set(FAULTS) == set(FOUND_AS)
 
 
+@pytest.mark.slow
 def test_a_sound_portfolio_is_not_accused(tables: dict[str, pl.DataFrame]) -> None:
     assert audit_tables(tables) == ()
 
@@ -97,6 +98,7 @@ def test_a_fault_is_reproducible_and_leaves_the_tables_given_alone(name: str, ta
     assert fault.size > 0
 
 
+@pytest.mark.slow
 def test_the_overwritten_number_has_an_area_of_three_quarters_within_a_kind(tables: dict[str, pl.DataFrame]) -> None:
     areas = []
     for seed in range(100):

@@ -55,6 +55,7 @@ def test_a_precursor_is_not_accused_however_long_before_the_failure_it_climbs(cl
     assert "post-event column" not in {what for what, _ in suspicions(rows.inputs, rows.y, rows.entity, rows.at).values()}
 
 
+@pytest.mark.slow
 def test_the_order_of_the_rows_does_not_matter() -> None:
     rows = weekly_examples(1, machines=80)
     inputs = with_note(rows.inputs, rows.y, rows.entity, 1, numeric=True)

@@ -127,6 +127,7 @@ def test_a_row_that_does_not_say_what_is_at_stake_has_no_money(tmp_path: Path) -
             assert value.act == (value.expected_loss > (1 - value.value))  # type: ignore[operator]
 
 
+@pytest.mark.slow
 def test_no_rows_are_no_answers(tmp_path: Path) -> None:
     for name, make in BUNDLES.items():
         version, bundle = make(tmp_path)

@@ -27,6 +27,7 @@ from epic22.spec.training_spec import build_spec
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_row_alone_equals_the_batch_and_its_reasons_sum_to_the_score(tmp_path: Path, kind: Kind) -> None:
     _, store = trained(tmp_path, kind)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.toy import COLUMNS, inputs
@@ -33,6 +34,7 @@ SCHEMA: dict[str, Any] = {
 }
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=5))
 def test_a_row_alone_gives_the_same_bits_as_in_a_batch(rows: list[dict[str, Any]]) -> None:
@@ -84,6 +86,7 @@ def test_days_are_counted_from_1970() -> None:
 FORMULAS = (parse_formula("push = wear * load"), parse_formula("odd [mm] = log(push) / fitted_on + indoors"))
 
 
+@pytest.mark.slow
 @settings(max_examples=100, deadline=None)
 @given(rows=st.lists(ROW, min_size=1, max_size=5))
 def test_derived_columns_too_have_the_same_bits_alone_and_in_a_batch(rows: list[dict[str, Any]]) -> None:

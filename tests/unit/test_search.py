@@ -145,6 +145,7 @@ def test_scores_that_were_lost_are_fitted_again(tmp_path: Path) -> None:
     assert again.fitted_fold.estimator.files() == searched(made, 6).fitted_fold.estimator.files()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sampling", ["random", "grid"])
 def test_it_can_look_by_chance_or_along_a_grid(sampling: Sampling) -> None:
     found = searched(toy("binary", 200), 6, sampling=sampling)
@@ -168,6 +169,7 @@ def test_what_falls_behind_early_is_given_up_and_never_averaged() -> None:
     assert not any(trial.pruned for trial in searched(toy("binary", 400), 12, prune=False).trials)
 
 
+@pytest.mark.slow
 def test_timed_rows_are_watched_forward_and_fitted_anew_on_all_rows() -> None:
     made = toy("binary", 400, at=daily(400))
     found = searched(made, 6)
@@ -205,6 +207,7 @@ def test_a_label_that_rises_at_the_end_of_training_is_followed_forward_in_time_a
     assert searched(dealt, 2).level_shift is None
 
 
+@pytest.mark.slow
 def test_the_ensemble_answers_one_row_as_in_a_batch_with_reasons_that_sum() -> None:
     made = toy("binary", 300)
     found = searched(made, 8)

@@ -59,6 +59,7 @@ def test_one_fold_whose_metric_is_defined_makes_nothing_certain() -> None:
     assert verdict.p == 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("timed", [False, True], ids=["dealt", "forward"])
 def test_what_is_better_by_far_is_certain_and_turning_the_pair_turns_the_sign(timed: bool) -> None:
     made = toy("regression", 400, at=daily(400) if timed else None)
@@ -152,6 +153,7 @@ def test_what_is_said_to_be_certain_follows_the_p_that_allows_for_all_comparison
     assert together[2].better
 
 
+@pytest.mark.slow
 def test_second_opinions_are_given_where_rows_are_independent_and_refused_with_the_reason_elsewhere() -> None:
     made = toy("binary", 200)
     for repeats in (1, 2):

@@ -131,6 +131,7 @@ def world_of_futures() -> World:
     return World(w.estate, w.market, w.machines, w.tenants, w.orders, cost, w.span, replicates=30)
 
 
+@pytest.mark.slow
 def test_what_properties_will_report_has_a_median_for_six_months_from_each_of_21_cutoffs(world_of_futures: World) -> None:
     few = replace(world_of_futures, replicates=2)
     truth = compute_reporting_truth(few, np.random.default_rng(0))

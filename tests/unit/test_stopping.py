@@ -36,6 +36,7 @@ def stop_of(scores: Array) -> tuple[int, StoppingDecision]:
     return next((n, stop) for n in range(20, len(scores) // 2, 5) if (stop := check_exhaustion(scores[:n])))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("parameters", "latest", "left"), [(1, 60, 0.3), (2, 130, 0.7), (6, 800, 1.5)])
 def test_where_it_stops_little_was_left_to_gain(parameters: int, latest: int, left: float) -> None:
     """Random searches of a bowl: as many trials again gain about an error or less on average. Broken once on purpose: with the

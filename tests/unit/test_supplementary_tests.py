@@ -88,6 +88,7 @@ def test_the_mid_p_of_mcnemar_is_scipys_binomial_less_half_of_what_was_seen(a: i
     assert compute_mid_p(a, b) == compute_mid_p(b, a)
 
 
+@pytest.mark.slow
 def test_mcnemar_has_about_size_five_and_its_interval_covers() -> None:
     rng = np.random.default_rng(2)
     certain, covered = 0, 0

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.searches import FAMILIES, part_of, plan, searched
@@ -119,6 +120,7 @@ def test_a_parts_folds_are_those_that_the_split_makes_of_its_rows() -> None:
     assert part.name == part_of(made, rows, seed=3).name != part_of(made, rows[1:]).name
 
 
+@pytest.mark.slow
 @given(
     values=st.lists(st.one_of(st.none(), st.floats(0, 1)), min_size=1, max_size=60),
     families=st.lists(st.sampled_from(["linear", "boosting", "catboost"]), min_size=60, max_size=60),
@@ -140,6 +142,7 @@ def test_top_trials_are_the_best_and_the_best_of_each_family(values: list[float 
         assert any(trial.family == family and trial.value == highest for trial in top)
 
 
+@pytest.mark.slow
 def test_progress_is_told_of_trials_that_an_interrupted_search_had_finished() -> None:
     part, study, steps = part_of(toy("binary", 120)), Study(StudyConfig(FAMILIES, True)), list[int]()
     search(part, SearchConfig(FAMILIES, Budget(2)), study, progress=lambda: steps.append(1))
@@ -149,6 +152,7 @@ def test_progress_is_told_of_trials_that_an_interrupted_search_had_finished() ->
     assert resumed.stop_reason == "3 trials were run, the limit"
 
 
+@pytest.mark.slow
 def test_a_resumed_search_without_kept_models_fits_only_what_it_averages() -> None:
     part, study = part_of(toy("binary", 120)), Study(StudyConfig(FAMILIES, True))
     config = SearchConfig(FAMILIES, Budget(3))

@@ -332,6 +332,7 @@ def test_an_average_of_like_values_far_from_nought_keeps_its_digits() -> None:
 Change = Callable[[Table], Table]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("change", [lambda t: t, lambda t: replace(t, frame=t.frame.reverse())])
 def test_the_order_of_the_frame_changes_nothing(change: Change) -> None:
     table = table_of(random_frame(np.random.default_rng(5)))
