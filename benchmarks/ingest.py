@@ -92,7 +92,7 @@ WAYS = {"polars csv to parquet": convert, "epic22 ingest": ingest}
 
 def once(way: str, folder: Path) -> None:
     """One way in this process; prints its figures. Loading the modules is not counted, for either."""
-    import epic22.bootstrap  # noqa: F401
+    from epic22.bootstrap import assemble, ingest_folder  # noqa: F401
 
     with tempfile.TemporaryDirectory(dir=folder.parent) as home:
         began, worked = time.perf_counter(), time.process_time()
