@@ -55,7 +55,6 @@ def _audit_table(spec: TrainingSpec, feature: str | None, json: bool) -> None:
 
 
 def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
-
     components = bootstrap.assemble(Settings.read())
     with show_progress() as bars:
         version, findings = bootstrap.audit_stored(components, data, bars)

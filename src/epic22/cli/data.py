@@ -19,7 +19,6 @@ Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show
 
 
 def _open_lake() -> "Lake":
-
     return bootstrap.open_lake(Settings.read())
 
 

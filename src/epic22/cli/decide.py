@@ -51,7 +51,6 @@ def print_decisions(decisions: "DecisionList") -> None:
 
 
 def _format_row(case: "ListedCase") -> list[str]:
-
     value = case.ranked_value
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
     if value.interval is not None:

@@ -59,7 +59,6 @@ def _write_tables(folder: Path, tables: Mapping[str, DataFrame]) -> Path:
 
 
 def _train_step(components: Components, what: str, override: Override | None) -> GateStep:
-
     with show_progress() as bars:
         run = train_feature(components, TASK, progress=bars, config=FeatureConfig(override=override)).run
     step = build_gate_step(what, run, components.registry.champion(TASK))

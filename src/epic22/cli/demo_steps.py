@@ -81,7 +81,6 @@ def demonstrate(folder: Path, seed: int) -> None:
 
 
 def _train_feature(components: Components, name: str, portfolio: Portfolio) -> FeatureResult:
-
     config = FeatureConfig(truth=select_truth(portfolio, name))
     with show_progress() as bars:
         return summarise_run(train_feature(components, name, progress=bars, config=config).run)
@@ -119,7 +118,6 @@ def print_results(results: list[FeatureResult]) -> None:
 
 
 def _decide_feature(components: Components, name: str) -> DecisionList:
-
     decisions = decide_feature(components, name, at=None, capacity=N_LISTED)
     print_decisions(decisions)
     return decisions

@@ -44,7 +44,6 @@ def lineage(
 
 
 def _write_svg(trace: Trace, svg: Path) -> None:
-
     try:
         svg.write_text(draw_lineage(trace), encoding="utf-8")
     except OSError as error:
@@ -67,7 +66,6 @@ def print_trace(trace: Trace) -> None:
 
 
 def _build_tree(trace: Trace, title: str, direction: Literal["causes", "effects"]) -> Tree:
-
     root = Tree(Text(title, style="bold"))
     _add_branches(root, trace, trace.subject, direction, set())
     return root
