@@ -1,0 +1,7 @@
+"""What holds for the whole suite."""
+
+from hypothesis import settings
+
+# No test measures seconds: on a busy machine an example that is slow once says nothing.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
