@@ -4,7 +4,6 @@ A row is known at its own time (else all rows are timeless); its cutoff is that 
 label is withheld in a table of its own until after the cutoff.
 """
 
-import re
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -29,6 +28,7 @@ from epic22.core.models.catalog import FAMILIES, default_families, get_family
 from epic22.core.models.loss import SQUARED
 from epic22.core.targets import KINDS
 from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
+from epic22.spec.task_name import build_task_name
 from epic22.spec.task_request import build_loss, build_roles, refuse_contradictions
 from epic22.spec.training_spec import TrainingSpec
 
@@ -129,18 +129,6 @@ def select_clusters(frame: pl.DataFrame, times: pl.Series | None, group: str | N
     if group is not None:
         return frame[group].cast(pl.String)
     return None if times is None else times.dt.truncate("1d")
-
-
-def build_task_name(spec: TrainingSpec) -> str:
-    """The name given, else one made of the file's name and the label.
-
-    >>> from epic22.spec.training_spec import build_spec
-    >>> build_task_name(build_spec(csv="Telco churn.csv", label="Churn?"))
-    'telco-churn-churn'
-    """
-    stem = spec.path.name.split(".")[0]
-    text = spec.name if spec.name is not None else f"{stem}-{spec.label}"
-    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:64] or "task"
 
 
 def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, ...], tuple[str, ...]]:
@@ -352,7 +340,7 @@ def build_task(spec: TrainingSpec, columns: tuple[Column, ...], kind: Kind, clas
         log={"no": False, "yes": True, "auto": None}[log],
     )
     return Task(
-        name=build_task_name(spec),
+        name=build_task_name(spec.name, spec.path, spec.label),
         columns=columns,
         targets=(target,),
         rows=lambda view, cutoffs: cutoffs,

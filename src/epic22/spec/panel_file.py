@@ -22,6 +22,7 @@ from epic22.core.lineage import DataVersion
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
 from epic22.core.task import Column, Task
 from epic22.core.time_series import Frequency, get_frequency
+from epic22.spec.task_name import build_task_name
 from epic22.spec.training_spec import TrainingSpec
 
 VALUES = "values"
@@ -262,16 +263,10 @@ def _build_task(file: PanelFile) -> Task:
     columns = (Column("entity", "category", role="id"), Column("at", "time", role="time"), Column("value", "float", role="label"))
     return build_forecast_task(
         ForecastSeries(VALUES, "value", columns, file.label, None, file.frequency, file.horizon, file.cycle),
-        build_panel_task_name(file),
+        build_task_name(file.name, file.path, file.label, "panel"),
         f"{file.label} of each {SEPARATOR.join(file.id)}, 1 to {file.frequency.format_periods(file.horizon)} ahead",
         file.families,
     )
-
-
-def build_panel_task_name(file: PanelFile) -> str:
-    """The name given, else one made of the file's name and the label."""
-    text = file.name if file.name is not None else f"{file.path.name.split('.')[0]}-{file.label}"
-    return re.sub(r"[^a-z0-9_]+", "-", text.lower()).strip("-_")[:64] or "panel"
 
 
 def _compute_data_version(raw: RawTable, file: PanelFile) -> DataVersion:
