@@ -16,6 +16,7 @@ from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import audit_columns
+from epic22.core.data.names import find_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame
@@ -146,6 +147,7 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
     ):
         _refuse_positive(spec)
         return "regression", (), (f"{name} is predicted as a value (regression){_describe_loss(spec)}.",)
+    _refuse_variants(label)
     if len(values) > MAX_CLASSES:
         raise ColumnError(
             f"label {name!r} has {len(values)} different values; up to {MAX_CLASSES} classes, or numbers, can be predicted."
@@ -157,6 +159,20 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
     classes = tuple(_format_class(value) for value in values)
     note = f"{name} has {len(classes)} classes" + ("; --kind regression predicts it as a value." if numeric else ".")
     return "multiclass", classes, (note,)
+
+
+def _refuse_variants(label: pl.Series) -> None:
+    """Raise ColumnError where two classes differ by case or blanks alone."""
+    if label.dtype != pl.String:
+        return
+    counts = dict(label.value_counts(sort=True).iter_rows())
+    variants = find_variants(list(counts))
+    if variants:
+        listed = [f"{name!r} ({counts[name]:,} rows)" for name in variants]
+        raise ColumnError(
+            f"label {label.name!r}: the classes {', '.join(listed[:-1])} and {listed[-1]} differ by case or blanks alone; write "
+            f"them alike where they are one class, or tell them apart by more, as '{variants[0]} 1' and '{variants[1]} 2'."
+        )
 
 
 def _describe_loss(spec: TrainingSpec) -> str:
@@ -228,7 +244,10 @@ def _refuse_positive(spec: TrainingSpec) -> None:
 
 
 def _format_class(value: Any) -> str:
-    return str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+    """A class by its name, to the last digit: two classes never share one."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 def _order_classes(label: pl.Series, spec: TrainingSpec) -> tuple[str, str]:

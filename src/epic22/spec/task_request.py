@@ -69,7 +69,8 @@ def build_roles(spec: TrainingSpec) -> Roles:
     """The roles as a table is read by them. Raises UserError where no label is named."""
     roles = spec.roles
     row_id = roles.id[0] if roles.id else None
-    return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset)
+    kind = "regression" if roles.kind is None and spec.target.is_of_values else roles.kind
+    return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset, kind)
 
 
 def build_loss(spec: TrainingSpec) -> Loss:

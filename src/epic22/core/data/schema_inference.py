@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from epic22.core.data.files import RawTable
+from epic22.core.data.names import CLASS_WORDS, describe_codes, find_code, is_code, keeps_names_apart, strip_name
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
 
@@ -69,7 +70,8 @@ DAY_RANGE = (-719_162, 2_932_896)
 class Roles:
     """What the user says of the columns. Several `time` names are one date spread over columns: year, month, day.
 
-    The `offset` is what a count or a sum grows with (`Target.offset`); it stands among the inputs.
+    The `offset` is what a count or a sum grows with (`Target.offset`); it stands among the inputs. `kind`: what the label is
+    said to be; the digits of a value are a number however they are written.
     """
 
     label: str
@@ -79,6 +81,7 @@ class Roles:
     drop: tuple[str, ...] = ()
     positive: str | None = None
     offset: str | None = None
+    kind: str | None = None
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,41 @@ def infer_types(raw: RawTable, roles: Roles, notes: list[str], lenient: Sequence
     """Every column in the narrowest type that all of its values allow; those that are `lenient` need not be whole."""
     # Names of things may mix numbers and letters (C123 beside 124); only what is learned from must be whole.
     aside = {*lenient, *roles.drop, roles.id, roles.group}
-    return pl.DataFrame([_infer_type(raw.frame[name], notes, strict=name not in aside) for name in raw.frame.columns])
+    return pl.DataFrame([_infer_role_type(raw.frame[name], roles, notes, name not in aside) for name in raw.frame.columns])
+
+
+def _infer_role_type(series: pl.Series, roles: Roles, notes: list[str], strict: bool) -> pl.Series:
+    """The series in the narrowest type that its values and its role allow: a name stays the text that it was."""
+    if series.name in (roles.id, roles.group):
+        return _infer_names(series)
+    if series.name in (*roles.time, roles.offset) or (series.name == roles.label and roles.kind == "regression"):
+        return _infer_type(series, notes, strict)
+    typed = _infer_type(series, notes, strict)
+    if series.dtype != pl.String:
+        return typed
+    if series.name == roles.label and typed.dtype == pl.String:
+        return _restore_classes(strip_name(series), typed, notes)
+    text = strip_blanks(series) if typed.dtype.is_numeric() else typed
+    if not typed.dtype.is_numeric() or not is_code(text, typed):
+        return typed
+    advice = "use --kind regression" if series.name == roles.label else f"say columns.{series.name}.dtype: int in a task file"
+    notes.append(describe_codes(series.name, find_code(text), advice))
+    return text
+
+
+def _infer_names(series: pl.Series) -> pl.Series:
+    """Ids or groups in a type that tells all of them apart, else as text."""
+    text, typed = strip_name(series), _infer_type(series, [], strict=False)
+    return typed if keeps_names_apart(text, typed) else text
+
+
+def _restore_classes(text: pl.Series, typed: pl.Series, notes: list[str]) -> pl.Series:
+    """A label's classes with those that are words for missing elsewhere."""
+    is_class = typed.is_null() & text.is_in(list(CLASS_WORDS))
+    if not is_class.any():
+        return typed
+    notes.append(f"{text.name}: {text.filter(is_class)[0]!r} is a class ({is_class.sum():,} rows); leave unknown labels empty.")
+    return pl.select(pl.when(is_class).then(text).otherwise(typed)).to_series().alias(text.name)
 
 
 def assign_roles(whole: pl.DataFrame, roles: Roles, notes: list[str]) -> TypedTable:
@@ -453,6 +490,8 @@ def infer_role(name: str, dtype: Dtype, n_distinct: int, has_missing: bool, role
 
 def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> pl.Series:
     """The series in the column's type; what does not fit goes into the problems."""
+    if column.role in ("group", "id") and series.dtype == pl.String:
+        return strip_name(series)
     own = strip_blanks(series) if series.dtype == pl.String else normalize_type(series, strict=False)
     if column.dtype in ("category", "text") or column.role in ("group", "id"):
         return own.cast(pl.String)

@@ -1,0 +1,105 @@
+"""Names written in digits, or like words for missing: ids, groups and classes stay the text that they were."""
+
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from epic22.core.data.files import RawTable, read_table
+from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
+from epic22.core.errors import ColumnError
+from epic22.spec.flat_file import infer_kind
+from epic22.spec.training_spec import build_spec
+
+ROWS = 40
+LOSSY = [
+    ["007", "7"],
+    ["1E2", "100"],
+    ["18446744073709000018", "18446744073709000034"],
+    ["9007199254740993", "9007199254740992.0"],
+    ["02138", "2138"],
+    ["+5", "5"],
+    ["1,234", "1234"],
+    ["1.50", "1.5"],
+    ["NA", "7"],
+    ["null", "None"],
+    ["TRUE", "true"],
+    ["1/2/2024", "01/02/2024"],
+]
+
+
+def table(**columns: list[str]) -> RawTable:
+    frame = pl.DataFrame({name: (values * ROWS)[:ROWS] for name, values in columns.items()})
+    return RawTable("t.csv", frame, "0", "csv", ",", "utf-8")
+
+
+@pytest.mark.parametrize("names", LOSSY)
+@pytest.mark.parametrize("roles", [Roles("y", id="who"), Roles("y", group="who")], ids=["id", "group"])
+def test_ids_and_groups_keep_every_name_apart(names: list[str], roles: Roles) -> None:
+    raw = table(who=names, y=["no", "yes", "yes"])
+    typed = infer_schema(raw, roles)
+    assert typed.frame["who"].cast(pl.String).unique().sort().to_list() == sorted(names)
+    assert conform_frame(raw, typed.columns)["who"].unique().sort().to_list() == sorted(names)
+
+
+@pytest.mark.parametrize("ids", [["1", "2", "30"], ["1.0", "2.0"], ["-4", "0"]])
+def test_ids_that_are_plain_numbers_are_read_as_before(ids: list[str]) -> None:
+    frame = infer_schema(table(who=ids, y=["no", "yes"]), Roles("y", id="who")).frame
+    assert frame["who"].dtype.is_numeric()
+
+
+def test_ids_of_a_typed_file_beyond_64_bits_stay_apart(tmp_path: Path) -> None:
+    ids = [2**63 + 1, 2**63 + 2]
+    pl.DataFrame({"who": pl.Series(ids * 20, dtype=pl.UInt64), "y": ["no", "yes"] * 20}).write_parquet(tmp_path / "t.parquet")
+    frame = infer_schema(read_table(tmp_path / "t.parquet"), Roles("y", id="who")).frame
+    assert frame["who"].n_unique() == 2
+
+
+@pytest.mark.parametrize("codes", [["1E2", "100", "30"], ["02138", "10001"], ["00", "01", "02"]])
+def test_codes_among_the_inputs_are_a_category_and_the_notes_say_so(codes: list[str]) -> None:
+    typed = infer_schema(table(code=codes, y=["no", "yes"]), Roles("y"))
+    column = next(column for column in typed.columns if column.name == "code")
+    assert (column.dtype, set(column.levels)) == ("category", set(codes))
+    assert any("code" in note and "dtype: int" in note for note in typed.notes)
+
+
+@pytest.mark.parametrize(
+    "numbers", [["1e+05", "120000"], ["1.5e3", "2E3"], ["-007", "5"], ["1e-3", "1"], ["0", "10"], ["007.5", "1"]]
+)
+def test_numbers_as_software_writes_them_stay_numbers(numbers: list[str]) -> None:
+    frame = infer_schema(table(x=numbers, y=["no", "yes"]), Roles("y")).frame
+    assert frame["x"].dtype.is_numeric()
+
+
+def test_a_label_written_in_codes_is_classes_unless_it_is_said_to_be_a_value() -> None:
+    raw = table(y=["01", "1", "02"], x=["1", "2", "3", "4"])
+    assert infer_schema(raw, Roles("y")).frame["y"].unique().sort().to_list() == ["01", "02", "1"]
+    assert infer_schema(raw, Roles("y", kind="regression")).frame["y"].dtype.is_integer()
+
+
+def test_none_is_a_class_of_a_label_of_words_and_missing_in_one_of_numbers() -> None:
+    words = infer_schema(table(y=["None", "Minor", "Severe", ""], x=["1", "2", "3"]), Roles("y"))
+    assert words.frame["y"].unique().sort().to_list() == ["Minor", "None", "Severe"]
+    assert any("'None' is a class" in note for note in words.notes)
+    numbers = infer_schema(table(y=["None", "1", "2"], x=["1", "2", "3", "4"]), Roles("y"))
+    assert numbers.frame["y"].unique().sort().to_list() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("values", "named"),
+    [
+        (["yes", "Yes", "no"], ["'yes'", "'Yes'"]),
+        (["no damage", "no  damage", "some"], ["'no damage'", "'no  damage'"]),
+        (["straße", "STRASSE", "weg"], ["'straße'", "'STRASSE'"]),
+    ],
+)
+def test_classes_that_differ_by_case_or_blanks_alone_are_refused_by_name(values: list[str], named: list[str]) -> None:
+    with pytest.raises(ColumnError, match="differ by case or blanks alone; write them alike") as refusal:
+        infer_kind(pl.Series("y", values * 10), build_spec(csv="t.csv", label="y"))
+    assert all(name in str(refusal.value) for name in named)
+
+
+def test_classes_of_large_numbers_have_names_of_their_own() -> None:
+    label = pl.Series("y", [1000001.0, 1000002.0, 1000003.0] * 10)
+    kind, classes, _ = infer_kind(label, build_spec(csv="t.csv", label="y", kind="multiclass"))
+    assert (kind, classes) == ("multiclass", ("1000001", "1000002", "1000003"))
