@@ -13,9 +13,18 @@ from typing import Literal
 
 import numpy as np
 import polars as pl
-from scipy import stats
 
-from epic22.core.targets import KINDS
+from epic22.core.data.implications import (
+    MAX_VALUES,
+    MIN_ECHO_RANK,
+    SIGNIFICANCE,
+    find_implication,
+    find_separation,
+    list_markers,
+    prove_leaks,
+    settle_classes,
+)
+from epic22.core.targets import KINDS, TargetKind
 from epic22.core.task import Array, Column, Kind
 
 SuspicionKind = Literal[
@@ -24,6 +33,7 @@ SuspicionKind = Literal[
     "near-key",
     "label echo",
     "implies the label",
+    "label means",
     "duplicate rows",
     "time overlap",
     "group overlap",
@@ -39,17 +49,17 @@ MIN_ROWS = 20
 SPARSITY = 1000
 """Whole numbers spread over a range this many times the number of rows are numbers of accounts, not measurements."""
 
-MAX_VALUES = 50
-"""Columns with up to this many values are looked at value by value."""
-
-MIN_SUPPORT = 10
-MIN_COVERAGE = 0.02
-"""A value must account for this share of the class it forces; less cannot flatter a score by much."""
-
-MAX_EXCEPTIONS = 0.002
-SIGNIFICANCE = 1e-6
 MIN_ECHO_SHARE = 0.999
-MIN_ECHO_RANK = 0.9995
+MIN_ORDERED_ROWS = 200
+MIN_MEANS = 5
+"""So many different means at least, over most of the rows, make a column of the label's means."""
+
+MIN_MEAN_ROWS = 0.5
+MIN_SAME_LENGTH = 0.8
+"""Numbers of accounts have as many digits nearly all; amounts differ in length."""
+
+MIN_REPEATS = 20.0
+"""Where chance would repeat this many numbers and none is repeated, someone gave them out."""
 
 
 @dataclass(frozen=True)
@@ -75,15 +85,43 @@ def audit_columns(
     `clusters` says which rows are not independent (a group, a day): a value seen on one day only is one piece of evidence.
     """
     candidates = [c for c in columns if c.role == "input" or (c.dtype == "text" and c.role == "never")]
-    suspicions: list[Suspicion] = []
+    suspicions: dict[str, Suspicion] = {}
     for column in candidates:
         series = frame[column.name]
         suspicion = _detect_key(series) or (
-            _detect_label_leak(series, label, kind, len(candidates), clusters) if column.role == "input" else None
+            _detect_label_leak(series, label, KINDS[kind]) if column.role == "input" and len(series) >= MIN_ROWS else None
         )
         if suspicion is not None:
-            suspicions.append(suspicion)
-    return tuple(suspicions)
+            suspicions[column.name] = suspicion
+    if not KINDS[kind].is_regression and frame.height >= MIN_ROWS:
+        inputs = [c.name for c in candidates if c.role == "input" and not (c.name in suspicions and suspicions[c.name].withheld)]
+        suspicions |= _audit_settled_classes(frame.select(inputs), label, len(candidates), clusters)
+    return tuple(suspicions[c.name] for c in candidates if c.name in suspicions)
+
+
+def _audit_settled_classes(
+    inputs: pl.DataFrame, label: pl.Series, n_columns: int, clusters: pl.Series | None
+) -> dict[str, Suspicion]:
+    """Columns whose values settle a class: withheld where only the label can have filled them, else told."""
+    suspicions, settled = {}, []
+    for series in inputs:
+        markers = list_markers(series, label)
+        settled += find_separation(series, label) or settle_classes(series.name, markers, label, n_columns, clusters)
+        implication = find_implication(markers, label, n_columns, clusters)
+        if implication is not None:
+            marker, coverage = implication
+            evidence = (
+                f"{marker.words} means {label.name} = {marker.value} in {marker.n_right:,} of {marker.n_rows:,} rows "
+                f"({(label == marker.value).to_numpy().mean():.1%} of all rows are; this is {coverage:.1%} of them)."
+            )
+            suspicions[series.name] = Suspicion(series.name, "implies the label", evidence, False)
+    for proof in prove_leaks(settled, {series.name: series for series in inputs}, label, clusters):
+        name = proof.settled.column
+        marked = f"{suspicions[name].evidence[:-1]}; " if name in suspicions else ""
+        if proof.is_proved or marked:
+            kind: SuspicionKind = "label echo" if proof.settled.by_threshold else "implies the label"
+            suspicions[name] = Suspicion(name, kind, marked + proof.evidence, proof.is_proved)
+    return suspicions
 
 
 def _detect_key(series: pl.Series) -> Suspicion | None:
@@ -104,24 +142,43 @@ def _detect_number_key(present: pl.Series, n: int, distinct: int) -> Suspicion |
         ordered = present.is_sorted() or present.is_sorted(descending=True)
         kind: SuspicionKind = "row number" if ordered else "id"
         return Suspicion(present.name, kind, f"{n:,} different whole numbers out of {span:,} in a row: it counts the rows.", True)
+    if distinct == n and (expected := _count_chance_repeats(present)) >= MIN_REPEATS:
+        evidence = (
+            f"{n:,} different whole numbers in {n:,} rows, where measured ones so close would repeat about {expected:,.0f} "
+            "times: it names the row."
+        )
+        return Suspicion(present.name, "id", evidence, True)
     if n >= 1000 and span >= SPARSITY * n:
         hint = "" if distinct == n else f"; {n - distinct:,} rows repeat one: name it with --id or --group"
-        evidence = f"{distinct:,} different whole numbers in {n:,} rows, spread over {span:,}: it names the row{hint}."
-        return Suspicion(present.name, "near-key", evidence, True)
+        numbers = f"{distinct:,} different whole numbers in {n:,} rows, spread over {span:,}"
+        if _measure_same_length(present) >= MIN_SAME_LENGTH:
+            return Suspicion(present.name, "near-key", f"{numbers}, nearly all of one length: it names the row{hint}.", True)
+        return Suspicion(present.name, "near-key", f"{numbers}: does it name the row, or is it an amount?{hint}", False)
     return None
 
 
-def _detect_label_leak(
-    series: pl.Series, label: pl.Series, kind: Kind, n_columns: int, clusters: pl.Series | None
-) -> Suspicion | None:
-    if len(series) < MIN_ROWS:
-        return None
-    if KINDS[kind].is_regression:
-        return _detect_value_echo(series, label) or _detect_zero_echo(series, label)
-    return (
-        _detect_class_echo(series, label)
-        or _detect_separation(series, label)
-        or _detect_implication(series, label, n_columns, clusters)
+def _measure_same_length(present: pl.Series) -> float:
+    """The share of the numbers that have the most frequent count of digits."""
+    return float(present.abs().cast(pl.String).str.len_chars().alias("length").value_counts()["count"].to_numpy().max()) / len(
+        present
+    )
+
+
+def _count_chance_repeats(present: pl.Series) -> float:
+    """How many pairs of equal numbers chance would make of whole numbers that lie as these do, twenty neighbours at a time."""
+    values = present.sort().to_numpy().astype(float)
+    ends = np.append(np.arange(0, len(values) - 1, 20), len(values) - 1)
+    counts, widths = np.diff(ends), np.diff(values[ends])
+    return float((counts**2 / (2 * np.maximum(widths, 1.0))).sum())
+
+
+def _detect_label_leak(series: pl.Series, label: pl.Series, kind: TargetKind) -> Suspicion | None:
+    """The label in other words, whatever the other columns are."""
+    if kind.is_regression:
+        return _detect_value_echo(series, label) or _detect_zero_echo(series, label) or _detect_label_means(series, label)
+    positive = label == label.unique().sort()[-1]
+    return _detect_class_echo(series, label) or (
+        _detect_label_means(series, positive.cast(pl.Float64).alias(label.name)) if kind.has_positive_class else None
     )
 
 
@@ -136,7 +193,42 @@ def _detect_value_echo(series: pl.Series, label: pl.Series) -> Suspicion | None:
     if rank is None or math.isnan(rank) or abs(rank) < MIN_ECHO_RANK:
         return None
     evidence = f"it orders {both.height:,} rows as {label.name} does (rank correlation {rank:.5f})."
-    return Suspicion(series.name, "label echo", evidence, True)
+    return Suspicion(series.name, "label echo", evidence, both.height >= MIN_ORDERED_ROWS or _is_linear(both))
+
+
+def _is_linear(both: pl.DataFrame) -> bool:
+    """Whether y is x in another unit, to six digits: in few rows a smooth cause orders them as the label does too."""
+    x, y = (both[name].cast(pl.Float64).to_numpy() for name in ("x", "y"))
+    slope, level = np.polyfit(x - x.mean(), y, 1)
+    return bool(np.abs(y - level - slope * (x - x.mean())).max() <= 1e-6 * np.ptp(y))
+
+
+def _detect_label_means(series: pl.Series, label: pl.Series) -> Suspicion | None:
+    """Each value is the mean of the label over the rows that have it, to the last digit written: a category encoded by labels.
+
+    Means over single rows are passed over. Judged by the chance that so many independent means match their value as nearly.
+    """
+    if not series.dtype.is_float() or series.n_unique() < MIN_MEANS:
+        return None
+    both = pl.DataFrame({"x": series, "y": label.cast(pl.Float64)}).drop_nulls()
+    groups = both.group_by("x").agg(n=pl.len(), mean=pl.col("y").mean(), spread=pl.col("y").std()).filter(pl.col("n") > 1)
+    spread = float(both["y"].std() or 0.0)  # type: ignore[arg-type]
+    if groups.height < MIN_MEANS or spread == 0 or int(groups["n"].sum()) < MIN_MEAN_ROWS * both.height:
+        return None
+    difference = (groups["x"] - groups["mean"]).abs()
+    tolerance = max(1e-9 * spread, 0.5 * 10.0 ** -_count_decimals(series))
+    # A mean of n labels lies within the tolerance of a number chosen without it this often at most.
+    chance = (2 * tolerance * groups["n"].sqrt() / (spread * math.sqrt(2 * math.pi))).clip(0.0, 1.0)
+    if (difference > 1.001 * tolerance).any() or float(chance.log().sum()) > math.log(SIGNIFICANCE):
+        return None
+    evidence = f"each of its {groups.height:,} values is the mean of {label.name} over the rows that have it: made of the labels."
+    return Suspicion(series.name, "label means", evidence, True)
+
+
+def _count_decimals(series: pl.Series) -> int:
+    """How many decimals numbers are written with, at most 9."""
+    values = series.drop_nulls().unique().to_numpy()
+    return next((d for d in range(9) if np.allclose(values, values.round(d), rtol=0.0, atol=1e-12)), 9)
 
 
 def _detect_zero_echo(series: pl.Series, label: pl.Series) -> Suspicion | None:
@@ -179,66 +271,6 @@ def _count_values(series: pl.Series, label: pl.Series) -> pl.DataFrame | None:
     if text.n_unique() > MAX_VALUES:
         return None
     return pl.DataFrame({"x": text, "y": label.cast(pl.String)}).group_by("x", "y").agg(pl.len().alias("n"))
-
-
-def _detect_separation(series: pl.Series, label: pl.Series) -> Suspicion | None:
-    """A number that tells two classes apart by one threshold: an area under the ROC curve of at least 0.9995."""
-    classes = label.unique().sort()
-    if not series.dtype.is_numeric() or len(classes) != 2 or series.n_unique() <= MAX_VALUES:
-        return None
-    both = pl.DataFrame({"x": series.cast(pl.Float64), "y": label == classes[1]}).drop_nulls()
-    positives = int(both["y"].sum())
-    negatives = both.height - positives
-    if min(positives, negatives) < MIN_SUPPORT or both.height < 0.9 * len(series):
-        return None
-    ranks = both.select(pl.col("x").rank().filter(pl.col("y")).sum()).item()
-    area = (ranks - positives * (positives + 1) / 2) / (positives * negatives)
-    if max(area, 1 - area) < MIN_ECHO_RANK:
-        return None
-    evidence = f"one threshold on it tells {label.name} apart (area under the ROC curve {max(area, 1 - area):.5f})."
-    return Suspicion(series.name, "label echo", evidence, True)
-
-
-def _detect_implication(series: pl.Series, label: pl.Series, n_columns: int, clusters: pl.Series | None) -> Suspicion | None:
-    """A value, or being missing, present, or other than usual, that forces a class held by at most half of the rows.
-
-    At least 10 rows and 2 % of the class, at most 0.2 % exceptions, and a chance below one in a million that this many
-    independent rows (or clusters) fall into the class by themselves, over all values and columns asked.
-    """
-    best: tuple[float, str] | None = None
-    indicators = _list_indicators(series)
-    for words, holds in indicators:
-        support = int(holds.sum())
-        if support < MIN_SUPPORT:
-            continue
-        counts = label.filter(holds).alias("value").value_counts(sort=True)
-        forced, n_forced = counts["value"][0], int(counts["count"][0])
-        base = int((label == forced).sum()) / len(label)
-        if base > 0.5 or support - n_forced > MAX_EXCEPTIONS * support or n_forced < MIN_COVERAGE * base * len(label):
-            continue
-        n_independent = support if clusters is None else clusters.filter(holds).n_unique()
-        chance = float(stats.binom.sf(min(n_forced, n_independent) - 1, n_independent, base)) * len(indicators) * n_columns
-        if chance < SIGNIFICANCE and (best is None or chance < best[0]):
-            evidence = f"{words} means {label.name} = {forced} in {n_forced:,} of {support:,} rows ({base:.1%} of all rows are)."
-            best = (chance, evidence)
-    return None if best is None else Suspicion(series.name, "implies the label", best[1], True)
-
-
-def _list_indicators(series: pl.Series) -> list[tuple[str, pl.Series]]:
-    """Yes-no questions a column can answer, in words and as booleans."""
-    indicators: list[tuple[str, pl.Series]] = []
-    missing = series.is_null()
-    if missing.any():
-        indicators += [("missing", missing), ("present", ~missing)]
-    counts = series.drop_nulls().alias("value").value_counts().sort(["count", "value"], descending=[True, False])
-    if not counts.height:
-        return indicators
-    values = counts["value"]
-    if len(values) <= MAX_VALUES:
-        indicators += [(str(value), (series == value).fill_null(value=False)) for value in values]
-    if int(counts["count"][0]) >= 0.5 * len(series):
-        indicators.append((f"other than {values[0]}", (series != values[0]).fill_null(value=False)))
-    return indicators
 
 
 def audit_folds(

@@ -14,19 +14,23 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-import xgboost as xgb
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from epic22.core.data.column_scores import (
+    N_BINS,
+    assign_folds,
+    bin_values,
+    bound_auc,
+    compute_risk,
+    sample_entities,
+    score_boosting,
+)
 from epic22.core.data.leakage import Suspicion
 from epic22.core.task import Array, Column
 
 SIGNIFICANCE = 1e-4
 MIN_EVENTS = 15
-N_BINS = 20
-PRIOR_ROWS = 20.0
-"""Rows' worth of the overall rate mixed into the rate of each value."""
-
 MIN_EDGE_RATIO = 3.0
 """A column's rise at the label's edge must be this many times its rise a cutoff before and a cutoff after."""
 
@@ -36,8 +40,6 @@ MIN_CLOCK_SHARE = 0.8
 MAX_EXCESS_P_VALUE = 1e-3
 """The chance that so much more happens at the edge than beside it."""
 
-MAX_ROWS = 20_000
-N_FOLDS = 4
 MIN_ROWS = 200
 MIN_POSITIVES = 30
 MIN_AUC = 0.7
@@ -77,62 +79,16 @@ def audit_target_leakage(
     if len(y) < MIN_ROWS or min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
         return ()
     suspicions = _find_post_event_columns(inputs.select(names), y, entity, at, seed) if at is not None else []
-    rows = _sample_entities(entity, seed)
+    rows = sample_entities(entity, seed)
     inputs, y, entity = inputs[rows], y[rows], entity[rows]
     if min(y.sum(), len(y) - y.sum()) < MIN_POSITIVES:
         return tuple(suspicions)
     suspicions += _find_filled_columns(
         inputs, [name for name in names if name not in {s.column for s in suspicions}], y, entity, seed
     )
-    fold = _assign_folds(entity, seed)
-    risks = {name: _compute_risk(inputs[name], y, fold) for name in names if name not in {s.column for s in suspicions}}
+    fold = assign_folds(entity, seed)
+    risks = {name: compute_risk(inputs[name], y, fold) for name in names if name not in {s.column for s in suspicions}}
     return (*suspicions, *_find_implausible_column(inputs, risks, y, entity, fold, seed))
-
-
-def _sample_entities(entity: Array, seed: int) -> Array:
-    """Row numbers, of about 20,000 rows at most: some entities, with all their rows."""
-    codes = _encode_entities(entity)
-    if len(codes) <= MAX_ROWS:
-        return np.arange(len(codes))
-    share = MAX_ROWS / len(codes)
-    return np.flatnonzero(np.random.default_rng([seed, 1]).uniform(size=codes.max() + 1)[codes] < share)
-
-
-def _encode_entities(entity: Array) -> Array:
-    """The entities as whole numbers from 0, (n,)."""
-    return np.asarray(pl.Series(entity).rank("dense").to_numpy().astype(int) - 1)
-
-
-def _assign_folds(entity: Array, seed: int) -> Array:
-    """A fold (n,) a row, the same for all rows of an entity."""
-    codes = _encode_entities(entity)
-    return np.asarray(np.random.default_rng(seed).integers(0, N_FOLDS, codes.max() + 1)[codes])
-
-
-def _bin_values(series: pl.Series) -> Array:
-    """Each value as a whole number: the category, or the quantile of a number; 0 for missing."""
-    if series.dtype.is_numeric() and series.n_unique() > 2 * N_BINS:
-        values = series.cast(pl.Float64).fill_nan(None)
-        cuts = np.unique(np.quantile(values.drop_nulls().to_numpy(), np.linspace(0, 1, N_BINS + 1)[1:-1]))
-        code = 1 + np.searchsorted(cuts, values.fill_null(0).to_numpy(), side="right")
-        return np.where(values.is_null().to_numpy(), 0, code)
-    if series.dtype.is_temporal():
-        return _bin_values(series.to_physical().cast(pl.Float64))
-    text = series.cast(pl.String)
-    return np.where(text.is_null().to_numpy(), 0, text.fill_null("").rank("dense").to_numpy())
-
-
-def _compute_risk(series: pl.Series, y: Array, fold: Array) -> Array:
-    """The rate of the label at each row's value, (n,), learned from the other entities."""
-    code = _bin_values(series)
-    risk = np.zeros(len(y))
-    for k in range(N_FOLDS):
-        train, test = fold != k, fold == k
-        base = y[train].mean() if train.any() else 0.0
-        hits = np.bincount(code[train], weights=y[train], minlength=code.max() + 1)
-        counts = np.bincount(code[train], minlength=code.max() + 1)
-        risk[test] = ((hits + PRIOR_ROWS * base) / (counts + PRIOR_ROWS))[code[test]]
-    return risk
 
 
 def _find_post_event_columns(inputs: pl.DataFrame, y: Array, entity: Array, at: Array, seed: int) -> list[Suspicion]:
@@ -140,7 +96,7 @@ def _find_post_event_columns(inputs: pl.DataFrame, y: Array, entity: Array, at: 
     edges, order = _find_label_edges(y, entity, at)
     if len(edges) < MIN_EVENTS:
         return []
-    fold, suspicions = _assign_folds(entity, seed), []
+    fold, suspicions = assign_folds(entity, seed), []
     for name in inputs.columns:
         if _is_clock(inputs[name], order, edges, entity):
             continue
@@ -169,7 +125,7 @@ def _is_clock(series: pl.Series, order: Array, edges: Array, entity: Array) -> b
 
 def _compute_levels(series: pl.Series, y: Array, fold: Array) -> list[Array]:
     """What a column says, as numbers (n,): the label's rate at its value, learned elsewhere; the rank of numbers."""
-    levels = [_compute_risk(series, y, fold)]
+    levels = [compute_risk(series, y, fold)]
     if series.dtype.is_numeric() and series.n_unique() > 2 * N_BINS:
         rank = series.cast(pl.Float64).fill_nan(None).rank().fill_null((len(series) + 1) / 2)
         levels.append(stats.norm.ppf(rank.to_numpy() / (len(series) + 1)))
@@ -224,7 +180,7 @@ def _find_filled_columns(inputs: pl.DataFrame, names: list[str], y: Array, entit
         shares = present[y == 1].mean(), present[y == 0].mean()
         if abs(shares[0] - shares[1]) < 2 * (MIN_FILLED_AUC - 0.5):
             continue
-        area = _bound_auc(y, [np.where(shares[0] > shares[1], present, ~present).astype(float)], entity, seed)
+        area = bound_auc(y, [np.where(shares[0] > shares[1], present, ~present).astype(float)], entity, seed)
         if area[1] < MIN_FILLED_AUC_BOUND:
             continue
         evidence = (
@@ -246,9 +202,9 @@ def _find_implausible_column(
     best = max(alone, key=lambda name: alone[name])
     if alone[best] < MIN_AUC:
         return []
-    rest = np.column_stack([_bin_values(inputs[name]) for name in risks if name != best])
-    together = _score_boosting(rest, y, fold, seed)
-    lead, low = _bound_auc(y, [risks[best], together], entity, seed)
+    rest = np.column_stack([bin_values(inputs[name]) for name in risks if name != best])
+    together = score_boosting(rest, y, fold, seed)
+    lead, low = bound_auc(y, [risks[best], together], entity, seed)
     if low < MIN_LEAD:
         return []
     evidence = (
@@ -257,31 +213,3 @@ def _find_implausible_column(
         "known before the event, it would be nearly the whole story."
     )
     return [Suspicion(best, "implausible score", evidence, False)]
-
-
-def _score_boosting(rest: Array, y: Array, fold: Array, seed: int) -> Array:
-    """Out-of-fold scores (n,) of a small boosted model."""
-    score = np.zeros(len(y))
-    params = {"objective": "binary:logistic", "max_depth": 4, "eta": 0.15, "nthread": 1, "seed": seed}
-    for k in range(N_FOLDS):
-        train, test = fold != k, fold == k
-        if test.any() and train.any():
-            model = xgb.train(params, xgb.DMatrix(rest[train], y[train], nthread=1), num_boost_round=60)
-            score[test] = model.predict(xgb.DMatrix(rest[test], nthread=1))
-    return score
-
-
-def _bound_auc(y: Array, scores: list[Array], entity: Array, seed: int) -> tuple[float, float]:
-    """The ROC AUC of the first score, less that of the second where there is one, and its lower bound at 99.99 %.
-
-    The spread is that of 40 draws of the entities (Poisson weights), taken for normal.
-    """
-    rng, codes = np.random.default_rng([seed, 2]), _encode_entities(entity)
-
-    def difference(weight: Array | None) -> float:
-        areas = [float(roc_auc_score(y, score, sample_weight=weight)) for score in scores]
-        return areas[0] - areas[1] if len(areas) > 1 else areas[0]
-
-    replicates = [difference(rng.poisson(1.0, codes.max() + 1)[codes].astype(float)) for _ in range(40)]
-    whole = difference(None)
-    return whole, whole - float(stats.norm.isf(1e-4)) * float(np.std(replicates, ddof=1))

@@ -1,0 +1,135 @@
+"""A leak is proved, not suspected: values that go with one class are left out only where the other columns come nowhere near.
+
+Broken once on purpose: with MIN_SETTLED = 0.01 the rare level is taken away; with MIN_OTHERS_ERROR = 0 the leaf's shape is.
+"""
+
+import numpy as np
+import polars as pl
+import pytest
+
+from epic22.core.data.leakage import Suspicion, audit_columns
+from epic22.core.task import Array, Column, Dtype, Kind
+
+N = 1200
+
+
+def build_churn(seed: int = 0) -> tuple[pl.DataFrame, Array]:
+    """Two honest columns and a label, one in five, that they explain in part."""
+    rng = np.random.default_rng(seed)
+    usage, tenure = rng.normal(size=N), rng.normal(size=N)
+    left = (usage + tenure + rng.logistic(size=N) > 2.2).astype(int)
+    return pl.DataFrame({"usage": usage, "tenure": tenure, "left": left}), left
+
+
+def audit(frame: pl.DataFrame, label: str = "left", kind: Kind = "binary") -> dict[str | None, Suspicion]:
+    def dtype(series: pl.Series) -> Dtype:
+        return "category" if series.dtype == pl.String else "int" if series.dtype.is_integer() else "float"
+
+    columns = tuple(Column(c.name, dtype(c), role="label" if c.name == label else "input") for c in frame)
+    return {s.column: s for s in audit_columns(frame, columns, frame[label], kind)}
+
+
+def test_a_rare_level_whose_rows_are_all_of_one_class_is_told_and_kept() -> None:
+    frame, left = build_churn()
+    products = np.random.default_rng(1).integers(1, 4, N)
+    products[np.flatnonzero(left)[:14]] = 4
+    finding = audit(frame.with_columns(products=products))["products"]
+    assert (finding.suspicion, finding.withheld) == ("implies the label", False)
+    assert "4 means left = 1 in 14 of 14 rows" in finding.evidence
+
+
+def test_a_count_whose_rare_high_values_are_all_of_one_class_is_kept() -> None:
+    frame, left = build_churn()
+    late = np.random.default_rng(1).poisson(0.4 + 0.6 * left)
+    late[np.flatnonzero(left)[:24]] = np.repeat([7, 8], 12)
+    assert not [s for s in audit(frame.with_columns(late=late)).values() if s.withheld]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("share", [0.6, 0.95])
+def test_a_level_of_most_of_a_class_that_nothing_else_tells_is_left_out(share: float) -> None:
+    frame, left = build_churn()
+    rng = np.random.default_rng(2)
+    state = np.where((left == 1) & (rng.random(N) < share), "closed", rng.choice(["open", "new"], N))
+    finding = audit(frame.with_columns(state=state))["state"]
+    assert finding.withheld
+    assert "only the label tells so much" in finding.evidence
+
+
+def test_parts_of_a_class_that_settle_it_together_are_left_out() -> None:
+    frame, left = build_churn()
+    part = np.random.default_rng(3).integers(0, 4, N)
+    causes = {f"cause_{i}": ((left == 1) & (part == i)).astype(int) for i in range(4)}
+    assert [s.column for s in audit(frame.with_columns(**causes)).values() if s.withheld] == list(causes)
+
+
+@pytest.mark.slow
+def test_a_leak_does_not_take_an_honest_level_with_it() -> None:
+    frame, left = build_churn()
+    rng = np.random.default_rng(4)
+    products = rng.integers(1, 4, N)
+    products[np.flatnonzero(left)[:40]] = 4
+    closed_on = pl.Series([1.0 + i if is_left else None for i, is_left in enumerate(left)], dtype=pl.Float64)
+    findings = audit(frame.with_columns(products=products, closed_on=closed_on))
+    assert [name for name, s in findings.items() if s.withheld] == ["closed_on"]
+
+
+def test_a_shape_that_names_a_species_is_kept_where_measures_tell_the_species_too() -> None:
+    rng = np.random.default_rng(5)
+    species = np.repeat(np.arange(8), 100)
+    frame = pl.DataFrame(
+        {
+            "length": species + rng.normal(scale=0.05, size=800),
+            "width": -species + rng.normal(scale=0.05, size=800),
+            "shape": np.where(species == 3, "needle", rng.choice(["round", "oval"], 800)),
+            "species": [f"species {i}" for i in species],
+        }
+    )
+    finding = audit(frame, "species", "multiclass")["shape"]
+    assert not finding.withheld
+    assert "they tell it nearly as well" in finding.evidence
+
+
+def test_a_measure_that_parts_two_classes_is_kept_where_another_does_nearly_too() -> None:
+    rng = np.random.default_rng(6)
+    setosa = np.repeat([0, 1], 100)
+    petal = 4.0 - 3 * setosa + rng.normal(scale=0.2, size=200)
+    sepal = 4.0 - 3 * setosa + rng.normal(scale=0.6, size=200)
+    assert not any(s.withheld for s in audit(pl.DataFrame({"petal": petal, "sepal": sepal, "left": setosa})).values())
+
+
+def test_a_copy_of_the_label_with_slips_is_left_out() -> None:
+    frame, left = build_churn()
+    typed = np.where(np.random.default_rng(7).random(N) < 0.01, 1 - left, left)
+    frame = frame.with_columns(state=pl.Series(typed).replace_strict({0: "stays", 1: "goes"}))
+    assert audit(frame)["state"].withheld
+
+
+@pytest.mark.parametrize("decimals", [3, 12])
+def test_a_category_encoded_by_the_labels_of_these_rows_is_left_out(decimals: int) -> None:
+    frame, left = build_churn()
+    group = np.random.default_rng(8).integers(0, N // 6, N)
+    means = pl.DataFrame({"group": group, "left": left}).select(pl.col("left").mean().over("group").round(decimals)).to_series()
+    assert audit(frame.with_columns(encoded=means))["encoded"].suspicion == "label means"
+    values = frame.select("usage", encoded=frame["usage"].mean() + pl.col("usage")).with_columns(left=frame["tenure"])
+    assert audit(values, "left", "regression") == {}
+
+
+@pytest.mark.slow
+def test_customer_numbers_that_never_repeat_name_the_row_and_a_measured_amount_does_not() -> None:
+    frame, _ = build_churn()
+    rng = np.random.default_rng(9)
+    customer = 15_600_000 + rng.permutation(10_000)[:N]
+    assert audit(frame.with_columns(customer=customer))["customer"].suspicion == "id"
+    revenue = pl.Series(rng.lognormal(13, 2, N).astype(int))
+    finding = audit(frame.with_columns(revenue=revenue))["revenue"]
+    assert (finding.suspicion, finding.withheld) == ("near-key", False)
+
+
+def test_a_year_that_orders_few_rows_as_the_label_does_is_no_copy_of_it() -> None:
+    year = pl.Series(np.arange(1960, 2020).astype(float) + 0.5)
+    population = pl.Series(1e6 * 1.02 ** np.arange(60.0))
+    findings = audit(pl.DataFrame({"year": year, "left": population}), "left", "regression")
+    assert not findings["year"].withheld
+    copied = audit(pl.DataFrame({"thousands": population / 1000, "left": population}), "left", "regression")
+    assert copied["thousands"].withheld
