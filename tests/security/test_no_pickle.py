@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import epic22
-from epic22.adapters.tracking.mlflow import QUIET_ENVIRONMENT
+from epic22.adapters.tracking.mlflow_store import QUIET_ENVIRONMENT
 
 SOURCE = Path(epic22.__file__).parent
 FORBIDDEN = {"pickle", "cloudpickle", "joblib", "dill", "shelve", "marshal", "requests", "urllib3"}

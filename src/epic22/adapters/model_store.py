@@ -4,12 +4,14 @@ import json
 import os
 import re
 import shutil
+import time
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from epic22.adapters.atomic_file import append_line, write_atomically
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.panel_model import PanelModel
 from epic22.core.artifact.row_model import RowModel
@@ -28,6 +30,8 @@ PROMOTIONS = "promotions.jsonl"
 PROVENANCE = "lineage.json"
 EXPLANATION = "explanation.json"
 INCOMING_PREFIX = ".incoming-"
+ABANDONED_SECONDS = 24 * 3600
+"""A folder that comes in is moved in within minutes; one of a killed process is removed after a day."""
 UNGATED = {"status": "promoted", "why": "", "fairness": None, "override": None}
 """What a line of the log says where no gate decided."""
 
@@ -82,6 +86,7 @@ class ModelStore:
         """Take a written bundle folder in as the task's next version."""
         place = self._task_folder(task)
         place.mkdir(parents=True, exist_ok=True)
+        _remove_abandoned(place)
         incoming = place / f"{INCOMING_PREFIX}{uuid.uuid4().hex}"
         try:
             shutil.copytree(folder, incoming / "bundle")
@@ -93,7 +98,7 @@ class ModelStore:
         self, incoming: Path, task: str, family: str, model_hash: str, data_version: str, status: str
     ) -> ModelVersion:
         made_at = datetime.now(UTC).isoformat(timespec="seconds")
-        number = max((int(v.version) for v in self.list_versions(task)), default=0)
+        number = max(self._list_numbers(task), default=0)
         while True:
             number += 1
             version = ModelVersion(task, str(number), family, model_hash, data_version, status, made_at)
@@ -122,8 +127,17 @@ class ModelStore:
             raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {names}. Train it with 'epic22 train'.")
         version = _read_json(pointer).get("version")
         if not (self.folder(task, str(version)) / "version.json").is_file():
-            raise BundleError(f"{pointer}: points to version {version!r}, which is not there; promote another or train again.")
+            raise BundleError(
+                f"{pointer}: points to version {str(version)[:20]!r}, which is not there; restore it or train again."
+            )
         return self._read_version(task, str(version))
+
+    def find_champion(self, task: str) -> ModelVersion | None:
+        """The task's champion; None where it has none, or the pointer to it is damaged."""
+        try:
+            return self.champion(task)
+        except (UnknownTaskError, BundleError):
+            return None
 
     def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
         """Make a version champion; the reasons are kept in the pointer, and every promotion in a log beside it."""
@@ -141,14 +155,54 @@ class ModelStore:
         at = datetime.now(UTC).isoformat()
         content = UNGATED if decision is None else to_json(decision, REGISTRY_VIEWS)
         line = {"version": self._read_version(task, version).version, "at": at, **content}
-        with (self._task_folder(task) / PROMOTIONS).open("a", encoding="utf-8") as log:
-            log.write(json.dumps(line, allow_nan=False) + "\n")
+        append_line(self._task_folder(task) / PROMOTIONS, json.dumps(line, allow_nan=False))
         return at
 
+    def discard(self, task: str, version: str) -> None:
+        """Remove a version that was saved and not promoted."""
+        folder = self.folder(task, version)
+        if folder.is_dir():
+            # Renamed first: nobody lists a version that is half removed.
+            os.rename(folder, leaving := self._task_folder(task) / f"{INCOMING_PREFIX}{uuid.uuid4().hex}")
+            shutil.rmtree(leaving, ignore_errors=True)
+
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
-        """All versions of a task, oldest first."""
-        numbers = [path.parent.name for path in self._task_folder(task).glob("*/version.json") if path.parent.name.isdigit()]
-        return tuple(self._read_version(task, name) for name in sorted(numbers, key=int))
+        """All versions of a task that can be read, oldest first."""
+        return tuple(version for version in self._read_versions(task) if isinstance(version, ModelVersion))
+
+    def list_faults(self, task: str) -> tuple[str, ...]:
+        """What is damaged of a task, a sentence each: versions that cannot be read, and the pointer to the champion."""
+        faults = [str(version) for version in self._read_versions(task) if isinstance(version, BundleError)]
+        try:
+            if (self._task_folder(task) / POINTER).exists():
+                self.champion(task)
+        except BundleError as error:
+            faults += [str(error)] if str(error) not in faults else []
+        return tuple(faults)
+
+    def _read_versions(self, task: str) -> list[ModelVersion | BundleError]:
+        """Each version of a task, oldest first, or why it cannot be read."""
+        names = [path.parent.name for path in self._task_folder(task).glob("*/version.json") if path.parent.name.isdigit()]
+        versions: list[ModelVersion | BundleError] = []
+        for name in sorted(names, key=int):
+            try:
+                versions.append(self._read_version(task, name))
+            except BundleError as error:
+                versions.append(error)
+        return versions
+
+    def _list_numbers(self, task: str) -> list[int]:
+        """The numbers that are taken: by a version, or by one that was removed since. None is given to two models."""
+        folder = self._task_folder(task)
+        names = [path.name for path in folder.iterdir()]
+        log = folder / PROMOTIONS
+        for line in log.read_bytes().splitlines() if log.is_file() else ():
+            try:
+                names.append(str(json.loads(line)["version"]))
+            except (ValueError, TypeError, LookupError):
+                # A line that a kill left half-written names no version.
+                continue
+        return [int(name) for name in names if name.isdecimal() and len(name) < 10]
 
     def list_tasks(self) -> tuple[str, ...]:
         """The tasks that have a champion, by name."""
@@ -199,14 +253,18 @@ class ModelStore:
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write the whole file beside its place and move it there with one rename."""
-    temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
-    temporary.write_text(json.dumps(content, indent=2, allow_nan=False), encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode())
+
+
+def _remove_abandoned(place: Path) -> None:
+    """Remove what processes that were killed were still copying in."""
+    for folder in place.glob(f"{INCOMING_PREFIX}*"):
+        if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_bytes()))
-    except (ValueError, TypeError):
+    except (OSError, ValueError, TypeError):
         raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None

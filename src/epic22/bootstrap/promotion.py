@@ -42,9 +42,7 @@ def track_and_promote(
 
 def _build_provenance(components: Components, record: RunRecord) -> Provenance:
     version, data = record.version, record.data_version
-    champion_before = (
-        components.registry.champion(version.task).version if version.task in components.registry.list_tasks() else None
-    )
+    champion = components.registry.find_champion(version.task)
     return Provenance(
         version.task,
         version.version,
@@ -56,7 +54,7 @@ def _build_provenance(components: Components, record: RunRecord) -> Provenance:
         __version__,
         record.parameters["seed"],
         version.made_at,
-        champion_before,
+        None if champion is None else champion.version,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Any, Generic
 
 from polars import DataFrame
 
+from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components
@@ -27,7 +28,7 @@ from epic22.core.lineage import DataVersion
 from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress
 from epic22.core.tables.canonical import describe_refused_rents
-from epic22.features.catalog import get_feature
+from epic22.features.catalog import Feature, get_feature
 from epic22.services.lineage_events import build_model_dataset, emit_lineage, list_data_datasets
 from epic22.services.pipelines.batches import BatchPipeline, MemoryEstimate, build_batched_data, can_train_in_batches
 from epic22.services.pipelines.rows import RowPipeline
@@ -78,8 +79,9 @@ def train_file(components: Components, spec: TrainingSpec, progress: Progress = 
     """
     write_to = spec.run.write_task
     refuse_unwritable(write_to)
-    with locate_errors(spec):
+    with locate_errors(spec), translate_storage_faults():
         refuse_contradictions(spec)
+        prepare_home(components, spec.path)
         tuning = build_tuning(components.settings, spec)
         with _open_file_pipeline(components, spec, tuning, progress) as pipeline:
             result = save_task_file(components, train_and_promote(components, pipeline, progress), spec)
@@ -116,15 +118,23 @@ def _open_file_pipeline(
         yield BatchPipeline(batched, split, setting, memory, gate)
 
 
+def prepare_home(components: Components, table: Path | None = None) -> None:
+    """Mend the home, and raise StorageError before the work where what it gives could not be written."""
+    refuse_unwritable_home(components.settings.home, table.stat().st_size if table is not None and table.is_file() else 0)
+    components.tracker.prepare()
+
+
 def train_panel_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[SeriesRun]:
     """Train on the user's own panel. Raises UserError for what does not fit."""
     file = build_panel_file(spec)
     config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed)
-    progress.begin(f"reading {file.path.name}", 1)
-    data = load_panel_task_data(file)
-    refuse_long_season(file, data)
-    progress.step()
-    return train_and_promote(components, SeriesPipeline(data, config, components.settings.threads), progress)
+    with translate_storage_faults():
+        prepare_home(components, file.path)
+        progress.begin(f"reading {file.path.name}", 1)
+        data = load_panel_task_data(file)
+        refuse_long_season(file, data)
+        progress.step()
+        return train_and_promote(components, SeriesPipeline(data, config, components.settings.threads), progress)
 
 
 def train_feature(
@@ -140,6 +150,15 @@ def train_feature(
     tables lack what the task needs.
     """
     feature = get_feature(name)
+    with translate_storage_faults():
+        prepare_home(components)
+        return _train_feature(components, feature, version_number, progress, config)
+
+
+def _train_feature(
+    components: Components, feature: Feature, version_number: int | None, progress: Progress, config: FeatureConfig
+) -> TrainingResult[Any]:
+    name = feature.task.name
     progress.begin(f"{name}: reading the tables", 1)
     version = components.table_store.resolve_version(version_number)
     sources = tuple((source.name, source.sha256) for source in version.sources)
@@ -217,7 +236,13 @@ def train_and_promote(
     inputs = list_data_datasets(data.data_version, components.table_store)
     with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work:
         run = train(pipeline, components.registry, progress)
-        result = _report_and_promote(components, run, progress)
+        try:
+            result = _report_and_promote(components, run, progress)
+        except BaseException:
+            # Nobody has seen the version yet, unless it is champion already.
+            if components.registry.find_champion(run.version.task) != run.version:
+                components.registry.discard(run.version.task, run.version.version)
+            raise
         work.outputs.append(build_model_dataset(run.version))
     return result
 

@@ -2,8 +2,10 @@
 
 import os
 import sys
+import tempfile
 import traceback
 import uuid
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,7 +14,7 @@ import typer
 from typer.core import TyperCommand
 
 from epic22 import __version__
-from epic22.core.errors import UserError
+from epic22.core.errors import UserError, describe_storage_fault
 
 EXIT_OK, EXIT_INTERNAL_ERROR, EXIT_USER_ERROR, EXIT_INTERRUPTED = 0, 1, 2, 130
 
@@ -99,17 +101,21 @@ def run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(EXIT_INTERNAL_ERROR)
     except Exception as error:
+        if (fault := describe_storage_fault(error)) is not None:
+            sys.stderr.write(f"epic22: {fault}; free some space there, or give another folder.\n")
+            sys.exit(EXIT_USER_ERROR)
         sys.stderr.write(f"epic22: our mistake ({type(error).__name__}); please report it with {_write_traceback()}\n")
         sys.exit(EXIT_INTERNAL_ERROR)
 
 
 def _write_traceback() -> Path | str:
     """The file with the traceback, to be attached to a report; the user's data is not in it."""
-    folder = Path(os.environ.get("EPIC22_HOME") or Path.home() / ".epic22") / "errors"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        path = folder / f"{uuid.uuid4().hex[:12]}.txt"
-        path.write_text(traceback.format_exc())
-    except OSError:
-        return f"this trace:\n{traceback.format_exc()}"
-    return path
+    home = Path(os.environ.get("EPIC22_HOME") or Path.home() / ".epic22") / "errors"
+    # Where the home cannot be written, the place for temporary files mostly can.
+    for folder in (home, Path(tempfile.gettempdir())):
+        path = folder / f"epic22-{uuid.uuid4().hex[:12]}.txt"
+        with suppress(OSError):
+            folder.mkdir(parents=True, exist_ok=True)
+            path.write_text(traceback.format_exc())
+            return path
+    return f"this trace:\n{traceback.format_exc()}"

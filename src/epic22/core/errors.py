@@ -9,9 +9,15 @@ Epic22Error
 │   ├── UnknownTaskError  no task, version or champion of that name
 │   ├── NotInstalledError an optional library that is not there
 │   ├── BundleError       a stored model that is damaged, altered or not ours
-│   └── LakeError         no data version of that number, or one that cannot be changed now
+│   ├── LakeError         no data version of that number, or one that cannot be changed now
+│   └── StorageError      a folder or disk of ours that cannot be written, or a store in it that cannot be opened
 └── InternalError         our own mistake: exit code 1, HTTP 500; says how to report it
 """
+
+import errno
+import os
+import re
+from collections.abc import Iterator
 
 
 class Epic22Error(Exception):
@@ -61,5 +67,57 @@ class LakeError(UserError):
     """No data version of that number is stored, or the tables cannot be changed now."""
 
 
+class StorageError(UserError):
+    """A folder or disk where this program keeps things cannot be written, or a store in it cannot be opened."""
+
+
 class InternalError(Epic22Error):
     """A promise that this program makes to itself was broken."""
+
+
+STORAGE_FAULTS = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the disk quota is used up",
+    errno.EFBIG: "a file may not grow as large as it would have to",
+    errno.EROFS: "the disk is read-only",
+    errno.EACCES: "this user has no right to it",
+    errno.EPERM: "this user has no right to it",
+    errno.EIO: "the disk reports an error",
+    errno.ESTALE: "the network drive is gone",
+    errno.EMFILE: "too many files are open",
+    errno.ENFILE: "too many files are open",
+}
+"""What the operating system refuses that no change of ours could mend, in words."""
+
+LIBRARY_FAULTS = (
+    (re.compile(r"no space left|disk is full", re.IGNORECASE), errno.ENOSPC),
+    (re.compile(r"quota exceeded", re.IGNORECASE), errno.EDQUOT),
+    (re.compile(r"file too large", re.IGNORECASE), errno.EFBIG),
+    (re.compile(r"read-?only file ?system|readonly database", re.IGNORECASE), errno.EROFS),
+    (re.compile(r"permission denied|unable to open database file", re.IGNORECASE), errno.EACCES),
+    (re.compile(r"disk i/o error|input/output error", re.IGNORECASE), errno.EIO),
+)
+"""The same as libraries word it that pass on no number: SQLite, Delta, Arrow."""
+
+
+def describe_storage_fault(error: BaseException) -> str | None:
+    """What a disk or its rights refused, in a sentence that names the file where the system does; None for any other error."""
+    for cause in _iterate_causes(error):
+        number = cause.errno if isinstance(cause, OSError) else None
+        if number is None:
+            number = next((code for pattern, code in LIBRARY_FAULTS if pattern.search(str(cause))), None)
+        if number in STORAGE_FAULTS:
+            path = cause.filename if isinstance(cause, OSError) else None
+            what = STORAGE_FAULTS[number]
+            return what if path is None else f"{os.fsdecode(path)}: {what}"
+    return None
+
+
+def _iterate_causes(error: BaseException) -> Iterator[BaseException]:
+    """The error, and those that led to it."""
+    seen: set[int] = set()
+    cause: BaseException | None = error
+    while cause is not None and id(cause) not in seen:
+        seen.add(id(cause))
+        yield cause
+        cause = cause.__cause__ or cause.__context__

@@ -105,7 +105,10 @@ class Registry(Protocol):
         """Open a version, the champion where None. Raises UnknownTaskError, BundleError."""
 
     def champion(self, task: str) -> ModelVersion:
-        """The task's champion. Raises UnknownTaskError."""
+        """The task's champion. Raises UnknownTaskError, BundleError where the pointer to it is damaged."""
+
+    def find_champion(self, task: str) -> ModelVersion | None:
+        """The task's champion; None where it has none, or the pointer to it is damaged, which the next promotion mends."""
 
     def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
         """Make a version champion, atomically, with the verdicts kept, and what let it pass in a log."""
@@ -114,7 +117,13 @@ class Registry(Protocol):
         """Leave the champion as it is, and keep in the log that this version was not to follow it, and who asked that it do."""
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
-        """All versions of a task, oldest first."""
+        """All versions of a task that can be read, oldest first."""
+
+    def list_faults(self, task: str) -> tuple[str, ...]:
+        """What is damaged of a task, a sentence each, with the way out; none where all is well."""
+
+    def discard(self, task: str, version: str) -> None:
+        """Remove a version that was saved and not promoted: what follows its saving failed."""
 
     def list_tasks(self) -> tuple[str, ...]:
         """The tasks that have a champion, by name."""
@@ -169,6 +178,9 @@ class RunRecord:
 
 class Tracker(Protocol):
     """Where runs are written down for people to compare."""
+
+    def prepare(self) -> None:
+        """Mend what can be mended before a training begins. Raises StorageError for what would be refused after it."""
 
     def log_run(self, run: RunRecord) -> str:
         """Write a finished training down with its files; gives the tracker's own run id."""

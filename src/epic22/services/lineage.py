@@ -28,7 +28,9 @@ def trace_lineage(reference: str, table_store: TableStore, registry: Registry, p
     graph = LineageGraph()
     lake = _Tables(graph, table_store.log())
     lake.add_nodes()
-    champions = {task: registry.champion(task).version for task in registry.list_tasks()}
+    champions = {
+        task: champion.version for task in registry.list_tasks() if (champion := registry.find_champion(task)) is not None
+    }
     models = _Models(graph, lake, registry, champions)
     models.add_nodes()
     if HASH.fullmatch(query.lower()):

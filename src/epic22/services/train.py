@@ -102,7 +102,7 @@ def train(
     with progress.stage("fit"):
         fitted = pipeline.fit(plan, selection, progress)
     with progress.stage("package"):
-        first_model = pipeline.data.task.name not in registry.list_tasks()
+        first_model = registry.find_champion(pipeline.data.task.name) is None
         package = pipeline.package(plan, selection, fitted, first_model)
         version = register(package, registry)
     return pipeline.record(plan, selection, fitted, package, version)

@@ -4,15 +4,16 @@ Each training is a run with the champion's metrics, a step a fold, its parameter
 is a nested run. The registered model's alias `champion` mirrors the registry's pointer; serving never reads MLflow.
 """
 
-import logging
 import math
-import os
-import sqlite3
+import shutil
 import tempfile
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from epic22.adapters.tracking.mlflow_store import MlflowStore
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import FamilyRecord, RunRecord
 
@@ -20,31 +21,47 @@ if TYPE_CHECKING:
     from mlflow.entities import Metric as MlflowMetric
     from mlflow.tracking import MlflowClient
 
-QUIET_ENVIRONMENT = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "DO_NOT_TRACK": "true",
-    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-"""Set before MLflow is imported: it reports nothing to anybody."""
-
 
 class MlflowTracker:
     """Runs in `home`/mlflow.db, their files below `home`/mlflow-artifacts."""
 
     def __init__(self, home: Path) -> None:
-        self.database = home / "mlflow.db"
-        self.artifacts = home / "mlflow-artifacts"
+        self.store = MlflowStore(home)
         self._cached_client: MlflowClient | None = None
+
+    @property
+    def database(self) -> Path:
+        """MLflow's SQLite database."""
+        return self.store.database
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the runs' files."""
+        return self.store.artifacts
 
     @property
     def uri(self) -> str:
         """What `mlflow ui --backend-store-uri` wants."""
         return f"sqlite:///{self.database}"
 
+    def prepare(self) -> None:
+        """Mend what a kill or a move of the home left, and refuse before a training what could not be written after it.
+
+        Raises StorageError where the database cannot be opened.
+        """
+        if self.database.exists():
+            with self.store.lock():
+                self.store.mend()
+
     def log_run(self, run: RunRecord) -> str:
-        """Write the training and its families down."""
-        client = self._client()
+        """Write the training and its families down, one training at a time.
+
+        Raises StorageError where the database cannot be opened.
+        """
+        with self.store.lock():
+            return self._log_run(self._client(), run)
+
+    def _log_run(self, client: "MlflowClient", run: RunRecord) -> str:
         experiment = self._find_or_create_experiment(client, run.version.task)
         tags = {
             "epic22.model_hash": run.version.model_hash,
@@ -53,38 +70,46 @@ class MlflowTracker:
             "epic22.status": run.version.status,
         }
         name = f"{run.version.task} v{run.version.version}"
-        parent = client.create_run(experiment, run_name=name, tags=tags).info.run_id
-        self._log_evaluation(client, parent, run.leaderboard[0], dict(run.parameters))
-        self._log_files(client, parent, run)
-        for evaluation in run.leaderboard:
-            nested = {"mlflow.parentRunId": parent}
-            child = client.create_run(experiment, run_name=evaluation.family, tags=nested).info.run_id
-            self._log_evaluation(client, child, evaluation, {"family": evaluation.family})
-            client.set_terminated(child)
-        client.set_terminated(parent)
-        self._register_version(client, run.version, parent)
-        return str(parent)
+        parent = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+        runs = [parent]
+        try:
+            self._log_evaluation(client, parent, run.leaderboard[0], dict(run.parameters))
+            self._log_files(client, parent, run)
+            for evaluation in run.leaderboard:
+                nested = {"mlflow.parentRunId": parent}
+                child = str(client.create_run(experiment, run_name=evaluation.family, tags=nested).info.run_id)
+                runs.append(child)
+                self._log_evaluation(client, child, evaluation, {"family": evaluation.family})
+                client.set_terminated(child)
+            client.set_terminated(parent)
+            self._register_version(client, run.version, parent)
+        except BaseException:
+            self._discard_runs(client, run.version.task, runs)
+            raise
+        return parent
+
+    def _discard_runs(self, client: "MlflowClient", task: str, runs: Sequence[str]) -> None:
+        """Take back what was half-written of runs: their files, and as far as the disk lets it, their rows."""
+        from mlflow.exceptions import MlflowException
+
+        for run in runs:
+            shutil.rmtree(self.artifacts / task / run, ignore_errors=True)
+        with suppress(MlflowException):
+            for run in runs:
+                client.delete_run(run)
 
     def mark_champion(self, version: ModelVersion) -> None:
         """Point the alias `champion` at the model version that carries this registry version."""
-        client = self._client()
-        for stored in client.search_model_versions(f"name = '{version.task}'"):
-            if stored.tags.get("epic22.version") == version.version:
-                client.set_registered_model_alias(version.task, "champion", stored.version)
+        with self.store.lock():
+            client = self._client()
+            for stored in client.search_model_versions(f"name = '{version.task}'"):
+                if stored.tags.get("epic22.version") == version.version:
+                    client.set_registered_model_alias(version.task, "champion", stored.version)
 
     def _client(self) -> "MlflowClient":
+        """The client; to be called under the lock."""
         if self._cached_client is None:
-            os.environ.update({name: value for name, value in QUIET_ENVIRONMENT.items() if name not in os.environ})
-            from mlflow.tracking import MlflowClient
-
-            # MLflow sets its own level on import.
-            logging.getLogger("mlflow").setLevel(logging.WARNING)
-
-            self.database.parent.mkdir(parents=True, exist_ok=True)
-            with sqlite3.connect(self.database) as connection:
-                connection.execute("PRAGMA journal_mode=WAL")
-            connection.close()
-            self._cached_client = MlflowClient(tracking_uri=self.uri, registry_uri=self.uri)
+            self._cached_client = self.store.open()
         return self._cached_client
 
     def _find_or_create_experiment(self, client: "MlflowClient", task: str) -> str:

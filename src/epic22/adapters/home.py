@@ -1,0 +1,52 @@
+"""EPIC22_HOME before anything long is begun: whether it can be written, and has room for what the work will leave there."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from epic22.core.errors import StorageError, UserError, describe_storage_fault
+
+MIN_FREE_BYTES = 32 << 20
+"""What a small training leaves: MLflow's database, the bundle and the report twice, pictures."""
+BYTES_PER_TABLE_BYTE = 2.0
+"""A bundle rarely holds more than its table does, and is kept by the registry and by MLflow."""
+PROBE_BYTES = 4096
+ADVICE = "free some space there, or set EPIC22_HOME to a folder on a disk that has room and can be written"
+
+
+def refuse_unwritable_home(home: Path, table_bytes: int = 0) -> None:
+    """Raise StorageError where the home cannot be written, or is too full for a training on a table of so many bytes.
+
+    A home that is not there yet is not made: the folder that it would be made in is tried.
+    """
+    place = next(folder for folder in (home, *home.parents) if folder.exists())
+    try:
+        with tempfile.NamedTemporaryFile(prefix=".epic22-probe-", dir=place) as probe:
+            probe.write(b"\0" * PROBE_BYTES)
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        reason = describe_storage_fault(error) or f"{place}: {error.strerror or type(error).__name__}"
+        raise StorageError(f"EPIC22_HOME {home} cannot be written ({reason}); {ADVICE}.") from None
+    free, needed = shutil.disk_usage(place).free, MIN_FREE_BYTES + int(BYTES_PER_TABLE_BYTE * table_bytes)
+    if free < needed:
+        raise StorageError(
+            f"EPIC22_HOME {home} has {free / 1e6:,.0f} MB free, this work may need {needed / 1e6:,.0f} MB; {ADVICE}."
+        )
+
+
+@contextmanager
+def translate_storage_faults() -> Iterator[None]:
+    """Raise StorageError, one sentence, for whatever a disk or its rights refuse inside; other errors pass on as they are."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        fault = describe_storage_fault(error)
+        if fault is None:
+            raise
+        raise StorageError(f"{fault}; nothing half-written was left; {ADVICE}.") from error

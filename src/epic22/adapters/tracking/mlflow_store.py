@@ -1,0 +1,189 @@
+"""MLflow's SQLite database below EPIC22_HOME as a file: made whole or not at all, and mended, by one process at a time.
+
+MLflow makes its tables in dozens of steps that are no transaction. They are made in a file aside, which is moved into place when
+it is whole; a kill leaves only that file, and the next training makes it again.
+"""
+
+import fcntl
+import logging
+import os
+import sqlite3
+import sys
+import uuid
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import structlog
+
+from epic22.core.errors import StorageError
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+QUIET_ENVIRONMENT = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+"""Set before MLflow is imported: it reports nothing to anybody."""
+
+DATABASE, ARTIFACTS, LOCK, NEW_PREFIX = "mlflow.db", "mlflow-artifacts", ".mlflow.lock", ".mlflow-new-"
+COMPANIONS = ("", "-wal", "-shm", "-journal")
+"""The endings of the files that are one SQLite database."""
+
+PLACES = (
+    ("experiments", "artifact_location"),
+    ("runs", "artifact_uri"),
+    ("logged_models", "artifact_location"),
+    ("model_versions", "source"),
+    ("model_versions", "storage_location"),
+)
+"""Where MLflow keeps whole paths, by table and column."""
+
+
+@dataclass(frozen=True)
+class MlflowStore:
+    """The database and the folder of artifacts of one home."""
+
+    home: Path
+
+    @property
+    def database(self) -> Path:
+        """The SQLite database."""
+        return self.home / DATABASE
+
+    @property
+    def artifacts(self) -> Path:
+        """The folder of the runs' files."""
+        return self.home / ARTIFACTS
+
+    @contextmanager
+    def lock(self) -> Iterator[None]:
+        """Wait until no other process writes to the store. The system ends the lock with the process, however that ends."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        with (self.home / LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+
+    def mend(self) -> None:
+        """Set a database aside that was never whole or cannot be read, and move whole paths into the home as it is now.
+
+        Without MLflow, in milliseconds; to be called under the lock. The next `open` makes a database where none is left.
+        """
+        if not self.database.exists():
+            return
+        if self._count_runs() is None:
+            self._set_aside()
+        else:
+            self._rebase_paths()
+
+    def open(self) -> "MlflowClient":
+        """A client on the database, which is made where there is none; to be called under the lock.
+
+        Raises StorageError where it holds runs and this MLflow cannot open it.
+        """
+        self.mend()
+        os.environ.update({name: value for name, value in QUIET_ENVIRONMENT.items() if name not in os.environ})
+        if not self.database.exists():
+            self._make()
+        from alembic.util.exc import CommandError
+        from mlflow.exceptions import MlflowException
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return _connect(self.database)
+        except (CommandError, MlflowException, SQLAlchemyError) as error:
+            if self._count_runs():
+                raise StorageError(
+                    f"{self.database}: this MLflow cannot open it ({str(error)[:200]}); run 'mlflow db upgrade "
+                    f"sqlite:///{self.database}', or move the file away: it is made again, and no model depends on it."
+                ) from None
+        self._set_aside()
+        self._make()
+        return _connect(self.database)
+
+    def _count_runs(self) -> int | None:
+        """How many runs it holds; None where it is no database, a damaged one, or one whose tables were not all made."""
+        try:
+            with closing(sqlite3.connect(f"{self.database.as_uri()}?mode=rw", uri=True, timeout=20)) as connection:
+                for table in ("alembic_version", "model_versions"):
+                    connection.execute(f"SELECT count(*) FROM {table}").fetchone()
+                return int(connection.execute("SELECT count(*) FROM runs").fetchone()[0])
+        except sqlite3.OperationalError as error:
+            if "no such table" in str(error) or "no such column" in str(error):
+                return None
+            # Locked, full, or without rights: nothing is known of what it holds.
+            raise
+        except sqlite3.DatabaseError:
+            return None
+
+    def _set_aside(self) -> None:
+        """Rename the database, so that nothing of it is lost."""
+        number = 1
+        while (aside := self.home / f"{DATABASE}.damaged-{number}").exists():
+            number += 1
+        for ending in reversed(COMPANIONS):
+            if (file := Path(f"{self.database}{ending}")).exists():
+                os.replace(file, f"{aside}{ending}")
+        if "mlflow" in sys.modules:
+            _close_connections(self.database)
+        log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+        log.warning("tracking database was damaged or never finished; a new one is made", kept_as=str(aside))
+
+    def _make(self) -> None:
+        for old in self.home.glob(f"{NEW_PREFIX}*"):
+            old.unlink(missing_ok=True)
+        # MLflow remembers what it opened by its address: one that was used before would not be made again.
+        aside = self.home / f"{NEW_PREFIX}{uuid.uuid4().hex}.db"
+        with closing(sqlite3.connect(aside)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        _connect(aside)
+        _close_connections(aside)
+        with closing(sqlite3.connect(aside)) as connection:
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        os.replace(aside, self.database)
+
+    def _rebase_paths(self) -> None:
+        """Point paths into another home's artifacts to this one's, where the task has files here: it was moved or copied."""
+        prefix = f"{self.artifacts.absolute().as_uri()}/"
+        with closing(sqlite3.connect(self.database, timeout=20)) as connection, connection:
+            existing = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+            for table, column in PLACES:
+                if table in existing:
+                    self._rebase_column(connection, table, column, prefix)
+
+    def _rebase_column(self, connection: sqlite3.Connection, table: str, column: str, prefix: str) -> None:
+        query = f"SELECT DISTINCT {column} FROM {table} WHERE {column} LIKE ? AND substr({column}, 1, ?) <> ?"
+        for (stored,) in connection.execute(query, (f"%/{ARTIFACTS}/%", len(prefix), prefix)).fetchall():
+            rest = stored.rpartition(f"/{ARTIFACTS}/")[2]
+            if (self.artifacts / rest.partition("/")[0]).exists():
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (prefix + rest, stored))
+
+
+def _connect(database: Path) -> "MlflowClient":
+    """A client, its tables made where there are none and its schema checked."""
+    from mlflow.tracking import MlflowClient
+
+    # MLflow sets its own level on import.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    uri = f"sqlite:///{database}"
+    client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+    # Both of its stores open only when they are first asked.
+    client.search_experiments(max_results=1)
+    client.search_registered_models(max_results=1)
+    return client
+
+
+def _close_connections(database: Path) -> None:
+    """Let go of the file, which MLflow keeps open for the life of the process."""
+    from mlflow.store.model_registry.sqlalchemy_store import SqlAlchemyStore as ModelTables
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as RunTables
+
+    for tables in (RunTables, ModelTables):
+        engine = tables._engine_map.get(f"sqlite:///{database}")
+        if engine is not None:
+            engine.dispose()

@@ -1,0 +1,237 @@
+"""EPIC22_HOME as people treat it: used by several processes at once, killed, moved, full, read-only, damaged by hand."""
+
+import os
+import resource
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from contextlib import closing
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.shell import Shell
+from tests.trained import trained
+
+from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
+from epic22.adapters.model_store import ModelStore
+from epic22.adapters.tracking.mlflow import MlflowTracker
+from epic22.core.errors import StorageError
+from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.ports import FamilyRecord, RunRecord
+
+ROOT = Path(__file__).parents[2]
+
+LOG_A_RUN = "import sys; from pathlib import Path; from tests.integration.test_home import log_run; log_run(Path(sys.argv[1]), 1)"
+
+
+def log_run(home: Path, number: int) -> MlflowTracker:
+    """The tracker of a home that has written a training of the toy task down."""
+    bundle, report = home.parent / "bundle", home.parent / "report.html"
+    bundle.mkdir(exist_ok=True)
+    (bundle / "model.json").write_text("{}")
+    report.write_text("<html></html>")
+    version = ModelVersion("toy", str(number), "linear", "a" * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
+    board = (FamilyRecord("linear", {"auc": (0.8, 0.7, 0.9)}, {}, 1.0, 0.1),)
+    tracker = MlflowTracker(home)
+    tracker.prepare()
+    tracker.log_run(RunRecord(version, DataVersion("v0", ()), {"seed": "0"}, board, bundle, report, {}))
+    tracker.mark_champion(version)
+    return tracker
+
+
+def start_log_run(home: Path) -> "subprocess.Popen[str]":
+    """A process that does the same."""
+    command = [sys.executable, "-c", LOG_A_RUN, str(home)]
+    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def list_runs(home: Path) -> list[str]:
+    """The finished runs of a home's database."""
+    with closing(sqlite3.connect(home / "mlflow.db")) as connection:
+        return [name for (name,) in connection.execute("SELECT name FROM runs WHERE status = 'FINISHED' ORDER BY name")]
+
+
+@pytest.mark.slow
+def test_two_first_trainings_at_once_are_both_written_down(tmp_path: Path) -> None:
+    processes = [start_log_run(tmp_path / "home") for _ in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    assert list_runs(tmp_path / "home") == ["linear", "linear", "toy v1", "toy v1"]
+
+
+@pytest.mark.slow
+def test_a_kill_while_the_store_is_first_made_leaves_none_and_the_next_training_makes_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    process = start_log_run(home)
+    while not list(home.glob(".mlflow-new-*.db-wal")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    time.sleep(0.2)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert not (home / "mlflow.db").exists()
+    log_run(home, 1)
+    assert list_runs(home) == ["linear", "toy v1"]
+    assert not list(home.glob(".mlflow-new-*")), "what the killed process left is gone"
+
+
+@pytest.mark.parametrize("damage", ["half made", "empty", "no database"])
+def test_a_store_that_was_never_whole_is_set_aside_and_said(
+    tmp_path: Path, damage: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tracker = MlflowTracker(tmp_path)
+    if damage == "half made":
+        with closing(sqlite3.connect(tracker.database)) as connection:
+            connection.execute("CREATE TABLE guardrails (id TEXT)")
+    else:
+        tracker.database.write_bytes(b"" if damage == "empty" else b"not a database" * 100)
+    before = tracker.database.read_bytes()
+    tracker.prepare()
+    assert not tracker.database.exists()
+    assert (tmp_path / "mlflow.db.damaged-1").read_bytes() == before
+    assert "mlflow.db.damaged-1" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_moved_home_keeps_everything_inside_itself(tmp_path: Path) -> None:
+    before, after = tmp_path / "old höme", tmp_path / "new höme"
+    log_run(before, 1)
+    before.rename(after)
+    tracker = log_run(after, 2)
+    assert not before.exists(), "the old place is not made again"
+    assert list_runs(after) == ["linear", "linear", "toy v1", "toy v2"]
+    client = tracker._client()
+    versions = client.search_model_versions("name = 'toy'")
+    assert len(versions) == 2
+    for version in versions:
+        assert str(version.source).startswith(after.as_uri())
+        assert [file.path for file in client.list_artifacts(str(version.run_id))] == ["bundle", "pictures", "report.html"]
+
+
+def test_a_home_below_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match=r"cannot be written \(.*set EPIC22_HOME to a folder"):
+        refuse_unwritable_home(tmp_path / "file" / "home")
+
+
+def test_a_home_without_room_for_the_table_is_refused_with_both_sizes(tmp_path: Path) -> None:
+    with pytest.raises(StorageError, match="MB free, this work may need 2,000,000,0"):
+        refuse_unwritable_home(tmp_path / "home", 10**15)
+    assert list(tmp_path.iterdir()) == [], "the probe leaves nothing, and a home is not made to be refused"
+
+
+def test_what_a_disk_refuses_midway_is_a_sentence_and_other_errors_pass(tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("this system has no /dev/full")
+    full = pytest.raises(StorageError, match="the disk is full; nothing half-written was left")
+    with full, translate_storage_faults(), Path("/dev/full").open("wb", buffering=0) as stream:
+        stream.write(b"x")
+    with pytest.raises(ZeroDivisionError), translate_storage_faults():
+        raise ZeroDivisionError
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(tmp_path, capsys, monkeypatch)
+
+
+def write_table(folder: Path) -> Path:
+    """Eighty rows of two numbers and a label that they tell."""
+    rng = np.random.default_rng(0)
+    a, b = rng.normal(size=(2, 80)).round(3)
+    path = folder / "boilers.csv"
+    labels = np.where(a + rng.normal(0, 0.5, 80) > 0, "yes", "no")
+    pl.DataFrame({"a": a, "b": b, "y": labels}).write_csv(path)
+    return path
+
+
+def train(folder: Path, home: Path, limit: int | None = None) -> "subprocess.CompletedProcess[str]":
+    """A real training in a process of its own; `limit` is the size that a file may have, as on a disk that fills up."""
+
+    def restrict() -> None:
+        if limit is not None:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
+
+    return subprocess.run(
+        [
+            *[sys.executable, "-c", "from epic22.cli.main import run; run()", "train"],
+            *["--csv", str(folder / "boilers.csv"), "--label", "y", "--task", "boilers", "--folds", "2", "--repeats", "1"],
+        ],
+        env={**os.environ, "EPIC22_HOME": str(home)},
+        preexec_fn=restrict,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+@pytest.mark.slow
+def test_the_next_training_heals_an_empty_pointer_and_a_disk_that_filled_up(tmp_path: Path, shell: Shell) -> None:
+    write_table(tmp_path)
+    filled = train(tmp_path, shell.home, limit=200_000)
+    assert filled.returncode == 2, filled.stderr
+    assert filled.stderr.splitlines()[-1].startswith("epic22: ")
+    assert "Traceback" not in filled.stderr
+    assert not list((shell.home / "models").glob("boilers/*")), "nothing half-written is left"
+    shutil.copytree(trained(tmp_path / "other")[1].root, shell.home / "models", dirs_exist_ok=True)
+    (shell.home / "models" / "boilers").mkdir(exist_ok=True)
+    (shell.home / "models" / "boilers" / "champion.json").write_text("")
+    code, out, err = shell("models")
+    assert code == 0
+    assert "toy" in out
+    assert "task boilers" in err
+    assert "train again" in err
+    healed = train(tmp_path, shell.home)
+    assert healed.returncode == 0, healed.stderr
+    assert ModelStore(shell.home / "models").load("boilers").version.version == "1"
+    code, out, err = shell("models")
+    assert (code, err) == (0, "")
+
+
+def test_a_broken_task_is_named_and_hides_no_other(tmp_path: Path, shell: Shell) -> None:
+    store = trained(shell.home)[1]
+    for name, pointer in (("empty", ""), ("garbled", '{"version": '), ("gone", '{"version": "7"}'), ("list", "[1]")):
+        (store.root / name).mkdir()
+        (store.root / name / "champion.json").write_text(pointer)
+    code, out, err = shell("models")
+    assert code == 0
+    assert "toy" in out
+    assert [line.split(":")[1] for line in err.splitlines()] == [" task empty", " task garbled", " task gone", " task list"]
+    assert all("train again" in line for line in err.splitlines())
+    assert [model["champion"] for model in shell.json("models")] == [True]
+
+
+def test_a_version_whose_folder_was_removed_leaves_its_number_to_nobody(tmp_path: Path) -> None:
+    store = trained(tmp_path)[1]
+    (version,) = store.list_versions("toy")
+    bundle = shutil.copytree(store.folder("toy", "1") / "bundle", tmp_path / "bundle")
+    shutil.rmtree(store.folder("toy", "1"))
+    assert store.find_champion("toy") is None
+    again = store.save("toy", version.family, version.model_hash, version.data_version, version.status, bundle)
+    assert again.version == "2"
+    store.promote("toy", "2", ())
+    assert store.champion("toy") == again
+
+
+def test_a_version_that_cannot_be_read_hides_no_other_version(tmp_path: Path) -> None:
+    store = trained(tmp_path)[1]
+    shutil.copytree(store.folder("toy", "1"), store.folder("toy", "2"))
+    (store.folder("toy", "2") / "version.json").write_text("{}")
+    assert [version.version for version in store.list_versions("toy")] == ["1"]
+    (fault,) = store.list_faults("toy")
+    assert "does not describe a model version" in fault
+    assert store.load("toy").version.version == "1"
+
+
+def test_a_discarded_version_is_gone_whole(tmp_path: Path) -> None:
+    store = trained(tmp_path)[1]
+    shutil.copytree(store.folder("toy", "1"), store.folder("toy", "2"))
+    store.discard("toy", "2")
+    assert sorted(path.name for path in (store.root / "toy").iterdir()) == ["1", "champion.json", "promotions.jsonl"]
