@@ -201,7 +201,7 @@ def test_a_version_file_that_describes_none_is_refused(store: ModelStore, bundle
     save(store, bundle)
     (store.folder("toy", "1") / "version.json").write_text('{"task": "toy"}')
     with pytest.raises(BundleError, match="does not describe a model version"):
-        store.list_versions("toy")
+        store.load("toy", "1")
 
 
 def prediction(receipt: str, entity: str) -> Prediction:
