@@ -9,9 +9,9 @@ import pytest
 from tests.forecast_runs import usual_run
 from tests.trained import trained
 
-from epic22.adapters.model_store import OPENERS, open_model
 from epic22.api.requests import read_rows
 from epic22.core.artifact.model import Model
+from epic22.core.artifact.openers import OPENERS, open_model
 from epic22.core.artifact.prediction_request import FrameRequest, RowsRequest
 from epic22.core.errors import BundleError
 

@@ -1,5 +1,6 @@
 """What every way from data to a model must do: its steps, done again, and what a training leaves behind."""
 
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from epic22.bootstrap.training import PIPELINES
 from epic22.core.artifact.model import Model
 from epic22.core.data.batches import open_batches
 from epic22.core.data.folds import SplitRequest
-from epic22.core.errors import ColumnError
+from epic22.core.errors import BundleError, ColumnError
 from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.progress import Progress, ProgressEvent, Stage, StageFinished, StageStarted, WorkAdvanced, WorkStarted
 from epic22.core.serialization import to_json
@@ -25,7 +26,7 @@ from epic22.reports.json import VIEWS
 from epic22.services.pipelines.batches import BatchPipeline, MemoryEstimate
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
-from epic22.services.train import AnyPipeline, train
+from epic22.services.train import AnyPipeline, register, train
 from epic22.services.training_run import TrainingRun
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.large_file import load_batched_task_data
@@ -124,6 +125,37 @@ def test_the_model_is_registered_and_opens_as_it_was_packed_but_is_not_promoted(
     assert model.bundle.model_hash == run.version.model_hash
     assert model.schema.task == run.task.name
     assert store.list_tasks() == ()
+
+
+def spoil(folder: Path) -> None:
+    """Change a byte in the middle of the model."""
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    name = next(name for name in sorted(manifest["files"]) if name.startswith("model/"))
+    content = (folder / name).read_bytes()
+    middle = len(content) // 2
+    (folder / name).write_bytes(content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :])
+
+
+@every
+def test_an_artifact_that_does_not_open_is_not_registered_and_the_champion_stays(way: str, tmp_path: Path) -> None:
+    pipeline, store, progress = BUILD[way](tmp_path), ModelStore(tmp_path / "models"), Progress()
+    plan = pipeline.plan(progress)
+    selection = pipeline.select(plan, pipeline.evaluate(plan, progress), progress)
+    package = pipeline.package(plan, selection, pipeline.fit(plan, selection, progress), first_model=True)
+    version = register(package, store)
+    store.promote("toy", version.version, ())
+
+    def write(folder: Path) -> None:
+        package.write(folder)
+        spoil(folder)
+
+    with pytest.raises(BundleError, match="altered"):
+        register(replace(package, write=write), store)
+    other = replace(package, bundle=replace(package.bundle, model_hash="0" * 64))
+    with pytest.raises(BundleError, match="another model"):
+        register(other, store)
+    assert store.list_versions("toy") == (version,)
+    assert store.load("toy").version == version
 
 
 @every

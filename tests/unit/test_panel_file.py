@@ -74,13 +74,17 @@ def test_a_broken_panel_is_refused_with_what_is_wrong(tmp_path: Path, name: str)
         load_panel_task_data(long(written(tmp_path, text)))
 
 
-def test_another_frequency_and_mixed_ones_are_refused(tmp_path: Path) -> None:
+def test_another_frequency_is_refused_and_one_series_of_another_is_left_out(tmp_path: Path) -> None:
     quarterly = [f"a,{2015 + q // 4}-{3 * (q % 4) + 1:02d},{q}" for q in range(12)]
     monthly = [f"{s},{2015 + m // 12}-{m % 12 + 1:02d},{m}" for s in "bcd" for m in range(36)]
     with pytest.raises(ColumnError, match="every 3 months"):
         load_panel_task_data(long(written(tmp_path, "\n".join(["zip,month,rent", *quarterly]))))
-    with pytest.raises(ColumnError, match="mixed frequencies"):
-        load_panel_task_data(long(written(tmp_path, "\n".join(["zip,month,rent", *quarterly, *monthly]))))
+    mixed = long(written(tmp_path, "\n".join(["zip,month,rent", *quarterly, *monthly])))
+    panel = load_panel_task_data(mixed)
+    assert panel.entities.to_list() == ["b", "c", "d"]
+    assert panel.left_out == ("1 series with a value every 3 months at most were left out: 'a'.",)
+    with pytest.raises(ColumnError, match="--strict: 1 of 4 series with a value every 3 months at most: 'a'"):
+        load_panel_task_data(replace(mixed, strict=True))
 
 
 def test_absent_columns_and_a_wide_file_without_dates_are_refused(tmp_path: Path) -> None:
@@ -111,7 +115,7 @@ def test_gaps_short_series_and_values_below_zero_are_told(tmp_path: Path) -> Non
     panel = load_panel_task_data(wide(wide_file(tmp_path, values)))
     said = " ".join(panel.notes)
     assert "2 missing values within 1 series" in said
-    assert "1 series with fewer than 3 values were left out" in said
+    assert "1 series with fewer than 3 values were left out: 'zip 01'." in said
     assert "1 series hold zero or negative values" in said
     assert len(panel.entities) == 3
 

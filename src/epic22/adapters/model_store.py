@@ -6,16 +6,14 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from epic22.adapters.atomic_file import append_line, write_atomically
 from epic22.core.artifact.model import Model
-from epic22.core.artifact.panel_model import PanelModel
-from epic22.core.artifact.row_model import RowModel
-from epic22.core.artifact.sealed import read_data_type, read_manifest
+from epic22.core.artifact.openers import open_model
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
 from epic22.core.evaluation.power import Power
@@ -52,21 +50,6 @@ REGISTRY_VIEWS = collect_views(
     view(TestResult, "test metric difference=difference.value low=difference.low high=difference.high p refused=refusal"),
 )
 """What the log says of a decision (a key by its id, never the key), and the pointer of verdicts."""
-
-OPENERS: Mapping[str, Callable[[ModelVersion, Path], Model]] = {
-    RowModel.data_type: RowModel.open,
-    PanelModel.data_type: PanelModel.open,
-}
-"""How a version is opened, by the kind that its manifest names. One more kind is one more line here."""
-
-
-def open_model(version: ModelVersion, folder: Path) -> Model:
-    """The model in a bundle's folder, audited before anything of it is constructed. A kind that is not known is read as rows,
-    which refuses it by its name.
-
-    Raises BundleError naming the folder and what is wrong with it.
-    """
-    return OPENERS.get(read_data_type(read_manifest(folder)), RowModel.open)(version, folder)
 
 
 class ModelStore:

@@ -1,6 +1,7 @@
 """Answers of the champions: of a file's rows, of a panel's series, of a feature's entities at a moment."""
 
-from collections.abc import Sequence
+import warnings
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -10,6 +11,7 @@ from polars import DataFrame
 
 from epic22.bootstrap.components import Components
 from epic22.core.artifact.panel_bundle import PanelSchema
+from epic22.core.data.period_times import TimeReading
 from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
 from epic22.core.prediction import Prediction
@@ -60,15 +62,16 @@ def _predict(
 ) -> tuple[ModelVersion, tuple[Prediction, ...]]:
     progress.begin(f"predicting {'all series' if path is None else path.name}", 1)
     model = components.registry.load(task, version)
-    request = model.read_request(None if path is None else RequestFile(path))
+    request = model.read_request(None if path is None else RequestFile(path, progress.note))
     return model.version, model.predict(request, with_reasons)
 
 
 @dataclass(frozen=True)
 class RequestFile:
-    """A file to be answered, whatever its model reads."""
+    """A file to be answered, whatever its model reads. `tell` is told of series that get no answer: a warning unless stated."""
 
     path: Path
+    tell: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=2)
 
     def read_rows(self, columns: tuple[Column, ...]) -> DataFrame:
         """Its rows, in the types of these columns."""
@@ -78,9 +81,21 @@ class RequestFile:
         """Its series as known at its end."""
         layout: Literal["wide", "long"] = "wide" if schema.layout == "wide" else "long"
         file = PanelFile(
-            self.path, layout, schema.id, schema.time, schema.target, schema.periods, schema.horizon, schema.task, schema.season
+            self.path,
+            layout,
+            schema.id,
+            schema.time,
+            schema.target,
+            schema.periods,
+            schema.horizon,
+            schema.task,
+            schema.season,
+            reading=schema.reading or TimeReading(),
         )
-        return load_panel_task_data(file).latest_histories()
+        data = load_panel_task_data(file)
+        for text in data.left_out:
+            self.tell(text)
+        return data.latest_histories()
 
 
 def decide_feature(

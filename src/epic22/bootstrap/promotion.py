@@ -25,6 +25,7 @@ def track_and_promote(
     """Track the run, then, if the gate lets it pass, make it champion and say so; gives the tracker's id of the run.
 
     Where the model comes from is kept first, and again with the tracker's id, so that a process killed between leaves no orphan.
+    Raises BundleError where the registered version does not open; the champion stays.
     """
     provenance = _build_provenance(components, record)
     components.registry.save_provenance(provenance)
@@ -32,6 +33,8 @@ def track_and_promote(
     components.registry.save_provenance(replace(provenance, tracking_id=tracking_id))
     if decision is None or decision.promote:
         with emit_lineage(components.lineage, f"promote.{record.version.task}", (build_model_dataset(record.version),)) as work:
+            # Opened where it lies: what cannot be opened never takes the place of what can.
+            components.registry.load(record.version.task, record.version.version)
             components.registry.promote(record.version.task, record.version.version, verdicts, decision)
             components.tracker.mark_champion(record.version)
             work.outputs.append(Dataset("champion", record.version.task, record.version.version, record.version.model_hash))

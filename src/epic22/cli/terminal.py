@@ -13,7 +13,7 @@ from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from epic22.core.progress import Progress, ProgressEvent, WorkAdvanced, WorkStarted
+from epic22.core.progress import Noted, Progress, ProgressEvent, WorkAdvanced, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
@@ -41,6 +41,8 @@ def _print_work(console: Any, event: ProgressEvent) -> None:
     match event:
         case WorkStarted(what):
             console.print(f"{what} …", highlight=False, soft_wrap=True)
+        case Noted(text):
+            console.print(Text(text), soft_wrap=True)
 
 
 def _move_bars(bars: Any, event: ProgressEvent) -> None:
@@ -51,6 +53,8 @@ def _move_bars(bars: Any, event: ProgressEvent) -> None:
             bars.add_task(what, total=steps)
         case WorkAdvanced():
             bars.advance(bars.task_ids[-1])
+        case Noted(text):
+            bars.console.print(Text(text), soft_wrap=True)
 
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

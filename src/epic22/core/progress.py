@@ -36,7 +36,14 @@ class WorkAdvanced:
     """One more step of the piece of work is done."""
 
 
-ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced
+@dataclass(frozen=True)
+class Noted:
+    """What the user should know of the work, in a sentence."""
+
+    text: str
+
+
+ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced | Noted
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,10 @@ class Progress:
     def begin(self, what: str, steps: int) -> None:
         """Say that a piece of work begins."""
         self.emit(WorkStarted(what, steps))
+
+    def note(self, text: str) -> None:
+        """Say what the user should know."""
+        self.emit(Noted(text))
 
     def step(self) -> None:
         """Say that one more step of it is done."""

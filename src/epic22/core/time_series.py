@@ -18,17 +18,24 @@ from epic22.core.errors import ColumnError
 Array = NDArray[Any]
 EPOCH = datetime(1970, 1, 1)
 MONDAY = datetime(1970, 1, 5)
+MICROSECOND, DAY, WEEK = timedelta(microseconds=1), timedelta(days=1), timedelta(days=7)
 
 
 @dataclass(frozen=True)
 class Frequency:
-    """How long a period is: `months` or `length`, one of them. `season` is the number of periods in a natural cycle."""
+    """How long a period is: `months` or `length`, one of them. `season` is the number of periods in a natural cycle.
+
+    Weeks begin on `weekday` (Monday 0). `weekend`: whether Saturday and Sunday have periods of their own; without, a Friday lasts
+    until Monday.
+    """
 
     name: str
     noun: str
     season: int
     months: int = 0
     length: timedelta = timedelta(0)
+    weekday: int = 0
+    weekend: bool = True
 
     def ordinals(self, moments: pl.Series) -> Array:
         """The number of the period that each moment (naive UTC) lies in, (n,) int64.
@@ -39,12 +46,19 @@ class Frequency:
         if self.months:
             month = (moments.dt.year().cast(pl.Int64) - 1970) * 12 + moments.dt.month().cast(pl.Int64) - 1
             return (month // self.months).to_numpy()
-        since = moments.cast(pl.Datetime("us")).to_physical().to_numpy() - self._anchor
-        return np.asarray(since // round(self.length / timedelta(microseconds=1)))
+        since = moments.cast(pl.Datetime("us")).to_physical().to_numpy() - round(self._anchor / MICROSECOND)
+        number = np.asarray(since // round(self.length / MICROSECOND))
+        return number if self.weekend else number // 7 * 5 + np.minimum(number % 7, 4)
 
     @property
-    def _anchor(self) -> int:
-        return round((MONDAY - EPOCH) / timedelta(microseconds=1)) if self.length == timedelta(days=7) else 0
+    def _anchor(self) -> timedelta:
+        """From 1970 on to the beginning of period 0."""
+        is_of_weeks = self.length == WEEK or not self.weekend
+        return MONDAY - EPOCH + self.weekday * DAY if is_of_weeks else timedelta(0)
+
+    def is_shorter_than(self, span: timedelta) -> bool:
+        """Whether a period is; months are longer than any span."""
+        return not self.months and self.length < span
 
     def start(self, ordinal: int) -> datetime:
         """The moment a period begins, which is when the one before is over.
@@ -55,7 +69,8 @@ class Frequency:
         if self.months:
             month = int(ordinal) * self.months
             return datetime(1970 + month // 12, month % 12 + 1, 1)
-        return EPOCH + timedelta(microseconds=self._anchor) + int(ordinal) * self.length
+        number = int(ordinal) if self.weekend else int(ordinal) // 5 * 7 + int(ordinal) % 5
+        return EPOCH + self._anchor + number * self.length
 
     def starts(self, ordinals: Array) -> pl.Series:
         """`start` of many: a series of datetimes."""
@@ -76,7 +91,7 @@ class Frequency:
             return f"{moment:%Y} Q{moment.month // 3 + 1}"
         if self.months:
             return f"{moment:%Y-%m}"
-        return f"{moment:%Y-%m-%d}" if self.length >= timedelta(days=1) else f"{moment:%Y-%m-%d %H:%M}"
+        return f"{moment:%Y-%m-%d}" if self.length >= DAY else f"{moment:%Y-%m-%d %H:%M}"
 
     def format_periods(self, n: float) -> str:
         """ "1 month", "12 months"."""
@@ -84,21 +99,27 @@ class Frequency:
 
 
 HOURLY = Frequency("H", "hour", 24, length=timedelta(hours=1))
-DAILY = Frequency("D", "day", 7, length=timedelta(days=1))
-WEEKLY = Frequency("W", "week", 52, length=timedelta(days=7))
+DAILY = Frequency("D", "day", 7, length=DAY)
+BUSINESS_DAILY = Frequency("B", "business day", 5, length=DAY, weekend=False)
+WEEKLY = Frequency("W", "week", 52, length=WEEK)
 MONTHLY = Frequency("M", "month", 12, months=1)
 QUARTERLY = Frequency("Q", "quarter", 4, months=3)
 YEARLY = Frequency("Y", "year", 1, months=12)
-FREQUENCIES: tuple[Frequency, ...] = (HOURLY, DAILY, WEEKLY, MONTHLY, QUARTERLY, YEARLY)
+FREQUENCIES: tuple[Frequency, ...] = (HOURLY, DAILY, BUSINESS_DAILY, WEEKLY, MONTHLY, QUARTERLY, YEARLY)
+WEEKLY_FROM: tuple[Frequency, ...] = tuple(
+    Frequency(f"W-{day}", "week", 52, length=WEEK, weekday=number)
+    for number, day in enumerate(("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN"))
+)
+"""Weeks by the weekday that they begin on, from Monday."""
 
 
 def get_frequency(name: str) -> Frequency:
-    """The frequency of that letter. Raises ColumnError."""
-    for frequency in FREQUENCIES:
+    """The frequency of that name. Raises ColumnError."""
+    for frequency in (*FREQUENCIES, *WEEKLY_FROM):
         if frequency.name == name.upper():
             return frequency
     names = ", ".join(f"{f.name} ({f.noun})" for f in FREQUENCIES)
-    raise ColumnError(f"--frequency {name}: not known; give one of {names}.")
+    raise ColumnError(f"--frequency {name}: not known; give one of {names}, or W-TUE and so on for weeks from that weekday.")
 
 
 @dataclass(frozen=True)
@@ -139,6 +160,10 @@ class Histories:
     def take(self, rows: Array) -> "Histories":
         """The histories at these row numbers; the lines are shared, not copied."""
         return replace(self, line=self.line[rows], end=self.end[rows], entity=self.entity[rows])
+
+    def compact(self) -> "Histories":
+        """The same rows with the lines that they see and no others, each row its own, in the order of the rows."""
+        return replace(self, lines=self.lines[self.line], observed=self.observed[self.line], line=np.arange(len(self)))
 
     def lag(self, steps: int) -> Array:
         """The value `steps` periods before the origin, (n,); NaN before the line's beginning."""

@@ -10,8 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
+from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.sealed import TrainedBundle
 from epic22.core.data.task_data import TrainableTask
+from epic22.core.errors import BundleError
 from epic22.core.evaluation.fairness import FairnessVerdict, Override, PromotionDecision, decide_promotion
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
@@ -109,9 +111,30 @@ def train(
 
 
 def register(package: Package[TrainedBundle], registry: Registry) -> ModelVersion:
-    """Write a bundle aside and hand it to the registry, whole; gives its version."""
+    """The version under which the registry keeps a package, which is written aside, opened again and only then handed over.
+
+    Raises BundleError where what was written is not what was packed: then nothing is registered, and the champion stays.
+    """
     bundle = package.bundle
     with tempfile.TemporaryDirectory(prefix="epic22-") as scratch:
         folder = Path(scratch) / "bundle"
         package.write(folder)
+        verify_artifact(folder, bundle)
         return registry.save(bundle.schema.task, bundle.family, bundle.model_hash, bundle.data_version, bundle.status, folder)
+
+
+def verify_artifact(folder: Path, bundle: TrainedBundle) -> None:
+    """Raise BundleError where a folder does not open, answers its golden rows otherwise, or holds another model than `bundle`."""
+    candidate = ModelVersion(
+        bundle.schema.task, CANDIDATE, bundle.family, bundle.model_hash, bundle.data_version, bundle.status, made_at=""
+    )
+    opened_hash = open_model(candidate, folder).bundle.model_hash
+    if opened_hash != bundle.model_hash:
+        raise BundleError(
+            f"task {bundle.schema.task}: the artifact that was written opens as another model ({opened_hash[:12]}) than was "
+            f"packed ({bundle.model_hash[:12]}); it is not registered, and the champion stays. Train again."
+        )
+
+
+CANDIDATE = "candidate"
+"""What stands for the number of a version that has none yet."""

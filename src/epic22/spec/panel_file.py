@@ -4,41 +4,49 @@ A period's value is known when the period is over. What is missing stays missing
 scored. A file is one vintage; two files of different vintage are two data versions, and are never mixed in one series.
 """
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import polars as pl
 
+from epic22.core.data.clock_changes import describe_skipped_hours, refuse_doubled_hours
 from epic22.core.data.files import RawTable, read_table
-from epic22.core.data.forecast_task import MIN_VALUES, ForecastSeries, build_forecast_task
+from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
+from epic22.core.data.period_times import (
+    PeriodTimes,
+    TimeReading,
+    anchor_frequency,
+    describe_notation,
+    describe_times,
+    is_blank,
+    read_headers,
+    read_period_times,
+)
 from epic22.core.data.point_in_time import Table, Tables
-from epic22.core.data.schema_inference import Roles, infer_schema, is_missing, read_numbers, read_times
+from epic22.core.data.schema_inference import is_missing, is_too_large, read_numbers
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import DataVersion
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
 from epic22.core.task import Column, Task
 from epic22.core.time_series import Frequency, get_frequency
+from epic22.spec.panel_series import describe_series, list_names, select_series
 from epic22.spec.task_name import build_task_name
 from epic22.spec.training_spec import TrainingSpec
 
 VALUES = "values"
 SEPARATOR = " / "
 MAX_HORIZON = 100
-MIXED_SHARE = 0.5
-MIN_STEPS = 4
-"""A series with fewer steps than that may only have gaps."""
-
-QUARTER = re.compile(r"^(\d{4})[ -]?Q([1-4])$")
 
 
 @dataclass(frozen=True)
 class PanelFile:
     """What the user says of a file. `id` are the columns that together name a series; in a wide file `time` and `label` name
-    the new columns. `complete_last`: only series without a gap in this many last periods. `season`: periods a cycle."""
+    the new columns. `complete_last`: only series without a gap in this many last periods. `season`: periods a cycle. `strict`: an
+    odd series refuses the file instead of being left out. `reading`: how the file that was trained on was read; None: it is this
+    one.
+    """
 
     path: Path
     layout: Literal["wide", "long"]
@@ -50,7 +58,14 @@ class PanelFile:
     name: str | None = None
     season: int | None = None
     complete_last: int | None = None
+    strict: bool = False
+    reading: TimeReading | None = None
     families: tuple[str, ...] = tuple(family.name for family in PANEL_FAMILIES if not family.slow)
+
+    @property
+    def known_reading(self) -> TimeReading:
+        """What is known of how times are written."""
+        return TimeReading() if self.reading is None else self.reading
 
     @property
     def cycle(self) -> int:
@@ -66,11 +81,12 @@ def load_panel_task_data(file: PanelFile) -> PanelTaskData:
     """
     raw = read_table(file.path)
     notes: list[str] = []
-    long = _read_long(raw, file, notes)
-    values = _read_values(long, file, notes)
-    _refuse_duplicates(values, file)
-    _refuse_other_frequency(values, file)
-    values = _select_usable(values, file, notes)
+    left_out: list[str] = []
+    file, values = _read_values(_read_long(raw, file, notes), file, notes, left_out)
+    refuse_doubled_hours(values, file.frequency)
+    values = select_series(values, file, left_out)
+    notes += [*left_out, *describe_series(values, file)]
+    describe_skipped_hours(values, file.frequency, notes)
     task = _build_task(file)
     table = Table(VALUES, values, key="entity", entity="entity", columns=task.columns, event_at="at", known_at="known_at")
     first, last = int(values["period"].min()), int(values["period"].max())  # type: ignore[arg-type]
@@ -90,6 +106,8 @@ def load_panel_task_data(file: PanelFile) -> PanelTaskData:
         layout=file.layout,
         id=file.id,
         time=file.time,
+        reading=file.reading,
+        left_out=tuple(left_out),
     )
 
 
@@ -123,140 +141,145 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> pl.DataFrame
 
 def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
     headers = pl.Series("header", [name for name in frame.columns if name not in file.id])
-    date_headers = headers.filter(read_times(_convert_quarters(headers)).is_not_null())
-    if len(date_headers) < 2:
+    times = read_headers(headers, file.frequency, file.known_reading)
+    is_time = times.moments.is_not_null()
+    if is_time.sum() < 2:
         raise ColumnError(
-            f"--panel wide: {len(date_headers)} column names are dates, such as 2024-03-31 or 2024-03; "
+            f"--panel wide: {is_time.sum()} column names are dates, such as 2024-03-31 or 2024-03; "
             "expected a column a period. "
             "For a file with a row a value use --panel long."
         )
-    others = [name for name in headers if name not in set(date_headers)]
+    others = [name for name in headers.filter(~is_time) if not _is_empty(frame[name])]
     if others:
         notes.append(f"not used: {', '.join(others[:10])}{' …' if len(others) > 10 else ''}.")
     clash = {file.time, file.label} & set(file.id)
     if clash or file.time == file.label:
         raise ColumnError("in a wide file --time and --label name new columns: give them names that --id does not use.")
-    text = frame.select(*file.id, *(pl.col(name).cast(pl.String) for name in date_headers))
-    return text.unpivot(date_headers.to_list(), index=list(file.id), variable_name=file.time, value_name=file.label)
+    text = frame.select(*file.id, *(pl.col(name).cast(pl.String) for name in headers.filter(is_time)))
+    return text.unpivot(headers.filter(is_time).to_list(), index=list(file.id), variable_name=file.time, value_name=file.label)
 
 
-def _convert_quarters(text: pl.Series) -> pl.Series:
-    """Quarters like 2024 Q2 as the first month in them."""
-    if text.dtype != pl.String or not text.drop_nulls().str.contains(QUARTER.pattern).any():
-        return text
-    quarters = [None if value is None else QUARTER.match(value.strip()) for value in text]
-    months = [
-        value if quarter is None else f"{quarter[1]}-{3 * int(quarter[2]) - 2:02}"
-        for value, quarter in zip(text, quarters, strict=True)
-    ]
-    return pl.Series(text.name, months)
+def _is_empty(column: pl.Series) -> bool:
+    return bool(is_missing(column).all())
 
 
-def _read_values(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
-    """Frame [entity, at, period, value, known_at] of the values that are there, by series and time."""
-    long = long.with_columns(_convert_quarters(long[file.time]))
-    series = SEPARATOR.join(file.id)
-    name = pl.concat_str([pl.col(part).cast(pl.String).fill_null("") for part in file.id], separator=SEPARATOR)
-    long = long.select(name.alias(series), file.time, file.label)
-    _refuse_nameless(long[series], file)
-    _refuse_texts(long, file)
-    typed = infer_schema(RawTable(str(file.path), long, "", "csv", None, None), Roles(file.label, (file.time,), id=series))
-    assert typed.times is not None
-    notes += [note for note in typed.notes if note.startswith(file.time)]
-    period = file.frequency.ordinals(typed.times)
+def _read_values(long: pl.DataFrame, file: PanelFile, notes: list[str], left_out: list[str]) -> tuple[PanelFile, pl.DataFrame]:
+    """The file with how its times were read and the calendar that they keep, and a frame [entity, at, period, value, known_at] of
+    the values that are there, by series and time."""
+    long = _drop_empty_rows(long, file, notes)
+    names, values = _read_names(long, file, notes), _read_label(long, file)
+    present = values.is_not_null()
+    if not present.any():
+        raise ColumnError(
+            f"label {file.label!r} is missing in all {len(values):,} rows; there is nothing to learn, name another."
+        )
+    if not present.all() and file.layout == "long":
+        notes.append(f"{(~present).sum():,} rows without a label were left out.")
+    _describe_empty_series(names, present, left_out)
+    rows, names = present.arg_true(), names.filter(present)
+    times = read_period_times(long[file.time].filter(present), names, file.frequency, file.known_reading)
+    _refuse_timeless(times, long[file.time], rows, file)
+    notes += describe_times(times, file.time)
+    is_first_reading = file.reading is None
+    frequency = anchor_frequency(file.frequency, times.moments, names, notes) if is_first_reading else file.frequency
+    period = frequency.ordinals(times.moments)
     columns = {
-        "entity": typed.frame[series].cast(pl.String),
-        "at": file.frequency.starts(period),
+        "entity": names,
+        "at": frequency.starts(period),
         "period": period,
-        "value": typed.frame[file.label].cast(pl.Float64),
-        "known_at": file.frequency.starts(period + 1),
+        "value": values.filter(present),
+        "known_at": frequency.starts(period + 1),
     }
-    return pl.DataFrame(columns).sort("entity", "period", maintain_order=True)
+    frame = pl.DataFrame(columns).sort("entity", "period", maintain_order=True)
+    return replace(file, frequency=frequency, reading=times.reading), frame
 
 
-def _refuse_nameless(names: pl.Series, file: PanelFile) -> None:
-    blank = names.str.strip_chars(" /") == ""
+def _drop_empty_rows(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
+    """The rows that say anything: spreadsheets end in rows of separators."""
+    empty = (
+        pl.DataFrame([is_blank(long[name]) for name in (*file.id, file.label)]).select(pl.all_horizontal(pl.all())).to_series()
+    )
+    if file.layout == "long" and empty.any():
+        notes.append(f"{empty.sum():,} empty rows were left out.")
+    return long.filter(~empty)
+
+
+def _refuse_timeless(times: PeriodTimes, raw: pl.Series, rows: pl.Series, file: PanelFile) -> None:
+    """Raise ColumnError for values without a time, and for a time that does not fit how the others are written."""
+    bad = times.moments.is_null().arg_true()
+    if not len(bad):
+        return
+    row = rows[bad[0]]
+    if is_blank(raw)[row]:
+        raise ColumnError(
+            f"--time {file.time}: {len(bad):,} rows have none, first row {row + 1:,}; fill them in or leave them out."
+        )
+    notation = file.known_reading.notation
+    expected = (
+        "write them as 2024-03-01 or 2024-03-01T13:00"
+        if notation is None
+        else f"the model was trained on times like {describe_notation(notation)}; write them so"
+    )
+    raise ColumnError(
+        f"--time {file.time}: {len(bad):,} of {len(rows):,} values are no times, first {raw[row]!r} in row {row + 1:,}; "
+        f"{expected}."
+    )
+
+
+def _read_names(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.Series:
+    """The series' names: the text that stands there, but for blanks around it; never a number, never missing."""
+    parts = pl.DataFrame([_read_name_part(long[part]) for part in file.id])
+    names = parts.select(pl.concat_str(pl.all(), separator=SEPARATOR).alias("entity")).to_series()
+    blank = parts.select(pl.all_horizontal(pl.all() == "")).to_series()
     if blank.any():
-        row = blank.arg_true()[0] % max(len(names), 1) + 1
+        row = blank.arg_true()[0] + 1
         raise ColumnError(f"--id {', '.join(file.id)}: row {row:,} names no series; fill it in or leave it out.")
+    _refuse_equal_names(parts, names)
+    distinct = names.unique()
+    alike = distinct.filter(distinct.str.to_lowercase().is_duplicated())
+    if len(alike):
+        notes.append(f"{len(alike):,} series have names that differ by case only, and are told apart: {list_names(alike)}.")
+    return names
 
 
-def _refuse_texts(long: pl.DataFrame, file: PanelFile) -> None:
-    """A value that is no number is named by its series and time, for a wide file has no row of its own for it."""
-    values = long[file.label]
-    invalid = (read_numbers(values).is_null() & ~is_missing(values)).arg_true()
-    if len(invalid):
-        series, time, value = long.row(invalid[0])
+def _read_name_part(column: pl.Series) -> pl.Series:
+    if column.dtype.is_float() and bool((column.drop_nulls() % 1 == 0).all()):
+        # Whole numbers are floats in a file that has a gap in them, and only there.
+        column = column.cast(pl.Int64)
+    return column.cast(pl.String).fill_null("").str.strip_chars()
+
+
+def _refuse_equal_names(parts: pl.DataFrame, names: pl.Series) -> None:
+    """Raise ColumnError where two series have one name, since a column holds what stands between the columns."""
+    pairs = parts.with_columns(names).unique()
+    equal = pairs.filter(pairs["entity"].is_duplicated())
+    if equal.height:
         raise ColumnError(
-            f"--label {file.label}: {len(invalid):,} values are no numbers, first {value!r} of {series!r} at {time}; "
-            "mend them or leave them empty."
+            f"two series would both be called {equal['entity'][0]!r}: {SEPARATOR!r} stands between columns of --id."
         )
 
 
-def _refuse_duplicates(values: pl.DataFrame, file: PanelFile) -> None:
-    duplicates = values.filter(values.select("entity", "period").is_duplicated())
-    if duplicates.height:
-        row = duplicates.row(0, named=True)
-        raise ColumnError(
-            f"{row['entity']!r} has {duplicates.height} values that share a {file.frequency.noun} with another, first in "
-            f"{file.frequency.label(row['period'])}; expected one a series and {file.frequency.noun}: name every column that "
-            "tells series apart with --id, give the right --frequency, and keep revisions in files of their own."
-        )
+def _describe_empty_series(names: pl.Series, present: pl.Series, left_out: list[str]) -> None:
+    empty = names.filter(~names.is_in(names.filter(present).unique().implode())).unique()
+    if len(empty):
+        left_out.append(f"{len(empty):,} series without any value were left out: {list_names(empty)}.")
 
 
-def _refuse_other_frequency(values: pl.DataFrame, file: PanelFile) -> None:
-    """Series without two values in neighbouring periods are of another frequency; where only some are, several are mixed."""
-    steps = values.select(step=pl.col("period").diff().over("entity"), entity="entity").drop_nulls()
-    if not steps.height:
-        raise ColumnError(
-            f"every series has one value only; a forecast needs at least {MIN_VALUES} {file.frequency.noun}s of a series."
-        )
-    usual = steps.group_by("entity").agg(pl.col("step").min().alias("usual"), pl.len().alias("steps"))
-    sparse = usual.filter((pl.col("usual") > 1) & (pl.col("steps") >= MIN_STEPS))
-    usual_step = float(np.median(sparse["usual"].to_numpy())) if sparse.height else 1.0
-    if sparse.height > MIXED_SHARE * usual.height:
-        raise ColumnError(
-            f"--frequency {file.frequency.name}: values come every {usual_step:g} {file.frequency.noun}s in "
-            f"{sparse.height:,} of {usual.height:,} series; give the frequency they have."
-        )
-    if sparse.height:
-        name = sparse.sort("entity")["entity"][0]
-        raise ColumnError(
-            f"mixed frequencies: {sparse.height:,} of {usual.height:,} series, such as {name!r}, have a value every "
-            f"{usual_step:g} {file.frequency.noun}s, the others every {file.frequency.noun}; "
-            "keep each frequency in a file of its own."
-        )
-
-
-def _select_usable(values: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
-    """The series that can be forecast; which were left out is noted."""
-    last = int(values["period"].max())  # type: ignore[arg-type]
-    usable = values
-    if file.complete_last is not None:
-        since = last - file.complete_last
-        complete = usable.filter(pl.col("period") > since).group_by("entity").len().filter(pl.col("len") == file.complete_last)
-        usable = usable.join(complete.select("entity"), on="entity", how="semi", maintain_order="left")
-        notes.append(
-            f"{values['entity'].n_unique() - complete.height:,} series with a gap in the last {file.complete_last} "
-            f"{file.frequency.noun}s were left out (--complete-last)."
-        )
-    short = usable.group_by("entity").len().filter(pl.col("len") < MIN_VALUES)
-    if short.height:
-        notes.append(f"{short.height:,} series with fewer than {MIN_VALUES} values were left out.")
-        usable = usable.join(short.select("entity"), on="entity", how="anti", maintain_order="left")
-    if not usable.height:
-        raise ColumnError(f"{file.path}: no series has {MIN_VALUES} values or more; bring a longer history.")
-    span = usable.group_by("entity").agg((pl.col("period").max() - pl.col("period").min() + 1 - pl.len()).alias("gaps"))
-    gaps = int(span["gaps"].sum())
-    if gaps:
-        notes.append(
-            f"{gaps:,} missing values within {span.filter(pl.col('gaps') > 0).height:,} series: "
-            "carried forward as inputs, never scored."
-        )
-    if bool((usable["value"] <= 0).any()):
-        n_nonpositive = usable.filter(pl.col("value") <= 0)["entity"].n_unique()
-        notes.append(f"{n_nonpositive:,} series hold zero or negative values: no logarithm is taken of them.")
-    return usable
+def _read_label(long: pl.DataFrame, file: PanelFile) -> pl.Series:
+    """The values as numbers, null where they are missing. What is no number is named by its series and time, for a wide file has
+    no row of its own for it."""
+    raw = long[file.label]
+    numbers = read_numbers(raw).cast(pl.Float64)
+    for odd, what in ((numbers.is_null() & ~is_missing(raw), "no numbers"), (is_too_large(numbers), "infinite or enormous")):
+        rows = odd.arg_true()
+        if len(rows):
+            row = long.row(rows[0], named=True)
+            series = SEPARATOR.join(str(row[part]) for part in file.id)
+            raise ColumnError(
+                f"--label {file.label}: {len(rows):,} values are {what}, first {raw[rows[0]]!r} of {series!r} at "
+                f"{row[file.time]}; mend them or leave them empty."
+            )
+    return numbers
 
 
 def _build_task(file: PanelFile) -> Task:
@@ -316,5 +339,6 @@ def build_panel_file(spec: TrainingSpec) -> PanelFile:
         name=spec.name,
         season=forecast.season,
         complete_last=forecast.complete_last,
+        strict=forecast.strict,
     )
     return add_families(file, forecast.also)

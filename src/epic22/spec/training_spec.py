@@ -388,6 +388,9 @@ class ForecastSection(Section):
             maximum=MAX_PERIODS,
         ),
     ] = 3
+    strict: Annotated[
+        bool, Key("Refuse a panel with a series that would be left out, instead of naming it.", "--strict", PANEL)
+    ] = False
     also: Annotated[tuple[str, ...], Key("A slow family to evaluate as well: arima.", "--also", PANEL)] = ()
 
 

@@ -22,6 +22,7 @@ from epic22.core.artifact.sealed import (
     write_sealed_folder,
 )
 from epic22.core.data.panel_examples import get_frequency_and_horizon
+from epic22.core.data.period_times import TimeReading
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.adaptive_conformal import AdaptiveState, compute_half_widths
@@ -39,7 +40,10 @@ NAIVE = "naive"
 
 @dataclass(frozen=True)
 class PanelSchema(ModelSchema):
-    """What a bundle knows of its task: enough to read a request and to name the answer."""
+    """What a bundle knows of its task: enough to read a request and to name the answer.
+
+    `reading` is how the times of the file that it was trained on were read; None for those of earlier versions.
+    """
 
     unit: str | None
     frequency: str
@@ -48,6 +52,7 @@ class PanelSchema(ModelSchema):
     layout: str
     id: tuple[str, ...]
     time: str
+    reading: TimeReading | None = None
 
     @classmethod
     def of(cls, data: PanelTaskData) -> "PanelSchema":
@@ -65,6 +70,7 @@ class PanelSchema(ModelSchema):
             data.layout,
             data.id,
             data.time,
+            data.reading,
         )
 
     @property
@@ -120,7 +126,10 @@ class PanelBundle(TrainedBundle):
         return files | {HISTORY: _history_bytes(self.history)}
 
 
+SCHEMA_KEYS = "task about target unit frequency season horizon layout id time"
+
 HASHED_VIEWS = collect_views(
+    view(PanelSchema, SCHEMA_KEYS),
     view(
         PanelBundle,
         "family order weights factors=state.factors schema history seed data_version",
@@ -128,11 +137,12 @@ HASHED_VIEWS = collect_views(
         history=lambda bundle: sha256(
             np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()
         ),
-    )
+    ),
 )
 """What of a forecast is hashed beside the trained bytes."""
 
 MANIFEST_VIEWS = collect_views(
+    view(PanelSchema, f"{SCHEMA_KEYS} reading?"),
     view(
         PanelBundle,
         "kind family status schema forecasters weights factors=state.factors levels history_first=history.first model_hash "
@@ -141,7 +151,7 @@ MANIFEST_VIEWS = collect_views(
         forecasters=lambda bundle: list(bundle.forecasters),
         levels=lambda bundle: QUANTILE_LEVELS,
         made_with=lambda bundle: library_versions(),
-    )
+    ),
 )
 """What the manifest says of a forecast."""
 
@@ -156,9 +166,12 @@ def compute_panel_model_hash(bundle: PanelBundle) -> str:
 
 
 def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
-    """Write the bundle into an empty folder, a few forecasts with it."""
+    """Write the bundle into an empty folder, a few forecasts with it. Raises BundleError where one of them is no number."""
     golden_series = bundle.history.take(np.arange(min(GOLDEN_SERIES, len(bundle.history))))
-    golden = {"golden.json": canonical_json({"quantiles": bundle.forecast(golden_series).quantiles.tolist()})}
+    quantiles = bundle.forecast(golden_series).quantiles
+    if not np.isfinite(quantiles).all():
+        raise BundleError(f"task {bundle.schema.task}: {bundle.family} forecasts what is no number; nothing was written.")
+    golden = {"golden.json": canonical_json({"quantiles": quantiles.tolist()})}
     write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), bundle.files() | golden)
 
 
@@ -193,7 +206,9 @@ def open_panel_bundle(folder: Path) -> PanelBundle:
 
 
 def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> PanelBundle:
-    schema = PanelSchema(**{**manifest["schema"], "id": tuple(manifest["schema"]["id"])})
+    stored = manifest["schema"]
+    reading = TimeReading(**stored["reading"]) if "reading" in stored else None
+    schema = PanelSchema(**{**stored, "id": tuple(stored["id"]), "reading": reading})
     if tuple(manifest["levels"]) != QUANTILE_LEVELS:
         raise ValueError(f"quantiles {manifest['levels']}, this version has {QUANTILE_LEVELS}")
     forecasters = {}

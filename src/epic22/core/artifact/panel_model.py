@@ -18,7 +18,10 @@ from epic22.core.models.base import Capabilities
 from epic22.core.prediction import PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.statistics import Interval
 from epic22.core.task import CellValue
-from epic22.core.time_series import Histories, forward_fill
+from epic22.core.time_series import Array, Histories, forward_fill
+
+MAX_EMPTY_PERIODS = 1_000_000
+"""Periods without a value that the series of one request may have together, for want of a common span."""
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> 
             spans.append((end if request.last is None else request.last, np.array(request.values, dtype=np.float64)))
     first = min(last - len(values) + 1 for last, values in spans)
     width = max(last for last, _ in spans) - first + 1
+    _refuse_wide_span(bundle, spans, width)
     lines = np.full((len(spans), width), np.nan)
     for row, (last, values) in enumerate(spans):
         lines[row, last - first + 1 - len(values) : last - first + 1] = values
@@ -127,6 +131,16 @@ def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> 
         first,
         bundle.history.frequency,
     )
+
+
+def _refuse_wide_span(bundle: PanelBundle, spans: Sequence[tuple[int, Array]], width: int) -> None:
+    """Raise RowError where series lie so far apart that a row of periods common to all would be nearly empty."""
+    if len(spans) * width <= 2 * sum(len(values) for _, values in spans) + MAX_EMPTY_PERIODS:
+        return
+    row = int(np.argmin([last for last, _ in spans]))
+    early, late = (bundle.schema.periods.label(int(f(last for last, _ in spans))) for f in (min, max))
+    text = f"last is {early}, that of another series {late}: too far apart for one request; send them in requests of their own"
+    raise RowError(f"row {row + 1}: {text}.", ((row, "last", text),))
 
 
 def _find_problem(bundle: PanelBundle, request: SeriesRequest, index: Mapping[str, int]) -> tuple[str, str] | None:
@@ -174,16 +188,22 @@ def _predict_one(
         at=frequency.start(origin + 1),
         values=values,
         score=PredictionScore(values[-1].value if isinstance(values[-1].value, float) else 0.0, schema.unit or schema.target),
-        reasons=_build_reasons(bundle, forecast, row, float(histories.last[row]), origin),
+        reasons=_build_reasons(bundle, histories, forecast, row),
         model=version,
         receipt=sha256(version.model_hash.encode(), canonical_json([name, origin]), known.tobytes(), quantiles.tobytes()),
     )
 
 
-def _build_reasons(bundle: PanelBundle, forecast: PanelForecast, row: int, last: float, origin: int) -> tuple[Reason, ...]:
+def _build_reasons(bundle: PanelBundle, histories: Histories, forecast: PanelForecast, row: int) -> tuple[Reason, ...]:
     """The last value, what the families add, and the rest, which closes the sum to the forecast of the last horizon."""
+    last, origin = float(histories.last[row]), int(histories.origin[row])
     frequency, horizon = bundle.schema.periods, bundle.schema.horizon
-    reasons = [Reason(None, last, last, f"the value of {frequency.label(origin)}")]
+    present = np.flatnonzero(histories.observed[histories.line[row], : histories.end[row]])
+    silent = int(histories.end[row] - 1 - present[-1])
+    text = f"the value of {frequency.label(origin - silent)}" + (
+        f", carried forward to {frequency.label(origin)}" if silent else ""
+    )
+    reasons = [Reason(None, last, last, text)]
     weights = forecast.weights[-1]
     for place in np.argsort(-weights, kind="stable"):
         if weights[place] <= 0 or len(reasons) > 4:

@@ -17,6 +17,7 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.data.schema_inference import MAX_NUMBER
 from epic22.core.task import CellValue, Column
+from epic22.core.time_series import DAY
 
 MAX_ROWS = 1000
 MAX_SERIES = 100
@@ -53,6 +54,10 @@ def _convert_to_utc(value: datetime | None) -> datetime | None:
         raise PydanticCustomError("datetime_type", "before year 1 or after 9999 in UTC") from None
 
 
+def _drop_offset(value: datetime | None) -> datetime | None:
+    return None if value is None else value.replace(tzinfo=None)
+
+
 def _check_name(value: Any) -> Any:
     is_number = isinstance(value, int | float) and not isinstance(value, bool) and abs(value) <= MAX_ID
     if value is None or is_number or (isinstance(value, str) and len(value) <= MAX_TEXT_LENGTH):
@@ -64,6 +69,9 @@ Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT_LENGTH)]
 Boolean = Annotated[bool, Field(strict=True)]
 Timestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_convert_to_utc)]
+LocalTimestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_drop_offset)]
+"""A moment by the clock of the place, whose day and month are those that are written."""
+
 BoundedNumber = Annotated[float, Field(strict=True, allow_inf_nan=False, ge=-MAX_VALUE, le=MAX_VALUE)]
 Identifier = Annotated[str | int | float | None, BeforeValidator(_check_name)]
 
@@ -133,7 +141,7 @@ def build_panel_request_model(schema: PanelSchema) -> RequestModel:
             ),
         ),
         "last": (
-            Timestamp,
+            Timestamp if schema.periods.is_shorter_than(DAY) else LocalTimestamp,
             Field(
                 default=None,
                 description=f"ISO 8601: a moment in the {noun} of the last value. Absent: the last {noun} of training.",

@@ -11,6 +11,7 @@ from epic22.core.data.examples import Examples, build_examples
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.panel_examples import PanelExamples, build_histories_at, build_panel_examples, get_frequency_and_horizon
+from epic22.core.data.period_times import TimeReading
 from epic22.core.data.point_in_time import Tables
 from epic22.core.errors import ColumnError, InternalError
 from epic22.core.lineage import DataVersion
@@ -107,8 +108,8 @@ class PanelTaskData:
     """A declared forecasting task and its tables. Its data run from period `first` to `last` (ordinals).
 
     `entities` are the series' names, ascending; `season` is the number of periods in a cycle. Forecasts are made `delay` after an
-    origin is over, when its figure is known. `layout`, `id` and `time` say how the file it came from is read, so that a later
-    file can be.
+    origin is over, when its figure is known. `layout`, `id`, `time` and `reading` say how the file it came from was read, so that
+    a later file is read alike. `left_out` tells which series are not forecast, and why.
     """
 
     task: Task
@@ -123,6 +124,8 @@ class PanelTaskData:
     id: tuple[str, ...] = ("entity",)
     time: str = "at"
     delay: timedelta = timedelta(0)
+    reading: TimeReading | None = None
+    left_out: tuple[str, ...] = ()
     data_type = "panel"
 
     def examples(self, origins: Array) -> PanelExamples:

@@ -151,7 +151,7 @@ class SeriesPipeline:
 
     def fit(self, plan: SeriesPlan, selection: SeriesSelection, progress: Progress) -> FittedForecasters:
         """What the champion consists of, fitted on everything known at the end of the data."""
-        now = self.data.latest_histories()
+        now = self.data.latest_histories().compact()
         if not len(now):
             raise ColumnError("no series reaches the end of the data; there is nothing to forecast from.")
         used = (*selection.members, "naive") if selection.champion.family == COMBINATION else (selection.champion.family,)
@@ -266,6 +266,11 @@ def choose_forecast(plan: SeriesPlan, forecasts: Sequence[Backtest]) -> tuple[Ba
         return combination, f"{blocks:.1f} independent stretches before the test are too few to choose among families"
     drift = next(f for f in forecasts if f.family == BASELINE).median
     base = float(np.abs(examples.Y - drift)[known].sum())
+    if base <= EXACT_SHARE * float(np.abs(examples.Y[known]).sum()):
+        return (
+            combination,
+            f"the {BASELINE} alone was exact before the test, as where all series are constant; none can be better",
+        )
     skills = {f.family: 1 - float(np.abs(examples.Y - f.median)[known].sum()) / base for f in forecasts}
     best = max(skills, key=lambda name: skills[name])
     if skills[best] < skills[COMBINATION] + CLEAR_MARGIN:
@@ -275,6 +280,9 @@ def choose_forecast(plan: SeriesPlan, forecasts: Sequence[Backtest]) -> tuple[Ba
     )
     return next(f for f in forecasts if f.family == best), reason
 
+
+EXACT_SHARE = 1e-9
+"""Errors of less than this share of the values are of the arithmetic; no skill can be told beside them."""
 
 CLEAR_MARGIN = 0.1
 """Skill by which a single family must have been ahead of the combination to be preferred."""

@@ -1,0 +1,109 @@
+"""One odd series never refuses a panel: it is left out, named and counted; names stay the text that they are."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.panels import lines, wide_file
+
+from epic22.core.errors import ColumnError
+from epic22.core.time_series import MONTHLY
+from epic22.spec.panel_file import PanelFile, load_panel_task_data
+
+MONTHS = [f"{2018 + m // 12}-{m % 12 + 1:02d}" for m in range(36)]
+
+
+def write(folder: Path, rows: list[str], header: str = "zip,month,rent") -> PanelFile:
+    path = folder / "panel.csv"
+    path.write_text("\n".join([header, *rows]) + "\n")
+    return PanelFile(path, "long", ("zip",), "month", "rent", MONTHLY, 3)
+
+
+def rows_of(name: str, months: list[str] = MONTHS) -> list[str]:
+    return [f"{name},{month},{1000 + i}" for i, month in enumerate(months)]
+
+
+@pytest.mark.parametrize(
+    "names", [("02138", "2138"), ("01002", "1E2", "100"), ("NA", "None", "null"), ("9223372036854775808", "9223372036854775809")]
+)
+def test_a_name_is_never_a_number_and_never_missing(tmp_path: Path, names: tuple[str, ...]) -> None:
+    panel = load_panel_task_data(write(tmp_path, [row for name in names for row in rows_of(name)]))
+    assert panel.entities.to_list() == sorted(names)
+
+
+def test_blanks_around_a_name_are_none_of_it_and_names_that_differ_by_case_are_told_apart(tmp_path: Path) -> None:
+    panel = load_panel_task_data(
+        write(tmp_path, [*rows_of("Berlin ", MONTHS[:20]), *rows_of("Berlin", MONTHS[20:]), *rows_of("berlin")])
+    )
+    assert panel.entities.to_list() == ["Berlin", "berlin"]
+    assert "2 series have names that differ by case only, and are told apart: 'Berlin', 'berlin'." in panel.notes
+
+
+def test_whole_numbers_that_a_gap_made_floats_are_named_as_whole_numbers(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"zip": [7.0] * 36, "month": MONTHS, "rent": np.arange(36.0)})
+    frame.write_parquet(tmp_path / "panel.parquet")
+    file = replace(write(tmp_path, rows_of("a")), path=tmp_path / "panel.parquet")
+    assert load_panel_task_data(file).entities.to_list() == ["7"]
+
+
+def test_two_series_whose_joined_names_are_equal_are_refused(tmp_path: Path) -> None:
+    rows = [f"{city},{kind},{month},1" for city, kind in (("a / b", "c"), ("a", "b / c")) for month in MONTHS]
+    with pytest.raises(ColumnError, match="two series would both be called 'a / b / c'"):
+        load_panel_task_data(replace(write(tmp_path, rows, "zip,kind,month,rent"), id=("zip", "kind")))
+
+
+ODD = {
+    "two values of one month": [*rows_of("odd"), "odd,2018-03,5"],
+    "a value every other month": rows_of("odd", MONTHS[::2]),
+    "two values": rows_of("odd", MONTHS[:2]),
+    "a mistyped year": [*rows_of("odd"), "odd,2203-06,5"],
+    "no value": [f"odd,{month}," for month in MONTHS],
+    "ended two years before the others": rows_of("odd", MONTHS[:12]),
+}
+
+
+@pytest.mark.parametrize("what", ODD)
+def test_an_odd_series_is_not_forecast_but_named_and_counted(tmp_path: Path, what: str) -> None:
+    file = write(tmp_path, [*rows_of("a"), *rows_of("b"), *ODD[what]])
+    panel = load_panel_task_data(file)
+    (told,) = panel.left_out
+    assert told.startswith("1 series ")
+    assert "'odd'" in told
+    assert told in panel.notes
+    assert panel.latest_histories().entity.tolist() == ["a", "b"]
+    assert MONTHLY.label(panel.last) == MONTHS[-1]
+
+
+@pytest.mark.parametrize("what", [what for what in ODD if what != "no value"])
+def test_strict_refuses_an_odd_series_by_its_name(tmp_path: Path, what: str) -> None:
+    file = write(tmp_path, [*rows_of("a"), *rows_of("b"), *ODD[what]])
+    with pytest.raises(ColumnError, match=r"--strict: 1 of 3 series .*'odd'"):
+        load_panel_task_data(replace(file, strict=True))
+
+
+def test_what_most_series_have_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    rows = [row for name in "abc" for row in (*rows_of(name), f"{name},2018-03,5")]
+    with pytest.raises(ColumnError, match=r"'a' has 2 values that share a month with another, first in 2018-03; .*--id"):
+        load_panel_task_data(write(tmp_path, rows))
+
+
+def test_a_series_that_stops_a_little_earlier_is_told_of_and_forecast(tmp_path: Path) -> None:
+    panel = load_panel_task_data(write(tmp_path, [*rows_of("a"), *rows_of("late", MONTHS[:-2])]))
+    assert "1 series have no value in 2020-12; their last one is carried forward to it: 'late' (to 2020-10)." in panel.notes
+    assert panel.left_out == ()
+
+
+def test_empty_rows_and_an_empty_column_at_the_end_are_nothing(tmp_path: Path) -> None:
+    rows = [f"{row}," for row in rows_of("a")]
+    panel = load_panel_task_data(write(tmp_path, [*rows, ",,,", ",,,"], "zip,month,rent,"))
+    assert panel.entities.to_list() == ["a"]
+    assert "2 empty rows were left out." in panel.notes
+
+
+def test_an_ended_series_is_left_out_of_a_wide_file_too(tmp_path: Path) -> None:
+    values = lines(4, 48)
+    values[2, 30:] = np.nan
+    panel = load_panel_task_data(PanelFile(wide_file(tmp_path, values), "wide", ("zip",), "month", "rent", MONTHLY, 3))
+    assert panel.left_out == ("1 series that ended more than 12 months before 2018-12 are not forecast: 'zip 02' (to 2017-06).",)
