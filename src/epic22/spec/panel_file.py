@@ -325,7 +325,7 @@ def build_panel_file(spec: TrainingSpec) -> PanelFile:
     if len(roles.time) != 1:
         raise UserError("--panel needs one --time: the column of times, or in a wide file a name for it.")
     if forecast.frequency is None:
-        raise UserError("--panel needs --frequency: H, D, W, M, Q or Y.")
+        raise UserError("--panel needs --frequency: H, D, B, W, M, Q or Y.")
     if horizon != int(horizon) or not 1 <= horizon <= MAX_HORIZON:
         raise UserError(f"--horizon {horizon:g}: with --panel give the periods to forecast, 1 to {MAX_HORIZON}.")
     file = PanelFile(

@@ -369,7 +369,9 @@ class ForecastSection(Section):
     panel: Annotated[
         str | None, Key("Forecast many series: wide (a column a period) or long (a row a value).", "--panel", PANEL)
     ] = None
-    frequency: Annotated[str | None, Key("The length of a period: H, D, W, M, Q or Y.", "--frequency", PANEL)] = None
+    frequency: Annotated[
+        str | None, Key("The length of a period: H, D, B (business days), W, M, Q or Y.", "--frequency", PANEL)
+    ] = None
     season: Annotated[
         int | None,
         Key("Periods in a cycle; 1 where the series are seasonally adjusted.", "--season", PANEL, minimum=1, maximum=MAX_PERIODS),
