@@ -21,6 +21,9 @@ UNUSED, TRAIN, VALIDATION, TEST, EMBARGO = 0, 1, 2, 3, 4
 N_FOLDS = 3
 """Fewer than a small table gets: this many rows tell as much in three folds as in five."""
 
+MAX_TRIED_CLUSTERS = 100
+"""Where a fifth of the units cannot validate, as they are few, one of these many is tried alone."""
+
 MAX_BALANCED_CLUSTERS = 10_000
 """Up to this many units are assigned in turn, so that folds have equally many of them."""
 
@@ -74,13 +77,26 @@ class LargeFoldPlan:
                 assignment[train] = inner
                 return assignment
         clusters = self.list_clusters()
-        is_validation = (
-            mix_bits((self.table.cluster_hash if clusters is None else clusters)[train], self.seed + 7)
-            % np.uint64(round(1 / VALIDATION_SHARE))
-            == 0
-        )
+        codes = (self.table.cluster_hash if clusters is None else clusters)[train]
+        is_validation = mix_bits(codes, self.seed + 7) % np.uint64(round(1 / VALIDATION_SHARE)) == 0
+        if not self._can_validate(train, is_validation):
+            is_validation = self._leave_one_cluster_out(train, codes)
         assignment[train[is_validation]] = VALIDATION
         return assignment
+
+    def _can_validate(self, train: Array, is_validation: Array) -> bool:
+        """Whether there are rows to validate on, and the rest has every class of these training rows."""
+        rest, y = train[~is_validation], self.table.y
+        is_stratified = KINDS[self.target].is_stratified
+        return bool(is_validation.any()) and len(rest) > 0 and (not is_stratified or _has_classes(y[rest], y[train]))
+
+    def _leave_one_cluster_out(self, train: Array, codes: Array) -> Array:
+        """The rows (of the training rows, a mask) of the first unit that can be left out; none where no unit can."""
+        distinct = np.unique(codes)
+        for code in distinct[np.argsort(mix_bits(distinct, self.seed + 7), kind="stable")][:MAX_TRIED_CLUSTERS]:
+            if self._can_validate(train, codes == code):
+                return np.asarray(codes == code)
+        return np.zeros(len(train), dtype=bool)
 
     def _has_all_classes(self, rows: Array) -> bool:
         """Whether there are rows, and of every class."""
@@ -174,6 +190,12 @@ def _compute_periods(at: Array | None, period: Period) -> Array:
 def _refuse_empty_parts(plan: LargeFoldPlan, fold: int) -> None:
     assignment, y = plan.assign_rows(fold), plan.table.y
     train, test = assignment == TRAIN, assignment == TEST
+    if plan.fold_numbers is not None and not (assignment == VALIDATION).any():
+        raise SplitError(
+            f"fold {fold + 1}: early stopping validates on groups that it does not learn from, which takes two groups in the "
+            "training part, and every class in what is left without one of them; bring more groups, split another way, or give a "
+            "greater --memory-cap."
+        )
     if not train.any() or not test.any() or not (assignment == VALIDATION).any():
         raise SplitError(
             f"fold {fold + 1} has {int(train.sum()):,} training and {int(test.sum()):,} test rows; "
@@ -184,6 +206,10 @@ def _refuse_empty_parts(plan: LargeFoldPlan, fold: int) -> None:
             f"the training part of fold {fold + 1} lacks a class; bring more rows of it, use --group-by month, "
             "or give a greater --memory-cap."
         )
+
+
+def _has_classes(y: Array, of: Array) -> bool:
+    return _count_classes(y) == _count_classes(of)
 
 
 def _count_classes(y: Array) -> int:

@@ -14,6 +14,7 @@ from typing import Literal
 import numpy as np
 import polars as pl
 
+from epic22.core.data.copies import encode_copies
 from epic22.core.data.implications import (
     MAX_VALUES,
     MIN_ECHO_RANK,
@@ -290,10 +291,8 @@ def audit_folds(
 
 
 def _detect_duplicate_rows(inputs: pl.DataFrame, folds: Sequence[tuple[Array, Array]]) -> Suspicion | None:
-    if not inputs.width:
-        return None
-    row_hashes = inputs.hash_rows(seed=0).to_numpy()
-    n_shared = sum(int(np.isin(row_hashes[test], row_hashes[train]).sum()) for train, test in folds)
+    codes = encode_copies(inputs)
+    n_shared = sum(int(np.isin(codes[test], codes[train]).sum()) for train, test in folds)
     n_test = sum(len(test) for _, test in folds)
     if not n_shared:
         return None

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from epic22.core.data.copies import encode_copies
 from epic22.core.data.examples import MICROSECONDS_PER_DAY, Examples
 from epic22.core.data.folds import Fold, FoldPlan, FoldStrategy, Period, SplitRequest
 from epic22.core.errors import SplitError
@@ -298,7 +299,7 @@ def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
 
 
 def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
-    duplicate_codes = encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
+    duplicate_codes = encode_copies(examples.X)
     strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), duplicate_codes, kind)
     n = request.n_folds
     if KINDS[kind].is_stratified and np.bincount(strata).min() < n:
@@ -347,6 +348,11 @@ def can_fit_rest(rest: Array, y: Array, kind: Kind) -> bool:
     if not len(rest) or not KINDS[kind].is_classification:
         return bool(len(rest))
     return bool(rest.min() < rest.max() or y.min() == y.max())
+
+
+def holds_all_classes(rest: Array, y: Array, kind: Kind) -> bool:
+    """Whether labels `rest`, what is left of `y`, hold every class that `y` has; of values there must be some."""
+    return len(rest) > 0 and (not KINDS[kind].is_classification or bool(np.isin(np.unique(y), rest).all()))
 
 
 def _can_leave_group_out(groups: Array, y: Array, kind: Kind) -> bool:

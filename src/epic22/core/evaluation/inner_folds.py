@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from epic22.core.data.copies import encode_copies
 from epic22.core.data.examples import censor_outcomes
 from epic22.core.data.folds import Fold
 from epic22.core.data.split import (
@@ -26,6 +27,7 @@ from epic22.core.data.split import (
     drop_empty_folds,
     encode_values,
     find_test_start,
+    holds_all_classes,
     separate_forward_folds,
 )
 from epic22.core.errors import SplitError
@@ -104,12 +106,16 @@ def _goes_forward(experiment: Experiment) -> bool:
 
 
 def _split_clusters(experiment: Experiment, clusters: Array, train: Array, n: int, seed: Sequence[int]) -> tuple[Fold, ...]:
-    """Up to n folds of whole `clusters` (n of the part,), of rows where no cluster can be left out."""
+    """Up to n folds of whole `clusters` (n of the part,), of rows where no cluster can be left out.
+
+    A fold whose training rows lack a class is taken only where no other way is left: what it learns has no share of that class.
+    """
     y, kind = experiment.examples.y, experiment.task.target.kind
-    for codes in (clusters, np.arange(len(train))):
+    rows = np.arange(len(train))
+    for codes, can_fit in ((clusters, holds_all_classes), (rows, holds_all_classes), (clusters, can_fit_rest), (rows, can_fit_rest)):
         numbers = _assign_rows(experiment, codes, train, n, seed)
         folds = drop_empty_folds(Fold(train[numbers != i], train[numbers == i]) for i in range(n))
-        if folds := tuple(fold for fold in folds if can_fit_rest(y[fold.train], y[train], kind)):
+        if folds := tuple(fold for fold in folds if can_fit(y[fold.train], y[train], kind)):
             return folds
     raise SplitError(f"{len(train)} rows cannot be split into rows to learn from and rows to validate on; bring more.")
 
@@ -136,7 +142,7 @@ def _list_search_clusters(experiment: Experiment) -> Array:
         return plan.clusters
     if examples.group is not None:
         return encode_values(examples.group)
-    return encode_values(examples.X.hash_rows(seed=0).to_numpy()) if examples.X.width else np.arange(len(examples))
+    return encode_copies(examples.X)
 
 
 def _separate_groups(experiment: Experiment, folds: Sequence[Fold]) -> tuple[Fold, ...]:
