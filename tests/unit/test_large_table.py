@@ -239,6 +239,29 @@ def test_a_fold_that_lacks_a_class_is_refused(tmp_path: Path) -> None:
         plan_large_folds(made.table, "binary", SplitRequest(), None, False)
 
 
+def test_few_groups_of_one_class_each_leave_some_to_validate_on(tmp_path: Path) -> None:
+    frame = table(360).with_columns(who=pl.Series([f"g{i // 40}" for i in range(360)]), y=pl.Series(["a", "b", "c"] * 120).sort())
+    made = large(tmp_path, frame, Roles("y", group="who"))
+    plan = plan_large_folds(made.table, "multiclass", SplitRequest(), made.group_column, made.group_repeats)
+    for number in range(plan.n_folds):
+        assignment = plan.assign_rows(number)
+        assert (assignment == VALIDATION).any()
+        assert len(np.unique(made.table.y[assignment == TRAIN])) == 3
+
+
+def test_one_group_to_learn_from_is_refused_with_what_it_takes(tmp_path: Path) -> None:
+    frame = table(300).with_columns(who=pl.Series(["a", "b"] * 150))
+    made = large(tmp_path, frame, Roles("y", group="who"))
+    with pytest.raises(SplitError, match="which takes two groups in the training part"):
+        plan_large_folds(made.table, "binary", SplitRequest(), made.group_column, made.group_repeats)
+
+
+def test_alike_rows_of_few_categories_are_units_of_their_own(tmp_path: Path) -> None:
+    frame = pl.DataFrame({"a": ["x", "z"] * 150, "b": ["u", "u", "v"] * 100, "y": ["no", "yes", "no", "no"] * 75})
+    made = large(tmp_path, frame)
+    assert len(np.unique(made.table.cluster_hash)) == 300
+
+
 def test_what_is_only_done_in_memory_is_refused(tmp_path: Path) -> None:
     made = large(tmp_path, table(300, timed=True), Roles("y", time=("at",), drop=("who",)))
     with pytest.raises(UserError, match="fit into memory"):

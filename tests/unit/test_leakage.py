@@ -149,7 +149,7 @@ def folds_of(n: int) -> list[tuple[Array, Array]]:
 
 
 def test_copies_of_rows_across_a_fold_are_counted() -> None:
-    half = pl.DataFrame({"x": np.arange(50.0)})
+    half = pl.DataFrame({"x": np.arange(50.0), "z": np.sin(np.arange(50.0))})
     twice = pl.concat([half, half])
     suspicion = audit_folds(twice, folds_of(100), None, timedelta(0), None)[0]
     assert suspicion.suspicion == "duplicate rows"

@@ -225,6 +225,16 @@ def test_inner_folds_have_rows_of_both_classes_to_learn_from(positive: str) -> N
     assert all(len(fold.test) and len(np.unique(examples.y[fold.train])) == 2 for fold in inner)
 
 
+def test_inner_folds_of_groups_of_one_class_each_have_rows_of_every_class_to_learn_from() -> None:
+    group = np.repeat(np.array(list("abcdef"), dtype=object), 25)
+    y = np.repeat(np.arange(3.0), 50)[:, None]
+    examples = replace(toy("multiclass", 150, group=group).examples, Y=y)
+    experiment = Experiment(task("multiclass"), examples, plan_folds(examples, "multiclass", SplitRequest()))
+    for fold in experiment.plan.folds:
+        inner = [split_inner_fold(experiment, fold.train), *split_search_folds(experiment, fold.train)]
+        assert all(len(part.test) and len(np.unique(examples.y[part.train])) == 3 for part in inner)
+
+
 def test_a_part_of_one_group_is_split_by_rows() -> None:
     codes = np.repeat(np.arange(4), 150)
     examples = grouped_and_timed(codes)

@@ -112,7 +112,12 @@ def _split_clusters(experiment: Experiment, clusters: Array, train: Array, n: in
     """
     y, kind = experiment.examples.y, experiment.task.target.kind
     rows = np.arange(len(train))
-    for codes, can_fit in ((clusters, holds_all_classes), (rows, holds_all_classes), (clusters, can_fit_rest), (rows, can_fit_rest)):
+    for codes, can_fit in (
+        (clusters, holds_all_classes),
+        (rows, holds_all_classes),
+        (clusters, can_fit_rest),
+        (rows, can_fit_rest),
+    ):
         numbers = _assign_rows(experiment, codes, train, n, seed)
         folds = drop_empty_folds(Fold(train[numbers != i], train[numbers == i]) for i in range(n))
         if folds := tuple(fold for fold in folds if can_fit(y[fold.train], y[train], kind)):
