@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from epic22.core.data.column_reading import MAX_NUMBER
 from epic22.core.data.files import RawTable, read_table
-from epic22.core.data.schema_inference import MAX_NUMBER, Roles, TypedTable, conform_frame, infer_schema, infer_text_dtype
+from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, infer_schema, infer_text_dtype
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column
 
@@ -33,7 +34,7 @@ def typed(values: list[str | None]) -> Column:
         (["1,234", "2,345.5", " "], "float"),
         (["1e3", "-2", "nan"], "float"),
         (["1", "2", "NAN"], "int"),
-        (["99999999999999999999", "1"], "float"),
+        (["99999999999999999999", "1"], "category"),
         (["true", "False", ""], "bool"),
         (["2024-01-05", "2024-02-01", None], "time"),
         (["20141013T000000", "20141014T000000", None], "time"),
@@ -46,7 +47,7 @@ def typed(values: list[str | None]) -> Column:
         (["Jan 2024", "February 2024"], "time"),
         (["January 5, 2024", "Feb 6, 2024"], "time"),
         (["5 Jan 2024", "6 Feb 2024"], "time"),
-        (["1/2/24", "1/3/24"], "category"),
+        (["1/2/24", "1/3/24"], "time"),
         (["Yes", "No", ""], "category"),
         (["#VALUE!", "3.5", "4"], "float"),
     ],
@@ -186,14 +187,13 @@ REFUSED: dict[str, tuple[RawTable, Roles, str]] = {
         Roles("y", time=("t",)),
         "1 of 2 values are no times, first 'soon' in row 2",
     ),
-    "two digits of a year": (raw(y=["0", "1"], t=["1/2/24", "1/3/24"]), Roles("y", time=("t",)), "'1/2/24' in row 1"),
     "no such day": (
         raw(y=["0", "1"], a=["2015", "2015"], b=["2", "2"], c=["1", "30"]),
         Roles("y", time=("a", "b", "c")),
         "'2015-2-30' in row 2 is no date",
     ),
     "infinite": (raw(y=["0", "1"], x=["1", "inf"]), Roles("y"), "infinite or enormous values, first in row 2"),
-    "enormous": (raw(y=["0", "1"], x=["1", "1e300"]), Roles("y"), "infinite or enormous"),
+    "enormous": (raw(y=["0", "1"], x=["1", "1e+300"]), Roles("y"), "infinite or enormous"),
     "damaged number": (
         raw(y=["0", "1"] * 50, x=[*(str(i) for i in range(99)), "oops"]),
         Roles("y"),

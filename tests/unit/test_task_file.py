@@ -356,7 +356,7 @@ def test_pinned_types_change_nothing(tmp_path: Path) -> None:
     plain = TrainingSpec(data=DataSection(file=table(tmp_path)), roles=RolesSection(label="y"))
     first = load_task_data(plain)
     pinned = add_inferred(plain, Inferred(first.task, first.examples().X, first.suspicions, first.notes))
-    assert [c.dtype for c in pinned.columns] == ["float", "int", "int", "category", None]
+    assert [c.dtype for c in pinned.columns] == ["float", "category", "int", "category", None]
     again = load_task_data(pinned)
     assert again.task.columns == first.task.columns
     assert again.data_version == first.data_version

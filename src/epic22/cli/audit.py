@@ -47,8 +47,10 @@ def _audit_table(spec: TrainingSpec, feature: str | None, json: bool) -> None:
     with show_progress() as bars:
         data, suspicions = bootstrap.audit_file(spec, bars)
     if json:
-        print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": suspicions})
+        print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": suspicions, "notes": data.notes})
         return
+    for note in data.notes:
+        print_line(f"· {note}", "dim")
     _print_suspicions(suspicions)
     if write_to is not None:
         print_line(f"Written: {write_to}; train with 'epic22 train --task-file {write_to}'.")

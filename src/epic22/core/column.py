@@ -1,8 +1,9 @@
 """A column of a table: its type, unit, bounds and role, and what the user states of it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import inf
-from typing import Literal
+from typing import Any, Literal
 
 Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
@@ -29,11 +30,56 @@ class Bounds:
 
 
 @dataclass(frozen=True)
+class NumberFormat:
+    """How the numbers of a column are written: "1.234,50 €" has the decimal mark ",", the thousands mark "." and the affix "€".
+
+    `affixes` are the currencies, units and signs that may stand before or behind the digits. `brackets`: (12) is -12.
+    """
+
+    decimal: str = "."
+    thousands: str = ","
+    affixes: tuple[str, ...] = ()
+    brackets: bool = False
+
+    @property
+    def needs_affix(self) -> bool:
+        """Whether a number without an affix is none: 45 % may be 45, and 0.45 may be 45 %."""
+        return "%" in self.affixes
+
+
+@dataclass(frozen=True)
+class ColumnReading:
+    """How the text of a column was read in training, and is read ever after.
+
+    `number` is the format of its numbers, `times` are the formats of its times, in the order in which they are tried. `missing`
+    are the words that mean missing in this column beside those that do so in every column.
+    """
+
+    number: NumberFormat = NumberFormat()
+    times: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether every reader would read it alike: plain numbers, times with the year first, no words for missing of its own."""
+        return self.number == NumberFormat() and not self.missing and all(form.startswith("%Y") for form in self.times)
+
+    @classmethod
+    def restore(cls, stored: Mapping[str, Any]) -> "ColumnReading":
+        """The reading that its JSON was written from."""
+        number = dict(stored["number"])
+        return cls(
+            NumberFormat(**{**number, "affixes": tuple(number["affixes"])}), tuple(stored["times"]), tuple(stored["missing"])
+        )
+
+
+@dataclass(frozen=True)
 class Column(Bounds):
     """One column of a table.
 
     Without bounds anything finite passes. `levels` are the values a category may have, as text. `known_when` names the time
     column after which this column's value is known. `about` says in plain words what it is, for the reasons shown to people.
+    `reading` is how its text is read; None in tables with types of their own, and in bundles of versions that did not keep it.
     """
 
     name: str
@@ -44,6 +90,7 @@ class Column(Bounds):
     role: Role = "input"
     known_when: str | None = None
     about: str = ""
+    reading: ColumnReading | None = None
 
 
 @dataclass(frozen=True)

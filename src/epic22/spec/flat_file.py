@@ -12,6 +12,7 @@ from typing import Any
 
 import polars as pl
 
+from epic22.core.column import ColumnReading
 from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
@@ -19,7 +20,7 @@ from epic22.core.data.leakage import audit_columns
 from epic22.core.data.names import find_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
-from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame
+from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, read_row_times
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import METRICS, choose_metric
@@ -288,11 +289,17 @@ def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: Trainin
     frame = pl.concat([table.frame, rows.with_columns(rows.select(pl.all()))], how="diagonal_relaxed")
     times = None
     if table.times is not None:
-        test_table = infer_with_overrides(raws[1], build_roles(spec), spec.columns)
-        if test_table.times is None:
-            raise ColumnError(f"{raws[1].path}: no times in {', '.join(spec.roles.time)}.")
-        times = pl.concat([table.times, test_table.times])
+        times = pl.concat([table.times, _read_test_times(rows, test_columns, spec)])
     return replace(table, frame=frame, times=times), rows.height
+
+
+def _read_test_times(rows: pl.DataFrame, columns: Sequence[Column], spec: TrainingSpec) -> pl.Series:
+    """The times of a test file's rows, read as those of training were."""
+    by_name = {column.name: column for column in columns}
+    whole = [name for name in spec.roles.time if by_name[name].dtype == "int"]
+    frame = rows.with_columns(pl.col(name).cast(pl.Int64) for name in whole)
+    reading = by_name[spec.roles.time[0]].reading or ColumnReading()
+    return read_row_times(frame, spec.roles.time, [], pl.int_range(rows.height, eager=True), reading)
 
 
 def _build_cutoffs(table: TypedTable, columns: tuple[Column, ...], roles: Roles) -> tuple[pl.DataFrame, tuple[str, ...]]:

@@ -70,7 +70,7 @@ def build_roles(spec: TrainingSpec) -> Roles:
     roles = spec.roles
     row_id = roles.id[0] if roles.id else None
     kind = "regression" if roles.kind is None and spec.target.is_of_values else roles.kind
-    return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset, kind)
+    return Roles(spec.label, roles.time, roles.group, row_id, roles.drop, roles.positive, roles.offset, kind, spec.data.missing)
 
 
 def build_loss(spec: TrainingSpec) -> Loss:

@@ -122,6 +122,10 @@ class DataSection(Section):
     ] = None
     test: Annotated[Path | None, Key("Test on this file.", "--test", SPLIT)] = None
     about: Annotated[str | None, Key("What is predicted and for whom: the description in the API.", "--about", TABLE)] = None
+    missing: Annotated[
+        tuple[str, ...],
+        Key("A word that means missing in every column, such as 'unknown'; may be repeated.", "--missing", TABLE, in_audit=True),
+    ] = ()
 
 
 class RolesSection(Section):

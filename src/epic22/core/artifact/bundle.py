@@ -23,6 +23,7 @@ from epic22.core.artifact.sealed import (
     read_sealed_folder,
     write_sealed_folder,
 )
+from epic22.core.column import ColumnReading
 from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.calibration import CALIBRATION_VIEW, Calibration
@@ -140,10 +141,18 @@ DECISIONS: Mapping[str, Callable[[Bundle], object]] = {
     "costs": lambda bundle: bundle.costs or None,
 }
 
+COLUMN_KEYS = "name dtype unit low high levels optional role known_when about reading?"
+
 HASHED_VIEWS = {
     **PREPROCESSING_VIEWS,
     **CONFORMAL_VIEWS,
     Calibration: CALIBRATION_VIEW,
+    # A plain reading is left out, so that models of plain tables keep the hash they had before readings were kept.
+    Column: view(
+        Column,
+        COLUMN_KEYS,
+        reading=lambda column: None if column.reading is None or column.reading.is_plain else column.reading,
+    ),
     Bundle: view(
         Bundle,
         "family preprocessing=preprocessor inputs=schema.inputs classes=schema.classes conformal=interval seed data_version "
@@ -156,6 +165,7 @@ HASHED_VIEWS = {
 MANIFEST_VIEWS = {
     **CONFORMAL_VIEWS,
     Calibration: CALIBRATION_VIEW,
+    Column: view(Column, COLUMN_KEYS),
     Schema: view(
         Schema,
         "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset",
@@ -216,7 +226,7 @@ def open_bundle(folder: Path) -> Bundle:
 def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bundle:
     stored = dict(manifest["schema"])
     stored["stake_column"] = stored.pop("exposure", None)
-    columns = tuple(Column(**{**column, "levels": tuple(column["levels"])}) for column in stored["columns"])
+    columns = tuple(_restore_column(column) for column in stored["columns"])
     tuples = {"classes": tuple(stored["classes"]), "horizons": tuple(stored.get("horizons", ()))}
     schema = Schema(**{**stored, "columns": columns, **tuples})
     model_files = {name.removeprefix("model/"): content for name, content in files.items() if name.startswith("model/")}
@@ -236,6 +246,12 @@ def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Bu
         risk_bands=RiskBands.restore(manifest["risk_bands"]) if "risk_bands" in manifest else None,
         sets=ClassSets.restore(manifest["sets"]) if "sets" in manifest else None,
     )
+
+
+def _restore_column(stored: Mapping[str, Any]) -> Column:
+    """The column that its JSON was written from; versions before kept no reading."""
+    reading = ColumnReading.restore(stored["reading"]) if stored.get("reading") else None
+    return Column(**{**stored, "levels": tuple(stored["levels"]), "reading": reading})
 
 
 def _check_golden_rows(folder: Path, bundle: Bundle, golden: Mapping[str, Any]) -> None:

@@ -15,7 +15,7 @@ from pydantic_core import PydanticCustomError
 
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
-from epic22.core.data.schema_inference import MAX_NUMBER
+from epic22.core.data.column_reading import MAX_NUMBER
 from epic22.core.task import CellValue, Column
 from epic22.core.time_series import DAY
 

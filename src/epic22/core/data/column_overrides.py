@@ -5,11 +5,13 @@ from dataclasses import replace
 
 import polars as pl
 
-from epic22.core.column import Column, ColumnOverride, Dtype
+from epic22.core.column import Column, ColumnOverride, ColumnReading, Dtype
+from epic22.core.data.column_reading import infer_reading_as
 from epic22.core.data.files import RawTable
 from epic22.core.data.schema_inference import (
     MAX_CATEGORY_LEVELS,
     Roles,
+    TypedFrame,
     TypedTable,
     assign_roles,
     cast_column,
@@ -35,11 +37,11 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
     refuse_unfit_overrides(raw.frame.columns, roles, overrides)
     notes: list[str] = []
     # A category may mix numbers and letters; what else is stated is held against each value below.
-    whole = infer_types(raw, roles, notes, [one.name for one in overrides if one.dtype is not None or one.role == "never"])
-    whole = whole.with_columns([_cast_to_override(raw.frame[one.name], whole[one.name], one) for one in overrides])
+    typed = infer_types(raw, roles, notes, [one.name for one in overrides if one.dtype is not None or one.role == "never"])
     for one in overrides:
-        _refuse_out_of_bounds(whole[one.name], one)
-    table = assign_roles(whole, roles, notes)
+        typed = _apply_override(raw.frame[one.name], typed, one, roles.missing)
+        _refuse_out_of_bounds(typed.frame[one.name], one)
+    table = assign_roles(typed, roles, notes)
     by_name = {one.name: one for one in overrides}
     columns = tuple(_override_column(c, by_name.get(c.name)) for c in table.columns)
     return replace(table, columns=columns)
@@ -73,13 +75,17 @@ def _refuse_contradictions(one: ColumnOverride) -> None:
         raise ColumnError(f"columns.{one.name}: free text is no input; say dtype: category, or leave the role out.")
 
 
-def _cast_to_override(raw: pl.Series, typed: pl.Series, one: ColumnOverride) -> pl.Series:
-    """The values in the stated type. Raises ColumnError naming the first row that does not fit."""
+def _apply_override(raw: pl.Series, typed: TypedFrame, one: ColumnOverride, missing: Sequence[str]) -> TypedFrame:
+    """The frame with the column in its stated type, and how it is read for that.
+
+    Raises ColumnError naming the first row that does not fit.
+    """
     dtype = "category" if one.levels else one.dtype
-    if dtype is None or _has_dtype(typed, dtype):
+    if dtype is None or _has_dtype(typed.frame[one.name], dtype):
         return typed
     problems: list[tuple[int, str | None, str]] = []
-    values = cast_column(raw, Column(one.name, dtype), problems)
+    reading = infer_reading_as(raw, dtype, missing) if raw.dtype == pl.String else ColumnReading(missing=tuple(missing))
+    values = cast_column(raw, Column(one.name, dtype, reading=reading), problems)
     if dtype == "int" and not problems:
         part = (values != values.round()).fill_null(value=False)
         problems = [(row, one.name, f"{values[row]!r} is no whole number") for row in part.arg_true()]
@@ -87,7 +93,7 @@ def _cast_to_override(raw: pl.Series, typed: pl.Series, one: ColumnOverride) -> 
     if problems:
         row, _, what = problems[0]
         raise ColumnError(f"columns.{one.name}.dtype: {dtype} is stated, but row {row + 1:,}: {what}; mend one of them.")
-    return values
+    return TypedFrame(typed.frame.with_columns(values), {**typed.readings, one.name: reading})
 
 
 def _has_dtype(typed: pl.Series, dtype: Dtype) -> bool:

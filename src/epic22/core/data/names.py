@@ -8,12 +8,6 @@ from collections.abc import Sequence
 
 import polars as pl
 
-CODE = r"^\d+([eE]\d+)?$"
-"""Whole numbers as codes are written. Software that writes 100000 as 1e+05 gives the exponent a sign."""
-
-CODE_SIGN = r"^0\d|[eE]"
-"""How the codes among them are told from numbers: by a leading zero or an exponent."""
-
 CLASS_WORDS = ("None",)
 """A word for missing in a column, and a class where it is a label: no damage, no garage."""
 
@@ -31,29 +25,6 @@ def keeps_names_apart(text: pl.Series, typed: pl.Series) -> bool:
     if typed.dtype.is_numeric():
         return bool((typed.cast(pl.String) == text).all())
     return typed.n_unique() == text.n_unique()
-
-
-def is_code(text: pl.Series, number: pl.Series) -> bool:
-    """Whether numbers are codes: all whole, without a sign or a decimal, and some with a leading zero or an exponent.
-
-    >>> text = pl.Series(["007", "7"])
-    >>> is_code(text, text.cast(pl.Int64)), is_code(pl.Series(["1e+05"]), pl.Series([1e5]))
-    (True, False)
-    """
-    if number.dtype.is_integer() and (number.cast(pl.String) == text).all():
-        return False
-    is_whole = bool(text.head(20).str.contains(CODE).all()) and bool(text.str.contains(CODE).all())
-    return is_whole and bool(text.str.contains(CODE_SIGN).any())
-
-
-def find_code(text: pl.Series) -> str:
-    """The first value that is a code by how it is written."""
-    return str(text.filter(text.str.contains(CODE_SIGN))[0])
-
-
-def describe_codes(name: str, code: str, advice: str) -> str:
-    """The note about a column of codes, with what to do where they are numbers after all."""
-    return f"{name} is written as codes are ({code}), so its values are names; where they are numbers, {advice}."
 
 
 def fold_name(name: str) -> str:

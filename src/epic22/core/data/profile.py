@@ -11,27 +11,33 @@ from dataclasses import dataclass, field
 import numpy as np
 import polars as pl
 
+from epic22.core.column import ColumnReading
 from epic22.core.data.batches import Batch, Batches
-from epic22.core.data.schema_inference import (
-    DAY_RANGE,
+from epic22.core.data.column_reading import (
     JOINED,
     MAX_NUMBER,
-    NUMERIC_SHARE,
-    TIME_FORMATS,
-    Roles,
+    NEARLY_ALL,
     describe_digit_names,
     describe_joined_names,
-    infer_role,
-    infer_text_dtype,
     is_all_digits,
     is_too_large,
+)
+from epic22.core.data.schema_inference import (
+    DATES,
+    DAY_RANGE,
+    DAYS,
+    YEARS,
+    Roles,
+    infer_role,
+    infer_text_dtype,
     normalize_type,
     parse_numbers,
-    parse_times_as,
     read_row_times,
+    read_whole_times,
     refuse_unfit_roles,
     strip_blanks,
 )
+from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
 
@@ -69,7 +75,7 @@ class ColumnCounts:
     def add(self, raw: pl.Series, where: "RowLocator") -> None:
         """Take the values of a batch in."""
         self.text = raw.dtype == pl.String
-        values = strip_blanks(raw) if self.text else normalize_type(raw, strict=False)
+        values = strip_blanks(raw) if self.text else normalize_type(raw)
         self.rows += len(values)
         self.missing += values.null_count()
         present = values.drop_nulls()
@@ -183,7 +189,7 @@ class ColumnCounts:
         if self.first_overlong is not None and self.numeric:
             raise _build_infinite_error(self.name, self.first_overlong[1])
         present = self.rows - self.missing
-        if self.n_odd and self.distinct > 50 and self.n_odd <= (1 - NUMERIC_SHARE) * present and self.first_odd is not None:
+        if self.n_odd and self.distinct > 50 and self.n_odd <= (1 - NEARLY_ALL) * present and self.first_odd is not None:
             value, row = self.first_odd
             raise ColumnError(
                 f"column {self.name!r} holds numbers, but {self.n_odd:,} of its values are none: {value!r} in {row}; "
@@ -280,7 +286,7 @@ def _iterate_labelled(batches: Batches, label: str, lenient: frozenset[str | Non
     """The rows of each batch that have a label, as they are."""
     for batch in batches:
         raw = batch.frame[label]
-        is_labelled = (strip_blanks(raw) if raw.dtype == pl.String else normalize_type(raw, strict=False)).is_not_null()
+        is_labelled = (strip_blanks(raw) if raw.dtype == pl.String else normalize_type(raw)).is_not_null()
         positions = is_labelled.arg_true()
         frame = batch.frame if len(positions) == batch.frame.height else batch.frame.filter(is_labelled)
         yield RowLocator(batch, positions, lenient), frame
@@ -292,13 +298,21 @@ def _build_column(column_counts: ColumnCounts, roles: Roles, notes: list[str]) -
     levels: tuple[str, ...] = ()
     if dtype == "category" and role in ("input", "label") and column_counts.value_counts is not None:
         levels = tuple(sorted(str(value) for value in column_counts.value_counts))
-    return Column(column_counts.name, dtype, role=role, levels=levels)
+    return Column(column_counts.name, dtype, role=role, levels=levels, reading=_build_reading(column_counts, roles))
+
+
+def _build_reading(column_counts: ColumnCounts, roles: Roles) -> ColumnReading:
+    """How the column is read in later files."""
+    dtype, form = column_counts.infer_dtype()
+    if roles.time == (column_counts.name,) and dtype == "int":
+        form = _classify_whole_times(column_counts)
+    return ColumnReading(times=() if form is None else (form,), missing=roles.missing)
 
 
 def _cast_column(raw: pl.Series, dtype: Dtype, form: str | None) -> pl.Series:
     """A batch's values in the type that the whole column has."""
     if raw.dtype != pl.String:
-        own = normalize_type(raw, strict=False)
+        own = normalize_type(raw)
         return own.cast(pl.Float64) if dtype == "float" else own
     text = strip_blanks(raw)
     if dtype in ("int", "float"):
@@ -319,31 +333,28 @@ def _read_batch_times(frame: pl.DataFrame, counts: dict[str, ColumnCounts], role
         raise ColumnError(
             f"--time {time_counts.name}: {where.describe_row(int(series.is_null().arg_true()[0]))} has none; fill it in."
         )
-    if _classify_whole_times(time_counts) == "years":
-        return pl.select(pl.datetime(series, 1, 1, time_unit="us")).to_series().alias(series.name)
-    if _classify_whole_times(time_counts) == "dates":
-        moments = parse_times_as(series.cast(pl.String), "%Y%m%d")
-        if moments.null_count():
-            row = int(moments.is_null().arg_true()[0])
-            raise ColumnError(
-                f"--time {time_counts.name}: {series[row]} in {where.describe_row(row)} is no date; write it as 2024-03-01."
-            )
-        return moments
-    return (series * 86_400_000_000).cast(pl.Datetime("us"))
+    moments = read_whole_times(series, _classify_whole_times(time_counts))
+    if moments.null_count():
+        row = int(moments.is_null().arg_true()[0])
+        raise ColumnError(
+            f"--time {time_counts.name}: {series[row]} in {where.describe_row(row)} is no date; write it as 2024-03-01."
+        )
+    return moments
 
 
 def _classify_whole_times(column_counts: ColumnCounts) -> str:
+    """What whole numbers are as times (`schema_inference.read_whole_times`). Raises ColumnError for what is none."""
     if column_counts.minimum >= 1000 and column_counts.maximum <= 3000:
-        return "years"
+        return YEARS
     if column_counts.minimum >= 10**7 and column_counts.maximum < 10**8:
-        return "dates"
+        return DATES
     if column_counts.minimum < DAY_RANGE[0] or column_counts.maximum > DAY_RANGE[1]:
         raise ColumnError(
             f"--time {column_counts.name}: from {column_counts.minimum:,.0f} to {column_counts.maximum:,.0f} are "
             "neither years nor numbers of days; "
             "write the times as 2024-03-01 or 2024-03-01T13:00."
         )
-    return "days"
+    return DAYS
 
 
 def _describe_times(counts: dict[str, ColumnCounts], roles: Roles) -> tuple[str, ...]:
@@ -353,9 +364,9 @@ def _describe_times(counts: dict[str, ColumnCounts], roles: Roles) -> tuple[str,
     if time_counts is None or time_counts.infer_dtype()[0] != "int":
         return ()
     descriptions = {
-        "years": "holds years; each is taken for its 1 January.",
-        "dates": "holds dates like 20240131 (year, month, day).",
-        "days": "holds whole numbers, taken for days; --horizon and --gap count in them.",
+        YEARS: "holds years; each is taken for its 1 January.",
+        DATES: "holds dates like 20240131 (year, month, day).",
+        DAYS: "holds whole numbers, taken for days; --horizon and --gap count in them.",
     }
     return (f"{time_counts.name} {descriptions[_classify_whole_times(time_counts)]}",)
 

@@ -4,63 +4,42 @@ Text is read as numbers, times, truth values or categories by what all of its va
 """
 
 import difflib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import polars as pl
 
+from epic22.core.column import ColumnReading, NumberFormat
+from epic22.core.data.column_reading import (
+    ALWAYS_TYPED,
+    ReadColumn,
+    describe_infinite,
+    describe_problems,
+    gather_remarks,
+    infer_reading_as,
+    infer_text_column,
+    is_missing_text,
+    is_too_large,
+    null_missing_words,
+    read_text,
+)
 from epic22.core.data.files import RawTable
-from epic22.core.data.names import CLASS_WORDS, describe_codes, find_code, is_code, keeps_names_apart, strip_name
+from epic22.core.data.names import CLASS_WORDS, keeps_names_apart, strip_name
+from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
 
-MISSING_WORDS = (
-    "",
-    "NA",
-    "N/A",
-    "#N/A",
-    "NaN",
-    "nan",
-    "NAN",
-    "null",
-    "NULL",
-    "None",
-    "?",
-    "#VALUE!",
-    "#DIV/0!",
-    "#REF!",
-    "#NUM!",
-)
 MAX_CATEGORY_LEVELS = 255
 MAX_REPEATED_LEVELS, MIN_MEAN_REPEATS = 10_000, 1.5
 """More levels than MOST_LEVELS, up to these, are a category where they come REPEATS times each on average: most of them count as
 unseen for trees, but label means and shares can be told of all."""
 
-NUMERIC_SHARE = 0.95
-"""From this share of numbers on, text in a column is taken for damage rather than for categories."""
-
 MAX_PROBLEMS = 20
-MAX_NUMBER = 3.0e38
-"""Beyond this a number is infinite in the 32 bits that models see."""
-
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
-DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
-JOINED = r"^\d{4,}\D+\d{4,}$"
-"""Two numbers in one cell: parcels, orders, accounts. No damage of one number looks like it."""
-SHOWN_CHARACTERS = 20
-"""Characters of a value that are shown of one that may have hundreds."""
-
-WORDED_DATES = ("%d %B %Y", "%d-%B-%Y", "%B %d, %Y")
-DATES = ("%Y-%m-%d", "%Y/%m/%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", *WORDED_DATES)
-CLOCK_FORMATS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
-MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%B %Y", "%B-%Y")
-ZONED_FORMATS = tuple(f"%Y-%m-%d{clock}{zone}" for zone in ("%:z", "%z") for clock in CLOCK_FORMATS[1:5])
-TIME_FORMATS = (*ZONED_FORMATS, *(date + clock for date in DATES for clock in CLOCK_FORMATS), "%Y%m%dT%H%M%S", *MONTHS)
-"""Tried in this order, the month before the day; a month alone stands for its first day. %B reads "Jan" as it reads "January"."""
 
 SPREAD_FORMATS = ("%Y-%m-%d", "%Y-%B-%d")
-FIRST_YEAR = 1000
-"""The reader takes 1/2/24 for the year 24, or 1: nobody has rows from then, so it is no time."""
+YEARS, DATES, DAYS = "%Y", "%Y%m%d", "%Y: days from 1970"
+"""What whole numbers are as times."""
 
 DAY_RANGE = (-719_162, 2_932_896)
 """Whole numbers that can be days from 1970: the years 1 to 9999."""
@@ -71,7 +50,8 @@ class Roles:
     """What the user says of the columns. Several `time` names are one date spread over columns: year, month, day.
 
     The `offset` is what a count or a sum grows with (`Target.offset`); it stands among the inputs. `kind`: what the label is
-    said to be; the digits of a value are a number however they are written.
+    said to be; the digits of a value are a number however they are written. `missing` are words that mean missing in every
+    column.
     """
 
     label: str
@@ -82,6 +62,7 @@ class Roles:
     positive: str | None = None
     offset: str | None = None
     kind: str | None = None
+    missing: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -104,53 +85,69 @@ def infer_schema(raw: RawTable, roles: Roles) -> TypedTable:
     return assign_roles(infer_types(raw, roles, notes), roles, notes)
 
 
-def infer_types(raw: RawTable, roles: Roles, notes: list[str], lenient: Sequence[str] = ()) -> pl.DataFrame:
-    """Every column in the narrowest type that all of its values allow; those that are `lenient` need not be whole."""
+@dataclass(frozen=True)
+class TypedFrame:
+    """A file's columns in their types, and how each was read."""
+
+    frame: pl.DataFrame
+    readings: Mapping[str, ColumnReading]
+
+
+def infer_types(raw: RawTable, roles: Roles, notes: list[str], lenient: Sequence[str] = ()) -> TypedFrame:
+    """Every column in the narrowest type that all of its values allow; those that are `lenient` need not be whole.
+
+    Raises ColumnError that names every column whose values do not go together.
+    """
     # Names of things may mix numbers and letters (C123 beside 124); only what is learned from must be whole.
     aside = {*lenient, *roles.drop, roles.id, roles.group}
-    return pl.DataFrame([_infer_role_type(raw.frame[name], roles, notes, name not in aside) for name in raw.frame.columns])
+    read = {name: _read_column(raw.frame[name], roles) for name in raw.frame.columns}
+    problems = [one.problem for name, one in read.items() if one.problem is not None and name not in aside]
+    if problems:
+        raise ColumnError(describe_problems(problems))
+    notes += [note for one in read.values() for note in one.notes]
+    notes += gather_remarks(remark for name, one in read.items() if name not in aside for remark in one.remarks)
+    return TypedFrame(pl.DataFrame([one.values for one in read.values()]), {name: one.reading for name, one in read.items()})
 
 
-def _infer_role_type(series: pl.Series, roles: Roles, notes: list[str], strict: bool) -> pl.Series:
+def _read_column(series: pl.Series, roles: Roles) -> ReadColumn:
     """The series in the narrowest type that its values and its role allow: a name stays the text that it was."""
+    own = series if series.dtype == pl.String else normalize_type(series)
+    is_amount = series.name in (*roles.time, roles.offset) or (series.name == roles.label and roles.kind == "regression")
     if series.name in (roles.id, roles.group):
-        return _infer_names(series)
-    if series.name in (*roles.time, roles.offset) or (series.name == roles.label and roles.kind == "regression"):
-        return _infer_type(series, notes, strict)
-    typed = _infer_type(series, notes, strict)
-    if series.dtype != pl.String:
-        return typed
-    if series.name == roles.label and typed.dtype == pl.String:
-        return _restore_classes(strip_name(series), typed, notes)
-    text = strip_blanks(series) if typed.dtype.is_numeric() else typed
-    if not typed.dtype.is_numeric() or not is_code(text, typed):
-        return typed
-    advice = "use --kind regression" if series.name == roles.label else f"say columns.{series.name}.dtype: int in a task file"
-    notes.append(describe_codes(series.name, find_code(text), advice))
-    return text
+        return _read_names(series, own)
+    if own.dtype != pl.String:
+        return ReadColumn(own, ColumnReading(missing=roles.missing), problem=describe_infinite(own, series.name))
+    column = infer_text_column(own, roles.missing, may_be_names=not is_amount)
+    return _note_classes(column) if series.name == roles.label else column
 
 
-def _infer_names(series: pl.Series) -> pl.Series:
+def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
     """Ids or groups in a type that tells all of them apart, else as text."""
-    text, typed = strip_name(series), _infer_type(series, [], strict=False)
-    return typed if keeps_names_apart(text, typed) else text
+    text = strip_name(series)
+    typed = own if own.dtype != pl.String else infer_text_column(own, may_be_names=False).values
+    return ReadColumn(typed if keeps_names_apart(text, typed) else text, ColumnReading())
 
 
-def _restore_classes(text: pl.Series, typed: pl.Series, notes: list[str]) -> pl.Series:
-    """A label's classes with those that are words for missing elsewhere."""
-    is_class = typed.is_null() & text.is_in(list(CLASS_WORDS))
-    if not is_class.any():
-        return typed
-    notes.append(f"{text.name}: {text.filter(is_class)[0]!r} is a class ({is_class.sum():,} rows); leave unknown labels empty.")
-    return pl.select(pl.when(is_class).then(text).otherwise(typed)).to_series().alias(text.name)
+def _note_classes(column: ReadColumn) -> ReadColumn:
+    """The label, with a note where a class of it is a word for missing elsewhere."""
+    label = column.values
+    is_word = label.is_in(list(CLASS_WORDS)) if label.dtype == pl.String else pl.Series([False])
+    if not is_word.any():
+        return column
+    note = f"{label.name}: {label.filter(is_word)[0]!r} is a class ({is_word.sum():,} rows); leave unknown labels empty."
+    return replace(column, notes=(*column.notes, note))
 
 
-def assign_roles(whole: pl.DataFrame, roles: Roles, notes: list[str]) -> TypedTable:
+def assign_roles(typed: TypedFrame, roles: Roles, notes: list[str]) -> TypedTable:
     """The typed rows that have a label, with times, and each column placed by its role."""
-    frame = _drop_unlabelled(whole, roles.label, notes)
-    rows = whole[roles.label].is_not_null().arg_true()
-    times = read_row_times(frame, roles.time, notes, rows) if roles.time else None
-    columns = tuple(_infer_column(frame[name], roles, notes) for name in frame.columns)
+    frame = _drop_unlabelled(typed.frame, roles.label, notes)
+    rows = typed.frame[roles.label].is_not_null().arg_true()
+    readings = dict(typed.readings)
+    times = None
+    if roles.time:
+        readings |= infer_whole_times(frame, roles.time, readings, notes)
+        times = read_row_times(frame, roles.time, notes, rows, readings[roles.time[0]])
+    columns = tuple(_infer_column(frame[name], roles, notes, readings[name]) for name in frame.columns)
     return TypedTable(frame, columns, times, tuple(notes))
 
 
@@ -204,32 +201,7 @@ def refuse_unfit_roles(names: Sequence[str], roles: Roles) -> None:
             raise ColumnError(f"column {name!r} cannot be {' and '.join(column_roles)} at once; {advice}.")
 
 
-def _infer_type(series: pl.Series, notes: list[str], strict: bool = True) -> pl.Series:
-    """The series in the narrowest type that all of its values allow."""
-    if series.dtype != pl.String:
-        return normalize_type(series, strict)
-    text = strip_blanks(series)
-    if text.null_count() == len(text):
-        return text
-    number = parse_numbers(text)
-    if is_digit_name(text, number):
-        notes.append(describe_digit_names(series.name, str(text[is_too_large(number).arg_true()[0]])))
-        return text
-    if number.null_count() == text.null_count():
-        return _refuse_infinite(number, strict)
-    if set(text.drop_nulls().str.to_lowercase().unique()) <= {"true", "false"}:
-        return text.str.to_lowercase() == "true"
-    moment = _parse_uniform_times(text, notes)
-    if moment is not None:
-        return moment
-    if has_joined_names(text, number):
-        notes.append(describe_joined_names(series.name, str(text.filter(number.is_null() & text.is_not_null())[0])))
-    elif strict:
-        _refuse_damaged_numbers(text, number)
-    return text
-
-
-def normalize_type(series: pl.Series, strict: bool) -> pl.Series:
+def normalize_type(series: pl.Series) -> pl.Series:
     """The series of a file that has types in the type that models are made for; NaN is missing."""
     if isinstance(series.dtype, pl.Datetime) and series.dtype.time_zone is not None:
         series = series.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
@@ -241,7 +213,7 @@ def normalize_type(series: pl.Series, strict: bool) -> pl.Series:
     if series.dtype == pl.Duration:
         return series.dt.total_microseconds() / 1e6
     if series.dtype.is_float():
-        return _refuse_infinite(series.cast(pl.Float64).fill_nan(None), strict)
+        return series.cast(pl.Float64).fill_nan(None)
     if series.dtype == pl.Boolean:
         return series
     return series.cast(pl.String)
@@ -249,8 +221,7 @@ def normalize_type(series: pl.Series, strict: bool) -> pl.Series:
 
 def strip_blanks(series: pl.Series) -> pl.Series:
     """Text without blanks around it; null where it is a word for missing."""
-    text = series.str.strip_chars()
-    return text.set(text.is_in(list(MISSING_WORDS)), None)
+    return null_missing_words(series, (ALWAYS_TYPED,))
 
 
 def parse_numbers(text: pl.Series) -> pl.Series:
@@ -260,91 +231,6 @@ def parse_numbers(text: pl.Series) -> pl.Series:
         text = text.zip_with(~commas.fill_null(value=False), text.str.replace_all(",", ""))
     whole = text.cast(pl.Int64, strict=False)
     return whole if whole.null_count() == text.null_count() else text.cast(pl.Float64, strict=False).fill_nan(None)
-
-
-def is_too_large(number: pl.Series) -> pl.Series:
-    """Which numbers are infinite to a model."""
-    return (number.abs() > MAX_NUMBER).fill_null(value=False)
-
-
-def is_all_digits(text: pl.Series, number: pl.Series) -> bool:
-    """Whether every number of the text is written in digits alone, without decimals or exponent."""
-    return bool(text.filter(number.is_not_null()).str.contains(DIGITS).all())
-
-
-def is_digit_name(text: pl.Series, number: pl.Series) -> bool:
-    """Whether numbers are names, or lists run together, that happen to be written in digits: whole, and one too long to be a
-    number."""
-    return bool(is_too_large(number).any()) and is_all_digits(text, number)
-
-
-def describe_digit_names(name: str, value: str) -> str:
-    """The note about a column that is named in digits."""
-    return (
-        f"{name} holds digits too long to be a number ({value[:SHOWN_CHARACTERS]}…, {len(value):,} "
-        "characters), so it is read as text."
-    )
-
-
-def has_joined_names(text: pl.Series, number: pl.Series) -> bool:
-    """Whether numbers are names that happen to be written in digits: whole, and what is no number is two of them."""
-    odd = text.filter(number.is_null() & text.is_not_null())
-    return 0 < len(odd) < len(text) - text.null_count() and bool(odd.str.contains(JOINED).all()) and is_all_digits(text, number)
-
-
-def describe_joined_names(name: str, value: str) -> str:
-    """The note about a column whose numbers are names."""
-    return f"{name} holds two numbers in one ({value!r}), so its numbers are names and it is read as text."
-
-
-def _refuse_infinite(series: pl.Series, strict: bool) -> pl.Series:
-    if series.dtype != pl.Float64 or not strict:
-        return series
-    infinite = is_too_large(series)
-    if infinite.any():
-        raise ColumnError(
-            f"column {series.name!r}: {infinite.sum():,} infinite or enormous values, "
-            f"first in row {infinite.arg_true()[0] + 1:,}; expected finite numbers: mend them, leave them empty, or use --drop."
-        )
-    return series
-
-
-def _refuse_damaged_numbers(text: pl.Series, number: pl.Series) -> None:
-    distinct = text.drop_nulls().unique()
-    if len(distinct) <= 50:
-        return
-    share = 1 - parse_numbers(distinct).null_count() / len(distinct)
-    bad = number.is_null() & text.is_not_null()
-    if share >= NUMERIC_SHARE:
-        row = bad.arg_true()[0]
-        raise ColumnError(
-            f"column {text.name!r} holds numbers, but {bad.sum():,} of its values are none: {text[row]!r} in row {row + 1:,}; "
-            "mend them, leave them empty, or use --drop."
-        )
-
-
-def _parse_uniform_times(text: pl.Series, notes: list[str]) -> pl.Series | None:
-    """Times (naive UTC) where every value parses in one format, else None."""
-    values = text.drop_nulls()
-    fits = [form for form in TIME_FORMATS if all(not parse_times_as(v, form).null_count() for v in (values.head(20), values))]
-    if not fits or values.is_empty():
-        return None
-    if fits[0].startswith("%m/%d") and any(form.startswith("%d/%m") for form in fits):
-        notes.append(f"{text.name}: month/day/year, though day/month/year would fit too.")
-    if fits[0].startswith("%d/%m"):
-        notes.append(f"{text.name}: day/month/year.")
-    return parse_times_as(text, fits[0])
-
-
-def parse_times_as(text: pl.Series, form: str) -> pl.Series:
-    """The values as times (naive UTC) in one format; null where they do not fit."""
-    if form in ZONED_FORMATS:
-        return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
-    text = text.str.strip_chars_end("Z")
-    if form in MONTHS:
-        text, form = ("1 " + text).alias(text.name), f"%d {form}"
-    moment = text.str.to_datetime(form, strict=False, time_unit="us")
-    return moment.set(moment.dt.year() < FIRST_YEAR, None)
 
 
 def read_numbers(series: pl.Series) -> pl.Series:
@@ -372,9 +258,13 @@ def _drop_unlabelled(frame: pl.DataFrame, label: str, notes: list[str]) -> pl.Da
     return frame.filter(pl.col(label).is_not_null())
 
 
-def read_row_times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series) -> pl.Series:
-    """The rows' times; `rows` are their numbers in the file from 0, for messages."""
-    times = _join_date_parts(frame, names, notes, rows) if len(names) > 1 else _read_time_column(frame[names[0]], notes, rows)
+def read_row_times(
+    frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series, reading: ColumnReading = ColumnReading()
+) -> pl.Series:
+    """The rows' times; `rows` are their numbers in the file from 0, for messages. Whole numbers are what the `reading` of their
+    column says: years, dates or days."""
+    is_spread = len(names) > 1
+    times = _join_date_parts(frame, names, notes, rows) if is_spread else _read_time_column(frame[names[0]], rows, reading)
     if times.null_count():
         row = rows[times.is_null().arg_true()[0]]
         raise ColumnError(
@@ -384,13 +274,15 @@ def read_row_times(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str]
     return times
 
 
-def _read_time_column(series: pl.Series, notes: list[str], rows: pl.Series) -> pl.Series:
+def _read_time_column(series: pl.Series, rows: pl.Series, reading: ColumnReading) -> pl.Series:
     if series.dtype == pl.Datetime("us"):
         return series
-    if series.dtype.is_integer():
-        return _convert_whole_times(series, notes)
     # What is no time in any format is null here, and every such value is at fault.
-    moment = read_times(series) if series.dtype == pl.String else pl.repeat(None, len(series), dtype=pl.Datetime, eager=True)
+    moment = pl.Series(series.name, [None] * len(series), dtype=pl.Datetime("us"))
+    if series.dtype.is_integer():
+        moment = read_whole_times(series, reading.times[0] if reading.times else DAYS)
+    elif series.dtype == pl.String:
+        moment = read_times(series)
     bad = (moment.is_null() & series.is_not_null()).arg_true()
     if len(bad):
         message = f"{len(bad):,} of {len(series):,} values are no times, first {series[bad[0]]!r} in row {rows[bad[0]] + 1:,}"
@@ -398,24 +290,42 @@ def _read_time_column(series: pl.Series, notes: list[str], rows: pl.Series) -> p
     return moment
 
 
-def _convert_whole_times(series: pl.Series, notes: list[str]) -> pl.Series:
-    """Whole numbers as times: years, dates like 20240301, else days."""
+def infer_whole_times(
+    frame: pl.DataFrame, names: tuple[str, ...], readings: Mapping[str, ColumnReading], notes: list[str]
+) -> dict[str, ColumnReading]:
+    """The reading of a column of times that are whole numbers: years, dates like 20240301, else days; empty for another.
+
+    Raises ColumnError for numbers that are none of these.
+    """
+    series = frame[names[0]]
     values = series.drop_nulls()
+    if len(names) > 1 or not series.dtype.is_integer() or values.is_empty():
+        return {}
+    form, what = DAYS, "holds whole numbers, taken for days; --horizon and --gap count in them"
     if values.is_between(1000, 3000).all():
-        notes.append(f"{series.name} holds years; each is taken for its 1 January.")
-        return pl.select(pl.datetime(series, 1, 1, time_unit="us")).to_series().alias(series.name)
-    dates = parse_times_as(series.cast(pl.String), "%Y%m%d")
-    if values.is_between(10**7, 10**8 - 1).all() and dates.null_count() == series.null_count():
-        notes.append(f"{series.name} holds dates like {values[0]} (year, month, day).")
-        return dates
-    far = values.filter(~values.is_between(*DAY_RANGE))
-    if len(far):
-        raise ColumnError(
-            f"--time {series.name}: {far[0]:,} is neither a year nor a number of days; "
-            "write the times as 2024-03-01 or 2024-03-01T13:00."
-        )
-    notes.append(f"{series.name} holds whole numbers, taken for days; --horizon and --gap count in them.")
-    return (series * 86_400_000_000).cast(pl.Datetime("us"))
+        form, what = YEARS, "holds years; each is taken for its 1 January"
+    elif values.is_between(10**7, 10**8 - 1).all() and not read_whole_times(values, DATES).null_count():
+        form, what = DATES, f"holds dates like {values[0]} (year, month, day)"
+    else:
+        far = values.filter(~values.is_between(*DAY_RANGE))
+        if len(far):
+            raise ColumnError(
+                f"--time {series.name}: {far[0]:,} is neither a year nor a number of days; "
+                "write the times as 2024-03-01 or 2024-03-01T13:00."
+            )
+    notes.append(f"{series.name} {what}.")
+    return {series.name: replace(readings[series.name], times=(form,))}
+
+
+def read_whole_times(series: pl.Series, form: str) -> pl.Series:
+    """Whole numbers as the times that they are: YEARS, DATES or DAYS from 1970; null where they are none."""
+    if form == DAYS:
+        in_range = series.set(~series.is_between(*DAY_RANGE), None)
+        return (in_range * 86_400_000_000).cast(pl.Datetime("us"))
+    if form == YEARS:
+        in_range = series.set(~series.is_between(1, 9999), None)
+        return pl.select(pl.datetime(in_range, 1, 1, time_unit="us")).to_series().alias(series.name)
+    return parse_times_as(series.cast(pl.String), form)
 
 
 def _join_date_parts(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series) -> pl.Series:
@@ -436,11 +346,11 @@ def _join_date_parts(frame: pl.DataFrame, names: tuple[str, ...], notes: list[st
     return moment
 
 
-def _infer_column(series: pl.Series, roles: Roles, notes: list[str]) -> Column:
+def _infer_column(series: pl.Series, roles: Roles, notes: list[str], reading: ColumnReading) -> Column:
     dtype = _infer_dtype(series)
     distinct = series.drop_nulls().n_unique()
     role = infer_role(series.name, dtype, distinct, bool(series.null_count()), roles, notes)
-    column = Column(series.name, dtype, role=role)
+    column = Column(series.name, dtype, role=role, reading=reading)
     # The levels of ids and groups are names of somebody, and stay out of what is stored.
     if dtype != "category" or column.role not in ("input", "label"):
         return column
@@ -489,38 +399,46 @@ def infer_role(name: str, dtype: Dtype, n_distinct: int, has_missing: bool, role
 
 
 def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str | None, str]]) -> pl.Series:
-    """The series in the column's type; what does not fit goes into the problems."""
+    """The series in the column's type, its text read as in training; what does not fit goes into the problems."""
     if column.role in ("group", "id") and series.dtype == pl.String:
         return strip_name(series)
-    own = strip_blanks(series) if series.dtype == pl.String else normalize_type(series, strict=False)
-    if column.dtype in ("category", "text") or column.role in ("group", "id"):
-        return own.cast(pl.String)
-    typed = _cast(own, column.dtype)
-    odd = typed.is_null() & own.is_not_null()
+    dtype: Dtype = "text" if column.role in ("group", "id") else column.dtype
+    if series.dtype == pl.String and column.reading is not None:
+        typed, missing = read_text(series, dtype, column.reading), is_missing_text(series, dtype, column.reading)
+    else:
+        own = strip_blanks(series) if series.dtype == pl.String else normalize_type(series)
+        typed, missing = own.cast(pl.String) if dtype in ("category", "text") else _cast(own, dtype), own.is_null()
+    odd = typed.is_null() & ~missing
     if typed.dtype == pl.Float64:
-        odd = odd | (typed.abs() > MAX_NUMBER).fill_null(value=False)
-    expected = {"time": "a time like 2024-03-01T13:00", "bool": "true or false"}.get(column.dtype, "a finite number")
+        odd = odd | is_too_large(typed)
+    expected = _describe_expected(column)
     problems.extend((row, column.name, f"{series[row]!r} is not {expected}") for row in odd.arg_true().head(MAX_PROBLEMS))
     return typed
 
 
+def _describe_expected(column: Column) -> str:
+    """What a value of the column has to be, for messages."""
+    reading = column.reading or ColumnReading()
+    if column.dtype == "bool":
+        return "true or false"
+    if column.dtype == "time":
+        formats = "" if reading.is_plain else f" or, as in training, written {' or '.join(reading.times)}"
+        return f"a time like 2024-03-01T13:00{formats}"
+    if reading.number == NumberFormat():
+        return "a finite number"
+    affix = f" with {' or '.join(reading.number.affixes)}" if reading.number.affixes else ""
+    return f"a finite number written as in training, with {reading.number.decimal!r} as the decimal mark{affix}"
+
+
 def _cast(own: pl.Series, dtype: Dtype) -> pl.Series:
-    """The values as numbers, times or truth values; null where they are none."""
+    """The values of a file with types, or of text whose reading is not known, as numbers, times or truth values; null where they
+    are none."""
+    if own.dtype == pl.String:
+        return read_text(own, dtype, infer_reading_as(own, dtype))
     if dtype == "time":
-        return _cast_times(own)
+        return own if own.dtype == pl.Datetime("us") else pl.Series(own.name, [None] * len(own), dtype=pl.Datetime("us"))
     if own.dtype.is_temporal():
         return pl.Series(own.name, [None] * len(own), dtype=pl.Boolean if dtype == "bool" else pl.Float64)
     if dtype != "bool":
-        return parse_numbers(own).cast(pl.Float64) if own.dtype == pl.String else own.cast(pl.Float64)
-    if own.dtype == pl.String:
-        return own.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+        return own.cast(pl.Float64)
     return own.set(~own.cast(pl.Float64).is_in([0.0, 1.0]), None).cast(pl.Boolean)
-
-
-def _cast_times(own: pl.Series) -> pl.Series:
-    if own.dtype == pl.Datetime("us"):
-        return own
-    if own.dtype != pl.String:
-        return pl.Series(own.name, [None] * len(own), dtype=pl.Datetime("us"))
-    moment = _parse_uniform_times(own, [])
-    return read_times(own) if moment is None else moment

@@ -1,0 +1,323 @@
+"""How the text of a column is read: inferred once from the whole column in training, and applied to every later file.
+
+One rule for numbers, times, truth values and words for missing: a column is of a type where all of its values are. Where nearly
+all are, the user is asked by name and value, never is it text in silence.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+import polars as pl
+
+from epic22.core.column import ColumnReading, Dtype, NumberFormat
+from epic22.core.data.number_format import (
+    NumberReading,
+    has_name_digits,
+    has_open_points,
+    infer_number_format,
+    parse_numbers_as,
+    parse_plain_numbers,
+)
+from epic22.core.data.time_format import ISO_FORMATS, ZONED_FORMATS, TimeReading, infer_time_formats, parse_times_in
+
+MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
+"""Words for missing in every column."""
+
+MISSING_SIGNS = (
+    "- -- --- – — . .. ... * ? na n/a n.a. n.a n/d n.d. nd none nil nan nat <na> null (null) #null! #name? #n/a "
+    "na() missing unknown unk undefined blank (blank) empty (empty) tbd tba tbc k.a. k.a k/a s/d s.d. n/v n.v."
+)
+MISSING_PHRASES = (
+    "not available, not applicable, not known, not provided, not reported, not recorded, not specified, no data, no "
+    "value, no answer, no response, keine angabe, keine angaben, nicht bekannt, unbekannt, sin dato, sin datos, no "
+    "disponible, non disponible, inconnu, onbekend"
+)
+TYPED_MISSING_WORDS = frozenset((*MISSING_SIGNS.split(), *MISSING_PHRASES.split(", ")))
+"""Words for missing, in small letters, among numbers, times and truth values; elsewhere they may be the name of something."""
+
+ALWAYS_TYPED = "None"
+"""As Python writes a missing value: missing among numbers, times and truth values, and the name of a level elsewhere."""
+
+NEARLY_ALL = 0.95
+"""From this share of numbers or times on, text in a column is taken for damage rather than for categories."""
+
+MAX_FEW_VALUES = 50
+"""A column with at most this many different values can be a category although nearly all are numbers; it is said so."""
+
+MAX_NUMBER = 3.0e38
+"""Beyond this a number is infinite in the 32 bits that models see."""
+
+DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
+JOINED = r"^\d{4,}\D+\d{4,}$"
+"""Two numbers in one cell: parcels, orders, accounts. No damage of one number looks like it."""
+
+SHOWN_CHARACTERS = 20
+"""Characters of a value that are shown of one that may have hundreds."""
+
+NUMBERS, OPEN_MARKS, NAMES, MISSING, MIXED_UNITS, NEARLY = (
+    "read as numbers",
+    "marks that nothing in the column settles",
+    "names and no amounts, for their digits have leading zeros, exponents or no end (columns.NAME.dtype: int in a task file, or "
+    "--kind regression for a label, makes them numbers)",
+    "read as missing",
+    "numbers of different units, read as names",
+    "nearly all numbers or times, read as names for the rest; --missing WORD makes a word missing, else mend them",
+)
+"""What is remarked of columns, once for all columns."""
+
+
+@dataclass(frozen=True)
+class ReadColumn:
+    """A column's values in their type, and how they were read. `remarks` are (what, which column and value); `problem` is what
+    the user must decide before anything can be learned from the column."""
+
+    values: pl.Series
+    reading: ColumnReading
+    notes: tuple[str, ...] = ()
+    remarks: tuple[tuple[str, str], ...] = ()
+    problem: str | None = None
+
+
+def gather_remarks(remarks: Iterable[tuple[str, str]]) -> list[str]:
+    """The remarks of all columns as notes, one of each sort.
+
+    >>> gather_remarks([("read as missing", "a ('-')"), ("read as missing", "b ('n/a')")])
+    ["read as missing: a ('-'); b ('n/a')."]
+    """
+    by_sort: dict[str, list[str]] = {}
+    for sort, detail in remarks:
+        by_sort.setdefault(sort, []).append(detail)
+    return [f"{sort}: {'; '.join(details)}." for sort, details in by_sort.items()]
+
+
+def null_missing_words(series: pl.Series, words: Sequence[str] = ()) -> pl.Series:
+    """Text without blanks around it; null where it is a word for missing in every column, or one of `words`."""
+    text = series.str.strip_chars()
+    return text.set(text.is_in([*MISSING_WORDS, *words]), None)
+
+
+def infer_text_column(series: pl.Series, missing: Sequence[str] = (), may_be_names: bool = True) -> ReadColumn:
+    """The text of a column in the narrowest type that all of its values allow.
+
+    `missing` are words that the user names. `may_be_names`: whole numbers that are written as codes are (007, 1E2) are names.
+    """
+    text = null_missing_words(series, missing)
+    base = ColumnReading(missing=tuple(missing))
+    if text.null_count() == len(text):
+        return ReadColumn(text, base)
+    number = parse_plain_numbers(text)
+    if number.null_count() == text.null_count():
+        return _read_plain_numbers(text, number, base, may_be_names)
+    return _read_values(text, text.drop_nulls().unique(maintain_order=True), base, may_be_names)
+
+
+def _read_plain_numbers(text: pl.Series, number: pl.Series, base: ColumnReading, may_be_names: bool) -> ReadColumn:
+    """A column of numbers that need no format, unless they are names or their points part thousands."""
+    named = _read_long_digits(text, text, number, base)
+    if named is not None:
+        return named
+    if may_be_names and _looks_named(text, number) and has_name_digits(text.drop_nulls()):
+        return _build_names(text, base)
+    if number.dtype == pl.Float64 and has_open_points(text.drop_nulls()):
+        numbers = infer_number_format(text.drop_nulls().unique(maintain_order=True))
+        if numbers is not None:
+            return _build_numbers(text, numbers, base)
+    return _refuse_infinite(ReadColumn(number, base), text)
+
+
+def _read_long_digits(text: pl.Series, values: pl.Series, number: pl.Series, base: ColumnReading) -> ReadColumn | None:
+    """The column as text where whole numbers are names, or lists run together: one is too long to be a number. Else None."""
+    too_large = is_too_large(number)
+    if not too_large.any() or not is_all_digits(values, number):
+        return None
+    return ReadColumn(text, base, notes=(describe_digit_names(text.name, str(values[too_large.arg_true()[0]])),))
+
+
+def _looks_named(text: pl.Series, number: pl.Series) -> bool:
+    """A quick look for leading zeros, exponents and numbers that no 64 bits hold."""
+    if number.dtype == pl.Int64:
+        return bool((text.str.starts_with("0") & (text.str.len_bytes() > 1)).any())
+    return bool((number.drop_nulls() == number.drop_nulls().round()).all())
+
+
+def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, may_be_names: bool) -> ReadColumn:
+    """A column whose values are not all plain numbers, by its different values."""
+    is_word = distinct.is_in([ALWAYS_TYPED]) | distinct.str.to_lowercase().is_in(list(TYPED_MISSING_WORDS))
+    values, words = distinct.filter(~is_word), tuple(distinct.filter(is_word))
+    if values.is_empty():
+        return ReadColumn(text, base)
+    reading = replace(base, missing=(*base.missing, *(word for word in words if word != ALWAYS_TYPED)))
+    present = text.set(text.is_in(list(words)), None) if words else text
+    if set(values.str.to_lowercase().unique()) <= {"true", "false"}:
+        return _remark_missing(ReadColumn(present.str.to_lowercase() == "true", reading), present, words)
+    numbers = infer_number_format(values)
+    if numbers is not None and not numbers.numbers.null_count():
+        named = _read_long_digits(text, values, numbers.numbers, base)
+        if named is not None:
+            return named
+        if may_be_names and has_name_digits(values, numbers.format):
+            return _build_names(text, base)
+        return _remark_missing(_build_numbers(present, numbers, reading), present, words)
+    times = infer_time_formats(values)
+    if times is not None and not times.times.null_count():
+        return _remark_missing(_build_times(present, times, reading), present, words)
+    return _read_names(text, values, numbers, times, base)
+
+
+def _remark_missing(column: ReadColumn, present: pl.Series, words: Sequence[str]) -> ReadColumn:
+    if not words:
+        return column
+    shown = ", ".join(repr(word) for word in words[:5])
+    return replace(column, remarks=(*column.remarks, (MISSING, f"{present.name} ({shown})")))
+
+
+def _build_numbers(text: pl.Series, numbers: NumberReading, reading: ColumnReading) -> ReadColumn:
+    form = numbers.format
+    column = ReadColumn(parse_numbers_as(text, form), replace(reading, number=form))
+    if form != NumberFormat() or numbers.open_value is not None:
+        present = text.drop_nulls()
+        shown = present.filter(present.str.contains(numbers.open_value, literal=True)) if numbers.open_value else present
+        value = str(shown[0])
+        number = parse_numbers_as(pl.Series([value]), form)[0]
+        sort = NUMBERS if numbers.open_value is None else OPEN_MARKS
+        column = replace(column, remarks=((sort, f"{text.name} ({value!r} is {number:,})"),))
+    return _refuse_infinite(column, text)
+
+
+def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) -> ReadColumn:
+    moments = parse_times_in(text, times.formats)
+    notes = []
+    first = next((form for form in times.formats if form[:5] in ("%m/%d", "%d/%m", "%m-%d", "%d-%m")), None)
+    mark = "" if first is None else first[2]
+    if times.open_value is not None:
+        notes.append(f"{text.name}: month{mark}day{mark}year, though day{mark}month{mark}year would fit too.")
+    elif first is not None and first.startswith("%d"):
+        notes.append(f"{text.name}: day{mark}month{mark}year.")
+    if len(times.formats) > 1:
+        notes.append(f"{text.name}: times are written in {len(times.formats)} ways, all of which are read.")
+    return ReadColumn(moments, replace(reading, times=times.formats), tuple(notes))
+
+
+def _build_names(text: pl.Series, base: ColumnReading) -> ReadColumn:
+    present = text.drop_nulls()
+    odd = present.filter(present.str.contains(r"^0[0-9]+$|^[0-9]+[eE][0-9]+$|^[0-9]{19,}$"))
+    return ReadColumn(text, base, remarks=((NAMES, f"{text.name} ({str(odd[0])[:SHOWN_CHARACTERS]!r})"),))
+
+
+def _read_names(
+    text: pl.Series, values: pl.Series, numbers: NumberReading | None, times: TimeReading | None, base: ColumnReading
+) -> ReadColumn:
+    """Text, with what is to be said where most of it is numbers or times."""
+    fitting = [(numbers.numbers, "numbers")] if numbers is not None else []
+    fitting += [(times.times, "times")] if times is not None else []
+    if not fitting:
+        return ReadColumn(text, base)
+    parsed_values, what = min(fitting, key=lambda pair: pair[0].null_count())
+    odd = values.filter(parsed_values.is_null())
+    if what == "numbers" and numbers is not None:
+        digits = values.filter(parsed_values.is_not_null())
+        if digits.len() and has_name_digits(digits, numbers.format):
+            return _build_names(text, base)
+        if odd.str.contains(JOINED).all() and digits.str.contains(DIGITS).all():
+            return ReadColumn(text, base, notes=(describe_joined_names(text.name, str(odd[0])),))
+    is_odd = text.is_in(odd.to_list())
+    share = max(1 - len(odd) / len(values), 1 - int(is_odd.sum()) / (len(text) - text.null_count()))
+    if share < NEARLY_ALL:
+        if numbers is not None and numbers.units:
+            return ReadColumn(text, base, remarks=((MIXED_UNITS, f"{text.name} ({', '.join(numbers.units[:5])})"),))
+        return ReadColumn(text, base)
+    row = int(is_odd.arg_true()[0])
+    if len(values) <= MAX_FEW_VALUES:
+        return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
+    problem = (
+        f"column {text.name!r} holds {what}, but {int(is_odd.sum()):,} of its values are none: {text[row]!r} in row {row + 1:,}"
+    )
+    return ReadColumn(text, base, problem=problem)
+
+
+def describe_problems(problems: Sequence[str]) -> str:
+    """What is wrong in all columns, and the ways out, in one message."""
+    return (
+        f"{'; '.join(problems)}; mend them, leave them empty, or use --drop; "
+        "--missing WORD makes a word missing, and columns.NAME.dtype: category in a task file keeps a column as names."
+    )
+
+
+def is_too_large(number: pl.Series) -> pl.Series:
+    """Which numbers are infinite to a model."""
+    return (number.abs() > MAX_NUMBER).fill_null(value=False)
+
+
+def is_all_digits(text: pl.Series, number: pl.Series) -> bool:
+    """Whether every number of the text is written in digits alone, without decimals or exponent."""
+    return bool(text.filter(number.is_not_null()).str.contains(DIGITS).all())
+
+
+def describe_digit_names(name: str, value: str) -> str:
+    """The note about a column that is named in digits."""
+    return (
+        f"{name} holds digits too long to be a number ({value[:SHOWN_CHARACTERS]}…, {len(value):,} "
+        "characters), so it is read as text."
+    )
+
+
+def describe_joined_names(name: str, value: str) -> str:
+    """The note about a column whose numbers are names."""
+    return f"{name} holds two numbers in one ({value!r}), so its numbers are names and it is read as text."
+
+
+def _refuse_infinite(column: ReadColumn, text: pl.Series) -> ReadColumn:
+    """The column, with a problem where a number is infinite to a model."""
+    problem = describe_infinite(column.values, text.name)
+    return column if problem is None else replace(column, problem=problem)
+
+
+def describe_infinite(number: pl.Series, name: str) -> str | None:
+    """What is wrong with numbers of which some are infinite to a model; None where none is."""
+    if number.dtype != pl.Float64:
+        return None
+    infinite = is_too_large(number)
+    if not infinite.any():
+        return None
+    return (
+        f"column {name!r}: {infinite.sum():,} infinite or enormous values, first in row {infinite.arg_true()[0] + 1:,} "
+        "where finite numbers are expected"
+    )
+
+
+def read_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
+    """The text of a later file in a type, as training read it; null where it is missing. What does not fit is null as well, and
+    is told apart by `is_missing_text`.
+
+    Times with the year first, as ISO 8601 has them, fit every column of times.
+    """
+    own = text.set(is_missing_text(text, dtype, reading), None).str.strip_chars()
+    if dtype in ("int", "float", "money"):
+        return parse_numbers_as(own, reading.number).cast(pl.Float64)
+    if dtype == "time":
+        return parse_times_in(own, tuple(dict.fromkeys((*reading.times, *ISO_FORMATS, *ZONED_FORMATS))))
+    if dtype == "bool":
+        return own.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
+    return own
+
+
+def is_missing_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
+    """Which values are missing: null, empty, or a word for it in a column of this type."""
+    words = [*MISSING_WORDS, *reading.missing, *(() if dtype in ("category", "text") else (ALWAYS_TYPED,))]
+    return text.is_null() | text.str.strip_chars().is_in(words)
+
+
+def infer_reading_as(text: pl.Series, dtype: Dtype, missing: Sequence[str] = ()) -> ColumnReading:
+    """How text is read whose type the user states: the format of its numbers or times, and its words for missing."""
+    distinct = null_missing_words(text, missing).drop_nulls().unique(maintain_order=True)
+    reading = ColumnReading(missing=tuple(missing))
+    if dtype in ("category", "text"):
+        return reading
+    is_word = distinct.str.to_lowercase().is_in(list(TYPED_MISSING_WORDS))
+    values = distinct.filter(~is_word)
+    reading = replace(reading, missing=(*missing, *distinct.filter(is_word)))
+    if dtype == "time":
+        times = infer_time_formats(values)
+        return reading if times is None else replace(reading, times=times.formats)
+    numbers = infer_number_format(values)
+    return reading if numbers is None or dtype == "bool" else replace(reading, number=numbers.format)

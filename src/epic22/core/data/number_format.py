@@ -1,0 +1,240 @@
+"""Numbers as people write them: marks, currencies, units, percent signs, brackets for negative ones.
+
+The format is inferred once from a column's different values, and parsed by it ever after. A new notation is a line in `MARKS` or
+a word in `CURRENCIES`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from epic22.core.column import NumberFormat
+
+MARKS = ((".", ","), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'"))
+"""Decimal and thousands marks, in the order in which they are preferred where several read all numbers of a column."""
+
+SIGNS = "$ € £ ¥ ₹ ₽ ₩ ₺ ₪ ₫ ฿ ₦ ₱ ¢ R$ US$ A$ AU$ C$ CA$ NZ$ HK$ NT$ S$ MX$ Rs Rs. kr kr. zł Kč Ft Fr. SFr. R Rp RM"
+CODES = "CHF EUR USD GBP JPY INR BRL CAD AUD NZD CNY RMB SEK NOK DKK PLN CZK HUF RUB TRY ZAR MXN SGD HKD THB IDR AED SAR PHP"
+CURRENCIES = (*SIGNS.split(), *CODES.split())
+"""What may stand before a number; behind it a unit of any name may."""
+
+NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS = "[\u00a0\u2007\u2009\u202f]", "[\u2019\u02bc\u00b4`]", "[\u2212\u2013]"
+UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*"
+"""A unit of any name: m2, km/h, reviews, €/m²."""
+
+EXPONENT = r"(?:[eE][+-]?[0-9]{1,3})?"
+PREFIX = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
+PARTS = (
+    rf"^(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<prefix>{PREFIX})?\s*(?P<inner>[+-])?\s*"
+    r"(?P<body>[0-9](?:[0-9.,' ]*[0-9])?[.,]?|[.,][0-9]+)"
+    rf"(?P<exponent>{EXPONENT})\s*(?P<suffix>(?:{UNIT})?)\s*(?P<trailing>-)?\s*(?P<close>\))?$"
+)
+NAME_DIGITS = r"^0[0-9]+$|^[0-9]+[eE][0-9]+$"
+"""Whole numbers with leading zeros, or with an exponent as no program writes it: codes, not numbers."""
+
+MAX_WHOLE_DIGITS = 18
+"""Of longer whole numbers not all fit 64 bits."""
+
+MIN_BARE_NUMBERS = 3
+MAX_SAMPLE, MAX_ROUNDS = 1000, 4
+
+
+@dataclass(frozen=True)
+class NumberReading:
+    """A column's number format, and what it makes of the different values.
+
+    `numbers` is null where a value is none in this format. `open_value` is a value that another format would read otherwise,
+    where nothing in the column tells which is right. `units` are the affixes of numbers with other units than the format's.
+    """
+
+    format: NumberFormat
+    numbers: pl.Series
+    open_value: str | None = None
+    units: tuple[str, ...] = ()
+
+
+def normalize_signs(text: pl.Series) -> pl.Series:
+    """The text with one kind of space, apostrophe and minus sign."""
+    return text.str.replace_all(NO_BREAK_SPACES, " ").str.replace_all(APOSTROPHES, "'").str.replace_all(MINUS_SIGNS, "-")
+
+
+def parse_plain_numbers(text: pl.Series) -> pl.Series:
+    """Integers where all are, else floats; null where a value is no number without marks for thousands."""
+    whole = text.cast(pl.Int64, strict=False)
+    return whole if whole.null_count() == text.null_count() else text.cast(pl.Float64, strict=False).fill_nan(None)
+
+
+def parse_numbers_as(text: pl.Series, form: NumberFormat) -> pl.Series:
+    """The values as numbers in one format, integers where all are; null where they do not fit.
+
+    >>> parse_numbers_as(pl.Series(["1.234,50 €", "(7)", "1,5 kg"]), NumberFormat(",", ".", ("€",), brackets=True)).to_list()
+    [1234.5, -7.0, None]
+    """
+    if form == NumberFormat():
+        number = parse_plain_numbers(text)
+        if number.null_count() == text.null_count():
+            return number
+    parts = normalize_signs(text).str.extract_groups(_build_pattern(form)).struct.unnest()
+    digits = parts["body"].str.replace_all(form.thousands, "", literal=True).str.replace(form.decimal, ".", literal=True)
+    digits = digits + parts["exponent"]
+    is_negative = (
+        (parts["sign"] == "-").fill_null(value=False)
+        | (parts["inner"] == "-").fill_null(value=False)
+        | parts["trailing"].is_not_null()
+        | (parts["open"].is_not_null())
+    )
+    # Half a pair of brackets is damage, and two signs are too.
+    is_odd = (parts["open"].is_null() != parts["close"].is_null()) | (parts["sign"].is_not_null() & parts["inner"].is_not_null())
+    if form.needs_affix:
+        is_odd = is_odd | (parts["before"].is_null() & parts["behind"].is_null())
+    text_numbers = pl.select(pl.when(is_negative).then("-" + digits).otherwise(digits)).to_series().set(is_odd, None)
+    number = parse_plain_numbers(text_numbers.alias(text.name))
+    plain = text.cast(pl.Float64, strict=False).fill_nan(None) if form == NumberFormat() else None
+    # Infinity is a number of the plain format, which is refused as such.
+    return number if plain is None or plain.null_count() >= number.null_count() else plain
+
+
+def _build_pattern(form: NumberFormat) -> str:
+    """The pattern of one number in a format, with its parts as groups."""
+    affix = "|".join(re.escape(one) for one in sorted(form.affixes, key=len, reverse=True)) or "[^\\s\\S]"
+    left, right = (r"\(", r"\)") if form.brackets else ("[^\\s\\S]", "[^\\s\\S]")
+    return (
+        rf"(?i)^(?P<open>{left})?\s*(?P<sign>[+-])?\s*(?P<before>{affix})?\s*(?P<inner>[+-])?\s*"
+        rf"(?P<body>{_build_body(form.decimal, form.thousands)})(?P<exponent>{EXPONENT})\s*(?P<behind>{affix})?\s*"
+        rf"(?P<trailing>-)?\s*(?P<close>{right})?$"
+    )
+
+
+def _build_body(decimal: str, thousands: str) -> str:
+    """The pattern of the digits between sign and unit; a group of thousands never begins with zero."""
+    d, t = re.escape(decimal), re.escape(thousands)
+    groups = rf"[1-9][0-9]{{0,2}}(?:{t}[0-9]{{3}})+"
+    if thousands == ",":
+        groups = rf"{groups}|[1-9][0-9]?(?:,[0-9]{{2}})+,[0-9]{{3}}"
+    return rf"(?:{groups}|[0-9]+)(?:{d}[0-9]*)?|{d}[0-9]+"
+
+
+def infer_number_format(values: pl.Series) -> NumberReading | None:
+    """The format that reads most of a column's different values; None where it reads hardly any.
+
+    The whole column decides on the marks: a sample first, then whatever the sample's format could not read.
+    """
+    sample = thin_out(values, MAX_SAMPLE)
+    reading = _infer_from_sample(sample)
+    for _ in range(MAX_ROUNDS):
+        if reading is None:
+            return None
+        numbers = parse_numbers_as(values, reading.format)
+        left = values.filter(numbers.is_null())
+        if left.is_empty() or len(values) <= MAX_SAMPLE:
+            break
+        wider = pl.concat([sample, thin_out(left, MAX_SAMPLE)]).unique(maintain_order=True)
+        again = _infer_from_sample(wider)
+        if len(wider) == len(sample) or again is None or again.format == reading.format:
+            break
+        sample, reading = wider, again
+    return None if reading is None else NumberReading(reading.format, numbers, reading.open_value, reading.units)
+
+
+def thin_out(values: pl.Series, n: int) -> pl.Series:
+    """At most n values, evenly over the whole."""
+    return values if len(values) <= n else values.gather_every(-(-len(values) // n))
+
+
+def _infer_from_sample(sample: pl.Series) -> NumberReading | None:
+    parts = normalize_signs(sample).str.extract_groups(PARTS).struct.unnest()
+    is_number = parts["body"].is_not_null() & (parts["open"].is_null() == parts["close"].is_null())
+    if 2 * is_number.sum() < len(sample):
+        return None
+    parts = parts.filter(is_number)
+    affixes, others = _choose_affixes(parts)
+    fits = pl.select(_affix_fits(parts["prefix"], affixes) & _affix_fits(parts["suffix"], affixes)).to_series()
+    parts = parts.filter(fits)
+    if parts.is_empty():
+        return None
+    marks, other = _choose_marks(parts["body"])
+    form = NumberFormat(*marks, affixes=affixes, brackets=parts["open"].is_not_null().any())
+    return NumberReading(form, parts["body"], other, others)
+
+
+def _affix_key(affix: str) -> str:
+    """What is the same in review and reviews, or in EUR and Eur."""
+    return affix.strip().lower().rstrip("s.") or affix.strip().lower()
+
+
+def _choose_affixes(parts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The affixes of most numbers before and behind them, in all their spellings, and the units that other numbers have."""
+    chosen: list[str] = []
+    others: list[str] = []
+    for side in ("prefix", "suffix"):
+        counts = parts[side].drop_nulls().str.strip_chars().value_counts().rows()
+        by_key: dict[str, int] = {}
+        for affix, n in counts:
+            if affix:
+                by_key[_affix_key(affix)] = by_key.get(_affix_key(affix), 0) + n
+        if not by_key:
+            continue
+        best = max(sorted(by_key), key=lambda key: by_key[key])
+        spellings = sorted({affix for affix, _ in counts if affix and _affix_key(affix) == best})
+        chosen += spellings
+        others += [key for key in sorted(by_key) if key != best]
+    return tuple(dict.fromkeys(chosen)), tuple(others)
+
+
+def _affix_fits(side: pl.Series, affixes: Sequence[str]) -> pl.Series:
+    stripped = side.fill_null("").str.strip_chars()
+    return (stripped == "") | stripped.is_in(list(affixes))
+
+
+def _choose_marks(bodies: pl.Series) -> tuple[tuple[str, str], str | None]:
+    """The marks that read most of the digits, the earlier where several do; and a value that they leave open."""
+    fits = {marks: bodies.str.contains(f"^(?:{_build_body(*marks)})$") for marks in MARKS}
+    best = max(MARKS, key=lambda marks: int(fits[marks].sum()))
+    rivals = [marks for marks in MARKS if marks[0] != best[0] and fits[marks].sum() == fits[best].sum()]
+    marked = bodies.filter(bodies.str.contains("[.,]"))
+    if not rivals or marked.is_empty():
+        return best, None
+    if best == MARKS[0] and _has_point_thousands(bodies):
+        return MARKS[1], None
+    return best, str(marked[0])
+
+
+def _has_point_thousands(bodies: pl.Series) -> bool:
+    """Whether points part thousands: every number with a point is smaller than every one without, if the point were decimal.
+
+    609 beside 1.103 is 609 beside 1103.
+    """
+    pointed = bodies.filter(bodies.str.contains(".", literal=True)).cast(pl.Float64, strict=False).drop_nulls()
+    bare = bodies.filter(bodies.str.contains("^[1-9][0-9]{0,2}$")).cast(pl.Float64, strict=False)
+    others = int(bodies.str.contains("^[0-9]+$").sum()) - len(bare)
+    if pointed.is_empty() or len(bare) < MIN_BARE_NUMBERS or others:
+        return False
+    return float(bare.min()) > float(pointed.max())  # type: ignore[arg-type]
+
+
+def has_name_digits(text: pl.Series, form: NumberFormat = NumberFormat()) -> bool:
+    """Whether whole numbers are names: some begin with zero, have an exponent like 1E2, or do not fit 64 bits, and none has
+    decimals, a sign, a unit or marks.
+
+    >>> has_name_digits(pl.Series(["007", "7"])), has_name_digits(pl.Series(["0.5", "07"]))
+    (True, False)
+    """
+    if form.affixes or form.brackets:
+        return False
+    digits = text.filter(text.str.contains(r"^[+-]?[0-9.,]"))
+    whole = digits.str.contains(r"^[0-9]+(?:[eE][0-9]+)?$")
+    if not whole.all():
+        return False
+    is_too_long = (digits.str.len_bytes() > MAX_WHOLE_DIGITS) & digits.cast(pl.Int64, strict=False).is_null()
+    return bool((digits.str.contains(NAME_DIGITS) | is_too_long).any())
+
+
+def has_open_points(text: pl.Series) -> bool:
+    """Whether every number with a point has three digits behind it and may be one of thousands: 1.234, and never 0.5."""
+    few = text.head(50)
+    pattern = r"^[+-]?(?:[1-9][0-9]{0,2}(?:\.[0-9]{3})+|[0-9]{1,3})$"
+    if not few.str.contains(pattern).all() or not few.str.contains(".", literal=True).any():
+        return False
+    return bool(text.str.contains(pattern).all())

@@ -1,0 +1,149 @@
+"""Times as people write them: formats, tried in a fixed order, and the order of day and month that the whole column decides.
+
+A new format is a line in `DATES`, `PERIODS` or `CLOCK_FORMATS`.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import polars as pl
+
+from epic22.core.data.number_format import thin_out
+
+WORDED_DATES = ("%d %B %Y", "%d-%B-%Y", "%d/%B/%Y", "%d. %B %Y", "%B %d, %Y", "%B %d %Y")
+DATES = (
+    "%Y-%m-%d",
+    "%Y/%m/%d",
+    "%Y.%m.%d",
+    "%m/%d/%Y",
+    "%d/%m/%Y",
+    "%d.%m.%Y",
+    "%m-%d-%Y",
+    "%d-%m-%Y",
+    *WORDED_DATES,
+    "%m/%d/%y",
+    "%d/%m/%y",
+    "%d.%m.%y",
+    "%m-%d-%y",
+    "%d-%m-%y",
+    "%d-%B-%y",
+    "%d %B %y",
+)
+CLOCK_FORMATS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
+MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%B %Y", "%B-%Y", "%B-%y", "%B %y", "%Y-%B", "%Y %B")
+WEEKS = ("%G-W%V", "%GW%V", "%G W%V")
+QUARTERS = ("%Y-Q%q", "%Y Q%q", "%YQ%q", "Q%q %Y", "Q%q-%Y")
+PERIODS = (*MONTHS, *WEEKS, *QUARTERS)
+"""A month or a quarter alone stands for its first day, a week for its Monday."""
+
+ZONED_FORMATS = tuple(f"%Y-%m-%d{clock}{zone}" for zone in ("%:z", "%z") for clock in CLOCK_FORMATS[1:5])
+ISO_FORMATS = tuple(f"{date}{clock}" for date in ("%Y-%m-%d",) for clock in CLOCK_FORMATS[:5])
+TIME_FORMATS = (*ZONED_FORMATS, *(date + clock for date in DATES for clock in CLOCK_FORMATS), "%Y%m%dT%H%M%S", *PERIODS)
+"""Tried in this order, the month before the day. %B reads "Jan" as it reads "January"."""
+
+MONTH_FIRST, DAY_FIRST = ("%m/%d", "%m-%d"), ("%d/%m", "%d-%m")
+TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,]|^[QW][1-4]|[a-z]{3}.*[0-9]"
+"""What every time has: digits, and something that parts them."""
+
+FIRST_YEAR = 1000
+"""The reader takes 1/2/24 for the year 24, or 1: nobody has rows from then, so it is no such year."""
+
+MAX_SAMPLE, N_PROBED, MAX_FORMATS = 1000, 20, 5
+
+
+@dataclass(frozen=True)
+class TimeReading:
+    """A column's time formats, and what they make of the different values, null where a value is no time.
+
+    `open_value` is a value whose day and month could be exchanged, where nothing in the column tells which is which.
+    """
+
+    formats: tuple[str, ...]
+    times: pl.Series
+    open_value: str | None = None
+
+
+def parse_times_as(text: pl.Series, form: str) -> pl.Series:
+    """The values as times (naive UTC) in one format; null where they do not fit."""
+    if form in ZONED_FORMATS:
+        return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+    text = text.str.strip_chars_end("Z")
+    if form in MONTHS:
+        text, form = ("1 " + text).alias(text.name), f"%d {form}"
+    elif form in WEEKS:
+        text, form = (text + "-1").alias(text.name), f"{form}-%u"
+    elif form in QUARTERS:
+        text, form = _write_quarters_as_months(text, form), "%d %Y-%m"
+    moment = text.str.to_datetime(form, strict=False, time_unit="us")
+    return moment.set(moment.dt.year() < FIRST_YEAR, None)
+
+
+def _write_quarters_as_months(text: pl.Series, form: str) -> pl.Series:
+    """A day of the first month of each quarter, as text; null where the value is no quarter in this format."""
+    pattern = form.replace("%Y", "(?P<year>[0-9]{4})").replace("%q", "(?P<quarter>[1-4])")
+    parts = text.str.extract_groups(f"(?i)^{pattern}$").struct.unnest()
+    month = (parts["quarter"].cast(pl.Int64, strict=False) * 3 - 2).cast(pl.String)
+    return ("1 " + parts["year"] + "-" + month).alias(text.name)
+
+
+def parse_times_in(text: pl.Series, formats: Sequence[str]) -> pl.Series:
+    """The values as times (naive UTC) in the first of the formats that each fits; null where it fits none."""
+    moment = pl.Series(text.name, [None] * len(text), dtype=pl.Datetime("us"))
+    for form in formats:
+        if moment.null_count() > text.null_count():
+            moment = moment.zip_with(moment.is_not_null(), parse_times_as(text, form))
+    return moment
+
+
+def infer_time_formats(values: pl.Series) -> TimeReading | None:
+    """The formats that read most of a column's different values; None where they read hardly any.
+
+    Day and month have one order in the whole column: whichever reads more, else the one in which the days are more plausible,
+    else the month first.
+    """
+    sample = thin_out(values, MAX_SAMPLE)
+    if 2 * sample.str.contains(TIME_SHAPE).sum() < len(sample):
+        return None
+    candidates = [_infer_in_order(values, sample, unwanted) for unwanted in (DAY_FIRST, MONTH_FIRST)]
+    month_first, day_first = candidates
+    if month_first.times.null_count() != day_first.times.null_count():
+        best = min(candidates, key=lambda one: one.times.null_count())
+        return best if 2 * best.times.null_count() <= len(values) else None
+    if 2 * month_first.times.null_count() > len(values):
+        return None
+    if month_first.times.equals(day_first.times):
+        return month_first
+    if _has_only_firsts(day_first.times) and not _has_only_firsts(month_first.times):
+        return day_first
+    differing = (month_first.times != day_first.times).fill_null(value=False).arg_true()
+    open_value = str(values[differing[0]]) if len(differing) else None
+    return TimeReading(month_first.formats, month_first.times, open_value)
+
+
+def _has_only_firsts(times: pl.Series) -> bool:
+    """Whether there are several months, and every day is the first of its month."""
+    return bool((times.dt.day() == 1).all()) and times.dt.month().n_unique() > 2
+
+
+def _infer_in_order(values: pl.Series, sample: pl.Series, unwanted: Sequence[str]) -> TimeReading:
+    """The formats, one after another, that read most of what those before leave, without those that begin as unwanted."""
+    formats: list[str] = []
+    times = pl.Series(values.name, [None] * len(values), dtype=pl.Datetime("us"))
+    left, remaining = sample, [form for form in TIME_FORMATS if not form.startswith(tuple(unwanted))]
+    while len(formats) < MAX_FORMATS and not left.is_empty():
+        form = _choose_format(left, remaining)
+        if form is None:
+            break
+        formats.append(form)
+        remaining.remove(form)
+        times = times.zip_with(times.is_not_null(), parse_times_as(values, form))
+        left = thin_out(values.filter(times.is_null()), MAX_SAMPLE)
+    return TimeReading(tuple(formats), times)
+
+
+def _choose_format(values: pl.Series, forms: Sequence[str]) -> str | None:
+    """The format that reads most of the values, the earlier where several do; None where none reads any."""
+    few = thin_out(values, N_PROBED)
+    likely = [form for form in forms if parse_times_as(few, form).null_count() < len(few)]
+    counts = {form: values.len() - parse_times_as(values, form).null_count() for form in likely}
+    return max(likely, key=lambda form: counts[form], default=None)

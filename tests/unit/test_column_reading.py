@@ -1,0 +1,196 @@
+"""Columns as people write them: read by one rule in training, stored, and read alike ever after."""
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+
+from epic22.core.column import Column, ColumnReading, NumberFormat
+from epic22.core.data.column_reading import ReadColumn, infer_text_column, read_text
+from epic22.core.data.files import RawTable
+from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
+from epic22.core.errors import ColumnError, RowError
+from epic22.core.serialization import to_json
+from epic22.spec.flat_file import load_task_data
+from epic22.spec.training_spec import build_spec
+
+
+def read(values: list[str | None]) -> ReadColumn:
+    return infer_text_column(pl.Series("x", values, dtype=pl.String))
+
+
+def raw(**columns: list[str]) -> RawTable:
+    return RawTable("t.csv", pl.DataFrame(columns), "0", "csv", ",", "utf-8")
+
+
+@pytest.mark.parametrize(
+    ("texts", "numbers"),
+    [
+        (["$57,506.86", "-$28,305", "33,730.2"], [57506.86, -28305.0, 33730.2]),
+        (["57.506,86 €", "1.234 €", "5 €"], [57506.86, 1234.0, 5.0]),
+        (["R$57,507", "R$1"], [57507, 1]),
+        (["(57,507)", "28,305", "(1)"], [-57507, 28305, -1]),
+        (["51,5", "54,0"], [51.5, 54.0]),
+        (["1.234", "1.234,56"], [1234.0, 1234.56]),
+        (["1,234", "0,5"], [1.234, 0.5]),
+        (["6%", "0.5 %"], [6.0, 0.5]),
+        (["20 m2", "106.5 m2"], [20.0, 106.5]),
+        (["389 reviews", "1 review"], [389, 1]),
+        (["3 BHK", "2 BHK"], [3, 2]),
+        (["23\u00a0159,35", "1\u202f200\u202f300,5"], [23159.35, 1200300.5]),
+        (["1'234.50", "12\u2019345.5"], [1234.5, 12345.5]),
+        (["12,34,567.5", "1,00,000"], [1234567.5, 100000.0]),
+        (["\u22123", "4", "5-"], [-3, 4, -5]),
+        (["CHF 1'200", "CHF 300"], [1200, 300]),
+        (["5 kg", "7.5kg", "8"], [5.0, 7.5, 8.0]),
+        (["1.103", "1.246", "609", "712", "840"], [1103, 1246, 609, 712, 840]),
+        (["1e-05", "2.5E+3"], [1e-05, 2500.0]),
+        (["10,000+", "500+"], [10000, 500]),
+        (["12 °C", "-3 °C"], [12, -3]),
+    ],
+)
+def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers: list[float]) -> None:
+    column = read(texts)
+    assert column.values.to_list() == numbers
+    again = read_text(pl.Series("x", texts), "float", column.reading)
+    assert again.to_list() == numbers
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["02138", "2138"],
+        ["007", "7"],
+        ["1E2", "2E3", "100"],
+        ["123456789012345678901", "1"],
+        ["12-34", "56-78"],
+        ["10:00", "11:00"],
+        ["192.168.0.1", "10.0.0.1"],
+        ["5 km", "300 m", "2 days"],
+        ["$5", "€7", "£9"],
+        ["1.2.3", "2.0.1"],
+        ["1-2", "3-4"],
+    ],
+)
+def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
+    assert read(texts).values.to_list() == texts
+
+
+@pytest.mark.parametrize(
+    ("texts", "times"),
+    [
+        (["31-12-2023", "01-02-2023"], [datetime(2023, 12, 31), datetime(2023, 2, 1)]),
+        (["12/31/23", "1/2/23"], [datetime(2023, 12, 31), datetime(2023, 1, 2)]),
+        (["31-Dec-23", "1-Jan-24"], [datetime(2023, 12, 31), datetime(2024, 1, 1)]),
+        (["Jan-18", "Feb-19"], [datetime(2018, 1, 1), datetime(2019, 2, 1)]),
+        (["2024-W05", "2024-W06"], [datetime(2024, 1, 29), datetime(2024, 2, 5)]),
+        (["2024-Q2", "2023-Q4"], [datetime(2024, 4, 1), datetime(2023, 10, 1)]),
+        (["13/01/2023", "2023-01-02", "03/01/2023"], [datetime(2023, 1, 13), datetime(2023, 1, 2), datetime(2023, 1, 3)]),
+        (["01/01/2018", "01/02/2018", "01/03/2018"], [datetime(2018, 1, 1), datetime(2018, 2, 1), datetime(2018, 3, 1)]),
+        (["03/11/2023", "04/11/2023"], [datetime(2023, 3, 11), datetime(2023, 4, 11)]),
+        (["25.12.2023 10:30", "1.2.2024 9:05"], [datetime(2023, 12, 25, 10, 30), datetime(2024, 2, 1, 9, 5)]),
+    ],
+)
+def test_times_are_read_as_people_write_them(texts: list[str | None], times: list[datetime]) -> None:
+    column = read(texts)
+    assert column.values.to_list() == times
+    # One value alone is read as the whole column was.
+    assert [read_text(pl.Series("x", [text]), "time", column.reading)[0] for text in texts] == times
+
+
+@pytest.mark.parametrize("word", ["-", "n/a", "None", "Not Available", "unknown", ".", "N/A", "--"])
+def test_a_word_for_missing_among_numbers_or_times_is_missing(word: str) -> None:
+    assert read(["5", word, "4"]).values.to_list() == [5, None, 4]
+    assert read(["2024-01-05", word]).values.to_list() == [datetime(2024, 1, 5), None]
+
+
+def test_none_is_a_level_among_names() -> None:
+    assert read(["Detached", "None", "Attached"]).values.to_list() == ["Detached", "None", "Attached"]
+
+
+def test_what_was_inferred_is_said_once_for_all_columns() -> None:
+    table = infer_schema(raw(y=["0", "1"], a=["$5", "$6"], b=["7%", "8%"], c=["1", "-"], d=["2", "n/a"]), Roles("y"))
+    assert "read as numbers: a ('$5' is 5); b ('7%' is 7)." in table.notes
+    assert "read as missing: c ('-'); d ('n/a')." in table.notes
+
+
+def test_columns_nearly_all_numbers_or_times_are_asked_about_in_one_message() -> None:
+    days = [f"2023-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(84)]
+    table = raw(y=["0", "1"] * 42, n=[*map(str, range(83)), "oops"], t=[*days[:83], "soon"])
+    with pytest.raises(ColumnError, match=r"'n' holds numbers.*'oops' in row 84; column 't' holds times.*'soon' in row 84; mend"):
+        infer_schema(table, Roles("y"))
+
+
+def test_few_values_that_are_nearly_all_numbers_are_names_and_it_is_said() -> None:
+    table = infer_schema(raw(y=["0", "1"] * 50, x=[*(str(i % 4) for i in range(98)), "many", "many"]), Roles("y"))
+    assert table.frame["x"].dtype == pl.String
+    assert any("x ('many' in row 99)" in note for note in table.notes)
+
+
+def test_a_word_that_the_user_names_is_missing_in_every_column() -> None:
+    table = infer_schema(raw(y=["0", "1"], n=["1", "n.b."], c=["a", "n.b."]), Roles("y", missing=("n.b.",)))
+    assert table.frame.rows() == [(0, 1, "a"), (1, None, None)]
+
+
+DAY_FIRST = Column("when", "time", reading=ColumnReading(times=("%d/%m/%Y",)))
+
+
+def test_a_later_file_is_read_as_training_was_whichever_rows_it_holds() -> None:
+    for texts in (["03/11/2023"], ["03/11/2023", "25/02/2023"]):
+        assert conform_frame(raw(when=texts), (DAY_FIRST,))["when"][0] == datetime(2023, 11, 3)
+    assert conform_frame(raw(when=["2023-11-03"]), (DAY_FIRST,))["when"][0] == datetime(2023, 11, 3)
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "expected"),
+    [
+        (DAY_FIRST, "11/25/2023", "'11/25/2023' is not a time like .* written %d/%m/%Y"),
+        (Column("p", "float", reading=ColumnReading(NumberFormat(affixes=("%",)))), "0.45", "'0.45' is not a finite number .*%"),
+        (Column("e", "float", reading=ColumnReading(NumberFormat(",", "."))), "1234.5", "with ',' as the decimal mark"),
+        (Column("n", "int", reading=ColumnReading()), "-", "'-' is not a finite number"),
+        (Column("u", "int", reading=ColumnReading(NumberFormat(affixes=("kg",)))), "5 lb", "'5 lb' is not"),
+    ],
+)
+def test_what_does_not_fit_the_stored_reading_is_refused_by_row(column: Column, value: str, expected: str) -> None:
+    with pytest.raises(RowError, match=rf"row 1, column '{column.name}': .*{expected}"):
+        conform_frame(raw(**{column.name: [value]}), (column,))
+
+
+def test_a_word_for_missing_that_training_saw_is_missing_later() -> None:
+    column = Column("n", "int", reading=ColumnReading(missing=("-",)))
+    assert conform_frame(raw(n=["-", "5", ""]), (column,))["n"].to_list() == [None, 5.0, None]
+
+
+def test_a_reading_comes_back_from_its_json() -> None:
+    reading = ColumnReading(NumberFormat(",", ".", ("€",), brackets=True), ("%d.%m.%Y",), ("-",))
+    assert ColumnReading.restore(to_json(reading)) == reading
+
+
+def write(path: Path, **columns: list[str]) -> Path:
+    pl.DataFrame(columns).write_csv(path)
+    return path
+
+
+def test_a_test_file_is_read_as_the_training_file(tmp_path: Path) -> None:
+    n = 60
+    days = [f"{1 + i % 28:02}/{1 + i % 12:02}/2023" for i in range(n)]
+    columns = {"when": days, "a": [str(i % 7) for i in range(n)], "y": [str(i % 2) for i in range(n)]}
+    path = write(tmp_path / "t.csv", **columns)
+    test = write(tmp_path / "test.csv", when=["03/11/2023", "05/02/2023"], a=["1", "2"], y=["0", "1"])
+    data = load_task_data(build_spec(csv=path, test=test, label="y", time="when"))
+    assert data.cutoffs["cutoff"].to_list()[-2:] == [datetime(2023, 11, 3), datetime(2023, 2, 5)]
+
+
+def test_a_label_in_dollars_is_a_regression(tmp_path: Path) -> None:
+    n = 60
+    path = write(tmp_path / "t.csv", a=[str(i % 7) for i in range(n)], rent=[f"$1,{300 + i}" for i in range(n)])
+    assert load_task_data(build_spec(csv=path, label="rent")).task.target.kind == "regression"
+
+
+def test_none_is_a_class(tmp_path: Path) -> None:
+    n = 60
+    path = write(
+        tmp_path / "t.csv", a=[str(i % 7) for i in range(n)], damage=[("None", "Minor", "Severe")[i % 3] for i in range(n)]
+    )
+    assert load_task_data(build_spec(csv=path, label="damage")).task.target.classes == ("Minor", "None", "Severe")
