@@ -11,6 +11,7 @@ from typing import Literal
 import polars as pl
 
 from epic22.core.data.clock_changes import describe_skipped_hours, refuse_doubled_hours
+from epic22.core.data.column_reading import is_too_large
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
 from epic22.core.data.period_times import (
@@ -24,7 +25,7 @@ from epic22.core.data.period_times import (
     read_period_times,
 )
 from epic22.core.data.point_in_time import Table, Tables
-from epic22.core.data.schema_inference import is_missing, is_too_large, read_numbers
+from epic22.core.data.schema_inference import is_missing, read_numbers
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import DataVersion
