@@ -23,6 +23,7 @@ from epic22.core.data.period_times import (
     is_blank,
     read_headers,
     read_period_times,
+    refuse_weekends,
 )
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.schema_inference import is_missing, read_numbers
@@ -122,8 +123,15 @@ def refuse_long_season(file: PanelFile, data: PanelTaskData) -> None:
         )
 
 
-def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> pl.DataFrame:
-    """Frame [id columns, time, label], a row a value."""
+@dataclass(frozen=True)
+class LongTable:
+    """A panel as rows [id columns, time, label], a row a value, and what is known of how its times are written."""
+
+    rows: pl.DataFrame
+    reading: TimeReading
+
+
+def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
     frame, named = raw.frame, [("--id", name) for name in file.id]
     if file.layout == "long":
         named += [("--time", file.time), ("--label", file.label)]
@@ -137,10 +145,10 @@ def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> pl.DataFrame
     others = [name for name in frame.columns if name not in (*file.id, file.time, file.label)]
     if others:
         notes.append(f"not used: {', '.join(others[:10])}{' …' if len(others) > 10 else ''}.")
-    return frame.select(*file.id, file.time, file.label)
+    return LongTable(frame.select(*file.id, file.time, file.label), file.known_reading)
 
 
-def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
+def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> LongTable:
     headers = pl.Series("header", [name for name in frame.columns if name not in file.id])
     times = read_headers(headers, file.frequency, file.known_reading)
     is_time = times.moments.is_not_null()
@@ -157,17 +165,20 @@ def _unpivot(frame: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataF
     if clash or file.time == file.label:
         raise ColumnError("in a wide file --time and --label name new columns: give them names that --id does not use.")
     text = frame.select(*file.id, *(pl.col(name).cast(pl.String) for name in headers.filter(is_time)))
-    return text.unpivot(headers.filter(is_time).to_list(), index=list(file.id), variable_name=file.time, value_name=file.label)
+    notes += describe_times(times, file.time)
+    names = headers.filter(is_time).to_list()
+    rows = text.unpivot(names, index=list(file.id), variable_name=file.time, value_name=file.label)
+    return LongTable(rows, times.reading)
 
 
 def _is_empty(column: pl.Series) -> bool:
     return bool(is_missing(column).all())
 
 
-def _read_values(long: pl.DataFrame, file: PanelFile, notes: list[str], left_out: list[str]) -> tuple[PanelFile, pl.DataFrame]:
+def _read_values(table: LongTable, file: PanelFile, notes: list[str], left_out: list[str]) -> tuple[PanelFile, pl.DataFrame]:
     """The file with how its times were read and the calendar that they keep, and a frame [entity, at, period, value, known_at] of
     the values that are there, by series and time."""
-    long = _drop_empty_rows(long, file, notes)
+    long = _drop_empty_rows(table.rows, file, notes)
     names, values = _read_names(long, file, notes), _read_label(long, file)
     present = values.is_not_null()
     if not present.any():
@@ -178,9 +189,11 @@ def _read_values(long: pl.DataFrame, file: PanelFile, notes: list[str], left_out
         notes.append(f"{(~present).sum():,} rows without a label were left out.")
     _describe_empty_series(names, present, left_out)
     rows, names = present.arg_true(), names.filter(present)
-    times = read_period_times(long[file.time].filter(present), names, file.frequency, file.known_reading)
+    times = read_period_times(long[file.time].filter(present), names, file.frequency, table.reading)
     _refuse_timeless(times, long[file.time], rows, file)
-    notes += describe_times(times, file.time)
+    if file.layout == "long":
+        notes += describe_times(times, file.time)
+    refuse_weekends(file.frequency, times.moments, names)
     is_first_reading = file.reading is None
     frequency = anchor_frequency(file.frequency, times.moments, names, notes) if is_first_reading else file.frequency
     period = frequency.ordinals(times.moments)

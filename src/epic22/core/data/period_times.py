@@ -9,13 +9,14 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import polars as pl
 
 from epic22.core.errors import ColumnError
-from epic22.core.time_series import BUSINESS_DAILY, DAILY, DAY, WEEKLY, WEEKLY_FROM, YEARLY, Frequency
+from epic22.core.time_series import BUSINESS_DAILY, DAILY, DAY, MICROSECOND, WEEKLY, WEEKLY_FROM, YEARLY, Frequency
 
-FIRST_YEAR = 1000
-"""The reader takes 1/2/24 for the year 24: nobody has rows from then, so it is no time."""
+FIRST_YEAR, LAST_YEAR = 1000, 3000
+"""The reader takes 1/2/24 for the year 24 and 43101 for January 4310: nobody has rows from then, so these are no times."""
 
 DATES = (
     *("%Y-%m-%d", "%Y/%m/%d", "%Y.%m.%d", "%m/%d/%Y", "%d/%m/%Y", "%d.%m.%Y", "%m-%d-%Y", "%d-%m-%Y"),
@@ -47,17 +48,46 @@ COMPACT = ("%Y%m%dT%H%M%S", "%Y%m%dT%H%M", "%Y%m%d %H%M")
 OFFSET = re.compile(r"(?:[zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
 CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?|T\d{6})\s*([zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
 QUARTERS = (
-    (r"^(?P<year>\d{4})[ ./-]?[Qq](?P<quarter>[1-4])$", "year, quarter"),
-    (r"^[Qq](?P<quarter>[1-4])[ ./-]?(?P<year>\d{4})$", "quarter, year"),
-    (r"^(?P<quarter>[1-4])[Qq][ ./-]?(?P<year>\d{4})$", "quarter, year"),
-    (r"^[Qq](?P<quarter>[1-4])[ ./'-]{0,2}(?P<year>\d{2})$", "quarter, short year"),
-    (r"^(?P<quarter>[1-4])[Qq][ ./'-]{0,2}(?P<year>\d{2})$", "quarter, short year"),
+    r"^(?P<year>\d{4})[ ./-]?[Qq](?P<quarter>[1-4])$",
+    r"^[Qq](?P<quarter>[1-4])[ ./-]?(?P<year>\d{4})$",
+    r"^(?P<quarter>[1-4])[Qq][ ./-]?(?P<year>\d{4})$",
+    r"^[Qq](?P<quarter>[1-4])[ ./'-]{0,2}(?P<year>\d{2})$",
+    r"^(?P<year>\d{2})[ ./'-]{0,2}[Qq](?P<quarter>[1-4])$",
+    r"^(?P<quarter>[1-4])[Qq][ ./'-]{0,2}(?P<year>\d{2})$",
 )
 WEEK = r"^(\d{4})[ -]?[Ww](\d{1,2})$"
 YEAR = r"^\d{4}(\.0)?$"
-QUARTER_NOTATION, WEEK_NOTATION, YEAR_NOTATION, DAY_NOTATION = "quarter", "ISO week", "year", "days from 1970"
-DAY_RANGE = (-719_162, 2_932_896)
-"""Whole numbers that can be days from 1970: the years 1 to 9999."""
+FISCAL_YEAR = r"^(\d{4})[/-](\d{2}|\d{4})$"
+FISCAL_PREFIX = r"^(?:FY[ '-]?)|[ -]?FY[ '-]?"
+QUARTER_NOTATION, FISCAL_QUARTER_NOTATION, WEEK_NOTATION = "quarter", "fiscal quarter", "ISO week"
+YEAR_NOTATION, FISCAL_YEAR_NOTATION = "year", "fiscal year"
+DAY_NOTATION = "days from 1970"
+
+
+@dataclass(frozen=True)
+class Clock:
+    """Whole numbers that count from a day on: how long one is in microseconds, the day in days from 1970, and which numbers can
+    be meant."""
+
+    unit: int
+    since: int
+    low: int
+    high: int
+
+    def parse(self, text: pl.Series) -> pl.Series:
+        """The moments; null for what is no such number."""
+        number = text.cast(pl.Int64, strict=False)
+        number = number.set(~number.is_between(self.low, self.high), None)
+        return (number * self.unit + self.since * DAY // MICROSECOND).cast(pl.Datetime("us"))
+
+
+NUMBER_CLOCKS: Mapping[str, Clock] = {
+    "days of a spreadsheet": Clock(DAY // MICROSECOND, -25_569, 30_000, 60_000),
+    "seconds from 1970": Clock(1_000_000, 0, 10**8, 10**10),
+    "milliseconds from 1970": Clock(1_000, 0, 10**11, 10**13),
+    DAY_NOTATION: Clock(DAY // MICROSECOND, 0, -719_162, 29_999),
+}
+"""How numbers are times. Numbers as large as a spreadsheet's days of this century lie, as days from 1970, in another one."""
 
 TYPED = "typed"
 """The notation of a file whose times have a type already."""
@@ -89,13 +119,13 @@ def _parse_form(form: str, text: pl.Series) -> pl.Series:
     if "%d" not in form:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
     moments = text.str.to_datetime(form, strict=False, time_unit="us")
-    return moments.set(moments.dt.year() < FIRST_YEAR, None)
+    return moments.set(~moments.dt.year().is_between(FIRST_YEAR, LAST_YEAR), None)
 
 
 def _parse_quarters(text: pl.Series) -> pl.Series:
     """The first day of each quarter, as in 2023Q1, 2023-Q1, Q1 2023 or 1Q23."""
     months = pl.Series(text.name, [None] * len(text), dtype=pl.String)
-    for pattern, _ in QUARTERS:
+    for pattern in QUARTERS:
         parts = text.str.extract_groups(pattern).struct.unnest()
         year = parts["year"].cast(pl.Int64)
         year = year + pl.select(pl.when(year < 100).then(pl.when(year < 70).then(2000).otherwise(1900)).otherwise(0)).to_series()
@@ -116,11 +146,18 @@ def _parse_years(text: pl.Series) -> pl.Series:
     return _parse_form("%Y-%m", text.set(~text.str.contains(YEAR), None).str.head(4) + "-1")
 
 
-def _parse_days(text: pl.Series) -> pl.Series:
-    """Whole numbers as days from 1970 on."""
-    days = text.cast(pl.Int64, strict=False)
-    days = days.set(~days.is_between(*DAY_RANGE), None)
-    return (days * 86_400_000_000).cast(pl.Datetime("us"))
+def _parse_fiscal_years(text: pl.Series) -> pl.Series:
+    """The first day of the year that each begins in, as in 2018/19 or FY2018."""
+    parts = text.str.extract_groups(FISCAL_YEAR).struct.unnest()
+    first, second = parts["1"].cast(pl.Int64), parts["2"].cast(pl.Int64)
+    follows = (second == first + 1) | (second == (first + 1) % 100)
+    plain = text.str.extract(r"^FY[ '-]?(\d{4})$").cast(pl.Int64)
+    return _parse_form("%Y-%m", (first.set(~follows, None).fill_null(plain).cast(pl.String) + "-1").alias(text.name))
+
+
+def _parse_fiscal_quarters(text: pl.Series) -> pl.Series:
+    """The quarters of FY2018 Q1 or Q1 FY18, as if a fiscal year were the calendar's."""
+    return _parse_quarters(text.set(~text.str.contains("FY"), None).str.replace(FISCAL_PREFIX, " ").str.strip_chars())
 
 
 def _form(form: str) -> tuple[str, Callable[[pl.Series], pl.Series]]:
@@ -154,20 +191,24 @@ def _describe_order(date: str) -> str | None:
 
 NOTATIONS: Mapping[str, Callable[[pl.Series], pl.Series]] = {
     YEAR_NOTATION: _parse_years,
+    FISCAL_YEAR_NOTATION: _parse_fiscal_years,
     **dict(_form(form) for form in (*(date + clock for date in DATES for clock in CLOCKS), *COMPACT, *MONTHS)),
     QUARTER_NOTATION: _parse_quarters,
+    FISCAL_QUARTER_NOTATION: _parse_fiscal_quarters,
     WEEK_NOTATION: _parse_weeks,
-    DAY_NOTATION: _parse_days,
+    **{name: clock.parse for name, clock in NUMBER_CLOCKS.items()},
 }
 """Every way to write a time, in the order of preference: of two that fit equally well the first is taken, the month before the
 day. One more is one more line."""
 
-BARE_NUMBERS = (YEAR_NOTATION, DAY_NOTATION, "%Y%m", "%Y%m%d")
+BARE_NUMBERS = (YEAR_NOTATION, "%Y%m", "%Y%m%d", *NUMBER_CLOCKS)
 """Notations that a number of something else fits as well."""
 
 TOLD: Mapping[str, str] = {
     YEAR_NOTATION: "years, each from its 1 January",
-    DAY_NOTATION: "whole numbers, taken for days",
+    FISCAL_YEAR_NOTATION: "fiscal years, called by the year that each begins in",
+    FISCAL_QUARTER_NOTATION: "fiscal quarters, called as if the fiscal year were the calendar's",
+    **{name: f"whole numbers, taken for {name}" for name in NUMBER_CLOCKS},
     "%Y%m": "year and month in six digits",
     "%Y%m%d": "year, month and day in eight digits",
     **{date + clock: describe_date for date in DATES for clock in CLOCKS if (describe_date := _describe_order(date)) is not None},
@@ -180,9 +221,10 @@ def find_notations(text: pl.Series) -> tuple[str, ...]:
     """The notations that read all of these texts, without offsets, in the order of preference."""
     distinct = text.drop_nulls().unique(maintain_order=True)
     samples = (distinct.head(20), distinct)
-    return tuple(
+    names = tuple(
         name for name, parse in NOTATIONS.items() if len(distinct) and all(not parse(sample).null_count() for sample in samples)
     )
+    return names if len(names) < 2 else tuple(name for name in names if name != DAY_NOTATION)
 
 
 def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, reading: TimeReading) -> PeriodTimes:
@@ -234,7 +276,19 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: TimeReading)
                 f"--panel wide: most column names are times like {describe_notation(best)}, but {odd[0]!r} is one like "
                 f"{describe_notation(name)}; write all of them alike."
             )
+    _refuse_odd_headers(text, moments)
     return PeriodTimes(moments, TimeReading(best, bool(offsets.is_not_null().any())), rivals)
+
+
+def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:
+    """Raise ColumnError for a name of the shape of times that is none, as a misspelt month is: its values would be lost."""
+    shapes = text.str.replace_all(r"\d+", "9").str.replace_all(r"\p{L}+", "a")
+    alike = moments.is_null() & shapes.is_in(shapes.filter(moments.is_not_null()).unique().implode()) & (shapes != "9")
+    if moments.is_not_null().sum() > 1 and alike.any():
+        raise ColumnError(
+            f"--panel wide: column {text.filter(alike)[0]!r} is written as the times are, such as "
+            f"{text.filter(moments.is_not_null())[0]!r}, but is none; mend its name, or take the column out."
+        )
 
 
 def _find_known(reading: TimeReading) -> str | None:
@@ -242,9 +296,9 @@ def _find_known(reading: TimeReading) -> str | None:
 
 
 def _list_header_notations(frequency: Frequency) -> tuple[str, ...]:
-    """The notations of column names: a bare number is a year only where years are expected, and never a number of days."""
-    is_yearly = frequency.months >= YEARLY.months
-    return tuple(name for name in NOTATIONS if name != DAY_NOTATION and (is_yearly or name != YEAR_NOTATION))
+    """The notations of column names: a bare number is a year only where years are expected, and never days from 1970."""
+    unexpected = {DAY_NOTATION, *([] if frequency.months >= YEARLY.months else [YEAR_NOTATION])}
+    return tuple(name for name in NOTATIONS if name not in unexpected)
 
 
 def describe_times(times: PeriodTimes, name: str) -> list[str]:
@@ -285,7 +339,9 @@ def _write_plainly(raw: pl.Series) -> pl.Series:
     """The times as text without blanks around it, null where there is none; whole numbers without decimals."""
     if raw.dtype.is_float() and bool((raw.drop_nulls() % 1 == 0).all()):
         raw = raw.cast(pl.Int64)
-    text = raw.cast(pl.String).str.strip_chars()
+    text = (
+        raw.cast(pl.String).str.strip_chars().str.replace_all(r"(?i)\b(sep)t\b", "$1").str.replace_all(r"([A-Za-z]{3,})\.", "$1")
+    )
     return text.set(text == "", None)
 
 
@@ -345,12 +401,14 @@ def anchor_frequency(frequency: Frequency, times: pl.Series, series: pl.Series, 
 
 
 def _anchor_weeks(frequency: Frequency, times: pl.Series, series: pl.Series, notes: list[str]) -> Frequency:
-    """Weeks from the weekday that all values have, else from the one by which they come most regularly, Monday first."""
-    weekdays = (times.dt.weekday() - 1).unique().to_list()
-    if len(weekdays) == 1:
-        best = WEEKLY_FROM[weekdays[0]] if weekdays[0] else frequency
-    else:
-        best = max((frequency, *WEEKLY_FROM[1:]), key=lambda one: measure_regularity(times, series, one))
+    """Weeks from the weekday by which the values come most regularly; of equal ones from that of most values, then Monday."""
+    weekdays = (times.dt.weekday() - 1).to_numpy()
+    counts = np.bincount(weekdays, minlength=len(WEEKDAYS))
+    usual = [int(counts.argmax())] if counts.max() > len(weekdays) / 2 else []
+    candidates = [frequency if day == 0 else WEEKLY_FROM[day] for day in (*usual, *range(len(WEEKDAYS)))]
+    best = candidates[0]
+    if counts.max() < len(weekdays):
+        best = max(candidates, key=lambda one: measure_regularity(times, series, one))
     if best is not frequency:
         notes.append(f"{times.name}: weeks begin on {WEEKDAYS[best.weekday]}s, as the times do (--frequency {best.name}).")
     return best
@@ -365,6 +423,16 @@ def _anchor_days(frequency: Frequency, times: pl.Series, series: pl.Series, note
         return frequency
     notes.append(f"{times.name}: no value lies on a Saturday or Sunday, so days are business days (--frequency B).")
     return BUSINESS_DAILY
+
+
+def refuse_weekends(frequency: Frequency, times: pl.Series, series: pl.Series) -> None:
+    """Raise ColumnError where a value lies on a weekend and the frequency has none."""
+    weekend = (times.dt.weekday() >= SATURDAY).arg_true()
+    if len(weekend) and not frequency.weekend:
+        raise ColumnError(
+            f"--frequency {frequency.name}: {len(weekend):,} values lie on a Saturday or Sunday, first {series[weekend[0]]!r} on "
+            f"{times[weekend[0]]:%Y-%m-%d}; give --frequency {DAILY.name}, or move them to a business day."
+        )
 
 
 ANCHORS: Mapping[str, Callable[[Frequency, pl.Series, pl.Series, list[str]], Frequency]] = {

@@ -1,0 +1,178 @@
+"""How the times of a panel are written: one notation for a file, chosen by the frequency, stored, and applied to later files."""
+
+from collections.abc import Callable
+from datetime import date, datetime, timedelta
+from pathlib import Path
+from typing import Literal
+
+import polars as pl
+import pytest
+
+from epic22.core.artifact.panel_bundle import PanelSchema
+from epic22.core.artifact.request_model import build_panel_request_model
+from epic22.core.data.period_times import TimeReading
+from epic22.core.data.task_data import PanelTaskData
+from epic22.core.errors import ColumnError
+from epic22.core.time_series import BUSINESS_DAILY, WEEKLY_FROM, get_frequency
+from epic22.spec.panel_file import PanelFile, load_panel_task_data
+
+MONTHS = [(2018 + m // 12, m % 12 + 1) for m in range(30)]
+NAMES = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sept", "Oct", "Nov", "Dec"]
+MONTHLY_NOTATIONS: dict[str, Callable[[int, int], str]] = {
+    "Jan-18": lambda y, m: f"{NAMES[m - 1]}-{y % 100}",
+    "18-Jan": lambda y, m: f"{y % 100}-{NAMES[m - 1]}",
+    "Jan. 2018": lambda y, m: f"{NAMES[m - 1]}. {y}",
+    "1/31/18": lambda y, m: f"{m}/{(date(y + m // 12, m % 12 + 1, 1) - timedelta(1)).day}/{y % 100}",
+    "31-12-2023": lambda y, m: f"{(date(y + m // 12, m % 12 + 1, 1) - timedelta(1)).day}-{m:02}-{y}",
+    "the first of the month, day first": lambda y, m: f"01/{m:02}/{y}",
+    "the first of the month, month first": lambda y, m: f"{m:02}/01/{y}",
+    "201801": lambda y, m: f"{y}{m:02}",
+    "20180101": lambda y, m: f"{y}{m:02}01",
+    "2018M01": lambda y, m: f"{y}M{m:02}",
+    "a stamp with an offset": lambda y, m: f"{y}-{m:02}-01T00:00:00+01:00",
+    "a stamp of the end in UTC": lambda y, m: f"{y}-{m:02}-28T23:59:59Z",
+}
+
+
+def load(folder: Path, layout: str, times: list[str], frequency: str, reading: TimeReading | None = None) -> PanelTaskData:
+    """A panel of two series with values at these times."""
+    path = folder / f"{layout}.csv"
+    if layout == "wide":
+        rows = [",".join(["zip", *times]), *(",".join([name, *map(str, range(len(times)))]) for name in "ab")]
+    else:
+        rows = ["zip,at,rent", *(f"{name},{time},{i}" for name in "ab" for i, time in enumerate(times))]
+    path.write_text("\n".join(rows))
+    kind: Literal["wide", "long"] = "wide" if layout == "wide" else "long"
+    return load_panel_task_data(PanelFile(path, kind, ("zip",), "at", "rent", get_frequency(frequency), 2, reading=reading))
+
+
+def span(panel: PanelTaskData) -> tuple[str, str, str]:
+    """The frequency with the first and the last period."""
+    frequency = panel.task.frequency
+    assert frequency is not None
+    return frequency.name, frequency.label(panel.first), frequency.label(panel.last)
+
+
+@pytest.mark.parametrize("layout", ["wide", "long"])
+@pytest.mark.parametrize("name", MONTHLY_NOTATIONS)
+def test_months_are_read_in_every_usual_notation(tmp_path: Path, name: str, layout: str) -> None:
+    panel = load(tmp_path, layout, [MONTHLY_NOTATIONS[name](y, m) for y, m in MONTHS], "M")
+    assert span(panel) == ("M", "2018-01", "2020-06")
+    assert not any("missing" in note or "left out" in note for note in panel.notes)
+
+
+OTHERS = {
+    "quarters": ("Q", [f"{2018 + q // 4}Q{q % 4 + 1}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
+    "quarters with short years": ("Q", [f"Q{q % 4 + 1} '{18 + q // 4}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
+    "fiscal quarters": ("Q", [f"FY{18 + q // 4} Q{q % 4 + 1}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
+    "years": ("Y", [str(2000 + y) for y in range(9)], ("Y", "2000", "2008")),
+    "fiscal years": ("Y", [f"{2000 + y}/{y + 1:02}" for y in range(14)], ("Y", "2000", "2013")),
+    "weeks over a year of 53": ("W", ["2020-W52", "2020-W53", "2021-W01", "2021-W02"], ("W", "2020-12-21", "2021-01-11")),
+    "days of a spreadsheet": ("D", [str(43_101 + d) for d in range(14)], ("D", "2018-01-01", "2018-01-14")),
+    "seconds": ("D", [str(1_514_764_800 + 86_400 * d) for d in range(14)], ("D", "2018-01-01", "2018-01-14")),
+}
+
+
+@pytest.mark.parametrize("layout", ["wide", "long"])
+@pytest.mark.parametrize("name", OTHERS)
+def test_other_periods_are_read_as_people_write_them(tmp_path: Path, name: str, layout: str) -> None:
+    frequency, times, expected = OTHERS[name]
+    assert span(load(tmp_path, layout, times, frequency)) == expected
+
+
+def test_a_week_53_of_a_year_without_one_is_refused_by_its_row(tmp_path: Path) -> None:
+    with pytest.raises(ColumnError, match="first '2021-W53' in row 3"):
+        load(tmp_path, "long", ["2021-W51", "2021-W52", "2021-W53"], "W")
+
+
+def test_the_order_of_day_and_month_is_the_one_that_makes_days_follow_each_other(tmp_path: Path) -> None:
+    days = [date(2024, 3, 1) + timedelta(d) for d in range(9)]
+    for form in ("%d/%m/%Y", "%m/%d/%Y"):
+        assert span(load(tmp_path, "long", [day.strftime(form) for day in days], "D")) == ("D", "2024-03-01", "2024-03-09")
+
+
+def test_two_readings_that_are_as_regular_are_told(tmp_path: Path) -> None:
+    panel = load(tmp_path, "wide", ["01/02/2018", "02/03/2018", "03/04/2018", "04/05/2018"], "M")
+    assert "at: month/day/year, though day/month/year would fit too." in panel.notes
+
+
+def test_a_later_file_is_read_by_the_notation_of_the_training(tmp_path: Path) -> None:
+    trained = load(tmp_path, "long", [f"{d:02}/01/2023" for d in range(1, 31)], "D")
+    assert trained.reading == TimeReading("%d/%m/%Y", zoned=False)
+    later = load(tmp_path, "long", ["01/03/2024", "02/03/2024", "03/03/2024"], "D", trained.reading)
+    assert span(later) == ("D", "2024-03-01", "2024-03-03")
+    with pytest.raises(ColumnError, match="first '03/31/2024' in row 1; the model was trained on times like day/month/year"):
+        load(tmp_path, "long", ["03/31/2024", "04/01/2024", "04/02/2024"], "D", trained.reading)
+
+
+def test_a_column_name_that_is_nearly_a_time_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ColumnError, match="column 'Okt-18' is written as the times are, such as 'Aug-18', but is none"):
+        load(tmp_path, "wide", ["Aug-18", "Sep-18", "Okt-18", "Nov-18"], "M")
+    with pytest.raises(ColumnError, match="most column names are times like year-month, but 'Apr-18' is one like month-year"):
+        load(tmp_path, "wide", ["2018-01", "2018-02", "2018-03", "Apr-18"], "M")
+
+
+@pytest.mark.parametrize("weekday", range(7))
+def test_weeks_keep_their_own_weekday(tmp_path: Path, weekday: int) -> None:
+    days = [date(2023, 1, 2) + timedelta(weekday + 7 * w) for w in range(12)]
+    panel = load(tmp_path, "long", list(map(str, days)), "W")
+    frequency, first, last = span(panel)
+    assert (first, last) == (str(days[0]), str(days[-1]))
+    assert frequency == ("W" if weekday == 0 else WEEKLY_FROM[weekday].name)
+
+
+def test_weeks_with_a_day_moved_by_a_holiday_keep_the_weekday_of_most(tmp_path: Path) -> None:
+    days = [date(2023, 1, 1) + timedelta(7 * w + (w == 5)) for w in range(12)]
+    assert span(load(tmp_path, "long", list(map(str, days)), "W")) == ("W-SUN", "2023-01-01", "2023-03-19")
+
+
+def test_days_without_weekends_are_business_days(tmp_path: Path) -> None:
+    days = [day for d in range(21) if (day := date(2023, 1, 2) + timedelta(d)).weekday() < 5]
+    panel = load(tmp_path, "long", list(map(str, days)), "D")
+    assert span(panel) == ("B", "2023-01-02", "2023-01-20")
+    assert panel.latest_histories().lines.shape == (2, 15)
+    with pytest.raises(ColumnError, match="2 values lie on a Saturday or Sunday, first 'a' on 2023-01-07; give --frequency D"):
+        load(tmp_path, "long", [*map(str, days), "2023-01-07"], "B")
+
+
+def test_a_friday_lasts_until_monday_where_there_are_no_weekends() -> None:
+    moments = pl.Series([datetime(2023, 1, 6), datetime(2023, 1, 7), datetime(2023, 1, 8, 23), datetime(2023, 1, 9)])
+    friday = int(BUSINESS_DAILY.ordinals(moments)[0])
+    assert BUSINESS_DAILY.ordinals(moments).tolist() == [friday, friday, friday, friday + 1]
+    assert [BUSINESS_DAILY.start(friday + k) for k in range(2)] == [datetime(2023, 1, 6), datetime(2023, 1, 9)]
+
+
+HOURS = [datetime(2023, 10, 28) + timedelta(hours=h) for h in range(60)]
+
+
+def test_an_hour_that_comes_twice_is_the_clock_change(tmp_path: Path) -> None:
+    doubled = [*map(str, HOURS), "2023-10-29 02:00:00"]
+    with pytest.raises(ColumnError, match=r"the hour 2023-10-29 02:00 comes twice, as when the clock is set back .*offset"):
+        load(tmp_path, "long", doubled, "H")
+
+
+def test_an_hour_that_is_skipped_is_told_with_what_to_do(tmp_path: Path) -> None:
+    hours = [datetime(2024, 3, 30) + timedelta(hours=h) for h in range(60)]
+    panel = load(tmp_path, "long", [str(hour) for hour in hours if hour != datetime(2024, 3, 31, 2)], "H")
+    assert any("no series has a value at 2024-03-31 02:00, as when the clock is set forward" in note for note in panel.notes)
+
+
+def test_hours_with_offsets_are_those_of_utc_and_a_later_file_without_them_is_refused(tmp_path: Path) -> None:
+    change = datetime(2023, 10, 29, 1)
+    local = [f"{hour + timedelta(hours=2 if hour < change else 1)}{'+02:00' if hour < change else '+01:00'}" for hour in HOURS]
+    panel = load(tmp_path, "long", local, "H")
+    assert span(panel) == ("H", "2023-10-28 00:00", "2023-10-30 11:00")
+    assert not any("missing" in note for note in panel.notes)
+    with pytest.raises(ColumnError, match="trained on times with an offset from UTC, these are without one"):
+        load(tmp_path, "long", list(map(str, HOURS)), "H", panel.reading)
+    with pytest.raises(ColumnError, match=r"60 times state an offset .* do not"):
+        load(tmp_path, "long", [text if i % 2 else str(HOURS[i]) for i, text in enumerate(local)], "H")
+
+
+@pytest.mark.parametrize(
+    ("frequency", "expected"), [("M", datetime(2024, 1, 1)), ("D", datetime(2024, 1, 1)), ("H", datetime(2023, 12, 31, 10))]
+)
+def test_the_last_period_of_a_request_is_that_of_the_clock_of_the_place(frequency: str, expected: datetime) -> None:
+    schema = PanelSchema("rents", "", "rent", None, frequency, 12, 3, "long", ("zip",), "at")
+    row = build_panel_request_model(schema).row.model_validate({"series": "a", "last": "2024-01-01T00:00:00+14:00"})
+    assert row.model_dump()["last"] == expected
