@@ -76,11 +76,13 @@ def test_rows_of_a_group_err_together(rows: list[int]) -> None:
 GROUPED = experiment_of(grouped=True)
 
 
-def test_the_same_seed_draws_the_same_interval_and_another_seed_another() -> None:
+def test_the_same_seed_divides_many_rows_alike_and_another_seed_otherwise() -> None:
+    """More rows than are left out one by one."""
     response = GROUPED.examples.y + np.random.default_rng(0).normal(size=200)
     parts = tuple(FoldPredictions(fold, response[fold.test]) for fold in GROUPED.plan.folds)
+    rows = replace(GROUPED, plan=replace(GROUPED.plan, clusters=None))
     first, again, other = (
-        compute_scores(one, (AVERAGE_PRECISION,), parts)[0] for one in (GROUPED, replace(GROUPED), replace(GROUPED, seed=1))
+        compute_scores(one, (AVERAGE_PRECISION,), parts)[0] for one in (rows, replace(rows), replace(rows, seed=1))
     )
     assert first == again
     assert first.value == other.value

@@ -139,3 +139,13 @@ def test_a_first_model_that_is_inconclusive_is_provisional_and_a_later_one_is_no
 def test_what_passes_or_was_not_measured_is_promoted() -> None:
     assert decide_promotion(verdict({"a": 0.9, "b": 0.9}, 1500), False).promote
     assert "not measured" in decide_promotion(None, False).why
+
+
+def test_what_is_not_certain_is_called_provisional_by_the_gate_too() -> None:
+    """Fairness that was not measured or passed proves nothing about the model."""
+    passed = verdict({"a": 0.9, "b": 0.9}, 1500)
+    for fairness in (None, passed):
+        decision = decide_promotion(fairness, first_model=False, certain=False)
+        assert (decision.promote, decision.status) == (True, "provisional")
+        assert "not certain" in decision.why
+        assert decide_promotion(fairness, first_model=False, certain=True).status == "proven"

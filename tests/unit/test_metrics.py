@@ -106,8 +106,15 @@ def test_scores_that_one_class_cannot_define_are_nan() -> None:
     assert math.isnan(ours.r2(np.ones(5), F[:5]))
 
 
-def test_a_constant_has_the_base_rate_as_average_precision() -> None:
-    assert ours.average_precision(Y, np.full(300, 0.2)) == pytest.approx(Y.mean())
+def test_a_constant_has_the_average_precision_that_a_random_order_has_on_average() -> None:
+    """In a fold of ten rows as well, where that lies far above the share of positives."""
+    rng = np.random.default_rng(0)
+    few = np.arange(10) < 4
+    orders = [ours.average_precision(few, rng.permutation(10).astype(float)) for _ in range(4000)]
+    constant = ours.average_precision(few, np.full(10, 0.2))
+    assert constant == pytest.approx(np.mean(orders), abs=0.01)
+    assert constant > 0.5
+    assert ours.average_precision(np.tile(Y, 100), np.full(30_000, 0.2)) == pytest.approx(Y.mean(), abs=3e-4)
 
 
 def test_a_gain_is_positive_for_the_better_score_whichever_way_it_runs() -> None:

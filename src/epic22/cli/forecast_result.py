@@ -38,8 +38,7 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
     print_table(f"{run.task.name}: scores on the test origins (MAPE by horizon and coverage in %)", headers, rows)
     own = run.champion.score("skill")
     print_line(
-        f"{run.version.family}: skill {format_figure(own.value)} (95 % block bootstrap "
-        f"{own.ends}, {own.blocks:.1f} effective blocks)."
+        f"{run.version.family}: skill {format_figure(own.value)} (95 % interval {own.ends}, {own.blocks:.1f} effective blocks)."
     )
     shares = zip((*run.members, "naive"), run.weights.T, strict=True)
     shares_text = [f"{name} {w[0]:.0%} → {w[-1]:.0%}" for name, w in shares if w.max() > 0]

@@ -41,15 +41,84 @@ class Interval:
 UNDEFINED_INTERVAL = Interval(math.nan, math.nan, math.nan)
 
 
-def compute_wilson_interval(hits: float, n: float) -> tuple[float, float]:
-    """The 95 % interval of a share of `hits` in `n` (Wilson 1927); 0 to 1 where n is 0.
+@dataclass(frozen=True)
+class Bounds:
+    """Between what a figure lies; infinite where nothing bounds it."""
+
+    low: float = -math.inf
+    high: float = math.inf
+
+    def clip(self, value: float) -> float:
+        """The value, or the bound that it lies beyond; NaN stays NaN."""
+        return value if math.isnan(value) else min(max(value, self.low), self.high)
+
+    @property
+    def of_difference(self) -> "Bounds":
+        """Between what the difference of two such figures lies."""
+        return Bounds(self.low - self.high, self.high - self.low)
+
+    def clip_interval(self, interval: Interval) -> Interval:
+        """The interval with no end beyond a bound."""
+        return Interval(interval.value, self.clip(interval.low), self.clip(interval.high))
+
+    def compute_interval(self, value: float, error: float, quantile: float, units: int) -> tuple[float, float]:
+        """The ends of an interval that holds a figure with such a standard error; `quantile` is Student's or the normal one.
+
+        Within two bounds it is Wilson's (1927) of a share at the effective number of rows (Korn and Graubard 1998); where no
+        variance is seen each of the independent `units` counts as one row, so that none is without width. With one bound the
+        distance to it has a logarithm, with an error by the delta method; with none it is symmetric.
+
+        >>> [round(x, 3) for x in Bounds(0.0, 1.0).compute_interval(1.0, 0.0, 2.0, 10)]
+        [0.714, 1.0]
+        >>> [round(x, 3) for x in Bounds(0.0).compute_interval(2.0, 1.0, 2.0, 10)]
+        [0.736, 5.437]
+        """
+        if math.isnan(value + error + quantile):
+            return math.nan, math.nan
+        if math.isfinite(self.low) and math.isfinite(self.high):
+            return self._compute_share_interval(value, error, quantile, units)
+        if math.isfinite(self.low):
+            low, high = _compute_log_interval(value - self.low, error, quantile)
+            return self.low + low, self.low + high
+        if math.isfinite(self.high):
+            low, high = _compute_log_interval(self.high - value, error, quantile)
+            return self.high - high, self.high - low
+        return value - quantile * error, value + quantile * error
+
+    def _compute_share_interval(self, value: float, error: float, quantile: float, units: int) -> tuple[float, float]:
+        span = self.high - self.low
+        share, variance = (self.clip(value) - self.low) / span, (error / span) ** 2
+        n = max(share * (1 - share) / variance, 1e-9) if variance > NO_VARIANCE and 0 < share < 1 else float(units)
+        low, high = compute_wilson_interval(share * n, n, quantile)
+        return self.low + span * low, self.low + span * high
+
+
+def _compute_log_interval(distance: float, error: float, quantile: float) -> tuple[float, float]:
+    """The ends of a positive figure; above a zero that nothing varied from nothing is known."""
+    if distance <= 0:
+        return 0.0, math.nan
+    factor = math.exp(min(quantile * error / distance, MAX_EXPONENT))
+    return distance / factor, distance * factor
+
+
+UNBOUNDED = Bounds()
+
+NO_VARIANCE = 1e-20
+"""Of a share: what rounding leaves of none."""
+
+MAX_EXPONENT = 700.0
+"""Of the largest number that there is."""
+
+
+def compute_wilson_interval(hits: float, n: float, quantile: float = NORMAL_QUANTILE) -> tuple[float, float]:
+    """The interval of a share of `hits` in `n` (Wilson 1927), of 95 % unless another quantile is given; 0 to 1 where n is 0.
 
     >>> [round(x, 3) for x in compute_wilson_interval(2, 10)]
     [0.057, 0.51]
     """
     if n <= 0:
         return 0.0, 1.0
-    z = NORMAL_QUANTILE
+    z = quantile
     share, spread = hits / n, z * math.sqrt(hits / n * (1 - hits / n) / n + z * z / (4 * n * n))
     middle, scale = share + z * z / (2 * n), 1 + z * z / n
     return max(0.0, (middle - spread) / scale), min(1.0, (middle + spread) / scale)

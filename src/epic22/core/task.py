@@ -15,6 +15,7 @@ from epic22.core.column import CellValue as CellValue
 from epic22.core.column import Column as Column
 from epic22.core.column import Dtype as Dtype
 from epic22.core.column import Role as Role
+from epic22.core.statistics import UNBOUNDED, Bounds
 from epic22.core.targets import Array as Array
 from epic22.core.targets import Kind as Kind
 from epic22.core.targets import LossName as LossName
@@ -57,7 +58,8 @@ class Metric:
     """A score of responses against labels, named as scikit-learn names it.
 
     `score(y, response, rows)`: y (n,) class codes or values; response (n,) probability of the positive class or value, or
-    (n, k) class probabilities. It is NaN where undefined (one class only, say). `response` is what it judges.
+    (n, k) class probabilities. It is NaN where undefined (one class only, say). `response` is what it judges, `bounds` are what
+    no score and no end of an interval lies beyond.
     """
 
     name: str
@@ -65,6 +67,7 @@ class Metric:
     greater_is_better: bool
     response: Literal["probability", "label", "value"]
     unit: str | None = None
+    bounds: Bounds = UNBOUNDED
 
     def gain(self, a: float, b: float) -> float:
         """How much better score `a` is than score `b`, in the metric's unit; positive = better."""

@@ -39,9 +39,9 @@ class PromotionGate:
     override: Override | None = None
     authorised: Container[str] = frozenset()
 
-    def decide(self, fairness: FairnessVerdict | None, first_model: bool) -> PromotionDecision:
-        """Whether the model may become champion."""
-        return decide_promotion(fairness, first_model, self.override, self.authorised)
+    def decide(self, fairness: FairnessVerdict | None, first_model: bool, certain: bool) -> PromotionDecision:
+        """Whether the model may become champion; `certain`: it is certainly better than the constant."""
+        return decide_promotion(fairness, first_model, self.override, self.authorised, certain)
 
 
 PlanT = TypeVar("PlanT")

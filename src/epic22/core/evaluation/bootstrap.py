@@ -8,7 +8,7 @@ d = replicates, n = rows of a part, c = clusters, u = clusters of a part. Times 
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
@@ -143,7 +143,9 @@ def _finish_average_precision(hits: Array, before: Array, reached: Array, total:
     if not hits.shape[1]:
         return np.full(len(hits), np.nan)
     precision = np.divide(hits, reached, out=np.zeros_like(hits), where=reached > 0)
-    return _ratio((np.diff(hits, prepend=0.0, axis=1) * precision).sum(axis=1), hits[:, -1])
+    alike = ((before == 0) & (reached == total[:, None]) & (reached > 0)).any(axis=1)
+    values = _ratio((np.diff(hits, prepend=0.0, axis=1) * precision).sum(axis=1), hits[:, -1])
+    return np.where(alike & (hits[:, -1] > 0), metrics.compute_chance_precision(hits[:, -1], total), values)
 
 
 def _finish_roc_auc(*sums: Array) -> Array:
@@ -369,10 +371,20 @@ def resample_folds(fold_replicates: Array, seed: int) -> Array:
 def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredictions], n_replicates: int, seed: int) -> Array:
     """Each metric in each draw and part, (metrics, draws, parts); NaN where undefined, or nothing of a part was drawn."""
     count = 1 + max(int(part.cluster.max()) for part in parts)
+    rows = max(len(part.y) for part in parts)
+    return _compute_blocks(metrics, parts, draw_cluster_counts(count, n_replicates, seed, rows))
+
+
+def compute_weighted_metrics(metrics: Sequence[Metric], parts: Sequence[ClusteredPredictions], weights: Array) -> Array:
+    """Each metric in each part when the clusters weigh what a row of `weights` (d, c) says, (metrics, d, parts)."""
+    step = max(1, MAX_ENTRIES // max(weights.shape[1], max(len(part.y) for part in parts)))
+    return _compute_blocks(metrics, parts, (weights[first : first + step] for first in range(0, len(weights), step)))
+
+
+def _compute_blocks(metrics: Sequence[Metric], parts: Sequence[ClusteredPredictions], blocks: Iterable[Array]) -> Array:
     renumbered = [_renumber_clusters(part) for part in parts]
     prepared = [_prepare_summaries(metrics, part) for part, _ in renumbered]
-    rows = max(len(part.y) for part in parts)
-    blocks = [
+    values = [
         np.stack(
             [
                 _compute_metric_values(metrics, part, summaries, counts[:, used])
@@ -380,9 +392,9 @@ def compute_replicates(metrics: Sequence[Metric], parts: Sequence[ClusteredPredi
             ],
             -1,
         )
-        for counts in draw_cluster_counts(count, n_replicates, seed, rows)
+        for counts in blocks
     ]
-    return np.concatenate(blocks, axis=1)
+    return np.concatenate(values, axis=1)
 
 
 def _renumber_clusters(part: ClusteredPredictions) -> tuple[ClusteredPredictions, Array | slice]:

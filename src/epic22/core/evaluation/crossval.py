@@ -11,9 +11,8 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, compute_percentile_interval
 from epic22.core.evaluation.inner_folds import split_inner_fold, split_inner_folds
-from epic22.core.evaluation.intervals import compute_corrected_half_width
+from epic22.core.evaluation.jackknife import compute_jackknife_error, find_independent_units, jackknife_means
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
@@ -192,24 +191,17 @@ def measure_ms_per_row(fitted: FittedFold, task: Task, test: Examples) -> float:
 def compute_scores(
     experiment: Experiment, metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...]
 ) -> tuple[MetricScore, ...]:
-    """Means over folds. Repeated folds: corrected resampled t; else a bootstrap over the plan's clusters."""
-    examples = experiment.examples
+    """Means over folds, with intervals by the jackknife over what is independent, within each metric's bounds."""
+    examples, units = experiment.examples, find_independent_units(experiment)
     folds = np.array(
         [[metric.score(examples.y[p.fold.test], p.response, RowMetadata()) for p in predictions] for metric in metrics]
     )
-    values = [_mean(row) for row in folds]
-    if experiment.plan.is_repeated:
-        halves = [compute_corrected_half_width(row, experiment.plan) for row in folds]
-        ends = [(value - half, value + half) for value, half in zip(values, halves, strict=True)]
-    else:
-        ends = [
-            compute_percentile_interval(average_folds(replicates))
-            for replicates in bootstrap_folds(experiment, metrics, predictions)
-        ]
-    return tuple(
-        MetricScore(value, *end, metric.name, tuple(row.tolist()))
-        for metric, value, end, row in zip(metrics, values, ends, folds, strict=True)
-    )
+    scores = []
+    for metric, row, left_out in zip(metrics, folds, jackknife_means(experiment, metrics, predictions, units), strict=True):
+        value, error = _mean(row), compute_jackknife_error(left_out)
+        ends = metric.bounds.compute_interval(value, error, units.quantile, units.informative)
+        scores.append(MetricScore(value, *ends, metric.name, tuple(row.tolist())))
+    return tuple(scores)
 
 
 def _mean(values: Array) -> float:

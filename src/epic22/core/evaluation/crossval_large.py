@@ -39,7 +39,7 @@ from epic22.core.models.xgboost_batches import (
     fit_matrix,
     search_matrix,
 )
-from epic22.core.task import Array, RowMetadata, Task
+from epic22.core.task import Array, Metric, RowMetadata, Task
 
 if TYPE_CHECKING:
     import xgboost
@@ -115,16 +115,19 @@ def evaluate(
         ms_per_row = measure_ms_per_row(fitted, task, examples.take(fold.test[:50]))
         progress()
     sampled_scores = compute_scores(experiment, metrics, tuple(predictions))
-    full_scores = tuple(_recentre(score, folds) for score, folds in zip(sampled_scores, np.array(values).T, strict=True))
+    full_scores = tuple(
+        _recentre(metric, score, folds) for metric, score, folds in zip(metrics, sampled_scores, np.array(values).T, strict=True)
+    )
     sampled = build_evaluation(experiment, family.name, sampled_scores, tuple(predictions), float(np.mean(seconds)), ms_per_row)
     return LargeEvaluation(replace(sampled, scores=full_scores), sampled, best_params)
 
 
-def _recentre(sampled: MetricScore, folds: Array) -> MetricScore:
+def _recentre(metric: Metric, sampled: MetricScore, folds: Array) -> MetricScore:
     """The score of all test rows, with the sample's interval about it."""
     value = float(np.nanmean(folds)) if not np.isnan(folds).all() else float("nan")
     shift = value - sampled.value
-    return MetricScore(value, sampled.low + shift, sampled.high + shift, sampled.metric, tuple(folds.tolist()))
+    low, high = (metric.bounds.clip(end + shift) for end in (sampled.low, sampled.high))
+    return MetricScore(value, low, high, sampled.metric, tuple(folds.tolist()))
 
 
 @dataclass(frozen=True, eq=False)

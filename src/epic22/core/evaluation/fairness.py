@@ -182,6 +182,7 @@ class Override:
 class PromotionDecision:
     """Whether the model may be promoted, as what, and why in words (for the log), with what was found and who asked for more.
 
+    The status is what the model is called everywhere: "proven" where it certainly beats the constant and the gate passed.
     `override` is what was asked for, granted or not; the status says which.
     """
 
@@ -197,17 +198,22 @@ def decide_promotion(
     first_model: bool,
     override: Override | None = None,
     authorised: Container[str] = frozenset(),
+    certain: bool = True,
 ) -> PromotionDecision:
-    """May this model be promoted?
+    """May this model be promoted, and as what?
 
     Refused and inconclusive need an override with a reason, by a key id among `authorised`. A task's first model that is merely
-    inconclusive is promoted as provisional. `fairness` None: the company holds no protected classes.
+    inconclusive is promoted as provisional, and so is one that is not `certain` to be better than the constant. `fairness`
+    None: the company holds no protected classes.
     """
-    if fairness is None:
-        return PromotionDecision(True, "proven", "fairness was not measured: no protected classes are stored")
-    if fairness.status == "passed":
-        return PromotionDecision(True, "proven", f"fairness passed: {fairness.why}", fairness)
-    finding = f"fairness {fairness.status}: {fairness.why}"
+    finding = (
+        "fairness was not measured: no protected classes are stored"
+        if fairness is None
+        else f"fairness {fairness.status}: {fairness.why}"
+    )
+    if fairness is None or fairness.status == "passed":
+        status: Literal["proven", "provisional"] = "proven" if certain else "provisional"
+        return PromotionDecision(True, status, finding if certain else f"{UNCERTAIN}; {finding}", fairness)
     fault = _find_override_fault(override, authorised)
     if override is not None and fault is None:
         why = f"{finding}; overridden by key {override.key_id}: {override.reason.strip()}"
@@ -215,6 +221,9 @@ def decide_promotion(
     if fairness.status == "inconclusive" and first_model:
         return PromotionDecision(True, "provisional", f"{finding}; the task's first model, so provisional", fairness, override)
     return PromotionDecision(False, "refused", f"{finding}; {fault}", fairness, override)
+
+
+UNCERTAIN = "it is not certain that this model is better than the constant"
 
 
 def _find_override_fault(override: Override | None, authorised: Container[str]) -> str | None:

@@ -1,8 +1,8 @@
-"""Scores of forecasts by horizon, and their differences, with intervals from blocks of origins drawn together.
+"""Scores of forecasts by horizon, and their differences, with intervals from stretches of origins left out together.
 
-Origins h periods apart share no target at horizon h; nearer ones do, and a shock moves all series at once. So what is drawn
-with replacement is whole blocks of neighbouring origins, all series with them (circular block bootstrap, Politis and Romano
-1992), and a score is reported with the number of blocks it rests on.
+Origins h periods apart share no target at horizon h; nearer ones do, and a shock moves all series at once. So what counts as
+independent is a stretch of h neighbouring origins, all series with it: a score has the error that leaving out each stretch in
+turn gives it (block jackknife, Künsch 1989), with Student's t of as many stretches as there are.
 """
 
 import math
@@ -14,16 +14,30 @@ import numpy as np
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import OriginPlan
-from epic22.core.evaluation.bootstrap import compute_percentile_interval, draw_block_counts
 from epic22.core.evaluation.interval_selection import compute_interval_scores
-from epic22.core.evaluation.significance import Verdict
+from epic22.core.evaluation.jackknife import (
+    IndependentUnits,
+    compute_jackknife_error,
+    compute_overlap_factor,
+    compute_p,
+    cut_origins,
+)
+from epic22.core.evaluation.metrics import AT_MOST_ONE, LOSS, SHARE
+from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, SampleSize, compute_power, compute_width
+from epic22.core.evaluation.significance import (
+    MIN_UNITS,
+    SIGNIFICANCE_LEVEL,
+    Verdict,
+    compute_difference_error,
+    write_advice,
+)
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
-from epic22.core.statistics import Interval
+from epic22.core.statistics import Bounds, Interval
 from epic22.core.time_series import Array
 
 COVERAGE = 0.8
 MIN_BLOCKS = 5.0
-"""With fewer effective blocks an interval is shown, and nothing is claimed from it."""
+"""With fewer effective blocks no family is preferred to the combination."""
 
 TREND_BOUND = 0.02
 """A rise or fall over the trend horizon by more than this share is a trend; less is stable."""
@@ -92,6 +106,7 @@ class ForecastMetric:
     compute_terms: Callable[[ScoredRows, Array], tuple[Array, ...]]
     finish: Callable[..., Array]
     trend_only: bool = False
+    bounds: Bounds = LOSS
 
 
 def _compute_error(rows: ScoredRows, quantiles: Array) -> Array:
@@ -168,6 +183,7 @@ SKILL = ForecastMetric(
     True,
     lambda rows, q: (np.abs(_compute_error(rows, q)), np.where(np.isnan(rows.Y), np.nan, np.abs(rows.Y - rows.drift))),
     lambda own, drift: 1 - _compute_ratio(own, drift),
+    bounds=AT_MOST_ONE,
 )
 """1 − Σ|error| / Σ|error of the drift|: 0 is as good as letting the last cycle's growth go on."""
 
@@ -178,6 +194,7 @@ def _define_mean(
     values: Callable[[ScoredRows, Array], Array],
     finish: Callable[..., Array] = _compute_ratio,
     trend_only: bool = False,
+    bounds: Bounds = LOSS,
 ) -> ForecastMetric:
     """A score that is made of the mean of values (n, H)."""
 
@@ -185,7 +202,7 @@ def _define_mean(
         terms = values(rows, quantiles)
         return terms, np.where(np.isfinite(terms), 1.0, np.nan)
 
-    return ForecastMetric(name, greater_is_better, pair_with_count, finish, trend_only)
+    return ForecastMetric(name, greater_is_better, pair_with_count, finish, trend_only, bounds)
 
 
 PINBALL = _define_mean("pinball", False, _pinball)
@@ -194,7 +211,7 @@ FORECAST_METRICS: tuple[ForecastMetric, ...] = (
     SKILL,
     PINBALL,
     _define_mean("mean_absolute_percentage_error", False, _mape, _compute_percent),
-    _define_mean("symmetric_mape", False, _smape, _compute_percent),
+    _define_mean("symmetric_mape", False, _smape, _compute_percent, bounds=Bounds(0.0, 200.0)),
     _define_mean("mean_absolute_error", False, lambda rows, q: np.abs(_compute_error(rows, q))),
     _define_mean("mase", False, lambda rows, q: np.abs(_compute_error(rows, q)) / rows.scale[:, None]),
     _define_mean(
@@ -203,11 +220,11 @@ FORECAST_METRICS: tuple[ForecastMetric, ...] = (
         lambda rows, q: _compute_error(rows, q) ** 2 / rows.square_scale[:, None],
         lambda total, count: np.sqrt(_compute_ratio(total, count)),
     ),
-    _define_mean("coverage_80", True, _coverage, _compute_percent),
+    _define_mean("coverage_80", True, _coverage, _compute_percent, bounds=Bounds(0.0, 100.0)),
     _define_mean("width_80", False, _width),
     _define_mean("winkler_80", False, compute_winkler),
-    _define_mean("trend_accuracy", True, _trend_hits, trend_only=True),
-    ForecastMetric("trend_balanced_accuracy", True, _trend_recalls, _average_recalls, trend_only=True),
+    _define_mean("trend_accuracy", True, _trend_hits, trend_only=True, bounds=SHARE),
+    ForecastMetric("trend_balanced_accuracy", True, _trend_recalls, _average_recalls, trend_only=True, bounds=SHARE),
 )
 """All scores of forecasts, the deciding one first. Percentages in per cent; widths and interval scores in naive errors."""
 
@@ -232,11 +249,19 @@ def _finish_score(metric: ForecastMetric, sums: Array, columns: Array) -> Array:
     return metric.finish(*sums[:, :, columns].sum(axis=(1, 2)))
 
 
-def compute_replicates(metric: ForecastMetric, sums: Array, columns: Array, counts: Array) -> Array:
-    """The metric in every replicate, (N_REPLICATES,); NaN where it is not finite."""
+def leave_out_stretches(metric: ForecastMetric, sums: Array, columns: Array, units: IndependentUnits) -> Array:
+    """The metric without each stretch in turn, (g,); NaN where it is not finite."""
     per_origin = sums[:, :, columns].sum(axis=2)
-    values = np.asarray(metric.finish(*(counts @ per_origin.T).T))
+    stretches = np.zeros((len(sums), int(units.part.max()) + 1))
+    np.add.at(stretches.T, units.part, per_origin.T)
+    values = np.asarray(metric.finish(*(stretches.sum(axis=1, keepdims=True) - stretches)))
     return np.where(np.isfinite(values), values, np.nan)
+
+
+def compute_stretches_error(values: Array, units: IndependentUnits, length: int) -> float:
+    """The standard error of a figure by its values (g,) without each stretch, with what neighbouring stretches share."""
+    factor = compute_overlap_factor(length, len(units.part) / (int(units.part.max()) + 1))
+    return math.sqrt(factor) * compute_jackknife_error(values)
 
 
 @dataclass(frozen=True)
@@ -249,17 +274,17 @@ class ForecastScore(Interval):
 
 
 def compute_score_with_interval(metric: ForecastMetric, rows: ScoredRows, quantiles: Array, horizon: Horizon) -> ForecastScore:
-    """The score with an interval from blocks of origins as long as the horizon."""
+    """The score with an interval from stretches of origins as long as the horizon."""
     length = get_block_length(metric, rows, horizon)
-    sums, columns = sum_by_origin(metric, rows, quantiles), _select_columns(metric, rows, horizon)
-    replicates = compute_replicates(metric, sums, columns, draw_block_counts(rows.origins, length, rows.seed))
-    return ForecastScore(
-        float(_finish_score(metric, sums, columns)),
-        *compute_percentile_interval(replicates),
-        metric.name,
-        horizon,
-        rows.plan.count_effective_blocks(length, rows.origins),
+    sums, columns, units = (
+        sum_by_origin(metric, rows, quantiles),
+        _select_columns(metric, rows, horizon),
+        cut_origins(rows.origins, length),
     )
+    value = float(_finish_score(metric, sums, columns))
+    error = compute_stretches_error(leave_out_stretches(metric, sums, columns, units), units, length)
+    ends = metric.bounds.compute_interval(value, error, units.quantile, units.count)
+    return ForecastScore(value, *ends, metric.name, horizon, rows.plan.count_effective_blocks(length, rows.origins))
 
 
 def get_block_length(metric: ForecastMetric, rows: ScoredRows, horizon: Horizon) -> int:
@@ -274,34 +299,29 @@ def compare_forecasts(
 ) -> Verdict:
     """The first against the second, paired by series and origin; a difference above zero: the first is better.
 
-    Sure only where the interval leaves out zero and there are at least SURE_BLOCKS effective blocks.
+    Certain only where the interval leaves out zero and the stretches are enough to show anything: with fewer than six no test
+    that changes their signs gives a p of 5 %.
     """
     length = get_block_length(metric, rows, horizon)
-    columns, counts = _select_columns(metric, rows, horizon), draw_block_counts(rows.origins, length, rows.seed)
+    columns, units = _select_columns(metric, rows, horizon), cut_origins(rows.origins, length)
     sums = [sum_by_origin(metric, rows, q) for q in quantiles]
     sign = 1.0 if metric.greater_is_better else -1.0
     gap = sign * float(_finish_score(metric, sums[0], columns) - _finish_score(metric, sums[1], columns))
-    replicates = sign * (
-        compute_replicates(metric, sums[0], columns, counts) - compute_replicates(metric, sums[1], columns, counts)
-    )
-    difference = Interval(gap, *compute_percentile_interval(replicates))
-    known = replicates[np.isfinite(replicates)]
-    tail = (1 + min((known <= 0).sum(), (known >= 0).sum())) / (1 + len(known))
-    blocks = rows.plan.count_effective_blocks(length, rows.origins)
-    significant = difference.excludes_zero and bool(blocks >= MIN_BLOCKS)
-    method = f"paired block bootstrap, {rows.origins} origins in blocks of {length}: {blocks:.1f} effective blocks"
-    advice = "" if significant else _write_advice(blocks, length, difference, rows.plan)
-    return Verdict(
-        names[1], rows.target, horizon, metric.name, difference, float(min(1.0, 2 * tail)), significant, method, advice
-    )
+    first, second = (leave_out_stretches(metric, each, columns, units) for each in sums)
+    error = compute_difference_error(gap, compute_stretches_error(first - second, units, length), units)
+    difference = metric.bounds.of_difference.clip_interval(Interval.around(gap, units.quantile * error))
+    p = compute_p(gap, error, units)
+    significant = difference.excludes_zero and p <= SIGNIFICANCE_LEVEL
+    smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(float(_finish_score(metric, sums[1], columns)))
+    sample = SampleSize("origins", rows.origins, None)
+    power = compute_power(gap, error, smallest_effect, sample, compute_width(units.degrees_of_freedom))
+    advice = "" if significant else _write_advice(power, units, length, rows.plan)
+    method = f"paired block jackknife, {rows.origins} origins: {units.count} independent stretches of {length}"
+    return Verdict(names[1], rows.target, horizon, metric.name, difference, p, significant, method, advice, power=power)
 
 
-def _write_advice(blocks: float, length: int, difference: Interval, plan: OriginPlan) -> str:
-    if blocks >= MIN_BLOCKS:
-        return "can't tell: the interval contains zero"
-    needed = math.ceil((MIN_BLOCKS - blocks) * length)
-    finding = "contains zero" if difference.low <= 0 <= difference.high else "excludes zero"
-    return (
-        f"can't tell: the interval {finding}, but rests on {blocks:.1f} blocks; hold "
-        f"{plan.frequency.format_periods(needed)} more out"
-    )
+def _write_advice(power: Power, units: IndependentUnits, length: int, plan: OriginPlan) -> str:
+    if units.least_p <= SIGNIFICANCE_LEVEL:
+        return power.advice
+    needed = plan.frequency.format_periods((MIN_UNITS - units.count) * length)
+    return f"{write_advice(power, units)}: hold {needed} more out"

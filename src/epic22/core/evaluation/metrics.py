@@ -10,8 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
+from scipy.special import digamma
 
 from epic22.core.models.loss import Loss
+from epic22.core.statistics import Bounds
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, AsOfView, Future, Kind, Metric, RowMetadata, Target
 
@@ -44,13 +46,34 @@ def _accumulate_by_rank(y: Array, response: Array, rows: RowMetadata) -> tuple[A
 
 
 def average_precision(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """Area under the precision-recall steps, Σ (Rᵢ − Rᵢ₋₁) Pᵢ; NaN without positives."""
+    """Area under the precision-recall steps, Σ (Rᵢ − Rᵢ₋₁) Pᵢ; NaN without positives.
+
+    Responses that are all alike order nothing, and score what a random order scores on average (see
+    `compute_chance_precision`): the share of positives among many rows, more among few.
+    """
     hits, misses, _ = _accumulate_by_rank(y, response, rows)
     if hits[-1] <= 0:
         return math.nan
     flagged = hits + misses
+    if (flagged[flagged > 0] == flagged[-1]).all():
+        return float(compute_chance_precision(hits[-1:], flagged[-1:])[0])
     precision = np.divide(hits, flagged, out=np.zeros_like(hits), where=flagged > 0)
     return float((np.diff(hits, prepend=0.0) * precision).sum() / hits[-1])
+
+
+def compute_chance_precision(positives: Array, n: Array) -> Array:
+    """The mean average precision over all orders of n rows of which some are positive, (d,) each (Bestgen 2015).
+
+    A model that knows nothing has it in each fold, and it lies above the share of positives by about ln(n) ÷ n times the share
+    of negatives: 0.68 for 2 of 4 rows, 0.53 for 30 of 60.
+
+    >>> compute_chance_precision(np.array([2.0, 30.0]), np.array([4.0, 60.0])).round(2)
+    array([0.68, 0.53])
+    """
+    size = np.maximum(n, 1.0)
+    next_share = np.clip(np.divide(positives - 1, size - 1, out=np.ones_like(size), where=size > 1), 0.0, 1.0)
+    harmonic = digamma(size + 1) + np.euler_gamma
+    return np.asarray((next_share * (size - harmonic) + harmonic) / size)
 
 
 def roc_auc(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
@@ -275,33 +298,37 @@ def precision_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) 
     return float(_count_top_hits(y, score, rows, total) / total) if total > 0 else float("nan")
 
 
-AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability")
-ROC_AUC = Metric("roc_auc", roc_auc, True, "probability")
-LOG_LOSS = Metric("log_loss", log_loss, False, "probability", "nats")
-BRIER_SCORE = Metric("brier_score", brier_score, False, "probability")
-ACCURACY = Metric("accuracy", accuracy, True, "label")
-BALANCED_ACCURACY = Metric("balanced_accuracy", balanced_accuracy, True, "label")
-F1 = Metric("f1", f1, True, "label")
-PRECISION = Metric("precision", precision, True, "label")
-RECALL = Metric("recall", recall, True, "label")
-MATTHEWS_CORRCOEF = Metric("matthews_corrcoef", matthews_corrcoef, True, "label")
-ROOT_MEAN_SQUARED_ERROR = Metric("root_mean_squared_error", root_mean_squared_error, False, "value")
-MEAN_ABSOLUTE_ERROR = Metric("mean_absolute_error", mean_absolute_error, False, "value")
+SHARE, CORRELATION, LOSS, AT_MOST_ONE = Bounds(0.0, 1.0), Bounds(-1.0, 1.0), Bounds(0.0), Bounds(high=1.0)
+SQUARED_DISTANCE, TENFOLD = Bounds(0.0, 2.0), Bounds(0.0, 10.0)
+"""Of probabilities over several classes to the class, and of a rate in a tenth of the rows by the rate in all."""
+
+AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability", bounds=SHARE)
+ROC_AUC = Metric("roc_auc", roc_auc, True, "probability", bounds=SHARE)
+LOG_LOSS = Metric("log_loss", log_loss, False, "probability", "nats", bounds=LOSS)
+BRIER_SCORE = Metric("brier_score", brier_score, False, "probability", bounds=SQUARED_DISTANCE)
+ACCURACY = Metric("accuracy", accuracy, True, "label", bounds=SHARE)
+BALANCED_ACCURACY = Metric("balanced_accuracy", balanced_accuracy, True, "label", bounds=SHARE)
+F1 = Metric("f1", f1, True, "label", bounds=SHARE)
+PRECISION = Metric("precision", precision, True, "label", bounds=SHARE)
+RECALL = Metric("recall", recall, True, "label", bounds=SHARE)
+MATTHEWS_CORRCOEF = Metric("matthews_corrcoef", matthews_corrcoef, True, "label", bounds=CORRELATION)
+ROOT_MEAN_SQUARED_ERROR = Metric("root_mean_squared_error", root_mean_squared_error, False, "value", bounds=LOSS)
+MEAN_ABSOLUTE_ERROR = Metric("mean_absolute_error", mean_absolute_error, False, "value", bounds=LOSS)
 MEAN_ABSOLUTE_PERCENTAGE_ERROR = Metric(
-    "mean_absolute_percentage_error", mean_absolute_percentage_error, False, "value", "fraction"
+    "mean_absolute_percentage_error", mean_absolute_percentage_error, False, "value", "fraction", bounds=LOSS
 )
 MEDIAN_ABSOLUTE_PERCENTAGE_ERROR = Metric(
-    "median_absolute_percentage_error", median_absolute_percentage_error, False, "value", "fraction"
+    "median_absolute_percentage_error", median_absolute_percentage_error, False, "value", "fraction", bounds=LOSS
 )
-R2 = Metric("r2", r2, True, "value")
-ROOT_MEAN_SQUARED_LOG_ERROR = Metric("root_mean_squared_log_error", root_mean_squared_log_error, False, "value")
-MEAN_POISSON_DEVIANCE = Metric("mean_poisson_deviance", MeanLoss(Loss("poisson")), False, "value")
+R2 = Metric("r2", r2, True, "value", bounds=AT_MOST_ONE)
+ROOT_MEAN_SQUARED_LOG_ERROR = Metric("root_mean_squared_log_error", root_mean_squared_log_error, False, "value", bounds=LOSS)
+MEAN_POISSON_DEVIANCE = Metric("mean_poisson_deviance", MeanLoss(Loss("poisson")), False, "value", bounds=LOSS)
 
-RECALL_AT_TOP = Metric("recall_at_top_5_percent", recall_at_top, True, "probability")
-PRECISION_AT_TOP = Metric("precision_at_top_5_percent", precision_at_top, True, "probability")
-TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability")
-EXPECTED_CALIBRATION_ERROR = Metric("expected_calibration_error", expected_calibration_error, False, "probability")
-BRIER_SKILL_SCORE = Metric("brier_skill_score", brier_skill_score, True, "probability")
+RECALL_AT_TOP = Metric("recall_at_top_5_percent", recall_at_top, True, "probability", bounds=SHARE)
+PRECISION_AT_TOP = Metric("precision_at_top_5_percent", precision_at_top, True, "probability", bounds=SHARE)
+TOP_DECILE_LIFT = Metric("top_decile_lift", top_decile_lift, True, "probability", bounds=TENFOLD)
+EXPECTED_CALIBRATION_ERROR = Metric("expected_calibration_error", expected_calibration_error, False, "probability", bounds=SHARE)
+BRIER_SKILL_SCORE = Metric("brier_skill_score", brier_skill_score, True, "probability", bounds=AT_MOST_ONE)
 
 PERCENTAGE_METRICS = (MEAN_ABSOLUTE_PERCENTAGE_ERROR, MEDIAN_ABSOLUTE_PERCENTAGE_ERROR)
 
@@ -347,7 +374,9 @@ def choose_metric(kind: Kind, loss: Loss) -> Metric:
         return MEAN_ABSOLUTE_ERROR
     if loss.name == "poisson":
         return MEAN_POISSON_DEVIANCE
-    return Metric("mean_pinball_loss" if loss.name == "quantile" else "mean_tweedie_deviance", MeanLoss(loss), False, "value")
+    return Metric(
+        "mean_pinball_loss" if loss.name == "quantile" else "mean_tweedie_deviance", MeanLoss(loss), False, "value", bounds=LOSS
+    )
 
 
 def list_metrics(target: Target) -> tuple[Metric, ...]:

@@ -17,6 +17,18 @@ TWO_SIDED = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
 ONE_SIDED = float(stats.norm.ppf(0.95) + stats.norm.ppf(POWER))
 """Standard errors that a difference must be wide to be shown with such power, at 5 %."""
 
+
+def compute_width(degrees_of_freedom: int) -> float:
+    """Standard errors that a difference must be wide to be shown with such power, two-sided, by Student's t with these degrees of
+    freedom; NaN without any.
+
+    >>> round(compute_width(8), 2), round(compute_width(10_000), 2)
+    (3.2, 2.8)
+    """
+    t = stats.t(degrees_of_freedom) if degrees_of_freedom > 0 else None
+    return math.nan if t is None else float(t.ppf(0.975) + t.ppf(POWER))
+
+
 DEFAULT_MINIMUM_EFFECT = 0.01
 """Where a task does not say what difference matters: this share of the score it is compared with."""
 
@@ -103,7 +115,7 @@ def compute_data_factor(difference: float, error: float, width: float = TWO_SIDE
     >>> round(compute_data_factor(1.0, 1 / TWO_SIDED), 9)
     1.0
     """
-    if not difference or math.isnan(difference) or math.isnan(error):
+    if not difference or math.isnan(difference + error + width):
         return math.inf
     ratio = float(width * error / abs(difference))
     return ratio**2 if ratio < MAX_RATIO else math.inf

@@ -5,18 +5,25 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import stats
 
-from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.bootstrap import average_folds, bootstrap_folds, compute_percentile_interval
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.evaluation.intervals import compute_corrected_error
-from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, compute_power, count_sample
+from epic22.core.evaluation.jackknife import (
+    IndependentUnits,
+    compute_jackknife_error,
+    compute_p,
+    find_independent_units,
+    jackknife_means,
+)
+from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, compute_power, compute_width, count_sample
 from epic22.core.evaluation.supplementary_tests import TestResult, run_supplementary_tests
 from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE, Interval, adjust_p_values
-from epic22.core.task import Array, Metric
+from epic22.core.task import Metric
+
+SIGNIFICANCE_LEVEL = 1 - CONFIDENCE
+MIN_UNITS = 6
+"""The fewest independent units whose signs can give a p of 5 %: 2 ÷ 2⁶."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Verdict:
     @property
     def certain(self) -> bool:
         """Whether there is a difference, with all the comparisons that were made allowed for."""
-        return self.enough_data and (self.p_adjusted is None or self.p_adjusted <= 1 - CONFIDENCE)
+        return self.enough_data and (self.p_adjusted is None or self.p_adjusted <= SIGNIFICANCE_LEVEL)
 
     @property
     def better(self) -> bool:
@@ -67,8 +74,8 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
 
     `minimum_effect` is the smallest difference that matters, in the metric's unit; a hundredth of b's score where it is None.
 
-    Repeated folds: corrected resampled t on the fold differences (Nadeau and Bengio 2003). Otherwise: paired bootstrap in
-    which whole groups, or blocks of time, are drawn (Field and Welsh 2007).
+    The difference's error is a jackknife's over what is independent: the same is left out for both. No p is below what these
+    units can show, and nothing that they cannot show is certain.
 
     Raises InternalError for evaluations of different folds or of another plan.
     """
@@ -76,71 +83,50 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
         raise InternalError(f"{a.family} and {b.family} were evaluated on different folds and cannot be compared.")
     folds = np.array([metric.gain(x, y) for x, y in zip(a.score(metric.name).folds, b.score(metric.name).folds, strict=True)])
     folds = folds[~np.isnan(folds)]
-    mean = float(folds.mean()) if len(folds) else math.nan
-    if experiment.plan.is_repeated:
-        result = _run_corrected_t_test(folds, experiment.plan)
-    else:
-        result = _run_paired_bootstrap(experiment, a, b, metric)
-    difference = Interval(mean, *result.ends)
-    significant = difference.excludes_zero
+    mean, units = float(folds.mean()) if len(folds) else math.nan, find_independent_units(experiment)
+    first, second = (jackknife_means(experiment, (metric,), one.fold_predictions, units)[0] for one in (a, b))
+    error = compute_difference_error(mean, compute_jackknife_error(first - second), units)
+    difference = metric.bounds.of_difference.clip_interval(Interval.around(mean, units.quantile * error))
+    p = compute_p(mean, error, units)
+    significant = difference.excludes_zero and p <= SIGNIFICANCE_LEVEL
     smallest_effect = DEFAULT_MINIMUM_EFFECT * abs(b.score(metric.name).value) if minimum_effect is None else minimum_effect
-    power = compute_power(mean, result.error, smallest_effect, count_sample(experiment))
+    power = compute_power(mean, error, smallest_effect, count_sample(experiment), compute_width(units.degrees_of_freedom))
     return Verdict(
         against=b.family,
         target=a.target,
         horizon=a.horizon,
         metric=metric.name,
         difference=difference,
-        p=result.p,
+        p=p,
         enough_data=significant,
-        method=result.method,
-        advice="" if significant else power.advice,
+        method=f"paired jackknife, {units.count:,} {units.noun} in {int(units.part.max()) + 1} parts",
+        advice="" if significant else write_advice(power, units),
         power=power,
         supplementary_tests=run_supplementary_tests(experiment, a, b),
     )
+
+
+def compute_difference_error(difference: float, error: float, units: IndependentUnits) -> float:
+    """The standard error of a difference between two models, which is never 0 where there is a difference."""
+    return math.sqrt(error**2 + units.pseudo_variance * difference**2)
+
+
+def write_advice(power: Power, units: IndependentUnits) -> str:
+    """Why a verdict is not certain, and what it would take."""
+    if units.least_p <= SIGNIFICANCE_LEVEL:
+        return power.advice
+    return (
+        f"can't tell: {units.count} independent {units.noun} can show nothing at 5 % (the least p that they can give is "
+        f"{units.least_p:.2g}); bring at least {MIN_UNITS} of them"
+    )
+
+
+def is_certainly_better(verdicts: Sequence[Verdict], against: str) -> bool:
+    """Whether some verdict says that the champion is certainly better than that rival."""
+    return any(verdict.against == against and verdict.better for verdict in verdicts)
 
 
 def adjust_for_multiple_comparisons(verdicts: Sequence[Verdict]) -> tuple[Verdict, ...]:
     """The verdicts on one champion, each with the p that allows for all of them."""
     adjusted = adjust_p_values([verdict.p for verdict in verdicts])
     return tuple(replace(verdict, p_adjusted=p) for verdict, p in zip(verdicts, adjusted, strict=True))
-
-
-@dataclass(frozen=True)
-class _PairedResult:
-    """The ends of an interval, its standard error, the two-sided p and how they were made."""
-
-    ends: tuple[float, float]
-    error: float
-    p: float
-    method: str
-
-
-def _run_corrected_t_test(folds: Array, plan: FoldPlan) -> _PairedResult:
-    name = f"corrected resampled t over {len(folds)} folds"
-    if len(folds) < 2:
-        return _PairedResult((math.nan, math.nan), math.nan, 1.0, name)
-    if folds.var(ddof=1) == 0:
-        mean = float(folds.mean())
-        return _PairedResult((mean, mean), 0.0, 0.0 if mean else 1.0, name)
-    error, mean = compute_corrected_error(folds, plan), float(folds.mean())
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1)) * error
-    return _PairedResult((mean - half, mean + half), error, float(2 * stats.t.sf(abs(mean / error), len(folds) - 1)), name)
-
-
-def _run_paired_bootstrap(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric) -> _PairedResult:
-    """Both are scored on the same draws: one plan and seed draw the same clusters."""
-    first, second = (bootstrap_folds(experiment, (metric,), one.fold_predictions)[0] for one in (a, b))
-    replicates = average_folds(first - second if metric.greater_is_better else second - first)
-    present = replicates[~np.isnan(replicates)]
-    tail = (1 + min((present <= 0).sum(), (present >= 0).sum())) / (1 + len(present))
-    error = float(present.std(ddof=1)) if len(present) > 1 else math.nan
-    method = f"paired bootstrap, {_describe_draw(experiment.plan)}"
-    return _PairedResult(compute_percentile_interval(replicates), error, float(min(1.0, 2 * tail)), method)
-
-
-def _describe_draw(plan: FoldPlan) -> str:
-    tested = np.unique(np.concatenate([fold.test for fold in plan.folds]))
-    if plan.clusters is None:
-        return f"{len(tested)} rows resampled"
-    return f"{len(np.unique(plan.clusters[tested]))} clusters resampled"

@@ -143,7 +143,7 @@ def find_horizon_index(target: Target) -> int:
 def make_horizon_metric(metric: Metric, target: Target, horizon: float) -> Metric:
     """The metric of two classes at a horizon of the target: `average_precision_30d`."""
     score = HorizonScore(metric.score, target.horizons.index(horizon), horizon)
-    return Metric(f"{metric.name}_{horizon:g}d", score, metric.greater_is_better, metric.response, metric.unit)
+    return Metric(f"{metric.name}_{horizon:g}d", score, metric.greater_is_better, metric.response, metric.unit, metric.bounds)
 
 
 def list_hazard_metrics(target: Target) -> tuple[Metric, ...]:
@@ -157,8 +157,8 @@ def list_hazard_metrics(target: Target) -> tuple[Metric, ...]:
     others = sorted({0, last // 2, last} - {main})[: MAX_HORIZONS - 1]
     return (
         *(make_horizon_metric(metric, target, horizons[main]) for metric in base_metrics),
-        Metric("integrated_brier", IntegratedBrier(horizons), False, "probability"),
-        Metric("concordance", Concordance(main, horizons), True, "probability"),
+        Metric("integrated_brier", IntegratedBrier(horizons), False, "probability", bounds=metrics.SHARE),
+        Metric("concordance", Concordance(main, horizons), True, "probability", bounds=metrics.SHARE),
         *(make_horizon_metric(metric, target, horizons[j]) for j in others for metric in base_metrics),
     )
 

@@ -26,6 +26,7 @@ from epic22.core.evaluation.crossval_large import (
     is_matrix_on_disk,
 )
 from epic22.core.evaluation.predictions import FittedFold
+from epic22.core.evaluation.significance import is_certainly_better
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import get_family
@@ -149,7 +150,8 @@ class BatchPipeline:
     def package(self, plan: BatchPlan, selection: BatchSelection, fitted: FittedFold, first_model: bool) -> Package[Bundle]:
         """The fitted champion with calibration, intervals, costs and bands of the sample."""
         assessment = selection.sampled.assessment
-        promotion = self.gate.decide(None if assessment is None else assessment.fairness, first_model)
+        fairness = None if assessment is None else assessment.fairness
+        promotion = self.gate.decide(fairness, first_model, is_certainly_better(selection.sampled.verdicts, "constant"))
         return pack_rows(plan.experiment, self.data.table.y, selection.sampled, fitted, promotion)
 
     def record(

@@ -18,7 +18,7 @@ from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.learning_curve import MAX_FOLDS, TRAINING_EIGHTHS, LearningCurve, measure_learning_curve
 from epic22.core.evaluation.predictions import FittedFold
-from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare
+from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare, is_certainly_better
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import ENSEMBLE, get_family
@@ -108,7 +108,8 @@ class RowPipeline:
     def package(self, plan: RowPlan, selection: RowSelection, fitted: FittedFold, first_model: bool) -> Package[Bundle]:
         """The fitted champion with calibration, intervals, costs and bands."""
         experiment = plan.preparation.experiment
-        promotion = self.gate.decide(None if selection.assessment is None else selection.assessment.fairness, first_model)
+        fairness = None if selection.assessment is None else selection.assessment.fairness
+        promotion = self.gate.decide(fairness, first_model, is_certainly_better(selection.verdicts, "constant"))
         return pack_rows(experiment, experiment.examples.y, selection, fitted, promotion)
 
     def record(
@@ -312,13 +313,11 @@ def assess_selection(experiment: Experiment, selection: RowSelection) -> RowSele
 def pack_rows(
     experiment: Experiment, y: Array, selection: RowSelection, fitted: FittedFold, promotion: PromotionDecision
 ) -> Package[Bundle]:
-    """A fitted champion with all that its answers need; proven where it beats the constant and the gate lets it pass so.
+    """A fitted champion with all that its answers need; called what the gate decided.
 
     `y` (n,) are the labels that it learned from.
     """
     task, examples, assessment = experiment.task, experiment.examples, selection.assessment
-    proven = any(v.against == "constant" and v.better for v in selection.verdicts)
-    status = "proven" if proven else "provisional"
     bundle = Bundle(
         schema=Schema.of(task),
         family=selection.champion.family,
@@ -326,7 +325,7 @@ def pack_rows(
         estimator=fitted.estimator,
         interval=selection.intervals.interval,
         sets=selection.intervals.sets,
-        status=status if promotion.status == "proven" else promotion.status,
+        status=promotion.status,
         model_hash="",
         data_version=examples.data_version,
         seed=experiment.seed,

@@ -24,7 +24,7 @@ from epic22.core.evaluation.forecast_metrics import (
     compare_forecasts,
     compute_score_with_interval,
 )
-from epic22.core.evaluation.significance import Verdict
+from epic22.core.evaluation.significance import Verdict, is_certainly_better
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
@@ -167,8 +167,7 @@ class SeriesPipeline:
         self, plan: SeriesPlan, selection: SeriesSelection, fitted: FittedForecasters, first_model: bool
     ) -> Package[PanelBundle]:
         """The fitted forecasters with their weights and the intervals' state."""
-        against = [v for v in selection.verdicts if v.against == BASELINE and v.metric == SKILL.name]
-        proven = any(v.enough_data and v.difference.low > 0 for v in against)
+        pooled = [v for v in selection.verdicts if v.metric == SKILL.name and v.horizon == "all"]
         bundle = PanelBundle(
             schema=PanelSchema.of(self.data),
             family=selection.champion.family,
@@ -176,7 +175,7 @@ class SeriesPipeline:
             weights=selection.weights if selection.champion.family == COMBINATION else np.ones((plan.origins.horizon, 1)),
             state=selection.adapted.state,
             history=fitted.history,
-            status="proven" if proven else "provisional",
+            status="proven" if is_certainly_better(pooled, BASELINE) else "provisional",
             model_hash="",
             data_version=self.data.data_version.id,
             seed=self.config.seed,

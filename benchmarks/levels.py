@@ -1,0 +1,249 @@
+"""The level of what is called certain, and the coverage of 95 % intervals, by simulation; resumable, outside the suite.
+
+    nice -n 15 python benchmarks/levels.py verdicts                # verdicts and intervals alone, on drawn fold predictions
+    nice -n 15 python benchmarks/levels.py verdicts --name before  # with PYTHONPATH set to another tree's src
+    nice -n 15 python benchmarks/levels.py trainings               # whole trainings on tables of noise
+    python benchmarks/levels.py page                               # summary and page of what there is
+
+Each table's figures are kept in benchmarks/.levels, so that a run goes on where it was stopped; a cell's table i is the same
+table under every name. Writes benchmarks/results/levels/NAME.json and docs/evidence-levels.md.
+"""
+
+import argparse
+import json
+import math
+import time
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from level_draws import AREAS, Cell, PanelDraw, draw_panel, draw_rows
+from stamp import machine, source_stamp
+
+from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores
+from epic22.core.evaluation.forecast_metrics import SKILL, compare_forecasts, compute_score_with_interval
+from epic22.core.evaluation.significance import Verdict, compare
+from epic22.core.statistics import Interval
+from epic22.core.task import Array
+
+ROOT = Path(__file__).resolve().parent.parent
+CACHE = ROOT / "benchmarks" / ".levels"
+RESULTS = ROOT / "benchmarks" / "results" / "levels"
+
+SIZES = (20, 60, 300, 1000, 10_000)
+CHUNK = 100
+"""Tables between two writes."""
+
+BOUNDS: Mapping[str, tuple[float, float]] = {
+    "average_precision": (0.0, 1.0),
+    "roc_auc": (0.0, 1.0),
+    "log_loss": (0.0, math.inf),
+    "root_mean_squared_error": (0.0, math.inf),
+    "skill": (-math.inf, 1.0),
+}
+MAX_FACTOR = 30.0
+"""Of the rows that are drawn to check what was asked for: beyond it a table is left out, and counted."""
+
+ROW_KINDS = ("binary", "rare", "multiclass", "regression", "groups", "time")
+
+CELLS: tuple[Cell, ...] = (
+    *(Cell(kind, effect, n) for n in SIZES for effect in ("noise", "moderate") for kind in ROW_KINDS),
+    *(Cell("panel", effect, n) for n in (3, 6, *SIZES) for effect in ("noise", "moderate")),
+    *(Cell(kind, "strong", n) for n in SIZES for kind in ("binary", "rare")),
+)
+ADVICE_CELLS: tuple[Cell, ...] = tuple(Cell(kind, "weak", n) for n in (60, 300) for kind in ROW_KINDS)
+"""Where what was asked for is drawn next."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What is kept of a table: the verdict's difference, whether it is certain, by how many times as much data it would be, and
+    the model's scores."""
+
+    difference: Interval
+    p: float
+    certain: bool
+    data_factor: float
+    scores: tuple[Interval, ...]
+
+    def to_row(self) -> list[float]:
+        """The figures in a row: five of the verdict, then three a score."""
+        verdict = [self.difference.value, self.difference.low, self.difference.high, self.p, float(self.certain)]
+        return [*verdict, self.data_factor, *(x for s in self.scores for x in (s.value, s.low, s.high))]
+
+
+HEAD = 6
+"""Figures before those of the scores."""
+
+
+def judge_table(cell: Cell, rng: np.random.Generator) -> Finding:
+    """One table of a cell, judged as a training judges it."""
+    return _judge_panel(draw_panel(cell, rng)) if cell.kind == "panel" else _judge_rows(cell, rng)
+
+
+def _judge_rows(cell: Cell, rng: np.random.Generator) -> Finding:
+    draw = draw_rows(cell, rng)
+
+    def evaluate(name: str) -> Evaluation:
+        model = name == "model"
+        scores = compute_scores(draw.experiment, draw.scored if model else (draw.metric,), draw.model if model else draw.rival)
+        return build_evaluation(draw.experiment, name, scores, draw.model if model else draw.rival)
+
+    model = evaluate("model")
+    return _build_finding(compare(draw.experiment, model, evaluate("rival"), draw.metric), model.scores)
+
+
+def _judge_panel(draw: PanelDraw) -> Finding:
+    verdict = compare_forecasts(("model", "rival"), (draw.model, draw.rival), SKILL, draw.rows, "all")
+    return _build_finding(verdict, (compute_score_with_interval(SKILL, draw.rows, draw.model, "all"),))
+
+
+def _build_finding(verdict: Verdict, scores: Sequence[Interval]) -> Finding:
+    factor = math.nan if verdict.power is None else verdict.power.seen_data_factor
+    return Finding(verdict.difference, verdict.p, verdict.certain, factor, tuple(scores))
+
+
+def score_names(cell: Cell) -> tuple[str, ...]:
+    """The metrics whose intervals a cell keeps, in their order."""
+    names = {"multiclass": ("log_loss", "roc_auc"), "regression": ("root_mean_squared_error",), "panel": ("skill",)}
+    return names.get(cell.kind, ("average_precision", "roc_auc", "log_loss"))
+
+
+def seed_of(cell: Cell, table: int) -> list[int]:
+    """The same for a cell's table whatever the code that judges it."""
+    return [zlib.crc32(cell.name.encode()), table]
+
+
+def _load(path: Path) -> Array:
+    return np.load(path) if path.exists() else np.empty((0, 0))
+
+
+def _save(path: Path, rows: Array) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_suffix(".part.npy")
+    np.save(part, rows)
+    part.replace(path)
+
+
+def run_verdicts(name: str, tables: int, deadline: float, largest: int, effects: Sequence[str]) -> None:
+    """Judge tables of every cell until there are so many, or the time is up; small cells first."""
+    cells = sorted((c for c in CELLS if c.n <= largest and c.effect in effects), key=lambda c: c.n)
+    for cell in cells:
+        path = CACHE / name / f"{cell.name}.npy"
+        rows = _load(path)
+        while len(rows) < tables and time.monotonic() < deadline:
+            numbers = range(len(rows), min(len(rows) + CHUNK, tables))
+            new = np.array([judge_table(cell, np.random.default_rng(seed_of(cell, i))).to_row() for i in numbers])
+            rows = np.concatenate([rows, new]) if len(rows) else new
+            _save(path, rows)
+        print(f"{name} {cell.name}: {len(rows)} tables", flush=True)
+
+
+def check_advice(cell: Cell, table: int) -> list[float]:
+    """A table's verdict, how many times as much data it asks for, and whether a table of that size was then certain (NaN where
+    it was certain at once, or asked for too much)."""
+    first = judge_table(cell, np.random.default_rng(seed_of(cell, table)))
+    row = [first.difference.value, float(first.certain), first.data_factor]
+    if first.certain or not first.data_factor <= MAX_FACTOR:
+        return [*row, math.nan]
+    more = Cell(cell.kind, cell.effect, math.ceil(cell.n * first.data_factor))
+    return [*row, float(judge_table(more, np.random.default_rng([*seed_of(cell, table), 1])).certain)]
+
+
+def run_advice(name: str, tables: int, deadline: float) -> None:
+    """Draw what was asked for, and see what it shows."""
+    for cell in ADVICE_CELLS:
+        path = CACHE / name / f"advice {cell.name}.npy"
+        rows = _load(path)
+        while len(rows) < tables and time.monotonic() < deadline:
+            new = np.array([check_advice(cell, i) for i in range(len(rows), min(len(rows) + CHUNK, tables))])
+            rows = np.concatenate([rows, new]) if len(rows) else new
+            _save(path, rows)
+        print(f"{name} advice {cell.name}: {len(rows)} tables", flush=True)
+
+
+def _share(hits: int, n: int) -> dict[str, float]:
+    """A share with its 95 % Monte-Carlo interval (Wilson)."""
+    z, p = 1.959963984540054, hits / n
+    middle, scale, spread = p + z * z / (2 * n), 1 + z * z / n, z * math.sqrt(p * (1 - p) / n + z * z / (4 * n * n))
+    return {"share": round(p, 4), "low": round((middle - spread) / scale, 4), "high": round((middle + spread) / scale, 4)}
+
+
+def summarise_cell(cell: Cell, rows: Array) -> dict[str, Any]:
+    """Shares of tables: certain, better; and of each score, covered, outside its bounds, of no width, and the median width."""
+    certain, value = rows[:, 4] == 1, rows[:, 0]
+    truth = 0.0 if cell.effect == "noise" else float(value.mean())
+    summary: dict[str, Any] = {
+        "tables": len(rows),
+        "certain": _share(int(certain.sum()), len(rows)),
+        "better": _share(int((certain & (value > 0)).sum()), len(rows)),
+        "difference": _summarise_interval(rows[:, 0:3], truth, (-math.inf, math.inf)),
+        "scores": {},
+    }
+    for number, name in enumerate(score_names(cell)):
+        figures = rows[:, HEAD + 3 * number : HEAD + 3 * number + 3]
+        known = name == "roc_auc" and cell.kind != "multiclass"
+        truth = AREAS[cell.effect] if known else float(np.nanmean(figures[:, 0]))
+        summary["scores"][name] = _summarise_interval(figures, truth, BOUNDS[name])
+    return summary
+
+
+def _summarise_interval(figures: Array, truth: float, bounds: tuple[float, float]) -> dict[str, Any]:
+    known = figures[~np.isnan(figures).any(axis=1)]
+    if not len(known):
+        return {"truth": round(truth, 5), "undefined": len(figures)}
+    low, high = known[:, 1], known[:, 2]
+    return {
+        "truth": round(truth, 5),
+        "undefined": len(figures) - len(known),
+        "covered": _share(int(((low <= truth) & (truth <= high)).sum()), len(known)),
+        "outside": int(((low < bounds[0] - 1e-12) | (high > bounds[1] + 1e-12)).sum()),
+        "no_width": int((high <= low).sum()),
+        "width": float(f"{np.median(high - low):.4g}"),
+    }
+
+
+def summarise_advice(rows: Array) -> dict[str, Any]:
+    """Of tables that asked for more: the share certain then; the same of those whose difference was near the true one."""
+    asked = rows[~np.isnan(rows[:, 3])]
+    near = asked[np.abs(asked[:, 0] / rows[:, 0].mean() - 1) < 0.25]
+    summary: dict[str, Any] = {"tables": len(rows), "asked": len(asked), "asked_nothing": int((asked[:, 2] <= 1).sum())}
+    if len(asked):
+        summary |= {"factor": float(f"{np.median(asked[:, 2]):.3g}"), "certain_then": _share(int(asked[:, 3].sum()), len(asked))}
+    if len(near):
+        summary |= {"near": len(near), "certain_then_near": _share(int(near[:, 3].sum()), len(near))}
+    return summary
+
+
+def write_results(name: str) -> None:
+    """The summary of every cell that has tables."""
+    cells = {c.name: summarise_cell(c, rows) for c in CELLS if len(rows := _load(CACHE / name / f"{c.name}.npy"))}
+    advice = {c.name: summarise_advice(rows) for c in ADVICE_CELLS if len(rows := _load(CACHE / name / f"advice {c.name}.npy"))}
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    record = {"machine": machine(), "cells": cells, "advice": advice, "stamp": source_stamp(Path(__file__))}
+    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+
+
+def main() -> None:
+    """The layer that was asked for."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("layer", choices=("verdicts", "advice", "summary"))
+    parser.add_argument("--name", default="after")
+    parser.add_argument("--tables", type=int, default=2000)
+    parser.add_argument("--minutes", type=float, default=math.inf)
+    parser.add_argument("--largest", type=int, default=SIZES[-1])
+    parser.add_argument("--effects", nargs="+", choices=tuple(AREAS), default=tuple(AREAS))
+    options = parser.parse_args()
+    deadline = time.monotonic() + 60 * options.minutes
+    if options.layer == "verdicts":
+        run_verdicts(options.name, options.tables, deadline, options.largest, options.effects)
+    if options.layer == "advice":
+        run_advice(options.name, options.tables, deadline)
+    write_results(options.name)
+
+
+if __name__ == "__main__":
+    main()

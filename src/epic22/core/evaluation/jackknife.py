@@ -1,0 +1,170 @@
+"""The standard error of a mean over folds, by leaving out what is independent: rows, groups or stretches of time.
+
+A row may be tested in several folds, and rows of a group or of one stretch of time err together. So what is left out, in all
+folds at once, is one of at most `MAX_PARTS` parts of whole clusters (delete-a-group jackknife, Kott 2001; one cluster at a time
+where there are no more). That is the variance of the mean over folds about the mean performance of the folds' models on new rows
+(Bayle, Bayle, Janson and Mackey 2020). Rows that follow one another in time are left out in contiguous stretches (Ibragimov and
+Müller 2010). n = rows, c = clusters, g = parts.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+from scipy.special import gammaln
+
+from epic22.core.evaluation.bootstrap import average_folds, build_clustered_predictions, compute_weighted_metrics
+from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.experiment import Experiment
+from epic22.core.statistics import CONFIDENCE
+from epic22.core.task import Array, Metric
+
+MAX_PARTS, MAX_STRETCHES = 50, 20
+"""Parts that are left out in turn; of rows that follow one another in time fewer, so that neighbours are left out together."""
+
+PARTS = 66
+"""The stream of random numbers, beside the seed, by which clusters are divided into parts."""
+
+
+@dataclass(frozen=True)
+class IndependentUnits:
+    """What of the test rows is independent, and what that can show.
+
+    `part` (c,) is the part of each cluster, `count` how many `noun` there are. `informative` are those of the rarer class, or
+    all where the target has no two classes: a figure varies by no more of them. `least_p` is the least p that permuting the
+    labels of these units, or changing their signs, can give: no finding on them is more certain.
+    """
+
+    noun: str
+    part: Array
+    count: int
+    informative: int
+    least_p: float
+
+    @property
+    def degrees_of_freedom(self) -> int:
+        """Of the standard error; 0 where there is none."""
+        return max(0, min(int(self.part.max()) + 1, self.informative) - 1)
+
+    @property
+    def quantile(self) -> float:
+        """Standard errors to each side of a figure; NaN without an error."""
+        return compute_t_quantile(self.degrees_of_freedom)
+
+    @property
+    def pseudo_variance(self) -> float:
+        """What two more units, one without a difference and one with twice the mean's, add to a variance of 1² of that mean.
+
+        So a difference without any variance, as of a perfect model, still has an error.
+        """
+        return 2.0 / ((self.informative + 1) * (self.informative + 2))
+
+
+def compute_t_quantile(degrees_of_freedom: int) -> float:
+    """Student's, of a 95 % interval; NaN without degrees of freedom."""
+    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom)) if degrees_of_freedom > 0 else math.nan
+
+
+def find_independent_units(experiment: Experiment) -> IndependentUnits:
+    """The units of the experiment's test rows: clusters where the plan has them, stretches of time, else rows."""
+    plan, examples = experiment.plan, experiment.examples
+    rows = np.unique(np.concatenate([fold.test for fold in plan.folds]))
+    code = np.unique(experiment.get_clusters(rows), return_inverse=True)[1]
+    count, kind = int(code.max()) + 1, experiment.task.target.traits
+    outcome = kind.get_outcomes(examples.y[rows])
+    informative, orders = count, math.inf
+    if kind.is_stratified:
+        informative = min(len(np.unique(code[outcome == value])) for value in np.unique(outcome)) if _has_two(outcome) else count
+        orders = compute_log_permutations(outcome, code)
+    named = examples.cluster is not None or examples.group is not None
+    forward = examples.has_times and plan.strategy in ("walk_forward", "holdout") and not named
+    part = _cut_stretches(examples.at[rows], code) if forward else _divide(count, experiment.seed)
+    noun = "rows" if count == len(rows) else "groups of rows"
+    least_p = max(compute_least_sign_p(count), math.exp(-orders))
+    return IndependentUnits(noun, part, count, informative, least_p)
+
+
+def _has_two(outcome: Array) -> bool:
+    return len(np.unique(outcome)) == 2
+
+
+def _divide(count: int, seed: int) -> Array:
+    """The part (c,) of each cluster, at random, in parts of equal size."""
+    return np.asarray(np.random.default_rng([seed, PARTS]).permutation(count) % min(count, MAX_PARTS))
+
+
+def _cut_stretches(at: Array, code: Array) -> Array:
+    """The part (c,) of each cluster by the time (n,) of its first row: stretches of about equally many clusters."""
+    count = int(code.max()) + 1
+    first = np.full(count, np.iinfo(np.int64).max)
+    np.minimum.at(first, code, at.astype("datetime64[us]").astype(np.int64))
+    rank = np.empty(count, dtype=np.int64)
+    rank[np.argsort(first, kind="stable")] = np.arange(count)
+    return np.asarray(rank * min(count, MAX_STRETCHES) // count)
+
+
+def compute_least_sign_p(count: int) -> float:
+    """The least two-sided p of a test that changes the signs of `count` independent differences.
+
+    >>> compute_least_sign_p(3), compute_least_sign_p(6)
+    (0.25, 0.03125)
+    """
+    return min(1.0, 2.0 ** (1 - count))
+
+
+def compute_log_permutations(outcome: Array, cluster: Array) -> float:
+    """The logarithm of how many orders of the clusters' outcomes there are, of rows (n,): ln C(20, 9) for 9 of 20 rows.
+
+    >>> round(math.exp(compute_log_permutations(np.arange(20) < 9, np.arange(20))))
+    167960
+    """
+    means = np.bincount(cluster, weights=outcome) / np.bincount(cluster)
+    alike = np.unique(means, return_counts=True)[1]
+    return float(gammaln(alike.sum() + 1) - gammaln(alike + 1).sum())
+
+
+def cut_origins(origins: int, horizon: int) -> IndependentUnits:
+    """The units of this many neighbouring origins whose forecasts reach a horizon: stretches that are a horizon long.
+
+    More than `MAX_PARTS` of them are left out several at a time. Of no stretch there is no error.
+    """
+    count = max(1, origins // max(horizon, 1))
+    part = np.arange(origins) * min(count, MAX_PARTS) // origins
+    return IndependentUnits("stretches of time", part, count, count, compute_least_sign_p(count))
+
+
+def compute_overlap_factor(horizon: int, length: float) -> float:
+    """By what the variance of a mean over stretches of `length` origins exceeds what they show as if they were independent.
+
+    Origins less than a horizon apart share periods (Hansen and Hodrick 1980), so their errors' covariance falls in a line to zero
+    over a horizon; the stretches' neighbours share what lies across their border.
+
+    >>> compute_overlap_factor(1, 1), round(compute_overlap_factor(12, 12), 2), round(compute_overlap_factor(12, 120), 2)
+    (1.0, 1.5, 1.03)
+    """
+    return 1 / (1 - (horizon**2 - 1) / (3 * horizon * max(length, horizon)))
+
+
+def jackknife_means(
+    experiment: Experiment, metrics: tuple[Metric, ...], predictions: tuple[FoldPredictions, ...], units: IndependentUnits
+) -> Array:
+    """Means over folds of each metric when each part is left out, (metrics, g); NaN where no fold defines it."""
+    left_out = 1.0 - np.eye(int(units.part.max()) + 1)[:, units.part]
+    clustered = build_clustered_predictions(experiment, predictions)
+    return average_folds(compute_weighted_metrics(metrics, clustered, left_out))
+
+
+def compute_jackknife_error(values: Array) -> float:
+    """The standard error by values (g,) of a figure with each part left out; NaN where fewer than two are defined."""
+    known = values[np.isfinite(values)]
+    if len(known) < 2:
+        return math.nan
+    return math.sqrt((len(known) - 1) / len(known) * float(((known - known.mean()) ** 2).sum()))
+
+
+def compute_p(difference: float, error: float, units: IndependentUnits) -> float:
+    """The two-sided p of a difference with such an error, not below what the units can show."""
+    if math.isnan(difference + error) or units.degrees_of_freedom < 1 or not error:
+        return 1.0
+    return max(units.least_p, float(2 * stats.t.sf(abs(difference) / error, units.degrees_of_freedom)))
