@@ -1,7 +1,7 @@
 """Preprocessing: a batch and a row give the same bits; the state is JSON and comes back whole."""
 
 import json
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from tests.toy import COLUMNS, inputs
 from epic22.core.data.formula import parse_formula
 from epic22.core.data.preprocess import MAX_LEVELS, PREPROCESSING_VIEWS, Preprocessor, days_since_1970
 from epic22.core.serialization import to_json
-from epic22.core.task import Column
+from epic22.core.task import Column, Formula
 
 ROW = st.fixed_dictionaries(
     {
@@ -109,3 +109,61 @@ def test_outputs_are_the_inputs_and_then_the_derived_columns_with_their_formulas
 
 def test_without_formulas_the_state_is_as_it_always_was() -> None:
     assert set(to_json(Preprocessor.fit(COLUMNS, inputs(50)), PREPROCESSING_VIEWS)) == {"levels"}
+
+
+def center_of(values: list[float]) -> float:
+    frame = pl.DataFrame({"x": values})
+    return Preprocessor.fit((Column("x", "float"),), frame).centers.get("x", 0.0)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [1e9 + i for i in range(32)],
+        [float(20240101 + i) for i in range(4)],
+        [-3e7 - i / 4 for i in range(100)],
+        [1.7e9 + i for i in range(20)] + [-1.0],
+        [9e15 + 2 * i for i in range(50)],
+    ],
+    ids=["account numbers", "days written as numbers", "below zero", "seconds with a code for missing", "near 2^53"],
+)
+def test_numbers_large_beside_their_spread_stay_apart_as_float32(values: list[float]) -> None:
+    frame = pl.DataFrame({"x": values})
+    fitted = Preprocessor.fit((Column("x", "float"),), frame)
+    matrix = fitted.transform(frame)
+    assert len(np.unique(matrix)) == len(set(values))
+    assert fitted.transform_row({"x": values[3]}).tobytes() == matrix[3:4].tobytes()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [float(i) for i in range(100)],
+        [i / 7 for i in range(100)],
+        [47.5 + i / 10_000 for i in range(3000)],
+        [float(2**i) for i in range(40)],
+        [100.5] * 5,
+    ],
+    ids=["counts", "fractions", "latitudes", "powers", "one value"],
+)
+def test_numbers_that_lose_nothing_worth_having_are_not_centred(values: list[float]) -> None:
+    assert center_of(values) == 0.0
+
+
+def test_moments_of_one_hour_stay_apart_and_a_centre_is_stored_with_the_preprocessing() -> None:
+    start = datetime(2024, 3, 1, 12)
+    frame = pl.DataFrame({"at": [start + timedelta(seconds=7 * i) for i in range(500)], "day": [start] * 500})
+    columns = (Column("at", "time"), Column("day", "time"))
+    fitted = Preprocessor.fit(columns, frame)
+    assert list(fitted.centers) == ["at"]
+    assert len(np.unique(fitted.transform(frame)[:, 0])) == 500
+    again = Preprocessor.restore(columns, to_json(fitted, PREPROCESSING_VIEWS))
+    assert again.transform(frame).tobytes() == fitted.transform(frame).tobytes()
+    assert "centers" not in to_json(Preprocessor.fit(columns[1:], frame), PREPROCESSING_VIEWS)
+
+
+def test_a_formula_sees_the_numbers_as_they_are_and_its_own_value_is_centred() -> None:
+    frame = pl.DataFrame({"x": [1e9 + i for i in range(32)]})
+    fitted = Preprocessor.fit((Column("x", "float"),), frame, formulas=(Formula("twice", "x * 2"),))
+    assert fitted.derive(frame)["twice"].to_list() == [2e9 + 2 * i for i in range(32)]
+    assert len(np.unique(fitted.transform(frame)[:, 1])) == 32

@@ -249,8 +249,8 @@ def _decode_value(preprocessor: Preprocessor, column: Column, value: np.float32)
     if column.dtype == "category":
         return decode_level(preprocessor, column, float(value))
     if column.dtype == "time":
-        return format_time(float(value))
-    return bool(value) if column.dtype == "bool" else float(str(value))
+        return format_time(preprocessor.restore_value(column, float(value)))
+    return bool(value) if column.dtype == "bool" else preprocessor.restore_value(column, float(str(value)))
 
 
 def _describe_value(column: Column, value: Any, unseen: bool) -> str:

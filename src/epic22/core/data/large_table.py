@@ -6,7 +6,7 @@ row's number. n = rows with a label, p = inputs. The order is that of the file, 
 
 import shutil
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -75,7 +75,7 @@ class LargeTable:
 
     `y` (n,) class codes or values; `at` (n,) datetime64[us] or None; `cluster_hash` (n,) uint64: a hash of whom the row is about,
     or of the row itself, equal for copies. `sample` holds the typed rows whose numbers are `sample_rows`, ascending.
-    `trainable` (n,): rows that may train, None: all.
+    `trainable` (n,): rows that may train, None: all. `centers` are what was subtracted of columns in the matrix, by name.
     """
 
     matrix_file: MatrixFile
@@ -87,6 +87,7 @@ class LargeTable:
     sample: pl.DataFrame
     sample_rows: Array
     trainable: Array | None = None
+    centers: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.matrix_file.n_rows
@@ -102,7 +103,9 @@ class LargeTable:
                     codes = block[:, place[name]]
                     level_counts += np.bincount(codes[~np.isnan(codes)].astype(np.int64), minlength=len(level_counts))
         return Preprocessor(
-            self.columns, {name: _rank_levels(self.levels[name], level_counts) for name, level_counts in counts.items()}
+            self.columns,
+            {name: _rank_levels(self.levels[name], level_counts) for name, level_counts in counts.items()},
+            centers={column.name: self.centers[column.name] for column in self.columns if column.name in self.centers},
         )
 
     def iterate_matrices(
@@ -155,8 +158,12 @@ def read_large_table(
     n, p = profile.rows, len(inputs)
     refuse_full_disk(scratch, n, p)
     levels = {c.name: c.levels for c in inputs if c.dtype == "category"}
+    centers = {c.name: profile.counts[c.name].choose_center() for c in inputs if c.dtype in ("int", "float")}
+    centers = {name: center for name, center in centers.items() if center}
     plain = Preprocessor(
-        inputs, {name: {v: code for code, v in enumerate(column_levels)} for name, column_levels in levels.items()}
+        inputs,
+        {name: {v: code for code, v in enumerate(column_levels)} for name, column_levels in levels.items()},
+        centers=centers,
     )
     y, cluster_hash = np.empty(n), np.empty(n, dtype=np.uint64)
     at = np.empty(n, dtype="datetime64[us]") if profile.roles.time else None
@@ -184,7 +191,15 @@ def read_large_table(
         cluster_hash = mix_bits(np.arange(n, dtype=np.uint64))
     matrix_file = MatrixFile(scratch / "rows.f32", n, p)
     return LargeTable(
-        matrix_file, inputs, levels, y, at, cluster_hash, sample.drop(SAMPLE_ROW_COLUMN), sample[SAMPLE_ROW_COLUMN].to_numpy()
+        matrix_file,
+        inputs,
+        levels,
+        y,
+        at,
+        cluster_hash,
+        sample.drop(SAMPLE_ROW_COLUMN),
+        sample[SAMPLE_ROW_COLUMN].to_numpy(),
+        centers=centers,
     )
 
 

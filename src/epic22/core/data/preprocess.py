@@ -2,11 +2,12 @@
 
 Numbers stay as they are, booleans become 0 and 1, times become days since 1970-01-01, categories become their code in a map
 fixed at fit time. A missing value and a category never seen in training are both NaN; families treat NaN as missing. Derived
-columns follow the inputs, computed in float64 from the inputs' numbers before all become float32.
+columns follow the inputs, computed in float64 from the inputs' numbers before all become float32. Where float32 would merge a
+column's values, for they are large beside their spread, as numbers of accounts are, a centre is subtracted in float64 first.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import astuple, dataclass, replace
+from dataclasses import astuple, dataclass, field, replace
 from datetime import date, datetime
 from functools import cached_property
 from typing import Any
@@ -25,6 +26,39 @@ MAX_LEVELS = 255
 
 MAX_ENCODED_LEVELS = 20_000
 """Levels of a category whose share or labels are tallied."""
+
+
+MIN_RESOLUTION = 1e-5
+"""A column is centred where float32 cannot part its values to this share of the range of nine in ten of them."""
+
+
+def choose_center(values: Array) -> float:
+    """What is to be subtracted of a column's values (n,), float64, before they become float32; 0.0 where that loses nothing.
+
+    >>> choose_center(np.array([1e9, 1e9 + 1, 1e9 + 31]))
+    1000000001.0
+    >>> choose_center(np.array([0.1, 0.2, 1e9]))
+    0.0
+    """
+    finite = values[np.isfinite(values)]
+    rounded = finite.astype(np.float32).astype(np.float64)
+    if not len(finite) or (rounded == finite).all():
+        return 0.0
+    low, high = np.quantile(finite, (0.05, 0.95))
+    spread = (high - low) or float(np.ptp(finite))
+    if float(np.spacing(np.float32(np.abs(finite).max()))) < MIN_RESOLUTION * spread:
+        return 0.0
+    distinct = np.unique(finite)
+    # A whole number, so that differences to it are exact.
+    candidates = (0.0, *(float(np.round(center)) for center in (np.median(finite), distinct[0], distinct[-1])))
+    return max(candidates, key=lambda center: len(np.unique((distinct - center).astype(np.float32))))
+
+
+def choose_center_of_range(low: float, high: float) -> float:
+    """The same where nothing but the range of a column is known."""
+    if not low < high or float(np.spacing(np.float32(max(-low, high)))) < MIN_RESOLUTION * (high - low):
+        return 0.0
+    return float(np.round((low + high) / 2))
 
 
 def days_since_1970(value: date | datetime) -> float:
@@ -46,6 +80,7 @@ class Preprocessor:
     levels: Mapping[str, Mapping[str, int]]
     derived: tuple[Derivation | FittedEncoding, ...] = ()
     selected: tuple[int, ...] | None = None
+    centers: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def fit(
@@ -69,6 +104,7 @@ class Preprocessor:
         }
         derived = bind_formulas((*formulas, *recipe.formulas), columns)
         fitted = cls(columns, levels, (*derived, *_fit_encodings(columns, levels, X, y, recipe.encodings)))
+        fitted = replace(fitted, centers=fitted._fit_centers(X))
         if recipe.inputs is None:
             return fitted
         positions = [place for place, column in enumerate(columns) if column.name in recipe.inputs]
@@ -120,6 +156,8 @@ class Preprocessor:
         for place in self._overflow_positions:
             if values[place] >= MAX_LEVELS:
                 values[place] = float("nan")
+        for place, center in self._center_positions:
+            values[place] -= center
         return np.array([values if self.selected is None else [values[place] for place in self.selected]], dtype=np.float32)
 
     def derive(self, X: pl.DataFrame) -> pl.DataFrame:
@@ -136,7 +174,7 @@ class Preprocessor:
         return values
 
     def _build_matrix(self, values: Sequence[Array]) -> Array:
-        places = range(len(values)) if self.selected is None else self.selected
+        places: Sequence[int] = range(len(values)) if self.selected is None else self.selected
         matrix = np.empty((len(values[0]), len(places)), dtype=np.float32)
         for j, place in enumerate(places):
             matrix[:, j] = (
@@ -144,7 +182,30 @@ class Preprocessor:
                 if place in self._overflow_positions
                 else values[place]
             )
+        for place, center in self._center_positions:
+            if place in places:
+                matrix[:, places.index(place)] = values[place] - center
         return matrix
+
+    def _fit_centers(self, X: pl.DataFrame) -> dict[str, float]:
+        """The centres of the columns of numbers and times that need one, by name."""
+        numbers = [c for c in self.columns if c.dtype in ("int", "float", "time")]
+        values = {c.name: np.asarray(self._to_numbers(X[c.name], c).to_numpy(), dtype=np.float64) for c in numbers}
+        if any(isinstance(derivation, Derivation) for derivation in self.derived):
+            made = self.derive(X)
+            values |= {d.column.name: made[d.column.name].to_numpy() for d in self.derived if isinstance(d, Derivation)}
+        centers = {name: choose_center(column) for name, column in values.items()}
+        return {name: center for name, center in centers.items() if center}
+
+    @cached_property
+    def _center_positions(self) -> tuple[tuple[int, float], ...]:
+        """Positions of the columns that have a centre, and it."""
+        names = [column.name for column in (*self.columns, *(derivation.column for derivation in self.derived))]
+        return tuple((names.index(name), center) for name, center in self.centers.items())
+
+    def restore_value(self, column: Column, value: float) -> float:
+        """A number of the matrix as the column has it."""
+        return value + self.centers.get(column.name, 0.0)
 
     @cached_property
     def _overflow_positions(self) -> tuple[int, ...]:
@@ -158,7 +219,8 @@ class Preprocessor:
         formulas = bind_formulas([Formula(*one) for one in state.get("formulas", ())], columns)
         encodings = tuple(FittedEncoding.restore(one) for one in state.get("tallies", ()))
         selected = state.get("picked")
-        return cls(columns, levels, (*formulas, *encodings), None if selected is None else tuple(selected))
+        selection = None if selected is None else tuple(selected)
+        return cls(columns, levels, (*formulas, *encodings), selection, state.get("centers", {}))
 
     def _to_numbers(self, series: pl.Series, column: Column) -> pl.Series:
         if column.dtype == "category":
@@ -178,7 +240,8 @@ class Preprocessor:
 PREPROCESSING_VIEWS = collect_views(
     view(
         Preprocessor,
-        "levels formulas? tallies? picked?=selected",
+        "levels formulas? tallies? picked?=selected centers?",
+        centers=lambda fitted: fitted.centers or None,
         levels=lambda fitted: {name: list(levels) for name, levels in fitted.levels.items()},
         formulas=lambda fitted: [astuple(d.formula) for d in fitted.derived if isinstance(d, Derivation)] or None,
         tallies=lambda fitted: [d for d in fitted.derived if isinstance(d, FittedEncoding)] or None,

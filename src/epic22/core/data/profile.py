@@ -22,6 +22,7 @@ from epic22.core.data.column_reading import (
     is_all_digits,
     is_too_large,
 )
+from epic22.core.data.preprocess import choose_center_of_range
 from epic22.core.data.schema_inference import (
     DATES,
     DAY_RANGE,
@@ -151,6 +152,10 @@ class ColumnCounts:
         if max(-low, high) > MAX_NUMBER and self.name not in where.lenient_columns:
             row = int((number.abs() > MAX_NUMBER).fill_null(value=False).arg_true()[0])
             raise _build_infinite_error(self.name, where.describe_row(row))
+
+    def choose_center(self) -> float:
+        """What is to be subtracted of its numbers before they become float32; 0.0 where that loses nothing."""
+        return choose_center_of_range(self.minimum, self.maximum)
 
     @property
     def distinct(self) -> int:

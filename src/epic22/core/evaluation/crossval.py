@@ -77,6 +77,10 @@ def prepare_rows(
     preprocessor, X = Preprocessor.fit_transform(
         task.input_columns, part.X, y, encoding_folds, formulas=task.formulas, recipe=recipe
     )
+    if task.target.offset in preprocessor.centers:
+        # An exposure's logarithm is added to the score, so it stays as it is.
+        preprocessor = replace(preprocessor, centers={n: c for n, c in preprocessor.centers.items() if n != task.target.offset})
+        X = preprocessor.transform(part.X)
     return PreparedRows(preprocessor, X, replace(task, columns=preprocessor.outputs))
 
 

@@ -40,7 +40,7 @@ class ShapSample:
             return np.full(len(self.rows), np.nan)
         codes, model_column = self.X[:, place].astype(np.float64), self.fitted.preprocessor.outputs[place]
         if model_column.dtype != "category":
-            return codes
+            return codes + self.fitted.preprocessor.centers.get(model_column.name, 0.0)
         names = {code: level for level, code in self.fitted.preprocessor.levels[model_column.name].items()}
         return np.array([None if np.isnan(code) else names[int(code)] for code in codes], dtype=object)
 
