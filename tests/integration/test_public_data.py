@@ -87,12 +87,12 @@ def test_days_become_the_groups_where_forward_folds_would_hold_one_class() -> No
     assert (plan.strategy, plan.period, plan.n_folds) == ("by_group", "day", 5)
 
 
-def test_a_class_that_fills_one_day_only_is_refused() -> None:
+def test_a_class_of_one_day_only_is_refused() -> None:
     from epic22.core.errors import SplitError
 
     file = DATA / "maintenance/lbnl_ahu/SZCAV.csv"
     assignment = load_task_data(build_spec(csv=file, label=FAULT, time=("Datetime",)))
-    with pytest.raises(SplitError, match="a class fills only 1 of"):
+    with pytest.raises(SplitError, match="class 0 occurs in only 1 of"):
         plan_folds(assignment.examples(), "binary", SplitRequest())
 
 

@@ -335,7 +335,7 @@ def test_a_class_in_one_group_only_is_refused() -> None:
     group = np.repeat(np.array(["a", "b", "c", "d"], dtype=object), 25)
     made = toy("binary", 100, group=group)
     label = (group == "a").astype(float)
-    with pytest.raises(SplitError, match="fills only 1"):
+    with pytest.raises(SplitError, match="occurs in only 1 of 4"):
         plan_folds(replace(made.examples, Y=label[:, None]), "binary", SplitRequest())
 
 

@@ -9,7 +9,7 @@ from epic22.bootstrap.components import Components, current_user
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
-from epic22.core.errors import FileError
+from epic22.core.errors import FileError, SplitError
 from epic22.core.lineage import DataVersion
 from epic22.core.progress import Progress
 from epic22.core.quality import Finding
@@ -72,9 +72,14 @@ def _audit_table(spec: TrainingSpec, progress: Progress) -> tuple[TaskData, tupl
     progress.begin(f"reading and auditing {spec.path.name}", 1)
     data = load_task_data(spec)
     examples = data.examples()
-    plan = plan_folds(examples, data.task.target.kind, replace(request, repeats=1, test_rows=data.test_rows))
+    request = replace(request, repeats=1, test_rows=data.test_rows, classes=data.task.target.classes)
+    try:
+        split = audit_split(examples, plan_folds(examples, data.task.target.kind, request))
+    except SplitError as error:
+        # What the columns give away is of use where the rows are not yet enough to train on, or not yet split.
+        data, split = replace(data, notes=(*data.notes, f"Cannot be trained on as it is: {error}")), ()
     progress.step()
-    return data, (*data.suspicions, *audit_split(examples, plan))
+    return data, (*data.suspicions, *split)
 
 
 def audit_stored(

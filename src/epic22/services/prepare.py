@@ -36,7 +36,7 @@ def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     """
     task, examples, suspicions = withhold_columns(data, split.seed)
     check_groups(task.policy.coverage_by, examples.X)
-    plan = plan_folds(examples, task.target.kind, split)
+    plan = plan_folds(examples, task.target.kind, replace(split, classes=task.target.classes))
     experiment = Experiment(task, examples, plan, split.seed, threads)
     task, notes = choose_log_target(experiment)
     data = replace(data, task=task, suspicions=suspicions, notes=(*data.notes, *notes))

@@ -17,7 +17,6 @@ from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import audit_columns
-from epic22.core.data.names import find_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, read_row_times
@@ -30,6 +29,7 @@ from epic22.core.models.catalog import FAMILIES, default_families, get_family
 from epic22.core.models.loss import SQUARED
 from epic22.core.targets import KINDS
 from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
+from epic22.spec.classes import format_class, leave_out_rare_classes, refuse_variants
 from epic22.spec.task_name import build_task_name
 from epic22.spec.task_request import build_loss, build_roles, refuse_contradictions
 from epic22.spec.training_spec import TrainingSpec
@@ -51,6 +51,9 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     formulas = _parse_formulas(table, spec)
     refuse_unknown_keeps([*(c.name for c in table.columns), *(f.name for f in formulas)], spec.roles.keep)
     kind, classes, notes = infer_kind(table.frame[spec.label], spec)
+    table, rare_notes = leave_out_rare_classes(table, kind, spec)
+    if rare_notes:
+        kind, classes, notes = infer_kind(table.frame[spec.label], spec)
     whole, test_rows = _append_test_rows(table, raws, spec)
     label = encode_label(whole.frame[spec.label], classes, kind)
     refuse_loss(label, kind, spec)
@@ -75,6 +78,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
         notes=(
             *spec.origin.notes,
             *table.notes,
+            *rare_notes,
             *notes,
             *_describe_offset(spec),
             *cutoff_notes,
@@ -148,7 +152,7 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
     ):
         _refuse_positive(spec)
         return "regression", (), (f"{name} is predicted as a value (regression){_describe_loss(spec)}.",)
-    _refuse_variants(label)
+    refuse_variants(label)
     if len(values) > MAX_CLASSES:
         raise ColumnError(
             f"label {name!r} has {len(values)} different values; up to {MAX_CLASSES} classes, or numbers, can be predicted."
@@ -157,23 +161,9 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
         pair = _order_classes(label, spec)
         return "binary", pair, (f"{name} = {pair[1]} is the positive class.",)
     _refuse_positive(spec)
-    classes = tuple(_format_class(value) for value in values)
+    classes = tuple(format_class(value) for value in values)
     note = f"{name} has {len(classes)} classes" + ("; --kind regression predicts it as a value." if numeric else ".")
     return "multiclass", classes, (note,)
-
-
-def _refuse_variants(label: pl.Series) -> None:
-    """Raise ColumnError where two classes differ by case or blanks alone."""
-    if label.dtype != pl.String:
-        return
-    counts = dict(label.value_counts(sort=True).iter_rows())
-    variants = find_variants(list(counts))
-    if variants:
-        listed = [f"{name!r} ({counts[name]:,} rows)" for name in variants]
-        raise ColumnError(
-            f"label {label.name!r}: the classes {', '.join(listed[:-1])} and {listed[-1]} differ by case or blanks alone; write "
-            f"them alike where they are one class, or tell them apart by more, as '{variants[0]} 1' and '{variants[1]} 2'."
-        )
 
 
 def _describe_loss(spec: TrainingSpec) -> str:
@@ -244,21 +234,14 @@ def _refuse_positive(spec: TrainingSpec) -> None:
         raise ColumnError(f"--positive {spec.roles.positive}: label {spec.label!r} is not one of two classes.")
 
 
-def _format_class(value: Any) -> str:
-    """A class by its name, to the last digit: two classes never share one."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
-
-
 def _order_classes(label: pl.Series, spec: TrainingSpec) -> tuple[str, str]:
     """(negative, positive): as stated; else 1, true, yes; else the rarer value."""
-    names = [_format_class(value) for value in label.unique().sort()]
+    names = [format_class(value) for value in label.unique().sort()]
     positive = spec.roles.positive
     if positive is None:
         obvious = [name for name in names if name.lower() in ("1", "true", "yes", "y")]
         counts = label.alias("value").value_counts().sort(["count", "value"])
-        positive = obvious[0] if len(obvious) == 1 else _format_class(counts["value"][0])
+        positive = obvious[0] if len(obvious) == 1 else format_class(counts["value"][0])
     if positive not in names:
         raise ColumnError(f"--positive {positive}: label {spec.label!r} has the values {' and '.join(names)}.")
     negative = names[1 - names.index(positive)]
@@ -270,7 +253,7 @@ def encode_label(label: pl.Series, classes: tuple[str, ...], kind: Kind) -> pl.S
     if KINDS[kind].is_regression:
         return label.cast(pl.Float64)
     code = {name: float(i) for i, name in enumerate(classes)}
-    texts = [_format_class(value) for value in label.to_list()]
+    texts = [format_class(value) for value in label.to_list()]
     unseen = sorted(set(texts) - set(code))
     if unseen:
         raise ColumnError(f"label {label.name!r}: {', '.join(unseen)} occurs in the test file only; training never saw it.")

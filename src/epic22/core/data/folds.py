@@ -33,7 +33,7 @@ class SplitRequest:
     `holdout_from` a moment, UTC.
 
     `test_rows`: the last n rows came from a test file of their own. `separate_groups`: no group is on both sides of a fold
-    of timed rows either; rows without a time are always split so.
+    of timed rows either; rows without a time are always split so. `classes`: the names of the label's classes, for messages.
     """
 
     horizon: float = 0.0
@@ -47,6 +47,11 @@ class SplitRequest:
     n_folds: int = 5
     repeats: int = 5
     separate_groups: bool = False
+    classes: tuple[str, ...] = ()
+
+    def name_class(self, code: float) -> str:
+        """The class of a code, for messages."""
+        return f"class {self.classes[int(code)]!r}" if self.classes else f"class {code:g}"
 
     @property
     def embargo(self) -> float:

@@ -42,7 +42,7 @@ def plan_folds(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPla
     plan = _choose_plan(examples, kind, request)
     if examples.trainable is not None:
         plan = replace(plan, folds=tuple(replace(f, train=f.train[examples.trainable[f.train]]) for f in plan.folds))
-    _refuse_missing_classes(plan, examples, kind)
+    _refuse_missing_classes(plan, examples, kind, request)
     groups = plan.clusters if plan.strategy == "by_group" else plan.groups
     if groups is not None:
         _refuse_inseparable_groups(plan.folds, groups, examples.y, kind)
@@ -98,7 +98,7 @@ def _plan_forward_or_by_period(examples: Examples, kind: Kind, request: SplitReq
     if lacking is None:
         return plan
     why = f"forward folds would hold one class only ({lacking}), so whole {{}}s are the groups"
-    return _plan_by_period(examples, kind, request, _find_finest_period(examples, request.n_folds), why)
+    return _plan_by_period(examples, kind, request, find_finest_period(examples.at), why)
 
 
 def _separate_holdout(plan: FoldPlan, groups: Array | None) -> FoldPlan:
@@ -265,9 +265,10 @@ def compute_period_starts(at: Array, period: Period) -> Array:
     return pl.Series(at).dt.truncate(interval).to_numpy()
 
 
-def _find_finest_period(examples: Examples, n: int) -> Period:
+def find_finest_period(at: Array) -> Period:
+    """The shortest period that has ten rows or more on average, from times (n,)."""
     for period in ("day", "week", "month"):
-        if len(np.unique(compute_period_starts(examples.at, period))) <= len(examples) / 10:
+        if len(np.unique(compute_period_starts(at, period))) <= len(at) / 10:
             return period
     return "month"
 
@@ -279,10 +280,15 @@ def _plan_by_group(examples: Examples, kind: Kind, request: SplitRequest, groups
     strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), groups, kind)
     n_fewest = int(np.bincount(strata).min())
     if n_fewest < 2:
-        raise SplitError(
-            f"a class fills only {n_fewest} of {count} groups, so either training or test would lack it; "
-            "bring more groups of that class, or use --test FILE."
-        )
+        y = KINDS[kind].get_outcomes(examples.y)
+        strata, n_groups = _stratify_by_rarest_class(y, groups)
+        n_fewest = int(n_groups.min())
+        if n_fewest < 2:
+            name = request.name_class(np.unique(y)[n_groups.argmin()])
+            raise SplitError(
+                f"{name} occurs in only {n_fewest} of {count} groups, so either training or test would lack it; "
+                "bring more groups of that class, give its rows another class, or use --test FILE."
+            )
     n = min(request.n_folds, n_fewest)
     fold_numbers = assign_folds(strata, n, np.random.default_rng(request.seed))[groups]
     return FoldPlan("by_group", _build_folds(fold_numbers, n, 0), 1, request.embargo, why, clusters=groups)
@@ -298,13 +304,24 @@ def compute_group_strata(y: Array, groups: Array, kind: Kind) -> Array:
     return encode_values(counts.argmax(axis=1))
 
 
+def _stratify_by_rarest_class(y: Array, groups: Array) -> tuple[Array, Array]:
+    """Of the classes in each group the one that occurs in the fewest, (groups,), and in how many groups each occurs, (k,)."""
+    classes = encode_values(y)
+    occurs = np.zeros((int(groups.max()) + 1, int(classes.max()) + 1), dtype=bool)
+    occurs[groups, classes] = True
+    n_groups = occurs.sum(axis=0)
+    return encode_values(np.where(occurs, n_groups, len(occurs) + 1).argmin(axis=1)), n_groups
+
+
 def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> FoldPlan:
     duplicate_codes = encode_copies(examples.X)
-    strata = compute_group_strata(KINDS[kind].get_outcomes(examples.y), duplicate_codes, kind)
-    n = request.n_folds
+    y, n = KINDS[kind].get_outcomes(examples.y), request.n_folds
+    strata = compute_group_strata(y, duplicate_codes, kind)
     if KINDS[kind].is_stratified and np.bincount(strata).min() < n:
+        rarest, n_rows = _find_rarest_class(y, duplicate_codes, request)
         raise SplitError(
-            f"the rarest class has {int(np.bincount(strata).min())} distinct rows, fewer than {n} folds; bring more of it."
+            f"the rarest class has {n_rows} distinct rows, fewer than {n} folds ({rarest}); bring more of it, give its rows "
+            "another class, or ask for fewer --folds."
         )
     folds: list[Fold] = []
     for repeat in range(request.repeats):
@@ -312,6 +329,13 @@ def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> F
         folds.extend(_build_folds(fold_numbers, n, repeat))
     name: FoldStrategy = "repeated_stratified" if KINDS[kind].is_stratified else "repeated"
     return FoldPlan(name, tuple(folds), request.repeats, 0.0, "rows have neither time nor group", clusters=duplicate_codes)
+
+
+def _find_rarest_class(y: Array, clusters: Array, request: SplitRequest) -> tuple[str, int]:
+    """The class that has the fewest distinct rows, and how many."""
+    codes = np.unique(y)
+    n_rows = [len(np.unique(clusters[y == code])) for code in codes]
+    return request.name_class(codes[int(np.argmin(n_rows))]), min(n_rows)
 
 
 def assign_folds(strata: Array, n: int, rng: np.random.Generator) -> Array:
@@ -380,7 +404,7 @@ def _describe_missing_class(plan: FoldPlan, examples: Examples) -> str | None:
     return None
 
 
-def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind) -> None:
+def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind, request: SplitRequest) -> None:
     if not KINDS[kind].is_stratified:
         return
     if KINDS[kind].is_time_to_event:
@@ -388,8 +412,12 @@ def _refuse_missing_classes(plan: FoldPlan, examples: Examples, kind: Kind) -> N
         return
     classes = set(np.unique(examples.y))
     for number, fold in enumerate(plan.folds, start=1):
-        if set(np.unique(examples.y[fold.train])) != classes:
-            raise SplitError(f"the training part of fold {number} lacks a class; bring more rows of it or split another way.")
+        missing = sorted(classes - set(np.unique(examples.y[fold.train])))
+        if missing:
+            raise SplitError(
+                f"the training part of fold {number} lacks a class, {request.name_class(missing[0])}; bring more rows of it or "
+                "split another way."
+            )
 
 
 def _refuse_missing_events(plan: FoldPlan, examples: Examples) -> None:
