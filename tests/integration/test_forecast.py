@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 
 from epic22.adapters.model_store import ModelStore
 from epic22.api.app import create_app
+from epic22.bootstrap.predictions import RequestFile
 from epic22.cli.main import app
 from epic22.core.artifact.panel_bundle import PanelBundle, open_panel_bundle
 from epic22.core.artifact.panel_model import PanelModel, SeriesRequest, forecast_series
@@ -23,6 +24,7 @@ from epic22.core.errors import BundleError, RowError, UserError
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 from epic22.core.serialization import to_json
+from epic22.core.statistics import Interval
 from epic22.reports.html.forecast import render_forecast_report
 from epic22.reports.json import VIEWS
 
@@ -292,3 +294,58 @@ def test_a_known_series_with_other_values_is_estimated_from_them(tmp_path: Path)
     recent = tuple(float(v) for v in bundle.history.get_series(1)[-30:])
     named, unknown = forecast_series(version, bundle, [SeriesRequest("zip 01", recent), SeriesRequest("new", recent)])
     assert named.values == unknown.values
+
+
+NAIVE = ("naive", "drift", "damped_drift")
+
+
+@pytest.mark.slow
+def test_a_panel_with_a_series_that_ended_opens_and_answers_the_others(tmp_path: Path) -> None:
+    values = lines(series=4, periods=72)
+    values[1, 40:] = np.nan
+    run, store = forecast_run(tmp_path, values, NAIVE)
+    assert any("1 series that ended more than 1 month before 2020-12 are not forecast: 'zip 01'" in note for note in run.notes)
+    model = _model(store)
+    assert model.schema == run.bundle.schema
+    assert model.schema.reading is not None
+    predictions = _predict_all(store)
+    assert [one.entity for one in predictions] == ["zip 00", "zip 02", "zip 03"]
+    for one, last in zip(predictions, values[[0, 2, 3], -1], strict=True):
+        assert one.values[0].value == pytest.approx(last, rel=0.1)
+
+
+@pytest.mark.slow
+def test_constant_series_are_forecast_as_they_are(tmp_path: Path) -> None:
+    _, store = forecast_run(tmp_path, np.full((3, 72), 1000.0), NAIVE)
+    for prediction in _predict_all(store):
+        assert [(v.value, v.interval) for v in prediction.values] == [(1000.0, Interval(1000.0, 1000.0, 1000.0))] * 3
+
+
+@pytest.mark.slow
+def test_a_value_that_was_carried_forward_is_said_to_be(tmp_path: Path) -> None:
+    values = lines(series=4, periods=72)
+    values[2, -1] = np.nan
+    _, store = forecast_run(tmp_path, values, NAIVE)
+    texts = [one.reasons[0].text for one in _predict_all(store)]
+    assert texts == ["the value of 2020-12"] * 2 + ["the value of 2020-11, carried forward to 2020-12", "the value of 2020-12"]
+
+
+@pytest.mark.slow
+def test_series_that_a_file_asks_for_and_gets_no_answer_to_are_told(tmp_path: Path) -> None:
+    _, store = usual_run()
+    values = lines(series=3, periods=60)
+    values[1, 20:] = np.nan
+    told: list[str] = []
+    request = _model(store).read_request(RequestFile(wide_file(tmp_path, values), told.append))
+    assert request.column("series") == ["zip 00", "zip 02"]
+    assert len(told) == 1
+    assert "'zip 01'" in told[0]
+
+
+def test_series_whose_ends_lie_centuries_apart_are_refused_before_an_array_of_them_is_made() -> None:
+    version, bundle = _opened(usual_run()[1])
+    values = (1.0, 2.0, 3.0)
+    late = 12 * 8000
+    assert len(forecast_series(version, bundle, [SeriesRequest("a", values, 0), SeriesRequest("b", values, 1200)])) == 2
+    with pytest.raises(RowError, match="last is 1970-01, that of another series 9970-01: too far apart for one request"):
+        forecast_series(version, bundle, [SeriesRequest("a", values, 0), *[SeriesRequest("b", values, late)] * 12])

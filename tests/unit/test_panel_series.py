@@ -107,3 +107,16 @@ def test_an_ended_series_is_left_out_of_a_wide_file_too(tmp_path: Path) -> None:
     values[2, 30:] = np.nan
     panel = load_panel_task_data(PanelFile(wide_file(tmp_path, values), "wide", ("zip",), "month", "rent", MONTHLY, 3))
     assert panel.left_out == ("1 series that ended more than 12 months before 2018-12 are not forecast: 'zip 02' (to 2017-06).",)
+
+
+def test_values_are_read_as_they_were_in_training_and_what_does_not_fit_is_named(tmp_path: Path) -> None:
+    written = [f"a,{month},{('-' if i == 5 else f'1.{200 + i},50 €')!r}".replace("'", '"') for i, month in enumerate(MONTHS)]
+    trained = load_panel_task_data(write(tmp_path, written))
+    assert trained.latest_histories().get_series(0)[[0, -1]].tolist() == [1200.5, 1235.5]
+    assert any("read as missing: rent ('-')" in note for note in trained.notes)
+    assert trained.reading is not None
+    later = [f'a,{month},"1.30{i} €"' for i, month in enumerate(MONTHS[:5])]
+    again = load_panel_task_data(replace(write(tmp_path, later), reading=trained.reading))
+    assert again.latest_histories().get_series(0).tolist() == [1300.0, 1301.0, 1302.0, 1303.0, 1304.0]
+    with pytest.raises(ColumnError, match=r"1 values are no numbers, first '1,300\.5 €' of 'a' at 2018-06"):
+        load_panel_task_data(replace(write(tmp_path, [*later, 'a,2018-06,"1,300.5 €"']), reading=trained.reading))

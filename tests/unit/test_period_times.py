@@ -10,7 +10,8 @@ import pytest
 
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.request_model import build_panel_request_model
-from epic22.core.data.period_times import TimeReading
+from epic22.core.column import ColumnReading
+from epic22.core.data.period_times import PanelReading, PeriodReading
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
 from epic22.core.time_series import BUSINESS_DAILY, WEEKLY_FROM, get_frequency
@@ -34,7 +35,7 @@ MONTHLY_NOTATIONS: dict[str, Callable[[int, int], str]] = {
 }
 
 
-def load(folder: Path, layout: str, times: list[str], frequency: str, reading: TimeReading | None = None) -> PanelTaskData:
+def load(folder: Path, layout: str, times: list[str], frequency: str, reading: PanelReading | None = None) -> PanelTaskData:
     """A panel of two series with values at these times."""
     path = folder / f"{layout}.csv"
     if layout == "wide":
@@ -98,7 +99,7 @@ def test_two_readings_that_are_as_regular_are_told(tmp_path: Path) -> None:
 
 def test_a_later_file_is_read_by_the_notation_of_the_training(tmp_path: Path) -> None:
     trained = load(tmp_path, "long", [f"{d:02}/01/2023" for d in range(1, 31)], "D")
-    assert trained.reading == TimeReading("%d/%m/%Y", zoned=False)
+    assert trained.reading == PanelReading(PeriodReading("%d/%m/%Y", zoned=False), ColumnReading())
     later = load(tmp_path, "long", ["01/03/2024", "02/03/2024", "03/03/2024"], "D", trained.reading)
     assert span(later) == ("D", "2024-03-01", "2024-03-03")
     with pytest.raises(ColumnError, match="first '03/31/2024' in row 1; the model was trained on times like day/month/year"):

@@ -11,7 +11,7 @@ from polars import DataFrame
 
 from epic22.bootstrap.components import Components
 from epic22.core.artifact.panel_bundle import PanelSchema
-from epic22.core.data.period_times import TimeReading
+from epic22.core.data.period_times import PanelReading
 from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
 from epic22.core.prediction import Prediction
@@ -90,7 +90,7 @@ class RequestFile:
             schema.horizon,
             schema.task,
             schema.season,
-            reading=schema.reading or TimeReading(),
+            reading=schema.reading or PanelReading(),
         )
         data = load_panel_task_data(file)
         for text in data.left_out:

@@ -10,13 +10,22 @@ from typing import Literal
 
 import polars as pl
 
+from epic22.core.column import ColumnReading
 from epic22.core.data.clock_changes import describe_skipped_hours, refuse_doubled_hours
-from epic22.core.data.column_reading import is_too_large
+from epic22.core.data.column_reading import (
+    gather_remarks,
+    infer_reading_as,
+    infer_text_column,
+    is_missing_text,
+    is_too_large,
+    read_text,
+)
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
 from epic22.core.data.period_times import (
+    PanelReading,
+    PeriodReading,
     PeriodTimes,
-    TimeReading,
     anchor_frequency,
     describe_notation,
     describe_times,
@@ -26,7 +35,7 @@ from epic22.core.data.period_times import (
     refuse_weekends,
 )
 from epic22.core.data.point_in_time import Table, Tables
-from epic22.core.data.schema_inference import is_missing, read_numbers
+from epic22.core.data.schema_inference import is_missing
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import DataVersion
@@ -61,13 +70,13 @@ class PanelFile:
     season: int | None = None
     complete_last: int | None = None
     strict: bool = False
-    reading: TimeReading | None = None
+    reading: PanelReading | None = None
     families: tuple[str, ...] = tuple(family.name for family in PANEL_FAMILIES if not family.slow)
 
     @property
-    def known_reading(self) -> TimeReading:
+    def known_reading(self) -> PeriodReading:
         """What is known of how times are written."""
-        return TimeReading() if self.reading is None else self.reading
+        return PeriodReading() if self.reading is None else self.reading.times
 
     @property
     def cycle(self) -> int:
@@ -128,7 +137,7 @@ class LongTable:
     """A panel as rows [id columns, time, label], a row a value, and what is known of how its times are written."""
 
     rows: pl.DataFrame
-    reading: TimeReading
+    reading: PeriodReading
 
 
 def _read_long(raw: RawTable, file: PanelFile, notes: list[str]) -> LongTable:
@@ -179,7 +188,7 @@ def _read_values(table: LongTable, file: PanelFile, notes: list[str], left_out: 
     """The file with how its times were read and the calendar that they keep, and a frame [entity, at, period, value, known_at] of
     the values that are there, by series and time."""
     long = _drop_empty_rows(table.rows, file, notes)
-    names, values = _read_names(long, file, notes), _read_label(long, file)
+    names, (values, reading) = _read_names(long, file, notes), _read_label(long, file, notes)
     present = values.is_not_null()
     if not present.any():
         raise ColumnError(
@@ -205,7 +214,7 @@ def _read_values(table: LongTable, file: PanelFile, notes: list[str], left_out: 
         "known_at": frequency.starts(period + 1),
     }
     frame = pl.DataFrame(columns).sort("entity", "period", maintain_order=True)
-    return replace(file, frequency=frequency, reading=times.reading), frame
+    return replace(file, frequency=frequency, reading=PanelReading(times.reading, reading)), frame
 
 
 def _drop_empty_rows(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
@@ -279,12 +288,18 @@ def _describe_empty_series(names: pl.Series, present: pl.Series, left_out: list[
         left_out.append(f"{len(empty):,} series without any value were left out: {list_names(empty)}.")
 
 
-def _read_label(long: pl.DataFrame, file: PanelFile) -> pl.Series:
-    """The values as numbers, null where they are missing. What is no number is named by its series and time, for a wide file has
-    no row of its own for it."""
+def _read_label(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> tuple[pl.Series, ColumnReading | None]:
+    """The values as numbers, null where they are missing, and how they were read. What is no number is named by its series and
+    time, for a wide file has no row of its own for it."""
     raw = long[file.label]
-    numbers = read_numbers(raw).cast(pl.Float64)
-    for odd, what in ((numbers.is_null() & ~is_missing(raw), "no numbers"), (is_too_large(numbers), "infinite or enormous")):
+    reading = None if file.reading is None else file.reading.values
+    if raw.dtype == pl.String:
+        reading = reading or _infer_label_reading(raw, notes)
+        numbers, missing = read_text(raw, "float", reading), is_missing_text(raw, "float", reading)
+    else:
+        numbers = raw.cast(pl.Float64, strict=False).fill_nan(None)
+        missing = raw.is_null() | (raw.is_nan() if raw.dtype.is_float() else False)
+    for odd, what in ((numbers.is_null() & ~missing, "no numbers"), (is_too_large(numbers), "infinite or enormous")):
         rows = odd.arg_true()
         if len(rows):
             row = long.row(rows[0], named=True)
@@ -293,7 +308,16 @@ def _read_label(long: pl.DataFrame, file: PanelFile) -> pl.Series:
                 f"--label {file.label}: {len(rows):,} values are {what}, first {raw[rows[0]]!r} of {series!r} at "
                 f"{row[file.time]}; mend them or leave them empty."
             )
-    return numbers
+    return numbers, reading
+
+
+def _infer_label_reading(raw: pl.Series, notes: list[str]) -> ColumnReading:
+    """How the values are written; what is not plain is noted."""
+    column = infer_text_column(raw, may_be_names=False)
+    if not column.values.dtype.is_numeric():
+        return infer_reading_as(raw, "float")
+    notes += gather_remarks(column.remarks)
+    return column.reading
 
 
 def _build_task(file: PanelFile) -> Task:

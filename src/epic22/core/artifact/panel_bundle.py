@@ -22,7 +22,7 @@ from epic22.core.artifact.sealed import (
     write_sealed_folder,
 )
 from epic22.core.data.panel_examples import get_frequency_and_horizon
-from epic22.core.data.period_times import TimeReading
+from epic22.core.data.period_times import PanelReading
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.adaptive_conformal import AdaptiveState, compute_half_widths
@@ -42,7 +42,7 @@ NAIVE = "naive"
 class PanelSchema(ModelSchema):
     """What a bundle knows of its task: enough to read a request and to name the answer.
 
-    `reading` is how the times of the file that it was trained on were read; None for those of earlier versions.
+    `reading` is how the file that it was trained on was read; None for those of earlier versions.
     """
 
     unit: str | None
@@ -52,7 +52,7 @@ class PanelSchema(ModelSchema):
     layout: str
     id: tuple[str, ...]
     time: str
-    reading: TimeReading | None = None
+    reading: PanelReading | None = None
 
     @classmethod
     def of(cls, data: PanelTaskData) -> "PanelSchema":
@@ -207,7 +207,7 @@ def open_panel_bundle(folder: Path) -> PanelBundle:
 
 def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> PanelBundle:
     stored = manifest["schema"]
-    reading = TimeReading(**stored["reading"]) if "reading" in stored else None
+    reading = PanelReading.restore(stored["reading"]) if "reading" in stored else None
     schema = PanelSchema(**{**stored, "id": tuple(stored["id"]), "reading": reading})
     if tuple(manifest["levels"]) != QUANTILE_LEVELS:
         raise ValueError(f"quantiles {manifest['levels']}, this version has {QUANTILE_LEVELS}")

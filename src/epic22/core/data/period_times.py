@@ -8,10 +8,12 @@ nothing of the order of day and month.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import polars as pl
 
+from epic22.core.column import ColumnReading
 from epic22.core.errors import ColumnError
 from epic22.core.time_series import BUSINESS_DAILY, DAILY, DAY, MICROSECOND, WEEKLY, WEEKLY_FROM, YEARLY, Frequency
 
@@ -94,7 +96,7 @@ TYPED = "typed"
 
 
 @dataclass(frozen=True)
-class TimeReading:
+class PeriodReading:
     """How times were read: the notation's name, and whether they came with an offset from UTC.
 
     The notation is None where it was never written down, as in models of earlier versions; then it is looked for anew.
@@ -105,12 +107,26 @@ class TimeReading:
 
 
 @dataclass(frozen=True)
+class PanelReading:
+    """How a panel's file was read: the times of its values, and their numbers (None where they had a type of their own)."""
+
+    times: PeriodReading = PeriodReading()
+    values: ColumnReading | None = None
+
+    @classmethod
+    def restore(cls, stored: Mapping[str, Any]) -> "PanelReading":
+        """The reading that its JSON was written from."""
+        values = stored["values"]
+        return cls(PeriodReading(**stored["times"]), None if values is None else ColumnReading.restore(values))
+
+
+@dataclass(frozen=True)
 class PeriodTimes:
     """The moments (n,) of a panel's values, naive: local ones, or UTC where periods are shorter than a day and an offset is
     stated. `reading` says how they were read, `rivals` which other notations would have fitted as well."""
 
     moments: pl.Series
-    reading: TimeReading
+    reading: PeriodReading
     rivals: tuple[str, ...] = ()
 
 
@@ -227,7 +243,7 @@ def find_notations(text: pl.Series) -> tuple[str, ...]:
     return names if len(names) < 2 else tuple(name for name in names if name != DAY_NOTATION)
 
 
-def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, reading: TimeReading) -> PeriodTimes:
+def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, reading: PeriodReading) -> PeriodTimes:
     """The times (n,) of the values of `series` (n,), read as `reading` says, or by the notation that fits the frequency best.
 
     A value that is no time is null in the result. Raises ColumnError where offsets are stated that were not in training, or the
@@ -235,7 +251,7 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
     """
     if raw.dtype.is_temporal():
         moments, zoned = _localize(raw, frequency)
-        return PeriodTimes(moments, _check_offsets(reading, TimeReading(TYPED, zoned), frequency, raw.name))
+        return PeriodTimes(moments, _check_offsets(reading, PeriodReading(TYPED, zoned), frequency, raw.name))
     text = _write_plainly(raw)
     offsets, text = _split_offsets(text)
     n_offsets = len(offsets) - offsets.null_count()
@@ -251,11 +267,11 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
     best, rivals, moments = _choose_notation(text, names, series, frequency)
     if n_offsets and frequency.is_shorter_than(DAY):
         moments = moments - offsets.fill_null(0).cast(pl.Duration("us"))
-    own = TimeReading(best, n_offsets > 0)
+    own = PeriodReading(best, n_offsets > 0)
     return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), rivals)
 
 
-def read_headers(headers: pl.Series, frequency: Frequency, reading: TimeReading) -> PeriodTimes:
+def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReading) -> PeriodTimes:
     """The times that column names are, null where they are none: by the notation that reads most of them.
 
     Raises ColumnError for a name that is a time in another notation than the others.
@@ -277,7 +293,7 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: TimeReading)
                 f"{describe_notation(name)}; write all of them alike."
             )
     _refuse_odd_headers(text, moments)
-    return PeriodTimes(moments, TimeReading(best, bool(offsets.is_not_null().any())), rivals)
+    return PeriodTimes(moments, PeriodReading(best, bool(offsets.is_not_null().any())), rivals)
 
 
 def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:
@@ -291,7 +307,7 @@ def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:
         )
 
 
-def _find_known(reading: TimeReading) -> str | None:
+def _find_known(reading: PeriodReading) -> str | None:
     return reading.notation if reading.notation in NOTATIONS else None
 
 
@@ -325,7 +341,7 @@ def _localize(raw: pl.Series, frequency: Frequency) -> tuple[pl.Series, bool]:
     return raw.cast(pl.Datetime("us")), zone is not None
 
 
-def _check_offsets(reading: TimeReading, own: TimeReading, frequency: Frequency, name: str) -> TimeReading:
+def _check_offsets(reading: PeriodReading, own: PeriodReading, frequency: Frequency, name: str) -> PeriodReading:
     if reading.zoned is not None and reading.zoned != own.zoned and frequency.is_shorter_than(DAY):
         with_or_without = ("with", "without") if reading.zoned else ("without", "with")
         raise ColumnError(

@@ -11,7 +11,7 @@ from epic22.core.data.examples import Examples, build_examples
 from epic22.core.data.large_table import LargeTable
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.panel_examples import PanelExamples, build_histories_at, build_panel_examples, get_frequency_and_horizon
-from epic22.core.data.period_times import TimeReading
+from epic22.core.data.period_times import PanelReading
 from epic22.core.data.point_in_time import Tables
 from epic22.core.errors import ColumnError, InternalError
 from epic22.core.lineage import DataVersion
@@ -124,7 +124,7 @@ class PanelTaskData:
     id: tuple[str, ...] = ("entity",)
     time: str = "at"
     delay: timedelta = timedelta(0)
-    reading: TimeReading | None = None
+    reading: PanelReading | None = None
     left_out: tuple[str, ...] = ()
     data_type = "panel"
 
