@@ -1,6 +1,8 @@
 """The registry on a file system: models/<task>/<version>/ and a pointer, replaced atomically, to the champion."""
 
+import io
 import json
+import math
 import os
 import re
 import shutil
@@ -10,23 +12,32 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
 
 from epic22.adapters.atomic_file import append_line, write_atomically
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
 from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
+from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.power import Power
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.evaluation.supplementary_tests import TestResult
 from epic22.core.lineage import ModelVersion, Provenance
+from epic22.core.ports import PromotionRecord
 from epic22.core.serialization import collect_views, to_json, view
+from epic22.core.statistics import Interval
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
 PROMOTIONS = "promotions.jsonl"
 PROVENANCE = "lineage.json"
 EXPLANATION = "explanation.json"
+EVALUATION = "evaluation.json"
+HELD_OUT = "held_out.npz"
 INCOMING_PREFIX = ".incoming-"
 ABANDONED_SECONDS = 24 * 3600
 """A folder that comes in is moved in within minutes; one of a killed process is removed after a day."""
@@ -34,7 +45,9 @@ UNGATED = {"status": "promoted", "why": "", "fairness": None, "override": None}
 """What a line of the log says where no gate decided."""
 
 REGISTRY_VIEWS = collect_views(
-    view(PromotionDecision, "status why fairness override"),
+    view(PromotionDecision, "status why fairness override challenge?"),
+    view(Challenge, "champion passed why rows margin verdict"),
+    view(VersionEvaluation, "metric value=score.value low=score.low high=score.high rows"),
     view(
         FairnessVerdict,
         "status class=worst.column against=worst.reference *worst_group",
@@ -148,6 +161,61 @@ class ModelStore:
             # Renamed first: nobody lists a version that is half removed.
             os.rename(folder, leaving := self._task_folder(task) / f"{INCOMING_PREFIX}{uuid.uuid4().hex}")
             shutil.rmtree(leaving, ignore_errors=True)
+
+    def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
+        """What was decided of the task's versions, oldest first, by the lines of the log that can be read."""
+        path, records = self._task_folder(task) / PROMOTIONS, []
+        for line in path.read_bytes().splitlines() if path.is_file() else ():
+            try:
+                one = json.loads(line)
+                status = str(one["status"])
+                records.append(PromotionRecord(str(one["version"]), status, str(one["why"]), str(one["at"]), status == "refused"))
+            except (ValueError, TypeError, LookupError):
+                # A line that a kill left half-written decided nothing.
+                continue
+        return tuple(records)
+
+    def save_evaluation(self, task: str, version: str, evaluation: VersionEvaluation, held_out: HeldOutPredictions) -> None:
+        """Keep beside a version its score and its held-out responses, each with one rename of a whole file."""
+        content = io.BytesIO()
+        np.savez_compressed(
+            content,
+            columns=np.array([json.dumps(held_out.columns)]),
+            row_hashes=held_out.row_hashes,
+            responses=held_out.responses,
+            has_all_rows=np.array([held_out.has_all_rows]),
+        )
+        folder = self.folder(task, version)
+        write_atomically(folder / HELD_OUT, content.getvalue())
+        _write_json(folder / EVALUATION, to_json(evaluation, REGISTRY_VIEWS))
+
+    def load_evaluation(self, task: str, version: str) -> VersionEvaluation | None:
+        """A version's score; None where that was never written down."""
+        path = self.folder(task, version) / EVALUATION
+        if not path.is_file():
+            return None
+        stored = _read_json(path)
+        try:
+            ends = (math.nan if stored[end] is None else float(stored[end]) for end in ("value", "low", "high"))
+            return VersionEvaluation(str(stored["metric"]), Interval(*ends), int(stored["rows"]))
+        except (ValueError, TypeError, KeyError):
+            raise BundleError(f"{path}: does not describe a score; restore it or train again.") from None
+
+    def load_held_out(self, task: str, version: str) -> HeldOutPredictions | None:
+        """A version's held-out responses; None where they were never written down."""
+        path = self.folder(task, version) / HELD_OUT
+        if not path.is_file():
+            return None
+        try:
+            with np.load(path, allow_pickle=False) as arrays:
+                return HeldOutPredictions(
+                    tuple(json.loads(str(arrays["columns"][0]))),
+                    arrays["row_hashes"],
+                    arrays["responses"],
+                    bool(arrays["has_all_rows"][0]),
+                )
+        except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+            raise BundleError(f"{path}: not readable as held-out predictions; restore it or train again.") from None
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task that can be read, oldest first."""

@@ -20,11 +20,12 @@ if TYPE_CHECKING:
     from epic22.bootstrap.predictions import predict_file as predict_file
     from epic22.bootstrap.predictions import read_feature_rows as read_feature_rows
     from epic22.bootstrap.promotion import load_explanation as load_explanation
+    from epic22.bootstrap.promotion import override_by_key as override_by_key
+    from epic22.bootstrap.promotion import promote_version as promote_version
     from epic22.bootstrap.promotion import trace_back as trace_back
     from epic22.bootstrap.sample import write_sample as write_sample
     from epic22.bootstrap.training import FeatureConfig as FeatureConfig
     from epic22.bootstrap.training import TrainingResult as TrainingResult
-    from epic22.bootstrap.training import override_by_key as override_by_key
     from epic22.bootstrap.training import train_and_promote as train_and_promote
     from epic22.bootstrap.training import train_feature as train_feature
     from epic22.bootstrap.training import train_file as train_file
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from epic22.features.catalog import FEATURES as FEATURES
     from epic22.reports.json import VIEWS as VIEWS
     from epic22.services.forecast_findings import compute_forecast_coverage as compute_forecast_coverage
+    from epic22.services.promote import list_models as list_models
     from epic22.services.training_run import RowRun as RowRun
     from epic22.services.training_run import SeriesRun as SeriesRun
     from epic22.spec.task_yaml import read_spec as read_spec
@@ -41,12 +43,11 @@ NAMES = {
     "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_lake", "open_studies"),
     "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_folder"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
-    "epic22.bootstrap.promotion": ("load_explanation", "trace_back"),
+    "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "trace_back"),
     "epic22.bootstrap.sample": ("write_sample",),
     "epic22.bootstrap.training": (
         "FeatureConfig",
         "TrainingResult",
-        "override_by_key",
         "train_and_promote",
         "train_feature",
         "train_file",
@@ -56,6 +57,7 @@ NAMES = {
     "epic22.features.catalog": ("FEATURES",),
     "epic22.reports.json": ("VIEWS",),
     "epic22.services.forecast_findings": ("compute_forecast_coverage",),
+    "epic22.services.promote": ("list_models",),
     "epic22.services.training_run": ("RowRun", "SeriesRun"),
     "epic22.spec.task_yaml": ("read_spec",),
 }

@@ -1,5 +1,7 @@
 """How a trained model is tracked, promoted or refused, what is kept of it, and where a thing comes from."""
 
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -7,8 +9,8 @@ from typing import Any
 
 from epic22 import __version__
 from epic22.bootstrap.components import Components
-from epic22.core.errors import UnknownTaskError
-from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.errors import UnknownTaskError, UserError
+from epic22.core.evaluation.fairness import Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, ModelVersion, Provenance, Trace
 from epic22.core.ports import RunRecord
@@ -16,6 +18,7 @@ from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS, VersionedExplanation
 from epic22.services.lineage import trace_lineage
 from epic22.services.lineage_events import build_model_dataset, emit_lineage
+from epic22.services.promote import decide_by_hand, needs_override
 from epic22.services.training_run import TrainingRun
 
 
@@ -32,15 +35,48 @@ def track_and_promote(
     tracking_id = components.tracker.log_run(record)
     components.registry.save_provenance(replace(provenance, tracking_id=tracking_id))
     if decision is None or decision.promote:
-        with emit_lineage(components.lineage, f"promote.{record.version.task}", (build_model_dataset(record.version),)) as work:
-            # Opened where it lies: what cannot be opened never takes the place of what can.
-            components.registry.load(record.version.task, record.version.version)
-            components.registry.promote(record.version.task, record.version.version, verdicts, decision)
-            components.tracker.mark_champion(record.version)
-            work.outputs.append(Dataset("champion", record.version.task, record.version.version, record.version.model_hash))
+        _promote(components, record.version, verdicts, decision)
     else:
         components.registry.refuse(record.version.task, record.version.version, decision)
     return tracking_id
+
+
+def _promote(
+    components: Components, version: ModelVersion, verdicts: tuple[Verdict, ...], decision: PromotionDecision | None
+) -> None:
+    """Make a version champion, in the registry, at the tracker, and in the lineage."""
+    with emit_lineage(components.lineage, f"promote.{version.task}", (build_model_dataset(version),)) as work:
+        # Opened where it lies: what cannot be opened never takes the place of what can.
+        components.registry.load(version.task, version.version)
+        components.registry.promote(version.task, version.version, verdicts, decision)
+        components.tracker.mark_champion(version)
+        work.outputs.append(Dataset("champion", version.task, version.version, version.model_hash))
+
+
+def promote_version(components: Components, task: str, version: str, reason: str) -> ModelVersion:
+    """The version that serves its task from now on, because a person says so, and why; kept in the log of promotions.
+
+    It is opened first. A version that the fairness gate refused needs the key in EPIC22_KEY. Raises UserError for a reason that
+    says nothing and for a version that is refused, UnknownTaskError where there is none, BundleError where it cannot be opened.
+    """
+    chosen = components.registry.load(task, version).version
+    override = override_by_key(reason) if needs_override(components.registry, task, version) else None
+    decision = decide_by_hand(chosen, reason, override, components.settings.authorised)
+    _promote(components, chosen, (), decision)
+    return chosen
+
+
+def override_by_key(reason: str | None, environment: Mapping[str, str] = os.environ) -> Override | None:
+    """The override that the holder of the key in EPIC22_KEY makes with this reason; None without a reason.
+
+    A key's id is the SHA-256 of its text; which ids may override is in EPIC22_AUTHORISED_KEYS. Raises UserError without a key.
+    """
+    if reason is None:
+        return None
+    key = environment.get("EPIC22_KEY")
+    if not key:
+        raise UserError("--override-reason needs an authorised key in EPIC22_KEY.")
+    return Override(hashlib.sha256(key.encode()).hexdigest(), reason)
 
 
 def _build_provenance(components: Components, record: RunRecord) -> Provenance:

@@ -16,11 +16,13 @@ from epic22.bootstrap.components import Components, assemble
 from epic22.bootstrap.frame_file import is_frame, is_pandas, reword_errors, store_frame, write_frame
 from epic22.bootstrap.ingest_and_audit import audit_file
 from epic22.bootstrap.predictions import RequestFile
+from epic22.bootstrap.promotion import promote_version
 from epic22.bootstrap.training import TrainingResult, train_file, train_panel_file
 from epic22.config import Settings, parse_memory
 from epic22.core.artifact.model import Model
 from epic22.core.data.leakage import Suspicion
 from epic22.core.errors import UserError
+from epic22.core.evaluation.challenge import Challenge
 from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 from epic22.core.statistics import Interval
@@ -96,6 +98,12 @@ class Run:
         return self.result.run.version
 
     @property
+    def challenge(self) -> Challenge | None:
+        """How it stands to the version that served before; None where none did. It serves where that is `passed`."""
+        decision = self.result.run.promotion
+        return None if decision is None else decision.challenge
+
+    @property
     def report(self) -> Path:
         """The report, a page of HTML."""
         return self.result.report
@@ -140,12 +148,26 @@ def audit(table: Any = None, *, home: str | Path | None = None, **options: Any) 
 
 def load(task: str, version: str | int | None = None, *, home: str | Path | None = None) -> LoadedModel:
     """A task's champion, or a version of it. Raises UnknownTaskError where there is none."""
+    _check_task_and_version(task, version)
+    components = assemble(_read_settings(home))
+    return LoadedModel(components, components.registry.load(task, None if version is None else str(version)))
+
+
+def promote(task: str, version: str | int, reason: str, *, home: str | Path | None = None) -> ModelVersion:
+    """The version that serves its task from now on, as `epic22 promote` does it: a challenger, or an earlier champion.
+
+    Raises UserError without a reason, UnknownTaskError where there is no such version.
+    """
+    _check_task_and_version(task, version)
+    return promote_version(assemble(_read_settings(home)), task, str(version), reason)
+
+
+def _check_task_and_version(task: object, version: object) -> None:
+    """Raise UserError for what cannot be a task's name or a version's number."""
     if not isinstance(task, str):
         raise UserError(f"task={task!r}: expected the name of a task.")
     if isinstance(version, bool) or not isinstance(version, str | int | None):
         raise UserError(f"version={version!r}: expected the number of a version.")
-    components = assemble(_read_settings(home))
-    return LoadedModel(components, components.registry.load(task, None if version is None else str(version)))
 
 
 def _describe_version(version: ModelVersion) -> str:

@@ -1,7 +1,5 @@
 """Training on a table of one's own, on a panel, or on a feature of the stored tables; then report, tracking, promotion."""
 
-import hashlib
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -230,7 +228,8 @@ def train_and_promote(
 ) -> TrainingResult[RunT]:
     """Train, report, track, and only then promote: a killed process leaves the old champion in place.
 
-    A model that the fairness gate refuses is registered and reported, but not promoted.
+    A model that the fairness gate refuses, or that is not shown to be as good as the one that serves, is registered and reported,
+    but not promoted.
     """
     data = pipeline.data
     inputs = list_data_datasets(data.data_version, components.table_store)
@@ -316,16 +315,3 @@ def save_task_file(components: Components, result: TrainingResult[RowRun], spec:
 
 def _build_gate(components: Components, override: Override | None = None) -> PromotionGate:
     return PromotionGate(override, components.settings.authorised)
-
-
-def override_by_key(reason: str | None, environment: Mapping[str, str] = os.environ) -> Override | None:
-    """The override that the holder of the key in EPIC22_KEY makes with this reason; None without a reason.
-
-    A key's id is the SHA-256 of its text; which ids may override is in EPIC22_AUTHORISED_KEYS. Raises UserError without a key.
-    """
-    if reason is None:
-        return None
-    key = environment.get("EPIC22_KEY")
-    if not key:
-        raise UserError("--override-reason needs an authorised key in EPIC22_KEY.")
-    return Override(hashlib.sha256(key.encode()).hexdigest(), reason)

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 from epic22 import bootstrap
 from epic22.cli.terminal import print_line, print_table
+from epic22.cli.training_result import print_place
 from epic22.core.text import format_figure
 
 if TYPE_CHECKING:
@@ -56,10 +57,6 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
         print_line(
             f"80 % interval, {kind.kind}: covers {kind.coverage:.1f} % ({years}), interval score {format_figure(kind.winkler)}."
         )
-    print_line(
-        f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}); "
-        f"{run.selection_reason}.",
-        "bold green",
-    )
+    print_place(run, f"; {run.selection_reason}")
     print_line(f"Report: {result.report}")
     print_line(f"Next: epic22 predict {run.task.name}, or epic22 serve")

@@ -28,7 +28,8 @@ VERBS = {
     "explain": "Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold.",
     "lineage": "Trace X back to its table versions and source files, and forward to the models and predictions it led to.",
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
-    "models": "List the registered models, each task's champion marked.",
+    "models": "List the registered models: scores, champions, challengers.",
+    "promote": "Let a version serve that did not become champion by itself.",
     "demo": "Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate.",
     "data": "The versions of the tables: log, show, diff, restore, quarantine.",
 }

@@ -1,55 +1,71 @@
 """`epic22 models`: what is registered."""
 
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from epic22 import bootstrap
 from epic22.cli.options import Json
-from epic22.cli.terminal import print_json, print_line, print_table
+from epic22.cli.terminal import format_interval, print_json, print_line, print_table
 from epic22.config import Settings
-from epic22.core.lineage import ModelVersion
 from epic22.core.serialization import to_json
+
+if TYPE_CHECKING:
+    from epic22.services.promote import RegisteredModel
 
 
 def models(
     task: Annotated[str | None, typer.Argument(help="One task; all otherwise.")] = None,
     json: Json = False,
 ) -> None:
-    """List the registered models, each task's champion marked. What is damaged is said on standard error, and hides no other."""
+    """List the registered models: scores, champions, challengers. What is damaged is said on standard error, and hides no other.
+
+    A challenger is a version that was not shown to be as good as the champion; epic22 promote lets it serve.
+    """
     registry = bootstrap.assemble(Settings.read()).registry
     names = sorted({v.task for v in registry.list_all_versions()} | set(registry.list_tasks())) if task is None else [task]
-    stored = {name: registry.find_champion(name) for name in names}
-    champions = {name: champion.version for name, champion in stored.items() if champion is not None}
-    versions = [version for name in names for version in registry.list_versions(name)]
+    registered = [model for name in names for model in bootstrap.list_models(registry, name)]
     faults = {name: registry.list_faults(name) for name in names}
-    if task is not None and not versions and not faults[task]:
+    if task is not None and not registered and not faults[task]:
         # Says which tasks there are.
         registry.champion(task)
     if json:
-        print_json([to_json(v) | {"champion": champions.get(v.task) == v.version} for v in versions])
-    elif not versions and not any(faults.values()):
+        print_json([_describe_model(one) for one in registered])
+    elif not registered and not any(faults.values()):
         print_line("No models yet; train one with 'epic22 train'.")
     else:
-        _print_versions(versions, champions)
+        _print_models(registered)
     for name, sentences in faults.items():
         for sentence in sentences:
             sys.stderr.write(f"epic22: task {name}: {sentence}\n")
 
 
-def _print_versions(versions: Sequence[ModelVersion], champions: Mapping[str, str]) -> None:
+def _print_models(registered: "Sequence[RegisteredModel]") -> None:
     rows = [
         [
-            v.task,
-            v.version,
-            "champion" if champions.get(v.task) == v.version else "",
-            v.family,
-            v.status,
-            v.made_at,
-            v.model_hash[:12],
+            one.version.task,
+            one.version.version,
+            one.state,
+            one.version.family,
+            one.version.status,
+            "–" if one.evaluation is None else f"{one.evaluation.metric} {format_interval(one.evaluation.score)}",
+            one.version.made_at,
+            one.version.model_hash[:12],
         ]
-        for v in versions
+        for one in registered
     ]
-    print_table("Models", ["task", "version", "", "family", "status", "made at", "model hash"], rows)
+    print_table("Models", ["task", "version", "state", "family", "status", "score", "made at", "model hash"], rows)
+    for one in registered:
+        if one.state == "challenger":
+            print_line(f"{one.version.task} version {one.version.version} is a challenger: {one.why}.")
+            print_line(f"  To let it serve: epic22 promote {one.version.task} {one.version.version} --reason …", "dim")
+
+
+def _describe_model(model: "RegisteredModel") -> dict[str, Any]:
+    """A version with its state and score, as JSON."""
+    evaluation = model.evaluation
+    score = None if evaluation is None else {"metric": evaluation.metric, **to_json(evaluation.score), "rows": evaluation.rows}
+    state = {"champion": model.state == "champion", "state": model.state, "why": model.why, "score": score}
+    return dict(to_json(model.version)) | state

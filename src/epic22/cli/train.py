@@ -129,7 +129,7 @@ def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str 
 def explain_refusal(result: "TrainingResult[Any]") -> list[str]:
     """The message for an override that was requested and refused; nothing otherwise."""
     decision = result.run.promotion
-    if decision is None or decision.promote or decision.override is None:
+    if decision is None or decision.status != "refused" or decision.override is None:
         return []
     version = result.run.version
     return [f"{version.task} version {version.version} was not promoted: {decision.why}. {AUTHORISATION_HINT}"]
@@ -150,8 +150,10 @@ def print_result(result: "TrainingResult[Any]", json: bool) -> None:
     printers: Mapping[str, Callable[[TrainingResult[Any]], None]] = {rows: _print_rows, series: print_forecast}
     printers[result.run.data_type](result)
     decision = result.run.promotion
-    if decision is not None and not decision.promote:
+    if decision is None or decision.status == "challenger":
+        return
+    if not decision.promote:
         print_line(f"Not promoted: {decision.why}.", "bold red")
         print_line("With a key: EPIC22_KEY=… epic22 train FEATURE --override-reason 'why'", "dim")
-    elif decision is not None:
+    else:
         print_line(f"Promoted as {decision.status}: {decision.why}.", "dim")

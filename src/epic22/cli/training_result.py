@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult
     from epic22.core.evaluation.significance import Verdict
     from epic22.services.assess import Assessment
-    from epic22.services.training_run import RowRun
+    from epic22.services.training_run import RowRun, TrainingRun
 
 
 def print_training(result: "TrainingResult[RowRun]") -> None:
@@ -44,14 +44,28 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
             print_line(f"{search.level_shift.describe(run.task.target)}.")
     for warning in run.warnings:
         print_line(f"Warning: {warning}", "bold yellow")
-    print_line(
-        f"Champion: {run.version.family}, version {run.version.version} of task {run.task.name} ({run.version.status}).",
-        "bold green",
-    )
+    print_place(run)
     print_line(f"Report: {result.report}")
     if result.task_file is not None:
         print_line(f"Task file, to be edited and trained with: {result.task_file}")
     print_line(f"Next: epic22 predict {run.task.name} FILE, or epic22 serve")
+
+
+def print_place(run: "TrainingRun", why: str = "") -> None:
+    """Print whether the version serves now, or why another goes on serving and how this one would come to."""
+    version, decision = run.version, run.promotion
+    name = f"{version.family}, version {version.version} of task {version.task} ({version.status})"
+    challenge = None if decision is None else decision.challenge
+    if decision is None or decision.promote:
+        print_line(f"Champion: {name}{why}.", "bold green")
+        if challenge is not None:
+            print_line(f"It takes the place of version {challenge.champion}: {challenge.why}.")
+    elif challenge is not None and decision.status == "challenger":
+        print_line(f"Challenger: {name}{why}.", "bold yellow")
+        print_line(f"Version {challenge.champion} goes on serving: {challenge.why}.", "bold yellow")
+        print_line(f"To let this one serve all the same: epic22 promote {version.task} {version.version} --reason …")
+    else:
+        print_line(f"Refused: {name}{why}.", "bold red")
 
 
 def _describe_certainty(verdict: "Verdict") -> str:

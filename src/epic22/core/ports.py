@@ -13,6 +13,7 @@ from epic22.core.artifact.model import Model
 from epic22.core.data.point_in_time import Tables
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, PredictionRecord, Provenance
 from epic22.core.prediction import Prediction
@@ -92,6 +93,18 @@ class TableStore(Protocol):
         """A new version with the content of an older one."""
 
 
+@dataclass(frozen=True)
+class PromotionRecord:
+    """What was decided of a version, by its status, when (ISO 8601, UTC) and why; `needs_override` where the fairness gate
+    refused it."""
+
+    version: str
+    status: str
+    why: str
+    at: str
+    needs_override: bool = False
+
+
 class Registry(Protocol):
     """Where bundles are kept, and which of them is champion."""
 
@@ -115,6 +128,18 @@ class Registry(Protocol):
 
     def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
         """Leave the champion as it is, and keep in the log that this version was not to follow it, and who asked that it do."""
+
+    def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
+        """What was decided of the task's versions, oldest first."""
+
+    def save_evaluation(self, task: str, version: str, evaluation: VersionEvaluation, held_out: HeldOutPredictions) -> None:
+        """Keep beside a version its score and its held-out responses, whole or not at all."""
+
+    def load_evaluation(self, task: str, version: str) -> VersionEvaluation | None:
+        """A version's score; None where that was never written down. Raises BundleError where it is damaged."""
+
+    def load_held_out(self, task: str, version: str) -> HeldOutPredictions | None:
+        """A version's held-out responses; None where they were never written down. Raises BundleError where they are damaged."""
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task that can be read, oldest first."""

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from epic22.core.data.feature_engineering import CategoryEncoding
 from epic22.core.data.folds import FoldPlan
+from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.conformal import CONFORMAL_VIEWS
 from epic22.core.evaluation.cost_per_thousand import CostPer1000
 from epic22.core.evaluation.coverage import Coverage, GroupCoverage
@@ -146,8 +147,8 @@ VIEWS: Views = collect_views(
     ),
     view(
         SeriesRun,
-        "task=task.name data_version=data_version.id model_hash=version.model_hash folds audit leaderboard champion verdicts "
-        "intervals weights notes warnings",
+        "task=task.name data_version=data_version.id model_hash=version.model_hash folds audit leaderboard champion "
+        "promotion? verdicts intervals weights notes warnings",
         folds=_describe_origins,
         audit=lambda run: (),
         leaderboard=_list_horizon_scores,
@@ -164,7 +165,8 @@ VIEWS: Views = collect_views(
     view(FoldPlan, "kind=strategy n=n_folds repeats gap=embargo group_by=period why"),
     view(Column, "name dtype role"),
     view(Formula, "name formula=expression unit"),
-    view(PromotionDecision, "promoted=promote status why"),
+    view(PromotionDecision, "promoted=promote status why challenge?"),
+    view(Challenge, "champion passed why rows margin verdict"),
     view(SplitComparison, "metric forced=random_score honest=recommended_score folds=strategy"),
     # Scores and verdicts.
     view(

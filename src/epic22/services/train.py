@@ -6,7 +6,7 @@ it gives the same, so that a training that was interrupted can go on behind the 
 
 import tempfile
 from collections.abc import Callable, Container
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
@@ -14,10 +14,13 @@ from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.sealed import TrainedBundle
 from epic22.core.data.task_data import TrainableTask
 from epic22.core.errors import BundleError
-from epic22.core.evaluation.fairness import FairnessVerdict, Override, PromotionDecision, decide_promotion
+from epic22.core.evaluation.challenge import Challenge
+from epic22.core.evaluation.fairness import PROMOTED, FairnessVerdict, Override, PromotionDecision, decide_promotion
+from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
 from epic22.core.progress import Progress
+from epic22.services.challenge import ServingModel, open_serving_model
 from epic22.services.training_run import TrainingRun
 
 SealedT_co = TypeVar("SealedT_co", bound=TrainedBundle, covariant=True)
@@ -30,6 +33,10 @@ class Package(Generic[SealedT_co]):
     bundle: SealedT_co
     write: Callable[[Path], None]
     promotion: PromotionDecision | None = None
+
+    def meet_challenge(self, challenge: Challenge) -> "Package[SealedT_co]":
+        """The package with what was decided of it beside the model that serves."""
+        return replace(self, promotion=(self.promotion or PROMOTED).meet_challenge(challenge))
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,12 @@ class Pipeline(Protocol[PlanT, BoardT, SelectionT, FittedT, BundleT, RunT_co]):
     def package(self, plan: PlanT, selection: SelectionT, fitted: FittedT, first_model: bool) -> Package[BundleT]:
         """The fitted champion with all that its answers need. `first_model`: no other of the task is served yet."""
 
+    def evaluate_version(self, plan: PlanT, selection: SelectionT) -> tuple[VersionEvaluation, HeldOutPredictions]:
+        """What is kept of the champion's evaluation, its score and responses, by which later versions are compared with it."""
+
+    def challenge(self, plan: PlanT, selection: SelectionT, serving: ServingModel) -> Challenge:
+        """Whether the champion of this training is shown not to be worse than the model that serves."""
+
     def record(
         self, plan: PlanT, selection: SelectionT, fitted: FittedT, package: Package[BundleT], version: ModelVersion
     ) -> RunT_co:
@@ -93,6 +106,8 @@ def train(
 ) -> RunT:
     """Evaluate the families of a task on the same folds, fit the champion and register it; promotion is another step.
 
+    Where a model serves the task already, the new one is compared with it, and its package says whether it may take its place.
+
     Raises what `Pipeline.plan` raises.
     """
     with progress.stage("plan"):
@@ -106,7 +121,11 @@ def train(
     with progress.stage("package"):
         first_model = registry.find_champion(pipeline.data.task.name) is None
         package = pipeline.package(plan, selection, fitted, first_model)
+        serving = open_serving_model(registry, pipeline.data.task.name)
+        if serving is not None:
+            package = package.meet_challenge(pipeline.challenge(plan, selection, serving))
         version = register(package, registry)
+        registry.save_evaluation(version.task, version.version, *pipeline.evaluate_version(plan, selection))
     return pipeline.record(plan, selection, fitted, package, version)
 
 

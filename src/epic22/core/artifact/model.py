@@ -11,10 +11,11 @@ from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.prediction_request import PredictionRequest
 from epic22.core.artifact.request_model import RequestModel
 from epic22.core.artifact.sealed import ModelSchema, TrainedBundle
+from epic22.core.errors import ColumnError
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import Capabilities
 from epic22.core.prediction import Prediction
-from epic22.core.task import CellValue, Column, LossName
+from epic22.core.task import Array, CellValue, Column, LossName
 from epic22.core.time_series import Histories
 
 
@@ -83,6 +84,13 @@ class Model(ABC):
     @abstractmethod
     def predict(self, request: PredictionRequest, with_reasons: bool = True) -> tuple[Prediction, ...]:
         """One prediction a row, with its receipt. Raises RowError for a row that cannot be answered."""
+
+    def compute_responses(self, X: DataFrame) -> Array:
+        """What metrics judge of each of these rows of inputs, (n,) or (n, k), uncalibrated; the model may have more.
+
+        Raises ColumnError where it does not answer rows, or a column of its inputs is absent or of another type.
+        """
+        raise ColumnError(f"it answers a {self.data_type}, not rows")
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
         """What the reader of this row's answer should know, in words."""

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 
 from epic22.core.artifact.bundle import DATA_TYPE, Bundle, Schema, open_bundle, value_to_json
 from epic22.core.artifact.model import Model, ModelDescription, RequestSource
@@ -15,9 +16,9 @@ from epic22.core.artifact.prediction_columns import PredictionColumns, compute_c
 from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, decode_level
-from epic22.core.errors import UserError
+from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
-from epic22.core.models.base import Capabilities
+from epic22.core.models.base import Capabilities, predict_response
 from epic22.core.models.catalog import get_family
 from epic22.core.models.hazard import compute_interval_shares
 from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
@@ -94,6 +95,17 @@ class RowModel(Model):
             Prediction(entity, at, values, PredictionScore(score, unit), why, version, sha256(model, text, raw.tobytes()), days)
             for entity, at, values, score, why, text, raw, days in rows
         )
+
+    def compute_responses(self, X: pl.DataFrame) -> Array:
+        """What metrics judge of each row."""
+        schema, bundle = self.bundle.schema, self.bundle
+        for column in schema.inputs:
+            if column.name not in X.columns:
+                raise ColumnError(f"its column {column.name!r} is not among the inputs now")
+            if column.dtype != "category" and (X[column.name].dtype == pl.String):
+                raise ColumnError(f"its column {column.name!r} was read as {column.dtype} and is text now")
+        matrix = bundle.preprocessor.transform(X.select([column.name for column in schema.inputs]))
+        return predict_response(bundle.estimator, matrix, schema.kind)
 
     def list_warnings(self, row: Mapping[str, Any]) -> list[str]:
         """The row's categories that training never saw, in words."""

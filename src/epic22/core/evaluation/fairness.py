@@ -8,13 +8,14 @@ n = rows; a row is a decision about a person. Protected columns serve this measu
 
 import math
 from collections.abc import Container, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from epic22.core.errors import UserError
 from epic22.core.evaluation.bootstrap import GROUP_SHARES, bootstrap_totals, compute_percentile_interval
+from epic22.core.evaluation.challenge import Challenge
 from epic22.core.statistics import UNDEFINED_INTERVAL, Interval
 from epic22.core.task import Array
 
@@ -184,13 +185,31 @@ class PromotionDecision:
 
     The status is what the model is called everywhere: "proven" where it certainly beats the constant and the gate passed.
     `override` is what was asked for, granted or not; the status says which.
+    `challenge` is how the model stands to the version that serves, None where there is none.
     """
 
     promote: bool
-    status: Literal["proven", "provisional", "overridden", "refused"]
+    status: Literal["proven", "provisional", "overridden", "refused", "challenger", "promoted"]
     why: str
     fairness: FairnessVerdict | None = None
     override: Override | None = None
+    challenge: Challenge | None = None
+
+    def meet_challenge(self, challenge: Challenge) -> "PromotionDecision":
+        """The decision where the model would take another's place: one that did not pass stays a challenger.
+
+        Who may override the gate promotes by hand, whatever the scores say.
+        """
+        met = replace(self, challenge=challenge)
+        if not self.promote or self.status == "overridden":
+            return met
+        if challenge.passed:
+            return replace(met, why=f"{self.why}; {challenge.why}" if self.why else challenge.why)
+        return replace(met, promote=False, status="challenger", why=challenge.why)
+
+
+PROMOTED = PromotionDecision(True, "promoted", "")
+"""The decision where nothing stands against a model: no protected class is measured, and nothing serves yet."""
 
 
 def decide_promotion(
@@ -214,7 +233,7 @@ def decide_promotion(
     if fairness is None or fairness.status == "passed":
         status: Literal["proven", "provisional"] = "proven" if certain else "provisional"
         return PromotionDecision(True, status, finding if certain else f"{UNCERTAIN}; {finding}", fairness)
-    fault = _find_override_fault(override, authorised)
+    fault = find_override_fault(override, authorised)
     if override is not None and fault is None:
         why = f"{finding}; overridden by key {override.key_id}: {override.reason.strip()}"
         return PromotionDecision(True, "overridden", why, fairness, override)
@@ -226,7 +245,7 @@ def decide_promotion(
 UNCERTAIN = "it is not certain that this model is better than the constant"
 
 
-def _find_override_fault(override: Override | None, authorised: Container[str]) -> str | None:
+def find_override_fault(override: Override | None, authorised: Container[str]) -> str | None:
     """What an override lacks to count, in words."""
     if override is None:
         return "an override with a reason by an authorised key is needed"

@@ -54,6 +54,24 @@ def hash_rows(frame: pl.DataFrame, key: Sequence[str], known_at: str = "known_at
     )
 
 
+def hash_values(frame: pl.DataFrame, columns: Sequence[str]) -> U64:
+    """One lane of hashes (n,) of the rows' values in these columns: numbers by their value, whatever type holds them.
+
+    >>> whole = pl.DataFrame({"x": [1, 2], "y": ["a", None]})
+    >>> bool((hash_values(whole, ["x", "y"]) == hash_values(whole.cast({"x": pl.Float64}), ["y", "x"])).all())
+    True
+    """
+    plain = pl.DataFrame([_to_plain_type(frame[name]) for name in columns])
+    return _mix_bits(_sum_column_hashes(plain, columns)[0]) if columns else np.zeros(frame.height, dtype=np.uint64)
+
+
+def _to_plain_type(series: pl.Series) -> pl.Series:
+    """The values as numbers, moments or text."""
+    if series.dtype.is_numeric() or series.dtype == pl.Boolean:
+        return series.cast(pl.Float64).fill_nan(None)
+    return series.cast(pl.Datetime("us")) if series.dtype.is_temporal() else series.cast(pl.String)
+
+
 def _sum_column_hashes(frame: pl.DataFrame, columns: Sequence[str]) -> Lanes:
     """Per row, the sum of its columns' hashes; null adds nothing."""
     sums = (np.zeros(frame.height, dtype=np.uint64), np.zeros(frame.height, dtype=np.uint64))

@@ -14,6 +14,7 @@ from epic22.core.data.large_table import LargeTable
 from epic22.core.data.split import encode_values, find_clusters
 from epic22.core.data.task_data import BatchedTaskData, TaskData
 from epic22.core.evaluation.baselines import evaluate_incumbent
+from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.coverage import check_groups
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.crossval_large import (
@@ -25,6 +26,7 @@ from epic22.core.evaluation.crossval_large import (
     fit_all,
     is_matrix_on_disk,
 )
+from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.evaluation.significance import is_certainly_better
 from epic22.core.experiment import Experiment
@@ -33,11 +35,14 @@ from epic22.core.models.catalog import get_family
 from epic22.core.progress import Progress
 from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
+from epic22.services.challenge import ServingModel, challenge_with_rows
 from epic22.services.comparison import compare_in_use
 from epic22.services.pipelines.rows import (
     assess_selection,
     choose_champion,
+    evaluate_row_version,
     explain_best,
+    find_constant,
     pack_rows,
     sort_key,
 )
@@ -153,6 +158,15 @@ class BatchPipeline:
         fairness = None if assessment is None else assessment.fairness
         promotion = self.gate.decide(fairness, first_model, is_certainly_better(selection.sampled.verdicts, "constant"))
         return pack_rows(plan.experiment, self.data.table.y, selection.sampled, fitted, promotion)
+
+    def evaluate_version(self, plan: BatchPlan, selection: BatchSelection) -> tuple[VersionEvaluation, HeldOutPredictions]:
+        """The champion's score and out-of-fold responses, both of the sample."""
+        return evaluate_row_version(plan.experiment, selection.sampled.champion, has_all_rows=False)
+
+    def challenge(self, plan: BatchPlan, selection: BatchSelection, serving: ServingModel) -> Challenge:
+        """The champion against the model that serves, on the rows of the sample that both have seen held out."""
+        sampled = selection.sampled
+        return challenge_with_rows(plan.experiment, sampled.champion, find_constant(sampled.leaderboard), serving)
 
     def record(
         self, plan: BatchPlan, selection: BatchSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion

@@ -13,10 +13,13 @@ from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.baselines import INCUMBENT, evaluate_incumbent, evaluate_oracle
+from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.crossval import Candidate, Evaluation, evaluate, make_default_recipe
 from epic22.core.evaluation.explain.explanation import Explanation, explain
 from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.learning_curve import MAX_FOLDS, TRAINING_EIGHTHS, LearningCurve, measure_learning_curve
+from epic22.core.evaluation.operating_points import CONSTANT
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.evaluation.significance import Verdict, adjust_for_multiple_comparisons, compare, is_certainly_better
 from epic22.core.experiment import Experiment
@@ -27,6 +30,7 @@ from epic22.core.selection.feature_selection import ColumnPlanner
 from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
+from epic22.services.challenge import ServingModel, challenge_with_rows
 from epic22.services.comparison import compare_in_use, is_baseline
 from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
@@ -111,6 +115,15 @@ class RowPipeline:
         fairness = None if selection.assessment is None else selection.assessment.fairness
         promotion = self.gate.decide(fairness, first_model, is_certainly_better(selection.verdicts, "constant"))
         return pack_rows(experiment, experiment.examples.y, selection, fitted, promotion)
+
+    def evaluate_version(self, plan: RowPlan, selection: RowSelection) -> tuple[VersionEvaluation, HeldOutPredictions]:
+        """The champion's score and out-of-fold responses."""
+        return evaluate_row_version(plan.preparation.experiment, selection.champion)
+
+    def challenge(self, plan: RowPlan, selection: RowSelection, serving: ServingModel) -> Challenge:
+        """The champion against the model that serves, on the folds that judged it."""
+        experiment, board = plan.preparation.experiment, selection.leaderboard
+        return challenge_with_rows(experiment, selection.champion, find_constant(board), serving)
 
     def record(
         self, plan: RowPlan, selection: RowSelection, fitted: FittedFold, package: Package[Bundle], version: ModelVersion
@@ -296,6 +309,21 @@ def compare_with_recommended_split(plan: RowPlan, champion: Evaluation, progress
         SplitComparison(score.metric, score.value, evaluation.score(score.metric).value, folds.strategy, folds.why)
         for score in champion.scores
     )
+
+
+def find_constant(leaderboard: tuple[Evaluation, ...]) -> Evaluation:
+    """The constant's evaluation, which is always on the board."""
+    return next(evaluation for evaluation in leaderboard if evaluation.family == CONSTANT)
+
+
+def evaluate_row_version(
+    experiment: Experiment, champion: Evaluation, has_all_rows: bool = True
+) -> tuple[VersionEvaluation, HeldOutPredictions]:
+    """What is kept of a champion's evaluation: its score, and its responses to the rows of the experiment."""
+    task, metric = experiment.task, experiment.task.target.metric.name
+    columns = [column.name for column in task.input_columns]
+    held_out = HeldOutPredictions.of_folds(experiment.examples.X, columns, champion.fold_predictions, has_all_rows)
+    return VersionEvaluation(metric, champion.score(metric), held_out.n_held_out), held_out
 
 
 ASSESSORS = {"binary": assess_binary, "hazard": assess_hazard}

@@ -14,6 +14,7 @@ from epic22.core.errors import ColumnError
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, adapt_intervals
 from epic22.core.evaluation.backtest import Backtest, OriginPlan, backtest, plan_origins
 from epic22.core.evaluation.baselines import INCUMBENT, ORACLE
+from epic22.core.evaluation.challenge import Challenge, challenge_forecaster
 from epic22.core.evaluation.forecast_metrics import (
     FORECAST_METRICS,
     MIN_BLOCKS,
@@ -24,14 +25,17 @@ from epic22.core.evaluation.forecast_metrics import (
     compare_forecasts,
     compute_score_with_interval,
 )
+from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.evaluation.significance import Verdict, is_certainly_better
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.progress import Progress
 from epic22.core.selection.ensemble import compute_combination_weights
+from epic22.core.tables.rowhash import hash_values
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Histories
+from epic22.services.challenge import ServingModel, find_responses, refuse_comparison, refuse_other_target
 from epic22.services.train import Package
 from epic22.services.training_run import BASELINE, COMBINATION, ForecastEvaluation, SeriesRun, SeriesSelection
 
@@ -183,6 +187,35 @@ class SeriesPipeline:
         bundle = replace(bundle, model_hash=compute_panel_model_hash(bundle))
         return Package(bundle, lambda folder: write_panel_bundle(folder, bundle))
 
+    def evaluate_version(self, plan: SeriesPlan, selection: SeriesSelection) -> tuple[VersionEvaluation, HeldOutPredictions]:
+        """The champion's skill and its forecasts from the test origins."""
+        score, test = selection.champion.score(SKILL.name), selection.test
+        origins = self._frame_origins(plan, test)
+        forecasts = selection.champion.forecasts.quantiles[test]
+        held_out = HeldOutPredictions(tuple(origins.columns), hash_values(origins, origins.columns), forecasts)
+        return VersionEvaluation(SKILL.name, score, len(test)), held_out
+
+    def challenge(self, plan: SeriesPlan, selection: SeriesSelection, serving: ServingModel) -> Challenge:
+        """The champion's forecasts against those that the serving model's training kept, from the same origins."""
+        try:
+            refuse_other_target(self.data.task, serving.model)
+            responses = find_responses(self._frame_origins(plan, selection.test), serving)
+        except ColumnError as error:
+            return refuse_comparison(serving, str(error))
+        new = selection.champion.forecasts.quantiles[selection.test]
+        if responses.shape != new.shape:
+            return refuse_comparison(serving, "it forecasts other horizons")
+        known = np.isfinite(responses).all(axis=(1, 2))
+        old = np.where(known[:, None, None], responses, new)
+        rows = replace(selection.rows, Y=np.where(known[:, None], selection.rows.Y, np.nan))
+        drift = next(e for e in selection.leaderboard if e.family == BASELINE).forecasts.quantiles[selection.test]
+        return challenge_forecaster((new, old), rows, serving.number, drift, self.data.task.policy.minimum_effect)
+
+    def _frame_origins(self, plan: SeriesPlan, rows: Array) -> pl.DataFrame:
+        """The series and the origin of each of these rows of the examples."""
+        examples = plan.examples.take(rows)
+        return pl.DataFrame({"series": examples.entity, "origin": plan.origins.frequency.starts(examples.origin)})
+
     def record(
         self,
         plan: SeriesPlan,
@@ -203,6 +236,7 @@ class SeriesPipeline:
             bundle=package.bundle,
             seed=self.config.seed,
             version=version,
+            promotion=package.promotion,
         )
 
 

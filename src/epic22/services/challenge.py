@@ -1,0 +1,111 @@
+"""A new version against the one that serves: opened, asked for the same rows, and compared."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from polars import DataFrame
+
+from epic22.core.artifact.model import Model
+from epic22.core.errors import ColumnError, UserError
+from epic22.core.evaluation.challenge import Challenge, challenge_champion, select_compared_rows
+from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.held_out import HeldOutPredictions
+from epic22.core.experiment import Experiment
+from epic22.core.lineage import ModelVersion
+from epic22.core.ports import Registry
+from epic22.core.tables.rowhash import hash_values
+from epic22.core.task import Array, Task
+
+
+@dataclass(frozen=True)
+class ServingModel:
+    """The model that serves a task, opened, and what was kept of its held-out rows; None where a release before kept nothing."""
+
+    version: ModelVersion
+    model: Model
+    held_out: HeldOutPredictions | None
+
+    @property
+    def number(self) -> str:
+        """Its version."""
+        return self.version.version
+
+
+def open_serving_model(registry: Registry, task: str) -> ServingModel | None:
+    """The model that serves the task; None where none does, or what does cannot be opened: another then takes its place."""
+    version = registry.find_champion(task)
+    if version is None:
+        return None
+    try:
+        model, held_out = registry.load(task, version.version), registry.load_held_out(task, version.version)
+    except UserError:
+        return None
+    return ServingModel(version, model, held_out)
+
+
+def challenge_with_rows(experiment: Experiment, challenger: Evaluation, constant: Evaluation, serving: ServingModel) -> Challenge:
+    """The challenge of a model of rows: on the rows that the champion never learned from it is asked itself, on those that it did
+    its out-of-fold responses stand for it."""
+    try:
+        refuse_other_target(experiment.task, serving.model)
+        responses = collect_responses(experiment, serving)
+        refuse_other_shape(challenger, responses)
+    except ColumnError as error:
+        return refuse_comparison(serving, str(error))
+    return challenge_champion(select_compared_rows(experiment, challenger, constant, responses), serving.number)
+
+
+def refuse_comparison(serving: ServingModel, why: str) -> Challenge:
+    """The challenge of two that cannot be compared: the one that serves goes on."""
+    return Challenge(serving.number, False, f"it cannot be compared with version {serving.number}: {why}")
+
+
+def refuse_other_target(task: Task, model: Model) -> None:
+    """Raise ColumnError where the model predicts something else than the task."""
+    description, target = model.describe(), task.target
+    for what, old, new in (
+        ("label", model.schema.target, target.name),
+        ("kind of label", description.kind, target.kind),
+        ("classes", ", ".join(description.classes), ", ".join(target.classes)),
+    ):
+        if old != new:
+            raise ColumnError(f"its {what} was {old or 'none'}, now it is {new or 'none'}")
+
+
+def refuse_other_shape(challenger: Evaluation, responses: Array) -> None:
+    """Raise ColumnError where the two answer other horizons."""
+    if challenger.fold_predictions[0].response.shape[1:] != responses.shape[1:]:
+        raise ColumnError("it answers other horizons")
+
+
+def find_responses(X: DataFrame, serving: ServingModel) -> Array:
+    """The champion's held-out responses to rows that it learned from, (n,) or (n, k); NaN for all others.
+
+    Raises ColumnError where its columns are not in `X`, or nothing was kept.
+    """
+    held_out = serving.held_out
+    if held_out is None:
+        raise ColumnError("the release that trained it kept no held-out predictions")
+    for name in held_out.columns:
+        if name not in X.columns:
+            raise ColumnError(f"its column {name!r} is not among the inputs now")
+    position = held_out.find_rows(hash_values(X, held_out.columns))
+    responses = held_out.responses[position]
+    responses[position < 0] = np.nan
+    return responses
+
+
+def collect_responses(experiment: Experiment, serving: ServingModel) -> Array:
+    """The champion's honest responses to the tested rows, (n,) or (n, k), NaN where it has none.
+
+    Raises ColumnError where its inputs are not among the examples'.
+    """
+    X, held_out = experiment.examples.X, serving.held_out
+    responses = find_responses(X, serving)
+    if held_out is None or not held_out.has_all_rows:
+        return responses
+    tested = np.unique(np.concatenate([fold.test for fold in experiment.plan.folds]))
+    new_rows = tested[held_out.find_rows(hash_values(X[tested], held_out.columns)) < 0]
+    if len(new_rows):
+        responses[new_rows] = serving.model.compute_responses(X[new_rows])
+    return responses

@@ -1,0 +1,143 @@
+"""Trainings onto one task, one after another: which version serves after each, and what is said and kept of it."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.shell import Shell
+
+import epic22
+from epic22.bootstrap import assemble, list_models
+from epic22.bootstrap.python_api import Run
+from epic22.config import Settings
+from epic22.core.errors import UnknownTaskError, UserError
+from epic22.services.promote import RegisteredModel
+
+pytestmark = pytest.mark.slow
+TASK = "leavers"
+
+
+def people(n: int, seed: int = 0) -> pl.DataFrame:
+    """Who leaves: it depends on rent and on complaints, not on the shoe size. The first rows of more are the same rows."""
+    columns = []
+    for row in range(n):
+        rng = np.random.default_rng([seed, row])
+        rent, complaints, shoe = rng.normal(), float(rng.poisson(1.5)), rng.normal()
+        left = 1.5 * rent + 0.8 * (complaints - 1.5) + rng.logistic() > 0.5
+        columns.append((rent, complaints, shoe, "yes" if left else "no"))
+    return pl.DataFrame(columns, schema=["rent", "complaints", "shoe", "left"], orient="row")
+
+
+def train(home: Path, table: pl.DataFrame) -> Run:
+    families = ("constant", "linear")
+    return epic22.train(table, home=home, label="left", task=TASK, folds=3, repeats=1, families=families)
+
+
+@dataclass(frozen=True)
+class Story:
+    """The trainings of one task, in their order."""
+
+    home: Path
+    first: Run
+    weaker: Run
+    grown: Run
+    shuffled: Run
+
+    @property
+    def models(self) -> tuple[RegisteredModel, ...]:
+        return list_models(assemble(Settings(self.home, 1)).registry, TASK)
+
+
+@pytest.fixture(scope="module")
+def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
+    home = tmp_path_factory.mktemp("home")
+    table = people(400)
+    shuffled = table.with_columns(table["left"].shuffle(seed=1))
+    return Story(
+        home,
+        first=train(home, table),
+        weaker=train(home, table.select("shoe", "left")),
+        grown=train(home, people(440)),
+        shuffled=train(home, shuffled),
+    )
+
+
+def test_a_first_version_serves_at_once(story: Story) -> None:
+    assert story.first.challenge is None
+    evaluation = story.models[0].evaluation
+    assert evaluation is not None
+    assert (story.models[0].state, evaluation.metric, evaluation.rows) == ("former champion", "average_precision", 400)
+    assert evaluation.score == story.first.scores["linear"]["average_precision"]
+
+
+def test_a_version_that_cannot_be_compared_stays_a_challenger(story: Story) -> None:
+    challenge = story.weaker.challenge
+    assert challenge is not None
+    assert not challenge.passed
+    assert "its column 'rent' is not among the inputs now" in challenge.why
+    assert (story.models[1].state, story.models[1].why) == ("challenger", challenge.why)
+
+
+def test_a_training_on_a_few_more_rows_takes_the_place_by_itself(story: Story) -> None:
+    challenge = story.grown.challenge
+    assert challenge is not None
+    assert (challenge.champion, challenge.passed, challenge.rows) == ("1", True, 440)
+    assert challenge.verdict is not None
+    assert epic22.load(TASK, home=story.home).version.version == "3"
+    log = [json.loads(line) for line in (story.home / "models" / TASK / "promotions.jsonl").read_text().splitlines()]
+    assert [line["status"] for line in log] == ["proven", "challenger", "proven", "challenger"]
+    assert log[2]["challenge"]["verdict"]["difference"] == challenge.verdict.difference.value
+
+
+def test_a_version_of_labels_that_are_noise_does_not_follow(story: Story) -> None:
+    assert story.shuffled.challenge is not None
+    assert not story.shuffled.challenge.passed
+    assert [one.state for one in story.models] == ["former champion", "challenger", "champion", "challenger"]
+
+
+def test_a_person_may_promote_with_a_reason(story: Story, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    first, weaker = train(home, people(200)), train(home, people(200).select("shoe", "left"))
+    assert epic22.load(TASK, home=home).version == first.version
+    with pytest.raises(UserError, match="say why"):
+        epic22.promote(TASK, 2, " ", home=home)
+    with pytest.raises(UnknownTaskError, match="no version '7'"):
+        epic22.promote(TASK, 7, "because", home=home)
+    assert epic22.promote(TASK, 2, "rents are not known in time", home=home) == weaker.version
+    assert epic22.load(TASK, home=home).version == weaker.version
+    assert list_models(assemble(Settings(home, 1)).registry, TASK)[1].why == "promoted by hand: rents are not known in time"
+
+
+def test_a_champion_that_cannot_be_opened_is_followed_by_any(tmp_path: Path) -> None:
+    first = train(tmp_path, people(120))
+    manifest = tmp_path / "models" / TASK / first.version.version / "bundle" / "manifest.json"
+    manifest.write_text("{")
+    assert train(tmp_path, people(120).select("shoe", "left")).challenge is None
+    assert epic22.load(TASK, home=tmp_path).version.version == "2"
+
+
+def test_the_command_says_who_serves_and_the_way_out(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Shell(tmp_path, capsys, monkeypatch)
+    people(200).write_csv("all.csv")
+    people(200).select("shoe", "left").write_csv("one.csv")
+    options = ("--label", "left", "--task", TASK, "--folds", "2", "--repeats", "1")
+    assert "Champion: " in shell("train", "--csv", "all.csv", *options)[1]
+    code, out, _ = shell("train", "--csv", "one.csv", *options)
+    assert code == 0
+    assert "Challenger: " in out
+    assert "Version 1 goes on serving" in out
+    assert f"epic22 promote {TASK} 2" in out
+    states = [(one["version"], one["state"], one["champion"]) for one in shell.json("models", TASK)]
+    assert states == [("1", "champion", True), ("2", "challenger", False)]
+    assert all(one["score"]["value"] for one in shell.json("models"))
+    assert f"epic22 promote {TASK} 2" in shell("models")[1]
+    code, out, _ = shell("promote", TASK, "2", "--reason", "a test")
+    assert (code, "version 2" in out) == (0, True)
+    assert [one["state"] for one in shell.json("models", TASK)] == ["former champion", "champion"]
+    code, _, err = shell("promote", TASK, "9", "--reason", "a test")
+    assert (code, "no version '9'" in err) == (2, True)

@@ -1,0 +1,141 @@
+"""What a new version must show before it takes the place of the one that serves."""
+
+import math
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pytest
+from tests.toy import toy
+
+from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.evaluation.challenge import (
+    Challenge,
+    Margin,
+    challenge_champion,
+    compute_margin,
+    judge_challenge,
+    select_compared_rows,
+)
+from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.fairness import PROMOTED, PromotionDecision
+from epic22.core.evaluation.held_out import HeldOutPredictions
+from epic22.core.evaluation.predictions import FoldPredictions
+from epic22.core.evaluation.significance import Verdict
+from epic22.core.experiment import Experiment
+from epic22.core.statistics import Interval
+from epic22.core.tables.rowhash import hash_values
+
+MARGIN = Margin(negligible=0.01, tolerable=0.04)
+
+
+def verdict(low: float, high: float) -> Verdict:
+    gap = Interval((low + high) / 2, low, high)
+    return Verdict("champion", "y", None, "roc_auc", gap, 0.5, False, "paired", "")
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "passed"),
+    [
+        (0.01, 0.05, True),
+        (-0.03, 0.02, True),  # no more than tolerable is lost
+        (-0.05, 0.06, False),  # more may be lost
+        (-0.03, -0.005, False),  # a loss that is certain, and may be more than negligible
+        (-0.009, -0.001, True),  # certain, and certainly negligible
+        (math.nan, math.nan, False),
+    ],
+)
+def test_a_challenger_passes_where_no_loss_that_matters_is_possible(low: float, high: float, passed: bool) -> None:
+    assert judge_challenge(verdict(low, high), MARGIN, "1", 200).passed is passed
+
+
+def test_the_margin_keeps_nine_tenths_of_what_the_champion_is_better_than_the_constant_by() -> None:
+    assert compute_margin(0.8, 0.3, None).tolerable == pytest.approx(0.03)
+    assert compute_margin(0.8, 0.3, 0.005) == Margin(0.005, 0.005)
+    # A champion that is no better than the constant has nothing to keep but a hundredth of its score.
+    assert compute_margin(0.5, -0.01, None).tolerable == pytest.approx(0.005)
+
+
+def small_experiment(n: int = 200) -> Experiment:
+    """Two classes on n rows in five folds."""
+    made = toy(n=n)
+    rows = np.arange(n)
+    folds = tuple(Fold(rows[rows % 5 != k], rows[rows % 5 == k]) for k in range(5))
+    return Experiment(made.task, made.examples, FoldPlan("repeated", folds, 1, 0.0, "five folds"), seed=0, threads=1)
+
+
+def evaluation(experiment: Experiment, response: Any) -> Evaluation:
+    parts = tuple(FoldPredictions(fold, response[fold.test]) for fold in experiment.plan.folds)
+    return Evaluation("linear", "y", None, (), parts, experiment.fingerprint, 0.0, 0.0)
+
+
+def challenge(experiment: Experiment, new: Any, old: Any) -> Challenge:
+    constant = np.full(len(new), experiment.examples.y.mean())
+    compared = select_compared_rows(experiment, evaluation(experiment, new), evaluation(experiment, constant), old)
+    return challenge_champion(compared, "1")
+
+
+def informed(experiment: Experiment, seed: int, strength: float) -> Any:
+    """Probabilities that know the outcome up to noise."""
+    rng, y = np.random.default_rng(seed), experiment.examples.y
+    return 1 / (1 + np.exp(-(strength * (2 * y - 1) + rng.normal(0, 1, len(y)))))
+
+
+def test_a_version_no_better_than_the_constant_does_not_follow_one_that_is() -> None:
+    experiment = small_experiment()
+    made = challenge(experiment, np.full(200, 0.5), informed(experiment, 0, 2.0))
+    assert not made.passed
+    assert "certainly worse" in made.why
+
+
+def test_a_better_version_follows() -> None:
+    experiment = small_experiment()
+    assert challenge(experiment, informed(experiment, 0, 3.0), informed(experiment, 1, 1.0)).passed
+
+
+def test_the_same_responses_pass_on_any_number_of_rows() -> None:
+    experiment = small_experiment(20)
+    response = informed(experiment, 0, 1.0)
+    assert challenge(experiment, response, response).passed
+
+
+def test_few_rows_of_both_show_nothing() -> None:
+    experiment = small_experiment()
+    old = informed(experiment, 0, 1.0)
+    old[20:] = np.nan
+    made = challenge(experiment, informed(experiment, 1, 3.0), old)
+    assert (made.passed, made.rows) == (False, 20)
+    assert "20 rows are too few" in made.why
+
+
+def test_no_row_of_both_shows_nothing() -> None:
+    experiment = small_experiment()
+    assert not challenge(experiment, informed(experiment, 1, 3.0), np.full(200, np.nan)).passed
+
+
+def test_a_row_is_known_again_by_its_values_whatever_type_or_order_they_come_in() -> None:
+    X = pl.DataFrame({"rooms": [1, 2, 2, 5], "town": ["a", "b", "b", None]})
+    folds = [FoldPredictions(Fold(np.array([0, 1]), np.array([2, 3])), np.array([0.2, 0.3]))]
+    kept = HeldOutPredictions.of_folds(X, ["rooms", "town"], folds)
+    other = pl.DataFrame({"town": ["b", None, "b", "c"], "rooms": [2.0, 5.0, 2.0, 1.0]})
+    position = kept.find_rows(hash_values(other, kept.columns))
+    # Equal rows are matched in their order; a row that is not there has no position.
+    assert position.tolist() == [1, 3, 2, -1]
+    assert kept.responses[position[:3]].tolist()[1:] == [0.3, 0.2]
+    assert kept.n_held_out == 2
+
+
+@pytest.mark.parametrize("column", [[None, None], [0.0, 0.0], ["", "x"]])
+def test_rows_with_other_values_are_other_rows(column: list[Any]) -> None:
+    first, second = pl.DataFrame({"x": [1.5, 2.5]}), pl.DataFrame({"x": column})
+    assert not set(hash_values(first, ["x"]).tolist()) & set(hash_values(second, ["x"]).tolist())
+
+
+def test_a_promotion_by_an_authorised_person_stands_whatever_the_scores_say() -> None:
+    lost = Challenge("1", False, "certainly worse")
+    assert PromotionDecision(True, "overridden", "reviewed").meet_challenge(lost).promote
+    assert not PROMOTED.meet_challenge(lost).promote
+    assert PROMOTED.meet_challenge(lost).status == "challenger"
+    assert PROMOTED.meet_challenge(Challenge("1", True, "better")).promote
+    refused = PromotionDecision(False, "refused", "unfair").meet_challenge(Challenge("1", True, "better"))
+    assert (refused.promote, refused.status) == (False, "refused")
