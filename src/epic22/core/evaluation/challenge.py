@@ -114,7 +114,7 @@ def compute_margin(champion: float, advantage: float, minimum_effect: float | No
 def challenge_champion(compared: ComparedRows, champion: str) -> Challenge:
     """Whether the new version is shown not to be worse than version `champion` by more than the margin, on the rows of both."""
     task, rows = compared.experiment.task, compared.rows
-    metric, stated = task.target.metric, task.policy.minimum_effect
+    metric, minimum_effect = task.target.metric, task.policy.minimum_effect
     if _are_equal(compared):
         return Challenge(champion, True, f"the same out-of-fold responses as version {champion} on {rows:,} rows", rows=rows)
     if rows < MIN_ROWS:
@@ -128,8 +128,8 @@ def challenge_champion(compared: ComparedRows, champion: str) -> Challenge:
         )
     )
     score = old.score(metric.name).value
-    margin = compute_margin(score, metric.gain(score, constant.score(metric.name).value), stated)
-    return judge_challenge(compare(compared.experiment, new, old, metric, stated), margin, champion, rows)
+    margin = compute_margin(score, metric.gain(score, constant.score(metric.name).value), minimum_effect)
+    return judge_challenge(compare(compared.experiment, new, old, metric, minimum_effect), margin, champion, rows)
 
 
 def judge_challenge(verdict: Verdict, margin: Margin, champion: str, rows: int) -> Challenge:

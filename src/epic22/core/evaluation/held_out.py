@@ -20,8 +20,8 @@ from epic22.core.task import Array
 class HeldOutPredictions:
     """A version's rows and its out-of-fold responses to them.
 
-    `row_hashes` (n,) uint64 are of the values of `columns`; `responses` (n,) or (n, k), those of the first repeat, NaN where a row
-    was learned from and never held out. `has_all_rows`: every row that the model learned from is here, so that another is new.
+    `row_hashes` (n,) uint64 are of the values of `columns`; `responses` (n,) or (n, k), those of the first repeat, are NaN where
+    a row was learned from and never held out. `has_all_rows`: all rows that the model learned from are here; another is new.
     """
 
     columns: tuple[str, ...]
