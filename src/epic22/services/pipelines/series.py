@@ -205,7 +205,7 @@ class SeriesPipeline:
         new = selection.champion.forecasts.quantiles[selection.test]
         if responses.shape != new.shape:
             return refuse_comparison(serving, "it forecasts other horizons")
-        known = np.isfinite(responses).all(axis=(1, 2))
+        known = np.asarray(np.isfinite(responses).all(axis=(1, 2)))
         old = np.where(known[:, None, None], responses, new)
         rows = replace(selection.rows, Y=np.where(known[:, None], selection.rows.Y, np.nan))
         drift = next(e for e in selection.leaderboard if e.family == BASELINE).forecasts.quantiles[selection.test]
