@@ -179,7 +179,8 @@ class Target:
     (1 to 2, None: found on the inner fold). With `log` models learn the logarithm of the label; None: settled before the race.
 
     `offset` names the input that a count or a sum grows with, its exposure: its logarithm is added to the score, no model learns
-    from it, and the value is of the row's own exposure.
+    from it, and the value is of the row's own exposure. Models learn the label's distance from the `center`, which is not 0 where
+    labels are large beside their spread.
 
     A hazard's horizons are the edges of its grid of intervals, ascending; `decision_horizon` is the one it is judged and acted
     on by.
@@ -199,6 +200,7 @@ class Target:
     power: float | None = None
     decision_horizon: float | None = None
     offset: str | None = None
+    center: float = 0.0
 
     @property
     def traits(self) -> TargetKind:

@@ -12,7 +12,7 @@ from epic22.core.data.split import convert_days, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.coverage import check_groups
 from epic22.core.experiment import Experiment
-from epic22.core.selection.target_transform import choose_log_target
+from epic22.core.selection.target_transform import choose_label_center, choose_log_target
 from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
 
@@ -39,6 +39,7 @@ def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     plan = plan_folds(examples, task.target.kind, replace(split, classes=task.target.classes))
     experiment = Experiment(task, examples, plan, split.seed, threads)
     task, notes = choose_log_target(experiment)
+    task = choose_label_center(task, examples.y)
     data = replace(data, task=task, suspicions=suspicions, notes=(*data.notes, *notes))
     audit = (*suspicions, *audit_split(examples, plan))
     rows = np.arange(len(examples) - data.test_rows)

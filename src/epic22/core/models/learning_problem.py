@@ -12,8 +12,9 @@ from epic22.core.task import Kind, Task
 class LearningProblem:
     """The matrix's columns by name, which of them are `categorical`, and the target: `kind`, `n_classes`, `horizons`, `loss`.
 
-    With `log` models learn the logarithm of the label; with `smearing` its exponentials are put right to be means. `offset` is
-    the column whose logarithm is added to the score. It is plain data, so that another process builds the same estimators.
+    With `log` models learn the logarithm of the label, else its distance from `center`; with `smearing` exponentials are put
+    right to be means. `offset` is the column whose logarithm is added to the score. It is plain data, so that another process
+    builds the same estimators.
     """
 
     kind: Kind
@@ -25,6 +26,7 @@ class LearningProblem:
     log: bool = False
     smearing: bool = False
     offset: str | None = None
+    center: float = 0.0
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -40,6 +42,7 @@ class LearningProblem:
             bool(target.log),
             bool(target.log) and needs_smearing(target),
             target.offset,
+            target.center,
         )
 
     @property

@@ -1,6 +1,8 @@
-"""A family fitted to the logarithm of the label, for labels above zero that spread over orders of magnitude.
+"""A family fitted to another form of the label: its logarithm, or its distance from a centre.
 
-Raw scores and contributions are in logarithms: they add there, and multiply the value.
+Logarithms are for labels above zero that spread over orders of magnitude: raw scores and contributions are in them, add there,
+and multiply the value. A centre is for labels that are large beside their spread, which libraries of trees hold as float32, where
+1,700,000,000 and 1,700,000,060 are one; scores are values, and the centre belongs to the average.
 """
 
 import json
@@ -26,6 +28,7 @@ from epic22.core.serialization import to_json
 from epic22.core.task import Array, Kind
 
 STATE_FILE = "scale.json"
+CENTER_FILE = "center.json"
 HOLDOUT_EVERY = 5
 """Without an inner fold, each so manieth row is held out for the residuals."""
 
@@ -84,6 +87,44 @@ class LogTargetRegressor(BaseEstimator):
         return {**self.model.files(), STATE_FILE: canonical_json(to_json(self.value_scale_))}
 
 
+@dataclass
+class CenteredRegressor(BaseEstimator):
+    """`model` fitted to y - center, in float64."""
+
+    model: Any
+    center: float
+    kind: Kind = "regression"
+
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
+        """Learn the distances from the centre."""
+        check_fit_arrays(X, y)
+        self.model.fit(X, np.asarray(y, dtype=np.float64) - self.center, inner)
+        return self
+
+    def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
+        """The model fitted to the distances of the part's labels; scores are values."""
+        distances = FoldData(data.X, data.y - self.center, data.X_valid, data.y_valid - self.center, data.cache)
+        return np.asarray(self.model.fit_with_validation(distances, expired)) + self.center
+
+    def best_params(self) -> Hyperparameters:
+        """The model with what its inner fold picked."""
+        return {"model": _copy_with_best_params(self.model)}
+
+    def decision_function(self, X: Array) -> Array:
+        """Values, (n,)."""
+        return np.asarray(self.model.decision_function(X), dtype=np.float64) + self.center
+
+    def shap_values(self, X: Array) -> Array:
+        """What each column adds to the value; the average, last, holds the centre."""
+        values = np.asarray(self.model.shap_values(X), dtype=np.float64)
+        values[..., -1] += self.center
+        return values
+
+    def files(self) -> dict[str, bytes]:
+        """The model's files, and the centre as JSON."""
+        return {**self.model.files(), CENTER_FILE: canonical_json({"center": self.center})}
+
+
 def _copy_with_best_params(model: Any) -> Any:
     """A copy that needs no inner fold, for what it picked is stated."""
     return type(model)(**{**model.get_params(), **model.best_params()})
@@ -94,14 +135,24 @@ def unwrap_log_target(estimator: BaseEstimator) -> BaseEstimator:
     return cast(BaseEstimator, estimator.model) if isinstance(estimator, LogTargetRegressor) else estimator
 
 
-def add_log_support(family: Family) -> Family:
-    """The family, which also fits logarithms where a target asks for them; all else as before."""
+def unwrap_target_transform(estimator: BaseEstimator) -> BaseEstimator:
+    """The model of logarithms or of distances from a centre within, or the estimator itself."""
+    return cast(BaseEstimator, estimator.model) if isinstance(estimator, CenteredRegressor) else unwrap_log_target(estimator)
+
+
+def add_target_transforms(family: Family) -> Family:
+    """The family, which also fits logarithms, or distances from a centre, where a target asks for them; all else as before."""
 
     def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> BaseEstimator:
         model = family.build(problem, seed=seed, threads=threads, **params)
-        return LogTargetRegressor(model, problem.smearing) if problem.log else model
+        if problem.log:
+            return LogTargetRegressor(model, problem.smearing)
+        return CenteredRegressor(model, problem.center) if problem.center else model
 
     def restore(files: Mapping[str, bytes]) -> BaseEstimator:
+        if CENTER_FILE in files:
+            inner_files = {name: content for name, content in files.items() if name != CENTER_FILE}
+            return CenteredRegressor(family.restore(inner_files), float(json.loads(files[CENTER_FILE])["center"]))
         if STATE_FILE not in files:
             return family.restore(files)
         model = LogTargetRegressor(family.restore({name: content for name, content in files.items() if name != STATE_FILE}))

@@ -1,9 +1,10 @@
-"""Whether models of values should learn the logarithm of the label: decided once, in the first training part."""
+"""Whether models of values should learn the logarithm of the label, or its distance from a centre: decided once."""
 
 from dataclasses import replace
 
 import numpy as np
 
+from epic22.core.data.preprocess import choose_center
 from epic22.core.evaluation.crossval import fit_family
 from epic22.core.evaluation.inner_folds import split_inner_fold
 from epic22.core.experiment import Experiment
@@ -55,6 +56,14 @@ def choose_log_target(experiment: Experiment) -> tuple[Task, tuple[str, ...]]:
         f"{'; errors beyond nine in ten counted by their size' if uses_huber_loss(target) else ''}."
     )
     return _set_log(task, better), (note,)
+
+
+def choose_label_center(task: Task, y: Array) -> Task:
+    """The task with the centre of its labels y (n,), where float32 would merge values that are large beside their spread."""
+    target = task.target
+    if not target.traits.is_regression or target.log or target.traits.has_log_link:
+        return task
+    return replace(task, targets=(replace(target, center=choose_center(y)), *task.targets[1:]))
 
 
 def uses_huber_loss(target: Target) -> bool:

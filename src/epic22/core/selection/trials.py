@@ -15,7 +15,7 @@ import numpy as np
 from epic22.core.data.folds import Fold
 from epic22.core.models.base import BaseEstimator, Family, FoldData
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.models.target_transform import unwrap_log_target
+from epic22.core.models.target_transform import unwrap_target_transform
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.ensemble import N_PICKS, compute_held_out_response
 from epic22.core.selection.executor import FoldExecutor
@@ -191,7 +191,7 @@ def _build_fitted_trial(trial: Trial, fits: Sequence[_FoldFit]) -> FittedTrial:
 
 def _select_best_params(estimator: BaseEstimator, params: Mapping[str, Any]) -> dict[str, float]:
     """What early stopping and the like chose beside the parameters given, as far as it is numbers."""
-    best_params = unwrap_log_target(estimator).best_params()
+    best_params = unwrap_target_transform(estimator).best_params()
     return {name: value for name, value in best_params.items() if name not in params and isinstance(value, int | float)}
 
 
