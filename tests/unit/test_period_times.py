@@ -27,6 +27,7 @@ MONTHLY_NOTATIONS: dict[str, Callable[[int, int], str]] = {
     "31-12-2023": lambda y, m: f"{(date(y + m // 12, m % 12 + 1, 1) - timedelta(1)).day}-{m:02}-{y}",
     "the first of the month, day first": lambda y, m: f"01/{m:02}/{y}",
     "the first of the month, month first": lambda y, m: f"{m:02}/01/{y}",
+    "X2018.01, as R writes it": lambda y, m: f"X{y}.{m:02}",
     "201801": lambda y, m: f"{y}{m:02}",
     "20180101": lambda y, m: f"{y}{m:02}01",
     "2018M01": lambda y, m: f"{y}M{m:02}",
@@ -65,6 +66,7 @@ def test_months_are_read_in_every_usual_notation(tmp_path: Path, name: str, layo
 OTHERS = {
     "quarters": ("Q", [f"{2018 + q // 4}Q{q % 4 + 1}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
     "quarters with short years": ("Q", [f"Q{q % 4 + 1} '{18 + q // 4}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
+    "numbered quarters": ("Q", [f"{q % 4 + 1}-{2018 + q // 4}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
     "fiscal quarters": ("Q", [f"FY{18 + q // 4} Q{q % 4 + 1}" for q in range(9)], ("Q", "2018 Q1", "2020 Q1")),
     "years": ("Y", [str(2000 + y) for y in range(9)], ("Y", "2000", "2008")),
     "fiscal years": ("Y", [f"{2000 + y}/{y + 1:02}" for y in range(14)], ("Y", "2000", "2013")),
@@ -102,8 +104,35 @@ def test_a_later_file_is_read_by_the_notation_of_the_training(tmp_path: Path) ->
     assert trained.reading == PanelReading(PeriodReading("%d/%m/%Y", zoned=False), ColumnReading())
     later = load(tmp_path, "long", ["01/03/2024", "02/03/2024", "03/03/2024"], "D", trained.reading)
     assert span(later) == ("D", "2024-03-01", "2024-03-03")
+    iso = load(tmp_path, "long", ["2024-03-01", "2024-03-02", "2024-03-03"], "D", trained.reading)
+    assert span(iso) == span(later)
     with pytest.raises(ColumnError, match="first '03/31/2024' in row 1; the model was trained on times like day/month/year"):
         load(tmp_path, "long", ["03/31/2024", "04/01/2024", "04/02/2024"], "D", trained.reading)
+
+
+def test_a_later_text_that_is_two_days_is_refused_where_the_training_had_typed_times(tmp_path: Path) -> None:
+    typed = PanelReading(PeriodReading("typed", zoned=False))
+    with pytest.raises(ColumnError, match=r"'01/03/2024' is month/day/year or day/month/year, .* write them as 2024-03-01"):
+        load(tmp_path, "long", ["01/03/2024", "02/03/2024", "03/03/2024"], "D", typed)
+    assert span(load(tmp_path, "long", ["2024-03-01", "2024-03-02", "2024-03-03"], "D", typed))[1] == "2024-03-01"
+
+
+def test_typed_months_with_a_zone_are_those_of_the_zone(tmp_path: Path) -> None:
+    starts = pl.Series([datetime(y, m, 1) for y, m in MONTHS]).dt.replace_time_zone("Europe/Berlin")
+    frame = pl.DataFrame({"zip": ["a"] * len(MONTHS), "at": starts, "rent": range(len(MONTHS))})
+    frame.write_parquet(tmp_path / "panel.parquet")
+    file = PanelFile(tmp_path / "panel.parquet", "long", ("zip",), "at", "rent", get_frequency("M"), 2)
+    assert span(load_panel_task_data(file)) == ("M", "2018-01", "2020-06")
+
+
+def test_hours_of_two_series_centuries_apart_are_refused_before_a_table_of_them_is_made(tmp_path: Path) -> None:
+    rows = [
+        "zip,at,rent",
+        *(f"{name},{year}-01-01 {h:02}:00,{h}" for name, year in (("a", 1002), ("b", 2990)) for h in range(24)),
+    ]
+    (tmp_path / "panel.csv").write_text("\n".join(rows))
+    with pytest.raises(ColumnError, match=r"from 1002-01-01 00:00 to 2990-01-01 23:00: .* nearly all of them empty"):
+        load_panel_task_data(PanelFile(tmp_path / "panel.csv", "long", ("zip",), "at", "rent", get_frequency("H"), 2))
 
 
 def test_a_column_name_that_is_nearly_a_time_is_refused(tmp_path: Path) -> None:

@@ -23,6 +23,9 @@ MIN_STEPS = 4
 MAX_STRAY_SHARE = 0.05
 """Values beyond a long jump in time are strays where they are at most this share of all."""
 
+MAX_CELLS, MIN_FILLED_SHARE = 20_000_000, 0.02
+"""Beyond as many places for values, at least this share of them must be filled."""
+
 MAX_NAMES = 5
 
 
@@ -66,6 +69,7 @@ def select_series(values: pl.DataFrame, rules: SeriesRules, notes: list[str]) ->
     """
     for find in CHECKS:
         values = _leave_out(values, find(values, rules), rules, notes)
+    _refuse_wide_span(values, rules)
     values = _select_complete(values, rules, notes)
     if not values.height:
         raise ColumnError(f"no series has {MIN_VALUES} values or more; bring a longer history.")
@@ -76,6 +80,18 @@ def select_series(values: pl.DataFrame, rules: SeriesRules, notes: list[str]) ->
 def describe_series(values: pl.DataFrame, rules: SeriesRules) -> list[str]:
     """What the user should know of the series that are learned from."""
     return [*_describe_late(values, rules), *_describe_gaps(values), *_describe_signs(values)]
+
+
+def _refuse_wide_span(values: pl.DataFrame, rules: SeriesRules) -> None:
+    """Raise ColumnError where series and periods between the first and the last value are more than a table of them can hold."""
+    first, end = int(values["period"].min()), _find_end(values)  # type: ignore[arg-type]
+    n_cells = values["entity"].n_unique() * (end - first + 1)
+    if n_cells > MAX_CELLS and values.height < MIN_FILLED_SHARE * n_cells:
+        frequency = rules.frequency
+        raise ColumnError(
+            f"the values lie from {frequency.label(first)} to {frequency.label(end)}: {end - first + 1:,} {frequency.noun}s, "
+            "nearly all of them empty; mend the times, give the right --frequency, or keep other times in a file of their own."
+        )
 
 
 def _leave_out(values: pl.DataFrame, odd: OddSeries, rules: SeriesRules, notes: list[str]) -> pl.DataFrame:

@@ -61,7 +61,9 @@ WEEK = r"^(\d{4})[ -]?[Ww](\d{1,2})$"
 YEAR = r"^\d{4}(\.0)?$"
 FISCAL_YEAR = r"^(\d{4})[/-](\d{2}|\d{4})$"
 FISCAL_PREFIX = r"^(?:FY[ '-]?)|[ -]?FY[ '-]?"
-QUARTER_NOTATION, FISCAL_QUARTER_NOTATION, WEEK_NOTATION = "quarter", "fiscal quarter", "ISO week"
+NUMBERED_QUARTER = r"^(?P<quarter>[1-4])[-/](?P<year>\d{4})$"
+QUARTER_NOTATION, FISCAL_QUARTER_NOTATION, NUMBERED_QUARTER_NOTATION = "quarter", "fiscal quarter", "number of a quarter-year"
+WEEK_NOTATION = "ISO week"
 YEAR_NOTATION, FISCAL_YEAR_NOTATION = "year", "fiscal year"
 DAY_NOTATION = "days from 1970"
 
@@ -180,6 +182,8 @@ def _form(form: str) -> tuple[str, Callable[[pl.Series], pl.Series]]:
     return form, lambda text: _parse_form(form, text)
 
 
+ISO_NOTATIONS = (*("%Y-%m-%d" + clock for clock in CLOCKS[:5]), "%Y-%m")
+
 WORDS = {
     "%Y": "year",
     "%y": "year",
@@ -211,6 +215,7 @@ NOTATIONS: Mapping[str, Callable[[pl.Series], pl.Series]] = {
     **dict(_form(form) for form in (*(date + clock for date in DATES for clock in CLOCKS), *COMPACT, *MONTHS)),
     QUARTER_NOTATION: _parse_quarters,
     FISCAL_QUARTER_NOTATION: _parse_fiscal_quarters,
+    NUMBERED_QUARTER_NOTATION: lambda text: _parse_quarters(text.str.replace(NUMBERED_QUARTER, "Q${quarter} ${year}")),
     WEEK_NOTATION: _parse_weeks,
     **{name: clock.parse for name, clock in NUMBER_CLOCKS.items()},
 }
@@ -261,9 +266,7 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
             f"{raw.name}: {n_offsets:,} times state an offset from UTC and others, such as {raw[row]!r} in row {row + 1:,}, do "
             "not; state it in all of them or in none."
         )
-    known = _find_known(reading)
-    names = find_notations(text) if known is None else (known,)
-    names = names or (_find_nearest_notation(text),)
+    names = _list_candidates(text, reading)
     best, rivals, moments = _choose_notation(text, names, series, frequency)
     if n_offsets and frequency.is_shorter_than(DAY):
         moments = moments - offsets.fill_null(0).cast(pl.Duration("us"))
@@ -277,8 +280,8 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
     Raises ColumnError for a name that is a time in another notation than the others.
     """
     offsets, text = _split_offsets(_write_plainly(headers))
-    known = _find_known(reading)
-    names = _list_header_notations(frequency) if known is None else (known,)
+
+    names = _list_known(reading) or _list_header_notations(frequency)
     read = {name: NOTATIONS[name](text) for name in names}
     most = max(len(moments) - moments.null_count() for moments in read.values())
     nearest = tuple(name for name in names if len(text) - read[name].null_count() == most)
@@ -305,10 +308,6 @@ def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:
             f"--panel wide: column {text.filter(alike)[0]!r} is written as the times are, such as "
             f"{text.filter(moments.is_not_null())[0]!r}, but is none; mend its name, or take the column out."
         )
-
-
-def _find_known(reading: PeriodReading) -> str | None:
-    return reading.notation if reading.notation in NOTATIONS else None
 
 
 def _list_header_notations(frequency: Frequency) -> tuple[str, ...]:
@@ -352,12 +351,12 @@ def _check_offsets(reading: PeriodReading, own: PeriodReading, frequency: Freque
 
 
 def _write_plainly(raw: pl.Series) -> pl.Series:
-    """The times as text without blanks around it, null where there is none; whole numbers without decimals."""
+    """The times as text without blanks around it, null where there is none; whole numbers without decimals, Sept. as Sep, and
+    without the X that R sets before a column name of digits."""
     if raw.dtype.is_float() and bool((raw.drop_nulls() % 1 == 0).all()):
         raw = raw.cast(pl.Int64)
-    text = (
-        raw.cast(pl.String).str.strip_chars().str.replace_all(r"(?i)\b(sep)t\b", "$1").str.replace_all(r"([A-Za-z]{3,})\.", "$1")
-    )
+    text = raw.cast(pl.String).str.strip_chars().str.replace(r"^X(\d)", "$1")
+    text = text.str.replace_all(r"(?i)\b(sep)t\b", "$1").str.replace_all(r"([A-Za-z]{3,})\.", "$1")
     return text.set(text == "", None)
 
 
@@ -373,6 +372,31 @@ def _split_offsets(text: pl.Series) -> tuple[pl.Series, pl.Series]:
     minutes = minutes + stated.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
     offsets = (sign * minutes * 60_000_000).set(~has_offset, None)
     return offsets, bare.zip_with(has_offset, text)
+
+
+def _list_known(reading: PeriodReading) -> tuple[str, ...]:
+    """The notation of the training, and those with the year first; none where the training had none."""
+    known = [] if reading.notation is None or reading.notation not in NOTATIONS else [reading.notation]
+    return (*known, *ISO_NOTATIONS) if known else ()
+
+
+def _list_candidates(text: pl.Series, reading: PeriodReading) -> tuple[str, ...]:
+    """The notations to choose from: that of the training, or times with the year first, which mean one moment; else all that fit.
+
+    Raises ColumnError where the training had typed times, and several notations fit a later file.
+    """
+    known = _list_known(reading)
+    if known:
+        distinct = text.drop_nulls().unique()
+        return next(((name,) for name in known if not NOTATIONS[name](distinct).null_count()), known[:1])
+    names = find_notations(text) or (_find_nearest_notation(text),)
+    rivals = [name for name in names if not NOTATIONS[name](text).equals(NOTATIONS[names[0]](text))]
+    if reading.notation is not None and rivals:
+        raise ColumnError(
+            f"{text.name}: {text.drop_nulls()[0]!r} is {describe_notation(names[0])} or {describe_notation(rivals[0])}, and the "
+            "times of the training had a type of their own; write them as 2024-03-01."
+        )
+    return names
 
 
 def _find_nearest_notation(text: pl.Series) -> str:
