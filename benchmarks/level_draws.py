@@ -133,7 +133,7 @@ def _draw_binary(cell: Cell, rng: np.random.Generator) -> RowDraw:
 
     model = _draw_parts(experiment, row_part, respond, rng)
     rival = tuple(FoldPredictions(f, np.full(len(f.test), experiment.examples.y[f.train].mean())) for f in experiment.plan.folds)
-    return RowDraw(experiment, model, rival, AVERAGE_PRECISION, (AVERAGE_PRECISION, ROC_AUC, LOG_LOSS))
+    return RowDraw(experiment, model, rival, AVERAGE_PRECISION, (AVERAGE_PRECISION, ROC_AUC))
 
 
 def _draw_multiclass(cell: Cell, rng: np.random.Generator) -> RowDraw:

@@ -25,9 +25,10 @@ from stamp import machine, source_stamp
 
 from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores
 from epic22.core.evaluation.forecast_metrics import SKILL, compare_forecasts, compute_score_with_interval
+from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, compare
 from epic22.core.statistics import Interval
-from epic22.core.task import Array
+from epic22.core.task import Array, Metric
 
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "benchmarks" / ".levels"
@@ -87,13 +88,12 @@ def judge_table(cell: Cell, rng: np.random.Generator) -> Finding:
 def _judge_rows(cell: Cell, rng: np.random.Generator) -> Finding:
     draw = draw_rows(cell, rng)
 
-    def evaluate(name: str) -> Evaluation:
-        model = name == "model"
-        scores = compute_scores(draw.experiment, draw.scored if model else (draw.metric,), draw.model if model else draw.rival)
-        return build_evaluation(draw.experiment, name, scores, draw.model if model else draw.rival)
+    def evaluate(name: str, predictions: tuple[FoldPredictions, ...], metrics: tuple[Metric, ...]) -> Evaluation:
+        scores = compute_scores(draw.experiment, metrics, predictions)
+        return build_evaluation(draw.experiment, name, scores, predictions)
 
-    model = evaluate("model")
-    return _build_finding(compare(draw.experiment, model, evaluate("rival"), draw.metric), model.scores)
+    model, rival = evaluate("model", draw.model, draw.scored), evaluate("rival", draw.rival, (draw.metric,))
+    return _build_finding(compare(draw.experiment, model, rival, draw.metric), model.scores)
 
 
 def _judge_panel(draw: PanelDraw) -> Finding:
@@ -109,7 +109,7 @@ def _build_finding(verdict: Verdict, scores: Sequence[Interval]) -> Finding:
 def score_names(cell: Cell) -> tuple[str, ...]:
     """The metrics whose intervals a cell keeps, in their order."""
     names = {"multiclass": ("log_loss", "roc_auc"), "regression": ("root_mean_squared_error",), "panel": ("skill",)}
-    return names.get(cell.kind, ("average_precision", "roc_auc", "log_loss"))
+    return names.get(cell.kind, ("average_precision", "roc_auc"))
 
 
 def seed_of(cell: Cell, table: int) -> list[int]:

@@ -155,16 +155,19 @@ def test_several_simpler_families_are_several_chances() -> None:
     )
 
 
-def test_re_dealt_folds_give_the_corrected_t() -> None:
+def test_re_dealt_folds_count_each_row_once() -> None:
     rng = np.random.default_rng(4)
     y = (rng.uniform(size=200) < 0.3).astype(float)
     examples, plan = made_of(y)
     one = contestant("one", rng.uniform(size=200), examples, plan)
     spent = compute_acting_costs(one.fold_predictions, COSTS, examples)
     found = compute_cost_per_1000(Experiment(TASK, examples, plan), spent, one.fold_predictions)
-    half = stats.t.ppf(0.975, 24) * found.error
+    by_row = np.zeros(200)
+    for part, cost in zip(one.fold_predictions, spent, strict=True):
+        by_row[part.fold.test] += cost / 5
+    assert found.error == pytest.approx(1000 * by_row.std(ddof=1) / np.sqrt(200), rel=0.3)
+    half = stats.t.ppf(0.975, found.degrees_of_freedom) * found.error
     assert (found.low, found.high) == pytest.approx((found.value - half, found.value + half))
-    assert found.upper == pytest.approx(found.value + stats.t.ppf(0.95, 24) * found.error)
     assert found.p_below(found.upper) == pytest.approx(0.05)
 
 

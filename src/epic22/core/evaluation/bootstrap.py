@@ -448,21 +448,6 @@ def bootstrap_folds(experiment: Experiment, metrics: tuple[Metric, ...], predict
     return compute_replicates(metrics, clustered, N_REPLICATES, experiment.seed)
 
 
-def bootstrap_means(experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...]) -> Array:
-    """Means over folds of the values of their test rows, (n of the fold,) each, in each replicate: (N_REPLICATES,)."""
-    clusters = [part.cluster for part in build_clustered_predictions(experiment, predictions)]
-    count = 1 + max(int(cluster.max()) for cluster in clusters)
-    sums = [np.bincount(cluster, weights=rows, minlength=count) for cluster, rows in zip(clusters, values, strict=True)]
-    cluster_sizes = [np.bincount(cluster, minlength=count).astype(np.float64) for cluster in clusters]
-    blocks = []
-    for counts in draw_cluster_counts(count, N_REPLICATES, experiment.seed, max(len(cluster) for cluster in clusters)):
-        total, weight = (
-            np.stack([np.einsum("du,u->d", counts, x) for x in columns], axis=1) for columns in (sums, cluster_sizes)
-        )
-        blocks.append(average_folds(_ratio(total, weight)))
-    return np.concatenate(blocks)
-
-
 def build_clustered_predictions(experiment: Experiment, predictions: tuple[FoldPredictions, ...]) -> list[ClusteredPredictions]:
     """The folds' test rows with the codes of the clusters that are drawn together, the same for every family on the plan."""
     tested = np.unique(np.concatenate([part.fold.test for part in predictions]))

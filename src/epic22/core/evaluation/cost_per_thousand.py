@@ -1,6 +1,6 @@
 """Money per 1,000 test rows: a mean over folds of what the rows cost, with its interval, paired where it is a difference.
 
-Repeated folds: corrected resampled t. Otherwise a bootstrap over clusters, in the same draws as every other figure on the plan.
+Its error is the jackknife's over what is independent, as that of every score on the plan.
 """
 
 import math
@@ -11,44 +11,36 @@ import numpy as np
 from scipy import stats
 
 from epic22.core.data.examples import Examples
-from epic22.core.evaluation.bootstrap import (
-    bootstrap_means,
-    compute_percentile_interval,
-)
 from epic22.core.evaluation.costs import CostMatrix
-from epic22.core.evaluation.intervals import compute_corrected_error
+from epic22.core.evaluation.jackknife import compute_jackknife_error, find_independent_units, jackknife_row_means
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, Interval
+from epic22.core.statistics import CONFIDENCE, UNBOUNDED, Bounds, Interval
 from epic22.core.task import Array
 
 ROWS = 1000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class CostPer1000(Interval):
-    """A mean of money per 1,000 rows with its 95 % interval, standard error and the draws or the t behind them."""
+    """A mean of money per 1,000 rows with its 95 % interval, standard error and degrees of freedom, and the least p there is."""
 
     error: float
-    replicates: Array
     degrees_of_freedom: int
+    least_p: float
 
     @property
     def upper(self) -> float:
-        """The one-sided 95 % bound above."""
-        if self.degrees_of_freedom:
-            return self.value + float(stats.t.ppf(CONFIDENCE, self.degrees_of_freedom)) * self.error
-        present = self.replicates[~np.isnan(self.replicates)]
-        return float(np.quantile(present, CONFIDENCE)) if len(present) > len(self.replicates) / 2 else math.nan
+        """The one-sided 95 % bound above; NaN without degrees of freedom."""
+        return self.value + float(stats.t.ppf(CONFIDENCE, self.degrees_of_freedom)) * self.error
 
     def p_below(self, margin: float) -> float:
-        """The one-sided p against "it is `margin` or more"."""
-        if self.degrees_of_freedom and self.error > 0:
-            return float(stats.t.sf((margin - self.value) / self.error, self.degrees_of_freedom))
-        if self.degrees_of_freedom:
-            return 0.0 if self.value < margin else 1.0
-        present = self.replicates[~np.isnan(self.replicates)]
-        return float((1 + (present >= margin).sum()) / (1 + len(present)))
+        """The one-sided p against "it is `margin` or more", not below what the rows can show."""
+        if not self.degrees_of_freedom or math.isnan(self.error):
+            return 1.0
+        if not self.error:
+            return self.least_p if self.value < margin else 1.0
+        return max(self.least_p, float(stats.t.sf((margin - self.value) / self.error, self.degrees_of_freedom)))
 
 
 def compute_acting_costs(predictions: tuple[FoldPredictions, ...], costs: CostMatrix, examples: Examples) -> tuple[Array, ...]:
@@ -61,14 +53,12 @@ def compute_acting_costs(predictions: tuple[FoldPredictions, ...], costs: CostMa
 
 
 def compute_cost_per_1000(
-    experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...]
+    experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...], bounds: Bounds = UNBOUNDED
 ) -> CostPer1000:
-    """The mean over folds of the values of their test rows, (n of the fold,) each, times 1,000."""
-    folds = ROWS * np.array([float(np.mean(rows)) for rows in values])
-    mean = float(folds.mean())
-    if experiment.plan.is_repeated:
-        error = compute_corrected_error(folds, experiment.plan)
-        half = float(stats.t.ppf((1 + CONFIDENCE) / 2, len(folds) - 1)) * error
-        return CostPer1000(mean, mean - half, mean + half, error, np.empty(0), len(folds) - 1)
-    replicates = ROWS * bootstrap_means(experiment, values, predictions)
-    return CostPer1000(mean, *compute_percentile_interval(replicates), float(np.nanstd(replicates, ddof=1)), replicates, 0)
+    """The mean over folds of the values of their test rows, (n of the fold,) each, times 1,000; `bounds` of such a mean."""
+    units = find_independent_units(experiment)
+    mean = ROWS * float(np.mean([np.mean(rows) for rows in values]))
+    error = ROWS * compute_jackknife_error(jackknife_row_means(experiment, values, predictions, units))
+    ends = bounds.compute_interval(mean, error, units.quantile, units.informative)
+    # One-sided: half of what both sides could show.
+    return CostPer1000(mean, *ends, error, units.degrees_of_freedom, units.least_p / 2)

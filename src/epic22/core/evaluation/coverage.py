@@ -101,6 +101,11 @@ class Coverage:
         if self.worst is None:
             return (overall,)
         by, group = self.worst
+        if group.share.value >= self.level:
+            return (
+                overall,
+                f"None of {len(self.comparable_groups)} groups with at least {MIN_ROWS} rows is below {self.level:.0%}.",
+            )
         certainty = (
             "certain" if group.short else "within chance" if group.share.high >= self.level else "not certain, being the lowest"
         )

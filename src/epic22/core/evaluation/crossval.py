@@ -27,10 +27,15 @@ TARGET_ENCODING_FOLDS = 8
 
 @dataclass(frozen=True)
 class MetricScore(Interval):
-    """A metric's mean over folds with its 95 % interval; `folds` are the single values (NaN where undefined)."""
+    """A metric's mean over folds with its 95 % interval; `folds` are the single values (NaN where undefined).
+
+    `left_out` are the means when each part of what is independent is left out in turn, by which two scores on one experiment are
+    compared.
+    """
 
     metric: str
     folds: tuple[float, ...]
+    left_out: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ def compute_scores(
     for metric, row, left_out in zip(metrics, folds, jackknife_means(experiment, metrics, predictions, units), strict=True):
         value, error = _mean(row), compute_jackknife_error(left_out)
         ends = metric.bounds.compute_interval(value, error, units.quantile, units.informative)
-        scores.append(MetricScore(value, *ends, metric.name, tuple(row.tolist())))
+        scores.append(MetricScore(value, *ends, metric.name, tuple(row.tolist()), tuple(left_out.tolist())))
     return tuple(scores)
 
 

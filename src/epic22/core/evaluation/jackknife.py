@@ -8,11 +8,11 @@ Müller 2010). n = rows, c = clusters, g = parts.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.special import gammaln
+from scipy.special import gammaln, stdtr, stdtrit
 
 from epic22.core.evaluation.bootstrap import average_folds, build_clustered_predictions, compute_weighted_metrics
 from epic22.core.evaluation.predictions import FoldPredictions
@@ -63,7 +63,7 @@ class IndependentUnits:
 
 def compute_t_quantile(degrees_of_freedom: int) -> float:
     """Student's, of a 95 % interval; NaN without degrees of freedom."""
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees_of_freedom)) if degrees_of_freedom > 0 else math.nan
+    return float(stdtrit(degrees_of_freedom, (1 + CONFIDENCE) / 2)) if degrees_of_freedom > 0 else math.nan
 
 
 def find_independent_units(experiment: Experiment) -> IndependentUnits:
@@ -155,6 +155,19 @@ def jackknife_means(
     return average_folds(compute_weighted_metrics(metrics, clustered, left_out))
 
 
+def jackknife_row_means(
+    experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...], units: IndependentUnits
+) -> Array:
+    """Means over folds of the values of their test rows, (n of the fold,) each, when each part is left out, (g,)."""
+    parts, means = int(units.part.max()) + 1, []
+    for clustered, rows in zip(build_clustered_predictions(experiment, predictions), values, strict=True):
+        part = units.part[clustered.cluster]
+        total, count = np.bincount(part, weights=rows, minlength=parts), np.bincount(part, minlength=parts)
+        left = len(rows) - count
+        means.append(np.divide(rows.sum() - total, left, out=np.full(parts, np.nan), where=left > 0))
+    return average_folds(np.stack(means, axis=-1))
+
+
 def compute_jackknife_error(values: Array) -> float:
     """The standard error by values (g,) of a figure with each part left out; NaN where fewer than two are defined."""
     known = values[np.isfinite(values)]
@@ -167,4 +180,4 @@ def compute_p(difference: float, error: float, units: IndependentUnits) -> float
     """The two-sided p of a difference with such an error, not below what the units can show."""
     if math.isnan(difference + error) or units.degrees_of_freedom < 1 or not error:
         return 1.0
-    return max(units.least_p, float(2 * stats.t.sf(abs(difference) / error, units.degrees_of_freedom)))
+    return max(units.least_p, float(2 * stdtr(units.degrees_of_freedom, -abs(difference) / error)))

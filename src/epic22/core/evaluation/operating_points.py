@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from epic22.core.evaluation.cost_per_thousand import CostPer1000, compute_acting_costs, compute_cost_per_1000
 from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.crossval import Evaluation, MetricScore, compute_scores
-from epic22.core.evaluation.metrics import ACCURACY, PRECISION_AT_TOP, RECALL_AT_TOP
+from epic22.core.evaluation.metrics import ACCURACY, LOSS, PRECISION_AT_TOP, RECALL_AT_TOP
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
 
@@ -61,7 +61,7 @@ def _compute_point(
         saved = compute_cost_per_1000(
             experiment, [a - b for a, b in zip(constant_costs, candidate_costs, strict=True)], predictions
         )
-    cost = compute_cost_per_1000(experiment, candidate_costs, predictions)
+    cost = compute_cost_per_1000(experiment, candidate_costs, predictions, LOSS)
     parts = candidate.fold_predictions
     acted = sum((costs.take(part.fold.test).compute_expected_saving(part.response) > 0).sum() for part in parts)
     return replace(point, acted=float(acted / sum(len(part.fold.test) for part in parts)), cost=cost, saved=saved)

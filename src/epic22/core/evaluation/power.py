@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from scipy.special import stdtrit
 
 from epic22.core.experiment import Experiment
 
@@ -25,8 +26,9 @@ def compute_width(degrees_of_freedom: int) -> float:
     >>> round(compute_width(8), 2), round(compute_width(10_000), 2)
     (3.2, 2.8)
     """
-    t = stats.t(degrees_of_freedom) if degrees_of_freedom > 0 else None
-    return math.nan if t is None else float(t.ppf(0.975) + t.ppf(POWER))
+    if degrees_of_freedom < 1:
+        return math.nan
+    return float(stdtrit(degrees_of_freedom, 0.975) + stdtrit(degrees_of_freedom, POWER))
 
 
 DEFAULT_MINIMUM_EFFECT = 0.01

@@ -13,7 +13,6 @@ from epic22.core.evaluation.jackknife import (
     compute_jackknife_error,
     compute_p,
     find_independent_units,
-    jackknife_means,
 )
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, compute_power, compute_width, count_sample
 from epic22.core.evaluation.supplementary_tests import TestResult, run_supplementary_tests
@@ -84,7 +83,7 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
     folds = np.array([metric.gain(x, y) for x, y in zip(a.score(metric.name).folds, b.score(metric.name).folds, strict=True)])
     folds = folds[~np.isnan(folds)]
     mean, units = float(folds.mean()) if len(folds) else math.nan, find_independent_units(experiment)
-    first, second = (jackknife_means(experiment, (metric,), one.fold_predictions, units)[0] for one in (a, b))
+    first, second = (np.array(one.score(metric.name).left_out) for one in (a, b))
     error = compute_difference_error(mean, compute_jackknife_error(first - second), units)
     difference = metric.bounds.of_difference.clip_interval(Interval.around(mean, units.quantile * error))
     p = compute_p(mean, error, units)

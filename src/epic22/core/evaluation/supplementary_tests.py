@@ -13,7 +13,8 @@ from scipy import stats
 
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.crossval import Evaluation
-from epic22.core.evaluation.metrics import compute_labels
+from epic22.core.evaluation.jackknife import compute_log_permutations
+from epic22.core.evaluation.metrics import ROC_AUC, compute_labels
 from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE, UNDEFINED_INTERVAL, Interval
 from epic22.core.task import Array, Kind
@@ -97,11 +98,21 @@ def delong_test_over_folds(folds: Sequence[tuple[Array, Array, Array]]) -> RocAu
     total = np.sum(covariances, axis=0) / len(used) ** 2
     difference, variance = first - second, float(total[0, 0] + total[1, 1] - 2 * total[0, 1])
     error = math.sqrt(max(variance, 0.0)) if not math.isnan(variance) else math.nan
+    least_p = _compute_least_p([y for y, *_ in used])
     if error == 0:
-        return RocAucDifference(first, second, Interval.around(difference, 0.0), 0.0, 0.0 if difference else 1.0)
+        # No row is out of place, so nothing varies: what the rows' permutations could give is all that can be said.
+        ends = (math.nan, math.nan) if difference else (0.0, 0.0)
+        return RocAucDifference(first, second, Interval(difference, *ends), 0.0, least_p if difference else 1.0)
     half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
     p = float(2 * stats.norm.sf(abs(difference) / error))
-    return RocAucDifference(first, second, Interval.around(difference, half), error, p)
+    interval = ROC_AUC.bounds.of_difference.clip_interval(Interval.around(difference, half))
+    return RocAucDifference(first, second, interval, error, max(p, least_p))
+
+
+def _compute_least_p(labels: Sequence[Array]) -> float:
+    """The least p that permuting the folds' labels together can give."""
+    y = np.concatenate(labels)
+    return math.exp(-compute_log_permutations(y, np.arange(len(y))))
 
 
 def compute_areas_and_covariance(y: Array, responses: Array) -> tuple[Array, Array]:
