@@ -5,7 +5,9 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from epic22.core.data.batches import CsvBatches
 from epic22.core.data.files import RawTable, read_table
+from epic22.core.data.profile import Profile, profile_batches
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
 from epic22.core.errors import ColumnError
 from epic22.spec.flat_file import infer_kind
@@ -80,9 +82,53 @@ def test_a_label_written_in_codes_is_classes_unless_it_is_said_to_be_a_value() -
 def test_none_is_a_class_of_a_label_of_words_and_missing_in_one_of_numbers() -> None:
     words = infer_schema(table(y=["None", "Minor", "Severe", ""], x=["1", "2", "3"]), Roles("y"))
     assert words.frame["y"].unique().sort().to_list() == ["Minor", "None", "Severe"]
-    assert any("'None' is a class" in note for note in words.notes)
+    assert any("kept as a class: 'None' (10 rows)" in note for note in words.notes)
     numbers = infer_schema(table(y=["None", "1", "2"], x=["1", "2", "3", "4"]), Roles("y"))
     assert numbers.frame["y"].unique().sort().to_list() == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("label", "classes"),
+    [
+        (["yes", "no", "n/a", "NA"], ["no", "yes"]),
+        (["yes", "no", "-"], ["no", "yes"]),
+        (["+", "-"], ["+", "-"]),
+        (["+", "-", "0"], ["+", "-", "0"]),
+        (["unknown", "low", "n.a."], ["low", "unknown"]),
+    ],
+)
+def test_words_that_say_there_is_no_label_are_no_class(label: list[str], classes: list[str]) -> None:
+    typed = infer_schema(table(y=label, x=["1", "2", "3", "4", "5", "6", "7"]), Roles("y"))
+    assert typed.frame["y"].unique().sort().to_list() == classes
+    assert "n/a" not in label or any("read as no label: 'n/a' (10 rows)" in note for note in typed.notes)
+
+
+def profile(folder: Path, batch_rows: int, roles: Roles) -> tuple[Profile, pl.DataFrame]:
+    """A table of odd names read in batches, and its rows in their types."""
+    columns = {"who": ["007", "7", "NA"], "code": ["1E2", "100", "30"], "garage": ["None", "one"], "n": ["None", "1.5", "2"]}
+    rows = table(**columns, y=["None", "Minor", "Severe", "Minor"]).frame.with_columns(late=pl.Series(["7"] * 39 + ["007"]))
+    rows.write_csv(folder / "t.csv")
+    batches = CsvBatches(folder / "t.csv", batch_rows)
+    profile = profile_batches(batches, roles)
+    return profile, pl.concat([frame for frame, _ in profile.iterate_typed_rows(batches)])
+
+
+def test_a_table_read_in_batches_keeps_the_same_names(tmp_path: Path) -> None:
+    profile_, rows = profile(tmp_path, 7, Roles("y", id="who", group="late"))
+    assert rows["who"].unique().sort().to_list() == ["007", "7", "NA"]
+    assert rows["late"].unique().sort().to_list() == ["007", "7"]
+    levels = {column.name: (column.dtype, column.levels) for column in profile_.columns}
+    assert levels["code"] == ("category", ("100", "1E2", "30"))
+    assert levels["garage"] == ("category", ("None", "one"))
+    assert levels["y"] == ("category", ("Minor", "None", "Severe"))
+    assert (levels["n"][0], rows["n"].null_count()) == ("float", 14)
+    assert any("code ('1E2')" in note for note in profile_.notes)
+
+
+def test_none_beside_numbers_in_a_label_read_in_batches_is_asked_about(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("x,y\n" + "1,2\n2,3\n3,None\n" * 10)
+    with pytest.raises(ColumnError, match="label 'y' holds numbers, and 'None' in 10 rows; leave them empty"):
+        profile_batches(CsvBatches(tmp_path / "t.csv"), Roles("y"))
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,15 @@ from collections.abc import Sequence
 
 import polars as pl
 
-CLASS_WORDS = ("None",)
-"""A word for missing in a column, and a class where it is a label: no damage, no garage."""
+CLASS_WORDS = frozenset(("none", "nil", "missing", "unknown", "undefined", "empty", "blank"))
+"""Words for missing, in small letters, that may as well be the class of a label: no damage, no garage. They are kept as such."""
+
+NO_CLASS_WORDS = "na n/a n.a. n.a n/d n.d. nan nat <na> null (null) #null! #name? #n/a na() tbd tba tbc k.a. k/a s/d n/v"
+NO_CLASSES = frozenset(NO_CLASS_WORDS.split())
+"""Words for missing, in small letters, that are no class of a label however they are written."""
+
+NO_CLASS_SIGNS = frozenset(("-", "--", "---", "–", "—", ".", "..", "...", "*"))
+"""Signs for missing beside words; beside a "+" a class of their own."""
 
 
 def strip_name(series: pl.Series) -> pl.Series:
@@ -25,6 +32,28 @@ def keeps_names_apart(text: pl.Series, typed: pl.Series) -> bool:
     if typed.dtype.is_numeric():
         return bool((typed.cast(pl.String) == text).all())
     return typed.n_unique() == text.n_unique()
+
+
+def null_unlabelled(text: pl.Series) -> pl.Series:
+    """A label of words without what says that it is missing: n/a, and - beside two classes or more, none of which is +."""
+    small = text.str.to_lowercase()
+    label = text.set(small.is_in(list(NO_CLASSES)), None)
+    is_sign = label.is_in(list(NO_CLASS_SIGNS))
+    names = set(label.filter(~is_sign.fill_null(value=True)).unique())
+    return label if len(names) < 2 or "+" in names else label.set(is_sign, None)
+
+
+def describe_unlabelled(text: pl.Series, label: pl.Series) -> tuple[str, ...]:
+    """The notes on words for missing in a label: those that were read so, and those that stay classes."""
+    words = _count_words(text.filter(label.is_null() & text.is_not_null()))
+    classes = _count_words(label.filter(label.str.to_lowercase().is_in(list(CLASS_WORDS))))
+    notes = (f"{text.name}: read as no label: {words}.",) if words else ()
+    return (*notes, f"{text.name}: kept as a class: {classes}; leave unknown labels empty.") if classes else notes
+
+
+def _count_words(words: pl.Series) -> str:
+    counts = words.alias("word").value_counts(sort=True)
+    return ", ".join(f"{word!r} ({n:,} rows)" for word, n in counts.iter_rows())
 
 
 def fold_name(name: str) -> str:

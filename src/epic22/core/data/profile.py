@@ -14,14 +14,20 @@ import polars as pl
 from epic22.core.column import ColumnReading
 from epic22.core.data.batches import Batch, Batches
 from epic22.core.data.column_reading import (
+    ALWAYS_TYPED,
     JOINED,
     MAX_NUMBER,
+    NAMES,
     NEARLY_ALL,
     describe_digit_names,
     describe_joined_names,
+    gather_remarks,
     is_all_digits,
     is_too_large,
+    null_missing_words,
 )
+from epic22.core.data.names import keeps_names_apart, strip_name
+from epic22.core.data.number_format import NAME_DIGITS
 from epic22.core.data.preprocess import choose_center_of_range
 from epic22.core.data.schema_inference import (
     DATES,
@@ -42,6 +48,9 @@ from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
 
+WHOLE_DIGITS = r"^[0-9]+(?:[eE][0-9]+)?$"
+"""Whole numbers without a sign, as codes are written."""
+
 MAX_COUNTED_VALUES = 10_000
 """Different values of a column are counted up to this many; beyond, it is known to have more."""
 
@@ -52,10 +61,14 @@ class ColumnCounts:
 
     `formats` are the formats of time that every text so far fits. `is_increasing` is whether whole numbers only ever rose.
     `is_digits` is whether every number of a text was written in digits alone, `first_overlong` the first that was too long to be
-    one, and its row.
+    one, and its row. `is_name`: the column is an id or a group, whose text stays as it was; `is_amount`: its digits are a number
+    however they are written. `writes_back`: every number so far writes back as the text that it was; `is_code` and `first_code`:
+    all could be codes, and the first that is no number by how it is written. `n_none`: how often "None" came.
     """
 
     name: str
+    is_name: bool = False
+    is_amount: bool = False
     text: bool = False
     dtype: pl.DataType | None = None
     rows: int = 0
@@ -70,19 +83,31 @@ class ColumnCounts:
     is_digits: bool = True
     is_joined: bool = True
     first_overlong: tuple[str, str] | None = None
+    writes_back: bool = True
+    is_spelled_whole: bool | None = None
+    is_code: bool = True
+    first_code: str | None = None
+    n_none: int = 0
     formats: tuple[str, ...] = TIME_FORMATS
     value_counts: Counter[object] | None = field(default_factory=Counter)
 
     def add(self, raw: pl.Series, where: "RowLocator") -> None:
         """Take the values of a batch in."""
         self.text = raw.dtype == pl.String
-        values = strip_blanks(raw) if self.text else normalize_type(raw)
+        values = _strip_text(raw, self.is_name) if self.text else normalize_type(raw)
         self.rows += len(values)
         self.missing += values.null_count()
         present = values.drop_nulls()
         if not len(present):
             return
         self._count_values(present)
+        if self.text and not self.is_name:
+            is_none = values == ALWAYS_TYPED
+            self.n_none += int(is_none.sum())
+            values = values.set(is_none, None)
+            present = values.drop_nulls()
+            if not len(present):
+                return
         if self.text:
             self._add_text(values, present, where)
         else:
@@ -110,11 +135,31 @@ class ColumnCounts:
             self.whole &= number.dtype == pl.Int64
             if self.is_digits:
                 self.is_digits = is_all_digits(values, number)
+            self._add_spelling(present, number.filter(values.is_not_null()))
             self._update_bounds(self._drop_overlong(values, number, where), where)
         if self.formats:
             few = present.head(20)
             near = [form for form in self.formats if not self.numeric and not parse_times_as(few, form).null_count()]
             self.formats = tuple(form for form in near if not parse_times_as(present, form).null_count())
+
+    def _add_spelling(self, present: pl.Series, number: pl.Series) -> None:
+        """Take in how numbers are written; whole ones in one batch and decimals in another do not write back alike."""
+        is_whole = number.dtype == pl.Int64
+        is_same = bool((number.cast(pl.String) == present).fill_null(value=False).all())
+        self.writes_back &= is_same and self.is_spelled_whole in (None, is_whole)
+        self.is_spelled_whole = is_whole
+        if self.is_code:
+            self.is_code = bool((number >= 0).all()) and is_whole if is_same else bool(present.str.contains(WHOLE_DIGITS).all())
+        if self.is_code and not is_same and self.first_code is None:
+            codes = present.filter(present.str.contains(NAME_DIGITS) | number.cast(pl.Int64, strict=False).is_null())
+            self.first_code = next(iter(codes.head(1)), None)
+
+    @property
+    def is_named_in_digits(self) -> bool:
+        """Whether its numbers are names by its role or by how they are written."""
+        if self.is_amount or not self.text:
+            return False
+        return not self.writes_back if self.is_name else self.is_code and self.first_code is not None
 
     def _drop_overlong(self, values: pl.Series, number: pl.Series, where: "RowLocator") -> pl.Series:
         """The numbers without what digits alone make enormous, which is damage only where other numbers have decimals."""
@@ -158,10 +203,25 @@ class ColumnCounts:
         return choose_center_of_range(self.minimum, self.maximum)
 
     @property
+    def is_read_as_numbers(self) -> bool:
+        """Whether the text is numbers, and no names."""
+        return self.text and self.numeric and self.n_typed > 0 and not self.is_digit_name and not self.is_named_in_digits
+
+    @property
+    def n_typed(self) -> int:
+        """How many values are neither missing nor "None"."""
+        return self.rows - self.missing - self.n_none
+
+    @property
+    def n_missing(self) -> int:
+        """How many values are missing in the column's type; "None" is the name of a level among names."""
+        return self.missing + (self.n_none if self.infer_dtype()[0] not in ("category", "text") else 0)
+
+    @property
     def distinct(self) -> int:
         """How many different values there are, as far as they are counted."""
         if self.value_counts is not None:
-            return len(self.value_counts)
+            return len(self.value_counts) - int(self.n_none > 0 and self.is_read_as_numbers)
         return MAX_COUNTED_VALUES + 1
 
     def infer_dtype(self) -> tuple[Dtype, str | None]:
@@ -170,11 +230,12 @@ class ColumnCounts:
             return self._infer_own_dtype(), None
         if self.missing == self.rows:
             return "category", None
-        if self.numeric and not self.is_digit_name:
+        if self.is_read_as_numbers:
             return ("int" if self.whole else "float"), None
-        if self.value_counts is not None and {str(value).lower() for value in self.value_counts} <= {"true", "false"}:
+        levels = None if self.value_counts is None else {str(value).lower() for value in self.value_counts} - {"none"}
+        if self.n_typed and levels is not None and levels <= {"true", "false"}:
             return "bool", None
-        if self.formats:
+        if self.n_typed and self.formats:
             return "time", self.formats[0]
         return infer_text_dtype(self.distinct, self.rows - self.missing), None
 
@@ -240,7 +301,7 @@ class Profile:
 
         Raises ColumnError naming the row whose time cannot be read.
         """
-        kinds = {name: counts.infer_dtype() for name, counts in self.counts.items()}
+        kinds = {name: (*counts.infer_dtype(), counts.is_name) for name, counts in self.counts.items()}
         lenient = frozenset((*self.roles.drop, self.roles.id, self.roles.group))
         for where, frame in _iterate_labelled(batches, self.roles.label, lenient):
             typed_frame = pl.DataFrame([_cast_column(frame[name], *kinds[name]) for name in frame.columns])
@@ -251,7 +312,8 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     """One pass over the rows. Raises ColumnError for roles that do not fit, FileError and ColumnError for broken rows."""
     refuse_unfit_roles(batches.names, roles)
     lenient = frozenset((*roles.drop, roles.id, roles.group))
-    counts = {name: ColumnCounts(name) for name in batches.names}
+    amounts = (*roles.time, roles.offset, roles.label if roles.kind == "regression" else None)
+    counts = {name: ColumnCounts(name, name in (roles.id, roles.group), name in amounts) for name in batches.names}
     read = 0
     for where, frame in _iterate_labelled(batches, roles.label, lenient):
         read += where.batch.frame.height
@@ -263,6 +325,10 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     for name, column_counts in counts.items():
         if name not in lenient:
             column_counts.refuse_damage()
+    if counts[roles.label].n_none and counts[roles.label].is_read_as_numbers:
+        raise ColumnError(
+            f"label {roles.label!r} holds numbers, and {ALWAYS_TYPED!r} in {counts[roles.label].n_none:,} rows; leave them empty."
+        )
     notes = [f"{read - rows:,} rows without a label were left out."] if read > rows else []
     notes += [
         f"{column_counts.name}: {'month/day' if column_counts.formats[0].startswith('%m') else 'day/month'}/year."
@@ -274,6 +340,11 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
         for s in counts.values()
         if s.is_digit_name and s.first_overlong is not None
     ]
+    notes += gather_remarks(
+        (NAMES, f"{s.name} ({s.first_code!r})")
+        for s in counts.values()
+        if s.is_named_in_digits and not s.is_name and s.first_code is not None
+    )
     notes += [
         describe_joined_names(s.name, s.first_odd[0]) for s in counts.values() if s.has_joined_names and s.first_odd is not None
     ]
@@ -291,7 +362,7 @@ def _iterate_labelled(batches: Batches, label: str, lenient: frozenset[str | Non
     """The rows of each batch that have a label, as they are."""
     for batch in batches:
         raw = batch.frame[label]
-        is_labelled = (strip_blanks(raw) if raw.dtype == pl.String else normalize_type(raw)).is_not_null()
+        is_labelled = (null_missing_words(raw) if raw.dtype == pl.String else normalize_type(raw)).is_not_null()
         positions = is_labelled.arg_true()
         frame = batch.frame if len(positions) == batch.frame.height else batch.frame.filter(is_labelled)
         yield RowLocator(batch, positions, lenient), frame
@@ -299,7 +370,7 @@ def _iterate_labelled(batches: Batches, label: str, lenient: frozenset[str | Non
 
 def _build_column(column_counts: ColumnCounts, roles: Roles, notes: list[str]) -> Column:
     dtype, _ = column_counts.infer_dtype()
-    role = infer_role(column_counts.name, dtype, column_counts.distinct, bool(column_counts.missing), roles, notes)
+    role = infer_role(column_counts.name, dtype, column_counts.distinct, bool(column_counts.n_missing), roles, notes)
     levels: tuple[str, ...] = ()
     if dtype == "category" and role in ("input", "label") and column_counts.value_counts is not None:
         levels = tuple(sorted(str(value) for value in column_counts.value_counts))
@@ -314,11 +385,21 @@ def _build_reading(column_counts: ColumnCounts, roles: Roles) -> ColumnReading:
     return ColumnReading(times=() if form is None else (form,), missing=roles.missing)
 
 
-def _cast_column(raw: pl.Series, dtype: Dtype, form: str | None) -> pl.Series:
+def _widen(own: pl.Series, dtype: Dtype) -> pl.Series:
+    return own.cast(pl.Float64) if dtype == "float" else own
+
+
+def _strip_text(raw: pl.Series, is_name: bool) -> pl.Series:
+    return strip_name(raw) if is_name else null_missing_words(raw)
+
+
+def _cast_column(raw: pl.Series, dtype: Dtype, form: str | None, is_name: bool = False) -> pl.Series:
     """A batch's values in the type that the whole column has."""
     if raw.dtype != pl.String:
         own = normalize_type(raw)
-        return own.cast(pl.Float64) if dtype == "float" else own
+        return strip_name(raw) if is_name and not keeps_names_apart(strip_name(raw), own) else _widen(own, dtype)
+    if dtype in ("category", "text"):
+        return _strip_text(raw, is_name)
     text = strip_blanks(raw)
     if dtype in ("int", "float"):
         return parse_numbers(text).cast(pl.Int64 if dtype == "int" else pl.Float64)

@@ -24,7 +24,7 @@ from epic22.core.data.column_reading import (
     read_text,
 )
 from epic22.core.data.files import RawTable
-from epic22.core.data.names import CLASS_WORDS, keeps_names_apart, strip_name
+from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_name
 from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
@@ -118,7 +118,7 @@ def _read_column(series: pl.Series, roles: Roles) -> ReadColumn:
     if own.dtype != pl.String:
         return ReadColumn(own, ColumnReading(missing=roles.missing), problem=describe_infinite(own, series.name))
     column = infer_text_column(own, roles.missing, may_be_names=not is_amount)
-    return _note_classes(column) if series.name == roles.label else column
+    return _read_classes(column) if series.name == roles.label else column
 
 
 def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
@@ -128,14 +128,13 @@ def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
     return ReadColumn(typed if keeps_names_apart(text, typed) else text, ColumnReading())
 
 
-def _note_classes(column: ReadColumn) -> ReadColumn:
-    """The label, with a note where a class of it is a word for missing elsewhere."""
-    label = column.values
-    is_word = label.is_in(list(CLASS_WORDS)) if label.dtype == pl.String else pl.Series([False])
-    if not is_word.any():
+def _read_classes(column: ReadColumn) -> ReadColumn:
+    """The label; where it is of words, without those that say that there is none."""
+    text = column.values
+    if text.dtype != pl.String:
         return column
-    note = f"{label.name}: {label.filter(is_word)[0]!r} is a class ({is_word.sum():,} rows); leave unknown labels empty."
-    return replace(column, notes=(*column.notes, note))
+    label = null_unlabelled(text)
+    return replace(column, values=label, notes=(*column.notes, *describe_unlabelled(text, label)))
 
 
 def assign_roles(typed: TypedFrame, roles: Roles, notes: list[str]) -> TypedTable:
