@@ -10,7 +10,7 @@ CORES := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 QUIETLY := OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-fast kills bench bench-peers format lock evidence clean
+.PHONY: help setup demo check test test-fast kills bench bench-peers fuzz format lock evidence clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -67,6 +67,9 @@ bench-peers: $(VENV)/dev ## Ours beside AutoGluon, FLAML, H2O, mljar, XGBoost on
 format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
+
+fuzz: $(VENV)/dev ## 100,000 tables of random dialect, notation and markers, written and read back; hours, resumable; benchmarks/results/fuzz.json.
+	$(BIN)/python benchmarks/fuzz.py
 
 evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../shared/data); resumable; writes docs/evidence*.md, docs/benchmarks.md.
 	$(BIN)/python benchmarks/evidence.py

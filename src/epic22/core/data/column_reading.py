@@ -61,7 +61,7 @@ NUMBERS, OPEN_MARKS, NAMES, MISSING, MIXED_UNITS, NEARLY = (
     "--kind regression for a label, makes them numbers)",
     "read as missing",
     "numbers of different units, read as names",
-    "nearly all numbers or times, read as names for the rest; --missing WORD makes a word missing, else mend them",
+    "nearly all numbers, times or true and false, and read as names for the rest (--missing WORD makes a word missing)",
 )
 """What is remarked of columns, once for all columns."""
 
@@ -148,7 +148,8 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, may_
         return ReadColumn(text, base)
     reading = replace(base, missing=(*base.missing, *(word for word in words if word != ALWAYS_TYPED)))
     present = text.set(text.is_in(list(words)), None) if words else text
-    if set(values.str.to_lowercase().unique()) <= {"true", "false"}:
+    is_truth = values.str.to_lowercase().is_in(["true", "false"])
+    if is_truth.all():
         return _remark_missing(ReadColumn(present.str.to_lowercase() == "true", reading), present, words)
     numbers = infer_number_format(values)
     if numbers is not None and not numbers.numbers.null_count():
@@ -161,7 +162,10 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, may_
     times = infer_time_formats(values)
     if times is not None and not times.times.null_count():
         return _remark_missing(_build_times(present, times, reading), present, words)
-    return _read_names(text, values, numbers, times, base)
+    parsed = [(numbers.numbers, "numbers")] if numbers is not None else []
+    parsed += [(times.times, "times")] if times is not None else []
+    parsed += [(values.set(~is_truth, None), "true or false")] if is_truth.any() else []
+    return _read_names(text, values, parsed, numbers, base)
 
 
 def _remark_missing(column: ReadColumn, present: pl.Series, words: Sequence[str]) -> ReadColumn:
@@ -205,14 +209,17 @@ def _build_names(text: pl.Series, base: ColumnReading) -> ReadColumn:
 
 
 def _read_names(
-    text: pl.Series, values: pl.Series, numbers: NumberReading | None, times: TimeReading | None, base: ColumnReading
+    text: pl.Series,
+    values: pl.Series,
+    parsed: Sequence[tuple[pl.Series, str]],
+    numbers: NumberReading | None,
+    base: ColumnReading,
 ) -> ReadColumn:
-    """Text, with what is to be said where most of it is numbers or times."""
-    fitting = [(numbers.numbers, "numbers")] if numbers is not None else []
-    fitting += [(times.times, "times")] if times is not None else []
-    if not fitting:
+    """Text, with what is to be said where most of the values are of a type: `parsed` are they in each type, null where they are
+    not of it, and the type's name."""
+    if not parsed:
         return ReadColumn(text, base)
-    parsed_values, what = min(fitting, key=lambda pair: pair[0].null_count())
+    parsed_values, what = min(parsed, key=lambda pair: pair[0].null_count())
     odd = values.filter(parsed_values.is_null())
     if what == "numbers" and numbers is not None:
         digits = values.filter(parsed_values.is_not_null())

@@ -57,6 +57,8 @@ class NumberReading:
 
 def normalize_signs(text: pl.Series) -> pl.Series:
     """The text with one kind of space, apostrophe and minus sign."""
+    if not text.str.contains(f"{NO_BREAK_SPACES}|{APOSTROPHES}|{MINUS_SIGNS}").any():
+        return text
     return text.str.replace_all(NO_BREAK_SPACES, " ").str.replace_all(APOSTROPHES, "'").str.replace_all(MINUS_SIGNS, "-")
 
 
@@ -76,20 +78,20 @@ def parse_numbers_as(text: pl.Series, form: NumberFormat) -> pl.Series:
         number = parse_plain_numbers(text)
         if number.null_count() == text.null_count():
             return number
-    parts = normalize_signs(text).str.extract_groups(_build_pattern(form)).struct.unnest()
-    digits = parts["body"].str.replace_all(form.thousands, "", literal=True).str.replace(form.decimal, ".", literal=True)
-    digits = digits + parts["exponent"]
-    is_negative = (
-        (parts["sign"] == "-").fill_null(value=False)
-        | (parts["inner"] == "-").fill_null(value=False)
-        | parts["trailing"].is_not_null()
-        | (parts["open"].is_not_null())
-    )
+    part = {
+        name: pl.col("parts").struct.field(name) for name in ("open", "sign", "before", "inner", "body", "exponent", "behind")
+    }
+    part |= {name: pl.col("parts").struct.field(name) for name in ("trailing", "close")}
+    digits = part["body"].str.replace_all(form.thousands, "", literal=True).str.replace(form.decimal, ".", literal=True)
+    is_negative = part["sign"].eq_missing("-") | part["inner"].eq_missing("-")
+    is_negative = is_negative | part["trailing"].is_not_null() | part["open"].is_not_null()
     # Half a pair of brackets is damage, and two signs are too.
-    is_odd = (parts["open"].is_null() != parts["close"].is_null()) | (parts["sign"].is_not_null() & parts["inner"].is_not_null())
+    is_odd = (part["open"].is_null() != part["close"].is_null()) | (part["sign"].is_not_null() & part["inner"].is_not_null())
     if form.needs_affix:
-        is_odd = is_odd | (parts["before"].is_null() & parts["behind"].is_null())
-    text_numbers = pl.select(pl.when(is_negative).then("-" + digits).otherwise(digits)).to_series().set(is_odd, None)
+        is_odd = is_odd | (part["before"].is_null() & part["behind"].is_null())
+    signed = pl.when(is_odd).then(None).when(is_negative).then("-" + digits).otherwise(digits) + part["exponent"]
+    parts = normalize_signs(text).str.extract_groups(_build_pattern(form)).to_frame("parts")
+    text_numbers = parts.select(signed).to_series()
     number = parse_plain_numbers(text_numbers.alias(text.name))
     plain = text.cast(pl.Float64, strict=False).fill_nan(None) if form == NumberFormat() else None
     # Infinity is a number of the plain format, which is refused as such.
@@ -190,9 +192,12 @@ def _affix_fits(side: pl.Series, affixes: Sequence[str]) -> pl.Series:
 
 def _choose_marks(bodies: pl.Series) -> tuple[tuple[str, str], str | None]:
     """The marks that read most of the digits, the earlier where several do; and a value that they leave open."""
-    fits = {marks: bodies.str.contains(f"^(?:{_build_body(*marks)})$") for marks in MARKS}
-    best = max(MARKS, key=lambda marks: int(fits[marks].sum()))
-    rivals = [marks for marks in MARKS if marks[0] != best[0] and fits[marks].sum() == fits[best].sum()]
+    counts = bodies.to_frame("body").select(
+        pl.col("body").str.contains(f"^(?:{_build_body(*marks)})$").sum().alias(str(i)) for i, marks in enumerate(MARKS)
+    )
+    fits = dict(zip(MARKS, counts.row(0), strict=True))
+    best = max(MARKS, key=lambda marks: int(fits[marks]))
+    rivals = [marks for marks in MARKS if marks[0] != best[0] and fits[marks] == fits[best]]
     marked = bodies.filter(bodies.str.contains("[.,]"))
     if not rivals or marked.is_empty():
         return best, None
