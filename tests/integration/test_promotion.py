@@ -12,14 +12,18 @@ import pytest
 from fastapi.testclient import TestClient
 from tests.portfolios import portfolio_assignment, tiny_portfolio
 from tests.shell import Shell
+from tests.trained import trained
 
 from epic22.api.app import create_app
 from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_and_promote
+from epic22.bootstrap.promotion import promote_version, track_and_promote
 from epic22.config import Settings
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.task_data import TaskData
+from epic22.core.errors import BundleError
 from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion
+from epic22.core.ports import RunRecord
 from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS
 from epic22.services.pipelines.rows import RowPipeline
@@ -202,3 +206,34 @@ def test_the_command_tells_who_asks_in_vain_with_an_exit_code(
     code, out, err = shell("train", TASK, "--override-reason", REASON)
     assert (code, err.count("epic22:")) == (0, 0)
     assert "Promoted as overridden" in out
+
+
+class Silent:
+    """A tracker that keeps nothing."""
+
+    def prepare(self) -> None:
+        """Nothing to make."""
+
+    def log_run(self, run: RunRecord) -> str:
+        return "run"
+
+    def mark_champion(self, version: ModelVersion) -> None:
+        raise AssertionError(f"version {version.version} became champion")
+
+
+@pytest.mark.slow
+def test_a_registered_version_whose_bytes_were_altered_never_becomes_champion(tmp_path: Path) -> None:
+    run, store = trained(tmp_path)
+    first = run.version
+    folder = store.folder("toy", first.version)
+    second = store.save("toy", first.family, first.model_hash, first.data_version, "proven", folder / "bundle")
+    place = store.folder("toy", second.version)
+    (place / "bundle" / "golden.json").write_bytes(b"{}")
+    parts = replace(assemble(Settings(tmp_path, 1)), tracker=Silent())
+    record = RunRecord(second, run.data_version, {"seed": "0"}, (), place / "bundle", place / "report.html", {})
+    with pytest.raises(BundleError, match=r"golden\.json"):
+        track_and_promote(parts, record, run.verdicts)
+    with pytest.raises(BundleError, match=r"golden\.json"):
+        promote_version(parts, "toy", second.version, "it looks better to me")
+    assert store.champion("toy") == first
+    assert store.load("toy").version == first
