@@ -19,9 +19,9 @@ from structlog.testing import capture_logs
 from tests.trained import trained
 
 from epic22.adapters.model_store import ModelStore
-from epic22.api.app import QUICK_BYTES, QUICK_ROWS, create_app
+from epic22.api.app import QUICK_BYTES, create_app
 from epic22.api.limits import MAX_BODY_BYTES
-from epic22.api.model_cache import RETRY_SECONDS
+from epic22.api.model_cache import QUICK_ROWS, RETRY_SECONDS
 from epic22.api.problems import Problem
 from epic22.api.requests import read_rows
 from epic22.api.responses import ExplanationAnswer, Predictions, ProblemAnswer

@@ -227,7 +227,7 @@ class ModelStore:
         try:
             if (self._task_folder(task) / POINTER).exists():
                 self.champion(task)
-        except BundleError as error:
+        except (BundleError, UnknownTaskError) as error:
             faults += [str(error)] if str(error) not in faults else []
         return tuple(faults)
 

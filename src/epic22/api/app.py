@@ -1,23 +1,25 @@
 """The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, its /explanation and /predictions, /openapi.json, /docs."""
 
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from dataclasses import replace
 from typing import Any
 
 import orjson
+from anyio import CapacityLimiter
+from anyio.to_thread import run_sync
 from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi.responses import HTMLResponse, JSONResponse, Response
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import ClientDisconnect
 
 from epic22 import __version__
-from epic22.api.limits import BodyLimit
+from epic22.api.limits import MAX_BODY_BYTES, BodyLimit
 from epic22.api.model_cache import CachedModel, ModelCache
 from epic22.api.openapi import build_openapi, list_task_bodies
 from epic22.api.problems import Problem, add_problem_handlers
 from epic22.api.requests import read_rows
-from epic22.api.responses import ColumnAnswer, ExplanationAnswer, Health, ModelAnswer, Predictions, TaskAnswer, Tasks
+from epic22.api.responses import ExplanationAnswer, Health, Predictions, TaskAnswer, Tasks
 from epic22.api.security_headers import SecurityHeaders
 from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.ports import PredictionLog, Registry
@@ -25,9 +27,12 @@ from epic22.core.prediction import PREDICTION_VIEWS
 from epic22.core.serialization import to_json
 from epic22.reports.html.page import render_page
 
-QUICK_ROWS = 50
 QUICK_BYTES = 1 << 15
-"""So much is read and answered on the event loop; more would keep other requests waiting."""
+"""So much is read on the event loop; more would keep other requests waiting."""
+MAX_WORKERS = min(4, os.cpu_count() or 1)
+"""Requests that are worked on at once beside the event loop; more wait their turn. Python runs one of them at a time anyway."""
+HEALTH_SECONDS = 0.5
+"""So long `/health` waits for champions that are new, before it says what is known."""
 
 
 def create_app(registry: Registry, prediction_log: PredictionLog | None = None) -> FastAPI:
@@ -38,6 +43,7 @@ def create_app(registry: Registry, prediction_log: PredictionLog | None = None) 
         version=__version__,
         docs_url=None,
         redoc_url=None,
+        openapi_url=None,
         redirect_slashes=False,
         lifespan=_build_lifespan(prediction_log),
     )
@@ -65,17 +71,20 @@ def _build_lifespan(prediction_log: PredictionLog | None) -> Callable[[FastAPI],
 
 
 def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog | None) -> None:
-    @app.get("/health", summary="Whether the process answers")
-    def health() -> Health:
-        return Health(status="ok", tasks=len(models.registry.list_tasks()), version=__version__)
+    # Limits of their own: whatever else waits for a thread, health is answered.
+    workers, health_checks = CapacityLimiter(MAX_WORKERS), CapacityLimiter(1)
+
+    @app.get("/health", summary="Whether the process answers, and which tasks' champions cannot be opened")
+    async def health() -> Health:
+        return await run_sync(_check_health, models, limiter=health_checks)
 
     @app.get("/v1/tasks", summary="The tasks that can be predicted")
     def tasks() -> Tasks:
-        return Tasks(tasks=[_describe_task(champion) for champion in models.load_all()])
+        return Tasks(tasks=[champion.task for champion in models.load_all()])
 
     @app.get("/v1/tasks/{task}", summary="One task with its columns")
     def one_task(task: str) -> TaskAnswer:
-        return _describe_task(models.get(task))
+        return models.get(task).task
 
     @app.get(
         "/v1/tasks/{task}/explanation", summary="What a task's champion looks at", responses={200: {"model": ExplanationAnswer}}
@@ -94,14 +103,17 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
             champion = await run_in_threadpool(models.get, task)
         _refuse_other_types(request)
         content = await _read_body(request)
-        if len(content) > QUICK_BYTES:
-            return await run_in_threadpool(
-                lambda: _answer_rows(champion, read_rows(champion.request_model, content), prediction_log)
-            )
+        if len(content) > QUICK_BYTES or not champion.quick_rows:
+            return await run_sync(_answer_body, champion, content, prediction_log, limiter=workers)
         rows = read_rows(champion.request_model, content)
-        if len(rows) > QUICK_ROWS:
-            return await run_in_threadpool(_answer_rows, champion, rows, prediction_log)
+        if len(rows) > champion.quick_rows:
+            return await run_sync(_answer_rows, champion, rows, prediction_log, limiter=workers)
         return _answer_rows(champion, rows, prediction_log)
+
+    # FastAPI's own is answered on the event loop, where opening a model would keep everybody waiting.
+    @app.get("/openapi.json", include_in_schema=False)
+    def openapi() -> JSONResponse:
+        return JSONResponse(app.openapi())
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> HTMLResponse:
@@ -113,6 +125,9 @@ def _refuse_other_types(request: Request) -> None:
     content_type = request.headers.get("content-type", "").split(";")[0].strip().lower()
     if content_type != "application/json" and not content_type.endswith("+json"):
         raise Problem(415, f"The body's Content-Type is {content_type or 'not given'}; send it as application/json.")
+    encoding = request.headers.get("content-encoding", "identity").strip().lower()
+    if encoding != "identity":
+        raise Problem(415, f"The body's Content-Encoding is {encoding}; send it as it is, at most {MAX_BODY_BYTES:,} bytes.")
 
 
 async def _read_body(request: Request) -> bytes:
@@ -120,6 +135,20 @@ async def _read_body(request: Request) -> bytes:
         return await request.body()
     except ClientDisconnect:
         raise Problem(400, "The connection ended before the body did.") from None
+
+
+def _check_health(models: ModelCache) -> Health:
+    degraded = models.list_degraded(HEALTH_SECONDS)
+    return Health(
+        status="degraded" if degraded else "ok",
+        tasks=len(models.registry.list_tasks()),
+        version=__version__,
+        degraded=list(degraded),
+    )
+
+
+def _answer_body(champion: CachedModel, content: bytes, prediction_log: PredictionLog | None) -> Response:
+    return _answer_rows(champion, read_rows(champion.request_model, content), prediction_log)
 
 
 def _answer_rows(champion: CachedModel, rows: list[dict[str, Any]], prediction_log: PredictionLog | None) -> Response:
@@ -132,16 +161,3 @@ def _answer_rows(champion: CachedModel, rows: list[dict[str, Any]], prediction_l
         answer["warnings"] = model.list_warnings(row)
     content = {"task": model.version.task, "model": to_json(model.version, PREDICTION_VIEWS), "predictions": answers}
     return Response(orjson.dumps(content), media_type="application/json", headers={"Cache-Control": "no-store"})
-
-
-def _describe_task(champion: CachedModel) -> TaskAnswer:
-    schema = champion.model.schema
-    columns = (replace(c, optional=c.optional or c.role != "input") for c in champion.request_model.columns)
-    return TaskAnswer(
-        task=schema.task,
-        about=schema.about,
-        target=schema.target,
-        **to_json(champion.model.describe()),
-        model=ModelAnswer(**to_json(champion.version, PREDICTION_VIEWS)),
-        columns=[ColumnAnswer.model_validate(column, from_attributes=True) for column in columns],
-    )

@@ -8,25 +8,11 @@ from typing import Any
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 
-from epic22.api.model_cache import CachedModel, ModelCache
-from epic22.api.problems import MEDIA_TYPE
+from epic22.api.model_cache import ModelCache
 from epic22.api.responses import ProblemAnswer
+from epic22.api.task_document import PREDICTIONS_PATH, PROBLEM_RESPONSES, REF, build_request_body
 
-REF = "#/components/schemas/{model}"
-ERRORS = {
-    "400": "The body is no JSON",
-    "404": "No such task",
-    "413": "The body is over 1 MB",
-    "415": "The body is not said to be JSON",
-    "422": "Rows that do not fit the task; `errors` has a JSON pointer each",
-    "503": "The task's model cannot be opened",
-}
 TASK_ERRORS = ("404", "503")
-PROBLEM_RESPONSES = {
-    status: {"description": what, "content": {MEDIA_TYPE: {"schema": {"$ref": REF.format(model="Problem")}}}}
-    for status, what in ERRORS.items()
-}
-PREDICTIONS_PATH = "/v1/tasks/{task}/predictions"
 DESCRIPTION = """Predictions with intervals and reasons that sum to the score.
 
 A row names every input column. `null` is a missing value, which models treat natively. An absent column, an unknown
@@ -71,34 +57,13 @@ def build_openapi(app: FastAPI, models: ModelCache) -> dict[str, Any]:
         responses = paths[path]["get"]["responses"]
         responses |= {status: PROBLEM_RESPONSES[status] for status in TASK_ERRORS}
         del responses["422"]
-    paths[PREDICTIONS_PATH]["post"] |= {"requestBody": _build_request_body({"$ref": REF.format(model="AnyRows")})}
+    paths[PREDICTIONS_PATH]["post"] |= {"requestBody": build_request_body({"$ref": REF.format(model="AnyRows")})}
     paths[PREDICTIONS_PATH]["post"]["responses"] |= PROBLEM_RESPONSES
     schemas["AnyRows"] = ANY_ROWS
     for champion in models.load_all():
-        model = champion.request_model.rows.model_json_schema(by_alias=True, ref_template=REF)
-        schemas.update(model.pop("$defs", {}))
-        schemas[champion.request_model.rows.__name__] = model
-        paths[PREDICTIONS_PATH.format(task=champion.version.task)] = {"post": _build_operation(champion)}
+        schemas.update(champion.document.schemas)
+        paths[champion.document.path] = {"post": champion.document.operation}
     return document
-
-
-def _build_operation(champion: CachedModel) -> dict[str, Any]:
-    schema = champion.model.schema
-    answer = {"application/json": {"schema": {"$ref": REF.format(model="Predictions")}}}
-    return {
-        "summary": f"Predict {schema.target}",
-        "description": schema.about,
-        "operationId": f"predict_{schema.task}",
-        "requestBody": _build_request_body(
-            {"$ref": REF.format(model=champion.request_model.rows.__name__)}, {"rows": [dict(champion.model.example_row())]}
-        ),
-        "responses": {"200": {"description": "One answer a row", "content": answer}} | PROBLEM_RESPONSES,
-    }
-
-
-def _build_request_body(schema: dict[str, Any], example: dict[str, Any] | None = None) -> dict[str, Any]:
-    body = {"schema": schema} | ({} if example is None else {"example": example})
-    return {"required": True, "content": {"application/json": body}}
 
 
 def list_task_bodies(document: dict[str, Any]) -> Iterator[TaskBody]:

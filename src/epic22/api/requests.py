@@ -55,7 +55,7 @@ def read_rows(body: RequestModel, content: bytes) -> list[dict[str, Any]]:
     """
     values: list[dict[str, Any]] = []
     faults: list[Fault] = []
-    for i, row in enumerate(_extract_rows(_parse_json(content))):
+    for i, row in enumerate(_extract_rows(_parse_json(content), body.max_rows)):
         result = _validate_row(body, row, i)
         if isinstance(result, list):
             faults += result
@@ -96,7 +96,7 @@ def _parse_json(content: bytes) -> Any:
     return value
 
 
-def _extract_rows(value: Any) -> list[Any]:
+def _extract_rows(value: Any, max_rows: int) -> list[Any]:
     if not isinstance(value, _JsonObject):
         raise Problem(422, f"The body is {_describe_value(value)}, not an object; {BODY_HINT}.", [("", "must be an object")])
     if "rows" not in value:
@@ -109,8 +109,8 @@ def _extract_rows(value: Any) -> list[Any]:
     rows = value["rows"]
     if not isinstance(rows, list):
         raise _build_refusal([("/rows", f"must be a list of rows, not {_describe_value(rows)}")])
-    if not 1 <= len(rows) <= MAX_ROWS:
-        raise _build_refusal([("/rows", f"has {len(rows):,} rows; send 1 to {MAX_ROWS:,}")])
+    if not 1 <= len(rows) <= max_rows:
+        raise _build_refusal([("/rows", f"has {len(rows):,} rows; send 1 to {max_rows:,}")])
     return rows
 
 
@@ -128,6 +128,8 @@ def _validate_row(body: RequestModel, row: Any, i: int) -> dict[str, Any] | list
         details = error.errors(include_url=False, include_context=True)
     # A misspelt name comes first: the absent column is its consequence.
     details.sort(key=lambda item: item["type"] != "extra_forbidden")
+    # No more are told, and to look for a name that is near costs more the more columns there are.
+    del details[MAX_ERRORS:]
     return [(build_pointer("rows", i, *item["loc"]), _describe_error(item, body.columns)) for item in details]
 
 

@@ -197,12 +197,21 @@ class Tasks(BaseModel):
     tasks: list[TaskAnswer]
 
 
+class DegradedTask(BaseModel):
+    """A task whose champion cannot be opened: `pointer-unreadable` or `model-unreadable`, and the version that still answers."""
+
+    task: str
+    reason: str
+    serving: str | None
+
+
 class Health(BaseModel):
-    """Whether the process answers, and how many tasks have a champion."""
+    """Whether the process answers, `ok` or `degraded`, how many tasks have a champion, and whose cannot be opened."""
 
     status: str
     tasks: int
     version: str
+    degraded: list[DegradedTask] = []
 
 
 class FaultAnswer(BaseModel):

@@ -7,6 +7,7 @@ from epic22.core.artifact.model import Model
 from epic22.core.artifact.panel_model import PanelModel
 from epic22.core.artifact.row_model import RowModel
 from epic22.core.artifact.sealed import read_data_type, read_manifest
+from epic22.core.errors import BundleError
 from epic22.core.lineage import ModelVersion
 
 OPENERS: Mapping[str, Callable[[ModelVersion, Path], Model]] = {
@@ -22,4 +23,11 @@ def open_model(version: ModelVersion, folder: Path) -> Model:
 
     Raises BundleError naming the folder and what is wrong with it.
     """
-    return OPENERS.get(read_data_type(read_manifest(folder)), RowModel.open)(version, folder)
+    try:
+        return OPENERS.get(read_data_type(read_manifest(folder)), RowModel.open)(version, folder)
+    except (BundleError, KeyboardInterrupt, SystemExit):
+        raise
+    except BaseException as error:
+        # Files whose hashes were mended can make a library fail in any way; a panic of one in Rust is no Exception.
+        what = f"{type(error).__name__}: {str(error)[:200]}"
+        raise BundleError(f"{folder}: cannot be opened ({what}); restore it or train again.") from error

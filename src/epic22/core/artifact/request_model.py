@@ -31,11 +31,12 @@ ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 @dataclass(frozen=True)
 class RequestModel:
-    """How a task is asked: `rows` is the model of the whole body, `row` of one row."""
+    """How a task is asked: `rows` is the model of the whole body, `row` of one row, of which a body has up to `max_rows`."""
 
     columns: tuple[Column, ...]
     rows: type[BaseModel]
     row: type[BaseModel]
+    max_rows: int = MAX_ROWS
 
 
 def _check_time(value: Any) -> Any:
@@ -152,7 +153,7 @@ def build_panel_request_model(schema: PanelSchema) -> RequestModel:
     row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_SERIES, description="One to a hundred series.")]
     config = ConfigDict(extra="forbid", title=f"Series for {schema.task}")
     rows: type[BaseModel] = create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...))
-    return RequestModel(list_panel_columns(schema), rows, row)
+    return RequestModel(list_panel_columns(schema), rows, row, MAX_SERIES)
 
 
 def list_panel_columns(schema: PanelSchema) -> tuple[Column, ...]:
