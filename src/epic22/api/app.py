@@ -1,6 +1,7 @@
 """The HTTP interface: /health, /v1/tasks, /v1/tasks/{task}, its /explanation and /predictions, /openapi.json, /docs."""
 
 import os
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
@@ -30,7 +31,7 @@ from epic22.reports.html.page import render_page
 QUICK_BYTES = 1 << 15
 """So much is read on the event loop; more would keep other requests waiting."""
 MAX_WORKERS = min(4, os.cpu_count() or 1)
-"""Requests that are worked on at once beside the event loop; more wait their turn. Python runs one of them at a time anyway."""
+"""Requests of one task that are worked on at once beside the event loop; more wait, and no other task with them."""
 HEALTH_SECONDS = 0.5
 """So long `/health` waits for champions that are new, before it says what is known."""
 
@@ -71,8 +72,8 @@ def _build_lifespan(prediction_log: PredictionLog | None) -> Callable[[FastAPI],
 
 
 def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog | None) -> None:
-    # Limits of their own: whatever else waits for a thread, health is answered.
-    workers, health_checks = CapacityLimiter(MAX_WORKERS), CapacityLimiter(1)
+    # Limits of their own: whatever else waits for a thread, health is answered, and one task's requests keep no other's waiting.
+    health_checks, workers = CapacityLimiter(1), defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MAX_WORKERS))
 
     @app.get("/health", summary="Whether the process answers, and which tasks' champions cannot be opened")
     async def health() -> Health:
@@ -104,10 +105,10 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
         _refuse_other_types(request)
         content = await _read_body(request)
         if len(content) > QUICK_BYTES or not champion.quick_rows:
-            return await run_sync(_answer_body, champion, content, prediction_log, limiter=workers)
+            return await run_sync(_answer_body, champion, content, prediction_log, limiter=workers[task])
         rows = read_rows(champion.request_model, content)
         if len(rows) > champion.quick_rows:
-            return await run_sync(_answer_rows, champion, rows, prediction_log, limiter=workers)
+            return await run_sync(_answer_rows, champion, rows, prediction_log, limiter=workers[task])
         return _answer_rows(champion, rows, prediction_log)
 
     # FastAPI's own is answered on the event loop, where opening a model would keep everybody waiting.

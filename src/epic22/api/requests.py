@@ -55,7 +55,9 @@ def read_rows(body: RequestModel, content: bytes) -> list[dict[str, Any]]:
     """
     values: list[dict[str, Any]] = []
     faults: list[Fault] = []
-    for i, row in enumerate(_extract_rows(_parse_json(content), body.max_rows)):
+    rows = _extract_rows(_parse_json(content), body.max_rows)
+    _refuse_many_values(body, rows)
+    for i, row in enumerate(rows):
         result = _validate_row(body, row, i)
         if isinstance(result, list):
             faults += result
@@ -112,6 +114,17 @@ def _extract_rows(value: Any, max_rows: int) -> list[Any]:
     if not 1 <= len(rows) <= max_rows:
         raise _build_refusal([("/rows", f"has {len(rows):,} rows; send 1 to {max_rows:,}")])
     return rows
+
+
+def _refuse_many_values(body: RequestModel, rows: list[Any]) -> None:
+    """Raise Problem 422 where the lists of all rows are longer together than a request may cost."""
+    total = 0
+    for i, row in enumerate(rows if body.max_values else ()):
+        for name, value in row.items() if isinstance(row, _JsonObject) else ():
+            total += len(value) if isinstance(value, list) else 0
+            if total > body.max_values:
+                what = f"brings the request to more than {body.max_values:,} values; send the rows in several requests"
+                raise _build_refusal([(build_pointer("rows", i, name), what)])
 
 
 def _validate_row(body: RequestModel, row: Any, i: int) -> dict[str, Any] | list[Fault]:

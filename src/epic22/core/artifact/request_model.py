@@ -23,6 +23,9 @@ MAX_ROWS = 1000
 MAX_SERIES = 100
 MIN_VALUES = 3
 MAX_VALUES = 2000
+MAX_TOTAL_VALUES = 10_000
+"""A value of a series takes about two milliseconds to fit the classical families to; so many some twenty seconds."""
+ROWS_DESCRIPTION = f"One to a hundred series, of {MAX_TOTAL_VALUES:,} values together at most."
 MAX_VALUE = 1e15
 MAX_TEXT_LENGTH = 10_000
 MAX_ID = 2**63 - 1
@@ -31,12 +34,14 @@ ISO_DATE = re.compile(r"\d{4}-\d\d-\d\d")
 
 @dataclass(frozen=True)
 class RequestModel:
-    """How a task is asked: `rows` is the model of the whole body, `row` of one row, of which a body has up to `max_rows`."""
+    """How a task is asked: `rows` is the model of the whole body, `row` of one row, of which a body has up to `max_rows`,
+    in whose lists there are up to `max_values` values together."""
 
     columns: tuple[Column, ...]
     rows: type[BaseModel]
     row: type[BaseModel]
     max_rows: int = MAX_ROWS
+    max_values: int = 0
 
 
 def _check_time(value: Any) -> Any:
@@ -150,10 +155,17 @@ def build_panel_request_model(schema: PanelSchema) -> RequestModel:
         ),
     }
     row = create_model(f"{schema.task}-row", __config__=ConfigDict(extra="forbid", title=f"A series of {schema.task}"), **fields)
-    row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_SERIES, description="One to a hundred series.")]
+    row_list = Annotated[
+        list[row],
+        Field(
+            min_length=1,
+            max_length=MAX_SERIES,
+            description=ROWS_DESCRIPTION,
+        ),
+    ]
     config = ConfigDict(extra="forbid", title=f"Series for {schema.task}")
     rows: type[BaseModel] = create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...))
-    return RequestModel(list_panel_columns(schema), rows, row, MAX_SERIES)
+    return RequestModel(list_panel_columns(schema), rows, row, MAX_SERIES, MAX_TOTAL_VALUES)
 
 
 def list_panel_columns(schema: PanelSchema) -> tuple[Column, ...]:
