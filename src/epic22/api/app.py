@@ -32,12 +32,15 @@ QUICK_BYTES = 1 << 15
 """So much is read on the event loop; more would keep other requests waiting."""
 MAX_WORKERS = min(4, os.cpu_count() or 1)
 """Requests of one task that are worked on at once beside the event loop; more wait, and no other task with them."""
-HEALTH_SECONDS = 0.5
-"""So long `/health` waits for champions that are new, before it says what is known."""
+HEALTH_SECONDS = 1.0
+"""So long `/health` waits for champions that are new, before it says that they are opening."""
+START_SECONDS = 60.0
+"""So long the server waits for its models before it takes requests; what takes longer is opened beside them."""
 
 
 def create_app(registry: Registry, prediction_log: PredictionLog | None = None) -> FastAPI:
     """The API over a registry; nothing else is needed to answer. Answers are written to the prediction log where there is one."""
+    models = ModelCache(registry)
     # A redirect to the address without its last slash would be built from the client's own Host header.
     app = FastAPI(
         title="Epic 22",
@@ -46,9 +49,8 @@ def create_app(registry: Registry, prediction_log: PredictionLog | None = None) 
         redoc_url=None,
         openapi_url=None,
         redirect_slashes=False,
-        lifespan=_build_lifespan(prediction_log),
+        lifespan=_build_lifespan(models, prediction_log),
     )
-    models = ModelCache(registry)
     add_problem_handlers(app)
     app.add_middleware(BodyLimit)
     app.add_middleware(SecurityHeaders)
@@ -57,11 +59,14 @@ def create_app(registry: Registry, prediction_log: PredictionLog | None = None) 
     return app
 
 
-def _build_lifespan(prediction_log: PredictionLog | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
-    """The lifespan of the application, which closes the prediction log at its end."""
+def _build_lifespan(
+    models: ModelCache, prediction_log: PredictionLog | None
+) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+    """The lifespan of the application, which opens the models at its start and closes the prediction log at its end."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        await run_in_threadpool(models.list_degraded, START_SECONDS)
         try:
             yield
         finally:
@@ -75,7 +80,7 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
     # Limits of their own: whatever else waits for a thread, health is answered, and one task's requests keep no other's waiting.
     health_checks, workers = CapacityLimiter(1), defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MAX_WORKERS))
 
-    @app.get("/health", summary="Whether the process answers, and which tasks' champions cannot be opened")
+    @app.get("/health", summary="Whether the process answers, and which tasks' champions do not answer")
     async def health() -> Health:
         return await run_sync(_check_health, models, limiter=health_checks)
 

@@ -23,7 +23,7 @@ QUICK_SECONDS = 0.005
 QUICK_ROWS = 50
 """So much may be answered on the event loop, by rows and by the time that they take; more would keep other requests waiting."""
 TIMED_ANSWERS = 5
-POINTER_UNREADABLE, MODEL_UNREADABLE = "pointer-unreadable", "model-unreadable"
+POINTER_UNREADABLE, MODEL_UNREADABLE, MODEL_OPENING = "pointer-unreadable", "model-unreadable", "model-opening"
 """Why a task is degraded, as `/health` says it; the log has the reason."""
 
 
@@ -138,11 +138,12 @@ class ModelCache:
         return tuple(champions)
 
     def list_degraded(self, seconds: float) -> tuple[DegradedTask, ...]:
-        """The tasks whose champion cannot be opened, by name. Champions that nobody asked yet are opened first, in a thread of
-        its own, which is waited for so long; a later call knows of what takes longer."""
+        """The tasks whose champion does not answer, by name. Those that nobody asked yet are opened first, in a thread that is
+        waited for so long."""
         states = [self._check_task(task) for task in self.registry.list_tasks()]
-        if any(state.new for state in states) or any(state.expired for state in states):
-            self._open_all(seconds if any(state.new for state in states) else 0.0)
+        is_new = any(state.reason == MODEL_OPENING for state in states)
+        if is_new or any(state.expired for state in states):
+            self._open_all(seconds if is_new else 0.0)
             states = [self._check_task(state.task) for state in states]
         return tuple(
             DegradedTask(task=state.task, reason=state.reason, serving=self._get_serving(state.task))
@@ -162,7 +163,7 @@ class ModelCache:
             return _TaskState(task)
         if failure is not None and failure.version == version:
             return _TaskState(task, MODEL_UNREADABLE, expired=monotonic() >= failure.until)
-        return _TaskState(task, new=True)
+        return _TaskState(task, MODEL_OPENING)
 
     def _open_all(self, seconds: float) -> None:
         with self._opening_lock:
@@ -218,9 +219,8 @@ class ModelCache:
 
 @dataclass(frozen=True)
 class _TaskState:
-    """What is known of a task's champion: why it is degraded, whether it is to be tried again, whether it was never tried."""
+    """What is known of a task's champion: why it is degraded, and whether it is time to try it again."""
 
     task: str
     reason: str | None = None
     expired: bool = False
-    new: bool = False

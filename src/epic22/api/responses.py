@@ -198,7 +198,8 @@ class Tasks(BaseModel):
 
 
 class DegradedTask(BaseModel):
-    """A task whose champion cannot be opened: `pointer-unreadable` or `model-unreadable`, and the version that still answers."""
+    """A task whose champion does not answer, and the version that still does. `reason`: `pointer-unreadable`, `model-unreadable`
+    or, for one that is new and slow to open, `model-opening`."""
 
     task: str
     reason: str
@@ -206,7 +207,7 @@ class DegradedTask(BaseModel):
 
 
 class Health(BaseModel):
-    """Whether the process answers, `ok` or `degraded`, how many tasks have a champion, and whose cannot be opened."""
+    """Whether the process answers, `ok` or `degraded`, how many tasks have a champion, and whose does not answer."""
 
     status: str
     tasks: int

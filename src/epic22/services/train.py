@@ -125,8 +125,12 @@ def train(
         if serving is not None:
             package = package.meet_challenge(pipeline.challenge(plan, selection, serving))
         version = register(package, registry)
+    try:
         registry.save_evaluation(version.task, version.version, *pipeline.evaluate_version(plan, selection))
-    return pipeline.record(plan, selection, fitted, package, version)
+        return pipeline.record(plan, selection, fitted, package, version)
+    except BaseException:
+        registry.discard(version.task, version.version)
+        raise
 
 
 def register(package: Package[TrainedBundle], registry: Registry) -> ModelVersion:
