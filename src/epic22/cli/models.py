@@ -20,9 +20,10 @@ def models(
     task: Annotated[str | None, typer.Argument(help="One task; all otherwise.")] = None,
     json: Json = False,
 ) -> None:
-    """List the registered models: scores, champions, challengers. What is damaged is said on standard error, and hides no other.
+    """List the registered models: scores, champions, challengers.
 
-    A challenger is a version that was not shown to be as good as the champion; epic22 promote lets it serve.
+    A challenger is a version that was not shown to be as good as the champion; epic22 promote lets it serve. What is damaged of a
+    task is said on standard error, with the way out, and hides no other.
     """
     registry = bootstrap.assemble(Settings.read()).registry
     names = sorted({v.task for v in registry.list_all_versions()} | set(registry.list_tasks())) if task is None else [task]
