@@ -11,6 +11,7 @@ from epic22.core.data.leakage import Suspicion, audit_folds
 from epic22.core.data.split import convert_days, plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.coverage import check_groups
+from epic22.core.evaluation.metrics import note_zero_labels
 from epic22.core.experiment import Experiment
 from epic22.core.selection.target_transform import choose_label_center, choose_log_target
 from epic22.core.task import Array, Task
@@ -40,6 +41,8 @@ def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     experiment = Experiment(task, examples, plan, split.seed, threads)
     task, notes = choose_log_target(experiment)
     task = choose_label_center(task, examples.y)
+    target, zero_notes = note_zero_labels(task.target, examples.y)
+    task, notes = replace(task, targets=(target, *task.targets[1:])), (*notes, *zero_notes)
     data = replace(data, task=task, suspicions=suspicions, notes=(*data.notes, *notes))
     audit = (*suspicions, *audit_split(examples, plan))
     rows = np.arange(len(examples) - data.test_rows)

@@ -15,6 +15,7 @@ from epic22.core.data.profile import ColumnCounts, Profile, list_values, profile
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.crossval_large import LARGE_FAMILIES
+from epic22.core.evaluation.metrics import note_zero_labels
 from epic22.core.lineage import file_sha256, sha256_of_sized_file
 from epic22.core.tables.table import TIMELESS
 from epic22.core.targets import KINDS
@@ -64,6 +65,8 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
         [sha256_of_sized_file(path) for path in batches.paths],
     )
     task = build_task(spec, columns, kind, classes)
+    target, zero_notes = note_zero_labels(task.target, table.y)
+    task, notes = replace(task, targets=(target, *task.targets[1:])), (*notes, *zero_notes)
     examples = _build_examples(task, table, spec, version.id, group_column if has_repeats else None)
     if has_repeats and spec.roles.group is None:
         notes = (*notes, f"{group_column} repeats, so it is the group.")

@@ -6,12 +6,13 @@ rows do not define (one class only) is NaN. Class labels are cut at probability 
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import polars as pl
 from scipy.special import digamma
 
+from epic22.core.errors import ColumnError
 from epic22.core.models.loss import Loss
 from epic22.core.statistics import Bounds
 from epic22.core.targets import KINDS
@@ -186,7 +187,7 @@ def percentage_error_terms(y: Array, response: Array) -> Array:
 
 
 def mean_absolute_percentage_error(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
-    """Mean of |error| ÷ |label|, a fraction: 0.05 is five percent; enormous where labels are zero."""
+    """Mean of |error| ÷ |label|, a fraction: 0.05 is five percent; defined where no label is zero (`note_zero_labels`)."""
     return _mean(percentage_error_terms(y, response), y, rows)
 
 
@@ -385,8 +386,24 @@ def list_metrics(target: Target) -> tuple[Metric, ...]:
     Models of logarithms have the error of the logarithms as well; counts and sums, which may be zero, no percentage errors.
     """
     usual = METRICS[target.traits.name]
+    if target.has_zeros:
+        usual = tuple(metric for metric in usual if metric not in PERCENTAGE_METRICS)
     if target.metric.name not in {metric.name for metric in usual} or target.loss != "squared":
         usual = (target.metric, *(metric for metric in usual if metric.name != target.metric.name))
     if target.log and target.metric.name != ROOT_MEAN_SQUARED_LOG_ERROR.name:
         usual = (*usual, ROOT_MEAN_SQUARED_LOG_ERROR)
     return usual
+
+
+def note_zero_labels(target: Target, y: Array) -> tuple[Target, tuple[str, ...]]:
+    """The target without percentage errors where a label of y (n,) is zero, and why, in words.
+
+    Raises ColumnError where a percentage error was to decide.
+    """
+    n_zeros = int((y == 0).sum()) if target.traits.is_regression and not target.traits.has_log_link else 0
+    if not n_zeros:
+        return target, ()
+    where = f"{target.name} is 0 in {n_zeros:,} of {len(y):,} rows, where an error in percent of it is undefined"
+    if target.metric in PERCENTAGE_METRICS:
+        raise ColumnError(f"--metric {target.metric.name}: {where}; use {MEAN_ABSOLUTE_ERROR.name}, or leave these rows out.")
+    return replace(target, has_zeros=True), (f"{where}: none is reported.",)
