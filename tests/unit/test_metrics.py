@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 import sklearn.metrics as sk
+from tests.toy import task
 
+from epic22.core.errors import ColumnError
 from epic22.core.evaluation import metrics as ours
 from epic22.core.task import Array, Metric, RowMetadata
 
@@ -120,3 +123,23 @@ def test_a_constant_has_the_average_precision_that_a_random_order_has_on_average
 def test_a_gain_is_positive_for_the_better_score_whichever_way_it_runs() -> None:
     assert ours.AVERAGE_PRECISION.gain(0.8, 0.7) > 0
     assert ours.LOG_LOSS.gain(0.3, 0.5) > 0
+
+
+def test_no_percentage_error_is_reported_where_a_label_is_zero_and_none_may_decide() -> None:
+    target = task("regression").target
+    labels = np.array([0.0, 0.0, 2.35, 4.0])
+    bounded, notes = ours.note_zero_labels(target, labels)
+    assert not {metric.name for metric in ours.list_metrics(bounded)} & {m.name for m in ours.PERCENTAGE_METRICS}
+    assert notes == ("y is 0 in 2 of 4 rows, where an error in percent of it is undefined: none is reported.",)
+    by_percent = replace(target, metric=ours.MEAN_ABSOLUTE_PERCENTAGE_ERROR)
+    with pytest.raises(ColumnError, match="--metric mean_absolute_percentage_error: y is 0 in 2 of 4 rows"):
+        ours.note_zero_labels(by_percent, labels)
+
+
+@pytest.mark.parametrize(
+    ("labels", "floor"),
+    [([0.0, 1.0, 3.0], 0.0), ([-1.0, 0.0, 3.0], None), ([1.0, 2.0, 3.0], None), ([0.0, *range(1, 200)], None)],
+    ids=["a count", "values of both signs", "no zero", "a zero by chance"],
+)
+def test_answers_have_a_floor_where_labels_are_counts_or_sums(labels: list[float], floor: float | None) -> None:
+    assert ours.note_zero_labels(task("regression").target, np.array(labels))[0].floor == floor

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import polars as pl
 import pytest
 from hypothesis import given
@@ -156,3 +157,15 @@ def test_a_value_that_holds_others_is_written_as_alone() -> None:
 def test_an_infinite_value_is_refused_as_in_a_row_alone() -> None:
     with pytest.raises(ValueError, match="JSON compliant"):
         canonical_json_rows({"it": [math.inf] * (MIN_BULK_ROWS + 1)})
+
+
+@pytest.mark.slow
+def test_no_answer_and_no_interval_of_a_count_lies_below_zero(tmp_path: Path) -> None:
+    _, bundle = of_toy(tmp_path, "regression", interval=AdaptiveInterval(0.9, "constant", 1.0, 1.0))
+    rows = inputs(20, 1)
+    free = predict_columns(bundle, rows)
+    middle = float(np.median(free.response))
+    floored = predict_columns(replace(bundle, schema=replace(bundle.schema, floor=middle)), rows)
+    np.testing.assert_array_equal(floored.response, np.maximum(free.response, middle))
+    assert floored.interval is not None
+    assert floored.interval.min() == middle

@@ -181,6 +181,7 @@ class Target:
     `offset` names the input that a count or a sum grows with, its exposure: its logarithm is added to the score, no model learns
     from it, and the value is of the row's own exposure. Models learn the label's distance from the `center`, which is not 0 where
     labels are large beside their spread. Where some label `has_zeros` no percentage error is defined, and none is reported.
+    No answer lies below the `floor`: 0 for counts, and for sums of which some are 0.
 
     A hazard's horizons are the edges of its grid of intervals, ascending; `decision_horizon` is the one it is judged and acted
     on by.
@@ -202,6 +203,7 @@ class Target:
     offset: str | None = None
     center: float = 0.0
     has_zeros: bool = False
+    floor: float | None = None
 
     @property
     def traits(self) -> TargetKind:

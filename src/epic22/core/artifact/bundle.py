@@ -46,7 +46,7 @@ class Schema(ModelSchema):
     """What a bundle knows of its task: enough to read a row and to name the answer.
 
     `horizons` are those of a hazard, each of which gets an answer; `horizon` is the one that decides. `stake_column` is the input
-    that is the money at stake, `offset` the input that the value grows with.
+    that is the money at stake, `offset` the input that the value grows with. No answer lies below `floor`, where there is one.
     """
 
     columns: tuple[Column, ...]
@@ -59,6 +59,7 @@ class Schema(ModelSchema):
     log: bool = False
     horizons: tuple[float, ...] = ()
     offset: str | None = None
+    floor: float | None = None
 
     @classmethod
     def of(cls, task: Task) -> "Schema":
@@ -79,6 +80,7 @@ class Schema(ModelSchema):
             bool(t.log),
             t.horizons if t.traits.is_time_to_event else (),
             t.offset,
+            t.floor,
         )
 
     @property
@@ -168,7 +170,7 @@ MANIFEST_VIEWS = {
     Column: view(Column, COLUMN_KEYS),
     Schema: view(
         Schema,
-        "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset",
+        "task about columns target kind classes horizon unit exposure=stake_column loss log horizons offset floor?",
     ),
     Bundle: view(
         Bundle,

@@ -72,6 +72,9 @@ def _compute_multiclass(bundle: Bundle, raw: Array, _: Array | None) -> Predicti
 def _compute_regression(bundle: Bundle, raw: Array, _: Array | None) -> PredictionColumns:
     values = compute_response(bundle.estimator, raw, "regression")
     interval = None if bundle.interval is None else np.stack(bundle.interval.compute_intervals(values))
+    floor = bundle.schema.floor
+    if floor is not None:
+        values, interval = np.maximum(values, floor), None if interval is None else np.maximum(interval, floor)
     return PredictionColumns(raw, values, raw, np.zeros(len(raw)), interval=interval)
 
 

@@ -22,6 +22,9 @@ MIN_PROBABILITY = 1e-12
 BINS = 15
 """Bins of the expected calibration error."""
 
+MIN_ZEROS = 0.01
+"""Labels of which this share is zero, and none below, are counts or sums; a temperature may be 0 once in a summer."""
+
 TOP_SHARE = 0.05
 """The share of the rows that a short list holds."""
 
@@ -396,14 +399,18 @@ def list_metrics(target: Target) -> tuple[Metric, ...]:
 
 
 def note_zero_labels(target: Target, y: Array) -> tuple[Target, tuple[str, ...]]:
-    """The target without percentage errors where a label of y (n,) is zero, and why, in words.
+    """The target with what the zeros among its labels y (n,) mean, and that in words.
 
-    Raises ColumnError where a percentage error was to decide.
+    Percentage errors are left out where a label is zero. Where none is below, and at least one in a hundred is zero, no answer is
+    below zero either. Raises ColumnError where a percentage error was to decide.
     """
-    n_zeros = int((y == 0).sum()) if target.traits.is_regression and not target.traits.has_log_link else 0
+    if not target.traits.is_regression or target.traits.has_log_link:
+        return target, ()
+    n_zeros = int((y == 0).sum())
     if not n_zeros:
         return target, ()
+    is_bounded = bool((y >= 0).all()) and n_zeros >= MIN_ZEROS * len(y)
     where = f"{target.name} is 0 in {n_zeros:,} of {len(y):,} rows, where an error in percent of it is undefined"
     if target.metric in PERCENTAGE_METRICS:
         raise ColumnError(f"--metric {target.metric.name}: {where}; use {MEAN_ABSOLUTE_ERROR.name}, or leave these rows out.")
-    return replace(target, has_zeros=True), (f"{where}: none is reported.",)
+    return replace(target, has_zeros=True, floor=0.0 if is_bounded else None), (f"{where}: none is reported.",)
