@@ -162,7 +162,7 @@ def test_an_infinite_value_is_refused_as_in_a_row_alone() -> None:
 @pytest.mark.slow
 def test_no_answer_and_no_interval_of_a_count_lies_below_zero(tmp_path: Path) -> None:
     _, bundle = of_toy(tmp_path, "regression", interval=AdaptiveInterval(0.9, "constant", 1.0, 1.0))
-    rows = inputs(20, 1)
+    rows = rows_for(bundle)
     free = predict_columns(bundle, rows)
     middle = float(np.median(free.response))
     floored = predict_columns(replace(bundle, schema=replace(bundle.schema, floor=middle)), rows)
