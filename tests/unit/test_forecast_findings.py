@@ -49,7 +49,8 @@ def test_the_champion_is_shown_adaptive_and_calibrated_once_and_every_other_fami
 
 
 def test_intervals_without_end_cover_everything(run: SeriesRun) -> None:
-    endless = replace(run.adapted, half_width=np.full_like(run.adapted.half_width, 1e12))
+    far = np.array([-1e12, -1e6, 0.0, 1e6, 1e12])
+    endless = replace(run.adapted, quantiles=np.broadcast_to(far, run.adapted.quantiles.shape))
     assert {one.coverage for one in compute_coverage_by_origin(run, endless)} == {100.0}
 
 
@@ -75,3 +76,20 @@ def test_a_jump_in_the_last_period_is_out_of_line_and_stands_first(run: SeriesRu
     assert all(not one.expected.low <= one.expected.value <= one.expected.high for one in anomalies)
     assert len(anomalies) <= 5
     assert find_recent_anomalies(replace(run, bundle=bundle), limit=0) == ()
+
+
+def test_boosting_that_kept_no_tree_is_named_and_not_raced_beside_the_regression_that_it_equals(run: SeriesRun) -> None:
+    (equal,) = run.equals
+    assert (equal.family, equal.equals) == ("pooled_boosting", "pooled_linear")
+    assert "kept no tree" in equal.words
+    assert "pooled_boosting" not in {one.family for one in run.leaderboard}
+    assert "pooled_linear" in run.members
+
+
+def test_the_level_is_stated_up_to_the_horizon_that_its_stretches_support(run: SeriesRun) -> None:
+    few = replace(run.adapted, state=replace(run.adapted.state, stretches=(12.0, 4.0, 2.5)))
+    coverage = compute_forecast_coverage(replace(run, adapted=few))
+    assert [one.note is None for one in coverage.by_horizon] == [True, True, False]
+    assert coverage.sentence == (
+        "80 % is stated up to h = 2; at h = 3, 2.5 independent stretches of 3 months support 71 % at most."
+    )

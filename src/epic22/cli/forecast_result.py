@@ -18,6 +18,8 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
     frequency, plan = run.frequency, run.plan
     for note in run.notes:
         print_line(f"· {note}", "dim")
+    for equal in run.equals:
+        print_line(f"· {equal.words}", "dim")
     print_line(
         f"Origins: {len(plan.test)} from {frequency.label(int(plan.test[0]))} to {frequency.label(int(plan.test[-1]))} evaluate; "
         f"{len(plan.earlier)} before them served to choose and to calibrate."
@@ -57,6 +59,7 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
         print_line(
             f"80 % interval, {kind.kind}: covers {kind.coverage:.1f} % ({years}), interval score {format_figure(kind.winkler)}."
         )
+    print_line(coverage.sentence)
     print_place(run, f"; {run.selection_reason}")
     print_line(f"Report: {result.report}")
     print_line(f"Next: epic22 predict {run.task.name}, or epic22 serve")

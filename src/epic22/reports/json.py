@@ -148,7 +148,7 @@ VIEWS: Views = collect_views(
     view(
         SeriesRun,
         "task=task.name data_version=data_version.id model_hash=version.model_hash folds audit leaderboard champion "
-        "promotion? verdicts intervals weights notes warnings",
+        "promotion? verdicts intervals weights equals notes warnings",
         folds=_describe_origins,
         audit=lambda run: (),
         leaderboard=_list_horizon_scores,

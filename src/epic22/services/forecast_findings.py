@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
+from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, describe_unsupported_level
 from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.evaluation.forecast_metrics import compute_winkler
 from epic22.core.statistics import Interval
@@ -48,15 +48,40 @@ class IntervalKindCoverage:
 
 
 @dataclass(frozen=True)
+class HorizonCoverage:
+    """A horizon, the coverage of the champion's interval there in per cent, and the independent stretches that calibrated it.
+
+    `note` says what they cannot support; None where the nominal share is stated.
+    """
+
+    horizon: int
+    coverage: float
+    stretches: float
+    note: str | None
+
+
+@dataclass(frozen=True)
 class ForecastCoverage:
     """Coverage beside the `nominal` share in per cent; `kinds` are the adapted interval, the same calibrated once, and each other
     family's own, with figures by the `years` of the origins."""
 
     nominal: float
     years: tuple[int, ...]
+    by_horizon: tuple[HorizonCoverage, ...]
     by_origin: tuple[OriginCoverage, ...]
     by_group: tuple[SeriesCoverage, ...]
     kinds: tuple[IntervalKindCoverage, ...]
+
+    @property
+    def sentence(self) -> str:
+        """At which horizons the level is stated, and what the others can promise, in words."""
+        stated = [one for one in self.by_horizon if one.note is None]
+        others = [one for one in self.by_horizon if one.note is not None]
+        if not others:
+            return f"80 % is stated at every horizon, on {stated[-1].stretches:.1f} independent stretches or more."
+        first = f"80 % is stated up to h = {stated[-1].horizon}" if stated else "80 % is stated at no horizon"
+        notes = (f"at h = {one.horizon}, {one.note}" for one in dict.fromkeys((others[0], others[-1])))
+        return f"{first}; {'; '.join(notes)}."
 
 
 def compute_forecast_coverage(run: SeriesRun) -> ForecastCoverage:
@@ -65,6 +90,7 @@ def compute_forecast_coverage(run: SeriesRun) -> ForecastCoverage:
     return ForecastCoverage(
         nominal=NOMINAL,
         years=tuple(int(year) for year in np.unique(years)),
+        by_horizon=_compute_coverage_by_horizon(run),
         by_origin=compute_coverage_by_origin(run, run.adapted),
         by_group=_compute_coverage_by_group(run),
         kinds=_compare_interval_kinds(run, years),
@@ -81,7 +107,7 @@ def compute_coverage_by_origin(run: SeriesRun, adapted: AdaptedIntervals) -> tup
 
 
 def _champion_hits(run: SeriesRun, adapted: AdaptedIntervals) -> Array:
-    return _interval_hits(run, adapted.compute_quantiles(run.champion.forecasts.median)[run.test])
+    return _interval_hits(run, adapted.quantiles[run.test])
 
 
 def _interval_hits(run: SeriesRun, quantiles: Array) -> Array:
@@ -89,6 +115,14 @@ def _interval_hits(run: SeriesRun, quantiles: Array) -> Array:
     targets = run.rows.Y
     inside = (targets >= quantiles[:, :, 0]) & (targets <= quantiles[:, :, -1])
     return np.where(np.isnan(targets), np.nan, inside)
+
+
+def _compute_coverage_by_horizon(run: SeriesRun) -> tuple[HorizonCoverage, ...]:
+    inside = 100 * np.nanmean(_champion_hits(run, run.adapted), axis=0)
+    return tuple(
+        HorizonCoverage(h, float(share), stretches, describe_unsupported_level(stretches, h, run.frequency))
+        for h, (share, stretches) in enumerate(zip(inside, run.adapted.state.stretches, strict=True), start=1)
+    )
 
 
 def _compute_coverage_by_group(run: SeriesRun) -> tuple[SeriesCoverage, ...]:
@@ -105,10 +139,10 @@ def _compute_coverage_by_group(run: SeriesRun) -> tuple[SeriesCoverage, ...]:
 
 def _compare_interval_kinds(run: SeriesRun, years: Array) -> tuple[IntervalKindCoverage, ...]:
     """The coverage of each kind of interval; `years` (n,) are those of the test rows' origins."""
-    family, median = run.champion.family, run.champion.forecasts.median
+    family = run.champion.family
     kinds = [
-        (f"{family}, adaptive", run.adapted.compute_quantiles(median)[run.test]),
-        (f"{family}, calibrated once", run.static.compute_quantiles(median)[run.test]),
+        (f"{family}, adaptive", run.adapted.quantiles[run.test]),
+        (f"{family}, calibrated once", run.static.quantiles[run.test]),
         *((f"{e.family}, own", e.forecasts.quantiles[run.test]) for e in run.leaderboard if e.family != family),
     ]
     results = []

@@ -18,6 +18,7 @@ from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.forecast_metrics import ForecastScore, Horizon, ScoredRows
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import DataVersion, ModelVersion
+from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.ports import FamilyRecord
 from epic22.core.selection.feature_selection import ColumnPlan
 from epic22.core.selection.search_result import SearchResult
@@ -32,6 +33,8 @@ BASELINE = "drift"
 
 COMBINATION = "combination"
 """The name on the board of the weighted forecasts of several families."""
+
+COMBINATION_ALONE = " (no other family was better than doing nothing)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -158,6 +161,20 @@ class ForecastEvaluation:
         return {(s.metric, s.horizon): s for s in self.scores}[metric, horizon]
 
 
+@dataclass(frozen=True)
+class EqualForecast:
+    """A candidate that forecasts what the family `equals` does, to the digit, from every test origin: it is not raced twice."""
+
+    family: str
+    equals: str
+
+    @property
+    def words(self) -> str:
+        """Both names, and why where that is known."""
+        why = COMBINATION_ALONE if self.family == COMBINATION else get_panel_family(self.family).why_equal
+        return f"{self.family} equals {self.equals} to the digit from every test origin{why}; it is not raced twice."
+
+
 @dataclass(frozen=True, kw_only=True)
 class SeriesSelection:
     """The champion among forecasting families and why, and the board on the test origins, best first.
@@ -178,6 +195,7 @@ class SeriesSelection:
     rows: ScoredRows
     oracle: ForecastEvaluation | None = None
     oracle_verdicts: tuple[Verdict, ...] = ()
+    equals: tuple[EqualForecast, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

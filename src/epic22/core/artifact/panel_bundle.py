@@ -25,7 +25,7 @@ from epic22.core.data.panel_examples import get_frequency_and_horizon
 from epic22.core.data.period_times import PanelReading
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import BundleError, UnknownTaskError
-from epic22.core.evaluation.adaptive_conformal import AdaptiveState, compute_half_widths
+from epic22.core.evaluation.adaptive_conformal import AdaptiveState, IntervalState, StretchedState
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
@@ -104,16 +104,14 @@ class PanelBundle(TrainedBundle):
     schema: PanelSchema
     forecasters: Mapping[str, Forecaster]
     weights: Array
-    state: AdaptiveState
+    state: IntervalState
     history: Histories
 
     def forecast(self, histories: Histories) -> PanelForecast:
         """Medians by the weights, intervals by the members' widths and the state."""
         names = tuple(self.forecasters)
         members = np.stack([f.predict_quantiles(histories) for f in self.forecasters.values()])
-        median = np.einsum("hm,mnh->nh", self.weights, members[..., MEDIAN_INDEX])
-        without_naive = members[[i for i, name in enumerate(names) if name != NAIVE or len(names) == 1]]
-        quantiles = self.state.compute_quantiles(median, compute_half_widths(without_naive))
+        quantiles = self.state.compute_quantiles(members, self.weights)
         return PanelForecast(quantiles, members[..., MEDIAN_INDEX], names, self.weights)
 
     def files(self) -> dict[str, bytes]:
@@ -132,7 +130,7 @@ HASHED_VIEWS = collect_views(
     view(PanelSchema, SCHEMA_KEYS),
     view(
         PanelBundle,
-        "family order weights factors=state.factors schema history seed data_version",
+        "family order weights factors=state.factors stretches?=state.stretches schema history seed data_version",
         order=lambda bundle: list(bundle.forecasters),
         history=lambda bundle: sha256(
             np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()
@@ -145,8 +143,8 @@ MANIFEST_VIEWS = collect_views(
     view(PanelSchema, f"{SCHEMA_KEYS} reading?"),
     view(
         PanelBundle,
-        "kind family status schema forecasters weights factors=state.factors levels history_first=history.first model_hash "
-        "data_version seed made_with",
+        "kind family status schema forecasters weights factors=state.factors stretches?=state.stretches levels "
+        "history_first=history.first model_hash data_version seed made_with",
         kind=lambda bundle: DATA_TYPE,
         forecasters=lambda bundle: list(bundle.forecasters),
         levels=lambda bundle: QUANTILE_LEVELS,
@@ -224,10 +222,18 @@ def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Pa
         family=manifest["family"],
         forecasters=forecasters,
         weights=np.array(manifest["weights"], dtype=np.float64),
-        state=AdaptiveState(tuple(manifest["factors"])),
+        state=_restore_state(manifest),
         history=history,
         status=manifest["status"],
         model_hash=manifest["model_hash"],
         data_version=manifest["data_version"],
         seed=manifest["seed"],
     )
+
+
+def _restore_state(manifest: Mapping[str, Any]) -> IntervalState:
+    """How the intervals are made: earlier versions stored no stretches, and had widths that did not follow the weights."""
+    factors, names = tuple(manifest["factors"]), list(manifest["forecasters"])
+    if "stretches" in manifest:
+        return StretchedState(factors, tuple(manifest["stretches"]))
+    return AdaptiveState(factors, tuple(i for i, name in enumerate(names) if name != NAIVE or len(names) == 1))

@@ -1,54 +1,89 @@
-"""An 80 % interval around a combination, whose width follows from the members and from how often it has missed of late.
+"""An 80 % interval whose width follows from how many stretches of time it was learned from, and from how often it has missed.
 
-Width: the members' own half-widths, less what averaging takes off their errors, and their disagreement, added as independent
-errors are. A factor then tracks coverage (adaptive conformal inference, Gibbs and Candès 2021, with delayed outcomes): after
-each origin the outcomes that have come due move it, up where too many were missed; what is remembered fades, so that a shock
-widens the intervals for a while and not for good. An outcome h periods ahead comes due late, so a horizon also listens to all
-shorter ones, which tell of a shock first.
+The quantiles of a family or a combination are stretched by a factor a horizon. It begins with what few independent stretches
+cost (`compute_widening`) and then tracks coverage (adaptive conformal inference, Gibbs and Candès 2021, with delayed outcomes):
+after each origin the outcomes that have come due move it, up where too many were missed; what is remembered fades, so that a
+shock widens the intervals for a while and not for good. An outcome h periods ahead comes due late, so a horizon also listens to
+all shorter ones, which tell of a shock first.
 """
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from scipy import stats
 
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import OriginPlan
-from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, sort_quantiles
-from epic22.core.time_series import Array
+from epic22.core.evaluation.independent_stretches import (
+    compute_supported_level,
+    compute_widening,
+    count_remembered_stretches,
+    supports_level,
+)
+from epic22.core.models.panel.base import MEDIAN_INDEX
+from epic22.core.models.panel.combination import combine_quantiles, spread_quantiles, stretch_quantiles
+from epic22.core.time_series import Array, Frequency
 
+LEVEL = 0.8
 MISS_RATE = 0.2
 MEMBERS_SHARE = 0.75
-"""What is left of the members' mean half-width once they are averaged: as for four members whose errors correlate at 0.4."""
+"""What earlier versions left of the members' mean half-width, whatever their weights."""
 
 GAIN = 0.4
 MEMORY = 0.7
 """The log factor moves by GAIN times the surplus of misses, and keeps MEMORY of itself from origin to origin."""
 
 MAX_STRETCH = 4.0
-QUANTILE_POSITIONS = stats.norm.ppf(QUANTILE_LEVELS) / stats.norm.ppf(QUANTILE_LEVELS[-1])
-"""Where each of QUANTILE_LEVELS lies between the median (0) and the interval's upper end (1)."""
+
+
+class IntervalState(Protocol):
+    """How a stored forecast makes quantiles of its members': `factors` (horizon,) stretch them, `stretches` (horizon,) tell how
+    many independent stretches of time these were learned from, None where that was not stored."""
+
+    @property
+    def factors(self) -> tuple[float, ...]:
+        """The factors (horizon,)."""
+
+    @property
+    def stretches(self) -> tuple[float, ...] | None:
+        """The independent stretches (horizon,), None where that was not stored."""
+
+    def compute_quantiles(self, members: Array, weights: Array) -> Array:
+        """QUANTILE_LEVELS, (n, horizon, q), from the members' (m, n, horizon, q) and their weights (horizon, m)."""
+
+
+@dataclass(frozen=True)
+class StretchedState:
+    """The factors by which the quantiles are stretched next, and the independent stretches that a level rests on."""
+
+    factors: tuple[float, ...]
+    stretches: tuple[float, ...]
+
+    def compute_quantiles(self, members: Array, weights: Array) -> Array:
+        """QUANTILE_LEVELS of the combination, stretched."""
+        return stretch_quantiles(combine_quantiles(members, weights), np.array(self.factors))
 
 
 @dataclass(frozen=True)
 class AdaptiveState:
-    """The factors (horizon,) by which the half-widths are stretched next."""
+    """How earlier versions made the intervals: half-widths from all members but the naive rule, whatever their weights.
+
+    `width_members` are the numbers of those members.
+    """
 
     factors: tuple[float, ...]
+    width_members: tuple[int, ...]
+    stretches: None = None
 
-    def compute_quantiles(self, median: Array, half: Array) -> Array:
-        """QUANTILE_LEVELS around medians (n, horizon) with half-widths (n, horizon): (n, horizon, q), ascending."""
-        stretched = half * np.array(self.factors)[None, :]
+    def compute_quantiles(self, members: Array, weights: Array) -> Array:
+        """QUANTILE_LEVELS around the combination's median, ascending."""
+        median = np.einsum("hm,mnh->nh", weights, members[..., MEDIAN_INDEX])
+        stretched = compute_half_widths(members[list(self.width_members)]) * np.array(self.factors)[None, :]
         return spread_quantiles(median, stretched)
 
 
-def spread_quantiles(median: Array, half: Array) -> Array:
-    """QUANTILE_LEVELS around a median whose 80 % interval has this half-width, (…, q), ascending."""
-    return sort_quantiles(median[..., None] + half[..., None] * QUANTILE_POSITIONS)
-
-
 def compute_half_widths(members: Array) -> Array:
-    """Half-widths of the 80 % interval around a combination of members' quantiles (m, n, horizon, q): (n, horizon).
+    """Half-widths of the 80 % interval that earlier versions gave members' quantiles (m, n, horizon, q): (n, horizon).
 
     A single family keeps its own.
     """
@@ -59,41 +94,62 @@ def compute_half_widths(members: Array) -> Array:
     return np.asarray(np.sqrt((MEMBERS_SHARE * own.mean(axis=0)) ** 2 + disagreement**2))
 
 
+def describe_unsupported_level(n_stretches: float, horizon: int, frequency: Frequency) -> str | None:
+    """Why no 80 % is stated at a horizon, and what can be; None where it is."""
+    if supports_level(n_stretches, LEVEL):
+        return None
+    return (
+        f"{n_stretches:.1f} independent stretches of {frequency.format_periods(horizon)} support "
+        f"{int(100 * compute_supported_level(n_stretches))} % at most"
+    )
+
+
 @dataclass(frozen=True)
 class AdaptedIntervals:
-    """The half-widths at every row (n, horizon), stretched as was known at the row's origin, and the state after the last."""
+    """The quantiles at every row (n, horizon, q), stretched as was known at the row's origin, and the state after the last."""
 
-    half_width: Array
-    state: AdaptiveState
-
-    def compute_quantiles(self, median: Array) -> Array:
-        """QUANTILE_LEVELS around the medians, (n, horizon, q)."""
-        return spread_quantiles(median, self.half_width)
+    quantiles: Array
+    state: StretchedState
 
 
-def adapt_intervals(
-    median: Array, members: Array, examples: PanelExamples, plan: OriginPlan, adaptive: bool = True
-) -> AdaptedIntervals:
-    """The intervals around medians (n, horizon), origin by origin.
+def adapt_intervals(quantiles: Array, examples: PanelExamples, plan: OriginPlan, adaptive: bool = True) -> AdaptedIntervals:
+    """The quantiles (n, horizon, q) of one candidate, stretched origin by origin.
 
     Not `adaptive`: the factor is the plain conformal one, from all outcomes known before the first test origin, and stays.
     """
-    half = compute_half_widths(members)
-    size = np.abs(examples.Y - median) / np.maximum(half, 1e-12)
+    size = compute_sizes(quantiles, examples.Y)
+    stretches = count_calibrating_stretches(plan)
     if not adaptive:
         factors = _fit_constant_factors(size, examples.origin, plan)
-        return AdaptedIntervals(half * factors[None, :], AdaptiveState(tuple(factors)))
-    log = np.zeros(plan.horizon)
-    used: dict[int, Array] = {}
-    stretched = half.copy()
+        return AdaptedIntervals(stretch_quantiles(quantiles, factors), StretchedState(tuple(factors), stretches))
+    log, used = np.zeros(plan.horizon), dict[int, Array]()
+    by_row = np.ones(size.shape)
     # One step past the last origin at a time, until every outcome is due: the state that the next forecasts start from.
-    for origin in range(int(plan.origins[0]), int(plan.test[-1]) + plan.horizon + 1):
-        log = _update_factors(log, size, examples.origin, used, origin)
-        rows = examples.origin == origin
+    for now in range(int(plan.origins[0]), int(plan.test[-1]) + plan.horizon + 1):
+        log = _update_factors(log, size, examples.origin, used, now)
+        factors = np.exp(log) * _widen_by_stretches(now, plan)
+        rows = examples.origin == now
         if rows.any():
-            used[origin] = np.exp(log)
-            stretched[rows] = half[rows] * used[origin][None, :]
-    return AdaptedIntervals(stretched, AdaptiveState(tuple(float(f) for f in np.exp(log))))
+            by_row[rows] = used[now] = factors
+    return AdaptedIntervals(stretch_quantiles(quantiles, by_row), StretchedState(tuple(float(f) for f in factors), stretches))
+
+
+def count_calibrating_stretches(plan: OriginPlan) -> tuple[float, ...]:
+    """Independent stretches (horizon,) known before the first test origin: what the test has judged rests on these."""
+    horizons = range(1, plan.horizon + 1)
+    return tuple(plan.count_effective_blocks(h, max(0, len(plan.earlier) - h + 1)) for h in horizons)
+
+
+def compute_sizes(quantiles: Array, Y: Array) -> Array:
+    """Errors in units of the 80 % interval's end on their side, (n, horizon); above 1 they lie outside."""
+    median = quantiles[..., MEDIAN_INDEX]
+    side = np.where(median > Y, median - quantiles[..., 0], quantiles[..., -1] - median)
+    return np.asarray(np.abs(Y - median) / np.maximum(side, 1e-12))
+
+
+def _widen_by_stretches(now: int, plan: OriginPlan) -> Array:
+    known = [int((plan.origins + h <= now).sum()) for h in range(1, plan.horizon + 1)]
+    return np.array([compute_widening(count_remembered_stretches(n, h), LEVEL) for h, n in enumerate(known, start=1)])
 
 
 def _update_factors(log: Array, size: Array, origins: Array, used: dict[int, Array], now: int) -> Array:

@@ -11,7 +11,7 @@ from epic22.core.artifact.panel_bundle import PanelBundle, PanelSchema, compute_
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, adapt_intervals
+from epic22.core.evaluation.adaptive_conformal import adapt_intervals
 from epic22.core.evaluation.backtest import Backtest, OriginPlan, backtest, plan_origins
 from epic22.core.evaluation.baselines import INCUMBENT, ORACLE
 from epic22.core.evaluation.challenge import Challenge, challenge_forecaster
@@ -24,12 +24,16 @@ from epic22.core.evaluation.forecast_metrics import (
     ScoredRows,
     compare_forecasts,
     compute_score_with_interval,
+    sum_by_origin,
 )
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
+from epic22.core.evaluation.independent_stretches import StretchGain, compare_over_stretches
+from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT
 from epic22.core.evaluation.significance import Verdict, is_certainly_better
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
+from epic22.core.models.panel.combination import combine_quantiles
 from epic22.core.progress import Progress
 from epic22.core.selection.ensemble import compute_combination_weights
 from epic22.core.tables.rowhash import hash_values
@@ -37,7 +41,14 @@ from epic22.core.task import Task
 from epic22.core.time_series import Array, Histories
 from epic22.services.challenge import ServingModel, find_responses, refuse_comparison, refuse_other_target
 from epic22.services.train import Package
-from epic22.services.training_run import BASELINE, COMBINATION, ForecastEvaluation, SeriesRun, SeriesSelection
+from epic22.services.training_run import (
+    BASELINE,
+    COMBINATION,
+    EqualForecast,
+    ForecastEvaluation,
+    SeriesRun,
+    SeriesSelection,
+)
 
 MIN_CYCLES = 2
 MIN_HISTORY = 24
@@ -63,10 +74,18 @@ class SeriesPlan:
 
 @dataclass(frozen=True)
 class SeriesBoard:
-    """Every family's forecasts from every origin, the combination's of its `members` last."""
+    """Every family's forecasts from every origin, the combination's of its `members` last.
+
+    `equals` are the candidates that forecast what another does, to the digit: they are named and not raced twice.
+    """
 
     forecasts: tuple[Backtest, ...]
     members: tuple[str, ...]
+    equals: tuple[EqualForecast, ...] = ()
+
+    def get_representative(self, family: str) -> str:
+        """The family itself, or the one on the board that forecasts the same."""
+        return next((one.equals for one in self.equals if one.family == family), family)
 
 
 @dataclass(frozen=True)
@@ -117,22 +136,26 @@ class SeriesPipeline:
             progress.begin(f"{name}: {len(plan.origins.origins)} origins", len(plan.origins.split_blocks()))
             build = partial(get_panel_family(name).build, self.data.season, self.config.seed, self.threads)
             backtests.append(backtest(name, build, plan.examples, plan.origins, progress.step))
-        members = tuple(f.family for f in backtests if get_panel_family(f.family).in_combination)
-        return SeriesBoard((*backtests, combine_backtests(plan, backtests, members)), members)
+        families = drop_equal_forecasts(plan, SeriesBoard(tuple(backtests), ()))
+        entering = (families.get_representative(f.family) for f in backtests if get_panel_family(f.family).in_combination)
+        members = tuple(name for name in dict.fromkeys(entering) if name != "naive")
+        combination = combine_backtests(plan, families.forecasts, members)
+        return drop_equal_forecasts(plan, replace(families, forecasts=(*families.forecasts, combination), members=members))
 
     def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesSelection:
         """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
         task, origins, examples, forecasts = self.data.task, plan.origins, plan.examples, board.forecasts
-        selected, reason = choose_forecast(plan, forecasts)
-        adapted, static = calibrate_intervals(plan, board, selected)
+        adapted = {f.family: adapt_intervals(f.quantiles, examples, origins) for f in forecasts}
+        candidates = tuple(replace(f, quantiles=adapted[f.family].quantiles) for f in forecasts)
+        selected, reason = choose_forecast(plan, candidates, self.data.season, board.get_representative(COMBINATION))
         test = np.flatnonzero(np.isin(examples.origin, origins.test))
         drift = next(f for f in forecasts if f.family == BASELINE).median[test]
         trend_horizon = min(self.config.trend_horizon, origins.horizon)
         rows = ScoredRows.of(examples.take(test), drift, origins, self.data.season, trend_horizon)
         rows = replace(rows, target=task.target.name, seed=self.config.seed)
         # The champion's median stays; its other quantiles are stretched with the adapted interval.
-        stretched = replace(selected, quantiles=adapted.compute_quantiles(selected.median))
-        forecasts = tuple(stretched if f.family == selected.family else f for f in forecasts)
+        own = next(f for f in forecasts if f.family == selected.family)
+        forecasts = tuple(selected if f.family == selected.family else f for f in forecasts)
         leaderboard = score_backtests((*forecasts, *incumbent_backtest(examples)), test, rows, progress)
         champion = next(e for e in leaderboard if e.family == selected.family)
         verdicts = compare_champion(champion, leaderboard, test, rows)
@@ -145,12 +168,13 @@ class SeriesPipeline:
             members=board.members,
             # For forecasts from the end of the data, when every error is known.
             weights=compute_weights(plan, forecasts, board.members, int(origins.test[-1]) + origins.horizon),
-            adapted=adapted,
-            static=static,
+            adapted=adapted[selected.family],
+            static=adapt_intervals(own.quantiles, examples, origins, adaptive=False),
             test=test,
             rows=rows,
             oracle=oracle,
             oracle_verdicts=oracle_verdicts,
+            equals=board.equals,
         )
 
     def fit(self, plan: SeriesPlan, selection: SeriesSelection, progress: Progress) -> FittedForecasters:
@@ -247,16 +271,32 @@ def incumbent_backtest(examples: PanelExamples) -> tuple[Backtest, ...]:
     return (Backtest(INCUMBENT, np.repeat(examples.incumbent[:, :, None], len(QUANTILE_LEVELS), axis=2), 0.0, 0.0),)
 
 
+def drop_equal_forecasts(plan: SeriesPlan, board: SeriesBoard) -> SeriesBoard:
+    """The board without the candidates that forecast what an earlier one does, to the digit, from every test origin.
+
+    Baselines stay: the others are measured from them.
+    """
+    test = np.isin(plan.examples.origin, plan.origins.test)
+    forecasts: list[Backtest] = []
+    equals = list(board.equals)
+    for candidate in board.forecasts:
+        twins = [f for f in forecasts if np.array_equal(f.quantiles[test], candidate.quantiles[test], equal_nan=True)]
+        if twins and not is_panel_baseline(candidate.family):
+            equals.append(EqualForecast(candidate.family, twins[0].family))
+        else:
+            forecasts.append(candidate)
+    return replace(board, forecasts=tuple(forecasts), equals=tuple(equals))
+
+
 def combine_backtests(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tuple[str, ...]) -> Backtest:
-    """The members weighted, for each block by what was known of their errors at its first origin; quantiles ascend, as each
-    member's do."""
+    """The members weighted, for each block by what was known of their errors at its first origin."""
     quantiles = np.full_like(forecasts[0].quantiles, np.nan)
     by_name = {f.family: f for f in forecasts}
     for block in plan.origins.split_blocks():
         rows = np.flatnonzero(np.isin(plan.examples.origin, block))
         weights = compute_weights(plan, forecasts, members, int(block[0]))
         stacked = np.stack([by_name[name].quantiles[rows] for name in (*members, "naive")])
-        quantiles[rows] = np.einsum("hm,mnhq->nhq", weights, stacked)
+        quantiles[rows] = combine_quantiles(stacked, weights)
     member_backtests = [f for f in forecasts if f.family in members]
     return Backtest(
         COMBINATION, quantiles, sum(f.fit_seconds for f in member_backtests), sum(f.ms_per_row for f in member_backtests)
@@ -283,50 +323,68 @@ def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tu
     return weights
 
 
-def choose_forecast(plan: SeriesPlan, forecasts: Sequence[Backtest]) -> tuple[Backtest, str]:
-    """The champion, by the targets that were known before the first test origin: the test only judges it.
+def choose_forecast(
+    plan: SeriesPlan, candidates: Sequence[Backtest], season: int, combined: str = COMBINATION
+) -> tuple[Backtest, str]:
+    """The champion and why, by the pinball loss of the candidates' adapted quantiles on targets known before the first test
+    origin.
 
-    It is the combination, unless a single family had more skill by a clear margin on enough independent stretches of time:
-    of two near equals, and on little evidence, a combination is the safer.
+    The combination, or the family `combined` that equals it, serves instead of the best single family only where the paired
+    interval of its gain lies above zero, or holds no loss larger than the minimum effect while the gain exceeds that; neither its
+    weights nor the intervals knew the origins that judge them. With fewer than MIN_BLOCKS independent stretches no interval can
+    say so: there the combination, the safer of near equals (Stock and Watson 2004), stays while it is behind by less than one
+    standard error.
     """
+    losses, counts = compute_known_losses(plan, candidates, season)
+    combination = next(f for f in candidates if f.family == combined)
+    singles = [f for f in candidates if f.family != COMBINATION]
+    best = min(singles, key=lambda f: float(losses[f.family].sum()))
+    total = float(losses[best.family].sum())
+    if not counts.any() or total <= EXACT_SHARE * counts.sum():
+        return combination, "no error before the test tells the families apart; none can be shown to be better"
+    gain = compare_over_stretches(losses[best.family] - losses[combined], counts, plan.origins.horizon)
+    stretches = plan.origins.count_effective_blocks(plan.origins.horizon, int((counts > 0).sum()))
+    unit = total / float(counts.sum())
+    serves = is_combination_better(gain, unit) if stretches >= MIN_BLOCKS else not gain.value + np.nan_to_num(gain.error) < 0
+    chosen = combination if serves else best
+    return chosen, describe_choice(chosen.family, best.family, combined, gain, unit, stretches)
+
+
+def compute_known_losses(plan: SeriesPlan, candidates: Sequence[Backtest], season: int) -> tuple[dict[str, Array], Array]:
+    """Each candidate's pinball losses by origin before the test, of targets known by its first origin, and their counts."""
     examples, origins = plan.examples, plan.origins
-    first = int(origins.test[0])
-    horizons = np.arange(1, origins.horizon + 1)[None, :]
-    known = (examples.origin[:, None] + horizons <= first) & np.isfinite(examples.Y)
-    combination = next(f for f in forecasts if f.family == COMBINATION)
-    blocks = origins.count_effective_blocks(origins.horizon, len(np.unique(examples.origin[known.any(axis=1)])))
-    if blocks < MIN_BLOCKS:
-        return combination, f"{blocks:.1f} independent stretches before the test are too few to choose among families"
-    drift = next(f for f in forecasts if f.family == BASELINE).median
-    base = float(np.abs(examples.Y - drift)[known].sum())
-    if base <= EXACT_SHARE * float(np.abs(examples.Y[known]).sum()):
-        return (
-            combination,
-            f"the {BASELINE} alone was exact before the test, as where all series are constant; none can be better",
-        )
-    skills = {f.family: 1 - float(np.abs(examples.Y - f.median)[known].sum()) / base for f in forecasts}
-    best = max(skills, key=lambda name: skills[name])
-    if skills[best] < skills[COMBINATION] + CLEAR_MARGIN:
-        best = COMBINATION
-    reason = (
-        f"skill {skills[best]:.3f} before the test, {blocks:.1f} independent stretches (combination {skills[COMBINATION]:.3f})"
-    )
-    return next(f for f in forecasts if f.family == best), reason
+    rows = np.flatnonzero(np.isin(examples.origin, origins.earlier))
+    due = examples.origin[:, None] + np.arange(1, origins.horizon + 1)[None, :]
+    known = replace(examples, Y=np.where(due <= int(origins.test[0]), examples.Y, np.nan)).take(rows)
+    scored = ScoredRows.of(known, known.Y, replace(origins, test=origins.earlier), season, origins.horizon)
+    sums = {f.family: sum_by_origin(PINBALL, scored, f.quantiles[rows]).sum(axis=2) for f in candidates}
+    return {family: loss for family, (loss, _) in sums.items()}, next(iter(sums.values()))[1]
+
+
+def is_combination_better(gain: StretchGain, unit: float) -> bool:
+    """Whether a gain in loss beside the best family's `unit` is shown, or shown to hold no loss that matters while it matters."""
+    smallest = DEFAULT_MINIMUM_EFFECT * unit
+    return gain.low > 0 or (gain.value > smallest and gain.low >= -smallest)
+
+
+def describe_choice(champion: str, best: str, combined: str, gain: StretchGain, unit: float, stretches: float) -> str:
+    """Why the champion was chosen, in words."""
+    if best == combined:
+        return f"{best} lost least in pinball before the test, and the combination equals it"
+    share = gain.value / unit
+    found = f"before the test {combined} lost {abs(share):.1%} {'less' if share > 0 else 'more'} in pinball than {best}, the best"
+    if gain.groups < 2:
+        return f"{found}; {stretches:.1f} independent stretches tell no more"
+    ends = f"95 % interval of its gain {gain.low / unit:.1%} … {gain.high / unit:.1%}"
+    spread = f"{found} ({ends}, {stretches:.1f} independent stretches)"
+    if stretches >= MIN_BLOCKS:
+        return f"{spread}, so that its gain is {'shown' if champion == combined else 'not shown'}"
+    near = "within" if champion == combined else "more than"
+    return f"{spread}, which is {near} one standard error: too few stretches to ask for more"
 
 
 EXACT_SHARE = 1e-9
-"""Errors of less than this share of the values are of the arithmetic; no skill can be told beside them."""
-
-CLEAR_MARGIN = 0.1
-"""Skill by which a single family must have been ahead of the combination to be preferred."""
-
-
-def calibrate_intervals(plan: SeriesPlan, board: SeriesBoard, champion: Backtest) -> tuple[AdaptedIntervals, AdaptedIntervals]:
-    """The champion's 80 % interval at every row, adapted over time; and calibrated once before the test, to compare with."""
-    used = board.members if champion.family == COMBINATION else (champion.family,)
-    stacked = np.stack([f.quantiles for f in board.forecasts if f.family in used])
-    adapt = partial(adapt_intervals, champion.median, stacked, plan.examples, plan.origins)
-    return adapt(), adapt(adaptive=False)
+"""Mean losses of less than this, in naive errors, are of the arithmetic; nothing can be told beside them."""
 
 
 def score_backtests(

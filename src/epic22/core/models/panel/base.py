@@ -37,7 +37,7 @@ class PanelFamily:
     """A kind of forecaster. `per_series`: each series is forecast from its own values alone, whatever else is in the panel.
 
     `build(season, seed, threads)` makes an unfitted one; `restore` opens its files. `in_combination`: it may enter the
-    combination. `slow` families run only when asked for.
+    combination. `slow` families run only when asked for. `why_equal` says what happened where it forecasts what another does.
     """
 
     name: str
@@ -48,6 +48,7 @@ class PanelFamily:
     is_baseline: bool = False
     in_combination: bool = True
     slow: bool = False
+    why_equal: str = ""
 
 
 def sort_quantiles(quantiles: Array) -> Array:
