@@ -13,22 +13,27 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import SplitRequest
 from epic22.core.experiment import Experiment
+from epic22.core.progress import Progress
 from epic22.core.selection.budget import Budget, Deadline
+from epic22.core.statistics import Interval
 from epic22.services.candidates import NOT_NESTED_WARNING
-from epic22.services.pipelines.rows import RowPipeline
+from epic22.services.pipelines.rows import RowPipeline, choose_champion, require_proof_of_search
 from epic22.services.train import train
 from epic22.services.training_run import RowRun
-from epic22.services.tune import FINISHING_SECONDS, NestedSearch, Tuning
+from epic22.services.tune import FINISHING_SECONDS, IncompleteSearchError, NestedSearch, Tuning
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.training_spec import build_spec
 
 LINEAR = Tuning(Budget(2), families=("linear",))
 
 
-def run(folder: Path, tuning: Tuning) -> RowRun:
+def make_pipeline(folder: Path, tuning: Tuning) -> RowPipeline:
     assignment = load_task_data(build_spec(csv=table(folder, "binary", 200), label="y", task="tuned"))
-    pipeline = RowPipeline(assignment, SplitRequest(n_folds=2, repeats=1), 1, tuning=tuning, with_explanation=False)
-    return train(pipeline, ModelStore(folder / "models"))
+    return RowPipeline(assignment, SplitRequest(n_folds=2, repeats=1), 1, tuning=tuning, with_explanation=False)
+
+
+def run(folder: Path, tuning: Tuning) -> RowRun:
+    return train(make_pipeline(folder, tuning), ModelStore(folder / "models"))
 
 
 @pytest.mark.slow
@@ -41,19 +46,94 @@ def test_every_family_and_the_search_are_judged_by_the_same_folds(tmp_path: Path
 
 @pytest.mark.slow
 def test_a_search_that_judges_itself_does_so_by_its_inner_folds_and_says_so(tmp_path: Path) -> None:
-    found = run(tmp_path, replace(LINEAR, budget=Budget(2, seconds=60), nested=False))
-    ensemble = next(e for e in found.leaderboard if e.family == "ensemble")
-    assert found.search_result is not None
+    pipeline = make_pipeline(tmp_path, replace(LINEAR, budget=Budget(2, seconds=60), nested=False))
+    made = pipeline.plan(Progress())
+    board = pipeline.evaluate(made, Progress())
+    assert made.candidates.search is not None
+    (result,) = made.candidates.search.results.values()
+    ensemble = next(e for e in board if e.family == "ensemble")
     assert [part.response.tolist() for part in ensemble.fold_predictions] == [
-        part.response.tolist() for part in found.search_result.out_of_fold
+        part.response.tolist() for part in result.out_of_fold
     ]
-    assert {e.family for e in found.leaderboard} == {"constant", "ensemble"}
-    assert NOT_NESTED_WARNING in found.warnings
-    assert len(found.plan.folds) == 5
-    tested = np.concatenate([fold.test for fold in found.plan.folds])
+    assert {e.family for e in board} == {"constant", "linear", "boosting", "ensemble"}
+    folds = made.preparation.experiment.plan
+    assert NOT_NESTED_WARNING in folds.warnings
+    assert len(folds.folds) == 5
+    tested = np.concatenate([fold.test for fold in folds.folds])
     assert sorted(tested) == list(range(200))
     for part in ensemble.fold_predictions:
         assert not set(part.fold.train) & set(part.fold.test)
+    # Its own folds chose it: it serves only where its lead on them is certain.
+    assert require_proof_of_search(made, board, ensemble, ()) in ("linear", "boosting")
+    verdicts = choose_champion(made.preparation.experiment, board, "ensemble")[1]
+    sure = tuple(replace(one, difference=Interval(0.2, 0.1, 0.3)) for one in verdicts)
+    assert require_proof_of_search(made, board, ensemble, sure) is None
+
+
+@pytest.mark.slow
+def test_a_time_limit_that_is_over_leaves_the_best_family_as_it_comes_and_says_what_a_search_takes(tmp_path: Path) -> None:
+    late = Deadline(0.0, lambda: 1.0)
+    result = run(tmp_path, replace(LINEAR, budget=Budget(seconds=5), deadline=late))
+    assert {"constant", "linear", "boosting"} == {e.family for e in result.leaderboard}
+    assert result.champion.family in ("linear", "boosting")
+    assert result.search_result is None
+    (warning,) = [one for one in result.warnings if "--time-limit 5 was too short" in one]
+    assert "takes about --time-limit " in warning
+
+
+class Clock:
+    """A clock that a test sets."""
+
+    seconds = 0.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def search_by(clock: Clock, n_families: int = 1) -> NestedSearch:
+    """A search with a limit of 1,000 seconds of that clock, whose folds judge it."""
+    made = toy("binary", 200)
+    tuning = replace(
+        LINEAR, budget=Budget(2, seconds=1000), deadline=Deadline(1000.0, clock), families=("linear", "boosting")[:n_families]
+    )
+    return NestedSearch(tuning, Experiment(made.task, made.examples, plan(made)), lambda train: FeatureRecipe(), False)
+
+
+def test_a_part_is_not_searched_when_the_time_is_over() -> None:
+    clock = Clock()
+    searcher = search_by(clock)
+    clock.seconds = 1001.0
+    with pytest.raises(IncompleteSearchError):
+        searcher(searcher.experiment.examples, searcher.experiment.plan.folds[0].train)
+    assert not searcher.results
+
+
+@pytest.mark.slow
+def test_a_last_search_that_the_time_cut_short_is_not_the_one_that_was_judged() -> None:
+    clock = Clock()
+    searcher = search_by(clock)
+    examples = searcher.experiment.examples
+    for fold in searcher.experiment.plan.folds:
+        searcher(examples, fold.train)
+    rows = np.arange(len(examples))
+    clock.seconds = 1001.0
+    assert not searcher.is_comparable(examples, rows)
+    clock.seconds = 0.0
+    assert searcher.is_comparable(examples, rows)
+    key = rows.tobytes()
+    searcher.results[key] = replace(searcher.results[key], trials=searcher.results[key].trials[:1])
+    assert not searcher.is_comparable(examples, rows)
+
+
+@pytest.mark.slow
+def test_a_search_that_did_not_try_every_family_is_none() -> None:
+    searcher = search_by(Clock(), n_families=2)
+    searcher = replace(searcher, tuning=replace(searcher.tuning, budget=Budget(seconds=1000)))
+    rows = searcher.experiment.plan.folds[0].train
+    one = replace(search_by(Clock()).search(searcher.experiment.examples, rows))
+    searcher.results[rows.tobytes()] = replace(one, trials=one.trials[:1])
+    with pytest.raises(IncompleteSearchError):
+        searcher(searcher.experiment.examples, rows)
 
 
 def test_the_clock_stops_sooner_by_what_judging_takes() -> None:

@@ -91,7 +91,7 @@ def list_candidates(experiment: Experiment, config: RunConfig, champion_rows: Ar
     """Who takes part: the task's families as they come, and the search where one was asked for; `champion_rows` are the
     champion's rows.
 
-    Under a time limit, baselines alone take part beside the search, which has the other families within it. A hazard is not
+    The families come before the search, and take part under any time limit: what they take beyond it is said. A hazard is not
     searched.
     """
     task, planner = experiment.task, config.build_planner(experiment)
@@ -102,7 +102,6 @@ def list_candidates(experiment: Experiment, config: RunConfig, champion_rows: Ar
     members = [
         make_candidate(experiment, family, make_default_recipe if family.is_baseline else recipes)
         for family in map(get_family, task.families)
-        if family.is_baseline or tuning is None or tuning.budget.seconds is None
     ]
     if tuning is None:
         return Candidates(tuple(members), None, planner)

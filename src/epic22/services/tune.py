@@ -1,13 +1,18 @@
 """The search as a candidate: it searches anew in every training part, so that the folds judge the searching, not its luck."""
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+
+import numpy as np
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import FoldPlan
 from epic22.core.errors import ColumnError
+from epic22.core.evaluation.crossval import Evaluation
+from epic22.core.evaluation.inner_folds import N_SEARCH_FOLDS
 from epic22.core.evaluation.predictions import FittedFold
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import canonical_json, sha256
@@ -19,7 +24,7 @@ from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.search import TrialWorkers, prepare_part, search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import MemoryStudies, Sampling
-from epic22.core.selection.trials import SearchConfig
+from epic22.core.selection.trials import SearchConfig, select_complete
 from epic22.core.task import Array, Task
 
 FINAL_SEARCH_FACTOR = 2.0
@@ -121,6 +126,10 @@ class Tuning:
         return sha256(experiment.fingerprint.encode(), canonical_json(settings))[:16]
 
 
+class IncompleteSearchError(Exception):
+    """The time left no search of a part that could be compared; never seen by a user: the families as they come stay."""
+
+
 @dataclass(frozen=True)
 class NestedSearch:
     """A search for every training part it is handed; `results` keeps what it gave by part, so that no part is searched twice.
@@ -137,8 +146,60 @@ class NestedSearch:
     results: dict[bytes, SearchResult] = field(default_factory=dict)
 
     def __call__(self, examples: Examples, train: Array) -> FittedFold:
-        """The fitted ensemble of a search on these rows."""
-        return self.search(examples, train).fitted_fold
+        """The fitted ensemble of a search on these rows. Raises IncompleteSearchError where the time was too short for one."""
+        if not self.needs_time:
+            return self.search(examples, train).fitted_fold
+        if train.tobytes() not in self.results and self.tuning.deadline.is_over:
+            raise IncompleteSearchError
+        result = self.search(examples, train)
+        if self._count_complete(result) < self.n_needed_trials:
+            raise IncompleteSearchError
+        return result.fitted_fold
+
+    @property
+    def needs_time(self) -> bool:
+        """Whether the clock may leave parts of the comparison out: under a time limit, where other folds judge the search."""
+        return self.tuning.nested and self.tuning.deadline.end is not None
+
+    @property
+    def n_needed_trials(self) -> int:
+        """Complete trials that each search needs to be one: a configuration of every family."""
+        families = self.tuning.list_families(self.experiment.task)
+        return len(families) if self.tuning.budget.trials is None else min(len(families), self.tuning.budget.trials)
+
+    def is_comparable(self, examples: Examples, champion_rows: Array) -> bool:
+        """Whether the search on the champion's rows is as thorough as those that judged it: then their score is its own.
+
+        A machine that became busy leaves the last search less time than its share: its model would be another than was judged.
+        """
+        if not self.needs_time:
+            return True
+        judging = [self.results[fold.train.tobytes()] for fold in self.experiment.plan.folds]
+        if champion_rows.tobytes() not in self.results and self.tuning.deadline.is_over:
+            return False
+        last = self.search(examples, champion_rows)
+        is_refitted = last.is_complete or not all(result.is_complete for result in judging)
+        return is_refitted and self._count_complete(last) >= min(map(self._count_complete, judging))
+
+    def describe_shortfall(self, board: Sequence[Evaluation]) -> str:
+        """Why no search is on the board, and what it would take, by how long the families as they come took to fit."""
+        limit = self.tuning.budget.seconds or 0.0
+        seconds = [e.fit_seconds for e in board if e.fit_seconds > 0 and not get_family(e.family).is_baseline]
+        n_searches = len(self.experiment.plan.folds) + FINAL_SEARCH_FACTOR
+        untuned = sum(seconds) * (len(self.experiment.plan.folds) + 1)
+        trial = float(np.mean(seconds)) * N_SEARCH_FOLDS if seconds else 0.0
+        measured = [trial.seconds for result in self.results.values() for trial in result.trials]
+        trial = max([trial, *measured]) if measured else trial
+        needed = max(FINISHING_SECONDS[0] + untuned + n_searches * self.n_needed_trials * trial, 2.0 * limit)
+        digits = 10 ** max(0, math.floor(math.log10(needed)) - 1)
+        return (
+            f"--time-limit {limit:g} was too short for a search that other folds can judge, so none takes part: the champion is "
+            "the best of the families as they come, which are always fitted, in the time or beyond it. A search of this table "
+            f"takes about --time-limit {math.ceil(needed / digits) * digits:g} on this machine as busy as it is."
+        )
+
+    def _count_complete(self, result: SearchResult) -> int:
+        return len(select_complete(result.trials))
 
     def search(self, examples: Examples, train: Array) -> SearchResult:
         """All that the search on these rows gives."""

@@ -59,6 +59,7 @@ class SearchResult:
     `out_of_fold` are the inner folds as they judge the ensemble: rows that its models had not seen, in each fold by weights that
     were chosen on the others, and without the `level_shift` that the ensemble was moved to. Rounds were stopped by those rows,
     and parameters suggested by what others scored on them: a little too good, which a search judged by other folds is not.
+    `is_complete`: the time sufficed to fit every member that was chosen.
     """
 
     fitted_fold: FittedFold
@@ -70,6 +71,7 @@ class SearchResult:
     out_of_fold: tuple[FoldPredictions, ...]
     stopping_decision: StoppingDecision
     level_shift: LevelShift | None = None
+    is_complete: bool = True
 
 
 @dataclass(frozen=True)
@@ -102,8 +104,10 @@ def build_search_result(
         if weight > 0
     ]
     ensemble_trials.sort(key=lambda one: -one.weight)
-    members = (
-        _refit_members(part, runner, ensemble_trials, deadline) if data.refit else _collect_fold_models(runner, ensemble_trials)
+    members, is_complete = (
+        _refit_members(part, runner, ensemble_trials, deadline)
+        if data.refit
+        else (_collect_fold_models(runner, ensemble_trials), True)
     )
     scale, level_shift = fit_value_scale(data.problem, ensemble_weights.raw, y), _estimate_level_shift(part, ensemble_weights)
     ensemble = Ensemble(data.problem.kind, members, part.threads, scale, 0.0 if level_shift is None else level_shift.shift)
@@ -125,6 +129,7 @@ def build_search_result(
         ),
         _check_exhaustion(data, trials),
         level_shift,
+        is_complete,
     )
 
 
@@ -171,9 +176,10 @@ def _collect_fold_models(runner: TrialRunner, ensemble_trials: Sequence[_Ensembl
 
 def _refit_members(
     part: PreparedPart, runner: TrialRunner, ensemble_trials: Sequence[_EnsembleTrial], deadline: Deadline
-) -> tuple[Member, ...]:
-    """Models of all rows, a seed a pick, as many as the time allows: forward in time the latest rows matter most.
+) -> tuple[tuple[Member, ...], bool]:
+    """Models of all rows, a seed a pick, as many as the time allows, and whether that was all of them.
 
+    Forward in time the latest rows matter most.
     The heaviest trial is fitted whatever the time; weights of what was not reached go to the others.
     """
     data = part.data
@@ -199,10 +205,11 @@ def _refit_members(
     refits = [(i, estimator) for (i, _), estimator in zip(jobs, fits, strict=True) if estimator is not None]
     count = np.bincount([i for i, _ in refits], minlength=len(ensemble_trials))
     total_weight = sum(one.weight for one, n in zip(ensemble_trials, count, strict=True) if n)
-    return tuple(
+    members = tuple(
         Member(ensemble_trials[i].trial.family, ensemble_trials[i].weight / total_weight / int(count[i]), estimator)
         for i, estimator in refits
     )
+    return members, len(refits) == len(jobs)
 
 
 def _combine_best_params(data: SearchData, trial: Trial) -> dict[str, float]:

@@ -36,7 +36,7 @@ from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
 from epic22.services.train import Package, PromotionGate
 from epic22.services.training_run import RowRun, RowSelection, SplitComparison
-from epic22.services.tune import Tuning
+from epic22.services.tune import IncompleteSearchError, Tuning
 
 
 @dataclass(frozen=True)
@@ -86,9 +86,10 @@ class RowPipeline:
         return RowPlan(preparation, candidates, config, recommended_folds)
 
     def evaluate(self, plan: RowPlan, progress: Progress) -> tuple[Evaluation, ...]:
-        """Every candidate and the incumbent on the same folds, best first."""
+        """Every candidate and the incumbent on the same folds, best first; a search only where the time is enough to judge it."""
         keep_models = self.with_explanation and not plan.config.is_time_limited
-        return evaluate_all(plan.preparation.experiment, plan.candidates.members, progress, keep_models)
+        board = evaluate_all(plan.preparation.experiment, plan.candidates.members, progress, keep_models)
+        return drop_incomparable_search(plan, board)
 
     def select(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> RowSelection:
         """The best family, or the one that is preferred in use, and what its answers are worth."""
@@ -136,6 +137,8 @@ class RowPipeline:
         if search is not None:
             search.remove_studies()
             search_warnings = search.tuning.warnings
+            if all(evaluation.family != ENSEMBLE.name for evaluation in selection.leaderboard):
+                search_warnings = (search.describe_shortfall(selection.leaderboard), *search_warnings)
             if selection.champion.family == ENSEMBLE.name:
                 search_result = search.search(experiment.examples, prepared.champion_rows)
         return RowRun(
@@ -156,11 +159,40 @@ class RowPipeline:
         )
 
 
+def drop_incomparable_search(plan: RowPlan, board: tuple[Evaluation, ...]) -> tuple[Evaluation, ...]:
+    """The board without a search that would win by folds whose searches were more thorough than the one that would serve."""
+    preparation, search = plan.preparation, plan.candidates.search
+    if search is None or best_family(board).family != ENSEMBLE.name:
+        return board
+    if search.is_comparable(preparation.experiment.examples, preparation.champion_rows):
+        return board
+    return tuple(evaluation for evaluation in board if evaluation.family != ENSEMBLE.name)
+
+
+def require_proof_of_search(
+    plan: RowPlan, leaderboard: tuple[Evaluation, ...], champion: Evaluation, verdicts: tuple[Verdict, ...]
+) -> str | None:
+    """The best family as it comes, where a search that judged itself leads it by less than is certain; None elsewhere.
+
+    Its own folds chose it, so a lead on them may be luck.
+    """
+    search = plan.candidates.search
+    if search is None or search.tuning.nested or champion.family != ENSEMBLE.name:
+        return None
+    rival = next((e.family for e in leaderboard if e.family != ENSEMBLE.name and not is_baseline(e.family)), None)
+    is_certain = any(verdict.against == rival and verdict.difference.low > 0 for verdict in verdicts)
+    return None if is_certain else rival
+
+
 def select_champion(plan: RowPlan, leaderboard: tuple[Evaluation, ...], progress: Progress) -> RowSelection:
     """Who wins: the best family, or the one that is preferred in use."""
     experiment = plan.preparation.experiment
     leaderboard, explanation = explain_best(experiment, leaderboard, progress)
     champion, verdicts = choose_champion(experiment, leaderboard)
+    rival = require_proof_of_search(plan, leaderboard, champion, verdicts)
+    if rival is not None:
+        champion, verdicts = choose_champion(experiment, leaderboard, rival)
+        explanation = None
     comparison = compare_in_use(experiment, leaderboard, champion)
     if comparison.preferred is not None and comparison.preferred.family != champion.family:
         champion, verdicts = choose_champion(experiment, leaderboard, comparison.preferred.family)
@@ -179,12 +211,18 @@ def evaluate_all(
     progress: Progress,
     keep_models: bool = False,
 ) -> tuple[Evaluation, ...]:
-    """Every candidate on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models."""
+    """Every candidate on the same folds, best first by the deciding metric; `keep_models` holds on to the best one's models.
+
+    A search whose time was too short for a comparison is left out.
+    """
     task, n_folds = experiment.task, len(experiment.plan.folds)
     evaluations: list[Evaluation] = []
     for candidate in candidates:
         progress.begin(f"{candidate.name}: {n_folds} folds", n_folds)
-        evaluation = evaluate(experiment, candidate, progress.step, keep_models)
+        try:
+            evaluation = evaluate(experiment, candidate, progress.step, keep_models)
+        except IncompleteSearchError:
+            continue
         best, *others = _sort_by_score(task, [*evaluations, evaluation])
         evaluations = [best, *(other.without_models() for other in others)]
     incumbent = evaluate_incumbent(experiment)
