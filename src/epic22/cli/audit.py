@@ -62,7 +62,7 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
         version, findings = bootstrap.audit_stored(components, data, bars)
         suspicions = () if feature is None else bootstrap.audit_feature(components, feature, version.number, bars)
     if json:
-        print_json({"data_version": version.number, "tables": findings, "inputs": suspicions})
+        _print_json({"data_version": version.number, "tables": findings, "inputs": suspicions})
         return
     if not findings:
         print_line(f"Data version {version.number}: nothing suspicious in the tables.")
@@ -71,6 +71,12 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
         print_table(f"Data version {version.number}", ["table", "column", "finding", "evidence", ""], rows)
     if feature is not None:
         _print_suspicions(suspicions)
+
+
+def _print_json(value: Mapping[str, object]) -> None:
+    from epic22.core.data.leakage import SUSPICION_VIEWS
+
+    print_json(value, SUSPICION_VIEWS)
 
 
 def _print_suspicions(suspicions: "tuple[Suspicion, ...]") -> None:

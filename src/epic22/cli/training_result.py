@@ -114,7 +114,7 @@ def _print_audit(result: "TrainingResult[RowRun]") -> None:
     if not audit:
         print_line("Audit: nothing suspicious.")
         return
-    rows = [[s.column or "(rows)", s.suspicion, s.evidence, "left out" if s.withheld else "used"] for s in audit]
+    rows = [[s.column or "(rows)", s.suspicion, s.words, "left out" if s.withheld else "used"] for s in audit]
     print_table("Audit", ["column", "suspicion", "evidence", "column is"], rows)
     if any(s.withheld for s in audit):
         print_line("A column left out is taken in with --keep NAME, if you know it to be known before the label.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from epic22.core.data.feature_engineering import CategoryEncoding
 from epic22.core.data.folds import FoldPlan
+from epic22.core.data.leakage import SUSPICION_VIEWS
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.conformal import CONFORMAL_VIEWS
 from epic22.core.evaluation.cost_per_thousand import CostPer1000
@@ -135,6 +136,7 @@ def _count_ingested(result: IngestResult) -> Mapping[str, object]:
 VIEWS: Views = collect_views(
     *PREDICTION_VIEWS.values(),
     *CONFORMAL_VIEWS.values(),
+    *SUSPICION_VIEWS.values(),
     # Trainings.
     view(
         RowRun,

@@ -7,7 +7,7 @@ from epic22.core.artifact.bundle import Bundle
 from epic22.core.artifact.panel_bundle import PanelBundle
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan
-from epic22.core.data.leakage import Suspicion
+from epic22.core.data.leakage import ColumnPrice, Suspicion
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
 from epic22.core.evaluation.backtest import Backtest, OriginPlan
@@ -86,7 +86,7 @@ class RowSelection:
     `comparison` is of the families where they are used, `explanation` what the champion looks at, where that was measured.
     `assessment` is what the champion's score is worth, for two classes, `intervals` its intervals or sets. `oracle` is the best
     possible, and `oracle_verdict` the champion's difference to it (below zero: worse), where the truth is known, as of simulated
-    tables.
+    tables. `column_prices` are what doubtful columns are worth.
     """
 
     leaderboard: tuple[Evaluation, ...]
@@ -99,6 +99,7 @@ class RowSelection:
     split_comparisons: tuple[SplitComparison, ...] = ()
     oracle: Evaluation | None = None
     oracle_verdict: Verdict | None = None
+    column_prices: tuple[ColumnPrice, ...] = ()
 
     @property
     def calibration(self) -> Calibration:

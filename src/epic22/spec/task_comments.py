@@ -67,7 +67,7 @@ def _describe_column(column: Column, inferred: Inferred) -> Sequence[str]:
     for suspicion in inferred.suspicions:
         if suspicion.column == column.name:
             treatment = "left out" if suspicion.withheld else "reported, and used"
-            lines.append(f"{treatment}: {suspicion.suspicion}. {suspicion.evidence}")
+            lines.append(f"{treatment}: {suspicion.suspicion}. {suspicion.words}")
     if column.role != "never" or not lines:
         lines.insert(0, _describe_values(column, inferred))
     if any(suspicion.column == column.name and suspicion.withheld for suspicion in inferred.suspicions):

@@ -25,8 +25,11 @@ from epic22.core.data.implications import (
     prove_leaks,
     settle_classes,
 )
+from epic22.core.serialization import collect_views, view
+from epic22.core.statistics import Interval
 from epic22.core.targets import KINDS, TargetKind
 from epic22.core.task import Array, Column, Kind
+from epic22.core.text import format_figure
 
 SuspicionKind = Literal[
     "id",
@@ -63,14 +66,60 @@ MIN_REPEATS = 20.0
 """Where chance would repeat this many numbers and none is repeated, someone gave them out."""
 
 
+LABEL_SUSPICIONS: frozenset[SuspicionKind] = frozenset(
+    ("id", "row number", "near-key", "label echo", "implies the label", "label means", "post-event column", "implausible score")
+)
+"""Findings by which a column may know more than there is to know: where it is used, its price is told."""
+
+
+@dataclass(frozen=True)
+class ColumnPrice:
+    """The scores of a family with a column and without it on the same folds; `difference` > 0: better with it."""
+
+    column: str
+    family: str
+    metric: str
+    with_column: float
+    without_column: float
+    difference: Interval
+
+    @property
+    def words(self) -> str:
+        """The race in words."""
+        scores = f"{format_figure(self.with_column)} with it, {format_figure(self.without_column)} without"
+        return (
+            f"{self.family} has {self.metric} {scores} (better by {self.difference}): --drop {self.column} if it is known later."
+        )
+
+
 @dataclass(frozen=True)
 class Suspicion:
-    """A finding. `column` is None where it is about rows or the split; `withheld`: training leaves the column out."""
+    """A finding. `column` is None where it is about rows or the split; `withheld`: training leaves the column out.
+
+    `price` is what a doubtful column that is used is worth, where that was measured.
+    """
 
     column: str | None
     suspicion: SuspicionKind
     evidence: str
     withheld: bool
+    price: ColumnPrice | None = None
+
+    @property
+    def words(self) -> str:
+        """The evidence, and the price where there is one."""
+        return self.evidence if self.price is None else f"{self.evidence} {self.price.words}"
+
+
+SUSPICION_VIEWS = collect_views(
+    view(Suspicion, "column suspicion evidence withheld price?"),
+    view(
+        ColumnPrice,
+        "family metric with=with_column without=without_column difference=difference.value low=difference.low "
+        "high=difference.high",
+    ),
+)
+"""What JSON says of findings."""
 
 
 def audit_columns(

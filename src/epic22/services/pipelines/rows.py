@@ -9,6 +9,7 @@ import polars as pl
 from epic22.core.artifact.bundle import GOLDEN_ROWS, Bundle, Schema, compute_model_hash, write_bundle
 from epic22.core.data.examples import Examples
 from epic22.core.data.folds import FoldPlan, SplitRequest
+from epic22.core.data.leakage import ColumnPrice
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError
@@ -31,6 +32,7 @@ from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.challenge import ServingModel, challenge_with_rows
+from epic22.services.column_prices import attach_prices, price_doubtful_columns
 from epic22.services.comparison import compare_in_use, is_baseline
 from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
@@ -96,9 +98,23 @@ class RowPipeline:
         experiment, selection = plan.preparation.experiment, select_champion(plan, board, progress)
         comparisons = compare_with_recommended_split(plan, selection.champion, progress)
         oracle, oracle_verdict = compare_with_oracle(experiment, selection.champion, self.truth)
+        prices = self._price_columns(plan, board, progress)
         return assess_selection(
-            experiment, replace(selection, split_comparisons=comparisons, oracle=oracle, oracle_verdict=oracle_verdict)
+            experiment,
+            replace(
+                selection,
+                split_comparisons=comparisons,
+                oracle=oracle,
+                oracle_verdict=oracle_verdict,
+                column_prices=prices,
+            ),
         )
+
+    def _price_columns(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> tuple[ColumnPrice, ...]:
+        """What doubtful columns of a table of one's own are worth; where the time is limited, or columns are planned, none."""
+        if self.data.task.entities is not None or plan.config.is_time_limited or plan.candidates.planner is not None:
+            return ()
+        return price_doubtful_columns(plan.preparation.experiment, plan.preparation.audit, board, progress)
 
     def fit(self, plan: RowPlan, selection: RowSelection, progress: Progress) -> FittedFold:
         """The champion, fitted on all its rows."""
@@ -147,7 +163,7 @@ class RowPipeline:
             data_version=prepared.data.data_version,
             notes=prepared.data.notes,
             warnings=(*experiment.plan.warnings, *search_warnings, *(one.words for one in selection.split_comparisons)),
-            audit=prepared.audit,
+            audit=attach_prices(prepared.audit, selection.column_prices),
             plan=experiment.plan,
             examples=experiment.examples,
             bundle=package.bundle,
