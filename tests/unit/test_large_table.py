@@ -40,6 +40,8 @@ from epic22.spec.training_spec import build_spec
 class Cut:
     """A frame cut into batches of any sizes."""
 
+    notes = ()
+
     def __init__(self, frame: pl.DataFrame, sizes: list[int]) -> None:
         self.frame, self.sizes = frame, sizes
         self.paths, self.names = (Path("cut"),), tuple(frame.columns)

@@ -91,7 +91,7 @@ def load_panel_task_data(file: PanelFile) -> PanelTaskData:
     number, two values of one series and period, times that are not of the frequency, or a panel without a usable series.
     """
     raw = read_table(file.path)
-    notes: list[str] = []
+    notes = list(raw.notes)
     left_out: list[str] = []
     file, values = _read_values(_read_long(raw, file, notes), file, notes, left_out)
     refuse_doubled_hours(values, file.frequency)

@@ -7,6 +7,7 @@ Parquet files (a Delta table is several of them) and CSV, plain or gzipped. What
 import csv
 import gzip
 import io
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,13 @@ from epic22.core.data.files import (
     GZIP,
     MAX_LINE_BYTES,
     PARQUET,
+    SNIFFED_LINES,
     cast_to_plain_types,
     clean_column_names,
     detect_separator,
     is_json,
 )
+from epic22.core.data.table_lines import SEEN_ROWS, count_footer_lines, describe_left_out, find_header, is_footer_line
 from epic22.core.errors import FileError
 
 BATCH_ROWS = 131_072
@@ -49,6 +52,10 @@ class Batches(Protocol):
     @property
     def names(self) -> tuple[str, ...]:
         """Its columns."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was left out of the table, once it was read to its end."""
 
     def __iter__(self) -> Iterator[Batch]:
         """The rows from the first to the last. Raises FileError naming file and row where one is broken."""
@@ -109,6 +116,8 @@ def _read_head(path: Path) -> bytes:
 
 class ParquetBatches:
     """The row groups of Parquet files of one schema."""
+
+    notes: tuple[str, ...] = ()
 
     def __init__(self, paths: tuple[Path, ...], rows: int = BATCH_ROWS) -> None:
         self.paths, self.rows = paths, rows
@@ -173,10 +182,14 @@ class CsvBatches:
         except UnicodeDecodeError:
             self.encoding, text = "cp1252", whole_lines.decode("cp1252", errors="replace")
         self.separator = detect_separator(text)
-        header = next((row for row in csv.reader(io.StringIO(text, newline=""), delimiter=self.separator) if row), None)
-        if header is None:
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=self.separator)
+        first = [(reader.line_num, row) for row in itertools.islice(filter(None, reader), SNIFFED_LINES)]
+        if not first:
             raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
-        self.names = tuple(clean_column_names(path, header))
+        self.title = [row for _, row in first[: find_header([row for _, row in first])]]
+        self.title_lines = first[len(self.title) - 1][0] if self.title else 0
+        self.footer: list[list[str]] = []
+        self.names = tuple(clean_column_names(path, first[len(self.title)][1]))
         # About as many bytes as this many rows have.
         width = max(1, len(whole_lines) // max(1, whole_lines.count(b"\n")))
         self.block = min(max(rows * width, MAX_LINE_BYTES if rows >= BATCH_ROWS else 1 << 16), MAX_BLOCK_BYTES)
@@ -186,18 +199,41 @@ class CsvBatches:
         import pyarrow as pa
 
         broken: list[tuple[int, int, int]] = []
+        short: list[tuple[int, int, int]] = []
+        self.footer = []
         first = 0
         try:
-            for arrow in self._iterate_records(broken):
-                if arrow.num_rows:
-                    frame = pl.from_arrow(arrow)
-                    assert isinstance(frame, pl.DataFrame)
-                    yield Batch(self.paths[0], first, frame)
-                    first += frame.height
+            for frame in self._drop_footer(self._iterate_records(broken, short)):
+                yield Batch(self.paths[0], first, frame)
+                first += frame.height
         except (pa.ArrowInvalid, OSError, UnicodeError) as error:
             raise self._build_error(broken, first, error) from None
         if not first:
             raise FileError(f"{self.paths[0]} has a header and no rows; there is nothing to learn from.")
+        if short and short[0][0] <= first:
+            raise self._build_error(short, first, ValueError())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The lines above the header and below the rows."""
+        return describe_left_out(self.title, self.footer)
+
+    def _drop_footer(self, records: Iterator[Any]) -> Iterator[pl.DataFrame]:
+        """The frames that hold rows, the last without the lines below the table."""
+        seen = last = pl.DataFrame()
+        for arrow in records:
+            if not arrow.num_rows:
+                continue
+            frame = pl.from_arrow(arrow)
+            assert isinstance(frame, pl.DataFrame)
+            if last.height:
+                yield last
+            seen, last = last.tail(SEEN_ROWS), frame
+        rows = [list(row) for row in pl.concat([seen, last.tail(SEEN_ROWS)], how="diagonal").iter_rows()]
+        n_footer = min(count_footer_lines(rows, len(self.names)), last.height)
+        self.footer = [*rows[len(rows) - n_footer :], *self.footer]
+        if last.height > n_footer:
+            yield last.head(last.height - n_footer)
 
     def _build_error(self, broken: list[tuple[int, int, int]], first: int, error: Exception) -> FileError:
         path = self.paths[0]
@@ -216,11 +252,16 @@ class CsvBatches:
             f"{path}, after row {first:,}: {_format_error(error)}; save the file as UTF-8 and mend the quotes there."
         )
 
-    def _iterate_records(self, broken: list[tuple[int, int, int]]) -> Iterator[Any]:
+    def _iterate_records(self, broken: list[tuple[int, int, int]], short: list[tuple[int, int, int]]) -> Iterator[Any]:
         import pyarrow as pa
         from pyarrow import csv as arrow_csv
 
         def refuse(row: Any) -> str:
+            fields = next(csv.reader([row.text], delimiter=self.separator), [])
+            if is_footer_line(fields, len(self.names)):
+                self.footer.append(fields)
+                short.append((row.number - self.title_lines, row.expected_columns, row.actual_columns))
+                return "skip"
             broken.append((row.number, row.expected_columns, row.actual_columns))
             return "error"
 
@@ -232,6 +273,7 @@ class CsvBatches:
                 arrow_csv.ReadOptions(
                     use_threads=False,
                     block_size=self.block,
+                    skip_rows=self.title_lines,
                     column_names=list(self.names),
                     skip_rows_after_names=1,
                     encoding=self.encoding,

@@ -35,7 +35,7 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
         return infer_schema(raw, roles)
     refuse_unfit_roles(raw.frame.columns, roles)
     refuse_unfit_overrides(raw.frame.columns, roles, overrides)
-    notes: list[str] = []
+    notes = list(raw.notes)
     # A category may mix numbers and letters; what else is stated is held against each value below.
     typed = infer_types(raw, roles, notes, [one.name for one in overrides if one.dtype is not None or one.role == "never"])
     for one in overrides:

@@ -20,6 +20,7 @@ from typing import Any
 
 import polars as pl
 
+from epic22.core.data.table_lines import count_footer_lines, describe_left_out, find_header
 from epic22.core.errors import FileError
 from epic22.core.lineage import sha256
 
@@ -42,7 +43,7 @@ class RawTable:
     """A file's rows as they are: text for CSV and JSON, own types for Parquet. `sha256` is of its bytes, as sha256sum says.
 
     `format` is csv, json, jsonl or parquet; `separator` is None for all but CSV, `encoding` for Parquet. `content` is what ids
-    of data versions are made of: the hash of the length and the bytes.
+    of data versions are made of: the hash of the length and the bytes. `notes` say which lines of the file are none of the table.
     """
 
     path: str
@@ -52,6 +53,7 @@ class RawTable:
     separator: str | None
     encoding: str | None
     content: str = ""
+    notes: tuple[str, ...] = ()
 
 
 def read_table(path: Path) -> RawTable:
@@ -71,7 +73,8 @@ def read_table(path: Path) -> RawTable:
         return RawTable(str(path), frame, digest, kind, None, encoding, framed)
     _refuse_long_lines(path, text)
     separator = detect_separator(text)
-    return RawTable(str(path), _parse_csv(path, text, separator), digest, "csv", separator, encoding, framed)
+    frame, notes = _parse_csv(path, text, separator)
+    return RawTable(str(path), frame, digest, "csv", separator, encoding, framed, notes)
 
 
 def read_text(path: Path) -> tuple[str, str]:
@@ -158,34 +161,42 @@ def detect_separator(text: str) -> str:
     lines = list(itertools.islice(io.StringIO(text, newline=""), SNIFFED_LINES))
     best, fit = ",", (0.0, 1)
     for separator in SEPARATORS:
-        widths = [len(row) for row in csv.reader(lines, delimiter=separator) if row]
+        rows = [row for row in csv.reader(lines, delimiter=separator) if row]
+        widths = [len(row) for row in rows[find_header(rows) :]]
         if widths and widths[0] > 1:
             fit, best = max((fit, best), ((widths.count(widths[0]) / len(widths), widths[0]), separator), key=lambda f: f[0])
     return best
 
 
-def _parse_csv(path: Path, text: str, separator: str) -> pl.DataFrame:
+def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tuple[str, ...]]:
+    """The table in a text, and the notes on lines that are none of it."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     rows: list[list[str]] = []
+    # The place among the rows, and the message, of the first line that has another number of fields than the header.
+    ragged: tuple[int, str] | None = None
     try:
-        names = clean_column_names(path, next(row for row in reader if row))
-        for row in reader:
-            if len(row) != len(names):
-                if not row:
-                    continue
-                raise FileError(
-                    f"{path}, line {reader.line_num}: {len(row)} fields where the header has {len(names)}; "
-                    "mend the line, or quote a value that holds the separator."
-                )
+        head = [(reader.line_num, row) for row in itertools.islice(filter(None, reader), SNIFFED_LINES)]
+        title = [row for _, row in head[: find_header([row for _, row in head])]]
+        names = clean_column_names(path, head[len(title)][1])
+        rest = ((reader.line_num, row) for row in reader if row)
+        for line, row in itertools.chain(head[len(title) + 1 :], rest):
+            if len(row) != len(names) and ragged is None:
+                ragged = len(rows), f"line {line}: {len(row)} fields where the header has {len(names)}"
             rows.append(row)
     except csv.Error as error:
         raise FileError(f"{path}, line {reader.line_num}: {error}; mend the quotes there.") from None
-    except StopIteration:
+    except IndexError:
         raise FileError(f"{path} holds blank lines only; expected a header line and rows.") from None
-    if not rows:
+    n_rows = len(rows) - count_footer_lines(rows, len(names))
+    if ragged is not None and ragged[0] < n_rows:
+        raise FileError(f"{path}, {ragged[1]}; mend the line, or quote a value that holds the separator.")
+    notes = describe_left_out(title, rows[n_rows:])
+    if not n_rows:
         raise FileError(f"{path} has a header and no rows; there is nothing to learn from.")
+    del rows[n_rows:]
     columns = zip(*rows, strict=True)
-    return pl.DataFrame([pl.Series(name, values, dtype=pl.String) for name, values in zip(names, columns, strict=True)])
+    frame = pl.DataFrame([pl.Series(name, values, dtype=pl.String) for name, values in zip(names, columns, strict=True)])
+    return frame, notes
 
 
 def clean_column_names(path: Path, header: list[str]) -> list[str]:

@@ -329,7 +329,8 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
         raise ColumnError(
             f"label {roles.label!r} holds numbers, and {ALWAYS_TYPED!r} in {counts[roles.label].n_none:,} rows; leave them empty."
         )
-    notes = [f"{read - rows:,} rows without a label were left out."] if read > rows else []
+    notes = list(batches.notes)
+    notes += [f"{read - rows:,} rows without a label were left out."] if read > rows else []
     notes += [
         f"{column_counts.name}: {'month/day' if column_counts.formats[0].startswith('%m') else 'day/month'}/year."
         for column_counts in counts.values()

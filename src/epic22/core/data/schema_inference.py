@@ -81,7 +81,7 @@ def infer_schema(raw: RawTable, roles: Roles) -> TypedTable:
     Raises ColumnError for a role's column that is absent or unfit, and for damage inside a column.
     """
     refuse_unfit_roles(raw.frame.columns, roles)
-    notes: list[str] = []
+    notes = list(raw.notes)
     return assign_roles(infer_types(raw, roles, notes), roles, notes)
 
 

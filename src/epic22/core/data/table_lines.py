@@ -1,0 +1,155 @@
+"""Which lines of a file are its table: not the title above the header, nor the total and the remarks below the rows.
+
+Reports are exported with both. A line is left out only where its width and its words leave no doubt; a file that this does not
+explain is read from its first line to its last, and refused where it is ragged.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Sequence
+
+MAX_TITLE_LINES = 10
+MAX_FOOTER_LINES = 10
+MIN_NUMBER_SHARE = 0.8
+"""A column whose cells below the header hold digits in at least this share is one of numbers, whose name is none."""
+
+SEEN_ROWS = 200
+"""Rows above a line that are looked at, to see what its columns hold."""
+
+PERIOD = re.compile(r"(19|20)\d\d([-/. ]?(\d{1,2}|Q[1-4]))?")
+NAME = re.compile(r"[^\W\d]|_")
+TOTAL = re.compile(
+    r"(grand|sub|over)?[- ]?(totals?|totaux|totale|totaal|totalt|sum|summe|gesamt|gesamtsumme|insgesamt|somme|suma|summa|soma|"
+    r"average|mean|durchschnitt|mittelwert|moyenne|media|promedio|итого|всего|сумма|razem|合計|合计|总计|总和|합계)\b.{0,30}",
+    re.IGNORECASE,
+)
+REMARK = re.compile(
+    r"(sources?|quelle|fuente|fonte|notes?|hinweis|anmerkung|stand|as of|generated|created|exported|erstellt|printed|report|"
+    r"end of|ende|источник)[:\s].+|(©|\(c\)|\*+ ?\w).+|"
+    r"\(?\d[\d,. ]* (rows?|records?|zeilen|datens\w+)( affected| selected| returned)?\)?\.?",
+    re.IGNORECASE,
+)
+"""How a line below the rows begins that is about them."""
+
+
+def find_header(rows: Sequence[Sequence[str]]) -> int:
+    """The place of the header among a file's first rows: 0, or below a title of lines that fill less than half of the columns.
+
+    >>> find_header([["Rents, May"], ["no", "area", "rent"], ["1", "30", "400"], ["2", "31", "410"]])
+    1
+    """
+    width = Counter(len(row) for row in rows).most_common(1)[0][0] if rows else 0
+    for place, row in enumerate(rows[: MAX_TITLE_LINES + 1]):
+        if 2 * _count_filled(row) > width:
+            is_below_title = place > 0 and len(row) == width and _is_header(row, rows[place + 1 :])
+            return place if is_below_title else 0
+    return 0
+
+
+def count_footer_lines(rows: Sequence[Sequence[str]], width: int) -> int:
+    """How many of the last rows are empty, a total of the others, or a remark on them; `width` is the number of columns.
+
+    >>> count_footer_lines([["1", "30"], ["2", "31"], ["Total", "61"]], 2)
+    1
+    """
+    end = len(rows)
+    while width > 1 and end > 0 and end > len(rows) - MAX_FOOTER_LINES:
+        row = rows[end - 1]
+        if _count_filled(row) and not _is_remark(row) and not (len(row) <= width and _is_total(row, rows, end - 1)):
+            break
+        end -= 1
+    # Empty lines alone are rows whose values are missing.
+    return len(rows) - end if end and any(map(_count_filled, rows[end:])) else 0
+
+
+def is_footer_line(row: Sequence[str], width: int) -> bool:
+    """Whether a line of fewer fields than there are columns, below all rows, is a total or a remark by its words alone."""
+    first = next((cell.strip() for cell in row if cell.strip()), "")
+    return len(row) < width and (_is_remark(row) or TOTAL.fullmatch(first) is not None)
+
+
+def describe_left_out(title: Sequence[Sequence[str]], footer: Sequence[Sequence[str]]) -> tuple[str, ...]:
+    """The notes about lines above and below the table."""
+    places = ((title, "above the header"), (footer, "below the rows"))
+    return tuple(
+        f"{len(lines)} {'line' if len(lines) == 1 else 'lines'} {place} left out: {_join_lines(lines)}."
+        for lines, place in places
+        if lines
+    )
+
+
+def _join_lines(lines: Sequence[Sequence[str]]) -> str:
+    texts = (" ".join(cell.strip() for cell in line if cell.strip()) for line in lines)
+    return "; ".join(repr(text[:60]) for text in texts if text) or "empty"
+
+
+def _count_filled(row: Sequence[str]) -> int:
+    return sum(bool(cell.strip()) for cell in row)
+
+
+def _is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether all cells are names, no two alike, and one is the name of a column of numbers."""
+    names = [cell.strip() for cell in row if cell.strip()]
+    if len(set(names)) < len(names) or not all(NAME.match(name) or PERIOD.fullmatch(name) for name in names):
+        return False
+    return any(not _has_digit(cell) and _holds_numbers(place, below) for place, cell in enumerate(row)) or any(
+        PERIOD.fullmatch(cell.strip()) and _holds_numbers(place, below) and not _holds_periods(place, below)
+        for place, cell in enumerate(row)
+    )
+
+
+def _holds_numbers(place: int, rows: Sequence[Sequence[str]]) -> bool:
+    cells = [row[place] for row in rows[-SEEN_ROWS:] if len(row) > place and row[place].strip()]
+    return bool(cells) and sum(map(_has_digit, cells)) >= MIN_NUMBER_SHARE * len(cells)
+
+
+def _holds_periods(place: int, rows: Sequence[Sequence[str]]) -> bool:
+    return all(PERIOD.fullmatch(row[place].strip()) for row in rows if len(row) > place and row[place].strip())
+
+
+def _has_digit(cell: str) -> bool:
+    return any(character.isdigit() for character in cell)
+
+
+def _is_remark(row: Sequence[str]) -> bool:
+    filled = [cell.strip() for cell in row if cell.strip()]
+    return len(filled) == 1 and REMARK.fullmatch(filled[0]) is not None
+
+
+def _is_total(row: Sequence[str], rows: Sequence[Sequence[str]], n_above: int) -> bool:
+    """Whether the first cell that is not empty says so, as no other row does, and the row is otherwise unlike a row."""
+    place = next(place for place, cell in enumerate(row) if cell.strip())
+    word = row[place].strip()
+    if not TOTAL.fullmatch(word):
+        return False
+    above = rows[:n_above]
+    if any(len(one) > place and one[place].strip() == word for one in above):
+        return False
+    width = max((len(one) for one in above[-SEEN_ROWS:]), default=0)
+    padded = [*row, *[""] * (width - len(row))]
+    is_short = any(not cell.strip() and _is_mostly_filled(at, above) for at, cell in enumerate(padded))
+    return is_short or _holds_numbers(place, above) or any(_is_sum(at, row, above) for at in range(place + 1, len(row)))
+
+
+def _is_mostly_filled(place: int, rows: Sequence[Sequence[str]]) -> bool:
+    cells = [len(row) > place and bool(row[place].strip()) for row in rows[-SEEN_ROWS:]]
+    return bool(cells) and sum(cells) >= MIN_NUMBER_SHARE * len(cells)
+
+
+def _is_sum(place: int, row: Sequence[str], above: Sequence[Sequence[str]]) -> bool:
+    """Whether a cell is the sum of those above it, whichever mark its decimals have."""
+    for decimal in (".", ","):
+        numbers = [_parse(one[place], decimal) for one in (*above, row) if len(one) > place and one[place].strip()]
+        if len(numbers) > 2 and None not in numbers:
+            values = [number for number in numbers if number is not None]
+            if abs(sum(values[:-1]) - values[-1]) <= 1e-4 * max(1.0, abs(values[-1])):
+                return True
+    return False
+
+
+def _parse(cell: str, decimal: str) -> float | None:
+    digits = re.sub(rf"[^0-9{re.escape(decimal)}-]", "", cell).replace(decimal, ".")
+    try:
+        return float(digits)
+    except ValueError:
+        return None
