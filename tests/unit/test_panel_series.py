@@ -59,6 +59,7 @@ ODD = {
     "a value every other month": rows_of("odd", MONTHS[::2]),
     "two values": rows_of("odd", MONTHS[:2]),
     "a mistyped year": [*rows_of("odd"), "odd,2203-06,5"],
+    "words alone": [f"odd,{month},withheld" for month in MONTHS],
     "no value": [f"odd,{month}," for month in MONTHS],
     "ended two years before the others": rows_of("odd", MONTHS[:12]),
 }
@@ -76,7 +77,7 @@ def test_an_odd_series_is_not_forecast_but_named_and_counted(tmp_path: Path, wha
     assert MONTHLY.label(panel.last) == MONTHS[-1]
 
 
-@pytest.mark.parametrize("what", [what for what in ODD if what != "no value"])
+@pytest.mark.parametrize("what", ODD)
 def test_strict_refuses_an_odd_series_by_its_name(tmp_path: Path, what: str) -> None:
     file = write(tmp_path, [*rows_of("a"), *rows_of("b"), *ODD[what]])
     with pytest.raises(ColumnError, match=r"--strict: 1 of 3 series .*'odd'"):
@@ -120,3 +121,12 @@ def test_values_are_read_as_they_were_in_training_and_what_does_not_fit_is_named
     assert again.latest_histories().get_series(0).tolist() == [1300.0, 1301.0, 1302.0, 1303.0, 1304.0]
     with pytest.raises(ColumnError, match=r"1 values are no numbers, first '1,300\.5 €' of 'a' at 2018-06"):
         load_panel_task_data(replace(write(tmp_path, [*later, 'a,2018-06,"1,300.5 €"']), reading=trained.reading))
+
+
+def test_rows_are_told_by_their_number_in_the_file_though_an_empty_one_lies_before(tmp_path: Path) -> None:
+    with pytest.raises(ColumnError, match="first 'soon' in row 38"):
+        load_panel_task_data(write(tmp_path, [",,", *rows_of("a"), "a,soon,5"]))
+    with pytest.raises(ColumnError, match="row 38 names no series"):
+        load_panel_task_data(write(tmp_path, [",,", *rows_of("a"), ",2021-01,5"]))
+    with pytest.raises(ColumnError, match="1 rows have none, first row 38"):
+        load_panel_task_data(write(tmp_path, [",,", *rows_of("a"), "a,,5"]))

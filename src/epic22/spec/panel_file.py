@@ -23,6 +23,7 @@ from epic22.core.data.column_reading import (
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
 from epic22.core.data.period_times import (
+    TYPED,
     PanelReading,
     PeriodReading,
     PeriodTimes,
@@ -42,12 +43,13 @@ from epic22.core.lineage import DataVersion
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
 from epic22.core.task import Column, Task
 from epic22.core.time_series import Frequency, get_frequency
-from epic22.spec.panel_series import describe_series, list_names, select_series
+from epic22.spec.panel_series import describe_series, list_names, select_series, tell_empty
 from epic22.spec.task_name import build_task_name
 from epic22.spec.training_spec import TrainingSpec
 
 VALUES = "values"
 SEPARATOR = " / "
+ROW = "#row"
 MAX_HORIZON = 100
 
 
@@ -188,7 +190,8 @@ def _read_values(table: LongTable, file: PanelFile, notes: list[str], left_out: 
     """The file with how its times were read and the calendar that they keep, and a frame [entity, at, period, value, known_at] of
     the values that are there, by series and time."""
     long = _drop_empty_rows(table.rows, file, notes)
-    names, (values, reading) = _read_names(long, file, notes), _read_label(long, file, notes)
+    names = _read_names(long, file, notes)
+    values, reading = _read_label(long, names, file, notes)
     present = values.is_not_null()
     if not present.any():
         raise ColumnError(
@@ -196,10 +199,10 @@ def _read_values(table: LongTable, file: PanelFile, notes: list[str], left_out: 
         )
     if not present.all() and file.layout == "long":
         notes.append(f"{(~present).sum():,} rows without a label were left out.")
-    _describe_empty_series(names, present, left_out)
-    rows, names = present.arg_true(), names.filter(present)
+    tell_empty(names, present, file, left_out)
+    rows, names = long[ROW].filter(present), names.filter(present)
     times = read_period_times(long[file.time].filter(present), names, file.frequency, table.reading)
-    _refuse_timeless(times, long[file.time], rows, file)
+    _refuse_timeless(times, long[file.time].filter(present), rows, file)
     if file.layout == "long":
         notes += describe_times(times, file.time)
     refuse_weekends(file.frequency, times.moments, names)
@@ -218,13 +221,13 @@ def _read_values(table: LongTable, file: PanelFile, notes: list[str], left_out: 
 
 
 def _drop_empty_rows(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
-    """The rows that say anything: spreadsheets end in rows of separators."""
+    """The rows that say anything, with their numbers from 0: spreadsheets end in rows of separators."""
     empty = (
         pl.DataFrame([is_blank(long[name]) for name in (*file.id, file.label)]).select(pl.all_horizontal(pl.all())).to_series()
     )
     if file.layout == "long" and empty.any():
         notes.append(f"{empty.sum():,} empty rows were left out.")
-    return long.filter(~empty)
+    return long.with_row_index(ROW).filter(~empty)
 
 
 def _refuse_timeless(times: PeriodTimes, raw: pl.Series, rows: pl.Series, file: PanelFile) -> None:
@@ -232,20 +235,19 @@ def _refuse_timeless(times: PeriodTimes, raw: pl.Series, rows: pl.Series, file: 
     bad = times.moments.is_null().arg_true()
     if not len(bad):
         return
-    row = rows[bad[0]]
-    if is_blank(raw)[row]:
+    row, value = rows[bad[0]], raw[bad[0]]
+    if is_blank(raw)[bad[0]]:
         raise ColumnError(
             f"--time {file.time}: {len(bad):,} rows have none, first row {row + 1:,}; fill them in or leave them out."
         )
     notation = file.known_reading.notation
     expected = (
         "write them as 2024-03-01 or 2024-03-01T13:00"
-        if notation is None
+        if notation is None or notation == TYPED
         else f"the model was trained on times like {describe_notation(notation)}; write them so"
     )
     raise ColumnError(
-        f"--time {file.time}: {len(bad):,} of {len(rows):,} values are no times, first {raw[row]!r} in row {row + 1:,}; "
-        f"{expected}."
+        f"--time {file.time}: {len(bad):,} of {len(rows):,} values are no times, first {value!r} in row {row + 1:,}; {expected}."
     )
 
 
@@ -255,7 +257,7 @@ def _read_names(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.Ser
     names = parts.select(pl.concat_str(pl.all(), separator=SEPARATOR).alias("entity")).to_series()
     blank = parts.select(pl.all_horizontal(pl.all() == "")).to_series()
     if blank.any():
-        row = blank.arg_true()[0] + 1
+        row = long[ROW].filter(blank)[0] + 1
         raise ColumnError(f"--id {', '.join(file.id)}: row {row:,} names no series; fill it in or leave it out.")
     _refuse_equal_names(parts, names)
     distinct = names.unique()
@@ -282,15 +284,11 @@ def _refuse_equal_names(parts: pl.DataFrame, names: pl.Series) -> None:
         )
 
 
-def _describe_empty_series(names: pl.Series, present: pl.Series, left_out: list[str]) -> None:
-    empty = names.filter(~names.is_in(names.filter(present).unique().implode())).unique()
-    if len(empty):
-        left_out.append(f"{len(empty):,} series without any value were left out: {list_names(empty)}.")
-
-
-def _read_label(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> tuple[pl.Series, ColumnReading | None]:
+def _read_label(
+    long: pl.DataFrame, names: pl.Series, file: PanelFile, notes: list[str]
+) -> tuple[pl.Series, ColumnReading | None]:
     """The values as numbers, null where they are missing, and how they were read. What is no number is named by its series and
-    time, for a wide file has no row of its own for it."""
+    time, for a wide file has no row of its own for it; a series of words alone has no values, as where figures are withheld."""
     raw = long[file.label]
     reading = None if file.reading is None else file.reading.values
     if raw.dtype == pl.String:
@@ -299,14 +297,15 @@ def _read_label(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> tuple[
     else:
         numbers = raw.cast(pl.Float64, strict=False).fill_nan(None)
         missing = raw.is_null() | (raw.is_nan() if raw.dtype.is_float() else False)
-    for odd, what in ((numbers.is_null() & ~missing, "no numbers"), (is_too_large(numbers), "infinite or enormous")):
+    words, has_number = numbers.is_null() & ~missing, numbers.is_not_null()
+    if has_number.any():
+        words &= names.is_in(names.filter(has_number).unique().implode())
+    for odd, what in ((words, "no numbers"), (is_too_large(numbers), "infinite or enormous")):
         rows = odd.arg_true()
         if len(rows):
-            row = long.row(rows[0], named=True)
-            series = SEPARATOR.join(str(row[part]) for part in file.id)
             raise ColumnError(
-                f"--label {file.label}: {len(rows):,} values are {what}, first {raw[rows[0]]!r} of {series!r} at "
-                f"{row[file.time]}; mend them or leave them empty."
+                f"--label {file.label}: {len(rows):,} values are {what}, first {raw[rows[0]]!r} of {names[rows[0]]!r} at "
+                f"{long[file.time][rows[0]]}; mend them or leave them empty."
             )
     return numbers, reading
 

@@ -77,6 +77,15 @@ def select_series(values: pl.DataFrame, rules: SeriesRules, notes: list[str]) ->
     return values
 
 
+def tell_empty(names: pl.Series, present: pl.Series, rules: SeriesRules, notes: list[str]) -> None:
+    """Note the series that have rows (n,) but no value in any of them. Raises ColumnError where `strict`."""
+    empty = names.filter(~names.is_in(names.filter(present).unique().implode())).unique()
+    if len(empty):
+        what = "without any value"
+        _refuse_strictly(len(empty), names.n_unique(), what, empty, rules)
+        notes.append(f"{len(empty):,} series {what} were left out: {list_names(empty)}.")
+
+
 def describe_series(values: pl.DataFrame, rules: SeriesRules) -> list[str]:
     """What the user should know of the series that are learned from."""
     return [*_describe_late(values, rules), *_describe_gaps(values), *_describe_signs(values)]

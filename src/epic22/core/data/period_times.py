@@ -107,6 +107,10 @@ class PeriodReading:
     notation: str | None = None
     zoned: bool | None = None
 
+    def is_in_utc(self, frequency: Frequency) -> bool:
+        """Whether periods are those of UTC, not of the place: only where an offset is stated and the hour counts."""
+        return bool(self.zoned) and frequency.is_shorter_than(DAY)
+
 
 @dataclass(frozen=True)
 class PanelReading:
@@ -125,11 +129,12 @@ class PanelReading:
 @dataclass(frozen=True)
 class PeriodTimes:
     """The moments (n,) of a panel's values, naive: local ones, or UTC where periods are shorter than a day and an offset is
-    stated. `reading` says how they were read, `rivals` which other notations would have fitted as well."""
+    stated (`is_utc`). `reading` says how they were read, `rivals` which other notations would have fitted as well."""
 
     moments: pl.Series
     reading: PeriodReading
     rivals: tuple[str, ...] = ()
+    is_utc: bool = False
 
 
 def _parse_form(form: str, text: pl.Series) -> pl.Series:
@@ -256,7 +261,8 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
     """
     if raw.dtype.is_temporal():
         moments, zoned = _localize(raw, frequency)
-        return PeriodTimes(moments, _check_offsets(reading, PeriodReading(TYPED, zoned), frequency, raw.name))
+        own = PeriodReading(TYPED, zoned)
+        return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), is_utc=own.is_in_utc(frequency))
     text = _write_plainly(raw)
     offsets, text = _split_offsets(text)
     n_offsets = len(offsets) - offsets.null_count()
@@ -271,7 +277,7 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
     if n_offsets and frequency.is_shorter_than(DAY):
         moments = moments - offsets.fill_null(0).cast(pl.Duration("us"))
     own = PeriodReading(best, n_offsets > 0)
-    return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), rivals)
+    return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), rivals, own.is_in_utc(frequency))
 
 
 def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReading) -> PeriodTimes:
@@ -296,7 +302,8 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
                 f"{describe_notation(name)}; write all of them alike."
             )
     _refuse_odd_headers(text, moments)
-    return PeriodTimes(moments, PeriodReading(best, bool(offsets.is_not_null().any())), rivals)
+    own = PeriodReading(best, bool(offsets.is_not_null().any()))
+    return PeriodTimes(moments, own, rivals, own.is_in_utc(frequency))
 
 
 def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:
@@ -319,10 +326,11 @@ def _list_header_notations(frequency: Frequency) -> tuple[str, ...]:
 def describe_times(times: PeriodTimes, name: str) -> list[str]:
     """What the user should know of how the times of a column were read."""
     notation = times.reading.notation
+    utc = [f"{name}: hours are those of UTC, since the times state an offset from it."] if times.is_utc else []
     if notation is None or notation not in TOLD:
-        return []
+        return utc
     rivals = [describe_notation(rival) for rival in times.rivals if rival in NOTATIONS]
-    return [f"{name}: {TOLD[notation]}" + (f", though {' or '.join(rivals)} would fit too." if rivals else ".")]
+    return [f"{name}: {TOLD[notation]}" + (f", though {' or '.join(rivals)} would fit too." if rivals else "."), *utc]
 
 
 def is_blank(column: pl.Series) -> pl.Series:
