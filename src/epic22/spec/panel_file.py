@@ -22,18 +22,17 @@ from epic22.core.data.column_reading import (
 )
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
+from epic22.core.data.period_calendar import anchor_frequency, refuse_weekends
+from epic22.core.data.period_notation import describe_notation
 from epic22.core.data.period_times import (
     TYPED,
     PanelReading,
     PeriodReading,
     PeriodTimes,
-    anchor_frequency,
-    describe_notation,
     describe_times,
     is_blank,
     read_headers,
     read_period_times,
-    refuse_weekends,
 )
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.schema_inference import is_missing
