@@ -129,10 +129,10 @@ def test_a_home_without_room_for_the_table_is_refused_with_both_sizes(tmp_path: 
 def test_what_a_disk_refuses_midway_is_a_sentence_and_other_errors_pass(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    full = pytest.raises(StorageError, match="the disk is full; nothing half-written was left")
-    with full, translate_storage_faults(), Path("/dev/full").open("wb", buffering=0) as stream:
+    full = pytest.raises(StorageError, match="home: the disk is full; nothing half-written was left")
+    with full, translate_storage_faults(tmp_path / "home"), Path("/dev/full").open("wb", buffering=0) as stream:
         stream.write(b"x")
-    with pytest.raises(ZeroDivisionError), translate_storage_faults():
+    with pytest.raises(ZeroDivisionError), translate_storage_faults(tmp_path / "home"):
         raise ZeroDivisionError
 
 

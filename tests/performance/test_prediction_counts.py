@@ -103,12 +103,7 @@ def test_trees_are_walked_once_a_batch_of_rows(monkeypatch: pytest.MonkeyPatch) 
 
 
 def assert_read_once(files: list[Path], bundle: Path) -> None:
-    """Every file once, but for the manifest, which is first asked what kind of bundle it is of."""
-    manifest = bundle / "manifest.json"
-    assert sorted(path for path in files if path != manifest) == sorted(
-        path for path in bundle.rglob("*") if path.is_file() and path != manifest
-    )
-    assert files.count(manifest) <= 2
+    assert sorted(files) == sorted(path for path in bundle.rglob("*") if path.is_file())
 
 
 def test_requests_read_the_bundle_from_the_disk_once(store: ModelStore) -> None:

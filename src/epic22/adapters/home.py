@@ -39,14 +39,14 @@ def refuse_unwritable_home(home: Path, table_bytes: int = 0) -> None:
 
 
 @contextmanager
-def translate_storage_faults() -> Iterator[None]:
+def translate_storage_faults(home: Path) -> Iterator[None]:
     """Raise StorageError, one sentence, for whatever a disk or its rights refuse inside; other errors pass on as they are."""
     try:
         yield
     except UserError:
         raise
     except Exception as error:
-        fault = describe_storage_fault(error)
+        fault = describe_storage_fault(error, f"EPIC22_HOME {home}")
         if fault is None:
             raise
         raise StorageError(f"{fault}; nothing half-written was left; {ADVICE}.") from error

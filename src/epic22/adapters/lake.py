@@ -56,7 +56,7 @@ class Lake:
         """The version of that number. Raises LakeError."""
         path = self._manifest_path(number)
         try:
-            return STORED_VERSION.validate_json(path.read_bytes())
+            return STORED_VERSION.validate_json(path.read_bytes(), extra="forbid")
         except FileNotFoundError:
             numbers = self._list_numbers()
             range_ = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none yet; ingest something first"

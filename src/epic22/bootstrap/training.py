@@ -77,7 +77,7 @@ def train_file(components: Components, spec: TrainingSpec, progress: Progress = 
     """
     write_to = spec.run.write_task
     refuse_unwritable(write_to)
-    with locate_errors(spec), translate_storage_faults():
+    with locate_errors(spec), translate_storage_faults(components.settings.home):
         refuse_contradictions(spec)
         prepare_home(components, spec.path)
         tuning = build_tuning(components.settings, spec)
@@ -126,7 +126,7 @@ def train_panel_file(components: Components, spec: TrainingSpec, progress: Progr
     """Train on the user's own panel. Raises UserError for what does not fit."""
     file = build_panel_file(spec)
     config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed)
-    with translate_storage_faults():
+    with translate_storage_faults(components.settings.home):
         prepare_home(components, file.path)
         progress.begin(f"reading {file.path.name}", 1)
         data = load_panel_task_data(file)
@@ -148,7 +148,7 @@ def train_feature(
     tables lack what the task needs.
     """
     feature = get_feature(name)
-    with translate_storage_faults():
+    with translate_storage_faults(components.settings.home):
         prepare_home(components)
         return _train_feature(components, feature, version_number, progress, config)
 

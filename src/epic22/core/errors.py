@@ -100,16 +100,16 @@ LIBRARY_FAULTS = (
 """The same as libraries word it that pass on no number: SQLite, Delta, Arrow."""
 
 
-def describe_storage_fault(error: BaseException) -> str | None:
-    """What a disk or its rights refused, in a sentence that names the file where the system does; None for any other error."""
+def describe_storage_fault(error: BaseException, place: str = "") -> str | None:
+    """What a disk or its rights refused, and where: the file that the system names, else `place`; None for any other error."""
     for cause in _iterate_causes(error):
         number = cause.errno if isinstance(cause, OSError) else None
         if number is None:
             number = next((code for pattern, code in LIBRARY_FAULTS if pattern.search(str(cause))), None)
         if number in STORAGE_FAULTS:
             path = cause.filename if isinstance(cause, OSError) else None
-            what = STORAGE_FAULTS[number]
-            return what if path is None else f"{os.fsdecode(path)}: {what}"
+            where = place if path is None else os.fsdecode(path)
+            return f"{where}: {STORAGE_FAULTS[number]}" if where else STORAGE_FAULTS[number]
     return None
 
 

@@ -135,17 +135,23 @@ class MlflowStore:
         log.warning("tracking database was damaged or never finished; a new one is made", kept_as=str(aside))
 
     def _make(self) -> None:
-        for old in self.home.glob(f"{NEW_PREFIX}*"):
-            old.unlink(missing_ok=True)
+        self._remove_unfinished()
         # MLflow remembers what it opened by its address: one that was used before would not be made again.
         aside = self.home / f"{NEW_PREFIX}{uuid.uuid4().hex}.db"
-        with closing(sqlite3.connect(aside)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        _connect(aside)
-        _close_connections(aside)
-        with closing(sqlite3.connect(aside)) as connection:
-            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        os.replace(aside, self.database)
+        try:
+            with closing(sqlite3.connect(aside)) as connection:
+                connection.execute("PRAGMA journal_mode=WAL")
+            _connect(aside)
+            _close_connections(aside)
+            with closing(sqlite3.connect(aside)) as connection:
+                connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            os.replace(aside, self.database)
+        finally:
+            self._remove_unfinished()
+
+    def _remove_unfinished(self) -> None:
+        for file in self.home.glob(f"{NEW_PREFIX}*"):
+            file.unlink(missing_ok=True)
 
     def _rebase_paths(self) -> None:
         """Point paths into another home's artifacts to this one's, where the task has files here: it was moved or copied."""

@@ -208,13 +208,13 @@ def value_to_json(value: Any) -> Any:
     return None if isinstance(value, float) and math.isnan(value) else value
 
 
-def open_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder, audited before anything is constructed.
+def open_bundle(folder: Path, manifest: dict[str, Any] | None = None) -> Bundle:
+    """The bundle in a folder, audited before anything is constructed; its manifest is read unless it is given.
 
     Raises BundleError naming the folder and what is wrong with it: absent, foreign, of a newer format, a file missing,
     truncated, added or altered, a model hash that does not match, golden rows that score otherwise.
     """
-    manifest, files = read_sealed_folder(folder, DATA_TYPE, ("golden.json", "preprocessing.json"))
+    manifest, files = read_sealed_folder(folder, DATA_TYPE, ("golden.json", "preprocessing.json"), manifest)
     try:
         bundle = _build_bundle(manifest, files)
     except (KeyError, TypeError, ValueError, UnknownTaskError) as error:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.panel_model import PanelModel
@@ -10,7 +11,7 @@ from epic22.core.artifact.sealed import read_data_type, read_manifest
 from epic22.core.errors import BundleError
 from epic22.core.lineage import ModelVersion
 
-OPENERS: Mapping[str, Callable[[ModelVersion, Path], Model]] = {
+OPENERS: Mapping[str, Callable[[ModelVersion, Path, dict[str, Any]], Model]] = {
     RowModel.data_type: RowModel.open,
     PanelModel.data_type: PanelModel.open,
 }
@@ -24,7 +25,8 @@ def open_model(version: ModelVersion, folder: Path) -> Model:
     Raises BundleError naming the folder and what is wrong with it.
     """
     try:
-        return OPENERS.get(read_data_type(read_manifest(folder)), RowModel.open)(version, folder)
+        manifest = read_manifest(folder)
+        return OPENERS.get(read_data_type(manifest), RowModel.open)(version, folder, manifest)
     except (BundleError, KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:

@@ -182,12 +182,12 @@ def _history_bytes(history: Histories) -> bytes:
     return content.getvalue()
 
 
-def open_panel_bundle(folder: Path) -> PanelBundle:
-    """The forecast in a folder, audited before anything is constructed.
+def open_panel_bundle(folder: Path, manifest: dict[str, Any] | None = None) -> PanelBundle:
+    """The forecast in a folder, audited before anything is constructed; its manifest is read unless it is given.
 
     Raises BundleError naming the folder and what is wrong with it, as `open_bundle` does.
     """
-    manifest, files = read_sealed_folder(folder, DATA_TYPE, (HISTORY, "golden.json"))
+    manifest, files = read_sealed_folder(folder, DATA_TYPE, (HISTORY, "golden.json"), manifest)
     try:
         bundle = _build_bundle(manifest, files)
     except (KeyError, TypeError, ValueError, UnknownTaskError, pl.exceptions.PolarsError) as error:

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import MAXYEAR, MINYEAR, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -46,9 +47,9 @@ class PanelModel(Model):
     capabilities = Capabilities(needs_sequences=True)
 
     @classmethod
-    def open(cls, version: ModelVersion, folder: Path) -> "PanelModel":
-        """The model in a folder, audited. Raises BundleError."""
-        return cls(version, open_panel_bundle(folder))
+    def open(cls, version: ModelVersion, folder: Path, manifest: dict[str, Any] | None = None) -> "PanelModel":
+        """The model in a folder, audited; its manifest is read unless it is given. Raises BundleError."""
+        return cls(version, open_panel_bundle(folder, manifest))
 
     def describe(self) -> ModelDescription:
         """What is reported of its answers."""

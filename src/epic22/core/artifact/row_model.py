@@ -37,9 +37,9 @@ class RowModel(Model):
     data_type = DATA_TYPE
 
     @classmethod
-    def open(cls, version: ModelVersion, folder: Path) -> "RowModel":
-        """The model in a folder, audited. Raises BundleError."""
-        return cls(version, open_bundle(folder))
+    def open(cls, version: ModelVersion, folder: Path, manifest: dict[str, Any] | None = None) -> "RowModel":
+        """The model in a folder, audited; its manifest is read unless it is given. Raises BundleError."""
+        return cls(version, open_bundle(folder, manifest))
 
     @property
     def capabilities(self) -> Capabilities:

@@ -64,12 +64,14 @@ def write_sealed_folder(folder: Path, manifest: Mapping[str, Any], files: Mappin
     (folder / MANIFEST).write_text(json.dumps(sealed, indent=2, sort_keys=True, allow_nan=False))
 
 
-def read_sealed_folder(folder: Path, data_type: str, required: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest and the files, audited: format, seal, type of data, file list, sizes and hashes.
+def read_sealed_folder(
+    folder: Path, data_type: str, required: tuple[str, ...], manifest: dict[str, Any] | None = None
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """The manifest, read unless it is given, and the files, audited: format, seal, type of data, file list, sizes and hashes.
 
     Raises BundleError naming the folder and what is wrong with it.
     """
-    manifest = read_manifest(folder)
+    manifest = read_manifest(folder) if manifest is None else manifest
     if read_data_type(manifest) != data_type:
         raise BundleError(f"{folder}: a bundle of kind {read_data_type(manifest)!r}, not {data_type!r}.")
     return manifest, _verify_files(folder, manifest, required)
