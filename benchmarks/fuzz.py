@@ -16,7 +16,7 @@ import tempfile
 import time
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -92,11 +92,21 @@ DAMAGE = ("oops", "1.2.3", "12-34", "?!", "2023-02-30", "99/99/2023", "#", "1,2,
 
 @dataclass(frozen=True)
 class WrittenColumn:
-    """A column as it was written: its cells, what they mean (None: missing), and whether the notation settles that."""
+    """A column as it was written: its cells and what they mean (None: missing).
+
+    `is_open`: which cells have another meaning in another notation, where none of those that settle the notation is left.
+    """
 
     cells: Sequence[str]
     values: Sequence[object]
-    is_settled: bool
+    is_open: Sequence[bool] = ()
+    settles: Sequence[bool] = ()
+    is_damaged: bool = False
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the notation tells what every cell means."""
+        return not self.is_damaged and (any(self.settles) or not any(self.is_open))
 
 
 def write_number(value: float, decimals: int, marks: tuple[str, str]) -> str:
@@ -108,18 +118,19 @@ def write_number(value: float, decimals: int, marks: tuple[str, str]) -> str:
 def write_numbers(draw: random.Random, n: int) -> WrittenColumn:
     """Numbers in one notation: settled where some number has decimals that no mark for thousands could part."""
     marks, (prefix, suffix) = draw.choice(MARKS), draw.choice(AFFIXES)
-    decimals, scale = draw.choice((0, 0, 1, 2, 4)), draw.choice((1, 100, 10_000, 5_000_000))
-    brackets, negative = draw.random() < 0.2, draw.random() < 0.4
+    decimals, scale = draw.choice((0, 0, 1, 2, 3, 4)), draw.choice((1, 100, 10_000, 5_000_000))
+    negative, sign = draw.random() < 0.4, draw.choice(("-{}", "-{}", "({})", "{}-", "\u2212{}"))
+    is_bare = draw.random() < 0.2 and "%" not in suffix
     values = [round(draw.uniform(-scale if negative else 0, scale), decimals) + 0.0 for _ in range(n)]
     cells = []
     for value in values:
-        digits = f"{prefix}{write_number(value, decimals, marks)}{suffix}"
-        is_below = value < 0 and round(abs(value), decimals) > 0
-        cells.append(f"({digits})" if is_below and brackets else f"-{digits}" if is_below else digits)
-    # Decimals are one, two or four digits here, so a point or comma before them parts no thousands; without decimals a mark for
+        digits = write_number(value, decimals, marks)
+        text = digits if is_bare and draw.random() < 0.3 else f"{prefix}{digits}{suffix}"
+        cells.append(sign.format(text) if value < 0 and round(abs(value), decimals) > 0 else text)
+    # A point or comma before one, two or four digits parts no thousands; before three it may. Without decimals a mark for
     # thousands is open but for blanks, apostrophes, and commas, which are the default.
-    has_marks = any(abs(value) >= 1000 for value in values) and marks[1] != ""
-    return WrittenColumn(cells, values, bool(decimals) or not has_marks or marks[1] != ".")
+    is_open = [decimals == 3 or (marks[1] == "." and abs(value) >= 1000) for value in values]
+    return WrittenColumn(cells, values, is_open, [decimals in (1, 2, 4)] * n)
 
 
 def write_times(draw: random.Random, n: int) -> WrittenColumn:
@@ -132,8 +143,17 @@ def write_times(draw: random.Random, n: int) -> WrittenColumn:
         values = [value.replace(second=0) for value in values]
     if form.endswith("%y"):
         values = [value.replace(year=1970 + value.year % 98) if value.year > 2067 else value for value in values]
-    is_open = form[:2] in ("%d", "%m") and form[2] in "/-" and "%b" not in form and all(value.day <= 12 for value in values)
-    return WrittenColumn([value.strftime(form + clock) for value in values], values, not is_open)
+    # Some exports mix their own format with the standard one.
+    is_mixed = draw.random() < 0.2
+    forms = [draw.choice((form, "%Y-%m-%d")) if is_mixed else form for _ in values]
+    has_order = [one[:3] in ("%d/", "%m/", "%d-", "%m-") and "%b" not in one for one in forms]
+    is_late = [value.day > 12 for value in values]
+    return WrittenColumn(
+        [value.strftime(one + clock) for value, one in zip(values, forms, strict=True)],
+        values,
+        [order and not late for order, late in zip(has_order, is_late, strict=True)],
+        [order and late for order, late in zip(has_order, is_late, strict=True)],
+    )
 
 
 def write_periods(draw: random.Random, n: int) -> WrittenColumn:
@@ -142,34 +162,34 @@ def write_periods(draw: random.Random, n: int) -> WrittenColumn:
     values = [datetime(draw.randint(1970, 2060), draw.randint(1, 12), 1) for _ in range(n)]
     if "%G" in form:
         values = [value - timedelta(days=value.weekday()) for value in values]
-    return WrittenColumn([value.strftime(form) for value in values], values, is_settled=True)
+    return WrittenColumn([value.strftime(form) for value in values], values)
 
 
 def write_plain(draw: random.Random, n: int) -> WrittenColumn:
     """Numbers as programs write them."""
     values = [draw.choice((1, 1000, 1e-6, 1e9)) * draw.uniform(-4, 4) for _ in range(n)]
-    return WrittenColumn([repr(value) for value in values], values, is_settled=True)
+    return WrittenColumn([repr(value) for value in values], values)
 
 
 def write_codes(draw: random.Random, n: int) -> WrittenColumn:
     """Digits that are names: zip codes with leading zeros."""
     width = draw.randint(3, 8)
     cells = [f"{draw.randint(0, 10 ** (width - 1) - 1):0{width}}" for _ in range(n)]
-    return WrittenColumn(cells, cells, is_settled=True)
+    return WrittenColumn(cells, cells)
 
 
 def write_words(draw: random.Random, n: int) -> WrittenColumn:
     """Names, of which some are words for missing elsewhere."""
     words = ["plain", *draw.sample(WORDS, draw.randint(1, 6))]
     cells = [words[0], *(draw.choice(words) for _ in range(n - 1))]
-    return WrittenColumn(cells, cells, is_settled=True)
+    return WrittenColumn(cells, cells)
 
 
 def write_truths(draw: random.Random, n: int) -> WrittenColumn:
     """true and false."""
     values = [draw.random() < 0.5 for _ in range(n)]
     form = draw.choice((str, str.lower, str.upper))
-    return WrittenColumn([form(str(value)) for value in values], values, is_settled=True)
+    return WrittenColumn([form(str(value)) for value in values], values)
 
 
 WRITERS: Sequence[Callable[[random.Random, int], WrittenColumn]] = (
@@ -192,14 +212,15 @@ def mark_missing(draw: random.Random, column: WrittenColumn, is_typed: bool) -> 
     gone = [draw.random() < share and i > 0 for i in range(len(column.cells))]
     cells = [word if is_gone else cell for cell, is_gone in zip(column.cells, gone, strict=True)]
     values = [None if is_gone else value for value, is_gone in zip(column.values, gone, strict=True)]
-    return WrittenColumn(cells, values, column.is_settled)
+    settles = [settle and not is_gone for settle, is_gone in zip(column.settles, gone, strict=False)]
+    return replace(column, cells=cells, values=values, settles=settles)
 
 
 def damage(draw: random.Random, column: WrittenColumn) -> WrittenColumn:
     """The column with a cell that is of no kind that the others are of: to be named, not settled."""
     cells = list(column.cells)
     cells[draw.randrange(len(cells))] = draw.choice(DAMAGE)
-    return WrittenColumn(cells, column.values, is_settled=False)
+    return replace(column, cells=cells, is_damaged=True)
 
 
 def write_table(draw: random.Random) -> tuple[dict[str, WrittenColumn], Callable[[Sequence[int]], bytes]]:

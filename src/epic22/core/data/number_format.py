@@ -21,7 +21,7 @@ CURRENCIES = (*SIGNS.split(), *CODES.split())
 """What may stand before a number; behind it a unit of any name may."""
 
 NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS = "[\u00a0\u2007\u2009\u202f]", "[\u2019\u02bc\u00b4`]", "[\u2212\u2013]"
-UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*"
+UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*?"
 """A unit of any name: m2, km/h, reviews, €/m²."""
 
 EXPONENT = r"(?:[eE][+-]?[0-9]{1,3})?"
