@@ -1,14 +1,17 @@
 """Columns as people write them: read by one rule in training, stored, and read alike ever after."""
 
+import math
 from datetime import datetime
 from pathlib import Path
 
 import polars as pl
 import pytest
 
-from epic22.core.column import Column, ColumnReading, NumberFormat
+from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
+from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.column_reading import ReadColumn, infer_text_column, read_text
 from epic22.core.data.files import RawTable
+from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.serialization import to_json
@@ -131,6 +134,41 @@ def test_few_values_that_are_nearly_all_numbers_are_names_and_it_is_said() -> No
 def test_a_word_that_the_user_names_is_missing_in_every_column() -> None:
     table = infer_schema(raw(y=["0", "1"], n=["1", "n.b."], c=["a", "n.b."]), Roles("y", missing=("n.b.",)))
     assert table.frame.rows() == [(0, 1, "a"), (1, None, None)]
+
+
+AGES = [str(20 + i % 37) for i in range(60)]
+
+
+def test_a_number_in_nines_far_from_all_others_is_missing_and_it_is_said() -> None:
+    raw_table = raw(y=["0", "1"] * 32, age=[*AGES, "-999", "-999", "-999", "31"], cap=[*AGES, "99", "99", "99", "50"])
+    table = infer_schema(raw_table, Roles("y"))
+    assert table.frame["age"].null_count() == 3
+    assert table.frame["cap"].null_count() == 0
+    assert any("age (-999 in 3 rows)" in note for note in table.notes)
+    assert conform_frame(raw(age=["-999", "40"], cap=["99", "1"]), table.columns)["age"].to_list() == [None, 40.0]
+    typed = RawTable("t.parquet", pl.DataFrame({"age": [-999, 40], "cap": [99, 1]}), "0", "parquet", None, None)
+    assert conform_frame(typed, table.columns)["age"].to_list() == [None, 40.0]
+
+
+def test_bounds_that_are_stated_keep_a_number_in_nines() -> None:
+    raw_table = raw(y=["0", "1"] * 31, age=[*AGES, "-999", "-999"])
+    table = infer_with_overrides(raw_table, Roles("y"), [ColumnOverride("age", low=-999)])
+    assert table.frame["age"].null_count() == 0
+
+
+def test_a_request_has_missing_what_stands_for_missing() -> None:
+    column = Column("age", "int", reading=ColumnReading(sentinels=(-999.0,)))
+    preprocessor = Preprocessor.fit((column,), pl.DataFrame({"age": [1.0, 2.0]}))
+    assert math.isnan(preprocessor.transform_row({"age": -999})[0, 0])
+    assert preprocessor.transform_row({"age": 5})[0, 0] == 5
+
+
+def test_the_user_settles_what_a_column_leaves_open() -> None:
+    raw_table = raw(y=["0", "1"], price=["1.234", "5.678"], when=["03/11/2023", "04/11/2023"])
+    overrides = [ColumnOverride("price", decimal=","), ColumnOverride("when", day_first=True)]
+    table = infer_with_overrides(raw_table, Roles("y"), overrides)
+    assert table.frame.rows()[0] == (0, 1234, datetime(2023, 11, 3))
+    assert conform_frame(raw(price=["1.234"], when=["03/11/2023"]), table.columns).rows() == [(1234.0, datetime(2023, 11, 3))]
 
 
 DAY_FIRST = Column("when", "time", reading=ColumnReading(times=("%d/%m/%Y",)))

@@ -52,25 +52,25 @@ class ColumnReading:
     """How the text of a column was read in training, and is read ever after.
 
     `number` is the format of its numbers, `times` are the formats of its times, in the order in which they are tried. `missing`
-    are the words that mean missing in this column beside those that do so in every column.
+    are the words that mean missing in this column beside those that do so in every column, `sentinels` the numbers that do.
     """
 
     number: NumberFormat = NumberFormat()
     times: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
+    sentinels: tuple[float, ...] = ()
 
     @property
     def is_plain(self) -> bool:
         """Whether every reader would read it alike: plain numbers, times with the year first, no words for missing of its own."""
-        return self.number == NumberFormat() and not self.missing and all(form.startswith("%Y") for form in self.times)
+        is_of_own = self.number != NumberFormat() or bool(self.missing or self.sentinels)
+        return not is_of_own and all(form.startswith("%Y") for form in self.times)
 
     @classmethod
     def restore(cls, stored: Mapping[str, Any]) -> "ColumnReading":
         """The reading that its JSON was written from."""
-        number = dict(stored["number"])
-        return cls(
-            NumberFormat(**{**number, "affixes": tuple(number["affixes"])}), tuple(stored["times"]), tuple(stored["missing"])
-        )
+        number = NumberFormat(**{**stored["number"], "affixes": tuple(stored["number"]["affixes"])})
+        return cls(number, *(tuple(stored[key]) for key in ("times", "missing", "sentinels")))
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,8 @@ class Column(Bounds):
 class ColumnOverride(Bounds):
     """What is stated of a column; None and empty: whatever is inferred. `about` in plain words.
 
-    A `never` or `protected` column is no input.
+    A `never` or `protected` column is no input. `decimal` is the decimal mark of its numbers, `day_first` whether the day stands
+    before the month in its times.
     """
 
     name: str
@@ -106,6 +107,8 @@ class ColumnOverride(Bounds):
     about: str | None = None
     levels: tuple[str, ...] = ()
     role: Literal["input", "protected", "never"] | None = None
+    decimal: Literal[".", ","] | None = None
+    day_first: bool | None = None
 
     def override(self, column: Column) -> Column:
         """The column with what is stated of it."""

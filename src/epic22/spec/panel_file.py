@@ -13,6 +13,7 @@ import polars as pl
 from epic22.core.column import ColumnReading
 from epic22.core.data.clock_changes import describe_skipped_hours, refuse_doubled_hours
 from epic22.core.data.column_reading import (
+    ReadingRules,
     gather_remarks,
     infer_reading_as,
     infer_text_column,
@@ -311,7 +312,7 @@ def _read_label(
 
 def _infer_label_reading(raw: pl.Series, notes: list[str]) -> ColumnReading:
     """How the values are written; what is not plain is noted."""
-    column = infer_text_column(raw, may_be_names=False)
+    column = infer_text_column(raw, ReadingRules(may_be_names=False, may_be_missing=False))
     if not column.values.dtype.is_numeric():
         return infer_reading_as(raw, "float")
     notes += gather_remarks(column.remarks)

@@ -465,7 +465,10 @@ class TrainingSpec(Section):
     ] = RolesSection()
     columns: Annotated[
         tuple[ColumnOverride, ...],
-        Key("Each column as it was read. Keys: dtype, unit, about (in words, for the reasons), low, high, levels, role."),
+        Key(
+            "Each column as it was read. Keys: dtype, unit, about (in words, for the reasons), low, high, levels, role, "
+            "decimal (the mark), day_first."
+        ),
     ] = ()
     formulas: Annotated[
         tuple[str, ...],
@@ -594,7 +597,7 @@ FIELDS = tuple(_list_fields(TrainingSpec))
 
 COLUMN_FIELDS = tuple(
     describe_field("columns", name, get_type_hints(ColumnOverride)[name], Key(""), getattr(ColumnOverride, name))
-    for name in ("dtype", "unit", "about", "low", "high", "levels", "role")
+    for name in ("dtype", "unit", "about", "low", "high", "levels", "role", "decimal", "day_first")
 )
 """The settings of a column, in the order of the file."""
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 import polars as pl
 
 from epic22.core.column import Column, ColumnOverride, ColumnReading, Dtype
-from epic22.core.data.column_reading import infer_reading_as
+from epic22.core.data.column_reading import ReadingRules, infer_reading_as
 from epic22.core.data.files import RawTable
 from epic22.core.data.schema_inference import (
     MAX_CATEGORY_LEVELS,
@@ -14,6 +14,7 @@ from epic22.core.data.schema_inference import (
     TypedFrame,
     TypedTable,
     assign_roles,
+    build_rules,
     cast_column,
     infer_schema,
     infer_types,
@@ -37,12 +38,12 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
     refuse_unfit_overrides(raw.frame.columns, roles, overrides)
     notes = list(raw.notes)
     # A category may mix numbers and letters; what else is stated is held against each value below.
-    typed = infer_types(raw, roles, notes, [one.name for one in overrides if one.dtype is not None or one.role == "never"])
+    by_name = {one.name: one for one in overrides}
+    typed = infer_types(raw, roles, notes, by_name)
     for one in overrides:
-        typed = _apply_override(raw.frame[one.name], typed, one, roles.missing)
+        typed = _apply_override(raw.frame[one.name], typed, one, build_rules(one.name, roles, one))
         _refuse_out_of_bounds(typed.frame[one.name], one)
     table = assign_roles(typed, roles, notes)
-    by_name = {one.name: one for one in overrides}
     columns = tuple(_override_column(c, by_name.get(c.name)) for c in table.columns)
     return replace(table, columns=columns)
 
@@ -75,7 +76,7 @@ def _refuse_contradictions(one: ColumnOverride) -> None:
         raise ColumnError(f"columns.{one.name}: free text is no input; say dtype: category, or leave the role out.")
 
 
-def _apply_override(raw: pl.Series, typed: TypedFrame, one: ColumnOverride, missing: Sequence[str]) -> TypedFrame:
+def _apply_override(raw: pl.Series, typed: TypedFrame, one: ColumnOverride, rules: ReadingRules) -> TypedFrame:
     """The frame with the column in its stated type, and how it is read for that.
 
     Raises ColumnError naming the first row that does not fit.
@@ -84,7 +85,7 @@ def _apply_override(raw: pl.Series, typed: TypedFrame, one: ColumnOverride, miss
     if dtype is None or _has_dtype(typed.frame[one.name], dtype):
         return typed
     problems: list[tuple[int, str | None, str]] = []
-    reading = infer_reading_as(raw, dtype, missing) if raw.dtype == pl.String else ColumnReading(missing=tuple(missing))
+    reading = infer_reading_as(raw, dtype, rules) if raw.dtype == pl.String else ColumnReading(missing=rules.missing)
     values = cast_column(raw, Column(one.name, dtype, reading=reading), problems)
     if dtype == "int" and not problems:
         part = (values != values.round()).fill_null(value=False)

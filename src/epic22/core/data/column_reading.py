@@ -44,6 +44,9 @@ NEARLY_ALL = 0.95
 MAX_FEW_VALUES = 50
 """A column with at most this many different values can be a category although nearly all are numbers; it is said so."""
 
+MIN_VALUES_BESIDE = 5
+"""A number stands for missing only beside this many different others."""
+
 MAX_NUMBER = 3.0e38
 """Beyond this a number is infinite in the 32 bits that models see."""
 
@@ -54,16 +57,32 @@ JOINED = r"^\d{4,}\D+\d{4,}$"
 SHOWN_CHARACTERS = 20
 """Characters of a value that are shown of one that may have hundreds."""
 
-NUMBERS, OPEN_MARKS, NAMES, MISSING, MIXED_UNITS, NEARLY = (
+NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY = (
     "read as numbers",
-    "marks that nothing in the column settles",
+    "marks that nothing in the column settles (columns.NAME.decimal in a task file does)",
     "names and no amounts, for their digits have leading zeros, exponents or no end (columns.NAME.dtype: int in a task file, or "
     "--kind regression for a label, makes them numbers)",
     "read as missing",
+    "numbers far from all others and read as missing (columns.NAME.low or high in a task file that reach so far keep them)",
     "numbers of different units, read as names",
     "nearly all numbers, times or true and false, and read as names for the rest (--missing WORD makes a word missing)",
 )
 """What is remarked of columns, once for all columns."""
+
+
+@dataclass(frozen=True)
+class ReadingRules:
+    """What is known of a column before it is read.
+
+    `missing` are words that the user names. `may_be_names`: whole numbers that are written as codes are (007, 1E2) are names.
+    `may_be_missing`: numbers that stand for missing may be among its values. `decimal` and `day_first` are stated by the user.
+    """
+
+    missing: tuple[str, ...] = ()
+    may_be_names: bool = True
+    may_be_missing: bool = True
+    decimal: str | None = None
+    day_first: bool | None = None
 
 
 @dataclass(frozen=True)
@@ -96,30 +115,27 @@ def null_missing_words(series: pl.Series, words: Sequence[str] = ()) -> pl.Serie
     return text.set(text.is_in([*MISSING_WORDS, *words]), None)
 
 
-def infer_text_column(series: pl.Series, missing: Sequence[str] = (), may_be_names: bool = True) -> ReadColumn:
-    """The text of a column in the narrowest type that all of its values allow.
-
-    `missing` are words that the user names. `may_be_names`: whole numbers that are written as codes are (007, 1E2) are names.
-    """
-    text = null_missing_words(series, missing)
-    base = ColumnReading(missing=tuple(missing))
+def infer_text_column(series: pl.Series, rules: ReadingRules = ReadingRules()) -> ReadColumn:
+    """The text of a column in the narrowest type that all of its values allow."""
+    text = null_missing_words(series, rules.missing)
+    base = ColumnReading(missing=rules.missing)
     if text.null_count() == len(text):
         return ReadColumn(text, base)
     number = parse_plain_numbers(text)
     if number.null_count() == text.null_count():
-        return _read_plain_numbers(text, number, base, may_be_names)
-    return _read_values(text, text.drop_nulls().unique(maintain_order=True), base, may_be_names)
+        return null_sentinels(_read_plain_numbers(text, number, base, rules), rules)
+    return null_sentinels(_read_values(text, text.drop_nulls().unique(maintain_order=True), base, rules), rules)
 
 
-def _read_plain_numbers(text: pl.Series, number: pl.Series, base: ColumnReading, may_be_names: bool) -> ReadColumn:
+def _read_plain_numbers(text: pl.Series, number: pl.Series, base: ColumnReading, rules: ReadingRules) -> ReadColumn:
     """A column of numbers that need no format, unless they are names or their points part thousands."""
     named = _read_long_digits(text, text, number, base)
     if named is not None:
         return named
-    if may_be_names and _looks_named(text, number) and has_name_digits(text.drop_nulls()):
+    if rules.may_be_names and _looks_named(text, number) and has_name_digits(text.drop_nulls()):
         return _build_names(text, base)
-    if number.dtype == pl.Float64 and has_open_points(text.drop_nulls()):
-        numbers = infer_number_format(text.drop_nulls().unique(maintain_order=True))
+    if rules.decimal == "," or (number.dtype == pl.Float64 and has_open_points(text.drop_nulls())):
+        numbers = infer_number_format(text.drop_nulls().unique(maintain_order=True), rules.decimal)
         if numbers is not None:
             return _build_numbers(text, numbers, base)
     return _refuse_infinite(ReadColumn(number, base), text)
@@ -140,7 +156,7 @@ def _looks_named(text: pl.Series, number: pl.Series) -> bool:
     return bool((number.drop_nulls() == number.drop_nulls().round()).all())
 
 
-def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, may_be_names: bool) -> ReadColumn:
+def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rules: ReadingRules) -> ReadColumn:
     """A column whose values are not all plain numbers, by its different values."""
     is_word = distinct.is_in([ALWAYS_TYPED]) | distinct.str.to_lowercase().is_in(list(TYPED_MISSING_WORDS))
     values, words = distinct.filter(~is_word), tuple(distinct.filter(is_word))
@@ -151,15 +167,15 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, may_
     is_truth = values.str.to_lowercase().is_in(["true", "false"])
     if is_truth.all():
         return _remark_missing(ReadColumn(present.str.to_lowercase() == "true", reading), present, words)
-    numbers = infer_number_format(values)
+    numbers = infer_number_format(values, rules.decimal)
     if numbers is not None and not numbers.numbers.null_count():
         named = _read_long_digits(text, values, numbers.numbers, base)
         if named is not None:
             return named
-        if may_be_names and has_name_digits(values, numbers.format):
+        if rules.may_be_names and has_name_digits(values, numbers.format):
             return _build_names(text, base)
         return _remark_missing(_build_numbers(present, numbers, reading), present, words)
-    times = infer_time_formats(values)
+    times = infer_time_formats(values, rules.day_first)
     if times is not None and not times.times.null_count():
         return _remark_missing(_build_times(present, times, reading), present, words)
     parsed = [(numbers.numbers, "numbers")] if numbers is not None else []
@@ -180,7 +196,10 @@ def _build_numbers(text: pl.Series, numbers: NumberReading, reading: ColumnReadi
     column = ReadColumn(parse_numbers_as(text, form), replace(reading, number=form))
     if form != NumberFormat() or numbers.open_value is not None:
         present = text.drop_nulls()
-        shown = present.filter(present.str.contains(numbers.open_value, literal=True)) if numbers.open_value else present
+        is_shown = present.cast(pl.Float64, strict=False).is_null()
+        if numbers.open_value is not None:
+            is_shown = present.str.contains(numbers.open_value, literal=True)
+        shown = present.filter(is_shown) if is_shown.any() else present
         value = str(shown[0])
         number = parse_numbers_as(pl.Series([value]), form)[0]
         sort = NUMBERS if numbers.open_value is None else OPEN_MARKS
@@ -194,7 +213,10 @@ def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) ->
     first = next((form for form in times.formats if form[:5] in ("%m/%d", "%d/%m", "%m-%d", "%d-%m")), None)
     mark = "" if first is None else first[2]
     if times.open_value is not None:
-        notes.append(f"{text.name}: month{mark}day{mark}year, though day{mark}month{mark}year would fit too.")
+        notes.append(
+            f"{text.name}: month{mark}day{mark}year, though day{mark}month{mark}year would fit too "
+            "(columns.NAME.day_first in a task file says which)."
+        )
     elif first is not None and first.startswith("%d"):
         notes.append(f"{text.name}: day{mark}month{mark}year.")
     if len(times.formats) > 1:
@@ -240,6 +262,52 @@ def _read_names(
         f"column {text.name!r} holds {what}, but {int(is_odd.sum()):,} of its values are none: {text[row]!r} in row {row + 1:,}"
     )
     return ReadColumn(text, base, problem=problem)
+
+
+def null_sentinels(column: ReadColumn, rules: ReadingRules) -> ReadColumn:
+    """The column without numbers that stand for missing: -999 where nothing else is below zero, or far from all others."""
+    number = column.values
+    if not rules.may_be_missing or not number.dtype.is_numeric() or column.problem is not None:
+        return column
+    least, greatest = number.min(), number.max()
+    sentinels = [float(one) for one in (least, greatest) if is_sentinel(one) and _stands_apart(number, one)]  # type: ignore[arg-type]
+    if not sentinels:
+        return column
+    is_missing = find_sentinels(number, sentinels)
+    shown = ", ".join(f"{one:,g} in {int((number == one).sum()):,} rows" for one in sentinels)
+    return replace(
+        column,
+        values=number.set(is_missing, None),
+        reading=replace(column.reading, sentinels=tuple(sentinels)),
+        remarks=(*column.remarks, (SENTINELS, f"{number.name} ({shown})")),
+    )
+
+
+def find_sentinels(number: pl.Series, sentinels: Sequence[float]) -> pl.Series:
+    """Which numbers are among those that stand for missing."""
+    return number.cast(pl.Float64).is_in(list(sentinels)).fill_null(value=False)
+
+
+def is_sentinel(number: object) -> bool:
+    """Whether a number is written in nines alone, as those are that stand for missing.
+
+    >>> is_sentinel(-999), is_sentinel(9999.0), is_sentinel(-99.5)
+    (True, True, False)
+    """
+    return isinstance(number, int | float) and abs(number) >= 9 and set(f"{abs(number):.12g}") == {"9"}
+
+
+def _stands_apart(number: pl.Series, sentinel: float) -> bool:
+    """Whether a number comes more than once, and all others are many and far away: on the other side of zero, or apart by more
+    than their own range, five times where it is above them."""
+    others = number.filter(number != sentinel).drop_nulls()
+    n_sentinels = len(number) - number.null_count() - len(others)
+    if n_sentinels < 2 or n_sentinels > len(others) or others.n_unique() < MIN_VALUES_BESIDE:
+        return False
+    low, high = float(others.min()), float(others.max())  # type: ignore[arg-type]
+    if sentinel < low:
+        return low >= 0 or low - sentinel > high - low
+    return sentinel - high > 5 * (high - low)
 
 
 def describe_problems(problems: Sequence[str]) -> str:
@@ -300,7 +368,8 @@ def read_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
     """
     own = text.set(is_missing_text(text, dtype, reading), None).str.strip_chars()
     if dtype in ("int", "float", "money"):
-        return parse_numbers_as(own, reading.number).cast(pl.Float64)
+        number = parse_numbers_as(own, reading.number).cast(pl.Float64)
+        return number.set(find_sentinels(number, reading.sentinels), None) if reading.sentinels else number
     if dtype == "time":
         return parse_times_in(own, tuple(dict.fromkeys((*reading.times, *ISO_FORMATS, *ZONED_FORMATS))))
     if dtype == "bool":
@@ -311,20 +380,23 @@ def read_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
 def is_missing_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
     """Which values are missing: null, empty, or a word for it in a column of this type."""
     words = [*MISSING_WORDS, *reading.missing, *(() if dtype in ("category", "text") else (ALWAYS_TYPED,))]
-    return text.is_null() | text.str.strip_chars().is_in(words)
+    is_word = text.is_null() | text.str.strip_chars().is_in(words)
+    if not reading.sentinels:
+        return is_word
+    return is_word | find_sentinels(parse_numbers_as(text.str.strip_chars(), reading.number), reading.sentinels)
 
 
-def infer_reading_as(text: pl.Series, dtype: Dtype, missing: Sequence[str] = ()) -> ColumnReading:
+def infer_reading_as(text: pl.Series, dtype: Dtype, rules: ReadingRules = ReadingRules()) -> ColumnReading:
     """How text is read whose type the user states: the format of its numbers or times, and its words for missing."""
-    distinct = null_missing_words(text, missing).drop_nulls().unique(maintain_order=True)
-    reading = ColumnReading(missing=tuple(missing))
+    distinct = null_missing_words(text, rules.missing).drop_nulls().unique(maintain_order=True)
+    reading = ColumnReading(missing=rules.missing)
     if dtype in ("category", "text"):
         return reading
     is_word = distinct.str.to_lowercase().is_in(list(TYPED_MISSING_WORDS))
     values = distinct.filter(~is_word)
-    reading = replace(reading, missing=(*missing, *distinct.filter(is_word)))
+    reading = replace(reading, missing=(*rules.missing, *distinct.filter(is_word)))
     if dtype == "time":
-        times = infer_time_formats(values)
+        times = infer_time_formats(values, rules.day_first)
         return reading if times is None else replace(reading, times=times.formats)
-    numbers = infer_number_format(values)
+    numbers = infer_number_format(values, rules.decimal)
     return reading if numbers is None or dtype == "bool" else replace(reading, number=numbers.format)

@@ -118,13 +118,15 @@ def _build_body(decimal: str, thousands: str) -> str:
     return rf"(?:{groups}|[0-9]+)(?:{d}[0-9]*)?|{d}[0-9]+"
 
 
-def infer_number_format(values: pl.Series) -> NumberReading | None:
+def infer_number_format(values: pl.Series, decimal: str | None = None) -> NumberReading | None:
     """The format that reads most of a column's different values; None where it reads hardly any.
 
-    The whole column decides on the marks: a sample first, then whatever the sample's format could not read.
+    The whole column decides on the marks: a sample first, then whatever the sample's format could not read. `decimal` is the
+    decimal mark where it is known.
     """
+    candidates = [marks for marks in MARKS if decimal in (None, marks[0])]
     sample = thin_out(values, MAX_SAMPLE)
-    reading = _infer_from_sample(sample)
+    reading = _infer_from_sample(sample, candidates)
     for _ in range(MAX_ROUNDS):
         if reading is None:
             return None
@@ -133,7 +135,7 @@ def infer_number_format(values: pl.Series) -> NumberReading | None:
         if left.is_empty() or len(values) <= MAX_SAMPLE:
             break
         wider = pl.concat([sample, thin_out(left, MAX_SAMPLE)]).unique(maintain_order=True)
-        again = _infer_from_sample(wider)
+        again = _infer_from_sample(wider, candidates)
         if len(wider) == len(sample) or again is None or again.format == reading.format:
             break
         sample, reading = wider, again
@@ -145,7 +147,7 @@ def thin_out(values: pl.Series, n: int) -> pl.Series:
     return values if len(values) <= n else values.gather_every(-(-len(values) // n))
 
 
-def _infer_from_sample(sample: pl.Series) -> NumberReading | None:
+def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]]) -> NumberReading | None:
     parts = normalize_signs(sample).str.extract_groups(PARTS).struct.unnest()
     is_number = parts["body"].is_not_null() & (parts["open"].is_null() == parts["close"].is_null())
     if 2 * is_number.sum() < len(sample):
@@ -156,7 +158,7 @@ def _infer_from_sample(sample: pl.Series) -> NumberReading | None:
     parts = parts.filter(fits)
     if parts.is_empty():
         return None
-    marks, other = _choose_marks(parts["body"])
+    marks, other = _choose_marks(parts["body"], candidates)
     form = NumberFormat(*marks, affixes=affixes, brackets=parts["open"].is_not_null().any())
     return NumberReading(form, parts["body"], other, others)
 
@@ -190,14 +192,14 @@ def _affix_fits(side: pl.Series, affixes: Sequence[str]) -> pl.Series:
     return (stripped == "") | stripped.is_in(list(affixes))
 
 
-def _choose_marks(bodies: pl.Series) -> tuple[tuple[str, str], str | None]:
+def _choose_marks(bodies: pl.Series, candidates: Sequence[tuple[str, str]]) -> tuple[tuple[str, str], str | None]:
     """The marks that read most of the digits, the earlier where several do; and a value that they leave open."""
     counts = bodies.to_frame("body").select(
-        pl.col("body").str.contains(f"^(?:{_build_body(*marks)})$").sum().alias(str(i)) for i, marks in enumerate(MARKS)
+        pl.col("body").str.contains(f"^(?:{_build_body(*marks)})$").sum().alias(str(i)) for i, marks in enumerate(candidates)
     )
-    fits = dict(zip(MARKS, counts.row(0), strict=True))
-    best = max(MARKS, key=lambda marks: int(fits[marks]))
-    rivals = [marks for marks in MARKS if marks[0] != best[0] and fits[marks] == fits[best]]
+    fits = dict(zip(candidates, counts.row(0), strict=True))
+    best = max(candidates, key=lambda marks: int(fits[marks]))
+    rivals = [marks for marks in candidates if marks[0] != best[0] and fits[marks] == fits[best]]
     marked = bodies.filter(bodies.str.contains("[.,]"))
     if not rivals or marked.is_empty():
         return best, None

@@ -208,6 +208,11 @@ class Preprocessor:
         return value + self.centers.get(column.name, 0.0)
 
     @cached_property
+    def _sentinels(self) -> Mapping[str, tuple[float, ...]]:
+        """The numbers that stand for missing, by column: files come without them, requests may have them."""
+        return {c.name: c.reading.sentinels for c in self.columns if c.reading is not None and c.reading.sentinels}
+
+    @cached_property
     def _overflow_positions(self) -> tuple[int, ...]:
         """Positions of categories with more levels than the matrix tells apart."""
         return tuple(place for place, c in enumerate(self.columns) if len(self.levels.get(c.name, ())) > MAX_LEVELS)
@@ -227,14 +232,18 @@ class Preprocessor:
             return series.cast(pl.String).replace_strict(self.levels[column.name], default=None, return_dtype=pl.Float64)
         if column.dtype == "time":
             return series.cast(pl.Datetime("us")).dt.epoch("us") / MICROSECONDS_PER_DAY
-        return series.cast(pl.Float64)
+        sentinels = self._sentinels.get(column.name)
+        number = series.cast(pl.Float64)
+        return number if sentinels is None else number.set(number.is_in(list(sentinels)), None)
 
     def _to_number(self, value: Any, column: Column) -> float:
         if value is None:
             return float("nan")
         if column.dtype == "category":
             return float(self.levels[column.name].get(_to_text(value), float("nan")))
-        return days_since_1970(value) if column.dtype == "time" else float(value)
+        if column.dtype == "time":
+            return days_since_1970(value)
+        return float("nan") if value in self._sentinels.get(column.name, ()) else float(value)
 
 
 PREPROCESSING_VIEWS = collect_views(

@@ -9,18 +9,21 @@ from dataclasses import dataclass, replace
 
 import polars as pl
 
-from epic22.core.column import ColumnReading, NumberFormat
+from epic22.core.column import ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_reading import (
     ALWAYS_TYPED,
     ReadColumn,
+    ReadingRules,
     describe_infinite,
     describe_problems,
+    find_sentinels,
     gather_remarks,
     infer_reading_as,
     infer_text_column,
     is_missing_text,
     is_too_large,
     null_missing_words,
+    null_sentinels,
     read_text,
 )
 from epic22.core.data.files import RawTable
@@ -43,6 +46,9 @@ YEARS, DATES, DAYS = "%Y", "%Y%m%d", "%Y: days from 1970"
 
 DAY_RANGE = (-719_162, 2_932_896)
 """Whole numbers that can be days from 1970: the years 1 to 9999."""
+
+
+NO_OVERRIDES: Mapping[str, ColumnOverride] = {}
 
 
 @dataclass(frozen=True)
@@ -93,14 +99,17 @@ class TypedFrame:
     readings: Mapping[str, ColumnReading]
 
 
-def infer_types(raw: RawTable, roles: Roles, notes: list[str], lenient: Sequence[str] = ()) -> TypedFrame:
-    """Every column in the narrowest type that all of its values allow; those that are `lenient` need not be whole.
+def infer_types(
+    raw: RawTable, roles: Roles, notes: list[str], overrides: Mapping[str, ColumnOverride] = NO_OVERRIDES
+) -> TypedFrame:
+    """Every column in the narrowest type that all of its values allow; one whose type is stated need not be whole.
 
     Raises ColumnError that names every column whose values do not go together.
     """
     # Names of things may mix numbers and letters (C123 beside 124); only what is learned from must be whole.
+    lenient = [name for name, one in overrides.items() if one.dtype is not None or one.role == "never"]
     aside = {*lenient, *roles.drop, roles.id, roles.group}
-    read = {name: _read_column(raw.frame[name], roles) for name in raw.frame.columns}
+    read = {name: _read_column(raw.frame[name], roles, overrides.get(name)) for name in raw.frame.columns}
     problems = [one.problem for name, one in read.items() if one.problem is not None and name not in aside]
     if problems:
         raise ColumnError(describe_problems(problems))
@@ -109,22 +118,38 @@ def infer_types(raw: RawTable, roles: Roles, notes: list[str], lenient: Sequence
     return TypedFrame(pl.DataFrame([one.values for one in read.values()]), {name: one.reading for name, one in read.items()})
 
 
-def _read_column(series: pl.Series, roles: Roles) -> ReadColumn:
+def _read_column(series: pl.Series, roles: Roles, override: ColumnOverride | None) -> ReadColumn:
     """The series in the narrowest type that its values and its role allow: a name stays the text that it was."""
     own = series if series.dtype == pl.String else normalize_type(series)
-    is_amount = series.name in (*roles.time, roles.offset) or (series.name == roles.label and roles.kind == "regression")
     if series.name in (roles.id, roles.group):
         return _read_names(series, own)
+    rules = build_rules(series.name, roles, override)
     if own.dtype != pl.String:
-        return ReadColumn(own, ColumnReading(missing=roles.missing), problem=describe_infinite(own, series.name))
-    column = infer_text_column(own, roles.missing, may_be_names=not is_amount)
+        problem = describe_infinite(own, series.name)
+        return null_sentinels(ReadColumn(own, ColumnReading(missing=roles.missing), problem=problem), rules)
+    column = infer_text_column(own, rules)
     return _read_classes(column) if series.name == roles.label else column
+
+
+def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:
+    """What is known of a column before it is read, by its role and what is stated of it."""
+    is_amount = name in (*roles.time, roles.offset) or (name == roles.label and roles.kind == "regression")
+    has_bounds = override is not None and (override.low is not None or override.high is not None)
+    return ReadingRules(
+        missing=roles.missing,
+        may_be_names=not is_amount,
+        may_be_missing=name not in (*roles.time, roles.offset, roles.label) and not has_bounds,
+        decimal=None if override is None else override.decimal,
+        day_first=None if override is None else override.day_first,
+    )
 
 
 def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
     """Ids or groups in a type that tells all of them apart, else as text."""
     text = strip_name(series)
-    typed = own if own.dtype != pl.String else infer_text_column(own, may_be_names=False).values
+    typed = (
+        own if own.dtype != pl.String else infer_text_column(own, ReadingRules(may_be_names=False, may_be_missing=False)).values
+    )
     return ReadColumn(typed if keeps_names_apart(text, typed) else text, ColumnReading())
 
 
@@ -407,6 +432,9 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
     else:
         own = strip_blanks(series) if series.dtype == pl.String else normalize_type(series)
         typed, missing = own.cast(pl.String) if dtype in ("category", "text") else _cast(own, dtype), own.is_null()
+        if column.reading is not None and column.reading.sentinels:
+            missing = missing | find_sentinels(typed, column.reading.sentinels)
+            typed = typed.set(missing, None)
     odd = typed.is_null() & ~missing
     if typed.dtype == pl.Float64:
         odd = odd | is_too_large(typed)

@@ -115,27 +115,30 @@ def parse_times_in(text: pl.Series, formats: Sequence[str]) -> pl.Series:
     return moment
 
 
-def infer_time_formats(values: pl.Series) -> TimeReading | None:
+def infer_time_formats(values: pl.Series, day_first: bool | None = None) -> TimeReading | None:
     """The formats that read most of a column's different values; None where they read hardly any.
 
-    Day and month have one order in the whole column: whichever reads more, else the one in which the days are more plausible,
-    else the month first.
+    Day and month have one order in the whole column: as `day_first` says, else whichever reads more, else the one in which the
+    days are more plausible, else the month first.
     """
     sample = thin_out(values, MAX_SAMPLE)
     if 2 * sample.str.contains(TIME_SHAPE).sum() < len(sample):
         return None
+    if day_first is not None:
+        known = _infer_in_order(values, sample, MONTH_FIRST if day_first else DAY_FIRST)
+        return known if 2 * known.times.null_count() <= len(values) else None
     candidates = [_infer_in_order(values, sample, unwanted) for unwanted in (DAY_FIRST, MONTH_FIRST)]
-    month_first, day_first = candidates
-    if month_first.times.null_count() != day_first.times.null_count():
+    month_first, of_days = candidates
+    if month_first.times.null_count() != of_days.times.null_count():
         best = min(candidates, key=lambda one: one.times.null_count())
         return best if 2 * best.times.null_count() <= len(values) else None
     if 2 * month_first.times.null_count() > len(values):
         return None
-    if month_first.times.equals(day_first.times):
+    if month_first.times.equals(of_days.times):
         return month_first
-    if _has_only_firsts(day_first.times) and not _has_only_firsts(month_first.times):
-        return day_first
-    differing = (month_first.times != day_first.times).fill_null(value=False).arg_true()
+    if _has_only_firsts(of_days.times) and not _has_only_firsts(month_first.times):
+        return of_days
+    differing = (month_first.times != of_days.times).fill_null(value=False).arg_true()
     open_value = str(values[differing[0]]) if len(differing) else None
     return TimeReading(month_first.formats, month_first.times, open_value)
 
