@@ -7,6 +7,8 @@ from typing import Literal
 
 import polars as pl
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.request_model import build_panel_request_model
@@ -71,6 +73,7 @@ OTHERS = {
     "years": ("Y", [str(2000 + y) for y in range(9)], ("Y", "2000", "2008")),
     "fiscal years": ("Y", [f"{2000 + y}/{y + 1:02}" for y in range(14)], ("Y", "2000", "2013")),
     "weeks over a year of 53": ("W", ["2020-W52", "2020-W53", "2021-W01", "2021-W02"], ("W", "2020-12-21", "2021-01-11")),
+    "days of weeks": ("W", ["2020-W52-2", "2020-W53-2", "2021-W01-2", "2021-W02-2"], ("W-TUE", "2020-12-22", "2021-01-12")),
     "days of a spreadsheet": ("D", [str(43_101 + d) for d in range(14)], ("D", "2018-01-01", "2018-01-14")),
     "seconds": ("D", [str(1_514_764_800 + 86_400 * d) for d in range(14)], ("D", "2018-01-01", "2018-01-14")),
 }
@@ -206,3 +209,41 @@ def test_the_last_period_of_a_request_is_that_of_the_clock_of_the_place(frequenc
     schema = PanelSchema("rents", "", "rent", None, frequency, 12, 3, "long", ("zip",), "at")
     row = build_panel_request_model(schema).row.model_validate({"series": "a", "last": "2024-01-01T00:00:00+14:00"})
     assert row.model_dump()["last"] == expected
+
+
+DAYS = ("%Y-%m-%d", "%d.%m.%Y", "%Y/%m/%d", "%d-%B-%Y", "%B %d, %Y", "%Y%m%d", "%Y-%m-%dT%H:%M:%S+02:00")
+FORMS = {
+    "D": DAYS,
+    "W": (*DAYS, "%G-W%V"),
+    "M": (*DAYS, "%Y-%m", "%B-%y", "%b %Y", "%m/%Y", "%YM%m"),
+    "Y": (*DAYS, "%Y"),
+}
+NAMES_OF_SERIES = st.text(st.characters(codec="utf-8", exclude_categories=["C", "Z"]), min_size=1, max_size=8)
+
+
+@pytest.mark.slow
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_what_is_read_of_a_panel_is_what_was_written(tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
+    frequency = data.draw(st.sampled_from([get_frequency(name) for name in FORMS]))
+    form = data.draw(st.sampled_from(FORMS[frequency.name]))
+    # Years whose two digits are read as they are meant; enough periods that days are not taken for business days.
+    first = int(
+        frequency.ordinals(pl.Series([datetime(data.draw(st.integers(1970, 2040)), data.draw(st.integers(1, 12)), 1)]))[0]
+    )
+    times = [frequency.start(first + k) for k in range(data.draw(st.integers(8, 20)))]
+    names = data.draw(st.lists(NAMES_OF_SERIES, min_size=1, max_size=4, unique=True))
+    values = data.draw(st.lists(st.integers(-1000, 1000), min_size=len(times), max_size=len(times)))
+    path = tmp_path_factory.mktemp("panel") / "panel.parquet"
+    layout: Literal["wide", "long"] = data.draw(st.sampled_from(["wide", "long"]))
+    texts = [time.strftime(form) for time in times]
+    if layout == "wide":
+        frame = pl.DataFrame({"zip": names, **{text: [value] * len(names) for text, value in zip(texts, values, strict=True)}})
+    else:
+        frame = pl.DataFrame({"zip": [n for n in names for _ in texts], "at": texts * len(names), "rent": values * len(names)})
+    frame.write_parquet(path)
+    panel = load_panel_task_data(PanelFile(path, layout, ("zip",), "at", "rent", frequency, 1))
+    assert panel.entities.to_list() == sorted(names)
+    histories = panel.latest_histories()
+    assert (histories.first, histories.lines.shape[1]) == (first, len(times))
+    assert all(line.tolist() == values for line in histories.iterate_series())

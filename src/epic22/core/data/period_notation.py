@@ -46,7 +46,7 @@ QUARTERS = (
     r"^(?P<year>\d{2})[ ./'-]{0,2}[Qq](?P<quarter>[1-4])$",
     r"^(?P<quarter>[1-4])[Qq][ ./'-]{0,2}(?P<year>\d{2})$",
 )
-WEEK = r"^(\d{4})[ -]?[Ww](\d{1,2})$"
+WEEK = r"^(\d{4})[ -]?[Ww](\d{1,2})(?:-([1-7]))?$"
 YEAR = r"^\d{4}(\.0)?$"
 FISCAL_YEAR = r"^(\d{4})[/-](\d{2}|\d{4})$"
 FISCAL_PREFIX = r"^(?:FY[ '-]?)|[ -]?FY[ '-]?"
@@ -104,10 +104,10 @@ def _parse_quarters(text: pl.Series) -> pl.Series:
 
 
 def _parse_weeks(text: pl.Series) -> pl.Series:
-    """The Monday of each ISO week, as in 2024-W05; a week 53 only where the year has one."""
+    """The days of ISO weeks, as in 2024-W05-3, a week alone standing for its Monday; a week 53 only where the year has one."""
     parts = text.str.extract_groups(WEEK).struct.unnest()
-    monday = parts["1"] + "-W" + parts["2"].str.zfill(2) + "-1"
-    return monday.alias(text.name).str.to_datetime("%G-W%V-%u", strict=False, time_unit="us")
+    day = parts["1"] + "-W" + parts["2"].str.zfill(2) + "-" + parts["3"].fill_null("1")
+    return day.alias(text.name).str.to_datetime("%G-W%V-%u", strict=False, time_unit="us")
 
 
 def _parse_years(text: pl.Series) -> pl.Series:
