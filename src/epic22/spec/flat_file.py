@@ -16,7 +16,9 @@ from epic22.core.column import ColumnReading
 from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
-from epic22.core.data.leakage import audit_columns
+from epic22.core.data.leakage import Suspicion, audit_columns
+from epic22.core.data.leakage_tests import audit_single_columns
+from epic22.core.data.magnitude import audit_magnitudes
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, read_row_times
@@ -61,7 +63,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     inputs = tuple(column for column in table.columns if column.role == "input")
     frame, derived = add_formula_columns(table.frame, inputs, formulas)
     clusters = select_clusters(table.frame, table.times, spec.roles.group)
-    suspicions = audit_columns(frame, (*table.columns, *derived), table.frame[spec.label], kind, clusters)
+    suspicions = audit_table(frame, (*table.columns, *derived), table.frame[spec.label], kind, clusters)
     suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(spec))
     withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(spec.roles.keep)
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
@@ -85,6 +87,21 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
             *_describe_formulas(formulas, usable_formulas),
         ),
         test_rows=test_rows,
+    )
+
+
+def audit_table(
+    frame: pl.DataFrame, columns: tuple[Column, ...], label: pl.Series, kind: Kind, clusters: pl.Series | None
+) -> tuple[Suspicion, ...]:
+    """What the columns of a table of one's own give away, and what the size of its numbers hides; see `audit_columns`."""
+    suspicions, traits = audit_columns(frame, columns, label, kind, clusters), KINDS[kind]
+    withheld, told = {s.column for s in suspicions if s.withheld}, {s.column for s in suspicions}
+    used = [column for column in columns if column.role == "input" and column.name not in withheld]
+    single = audit_single_columns(frame.select(column.name for column in used), label, traits, clusters)
+    return (
+        *suspicions,
+        *(s for s in single if s.column not in told),
+        *audit_magnitudes(frame, used, label, traits.is_regression),
     )
 
 

@@ -10,7 +10,7 @@ from epic22.core.data.batches import Batches
 from epic22.core.data.column_overrides import refuse_unfit_overrides
 from epic22.core.data.examples import Examples
 from epic22.core.data.large_table import LabelEncoder, LargeTable, read_large_table
-from epic22.core.data.leakage import Suspicion, audit_columns
+from epic22.core.data.leakage import Suspicion
 from epic22.core.data.profile import ColumnCounts, Profile, list_values, profile_batches
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.errors import ColumnError, UserError
@@ -22,6 +22,7 @@ from epic22.core.targets import KINDS
 from epic22.core.task import Kind, Task
 from epic22.spec.flat_file import (
     MAX_CLASSES,
+    audit_table,
     build_task,
     compute_data_version,
     encode_label,
@@ -142,8 +143,8 @@ def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, spec: T
     sample = table.sample
     times = None if table.at is None else pl.Series(table.at[table.sample_rows])
     clusters = select_clusters(sample, times, spec.roles.group)
-    suspicions = audit_columns(sample, table_profile.columns, sample[spec.label], kind, clusters)
-    suspected = {s.column for s in suspicions}
+    suspicions = audit_table(sample, table_profile.columns, sample[spec.label], kind, clusters)
+    suspected = {s.column for s in suspicions if s.withheld}
     inputs = [c for c in table_profile.columns if c.role == "input" and c.dtype == "int" and c.name not in suspected]
     keys = [
         key

@@ -44,6 +44,9 @@ SuspicionKind = Literal[
     "post-event column",
     "implausible score",
     "known_at violation",
+    "code for missing",
+    "merged values",
+    "far label",
 ]
 
 KEY_SHARE = 0.95

@@ -23,10 +23,12 @@ from epic22.core.data.column_scores import (
     bin_values,
     bound_auc,
     compute_risk,
+    encode_entities,
     sample_entities,
     score_boosting,
 )
 from epic22.core.data.leakage import Suspicion
+from epic22.core.targets import TargetKind
 from epic22.core.task import Array, Column
 
 SIGNIFICANCE = 1e-4
@@ -43,6 +45,14 @@ MAX_EXCESS_P_VALUE = 1e-3
 MIN_ROWS = 200
 MIN_POSITIVES = 30
 MIN_AUC = 0.7
+MIN_AUC_ALONE = 0.85
+"""In a table of one's own, of which nothing is known, a column must be better than this to be asked about."""
+
+MAX_OPEN_ALONE = 0.1
+MIN_OPEN_RATIO = 3.0
+N_FINE_BINS = 250
+"""A single number leaves at most this share of the labels' order open, the others at least this, and so many times its own."""
+
 MIN_FILLED_AUC = 0.68
 """Gaps that alone tell the classes apart this well: on ten clean public sets no column's gaps reach 0.60."""
 
@@ -89,6 +99,65 @@ def audit_target_leakage(
     fold = assign_folds(entity, seed)
     risks = {name: compute_risk(inputs[name], y, fold) for name in names if name not in {s.column for s in suspicions}}
     return (*suspicions, *_find_implausible_column(inputs, risks, y, entity, fold, seed))
+
+
+def audit_single_columns(
+    inputs: pl.DataFrame, label: pl.Series, kind: TargetKind, clusters: pl.Series | None, seed: int = 0
+) -> tuple[Suspicion, ...]:
+    """Of a table of one's own: columns filled for one class, and one that scores implausibly beside all others; none is withheld.
+
+    `inputs` are the columns that are learned from, `label` (n,) classes or numbers; rows of a cluster are one piece of evidence.
+    """
+    entity = np.arange(len(label)) if clusters is None else clusters.cast(pl.String).fill_null("missing").to_numpy()
+    if len(label) < MIN_ROWS or not inputs.width:
+        return ()
+    rows = sample_entities(entity, seed)
+    inputs, label, entity = inputs[rows], label[rows], entity[rows]
+    if kind.is_regression:
+        return tuple(_find_implausible_number(inputs, label.cast(pl.Float64).to_numpy(), entity, seed))
+    y = (label == label.unique().sort()[-1]).to_numpy().astype(int)
+    n_entities = min(len(np.unique(encode_entities(entity)[y == one])) for one in (0, 1))
+    if not kind.has_positive_class or n_entities < MIN_POSITIVES:
+        return ()
+    filled = _find_filled_columns(inputs, inputs.columns, y, entity, seed)
+    fold, told = assign_folds(entity, seed), {s.column for s in filled}
+    risks = {name: compute_risk(inputs[name], y, fold) for name in inputs.columns if name not in told}
+    return (*filled, *_find_implausible_column(inputs, risks, y, entity, fold, seed, MIN_AUC_ALONE))
+
+
+def _find_implausible_number(inputs: pl.DataFrame, y: Array, entity: Array, seed: int) -> list[Suspicion]:
+    """The column that orders the labels almost entirely, where all others together leave several times as much open."""
+    rank, fold = stats.rankdata(y) / len(y), assign_folds(entity, seed)
+    if inputs.width < 3 or rank.var() == 0:
+        return []
+    strength = {name: _measure_rank_correlation(inputs[name], rank) for name in inputs.columns}
+    best = max(strength, key=lambda name: strength[name])
+    if 1 - strength[best] ** 2 > MAX_OPEN_ALONE:
+        return []
+
+    def measure_open(names: list[str]) -> float:
+        matrix = np.column_stack([bin_values(inputs[name], N_FINE_BINS) for name in names])
+        return float(((score_boosting(matrix, rank, fold, seed, "reg:squarederror") - rank) ** 2).mean() / rank.var())
+
+    alone, together = measure_open([best]), measure_open([name for name in inputs.columns if name != best])
+    if together < max(MAX_OPEN_ALONE, MIN_OPEN_RATIO * alone):
+        return []
+    evidence = (
+        f"by itself it explains {1 - alone:.1%} of the order of the labels, all {inputs.width - 1} other columns together "
+        f"{1 - together:.1%}: known before the label, it would be nearly the whole story."
+    )
+    return [Suspicion(best, "implausible score", evidence, False)]
+
+
+def _measure_rank_correlation(series: pl.Series, rank: Array) -> float:
+    """|Spearman| of a column of numbers or times with the labels' ranks, over the rows that have it; 0 for others."""
+    if not (series.dtype.is_numeric() or series.dtype.is_temporal()):
+        return 0.0
+    both = pl.DataFrame({"x": series.to_physical().cast(pl.Float64), "y": rank}).drop_nulls()
+    if both.height < max(MIN_ROWS, 0.9 * len(series)):
+        return 0.0
+    correlation = both.select(pl.corr("x", "y", method="spearman")).item()
+    return 0.0 if correlation is None or np.isnan(correlation) else abs(float(correlation))
 
 
 def _find_post_event_columns(inputs: pl.DataFrame, y: Array, entity: Array, at: Array, seed: int) -> list[Suspicion]:
@@ -193,14 +262,20 @@ def _find_filled_columns(inputs: pl.DataFrame, names: list[str], y: Array, entit
 
 
 def _find_implausible_column(
-    inputs: pl.DataFrame, risks: dict[str, Array], y: Array, entity: Array, fold: Array, seed: int
+    inputs: pl.DataFrame,
+    risks: dict[str, Array],
+    y: Array,
+    entity: Array,
+    fold: Array,
+    seed: int,
+    min_auc: float = MIN_AUC,
 ) -> list[Suspicion]:
     """The best single column, if it is ahead of a boosted model of all the others by more than chance allows."""
     if len(risks) < 3:
         return []
     alone = {name: float(roc_auc_score(y, risk)) for name, risk in risks.items()}
     best = max(alone, key=lambda name: alone[name])
-    if alone[best] < MIN_AUC:
+    if alone[best] < min_auc:
         return []
     rest = np.column_stack([bin_values(inputs[name]) for name in risks if name != best])
     together = score_boosting(rest, y, fold, seed)

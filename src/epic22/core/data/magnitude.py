@@ -1,0 +1,159 @@
+"""Numbers whose size is the matter: codes for missing, labels far from all others, values that models would not tell apart."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+import numpy as np
+import polars as pl
+
+from epic22.core.data.leakage import Suspicion
+from epic22.core.data.preprocess import MICROSECONDS_PER_DAY, choose_center, days_since_1970
+from epic22.core.task import Array, Column
+from epic22.core.text import format_value
+
+MIN_ROWS = 20
+MIN_COUNT = 5
+MIN_SHARE = 0.001
+"""A code for missing stands in at least this many rows, and this share of them."""
+
+MAX_CODES = 3
+"""At either end of a column up to this many values may be codes, as 96 and 98 are."""
+
+MIN_OTHERS = 10
+"""A column with fewer other values is a list of sizes, where one may be far from the rest."""
+
+MIN_GAP, MIN_GAP_OF_CODE = 3.0, 1.0
+"""How far from the nearest other value a code lies, in ranges of the other values; less for what is often written for missing."""
+
+CODE_DATES = frozenset(
+    days_since_1970(datetime(*day))
+    for day in (
+        *((1, 1, 1), (1753, 1, 1), (1899, 12, 30), (1899, 12, 31), (1900, 1, 1), (1901, 1, 1), (1970, 1, 1)),
+        *((2099, 12, 31), (2199, 12, 31), (2999, 12, 31), (9999, 12, 31)),
+    )
+)
+"""Dates that stand for none, as days since 1970."""
+
+MAX_MERGED = 0.1
+"""More of a column's different values than this share must not become one as float32."""
+
+MAX_LOG_DISTANCE = 6.0
+"""Logarithms of labels lie within this many robust standard deviations of their median: beyond is one row in 500 million."""
+
+MIN_DISTANCE_RATIO = 5.0
+"""Labels of both signs are far out where they are this many times as far from the median as the next."""
+
+
+def audit_magnitudes(
+    frame: pl.DataFrame, columns: Sequence[Column], label: pl.Series, is_regression: bool
+) -> tuple[Suspicion, ...]:
+    """Codes for missing among the inputs' numbers and times, values that float32 merges, and labels that are codes or far out."""
+    findings: list[Suspicion | None] = []
+    for column in columns:
+        if column.role != "input" or column.dtype not in ("int", "float", "time") or frame.height < MIN_ROWS:
+            continue
+        values = _list_numbers(frame[column.name])
+        findings += [_ask_about_codes(column, values), _find_merged_values(column.name, values)]
+    if is_regression and len(label) >= MIN_ROWS:
+        values = _list_numbers(label)
+        findings.append(_ask_about_codes(Column(label.name, "float"), values) or _find_far_labels(label.name, values))
+    return tuple(finding for finding in findings if finding is not None)
+
+
+def _list_numbers(series: pl.Series) -> Array:
+    """The values that are there, in days for times, (m,)."""
+    present = series.drop_nulls()
+    if present.dtype.is_temporal():
+        present = present.cast(pl.Datetime("us")).dt.epoch("us") / MICROSECONDS_PER_DAY
+    numbers = present.cast(pl.Float64).to_numpy()
+    return np.asarray(numbers[np.isfinite(numbers)])
+
+
+def find_codes(values: Array, is_time: bool = False) -> list[float]:
+    """Values that are frequent and lie far outside all others, at either end: numbers that stand for missing. 0 is none, but for
+    a date.
+
+    >>> find_codes(np.array([*range(20, 90), *[-999.0] * 8]))
+    [-999.0]
+    >>> find_codes(np.array([*range(20, 90), -999.0]))
+    []
+    """
+    distinct, counts = np.unique(values, return_counts=True)
+    codes: list[float] = []
+    for sign in (1, -1):
+        ends, end_counts = distinct[::sign], counts[::sign]
+        for k in range(min(MAX_CODES, len(ends) - MIN_OTHERS), 0, -1):
+            candidates = ends[:k]
+            # At the other end there may be codes as well.
+            gap, spread = abs(ends[k] - ends[k - 1]), float(np.ptp(ends[k:-MAX_CODES]))
+            least = MIN_GAP_OF_CODE if all(map(_is_written_for_missing, candidates)) else MIN_GAP
+            is_frequent = end_counts[:k].max() >= max(MIN_COUNT, MIN_SHARE * len(values))
+            if spread > 0 and gap >= least * spread and is_frequent and (is_time or (candidates != 0).all()):
+                codes += candidates.tolist()
+                break
+    return sorted(codes)
+
+
+def _is_written_for_missing(value: float) -> bool:
+    """Nines, as in -999 and 9999, and dates that stand for none."""
+    return value in CODE_DATES or (value == int(value) and len(str(abs(int(value)))) > 1 and set(str(abs(int(value)))) == {"9"})
+
+
+def _ask_about_codes(column: Column, values: Array) -> Suspicion | None:
+    codes = find_codes(values, column.dtype == "time") if len(values) >= MIN_ROWS else []
+    if not codes:
+        return None
+    others = values[~np.isin(values, codes)]
+    names = [_write_value(column, code) for code in codes]
+    counts = " and ".join(f"{name} in {int((values == code).sum()):,}" for name, code in zip(names, codes, strict=True))
+    ends = " to ".join(_write_value(column, float(end)) for end in (others.min(), others.max()))
+    way_out = " ".join(f"--missing {name}" for name in names)
+    evidence = (
+        f"{counts} of {len(values):,} rows, far outside all other values ({ends}): does it mean missing? {way_out} says so."
+    )
+    return Suspicion(column.name, "code for missing", evidence, False)
+
+
+def _write_value(column: Column, value: float) -> str:
+    """A number or a date as files have it."""
+    return str(format_value(column, value)) if column.dtype == "time" else f"{value:.12g}"
+
+
+def _find_merged_values(name: str, values: Array) -> Suspicion | None:
+    """Values that stay one as float32 even when a centre is subtracted first."""
+    distinct = np.unique(values)
+    merged = len(distinct) - len(np.unique((distinct - choose_center(values)).astype(np.float32)))
+    if merged <= MAX_MERGED * len(distinct):
+        return None
+    evidence = (
+        f"models hold numbers with 24 bits, which makes one of {merged:,} of its {len(distinct):,} different values and others: "
+        "give its parts as columns of their own, or its distance from a round number by --formula."
+    )
+    return Suspicion(name, "merged values", evidence, False)
+
+
+def _find_far_labels(name: str, values: Array) -> Suspicion | None:
+    is_far = _are_far_logs(values) if (values > 0).all() else _are_far_values(values)
+    n_far = int(is_far.sum())
+    if not n_far or n_far > MAX_CODES:
+        return None
+    shown = ", ".join(f"{value:.12g}" for value in np.sort(values[is_far]))
+    rest = values[~is_far]
+    evidence = (
+        f"{shown} in {n_far} of {len(values):,} rows, far from all others ({rest.min():.6g} to {rest.max():.6g}): "
+        "squared errors are made by such rows; mend them, leave them out, or decide by --loss absolute."
+    )
+    return Suspicion(name, "far label", evidence, False)
+
+
+def _are_far_logs(values: Array) -> Array:
+    logs = np.log(values)
+    low, middle, high = np.quantile(logs, (0.25, 0.5, 0.75))
+    return np.asarray((high > low) & (np.abs(logs - middle) > MAX_LOG_DISTANCE * (high - low) / 1.349))
+
+
+def _are_far_values(values: Array) -> Array:
+    distance = np.abs(values - np.median(values))
+    ordered = np.sort(distance)[::-1]
+    ends = [k for k in range(1, MAX_CODES + 1) if ordered[k] > 0 and ordered[k - 1] >= MIN_DISTANCE_RATIO * ordered[k]]
+    return np.asarray(distance >= ordered[ends[0] - 1]) if ends else np.zeros(len(values), dtype=bool)
