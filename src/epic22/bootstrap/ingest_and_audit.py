@@ -5,11 +5,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from epic22.adapters.sources.catalog import list_sources
+from epic22.adapters.sources.file_reader import list_files
+from epic22.adapters.sources.mapping_draft import draft_files, draft_foreign_files, write_draft
 from epic22.bootstrap.components import Components, current_user
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
-from epic22.core.errors import FileError, SplitError
+from epic22.core.errors import ColumnError, FileError, SplitError
 from epic22.core.lineage import DataVersion
 from epic22.core.progress import Progress
 from epic22.core.quality import Finding
@@ -26,6 +28,9 @@ from epic22.spec.task_request import build_split_request, locate_errors, refuse_
 from epic22.spec.task_yaml import refuse_unwritable, write_task_file
 from epic22.spec.training_spec import TrainingSpec
 
+MAPPING_DRAFT = "mapping.yaml"
+"""The name of a drafted mapping, in the folder of the files that it maps."""
+
 
 def ingest_folder(
     components: Components,
@@ -37,12 +42,11 @@ def ingest_folder(
 ) -> IngestResult:
     """Take a folder of tables in as the next data version, through a mapping file where the source is foreign.
 
-    Raises FileError where the folder holds no table.
+    Raises FileError where the folder holds no table, ColumnError where one lacks a column; then a mapping is drafted beside it.
     """
     sources = list_sources(folder, source_name, mapping)
-    if not sources:
-        names = ", ".join(table.name for table in CANONICAL)
-        raise FileError(f"{folder}: no file named after a table; expected e.g. leases.csv or leases.parquet, of: {names}.")
+    if mapping is None:
+        _refuse_foreign_files(folder)
     inputs = list_source_datasets([(one.name, one.sha256) for one in sources])
     with emit_lineage(components.lineage, "ingest", inputs) as work:
         result = ingest(
@@ -50,6 +54,27 @@ def ingest_folder(
         )
         work.outputs += list_table_datasets(result.version) if result.version else ()
     return result
+
+
+def _refuse_foreign_files(folder: Path) -> None:
+    """Draft a mapping where the files are not the canonical tables, and raise an error that says what is missing."""
+    named = [(path, path.relative_to(folder).as_posix(), table) for table in CANONICAL for path in list_files(folder, table.name)]
+    drafts = draft_files(named)
+    if named and not drafts:
+        return
+    foreign, others = draft_foreign_files(folder, [name for _, name, _ in named])
+    if not named and not foreign:
+        names = ", ".join(table.name for table in CANONICAL)
+        raise FileError(f"{folder}: no file named after a table; expected e.g. leases.csv or leases.parquet, of: {names}.")
+    place = folder / MAPPING_DRAFT
+    try:
+        write_draft(place, (*drafts, *foreign), others)
+        advice = f"A mapping to be completed was written: {place}"
+    except FileError as error:
+        advice = f"A mapping would be drafted, but {error}".removesuffix(".")
+    lacking = "; ".join((*(draft.describe() for draft in (*drafts, *foreign)), *(f"{name} is like no table" for name in others)))
+    command = f"epic22 ingest {folder} --mapping {place}"
+    raise ColumnError(f"{lacking}. Nothing was stored. {advice}; then '{command}'.")
 
 
 def audit_file(spec: TrainingSpec, progress: Progress = Progress()) -> tuple[TaskData, tuple[Suspicion, ...]]:

@@ -12,10 +12,11 @@
           lease_type: {const: fixed}
 
 A value is a column's name, or a record with one origin (`from`, `const`, `join`) and what is done with it, in this order: `path`,
-`values`, `unit`, `default`, `add`, `ago`. See docs/how-to/ingest-your-tables.md.
+`format`, `decimal`, `values`, `unit`, `default`, `add`, `ago`. See docs/how-to/ingest-your-tables.md.
 """
 
 import difflib
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -33,6 +34,7 @@ UNITS: dict[str, tuple[float, float]] = {
     "fahrenheit": (-32.0, 5 / 9),
 }
 """Unit: what is added, then what is multiplied by, to get the canonical one (fraction, currency, °C)."""
+DECIMAL_MARKS = (".", ",")
 AGO = {"years": "y", "months": "mo", "days": "d", "hours": "h"}
 
 
@@ -40,6 +42,7 @@ AGO = {"years": "y", "months": "mo", "days": "d", "hours": "h"}
 class ValueMapping:
     """Where a column's values come from and what is done with them; exactly one of `column`, `const` and `parts` is set.
 
+    `format` is how times are written (%m/%d/%Y), `decimal` the mark of numbers written with others, as $1,450.00 is.
     `values` replaces whole values, `otherwise` all others; `ago` (unit, column) takes this many units off a time.
     """
 
@@ -48,6 +51,8 @@ class ValueMapping:
     parts: tuple["ValueMapping", ...] = ()
     separator: str = ""
     path: str | None = None
+    format: str | None = None
+    decimal: str | None = None
     values: tuple[tuple[str, str], ...] = ()
     otherwise: str | None = None
     unit: str | None = None
@@ -65,6 +70,10 @@ class ValueMapping:
         values = self._read_origin(frame)
         if self.path is not None:
             values = values.cast(pl.String).str.json_path_match(self.path)
+        if self.format is not None:
+            values = _convert_times(values, self.format)
+        if self.decimal is not None:
+            values = _convert_numbers(values, self.decimal)
         if self.values or self.otherwise is not None:
             values = self._replace_values(values)
         if self.unit is not None:
@@ -201,6 +210,21 @@ def suggest_name(name: str, names: Iterable[str]) -> str:
     folded = {other.lower(): other for other in names}
     matches = difflib.get_close_matches(name.lower(), list(folded), n=1)
     return f" (did you mean {folded[matches[0]]}?)" if matches else ""
+
+
+def _convert_times(values: pl.Series, form: str) -> pl.Series:
+    """Times of a format as ISO text; what does not fit stays as it is, for the check to name it."""
+    text = values.cast(pl.String).str.strip_chars()
+    return text.str.to_datetime(form, strict=False, time_unit="us").dt.strftime("%Y-%m-%dT%H:%M:%S").fill_null(text)
+
+
+def _convert_numbers(values: pl.Series, mark: str) -> pl.Series:
+    """Numbers without currency, unit and marks of thousands; what holds no digit stays as it is, for the check to name it."""
+    text = values.cast(pl.String).str.strip_chars()
+    digits = text.str.replace_all(rf"[^0-9{re.escape(mark)}-]", "").str.replace(mark, ".", literal=True)
+    is_negative = text.str.contains(r"^\(.*\)$")
+    signed = pl.select(pl.when(is_negative).then("-" + digits).otherwise(digits)).to_series()
+    return signed.set(signed.cast(pl.Float64, strict=False).is_null(), None).fill_null(text)
 
 
 def _convert_unit(values: pl.Series, offset: float, factor: float) -> pl.Series:

@@ -6,12 +6,22 @@ from typing import Any
 
 from epic22.core.errors import ColumnError, FileError
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable, get_canonical_table
-from epic22.core.tables.mapping import AGO, UNITS, AntiJoin, Condition, SourceMap, TableMapping, ValueMapping, suggest_name
+from epic22.core.tables.mapping import (
+    AGO,
+    DECIMAL_MARKS,
+    UNITS,
+    AntiJoin,
+    Condition,
+    SourceMap,
+    TableMapping,
+    ValueMapping,
+    suggest_name,
+)
 
 SPAN = re.compile(r"-?\d+(y|mo|w|d|h|m|s)")
 TESTS = ("equals", "not_equals", "in", "not_in", "is_null")
 ORIGINS = ("from", "const", "join")
-VALUE_KEYS = (*ORIGINS, "separator", "path", "values", "otherwise", "unit", "default", "add", "ago")
+VALUE_KEYS = (*ORIGINS, "separator", "path", "format", "decimal", "values", "otherwise", "unit", "default", "add", "ago")
 SOURCE_KEYS = ("file", "files", "columns", "known_at", "where", "for_each", "drop_where_also_in")
 
 
@@ -77,6 +87,8 @@ def _refuse_wrong_columns(place: str, table: CanonicalTable, columns: Mapping[st
 
 
 def _read_value(place: str, content: object) -> ValueMapping:
+    if content == "":
+        raise FileError(f"{place}: still to be filled in, with a column's name or {{const: …}}.")
     if isinstance(content, str):
         return ValueMapping(column=content)
     record = _check_record(place, content, VALUE_KEYS)
@@ -88,6 +100,8 @@ def _read_value(place: str, content: object) -> ValueMapping:
         raise FileError(f"{place}.unit: {unit!r} is not known; there are {', '.join(UNITS)}.")
     if add is not None and not SPAN.fullmatch(str(add)):
         raise FileError(f"{place}.add: {add!r} is no span; write it as -30d, 12h or 1y.")
+    if record.get("decimal") not in (None, *DECIMAL_MARKS):
+        raise FileError(f"{place}.decimal: {record['decimal']!r} is no mark of decimals; write '.' or ','.")
     parts = record.get("join", ())
     if not isinstance(parts, list | tuple) or ("join" in record and not parts):
         raise FileError(f"{place}.join: expected a list of columns or values.")
@@ -97,6 +111,8 @@ def _read_value(place: str, content: object) -> ValueMapping:
         parts=tuple(_read_value(f"{place}.join[{n}]", part) for n, part in enumerate(parts)),
         separator=str(record.get("separator", "")),
         path=_to_optional_text(record.get("path")),
+        format=_to_optional_text(record.get("format")),
+        decimal=_to_optional_text(record.get("decimal")),
         values=tuple(
             (_to_text(k), _to_text(v)) for k, v in _check_record(f"{place}.values", record.get("values", {}), None).items()
         ),

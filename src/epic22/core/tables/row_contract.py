@@ -20,6 +20,9 @@ BROKEN_COLUMN, TEXT_COLUMN = "#broken", "#text"
 """The columns that say of a line why it is no row at all, null for rows, and hold that line as it is."""
 MAX_UNREADABLE_SHARE = 0.5
 """A column of which more than this share cannot be of its type is another column, not broken rows."""
+MIN_NAME_RATIO = 0.75
+"""Names less alike than this are not taken for one another by their letters alone."""
+
 DTYPE_WORDS = {
     "float": "a number",
     "int": "a whole number",
@@ -77,7 +80,7 @@ def check_header(table: CanonicalTable, names: Sequence[str]) -> tuple[str, ...]
 
 
 def _suggest_rename(name: str, others: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name.lower(), [other.lower() for other in others], n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name.lower(), [other.lower() for other in others], n=1, cutoff=MIN_NAME_RATIO)
     nearest = next((other for other in others if near and other.lower() == near[0]), None)
     return f" (renamed? there is {nearest})" if nearest else ""
 
