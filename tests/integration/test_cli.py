@@ -135,6 +135,12 @@ def test_the_audit_alone_stores_nothing(shell: Shell, boilers: Path) -> None:
     assert not shell.home.exists()
 
 
+def test_options_of_a_table_are_refused_where_the_audit_is_of_the_stored_tables(shell: Shell) -> None:
+    code, _, err = shell("audit", "--label", "churned")
+    assert code != 0
+    assert "--label: only a table of your own has such columns; name it with --csv FILE" in " ".join(err.split())
+
+
 BROKEN: dict[str, tuple[bytes | None, str]] = {
     "absent": (None, "no such file"),
     "empty": (b"", "is empty"),

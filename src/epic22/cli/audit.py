@@ -33,11 +33,22 @@ def audit(
     epic22 audit --csv churn.csv --label churned --write-task task.yaml
     """
     if "csv" not in given and "task_file" not in given:
-        if "write_task" in given:
-            raise UserError("--write-task writes the task of a table of your own: give --csv FILE and --label COLUMN.")
+        _refuse_table_options(given)
         _audit_stored(feature, data, json)
         return
     _audit_table(bootstrap.read_spec(given), feature, json)
+
+
+def _refuse_table_options(given: Mapping[str, Any]) -> None:
+    """Raise UserError for options of a table of one's own where none is named: they would be ignored."""
+    if "write_task" in given:
+        raise UserError("--write-task writes the task of a table of your own: give --csv FILE and --label COLUMN.")
+    options = [one.key.option for one in list_options(audit=True) if one.parameter in given]
+    if options:
+        raise UserError(
+            f"{', '.join(map(str, options))}: only a table of your own has such columns; name it with --csv FILE or --task-file, "
+            "or leave the option out to audit the stored tables."
+        )
 
 
 def _audit_table(spec: TrainingSpec, feature: str | None, json: bool) -> None:
@@ -47,7 +58,7 @@ def _audit_table(spec: TrainingSpec, feature: str | None, json: bool) -> None:
     with show_progress() as bars:
         data, suspicions = bootstrap.audit_file(spec, bars)
     if json:
-        print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": suspicions, "notes": data.notes})
+        _print_json({"task": data.task.name, "data_version": data.data_version.id, "audit": suspicions, "notes": data.notes})
         return
     for note in data.notes:
         print_line(f"· {note}", "dim")

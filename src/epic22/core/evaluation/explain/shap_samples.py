@@ -6,6 +6,7 @@ m = rows of a fold's sample, q = columns of that fold's matrix, p = columns of t
 from dataclasses import dataclass
 
 import numpy as np
+import polars as pl
 
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.crossval import Evaluation
@@ -15,6 +16,7 @@ from epic22.core.experiment import Experiment
 from epic22.core.task import Array, Column
 
 MAX_ROWS_PER_FOLD = 1000
+UNSEEN = "rare or unseen levels"
 
 
 @dataclass(frozen=True)
@@ -22,7 +24,7 @@ class ShapSample:
     """Some test rows of one fold: `rows` (m,) among the examples, `cluster` (m,) codes alike in all folds, labels `y` (m,).
 
     `column_indices` (p,) says where a column of the explanation stands in `X` (m, q), -1 where this fold's model has none such;
-    `shap_values` (m, k, p) are the contributions to the score, zero there.
+    `shap_values` (m, k, p) are the contributions to the score, zero there; `inputs` are the rows as they were given.
     """
 
     rows: Array
@@ -32,9 +34,11 @@ class ShapSample:
     X: Array
     column_indices: Array
     shap_values: Array
+    inputs: pl.DataFrame
 
     def get_values(self, column: int) -> Array:
-        """The column as the model saw it, (m,): numbers with NaN for missing, or a category's level and None."""
+        """The column as the model saw it, (m,): numbers with NaN for missing, or a category's level, `UNSEEN` for one that its
+        training part did not hold, and None for missing."""
         place = int(self.column_indices[column])
         if place < 0:
             return np.full(len(self.rows), np.nan)
@@ -42,7 +46,14 @@ class ShapSample:
         if model_column.dtype != "category":
             return codes + self.fitted.preprocessor.centers.get(model_column.name, 0.0)
         names = {code: level for level, code in self.fitted.preprocessor.levels[model_column.name].items()}
-        return np.array([None if np.isnan(code) else names[int(code)] for code in codes], dtype=object)
+        is_missing = self.inputs[model_column.name].is_null() if model_column.name in self.inputs.columns else np.isnan(codes)
+        return np.array(
+            [
+                names[int(code)] if not np.isnan(code) else None if missing else UNSEEN
+                for code, missing in zip(codes, is_missing, strict=True)
+            ],
+            dtype=object,
+        )
 
 
 @dataclass(frozen=True)
@@ -93,4 +104,4 @@ def _make_sample(examples: Examples, rows: Array, cluster: Array, fitted: Fitted
         # Of a hazard the mean log-odds over its horizons, as in the reasons of a row.
         shap_values = shap_values.reshape(len(X), -1, shap_values.shape[-1]).mean(axis=1, keepdims=True)
     parts = np.where(places >= 0, shap_values[:, :, places], 0.0)
-    return ShapSample(rows, cluster, examples.y[rows], fitted, X, places, parts)
+    return ShapSample(rows, cluster, examples.y[rows], fitted, X, places, parts, examples.X[rows])
