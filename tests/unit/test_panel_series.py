@@ -130,3 +130,22 @@ def test_rows_are_told_by_their_number_in_the_file_though_an_empty_one_lies_befo
         load_panel_task_data(write(tmp_path, [",,", *rows_of("a"), ",2021-01,5"]))
     with pytest.raises(ColumnError, match="1 rows have none, first row 38"):
         load_panel_task_data(write(tmp_path, [",,", *rows_of("a"), "a,,5"]))
+
+
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_a_number_that_stands_for_missing_is_missing_and_told(tmp_path: Path, form: str) -> None:
+    rows = [f"{name},{month},{-999 if i in (7, 21) else 100 + i}" for name in "ab" for i, month in enumerate(MONTHS)]
+    file = write(tmp_path, rows)
+    if form == "parquet":
+        pl.read_csv(file.path).write_parquet(tmp_path / "panel.parquet")
+        file = replace(file, path=tmp_path / "panel.parquet")
+    panel = load_panel_task_data(file)
+    assert "rent: -999 lies far from all other values and is read as missing (4 values)." in panel.notes
+    assert panel.latest_histories().get_series(0).min() == 100
+    later = load_panel_task_data(replace(file, reading=panel.reading))
+    assert later.latest_histories().get_series(0).min() == 100
+
+
+def test_a_series_of_nines_alone_keeps_its_values(tmp_path: Path) -> None:
+    rows = [*rows_of("a"), *(f"b,{month},99999" for month in MONTHS)]
+    assert load_panel_task_data(write(tmp_path, rows)).latest_histories().get_series(1).tolist() == [99999.0] * 36

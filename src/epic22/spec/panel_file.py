@@ -13,12 +13,15 @@ import polars as pl
 from epic22.core.column import ColumnReading
 from epic22.core.data.clock_changes import describe_skipped_hours, refuse_doubled_hours
 from epic22.core.data.column_reading import (
+    ReadColumn,
     ReadingRules,
+    find_sentinels,
     gather_remarks,
     infer_reading_as,
     infer_text_column,
     is_missing_text,
     is_too_large,
+    null_sentinels,
     read_text,
 )
 from epic22.core.data.files import RawTable, read_table
@@ -292,11 +295,16 @@ def _read_label(
     raw = long[file.label]
     reading = None if file.reading is None else file.reading.values
     if raw.dtype == pl.String:
-        reading = reading or _infer_label_reading(raw, notes)
+        reading = reading or _infer_label_reading(raw, names, notes)
         numbers, missing = read_text(raw, "float", reading), is_missing_text(raw, "float", reading)
     else:
         numbers = raw.cast(pl.Float64, strict=False).fill_nan(None)
+        if file.reading is None:
+            reading = _mark_missing_numbers(ReadColumn(numbers, ColumnReading()), names, notes).reading
         missing = raw.is_null() | (raw.is_nan() if raw.dtype.is_float() else False)
+        if reading is not None and reading.sentinels:
+            missing |= find_sentinels(numbers, reading.sentinels)
+            numbers = numbers.set(missing, None)
     words, has_number = numbers.is_null() & ~missing, numbers.is_not_null()
     if has_number.any():
         words &= names.is_in(names.filter(has_number).unique().implode())
@@ -310,13 +318,27 @@ def _read_label(
     return numbers, reading
 
 
-def _infer_label_reading(raw: pl.Series, notes: list[str]) -> ColumnReading:
+def _infer_label_reading(raw: pl.Series, names: pl.Series, notes: list[str]) -> ColumnReading:
     """How the values are written; what is not plain is noted."""
     column = infer_text_column(raw, ReadingRules(may_be_names=False, may_be_missing=False))
     if not column.values.dtype.is_numeric():
         return infer_reading_as(raw, "float")
     notes += gather_remarks(column.remarks)
-    return column.reading
+    return _mark_missing_numbers(column, names, notes).reading
+
+
+def _mark_missing_numbers(column: ReadColumn, names: pl.Series, notes: list[str]) -> ReadColumn:
+    """The column without numbers that stand for missing, such as -999; a series of nothing else is one of such numbers."""
+    marked = null_sentinels(column, ReadingRules())
+    before, after = (names.filter(one.values.is_not_null()) for one in (column, marked))
+    if not marked.reading.sentinels or before.n_unique() > after.n_unique():
+        return column
+    shown = " and ".join(f"{number:g}" for number in marked.reading.sentinels)
+    notes.append(
+        f"{column.values.name}: {shown} lies far from all other values and is read as missing "
+        f"({len(before) - len(after):,} values)."
+    )
+    return marked
 
 
 def _build_task(file: PanelFile) -> Task:

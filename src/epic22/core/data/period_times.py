@@ -52,7 +52,7 @@ class PeriodReading:
 
 @dataclass(frozen=True)
 class PanelReading:
-    """How a panel's file was read: the times of its values, and their numbers (None where they had a type of their own)."""
+    """How a panel's file was read: the times of its values, and their numbers; None is not known."""
 
     times: PeriodReading = PeriodReading()
     values: ColumnReading | None = None
