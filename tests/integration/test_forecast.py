@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -348,3 +349,14 @@ def test_series_whose_ends_lie_centuries_apart_are_refused_before_an_array_of_th
     assert len(forecast_series(version, bundle, [SeriesRequest("a", values, 0), SeriesRequest("b", values, 1200)])) == 2
     with pytest.raises(RowError, match="last is 1970-01, that of another series 9970-01: too far apart for one request"):
         forecast_series(version, bundle, [SeriesRequest("a", values, 0), *[SeriesRequest("b", values, late)] * 12])
+
+
+def test_nothing_below_zero_is_said_of_a_series_that_has_been_zero_and_never_less() -> None:
+    version, bundle = _opened(usual_run()[1])
+    counts = (2.0, 0.0, 1.0, 3.0, 0.0, 0.0, 2.0, 1.0, 0.0, 1.0, 0.0, 2.0, 0.0)
+    requests = [SeriesRequest("counts", counts), SeriesRequest("gains and losses", (*counts, -1.0, 1.0, 0.0))]
+    ends = [[v.interval.low for v in one.values if v.interval] for one in forecast_series(version, bundle, requests)]
+    assert min(ends[0]) == 0
+    assert min(ends[1]) < 0
+    (earlier,) = forecast_series(version, replace(bundle, schema=replace(bundle.schema, reading=None)), requests[:1])
+    assert min(v.interval.low for v in earlier.values if v.interval) < 0

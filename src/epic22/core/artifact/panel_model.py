@@ -1,7 +1,7 @@
 """A model of series: each is answered from its latest values, at every horizon."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import MAXYEAR, MINYEAR, datetime
 from pathlib import Path
 from typing import Any
@@ -100,7 +100,16 @@ def forecast_series(version: ModelVersion, bundle: PanelBundle, requests: Sequen
         return ()
     histories = _build_histories(bundle, requests)
     forecast = bundle.forecast(histories)
+    if bundle.schema.reading is not None:  # earlier versions go on answering as they did
+        forecast = _floor_counts(forecast, histories)
     return tuple(_predict_one(version, bundle, histories, forecast, row) for row in range(len(requests)))
+
+
+def _floor_counts(forecast: PanelForecast, histories: Histories) -> PanelForecast:
+    """The forecast with nothing below zero for a series that has been zero and never less, as counts are."""
+    is_count = np.nanmin(histories.lines[histories.line], axis=1) == 0
+    quantiles = forecast.quantiles
+    return replace(forecast, quantiles=np.where(is_count[:, None, None] & (quantiles <= 0), 0.0, quantiles))
 
 
 def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> Histories:
