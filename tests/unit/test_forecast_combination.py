@@ -12,7 +12,6 @@ from epic22.core.evaluation.adaptive_conformal import (
     StretchedState,
     adapt_intervals,
     compute_half_widths,
-    describe_unsupported_level,
 )
 from epic22.core.evaluation.backtest import OriginPlan
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
@@ -141,7 +140,14 @@ def test_a_bundle_of_an_earlier_version_keeps_the_widths_that_it_had() -> None:
     assert width(old) == pytest.approx(4 * float(compute_half_widths(members)[0, 0]))
 
 
-def test_no_level_is_stated_that_the_stretches_cannot_support() -> None:
-    assert describe_unsupported_level(4.0, 12, MONTHLY) is None
-    words = describe_unsupported_level(2.1, 12, MONTHLY)
-    assert words == "2.1 independent stretches of 12 months support 67 % at most"
+def test_no_level_is_stated_that_the_stretches_cannot_support_or_the_test_did_not_bear_out() -> None:
+    state = StretchedState((1.0, 1.0, 1.0), (12.0, 4.0, 2.1), (81.0, 71.0, 90.0))
+    assert state.explain_level(1, MONTHLY) is None
+    assert state.explain_level(2, MONTHLY) == "it held only 71 % of the test's values"
+    assert state.explain_level(3, MONTHLY) == "2.1 independent stretches of 3 months support 67 % at most"
+
+
+def test_a_family_whose_own_widths_are_too_narrow_is_widened_by_what_it_has_missed() -> None:
+    quantiles, examples, plan = setting(share=0.5)
+    assert covered(quantiles, examples, plan.test) < 0.55
+    assert 0.72 < covered(adapt_intervals(quantiles, examples, plan).quantiles, examples, plan.test) < 0.88

@@ -86,10 +86,18 @@ def test_boosting_that_kept_no_tree_is_named_and_not_raced_beside_the_regression
     assert "pooled_linear" in run.members
 
 
-def test_the_level_is_stated_up_to_the_horizon_that_its_stretches_support(run: SeriesRun) -> None:
-    few = replace(run.adapted, state=replace(run.adapted.state, stretches=(12.0, 4.0, 2.5)))
+def test_the_level_is_stated_only_at_horizons_where_it_is_supported_and_the_test_bore_it_out(run: SeriesRun) -> None:
+    few = replace(run.adapted, state=replace(run.adapted.state, stretches=(12.0, 4.0, 2.5), coverage=(60.0, 80.0, 80.0)))
     coverage = compute_forecast_coverage(replace(run, adapted=few))
-    assert [one.note is None for one in coverage.by_horizon] == [True, True, False]
+    assert [one.note is None for one in coverage.by_horizon] == [False, True, False]
     assert coverage.sentence == (
-        "80 % is stated up to h = 2; at h = 3, 2.5 independent stretches of 3 months support 71 % at most."
+        "80 % is stated at h = 2: at h = 1 it held only 60 % of the test's values; "
+        "at h = 3 2.5 independent stretches of 3 months support 71 % at most."
     )
+
+
+def test_what_the_bundle_says_of_its_intervals_is_what_the_test_showed(run: SeriesRun) -> None:
+    shown = compute_forecast_coverage(run).by_horizon
+    assert run.bundle.state.coverage == pytest.approx([one.coverage for one in shown])
+    notes = [run.bundle.state.explain_level(one.horizon, run.frequency) for one in shown]
+    assert notes == [one.note for one in shown]

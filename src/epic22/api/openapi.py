@@ -23,7 +23,8 @@ A value has an interval from `low` to `high`; for classes `set` names those the 
 training, at least a share `coverage` (stated by the task) lies inside, in each class.
 
 A forecasting task is asked by series: its name alone, or its name with its latest values. It answers a value and an 80 %
-interval for each horizon, which counts periods.
+interval for each horizon, which counts periods; where the stretches of time that calibrated it are too few for 80 %, or the
+test did not bear it out, `interval_note` says so.
 """
 ANY_ROWS = {
     "type": "object",

@@ -21,6 +21,10 @@ class Value(BaseModel):
     expected_loss: float | None = None
     act: bool | None = None
     band: str | None = None
+    interval_note: str | None = Field(
+        default=None,
+        description="Why no level is stated of this interval: a forecast from too few independent stretches of time.",
+    )
 
 
 class ScoreAnswer(BaseModel):
@@ -94,7 +98,8 @@ class TaskAnswer(BaseModel):
     loss: str | None = None
     log: bool | None = None
     coverage: float | None = Field(
-        description="The share of outcomes that intervals or sets are made to hold; null for a forecast, which states 80 %."
+        description="The share of outcomes that intervals or sets are made to hold; null for a forecast, which states 80 % but "
+        "where `interval_note` says otherwise."
     )
     model: ModelAnswer
     columns: list[ColumnAnswer]

@@ -27,7 +27,8 @@ class PredictedValue:
 
     For classes `value` is the probability of the positive class, or the likeliest class beside all `probabilities`. Where the
     task has costs, `expected_loss` is the probability times what a miss costs, `act` whether acting is expected to save money; a
-    risk has its `risk_band`. `set` names the classes the outcome may be of. A person decides.
+    risk has its `risk_band`. `set` names the classes the outcome may be of. `interval_note` says why no level is stated of the
+    interval, where none is. A person decides.
     """
 
     target: str
@@ -39,6 +40,7 @@ class PredictedValue:
     act: bool | None = None
     risk_band: str | None = None
     set: tuple[str, ...] | None = None
+    interval_note: str | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +83,7 @@ PREDICTION_VIEWS = collect_views(
     ),
     view(
         PredictedValue,
-        "target horizon value low high probabilities? expected_loss? act? band?=risk_band set?",
+        "target horizon value low high probabilities? expected_loss? act? band?=risk_band set? interval_note?",
         low=lambda value: value.interval and value.interval.low,
         high=lambda value: value.interval and value.interval.high,
         probabilities=lambda value: dict(value.probabilities) or None,

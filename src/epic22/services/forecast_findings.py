@@ -1,10 +1,11 @@
 """What a panel's training shows beside its scores: what its 80 % intervals covered, each series' skill, and recent anomalies."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, describe_unsupported_level
+from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
 from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.evaluation.forecast_metrics import compute_winkler
 from epic22.core.statistics import Interval
@@ -51,13 +52,28 @@ class IntervalKindCoverage:
 class HorizonCoverage:
     """A horizon, the coverage of the champion's interval there in per cent, and the independent stretches that calibrated it.
 
-    `note` says what they cannot support; None where the nominal share is stated.
+    `note` says why the nominal share is not stated; None where it is.
     """
 
     horizon: int
     coverage: float
     stretches: float
     note: str | None
+
+
+def format_numbers(numbers: Sequence[int]) -> str:
+    """Ascending numbers, neighbours as a range.
+
+    >>> format_numbers([1, 2, 3, 5])
+    '1…3, 5'
+    """
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][-1] + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(f"{run[0]}…{run[-1]}" if len(run) > 1 else str(run[0]) for run in runs)
 
 
 @dataclass(frozen=True)
@@ -75,13 +91,11 @@ class ForecastCoverage:
     @property
     def sentence(self) -> str:
         """At which horizons the level is stated, and what the others can promise, in words."""
-        stated = [one for one in self.by_horizon if one.note is None]
-        others = [one for one in self.by_horizon if one.note is not None]
-        if not others:
-            return f"80 % is stated at every horizon, on {stated[-1].stretches:.1f} independent stretches or more."
-        first = f"80 % is stated up to h = {stated[-1].horizon}" if stated else "80 % is stated at no horizon"
-        notes = (f"at h = {one.horizon}, {one.note}" for one in dict.fromkeys((others[0], others[-1])))
-        return f"{first}; {'; '.join(notes)}."
+        stated = [one.horizon for one in self.by_horizon if one.note is None]
+        if len(stated) == len(self.by_horizon):
+            return f"80 % is stated at every horizon, on {self.by_horizon[-1].stretches:.1f} independent stretches or more."
+        notes = "; ".join(f"at h = {one.horizon} {one.note}" for one in self.by_horizon if one.note is not None)
+        return f"80 % is stated at {f'h = {format_numbers(stated)}' if stated else 'no horizon'}: {notes}."
 
 
 def compute_forecast_coverage(run: SeriesRun) -> ForecastCoverage:
@@ -120,7 +134,7 @@ def _interval_hits(run: SeriesRun, quantiles: Array) -> Array:
 def _compute_coverage_by_horizon(run: SeriesRun) -> tuple[HorizonCoverage, ...]:
     inside = 100 * np.nanmean(_champion_hits(run, run.adapted), axis=0)
     return tuple(
-        HorizonCoverage(h, float(share), stretches, describe_unsupported_level(stretches, h, run.frequency))
+        HorizonCoverage(h, float(share), stretches, run.adapted.state.explain_level(h, run.frequency))
         for h, (share, stretches) in enumerate(zip(inside, run.adapted.state.stretches, strict=True), start=1)
     )
 

@@ -130,7 +130,8 @@ HASHED_VIEWS = collect_views(
     view(PanelSchema, SCHEMA_KEYS),
     view(
         PanelBundle,
-        "family order weights factors=state.factors stretches?=state.stretches schema history seed data_version",
+        "family order weights factors=state.factors stretches?=state.stretches coverage?=state.coverage schema "
+        "history seed data_version",
         order=lambda bundle: list(bundle.forecasters),
         history=lambda bundle: sha256(
             np.ascontiguousarray(bundle.history.lines).tobytes(), "\n".join(map(str, bundle.history.entity)).encode()
@@ -143,8 +144,8 @@ MANIFEST_VIEWS = collect_views(
     view(PanelSchema, f"{SCHEMA_KEYS} reading?"),
     view(
         PanelBundle,
-        "kind family status schema forecasters weights factors=state.factors stretches?=state.stretches levels "
-        "history_first=history.first model_hash data_version seed made_with",
+        "kind family status schema forecasters weights factors=state.factors stretches?=state.stretches "
+        "coverage?=state.coverage levels history_first=history.first model_hash data_version seed made_with",
         kind=lambda bundle: DATA_TYPE,
         forecasters=lambda bundle: list(bundle.forecasters),
         levels=lambda bundle: QUANTILE_LEVELS,
@@ -235,5 +236,5 @@ def _restore_state(manifest: Mapping[str, Any]) -> IntervalState:
     """How the intervals are made: earlier versions stored no stretches, and had widths that did not follow the weights."""
     factors, names = tuple(manifest["factors"]), list(manifest["forecasters"])
     if "stretches" in manifest:
-        return StretchedState(factors, tuple(manifest["stretches"]))
+        return StretchedState(factors, tuple(manifest["stretches"]), tuple(manifest["coverage"]))
     return AdaptiveState(factors, tuple(i for i, name in enumerate(names) if name != NAIVE or len(names) == 1))

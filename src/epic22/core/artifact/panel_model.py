@@ -187,7 +187,9 @@ def _predict_one(
     schema, frequency = bundle.schema, bundle.schema.periods
     quantiles, name = forecast.quantiles[row], str(histories.entity[row])
     values = tuple(
-        PredictedValue(schema.target, float(h + 1), interval.value, interval)
+        PredictedValue(
+            schema.target, float(h + 1), interval.value, interval, interval_note=bundle.state.explain_level(h + 1, frequency)
+        )
         for h, q in enumerate(quantiles)
         for interval in (Interval(float(forecast.median[row, h]), float(q[0]), float(q[-1])),)
     )

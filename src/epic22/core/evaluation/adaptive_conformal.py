@@ -1,7 +1,8 @@
 """An 80 % interval whose width follows from how many stretches of time it was learned from, and from how often it has missed.
 
-The quantiles of a family or a combination are stretched by a factor a horizon. It begins with what few independent stretches
-cost (`compute_widening`) and then tracks coverage (adaptive conformal inference, Gibbs and Candès 2021, with delayed outcomes):
+The quantiles of a family or a combination are stretched by a factor a horizon. It is the conformal one of the errors known so
+far, as far as there are independent stretches that tell of it, and wider for being learned from few of them
+(`compute_widening`); then it tracks coverage (adaptive conformal inference, Gibbs and Candès 2021, with delayed outcomes):
 after each origin the outcomes that have come due move it, up where too many were missed; what is remembered fades, so that a
 shock widens the intervals for a while and not for good. An outcome h periods ahead comes due late, so a horizon also listens to
 all shorter ones, which tell of a shock first.
@@ -15,6 +16,7 @@ import numpy as np
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import OriginPlan
 from epic22.core.evaluation.independent_stretches import (
+    STRETCH_HALF_LIFE,
     compute_supported_level,
     compute_widening,
     count_remembered_stretches,
@@ -26,6 +28,9 @@ from epic22.core.time_series import Array, Frequency
 
 LEVEL = 0.8
 MISS_RATE = 0.2
+TOLERANCE = 0.08
+"""An interval that held less than LEVEL by more than this on the test is not said to hold LEVEL."""
+
 MEMBERS_SHARE = 0.75
 """What earlier versions left of the members' mean half-width, whatever their weights."""
 
@@ -34,6 +39,8 @@ MEMORY = 0.7
 """The log factor moves by GAIN times the surplus of misses, and keeps MEMORY of itself from origin to origin."""
 
 MAX_STRETCH = 4.0
+PRIOR_STRETCHES = 12.0
+"""As many stretches as the family's own width is taken to be worth: with as many the factor is halfway to the conformal one."""
 
 
 class IntervalState(Protocol):
@@ -48,20 +55,39 @@ class IntervalState(Protocol):
     def stretches(self) -> tuple[float, ...] | None:
         """The independent stretches (horizon,), None where that was not stored."""
 
+    @property
+    def coverage(self) -> tuple[float, ...] | None:
+        """What the intervals held of the test's values (horizon,), in per cent; None where that was not stored."""
+
     def compute_quantiles(self, members: Array, weights: Array) -> Array:
         """QUANTILE_LEVELS, (n, horizon, q), from the members' (m, n, horizon, q) and their weights (horizon, m)."""
+
+    def explain_level(self, horizon: int, frequency: Frequency) -> str | None:
+        """Why 80 % is not stated of a horizon, in words; None where it is."""
 
 
 @dataclass(frozen=True)
 class StretchedState:
-    """The factors by which the quantiles are stretched next, and the independent stretches that a level rests on."""
+    """The factors by which the quantiles are stretched next, the independent stretches that a level rests on, and what the
+    intervals held of the test's values, in per cent."""
 
     factors: tuple[float, ...]
     stretches: tuple[float, ...]
+    coverage: tuple[float, ...] = ()
 
     def compute_quantiles(self, members: Array, weights: Array) -> Array:
         """QUANTILE_LEVELS of the combination, stretched."""
         return stretch_quantiles(combine_quantiles(members, weights), np.array(self.factors))
+
+    def explain_level(self, horizon: int, frequency: Frequency) -> str | None:
+        """Why 80 % is not stated of a horizon: too few stretches, or a test that it did not pass."""
+        n, held = self.stretches[horizon - 1], self.coverage[horizon - 1] if self.coverage else 100 * LEVEL
+        if not supports_level(n, LEVEL):
+            most = int(100 * compute_supported_level(n))
+            return f"{n:.1f} independent stretches of {frequency.format_periods(horizon)} support {most} % at most"
+        if held < 100 * (LEVEL - TOLERANCE):
+            return f"it held only {held:.0f} % of the test's values"
+        return None
 
 
 @dataclass(frozen=True)
@@ -74,12 +100,16 @@ class AdaptiveState:
     factors: tuple[float, ...]
     width_members: tuple[int, ...]
     stretches: None = None
+    coverage: None = None
 
     def compute_quantiles(self, members: Array, weights: Array) -> Array:
         """QUANTILE_LEVELS around the combination's median, ascending."""
         median = np.einsum("hm,mnh->nh", weights, members[..., MEDIAN_INDEX])
         stretched = compute_half_widths(members[list(self.width_members)]) * np.array(self.factors)[None, :]
         return spread_quantiles(median, stretched)
+
+    def explain_level(self, horizon: int, frequency: Frequency) -> None:
+        """Nothing: what would tell was not stored."""
 
 
 def compute_half_widths(members: Array) -> Array:
@@ -92,16 +122,6 @@ def compute_half_widths(members: Array) -> Array:
         return np.asarray(own[0])
     disagreement = members[..., MEDIAN_INDEX].std(axis=0)
     return np.asarray(np.sqrt((MEMBERS_SHARE * own.mean(axis=0)) ** 2 + disagreement**2))
-
-
-def describe_unsupported_level(n_stretches: float, horizon: int, frequency: Frequency) -> str | None:
-    """Why no 80 % is stated at a horizon, and what can be; None where it is."""
-    if supports_level(n_stretches, LEVEL):
-        return None
-    return (
-        f"{n_stretches:.1f} independent stretches of {frequency.format_periods(horizon)} support "
-        f"{int(100 * compute_supported_level(n_stretches))} % at most"
-    )
 
 
 @dataclass(frozen=True)
@@ -120,18 +140,64 @@ def adapt_intervals(quantiles: Array, examples: PanelExamples, plan: OriginPlan,
     size = compute_sizes(quantiles, examples.Y)
     stretches = count_calibrating_stretches(plan)
     if not adaptive:
-        factors = _fit_constant_factors(size, examples.origin, plan)
-        return AdaptedIntervals(stretch_quantiles(quantiles, factors), StretchedState(tuple(factors), stretches))
-    log, used = np.zeros(plan.horizon), dict[int, Array]()
+        constant = _fit_constant_factors(size, examples.origin, plan)
+        return AdaptedIntervals(stretch_quantiles(quantiles, constant), StretchedState(tuple(constant), stretches))
+    errors, log, used = RememberedErrors.of(size, examples.origin - plan.origins[0]), np.zeros(plan.horizon), dict[int, Array]()
     by_row = np.ones(size.shape)
     # One step past the last origin at a time, until every outcome is due: the state that the next forecasts start from.
     for now in range(int(plan.origins[0]), int(plan.test[-1]) + plan.horizon + 1):
         log = _update_factors(log, size, examples.origin, used, now)
-        factors = np.exp(log) * _widen_by_stretches(now, plan)
+        factors = np.exp(log + errors.compute_log_factors(now - int(plan.origins[0])))
         rows = examples.origin == now
         if rows.any():
             by_row[rows] = used[now] = factors
     return AdaptedIntervals(stretch_quantiles(quantiles, by_row), StretchedState(tuple(float(f) for f in factors), stretches))
+
+
+@dataclass(frozen=True)
+class RememberedErrors:
+    """Errors in units of the interval's end, for each horizon ascending, with the number of the origin of each, and how many
+    there are of each origin (origins, horizon)."""
+
+    sizes: tuple[Array, ...]
+    origin: tuple[Array, ...]
+    counts: Array
+
+    @classmethod
+    def of(cls, size: Array, origin: Array) -> "RememberedErrors":
+        """Of sizes (n, horizon), NaN where there is no target, and the numbers of the rows' origins."""
+        orders = [
+            known[np.argsort(column[known], kind="stable")]
+            for column in size.T
+            for known in [np.flatnonzero(np.isfinite(column))]
+        ]
+        counts = np.stack([np.bincount(origin[order], minlength=int(origin.max()) + 1) for order in orders], axis=1)
+        return cls(tuple(size[order, h] for h, order in enumerate(orders)), tuple(origin[order] for order in orders), counts)
+
+    def compute_log_factors(self, now: int) -> Array:
+        """The log factor of each horizon by the outcomes known at origin number `now`, (horizon,).
+
+        A horizon also listens to the shorter ones, which have more stretches: each counts by as many as it has.
+        """
+        horizons = range(1, len(self.sizes) + 1)
+        known = [int((self.counts[: max(now - h + 1, 0), h - 1] > 0).sum()) for h in horizons]
+        stretches = np.array([n / h for h, n in enumerate(known, start=1)])
+        own = np.array([self._compute_conformal_log_factor(now, h) for h in horizons])
+        shrunk = own * stretches / (stretches + PRIOR_STRETCHES)
+        weight = np.maximum(stretches, 1e-9)
+        widening = [compute_widening(count_remembered_stretches(n, h), LEVEL) for h, n in enumerate(known, start=1)]
+        return np.asarray(np.cumsum(shrunk * weight) / np.cumsum(weight) + np.log(widening))
+
+    def _compute_conformal_log_factor(self, now: int, horizon: int) -> float:
+        """By the errors of a horizon known at `now`, each origin alike but older ones counting less; 0 where there is none."""
+        counts = self.counts[:, horizon - 1]
+        age = now - horizon - np.arange(len(counts))
+        weights = np.where((age >= 0) & (counts > 0), 0.5 ** (np.maximum(age, 0) / (STRETCH_HALF_LIFE * horizon)), 0.0)
+        by_error = np.cumsum((weights / np.maximum(counts, 1))[self.origin[horizon - 1]])
+        if not len(by_error) or by_error[-1] == 0:
+            return 0.0
+        factor = self.sizes[horizon - 1][min(int(np.searchsorted(by_error, LEVEL * by_error[-1])), len(by_error) - 1)]
+        return float(np.clip(np.log(max(float(factor), 1e-12)), -np.log(MAX_STRETCH), np.log(MAX_STRETCH)))
 
 
 def count_calibrating_stretches(plan: OriginPlan) -> tuple[float, ...]:
@@ -145,11 +211,6 @@ def compute_sizes(quantiles: Array, Y: Array) -> Array:
     median = quantiles[..., MEDIAN_INDEX]
     side = np.where(median > Y, median - quantiles[..., 0], quantiles[..., -1] - median)
     return np.asarray(np.abs(Y - median) / np.maximum(side, 1e-12))
-
-
-def _widen_by_stretches(now: int, plan: OriginPlan) -> Array:
-    known = [int((plan.origins + h <= now).sum()) for h in range(1, plan.horizon + 1)]
-    return np.array([compute_widening(count_remembered_stretches(n, h), LEVEL) for h, n in enumerate(known, start=1)])
 
 
 def _update_factors(log: Array, size: Array, origins: Array, used: dict[int, Array], now: int) -> Array:

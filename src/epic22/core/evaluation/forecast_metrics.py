@@ -37,7 +37,7 @@ from epic22.core.time_series import Array
 
 COVERAGE = 0.8
 MIN_BLOCKS = 5.0
-"""With fewer effective blocks no family is preferred to the combination."""
+"""With fewer effective blocks no gain is shown: no family is preferred to the combination but by a wide margin."""
 
 TREND_BOUND = 0.02
 """A rise or fall over the trend horizon by more than this share is a trend; less is stable."""
@@ -207,6 +207,8 @@ def _define_mean(
 
 PINBALL = _define_mean("pinball", False, _pinball)
 
+COVERAGE_80 = _define_mean("coverage_80", True, _coverage, _compute_percent, bounds=Bounds(0.0, 100.0))
+
 FORECAST_METRICS: tuple[ForecastMetric, ...] = (
     SKILL,
     PINBALL,
@@ -220,7 +222,7 @@ FORECAST_METRICS: tuple[ForecastMetric, ...] = (
         lambda rows, q: _compute_error(rows, q) ** 2 / rows.square_scale[:, None],
         lambda total, count: np.sqrt(_compute_ratio(total, count)),
     ),
-    _define_mean("coverage_80", True, _coverage, _compute_percent, bounds=Bounds(0.0, 100.0)),
+    COVERAGE_80,
     _define_mean("width_80", False, _width),
     _define_mean("winkler_80", False, compute_winkler),
     _define_mean("trend_accuracy", True, _trend_hits, trend_only=True, bounds=SHARE),

@@ -11,11 +11,12 @@ from epic22.core.artifact.panel_bundle import PanelBundle, PanelSchema, compute_
 from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
-from epic22.core.evaluation.adaptive_conformal import adapt_intervals
+from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, adapt_intervals
 from epic22.core.evaluation.backtest import Backtest, OriginPlan, backtest, plan_origins
 from epic22.core.evaluation.baselines import INCUMBENT, ORACLE
 from epic22.core.evaluation.challenge import Challenge, challenge_forecaster
 from epic22.core.evaluation.forecast_metrics import (
+    COVERAGE_80,
     FORECAST_METRICS,
     MIN_BLOCKS,
     PINBALL,
@@ -168,7 +169,7 @@ class SeriesPipeline:
             members=board.members,
             # For forecasts from the end of the data, when every error is known.
             weights=compute_weights(plan, forecasts, board.members, int(origins.test[-1]) + origins.horizon),
-            adapted=adapted[selected.family],
+            adapted=record_coverage(adapted[selected.family], rows, test),
             static=adapt_intervals(own.quantiles, examples, origins, adaptive=False),
             test=test,
             rows=rows,
@@ -323,6 +324,13 @@ def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tu
     return weights
 
 
+CLEAR_MARGIN = 0.2
+"""Share of the best family's loss by which the combination may be behind where the stretches are too few to show a gain."""
+
+EXACT_SHARE = 1e-9
+"""Mean losses of less than this, in naive errors, are of the arithmetic; nothing can be told beside them."""
+
+
 def choose_forecast(
     plan: SeriesPlan, candidates: Sequence[Backtest], season: int, combined: str = COMBINATION
 ) -> tuple[Backtest, str]:
@@ -332,8 +340,8 @@ def choose_forecast(
     The combination, or the family `combined` that equals it, serves instead of the best single family only where the paired
     interval of its gain lies above zero, or holds no loss larger than the minimum effect while the gain exceeds that; neither its
     weights nor the intervals knew the origins that judge them. With fewer than MIN_BLOCKS independent stretches no interval can
-    say so: there the combination, the safer of near equals (Stock and Watson 2004), stays while it is behind by less than one
-    standard error.
+    say so: there the combination, the safer of near equals (Stock and Watson 2004), stays while it is behind by less than
+    CLEAR_MARGIN.
     """
     losses, counts = compute_known_losses(plan, candidates, season)
     combination = next(f for f in candidates if f.family == combined)
@@ -345,7 +353,7 @@ def choose_forecast(
     gain = compare_over_stretches(losses[best.family] - losses[combined], counts, plan.origins.horizon)
     stretches = plan.origins.count_effective_blocks(plan.origins.horizon, int((counts > 0).sum()))
     unit = total / float(counts.sum())
-    serves = is_combination_better(gain, unit) if stretches >= MIN_BLOCKS else not gain.value + np.nan_to_num(gain.error) < 0
+    serves = is_combination_better(gain, unit) if stretches >= MIN_BLOCKS else gain.value > -CLEAR_MARGIN * unit
     chosen = combination if serves else best
     return chosen, describe_choice(chosen.family, best.family, combined, gain, unit, stretches)
 
@@ -372,19 +380,24 @@ def describe_choice(champion: str, best: str, combined: str, gain: StretchGain, 
     if best == combined:
         return f"{best} lost least in pinball before the test, and the combination equals it"
     share = gain.value / unit
-    found = f"before the test {combined} lost {abs(share):.1%} {'less' if share > 0 else 'more'} in pinball than {best}, the best"
+    sentence = (
+        f"before the test {combined} lost {abs(share):.1%} {'less' if share > 0 else 'more'} in pinball than {best}, the best"
+    )
     if gain.groups < 2:
-        return f"{found}; {stretches:.1f} independent stretches tell no more"
+        return f"{sentence}; {stretches:.1f} independent stretches tell no more"
     ends = f"95 % interval of its gain {gain.low / unit:.1%} … {gain.high / unit:.1%}"
-    spread = f"{found} ({ends}, {stretches:.1f} independent stretches)"
+    spread = f"{sentence} ({ends}, {stretches:.1f} independent stretches)"
     if stretches >= MIN_BLOCKS:
         return f"{spread}, so that its gain is {'shown' if champion == combined else 'not shown'}"
-    near = "within" if champion == combined else "more than"
-    return f"{spread}, which is {near} one standard error: too few stretches to ask for more"
+    side = "less" if champion == combined else "more"
+    return f"{spread}: too few to show a gain, and it is {side} than {CLEAR_MARGIN:.0%} behind"
 
 
-EXACT_SHARE = 1e-9
-"""Mean losses of less than this, in naive errors, are of the arithmetic; nothing can be told beside them."""
+def record_coverage(adapted: AdaptedIntervals, rows: ScoredRows, test: Array) -> AdaptedIntervals:
+    """The intervals with what they held of the test's values, a horizon, in per cent; 0 where there was no value."""
+    hits, counts = sum_by_origin(COVERAGE_80, rows, adapted.quantiles[test]).sum(axis=1)
+    coverage = 100 * hits / np.maximum(counts, 1)
+    return replace(adapted, state=replace(adapted.state, coverage=tuple(float(c) for c in coverage)))
 
 
 def score_backtests(
