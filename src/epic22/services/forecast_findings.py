@@ -91,11 +91,11 @@ class ForecastCoverage:
     @property
     def sentence(self) -> str:
         """At which horizons the level is stated, and what the others can promise, in words."""
-        stated = [one.horizon for one in self.by_horizon if one.note is None]
-        if len(stated) == len(self.by_horizon):
+        supported = [one.horizon for one in self.by_horizon if one.note is None]
+        if len(supported) == len(self.by_horizon):
             return f"80 % is stated at every horizon, on {self.by_horizon[-1].stretches:.1f} independent stretches or more."
         notes = "; ".join(f"at h = {one.horizon} {one.note}" for one in self.by_horizon if one.note is not None)
-        return f"80 % is stated at {f'h = {format_numbers(stated)}' if stated else 'no horizon'}: {notes}."
+        return f"80 % is stated at {f'h = {format_numbers(supported)}' if supported else 'no horizon'}: {notes}."
 
 
 def compute_forecast_coverage(run: SeriesRun) -> ForecastCoverage:

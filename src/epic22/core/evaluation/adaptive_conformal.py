@@ -81,12 +81,12 @@ class StretchedState:
 
     def explain_level(self, horizon: int, frequency: Frequency) -> str | None:
         """Why 80 % is not stated of a horizon: too few stretches, or a test that it did not pass."""
-        n, held = self.stretches[horizon - 1], self.coverage[horizon - 1] if self.coverage else 100 * LEVEL
+        n, share = self.stretches[horizon - 1], self.coverage[horizon - 1] if self.coverage else 100 * LEVEL
         if not supports_level(n, LEVEL):
             most = int(100 * compute_supported_level(n))
             return f"{n:.1f} independent stretches of {frequency.format_periods(horizon)} support {most} % at most"
-        if held < 100 * (LEVEL - TOLERANCE):
-            return f"it held only {held:.0f} % of the test's values"
+        if share < 100 * (LEVEL - TOLERANCE):
+            return f"it held only {share:.0f} % of the test's values"
         return None
 
 
