@@ -125,6 +125,11 @@ def test_columns_nearly_all_numbers_or_times_are_asked_about_in_one_message() ->
         infer_schema(table, Roles("y"))
 
 
+def test_a_letter_for_a_digit_is_damage_and_no_unit() -> None:
+    with pytest.raises(ColumnError, match="'1O' in row 100"):
+        infer_schema(raw(y=["0", "1"] * 50, x=[*map(str, range(99)), "1O"]), Roles("y"))
+
+
 def test_few_values_that_are_nearly_all_numbers_are_names_and_it_is_said() -> None:
     table = infer_schema(raw(y=["0", "1"] * 50, x=[*(str(i % 4) for i in range(98)), "many", "many"]), Roles("y"))
     assert table.frame["x"].dtype == pl.String

@@ -292,6 +292,36 @@ def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path: Path) -> None:
         profile_batches(CsvBatches(path, 1000), Roles("y"))
 
 
+@pytest.mark.parametrize("n", [300, 15_000])
+def test_notations_are_read_a_batch_at_a_time_as_in_the_whole(tmp_path: Path, n: int) -> None:
+    frame = pl.DataFrame(
+        {
+            "price": [f"${i % 12_000:,}.50" for i in range(n)],
+            "size": ["-" if i == 2 else f"{i % 90},5 m2" for i in range(n)],
+            "at": [
+                f"{1 + i % 28:02}-{1 + i % 12:02}-2023" if i % 2 else f"2023-{1 + i % 12:02}-{1 + i % 28:02}" for i in range(n)
+            ],
+            "zip": [f"{i % 900:05}" for i in range(n)],
+            "garage": [("None", "Attached", "own")[i % 3] for i in range(n)],
+            "y": ["no", "yes"] * (n // 2),
+        }
+    )
+    path = tmp_path / "t.csv"
+    frame.write_csv(path)
+    whole = infer_schema(read_table(path), Roles("y", missing=("own",)))
+    profile = profile_batches(open_batches(path, n // 4), Roles("y", missing=("own",)))
+    assert profile.columns == whole.columns
+    assert {note.split(" (")[0] for note in profile.notes} == {note.split(" (")[0] for note in whole.notes}
+    assert pl.concat([rows for rows, _ in profile.iterate_typed_rows(open_batches(path, 1000))]).equals(whole.frame)
+
+
+def test_a_value_that_is_written_otherwise_is_named_by_file_and_row(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,y\n" + "".join(f"${i},{'yes' if i % 2 else 'no'}\n" for i in range(12_000)) + "€5,no\n")
+    with pytest.raises(ColumnError, match=r"column 'a' holds numbers or times, and '€5' in row 12,001 of t\.csv is none"):
+        profile_batches(CsvBatches(path, 5000), Roles("y"))
+
+
 def test_numbers_of_which_two_stand_in_one_cell_are_names_in_whichever_batch(tmp_path: Path) -> None:
     numbers = [str(659_000_000 + 7 * i) for i in range(299)]
     for values in (["701100-0000", *numbers], [*numbers, "701100-0000"]):

@@ -87,14 +87,18 @@ class ReadingRules:
 
 @dataclass(frozen=True)
 class ReadColumn:
-    """A column's values in their type, and how they were read. `remarks` are (what, which column and value); `problem` is what
-    the user must decide before anything can be learned from the column."""
+    """A column's values in their type, and how they were read.
+
+    `remarks` are (what, which column and value). `problem` is what the user must decide before anything can be learned from the
+    column, `odd` the first value that it is about.
+    """
 
     values: pl.Series
     reading: ColumnReading
     notes: tuple[str, ...] = ()
     remarks: tuple[tuple[str, str], ...] = ()
     problem: str | None = None
+    odd: str | None = None
 
 
 def gather_remarks(remarks: Iterable[tuple[str, str]]) -> list[str]:
@@ -261,12 +265,17 @@ def _read_names(
     problem = (
         f"column {text.name!r} holds {what}, but {int(is_odd.sum()):,} of its values are none: {text[row]!r} in row {row + 1:,}"
     )
-    return ReadColumn(text, base, problem=problem)
+    return ReadColumn(text, base, problem=problem, odd=str(text[row]))
 
 
 def null_sentinels(column: ReadColumn, rules: ReadingRules) -> ReadColumn:
     """The column without numbers that stand for missing: -999 where nothing else is below zero, or far from all others."""
     number = column.values
+    named = _list_numbers(rules.missing) if number.dtype.is_numeric() else []
+    if named:
+        is_named = find_sentinels(number, named)
+        column = replace(column, values=number.set(is_named, None), reading=replace(column.reading, sentinels=tuple(named)))
+        number = column.values
     if not rules.may_be_missing or not number.dtype.is_numeric() or column.problem is not None:
         return column
     least, greatest = number.min(), number.max()
@@ -278,9 +287,14 @@ def null_sentinels(column: ReadColumn, rules: ReadingRules) -> ReadColumn:
     return replace(
         column,
         values=number.set(is_missing, None),
-        reading=replace(column.reading, sentinels=tuple(sentinels)),
+        reading=replace(column.reading, sentinels=(*column.reading.sentinels, *sentinels)),
         remarks=(*column.remarks, (SENTINELS, f"{number.name} ({shown})")),
     )
+
+
+def _list_numbers(words: Sequence[str]) -> list[float]:
+    """The words that are numbers: files with types have them as such."""
+    return parse_plain_numbers(pl.Series(words, dtype=pl.String)).cast(pl.Float64).drop_nulls().to_list()
 
 
 def find_sentinels(number: pl.Series, sentinels: Sequence[float]) -> pl.Series:

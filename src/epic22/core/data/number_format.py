@@ -37,6 +37,9 @@ NAME_DIGITS = r"^0[0-9]+$|^[0-9]+[eE][0-9]+$"
 MAX_WHOLE_DIGITS = 18
 """Of longer whole numbers not all fit 64 bits."""
 
+MIN_AFFIX_SHARE = 0.05
+"""A currency or a unit that fewer of the different numbers have is damage: 1O for 10."""
+
 MIN_BARE_NUMBERS = 3
 MAX_SAMPLE, MAX_ROUNDS = 1000, 4
 
@@ -181,6 +184,8 @@ def _choose_affixes(parts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ..
         if not by_key:
             continue
         best = max(sorted(by_key), key=lambda key: by_key[key])
+        if by_key[best] < MIN_AFFIX_SHARE * parts.height:
+            continue
         spellings = sorted({affix for affix, _ in counts if affix and _affix_key(affix) == best})
         chosen += spellings
         others += [key for key in sorted(by_key) if key != best]

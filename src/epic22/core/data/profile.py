@@ -5,8 +5,9 @@ count.
 """
 
 from collections import Counter
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 
 import numpy as np
 import polars as pl
@@ -19,12 +20,18 @@ from epic22.core.data.column_reading import (
     MAX_NUMBER,
     NAMES,
     NEARLY_ALL,
+    ReadColumn,
+    ReadingRules,
     describe_digit_names,
     describe_joined_names,
+    describe_problems,
     gather_remarks,
+    infer_text_column,
     is_all_digits,
+    is_missing_text,
     is_too_large,
     null_missing_words,
+    read_text,
 )
 from epic22.core.data.names import keeps_names_apart, strip_name
 from epic22.core.data.number_format import NAME_DIGITS
@@ -42,7 +49,6 @@ from epic22.core.data.schema_inference import (
     read_row_times,
     read_whole_times,
     refuse_unfit_roles,
-    strip_blanks,
 )
 from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
 from epic22.core.errors import ColumnError
@@ -54,6 +60,9 @@ WHOLE_DIGITS = r"^[0-9]+(?:[eE][0-9]+)?$"
 MAX_COUNTED_VALUES = 10_000
 """Different values of a column are counted up to this many; beyond, it is known to have more."""
 
+MAX_ODD_VALUES = 1_000
+"""Of values that are no plain numbers up to this many more are kept, for the question how they are written."""
+
 
 @dataclass
 class ColumnCounts:
@@ -63,7 +72,9 @@ class ColumnCounts:
     `is_digits` is whether every number of a text was written in digits alone, `first_overlong` the first that was too long to be
     one, and its row. `is_name`: the column is an id or a group, whose text stays as it was; `is_amount`: its digits are a number
     however they are written. `writes_back`: every number so far writes back as the text that it was; `is_code` and `first_code`:
-    all could be codes, and the first that is no number by how it is written. `n_none`: how often "None" came.
+    all could be codes, and the first that is no number by how it is written. `n_none`: how often "None" came. `missing_words` are
+    those that the user names. `sample` holds different values of a text whose values are too many to be counted, `first_unlike`
+    is one that is not what nearly all others are.
     """
 
     name: str
@@ -90,11 +101,14 @@ class ColumnCounts:
     n_none: int = 0
     formats: tuple[str, ...] = TIME_FORMATS
     value_counts: Counter[object] | None = field(default_factory=Counter)
+    missing_words: tuple[str, ...] = ()
+    sample: dict[str, None] = field(default_factory=dict)
+    first_unlike: str | None = None
 
     def add(self, raw: pl.Series, where: "RowLocator") -> None:
         """Take the values of a batch in."""
         self.text = raw.dtype == pl.String
-        values = _strip_text(raw, self.is_name) if self.text else normalize_type(raw)
+        values = _strip_text(raw, self.is_name, self.missing_words) if self.text else normalize_type(raw)
         self.rows += len(values)
         self.missing += values.null_count()
         present = values.drop_nulls()
@@ -118,9 +132,18 @@ class ColumnCounts:
             return
         counts = present.alias("value").value_counts()
         if counts.height > MAX_COUNTED_VALUES or len(self.value_counts) > MAX_COUNTED_VALUES:
+            if self.text:
+                self._add_to_sample([*map(str, self.value_counts), *counts["value"].head(MAX_COUNTED_VALUES)])
             self.value_counts = None
             return
         self.value_counts.update(dict(counts.iter_rows()))
+
+    def _add_to_sample(self, values: Iterable[str]) -> None:
+        """Keep values for the question how the text is read, some more of them where they are no plain numbers."""
+        for value in values:
+            if len(self.sample) >= MAX_COUNTED_VALUES + MAX_ODD_VALUES:
+                return
+            self.sample[value] = None
 
     def _add_text(self, values: pl.Series, present: pl.Series, where: "RowLocator") -> None:
         if self.numeric or self.n_odd:
@@ -128,6 +151,8 @@ class ColumnCounts:
             bad = number.is_null() & values.is_not_null()
             if bad.any():
                 self.numeric = False
+                if self.value_counts is None:
+                    self._add_to_sample(values.filter(bad).unique(maintain_order=True).head(MAX_ODD_VALUES))
                 row = bad.arg_true()[0]
                 self.first_odd = self.first_odd or (str(values[row]), where.describe_row(row))
                 self.n_odd += int(bad.sum())
@@ -237,7 +262,35 @@ class ColumnCounts:
             return "bool", None
         if self.n_typed and self.formats:
             return "time", self.formats[0]
+        if self.notation is not None:
+            return _infer_series_dtype(self.notation.values), None
         return infer_text_dtype(self.distinct, self.rows - self.missing), None
+
+    @cached_property
+    def notation(self) -> ReadColumn | None:
+        """How a text is read that is neither plain numbers nor times of one format, by its different values or a sample of them.
+
+        The rule is that of tables that fit into memory; None where it is text by that rule too. For when all rows are counted.
+        """
+        if not self.text or self.is_name or self.is_digit_name or self.has_joined_names:
+            return None
+        values = self.sample if self.value_counts is None else self.value_counts
+        rules = ReadingRules(self.missing_words, may_be_names=not self.is_amount, may_be_missing=False)
+        column = infer_text_column(pl.Series(self.name, list(map(str, values)), dtype=pl.String), rules)
+        if column.values.dtype == pl.String:
+            self.first_unlike = column.odd
+            return None
+        if column.values.dtype.is_numeric():
+            self.minimum, self.maximum = float(column.values.min()), float(column.values.max())  # type: ignore[arg-type]
+        return column
+
+    @property
+    def reading(self) -> ColumnReading:
+        """How the text is read."""
+        dtype, form = self.infer_dtype()
+        if form is not None or dtype in ("category", "text") or self.is_read_as_numbers or self.notation is None:
+            return ColumnReading(times=() if form is None else (form,), missing=self.missing_words)
+        return self.notation.reading
 
     def _infer_own_dtype(self) -> Dtype:
         if self.dtype is None or self.dtype == pl.String:
@@ -248,9 +301,19 @@ class ColumnCounts:
             return "time"
         return "int" if self.whole else "float"
 
+    @property
+    def is_in_notation(self) -> bool:
+        """Whether it is read by its notation."""
+        dtype, form = self.infer_dtype()
+        return self.text and form is None and dtype not in ("category", "text") and not self.is_read_as_numbers
+
     def refuse_damage(self) -> None:
         """Raise ColumnError where a column of numbers has a few values that are none, or that no number holds."""
-        if self.is_digit_name or self.has_joined_names:
+        if (
+            self.is_digit_name
+            or self.has_joined_names
+            or (not self.numeric and self.infer_dtype()[0] not in ("category", "text"))
+        ):
             return
         if self.first_overlong is not None and self.numeric:
             raise _build_infinite_error(self.name, self.first_overlong[1])
@@ -261,6 +324,15 @@ class ColumnCounts:
                 f"column {self.name!r} holds numbers, but {self.n_odd:,} of its values are none: {value!r} in {row}; "
                 "mend them, leave them empty, or use --drop."
             )
+
+
+def _infer_series_dtype(series: pl.Series) -> Dtype:
+    """The type of values that were read."""
+    if series.dtype.is_temporal():
+        return "time"
+    if series.dtype == pl.Boolean:
+        return "bool"
+    return "int" if series.dtype.is_integer() else "float"
 
 
 def _build_infinite_error(name: str, row: str) -> ColumnError:
@@ -301,10 +373,10 @@ class Profile:
 
         Raises ColumnError naming the row whose time cannot be read.
         """
-        kinds = {name: (*counts.infer_dtype(), counts.is_name) for name, counts in self.counts.items()}
+        kinds = {name: (counts.infer_dtype()[0], counts.reading, counts.is_name) for name, counts in self.counts.items()}
         lenient = frozenset((*self.roles.drop, self.roles.id, self.roles.group))
         for where, frame in _iterate_labelled(batches, self.roles.label, lenient):
-            typed_frame = pl.DataFrame([_cast_column(frame[name], *kinds[name]) for name in frame.columns])
+            typed_frame = pl.DataFrame([_cast_batch(frame[name], kinds[name], where) for name in frame.columns])
             yield typed_frame, _read_batch_times(typed_frame, self.counts, self.roles, where) if self.roles.time else None
 
 
@@ -313,7 +385,10 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     refuse_unfit_roles(batches.names, roles)
     lenient = frozenset((*roles.drop, roles.id, roles.group))
     amounts = (*roles.time, roles.offset, roles.label if roles.kind == "regression" else None)
-    counts = {name: ColumnCounts(name, name in (roles.id, roles.group), name in amounts) for name in batches.names}
+    counts = {
+        name: ColumnCounts(name, name in (roles.id, roles.group), name in amounts, missing_words=roles.missing)
+        for name in batches.names
+    }
     read = 0
     for where, frame in _iterate_labelled(batches, roles.label, lenient):
         read += where.batch.frame.height
@@ -325,6 +400,9 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     for name, column_counts in counts.items():
         if name not in lenient:
             column_counts.refuse_damage()
+    unlike = {name: s.first_unlike for name, s in counts.items() if name not in lenient and s.notation is None and s.first_unlike}
+    if unlike:
+        raise ColumnError(describe_problems([_locate_value(batches, name, value) for name, value in unlike.items()]))
     if counts[roles.label].n_none and counts[roles.label].is_read_as_numbers:
         raise ColumnError(
             f"label {roles.label!r} holds numbers, and {ALWAYS_TYPED!r} in {counts[roles.label].n_none:,} rows; leave them empty."
@@ -349,8 +427,22 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     notes += [
         describe_joined_names(s.name, s.first_odd[0]) for s in counts.values() if s.has_joined_names and s.first_odd is not None
     ]
+    notes += [note for s in counts.values() if s.is_in_notation and s.notation is not None for note in s.notation.notes]
+    notes += gather_remarks(
+        remark for s in counts.values() if s.is_in_notation and s.notation is not None for remark in s.notation.remarks
+    )
     columns = tuple(_build_column(column_counts, roles, notes) for column_counts in counts.values())
     return Profile(columns, counts, roles, rows, (*notes, *_describe_times(counts, roles)))
+
+
+def _locate_value(batches: Batches, name: str, value: str) -> str:
+    """What is wrong with a column of which nearly all values are numbers or times and this one is not, with its first row."""
+    for batch in batches:
+        rows = (batch.frame[name].cast(pl.String).str.strip_chars() == value).fill_null(value=False).arg_true()
+        if len(rows):
+            row = RowLocator(batch, pl.int_range(batch.frame.height, eager=True)).describe_row(int(rows[0]))
+            return f"column {name!r} holds numbers or times, and {value!r} in {row} is none"
+    return f"column {name!r} holds numbers or times, and {value!r} is none"
 
 
 def _has_ambiguous_dates(column_counts: ColumnCounts) -> bool:
@@ -380,33 +472,44 @@ def _build_column(column_counts: ColumnCounts, roles: Roles, notes: list[str]) -
 
 def _build_reading(column_counts: ColumnCounts, roles: Roles) -> ColumnReading:
     """How the column is read in later files."""
-    dtype, form = column_counts.infer_dtype()
-    if roles.time == (column_counts.name,) and dtype == "int":
-        form = _classify_whole_times(column_counts)
-    return ColumnReading(times=() if form is None else (form,), missing=roles.missing)
+    if roles.time == (column_counts.name,) and column_counts.infer_dtype()[0] == "int":
+        return replace(column_counts.reading, times=(_classify_whole_times(column_counts),))
+    return column_counts.reading
 
 
 def _widen(own: pl.Series, dtype: Dtype) -> pl.Series:
     return own.cast(pl.Float64) if dtype == "float" else own
 
 
-def _strip_text(raw: pl.Series, is_name: bool) -> pl.Series:
-    return strip_name(raw) if is_name else null_missing_words(raw)
+def _strip_text(raw: pl.Series, is_name: bool, missing: Sequence[str] = ()) -> pl.Series:
+    return strip_name(raw) if is_name else null_missing_words(raw, missing)
 
 
-def _cast_column(raw: pl.Series, dtype: Dtype, form: str | None, is_name: bool = False) -> pl.Series:
-    """A batch's values in the type that the whole column has."""
+def _cast_batch(raw: pl.Series, kind: tuple[Dtype, ColumnReading, bool], where: RowLocator) -> pl.Series:
+    """A batch's values in the type that the whole column has. Raises ColumnError naming the row of a value that is not of it."""
+    typed = _cast_column(raw, *kind)
+    dtype, reading, is_name = kind
+    if raw.dtype != pl.String or is_name or dtype in ("category", "text") or typed.null_count() == raw.null_count():
+        return typed
+    odd = typed.is_null() & ~is_missing_text(raw, dtype, reading)
+    if odd.any():
+        row = int(odd.arg_true()[0])
+        raise ColumnError(
+            f"column {raw.name!r} was read as {dtype}, and {raw[row]!r} in {where.describe_row(row)} is not written so; mend it, "
+            "leave it empty, say --missing, or use --drop."
+        )
+    return typed
+
+
+def _cast_column(raw: pl.Series, dtype: Dtype, reading: ColumnReading, is_name: bool = False) -> pl.Series:
+    """A batch's values in the type that the whole column has; null where they are not of it."""
     if raw.dtype != pl.String:
         own = normalize_type(raw)
         return strip_name(raw) if is_name and not keeps_names_apart(strip_name(raw), own) else _widen(own, dtype)
     if dtype in ("category", "text"):
-        return _strip_text(raw, is_name)
-    text = strip_blanks(raw)
-    if dtype in ("int", "float"):
-        return parse_numbers(text).cast(pl.Int64 if dtype == "int" else pl.Float64)
-    if dtype == "bool":
-        return text.str.to_lowercase() == "true"
-    return parse_times_as(text, form) if form is not None else text
+        return _strip_text(raw, is_name, reading.missing)
+    typed = read_text(raw, dtype, reading)
+    return typed.cast(pl.Int64) if dtype == "int" else typed
 
 
 def _read_batch_times(frame: pl.DataFrame, counts: dict[str, ColumnCounts], roles: Roles, where: RowLocator) -> pl.Series:
@@ -471,7 +574,9 @@ def list_values(column_counts: ColumnCounts, max_values: int) -> pl.Series | Non
         or form is not None
     ):
         return None
-    values = _cast_column(pl.Series(column_counts.name, list(column_counts.value_counts), strict=False), dtype, form)
+    values = _cast_column(
+        pl.Series(column_counts.name, list(column_counts.value_counts), strict=False), dtype, column_counts.reading
+    )
     merged: Counter[object] = Counter()
     for value, times in zip(values.to_list(), column_counts.value_counts.values(), strict=True):
         merged[value] += times
