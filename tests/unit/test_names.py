@@ -136,6 +136,7 @@ def test_none_beside_numbers_in_a_label_read_in_batches_is_asked_about(tmp_path:
     [
         (["yes", "Yes", "no"], ["'yes'", "'Yes'"]),
         (["no damage", "no  damage", "some"], ["'no damage'", "'no  damage'"]),
+        (["caf\u00e9", "cafe\u0301", "bar"], ["'caf\u00e9'", "'cafe\u0301'"]),
         (["straße", "STRASSE", "weg"], ["'straße'", "'STRASSE'"]),
     ],
 )

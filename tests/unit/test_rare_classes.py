@@ -55,7 +55,7 @@ def test_a_class_of_one_group_or_of_few_rows_is_left_out_too(tmp_path: Path, rol
     path = requests(tmp_path, {5: "zoo", 35: "zoo"}).require_table()[0]
     dropped = ("created",) if roles else ("created", "who")
     data = load_task_data(build_spec(csv=path, label="department", drop=dropped, **roles))
-    assert any("'zoo' (2 rows in" in note and f"{unit}s with the class" in note for note in data.notes)
+    assert any("'zoo' (2 rows" in note and f"{unit}s with the class" in note for note in data.notes)
     plan_folds(data.examples(), "multiclass", SplitRequest())
 
 

@@ -16,6 +16,8 @@ TITLES = {
     "not padded": ["Rent roll, May 2023"],
     "several lines and an empty one": ["Rent roll", "Printed: 31.12.2023;", ";;"],
     "the separator that Excel is told": ["sep=;"],
+    "a separator in it": ["Rents; May"],
+    "several cells": ["Report;May;"],
     "a comment": ["# made by the ledger"],
 }
 FOOTERS = {
@@ -59,6 +61,8 @@ def test_years_may_be_names_below_a_title(tmp_path: Path) -> None:
 
 WHOLE = {
     "a header whose first column has no name": [";a;b", "1;2;3", "2;3;4"],
+    "a first row of missing values": [";a;c", "x;NA;red", "y;3;blue", "z;4;red", "w;5;red"],
+    "a header without its last name": ["a;b;", "x;NA;red", "y;3;blue", "z;4;red", "w;5;red"],
     "a header of one name": ["index;;", "1;2;3", "2;3;4", "3;4;5"],
     "a class called total": ["sector;n", "Total;5", "Energy;4", "Total;7"],
     "a last row of a sector called total": ["sector;n;year", "Energy;4;2020", "Water;5;2021", "Total;7;2020"],

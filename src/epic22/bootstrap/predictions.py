@@ -68,14 +68,17 @@ def _predict(
 
 @dataclass(frozen=True)
 class RequestFile:
-    """A file to be answered, whatever its model reads. `tell` is told of series that get no answer: a warning unless stated."""
+    """A file to be answered, whatever its model reads.
+
+    `tell` is told of series that get no answer and of lines that are no rows: a warning unless stated.
+    """
 
     path: Path
     tell: Callable[[str], None] = lambda text: warnings.warn(text, stacklevel=2)
 
     def read_rows(self, columns: tuple[Column, ...]) -> DataFrame:
         """Its rows, in the types of these columns."""
-        return read_rows(self.path, columns)
+        return read_rows(self.path, columns, self.tell)
 
     def read_histories(self, schema: PanelSchema) -> Histories:
         """Its series as known at its end."""

@@ -4,7 +4,7 @@ A row is known at its own time (else all rows are timeless); its cutoff is that 
 label is withheld in a table of its own until after the cutoff.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -80,6 +80,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
         notes=(
             *spec.origin.notes,
             *table.notes,
+            *(f"{raw.path}: {note}" for raw in raws[1:] for note in raw.notes),
             *rare_notes,
             *notes,
             *_describe_offset(spec),
@@ -115,9 +116,12 @@ def list_excluded_columns(spec: TrainingSpec) -> set[str]:
     }
 
 
-def read_rows(path: Path, columns: tuple[Column, ...]) -> pl.DataFrame:
-    """A file's rows in the types of a trained task's columns, for prediction."""
-    return conform_frame(read_table(path), columns)
+def read_rows(path: Path, columns: tuple[Column, ...], note: Callable[[str], None] = lambda text: None) -> pl.DataFrame:
+    """A file's rows in the types of a trained task's columns, for prediction; `note` hears of lines that are no rows."""
+    raw = read_table(path)
+    for text in raw.notes:
+        note(f"{path.name}: {text}")
+    return conform_frame(raw, columns)
 
 
 def _parse_formulas(table: TypedTable, spec: TrainingSpec) -> tuple[Formula, ...]:

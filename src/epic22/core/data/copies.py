@@ -38,7 +38,7 @@ def encode_copies(X: pl.DataFrame) -> Array:
     if not X.width:
         return np.arange(X.height)
     codes, counts = np.unique(X.hash_rows(seed=0).to_numpy(), return_inverse=True, return_counts=True)[1:]
-    return np.arange(X.height) if is_explained_by_chance(compute_alike_share(counts), X) else codes
+    return np.arange(X.height) if is_coincidence(compute_alike_share(counts), X) else codes
 
 
 def compute_alike_share(counts: Array) -> float:
@@ -47,7 +47,7 @@ def compute_alike_share(counts: Array) -> float:
     return float((counts.astype(np.float64) * (counts - 1)).sum() / max(1, n * (n - 1)))
 
 
-def is_explained_by_chance(alike_share: float, X: pl.DataFrame) -> bool:
+def is_coincidence(alike_share: float, X: pl.DataFrame) -> bool:
     """Whether columns like these, put together at random, give this share of alike pairs, or the better part of it.
 
     >>> rng = np.random.default_rng(0)

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 
 from epic22.core.data.batches import Batches
-from epic22.core.data.copies import compute_alike_share, is_explained_by_chance
+from epic22.core.data.copies import compute_alike_share, is_coincidence
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor
 from epic22.core.data.profile import Profile
 from epic22.core.errors import UserError
@@ -187,7 +187,7 @@ def read_large_table(
             samples.append(frame[selected - first].with_columns(selected.alias(SAMPLE_ROW_COLUMN)))
             first += frame.height
     sample = pl.concat(samples)
-    if group_column is None and _is_alike_by_chance(cluster_hash, sample.select([column.name for column in inputs])):
+    if group_column is None and _is_coincidence(cluster_hash, sample.select([column.name for column in inputs])):
         cluster_hash = mix_bits(np.arange(n, dtype=np.uint64))
     matrix_file = MatrixFile(scratch / "rows.f32", n, p)
     return LargeTable(
@@ -206,9 +206,9 @@ def read_large_table(
 SAMPLE_ROW_COLUMN = "\x1frow"
 
 
-def _is_alike_by_chance(row_hashes: Array, sample: pl.DataFrame) -> bool:
+def _is_coincidence(row_hashes: Array, sample: pl.DataFrame) -> bool:
     """Whether rows that are alike are no copies, by the columns of a sample of them."""
-    return is_explained_by_chance(compute_alike_share(np.unique(row_hashes, return_counts=True)[1]), sample)
+    return is_coincidence(compute_alike_share(np.unique(row_hashes, return_counts=True)[1]), sample)
 
 
 def _hash_matrix_rows(X: Array) -> Array:

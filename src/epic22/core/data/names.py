@@ -4,6 +4,7 @@ A column is read as numbers only where nothing is lost by it. `007` and `7`, `1E
 different names and the same number; so a number is taken for what a name is only where it writes back as the same text.
 """
 
+import unicodedata
 from collections.abc import Sequence
 
 import polars as pl
@@ -57,12 +58,13 @@ def _count_words(words: pl.Series) -> str:
 
 
 def fold_name(name: str) -> str:
-    """The name but for case and blanks.
+    """The name but for case, blanks and how its accents are stored.
 
     >>> fold_name("Very  Good") == fold_name("very good\\u00a0")
     True
     """
-    return " ".join(name.replace("\u00a0", " ").replace("\u200b", "").replace("\ufeff", "").split()).casefold()
+    visible = unicodedata.normalize("NFKC", name).replace("\u200b", "").replace("\ufeff", "")
+    return " ".join(visible.split()).casefold()
 
 
 def find_variants(names: Sequence[str]) -> tuple[str, ...]:

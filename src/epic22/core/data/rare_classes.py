@@ -50,7 +50,8 @@ def find_rare_classes(names: pl.Series, units: Units) -> tuple[RareClass, ...]:
 
 def describe_rare_classes(label: str, rare: Sequence[RareClass], units: Units) -> str:
     """The note about classes that were left out, and what it takes to keep them."""
-    listed = ", ".join(f"{one.name!r} ({_count(one.n_rows, 'row')} in {_count(one.n_units, units.noun)})" for one in rare)
+    places = ("" if units.noun == "row" else f" in {_count(one.n_units, units.noun)}" for one in rare)
+    listed = ", ".join(f"{one.name!r} ({_count(one.n_rows, 'row')}{place})" for one, place in zip(rare, places, strict=True))
     return (
         f"{label}: too rare to be trained and tested on, so left out: {listed}. That takes {units.min_units} {units.noun}s with "
         "the class; bring more of it, or give its rows another class."

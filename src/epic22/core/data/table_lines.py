@@ -17,6 +17,9 @@ SEEN_ROWS = 200
 """Rows above a line that are looked at, to see what its columns hold."""
 
 PERIOD = re.compile(r"(19|20)\d\d([-/. ]?(\d{1,2}|Q[1-4]))?")
+MISSING = frozenset(("na", "n/a", "nan", "null", "none", "missing"))
+"""Words that a row of values may hold in small letters, and a header does not."""
+
 NAME = re.compile(r"[^\W\d]|_")
 TOTAL = re.compile(
     r"(grand|sub|over)?[- ]?(totals?|totaux|totale|totaal|totalt|sum|summe|gesamt|gesamtsumme|insgesamt|somme|suma|summa|soma|"
@@ -25,7 +28,7 @@ TOTAL = re.compile(
 )
 REMARK = re.compile(
     r"(sources?|quelle|fuente|fonte|notes?|hinweis|anmerkung|stand|as of|generated|created|exported|erstellt|printed|report|"
-    r"end of|ende|источник)[:\s].+|(©|\(c\)|\*+ ?\w).+|"
+    r"end of|ende|источник)[:\s].+|(©|\(c\)|\*+) ?[^\W\d]{2}.+|"
     r"\(?\d[\d,. ]* (rows?|records?|zeilen|datens\w+)( affected| selected| returned)?\)?\.?",
     re.IGNORECASE,
 )
@@ -33,14 +36,14 @@ REMARK = re.compile(
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> int:
-    """The place of the header among a file's first rows: 0, or below a title of lines that fill less than half of the columns.
+    """The place of the header among a file's first rows: 0, or below a title of lines that do not fill all columns.
 
     >>> find_header([["Rents, May"], ["no", "area", "rent"], ["1", "30", "400"], ["2", "31", "410"]])
     1
     """
     width = Counter(len(row) for row in rows).most_common(1)[0][0] if rows else 0
     for place, row in enumerate(rows[: MAX_TITLE_LINES + 1]):
-        if 2 * _count_filled(row) > width:
+        if len(row) >= width and (2 * _count_filled(row) > width) and not _ends_empty(row):
             is_below_title = place > 0 and len(row) == width and _is_header(row, rows[place + 1 :])
             return place if is_below_title else 0
     return 0
@@ -87,10 +90,17 @@ def _count_filled(row: Sequence[str]) -> int:
     return sum(bool(cell.strip()) for cell in row)
 
 
+def _ends_empty(row: Sequence[str]) -> bool:
+    """Whether the last columns are empty, and the first is not: a table without a name for its first column is a table."""
+    return bool(row[0].strip()) and not row[-1].strip()
+
+
 def _is_header(row: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether all cells are names, no two alike, and one is the name of a column of numbers."""
     names = [cell.strip() for cell in row if cell.strip()]
-    if len(set(names)) < len(names) or not all(NAME.match(name) or PERIOD.fullmatch(name) for name in names):
+    if len(set(names)) < len(names) or not MISSING.isdisjoint(name.lower() for name in names):
+        return False
+    if not all(NAME.match(name) or PERIOD.fullmatch(name) for name in names):
         return False
     return any(not _has_digit(cell) and _holds_numbers(place, below) for place, cell in enumerate(row)) or any(
         PERIOD.fullmatch(cell.strip()) and _holds_numbers(place, below) and not _holds_periods(place, below)
@@ -113,7 +123,7 @@ def _has_digit(cell: str) -> bool:
 
 def _is_remark(row: Sequence[str]) -> bool:
     filled = [cell.strip() for cell in row if cell.strip()]
-    return len(filled) == 1 and REMARK.fullmatch(filled[0]) is not None
+    return len(filled) == 1 and bool(row[0].strip()) and REMARK.fullmatch(filled[0]) is not None
 
 
 def _is_total(row: Sequence[str], rows: Sequence[Sequence[str]], n_above: int) -> bool:
