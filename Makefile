@@ -10,7 +10,7 @@ CORES := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 QUIETLY := OMP_WAIT_POLICY=passive
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-fast kills bench bench-peers fuzz format lock evidence clean
+.PHONY: help setup demo check test test-fast kills bench bench-peers bench-levels fuzz format lock evidence clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -63,6 +63,11 @@ bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest a
 
 bench-peers: $(VENV)/dev ## Ours beside AutoGluon, FLAML, H2O, mljar, XGBoost on ten public sets; hours, resumable; ONLY="--minutes 60".
 	PYTHONPATH=benchmarks $(BIN)/python -m peers $(ONLY)
+
+bench-levels: $(VENV)/dev ## How often noise is called certain, and what intervals hold: drawn predictions, then whole trainings; hours, resumable.
+	nice -n 15 $(BIN)/python benchmarks/levels.py verdicts
+	nice -n 15 $(BIN)/python benchmarks/levels.py advice --tables 400
+	nice -n 15 $(BIN)/python benchmarks/levels.py trainings --tables 200
 
 format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix src tests benchmarks

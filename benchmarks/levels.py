@@ -14,13 +14,16 @@ import json
 import math
 import time
 import zlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from level_draws import AREAS, Cell, PanelDraw, draw_panel, draw_rows
+from level_page import write_page
+from level_trainings import OUTCOMES, train_on_noise
 from stamp import machine, source_stamp
 
 from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores
@@ -33,6 +36,7 @@ from epic22.core.task import Array, Metric
 ROOT = Path(__file__).resolve().parent.parent
 CACHE = ROOT / "benchmarks" / ".levels"
 RESULTS = ROOT / "benchmarks" / "results" / "levels"
+PAGE = ROOT / "docs" / "evidence-levels.md"
 
 SIZES = (20, 60, 300, 1000, 10_000)
 CHUNK = 100
@@ -55,6 +59,10 @@ CELLS: tuple[Cell, ...] = (
     *(Cell("panel", effect, n) for n in (3, 6, *SIZES) for effect in ("noise", "moderate")),
     *(Cell(kind, "strong", n) for n in SIZES for kind in ("binary", "rare")),
 )
+TRAINING_CELLS: tuple[Cell, ...] = tuple(Cell(kind, "noise", n) for n in SIZES for kind in ROW_KINDS)
+FEW_TRAININGS = 20
+"""Tables a cell of 1,000 rows and more."""
+
 ADVICE_CELLS: tuple[Cell, ...] = tuple(Cell(kind, "weak", n) for n in (60, 300) for kind in ROW_KINDS)
 """Where what was asked for is drawn next."""
 
@@ -132,14 +140,11 @@ def run_verdicts(name: str, tables: int, deadline: float, largest: int, effects:
     """Judge tables of every cell until there are so many, or the time is up; small cells first."""
     cells = sorted((c for c in CELLS if c.n <= largest and c.effect in effects), key=lambda c: c.n)
     for cell in cells:
-        path = CACHE / name / f"{cell.name}.npy"
-        rows = _load(path)
-        while len(rows) < tables and time.monotonic() < deadline:
-            numbers = range(len(rows), min(len(rows) + CHUNK, tables))
-            new = np.array([judge_table(cell, np.random.default_rng(seed_of(cell, i))).to_row() for i in numbers])
-            rows = np.concatenate([rows, new]) if len(rows) else new
-            _save(path, rows)
-        print(f"{name} {cell.name}: {len(rows)} tables", flush=True)
+        run_cell(CACHE / name / f"{cell.name}.npy", tables, deadline, partial(_judge, cell))
+
+
+def _judge(cell: Cell, table: int) -> list[float]:
+    return judge_table(cell, np.random.default_rng(seed_of(cell, table))).to_row()
 
 
 def check_advice(cell: Cell, table: int) -> list[float]:
@@ -156,13 +161,29 @@ def check_advice(cell: Cell, table: int) -> list[float]:
 def run_advice(name: str, tables: int, deadline: float) -> None:
     """Draw what was asked for, and see what it shows."""
     for cell in ADVICE_CELLS:
-        path = CACHE / name / f"advice {cell.name}.npy"
-        rows = _load(path)
-        while len(rows) < tables and time.monotonic() < deadline:
-            new = np.array([check_advice(cell, i) for i in range(len(rows), min(len(rows) + CHUNK, tables))])
-            rows = np.concatenate([rows, new]) if len(rows) else new
-            _save(path, rows)
-        print(f"{name} advice {cell.name}: {len(rows)} tables", flush=True)
+        run_cell(CACHE / name / f"advice {cell.name}.npy", tables, deadline, partial(check_advice, cell))
+
+
+def run_trainings(name: str, tables: int, deadline: float) -> None:
+    """Train on tables of noise; the cells by turns, so that each has some whenever it is stopped."""
+    for step in range(1, tables + 1):
+        for cell in TRAINING_CELLS:
+            if step <= (tables if cell.n < SIZES[3] else FEW_TRAININGS):
+                run_cell(CACHE / name / f"training {cell.name}.npy", step, deadline, partial(_train, cell))
+
+
+def _train(cell: Cell, table: int) -> list[float]:
+    return train_on_noise(cell, np.random.default_rng(seed_of(cell, table)))
+
+
+def run_cell(path: Path, tables: int, deadline: float, judge: Callable[[int], list[float]]) -> None:
+    """Judge tables of a cell, by number, until there are so many or the time is up; what there is goes on."""
+    rows = _load(path)
+    while len(rows) < tables and time.monotonic() < deadline:
+        new = np.array([judge(number) for number in range(len(rows), min(len(rows) + CHUNK, tables))])
+        rows = np.concatenate([rows, new]) if len(rows) else new
+        _save(path, rows)
+        print(f"{path.parent.name} {path.stem}: {len(rows)} tables", flush=True)
 
 
 def _share(hits: int, n: int) -> dict[str, float]:
@@ -222,15 +243,22 @@ def write_results(name: str) -> None:
     """The summary of every cell that has tables."""
     cells = {c.name: summarise_cell(c, rows) for c in CELLS if len(rows := _load(CACHE / name / f"{c.name}.npy"))}
     advice = {c.name: summarise_advice(rows) for c in ADVICE_CELLS if len(rows := _load(CACHE / name / f"advice {c.name}.npy"))}
+    trainings = {
+        c.name: {"tables": len(rows)}
+        | {outcome: _share(int(rows[:, number].sum()), len(rows)) for number, outcome in enumerate(OUTCOMES)}
+        for c in TRAINING_CELLS
+        if len(rows := _load(CACHE / name / f"training {c.name}.npy"))
+    }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    record = {"machine": machine(), "cells": cells, "advice": advice, "stamp": source_stamp(Path(__file__))}
+    stamp = source_stamp(*(Path(__file__).parent / f"{part}.py" for part in ("levels", "level_draws", "level_trainings")))
+    record = {"machine": machine(), "cells": cells, "advice": advice, "trainings": trainings, "stamp": stamp}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def main() -> None:
     """The layer that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("layer", choices=("verdicts", "advice", "summary"))
+    parser.add_argument("layer", choices=("verdicts", "advice", "trainings", "page"))
     parser.add_argument("--name", default="after")
     parser.add_argument("--tables", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=math.inf)
@@ -242,7 +270,10 @@ def main() -> None:
         run_verdicts(options.name, options.tables, deadline, options.largest, options.effects)
     if options.layer == "advice":
         run_advice(options.name, options.tables, deadline)
+    if options.layer == "trainings":
+        run_trainings(options.name, options.tables, deadline)
     write_results(options.name)
+    write_page(RESULTS, PAGE)
 
 
 if __name__ == "__main__":

@@ -83,6 +83,19 @@ def test_one_positive_in_twenty_rows_gives_no_p_below_one_in_twenty() -> None:
     assert units.degrees_of_freedom == 0
 
 
+def test_a_verdict_that_is_not_certain_never_asks_for_no_more_rows() -> None:
+    """Where the interval holds zero, the same rows have less than 80 % power for what was seen."""
+    for seed in range(8):
+        rng = np.random.default_rng(seed)
+        y = rng.permutation(np.arange(40) % 2).astype(float)
+        experiment = experiment_of(y)
+        pair = ((name, 0.3 * weight * y + rng.uniform(size=40)) for name, weight in (("a", 1.0), ("b", 0.5)))
+        a, b = (evaluate_response(experiment, name, response, (AVERAGE_PRECISION,)) for name, response in pair)
+        verdict = compare(experiment, a, b, AVERAGE_PRECISION)
+        assert verdict.enough_data or (verdict.power is not None and verdict.power.seen_data_factor > 1)
+        assert "about 0 more" not in verdict.advice
+
+
 def test_rows_that_follow_one_another_in_time_are_left_out_in_stretches() -> None:
     y = np.random.default_rng(0).normal(size=100)
     experiment = experiment_of(y, "regression", at=daily(100))

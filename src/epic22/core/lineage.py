@@ -106,7 +106,7 @@ class ModelVersion:
     data_version: str
     status: str
     made_at: str
-    """`status` is "proven" (beats the constant, interval above zero), "provisional", or what the fairness gate made of it:
+    """`status` is "proven" (certainly better than the constant), "provisional", or what the fairness gate made of it:
     "provisional", "overridden" or "refused"; `made_at` is ISO 8601, UTC."""
 
 

@@ -324,6 +324,6 @@ def compare_forecasts(
 
 def _write_advice(power: Power, units: IndependentUnits, length: int, plan: OriginPlan) -> str:
     if units.least_p <= SIGNIFICANCE_LEVEL:
-        return power.advice
+        return write_advice(power, units)
     needed = plan.frequency.format_periods((MIN_UNITS - units.count) * length)
     return f"{write_advice(power, units)}: hold {needed} more out"

@@ -1,0 +1,124 @@
+"""The page of `benchmarks/levels.py`: what is called certain of noise, and what intervals hold, before and after."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+INTRODUCTION = """# What is called certain
+
+Written by `benchmarks/levels.py`. Three questions, each asked of tables whose truth is known: how often is noise
+called certain, how often does a 95 % interval hold the truth, and does the data that a verdict asks for then show
+what it was asked for.
+
+**Verdicts and intervals alone.** Fold predictions are drawn, no model is fitted; folds, scores, intervals and
+verdicts are those of a training. *Noise* says nothing of the label (binary, rare, groups, time: against the constant;
+multiclass, regression, panel: two models that are equally good), so each *certain* is an error. Of the other tables
+the area under the ROC curve is 0.75 (moderate) or 0.937 (strong), and *certain* is the power. *n* are rows; of a
+panel its independent stretches, of groups the rows in groups of four. *Before* is the code at commit 4fe1ae0, on the
+same tables. What an interval should hold is the area where that is known, else the mean of the scores of all tables
+of the cell: the average precision of a small fold is not that of a large one. Brackets are 95 % Monte-Carlo
+intervals. *Outside* counts intervals with an end that the figure cannot have, *no width* those whose ends are equal.
+"""
+
+
+ADVICE = """Tables of area 0.65 that were not certain, and a table with as many rows as the verdict asked for to show a
+difference of the size seen. *Near* are those whose difference was within a quarter of the true one: of them four in five
+should be certain.
+"""
+
+
+def write_page(results: Path, page: Path) -> None:
+    """The page of what the results hold."""
+    before, after = (_read(results / f"{name}.json") for name in ("before", "after"))
+    cells = [name for name in after["cells"] if name.split()[1] == "noise"]
+    effects = [name for name in after["cells"] if name.split()[1] != "noise"]
+    parts = [
+        INTRODUCTION,
+        f"Machine: {after.get('machine', 'unknown')}.\n",
+        "## Noise called certain\n",
+        _table(
+            ("cell", "tables before, after", "certain before", "certain after"), [_row_of_level(c, before, after) for c in cells]
+        ),
+        "\n## Power\n",
+        _table(
+            ("cell", "tables before, after", "certainly better before", "after"),
+            [_row_of_power(c, before, after) for c in effects],
+        ),
+        "\n## Coverage of 95 % intervals\n",
+        _table(
+            (
+                "cell",
+                "score",
+                "covered before",
+                "after",
+                "outside before, after",
+                "no width before, after",
+                "median width before, after",
+            ),
+            [row for c in after["cells"] for row in _rows_of_coverage(c, before, after)],
+        ),
+        "\n## What more data then shows\n",
+        ADVICE,
+        _table(
+            ("cell", "tables", "asked for more", "times the data, median", "certain then", "near", "certain then, near"),
+            [_row_of_advice(c, a) for c, a in after["advice"].items()],
+        ),
+        "\n## Whole trainings on noise\n",
+        "Default folds and families; four numbers and a category that say nothing of the label. *Covered*: the interval of the\n"
+        "champion's area holds one half.\n",
+        _table(
+            ("cell", "tables", "certainly better than the constant", "certainly worse", "proven", "covered"),
+            [_row_of_training(c, t) for c, t in after.get("trainings", {}).items()],
+        ),
+    ]
+    page.write_text("\n".join(parts))
+
+
+def _read(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text()) if path.exists() else {"cells": {}, "advice": {}, "trainings": {}}
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heads, tuple("---" for _ in heads), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+
+
+def _percent(share: Mapping[str, float] | None) -> str:
+    """A share with its interval."""
+    if share is None:
+        return "–"
+    return f"{share['share']:.1%} [{share['low']:.1%}, {share['high']:.1%}]".replace("%", " %")
+
+
+def _tables(cell: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> str:
+    return f"{before['cells'].get(cell, {}).get('tables', 0):,}, {after['cells'][cell]['tables']:,}"
+
+
+def _row_of_level(cell: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    old = before["cells"].get(cell, {}).get("certain")
+    return cell, _tables(cell, before, after), _percent(old), _percent(after["cells"][cell]["certain"])
+
+
+def _row_of_power(cell: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    old = before["cells"].get(cell, {}).get("better")
+    return cell, _tables(cell, before, after), _percent(old), _percent(after["cells"][cell]["better"])
+
+
+def _rows_of_coverage(cell: str, before: Mapping[str, Any], after: Mapping[str, Any]) -> list[tuple[str, ...]]:
+    rows = []
+    for name, new in after["cells"][cell]["scores"].items():
+        old = before["cells"].get(cell, {}).get("scores", {}).get(name, {})
+        pairs = [f"{old.get(key, '–')}, {new.get(key, '–')}" for key in ("outside", "no_width", "width")]
+        rows.append((cell, name, _percent(old.get("covered")), _percent(new.get("covered")), *pairs))
+    return rows
+
+
+def _row_of_advice(cell: str, advice: Mapping[str, Any]) -> tuple[str, ...]:
+    then, near = _percent(advice.get("certain_then")), _percent(advice.get("certain_then_near"))
+    counts = f"{advice['tables']:,}", f"{advice['asked']:,}", f"{advice.get('factor', '–')}"
+    return cell, *counts, then, f"{advice.get('near', 0):,}", near
+
+
+def _row_of_training(cell: str, training: Mapping[str, Any]) -> tuple[str, ...]:
+    return cell, f"{training['tables']:,}", *(_percent(training[key]) for key in ("better", "worse", "proven", "covered"))
