@@ -21,6 +21,7 @@ from epic22.core.evaluation.jackknife import (
     compute_overlap_factor,
     compute_p,
     cut_origins,
+    discount_overlap,
 )
 from epic22.core.evaluation.metrics import AT_MOST_ONE, LOSS, SHARE
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, SampleSize, compute_power, compute_width
@@ -305,7 +306,7 @@ def compare_forecasts(
     that changes their signs gives a p of 5 %.
     """
     length = get_block_length(metric, rows, horizon)
-    columns, units = _select_columns(metric, rows, horizon), cut_origins(rows.origins, length)
+    columns, units = _select_columns(metric, rows, horizon), discount_overlap(cut_origins(rows.origins, length), length)
     sums = [sum_by_origin(metric, rows, q) for q in quantiles]
     sign = 1.0 if metric.greater_is_better else -1.0
     gap = sign * float(_finish_score(metric, sums[0], columns) - _finish_score(metric, sums[1], columns))

@@ -9,7 +9,7 @@ Müller 2010). n = rows, c = clusters, g = parts.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import gammaln, stdtr, stdtrit
@@ -144,6 +144,13 @@ def compute_overlap_factor(horizon: int, length: float) -> float:
     (1.0, 1.5, 1.03)
     """
     return 1 / (1 - (horizon**2 - 1) / (3 * horizon * max(length, horizon)))
+
+
+def discount_overlap(units: IndependentUnits, horizon: int) -> IndependentUnits:
+    """The same stretches with as many degrees of freedom as they are worth: what neighbours share shows nothing new."""
+    parts = int(units.part.max()) + 1
+    worth = round(parts / compute_overlap_factor(horizon, len(units.part) / parts))
+    return replace(units, informative=max(min(2, parts), worth))
 
 
 def jackknife_means(
