@@ -24,7 +24,7 @@ import numpy as np
 from level_draws import AREAS, Cell, PanelDraw, draw_panel, draw_rows
 from level_page import write_page
 from level_trainings import OUTCOMES, train_on_noise
-from stamp import machine, source_stamp
+from stamp import machine
 
 from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores
 from epic22.core.evaluation.forecast_metrics import SKILL, compare_forecasts, compute_score_with_interval
@@ -250,8 +250,7 @@ def write_results(name: str) -> None:
         if len(rows := _load(CACHE / name / f"training {c.name}.npy"))
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    stamp = source_stamp(*(Path(__file__).parent / f"{part}.py" for part in ("levels", "level_draws", "level_trainings")))
-    record = {"machine": machine(), "cells": cells, "advice": advice, "trainings": trainings, "stamp": stamp}
+    record = {"machine": machine(), "cells": cells, "advice": advice, "trainings": trainings}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
