@@ -248,7 +248,7 @@ def test_the_report_is_whole_and_loads_nothing() -> None:
         "Skill by horizon",
         "Coverage by origin",
         "Worst series",
-        "effective block",
+        "independent stretches",
         "<h2>Anomalies</h2>",
     ):
         assert part in page
