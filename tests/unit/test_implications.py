@@ -1,6 +1,6 @@
 """A leak is proved, not suspected: values that go with one class are left out only where the other columns come nowhere near.
 
-Broken once on purpose: with MIN_SETTLED = 0.01 the rare level is taken away; with MIN_OTHERS_ERROR = 0 the leaf's shape is.
+Broken once on purpose: with MIN_CLASS_SHARE = 0.01 the rare level is taken away; with MIN_OTHERS_ERROR = 0 the leaf's shape is.
 """
 
 import numpy as np

@@ -96,12 +96,12 @@ def audit_table(
 ) -> tuple[Suspicion, ...]:
     """What the columns of a table of one's own give away, and what the size of its numbers hides; see `audit_columns`."""
     suspicions, traits = audit_columns(frame, columns, label, kind, clusters), KINDS[kind]
-    withheld, told = {s.column for s in suspicions if s.withheld}, {s.column for s in suspicions}
+    withheld, named = {s.column for s in suspicions if s.withheld}, {s.column for s in suspicions}
     used = [column for column in columns if column.role == "input" and column.name not in withheld]
     single = audit_single_columns(frame.select(column.name for column in used), label, traits, clusters)
     return (
         *suspicions,
-        *(s for s in single if s.column not in told),
+        *(s for s in single if s.column not in named),
         *audit_magnitudes(frame, used, label, traits.is_regression),
     )
 

@@ -27,7 +27,7 @@ MAX_EXCEPTIONS = 0.002
 SIGNIFICANCE = 1e-6
 MIN_ECHO_RANK = 0.9995
 
-MIN_SETTLED = 0.5
+MIN_CLASS_SHARE = 0.5
 """A leak settles at least this share of a class, alone or together with columns that settle `MIN_PART` of it each."""
 
 MIN_PART = 0.1
@@ -62,7 +62,7 @@ class Marker:
 
 
 @dataclass(frozen=True)
-class Settled:
+class ClassCover:
     """The rows (n,) that a column settles of the class `value`: by values without exceptions, or by one for most of the class."""
 
     column: str
@@ -76,7 +76,7 @@ class Settled:
 class Proof:
     """What is said of a column that settles most of a class, and whether it is proved that only the label can have filled it."""
 
-    settled: Settled
+    cover: ClassCover
     evidence: str
     is_proved: bool
 
@@ -134,11 +134,11 @@ def _compute_chance(marker: Marker, base: float, clusters: pl.Series | None) -> 
     return float(stats.binom.sf(min(marker.n_right, n_independent) - 1, n_independent, base))
 
 
-def settle_classes(
+def cover_classes(
     column: str, markers: Sequence[Marker], label: pl.Series, n_columns: int, clusters: pl.Series | None
-) -> list[Settled]:
+) -> list[ClassCover]:
     """Of each class, the rows that a column settles, beyond the same chance."""
-    settled = []
+    covers = []
     for value in dict.fromkeys(marker.value for marker in markers):
         is_class = (label == value).to_numpy()
         n_class, base = int(is_class.sum()), float(is_class.mean())
@@ -146,16 +146,16 @@ def settle_classes(
             marker.rows
             for marker in markers
             if marker.value == value
-            and marker.error <= (MAX_ERROR if marker.n_right >= MIN_SETTLED * n_class else MAX_EXCEPTIONS)
+            and marker.error <= (MAX_ERROR if marker.n_right >= MIN_CLASS_SHARE * n_class else MAX_EXCEPTIONS)
             and _compute_chance(marker, base, clusters) * len(markers) * n_columns < SIGNIFICANCE
         ]
         if clear:
             rows = np.logical_or.reduce(clear)
-            settled.append(Settled(column, value, rows, float((rows & is_class).sum() / is_class.sum())))
-    return settled
+            covers.append(ClassCover(column, value, rows, float((rows & is_class).sum() / is_class.sum())))
+    return covers
 
 
-def find_separation(series: pl.Series, label: pl.Series) -> list[Settled]:
+def find_separation(series: pl.Series, label: pl.Series) -> list[ClassCover]:
     """The rows on one side of the threshold by which a number tells two classes apart: a ROC AUC of at least 0.9995."""
     classes = label.unique().sort()
     if not series.dtype.is_numeric() or len(classes) != 2 or series.n_unique() <= MAX_VALUES:
@@ -174,11 +174,11 @@ def find_separation(series: pl.Series, label: pl.Series) -> list[Settled]:
     highest = known["x"].sort(descending=is_high)[positives - 1]
     rows = ((both["x"] >= highest) if is_high else (both["x"] <= highest)).fill_null(value=False).to_numpy()
     y = both["y"].to_numpy()
-    return [Settled(series.name, classes[1], rows, float((rows & y).sum() / y.sum()), by_threshold=True)]
+    return [ClassCover(series.name, classes[1], rows, float((rows & y).sum() / y.sum()), by_threshold=True)]
 
 
 def prove_leaks(
-    settled: Sequence[Settled], columns: Mapping[str, pl.Series], label: pl.Series, clusters: pl.Series | None, seed: int = 0
+    covers: Sequence[ClassCover], columns: Mapping[str, pl.Series], label: pl.Series, clusters: pl.Series | None, seed: int = 0
 ) -> tuple[Proof, ...]:
     """Of the columns that settle most of a class, alone or together, whether the others would come near.
 
@@ -187,8 +187,8 @@ def prove_leaks(
     """
     proofs: dict[str, Proof] = {}
     entity = np.arange(len(label)) if clusters is None else clusters.cast(pl.String).fill_null("missing").to_numpy()
-    for value in dict.fromkeys(one.value for one in settled):
-        suspects = _select_suspects([one for one in settled if one.value == value], (label == value).to_numpy())
+    for value in dict.fromkeys(one.value for one in covers):
+        suspects = _select_suspects([one for one in covers if one.value == value], (label == value).to_numpy())
         if not suspects:
             continue
         names = {one.column for one in suspects}
@@ -212,30 +212,32 @@ def prove_leaks(
     return tuple(proofs.values())
 
 
-def _unite(suspects: Sequence[Settled], label: pl.Series) -> float:
+def _unite(suspects: Sequence[ClassCover], label: pl.Series) -> float:
     """The share of the class that the suspects settle together."""
     is_class = (label == suspects[0].value).to_numpy()
     return float((np.logical_or.reduce([one.rows for one in suspects]) & is_class).sum() / is_class.sum())
 
 
-def _select_suspects(settled: Sequence[Settled], is_class: Array) -> list[Settled]:
+def _select_suspects(covers: Sequence[ClassCover], is_class: Array) -> list[ClassCover]:
     """The columns that settle most of the class each; else the parts of it that settle most of it together."""
-    alone = [one for one in settled if one.coverage >= MIN_SETTLED]
+    alone = [one for one in covers if one.coverage >= MIN_CLASS_SHARE]
     if alone:
         return alone
-    parts = [one for one in settled if one.coverage >= MIN_PART]
+    parts = [one for one in covers if one.coverage >= MIN_PART]
     if not parts:
         return []
     union = np.logical_or.reduce([one.rows for one in parts])
-    return parts if (union & is_class).sum() >= MIN_SETTLED * is_class.sum() else []
+    return parts if (union & is_class).sum() >= MIN_CLASS_SHARE * is_class.sum() else []
 
 
-def _compare_errors(suspects: Sequence[Settled], others: Array, is_class: Array, entity: Array, seed: int) -> tuple[float, float]:
+def _compare_errors(
+    suspects: Sequence[ClassCover], others: Array, is_class: Array, entity: Array, seed: int
+) -> tuple[float, float]:
     """How often the suspects err on the rows they settle, and all others on as many, those they are surest of."""
     rows = sample_entities(entity, seed)
-    settled, y = np.logical_or.reduce([one.rows for one in suspects])[rows], is_class[rows].astype(float)
-    if not settled.any():
+    is_covered, y = np.logical_or.reduce([one.rows for one in suspects])[rows], is_class[rows].astype(float)
+    if not is_covered.any():
         return 0.0, 0.0
     score = score_boosting(others[rows], y, assign_folds(entity[rows], seed), seed)
-    surest = np.argsort(-score, kind="stable")[: int(settled.sum())]
-    return float(1 - y[settled].mean()), float(1 - y[surest].mean())
+    surest = np.argsort(-score, kind="stable")[: int(is_covered.sum())]
+    return float(1 - y[is_covered].mean()), float(1 - y[surest].mean())

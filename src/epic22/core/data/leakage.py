@@ -19,11 +19,11 @@ from epic22.core.data.implications import (
     MAX_VALUES,
     MIN_ECHO_RANK,
     SIGNIFICANCE,
+    cover_classes,
     find_implication,
     find_separation,
     list_markers,
     prove_leaks,
-    settle_classes,
 )
 from epic22.core.serialization import collect_views, view
 from epic22.core.statistics import Interval
@@ -148,18 +148,18 @@ def audit_columns(
             suspicions[column.name] = suspicion
     if not KINDS[kind].is_regression and frame.height >= MIN_ROWS:
         inputs = [c.name for c in candidates if c.role == "input" and not (c.name in suspicions and suspicions[c.name].withheld)]
-        suspicions |= _audit_settled_classes(frame.select(inputs), label, len(candidates), clusters)
+        suspicions |= _audit_class_markers(frame.select(inputs), label, len(candidates), clusters)
     return tuple(suspicions[c.name] for c in candidates if c.name in suspicions)
 
 
-def _audit_settled_classes(
+def _audit_class_markers(
     inputs: pl.DataFrame, label: pl.Series, n_columns: int, clusters: pl.Series | None
 ) -> dict[str, Suspicion]:
     """Columns whose values settle a class: withheld where only the label can have filled them, else told."""
-    suspicions, settled = {}, []
+    suspicions, covers = {}, []
     for series in inputs:
         markers = list_markers(series, label)
-        settled += find_separation(series, label) or settle_classes(series.name, markers, label, n_columns, clusters)
+        covers += find_separation(series, label) or cover_classes(series.name, markers, label, n_columns, clusters)
         implication = find_implication(markers, label, n_columns, clusters)
         if implication is not None:
             marker, coverage = implication
@@ -168,11 +168,11 @@ def _audit_settled_classes(
                 f"({(label == marker.value).to_numpy().mean():.1%} of all rows are; this is {coverage:.1%} of them)."
             )
             suspicions[series.name] = Suspicion(series.name, "implies the label", evidence, False)
-    for proof in prove_leaks(settled, {series.name: series for series in inputs}, label, clusters):
-        name = proof.settled.column
+    for proof in prove_leaks(covers, {series.name: series for series in inputs}, label, clusters):
+        name = proof.cover.column
         marked = f"{suspicions[name].evidence[:-1]}; " if name in suspicions else ""
         if proof.is_proved or marked:
-            kind: SuspicionKind = "label echo" if proof.settled.by_threshold else "implies the label"
+            kind: SuspicionKind = "label echo" if proof.cover.by_threshold else "implies the label"
             suspicions[name] = Suspicion(name, kind, marked + proof.evidence, proof.is_proved)
     return suspicions
 

@@ -120,8 +120,8 @@ def audit_single_columns(
     if not kind.has_positive_class or n_entities < MIN_POSITIVES:
         return ()
     filled = _find_filled_columns(inputs, inputs.columns, y, entity, seed)
-    fold, told = assign_folds(entity, seed), {s.column for s in filled}
-    risks = {name: compute_risk(inputs[name], y, fold) for name in inputs.columns if name not in told}
+    fold, named = assign_folds(entity, seed), {s.column for s in filled}
+    risks = {name: compute_risk(inputs[name], y, fold) for name in inputs.columns if name not in named}
     return (*filled, *_find_implausible_column(inputs, risks, y, entity, fold, seed, MIN_AUC_ALONE))
 
 

@@ -18,7 +18,7 @@ from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import BaseEstimator, Family, LibraryParams
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.models.target_transform import add_target_transforms
+from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import FINE_BINS, choose_max_bin
 from epic22.core.models.trees.external import BoostingData, ExternalTrees
 from epic22.core.models.trees.forest import ExternalTree, Forest, build_forest, next_float32_above
@@ -241,7 +241,7 @@ BASE_FAMILY = Family(
     defaults_for=lambda rows: {"border_count": 510 if choose_max_bin(rows) == FINE_BINS else 254},
     initial_points=({"depth": 6, "learning_rate": 0.08}, {"depth": 4, "learning_rate": 0.08}),
 )
-FAMILY = add_target_transforms(BASE_FAMILY)
+FAMILY = add_log_support(BASE_FAMILY)
 MEAN_FAMILY = replace(
     BASE_FAMILY,
     name="catboost_tweedie",

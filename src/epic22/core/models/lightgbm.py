@@ -12,7 +12,7 @@ import numpy as np
 
 from epic22.core.errors import InternalError
 from epic22.core.models.base import Family, LibraryParams
-from epic22.core.models.target_transform import add_target_transforms
+from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import choose_max_bin
 from epic22.core.models.trees.external import BoostingData, ExternalTrees
 from epic22.core.models.trees.forest import ExternalTree, Forest, build_forest, next_float32_above
@@ -171,7 +171,7 @@ def _build_stop_callback(expired: Callable[[], bool]) -> Callable[[Any], None]:
     return stop
 
 
-FAMILY = add_target_transforms(
+FAMILY = add_log_support(
     Family(
         "lightgbm",
         frozenset({"binary", "multiclass", "regression"}),

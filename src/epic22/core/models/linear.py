@@ -18,7 +18,7 @@ from epic22.core.lineage import canonical_json
 from epic22.core.models.base import BaseEstimator, Family, Hyperparameters, check_fit_arrays
 from epic22.core.models.loss import EVALUATION_POWER, SQUARED, TWEEDIE_POWERS, Loss
 from epic22.core.models.offset import add_offset_support
-from epic22.core.models.target_transform import add_target_transforms
+from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
 from epic22.core.targets import KINDS, get_kind
 from epic22.core.task import Array, Kind
@@ -296,7 +296,7 @@ def _compute_tweedie_costs(y: Array, eta: Array, power: float) -> Array:
 
 
 FAMILY = add_offset_support(
-    add_target_transforms(
+    add_log_support(
         Family(
             "linear",
             frozenset({"binary", "multiclass", "regression"}),

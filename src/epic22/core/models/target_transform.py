@@ -140,8 +140,8 @@ def unwrap_target_transform(estimator: BaseEstimator) -> BaseEstimator:
     return cast(BaseEstimator, estimator.model) if isinstance(estimator, CenteredRegressor) else unwrap_log_target(estimator)
 
 
-def add_target_transforms(family: Family) -> Family:
-    """The family, which also fits logarithms, or distances from a centre, where a target asks for them; all else as before."""
+def add_log_support(family: Family) -> Family:
+    """The family, which also fits logarithms, or distances from a centre, where a target asks; all else as before."""
 
     def build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> BaseEstimator:
         model = family.build(problem, seed=seed, threads=threads, **params)

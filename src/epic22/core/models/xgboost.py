@@ -23,7 +23,7 @@ from epic22.core.models.base import (
 )
 from epic22.core.models.loss import EVALUATION_POWER, MIN_MEAN, SQUARED, Loss
 from epic22.core.models.offset import add_offset_support
-from epic22.core.models.target_transform import add_target_transforms
+from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import (
     CELLS_PER_THREAD,
     ForestMixin,
@@ -263,7 +263,7 @@ def _restore_loss(name: Any, config: Mapping[str, Any]) -> Loss:
 
 
 FAMILY = add_offset_support(
-    add_target_transforms(
+    add_log_support(
         Family(
             "boosting",
             frozenset({"binary", "multiclass", "regression"}),
