@@ -159,6 +159,23 @@ def test_an_artifact_that_does_not_open_is_not_registered_and_the_champion_stays
 
 
 @every
+def test_a_training_done_again_is_compared_with_the_version_that_serves_and_may_take_its_place(way: str, tmp_path: Path) -> None:
+    store, pipeline = ModelStore(tmp_path / "models"), BUILD[way](tmp_path)
+    first = train(pipeline, store)
+    assert first.promotion is None or first.promotion.challenge is None
+    store.promote("toy", first.version.version, first.verdicts)
+    evaluation, held_out = (load("toy", "1") for load in (store.load_evaluation, store.load_held_out))
+    assert evaluation is not None
+    assert held_out is not None
+    assert 0 < evaluation.rows <= len(held_out.row_hashes)
+    second = train(pipeline, store)
+    assert second.promotion is not None
+    assert second.promotion.challenge is not None
+    assert (second.promotion.promote, second.promotion.challenge.champion) == (True, "1")
+    assert "the same" in second.promotion.challenge.why
+
+
+@every
 def test_a_run_says_what_a_tracker_and_json_need_of_it(way: str, tmp_path: Path) -> None:
     run, _ = train_and_listen(BUILD[way](tmp_path), ModelStore(tmp_path / "models"))
     families = run.record_families()

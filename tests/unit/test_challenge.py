@@ -1,14 +1,18 @@
 """What a new version must show before it takes the place of the one that serves."""
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import polars as pl
 import pytest
 from tests.toy import toy
+from tests.trained import trained
 
 from epic22.core.data.folds import Fold, FoldPlan
+from epic22.core.errors import ColumnError
 from epic22.core.evaluation.challenge import (
     Challenge,
     Margin,
@@ -25,6 +29,8 @@ from epic22.core.evaluation.significance import Verdict
 from epic22.core.experiment import Experiment
 from epic22.core.statistics import Interval
 from epic22.core.tables.rowhash import hash_values
+from epic22.services.challenge import ServingModel, collect_responses, refuse_other_target
+from epic22.services.pipelines.rows import evaluate_row_version
 
 MARGIN = Margin(negligible=0.01, tolerable=0.04)
 
@@ -139,3 +145,37 @@ def test_a_promotion_by_an_authorised_person_stands_whatever_the_scores_say() ->
     assert PROMOTED.meet_challenge(Challenge("1", True, "better")).promote
     refused = PromotionDecision(False, "refused", "unfair").meet_challenge(Challenge("1", True, "better"))
     assert (refused.promote, refused.status) == (False, "refused")
+
+
+@pytest.mark.parametrize("way", ["absent", "text", "another label"])
+@pytest.mark.slow
+def test_what_cannot_be_compared_is_said_with_the_column_or_the_label(way: str, tmp_path: Path) -> None:
+    run, store = trained(tmp_path)
+    model = store.load("toy")
+    X = run.examples.X.head(5)
+    if way == "absent":
+        with pytest.raises(ColumnError, match="its column 'fitted on' is not among the inputs now"):
+            model.compute_responses(X.drop("fitted on"))
+    elif way == "text":
+        with pytest.raises(ColumnError, match="its column 'wear' was read as float, and is String now"):
+            model.compute_responses(X.with_columns(pl.col("wear").cast(pl.String)))
+    else:
+        with pytest.raises(ColumnError, match="its classes: no, yes before, yes, no now"):
+            refuse_other_target(replace(run.task, targets=(replace(run.task.target, classes=("yes", "no")),)), model)
+
+
+@pytest.mark.slow
+def test_rows_that_the_champion_never_saw_are_answered_by_itself_and_others_out_of_fold(tmp_path: Path) -> None:
+    run, store = trained(tmp_path)
+    experiment = Experiment(run.task, run.examples, run.plan, run.seed, 1)
+    _, held_out = evaluate_row_version(experiment, run.champion)
+    known = replace(held_out, row_hashes=held_out.row_hashes[:300], responses=held_out.responses[:300])
+    model = store.load("toy")
+    responses = collect_responses(experiment, ServingModel(model.version, model, known))
+    assert np.array_equal(responses[:300], held_out.responses[:300])
+    assert np.allclose(responses[300:], model.compute_responses(run.examples.X[300:]))
+    # A sample of a larger table: what else the champion learned from is not known, so it is not asked of other rows.
+    sampled = replace(known, has_all_rows=False)
+    assert np.isnan(collect_responses(experiment, ServingModel(model.version, model, sampled))[300:]).all()
+    with pytest.raises(ColumnError, match="kept no held-out predictions"):
+        collect_responses(experiment, ServingModel(model.version, model, None))

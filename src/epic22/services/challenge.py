@@ -69,7 +69,7 @@ def refuse_other_target(task: Task, model: Model) -> None:
         ("classes", ", ".join(description.classes), ", ".join(target.classes)),
     ):
         if old != new:
-            raise ColumnError(f"its {what} was {old or 'none'}, now it is {new or 'none'}")
+            raise ColumnError(f"its {what}: {old or 'none'} before, {new or 'none'} now")
 
 
 def refuse_other_shape(challenger: Evaluation, responses: Array) -> None:

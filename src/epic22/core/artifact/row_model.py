@@ -15,6 +15,7 @@ from epic22.core.artifact.model import Model, ModelDescription, RequestSource
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
 from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
+from epic22.core.column import Dtype
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, decode_level
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
@@ -102,8 +103,8 @@ class RowModel(Model):
         for column in schema.inputs:
             if column.name not in X.columns:
                 raise ColumnError(f"its column {column.name!r} is not among the inputs now")
-            if column.dtype != "category" and (X[column.name].dtype == pl.String):
-                raise ColumnError(f"its column {column.name!r} was read as {column.dtype} and is text now")
+            if not _has_type(X[column.name], column.dtype):
+                raise ColumnError(f"its column {column.name!r} was read as {column.dtype}, and is {X[column.name].dtype} now")
         matrix = bundle.preprocessor.transform(X.select([column.name for column in schema.inputs]))
         return predict_response(bundle.estimator, matrix, schema.kind)
 
@@ -115,6 +116,14 @@ class RowModel(Model):
             for name, levels in self.bundle.preprocessor.levels.items()
             if row.get(name) is not None and row[name] not in levels
         ]
+
+
+def _has_type(series: pl.Series, dtype: Dtype) -> bool:
+    """Whether a column's values are of the type that was trained on; a category may be written in numbers."""
+    is_time, is_text = series.dtype.is_temporal(), series.dtype == pl.String
+    if dtype == "time":
+        return is_time
+    return not is_time and (dtype in ("category", "text") or not is_text)
 
 
 @dataclass(frozen=True)
