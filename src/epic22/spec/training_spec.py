@@ -313,7 +313,12 @@ class SearchSection(Section):
     ] = None
     time_limit: Annotated[
         float | None,
-        Key("Seconds for the whole command from its start; not reproducible to the bit.", "--time-limit", SEARCH, minimum=5),
+        Key(
+            "Seconds from the command's start; untuned families are fitted in any case. Not reproducible to the bit.",
+            "--time-limit",
+            SEARCH,
+            minimum=5,
+        ),
     ] = None
     families: Annotated[
         tuple[str, ...],
