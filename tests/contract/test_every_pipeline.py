@@ -164,7 +164,7 @@ def test_a_training_done_again_is_compared_with_the_version_that_serves_and_may_
     first = train(pipeline, store)
     assert first.promotion is None or first.promotion.challenge is None
     store.promote("toy", first.version.version, first.verdicts)
-    evaluation, held_out = (load("toy", "1") for load in (store.load_evaluation, store.load_held_out))
+    evaluation, held_out = store.load_evaluation("toy", "1"), store.load_held_out("toy", "1")
     assert evaluation is not None
     assert held_out is not None
     assert 0 < evaluation.rows <= len(held_out.row_hashes)
