@@ -28,7 +28,7 @@ TOTAL = re.compile(
 )
 REMARK = re.compile(
     r"(sources?|quelle|fuente|fonte|notes?|hinweis|anmerkung|stand|as of|generated|created|exported|erstellt|printed|report|"
-    r"end of|ende|источник)[:\s].+|(©|\(c\)|\*+) ?[^\W\d]{2}.+|"
+    r"end of|ende|источник)[:\s].+|(©|\(c\)|\*+) [^\W\d].+|"
     r"\(?\d[\d,. ]* (rows?|records?|zeilen|datens\w+)( affected| selected| returned)?\)?\.?",
     re.IGNORECASE,
 )
@@ -58,7 +58,8 @@ def count_footer_lines(rows: Sequence[Sequence[str]], width: int) -> int:
     end = len(rows)
     while width > 1 and end > 0 and end > len(rows) - MAX_FOOTER_LINES:
         row = rows[end - 1]
-        if _count_filled(row) and not _is_remark(row) and not (len(row) <= width and _is_total(row, rows, end - 1)):
+        is_remark = _is_remark(row) and (len(row) < width or _lacks_cells(row, rows, end - 1))
+        if _count_filled(row) and not is_remark and not (len(row) <= width and _is_total(row, rows, end - 1)):
             break
         end -= 1
     # Empty lines alone are rows whose values are missing.
@@ -135,10 +136,16 @@ def _is_total(row: Sequence[str], rows: Sequence[Sequence[str]], n_above: int) -
     above = rows[:n_above]
     if any(len(one) > place and one[place].strip() == word for one in above):
         return False
-    width = max((len(one) for one in above[-SEEN_ROWS:]), default=0)
-    padded = [*row, *[""] * (width - len(row))]
-    is_short = any(not cell.strip() and _is_mostly_filled(at, above) for at, cell in enumerate(padded))
+    is_short = _lacks_cells(row, rows, n_above)
     return is_short or _holds_numbers(place, above) or any(_is_sum(at, row, above) for at in range(place + 1, len(row)))
+
+
+def _lacks_cells(row: Sequence[str], rows: Sequence[Sequence[str]], n_above: int) -> bool:
+    """Whether a cell is empty that most rows above fill."""
+    above = rows[max(0, n_above - SEEN_ROWS) : n_above]
+    width = max((len(one) for one in above), default=0)
+    padded = [*row, *[""] * (width - len(row))]
+    return any(not cell.strip() and _is_mostly_filled(at, above) for at, cell in enumerate(padded))
 
 
 def _is_mostly_filled(place: int, rows: Sequence[Sequence[str]]) -> bool:
