@@ -100,7 +100,7 @@ def test_a_store_that_was_never_whole_is_set_aside_and_said(
 
 @pytest.mark.slow
 def test_a_moved_home_keeps_everything_inside_itself(tmp_path: Path) -> None:
-    before, after = tmp_path / "old höme", tmp_path / "new höme"
+    before, after = tmp_path / "old höme", tmp_path / "100% new? höme"
     log_run(before, 1)
     before.rename(after)
     tracker = log_run(after, 2)

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from epic22.adapters.tracking.mlflow_store import MlflowStore
+from epic22.adapters.tracking.mlflow_store import MlflowStore, build_uri
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import FamilyRecord, RunRecord
 
@@ -42,7 +42,7 @@ class MlflowTracker:
     @property
     def uri(self) -> str:
         """What `mlflow ui --backend-store-uri` wants."""
-        return f"sqlite:///{self.database}"
+        return build_uri(self.database)
 
     def prepare(self) -> None:
         """Mend what a kill or a move of the home left, and refuse before a training what could not be written after it.

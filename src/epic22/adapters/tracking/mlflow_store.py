@@ -100,7 +100,7 @@ class MlflowStore:
             if self._count_runs():
                 raise StorageError(
                     f"{self.database}: this MLflow cannot open it ({str(error)[:200]}); run 'mlflow db upgrade "
-                    f"sqlite:///{self.database}', or move the file away: it is made again, and no model depends on it."
+                    f"{build_uri(self.database)}', or move the file away: it is made again, and no model depends on it."
                 ) from None
         self._set_aside()
         self._make()
@@ -170,13 +170,25 @@ class MlflowStore:
                 connection.execute(f"UPDATE {table} SET {column} = ? WHERE {column} = ?", (prefix + rest, stored))
 
 
+def build_uri(database: Path) -> str:
+    """The database's address, in which what would be read as an escape or as options is escaped.
+
+    >>> build_uri(Path("/tmp/100%?/mlflow.db"))
+    'sqlite:////tmp/100%25%3F/mlflow.db'
+    """
+    return f"sqlite:///{str(database).replace('%', '%25').replace('?', '%3F')}"
+
+
 def _connect(database: Path) -> "MlflowClient":
     """A client, its tables made where there are none and its schema checked."""
     from mlflow.tracking import MlflowClient
 
     # MLflow sets its own level on import.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    uri = f"sqlite:///{database}"
+    # These print the traceback of what they raise.
+    for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+    uri = build_uri(database)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     # Both of its stores open only when they are first asked.
     client.search_experiments(max_results=1)
@@ -190,6 +202,6 @@ def _close_connections(database: Path) -> None:
     from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore as RunTables
 
     for tables in (RunTables, ModelTables):
-        engine = tables._engine_map.get(f"sqlite:///{database}")
+        engine = tables._engine_map.get(build_uri(database))
         if engine is not None:
             engine.dispose()
