@@ -1,5 +1,6 @@
 """A flat file as a task: kinds, positives, names, and columns that are called like our own."""
 
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -185,3 +186,15 @@ def test_a_search_that_judges_itself_excludes_rows_held_out(tmp_path: Path, hold
     with pytest.raises(UserError, match="--no-nested evaluates on the search's own folds"):
         refuse_contradictions(spec)
     refuse_contradictions(build_spec(csv=spec.path, label="y", trials=2, **holdout))
+
+
+def test_a_date_after_the_rows_own_time_is_asked_about_and_used(tmp_path: Path) -> None:
+    days = [datetime(2024, 1, 1) + timedelta(days=i) for i in range(60)]
+    seen: list[object] = [*days]
+    closed: list[object] = [day + timedelta(days=30) if i % 2 else None for i, day in enumerate(days)]
+    built: list[object] = [day - timedelta(days=900 + 7 * (i % 5)) for i, day in enumerate(days)]
+    path = file_of(tmp_path, y=[0, 1, 1] * 20, seen=seen, closed=closed, built=built)
+    assignment = load_task_data(build_spec(csv=path, label="y", time=("seen",)))
+    late = {s.column: (s.suspicion, s.withheld) for s in assignment.suspicions}
+    assert late == {"closed": ("post-event column", False)}
+    assert "after the row's own time in 50.0% of the rows" in assignment.suspicions[0].evidence

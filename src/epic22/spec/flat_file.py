@@ -17,7 +17,7 @@ from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import Suspicion, audit_columns
-from epic22.core.data.leakage_tests import audit_single_columns
+from epic22.core.data.leakage_tests import audit_single_columns, find_late_dates
 from epic22.core.data.magnitude import audit_magnitudes
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
@@ -64,6 +64,9 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     frame, derived = add_formula_columns(table.frame, inputs, formulas)
     clusters = select_clusters(table.frame, table.times, spec.roles.group)
     suspicions = audit_table(frame, (*table.columns, *derived), table.frame[spec.label], kind, clusters)
+    if table.times is not None:
+        usable = [c.name for c in inputs if c.name not in {s.column for s in suspicions}]
+        suspicions = (*suspicions, *find_late_dates(table.frame.select(usable), table.times))
     suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(spec))
     withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(spec.roles.keep)
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)

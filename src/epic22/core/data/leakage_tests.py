@@ -53,6 +53,7 @@ MIN_OPEN_RATIO = 3.0
 N_FINE_BINS = 250
 """A single number leaves at most this share of the labels' order open, the others at least this, and so many times its own."""
 
+MAX_LATE = 0.05
 MIN_FILLED_AUC = 0.68
 """Gaps that alone tell the classes apart this well: on ten clean public sets no column's gaps reach 0.60."""
 
@@ -123,6 +124,22 @@ def audit_single_columns(
     fold, named = assign_folds(entity, seed), {s.column for s in filled}
     risks = {name: compute_risk(inputs[name], y, fold) for name in inputs.columns if name not in named}
     return (*filled, *_find_implausible_column(inputs, risks, y, entity, fold, seed, MIN_AUC_ALONE))
+
+
+def find_late_dates(inputs: pl.DataFrame, at: pl.Series) -> tuple[Suspicion, ...]:
+    """Columns of times that lie after the rows' own times `at` (n,) in more than one row in twenty: planned, or filled later."""
+    suspicions = []
+    for series in inputs:
+        if not series.dtype.is_temporal() or series.dtype == pl.Time:
+            continue
+        is_late = series.cast(pl.Datetime("us")) > at.cast(pl.Datetime("us"))
+        share = is_late.fill_null(value=False).to_numpy().mean() if len(series) else 0.0
+        if share > MAX_LATE:
+            evidence = (
+                f"it lies after the row's own time in {share:.1%} of the rows: was it planned by then, or filled afterwards?"
+            )
+            suspicions.append(Suspicion(series.name, "post-event column", evidence, False))
+    return tuple(suspicions)
 
 
 def _find_implausible_number(inputs: pl.DataFrame, y: Array, entity: Array, seed: int) -> list[Suspicion]:
