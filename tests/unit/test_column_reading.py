@@ -51,6 +51,11 @@ def raw(**columns: list[str]) -> RawTable:
         (["1e-05", "2.5E+3"], [1e-05, 2500.0]),
         (["10,000+", "500+"], [10000, 500]),
         (["12 °C", "-3 °C"], [12, -3]),
+        (["1.2M", "900K", "15"], [1_200_000.0, 900_000.0, 15.0]),
+        (["₹ 42 Lac", "₹ 1.40 Cr"], [4_200_000.0, 14_000_000.0]),
+        (["45%", "0", "12%"], [45, 0, 12]),
+        (["1,200 sq ft", "900 sqft"], [1200, 900]),
+        (["-5 €", "7.5 €-"], [-5.0, -7.5]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers: list[float]) -> None:
@@ -92,6 +97,11 @@ def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
         (["13/01/2023", "2023-01-02", "03/01/2023"], [datetime(2023, 1, 13), datetime(2023, 1, 2), datetime(2023, 1, 3)]),
         (["01/01/2018", "01/02/2018", "01/03/2018"], [datetime(2018, 1, 1), datetime(2018, 2, 1), datetime(2018, 3, 1)]),
         (["03/11/2023", "04/11/2023"], [datetime(2023, 3, 11), datetime(2023, 4, 11)]),
+        (["1. März 2023", "15. Dez. 2023"], [datetime(2023, 3, 1), datetime(2023, 12, 15)]),
+        (["2nd Sept 2023"], [datetime(2023, 9, 2)]),
+        (["Mon, 02 Jan 2023", "Tue, 03 Jan 2023"], [datetime(2023, 1, 2), datetime(2023, 1, 3)]),
+        (["2023-03-26 01:00:00 UTC", "2023-03-27 01:00:00 UTC"], [datetime(2023, 3, 26, 1), datetime(2023, 3, 27, 1)]),
+        (["2024-W05-2", "2024-W06-7"], [datetime(2024, 1, 30), datetime(2024, 2, 11)]),
         (["25.12.2023 10:30", "1.2.2024 9:05"], [datetime(2023, 12, 25, 10, 30), datetime(2024, 2, 1, 9, 5)]),
     ],
 )
@@ -128,6 +138,11 @@ def test_columns_nearly_all_numbers_or_times_are_asked_about_in_one_message() ->
 def test_a_letter_for_a_digit_is_damage_and_no_unit() -> None:
     with pytest.raises(ColumnError, match="'1O' in row 100"):
         infer_schema(raw(y=["0", "1"] * 50, x=[*map(str, range(99)), "1O"]), Roles("y"))
+
+
+def test_percentages_beside_bare_numbers_are_asked_about() -> None:
+    with pytest.raises(ColumnError, match=r"'x' holds percentages, but 20 of its values are none: '0\.45' in row 2"):
+        infer_schema(raw(y=["0", "1"] * 20, x=["45%", "0.45"] * 20), Roles("y"))
 
 
 def test_few_values_that_are_nearly_all_numbers_are_names_and_it_is_said() -> None:

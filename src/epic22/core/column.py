@@ -33,13 +33,15 @@ class Bounds:
 class NumberFormat:
     """How the numbers of a column are written: "1.234,50 €" has the decimal mark ",", the thousands mark "." and the affix "€".
 
-    `affixes` are the currencies, units and signs that may stand before or behind the digits. `brackets`: (12) is -12.
+    `affixes` are the currencies, units and signs that may stand before or behind the digits. `brackets`: (12) is -12. `scaled`:
+    a k or an M behind the digits multiplies them.
     """
 
     decimal: str = "."
     thousands: str = ","
     affixes: tuple[str, ...] = ()
     brackets: bool = False
+    scaled: bool = False
 
     @property
     def needs_affix(self) -> bool:

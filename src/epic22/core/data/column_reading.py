@@ -24,13 +24,14 @@ MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "
 """Words for missing in every column."""
 
 MISSING_SIGNS = (
-    "- -- --- – — . .. ... * ? na n/a n.a. n.a n/d n.d. nd none nil nan nat <na> null (null) #null! #name? #n/a "
-    "na() missing unknown unk undefined blank (blank) empty (empty) tbd tba tbc k.a. k.a k/a s/d s.d. n/v n.v."
+    "- -- --- – — . .. ... * ? na n/a n.a. n.a n/d n.d. nd none nil nan nat <na> null (null) #null! #name? #n/a na() "
+    "0000-00-00 00/00/0000 00.00.0000 missing unknown unk undefined blank (blank) empty (empty) tbd tba tbc k.a. k.a "
+    "k/a s/d s.d. n/v n.v."
 )
 MISSING_PHRASES = (
     "not available, not applicable, not known, not provided, not reported, not recorded, not specified, no data, no "
-    "value, no answer, no response, keine angabe, keine angaben, nicht bekannt, unbekannt, sin dato, sin datos, no "
-    "disponible, non disponible, inconnu, onbekend"
+    "value, 0000-00-00 00:00:00, no answer, no response, keine angabe, keine angaben, nicht bekannt, unbekannt, sin "
+    "dato, sin datos, no disponible, non disponible, inconnu, onbekend"
 )
 TYPED_MISSING_WORDS = frozenset((*MISSING_SIGNS.split(), *MISSING_PHRASES.split(", ")))
 """Words for missing, in small letters, among numbers, times and truth values; elsewhere they may be the name of something."""
@@ -254,13 +255,15 @@ def _read_names(
         if odd.str.contains(JOINED).all() and digits.str.contains(DIGITS).all():
             return ReadColumn(text, base, notes=(describe_joined_names(text.name, str(odd[0])),))
     is_odd = text.is_in(odd.to_list())
+    is_share = numbers is not None and numbers.format.needs_affix and _are_bare_numbers(odd, numbers.format)
+    what = "percentages" if is_share else what
     share = max(1 - len(odd) / len(values), 1 - int(is_odd.sum()) / (len(text) - text.null_count()))
-    if share < NEARLY_ALL:
+    if share < NEARLY_ALL and not is_share:
         if numbers is not None and numbers.units:
             return ReadColumn(text, base, remarks=((MIXED_UNITS, f"{text.name} ({', '.join(numbers.units[:5])})"),))
         return ReadColumn(text, base)
     row = int(is_odd.arg_true()[0])
-    if len(values) <= MAX_FEW_VALUES:
+    if len(values) <= MAX_FEW_VALUES and not is_share:
         return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
     problem = (
         f"column {text.name!r} holds {what}, but {int(is_odd.sum()):,} of its values are none: {text[row]!r} in row {row + 1:,}"
@@ -322,6 +325,12 @@ def _stands_apart(number: pl.Series, sentinel: float) -> bool:
     if sentinel < low:
         return low >= 0 or low - sentinel > high - low
     return sentinel - high > 5 * (high - low)
+
+
+def _are_bare_numbers(values: pl.Series, form: NumberFormat) -> bool:
+    """Whether all are numbers but for the percent sign that they lack: 0.45 beside 45 % may be either."""
+    bare = parse_numbers_as(values, replace(form, affixes=()))
+    return not values.is_empty() and not bare.null_count()
 
 
 def describe_problems(problems: Sequence[str]) -> str:

@@ -20,6 +20,23 @@ CODES = "CHF EUR USD GBP JPY INR BRL CAD AUD NZD CNY RMB SEK NOK DKK PLN CZK HUF
 CURRENCIES = (*SIGNS.split(), *CODES.split())
 """What may stand before a number; behind it a unit of any name may."""
 
+SCALES = {
+    "k": 1e3,
+    "thousand": 1e3,
+    "m": 1e6,
+    "mn": 1e6,
+    "mio": 1e6,
+    "million": 1e6,
+    "b": 1e9,
+    "bn": 1e9,
+    "billion": 1e9,
+    "mrd": 1e9,
+}
+SCALES |= {"lac": 1e5, "lakh": 1e5, "cr": 1e7, "crore": 1e7}
+"""What multiplies a number, in small letters without its dot. An m alone is a metre, an M is a million."""
+
+SCALE = "|".join(sorted({word for one in SCALES for word in (one.upper(), one.title(), one)} - {"m"}, key=len, reverse=True))
+
 NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS = "[\u00a0\u2007\u2009\u202f]", "[\u2019\u02bc\u00b4`]", "[\u2212\u2013]"
 UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*?"
 """A unit of any name: m2, km/h, reviews, €/m²."""
@@ -84,18 +101,24 @@ def parse_numbers_as(text: pl.Series, form: NumberFormat) -> pl.Series:
     part = {
         name: pl.col("parts").struct.field(name) for name in ("open", "sign", "before", "inner", "body", "exponent", "behind")
     }
-    part |= {name: pl.col("parts").struct.field(name) for name in ("trailing", "close")}
+    part |= {name: pl.col("parts").struct.field(name) for name in ("trailing", "close", "scale")}
     digits = part["body"].str.replace_all(form.thousands, "", literal=True).str.replace(form.decimal, ".", literal=True)
     is_negative = part["sign"].eq_missing("-") | part["inner"].eq_missing("-")
     is_negative = is_negative | part["trailing"].is_not_null() | part["open"].is_not_null()
     # Half a pair of brackets is damage, and two signs are too.
     is_odd = (part["open"].is_null() != part["close"].is_null()) | (part["sign"].is_not_null() & part["inner"].is_not_null())
     if form.needs_affix:
-        is_odd = is_odd | (part["before"].is_null() & part["behind"].is_null())
+        is_bare = part["before"].is_null() & part["behind"].is_null()
+        is_odd = is_odd | (is_bare & part["body"].str.contains("[1-9]"))
     signed = pl.when(is_odd).then(None).when(is_negative).then("-" + digits).otherwise(digits) + part["exponent"]
     parts = normalize_signs(text).str.extract_groups(_build_pattern(form)).to_frame("parts")
     text_numbers = parts.select(signed).to_series()
     number = parse_plain_numbers(text_numbers.alias(text.name))
+    if form.scaled:
+        scale = parts.select(
+            part["scale"].str.to_lowercase().replace_strict(SCALES, default=1.0, return_dtype=pl.Float64)
+        ).to_series()
+        number = (number * scale).alias(text.name)
     plain = text.cast(pl.Float64, strict=False).fill_nan(None) if form == NumberFormat() else None
     # Infinity is a number of the plain format, which is refused as such.
     return number if plain is None or plain.null_count() >= number.null_count() else plain
@@ -104,10 +127,12 @@ def parse_numbers_as(text: pl.Series, form: NumberFormat) -> pl.Series:
 def _build_pattern(form: NumberFormat) -> str:
     """The pattern of one number in a format, with its parts as groups."""
     affix = "|".join(re.escape(one) for one in sorted(form.affixes, key=len, reverse=True)) or "[^\\s\\S]"
+    scale = f"(?-i:{SCALE})" if form.scaled else "[^\\s\\S]"
     left, right = (r"\(", r"\)") if form.brackets else ("[^\\s\\S]", "[^\\s\\S]")
     return (
         rf"(?i)^(?P<open>{left})?\s*(?P<sign>[+-])?\s*(?P<before>{affix})?\s*(?P<inner>[+-])?\s*"
-        rf"(?P<body>{_build_body(form.decimal, form.thousands)})(?P<exponent>{EXPONENT})\s*(?P<behind>{affix})?\s*"
+        rf"(?P<body>{_build_body(form.decimal, form.thousands)})(?P<exponent>{EXPONENT})\s*(?P<scale>{scale})?\s*"
+        rf"(?P<behind>{affix})?\s*"
         rf"(?P<trailing>-)?\s*(?P<close>{right})?$"
     )
 
@@ -156,19 +181,26 @@ def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]])
     if 2 * is_number.sum() < len(sample):
         return None
     parts = parts.filter(is_number)
+    suffix = parts["suffix"].str.strip_chars()
+    # 900 beside 1.2k, and 1.2M beside 900k.
+    is_scale = suffix.str.contains(f"^(?:{SCALE})\\.?$")
+    scaled = bool(is_scale.any()) and bool((is_scale | (suffix == "") | suffix.is_in(list(CURRENCIES))).all())
+    if scaled:
+        parts = parts.with_columns(suffix.set(is_scale, "").alias("suffix"))
     affixes, others = _choose_affixes(parts)
     fits = pl.select(_affix_fits(parts["prefix"], affixes) & _affix_fits(parts["suffix"], affixes)).to_series()
     parts = parts.filter(fits)
     if parts.is_empty():
         return None
     marks, other = _choose_marks(parts["body"], candidates)
-    form = NumberFormat(*marks, affixes=affixes, brackets=parts["open"].is_not_null().any())
+    form = NumberFormat(*marks, affixes=affixes, brackets=parts["open"].is_not_null().any(), scaled=scaled)
     return NumberReading(form, parts["body"], other, others)
 
 
 def _affix_key(affix: str) -> str:
     """What is the same in review and reviews, or in EUR and Eur."""
-    return affix.strip().lower().rstrip("s.") or affix.strip().lower()
+    plain = affix.lower().replace(" ", "").replace(".", "")
+    return plain.rstrip("s") or plain
 
 
 def _choose_affixes(parts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ...]]:

@@ -15,9 +15,11 @@ from epic22.core.data.number_format import thin_out
 def _build_shape(form: str) -> str:
     """The pattern of what a format reads, and of a little more."""
     parts = re.split(r"(%\.f|%:z|%[A-Za-z])", form)
-    return "".join(DIRECTIVES.get(one, r"\s*\d{1,2}") if one.startswith("%") else re.escape(one) for one in parts)
+    number = r"\s*\d{1,2}(st|nd|rd|th)?" if "%B" in form else r"\s*\d{1,2}"
+    return "".join(DIRECTIVES.get(one, number) if one.startswith("%") else re.escape(one) for one in parts)
 
 
+WEEKDAYS = ("%A, %d %B %Y", "%A %d %B %Y", "%A, %B %d, %Y", "%A %B %d %Y")
 WORDED_DATES = ("%d %B %Y", "%d-%B-%Y", "%d/%B/%Y", "%d. %B %Y", "%B %d, %Y", "%B %d %Y")
 DATES = (
     "%Y-%m-%d",
@@ -36,6 +38,9 @@ DATES = (
     "%d-%m-%y",
     "%d-%B-%y",
     "%d %B %y",
+    "%G-W%V-%u",
+    "%Y年%m月%d日",
+    *WEEKDAYS,
 )
 CLOCK_FORMATS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
 MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%B %Y", "%B-%Y", "%B-%y", "%B %y", "%Y-%B", "%Y %B")
@@ -52,13 +57,14 @@ TIME_FORMATS = (*ZONED_FORMATS, *(date + clock for date in DATES for clock in CL
 DIRECTIVES = {
     "%Y": r"\s*[+-]?\d+",
     "%G": r"\d+",
-    "%B": r"\s*[^\W\d_]+",
+    "%B": r"\s*[^\W\d_]+\.?",
+    "%A": r"[^\W\d_]+\.?",
     "%p": r"[AaPp][Mm]",
     "%.f": r"(\.\d+)?",
     "%:z": r".*",
     "%z": r".*",
 }
-SHAPES = {form: re.compile(f"{_build_shape(form)}Z*$") for form in TIME_FORMATS}
+SHAPES = {form: re.compile(f"{_build_shape(form)}(Z| UTC| GMT)?$") for form in TIME_FORMATS}
 """What every value of a format looks like, to tell quickly which formats need not be tried."""
 
 MONTH_FIRST, DAY_FIRST = ("%m/%d", "%m-%d"), ("%d/%m", "%d-%m")
@@ -87,7 +93,8 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     """The values as times (naive UTC) in one format; null where they do not fit."""
     if form in ZONED_FORMATS:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
-    text = text.str.strip_chars_end("Z")
+    text = text.str.replace(r"(Z| UTC| GMT)$", "")
+    text = write_months_in_english(text) if "%B" in form else text
     if form in MONTHS:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
     elif form in WEEKS:
@@ -96,6 +103,40 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
         text, form = _write_quarters_as_months(text, form), "%d %Y-%m"
     moment = text.str.to_datetime(form, strict=False, time_unit="us")
     return moment.set(moment.dt.year() < FIRST_YEAR, None)
+
+
+MONTH_NAMES = {
+    "January": "januar jänner janvier enero gennaio janeiro januari",
+    "February": "februar février fevrier febrero febbraio fevereiro februari",
+    "March": "märz maerz mrz mars marzo março marco maart",
+    "April": "avril abril aprile",
+    "May": "mai mayo maggio maio mei",
+    "June": "juni juin junio giugno junho",
+    "July": "juli juillet julio luglio julho",
+    "August": "août aout agosto augustus",
+    "September": "sept septembre septiembre settembre setembro",
+    "October": "oktober okt octobre octubre ottobre outubro",
+    "November": "novembre noviembre novembro",
+    "December": "dezember dez décembre decembre diciembre dicembre dezembro",
+}
+"""Months in German, French, Spanish, Italian, Portuguese and Dutch."""
+
+MONTH_PATTERNS = {name: f"(?i)\\b(?:{words.replace(' ', '|')})\\b\\.?" for name, words in MONTH_NAMES.items()}
+ANY_MONTH = f"(?i)\\b(?:{'|'.join(' '.join(MONTH_NAMES.values()).split())})\\b"
+
+
+def write_months_in_english(text: pl.Series) -> pl.Series:
+    """Dates with English names of months, without the endings of ordinals and the dots of abbreviations.
+
+    >>> write_months_in_english(pl.Series(["1. März 2023", "2nd Sept 2023", "3 Oct. 2023"])).to_list()
+    ['1. March 2023', '2 September 2023', '3 Oct 2023']
+    """
+    text = text.str.replace(r"(?i)\b([0-9]{1,2})(?:st|nd|rd|th)\b", "$1").str.replace(r"(\pL{3,})\.", "$1")
+    if not text.str.contains(ANY_MONTH).any():
+        return text
+    for name, pattern in MONTH_PATTERNS.items():
+        text = text.str.replace(pattern, name)
+    return text
 
 
 def _write_quarters_as_months(text: pl.Series, form: str) -> pl.Series:
