@@ -29,7 +29,7 @@ VERBS = {
     "lineage": "Trace X back to its table versions and source files, and forward to the models and predictions it led to.",
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
     "models": "List the registered models: scores, champions, challengers.",
-    "promote": "Let a version serve that did not become champion by itself.",
+    "promote": "Let VERSION of TASK serve from now on: a challenger, or an earlier champion.",
     "demo": "Simulate a portfolio, ingest, audit, train the five features, decide in money, ask the API, show the fairness gate.",
     "data": "The versions of the tables: log, show, diff, restore, quarantine.",
 }
