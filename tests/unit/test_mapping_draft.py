@@ -6,8 +6,9 @@ import polars as pl
 import pytest
 import yaml
 
+from epic22.adapters.sources.file_reader import read_batches
 from epic22.adapters.sources.folder import list_mapped_files, load_mapping
-from epic22.adapters.sources.mapping_draft import compute_likeness, draft_foreign_files, fit_column
+from epic22.adapters.sources.mapping_draft import compute_likeness, draft_files, draft_foreign_files, fit_column
 from epic22.bootstrap import assemble, ingest_folder
 from epic22.config import Settings
 from epic22.core.column import Column
@@ -90,6 +91,17 @@ def test_files_that_are_named_after_no_table_are_drafted_where_they_are_like_one
         "area_sqft": "Sq Ft",
     }
     assert others == ("songs.csv",)
+
+
+def test_a_title_above_the_header_is_set_apart_and_the_header_found(tmp_path: Path) -> None:
+    rows = "".join(f"{n},c{n},2024-01-0{n},{n}0.00,paid,ach\n" for n in range(1, 6))
+    header = "payment_id,Charge Ref,Date Paid,Amount,Status,Method\n"
+    (tmp_path / "payments.csv").write_text(f"Payments of May\n{header}{rows}6,c6,2024-01-06,-5.00,failed,card\n")
+    batch = next(iter(read_batches(tmp_path / "payments.csv")))
+    assert batch["#broken"].to_list() == ["above the header", *[None] * 6]
+    assert batch["#line"].to_list() == [1, 3, 4, 5, 6, 7, 8]
+    drafts = draft_files([(tmp_path / "payments.csv", "payments.csv", get_canonical_table("payments"))])
+    assert [guess and guess.column for guess in drafts[0].guesses.values()] == header.strip().split(",")
 
 
 @pytest.mark.parametrize(

@@ -8,13 +8,14 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterator
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import polars as pl
 
-from epic22.core.data.files import MAX_LINE_BYTES, detect_separator, read_text
+from epic22.core.data.files import MAX_LINE_BYTES, SNIFFED_LINES, detect_separator, read_text
+from epic22.core.data.table_lines import find_header
 from epic22.core.errors import FileError
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
 
@@ -110,32 +111,41 @@ def _count_line_breaks(batch: pl.DataFrame) -> pl.Series:
 
 
 def _read_csv(path: Path, stream: Iterator[str], separator: str, rows: int, begin: int = 0) -> Iterator[pl.DataFrame]:
-    """Row by row from line `begin` on; a row with another number of fields than the header is marked as broken."""
+    """Row by row from line `begin` on; a row with another number of fields than the header, or above it, is marked as broken."""
     csv.field_size_limit(MAX_LINE_BYTES)
-    reader = csv.reader(stream, delimiter=separator)
-    header = next((row for row in reader if row), None)
-    if header is None:
+    numbered = _number_rows(path, csv.reader(stream, delimiter=separator))
+    first = list(islice(numbered, SNIFFED_LINES))
+    if not first:
         raise FileError(f"{path} holds no line; expected a header line and rows.")
-    names = _parse_header(path, header)
-    records = (one for one in _parse_csv_rows(path, reader, len(names), separator) if one[0] >= begin)
-    yield from _build_frames(records, names, rows)
+    place = find_header([row for _, row in first])
+    names = _parse_header(path, first[place][1])
+    title: list[Record] = [(line, "above the header", separator.join(row), [None] * len(names)) for line, row in first[:place]]
+    records = _parse_csv_rows(chain(first[place + 1 :], numbered), len(names), separator)
+    yield from _build_frames((one for one in chain(title, records) if one[0] >= begin), names, rows)
+
+
+def _number_rows(path: Path, reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """The rows that are not blank, and the line at which each begins."""
+    line = reader.line_num + 1
+    try:
+        for row in reader:
+            if row:
+                yield line, row
+            line = reader.line_num + 1
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise FileError(f"{path}, line {line}: {error}; mend the file there.") from None
 
 
 Record = tuple[int, str | None, str | None, list[str | None]]
 """The line's number, what is broken about it, it itself if it is broken, the fields."""
 
 
-def _parse_csv_rows(path: Path, reader: Any, width: int, separator: str) -> Iterator[Record]:
-    line = reader.line_num + 1
-    try:
-        for row in reader:
-            if len(row) == width:
-                yield line, None, None, row
-            elif row:
-                yield line, f"{len(row)} fields where the header has {width}", separator.join(row), [None] * width
-            line = reader.line_num + 1
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise FileError(f"{path}, line {line}: {error}; mend the file there.") from None
+def _parse_csv_rows(numbered: Iterator[tuple[int, list[str]]], width: int, separator: str) -> Iterator[Record]:
+    for line, row in numbered:
+        if len(row) == width:
+            yield line, None, None, [*row]
+        else:
+            yield line, f"{len(row)} fields where the header has {width}", separator.join(row), [None] * width
 
 
 def _build_frames(records: Iterator[Record], names: list[str], rows: int) -> Iterator[pl.DataFrame]:

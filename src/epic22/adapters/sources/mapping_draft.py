@@ -21,20 +21,24 @@ from epic22.core.errors import FileError
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable
 from epic22.core.tables.mapping import DECIMAL_MARKS
 from epic22.core.tables.parsing import parse_column, parse_times
-from epic22.core.tables.row_contract import DTYPE_WORDS
+from epic22.core.tables.row_contract import BROKEN_COLUMN, DTYPE_WORDS
 
 SAMPLE_ROWS = 1000
 MIN_LIKENESS = 0.5
 """Of the words of both names, the share that they must have in common."""
 
+MIN_SHARE = 0.5
+"""Of numbers under the very words of a column, this share must lie within its bounds; the others are broken rows."""
+
 SYNONYMS = {
     "start": "from begin beginning commence commencement movein",
     "end": "to until thru through expire expires expiration expiry moveout termination",
     "date": "on at day when",
-    "id": "no nr number code key ref reference",
+    "id": "no nr number code key ref reference tag",
     "tenant": "resident lessee renter occupant",
     "unit": "apt apartment suite flat",
     "property": "building site complex community",
+    "deposit": "dep",
     "sign": "signed signature execution executed",
     "paid": "payment received",
     "area": "size sqft sqfeet surface",
@@ -167,6 +171,8 @@ def _quote(text: str) -> str:
 def _draft_file(path: Path, name: str, table: CanonicalTable) -> FileDraft | None:
     """What a file's columns may be in a table; None where it has no rows."""
     batch = next(iter(islice(read_batches(path, SAMPLE_ROWS), 1)), None)
+    if batch is not None and BROKEN_COLUMN in batch.columns:
+        batch = batch.filter(pl.col(BROKEN_COLUMN).is_null())
     if batch is None or table.extra_columns is not None:
         return None
     values = {
@@ -184,7 +190,7 @@ def _draft_file(path: Path, name: str, table: CanonicalTable) -> FileDraft | Non
         for source in values
         if column.name not in own and source not in own
         if (likeness := compute_likeness(column.name, source, table)) >= MIN_LIKENESS
-        and (guess := fit_column(column, source, values[source])) is not None
+        and (guess := fit_column(column, source, values[source], MIN_SHARE if likeness == 1 else 1.0)) is not None
     ]
     guesses = dict(own)
     for _, column_name, guess in sorted(scores, key=lambda one: -one[0]):
@@ -196,8 +202,9 @@ def _draft_file(path: Path, name: str, table: CanonicalTable) -> FileDraft | Non
     )
 
 
-def fit_column(column: Column, name: str, values: pl.Series) -> Guess | None:
-    """How the values would be read as this column, None where they cannot be its values.
+def fit_column(column: Column, name: str, values: pl.Series, min_share: float = 1.0) -> Guess | None:
+    """How the values would be read as this column, None where they cannot be its values: numbers, where less than `min_share` of
+    them lie within its bounds.
 
     >>> fit_column(Column("start_date", "time"), "Status", pl.Series(["Current", "Past"])) is None
     True
@@ -210,7 +217,7 @@ def fit_column(column: Column, name: str, values: pl.Series) -> Guess | None:
     if column.dtype == "time":
         return _fit_times(name, value, distinct)
     if column.dtype in ("int", "float", "money"):
-        return _fit_numbers(column, name, value, distinct)
+        return _fit_numbers(column, name, distinct, min_share)
     if column.dtype == "bool" or column.levels:
         typed = parse_column(distinct, column)
         fits = not typed.null_count() and (not column.levels or bool(typed.is_in(list(column.levels)).all()))
@@ -228,17 +235,20 @@ def _fit_times(name: str, value: str, distinct: pl.Series) -> Guess | None:
     return Guess(name, value, format=reading.formats[0], open_value=reading.open_value)
 
 
-def _fit_numbers(column: Column, name: str, value: str, distinct: pl.Series) -> Guess | None:
+def _fit_numbers(column: Column, name: str, distinct: pl.Series, min_share: float) -> Guess | None:
     reading = infer_number_format(distinct)
     if reading is None or reading.numbers.null_count():
         return None
     numbers = reading.numbers.cast(pl.Float64)
-    is_whole = column.dtype != "int" or bool((numbers == numbers.round()).all())
-    low, high = column.low, column.high
-    fits = is_whole and (low is None or bool((numbers >= low).all())) and (high is None or bool((numbers <= high).all()))
+    low, high = column.limits
+    fits = numbers.is_between(low, high)
+    if column.dtype == "int":
+        fits &= numbers == numbers.round()
+    if fits.sum() < min_share * len(fits):
+        return None
     is_plain = reading.format == NumberFormat() and not distinct.str.contains(",").any()
     mark = reading.format.decimal if reading.format.decimal in DECIMAL_MARKS else "."
-    return Guess(name, value, decimal=None if is_plain else mark) if fits else None
+    return Guess(name, str(distinct[0]), decimal=None if is_plain else mark)
 
 
 def compute_likeness(canonical: str, foreign: str, table: CanonicalTable) -> float:
@@ -248,9 +258,9 @@ def compute_likeness(canonical: str, foreign: str, table: CanonicalTable) -> flo
     >>> compute_likeness("end_date", "Lease To", LEASES), compute_likeness("end_date", "Rent", LEASES)
     (0.5, 0.0)
     """
-    if canonical == foreign:
-        return 1.0
     own, theirs = _list_words(canonical), _list_words(foreign)
+    if own == theirs:
+        return 1.0
     subject = table.name.removesuffix("s")
     if theirs <= {"id"}:
         theirs = theirs | _list_words(subject)
