@@ -79,6 +79,8 @@ def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers:
         ["$5", "€7", "£9"],
         ["1.2.3", "2.0.1"],
         ["1-2", "3-4"],
+        ["1. Married", "2. Single"],
+        ["2. Middle Atlantic"],
     ],
 )
 def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
@@ -160,7 +162,7 @@ AGES = [str(20 + i % 37) for i in range(60)]
 
 
 def test_a_number_in_nines_far_from_all_others_is_missing_and_it_is_said() -> None:
-    raw_table = raw(y=["0", "1"] * 32, age=[*AGES, "-999", "-999", "-999", "31"], cap=[*AGES, "99", "99", "99", "50"])
+    raw_table = raw(y=["0", "1"] * 32, age=[*AGES, "-999", "-999", "-999", "31"], cap=[*AGES, "99", "9", "9", "99"])
     table = infer_schema(raw_table, Roles("y"))
     assert table.frame["age"].null_count() == 3
     assert table.frame["cap"].null_count() == 0

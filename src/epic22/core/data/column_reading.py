@@ -45,6 +45,9 @@ NEARLY_ALL = 0.95
 MAX_FEW_VALUES = 50
 """A column with at most this many different values can be a category although nearly all are numbers; it is said so."""
 
+MAX_UNITS = 5
+"""More different words behind numbers are no units: addresses have them."""
+
 MIN_VALUES_BESIDE = 5
 """A number stands for missing only beside this many different others."""
 
@@ -259,7 +262,7 @@ def _read_names(
     what = "percentages" if is_share else what
     share = max(1 - len(odd) / len(values), 1 - int(is_odd.sum()) / (len(text) - text.null_count()))
     if share < NEARLY_ALL and not is_share:
-        if numbers is not None and numbers.units:
+        if numbers is not None and 0 < len(numbers.units) <= MAX_UNITS:
             return ReadColumn(text, base, remarks=((MIXED_UNITS, f"{text.name} ({', '.join(numbers.units[:5])})"),))
         return ReadColumn(text, base)
     row = int(is_odd.arg_true()[0])
@@ -323,7 +326,7 @@ def _stands_apart(number: pl.Series, sentinel: float) -> bool:
         return False
     low, high = float(others.min()), float(others.max())  # type: ignore[arg-type]
     if sentinel < low:
-        return low >= 0 or low - sentinel > high - low
+        return sentinel < 0 <= low or low - sentinel > high - low
     return sentinel - high > 5 * (high - low)
 
 
@@ -384,29 +387,33 @@ def describe_infinite(number: pl.Series, name: str) -> str | None:
 
 
 def read_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
-    """The text of a later file in a type, as training read it; null where it is missing. What does not fit is null as well, and
-    is told apart by `is_missing_text`.
+    """The text of a later file in a type, as training read it; null where it is missing, or does not fit."""
+    typed = parse_text(strip_text(text, dtype, reading), dtype, reading)
+    return typed.set(find_sentinels(typed, reading.sentinels), None) if reading.sentinels else typed
+
+
+def strip_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
+    """The text without blanks around it, null where it is a word for missing in a column of this type."""
+    return null_missing_words(text, reading.missing if dtype in ("category", "text") else (*reading.missing, ALWAYS_TYPED))
+
+
+def is_missing_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
+    """Which values are missing: null, empty, or a word for it in a column of this type."""
+    return strip_text(text, dtype, reading).is_null()
+
+
+def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
+    """Stripped text in a type, as training read it; null where it does not fit.
 
     Times with the year first, as ISO 8601 has them, fit every column of times.
     """
-    own = text.set(is_missing_text(text, dtype, reading), None).str.strip_chars()
     if dtype in ("int", "float", "money"):
-        number = parse_numbers_as(own, reading.number).cast(pl.Float64)
-        return number.set(find_sentinels(number, reading.sentinels), None) if reading.sentinels else number
+        return parse_numbers_as(own, reading.number).cast(pl.Float64)
     if dtype == "time":
         return parse_times_in(own, tuple(dict.fromkeys((*reading.times, *ISO_FORMATS, *ZONED_FORMATS))))
     if dtype == "bool":
         return own.str.to_lowercase().replace_strict({"true": True, "false": False}, default=None, return_dtype=pl.Boolean)
     return own
-
-
-def is_missing_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
-    """Which values are missing: null, empty, or a word for it in a column of this type."""
-    words = [*MISSING_WORDS, *reading.missing, *(() if dtype in ("category", "text") else (ALWAYS_TYPED,))]
-    is_word = text.is_null() | text.str.strip_chars().is_in(words)
-    if not reading.sentinels:
-        return is_word
-    return is_word | find_sentinels(parse_numbers_as(text.str.strip_chars(), reading.number), reading.sentinels)
 
 
 def infer_reading_as(text: pl.Series, dtype: Dtype, rules: ReadingRules = ReadingRules()) -> ColumnReading:

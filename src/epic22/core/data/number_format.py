@@ -180,7 +180,9 @@ def _infer_from_sample(sample: pl.Series, candidates: Sequence[tuple[str, str]])
     is_number = parts["body"].is_not_null() & (parts["open"].is_null() == parts["close"].is_null())
     if 2 * is_number.sum() < len(sample):
         return None
-    parts = parts.filter(is_number)
+    # 1. Married, 2. Single are no numbers of married and single.
+    is_item = parts["body"].str.contains(r"[.,]$") & (parts["suffix"] != "")
+    parts = parts.filter(is_number & ~is_item)
     suffix = parts["suffix"].str.strip_chars()
     # 900 beside 1.2k, and 1.2M beside 900k.
     is_scale = suffix.str.contains(f"^(?:{SCALE})\\.?$")

@@ -28,10 +28,11 @@ from epic22.core.data.column_reading import (
     gather_remarks,
     infer_text_column,
     is_all_digits,
-    is_missing_text,
     is_too_large,
     null_missing_words,
+    parse_text,
     read_text,
+    strip_text,
 )
 from epic22.core.data.names import keeps_names_apart, strip_name
 from epic22.core.data.number_format import NAME_DIGITS
@@ -491,7 +492,8 @@ def _cast_batch(raw: pl.Series, kind: tuple[Dtype, ColumnReading, bool], where: 
     dtype, reading, is_name = kind
     if raw.dtype != pl.String or is_name or dtype in ("category", "text") or typed.null_count() == raw.null_count():
         return typed
-    odd = typed.is_null() & ~is_missing_text(raw, dtype, reading)
+    own = strip_text(raw, dtype, reading)
+    odd = own.is_not_null() & parse_text(own, dtype, reading).is_null()
     if odd.any():
         row = int(odd.arg_true()[0])
         raise ColumnError(

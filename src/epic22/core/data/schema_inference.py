@@ -20,11 +20,12 @@ from epic22.core.data.column_reading import (
     gather_remarks,
     infer_reading_as,
     infer_text_column,
-    is_missing_text,
     is_too_large,
     null_missing_words,
     null_sentinels,
+    parse_text,
     read_text,
+    strip_text,
 )
 from epic22.core.data.files import RawTable
 from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_name
@@ -428,13 +429,15 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
         return strip_name(series)
     dtype: Dtype = "text" if column.role in ("group", "id") else column.dtype
     if series.dtype == pl.String and column.reading is not None:
-        typed, missing = read_text(series, dtype, column.reading), is_missing_text(series, dtype, column.reading)
+        own = strip_text(series, dtype, column.reading)
+        typed = parse_text(own, dtype, column.reading)
     else:
         own = strip_blanks(series) if series.dtype == pl.String else normalize_type(series)
-        typed, missing = own.cast(pl.String) if dtype in ("category", "text") else _cast(own, dtype), own.is_null()
-        if column.reading is not None and column.reading.sentinels:
-            missing = missing | find_sentinels(typed, column.reading.sentinels)
-            typed = typed.set(missing, None)
+        typed = own.cast(pl.String) if dtype in ("category", "text") else _cast(own, dtype)
+    missing = own.is_null()
+    if column.reading is not None and column.reading.sentinels:
+        missing = missing | find_sentinels(typed, column.reading.sentinels)
+        typed = typed.set(missing, None)
     odd = typed.is_null() & ~missing
     if typed.dtype == pl.Float64:
         odd = odd | is_too_large(typed)
