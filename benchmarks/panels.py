@@ -2,10 +2,9 @@
 
 Reads EPIC22_PUBLIC_DATA (default ../shared/data beside the repository). Each panel is one resumable result in
 benchmarks/results/panels/; ARIMA, which takes many minutes, is a result of its own. A result whose source has not changed
-since is kept.
+since is kept. The panels of benchmarks/panel_intervals.py follow, with the figures by horizon of before.
 """
 
-import hashlib
 import json
 import os
 import platform
@@ -18,6 +17,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from panel_intervals import describe_run, store_result, write_section
+from panel_intervals import perform as perform_intervals
+from panel_sources import DATA, FORECASTING, RESULTS, ROOT, digest
 
 from epic22.adapters.model_store import ModelStore
 from epic22.core.evaluation.backtest import backtest
@@ -30,9 +32,6 @@ from epic22.services.train import train as run_pipeline
 from epic22.services.training_run import SeriesRun
 from epic22.spec.panel_file import PanelFile, load_panel_task_data
 
-ROOT = Path(__file__).resolve().parent.parent
-DATA = Path(os.environ.get("EPIC22_PUBLIC_DATA") or ROOT.parent / "shared" / "data").resolve()
-RESULTS = ROOT / "benchmarks" / "results" / "panels"
 PAGE = ROOT / "docs" / "evidence-panels.md"
 RIVALS = ("naive", "drift", "damped_drift", "pooled_linear", "ets", "theta", "arima")
 MAPE = "mean_absolute_percentage_error"
@@ -83,24 +82,6 @@ PANELS = (
 
 
 ARIMA = ("core/models/panel/classical.py", "core/data/revisions.py", "core/time_series.py", "core/evaluation/backtest.py")
-ALL = (
-    "core/models/panel",
-    "core/data",
-    "core/time_series.py",
-    "core/evaluation",
-    "core/selection",
-    "services/pipelines/series.py",
-)
-
-
-def digest(places: tuple[str, ...]) -> str:
-    """Digest of the source that decides a result."""
-    found = hashlib.sha256()
-    for part in places:
-        place = ROOT / "src" / "epic22" / part
-        for path in sorted(place.rglob("*.py")) if place.is_dir() else [place]:
-            found.update(path.read_bytes())
-    return found.hexdigest()[:16]
 
 
 def machine() -> str:
@@ -141,6 +122,7 @@ def perform(panel: Panel, source: str) -> dict[str, Any]:
     began = time.perf_counter()
     run = train(panel)
     seconds = time.perf_counter() - began
+    store_result(panel.name, "after", describe_run(run) | {"seconds": round(seconds, 1), "source": source})
     result = to_json(run, VIEWS)
     result["leaderboard"] = [e for e in result["leaderboard"] if e["horizon"] in ("all", *run.shown_horizons, 1, 3)]
     stored = {
@@ -244,6 +226,7 @@ def page(stored: list[tuple[Panel, dict[str, Any], dict[str, Any] | None]]) -> s
     ]
     for panel, entry, slow in stored:
         lines += _section(panel, entry, slow)
+    lines += write_section()
     lines += _anomalies()
     return "\n".join(lines) + "\n"
 
@@ -330,8 +313,9 @@ def main() -> int:
     if not DATA.is_dir():
         print(f"No public data in {DATA}; set EPIC22_PUBLIC_DATA.")
         return 0
-    source = digest(ALL)
+    source = digest(FORECASTING)
     entries = [(panel, perform(panel, source)) for panel in PANELS]
+    perform_intervals("after", [])
     PAGE.write_text(page([(panel, entry, None) for panel, entry in entries]))
     stored = [(panel, entry, arima(panel, digest(ARIMA)) if panel.autogluon else None) for panel, entry in entries]
     PAGE.write_text(page(stored))

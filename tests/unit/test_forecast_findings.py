@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from tests.forecast_runs import usual_run
 
+from epic22.core.artifact.panel_model import SeriesRequest, forecast_series
+from epic22.core.evaluation.adaptive_conformal import StretchedState
 from epic22.services.forecast_findings import (
     GROUPS,
     compute_coverage_by_origin,
@@ -101,3 +103,14 @@ def test_what_the_bundle_says_of_its_intervals_is_what_the_test_showed(run: Seri
     assert run.bundle.state.coverage == pytest.approx([one.coverage for one in shown])
     notes = [run.bundle.state.explain_level(one.horizon, run.frequency) for one in shown]
     assert notes == [one.note for one in shown]
+
+
+def test_an_answer_says_of_which_interval_no_level_is_stated(run: SeriesRun) -> None:
+    state = StretchedState(run.bundle.state.factors, (12.0, 4.0, 2.5), (80.0, 80.0, 80.0))
+    bundle = replace(run.bundle, state=state)
+    (answer, *_) = forecast_series(run.version, bundle, [SeriesRequest(str(bundle.history.entity[0]))])
+    assert [value.interval_note for value in answer.values] == [
+        None,
+        None,
+        "2.5 independent stretches of 3 months support 71 % at most",
+    ]

@@ -277,6 +277,7 @@ def _list_values(prediction: Prediction) -> Iterator[dict[str, Any]]:
             "expected_loss": value.expected_loss,
             "act": value.act,
             "band": value.risk_band,
+            "interval_note": value.interval_note,
             "reasons": [reason.text for reason in prediction.reasons] or None,
             "receipt": prediction.receipt,
         }

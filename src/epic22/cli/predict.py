@@ -42,6 +42,8 @@ def predict(
         ["entity", "target", "horizon", "value", *(["may be"] if sets else ["low", "high"]), "because"],
         [_format_row(p, i) for p in predictions[:MAX_SHOWN] for i in _select_values(p)],
     )
+    for horizon, note in sorted({(v.horizon or 0.0, v.interval_note) for p in predictions for v in p.values if v.interval_note}):
+        print_line(f"No 80 % is stated of the interval {horizon:g} ahead: {note}.")
     if len(predictions) > MAX_SHOWN:
         print_line(f"… and {len(predictions) - MAX_SHOWN:,} more; --json prints all of them.")
 
