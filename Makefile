@@ -67,6 +67,7 @@ bench-peers: $(VENV)/dev ## Ours beside AutoGluon, FLAML, H2O, mljar, XGBoost on
 bench-levels: $(VENV)/dev ## How often noise is called certain, and what intervals hold: drawn predictions, then whole trainings; hours, resumable.
 	nice -n 15 $(BIN)/python benchmarks/levels.py verdicts
 	nice -n 15 $(BIN)/python benchmarks/levels.py advice --tables 400
+	nice -n 15 $(BIN)/python benchmarks/levels.py components --tables 4000
 	nice -n 15 $(BIN)/python benchmarks/levels.py trainings --tables 200
 
 format: $(VENV)/dev ## Format and mend what can be mended.

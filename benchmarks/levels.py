@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from level_components import ESTIMATORS, RATIOS, judge_means
 from level_draws import AREAS, Cell, PanelDraw, draw_panel, draw_rows
 from level_page import write_page
 from level_trainings import OUTCOMES, train_on_noise
@@ -176,6 +177,16 @@ def _train(cell: Cell, table: int) -> list[float]:
     return train_on_noise(cell, np.random.default_rng(seed_of(cell, table)))
 
 
+def run_components(name: str, tables: int, deadline: float) -> None:
+    """Means over folds with the luck of training in them."""
+    for ratio in RATIOS:
+        run_cell(CACHE / name / f"components {ratio:g}.npy", tables, deadline, partial(_judge_means, ratio))
+
+
+def _judge_means(ratio: float, number: int) -> list[float]:
+    return judge_means(ratio, np.random.default_rng([zlib.crc32(f"{ratio:g}".encode()), number]))
+
+
 def run_cell(path: Path, tables: int, deadline: float, judge: Callable[[int], list[float]]) -> None:
     """Judge tables of a cell, by number, until there are so many or the time is up; what there is goes on."""
     rows = _load(path)
@@ -249,15 +260,21 @@ def write_results(name: str) -> None:
         for c in TRAINING_CELLS
         if len(rows := _load(CACHE / name / f"training {c.name}.npy"))
     }
+    components = {
+        f"{ratio:g}": {e.__name__: _share(int(rows[:, number].sum()), len(rows)) for number, e in enumerate(ESTIMATORS)}
+        | {"tables": len(rows)}
+        for ratio in RATIOS
+        if len(rows := _load(CACHE / name / f"components {ratio:g}.npy"))
+    }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    record = {"machine": machine(), "cells": cells, "advice": advice, "trainings": trainings}
+    record = {"machine": machine(), "cells": cells, "advice": advice, "trainings": trainings, "components": components}
     (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
 def main() -> None:
     """The layer that was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("layer", choices=("verdicts", "advice", "trainings", "page"))
+    parser.add_argument("layer", choices=("verdicts", "advice", "trainings", "components", "page"))
     parser.add_argument("--name", default="after")
     parser.add_argument("--tables", type=int, default=2000)
     parser.add_argument("--minutes", type=float, default=math.inf)
@@ -269,6 +286,8 @@ def main() -> None:
         run_verdicts(options.name, options.tables, deadline, options.largest, options.effects)
     if options.layer == "advice":
         run_advice(options.name, options.tables, deadline)
+    if options.layer == "components":
+        run_components(options.name, options.tables, deadline)
     if options.layer == "trainings":
         run_trainings(options.name, options.tables, deadline)
     write_results(options.name)
