@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from contextlib import closing
+from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -114,6 +116,31 @@ def test_a_moved_home_keeps_everything_inside_itself(tmp_path: Path) -> None:
         assert [file.path for file in client.list_artifacts(str(version.run_id))] == ["bundle", "pictures", "report.html"]
 
 
+@pytest.mark.slow
+def test_a_store_of_an_earlier_mlflow_is_upgraded_in_a_copy_and_kept(tmp_path: Path) -> None:
+    from alembic import command
+    from alembic.script import ScriptDirectory
+
+    tables: Any = import_module("mlflow.store.db.utils")
+    home = tmp_path / "home"
+    home.mkdir()
+    engine = tables.create_sqlalchemy_engine(f"sqlite:///{home / 'mlflow.db'}")
+    tables.InitialBase.metadata.create_all(engine)
+    config = tables._get_alembic_config(str(engine.url))
+    earlier = ScriptDirectory.from_config(config).get_revision("head").down_revision
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, str(earlier))
+    engine.dispose()
+    with closing(sqlite3.connect(home / "mlflow.db")) as old:
+        old.execute("INSERT INTO experiments (experiment_id, name, lifecycle_stage) VALUES (7, 'old', 'active')")
+        old.execute("INSERT INTO runs (run_uuid, name, status, experiment_id) VALUES ('a', 'a run of before', 'FINISHED', 7)")
+        old.commit()
+    log_run(home, 1)
+    assert list_runs(home) == ["a run of before", "linear", "toy v1"]
+    assert (home / "mlflow.db.before-1").exists()
+
+
 def test_a_home_below_a_file_is_refused_in_a_sentence(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match=r"cannot be written \(.*set EPIC22_HOME to a folder"):
@@ -129,7 +156,7 @@ def test_a_home_without_room_for_the_table_is_refused_with_both_sizes(tmp_path: 
 def test_what_a_disk_refuses_midway_is_a_sentence_and_other_errors_pass(tmp_path: Path) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("this system has no /dev/full")
-    full = pytest.raises(StorageError, match="home: the disk is full; nothing half-written was left")
+    full = pytest.raises(StorageError, match=r"home or the folder .*: the disk is full; nothing half-written was left")
     with full, translate_storage_faults(tmp_path / "home"), Path("/dev/full").open("wb", buffering=0) as stream:
         stream.write(b"x")
     with pytest.raises(ZeroDivisionError), translate_storage_faults(tmp_path / "home"):

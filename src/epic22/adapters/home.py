@@ -46,7 +46,7 @@ def translate_storage_faults(home: Path) -> Iterator[None]:
     except UserError:
         raise
     except Exception as error:
-        fault = describe_storage_fault(error, f"EPIC22_HOME {home}")
+        fault = describe_storage_fault(error, f"EPIC22_HOME {home} or the folder for temporary files {tempfile.gettempdir()}")
         if fault is None:
             raise
         raise StorageError(f"{fault}; nothing half-written was left; {ADVICE}.") from error

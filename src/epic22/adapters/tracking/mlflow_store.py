@@ -7,14 +7,16 @@ it is whole; a kill leaves only that file, and the next training makes it again.
 import fcntl
 import logging
 import os
+import shutil
 import sqlite3
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
@@ -87,24 +89,36 @@ class MlflowStore:
         Raises StorageError where it holds runs and this MLflow cannot open it.
         """
         self.mend()
-        os.environ.update({name: value for name, value in QUIET_ENVIRONMENT.items() if name not in os.environ})
+        _import_quietly()
         if not self.database.exists():
             self._make()
+        elif self._read_revision() != _get_current_revision():
+            # MLflow itself would refuse it, or upgrade it where it lies, in steps that a kill can part.
+            self._renew()
+        return _connect(self.database)
+
+    def _renew(self) -> None:
+        """Upgrade a database of another revision, or make it again where it holds no run."""
         from alembic.util.exc import CommandError
         from mlflow.exceptions import MlflowException
         from sqlalchemy.exc import SQLAlchemyError
 
+        if not self._count_runs():
+            self._set_aside()
+            self._make()
+            return
         try:
-            return _connect(self.database)
+            self._upgrade()
         except (CommandError, MlflowException, SQLAlchemyError) as error:
-            if self._count_runs():
-                raise StorageError(
-                    f"{self.database}: this MLflow cannot open it ({str(error)[:200]}); run 'mlflow db upgrade "
-                    f"{build_uri(self.database)}', or move the file away: it is made again, and no model depends on it."
-                ) from None
-        self._set_aside()
-        self._make()
-        return _connect(self.database)
+            raise StorageError(
+                f"{self.database}: this MLflow cannot upgrade it ({str(error)[:200]}); move the file away: a new one is made, "
+                "and no model depends on it."
+            ) from None
+
+    def _read_revision(self) -> str | None:
+        with closing(sqlite3.connect(self.database, timeout=20)) as connection:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            return None if row is None else str(row[0])
 
     def _count_runs(self) -> int | None:
         """How many runs it holds; None where it is no database, a damaged one, or one whose tables were not all made."""
@@ -123,9 +137,7 @@ class MlflowStore:
 
     def _set_aside(self) -> None:
         """Rename the database, so that nothing of it is lost."""
-        number = 1
-        while (aside := self.home / f"{DATABASE}.damaged-{number}").exists():
-            number += 1
+        aside = self._find_free_name("damaged")
         for ending in reversed(COMPANIONS):
             if (file := Path(f"{self.database}{ending}")).exists():
                 os.replace(file, f"{aside}{ending}")
@@ -134,18 +146,44 @@ class MlflowStore:
         log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
         log.warning("tracking database was damaged or never finished; a new one is made", kept_as=str(aside))
 
+    def _find_free_name(self, what: str) -> Path:
+        number = 1
+        while (path := self.home / f"{DATABASE}.{what}-{number}").exists():
+            number += 1
+        return path
+
     def _make(self) -> None:
+        with self._write_aside() as aside:
+            _connect(aside)
+
+    def _upgrade(self) -> None:
+        """Bring the tables of an earlier MLflow to this one's form, in a copy; the file of before is kept."""
+        tables: Any = import_module("mlflow.store.db.utils")
+        with self._write_aside() as aside:
+            with closing(sqlite3.connect(self.database)) as old, closing(sqlite3.connect(aside)) as new:
+                old.backup(new)
+                old.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            engine = tables.create_sqlalchemy_engine(build_uri(aside))
+            tables._upgrade_db(engine)
+            engine.dispose()
+            _connect(aside)
+            shutil.copy2(self.database, self._find_free_name("before"))
+
+    @contextmanager
+    def _write_aside(self) -> Iterator[Path]:
+        """A path to write a whole database to, which then takes the place of the database; nothing is left where that fails."""
         self._remove_unfinished()
         # MLflow remembers what it opened by its address: one that was used before would not be made again.
         aside = self.home / f"{NEW_PREFIX}{uuid.uuid4().hex}.db"
         try:
             with closing(sqlite3.connect(aside)) as connection:
                 connection.execute("PRAGMA journal_mode=WAL")
-            _connect(aside)
+            yield aside
             _close_connections(aside)
             with closing(sqlite3.connect(aside)) as connection:
                 connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             os.replace(aside, self.database)
+            _close_connections(self.database)
         finally:
             self._remove_unfinished()
 
@@ -179,15 +217,26 @@ def build_uri(database: Path) -> str:
     return f"sqlite:///{str(database).replace('%', '%25').replace('?', '%3F')}"
 
 
+def _get_current_revision() -> str:
+    """The form of the tables that this MLflow works with."""
+    tables: Any = import_module("mlflow.store.db.utils")
+    return str(tables._get_latest_schema_revision())
+
+
+def _import_quietly() -> None:
+    """Import MLflow so that it reports nothing to anybody and prints no traceback of what it raises."""
+    os.environ.update({name: value for name, value in QUIET_ENVIRONMENT.items() if name not in os.environ})
+    import_module("mlflow.tracking")
+    # MLflow sets its own level on import.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
+
+
 def _connect(database: Path) -> "MlflowClient":
     """A client, its tables made where there are none and its schema checked."""
     from mlflow.tracking import MlflowClient
 
-    # MLflow sets its own level on import.
-    logging.getLogger("mlflow").setLevel(logging.WARNING)
-    # These print the traceback of what they raise.
-    for name in ("mlflow.store.db.utils", "sqlalchemy.pool"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)
     uri = build_uri(database)
     client = MlflowClient(tracking_uri=uri, registry_uri=uri)
     # Both of its stores open only when they are first asked.
