@@ -192,13 +192,13 @@ def write_section() -> list[str]:
     if not pairs:
         return []
     judges = {panel.name for panel in PANELS if panel.judges}
-    about = {panel.name: panel.about for panel in PANELS}
+    about = {panel.name: f", {panel.about}" for panel in PANELS}
     lines = ["", f"## Intervals and champions, before ({BEFORE}) and after", ""]
     lines += [
         "Made by `benchmarks/panel_intervals.py`. Panels marked * judge: nothing was tuned on them. Interval score and pinball",
         "in naive errors; the best family is the best single one on the test, which no choice before it can know. Stretches are",
         "the independent ones before the test; n of them support n / (n + 1) at most, and where the test held less than 72 %",
-        "nothing is stated.",
+        "nothing is stated. A panel that is missing has not been measured since; `make evidence` does it.",
         "",
         "| panel | champion before | after | covers before | after | interval score before | after | pinball before | after "
         "| best family of the test | behind it for certain |",
@@ -211,7 +211,7 @@ def write_section() -> list[str]:
         )
         certain = "yes" if new["behind_for_certain"] else f"no ({new['test_stretches']:.1f} stretches)"
         lines.append(
-            f"| {name}{' *' if name in judges else ''}, {about.get(name, '')} | {old['champion']} | {new['champion']} "
+            f"| {name}{' *' if name in judges else ''}{about.get(name, '')} | {old['champion']} | {new['champion']} "
             f"| {figures} | {new['best']} {_format(new['pinball_of_best'])} | {certain} |"
         )
     lines += ["", *_summarise(pairs), ""]
