@@ -28,9 +28,8 @@ sampling of their rows is counted for training, shrunk by s² ÷ (s² + rows) in
 training has next to no part, and holds too seldom where it has.
 """
 
-RARE = """Of rare events the average precision of a random order varies little where it is low and much where it is high, and
-the jackknife sees only the one at hand: with some fifteen positives such an order is called certainly *worse* than the constant
-too often, and the intervals of its average precision hold the truth too seldom. It is not called certainly better.
+RARE = """A random order of rare events is not called certain because a verdict against the constant has at least the error of
+chance. The intervals of its average precision, by its own error, hold the truth too seldom with some fifteen positives.
 """
 
 ADVICE = """Tables of area 0.65 that were not certain, and a table with as many rows as the verdict asked for to show a

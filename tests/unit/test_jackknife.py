@@ -155,3 +155,17 @@ def test_an_interval_of_a_share_of_variance_explained_never_passes_one_nor_an_er
 @pytest.mark.parametrize(("units", "least"), [(1, 1.0), (3, 0.25), (5, 0.0625), (6, 0.03125)])
 def test_few_independent_units_have_a_least_p(units: int, least: float) -> None:
     assert compute_least_sign_p(units) == least
+
+
+def test_an_order_that_ranks_the_few_positives_last_is_not_certainly_worse_than_chance() -> None:
+    """Its own score hardly varies; a random order's does."""
+    rng = np.random.default_rng(0)
+    y = rng.permutation(np.arange(200) < 10).astype(float)
+    experiment = experiment_of(y)
+    low, constant = (
+        evaluate_response(experiment, name, response, (AVERAGE_PRECISION,))
+        for name, response in (("low", 0.2 * rng.uniform(size=200) - 0.1 * y), ("constant", np.full(200, 0.05)))
+    )
+    verdict = compare(experiment, low, constant, AVERAGE_PRECISION)
+    assert verdict.difference.value < 0
+    assert not verdict.certain

@@ -7,6 +7,7 @@ rows do not define (one class only) is NaN. Class labels are cut at probability 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 import polars as pl
@@ -78,6 +79,26 @@ def compute_chance_precision(positives: Array, n: Array) -> Array:
     next_share = np.clip(np.divide(positives - 1, size - 1, out=np.ones_like(size), where=size > 1), 0.0, 1.0)
     harmonic = digamma(size + 1) + np.euler_gamma
     return np.asarray((next_share * (size - harmonic) + harmonic) / size)
+
+
+RANDOM_ORDERS, MAX_ORDERED_ROWS = 200, 4000
+"""Random orders by which their deviation is measured, and the rows of a fold beyond which it counts for nothing."""
+
+
+@cache
+def compute_chance_deviation(positives: int, n: int) -> float:
+    """The standard deviation of the average precision over random orders of n rows of which some are positive, by simulation.
+
+    0 for more than MAX_ORDERED_ROWS rows.
+
+    >>> round(compute_chance_deviation(2, 4), 1)
+    0.2
+    """
+    if not 0 < positives < n or n > MAX_ORDERED_ROWS:
+        return 0.0
+    orders = np.random.default_rng([positives, n]).random((RANDOM_ORDERS, n)).argsort(axis=1)
+    ranks = 1 + np.sort(orders[:, :positives], axis=1)
+    return float((np.arange(1, positives + 1) / ranks).mean(axis=1).std(ddof=1))
 
 
 def roc_auc(y: Array, response: Array, rows: RowMetadata = RowMetadata()) -> float:
