@@ -97,3 +97,15 @@ def test_a_baseline_stays_though_another_equals_it() -> None:
     drift = forecast(plan, "drift", 9.0)
     board = drop_equal_forecasts(plan, SeriesBoard((replace(drift, family="naive"), drift, replace(drift, family="ets")), ()))
     assert [f.family for f in board.forecasts] == ["naive", "drift"]
+
+
+def test_a_candidate_that_equals_another_on_the_test_alone_is_named_and_stays_for_the_test_chooses_nothing() -> None:
+    plan = make_plan(horizon=2, n_earlier=12)
+    twin = forecast(plan, "pooled_linear", 3.0)
+    other = replace(twin, family="pooled_boosting", quantiles=twin.quantiles + 0.5)
+    test = np.isin(plan.examples.origin, plan.origins.test)
+    other.quantiles[test] = twin.quantiles[test]
+    board = drop_equal_forecasts(plan, SeriesBoard((twin, other), ()))
+    assert [f.family for f in board.forecasts] == ["pooled_linear", "pooled_boosting"]
+    assert board.equals[0].words.endswith("from earlier ones it does not.")
+    assert board.get_representative("pooled_boosting") == "pooled_boosting"

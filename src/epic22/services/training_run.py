@@ -164,16 +164,22 @@ class ForecastEvaluation:
 
 @dataclass(frozen=True)
 class EqualForecast:
-    """A candidate that forecasts what the family `equals` does, to the digit, from every test origin: it is not raced twice."""
+    """A candidate that forecasts what the family `equals` does, to the digit, from every test origin.
+
+    `everywhere`: from the earlier ones too, so that it is not raced twice.
+    """
 
     family: str
     equals: str
+    everywhere: bool = True
 
     @property
     def words(self) -> str:
         """Both names, and why where that is known."""
         why = COMBINATION_ALONE if self.family == COMBINATION else get_panel_family(self.family).why_equal
-        return f"{self.family} equals {self.equals} to the digit from every test origin{why}; it is not raced twice."
+        origins = "origin" if self.everywhere else "test origin"
+        raced = "it is not raced twice" if self.everywhere else "from earlier ones it does not"
+        return f"{self.family} equals {self.equals} to the digit from every {origins}{why}; {raced}."
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -86,7 +86,7 @@ class SeriesBoard:
 
     def get_representative(self, family: str) -> str:
         """The family itself, or the one on the board that forecasts the same."""
-        return next((one.equals for one in self.equals if one.family == family), family)
+        return next((one.equals for one in self.equals if one.family == family and one.everywhere), family)
 
 
 @dataclass(frozen=True)
@@ -273,20 +273,30 @@ def incumbent_backtest(examples: PanelExamples) -> tuple[Backtest, ...]:
 
 
 def drop_equal_forecasts(plan: SeriesPlan, board: SeriesBoard) -> SeriesBoard:
-    """The board without the candidates that forecast what an earlier one does, to the digit, from every test origin.
+    """The board without the candidates that forecast what an earlier one does, to the digit, from every origin.
 
-    Baselines stay: the others are measured from them.
+    Those that do so from the test origins alone are named and stay: the test chooses nothing. Baselines stay too, for the
+    others are measured from them.
     """
     test = np.isin(plan.examples.origin, plan.origins.test)
     forecasts: list[Backtest] = []
-    equals = list(board.equals)
+    equals = [one for one in board.equals if one.everywhere]
     for candidate in board.forecasts:
-        twins = [f for f in forecasts if np.array_equal(f.quantiles[test], candidate.quantiles[test], equal_nan=True)]
-        if twins and not is_panel_baseline(candidate.family):
-            equals.append(EqualForecast(candidate.family, twins[0].family))
-        else:
-            forecasts.append(candidate)
+        if not is_panel_baseline(candidate.family) and (twin := _find_twin(candidate, forecasts, test)) is not None:
+            equals.append(twin)
+            if twin.everywhere:
+                continue
+        forecasts.append(candidate)
     return replace(board, forecasts=tuple(forecasts), equals=tuple(equals))
+
+
+def _find_twin(candidate: Backtest, others: Sequence[Backtest], test: Array) -> EqualForecast | None:
+    """The first of the others that forecasts the same from the test origins, rather one that does so from every origin."""
+    twins = [f for f in others if np.array_equal(f.quantiles[test], candidate.quantiles[test], equal_nan=True)]
+    for twin in twins:
+        if np.array_equal(twin.quantiles, candidate.quantiles, equal_nan=True):
+            return EqualForecast(candidate.family, twin.family)
+    return EqualForecast(candidate.family, twins[0].family, everywhere=False) if twins else None
 
 
 def combine_backtests(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tuple[str, ...]) -> Backtest:
