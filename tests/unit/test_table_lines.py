@@ -18,6 +18,7 @@ TITLES = {
     "the separator that Excel is told": ["sep=;"],
     "a separator in it": ["Rents; May"],
     "several cells": ["Report;May;"],
+    "a blank line below it": ["Rents", "", ""],
     "a comment": ["# made by the ledger"],
 }
 FOOTERS = {

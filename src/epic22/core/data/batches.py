@@ -187,7 +187,8 @@ class CsvBatches:
         if not first:
             raise FileError(f"{path} holds blank lines only; expected a header line and rows.")
         self.title = [row for _, row in first[: find_header([row for _, row in first])]]
-        self.title_lines = first[len(self.title) - 1][0] if self.title else 0
+        # Blank lines between the title and the header are skipped with it.
+        self.title_lines = first[len(self.title)][0] - 1 if self.title else 0
         self.footer: list[list[str]] = []
         self.names = tuple(clean_column_names(path, first[len(self.title)][1]))
         # About as many bytes as this many rows have.
