@@ -225,7 +225,7 @@ def write_section() -> list[str]:
             lines.append(
                 f"| {name} | {new['h']} | {new['stretches']:.1f} | {'no: ' + new['note'] if new['note'] else 'yes'} | {figures} |"
             )
-    lines += ["", "What was raced once instead of twice, and why each champion:", ""]
+    lines += ["", "Why each champion, and what equals another:", ""]
     for name, both in pairs.items():
         lines.append(f"* {name}: {both['after']['why']}. {' '.join(both['after']['equals'])}".rstrip())
     return lines
