@@ -113,8 +113,8 @@ def _draw_binary(cell: Cell, rng: np.random.Generator) -> RowDraw:
     at = group = None
     label_part, row_part = rng.normal(size=n), rng.normal(size=n)
     if cell.kind == "groups":
-        group = np.repeat(np.arange(n // GROUP_ROWS), GROUP_ROWS)
-        groups = rng.normal(size=(2, n // GROUP_ROWS))
+        group = np.arange(n) // GROUP_ROWS
+        groups = rng.normal(size=(2, int(group[-1]) + 1))
         label_part = math.sqrt(GROUP_SHARE) * groups[0][group] + math.sqrt(1 - GROUP_SHARE) * label_part
         row_part = math.sqrt(GROUP_SHARE) * groups[1][group] + math.sqrt(1 - GROUP_SHARE) * row_part
     if cell.kind == "time":
