@@ -21,7 +21,7 @@ from epic22.core.evaluation.metrics import AVERAGE_PRECISION, LOG_LOSS, METRICS,
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import adjust_for_multiple_comparisons, compare, is_certainly_better
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import Bounds
+from epic22.core.statistics import MetricBounds
 from epic22.core.task import Array, Kind, Metric
 
 
@@ -131,7 +131,7 @@ def test_no_end_of_an_interval_lies_beyond_a_bound_and_none_within_two_bounds_is
         low, high = bounds.compute_interval(value, error, quantile, units)
         assert math.isnan(low) or low >= bounds.low
         assert math.isnan(high) or high <= bounds.high
-    low, high = Bounds(0.0, 1.0).compute_interval(share, 0.0, quantile, units)
+    low, high = MetricBounds(0.0, 1.0).compute_interval(share, 0.0, quantile, units)
     assert low < high
     assert low - 1e-9 <= share <= high + 1e-9
 

@@ -42,7 +42,7 @@ UNDEFINED_INTERVAL = Interval(math.nan, math.nan, math.nan)
 
 
 @dataclass(frozen=True)
-class Bounds:
+class MetricBounds:
     """Between what a figure lies; infinite where nothing bounds it."""
 
     low: float = -math.inf
@@ -53,9 +53,9 @@ class Bounds:
         return value if math.isnan(value) else min(max(value, self.low), self.high)
 
     @property
-    def of_difference(self) -> "Bounds":
+    def of_difference(self) -> "MetricBounds":
         """Between what the difference of two such figures lies."""
-        return Bounds(self.low - self.high, self.high - self.low)
+        return MetricBounds(self.low - self.high, self.high - self.low)
 
     def clip_interval(self, interval: Interval) -> Interval:
         """The interval with no end beyond a bound."""
@@ -68,9 +68,9 @@ class Bounds:
         variance is seen each of the independent `units` counts as one row, so that none is without width. With one bound the
         distance to it has a logarithm, with an error by the delta method; with none it is symmetric.
 
-        >>> [round(x, 3) for x in Bounds(0.0, 1.0).compute_interval(1.0, 0.0, 2.0, 10)]
+        >>> [round(x, 3) for x in MetricBounds(0.0, 1.0).compute_interval(1.0, 0.0, 2.0, 10)]
         [0.714, 1.0]
-        >>> [round(x, 3) for x in Bounds(0.0).compute_interval(2.0, 1.0, 2.0, 10)]
+        >>> [round(x, 3) for x in MetricBounds(0.0).compute_interval(2.0, 1.0, 2.0, 10)]
         [0.736, 5.437]
         """
         if math.isnan(value + error + quantile):
@@ -101,7 +101,7 @@ def _compute_log_interval(distance: float, error: float, quantile: float) -> tup
     return distance / factor, distance * factor
 
 
-UNBOUNDED = Bounds()
+UNBOUNDED = MetricBounds()
 
 NO_VARIANCE = 1e-20
 """Of a share: what rounding leaves of none."""

@@ -15,7 +15,7 @@ from epic22.core.column import CellValue as CellValue
 from epic22.core.column import Column as Column
 from epic22.core.column import Dtype as Dtype
 from epic22.core.column import Role as Role
-from epic22.core.statistics import UNBOUNDED, Bounds
+from epic22.core.statistics import UNBOUNDED, MetricBounds
 from epic22.core.targets import Array as Array
 from epic22.core.targets import Kind as Kind
 from epic22.core.targets import LossName as LossName
@@ -67,7 +67,7 @@ class Metric:
     greater_is_better: bool
     response: Literal["probability", "label", "value"]
     unit: str | None = None
-    bounds: Bounds = UNBOUNDED
+    bounds: MetricBounds = UNBOUNDED
 
     def gain(self, a: float, b: float) -> float:
         """How much better score `a` is than score `b`, in the metric's unit; positive = better."""

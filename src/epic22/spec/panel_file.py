@@ -19,10 +19,10 @@ from epic22.core.data.column_reading import (
     gather_remarks,
     infer_reading_as,
     infer_text_column,
-    is_missing_text,
     is_too_large,
     null_sentinels,
-    read_text,
+    parse_text,
+    strip_text,
 )
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
@@ -296,15 +296,16 @@ def _read_label(
     reading = None if file.reading is None else file.reading.values
     if raw.dtype == pl.String:
         reading = reading or _infer_label_reading(raw, names, notes)
-        numbers, missing = read_text(raw, "float", reading), is_missing_text(raw, "float", reading)
+        text = strip_text(raw, "float", reading)
+        numbers, missing = parse_text(text, "float", reading), text.is_null()
     else:
         numbers = raw.cast(pl.Float64, strict=False).fill_nan(None)
         if file.reading is None:
             reading = _mark_missing_numbers(ReadColumn(numbers, ColumnReading()), names, notes).reading
         missing = raw.is_null() | (raw.is_nan() if raw.dtype.is_float() else False)
-        if reading is not None and reading.sentinels:
-            missing |= find_sentinels(numbers, reading.sentinels)
-            numbers = numbers.set(missing, None)
+    if reading is not None and reading.sentinels:
+        missing |= find_sentinels(numbers, reading.sentinels)
+        numbers = numbers.set(missing, None)
     words, has_number = numbers.is_null() & ~missing, numbers.is_not_null()
     if has_number.any():
         words &= names.is_in(names.filter(has_number).unique().implode())

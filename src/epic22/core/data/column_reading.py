@@ -397,11 +397,6 @@ def strip_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Seri
     return null_missing_words(text, reading.missing if dtype in ("category", "text") else (*reading.missing, ALWAYS_TYPED))
 
 
-def is_missing_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
-    """Which values are missing: null, empty, or a word for it in a column of this type."""
-    return strip_text(text, dtype, reading).is_null()
-
-
 def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
     """Stripped text in a type, as training read it; null where it does not fit.
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 
-from epic22.core.statistics import Bounds
+from epic22.core.statistics import MetricBounds
 from epic22.core.task import AsOfView, Column, DataRequirement, Future, Incumbent, Metric, RowMetadata, Target, Task
 from epic22.core.time_series import Array, Frequency, Histories
 
@@ -57,7 +57,7 @@ def build_forecast_task(
         series.label,
         "quantiles",
         compute_labels,
-        Metric("skill", _compute_skill, greater_is_better=True, response="value", bounds=Bounds(high=1.0)),
+        Metric("skill", _compute_skill, greater_is_better=True, response="value", bounds=MetricBounds(high=1.0)),
         tuple(float(h) for h in range(1, horizon + 1)),
         unit=series.unit,
     )

@@ -176,7 +176,7 @@ day. One more is one more line."""
 BARE_NUMBERS = (YEAR_NOTATION, "%Y%m", "%Y%m%d", *NUMBER_CLOCKS)
 """Notations that a number of something else fits as well."""
 
-TOLD: Mapping[str, str] = {
+NOTES: Mapping[str, str] = {
     YEAR_NOTATION: "years, each from its 1 January",
     FISCAL_YEAR_NOTATION: "fiscal years, called by the year that each begins in",
     FISCAL_QUARTER_NOTATION: "fiscal quarters, called as if the fiscal year were the calendar's",
@@ -186,7 +186,7 @@ TOLD: Mapping[str, str] = {
     **{date + clock: describe_date for date in DATES for clock in CLOCKS if (describe_date := _describe_order(date)) is not None},
     **{month: "month and year of two digits (1970 to 2069)" for month in MONTHS if "%y" in month},
 }
-"""Notations that are told of, since another reader might take them for something else."""
+"""What is noted of a notation, since another reader might take them for something else."""
 
 
 def find_notations(text: pl.Series) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from epic22.core.data.period_notation import (
     DAY_NOTATION,
     ISO_NOTATIONS,
     NOTATIONS,
-    TOLD,
+    NOTES,
     YEAR_NOTATION,
     describe_notation,
     find_nearest_notation,
@@ -85,7 +85,7 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
         moments, zoned = _localize(raw, frequency)
         own = PeriodReading(TYPED, zoned)
         return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), is_utc=own.is_in_utc(frequency))
-    text = _write_plainly(raw)
+    text = _normalize_text(raw)
     offsets, text = _split_offsets(text)
     n_offsets = len(offsets) - offsets.null_count()
     if 0 < n_offsets < len(text) - text.null_count() and frequency.is_shorter_than(DAY):
@@ -107,7 +107,7 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
 
     Raises ColumnError for a name that is a time in another notation than the others.
     """
-    offsets, text = _split_offsets(_write_plainly(headers))
+    offsets, text = _split_offsets(_normalize_text(headers))
 
     names = _list_known(reading) or _list_header_notations(frequency)
     read = {name: NOTATIONS[name](text) for name in names}
@@ -149,10 +149,10 @@ def describe_times(times: PeriodTimes, name: str) -> list[str]:
     """What the user should know of how the times of a column were read."""
     notation = times.reading.notation
     utc = [f"{name}: hours are those of UTC, since the times state an offset from it."] if times.is_utc else []
-    if notation is None or notation not in TOLD:
+    if notation is None or notation not in NOTES:
         return utc
     rivals = [describe_notation(rival) for rival in times.rivals if rival in NOTATIONS]
-    return [f"{name}: {TOLD[notation]}" + (f", though {' or '.join(rivals)} would fit too." if rivals else "."), *utc]
+    return [f"{name}: {NOTES[notation]}" + (f", though {' or '.join(rivals)} would fit too." if rivals else "."), *utc]
 
 
 def is_blank(column: pl.Series) -> pl.Series:
@@ -180,7 +180,7 @@ def _check_offsets(reading: PeriodReading, own: PeriodReading, frequency: Freque
     return own
 
 
-def _write_plainly(raw: pl.Series) -> pl.Series:
+def _normalize_text(raw: pl.Series) -> pl.Series:
     """The times as text without blanks around it, null where there is none; whole numbers without decimals, Sept. as Sep, and
     without the X that R sets before a column name of digits."""
     if raw.dtype.is_float() and bool((raw.drop_nulls() % 1 == 0).all()):

@@ -36,6 +36,7 @@ def find_rare_classes(names: pl.Series, units: Units) -> tuple[RareClass, ...]:
 
     Empty where they have too many of the rows to be left out, or fewer than two classes would remain.
 
+    >>> import numpy as np
     >>> names = pl.Series(["a", "b"] * 30 + ["c"])
     >>> find_rare_classes(names, Units(np.arange(61), "row", 5))
     (RareClass(name='c', n_rows=1, n_units=1),)

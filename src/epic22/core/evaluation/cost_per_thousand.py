@@ -15,7 +15,7 @@ from epic22.core.evaluation.costs import CostMatrix
 from epic22.core.evaluation.jackknife import compute_jackknife_error, find_independent_units, jackknife_row_means
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
-from epic22.core.statistics import CONFIDENCE, UNBOUNDED, Bounds, Interval
+from epic22.core.statistics import CONFIDENCE, UNBOUNDED, Interval, MetricBounds
 from epic22.core.task import Array
 
 ROWS = 1000
@@ -53,7 +53,7 @@ def compute_acting_costs(predictions: tuple[FoldPredictions, ...], costs: CostMa
 
 
 def compute_cost_per_1000(
-    experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...], bounds: Bounds = UNBOUNDED
+    experiment: Experiment, values: Sequence[Array], predictions: tuple[FoldPredictions, ...], bounds: MetricBounds = UNBOUNDED
 ) -> CostPer1000:
     """The mean over folds of the values of their test rows, (n of the fold,) each, times 1,000; `bounds` of such a mean."""
     units = find_independent_units(experiment)

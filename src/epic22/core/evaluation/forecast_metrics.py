@@ -33,7 +33,7 @@ from epic22.core.evaluation.significance import (
     write_advice,
 )
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS
-from epic22.core.statistics import Bounds, Interval
+from epic22.core.statistics import Interval, MetricBounds
 from epic22.core.time_series import Array
 
 COVERAGE = 0.8
@@ -107,7 +107,7 @@ class ForecastMetric:
     compute_terms: Callable[[ScoredRows, Array], tuple[Array, ...]]
     finish: Callable[..., Array]
     trend_only: bool = False
-    bounds: Bounds = LOSS
+    bounds: MetricBounds = LOSS
 
 
 def _compute_error(rows: ScoredRows, quantiles: Array) -> Array:
@@ -195,7 +195,7 @@ def _define_mean(
     values: Callable[[ScoredRows, Array], Array],
     finish: Callable[..., Array] = _compute_ratio,
     trend_only: bool = False,
-    bounds: Bounds = LOSS,
+    bounds: MetricBounds = LOSS,
 ) -> ForecastMetric:
     """A score that is made of the mean of values (n, H)."""
 
@@ -208,13 +208,13 @@ def _define_mean(
 
 PINBALL = _define_mean("pinball", False, _pinball)
 
-COVERAGE_80 = _define_mean("coverage_80", True, _coverage, _compute_percent, bounds=Bounds(0.0, 100.0))
+COVERAGE_80 = _define_mean("coverage_80", True, _coverage, _compute_percent, bounds=MetricBounds(0.0, 100.0))
 
 FORECAST_METRICS: tuple[ForecastMetric, ...] = (
     SKILL,
     PINBALL,
     _define_mean("mean_absolute_percentage_error", False, _mape, _compute_percent),
-    _define_mean("symmetric_mape", False, _smape, _compute_percent, bounds=Bounds(0.0, 200.0)),
+    _define_mean("symmetric_mape", False, _smape, _compute_percent, bounds=MetricBounds(0.0, 200.0)),
     _define_mean("mean_absolute_error", False, lambda rows, q: np.abs(_compute_error(rows, q))),
     _define_mean("mase", False, lambda rows, q: np.abs(_compute_error(rows, q)) / rows.scale[:, None]),
     _define_mean(

@@ -39,7 +39,7 @@ def count_remembered_stretches(n_origins: int, horizon: int) -> float:
     """What `n_origins` neighbouring origins are worth at a horizon, old ones counting less (Kish's effective number).
 
     >>> round(count_remembered_stretches(12, 12), 2), round(count_remembered_stretches(1000, 1), 1)
-    (1.0, 5.8)
+    (0.99, 5.8)
     """
     weights = 0.5 ** (np.arange(n_origins) / (STRETCH_HALF_LIFE * horizon))
     return float(weights.sum() ** 2 / (weights**2).sum() / horizon) if n_origins else 0.0

@@ -141,7 +141,7 @@ def compute_overlap_factor(horizon: int, length: float) -> float:
     over a horizon; the stretches' neighbours share what lies across their border.
 
     >>> compute_overlap_factor(1, 1), round(compute_overlap_factor(12, 12), 2), round(compute_overlap_factor(12, 120), 2)
-    (1.0, 1.5, 1.03)
+    (1.0, 1.49, 1.03)
     """
     return 1 / (1 - (horizon**2 - 1) / (3 * horizon * max(length, horizon)))
 
@@ -149,8 +149,8 @@ def compute_overlap_factor(horizon: int, length: float) -> float:
 def discount_overlap(units: IndependentUnits, horizon: int) -> IndependentUnits:
     """The same stretches with as many degrees of freedom as they are worth: what neighbours share shows nothing new."""
     parts = int(units.part.max()) + 1
-    worth = round(parts / compute_overlap_factor(horizon, len(units.part) / parts))
-    return replace(units, informative=max(min(2, parts), worth))
+    n_effective = round(parts / compute_overlap_factor(horizon, len(units.part) / parts))
+    return replace(units, informative=max(min(2, parts), n_effective))
 
 
 def jackknife_means(

@@ -15,7 +15,7 @@ from scipy.special import digamma
 
 from epic22.core.errors import ColumnError
 from epic22.core.models.loss import Loss
-from epic22.core.statistics import Bounds
+from epic22.core.statistics import MetricBounds
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, AsOfView, Future, Kind, Metric, RowMetadata, Target
 
@@ -323,8 +323,8 @@ def precision_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) 
     return float(_count_top_hits(y, score, rows, total) / total) if total > 0 else float("nan")
 
 
-SHARE, CORRELATION, LOSS, AT_MOST_ONE = Bounds(0.0, 1.0), Bounds(-1.0, 1.0), Bounds(0.0), Bounds(high=1.0)
-SQUARED_DISTANCE, TENFOLD = Bounds(0.0, 2.0), Bounds(0.0, 10.0)
+SHARE, CORRELATION, LOSS, AT_MOST_ONE = MetricBounds(0.0, 1.0), MetricBounds(-1.0, 1.0), MetricBounds(0.0), MetricBounds(high=1.0)
+SQUARED_DISTANCE, TENFOLD = MetricBounds(0.0, 2.0), MetricBounds(0.0, 10.0)
 """Of probabilities over several classes to the class, and of a rate in a tenth of the rows by the rate in all."""
 
 AVERAGE_PRECISION = Metric("average_precision", average_precision, True, "probability", bounds=SHARE)

@@ -24,7 +24,7 @@ def compute_width(degrees_of_freedom: int) -> float:
     freedom; NaN without any.
 
     >>> round(compute_width(8), 2), round(compute_width(10_000), 2)
-    (3.2, 2.8)
+    (3.19, 2.8)
     """
     if degrees_of_freedom < 1:
         return math.nan
