@@ -207,9 +207,9 @@ COUNTS = Case(
     "counts",
     (
         Make("claims"),
-        _do("train", f"train --csv claims.csv --label claims --exposure years_insured --loss poisson {FEW} --task claims"),
+        _do("train", f"train --csv claims.csv --label claims --offset years_insured --loss poisson {FEW} --task claims"),
         _asked("claims", [{**row, "years_insured": 0.5 + i} for i, row in enumerate(ROWS)]),
-        _do("tweedie", f"train --csv claims.csv --label claims --exposure years_insured --loss tweedie:1.4 {FEW} --task tweedie"),
+        _do("tweedie", f"train --csv claims.csv --label claims --offset years_insured --loss tweedie:1.4 {FEW} --task tweedie"),
     ),
 )
 SEARCH = Case(

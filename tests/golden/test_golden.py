@@ -42,7 +42,7 @@ def test_a_bundle_written_before_opens_and_answers_the_same(archive: Path, tmp_p
         packed.extractall(tmp_path)
     recorded = json.loads((tmp_path / "answers.json").read_text(encoding="utf-8"))
     environment = {**os.environ, **ENVIRONMENT, "PYTHONPATH": str(SOURCE), "EPIC22_HOME": str(tmp_path / "home")}
-    names = Names.read()
+    names = Names.read(HERE / "bundles" / "names.json")
     words = [names.argument(word) for word in recorded["command"]]
     done = subprocess.run([*COMMAND, *words], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr

@@ -143,7 +143,7 @@ def test_a_letter_for_a_digit_is_damage_and_no_unit() -> None:
 
 
 def test_percentages_beside_bare_numbers_are_asked_about() -> None:
-    with pytest.raises(ColumnError, match=r"'x' holds percentages, but 20 of its values are none: '0\.45' in row 2"):
+    with pytest.raises(ColumnError, match=r"'x' holds percentages, but not in 20 of its rows: '0\.45' in row 2"):
         infer_schema(raw(y=["0", "1"] * 20, x=["45%", "0.45"] * 20), Roles("y"))
 
 

@@ -197,7 +197,7 @@ REFUSED: dict[str, tuple[RawTable, Roles, str]] = {
     "damaged number": (
         raw(y=["0", "1"] * 50, x=[*(str(i) for i in range(99)), "oops"]),
         Roles("y"),
-        "1 of its values are none: 'oops' in row 100",
+        "but not in 1 of its rows: 'oops' in row 100",
     ),
     "time with gaps": (raw(y=["0", "1"], t=["2024-01-01", None]), Roles("y", time=("t",)), "first row 2"),
     "no time at all": (raw(y=["0", "1"], t=["soon", "later"]), Roles("y", time=("t",)), "are no times"),

@@ -337,7 +337,7 @@ def test_a_column_of_numbers_and_letters_may_be_stated_a_category(tmp_path: Path
         tmp_path / "c.csv"
     )
     file = build_spec(csv=tmp_path / "c.csv", label="y")
-    with pytest.raises(ColumnError, match="holds numbers, but 20 of its values are none"):
+    with pytest.raises(ColumnError, match="holds numbers, but not in 20 of its rows"):
         load_task_data(file)
     stated = build_spec(csv=tmp_path / "c.csv", label="y", columns=(ColumnOverride("code", "category"),))
     assert len(load_task_data(stated).task.columns[0].levels) == 61

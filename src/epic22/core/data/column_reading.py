@@ -269,7 +269,7 @@ def _read_names(
     if len(values) <= MAX_FEW_VALUES and not is_share:
         return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
     problem = (
-        f"column {text.name!r} holds {what}, but {int(is_odd.sum()):,} of its values are none: {text[row]!r} in row {row + 1:,}"
+        f"column {text.name!r} holds {what}, but not in {int(is_odd.sum()):,} of its rows: {text[row]!r} in row {row + 1:,}"
     )
     return ReadColumn(text, base, problem=problem, odd=str(text[row]))
 

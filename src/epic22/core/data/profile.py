@@ -322,7 +322,7 @@ class ColumnCounts:
         if self.n_odd and self.distinct > 50 and self.n_odd <= (1 - NEARLY_ALL) * present and self.first_odd is not None:
             value, row = self.first_odd
             raise ColumnError(
-                f"column {self.name!r} holds numbers, but {self.n_odd:,} of its values are none: {value!r} in {row}; "
+                f"column {self.name!r} holds numbers, but not in {self.n_odd:,} of its rows: {value!r} in {row}; "
                 "mend them, leave them empty, or use --drop."
             )
 
