@@ -268,9 +268,7 @@ def _read_names(
     row = int(is_odd.arg_true()[0])
     if len(values) <= MAX_FEW_VALUES and not is_share:
         return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
-    problem = (
-        f"column {text.name!r} holds {what}, but not in {int(is_odd.sum()):,} of its rows: {text[row]!r} in row {row + 1:,}"
-    )
+    problem = f"column {text.name!r} holds {what}, but not in {int(is_odd.sum()):,} of its rows: {text[row]!r} in row {row + 1:,}"
     return ReadColumn(text, base, problem=problem, odd=str(text[row]))
 
 
