@@ -71,6 +71,7 @@ def test_a_label_far_from_all_others_and_a_code_among_labels_are_named() -> None
 
     rents = RNG.lognormal(9.7, 0.8, 500).round()
     assert about(rents) == []
+    assert about(np.r_[6.4, 6.93, 7.1, 7.3, 7.7, RNG.normal(11.0, 0.8, 900)]) == [], "a label in logarithms has a long end"
     assert about(np.r_[rents, 9e8])[0].startswith("900000000 in 1 of 501 rows, far from all others")
     assert about(np.r_[rents - 20_000, -5e7])[0].startswith("-50000000 in 1 of 501 rows")
     assert "--missing -999999999" in about(np.r_[rents, [-999_999_999.0] * 6])[0]

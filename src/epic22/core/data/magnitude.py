@@ -40,6 +40,9 @@ MAX_MERGED = 0.1
 MAX_LOG_DISTANCE = 6.0
 """Logarithms of labels lie within this many robust standard deviations of their median: beyond is one row in 500 million."""
 
+MIN_FACTOR = 2.0
+"""And they are this many times the next value, or one part of it: labels that are logarithms have long ends without a gap."""
+
 MIN_DISTANCE_RATIO = 5.0
 """Labels of both signs are far out where they are this many times as far from the median as the next."""
 
@@ -149,7 +152,13 @@ def _find_far_labels(name: str, values: Array) -> Suspicion | None:
 def _are_far_logs(values: Array) -> Array:
     logs = np.log(values)
     low, middle, high = np.quantile(logs, (0.25, 0.5, 0.75))
-    return np.asarray((high > low) & (np.abs(logs - middle) > MAX_LOG_DISTANCE * (high - low) / 1.349))
+    reach = MAX_LOG_DISTANCE * (high - low) / 1.349
+    rest = logs[np.abs(logs - middle) <= reach]
+    gap = np.log(MIN_FACTOR)
+    return np.asarray(
+        (high > low)
+        & (((logs < middle - reach) & (logs <= rest.min() - gap)) | ((logs > middle + reach) & (logs >= rest.max() + gap)))
+    )
 
 
 def _are_far_values(values: Array) -> Array:
