@@ -51,14 +51,17 @@ def _print_models(registered: "Sequence[RegisteredModel]") -> None:
             one.state,
             one.version.family,
             one.version.status,
-            "–" if one.evaluation is None else f"{one.evaluation.metric} {format_interval(one.evaluation.score)}",
             one.version.made_at,
             one.version.model_hash[:12],
         ]
         for one in registered
     ]
-    print_table("Models", ["task", "version", "state", "family", "status", "score", "made at", "model hash"], rows)
+    print_table("Models", ["task", "version", "state", "family", "status", "made at", "model hash"], rows)
     for one in registered:
+        # In the table it would leave the other columns no width in a terminal of 80 columns.
+        if one.evaluation is not None:
+            score = format_interval(one.evaluation.score)
+            print_line(f"{one.version.task} version {one.version.version}: {one.evaluation.metric} {score}.")
         if one.state == "challenger":
             print_line(f"{one.version.task} version {one.version.version} is a challenger: {one.why}.")
             print_line(f"  To let it serve: epic22 promote {one.version.task} {one.version.version} --reason …", "dim")
