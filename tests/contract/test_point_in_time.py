@@ -57,6 +57,7 @@ def tables_for(name: str, frames: Mapping[str, pl.DataFrame] | None) -> Tables:
     return assigned.tables
 
 
+@pytest.mark.slow
 def test_replaced_futures_change_no_input_of_any_task() -> None:
     """A few cutoffs in the fast half; the slow test has them all."""
     for number, moment in enumerate(moments(3, seed=1)):

@@ -126,6 +126,7 @@ DAMAGES = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_whatever_fails_to_open_keeps_the_old_model_and_is_named_in_health(
     store: ModelStore, damage: Callable[[Path], None]
@@ -274,6 +275,7 @@ def test_a_body_made_to_break_it_is_refused_in_a_sentence(store: ModelStore, bod
     assert said in answer.json()["detail"]
 
 
+@pytest.mark.slow
 def test_a_compressed_body_is_refused_and_never_unpacked(store: ModelStore) -> None:
     bomb = gzip.compress(b"[" * (64 << 20))
     headers = JSON_BODY | {"Content-Encoding": "gzip"}

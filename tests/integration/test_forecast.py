@@ -123,6 +123,7 @@ def test_a_bundle_of_rows_is_no_forecast(tmp_path: Path) -> None:
         open_panel_bundle(tmp_path)
 
 
+@pytest.mark.slow
 def test_reasons_sum_to_the_forecast_and_values_carry_intervals() -> None:
     _, store = usual_run()
     for prediction in _predict_all(store):
@@ -158,6 +159,7 @@ def test_a_series_that_cannot_be_forecast_is_said(request_: SeriesRequest, said:
         forecast_series(version, bundle, [request_])
 
 
+@pytest.mark.slow
 def test_the_api_answers_series_and_refuses_wrong_bodies() -> None:
     _, store = usual_run()
     with TestClient(create_app(store), raise_server_exceptions=False) as client:

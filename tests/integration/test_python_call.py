@@ -23,6 +23,7 @@ OPTIONS = {"id": "who", "task": "toy", "folds": 3, "repeats": 1}
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
 
+@pytest.mark.slow
 def test_importing_the_package_loads_no_library_and_takes_no_time() -> None:
     program = (
         "import sys; import epic22; print([m for m in ('polars', 'numpy', 'pydantic', 'typer', 'pandas') if m in sys.modules])"

@@ -237,6 +237,7 @@ def test_the_parts_of_an_evaluation_become_a_table_with_the_moments_labels_were_
     choose_calibration(scores)
 
 
+@pytest.mark.slow
 def test_re_dealt_folds_become_a_table_with_their_dealings() -> None:
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))

@@ -39,6 +39,7 @@ def test_a_line_of_another_width_is_marked_and_the_rest_is_read(tmp_path: Path, 
     assert read.select(LINE_COLUMN, "a", "b").rows()[1:] == [(3, "2", "two\nlines"), (6, "3", "z")]
 
 
+@pytest.mark.slow
 def test_a_long_file_with_a_ragged_line_far_down_is_read_once_and_whole(tmp_path: Path, way: str) -> None:
     path = tmp_path / "t.csv"
     lines = [f"{n},x" for n in range(50_000)]

@@ -139,6 +139,7 @@ def spooled(folder: Path, batches: Batches) -> LargeTable:
     return read_large_table(found, batches, found.columns, LabelEncoder("y", {"no": 0.0, "yes": 1.0}), folder)
 
 
+@pytest.mark.slow
 def test_the_spool_is_the_matrix_of_the_preprocessor(tmp_path: Path) -> None:
     made = large(tmp_path, table())
     some = np.arange(300) % 3 > 0
@@ -150,6 +151,7 @@ def test_the_spool_is_the_matrix_of_the_preprocessor(tmp_path: Path) -> None:
     assert (np.concatenate([rows for rows, _ in parts]) == np.flatnonzero(some)).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("on_disk", [False, True])
 def test_trees_are_those_of_the_whole_matrix(tmp_path: Path, on_disk: bool) -> None:
     made = large(tmp_path, table(400))
@@ -215,6 +217,7 @@ def test_forward_folds_are_those_of_a_table_that_fits(tmp_path: Path) -> None:
     assert count_leaking_rows(whole.folds, made.examples.at, 4.0) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("whose", ["group", "id", None])
 def test_whole_units_are_on_one_side(tmp_path: Path, whose: str | None) -> None:
     roles = Roles("y", drop=("at", "who")) if whose is None else Roles("y", drop=("at",))
@@ -234,6 +237,7 @@ def test_whole_units_are_on_one_side(tmp_path: Path, whose: str | None) -> None:
     assert made.group_repeats == (roles.group is not None or roles.id is not None)
 
 
+@pytest.mark.slow
 def test_a_fold_that_lacks_a_class_is_refused(tmp_path: Path) -> None:
     frame = table(300, timed=True).with_columns(y=pl.Series(["no"] * 200 + ["yes"] * 100))
     made = large(tmp_path, frame, Roles("y", time=("at",), drop=("who",)))
@@ -241,6 +245,7 @@ def test_a_fold_that_lacks_a_class_is_refused(tmp_path: Path) -> None:
         plan_large_folds(made.table, "binary", SplitRequest(), None, False)
 
 
+@pytest.mark.slow
 def test_few_groups_of_one_class_each_leave_some_to_validate_on(tmp_path: Path) -> None:
     frame = table(360).with_columns(who=pl.Series([f"g{i // 40}" for i in range(360)]), y=pl.Series(["a", "b", "c"] * 120).sort())
     made = large(tmp_path, frame, Roles("y", group="who"))
@@ -251,6 +256,7 @@ def test_few_groups_of_one_class_each_leave_some_to_validate_on(tmp_path: Path) 
         assert len(np.unique(made.table.y[assignment == TRAIN])) == 3
 
 
+@pytest.mark.slow
 def test_one_group_to_learn_from_is_refused_with_what_it_takes(tmp_path: Path) -> None:
     frame = table(300).with_columns(who=pl.Series(["a", "b"] * 150))
     made = large(tmp_path, frame, Roles("y", group="who"))
@@ -258,12 +264,14 @@ def test_one_group_to_learn_from_is_refused_with_what_it_takes(tmp_path: Path) -
         plan_large_folds(made.table, "binary", SplitRequest(), made.group_column, made.group_repeats)
 
 
+@pytest.mark.slow
 def test_alike_rows_of_few_categories_are_units_of_their_own(tmp_path: Path) -> None:
     frame = pl.DataFrame({"a": ["x", "z"] * 150, "b": ["u", "u", "v"] * 100, "y": ["no", "yes", "no", "no"] * 75})
     made = large(tmp_path, frame)
     assert len(np.unique(made.table.cluster_hash)) == 300
 
 
+@pytest.mark.slow
 def test_what_is_only_done_in_memory_is_refused(tmp_path: Path) -> None:
     made = large(tmp_path, table(300, timed=True), Roles("y", time=("at",), drop=("who",)))
     with pytest.raises(UserError, match="fit into memory"):
@@ -292,6 +300,7 @@ def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path: Path) -> None:
         profile_batches(CsvBatches(path, 1000), Roles("y"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", [300, 15_000])
 def test_notations_are_read_a_batch_at_a_time_as_in_the_whole(tmp_path: Path, n: int) -> None:
     frame = pl.DataFrame(
@@ -322,6 +331,7 @@ def test_a_value_that_is_written_otherwise_is_named_by_file_and_row(tmp_path: Pa
         profile_batches(CsvBatches(path, 5000), Roles("y"))
 
 
+@pytest.mark.slow
 def test_numbers_of_which_two_stand_in_one_cell_are_names_in_whichever_batch(tmp_path: Path) -> None:
     numbers = [str(659_000_000 + 7 * i) for i in range(299)]
     for values in (["701100-0000", *numbers], [*numbers, "701100-0000"]):
@@ -332,6 +342,7 @@ def test_numbers_of_which_two_stand_in_one_cell_are_names_in_whichever_batch(tmp
         profile_batches(Cut(table(300).with_columns(x=pl.Series([*numbers, "7011O0"])), [100, 100]), Roles("y"))
 
 
+@pytest.mark.slow
 def test_long_digits_among_numbers_with_decimals_are_damage_in_whichever_batch(tmp_path: Path) -> None:
     for values in (["9" * 60, *["1.5"] * 299], [*["1.5"] * 299, "9" * 60]):
         with pytest.raises(ColumnError, match=r"'x': an infinite or enormous value in row (1|300) of cut"):
@@ -393,6 +404,7 @@ class Usage:
     free: int
 
 
+@pytest.mark.slow
 def test_the_linear_family_and_the_constant_are_fitted_too(tmp_path: Path) -> None:
     made = large(tmp_path, table(400))
     side = plan_large_folds(made.table, "binary", SplitRequest(), None, False).assign_rows(0)

@@ -113,6 +113,7 @@ def profile(folder: Path, batch_rows: int, roles: Roles) -> tuple[Profile, pl.Da
     return profile, pl.concat([frame for frame, _ in profile.iterate_typed_rows(batches)])
 
 
+@pytest.mark.slow
 def test_a_table_read_in_batches_keeps_the_same_names(tmp_path: Path) -> None:
     profile_, rows = profile(tmp_path, 7, Roles("y", id="who", group="late"))
     assert rows["who"].unique().sort().to_list() == ["007", "7", "NA"]

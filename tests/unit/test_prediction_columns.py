@@ -115,6 +115,7 @@ def _response(bundle: Bundle, prediction: Prediction) -> Any:
     return values if bundle.schema.kind == "hazard" else values[0]
 
 
+@pytest.mark.slow
 def test_a_row_that_does_not_say_what_is_at_stake_has_no_money(tmp_path: Path) -> None:
     version, bundle = staked(tmp_path)
     frame = rows_for(bundle)

@@ -127,6 +127,7 @@ def test_a_bundle_without_sets_answers_without_one(tmp_path: Path) -> None:
     assert to_json(prediction, VIEWS)["values"][0]["set"] == list(prediction.values[0].set or ())
 
 
+@pytest.mark.slow
 def test_many_classes_give_the_likeliest_and_all_probabilities(tmp_path: Path) -> None:
     _, store = trained(tmp_path, "multiclass")
     version, bundle = opened(store)

@@ -82,6 +82,7 @@ def test_a_search_whose_folds_hold_no_positive_row_is_refused() -> None:
         search(part, SearchConfig(QUICK, Budget(1)), Study(STUDY))
 
 
+@pytest.mark.slow
 def test_nothing_outside_the_training_part_is_seen() -> None:
     made = toy("binary", 400)
     train = np.arange(300)
@@ -92,6 +93,7 @@ def test_nothing_outside_the_training_part_is_seen() -> None:
     assert searched(made, 6, train).fitted_fold.estimator.files() == searched(changed, 6, train).fitted_fold.estimator.files()
 
 
+@pytest.mark.slow
 def test_labels_dealt_anew_within_the_training_part_are_learned_by_nobody() -> None:
     made = toy("binary", 600)
     folds = plan(made)

@@ -134,6 +134,7 @@ def test_equal_models_are_told_apart_no_more_often_than_five_times_in_a_hundred(
     assert certain <= 8  # Binomial(60, 0.05) exceeds 8 with probability 0.4 %
 
 
+@pytest.mark.slow
 def test_what_is_said_to_be_certain_follows_the_p_that_allows_for_all_comparisons() -> None:
     """Broken once on purpose: with `certain` reading the single p, the borderline verdict stays certain and this fails."""
     made = toy("binary", 200)

@@ -179,6 +179,7 @@ search: {trials: 20, families: [linear], engineer: no}
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("text", "said"),
     [
