@@ -127,10 +127,10 @@ def test_no_end_of_an_interval_lies_beyond_a_bound_and_none_within_two_bounds_is
 ) -> None:
     for metric in (ROC_AUC, LOG_LOSS, R2):
         bounds = metric.bounds
-        value = share if bounds.high == 1.0 else 10 * share
+        value = share if bounds.maximum == 1.0 else 10 * share
         low, high = bounds.compute_interval(value, error, quantile, units)
-        assert math.isnan(low) or low >= bounds.low
-        assert math.isnan(high) or high <= bounds.high
+        assert math.isnan(low) or low >= bounds.minimum
+        assert math.isnan(high) or high <= bounds.maximum
     low, high = MetricBounds(0.0, 1.0).compute_interval(share, 0.0, quantile, units)
     assert low < high
     assert low - 1e-9 <= share <= high + 1e-9
@@ -139,7 +139,7 @@ def test_no_end_of_an_interval_lies_beyond_a_bound_and_none_within_two_bounds_is
 def test_every_reported_metric_declares_what_it_lies_between() -> None:
     for metrics in METRICS.values():
         for metric in metrics:
-            assert math.isfinite(metric.bounds.low) or math.isfinite(metric.bounds.high), metric.name
+            assert math.isfinite(metric.bounds.minimum) or math.isfinite(metric.bounds.maximum), metric.name
 
 
 def test_an_interval_of_a_share_of_variance_explained_never_passes_one_nor_an_error_zero() -> None:

@@ -16,7 +16,7 @@ from zipfile import BadZipFile
 
 import numpy as np
 
-from epic22.adapters.atomic_file import append_line, write_atomically
+from epic22.adapters.home import append_line, write_atomically
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
 from epic22.core.errors import BundleError, UnknownTaskError

@@ -45,17 +45,17 @@ UNDEFINED_INTERVAL = Interval(math.nan, math.nan, math.nan)
 class MetricBounds:
     """Between what a figure lies; infinite where nothing bounds it."""
 
-    low: float = -math.inf
-    high: float = math.inf
+    minimum: float = -math.inf
+    maximum: float = math.inf
 
     def clip(self, value: float) -> float:
         """The value, or the bound that it lies beyond; NaN stays NaN."""
-        return value if math.isnan(value) else min(max(value, self.low), self.high)
+        return value if math.isnan(value) else min(max(value, self.minimum), self.maximum)
 
     @property
     def of_difference(self) -> "MetricBounds":
         """Between what the difference of two such figures lies."""
-        return MetricBounds(self.low - self.high, self.high - self.low)
+        return MetricBounds(self.minimum - self.maximum, self.maximum - self.minimum)
 
     def clip_interval(self, interval: Interval) -> Interval:
         """The interval with no end beyond a bound."""
@@ -75,22 +75,22 @@ class MetricBounds:
         """
         if math.isnan(value + error + quantile):
             return math.nan, math.nan
-        if math.isfinite(self.low) and math.isfinite(self.high):
+        if math.isfinite(self.minimum) and math.isfinite(self.maximum):
             return self._compute_share_interval(value, error, quantile, units)
-        if math.isfinite(self.low):
-            low, high = _compute_log_interval(value - self.low, error, quantile)
-            return self.low + low, self.low + high
-        if math.isfinite(self.high):
-            low, high = _compute_log_interval(self.high - value, error, quantile)
-            return self.high - high, self.high - low
+        if math.isfinite(self.minimum):
+            low, high = _compute_log_interval(value - self.minimum, error, quantile)
+            return self.minimum + low, self.minimum + high
+        if math.isfinite(self.maximum):
+            low, high = _compute_log_interval(self.maximum - value, error, quantile)
+            return self.maximum - high, self.maximum - low
         return value - quantile * error, value + quantile * error
 
     def _compute_share_interval(self, value: float, error: float, quantile: float, units: int) -> tuple[float, float]:
-        span = self.high - self.low
-        share, variance = (self.clip(value) - self.low) / span, (error / span) ** 2
+        span = self.maximum - self.minimum
+        share, variance = (self.clip(value) - self.minimum) / span, (error / span) ** 2
         n = max(share * (1 - share) / variance, 1e-9) if variance > NO_VARIANCE and 0 < share < 1 else float(units)
         low, high = compute_wilson_interval(share * n, n, quantile)
-        return self.low + span * low, self.low + span * high
+        return self.minimum + span * low, self.minimum + span * high
 
 
 def _compute_log_interval(distance: float, error: float, quantile: float) -> tuple[float, float]:

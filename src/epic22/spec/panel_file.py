@@ -11,7 +11,6 @@ from typing import Literal
 import polars as pl
 
 from epic22.core.column import ColumnReading
-from epic22.core.data.clock_changes import describe_skipped_hours, refuse_doubled_hours
 from epic22.core.data.column_reading import (
     ReadColumn,
     ReadingRules,
@@ -26,7 +25,12 @@ from epic22.core.data.column_reading import (
 )
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.forecast_task import ForecastSeries, build_forecast_task
-from epic22.core.data.period_calendar import anchor_frequency, refuse_weekends
+from epic22.core.data.period_calendar import (
+    anchor_frequency,
+    describe_skipped_hours,
+    refuse_doubled_hours,
+    refuse_weekends,
+)
 from epic22.core.data.period_notation import describe_notation
 from epic22.core.data.period_times import (
     TYPED,

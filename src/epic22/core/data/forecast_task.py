@@ -57,7 +57,7 @@ def build_forecast_task(
         series.label,
         "quantiles",
         compute_labels,
-        Metric("skill", _compute_skill, greater_is_better=True, response="value", bounds=MetricBounds(high=1.0)),
+        Metric("skill", _compute_skill, greater_is_better=True, response="value", bounds=MetricBounds(maximum=1.0)),
         tuple(float(h) for h in range(1, horizon + 1)),
         unit=series.unit,
     )

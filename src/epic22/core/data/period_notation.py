@@ -64,13 +64,13 @@ class Clock:
 
     unit: int
     since: int
-    low: int
-    high: int
+    least: int
+    greatest: int
 
     def parse(self, text: pl.Series) -> pl.Series:
         """The moments; null for what is no such number."""
         number = text.cast(pl.Int64, strict=False)
-        number = number.set(~number.is_between(self.low, self.high), None)
+        number = number.set(~number.is_between(self.least, self.greatest), None)
         return (number * self.unit + self.since * DAY // MICROSECOND).cast(pl.Datetime("us"))
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from epic22.core.statistics import CONFIDENCE
+from epic22.core.statistics import CONFIDENCE, UNDEFINED_INTERVAL, Interval
 from epic22.core.time_series import Array
 
 STRETCH_HALF_LIFE = 2.0
@@ -61,10 +61,8 @@ def compute_widening(n_stretches: float, level: float) -> float:
 class StretchGain:
     """A mean gain with its standard error and 95 % interval over `groups` independent stretches; no ends with fewer than two."""
 
-    value: float
+    mean: Interval
     error: float
-    low: float
-    high: float
     groups: int
 
 
@@ -75,18 +73,18 @@ def compare_over_stretches(gains: Array, counts: Array, horizon: int) -> Stretch
     is Student's over the groups, which holds whatever the dependence within them (Ibragimov and Müller 2010). A long-run
     variance (Diebold and Mariano 1995, with the correction of Harvey et al. 1997) needs many more stretches than there are.
 
-    >>> compare_over_stretches(np.array([1.0, 1.0, 3.0, 3.0]), np.ones(4), 2).value
+    >>> compare_over_stretches(np.array([1.0, 1.0, 3.0, 3.0]), np.ones(4), 2).mean.value
     2.0
     """
     known = counts > 0
     gains, counts = gains[known], counts[known]
     if not len(gains):
-        return StretchGain(math.nan, math.nan, math.nan, math.nan, 0)
+        return StretchGain(UNDEFINED_INTERVAL, math.nan, 0)
     mean, n_groups = float(gains.sum() / counts.sum()), len(gains) // max(horizon, 1)
     if n_groups < 2:
-        return StretchGain(mean, math.nan, math.nan, math.nan, n_groups)
+        return StretchGain(Interval(mean, math.nan, math.nan), math.nan, n_groups)
     group = np.minimum(np.arange(len(gains)) * n_groups // len(gains), n_groups - 1)
     means = np.bincount(group, gains) / np.bincount(group, counts)
     mean, error = float(means.mean()), float(means.std(ddof=1) / math.sqrt(n_groups))
     half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_groups - 1)) * error
-    return StretchGain(mean, error, mean - half, mean + half, n_groups)
+    return StretchGain(Interval.around(mean, half), error, n_groups)

@@ -323,7 +323,12 @@ def precision_at_top(y: Array, score: Array, rows: RowMetadata = RowMetadata()) 
     return float(_count_top_hits(y, score, rows, total) / total) if total > 0 else float("nan")
 
 
-SHARE, CORRELATION, LOSS, AT_MOST_ONE = MetricBounds(0.0, 1.0), MetricBounds(-1.0, 1.0), MetricBounds(0.0), MetricBounds(high=1.0)
+SHARE, CORRELATION, LOSS, AT_MOST_ONE = (
+    MetricBounds(0.0, 1.0),
+    MetricBounds(-1.0, 1.0),
+    MetricBounds(0.0),
+    MetricBounds(maximum=1.0),
+)
 SQUARED_DISTANCE, TENFOLD = MetricBounds(0.0, 2.0), MetricBounds(0.0, 10.0)
 """Of probabilities over several classes to the class, and of a rate in a tenth of the rows by the rate in all."""
 

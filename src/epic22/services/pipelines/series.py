@@ -363,7 +363,7 @@ def choose_forecast(
     gain = compare_over_stretches(losses[best.family] - losses[combined], counts, plan.origins.horizon)
     stretches = plan.origins.count_effective_blocks(plan.origins.horizon, int((counts > 0).sum()))
     unit = total / float(counts.sum())
-    serves = is_combination_better(gain, unit) if stretches >= MIN_BLOCKS else gain.value > -CLEAR_MARGIN * unit
+    serves = is_combination_better(gain, unit) if stretches >= MIN_BLOCKS else gain.mean.value > -CLEAR_MARGIN * unit
     chosen = combination if serves else best
     return chosen, describe_choice(chosen.family, best.family, combined, gain, unit, stretches)
 
@@ -382,20 +382,20 @@ def compute_known_losses(plan: SeriesPlan, candidates: Sequence[Backtest], seaso
 def is_combination_better(gain: StretchGain, unit: float) -> bool:
     """Whether a gain in loss beside the best family's `unit` is shown, or shown to hold no loss that matters while it matters."""
     smallest = DEFAULT_MINIMUM_EFFECT * unit
-    return gain.low > 0 or (gain.value > smallest and gain.low >= -smallest)
+    return gain.mean.low > 0 or (gain.mean.value > smallest and gain.mean.low >= -smallest)
 
 
 def describe_choice(champion: str, best: str, combined: str, gain: StretchGain, unit: float, stretches: float) -> str:
     """Why the champion was chosen, in words."""
     if best == combined:
         return f"{best} lost least in pinball before the test, and the combination equals it"
-    share = gain.value / unit
+    share = gain.mean.value / unit
     sentence = (
         f"before the test {combined} lost {abs(share):.1%} {'less' if share > 0 else 'more'} in pinball than {best}, the best"
     )
     if gain.groups < 2:
         return f"{sentence}; {stretches:.1f} independent stretches tell no more"
-    ends = f"95 % interval of its gain {gain.low / unit:.1%} … {gain.high / unit:.1%}"
+    ends = f"95 % interval of its gain {gain.mean.low / unit:.1%} … {gain.mean.high / unit:.1%}"
     spread = f"{sentence} ({ends}, {stretches:.1f} independent stretches)"
     if stretches >= MIN_BLOCKS:
         return f"{spread}, so that its gain is {'shown' if champion == combined else 'not shown'}"
