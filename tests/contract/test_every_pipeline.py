@@ -2,8 +2,10 @@
 
 import json
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any, get_args
 
 import numpy as np
@@ -173,6 +175,33 @@ def test_a_training_done_again_is_compared_with_the_version_that_serves_and_may_
     assert second.promotion.challenge is not None
     assert (second.promotion.promote, second.promotion.challenge.champion) == (True, "1")
     assert "the same" in second.promotion.challenge.why
+
+
+def test_of_trainings_at_once_the_later_one_is_compared_with_what_the_earlier_one_promoted(tmp_path: Path) -> None:
+    store, pipelines = ModelStore(tmp_path / "models"), [row_pipeline(tmp_path) for _ in range(2)]
+    compares, runs = Event(), list[TrainingRun]()
+
+    def train_later() -> None:
+        def listen(event: ProgressEvent) -> None:
+            if event == StageStarted("package"):
+                compares.set()
+
+        with ExitStack() as promotion:
+            runs.append(train(pipelines[1], store, Progress(listen), promotion))
+
+    with ExitStack() as promotion:
+        first = train(pipelines[0], store, promotion=promotion)
+        later = Thread(target=train_later)
+        later.start()
+        compares.wait()
+        later.join(0.5)
+        assert later.is_alive(), "it waits: what it would be compared with is not decided"
+        store.promote("toy", first.version.version, first.verdicts)
+    later.join()
+    assert first.promotion is None or first.promotion.challenge is None
+    assert runs[0].promotion is not None
+    assert runs[0].promotion.challenge is not None
+    assert runs[0].promotion.challenge.champion == first.version.version
 
 
 @every

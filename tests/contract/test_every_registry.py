@@ -4,15 +4,19 @@ import json
 import multiprocessing
 from dataclasses import replace
 from pathlib import Path
+from threading import Thread
 
 import numpy as np
 import pytest
 from tests.toy import toy
 
 from epic22.adapters.model_store import ModelStore
+from epic22.bootstrap import assemble
+from epic22.bootstrap.promotion import promote_version
+from epic22.config import Settings
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, write_bundle
 from epic22.core.data.preprocess import Preprocessor
-from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.errors import BundleError, UnknownTaskError, UserError
 from epic22.core.evaluation.fairness import Override, compute_adverse_impact, decide_promotion, judge_fairness
 from epic22.core.lineage import ModelVersion
 from epic22.core.models.catalog import get_family
@@ -163,3 +167,29 @@ def test_processes_that_save_at_once_lose_nothing(store: ModelStore, tmp_path: P
         saver.join(120)
     assert [v.version for v in store.list_versions("toy")] == [str(i) for i in range(1, 13)]
     assert all(store.load("toy", v.version) for v in store.list_versions("toy"))
+
+
+@pytest.mark.slow
+def test_of_two_who_promote_at_once_the_later_one_is_told_who_serves_now(store: ModelStore, tmp_path: Path) -> None:
+    versions = [put(store, tmp_path / f"b{i}", seed=i) for i in range(3)]
+    components = replace(assemble(Settings(tmp_path, 1)), registry=store)
+    store.promote("toy", "1", ())
+    refusals: list[str] = []
+
+    def promote_later() -> None:
+        try:
+            promote_version(components, "toy", "3", "the newest")
+        except UserError as error:
+            refusals.append(str(error))
+
+    later = Thread(target=promote_later)
+    with store.lock_champion("toy"):
+        later.start()
+        later.join(0.5)
+        assert later.is_alive()
+        store.promote("toy", "2", ())
+    later.join()
+    assert store.champion("toy") == versions[1]
+    assert "version 1 served it when this began, and version 2 does now" in refusals[0]
+    promote_version(components, "toy", "3", "still the newest")
+    assert store.champion("toy") == versions[2]

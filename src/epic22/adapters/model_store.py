@@ -1,5 +1,6 @@
 """The registry on a file system: models/<task>/<version>/ and a pointer, replaced atomically, to the champion."""
 
+import fcntl
 import io
 import json
 import math
@@ -8,7 +9,8 @@ import re
 import shutil
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -34,6 +36,7 @@ from epic22.core.statistics import Interval
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 POINTER = "champion.json"
 PROMOTIONS = "promotions.jsonl"
+LOCK = ".champion.lock"
 PROVENANCE = "lineage.json"
 EXPLANATION = "explanation.json"
 EVALUATION = "evaluation.json"
@@ -134,6 +137,15 @@ class ModelStore:
             return self.champion(task)
         except (UnknownTaskError, BundleError):
             return None
+
+    @contextmanager
+    def lock_champion(self, task: str) -> Iterator[None]:
+        """Wait until no other process decides which version serves the task. The system ends the lock with the process."""
+        folder = self._task_folder(task)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / LOCK).open("a") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
 
     def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
         """Make a version champion; the reasons are kept in the pointer, and every promotion in a log beside it."""

@@ -18,7 +18,7 @@ from epic22.core.serialization import to_json
 from epic22.reports.json import VIEWS, VersionedExplanation
 from epic22.services.lineage import trace_lineage
 from epic22.services.lineage_events import build_model_dataset, emit_lineage
-from epic22.services.promote import decide_by_hand, needs_override
+from epic22.services.promote import decide_by_hand, needs_override, refuse_other_champion
 from epic22.services.training_run import TrainingRun
 
 
@@ -57,12 +57,17 @@ def promote_version(components: Components, task: str, version: str, reason: str
     """The version that serves its task from now on, because a person says so, and why; kept in the log of promotions.
 
     It is opened first. A version that the fairness gate refused needs the key in EPIC22_KEY. Raises UserError for a reason that
-    says nothing and for a version that is refused, UnknownTaskError where there is none, BundleError where it cannot be opened.
+    says nothing, for a version that is refused, and where another came to serve meanwhile, UnknownTaskError where there is none,
+    BundleError where it cannot be opened.
     """
-    chosen = components.registry.load(task, version).version
-    override = override_by_key(reason) if needs_override(components.registry, task, version) else None
+    registry = components.registry
+    serving = registry.find_champion(task)
+    chosen = registry.load(task, version).version
+    override = override_by_key(reason) if needs_override(registry, task, version) else None
     decision = decide_by_hand(chosen, reason, override, components.settings.authorised)
-    _promote(components, chosen, (), decision)
+    with registry.lock_champion(task):
+        refuse_other_champion(task, serving, registry.find_champion(task))
+        _promote(components, chosen, (), decision)
     return chosen
 
 

@@ -1,7 +1,7 @@
 """Training on a table of one's own, on a panel, or on a feature of the stored tables; then report, tracking, promotion."""
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import singledispatch
 from pathlib import Path
@@ -233,8 +233,8 @@ def train_and_promote(
     """
     data = pipeline.data
     inputs = list_data_datasets(data.data_version, components.table_store)
-    with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work:
-        run = train(pipeline, components.registry, progress)
+    with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work, ExitStack() as promotion:
+        run = train(pipeline, components.registry, progress, promotion)
         try:
             result = _report_and_promote(components, run, progress)
         except BaseException:

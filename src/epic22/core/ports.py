@@ -123,6 +123,10 @@ class Registry(Protocol):
     def find_champion(self, task: str) -> ModelVersion | None:
         """The task's champion; None where it has none, or the pointer to it is damaged, which the next promotion mends."""
 
+    def lock_champion(self, task: str) -> AbstractContextManager[None]:
+        """Wait until no other process decides which version serves the task, and keep the others waiting; it ends with the
+        process. Who compares with the champion, and promotes by that, does both inside."""
+
     def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
         """Make a version champion, atomically, with the verdicts kept, and what let it pass in a log."""
 

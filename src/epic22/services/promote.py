@@ -78,3 +78,13 @@ def decide_by_hand(
     if fault is not None:
         raise UserError(f"{version.task} version {version.version} was refused by the fairness gate: {fault}.")
     return PromotionDecision(True, "overridden", f"promoted by hand: {reason.strip()}", override=override)
+
+
+def refuse_other_champion(task: str, before: ModelVersion | None, now: ModelVersion | None) -> None:
+    """Raise UserError where another version serves a task than when its replacement was asked for."""
+    if now != before:
+        first, second = ("no version" if one is None else f"version {one.version}" for one in (before, now))
+        raise UserError(
+            f"task {task}: {first} served it when this began, and {second} does now; nothing was changed. "
+            f"See 'epic22 models {task}', and promote again if that is still right."
+        )

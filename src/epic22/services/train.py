@@ -6,6 +6,7 @@ it gives the same, so that a training that was interrupted can go on behind the 
 
 import tempfile
 from collections.abc import Callable, Container
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
@@ -102,11 +103,15 @@ AnyPipeline = Pipeline[Any, Any, Any, Any, Any, RunT]
 
 
 def train(
-    pipeline: Pipeline[PlanT, BoardT, SelectionT, FittedT, BundleT, RunT], registry: Registry, progress: Progress = Progress()
+    pipeline: Pipeline[PlanT, BoardT, SelectionT, FittedT, BundleT, RunT],
+    registry: Registry,
+    progress: Progress = Progress(),
+    promotion: ExitStack | None = None,
 ) -> RunT:
     """Evaluate the families of a task on the same folds, fit the champion and register it; promotion is another step.
 
     Where a model serves the task already, the new one is compared with it, and its package says whether it may take its place.
+    From then on, and until `promotion` is closed, no other training or person replaces the model that it was compared with.
 
     Raises what `Pipeline.plan` raises.
     """
@@ -119,6 +124,8 @@ def train(
     with progress.stage("fit"):
         fitted = pipeline.fit(plan, selection, progress)
     with progress.stage("package"):
+        if promotion is not None:
+            promotion.enter_context(registry.lock_champion(pipeline.data.task.name))
         first_model = registry.find_champion(pipeline.data.task.name) is None
         package = pipeline.package(plan, selection, fitted, first_model)
         serving = open_serving_model(registry, pipeline.data.task.name)
