@@ -2,25 +2,31 @@
 
     python benchmarks/fuzz.py --tables 100000        resumable: whole blocks of seeds that stand in the result are not done again
 
-Three properties. A file is a table or one sentence, never a traceback. A column whose notation settles its meaning is read as it
+Five properties. A file is a table or one sentence, never a traceback. A column whose notation settles its meaning is read as it
 was written; of any other, what was decided is in a note or in the refusal, by the column's name. Some of the rows in a file of
-their own are read as they were in the whole.
+their own are read as they were in the whole. What is refused on reading is refused by a training in the same words, which leaves
+no file behind. One table in some 500 is trained: some of its rows in a file of their own get the answers that they get in the
+whole, and a damaged file of rows is refused and changes no file of the home.
 """
 
 import argparse
 import gzip
+import hashlib
 import json
 import random
 import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import epic22
+from epic22.bootstrap.python_api import Run
 from epic22.core.data.files import read_table
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, infer_schema
 from epic22.core.errors import UserError
@@ -28,6 +34,8 @@ from epic22.core.errors import UserError
 RESULT = Path(__file__).parent / "results" / "fuzz.json"
 BLOCK = 1000
 MAX_SHOWN = 20
+TABLES_PER_TRAINING = 500
+MIN_ROWS_TO_TRAIN = 60
 
 SEPARATORS, ENCODINGS, LINE_ENDS = (",", ";", "\t", "|"), ("utf-8", "utf-8-sig", "utf-16", "cp1252"), ("\n", "\r\n")
 MARKS = ((".", ""), (".", ","), (",", "."), (",", ""), (",", " "), (",", "\u00a0"), (".", " "), (".", "'"), (",", "'"))
@@ -223,8 +231,41 @@ def damage(draw: random.Random, column: WrittenColumn) -> WrittenColumn:
     return replace(column, cells=cells, is_damaged=True)
 
 
-def write_table(draw: random.Random) -> tuple[dict[str, WrittenColumn], Callable[[Sequence[int]], bytes]]:
-    """Columns by name, and a function that gives the file's bytes with these rows of them."""
+@dataclass(frozen=True)
+class WrittenTable:
+    """Columns by name, a label of two classes, and the dialect that they are written in."""
+
+    columns: Mapping[str, WrittenColumn]
+    label: Sequence[str]
+    separator: str
+    encoding: str
+    line_end: str
+    quote_all: bool
+    is_zipped: bool
+
+    @property
+    def n(self) -> int:
+        """The number of rows."""
+        return len(self.label)
+
+    def build(self, rows: Sequence[int]) -> bytes:
+        """The bytes of a file with these rows."""
+        lines = [[*self.columns, "label"]]
+        lines += [[*(column.cells[i] for column in self.columns.values()), self.label[i]] for i in rows]
+        text = self.line_end.join(self.separator.join(map(self._quote, line)) for line in lines) + self.line_end
+        try:
+            content = text.encode(self.encoding)
+        except UnicodeEncodeError:
+            content = text.encode("utf-8")
+        return gzip.compress(content) if self.is_zipped else content
+
+    def _quote(self, cell: str) -> str:
+        is_special = any(sign in cell for sign in ',;\t|"\n') or cell != cell.strip()
+        return '"' + cell.replace('"', '""') + '"' if self.quote_all or is_special else cell
+
+
+def write_table(draw: random.Random) -> WrittenTable:
+    """A random table."""
     n = draw.choice((1, 2, 5, 20, 60, 200))
     columns = {}
     for i in range(draw.randint(1, 4)):
@@ -235,43 +276,42 @@ def write_table(draw: random.Random) -> tuple[dict[str, WrittenColumn], Callable
     separator, encoding, line_end = draw.choice(SEPARATORS), draw.choice(ENCODINGS), draw.choice(LINE_ENDS)
     quote_all, is_zipped = draw.random() < 0.3, draw.random() < 0.1
     label = ["no", "yes", *(draw.choice(("yes", "no")) for _ in range(n))][:n]
-
-    def quote(cell: str) -> str:
-        is_special = any(sign in cell for sign in ',;\t|"\n') or cell != cell.strip()
-        return '"' + cell.replace('"', '""') + '"' if quote_all or is_special else cell
-
-    def build(rows: Sequence[int]) -> bytes:
-        lines = [[*columns, "label"], *([*(column.cells[i] for column in columns.values()), label[i]] for i in rows)]
-        text = line_end.join(separator.join(quote(cell) for cell in line) for line in lines) + line_end
-        try:
-            content = text.encode(encoding)
-        except UnicodeEncodeError:
-            content = text.encode("utf-8")
-        return gzip.compress(content) if is_zipped else content
-
-    return columns, build
+    return WrittenTable(columns, label, separator, encoding, line_end, quote_all, is_zipped)
 
 
-def check_table(draw: random.Random, folder: Path) -> list[str]:
-    """What is wrong with the reading of a random table; nothing where all properties hold. Raises what is no UserError."""
-    columns, build = write_table(draw)
-    n = len(next(iter(columns.values())).cells)
-    path = folder / "table.csv"
-    path.write_bytes(build(range(n)))
+@dataclass(frozen=True)
+class TableCheck:
+    """What is wrong with a table, and what a training was asked: "refused", "trained", or nothing."""
+
+    failures: Sequence[str]
+    asked: str = ""
+
+
+def check_table(draw: random.Random, folder: Path, trains: bool = False) -> TableCheck:
+    """What is wrong with the reading of a random table, and with its training where it `trains` and has rows enough.
+
+    Raises what is no UserError.
+    """
+    written, path = write_table(draw), folder / "table.csv"
+    path.write_bytes(written.build(range(written.n)))
     try:
-        raw = read_table(path)
-        table = infer_schema(raw, Roles("label"))
+        table = infer_schema(read_table(path), Roles("label"))
     except UserError as error:
-        settled = [name for name, column in columns.items() if column.is_settled and f"'{name}'" in str(error)]
-        is_named = any(f"'{name}'" in str(error) for name in columns)
-        return [f"refused although {settled} are settled: {error}"] if settled or not is_named else []
+        settled = [name for name, column in written.columns.items() if column.is_settled and f"'{name}'" in str(error)]
+        is_named = any(f"'{name}'" in str(error) for name in written.columns)
+        failures = [f"refused although {settled} are settled: {error}"] if settled or not is_named else []
+        return TableCheck([*failures, *check_refusal(path, error)], "refused")
     notes = " ".join(table.notes)
-    wrong = [
+    failures = [
         f"{name}: {column.cells[:4]} read as {table.frame[name].to_list()[:4]}"
-        for name, column in columns.items()
+        for name, column in written.columns.items()
         if not equals_written(table.frame[name].to_list(), column.values) and (column.is_settled or name not in notes)
     ]
-    return [*wrong, *check_later_file(draw, table, build, path)]
+    failures += check_later_file(draw, table, written, path)
+    if not trains or written.n < MIN_ROWS_TO_TRAIN:
+        return TableCheck(failures)
+    answers = check_training(draw, written, path)
+    return TableCheck(failures if answers is None else [*failures, *answers], "" if answers is None else "trained")
 
 
 def equals_written(values: Sequence[object], written: Sequence[object]) -> bool:
@@ -283,10 +323,10 @@ def equals_written(values: Sequence[object], written: Sequence[object]) -> bool:
     )
 
 
-def check_later_file(draw: random.Random, table: TypedTable, build: Callable[[Sequence[int]], bytes], path: Path) -> list[str]:
+def check_later_file(draw: random.Random, table: TypedTable, written: WrittenTable, path: Path) -> list[str]:
     """What is wrong where some of the rows come in a file of their own: they are read as in the whole."""
     rows = [draw.randrange(table.frame.height) for _ in range(draw.randint(1, 3))]
-    path.write_bytes(build(rows))
+    path.write_bytes(written.build(rows))
     columns = tuple(column for column in table.columns if column.role == "input")
     try:
         later = conform_frame(read_table(path), columns)
@@ -300,15 +340,95 @@ def check_later_file(draw: random.Random, table: TypedTable, build: Callable[[Se
     ]
 
 
-def run_block(start: int, folder: Path) -> list[str]:
-    """The failures of a block of seeds, each with its seed."""
-    failures = []
-    for seed in range(start, start + BLOCK):
+def check_refusal(path: Path, error: UserError) -> list[str]:
+    """What is wrong where a training is asked of a file that was refused on reading: the same fault, and no file is left."""
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
         try:
-            failures += [f"seed {seed}: {what}" for what in check_table(random.Random(seed), folder)]
+            epic22.train(path, label="label", home=home)
+        except UserError as again:
+            # The way out that follows names keywords there, options here.
+            is_same = type(again) is type(error) and str(again).split(";")[0] == str(error).split(";")[0]
+            wrong = [] if is_same else [f"refused on reading: {error}, by a training: {again}"]
+        else:
+            wrong = [f"trained although the reading refused it: {error}"]
+        return wrong + [f"the refused training left {name}" for name in hash_files(home)]
+
+
+def check_training(draw: random.Random, written: WrittenTable, path: Path) -> list[str] | None:
+    """What is wrong with the answers of a model of the table; None where a training refuses it, which leaves no file."""
+    path.write_bytes(written.build(range(written.n)))
+    with tempfile.TemporaryDirectory() as folder:
+        home = Path(folder) / "home"
+        try:
+            run = epic22.train(path, label="label", home=home, families=("constant", "linear"))
+        except UserError as error:
+            left = [f"a training refused it ({error}) and left {name}" for name in hash_files(home)]
+            return left or None
+        whole = run.predict(path).to_dicts()
+        rows = [draw.randrange(written.n) for _ in range(draw.randint(1, 5))]
+        path.write_bytes(written.build(rows))
+        alone = run.predict(path).to_dicts()
+        wrong = [
+            f"row {row} is answered {whole[row]} in the whole, {answer} alone"
+            for row, answer in zip(rows, alone, strict=True)
+            if not equals_written(list_answers(answer), list_answers(whole[row]))
+        ]
+        path.write_bytes(damage_input(run, written).build(rows))
+        return wrong + check_damaged_rows(run, path, home)
+
+
+def damage_input(run: Run, written: WrittenTable) -> WrittenTable:
+    """The table with its first input full of a word that is no number and no time; without it where that is of names."""
+    column = run.result.run.task.input_columns[0]
+    if column.dtype == "category":
+        return replace(written, columns={name: other for name, other in written.columns.items() if name != column.name})
+    damaged = replace(written.columns[column.name], cells=["oops"] * written.n)
+    return replace(written, columns={**written.columns, column.name: damaged})
+
+
+def check_damaged_rows(run: Run, path: Path, home: Path) -> list[str]:
+    """What is wrong where a damaged file of rows is to be predicted: it is refused, and the home stays as it is."""
+    before = hash_files(home)
+    try:
+        run.predict(path)
+    except UserError:
+        wrong = []
+    else:
+        wrong = [f"a damaged file was answered: {path.read_bytes()[:200]!r}"]
+    after = hash_files(home)
+    return wrong + [
+        f"a damaged file changed {name}" for name in before.keys() | after.keys() if before.get(name) != after.get(name)
+    ]
+
+
+def list_answers(answer: Mapping[str, Any]) -> list[object]:
+    """The values of an answer, without what names the row."""
+    return [answer["value"], *(answer.get("probabilities") or {}).values()]
+
+
+def hash_files(folder: Path) -> dict[str, str]:
+    """The digest of each file of a folder, by its path there."""
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def run_block(start: int, folder: Path) -> tuple[list[str], Counter[str]]:
+    """The failures of a block of seeds, each with its seed, and how many trainings were refused and done."""
+    failures: list[str] = []
+    counts: Counter[str] = Counter()
+    is_due = False
+    for seed in range(start, start + BLOCK):
+        is_due = is_due or seed % TABLES_PER_TRAINING == 0
+        try:
+            check = check_table(random.Random(seed), folder, is_due)
         except Exception:  # noqa: BLE001 - whatever is raised is what is looked for
             failures.append(f"seed {seed}: {traceback.format_exc(limit=-3)}")
-    return failures
+            continue
+        failures += [f"seed {seed}: {what}" for what in check.failures]
+        counts[check.asked] += 1
+        is_due = is_due and check.asked != "trained"
+    return failures, counts
 
 
 def main() -> None:
@@ -317,17 +437,24 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=100_000)
     parser.add_argument("--seconds", type=float, default=float("inf"), help="stop before the first block after this time")
     parser.add_argument("--again", type=int, help="one seed alone, nothing written")
+    parser.add_argument("--result", type=Path, default=RESULT)
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.again is not None:
-            sys.exit("\n".join(check_table(random.Random(options.again), folder)) or "nothing is wrong")
-        stored: Any = json.loads(RESULT.read_text()) if RESULT.exists() else {"tables": 0, "failures": []}
+            sys.exit("\n".join(check_table(random.Random(options.again), folder, trains=True).failures) or "nothing is wrong")
+        stored: Any = json.loads(options.result.read_text()) if options.result.exists() else {"tables": 0, "failures": []}
         tables, failures, begin = int(stored["tables"]), list(stored["failures"]), time.monotonic()
+        # Results of before have no trainings: each check says of how many tables it was asked.
+        checks = Counter({"read": tables, **stored.get("checks", {})})
         while tables < options.tables and time.monotonic() - begin < options.seconds:
-            new = run_block(tables, folder)
+            new, counts = run_block(tables, folder)
             tables, failures = tables + BLOCK, failures + new[:MAX_SHOWN]
-            RESULT.write_text(json.dumps({"tables": tables, "failures": failures}, indent=1, ensure_ascii=False) + "\n")
+            checks += Counter(
+                {"read": BLOCK, "no half-written state": BLOCK, "refused": counts["refused"], "trained": counts["trained"]}
+            )
+            result = {"tables": tables, "checks": dict(checks), "failures": failures}
+            options.result.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
             print(f"{tables:,} tables, {len(new)} failures in the last {BLOCK:,}", flush=True)
 
 

@@ -201,6 +201,7 @@ def write_section() -> list[str]:
         "the independent ones before the test; n of them support n / (n + 1) at most, and where the test held less than 72 %",
         "nothing is stated. A panel that is missing has not been measured since; `make evidence` does it.",
         "",
+        *_describe_replays(pairs),
         "| panel | champion before | after | covers before | after | interval score before | after | pinball before | after "
         "| best family of the test | behind it for certain |",
         "|---|---|---|---|---|---|---|---|---|---|---|",
@@ -230,6 +231,21 @@ def write_section() -> list[str]:
     for name, both in pairs.items():
         lines.append(f"* {name}: {both['after']['why']}. {' '.join(both['after']['equals'])}".rstrip())
     return lines
+
+
+def _describe_replays(pairs: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """How the figures without a training's seconds came about."""
+    replayed = [name for name, both in pairs.items() if "seconds" not in both["after"]]
+    if not replayed:
+        return []
+    panels = f"all {len(pairs)} panels" if len(replayed) == len(pairs) else ", ".join(replayed)
+    return [
+        f"The figures of {panels} are a replay: each family's forecasts were computed once a panel and stored in single",
+        "precision, and both columns share them, for the families' own source is the same before and after. They are combined,",
+        "chosen among and calibrated by the source of before and by that of after (its digest stands with each result). `make",
+        "evidence` puts the figures of whole trainings, which share nothing, in their place.",
+        "",
+    ]
 
 
 def _summarise(pairs: Mapping[str, Mapping[str, Any]]) -> list[str]:

@@ -55,6 +55,11 @@ def test_a_challenger_passes_where_no_loss_that_matters_is_possible(low: float, 
     assert judge_challenge(verdict(low, high), MARGIN, "1", 200).passed is passed
 
 
+def test_a_challenger_behind_the_champion_is_worse_by_an_amount_above_zero() -> None:
+    why = judge_challenge(verdict(-0.06, 0.02), MARGIN, "1", 200).why
+    assert why.startswith("roc_auc 0.02 worse (-0.02 … 0.06) than version 1 on 200 rows of both")
+
+
 def test_the_margin_keeps_nine_tenths_of_what_the_champion_is_better_than_the_constant_by() -> None:
     assert compute_margin(0.8, 0.3, None).tolerable == pytest.approx(0.03)
     assert compute_margin(0.8, 0.3, 0.005) == Margin(0.005, 0.005)

@@ -5,13 +5,14 @@ import pytest
 from tests.toy import toy
 
 from epic22.core.data.folds import SplitRequest
-from epic22.core.data.leakage import SUSPICION_VIEWS, Suspicion
+from epic22.core.data.leakage import SUSPICION_VIEWS, ColumnPrice, Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import evaluate, make_candidate
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import get_family
 from epic22.core.progress import Progress
 from epic22.core.serialization import to_json
+from epic22.core.statistics import Interval
 from epic22.services.column_prices import attach_prices, price_doubtful_columns
 
 DOUBTFUL = Suspicion("wear", "implies the label", "high means y = 1 in 12 of 12 rows.", False)
@@ -35,6 +36,11 @@ def test_a_doubtful_column_is_raced_with_and_without_on_the_same_folds(experimen
     assert "--drop wear" in told.words
     assert to_json(told, SUSPICION_VIEWS)["price"]["without"] == prices[0].without_column
     assert np.isfinite(prices[0].difference.low)
+
+
+def test_a_column_that_costs_score_is_worse_with_it_by_an_amount_above_zero() -> None:
+    price = ColumnPrice("wear", "linear", "roc_auc", 0.7, 0.72, Interval(-0.02, -0.05, 0.01))
+    assert "0.7 with it, 0.72 without (0.02 worse (-0.01 … 0.05) with it): --drop wear" in price.words
 
 
 def test_what_is_left_out_or_is_no_input_has_no_price(experiment: Experiment) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.trained import trained
 
+from epic22.bootstrap.training import TrainingResult
+from epic22.cli.training_result import print_training
 from epic22.core.evaluation.coverage import CoverageTable
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
@@ -61,11 +63,23 @@ def test_it_says_who_won_by_how_much_and_what_doing_nothing_scores(runs: dict[Ki
     for said in (
         run.version.model_hash,
         run.data_version.id,
-        "certainly better than the constant",
+        "than the constant, which is certain.",
         "doing nothing has",
     ):
         assert said in page
     assert all(score.metric in page for score in run.champion.scores)
+
+
+def test_a_champion_behind_the_constant_is_worse_by_an_amount_above_zero(
+    runs: dict[Kind, RowRun], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = runs["binary"]
+    behind = replace(run.verdicts[0], against="constant", difference=Interval(-0.0261, -0.07, 0.01), enough_data=False)
+    behind_run = replace(run, verdicts=(behind,))
+    words = "0.0261 worse (-0.01 … 0.07"
+    assert f"{words}) than the constant, which is not certain." in render_report(behind_run)
+    print_training(TrainingResult(behind_run, Path("report.html"), ""))
+    assert words in " ".join(capsys.readouterr().out.split())
 
 
 def test_no_path_of_the_machine_is_told(runs: dict[Kind, RowRun], pages: dict[Kind, str]) -> None:

@@ -11,8 +11,9 @@ import pytest
 from tests.predictions import predict_rows
 from tests.trained import opened, trained
 
+from epic22.core.statistics import UNDEFINED_INTERVAL, Interval
 from epic22.core.task import Column, Dtype
-from epic22.core.text import describe_amount, describe_odds, format_percent, format_time, format_value
+from epic22.core.text import describe_amount, describe_difference, describe_odds, format_percent, format_time, format_value
 
 VALUES: list[tuple[Dtype, str | None, Any, str]] = [
     ("int", None, 4, "4"),
@@ -121,3 +122,18 @@ def test_what_many_classes_gain_is_not_told_as_a_figure(tmp_path: Path) -> None:
     _, store = trained(tmp_path, "multiclass")
     (prediction,) = predict_rows(*opened(store), [{"wear": 3.0, "load <b>$kN$</b>": -2.0}])
     assert prediction.reasons[1].text.endswith("makes high likelier")
+
+
+@pytest.mark.parametrize(
+    ("difference", "words"),
+    [
+        (Interval(-0.0261, -0.07, 0.012), "0.0261 worse (-0.012 … 0.07)"),
+        (Interval(-0.3, -0.5, -0.1), "0.3 worse (0.1 … 0.5)"),
+        (Interval(-0.3, -0.5, 0.0), "0.3 worse (0 … 0.5)"),
+        (Interval(0.3, -0.1, 0.7), "0.3 better (-0.1 … 0.7)"),
+        (Interval(0.0, 0.0, 0.0), "neither better nor worse (0 … 0)"),
+        (UNDEFINED_INTERVAL, "neither known to be better nor worse"),
+    ],
+)
+def test_a_difference_is_said_in_the_direction_that_it_has_with_an_amount_above_zero(difference: Interval, words: str) -> None:
+    assert describe_difference(difference) == words

@@ -27,7 +27,7 @@ from epic22.cli.decide import print_decisions
 from epic22.cli.demo_gate import demonstrate_gate
 from epic22.cli.terminal import print_line, print_table, show_progress
 from epic22.config import Settings
-from epic22.core.text import format_figure
+from epic22.core.text import describe_difference, format_figure
 from epic22.features.catalog import FEATURES
 from epic22.reports.html.portfolio import PortfolioPage, write_portfolio_report
 from epic22.services.decide import DecisionList
@@ -111,7 +111,11 @@ def print_results(results: list[FeatureResult]) -> None:
             accuracies = ", ".join(f"{name} {share:.2%}" for name, share in r.accuracy.items())
             print_line(f"{r.name}: accuracy {accuracies}: it rewards doing nothing.", "dim")
         if r.saving is not None:
-            more = "" if r.saving_gain is None else f"; {r.saving_gain} more than the rule"
+            more = (
+                ""
+                if r.saving_gain is None
+                else f"; {describe_difference(r.saving_gain, directions=('more', 'less'))} than the rule"
+            )
             print_line(f"{r.name}: saves {r.saving} a year and 1,000 entities at capacity{more}.")
         if r.fairness is not None:
             print_line(f"{r.name}: fairness {r.fairness}. Promotion: {r.promotion}.")

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from epic22 import bootstrap
 from epic22.cli.terminal import print_line, print_table
 from epic22.cli.training_result import print_place
-from epic22.core.text import format_figure
+from epic22.core.text import describe_difference, format_figure
 
 if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult
@@ -50,8 +50,7 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
         if verdict.metric == "skill" and verdict.horizon == "all":
             sure = "certain" if verdict.enough_data else verdict.advice
             print_line(
-                f"{run.version.family} against {verdict.against}: skill {format_figure(verdict.difference.value)} better "
-                f"({verdict.difference.ends}); {sure}."
+                f"{run.version.family} against {verdict.against}: skill {describe_difference(verdict.difference)}; {sure}."
             )
     coverage = bootstrap.compute_forecast_coverage(run)
     for kind in coverage.kinds[:2]:

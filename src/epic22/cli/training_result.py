@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING
 
 from epic22.cli.terminal import format_interval, print_line, print_table
-from epic22.core.text import format_figure
+from epic22.core.text import describe_difference, format_figure
 
 if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult
@@ -29,9 +29,8 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
     _print_columns(result)
     for verdict in run.verdicts:
         print_line(
-            f"{run.version.family} against {verdict.against}: {verdict.metric} {format_figure(verdict.difference.value)} better "
-            f"({verdict.difference.ends}, p = {verdict.p:.2g}); "
-            f"{_describe_certainty(verdict)}."
+            f"{run.version.family} against {verdict.against}: {verdict.metric} "
+            f"{describe_difference(verdict.difference, f', p = {verdict.p:.2g}')}; {_describe_certainty(verdict)}."
         )
     _print_coverage(result)
     print_comparison(run)
@@ -152,7 +151,13 @@ def print_assessment(assessment: "Assessment") -> None:
     savings = assessment.savings
     for name, saving in (("at capacity", savings.limited), ("at the threshold", savings.unlimited)):
         if saving is not None:
-            phrases = [f"{saving.yearly}", *(f"{d.saved} more than the {d.against}" for d in saving.differences)]
+            phrases = [
+                f"{saving.yearly}",
+                *(
+                    f"{describe_difference(d.saved, directions=('more', 'less'))} than the {d.against}"
+                    for d in saving.differences
+                ),
+            ]
             print_line(f"Saving {name}, a year and 1,000 entities: {'; '.join(phrases)}.")
     if assessment.band_order is not None:
         rows = [

@@ -2,10 +2,13 @@
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from epic22.core.column import Column
 from epic22.core.errors import UserError
+
+if TYPE_CHECKING:
+    from epic22.core.statistics import Interval
 
 PLURAL_UNITS = ("days", "weeks", "months", "years", "hours", "minutes")
 """Units that have a singular: 1 day, 1 month of rent."""
@@ -117,6 +120,23 @@ def format_figure(value: float | None, digits: int = 4) -> str:
     if value is None or not math.isfinite(value):
         return "–"
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+
+
+def describe_difference(difference: "Interval", note: str = "", directions: tuple[str, str] = ("better", "worse")) -> str:
+    """A difference with its interval in the direction that it has, its amount never below zero; `note` ends the brackets.
+
+    >>> from epic22.core.statistics import Interval
+    >>> describe_difference(Interval(0.02, -0.01, 0.05)), describe_difference(Interval(-0.02, -0.05, 0.01))
+    ('0.02 better (-0.01 … 0.05)', '0.02 worse (-0.01 … 0.05)')
+    >>> describe_difference(Interval(-3.0, -5.0, -1.0), ", p = 0.01", ("more", "less"))
+    '3 less (1 … 5, p = 0.01)'
+    """
+    value, (above, below) = difference.value, directions
+    if math.isnan(value):
+        return f"neither known to be {above} nor {below}"
+    ends = (-difference.high, -difference.low) if value < 0 else (difference.low, difference.high)
+    size = f"{format_figure(abs(value))} {above if value > 0 else below}" if value else f"neither {above} nor {below}"
+    return f"{size} ({' … '.join(format_figure(end + 0.0) for end in ends)}{note})"
 
 
 def parse_timestamp(text: str, option: str) -> datetime:

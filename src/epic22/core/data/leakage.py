@@ -29,7 +29,7 @@ from epic22.core.serialization import collect_views, view
 from epic22.core.statistics import Interval
 from epic22.core.targets import KINDS, TargetKind
 from epic22.core.task import Array, Column, Kind
-from epic22.core.text import format_figure
+from epic22.core.text import describe_difference, format_figure
 
 SuspicionKind = Literal[
     "id",
@@ -90,9 +90,8 @@ class ColumnPrice:
     def words(self) -> str:
         """The race in words."""
         scores = f"{format_figure(self.with_column)} with it, {format_figure(self.without_column)} without"
-        return (
-            f"{self.family} has {self.metric} {scores} (better by {self.difference}): --drop {self.column} if it is known later."
-        )
+        difference = describe_difference(self.difference)
+        return f"{self.family} has {self.metric} {scores} ({difference} with it): --drop {self.column} if it is known later."
 
 
 @dataclass(frozen=True)

@@ -72,6 +72,16 @@ class Jump:
     p_value: float
 
 
+@dataclass(frozen=True)
+class LabelledFolds:
+    """Rows to be scored out of fold: label (n,) of 0 or 1, whose row each is (n,), its fold (n,); `seed` draws what is drawn."""
+
+    y: Array
+    entity: Array
+    fold: Array
+    seed: int
+
+
 def audit_target_leakage(
     inputs: pl.DataFrame,
     columns: tuple[Column, ...],
@@ -99,7 +109,7 @@ def audit_target_leakage(
     )
     fold = assign_folds(entity, seed)
     risks = {name: compute_risk(inputs[name], y, fold) for name in names if name not in {s.column for s in suspicions}}
-    return (*suspicions, *_find_implausible_column(inputs, risks, y, entity, fold, seed))
+    return (*suspicions, *_find_implausible_column(inputs, risks, LabelledFolds(y, entity, fold, seed)))
 
 
 def audit_single_columns(
@@ -123,7 +133,7 @@ def audit_single_columns(
     filled = _find_filled_columns(inputs, inputs.columns, y, entity, seed)
     fold, named = assign_folds(entity, seed), {s.column for s in filled}
     risks = {name: compute_risk(inputs[name], y, fold) for name in inputs.columns if name not in named}
-    return (*filled, *_find_implausible_column(inputs, risks, y, entity, fold, seed, MIN_AUC_ALONE))
+    return (*filled, *_find_implausible_column(inputs, risks, LabelledFolds(y, entity, fold, seed), MIN_AUC_ALONE))
 
 
 def find_late_dates(inputs: pl.DataFrame, at: pl.Series) -> tuple[Suspicion, ...]:
@@ -279,24 +289,18 @@ def _find_filled_columns(inputs: pl.DataFrame, names: list[str], y: Array, entit
 
 
 def _find_implausible_column(
-    inputs: pl.DataFrame,
-    risks: dict[str, Array],
-    y: Array,
-    entity: Array,
-    fold: Array,
-    seed: int,
-    min_auc: float = MIN_AUC,
+    inputs: pl.DataFrame, risks: dict[str, Array], rows: LabelledFolds, min_auc: float = MIN_AUC
 ) -> list[Suspicion]:
     """The best single column, if it is ahead of a boosted model of all the others by more than chance allows."""
     if len(risks) < 3:
         return []
-    alone = {name: float(roc_auc_score(y, risk)) for name, risk in risks.items()}
+    alone = {name: float(roc_auc_score(rows.y, risk)) for name, risk in risks.items()}
     best = max(alone, key=lambda name: alone[name])
     if alone[best] < min_auc:
         return []
     rest = np.column_stack([bin_values(inputs[name]) for name in risks if name != best])
-    together = score_boosting(rest, y, fold, seed)
-    lead, low = bound_auc(y, [risks[best], together], entity, seed)
+    together = score_boosting(rest, rows.y, rows.fold, rows.seed)
+    lead, low = bound_auc(rows.y, [risks[best], together], rows.entity, rows.seed)
     if low < MIN_LEAD:
         return []
     evidence = (

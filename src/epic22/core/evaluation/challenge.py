@@ -23,7 +23,7 @@ from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.evaluation.significance import Verdict, compare
 from epic22.core.experiment import Experiment
 from epic22.core.task import Array
-from epic22.core.text import format_figure
+from epic22.core.text import describe_difference, format_figure
 
 LOST_ADVANTAGE = 0.1
 """The share of the serving version's advantage over the constant that its successor may lack."""
@@ -135,9 +135,7 @@ def challenge_champion(compared: ComparedRows, champion: str) -> Challenge:
 def judge_challenge(verdict: Verdict, margin: Margin, champion: str, rows: int) -> Challenge:
     """What a verdict on the two, over so many rows, says of the challenge."""
     difference, metric = verdict.difference, verdict.metric
-    gain = (
-        f"{metric} {format_figure(difference.value)} better than version {champion} ({difference.ends}) on {rows:,} rows of both"
-    )
+    gain = f"{metric} {describe_difference(difference)} than version {champion} on {rows:,} rows of both"
     is_certain_loss = difference.high < 0
     bound = margin.negligible if is_certain_loss else margin.tolerable
     if difference.low > -bound:

@@ -7,7 +7,7 @@ from pathlib import Path
 from markupsafe import Markup
 
 from epic22.core.statistics import Interval
-from epic22.core.text import format_figure
+from epic22.core.text import describe_difference, format_figure
 
 
 def render_page(template: str, **values: object) -> str:
@@ -22,6 +22,7 @@ def render_page(template: str, **values: object) -> str:
         lstrip_blocks=True,
     )
     environment.filters["figure"] = format_figure
+    environment.filters["difference"] = describe_difference
     environment.filters["interval"] = _mark_interval
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template(template).render(**values)

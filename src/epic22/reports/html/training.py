@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.savings import Saving
-from epic22.core.text import format_figure
+from epic22.core.text import describe_difference, format_figure
 from epic22.reports.figures.explanation import list_explanation_figures
 from epic22.reports.figures.style import render_svg, render_svgs
 from epic22.reports.figures.training import describe_folds, draw_figures, list_figures
@@ -60,11 +60,9 @@ def lead(run: RowRun) -> str:
     baseline = next((v for v in run.verdicts if v.against == "constant"), None)
     if baseline is None:
         return "No family beats the constant here: the columns say no more than the average."
-    sure = "certainly better than" if baseline.better else "not certainly better than"
-    sentence = (
-        f"It is {sure} the constant, by {format_figure(baseline.difference.value)} "
-        f"({format_figure(baseline.difference.low)} to {format_figure(baseline.difference.high)})."
-    )
+    certainty = "certain" if baseline.certain else "not certain"
+    difference = describe_difference(baseline.difference)
+    sentence = f"By {baseline.metric} it is {difference} than the constant, which is {certainty}."
     return f"{sentence} {_describe_accuracy(run)}".strip()
 
 
