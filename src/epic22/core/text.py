@@ -2,13 +2,10 @@
 
 import math
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 from epic22.core.column import Column
 from epic22.core.errors import UserError
-
-if TYPE_CHECKING:
-    from epic22.core.statistics import Interval
 
 PLURAL_UNITS = ("days", "weeks", "months", "years", "hours", "minutes")
 """Units that have a singular: 1 day, 1 month of rent."""
@@ -122,7 +119,23 @@ def format_figure(value: float | None, digits: int = 4) -> str:
     return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
 
 
-def describe_difference(difference: "Interval", note: str = "", directions: tuple[str, str] = ("better", "worse")) -> str:
+class Difference(Protocol):
+    """A difference and the ends of its interval; NaN where it is not known."""
+
+    @property
+    def value(self) -> float:
+        """Above zero where the first is better, or more."""
+
+    @property
+    def low(self) -> float:
+        """The lower end."""
+
+    @property
+    def high(self) -> float:
+        """The upper end."""
+
+
+def describe_difference(difference: Difference, note: str = "", directions: tuple[str, str] = ("better", "worse")) -> str:
     """A difference with its interval in the direction that it has, its amount never below zero; `note` ends the brackets.
 
     >>> from epic22.core.statistics import Interval
