@@ -8,10 +8,14 @@ import numpy as np
 import polars as pl
 import pytest
 
+from epic22.core.artifact.bundle import Schema
+from epic22.core.artifact.request_model import build_request_model
+from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.task import Kind
-from epic22.spec.flat_file import load_task_data
+from epic22.spec.flat_file import load_task_data, read_rows
+from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import refuse_contradictions
 from epic22.spec.training_spec import build_spec
 
@@ -198,3 +202,47 @@ def test_a_date_after_the_rows_own_time_is_asked_about_and_used(tmp_path: Path) 
     late = {s.column: (s.suspicion, s.withheld) for s in assignment.suspicions}
     assert late == {"closed": ("post-event column", False)}
     assert "after the row's own time in 50.0% of the rows" in assignment.suspicions[0].evidence
+
+
+STAMPS: list[object] = [
+    "2024-03-01T00:00:00+02:00",
+    "2024-03-01 00:30:00 -05:00",
+    "2024-02-29T22:30:00Z",
+    "",
+    "2024-11-01T00:00:00+01:00",
+]
+
+
+def test_month_weekday_and_hour_of_stamps_with_an_offset_are_local(tmp_path: Path) -> None:
+    path = file_of(tmp_path, n=60, at=STAMPS * 12, y=["a", "b", "b"] * 20)
+    data = load_task_data(build_spec(csv=path, label="y", formula=["m = month(at)", "w = weekday(at)", "h = hour(at)"]))
+    X, task = data.examples().X, data.task
+    made = Preprocessor.fit(task.input_columns, X, formulas=task.formulas).derive(X).head(5)
+    assert X["at"][0] == datetime(2024, 2, 29, 22)
+    assert made["m"].to_list() == [3, 3, 2, None, 11]
+    assert made["w"].to_list() == [5, 5, 4, None, 5]
+    assert made["h"].to_list() == [0, 0, 22, None, 0]
+    later = read_rows(file_of(tmp_path, "later.csv", n=1, at=["2024-03-31T23:30:00-09:00"]), task.columns)
+    preprocessor = Preprocessor.fit(task.input_columns, X, formulas=task.formulas)
+    assert preprocessor.derive(later)["m"].to_list() == [3]
+    request = build_request_model(Schema.of(task)).row.model_validate({"at": "2024-03-31T23:30:00-09:00", "x": 0.5})
+    assert preprocessor.transform_row(request.model_dump(by_alias=True)).tolist() == preprocessor.transform(later).tolist()
+
+
+def test_times_of_a_typed_file_have_the_hours_of_their_zone(tmp_path: Path) -> None:
+    hours = pl.datetime_range(datetime(2024, 3, 31), datetime(2024, 3, 31, 5), "1h", time_zone="Europe/Berlin", eager=True)
+    frame = pl.DataFrame({"at": [*hours] * 12, "x": range(60), "y": ["a", "b", "b"] * 20})
+    frame.write_parquet(tmp_path / "t.parquet")
+    data = load_task_data(build_spec(csv=tmp_path / "t.parquet", label="y", formula=["h = hour(at)"]))
+    made = Preprocessor.fit(data.task.input_columns, data.examples().X, formulas=data.task.formulas).derive(data.examples().X)
+    assert made["h"].head(5).to_list() == [0, 1, 3, 4, 5]
+
+
+def test_offsets_are_no_input_without_their_times_and_none_of_a_task_file(tmp_path: Path) -> None:
+    path = file_of(tmp_path, at=STAMPS * 12, y=["a", "b", "b"] * 20)
+    spec = build_spec(csv=path, label="y")
+    data = load_task_data(spec)
+    assert [column.name for column in data.task.input_columns] == ["x", "at", "UTC offset of at"]
+    assert [c.name for c in add_inferred(spec, Inferred(data.task, data.examples().X)).columns] == ["x", "at", "y"]
+    without = load_task_data(build_spec(csv=path, label="y", drop=["at"]))
+    assert [column.name for column in without.task.input_columns] == ["x"]

@@ -23,6 +23,7 @@ from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, read_row_times
 from epic22.core.data.task_data import TaskData
+from epic22.core.data.time_format import name_offset
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import METRICS, choose_metric
 from epic22.core.lineage import DataVersion
@@ -69,6 +70,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
         suspicions = (*suspicions, *find_late_dates(table.frame.select(usable), table.times))
     suspicions = tuple(s for s in suspicions if s.column not in list_excluded_columns(spec))
     withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(spec.roles.keep)
+    withheld |= {name_offset(name) for name in withheld}
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
     usable_formulas = drop_formulas(formulas, table.columns, withheld)
     cutoffs, cutoff_notes = _build_cutoffs(whole, columns, build_roles(spec))

@@ -7,6 +7,7 @@ import polars as pl
 
 from epic22.core.column import ColumnOverride
 from epic22.core.data.leakage import Suspicion
+from epic22.core.data.time_format import name_offset
 from epic22.core.task import Column, Task
 from epic22.spec.training_spec import SECTION_KEYS, Origin, TrainingSpec
 
@@ -39,7 +40,10 @@ def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
     Comments that stood above other keys stay; those above sections and columns are written anew.
     """
     overrides = {column.name: column for column in spec.columns}
-    pairs = ((column, overrides.get(column.name, ColumnOverride(column.name))) for column in inferred.task.columns)
+    offset_names = {name_offset(column.name) for column in inferred.task.columns}
+    # Offsets follow from the times that state them, in every training anew.
+    written = [column for column in inferred.task.columns if column.name not in offset_names]
+    pairs = ((column, overrides.get(column.name, ColumnOverride(column.name))) for column in written)
     # What roles say of a column stands there; another's type is written down.
     columns = tuple(
         override if column.role in ("label", "id", "group", "time") else replace(override, dtype=override.dtype or column.dtype)
@@ -48,7 +52,7 @@ def add_inferred(spec: TrainingSpec, inferred: Inferred) -> TrainingSpec:
     comments: dict[tuple[str, ...], tuple[str, ...]] = {(): HEADER, ("version",): ("The version of this form.",)}
     comments |= {(section,): (key.comment or key.help,) for section, key in SECTION_KEYS.items()}
     comments[("target",)] += (f"Here {inferred.task.target.metric.name} decides.",)
-    comments |= {("columns", column.name): tuple(_describe_column(column, inferred)) for column in inferred.task.columns}
+    comments |= {("columns", column.name): tuple(_describe_column(column, inferred)) for column in written}
     origin = spec.origin
     return spec.model_copy(
         update={

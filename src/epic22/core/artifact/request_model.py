@@ -5,17 +5,28 @@ not know, a text for a number, NaN or an infinite number are refused.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, create_model
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    create_model,
+    model_validator,
+)
 from pydantic_core import PydanticCustomError
 
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.data.column_reading import MAX_NUMBER
+from epic22.core.data.time_format import name_offset
 from epic22.core.task import CellValue, Column
 from epic22.core.time_series import DAY
 
@@ -74,6 +85,7 @@ def _check_name(value: Any) -> Any:
 Number = Annotated[float, Field(strict=True, allow_inf_nan=False)]
 Text = Annotated[str, Field(strict=True, max_length=MAX_TEXT_LENGTH)]
 Boolean = Annotated[bool, Field(strict=True)]
+TIMES: TypeAdapter[datetime | None] = TypeAdapter(datetime | None)
 Timestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_convert_to_utc)]
 LocalTimestamp = Annotated[datetime | None, BeforeValidator(_check_time), AfterValidator(_drop_offset)]
 """A moment by the clock of the place, whose day and month are those that are written."""
@@ -89,10 +101,35 @@ def build_request_model(schema: Schema) -> RequestModel:
         for i, column in enumerate(schema.columns)
     }
     config = ConfigDict(extra="forbid", title=f"A row of {schema.task}")
-    row = create_model(f"{schema.task}-row", __config__=config, **fields)
+    validators: dict[str, Any] = {"fill_offsets": model_validator(mode="before")(_build_offset_filler(schema.columns))}
+    row = create_model(f"{schema.task}-row", __config__=config, __validators__=validators, **fields)
     row_list = Annotated[list[row], Field(min_length=1, max_length=MAX_ROWS, description="One to a thousand rows.")]
     config = ConfigDict(extra="forbid", title=f"Rows for {schema.task}")
     return RequestModel(schema.columns, create_model(f"{schema.task}-rows", __config__=config, rows=(row_list, ...)), row)
+
+
+def _build_offset_filler(columns: tuple[Column, ...]) -> Callable[[Any], Any]:
+    """What sets the columns of offsets of a row to what its times state, where the row does not name them itself."""
+    names = {column.name for column in columns}
+    offsets = {name: name_offset(name) for name in names if name_offset(name) in names}
+
+    def fill_offsets(row: Any) -> Any:
+        if not offsets or not isinstance(row, Mapping):
+            return row
+        stated = {offset: _read_offset(row.get(name)) for name, offset in offsets.items() if row.get(offset) is None}
+        return {**row, **stated}
+
+    return fill_offsets
+
+
+def _read_offset(value: Any) -> float:
+    """The hours that a stamp is ahead of UTC; 0 where it states none, or is none, which its own field says."""
+    try:
+        moment = TIMES.validate_python(_check_time(value))
+    except (ValidationError, PydanticCustomError):
+        return 0.0
+    offset = None if moment is None else moment.utcoffset()
+    return 0.0 if offset is None else offset.total_seconds() / 3600
 
 
 def _build_field(column: Column) -> tuple[Any, Any]:

@@ -13,6 +13,7 @@ from epic22.core.data.schema_inference import (
     Roles,
     TypedFrame,
     TypedTable,
+    add_offsets,
     assign_roles,
     build_rules,
     cast_column,
@@ -45,7 +46,7 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
         _refuse_out_of_bounds(typed.frame[one.name], one)
     table = assign_roles(typed, roles, notes)
     columns = tuple(_override_column(c, by_name.get(c.name)) for c in table.columns)
-    return replace(table, columns=columns)
+    return add_offsets(replace(table, columns=columns), raw.frame.filter(typed.frame[roles.label].is_not_null()))
 
 
 def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequence[ColumnOverride]) -> None:

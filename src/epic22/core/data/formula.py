@@ -21,10 +21,12 @@ from typing import Any
 
 import numpy as np
 
+from epic22.core.data.time_format import name_offset
 from epic22.core.errors import ColumnError
 from epic22.core.task import Array, Column, Formula
 
 MAX_CHARACTERS = 1000
+MICROSECONDS_PER_DAY = 86_400_000_000
 MAX_NUMBER = 3.0e38
 """Beyond it a value is no float32."""
 
@@ -227,7 +229,7 @@ def _build_computation(node: ast.expr, names: _Names, ops: Operations) -> Comput
         case ast.Call(func=ast.Name(id=name), args=[ast.Name() as time], keywords=[]) if name in PARTS_OF_TIME:
             if names.columns[names.find_position(time)].dtype != "time":
                 raise names.build_error(names.find_offset(time), f"{name} is a part of a time, and this column holds none")
-            return _apply(ops[name], operator.itemgetter(names.find_position(time)))
+            return _apply(ops[name], _build_clock(names.find_position(time), names))
     raise names.build_error(
         names.find_offset(node),
         f"only numbers, columns, + - * / **, one comparison and {', '.join((*FUNCTIONS, *PARTS_OF_TIME))} may stand here",
@@ -236,7 +238,16 @@ def _build_computation(node: ast.expr, names: _Names, ops: Operations) -> Comput
 
 FUNCTIONS = ("log", "sqrt", "abs", "min", "max")
 PARTS_OF_TIME = ("month", "weekday", "hour")
-"""Of a time column: 1 to 12, 1 (Monday) to 7, 0 to 23, in UTC."""
+"""Of a time column: 1 to 12, 1 (Monday) to 7, 0 to 23, local where its stamps state their offset from UTC."""
+
+
+def _build_clock(position: int, names: _Names) -> Computation:
+    """The days of a time column by the clock of the place, where its offsets are a column too, else by UTC's."""
+    offset = names.positions.get(name_offset(names.columns[position].name))
+    if offset is None:
+        return operator.itemgetter(position)
+    # To the microsecond, so that midnight there is no moment before it.
+    return lambda values: np.rint((values[position] + values[offset] / 24) * MICROSECONDS_PER_DAY) / MICROSECONDS_PER_DAY
 
 
 def _build_call(node: ast.Call, name: str, names: _Names, ops: Operations) -> Computation:

@@ -5,7 +5,6 @@ regularly in the panel's frequency. It is kept with the model, and later files a
 nothing of the order of day and month.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -25,11 +24,9 @@ from epic22.core.data.period_notation import (
     find_nearest_notation,
     find_notations,
 )
+from epic22.core.data.time_format import split_offsets
 from epic22.core.errors import ColumnError
 from epic22.core.time_series import DAY, YEARLY, Frequency
-
-OFFSET = re.compile(r"(?:[zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})$")
-CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?|T\d{6})\s*([zZ]|[+-]\d{2}:?\d{2}|[+-]\d{2})$"
 
 TYPED = "typed"
 """The notation of a file whose times have a type already."""
@@ -86,7 +83,7 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
         own = PeriodReading(TYPED, zoned)
         return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), is_utc=own.is_in_utc(frequency))
     text = _normalize_text(raw)
-    offsets, text = _split_offsets(text)
+    offsets, text = split_offsets(text)
     n_offsets = len(offsets) - offsets.null_count()
     if 0 < n_offsets < len(text) - text.null_count() and frequency.is_shorter_than(DAY):
         row = (offsets.is_null() & text.is_not_null()).arg_true()[0]
@@ -107,7 +104,7 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
 
     Raises ColumnError for a name that is a time in another notation than the others.
     """
-    offsets, text = _split_offsets(_normalize_text(headers))
+    offsets, text = split_offsets(_normalize_text(headers))
 
     names = _list_known(reading) or _list_header_notations(frequency)
     read = {name: NOTATIONS[name](text) for name in names}
@@ -188,20 +185,6 @@ def _normalize_text(raw: pl.Series) -> pl.Series:
     text = raw.cast(pl.String).str.strip_chars().str.replace(r"^X(\d)", "$1")
     text = text.str.replace_all(r"(?i)\b(sep)t\b", "$1").str.replace_all(r"([A-Za-z]{3,})\.", "$1")
     return text.set(text == "", None)
-
-
-def _split_offsets(text: pl.Series) -> tuple[pl.Series, pl.Series]:
-    """The offsets from UTC in microseconds, null where none is stated, and the texts without them: the local time."""
-    has_offset = text.str.contains(CLOCK_WITH_OFFSET).fill_null(value=False)
-    if not has_offset.any():
-        return pl.Series([None] * len(text), dtype=pl.Int64), text
-    bare = text.str.replace(OFFSET.pattern, "").str.strip_chars_end()
-    offset_text = text.str.extract(f"({OFFSET.pattern})").str.to_uppercase().str.replace("Z", "+00").str.replace(":", "")
-    sign = pl.select(pl.when(offset_text.str.starts_with("-")).then(-1).otherwise(1)).to_series()
-    minutes = offset_text.str.slice(1, 2).cast(pl.Int64, strict=False) * 60
-    minutes = minutes + offset_text.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
-    offsets = (sign * minutes * 60_000_000).set(~has_offset, None)
-    return offsets, bare.zip_with(has_offset, text)
 
 
 def _list_known(reading: PeriodReading) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ from epic22.core.data.column_reading import (
 )
 from epic22.core.data.files import RawTable
 from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_name
-from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
+from epic22.core.data.time_format import TIME_FORMATS, name_offset, parse_times_as, read_offsets
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
 
@@ -89,7 +89,8 @@ def infer_schema(raw: RawTable, roles: Roles) -> TypedTable:
     """
     refuse_unfit_roles(raw.frame.columns, roles)
     notes = list(raw.notes)
-    return assign_roles(infer_types(raw, roles, notes), roles, notes)
+    typed = infer_types(raw, roles, notes)
+    return add_offsets(assign_roles(typed, roles, notes), raw.frame.filter(typed.frame[roles.label].is_not_null()))
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,31 @@ def assign_roles(typed: TypedFrame, roles: Roles, notes: list[str]) -> TypedTabl
     return TypedTable(frame, columns, times, tuple(notes))
 
 
+def add_offsets(table: TypedTable, raw: pl.DataFrame) -> TypedTable:
+    """The table with a column more for each input of stamps that state an offset from UTC, as the rows of the file have them.
+
+    Times are UTC, and so comparable; with their offsets, month, weekday and hour are those of the place.
+    """
+    inputs = [c for c in table.columns if c.dtype == "time" and c.role == "input" and name_offset(c.name) not in raw.columns]
+    offsets = [(c, read_offsets(raw[c.name], table.frame[c.name])) for c in inputs]
+    stated = [(c, values) for c, values in offsets if (values != 0).any()]
+    notes = (
+        f"{c.name}: its stamps state offsets from UTC, which are the input {values.name!r}; month, weekday and hour are local."
+        for c, values in stated
+    )
+    return replace(
+        table,
+        frame=table.frame.with_columns(values for _, values in stated),
+        columns=(*table.columns, *(_build_offset_column(c) for c, _ in stated)),
+        notes=(*table.notes, *notes),
+    )
+
+
+def _build_offset_column(column: Column) -> Column:
+    about = f"hours that {column.name} is ahead of UTC; left out, as {column.name} states"
+    return Column(name_offset(column.name), "float", unit="hours", low=-24, high=24, optional=True, about=about)
+
+
 def conform_frame(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
     """A later file in the types of these columns.
 
@@ -192,7 +218,9 @@ def conform_frame(raw: RawTable, columns: tuple[Column, ...]) -> pl.DataFrame:
     if problems:
         row, name, what = problems[0]
         raise RowError(f"{raw.path}, row {row + 1}, column {name!r}: {what}.", tuple(problems[:MAX_PROBLEMS]))
-    return pl.DataFrame(series)
+    read, names = {one.name: one for one in series}, [c.name for c in columns]
+    offsets = [read_offsets(raw.frame[name], read[name]) for name in read if name_offset(name) in names]
+    return pl.DataFrame([*series, *(one for one in offsets if one.name not in read)])
 
 
 def suggest_names(name: str, names: Sequence[str]) -> str:

@@ -64,8 +64,12 @@ DIRECTIVES = {
     "%:z": r".*",
     "%z": r".*",
 }
-SHAPES = {form: re.compile(f"{_build_shape(form)}(Z| UTC| GMT)?$") for form in TIME_FORMATS}
+SHAPES = {form: re.compile(f"{_build_shape(form)}(Z| UTC| GMT| ?[+-][0-9:]{{2,5}})?$") for form in TIME_FORMATS}
 """What every value of a format looks like, to tell quickly which formats need not be tried."""
+
+OFFSET = re.compile(r"(?:[zZ]|[+\-−]\d{2}:?\d{2}|[+\-−]\d{2})$")
+CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?(?: ?[AaPp][Mm])?|T\d{6})\s*([zZ]|[+\-−]\d{2}:?\d{2}|[+\-−]\d{2})$"
+"""An offset is one only behind a clock: 2024-03 has none."""
 
 MONTH_FIRST, DAY_FIRST = ("%m/%d", "%m-%d"), ("%d/%m", "%d-%m")
 TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,]|^[QW][1-4]|[a-z]{3}.*[0-9]"
@@ -93,7 +97,7 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     """The values as times (naive UTC) in one format; null where they do not fit."""
     if form in ZONED_FORMATS:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
-    text = text.str.replace(r"(Z| UTC| GMT)$", "")
+    offsets, text = split_offsets(text.str.replace(r"(Z| UTC| GMT)$", ""))
     text = write_months_in_english(text) if "%B" in form else text
     if form in MONTHS:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
@@ -102,6 +106,7 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     elif form in QUARTERS:
         text, form = _write_quarters_as_months(text, form), "%d %Y-%m"
     moment = text.str.to_datetime(form, strict=False, time_unit="us")
+    moment = moment if offsets.null_count() == len(offsets) else moment - offsets.fill_null(0).cast(pl.Duration("us"))
     return moment.set(moment.dt.year() < FIRST_YEAR, None)
 
 
@@ -154,6 +159,35 @@ def parse_times_in(text: pl.Series, formats: Sequence[str]) -> pl.Series:
         if moment.null_count() > text.null_count():
             moment = moment.zip_with(moment.is_not_null(), parse_times_as(text, form))
     return moment
+
+
+def split_offsets(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The offsets from UTC in microseconds, null where none is stated, and the texts without them: the local time."""
+    has_offset = text.str.contains(CLOCK_WITH_OFFSET).fill_null(value=False)
+    if not has_offset.any():
+        return pl.Series([None] * len(text), dtype=pl.Int64), text
+    bare = text.str.replace(OFFSET.pattern, "").str.strip_chars_end()
+    offset_text = text.str.extract(f"({OFFSET.pattern})").str.to_uppercase().str.replace("Z", "+00").str.replace(":", "")
+    sign = pl.select(pl.when(offset_text.str.contains("^[-−]")).then(-1).otherwise(1)).to_series()
+    minutes = offset_text.str.slice(1, 2).cast(pl.Int64, strict=False) * 60
+    minutes = minutes + offset_text.str.slice(3, 2).cast(pl.Int64, strict=False).fill_null(0)
+    offsets = (sign * minutes * 60_000_000).set(~has_offset, None)
+    return offsets, bare.zip_with(has_offset, text)
+
+
+def name_offset(name: str) -> str:
+    """The name of the column that holds the offsets from UTC of a column of times."""
+    return f"UTC offset of {name}"
+
+
+def read_offsets(raw: pl.Series, times: pl.Series) -> pl.Series:
+    """The hours by which the clock of each stamp is ahead of UTC: 0 where it states no offset, null where there is no time."""
+    minutes = pl.repeat(0, len(raw), dtype=pl.Int64, eager=True)
+    if raw.dtype == pl.String:
+        minutes = split_offsets(raw.str.strip_chars())[0].fill_null(0) // 60_000_000
+    elif isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
+        minutes = (raw.dt.base_utc_offset() + raw.dt.dst_offset()).dt.total_minutes()
+    return (minutes / 60).set(times.is_null(), None).alias(name_offset(raw.name))
 
 
 def infer_time_formats(values: pl.Series, day_first: bool | None = None) -> TimeReading | None:
