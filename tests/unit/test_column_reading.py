@@ -10,7 +10,7 @@ import pytest
 from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.column_reading import ReadColumn, infer_text_column, read_text
-from epic22.core.data.files import RawTable
+from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
 from epic22.core.errors import ColumnError, RowError
@@ -56,6 +56,10 @@ def raw(**columns: list[str]) -> RawTable:
         (["45%", "0", "12%"], [45, 0, 12]),
         (["1,200 sq ft", "900 sqft"], [1200, 900]),
         (["-5 €", "7.5 €-"], [-5.0, -7.5]),
+        (["100,-", "7,50", "1.250,\u2013 €"], [100.0, 7.5, 1250.0]),
+        (["CHF 1'200.\u2014", "CHF 9.50"], [1200.0, 9.5]),
+        (["\u0661\u0662", "\u0667\u066b\u0665"], [12.0, 7.5]),
+        (["\uff11\uff12", "\uff13"], [12, 3]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers: list[float]) -> None:
@@ -81,6 +85,7 @@ def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers:
         ["1-2", "3-4"],
         ["1. Married", "2. Single"],
         ["2. Middle Atlantic"],
+        ["\uff10\uff10\uff17", "7"],
     ],
 )
 def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
@@ -104,6 +109,14 @@ def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
         (["Mon, 02 Jan 2023", "Tue, 03 Jan 2023"], [datetime(2023, 1, 2), datetime(2023, 1, 3)]),
         (["2023-03-26 01:00:00 UTC", "2023-03-27 01:00:00 UTC"], [datetime(2023, 3, 26, 1), datetime(2023, 3, 27, 1)]),
         (["2024-W05-2", "2024-W06-7"], [datetime(2024, 1, 30), datetime(2024, 2, 11)]),
+        (["Mär 24", "Dez. 23"], [datetime(2024, 3, 1), datetime(2023, 12, 1)]),
+        (["12-ene-2024", "3-dic-2023"], [datetime(2024, 1, 12), datetime(2023, 12, 3)]),
+        (["12 de mar de 2024"], [datetime(2024, 3, 12)]),
+        (["3 févr. 2024", "4 juil. 2024"], [datetime(2024, 2, 3), datetime(2024, 7, 4)]),
+        (["Q1'24", "Q3'24"], [datetime(2024, 1, 1), datetime(2024, 7, 1)]),
+        (["3/1/2024 1:05 p.m.", "3/2/2024 1:05AM"], [datetime(2024, 3, 1, 13, 5), datetime(2024, 3, 2, 1, 5)]),
+        (["01.03.2024 00:30 +02:00"], [datetime(2024, 2, 29, 22, 30)]),
+        (["2024-03-01 00:30:00-05"], [datetime(2024, 3, 1, 5, 30)]),
         (["25.12.2023 10:30", "1.2.2024 9:05"], [datetime(2023, 12, 25, 10, 30), datetime(2024, 2, 1, 9, 5)]),
     ],
 )
@@ -254,3 +267,28 @@ def test_none_is_a_class(tmp_path: Path) -> None:
         tmp_path / "t.csv", a=[str(i % 7) for i in range(n)], damage=[("None", "Minor", "Severe")[i % 3] for i in range(n)]
     )
     assert load_task_data(build_spec(csv=path, label="damage")).task.target.classes == ("Minor", "None", "Severe")
+
+
+def test_days_of_a_spreadsheet_beside_dates_are_asked_about() -> None:
+    column = read(["01.03.2024", "15.03.2024", "45363"])
+    assert column.problem is not None
+    assert "'45363' in row 3" in column.problem
+
+
+def test_years_of_two_digits_are_told() -> None:
+    assert read(["31.12.45", "01.02.73"]).notes[-1] == "x: years of two digits are those of 1970 to 2069."
+
+
+def test_a_word_for_missing_in_a_label_of_words_is_named() -> None:
+    table = infer_schema(raw(x=["1", "2", "3"] * 4, y=["N/A", "A", "B"] * 4), Roles("y"))
+    assert "y: read as no label: 'N/A' (4 rows)." in table.notes
+
+
+def test_whole_numbers_of_a_typed_file_beyond_64_bits_stay_apart(tmp_path: Path) -> None:
+    keys = [12345678901234567890 + i % 6 for i in range(12)]
+    decimals = pl.Series(keys, dtype=pl.Decimal(38, 0))
+    small = pl.Series([i % 2 for i in range(12)], dtype=pl.Decimal(38, 0))
+    pl.DataFrame({"u": pl.Series(keys, dtype=pl.UInt64), "d": decimals, "y": small}).write_parquet(tmp_path / "t.parquet")
+    frame = infer_schema(read_table(tmp_path / "t.parquet"), Roles("y")).frame
+    assert [frame[name].n_unique() for name in frame.columns] == [6, 6, 2]
+    assert frame["y"].dtype == pl.Int64

@@ -116,8 +116,8 @@ def _build_offset_filler(columns: tuple[Column, ...]) -> Callable[[Any], Any]:
     def fill_offsets(row: Any) -> Any:
         if not offsets or not isinstance(row, Mapping):
             return row
-        stated = {offset: _read_offset(row.get(name)) for name, offset in offsets.items() if row.get(offset) is None}
-        return {**row, **stated}
+        missing = {offset: _read_offset(row.get(name)) for name, offset in offsets.items() if row.get(offset) is None}
+        return {**row, **missing}
 
     return fill_offsets
 

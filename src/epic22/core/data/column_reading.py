@@ -15,6 +15,7 @@ from epic22.core.data.number_format import (
     has_name_digits,
     has_open_points,
     infer_number_format,
+    normalize_signs,
     parse_numbers_as,
     parse_plain_numbers,
 )
@@ -57,6 +58,9 @@ MAX_NUMBER = 3.0e38
 DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
 JOINED = r"^\d{4,}\D+\d{4,}$"
 """Two numbers in one cell: parcels, orders, accounts. No damage of one number looks like it."""
+
+SPREADSHEET_DAY = r"^[2-5][0-9]{4}(\.[0-9]+)?$"
+"""A day of 1954 to 2064 as a spreadsheet counts it."""
 
 SHOWN_CHARACTERS = 20
 """Characters of a value that are shown of one that may have hundreds."""
@@ -227,6 +231,8 @@ def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) ->
         )
     elif first is not None and first.startswith("%d"):
         notes.append(f"{text.name}: day{mark}month{mark}year.")
+    if any("%y" in form for form in times.formats):
+        notes.append(f"{text.name}: years of two digits are those of 1970 to 2069.")
     if len(times.formats) > 1:
         notes.append(f"{text.name}: times are written in {len(times.formats)} ways, all of which are read.")
     return ReadColumn(moments, replace(reading, times=times.formats), tuple(notes))
@@ -234,7 +240,7 @@ def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) ->
 
 def _build_names(text: pl.Series, base: ColumnReading) -> ReadColumn:
     present = text.drop_nulls()
-    odd = present.filter(present.str.contains(r"^0[0-9]+$|^[0-9]+[eE][0-9]+$|^[0-9]{19,}$"))
+    odd = present.filter(normalize_signs(present).str.contains(r"^0[0-9]+$|^[0-9]+[eE][0-9]+$|^[0-9]{19,}$"))
     return ReadColumn(text, base, remarks=((NAMES, f"{text.name} ({str(odd[0])[:SHOWN_CHARACTERS]!r})"),))
 
 
@@ -260,13 +266,15 @@ def _read_names(
     is_odd = text.is_in(odd.to_list())
     is_share = numbers is not None and numbers.format.needs_affix and _are_bare_numbers(odd, numbers.format)
     what = "percentages" if is_share else what
+    # The days of a spreadsheet, beside dates that it could not read.
+    is_mixed = is_share or (what == "times" and bool(odd.str.contains(SPREADSHEET_DAY).all()))
     share = max(1 - len(odd) / len(values), 1 - int(is_odd.sum()) / (len(text) - text.null_count()))
-    if share < NEARLY_ALL and not is_share:
+    if share < NEARLY_ALL and not is_mixed:
         if numbers is not None and 0 < len(numbers.units) <= MAX_UNITS:
             return ReadColumn(text, base, remarks=((MIXED_UNITS, f"{text.name} ({', '.join(numbers.units[:5])})"),))
         return ReadColumn(text, base)
     row = int(is_odd.arg_true()[0])
-    if len(values) <= MAX_FEW_VALUES and not is_share:
+    if len(values) <= MAX_FEW_VALUES and not is_mixed:
         return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
     problem = f"column {text.name!r} holds {what}, but not in {int(is_odd.sum()):,} of its rows: {text[row]!r} in row {row + 1:,}"
     return ReadColumn(text, base, problem=problem, odd=str(text[row]))

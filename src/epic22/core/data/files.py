@@ -298,4 +298,13 @@ def cast_to_plain_types(path: Path, frame: pl.DataFrame) -> pl.DataFrame:
     nested = [name for name, dtype in frame.schema.items() if dtype.is_nested() or dtype in (pl.Binary, pl.Object)]
     if nested:
         raise FileError(f"{path}: column {nested[0]!r} holds {frame.schema[nested[0]]}; only plain values can be used.")
-    return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String), pl.col(pl.Decimal).cast(pl.Float64))
+    decimals = [_cast_decimals(frame[name]) for name, dtype in frame.schema.items() if isinstance(dtype, pl.Decimal)]
+    return frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String)).with_columns(decimals)
+
+
+def _cast_decimals(series: pl.Series) -> pl.Series:
+    """Decimals as numbers; whole ones, as databases export their keys, as integers, or as text where 64 bits do not hold them."""
+    if series.dtype.scale:  # type: ignore[attr-defined]
+        return series.cast(pl.Float64)
+    whole = series.cast(pl.Int64, strict=False)
+    return whole if whole.null_count() == series.null_count() else series.cast(pl.String)

@@ -38,6 +38,12 @@ SCALES |= {"lac": 1e5, "lakh": 1e5, "cr": 1e7, "crore": 1e7}
 SCALE = "|".join(sorted({word for one in SCALES for word in (one.upper(), one.title(), one)} - {"m"}, key=len, reverse=True))
 
 NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS = "[\u00a0\u2007\u2009\u202f]", "[\u2019\u02bc\u00b4`]", "[\u2212\u2013]"
+DASHES_FOR_CENTS = r"([0-9][.,])[-\u2013\u2014]{1,2}"
+OTHER_DIGITS = r"[\u0660-\u0669\u06f0-\u06f9\uff10-\uff19\u0966-\u096f]"
+PLAIN_DIGITS = {chr(zero + i): str(i) for zero in (0x660, 0x6F0, 0xFF10, 0x966) for i in range(10)}
+PLAIN_DIGITS |= {"\u066b": ".", "\u066c": ","}
+"""Arabic, Persian, fullwidth and Indian digits, and the Arabic marks."""
+
 UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*?"
 """A unit of any name: m2, km/h, reviews, €/m²."""
 
@@ -76,10 +82,16 @@ class NumberReading:
 
 
 def normalize_signs(text: pl.Series) -> pl.Series:
-    """The text with one kind of space, apostrophe and minus sign."""
-    if not text.str.contains(f"{NO_BREAK_SPACES}|{APOSTROPHES}|{MINUS_SIGNS}").any():
+    """The text with one kind of space, apostrophe and minus sign, digits of ASCII, and 7,00 for 7,- (a price without cents).
+
+    >>> normalize_signs(pl.Series(["٧٫٥", "１２", "1’200.—", "7,- €"])).to_list()
+    ['7.5', '12', "1'200.00", '7,00 €']
+    """
+    if not text.str.contains(f"{NO_BREAK_SPACES}|{APOSTROPHES}|{MINUS_SIGNS}|{DASHES_FOR_CENTS}|{OTHER_DIGITS}").any():
         return text
-    return text.str.replace_all(NO_BREAK_SPACES, " ").str.replace_all(APOSTROPHES, "'").str.replace_all(MINUS_SIGNS, "-")
+    text = text.str.replace_many(PLAIN_DIGITS)
+    text = text.str.replace_all(NO_BREAK_SPACES, " ").str.replace_all(APOSTROPHES, "'")
+    return text.str.replace(DASHES_FOR_CENTS, "${1}00").str.replace_all(MINUS_SIGNS, "-")
 
 
 def parse_plain_numbers(text: pl.Series) -> pl.Series:
@@ -269,6 +281,7 @@ def has_name_digits(text: pl.Series, form: NumberFormat = NumberFormat()) -> boo
     """
     if form.affixes or form.brackets:
         return False
+    text = normalize_signs(text)
     digits = text.filter(text.str.contains(r"^[+-]?[0-9.,]"))
     whole = digits.str.contains(r"^[0-9]+(?:[eE][0-9]+)?$")
     if not whole.all():

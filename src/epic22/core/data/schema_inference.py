@@ -130,7 +130,7 @@ def _read_column(series: pl.Series, roles: Roles, override: ColumnOverride | Non
         problem = describe_infinite(own, series.name)
         return null_sentinels(ReadColumn(own, ColumnReading(missing=roles.missing), problem=problem), rules)
     column = infer_text_column(own, rules)
-    return _read_classes(column) if series.name == roles.label else column
+    return _read_classes(column, series.str.strip_chars()) if series.name == roles.label else column
 
 
 def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:
@@ -155,12 +155,12 @@ def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
     return ReadColumn(typed if keeps_names_apart(text, typed) else text, ColumnReading())
 
 
-def _read_classes(column: ReadColumn) -> ReadColumn:
-    """The label; where it is of words, without those that say that there is none."""
-    text = column.values
-    if text.dtype != pl.String:
+def _read_classes(column: ReadColumn, text: pl.Series) -> ReadColumn:
+    """The label, whose `text` is without blanks around it; where it is of words, without those that say that there is none."""
+    if column.values.dtype != pl.String:
         return column
-    label = null_unlabelled(text)
+    label = null_unlabelled(column.values)
+    text = text.set(text == "", None)
     return replace(column, values=label, notes=(*column.notes, *describe_unlabelled(text, label)))
 
 
@@ -184,15 +184,15 @@ def add_offsets(table: TypedTable, raw: pl.DataFrame) -> TypedTable:
     """
     inputs = [c for c in table.columns if c.dtype == "time" and c.role == "input" and name_offset(c.name) not in raw.columns]
     offsets = [(c, read_offsets(raw[c.name], table.frame[c.name])) for c in inputs]
-    stated = [(c, values) for c, values in offsets if (values != 0).any()]
+    own = [(c, values) for c, values in offsets if (values != 0).any()]
     notes = (
         f"{c.name}: its stamps state offsets from UTC, which are the input {values.name!r}; month, weekday and hour are local."
-        for c, values in stated
+        for c, values in own
     )
     return replace(
         table,
-        frame=table.frame.with_columns(values for _, values in stated),
-        columns=(*table.columns, *(_build_offset_column(c) for c, _ in stated)),
+        frame=table.frame.with_columns(values for _, values in own),
+        columns=(*table.columns, *(_build_offset_column(c) for c, _ in own)),
         notes=(*table.notes, *notes),
     )
 
@@ -262,7 +262,8 @@ def normalize_type(series: pl.Series) -> pl.Series:
         return series.cast(pl.Datetime("us"))
     if series.dtype.is_integer():
         whole = series.cast(pl.Int64, strict=False)
-        return whole if whole.null_count() == series.null_count() else series.cast(pl.Float64)
+        # Beyond 64 bits they are names, as they are in text.
+        return whole if whole.null_count() == series.null_count() else series.cast(pl.String)
     if series.dtype == pl.Duration:
         return series.dt.total_microseconds() / 1e6
     if series.dtype.is_float():

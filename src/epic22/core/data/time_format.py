@@ -14,7 +14,7 @@ from epic22.core.data.number_format import thin_out
 
 def _build_shape(form: str) -> str:
     """The pattern of what a format reads, and of a little more."""
-    parts = re.split(r"(%\.f|%:z|%[A-Za-z])", form)
+    parts = re.split(r"(%\.f|%:z|%[A-Za-z])", form.replace(" %p", "%p"))
     number = r"\s*\d{1,2}(st|nd|rd|th)?" if "%B" in form else r"\s*\d{1,2}"
     return "".join(DIRECTIVES.get(one, number) if one.startswith("%") else re.escape(one) for one in parts)
 
@@ -45,7 +45,10 @@ DATES = (
 CLOCK_FORMATS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", " %I:%M:%S %p")
 MONTHS = ("%Y-%m", "%Y/%m", "%m/%Y", "%m-%Y", "%B %Y", "%B-%Y", "%B-%y", "%B %y", "%Y-%B", "%Y %B")
 WEEKS = ("%G-W%V", "%GW%V", "%G W%V")
-QUARTERS = ("%Y-Q%q", "%Y Q%q", "%YQ%q", "Q%q %Y", "Q%q-%Y")
+QUARTERS = (
+    *("%Y-Q%q", "%Y Q%q", "%YQ%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%Y", "%qQ %Y"),
+    *("Q%q '%y", "Q%q'%y", "Q%q-%y", "Q%q %y", "%qQ%y"),
+)
 PERIODS = (*MONTHS, *WEEKS, *QUARTERS)
 """A month or a quarter alone stands for its first day, a week for its Monday."""
 
@@ -57,9 +60,9 @@ TIME_FORMATS = (*ZONED_FORMATS, *(date + clock for date in DATES for clock in CL
 DIRECTIVES = {
     "%Y": r"\s*[+-]?\d+",
     "%G": r"\d+",
-    "%B": r"\s*[^\W\d_]+\.?",
+    "%B": r"\s*(de )?[^\W\d_]+\.?( del?)?",
     "%A": r"[^\W\d_]+\.?",
-    "%p": r"[AaPp][Mm]",
+    "%p": r"\s*[AaPp]\.?\s?[Mm]\.?",
     "%.f": r"(\.\d+)?",
     "%:z": r".*",
     "%z": r".*",
@@ -99,30 +102,31 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
     offsets, text = split_offsets(text.str.replace(r"(Z| UTC| GMT)$", ""))
     text = write_months_in_english(text) if "%B" in form else text
+    text = text.str.replace(r"(?i)\s*([ap])\.?\s?m\.?$", " ${1}m") if "%p" in form else text
     if form in MONTHS:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
     elif form in WEEKS:
         text, form = (text + "-1").alias(text.name), f"{form}-%u"
     elif form in QUARTERS:
-        text, form = _write_quarters_as_months(text, form), "%d %Y-%m"
+        text, form = _write_quarters_as_months(text, form), "%d %Y-%m" if "%Y" in form else "%d %y-%m"
     moment = text.str.to_datetime(form, strict=False, time_unit="us")
     moment = moment if offsets.null_count() == len(offsets) else moment - offsets.fill_null(0).cast(pl.Duration("us"))
     return moment.set(moment.dt.year() < FIRST_YEAR, None)
 
 
 MONTH_NAMES = {
-    "January": "januar jänner janvier enero gennaio janeiro januari",
-    "February": "februar février fevrier febrero febbraio fevereiro februari",
-    "March": "märz maerz mrz mars marzo março marco maart",
-    "April": "avril abril aprile",
-    "May": "mai mayo maggio maio mei",
-    "June": "juni juin junio giugno junho",
-    "July": "juli juillet julio luglio julho",
-    "August": "août aout agosto augustus",
-    "September": "sept septembre septiembre settembre setembro",
-    "October": "oktober okt octobre octubre ottobre outubro",
+    "January": "januar jänner jän janvier janv enero ene gennaio gen janeiro januari",
+    "February": "februar février fevrier févr fevr fév fev febrero febbraio fevereiro februari",
+    "March": "märz maerz mär mrz mars marzo março marco maart mrt",
+    "April": "avril avr abril abr aprile",
+    "May": "mai mayo maggio mag maio mei",
+    "June": "juni juin junio giugno giu junho",
+    "July": "juli juillet juil julio luglio lug julho",
+    "August": "août aout agosto ago augustus",
+    "September": "sept septembre septiembre settembre setembro set",
+    "October": "oktober okt octobre octubre ottobre ott outubro out",
     "November": "novembre noviembre novembro",
-    "December": "dezember dez décembre decembre diciembre dicembre dezembro",
+    "December": "dezember dez décembre decembre déc diciembre dic dicembre dezembro",
 }
 """Months in German, French, Spanish, Italian, Portuguese and Dutch."""
 
@@ -137,6 +141,7 @@ def write_months_in_english(text: pl.Series) -> pl.Series:
     ['1. March 2023', '2 September 2023', '3 Oct 2023']
     """
     text = text.str.replace(r"(?i)\b([0-9]{1,2})(?:st|nd|rd|th)\b", "$1").str.replace(r"(\pL{3,})\.", "$1")
+    text = text.str.replace_all(r"(?i) del? ", " ")
     if not text.str.contains(ANY_MONTH).any():
         return text
     for name, pattern in MONTH_PATTERNS.items():
@@ -146,7 +151,7 @@ def write_months_in_english(text: pl.Series) -> pl.Series:
 
 def _write_quarters_as_months(text: pl.Series, form: str) -> pl.Series:
     """A day of the first month of each quarter, as text; null where the value is no quarter in this format."""
-    pattern = form.replace("%Y", "(?P<year>[0-9]{4})").replace("%q", "(?P<quarter>[1-4])")
+    pattern = form.replace("%Y", "(?P<year>[0-9]{4})").replace("%y", "(?P<year>[0-9]{2})").replace("%q", "(?P<quarter>[1-4])")
     parts = text.str.extract_groups(f"(?i)^{pattern}$").struct.unnest()
     month = (parts["quarter"].cast(pl.Int64, strict=False) * 3 - 2).cast(pl.String)
     return ("1 " + parts["year"] + "-" + month).alias(text.name)
