@@ -1,5 +1,6 @@
 """Names written in digits, or like words for missing: ids, groups and classes stay the text that they were."""
 
+import json
 from pathlib import Path
 
 import polars as pl
@@ -10,7 +11,7 @@ from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.profile import Profile, profile_batches
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
 from epic22.core.errors import ColumnError
-from epic22.spec.flat_file import infer_kind
+from epic22.spec.flat_file import infer_kind, load_task_data
 from epic22.spec.training_spec import build_spec
 
 ROWS = 40
@@ -142,9 +143,38 @@ def test_none_beside_numbers_in_a_label_read_in_batches_is_asked_about(tmp_path:
     ],
 )
 def test_classes_that_differ_by_case_or_blanks_alone_are_refused_by_name(values: list[str], named: list[str]) -> None:
-    with pytest.raises(ColumnError, match="differ by case or blanks alone; write them alike") as refusal:
+    with pytest.raises(ColumnError, match="differ by case or blanks alone: ") as refusal:
         infer_kind(pl.Series("y", values * 10), build_spec(csv="t.csv", label="y"))
     assert all(name in str(refusal.value) for name in named)
+
+
+VARIANTS = ["yes", "Yes", "YES", "no", "No", " no", "maybe", "yes", "no"]
+
+
+def write_variants(folder: Path) -> Path:
+    """A table whose label is three classes, written in several ways."""
+    path = folder / "t.csv"
+    path.write_text("x,y\n" + "".join(f"{i % 7}.5,{VARIANTS[i % len(VARIANTS)]}\n" for i in range(90)))
+    return path
+
+
+def test_the_refusal_of_variants_names_all_of_them_and_its_lines_merge_them(tmp_path: Path) -> None:
+    path = write_variants(tmp_path)
+    with pytest.raises(ColumnError) as refusal:
+        load_task_data(build_spec(csv=path, label="y"))
+    assert "'no' (30 rows) and 'No' (10 rows); 'yes' (20 rows) and 'YES' (10 rows) and 'Yes' (10 rows)" in str(refusal.value)
+    line = str(refusal.value).partition("'columns: ")[2].partition("' in a file")[0]
+    data = load_task_data(build_spec(csv=path, label="y", test=path, columns=json.loads(line)))
+    assert data.task.target.classes == ("maybe", "no", "yes")
+    assert "y: 'No' (10 rows), 'YES' (10 rows), 'Yes' (10 rows) are read as the levels that columns.y states" in " ".join(
+        data.notes
+    )
+    assert data.test_rows == 90
+
+
+def test_a_class_that_is_no_stated_level_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ColumnError, match="10 values do not fit, first 'maybe' in row 7"):
+        load_task_data(build_spec(csv=write_variants(tmp_path), label="y", columns={"y": {"levels": ["no", "yes"]}}))
 
 
 def test_classes_of_large_numbers_have_names_of_their_own() -> None:

@@ -1,5 +1,6 @@
 """A label's classes: their names, two ways to write one, and those that are too rare to be trained and tested on."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 import numpy as np
 import polars as pl
 
-from epic22.core.data.names import find_variants
+from epic22.core.data.names import group_variants
 from epic22.core.data.schema_inference import TypedTable
 from epic22.core.data.split import compute_period_starts, encode_values, find_finest_period
 from epic22.core.errors import ColumnError
@@ -20,6 +21,7 @@ MAX_SHARE = 0.05
 """Rare classes with more of the rows than this together are not left out: the user has to say what is to become of them."""
 
 MIN_CLASSES = 2
+MAX_CLASSES = 50
 
 
 @dataclass(frozen=True)
@@ -51,14 +53,19 @@ def refuse_variants(label: pl.Series) -> None:
     """Raise ColumnError where two classes differ by case or blanks alone."""
     if label.dtype != pl.String:
         return
-    counts = dict(label.value_counts(sort=True).iter_rows())
-    variants = find_variants(list(counts))
-    if variants:
-        listed = [f"{name!r} ({counts[name]:,} rows)" for name in variants]
-        raise ColumnError(
-            f"label {label.name!r}: the classes {', '.join(listed[:-1])} and {listed[-1]} differ by case or blanks alone; write "
-            f"them alike where they are one class, or tell them apart by more, as '{variants[0]} 1' and '{variants[1]} 2'."
-        )
+    counts = dict(label.drop_nulls().value_counts(sort=True).sort("count", label.name, descending=[True, False]).iter_rows())
+    classes = group_variants(list(counts))
+    variants = [names for names in classes if len(names) > 1]
+    if not variants or len(classes) > MAX_CLASSES:
+        return
+    listed = "; ".join(" and ".join(f"{name!r} ({counts[name]:,} rows)" for name in names) for names in variants)
+    levels = json.dumps({label.name: {"levels": sorted(names[0] for names in classes)}}, ensure_ascii=False)
+    first, second = variants[0][:2]
+    raise ColumnError(
+        f"label {label.name!r}: classes that differ by case or blanks alone: {listed}. Where they are one class, the lines "
+        f"'version: 1' and 'columns: {levels}' in a file, and --task-file FILE, read each as its most frequent way; where they "
+        f"are not, tell them apart by more, as '{first} 1' and '{second} 2'."
+    )
 
 
 def leave_out_rare_classes(table: TypedTable, kind: Kind, spec: TrainingSpec) -> tuple[TypedTable, tuple[str, ...]]:

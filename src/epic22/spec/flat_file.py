@@ -19,6 +19,7 @@ from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.leakage_tests import audit_single_columns, find_late_dates
 from epic22.core.data.magnitude import audit_magnitudes
+from epic22.core.data.names import merge_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, read_row_times
@@ -32,13 +33,12 @@ from epic22.core.models.catalog import FAMILIES, default_families, get_family
 from epic22.core.models.loss import SQUARED
 from epic22.core.targets import KINDS
 from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
-from epic22.spec.classes import format_class, leave_out_rare_classes, refuse_variants
+from epic22.spec.classes import MAX_CLASSES, format_class, leave_out_rare_classes, refuse_variants
 from epic22.spec.task_name import build_task_name
 from epic22.spec.task_request import build_loss, build_roles, refuse_contradictions
 from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
-MAX_CLASSES = 50
 MAX_INTEGER_CLASSES = 10
 """An integer label with at most this many values is taken for classes, unless the kind is stated."""
 
@@ -292,6 +292,9 @@ def _append_test_rows(table: TypedTable, raws: Sequence[RawTable], spec: Trainin
         return table, 0
     test_columns = tuple(replace(c, role="input") if c.role in ("label", "time", "id", "group") else c for c in table.columns)
     rows = conform_frame(raws[1], test_columns).select([c.name for c in test_columns if c.role == "input"])
+    levels = next((one.levels for one in spec.columns if one.name == spec.label), ())
+    if levels:
+        rows = rows.with_columns(merge_variants(rows[spec.label], levels))
     label = rows[spec.label]
     if label.null_count():
         raise ColumnError(f"{raws[1].path}: label {label.name!r} is missing in {label.null_count()} rows.")

@@ -20,8 +20,8 @@ from epic22.core.lineage import file_sha256, sha256_of_sized_file
 from epic22.core.tables.table import TIMELESS
 from epic22.core.targets import KINDS
 from epic22.core.task import Kind, Task
+from epic22.spec.classes import MAX_CLASSES
 from epic22.spec.flat_file import (
-    MAX_CLASSES,
     audit_table,
     build_task,
     compute_data_version,

@@ -8,6 +8,7 @@ import polars as pl
 from epic22.core.column import Column, ColumnOverride, ColumnReading, Dtype
 from epic22.core.data.column_reading import ReadingRules, infer_reading_as
 from epic22.core.data.files import RawTable
+from epic22.core.data.names import merge_variants
 from epic22.core.data.schema_inference import (
     MAX_CATEGORY_LEVELS,
     Roles,
@@ -43,6 +44,8 @@ def infer_with_overrides(raw: RawTable, roles: Roles, overrides: Sequence[Column
     typed = infer_types(raw, roles, notes, by_name)
     for one in overrides:
         typed = _apply_override(raw.frame[one.name], typed, one, build_rules(one.name, roles, one))
+        if one.name == roles.label and one.levels:
+            typed = _merge_classes(typed, one, notes)
         _refuse_out_of_bounds(typed.frame[one.name], one)
     table = assign_roles(typed, roles, notes)
     columns = tuple(_override_column(c, by_name.get(c.name)) for c in table.columns)
@@ -59,8 +62,10 @@ def refuse_unfit_overrides(names: Sequence[str], roles: Roles, overrides: Sequen
             raise ColumnError(f"columns.{one.name}: no such column{suggest_names(one.name, names)}")
         role = roles_by_name.get(one.name)
         unfit = [key for key in ("dtype", "low", "high", "levels", "role") if getattr(one, key) not in (None, ())]
+        unfit = [key for key in unfit if (role, key) != ("label", "levels")]
         if role is not None and unfit:
-            raise ColumnError(f"columns.{one.name}.{unfit[0]}: the column is the {role}; say its unit and about alone.")
+            more = " and its levels" if role == "label" else ""
+            raise ColumnError(f"columns.{one.name}.{unfit[0]}: the column is the {role}; say its unit and about{more} alone.")
         if one.name in roles.drop and one.role == "input":
             raise ColumnError(f"columns.{one.name}.role: input, but roles.drop has it; leave one of them out.")
         _refuse_contradictions(one)
@@ -96,6 +101,18 @@ def _apply_override(raw: pl.Series, typed: TypedFrame, one: ColumnOverride, rule
         row, _, what = problems[0]
         raise ColumnError(f"columns.{one.name}.dtype: {dtype} is stated, but row {row + 1:,}: {what}; mend one of them.")
     return TypedFrame(typed.frame.with_columns(values), {**typed.readings, one.name: reading})
+
+
+def _merge_classes(typed: TypedFrame, one: ColumnOverride, notes: list[str]) -> TypedFrame:
+    """The frame with the label's classes written as they are stated, and a note that says which were not."""
+    label = typed.frame[one.name]
+    merged = merge_variants(label, one.levels)
+    changed = label.filter((label != merged).fill_null(value=False)).value_counts(sort=True)
+    if changed.height:
+        counts = changed.sort("count", one.name, descending=[True, False])
+        listed = ", ".join(f"{name!r} ({n:,} rows)" for name, n in counts.iter_rows())
+        notes.append(f"{one.name}: {listed} are read as the levels that columns.{one.name} states; case and blanks alone differ.")
+    return replace(typed, frame=typed.frame.with_columns(merged))
 
 
 def _has_dtype(typed: pl.Series, dtype: Dtype) -> bool:

@@ -67,13 +67,20 @@ def fold_name(name: str) -> str:
     return " ".join(visible.split()).casefold()
 
 
-def find_variants(names: Sequence[str]) -> tuple[str, ...]:
-    """The names of the first class that is written in several ways, which differ by case or blanks alone; () where none is.
+def group_variants(names: Sequence[str]) -> tuple[tuple[str, ...], ...]:
+    """The names by class, in their order; those of one class differ by case or blanks alone.
 
-    >>> find_variants(["no", "No", "yes"])
-    ('no', 'No')
+    >>> group_variants(["no", "No", "yes"])
+    (('no', 'No'), ('yes',))
     """
     ways: dict[str, list[str]] = {}
     for name in names:
         ways.setdefault(fold_name(name), []).append(name)
-    return next((tuple(variants) for variants in ways.values() if len(variants) > 1), ())
+    return tuple(tuple(variants) for variants in ways.values())
+
+
+def merge_variants(values: pl.Series, names: Sequence[str]) -> pl.Series:
+    """Text with each value that differs from one of the names by case or blanks alone written as that name is."""
+    by_class = {fold_name(name): name for name in names}
+    written = [value for value in values.unique().to_list() if value is not None]
+    return values.replace(written, [value if value in names else by_class.get(fold_name(value), value) for value in written])
