@@ -145,3 +145,11 @@ def test_a_name_that_looks_like_a_formula_can_be_drawn() -> None:
     text = render_svg(axes.figure, "names")  # type: ignore[arg-type]
     assert "&lt;b&gt;" in text
     assert MUTED not in text
+
+
+def test_a_sign_that_the_font_lacks_is_kept_in_the_page_and_warns_nobody(recwarn: pytest.WarningsRecorder) -> None:
+    figure, axes = create_axes()
+    axes.set_xlabel("🏠 家賃")
+    assert "🏠 家賃" in render_svg(figure, "rents")
+    assert render_png(figure)
+    assert not recwarn.list

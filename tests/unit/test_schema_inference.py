@@ -108,6 +108,15 @@ def test_a_date_spread_over_columns_is_put_together_and_only_its_year_is_no_inpu
     assert numbered.times.to_list() == table.times.to_list()
 
 
+def test_times_that_are_all_equal_are_said_to_split_nothing() -> None:
+    rows: list[str | None] = ["1", "2", "3", "4"]
+    days: list[str | None] = ["2024-05-01"] * 4
+    equal = infer_schema(raw(x=rows, day=days, y=rows), Roles("y", time=("day",)))
+    assert "--time day: every row has 2024-05-01 00:00:00, so the rows are split as if they had no time." in equal.notes
+    other = infer_schema(raw(x=rows, day=[*days[:3], "2024-05-02"], y=rows), Roles("y", time=("day",)))
+    assert not [note for note in other.notes if "every row" in note]
+
+
 def test_years_and_steps_are_times() -> None:
     years, steps = spread(t=["2006", "2010"]), spread(t=["1", "5"])
     assert years.times is not None

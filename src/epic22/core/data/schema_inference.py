@@ -325,6 +325,8 @@ def read_row_times(
             f"--time {', '.join(names)}: {times.null_count():,} rows have none, first row {row + 1:,}; "
             "fill them in or leave them out."
         )
+    if times.n_unique() == 1:
+        notes.append(f"--time {', '.join(names)}: every row has {times[0]}, so the rows are split as if they had no time.")
     return times
 
 

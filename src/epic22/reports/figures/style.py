@@ -2,9 +2,10 @@
 
 import io
 import re
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import IO, TYPE_CHECKING, Any, Generic, TypeVar
 
 import numpy as np
 
@@ -66,13 +67,20 @@ def set_height(axes: "Axes", inches: float) -> None:
     figure.set_figheight(inches)
 
 
+def save_figure(figure: "Figure", file: IO[Any], image_format: str, metadata: Mapping[str, None]) -> None:
+    """Write a picture. A sign that the font lacks, of Chinese or an emoji, is a box in a PNG; an SVG keeps its text."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        figure.savefig(file, format=image_format, metadata=dict(metadata), dpi=110)
+
+
 def render_svg(figure: "Figure", name: str) -> str:
     """An inline SVG in the page's colours, the same text for the same figure, without outside references."""
     import matplotlib as mpl
 
     buffer = io.StringIO()
     with mpl.rc_context({"svg.hashsalt": name, "svg.fonttype": "none", "font.family": "sans-serif"}):
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None}, dpi=110)
+        save_figure(figure, buffer, "svg", dict.fromkeys(("Date", "Creator", "Format", "Type")))
     text = buffer.getvalue()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.S)
     for colour, variable in CSS_VARIABLES.items():
@@ -86,7 +94,7 @@ def render_png(figure: "Figure") -> bytes:
     """A picture as PNG on white, the same bytes for the same figure."""
     figure.patch.set_alpha(1)
     content = io.BytesIO()
-    figure.savefig(content, format="png", dpi=110, metadata={"Software": None})
+    save_figure(figure, content, "png", {"Software": None})
     return content.getvalue()
 
 
