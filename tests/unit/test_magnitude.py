@@ -64,6 +64,13 @@ def test_values_that_no_centre_keeps_apart_are_named() -> None:
     assert audit(pl.Series(1e9 + np.arange(100.0))) == ()
 
 
+def test_whole_numbers_that_not_even_float64_tells_apart_are_named() -> None:
+    (finding,) = audit(pl.Series([900_719_925_474_099_300 + i % 32 for i in range(400)]), "int")
+    assert finding.suspicion == "merged values"
+    assert "one of 31 of its 32 different values" in finding.evidence
+    assert audit(pl.Series([900_719_925 + i % 32 for i in range(400)]), "int") == ()
+
+
 def test_a_label_far_from_all_others_and_a_code_among_labels_are_named() -> None:
     def about(label: np.ndarray) -> list[str]:
         frame = pl.DataFrame({"x": np.zeros(len(label))})

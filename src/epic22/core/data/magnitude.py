@@ -56,7 +56,8 @@ def audit_magnitudes(
         if column.role != "input" or column.dtype not in ("int", "float", "time") or frame.height < MIN_ROWS:
             continue
         values = _list_numbers(frame[column.name])
-        findings += [_ask_about_codes(column, values), _find_merged_values(column.name, values)]
+        n_distinct = frame[column.name].drop_nulls().n_unique() if frame[column.name].dtype.is_integer() else None
+        findings += [_ask_about_codes(column, values), _find_merged_values(column.name, values, n_distinct)]
     if is_regression and len(label) >= MIN_ROWS:
         values = _list_numbers(label)
         findings.append(_ask_about_codes(Column(label.name, "float"), values) or _find_far_labels(label.name, values))
@@ -122,15 +123,18 @@ def _write_value(column: Column, value: float) -> str:
     return str(format_value(column, value)) if column.dtype == "time" else f"{value:.12g}"
 
 
-def _find_merged_values(name: str, values: Array) -> Suspicion | None:
-    """Values that stay one as float32 even when a centre is subtracted first."""
+def _find_merged_values(name: str, values: Array, n_integers: int | None) -> Suspicion | None:
+    """Values that stay one as float32 even when a centre is subtracted first. `n_integers` are the different values of a column
+    of whole numbers, of which float64 may merge some already."""
     distinct = np.unique(values)
-    merged = len(distinct) - len(np.unique((distinct - choose_center(values)).astype(np.float32)))
-    if merged <= MAX_MERGED * len(distinct):
+    n_distinct = len(distinct) if n_integers is None else n_integers
+    merged = n_distinct - len(np.unique((distinct - choose_center(values)).astype(np.float32)))
+    if merged <= MAX_MERGED * n_distinct:
         return None
+    way_out = "or its distance from a round number by --formula" if len(distinct) == n_distinct else "or --drop it"
     evidence = (
-        f"models hold numbers with 24 bits, which makes one of {merged:,} of its {len(distinct):,} different values and others: "
-        "give its parts as columns of their own, or its distance from a round number by --formula."
+        f"models hold numbers with 24 bits, which makes one of {merged:,} of its {n_distinct:,} different values and others: "
+        f"give its parts as columns of their own, {way_out}."
     )
     return Suspicion(name, "merged values", evidence, False)
 
