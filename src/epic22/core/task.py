@@ -180,7 +180,8 @@ class Target:
 
     `offset` names the input that a count or a sum grows with, its exposure: its logarithm is added to the score, no model learns
     from it, and the value is of the row's own exposure. Models learn the label's distance from the `center`, which is not 0 where
-    labels are large beside their spread. Where some label `has_zeros` no percentage error is defined, and none is reported.
+    labels are large beside their spread, in parts of the `scale`, which is not 1 where they spread too little or far for trees.
+    Where some label `has_zeros` no percentage error is defined, and none is reported.
     No answer lies below the `floor`: 0 for counts, and for sums of which some are 0.
 
     A hazard's horizons are the edges of its grid of intervals, ascending; `decision_horizon` is the one it is judged and acted
@@ -202,6 +203,7 @@ class Target:
     decision_horizon: float | None = None
     offset: str | None = None
     center: float = 0.0
+    scale: float = 1.0
     has_zeros: bool = False
     floor: float | None = None
 
@@ -209,6 +211,10 @@ class Target:
     def traits(self) -> TargetKind:
         """What follows from the kind of target."""
         return get_kind(self.kind, self.loss)
+
+    def scale_labels(self, y: Array) -> Array:
+        """Labels y (n,) as models of values learn them: their distance from the centre, in parts of the scale."""
+        return y if (self.center, self.scale) == (0.0, 1.0) else np.asarray((y - self.center) / self.scale)
 
     @property
     def horizon(self) -> float | None:

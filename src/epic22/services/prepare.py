@@ -13,7 +13,7 @@ from epic22.core.data.task_data import TaskData
 from epic22.core.evaluation.coverage import check_groups
 from epic22.core.evaluation.metrics import note_zero_labels
 from epic22.core.experiment import Experiment
-from epic22.core.selection.target_transform import choose_label_center, choose_log_target
+from epic22.core.selection.target_transform import choose_label_scale, choose_log_target
 from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
 
@@ -40,7 +40,7 @@ def prepare(data: TaskData, split: SplitRequest, threads: int) -> Preparation:
     plan = plan_folds(examples, task.target.kind, replace(split, classes=task.target.classes))
     experiment = Experiment(task, examples, plan, split.seed, threads)
     task, notes = choose_log_target(experiment)
-    task = choose_label_center(task, examples.y)
+    task = choose_label_scale(task, examples.y)
     target, zero_notes = note_zero_labels(task.target, examples.y)
     task, notes = replace(task, targets=(target, *task.targets[1:])), (*notes, *zero_notes)
     data = replace(data, task=task, suspicions=suspicions, notes=(*data.notes, *notes))

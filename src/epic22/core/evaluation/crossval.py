@@ -79,9 +79,8 @@ def prepare_rows(
     """
     # Of a hazard, whether the event was seen is what statistics of a category can be of.
     y = np.log(part.y) if task.target.log else task.target.traits.get_outcomes(part.y)
-    y = y - task.target.center if task.target.center else y
     preprocessor, X = Preprocessor.fit_transform(
-        task.input_columns, part.X, y, encoding_folds, formulas=task.formulas, recipe=recipe
+        task.input_columns, part.X, task.target.scale_labels(y), encoding_folds, formulas=task.formulas, recipe=recipe
     )
     if task.target.offset in preprocessor.centers:
         # An exposure's logarithm is added to the score, so it stays as it is.

@@ -12,9 +12,9 @@ from epic22.core.task import Kind, Task
 class LearningProblem:
     """The matrix's columns by name, which of them are `categorical`, and the target: `kind`, `n_classes`, `horizons`, `loss`.
 
-    With `log` models learn the logarithm of the label, else its distance from `center`; with `smearing` exponentials are put
-    right to be means. `offset` is the column whose logarithm is added to the score. It is plain data, so that another process
-    builds the same estimators.
+    With `log` models learn the logarithm of the label, else its distance from `center` in parts of `scale`; with `smearing`
+    exponentials are put right to be means. `offset` is the column whose logarithm is added to the score. It is plain data, so
+    that another process builds the same estimators.
     """
 
     kind: Kind
@@ -27,6 +27,7 @@ class LearningProblem:
     smearing: bool = False
     offset: str | None = None
     center: float = 0.0
+    scale: float = 1.0
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -43,6 +44,7 @@ class LearningProblem:
             bool(target.log) and needs_smearing(target),
             target.offset,
             target.center,
+            target.scale,
         )
 
     @property

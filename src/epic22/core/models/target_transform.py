@@ -2,7 +2,8 @@
 
 Logarithms are for labels above zero that spread over orders of magnitude: raw scores and contributions are in them, add there,
 and multiply the value. A centre is for labels that are large beside their spread, which libraries of trees hold as float32, where
-1,700,000,000 and 1,700,000,060 are one; scores are values, and the centre belongs to the average.
+1,700,000,000 and 1,700,000,060 are one; scores are values, and the centre belongs to the average. A scale is for labels whose
+spread is too small or too large for the amounts that such libraries take for nothing or can square.
 """
 
 import json
@@ -89,22 +90,31 @@ class LogTargetRegressor(BaseEstimator):
 
 @dataclass
 class CenteredRegressor(BaseEstimator):
-    """`model` fitted to y - center, in float64."""
+    """`model` fitted to (y - center) / scale, in float64."""
 
     model: Any
     center: float
+    scale: float = 1.0
     kind: Kind = "regression"
 
     def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Learn the distances from the centre."""
         check_fit_arrays(X, y)
-        self.model.fit(X, np.asarray(y, dtype=np.float64) - self.center, inner)
+        self.model.fit(X, self._compute_distances(y), inner)
         return self
+
+    def _compute_distances(self, y: Array) -> Array:
+        return np.asarray((np.asarray(y, dtype=np.float64) - self.center) / self.scale)
+
+    def _restore_values(self, distances: Array) -> Array:
+        return np.asarray(np.asarray(distances, dtype=np.float64) * self.scale + self.center)
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
         """The model fitted to the distances of the part's labels; scores are values."""
-        distances = FoldData(data.X, data.y - self.center, data.X_valid, data.y_valid - self.center, data.cache)
-        return np.asarray(self.model.fit_with_validation(distances, expired)) + self.center
+        y, y_valid = self._compute_distances(data.y), self._compute_distances(data.y_valid)
+        return self._restore_values(
+            self.model.fit_with_validation(FoldData(data.X, y, data.X_valid, y_valid, data.cache), expired)
+        )
 
     def best_params(self) -> Hyperparameters:
         """The model with what its inner fold picked."""
@@ -112,17 +122,18 @@ class CenteredRegressor(BaseEstimator):
 
     def decision_function(self, X: Array) -> Array:
         """Values, (n,)."""
-        return np.asarray(self.model.decision_function(X), dtype=np.float64) + self.center
+        return self._restore_values(self.model.decision_function(X))
 
     def shap_values(self, X: Array) -> Array:
         """What each column adds to the value; the average, last, holds the centre."""
-        values = np.asarray(self.model.shap_values(X), dtype=np.float64)
+        values = np.asarray(self.model.shap_values(X), dtype=np.float64) * self.scale
         values[..., -1] += self.center
         return values
 
     def files(self) -> dict[str, bytes]:
-        """The model's files, and the centre as JSON."""
-        return {**self.model.files(), CENTER_FILE: canonical_json({"center": self.center})}
+        """The model's files, and the centre as JSON, with the scale where there is one."""
+        scale = {} if self.scale == 1.0 else {"scale": self.scale}
+        return {**self.model.files(), CENTER_FILE: canonical_json({"center": self.center, **scale})}
 
 
 def _copy_with_best_params(model: Any) -> Any:
@@ -147,12 +158,14 @@ def add_log_support(family: Family) -> Family:
         model = family.build(problem, seed=seed, threads=threads, **params)
         if problem.log:
             return LogTargetRegressor(model, problem.smearing)
-        return CenteredRegressor(model, problem.center) if problem.center else model
+        is_plain = (problem.center, problem.scale) == (0.0, 1.0)
+        return model if is_plain else CenteredRegressor(model, problem.center, problem.scale)
 
     def restore(files: Mapping[str, bytes]) -> BaseEstimator:
         if CENTER_FILE in files:
             inner_files = {name: content for name, content in files.items() if name != CENTER_FILE}
-            return CenteredRegressor(family.restore(inner_files), float(json.loads(files[CENTER_FILE])["center"]))
+            state = json.loads(files[CENTER_FILE])
+            return CenteredRegressor(family.restore(inner_files), float(state["center"]), float(state.get("scale", 1.0)))
         if STATE_FILE not in files:
             return family.restore(files)
         model = LogTargetRegressor(family.restore({name: content for name, content in files.items() if name != STATE_FILE}))

@@ -155,7 +155,7 @@ class ColumnBooster:
     def _get_labels(self, examples: Examples) -> Array:
         """Labels as models learn them."""
         target = self.experiment.task.target
-        return np.asarray(np.log(examples.y) if target.log else examples.y - target.center if target.center else examples.y)
+        return np.asarray(np.log(examples.y) if target.log else target.scale_labels(examples.y))
 
     def _get_params(self, params: Mapping[str, Any], threads: int) -> LibraryParams:
         objective, metric = OBJECTIVES[self.kind.name_objective("squared")]

@@ -1,4 +1,4 @@
-"""Whether models of values should learn the logarithm of the label, or its distance from a centre: decided once."""
+"""Whether models of values should learn the logarithm of the label, or its distance from a centre, scaled: decided once."""
 
 from dataclasses import replace
 
@@ -58,12 +58,20 @@ def choose_log_target(experiment: Experiment) -> tuple[Task, tuple[str, ...]]:
     return _set_log(task, better), (note,)
 
 
-def choose_label_center(task: Task, y: Array) -> Task:
-    """The task with the centre of its labels y (n,), where float32 would merge values that are large beside their spread."""
+SAFE_DEVIATIONS = (1e-2, 1e15)
+"""XGBoost takes no split that lessens the squared errors by less than 1e-6, whatever their unit, and sums them in float32."""
+
+
+def choose_label_scale(task: Task, y: Array) -> Task:
+    """The task with the centre of its labels y (n,), where float32 would merge values that are large beside their spread, and
+    their scale, a power of two, where they spread too little or too far for trees."""
     target = task.target
     if not target.traits.is_regression or target.log or target.traits.has_log_link:
         return task
-    return replace(task, targets=(replace(target, center=choose_center(y)), *task.targets[1:]))
+    center, deviation = choose_center(y), float(np.std(y))
+    is_safe = deviation == 0.0 or SAFE_DEVIATIONS[0] <= deviation <= SAFE_DEVIATIONS[1]
+    scale = 1.0 if is_safe else float(2.0 ** np.round(np.log2(deviation)))
+    return replace(task, targets=(replace(target, center=center, scale=scale), *task.targets[1:]))
 
 
 def uses_huber_loss(target: Target) -> bool:
