@@ -169,3 +169,14 @@ def test_an_order_that_ranks_the_few_positives_last_is_not_certainly_worse_than_
     verdict = compare(experiment, low, constant, AVERAGE_PRECISION)
     assert verdict.difference.value < 0
     assert not verdict.certain
+
+
+def test_the_average_precision_of_few_positives_that_happen_to_rank_low_is_not_called_lower_than_chance() -> None:
+    """Their order varies little when rows are left out; what random orders score on average is within the interval all the same."""
+    y = (np.arange(300) < 15).astype(float)
+    experiment, rng = experiment_of(y), np.random.default_rng(5)
+    low, constant = (
+        evaluate_response(experiment, name, response, (AVERAGE_PRECISION,)).score("average_precision")
+        for name, response in (("low", rng.normal(size=300) - 0.55 * y), ("constant", np.full(300, 0.05)))
+    )
+    assert low.value < constant.value < low.high

@@ -12,7 +12,7 @@ from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.evaluation.inner_folds import split_inner_fold, split_inner_folds
-from epic22.core.evaluation.jackknife import compute_jackknife_error, find_independent_units, jackknife_means
+from epic22.core.evaluation.jackknife import compute_score_error, find_independent_units, jackknife_means
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
@@ -207,7 +207,7 @@ def compute_scores(
     )
     scores = []
     for metric, row, left_out in zip(metrics, folds, jackknife_means(experiment, metrics, predictions, units), strict=True):
-        value, error = _mean(row), compute_jackknife_error(left_out)
+        value, error = _mean(row), compute_score_error(experiment, metric, predictions, left_out)
         ends = metric.bounds.compute_interval(value, error, units.quantile, units.informative)
         scores.append(MetricScore(value, *ends, metric.name, tuple(row.tolist()), tuple(left_out.tolist())))
     return tuple(scores)

@@ -8,13 +8,19 @@ Müller 2010). n = rows, c = clusters, g = parts.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.special import gammaln, stdtr, stdtrit
 
-from epic22.core.evaluation.bootstrap import average_folds, build_clustered_predictions, compute_weighted_metrics
+from epic22.core.evaluation.bootstrap import (
+    MetricFunction,
+    average_folds,
+    build_clustered_predictions,
+    compute_weighted_metrics,
+)
+from epic22.core.evaluation.metrics import average_precision, compute_chance_deviation
 from epic22.core.evaluation.predictions import FoldPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.statistics import CONFIDENCE
@@ -188,3 +194,36 @@ def compute_p(difference: float, error: float, units: IndependentUnits) -> float
     if math.isnan(difference + error) or units.degrees_of_freedom < 1 or not error:
         return 1.0
     return max(units.least_p, float(2 * stdtr(units.degrees_of_freedom, -abs(difference) / error)))
+
+
+def compute_chance_error(experiment: Experiment, metric: Metric, predictions: tuple[FoldPredictions, ...]) -> float:
+    """The standard error of a random order's score in these folds; 0 for a metric that shows its own error at chance.
+
+    One repeat counts, for repeats share their rows.
+    """
+    deviation = CHANCE_DEVIATIONS.get(metric.score)
+    parts = [part for part in predictions if part.fold.repeat == 0]
+    if deviation is None or any(part.response.ndim > 1 for part in parts):
+        return 0.0
+    labels = [experiment.examples.y[part.fold.test] for part in parts]
+    return math.sqrt(sum(deviation(int((y == 1).sum()), len(y)) ** 2 for y in labels)) / len(parts)
+
+
+CHANCE_DEVIATIONS: Mapping[MetricFunction, Callable[[int, int], float]] = {average_precision: compute_chance_deviation}
+"""Of metrics whose error at chance their own score does not show: the deviation over random orders of positives and rows."""
+
+CHANCE_WEIGHT = 1 / 8
+"""Of the variance at chance in that of a score which varied less: by simulation, `benchmarks/levels.py`."""
+
+
+def compute_score_error(
+    experiment: Experiment, metric: Metric, predictions: tuple[FoldPredictions, ...], left_out: Array
+) -> float:
+    """The standard error of a metric's mean over folds, by its means (g,) with each part left out.
+
+    The average precision of an order that ranks the few positives low varies far less than that of other orders of the same
+    model, so where it varies less than at chance an eighth of chance's variance counts.
+    """
+    error = compute_jackknife_error(left_out)
+    chance = compute_chance_error(experiment, metric, predictions)
+    return math.sqrt((1 - CHANCE_WEIGHT) * error**2 + CHANCE_WEIGHT * chance**2) if error < chance else error

@@ -1,21 +1,20 @@
 """Is one family better than another? Paired on the same folds, or not at all."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from epic22.core.errors import InternalError
-from epic22.core.evaluation.bootstrap import MetricFunction
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.jackknife import (
     IndependentUnits,
+    compute_chance_error,
     compute_jackknife_error,
     compute_p,
     find_independent_units,
 )
-from epic22.core.evaluation.metrics import average_precision, compute_chance_deviation
 from epic22.core.evaluation.power import DEFAULT_MINIMUM_EFFECT, Power, compute_power, compute_width, count_sample
 from epic22.core.evaluation.supplementary_tests import TestResult, run_supplementary_tests
 from epic22.core.experiment import Experiment
@@ -87,7 +86,9 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
     mean, units = float(folds.mean()) if len(folds) else math.nan, find_independent_units(experiment)
     first, second = (np.array(one.score(metric.name).left_out) for one in (a, b))
     error = compute_difference_error(mean, compute_jackknife_error(first - second), units)
-    error = max(error, compute_chance_error(experiment, metric, b)) if not math.isnan(error) else error
+    if not math.isnan(error) and all(np.ptp(part.response) == 0 for part in b.fold_predictions):
+        # A test against chance has at least its error: an order that happens to rank the few positives low varies little.
+        error = max(error, compute_chance_error(experiment, metric, a.fold_predictions))
     difference = metric.bounds.of_difference.clip_interval(Interval.around(mean, units.quantile * error))
     p = compute_p(mean, error, units)
     significant = difference.excludes_zero and p <= SIGNIFICANCE_LEVEL
@@ -111,24 +112,6 @@ def compare(experiment: Experiment, a: Evaluation, b: Evaluation, metric: Metric
 def compute_difference_error(difference: float, error: float, units: IndependentUnits) -> float:
     """The standard error of a difference between two models, which is never 0 where there is a difference."""
     return math.sqrt(error**2 + units.pseudo_variance * difference**2)
-
-
-def compute_chance_error(experiment: Experiment, metric: Metric, rival: Evaluation) -> float:
-    """The standard error that a random order's score has against a rival that orders nothing; 0 for any other rival.
-
-    A test against chance has at least the error of chance: the average precision of an order that happens to rank the few
-    positives low varies far less than that of random orders. One repeat counts, for repeats share their rows.
-    """
-    deviation = CHANCE_DEVIATIONS.get(metric.score)
-    parts = [part for part in rival.fold_predictions if part.fold.repeat == 0]
-    if deviation is None or any(part.response.ndim > 1 or np.ptp(part.response) > 0 for part in parts):
-        return 0.0
-    labels = [experiment.examples.y[part.fold.test] for part in parts]
-    return math.sqrt(sum(deviation(int((y == 1).sum()), len(y)) ** 2 for y in labels)) / len(parts)
-
-
-CHANCE_DEVIATIONS: Mapping[MetricFunction, Callable[[int, int], float]] = {average_precision: compute_chance_deviation}
-"""Of metrics whose error at chance their own score does not show: the deviation over random orders of positives and rows."""
 
 
 def write_advice(power: Power, units: IndependentUnits) -> str:
