@@ -53,6 +53,9 @@ BOUNDS: Mapping[str, tuple[float, float]] = {
 MAX_FACTOR = 30.0
 """Of the rows that are drawn to check what was asked for: beyond it a table is left out, and counted."""
 
+PANEL_SIZES = (3, 6, 20, 60, 300)
+"""Independent stretches of the panels that are trained on."""
+
 ROW_KINDS = ("binary", "rare", "multiclass", "regression", "groups", "time")
 
 CELLS: tuple[Cell, ...] = (
@@ -60,7 +63,10 @@ CELLS: tuple[Cell, ...] = (
     *(Cell("panel", effect, n) for n in (3, 6, *SIZES) for effect in ("noise", "moderate")),
     *(Cell(kind, "strong", n) for n in SIZES for kind in ("binary", "rare")),
 )
-TRAINING_CELLS: tuple[Cell, ...] = tuple(Cell(kind, "noise", n) for n in SIZES for kind in ROW_KINDS)
+TRAINING_CELLS: tuple[Cell, ...] = (
+    *(Cell(kind, "noise", n) for n in SIZES for kind in ROW_KINDS),
+    *(Cell("panel", "noise", n) for n in PANEL_SIZES),
+)
 FEW_TRAININGS = 20
 """Tables a cell of 1,000 rows and more."""
 

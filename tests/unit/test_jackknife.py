@@ -172,7 +172,7 @@ def test_an_order_that_ranks_the_few_positives_last_is_not_certainly_worse_than_
 
 
 def test_the_average_precision_of_few_positives_that_happen_to_rank_low_is_not_called_lower_than_chance() -> None:
-    """Their order varies little when rows are left out; what random orders score on average is within the interval all the same."""
+    """Their order varies little when rows are left out; the score of chance is within the interval all the same."""
     y = (np.arange(300) < 15).astype(float)
     experiment, rng = experiment_of(y), np.random.default_rng(5)
     low, constant = (

@@ -23,3 +23,27 @@ def test_tables_are_judged_once_and_a_stopped_cell_goes_on(tmp_path: Path, monke
     assert summary["tables"] == 4
     assert summary["scores"]["skill"]["outside"] == 0
     assert summary["scores"]["skill"]["no_width"] == 0
+
+
+def test_a_bar_is_missed_where_chance_does_not_explain_it() -> None:
+    page = benchmark_module("level_page")
+    certain = {"share": 0.08, "low": 0.06, "high": 0.1}
+    wide, narrow = {"share": 0.995, "low": 0.99, "high": 0.998}, {"share": 0.9, "low": 0.88, "high": 0.92}
+    cells = {
+        "binary noise 60": {"certain": certain, "scores": {"roc_auc": {"covered": wide}}},
+        "binary moderate 300": {"certain": certain, "scores": {"roc_auc": {"covered": wide}, "log_loss": {"covered": narrow}}},
+    }
+    lines = page.list_misses({"cells": cells})
+    assert [line.split(":")[0] for line in lines if line] == [
+        "* binary noise 60",
+        "* binary moderate 300, roc_auc",
+        "* binary moderate 300, log_loss",
+    ]
+    assert page.list_misses({"cells": {}})[0] == "No bar is missed."
+
+
+@pytest.mark.slow
+def test_a_training_on_a_panel_of_random_walks_is_not_certain_and_one_on_rows_counts_what_it_said() -> None:
+    levels, trainings = benchmark_module("levels"), benchmark_module("level_trainings")
+    for cell in (levels.Cell("panel", "noise", 3), levels.Cell("regression", "noise", 20)):
+        assert trainings.train_on_noise(cell, np.random.default_rng(levels.seed_of(cell, 0)))[0] == 0.0
