@@ -111,12 +111,27 @@ def test_a_person_may_promote_with_a_reason(story: Story, tmp_path: Path) -> Non
     assert list_models(assemble(Settings(home, 1)).registry, TASK)[1].why == "promoted by hand: rents are not known in time"
 
 
-def test_a_champion_that_cannot_be_opened_is_followed_by_any(tmp_path: Path) -> None:
-    first = train(tmp_path, people(120))
-    manifest = tmp_path / "models" / TASK / first.version.version / "bundle" / "manifest.json"
-    manifest.write_text("{")
-    assert train(tmp_path, people(120).select("shoe", "left")).challenge is None
-    assert epic22.load(TASK, home=tmp_path).version.version == "2"
+@pytest.mark.parametrize("damaged", ["1/bundle/manifest.json", "champion.json"])
+def test_a_champion_that_cannot_be_opened_is_followed_by_any_and_that_is_said(
+    tmp_path: Path, damaged: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Shell(tmp_path, capsys, monkeypatch)
+    train(shell.home, people(120))
+    (shell.home / "models" / TASK / damaged).write_text("{")
+    people(120).select("shoe", "left").write_csv("one.csv")
+    code, out, err = shell("train", "--csv", "one.csv", "--label", "left", "--task", TASK, "--folds", "2", "--repeats", "1")
+    assert (code, "version 2" in out) == (0, True)
+    assert f"What served {TASK} cannot be opened, so the new version is compared with none: " in " ".join(err.split())
+    assert epic22.load(TASK, home=shell.home).version.version == "2"
+
+
+def test_a_champion_whose_held_out_predictions_are_damaged_goes_on_serving(tmp_path: Path) -> None:
+    train(tmp_path, people(120))
+    (tmp_path / "models" / TASK / "1" / "held_out.npz").write_bytes(b"PK")
+    challenge = train(tmp_path, people(120).select("shoe", "left")).challenge
+    assert challenge is not None
+    assert "its held-out predictions were not kept by the release that trained it, or are damaged" in challenge.why
+    assert epic22.load(TASK, home=tmp_path).version.version == "1"
 
 
 def test_the_command_says_who_serves_and_the_way_out(

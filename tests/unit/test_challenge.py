@@ -182,5 +182,5 @@ def test_rows_that_the_champion_never_saw_are_answered_by_itself_and_others_out_
     # A sample of a larger table: what else the champion learned from is not known, so it is not asked of other rows.
     sampled = replace(known, has_all_rows=False)
     assert np.isnan(collect_responses(experiment, ServingModel(model.version, model, sampled))[300:]).all()
-    with pytest.raises(ColumnError, match="kept no held-out predictions"):
+    with pytest.raises(ColumnError, match="held-out predictions were not kept"):
         collect_responses(experiment, ServingModel(model.version, model, None))

@@ -108,15 +108,20 @@ def describe_amount(change: float, unit: str | None) -> str:
     return f"{'adds' if change > 0 else 'takes off'} {size}"
 
 
-def format_figure(value: float | None, digits: int = 4) -> str:
-    """A number with this many significant digits, thousands set apart, a dash for what is undefined.
+MAX_WHOLE = 2.0**53
+"""Not every whole number above this has a float of its own."""
 
-    >>> [format_figure(x) for x in (125193.4, 0.81237, None, float("nan"))], format_figure(0.81237, 2)
-    (['125,193', '0.8124', '–', '–'], '0.81')
+
+def format_figure(value: float | None, digits: int = 4) -> str:
+    """A number with this many significant digits, thousands set apart, a dash for what is undefined; with a power of ten from
+    where not all digits are known.
+
+    >>> [format_figure(x) for x in (125193.4, 0.81237, None, float("nan"))], format_figure(0.81237, 2), format_figure(1e30 / 7)
+    (['125,193', '0.8124', '–', '–'], '0.81', '1.429e+29')
     """
     if value is None or not math.isfinite(value):
         return "–"
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.{digits}g}"
+    return f"{value:,.0f}" if 1000 <= abs(value) < MAX_WHOLE else f"{value:.{digits}g}"
 
 
 class Difference(Protocol):

@@ -6,20 +6,22 @@ import numpy as np
 from polars import DataFrame
 
 from epic22.core.artifact.model import Model
-from epic22.core.errors import ColumnError, UserError
+from epic22.core.errors import BundleError, ColumnError, UnknownTaskError, UserError
 from epic22.core.evaluation.challenge import Challenge, challenge_champion, select_compared_rows
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.held_out import HeldOutPredictions
 from epic22.core.experiment import Experiment
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
+from epic22.core.progress import Progress
 from epic22.core.tables.rowhash import hash_values
 from epic22.core.task import Array, Task
 
 
 @dataclass(frozen=True)
 class ServingModel:
-    """The model that serves a task, opened, and what was kept of its held-out rows; None where a release before kept nothing."""
+    """The model that serves a task, opened, and what was kept of its held-out rows; None where a release before kept nothing, or
+    that is damaged."""
 
     version: ModelVersion
     model: Model
@@ -31,16 +33,25 @@ class ServingModel:
         return self.version.version
 
 
-def open_serving_model(registry: Registry, task: str) -> ServingModel | None:
-    """The model that serves the task; None where none does, or what does cannot be opened: another then takes its place."""
-    version = registry.find_champion(task)
-    if version is None:
-        return None
+def open_serving_model(registry: Registry, task: str, progress: Progress = Progress()) -> ServingModel | None:
+    """The model that serves the task; None where none does, or what does cannot be opened: another then takes its place, which is
+    said."""
     try:
-        model, held_out = registry.load(task, version.version), registry.load_held_out(task, version.version)
-    except UserError:
+        version = registry.champion(task)
+        return ServingModel(version, registry.load(task, version.version), _load_held_out(registry, version))
+    except UnknownTaskError:
         return None
-    return ServingModel(version, model, held_out)
+    except UserError as error:
+        progress.note(f"What served {task} cannot be opened, so the new version is compared with none: {error}")
+        return None
+
+
+def _load_held_out(registry: Registry, version: ModelVersion) -> HeldOutPredictions | None:
+    try:
+        return registry.load_held_out(version.task, version.version)
+    except BundleError:
+        # The model itself answers: it goes on serving, compared with nothing.
+        return None
 
 
 def challenge_with_rows(experiment: Experiment, challenger: Evaluation, constant: Evaluation, serving: ServingModel) -> Challenge:
@@ -85,7 +96,7 @@ def find_responses(X: DataFrame, serving: ServingModel) -> Array:
     """
     held_out = serving.held_out
     if held_out is None:
-        raise ColumnError("the release that trained it kept no held-out predictions")
+        raise ColumnError("its held-out predictions were not kept by the release that trained it, or are damaged")
     for name in held_out.columns:
         if name not in X.columns:
             raise ColumnError(f"its column {name!r} is not among the inputs now")

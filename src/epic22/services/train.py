@@ -128,7 +128,7 @@ def train(
             promotion.enter_context(registry.lock_champion(pipeline.data.task.name))
         first_model = registry.find_champion(pipeline.data.task.name) is None
         package = pipeline.package(plan, selection, fitted, first_model)
-        serving = open_serving_model(registry, pipeline.data.task.name)
+        serving = open_serving_model(registry, pipeline.data.task.name, progress)
         if serving is not None:
             package = package.meet_challenge(pipeline.challenge(plan, selection, serving))
         version = register(package, registry)
