@@ -12,7 +12,7 @@ from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.request_model import build_request_model
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.task_data import TaskData
-from epic22.core.errors import ColumnError, UserError
+from epic22.core.errors import ColumnError, RowError, UserError
 from epic22.core.task import Kind
 from epic22.spec.flat_file import load_task_data, read_rows
 from epic22.spec.task_comments import Inferred, add_inferred
@@ -246,3 +246,24 @@ def test_offsets_are_no_input_without_their_times_and_none_of_a_task_file(tmp_pa
     assert [c.name for c in add_inferred(spec, Inferred(data.task, data.examples().X)).columns] == ["x", "at", "y"]
     without = load_task_data(build_spec(csv=path, label="y", drop=["at"]))
     assert [column.name for column in without.task.input_columns] == ["x"]
+
+
+def test_a_later_file_tells_categories_that_training_never_saw(tmp_path: Path) -> None:
+    columns = load_task_data(
+        build_spec(csv=file_of(tmp_path, zip=["02138", "01002", "90210"] * 20, y=[0, 1, 1, 0] * 15), label="y")
+    )
+    heard: list[str] = []
+    read_rows(file_of(tmp_path, "later.csv", n=2, zip=["2138", "90210"]), columns.task.columns, heard.append)
+    assert heard == ["later.csv: zip: 1 rows hold what training never saw, treated as missing: '2138'."]
+
+
+def test_a_point_before_three_digits_is_refused_where_training_had_whole_numbers(tmp_path: Path) -> None:
+    columns = load_task_data(
+        build_spec(csv=file_of(tmp_path, v=[*range(1000, 1060)], y=[0, 1, 1, 0] * 15), label="y", keep=["v"])
+    )
+    with pytest.raises(RowError, match=r"row 2, column 'v': '1\.234' is not a whole number"):
+        read_rows(file_of(tmp_path, "later.csv", n=2, v=["1234", "1.234"]), columns.task.columns)
+    assert read_rows(file_of(tmp_path, "later.csv", n=2, v=["1234.0", "1,234"]), columns.task.columns)["v"].to_list() == [
+        1234,
+        1234,
+    ]

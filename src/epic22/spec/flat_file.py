@@ -4,7 +4,7 @@ A row is known at its own time (else all rows are timeless); its cutoff is that 
 label is withheld in a table of its own until after the cutoff.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -39,6 +39,7 @@ from epic22.spec.task_request import build_loss, build_roles, refuse_contradicti
 from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
+MAX_SHOWN_LEVELS = 5
 MAX_INTEGER_CLASSES = 10
 """An integer label with at most this many values is taken for classes, unless the kind is stated."""
 
@@ -122,11 +123,23 @@ def list_excluded_columns(spec: TrainingSpec) -> set[str]:
 
 
 def read_rows(path: Path, columns: tuple[Column, ...], note: Callable[[str], None] = lambda text: None) -> pl.DataFrame:
-    """A file's rows in the types of a trained task's columns, for prediction; `note` hears of lines that are no rows."""
+    """A file's rows in the types of a trained task's columns, for prediction; `note` hears of lines that are no rows, and of
+    categories that training never saw."""
     raw = read_table(path)
-    for text in raw.notes:
+    frame = conform_frame(raw, columns)
+    for text in (*raw.notes, *_describe_unseen_levels(frame, columns)):
         note(f"{path.name}: {text}")
-    return conform_frame(raw, columns)
+    return frame
+
+
+def _describe_unseen_levels(frame: pl.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:
+    for column in columns:
+        if column.role == "input" and column.dtype == "category" and column.levels and column.name in frame.columns:
+            values = frame[column.name].drop_nulls()
+            unseen = values.filter(~values.is_in(list(column.levels)))
+            if len(unseen):
+                shown = ", ".join(repr(value[:100]) for value in unseen.unique(maintain_order=True).head(MAX_SHOWN_LEVELS))
+                yield f"{column.name}: {len(unseen):,} rows hold what training never saw, treated as missing: {shown}."
 
 
 def _parse_formulas(table: TypedTable, spec: TrainingSpec) -> tuple[Formula, ...]:

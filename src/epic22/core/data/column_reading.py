@@ -56,6 +56,7 @@ MAX_NUMBER = 3.0e38
 """Beyond this a number is infinite in the 32 bits that models see."""
 
 DIGITS = r"^[+-]?(\d+|\d{1,3}(,\d{3})+)$"
+POINT_THOUSANDS = r"^[+-]?[1-9]\d{0,2}(\.\d{3})+$"
 JOINED = r"^\d{4,}\D+\d{4,}$"
 """Two numbers in one cell: parcels, orders, accounts. No damage of one number looks like it."""
 
@@ -408,6 +409,9 @@ def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
 
     Times with the year first, as ISO 8601 has them, fit every column of times.
     """
+    if dtype == "int" and reading.number == NumberFormat():
+        # Training had whole numbers alone: 1.234 is a thousand or a part of two, and nothing says which.
+        own = own.set(own.str.contains(POINT_THOUSANDS), None)
     if dtype in ("int", "float", "money"):
         return parse_numbers_as(own, reading.number).cast(pl.Float64)
     if dtype == "time":
