@@ -9,7 +9,7 @@ import pytest
 
 from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
-from epic22.core.data.column_reading import ReadColumn, infer_text_column, read_text
+from epic22.core.data.column_reading import NEARLY, ReadColumn, infer_text_column, read_text
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
@@ -292,3 +292,14 @@ def test_whole_numbers_of_a_typed_file_beyond_64_bits_stay_apart(tmp_path: Path)
     frame = infer_schema(read_table(tmp_path / "t.parquet"), Roles("y")).frame
     assert [frame[name].n_unique() for name in frame.columns] == [6, 6, 2]
     assert frame["y"].dtype == pl.Int64
+
+
+@pytest.mark.parametrize("odd", ["1O", "5l", "7I"])
+def test_a_letter_for_a_digit_among_few_numbers_is_no_unit(odd: str) -> None:
+    column = read([*["10", "11", "12", "13"] * 30, odd])
+    assert column.values.dtype == pl.String
+    assert column.remarks == ((NEARLY, f"x ({odd!r} in row 121)"),)
+
+
+def test_litres_are_a_unit() -> None:
+    assert read(["10 l", "7.5 l", "3"]).values.to_list() == [10.0, 7.5, 3.0]

@@ -261,7 +261,7 @@ def test_a_point_before_three_digits_is_refused_where_training_had_whole_numbers
     columns = load_task_data(
         build_spec(csv=file_of(tmp_path, v=[*range(1000, 1060)], y=[0, 1, 1, 0] * 15), label="y", keep=["v"])
     )
-    with pytest.raises(RowError, match=r"row 2, column 'v': '1\.234' is not a whole number"):
+    with pytest.raises(RowError, match=r"row 2, column 'v': '1\.234' is not a finite number, whole in training"):
         read_rows(file_of(tmp_path, "later.csv", n=2, v=["1234", "1.234"]), columns.task.columns)
     assert read_rows(file_of(tmp_path, "later.csv", n=2, v=["1234.0", "1,234"]), columns.task.columns)["v"].to_list() == [
         1234,

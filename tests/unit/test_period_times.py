@@ -22,10 +22,17 @@ from epic22.spec.panel_file import PanelFile, load_panel_task_data
 
 MONTHS = [(2018 + m // 12, m % 12 + 1) for m in range(30)]
 NAMES = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sept", "Oct", "Nov", "Dec"]
+GERMAN = ["Januar", "Februar", "März", "April", "Mai", "Juni", "Juli", "August", "September", "Oktober", "November", "Dezember"]
+SPANISH = ["ene", "feb", "mar", "abr", "may", "jun", "jul", "ago", "sep", "oct", "nov", "dic"]
+
 MONTHLY_NOTATIONS: dict[str, Callable[[int, int], str]] = {
     "Jan-18": lambda y, m: f"{NAMES[m - 1]}-{y % 100}",
     "18-Jan": lambda y, m: f"{y % 100}-{NAMES[m - 1]}",
     "Jan. 2018": lambda y, m: f"{NAMES[m - 1]}. {y}",
+    "Mär 18": lambda y, m: f"{GERMAN[m - 1][:3]} {y % 100}",
+    "1. März 2018": lambda y, m: f"1. {GERMAN[m - 1]} {y}",
+    "1 de mar de 2018": lambda y, m: f"1 de {SPANISH[m - 1]} de {y}",
+    "1/31/18 1:00 p.m.": lambda y, m: f"{m}/28/{y % 100} 1:00 p.m.",
     "1/31/18": lambda y, m: f"{m}/{(date(y + m // 12, m % 12 + 1, 1) - timedelta(1)).day}/{y % 100}",
     "31-12-2023": lambda y, m: f"{(date(y + m // 12, m % 12 + 1, 1) - timedelta(1)).day}-{m:02}-{y}",
     "the first of the month, day first": lambda y, m: f"01/{m:02}/{y}",
@@ -140,8 +147,8 @@ def test_hours_of_two_series_centuries_apart_are_refused_before_a_table_of_them_
 
 
 def test_a_column_name_that_is_nearly_a_time_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ColumnError, match="column 'Okt-18' is written as the times are, such as 'Aug-18', but is none"):
-        load(tmp_path, "wide", ["Aug-18", "Sep-18", "Okt-18", "Nov-18"], "M")
+    with pytest.raises(ColumnError, match="column 'Otk-18' is written as the times are, such as 'Aug-18', but is none"):
+        load(tmp_path, "wide", ["Aug-18", "Sep-18", "Otk-18", "Nov-18"], "M")
     with pytest.raises(ColumnError, match="most column names are times like year-month, but 'Apr-18' is one like month-year"):
         load(tmp_path, "wide", ["2018-01", "2018-02", "2018-03", "Apr-18"], "M")
 

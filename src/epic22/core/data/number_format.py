@@ -63,6 +63,9 @@ MAX_WHOLE_DIGITS = 18
 MIN_AFFIX_SHARE = 0.05
 """A currency or a unit that fewer of the different numbers have is damage: 1O for 10."""
 
+LOOKALIKES = ("o", "l", "i", "b", "z")
+"""Letters that are taken for digits, and digits for them, by people and by scanners."""
+
 MIN_BARE_NUMBERS = 3
 MAX_SAMPLE, MAX_ROUNDS = 1000, 4
 
@@ -230,7 +233,8 @@ def _choose_affixes(parts: pl.DataFrame) -> tuple[tuple[str, ...], tuple[str, ..
         if not by_key:
             continue
         best = max(sorted(by_key), key=lambda key: by_key[key])
-        if by_key[best] < MIN_AFFIX_SHARE * parts.height:
+        # 1O among bare numbers is a misread ten, and 5l among litres is none.
+        if by_key[best] < (0.5 if best in LOOKALIKES else MIN_AFFIX_SHARE) * parts.height:
             continue
         spellings = sorted({affix for affix, _ in counts if affix and _affix_key(affix) == best})
         chosen += spellings

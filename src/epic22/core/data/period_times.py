@@ -24,7 +24,7 @@ from epic22.core.data.period_notation import (
     find_nearest_notation,
     find_notations,
 )
-from epic22.core.data.time_format import split_offsets
+from epic22.core.data.time_format import split_offsets, write_times_in_english
 from epic22.core.errors import ColumnError
 from epic22.core.time_series import DAY, YEARLY, Frequency
 
@@ -178,12 +178,12 @@ def _check_offsets(reading: PeriodReading, own: PeriodReading, frequency: Freque
 
 
 def _normalize_text(raw: pl.Series) -> pl.Series:
-    """The times as text without blanks around it, null where there is none; whole numbers without decimals, Sept. as Sep, and
-    without the X that R sets before a column name of digits."""
+    """The times as text without blanks around it, null where there is none; whole numbers without decimals, months in English,
+    and without the X that R sets before a column name of digits."""
     if raw.dtype.is_float() and bool((raw.drop_nulls() % 1 == 0).all()):
         raw = raw.cast(pl.Int64)
     text = raw.cast(pl.String).str.strip_chars().str.replace(r"^X(\d)", "$1")
-    text = text.str.replace_all(r"(?i)\b(sep)t\b", "$1").str.replace_all(r"([A-Za-z]{3,})\.", "$1")
+    text = write_times_in_english(text).str.replace(r"^(\d{1,2})\. (\pL)", "$1 $2")
     return text.set(text == "", None)
 
 

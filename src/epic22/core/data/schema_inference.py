@@ -486,9 +486,7 @@ def _describe_expected(column: Column) -> str:
         formats = "" if reading.is_plain else f" or, as in training, written {' or '.join(reading.times)}"
         return f"a time like 2024-03-01T13:00{formats}"
     if reading.number == NumberFormat():
-        return (
-            "a whole number, as in training, without a point before three digits" if column.dtype == "int" else "a finite number"
-        )
+        return "a finite number" + (", whole in training, with no point before three digits" if column.dtype == "int" else "")
     affix = f" with {' or '.join(reading.number.affixes)}" if reading.number.affixes else ""
     return f"a finite number written as in training, with {reading.number.decimal!r} as the decimal mark{affix}"
 

@@ -101,8 +101,7 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     if form in ZONED_FORMATS:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
     offsets, text = split_offsets(text.str.replace(r"(Z| UTC| GMT)$", ""))
-    text = write_months_in_english(text) if "%B" in form else text
-    text = text.str.replace(r"(?i)\s*([ap])\.?\s?m\.?$", " ${1}m") if "%p" in form else text
+    text = write_times_in_english(text) if "%B" in form or "%p" in form else text
     if form in MONTHS:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
     elif form in WEEKS:
@@ -134,12 +133,13 @@ MONTH_PATTERNS = {name: f"(?i)\\b(?:{words.replace(' ', '|')})\\b\\.?" for name,
 ANY_MONTH = f"(?i)\\b(?:{'|'.join(' '.join(MONTH_NAMES.values()).split())})\\b"
 
 
-def write_months_in_english(text: pl.Series) -> pl.Series:
-    """Dates with English names of months, without the endings of ordinals and the dots of abbreviations.
+def write_times_in_english(text: pl.Series) -> pl.Series:
+    """Times with English names of months, without endings of ordinals and dots of abbreviations, a blank before am and pm.
 
-    >>> write_months_in_english(pl.Series(["1. März 2023", "2nd Sept 2023", "3 Oct. 2023"])).to_list()
-    ['1. March 2023', '2 September 2023', '3 Oct 2023']
+    >>> write_times_in_english(pl.Series(["1. März 2023", "2nd Sept 2023", "3 de oct. de 2023 1:05p.m."])).to_list()
+    ['1. March 2023', '2 September 2023', '3 oct 2023 1:05 pm']
     """
+    text = text.str.replace(r"(?i)([0-9])\s*([ap])\.?\s?m\.?$", "$1 ${2}m")
     text = text.str.replace(r"(?i)\b([0-9]{1,2})(?:st|nd|rd|th)\b", "$1").str.replace(r"(\pL{3,})\.", "$1")
     text = text.str.replace_all(r"(?i) del? ", " ")
     if not text.str.contains(ANY_MONTH).any():
