@@ -64,6 +64,11 @@ def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
         ("{from: rooms, unit: fahrenheit}", ["212"], ["100.0"]),
         ("{from: rooms, values: {EMERGENCY: critical}}", ["EMERGENCY", "low"], ["critical", "low"]),
         ("{from: rooms, values: {LOW: low}, otherwise: high}", ["LOW", "x", None], ["low", "high", None]),
+        (
+            '{from: rooms, decimal: ","}',
+            ["1.450,00 €", "\u221212,50", "(7)", "90 m2", "7,-", "2 x 300", "1.2M", "1,234.56", None],
+            ["1450.00", "-12.50", "-7.0", "90.0", "7.0", "2 x 300", "1.2M", "1,234.56", None],
+        ),
         ("{from: rooms, default: none}", ["", None, "x"], ["none", "none", "x"]),
         ("{from: rooms, add: -3650d}", ["2020-01-01"], [datetime(2010, 1, 3)]),
         ("{const: 2020-01-01, ago: {years: rooms}}", ["18", "0", "x"], [datetime(2002, 1, 1), datetime(2020, 1, 1), None]),

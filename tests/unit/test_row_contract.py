@@ -158,6 +158,11 @@ def test_times_are_read_as_utc(text: str, wanted: datetime | None) -> None:
     assert parse_times(pl.Series([text, "2024-01-01"])).to_list() == [wanted, datetime(2024, 1, 1)]
 
 
+@pytest.mark.parametrize("text", ["2024-01-01T00:00:00+01:00", "2024-01-01 00:00:00 +0100", "2024-01-01T00:00Z", "2024-01-01"])
+def test_the_month_of_a_market_row_is_the_one_that_is_written(text: str) -> None:
+    assert parse_column(pl.Series([text]), get_canonical_table("market").get_column("month"))[0] == datetime(2024, 1, 1)
+
+
 def test_enumerations_are_read_in_any_case_and_truths_from_words() -> None:
     kind = Column("kind", "category", levels=("in_progress", "on_hold"))
     assert parse_column(pl.Series(["IN_PROGRESS", "On Hold", "on-hold", "elsewhere"]), kind).to_list() == [

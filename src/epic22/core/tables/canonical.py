@@ -87,6 +87,10 @@ def _id_column(name: str, optional: bool = False) -> Column:
     return Column(name, "text", optional=optional, role="id")
 
 
+PERIOD = "month"
+"""The unit of a time that stands for a whole month: the one that is written, whatever its offset from UTC."""
+
+
 def _time_column(name: str, optional: bool = False, known_when: str | None = None, about: str = "") -> Column:
     return Column(name, "time", optional=optional, role="time", known_when=known_when, about=about)
 
@@ -365,7 +369,7 @@ MARKET = CanonicalTable(
     (
         Column("zip_code", "category", role="id"),
         Column("bedrooms", "int", low=0, high=20, role="id"),
-        _time_column("month"),
+        Column("month", "time", unit=PERIOD, role="time"),
         _money_column("average_rent"),
         Column("vacancy_rate", "float", low=0, high=1),
         _money_column("median_price", optional=True),

@@ -219,12 +219,29 @@ def _convert_times(values: pl.Series, form: str) -> pl.Series:
 
 
 def _convert_numbers(values: pl.Series, mark: str) -> pl.Series:
-    """Numbers without currency, unit and marks of thousands; what holds no digit stays as it is, for the check to name it."""
-    text = values.cast(pl.String).str.strip_chars()
-    digits = text.str.replace_all(rf"[^0-9{re.escape(mark)}-]", "").str.replace(mark, ".", literal=True)
-    is_negative = text.str.contains(r"^\(.*\)$")
-    signed = pl.select(pl.when(is_negative).then("-" + digits).otherwise(digits)).to_series()
-    return signed.set(signed.cast(pl.Float64, strict=False).is_null(), None).fill_null(text)
+    """Numbers without currency, unit and marks of thousands; what is not one number stays as it is, for the check to name it."""
+    text = values.cast(pl.String).str.strip_chars().str.replace_all(r"[\u2212\u2013\u2014]", "-")
+    parts = text.str.replace(r"([0-9][.,])--?", "$1").str.extract_groups(_build_amount(mark)).struct.unnest()
+    number = parts["whole"].str.replace_all("[^0-9]", "") + "." + parts["part"].fill_null("0")
+    is_negative = parts["sign"].is_not_null() | parts["behind"].is_not_null() | parts["open"].is_not_null()
+    signed = pl.select(pl.when(is_negative).then("-" + number).otherwise(number)).to_series()
+    is_odd = (parts["open"].is_null() != parts["close"].is_null()) | parts["unit"].str.contains(SCALE).fill_null(value=False)
+    return signed.set(is_odd, None).fill_null(values.cast(pl.String))
+
+
+SCALE = r"^(?:[kK]|M|Mio|mio|Mrd|mrd|bn|million)\.?$"
+"""Units that multiply: such numbers are not taken, for what is meant is not stated."""
+
+
+def _build_amount(mark: str) -> str:
+    """The pattern of one number, with a sign or in brackets, between a currency and a unit that hold no digits but m2's."""
+    marks = r"[.,'’ \u00a0\u2009\u202f]".replace(mark, "")
+    groups = rf"[0-9]{{1,3}}(?:{marks}[0-9]{{3}})+" + (r"|[0-9]{1,2}(?:,[0-9]{2})+,[0-9]{3}" if mark == "." else "")
+    return (
+        r"^(?P<open>\()?\s*(?:[^0-9()-]*(?:[^0-9()., -]|\.\s))?\s*(?P<sign>-)?\s*(?:\p{Sc}|[A-Z]{3})?\s*"
+        rf"(?P<whole>{groups}|[0-9]+)(?:{re.escape(mark)}(?P<part>[0-9]+)?)?\s*"
+        r"(?P<unit>(?:\p{L}[23]|[^0-9()-])*?)\s*(?P<behind>-)?(?P<close>\))?$"
+    )
 
 
 def _convert_unit(values: pl.Series, offset: float, factor: float) -> pl.Series:

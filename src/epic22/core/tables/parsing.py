@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from epic22.core.tables.canonical import MONEY, CanonicalTable
+from epic22.core.tables.canonical import MONEY, PERIOD, CanonicalTable
 from epic22.core.task import Column
 
 TIME_FORMATS = (
@@ -40,7 +40,7 @@ def parse_column(raw: pl.Series, column: Column) -> pl.Series:
             # Two decimals, half to even; a float is taken for the shortest decimal that names it.
             return (raw.cast(pl.String) if raw.dtype.is_float() else raw).cast(MONEY, strict=False)
         case "time":
-            return parse_times(raw)
+            return parse_times(_drop_offsets(raw) if column.unit == PERIOD else raw)
         case _:
             return _parse_text(raw, column)
 
@@ -121,6 +121,13 @@ def parse_times(raw: pl.Series) -> pl.Series:
     if raw.dtype != pl.String:
         return pl.Series(raw.name, [None] * raw.len(), dtype=pl.Datetime("us"))
     return _parse_time_text(raw)
+
+
+def _drop_offsets(raw: pl.Series) -> pl.Series:
+    """The times by the clock of the place, as they are written."""
+    if isinstance(raw.dtype, pl.Datetime):
+        return raw.dt.replace_time_zone(None)
+    return raw.str.replace(r"(:\d{2}\S*?)\s*(?:[zZ]|[+-]\d{2}:?(?:\d{2})?)$", "$1") if raw.dtype == pl.String else raw
 
 
 def _parse_time_text(raw: pl.Series) -> pl.Series:
