@@ -91,7 +91,7 @@ class ColumnPrice:
         """The race in words."""
         scores = f"{format_figure(self.with_column)} with it, {format_figure(self.without_column)} without"
         difference = describe_difference(self.difference)
-        return f"{self.family} has {self.metric} {scores} ({difference} with it): --drop {self.column} if it is known later."
+        return f"{self.family} has {self.metric} {scores}: {difference} with it; --drop {self.column} if it is known later."
 
 
 @dataclass(frozen=True)

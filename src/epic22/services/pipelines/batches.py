@@ -36,6 +36,7 @@ from epic22.core.progress import Progress
 from epic22.core.task import Array, Task
 from epic22.services.audit import audit_examples
 from epic22.services.challenge import ServingModel, challenge_with_rows
+from epic22.services.column_prices import attach_prices
 from epic22.services.comparison import compare_in_use
 from epic22.services.pipelines.rows import (
     assess_selection,
@@ -174,13 +175,16 @@ class BatchPipeline:
         """The run, once its model is registered: the board is of all test rows, all else of the sample."""
         data, experiment = self.data, plan.experiment
         champion = next(one for one in selection.board if one.family == selection.sampled.champion.family)
+        why_no_prices = "" if data.task.entities is not None else "no second training is done a batch at a time"
         return RowRun(
             **vars(replace(selection.sampled, leaderboard=selection.board, champion=champion)),
             task=experiment.task,
             data_version=data.data_version,
             notes=(*data.notes, *describe_run(data.table, self.setting, self.memory, selection.champion)),
             warnings=experiment.plan.warnings,
-            audit=(*data.suspicions, *audit_split(data.examples, experiment.plan)),
+            audit=attach_prices(
+                experiment.task, (*data.suspicions, *audit_split(data.examples, experiment.plan)), (), why_no_prices
+            ),
             plan=experiment.plan,
             examples=data.examples,
             bundle=package.bundle,

@@ -32,7 +32,7 @@ from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.challenge import ServingModel, challenge_with_rows
-from epic22.services.column_prices import attach_prices, price_doubtful_columns
+from epic22.services.column_prices import attach_prices, explain_costly_race, price_doubtful_columns
 from epic22.services.comparison import compare_in_use, is_baseline
 from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
@@ -111,10 +111,21 @@ class RowPipeline:
         )
 
     def _price_columns(self, plan: RowPlan, board: tuple[Evaluation, ...], progress: Progress) -> tuple[ColumnPrice, ...]:
-        """What doubtful columns of a table of one's own are worth; where the time is limited, or columns are planned, none."""
-        if self.data.task.entities is not None or plan.config.is_time_limited or plan.candidates.planner is not None:
+        """What doubtful columns of a table of one's own are worth."""
+        if self.data.task.entities is not None or self._explain_missing_prices(plan, board):
             return ()
-        return price_doubtful_columns(plan.preparation.experiment, plan.preparation.audit, board, progress)
+        return price_doubtful_columns(
+            plan.preparation.experiment, plan.preparation.audit, board, progress, plan.candidates.planner is not None
+        )
+
+    def _explain_missing_prices(self, plan: RowPlan, board: tuple[Evaluation, ...]) -> str:
+        """Why doubtful columns are not raced with and without; "" where they are, and of a feature, which declares its own."""
+        if self.data.task.entities is not None:
+            return ""
+        limit = None if plan.config.tuning is None else plan.config.tuning.budget.seconds
+        if limit is None:
+            return ""
+        return explain_costly_race(plan.preparation.experiment, plan.preparation.audit, board, limit)
 
     def fit(self, plan: RowPlan, selection: RowSelection, progress: Progress) -> FittedFold:
         """The champion, fitted on all its rows."""
@@ -148,6 +159,7 @@ class RowPipeline:
         """The run, once its model is registered; the studies of its search are removed."""
         prepared, experiment = plan.preparation, plan.preparation.experiment
         search, planner = plan.candidates.search, plan.candidates.planner
+        why_no_prices = self._explain_missing_prices(plan, selection.leaderboard)
         search_warnings: tuple[str, ...] = ()
         search_result = None
         if search is not None:
@@ -163,7 +175,7 @@ class RowPipeline:
             data_version=prepared.data.data_version,
             notes=prepared.data.notes,
             warnings=(*experiment.plan.warnings, *search_warnings, *(one.words for one in selection.split_comparisons)),
-            audit=attach_prices(prepared.audit, selection.column_prices),
+            audit=attach_prices(experiment.task, prepared.audit, selection.column_prices, why_no_prices),
             plan=experiment.plan,
             examples=experiment.examples,
             bundle=package.bundle,
