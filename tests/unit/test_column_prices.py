@@ -15,7 +15,7 @@ from epic22.core.models.catalog import get_family
 from epic22.core.progress import Progress
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
-from epic22.services.column_prices import attach_prices, explain_costly_race, price_doubtful_columns
+from epic22.services.column_prices import attach_prices, explain_costly_prices, price_doubtful_columns
 
 DOUBTFUL = Suspicion("wear", "implies the label", "high means y = 1 in 12 of 12 rows.", False)
 
@@ -82,8 +82,8 @@ def test_of_more_doubtful_columns_than_are_raced_the_others_say_so(experiment: E
 
 def test_under_a_time_limit_the_race_is_run_where_it_takes_less_than_a_tenth_of_it(experiment: Experiment) -> None:
     linear = replace(evaluate(experiment, make_candidate(experiment, get_family("linear"))), fit_seconds=1.0)
-    assert explain_costly_race(experiment, [DOUBTFUL], [linear], 40.0) == ""
-    assert explain_costly_race(experiment, [DOUBTFUL], [linear], 39.0) == (
+    assert explain_costly_prices(experiment, [DOUBTFUL], [linear], 40.0) == ""
+    assert explain_costly_prices(experiment, [DOUBTFUL], [linear], 39.0) == (
         "training without it takes about 4 s more, too much beside --time-limit 39"
     )
-    assert explain_costly_race(experiment, [], [linear], 1.0) == ""
+    assert explain_costly_prices(experiment, [], [linear], 1.0) == ""

@@ -10,7 +10,9 @@ from tests.trained import trained
 
 from epic22.bootstrap.training import TrainingResult
 from epic22.cli.training_result import print_training
+from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.coverage import CoverageTable
+from epic22.core.evaluation.fairness import PROMOTED
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
 from epic22.core.task import Kind
@@ -98,6 +100,22 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
     assert page.index("Provisional.") < page.index("Leaderboard")
     assert page.index("rows were dealt at random") < page.index("Leaderboard")
     assert "Random rows beside honest folds" in page
+
+
+def test_the_boards_have_a_column_a_family_and_fit_the_page(runs: dict[Kind, RowRun], pages: dict[Kind, str]) -> None:
+    run, page = runs["binary"], pages["binary"]
+    board, verdicts = (page.partition(f"<h2>{title}</h2>")[2].partition("</table>")[0] for title in ("Leaderboard", "Verdicts"))
+    assert board.partition("</tr>")[0].count("<th ") == 1 + len(run.leaderboard)
+    assert board.count('<th scope="row">') == len(run.champion.scores) + 2
+    assert verdicts.partition("</tr>")[0].count("<th ") == 4
+    assert all(f'<span class="interval">{verdict.method}</span></td></tr>' in verdicts for verdict in run.verdicts)
+
+
+def test_the_report_of_a_challenger_says_who_goes_on_serving_and_how_it_would_come_to(runs: dict[Kind, RowRun]) -> None:
+    decision = PROMOTED.meet_challenge(Challenge("3", False, "it cannot be compared with version 3"))
+    page = render_report(replace(runs["binary"], promotion=decision))
+    assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
+    assert page.index("goes on serving") < page.index("Leaderboard")
 
 
 def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Kind, RowRun]) -> None:

@@ -51,7 +51,7 @@ def list_doubtful_columns(audit: Sequence[Suspicion]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in doubtful if name is not None))
 
 
-def explain_costly_race(
+def explain_costly_prices(
     experiment: Experiment, audit: Sequence[Suspicion], leaderboard: Sequence[Evaluation], limit: float
 ) -> str:
     """Why no doubtful column is raced where the time is limited to so many seconds; "" where the race is cheap."""

@@ -30,7 +30,9 @@ def render_page(template: str, **values: object) -> str:
 
 def _mark_interval(interval: Interval) -> Markup:
     """A figure with its ends below it."""
-    return Markup('{}<span class="interval">{}</span>').format(format_figure(interval.value), interval.ends)
+    return Markup('{}<span class="interval">{}</span>').format(
+        format_figure(interval.value), interval.ends.replace("… ", "…\u00a0")
+    )
 
 
 def write_atomically(path: Path, text: str) -> Path:

@@ -32,7 +32,7 @@ from epic22.core.task import Array, Kind, Task
 from epic22.services.assess import assess_binary, assess_hazard
 from epic22.services.candidates import Candidates, RunConfig, list_candidates, prepare_candidates
 from epic22.services.challenge import ServingModel, challenge_with_rows
-from epic22.services.column_prices import attach_prices, explain_costly_race, price_doubtful_columns
+from epic22.services.column_prices import attach_prices, explain_costly_prices, price_doubtful_columns
 from epic22.services.comparison import compare_in_use, is_baseline
 from epic22.services.prediction_intervals import compute_prediction_intervals
 from epic22.services.prepare import Preparation, prepare
@@ -125,7 +125,7 @@ class RowPipeline:
         limit = None if plan.config.tuning is None else plan.config.tuning.budget.seconds
         if limit is None:
             return ""
-        return explain_costly_race(plan.preparation.experiment, plan.preparation.audit, board, limit)
+        return explain_costly_prices(plan.preparation.experiment, plan.preparation.audit, board, limit)
 
     def fit(self, plan: RowPlan, selection: RowSelection, progress: Progress) -> FittedFold:
         """The champion, fitted on all its rows."""
