@@ -92,8 +92,8 @@ def test_the_level_is_stated_only_at_horizons_where_it_is_supported_and_the_test
     coverage = compute_forecast_coverage(replace(run, adapted=few))
     assert [one.note is None for one in coverage.by_horizon] == [False, True, False]
     assert coverage.sentence == (
-        "80 % is stated at h = 2: at h = 1 it held only 60 % of the test's values; "
-        "at h = 3 2.5 independent stretches of 3 months support 71 % at most."
+        "80 % is stated at h = 2: at h = 1, it held only 60 % of the test's values; "
+        "at h = 3, 2.5 independent stretches of 3 months support 71 % at most."
     )
 
 

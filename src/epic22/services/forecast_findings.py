@@ -94,7 +94,7 @@ class ForecastCoverage:
         supported = [one.horizon for one in self.by_horizon if one.note is None]
         if len(supported) == len(self.by_horizon):
             return f"80 % is stated at every horizon, on {self.by_horizon[-1].stretches:.1f} independent stretches or more."
-        notes = "; ".join(f"at h = {one.horizon} {one.note}" for one in self.by_horizon if one.note is not None)
+        notes = "; ".join(f"at h = {one.horizon}, {one.note}" for one in self.by_horizon if one.note is not None)
         return f"80 % is stated at {f'h = {format_numbers(supported)}' if supported else 'no horizon'}: {notes}."
 
 

@@ -4,7 +4,7 @@ import os
 import uuid
 from pathlib import Path
 
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from epic22.core.statistics import Interval
 from epic22.core.text import describe_difference, format_figure
@@ -24,6 +24,7 @@ def render_page(template: str, **values: object) -> str:
     environment.filters["figure"] = format_figure
     environment.filters["difference"] = describe_difference
     environment.filters["interval"] = _mark_interval
+    environment.filters["breakable"] = lambda name: escape(name).replace("_", Markup("_<wbr>"))
     environment.filters["capitalize_first"] = lambda text: text[:1].upper() + text[1:]
     return environment.get_template(template).render(**values)
 
