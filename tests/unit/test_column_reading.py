@@ -303,3 +303,16 @@ def test_a_letter_for_a_digit_among_few_numbers_is_no_unit(odd: str) -> None:
 
 def test_litres_are_a_unit() -> None:
     assert read(["10 l", "7.5 l", "3"]).values.to_list() == [10.0, 7.5, 3.0]
+
+
+@pytest.mark.parametrize(
+    ("texts", "odd"),
+    [
+        (["1,234.50", "2,345.75", "3.456,50"] * 30, "3.456,50"),
+        (["31/12/2023", "30/12/2023", "12/31/2023"] * 30, "12/31/2023"),
+    ],
+)
+def test_two_notations_that_exclude_each_other_are_asked_about(texts: list[str | None], odd: str) -> None:
+    column = read(texts)
+    assert column.problem is not None
+    assert f"{odd!r} in row 3" in column.problem

@@ -267,3 +267,9 @@ def test_a_point_before_three_digits_is_refused_where_training_had_whole_numbers
         1234,
         1234,
     ]
+
+
+def test_groups_that_differ_by_case_alone_are_told(tmp_path: Path) -> None:
+    path = file_of(tmp_path, g=["a", "A", "b "] * 20, y=[0, 1, 1, 0] * 15)
+    notes = load_task_data(build_spec(csv=path, label="y", group="g")).notes
+    assert "g: 1 groups differ from others by case or blanks alone, and are groups of their own." in notes

@@ -186,10 +186,10 @@ REFUSED: dict[str, tuple[RawTable, Roles, str]] = {
     "group is time": (raw(y=["0", "1"], g=["1", "2"]), Roles("y", group="g", time=("g",)), "group and time at once"),
     "group is id": (raw(y=["0", "1"], g=["a", "b"]), Roles("y", group="g", id="g"), "name the id alone"),
     "label is id": (raw(y=["0", "1"]), Roles("y", id="y"), "id and label at once"),
-    "seconds since 1970": (
-        raw(y=["0", "1"], t=["1700000000", "1700086400"]),
+    "nanoseconds since 1970": (
+        raw(y=["0", "1"], t=["1700000000000000000", "1700086400000000000"]),
         Roles("y", time=("t",)),
-        "1,700,000,000 is neither",
+        "are neither years nor dates nor days",
     ),
     "one bad time": (
         raw(y=["0", "1"], t=["2024-01-01", "soon"]),
@@ -362,3 +362,21 @@ def test_whole_numbers_too_large_are_names_and_durations_are_numbers() -> None:
 )
 def test_text_is_a_category_where_its_values_are_few_or_return(distinct: int, present: int, dtype: str) -> None:
     assert infer_text_dtype(distinct, present) == dtype
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (["1704067200", "1706745600"], "seconds from 1970"),
+        (["1704067200000", "1706745600000"], "milliseconds from 1970"),
+        (["45292", "45323"], "days of a spreadsheet"),
+        (["202401", "202402"], "months like 202403"),
+        (["20240101", "20240201"], "dates like 20240131"),
+        (["19723", "19754"], "taken for days"),
+    ],
+)
+def test_whole_numbers_as_the_rows_time_are_read_by_their_size(written: list[str | None], said: str) -> None:
+    table = infer_schema(raw(y=["0", "1"], t=written), Roles("y", time=("t",)))
+    assert table.times is not None
+    assert table.times.to_list() == [datetime(2024, 1, 1), datetime(2024, 2, 1)]
+    assert any(said in note for note in table.notes)

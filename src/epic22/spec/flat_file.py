@@ -19,7 +19,7 @@ from epic22.core.data.formula import bind_formulas, drop_formulas, parse_formula
 from epic22.core.data.leakage import Suspicion, audit_columns
 from epic22.core.data.leakage_tests import audit_single_columns, find_late_dates
 from epic22.core.data.magnitude import audit_magnitudes
-from epic22.core.data.names import merge_variants
+from epic22.core.data.names import fold_name, merge_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, read_row_times
@@ -343,7 +343,11 @@ def _build_cutoffs(table: TypedTable, columns: tuple[Column, ...], roles: Roles)
 
 def _infer_group(table: TypedTable, roles: Roles, cutoffs: pl.DataFrame) -> tuple[pl.Series | None, tuple[str, ...]]:
     if roles.group is not None:
-        return table.frame[roles.group].cast(pl.String).fill_null("missing"), ()
+        group = table.frame[roles.group].cast(pl.String).fill_null("missing")
+        names = group.unique()
+        n_alike = len(names) - len({fold_name(name) for name in names})
+        note = f"{roles.group}: {n_alike:,} groups differ from others by case or blanks alone, and are groups of their own."
+        return group, (note,) if n_alike else ()
     if roles.id is not None and cutoffs["entity"].n_unique() < cutoffs.height:
         note = f"{roles.id} repeats ({cutoffs['entity'].n_unique():,} ids in {cutoffs.height:,} rows), so it is the group."
         return cutoffs["entity"], (note,)

@@ -11,6 +11,7 @@ import polars as pl
 
 from epic22.core.column import ColumnReading, Dtype, NumberFormat
 from epic22.core.data.number_format import (
+    MARKS,
     NumberReading,
     has_name_digits,
     has_open_points,
@@ -267,8 +268,8 @@ def _read_names(
     is_odd = text.is_in(odd.to_list())
     is_share = numbers is not None and numbers.format.needs_affix and _are_bare_numbers(odd, numbers.format)
     what = "percentages" if is_share else what
-    # The days of a spreadsheet, beside dates that it could not read.
-    is_mixed = is_share or (what == "times" and bool(odd.str.contains(SPREADSHEET_DAY).all()))
+    is_mixed = is_share or (numbers is not None and what == "numbers" and _have_other_marks(odd, numbers.format))
+    is_mixed = is_mixed or (what == "times" and _are_other_times(odd))
     share = max(1 - len(odd) / len(values), 1 - int(is_odd.sum()) / (len(text) - text.null_count()))
     if share < NEARLY_ALL and not is_mixed:
         if numbers is not None and 0 < len(numbers.units) <= MAX_UNITS:
@@ -341,6 +342,21 @@ def _are_bare_numbers(values: pl.Series, form: NumberFormat) -> bool:
     """Whether all are numbers but for the percent sign that they lack: 0.45 beside 45 % may be either."""
     bare = parse_numbers_as(values, replace(form, affixes=()))
     return not values.is_empty() and not bare.null_count()
+
+
+def _have_other_marks(values: pl.Series, form: NumberFormat) -> bool:
+    """Whether all are numbers but for the marks: 1.234,50 beside 1,234.50."""
+    others = [marks for marks in MARKS if marks[0] != form.decimal]
+    read = (parse_numbers_as(values, replace(form, decimal=decimal, thousands=thousands)) for decimal, thousands in others)
+    return not values.is_empty() and any(not numbers.null_count() for numbers in read)
+
+
+def _are_other_times(values: pl.Series) -> bool:
+    """Whether all are times too, as a spreadsheet counts days, or with day and month the other way round."""
+    if values.is_empty() or values.str.contains(SPREADSHEET_DAY).all():
+        return not values.is_empty()
+    times = infer_time_formats(values)
+    return times is not None and not times.times.null_count()
 
 
 def describe_problems(problems: Sequence[str]) -> str:

@@ -38,11 +38,9 @@ from epic22.core.data.names import keeps_names_apart, strip_name
 from epic22.core.data.number_format import NAME_DIGITS
 from epic22.core.data.preprocess import choose_center_of_range
 from epic22.core.data.schema_inference import (
-    DATES,
-    DAY_RANGE,
-    DAYS,
-    YEARS,
+    WHOLE_TIMES,
     Roles,
+    classify_whole_times,
     infer_role,
     infer_text_dtype,
     normalize_type,
@@ -474,7 +472,7 @@ def _build_column(column_counts: ColumnCounts, roles: Roles, notes: list[str]) -
 def _build_reading(column_counts: ColumnCounts, roles: Roles) -> ColumnReading:
     """How the column is read in later files."""
     if roles.time == (column_counts.name,) and column_counts.infer_dtype()[0] == "int":
-        return replace(column_counts.reading, times=(_classify_whole_times(column_counts),))
+        return replace(column_counts.reading, times=(_classify(column_counts),))
     return column_counts.reading
 
 
@@ -525,7 +523,7 @@ def _read_batch_times(frame: pl.DataFrame, counts: dict[str, ColumnCounts], role
         raise ColumnError(
             f"--time {time_counts.name}: {where.describe_row(int(series.is_null().arg_true()[0]))} has none; fill it in."
         )
-    moments = read_whole_times(series, _classify_whole_times(time_counts))
+    moments = read_whole_times(series, _classify(time_counts))
     if moments.null_count():
         row = int(moments.is_null().arg_true()[0])
         raise ColumnError(
@@ -534,33 +532,17 @@ def _read_batch_times(frame: pl.DataFrame, counts: dict[str, ColumnCounts], role
     return moments
 
 
-def _classify_whole_times(column_counts: ColumnCounts) -> str:
-    """What whole numbers are as times (`schema_inference.read_whole_times`). Raises ColumnError for what is none."""
-    if column_counts.minimum >= 1000 and column_counts.maximum <= 3000:
-        return YEARS
-    if column_counts.minimum >= 10**7 and column_counts.maximum < 10**8:
-        return DATES
-    if column_counts.minimum < DAY_RANGE[0] or column_counts.maximum > DAY_RANGE[1]:
-        raise ColumnError(
-            f"--time {column_counts.name}: from {column_counts.minimum:,.0f} to {column_counts.maximum:,.0f} are "
-            "neither years nor numbers of days; "
-            "write the times as 2024-03-01 or 2024-03-01T13:00."
-        )
-    return DAYS
-
-
 def _describe_times(counts: dict[str, ColumnCounts], roles: Roles) -> tuple[str, ...]:
     if len(roles.time) > 1:
         return (f"The rows' time is made of {', '.join(roles.time)}; {roles.time[0]} itself is no input.",)
     time_counts = counts[roles.time[0]] if roles.time else None
     if time_counts is None or time_counts.infer_dtype()[0] != "int":
         return ()
-    descriptions = {
-        YEARS: "holds years; each is taken for its 1 January.",
-        DATES: "holds dates like 20240131 (year, month, day).",
-        DAYS: "holds whole numbers, taken for days; --horizon and --gap count in them.",
-    }
-    return (f"{time_counts.name} {descriptions[_classify_whole_times(time_counts)]}",)
+    return (f"{time_counts.name} holds {WHOLE_TIMES[_classify(time_counts)][2]}.",)
+
+
+def _classify(time_counts: ColumnCounts) -> str:
+    return classify_whole_times(time_counts.name, time_counts.minimum, time_counts.maximum)
 
 
 def list_values(column_counts: ColumnCounts, max_values: int) -> pl.Series | None:

@@ -29,6 +29,7 @@ from epic22.core.data.column_reading import (
 )
 from epic22.core.data.files import RawTable
 from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_name
+from epic22.core.data.period_notation import DAY_NOTATION, NUMBER_CLOCKS
 from epic22.core.data.time_format import TIME_FORMATS, name_offset, parse_times_as, read_offsets
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
@@ -42,11 +43,19 @@ MAX_PROBLEMS = 20
 THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
 
 SPREAD_FORMATS = ("%Y-%m-%d", "%Y-%B-%d")
-YEARS, DATES, DAYS = "%Y", "%Y%m%d", "%Y: days from 1970"
-"""What whole numbers are as times."""
-
+YEARS, DATES, DAYS = "%Y", "%Y%m%d", f"%Y: {DAY_NOTATION}"
 DAY_RANGE = (-719_162, 2_932_896)
 """Whole numbers that can be days from 1970: the years 1 to 9999."""
+
+COUNTED = {f"%Y: {name}": clock for name, clock in NUMBER_CLOCKS.items() if name != DAY_NOTATION}
+WHOLE_TIMES = {
+    YEARS: (1000, 3000, "years; each is taken for its 1 January"),
+    "%Y%m": (190_001, 210_012, "months like 202403 (year, month)"),
+    DATES: (10**7, 10**8 - 1, "dates like 20240131 (year, month, day)"),
+    **{form: (clock.least, clock.greatest, form.removeprefix("%Y: ")) for form, clock in COUNTED.items()},
+    DAYS: (*DAY_RANGE, "whole numbers, taken for days; --horizon and --gap count in them"),
+}
+"""What whole numbers are as times, by the least and the greatest of them, and in words."""
 
 
 NO_OVERRIDES: Mapping[str, ColumnOverride] = {}
@@ -349,7 +358,7 @@ def _read_time_column(series: pl.Series, rows: pl.Series, reading: ColumnReading
 def infer_whole_times(
     frame: pl.DataFrame, names: tuple[str, ...], readings: Mapping[str, ColumnReading], notes: list[str]
 ) -> dict[str, ColumnReading]:
-    """The reading of a column of times that are whole numbers: years, dates like 20240301, else days; empty for another.
+    """The reading of a column of times that are whole numbers, by `WHOLE_TIMES`; empty for another.
 
     Raises ColumnError for numbers that are none of these.
     """
@@ -357,31 +366,36 @@ def infer_whole_times(
     values = series.drop_nulls()
     if len(names) > 1 or not series.dtype.is_integer() or values.is_empty():
         return {}
-    form, what = DAYS, "holds whole numbers, taken for days; --horizon and --gap count in them"
-    if values.is_between(1000, 3000).all():
-        form, what = YEARS, "holds years; each is taken for its 1 January"
-    elif values.is_between(10**7, 10**8 - 1).all() and not read_whole_times(values, DATES).null_count():
-        form, what = DATES, f"holds dates like {values[0]} (year, month, day)"
-    else:
-        far = values.filter(~values.is_between(*DAY_RANGE))
-        if len(far):
-            raise ColumnError(
-                f"--time {series.name}: {far[0]:,} is neither a year nor a number of days; "
-                "write the times as 2024-03-01 or 2024-03-01T13:00."
-            )
-    notes.append(f"{series.name} {what}.")
+    form = classify_whole_times(series.name, int(values.min()), int(values.max()))  # type: ignore[arg-type]
+    if read_whole_times(values, form).null_count():
+        form = DAYS
+    notes.append(f"{series.name} holds {WHOLE_TIMES[form][2]}.")
     return {series.name: replace(readings[series.name], times=(form,))}
 
 
+def classify_whole_times(name: str, least: float, greatest: float) -> str:
+    """What whole numbers are as times, a key of `WHOLE_TIMES`. Raises ColumnError for what is none."""
+    for form, (low, high, _) in WHOLE_TIMES.items():
+        if low <= least and greatest <= high:
+            return form
+    raise ColumnError(
+        f"--time {name}: numbers from {least:,.0f} to {greatest:,.0f} are neither years nor dates nor days; "
+        "write the times as 2024-03-01 or 2024-03-01T13:00."
+    )
+
+
 def read_whole_times(series: pl.Series, form: str) -> pl.Series:
-    """Whole numbers as the times that they are: YEARS, DATES or DAYS from 1970; null where they are none."""
+    """Whole numbers as the times that they are by a key of `WHOLE_TIMES`; null where they are none."""
     if form == DAYS:
         in_range = series.set(~series.is_between(*DAY_RANGE), None)
         return (in_range * 86_400_000_000).cast(pl.Datetime("us"))
     if form == YEARS:
         in_range = series.set(~series.is_between(1, 9999), None)
         return pl.select(pl.datetime(in_range, 1, 1, time_unit="us")).to_series().alias(series.name)
-    return parse_times_as(series.cast(pl.String), form)
+    if form in COUNTED:
+        return COUNTED[form].parse(series)
+    text = series.cast(pl.String)
+    return parse_times_as(text + "01" if form == "%Y%m" else text, DATES)
 
 
 def _join_date_parts(frame: pl.DataFrame, names: tuple[str, ...], notes: list[str], rows: pl.Series) -> pl.Series:
