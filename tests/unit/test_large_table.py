@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.folds import count_leaking_rows
 from tests.toy import inputs, labels
 
+from epic22.core.column import ColumnOverride
 from epic22.core.data.batches import Batch, Batches, CsvBatches, ParquetBatches, open_batches
 from epic22.core.data.files import read_table
 from epic22.core.data.folds import SplitRequest
@@ -415,3 +416,18 @@ def test_the_linear_family_and_the_constant_are_fitted_too(tmp_path: Path) -> No
     fitted, chosen = fit_fold(get_family("linear"), made.task, made.table, side, setting)
     assert chosen is None
     assert replace(setting, seed=1) != setting
+
+
+def test_batches_read_decimal_commas_of_three_digits_and_refuse_another_order_of_day_and_month(
+    tmp_path: Path,
+) -> None:
+    rows = [f"0,{100 + i};0{i % 9 + 1}/0{i % 7 + 1}/23;{'yes' if i % 3 else 'no'}" for i in range(60)]
+    path = tmp_path / "t.csv"
+    path.write_text("\n".join(["v;d;y", *rows]))
+    profile = profile_batches(open_batches(path, 20), Roles("y"))
+    values, _ = next(iter(profile.iterate_typed_rows(open_batches(path, 20))))
+    assert values["v"].head(2).to_list() == [0.1, 0.101]
+    assert "d: years of two digits are those of 1970 to 2069." in profile.notes
+    spec = build_spec(csv=path, label="y", columns=(ColumnOverride("d", day_first=True),))
+    with pytest.raises(ColumnError, match="decimal marks and the order of day and month are not changed"):
+        load_batched_task_data(spec, open_batches(path, 20), tmp_path)

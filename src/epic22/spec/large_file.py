@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from epic22.core.column import Column, ColumnOverride, ColumnReading
 from epic22.core.data.batches import Batches
 from epic22.core.data.column_overrides import refuse_unfit_overrides
 from epic22.core.data.examples import Examples
@@ -13,6 +14,7 @@ from epic22.core.data.large_table import LabelEncoder, LargeTable, read_large_ta
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.profile import ColumnCounts, Profile, list_values, profile_batches
 from epic22.core.data.task_data import BatchedTaskData
+from epic22.core.data.time_format import DAY_FIRST, MONTH_FIRST
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.crossval_large import LARGE_FAMILIES
 from epic22.core.evaluation.metrics import note_zero_labels
@@ -107,9 +109,10 @@ def _apply_overrides(table_profile: Profile, spec: TrainingSpec) -> Profile:
         override, counts = overrides.get(column.name), table_profile.counts[column.name]
         if override is None:
             continue
-        if override.levels or override.dtype not in (None, column.dtype):
+        if override.levels or override.dtype not in (None, column.dtype) or _reads_otherwise(override, column):
             raise ColumnError(
-                f"columns.{override.name}: types and levels are not changed a batch at a time; it was read as {column.dtype}. "
+                f"columns.{override.name}: types, levels, decimal marks and the order of day and month are not changed a batch "
+                f"at a time; it was read as {column.dtype}. "
                 "Leave them out, or give a greater --memory-cap."
             )
         if (override.low is not None and counts.minimum < override.low) or (
@@ -121,6 +124,14 @@ def _apply_overrides(table_profile: Profile, spec: TrainingSpec) -> Profile:
     return replace(
         table_profile, columns=tuple(overrides[c.name].override(c) if c.name in overrides else c for c in table_profile.columns)
     )
+
+
+def _reads_otherwise(override: ColumnOverride, column: Column) -> bool:
+    """Whether the column was read with another decimal mark, or order of day and month, than is stated."""
+    reading = column.reading or ColumnReading()
+    are_day_first = [form.startswith(DAY_FIRST) for form in reading.times if form.startswith((*DAY_FIRST, *MONTH_FIRST))]
+    is_other_order = override.day_first is not None and (not override.day_first) in are_day_first
+    return is_other_order or override.decimal not in (None, reading.number.decimal)
 
 
 def _read_label(table_profile: Profile, batches: Batches, spec: TrainingSpec) -> pl.Series:

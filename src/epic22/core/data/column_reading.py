@@ -67,6 +67,8 @@ SPREADSHEET_DAY = r"^[2-5][0-9]{4}(\.[0-9]+)?$"
 SHOWN_CHARACTERS = 20
 """Characters of a value that are shown of one that may have hundreds."""
 
+TWO_DIGIT_YEARS = "years of two digits are those of 1970 to 2069."
+
 NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY = (
     "read as numbers",
     "marks that nothing in the column settles (columns.NAME.decimal in a task file does)",
@@ -234,7 +236,7 @@ def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) ->
     elif first is not None and first.startswith("%d"):
         notes.append(f"{text.name}: day{mark}month{mark}year.")
     if any("%y" in form for form in times.formats):
-        notes.append(f"{text.name}: years of two digits are those of 1970 to 2069.")
+        notes.append(f"{text.name}: {TWO_DIGIT_YEARS}")
     if len(times.formats) > 1:
         notes.append(f"{text.name}: times are written in {len(times.formats)} ways, all of which are read.")
     return ReadColumn(moments, replace(reading, times=times.formats), tuple(notes))

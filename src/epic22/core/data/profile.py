@@ -20,6 +20,7 @@ from epic22.core.data.column_reading import (
     MAX_NUMBER,
     NAMES,
     NEARLY_ALL,
+    TWO_DIGIT_YEARS,
     ReadColumn,
     ReadingRules,
     describe_digit_names,
@@ -412,6 +413,11 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
         f"{column_counts.name}: {'month/day' if column_counts.formats[0].startswith('%m') else 'day/month'}/year."
         for column_counts in counts.values()
         if column_counts.infer_dtype()[0] == "time" and _has_ambiguous_dates(column_counts)
+    ]
+    notes += [
+        f"{column_counts.name}: {TWO_DIGIT_YEARS}"
+        for column_counts in counts.values()
+        if column_counts.infer_dtype()[0] == "time" and any("%y" in form for form in column_counts.formats[:1])
     ]
     notes += [
         describe_digit_names(s.name, s.first_overlong[0])

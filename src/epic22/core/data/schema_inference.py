@@ -40,7 +40,7 @@ MAX_REPEATED_LEVELS, MIN_MEAN_REPEATS = 10_000, 1.5
 unseen for trees, but label means and shares can be told of all."""
 
 MAX_PROBLEMS = 20
-THOUSANDS = r"^-?\d{1,3}(,\d{3})+(\.\d+)?$"
+THOUSANDS = r"^-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$"
 
 SPREAD_FORMATS = ("%Y-%m-%d", "%Y-%B-%d")
 YEARS, DATES, DAYS = "%Y", "%Y%m%d", f"%Y: {DAY_NOTATION}"
