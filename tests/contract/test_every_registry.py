@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 from dataclasses import replace
+from datetime import datetime, tzinfo
 from pathlib import Path
 from threading import Thread
 
@@ -167,6 +168,26 @@ def test_processes_that_save_at_once_lose_nothing(store: ModelStore, tmp_path: P
         saver.join(120)
     assert [v.version for v in store.list_versions("toy")] == [str(i) for i in range(1, 13)]
     assert all(store.load("toy", v.version) for v in store.list_versions("toy"))
+
+
+def test_a_clock_that_is_set_back_changes_no_order(store: ModelStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    days = iter(range(28, 0, -1))
+
+    class Clock(datetime):
+        """Each moment is a day before the last."""
+
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> "Clock":
+            return cls(2024, 5, next(days), tzinfo=tz)
+
+    monkeypatch.setattr("epic22.adapters.model_store.datetime", Clock)
+    versions = [put(store, tmp_path / f"b{i}", seed=i) for i in range(3)]
+    for version in versions:
+        store.promote("toy", version.version, ())
+    assert [one.version for one in store.list_versions("toy")] == ["1", "2", "3"]
+    assert [record.version for record in store.list_decisions("toy")] == ["1", "2", "3"]
+    assert store.champion("toy") == versions[2]
+    assert versions[2].made_at < versions[0].made_at
 
 
 @pytest.mark.slow

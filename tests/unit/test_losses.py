@@ -97,6 +97,13 @@ def test_many_draws_of_a_loss_equal_it_draw_by_draw() -> None:
         assert np.allclose(values[:, 0], expected)
 
 
+@pytest.mark.filterwarnings("error")
+def test_counts_that_are_all_zero_in_a_part_have_the_mean_0_and_warn_nobody() -> None:
+    X = np.arange(40, dtype=np.float32).reshape(20, 2)
+    trees = XGBoostEstimator("regression", (False, False), loss=Loss("poisson"))
+    assert np.allclose(trees.fit(X, np.zeros(20)).predict(X), 0.0, atol=1e-6)
+
+
 def test_linear_poisson_and_tweedie_are_scikit_learns() -> None:
     rng = np.random.default_rng(3)
     X = rng.normal(size=(300, 2)).astype(np.float32)

@@ -263,7 +263,9 @@ def _compute_base_score(model: dict[str, Any]) -> Array:
     if objective in ("binary:logistic", "reg:logistic"):
         values = np.log(values / (1 - values))
     elif objective in ("count:poisson", "reg:gamma", "reg:tweedie"):
-        values = np.log(values)
+        # Of counts that are all 0 the logarithm is minus infinity, and the mean 0.
+        with np.errstate(divide="ignore"):
+            values = np.log(values)
     outputs = max(1, int(model["learner_model_param"]["num_class"]))
     return np.broadcast_to(values, (outputs,)).astype(np.float64).copy()
 
