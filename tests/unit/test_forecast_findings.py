@@ -8,6 +8,9 @@ from tests.forecast_runs import usual_run
 
 from epic22.core.artifact.panel_model import SeriesRequest, forecast_series
 from epic22.core.evaluation.adaptive_conformal import StretchedState
+from epic22.core.evaluation.challenge import Challenge
+from epic22.core.evaluation.fairness import PROMOTED
+from epic22.reports.html.forecast import render_forecast_report
 from epic22.services.forecast_findings import (
     GROUPS,
     compute_coverage_by_origin,
@@ -113,3 +116,10 @@ def test_an_answer_says_of_which_interval_no_level_is_stated(run: SeriesRun) -> 
         None,
         "2.5 independent stretches of 3 months support 71 % at most",
     ]
+
+
+@pytest.mark.slow
+def test_the_report_of_a_challenger_says_which_version_goes_on_serving(run: SeriesRun) -> None:
+    decision = PROMOTED.meet_challenge(Challenge("3", False, "it cannot be compared with version 3"))
+    page = render_forecast_report(replace(run, promotion=decision))
+    assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
