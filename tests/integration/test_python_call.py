@@ -1,11 +1,13 @@
 """The Python call: frames of pandas and Polars and files alike, the same model for each, and nothing loaded early."""
 
+import io
 import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ import pytest
 from tests.trained import table
 
 import epic22
+from epic22.bootstrap.frame_file import write_frame
 from epic22.core.errors import UserError
 from epic22.spec.task_schema import build_task_schema, format_task_schema
 
@@ -193,3 +196,9 @@ def test_the_schema_of_the_task_file_is_current_and_knows_every_key_of_the_pages
         "description": "The number of test folds. Option: --folds.",
     }
     assert schema["roles"]["properties"]["kind"]["enum"] == ["binary", "multiclass", "regression", None]
+
+
+def test_stamps_of_several_offsets_in_a_pandas_frame_keep_each_its_own() -> None:
+    stamps = ["2024-03-01T00:30:00+02:00", "2024-03-01T00:30:00-05:00"]
+    frame = pd.DataFrame({"at": [*map(datetime.fromisoformat, stamps), None], "x": [1, 2, 3]})
+    assert pl.read_parquet(io.BytesIO(write_frame(frame)))["at"].to_list() == [*stamps, None]

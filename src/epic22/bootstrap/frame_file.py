@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +51,21 @@ def write_frame(frame: Any) -> bytes:
 
 def _write_parquet(frame: Any) -> bytes:
     buffer = io.BytesIO()
-    polars_frame: pl.DataFrame = pl.from_pandas(frame) if is_pandas(frame) else frame
+    polars_frame: pl.DataFrame = pl.from_pandas(_write_mixed_offsets(frame)) if is_pandas(frame) else frame
     if any(isinstance(dtype, pl.BaseExtension) for dtype in polars_frame.dtypes):
         raise TypeError("periods and intervals of pandas have no type of their own in a table")
     polars_frame.with_columns(pl.col(pl.Categorical, pl.Enum).cast(pl.String)).write_parquet(buffer)
     return buffer.getvalue()
+
+
+def _write_mixed_offsets(frame: Any) -> Any:
+    """The pandas frame with stamps of several offsets from UTC as text, for a column of times has one zone."""
+    for name in frame.select_dtypes("object").columns:
+        values = frame[name].dropna()
+        if all(isinstance(value, datetime) for value in values) and len({value.utcoffset() for value in values}) > 1:
+            frame = frame.copy(deep=False)
+            frame[name] = frame[name].map(lambda value: value.isoformat(), na_action="ignore")
+    return frame
 
 
 def _describe_misfit(frame: Any) -> str:
