@@ -273,3 +273,22 @@ def test_groups_that_differ_by_case_alone_are_told(tmp_path: Path) -> None:
     path = file_of(tmp_path, g=["a", "A", "b "] * 20, y=[0, 1, 1, 0] * 15)
     notes = load_task_data(build_spec(csv=path, label="y", group="g")).notes
     assert "g: 1 groups differ from others by case or blanks alone, and are groups of their own." in notes
+
+
+@pytest.mark.parametrize(
+    ("training", "later", "told"),
+    [
+        ("2024-03-01T00:30:00+02:00", "2024-03-01T00:30:00", "no time states its offset from UTC, as in training"),
+        ("2024-03-01T00:30:00", "2024-03-01T00:30:00+02:00", "times state an offset from UTC, unlike those of training"),
+        ("2024-03-01T00:30:00+02:00", "2024-03-01T00:30:00-05:00", None),
+        ("2024-03-01T00:30:00", "2024-03-01T00:30:00Z", None),
+    ],
+)
+def test_offsets_in_a_later_file_alone_or_in_training_alone_are_told(
+    tmp_path: Path, training: str, later: str, told: str | None
+) -> None:
+    path = file_of(tmp_path, at=[training, training.replace("03-01", "04-01")] * 30, y=[0, 1, 1] * 20)
+    columns = load_task_data(build_spec(csv=path, label="y")).task.columns
+    heard: list[str] = []
+    read_rows(file_of(tmp_path, "later.csv", n=1, at=[later]), columns, heard.append)
+    assert (told is None and not heard) or (told is not None and told in heard[0])
