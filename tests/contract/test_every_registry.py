@@ -5,7 +5,7 @@ import multiprocessing
 from dataclasses import replace
 from datetime import datetime, tzinfo
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 
 import numpy as np
 import pytest
@@ -16,6 +16,7 @@ from epic22.bootstrap import assemble
 from epic22.bootstrap.promotion import promote_version
 from epic22.config import Settings
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, write_bundle
+from epic22.core.artifact.model import Model
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError, UserError
 from epic22.core.evaluation.fairness import Override, compute_adverse_impact, decide_promotion, judge_fairness
@@ -193,9 +194,17 @@ def test_a_clock_that_is_set_back_changes_no_order(store: ModelStore, tmp_path: 
 @pytest.mark.slow
 def test_of_two_who_promote_at_once_the_later_one_is_told_who_serves_now(store: ModelStore, tmp_path: Path) -> None:
     versions = [put(store, tmp_path / f"b{i}", seed=i) for i in range(3)]
-    components = replace(assemble(Settings(tmp_path, 1)), registry=store)
+    begun, refusals = Event(), list[str]()
+
+    class WatchedStore(ModelStore):
+        """Says when a model is opened: by then the promotion knows who serves."""
+
+        def load(self, task: str, version: str | None = None) -> Model:
+            begun.set()
+            return super().load(task, version)
+
+    components = replace(assemble(Settings(tmp_path, 1)), registry=WatchedStore(store.root))
     store.promote("toy", "1", ())
-    refusals: list[str] = []
 
     def promote_later() -> None:
         try:
@@ -206,8 +215,7 @@ def test_of_two_who_promote_at_once_the_later_one_is_told_who_serves_now(store: 
     later = Thread(target=promote_later)
     with store.lock_champion("toy"):
         later.start()
-        later.join(0.5)
-        assert later.is_alive()
+        begun.wait()
         store.promote("toy", "2", ())
     later.join()
     assert store.champion("toy") == versions[1]
