@@ -156,6 +156,17 @@ def test_the_naive_scale_of_a_row_is_from_its_own_past() -> None:
     assert compute_naive_scales(one, 12)[0] == pytest.approx(steps.mean(axis=1))
 
 
+def test_a_series_of_zeros_has_the_size_of_the_others_of_its_panel() -> None:
+    values = lines(series=3, periods=60)
+    values[0] = 0.0
+    scale, square = compute_naive_scales(PanelExamples(known(values, 40), np.zeros((3, 1)), ""), 12)
+    typical = 1e-3 * np.median(values[1:, 39])
+    assert (scale[0], square[0]) == pytest.approx((typical, typical**2))
+    assert (scale[1:] > typical).all()
+    alone = PanelExamples(known(values[:1], 40), np.zeros((1, 1)), "")
+    assert 0 < compute_naive_scales(alone, 12)[0][0] < 1e-9
+
+
 def test_the_plan_holds_every_target_of_its_test_origins_in_the_holdout() -> None:
     plan = plan_origins(first=0, last=117, horizon=12, frequency=MONTHLY, holdout=36, min_history=24)
     assert len(plan.test) == 25

@@ -89,7 +89,10 @@ def compute_naive_scales(examples: PanelExamples, season: int) -> tuple[Array, A
     absolute = np.cumsum(np.where(known, np.abs(change), 0.0), axis=1) / count
     square = np.cumsum(np.where(known, change**2, 0.0), axis=1) / count
     place = np.maximum(histories.end - 1 - lag, 0)
-    level = np.maximum(np.abs(histories.last), 1e-9)
+    size = np.abs(histories.last)
+    # A history of zeros has no size of its own: by one of its own any error of it would outweigh all other series together.
+    typical = float(np.median(size[size > 0])) if (size > 0).any() else 1e-9
+    level = np.where(size == 0, typical, np.maximum(size, 1e-9))
     scale, squared = absolute[histories.line, place], square[histories.line, place]
     return np.where(scale > 0, scale, 1e-3 * level), np.where(squared > 0, squared, (1e-3 * level) ** 2)
 
