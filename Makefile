@@ -74,7 +74,7 @@ format: $(VENV)/dev ## Format and mend what can be mended.
 	$(BIN)/ruff check --fix src tests benchmarks
 	$(BIN)/ruff format src tests benchmarks
 
-fuzz: $(VENV)/dev ## 100,000 tables of random dialect, notation and markers, written and read back; hours, resumable; benchmarks/results/fuzz.json.
+fuzz: $(VENV)/dev ## 100,000 tables of random dialect, notation and markers, written and read back, one in 500 trained; hours, resumable; benchmarks/results/fuzz.json.
 	$(BIN)/python benchmarks/fuzz.py
 
 evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../shared/data); resumable; writes docs/evidence*.md, docs/benchmarks.md.
