@@ -264,3 +264,13 @@ def test_a_discarded_version_is_gone_whole(tmp_path: Path) -> None:
     shutil.copytree(store.folder("toy", "1"), store.folder("toy", "2"))
     store.discard("toy", "2")
     assert sorted(path.name for path in (store.root / "toy").iterdir()) == ["1", "champion.json", "promotions.jsonl"]
+
+
+def test_a_home_that_is_removed_meanwhile_is_said_and_other_missing_files_are_not_blamed_on_it(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    with pytest.raises(StorageError, match="was removed from EPIC22_HOME"), translate_storage_faults(home):
+        (home / "models" / "toy" / "report.html").write_text("")
+    home.mkdir()
+    for missing in (home / "absent.json", tmp_path / "elsewhere" / "absent.json"):
+        with pytest.raises(FileNotFoundError), translate_storage_faults(home):
+            missing.read_text()

@@ -42,11 +42,17 @@ def refuse_unwritable_home(home: Path, table_bytes: int = 0) -> None:
 
 @contextmanager
 def translate_storage_faults(home: Path) -> Iterator[None]:
-    """Raise StorageError, one sentence, for whatever a disk or its rights refuse inside; other errors pass on as they are."""
+    """Raise StorageError, one sentence, for whatever a disk or its rights refuse inside, and for a folder of the home that was
+    removed meanwhile; other errors pass on as they are."""
     try:
         yield
     except UserError:
         raise
+    except FileNotFoundError as error:
+        folder = Path(str(error.filename)).parent
+        if folder.exists() or not folder.is_relative_to(home):
+            raise
+        raise StorageError(f"{folder} was removed from EPIC22_HOME {home} while this worked; do it again.") from error
     except Exception as error:
         fault = describe_storage_fault(error, f"EPIC22_HOME {home} or the folder for temporary files {tempfile.gettempdir()}")
         if fault is None:
