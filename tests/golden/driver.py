@@ -242,7 +242,8 @@ def _files_of_bundles(home: Path) -> Iterator[tuple[str, Any]]:
     """The content that is hashed, and what stands beside it: JSON as it is, trained bytes by their SHA-256."""
     for path in sorted((home / "models").rglob("*")):
         parts = path.relative_to(home / "models").parts
-        if not path.is_file() or path.suffix in (".html", ".yaml", ".png"):
+        # A lock holds nothing.
+        if not path.is_file() or path.suffix in (".html", ".yaml", ".png", ".lock"):
             continue
         if path.suffix == ".json":
             yield "/".join(parts), json.loads(path.read_bytes())
