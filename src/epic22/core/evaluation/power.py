@@ -42,6 +42,10 @@ MAX_RATIO = 1e9
 """Of the difference that could be shown to the one asked for: beyond it no data that there can be would show it."""
 
 
+MAX_TIMES = 100.0
+"""As many times the data that there is are worth a number; beyond it the difference is next to nothing."""
+
+
 @dataclass(frozen=True)
 class SampleSize:
     """What was tested: `count` of `unit` (positives or rows), and the clusters they come in (None: each row for itself)."""
@@ -59,9 +63,13 @@ class SampleSize:
         'about 100 more rows would be needed'
         >>> SampleSize("rows", 200, None).describe_increase(math.inf)
         'no number of rows would show it'
+        >>> SampleSize("origins", 20, 3).describe_increase(4e6)
+        'more than 100 times as many origins would be needed'
         """
         if not math.isfinite(self.count * factor):
             return f"no number of {self.unit} would show it"
+        if factor > MAX_TIMES:
+            return f"more than {MAX_TIMES:g} times as many {self.unit} would be needed"
         more = math.ceil(self.count * max(0.0, factor - 1) - 1e-9)
         text = f"about {more:,} more {self.unit} would be needed"
         if self.clusters is None:
