@@ -12,14 +12,16 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.data.split import plan_folds
 from epic22.core.evaluation.crossval import Evaluation, build_evaluation, compute_scores
 from epic22.core.evaluation.jackknife import (
+    IndependentUnits,
     compute_jackknife_error,
     compute_least_sign_p,
     find_independent_units,
     jackknife_means,
 )
 from epic22.core.evaluation.metrics import AVERAGE_PRECISION, LOG_LOSS, METRICS, R2, ROC_AUC, ROOT_MEAN_SQUARED_ERROR
+from epic22.core.evaluation.power import SampleSize, compute_power
 from epic22.core.evaluation.predictions import FoldPredictions
-from epic22.core.evaluation.significance import adjust_for_multiple_comparisons, compare, is_certainly_better
+from epic22.core.evaluation.significance import adjust_for_multiple_comparisons, compare, is_certainly_better, write_advice
 from epic22.core.experiment import Experiment
 from epic22.core.statistics import MetricBounds
 from epic22.core.task import Array, Kind, Metric
@@ -74,6 +76,14 @@ def test_no_difference_on_five_groups_is_certain_and_the_advice_says_how_many_ar
     assert "bring at least 6" in verdict.words
 
 
+def test_matched_pairs_one_of_each_class_can_show_what_tells_them_apart() -> None:
+    """Every pair has the same share of positives, so the orders within the pairs are what chance could give."""
+    group, y = np.repeat(np.arange(40), 2), np.tile([0.0, 1.0], 40)
+    experiment = experiment_of(y, group=group)
+    perfect, constant = (evaluate_response(experiment, n, r) for n, r in (("perfect", y), ("constant", np.full(80, 0.5))))
+    assert compare(experiment, perfect, constant, AVERAGE_PRECISION).certain
+
+
 def test_one_positive_in_twenty_rows_gives_no_p_below_one_in_twenty() -> None:
     experiment = experiment_of((np.arange(40) % 2).astype(float))
     lone = type(experiment.examples)(**{**vars(experiment.examples), "Y": (np.arange(40) == 3).astype(float)[:, None]})
@@ -81,6 +91,13 @@ def test_one_positive_in_twenty_rows_gives_no_p_below_one_in_twenty() -> None:
     assert units.least_p == pytest.approx(1 / 40)
     assert units.informative == 1
     assert units.degrees_of_freedom == 0
+
+
+def test_twelve_rows_with_one_positive_are_asked_for_more_positives_not_for_six_rows() -> None:
+    units = IndependentUnits("rows", np.arange(12), 12, 1, 1 / 12)
+    advice = write_advice(compute_power(0.1, 0.2, 0.01, SampleSize("positives", 1, None)), units)
+    assert "labels of 12 independent rows are too much alike" in advice
+    assert "bring more of the rarer class" in advice
 
 
 def test_a_verdict_that_is_not_certain_never_asks_for_no_more_rows() -> None:

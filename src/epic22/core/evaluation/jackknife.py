@@ -120,14 +120,27 @@ def compute_least_sign_p(count: int) -> float:
 
 
 def compute_log_permutations(outcome: Array, cluster: Array) -> float:
-    """The logarithm of how many orders of the clusters' outcomes there are, of rows (n,): ln C(20, 9) for 9 of 20 rows.
+    """The logarithm of how many orders the outcomes (n,) have, of whole clusters and within each.
+
+    ln C(20, 9) for 9 of 20 rows; of matched pairs, one of each outcome, those within the pairs are all there are.
 
     >>> round(math.exp(compute_log_permutations(np.arange(20) < 9, np.arange(20))))
     167960
+    >>> round(math.exp(compute_log_permutations(np.array([0, 1, 0, 1, 1, 0]), np.array([0, 0, 1, 1, 2, 2]))))
+    8
     """
     means = np.bincount(cluster, weights=outcome) / np.bincount(cluster)
-    alike = np.unique(means, return_counts=True)[1]
-    return float(gammaln(alike.sum() + 1) - gammaln(alike + 1).sum())
+    between = _log_orders(np.unique(means, return_counts=True)[1])
+    count = np.unique(np.column_stack([cluster, outcome]), axis=0, return_counts=True)[1]
+    return between + _log_factorials(np.bincount(cluster)) - _log_factorials(count)
+
+
+def _log_orders(alike: Array) -> float:
+    return float(gammaln(alike.sum() + 1)) - _log_factorials(alike)
+
+
+def _log_factorials(count: Array) -> float:
+    return float(gammaln(count + 1).sum())
 
 
 def cut_origins(origins: int, horizon: int) -> IndependentUnits:

@@ -117,10 +117,13 @@ def compute_difference_error(difference: float, error: float, units: Independent
 def write_advice(power: Power, units: IndependentUnits) -> str:
     """Why a verdict is not certain, and what it would take."""
     if units.least_p > SIGNIFICANCE_LEVEL:
-        return (
-            f"can't tell: {units.count} independent {units.noun} can show nothing at 5 % (the least p that they can give is "
-            f"{units.least_p:.2g}); bring at least {MIN_UNITS} of them"
-        )
+        least = f"(the least p that they can give is {units.least_p:.2g})"
+        if units.count < MIN_UNITS:
+            what = f"{units.count} independent {units.noun} can show nothing at 5 % {least}; bring at least {MIN_UNITS} of them"
+        else:
+            alike = f"the labels of {units.count} independent {units.noun} are too much alike to show anything {least}"
+            what = f"{alike}; bring more of the rarer class"
+        return f"can't tell: {what}"
     if not units.degrees_of_freedom:
         return f"can't tell: of the rarer class there is 1 of {units.count} independent {units.noun}, which shows no variance"
     return power.advice
