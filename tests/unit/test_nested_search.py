@@ -71,14 +71,34 @@ def test_a_search_that_judges_itself_does_so_by_its_inner_folds_and_says_so(tmp_
 
 
 @pytest.mark.slow
-def test_a_time_limit_that_is_over_leaves_the_best_family_as_it_comes_and_says_what_a_search_takes(tmp_path: Path) -> None:
+@pytest.mark.parametrize("nested", [True, False])
+def test_a_time_limit_that_is_over_leaves_the_best_family_as_it_comes_and_says_what_a_search_takes(
+    tmp_path: Path, nested: bool
+) -> None:
     late = Deadline(0.0, lambda: 1.0)
-    result = run(tmp_path, replace(LINEAR, budget=Budget(seconds=5), deadline=late))
+    result = run(tmp_path, replace(LINEAR, budget=Budget(seconds=5), deadline=late, nested=nested))
     assert {"constant", "linear", "boosting"} == {e.family for e in result.leaderboard}
     assert result.champion.family in ("linear", "boosting")
     assert result.search_result is None
     (warning,) = [one for one in result.warnings if "--time-limit 5 was too short" in one]
     assert "takes about --time-limit " in warning
+
+
+@pytest.mark.slow
+def test_within_a_limit_the_families_come_before_a_search_that_judges_itself_and_columns_are_planned_once(tmp_path: Path) -> None:
+    """Planned anew for each of its folds, after the search, they took as long again as the limit."""
+    tuning = replace(LINEAR, budget=Budget(1, seconds=600), deadline=Deadline(600.0, lambda: 0.0), nested=False)
+    made = replace(make_pipeline(tmp_path, tuning), engineer=True).plan(Progress())
+    candidates = made.candidates
+    assert candidates.planner is not None
+    assert len(candidates.planner.plans) == 1
+    *families, search = candidates.members
+    assert search.name == "ensemble"
+    assert all(candidate.evaluation is not None for candidate in families)
+    assert candidates.search is not None
+    # A champion as it comes is fitted after the search, which leaves the time of the slowest.
+    left = 600.0 - max(candidate.fit_seconds for candidate in families)
+    assert candidates.search.tuning.deadline.remaining < left
 
 
 class Clock:

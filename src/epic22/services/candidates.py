@@ -1,10 +1,12 @@
 """Who takes part in a race: the families as they come, with the columns that are planned for them, and the search."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from epic22.core.evaluation.crossval import Candidate, make_candidate, make_default_recipe
+from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate, make_default_recipe
+from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
 from epic22.core.models.catalog import ENSEMBLE, get_family
 from epic22.core.progress import Progress
@@ -56,7 +58,7 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
     experiment = preparation.experiment
     candidates = list_candidates(experiment, config, preparation.champion_rows, progress)
     if candidates.search is not None and not candidates.search.tuning.nested:
-        return _score_by_inner_folds(candidates, candidates.search, preparation)
+        return _score_by_inner_folds(candidates, candidates.search, preparation, progress)
     if candidates.planner is not None:
         folds = experiment.plan.folds
         # Before any model is fitted, so that no family's time holds them.
@@ -68,17 +70,39 @@ def prepare_candidates(preparation: Preparation, config: RunConfig, progress: Pr
 
 
 def _score_by_inner_folds(
-    candidates: Candidates, search: NestedSearch, preparation: Preparation
+    candidates: Candidates, search: NestedSearch, preparation: Preparation, progress: Progress
 ) -> tuple[Candidates, Preparation]:
     """The candidates with a search that was made and judged by its inner folds, and those folds, which judge all."""
     experiment, plan = preparation.experiment, preparation.experiment.plan
-    parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
-    members = tuple(replace(c, fold_predictions=parts) if c.fit is search else c for c in candidates.members)
     why = f"{plan.why}; the search's own inner folds evaluate it (--no-nested)"
-    inner_plan = replace(
-        plan, folds=tuple(part.fold for part in parts), repeats=1, why=why, warnings=(*plan.warnings, NOT_NESTED_WARNING)
-    )
-    return replace(candidates, members=members), replace(preparation, experiment=replace(experiment, plan=inner_plan))
+    folds = split_search_folds(experiment, preparation.champion_rows)
+    inner_plan = replace(plan, folds=folds, repeats=1, why=why, warnings=(*plan.warnings, NOT_NESTED_WARNING))
+    preparation = replace(preparation, experiment=replace(experiment, plan=inner_plan))
+    families = tuple(candidate for candidate in candidates.members if candidate.fit is not search)
+    if search.tuning.deadline.end is not None:
+        families = _evaluate_first(families, search, preparation, progress)
+        search = search.leave_time(max(candidate.fit_seconds for candidate in families))
+        if search.tuning.deadline.is_over:
+            return replace(candidates, members=families, search=search), preparation
+    parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
+    members = (*families, Candidate(ENSEMBLE.name, search, fold_predictions=parts))
+    return replace(candidates, members=members, search=search), preparation
+
+
+def _evaluate_first(
+    families: Sequence[Candidate], search: NestedSearch, preparation: Preparation, progress: Progress
+) -> tuple[Candidate, ...]:
+    """The families as they come, evaluated before the search takes what is left of the time.
+
+    They have the columns that were planned once, on the champion's rows, as the search has: to plan them anew for each of its
+    folds would take the time of a search.
+    """
+    experiment, recipe, evaluated = preparation.experiment, search.recipes(preparation.champion_rows), []
+    for family in (get_family(candidate.name) for candidate in families):
+        candidate = make_candidate(search.experiment, family, make_default_recipe if family.is_baseline else lambda _: recipe)
+        progress.begin(f"{candidate.name}: {len(experiment.plan.folds)} folds", len(experiment.plan.folds))
+        evaluated.append(replace(candidate, evaluation=evaluate(experiment, candidate, progress.step)))
+    return tuple(evaluated)
 
 
 NOT_NESTED_WARNING = (

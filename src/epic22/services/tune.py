@@ -156,6 +156,10 @@ class NestedSearch:
             raise IncompleteSearchError
         return result.fitted_fold
 
+    def leave_time(self, seconds: float) -> "NestedSearch":
+        """The same search, which ends so much sooner: a family as it comes may have to be fitted after it."""
+        return replace(self, tuning=replace(self.tuning, deadline=self.tuning.deadline.move_earlier(seconds)))
+
     @property
     def needs_time(self) -> bool:
         """Whether the clock may leave parts of the comparison out: under a time limit, where other folds judge the search."""
@@ -185,15 +189,16 @@ class NestedSearch:
         """Why no search is on the board, and what it would take, by how long the families as they come took to fit."""
         limit = self.tuning.budget.seconds or 0.0
         seconds = [e.fit_seconds for e in board if e.fit_seconds > 0 and not get_family(e.family).is_baseline]
-        n_searches = len(self.experiment.plan.folds) + FINAL_SEARCH_FACTOR
+        n_searches = len(self.experiment.plan.folds) + FINAL_SEARCH_FACTOR if self.tuning.nested else 1
         untuned = sum(seconds) * (len(self.experiment.plan.folds) + 1)
         trial = float(np.mean(seconds)) * N_SEARCH_FOLDS if seconds else 0.0
         measured = [trial.seconds for result in self.results.values() for trial in result.trials]
         trial = max([trial, *measured]) if measured else trial
         needed = max(FINISHING_SECONDS[0] + untuned + n_searches * self.n_needed_trials * trial, 2.0 * limit)
         digits = 10 ** max(0, math.floor(math.log10(needed)) - 1)
+        judges = "that other folds can judge" if self.tuning.nested else "beside the families as they come"
         return (
-            f"--time-limit {limit:g} was too short for a search that other folds can judge, so none takes part: the champion is "
+            f"--time-limit {limit:g} was too short for a search {judges}, so none takes part: the champion is "
             "the best of the families as they come, which are always fitted, in the time or beyond it. A search of this table "
             f"takes about --time-limit {math.ceil(needed / digits) * digits:g} on this machine as busy as it is."
         )
