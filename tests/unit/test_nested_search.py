@@ -95,10 +95,7 @@ def test_within_a_limit_the_families_come_before_a_search_that_judges_itself_and
     *families, search = candidates.members
     assert search.name == "ensemble"
     assert all(candidate.evaluation is not None for candidate in families)
-    assert candidates.search is not None
-    # A champion as it comes is fitted after the search, which leaves the time of the slowest.
-    left = 600.0 - max(candidate.fit_seconds for candidate in families)
-    assert candidates.search.tuning.deadline.remaining < left
+    assert {candidate.name for candidate in families} == {"constant", "boosting"}
 
 
 class Clock:

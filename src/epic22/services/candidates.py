@@ -8,7 +8,7 @@ import numpy as np
 from epic22.core.evaluation.crossval import Candidate, evaluate, make_candidate, make_default_recipe
 from epic22.core.evaluation.inner_folds import split_search_folds
 from epic22.core.experiment import Experiment
-from epic22.core.models.catalog import ENSEMBLE, get_family
+from epic22.core.models.catalog import DEFAULT_FAMILY, ENSEMBLE, get_family
 from epic22.core.progress import Progress
 from epic22.core.selection.feature_selection import ColumnBudget as ColumnBudget
 from epic22.core.selection.feature_selection import ColumnPlanner
@@ -80,19 +80,20 @@ def _score_by_inner_folds(
     preparation = replace(preparation, experiment=replace(experiment, plan=inner_plan))
     families = tuple(candidate for candidate in candidates.members if candidate.fit is not search)
     if search.tuning.deadline.end is not None:
-        families = _evaluate_first(families, search, preparation, progress)
-        search = search.leave_time(max(candidate.fit_seconds for candidate in families))
+        first = [c for c in families if c.name == DEFAULT_FAMILY or get_family(c.name).is_baseline]
+        families = _evaluate_first(first, search, preparation, progress) + tuple(c for c in families if c not in first)
         if search.tuning.deadline.is_over:
-            return replace(candidates, members=families, search=search), preparation
+            return replace(candidates, members=families), preparation
+        families = families[: len(first)]
     parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
     members = (*families, Candidate(ENSEMBLE.name, search, fold_predictions=parts))
-    return replace(candidates, members=members, search=search), preparation
+    return replace(candidates, members=members), preparation
 
 
 def _evaluate_first(
     families: Sequence[Candidate], search: NestedSearch, preparation: Preparation, progress: Progress
 ) -> tuple[Candidate, ...]:
-    """The families as they come, evaluated before the search takes what is left of the time.
+    """Baselines and untuned boosting, evaluated before the search takes what is left of the time; the others are searched.
 
     They have the columns that were planned once, on the champion's rows, as the search has: to plan them anew for each of its
     folds would take the time of a search.

@@ -156,10 +156,6 @@ class NestedSearch:
             raise IncompleteSearchError
         return result.fitted_fold
 
-    def leave_time(self, seconds: float) -> "NestedSearch":
-        """The same search, which ends so much sooner: a family as it comes may have to be fitted after it."""
-        return replace(self, tuning=replace(self.tuning, deadline=self.tuning.deadline.move_earlier(seconds)))
-
     @property
     def needs_time(self) -> bool:
         """Whether the clock may leave parts of the comparison out: under a time limit, where other folds judge the search."""

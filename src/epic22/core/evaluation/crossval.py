@@ -137,11 +137,6 @@ class Candidate:
     fold_predictions: tuple[FoldPredictions, ...] = ()
     evaluation: Evaluation | None = None
 
-    @property
-    def fit_seconds(self) -> float:
-        """The mean time of a fit where it was evaluated before, else 0."""
-        return 0.0 if self.evaluation is None else self.evaluation.fit_seconds
-
 
 def make_candidate(
     experiment: Experiment, family: Family, recipes: Callable[[Array], FeatureRecipe] = make_default_recipe

@@ -18,6 +18,9 @@ FAMILIES: tuple[Family, ...] = (
     hazard.FAMILY,
 )
 
+DEFAULT_FAMILY = xgboost.FAMILY.name
+"""What is on the board as it comes under any time limit."""
+
 OPTIONAL_SEARCH_FAMILIES = ("catboost",)
 """LightGBM errs as XGBoost does, and on a Mac brings a second OpenMP runtime: it is searched where it is named."""
 
