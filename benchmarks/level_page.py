@@ -51,8 +51,8 @@ should be certain.
 """
 
 
-def write_page(results: Path, page: Path) -> None:
-    """The page of what the results hold."""
+def write_page(results: Path, page: Path, planned: Mapping[str, int]) -> None:
+    """The page of what the results hold; `planned` are the tables of each cell, trainings' cells with that word before them."""
     before, after = (_read(results / f"{name}.json") for name in ("before", "after"))
     cells = [name for name in after["cells"] if name.split()[1] == "noise"]
     effects = [name for name in after["cells"] if name.split()[1] != "noise"]
@@ -61,6 +61,7 @@ def write_page(results: Path, page: Path) -> None:
         f"Machine: {after.get('machine', 'unknown')}.\n",
         BARS,
         *list_misses(after),
+        describe_unfinished(after, planned),
         "## Noise called certain\n",
         _table(
             ("cell", "tables before, after", "certain before", "certainly better", "certain after", "certainly better"),
@@ -122,6 +123,14 @@ def list_misses(after: Mapping[str, Any]) -> list[str]:
         if record["better"]["low"] > MAX_CERTAIN:
             lines.append(f"* training {cell}: {_percent(record['better'])} called certainly better.")
     return [*(lines or ["No bar is missed."]), ""]
+
+
+def describe_unfinished(after: Mapping[str, Any], planned: Mapping[str, int]) -> str:
+    """Which cells have fewer tables than planned, and how many they have."""
+    done = {name: record["tables"] for name, record in after["cells"].items()}
+    done |= {f"training {name}": record["tables"] for name, record in after.get("trainings", {}).items()}
+    left = [f"{name} ({done.get(name, 0):,} of {n:,})" for name, n in planned.items() if done.get(name, 0) < n]
+    return f"Not run whole yet: {', '.join(left)}.\n" if left else "All cells have the tables that were planned.\n"
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -74,6 +74,13 @@ ADVICE_CELLS: tuple[Cell, ...] = tuple(Cell(kind, "weak", n) for n in (60, 300) 
 """Where what was asked for is drawn next."""
 
 
+TABLES, TRAININGS = 2000, 200
+PLANNED = {cell.name: TABLES for cell in CELLS} | {
+    f"training {cell.name}": TRAININGS if cell.n < SIZES[3] else FEW_TRAININGS for cell in TRAINING_CELLS
+}
+"""Tables of each cell."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """What is kept of a table: the verdict's difference, whether it is certain, by how many times as much data it would be, and
@@ -282,7 +289,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("layer", choices=("verdicts", "advice", "trainings", "components", "page"))
     parser.add_argument("--name", default="after")
-    parser.add_argument("--tables", type=int, default=2000)
+    parser.add_argument("--tables", type=int, default=TABLES)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--largest", type=int, default=SIZES[-1])
     parser.add_argument("--effects", nargs="+", choices=tuple(AREAS), default=tuple(AREAS))
@@ -297,7 +304,7 @@ def main() -> None:
     if options.layer == "trainings":
         run_trainings(options.name, options.tables, deadline)
     write_results(options.name)
-    write_page(RESULTS, PAGE)
+    write_page(RESULTS, PAGE, PLANNED)
 
 
 if __name__ == "__main__":

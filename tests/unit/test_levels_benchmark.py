@@ -42,6 +42,14 @@ def test_a_bar_is_missed_where_chance_does_not_explain_it() -> None:
     assert page.list_misses({"cells": {}})[0] == "No bar is missed."
 
 
+def test_the_page_names_the_cells_that_have_fewer_tables_than_planned() -> None:
+    page = benchmark_module("level_page")
+    after = {"cells": {"binary noise 20": {"tables": 2000}, "binary noise 60": {"tables": 100}}}
+    planned = {"binary noise 20": 2000, "binary noise 60": 2000, "training panel noise 3": 200}
+    words = page.describe_unfinished(after, planned)
+    assert words == "Not run whole yet: binary noise 60 (100 of 2,000), training panel noise 3 (0 of 200).\n"
+
+
 @pytest.mark.slow
 def test_a_training_on_a_panel_of_random_walks_is_not_certain_and_one_on_rows_counts_what_it_said() -> None:
     levels, trainings = benchmark_module("levels"), benchmark_module("level_trainings")
