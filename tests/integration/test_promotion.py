@@ -126,7 +126,7 @@ def test_a_refused_model_is_kept_and_the_one_before_goes_on_serving(story: Story
     assert (version.version, version.status) == ("2", "refused")
     assert story.refused.served == story.first.served
     assert story.parts.registry.load(TASK, "2").version == version
-    assert "Refused.</strong> fairness refused: family_status: children has" in story.refused.report
+    assert "Refused.</strong> Fairness refused: family_status: children has" in story.refused.report
     promotion = to_json(story.refused.run, VIEWS)["promotion"]
     assert promotion.pop("challenge")["champion"] == "1"
     assert promotion == {"promoted": False, "status": "refused", "why": decision.why}

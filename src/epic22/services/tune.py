@@ -192,9 +192,9 @@ class NestedSearch:
         trial = max([trial, *measured]) if measured else trial
         needed = max(FINISHING_SECONDS[0] + untuned + n_searches * self.n_needed_trials * trial, 2.0 * limit)
         digits = 10 ** max(0, math.floor(math.log10(needed)) - 1)
-        judges = "that other folds can judge" if self.tuning.nested else "beside the families as they come"
+        how = "that other folds can judge" if self.tuning.nested else "beside the families as they come"
         return (
-            f"--time-limit {limit:g} was too short for a search {judges}, so none takes part: the champion is "
+            f"--time-limit {limit:g} was too short for a search {how}, so none takes part: the champion is "
             "the best of the families as they come, which are always fitted, in the time or beyond it. A search of this table "
             f"takes about --time-limit {math.ceil(needed / digits) * digits:g} on this machine as busy as it is."
         )
