@@ -37,6 +37,7 @@ def write_csv(path: Path, rows: list[tuple[str, str]]) -> Path:
 
 @with_files
 @given(rows=TABLES, size=st.integers(1, 5))
+@pytest.mark.slow
 def test_every_cell_of_a_csv_comes_back_in_batches_of_any_size(rows: list[tuple[str, str]], size: int, tmp_path: Path) -> None:
     frames = list(read_batches(write_csv(tmp_path / "t.csv", rows), size))
     assert all(frame.height <= size for frame in frames)

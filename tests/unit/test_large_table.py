@@ -103,6 +103,7 @@ def test_columns_are_what_the_whole_table_says(tmp_path: Path, form: str) -> Non
 
 
 @pytest.mark.parametrize("values", [range(1990, 2290), range(18000, 18300), [20240101 + i % 28 for i in range(300)]])
+@pytest.mark.slow
 def test_whole_numbers_are_the_same_times_in_every_batch(values: list[int]) -> None:
     frame = table().with_columns(pl.Series("at", list(values)))
     found = profile_batches(Cut(frame, [1, 2, 100]), Roles("y", time=("at",)))
@@ -325,6 +326,7 @@ def test_notations_are_read_a_batch_at_a_time_as_in_the_whole(tmp_path: Path, n:
     assert pl.concat([rows for rows, _ in profile.iterate_typed_rows(open_batches(path, 1000))]).equals(whole.frame)
 
 
+@pytest.mark.slow
 def test_a_value_that_is_written_otherwise_is_named_by_file_and_row(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\n" + "".join(f"${i},{'yes' if i % 2 else 'no'}\n" for i in range(12_000)) + "€5,no\n")
@@ -350,6 +352,7 @@ def test_long_digits_among_numbers_with_decimals_are_damage_in_whichever_batch(t
             profile_batches(Cut(table(300).with_columns(x=pl.Series(values)), [100, 100]), Roles("y"))
 
 
+@pytest.mark.slow
 def test_an_infinite_number_is_named_by_file_and_row(tmp_path: Path) -> None:
     frame = table(300).with_columns(load=pl.when(pl.int_range(300) == 217).then(float("inf")).otherwise("load"))
     with pytest.raises(ColumnError, match=r"'load'.*row 218 of t\.parquet"):
@@ -365,6 +368,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("values", "what"), [(range(300), "row number"), (np.random.default_rng(0).permutation(300), "id")])
+@pytest.mark.slow
 def test_a_column_that_counts_the_rows_is_withheld(
     tmp_path: Path, values: Array, what: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -391,6 +395,7 @@ def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
     assert made.notes[0] == "30 rows without a label were left out."
 
 
+@pytest.mark.slow
 def test_a_disk_without_room_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     usage = Usage(10_000)
     monkeypatch.setattr("epic22.core.data.large_table.shutil.disk_usage", lambda folder: usage)
@@ -418,6 +423,7 @@ def test_the_linear_family_and_the_constant_are_fitted_too(tmp_path: Path) -> No
     assert replace(setting, seed=1) != setting
 
 
+@pytest.mark.slow
 def test_batches_read_decimal_commas_of_three_digits_and_refuse_another_order_of_day_and_month(
     tmp_path: Path,
 ) -> None:

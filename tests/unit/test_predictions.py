@@ -46,6 +46,7 @@ def test_a_row_alone_equals_the_batch_and_its_reasons_sum_to_the_score(tmp_path:
         assert alone.entity == f"person {number}"
 
 
+@pytest.mark.slow
 def test_the_value_is_the_link_of_the_score(tmp_path: Path) -> None:
     _, store = trained(tmp_path)
     version, bundle = opened(store)
