@@ -280,8 +280,17 @@ def write_results(name: str) -> None:
         if len(rows := _load(CACHE / name / f"components {ratio:g}.npy"))
     }
     RESULTS.mkdir(parents=True, exist_ok=True)
-    record = {"machine": machine(), "cells": cells, "advice": advice, "trainings": trainings, "components": components}
-    (RESULTS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    path = RESULTS / f"{name}.json"
+    stored = json.loads(path.read_text()) if path.exists() else {}
+    sections = {"cells": cells, "advice": advice, "trainings": trainings, "components": components}
+    record = {"machine": machine()} | {key: keep_larger(stored.get(key, {}), new) for key, new in sections.items()}
+    path.write_text(json.dumps(record, indent=1) + "\n")
+
+
+def keep_larger(stored: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
+    """By name the summary of more tables, the new one of equal many: a clone without the cache loses nothing committed."""
+    names = [*stored, *(name for name in new if name not in stored)]
+    return {n: max((r[n] for r in (new, stored) if n in r), key=lambda record: int(record["tables"])) for n in names}
 
 
 def main() -> None:

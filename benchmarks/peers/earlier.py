@@ -17,9 +17,11 @@ import numpy as np
 import polars as pl
 from evidence import ROOT
 from page import write_section
+from stamp import DATA
 
 from peers.environments import OURS
-from peers.sets import SETS
+from peers.sets import SETS, DataSet
+from peers.splits import splits_of
 from peers.statistics import METRICS, Difference, over_rows, over_splits
 
 FOLDER = Path("benchmarks") / "results" / "peers" / "runs"
@@ -34,8 +36,9 @@ def read_earlier(commit: str, path: Path) -> bytes | None:
     return shown.stdout if shown.returncode == 0 else None
 
 
-def compare_set(name: str, metric: str, commit: str) -> tuple[Results, Results, Difference] | None:
+def compare_set(dataset: DataSet, commit: str) -> tuple[Results, Results, Difference] | None:
     """Results of then and of now by split, and the paired difference; None where one of them has none or crashed."""
+    name, metric = dataset.name, dataset.metric
     now = [json.loads(path.read_text()) for path in sorted((ROOT / FOLDER / name).glob(f"{OURS}-*.json"))]
     contents = [read_earlier(commit, FOLDER / name / f"{OURS}-{number}.json") for number in range(len(now))]
     then = [json.loads(content) for content in contents if content is not None]
@@ -46,10 +49,11 @@ def compare_set(name: str, metric: str, commit: str) -> tuple[Results, Results, 
         first, second = ([float(one["scores"][metric]) for one in results] for results in (now, then))
         ratio = float(np.mean([one["n_test"] / one["n_train"] for one in now]))
         return then, now, over_splits(first, second, ratio, better)
-    truth, stored = CACHE / "splits" / name / "0-truth.parquet", read_earlier(commit, FOLDER / name / f"{OURS}-0.npz")
-    if stored is None or not truth.exists():
+    stored = read_earlier(commit, FOLDER / name / f"{OURS}-0.npz")
+    if stored is None or not (DATA / dataset.file).exists():
         return None
-    labels = pl.read_parquet(truth)
+    (split,) = splits_of(dataset, DATA, CACHE)
+    labels = pl.read_parquet(split.truth)
     after = np.load(ROOT / FOLDER / name / f"{OURS}-0.npz")["predictions"]
     before = np.load(io.BytesIO(stored))["predictions"]
     return then, now, over_rows(METRICS[metric], labels["label"].to_numpy(), after, before, labels["cluster"].to_numpy())
@@ -68,7 +72,7 @@ def describe(commit: str) -> str:
     ]
     losses = []
     for dataset in SETS:
-        compared = compare_set(dataset.name, dataset.metric, commit)
+        compared = compare_set(dataset, commit)
         if compared is None:
             lines.append(f"| {dataset.name} | {dataset.metric} | – | – | not run | – | – | – | – |")
             continue

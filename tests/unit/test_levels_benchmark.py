@@ -55,3 +55,13 @@ def test_a_training_on_a_panel_of_random_walks_is_not_certain_and_one_on_rows_co
     levels, trainings = benchmark_module("levels"), benchmark_module("level_trainings")
     for cell in (levels.Cell("panel", "noise", 3), levels.Cell("regression", "noise", 20)):
         assert trainings.train_on_noise(cell, np.random.default_rng(levels.seed_of(cell, 0)))[0] == 0.0
+
+
+def test_a_clone_without_the_cache_keeps_what_was_committed() -> None:
+    levels = benchmark_module("levels")
+    stored, new = (
+        {"a": {"tables": 2000, "x": 1}, "b": {"tables": 100, "x": 1}},
+        {"b": {"tables": 100, "x": 2}, "c": {"tables": 1}},
+    )
+    assert levels.keep_larger(stored, {}) == stored
+    assert levels.keep_larger(stored, new) == {"a": stored["a"], "b": new["b"], "c": new["c"]}

@@ -81,10 +81,11 @@ def _score_by_inner_folds(
     families = tuple(candidate for candidate in candidates.members if candidate.fit is not search)
     if search.tuning.deadline.end is not None:
         first = [c for c in families if c.name == DEFAULT_FAMILY or get_family(c.name).is_baseline]
-        families = _evaluate_first(first, search, preparation, progress) + tuple(c for c in families if c not in first)
+        others = [c for c in families if c not in first]
+        families = _evaluate_first(first, search, preparation, progress)
         if search.tuning.deadline.is_over:
+            families += _evaluate_first(others, search, preparation, progress)
             return replace(candidates, members=families), preparation
-        families = families[: len(first)]
     parts = search.search(experiment.examples, preparation.champion_rows).out_of_fold
     members = (*families, Candidate(ENSEMBLE.name, search, fold_predictions=parts))
     return replace(candidates, members=members), preparation
@@ -93,7 +94,7 @@ def _score_by_inner_folds(
 def _evaluate_first(
     families: Sequence[Candidate], search: NestedSearch, preparation: Preparation, progress: Progress
 ) -> tuple[Candidate, ...]:
-    """Baselines and untuned boosting, evaluated before the search takes what is left of the time; the others are searched.
+    """The families as they come, evaluated before the search takes what is left of the time.
 
     They have the columns that were planned once, on the champion's rows, as the search has: to plan them anew for each of its
     folds would take the time of a search.
