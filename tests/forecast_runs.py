@@ -16,13 +16,13 @@ QUICK = ("naive", "drift", "damped_drift", "pooled_linear", "pooled_boosting", "
 
 
 def forecast_run(
-    folder: Path, values: Array, families: tuple[str, ...] = QUICK, order: Array | None = None
+    folder: Path, values: Array, families: tuple[str, ...] = QUICK, order: Array | None = None, holdout: int = 12
 ) -> tuple[SeriesRun, ModelStore]:
     """A run of horizon 3 on the values as a wide file, promoted as task `rents` in a store below the folder."""
     store = ModelStore(folder / "models")
     path = wide_file(folder, values, order=order)
     file = PanelFile(path, "wide", ("zip",), "month", "rent", MONTHLY, 3, "rents", season=1, families=families)
-    run = train(SeriesPipeline(load_panel_task_data(file), ForecastConfig(12), threads=1), store)
+    run = train(SeriesPipeline(load_panel_task_data(file), ForecastConfig(holdout), threads=1), store)
     store.promote("rents", run.version.version, run.verdicts)
     return run, store
 

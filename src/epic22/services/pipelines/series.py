@@ -204,7 +204,7 @@ class SeriesPipeline:
             weights=selection.weights if selection.champion.family == COMBINATION else np.ones((plan.origins.horizon, 1)),
             state=selection.adapted.state,
             history=fitted.history,
-            status="proven" if is_certainly_better(pooled, BASELINE) else "provisional",
+            status="proven" if beats_all_baselines(pooled) else "provisional",
             model_hash="",
             data_version=self.data.data_version.id,
             seed=self.config.seed,
@@ -322,7 +322,7 @@ def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tu
     for h in range(plan.origins.horizon):
         known = (examples.origin + h + 1 <= origin) & np.isfinite(examples.Y[:, h])
         count = len(np.unique(examples.origin[known]))
-        if not count:
+        if not count or not members:
             weights[h, :-1] = 1 / max(len(members), 1)
             weights[h, -1] = 0.0 if members else 1.0
             continue
@@ -443,6 +443,13 @@ def compare_champion(
         for other in [*(e for e in others if is_panel_baseline(e.family)), *rivals]
         for metric, horizon in [*((SKILL, h) for h in horizons), (PINBALL, "all")]
     )
+
+
+def beats_all_baselines(verdicts: Sequence[Verdict]) -> bool:
+    """Whether the champion is certainly better than every rule that learns nothing: of a random walk the drift alone is beaten
+    by whatever repeats the last value, and nothing is proven by that."""
+    rules = {verdict.against for verdict in verdicts if verdict.against != INCUMBENT and is_panel_baseline(verdict.against)}
+    return bool(rules) and all(is_certainly_better(verdicts, rule) for rule in rules)
 
 
 def compare_with_true_medians(

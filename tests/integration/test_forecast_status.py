@@ -1,0 +1,36 @@
+"""A forecast is proven only where it is certainly better than every rule that learns nothing."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.forecast_runs import forecast_run
+
+from epic22.core.evaluation.significance import Verdict
+from epic22.core.task import Array
+from epic22.services.training_run import SeriesRun
+
+FAMILIES = ("naive", "drift", "pooled_linear")
+
+
+def train_on(values: Array, folder: Path) -> tuple[SeriesRun, dict[str, Verdict]]:
+    """A run over twenty independent stretches, and its verdicts of the pooled skill by rival."""
+    run, _ = forecast_run(folder, values, FAMILIES, holdout=62)
+    return run, {v.against: v for v in run.verdicts if v.metric == "skill" and v.horizon == "all"}
+
+
+@pytest.mark.slow
+def test_of_a_random_walk_nothing_is_proven_though_the_drift_is_certainly_beaten(tmp_path: Path) -> None:
+    steps = np.random.default_rng(4).normal(size=(8, 160))
+    run, verdicts = train_on(100 + np.cumsum(steps, axis=1), tmp_path)
+    assert verdicts["drift"].better
+    assert run.champion.family == "naive" or not verdicts["naive"].better
+    assert run.version.status == "provisional"
+
+
+@pytest.mark.slow
+def test_what_beats_all_that_learns_nothing_is_proven(tmp_path: Path) -> None:
+    swing = np.cumsum(np.random.default_rng(0).normal(size=(8, 160)), axis=1)
+    run, verdicts = train_on(100 + swing - 0.7 * np.roll(swing, 1, axis=1), tmp_path)
+    assert run.version.status == ("proven" if verdicts["naive"].better and verdicts["drift"].better else "provisional")
+    assert run.version.status == "proven"
