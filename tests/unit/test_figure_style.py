@@ -3,6 +3,7 @@
 Broken once on purpose: without the prefix of ids, two pictures of one page share their clip paths.
 """
 
+import io
 import re
 import struct
 
@@ -86,6 +87,16 @@ def test_a_png_is_the_same_bytes_each_time_and_of_the_stated_size() -> None:
     assert (width, height) == (594, 374)  # 5.4 × 3.4 inches of 110 dots.
 
 
+def test_a_picture_has_the_layout_that_matplotlib_gives_it_and_the_same_in_every_file() -> None:
+    figure, usual = picture(), picture()
+    usual.savefig(io.BytesIO(), format="svg", dpi=110)
+    render_svg(figure, "scores")
+    place = figure.axes[0].get_position().bounds
+    assert place == usual.axes[0].get_position().bounds
+    render_png(figure)
+    assert figure.axes[0].get_position().bounds == place
+
+
 def test_pictures_for_the_tracker_keep_their_names() -> None:
     assert list(render_pngs({"a": picture(), "b": picture()})) == ["a", "b"]
 
@@ -94,8 +105,9 @@ def test_pictures_that_do_not_suit_their_source_are_left_out_and_the_others_have
     level = ReportFigure[float]("level", "Level", "A line.", lambda y, axes: draw_reference(axes, y), height=2.0)
     rows = ReportFigure[float]("rows", "Rows", "As high as asked.", lambda y, axes: set_height(axes, y), lambda y: y > 4)
     assert {name: figure.get_figheight() for name, figure in draw_figures((level, rows), 5.0).items()} == {"level": 2, "rows": 5}
-    assert list(draw_figures((level, rows), 3.0)) == ["level"]
-    assert [(picture.title, text[:4]) for picture, text in render_svgs((level, rows), 3.0)] == [("Level", "<svg")]
+    drawn = draw_figures((level, rows), 3.0)
+    assert list(drawn) == ["level"]
+    assert [(picture.title, text[:4]) for picture, text in render_svgs((level, rows), drawn)] == [("Level", "<svg")]
 
 
 def test_an_estimate_without_an_interval_has_a_dot_and_no_bar() -> None:

@@ -16,7 +16,7 @@ from epic22.core.evaluation.fairness import PROMOTED
 from epic22.core.serialization import to_json
 from epic22.core.statistics import Interval
 from epic22.core.task import Kind
-from epic22.reports.figures.explanation import list_explanation_figures, render_explanation_pngs
+from epic22.reports.figures.explanation import draw_explanation_figures, list_explanation_figures
 from epic22.reports.figures.style import render_pngs, render_svg
 from epic22.reports.figures.training import draw_figures, list_figures
 from epic22.reports.html.training import render_report, write_report
@@ -190,7 +190,7 @@ def test_what_the_champion_looks_at_is_told_with_intervals_and_pictures(
     assert found is not None
     assert page.index("Leaderboard") < page.index("What the champion looks at") < page.index("What the audit found")
     assert all(warning.split(" ")[0] in page for warning in found.warnings)
-    drawn = render_explanation_pngs(found)
+    drawn = render_pngs(draw_explanation_figures(found))
     assert list(drawn)[:2] == ["importance", "permutation"]
     assert all(content.startswith(b"\x89PNG") for content in drawn.values())
     assert not set(drawn) & {picture.name for picture in list_figures(runs[kind])}

@@ -284,14 +284,14 @@ def write_run_report(run: TrainingRun, path: Path) -> WrittenReport:
 
 @write_run_report.register
 def _write_row_report(run: RowRun, path: Path) -> WrittenReport:
-    from epic22.reports.figures.explanation import render_explanation_pngs
+    from epic22.reports.figures.explanation import draw_explanation_figures
     from epic22.reports.figures.style import render_pngs
     from epic22.reports.figures.training import draw_figures
     from epic22.reports.html.training import write_report
 
-    figures = draw_figures(run)
-    write_report(run, path, figures)
-    return WrittenReport(path, render_pngs(figures), render_explanation_pngs(run.explanation))
+    figures, explanation_figures = draw_figures(run), draw_explanation_figures(run.explanation)
+    write_report(run, path, {**figures, **explanation_figures})
+    return WrittenReport(path, render_pngs(figures), render_pngs(explanation_figures))
 
 
 @write_run_report.register
@@ -300,8 +300,9 @@ def _write_series_report(run: SeriesRun, path: Path) -> WrittenReport:
     from epic22.reports.figures.style import draw_figures, render_pngs
     from epic22.reports.html.forecast import write_forecast_report
 
-    write_forecast_report(run, path)
-    return WrittenReport(path, render_pngs(draw_figures(FORECAST_FIGURES, run)), {})
+    figures = draw_figures(FORECAST_FIGURES, run)
+    write_forecast_report(run, path, figures)
+    return WrittenReport(path, render_pngs(figures), {})
 
 
 def save_task_file(components: Components, result: TrainingResult[RowRun], spec: TrainingSpec) -> TrainingResult[RowRun]:

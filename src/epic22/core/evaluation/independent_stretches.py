@@ -6,6 +6,7 @@ are far from forty-six independent errors, so that a window counts as one. `Orig
 
 import math
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from scipy import stats
@@ -35,6 +36,7 @@ def supports_level(n_stretches: float, level: float) -> bool:
     return compute_supported_level(n_stretches) >= level - 1e-9
 
 
+@cache
 def count_remembered_stretches(n_origins: int, horizon: int) -> float:
     """What `n_origins` neighbouring origins are worth at a horizon, old ones counting less (Kish's effective number).
 
@@ -45,6 +47,7 @@ def count_remembered_stretches(n_origins: int, horizon: int) -> float:
     return float(weights.sum() ** 2 / (weights**2).sum() / horizon) if n_origins else 0.0
 
 
+@cache
 def compute_widening(n_stretches: float, level: float) -> float:
     """By how much an interval is wider whose scale was learned from so many stretches: Student's quantile over the normal one.
 

@@ -21,12 +21,12 @@ from epic22.reports.figures.style import (
     fill_intervals,
     format_name,
     label_rows,
-    render_pngs,
     set_height,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MAX_BARS = 15
 MAX_PROFILES = 6
@@ -70,9 +70,9 @@ def _dependence_figure(profile: DependenceProfile, number: int) -> ReportFigure[
     )
 
 
-def render_explanation_pngs(explanation: Explanation | None) -> dict[str, bytes]:
-    """Every picture as PNG by name, on white."""
-    return {} if explanation is None else render_pngs(draw_figures(list_explanation_figures(explanation), explanation))
+def draw_explanation_figures(explanation: Explanation | None) -> dict[str, "Figure"]:
+    """Every picture drawn, by name; none where there is no explanation."""
+    return {} if explanation is None else draw_figures(list_explanation_figures(explanation), explanation)
 
 
 def draw_importance(explanation: Explanation, axes: "Axes") -> None:

@@ -67,10 +67,24 @@ def set_height(axes: "Axes", inches: float) -> None:
     figure.set_figheight(inches)
 
 
+def lay_out(figure: "Figure") -> None:
+    """Place axes and labels, once for all files: matplotlib would draw the whole picture for that anew before each of them."""
+    import matplotlib as mpl
+    from matplotlib.backends.backend_svg import FigureCanvasSVG
+
+    engine = figure.get_layout_engine()
+    if engine is not None:
+        FigureCanvasSVG(figure)
+        engine.execute(figure)
+        with mpl.rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+            figure.set_layout_engine(None)
+
+
 def save_figure(figure: "Figure", file: IO[Any], image_format: str, metadata: Mapping[str, None]) -> None:
     """Write a picture. A sign that the font lacks, of Chinese or an emoji, is a box in a PNG; an SVG keeps its text."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Glyph .* missing from font", category=UserWarning)
+        lay_out(figure)
         figure.savefig(file, format=image_format, metadata=dict(metadata), dpi=110)
 
 
@@ -108,9 +122,11 @@ def draw_figures(pictures: Iterable[ReportFigure[Source]], source: Source) -> di
     return {picture.name: picture.draw(source) for picture in pictures if picture.suits(source)}
 
 
-def render_svgs(pictures: Iterable[ReportFigure[Source]], source: Source) -> list[tuple[ReportFigure[Source], str]]:
-    """The pictures that suit a source, each with its inline SVG."""
-    return [(picture, render_svg(picture.draw(source), picture.name)) for picture in pictures if picture.suits(source)]
+def render_svgs(
+    pictures: Iterable[ReportFigure[Source]], figures: Mapping[str, "Figure"]
+) -> list[tuple[ReportFigure[Source], str]]:
+    """The pictures that were drawn, each with its inline SVG."""
+    return [(picture, render_svg(figures[picture.name], picture.name)) for picture in pictures if picture.name in figures]
 
 
 def draw_interval(axes: "Axes", place: float, interval: Interval, colour: str, sizes: tuple[float, float]) -> None:

@@ -1,12 +1,14 @@
 """A panel's training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.text import format_figure
 from epic22.reports.figures.forecast import FORECAST_FIGURES
-from epic22.reports.figures.style import render_svgs
+from epic22.reports.figures.style import draw_figures, render_svgs
 from epic22.reports.html.page import render_page, write_atomically
 from epic22.services.forecast_findings import (
     FALSE_ALARM_RATE,
@@ -16,15 +18,18 @@ from epic22.services.forecast_findings import (
 )
 from epic22.services.training_run import SeriesRun
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 MAX_SERIES = 8
 
 
-def write_forecast_report(run: SeriesRun, path: Path) -> Path:
-    """Write the report whole: a reader never meets half a file."""
-    return write_atomically(path, render_forecast_report(run))
+def write_forecast_report(run: SeriesRun, path: Path, figures: Mapping[str, "Figure"] | None = None) -> Path:
+    """Write the report whole: a reader never meets half a file. `figures`: the run's pictures where they are drawn already."""
+    return write_atomically(path, render_forecast_report(run, figures))
 
 
-def render_forecast_report(run: SeriesRun) -> str:
+def render_forecast_report(run: SeriesRun, figures: Mapping[str, "Figure"] | None = None) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's file are escaped."""
     ranked = compute_series_skill(run)
     return render_page(
@@ -32,7 +37,7 @@ def render_forecast_report(run: SeriesRun) -> str:
         run=run,
         headline=headline(run),
         lead=lead(run),
-        pictures=render_svgs(FORECAST_FIGURES, run),
+        pictures=render_svgs(FORECAST_FIGURES, draw_figures(FORECAST_FIGURES, run) if figures is None else figures),
         intervals=compute_forecast_coverage(run),
         verdicts=group_verdicts(run),
         zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from epic22.reports.figures.simulation import FIGURES
-from epic22.reports.figures.style import ReportFigure, render_svgs
+from epic22.reports.figures.style import ReportFigure, draw_figures, render_svgs
 from epic22.reports.html.page import render_page
 from epic22.simulator.portfolio import Portfolio
 
@@ -15,5 +15,5 @@ def render_simulation_page(portfolio: Portfolio, title: str, pictures: Sequence[
         title=title,
         end=f"{portfolio.end:%Y-%m-%d}",
         tables=[(name, table.height) for name, table in portfolio.tables.items()],
-        pictures=render_svgs(pictures, portfolio),
+        pictures=render_svgs(pictures, draw_figures(pictures, portfolio)),
     )

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from epic22.core.evaluation.baselines import INCUMBENT
 from epic22.core.evaluation.savings import Saving
 from epic22.core.text import describe_difference, format_figure
-from epic22.reports.figures.explanation import list_explanation_figures
-from epic22.reports.figures.style import render_svg, render_svgs
+from epic22.reports.figures.explanation import draw_explanation_figures, list_explanation_figures
+from epic22.reports.figures.style import render_svgs
 from epic22.reports.figures.training import describe_folds, draw_figures, list_figures
 from epic22.reports.html.page import render_page, write_atomically
 from epic22.services.training_run import RowRun
@@ -18,13 +18,14 @@ if TYPE_CHECKING:
 
 
 def write_report(run: RowRun, path: Path, figures: Mapping[str, "Figure"] | None = None) -> Path:
-    """Write the report whole: a reader never meets half a file. `figures`: the run's pictures where they are drawn already."""
+    """Write the report whole: a reader never meets half a file. `figures`: the pictures of the run and of its explanation where
+    they are drawn already."""
     return write_atomically(path, render_report(run, figures))
 
 
 def render_report(run: RowRun, figures: Mapping[str, "Figure"] | None = None) -> str:
     """The report as HTML; the same run gives the same text. Names out of the user's table are escaped."""
-    figures, explanation = draw_figures(run) if figures is None else figures, run.explanation
+    figures = {**draw_figures(run), **draw_explanation_figures(run.explanation)} if figures is None else figures
     return render_page(
         "training.html",
         run=run,
@@ -32,8 +33,8 @@ def render_report(run: RowRun, figures: Mapping[str, "Figure"] | None = None) ->
         savings=_list_savings(run),
         headline=headline(run),
         lead=lead(run),
-        pictures=[(picture, render_svg(figures[picture.name], picture.name)) for picture in list_figures(run)],
-        looks_at=[] if explanation is None else render_svgs(list_explanation_figures(explanation), explanation),
+        pictures=render_svgs(list_figures(run), figures),
+        looks_at=render_svgs(list_explanation_figures(run.explanation), figures),
         fold_count=describe_folds(run.plan),
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],
     )
