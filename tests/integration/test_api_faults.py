@@ -246,6 +246,18 @@ def test_what_a_panel_request_may_cost_is_bounded_by_field_and_limit(
     assert limit in refusal.json()["detail"]
 
 
+@pytest.mark.parametrize("task", ["one", "rents"])
+def test_a_column_that_is_said_to_be_optional_may_be_left_out_and_no_other(store: ModelStore, task: str) -> None:
+    client = connect(store)
+    columns = client.get(f"/v1/tasks/{task}").json()["columns"]
+    required = {column["name"] for column in columns if not column["optional"]}
+    refusal = predict(client, [{}], task).json()
+    assert {error["pointer"] for error in refusal["errors"]} == {f"/rows/0/{name}" for name in required}
+    assert "series" in required or task == "one"
+    no_null = "send it with every row" if task == "rents" else "send null where the value is missing"
+    assert no_null in refusal["errors"][0]["detail"]
+
+
 def test_the_limits_of_a_panel_are_those_of_its_description(store: ModelStore) -> None:
     document = connect(store).get("/openapi.json").json()
     rows = document["components"]["schemas"]["rents-rows"]["properties"]["rows"]

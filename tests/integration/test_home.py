@@ -1,5 +1,7 @@
 """EPIC22_HOME as people treat it: used by several processes at once, killed, moved, full, read-only, damaged by hand."""
 
+import ctypes
+import json
 import os
 import resource
 import shutil
@@ -22,7 +24,7 @@ from tests.trained import trained
 from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.tracking.mlflow import MlflowTracker
-from epic22.core.errors import StorageError
+from epic22.core.errors import BundleError, StorageError
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.ports import FamilyRecord, RunRecord
 
@@ -236,6 +238,87 @@ def test_a_broken_task_is_named_and_hides_no_other(tmp_path: Path, shell: Shell)
     assert [line.split(":")[1] for line in err.splitlines()] == [" task empty", " task garbled", " task gone", " task list"]
     assert all("train again" in line for line in err.splitlines())
     assert [model["champion"] for model in shell.json("models")] == [True]
+
+
+def test_a_persons_own_copies_in_the_home_are_no_tasks_and_no_versions(tmp_path: Path, shell: Shell) -> None:
+    store = trained(shell.home)[1]
+    for name in ("toy.bak", "Toy 2"):
+        shutil.copytree(store.root / "toy", store.root / name)
+    shutil.copytree(store.folder("toy", "1"), store.root / "toy" / "1-before")
+    assert store.list_tasks() == ("toy",)
+    code, out, err = shell("models")
+    assert (code, err) == (0, "")
+    assert "toy.bak" not in out
+
+
+def test_a_task_or_version_copied_to_another_name_is_named_and_never_answers_under_it(tmp_path: Path, shell: Shell) -> None:
+    store = trained(shell.home)[1]
+    shutil.copytree(store.root / "toy", store.root / "toy-copy")
+    shutil.copytree(store.folder("toy", "1"), store.folder("toy", "7"))
+    code, _, err = shell("models")
+    assert code == 0
+    assert len(err.splitlines()) == 2
+    assert "7/version.json: is version 1 of task toy, copied or moved here by hand" in err
+    assert "toy-copy/1/version.json: is version 1 of task toy, copied" in err
+    with pytest.raises(BundleError, match="copied or moved here by hand; remove the copy, or move it back"):
+        store.load("toy-copy")
+    assert [(model["task"], model["version"]) for model in shell.json("models")] == [("toy", "1")]
+
+
+@pytest.mark.parametrize("name", ["bundle/manifest.json", "bundle/preprocessing.json"])
+def test_a_champion_whose_bundle_is_damaged_is_named_among_the_models(tmp_path: Path, shell: Shell, name: str) -> None:
+    store = trained(shell.home)[1]
+    (store.folder("toy", "1") / name).write_text("")
+    code, out, err = shell("models")
+    assert code == 0
+    assert "champion" in out
+    assert "task toy" in err
+    assert "train again" in err
+
+
+@pytest.mark.parametrize(
+    "name", ["champion.json", "promotions.jsonl", "1/version.json", "1/evaluation.json", "1/lineage.json", "1/explanation.json"]
+)
+@pytest.mark.parametrize("content", ["[" * 100_000, '{"version": [[]]}', "\x00"])
+def test_no_file_of_a_task_whatever_it_holds_ends_in_a_traceback(tmp_path: Path, shell: Shell, name: str, content: str) -> None:
+    store = trained(shell.home)[1]
+    (store.root / "toy" / name).write_text(content)
+    for arguments in (("models",), ("explain", "toy"), ("lineage", "toy")):
+        assert shell(*arguments)[0] in (0, 2)
+
+
+def drop_right_to_everything() -> None:
+    """Take from root what lets it read and write whatever it likes: between a process and the program it becomes."""
+    if os.geteuid() == 0:
+        drop_capability, overrides = 24, (1, 2)
+        for capability in overrides:
+            ctypes.CDLL(None).prctl(drop_capability, capability, 0, 0, 0)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="root can only be kept from files on Linux")
+@pytest.mark.parametrize(
+    "closed", ["toy", "toy/1", "toy/champion.json", "toy/promotions.jsonl", "toy/1/version.json", "toy/1/bundle"]
+)
+def test_a_task_that_this_user_may_not_read_is_named_and_hides_no_other(tmp_path: Path, closed: str) -> None:
+    store = trained(tmp_path / "home")[1]
+    bundle = store.folder("toy", "1") / "bundle"
+    store.promote("other", store.save("other", "constant", "a" * 64, "v0", "proven", bundle).version, ())
+    (store.root / closed).chmod(0)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-c", "from epic22.cli.main import run; run()", "models", "--json"],
+            env={**os.environ, "EPIC22_HOME": str(tmp_path / "home")},
+            preexec_fn=drop_right_to_everything,
+            capture_output=True,
+            text=True,
+        )
+    finally:
+        (store.root / closed).chmod(0o700)
+    assert done.returncode == 0, done.stderr
+    assert "other" in [model["task"] for model in json.loads(done.stdout)]
+    assert "epic22: task toy: " in done.stderr
+    assert "right to" in done.stderr
 
 
 def test_a_version_whose_folder_was_removed_leaves_its_number_to_nobody(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ import numpy as np
 from epic22.adapters.home import append_line, write_atomically
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
-from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.artifact.sealed import verify_sealed_folder
+from epic22.core.errors import BundleError, UnknownTaskError, describe_storage_fault
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
@@ -34,7 +36,9 @@ from epic22.core.serialization import collect_views, to_json, view
 from epic22.core.statistics import Interval
 
 TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+VERSION_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 POINTER = "champion.json"
+VERSION = "version.json"
 PROMOTIONS = "promotions.jsonl"
 LOCK = ".champion.lock"
 PROVENANCE = "lineage.json"
@@ -44,6 +48,7 @@ HELD_OUT = "held_out.npz"
 INCOMING_PREFIX = ".incoming-"
 ABANDONED_SECONDS = 24 * 3600
 """A folder that comes in is moved in within minutes; one of a killed process is removed after a day."""
+VERSION_KEYS = {field.name for field in fields(ModelVersion)}
 UNGATED = {"status": "promoted", "why": "", "fairness": None, "override": None}
 """What a line of the log says where no gate decided."""
 
@@ -101,7 +106,7 @@ class ModelStore:
         while True:
             number += 1
             version = ModelVersion(task, str(number), family, model_hash, data_version, status, made_at)
-            (incoming / "version.json").write_text(json.dumps(to_json(version), indent=2))
+            (incoming / VERSION).write_text(json.dumps(to_json(version), indent=2))
             try:
                 os.rename(incoming, self.folder(task, version.version))
             except OSError:
@@ -121,15 +126,13 @@ class ModelStore:
     def champion(self, task: str) -> ModelVersion:
         """The task's champion."""
         pointer = self._task_folder(task) / POINTER
-        if not pointer.is_file():
+        if not _may_hold(self._task_folder(task), POINTER):
             names = ", ".join(self.list_tasks()) or "none yet"
             raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {names}. Train it with 'epic22 train'.")
-        version = _read_json(pointer).get("version")
-        if not (self.folder(task, str(version)) / "version.json").is_file():
-            raise BundleError(
-                f"{pointer}: points to version {str(version)[:20]!r}, which is not there; restore it or train again."
-            )
-        return self._read_version(task, str(version))
+        version = str(_read_json(pointer).get("version"))
+        if not VERSION_NUMBER.fullmatch(version) or not _may_hold(self.folder(task, version), VERSION):
+            raise BundleError(f"{pointer}: points to version {version[:20]!r}, which is not there; restore it or train again.")
+        return self._read_version(task, version)
 
     def find_champion(self, task: str) -> ModelVersion | None:
         """The task's champion; None where it has none, or the pointer to it is damaged."""
@@ -177,12 +180,12 @@ class ModelStore:
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
         """What was decided of the task's versions, oldest first, by the lines of the log that can be read."""
         path, records = self._task_folder(task) / PROMOTIONS, []
-        for line in path.read_bytes().splitlines() if path.is_file() else ():
+        for line in _read_lines(path):
             try:
                 one = json.loads(line)
                 status = str(one["status"])
                 records.append(PromotionRecord(str(one["version"]), status, str(one["why"]), str(one["at"]), status == "refused"))
-            except (ValueError, TypeError, LookupError):
+            except (ValueError, TypeError, LookupError, RecursionError):
                 # A line that a kill left half-written decided nothing.
                 continue
         return tuple(records)
@@ -204,7 +207,7 @@ class ModelStore:
     def load_evaluation(self, task: str, version: str) -> VersionEvaluation | None:
         """A version's score; None where that was never written down."""
         path = self.folder(task, version) / EVALUATION
-        if not path.is_file():
+        if not _is_file(path):
             return None
         stored = _read_json(path)
         try:
@@ -216,7 +219,7 @@ class ModelStore:
     def load_held_out(self, task: str, version: str) -> HeldOutPredictions | None:
         """A version's held-out responses; None where they were never written down."""
         path = self.folder(task, version) / HELD_OUT
-        if not path.is_file():
+        if not _is_file(path):
             return None
         try:
             with np.load(path, allow_pickle=False) as arrays:
@@ -236,16 +239,25 @@ class ModelStore:
     def list_faults(self, task: str) -> tuple[str, ...]:
         """What is damaged of a task, a sentence each: versions that cannot be read, and the pointer to the champion."""
         faults = [str(version) for version in self._read_versions(task) if isinstance(version, BundleError)]
-        try:
-            if (self._task_folder(task) / POINTER).exists():
-                self.champion(task)
-        except (BundleError, UnknownTaskError) as error:
-            faults += [str(error)] if str(error) not in faults else []
-        return tuple(faults)
+        for check in (self._verify_champion, self.list_decisions):
+            try:
+                check(task)
+            except BundleError as error:
+                faults.append(str(error))
+        return tuple(dict.fromkeys(faults))
+
+    def _verify_champion(self, task: str) -> None:
+        """Raise BundleError where the pointer is damaged, or a file of the version that it names; none of them is opened."""
+        if _may_hold(self._task_folder(task), POINTER):
+            verify_sealed_folder(self.folder(task, self.champion(task).version) / "bundle")
 
     def _read_versions(self, task: str) -> list[ModelVersion | BundleError]:
         """Each version of a task, oldest first, or why it cannot be read."""
-        names = [path.parent.name for path in self._task_folder(task).glob("*/version.json") if path.parent.name.isdigit()]
+        try:
+            folders = _list_folders(self._task_folder(task), VERSION_NUMBER)
+        except BundleError as error:
+            return [error]
+        names = [folder.name for folder in folders if _may_hold(folder, VERSION)]
         versions: list[ModelVersion | BundleError] = []
         for name in sorted(names, key=int):
             try:
@@ -259,22 +271,21 @@ class ModelStore:
         folder = self._task_folder(task)
         names = [path.name for path in folder.iterdir()]
         log = folder / PROMOTIONS
-        for line in log.read_bytes().splitlines() if log.is_file() else ():
+        for line in _read_lines(log):
             try:
                 names.append(str(json.loads(line)["version"]))
-            except (ValueError, TypeError, LookupError):
+            except (ValueError, TypeError, LookupError, RecursionError):
                 # A line that a kill left half-written names no version.
                 continue
-        return [int(name) for name in names if name.isdecimal() and len(name) < 10]
+        return [int(name) for name in names if VERSION_NUMBER.fullmatch(name)]
 
     def list_tasks(self) -> tuple[str, ...]:
-        """The tasks that have a champion, by name."""
-        return tuple(sorted(path.parent.name for path in self.root.glob(f"*/{POINTER}")))
+        """The tasks that have a champion, by name; a folder of another kind of name is a person's own, such as a copy."""
+        return tuple(folder.name for folder in _list_folders(self.root, TASK_NAME) if _may_hold(folder, POINTER))
 
     def list_all_versions(self) -> tuple[ModelVersion, ...]:
         """All versions of all tasks, those without a champion too."""
-        names = sorted(path.name for path in self.root.glob("*") if path.is_dir() and TASK_NAME.fullmatch(path.name))
-        return tuple(version for name in names for version in self.list_versions(name))
+        return tuple(version for folder in _list_folders(self.root, TASK_NAME) for version in self.list_versions(folder.name))
 
     def save_provenance(self, provenance: Provenance) -> None:
         """Keep beside a version what it was made from, with one rename of a whole file."""
@@ -287,12 +298,12 @@ class ModelStore:
     def load_explanation(self, task: str, version: str) -> dict[str, Any] | None:
         """What a version looks at; None where that was never written down."""
         path = self.folder(task, version) / EXPLANATION
-        return _read_json(path) if path.is_file() else None
+        return _read_json(path) if _is_file(path) else None
 
     def load_provenance(self, task: str, version: str) -> Provenance | None:
         """What a version was made from; None where that was never written down."""
         path = self.folder(task, version) / PROVENANCE
-        if not path.is_file():
+        if not _is_file(path):
             return None
         try:
             stored = _read_json(path)
@@ -306,13 +317,19 @@ class ModelStore:
         return self.root / task
 
     def _read_version(self, task: str, version: str) -> ModelVersion:
-        path = self.folder(task, version) / "version.json"
-        if not version.isdigit() or not path.is_file():
+        path = self.folder(task, version) / VERSION
+        if not VERSION_NUMBER.fullmatch(version) or not _may_hold(path.parent, VERSION):
             raise UnknownTaskError(f"task {task!r} has no version {version[:20]!r}.")
-        try:
-            return ModelVersion(**_read_json(path))
-        except TypeError:
-            raise BundleError(f"{path}: does not describe a model version; restore it or train again.") from None
+        content = _read_json(path)
+        if set(content) != VERSION_KEYS or not all(isinstance(value, str) for value in content.values()):
+            raise BundleError(f"{path}: does not describe a model version; restore it or train again.")
+        stored = ModelVersion(**content)
+        if (stored.task, stored.version) != (task, version):
+            raise BundleError(
+                f"{path}: is version {stored.version[:20]} of task {stored.task[:80]}, copied or moved here by hand; "
+                "remove the copy, or move it back."
+            )
+        return stored
 
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -329,5 +346,49 @@ def _remove_abandoned(place: Path) -> None:
 def _read_json(path: Path) -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_bytes()))
-    except (OSError, ValueError, TypeError):
+    except OSError as error:
+        raise _describe_unreadable(path, error) from None
+    except (ValueError, TypeError, RecursionError):
         raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None
+
+
+def _read_lines(path: Path) -> list[bytes]:
+    """The lines of a file that need not be there. Raises BundleError where it is and cannot be read."""
+    try:
+        return path.read_bytes().splitlines()
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise _describe_unreadable(path, error) from None
+
+
+def _is_file(path: Path) -> bool:
+    """Whether a file is there. Raises BundleError where nobody may look."""
+    try:
+        return path.is_file()
+    except OSError as error:
+        raise _describe_unreadable(path, error) from None
+
+
+def _may_hold(folder: Path, name: str) -> bool:
+    """Whether something of that name is in a folder, or nobody may look: then whoever asks for it is told so."""
+    try:
+        return (folder / name).exists()
+    except OSError:
+        return True
+
+
+def _list_folders(place: Path, names: re.Pattern[str]) -> list[Path]:
+    """What has such a name in a place, numbers in their order; none where the place is not there."""
+    try:
+        folders = [path for path in place.iterdir() if names.fullmatch(path.name)]
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        raise _describe_unreadable(place, error) from None
+    return sorted(folders, key=lambda path: (int(path.name) if path.name.isdecimal() else 0, path.name))
+
+
+def _describe_unreadable(path: Path, error: OSError) -> BundleError:
+    reason = describe_storage_fault(error) or f"{path}: {error.strerror or type(error).__name__}"
+    return BundleError(f"{reason}, so it cannot be read; give this user the right to, restore it, or train again.")

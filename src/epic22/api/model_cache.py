@@ -58,7 +58,7 @@ def prepare_model(model: Model) -> CachedModel:
 
 def _describe_task(model: Model, request_model: RequestModel) -> TaskAnswer:
     schema = model.schema
-    columns = (replace(c, optional=c.optional or c.role != "input") for c in request_model.columns)
+    columns = (replace(column, optional=not request_model.must_name(column.name)) for column in request_model.columns)
     return TaskAnswer(
         task=schema.task,
         about=schema.about,

@@ -13,7 +13,6 @@ from pydantic_core import ErrorDetails
 
 from epic22.api.problems import Problem, build_pointer
 from epic22.core.artifact.request_model import MAX_ROWS, MAX_TEXT_LENGTH, RequestModel
-from epic22.core.task import Column
 
 MAX_OBJECTS = 10 * MAX_ROWS
 MAX_ERRORS = 20
@@ -143,7 +142,7 @@ def _validate_row(body: RequestModel, row: Any, i: int) -> dict[str, Any] | list
     details.sort(key=lambda item: item["type"] != "extra_forbidden")
     # No more are told, and to look for a name that is near costs more the more columns there are.
     del details[MAX_ERRORS:]
-    return [(build_pointer("rows", i, *item["loc"]), _describe_error(item, body.columns)) for item in details]
+    return [(build_pointer("rows", i, *item["loc"]), _describe_error(item, body)) for item in details]
 
 
 EXPECTATIONS: Mapping[str, str] = {
@@ -155,12 +154,13 @@ EXPECTATIONS: Mapping[str, str] = {
 }
 
 
-def _describe_error(item: ErrorDetails, columns: tuple[Column, ...]) -> str:
+def _describe_error(item: ErrorDetails, body: RequestModel) -> str:
     kind, value, context = item["type"], item["input"], item.get("ctx", {})
     if kind == "missing":
-        return "is absent; send null where the value is missing"
+        column = str(item["loc"][0])
+        return f"is absent; send {'null where the value is missing' if body.takes_null(column) else 'it with every row'}"
     if kind == "extra_forbidden":
-        near = get_close_matches(str(item["loc"][0])[:100], [c.name for c in columns], 1)
+        near = get_close_matches(str(item["loc"][0])[:100], [c.name for c in body.columns], 1)
         return "is no column of this task" + (f"; did you mean {near[0]!r}?" if near else "")
     if _is_infinite(kind, value):
         return "must be a finite number; send null where the value is missing"

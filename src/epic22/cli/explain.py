@@ -10,6 +10,7 @@ from epic22 import bootstrap
 from epic22.cli.options import Json
 from epic22.cli.terminal import print_json, print_line, print_table
 from epic22.config import Settings
+from epic22.core.errors import BundleError
 from epic22.core.text import format_figure
 
 MAX_COLUMNS = 20
@@ -26,11 +27,16 @@ def explain(
     if json:
         print_json(dict(explanation))
         return
-    print_line(
-        f"{task}: {model.family}, version {model.version} ({model.status}); {explanation['folds']} folds, "
-        f"{explanation['rows']:,} test rows."
-    )
-    print_explanation(explanation, pictures)
+    try:
+        print_line(
+            f"{task}: {model.family}, version {model.version} ({model.status}); {explanation['folds']} folds, "
+            f"{explanation['rows']:,} test rows."
+        )
+        print_explanation(explanation, pictures)
+    except (LookupError, TypeError, ValueError, AttributeError):
+        raise BundleError(
+            f"task {task}: what is stored as the explanation of version {model.version} is none; restore it or train again."
+        ) from None
 
 
 def print_explanation(explanation: Mapping[str, Any], pictures: Path) -> None:

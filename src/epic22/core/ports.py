@@ -134,7 +134,7 @@ class Registry(Protocol):
         """Leave the champion as it is, and keep in the log that this version was not to follow it, and who asked that it do."""
 
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
-        """What was decided of the task's versions, oldest first."""
+        """What was decided of the task's versions, oldest first. Raises BundleError where that cannot be read."""
 
     def save_evaluation(self, task: str, version: str, evaluation: VersionEvaluation, held_out: HeldOutPredictions) -> None:
         """Keep beside a version its score and its held-out responses, whole or not at all."""

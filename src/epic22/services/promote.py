@@ -26,7 +26,7 @@ class RegisteredModel:
 
 def list_models(registry: Registry, task: str) -> tuple[RegisteredModel, ...]:
     """The versions of a task that can be read, oldest first."""
-    champion, records = registry.find_champion(task), registry.list_decisions(task)
+    champion, records = registry.find_champion(task), _list_readable_decisions(registry, task)
     last = {record.version: record for record in records}
     promoted = {record.version for record in records if record.status not in ("refused", "challenger")}
     models = []
@@ -40,6 +40,14 @@ def list_models(registry: Registry, task: str) -> tuple[RegisteredModel, ...]:
         why = "" if record is None else record.why
         models.append(RegisteredModel(version, state, why, _load_evaluation(registry, version)))
     return tuple(models)
+
+
+def _list_readable_decisions(registry: Registry, task: str) -> tuple[PromotionRecord, ...]:
+    try:
+        return registry.list_decisions(task)
+    except BundleError:
+        # A log that nobody may read hides no version; a promotion, which needs it, is refused.
+        return ()
 
 
 def _load_evaluation(registry: Registry, version: ModelVersion) -> VersionEvaluation | None:

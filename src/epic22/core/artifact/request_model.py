@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 from pydantic import (
     AfterValidator,
@@ -21,6 +21,7 @@ from pydantic import (
     create_model,
     model_validator,
 )
+from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from epic22.core.artifact.bundle import Schema
@@ -53,6 +54,17 @@ class RequestModel:
     row: type[BaseModel]
     max_rows: int = MAX_ROWS
     max_values: int = 0
+
+    def must_name(self, column: str) -> bool:
+        """Whether a row is refused that leaves this column out."""
+        return self._find_field(column).is_required()
+
+    def takes_null(self, column: str) -> bool:
+        """Whether null may stand for a missing value of this column."""
+        return type(None) in get_args(self._find_field(column).annotation)
+
+    def _find_field(self, column: str) -> FieldInfo:
+        return next(field for name, field in self.row.model_fields.items() if column == (field.alias or name))
 
 
 def _check_time(value: Any) -> Any:

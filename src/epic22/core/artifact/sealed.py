@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.errors import BundleError
+from epic22.core.errors import BundleError, describe_storage_fault
 from epic22.core.lineage import canonical_json, sha256
 
 FORMAT = "epic22-bundle"
@@ -77,6 +77,11 @@ def read_sealed_folder(
     return manifest, _verify_files(folder, manifest, required)
 
 
+def verify_sealed_folder(folder: Path) -> None:
+    """Raise BundleError, naming the folder and what is wrong with it, where a file is absent or altered; nothing is opened."""
+    _verify_files(folder, read_manifest(folder), ())
+
+
 def read_data_type(manifest: Mapping[str, Any]) -> str:
     """What a manifest describes: rows scored one by one, unless it says otherwise."""
     return str(manifest.get("kind", "rows"))
@@ -88,9 +93,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         manifest = json.loads((folder / MANIFEST).read_bytes())
     except FileNotFoundError:
         raise BundleError(f"{folder}: no {MANIFEST}; this is not a bundle of ours, or it was not written to the end.") from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise BundleError(
-            f"{folder}: its {MANIFEST} cannot be read ({type(error).__name__}); restore it or train again."
+            f"{folder}: its {MANIFEST} cannot be read ({_describe_fault(error)}); restore it or train again."
         ) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise BundleError(f"{folder}: not an {FORMAT}; nothing in it was opened.")
@@ -125,7 +130,14 @@ def _verify_file(folder: Path, name: str, entry: Any) -> bytes:
     size = path.stat().st_size
     if size != entry.get("bytes") or size > MAX_FILE_BYTES:
         raise BundleError(f"{folder}: {name} has {size} bytes, {entry.get('bytes')} were written; restore it or train again.")
-    content = path.read_bytes()
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{folder}: {name} cannot be read ({_describe_fault(error)}); restore it or train again.") from None
     if sha256(content) != entry.get("sha256"):
         raise BundleError(f"{folder}: {name} was altered after it was written; restore it or train again.")
     return content
+
+
+def _describe_fault(error: Exception) -> str:
+    return describe_storage_fault(error) or type(error).__name__
