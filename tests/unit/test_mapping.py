@@ -69,6 +69,11 @@ def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
             ["1.450,00 €", "\u221212,50", "(7)", "90 m2", "7,-", "2 x 300", "1.2M", "1,234.56", None],
             ["1450.00", "-12.50", "-7.0", "90.0", "7.0", "2 x 300", "1.2M", "1,234.56", None],
         ),
+        (
+            '{from: rooms, decimal: ","}',
+            ["1.23", "1.234", "1,23", "1.2345"],
+            ["1.23 (its decimal mark is no ',')", "1234.0", "1.23", "1.2345 (its decimal mark is no ',')"],
+        ),
         ("{from: rooms, default: none}", ["", None, "x"], ["none", "none", "x"]),
         ("{from: rooms, add: -3650d}", ["2020-01-01"], [datetime(2010, 1, 3)]),
         ("{const: 2020-01-01, ago: {years: rooms}}", ["18", "0", "x"], [datetime(2002, 1, 1), datetime(2020, 1, 1), None]),
@@ -77,6 +82,11 @@ def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
 def test_values_are_converted(spec: str, cells: list[str | None], wanted: list[Any]) -> None:
     frame = HOMES.head(1).select("id", "block", "info", LINE_COLUMN).join(pl.DataFrame({"rooms": cells}), how="cross")
     assert values(spec, frame) == wanted
+
+
+def test_numbers_of_a_source_with_types_have_no_marks() -> None:
+    frame = HOMES.head(1).select("id", "block", "info", LINE_COLUMN).join(pl.DataFrame({"rooms": [145.125, 1.5]}), how="cross")
+    assert values('{from: rooms, decimal: ","}', frame) == [145.125, 1.5]
 
 
 @given(st.lists(st.decimals(0, 10**9, places=2), min_size=1, max_size=20))

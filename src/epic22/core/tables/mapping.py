@@ -219,14 +219,23 @@ def _convert_times(values: pl.Series, form: str) -> pl.Series:
 
 
 def _convert_numbers(values: pl.Series, mark: str) -> pl.Series:
-    """Numbers without currency, unit and marks of thousands; what is not one number stays as it is, for the check to name it."""
+    """Numbers without currency, unit and marks of thousands; what is not one number stays as it is, for the check to name it.
+
+    Of a source with types, numbers have no marks. A number with another decimal mark is said to be none, for the check would
+    take 1.23 for one.
+    """
+    if values.dtype.is_numeric():
+        return values
     text = values.cast(pl.String).str.strip_chars().str.replace_all(r"[\u2212\u2013\u2014]", "-")
     parts = text.str.replace(r"([0-9][.,])--?", "$1").str.extract_groups(_build_amount(mark)).struct.unnest()
     number = parts["whole"].str.replace_all("[^0-9]", "") + "." + parts["part"].fill_null("0")
     is_negative = parts["sign"].is_not_null() | parts["behind"].is_not_null() | parts["open"].is_not_null()
     signed = pl.select(pl.when(is_negative).then("-" + number).otherwise(number)).to_series()
     is_odd = (parts["open"].is_null() != parts["close"].is_null()) | parts["unit"].str.contains(SCALE).fill_null(value=False)
-    return signed.set(is_odd, None).fill_null(values.cast(pl.String))
+    signed = signed.set(is_odd, None)
+    raw = values.cast(pl.String)
+    has_other_mark = signed.is_null() & text.cast(pl.Float64, strict=False).is_not_null() & (mark != ".")
+    return signed.fill_null(raw.zip_with(~has_other_mark.fill_null(value=False), raw + f" (its decimal mark is no {mark!r})"))
 
 
 SCALE = r"^(?:[kK]|M|Mio|mio|Mrd|mrd|bn|million)\.?$"
