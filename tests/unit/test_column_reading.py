@@ -9,7 +9,7 @@ import pytest
 
 from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
-from epic22.core.data.column_reading import NEARLY, ReadColumn, infer_text_column, read_text
+from epic22.core.data.column_reading import NEARLY, UNREAD, ReadColumn, infer_text_column, read_text
 from epic22.core.data.files import RawTable, read_table
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.schema_inference import Roles, conform_frame, infer_schema
@@ -60,6 +60,17 @@ def raw(**columns: list[str]) -> RawTable:
         (["CHF 1'200.\u2014", "CHF 9.50"], [1200.0, 9.5]),
         (["\u0661\u0662", "\u0667\u066b\u0665"], [12.0, 7.5]),
         (["\uff11\uff12", "\uff13"], [12, 3]),
+        (["\uff11\uff0e\uff15"], [1.5]),
+        (["$1,200.00", "$(900.00)", "$ -"], [1200.0, -900.0, 0.0]),
+        (["14:30", "09:15", "-0:30"], [14.5, 9.25, -0.5]),
+        (["2:15 PM", "12:30 a.m.", "12 pm"], [14.25, 0.5, 12.0]),
+        (["100:30:00", "0 days 01:15:00", "1 day, 0:00:00"], [100.5, 1.25, 24.0]),
+        (["1h 30m", "45 min", "2 days 1 hr"], [1.5, 0.75, 49.0]),
+        (["PT1H30M", "P1D"], [1.5, 24.0]),
+        (["1yrs 6mon", "0yrs 3mon"], [1.5, 0.25]),
+        (["5'6\"", "6'"], [5.5, 6.0]),
+        (["3 1/4", "1/2", "2\u00bd", "5"], [3.25, 0.5, 2.5, 5.0]),
+        (['3/4"', '1/8"', "2"], [0.75, 0.125, 2.0]),
     ],
 )
 def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers: list[float]) -> None:
@@ -77,7 +88,10 @@ def test_numbers_are_read_as_people_write_them(texts: list[str | None], numbers:
         ["1E2", "2E3", "100"],
         ["123456789012345678901", "1"],
         ["12-34", "56-78"],
-        ["10:00", "11:00"],
+        ["120/80", "130/85"],
+        ["1:50", "1:100"],
+        ["3:2", "1:0"],
+        ["14:30", "1:14:30"],
         ["192.168.0.1", "10.0.0.1"],
         ["5 km", "300 m", "2 days"],
         ["$5", "€7", "£9"],
@@ -118,6 +132,17 @@ def test_names_with_digits_are_no_numbers(texts: list[str | None]) -> None:
         (["01.03.2024 00:30 +02:00"], [datetime(2024, 2, 29, 22, 30)]),
         (["2024-03-01 00:30:00-05"], [datetime(2024, 3, 1, 5, 30)]),
         (["25.12.2023 10:30", "1.2.2024 9:05"], [datetime(2023, 12, 25, 10, 30), datetime(2024, 2, 1, 9, 5)]),
+        (["2024-07-01 02:30 America/New_York"], [datetime(2024, 7, 1, 6, 30)]),
+        (["2024-01-01T00:30+01:00[Europe/Berlin]"], [datetime(2023, 12, 31, 23, 30)]),
+        (["3/14/24 2:05 PM EST", "7/14/24 2:05 PM EDT"], [datetime(2024, 3, 14, 19, 5), datetime(2024, 7, 14, 18, 5)]),
+        (["Mon Jan 01 2024 00:30:00 GMT+0100 (CET)"], [datetime(2023, 12, 31, 23, 30)]),
+        (["Mon Jan 01 00:30:00 UTC 2024"], [datetime(2024, 1, 1, 0, 30)]),
+        (["01/Jan/2024:05:00:00 +0200"], [datetime(2024, 1, 1, 3)]),
+        (["31.12.2023, 13:00 Uhr"], [datetime(2023, 12, 31, 13)]),
+        (["2024\u5e743\u67085\u65e5"], [datetime(2024, 3, 5)]),
+        (["FY24", "FY 25"], [datetime(2024, 1, 1), datetime(2025, 1, 1)]),
+        (["2010/11", "2011/12", "1999/00"], [datetime(2010, 1, 1), datetime(2011, 1, 1), datetime(1999, 1, 1)]),
+        (["2010-11", "2010-12"], [datetime(2010, 11, 1), datetime(2010, 12, 1)]),
     ],
 )
 def test_times_are_read_as_people_write_them(texts: list[str | None], times: list[datetime]) -> None:
@@ -131,6 +156,50 @@ def test_times_are_read_as_people_write_them(texts: list[str | None], times: lis
 def test_a_word_for_missing_among_numbers_or_times_is_missing(word: str) -> None:
     assert read(["5", word, "4"]).values.to_list() == [5, None, 4]
     assert read(["2024-01-05", word]).values.to_list() == [datetime(2024, 1, 5), None]
+
+
+def test_the_offset_of_a_named_zone_is_an_input_and_an_hour_that_it_skips_is_named_by_its_row() -> None:
+    days = [f"2024-{month:02d}-{day:02d} 12:30 America/New_York" for month in range(1, 5) for day in range(1, 26)]
+    table = infer_schema(raw(at=days, y=["a", "b"] * 50), Roles("y"))
+    assert table.frame["UTC offset of at"].unique().sort().to_list() == [-5.0, -4.0]
+    assert any("named zones" in note for note in table.notes)
+    with pytest.raises(ColumnError, match=r"'2024-03-10 02:30 America/New_York' in row 3"):
+        infer_schema(raw(at=[*days[:2], "2024-03-10 02:30 America/New_York", *days[3:]], y=["a", "b"] * 50), Roles("y"))
+
+
+@pytest.mark.parametrize(
+    "texts",
+    [
+        ["3.2 \u00b1 0.1", "2.9 \u00b1 0.2"],
+        ["2.5\u00d710^4", "1.1\u00d710^5"],
+        ["1200 - 1500", "900 - 1000"],
+        ["$10k to $20k", "$5k to $9k"],
+        ["Jan 01 13:05:10", "Jan 02 13:05:10"],
+        ["H1 2024", "H2 2024"],
+        ["3. Quartal 2024", "4. Quartal 2024"],
+        ["4/5", "3/5"],
+        ["8x10.5", "6x9"],
+        ["14:30", "1:14:30"],
+        ["1 \u0438\u044e\u043d\u044f 2024", "3 \u043c\u0430\u044f 2024"],
+    ],
+)
+def test_numbers_and_times_that_are_not_read_are_told_by_name_and_value(texts: list[str | None]) -> None:
+    column = read(texts)
+    assert column.values.to_list() == texts
+    assert column.remarks == ((UNREAD, f"x ({texts[0]!r})"),)
+
+
+@pytest.mark.parametrize("texts", [["A12", "B7"], ["555-1234"], ["v1.2.3"], ["T1001", "S2003"]])
+def test_codes_and_addresses_are_names_without_a_word(texts: list[str | None]) -> None:
+    assert read(texts).remarks == ()
+
+
+def test_yes_and_no_in_more_than_two_words_are_asked_about_in_a_label_and_told_of_an_input() -> None:
+    words = ["TRUE", "FALSE", "1", "0"] * 5
+    table = infer_schema(raw(x=words, y=["a", "b"] * 10), Roles("y"))
+    assert any("x ('TRUE', 'FALSE', '1', '0')" in note for note in table.notes)
+    with pytest.raises(ColumnError, match="yes and no in more than two words: '0', '1', 'FALSE', 'TRUE'"):
+        infer_schema(raw(x=words, y=words), Roles("y"))
 
 
 def test_none_is_a_level_among_names() -> None:
@@ -228,6 +297,22 @@ def test_a_later_file_is_read_as_training_was_whichever_rows_it_holds() -> None:
 def test_what_does_not_fit_the_stored_reading_is_refused_by_row(column: Column, value: str, expected: str) -> None:
     with pytest.raises(RowError, match=rf"row 1, column '{column.name}': .*{expected}"):
         conform_frame(raw(**{column.name: [value]}), (column,))
+
+
+def test_a_comma_before_three_digits_is_a_thousand_later_only_where_training_had_some() -> None:
+    later = pl.Series("x", ["1,234"])
+    assert read_text(later, "float", read(["12.345", "0.5"]).reading)[0] is None
+    assert read_text(later, "float", read(["12,345.5", "0.5"]).reading)[0] == 1234
+    assert read_text(later, "int", read(["12345", "7"]).reading)[0] == 1234
+    assert read_text(pl.Series(["1.234"]), "float", read(["0,5", "12,25"]).reading)[0] is None
+    assert read_text(pl.Series(["1.234,5"]), "float", read(["0,5", "12,25"]).reading)[0] == 1234.5
+    assert read_text(pl.Series(["$1,234,567"]), "float", read(["$0.5", "$7"]).reading)[0] == 1234567
+
+
+def test_what_is_no_time_of_day_is_refused_by_row_with_an_example() -> None:
+    columns = infer_schema(raw(at=["14:30", "09:15"] * 10, y=["a", "b"] * 10), Roles("y")).columns
+    with pytest.raises(RowError, match=r"row 2, column 'at': '2.5' is not written as in training, like 14:30"):
+        conform_frame(raw(at=["10:00", "2.5"]), columns)
 
 
 def test_a_word_for_missing_that_training_saw_is_missing_later() -> None:

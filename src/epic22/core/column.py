@@ -1,7 +1,7 @@
 """A column of a table: its type, unit, bounds and role, and what the user states of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal
 
@@ -34,7 +34,8 @@ class NumberFormat:
     """How the numbers of a column are written: "1.234,50 €" has the decimal mark ",", the thousands mark "." and the affix "€".
 
     `affixes` are the currencies, units and signs that may stand before or behind the digits. `brackets`: (12) is -12. `scaled`:
-    a k or an M behind the digits multiplies them.
+    a k or an M behind the digits multiplies them. `notation` is the name of one in parts ("clock": 14:30 is 14.5). `grouped`:
+    marks of thousands were seen; where they were not (None), 1,234 is no number beside decimals, for it may be 1.234.
     """
 
     decimal: str = "."
@@ -42,6 +43,8 @@ class NumberFormat:
     affixes: tuple[str, ...] = ()
     brackets: bool = False
     scaled: bool = False
+    notation: str | None = None
+    grouped: bool | None = field(default=None, compare=False)
 
     @property
     def needs_affix(self) -> bool:

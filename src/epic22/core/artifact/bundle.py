@@ -23,7 +23,8 @@ from epic22.core.artifact.sealed import (
     read_sealed_folder,
     write_sealed_folder,
 )
-from epic22.core.column import ColumnReading
+from epic22.core.column import ColumnReading, NumberFormat
+from epic22.core.data.number_format import HASHED_NUMBER_FORMAT_VIEW, NUMBER_FORMAT_VIEW
 from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.calibration import CALIBRATION_VIEW, Calibration
@@ -149,6 +150,7 @@ HASHED_VIEWS = {
     **PREPROCESSING_VIEWS,
     **CONFORMAL_VIEWS,
     Calibration: CALIBRATION_VIEW,
+    NumberFormat: HASHED_NUMBER_FORMAT_VIEW,
     # A plain reading is left out, so that models of plain tables keep the hash they had before readings were kept.
     Column: view(
         Column,
@@ -167,6 +169,7 @@ HASHED_VIEWS = {
 MANIFEST_VIEWS = {
     **CONFORMAL_VIEWS,
     Calibration: CALIBRATION_VIEW,
+    NumberFormat: NUMBER_FORMAT_VIEW,
     Column: view(Column, COLUMN_KEYS),
     Schema: view(
         Schema,

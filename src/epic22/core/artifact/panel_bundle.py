@@ -21,6 +21,7 @@ from epic22.core.artifact.sealed import (
     read_sealed_folder,
     write_sealed_folder,
 )
+from epic22.core.data.number_format import NUMBER_FORMAT_VIEW
 from epic22.core.data.panel_examples import get_frequency_and_horizon
 from epic22.core.data.period_times import PanelReading
 from epic22.core.data.task_data import PanelTaskData
@@ -141,6 +142,7 @@ HASHED_VIEWS = collect_views(
 """What of a forecast is hashed beside the trained bytes."""
 
 MANIFEST_VIEWS = collect_views(
+    NUMBER_FORMAT_VIEW,
     view(PanelSchema, f"{SCHEMA_KEYS} reading?"),
     view(
         PanelBundle,

@@ -10,17 +10,29 @@ from dataclasses import dataclass, replace
 import polars as pl
 
 from epic22.core.column import ColumnReading, Dtype, NumberFormat
+from epic22.core.data.compound_numbers import COMPOUNDS, infer_compound
 from epic22.core.data.number_format import (
     MARKS,
     NumberReading,
     has_name_digits,
     has_open_points,
     infer_number_format,
+    is_open_group,
     normalize_signs,
     parse_numbers_as,
     parse_plain_numbers,
 )
-from epic22.core.data.time_format import ISO_FORMATS, ZONED_FORMATS, TimeReading, infer_time_formats, parse_times_in
+from epic22.core.data.time_format import (
+    FISCAL_YEARS,
+    ISO_FORMATS,
+    ZONE,
+    ZONED_FORMATS,
+    TimeReading,
+    infer_time_formats,
+    parse_times_in,
+    simplify_stamps,
+)
+from epic22.core.data.unread_notation import NEARLY_ALL, is_unread_notation
 
 MISSING_WORDS = ("", "NA", "N/A", "#N/A", "NaN", "nan", "NAN", "null", "NULL", "?", "#VALUE!", "#DIV/0!", "#REF!", "#NUM!")
 """Words for missing in every column."""
@@ -41,8 +53,9 @@ TYPED_MISSING_WORDS = frozenset((*MISSING_SIGNS.split(), *MISSING_PHRASES.split(
 ALWAYS_TYPED = "None"
 """As Python writes a missing value: missing among numbers, times and truth values, and the name of a level elsewhere."""
 
-NEARLY_ALL = 0.95
-"""From this share of numbers or times on, text in a column is taken for damage rather than for categories."""
+YES = frozenset(("true", "t", "yes", "y", "1", "1.0", "ja", "j", "wahr", "oui", "si", "sí", "sim", "да", "tak", "on"))
+NO = frozenset(("false", "f", "no", "n", "0", "0.0", "nein", "falsch", "non", "não", "нет", "nie", "off"))
+"""Words for yes and no, in small letters."""
 
 MAX_FEW_VALUES = 50
 """A column with at most this many different values can be a category although nearly all are numbers; it is said so."""
@@ -69,7 +82,7 @@ SHOWN_CHARACTERS = 20
 
 TWO_DIGIT_YEARS = "years of two digits are those of 1970 to 2069."
 
-NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY = (
+NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, UNREAD, TRUTHS = (
     "read as numbers",
     "marks that nothing in the column settles (columns.NAME.decimal in a task file does)",
     "names and no amounts, for their digits have leading zeros, exponents or no end (columns.NAME.dtype: int in a task file, or "
@@ -78,6 +91,8 @@ NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY = (
     "numbers far from all others and read as missing (columns.NAME.low or high in a task file that reach so far keep them)",
     "numbers of different units, read as names",
     "nearly all numbers, times or true and false, and read as names for the rest (--missing WORD makes a word missing)",
+    "numbers or times in a notation that is not read, so names (plain numbers, and times like 2024-03-01T13:00, are read)",
+    "yes and no in more than two words, each a name of its own (write one word for each)",
 )
 """What is remarked of columns, once for all columns."""
 
@@ -194,10 +209,36 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rule
     times = infer_time_formats(values, rules.day_first)
     if times is not None and not times.times.null_count():
         return _remark_missing(_build_times(present, times, reading), present, words)
+    compound = infer_compound(normalize_signs(values))
+    if compound is not None and not compound[1].null_count():
+        return _remark_missing(_build_compound(present, compound[0], reading), present, words)
     parsed = [(numbers.numbers, "numbers")] if numbers is not None else []
+    parsed += [(compound[1], f"values like {COMPOUNDS[compound[0]].example}")] if compound is not None else []
     parsed += [(times.times, "times")] if times is not None else []
     parsed += [(values.set(~is_truth, None), "true or false")] if is_truth.any() else []
-    return _read_names(text, values, parsed, numbers, base)
+    column = _read_names(text, values, parsed, numbers, base)
+    is_remarked = column.remarks or column.notes or column.problem is not None
+    return column if is_remarked else replace(column, remarks=_remark_names(text, values))
+
+
+def _remark_names(text: pl.Series, values: pl.Series) -> tuple[tuple[str, str], ...]:
+    """What is to be said of names that mean something else: numbers or times that are not read, yes and no in several words."""
+    if mixes_truth_words(values):
+        return ((TRUTHS, f"{text.name} ({', '.join(repr(word) for word in values.to_list())})"),)
+    return ((UNREAD, f"{text.name} ({str(values[0])[: 2 * SHOWN_CHARACTERS]!r})"),) if is_unread_notation(values) else ()
+
+
+def mixes_truth_words(values: pl.Series) -> bool:
+    """Whether the different values are words for yes and no, and more than one for one of them.
+
+    >>> mixes_truth_words(pl.Series(["TRUE", "0", "1"])), mixes_truth_words(pl.Series(["yes", "No"]))
+    (True, False)
+    """
+    if not 2 < len(values) <= len(YES) + len(NO):
+        return False
+    words = set(values.str.to_lowercase().to_list())
+    yes, no = words & YES, words & NO
+    return words == yes | no and bool(yes) and bool(no) and len(words) > 2
 
 
 def _remark_missing(column: ReadColumn, present: pl.Series, words: Sequence[str]) -> ReadColumn:
@@ -223,6 +264,17 @@ def _build_numbers(text: pl.Series, numbers: NumberReading, reading: ColumnReadi
     return _refuse_infinite(column, text)
 
 
+def _build_compound(text: pl.Series, name: str, reading: ColumnReading) -> ReadColumn:
+    compound = COMPOUNDS[name]
+    values = compound.parse(normalize_signs(text))
+    present = text.drop_nulls()
+    shown = present.filter(present.str.contains(compound.proof)) if compound.proof else present
+    value = str(shown[0])
+    number = compound.parse(normalize_signs(pl.Series([value])))[0]
+    detail = f"{text.name} ({value!r} is {number:,.6g}{' ' if compound.unit else ''}{compound.unit})"
+    return ReadColumn(values, replace(reading, number=NumberFormat(notation=name)), remarks=((NUMBERS, detail),))
+
+
 def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) -> ReadColumn:
     moments = parse_times_in(text, times.formats)
     notes = []
@@ -235,7 +287,11 @@ def _build_times(text: pl.Series, times: TimeReading, reading: ColumnReading) ->
         )
     elif first is not None and first.startswith("%d"):
         notes.append(f"{text.name}: day{mark}month{mark}year.")
-    if any("%y" in form for form in times.formats):
+    if any(form in FISCAL_YEARS for form in times.formats):
+        notes.append(f"{text.name}: fiscal years, each taken for the 1 January of the year that it names first.")
+    if simplify_stamps(text).str.contains(ZONE).any():
+        notes.append(f"{text.name}: times of named zones; an hour that comes twice at a clock change is the first.")
+    if any("%y" in form for form in times.formats if "%Y" not in form):
         notes.append(f"{text.name}: {TWO_DIGIT_YEARS}")
     if len(times.formats) > 1:
         notes.append(f"{text.name}: times are written in {len(times.formats)} ways, all of which are read.")
@@ -430,6 +486,10 @@ def parse_text(own: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Serie
     if dtype == "int" and reading.number == NumberFormat():
         # Training had whole numbers alone: 1.234 is a thousand or a part of two, and nothing says which.
         own = own.set(own.str.contains(POINT_THOUSANDS), None)
+    if reading.number.notation is not None and dtype in ("int", "float", "money"):
+        return COMPOUNDS[reading.number.notation].parse(normalize_signs(own))
+    if dtype in ("float", "money") and not reading.number.grouped:
+        own = own.set(is_open_group(own, reading.number), None)
     if dtype in ("int", "float", "money"):
         return parse_numbers_as(own, reading.number).cast(pl.Float64)
     if dtype == "time":
@@ -451,5 +511,8 @@ def infer_reading_as(text: pl.Series, dtype: Dtype, rules: ReadingRules = Readin
     if dtype == "time":
         times = infer_time_formats(values, rules.day_first)
         return reading if times is None else replace(reading, times=times.formats)
-    numbers = infer_number_format(values, rules.decimal)
-    return reading if numbers is None or dtype == "bool" else replace(reading, number=numbers.format)
+    numbers = None if dtype == "bool" else infer_number_format(values, rules.decimal)
+    if numbers is not None:
+        return replace(reading, number=numbers.format)
+    compound = None if dtype == "bool" else infer_compound(normalize_signs(values))
+    return reading if compound is None else replace(reading, number=NumberFormat(notation=compound[0]))

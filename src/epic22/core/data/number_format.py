@@ -6,11 +6,12 @@ a word in `CURRENCIES`.
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import polars as pl
 
 from epic22.core.column import NumberFormat
+from epic22.core.serialization import view
 
 MARKS = ((".", ","), (",", "."), (",", " "), (".", " "), (".", "'"), (",", "'"))
 """Decimal and thousands marks, in the order in which they are preferred where several read all numbers of a column."""
@@ -37,18 +38,22 @@ SCALES |= {"lac": 1e5, "lakh": 1e5, "cr": 1e7, "crore": 1e7}
 
 SCALE = "|".join(sorted({word for one in SCALES for word in (one.upper(), one.title(), one)} - {"m"}, key=len, reverse=True))
 
-NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS = "[\u00a0\u2007\u2009\u202f]", "[\u2019\u02bc\u00b4`]", "[\u2212\u2013]"
+NO_BREAK_SPACES, APOSTROPHES, MINUS_SIGNS = "[\u00a0\u2002-\u200a\u202f\u3000]", "[\u2019\u02bc\u00b4`]", "[\u2212\u2013]"
 DASHES_FOR_CENTS = r"([0-9][.,])[-\u2013\u2014]{1,2}"
-OTHER_DIGITS = r"[\u0660-\u0669\u06f0-\u06f9\uff10-\uff19\u0966-\u096f]"
+OTHER_DIGITS = r"[\u0660-\u0669\u06f0-\u06f9\uff04-\uff1a\u0966-\u096f]"
 PLAIN_DIGITS = {chr(zero + i): str(i) for zero in (0x660, 0x6F0, 0xFF10, 0x966) for i in range(10)}
-PLAIN_DIGITS |= {"\u066b": ".", "\u066c": ","}
-"""Arabic, Persian, fullwidth and Indian digits, and the Arabic marks."""
+PLAIN_DIGITS |= {"\u066b": ".", "\u066c": ",", **{chr(0xFEE0 + ord(sign)): sign for sign in "$%(),-.:"}}
+"""Arabic, Persian, fullwidth and Indian digits, and the Arabic and fullwidth marks."""
 
 UNIT = r"(?:\p{L}[23]|[%‰°+″\"'/\p{Sc}\p{L}])(?:\p{L}[23]|[^0-9()])*?"
 """A unit of any name: m2, km/h, reviews, €/m²."""
 
 EXPONENT = r"(?:[eE][+-]?[0-9]{1,3})?"
 PREFIX = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
+BRACKETS_BEHIND_CURRENCY = rf"^({PREFIX})\s*\(([0-9][^()]*)\)$"
+DASH_FOR_ZERO = rf"^({PREFIX})\s*-$"
+"""As spreadsheets write amounts: $(12.50) for minus 12.50, and $ - for nothing."""
+
 PARTS = (
     rf"^(?P<open>\()?\s*(?P<sign>[+-])?\s*(?P<prefix>{PREFIX})?\s*(?P<inner>[+-])?\s*"
     r"(?P<body>[0-9](?:[0-9.,' ]*[0-9])?[.,]?|[.,][0-9]+)"
@@ -70,6 +75,12 @@ MIN_BARE_NUMBERS = 3
 MAX_SAMPLE, MAX_ROUNDS = 1000, 4
 
 
+NUMBER_FORMAT_KEYS = "decimal thousands affixes brackets scaled notation?"
+NUMBER_FORMAT_VIEW = view(NumberFormat, f"{NUMBER_FORMAT_KEYS} grouped?")
+HASHED_NUMBER_FORMAT_VIEW = view(NumberFormat, NUMBER_FORMAT_KEYS)
+"""What JSON shows of a format, and what of it is hashed with a model."""
+
+
 @dataclass(frozen=True)
 class NumberReading:
     """A column's number format, and what it makes of the different values.
@@ -87,9 +98,11 @@ class NumberReading:
 def normalize_signs(text: pl.Series) -> pl.Series:
     """The text with one kind of space, apostrophe and minus sign, digits of ASCII, and 7,00 for 7,- (a price without cents).
 
-    >>> normalize_signs(pl.Series(["٧٫٥", "１２", "1’200.—", "7,- €"])).to_list()
-    ['7.5', '12', "1'200.00", '7,00 €']
+    >>> normalize_signs(pl.Series(["٧٫٥", "１２", "1’200.—", "7,- €", "$ (5)", "$ -"])).to_list()
+    ['7.5', '12', "1'200.00", '7,00 €', '($5)', '$0']
     """
+    if text.str.contains(f"{BRACKETS_BEHIND_CURRENCY}|{DASH_FOR_ZERO}").any():
+        text = text.str.replace(BRACKETS_BEHIND_CURRENCY, "($1$2)").str.replace(DASH_FOR_ZERO, "${1}0")
     if not text.str.contains(f"{NO_BREAK_SPACES}|{APOSTROPHES}|{MINUS_SIGNS}|{DASHES_FOR_CENTS}|{OTHER_DIGITS}").any():
         return text
     text = text.str.replace_many(PLAIN_DIGITS)
@@ -170,9 +183,9 @@ def infer_number_format(values: pl.Series, decimal: str | None = None) -> Number
     candidates = [marks for marks in MARKS if decimal in (None, marks[0])]
     sample = thin_out(values, MAX_SAMPLE)
     reading = _infer_from_sample(sample, candidates)
+    if reading is None:
+        return None
     for _ in range(MAX_ROUNDS):
-        if reading is None:
-            return None
         numbers = parse_numbers_as(values, reading.format)
         left = values.filter(numbers.is_null())
         if left.is_empty() or len(values) <= MAX_SAMPLE:
@@ -182,7 +195,8 @@ def infer_number_format(values: pl.Series, decimal: str | None = None) -> Number
         if len(wider) == len(sample) or again is None or again.format == reading.format:
             break
         sample, reading = wider, again
-    return None if reading is None else NumberReading(reading.format, numbers, reading.open_value, reading.units)
+    grouped = values.str.contains(reading.format.thousands, literal=True).any() or None
+    return NumberReading(replace(reading.format, grouped=grouped), numbers, reading.open_value, reading.units)
 
 
 def thin_out(values: pl.Series, n: int) -> pl.Series:
@@ -292,6 +306,15 @@ def has_name_digits(text: pl.Series, form: NumberFormat = NumberFormat()) -> boo
         return False
     is_too_long = (digits.str.len_bytes() > MAX_WHOLE_DIGITS) & digits.cast(pl.Int64, strict=False).is_null()
     return bool((digits.str.contains(NAME_DIGITS) | is_too_long).any())
+
+
+def is_open_group(text: pl.Series, form: NumberFormat) -> pl.Series:
+    """Which numbers have one mark before three digits and no other: 1,234 is a thousand or, for those who write a comma for the
+    point, a part of two. Blanks and apostrophes part nothing but thousands."""
+    if form.thousands not in ",.":
+        return pl.repeat(value=False, n=len(text), eager=True)
+    mark = re.escape(form.thousands)
+    return text.str.contains(rf"^[^0-9]*[1-9][0-9]{{0,2}}{mark}[0-9]{{3}}(?:[^0-9.,].*)?$").fill_null(value=False)
 
 
 def has_open_points(text: pl.Series) -> bool:

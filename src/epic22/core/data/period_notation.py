@@ -20,6 +20,7 @@ CLOCKS = ("", " %H:%M", " %H:%M:%S%.f", "T%H:%M", "T%H:%M:%S%.f", " %I:%M %p", "
 MONTHS = (
     *(
         "%Y-%m",
+        "%Y年%m月",
         "%Y/%m",
         "%Y.%m",
         "%YM%m",
@@ -39,6 +40,7 @@ MONTHS = (
 COMPACT = ("%Y%m%dT%H%M%S", "%Y%m%dT%H%M", "%Y%m%d %H%M")
 
 QUARTERS = (
+    r"^(?P<year>\d{4})[ -]?T(?P<quarter>[1-4])$",
     r"^(?P<year>\d{4})[ ./-]?[Qq](?P<quarter>[1-4])$",
     r"^[Qq](?P<quarter>[1-4])[ ./-]?(?P<year>\d{4})$",
     r"^(?P<quarter>[1-4])[Qq][ ./-]?(?P<year>\d{4})$",
@@ -47,6 +49,7 @@ QUARTERS = (
     r"^(?P<quarter>[1-4])[Qq][ ./'-]{0,2}(?P<year>\d{2})$",
 )
 WEEK = r"^(\d{4})[ -]?[Ww](\d{1,2})(?:-([1-7]))?$"
+WEEK_BEFORE_YEAR = r"^(?:KW|W|Week|Wk) ?(\d{1,2})[ ,/-]{1,2}(\d{4})$"
 YEAR = r"^\d{4}(\.0)?$"
 FISCAL_YEAR = r"^(\d{4})[/-](\d{2}|\d{4})$"
 FISCAL_PREFIX = r"^(?:FY[ '-]?)|[ -]?FY[ '-]?"
@@ -105,7 +108,7 @@ def _parse_quarters(text: pl.Series) -> pl.Series:
 
 def _parse_weeks(text: pl.Series) -> pl.Series:
     """The days of ISO weeks, as in 2024-W05-3, a week alone standing for its Monday; a week 53 only where the year has one."""
-    parts = text.str.extract_groups(WEEK).struct.unnest()
+    parts = text.str.replace(WEEK_BEFORE_YEAR, "${2}W${1}").str.extract_groups(WEEK).struct.unnest()
     day = parts["1"] + "-W" + parts["2"].str.zfill(2) + "-" + parts["3"].fill_null("1")
     return day.alias(text.name).str.to_datetime("%G-W%V-%u", strict=False, time_unit="us")
 
@@ -116,11 +119,13 @@ def _parse_years(text: pl.Series) -> pl.Series:
 
 
 def _parse_fiscal_years(text: pl.Series) -> pl.Series:
-    """The first day of the year that each begins in, as in 2018/19 or FY2018."""
+    """The first day of the year that each begins in, as in 2018/19, FY2018 or FY18."""
     parts = text.str.extract_groups(FISCAL_YEAR).struct.unnest()
     first, second = parts["1"].cast(pl.Int64), parts["2"].cast(pl.Int64)
     follows = (second == first + 1) | (second == (first + 1) % 100)
-    plain = text.str.extract(r"^FY[ '-]?(\d{4})$").cast(pl.Int64)
+    plain = text.str.extract(r"^(?:FY|AY)[ '-]?(\d{4})$").cast(pl.Int64)
+    short = text.str.extract(r"^FY[ '-]?(\d{2})$").cast(pl.Int64)
+    plain = plain.fill_null(short + pl.select(pl.when(short < 70).then(2000).otherwise(1900)).to_series())
     return _parse_form("%Y-%m", (first.set(~follows, None).fill_null(plain).cast(pl.String) + "-1").alias(text.name))
 
 

@@ -24,7 +24,13 @@ from epic22.core.data.period_notation import (
     find_nearest_notation,
     find_notations,
 )
-from epic22.core.data.time_format import split_offsets, write_times_in_english
+from epic22.core.data.time_format import (
+    convert_to_utc,
+    simplify_stamps,
+    split_offsets,
+    split_zones,
+    write_times_in_english,
+)
 from epic22.core.errors import ColumnError
 from epic22.core.time_series import DAY, YEARLY, Frequency
 
@@ -82,11 +88,12 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
         moments, zoned = _localize(raw, frequency)
         own = PeriodReading(TYPED, zoned)
         return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), is_utc=own.is_in_utc(frequency))
-    text = _normalize_text(raw)
+    zones, text = split_zones(simplify_stamps(_normalize_text(raw)))
     offsets, text = split_offsets(text)
-    n_offsets = len(offsets) - offsets.null_count()
+    has_offset = offsets.is_not_null() | zones.is_not_null()
+    n_offsets = int(has_offset.sum())
     if 0 < n_offsets < len(text) - text.null_count() and frequency.is_shorter_than(DAY):
-        row = (offsets.is_null() & text.is_not_null()).arg_true()[0]
+        row = (~has_offset & text.is_not_null()).arg_true()[0]
         raise ColumnError(
             f"{raw.name}: {n_offsets:,} times state an offset from UTC and others, such as {raw[row]!r} in row {row + 1:,}, do "
             "not; state it in all of them or in none."
@@ -94,7 +101,7 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
     names = _list_candidates(text, reading)
     best, rivals, moments = _choose_notation(text, names, series, frequency)
     if n_offsets and frequency.is_shorter_than(DAY):
-        moments = moments - offsets.fill_null(0).cast(pl.Duration("us"))
+        moments = convert_to_utc(moments - offsets.fill_null(0).cast(pl.Duration("us")), zones)
     own = PeriodReading(best, n_offsets > 0)
     return PeriodTimes(moments, _check_offsets(reading, own, frequency, raw.name), rivals, own.is_in_utc(frequency))
 
@@ -104,7 +111,8 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
 
     Raises ColumnError for a name that is a time in another notation than the others.
     """
-    offsets, text = split_offsets(_normalize_text(headers))
+    zones, text = split_zones(simplify_stamps(_normalize_text(headers)))
+    offsets, text = split_offsets(text)
 
     names = _list_known(reading) or _list_header_notations(frequency)
     read = {name: NOTATIONS[name](text) for name in names}
@@ -121,7 +129,7 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
                 f"{describe_notation(name)}; write all of them alike."
             )
     _refuse_odd_headers(text, moments)
-    own = PeriodReading(best, bool(offsets.is_not_null().any()))
+    own = PeriodReading(best, bool((offsets.is_not_null() | zones.is_not_null()).any()))
     return PeriodTimes(moments, own, rivals, own.is_in_utc(frequency))
 
 

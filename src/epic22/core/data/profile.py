@@ -12,14 +12,13 @@ from functools import cached_property
 import numpy as np
 import polars as pl
 
-from epic22.core.column import ColumnReading
+from epic22.core.column import ColumnReading, NumberFormat
 from epic22.core.data.batches import Batch, Batches
 from epic22.core.data.column_reading import (
     ALWAYS_TYPED,
     JOINED,
     MAX_NUMBER,
     NAMES,
-    NEARLY_ALL,
     TWO_DIGIT_YEARS,
     ReadColumn,
     ReadingRules,
@@ -51,6 +50,7 @@ from epic22.core.data.schema_inference import (
     refuse_unfit_roles,
 )
 from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
+from epic22.core.data.unread_notation import NEARLY_ALL
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
 
@@ -104,6 +104,7 @@ class ColumnCounts:
     missing_words: tuple[str, ...] = ()
     sample: dict[str, None] = field(default_factory=dict)
     first_unlike: str | None = None
+    has_marks: bool = False
 
     def add(self, raw: pl.Series, where: "RowLocator") -> None:
         """Take the values of a batch in."""
@@ -158,6 +159,7 @@ class ColumnCounts:
                 self.n_odd += int(bad.sum())
                 self.is_joined &= bool(values.filter(bad).str.contains(JOINED).all())
             self.whole &= number.dtype == pl.Int64
+            self.has_marks = self.has_marks or bool(present.str.contains(",", literal=True).any())
             if self.is_digits:
                 self.is_digits = is_all_digits(values, number)
             self._add_spelling(present, number.filter(values.is_not_null()))
@@ -289,7 +291,8 @@ class ColumnCounts:
         """How the text is read."""
         dtype, form = self.infer_dtype()
         if form is not None or dtype in ("category", "text") or self.is_read_as_numbers or self.notation is None:
-            return ColumnReading(times=() if form is None else (form,), missing=self.missing_words)
+            number = NumberFormat(grouped=self.has_marks or None)
+            return ColumnReading(number, times=() if form is None else (form,), missing=self.missing_words)
         return self.notation.reading
 
     def _infer_own_dtype(self) -> Dtype:
@@ -417,7 +420,7 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     notes += [
         f"{column_counts.name}: {TWO_DIGIT_YEARS}"
         for column_counts in counts.values()
-        if column_counts.infer_dtype()[0] == "time" and any("%y" in form for form in column_counts.formats[:1])
+        if column_counts.infer_dtype()[0] == "time" and any("%y" in f and "%Y" not in f for f in column_counts.formats[:1])
     ]
     notes += [
         describe_digit_names(s.name, s.first_overlong[0])

@@ -21,12 +21,14 @@ from epic22.core.data.column_reading import (
     infer_reading_as,
     infer_text_column,
     is_too_large,
+    mixes_truth_words,
     null_missing_words,
     null_sentinels,
     parse_text,
     read_text,
     strip_text,
 )
+from epic22.core.data.compound_numbers import COMPOUNDS
 from epic22.core.data.files import RawTable
 from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_name
 from epic22.core.data.period_notation import DAY_NOTATION, NUMBER_CLOCKS
@@ -57,6 +59,8 @@ WHOLE_TIMES = {
 }
 """What whole numbers are as times, by the least and the greatest of them, and in words."""
 
+
+UNGROUPED = " with '.' as the decimal mark; ',' before three digits was not in training"
 
 NO_OVERRIDES: Mapping[str, ColumnOverride] = {}
 
@@ -168,6 +172,9 @@ def _read_classes(column: ReadColumn, text: pl.Series) -> ReadColumn:
     """The label, whose `text` is without blanks around it; where it is of words, without those that say that there is none."""
     if column.values.dtype != pl.String:
         return column
+    if column.problem is None and mixes_truth_words(values := column.values.drop_nulls().unique().sort()):
+        problem = f"label {text.name!r} says yes and no in more than two words: {', '.join(map(repr, values))}"
+        return replace(column, problem=problem)
     label = null_unlabelled(column.values)
     text = text.set(text == "", None)
     return replace(column, values=label, notes=(*column.notes, *describe_unlabelled(text, label)))
@@ -499,8 +506,11 @@ def _describe_expected(column: Column) -> str:
     if column.dtype == "time":
         formats = "" if reading.is_plain else f" or, as in training, written {' or '.join(reading.times)}"
         return f"a time like 2024-03-01T13:00{formats}"
+    if reading.number.notation is not None:
+        return f"written as in training, like {COMPOUNDS[reading.number.notation].example}"
     if reading.number == NumberFormat():
-        return "a finite number" + (", whole in training, with no point before three digits" if column.dtype == "int" else "")
+        whole = ", whole in training, with no point before three digits"
+        return "a finite number" + (whole if column.dtype == "int" else "" if reading.number.grouped else UNGROUPED)
     affix = f" with {' or '.join(reading.number.affixes)}" if reading.number.affixes else ""
     return f"a finite number written as in training, with {reading.number.decimal!r} as the decimal mark{affix}"
 

@@ -14,9 +14,9 @@ from epic22.core.data.number_format import thin_out
 
 def _build_shape(form: str) -> str:
     """The pattern of what a format reads, and of a little more."""
-    parts = re.split(r"(%\.f|%:z|%[A-Za-z])", form.replace(" %p", "%p"))
+    parts = re.split(r"(%y\+1|FY|%\.f|%:z|%[A-Za-z])", form.replace(" %p", "%p"))
     number = r"\s*\d{1,2}(st|nd|rd|th)?" if "%B" in form else r"\s*\d{1,2}"
-    return "".join(DIRECTIVES.get(one, number) if one.startswith("%") else re.escape(one) for one in parts)
+    return "".join(DIRECTIVES.get(one, number) if one.startswith("%") or one == "FY" else re.escape(one) for one in parts)
 
 
 WEEKDAYS = ("%A, %d %B %Y", "%A %d %B %Y", "%A, %B %d, %Y", "%A %B %d %Y")
@@ -49,17 +49,25 @@ QUARTERS = (
     *("%Y-Q%q", "%Y Q%q", "%YQ%q", "Q%q %Y", "Q%q-%Y", "Q%q/%Y", "%qQ%Y", "%qQ %Y"),
     *("Q%q '%y", "Q%q'%y", "Q%q-%y", "Q%q %y", "%qQ%y"),
 )
-PERIODS = (*MONTHS, *WEEKS, *QUARTERS)
+FISCAL_YEARS = ("FY%Y", "FY%y", "%Y/%y+1", "%Y-%y+1")
+"""FY2024, FY 24, 2023/24: each stands for the 1 January of the year that names it first."""
+
+PERIODS = (*FISCAL_YEARS, *MONTHS, *WEEKS, *QUARTERS)
 """A month or a quarter alone stands for its first day, a week for its Monday."""
+
+STAMPS = ("%Y%m%dT%H%M%S", "%A %B %d %H:%M:%S %Y", "%d/%B/%Y:%H:%M:%S")
+"""As programs write moments: compact ISO 8601, C, the logs of web servers."""
 
 ZONED_FORMATS = tuple(f"%Y-%m-%d{clock}{zone}" for zone in ("%:z", "%z") for clock in CLOCK_FORMATS[1:5])
 ISO_FORMATS = tuple(f"{date}{clock}" for date in ("%Y-%m-%d",) for clock in CLOCK_FORMATS[:5])
-TIME_FORMATS = (*ZONED_FORMATS, *(date + clock for date in DATES for clock in CLOCK_FORMATS), "%Y%m%dT%H%M%S", *PERIODS)
+TIME_FORMATS = (*ZONED_FORMATS, *(date + clock for date in DATES for clock in CLOCK_FORMATS), *STAMPS, *PERIODS)
 """Tried in this order, the month before the day. %B reads "Jan" as it reads "January"."""
 
 DIRECTIVES = {
     "%Y": r"\s*[+-]?\d+",
     "%G": r"\d+",
+    "%y+1": r"\d{2,4}",
+    "FY": r"[Ff][Yy][ '-]?",
     "%B": r"\s*(de )?[^\W\d_]+\.?( del?)?",
     "%A": r"[^\W\d_]+\.?",
     "%p": r"\s*[AaPp]\.?\s?[Mm]\.?",
@@ -67,7 +75,19 @@ DIRECTIVES = {
     "%:z": r".*",
     "%z": r".*",
 }
-SHAPES = {form: re.compile(f"{_build_shape(form)}(Z| UTC| GMT| ?[+-][0-9:]{{2,5}})?$") for form in TIME_FORMATS}
+ZONE_NAME = r"(?:Africa|America|Antarctica|Asia|Atlantic|Australia|Canada|Etc|Europe|Indian|Pacific|US)/[A-Za-z0-9_/+-]+"
+ZONE = rf"\s*\[?\b({ZONE_NAME})\]?$"
+"""A named zone behind a local time, as in 2024-03-10 14:30 America/New_York."""
+
+ZONE_OFFSETS = {
+    **{"EST": "-05:00", "EDT": "-04:00", "CST": "-06:00", "CDT": "-05:00", "MST": "-07:00", "MDT": "-06:00", "PST": "-08:00"},
+    **{"PDT": "-07:00", "WET": "+00:00", "WEST": "+01:00", "CET": "+01:00", "CEST": "+02:00", "MEZ": "+01:00"},
+    **{"MESZ": "+02:00", "EET": "+02:00", "EEST": "+03:00"},
+}
+"""What zones are ahead of UTC whose short names mean one thing: those of RFC 822 and of Europe."""
+
+END = rf"(Z| UTC| GMT| ?[+-][0-9:]{{2,5}}|\s*\[?{ZONE_NAME}\]?)?$"
+SHAPES = {form: re.compile(_build_shape(form) + END) for form in TIME_FORMATS}
 """What every value of a format looks like, to tell quickly which formats need not be tried."""
 
 OFFSET = re.compile(r"(?:[zZ]|[+\-−]\d{2}:?\d{2}|[+\-−]\d{2})$")
@@ -75,7 +95,7 @@ CLOCK_WITH_OFFSET = r"(\d{1,2}:\d{2}\S*?(?: ?[AaPp][Mm])?|T\d{6})\s*([zZ]|[+\-�
 """An offset is one only behind a clock: 2024-03 has none."""
 
 MONTH_FIRST, DAY_FIRST = ("%m/%d", "%m-%d"), ("%d/%m", "%d-%m")
-TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,]|^[QW][1-4]|[a-z]{3}.*[0-9]"
+TIME_SHAPE = r"(?i)[0-9].*[-/.: TQWZ,年]|^[QW][1-4]|^FY|[a-z]{3}.*[0-9]"
 """What every time has: digits, and something that parts them."""
 
 FIRST_YEAR = 1000
@@ -100,6 +120,7 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
     """The values as times (naive UTC) in one format; null where they do not fit."""
     if form in ZONED_FORMATS:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
+    zones, text = split_zones(simplify_stamps(text))
     offsets, text = split_offsets(text.str.replace(r"(Z| UTC| GMT)$", ""))
     text = write_times_in_english(text) if "%B" in form or "%p" in form else text
     if form in MONTHS:
@@ -108,9 +129,63 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
         text, form = (text + "-1").alias(text.name), f"{form}-%u"
     elif form in QUARTERS:
         text, form = _write_quarters_as_months(text, form), "%d %Y-%m" if "%Y" in form else "%d %y-%m"
+    elif form in FISCAL_YEARS:
+        text, form = _write_fiscal_years_as_days(text, form), "%d-%m-%y" if form == "FY%y" else "%d-%m-%Y"
     moment = text.str.to_datetime(form, strict=False, time_unit="us")
     moment = moment if offsets.null_count() == len(offsets) else moment - offsets.fill_null(0).cast(pl.Duration("us"))
+    moment = convert_to_utc(moment, zones)
     return moment.set(moment.dt.year() < FIRST_YEAR, None)
+
+
+ODD_STAMP = r"(?i),\s+[0-9]{1,2}:[0-9]|[0-9] Uhr$|[])]$|(?:UTC|GMT) ?[0-9+-]|[0-9 ][A-Z]{3,4}$"
+
+
+def simplify_stamps(text: pl.Series) -> pl.Series:
+    """Times without what some programs put around them, and with offsets for the short names of zones.
+
+    >>> stamps = ["01.02.2024, 13:00 Uhr", "2024-02-01 13:00 CET", "2024-02-01T13:00+01:00[Europe/Berlin]"]
+    >>> simplify_stamps(pl.Series(stamps)).to_list()
+    ['01.02.2024 13:00', '2024-02-01 13:00+01:00', '2024-02-01T13:00+01:00']
+    """
+    if not text.str.contains(ODD_STAMP).any():
+        return text
+    text = text.str.replace(r"(?i)\s+Uhr$", "").str.replace(r",\s+([0-9]{1,2}:[0-9])", " $1")
+    text = text.str.replace(r"\b(?:GMT|UTC) ?([+-][0-9]{2}:?[0-9]{2})(?: \([^)]*\))?$", "$1")
+    text = text.str.replace(r"([0-9]) (?:GMT|UTC) ([0-9]{4})$", "$1 $2").str.replace(rf"([+-][0-9:]+|Z)\[{ZONE_NAME}\]$", "$1")
+    for name in text.str.extract(r"\b([A-Z]{3,4})$").drop_nulls().unique().to_list():
+        if name in ZONE_OFFSETS:
+            text = text.str.replace(rf"(:[0-9]{{2}}\S*(?: ?[AaPp][Mm])?) ?{name}$", "${1}" + ZONE_OFFSETS[name])
+    return text
+
+
+def split_zones(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """The named zones of the times, null where none is named, and the times without them."""
+    zones = text.str.extract(ZONE)
+    return zones, text if zones.null_count() == len(zones) else text.str.replace(ZONE, "")
+
+
+def convert_to_utc(moments: pl.Series, zones: pl.Series) -> pl.Series:
+    """Local times of named zones in UTC; null where the zone has no such hour, or is none. Of an hour that comes twice the first
+    is taken."""
+    for zone in zones.drop_nulls().unique().to_list():
+        try:
+            local = moments.dt.replace_time_zone(zone, ambiguous="earliest", non_existent="null")
+            utc = local.dt.convert_time_zone("UTC").dt.replace_time_zone(None)
+        except pl.exceptions.ComputeError:
+            utc = moments.clear(len(moments))
+        moments = moments.zip_with((zones != zone).fill_null(value=True), utc)
+    return moments
+
+
+def _write_fiscal_years_as_days(text: pl.Series, form: str) -> pl.Series:
+    """The first day of each fiscal year, as text; null where the value is none in this format."""
+    if form.startswith("FY"):
+        year = text.str.extract("(?i)^FY[ '-]?([0-9]{4})$" if form == "FY%Y" else "(?i)^FY[ '-]?([0-9]{2})$")
+        return ("1-1-" + year).alias(text.name)
+    parts = text.str.extract_groups(f"^([0-9]{{4}}){form[2]}([0-9]{{2}}|[0-9]{{4}})$").struct.unnest()
+    first, second = parts["1"].cast(pl.Int64), parts["2"].cast(pl.Int64)
+    follows = ((second == first + 1) | (second == (first + 1) % 100)).fill_null(value=False)
+    return ("1-1-" + parts["1"].set(~follows, None)).alias(text.name)
 
 
 MONTH_NAMES = {
@@ -168,6 +243,8 @@ def parse_times_in(text: pl.Series, formats: Sequence[str]) -> pl.Series:
 
 def split_offsets(text: pl.Series) -> tuple[pl.Series, pl.Series]:
     """The offsets from UTC in microseconds, null where none is stated, and the texts without them: the local time."""
+    if text.str.contains("(?:UTC|GMT)$").any():
+        text = text.str.replace(r"(:[0-9]{2}\S*) ?(?:UTC|GMT)$", "${1}Z")
     has_offset = text.str.contains(CLOCK_WITH_OFFSET).fill_null(value=False)
     if not has_offset.any():
         return pl.Series([None] * len(text), dtype=pl.Int64), text
@@ -189,10 +266,22 @@ def read_offsets(raw: pl.Series, times: pl.Series) -> pl.Series:
     """The hours by which the clock of each stamp is ahead of UTC: 0 where it states no offset, null where there is no time."""
     minutes = pl.repeat(0, len(raw), dtype=pl.Int64, eager=True)
     if raw.dtype == pl.String:
-        minutes = split_offsets(raw.str.strip_chars())[0].fill_null(0) // 60_000_000
+        zones, text = split_zones(simplify_stamps(raw.str.strip_chars()))
+        minutes = split_offsets(text)[0].fill_null(0) // 60_000_000
+        for zone in zones.drop_nulls().unique().to_list():
+            minutes = minutes.zip_with((zones != zone).fill_null(value=True), _read_zone_minutes(times, zone))
     elif isinstance(raw.dtype, pl.Datetime) and raw.dtype.time_zone is not None:
         minutes = (raw.dt.base_utc_offset() + raw.dt.dst_offset()).dt.total_minutes()
     return (minutes / 60).set(times.is_null(), None).alias(name_offset(raw.name))
+
+
+def _read_zone_minutes(times: pl.Series, zone: str) -> pl.Series:
+    """The minutes that a zone is ahead of UTC at moments in UTC; 0 for a zone that is none."""
+    try:
+        local = times.dt.replace_time_zone("UTC").dt.convert_time_zone(zone)
+    except pl.exceptions.ComputeError:
+        return pl.repeat(0, len(times), dtype=pl.Int64, eager=True)
+    return (local.dt.base_utc_offset() + local.dt.dst_offset()).dt.total_minutes()
 
 
 def infer_time_formats(values: pl.Series, day_first: bool | None = None) -> TimeReading | None:
@@ -246,7 +335,7 @@ def _infer_in_order(values: pl.Series, sample: pl.Series, unwanted: Sequence[str
 
 def _choose_format(values: pl.Series, forms: Sequence[str]) -> str | None:
     """The format that reads most of the values, the earlier where several do; None where none reads any."""
-    few = thin_out(values, N_PROBED).to_list()
+    few = simplify_stamps(thin_out(values, N_PROBED)).to_list()
     likely = [form for form in forms if any(SHAPES[form].match(value) for value in few)]
     counts = {form: values.len() - parse_times_as(values, form).null_count() for form in likely}
     return max(likely, key=lambda form: counts[form], default=None)
