@@ -13,6 +13,7 @@ import time
 from contextlib import closing
 from importlib import import_module
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -25,8 +26,11 @@ from epic22.adapters.home import refuse_unwritable_home, translate_storage_fault
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.tracking.mlflow import MlflowTracker
 from epic22.core.errors import BundleError, StorageError
+from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.ports import FamilyRecord, RunRecord
+from epic22.core.statistics import Interval
+from epic22.services.challenge import open_serving_model
 
 ROOT = Path(__file__).parents[2]
 
@@ -240,6 +244,23 @@ def test_a_broken_task_is_named_and_hides_no_other(tmp_path: Path, shell: Shell)
     assert [model["champion"] for model in shell.json("models")] == [True]
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.99])
+def test_held_out_predictions_cut_anywhere_are_named_and_the_version_is_compared_with_nothing(
+    tmp_path: Path, share: float
+) -> None:
+    store = trained(tmp_path)[1]
+    held_out = HeldOutPredictions(("wear",), np.arange(50, dtype=np.uint64), np.linspace(0, 1, 50), True)
+    store.save_evaluation("toy", "1", VersionEvaluation("roc_auc", Interval(0.8, 0.7, 0.9), 50), held_out)
+    path = store.folder("toy", "1") / "held_out.npz"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(share * len(content))])
+    with pytest.raises(BundleError, match="not readable as held-out predictions"):
+        store.load_held_out("toy", "1")
+    serving = open_serving_model(store, "toy")
+    assert serving is not None
+    assert serving.held_out is None
+
+
 def test_a_persons_own_copies_in_the_home_are_no_tasks_and_no_versions(tmp_path: Path, shell: Shell) -> None:
     store = trained(shell.home)[1]
     for name in ("toy.bak", "Toy 2"):
@@ -265,7 +286,7 @@ def test_a_task_or_version_copied_to_another_name_is_named_and_never_answers_und
     assert [(model["task"], model["version"]) for model in shell.json("models")] == [("toy", "1")]
 
 
-@pytest.mark.parametrize("name", ["bundle/manifest.json", "bundle/preprocessing.json"])
+@pytest.mark.parametrize("name", ["bundle/manifest.json", "bundle/preprocessing.json", "held_out.npz", "evaluation.json"])
 def test_a_champion_whose_bundle_is_damaged_is_named_among_the_models(tmp_path: Path, shell: Shell, name: str) -> None:
     store = trained(shell.home)[1]
     (store.folder("toy", "1") / name).write_text("")
@@ -341,6 +362,55 @@ def test_a_version_that_cannot_be_read_hides_no_other_version(tmp_path: Path) ->
     (fault,) = store.list_faults("toy")
     assert "does not describe a model version" in fault
     assert store.load("toy").version.version == "1"
+
+
+@pytest.mark.slow
+def test_a_lock_that_is_waited_for_is_named_after_a_second_and_none_that_is_free(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = ModelStore(tmp_path / "models")
+    waits = Thread(target=lambda: store.lock_champion("toy").__enter__(), daemon=True)
+    with store.lock_champion("toy"):
+        waits.start()
+        waits.join(2.0)
+        assert waits.is_alive()
+    waits.join(60.0)
+    assert not waits.is_alive()
+    with MlflowTracker(tmp_path).store.lock():
+        time.sleep(1.5)
+    assert capsys.readouterr().err == "waiting until another process has ended: a training or promotion of task toy …\n"
+
+
+def test_a_folder_in_the_place_of_the_pointer_is_set_aside_and_of_another_file_named(tmp_path: Path) -> None:
+    store = trained(tmp_path)[1]
+    for name in ("champion.json", ".champion.lock"):
+        (store.root / "toy" / name).unlink(missing_ok=True)
+        (store.root / "toy" / name).mkdir()
+    (store.root / "toy" / "champion.json" / "note.txt").write_text("mine")
+    assert store.find_champion("toy") is None
+    store.promote("toy", "1", ())
+    assert store.champion("toy").version == "1"
+    (aside,) = (store.root / "toy").glob("champion.json.damaged-*")
+    assert (aside / "note.txt").read_text() == "mine"
+    named = pytest.raises(StorageError, match=r"\.champion\.lock: a folder lies where a file belongs; move it away")
+    with named, translate_storage_faults(tmp_path), store.lock_champion("toy"):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("name", ["models", "models/toy"])
+def test_a_file_in_the_place_of_a_folder_is_named(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("")
+    named = pytest.raises(StorageError, match="a file lies where a folder belongs; move it away")
+    with named, translate_storage_faults(tmp_path), ModelStore(tmp_path / "models").lock_champion("toy"):
+        raise AssertionError
+
+
+def test_a_tracking_database_that_cannot_be_opened_is_named_before_the_training(tmp_path: Path) -> None:
+    tracker = MlflowTracker(tmp_path)
+    tracker.database.mkdir()
+    with pytest.raises(StorageError, match=r"mlflow\.db: this user has no right to it; .* move it away: a new one is made"):
+        tracker.prepare()
 
 
 def test_a_discarded_version_is_gone_whole(tmp_path: Path) -> None:

@@ -3,11 +3,14 @@
 import fcntl
 import os
 import shutil
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from threading import Timer
+from typing import IO, Any
 
 from epic22.core.errors import StorageError, UserError, describe_storage_fault
 
@@ -16,6 +19,8 @@ MIN_FREE_BYTES = 32 << 20
 BYTES_PER_TABLE_BYTE = 2.0
 """A bundle rarely holds more than its table does, and is kept by the registry and by MLflow."""
 PROBE_BYTES = 4096
+QUIET_WAIT_SECONDS = 1.0
+"""So long a lock is waited for without a word."""
 ADVICE = "free some space there, or set EPIC22_HOME to a folder on a disk that has room and can be written"
 
 
@@ -42,8 +47,8 @@ def refuse_unwritable_home(home: Path, table_bytes: int = 0) -> None:
 
 @contextmanager
 def translate_storage_faults(home: Path) -> Iterator[None]:
-    """Raise StorageError, one sentence, for whatever a disk or its rights refuse inside, and for a folder of the home that was
-    removed meanwhile; other errors pass on as they are."""
+    """Raise StorageError, one sentence, for whatever a disk or its rights refuse inside, for a folder of the home that was
+    removed meanwhile, and for a file of it where a folder belongs or the other way round; other errors pass on as they are."""
     try:
         yield
     except UserError:
@@ -53,6 +58,12 @@ def translate_storage_faults(home: Path) -> Iterator[None]:
         if folder.exists() or not folder.is_relative_to(home):
             raise
         raise StorageError(f"{folder} was removed from EPIC22_HOME {home} while this worked; do it again.") from error
+    except (IsADirectoryError, NotADirectoryError, FileExistsError) as error:
+        path = Path(str(error.filename))
+        if not path.is_relative_to(home):
+            raise
+        what = "a folder lies where a file belongs" if path.is_dir() else "a file lies where a folder belongs"
+        raise StorageError(f"{path}: {what}; move it away and do it again.") from error
     except Exception as error:
         fault = describe_storage_fault(error, f"EPIC22_HOME {home} or the folder for temporary files {tempfile.gettempdir()}")
         if fault is None:
@@ -63,7 +74,7 @@ def translate_storage_faults(home: Path) -> Iterator[None]:
 def write_atomically(path: Path, content: bytes) -> None:
     """Write a file beside its place, have the disk keep it, and move it there with one rename; nothing is left where that fails.
 
-    Without the sync a power cut can leave the new name on an empty file.
+    Without the sync a power cut can leave the new name on an empty file. A folder that lies in its place is renamed, not removed.
     """
     temporary = path.with_name(f".{path.name}-{uuid.uuid4().hex}")
     try:
@@ -71,10 +82,27 @@ def write_atomically(path: Path, content: bytes) -> None:
             stream.write(content)
             stream.flush()
             os.fsync(stream.fileno())
+        if path.is_dir():
+            os.replace(path, path.with_name(f"{path.name}.damaged-{uuid.uuid4().hex[:8]}"))
         os.replace(temporary, path)
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def wait_for_lock(lock: IO[Any], work: str) -> None:
+    """Wait until no other process has the lock of an open file; it ends with the process, however that ends. A wait that lasts is
+    said on standard error, with the work that it is for."""
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        notice = Timer(QUIET_WAIT_SECONDS, sys.stderr.write, [f"waiting until another process has ended: {work} …\n"])
+        notice.daemon = True
+        notice.start()
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+        finally:
+            notice.cancel()
 
 
 def append_line(path: Path, line: str) -> None:

@@ -1,6 +1,5 @@
 """The registry on a file system: models/<task>/<version>/ and a pointer, replaced atomically, to the champion."""
 
-import fcntl
 import io
 import json
 import math
@@ -15,11 +14,10 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 
-from epic22.adapters.home import append_line, write_atomically
+from epic22.adapters.home import append_line, wait_for_lock, write_atomically
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.sealed import verify_sealed_folder
@@ -143,11 +141,11 @@ class ModelStore:
 
     @contextmanager
     def lock_champion(self, task: str) -> Iterator[None]:
-        """Wait until no other process decides which version serves the task. The system ends the lock with the process."""
+        """Wait until no other process decides which version serves the task, which is said where it lasts."""
         folder = self._task_folder(task)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for_lock(lock, f"a training or promotion of task {task}")
             yield
 
     def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:
@@ -229,7 +227,7 @@ class ModelStore:
                     arrays["responses"],
                     bool(arrays["has_all_rows"][0]),
                 )
-        except (OSError, ValueError, TypeError, KeyError, BadZipFile):
+        except Exception:  # noqa: BLE001 - a file that was cut short or emptied makes NumPy and zipfile fail in any way
             raise BundleError(f"{path}: not readable as held-out predictions; restore it or train again.") from None
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
@@ -247,9 +245,12 @@ class ModelStore:
         return tuple(dict.fromkeys(faults))
 
     def _verify_champion(self, task: str) -> None:
-        """Raise BundleError where the pointer is damaged, or a file of the version that it names; none of them is opened."""
+        """Raise BundleError where the pointer is damaged, or a file of the version that it names; the model is not opened."""
         if _may_hold(self._task_folder(task), POINTER):
-            verify_sealed_folder(self.folder(task, self.champion(task).version) / "bundle")
+            version = self.champion(task).version
+            verify_sealed_folder(self.folder(task, version) / "bundle")
+            self.load_evaluation(task, version)
+            self.load_held_out(task, version)
 
     def _read_versions(self, task: str) -> list[ModelVersion | BundleError]:
         """Each version of a task, oldest first, or why it cannot be read."""

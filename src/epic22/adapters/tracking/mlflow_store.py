@@ -4,7 +4,6 @@ MLflow makes its tables in dozens of steps that are no transaction. They are mad
 it is whole; a kill leaves only that file, and the next training makes it again.
 """
 
-import fcntl
 import logging
 import os
 import shutil
@@ -20,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import structlog
 
-from epic22.core.errors import StorageError
+from epic22.adapters.home import wait_for_lock
+from epic22.core.errors import StorageError, describe_storage_fault
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -65,10 +65,10 @@ class MlflowStore:
 
     @contextmanager
     def lock(self) -> Iterator[None]:
-        """Wait until no other process writes to the store. The system ends the lock with the process, however that ends."""
+        """Wait until no other process writes to the store, which is said where it lasts."""
         self.home.mkdir(parents=True, exist_ok=True)
         with (self.home / LOCK).open("a") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for_lock(lock, "the tracking of a training")
             yield
 
     def mend(self) -> None:
@@ -131,7 +131,10 @@ class MlflowStore:
             if "no such table" in str(error) or "no such column" in str(error):
                 return None
             # Locked, full, or without rights: nothing is known of what it holds.
-            raise
+            fault = describe_storage_fault(error) or f"it cannot be read ({error})"
+            raise StorageError(
+                f"{self.database}: {fault}; let this user write it, or move it away: a new one is made, and no model needs it."
+            ) from error
         except sqlite3.DatabaseError:
             return None
 
