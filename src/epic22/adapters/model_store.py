@@ -220,7 +220,7 @@ class ModelStore:
         if not _is_file(path):
             return None
         try:
-            with np.load(path, allow_pickle=False) as arrays:
+            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
                 return HeldOutPredictions(
                     tuple(json.loads(str(arrays["columns"][0]))),
                     arrays["row_hashes"],
