@@ -218,3 +218,8 @@ def test_a_parquet_of_lists_is_refused(tmp_path: Path) -> None:
     pl.DataFrame({"l": [[1], [2]]}).write_parquet(tmp_path / "t.parquet")
     with pytest.raises(FileError, match="column 'l'"):
         read_table(tmp_path / "t.parquet")
+
+
+def test_a_separator_at_the_end_of_each_row_parts_nothing(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text("a;b\n1;x;\n2;y; ;\n")
+    assert read_table(tmp_path / "t.csv").frame.to_dict(as_series=False) == {"a": ["1", "2"], "b": ["x", "y"]}

@@ -1,6 +1,7 @@
 """Names written in digits, or like words for missing: ids, groups and classes stay the text that they were."""
 
 import json
+from datetime import time
 from pathlib import Path
 
 import polars as pl
@@ -181,3 +182,17 @@ def test_classes_of_large_numbers_have_names_of_their_own() -> None:
     label = pl.Series("y", [1000001.0, 1000002.0, 1000003.0] * 10)
     kind, classes, _ = infer_kind(label, build_spec(csv="t.csv", label="y", kind="multiclass"))
     assert (kind, classes) == ("multiclass", ("1000001", "1000002", "1000003"))
+
+
+@pytest.mark.parametrize("label", [["Q1 2024", "Q2 2024"], ["FY23", "FY24"], ["2024-01-05", "2024-02-05"], ["08:00", "12:30"]])
+def test_periods_days_and_hours_are_the_names_of_classes(label: list[str]) -> None:
+    table = infer_schema(RawTable("t", pl.DataFrame({"x": range(20), "y": label * 10}), "0", "csv", ",", "utf-8"), Roles("y"))
+    assert table.frame["y"].to_list() == label * 10
+
+
+def test_many_times_of_day_in_a_label_are_values_whether_written_or_typed() -> None:
+    hours = [time(h, 30) for h in range(20)]
+    for label in (hours, [f"{h}:30" for h in range(20)]):
+        frame = pl.DataFrame({"x": range(20), "y": label})
+        table = infer_schema(RawTable("t", frame, "0", "csv", ",", "utf-8"), Roles("y"))
+        assert table.frame["y"].to_list() == [h + 0.5 for h in range(20)]

@@ -22,7 +22,7 @@ from epic22.core.data.magnitude import audit_magnitudes
 from epic22.core.data.names import fold_name, merge_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
-from epic22.core.data.schema_inference import Roles, TypedTable, conform_frame, read_row_times
+from epic22.core.data.schema_inference import MAX_INTEGER_CLASSES, Roles, TypedTable, conform_frame, read_row_times
 from epic22.core.data.task_data import TaskData
 from epic22.core.data.time_format import name_offset, split_offsets
 from epic22.core.errors import ColumnError
@@ -40,8 +40,6 @@ from epic22.spec.training_spec import TrainingSpec
 
 ROWS, LABELS = "rows", "labels"
 MAX_SHOWN_LEVELS = 5
-MAX_INTEGER_CLASSES = 10
-"""An integer label with at most this many values is taken for classes, unless the kind is stated."""
 
 
 def load_task_data(spec: TrainingSpec) -> TaskData:
@@ -207,7 +205,8 @@ def infer_kind(label: pl.Series, spec: TrainingSpec) -> tuple[Kind, tuple[str, .
     refuse_variants(label)
     if len(values) > MAX_CLASSES:
         raise ColumnError(
-            f"label {name!r} has {len(values)} different values; up to {MAX_CLASSES} classes, or numbers, can be predicted."
+            f"label {name!r} has {len(values)} different values{', which are times' if label.dtype.is_temporal() else ''}; up to "
+            f"{MAX_CLASSES} classes, or numbers (such as the days from one time to another), can be predicted."
         )
     if len(values) == 2:
         pair = _order_classes(label, spec)

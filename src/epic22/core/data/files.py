@@ -180,6 +180,9 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
         names = clean_column_names(path, head[len(title)][1])
         rest = ((reader.line_num, row) for row in reader if row)
         for line, row in itertools.chain(head[len(title) + 1 :], rest):
+            # A separator at the end of each row, which the header lacks, parts nothing.
+            while len(row) > len(names) and not row[-1].strip():
+                row.pop()
             if len(row) != len(names) and ragged is None:
                 ragged = len(rows), f"line {line}: {len(row)} fields where the header has {len(names)}"
             rows.append(row)

@@ -42,6 +42,9 @@ MAX_REPEATED_LEVELS, MIN_MEAN_REPEATS = 10_000, 1.5
 unseen for trees, but label means and shares can be told of all."""
 
 MAX_PROBLEMS = 20
+MAX_INTEGER_CLASSES = 10
+"""An integer label with at most this many values is taken for classes, unless the kind is stated."""
+
 THOUSANDS = r"^-?[1-9]\d{0,2}(,\d{3})+(\.\d+)?$"
 
 SPREAD_FORMATS = ("%Y-%m-%d", "%Y-%B-%d")
@@ -143,7 +146,7 @@ def _read_column(series: pl.Series, roles: Roles, override: ColumnOverride | Non
         problem = describe_infinite(own, series.name)
         return null_sentinels(ReadColumn(own, ColumnReading(missing=roles.missing), problem=problem), rules)
     column = infer_text_column(own, rules)
-    return _read_classes(column, series.str.strip_chars()) if series.name == roles.label else column
+    return _read_classes(column, own.str.strip_chars(), rules) if series.name == roles.label else column
 
 
 def build_rules(name: str, roles: Roles, override: ColumnOverride | None) -> ReadingRules:
@@ -168,8 +171,15 @@ def _read_names(series: pl.Series, own: pl.Series) -> ReadColumn:
     return ReadColumn(typed if keeps_names_apart(text, typed) else text, ColumnReading())
 
 
-def _read_classes(column: ReadColumn, text: pl.Series) -> ReadColumn:
-    """The label, whose `text` is without blanks around it; where it is of words, without those that say that there is none."""
+def _read_classes(column: ReadColumn, text: pl.Series, rules: ReadingRules) -> ReadColumn:
+    """The label, whose `text` is without blanks around it; where it is of words, without those that say that there is none.
+
+    Times are the names of classes, and so are a few numbers in parts: Q1 2024 stays Q1 2024, and 14:30 is no 14.5.
+    """
+    is_in_parts = column.reading.number.notation is not None and rules.may_be_names
+    if column.values.dtype.is_temporal() or (is_in_parts and column.values.drop_nulls().n_unique() <= MAX_INTEGER_CLASSES):
+        text = text.set(column.values.is_null(), None)
+        return ReadColumn(text, ColumnReading(missing=column.reading.missing))
     if column.values.dtype != pl.String:
         return column
     if column.problem is None and mixes_truth_words(values := column.values.drop_nulls().unique().sort()):
