@@ -107,6 +107,20 @@ def test_a_store_that_was_never_whole_is_set_aside_and_said(
 
 
 @pytest.mark.slow
+def test_every_home_of_a_process_has_a_store_of_its_own_with_all_its_places_inside(tmp_path: Path) -> None:
+    homes = [tmp_path / "first", tmp_path / "second"]
+    for home in homes:
+        log_run(home, 1)
+    log_run(homes[0], 2)
+    assert [list_runs(home) for home in homes] == [["linear", "linear", "toy v1", "toy v2"], ["linear", "toy v1"]]
+    for home in homes:
+        with closing(sqlite3.connect(home / "mlflow.db")) as connection:
+            places = [place for (place,) in connection.execute("SELECT artifact_location FROM experiments")]
+        assert len(places) == 2
+        assert all(place.startswith(f"{home.as_uri()}/") for place in places)
+
+
+@pytest.mark.slow
 def test_a_moved_home_keeps_everything_inside_itself(tmp_path: Path) -> None:
     before, after = tmp_path / "old höme", tmp_path / "100% new? höme"
     log_run(before, 1)

@@ -37,6 +37,9 @@ DATABASE, ARTIFACTS, LOCK, NEW_PREFIX = "mlflow.db", "mlflow-artifacts", ".mlflo
 COMPANIONS = ("", "-wal", "-shm", "-journal")
 """The endings of the files that are one SQLite database."""
 
+_EMPTY_DATABASES: list[bytes] = []
+"""A database without runs, once this process made one: MLflow's dozens of steps take a second and always give the same."""
+
 PLACES = (
     ("experiments", "artifact_location"),
     ("runs", "artifact_uri"),
@@ -156,8 +159,17 @@ class MlflowStore:
         return path
 
     def _make(self) -> None:
+        """Make a database without runs; what is logged without an experiment lies in this home too."""
         with self._write_aside() as aside:
-            _connect(aside)
+            if _EMPTY_DATABASES:
+                aside.write_bytes(_EMPTY_DATABASES[0])
+            else:
+                _connect(aside)
+            with closing(sqlite3.connect(aside)) as connection, connection:
+                place = (self.artifacts / "Default").absolute().as_uri()
+                connection.execute("UPDATE experiments SET artifact_location = ? WHERE name = 'Default'", (place,))
+        if not _EMPTY_DATABASES:
+            _EMPTY_DATABASES.append(self.database.read_bytes())
 
     def _upgrade(self) -> None:
         """Bring the tables of an earlier MLflow to this one's form, in a copy; the file of before is kept."""
