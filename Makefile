@@ -6,8 +6,8 @@ MINOR := $(shell $(PYTHON) -c 'import sys; print(f"{sys.version_info[0]}{sys.ver
 CONSTRAINTS := constraints/py$(MINOR).txt
 # A file stays in one process, which shares its fixtures; in the order of folders the last files are short, so no core waits long.
 CORES := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
-# Threads that wait for others of their process must not keep a core from another process.
-QUIETLY := OMP_WAIT_POLICY=passive
+# Threads that wait for others of their process must not keep a core from another process; what tests start is compiled once.
+QUIETLY := OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test test-fast kills bench bench-peers bench-levels fuzz format lock evidence clean

@@ -1,13 +1,29 @@
 """The command line in this process, for tests of what a user types."""
 
+import io
 import json
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from epic22.cli.main import run
+
+
+def type_command(folder: Path, home: Path, *arguments: str) -> tuple[int, str, str]:
+    """The exit code and what was printed in a folder and a home: without the fixtures of one test, for what tests share."""
+    out, err, code = io.StringIO(), io.StringIO(), 0
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.setenv("EPIC22_HOME", str(home))
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["epic22", *arguments])
+        try:
+            run()
+        except SystemExit as stopped:
+            code = int(stopped.code or 0)
+    return code, out.getvalue(), err.getvalue()
 
 
 class Shell:

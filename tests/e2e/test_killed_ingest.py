@@ -41,7 +41,7 @@ def began(home: Path, ingest: "subprocess.Popen[bytes]") -> float:
 
 @pytest.mark.slow
 def test_an_ingest_killed_at_random_moments_and_run_again_gives_the_same_version(tmp_path: Path) -> None:
-    tables = small_tables(units=60, readings=100_000)
+    tables = small_tables(units=60, readings=40_000)
     half = write_tables(tmp_path / "half", {name: frame.head(frame.height // 2) for name, frame in tables.items()})
     whole = write_tables(tmp_path / "whole", tables)
     base = tmp_path / "base"
@@ -82,7 +82,7 @@ def test_an_ingest_killed_at_random_moments_and_run_again_gives_the_same_version
 
 @pytest.mark.slow
 def test_of_two_ingests_at_once_one_waits_for_another_run_and_both_end_up_in(tmp_path: Path) -> None:
-    tables = small_tables(readings=100_000)
+    tables = small_tables(readings=40_000)
     first = write_tables(tmp_path / "first", {name: frame.head(frame.height // 2) for name, frame in tables.items()})
     whole = write_tables(tmp_path / "whole", tables)
     home = tmp_path / "home"

@@ -22,7 +22,7 @@ MOMENTS = int(os.environ.get("EPIC22_KILL_MOMENTS", "2"))
 
 def start(folder: Path, home: Path, database: str | None) -> "subprocess.Popen[bytes]":
     """A search in a process of its own; what it answers goes to a file beside its home."""
-    asked = ["--csv", str(folder / "rows.csv"), "--label", "label", "--task", "killed", "--trials", "12", "--no-engineer"]
+    asked = ["--csv", str(folder / "rows.csv"), "--label", "label", "--task", "killed", "--trials", "8", "--no-engineer"]
     settings = {"EPIC22_HOME": str(home), "EPIC22_THREADS": "2"} | ({} if database is None else {"EPIC22_DATABASE_URL": database})
     with home.with_suffix(".answer").open("wb") as answer, home.with_suffix(".said").open("wb") as said:
         return subprocess.Popen(

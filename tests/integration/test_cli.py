@@ -1,18 +1,23 @@
 """The command line as a user meets it: results, one JSON object, one clear sentence and the right exit code."""
 
+import json
 import math
 import os
 import re
+import shutil
 import sqlite3
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pytest
 from tests.boilers import simulate_boilers
-from tests.shell import Shell
+from tests.shell import Shell, type_command
 
+from epic22.adapters.model_store import ModelStore
 from epic22.cli.main import VERBS, load_verb
 
 TASK = "boilers"
@@ -24,16 +29,50 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
     return Shell(tmp_path, capsys, monkeypatch)
 
 
-@pytest.fixture
-def boilers(tmp_path: Path) -> Path:
-    path = tmp_path / "boilers.csv"
+def write_boilers(folder: Path) -> Path:
+    path = folder / "boilers.csv"
     simulate_boilers(boilers=60, months=24).rows.write_csv(path)
     return path
 
 
+@pytest.fixture
+def boilers(tmp_path: Path) -> Path:
+    return write_boilers(tmp_path)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The same training in two homes: what it answered as JSON in the one, and told a person in the other. Tests that change a
+    home copy it."""
+
+    folder: Path
+    result: Any
+    told: str
+
+    @property
+    def home(self) -> Path:
+        return self.folder / "home"
+
+    @property
+    def second_home(self) -> Path:
+        return self.folder / "second"
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
+    folder = tmp_path_factory.mktemp("trained")
+    line = ("train", "--csv", str(write_boilers(folder)), *ROLES)
+    code, out, err = type_command(folder, folder / "home", *line, "--json")
+    assert code == 0, err
+    code, told, err = type_command(folder, folder / "second", *line)
+    assert code == 0, err
+    return Trained(folder, json.loads(out), told)
+
+
 @pytest.mark.slow
-def test_the_whole_way_from_a_file_to_predictions(shell: Shell, boilers: Path) -> None:
-    result = shell.json("train", "--csv", str(boilers), *ROLES)
+def test_the_whole_way_from_a_file_to_predictions(trained: Trained, shell: Shell, boilers: Path) -> None:
+    result = trained.result
+    shutil.copytree(trained.home, shell.home)
     assert {"task", "data_version", "model_hash", "folds", "audit", "leaderboard", "champion", "verdicts"} <= set(result)
     assert result["folds"] | {"kind": "walk_forward", "n": 5, "repeats": 1, "gap": 30.0} == result["folds"]
     assert {"reading_id": "row number", "repair_cost": "label echo"}.items() <= {
@@ -63,18 +102,17 @@ def test_the_whole_way_from_a_file_to_predictions(shell: Shell, boilers: Path) -
     code, told, _ = shell("explain", TASK, "--version", "1")
     assert code == 0
     assert "What moves the score" in told
-    pictures = Path(result["report"]).parent / "explanation"
+    pictures = shell.home / "models" / TASK / "1" / "explanation"
     assert {"importance.png", "permutation.png", "dependence_1.png"} <= {path.name for path in pictures.iterdir()}
     (pictures.parent / "explanation.json").unlink()
     assert "train it again for one" in shell("explain", TASK)[2]
     assert "has no version '7'" in shell("explain", TASK, "--version", "7")[2]
-    assert not list(shell.folder.glob("mlruns*"))
+    assert not list(trained.folder.glob("mlruns*"))
 
 
 @pytest.mark.slow
-def test_mlflow_keeps_the_run_in_its_own_database(shell: Shell, boilers: Path) -> None:
-    result = shell.json("train", "--csv", str(boilers), *ROLES)
-    database = shell.home / "mlflow.db"
+def test_mlflow_keeps_the_run_in_its_own_database(trained: Trained) -> None:
+    result, database = trained.result, trained.home / "mlflow.db"
     with sqlite3.connect(database) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
     connection.close()
@@ -94,14 +132,16 @@ def test_mlflow_keeps_the_run_in_its_own_database(shell: Shell, boilers: Path) -
 
 
 @pytest.mark.slow
-def test_the_same_command_gives_the_same_hash_and_another_seed_or_row_another(shell: Shell, boilers: Path) -> None:
-    hashes = [shell.json("train", "--csv", str(boilers), *ROLES, "--seed", seed)["model_hash"] for seed in ("0", "0", "1")]
-    assert hashes[0] == hashes[1] != hashes[2]
+def test_the_same_command_gives_the_same_hash_and_another_seed_or_row_another(
+    trained: Trained, shell: Shell, boilers: Path
+) -> None:
+    first, again = trained.result["model_hash"], ModelStore(trained.second_home / "models").champion(TASK).model_hash
+    assert first == again != shell.json("train", "--csv", str(boilers), *ROLES, "--seed", "1")["model_hash"]
     frame = pl.read_csv(boilers)
     frame.with_columns(
         pl.when(pl.int_range(pl.len()) == 7).then(61.23).otherwise("water_temperature_c").alias("water_temperature_c")
     ).write_csv(boilers)
-    assert shell.json("train", "--csv", str(boilers), *ROLES)["model_hash"] != hashes[0]
+    assert shell.json("train", "--csv", str(boilers), *ROLES)["model_hash"] != first
 
 
 @pytest.mark.slow
@@ -114,11 +154,10 @@ def test_forced_rows_are_warned_of_beside_the_honest_score(shell: Shell, boilers
 
 
 @pytest.mark.slow
-def test_tables_for_a_person_say_the_same(shell: Shell, boilers: Path) -> None:
-    code, out, _ = shell("train", "--csv", str(boilers), *ROLES)
-    assert code == 0
+def test_tables_for_a_person_say_the_same(trained: Trained, shell: Shell, boilers: Path) -> None:
+    shutil.copytree(trained.second_home, shell.home)
     for said in ("repair_cost", "left out", "average_precision", "Champion:", "Report:", "gap 30 days", "The 90% set covered"):
-        assert said in out
+        assert said in trained.told
     code, out, _ = shell("predict", TASK, str(boilers))
     assert code == 0
     assert "1,440 rows" in out
