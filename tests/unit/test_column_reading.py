@@ -163,7 +163,7 @@ def test_the_offset_of_a_named_zone_is_an_input_and_an_hour_that_it_skips_is_nam
     table = infer_schema(raw(at=days, y=["a", "b"] * 50), Roles("y"))
     assert table.frame["UTC offset of at"].unique().sort().to_list() == [-5.0, -4.0]
     assert any("named zones" in note for note in table.notes)
-    with pytest.raises(ColumnError, match=r"'2024-03-10 02:30 America/New_York' in row 3"):
+    with pytest.raises(ColumnError, match=r"'2024-03-10 02:30 America/New_York' in row 3 \(when its clock changes"):
         infer_schema(raw(at=[*days[:2], "2024-03-10 02:30 America/New_York", *days[3:]], y=["a", "b"] * 50), Roles("y"))
 
 
@@ -200,6 +200,17 @@ def test_yes_and_no_in_more_than_two_words_are_asked_about_in_a_label_and_told_o
     assert any("x ('TRUE', 'FALSE', '1', '0')" in note for note in table.notes)
     with pytest.raises(ColumnError, match="yes and no in more than two words: '0', '1', 'FALSE', 'TRUE'"):
         infer_schema(raw(x=words, y=words), Roles("y"))
+
+
+def test_names_that_differ_by_case_or_may_mean_missing_are_told() -> None:
+    notes = infer_schema(raw(city=["Berlin", "berlin", "Paris", "n/a"] * 5, y=["a", "b"] * 10), Roles("y")).notes
+    assert any("by case or blanks alone" in note and "city ('Berlin', 'berlin')" in note for note in notes)
+    assert any("may mean missing" in note and "city ('n/a')" in note for note in notes)
+
+
+def test_days_of_a_spreadsheet_are_asked_about_where_they_are_more_than_the_dates_beside_them() -> None:
+    cells = [f"{m}/{d}/2023" for m in range(1, 9) for d in (14, 15)] + [str(45_000 + d) for d in range(20)]
+    assert read([*cells]).problem is not None
 
 
 def test_none_is_a_level_among_names() -> None:

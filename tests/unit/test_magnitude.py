@@ -35,6 +35,13 @@ def test_two_codes_and_codes_at_both_ends_are_asked_about_together() -> None:
     assert find_codes(np.r_[AGES, [-99.0] * 9, [999.0] * 9]) == [-99.0, 999.0]
 
 
+def test_codes_beside_the_steps_of_a_scale_are_asked_about_and_other_large_counts_are_not() -> None:
+    scale = RNG.integers(1, 8, 300)
+    assert find_codes(np.r_[scale, [97.0] * 9, [98.0] * 5, [99.0] * 20]) == [97.0, 98.0, 99.0]
+    assert find_codes(np.r_[scale, [50.0] * 9]) == []
+    assert find_codes(np.r_[RNG.choice([2.0, 4.0, 6.0], 300), [99.0] * 9]) == []
+
+
 @pytest.mark.parametrize("day", [date(1900, 1, 1), date(1970, 1, 1), date(9999, 12, 31)])
 def test_a_date_that_stands_for_none_is_asked_about(day: date) -> None:
     (finding,) = audit(pl.Series([*DAYS, *[day] * 12]), "time")

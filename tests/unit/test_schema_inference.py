@@ -369,6 +369,7 @@ def test_text_is_a_category_where_its_values_are_few_or_return(distinct: int, pr
     [
         (["1704067200", "1706745600"], "seconds from 1970"),
         (["1704067200000", "1706745600000"], "milliseconds from 1970"),
+        (["1704067200000000", "1706745600000000"], "microseconds from 1970"),
         (["45292", "45323"], "days of a spreadsheet"),
         (["202401", "202402"], "months like 202403"),
         (["20240101", "20240201"], "dates like 20240131"),

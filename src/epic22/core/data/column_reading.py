@@ -11,6 +11,7 @@ import polars as pl
 
 from epic22.core.column import ColumnReading, Dtype, NumberFormat
 from epic22.core.data.compound_numbers import COMPOUNDS, infer_compound
+from epic22.core.data.names import group_variants
 from epic22.core.data.number_format import (
     MARKS,
     NumberReading,
@@ -82,7 +83,7 @@ SHOWN_CHARACTERS = 20
 
 TWO_DIGIT_YEARS = "years of two digits are those of 1970 to 2069."
 
-NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, UNREAD, TRUTHS = (
+NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, UNREAD, TRUTHS, VARIANTS, WORDS = (
     "read as numbers",
     "marks that nothing in the column settles (columns.NAME.decimal in a task file does)",
     "names and no amounts, for their digits have leading zeros, exponents or no end (columns.NAME.dtype: int in a task file, or "
@@ -93,6 +94,8 @@ NUMBERS, OPEN_MARKS, NAMES, MISSING, SENTINELS, MIXED_UNITS, NEARLY, UNREAD, TRU
     "nearly all numbers, times or true and false, and read as names for the rest (--missing WORD makes a word missing)",
     "numbers or times in a notation that is not read, so names (plain numbers, and times like 2024-03-01T13:00, are read)",
     "yes and no in more than two words, each a name of its own (write one word for each)",
+    "names that differ by case or blanks alone, each a name of its own (write each in one way)",
+    "names that may mean missing, and are kept (--missing WORD makes one missing)",
 )
 """What is remarked of columns, once for all columns."""
 
@@ -217,15 +220,21 @@ def _read_values(text: pl.Series, distinct: pl.Series, base: ColumnReading, rule
     parsed += [(times.times, "times")] if times is not None else []
     parsed += [(values.set(~is_truth, None), "true or false")] if is_truth.any() else []
     column = _read_names(text, values, parsed, numbers, base)
+    word_remarks = (
+        ((WORDS, f"{text.name} ({', '.join(map(repr, words[:5]))})"),) if words and len(values) <= MAX_FEW_VALUES else ()
+    )
     is_remarked = column.remarks or column.notes or column.problem is not None
-    return column if is_remarked else replace(column, remarks=_remark_names(text, values))
+    return replace(column, remarks=(*(column.remarks if is_remarked else _remark_names(text, values)), *word_remarks))
 
 
 def _remark_names(text: pl.Series, values: pl.Series) -> tuple[tuple[str, str], ...]:
     """What is to be said of names that mean something else: numbers or times that are not read, yes and no in several words."""
     if mixes_truth_words(values):
         return ((TRUTHS, f"{text.name} ({', '.join(repr(word) for word in values.to_list())})"),)
-    return ((UNREAD, f"{text.name} ({str(values[0])[: 2 * SHOWN_CHARACTERS]!r})"),) if is_unread_notation(values) else ()
+    if is_unread_notation(values):
+        return ((UNREAD, f"{text.name} ({str(values[0])[: 2 * SHOWN_CHARACTERS]!r})"),)
+    variants = [] if len(values) > MAX_FEW_VALUES else [names for names in group_variants(values.to_list()) if len(names) > 1]
+    return ((VARIANTS, f"{text.name} ({', '.join(map(repr, variants[0]))})"),) if variants else ()
 
 
 def mixes_truth_words(values: pl.Series) -> bool:
@@ -328,6 +337,12 @@ def _read_names(
     what = "percentages" if is_share else what
     is_mixed = is_share or (numbers is not None and what == "numbers" and _have_other_marks(odd, numbers.format))
     is_mixed = is_mixed or (what == "times" and _are_other_times(odd))
+    is_mixed = is_mixed or (
+        what == "numbers"
+        and values.filter(parsed_values.is_not_null()).str.contains(SPREADSHEET_DAY).all()
+        and not odd.str.contains(SPREADSHEET_DAY).any()
+        and _are_other_times(odd)
+    )
     share = max(1 - len(odd) / len(values), 1 - int(is_odd.sum()) / (len(text) - text.null_count()))
     if share < NEARLY_ALL and not is_mixed:
         if numbers is not None and 0 < len(numbers.units) <= MAX_UNITS:
@@ -337,6 +352,8 @@ def _read_names(
     if len(values) <= MAX_FEW_VALUES and not is_mixed:
         return ReadColumn(text, base, remarks=((NEARLY, f"{text.name} ({text[row]!r} in row {row + 1:,})"),))
     problem = f"column {text.name!r} holds {what}, but not in {int(is_odd.sum()):,} of its rows: {text[row]!r} in row {row + 1:,}"
+    if odd.str.contains(ZONE).all():
+        problem += " (when its clock changes, a named zone has no such hour)"
     return ReadColumn(text, base, problem=problem, odd=str(text[row]))
 
 

@@ -1,5 +1,6 @@
 """Numbers whose size is the matter: codes for missing, labels far from all others, values that models would not tell apart."""
 
+import re
 from collections.abc import Sequence
 from datetime import datetime
 
@@ -21,6 +22,10 @@ MAX_CODES = 3
 
 MIN_OTHERS = 10
 """A column with fewer other values is a list of sizes, where one may be far from the rest."""
+
+MIN_STEPS = 3
+SURVEY_CODE = re.compile(r"9*[6-9]|7+|8+")
+"""Unless they are the steps of a scale, 1 to 5, and the code is one of surveys: 97, 98, 99, 77, 888."""
 
 MIN_GAP, MIN_GAP_OF_CODE = 3.0, 1.0
 """How far from the nearest other value a code lies, in ranges of the other values; less for what is often written for missing."""
@@ -86,8 +91,10 @@ def find_codes(values: Array, is_time: bool = False) -> list[float]:
     codes: list[float] = []
     for sign in (1, -1):
         ends, end_counts = distinct[::sign], counts[::sign]
-        for k in range(min(MAX_CODES, len(ends) - MIN_OTHERS), 0, -1):
+        for k in range(min(MAX_CODES, len(ends) - MIN_STEPS), 0, -1):
             candidates = ends[:k]
+            if len(ends) - k < MIN_OTHERS and not _are_survey_codes(candidates, ends[k:]):
+                continue
             # At the other end there may be codes as well.
             gap, spread = abs(ends[k] - ends[k - 1]), float(np.ptp(ends[k:-MAX_CODES]))
             least = MIN_GAP_OF_CODE if all(map(_is_written_for_missing, candidates)) else MIN_GAP
@@ -96,6 +103,12 @@ def find_codes(values: Array, is_time: bool = False) -> list[float]:
                 codes += candidates.tolist()
                 break
     return sorted(codes)
+
+
+def _are_survey_codes(candidates: Array, others: Array) -> bool:
+    is_scale = bool((np.abs(np.diff(others)) == 1).all() and (others == others.round()).all())
+    texts = [f"{abs(code):.12g}" for code in candidates]
+    return is_scale and all(len(text) > 1 and SURVEY_CODE.fullmatch(text) for text in texts)
 
 
 def _is_written_for_missing(value: float) -> bool:

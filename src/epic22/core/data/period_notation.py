@@ -81,6 +81,7 @@ NUMBER_CLOCKS: Mapping[str, Clock] = {
     "days of a spreadsheet": Clock(DAY // MICROSECOND, -25_569, 30_000, 60_000),
     "seconds from 1970": Clock(1_000_000, 0, 10**8, 10**10),
     "milliseconds from 1970": Clock(1_000, 0, 10**11, 10**13),
+    "microseconds from 1970": Clock(1, 0, 10**14, 10**16),
     DAY_NOTATION: Clock(DAY // MICROSECOND, 0, -719_162, 29_999),
 }
 """How numbers are times. Numbers as large as a spreadsheet's days of this century lie, as days from 1970, in another one."""

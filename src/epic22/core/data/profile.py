@@ -18,8 +18,13 @@ from epic22.core.data.column_reading import (
     ALWAYS_TYPED,
     JOINED,
     MAX_NUMBER,
+    MIXED_UNITS,
     NAMES,
+    TRUTHS,
     TWO_DIGIT_YEARS,
+    UNREAD,
+    VARIANTS,
+    WORDS,
     ReadColumn,
     ReadingRules,
     describe_digit_names,
@@ -54,6 +59,9 @@ from epic22.core.data.unread_notation import NEARLY_ALL
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
 
+OF_NAMES = (MIXED_UNITS, UNREAD, TRUTHS, VARIANTS, WORDS)
+"""What is remarked of names by their values alone, whichever rows they stand in."""
+
 WHOLE_DIGITS = r"^[0-9]+(?:[eE][0-9]+)?$"
 """Whole numbers without a sign, as codes are written."""
 
@@ -74,7 +82,7 @@ class ColumnCounts:
     however they are written. `writes_back`: every number so far writes back as the text that it was; `is_code` and `first_code`:
     all could be codes, and the first that is no number by how it is written. `n_none`: how often "None" came. `missing_words` are
     those that the user names. `sample` holds different values of a text whose values are too many to be counted, `first_unlike`
-    is one that is not what nearly all others are.
+    is one that is not what nearly all others are; `has_marks`: some number has a comma. `name_remarks`: what is said of names.
     """
 
     name: str
@@ -105,6 +113,7 @@ class ColumnCounts:
     sample: dict[str, None] = field(default_factory=dict)
     first_unlike: str | None = None
     has_marks: bool = False
+    name_remarks: tuple[tuple[str, str], ...] = ()
 
     def add(self, raw: pl.Series, where: "RowLocator") -> None:
         """Take the values of a batch in."""
@@ -280,7 +289,7 @@ class ColumnCounts:
         rules = ReadingRules(self.missing_words, may_be_names=not self.is_amount, may_be_missing=False)
         column = infer_text_column(pl.Series(self.name, list(map(str, values)), dtype=pl.String), rules)
         if column.values.dtype == pl.String:
-            self.first_unlike = column.odd
+            self.first_unlike, self.name_remarks = column.odd, tuple(one for one in column.remarks if one[0] in OF_NAMES)
             return None
         if column.values.dtype.is_numeric():
             self.minimum, self.maximum = float(column.values.min()), float(column.values.max())  # type: ignore[arg-type]
@@ -439,6 +448,8 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     notes += gather_remarks(
         remark for s in counts.values() if s.is_in_notation and s.notation is not None for remark in s.notation.remarks
     )
+    aside = (*lenient, roles.label)
+    notes += gather_remarks(remark for s in counts.values() if s.name not in aside for remark in s.name_remarks)
     columns = tuple(_build_column(column_counts, roles, notes) for column_counts in counts.values())
     return Profile(columns, counts, roles, rows, (*notes, *_describe_times(counts, roles)))
 

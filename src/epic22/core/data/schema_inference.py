@@ -12,6 +12,7 @@ import polars as pl
 from epic22.core.column import ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_reading import (
     ALWAYS_TYPED,
+    WORDS,
     ReadColumn,
     ReadingRules,
     describe_infinite,
@@ -187,7 +188,8 @@ def _read_classes(column: ReadColumn, text: pl.Series, rules: ReadingRules) -> R
         return replace(column, problem=problem)
     label = null_unlabelled(column.values)
     text = text.set(text == "", None)
-    return replace(column, values=label, notes=(*column.notes, *describe_unlabelled(text, label)))
+    notes, remarks = (*column.notes, *describe_unlabelled(text, label)), (one for one in column.remarks if one[0] != WORDS)
+    return replace(column, values=label, notes=notes, remarks=tuple(remarks))
 
 
 def assign_roles(typed: TypedFrame, roles: Roles, notes: list[str]) -> TypedTable:

@@ -22,8 +22,10 @@ NOTATIONS = (
     r"(?i)^\D{0,3}[0-9][0-9.,]*k?\s?(?: - |–|—| to | bis |\.\.)\s?\D{0,3}[0-9][0-9.,]*k?\b",
     r"^[0-9]{1,3}° ?[0-9]{1,2}['′]",
     r"(?i)^[0-9.,]+ (?:out of|von|of) [0-9]",
+    r"^[<>≤≥~≈] ?\p{Sc}?[0-9]",
+    r"^[+-]?[0-9]+\.[0-9]+ ?[,; /] ?[+-]?[0-9]+\.[0-9]+$",
 )
-"""Clocks and dates among other words, fiscal and other periods, fractions, errors and powers, sizes, ranges, degrees."""
+"""Clocks and dates among other words, fiscal and other periods, fractions, powers, sizes, ranges, degrees, bounds, places."""
 
 
 def is_unread_notation(values: pl.Series) -> bool:
