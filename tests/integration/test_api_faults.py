@@ -170,6 +170,21 @@ def test_a_damaged_pointer_keeps_the_old_model_and_is_named_in_health(store: Mod
     assert len(client.get("/v1/tasks").json()["tasks"]) == 2
 
 
+def test_a_registry_that_can_no_longer_be_read_leaves_what_is_open_answering_and_is_said(store: ModelStore) -> None:
+    client = connect(store)
+    assert ask_ensemble(client).status_code == 200
+    store.root.rename(store.root.with_name("away"))
+    store.root.symlink_to(store.root)
+    health = client.get("/health").json()
+    assert (health["status"], health["tasks"]) == ("degraded", 1)
+    assert health["degraded"] == [{"task": "one", "reason": "pointer-unreadable", "serving": "1"}]
+    assert ask_ensemble(client).json()["model"]["version"] == "1"
+    assert [task["task"] for task in client.get("/v1/tasks").json()["tasks"]] == ["one"]
+    assert "/v1/tasks/one/predictions" in client.get("/openapi.json").json()["paths"]
+    newly_started = connect(store).get("/health").json()
+    assert (newly_started["status"], newly_started["tasks"]) == ("degraded", 0)
+
+
 def test_a_model_that_is_mended_is_no_longer_degraded(store: ModelStore, monkeypatch: pytest.MonkeyPatch) -> None:
     place = add_version(store, remove_file)
     client = connect(store)

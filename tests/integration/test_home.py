@@ -25,6 +25,9 @@ from tests.trained import trained
 from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.tracking.mlflow import MlflowTracker
+from epic22.bootstrap import assemble
+from epic22.bootstrap.promotion import promote_version
+from epic22.config import Settings
 from epic22.core.errors import BundleError, StorageError
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
 from epic22.core.lineage import DataVersion, ModelVersion
@@ -409,6 +412,15 @@ def test_a_folder_in_the_place_of_the_pointer_is_set_aside_and_of_another_file_n
     named = pytest.raises(StorageError, match=r"\.champion\.lock: a folder lies where a file belongs; move it away")
     with named, translate_storage_faults(tmp_path), store.lock_champion("toy"):
         raise AssertionError
+
+
+def test_a_promotion_by_hand_that_the_home_refuses_names_the_place(tmp_path: Path) -> None:
+    store = trained(tmp_path)[1]
+    (store.root / "toy" / ".champion.lock").unlink(missing_ok=True)
+    (store.root / "toy" / ".champion.lock").mkdir()
+    with pytest.raises(StorageError, match=r"\.champion\.lock: a folder lies where a file belongs; move it away"):
+        promote_version(assemble(Settings(tmp_path, 1)), "toy", "1", "it served well")
+    assert store.champion("toy").version == "1"
 
 
 @pytest.mark.parametrize("name", ["models", "models/toy"])

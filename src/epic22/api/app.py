@@ -146,8 +146,8 @@ async def _read_body(request: Request) -> bytes:
 def _check_health(models: ModelCache) -> Health:
     degraded = models.list_degraded(HEALTH_SECONDS)
     return Health(
-        status="degraded" if degraded else "ok",
-        tasks=len(models.registry.list_tasks()),
+        status="degraded" if degraded or not models.can_list_tasks() else "ok",
+        tasks=len(models.list_tasks()),
         version=__version__,
         degraded=list(degraded),
     )

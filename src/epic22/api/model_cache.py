@@ -127,10 +127,23 @@ class ModelCache:
         with self._locks.setdefault(task, Lock()):
             return self._load_current(task, version)
 
+    def list_tasks(self) -> tuple[str, ...]:
+        """The tasks of the registry, by name; where that cannot be read, those that are open."""
+        return self.registry.list_tasks() if self.can_list_tasks() else tuple(sorted(self._loaded))
+
+    def can_list_tasks(self) -> bool:
+        """Whether the registry says which tasks there are; why not is logged."""
+        try:
+            self.registry.list_tasks()
+        except BundleError as error:
+            structlog.get_logger().error("tasks not listed", reason=str(error))
+            return False
+        return True
+
     def load_all(self) -> tuple[CachedModel, ...]:
         """Every champion that can be opened, by task; what cannot is logged."""
         champions = []
-        for task in self.registry.list_tasks():
+        for task in self.list_tasks():
             try:
                 champions.append(self.get(task))
             except (BundleError, UnknownTaskError):
@@ -140,7 +153,7 @@ class ModelCache:
     def list_degraded(self, seconds: float) -> tuple[DegradedTask, ...]:
         """The tasks whose champion does not answer, by name. Those that nobody asked yet are opened first, in a thread that is
         waited for so long."""
-        states = [self._check_task(task) for task in self.registry.list_tasks()]
+        states = [self._check_task(task) for task in self.list_tasks()]
         is_new = any(state.reason == MODEL_OPENING for state in states)
         if is_new or any(state.expired for state in states):
             self._open_all(seconds if is_new else 0.0)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from epic22 import __version__
+from epic22.adapters.home import translate_storage_faults
 from epic22.bootstrap.components import Components
 from epic22.core.errors import UnknownTaskError, UserError
 from epic22.core.evaluation.fairness import Override, PromotionDecision
@@ -65,7 +66,7 @@ def promote_version(components: Components, task: str, version: str, reason: str
     chosen = registry.load(task, version).version
     override = override_by_key(reason) if needs_override(registry, task, version) else None
     decision = decide_by_hand(chosen, reason, override, components.settings.authorised)
-    with registry.lock_champion(task):
+    with translate_storage_faults(components.settings.home), registry.lock_champion(task):
         refuse_other_champion(task, serving, registry.find_champion(task))
         _promote(components, chosen, (), decision)
     return chosen

@@ -155,7 +155,7 @@ class Registry(Protocol):
         """Remove a version that was saved and not promoted: what follows its saving failed."""
 
     def list_tasks(self) -> tuple[str, ...]:
-        """The tasks that have a champion, by name."""
+        """The tasks that have a champion, by name. Raises BundleError where nobody may look."""
 
     def list_all_versions(self) -> tuple[ModelVersion, ...]:
         """All versions of all tasks, those without a champion too; by task, oldest first."""
