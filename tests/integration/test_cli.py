@@ -274,7 +274,9 @@ def test_help_imports_nothing_heavy() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", VERBS)
 def test_the_line_in_the_help_is_what_the_verb_says_of_itself(verb: str) -> None:
-    assert (load_verb(verb).help or "").split("\n\n")[0] == VERBS[verb]
+    first, *others = (load_verb(verb).help or "").split("\n\n")
+    assert first == VERBS[verb]
+    assert not any("\n" in paragraph for paragraph in others), "a terminal breaks the lines by its own width"
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,12 @@ if TYPE_CHECKING:
     from epic22.adapters.lake import Lake
     from epic22.core.tables.versions import LakeVersion
 
-data = typer.Typer(name="data", help="The versions of the tables: log, show, diff, restore, quarantine.", no_args_is_help=True)
+data = typer.Typer(
+    name="data",
+    help="The versions of the tables: log, show, diff, restore, quarantine.",
+    no_args_is_help=True,
+    add_completion=False,
+)
 Number = Annotated[int | None, typer.Argument(help="A version's number; the newest otherwise.")]
 Shown = Annotated[int, typer.Option("--rows", min=1, help="How many rows to show.")]
 

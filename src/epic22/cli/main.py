@@ -59,8 +59,17 @@ def load_verb(name: str) -> Any:
     if isinstance(verb, typer.Typer):
         return typer.main.get_command(verb)
     single = typer.Typer(add_completion=False, rich_markup_mode="rich")
-    single.command(name)(verb)
+    single.command(name, help=join_lines(verb.__doc__))(verb)
     return typer.main.get_command(single)
+
+
+def join_lines(text: str) -> str:
+    """A docstring's paragraphs, each in one line: a terminal breaks them by its own width.
+
+    >>> join_lines("One.\\n\\n    Two lines\\n    of source.")
+    'One.\\n\\nTwo lines of source.'
+    """
+    return "\n\n".join(" ".join(paragraph.split()) for paragraph in text.split("\n\n"))
 
 
 def _stand_in() -> None:

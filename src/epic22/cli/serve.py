@@ -24,7 +24,8 @@ def serve(
     listener = _open_socket(host, port)
     tasks = ", ".join(components.registry.list_tasks()) or "none yet; train one with 'epic22 train', it is picked up at once"
     address, bound = listener.getsockname()[:2]
-    print_line(f"http://{address}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
+    place = f"[{address}]" if ":" in address else address
+    print_line(f"http://{place}:{bound}/docs – tasks: {tasks}. Stop with Ctrl-C.")
     build_server(components).run(sockets=[listener])
 
 
