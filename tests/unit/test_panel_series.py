@@ -103,6 +103,15 @@ def test_empty_rows_and_an_empty_column_at_the_end_are_nothing(tmp_path: Path) -
     assert "2 empty rows were left out." in panel.notes
 
 
+def test_a_row_that_repeats_another_counts_once_and_one_of_another_value_does_not(tmp_path: Path) -> None:
+    rows = [*rows_of("a"), *rows_of("b")]
+    panel = load_panel_task_data(write(tmp_path, [*rows, rows[0], rows[3]]))
+    assert panel.entities.to_list() == ["a", "b"]
+    assert "2 rows repeat another, and count once." in panel.notes
+    other = load_panel_task_data(write(tmp_path, [*rows, f"a,{MONTHS[0]},7"]))
+    assert other.entities.to_list() == ["b"]
+
+
 def test_an_ended_series_is_left_out_of_a_wide_file_too(tmp_path: Path) -> None:
     values = lines(4, 48)
     values[2, 30:] = np.nan

@@ -49,7 +49,7 @@ from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import DataVersion
 from epic22.core.models.panel.catalog import PANEL_FAMILIES
 from epic22.core.task import Column, Task
-from epic22.core.time_series import Frequency, get_frequency
+from epic22.core.time_series import DAY, Frequency, get_frequency
 from epic22.spec.panel_series import describe_series, list_names, select_series, tell_empty
 from epic22.spec.task_name import build_task_name
 from epic22.spec.training_spec import TrainingSpec
@@ -223,8 +223,19 @@ def _read_values(table: LongTable, file: PanelFile, notes: list[str], left_out: 
         "value": values.filter(present),
         "known_at": frequency.starts(period + 1),
     }
-    frame = pl.DataFrame(columns).sort("entity", "period", maintain_order=True)
+    frame = _drop_copies(pl.DataFrame(columns), times.moments, frequency, notes).sort("entity", "period", maintain_order=True)
     return replace(file, frequency=frequency, reading=PanelReading(times.reading, reading)), frame
+
+
+def _drop_copies(frame: pl.DataFrame, moments: pl.Series, frequency: Frequency, notes: list[str]) -> pl.DataFrame:
+    """The rows without those that say the same of one series and moment again; an hour may come twice at a clock change."""
+    if frequency.is_shorter_than(DAY):
+        return frame
+    is_first = frame.select(pl.struct(frame["entity"], frame["value"], moments.alias("moment")).is_first_distinct()).to_series()
+    n_copies = frame.height - int(is_first.sum())
+    if n_copies:
+        notes.append(f"{n_copies:,} {'row repeats' if n_copies == 1 else 'rows repeat'} another, and count once.")
+    return frame.filter(is_first)
 
 
 def _drop_empty_rows(long: pl.DataFrame, file: PanelFile, notes: list[str]) -> pl.DataFrame:
