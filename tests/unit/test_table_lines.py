@@ -103,3 +103,11 @@ def test_a_report_in_a_western_encoding_with_decimal_commas_is_read(tmp_path: Pa
     table = read_table(write(tmp_path, [*lines, "Summe;;;43500,00 €"], "cp1252"))
     assert (table.encoding, table.separator, table.frame.height) == ("cp1252", ";", 30)
     assert table.frame["Miete"][2] == "200,00 €"
+
+
+def test_a_header_that_comes_again_among_the_rows_is_none_of_them(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("a,b\n1,x\na,b\n2,y\na,b\n3,a\n")
+    table = read_table(path)
+    assert table.frame.rows() == [("1", "x"), ("2", "y"), ("3", "a")]
+    assert table.notes == ("2 rows that repeat the header left out.",)

@@ -177,12 +177,17 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
     try:
         head = [(reader.line_num, row) for row in itertools.islice(filter(None, reader), SNIFFED_LINES)]
         title = [row for _, row in head[: find_header([row for _, row in head])]]
-        names = clean_column_names(path, head[len(title)][1])
+        header = head[len(title)][1]
+        names = clean_column_names(path, header)
+        n_headers = 0
         rest = ((reader.line_num, row) for row in reader if row)
         for line, row in itertools.chain(head[len(title) + 1 :], rest):
             # A separator at the end of each row, which the header lacks, parts nothing.
             while len(row) > len(names) and not row[-1].strip():
                 row.pop()
+            if row == header and len(names) > 1:
+                n_headers += 1
+                continue
             if len(row) != len(names) and ragged is None:
                 ragged = len(rows), f"line {line}: {len(row)} fields where the header has {len(names)}"
             rows.append(row)
@@ -194,6 +199,9 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
     if ragged is not None and ragged[0] < n_rows:
         raise FileError(f"{path}, {ragged[1]}; mend the line, or quote a value that holds the separator.")
     notes = describe_left_out(title, rows[n_rows:])
+    notes += (f"{n_headers:,} {'row that repeats' if n_headers == 1 else 'rows that repeat'} the header left out.",) * (
+        n_headers > 0
+    )
     if not n_rows:
         raise FileError(f"{path} has a header and no rows; there is nothing to learn from.")
     del rows[n_rows:]
