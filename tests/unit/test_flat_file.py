@@ -282,6 +282,8 @@ def test_groups_that_differ_by_case_alone_are_told(tmp_path: Path) -> None:
         ("2024-03-01T00:30:00", "2024-03-01T00:30:00+02:00", "times state an offset from UTC, unlike those of training"),
         ("2024-03-01T00:30:00+02:00", "2024-03-01T00:30:00-05:00", None),
         ("2024-03-01T00:30:00", "2024-03-01T00:30:00Z", None),
+        ("2024-03-01T00:30:00+02:00", "2024-03-01T00:30:00 America/New_York", None),
+        ("2024-03-01T00:30:00", "2024-03-01T00:30:00 America/New_York", "times state an offset from UTC, unlike those of"),
     ],
 )
 def test_offsets_in_a_later_file_alone_or_in_training_alone_are_told(

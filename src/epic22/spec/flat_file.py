@@ -24,7 +24,7 @@ from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import MAX_INTEGER_CLASSES, Roles, TypedTable, conform_frame, read_row_times
 from epic22.core.data.task_data import TaskData
-from epic22.core.data.time_format import name_offset, split_offsets
+from epic22.core.data.time_format import find_offsets, name_offset, read_offsets
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import METRICS, choose_metric
 from epic22.core.lineage import DataVersion
@@ -125,7 +125,7 @@ def read_rows(path: Path, columns: tuple[Column, ...], note: Callable[[str], Non
     categories that training never saw."""
     raw = read_table(path)
     frame = conform_frame(raw, columns)
-    for text in (*raw.notes, *_describe_unseen_levels(frame, columns), *_describe_other_offsets(raw, columns)):
+    for text in (*raw.notes, *_describe_unseen_levels(frame, columns), *_describe_other_offsets(raw, frame, columns)):
         note(f"{path.name}: {text}")
     return frame
 
@@ -140,14 +140,15 @@ def _describe_unseen_levels(frame: pl.DataFrame, columns: tuple[Column, ...]) ->
                 yield f"{column.name}: {len(unseen):,} rows hold what training never saw, treated as missing: {shown}."
 
 
-def _describe_other_offsets(raw: RawTable, columns: tuple[Column, ...]) -> Iterator[str]:
+def _describe_other_offsets(raw: RawTable, frame: pl.DataFrame, columns: tuple[Column, ...]) -> Iterator[str]:
     """The notes on times that state an offset from UTC where those of training stated none, or the other way round."""
     names = {column.name for column in columns}
     for column in columns:
         if column.dtype != "time" or column.name not in raw.frame.columns or raw.frame[column.name].dtype != pl.String:
             continue
-        offsets = split_offsets(raw.frame[column.name].str.strip_chars())[0].drop_nulls()
-        if name_offset(column.name) in names and offsets.is_empty():
+        has_offset = find_offsets(raw.frame[column.name])
+        offsets = read_offsets(raw.frame[column.name], frame[column.name]) if has_offset.any() else has_offset.cast(pl.Float64)
+        if name_offset(column.name) in names and not has_offset.any() and has_offset.len() > has_offset.null_count():
             yield f"{column.name}: no time states its offset from UTC, as in training; all are taken for UTC."
         elif column.role == "input" and name_offset(column.name) not in names and (offsets != 0).any():
             yield f"{column.name}: times state an offset from UTC, unlike those of training, and are converted to UTC."

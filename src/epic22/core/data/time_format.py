@@ -262,6 +262,12 @@ def name_offset(name: str) -> str:
     return f"UTC offset of {name}"
 
 
+def find_offsets(raw: pl.Series) -> pl.Series:
+    """Which texts state an offset from UTC or a named zone."""
+    zones, text = split_zones(simplify_stamps(raw.str.strip_chars()))
+    return zones.is_not_null() | split_offsets(text)[0].is_not_null()
+
+
 def read_offsets(raw: pl.Series, times: pl.Series) -> pl.Series:
     """The hours by which the clock of each stamp is ahead of UTC: 0 where it states no offset, null where there is no time."""
     minutes = pl.repeat(0, len(raw), dtype=pl.Int64, eager=True)
