@@ -90,6 +90,35 @@ def test_a_shape_that_names_a_species_is_kept_where_measures_tell_the_species_to
     assert "they tell it nearly as well" in finding.evidence
 
 
+@pytest.mark.parametrize(("n_species", "is_kept"), [(32, True), (4, False)])
+def test_a_mark_of_one_class_among_very_many_is_kept_and_its_price_told(n_species: int, is_kept: bool) -> None:
+    rng = np.random.default_rng(7)
+    species = np.repeat(np.arange(n_species), 40)
+    frame = pl.DataFrame(
+        {
+            "area": species + rng.normal(scale=3.0, size=len(species)),
+            "margin": np.where(species == 2, "spiny", rng.choice(["smooth", "wavy"], len(species))),
+            "species": [f"species {i}" for i in species],
+        }
+    )
+    finding = audit(frame, "species", "multiclass")["margin"]
+    assert finding.withheld != is_kept
+    assert ("1 of 32 classes may have a mark of their own" in finding.evidence) == is_kept
+
+
+def test_a_copy_of_very_many_classes_is_left_out() -> None:
+    rng = np.random.default_rng(8)
+    species = np.repeat(np.arange(32), 40)
+    frame = pl.DataFrame(
+        {
+            "area": species + rng.normal(scale=3.0, size=len(species)),
+            "code": [f"s{one}" for one in np.where(rng.random(len(species)) < 0.01, rng.permutation(species), species)],
+            "species": [f"species {i}" for i in species],
+        }
+    )
+    assert audit(frame, "species", "multiclass")["code"].withheld
+
+
 def test_a_measure_that_parts_two_classes_is_kept_where_another_does_nearly_too() -> None:
     rng = np.random.default_rng(6)
     setosa = np.repeat([0, 1], 100)

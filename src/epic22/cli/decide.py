@@ -58,5 +58,4 @@ def _format_row(case: "ListedCase") -> list[str]:
     if value.risk_band is not None:
         text = f"{text}, {value.risk_band}"
     benefit = format_figure(case.saving) if case.saving is not None else f"{case.change or 0.0:+.1%}"
-    because = "; ".join(reason.text for reason in case.prediction.reasons[1:4])
-    return [str(case.rank), case.prediction.entity, text, benefit, because]
+    return [str(case.rank), case.prediction.entity, text, benefit, case.prediction.describe_reasons(3)]

@@ -57,7 +57,7 @@ def _select_values(prediction: Prediction) -> list[int]:
 def _format_row(prediction: Prediction, index: int) -> list[str]:
     value = prediction.values[index]
     text = value.value if isinstance(value.value, str) else format_figure(value.value)
-    because = "; ".join(reason.text for reason in prediction.reasons[1:3]) if index == len(prediction.values) - 1 else ""
+    because = prediction.describe_reasons(2) if index == len(prediction.values) - 1 else ""
     horizon = "" if value.horizon is None else f"{value.horizon:g}"
     bounds = (None, None) if value.interval is None else (value.interval.low, value.interval.high)
     ends = [format_figure(bound) for bound in bounds] if value.set is None else [" or ".join(value.set)]

@@ -74,6 +74,17 @@ class Prediction:
     receipt: str
     median_days: float | None = None
 
+    def describe_reasons(self, most: int) -> str:
+        """Why, in words: the columns or members that add most. Neither the average nor all the rest is a cause.
+
+        >>> model = ModelVersion("churn", "1", "linear", "", "", "proven", "")
+        >>> parts = (("", "the average"), ("rent", "rent is high"), ("", "all other columns together"))
+        >>> reasons = tuple(Reason(name or None, None, 0.0, text) for name, text in parts)
+        >>> Prediction("1", None, (), PredictionScore(0.0, "log-odds"), reasons, model, "").describe_reasons(3)
+        'rent is high'
+        """
+        return "; ".join([reason.text for reason in self.reasons if reason.column is not None][:most])
+
 
 PREDICTION_VIEWS = collect_views(
     view(
