@@ -92,6 +92,8 @@ def _parse_form(form: str, text: pl.Series) -> pl.Series:
     if "%d" not in form:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
     moments = text.str.to_datetime(form, strict=False, time_unit="us")
+    if moments.null_count() == len(moments):
+        return moments  # as of nearly all of the notations that are tried
     return moments.set(~moments.dt.year().is_between(FIRST_YEAR, LAST_YEAR), None)
 
 

@@ -120,9 +120,9 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
     nearest = tuple(name for name in names if len(text) - read[name].null_count() == most)
     same = pl.repeat("", len(text), eager=True)
     best, rivals, moments = _choose_notation(text, nearest, same, frequency)
-    others = text.filter(moments.is_null())
-    for name in names if most > 1 else ():
-        odd = others.filter(NOTATIONS[name](others).is_not_null())
+    is_unread = moments.is_null()
+    for name in names if most > 1 and is_unread.any() else ():
+        odd = text.filter(is_unread & read[name].is_not_null())
         if len(odd) and name not in BARE_NUMBERS:
             raise ColumnError(
                 f"--panel wide: most column names are times like {describe_notation(best)}, but {odd[0]!r} is one like "
