@@ -1,5 +1,7 @@
 """What every model family must do; a new family is greeted here."""
 
+from functools import cache
+
 import numpy as np
 import polars as pl
 import pytest
@@ -38,6 +40,16 @@ def fitted(family: Family, made: Toy, seed: int = 0) -> tuple[BaseEstimator, Arr
     return estimator, X
 
 
+@cache
+def _fit_by_name(name: str, kind: Kind) -> tuple[BaseEstimator, Array]:
+    return fitted(get_family(name), toy(kind))
+
+
+def fitted_once(family: Family, kind: Kind) -> tuple[BaseEstimator, Array]:
+    """The same for tests that only ask the estimator."""
+    return _fit_by_name(family.name, kind)
+
+
 def test_names_are_unique_and_found() -> None:
     assert len({family.name for family in FAMILIES}) == len(FAMILIES)
     assert all(get_family(family.name) is family for family in FAMILIES)
@@ -60,7 +72,7 @@ class TestEveryFamily:
 
     @pytest.mark.slow
     def test_one_row_answers_as_in_a_batch_to_the_bit_where_it_says_so(self, family: Family, kind: Kind) -> None:
-        estimator, X = fitted(family, toy(kind))
+        estimator, X = fitted_once(family, kind)
         batch = estimator.decision_function(X[:40])
         alone = np.concatenate([estimator.decision_function(X[i : i + 1]) for i in range(40)])
         assert batch == pytest.approx(alone, rel=1e-5)
@@ -69,7 +81,7 @@ class TestEveryFamily:
 
     @pytest.mark.slow
     def test_its_response_is_the_link_of_its_raw_score(self, family: Family, kind: Kind) -> None:
-        estimator, X = fitted(family, toy(kind))
+        estimator, X = fitted_once(family, kind)
         assert np.allclose(predict_response(estimator, X, kind), KINDS[kind].inverse_link(estimator.decision_function(X)))
 
     @pytest.mark.slow
@@ -77,7 +89,7 @@ class TestEveryFamily:
         if kind == "regression":
             pytest.skip("values have no probabilities")
         made = toy(kind)
-        estimator, X = fitted(family, made)
+        estimator, X = fitted_once(family, kind)
         shares = estimator.predict_proba(X)
         if kind == "hazard":
             assert shares.shape == (len(X), len(made.task.target.horizons))
@@ -93,14 +105,14 @@ class TestEveryFamily:
     def test_contributions_sum_to_the_raw_score(self, family: Family, kind: Kind) -> None:
         if not family.capabilities.exact_reasons:
             pytest.skip("its reasons are an approximation")
-        estimator, X = fitted(family, toy(kind))
+        estimator, X = fitted_once(family, kind)
         parts = estimator.shap_values(X)
         assert parts.shape[-1] == X.shape[1] + 1
         assert np.allclose(parts.sum(axis=-1), estimator.decision_function(X), atol=1e-4)
 
     @pytest.mark.slow
     def test_it_comes_back_from_its_files_the_same(self, family: Family, kind: Kind) -> None:
-        estimator, X = fitted(family, toy(kind))
+        estimator, X = fitted_once(family, kind)
         again = family.restore(estimator.files())
         assert again.decision_function(X).tobytes() == estimator.decision_function(X).tobytes()
         assert again.files() == estimator.files()
@@ -126,7 +138,7 @@ class TestEveryFamily:
         self, family: Family, kind: Kind
     ) -> None:
         made = toy(kind, 600)
-        plan = plan_folds(made.examples, kind, SplitRequest(repeats=2))
+        plan = plan_folds(made.examples, kind, SplitRequest(repeats=1))
         mine = cross_validate(Experiment(made.task, made.examples, plan), family)
         constant = cross_validate(Experiment(made.task, made.examples, plan), get_family("constant"))
         verdict = compare(Experiment(made.task, made.examples, plan), mine, constant, made.task.target.metric)

@@ -111,15 +111,14 @@ class TestEveryFeature:
         assignment = case.assign(tmp_path)
         middle = assignment.cutoffs["cutoff"].sort()[assignment.cutoffs.height // 2]
         early = assignment.cutoffs.filter(pl.col("cutoff") <= middle)
+
+        def compute(tables: Tables) -> pl.DataFrame:
+            return assignment.task.inputs(tables.as_of(assignment.task.rows(tables.as_of(early), early))).collect()
+
+        before = compute(assignment.tables)
         for seed in range(5):
-            changed = Tables(
-                {name: scrambled_after(table, middle, seed) for name, table in assignment.tables.tables.items()},
-                assignment.tables.end,
-            )
-            before, after = (
-                assignment.task.inputs(tables.as_of(assignment.task.rows(tables.as_of(early), early))).collect()
-                for tables in (assignment.tables, changed)
-            )
+            changed = {name: scrambled_after(table, middle, seed) for name, table in assignment.tables.tables.items()}
+            after = compute(Tables(changed, assignment.tables.end))
             # Sums over windows are differences of running sums, whose last bit hangs on all rows of the table.
             assert_frame_equal(before, after, rel_tol=1e-9, abs_tol=1e-9)
 

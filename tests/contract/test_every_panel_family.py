@@ -1,6 +1,7 @@
 """What every forecasting family must keep, whatever it is made of."""
 
 from collections.abc import Iterable
+from functools import cache
 
 import numpy as np
 import pytest
@@ -29,6 +30,16 @@ def fitted(family: PanelFamily, past: Histories, season: int = 4) -> Forecaster:
     return family.build(season, 0, 1).fit(past, H)
 
 
+@cache
+def _fit_by_name(name: str) -> Forecaster:
+    return fitted(get_panel_family(name), known(lines()))
+
+
+def fitted_once(family: PanelFamily) -> Forecaster:
+    """The family on the usual panel, for tests that only ask the forecaster."""
+    return _fit_by_name(family.name)
+
+
 @pytest.mark.slow
 @FAMILIES
 def test_fit_gives_itself_and_forecasts_have_the_stated_shape(family: PanelFamily) -> None:
@@ -50,7 +61,7 @@ def test_quantiles_never_cross(family: PanelFamily) -> None:
 @pytest.mark.slow
 @FAMILIES
 def test_what_is_restored_forecasts_the_same(family: PanelFamily) -> None:
-    forecaster = fitted(family, known(lines()))
+    forecaster = fitted_once(family)
     restored = family.restore(forecaster.files())
     later = known(lines(periods=76))
     assert np.array_equal(restored.predict_quantiles(later), forecaster.predict_quantiles(later))
@@ -60,7 +71,7 @@ def test_what_is_restored_forecasts_the_same(family: PanelFamily) -> None:
 @pytest.mark.slow
 @FAMILIES
 def test_the_same_seed_gives_the_same_bytes(family: PanelFamily) -> None:
-    assert fitted(family, known(lines())).files() == fitted(family, known(lines())).files()
+    assert fitted(family, known(lines())).files() == fitted_once(family).files()
 
 
 @pytest.mark.slow
@@ -78,8 +89,7 @@ def test_noise_after_the_origin_changes_no_forecast_from_it(family: PanelFamily,
 @pytest.mark.slow
 @FAMILIES
 def test_a_row_alone_is_the_row_in_the_batch(family: PanelFamily) -> None:
-    past = known(lines())
-    forecaster = fitted(family, past)
+    past, forecaster = known(lines()), fitted_once(family)
     batch = forecaster.predict_quantiles(past)
     for row in range(len(past)):
         assert np.array_equal(forecaster.predict_quantiles(past.take(np.array([row])))[0], batch[row])
@@ -89,7 +99,7 @@ def test_a_row_alone_is_the_row_in_the_batch(family: PanelFamily) -> None:
 @PER_SERIES
 def test_a_series_alone_is_forecast_as_in_the_panel(family: PanelFamily) -> None:
     values = lines()
-    whole = predict_median(fitted(family, known(values)), known(values))
+    whole = predict_median(fitted_once(family), known(values))
     for row in range(len(values)):
         alone = known(values).take(np.array([row]))
         assert np.array_equal(predict_median(fitted(family, alone), alone)[0], whole[row])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from threading import Event, Thread
 from typing import Any, get_args
@@ -11,6 +12,7 @@ from typing import Any, get_args
 import numpy as np
 import polars as pl
 import pytest
+from tests.folders import folder_of_process
 from tests.panels import lines, wide_file
 from tests.toy import inputs, labels
 
@@ -75,9 +77,12 @@ BUILD: dict[str, Callable[[Path], AnyPipeline[Any]]] = {
 every = pytest.mark.parametrize("way", BUILD)
 
 
-def train_and_listen(pipeline: AnyPipeline[Any], store: ModelStore) -> tuple[TrainingRun, list[ProgressEvent]]:
-    events: list[ProgressEvent] = []
-    return train(pipeline, store, Progress(events.append)), events
+@cache
+def trained_once(way: str) -> tuple[TrainingRun, list[ProgressEvent], ModelStore]:
+    """A training that tests only look at."""
+    folder, events = folder_of_process(), list[ProgressEvent]()
+    store = ModelStore(folder / "models")
+    return train(BUILD[way](folder), store, Progress(events.append)), events, store
 
 
 def test_a_kind_that_a_feature_can_be_of_has_a_way_here(tmp_path: Path) -> None:
@@ -85,15 +90,15 @@ def test_a_kind_that_a_feature_can_be_of_has_a_way_here(tmp_path: Path) -> None:
 
 
 @every
-def test_every_step_begins_and_ends_once_in_its_order(way: str, tmp_path: Path) -> None:
-    _, events = train_and_listen(BUILD[way](tmp_path), ModelStore(tmp_path / "models"))
+def test_every_step_begins_and_ends_once_in_its_order(way: str) -> None:
+    _, events, _ = trained_once(way)
     stages = [event for event in events if isinstance(event, StageStarted | StageFinished)]
     assert stages == [mark(stage) for stage in STAGES for mark in (StageStarted, StageFinished)]
 
 
 @every
-def test_no_work_advances_before_it_began_or_beyond_its_steps(way: str, tmp_path: Path) -> None:
-    _, events = train_and_listen(BUILD[way](tmp_path), ModelStore(tmp_path / "models"))
+def test_no_work_advances_before_it_began_or_beyond_its_steps(way: str) -> None:
+    _, events, _ = trained_once(way)
     remaining = 0
     for event in events:
         match event:
@@ -119,9 +124,8 @@ def test_a_step_done_again_gives_the_same_model(way: str, tmp_path: Path) -> Non
 
 
 @every
-def test_the_model_is_registered_and_opens_as_it_was_packed_but_is_not_promoted(way: str, tmp_path: Path) -> None:
-    store = ModelStore(tmp_path / "models")
-    run, _ = train_and_listen(BUILD[way](tmp_path), store)
+def test_the_model_is_registered_and_opens_as_it_was_packed_but_is_not_promoted(way: str) -> None:
+    run, _, store = trained_once(way)
     model: Model = store.load("toy", run.version.version)
     assert model.data_type == run.data_type
     assert model.bundle.model_hash == run.version.model_hash
@@ -205,8 +209,8 @@ def test_of_trainings_at_once_the_later_one_is_compared_with_what_the_earlier_on
 
 
 @every
-def test_a_run_says_what_a_tracker_and_json_need_of_it(way: str, tmp_path: Path) -> None:
-    run, _ = train_and_listen(BUILD[way](tmp_path), ModelStore(tmp_path / "models"))
+def test_a_run_says_what_a_tracker_and_json_need_of_it(way: str) -> None:
+    run, _, _ = trained_once(way)
     families = run.record_families()
     assert run.describe_parameters()["champion"] in {family.family for family in families}
     assert run.describe_parameters()["seed"] == str(run.seed)

@@ -87,6 +87,11 @@ def test_what_the_bootstrap_lists_is_what_type_checkers_see() -> None:
     assert all(getattr(bootstrap, name) is not None for names in bootstrap.NAMES.values() for name in names)
 
 
+def test_reading_a_file_for_predictions_needs_no_library_of_trainings() -> None:
+    modules = top_level(modules_after("import epic22.spec.flat_file, epic22.adapters.model_store"))
+    assert not modules & {"sklearn", "pandas", "mlflow", "optuna", "matplotlib", "statsforecast", "lightgbm", "catboost"}
+
+
 def test_opening_a_bundle_needs_no_training_stack() -> None:
     modules = top_level(modules_after("import epic22.core.artifact.bundle"))
     assert not modules & {"mlflow", "optuna", "matplotlib", "statsforecast", "fastapi", "lightgbm", "catboost"}

@@ -2,11 +2,14 @@
 
 import json
 import pickle
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import pytest
+from tests.folders import folder_of_process
 from tests.toy import inputs, toy
 
 from epic22.core.artifact.bundle import Bundle, Schema, compute_model_hash, open_bundle, write_bundle
@@ -31,11 +34,17 @@ def bundle(family: Family, kind: Kind = "binary", seed: int = 0) -> Bundle:
     return replace(empty, model_hash=compute_model_hash(empty))
 
 
-@pytest.fixture
-def written(tmp_path: Path) -> Path:
-    folder = tmp_path / "bundle"
+@cache
+def write_once() -> Path:
+    folder = folder_of_process() / "bundle"
     write_bundle(folder, bundle(get_family("boosting")), toy().examples.X)
     return folder
+
+
+@pytest.fixture
+def written(tmp_path: Path) -> Path:
+    """A bundle that a test may change."""
+    return Path(shutil.copytree(write_once(), tmp_path / "bundle"))
 
 
 KINDS: tuple[Kind, ...] = ("binary", "multiclass", "regression", "hazard")

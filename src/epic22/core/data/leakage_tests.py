@@ -15,7 +15,6 @@ from dataclasses import dataclass
 import numpy as np
 import polars as pl
 from scipy import stats
-from sklearn.metrics import roc_auc_score
 
 from epic22.core.data.column_scores import (
     N_BINS,
@@ -294,6 +293,8 @@ def _find_implausible_column(
     """The best single column, if it is ahead of a boosted model of all the others by more than chance allows."""
     if len(risks) < 3:
         return []
+    from sklearn.metrics import roc_auc_score
+
     alone = {name: float(roc_auc_score(rows.y, risk)) for name, risk in risks.items()}
     best = max(alone, key=lambda name: alone[name])
     if alone[best] < min_auc:
