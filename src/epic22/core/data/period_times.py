@@ -25,8 +25,10 @@ from epic22.core.data.period_notation import (
     find_notations,
 )
 from epic22.core.data.time_format import (
+    add_days,
     convert_to_utc,
     simplify_stamps,
+    split_midnights,
     split_offsets,
     split_zones,
     write_times_in_english,
@@ -98,8 +100,10 @@ def read_period_times(raw: pl.Series, series: pl.Series, frequency: Frequency, r
             f"{raw.name}: {n_offsets:,} times state an offset from UTC and others, such as {raw[row]!r} in row {row + 1:,}, do "
             "not; state it in all of them or in none."
         )
+    ends_day, text = split_midnights(text)
     names = _list_candidates(text, reading)
     best, rivals, moments = _choose_notation(text, names, series, frequency)
+    moments = add_days(moments, ends_day)
     if n_offsets and frequency.is_shorter_than(DAY):
         moments = convert_to_utc(moments - offsets.fill_null(0).cast(pl.Duration("us")), zones)
     own = PeriodReading(best, n_offsets > 0)
@@ -113,6 +117,7 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
     """
     zones, text = split_zones(simplify_stamps(_normalize_text(headers)))
     offsets, text = split_offsets(text)
+    ends_day, text = split_midnights(text)
 
     names = _list_known(reading) or _list_header_notations(frequency)
     read = {name: NOTATIONS[name](text) for name in names}
@@ -130,7 +135,7 @@ def read_headers(headers: pl.Series, frequency: Frequency, reading: PeriodReadin
             )
     _refuse_odd_headers(text, moments)
     own = PeriodReading(best, bool((offsets.is_not_null() | zones.is_not_null()).any()))
-    return PeriodTimes(moments, own, rivals, own.is_in_utc(frequency))
+    return PeriodTimes(add_days(moments, ends_day), own, rivals, own.is_in_utc(frequency))
 
 
 def _refuse_odd_headers(text: pl.Series, moments: pl.Series) -> None:

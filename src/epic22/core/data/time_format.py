@@ -122,6 +122,7 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
         return text.str.to_datetime(form, strict=False, time_unit="us", time_zone="UTC").dt.replace_time_zone(None)
     zones, text = split_zones(simplify_stamps(text))
     offsets, text = split_offsets(text.str.replace(r"(Z| UTC| GMT)$", ""))
+    ends_day, text = split_midnights(text)
     text = write_times_in_english(text) if "%B" in form or "%p" in form else text
     if form in MONTHS:
         text, form = ("1 " + text).alias(text.name), f"%d {form}"
@@ -131,12 +132,13 @@ def parse_times_as(text: pl.Series, form: str) -> pl.Series:
         text, form = _write_quarters_as_months(text, form), "%d %Y-%m" if "%Y" in form else "%d %y-%m"
     elif form in FISCAL_YEARS:
         text, form = _write_fiscal_years_as_days(text, form), "%d-%m-%y" if form == "FY%y" else "%d-%m-%Y"
-    moment = text.str.to_datetime(form, strict=False, time_unit="us")
+    moment = add_days(text.str.to_datetime(form, strict=False, time_unit="us"), ends_day)
     moment = moment if offsets.null_count() == len(offsets) else moment - offsets.fill_null(0).cast(pl.Duration("us"))
     moment = convert_to_utc(moment, zones)
     return moment.set(moment.dt.year() < FIRST_YEAR, None)
 
 
+MIDNIGHT = r"([ T])24:00"
 ODD_STAMP = r"(?i),\s+[0-9]{1,2}:[0-9]|[0-9] Uhr$|[])]$|(?:UTC|GMT) ?[0-9+-]|[0-9 ][A-Z]{3,4}$"
 
 
@@ -162,6 +164,17 @@ def split_zones(text: pl.Series) -> tuple[pl.Series, pl.Series]:
     """The named zones of the times, null where none is named, and the times without them."""
     zones = text.str.extract(ZONE)
     return zones, text if zones.null_count() == len(zones) else text.str.replace(ZONE, "")
+
+
+def split_midnights(text: pl.Series) -> tuple[pl.Series, pl.Series]:
+    """Which times are the end of a day, 24:00, and the times with its beginning instead, 00:00."""
+    ends_day = text.str.contains(MIDNIGHT).fill_null(value=False)
+    return ends_day, text.str.replace(MIDNIGHT, "${1}00:00") if ends_day.any() else text
+
+
+def add_days(moments: pl.Series, ends_day: pl.Series) -> pl.Series:
+    """The moments, a day later where they are the end of one."""
+    return moments.zip_with(~ends_day, moments.dt.offset_by("1d")) if ends_day.any() else moments
 
 
 def convert_to_utc(moments: pl.Series, zones: pl.Series) -> pl.Series:
