@@ -315,6 +315,7 @@ def test_notations_are_read_a_batch_at_a_time_as_in_the_whole(tmp_path: Path, n:
             "zip": [f"{i % 900:05}" for i in range(n)],
             "garage": [("None", "Attached", "own")[i % 3] for i in range(n)],
             "opens": [f"{6 + i % 5}:{i % 60:02}" for i in range(n)],
+            "seen": [f"2023-{1 + i % 12:02}-{1 + i % 28:02}T10:00:00+0{1 + i % 2}:00" for i in range(n)],
             "income": [f"{i % 7} - {7 + i % 7}" for i in range(n)],
             "y": ["no", "yes"] * (n // 2),
         }

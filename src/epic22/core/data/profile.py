@@ -45,7 +45,9 @@ from epic22.core.data.preprocess import choose_center_of_range
 from epic22.core.data.schema_inference import (
     WHOLE_TIMES,
     Roles,
+    build_offset_column,
     classify_whole_times,
+    describe_offset,
     infer_role,
     infer_text_dtype,
     normalize_type,
@@ -54,7 +56,7 @@ from epic22.core.data.schema_inference import (
     read_whole_times,
     refuse_unfit_roles,
 )
-from epic22.core.data.time_format import TIME_FORMATS, parse_times_as
+from epic22.core.data.time_format import TIME_FORMATS, has_own_clock, name_offset, parse_times_as, read_offsets
 from epic22.core.data.unread_notation import NEARLY_ALL
 from epic22.core.errors import ColumnError
 from epic22.core.task import Column, Dtype
@@ -83,6 +85,7 @@ class ColumnCounts:
     all could be codes, and the first that is no number by how it is written. `n_none`: how often "None" came. `missing_words` are
     those that the user names. `sample` holds different values of a text whose values are too many to be counted, `first_unlike`
     is one that is not what nearly all others are; `has_marks`: some number has a comma. `name_remarks`: what is said of names.
+    `states_offset`: some time states its offset from UTC.
     """
 
     name: str
@@ -114,6 +117,7 @@ class ColumnCounts:
     first_unlike: str | None = None
     has_marks: bool = False
     name_remarks: tuple[tuple[str, str], ...] = ()
+    states_offset: bool = False
 
     def add(self, raw: pl.Series, where: "RowLocator") -> None:
         """Take the values of a batch in."""
@@ -135,6 +139,7 @@ class ColumnCounts:
         if self.text:
             self._add_text(values, present, where)
         else:
+            self.states_offset = self.states_offset or has_own_clock(raw)
             self._add_own(values, where)
 
     def _count_values(self, present: pl.Series) -> None:
@@ -177,6 +182,7 @@ class ColumnCounts:
             few = present.head(20)
             near = [form for form in self.formats if not self.numeric and not parse_times_as(few, form).null_count()]
             self.formats = tuple(form for form in near if not parse_times_as(present, form).null_count())
+        self.states_offset = self.states_offset or (not self.numeric and has_own_clock(present))
 
     def _add_spelling(self, present: pl.Series, number: pl.Series) -> None:
         """Take in how numbers are written; whole ones in one batch and decimals in another do not write back alike."""
@@ -389,6 +395,8 @@ class Profile:
         lenient = frozenset((*self.roles.drop, self.roles.id, self.roles.group))
         for where, frame in _iterate_labelled(batches, self.roles.label, lenient):
             typed_frame = pl.DataFrame([_cast_batch(frame[name], kinds[name], where) for name in frame.columns])
+            with_offset = [name for name in frame.columns if name_offset(name) in self.counts and name_offset(name) not in frame]
+            typed_frame = typed_frame.with_columns(read_offsets(frame[name], typed_frame[name]) for name in with_offset)
             yield typed_frame, _read_batch_times(typed_frame, self.counts, self.roles, where) if self.roles.time else None
 
 
@@ -451,6 +459,11 @@ def profile_batches(batches: Batches, roles: Roles) -> Profile:
     aside = (*lenient, roles.label)
     notes += gather_remarks(remark for s in counts.values() if s.name not in aside for remark in s.name_remarks)
     columns = tuple(_build_column(column_counts, roles, notes) for column_counts in counts.values())
+    own = [c for c in columns if c.dtype == "time" and c.role == "input" and counts[c.name].states_offset]
+    for column in (one for one in own if name_offset(one.name) not in counts):
+        offset = build_offset_column(column)
+        counts[offset.name] = ColumnCounts(offset.name, rows=rows, dtype=pl.Float64(), whole=False, minimum=-24, maximum=24)
+        columns, notes = (*columns, offset), [*notes, describe_offset(column)]
     return Profile(columns, counts, roles, rows, (*notes, *_describe_times(counts, roles)))
 
 

@@ -213,19 +213,23 @@ def add_offsets(table: TypedTable, raw: pl.DataFrame) -> TypedTable:
     inputs = [c for c in table.columns if c.dtype == "time" and c.role == "input" and name_offset(c.name) not in raw.columns]
     offsets = [(c, read_offsets(raw[c.name], table.frame[c.name])) for c in inputs]
     own = [(c, values) for c, values in offsets if (values != 0).any()]
-    notes = (
-        f"{c.name}: its stamps state offsets from UTC, which are the input {values.name!r}; month, weekday and hour are local."
-        for c, values in own
-    )
+    notes = (describe_offset(c) for c, _ in own)
     return replace(
         table,
         frame=table.frame.with_columns(values for _, values in own),
-        columns=(*table.columns, *(_build_offset_column(c) for c, _ in own)),
+        columns=(*table.columns, *(build_offset_column(c) for c, _ in own)),
         notes=(*table.notes, *notes),
     )
 
 
-def _build_offset_column(column: Column) -> Column:
+def describe_offset(column: Column) -> str:
+    """The note about a column of times with offsets."""
+    offset = name_offset(column.name)
+    return f"{column.name}: its stamps state offsets from UTC, which are the input {offset!r}; month, weekday and hour are local."
+
+
+def build_offset_column(column: Column) -> Column:
+    """The input of the offsets of a column of times."""
     about = f"hours that {column.name} is ahead of UTC; left out, as {column.name} states"
     return Column(name_offset(column.name), "float", unit="hours", low=-24, high=24, optional=True, about=about)
 

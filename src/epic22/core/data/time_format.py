@@ -281,6 +281,14 @@ def find_offsets(raw: pl.Series) -> pl.Series:
     return zones.is_not_null() | split_offsets(text)[0].is_not_null()
 
 
+def has_own_clock(raw: pl.Series) -> bool:
+    """Whether any stamp states another offset than that of UTC, or a named zone."""
+    if raw.dtype == pl.String:
+        zones, text = split_zones(simplify_stamps(raw))
+        return bool(zones.is_not_null().any() or (split_offsets(text)[0] != 0).any())
+    return isinstance(raw.dtype, pl.Datetime) and bool((read_offsets(raw, raw) != 0).any())
+
+
 def read_offsets(raw: pl.Series, times: pl.Series) -> pl.Series:
     """The hours by which the clock of each stamp is ahead of UTC: 0 where it states no offset, null where there is no time."""
     minutes = pl.repeat(0, len(raw), dtype=pl.Int64, eager=True)
