@@ -1,16 +1,18 @@
 """What a panel's training shows beside its scores: coverage of the intervals, skill of each series, values out of line."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.forecast_runs import usual_run
+from tests.forecast_runs import forecast_run, usual_run
+from tests.panels import lines
 
 from epic22.core.artifact.panel_model import SeriesRequest, forecast_series
 from epic22.core.evaluation.adaptive_conformal import StretchedState
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.fairness import PROMOTED
-from epic22.reports.html.forecast import render_forecast_report
+from epic22.reports.html.forecast import headline, lead, render_forecast_report
 from epic22.services.forecast_findings import (
     GROUPS,
     compute_coverage_by_origin,
@@ -123,3 +125,12 @@ def test_the_report_of_a_challenger_says_which_version_goes_on_serving(run: Seri
     decision = PROMOTED.meet_challenge(Challenge("3", False, "it cannot be compared with version 3"))
     page = render_forecast_report(replace(run, promotion=decision))
     assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
+
+
+@pytest.mark.slow
+def test_a_headline_without_stretches_for_an_interval_names_none(run: SeriesRun, tmp_path: Path) -> None:
+    short = forecast_run(tmp_path, lines(series=4, periods=16), ("naive", "drift"), holdout=4)[0]
+    assert "(no interval) against the drift" in headline(short)
+    assert "too few for an interval." in lead(short)
+    assert "–" not in headline(short)
+    assert "no interval" not in headline(run)

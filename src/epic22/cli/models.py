@@ -51,17 +51,16 @@ def _print_models(registered: "Sequence[RegisteredModel]") -> None:
             one.state,
             one.version.family,
             one.version.status,
-            one.version.made_at,
-            one.version.model_hash[:12],
+            one.version.made_at[:16].replace("T", " "),
         ]
         for one in registered
     ]
-    print_table("Models", ["task", "version", "state", "family", "status", "made at", "model hash"], rows)
+    print_table("Models", ["task", "version", "state", "family", "status", "made at, UTC"], rows)
     for one in registered:
         # In the table it would leave the other columns no width in a terminal of 80 columns.
         if one.evaluation is not None:
-            score = format_interval(one.evaluation.score)
-            print_line(f"{one.version.task} version {one.version.version}: {one.evaluation.metric} {score}.")
+            score, model = format_interval(one.evaluation.score), one.version.model_hash[:12]
+            print_line(f"{one.version.task} version {one.version.version}: {one.evaluation.metric} {score}; model {model}.")
         if one.state == "challenger":
             print_line(f"{one.version.task} version {one.version.version} is a challenger: {one.why}.")
             print_line(f"  To let it serve: epic22 promote {one.version.task} {one.version.version} --reason …", "dim")

@@ -1,11 +1,13 @@
 """A panel's training as one HTML file that opens offline: nothing is loaded from anywhere, nothing runs."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from epic22.core.evaluation.significance import Verdict
+from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
 from epic22.reports.figures.forecast import FORECAST_FIGURES
 from epic22.reports.figures.style import draw_figures, render_svgs
@@ -78,10 +80,16 @@ def headline(run: SeriesRun) -> str:
     """The outcome in one sentence."""
     skill = run.champion.score("skill")
     ahead = run.frequency.format_periods(run.plan.horizon)
+    ends = f"({format_figure(skill.low)} to {format_figure(skill.high)})" if has_interval(skill) else "(no interval)"
     return (
         f"{run.task.target.name}, 1 to {ahead} ahead: {run.champion.family} has skill {format_figure(skill.value)} "
-        f"({format_figure(skill.low)} to {format_figure(skill.high)}) against the drift"
+        f"{ends} against the drift"
     )
+
+
+def has_interval(score: Interval) -> bool:
+    """Whether there were stretches of time enough for an interval."""
+    return math.isfinite(score.low) and math.isfinite(score.high)
 
 
 def lead(run: SeriesRun) -> str:
@@ -90,7 +98,8 @@ def lead(run: SeriesRun) -> str:
     better = (
         f"Its errors are {abs(skill.value):.0%} {'smaller' if skill.value > 0 else 'larger'} than those of a drift, on average"
     )
+    trust = "so read the interval as a hint" if has_interval(skill) else "too few for an interval"
     return (
-        f"{better} over {len(run.plan.test)} test origins, worth {skill.blocks:.1f} independent stretches, "
-        f"so read the interval as a hint. The 80 % interval covered {covered.value:.0f} %."
+        f"{better} over {len(run.plan.test)} test origins, worth {skill.blocks:.1f} independent stretches, {trust}. "
+        f"The 80 % interval covered {covered.value:.0f} %."
     )
