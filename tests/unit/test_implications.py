@@ -106,6 +106,7 @@ def test_a_mark_of_one_class_among_very_many_is_kept_and_its_price_told(n_specie
     assert ("1 of 32 classes may have a mark of their own" in finding.evidence) == is_kept
 
 
+@pytest.mark.slow
 def test_a_copy_of_very_many_classes_is_left_out() -> None:
     rng = np.random.default_rng(8)
     species = np.repeat(np.arange(32), 40)

@@ -288,6 +288,7 @@ def test_the_sample_is_about_as_large_as_asked_and_the_same_in_any_pieces() -> N
     assert len(np.unique(mix_bits(np.arange(100_000)))) == 100_000
 
 
+@pytest.mark.slow
 def test_a_ragged_line_is_named_by_file_and_row(tmp_path: Path) -> None:
     path = tmp_path / "broken.csv"
     path.write_text("a,b,y\n" + "1,2,yes\n" * 20_000 + "1,2\n" + "1,2,no\n" * 20)
@@ -295,6 +296,7 @@ def test_a_ragged_line_is_named_by_file_and_row(tmp_path: Path) -> None:
         profile_batches(CsvBatches(path, 1000), Roles("y"))
 
 
+@pytest.mark.slow
 def test_a_number_that_is_none_is_named_by_file_and_row(tmp_path: Path) -> None:
     path = tmp_path / "broken.csv"
     path.write_text("a,y\n" + "".join(f"{i},{'yes' if i % 2 else 'no'}\n" for i in range(9_000)) + "1O,no\n")
@@ -382,6 +384,7 @@ def test_a_column_that_counts_the_rows_is_withheld(
     assert "key" not in made.examples.X.columns
 
 
+@pytest.mark.slow
 def test_the_same_task_and_data_version_as_read_whole(tmp_path: Path) -> None:
     made = large(tmp_path, table())
     whole = load_task_data(build_spec(csv=tmp_path / "t.parquet", label="y"))
@@ -391,6 +394,7 @@ def test_the_same_task_and_data_version_as_read_whole(tmp_path: Path) -> None:
     assert (made.table.y == whole.examples().y).all()
 
 
+@pytest.mark.slow
 def test_rows_without_a_label_are_left_out(tmp_path: Path) -> None:
     frame = table().with_columns(y=pl.when(pl.int_range(300) % 10 == 3).then(None).otherwise("y"))
     made = large(tmp_path, frame)

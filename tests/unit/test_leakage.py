@@ -107,6 +107,7 @@ def test_clean_tables_are_not_accused() -> None:
         assert found(clean(seed), "v", "regression") == {}
 
 
+@pytest.mark.slow
 def test_copies_of_a_value_to_predict_are_found() -> None:
     for seed in range(20):
         frame = clean(seed).with_columns((pl.col("v") * 0.45 + 3).alias("scaled"), (pl.col("v") > 0).cast(pl.Int64).alias("any"))

@@ -5,6 +5,7 @@ import re
 import time
 from collections.abc import Mapping
 from datetime import datetime
+from functools import cache
 from pathlib import Path
 from typing import Any
 from xml.dom import minidom
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
+from tests.folders import folder_of_process
 from tests.lakes import take_in
 from tests.openlineage import assert_fulfils_the_specification
 from tests.small_tables import small_tables, write_tables
@@ -202,6 +204,17 @@ def test_a_receipt_of_a_model_that_is_gone_says_so(place: Place) -> None:
     assert found.notes == ("model gone/3 gave this answer and is not in the registry any more",)
 
 
+@cache
+def ambiguous_place() -> Place:
+    """A place with two versions of a model and of a table, for tests that only ask it."""
+    place = Place(folder_of_process())
+    for _ in range(2):
+        place.register("toy", FLAT_ID)
+    place.store.promote("toy", "1", ())
+    place.ingest("more", properties=place.tables["properties"].with_columns(property_id=renamed(5, "property_id")))
+    return place
+
+
 @pytest.mark.parametrize(
     ("x", "said"),
     [
@@ -216,14 +229,9 @@ def test_a_receipt_of_a_model_that_is_gone_says_so(place: Place) -> None:
         ("", "X can be a task"),
     ],
 )
-def test_what_is_unknown_or_ambiguous_is_said_with_the_way_out(place: Place, x: str, said: str) -> None:
-    for _ in range(2):
-        place.register("toy", FLAT_ID)
-    place.store.promote("toy", "1", ())
-    more = place.tables["properties"].with_columns(property_id=renamed(5, "property_id"))
-    place.ingest("more", properties=more)
+def test_what_is_unknown_or_ambiguous_is_said_with_the_way_out(x: str, said: str) -> None:
     with pytest.raises(UserError, match=re.escape(said)):
-        place.trace(x)
+        ambiguous_place().trace(x)
 
 
 def test_provenance_is_read_as_it_was_kept_and_damage_is_said(place: Place) -> None:

@@ -163,6 +163,7 @@ def test_an_id_or_a_group_may_mix_numbers_and_letters() -> None:
         assert infer_schema(raw(y=["0", "1"] * 50, who=mixed), roles).frame["who"].to_list() == mixed
 
 
+@pytest.mark.slow
 def test_rows_in_messages_count_as_the_file_does() -> None:
     table = raw(y=["0", None, "1"], t=["2024-01-01", None, "soon"])
     with pytest.raises(ColumnError, match="first 'soon' in row 3"):

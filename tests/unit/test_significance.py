@@ -39,6 +39,7 @@ def test_different_folds_are_refused() -> None:
         compare(Experiment(made.task, made.examples, plans[0]), a, b, AVERAGE_PRECISION)
 
 
+@pytest.mark.slow
 def test_a_family_against_itself_shows_no_difference() -> None:
     made = toy("binary", 200)
     plan = plan_folds(made.examples, "binary", SplitRequest(repeats=2))

@@ -4,6 +4,7 @@ import ast
 import re
 from collections import Counter
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,7 @@ RETIRED = {
 """By what replaced them, words that no identifier of the source has among its own; one with a capital is a whole name."""
 
 
+@cache
 def split_words(name: str) -> str:
     """The words of an identifier in small letters: `_fit_watched` and `FitWatched` are both "_fit_watched_"."""
     return f"_{'_'.join(re.findall(r'[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+', name)).lower()}_"
