@@ -101,6 +101,15 @@ def list_members_as_numbers(bundle: Path) -> None:
     mend_hashes(bundle)
 
 
+def name_two_offsets(bundle: Path) -> None:
+    """What no golden row asks for, and every answer does."""
+    path = bundle / MANIFEST
+    manifest = json.loads(path.read_bytes())
+    manifest["schema"]["exposure"] = []
+    path.write_text(json.dumps(manifest))
+    mend_hashes(bundle)
+
+
 def drop_golden_rows(bundle: Path) -> None:
     (bundle / "golden.json").write_text('{"rows": [], "raw": "no numbers"}')
     mend_hashes(bundle)
@@ -121,6 +130,7 @@ DAMAGES = [
     nest_preprocessing,
     list_members_as_numbers,
     drop_golden_rows,
+    name_two_offsets,
     remove_file,
     replace_with_folder,
 ]

@@ -5,13 +5,14 @@ from threading import Lock, Thread
 from time import monotonic, perf_counter
 
 import structlog
+from pydantic import ValidationError
 
 from epic22.api.responses import ColumnAnswer, DegradedTask, ModelAnswer, TaskAnswer
 from epic22.api.task_document import TaskDocument, build_task_document
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.artifact.request_model import RequestModel
-from epic22.core.errors import BundleError, UnknownTaskError
+from epic22.core.errors import BundleError, UnknownTaskError, UserError
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import Registry
 from epic22.core.prediction import PREDICTION_VIEWS
@@ -72,14 +73,15 @@ def _describe_task(model: Model, request_model: RequestModel) -> TaskAnswer:
 def _count_quick_rows(model: Model, request_model: RequestModel) -> int:
     """How many rows are answered in `QUICK_SECONDS`, by the quickest of a few answers to the example row.
 
-    None of a model of series, whose rows cost what their values do, nor of one whose example cannot be answered.
+    None of a model of series, whose rows cost what their values do, nor of one that refuses its example. What fails in any other
+    way would fail in a request: then it does so here, before the model takes another's place.
     """
     if model.capabilities.needs_sequences:
         return 0
     try:
         request = RowsRequest([request_model.row.model_validate(dict(model.example_row())).model_dump(by_alias=True)])
         seconds = min(_time_answer(model, request) for _ in range(TIMED_ANSWERS))
-    except Exception:  # noqa: BLE001 - an example is no promise of the model's
+    except (UserError, ValidationError):
         return 0
     return min(QUICK_ROWS, int(QUICK_SECONDS / max(seconds, 1e-9)))
 
