@@ -2,7 +2,7 @@
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from epic22.core.task import Array
 
@@ -88,4 +88,4 @@ def bound_auc(y: Array, scores: list[Array], entity: Array, seed: int) -> tuple[
 
     replicates = [difference(rng.poisson(1.0, codes.max() + 1)[codes].astype(float)) for _ in range(40)]
     whole = difference(None)
-    return whole, whole - float(stats.norm.isf(1e-4)) * float(np.std(replicates, ddof=1))
+    return whole, whole - float(scipy.stats.norm.isf(1e-4)) * float(np.std(replicates, ddof=1))

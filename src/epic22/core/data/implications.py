@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from epic22.core.data.column_scores import assign_folds, bin_values, sample_entities, score_boosting
 from epic22.core.task import Array
@@ -136,7 +136,7 @@ def find_implication(
 def _compute_chance(marker: Marker, base: float, clusters: pl.Series | None) -> float:
     """The chance that so many independent rows, or clusters, are of a class that has this share of all."""
     n_independent = marker.n_rows if clusters is None else clusters.filter(pl.Series(marker.rows)).n_unique()
-    return float(stats.binom.sf(min(marker.n_right, n_independent) - 1, n_independent, base))
+    return float(scipy.stats.binom.sf(min(marker.n_right, n_independent) - 1, n_independent, base))
 
 
 def cover_classes(

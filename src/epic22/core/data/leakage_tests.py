@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from epic22.core.data.column_scores import (
     N_BINS,
@@ -153,7 +153,7 @@ def find_late_dates(inputs: pl.DataFrame, at: pl.Series) -> tuple[Suspicion, ...
 
 def _find_implausible_number(inputs: pl.DataFrame, y: Array, entity: Array, seed: int) -> list[Suspicion]:
     """The column that orders the labels almost entirely, where all others together leave several times as much open."""
-    rank, fold = stats.rankdata(y) / len(y), assign_folds(entity, seed)
+    rank, fold = scipy.stats.rankdata(y) / len(y), assign_folds(entity, seed)
     if inputs.width < 3 or rank.var() == 0:
         return []
     strength = {name: _measure_rank_correlation(inputs[name], rank) for name in inputs.columns}
@@ -223,7 +223,7 @@ def _compute_levels(series: pl.Series, y: Array, fold: Array) -> list[Array]:
     levels = [compute_risk(series, y, fold)]
     if series.dtype.is_numeric() and series.n_unique() > 2 * N_BINS:
         rank = series.cast(pl.Float64).fill_nan(None).rank().fill_null((len(series) + 1) / 2)
-        levels.append(stats.norm.ppf(rank.to_numpy() / (len(series) + 1)))
+        levels.append(scipy.stats.norm.ppf(rank.to_numpy() / (len(series) + 1)))
     return levels
 
 
@@ -249,7 +249,7 @@ def _measure_jump(level: Array, edges: Array, n_tests: int) -> Jump | None:
 def _compute_p_value(values: Array) -> float:
     """Student's one-sided chance of so high a mean."""
     spread = values.std(ddof=1)
-    return float(stats.t.sf(values.mean() / (spread / np.sqrt(len(values))), len(values) - 1)) if spread > 0 else 1.0
+    return float(scipy.stats.t.sf(values.mean() / (spread / np.sqrt(len(values))), len(values) - 1)) if spread > 0 else 1.0
 
 
 def _find_label_edges(y: Array, entity: Array, at: Array) -> tuple[Array, Array]:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.costs import CostMatrix
@@ -32,7 +32,7 @@ class CostPer1000(Interval):
     @property
     def upper(self) -> float:
         """The one-sided 95 % bound above; NaN without degrees of freedom."""
-        return self.value + float(stats.t.ppf(CONFIDENCE, self.degrees_of_freedom)) * self.error
+        return self.value + float(scipy.stats.t.ppf(CONFIDENCE, self.degrees_of_freedom)) * self.error
 
     def p_below(self, margin: float) -> float:
         """The one-sided p against "it is `margin` or more", not below what the rows can show."""
@@ -40,7 +40,7 @@ class CostPer1000(Interval):
             return 1.0
         if not self.error:
             return self.least_p if self.value < margin else 1.0
-        return max(self.least_p, float(stats.t.sf((margin - self.value) / self.error, self.degrees_of_freedom)))
+        return max(self.least_p, float(scipy.stats.t.sf((margin - self.value) / self.error, self.degrees_of_freedom)))
 
 
 def compute_acting_costs(predictions: tuple[FoldPredictions, ...], costs: CostMatrix, examples: Examples) -> tuple[Array, ...]:

@@ -11,7 +11,7 @@ from statistics import NormalDist
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from epic22.core.data.examples import Examples
 from epic22.core.data.split import compute_period_starts
@@ -283,7 +283,7 @@ def compute_group_coverage(name: str, is_covered: Array, size: Array, cluster: A
     """Coverage and mean size of some rows, with intervals that allow for clusters."""
     share = Interval(float(is_covered.mean()), *_compute_share_interval(is_covered, cluster, CONFIDENCE))
     mean, (error, n_clusters) = float(size.mean()), compute_cluster_error(size, cluster)
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_clusters - 1)) * error if n_clusters > 1 else math.inf
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n_clusters - 1)) * error if n_clusters > 1 else math.inf
     return GroupCoverage(name, len(is_covered), n_clusters, share, Interval.around(mean, half))
 
 
@@ -298,7 +298,7 @@ def _compute_share_interval(is_covered: Array, cluster: Array, confidence: float
     if n_clusters < 2:
         effective = 1.0
     elif error > 0:
-        narrowed = (stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) / stats.t.ppf((1 + CONFIDENCE) / 2, n_clusters - 1)) ** 2
+        narrowed = (scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n - 1) / scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n_clusters - 1)) ** 2
         effective = min(share * (1 - share) / error**2, n) * float(narrowed)
     z = NormalDist().inv_cdf((1 + confidence) / 2)
     middle, scale = share + z * z / (2 * effective), 1 + z * z / effective

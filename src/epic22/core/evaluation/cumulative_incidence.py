@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import starmap
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from epic22.core.evaluation.reliability import ReliabilityBin, compute_total_deviation
 from epic22.core.evaluation.survival import MIN_FOLLOWED_SHARE, compute_censoring_survival, label_at_horizon
@@ -16,7 +16,7 @@ from epic22.core.statistics import Interval
 from epic22.core.task import Array
 
 BINS, GROUPS = 10, 5
-Z = float(stats.norm.ppf(0.975))
+Z = float(ndtri(0.975))
 
 
 @dataclass(frozen=True)

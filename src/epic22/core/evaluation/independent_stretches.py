@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from epic22.core.statistics import CONFIDENCE, UNDEFINED_INTERVAL, Interval
 from epic22.core.time_series import Array
@@ -57,7 +57,7 @@ def compute_widening(n_stretches: float, level: float) -> float:
     (1.278, 1.007)
     """
     tail = (1 + level) / 2
-    return float(stats.t.ppf(tail, max(n_stretches, 1.0)) / stats.norm.ppf(tail))
+    return float(scipy.stats.t.ppf(tail, max(n_stretches, 1.0)) / scipy.stats.norm.ppf(tail))
 
 
 @dataclass(frozen=True)
@@ -89,5 +89,5 @@ def compare_over_stretches(gains: Array, counts: Array, horizon: int) -> Stretch
     group = np.minimum(np.arange(len(gains)) * n_groups // len(gains), n_groups - 1)
     means = np.bincount(group, gains) / np.bincount(group, counts)
     mean, error = float(means.mean()), float(means.std(ddof=1) / math.sqrt(n_groups))
-    half = float(stats.t.ppf((1 + CONFIDENCE) / 2, n_groups - 1)) * error
+    half = float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, n_groups - 1)) * error
     return StretchGain(Interval.around(mean, half), error, n_groups)

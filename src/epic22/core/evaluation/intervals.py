@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from epic22.core.data.folds import Fold, FoldPlan
 from epic22.core.statistics import CONFIDENCE, Interval
@@ -78,7 +78,9 @@ def _estimate_mean(
     degrees_of_freedom = count - 1.0 if use_fold_df else (count - 1) * (variance / training) ** 2 if training > 0 else math.inf
     tail = (1 + CONFIDENCE) / 2
     quantile = float(
-        stats.t.ppf(tail, degrees_of_freedom) if count > 1 and math.isfinite(degrees_of_freedom) else stats.norm.ppf(tail)
+        scipy.stats.t.ppf(tail, degrees_of_freedom)
+        if count > 1 and math.isfinite(degrees_of_freedom)
+        else scipy.stats.norm.ppf(tail)
     )
     error = math.sqrt(variance)
     return Estimate(value, max(value - quantile * error, lower_bound), max(value + quantile * error, lower_bound), error)
@@ -139,4 +141,4 @@ def compute_corrected_half_width(folds: Array, plan: FoldPlan) -> float:
     present = folds[~np.isnan(folds)]
     if len(present) < 2:
         return math.nan
-    return float(stats.t.ppf((1 + CONFIDENCE) / 2, len(present) - 1) * compute_corrected_error(present, plan))
+    return float(scipy.stats.t.ppf((1 + CONFIDENCE) / 2, len(present) - 1) * compute_corrected_error(present, plan))

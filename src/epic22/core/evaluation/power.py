@@ -8,14 +8,13 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-from scipy.special import stdtrit
+from scipy.special import ndtri, stdtrit
 
 from epic22.core.experiment import Experiment
 
 POWER = 0.8
-TWO_SIDED = float(stats.norm.ppf(0.975) + stats.norm.ppf(POWER))
-ONE_SIDED = float(stats.norm.ppf(0.95) + stats.norm.ppf(POWER))
+TWO_SIDED = float(ndtri(0.975) + ndtri(POWER))
+ONE_SIDED = float(ndtri(0.95) + ndtri(POWER))
 """Standard errors that a difference must be wide to be shown with such power, at 5 %."""
 
 

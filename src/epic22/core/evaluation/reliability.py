@@ -7,7 +7,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 from scipy.special import logit
 
 from epic22.core.evaluation.logistic import fit_logistic
@@ -29,7 +29,7 @@ def compute_total_deviation(p: Array | float, n: Array | int) -> Array:
     """Mean absolute deviation of how many of n draws at p come, from n·p (De Moivre 1730)."""
     p = np.clip(p, MIN_PROBABILITY, 1 - MIN_PROBABILITY)
     above = np.floor(n * p) + 1
-    return np.asarray(2 * above * (1 - p) * stats.binom.pmf(above, n, p))
+    return np.asarray(2 * above * (1 - p) * scipy.stats.binom.pmf(above, n, p))
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.crossval import Evaluation
@@ -103,8 +103,8 @@ def delong_test_over_folds(folds: Sequence[tuple[Array, Array, Array]]) -> RocAu
         # No row is out of place, so nothing varies: what the rows' permutations could give is all that can be said.
         ends = (math.nan, math.nan) if difference else (0.0, 0.0)
         return RocAucDifference(first, second, Interval(difference, *ends), 0.0, least_p if difference else 1.0)
-    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
-    p = float(2 * stats.norm.sf(abs(difference) / error))
+    half = float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2)) * error
+    p = float(2 * scipy.stats.norm.sf(abs(difference) / error))
     interval = ROC_AUC.bounds.of_difference.clip_interval(Interval.around(difference, half))
     return RocAucDifference(first, second, interval, error, max(p, least_p))
 
@@ -122,10 +122,10 @@ def compute_areas_and_covariance(y: Array, responses: Array) -> tuple[Array, Arr
     """
     positive = y == 1
     m, n = int(positive.sum()), int((~positive).sum())
-    ranks = stats.rankdata(responses, axis=1)
+    ranks = scipy.stats.rankdata(responses, axis=1)
     own = np.empty_like(ranks)
-    own[:, positive] = stats.rankdata(responses[:, positive], axis=1)
-    own[:, ~positive] = stats.rankdata(responses[:, ~positive], axis=1)
+    own[:, positive] = scipy.stats.rankdata(responses[:, positive], axis=1)
+    own[:, ~positive] = scipy.stats.rankdata(responses[:, ~positive], axis=1)
     beaten = (ranks - own)[:, positive] / n
     not_beaten = 1 - (ranks - own)[:, ~positive] / m
     if min(m, n) < 2:
@@ -155,7 +155,7 @@ def mcnemar_test(y: Array, first: Array, second: Array) -> AccuracyDifference:
         return AccuracyDifference(0, 0, 0, UNDEFINED_INTERVAL, math.nan)
     shares = np.array([a + 1, b + 1]) / (n + 2)
     centre = float(shares[0] - shares[1])
-    half = float(stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((shares.sum() - centre**2) / (n + 2)))
+    half = float(scipy.stats.norm.ppf((1 + CONFIDENCE) / 2) * math.sqrt((shares.sum() - centre**2) / (n + 2)))
     difference = Interval((a - b) / n, max(centre - half, -1.0), min(centre + half, 1.0))
     return AccuracyDifference(a, b, n, difference, compute_mid_p(a, b))
 
@@ -169,7 +169,7 @@ def compute_mid_p(only_first: int, only_second: int) -> float:
     count, fewer = only_first + only_second, min(only_first, only_second)
     if not count:
         return 1.0
-    here = float(stats.binom.pmf(fewer, count, 0.5))
+    here = float(scipy.stats.binom.pmf(fewer, count, 0.5))
     if only_first == only_second:
         return 1 - here / 2
-    return float(min(1.0, 2 * stats.binom.cdf(fewer, count, 0.5)) - here)
+    return float(min(1.0, 2 * scipy.stats.binom.cdf(fewer, count, 0.5)) - here)

@@ -1,7 +1,7 @@
 """The same thing recorded twice: identical rows, versions that change nothing, the same content under a new id."""
 
 import polars as pl
-from scipy import stats
+import scipy
 
 from epic22.core.quality.finding import SIGNIFICANCE, DeclaredTables, Finding, format_share
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
@@ -76,7 +76,7 @@ def _describe_worst_month(rows: pl.DataFrame, twins: int) -> str | None:
     months = rows.group_by("month").agg(pl.col("twin").sum(), pl.len().alias("n")).sort("month")
     n, k = (months[name].cast(pl.Int64).to_numpy() for name in ("n", "twin"))
     others = (twins - k + 1) / (rows.height - n + 2)
-    p_values = stats.binom.sf(k - 1, n, others) * len(n) * len(EVENTS)
+    p_values = scipy.stats.binom.sf(k - 1, n, others) * len(n) * len(EVENTS)
     best = int(p_values.argmin())
     if p_values[best] > SIGNIFICANCE or k[best] < MIN_DUPLICATES:
         return None

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from epic22.core.quality.finding import SIGNIFICANCE, DeclaredTables, Finding
 from epic22.core.tables.canonical import EQUIPMENT, KNOWN_AT
@@ -88,7 +88,7 @@ def _list_column_values(rows: pl.DataFrame, column: Column) -> list[tuple[str, A
     if series.dtype.is_numeric() or series.dtype.is_temporal():
         value = pl.col(column.name)
         ranks = rows.select((value.rank().over("kind") / (value.count().over("kind") + 1)).cast(pl.Float64))
-        views.append(("its value", stats.norm.ppf(ranks.to_series().fill_null(float("nan")).to_numpy())))
+        views.append(("its value", scipy.stats.norm.ppf(ranks.to_series().fill_null(float("nan")).to_numpy())))
     return views
 
 
@@ -97,7 +97,7 @@ def _check_column(rows: pl.DataFrame, column: Column, what: str, values: Array, 
     steps = _compute_steps(values[is_known], rows["failures"].to_numpy()[is_known], strata[is_known])
     if steps is None or steps.area < MIN_AUC:
         return None
-    p_value = 2 * stats.norm.sf(abs(steps.first) / steps.first_error) * n_tests * 2
+    p_value = 2 * scipy.stats.norm.sf(abs(steps.first) / steps.first_error) * n_tests * 2
     if p_value > SIGNIFICANCE:
         return None
     enough = steps.counts[2] >= MIN_FAILED
@@ -130,7 +130,7 @@ def _compute_steps(values: Array, failures: Array, strata: Array) -> FailureStep
         return None
     first, first_error = _compute_difference(groups[1], groups[0], spread)
     second, second_error = _compute_difference(groups[2], groups[1], spread) if len(groups[2]) > 1 else (0.0, float("inf"))
-    ranked = stats.mannwhitneyu(np.concatenate(groups[1:]), groups[0])
+    ranked = scipy.stats.mannwhitneyu(np.concatenate(groups[1:]), groups[0])
     area = float(ranked.statistic) / (len(groups[0]) * (len(groups[1]) + len(groups[2])))
     counts = (len(groups[0]), len(groups[1]), len(groups[2]))
     return FailureSteps(first, first_error, second, second_error, max(area, 1 - area), counts)

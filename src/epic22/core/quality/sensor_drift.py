@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 import numpy as np
 import polars as pl
-from scipy import stats
+import scipy
 
 from epic22.core.quality.finding import SIGNIFICANCE, DeclaredTables, Finding
 from epic22.core.task import Array
@@ -126,7 +126,7 @@ def _check_kind_drift(kind: str, daily: DailyMeans, n_kinds: int) -> list[Findin
         return []
     shift = moved[-1] - np.median(past)
     spread = past.std(ddof=1) * np.sqrt(1 + 1 / len(past))
-    p_value = 2 * stats.t.sf(abs(shift) / max(spread, 1e-9), len(past) - 1) * n_kinds
+    p_value = 2 * scipy.stats.t.sf(abs(shift) / max(spread, 1e-9), len(past) - 1) * n_kinds
     if p_value > SIGNIFICANCE or abs(shift) < MIN_SHIFT:
         return []
     against = "the same weeks a year before" if yearly else "the fortnights before"
@@ -161,7 +161,7 @@ def _check_sensor_drift(kind: str, daily: DailyMeans, n_series: int, declared: D
     for window in (w for w in WINDOW_DAYS if w + MIN_DAYS <= scaled.shape[1]):
         shift, error = _compute_shift(scaled[:, -window:], scaled[:, :-window])
         old, _ = _compute_shift(scaled[:, -window:-PRECURSOR_DAYS], scaled[:, :-window])
-        p_values = 2 * stats.norm.sf(np.abs(shift) / (error * inflation)) * n_series * len(WINDOW_DAYS)
+        p_values = 2 * scipy.stats.norm.sf(np.abs(shift) / (error * inflation)) * n_series * len(WINDOW_DAYS)
         sure = (
             alive & (p_values < SENSOR_SIGNIFICANCE) & (np.abs(shift) > MIN_SHIFT) & (old * np.sign(shift) > 0.6 * np.abs(shift))
         )

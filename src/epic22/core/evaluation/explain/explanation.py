@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy import stats
+import scipy
 
 from epic22.core.evaluation.crossval import Evaluation
 from epic22.core.evaluation.explain.dependence import DependenceProfile, compute_dependence
@@ -152,7 +152,7 @@ class _ImportanceTable:
         self.strengths = [
             estimate_mean(folds[:, j], variances[j], samples.training_overlap, lower_bound=0.0) for j in range(folds.shape[1])
         ]
-        self.ranks = np.array([stats.rankdata(-fold) for fold in folds])
+        self.ranks = np.array([scipy.stats.rankdata(-fold) for fold in folds])
         # Among few columns nearly all would be among the first ten.
         self.top = min(N_TOP, max(1, folds.shape[1] // 2))
         self.total = float(folds.mean(axis=0).sum())
@@ -183,7 +183,7 @@ class _ImportanceTable:
             return math.nan
         values, errors = (np.array([getattr(one, name) for one in self.strengths]) for name in ("value", "error"))
         sampled = values + errors * np.random.default_rng([seed, 8]).standard_normal((N_RANKINGS, len(values)))
-        w = compute_kendalls_w(np.array([stats.rankdata(-one) for one in sampled]))
+        w = compute_kendalls_w(np.array([scipy.stats.rankdata(-one) for one in sampled]))
         return max(0.0, 2 - 1 / w) if w > 0 else 0.0
 
     def find_class(self, j: int) -> tuple[int, str | None]:
@@ -215,7 +215,7 @@ def _compute_spearman(value: Array, part: Array) -> float:
     known = ~np.isnan(value)
     if known.sum() < 3 or np.ptp(value[known]) == 0 or np.ptp(part[known]) == 0:
         return math.nan
-    return float(stats.spearmanr(value[known], part[known])[0])
+    return float(scipy.stats.spearmanr(value[known], part[known])[0])
 
 
 def compute_kendalls_w(ranks: Array) -> float:
@@ -325,7 +325,7 @@ def _standardise_ranks(value: Array) -> Array | None:
     if not known.any():
         return None
     rank = np.zeros(len(value))
-    rank[known] = stats.rankdata(value[known])
+    rank[known] = scipy.stats.rankdata(value[known])
     rank[known] -= rank[known].mean()
     length = float(np.linalg.norm(rank))
     return rank / length if length > 0 else None

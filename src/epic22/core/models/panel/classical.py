@@ -16,7 +16,7 @@ from multiprocessing import get_context
 from typing import Any, Literal, Self
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from epic22.core.lineage import canonical_json
 from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster, PanelFamily, sort_quantiles
@@ -27,7 +27,7 @@ from epic22.core.time_series import Array, Histories
 Method = Literal["ets", "theta", "arima"]
 State = dict[str, Any]
 MIN_VALUES = 12
-NORMAL_QUANTILES = stats.norm.ppf(QUANTILE_LEVELS)
+NORMAL_QUANTILES = ndtri(QUANTILE_LEVELS)
 MIN_SERIES_FOR_PROCESSES = 150
 """Series; fewer are fitted sooner than another process has started."""
 

@@ -1,7 +1,7 @@
 """Quantiles of a weighted combination of forecasters: its width follows from the members that carry weight."""
 
 import numpy as np
-from scipy import stats
+from scipy.special import ndtri
 
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, sort_quantiles
 from epic22.core.time_series import Array
@@ -10,7 +10,7 @@ ERROR_CORRELATION = 0.4
 """Of two members' errors: averaging takes off what is not common to them."""
 
 ALONE = 1 - 1e-9
-QUANTILE_POSITIONS = stats.norm.ppf(QUANTILE_LEVELS) / stats.norm.ppf(QUANTILE_LEVELS[-1])
+QUANTILE_POSITIONS = ndtri(QUANTILE_LEVELS) / ndtri(QUANTILE_LEVELS[-1])
 """Where each of QUANTILE_LEVELS lies between the median (0) and the interval's upper end (1)."""
 
 
