@@ -444,3 +444,10 @@ def test_batches_read_decimal_commas_of_three_digits_and_refuse_another_order_of
     spec = build_spec(csv=path, label="y", columns=(ColumnOverride("d", day_first=True),))
     with pytest.raises(ColumnError, match="decimal marks and the order of day and month are not changed"):
         load_batched_task_data(spec, open_batches(path, 20), tmp_path)
+
+
+def test_classes_that_differ_by_case_are_refused_with_the_rows_of_each(tmp_path: Path) -> None:
+    path = tmp_path / "t.csv"
+    path.write_text("x,y\n" + "1,yes\n2,Yes\n3,no\n4,yes\n" * 10)
+    with pytest.raises(ColumnError, match=r"'yes' \(20 rows\) and 'Yes' \(10 rows\)"):
+        load_batched_task_data(build_spec(csv=path, label="y"), open_batches(path, 20), tmp_path)

@@ -1,7 +1,7 @@
 """A label's classes: their names, two ways to write one, and those that are too rare to be trained and tested on."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -49,11 +49,14 @@ def format_class(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def refuse_variants(label: pl.Series) -> None:
-    """Raise ColumnError where two classes differ by case or blanks alone."""
+def refuse_variants(label: pl.Series, rows_of: Mapping[str, int] | None = None) -> None:
+    """Raise ColumnError where two classes differ by case or blanks alone. `rows_of`: the rows of each class, where the label's
+    values are not those of all rows."""
     if label.dtype != pl.String:
         return
-    counts = dict(label.drop_nulls().value_counts(sort=True).sort("count", label.name, descending=[True, False]).iter_rows())
+    if rows_of is None:
+        rows_of = dict(label.drop_nulls().value_counts().iter_rows())
+    counts = dict(sorted(rows_of.items(), key=lambda pair: (-pair[1], pair[0])))
     classes = group_variants(list(counts))
     variants = [names for names in classes if len(names) > 1]
     if not variants or len(classes) > MAX_CLASSES:

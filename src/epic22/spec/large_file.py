@@ -22,7 +22,7 @@ from epic22.core.lineage import file_sha256, sha256_of_sized_file
 from epic22.core.tables.table import TIMELESS
 from epic22.core.targets import KINDS
 from epic22.core.task import Kind, Task
-from epic22.spec.classes import MAX_CLASSES
+from epic22.spec.classes import MAX_CLASSES, refuse_variants
 from epic22.spec.flat_file import (
     audit_table,
     build_task,
@@ -50,6 +50,8 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
     table_profile = _apply_overrides(profile_batches(batches, build_roles(spec)), spec)
     refuse_unknown_keeps([c.name for c in table_profile.columns], spec.roles.keep)
     label = _read_label(table_profile, batches, spec)
+    rows_of = table_profile.counts[spec.label].value_counts
+    refuse_variants(label, None if rows_of is None else {str(value): n for value, n in rows_of.items()})
     kind, classes, notes = infer_kind(label, spec)
     refuse_loss(label, kind, spec)
     labels = LabelEncoder(spec.label, _encode_classes(label, classes, kind))
