@@ -146,3 +146,8 @@ def test_names_alike_by_letters_alone_are_not_taken_for_one_another() -> None:
     assert compute_likeness("start_date", "Status", LEASES) == 0
     assert compute_likeness("end_date", "Rent", LEASES) == 0
     assert compute_likeness("area_sqft", "Lease Type", UNITS) == 0
+
+
+@pytest.mark.parametrize("values", [["31.01.2024, 13:00 Uhr"], ["2024-Q1", "2024-Q2"], ["2024-03-01 14:00 America/New_York"]])
+def test_times_that_a_mapping_cannot_read_to_the_letter_are_no_guess(values: list[str]) -> None:
+    assert fit_column(Column("start_date", "time"), "From", pl.Series(values)) is None

@@ -232,6 +232,13 @@ def _fit_times(name: str, value: str, distinct: pl.Series) -> Guess | None:
     reading = infer_time_formats(distinct)
     if reading is None or reading.times.null_count() or len(reading.formats) != 1:
         return None
+    # A mapping reads a format to the letter: no quarters, no named zones, no months of other languages.
+    try:
+        moments = distinct.str.to_datetime(reading.formats[0], strict=False, time_unit="us")
+    except pl.exceptions.PolarsError:
+        return None
+    if moments.null_count():
+        return None
     return Guess(name, value, format=reading.formats[0], open_value=reading.open_value)
 
 
