@@ -19,6 +19,7 @@ from tests.shell import Shell, type_command
 
 from epic22.adapters.model_store import ModelStore
 from epic22.cli.main import VERBS, load_verb
+from epic22.cli.terminal import print_table
 
 TASK = "boilers"
 ROLES = ["--label", "failed_within_30_days", "--time", "read_at", "--id", "boiler", "--horizon", "30", "--task", TASK]
@@ -269,6 +270,16 @@ def test_help_imports_nothing_heavy() -> None:
     assert done.stdout.splitlines()[-1] == "[]"
     for verb in ("train", "audit", "predict", "serve", "models", "demo"):
         assert verb in done.stdout
+
+
+def test_a_name_in_the_first_column_stays_in_one_line_and_a_long_text_beside_it_is_broken(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    print_table("", ["table", *"abcdef"], [["sensor_readings", *["one two three four five"] * 6]])
+    assert "sensor_readings" in capsys.readouterr().out
+    print_table("", ["text", "a"], [["word " * 40, "1,234"]])
+    assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
 @pytest.mark.slow

@@ -1,6 +1,7 @@
 """Output at a terminal: progress on standard error, tables or JSON on standard output."""
 
 import json
+import math
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -17,6 +18,9 @@ from epic22.core.progress import Noted, Progress, ProgressEvent, WorkAdvanced, W
 from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
+
+MAX_NAME_WIDTH, MIN_CELL_WIDTH = 24, 10
+"""Names in a table's first column are kept in one line up to so many letters, where the other columns keep so much each."""
 
 
 def print_json(value: object, views: Views = NO_VIEWS) -> None:
@@ -59,12 +63,15 @@ def _move_bars(bars: Any, event: ProgressEvent) -> None:
 
 def print_table(title: str, headers: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print a table; its cells are plain text, never markup."""
-    grid = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    grid, console = Table(title=title, title_justify="left", title_style="bold", header_style="bold"), Console()
+    name_width = max(map(len, [headers[0], *(row[0] for row in rows)]))
+    keeps_names = name_width <= MAX_NAME_WIDTH and console.width - name_width >= MIN_CELL_WIDTH * (len(headers) - 1)
     for number, header in enumerate(headers):
         grid.add_column(Text(header), overflow="fold", justify="left" if number == 0 else "default")
+    grid.columns[0].no_wrap = keeps_names
     for row in rows:
         grid.add_row(*(Text(cell) for cell in row))
-    Console().print(grid)
+    console.print(grid)
 
 
 def print_line(text: str, style: str = "") -> None:
@@ -73,11 +80,13 @@ def print_line(text: str, style: str = "") -> None:
 
 
 def format_interval(interval: Interval | None) -> str:
-    """A figure with its interval in fewer digits; a dash for None.
+    """A figure with its interval in fewer digits; a dash for None, and for what is not defined.
 
     >>> format_interval(Interval(0.81237, 0.80123, 0.82345))
     '0.8124 (0.801…0.823)'
+    >>> format_interval(Interval(math.nan, math.nan, math.nan))
+    '–'
     """
-    if interval is None:
+    if interval is None or all(map(math.isnan, (interval.value, interval.low, interval.high))):
         return "–"
     return f"{format_figure(interval.value)} ({format_figure(interval.low, 3)}…{format_figure(interval.high, 3)})"

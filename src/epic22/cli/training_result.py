@@ -7,6 +7,7 @@ from epic22.core.text import describe_difference, format_figure
 
 if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult
+    from epic22.core.data.leakage import Suspicion
     from epic22.core.evaluation.significance import Verdict
     from epic22.services.assess import Assessment
     from epic22.services.training_run import RowRun, TrainingRun
@@ -113,10 +114,16 @@ def _print_audit(result: "TrainingResult[RowRun]") -> None:
     if not audit:
         print_line("Audit: nothing suspicious.")
         return
-    rows = [[s.column or "(rows)", s.suspicion, s.words, "left out" if s.withheld else "used"] for s in audit]
+    rows = [[s.column or "(rows)", s.suspicion, s.words, _describe_use(s)] for s in audit]
     print_table("Audit", ["column", "suspicion", "evidence", "column is"], rows)
     if any(s.withheld for s in audit):
         print_line("A column left out is taken in with --keep NAME, if you know it to be known before the label.")
+
+
+def _describe_use(suspicion: "Suspicion") -> str:
+    if suspicion.column is None:
+        return "–"
+    return "left out" if suspicion.withheld else "used"
 
 
 def print_comparison(run: "RowRun") -> None:
