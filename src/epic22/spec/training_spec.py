@@ -72,7 +72,14 @@ class Key:
         schema = core_schema.no_info_after_validator_function(self.check_value, handler(source))
         if get_origin(source) is not tuple:
             return schema
-        return core_schema.no_info_before_validator_function(_as_texts, schema)
+        return core_schema.no_info_before_validator_function(self.read_texts, schema)
+
+    def read_texts(self, value: Any) -> Any:
+        """Texts as a list: one text is a list of one, nothing a list of none; names to choose from may stand between commas."""
+        texts = () if value is None else (value,) if isinstance(value, str) else value
+        if self.list_choices is tuple or not isinstance(texts, tuple | list) or not all(isinstance(t, str) for t in texts):
+            return texts
+        return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
 
     def check_number(self, number: float) -> None:
         """Raise ValueError for a number that is not finite, or out of bounds."""
@@ -93,11 +100,6 @@ class Key:
         if choices and not set(value) <= set(choices):
             raise ValueError(f"expected some of {', '.join(choices)}")
         return value
-
-
-def _as_texts(value: Any) -> Any:
-    """One text is a list of one, nothing a list of none."""
-    return () if value is None else (value,) if isinstance(value, str) else value
 
 
 def list_family_names() -> tuple[str, ...]:
@@ -323,7 +325,7 @@ class SearchSection(Section):
     families: Annotated[
         tuple[str, ...],
         Key(
-            "A family to search; may be repeated. By default all that fit, CatBoost where installed.",
+            "A family to search; may be repeated, or several by commas. By default all that fit, CatBoost where installed.",
             "--search-family",
             SEARCH,
             list_choices=list_family_names,
@@ -498,7 +500,16 @@ class TrainingSpec(Section):
         SplitSection,
         Key("The test rows; horizon and gap in days. Also: repeats, group_by (day, week, month), holdout_from, holdout_last."),
     ] = SplitSection()
-    families: Annotated[tuple[str, ...], Key("The families to evaluate.", list_choices=list_family_names)] = ()
+    families: Annotated[
+        tuple[str, ...],
+        Key(
+            "The families to evaluate, by commas; by default all that need no optional library.",
+            "--families",
+            TABLE,
+            list_choices=list_family_names,
+            comment="The families to evaluate.",
+        ),
+    ] = ()
     search: Annotated[
         SearchSection, Key("The search and its budget. Also: trials, time_limit (seconds), families, engineer.")
     ] = SearchSection()
@@ -662,7 +673,7 @@ def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
         if one.parameter not in given:
             continue
         value, before = given[one.parameter], spec.value(one)
-        value = tuple(value) if isinstance(value, list) else value
+        value = tuple(one.key.read_texts(value)) if isinstance(value, list) else value
         try:
             if isinstance(value, int | float):
                 one.key.check_number(value)

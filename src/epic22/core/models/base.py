@@ -172,7 +172,8 @@ class Family:
     `space` names the parameters a search may change, with (low, high, log?): whole numbers where both ends are; `initial_points`
     are configurations to begin with; `defaults_for(rows)` are parameters that follow from how many rows there are. A baseline is
     what others must beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the
-    library of an optional family, which is evaluated where it is named; its models open and answer without it. `supports_offset`
+    library of an optional family, which is evaluated where it is named, `extra` what installs it where that has another name;
+    its models open and answer without it. `supports_offset`
     ones can predict what grows with an exposure (`supports_offset.add_offset_support`).
     """
 
@@ -183,6 +184,7 @@ class Family:
     space: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
     is_baseline: bool = False
     needs: str | None = None
+    extra: str | None = None
     initial_points: tuple[Hyperparameters, ...] = ({},)
     defaults_for: Callable[[int], Hyperparameters] = no_defaults
     supports_offset: bool = False
@@ -194,12 +196,12 @@ class Family:
         return self.needs is None or find_spec(self.needs) is not None
 
 
-def require_library(family: str, library: str) -> None:
-    """Raise NotInstalledError, with the way out, where the library of an optional family is absent."""
+def require_library(family: str, library: str, extra: str | None = None) -> None:
+    """Raise NotInstalledError, with the way out, where the library of an optional family is absent; `extra` installs it."""
     if find_spec(library) is None:
         raise NotInstalledError(
             f"family {family!r}: the library {library!r} is not installed; "
-            f"pip install 'epic22[{library}]', or leave the family out."
+            f"pip install 'epic22[{extra or library}]', or leave the family out."
         )
 
 

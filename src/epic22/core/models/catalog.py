@@ -6,6 +6,7 @@ from epic22.core.errors import UnknownTaskError
 from epic22.core.models import baseline, catboost, ensemble, hazard, lightgbm, linear, xgboost
 from epic22.core.models.base import Family
 from epic22.core.models.loss import needs_smearing
+from epic22.core.models.networks import estimator as networks
 from epic22.core.task import Kind, Target
 
 FAMILIES: tuple[Family, ...] = (
@@ -16,6 +17,7 @@ FAMILIES: tuple[Family, ...] = (
     catboost.FAMILY,
     hazard.LINEAR_FAMILY,
     hazard.FAMILY,
+    networks.FAMILY,
 )
 
 DEFAULT_FAMILY = xgboost.FAMILY.name
@@ -71,4 +73,8 @@ def get_search_family(name: str) -> Family:
 
 
 def _describe_family(family: Family) -> str:
-    return family.name if family.is_installed else f"{family.name} (not installed: pip install 'epic22[{family.needs}]')"
+    return (
+        family.name
+        if family.is_installed
+        else f"{family.name} (not installed: pip install 'epic22[{family.extra or family.needs}]')"
+    )

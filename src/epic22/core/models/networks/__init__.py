@@ -1,0 +1,1 @@
+"""Neural networks: trained by PyTorch, answering through ONNX."""

@@ -1,0 +1,36 @@
+"""Answers of a network's ONNX graph by onnxruntime, without what trained it."""
+
+from typing import Any
+
+import numpy as np
+
+from epic22.core.models.base import require_library
+from epic22.core.task import Array
+
+
+class GraphSession:
+    """A graph with its weights, opened at the first question."""
+
+    def __init__(self, graph: bytes, threads: int = 1) -> None:
+        self.graph, self.threads = graph, threads
+        self._session: Any = None
+
+    def run(self, X: Array) -> Array:
+        """The graph's answer for X, float64.
+
+        Raises NotInstalledError without onnxruntime.
+        """
+        if self._session is None:
+            self._session = _open_session(self.graph, self.threads)
+        (answer,) = self._session.run(None, {"x": np.ascontiguousarray(X, np.float32)})
+        return np.asarray(answer, dtype=np.float64)
+
+
+def _open_session(graph: bytes, threads: int) -> Any:
+    require_library("mlp", "onnxruntime", extra="neural-serve")
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
+    options.log_severity_level = 3
+    return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])

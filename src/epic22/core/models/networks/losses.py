@@ -1,0 +1,65 @@
+"""Losses of networks' outputs by kind of target, as `core/models/loss.py` and `core/targets.py` have them for arrays."""
+
+from collections.abc import Callable, Mapping
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from epic22.core.models.loss import EVALUATION_POWER, Loss
+
+OutputLoss = Callable[[Tensor, Tensor], Tensor]
+"""The loss of each output, (n, o) or (n,), of outputs (n, o) and labels (n,)."""
+
+
+def _compute_log_loss(raw: Tensor, y: Tensor) -> Tensor:
+    return functional.binary_cross_entropy_with_logits(raw[:, 0], y, reduction="none")
+
+
+def _compute_class_loss(raw: Tensor, y: Tensor) -> Tensor:
+    return functional.cross_entropy(raw, y.to(torch.int64), reduction="none")
+
+
+def _build_pinball(quantile: float) -> OutputLoss:
+    def compute(raw: Tensor, y: Tensor) -> Tensor:
+        error = y - raw[:, 0]
+        return torch.maximum(quantile * error, (quantile - 1) * error)
+
+    return compute
+
+
+def _build_tweedie(power: float) -> OutputLoss:
+    """Half the deviance, less what no output changes, of logarithms of means; power 1 is Poisson's."""
+
+    def compute(raw: Tensor, y: Tensor) -> Tensor:
+        log_mean = raw[:, 0]
+        if power == 1.0:
+            return torch.exp(log_mean) - y * log_mean
+        return torch.exp((2 - power) * log_mean) / (2 - power) - y * torch.exp((1 - power) * log_mean) / (1 - power)
+
+    return compute
+
+
+VALUE_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
+    "squared": lambda loss: lambda raw, y: (raw[:, 0] - y) ** 2,
+    "absolute": lambda loss: lambda raw, y: (raw[:, 0] - y).abs(),
+    "quantile": lambda loss: _build_pinball(loss.quantile),
+    "poisson": lambda loss: _build_tweedie(1.0),
+    "tweedie": lambda loss: _build_tweedie(loss.power or EVALUATION_POWER),
+}
+OUTPUT_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
+    "binary": lambda loss: _compute_log_loss,
+    "multiclass": lambda loss: _compute_class_loss,
+    **VALUE_LOSSES,
+}
+"""By the name of what a kind of target makes small (`TargetKind.name_objective`)."""
+
+
+def average_over_members(loss: OutputLoss) -> Callable[[Tensor, Tensor], Tensor]:
+    """The mean loss of members that learn each by itself: of their outputs (n, k, o)."""
+
+    def compute(raw: Tensor, y: Tensor) -> Tensor:
+        n, k = raw.shape[:2]
+        return loss(raw.reshape(n * k, -1), y.repeat_interleave(k, dim=0)).mean()
+
+    return compute

@@ -1,0 +1,151 @@
+"""A network as ONNX graphs: one that scores rows, one that says what each column adds to a row's score.
+
+A graph is exported once a specification, with the weights as its inputs; weights are then put in as constants. So every model of
+one shape has the same graph, and what answers in training is what answers when it is served.
+"""
+
+import logging
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from functools import lru_cache
+
+import numpy as np
+import onnx
+import torch
+from onnx import numpy_helper
+from torch import Tensor, nn
+from torch.func import functional_call, vjp, vmap
+from torch.fx.experimental.proxy_tensor import make_fx
+
+from epic22.core.models.networks.mlp import Mlp, average_members
+from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.task import Array
+
+N_STEPS = 32
+"""Points at which the gradient is taken on the way from the average row to the row: Gauss and Legendre's."""
+
+Weights = Mapping[str, Array]
+"""A network's parameters and buffers by name, and `reference` (p, e): the columns' vectors of an average row."""
+
+
+class ScoreModule(nn.Module):
+    """Scores (n, o) of X (n, p), by weights that are arguments."""
+
+    def __init__(self, spec: MlpSpec) -> None:
+        super().__init__()
+        # In a list, so that its weights are no parameters of this module.
+        self.network = [Mlp(spec).eval()]
+        self.spec = spec
+
+    def forward(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Scores before the link."""
+        raw = functional_call(self.network[0], weights, (x,))
+        return average_members(raw, self.spec)
+
+
+class ReasonModule(ScoreModule):
+    """Integrated gradients (Sundararajan, Taly, Yan 2017) of one row, (o, p + 1), the score of the average row last.
+
+    The way goes through the columns' vectors, so that categories and missing values are on it as numbers are.
+    """
+
+    def __init__(self, spec: MlpSpec) -> None:
+        super().__init__(spec)
+        points, shares = np.polynomial.legendre.leggauss(N_STEPS)
+        self.points = torch.tensor((points + 1) / 2, dtype=torch.float32)
+        self.shares = torch.tensor(shares / 2, dtype=torch.float32)
+
+    def forward(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
+        """Contributions of the columns in the order of X."""
+        network, inner = self.network[0], {name: value for name, value in weights.items() if name != "reference"}
+
+        def embed(rows: Tensor) -> Tensor:
+            return functional_call(network, inner, (rows, "vectors"))
+
+        def score(vectors: Tensor) -> Tensor:
+            return average_members(functional_call(network, inner, (vectors, "outputs")), self.spec)
+
+        reference = weights["reference"][None]
+        way = embed(x) - reference
+        # (steps, p, e) to (steps, o)
+        _, pull = vjp(score, reference + self.points[:, None, None] * way)
+        outputs = torch.eye(self.spec.n_outputs)[:, None, :].expand(-1, len(self.points), -1)
+        gradients = vmap(lambda one: pull(one)[0])(outputs)
+        parts = (torch.einsum("s,ospe->ope", self.shares, gradients) * way).sum(2)
+        columns = parts[:, list(self.spec.column_order)]
+        return torch.cat([columns, score(reference).T], dim=1)
+
+
+@lru_cache(maxsize=64)
+def export_graphs(spec: MlpSpec) -> tuple[bytes, bytes]:
+    """The graphs of scores and of reasons, weights being inputs."""
+    network = Mlp(spec)
+    weights = {name: value.detach() for name, value in network.state_dict().items()}
+    row = torch.zeros(2, spec.n_columns)
+    names = sorted(weights)
+    with _quiet_export():
+        rows = torch.export.Dim("n", min=1)
+        score = torch.onnx.export(
+            _FlatArguments(ScoreModule(spec), tuple(names)),
+            (row, *(weights[name] for name in names)),
+            dynamo=True,
+            verbose=False,
+            input_names=["x", *names],
+            output_names=["score"],
+            dynamic_shapes={"x": {0: rows}, "weights": tuple({} for _ in names)},
+        )
+        weights["reference"] = torch.zeros(spec.n_columns, spec.embedding)
+        names = sorted(weights)
+        arguments = (row[:1], *(weights[name] for name in names))
+        traced = make_fx(_FlatArguments(ReasonModule(spec), tuple(names)))(*arguments)
+        reasons = torch.onnx.export(
+            traced, arguments, dynamo=True, verbose=False, input_names=["x", *names], output_names=["contributions"]
+        )
+    return _serialise(score), _serialise(reasons)
+
+
+class _FlatArguments(nn.Module):
+    """A module whose weights are arguments one by one, in the order of their names."""
+
+    def __init__(self, module: nn.Module, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.module, self.names = module, names
+
+    def forward(self, x: Tensor, *weights: Tensor) -> Tensor:
+        return self.module(x, dict(zip(self.names, weights, strict=True)))
+
+
+def _serialise(program: "torch.onnx.ONNXProgram") -> bytes:
+    model = program.model_proto
+    model.ClearField("metadata_props")
+    for node in model.graph.node:
+        node.ClearField("metadata_props")
+        node.ClearField("doc_string")
+    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
+        value.ClearField("metadata_props")
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+def bind_weights(graph: bytes, weights: Weights) -> bytes:
+    """The graph with these weights as constants; what it does not use is left out."""
+    model = onnx.load_model_from_string(graph)
+    inputs = {value.name: value for value in model.graph.input}
+    for name in sorted(set(weights) & set(inputs)):
+        model.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(weights[name]), name))
+        model.graph.input.remove(inputs[name])
+    return bytes(model.SerializeToString(deterministic=True))
+
+
+@contextmanager
+def _quiet_export() -> Iterator[None]:
+    """Keep the exporter's notes on operators of libraries that are not here from the user."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

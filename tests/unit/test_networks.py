@@ -1,0 +1,225 @@
+"""Networks for rows: what they learn, how they are kept, and that they answer without what trained them."""
+
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.toy import toy
+
+from epic22.core.data.folds import Fold
+from epic22.core.data.preprocess import Preprocessor
+from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.loss import Loss
+from epic22.core.models.networks.estimator import MlpEstimator
+from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
+from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.training_process import TrainingProcess
+from epic22.core.task import Array, Kind, LossName
+
+torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.slow
+
+SMALL: dict[str, Any] = {"width": 16, "members": 2, "embedding": 4, "n_bins": 8, "depth": 1, "epochs": 6, "default_epochs": 3}
+SPEC = MlpSpec((0, 1), (2,), (3,), 1, "log_odds", n_bins=8, embedding=4, width=16, depth=1, members=2)
+
+
+def draw_rows(n: int = 300, seed: int = 0) -> tuple[Array, Array]:
+    """Two numbers and a category of three levels, some missing, and two classes that depend on all of them."""
+    rng = np.random.default_rng(seed)
+    X = np.column_stack([rng.normal(size=n), rng.exponential(size=n), rng.integers(0, 3, n)]).astype(np.float32)
+    score = 2 * X[:, 0] - X[:, 1] + 1.5 * (X[:, 2] == 1)
+    X[rng.random(n) < 0.1, 0] = np.nan
+    return X, (score + rng.logistic(size=n) > 0).astype(np.float64)
+
+
+def fit_small(kind: Kind = "binary") -> tuple[MlpEstimator, Array]:
+    """A small network on a toy's rows, and their matrix."""
+    made = toy(kind, 300)
+    X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
+    estimator = MlpEstimator.of(LearningProblem.of(made.task), seed=1, **SMALL)
+    return estimator.fit(X, made.examples.y), X
+
+
+def test_a_stored_network_answers_and_explains_without_what_trained_it(tmp_path: Path) -> None:
+    estimator, X = fit_small()
+    for name, content in estimator.files().items():
+        (tmp_path / name).write_bytes(content)
+    np.save(tmp_path / "rows.npy", X[:5])
+    script = """
+import sys
+for name in ("torch", "onnx", "onnxscript"):
+    sys.modules[name] = None
+from pathlib import Path
+import numpy as np
+from epic22.core.models.catalog import get_family
+folder = Path(sys.argv[1])
+model = get_family("mlp").restore({p.name: p.read_bytes() for p in folder.iterdir() if p.suffix in (".onnx", ".json")})
+X = np.load(folder / "rows.npy")
+np.save(folder / "score.npy", model.decision_function(X))
+np.save(folder / "parts.npy", model.shap_values(X))
+"""
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    assert np.array_equal(np.load(tmp_path / "score.npy"), estimator.decision_function(X[:5]))
+    assert np.array_equal(np.load(tmp_path / "parts.npy"), estimator.shap_values(X[:5]))
+
+
+@pytest.mark.parametrize(
+    ("absent", "act", "extra"),
+    [("torch", "model.fit(X, y)", "neural"), ("onnxruntime", "model.fit(X, y).decision_function(X)", "neural-serve")],
+)
+def test_a_missing_library_is_named_with_what_installs_it(absent: str, act: str, extra: str) -> None:
+    script = f"""
+import sys
+sys.modules[{absent!r}] = None
+import numpy as np
+from epic22.core.errors import NotInstalledError
+from epic22.core.models.networks.estimator import MlpEstimator
+X, y = np.zeros((20, 1), np.float32), np.arange(20) % 2
+model = MlpEstimator("binary", (False,), default_epochs=1, members=1, width=4)
+try:
+    {act}
+except NotInstalledError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert f"{absent!r} is not installed; pip install 'epic22[{extra}]'" in done.stdout
+
+
+def test_the_command_line_starts_without_pytorch() -> None:
+    script = "import sys, epic22.cli.main, epic22.core.models.catalog; print('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize("kind", ["binary", "multiclass", "regression"])
+def test_reasons_sum_to_the_score_but_for_the_integral(kind: Kind) -> None:
+    estimator, X = fit_small(kind)
+    scores, parts = estimator.decision_function(X), estimator.shap_values(X)
+    assert parts.shape == (*scores.shape, X.shape[1] + 1)
+    assert np.abs(parts.sum(axis=-1) - scores).max() < 0.015 * np.ptp(scores)
+
+
+def test_a_column_that_nothing_depends_on_adds_little() -> None:
+    X, y = draw_rows(600)
+    noise = np.random.default_rng(1).normal(size=(600, 1)).astype(np.float32)
+    estimator = MlpEstimator("binary", (False, False, True, False), **{**SMALL, "default_epochs": 10})
+    sizes = np.abs(estimator.fit(np.hstack([X, noise]), y).shap_values(np.hstack([X, noise])[:200])).mean(axis=0)
+    assert sizes[3] < 0.5 * sizes[:3].min()
+
+
+def test_the_epoch_that_was_best_on_the_inner_fold_is_trained_for_on_all_rows() -> None:
+    X, y = draw_rows()
+    estimator = MlpEstimator("binary", (False, False, True), **SMALL)
+    estimator.fit(X, y, Fold(np.arange(200), np.arange(200, 300)))
+    assert 1 <= estimator.epochs_ <= SMALL["epochs"]
+    assert estimator.best_params() == {"default_epochs": estimator.epochs_}
+    again = MlpEstimator("binary", (False, False, True), **{**SMALL, **estimator.best_params()}).fit(X, y)
+    assert again.files() == estimator.files()
+
+
+def build_job(epochs: int = 3, seed: int = 0, patience: int = 8) -> TrainingJob:
+    return TrainingJob(SPEC, "binary", Loss(), TrainingSettings(epochs, 64, patience=patience), seed, 1)
+
+
+def test_what_the_best_epoch_had_is_what_is_kept() -> None:
+    from epic22.core.models.networks.training import train
+
+    X, y = draw_rows()
+    rows, validation = NetworkRows(X[:200], y[:200]), NetworkRows(X[200:], 1 - y[200:])
+    trained = train(build_job(10, patience=2), rows, validation)
+    # Labels turned round are foretold worse by every epoch, so the first one is kept.
+    assert trained.best_epochs == 1 + int(np.argmin(trained.losses))
+    assert len(trained.losses) == trained.best_epochs + 2
+    assert train(build_job(trained.best_epochs), rows).score_graph == trained.score_graph
+
+
+def test_a_training_ends_after_the_epoch_in_which_its_time_was_over() -> None:
+    from epic22.core.models.networks.training import train
+
+    X, y = draw_rows()
+    assert train(build_job(50), NetworkRows(X, y), expired=lambda: True).best_epochs == 1
+
+
+def test_another_seed_gives_another_network_and_leaves_random_numbers_of_others_alone() -> None:
+    from epic22.core.models.networks.training import train
+
+    X, y = draw_rows()
+    torch.manual_seed(5)
+    before = torch.random.get_rng_state()
+    first, second = train(build_job(1), NetworkRows(X, y)), train(build_job(1, seed=1), NetworkRows(X, y))
+    assert first.score_graph != second.score_graph
+    assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_process_of_its_own_trains_the_same_network_and_raises_what_went_wrong_in_it() -> None:
+    from epic22.core.models.networks.training import train
+
+    X, y = draw_rows()
+    process = TrainingProcess()
+    rows = NetworkRows(X, y)
+    assert process.train(build_job(2), rows, None, lambda: False) == train(build_job(2), rows)
+    assert process.train(build_job(2000), rows, None, lambda: True).best_epochs < 2000
+    with pytest.raises(KeyError, match="guess"):
+        process.train(replace(build_job(), objective="guess"), rows, None, lambda: False)
+    assert process.train(build_job(2), rows, None, lambda: False) == train(build_job(2), rows)
+
+
+def test_a_level_or_a_value_never_seen_is_answered_as_one_that_is_missing() -> None:
+    X, y = draw_rows()
+    estimator = MlpEstimator("binary", (False, False, True), **SMALL).fit(X, y)
+    row = X[:1].copy()
+    unseen, missing = row.copy(), row.copy()
+    unseen[0, 2], missing[0, 2] = 7, np.nan
+    assert np.array_equal(estimator.decision_function(unseen), estimator.decision_function(missing))
+    row[0, 0] = 1e30
+    assert np.isfinite(estimator.decision_function(row)).all()
+
+
+def test_a_label_far_from_zero_is_learned_as_one_near_it() -> None:
+    X, _ = draw_rows()
+    y = X[:, 1].astype(np.float64)
+    near = MlpEstimator("regression", (False, False, True), **SMALL).fit(X, y).decision_function(X)
+    far = MlpEstimator("regression", (False, False, True), **SMALL).fit(X, 1e6 + 1000 * y).decision_function(X)
+    assert (far - 1e6) / 1000 == pytest.approx(near, abs=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("name", "quantile"), [("squared", 0.5), ("absolute", 0.5), ("quantile", 0.8), ("poisson", 0.5), ("tweedie", 0.5)]
+)
+def test_the_constant_with_the_least_loss_is_that_of_the_loss_itself(name: LossName, quantile: float) -> None:
+    from epic22.core.models.networks.losses import OUTPUT_LOSSES
+
+    loss = Loss(name, quantile)
+    y = np.random.default_rng(0).poisson(2.0, 4001).astype(np.float64) + (0.0 if loss.log_link else 0.5)
+    y = y if loss.log_link else y + np.random.default_rng(1).uniform(0, 0.5, 4001)
+    constants = np.linspace(0.2, 6, 581)
+    raw = torch.tensor(np.log(constants) if loss.log_link else constants)
+    losses = [float(OUTPUT_LOSSES[name](loss)(one.expand(len(y), 1), torch.tensor(y)).mean()) for one in raw]
+    assert constants[int(np.argmin(losses))] == pytest.approx(loss.fit_constant(y), abs=0.02)
+
+
+@pytest.mark.parametrize("name", ["poisson", "tweedie"])
+def test_counts_are_predicted_by_their_logarithm_near_their_mean(name: LossName) -> None:
+    X, _ = draw_rows(600)
+    y = np.random.default_rng(2).poisson(np.exp(0.5 * np.nan_to_num(X[:, 0]))).astype(np.float64)
+    estimator = MlpEstimator("regression", (False, False, True), loss=Loss(name), **{**SMALL, "default_epochs": 15}).fit(X, y)
+    assert estimator.predict(X) == pytest.approx(np.exp(estimator.decision_function(X)))
+    assert estimator.predict(X).mean() == pytest.approx(y.mean(), rel=0.15)
+    again = get_family("mlp").restore(estimator.files())
+    assert np.array_equal(again.predict(X), estimator.predict(X))
+
+
+def test_models_of_other_levels_share_one_graph() -> None:
+    from epic22.core.models.networks.onnx_graph import export_graphs
+
+    X, y = draw_rows()
+    MlpEstimator("binary", (False, False, True), **SMALL).fit(X, y)
+    before = export_graphs.cache_info().misses
+    more = X.copy()
+    more[:4, 2] = 11
+    MlpEstimator("binary", (False, False, True), **{**SMALL, "dropout": 0.3}).fit(more, y)
+    assert export_graphs.cache_info().misses == before
