@@ -8,6 +8,8 @@ CONSTRAINTS := constraints/py$(MINOR).txt
 CORES := -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 # Threads that wait for others of their process must not keep a core from another process; what tests start is compiled once.
 QUIETLY := OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
+# Installed first and by itself: another machine takes a build of its own (TORCH='torch --index-url …'), so no constraints name it.
+TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo check test test-fast kills bench bench-peers bench-levels fuzz format lock evidence clean
@@ -24,8 +26,9 @@ $(VENV)/core: pyproject.toml $(CONSTRAINTS)
 	@$(BIN)/python -c 'import epic22.cli.main' && touch $@
 
 $(VENV)/dev: $(VENV)/core
+	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(TORCH) 2>&1 | grep -v '^WARNING: Location' || true
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]' 2>&1 | grep -v '^WARNING: Location' || true
-	@$(BIN)/python -c 'import pytest, mypy, hypothesis, httpx2' && touch $@
+	@$(BIN)/python -c 'import pytest, mypy, hypothesis, httpx2, torch, onnxruntime' && touch $@
 
 setup: $(VENV)/dev ## Install everything for development into .venv.
 
@@ -89,7 +92,8 @@ evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../s
 lock: ## Resolve the constraints again, for every platform at once, and for macOS arm64 alone as a check (needs uv).
 	for v in 11 12; do \
 	  uv pip compile pyproject.toml --extra dev --universal --python-version 3.$$v --no-header --no-annotate --no-emit-index-url -o constraints/py3$$v.txt; \
-	  uv pip compile pyproject.toml --extra dev --python-platform aarch64-apple-darwin --python-version 3.$$v -c constraints/py3$$v.txt --only-binary :all: >/dev/null; \
+	  sed -i.before -E '/^(torch|triton|nvidia-|cuda-)/d' constraints/py3$$v.txt && rm constraints/py3$$v.txt.before; \
+	  MACOSX_DEPLOYMENT_TARGET=14.0 uv pip compile pyproject.toml --extra dev --python-platform aarch64-apple-darwin --python-version 3.$$v -c constraints/py3$$v.txt --only-binary :all: >/dev/null; \
 	done
 
 clean: ## Remove what was made, not the environment.

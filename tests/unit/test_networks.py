@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.absent_libraries import WITHOUT_TRAINING_STACK
 from tests.toy import toy
 
 from epic22.core.data.folds import Fold
@@ -51,9 +52,6 @@ def test_a_stored_network_answers_and_explains_without_what_trained_it(tmp_path:
         (tmp_path / name).write_bytes(content)
     np.save(tmp_path / "rows.npy", X[:5])
     script = """
-import sys
-for name in ("torch", "onnx", "onnxscript"):
-    sys.modules[name] = None
 from pathlib import Path
 import numpy as np
 from epic22.core.models.catalog import get_family
@@ -63,7 +61,7 @@ X = np.load(folder / "rows.npy")
 np.save(folder / "score.npy", model.decision_function(X))
 np.save(folder / "parts.npy", model.shap_values(X))
 """
-    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=True)
+    subprocess.run([sys.executable, "-c", WITHOUT_TRAINING_STACK + script, str(tmp_path)], check=True)
     assert np.array_equal(np.load(tmp_path / "score.npy"), estimator.decision_function(X[:5]))
     assert np.array_equal(np.load(tmp_path / "parts.npy"), estimator.shap_values(X[:5]))
 
