@@ -58,6 +58,7 @@ def test_lists_are_visible() -> None:
         "catboost",
         "hazard_linear",
         "hazard",
+        "mlp",
     ]
     assert isinstance(FEATURES, tuple)
 

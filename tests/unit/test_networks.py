@@ -1,7 +1,9 @@
 """Networks for rows: what they learn, how they are kept, and that they answer without what trained them."""
 
+import copy
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,13 @@ from tests.toy import toy
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.models.catalog import get_family
+from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
 from epic22.core.models.networks.estimator import MlpEstimator
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
 from epic22.core.models.networks.specification import MlpSpec
-from epic22.core.models.networks.training_process import TrainingProcess
+from epic22.core.models.networks.training_process import TrainingProcess, train_network_rows
 from epic22.core.task import Array, Kind, LossName
 
 torch = pytest.importorskip("torch")
@@ -120,7 +123,7 @@ def test_the_epoch_that_was_best_on_the_inner_fold_is_trained_for_on_all_rows() 
 
 
 def build_job(epochs: int = 3, seed: int = 0, patience: int = 8) -> TrainingJob:
-    return TrainingJob(SPEC, "binary", Loss(), TrainingSettings(epochs, 64, patience=patience), seed, 1)
+    return TrainingJob(SPEC, "binary", Loss(), TrainingSettings(epochs, 64, patience=patience, seed=seed), 1)
 
 
 def test_what_the_best_epoch_had_is_what_is_kept() -> None:
@@ -151,6 +154,14 @@ def test_another_seed_gives_another_network_and_leaves_random_numbers_of_others_
     first, second = train(build_job(1), NetworkRows(X, y)), train(build_job(1, seed=1), NetworkRows(X, y))
     assert first.score_graph != second.score_graph
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_threads_that_train_at_once_get_what_each_gets_alone() -> None:
+    X, y = draw_rows()
+    rows, jobs = NetworkRows(X, y), [build_job(2, seed) for seed in range(4)]
+    with ThreadPoolExecutor(4) as pool:
+        together = list(pool.map(lambda job: train_network_rows(job, rows, None, lambda: False), jobs))
+    assert together == [train_network_rows(job, rows, None, lambda: False) for job in jobs]
 
 
 def test_a_process_of_its_own_trains_the_same_network_and_raises_what_went_wrong_in_it() -> None:
@@ -209,6 +220,24 @@ def test_counts_are_predicted_by_their_logarithm_near_their_mean(name: LossName)
     assert estimator.predict(X).mean() == pytest.approx(y.mean(), rel=0.15)
     again = get_family("mlp").restore(estimator.files())
     assert np.array_equal(again.predict(X), estimator.predict(X))
+
+
+def test_an_ensemble_with_a_network_answers_as_its_members_do_and_is_restored() -> None:
+    network, X = fit_small()
+    made = toy("binary", 300)
+    line = get_family("linear").build(LearningProblem.of(made.task)).fit(X, made.examples.y)
+    ensemble = Ensemble("binary", (Member("mlp", 0.25, network), Member("linear", 0.75, line)))
+    expected = 0.25 * network.decision_function(X) + 0.75 * line.decision_function(X)
+    assert ensemble.decision_function(X) == pytest.approx(expected)
+    again = get_family("ensemble").restore(ensemble.files())
+    assert np.array_equal(again.decision_function(X), ensemble.decision_function(X))
+    assert np.array_equal(again.shap_values(X[:3]), ensemble.shap_values(X[:3]))
+
+
+def test_a_copy_of_a_network_that_has_answered_answers_the_same() -> None:
+    network, X = fit_small()
+    scores = network.decision_function(X)
+    assert np.array_equal(copy.deepcopy(network).decision_function(X), scores)
 
 
 def test_models_of_other_levels_share_one_graph() -> None:

@@ -85,7 +85,7 @@ class Ensemble(BaseEstimator):
         return first if isinstance(first, OffsetRegressor) else None
 
     def decision_function(self, X: Array) -> Array:
-        """Log-odds or values; the same bits for a row alone and in a batch."""
+        """Log-odds or values; the same bits for a row alone and in a batch where the members' are."""
         offset_member, Z = self._split_offset(X)
         raw = self._sum_components(
             lambda part: part.decision_function(Z), lambda forest: forest.decision_function(Z, self.threads)

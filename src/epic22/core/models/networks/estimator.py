@@ -97,11 +97,12 @@ class MlpEstimator(BaseEstimator):
             self.learning_rate,
             self.weight_decay,
             self.patience,
+            seed=self.seed,
         )
         objective = KINDS[self.kind].name_objective(self.loss.name)
-        job = TrainingJob(self._build_spec(X), objective, self.loss, settings, self.seed, self.threads)
-        watched = None if validation is None else NetworkRows(validation[0], self._scale_labels(validation[1]))
-        trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), watched, expired)
+        job = TrainingJob(self._build_spec(X), objective, self.loss, settings, self.threads)
+        validation_rows = None if validation is None else NetworkRows(validation[0], self._scale_labels(validation[1]))
+        trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), validation_rows, expired)
         self.epochs_ = trained.best_epochs
         self._open_graphs(trained.score_graph, trained.reason_graph)
 

@@ -15,6 +15,10 @@ class GraphSession:
         self.graph, self.threads = graph, threads
         self._session: Any = None
 
+    def __reduce__(self) -> tuple[type["GraphSession"], tuple[bytes, int]]:
+        # A session belongs to its process; a copy opens its own.
+        return GraphSession, (self.graph, self.threads)
+
     def run(self, X: Array) -> Array:
         """The graph's answer for X, float64.
 

@@ -17,6 +17,7 @@ class TrainingSettings:
     weight_decay: float = 3e-4
     patience: int = 8
     max_gradient: float = 1.0
+    seed: int = 0
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,6 @@ class TrainingJob:
     objective: str
     loss: Loss
     settings: TrainingSettings
-    seed: int
     threads: int
 
 

@@ -12,16 +12,16 @@ from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, Traini
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members
 from epic22.core.models.networks.mlp import Mlp, average_members
 from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs
-from epic22.core.models.networks.training_loop import Batches, train_network
+from epic22.core.models.networks.training_loop import RowTensors, train_network
 from epic22.core.task import Array
 
 MAX_REFERENCE_ROWS = 4096
 """Rows whose mean is the average row that reasons are measured from."""
 
 
-def to_batches(rows: NetworkRows) -> Batches:
+def to_tensors(rows: NetworkRows) -> RowTensors:
     """The rows as tensors."""
-    return Batches(torch.from_numpy(np.ascontiguousarray(rows.X, np.float32)), torch.from_numpy(rows.y.astype(np.float32)))
+    return RowTensors(torch.from_numpy(np.ascontiguousarray(rows.X, np.float32)), torch.from_numpy(rows.y.astype(np.float32)))
 
 
 def train(
@@ -29,7 +29,7 @@ def train(
 ) -> TrainedNetwork:
     """The network of a job on these rows; validation rows end the training, and choose the epoch that is kept."""
     with _use_own_state(job.threads):
-        torch.manual_seed(job.seed)
+        torch.manual_seed(job.settings.seed)
         network = Mlp(job.spec)
         _fit_embedding(network, rows.X)
         _fit_start(network, rows.y, job)
@@ -38,13 +38,13 @@ def train(
         def score_loss(raw: Tensor, y: Tensor) -> Tensor:
             return output_loss(average_members(raw, job.spec), y).mean()
 
-        watched = None if validation is None else (to_batches(validation), score_loss)
-        batches = to_batches(rows)
-        history = train_network(network, average_over_members(output_loss), batches, job.settings, job.seed, watched, expired)
+        validation_rows = None if validation is None else (to_tensors(validation), score_loss)
+        tensors = to_tensors(rows)
+        history = train_network(network, average_over_members(output_loss), tensors, job.settings, validation_rows, expired)
         weights = {name: value.numpy() for name, value in network.state_dict().items()}
         with torch.no_grad():
-            step = -(-len(batches) // MAX_REFERENCE_ROWS)
-            weights["reference"] = network.embedding(batches.x[::step]).mean(0).numpy()
+            step = -(-len(tensors) // MAX_REFERENCE_ROWS)
+            weights["reference"] = network.embedding(tensors.x[::step]).mean(0).numpy()
     # A graph knows neither levels nor dropout: how many levels a category has is in the weights.
     score_graph, reason_graph = export_graphs(replace(job.spec, n_levels=(1,) * len(job.spec.n_levels), dropout=0.0))
     return TrainedNetwork(

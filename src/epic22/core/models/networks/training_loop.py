@@ -18,7 +18,7 @@ WARM_UP_STEPS = 20
 
 
 @dataclass(frozen=True)
-class Batches:
+class RowTensors:
     """Rows as the network sees them, x (n, …) and y (n, …), float32."""
 
     x: Tensor
@@ -43,10 +43,9 @@ RowLoss = Callable[[Tensor, Tensor], Tensor]
 def train_network(
     network: nn.Module,
     loss: RowLoss,
-    rows: Batches,
+    rows: RowTensors,
     settings: TrainingSettings,
-    seed: int,
-    validation: tuple[Batches, RowLoss] | None = None,
+    validation: tuple[RowTensors, RowLoss] | None = None,
     expired: Callable[[], bool] = lambda: False,
 ) -> TrainingHistory:
     """Train in place; with validation rows, and a loss for them, the network is left as it was after its best epoch.
@@ -59,7 +58,7 @@ def train_network(
     step = 0
     for epoch in range(settings.epochs):
         network.train()
-        for chosen in draw_batches(len(rows), settings.batch_size, seed, epoch):
+        for chosen in draw_batches(len(rows), settings.batch_size, settings.seed, epoch):
             step += 1
             for group in optimiser.param_groups:
                 group["lr"] = settings.learning_rate * min(1.0, step / WARM_UP_STEPS)
@@ -93,7 +92,7 @@ def draw_batches(n_rows: int, batch_size: int, seed: int, epoch: int) -> tuple[T
 
 
 @torch.no_grad()
-def compute_loss(network: nn.Module, rows: Batches, loss: RowLoss, batch_size: int = 4096) -> float:
+def compute_loss(network: nn.Module, rows: RowTensors, loss: RowLoss, batch_size: int = 4096) -> float:
     """The mean loss of the rows, in the network's evaluation mode."""
     network.eval()
     parts = [float(loss(network(x), y)) * len(x) for x, y in zip(rows.x.split(batch_size), rows.y.split(batch_size), strict=True)]

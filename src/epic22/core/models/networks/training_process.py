@@ -9,21 +9,27 @@ from collections.abc import Callable
 from functools import cache
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
+from threading import Lock
 
 from epic22.core.errors import InternalError
 from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, TrainingJob
 
 SECONDS_BETWEEN_LOOKS = 0.1
 Expired = Callable[[], bool]
+TURNS = Lock()
 
 
 def train_network_rows(job: TrainingJob, rows: NetworkRows, validation: NetworkRows | None, expired: Expired) -> TrainedNetwork:
-    """The trained network of a job: here, or apart where this process may hold XGBoost and the platform forbids both."""
-    if sys.platform == "darwin":
-        return start_process().train(job, rows, validation, expired)
-    from epic22.core.models.networks.training import train
+    """The trained network of a job: here, or apart where this process may hold XGBoost and the platform forbids both.
 
-    return train(job, rows, validation, expired)
+    One after another: PyTorch has one state of random numbers, and one exporter, for all threads of a process.
+    """
+    with TURNS:
+        if sys.platform == "darwin":
+            return start_process().train(job, rows, validation, expired)
+        from epic22.core.models.networks.training import train
+
+        return train(job, rows, validation, expired)
 
 
 class TrainingProcess:
