@@ -7,6 +7,8 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from epic22.core.artifact.bundle import Schema
+from epic22.core.artifact.request_model import build_request_model
 from epic22.core.column import Column, ColumnOverride, ColumnReading, NumberFormat
 from epic22.core.data.column_overrides import infer_with_overrides
 from epic22.core.data.column_reading import NEARLY, UNREAD, ReadColumn, infer_text_column, read_text
@@ -325,6 +327,13 @@ def test_what_is_no_time_of_day_is_refused_by_row_with_an_example() -> None:
     columns = infer_schema(raw(at=["14:30", "09:15"] * 10, y=["a", "b"] * 10), Roles("y")).columns
     with pytest.raises(RowError, match=r"row 2, column 'at': '2.5' is not written as in training, like 14:30"):
         conform_frame(raw(at=["10:00", "2.5"]), columns)
+
+
+def test_a_request_is_told_which_number_a_time_of_day_is() -> None:
+    reading = ColumnReading(NumberFormat(notation="clock"))
+    schema = Schema("t", "", "y", (Column("at", "float", reading=reading),), "binary", ("no", "yes"), None, None)
+    (field,) = build_request_model(schema).row.model_fields.values()
+    assert "14:30 is 14.5" in str(field.description)
 
 
 def test_a_word_for_missing_that_training_saw_is_missing_later() -> None:

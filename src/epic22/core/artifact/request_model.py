@@ -27,6 +27,7 @@ from pydantic_core import PydanticCustomError
 from epic22.core.artifact.bundle import Schema
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.data.column_reading import MAX_NUMBER
+from epic22.core.data.compound_numbers import describe_example
 from epic22.core.data.time_format import name_offset
 from epic22.core.task import CellValue, Column
 from epic22.core.time_series import DAY
@@ -176,6 +177,8 @@ def _describe_column(column: Column) -> str:
         phrases.append(f"in {column.unit}")
     if column.dtype == "time":
         phrases.append("ISO 8601, UTC where no zone is given")
+    if column.reading is not None and column.reading.number.notation is not None:
+        phrases.append(f"a number: {describe_example(column.reading.number.notation)}")
     if column.dtype == "category" and column.role == "input":
         levels = ", ".join(column.levels[:20]) + (", …" if len(column.levels) > 20 else "")
         phrases.append(f"one of {levels}; any other is treated as missing, and said in the answer's warnings")

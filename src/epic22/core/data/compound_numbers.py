@@ -125,6 +125,17 @@ COMPOUNDS: Mapping[str, Compound] = {
 """Each reads a column only as a whole: 3/4 beside 120/80 is none, 14:30 beside 1:14:30 is either hours or minutes."""
 
 
+def describe_example(name: str) -> str:
+    """A value in a notation, and the number that it is.
+
+    >>> describe_example("clock"), describe_example("years and months")
+    ('14:30 is 14.5', '3 yrs 2 mos is 3.16667 years')
+    """
+    compound = COMPOUNDS[name]
+    number = compound.parse(pl.Series([compound.example]))[0]
+    return f"{compound.example} is {number:.6g} {compound.unit}".rstrip()
+
+
 def infer_compound(values: pl.Series) -> tuple[str, pl.Series] | None:
     """The notation that reads most of a column's different values, and their numbers, null where a value is none; None where
     none reads half of them."""
