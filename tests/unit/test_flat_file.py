@@ -225,7 +225,10 @@ def test_month_weekday_and_hour_of_stamps_with_an_offset_are_local(tmp_path: Pat
     later = read_rows(file_of(tmp_path, "later.csv", n=1, at=["2024-03-31T23:30:00-09:00"]), task.columns)
     preprocessor = Preprocessor.fit(task.input_columns, X, formulas=task.formulas)
     assert preprocessor.derive(later)["m"].to_list() == [3]
-    request = build_request_model(Schema.of(task)).row.model_validate({"at": "2024-03-31T23:30:00-09:00", "x": 0.5})
+    row = build_request_model(Schema.of(task)).row
+    said = {field.alias: str(field.description) for field in row.model_fields.values()}
+    assert said["UTC offset of at"].startswith("hours that at is ahead of UTC; in hours; absent: as at states")
+    request = row.model_validate({"at": "2024-03-31T23:30:00-09:00", "x": 0.5})
     assert preprocessor.transform_row(request.model_dump(by_alias=True)).tolist() == preprocessor.transform(later).tolist()
 
 

@@ -175,6 +175,8 @@ def _describe_column(column: Column) -> str:
     phrases = [column.about or column.name]
     if column.unit:
         phrases.append(f"in {column.unit}")
+    if column.optional and column.name.startswith(name_offset("")):
+        phrases.append(f"absent: as {column.name.removeprefix(name_offset(''))} states")
     if column.dtype == "time":
         phrases.append("ISO 8601, UTC where no zone is given")
     if column.reading is not None and column.reading.number.notation is not None:

@@ -230,7 +230,7 @@ def describe_offset(column: Column) -> str:
 
 def build_offset_column(column: Column) -> Column:
     """The input of the offsets of a column of times."""
-    about = f"hours that {column.name} is ahead of UTC; left out, as {column.name} states"
+    about = f"hours that {column.name} is ahead of UTC"
     return Column(name_offset(column.name), "float", unit="hours", low=-24, high=24, optional=True, about=about)
 
 
