@@ -186,4 +186,4 @@ def test_planned_columns_reach_bundle_answers_and_report(tmp_path: Path) -> None
     assert products & {reason.column for reason in alone.reasons}
     told = to_json(run, VIEWS)["column_plan"]
     assert {f["name"] for f in told["formulas"]} == products
-    assert "Columns were planned" in render_report(run)
+    assert "Columns were planned" in render_report(run, {})

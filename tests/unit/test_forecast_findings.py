@@ -123,7 +123,7 @@ def test_an_answer_says_of_which_interval_no_level_is_stated(run: SeriesRun) -> 
 @pytest.mark.slow
 def test_the_report_of_a_challenger_says_which_version_goes_on_serving(run: SeriesRun) -> None:
     decision = PROMOTED.meet_challenge(Challenge("3", False, "it cannot be compared with version 3"))
-    page = render_forecast_report(replace(run, promotion=decision))
+    page = render_forecast_report(replace(run, promotion=decision), {})
     assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
 
 

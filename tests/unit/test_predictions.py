@@ -179,4 +179,4 @@ def test_a_formula_is_a_column_of_model_reasons_and_bundle(tmp_path: Path) -> No
     (missing,) = predict_rows(version, bundle, [{"speed": 1600.0}])
     assert next((r.value for r in missing.reasons if r.column == "power"), None) is None
     assert to_json(run, VIEWS)["derived"] == [{"name": "power", "formula": "`Torque [Nm]` * speed * 0.10472", "unit": "W"}]
-    assert "power [W] = `Torque [Nm]` * speed" in render_report(run)
+    assert "power [W] = `Torque [Nm]` * speed" in render_report(run, {})

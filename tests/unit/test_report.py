@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from matplotlib.figure import Figure
 from tests.trained import trained
 
 from epic22.bootstrap.training import TrainingResult
@@ -27,6 +28,8 @@ from epic22.services.training_run import RowRun, SplitComparison
 pytestmark = pytest.mark.slow
 
 KINDS: list[Kind] = ["binary", "multiclass", "regression"]
+NO_PICTURES: dict[str, Figure] = {}
+"""For a page of which only the words are looked at."""
 
 
 @pytest.fixture(scope="module")
@@ -79,7 +82,7 @@ def test_a_champion_behind_the_constant_is_worse_by_an_amount_above_zero(
     behind = replace(run.verdicts[0], against="constant", difference=Interval(-0.0261, -0.07, 0.01), enough_data=False)
     behind_run = replace(run, verdicts=(behind,))
     words = "0.0261 worse (-0.01 … 0.07"
-    assert f"{words}) than the constant, which is not certain." in render_report(behind_run)
+    assert f"{words}) than the constant, which is not certain." in render_report(behind_run, NO_PICTURES)
     print_training(TrainingResult(behind_run, Path("report.html"), ""))
     assert words in " ".join(capsys.readouterr().out.split())
 
@@ -96,7 +99,7 @@ def test_a_provisional_model_and_forced_rows_are_told_at_the_top(runs: dict[Kind
         warnings=("rows were dealt at random",),
         split_comparisons=(SplitComparison("roc_auc", 0.99, 0.85, "by_group", "whole days"),),
     )
-    page = render_report(forced)
+    page = render_report(forced, NO_PICTURES)
     assert page.index("Provisional.") < page.index("Leaderboard")
     assert page.index("rows were dealt at random") < page.index("Leaderboard")
     assert "Random rows beside honest folds" in page
@@ -113,7 +116,7 @@ def test_the_boards_have_a_column_a_family_and_fit_the_page(runs: dict[Kind, Row
 
 def test_the_report_of_a_challenger_says_who_goes_on_serving_and_how_it_would_come_to(runs: dict[Kind, RowRun]) -> None:
     decision = PROMOTED.meet_challenge(Challenge("3", False, "it cannot be compared with version 3"))
-    page = render_report(replace(runs["binary"], promotion=decision))
+    page = render_report(replace(runs["binary"], promotion=decision), NO_PICTURES)
     assert "It cannot be compared with version 3. Version 3 goes on serving; <code>epic22 promote" in page
     assert page.index("goes on serving") < page.index("Leaderboard")
 
@@ -136,7 +139,7 @@ def test_a_month_that_fell_short_is_told_above_its_chart_and_table(runs: dict[Ki
 
 def test_what_could_not_be_judged_is_told_in_place_of_a_chart(runs: dict[Kind, RowRun]) -> None:
     unjudged = replace(runs["binary"], intervals=PredictionIntervals(note="no fold could be judged"))
-    assert "No fold could be judged." in render_report(unjudged)
+    assert "No fold could be judged." in render_report(unjudged, NO_PICTURES)
     assert "coverage_by_group" not in {picture.name for picture in list_figures(unjudged)}
     assert to_json(unjudged, VIEWS)["coverage"]["covered"] is None
 
@@ -158,7 +161,7 @@ def test_an_undefined_score_is_a_dash(runs: dict[Kind, RowRun]) -> None:
     nan = float("nan")
     scores = tuple(replace(s, value=nan, low=nan, high=nan) if s.metric == "f1" else s for s in run.champion.scores)
     champion = replace(run.champion, scores=scores)
-    page = render_report(replace(run, champion=champion, leaderboard=(champion, *run.leaderboard[1:])))
+    page = render_report(replace(run, champion=champion, leaderboard=(champion, *run.leaderboard[1:])), NO_PICTURES)
     assert "–<span" in page
 
 
