@@ -86,3 +86,12 @@ def test_the_rarest_class_is_named_where_rows_are_too_few() -> None:
     examples = make_examples(None, y, rng)
     with pytest.raises(SplitError, match=r"the rarest class has 3 distinct rows, fewer than 5 folds \(class 'yes'\)"):
         plan_folds(examples, "binary", SplitRequest(classes=("no", "yes")))
+
+
+def test_a_rare_class_of_whole_numbers_may_be_a_value_to_predict() -> None:
+    rng = np.random.default_rng(0)
+    examples = make_examples(None, np.array([0.0] * 30 + [1.0] * 30 + [2.0] * 3), rng)
+    with pytest.raises(SplitError, match=r"ask for fewer --folds; --kind regression predicts whole numbers as a value\."):
+        plan_folds(examples, "multiclass", SplitRequest(classes=("0", "1", "2")))
+    with pytest.raises(SplitError, match=r"ask for fewer --folds\."):
+        plan_folds(examples, "multiclass", SplitRequest(classes=("a", "b", "c")))

@@ -53,6 +53,17 @@ class SplitRequest:
         """The class of a code, for messages."""
         return f"class {self.classes[int(code)]!r}" if self.classes else f"class {code:g}"
 
+    def advise_regression(self) -> str:
+        """The way out of a message for a label of whole numbers that count or measure; empty where its classes are names.
+
+        >>> SplitRequest(classes=("0", "1", "2")).advise_regression()
+        '; --kind regression predicts whole numbers as a value'
+        >>> SplitRequest(classes=("no", "yes")).advise_regression()
+        ''
+        """
+        are_numbers = len(self.classes) > 2 and all(name.removeprefix("-").isdecimal() for name in self.classes)
+        return "; --kind regression predicts whole numbers as a value" if are_numbers else ""
+
     @property
     def embargo(self) -> float:
         """Days from a row until its label is known."""

@@ -321,7 +321,7 @@ def _plan_stratified(examples: Examples, kind: Kind, request: SplitRequest) -> F
         rarest, n_rows = _find_rarest_class(y, duplicate_codes, request)
         raise SplitError(
             f"the rarest class has {n_rows} distinct rows, fewer than {n} folds ({rarest}); bring more of it, give its rows "
-            "another class, or ask for fewer --folds."
+            f"another class, or ask for fewer --folds{request.advise_regression()}."
         )
     folds: list[Fold] = []
     for repeat in range(request.repeats):
