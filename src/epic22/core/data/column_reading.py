@@ -238,16 +238,17 @@ def _remark_names(text: pl.Series, values: pl.Series) -> tuple[tuple[str, str], 
 
 
 def mixes_truth_words(values: pl.Series) -> bool:
-    """Whether the different values are words for yes and no, and more than one for one of them.
+    """Whether the different values are words for yes and no, and more than one for one of them; letters alone are codes.
 
-    >>> mixes_truth_words(pl.Series(["TRUE", "0", "1"])), mixes_truth_words(pl.Series(["yes", "No"]))
-    (True, False)
+    >>> [mixes_truth_words(pl.Series(words)) for words in (["TRUE", "0", "1"], ["yes", "No"], ["t", "f", "n"])]
+    [True, False, False]
     """
     if not 2 < len(values) <= len(YES) + len(NO):
         return False
     words = set(values.str.to_lowercase().to_list())
     yes, no = words & YES, words & NO
-    return words == yes | no and bool(yes) and bool(no) and len(words) > 2
+    are_letters = all(len(word) == 1 and word.isalpha() for word in words)
+    return words == yes | no and bool(yes) and bool(no) and len(words) > 2 and not are_letters
 
 
 def _remark_missing(column: ReadColumn, present: pl.Series, words: Sequence[str]) -> ReadColumn:
