@@ -223,3 +223,8 @@ def test_a_parquet_of_lists_is_refused(tmp_path: Path) -> None:
 def test_a_separator_at_the_end_of_each_row_parts_nothing(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("a;b\n1;x;\n2;y; ;\n")
     assert read_table(tmp_path / "t.csv").frame.to_dict(as_series=False) == {"a": ["1", "2"], "b": ["x", "y"]}
+
+
+def test_a_cell_that_a_spreadsheet_is_told_to_take_for_text_is_that_text(tmp_path: Path) -> None:
+    (tmp_path / "t.csv").write_text('a,b\n="007",x\n"=""7""",="y"\n')
+    assert read_table(tmp_path / "t.csv").frame.rows() == [("007", "x"), ("7", "y")]

@@ -207,7 +207,8 @@ def _parse_csv(path: Path, text: str, separator: str) -> tuple[pl.DataFrame, tup
     del rows[n_rows:]
     columns = zip(*rows, strict=True)
     frame = pl.DataFrame([pl.Series(name, values, dtype=pl.String) for name, values in zip(names, columns, strict=True)])
-    return frame, notes
+    # ="007" is how spreadsheets are told that a cell is text.
+    return (frame.with_columns(pl.all().str.replace(r'^="([^"]*)"$', "$1")) if '="' in text else frame), notes
 
 
 def clean_column_names(path: Path, header: list[str]) -> list[str]:
