@@ -78,6 +78,12 @@ def test_it_is_in_good_health_and_lists_its_tasks(client: TestClient) -> None:
     assert {c["name"] for c in task["columns"] if c["role"] == "input"} == set(ROW)
 
 
+def test_health_is_told_to_a_monitor_that_asks_for_the_head_alone(client: TestClient) -> None:
+    answer = client.head("/health")
+    assert (answer.status_code, answer.content) == (200, b"")
+    assert "head" not in client.get("/openapi.json").json()["paths"]["/health"]
+
+
 def test_a_prediction_has_a_value_and_reasons_that_sum_to_its_score(client: TestClient, store: ModelStore) -> None:
     answer = post(client, ROW | {"who": "anna"}).json()
     assert answer["model"]["model_hash"] == store.champion("toy").model_hash

@@ -80,6 +80,8 @@ def _add_routes(app: FastAPI, models: ModelCache, prediction_log: PredictionLog 
     # Limits of their own: whatever else waits for a thread, health is answered, and one task's requests keep no other's waiting.
     health_checks, workers = CapacityLimiter(1), defaultdict[str, CapacityLimiter](lambda: CapacityLimiter(MAX_WORKERS))
 
+    # Monitors and load balancers ask so.
+    @app.head("/health", include_in_schema=False)
     @app.get("/health", summary="Whether the process answers, and which tasks' champions do not answer")
     async def health() -> Health:
         return await run_sync(_check_health, models, limiter=health_checks)
