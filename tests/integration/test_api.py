@@ -407,6 +407,13 @@ def test_its_page_loads_nothing(client: TestClient) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
 
 
+def test_its_page_names_each_task_above_its_columns_and_sets_names_as_code(client: TestClient) -> None:
+    page = client.get("/docs").text
+    assert "<h2>toy: Predict" in page
+    assert "<code>null</code> is a missing value" in page
+    assert "`" not in page.partition("<table>")[0]
+
+
 @pytest.mark.slow
 def test_a_new_champion_answers_the_next_request(tmp_path: Path) -> None:
     _, store = trained(tmp_path)
