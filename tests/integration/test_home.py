@@ -289,6 +289,17 @@ def test_a_persons_own_copies_in_the_home_are_no_tasks_and_no_versions(tmp_path:
     assert "toy.bak" not in out
 
 
+def test_a_pointer_that_was_emptied_is_mended_by_promoting_the_version_that_served(tmp_path: Path) -> None:
+    store = trained(tmp_path)[1]
+    (store.root / "toy" / "champion.json").write_text("")
+    with pytest.raises(
+        BundleError, match=r"champion\.json: not readable as JSON; let a version serve by 'epic22 promote toy VERSION'"
+    ):
+        store.champion("toy")
+    assert promote_version(assemble(Settings(tmp_path, 1)), "toy", "1", "its pointer was emptied").version == "1"
+    assert store.champion("toy").version == "1"
+
+
 def test_a_task_or_version_copied_to_another_name_is_named_and_never_answers_under_it(tmp_path: Path, shell: Shell) -> None:
     store = trained(shell.home)[1]
     shutil.copytree(store.root / "toy", store.root / "toy-copy")

@@ -127,9 +127,10 @@ class ModelStore:
         if not _may_hold(self._task_folder(task), POINTER):
             names = ", ".join(self.list_tasks()) or "none yet"
             raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {names}. Train it with 'epic22 train'.")
-        version = str(_read_json(pointer).get("version"))
+        way_out = f"let a version serve by 'epic22 promote {task} VERSION', restore it, or train again"
+        version = str(_read_json(pointer, way_out).get("version"))
         if not VERSION_NUMBER.fullmatch(version) or not _may_hold(self.folder(task, version), VERSION):
-            raise BundleError(f"{pointer}: points to version {version[:20]!r}, which is not there; restore it or train again.")
+            raise BundleError(f"{pointer}: points to version {version[:20]!r}, which is not there; {way_out}.")
         return self._read_version(task, version)
 
     def find_champion(self, task: str) -> ModelVersion | None:
@@ -344,13 +345,13 @@ def _remove_abandoned(place: Path) -> None:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _read_json(path: Path) -> dict[str, Any]:
+def _read_json(path: Path, way_out: str = "restore it or train again") -> dict[str, Any]:
     try:
         return dict(json.loads(path.read_bytes()))
     except OSError as error:
         raise _describe_unreadable(path, error) from None
     except (ValueError, TypeError, RecursionError):
-        raise BundleError(f"{path}: not readable as JSON; restore it or train again.") from None
+        raise BundleError(f"{path}: not readable as JSON; {way_out}.") from None
 
 
 def _read_lines(path: Path) -> list[bytes]:
