@@ -34,6 +34,8 @@ def _open_session(graph: bytes, threads: int) -> Any:
     require_library("mlp", "onnxruntime", extra="neural-serve")
     import onnxruntime
 
+    # On Windows it sends events to its makers unless it is told not to.
+    onnxruntime.disable_telemetry_events()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.log_severity_level = 3
