@@ -77,8 +77,12 @@ class TestEveryFamilyWithEveryLoss:
         estimator, X, _ = fitted(family.name, asked)
         raw = estimator.decision_function(X)
         assert np.array_equal(estimator.predict(X), compute_response(estimator, raw, "regression"))
-        assert np.allclose(estimator.shap_values(X).sum(axis=-1), raw, atol=1e-6)
-        assert np.concatenate([estimator.decision_function(X[i : i + 1]) for i in range(20)]).tobytes() == raw[:20].tobytes()
+        # An approximation of reasons misses the score by an integral's error.
+        tolerance = 1e-6 if family.capabilities.exact_reasons else 0.02 * np.ptp(raw)
+        assert np.allclose(estimator.shap_values(X).sum(axis=-1), raw, atol=tolerance)
+        alone = np.concatenate([estimator.decision_function(X[i : i + 1]) for i in range(20)])
+        assert alone == pytest.approx(raw[:20], rel=1e-6, abs=1e-6)
+        assert alone.tobytes() == raw[:20].tobytes() or not family.capabilities.same_bits_for_one_row
 
     def test_it_is_in_logarithms_exactly_where_the_bundle_says_so(self, family: Family, asked: str) -> None:
         estimator, X, _ = fitted(family.name, asked)

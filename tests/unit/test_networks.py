@@ -146,9 +146,11 @@ def test_a_training_ends_after_the_epoch_in_which_its_time_was_over() -> None:
 
 
 def test_another_seed_gives_another_network_and_leaves_random_numbers_of_others_alone() -> None:
+    from epic22.core.models.networks.onnx_graph import export_graphs
     from epic22.core.models.networks.training import train
 
     X, y = draw_rows()
+    export_graphs.cache_clear()
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     first, second = train(build_job(1), NetworkRows(X, y)), train(build_job(1, seed=1), NetworkRows(X, y))
@@ -232,6 +234,13 @@ def test_an_ensemble_with_a_network_answers_as_its_members_do_and_is_restored() 
     again = get_family("ensemble").restore(ensemble.files())
     assert np.array_equal(again.decision_function(X), ensemble.decision_function(X))
     assert np.array_equal(again.shap_values(X[:3]), ensemble.shap_values(X[:3]))
+
+
+def test_a_graph_names_neither_who_exported_it_nor_a_place_on_this_machine() -> None:
+    network, _ = fit_small()
+    for name in ("score.onnx", "reasons.onnx"):
+        text = network.files()[name]
+        assert all(word not in text for word in (b"pytorch", torch.__version__.encode(), b"site-packages", b"/src/"))
 
 
 def test_a_copy_of_a_network_that_has_answered_answers_the_same() -> None:

@@ -117,8 +117,10 @@ class _FlatArguments(nn.Module):
 
 
 def _serialise(program: "torch.onnx.ONNXProgram") -> bytes:
+    """The graph without what the exporter says of itself: a model's hash is of the model alone."""
     model = program.model_proto
-    model.ClearField("metadata_props")
+    for name in ("metadata_props", "producer_name", "producer_version", "doc_string"):
+        model.ClearField(name)
     for node in model.graph.node:
         node.ClearField("metadata_props")
         node.ClearField("doc_string")

@@ -45,8 +45,8 @@ def train(
         with torch.no_grad():
             step = -(-len(tensors) // MAX_REFERENCE_ROWS)
             weights["reference"] = network.embedding(tensors.x[::step]).mean(0).numpy()
-    # A graph knows neither levels nor dropout: how many levels a category has is in the weights.
-    score_graph, reason_graph = export_graphs(replace(job.spec, n_levels=(1,) * len(job.spec.n_levels), dropout=0.0))
+        # A graph knows neither levels nor dropout: how many levels a category has is in the weights.
+        score_graph, reason_graph = export_graphs(replace(job.spec, n_levels=(1,) * len(job.spec.n_levels), dropout=0.0))
     return TrainedNetwork(
         bind_weights(score_graph, weights), bind_weights(reason_graph, weights), history.best_epochs, history.losses
     )
