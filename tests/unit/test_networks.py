@@ -236,6 +236,15 @@ def test_an_ensemble_with_a_network_answers_as_its_members_do_and_is_restored() 
     assert np.array_equal(again.shap_values(X[:3]), ensemble.shap_values(X[:3]))
 
 
+def test_a_graph_that_is_exported_again_after_others_has_the_same_bytes() -> None:
+    from epic22.core.models.networks.onnx_graph import export_graphs
+
+    first = export_graphs(replace(SPEC, n_levels=(1,)))
+    export_graphs.cache_clear()
+    export_graphs(replace(SPEC, output="class_scores", n_outputs=3, n_levels=(1,)))
+    assert export_graphs(replace(SPEC, n_levels=(1,))) == first
+
+
 def test_a_graph_names_neither_who_exported_it_nor_a_place_on_this_machine() -> None:
     network, _ = fit_small()
     for name in ("score.onnx", "reasons.onnx"):

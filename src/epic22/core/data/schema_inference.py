@@ -509,13 +509,13 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
     odd = typed.is_null() & ~missing
     if typed.dtype == pl.Float64:
         odd = odd | is_too_large(typed)
-    expected = _describe_expected(column)
-    problems.extend((row, column.name, f"{series[row]!r} is not {expected}") for row in odd.arg_true().head(MAX_PROBLEMS))
+    values = ((row, series[row]) for row in odd.arg_true().head(MAX_PROBLEMS))
+    problems.extend((row, column.name, f"{value!r} is not {_describe_expected(column, str(value))}") for row, value in values)
     return typed
 
 
-def _describe_expected(column: Column) -> str:
-    """What a value of the column has to be, for messages."""
+def _describe_expected(column: Column, value: str) -> str:
+    """What a value of the column has to be, where this one is none."""
     reading = column.reading or ColumnReading()
     if column.dtype == "bool":
         return "true or false"
@@ -526,7 +526,9 @@ def _describe_expected(column: Column) -> str:
         return f"written as in training, like {COMPOUNDS[reading.number.notation].example}"
     if reading.number == NumberFormat():
         whole = ", whole in training, with no point before three digits"
-        return "a finite number" + (whole if column.dtype == "int" else "" if reading.number.grouped else UNGROUPED)
+        return "a finite number" + (
+            whole if column.dtype == "int" else "" if reading.number.grouped or "," not in value else UNGROUPED
+        )
     affix = f" with {' or '.join(reading.number.affixes)}" if reading.number.affixes else ""
     return f"a finite number written as in training, with {reading.number.decimal!r} as the decimal mark{affix}"
 

@@ -117,16 +117,32 @@ class _FlatArguments(nn.Module):
 
 
 def _serialise(program: "torch.onnx.ONNXProgram") -> bytes:
-    """The graph without what the exporter says of itself: a model's hash is of the model alone."""
+    """The graph without what the exporter says of itself, and whose counters go on from export to export: equal bytes."""
     model = program.model_proto
     for name in ("metadata_props", "producer_name", "producer_version", "doc_string"):
         model.ClearField(name)
-    for node in model.graph.node:
-        node.ClearField("metadata_props")
-        node.ClearField("doc_string")
-    for value in (*model.graph.value_info, *model.graph.input, *model.graph.output):
-        value.ClearField("metadata_props")
+    for name in ("metadata_props", "value_info", "doc_string"):
+        model.graph.ClearField(name)
+    for part in (*model.graph.node, *model.graph.input, *model.graph.output):
+        for name in ("metadata_props", "doc_string"):
+            part.ClearField(name)
+    _rename_by_order(model.graph)
     return bytes(model.SerializeToString(deterministic=True))
+
+
+def _rename_by_order(graph: onnx.GraphProto) -> None:
+    """Name constants and intermediate values by the order in which nodes use and make them; inputs and outputs keep theirs."""
+    names = {value.name: value.name for value in (*graph.input, *graph.output)}
+    for number, node in enumerate(graph.node):
+        node.name = f"node{number}"
+        for values in (node.input, node.output):
+            values[:] = [name and names.setdefault(name, f"value{len(names)}") for name in values]
+    constants = [constant for constant in graph.initializer if constant.name in names]
+    for constant in constants:
+        constant.name = names[constant.name]
+    constants.sort(key=lambda constant: constant.name)
+    graph.ClearField("initializer")
+    graph.initializer.extend(constants)
 
 
 def bind_weights(graph: bytes, weights: Weights) -> bytes:
