@@ -1,5 +1,6 @@
 """A forecast is proven only where it is certainly better than every rule that learns nothing."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,9 @@ import pytest
 from tests.forecast_runs import forecast_run
 
 from epic22.core.evaluation.significance import Verdict
+from epic22.core.statistics import Interval
 from epic22.core.task import Array
+from epic22.services.pipelines.series import is_proven
 from epic22.services.training_run import SeriesRun
 
 FAMILIES = ("naive", "drift", "pooled_linear")
@@ -26,6 +29,13 @@ def test_of_a_random_walk_nothing_is_proven_though_the_drift_is_certainly_beaten
     assert verdicts["drift"].better
     assert run.champion.family == "naive" or not verdicts["naive"].better
     assert run.version.status == "provisional"
+
+
+def test_a_rule_that_learns_nothing_is_never_proven_however_many_others_it_beats() -> None:
+    verdict = Verdict("drift", "y", "all", "skill", Interval(0.2, 0.1, 0.3), 0.001, True, "by hand", "")
+    assert not is_proven("naive", [verdict])
+    assert is_proven("theta", [verdict])
+    assert not is_proven("theta", [verdict, replace(verdict, against="naive", enough_data=False)])
 
 
 @pytest.mark.slow

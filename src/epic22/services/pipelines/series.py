@@ -204,7 +204,7 @@ class SeriesPipeline:
             weights=selection.weights if selection.champion.family == COMBINATION else np.ones((plan.origins.horizon, 1)),
             state=selection.adapted.state,
             history=fitted.history,
-            status="proven" if beats_all_baselines(pooled) else "provisional",
+            status="proven" if is_proven(selection.champion.family, pooled) else "provisional",
             model_hash="",
             data_version=self.data.data_version.id,
             seed=self.config.seed,
@@ -445,11 +445,11 @@ def compare_champion(
     )
 
 
-def beats_all_baselines(verdicts: Sequence[Verdict]) -> bool:
-    """Whether the champion is certainly better than every rule that learns nothing: of a random walk the drift alone is beaten
-    by whatever repeats the last value, and nothing is proven by that."""
+def is_proven(champion: str, verdicts: Sequence[Verdict]) -> bool:
+    """Whether the champion learns something, and is certainly better than every rule that does not: of a random walk the drift
+    alone is beaten by whatever repeats the last value, and nothing is proven by that."""
     rules = {verdict.against for verdict in verdicts if verdict.against != INCUMBENT and is_panel_baseline(verdict.against)}
-    return bool(rules) and all(is_certainly_better(verdicts, rule) for rule in rules)
+    return not is_panel_baseline(champion) and all(is_certainly_better(verdicts, rule) for rule in rules)
 
 
 def compare_with_true_medians(
