@@ -46,7 +46,7 @@ test: $(VENV)/dev ## The whole suite on every core, with coverage, of processes 
 	$(BIN)/coverage erase
 	$(QUIETLY) $(BIN)/coverage run -m pytest $(CORES) --durations=15
 	$(BIN)/coverage combine --quiet
-	@# Not a bar for now: since PyTorch is loaded in the tests' processes the measurement ends early in them (31 % of what was 85 and more).
+	@# Not a bar until what the tests' processes measure is whole again: of a whole run 31 % was kept of what was 85 and more, why is open.
 	$(BIN)/coverage report --fail-under=0
 
 test-fast: $(VENV)/dev ## The fast half.
