@@ -28,8 +28,7 @@ from epic22.core.data.time_format import find_offsets, name_offset, read_offsets
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.metrics import METRICS, choose_metric
 from epic22.core.lineage import DataVersion
-from epic22.core.models.base import require_library
-from epic22.core.models.catalog import FAMILIES, default_families, get_family
+from epic22.core.models.catalog import FAMILIES, default_families, refuse_unfit_families
 from epic22.core.models.loss import SQUARED
 from epic22.core.targets import KINDS
 from epic22.core.task import Column, EvaluationPolicy, Formula, Kind, Metric, Target, Task
@@ -426,14 +425,7 @@ def _select_families(spec: TrainingSpec, kind: Kind) -> tuple[str, ...]:
     """The families to race, in the catalog's order, baselines always among them. Raises UserError for one that cannot."""
     if not spec.families:
         return default_families(kind)
-    for name in spec.families:
-        family = get_family(name)
-        if kind not in family.kinds:
-            raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
-        if spec.roles.offset is not None and not family.supports_offset:
-            raise ColumnError(f"families: {name} cannot add --offset {spec.roles.offset}; leave one of them out.")
-        if family.needs is not None:
-            require_library(name, family.needs)
+    refuse_unfit_families(spec.families, kind, spec.roles.offset)
     return tuple(f.name for f in FAMILIES if f.name in spec.families or (f.is_baseline and kind in f.kinds))
 
 

@@ -16,7 +16,8 @@ from epic22.core.evaluation.jackknife import compute_score_error, find_independe
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
 from epic22.core.evaluation.survival import list_target_metrics
 from epic22.core.experiment import Experiment
-from epic22.core.models.base import Family, predict_response
+from epic22.core.models.base import BaseEstimator, Family, predict_response
+from epic22.core.models.fit_request import FitRequest
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.statistics import Interval
 from epic22.core.task import Array, Metric, RowMetadata, Task
@@ -106,21 +107,28 @@ def split_target_encoding_folds(experiment: Experiment, train: Array) -> tuple[t
     return tuple((position[fold.train], position[fold.test]) for fold in folds)
 
 
-def fit_family(experiment: Experiment, family: Family, train: Array, recipe: FeatureRecipe = FeatureRecipe()) -> FittedFold:
+def fit_family(
+    experiment: Experiment,
+    family: Family,
+    train: Array,
+    recipe: FeatureRecipe = FeatureRecipe(),
+    fit: Callable[[FitRequest], BaseEstimator] = FitRequest.fit,
+) -> FittedFold:
     """Fit preprocessing, by the recipe, and estimator on these rows alone; the inner fold is cut out of them.
 
-    Of a hazard the experiment's examples are those known when the test part begins (`Experiment.censor_for`).
+    `fit` is where the estimator learns: in this process, unless another is given. Of a hazard the experiment's examples are those
+    known when the test part begins (`Experiment.censor_for`).
     """
-    task, examples, seed = experiment.task, experiment.examples, experiment.seed
+    task, examples = experiment.task, experiment.examples
     part = examples.take(train)
     prepared = prepare_rows(task, part, recipe, split_target_encoding_folds(experiment, train) if recipe.encodings else ())
     inner = split_inner_fold(experiment, train)
     position = np.full(len(examples), -1)
     position[train] = np.arange(len(train))
     within = Fold(position[inner.train], position[inner.test], follow_up_days=inner.follow_up_days)
-    estimator = family.build(LearningProblem.of(prepared.task), seed=seed, threads=experiment.threads)
-    estimator.fit(prepared.X, part.y, inner=None if family.is_baseline else within)
-    return FittedFold(prepared.preprocessor, estimator)
+    problem, inner_fold = LearningProblem.of(prepared.task), None if family.is_baseline else within
+    request = FitRequest(family, problem, prepared.X, part.y, inner_fold, experiment.seed, experiment.threads)
+    return FittedFold(prepared.preprocessor, fit(request))
 
 
 @dataclass(frozen=True)
@@ -139,11 +147,14 @@ class Candidate:
 
 
 def make_candidate(
-    experiment: Experiment, family: Family, recipes: Callable[[Array], FeatureRecipe] = make_default_recipe
+    experiment: Experiment,
+    family: Family,
+    recipes: Callable[[Array], FeatureRecipe] = make_default_recipe,
+    fit: Callable[[FitRequest], BaseEstimator] = FitRequest.fit,
 ) -> Candidate:
-    """The family as it comes; `recipes` gives each training part the columns that were planned on it."""
+    """The family as it comes; `recipes` gives each training part its planned columns, `fit` is where it learns."""
     return Candidate(
-        family.name, lambda known, train: fit_family(replace(experiment, examples=known), family, train, recipes(train))
+        family.name, lambda known, train: fit_family(replace(experiment, examples=known), family, train, recipes(train), fit)
     )
 
 

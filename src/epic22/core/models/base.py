@@ -174,7 +174,8 @@ class Family:
     what others must beat; it is never a rival of its betters in the verdict against "the best other family". `needs` is the
     library of an optional family, which is evaluated where it is named, `extra` what installs it where that has another name;
     its models open and answer without it. `supports_offset`
-    ones can predict what grows with an exposure (`supports_offset.add_offset_support`).
+    ones can predict what grows with an exposure (`supports_offset.add_offset_support`). `parts` are what an ablation switches
+    off, each by the constructor arguments that do so.
     """
 
     name: str
@@ -189,6 +190,7 @@ class Family:
     defaults_for: Callable[[int], Hyperparameters] = no_defaults
     supports_offset: bool = False
     capabilities: Capabilities = Capabilities()
+    parts: Mapping[str, Hyperparameters] = field(default_factory=dict)
 
     @property
     def is_installed(self) -> bool:

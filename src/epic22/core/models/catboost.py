@@ -240,6 +240,14 @@ BASE_FAMILY = Family(
     needs="catboost",
     defaults_for=lambda rows: {"border_count": 510 if choose_max_bin(rows) == FINE_BINS else 254},
     initial_points=({"depth": 6, "learning_rate": 0.08}, {"depth": 4, "learning_rate": 0.08}),
+    parts={
+        "early stopping": {"patience": 0},
+        "interactions": {"depth": 1},
+        "small steps": {"learning_rate": 0.3},
+        "subsampling of rows": {"subsample": 1.0},
+        "subsampling of columns": {"rsm": 1.0},
+        "penalty of leaves": {"l2_leaf_reg": 0.0},
+    },
 )
 FAMILY = add_log_support(BASE_FAMILY)
 MEAN_FAMILY = replace(

@@ -22,7 +22,7 @@ from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
 from epic22.core.models import linear
 from epic22.core.models.base import BaseEstimator, Family, LibraryParams, check_fit_arrays
-from epic22.core.models.trees.boosted import CELLS_PER_THREAD, XGBoostTrees, load_booster
+from epic22.core.models.trees.boosted import CELLS_PER_THREAD, TREE_PARTS, XGBoostTrees, load_booster
 from epic22.core.task import Array, Kind
 
 if TYPE_CHECKING:
@@ -350,7 +350,13 @@ FAMILY = Family(
         "colsample_bytree": (0.4, 1.0),
         "reg_lambda": (0.01, 100.0, "log"),
     },
+    parts=TREE_PARTS,
 )
 LINEAR_FAMILY = Family(
-    "hazard_linear", frozenset({"hazard"}), HazardLinear.of, _restore_linear, space={"penalty": (1e-3, 1e3, "log")}
+    "hazard_linear",
+    frozenset({"hazard"}),
+    HazardLinear.of,
+    _restore_linear,
+    space={"penalty": (1e-3, 1e3, "log")},
+    parts=linear.PARTS,
 )

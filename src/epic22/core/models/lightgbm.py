@@ -191,5 +191,14 @@ FAMILY = add_log_support(
             {"num_leaves": 31, "learning_rate": 0.05},
             {"num_leaves": 95, "learning_rate": 0.05, "min_data_in_leaf": 30, "feature_fraction": 0.5},
         ),
+        parts={
+            "early stopping": {"patience": 0},
+            "interactions": {"num_leaves": 2},
+            "small steps": {"learning_rate": 0.3},
+            "subsampling of rows": {"bagging_fraction": 1.0},
+            "subsampling of columns": {"feature_fraction": 1.0},
+            "least size of a leaf": {"min_data_in_leaf": 1},
+            "penalty of leaves": {"lambda_l2": 0.0},
+        },
     )
 )

@@ -295,6 +295,12 @@ def _compute_tweedie_costs(y: Array, eta: Array, power: float) -> Array:
     return np.asarray(up - y * down)
 
 
+PARTS: Mapping[str, Hyperparameters] = {
+    "choice of penalty": {"penalty": 1.0},
+    "penalty": {"penalty": 1e-4},
+}
+"""What an ablation switches off: with so small a penalty the coefficients are all but those without any."""
+
 FAMILY = add_offset_support(
     add_log_support(
         Family(
@@ -304,6 +310,7 @@ FAMILY = add_offset_support(
             _restore,
             space={"penalty": (1e-3, 1e3, "log")},
             initial_points=({"penalty": 1.0}, {"penalty": 30.0}),
+            parts=PARTS,
         )
     )
 )

@@ -26,6 +26,7 @@ from epic22.core.models.offset import add_offset_support
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.trees.boosted import (
     CELLS_PER_THREAD,
+    TREE_PARTS,
     ForestMixin,
     XGBoostTrees,
     choose_max_bin,
@@ -280,6 +281,7 @@ FAMILY = add_offset_support(
             },
             initial_points=INITIAL_POINTS,
             defaults_for=lambda rows: {"max_bin": choose_max_bin(rows)},
+            parts=TREE_PARTS,
         )
     )
 )

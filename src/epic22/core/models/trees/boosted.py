@@ -27,6 +27,16 @@ TREE_SHAPES: tuple[Mapping[str, float], ...] = (
 )
 """Shapes of tree that did well on other tables: few telling columns, many, and noise; the inner fold picks one."""
 
+TREE_PARTS: Mapping[str, Mapping[str, float]] = {
+    "early stopping": {"patience": 0},
+    "choice of shape": dict(TREE_SHAPES[0]),
+    "interactions": {"max_depth": 1},
+    "small steps": {"learning_rate": 0.3},
+    "subsampling of rows": {"subsample": 1.0},
+    "penalty of leaves": {"reg_lambda": 0.0},
+}
+"""What an ablation switches off of XGBoost's trees, whatever they are of."""
+
 CELLS_PER_THREAD = 600_000
 """Below this many cells a second thread gains nothing, and waits for long where the cores are busy; nor does a third below twice
 as many. So a machine of 64 cores gives a table of 600,000 cells two of them, and all from 38 million cells on."""
@@ -120,7 +130,8 @@ def choose_tweedie_power(model: Any, X: Array, y: Array, inner: Fold | None, exp
 class XGBoostTrees(BaseEstimator, BoosterAttributes):
     """XGBoost trees. The inner fold picks the rounds, up to `rounds`, and one of SHAPES where no shape is given.
 
-    Without an inner fold the first shape is used, and `default_rounds`.
+    Without an inner fold the first shape is used, and `default_rounds`. With a `patience` of 0 the inner fold picks the shape
+    alone, among trees of `default_rounds`.
     """
 
     rounds: int = 1500
@@ -160,9 +171,21 @@ class XGBoostTrees(BaseEstimator, BoosterAttributes):
         self, dtrain: "xgboost.QuantileDMatrix", dvalid: "xgboost.DMatrix", threads: int
     ) -> tuple[Mapping[str, float], int]:
         """The shape and the rounds with the least loss on the validation rows; one quantised matrix serves all shapes."""
+        if not self.patience:
+            losses = [self._compute_last_loss(shape, dtrain, dvalid, threads) for shape in self._candidate_shapes()]
+            return self._candidate_shapes()[int(np.argmin(losses))], self.default_rounds
         boosters = [self._train_with_early_stopping(shape, dtrain, dvalid, threads) for shape in self._candidate_shapes()]
         best = int(np.argmin([booster.best_score for booster in boosters]))
         return self._candidate_shapes()[best], int(boosters[best].best_iteration) + 1
+
+    def _compute_last_loss(
+        self, shape: Mapping[str, float], dtrain: "xgboost.QuantileDMatrix", dvalid: "xgboost.DMatrix", threads: int
+    ) -> float:
+        """The loss on the validation rows after `default_rounds` of a shape."""
+        import xgboost
+
+        booster = xgboost.train(self._params(shape, threads), dtrain, num_boost_round=self.default_rounds)
+        return float(booster.eval(dvalid).rpartition(":")[2])
 
     def _train_with_early_stopping(
         self,

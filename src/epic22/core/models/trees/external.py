@@ -44,7 +44,8 @@ class BoostingData:
 
 @dataclass
 class ExternalTrees(ForestMixin):
-    """Boosted trees of an optional library. The inner fold picks the rounds, up to `rounds`; without one `default_rounds`."""
+    """Boosted trees of an optional library. The inner fold picks the rounds, up to `rounds`; without one, or with a `patience` of
+    0, they are `default_rounds`."""
 
     library: ClassVar[str]
 
@@ -69,7 +70,7 @@ class ExternalTrees(ForestMixin):
         self.unit_, self.power_ = self._compute_unit(y), choose_tweedie_power(self, X, y, inner)
         y = y if self.unit_ == 1.0 else y / self.unit_
         self.rounds_ = self.default_rounds
-        if inner is not None:
+        if inner is not None and self.patience:
             validation = X[inner.test], y[inner.test]
             self.rounds_ = self._train(BoostingData(X[inner.train], y[inner.train], self.rounds, validation))[1]
         self.text_ = self._train(BoostingData(X, y, self.rounds_))[0]
