@@ -5,10 +5,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from epic22.bootstrap.python_api import audit, forecast, load, promote, train
+    from epic22.bootstrap.python_api import ablate, audit, compare, forecast, load, promote, train
 
 __version__ = "0.2.0"
-__all__ = ["audit", "forecast", "load", "promote", "train"]
+__all__ = ["ablate", "audit", "compare", "forecast", "load", "promote", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -7,6 +7,12 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from epic22.bootstrap.comparison import AblationResult as AblationResult
+    from epic22.bootstrap.comparison import ComparisonResult as ComparisonResult
+    from epic22.bootstrap.comparison import ablate_feature as ablate_feature
+    from epic22.bootstrap.comparison import ablate_file as ablate_file
+    from epic22.bootstrap.comparison import compare_feature as compare_feature
+    from epic22.bootstrap.comparison import compare_file as compare_file
     from epic22.bootstrap.components import Components as Components
     from epic22.bootstrap.components import assemble as assemble
     from epic22.bootstrap.components import current_user as current_user
@@ -40,6 +46,14 @@ if TYPE_CHECKING:
     from epic22.spec.task_yaml import read_spec as read_spec
 
 NAMES = {
+    "epic22.bootstrap.comparison": (
+        "AblationResult",
+        "ComparisonResult",
+        "ablate_feature",
+        "ablate_file",
+        "compare_feature",
+        "compare_file",
+    ),
     "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_lake", "open_studies"),
     "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_folder"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),

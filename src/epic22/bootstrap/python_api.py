@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from epic22.adapters.scratch import scratch_folder
+from epic22.bootstrap.comparison import AblationResult, ComparisonResult, ablate_file, compare_file
 from epic22.bootstrap.components import Components, assemble
 from epic22.bootstrap.frame_file import is_frame, is_pandas, reword_errors, store_frame, write_frame
 from epic22.bootstrap.ingest_and_audit import audit_file
@@ -28,7 +29,7 @@ from epic22.core.prediction import Prediction
 from epic22.core.statistics import Interval
 from epic22.services.training_run import RowRun, SeriesRun
 from epic22.spec.task_yaml import read_spec
-from epic22.spec.training_spec import FIELDS, Job, TrainingSpec, build_spec, list_unused
+from epic22.spec.training_spec import FIELDS, Job, TrainingSpec, build_spec, list_comparison_options, list_unused
 
 
 @dataclass(frozen=True)
@@ -138,6 +139,36 @@ def forecast(table: Any, *, panel: str = "long", home: str | Path | None = None,
     """
     with _read_options("panel", table, home, options | {"panel": panel}) as (spec, components):
         return _finish_run(components, train_panel_file(components, spec))
+
+
+def compare(table: Any = None, *, home: str | Path | None = None, **options: Any) -> ComparisonResult:
+    """Families side by side on the folds that a training would have, as `epic22 compare` compares them; nothing is registered.
+
+    `compare(frame, label="churned", families=["boosting", "mlp"])`. The result has the `comparison` and the `report`, a page of
+    HTML in `home`. Raises UserError for families that cannot be compared, and for keywords of a search or of a model's use.
+    """
+    _refuse_search_keywords(options)
+    with _read_options("table", table, home, options) as (spec, components):
+        return compare_file(components, spec)
+
+
+def ablate(table: Any = None, *, family: str, home: str | Path | None = None, **options: Any) -> AblationResult:
+    """A family trained again without each of its parts, as `epic22 ablate` does it; nothing is registered.
+
+    `ablate(frame, label="churned", family="boosting")`. The result has the `ablation` and the `report`. Raises UserError for a
+    family without parts.
+    """
+    _refuse_search_keywords(options)
+    with _read_options("table", table, home, options) as (spec, components):
+        return ablate_file(components, spec, family)
+
+
+def _refuse_search_keywords(options: Mapping[str, Any]) -> None:
+    """Raise UserError for keywords that a comparison has no use for."""
+    useful = {field.parameter for field in list_comparison_options()} | {f.parameter for f in FIELDS if not f.key.option}
+    unused = [field.parameter for field in FIELDS if field.parameter in options and field.parameter not in useful]
+    if unused:
+        raise UserError(f"{' and '.join(unused)}: this call has no use for that; it is a keyword of epic22.train.")
 
 
 def audit(table: Any = None, *, home: str | Path | None = None, **options: Any) -> tuple[Suspicion, ...]:

@@ -26,6 +26,7 @@ from epic22.core.lineage import DataVersion
 from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress
 from epic22.core.tables.canonical import describe_refused_rents
+from epic22.core.task import Task
 from epic22.features.catalog import Feature, get_feature
 from epic22.services.lineage_events import build_model_dataset, emit_lineage, list_data_datasets
 from epic22.services.pipelines.batches import BatchPipeline, MemoryEstimate, build_batched_data, can_train_in_batches
@@ -156,8 +157,19 @@ def train_feature(
 def _train_feature(
     components: Components, feature: Feature, version_number: int | None, progress: Progress, config: FeatureConfig
 ) -> TrainingResult[Any]:
-    name = feature.task.name
-    progress.begin(f"{name}: reading the tables", 1)
+    data = load_feature_data(components, feature, version_number, progress)
+    with PIPELINES[data.data_type](components, data, config, progress) as pipeline:
+        return train_and_promote(components, pipeline, progress)
+
+
+def load_feature_data(
+    components: Components, feature: Feature, version_number: int | None, progress: Progress
+) -> TaskData | PanelTaskData:
+    """A feature's task on a version of the canonical tables, the newest where `version_number` is None.
+
+    Raises LakeError where there is no such version, ColumnError where its tables lack what the task needs.
+    """
+    progress.begin(f"{feature.task.name}: reading the tables", 1)
     version = components.table_store.resolve_version(version_number)
     sources = tuple((source.name, source.sha256) for source in version.sources)
     data = feature.bind(
@@ -165,10 +177,8 @@ def _train_feature(
     )
     market = components.table_store.scan("market", version.number).collect()
     version_note = f"data version {version.number} ({version.id[:12]}), complete to {version.end:%Y-%m-%d}"
-    data = replace(data, notes=(version_note, *describe_refused_rents({"market": market}, version.end), *data.notes))
     progress.step()
-    with PIPELINES[data.data_type](components, data, config, progress) as pipeline:
-        return train_and_promote(components, pipeline, progress)
+    return replace(data, notes=(version_note, *describe_refused_rents({"market": market}, version.end), *data.notes))
 
 
 @contextmanager
@@ -179,8 +189,7 @@ def open_row_pipeline(
 
     Raises UserError for what is only done with rows that fit.
     """
-    task, settings = data.task, components.settings
-    split = SplitRequest(horizon=max(task.target.horizons, default=0.0), seed=config.seed)
+    task, settings, split = data.task, components.settings, build_feature_split(data.task, config.seed)
     gate = _build_gate(components, config.override)
     rows = select_rows_above_cap(data, settings.memory_cap)
     if rows is None:
@@ -197,6 +206,11 @@ def open_row_pipeline(
         setting = TrainingResources(settings.threads, settings.memory_cap, scratch, split.seed)
         memory = MemoryEstimate(estimate_memory(task, rows.height), settings.memory_cap)
         yield BatchPipeline(batches, split, setting, memory, gate)
+
+
+def build_feature_split(task: Task, seed: int) -> SplitRequest:
+    """The split that judges a feature's rows."""
+    return SplitRequest(horizon=max(task.target.horizons, default=0.0), seed=seed)
 
 
 @contextmanager

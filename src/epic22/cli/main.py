@@ -23,6 +23,8 @@ VERBS = {
     "ingest": "Check the tables in a folder and store them as one new data version; broken rows go to quarantine.",
     "audit": "Look for leaks and damage: in the stored tables, in a feature's inputs, or in a table of your own.",
     "train": "Train a feature on the stored tables, or a task on your own table, and report what is certain.",
+    "compare": "Compare families on the same folds: scores, calibration, time, memory, size. Nothing is registered.",
+    "ablate": "Train a family without each of its parts, and say what each is worth. Nothing is registered.",
     "decide": "Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides.",
     "predict": "Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score.",
     "explain": "Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold.",

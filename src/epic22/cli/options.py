@@ -14,8 +14,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instea
 TYPES: Mapping[str, Any] = {"text": str, "texts": list[str], "path": Path, "number": float, "whole": int, "flag": bool}
 
 
-def with_spec_options(fields: Sequence[SpecField]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    """A decorator that adds an option for each field to a verb, after the verb's own.
+def with_spec_options(
+    fields: Sequence[SpecField], hidden: Sequence[SpecField] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that adds an option for each field to a verb, after the verb's own; `hidden` ones are not in its help.
 
     The verb gets as `given` the values of those on the command line, by parameter.
     """
@@ -30,7 +32,7 @@ def with_spec_options(fields: Sequence[SpecField]) -> Callable[[Callable[..., No
         hints = get_type_hints(verb, include_extras=True)
         own = [p.replace(annotation=hints[n]) for n, p in signature(verb).parameters.items() if n != "given"]
         context = Parameter("context", Parameter.KEYWORD_ONLY, annotation=typer.Context)
-        parameters = [context, *own, *(_build_parameter(field) for field in fields)]
+        parameters = [context, *own, *(_build_parameter(field, field in hidden) for field in fields)]
         command.__signature__ = Signature([p.replace(kind=Parameter.KEYWORD_ONLY) for p in parameters])  # type: ignore[attr-defined]
         command.__annotations__ = {parameter.name: parameter.annotation for parameter in parameters}
         return command
@@ -42,7 +44,7 @@ def _is_given(context: typer.Context, name: str) -> bool:
     return getattr(context.get_parameter_source(name), "name", "") == "COMMANDLINE"
 
 
-def _build_parameter(field: SpecField) -> Parameter:
+def _build_parameter(field: SpecField, hidden: bool) -> Parameter:
     """A field as a parameter for Typer; a flag that is not off by default has a --no- form."""
     key, default = field.key, None if field.form == "texts" else field.default
     can_turn_off = field.form == "flag" and field.default is not False
@@ -52,6 +54,7 @@ def _build_parameter(field: SpecField) -> Parameter:
         max=key.maximum,
         help=key.help,
         rich_help_panel=key.panel,
+        hidden=hidden,
     )
     kind = TYPES[field.form] if default is not None else TYPES[field.form] | None
     return Parameter(field.parameter, Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, option])

@@ -18,6 +18,7 @@ from epic22.core.evaluation.explain.dependence import DependenceBin, DependenceP
 from epic22.core.evaluation.explain.explanation import ColumnImportance, Explanation, NearDuplicates
 from epic22.core.evaluation.explain.interactions import Interaction
 from epic22.core.evaluation.fairness import PromotionDecision
+from epic22.core.evaluation.family_calibration import FamilyCalibration
 from epic22.core.evaluation.forecast_metrics import ForecastScore
 from epic22.core.evaluation.intervals import Estimate
 from epic22.core.evaluation.learning_curve import CurvePoint, LearningCurve
@@ -36,14 +37,16 @@ from epic22.core.serialization import Views, collect_views, to_json, view
 from epic22.core.tables.versions import LakeVersion
 from epic22.core.task import Column, Formula
 from epic22.core.text import format_time
+from epic22.services.ablation import AblatedPart, Ablation
 from epic22.services.comparison import Comparison
 from epic22.services.decide import DecisionList, ListedCase
+from epic22.services.family_comparison import ComparedFamily, FamilyComparison, FamilyCost, FamilyVerdict, MachineLoad
 from epic22.services.forecast_findings import compute_forecast_coverage
 from epic22.services.ingest import IngestResult
 from epic22.services.prediction_intervals import PredictionIntervals
 from epic22.services.training_run import RowRun, SeriesRun, SplitComparison
 
-EXPLANATION_FORMAT = 1
+EXPLANATION_FORMAT = COMPARISON_FORMAT = ABLATION_FORMAT = 1
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,11 @@ class _ColumnBin:
             return dict.fromkeys(("low", "middle", "high"))
         ends = {"low": values.low, "middle": values.value, "high": values.high}
         return ends if self.column.dtype != "time" else {name: format_time(end) for name, end in ends.items()}
+
+
+def _list_metrics(evaluation: Evaluation) -> Mapping[str, MetricScore]:
+    """The scores by their metrics."""
+    return {score.metric: score for score in evaluation.scores}
 
 
 def _describe_loss(run: RowRun) -> Mapping[str, object] | None:
@@ -174,7 +182,7 @@ VIEWS: Views = collect_views(
     view(
         Evaluation,
         "family target horizon metrics fit_seconds row_ms=ms_per_row",
-        metrics=lambda evaluation: {score.metric: score for score in evaluation.scores},
+        metrics=lambda evaluation: _list_metrics(evaluation),
     ),
     view(MetricScore, "value low high"),
     view(ForecastScore, "value low high effective_blocks", effective_blocks=lambda score: round(score.blocks, 2)),
@@ -208,6 +216,30 @@ VIEWS: Views = collect_views(
         doubling=lambda curve: {"gain": curve.gain.value, "low": curve.gain.low, "high": curve.gain.high},
     ),
     view(CurvePoint, "rows value low high"),
+    # Families compared, and one without its parts.
+    view(
+        FamilyComparison,
+        "format task=task.name data_version folds=plan rows=n_rows seed threads metric=task.target.metric.name reference "
+        "families verdicts words=conclusion machine=load notes warnings=plan.warnings",
+        format=lambda _: COMPARISON_FORMAT,
+    ),
+    view(ComparedFamily, "family=name metrics cost calibration", metrics=lambda family: _list_metrics(family.evaluation)),
+    view(FamilyCost, "fit_seconds memory_bytes model_bytes ms_alone ms_in_batch"),
+    view(FamilyCalibration, "of=what error noise=floor table"),
+    view(FamilyVerdict, "family *verdict"),
+    view(MachineLoad, "processors load processor_share busy=is_busy words"),
+    view(
+        Ablation,
+        "format task=task.name data_version folds=plan rows=n_rows seed metric=task.target.metric.name family metrics parts "
+        "absent words=conclusion notes warnings=plan.warnings",
+        format=lambda _: ABLATION_FORMAT,
+        metrics=lambda ablation: _list_metrics(ablation.whole),
+    ),
+    view(
+        AblatedPart,
+        "part=part.name off=part.params metrics changes_nothing dispensable=is_dispensable verdict words",
+        metrics=lambda part: _list_metrics(part.evaluation),
+    ),
     # Search and planned columns.
     view(
         SearchResult,

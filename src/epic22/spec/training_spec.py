@@ -658,6 +658,11 @@ def list_options(audit: bool = False) -> tuple[SpecField, ...]:
     return tuple(sorted(options, key=lambda one: panels.index(one.key.panel)))
 
 
+def list_comparison_options() -> tuple[SpecField, ...]:
+    """The options that say which rows families are compared on; nothing of a search, a panel, or what a model is used for."""
+    return tuple(one for one in list_options() if one.key.panel not in (USE, SEARCH, PANEL) and one.name != "write_task")
+
+
 def list_unused(job: Job, given: Container[str]) -> tuple[SpecField, ...]:
     """Those of the fields given, by their parameters, that the job has no use for."""
     return tuple(one for one in FIELDS if one.parameter in given and not one.key.is_used_by(job))

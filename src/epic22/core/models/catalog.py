@@ -74,6 +74,8 @@ def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None =
     kind or cannot add the offset, NotInstalledError where its library is absent."""
     for name in names:
         family = get_family(name)
+        if family is ENSEMBLE:
+            raise ColumnError(f"families: {name} is made by a search, with --trials or --time-limit; leave it out.")
         if kind not in family.kinds:
             raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
         if offset is not None and not family.supports_offset:
