@@ -21,7 +21,7 @@ from pydantic import TypeAdapter
 
 from epic22.adapters.scratch import scratch_folder
 from epic22.core.data.folds import Fold
-from epic22.core.errors import InternalError, NotInstalledError
+from epic22.core.errors import InternalError, UserError
 from epic22.core.models.base import BaseEstimator
 from epic22.core.models.catalog import get_family
 from epic22.core.models.fit_request import FitMeasurement, FitRequest
@@ -45,7 +45,7 @@ class FitOrder:
 @dataclass(frozen=True)
 class FitReply:
     """What a fit took: wall-clock and processor seconds, and the process's peak of resident memory since its start, in bytes,
-    with what its rows hold of it. `error` is the message of a library that is absent; then nothing was fitted."""
+    with what its rows hold of it. `error` is the message of a UserError, with which the fit ended."""
 
     seconds: float = 0.0
     processor_seconds: float = 0.0
@@ -68,7 +68,7 @@ class FitProcess:
     def fit(self, request: FitRequest) -> BaseEstimator:
         """The estimator of a request, which must state no arguments of its own, restored from the bytes that would be stored.
 
-        Raises NotInstalledError where the family's library is absent, InternalError where the process ends on the way.
+        Raises UserError as the fit does, such as for a library that is absent, InternalError where the process ends on the way.
         """
         write_arrays(request, self.folder / ARRAYS_FILE)
         order = FitOrder(request.family.name, request.problem, request.seed, request.threads, self.folder)
@@ -78,7 +78,7 @@ class FitProcess:
             self._process.stdin.flush()
         reply = TypeAdapter(FitReply).validate_json(self._read_line())
         if reply.error is not None:
-            raise NotInstalledError(reply.error)
+            raise UserError(reply.error)
         self.replies.append(reply)
         return request.family.restore(read_model(self.folder / MODEL_FILE))
 
@@ -172,7 +172,7 @@ def carry_out(order: FitOrder) -> FitReply:
     began, processor_began = time.perf_counter(), time.process_time()
     try:
         estimator = request.fit()
-    except NotInstalledError as error:
+    except UserError as error:
         return FitReply(error=str(error))
     seconds, processor_seconds = time.perf_counter() - began, time.process_time() - processor_began
     peak = read_peak_memory()

@@ -48,7 +48,7 @@ class AblationResult:
 
 
 @dataclass(frozen=True)
-class ComparedRows:
+class LoadedRows:
     """The rows and the split that families are compared on."""
 
     data: TaskData
@@ -100,7 +100,7 @@ def ablate_feature(
 def _compare(
     components: Components,
     families: tuple[str, ...],
-    load_rows: Callable[[], ComparedRows],
+    load_rows: Callable[[], LoadedRows],
     progress: Progress,
     spec: TrainingSpec = TrainingSpec(),
 ) -> ComparisonResult:
@@ -123,7 +123,7 @@ def _compare(
 def _ablate(
     components: Components,
     family: str,
-    load_rows: Callable[[], ComparedRows],
+    load_rows: Callable[[], LoadedRows],
     progress: Progress,
     spec: TrainingSpec = TrainingSpec(),
 ) -> AblationResult:
@@ -139,7 +139,7 @@ def _ablate(
         return AblationResult(ablation, write_ablation_report(ablation, path))
 
 
-def _load_file_rows(components: Components, spec: TrainingSpec, progress: Progress) -> ComparedRows:
+def _load_file_rows(components: Components, spec: TrainingSpec, progress: Progress) -> LoadedRows:
     refuse_contradictions(spec)
     if is_delta(spec.path) or estimate_file_memory(spec.path) > components.settings.memory_cap:
         raise UserError(
@@ -150,12 +150,12 @@ def _load_file_rows(components: Components, spec: TrainingSpec, progress: Progre
     progress.step()
     if search.is_requested or search.engineer:
         data = replace(data, notes=(*data.notes, WITHOUT_SEARCH))
-    return ComparedRows(data, replace(build_split_request(spec), test_rows=data.test_rows))
+    return LoadedRows(data, replace(build_split_request(spec), test_rows=data.test_rows))
 
 
 def _load_feature_rows(
     components: Components, name: str, version_number: int | None, seed: int, progress: Progress
-) -> ComparedRows:
+) -> LoadedRows:
     data = load_feature_data(components, get_feature(name), version_number, progress)
     if not isinstance(data, TaskData):
         raise UserError(
@@ -164,7 +164,7 @@ def _load_feature_rows(
         )
     if select_rows_above_cap(data, components.settings.memory_cap) is not None:
         raise UserError(f"{name}: families are compared on rows that fit under the memory cap; raise --memory-cap.")
-    return ComparedRows(data, build_feature_split(data.task, seed))
+    return LoadedRows(data, build_feature_split(data.task, seed))
 
 
 def _name_report(home: Path, what: str, result: ResultT, selection: Mapping[str, Any]) -> Path:

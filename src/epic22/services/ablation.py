@@ -60,7 +60,7 @@ class AblatedPart:
         return is_small or (self.verdict.certain and self.verdict.difference.value < 0)
 
     @property
-    def worth(self) -> Interval | None:
+    def gain(self) -> Interval | None:
         """How much better the family is with the part, in the metric's unit; None where it changes nothing."""
         return None if self.verdict is None else self.verdict.difference
 
@@ -177,7 +177,7 @@ def compare_with_whole(
         AblatedPart(part, one, next(verdicts) if is_changed else None)
         for part, one, is_changed in zip(parts, evaluations, changed, strict=True)
     ]
-    return tuple(sorted(ablated, key=lambda one: 0.0 if one.worth is None else -one.worth.value))
+    return tuple(sorted(ablated, key=lambda one: 0.0 if one.gain is None else -one.gain.value))
 
 
 def predicts_equally(a: Evaluation, b: Evaluation) -> bool:

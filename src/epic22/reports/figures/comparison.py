@@ -125,7 +125,7 @@ def draw_time_against_score(comparison: FamilyComparison, axes: "Axes") -> None:
 def draw_part_differences(ablation: Ablation, axes: "Axes") -> None:
     """How much better the family is with each part than without it."""
     differences = [
-        NamedDifference(one.part.name, one.worth or Interval(0.0, 0.0, 0.0), one.verdict is not None and one.verdict.certain)
+        NamedDifference(one.part.name, one.gain or Interval(0.0, 0.0, 0.0), one.verdict is not None and one.verdict.certain)
         for one in ablation.parts
     ]
     draw_differences(axes, differences, f"better with the part by\n({ablation.task.target.metric.name})")
