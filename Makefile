@@ -51,9 +51,9 @@ test: $(VENV)/dev ## The whole suite on every core, with coverage, of processes 
 test-fast: $(VENV)/dev ## The fast half.
 	$(QUIETLY) $(BIN)/python -m pytest -m 'not slow' $(CORES)
 
-kills: $(VENV)/dev ## An ingest killed at 30 random moments, a search at 10; the suite does it at 6 and 2.
+kills: $(VENV)/dev ## An ingest killed at 30 random moments, a search and networks at 10; the suite does it at 6 and 2.
 	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_ingest.py
-	EPIC22_KILL_MOMENTS=10 $(BIN)/python -m pytest tests/e2e/test_killed_search.py
+	EPIC22_KILL_MOMENTS=10 $(BIN)/python -m pytest tests/e2e/test_killed_search.py tests/e2e/test_killed_network_training.py
 
 bench: $(VENV)/dev ## Features on simulated portfolios, planted faults, ingest and point in time at 10 million readings; resumable.
 	$(BIN)/python benchmarks/portfolio.py --large

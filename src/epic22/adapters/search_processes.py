@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from epic22.adapters.scratch import scratch_folder
 from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.core.errors import InternalError
+from epic22.core.models.networks.checkpoint import get_checkpoint_folder, keep_checkpoints
 from epic22.core.selection.budget import Deadline
 from epic22.core.selection.executor import FoldExecutor
 from epic22.core.selection.search_result import PreparedPart
@@ -35,7 +36,8 @@ POLL_SECONDS = 0.1
 @dataclass(frozen=True)
 class WorkerOrder:
     """What a process is to do, a line of JSON: the search, whose arrays are in `folder`, and its study, by task, digest and part,
-    below `home` or in the database at `url`; on how many threads, until `end` on the clock of `time.monotonic`."""
+    below `home` or in the database at `url`; on how many threads, until `end` on the clock of `time.monotonic`; and the folder in
+    which networks keep checkpoints, where they do."""
 
     state: SearchState
     study: tuple[str, str, str]
@@ -45,6 +47,7 @@ class WorkerOrder:
     folder: Path
     threads: int
     end: float | None
+    checkpoints: Path | None
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,7 @@ class SearchProcesses:
         A process that dies takes its own trial with it, no more. Raises InternalError where all die.
         """
         study.fail_interrupted()
+        checkpoints = get_checkpoint_folder()
         with scratch_folder(self.scratch) as folder:
             order = WorkerOrder(
                 write_search(part.data, config, folder),
@@ -76,6 +80,7 @@ class SearchProcesses:
                 folder,
                 max(1, part.threads // self.count),
                 deadline.end,
+                None if checkpoints is None else checkpoints.path,
             )
             processes = [self._start(order, folder / f"{number}.log") for number in range(self.count)]
             try:
@@ -137,7 +142,8 @@ def main() -> None:
     store = StudyFiles(order.home) if order.url is None else StudyDatabase(order.url, order.home)
     config, data = order.state.build_config(), order.state.read_data(order.folder)
     study = store.open(*order.study, config.build_study_config(data.metric, order.study_seed, shared=True))
-    with FoldExecutor.split(order.threads, len(data.folds)) as executor:
+    checkpoints = nullcontext() if order.checkpoints is None else keep_checkpoints(order.checkpoints)
+    with checkpoints, FoldExecutor.split(order.threads, len(data.folds)) as executor:
         run_worker(TrialRunner(data, config, executor), study, Deadline(order.end), order.folder)
 
 

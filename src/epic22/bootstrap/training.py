@@ -9,6 +9,7 @@ from typing import Any, Generic
 
 from polars import DataFrame
 
+from epic22.adapters.checkpoints import open_checkpoints
 from epic22.adapters.home import refuse_unwritable_home, translate_storage_faults
 from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.scratch import scratch_folder
@@ -24,7 +25,7 @@ from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
 from epic22.core.ports import RunRecord
-from epic22.core.progress import Progress
+from epic22.core.progress import Progress, follow_inner_work
 from epic22.core.tables.canonical import describe_refused_rents
 from epic22.core.task import Task
 from epic22.features.catalog import Feature, get_feature
@@ -247,7 +248,13 @@ def train_and_promote(
     """
     data = pipeline.data
     inputs = list_data_datasets(data.data_version, components.table_store)
-    with emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work, ExitStack() as promotion:
+    checkpoints, inner_work = open_checkpoints(components.settings.home / "checkpoints"), follow_inner_work(progress)
+    with (
+        emit_lineage(components.lineage, f"train.{data.task.name}", inputs) as work,
+        checkpoints,
+        inner_work,
+        ExitStack() as promotion,
+    ):
         run = train(pipeline, components.registry, progress, promotion)
         try:
             result = _report_and_promote(components, run, progress)

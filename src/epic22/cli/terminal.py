@@ -3,18 +3,18 @@
 import json
 import math
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as RichProgress
 from rich.table import Table
 from rich.text import Text
 
-from epic22.core.progress import Noted, Progress, ProgressEvent, WorkAdvanced, WorkStarted
+from epic22.core.progress import EpochFinished, Noted, Progress, ProgressEvent, WorkAdvanced, WorkStarted
 from epic22.core.serialization import NO_VIEWS, Views, to_json
 from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
@@ -37,8 +37,34 @@ def show_progress() -> Iterator[Progress]:
         yield Progress(partial(_print_work, console))
         return
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with RichProgress(*columns, console=console, transient=True) as bars:
+    with _Bars(*columns, console=console, transient=True) as bars:
         yield Progress(partial(_move_bars, bars))
+
+
+class _Bars(RichProgress):
+    """Bars, and below them a line about what is under way inside the last one."""
+
+    inner_work = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """The bars and the line."""
+        yield from super().get_renderables()
+        if self.inner_work:
+            yield Text(self.inner_work, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+def describe_epoch(event: EpochFinished) -> str:
+    """An epoch of a network in a line, what matters most first: a narrow terminal cuts its end off.
+
+    >>> describe_epoch(EpochFinished(3, 100, 0.41237, 0.42, 0.003, 51234.5, 97.2))
+    'epoch 3/100, ≤ 1:38 left: loss 0.4124, validation 0.4200, rate 0.003, 51,234 rows/s'
+    """
+    validation = "" if event.validation_loss is None else f", validation {event.validation_loss:.4f}"
+    minutes, seconds = divmod(math.ceil(event.seconds_left), 60)
+    return (
+        f"epoch {event.epoch}/{event.epochs}, ≤ {minutes}:{seconds:02} left: loss {event.loss:.4f}{validation}, "
+        f"rate {event.learning_rate:.3g}, {event.rows_per_second:,.0f} rows/s"
+    )
 
 
 def _print_work(console: Any, event: ProgressEvent) -> None:
@@ -49,7 +75,8 @@ def _print_work(console: Any, event: ProgressEvent) -> None:
             console.print(Text(text), soft_wrap=True)
 
 
-def _move_bars(bars: Any, event: ProgressEvent) -> None:
+def _move_bars(bars: _Bars, event: ProgressEvent) -> None:
+    bars.inner_work = describe_epoch(event) if isinstance(event, EpochFinished) else ""
     match event:
         case WorkStarted(what, steps):
             for task in bars.task_ids:

@@ -49,7 +49,7 @@ def _to_json_texts(values: list[Any]) -> list[str]:
     return texts if len(texts) == len(values) else [canonical_json(value).decode() for value in values]
 
 
-def sha256(*parts: bytes) -> str:
+def sha256(*parts: bytes | memoryview) -> str:
     """Hex SHA-256 over the parts, each preceded by its length so that no two splits collide.
 
     >>> sha256(b"ab", b"c") == sha256(b"a", b"bc")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,13 +38,30 @@ class WorkAdvanced:
 
 
 @dataclass(frozen=True)
+class EpochFinished:
+    """A pass of a network over its rows is done, the `epoch`-th of at most `epochs`.
+
+    `loss` is the mean over its rows, `validation_loss` that of the validation rows where there are any, `learning_rate` that of
+    its last step, `seconds_left` what all further epochs take.
+    """
+
+    epoch: int
+    epochs: int
+    loss: float
+    validation_loss: float | None
+    learning_rate: float
+    rows_per_second: float
+    seconds_left: float
+
+
+@dataclass(frozen=True)
 class Noted:
     """What the user should know of the work, in a sentence."""
 
     text: str
 
 
-ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced | Noted
+ProgressEvent = StageStarted | StageFinished | WorkStarted | WorkAdvanced | EpochFinished | Noted
 
 
 @dataclass(frozen=True)
@@ -70,3 +88,21 @@ class Progress:
     def step(self) -> None:
         """Say that one more step of it is done."""
         self.emit(WorkAdvanced())
+
+
+_INNER_PROGRESS: ContextVar[Progress | None] = ContextVar("inner progress", default=None)
+
+
+@contextmanager
+def follow_inner_work(progress: Progress) -> Iterator[None]:
+    """Have what lies deep inside a step, such as the epochs of a network, told to this progress; nobody listens elsewhere."""
+    token = _INNER_PROGRESS.set(progress)
+    try:
+        yield
+    finally:
+        _INNER_PROGRESS.reset(token)
+
+
+def get_inner_progress() -> Progress:
+    """Where what lies deep inside a step is told."""
+    return _INNER_PROGRESS.get() or Progress()

@@ -3,6 +3,8 @@
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from contextvars import copy_context
+from functools import partial
 from typing import Any, Self, TypeVar
 
 T = TypeVar("T")
@@ -46,13 +48,13 @@ class FoldExecutor:
             self._changed.notify_all()
 
     def submit(self, fold: int, work: Callable[[], T]) -> "Future[T]":
-        """Have the work done when no other holds that inner fold."""
+        """Have the work done when no other holds that inner fold, within the context variables of the caller."""
         future: Future[T] = Future()
         with self._changed:
             if self.closed:
                 future.cancel()
             else:
-                self._queue.append((fold, work, future))
+                self._queue.append((fold, partial(copy_context().run, work), future))
                 self._changed.notify_all()
         return future
 

@@ -1,15 +1,28 @@
 """What a training of a network is given and gives, as plain values that another process can be sent."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 from epic22.core.models.loss import Loss
 from epic22.core.models.networks.specification import MlpSpec
 from epic22.core.task import Array
 
+Schedule = Literal["constant", "cosine", "one_cycle"]
+"""How the learning rate goes on after its warm-up; see `schedule.compute_learning_rate`."""
+
+Precision = Literal["float32", "bfloat16", "float16"]
+"""In which numbers a network's layers are computed while it is trained; its weights are float32 in any case."""
+
 
 @dataclass(frozen=True)
 class TrainingSettings:
-    """At most `epochs` passes over the rows, in batches of `batch_size`; they end `patience` epochs after the best one."""
+    """At most `epochs` passes over the rows, in batches of `batch_size`; they end `patience` epochs after the best one.
+
+    The learning rate rises over `warm_up_steps` steps, then follows `schedule`, which reaches its end with the last of `epochs`:
+    where these end sooner, so does it. `label_smoothing` is the share of a class's label that is spread over all classes.
+    Gradients of a batch are summed over `micro_batch` rows at a time (None: the whole batch); `max_memory_mb` is the most that
+    weights and a step may take, in millions of bytes (None: what the process's own limit leaves). `precision` is that of layers.
+    """
 
     epochs: int = 100
     batch_size: int = 256
@@ -18,6 +31,12 @@ class TrainingSettings:
     patience: int = 8
     max_gradient: float = 1.0
     seed: int = 0
+    schedule: Schedule = "constant"
+    warm_up_steps: int = 20
+    label_smoothing: float = 0.0
+    micro_batch: int | None = None
+    max_memory_mb: int | None = None
+    precision: Precision = "float32"
 
 
 @dataclass(frozen=True)
@@ -30,13 +49,15 @@ class NetworkRows:
 
 @dataclass(frozen=True)
 class TrainingJob:
-    """What decides a training: the same job gives the same weights on the same machine. `objective` names the loss."""
+    """What decides a training: the same job gives the same weights on the same machine. `objective` names the loss; `device` is
+    PyTorch's name of where it is trained."""
 
     spec: MlpSpec
     objective: str
     loss: Loss
     settings: TrainingSettings
     threads: int
+    device: str = "cpu"
 
 
 @dataclass(frozen=True)

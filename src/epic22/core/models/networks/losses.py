@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from epic22.core.errors import UserError
 from epic22.core.models.loss import EVALUATION_POWER, Loss
 
 OutputLoss = Callable[[Tensor, Tensor], Tensor]
@@ -53,6 +54,38 @@ OUTPUT_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     **VALUE_LOSSES,
 }
 """By the name of what a kind of target makes small (`TargetKind.name_objective`)."""
+
+
+def _build_smoothed_log_loss(share: float) -> OutputLoss:
+    return lambda raw, y: _compute_log_loss(raw, y * (1 - share) + share / 2)
+
+
+def _build_smoothed_class_loss(share: float) -> OutputLoss:
+    return lambda raw, y: functional.cross_entropy(raw, y.to(torch.int64), reduction="none", label_smoothing=share)
+
+
+SMOOTHED_LOSSES: Mapping[str, Callable[[float], OutputLoss]] = {
+    "binary": _build_smoothed_log_loss,
+    "multiclass": _build_smoothed_class_loss,
+}
+"""Losses of classes whose labels are spread by a share over all classes (Szegedy et al. 2016), by the objective's name."""
+
+
+def build_training_loss(objective: str, loss: Loss, label_smoothing: float = 0.0) -> OutputLoss:
+    """The loss that a network is trained by; it is judged by that of labels as they are.
+
+    Raises UserError where labels that are no classes are to be smoothed, or by a share that is none.
+    """
+    if not label_smoothing:
+        return OUTPUT_LOSSES[objective](loss)
+    if not 0 < label_smoothing < 1:
+        raise UserError(f"label_smoothing is {label_smoothing:g}; give a share from 0 to below 1.")
+    if objective not in SMOOTHED_LOSSES:
+        raise UserError(
+            f"label_smoothing is {label_smoothing:g}, and the objective {objective!r}: only labels of classes "
+            f"({', '.join(SMOOTHED_LOSSES)}) are smoothed; leave it at 0."
+        )
+    return SMOOTHED_LOSSES[objective](label_smoothing)
 
 
 def average_over_members(loss: OutputLoss) -> Callable[[Tensor, Tensor], Tensor]:

@@ -8,11 +8,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epic22.core.models.networks.checkpoint import find_checkpoint
 from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, TrainingJob
-from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members
+from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members, build_training_loss
 from epic22.core.models.networks.mlp import Mlp, average_members
 from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs
-from epic22.core.models.networks.training_loop import RowTensors, train_network
+from epic22.core.models.networks.training_loop import RowTensors, Surroundings, train_network
+from epic22.core.progress import get_inner_progress
 from epic22.core.task import Array
 
 MAX_REFERENCE_ROWS = 4096
@@ -40,8 +42,12 @@ def train(
 
         validation_rows = None if validation is None else (to_tensors(validation), score_loss)
         tensors = to_tensors(rows)
-        history = train_network(network, average_over_members(output_loss), tensors, job.settings, validation_rows, expired)
-        weights = {name: value.numpy() for name, value in network.state_dict().items()}
+        surroundings = Surroundings(job.device, expired, find_checkpoint(job, rows, validation), get_inner_progress())
+        training_loss = build_training_loss(job.objective, job.loss, job.settings.label_smoothing)
+        history = train_network(
+            network, average_over_members(training_loss), tensors, job.settings, validation_rows, surroundings
+        )
+        weights = {name: value.numpy() for name, value in network.cpu().state_dict().items()}
         with torch.no_grad():
             step = -(-len(tensors) // MAX_REFERENCE_ROWS)
             weights["reference"] = network.embedding(tensors.x[::step]).mean(0).numpy()

@@ -1,20 +1,28 @@
 """The loop that trains every network: batches in an order that seed and epoch decide, AdamW, early stopping.
 
 Everything random follows from (seed, epoch), so that an epoch is the same whatever ran before it: two runs of one seed have equal
-bytes. Loshchilov and Hutter 2019 (AdamW); Pascanu, Mikolov, Bengio 2013 (clipping of gradients).
+bytes, and so has one that was killed and goes on from its checkpoint. Loshchilov and Hutter 2019 (AdamW); Pascanu, Mikolov and
+Bengio 2013 (clipping of gradients).
 """
 
 import copy
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from epic22.core.models.networks.checkpoint import Checkpoint, SavedTraining
 from epic22.core.models.networks.jobs import TrainingSettings
+from epic22.core.models.networks.memory_plan import StepPlan, apply_plan, plan_steps
+from epic22.core.models.networks.precision import open_numbers, read_random_state, set_random_state
+from epic22.core.models.networks.schedule import compute_learning_rate
+from epic22.core.progress import EpochFinished, Progress
 
-WARM_UP_STEPS = 20
-"""Steps over which the learning rate rises from nothing."""
+ROWS_PER_EVALUATION = 4096
+"""Validation rows whose loss is computed at once."""
 
 
 @dataclass(frozen=True)
@@ -40,45 +48,214 @@ RowLoss = Callable[[Tensor, Tensor], Tensor]
 """The mean loss of a network's outputs on rows' labels."""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Where a training takes place: its device, what says that its time is over, its checkpoint, and who hears of its epochs."""
+
+    device: str = "cpu"
+    expired: Callable[[], bool] = lambda: False
+    checkpoint: Checkpoint = field(default_factory=Checkpoint)
+    progress: Progress = field(default_factory=Progress)
+
+
+@dataclass
+class TrainingState:
+    """How far a training is: `epoch` whole epochs, and `batch` batches of the next one, with the sum of its rows' losses.
+
+    `best` is the network after its `best_epoch`, the one with the least of the validation `losses`.
+    """
+
+    epoch: int = 0
+    batch: int = 0
+    loss_sum: float | Tensor = 0.0
+    losses: list[float] = field(default_factory=list)
+    best_epoch: int = 0
+    best: dict[str, Tensor] = field(default_factory=dict)
+
+
 def train_network(
     network: nn.Module,
     loss: RowLoss,
     rows: RowTensors,
     settings: TrainingSettings,
     validation: tuple[RowTensors, RowLoss] | None = None,
-    expired: Callable[[], bool] = lambda: False,
+    surroundings: Surroundings = Surroundings(),
 ) -> TrainingHistory:
     """Train in place; with validation rows, and a loss for them, the network is left as it was after its best epoch.
 
-    Where the time has `expired` after an epoch, no other begins.
+    Where the time has expired after an epoch, no other begins. Raises UserError for numbers that the device does not compute in,
+    and where a step of one row takes more memory than is allowed.
     """
-    optimiser = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True)
-    losses: list[float] = []
-    best: tuple[float, int, dict[str, Tensor]] | None = None
-    step = 0
-    for epoch in range(settings.epochs):
-        network.train()
-        for chosen in draw_batches(len(rows), settings.batch_size, settings.seed, epoch):
-            step += 1
-            for group in optimiser.param_groups:
-                group["lr"] = settings.learning_rate * min(1.0, step / WARM_UP_STEPS)
-            optimiser.zero_grad()
-            loss(network(rows.x[chosen]), rows.y[chosen]).backward()
-            nn.utils.clip_grad_norm_(network.parameters(), settings.max_gradient)
-            optimiser.step()
-        if validation is not None:
-            losses.append(compute_loss(network, *validation))
-            if best is None or losses[-1] < best[0]:
-                best = (losses[-1], epoch + 1, copy.deepcopy(network.state_dict()))
-            elif epoch + 1 - best[1] >= settings.patience:
-                break
-        if expired():
-            break
+    training = NetworkTraining(network, loss, rows, settings, surroundings)
+    with apply_plan(network, training.plan):
+        training.run(validation)
     network.eval()
-    if best is None:
-        return TrainingHistory(epoch + 1, ())
-    network.load_state_dict(best[2])
-    return TrainingHistory(best[1], tuple(losses))
+    return TrainingHistory(training.state.best_epoch or training.state.epoch, tuple(training.state.losses))
+
+
+class NetworkTraining:
+    """One training of a network, from its beginning or from where its checkpoint says."""
+
+    def __init__(
+        self, network: nn.Module, loss: RowLoss, rows: RowTensors, settings: TrainingSettings, surroundings: Surroundings
+    ) -> None:
+        self.numbers = open_numbers(settings.precision, surroundings.device)
+        self.network, self.loss, self.rows = network.to(surroundings.device), loss, rows
+        self.settings, self.surroundings, self.state = settings, surroundings, TrainingState()
+        self.scaler = self.numbers.build_scaler()
+        self.optimiser = torch.optim.AdamW(
+            network.parameters(), lr=settings.learning_rate, weight_decay=settings.weight_decay, fused=True
+        )
+        self.steps_per_epoch = count_batches(len(rows), settings.batch_size)
+        saved = surroundings.checkpoint.read()
+        self._random_state: dict[str, Tensor] = {}
+        if saved is None:
+            # The last batch may have a row more.
+            largest = min(settings.batch_size + 1, len(rows)) if len(rows) % settings.batch_size == 1 else settings.batch_size
+            self.plan = plan_steps(network, self._compute_first_loss, largest, len(rows), settings)
+        else:
+            self.plan = StepPlan(saved.facts["micro_batch"], saved.facts["recomputes"])
+            self._restore(saved)
+
+    def run(self, validation: tuple[RowTensors, RowLoss] | None) -> None:
+        """Train until the epochs, the patience or the time is over."""
+        checkpoint, began, first_epoch = self.surroundings.checkpoint, time.monotonic(), self.state.epoch
+        while not self._is_over:
+            rows_per_second = self._train_epoch()
+            if validation is not None:
+                self._validate(*validation)
+            seconds_per_epoch = (time.monotonic() - began) / (self.state.epoch - first_epoch)
+            self._report_epoch(rows_per_second, seconds_per_epoch)
+            if self._is_over:
+                break
+            if checkpoint.is_due(is_epoch_over=True):
+                checkpoint.write(*self._collect_state())
+            if self.surroundings.expired():
+                break
+        if self.state.best:
+            self.network.load_state_dict(self.state.best)
+        if self._is_over:
+            checkpoint.finish(*self._collect_result())
+
+    @property
+    def _is_over(self) -> bool:
+        waited = self.state.epoch - self.state.best_epoch
+        is_patience_over = bool(self.state.best) and waited >= max(self.settings.patience, 1)
+        return self.state.epoch >= self.settings.epochs or is_patience_over
+
+    def _train_epoch(self) -> float:
+        """Go through the batches of the next epoch that are still to come; rows a second."""
+        state, began, n_rows = self.state, time.monotonic(), 0
+        batches = draw_batches(len(self.rows), self.settings.batch_size, self.settings.seed, state.epoch)
+        set_random_state(self._random_state)
+        self._random_state = {}
+        self.network.train()
+        for chosen in batches[state.batch :]:
+            self._take_step(chosen)
+            state.batch, n_rows = state.batch + 1, n_rows + len(chosen)
+            if state.batch < len(batches) and self.surroundings.checkpoint.is_due(is_epoch_over=False):
+                self.surroundings.checkpoint.write(*self._collect_state())
+        state.epoch, state.batch = state.epoch + 1, 0
+        return n_rows / max(time.monotonic() - began, 1e-9)
+
+    def _take_step(self, chosen: Tensor) -> None:
+        """One step of the optimiser, on the gradients of a batch, which are summed up part by part."""
+        for group in self.optimiser.param_groups:
+            group["lr"] = self._compute_rate(self.state.epoch * self.steps_per_epoch + self.state.batch + 1)
+        self.optimiser.zero_grad()
+        for part in chosen.split(self.plan.micro_batch):
+            loss = self._compute_loss(part)
+            if len(part) < len(chosen):
+                loss = loss * (len(part) / len(chosen))
+            self.scaler.scale(loss).backward()
+            self.state.loss_sum = self.state.loss_sum + loss.detach() * len(chosen)
+        self.scaler.unscale_(self.optimiser)
+        nn.utils.clip_grad_norm_(self.network.parameters(), self.settings.max_gradient)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+
+    def _compute_loss(self, chosen: Tensor) -> Tensor:
+        """The mean loss of some rows; outputs are float32 in whichever numbers the layers are."""
+        device = self.surroundings.device
+        x, y = self.rows.x[chosen].to(device), self.rows.y[chosen].to(device)
+        with self.numbers.autocast():
+            raw = self.network(x)
+        return self.loss(raw.float(), y)
+
+    def _compute_first_loss(self, n_rows: int) -> Tensor:
+        self.network.train()
+        return self._compute_loss(torch.arange(n_rows))
+
+    def _compute_rate(self, step: int) -> float:
+        return compute_learning_rate(self.settings, step, self.settings.epochs * self.steps_per_epoch)
+
+    def _validate(self, rows: RowTensors, loss: RowLoss) -> None:
+        """Note the loss after an epoch, and keep the network where it is the least so far."""
+        state, is_capped = self.state, self.plan.micro_batch < self.settings.batch_size
+        batch_size = min(self.plan.micro_batch, ROWS_PER_EVALUATION) if is_capped else ROWS_PER_EVALUATION
+        state.losses.append(compute_loss(self.network, rows, loss, batch_size, self.surroundings.device))
+        if not state.best or state.losses[-1] < state.losses[state.best_epoch - 1]:
+            state.best_epoch, state.best = state.epoch, copy.deepcopy(self.network.state_dict())
+
+    def _report_epoch(self, rows_per_second: float, seconds_per_epoch: float) -> None:
+        state, epochs = self.state, self.settings.epochs
+        self.surroundings.progress.emit(
+            EpochFinished(
+                state.epoch,
+                epochs,
+                float(state.loss_sum) / len(self.rows),
+                state.losses[-1] if state.losses else None,
+                self._compute_rate(state.epoch * self.steps_per_epoch),
+                rows_per_second,
+                (epochs - state.epoch) * seconds_per_epoch,
+            )
+        )
+        state.loss_sum = 0.0
+
+    def _collect_state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """All that the rest of the training depends on, as tensors and facts."""
+        tensors, facts = self._collect_result()
+        tensors |= {f"best.{name}": value for name, value in self.state.best.items()}
+        tensors |= {f"random.{name}": value for name, value in read_random_state(self.surroundings.device).items()}
+        tensors["loss_sum"] = torch.as_tensor(self.state.loss_sum)
+        for number, parameter in enumerate(self.network.parameters()):
+            tensors |= {f"moments.{number}.{name}": value for name, value in self.optimiser.state[parameter].items()}
+        return tensors, facts | {"batch": self.state.batch, "scaler": self.scaler.state_dict()}
+
+    def _collect_result(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """What an ended training came to."""
+        tensors = {f"weights.{name}": value for name, value in self.network.state_dict().items()}
+        tensors["losses"] = torch.tensor(self.state.losses, dtype=torch.float64)
+        return tensors, {
+            "epoch": self.state.epoch,
+            "best_epoch": self.state.best_epoch,
+            "micro_batch": self.plan.micro_batch,
+            "recomputes": self.plan.recomputes,
+        }
+
+    def _restore(self, saved: SavedTraining) -> None:
+        """Go on where the checkpoint was written."""
+        tensors, facts, state = saved.tensors, saved.facts, self.state
+
+        def select(prefix: str) -> dict[str, Tensor]:
+            return {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+
+        self.network.load_state_dict(select("weights."))
+        state.epoch, state.best_epoch, state.batch = facts["epoch"], facts["best_epoch"], facts.get("batch", 0)
+        state.losses, state.loss_sum = tensors["losses"].tolist(), tensors.get("loss_sum", 0.0)
+        state.best = {name: value.to(self.surroundings.device) for name, value in select("best.").items()}
+        if state.best_epoch and not state.best:
+            state.best = copy.deepcopy(self.network.state_dict())
+        if state.batch:
+            self._random_state = select("random.")
+        for number, parameter in enumerate(self.network.parameters()):
+            moments = {name: value.to(self.surroundings.device) for name, value in select(f"moments.{number}.").items()}
+            if moments:
+                self.optimiser.state[parameter] = moments
+        if facts.get("scaler"):
+            self.scaler.load_state_dict(facts["scaler"])
+        if not self._is_over:
+            self.surroundings.progress.note(f"a training that was interrupted goes on in epoch {state.epoch + 1}")
 
 
 def draw_batches(n_rows: int, batch_size: int, seed: int, epoch: int) -> tuple[Tensor, ...]:
@@ -91,9 +268,18 @@ def draw_batches(n_rows: int, batch_size: int, seed: int, epoch: int) -> tuple[T
     return tuple(batches)
 
 
+def count_batches(n_rows: int, batch_size: int) -> int:
+    """How many batches `draw_batches` draws."""
+    return max(1, (n_rows + batch_size - 2) // batch_size) if n_rows > 1 else n_rows
+
+
 @torch.no_grad()
-def compute_loss(network: nn.Module, rows: RowTensors, loss: RowLoss, batch_size: int = 4096) -> float:
-    """The mean loss of the rows, in the network's evaluation mode."""
+def compute_loss(
+    network: nn.Module, rows: RowTensors, loss: RowLoss, batch_size: int = ROWS_PER_EVALUATION, device: str = "cpu"
+) -> float:
+    """The mean loss of the rows, in the network's evaluation mode and in float32, as it answers."""
     network.eval()
-    parts = [float(loss(network(x), y)) * len(x) for x, y in zip(rows.x.split(batch_size), rows.y.split(batch_size), strict=True)]
-    return sum(parts) / len(rows)
+    total = 0.0
+    for x, y in zip(rows.x.split(batch_size), rows.y.split(batch_size), strict=True):
+        total += float(loss(network(x.to(device)), y.to(device))) * len(x)
+    return total / len(rows)

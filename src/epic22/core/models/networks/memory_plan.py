@@ -1,0 +1,186 @@
+"""How many rows a training takes at once so that it stays under a memory cap, and whether activations are computed twice.
+
+What a step takes is counted on small batches, tensor by tensor as PyTorch makes and frees them, so that the same training is
+planned the same way every time; it grows with the rows in a straight line. Chen et al. 2016, "Training deep nets with sublinear
+memory cost" (activations that are computed again).
+"""
+
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
+from torch.utils.checkpoint import checkpoint
+
+from epic22.core.errors import UserError
+from epic22.core.models.networks.jobs import TrainingSettings
+
+COUNTED_ROWS = (16, 32)
+"""Rows of the batches that are counted."""
+MIN_MICRO_BATCH = 32
+"""Rows at once below which activations are computed again, so that more fit: that costs a third of the time, fewer rows more."""
+WEIGHT_COPIES = 4
+"""Weights, both moments of AdamW and the best weights; gradients are counted with the step."""
+RESERVE = 1.1
+"""What a step takes beyond its tensors, as a factor: room between them, and what operators need for themselves."""
+MEGABYTE = 1e6
+
+Step = Callable[[int], Tensor]
+"""The loss of a network on its first so many rows."""
+
+
+@dataclass(frozen=True)
+class StepPlan:
+    """Rows whose gradients are computed at once, and whether activations are computed a second time instead of kept."""
+
+    micro_batch: int
+    recomputes: bool = False
+
+
+@dataclass(frozen=True)
+class StepMemory:
+    """What weights and a step take, in bytes: so much in any case, so much a row."""
+
+    fixed: float
+    per_row: float
+
+    def count_rows(self, cap: float) -> int:
+        """The most rows at once that stay under the cap."""
+        return int((cap - self.fixed) / self.per_row)
+
+    def compute_bytes(self, rows: int) -> float:
+        """What a step of so many rows takes."""
+        return self.fixed + rows * self.per_row
+
+
+def plan_steps(network: nn.Module, step: Step, batch_size: int, n_rows: int, settings: TrainingSettings) -> StepPlan:
+    """The largest micro-batch under the cap, and only where that is small, with activations computed twice.
+
+    Raises UserError, with what it would take, where not even one row fits.
+    """
+    asked, cap = min(settings.micro_batch or batch_size, batch_size), find_memory_cap(settings.max_memory_mb)
+    if cap is None:
+        return StepPlan(asked)
+    kept = measure_steps(network, step, n_rows)
+    if kept.count_rows(cap) >= min(asked, MIN_MICRO_BATCH):
+        return StepPlan(_split_evenly(batch_size, min(asked, kept.count_rows(cap))))
+    with recompute_blocks(network):
+        recomputed = measure_steps(network, step, n_rows)
+    best, recomputes = max((kept.count_rows(cap), False), (recomputed.count_rows(cap), True))
+    if best >= 1:
+        return StepPlan(_split_evenly(batch_size, min(asked, best)), recomputes)
+    needed = min(kept.compute_bytes(1), recomputed.compute_bytes(1)) / MEGABYTE
+    raise UserError(
+        f"this network takes {needed:,.0f} MB to be trained on one row at a time, its weights among them, and "
+        f"{cap / MEGABYTE:,.0f} MB are allowed; raise max_memory_mb or the process's limit, or take a smaller network."
+    )
+
+
+def measure_steps(network: nn.Module, step: Step, n_rows: int) -> StepMemory:
+    """What weights and a step take, by batches of two sizes; gradients and random numbers are left as they were."""
+    small, large = (min(rows, n_rows) for rows in (max(1, min(COUNTED_ROWS[0], n_rows // 2)), COUNTED_ROWS[1]))
+    weights = sum(parameter.nbytes for parameter in network.parameters())
+    with torch.random.fork_rng(devices=[]):
+        low, high = (_count_step(network, partial(step, rows)) for rows in (small, large))
+    per_row = max((high - low) / max(large - small, 1), 1.0)
+    return StepMemory(RESERVE * (WEIGHT_COPIES * weights + max(low - small * per_row, 0.0)), RESERVE * per_row)
+
+
+def _count_step(network: nn.Module, compute_loss: Callable[[], Tensor]) -> int:
+    """The most bytes of tensors that a step has at one time beyond the weights."""
+    counter = _TensorCounter([*network.parameters(), *network.buffers()])
+    with counter:
+        compute_loss().backward()
+    network.zero_grad()
+    return counter.peak
+
+
+class _TensorCounter(TorchDispatchMode):
+    """Counts the bytes of tensors that are made within and not yet freed."""
+
+    def __init__(self, present: list[Tensor]) -> None:
+        super().__init__()
+        self.live = self.peak = 0
+        self._storages: dict[int, Any] = {one.untyped_storage()._cdata: one.untyped_storage() for one in present}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        for one in tree_leaves(made):
+            if isinstance(one, Tensor):
+                self._count(one.untyped_storage())
+        return made
+
+    def _count(self, storage: Any) -> None:
+        key, size = storage._cdata, storage.nbytes()
+        if key not in self._storages:
+            self.live += size
+            self.peak = max(self.peak, self.live)
+            self._storages[key] = weakref.ref(storage, lambda _: self._forget(key, size))
+
+    def _forget(self, key: int, size: int) -> None:
+        if self._storages.pop(key, None) is not None:
+            self.live -= size
+
+
+def find_memory_cap(max_memory_mb: int | None) -> float | None:
+    """Bytes that a training may take: what is set, or what the process's limit leaves, the less of both; None where neither."""
+    caps = [] if max_memory_mb is None else [max_memory_mb * MEGABYTE]
+    return min([*caps, *_read_process_room()], default=None)
+
+
+def _read_process_room() -> list[float]:
+    """What the limit of the process's address space leaves, where there is one and the system tells how much is taken."""
+    try:
+        import resource
+
+        limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    except ImportError:
+        return []
+    taken = Path("/proc/self/statm")
+    if limit == resource.RLIM_INFINITY or not taken.exists():
+        return []
+    return [float(limit - int(taken.read_text().split()[0]) * resource.getpagesize())]
+
+
+@contextmanager
+def recompute_blocks(network: nn.Module) -> Iterator[None]:
+    """Have the blocks of a network, what its `nn.ModuleList` and `nn.Sequential` list, keep only inputs for the backward pass."""
+    blocks = _list_blocks(network)
+    for block in blocks:
+        block.forward = partial(_compute_block, block.forward)
+    try:
+        yield
+    finally:
+        for block in blocks:
+            del block.forward
+
+
+def _compute_block(forward: Callable[..., Any], *inputs: Any, **options: Any) -> Any:
+    if not torch.is_grad_enabled():
+        return forward(*inputs, **options)
+    return checkpoint(forward, *inputs, use_reentrant=False, **options)
+
+
+def _list_blocks(module: nn.Module) -> list[nn.Module]:
+    """The outermost blocks: what lies within one is computed again with it."""
+    if isinstance(module, nn.ModuleList | nn.Sequential):
+        return list(module)
+    return [block for child in module.children() for block in _list_blocks(child)]
+
+
+def apply_plan(network: nn.Module, plan: StepPlan) -> Any:
+    """Where a network is trained by a plan."""
+    return recompute_blocks(network) if plan.recomputes else nullcontext()
+
+
+def _split_evenly(batch_size: int, most: int) -> int:
+    """Rows at once so that a batch has as few parts as `most` lets it have, of about one size."""
+    parts = -(-batch_size // most)
+    return -(-batch_size // parts)
