@@ -91,30 +91,34 @@ def build_network(spec: MlpSpec = SPEC) -> Any:
 
 
 def train_once(
-    settings: TrainingSettings = SETTINGS, steps_until_kill: int = 10**9, progress: Progress = Progress(), spec: MlpSpec = SPEC
+    settings: TrainingSettings = SETTINGS,
+    steps_until_kill: int = 10**9,
+    progress: Progress = Progress(),
+    validation: NetworkRows = VALIDATION,
+    loss_factor: float = 1.0,
 ) -> tuple[str, TrainingHistory]:
     """The hash of a trained network's weights and its history, with the checkpoint of its job."""
-    network, steps = build_network(spec), 0
+    network, steps = build_network(), 0
 
     def count_and_compute_loss(raw: Any, y: Any) -> Any:
         nonlocal steps
         steps += 1
         if steps > steps_until_kill:
             raise KilledError
-        return compute_mean_loss(raw, y)
+        return loss_factor * compute_mean_loss(raw, y)
 
-    checkpoint = find_checkpoint(TrainingJob(spec, "binary", Loss(), settings, 1), ROWS, VALIDATION)
+    checkpoint = find_checkpoint(TrainingJob(SPEC, "binary", Loss(), settings, 1), ROWS, validation)
     surroundings = Surroundings(checkpoint=checkpoint, progress=progress)
-    validation = (to_tensors(VALIDATION), compute_mean_loss)
-    history = train_network(network, count_and_compute_loss, to_tensors(ROWS), settings, validation, surroundings)
+    judge = (to_tensors(validation), compute_mean_loss)
+    history = train_network(network, count_and_compute_loss, to_tensors(ROWS), settings, judge, surroundings)
     weights = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
     return hashlib.sha256(weights).hexdigest(), history
 
 
-def kill_after(steps: int, folder: Path, settings: TrainingSettings = SETTINGS) -> None:
+def kill_after(steps: int, folder: Path, settings: TrainingSettings = SETTINGS, **how: Any) -> None:
     """Train in a folder of checkpoints, and end after so many steps as a kill would."""
     with suppress(KilledError), keep_checkpoints(folder, ALWAYS):
-        train_once(settings, steps)
+        train_once(settings, steps, **how)
         pytest.fail("it was to be killed")
 
 
@@ -143,12 +147,23 @@ def test_a_training_that_was_killed_goes_on_and_ends_with_the_same_bytes(steps: 
     assert list_files(tmp_path) == []
 
 
-def test_a_training_in_half_precision_goes_on_with_its_scale(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, precision="float16")
-    undisturbed = train_once(settings)
-    kill_after(10, tmp_path, settings)
+def test_a_training_whose_best_epoch_was_long_before_the_kill_ends_with_its_weights(tmp_path: Path) -> None:
+    # Labels turned round are foretold worse by every epoch.
+    turned = NetworkRows(VALIDATION.X, 1 - VALIDATION.y)
+    undisturbed = train_once(validation=turned)
+    assert undisturbed[1].best_epochs == 1
+    kill_after(17, tmp_path, validation=turned)
     with keep_checkpoints(tmp_path, ALWAYS):
-        assert train_once(settings, 18) == undisturbed
+        assert train_once(steps_until_kill=11, validation=turned) == undisturbed
+
+
+def test_a_training_in_half_precision_goes_on_with_its_scale(tmp_path: Path) -> None:
+    # So large a loss overflows until its scale is found.
+    settings, factor = replace(SETTINGS, precision="float16"), 1e4
+    undisturbed = train_once(settings, loss_factor=factor)
+    kill_after(10, tmp_path, settings, loss_factor=factor)
+    with keep_checkpoints(tmp_path, ALWAYS):
+        assert train_once(settings, 18, loss_factor=factor) == undisturbed
 
 
 def test_a_training_that_ended_is_not_done_again_by_the_next_process(tmp_path: Path) -> None:

@@ -244,7 +244,8 @@ class NetworkTraining:
         state.epoch, state.best_epoch, state.batch = facts["epoch"], facts["best_epoch"], facts.get("batch", 0)
         state.losses, state.loss_sum = tensors["losses"].tolist(), tensors.get("loss_sum", 0.0)
         state.best = {name: value.to(self.surroundings.device) for name, value in select("best.").items()}
-        if state.best_epoch and not state.best:
+        if state.best_epoch and "batch" not in facts:
+            # An ended training keeps its best weights alone.
             state.best = copy.deepcopy(self.network.state_dict())
         if state.batch:
             self._random_state = select("random.")
