@@ -27,7 +27,7 @@ from epic22.core.models.networks.jobs import NetworkRows, TrainingJob
 LOG = logging.getLogger(__name__)
 SUFFIX = ".safetensors"
 FORMAT = 1
-MAX_KEPT_BYTES = 2 * 10**9
+MAX_RESULT_BYTES = 2 * 10**9
 """What ended trainings may take together before none is kept any more."""
 
 
@@ -148,7 +148,7 @@ class Checkpoint:
             return
         path = folder.path / (self.digest + SUFFIX)
         others = sum(other.stat().st_size for other in folder.used if other != path and other.exists())
-        if others > MAX_KEPT_BYTES:
+        if others > MAX_RESULT_BYTES:
             path.unlink(missing_ok=True)
         else:
             self.write(tensors, facts)

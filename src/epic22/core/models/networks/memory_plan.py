@@ -65,18 +65,18 @@ def plan_steps(network: nn.Module, step: Step, batch_size: int, n_rows: int, set
 
     Raises UserError, with what it would take, where not even one row fits.
     """
-    asked, cap = min(settings.micro_batch or batch_size, batch_size), find_memory_cap(settings.max_memory_mb)
+    limit, cap = min(settings.micro_batch or batch_size, batch_size), find_memory_cap(settings.max_memory_mb)
     if cap is None:
-        return StepPlan(asked)
-    kept = measure_steps(network, step, n_rows)
-    if kept.count_rows(cap) >= min(asked, MIN_MICRO_BATCH):
-        return StepPlan(_split_evenly(batch_size, min(asked, kept.count_rows(cap))))
+        return StepPlan(limit)
+    whole = measure_steps(network, step, n_rows)
+    if whole.count_rows(cap) >= min(limit, MIN_MICRO_BATCH):
+        return StepPlan(_split_evenly(batch_size, min(limit, whole.count_rows(cap))))
     with recompute_blocks(network):
         recomputed = measure_steps(network, step, n_rows)
-    best, recomputes = max((kept.count_rows(cap), False), (recomputed.count_rows(cap), True))
+    best, recomputes = max((whole.count_rows(cap), False), (recomputed.count_rows(cap), True))
     if best >= 1:
-        return StepPlan(_split_evenly(batch_size, min(asked, best)), recomputes)
-    needed = min(kept.compute_bytes(1), recomputed.compute_bytes(1)) / MEGABYTE
+        return StepPlan(_split_evenly(batch_size, min(limit, best)), recomputes)
+    needed = min(whole.compute_bytes(1), recomputed.compute_bytes(1)) / MEGABYTE
     raise UserError(
         f"this network takes {needed:,.0f} MB to be trained on one row at a time, its weights among them, and "
         f"{cap / MEGABYTE:,.0f} MB are allowed; raise max_memory_mb or the process's limit, or take a smaller network."
@@ -111,11 +111,11 @@ class _TensorCounter(TorchDispatchMode):
         self._storages: dict[int, Any] = {one.untyped_storage()._cdata: one.untyped_storage() for one in present}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        made = func(*args, **(kwargs or {}))
-        for one in tree_leaves(made):
+        output = func(*args, **(kwargs or {}))
+        for one in tree_leaves(output):
             if isinstance(one, Tensor):
                 self._count(one.untyped_storage())
-        return made
+        return output
 
     def _count(self, storage: Any) -> None:
         key, size = storage._cdata, storage.nbytes()
@@ -143,10 +143,10 @@ def _read_process_room() -> list[float]:
         limit, _ = resource.getrlimit(resource.RLIMIT_AS)
     except ImportError:
         return []
-    taken = Path("/proc/self/statm")
-    if limit == resource.RLIM_INFINITY or not taken.exists():
+    pages = Path("/proc/self/statm")
+    if limit == resource.RLIM_INFINITY or not pages.exists():
         return []
-    return [float(limit - int(taken.read_text().split()[0]) * resource.getpagesize())]
+    return [float(limit - int(pages.read_text().split()[0]) * resource.getpagesize())]
 
 
 @contextmanager
