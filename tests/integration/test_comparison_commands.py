@@ -61,6 +61,17 @@ def test_parts_are_switched_off_from_a_file(shell: Shell, toys: str) -> None:
 
 
 @pytest.mark.slow
+def test_a_task_file_says_which_rows_and_its_search_is_left_out_in_words(shell: Shell, toys: str) -> None:
+    task_file = shell.folder / "task.yaml"
+    lines = (f"data: {{file: {toys}}}", "roles: {label: y, id: who}", "split: {folds: 3, repeats: 1}", "search: {trials: 5}")
+    task_file.write_text("\n".join(("version: 1", "name: toy", *lines)), encoding="utf-8")
+    code, out, err = shell("ablate", "--task-file", str(task_file), "--family", "linear")
+    assert code == 0, err
+    assert "families are compared as they come" in out
+    assert "Folds: repeated_stratified, 3 × 1" in out
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("verb", "options", "message"),
     [

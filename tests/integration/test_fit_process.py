@@ -1,6 +1,10 @@
 """The process that fits one family: the same models as here, memory that is that family's alone, and faults in one sentence."""
 
 import gc
+import signal
+import subprocess
+import sys
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,12 +12,32 @@ import numpy as np
 import pytest
 from tests.contract.test_every_part import make_request
 
-from epic22.adapters.fit_process import FitProcess, open_fit_process, read_peak_memory
+from epic22.adapters.fit_process import MODEL_FILE, FitProcess, open_fit_process, read_peak_memory
 from epic22.core.errors import InternalError, UserError
 from epic22.core.models.loss import Loss
 from epic22.core.task import Kind
 
 pytestmark = pytest.mark.slow
+
+KILLED_PARENT = """
+import os, signal, sys, threading, time
+from dataclasses import replace
+from pathlib import Path
+import numpy as np
+from tests.contract.test_every_part import make_request
+from epic22.adapters.fit_process import ARRAYS_FILE, FitProcess
+
+request = make_request("boosting", "multiclass")
+endless = replace(request, X=np.tile(request.X, (2000, 1)), y=np.tile(request.y, 2000), inner=None)
+process = FitProcess(Path(sys.argv[1]))
+print(process._process.pid, flush=True)
+threading.Thread(target=process.fit, args=(endless,), daemon=True).start()
+while not (Path(sys.argv[1]) / ARRAYS_FILE).exists():
+    time.sleep(0.05)
+time.sleep(2)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+"""A parent that is killed while its process fits half a million rows."""
 
 
 @pytest.mark.parametrize(("family", "kind"), [("linear", "multiclass"), ("boosting", "regression"), ("hazard", "hazard")])
@@ -63,6 +87,23 @@ def test_a_process_that_is_killed_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(InternalError, match="stopped by signal 9; was there too little memory"):
         process.fit(make_request("linear", "binary"))
     process.close()
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="whether a process is running is read from /proc")
+def test_a_fit_ends_with_the_process_that_waits_for_it(tmp_path: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", KILLED_PARENT, str(tmp_path)], capture_output=True, text=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    child, deadline = int(done.stdout), time.monotonic() + 30
+    while is_running(child) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not is_running(child)
+    assert not (tmp_path / MODEL_FILE).exists(), "it was not ended but had finished"
+
+
+def is_running(process: int) -> bool:
+    """Whether a process is there and not merely waiting to be reaped."""
+    status = Path(f"/proc/{process}/stat")
+    return status.exists() and status.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def test_a_mistake_in_the_rows_is_told_as_here(tmp_path: Path) -> None:

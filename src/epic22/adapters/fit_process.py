@@ -1,7 +1,7 @@
 """A process in which one family is fitted, fold by fold, so that what the fits take is that family's alone.
 
 `python -m epic22.adapters.fit_process` is such a process, a fresh interpreter: nothing is forked, nothing pickled. It reads one
-fit a line, as JSON on standard input with the arrays in a folder, and ends when that is closed, which is when its parent ends.
+fit a line, as JSON on standard input with the arrays in a folder, and ends when that is closed, or its parent is gone.
 """
 
 import json
@@ -9,6 +9,7 @@ import os
 import resource
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -29,6 +30,9 @@ from epic22.core.models.learning_problem import LearningProblem
 
 ARRAYS_FILE, MODEL_FILE = "fit.npz", "model.npz"
 INNER_ARRAYS = ("train", "test", "follow_up_days")
+SECONDS_BETWEEN_LOOKS = 0.5
+ORPHAN_EXIT_CODE = 3
+"""Exit code of a process whose parent has ended."""
 
 
 @dataclass(frozen=True)
@@ -182,6 +186,7 @@ def carry_out(order: FitOrder) -> FitReply:
 
 def main() -> None:
     """Fit what comes in on standard input, until it ends."""
+    threading.Thread(target=_exit_with_parent, args=(os.getppid(),), daemon=True).start()
     # What libraries print goes to the log, so that replies stand alone.
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0) as replies:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
@@ -189,6 +194,13 @@ def main() -> None:
         for line in sys.stdin.buffer:
             reply = carry_out(TypeAdapter(FitOrder).validate_json(line))
             replies.write(TypeAdapter(FitReply).dump_json(reply) + b"\n")
+
+
+def _exit_with_parent(parent: int) -> None:
+    """A fit that nobody waits for is not finished: it may take hours."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(ORPHAN_EXIT_CODE)
 
 
 if __name__ == "__main__":
