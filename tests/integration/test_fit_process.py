@@ -1,6 +1,7 @@
 """The process that fits one family: the same models as here, memory that is that family's alone, and faults in one sentence."""
 
 import gc
+import math
 import signal
 import subprocess
 import sys
@@ -12,9 +13,11 @@ import numpy as np
 import pytest
 from tests.contract.test_every_part import make_request
 
-from epic22.adapters.fit_process import MODEL_FILE, FitProcess, open_fit_process, read_peak_memory
+from epic22.adapters.fit_process import MODEL_FILE, FitMessage, FitProcess, open_fit_process, read_peak_memory
 from epic22.core.errors import InternalError, UserError
+from epic22.core.models.catalog import get_family
 from epic22.core.models.loss import Loss
+from epic22.core.progress import EpochFinished, Progress, ProgressEvent, follow_inner_work
 from epic22.core.task import Kind
 
 pytestmark = pytest.mark.slow
@@ -87,6 +90,23 @@ def test_a_process_that_is_killed_is_said_to_be_so(tmp_path: Path) -> None:
     with pytest.raises(InternalError, match="stopped by signal 9; was there too little memory"):
         process.fit(make_request("linear", "binary"))
     process.close()
+
+
+def test_an_epoch_whose_loss_is_no_number_is_told_as_such() -> None:
+    epoch = EpochFinished(1, 5, math.nan, math.inf, 1e-3, 10.0, 2.0)
+    told = FitMessage.from_json(FitMessage(epoch=epoch).to_json()).epoch
+    assert told is not None
+    assert math.isnan(told.loss)
+    assert told.validation_loss == math.inf
+
+
+@pytest.mark.skipif(not get_family("mlp").is_installed, reason="PyTorch is not installed")
+def test_the_epochs_of_a_network_are_told_as_if_it_were_trained_here(tmp_path: Path) -> None:
+    events: list[ProgressEvent] = []
+    with open_fit_process(tmp_path) as process, follow_inner_work(Progress(events.append)):
+        process.fit(replace(make_request("mlp", "binary"), inner=None))
+    assert [event.epoch for event in events if isinstance(event, EpochFinished)] == list(range(1, len(events) + 1))
+    assert len(events) > 1
 
 
 @pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="whether a process is running is read from /proc")

@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from epic22.core.models.base import BaseEstimator
 from epic22.core.models.catalog import get_family
 from epic22.core.models.fit_request import FitMeasurement, FitRequest
 from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.progress import EpochFinished, Progress, ProgressEvent, follow_inner_work, get_inner_progress
 
 ARRAYS_FILE, MODEL_FILE = "fit.npz", "model.npz"
 INNER_ARRAYS = ("train", "test", "follow_up_days")
@@ -58,6 +59,23 @@ class FitReply:
     error: str | None = None
 
 
+@dataclass(frozen=True)
+class FitMessage:
+    """A line from the process: an epoch of the fit under way, or the reply that ends it."""
+
+    epoch: EpochFinished | None = None
+    reply: FitReply | None = None
+
+    def to_json(self) -> bytes:
+        """The line without its end; a loss that is no number stays so."""
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def from_json(cls, line: bytes) -> "FitMessage":
+        """The message of a line."""
+        return TypeAdapter(cls).validate_json(line)
+
+
 class FitProcess:
     """A process that fits the estimators of one family; `measurement` says what they took."""
 
@@ -80,7 +98,7 @@ class FitProcess:
         with suppress(BrokenPipeError):
             self._process.stdin.write(TypeAdapter(FitOrder).dump_json(order) + b"\n")
             self._process.stdin.flush()
-        reply = TypeAdapter(FitReply).validate_json(self._read_line())
+        reply = self._read_reply()
         if reply.error is not None:
             raise UserError(reply.error)
         self.replies.append(reply)
@@ -108,6 +126,15 @@ class FitProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+
+    def _read_reply(self) -> FitReply:
+        """The reply to the fit under way; until it comes, epochs are told as if they were of this process."""
+        while True:
+            message = FitMessage.from_json(self._read_line())
+            if message.reply is not None:
+                return message.reply
+            if message.epoch is not None:
+                get_inner_progress().emit(message.epoch)
 
     def _read_line(self) -> bytes:
         assert self._process.stdout is not None
@@ -191,9 +218,17 @@ def main() -> None:
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb", buffering=0) as replies:
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         replies.write(json.dumps(read_peak_memory()).encode() + b"\n")
-        for line in sys.stdin.buffer:
-            reply = carry_out(TypeAdapter(FitOrder).validate_json(line))
-            replies.write(TypeAdapter(FitReply).dump_json(reply) + b"\n")
+
+        def send(message: FitMessage) -> None:
+            replies.write(message.to_json() + b"\n")
+
+        def tell(event: ProgressEvent) -> None:
+            if isinstance(event, EpochFinished):
+                send(FitMessage(epoch=event))
+
+        with follow_inner_work(Progress(tell)):
+            for line in sys.stdin.buffer:
+                send(FitMessage(reply=carry_out(TypeAdapter(FitOrder).validate_json(line))))
 
 
 def _exit_with_parent(parent: int) -> None:

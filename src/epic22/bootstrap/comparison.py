@@ -18,7 +18,7 @@ from epic22.core.data.task_data import TaskData
 from epic22.core.errors import UserError
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.models.catalog import get_family
-from epic22.core.progress import Progress
+from epic22.core.progress import Progress, follow_inner_work
 from epic22.features.catalog import get_feature
 from epic22.services.ablation import Ablation, ablate
 from epic22.services.family_comparison import FamilyComparison, compare_families
@@ -110,7 +110,7 @@ def _compare(
         return open_fit_process(home / "scratch")
 
     home, threads = components.settings.home, components.settings.threads
-    with locate_errors(spec), translate_storage_faults(home):
+    with locate_errors(spec), translate_storage_faults(home), follow_inner_work(progress):
         refuse_unwritable_home(home)
         for name in families:
             get_family(name)  # an unknown name is refused before any row is read
@@ -130,7 +130,7 @@ def _ablate(
     from epic22.reports.html.comparison import write_ablation_report
 
     home, threads = components.settings.home, components.settings.threads
-    with locate_errors(spec), translate_storage_faults(home):
+    with locate_errors(spec), translate_storage_faults(home), follow_inner_work(progress):
         refuse_unwritable_home(home)
         get_family(family)
         rows = load_rows()
