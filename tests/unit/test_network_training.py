@@ -397,7 +397,8 @@ def test_a_step_takes_more_with_more_rows_and_less_where_activations_are_compute
 def test_a_cap_shrinks_the_micro_batch_then_computes_activations_again_then_refuses() -> None:
     kept, recomputed = measure_large(), measure_large(recompute=True)
     room = {rows: math.ceil(kept.compute_bytes(rows) / 1e6) for rows in (200, 100, 20, 1)}
-    assert plan_under(None) == plan_under(room[200] + 1) == StepPlan(200)
+    assert plan_under(None) == plan_under(3 * room[200]) == StepPlan(200)
+    assert plan_under(room[200] + 1) == StepPlan(200, is_tight=True)
     shrunk = plan_under(room[100])
     assert 60 <= shrunk.micro_batch <= 100
     assert not shrunk.recomputes
@@ -452,6 +453,45 @@ print(find_memory_cap(None) / 1e6, find_memory_cap(100) / 1e6)
     assert 280 < room <= 300
     assert set_cap == 100
     assert find_memory_cap(7) == 7e6
+
+
+LIMITED_TRAINING = """
+import resource, sys
+from dataclasses import replace
+from pathlib import Path
+import torch
+from epic22.core.models.networks import training_loop
+from epic22.core.models.networks.jobs import TrainingSettings
+from epic22.core.models.networks.memory_plan import StepPlan
+from epic22.core.models.networks.mlp import Mlp
+from epic22.core.models.networks.specification import MlpSpec
+
+torch.set_num_threads(1)
+rows = training_loop.RowTensors(torch.randn(512, 3), torch.randn(512))
+
+def train(spec, settings):
+    loss = lambda raw, y: ((raw[..., 0] - y[:, None]) ** 2).mean()
+    return training_loop.train_network(Mlp(spec), loss, rows, settings)
+
+small = MlpSpec((0, 1, 2), (), (), 1, "value", width=16, members=2)
+train(small, TrainingSettings(1, 512))
+taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+resource.setrlimit(resource.RLIMIT_AS, (taken + 100_000_000, resource.RLIM_INFINITY))
+if sys.argv[1] == "unplanned":
+    training_loop.plan_steps = lambda *arguments: StepPlan(512)
+# A batch of 512 rows takes 340 MB.
+print(train(replace(small, width=512, members=32), TrainingSettings(2, 512)))
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the address space is limited and told on Linux")
+def test_a_network_that_exceeds_the_limit_of_the_process_is_trained_all_the_same() -> None:
+    planned, unplanned = (
+        subprocess.run([sys.executable, "-c", LIMITED_TRAINING, way], capture_output=True, text=True, check=False)
+        for way in ("planned", "unplanned")
+    )
+    assert "TrainingHistory(best_epochs=2" in planned.stdout, planned.stderr
+    assert "UserError: memory ran out while a network was trained on 512 rows at a time" in unplanned.stderr
 
 
 @pytest.mark.parametrize("precision", ["bfloat16", "float16"])

@@ -5,6 +5,8 @@ planned the same way every time; it grows with the rows in a straight line. Chen
 memory cost" (activations that are computed again).
 """
 
+import ctypes
+import sys
 import weakref
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
@@ -22,14 +24,22 @@ from torch.utils.checkpoint import checkpoint
 from epic22.core.errors import UserError
 from epic22.core.models.networks.jobs import TrainingSettings
 
-COUNTED_ROWS = (16, 32)
+COUNTED_ROWS = (8, 16)
 """Rows of the batches that are counted."""
 MIN_MICRO_BATCH = 32
 """Rows at once below which activations are computed again, so that more fit: that costs a third of the time, fewer rows more."""
 WEIGHT_COPIES = 4
 """Weights, both moments of AdamW and the best weights; gradients are counted with the step."""
 RESERVE = 1.1
-"""What a step takes beyond its tensors, as a factor: room between them, and what operators need for themselves."""
+"""What a step takes beyond its tensors, as a factor: what operators need for themselves."""
+FRAGMENTATION = 3
+"""What a step takes at worst, as a factor, where glibc keeps the room between tensors that freed ones leave; 2.5 was measured."""
+M_MMAP_THRESHOLD = -3
+"""glibc's number of the setting."""
+SMALLEST_MAPPED_BYTES, LARGEST_THRESHOLD = 1 << 20, 32 << 20
+"""Where memory is tight, and the most that glibc raises it to by itself elsewhere."""
+MEMORY_FAULTS = ("allocate memory", "out of memory", "bad_alloc")
+"""What PyTorch says, on a processor or a device, where memory has run out."""
 MEGABYTE = 1e6
 
 Step = Callable[[int], Tensor]
@@ -38,10 +48,14 @@ Step = Callable[[int], Tensor]
 
 @dataclass(frozen=True)
 class StepPlan:
-    """Rows whose gradients are computed at once, and whether activations are computed a second time instead of kept."""
+    """Rows whose gradients are computed at once, and whether activations are computed a second time instead of kept.
+
+    `is_tight`: the room that freed tensors leave is to be given back at once, which takes half as long again.
+    """
 
     micro_batch: int
     recomputes: bool = False
+    is_tight: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,12 +84,13 @@ def plan_steps(network: nn.Module, step: Step, batch_size: int, n_rows: int, set
         return StepPlan(limit)
     whole = measure_steps(network, step, n_rows)
     if whole.count_rows(cap) >= min(limit, MIN_MICRO_BATCH):
-        return StepPlan(_split_evenly(batch_size, min(limit, whole.count_rows(cap))))
+        micro_batch = _split_evenly(batch_size, min(limit, whole.count_rows(cap)))
+        return StepPlan(micro_batch, is_tight=FRAGMENTATION * whole.compute_bytes(micro_batch) > cap)
     with recompute_blocks(network):
         recomputed = measure_steps(network, step, n_rows)
     best, recomputes = max((whole.count_rows(cap), False), (recomputed.count_rows(cap), True))
     if best >= 1:
-        return StepPlan(_split_evenly(batch_size, min(limit, best)), recomputes)
+        return StepPlan(_split_evenly(batch_size, min(limit, best)), recomputes, is_tight=True)
     needed = min(whole.compute_bytes(1), recomputed.compute_bytes(1)) / MEGABYTE
     raise UserError(
         f"this network takes {needed:,.0f} MB to be trained on one row at a time, its weights among them, and "
@@ -87,7 +102,7 @@ def measure_steps(network: nn.Module, step: Step, n_rows: int) -> StepMemory:
     """What weights and a step take, by batches of two sizes; gradients and random numbers are left as they were."""
     small, large = (min(rows, n_rows) for rows in (max(1, min(COUNTED_ROWS[0], n_rows // 2)), COUNTED_ROWS[1]))
     weights = sum(parameter.nbytes for parameter in network.parameters())
-    with torch.random.fork_rng(devices=[]):
+    with torch.random.fork_rng(devices=[]), _return_freed_memory(), translate_memory_faults(large):
         low, high = (_count_step(network, partial(step, rows)) for rows in (small, large))
     per_row = max((high - low) / max(large - small, 1), 1.0)
     return StepMemory(RESERVE * (WEIGHT_COPIES * weights + max(low - small * per_row, 0.0)), RESERVE * per_row)
@@ -175,9 +190,45 @@ def _list_blocks(module: nn.Module) -> list[nn.Module]:
     return [block for child in module.children() for block in _list_blocks(child)]
 
 
-def apply_plan(network: nn.Module, plan: StepPlan) -> Any:
+@contextmanager
+def apply_plan(network: nn.Module, plan: StepPlan) -> Iterator[None]:
     """Where a network is trained by a plan."""
-    return recompute_blocks(network) if plan.recomputes else nullcontext()
+    with (
+        recompute_blocks(network) if plan.recomputes else nullcontext(),
+        _return_freed_memory() if plan.is_tight else nullcontext(),
+    ):
+        yield
+
+
+@contextmanager
+def _return_freed_memory() -> Iterator[None]:
+    """Have glibc ask the system for each large piece of memory on its own, so that it goes back as soon as it is freed.
+
+    Other systems' allocators have no such setting.
+    """
+    libc: Any = ctypes.CDLL(None) if sys.platform == "linux" else None
+    if not hasattr(libc, "mallopt"):
+        yield
+        return
+    libc.mallopt(M_MMAP_THRESHOLD, SMALLEST_MAPPED_BYTES)
+    try:
+        yield
+    finally:
+        libc.mallopt(M_MMAP_THRESHOLD, LARGEST_THRESHOLD)
+
+
+@contextmanager
+def translate_memory_faults(rows: int) -> Iterator[None]:
+    """Raise UserError, with the way out, where memory runs out in a step of so many rows."""
+    try:
+        yield
+    except (RuntimeError, MemoryError) as error:
+        if not isinstance(error, MemoryError) and not any(words in str(error) for words in MEMORY_FAULTS):
+            raise
+        raise UserError(
+            f"memory ran out while a network was trained on {rows} rows at a time; set max_memory_mb to what it may take, or "
+            "choose smaller batches or a smaller network."
+        ) from error
 
 
 def _split_evenly(batch_size: int, most: int) -> int:

@@ -8,7 +8,7 @@ Bengio 2013 (clipping of gradients).
 import copy
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 from typing import Any
 
 import torch
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from epic22.core.models.networks.checkpoint import Checkpoint, SavedTraining
 from epic22.core.models.networks.jobs import TrainingSettings
-from epic22.core.models.networks.memory_plan import StepPlan, apply_plan, plan_steps
+from epic22.core.models.networks.memory_plan import StepPlan, apply_plan, plan_steps, translate_memory_faults
 from epic22.core.models.networks.precision import open_numbers, read_random_state, set_random_state
 from epic22.core.models.networks.schedule import compute_learning_rate
 from epic22.core.progress import EpochFinished, Progress
@@ -84,10 +84,10 @@ def train_network(
     """Train in place; with validation rows, and a loss for them, the network is left as it was after its best epoch.
 
     Where the time has expired after an epoch, no other begins. Raises UserError for numbers that the device does not compute in,
-    and where a step of one row takes more memory than is allowed.
+    and where a step of one row takes more memory than is allowed, or more than there is.
     """
     training = NetworkTraining(network, loss, rows, settings, surroundings)
-    with apply_plan(network, training.plan):
+    with apply_plan(network, training.plan), translate_memory_faults(training.plan.micro_batch):
         training.run(validation)
     network.eval()
     return TrainingHistory(training.state.best_epoch or training.state.epoch, tuple(training.state.losses))
@@ -114,7 +114,7 @@ class NetworkTraining:
             largest = min(settings.batch_size + 1, len(rows)) if len(rows) % settings.batch_size == 1 else settings.batch_size
             self.plan = plan_steps(network, self._compute_first_loss, largest, len(rows), settings)
         else:
-            self.plan = StepPlan(saved.facts["micro_batch"], saved.facts["recomputes"])
+            self.plan = StepPlan(*saved.facts["plan"])
             self._restore(saved)
 
     def run(self, validation: tuple[RowTensors, RowLoss] | None) -> None:
@@ -229,8 +229,7 @@ class NetworkTraining:
         return tensors, {
             "epoch": self.state.epoch,
             "best_epoch": self.state.best_epoch,
-            "micro_batch": self.plan.micro_batch,
-            "recomputes": self.plan.recomputes,
+            "plan": list(astuple(self.plan)),
         }
 
     def _restore(self, saved: SavedTraining) -> None:
