@@ -8,6 +8,7 @@ import numpy as np
 
 from epic22.core.evaluation.operating_points import CONSTANT
 from epic22.core.statistics import Interval
+from epic22.core.text import format_figure
 from epic22.reports.figures.style import (
     INK,
     MAIN,
@@ -115,11 +116,21 @@ def draw_time_against_score(comparison: FamilyComparison, axes: "Axes") -> None:
             color=INK,
             fontsize=9,
         )
-    draw_reference(axes, comparison.get(CONSTANT).evaluation.score(metric.name).value)
     axes.set_xscale("log")
     axes.margins(x=0.25, y=0.2)
+    _draw_constant(axes, comparison.get(CONSTANT).evaluation.score(metric.name).value)
     axes.set_xlabel("seconds to train a fold, logarithmic")
     axes.set_ylabel(f"{metric.name}\n({'higher' if metric.greater_is_better else 'lower'} is better)")
+
+
+def _draw_constant(axes: "Axes", level: float) -> None:
+    """The constant's score as a line; in words where the line would leave the families no room."""
+    low, high = axes.get_ylim()
+    if 2 * low - high <= level <= 2 * high - low:
+        draw_reference(axes, level)
+    elif np.isfinite(level):
+        text = f"constant: {format_figure(level)}"
+        axes.annotate(text, (0.02, 0.02), xycoords="axes fraction", color=WARM, fontsize=9)
 
 
 def draw_part_differences(ablation: Ablation, axes: "Axes") -> None:
@@ -150,7 +161,8 @@ COMPARISON_FIGURES: tuple[ReportFigure[FamilyComparison], ...] = (
     ReportFigure(
         "time_against_score",
         "Time against score",
-        "Seconds of the middle fold, and the deciding metric with its 95 % interval. Dashed: the constant.",
+        "Seconds of the middle fold, and the deciding metric with its 95 % interval. The constant is a dashed line "
+        "where it is near, else a figure.",
         draw_time_against_score,
         height=4.0,
     ),
