@@ -5,14 +5,16 @@ from dataclasses import dataclass, replace
 import numpy as np
 import polars as pl
 
+from epic22.core.column import SequenceStep
 from epic22.core.data.examples import Examples
 from epic22.core.evaluation.metrics import METRICS
 from epic22.core.evaluation.survival import build_hazard_target
 from epic22.core.task import Array, AsOfView, Column, Future, Kind, Target, Task
 
 COLUMNS = (
-    Column("wear", "float", unit="mm"),
-    Column("load", "float"),
+    # As if of one sequence, for the families that read one; to all others they are numbers.
+    Column("wear", "float", unit="mm", step=SequenceStep("reading", 1)),
+    Column("load", "float", step=SequenceStep("reading", 2)),
     Column("maker", "category"),
     Column("indoors", "bool"),
     Column("fitted_on", "time"),

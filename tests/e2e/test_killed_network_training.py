@@ -32,7 +32,7 @@ import epic22.core.models.networks.training
 from epic22.core.models.loss import Loss
 from epic22.core.models.networks.checkpoint import Pace, keep_checkpoints
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
-from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
 from epic22.core.models.networks.training_process import train_network_rows
 from epic22.core.progress import Noted, Progress, follow_inner_work
 
@@ -43,7 +43,7 @@ def tell(event):
 rng = np.random.default_rng(0)
 X = rng.normal(size=(6000, 6)).astype(np.float32)
 y = (X[:, 0] * X[:, 1] + rng.normal(size=6000) > 0).astype(np.float64)
-spec = MlpSpec(tuple(range(6)), (), (), 1, "log_odds", width=64)
+spec = NetworkSpec(NetworkColumns(tuple(range(6))), MlpLayers(width=64), 1, "log_odds")
 job = TrainingJob(spec, "binary", Loss(), TrainingSettings(6, 32, schedule="one_cycle"), 1)
 print("begin", flush=True)
 with keep_checkpoints(Path(sys.argv[1]), PACE), follow_inner_work(Progress(tell)):

@@ -11,7 +11,8 @@ from tests.absent_libraries import WITHOUT_TRAINING_STACK
 from tests.toy import inputs, labels
 
 from epic22.adapters.model_store import ModelStore
-from epic22.core.models.networks.estimator import MlpEstimator
+from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
@@ -21,6 +22,7 @@ from epic22.spec.training_spec import build_spec
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
+PROBLEM = LearningProblem("binary", ("x0", "x1"), (False, False), n_classes=2)
 PREDICT = """
 import json
 import epic22
@@ -65,9 +67,9 @@ def test_a_search_tries_configurations_of_it(home: Path) -> None:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(200, 2)).astype(np.float32)
     y = (X[:, 0] + rng.normal(size=200) > 0).astype(np.float64)
-    estimator = MlpEstimator("binary", (False, False), width=16, members=2, epochs=5, n_bins=8)
+    estimator = get_family("mlp").build(PROBLEM, width=16, members=2, epochs=5, n_bins=8)
     raw = estimator.fit_with_validation(FoldData(X[:150], y[:150], X[150:], y[150:]))
     assert raw.shape == (50,)
     assert np.array_equal(raw, estimator.decision_function(X[150:]))
-    last = MlpEstimator("binary", (False, False), width=16, members=2, n_bins=8, default_epochs=2)
+    last = get_family("mlp").build(PROBLEM, width=16, members=2, n_bins=8, default_epochs=2)
     assert last.fit_with_validation(FoldData(X, y, X[:0], y[:0])).shape == (0,)

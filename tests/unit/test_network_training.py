@@ -24,10 +24,11 @@ from epic22.config import Settings
 from epic22.core.errors import InternalError, UserError
 from epic22.core.lineage import DataVersion
 from epic22.core.models.loss import Loss
+from epic22.core.models.networks import architecture
 from epic22.core.models.networks.checkpoint import Pace, find_checkpoint, get_checkpoint_folder, keep_checkpoints
 from epic22.core.models.networks.jobs import NetworkRows, Precision, TrainingJob, TrainingSettings
 from epic22.core.models.networks.schedule import compute_learning_rate
-from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
 from epic22.core.models.networks.training_process import TrainingProcess, find_process
 from epic22.core.progress import (
     EpochFinished,
@@ -47,7 +48,6 @@ pytestmark = pytest.mark.slow
 
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members, build_training_loss  # noqa: E402
 from epic22.core.models.networks.memory_plan import StepPlan, find_memory_cap, measure_steps, plan_steps  # noqa: E402
-from epic22.core.models.networks.mlp import Mlp  # noqa: E402
 from epic22.core.models.networks.training_loop import (  # noqa: E402
     NetworkTraining,
     RowTensors,
@@ -58,7 +58,9 @@ from epic22.core.models.networks.training_loop import (  # noqa: E402
     train_network,
 )
 
-SPEC = MlpSpec((0, 1, 2), (), (), 1, "log_odds", n_bins=4, embedding=4, width=16, depth=2, members=2, dropout=0.2)
+SPEC = NetworkSpec(
+    NetworkColumns((0, 1, 2)), MlpLayers(n_bins=4, embedding=4, width=16, depth=2, members=2, dropout=0.2), 1, "log_odds"
+)
 SETTINGS = TrainingSettings(4, 32, patience=10)
 ALWAYS = Pace(0.0, 0.0, 0.0, math.inf)
 """A checkpoint after every step."""
@@ -85,9 +87,9 @@ def compute_mean_loss(raw: Any, y: Any) -> Any:
     return average_over_members(OUTPUT_LOSSES["binary"](Loss()))(raw, y)
 
 
-def build_network(spec: MlpSpec = SPEC) -> Any:
+def build_network(spec: NetworkSpec = SPEC) -> Any:
     torch.manual_seed(0)
-    return Mlp(spec)
+    return architecture.build_network(spec)
 
 
 def train_once(
@@ -215,7 +217,7 @@ OTHER_ROWS = NetworkRows(ROWS.X + np.float32(1e-6) * (np.arange(600).reshape(200
 @pytest.mark.parametrize(
     ("job", "rows", "validation"),
     [
-        (replace(JOB, spec=replace(SPEC, width=17)), ROWS, VALIDATION),
+        (replace(JOB, spec=replace(SPEC, layers=replace(SPEC.layers, width=17))), ROWS, VALIDATION),
         (replace(JOB, objective="squared"), ROWS, VALIDATION),
         (replace(JOB, loss=Loss("quantile", 0.9)), ROWS, VALIDATION),
         (replace(JOB, settings=replace(SETTINGS, label_smoothing=0.1)), ROWS, VALIDATION),
@@ -354,7 +356,7 @@ def test_gradients_summed_up_part_by_part_are_those_of_the_batch(micro_batch: in
     settings, chosen = replace(SETTINGS, max_gradient=1e9), torch.arange(31)
     gradients = []
     for rows_at_once in (None, micro_batch):
-        network = build_network(replace(SPEC, dropout=0.0))
+        network = build_network(replace(SPEC, layers=replace(SPEC.layers, dropout=0.0)))
         training = NetworkTraining(
             network, compute_mean_loss, to_tensors(ROWS), replace(settings, micro_batch=rows_at_once), Surroundings()
         )
@@ -363,11 +365,11 @@ def test_gradients_summed_up_part_by_part_are_those_of_the_batch(micro_batch: in
     assert torch.allclose(gradients[0], gradients[1], rtol=1e-4, atol=1e-6)
 
 
-LARGE = replace(SPEC, width=256, depth=6, members=8, dropout=0.0)
+LARGE = replace(SPEC, layers=replace(SPEC.layers, width=256, depth=6, members=8, dropout=0.0))
 LARGE_BATCH = TrainingSettings(2, 200)
 
 
-def plan_under(cap: int | None, spec: MlpSpec = LARGE) -> StepPlan:
+def plan_under(cap: int | None, spec: NetworkSpec = LARGE) -> StepPlan:
     network = build_network(spec)
     training = NetworkTraining(network, compute_mean_loss, to_tensors(ROWS), LARGE_BATCH, Surroundings())
     settings = replace(LARGE_BATCH, max_memory_mb=cap)
@@ -520,7 +522,7 @@ def test_a_device_that_is_not_there_is_named() -> None:
     device = next(name for name in ("cuda", "mps") if not getattr(torch, name).is_available())
     with pytest.raises(UserError, match=rf"device '{device}' does not compute in bfloat16 here .*; take precision float32"):
         train_network(
-            Mlp(SPEC),
+            build_network(),
             compute_mean_loss,
             to_tensors(ROWS),
             replace(SETTINGS, precision="bfloat16"),

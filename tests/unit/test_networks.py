@@ -19,9 +19,9 @@ from epic22.core.models.catalog import get_family
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
-from epic22.core.models.networks.estimator import MlpEstimator
+from epic22.core.models.networks.estimator import NetworkEstimator
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
-from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
 from epic22.core.models.networks.training_process import TrainingProcess, train_network_rows
 from epic22.core.task import Array, Kind, LossName
 
@@ -29,7 +29,9 @@ torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
 SMALL: dict[str, Any] = {"width": 16, "members": 2, "embedding": 4, "n_bins": 8, "depth": 1, "epochs": 6, "default_epochs": 3}
-SPEC = MlpSpec((0, 1), (2,), (3,), 1, "log_odds", n_bins=8, embedding=4, width=16, depth=1, members=2)
+SPEC = NetworkSpec(
+    NetworkColumns((0, 1), (2,), (3,)), MlpLayers(n_bins=8, embedding=4, width=16, depth=1, members=2), 1, "log_odds"
+)
 
 
 def draw_rows(n: int = 300, seed: int = 0) -> tuple[Array, Array]:
@@ -41,11 +43,17 @@ def draw_rows(n: int = 300, seed: int = 0) -> tuple[Array, Array]:
     return X, (score + rng.logistic(size=n) > 0).astype(np.float64)
 
 
-def fit_small(kind: Kind = "binary") -> tuple[MlpEstimator, Array]:
+def build_mlp(kind: Kind = "binary", categorical: tuple[bool, ...] = (False, False, True), **params: Any) -> NetworkEstimator:
+    """An unfitted perceptron for columns of these types."""
+    names = tuple(f"x{j}" for j in range(len(categorical)))
+    return NetworkEstimator.of(LearningProblem(kind, names, categorical, n_classes=2), **params)
+
+
+def fit_small(kind: Kind = "binary") -> tuple[NetworkEstimator, Array]:
     """A small network on a toy's rows, and their matrix."""
     made = toy(kind, 300)
     X = Preprocessor.fit(made.task.input_columns, made.examples.X).transform(made.examples.X)
-    estimator = MlpEstimator.of(LearningProblem.of(made.task), seed=1, **SMALL)
+    estimator = NetworkEstimator.of(LearningProblem.of(made.task), seed=1, **SMALL)
     return estimator.fit(X, made.examples.y), X
 
 
@@ -79,9 +87,11 @@ import sys
 sys.modules[{absent!r}] = None
 import numpy as np
 from epic22.core.errors import NotInstalledError
-from epic22.core.models.networks.estimator import MlpEstimator
+from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 X, y = np.zeros((20, 1), np.float32), np.arange(20) % 2
-model = MlpEstimator("binary", (False,), default_epochs=1, members=1, width=4)
+problem = LearningProblem("binary", ("x",), (False,), n_classes=2)
+model = get_family("mlp").build(problem, default_epochs=1, members=1, width=4)
 try:
     {act}
 except NotInstalledError as error:
@@ -107,18 +117,18 @@ def test_reasons_sum_to_the_score_but_for_the_integral(kind: Kind) -> None:
 def test_a_column_that_nothing_depends_on_adds_little() -> None:
     X, y = draw_rows(600)
     noise = np.random.default_rng(1).normal(size=(600, 1)).astype(np.float32)
-    estimator = MlpEstimator("binary", (False, False, True, False), **{**SMALL, "default_epochs": 10})
+    estimator = build_mlp(categorical=(False, False, True, False), **{**SMALL, "default_epochs": 10})
     sizes = np.abs(estimator.fit(np.hstack([X, noise]), y).shap_values(np.hstack([X, noise])[:200])).mean(axis=0)
     assert sizes[3] < 0.5 * sizes[:3].min()
 
 
 def test_the_epoch_that_was_best_on_the_inner_fold_is_trained_for_on_all_rows() -> None:
     X, y = draw_rows()
-    estimator = MlpEstimator("binary", (False, False, True), **SMALL)
+    estimator = build_mlp(**SMALL)
     estimator.fit(X, y, Fold(np.arange(200), np.arange(200, 300)))
     assert 1 <= estimator.epochs_ <= SMALL["epochs"]
     assert estimator.best_params() == {"default_epochs": estimator.epochs_}
-    again = MlpEstimator("binary", (False, False, True), **{**SMALL, **estimator.best_params()}).fit(X, y)
+    again = build_mlp(**{**SMALL, **estimator.best_params()}).fit(X, y)
     assert again.files() == estimator.files()
 
 
@@ -181,7 +191,7 @@ def test_a_process_of_its_own_trains_the_same_network_and_raises_what_went_wrong
 
 def test_a_level_or_a_value_never_seen_is_answered_as_one_that_is_missing() -> None:
     X, y = draw_rows()
-    estimator = MlpEstimator("binary", (False, False, True), **SMALL).fit(X, y)
+    estimator = build_mlp(**SMALL).fit(X, y)
     row = X[:1].copy()
     unseen, missing = row.copy(), row.copy()
     unseen[0, 2], missing[0, 2] = 7, np.nan
@@ -193,8 +203,8 @@ def test_a_level_or_a_value_never_seen_is_answered_as_one_that_is_missing() -> N
 def test_a_label_far_from_zero_is_learned_as_one_near_it() -> None:
     X, _ = draw_rows()
     y = X[:, 1].astype(np.float64)
-    near = MlpEstimator("regression", (False, False, True), **SMALL).fit(X, y).decision_function(X)
-    far = MlpEstimator("regression", (False, False, True), **SMALL).fit(X, 1e6 + 1000 * y).decision_function(X)
+    near = build_mlp("regression", **SMALL).fit(X, y).decision_function(X)
+    far = build_mlp("regression", **SMALL).fit(X, 1e6 + 1000 * y).decision_function(X)
     assert (far - 1e6) / 1000 == pytest.approx(near, abs=1e-3)
 
 
@@ -217,7 +227,7 @@ def test_the_constant_with_the_least_loss_is_that_of_the_loss_itself(name: LossN
 def test_counts_are_predicted_by_their_logarithm_near_their_mean(name: LossName) -> None:
     X, _ = draw_rows(600)
     y = np.random.default_rng(2).poisson(np.exp(0.5 * np.nan_to_num(X[:, 0]))).astype(np.float64)
-    estimator = MlpEstimator("regression", (False, False, True), loss=Loss(name), **{**SMALL, "default_epochs": 15}).fit(X, y)
+    estimator = build_mlp("regression", loss=Loss(name), **{**SMALL, "default_epochs": 15}).fit(X, y)
     assert estimator.predict(X) == pytest.approx(np.exp(estimator.decision_function(X)))
     assert estimator.predict(X).mean() == pytest.approx(y.mean(), rel=0.15)
     again = get_family("mlp").restore(estimator.files())
@@ -237,12 +247,13 @@ def test_an_ensemble_with_a_network_answers_as_its_members_do_and_is_restored() 
 
 
 def test_a_graph_that_is_exported_again_after_others_has_the_same_bytes() -> None:
-    from epic22.core.models.networks.onnx_graph import export_graphs
+    from epic22.core.models.networks.onnx_graph import export_graphs, simplify_spec
 
-    first = export_graphs(replace(SPEC, n_levels=(1,)))
+    spec = simplify_spec(SPEC)
+    first = export_graphs(spec)
     export_graphs.cache_clear()
-    export_graphs(replace(SPEC, output="class_scores", n_outputs=3, n_levels=(1,)))
-    assert export_graphs(replace(SPEC, n_levels=(1,))) == first
+    export_graphs(replace(spec, output="class_scores", n_outputs=3))
+    assert export_graphs(spec) == first
 
 
 def test_a_graph_names_neither_who_exported_it_nor_a_place_on_this_machine() -> None:
@@ -262,9 +273,9 @@ def test_models_of_other_levels_share_one_graph() -> None:
     from epic22.core.models.networks.onnx_graph import export_graphs
 
     X, y = draw_rows()
-    MlpEstimator("binary", (False, False, True), **SMALL).fit(X, y)
+    build_mlp(**SMALL).fit(X, y)
     before = export_graphs.cache_info().misses
     more = X.copy()
     more[:4, 2] = 11
-    MlpEstimator("binary", (False, False, True), **{**SMALL, "dropout": 0.3}).fit(more, y)
+    build_mlp(**{**SMALL, "dropout": 0.3}).fit(more, y)
     assert export_graphs.cache_info().misses == before

@@ -23,6 +23,7 @@ from epic22.core.data.names import fold_name, merge_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import MAX_INTEGER_CLASSES, Roles, TypedTable, conform_frame, read_row_times
+from epic22.core.data.sequence_columns import mark_steps
 from epic22.core.data.task_data import TaskData
 from epic22.core.data.time_format import find_offsets, name_offset, read_offsets
 from epic22.core.errors import ColumnError
@@ -70,6 +71,7 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     withheld = {s.column for s in suspicions if s.withheld and s.column is not None} - set(spec.roles.keep)
     withheld |= {name_offset(name) for name in withheld}
     columns = tuple(replace(c, role="never") if c.name in withheld else c for c in table.columns)
+    columns = mark_steps(columns, spec.roles.sequence)
     usable_formulas = drop_formulas(formulas, table.columns, withheld)
     cutoffs, cutoff_notes = _build_cutoffs(whole, columns, build_roles(spec))
     task = replace(build_task(spec, columns, kind, classes), formulas=usable_formulas)
@@ -425,7 +427,7 @@ def _select_families(spec: TrainingSpec, kind: Kind) -> tuple[str, ...]:
     """The families to race, in the catalog's order, baselines always among them. Raises UserError for one that cannot."""
     if not spec.families:
         return default_families(kind)
-    refuse_unfit_families(spec.families, kind, spec.roles.offset)
+    refuse_unfit_families(spec.families, kind, spec.roles.offset, bool(spec.roles.sequence))
     return tuple(f.name for f in FAMILIES if f.name in spec.families or (f.is_baseline and kind in f.kinds))
 
 

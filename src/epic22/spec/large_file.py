@@ -86,6 +86,7 @@ def refuse_unbatchable(spec: TrainingSpec) -> None:
     options = {"--test": spec.data.test is not None, "--formula": bool(spec.formulas)}
     options |= {"--log": spec.target.log in ("yes", "auto")}
     options |= {
+        "--sequence": bool(spec.roles.sequence),
         "--offset": spec.roles.offset is not None,
         "--prefer-simpler": spec.policy.prefer_simpler,
         "--learning-curve": spec.policy.learning_curve,

@@ -167,6 +167,14 @@ class RolesSection(Section):
         tuple[str, ...],
         Key("A column to keep although the audit suspects it; may be repeated.", "--keep", TABLE, in_audit=True),
     ] = ()
+    sequence: Annotated[
+        tuple[str, ...],
+        Key(
+            "Columns that are steps of a sequence: 'load_*' takes load_1, load_2, … in this order; repeat it for more channels.",
+            "--sequence",
+            TABLE,
+        ),
+    ] = ()
     offset: Annotated[
         str | None,
         Key(

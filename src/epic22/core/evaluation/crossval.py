@@ -11,6 +11,7 @@ from epic22.core.data.examples import Examples
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.data.sequence_columns import leave_out_steps
 from epic22.core.evaluation.inner_folds import split_inner_fold, split_inner_folds
 from epic22.core.evaluation.jackknife import compute_score_error, find_independent_units, jackknife_means
 from epic22.core.evaluation.predictions import FittedFold, FoldPredictions
@@ -120,6 +121,7 @@ def fit_family(
     known when the test part begins (`Experiment.censor_for`).
     """
     task, examples = experiment.task, experiment.examples
+    recipe = leave_out_steps(recipe, task.input_columns, family.capabilities)
     part = examples.take(train)
     prepared = prepare_rows(task, part, recipe, split_target_encoding_folds(experiment, train) if recipe.encodings else ())
     inner = split_inner_fold(experiment, train)

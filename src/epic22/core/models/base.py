@@ -157,11 +157,13 @@ def no_defaults(n_rows: int) -> Hyperparameters:
 class Capabilities:
     """What holds of a family's models. `exact_reasons`: the reasons of a row sum to its score but for rounding.
     `same_bits_for_one_row`: a row alone scores as it does among others, to the last bit; else within a tolerance.
-    `needs_sequences`: it reads a series' values over time, not a row."""
+    `needs_sequences`: it reads a series' values over time, not a row; `reads_sequences`: of a row it reads the columns that are
+    steps of a sequence as one, and needs some."""
 
     exact_reasons: bool = True
     same_bits_for_one_row: bool = True
     needs_sequences: bool = False
+    reads_sequences: bool = False
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """The families, in the order they are evaluated. A new family is one module beside this one and one line here."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 
 from epic22.core.errors import ColumnError, UnknownTaskError
 from epic22.core.models import baseline, catboost, ensemble, hazard, lightgbm, linear, xgboost
 from epic22.core.models.base import Family, require_library
 from epic22.core.models.loss import needs_smearing
 from epic22.core.models.networks import estimator as networks
-from epic22.core.models.networks.parts import MLP_PARTS
 from epic22.core.task import Kind, Target
 
 FAMILIES: tuple[Family, ...] = (
@@ -19,7 +17,7 @@ FAMILIES: tuple[Family, ...] = (
     catboost.FAMILY,
     hazard.LINEAR_FAMILY,
     hazard.FAMILY,
-    replace(networks.FAMILY, parts=MLP_PARTS),
+    *networks.FAMILIES,
 )
 
 DEFAULT_FAMILY = xgboost.FAMILY.name
@@ -69,9 +67,9 @@ def get_family(name: str) -> Family:
     raise UnknownTaskError(f"no model family {name!r}; there are {', '.join(_describe_family(f) for f in FAMILIES)}.")
 
 
-def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None = None) -> None:
+def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None = None, has_sequence: bool = False) -> None:
     """Raise where a family cannot take part: UnknownTaskError for a name that is none, ColumnError where it does not predict the
-    kind or cannot add the offset, NotInstalledError where its library is absent."""
+    kind, cannot add the offset or reads a sequence where there is none, NotInstalledError where its library is absent."""
     for name in names:
         family = get_family(name)
         if family is ENSEMBLE:
@@ -80,6 +78,11 @@ def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None =
             raise ColumnError(f"families: {name} does not predict a label of kind {kind}; leave it out.")
         if offset is not None and not family.supports_offset:
             raise ColumnError(f"families: {name} cannot add --offset {offset}; leave one of them out.")
+        if family.capabilities.reads_sequences and not has_sequence:
+            raise ColumnError(
+                f"families: {name} reads a sequence, and no columns are declared as its steps; name them "
+                "(--sequence 'load_*' takes load_1, load_2, … in this order), or leave the family out."
+            )
         if family.needs is not None:
             require_library(name, family.needs, family.extra)
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
+from epic22.core.column import arrange_steps
 from epic22.core.models.loss import SQUARED, Loss, needs_smearing
 from epic22.core.targets import TargetKind, get_kind
 from epic22.core.task import Kind, Task
@@ -14,7 +15,7 @@ class LearningProblem:
 
     With `log` models learn the logarithm of the label, else its distance from `center` in parts of `scale`; with `smearing`
     exponentials are put right to be means. `offset` is the column whose logarithm is added to the score. It is plain data, so
-    that another process builds the same estimators.
+    that another process builds the same estimators. `steps` (s, c) are positions of the columns that are steps of a sequence.
     """
 
     kind: Kind
@@ -28,6 +29,7 @@ class LearningProblem:
     offset: str | None = None
     center: float = 0.0
     scale: float = 1.0
+    steps: tuple[tuple[int, ...], ...] = ()
 
     @classmethod
     def of(cls, task: Task) -> Self:
@@ -45,6 +47,7 @@ class LearningProblem:
             target.offset,
             target.center,
             target.scale,
+            arrange_steps(task.input_columns),
         )
 
     @property
@@ -56,4 +59,6 @@ class LearningProblem:
         """The same without one of the columns."""
         positions = [position for position, column in enumerate(self.columns) if column != name]
         columns, categorical = tuple(self.columns[i] for i in positions), tuple(self.categorical[i] for i in positions)
-        return replace(self, columns=columns, categorical=categorical)
+        place = {position: new for new, position in enumerate(positions)}
+        steps = tuple(tuple(place[position] for position in step if position in place) for step in self.steps)
+        return replace(self, columns=columns, categorical=categorical, steps=steps)

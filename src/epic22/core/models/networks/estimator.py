@@ -2,7 +2,8 @@
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields, replace
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
@@ -19,10 +20,22 @@ from epic22.core.models.base import (
     never_expires,
     require_library,
 )
+from epic22.core.models.hazard import HazardEstimator, check_survival_data, compute_at_risk, split_inner_arrays
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import SQUARED, Loss
 from epic22.core.models.networks.graph_session import GraphSession
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
-from epic22.core.models.networks.specification import MlpSpec, Output
+from epic22.core.models.networks.parts import CONVOLUTION_PARTS, MLP_PARTS, SEQUENCE_PARTS, TRANSFORMER_PARTS
+from epic22.core.models.networks.specification import (
+    ConvolutionLayers,
+    Layers,
+    LstmLayers,
+    MlpLayers,
+    NetworkColumns,
+    NetworkSpec,
+    Output,
+    TransformerLayers,
+)
 from epic22.core.models.networks.training_process import train_network_rows
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
@@ -36,28 +49,41 @@ ROWS_PER_CALL = 4096
 SMALL_TABLE = 2000
 """Rows up to which batches are smaller, so that an epoch has enough steps."""
 
+LARGE_TABLE = 50_000
+"""Rows beyond which batches are larger, so that a step's fixed cost is shared by more of them."""
+
+
+DEFAULT_LAYERS, DEFAULT_SETTINGS = MlpLayers(), TrainingSettings()
+
 
 @dataclass
-class MlpEstimator(BaseEstimator):
-    """A multilayer perceptron (see `mlp`). The inner fold picks the epochs, up to `epochs`; without one `default_epochs`."""
+class NetworkEstimator(BaseEstimator):
+    """A network of some `layers`. The inner fold picks the epochs, up to `settings.epochs`; without one `default_epochs`.
+
+    `steps` (s, c) are positions of the columns that are steps of a sequence; a perceptron sees them as other numbers.
+    """
 
     kind: Kind
     categorical: tuple[bool, ...]
     n_classes: int = 2
+    edges: tuple[float, ...] = ()
+    steps: tuple[tuple[int, ...], ...] = ()
     seed: int = 0
     threads: int = 1
     loss: Loss = SQUARED
-    epochs: int = 100
-    patience: int = 8
     default_epochs: int = 15
-    learning_rate: float = 3e-3
-    weight_decay: float = 3e-4
-    dropout: float = 0.1
-    width: int = 128
-    depth: int = 2
-    members: int = 8
-    embedding: int = 12
-    n_bins: int = 24
+    layers: Layers = DEFAULT_LAYERS
+    settings: TrainingSettings = DEFAULT_SETTINGS
+
+    @classmethod
+    def of(cls, problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Self:
+        """An unfitted one for a problem's columns and target; parameters may be those of its layers and of its training."""
+        given = dict(params)
+        layers: Layers = given.pop("layers", cls.layers)
+        settings: TrainingSettings = given.pop("settings", cls.settings)
+        layers = replace(layers, **{f.name: given.pop(f.name) for f in fields(layers) if f.name in given})
+        settings = replace(settings, **{f.name: given.pop(f.name) for f in fields(settings) if f.name in given})
+        return super().of(problem, seed, threads, layers=layers, settings=settings, **given)
 
     def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
         """Find the epochs on the inner fold, then train on all rows for as many.
@@ -67,9 +93,17 @@ class MlpEstimator(BaseEstimator):
         check_fit_arrays(X, y)
         self.epochs_ = self.default_epochs
         if inner is not None:
-            self._train(X[inner.train], y[inner.train], self.epochs, (X[inner.test], y[inner.test]))
+            train, validation = self._split_inner(X, y, inner)
+            if self._can_learn_from(train[1]):
+                self._train(*train, self.settings.epochs, validation)
         self._train(X, y, self.epochs_)
         return self
+
+    def _split_inner(self, X: Array, y: Array, inner: Fold) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        return (X[inner.train], y[inner.train]), (X[inner.test], y[inner.test])
+
+    def _can_learn_from(self, y: Array) -> bool:
+        return True
 
     def fit_with_validation(self, data: FoldData, expired: Callable[[], bool] = never_expires) -> Array:
         """Train on the part's rows until the loss of the validation rows no longer falls; the best epoch is kept."""
@@ -77,7 +111,7 @@ class MlpEstimator(BaseEstimator):
             self.epochs_ = self.default_epochs
             self._train(data.X, data.y, self.epochs_)
             return np.zeros(0)
-        self._train(data.X, data.y, self.epochs, (data.X_valid, data.y_valid), expired)
+        self._train(data.X, data.y, self.settings.epochs, (data.X_valid, data.y_valid), expired)
         return self.decision_function(data.X_valid)
 
     def _train(
@@ -89,15 +123,10 @@ class MlpEstimator(BaseEstimator):
         expired: Callable[[], bool] = never_expires,
     ) -> None:
         for library in ("torch", "onnx", "onnxscript"):
-            require_library("mlp", library, extra="neural")
+            require_library("a neural network", library, extra="neural")
         self._fit_label_scale(y)
-        settings = TrainingSettings(
-            epochs,
-            64 if len(X) <= SMALL_TABLE else 256,
-            self.learning_rate,
-            self.weight_decay,
-            self.patience,
-            seed=self.seed,
+        settings = replace(
+            self.settings, epochs=epochs, seed=self.seed, batch_size=choose_batch_size(len(X), self.settings.batch_size)
         )
         objective = KINDS[self.kind].name_objective(self.loss.name)
         job = TrainingJob(self._build_spec(X), objective, self.loss, settings, self.threads)
@@ -109,23 +138,18 @@ class MlpEstimator(BaseEstimator):
     def _open_graphs(self, score: bytes, reasons: bytes) -> None:
         self.score_, self.reasons_ = GraphSession(score), GraphSession(reasons)
 
-    def _build_spec(self, X: Array) -> MlpSpec:
-        numbers = tuple(j for j, is_category in enumerate(self.categorical) if not is_category)
+    def _build_spec(self, X: Array) -> NetworkSpec:
+        steps = () if isinstance(self.layers, MlpLayers) else self.steps
+        is_step = {position for step in steps for position in step}
+        numbers = tuple(j for j, is_category in enumerate(self.categorical) if not is_category and j not in is_step)
         categories = tuple(j for j, is_category in enumerate(self.categorical) if is_category)
         codes = [X[:, j][np.isfinite(X[:, j])] for j in categories]
-        return MlpSpec(
-            numbers,
-            categories,
-            tuple(int(known.max()) + 1 if len(known) else 0 for known in codes),
-            self.n_classes if KINDS[self.kind].has_score_per_class else 1,
-            self._output,
-            self.n_bins,
-            self.embedding,
-            self.width,
-            self.depth,
-            self.members,
-            self.dropout,
-        )
+        n_levels = tuple(int(known.max()) + 1 if len(known) else 0 for known in codes)
+        return NetworkSpec(NetworkColumns(numbers, categories, n_levels, steps), self.layers, self._n_outputs, self._output)
+
+    @property
+    def _n_outputs(self) -> int:
+        return self.n_classes if KINDS[self.kind].has_score_per_class else 1
 
     @property
     def _output(self) -> Output:
@@ -159,8 +183,12 @@ class MlpEstimator(BaseEstimator):
     def decision_function(self, X: Array) -> Array:
         """Scores before the link, (n,) or (n, k)."""
         parts = [self.score_.run(X[i : i + ROWS_PER_CALL]) for i in range(0, len(X), ROWS_PER_CALL)]
-        scores = np.concatenate(parts) if parts else np.zeros((0, self.n_classes))
-        return scores if KINDS[self.kind].has_score_per_class else self._restore_scale(scores[:, 0])
+        scores = np.concatenate(parts) if parts else np.zeros((0, self._n_outputs))
+        return scores if self._has_many_scores else self._restore_scale(scores[:, 0])
+
+    @property
+    def _has_many_scores(self) -> bool:
+        return KINDS[self.kind].has_score_per_class
 
     def _restore_scale(self, scores: Array) -> Array:
         if self._output == "log_mean":
@@ -170,7 +198,7 @@ class MlpEstimator(BaseEstimator):
     def shap_values(self, X: Array) -> Array:
         """Integrated gradients from the average row, whose score is last; they sum to the score but for the integral's error."""
         parts = np.stack([self.reasons_.run(X[i : i + 1]) for i in range(len(X))])
-        if KINDS[self.kind].has_score_per_class:
+        if self._has_many_scores:
             return parts
         parts = parts[:, 0]
         if self._output == "value":
@@ -184,6 +212,7 @@ class MlpEstimator(BaseEstimator):
             "kind": self.kind,
             "categorical": [bool(c) for c in self.categorical],
             "n_classes": self.n_classes,
+            "edges": list(self.edges),
             "loss": asdict(self.loss),
             "level": self.level_,
             "spread": self.spread_,
@@ -195,27 +224,103 @@ class MlpEstimator(BaseEstimator):
     def restore(cls, files: Mapping[str, bytes]) -> Self:
         """From its files, without PyTorch."""
         state: dict[str, Any] = json.loads(files[STATE_FILE])
-        model = cls(state["kind"], tuple(state["categorical"]), state["n_classes"], loss=Loss(**state["loss"]))
+        loss, edges = Loss(**state["loss"]), tuple(state.get("edges", ()))
+        model = cls(state["kind"], tuple(state["categorical"]), state["n_classes"], edges, loss=loss)
         model.level_, model.spread_, model.epochs_ = state["level"], state["spread"], state["epochs"]
         model._open_graphs(files[SCORE_FILE], files[REASON_FILE])
         return model
 
 
-FAMILY = add_log_support(
-    Family(
-        "mlp",
-        frozenset({"binary", "multiclass", "regression"}),
-        MlpEstimator.of,
-        MlpEstimator.restore,
-        space={
-            "learning_rate": (3e-4, 5e-3, "log"),
-            "weight_decay": (1e-5, 3e-2, "log"),
-            "dropout": (0.0, 0.4),
-            "width": (64, 256),
-            "depth": (1, 3),
-        },
-        needs="torch",
-        extra="neural",
-        capabilities=Capabilities(exact_reasons=False, same_bits_for_one_row=False),
+class HazardNetwork(NetworkEstimator, HazardEstimator):
+    """A network with an output for each interval of a grid: the log-odds of the event in it, all learned at once.
+
+    Gensheimer and Narasimhan 2019, "A scalable discrete-time survival model for neural networks".
+    """
+
+    def fit(self, X: Array, y: Array, inner: Fold | None = None) -> Self:
+        """Learn from durations and whether the event was observed, y (n, 2)."""
+        check_survival_data(X, y)
+        return super().fit(X, y, inner)
+
+    def _split_inner(self, X: Array, y: Array, inner: Fold) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
+        return split_inner_arrays(X, y, inner)
+
+    def _can_learn_from(self, y: Array) -> bool:
+        return bool(y[:, 1].any())
+
+    def _scale_labels(self, y: Array) -> Array:
+        return np.concatenate(compute_at_risk(y, self.edges), axis=1)
+
+    def _fit_label_scale(self, y: Array) -> None:
+        self.level_, self.spread_ = 0.0, 1.0
+
+    @property
+    def _n_outputs(self) -> int:
+        return len(self.edges)
+
+    @property
+    def _output(self) -> Output:
+        return "log_odds"
+
+    @property
+    def _has_many_scores(self) -> bool:
+        return True
+
+
+def choose_batch_size(n_rows: int, largest: int) -> int:
+    """Rows a step: few of a small table, so that an epoch has enough steps.
+
+    >>> choose_batch_size(1000, 256), choose_batch_size(20_000, 256), choose_batch_size(200_000, 256)
+    (64, 256, 1024)
+    """
+    if n_rows <= SMALL_TABLE:
+        return min(largest, 64)
+    return largest if n_rows <= LARGE_TABLE else max(largest, 1024)
+
+
+def _build(problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> NetworkEstimator:
+    estimator = HazardNetwork if problem.traits.is_time_to_event else NetworkEstimator
+    return estimator.of(problem, seed, threads, **params)
+
+
+def _restore(files: Mapping[str, bytes]) -> NetworkEstimator:
+    is_hazard = KINDS[json.loads(files[STATE_FILE])["kind"]].is_time_to_event
+    return (HazardNetwork if is_hazard else NetworkEstimator).restore(files)
+
+
+TRAINING_SPACE: Mapping[str, tuple[Any, ...]] = {
+    "learning_rate": (3e-4, 5e-3, "log"),
+    "weight_decay": (1e-5, 3e-2, "log"),
+    "dropout": (0.0, 0.4),
+}
+SEQUENCE_SPACE: Mapping[str, tuple[Any, ...]] = {"width": (24, 96), "depth": (1, 3)}
+
+
+def build_network_family(
+    name: str, layers: Layers, space: Mapping[str, tuple[Any, ...]], parts: Mapping[str, Hyperparameters]
+) -> Family:
+    """The family of networks with these layers, which a search may change by their `space` and the training's."""
+    reads_sequences = not isinstance(layers, MlpLayers)
+    return add_log_support(
+        Family(
+            name,
+            frozenset({"binary", "multiclass", "regression", "hazard"}),
+            partial(_build, layers=layers),
+            _restore,
+            space={**TRAINING_SPACE, **space},
+            needs="torch",
+            extra="neural",
+            capabilities=Capabilities(exact_reasons=False, same_bits_for_one_row=False, reads_sequences=reads_sequences),
+            parts=parts,
+        )
     )
+
+
+FAMILIES: tuple[Family, ...] = (
+    build_network_family("mlp", MlpLayers(), {"width": (64, 256), "depth": (1, 3)}, MLP_PARTS),
+    build_network_family("lstm", LstmLayers(), SEQUENCE_SPACE, SEQUENCE_PARTS),
+    build_network_family("gru", LstmLayers(cell="gru"), SEQUENCE_SPACE, SEQUENCE_PARTS),
+    build_network_family("transformer", TransformerLayers(), {"depth": (1, 3), "patch": (2, 8)}, TRANSFORMER_PARTS),
+    build_network_family("cnn", ConvolutionLayers(), {"width": (24, 96), "depth": (2, 6)}, CONVOLUTION_PARTS),
 )
+"""The families of networks by their names."""

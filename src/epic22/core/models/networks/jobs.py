@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from epic22.core.models.loss import Loss
-from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.specification import NetworkSpec
 from epic22.core.task import Array
 
 Schedule = Literal["constant", "cosine", "one_cycle"]
@@ -41,7 +41,8 @@ class TrainingSettings:
 
 @dataclass(frozen=True)
 class NetworkRows:
-    """Rows to learn from: X (n, p) float32 and y (n,), class codes or labels in parts of their scale."""
+    """Rows to learn from: X (n, p) float32 and y (n,), class codes or labels in parts of their scale; y (n, 2 h) of a hazard,
+    shares at risk and events, and (n, h) of quantiles."""
 
     X: Array
     y: Array
@@ -52,7 +53,7 @@ class TrainingJob:
     """What decides a training: the same job gives the same weights on the same machine. `objective` names the loss; `device` is
     PyTorch's name of where it is trained."""
 
-    spec: MlpSpec
+    spec: NetworkSpec
     objective: str
     loss: Loss
     settings: TrainingSettings

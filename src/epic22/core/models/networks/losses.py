@@ -8,6 +8,7 @@ from torch.nn import functional
 
 from epic22.core.errors import UserError
 from epic22.core.models.loss import EVALUATION_POWER, Loss
+from epic22.core.models.panel.base import QUANTILE_LEVELS
 
 OutputLoss = Callable[[Tensor, Tensor], Tensor]
 """The loss of each output, (n, o) or (n,), of outputs (n, o) and labels (n,)."""
@@ -41,6 +42,21 @@ def _build_tweedie(power: float) -> OutputLoss:
     return compute
 
 
+def _compute_hazard_loss(raw: Tensor, y: Tensor) -> Tensor:
+    """Log loss over the intervals that a row was at risk in: labels are the shares at risk, then the events, (n, 2 h)."""
+    at_risk, events = y.chunk(2, dim=1)
+    return (at_risk * functional.binary_cross_entropy_with_logits(raw, events, reduction="none")).sum(1)
+
+
+def _compute_quantile_loss(quantiles: Tensor, y: Tensor) -> Tensor:
+    """Mean pinball loss over levels and the horizons whose value is known: labels (n, h), quantiles (n, h × q)."""
+    levels = torch.tensor(QUANTILE_LEVELS, device=y.device)
+    is_known = ~torch.isnan(y)
+    error = torch.where(is_known, y, 0.0)[:, :, None] - quantiles.unflatten(1, (-1, len(levels)))
+    pinball = torch.maximum(levels * error, (levels - 1) * error).mean(2)
+    return (pinball * is_known).sum(1) / is_known.sum(1).clamp(min=1)
+
+
 VALUE_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     "squared": lambda loss: lambda raw, y: (raw[:, 0] - y) ** 2,
     "absolute": lambda loss: lambda raw, y: (raw[:, 0] - y).abs(),
@@ -51,6 +67,8 @@ VALUE_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
 OUTPUT_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     "binary": lambda loss: _compute_log_loss,
     "multiclass": lambda loss: _compute_class_loss,
+    "hazard": lambda loss: _compute_hazard_loss,
+    "quantiles": lambda loss: _compute_quantile_loss,
     **VALUE_LOSSES,
 }
 """By the name of what a kind of target makes small (`TargetKind.name_objective`)."""

@@ -8,6 +8,7 @@ import logging
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 
 import numpy as np
@@ -15,11 +16,13 @@ import onnx
 import torch
 from onnx import numpy_helper
 from torch import Tensor, nn
-from torch.func import functional_call, vjp, vmap
+from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
-from epic22.core.models.networks.mlp import Mlp, average_members
-from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.architecture import build_network
+from epic22.core.models.networks.members import average_members
+from epic22.core.models.networks.recurrent_gradient import TRANSLATIONS
+from epic22.core.models.networks.specification import NetworkSpec
 from epic22.core.task import Array
 
 N_STEPS = 32
@@ -32,10 +35,10 @@ Weights = Mapping[str, Array]
 class ScoreModule(nn.Module):
     """Scores (n, o) of X (n, p), by weights that are arguments."""
 
-    def __init__(self, spec: MlpSpec) -> None:
+    def __init__(self, spec: NetworkSpec) -> None:
         super().__init__()
         # In a list, so that its weights are no parameters of this module.
-        self.network = [Mlp(spec).eval()]
+        self.network = [build_network(spec).eval()]
         self.spec = spec
 
     def forward(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
@@ -50,7 +53,7 @@ class ReasonModule(ScoreModule):
     The way goes through the columns' vectors, so that categories and missing values are on it as numbers are.
     """
 
-    def __init__(self, spec: MlpSpec) -> None:
+    def __init__(self, spec: NetworkSpec) -> None:
         super().__init__(spec)
         points, shares = np.polynomial.legendre.leggauss(N_STEPS)
         self.points = torch.tensor((points + 1) / 2, dtype=torch.float32)
@@ -68,21 +71,29 @@ class ReasonModule(ScoreModule):
 
         reference = weights["reference"][None]
         way = embed(x) - reference
-        # (steps, p, e) to (steps, o)
-        _, pull = vjp(score, reference + self.points[:, None, None] * way)
-        outputs = torch.eye(self.spec.n_outputs)[:, None, :].expand(-1, len(self.points), -1)
-        gradients = vmap(lambda one: pull(one)[0])(outputs)
-        parts = (torch.einsum("s,ospe->ope", self.shares, gradients) * way).sum(2)
-        columns = parts[:, list(self.spec.column_order)]
+        # (outputs × steps, p, e): the way once for each output
+        n_outputs = self.spec.n_outputs
+        points = (reference + self.points[:, None, None] * way).repeat(n_outputs, 1, 1).requires_grad_()
+        with torch.enable_grad():
+            own_outputs = score(points).unflatten(0, (n_outputs, -1)) * torch.eye(n_outputs)[:, None, :]
+            (gradients,) = torch.autograd.grad(own_outputs.sum(), points)
+        parts = (torch.einsum("s,ospe->ope", self.shares, gradients.unflatten(0, (n_outputs, -1))) * way).sum(2)
+        columns = parts[:, list(self.spec.columns.places)]
         return torch.cat([columns, score(reference).T], dim=1)
 
 
+def simplify_spec(spec: NetworkSpec) -> NetworkSpec:
+    """The specification as a graph knows it: without dropout, and how many levels a category has is in the weights."""
+    columns = replace(spec.columns, n_levels=(1,) * len(spec.columns.n_levels))
+    return replace(spec, columns=columns, layers=replace(spec.layers, dropout=0.0))
+
+
 @lru_cache(maxsize=64)
-def export_graphs(spec: MlpSpec) -> tuple[bytes, bytes]:
+def export_graphs(spec: NetworkSpec) -> tuple[bytes, bytes]:
     """The graphs of scores and of reasons, weights being inputs."""
-    network = Mlp(spec)
+    network = build_network(spec)
     weights = {name: value.detach() for name, value in network.state_dict().items()}
-    row = torch.zeros(2, spec.n_columns)
+    row = torch.zeros(2, spec.columns.n_columns)
     names = sorted(weights)
     with _quiet_export():
         rows = torch.export.Dim("n", min=1)
@@ -95,12 +106,20 @@ def export_graphs(spec: MlpSpec) -> tuple[bytes, bytes]:
             output_names=["score"],
             dynamic_shapes={"x": {0: rows}, "weights": tuple({} for _ in names)},
         )
-        weights["reference"] = torch.zeros(spec.n_columns, spec.embedding)
+        weights["reference"] = torch.zeros(spec.columns.n_columns, spec.layers.embedding)
         names = sorted(weights)
         arguments = (row[:1], *(weights[name] for name in names))
-        traced = make_fx(_FlatArguments(ReasonModule(spec), tuple(names)))(*arguments)
+        trace = make_fx(_FlatArguments(ReasonModule(spec), tuple(names)), tracing_mode="fake", _allow_non_fake_inputs=True)
         reasons = torch.onnx.export(
-            traced, arguments, dynamo=True, verbose=False, input_names=["x", *names], output_names=["contributions"]
+            trace(*arguments),
+            arguments,
+            dynamo=True,
+            verbose=False,
+            # What opens the graph simplifies it, in a hundredth of the time.
+            optimize=False,
+            custom_translation_table=dict(TRANSLATIONS),
+            input_names=["x", *names],
+            output_names=["contributions"],
         )
     return _serialise(score), _serialise(reasons)
 

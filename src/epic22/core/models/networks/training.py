@@ -1,18 +1,18 @@
 """Training of a network for rows from arrays to weights: what needs PyTorch, and nothing else does."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.checkpoint import find_checkpoint
 from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, TrainingJob
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members, build_training_loss
-from epic22.core.models.networks.mlp import Mlp, average_members
-from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs
+from epic22.core.models.networks.members import average_members
+from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs, simplify_spec
 from epic22.core.models.networks.training_loop import RowTensors, Surroundings, train_network
 from epic22.core.progress import get_inner_progress
 from epic22.core.task import Array
@@ -32,9 +32,10 @@ def train(
     """The network of a job on these rows; validation rows end the training, and choose the epoch that is kept."""
     with _use_own_state(job.threads):
         torch.manual_seed(job.settings.seed)
-        network = Mlp(job.spec)
-        _fit_embedding(network, rows.X)
-        _fit_start(network, rows.y, job)
+        network = build_network(job.spec)
+        network.fit_inputs(rows.X)
+        with torch.no_grad():
+            network.stack.head_bias += torch.from_numpy(compute_start(rows.y, job).astype(np.float32))
         output_loss = OUTPUT_LOSSES[job.objective](job.loss)
 
         def score_loss(raw: Tensor, y: Tensor) -> Tensor:
@@ -50,44 +51,43 @@ def train(
         weights = {name: value.numpy() for name, value in network.cpu().state_dict().items()}
         with torch.no_grad():
             step = -(-len(tensors) // MAX_REFERENCE_ROWS)
-            weights["reference"] = network.embedding(tensors.x[::step]).mean(0).numpy()
-        # A graph knows neither levels nor dropout: how many levels a category has is in the weights.
-        score_graph, reason_graph = export_graphs(replace(job.spec, n_levels=(1,) * len(job.spec.n_levels), dropout=0.0))
+            weights["reference"] = network(tensors.x[::step], "vectors").mean(0).numpy()
+        score_graph, reason_graph = export_graphs(simplify_spec(job.spec))
     return TrainedNetwork(
         bind_weights(score_graph, weights), bind_weights(reason_graph, weights), history.best_epochs, history.losses
     )
 
 
-@torch.no_grad()
-def _fit_embedding(network: Mlp, X: Array) -> None:
-    """The bins of each number, between quantiles of its known values; a number of few values has fewer bins."""
-    embedding = network.embedding
-    for j, position in enumerate(network.spec.numbers):
-        known = X[:, position][np.isfinite(X[:, position])].astype(np.float64)
-        if not len(known):
-            continue
-        edges = np.unique(np.quantile(known, np.linspace(0, 1, network.spec.n_bins + 1)).astype(np.float32))
-        n_bins = len(edges) - 1
-        embedding.middle[j] = float(np.median(known))
-        embedding.spread[j] = max(float(known.std()), 1e-12)
-        embedding.bin_start[j] = float(edges[-1])
-        # No number gets anywhere in a bin that is not there.
-        embedding.bin_width[j] = float("inf")
-        embedding.bin_start[j, :n_bins] = torch.from_numpy(edges[:-1])
-        embedding.bin_width[j, :n_bins] = torch.from_numpy(np.diff(edges))
+def compute_start(y: Array, job: TrainingJob) -> Array:
+    """The answer that a constant gives, (o,), so that no epoch is spent on it."""
+    return STARTS[job.spec.output if job.objective not in STARTS else job.objective](y, job.spec.n_outputs)
 
 
-@torch.no_grad()
-def _fit_start(network: Mlp, y: Array, job: TrainingJob) -> None:
-    """Begin with the answer that a constant gives, so that no epoch is spent on it."""
-    if job.spec.output == "log_odds":
-        share = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
-        network.head_bias += float(np.log(share / (1 - share)))
-    elif job.spec.output == "class_scores":
-        counts = np.bincount(y.astype(np.int64), minlength=job.spec.n_outputs) + 1.0
-        network.head_bias += torch.from_numpy(np.log(counts / counts.sum()).astype(np.float32))
-    else:
-        network.head_bias += float(np.log(max(y.mean(), 1e-12)) if job.spec.output == "log_mean" else np.median(y))
+def _start_with_log_odds(y: Array, n_outputs: int) -> Array:
+    share = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
+    return np.array([np.log(share / (1 - share))])
+
+
+def _start_with_hazards(y: Array, n_outputs: int) -> Array:
+    at_risk, events = y[:, :n_outputs].sum(axis=0), (y[:, :n_outputs] * y[:, n_outputs:]).sum(axis=0)
+    hazard = np.clip(events / np.maximum(at_risk, 1.0), 1e-3, 1 - 1e-3)
+    return np.asarray(np.log(hazard / (1 - hazard)))
+
+
+def _start_with_classes(y: Array, n_outputs: int) -> Array:
+    counts = np.bincount(y.astype(np.int64), minlength=n_outputs) + 1.0
+    return np.asarray(np.log(counts / counts.sum()))
+
+
+STARTS: Mapping[str, Callable[[Array, int], Array]] = {
+    "hazard": _start_with_hazards,
+    "log_odds": _start_with_log_odds,
+    "class_scores": _start_with_classes,
+    "log_mean": lambda y, n_outputs: np.array([np.log(max(y.mean(), 1e-12))]),
+    "value": lambda y, n_outputs: np.array([np.median(y)]),
+    "quantiles": lambda y, n_outputs: np.zeros(n_outputs),
+}
+"""By objective, or else by what the outputs are."""
 
 
 @contextmanager

@@ -1,0 +1,51 @@
+"""Columns that are steps of a sequence: named by patterns in a table of one's own, and hidden from families that read rows."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import replace
+
+from epic22.core.column import Column, SequenceStep, arrange_steps
+from epic22.core.data.feature_engineering import FeatureRecipe
+from epic22.core.errors import ColumnError
+from epic22.core.models.base import Capabilities
+
+NUMBER = r"(-?\d+)"
+MIN_STEPS = 2
+
+
+def mark_steps(columns: Sequence[Column], patterns: Sequence[str]) -> tuple[Column, ...]:
+    """The columns, those that a pattern names marked as steps of its channel: `load_*` takes load_1, load_2, … by their numbers.
+
+    Raises ColumnError for a pattern without one `*`, that names fewer than two inputs, or one that is no number, and for channels
+    of unlike steps.
+
+    >>> [c.step.number for c in mark_steps([Column("load_10", "float"), Column("load_9", "float")], ["load_*"]) if c.step]
+    [10, 9]
+    """
+    steps: dict[str, SequenceStep] = {}
+    for pattern in patterns:
+        if pattern.count("*") != 1:
+            raise ColumnError(f"--sequence {pattern!r}: expected one * where the steps' numbers stand, as in 'load_*'.")
+        form = re.compile(NUMBER.join(re.escape(part) for part in pattern.split("*")))
+        matches = [(column, match) for column in columns if column.role == "input" and (match := form.fullmatch(column.name))]
+        if len(matches) < MIN_STEPS:
+            names = ", ".join(c.name for c in columns if c.role == "input")
+            raise ColumnError(f"--sequence {pattern!r}: names {len(matches)} inputs, expected {MIN_STEPS} or more of {names}.")
+        for column, match in matches:
+            if column.dtype not in ("int", "float", "bool"):
+                raise ColumnError(f"--sequence {pattern!r}: {column.name} is of type {column.dtype}, expected numbers.")
+            if column.name in steps:
+                raise ColumnError(f"--sequence: {column.name} is named by {steps[column.name].channel!r} and {pattern!r}.")
+            steps[column.name] = SequenceStep(pattern, int(match[1]))
+    marked = tuple(replace(column, step=steps.get(column.name)) for column in columns)
+    arrange_steps([column for column in marked if column.role == "input"])
+    return marked
+
+
+def leave_out_steps(recipe: FeatureRecipe, columns: Sequence[Column], capabilities: Capabilities) -> FeatureRecipe:
+    """The recipe without the steps that only families that read sequences see, for any other family."""
+    hidden = {c.name for c in columns if c.step is not None and c.step.only_sequences}
+    if capabilities.reads_sequences or not hidden:
+        return recipe
+    names = recipe.inputs if recipe.inputs is not None else tuple(column.name for column in columns)
+    return replace(recipe, inputs=tuple(name for name in names if name not in hidden))
