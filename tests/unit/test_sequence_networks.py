@@ -5,11 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from epic22.core.column import Column, SequenceStep, arrange_steps
+from epic22.core.column import Column, SequenceStep
 from epic22.core.data.feature_engineering import FeatureRecipe
-from epic22.core.data.sequence_columns import leave_out_steps, mark_steps
+from epic22.core.data.sequence_columns import arrange_steps, leave_out_steps, mark_steps
 from epic22.core.errors import ColumnError
-from epic22.core.models.base import Capabilities
 from epic22.core.models.catalog import FAMILIES, get_family, refuse_unfit_families
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.networks.specification import (
@@ -182,9 +181,9 @@ def test_steps_for_sequences_alone_are_hidden_from_families_that_read_rows() -> 
         Column("age", "int"),
         *(Column(f"load_{i}", "float", step=SequenceStep("load", i, only_sequences=True)) for i in range(3)),
     ]
-    rows = leave_out_steps(FeatureRecipe(), columns, Capabilities())
+    rows = leave_out_steps(FeatureRecipe(), columns, reads_sequences=False)
     assert rows.inputs == ("age",)
-    assert leave_out_steps(FeatureRecipe(), columns, Capabilities(reads_sequences=True)) == FeatureRecipe()
+    assert leave_out_steps(FeatureRecipe(), columns, reads_sequences=True) == FeatureRecipe()
 
 
 def test_a_problem_without_one_of_its_columns_keeps_the_places_of_its_steps() -> None:

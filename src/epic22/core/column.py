@@ -1,11 +1,9 @@
 """A column of a table: its type, unit, bounds and role, and what the user states of it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from math import inf
 from typing import Any, Literal
-
-from epic22.core.errors import ColumnError
 
 Dtype = Literal["float", "int", "bool", "money", "category", "time", "text"]
 Role = Literal["input", "id", "time", "group", "label", "protected", "never"]
@@ -112,28 +110,6 @@ class Column(Bounds):
     about: str = ""
     reading: ColumnReading | None = None
     step: SequenceStep | None = None
-
-
-def arrange_steps(columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
-    """Positions of the columns that are steps of a sequence, (s, c): by step, the oldest first, and channel.
-
-    Raises ColumnError where a channel lacks a step that another has.
-
-    >>> arrange_steps([Column("load_2", "float", step=SequenceStep("load", 2)), Column("age", "int"),
-    ...                Column("load_1", "float", step=SequenceStep("load", 1))])
-    ((2,), (0,))
-    """
-    position = {(c.step.channel, c.step.number): place for place, c in enumerate(columns) if c.step is not None}
-    channels = list(dict.fromkeys(channel for channel, _ in position))
-    numbers = sorted({number for _, number in position})
-    for channel in channels:
-        lacking = [number for number in numbers if (channel, number) not in position]
-        if lacking:
-            raise ColumnError(
-                f"sequence: {channel} has no step {lacking[0]}, which {next(c for c in channels if (c, lacking[0]) in position)} "
-                "has; every channel needs the same steps."
-            )
-    return tuple(tuple(position[channel, number] for channel in channels) for number in numbers)
 
 
 @dataclass(frozen=True)

@@ -4,13 +4,34 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from epic22.core.column import Column, SequenceStep, arrange_steps
+from epic22.core.column import Column, SequenceStep
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.errors import ColumnError
-from epic22.core.models.base import Capabilities
 
 NUMBER = r"(-?\d+)"
 MIN_STEPS = 2
+
+
+def arrange_steps(columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
+    """Positions of the columns that are steps of a sequence, (s, c): by step, the oldest first, and channel.
+
+    Raises ColumnError where a channel lacks a step that another has.
+
+    >>> arrange_steps([Column("load_2", "float", step=SequenceStep("load", 2)), Column("age", "int"),
+    ...                Column("load_1", "float", step=SequenceStep("load", 1))])
+    ((2,), (0,))
+    """
+    position = {(c.step.channel, c.step.number): place for place, c in enumerate(columns) if c.step is not None}
+    channels = list(dict.fromkeys(channel for channel, _ in position))
+    numbers = sorted({number for _, number in position})
+    for channel in channels:
+        lacking = [number for number in numbers if (channel, number) not in position]
+        if lacking:
+            raise ColumnError(
+                f"sequence: {channel} has no step {lacking[0]}, which {next(c for c in channels if (c, lacking[0]) in position)} "
+                "has; every channel needs the same steps."
+            )
+    return tuple(tuple(position[channel, number] for channel in channels) for number in numbers)
 
 
 def mark_steps(columns: Sequence[Column], patterns: Sequence[str]) -> tuple[Column, ...]:
@@ -42,10 +63,10 @@ def mark_steps(columns: Sequence[Column], patterns: Sequence[str]) -> tuple[Colu
     return marked
 
 
-def leave_out_steps(recipe: FeatureRecipe, columns: Sequence[Column], capabilities: Capabilities) -> FeatureRecipe:
-    """The recipe without the steps that only families that read sequences see, for any other family."""
+def leave_out_steps(recipe: FeatureRecipe, columns: Sequence[Column], reads_sequences: bool) -> FeatureRecipe:
+    """The recipe without the steps that only families that read sequences see, for one that does not."""
     hidden = {c.name for c in columns if c.step is not None and c.step.only_sequences}
-    if capabilities.reads_sequences or not hidden:
+    if reads_sequences or not hidden:
         return recipe
     names = recipe.inputs if recipe.inputs is not None else tuple(column.name for column in columns)
     return replace(recipe, inputs=tuple(name for name in names if name not in hidden))

@@ -121,7 +121,7 @@ def fit_family(
     known when the test part begins (`Experiment.censor_for`).
     """
     task, examples = experiment.task, experiment.examples
-    recipe = leave_out_steps(recipe, task.input_columns, family.capabilities)
+    recipe = leave_out_steps(recipe, task.input_columns, family.capabilities.reads_sequences)
     part = examples.take(train)
     prepared = prepare_rows(task, part, recipe, split_target_encoding_folds(experiment, train) if recipe.encodings else ())
     inner = split_inner_fold(experiment, train)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Self
 
-from epic22.core.column import arrange_steps
+from epic22.core.data.sequence_columns import arrange_steps
 from epic22.core.models.loss import SQUARED, Loss, needs_smearing
 from epic22.core.targets import TargetKind, get_kind
 from epic22.core.task import Kind, Task
