@@ -107,8 +107,8 @@ def _pull_through_lstm(inputs: Any, states: Any, weights: Sequence[Any], slopes:
     enter, forget, leave, candidate = op.Sigmoid(enter), op.Sigmoid(forget), op.Sigmoid(leave), op.Tanh(candidate)
     n_steps, entered = len(slopes), op.Mul(enter, candidate)
     memories: list[Any] = []
-    for kept, new in zip(_split(forget, n_steps, axis=0), _split(entered, n_steps, axis=0), strict=True):
-        memories.append(op.Add(op.Mul(kept, memories[-1]), new) if memories else new)
+    for keep, new in zip(_split(forget, n_steps, axis=0), _split(entered, n_steps, axis=0), strict=True):
+        memories.append(op.Add(op.Mul(keep, memories[-1]), new) if memories else new)
     memory = op.Concat(*memories, axis=0)
     seen, before = op.Tanh(memory), _delay(memory)
     # What a gate's sum gets of the memory's gradient, and the last one of the state's.
@@ -120,13 +120,13 @@ def _pull_through_lstm(inputs: Any, states: Any, weights: Sequence[Any], slopes:
         axis=2,
     )
     into_memory = _split(op.Mul(leave, _slope_of_tanh(seen)), n_steps, axis=0)
-    factor, kept = _split(factors, n_steps, axis=0), _split(forget, n_steps, axis=0)
+    factor, keep = _split(factors, n_steps, axis=0), _split(forget, n_steps, axis=0)
     by_gate: list[Any] = []
     by_memory: Any = None
     for step in reversed(range(n_steps)):
         by_state = op.Add(slopes[step], op.MatMul(by_gate[-1], across)) if by_gate else slopes[step]
         own = op.Mul(by_state, into_memory[step])
-        by_memory = own if by_memory is None else op.Add(own, op.Mul(by_memory, kept[step + 1]))
+        by_memory = own if by_memory is None else op.Add(own, op.Mul(by_memory, keep[step + 1]))
         by_gate.append(op.Mul(op.Concat(by_memory, by_memory, by_memory, by_state, axis=2), factor[step]))
     return op.Concat(*reversed(by_gate), axis=0)
 
@@ -148,7 +148,7 @@ def _pull_through_gru(inputs: Any, states: Any, weights: Sequence[Any], slopes: 
     )
     n_steps = len(slopes)
     ones = op.Add(op.Mul(reset, op.Constant(value_float=0.0)), _one())
-    factor, kept = _split(factors, n_steps, axis=0), _split(update, n_steps, axis=0)
+    factor, keep = _split(factors, n_steps, axis=0), _split(update, n_steps, axis=0)
     # The state enters the new one through the reset gate alone.
     passed = _split(op.Concat(ones, ones, reset, axis=2), n_steps, axis=0)
     by_gate: list[Any] = []
@@ -158,7 +158,7 @@ def _pull_through_gru(inputs: Any, states: Any, weights: Sequence[Any], slopes: 
             by_state = slopes[step]
         else:
             through = op.MatMul(op.Mul(by_gate[-1], passed[step + 1]), across)
-            by_state = op.Add(slopes[step], op.Add(op.Mul(by_state, kept[step + 1]), through))
+            by_state = op.Add(slopes[step], op.Add(op.Mul(by_state, keep[step + 1]), through))
         by_gate.append(op.Mul(op.Concat(by_state, by_state, by_state, axis=2), factor[step]))
     return op.Concat(*reversed(by_gate), axis=0)
 
