@@ -496,7 +496,7 @@ def example() -> str:
 
 def test_the_page_has_a_complete_example_that_is_read_and_fits_a_table(tmp_path: Path) -> None:
     asked = read_task("task.yaml", example(), tmp_path)
-    absent = {"test", "group", "loss", "log", "offset", "holdout_from", "holdout_last"}
+    absent = {"test", "group", "loss", "log", "sequence", "offset", "holdout_from", "holdout_last"}
     assert {field.name for field in IN_FILE if asked.value(field) in (None, ())} == absent
     assert {f.name for column in asked.columns for f in COLUMN_FIELDS if getattr(column, f.name) not in (None, ())} == {
         f.name for f in COLUMN_FIELDS
