@@ -59,6 +59,10 @@ def test_lists_are_visible() -> None:
         "hazard_linear",
         "hazard",
         "mlp",
+        "lstm",
+        "gru",
+        "transformer",
+        "cnn",
     ]
     assert isinstance(FEATURES, tuple)
 
