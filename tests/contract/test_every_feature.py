@@ -22,7 +22,7 @@ from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.task_data import PanelTaskData, TaskData, refuse_unmet_requirements
 from epic22.core.errors import Epic22Error
 from epic22.core.lineage import DataVersion
-from epic22.core.models.catalog import get_family
+from epic22.core.models.catalog import get_family, name_families
 from epic22.core.task import Array
 from epic22.features.catalog import FEATURES
 from epic22.services.pipelines.rows import RowPipeline
@@ -159,6 +159,34 @@ class TestEveryFeature:
         # A hazard's training rows wait for nothing: their outcomes count as far as they were known when the test part began.
         assert run.plan.embargo == (0.0 if assignment.task.target.kind == "hazard" else horizon)
         assert ModelStore(tmp_path / "models").load(run.task.name, run.version.version).version.family == run.champion.family
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [feature.name for feature in FEATURES if feature.task.sequence is not None])
+class TestEverySequence:
+    """What a family that reads a sequence sees of a feature beside its inputs."""
+
+    def test_no_step_comes_from_the_future(self, name: str) -> None:
+        assignment = portfolio_assignment(name)
+        assert isinstance(assignment, TaskData)
+        task = name_families(assignment.task, ["cnn"])
+        middle = assignment.cutoffs["cutoff"].sort()[assignment.cutoffs.height // 2]
+        early = assignment.cutoffs.filter(pl.col("cutoff") <= middle)
+
+        def compute(tables: Tables) -> pl.DataFrame:
+            return task.inputs(tables.as_of(task.rows(tables.as_of(early), early))).collect()
+
+        before = compute(assignment.tables)
+        assert before.columns == [column.name for column in task.input_columns]
+        steps = before.select(c.name for c in task.input_columns if c.step is not None)
+        assert steps.null_count().sum_horizontal().item() < steps.height * steps.width
+        changed = {table: scrambled_after(held, middle, 0) for table, held in assignment.tables.tables.items()}
+        assert_frame_equal(before, compute(Tables(changed, assignment.tables.end)), rel_tol=1e-9, abs_tol=1e-9)
+
+    def test_families_that_read_rows_are_raced_without_it(self, name: str) -> None:
+        task = portfolio_assignment(name).task
+        assert name_families(task, []) is task
+        assert name_families(task, ["mlp"]).input_columns == task.input_columns
 
 
 def scrambled_after(table: Table, moment: Any, seed: int) -> Table:

@@ -17,9 +17,11 @@ from epic22.core.tables.canonical import KNOWN_AT
 from epic22.features.lease_history import (
     LIVING,
     PAYMENTS,
+    RENT_STEPS,
     TERMS,
     compute_lease_inputs,
     compute_market_columns,
+    compute_sequence,
     select_active_leases,
     select_tenant_rents,
     settle_charges,
@@ -85,6 +87,16 @@ def test_the_columns_are_those_declared_in_their_order() -> None:
     frame = compute_lease_inputs(ask(build_house(leases=[PRESENT]), "L1"))
     assert frame.columns == [column.name for column in (*TERMS, *PAYMENTS, *LIVING)]
     assert frame.height == 1
+
+
+def test_the_sequence_has_the_last_rents_one_by_one() -> None:
+    view = ask(build_house(leases=[PRESENT], **rents([0, 3, None, 0])), "L1")
+    steps = compute_sequence(view).row(0, named=True)
+    known = [steps[f"rent_days_late_{back}"] for back in (4, 3, 2, 1)]
+    assert known == [0.0, 3.0, (CUTOFF - FIRST_OF[2]) / DAY, 0.0]
+    assert [steps[f"rent_unpaid_{back}"] for back in (4, 3, 2, 1)] == [0.0, 0.0, 1.0, 0.0]
+    assert steps["rent_days_late_5"] is None
+    assert list(steps) == [column.name for column in RENT_STEPS]
 
 
 def test_terms_are_those_of_the_lease_the_flat_and_the_building() -> None:

@@ -12,7 +12,7 @@ from epic22.core.data.point_in_time import Tables, build_tables
 from epic22.core.data.task_data import bind_task
 from epic22.core.lineage import DataVersion
 from epic22.core.time_series import DAILY, WEEKLY
-from epic22.features.predictive_maintenance import COLUMNS, TASK, build_maintenance_task, format_span
+from epic22.features.predictive_maintenance import COLUMNS, TASK, build_maintenance_task, compute_sequence, format_span
 
 HOUR, DAY = timedelta(hours=1), timedelta(days=1)
 END = datetime(2023, 1, 1)
@@ -128,3 +128,18 @@ def small_needs(held: Tables) -> Tables:
     """The same tables with as many pieces of equipment as the task asks for."""
     equipment = held.tables["equipment"]
     return Tables({**held.tables, "equipment": replace(equipment, frame=pl.concat([equipment.frame] * 2))}, held.end)
+
+
+def test_the_sequence_has_the_last_weeks_one_by_one() -> None:
+    week = 7 * DAY
+    orders = [(NOW - HOUR, "corrective", "low"), (NOW - week - HOUR, "corrective", "low"), (NOW - 3 * week, "preventive", "low")]
+    errors = [(NOW - 2 * week, "vibration"), (NOW - 2 * week - HOUR, "vibration"), (NOW - 13 * week, "vibration")]
+    view = tables(orders, errors).as_of(
+        pl.DataFrame({"entity": ["E0"], "cutoff": [NOW]}, schema_overrides={"cutoff": pl.Datetime("us")})
+    )
+    steps = compute_sequence(view).row(0, named=True)
+    assert [steps[f"repairs_week_{back}"] for back in (3, 2, 1)] == [0.0, 1.0, 1.0]
+    # A week is (cutoff - n weeks, cutoff - (n - 1) weeks]: what was read two weeks ago to the hour is of the third.
+    assert [steps[f"vibration_week_{back}"] for back in (4, 3, 2, 1)] == [None, 1.0, None, None]
+    assert TASK.sequence is not None
+    assert set(steps) == {column.name for column in TASK.sequence.columns}

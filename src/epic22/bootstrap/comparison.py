@@ -75,7 +75,7 @@ def compare_feature(
 
     Raises UserError for a feature that forecasts series, and what `compare_families` raises.
     """
-    load = partial(_load_feature_rows, components, name, version_number, seed, progress)
+    load = partial(_load_feature_rows, components, name, version_number, seed, families, progress)
     return _compare(components, families, load, progress)
 
 
@@ -93,7 +93,7 @@ def ablate_feature(
     progress: Progress = Progress(),
 ) -> AblationResult:
     """The family without each of its parts, on a feature's rows. Raises what `compare_feature` and `ablate` raise."""
-    load = partial(_load_feature_rows, components, name, version_number, seed, progress)
+    load = partial(_load_feature_rows, components, name, version_number, seed, (family,), progress)
     return _ablate(components, family, load, progress)
 
 
@@ -154,9 +154,9 @@ def _load_file_rows(components: Components, spec: TrainingSpec, progress: Progre
 
 
 def _load_feature_rows(
-    components: Components, name: str, version_number: int | None, seed: int, progress: Progress
+    components: Components, name: str, version_number: int | None, seed: int, families: tuple[str, ...], progress: Progress
 ) -> LoadedRows:
-    data = load_feature_data(components, get_feature(name), version_number, progress)
+    data = load_feature_data(components, get_feature(name), version_number, progress, families)
     if not isinstance(data, TaskData):
         raise UserError(
             f"{name} forecasts series: its families are compared by its training, epic22 train {name}, which lists each with its "

@@ -12,6 +12,7 @@ from polars import DataFrame
 from epic22.bootstrap.components import Components
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.data.period_times import PanelReading
+from epic22.core.data.sequence_columns import add_sequence
 from epic22.core.errors import UserError
 from epic22.core.lineage import DataVersion, ModelVersion, Node, file_sha256
 from epic22.core.prediction import Prediction
@@ -132,8 +133,9 @@ def _decide(
     feature = get_feature(name)
     progress.begin(f"{name}: reading the tables", 1)
     version = components.table_store.resolve_version(version_number)
-    task_data = feature.bind(feature.task, components.table_store.tables(version.number), DataVersion(version.id, ()))
     model = components.registry.load(name)
+    task = add_sequence(feature.task, model.input_names)
+    task_data = feature.bind(task, components.table_store.tables(version.number), DataVersion(version.id, ()))
     moment = version.end if at is None else at
     if moment > version.end:
         raise UserError(f"--at {moment:%Y-%m-%d} lies after the end of the data ({version.end:%Y-%m-%d}); ingest newer tables.")
@@ -147,7 +149,7 @@ def read_feature_rows(
     components: Components, name: str, at: datetime, entities: Sequence[str], version_number: int | None = None
 ) -> DataFrame:
     """The inputs of these entities at a moment, as a client of the API would send them: one row each, in their order."""
-    feature, version = get_feature(name), components.table_store.resolve_version(version_number)
-    tables = components.table_store.tables(version.number)
+    version, model = components.table_store.resolve_version(version_number), components.registry.load(name)
+    tables, task = components.table_store.tables(version.number), add_sequence(get_feature(name).task, model.input_names)
     keys = DataFrame({"entity": list(entities), "cutoff": [at] * len(entities)})
-    return feature.task.inputs(tables.as_of(keys)).collect()
+    return task.inputs(tables.as_of(keys)).collect()

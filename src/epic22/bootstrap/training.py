@@ -24,6 +24,7 @@ from epic22.core.errors import InternalError, UserError
 from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
+from epic22.core.models.catalog import name_families
 from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress, follow_inner_work
 from epic22.core.tables.canonical import describe_refused_rents
@@ -62,13 +63,15 @@ class TrainingResult(Generic[RunT]):
 
 @dataclass(frozen=True)
 class FeatureConfig:
-    """How a feature is trained. `truth` is what simulated rows or series are compared with; see the pipelines."""
+    """How a feature is trained. `truth` is what simulated rows or series are compared with; see the pipelines. `families` are
+    those that take part, where they are not the task's own."""
 
     seed: int = 0
     truth: DataFrame | None = None
     override: Override | None = None
     tuning: Tuning | None = None
     engineer: bool = False
+    families: tuple[str, ...] = ()
 
 
 def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[RowRun]:
@@ -158,24 +161,29 @@ def train_feature(
 def _train_feature(
     components: Components, feature: Feature, version_number: int | None, progress: Progress, config: FeatureConfig
 ) -> TrainingResult[Any]:
-    data = load_feature_data(components, feature, version_number, progress)
+    data = load_feature_data(components, feature, version_number, progress, config.families)
     with PIPELINES[data.data_type](components, data, config, progress) as pipeline:
         return train_and_promote(components, pipeline, progress)
 
 
 def load_feature_data(
-    components: Components, feature: Feature, version_number: int | None, progress: Progress
+    components: Components,
+    feature: Feature,
+    version_number: int | None,
+    progress: Progress,
+    families: tuple[str, ...] = (),
 ) -> TaskData | PanelTaskData:
-    """A feature's task on a version of the canonical tables, the newest where `version_number` is None.
+    """A feature's task on a version of the canonical tables, the newest where `version_number` is None; raced by the families, if
+    any are named, with its sequence where one of them reads it.
 
-    Raises LakeError where there is no such version, ColumnError where its tables lack what the task needs.
+    Raises LakeError where there is no such version, ColumnError where its tables lack what the task needs, or a family cannot
+    take part.
     """
+    task = name_families(feature.task, families)
     progress.begin(f"{feature.task.name}: reading the tables", 1)
     version = components.table_store.resolve_version(version_number)
     sources = tuple((source.name, source.sha256) for source in version.sources)
-    data = feature.bind(
-        feature.task, components.table_store.tables(version.number), DataVersion(version.id, sources, version.number)
-    )
+    data = feature.bind(task, components.table_store.tables(version.number), DataVersion(version.id, sources, version.number))
     market = components.table_store.scan("market", version.number).collect()
     version_note = f"data version {version.number} ({version.id[:12]}), complete to {version.end:%Y-%m-%d}"
     progress.step()

@@ -243,6 +243,14 @@ class DataRequirement:
 
 
 @dataclass(frozen=True)
+class SequenceInputs:
+    """What families that read a sequence see beside the inputs: `columns`, each a step, and how they are computed, n rows."""
+
+    columns: tuple[Column, ...]
+    compute: Callable[[AsOfView], pl.DataFrame]
+
+
+@dataclass(frozen=True)
 class EvaluationPolicy:
     """How a task's candidates are judged and its champion used; nothing of it changes what a model learns.
 
@@ -273,7 +281,7 @@ class Task:
     rows are not independent evidence of one another. Models are fitted on every `stride`-th cutoff, for neighbours share most of
     their horizon, and tested on all.
     `formulas` are columns made of the inputs, or of formulas before them, row by row.
-    `policy` is how candidates are judged and the champion used.
+    `policy` is how candidates are judged and the champion used. `sequence` is computed where a family that reads one takes part.
     """
 
     name: str
@@ -298,6 +306,7 @@ class Task:
     stride: int = 1
     formulas: tuple[Formula, ...] = ()
     policy: EvaluationPolicy = EvaluationPolicy()
+    sequence: SequenceInputs | None = None
 
     @property
     def target(self) -> Target:
@@ -308,6 +317,11 @@ class Task:
     def input_columns(self) -> tuple[Column, ...]:
         """What a row is asked for, in the order of the matrix; after them comes what is derived (`Preprocessor.outputs`)."""
         return tuple(column for column in self.columns if column.role == "input")
+
+    @property
+    def has_sequence(self) -> bool:
+        """Whether there are steps for families that read a sequence."""
+        return self.sequence is not None or any(column.step is not None for column in self.input_columns)
 
     @property
     def is_category(self) -> Array:

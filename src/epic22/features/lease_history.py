@@ -3,14 +3,15 @@
 A row is an active lease at a monthly cutoff; `known.at` has lease ids for entities.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import polars as pl
 
+from epic22.core.data.sequence_columns import declare_steps
 from epic22.core.tables.canonical import PROPERTY_TYPES, RISKS
-from epic22.core.task import AsOfView, Column, Task
+from epic22.core.task import AsOfView, Column, SequenceInputs, Task
 from epic22.core.time_series import MONTHLY
 
 DAY = timedelta(days=1)
@@ -57,6 +58,17 @@ LIVING: tuple[Column, ...] = (
     Column("property_repairs_90d", "int", low=0, about="repairs in the building in 90 days"),
     Column("month", "int", low=1, high=12, about="month of the year"),
 )
+
+
+RENT_CHANNELS: Mapping[str, tuple[str, str | None]] = {
+    "rent_days_late": ("days late of a rent", "days"),
+    "rent_unpaid": ("share of a rent that is unpaid", "fraction"),
+    "rent_failed": ("failed payments of a rent", None),
+}
+RENT_STEPS: tuple[Column, ...] = tuple(
+    column for name, (about, unit) in RENT_CHANNELS.items() for column in declare_steps(name, YEAR_OF_CHARGES, about, unit)
+)
+"""The last rents one by one, for families that read a sequence."""
 
 
 def select_active_leases(view: AsOfView, cutoffs: pl.DataFrame) -> pl.DataFrame:
@@ -205,6 +217,25 @@ def compute_payment_columns(view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame
     )
 
 
+def compute_sequence(view: AsOfView) -> pl.DataFrame:
+    """The last rents one by one, the latest being 1: days late, share unpaid, failed payments; null where there was none."""
+    lease = view.latest("leases")
+    charges = settle_charges(view, select_tenant_rents(view, lease)).filter(pl.col("due_on") < pl.col("cutoff"))
+    numbered = charges.with_columns(back=pl.int_range(pl.len(), 0, -1).over("row")).filter(pl.col("back") <= YEAR_OF_CHARGES)
+    measures = numbered.select(
+        "row",
+        "back",
+        rent_days_late="days_late",
+        rent_unpaid=pl.col("unpaid") / pl.col("amount"),
+        rent_failed=pl.col("failed").cast(pl.Float64),
+    )
+    every = lease.with_row_index("row").select("row")
+    for back in range(1, YEAR_OF_CHARGES + 1):
+        own = measures.filter(pl.col("back") == back).select("row", *(pl.col(n).alias(f"{n}_{back}") for n in RENT_CHANNELS))
+        every = every.join(own, on="row", how="left", maintain_order="left")
+    return every.drop("row").select(column.name for column in RENT_STEPS)
+
+
 def compute_living_columns(view: AsOfView, lease: pl.DataFrame) -> pl.DataFrame:
     """The columns LIVING: n rows."""
     of_unit = view.with_entities(lease["unit_id"], "unit_id")
@@ -259,5 +290,6 @@ def build_lease_task(rows: Callable[[AsOfView, pl.DataFrame], pl.DataFrame] = se
         slices=read_protected_classes,
         cluster=lambda view: view.latest("leases")["tenant_id"],
         stride=3,
+        sequence=SequenceInputs(RENT_STEPS, compute_sequence),
         **own,
     )

@@ -7,14 +7,26 @@ A row is a piece of equipment at a weekly cutoff. It fails when a corrective wor
 from dataclasses import replace
 from datetime import timedelta
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import polars as pl
 
+from epic22.core.data.sequence_columns import declare_steps
 from epic22.core.evaluation.metrics import build_binary_target
 from epic22.core.evaluation.survival import build_hazard_target
 from epic22.core.tables.canonical import EQUIPMENT_KINDS, PROPERTY_TYPES
-from epic22.core.task import Array, AsOfView, Column, DataRequirement, EvaluationPolicy, Future, Incumbent, Task
+from epic22.core.task import (
+    Array,
+    AsOfView,
+    Column,
+    DataRequirement,
+    EvaluationPolicy,
+    Future,
+    Incumbent,
+    SequenceInputs,
+    Task,
+)
 from epic22.core.time_series import WEEKLY, Frequency
 
 DAY = timedelta(days=1)
@@ -124,6 +136,38 @@ def compute_inputs(view: AsOfView, error_codes: tuple[str, ...] = ()) -> pl.Lazy
     largest = sensors.select(pl.max_horizontal(*(pl.col(name).abs() for name in changes)).alias("largest_change"))
     codes = pl.DataFrame([errors for code in error_codes for errors in _count_errors(view, code)])
     return pl.concat([frame, largest, sensors, codes], how="horizontal").lazy()
+
+
+SEQUENCE_WEEKS = 12
+
+
+def _declare_sequence() -> tuple[Column, ...]:
+    sensors = (
+        declare_steps(f"{kind}_week", SEQUENCE_WEEKS, f"mean {kind.replace('_', ' ')} of a week", u) for kind, u in SENSORS
+    )
+    repairs = declare_steps("repairs_week", SEQUENCE_WEEKS, "repairs opened in a week")
+    return (*(column for columns in sensors for column in columns), *repairs)
+
+
+def compute_sequence(view: AsOfView) -> pl.DataFrame:
+    """Each of the last weeks by itself: the mean of each kind of sensor, null where it has no reading, and the repairs opened.
+
+    A week is what a span of weeks holds less what the span that is one shorter does.
+    """
+    columns: dict[str, pl.Series] = {}
+    for kind, _ in SENSORS:
+        spans = [view.summary("sensor_readings", "value", WEEK * n, pl.col("kind") == kind) for n in range(1, SEQUENCE_WEEKS + 1)]
+        total, count = ([span[name].fill_null(0) for span in spans] for name in ("total", "count"))
+        for back, (in_total, in_count) in enumerate(zip(_subtract(total), _subtract(count), strict=True), start=1):
+            columns[f"{kind}_week_{back}"] = pl.select(pl.when(in_count > 0).then(in_total / in_count)).to_series()
+    repairs = [view.count("work_orders", WEEK * n, CORRECTIVE) for n in range(1, SEQUENCE_WEEKS + 1)]
+    columns |= {f"repairs_week_{back}": n.cast(pl.Float64) for back, n in enumerate(_subtract(repairs), start=1)}
+    return pl.DataFrame(columns)
+
+
+def _subtract(spans: list[pl.Series]) -> list[pl.Series]:
+    """Of what growing spans hold, what each holds beyond the one before."""
+    return [spans[0], *(longer - shorter for shorter, longer in pairwise(spans))]
 
 
 def _declare_code_columns(code: str) -> tuple[Column, ...]:
@@ -256,6 +300,7 @@ def build_maintenance_task(
         policy=EvaluationPolicy(capacity=10),
         cluster=lambda view: view.at["entity"],
         stride=stride,
+        sequence=SequenceInputs(_declare_sequence(), compute_sequence),
         requirements=(DataRequirement("equipment", None, 20), DataRequirement("work_orders", None, 100)),
     )
 

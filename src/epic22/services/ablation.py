@@ -119,7 +119,7 @@ def ablate(data: TaskData, split: SplitRequest, threads: int, family: str, progr
 
     Raises what `prepare` raises, UserError for a family without parts, and what `refuse_unfit_families` raises.
     """
-    refuse_unfit_families([family], data.task.target.kind, data.task.target.offset)
+    refuse_unfit_families([family], data.task.target.kind, data.task.target.offset, data.task.has_sequence)
     if not get_family(family).parts:
         others = ", ".join(one.name for one in FAMILIES if one.parts and data.task.target.kind in one.kinds)
         raise UserError(f"--family {family} has no parts that could be switched off; name one of {others}.")

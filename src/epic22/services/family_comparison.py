@@ -161,7 +161,7 @@ def select_families(task: Task, named: Sequence[str]) -> tuple[str, tuple[str, .
     `refuse_unfit_families` raises.
     """
     names, kind = tuple(dict.fromkeys(named)), task.target.kind
-    refuse_unfit_families(names, kind, task.target.offset)
+    refuse_unfit_families(names, kind, task.target.offset, task.has_sequence)
     defaults = default_families(kind)
     rival = defaults[-1]
     if names == (rival,):

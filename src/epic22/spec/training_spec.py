@@ -514,6 +514,7 @@ class TrainingSpec(Section):
             "The families to evaluate, by commas; by default all that need no optional library.",
             "--families",
             TABLE,
+            jobs=TABLE_OR_FEATURE,
             list_choices=list_family_names,
             comment="The families to evaluate.",
         ),

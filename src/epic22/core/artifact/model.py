@@ -51,6 +51,11 @@ class Model(ABC):
     """What it predicts from, rows or a panel, as the manifest names it."""
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """The columns that a row is asked for; none where a series is."""
+        return ()
+
+    @property
     def schema(self) -> ModelSchema:
         """What it was trained to predict."""
         return self.bundle.schema

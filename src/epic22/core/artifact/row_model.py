@@ -48,6 +48,11 @@ class RowModel(Model):
         return get_family(self.bundle.family).capabilities
 
     @property
+    def input_names(self) -> tuple[str, ...]:
+        """The columns that a row is asked for."""
+        return tuple(column.name for column in self.bundle.schema.inputs)
+
+    @property
     def costs(self) -> Mapping[str, float]:
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return self.bundle.costs

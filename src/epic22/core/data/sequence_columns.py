@@ -1,12 +1,15 @@
 """Columns that are steps of a sequence: named by patterns in a table of one's own, and hidden from families that read rows."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from dataclasses import replace
+
+import polars as pl
 
 from epic22.core.column import Column, SequenceStep
 from epic22.core.data.feature_engineering import FeatureRecipe
 from epic22.core.errors import ColumnError
+from epic22.core.task import AsOfView, Task
 
 NUMBER = r"(-?\d+)"
 MIN_STEPS = 2
@@ -61,6 +64,34 @@ def mark_steps(columns: Sequence[Column], patterns: Sequence[str]) -> tuple[Colu
     marked = tuple(replace(column, step=steps.get(column.name)) for column in columns)
     arrange_steps([column for column in marked if column.role == "input"])
     return marked
+
+
+def declare_steps(channel: str, n_steps: int, about: str, unit: str | None = None) -> tuple[Column, ...]:
+    """The columns of a channel, the oldest first: `channel_1` is the latest step, `channel_2` the one before."""
+    return tuple(
+        Column(
+            f"{channel}_{back}",
+            "float",
+            unit=unit,
+            optional=True,
+            about=f"{about}, {'latest' if back == 1 else f'{back - 1} before'}",
+            step=SequenceStep(channel, -back, only_sequences=True),
+        )
+        for back in range(n_steps, 0, -1)
+    )
+
+
+def add_sequence(task: Task, names: Container[str]) -> Task:
+    """The task with its sequence among the inputs, where any of these names is of a step; itself where none is."""
+    sequence = task.sequence
+    if sequence is None or not any(column.name in names for column in sequence.columns):
+        return task
+
+    def compute_inputs(view: AsOfView) -> pl.LazyFrame:
+        steps = sequence.compute(view).select(column.name for column in sequence.columns)
+        return pl.concat([task.inputs(view).collect(), steps], how="horizontal").lazy()
+
+    return replace(task, columns=(*task.columns, *sequence.columns), inputs=compute_inputs, sequence=None)
 
 
 def leave_out_steps(recipe: FeatureRecipe, columns: Sequence[Column], reads_sequences: bool) -> FeatureRecipe:

@@ -1,13 +1,15 @@
 """The families, in the order they are evaluated. A new family is one module beside this one and one line here."""
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
+from epic22.core.data.sequence_columns import add_sequence
 from epic22.core.errors import ColumnError, UnknownTaskError
 from epic22.core.models import baseline, catboost, ensemble, hazard, lightgbm, linear, xgboost
 from epic22.core.models.base import Family, require_library
 from epic22.core.models.loss import needs_smearing
 from epic22.core.models.networks import estimator as networks
-from epic22.core.task import Kind, Target
+from epic22.core.task import Kind, Target, Task
 
 FAMILIES: tuple[Family, ...] = (
     baseline.FAMILY,
@@ -85,6 +87,21 @@ def refuse_unfit_families(names: Iterable[str], kind: Kind, offset: str | None =
             )
         if family.needs is not None:
             require_library(name, family.needs, family.extra)
+
+
+def name_families(task: Task, names: Sequence[str]) -> Task:
+    """The task raced by these families, in the catalog's order, and its baselines; with its sequence where one of them reads it.
+
+    Itself where no family is named. Raises what `refuse_unfit_families` raises.
+    """
+    if not names:
+        return task
+    kind = task.target.kind
+    refuse_unfit_families(names, kind, task.target.offset, task.has_sequence)
+    families = tuple(f.name for f in FAMILIES if f.name in names or (f.is_baseline and kind in f.kinds))
+    steps = [] if task.sequence is None else [column.name for column in task.sequence.columns]
+    reads_sequence = any(get_family(name).capabilities.reads_sequences for name in names)
+    return replace(add_sequence(task, steps if reads_sequence else ()), families=families)
 
 
 def get_search_family(name: str) -> Family:
