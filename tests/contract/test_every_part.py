@@ -1,6 +1,8 @@
 """What every part of a family must do: its arguments are taken by the family, and switching it off changes the fitted model."""
 
+from dataclasses import is_dataclass, replace
 from functools import cache
+from typing import Any
 
 import numpy as np
 import pytest
@@ -8,11 +10,23 @@ from tests.toy import toy
 
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.models.base import BaseEstimator, Family
 from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.fit_request import FitRequest
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.problem_parts import PROBLEM_PARTS, learn_plain_label
 from epic22.core.task import Array, Kind
+
+
+def list_parts() -> dict[tuple[str, str], tuple[Family, str]]:
+    """Each family's parts; one that networks for sequences share is of the first of them alone, for each takes seconds."""
+    parts: dict[tuple[str, str], tuple[Family, str]] = {}
+    for family in FAMILIES:
+        owner = "sequences" if family.capabilities.reads_sequences else family.name
+        for part, params in family.parts.items():
+            parts.setdefault((owner, f"{part} {params}"), (family, part))
+    return parts
+
 
 PARTS = [
     pytest.param(
@@ -21,9 +35,10 @@ PARTS = [
         id=f"{family.name}-{part}".replace(" ", "_"),
         marks=pytest.mark.skipif(not family.is_installed, reason=f"{family.needs} is not installed"),
     )
-    for family in FAMILIES
-    for part in family.parts
+    for family, part in list_parts().values()
 ]
+FEW_EPOCHS = {"torch": {"epochs": 5}}
+"""By the library that a family needs: arguments by which its fits here are short."""
 ALL_FAMILIES = [family.name for family in FAMILIES if not family.is_baseline and not family.capabilities.needs_sequences]
 
 
@@ -35,7 +50,8 @@ def make_request(family: str, kind: Kind, n: int = 240) -> FitRequest:
     inner = Fold(np.flatnonzero(~is_test), np.flatnonzero(is_test), follow_up_days=made.examples.follow_up_days)
     if inner.follow_up_days is not None:
         inner = Fold(inner.train, inner.test, follow_up_days=inner.follow_up_days[inner.train])
-    return FitRequest(get_family(family), LearningProblem.of(made.task), X, made.examples.y, inner, 0, 1)
+    params = FEW_EPOCHS.get(get_family(family).needs or "", {})
+    return FitRequest(get_family(family), LearningProblem.of(made.task), X, made.examples.y, inner, 0, 1, params)
 
 
 @cache
@@ -51,13 +67,21 @@ def choose_kind(family: str) -> Kind:
     return "binary" if "binary" in kinds else next(iter(kinds))
 
 
+def list_arguments(estimator: BaseEstimator) -> dict[str, Any]:
+    """An estimator's arguments, those of its records of layers and settings among them."""
+    arguments = estimator.get_params()
+    records = [value for value in arguments.values() if is_dataclass(value)]
+    return {name: value for record in records for name, value in vars(record).items()} | arguments
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(("family", "part"), PARTS)
 def test_a_part_that_is_off_leaves_another_model(family: str, part: str) -> None:
     kind = choose_kind(family)
     whole, params = make_request(family, kind), get_family(family).parts[part]
-    without = FitRequest(whole.family, whole.problem, whole.X, whole.y, whole.inner, whole.seed, whole.threads, params).fit()
-    assert {name: without.get_params()[name] for name in params} == dict(params)
+    without = replace(whole, params={**whole.params, **params}).fit()
+    arguments = list_arguments(without)
+    assert {name: arguments[name] for name in params} == dict(params)
     scores = without.decision_function(whole.X)
     assert np.isfinite(scores).all()
     assert not np.array_equal(scores, score_whole(family, kind))

@@ -104,7 +104,7 @@ def test_an_epoch_whose_loss_is_no_number_is_told_as_such() -> None:
 def test_the_epochs_of_a_network_are_told_as_if_it_were_trained_here(tmp_path: Path) -> None:
     events: list[ProgressEvent] = []
     with open_fit_process(tmp_path) as process, follow_inner_work(Progress(events.append)):
-        process.fit(replace(make_request("mlp", "binary"), inner=None))
+        process.fit(replace(make_request("mlp", "binary"), inner=None, params={}))
     assert [event.epoch for event in events if isinstance(event, EpochFinished)] == list(range(1, len(events) + 1))
     assert len(events) > 1
 

@@ -117,6 +117,7 @@ def test_parts_that_a_problem_lacks_are_named_and_not_trained() -> None:
     [
         ("constant", UserError, "--family constant has no parts that could be switched off; name one of linear, boosting"),
         ("hazard", ColumnError, "does not predict a label of kind binary"),
+        ("cnn", ColumnError, "cnn reads a sequence, and no columns are declared as its steps"),
     ],
 )
 def test_a_family_that_cannot_be_ablated_is_refused(family: str, error: type[UserError], message: str) -> None:

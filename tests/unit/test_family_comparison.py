@@ -80,6 +80,15 @@ def test_what_cannot_be_compared_is_refused_with_the_way_out(
         select_families(task("binary"), named)
 
 
+def test_a_family_that_reads_a_sequence_is_compared_only_where_there_is_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(base, "find_spec", lambda name: object())
+    with_steps = task("binary")
+    assert select_families(with_steps, ("lstm", "boosting"))[0] == "lstm"
+    columns = tuple(replace(column, step=None) for column in with_steps.columns)
+    with pytest.raises(ColumnError, match="lstm reads a sequence, and no columns are declared as its steps"):
+        select_families(replace(with_steps, columns=columns), ("lstm", "boosting"))
+
+
 def test_a_family_whose_library_is_absent_is_refused_by_the_name_of_its_extra(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(base, "find_spec", lambda name: None)
     with pytest.raises(NotInstalledError, match=re.escape("pip install 'epic22[neural]'")):

@@ -4,24 +4,24 @@ from collections.abc import Mapping
 
 from epic22.core.models.base import Hyperparameters
 
+TRAINING_PARTS: Mapping[str, Hyperparameters] = {
+    "ensemble of members": {"members": 1},
+    "dropout": {"dropout": 0.0},
+    "weight decay": {"weight_decay": 0.0},
+    "warm-up": {"warm_up_steps": 0},
+}
+"""What every network has."""
 MLP_PARTS: Mapping[str, Hyperparameters] = {
     "numbers by pieces": {"n_bins": 1},
-    "ensemble of members": {"members": 1},
     "second hidden layer": {"depth": 1},
-    "dropout": {"dropout": 0.0},
-    "weight decay": {"weight_decay": 0.0},
+    **TRAINING_PARTS,
 }
-
-SEQUENCE_PARTS: Mapping[str, Hyperparameters] = {
-    "linear skip": {"skip": False},
-    "ensemble of members": {"members": 1},
-    "second layer": {"depth": 1},
-    "dropout": {"dropout": 0.0},
-    "weight decay": {"weight_decay": 0.0},
-}
+LINEAR_SKIP: Mapping[str, Hyperparameters] = {"linear skip": {"skip": False}}
+SEQUENCE_PARTS: Mapping[str, Hyperparameters] = {**LINEAR_SKIP, "second layer": {"depth": 1}, **TRAINING_PARTS}
 TRANSFORMER_PARTS: Mapping[str, Hyperparameters] = {"patches": {"patch": 1}, "several heads": {"heads": 1}, **SEQUENCE_PARTS}
 CONVOLUTION_PARTS: Mapping[str, Hyperparameters] = {
     "neighbouring steps": {"kernel": 1},
-    **{name: params for name, params in SEQUENCE_PARTS.items() if name != "second layer"},
     "layers after the first": {"depth": 1},
+    **LINEAR_SKIP,
+    **TRAINING_PARTS,
 }
