@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from epic22.core.errors import UserError
+from epic22.core.machine import read_limits
 
 
 @dataclass(frozen=True)
@@ -77,10 +78,8 @@ def parse_memory(text: str, option: str) -> int:
 
 def read_machine_memory() -> int:
     """The bytes of memory that this machine has, or the container lets it have."""
-    limit = Path("/sys/fs/cgroup/memory.max")
-    allowed = limit.read_text().strip() if limit.is_file() else "max"
     try:
         whole = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (ValueError, OSError, AttributeError):
         whole = 8 << 30
-    return min(whole, int(allowed)) if allowed.isdigit() else whole
+    return min(whole, read_limits().memory or whole)
