@@ -17,6 +17,7 @@ import torch
 
 from epic22.core.models.networks import device_probe, device_training, layer_checks
 from epic22.core.models.networks.device import Device, StepSpeed
+from epic22.core.models.networks.dropout_checks import KEEP_SHARE
 from epic22.core.models.networks.layer_comparison import Check, Errors, LayerCase
 
 PROGRAM = __file__
@@ -33,6 +34,18 @@ class WrongGradient(torch.autograd.Function):  # type: ignore[misc]
     @staticmethod
     def backward(context: Any, gradient: Any) -> Any:
         return 1.01 * gradient
+
+
+class BackwardWithoutMask(torch.autograd.Function):  # type: ignore[misc]
+    """Dropout as Metal had it between the layers of an LSTM: the gradient passes where the value did not."""
+
+    @staticmethod
+    def forward(context: Any, x: Any) -> Any:
+        return torch.nn.functional.dropout(x, 1 - KEEP_SHARE, True)
+
+    @staticmethod
+    def backward(context: Any, gradient: Any) -> Any:
+        return gradient / KEEP_SHARE
 
 
 def break_gradient(check: Check) -> Check:

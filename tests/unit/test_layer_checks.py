@@ -8,9 +8,8 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from tests.fake_accelerator import break_gradient, break_layer  # noqa: E402
+from tests.fake_accelerator import BackwardWithoutMask, break_gradient, break_layer  # noqa: E402
 
-from epic22.core.models.networks import dropout_checks  # noqa: E402
 from epic22.core.models.networks.architecture import build_network  # noqa: E402
 from epic22.core.models.networks.device import (  # noqa: E402
     ARCHITECTURE_LAYERS,
@@ -23,6 +22,7 @@ from epic22.core.models.networks.device_training import ARCHITECTURES, TRAINING_
 from epic22.core.models.networks.dropout_checks import KEEP_SHARE, judge_dropout  # noqa: E402
 from epic22.core.models.networks.layer_checks import LAYER_CHECKS  # noqa: E402
 from epic22.core.models.networks.layer_comparison import LayerCase, check_layer, compare_tensors, use_full_precision  # noqa: E402
+from epic22.core.models.networks.lstm import RecurrentEncoder  # noqa: E402
 from epic22.core.models.networks.specification import NetworkSpec  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -167,23 +167,9 @@ def test_a_lstm_that_goes_on_dropping_after_its_training_is_found(monkeypatch: p
     assert str(check.reason).startswith("its outputs are wrong by")
 
 
-class BackwardWithoutMask(torch.autograd.Function):  # type: ignore[misc]
-    """Dropout as Metal had it between the layers of an LSTM: the gradient passes where the value did not."""
-
-    @staticmethod
-    def forward(context: Any, x: Any) -> Any:
-        return torch.nn.functional.dropout(x, 1 - KEEP_SHARE, True)
-
-    @staticmethod
-    def backward(context: Any, gradient: Any) -> Any:
-        return gradient / KEEP_SHARE
-
-
 def test_a_backward_pass_that_ignores_dropout_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    build = dropout_checks.RecurrentEncoder
-
     def build_broken(*arguments: Any) -> Any:
-        encoder = build(*arguments)
+        encoder = RecurrentEncoder(*arguments)
         lstm = encoder.cell
         encoder.cell.forward = lambda x: run_layers(lstm, x)
         return encoder
@@ -199,7 +185,7 @@ def test_a_backward_pass_that_ignores_dropout_is_found(monkeypatch: pytest.Monke
                 h = BackwardWithoutMask.apply(h)
         return h, None
 
-    monkeypatch.setattr(dropout_checks, "RecurrentEncoder", build_broken)
+    monkeypatch.setattr("epic22.core.models.networks.dropout_checks.RecurrentEncoder", build_broken)
     check = check_layer("LSTM with dropout", "cpu", LAYER_CHECKS)
     assert check.fault is None
     assert str(check.reason).startswith("its gradients are wrong by 100 %")
