@@ -1,5 +1,7 @@
 """The doctor, with what it looks through; what it finds of a device is kept in the home."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from epic22 import __version__
@@ -9,8 +11,9 @@ from epic22.adapters.network_probe import NetworkProbe
 from epic22.adapters.openmp import check_openmp
 from epic22.config import Settings
 from epic22.core.machine import Library, Machine, OpenmpRuntimes
+from epic22.core.models.networks.device import DEVICE_TITLES, DevicePlan, use_device_plan
 from epic22.core.progress import Progress
-from epic22.services.doctor import Diagnosis, diagnose_machine
+from epic22.services.doctor import Diagnosis, diagnose_machine, plan_device
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,46 @@ def examine_machine(settings: Settings, device: str = "auto", progress: Progress
     if diagnosis.plan is not None and diagnosis.plan.device != "cpu":
         open_device_record(settings).save(diagnosis.plan)
     return diagnosis
+
+
+@contextmanager
+def train_on_device(settings: Settings, device: str, progress: Progress) -> Iterator[None]:
+    """Have networks that are trained inside use a device, as far as it computes them right. `auto` is the one that the doctor
+    found sound here before, else the processor; it is looked for when the first network is trained.
+
+    Raises UserError for a device that there is not.
+    """
+    plan = None if device in ("auto", "cpu") else _plan_device(settings, device, progress)
+    with use_device_plan((lambda: _load_plan(settings, progress)) if device == "auto" else lambda: plan):
+        yield
+
+
+def _plan_device(settings: Settings, device: str, progress: Progress) -> DevicePlan:
+    """The plan that was kept of a device; where there is none, or of another device, it is checked now."""
+    record = open_device_record(settings)
+    plan = record.load()
+    if plan is None or plan.device != device:
+        plan = plan_device(ThisMachine(), NetworkProbe(settings.threads), device, progress)
+        record.save(plan)
+    _note_plan(plan, progress)
+    return plan
+
+
+def _load_plan(settings: Settings, progress: Progress) -> DevicePlan | None:
+    plan = open_device_record(settings).load()
+    if plan is not None:
+        _note_plan(plan, progress)
+    return plan
+
+
+def _note_plan(plan: DevicePlan, progress: Progress) -> None:
+    """Say which networks train on the device, and why others do not."""
+    title = DEVICE_TITLES[plan.device]
+    sound = [one.name for one in plan.architectures if one.fault is None]
+    progress.note(f"networks that train on {title}: {', '.join(sound) or 'none'}")
+    for one in plan.architectures:
+        if one.fault is not None:
+            progress.note(f"{one.name} trains on the processor, for on {title} {one.fault}")
 
 
 def open_device_record(settings: Settings) -> DeviceRecord:

@@ -14,6 +14,7 @@ from epic22.adapters.home import refuse_unwritable_home, translate_storage_fault
 from epic22.adapters.lake import is_delta, list_delta_files
 from epic22.adapters.scratch import scratch_folder
 from epic22.bootstrap.components import Components
+from epic22.bootstrap.doctor import train_on_device
 from epic22.bootstrap.promotion import save_explanation, track_and_promote
 from epic22.bootstrap.tuning import build_tuning
 from epic22.core.data.batches import ParquetBatches, estimate_file_memory, open_batches
@@ -64,7 +65,7 @@ class TrainingResult(Generic[RunT]):
 @dataclass(frozen=True)
 class FeatureConfig:
     """How a feature is trained. `truth` is what simulated rows or series are compared with; see the pipelines. `families` are
-    those that take part, where they are not the task's own."""
+    those that take part, where they are not the task's own. `device` is where networks are trained."""
 
     seed: int = 0
     truth: DataFrame | None = None
@@ -72,6 +73,7 @@ class FeatureConfig:
     tuning: Tuning | None = None
     engineer: bool = False
     families: tuple[str, ...] = ()
+    device: str = "auto"
 
 
 def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[RowRun]:
@@ -86,7 +88,8 @@ def train_file(components: Components, spec: TrainingSpec, progress: Progress = 
         refuse_contradictions(spec)
         prepare_home(components, spec.path)
         tuning = build_tuning(components.settings, spec)
-        with _open_file_pipeline(components, spec, tuning, progress) as pipeline:
+        pipelines, device = _open_file_pipeline(components, spec, tuning, progress), spec.run.device
+        with train_on_device(components.settings, device, progress), pipelines as pipeline:
             result = save_task_file(components, train_and_promote(components, pipeline, progress), spec)
     if write_to is not None:
         write_task_file(result.spec, write_to)
@@ -162,7 +165,8 @@ def _train_feature(
     components: Components, feature: Feature, version_number: int | None, progress: Progress, config: FeatureConfig
 ) -> TrainingResult[Any]:
     data = load_feature_data(components, feature, version_number, progress, config.families)
-    with PIPELINES[data.data_type](components, data, config, progress) as pipeline:
+    device = train_on_device(components.settings, config.device, progress)
+    with device, PIPELINES[data.data_type](components, data, config, progress) as pipeline:
         return train_and_promote(components, pipeline, progress)
 
 

@@ -116,7 +116,14 @@ def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str 
     tuning, settings = bootstrap.build_tuning(Settings.read(), spec), read_settings(spec)
     components, refusals = bootstrap.assemble(settings), []
     override, engineer = bootstrap.override_by_key(reason), spec.search.uses_engineering
-    config = bootstrap.FeatureConfig(spec.split.seed, override=override, tuning=tuning, engineer=engineer, families=spec.families)
+    config = bootstrap.FeatureConfig(
+        spec.split.seed,
+        override=override,
+        tuning=tuning,
+        engineer=engineer,
+        families=spec.families,
+        device=spec.run.device,
+    )
     for feature_name in [feature.name for feature in bootstrap.FEATURES] if name == ALL else [name]:
         with show_progress() as bars:
             result = bootstrap.train_feature(components, feature_name, data, bars, config)

@@ -110,8 +110,7 @@ def diagnose_machine(
 
     Raises UserError for a device that there is not, and NotInstalledError for one where PyTorch is not installed.
     """
-    if device not in ("auto", *DEVICE_TITLES):
-        raise UserError(f"--device is {device!r}; give auto, {', '.join(DEVICE_TITLES)}.")
+    _refuse_unknown(device)
     progress.begin("machine", 1)
     machine, libraries = reader.read_machine(), reader.list_libraries()
     if not _is_installed(libraries, "torch"):
@@ -133,6 +132,27 @@ def diagnose_machine(
     )
     notes = _list_notes(machine, libraries)
     return Diagnosis(machine, libraries, pytorch, openmp, chosen, checks, plan, speeds, problems, notes)
+
+
+def plan_device(reader: MachineReader, probe: DeviceProbe, device: str, progress: Progress = Progress()) -> DevicePlan:
+    """The plan of a device by its checks alone.
+
+    Raises UserError for a device that there is not, and NotInstalledError where PyTorch is not installed or cannot be imported.
+    """
+    _refuse_unknown(device)
+    if not _is_installed(reader.list_libraries(), "torch"):
+        raise NotInstalledError(f"--device {device}: PyTorch is not installed; {INSTALL}.")
+    pytorch = probe.list_devices()
+    if pytorch.fault is not None:
+        raise NotInstalledError(f"--device {device}: {_describe_broken_pytorch(pytorch)}")
+    chosen = _select_device(pytorch, device)
+    progress.begin(f"layers on {DEVICE_TITLES[chosen.name]}", 0)
+    return choose_device(probe.check_layers(chosen.name, progress), chosen.name)
+
+
+def _refuse_unknown(device: str) -> None:
+    if device not in ("auto", *DEVICE_TITLES):
+        raise UserError(f"--device is {device!r}; give auto, {', '.join(DEVICE_TITLES)}.")
 
 
 def _is_installed(libraries: Sequence[Library], name: str) -> bool:
@@ -174,10 +194,13 @@ def _measure_speed_up(probe: DeviceProbe, architecture: str, device: Device, pro
     return SpeedUp(architecture, speed, other)
 
 
+def _describe_broken_pytorch(pytorch: DeviceList) -> str:
+    return f"PyTorch is installed and cannot be imported: the process that tried {pytorch.fault}."
+
+
 def _find_device_problems(machine: Machine, pytorch: DeviceList) -> list[MachineProblem]:
     if pytorch.fault is not None:
-        what = f"PyTorch is installed and cannot be imported: the process that tried {pytorch.fault}."
-        return [MachineProblem(what, "Install it anew: pip install --force-reinstall torch.")]
+        return [MachineProblem(_describe_broken_pytorch(pytorch), "Install it anew: pip install --force-reinstall torch.")]
     if not machine.graphics or any(one.reason is None for one in pytorch.devices):
         return []
     name = "mps" if machine.is_mac else "cuda"

@@ -433,6 +433,15 @@ class RunSection(Section):
             jobs=TABLE_OR_FEATURE,
         ),
     ] = None
+    device: Annotated[
+        Literal["auto", "cpu", "cuda", "mps"],
+        Key(
+            "Train networks on cpu, cuda or mps; auto: the accelerator that epic22 doctor found sound, else cpu.",
+            "--device",
+            TABLE,
+            jobs=TABLE_OR_FEATURE,
+        ),
+    ] = "auto"
     processes: Annotated[
         int,
         Key(
