@@ -279,7 +279,7 @@ def test_an_accelerator_is_looked_at_while_it_trains(tmp_path: Path, monkeypatch
 
 def test_only_looks_between_two_moments_count() -> None:
     sampler = UtilisationSampler([(1.0, 0.1), (2.0, 0.8), (3.0, 1.0), (9.0, 0.0)])
-    assert sampler.average(2.0, 3.0) == Utilisation(0.9, 2)
+    assert sampler.average([(2.0, 2.5), (2.9, 3.0)]) == Utilisation(0.9, 2)
 
 
 def test_where_nothing_says_how_busy_it_is_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -287,7 +287,7 @@ def test_where_nothing_says_how_busy_it_is_that_is_said(monkeypatch: pytest.Monk
     for device in ("cuda", "mps", "cpu"):
         with sample_utilisation(device) as sampler:
             pass
-        assert sampler.average(0.0, math.inf).reason == "nothing here says how busy the accelerator is"
+        assert sampler.average([(0.0, math.inf)]).reason == "nothing here says how busy the accelerator is"
 
 
 def test_a_plan_is_found_again_until_a_version_changes(tmp_path: Path) -> None:

@@ -65,7 +65,7 @@ class NetworkProbe:
             end = run_probe(arguments, START_SECONDS + 10 * seconds, note)
         if not speeds:
             return MeasuredSpeed(None, Utilisation(None, 0), _describe_end(end))
-        return MeasuredSpeed(speeds[-1], sampler.average(moments[0], moments[-1]))
+        return MeasuredSpeed(speeds[-1], sampler.average([(moments[0], moments[-1])]))
 
 
 def _describe_end(end: ProbeEnd) -> str:

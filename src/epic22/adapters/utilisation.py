@@ -7,7 +7,7 @@ says how much of it was at work.
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from threading import Event, Thread
@@ -25,9 +25,9 @@ class UtilisationSampler:
     samples: list[tuple[float, float]] = field(default_factory=list)
     is_ended: Event = field(default_factory=Event)
 
-    def average(self, start: float, end: float) -> Utilisation:
-        """How busy it was between two moments."""
-        looks = [share for at, share in self.samples if start <= at <= end]
+    def average(self, spans: Sequence[tuple[float, float]]) -> Utilisation:
+        """How busy it was in spans from one moment to another."""
+        looks = [share for at, share in self.samples if any(start <= at <= end for start, end in spans)]
         if not looks:
             return Utilisation(None, 0, "nothing here says how busy the accelerator is")
         return Utilisation(sum(looks) / len(looks), len(looks))

@@ -1,7 +1,7 @@
 """The doctor, with what it looks through; what it finds of a device is kept in the home."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 from epic22 import __version__
@@ -9,9 +9,11 @@ from epic22.adapters.device_record import DeviceRecord
 from epic22.adapters.machine import list_graphics, list_libraries, read_machine
 from epic22.adapters.network_probe import NetworkProbe
 from epic22.adapters.openmp import check_openmp
+from epic22.adapters.utilisation import UtilisationSampler, sample_utilisation
 from epic22.config import Settings
 from epic22.core.machine import Library, Machine, OpenmpRuntimes
-from epic22.core.models.networks.device import DEVICE_TITLES, DevicePlan, use_device_plan
+from epic22.core.models.networks.device import DEVICE_TITLES, DevicePlan
+from epic22.core.models.networks.device_use import DeviceUse, use_device
 from epic22.core.progress import Progress
 from epic22.services.doctor import Diagnosis, diagnose_machine, plan_device
 
@@ -45,15 +47,24 @@ def examine_machine(settings: Settings, device: str = "auto", progress: Progress
 
 
 @contextmanager
-def train_on_device(settings: Settings, device: str, progress: Progress) -> Iterator[None]:
-    """Have networks that are trained inside use a device, as far as it computes them right. `auto` is the one that the doctor
-    found sound here before, else the processor; it is looked for when the first network is trained.
+def train_on_device(settings: Settings, device: str, progress: Progress) -> Iterator[DeviceUse]:
+    """Have networks that are trained inside use a device, as far as it computes them right, and look how busy it is.
 
-    Raises UserError for a device that there is not.
+    `auto` is the one that the doctor found sound here before, else the processor; it is looked for when the first network is
+    trained. Raises UserError for a device that there is not.
     """
-    plan = None if device in ("auto", "cpu") else _plan_device(settings, device, progress)
-    with use_device_plan((lambda: _load_plan(settings, progress)) if device == "auto" else lambda: plan):
-        yield
+    with ExitStack() as stack:
+        samplers: list[UtilisationSampler] = []
+
+        def sample(plan: DevicePlan | None) -> DevicePlan | None:
+            if plan is not None:
+                _note_plan(plan, progress)
+                samplers.append(stack.enter_context(sample_utilisation(plan.device)))
+            return plan
+
+        plan = None if device in ("auto", "cpu") else sample(_plan_device(settings, device, progress))
+        find_plan = (lambda: sample(open_device_record(settings).load())) if device == "auto" else lambda: plan
+        yield stack.enter_context(use_device(DeviceUse(find_plan, lambda spans: samplers[0].average(spans))))
 
 
 def _plan_device(settings: Settings, device: str, progress: Progress) -> DevicePlan:
@@ -63,14 +74,6 @@ def _plan_device(settings: Settings, device: str, progress: Progress) -> DeviceP
     if plan is None or plan.device != device:
         plan = plan_device(ThisMachine(), NetworkProbe(settings.threads), device, progress)
         record.save(plan)
-    _note_plan(plan, progress)
-    return plan
-
-
-def _load_plan(settings: Settings, progress: Progress) -> DevicePlan | None:
-    plan = open_device_record(settings).load()
-    if plan is not None:
-        _note_plan(plan, progress)
     return plan
 
 

@@ -26,6 +26,7 @@ from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import name_families
+from epic22.core.models.networks.device_use import describe_device_use
 from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress, follow_inner_work
 from epic22.core.tables.canonical import describe_refused_rents
@@ -289,7 +290,7 @@ def _report_and_promote(components: Components, run: RunT, progress: Progress) -
     record = RunRecord(
         version=run.version,
         data_version=run.data_version,
-        parameters=run.describe_parameters(),
+        parameters={**run.describe_parameters(), **describe_device_use()},
         leaderboard=run.record_families(),
         bundle=folder / "bundle",
         report=report.path,

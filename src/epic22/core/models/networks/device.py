@@ -1,15 +1,11 @@
 """Where networks are trained: how right each layer is on a device, and what that means for each architecture."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Literal
 
 from epic22.core.machine import Utilisation
-from epic22.core.models.networks.specification import ConvolutionLayers, Layers, LstmLayers, MlpLayers, TransformerLayers
 from epic22.core.text import format_figure
 
 DeviceName = Literal["cpu", "cuda", "mps"]
@@ -157,38 +153,6 @@ def _place_architecture(name: str, checks: Mapping[str, LayerCheck], device: str
         if reason is not None:
             return Placement(name, "cpu", f"{layer}: {reason}")
     return Placement(name, device)
-
-
-FindPlan = Callable[[], DevicePlan | None]
-"""What finds the plan of the device that networks shall be trained on; None for the processor."""
-
-_FIND_PLAN: ContextVar[FindPlan] = ContextVar("plan of the device for networks", default=lambda: None)
-_NAMES: Mapping[type[Layers], str] = {MlpLayers: "mlp", TransformerLayers: "transformer", ConvolutionLayers: "cnn"}
-
-
-@contextmanager
-def use_device_plan(find_plan: FindPlan) -> Iterator[None]:
-    """Have networks that are trained inside placed by a plan; it is looked for when the first one is trained."""
-    token = _FIND_PLAN.set(cache(find_plan))
-    try:
-        yield
-    finally:
-        _FIND_PLAN.reset(token)
-
-
-def find_training_device(layers: Layers) -> str:
-    """The device that a network of these layers is trained on; the processor where no plan is in use."""
-    plan = _FIND_PLAN.get()()
-    return "cpu" if plan is None else plan.get_placement(name_architecture(layers)).device
-
-
-def name_architecture(layers: Layers) -> str:
-    """The architecture that layers are of.
-
-    >>> name_architecture(LstmLayers(cell="gru")), name_architecture(MlpLayers())
-    ('gru', 'mlp')
-    """
-    return layers.cell if isinstance(layers, LstmLayers) else _NAMES[type(layers)]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,113 @@
+"""Where networks of a training are trained: by the plan of a device, which is looked for when the first one is."""
+
+from contextvars import copy_context
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from epic22.bootstrap.doctor import open_device_record, train_on_device
+from epic22.config import Settings
+from epic22.core.errors import UserError
+from epic22.core.machine import Utilisation
+from epic22.core.models.networks.device import ARCHITECTURE_LAYERS, DevicePlan, Placement
+from epic22.core.models.networks.device_use import DeviceUse, describe_device_use, occupy_device, use_device
+from epic22.core.models.networks.specification import ConvolutionLayers, Layers, LstmLayers, MlpLayers, TransformerLayers
+from epic22.core.progress import Noted, Progress, ProgressEvent
+
+WRONG = Placement("gru", "cpu", "GRU: its gradients are wrong by 1 %; up to 0.1 % is rounding")
+PLAN = DevicePlan("cuda", (), tuple(WRONG if name == "gru" else Placement(name, "cuda") for name in ARCHITECTURE_LAYERS))
+
+
+def find_device(layers: Layers) -> str:
+    with occupy_device(layers) as device:
+        return device
+
+
+def test_without_a_device_in_use_networks_are_trained_on_the_processor() -> None:
+    assert find_device(MlpLayers()) == "cpu"
+    assert describe_device_use() == {}
+
+
+@pytest.mark.parametrize(
+    ("layers", "device"),
+    [
+        (MlpLayers(), "cuda"),
+        (LstmLayers(), "cuda"),
+        (LstmLayers(cell="gru"), "cpu"),
+        (TransformerLayers(), "cuda"),
+        (ConvolutionLayers(), "cuda"),
+    ],
+)
+def test_a_plan_places_each_architecture(layers: Layers, device: str) -> None:
+    with use_device(DeviceUse(lambda: PLAN, lambda spans: Utilisation(0.87, 10))):
+        assert find_device(layers) == device
+        assert describe_device_use() == ({} if device == "cpu" else {"device": "cuda", "device_utilisation": "0.87"})
+    assert find_device(layers) == "cpu"
+
+
+def test_the_plan_is_looked_for_once_and_not_before_the_first_network() -> None:
+    searches: list[int] = []
+
+    def find_plan() -> DevicePlan:
+        searches.append(1)
+        return PLAN
+
+    with use_device(DeviceUse(find_plan, lambda spans: Utilisation(None, 0, "nothing says so"))):
+        assert describe_device_use() == {}
+        assert searches == []
+        find_device(MlpLayers())
+        find_device(LstmLayers())
+        assert describe_device_use() == {"device": "cuda", "device_utilisation": "nothing says so"}
+    assert searches == [1]
+
+
+def test_a_thread_that_takes_the_context_along_trains_on_the_same_device() -> None:
+    devices: list[str] = []
+    with use_device(DeviceUse(lambda: PLAN, lambda spans: Utilisation(0.5, 1))) as use:
+        context = copy_context()
+        thread = Thread(target=lambda: devices.append(context.run(find_device, MlpLayers())))
+        thread.start()
+        thread.join()
+    assert devices == ["cuda"]
+    assert len(use.spans) == 1
+
+
+def collect_notes(settings: Settings, device: str) -> tuple[str, list[str]]:
+    """Where a perceptron is trained, and what is said of it."""
+    events: list[ProgressEvent] = []
+    with train_on_device(settings, device, Progress(events.append)):
+        place = find_device(MlpLayers())
+    return place, [event.text for event in events if isinstance(event, Noted)]
+
+
+def test_auto_is_the_processor_until_the_doctor_found_a_device_sound(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, 1)
+    assert collect_notes(settings, "auto") == ("cpu", [])
+    open_device_record(settings).save(PLAN)
+    assert collect_notes(settings, "cpu") == ("cpu", [])
+    assert collect_notes(settings, "auto") == (
+        "cuda",
+        [
+            "networks that train on CUDA: mlp, lstm, transformer, cnn",
+            "gru trains on the processor, for on CUDA GRU: its gradients are wrong by 1 %; up to 0.1 % is rounding",
+        ],
+    )
+
+
+def test_a_named_device_is_the_one_that_was_found_sound(tmp_path: Path) -> None:
+    settings = Settings(tmp_path, 1)
+    open_device_record(settings).save(PLAN)
+    assert collect_notes(settings, "cuda")[0] == "cuda"
+
+
+@pytest.mark.slow
+def test_a_named_device_that_there_is_not_is_refused_before_the_training(tmp_path: Path) -> None:
+    torch = pytest.importorskip("torch")
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    with (
+        pytest.raises(UserError, match=r"--device cuda: .*; give cpu"),
+        train_on_device(Settings(tmp_path, 1), "cuda", Progress()),
+    ):
+        raise AssertionError("a training began")
