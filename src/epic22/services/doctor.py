@@ -7,6 +7,7 @@ from typing import Protocol
 from epic22.core.errors import NotInstalledError, UserError
 from epic22.core.machine import Library, Machine, OpenmpRuntimes
 from epic22.core.models.networks.device import (
+    ARCHITECTURE_LAYERS,
     DEVICE_TITLES,
     Device,
     DeviceList,
@@ -210,17 +211,20 @@ def _find_device_problems(machine: Machine, pytorch: DeviceList) -> list[Machine
 
 
 def _find_layer_problems(plan: DevicePlan | None) -> list[MachineProblem]:
-    """One problem for all layers that the device computes wrong."""
-    if plan is None or not plan.fallbacks:
-        return []
-    layers = "; ".join(f"{one.name}: {one.fault}" for one in plan.fallbacks)
-    title = DEVICE_TITLES[plan.device]
-    affected = [one.name for one in plan.architectures if one.fault is not None]
-    if plan.device == "cpu":
-        advice = f"Do not train {', '.join(affected)} here before another version of PyTorch computes them right."
-        return [MachineProblem(f"Wrong on {title}: {layers}.", advice)]
-    advice = f"These train on the processor: {', '.join(affected)}. Another version of PyTorch or of the driver may mend it."
-    return [MachineProblem(f"Wrong on {title}: {layers}.", advice)]
+    """One problem for all layers of which the same is wrong."""
+    by_fault: dict[str, list[str]] = {}
+    for one in () if plan is None else plan.fallbacks:
+        by_fault.setdefault(str(one.fault), []).append(one.name)
+    return [] if plan is None else [_describe_wrong_layers(plan.device, layers, fault) for fault, layers in by_fault.items()]
+
+
+def _describe_wrong_layers(device: str, layers: Sequence[str], fault: str) -> MachineProblem:
+    affected = [name for name, parts in ARCHITECTURE_LAYERS.items() if not set(parts).isdisjoint(layers)]
+    where = "nowhere here" if device == "cpu" else "on the processor"
+    verb = "trains" if len(affected) == 1 else "train"
+    others = "Another version of PyTorch" if device == "cpu" else "Another version of PyTorch or of the driver"
+    advice = f"{', '.join(affected)} {verb} {where}. {others} may mend it."
+    return MachineProblem(f"Wrong on {DEVICE_TITLES[device]}: {', '.join(layers)}: {fault}.", advice)
 
 
 def _find_speed_problems(speeds: Sequence[SpeedUp]) -> list[MachineProblem]:
