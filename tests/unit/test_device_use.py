@@ -3,15 +3,21 @@
 from contextvars import copy_context
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
+import numpy as np
 import pytest
+from tests.toy import toy
 
 from epic22.bootstrap.doctor import open_device_record, train_on_device
 from epic22.config import Settings
 from epic22.core.errors import UserError
 from epic22.core.machine import Utilisation
+from epic22.core.models.catalog import get_family
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.networks.device import ARCHITECTURE_LAYERS, DevicePlan, Placement
 from epic22.core.models.networks.device_use import DeviceUse, describe_device_use, occupy_device, use_device
+from epic22.core.models.networks.jobs import TrainingJob
 from epic22.core.models.networks.specification import ConvolutionLayers, Layers, LstmLayers, MlpLayers, TransformerLayers
 from epic22.core.progress import Noted, Progress, ProgressEvent
 
@@ -111,3 +117,23 @@ def test_a_named_device_that_there_is_not_is_refused_before_the_training(tmp_pat
         train_on_device(Settings(tmp_path, 1), "cuda", Progress()),
     ):
         raise AssertionError("a training began")
+
+
+class NotTrainedError(Exception):
+    """Raised in the place of a training, with the job."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("family", "device"), [("mlp", "cuda"), ("gru", "cpu")])
+def test_a_family_is_trained_where_the_plan_says(family: str, device: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("torch")
+
+    def refuse(job: TrainingJob, *rest: Any) -> None:
+        raise NotTrainedError(job)
+
+    monkeypatch.setattr("epic22.core.models.networks.estimator.train_network_rows", refuse)
+    problem = LearningProblem.of(toy("binary", 60).task)
+    X, y = np.zeros((60, len(problem.categorical)), np.float32), np.arange(60) % 2.0
+    with use_device(DeviceUse(lambda: PLAN, lambda spans: Utilisation(0.5, 1))), pytest.raises(NotTrainedError) as raised:
+        get_family(family).build(problem, 0, 1).fit(X, y)
+    assert raised.value.args[0].device == device

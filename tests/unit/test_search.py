@@ -1,7 +1,9 @@
 """The search in one training part: its turns, its weights and its result."""
 
+from contextvars import ContextVar
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -39,6 +41,7 @@ from epic22.core.selection.trials import (
 )
 from epic22.core.task import Array, Kind
 
+SURROUNDING: ContextVar[str] = ContextVar("what surrounds a search", default="nothing")
 STUDY = StudyConfig(QUICK, greater_is_better=True)
 
 
@@ -177,6 +180,23 @@ def test_timed_rows_are_watched_forward_and_fitted_anew_on_all_rows() -> None:
     found = searched(made, 6)
     assert made.examples.at[watched(found)].min() >= np.sort(made.examples.at)[int(0.6 * 400)]
     assert abs(sum(weight for _, weight in found.weights) - 1) < 1e-12
+
+
+@pytest.mark.slow
+def test_every_fit_of_a_search_has_what_surrounds_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    fit, surroundings = XGBoostEstimator.fit_with_validation, []
+
+    def record(self: XGBoostEstimator, *arguments: Any) -> Array:
+        surroundings.append(SURROUNDING.get())
+        return fit(self, *arguments)
+
+    monkeypatch.setattr(XGBoostEstimator, "fit_with_validation", record)
+    token = SURROUNDING.set("here")
+    searched(toy("binary", 400, at=daily(400)), 6)
+    SURROUNDING.reset(token)
+    # Trials on inner folds, and the last fits on all rows.
+    assert len(surroundings) > 6
+    assert set(surroundings) == {"here"}
 
 
 @pytest.mark.slow

@@ -9,7 +9,8 @@ points, chance, a grid, none pruned) one more is begun.
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import cache
+from contextvars import copy_context
+from functools import cache, partial
 from typing import Protocol
 
 import numpy as np
@@ -156,7 +157,9 @@ def _run_in_order(
                 suggestion = study.ask(number, len(visible))
                 is_first = not (running or select_complete(trials))
                 end = deadline if is_first else trial_deadline
-                running.append((suggestion, attempts.submit(runner.run, suggestion, select_complete(visible), end, is_first)))
+                # A thread of a pool begins without what surrounds the search: checkpoints, progress, the device of networks.
+                work = partial(copy_context().run, runner.run, suggestion, select_complete(visible), end, is_first)
+                running.append((suggestion, attempts.submit(work)))
         if not running:
             return stop_reason
         suggestion, attempt = running.popleft()

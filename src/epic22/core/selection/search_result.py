@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from dataclasses import dataclass
 
 import numpy as np
@@ -201,7 +202,9 @@ def _refit_members(
 
     first = fit(jobs[0])
     with ThreadPoolExecutor(n_at_once) as pool:
-        fits = [first, *pool.map(fit, jobs[1:])]
+        # Each with what surrounds the search: checkpoints, progress, the device of networks.
+        others = [pool.submit(copy_context().run, fit, job) for job in jobs[1:]]
+        fits = [first, *(other.result() for other in others)]
     refits = [(i, estimator) for (i, _), estimator in zip(jobs, fits, strict=True) if estimator is not None]
     count = np.bincount([i for i, _ in refits], minlength=len(ensemble_trials))
     total_weight = sum(one.weight for one, n in zip(ensemble_trials, count, strict=True) if n)

@@ -23,6 +23,7 @@ from epic22.core.models.base import (
 from epic22.core.models.hazard import HazardEstimator, check_survival_data, compute_at_risk, split_inner_arrays
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.models.networks.device_use import occupy_device
 from epic22.core.models.networks.graph_session import GraphSession
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
 from epic22.core.models.networks.parts import CONVOLUTION_PARTS, MLP_PARTS, SEQUENCE_PARTS, TRANSFORMER_PARTS
@@ -129,9 +130,10 @@ class NetworkEstimator(BaseEstimator):
             self.settings, epochs=epochs, seed=self.seed, batch_size=choose_batch_size(len(X), self.settings.batch_size)
         )
         objective = KINDS[self.kind].name_objective(self.loss.name)
-        job = TrainingJob(self._build_spec(X), objective, self.loss, settings, self.threads)
         validation_rows = None if validation is None else NetworkRows(validation[0], self._scale_labels(validation[1]))
-        trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), validation_rows, expired)
+        with occupy_device(self.layers) as device:
+            job = TrainingJob(self._build_spec(X), objective, self.loss, settings, self.threads, device)
+            trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), validation_rows, expired)
         self.epochs_ = trained.best_epochs
         self._open_graphs(trained.score_graph, trained.reason_graph)
 

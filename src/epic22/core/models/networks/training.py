@@ -10,6 +10,7 @@ from torch import Tensor
 from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.checkpoint import find_checkpoint
 from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, TrainingJob
+from epic22.core.models.networks.layer_comparison import use_full_precision
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members, build_training_loss
 from epic22.core.models.networks.members import average_members
 from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs, simplify_spec
@@ -30,7 +31,7 @@ def train(
     job: TrainingJob, rows: NetworkRows, validation: NetworkRows | None = None, expired: Callable[[], bool] = lambda: False
 ) -> TrainedNetwork:
     """The network of a job on these rows; validation rows end the training, and choose the epoch that is kept."""
-    with _use_own_state(job.threads):
+    with _use_own_state(job.threads), use_full_precision():
         torch.manual_seed(job.settings.seed)
         network = build_network(job.spec)
         network.fit_inputs(rows.X)
