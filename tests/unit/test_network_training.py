@@ -518,6 +518,22 @@ def test_layers_in_fewer_bits_learn_nearly_the_same_and_weights_stay_float32(pre
     assert 0 < float((outputs[0] - outputs[1]).abs().max()) < 0.05
 
 
+@pytest.mark.parametrize(("free_bytes", "place"), [(4 * 4 * 300, "meta"), (4 * 4 * 300 - 4, "cpu"), (0, "cpu")])
+def test_rows_lie_on_the_device_where_they_take_a_quarter_of_its_room_at_most(
+    free_bytes: int, place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("epic22.core.models.networks.training_loop.read_free_memory", lambda device: free_bytes)
+    rows = RowTensors(torch.zeros(100, 2), torch.zeros(100)).move("meta")
+    assert (rows.x.device.type, rows.y.device.type) == (place, place)
+    x, y = rows.take(torch.tensor([3, 1]), "meta")
+    assert (x.shape, y.shape, x.device.type, y.device.type) == ((2, 2), (2,), "meta", "meta")
+
+
+def test_rows_stay_where_they_are_on_the_processor() -> None:
+    rows = RowTensors(torch.zeros(100, 2), torch.zeros(100))
+    assert rows.move("cpu") is rows
+
+
 def test_a_device_that_is_not_there_is_named() -> None:
     device = next(name for name in ("cuda", "mps") if not getattr(torch, name).is_available())
     with pytest.raises(UserError, match=rf"device '{device}' does not compute in bfloat16 here .*; take precision float32"):

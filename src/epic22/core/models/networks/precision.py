@@ -60,6 +60,16 @@ def open_numbers(precision: Precision, device: str) -> LayerNumbers:
     return numbers
 
 
+def read_free_memory(device: str) -> int:
+    """The bytes of an accelerator's memory that nothing takes yet; 0 of what has no memory of its own."""
+    device_type = torch.device(device).type
+    if device_type == "cuda":
+        return int(torch.cuda.mem_get_info(device)[0])
+    if device_type == "mps":
+        return int(torch.mps.recommended_max_memory() - torch.mps.driver_allocated_memory())
+    return 0
+
+
 def read_random_state(device: str) -> dict[str, Tensor]:
     """PyTorch's state of random numbers, of the processor and of a device that has one of its own."""
     states = {"cpu": torch.random.get_rng_state()}

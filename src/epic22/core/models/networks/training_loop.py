@@ -17,12 +17,14 @@ from torch import Tensor, nn
 from epic22.core.models.networks.checkpoint import Checkpoint, SavedTraining
 from epic22.core.models.networks.jobs import TrainingSettings
 from epic22.core.models.networks.memory_plan import StepPlan, apply_plan, plan_steps, translate_memory_faults
-from epic22.core.models.networks.precision import open_numbers, read_random_state, set_random_state
+from epic22.core.models.networks.precision import open_numbers, read_free_memory, read_random_state, set_random_state
 from epic22.core.models.networks.schedule import compute_learning_rate
 from epic22.core.progress import EpochFinished, Progress
 
 ROWS_PER_EVALUATION = 4096
 """Validation rows whose loss is computed at once."""
+RESIDENT_SHARE = 0.25
+"""Rows that take at most this share of a device's free memory lie there all the time, so that it waits for no copies."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,16 @@ class RowTensors:
 
     def __len__(self) -> int:
         return len(self.x)
+
+    def move(self, device: str) -> "RowTensors":
+        """The same rows on a device where they take little of its room; else these, of which batches are moved."""
+        room = RESIDENT_SHARE * read_free_memory(device)
+        return RowTensors(self.x.to(device), self.y.to(device)) if self.x.nbytes + self.y.nbytes <= room else self
+
+    def take(self, chosen: Tensor, device: str) -> tuple[Tensor, Tensor]:
+        """Some rows, x and y, on a device."""
+        chosen = chosen.to(self.x.device)
+        return self.x[chosen].to(device), self.y[chosen].to(device)
 
 
 @dataclass(frozen=True)
@@ -100,7 +112,7 @@ class NetworkTraining:
         self, network: nn.Module, loss: RowLoss, rows: RowTensors, settings: TrainingSettings, surroundings: Surroundings
     ) -> None:
         self.numbers = open_numbers(settings.precision, surroundings.device)
-        self.network, self.loss, self.rows = network.to(surroundings.device), loss, rows
+        self.network, self.loss, self.rows = network.to(surroundings.device), loss, rows.move(surroundings.device)
         self.settings, self.surroundings, self.state = settings, surroundings, TrainingState()
         self.scaler = self.numbers.build_scaler()
         self.optimiser = torch.optim.AdamW(
@@ -176,8 +188,7 @@ class NetworkTraining:
 
     def _compute_loss(self, chosen: Tensor) -> Tensor:
         """The mean loss of some rows; outputs are float32 in whichever numbers the layers are."""
-        device = self.surroundings.device
-        x, y = self.rows.x[chosen].to(device), self.rows.y[chosen].to(device)
+        x, y = self.rows.take(chosen, self.surroundings.device)
         with self.numbers.autocast():
             raw = self.network(x)
         return self.loss(raw.float(), y)
