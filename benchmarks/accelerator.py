@@ -134,6 +134,7 @@ def describe_results(results: Mapping[str, Any]) -> str:
         "| architecture | windows a second | × the processor | busy (aim 80 %) | loss of held-out windows, device | processor |",
         "|---|---|---|---|---|---|",
         *_list_rows(results),
+        "",
         *[f"* not trained there: {one}" for one in results["skipped"]],
     ]
     return "\n".join(lines)

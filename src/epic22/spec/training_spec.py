@@ -677,8 +677,12 @@ def list_options(audit: bool = False) -> tuple[SpecField, ...]:
 
 
 def list_comparison_options() -> tuple[SpecField, ...]:
-    """The options that say which rows families are compared on; nothing of a search, a panel, or what a model is used for."""
-    return tuple(one for one in list_options() if one.key.panel not in (USE, SEARCH, PANEL) and one.name != "write_task")
+    """The options that say which rows families are compared on; nothing of a search, a panel, or what a model is used for.
+
+    No device either: times are compared on the processor, in processes of their own.
+    """
+    options = (one for one in list_options() if one.key.panel not in (USE, SEARCH, PANEL))
+    return tuple(one for one in options if one.name not in ("write_task", "device"))
 
 
 def list_unused(job: Job, given: Container[str]) -> tuple[SpecField, ...]:
