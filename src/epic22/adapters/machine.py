@@ -63,10 +63,10 @@ def _read_system() -> str:
 def list_graphics() -> tuple[str, ...]:
     """The graphics processors that NVIDIA's driver names, each with the driver's version; on Apple's own processors theirs."""
     lines = ask("nvidia-smi", "--query-gpu=name,driver_version", "--format=csv,noheader").splitlines()
-    found = [" with driver ".join(part.strip() for part in line.rsplit(",", 1)) for line in lines if "," in line]
+    graphics = [" with driver ".join(part.strip() for part in line.rsplit(",", 1)) for line in lines if "," in line]
     if sys.platform == "darwin" and platform.machine() == "arm64":
-        found.append(f"{_read_processor(True)}, macOS {platform.mac_ver()[0]}")
-    return tuple(found)
+        graphics.append(f"{_read_processor(True)}, macOS {platform.mac_ver()[0]}")
+    return tuple(graphics)
 
 
 def list_libraries() -> tuple[Library, ...]:

@@ -71,8 +71,8 @@ def parse_ioreg(text: str) -> float | None:
     >>> parse_ioreg('"PerformanceStatistics" = {"Device Utilization %"=87,"Renderer Utilization %"=85}')
     87.0
     """
-    found = re.findall(r'"Device Utilization %"\s*=\s*(\d+)', text)
-    return max(map(float, found)) if found else None
+    percents = re.findall(r'"Device Utilization %"\s*=\s*(\d+)', text)
+    return max(map(float, percents)) if percents else None
 
 
 SAMPLERS: Mapping[str, Callable[[UtilisationSampler, str | None], None]] = {
