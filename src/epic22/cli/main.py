@@ -28,6 +28,7 @@ VERBS = {
     "decide": "Rank who to visit, call or look at this week by what acting is expected to save, with reasons. A person decides.",
     "predict": "Predict every row of FILE, with an interval or a set of classes and reasons that sum to the score.",
     "explain": "Say what a task's model looks at: columns, pairs and shapes, each with its interval, out of fold.",
+    "export": "Write the network of MODEL as a file for other programs, and what its inputs and outputs mean beside it.",
     "lineage": "Trace X back to its table versions and source files, and forward to the models and predictions it led to.",
     "serve": "Answer predictions over HTTP: /health, /v1/tasks, /v1/tasks/TASK/predictions, /docs.",
     "models": "List the registered models: scores, champions, challengers.",

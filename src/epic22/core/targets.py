@@ -50,7 +50,8 @@ class TargetKind:
 
     `name` is that of the table KINDS, `stored_name` the one that tasks, bundles and trained models state. `is_stratified`: folds
     are stratified by outcome and hold every one. `has_score_per_class`: raw scores are (n, k), not (n,). `uncertainty` says what
-    is given with an answer. `metrics` are the names of those reported, the first of which decides.
+    is given with an answer. `metrics` are the names of those reported, the first of which decides. `link_formula` says
+    `inverse_link` for people of other programs.
     """
 
     name: str
@@ -67,6 +68,7 @@ class TargetKind:
     supports_feature_engineering = True
     uncertainty: Literal["interval", "set"] | None = None
     sample_unit = "rows"
+    link_formula = "value = score"
 
     def inverse_link(self, raw: Array) -> Array:
         """The response that belongs to raw scores: the scores themselves where there is no link that holds for every model."""
@@ -180,6 +182,7 @@ class BinaryTarget(_ClassTarget):
     has_positive_class = True
     sample_unit = "positives"
     metrics = ("average_precision", "roc_auc", "log_loss", *CLASS_METRICS)
+    link_formula = "probability = 1 / (1 + exp(−score))"
 
     def inverse_link(self, raw: Array) -> Array:
         """The logistic function of log-odds."""
@@ -214,6 +217,7 @@ class MulticlassTarget(_ClassTarget):
     stored_name = "multiclass"
     has_score_per_class = True
     metrics = ("log_loss", "roc_auc", *CLASS_METRICS)
+    link_formula = "probabilities = softmax(score)"
 
     def inverse_link(self, raw: Array) -> Array:
         """The softmax of scores (…, k)."""
@@ -246,6 +250,7 @@ class HazardTarget(TargetKind):
     supports_search = False
     supports_feature_engineering = False
     sample_unit = "events"
+    link_formula = "probability up to horizon j = 1 − Π over i ≤ j of 1 / (1 + exp(score i))"
 
     def inverse_link(self, raw: Array) -> Array:
         """1 − Π(1 − hazard) of the log-odds (…, h) of the event in each interval among what had none before.

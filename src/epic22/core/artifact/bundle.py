@@ -35,9 +35,10 @@ from epic22.core.models.base import BaseEstimator
 from epic22.core.models.catalog import get_family
 from epic22.core.serialization import to_json, view
 from epic22.core.targets import TargetKind, get_kind
-from epic22.core.task import Column, Kind, LossName, Task
+from epic22.core.task import Array, Column, Kind, LossName, Task
 
 DATA_TYPE = "rows"
+GOLDEN = "golden.json"
 GOLDEN_ROWS = 8
 STORED_ROLES = ("input", "id", "time", "group")
 
@@ -200,7 +201,7 @@ def write_bundle(folder: Path, bundle: Bundle, golden: pl.DataFrame) -> None:
     """Write the bundle into an empty folder; `golden` are a few rows of inputs whose scores are written with them."""
     rows = golden.head(GOLDEN_ROWS)
     raw = np.asarray(bundle.estimator.decision_function(bundle.preprocessor.transform(rows)), dtype=np.float64)
-    golden_scores = {"golden.json": canonical_json({"rows": to_json(rows.to_dicts()), "raw": raw.tolist()})}
+    golden_scores = {GOLDEN: canonical_json({"rows": to_json(rows.to_dicts()), "raw": raw.tolist()})}
     write_sealed_folder(folder, to_json(bundle, MANIFEST_VIEWS), bundle.files() | golden_scores)
 
 
@@ -217,14 +218,14 @@ def open_bundle(folder: Path, manifest: dict[str, Any] | None = None) -> Bundle:
     Raises BundleError naming the folder and what is wrong with it: absent, foreign, of a newer format, a file missing,
     truncated, added or altered, a model hash that does not match, golden rows that score otherwise.
     """
-    manifest, files = read_sealed_folder(folder, DATA_TYPE, ("golden.json", "preprocessing.json"), manifest)
+    manifest, files = read_sealed_folder(folder, DATA_TYPE, (GOLDEN, "preprocessing.json"), manifest)
     try:
         bundle = _build_bundle(manifest, files)
     except (KeyError, TypeError, ValueError, UnknownTaskError) as error:
         raise BundleError(f"{folder}: the manifest does not describe a model this version can open ({error}).") from error
     if compute_model_hash(bundle) != manifest["model_hash"]:
         raise BundleError(f"{folder}: the model is not the one its manifest names; restore it from its source or train again.")
-    _check_golden_rows(folder, bundle, json.loads(files["golden.json"]))
+    _check_golden_rows(folder, bundle, _transform_golden_rows(bundle, json.loads(files[GOLDEN])))
     return bundle
 
 
@@ -259,11 +260,32 @@ def _restore_column(stored: Mapping[str, Any]) -> Column:
     return Column(**{**stored, "levels": tuple(stored["levels"]), "reading": reading})
 
 
-def _check_golden_rows(folder: Path, bundle: Bundle, golden: Mapping[str, Any]) -> None:
+@dataclass(frozen=True)
+class GoldenRows:
+    """Rows as the estimator sees them, X (n, p), and the raw scores (n,) or (n, k) that were written down with the model."""
+
+    X: Array
+    raw: Array
+
+
+def read_golden_rows(folder: Path, bundle: Bundle) -> GoldenRows:
+    """The golden rows in the folder that a bundle was opened from."""
+    return _transform_golden_rows(bundle, json.loads((folder / GOLDEN).read_bytes()))
+
+
+def _transform_golden_rows(bundle: Bundle, golden: Mapping[str, Any]) -> GoldenRows:
+    preprocessor = bundle.preprocessor
     times = {column.name for column in bundle.schema.inputs if column.dtype == "time"}
-    for number, (row, raw) in enumerate(zip(golden["rows"], golden["raw"], strict=True), start=1):
+    X = [np.empty((0, len(preprocessor.outputs)), dtype=np.float32)]
+    for row in golden["rows"]:
         values = {k: datetime.fromisoformat(v) if k in times and isinstance(v, str) else v for k, v in row.items()}
-        score = bundle.estimator.decision_function(bundle.preprocessor.transform_row(values))[0]
+        X.append(preprocessor.transform_row(values))
+    return GoldenRows(np.concatenate(X), np.array(golden["raw"], dtype=np.float64))
+
+
+def _check_golden_rows(folder: Path, bundle: Bundle, golden: GoldenRows) -> None:
+    for number, (row, raw) in enumerate(zip(golden.X, golden.raw, strict=True), start=1):
+        score = bundle.estimator.decision_function(row[None])[0]
         if not np.allclose(score, raw, rtol=GOLDEN_TOLERANCE, atol=GOLDEN_TOLERANCE):
             raise BundleError(
                 f"{folder}: golden row {number} scores {score}, {raw} was written; "

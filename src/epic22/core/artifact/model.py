@@ -10,6 +10,7 @@ from polars import DataFrame
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.prediction_request import PredictionRequest
 from epic22.core.artifact.request_model import RequestModel
+from epic22.core.artifact.row_network import RowNetwork, build_export_refusal
 from epic22.core.artifact.sealed import ModelSchema, TrainedBundle
 from epic22.core.errors import ColumnError
 from epic22.core.lineage import ModelVersion
@@ -56,6 +57,11 @@ class Model(ABC):
         return ()
 
     @property
+    def name(self) -> str:
+        """Which one it is, for messages."""
+        return f"{self.version.task} version {self.version.version}"
+
+    @property
     def schema(self) -> ModelSchema:
         """What it was trained to predict."""
         return self.bundle.schema
@@ -69,6 +75,10 @@ class Model(ABC):
     def costs(self) -> Mapping[str, float]:
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return {}
+
+    def get_network(self) -> RowNetwork:
+        """The network that it scores rows by. Raises UserError for a model that is none, and says which are."""
+        raise build_export_refusal(self.name, f"forecasts series by family {self.version.family}")
 
     @abstractmethod
     def describe(self) -> ModelDescription:

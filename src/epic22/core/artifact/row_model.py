@@ -15,13 +15,16 @@ from epic22.core.artifact.model import Model, ModelDescription, RequestSource
 from epic22.core.artifact.prediction_columns import PredictionColumns, compute_columns
 from epic22.core.artifact.prediction_request import FrameRequest, PredictionRequest
 from epic22.core.artifact.request_model import RequestModel, build_example_row, build_request_model
+from epic22.core.artifact.row_network import RowNetwork, build_export_refusal
 from epic22.core.column import Dtype
 from epic22.core.data.preprocess import MAX_LEVELS, Preprocessor, decode_level
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import ModelVersion, canonical_json, canonical_json_rows, sha256
 from epic22.core.models.base import Capabilities, predict_response
 from epic22.core.models.catalog import get_family
+from epic22.core.models.ensemble import Ensemble
 from epic22.core.models.hazard import compute_interval_shares
+from epic22.core.models.networks.exportable import find_network
 from epic22.core.prediction import MAX_REASONS, PredictedValue, Prediction, PredictionScore, Reason
 from epic22.core.statistics import Interval
 from epic22.core.task import Array, CellValue, Column
@@ -56,6 +59,13 @@ class RowModel(Model):
     def costs(self) -> Mapping[str, float]:
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return self.bundle.costs
+
+    def get_network(self) -> RowNetwork:
+        """The network that it scores rows by. Raises UserError for a model that is none, and says which are."""
+        network = find_network(self.bundle.estimator)
+        if network is None:
+            raise build_export_refusal(self.name, f"is {_describe_estimator(self.bundle)}, not a network")
+        return RowNetwork(self.version, self.bundle, network)
 
     def describe(self) -> ModelDescription:
         """What is reported of its answers."""
@@ -121,6 +131,13 @@ class RowModel(Model):
             for name, levels in self.bundle.preprocessor.levels.items()
             if row.get(name) is not None and row[name] not in levels
         ]
+
+
+def _describe_estimator(bundle: Bundle) -> str:
+    estimator = bundle.estimator
+    if not isinstance(estimator, Ensemble):
+        return f"of family {bundle.family}"
+    return "an ensemble of " + " and ".join(f"{member.family} ({member.weight:.0%})" for member in estimator.members)
 
 
 def _has_type(series: pl.Series, dtype: Dtype) -> bool:

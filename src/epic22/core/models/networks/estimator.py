@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from epic22.core.data.folds import Fold
+from epic22.core.errors import BundleError
 from epic22.core.lineage import canonical_json
 from epic22.core.models.base import (
     BaseEstimator,
@@ -24,6 +25,7 @@ from epic22.core.models.hazard import HazardEstimator, check_survival_data, comp
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import SQUARED, Loss
 from epic22.core.models.networks.device_use import occupy_device
+from epic22.core.models.networks.exportable import ScoringNetwork, restore_spec, spec_to_json
 from epic22.core.models.networks.graph_session import GraphSession
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
 from epic22.core.models.networks.parts import CONVOLUTION_PARTS, MLP_PARTS, SEQUENCE_PARTS, TRANSFORMER_PARTS
@@ -130,12 +132,22 @@ class NetworkEstimator(BaseEstimator):
             self.settings, epochs=epochs, seed=self.seed, batch_size=choose_batch_size(len(X), self.settings.batch_size)
         )
         objective = KINDS[self.kind].name_objective(self.loss.name)
+        self.spec_: NetworkSpec | None = (spec := self._build_spec(X))
         validation_rows = None if validation is None else NetworkRows(validation[0], self._scale_labels(validation[1]))
         with occupy_device(self.layers) as device:
-            job = TrainingJob(self._build_spec(X), objective, self.loss, settings, self.threads, device)
+            job = TrainingJob(spec, objective, self.loss, settings, self.threads, device)
             trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), validation_rows, expired)
         self.epochs_ = trained.best_epochs
         self._open_graphs(trained.score_graph, trained.reason_graph)
+
+    @property
+    def network(self) -> ScoringNetwork:
+        """What scores rows, for programs other than this one. Raises BundleError for a model of a version that kept no layers."""
+        if self.spec_ is None:
+            raise BundleError("this network was stored by a version that kept no layers of it; train it again to export it.")
+        is_log = self._output == "log_mean"
+        slope, intercept = (1.0, float(np.log(self.spread_))) if is_log else (self.spread_, self.level_)
+        return ScoringNetwork(self.spec_, self.score_.graph, slope, intercept)
 
     def _open_graphs(self, score: bytes, reasons: bytes) -> None:
         self.score_, self.reasons_ = GraphSession(score), GraphSession(reasons)
@@ -220,7 +232,8 @@ class NetworkEstimator(BaseEstimator):
             "spread": self.spread_,
             "epochs": self.epochs_,
         }
-        return {SCORE_FILE: self.score_.graph, REASON_FILE: self.reasons_.graph, STATE_FILE: canonical_json(state)}
+        layers = {} if self.spec_ is None else {"network": spec_to_json(self.spec_)}
+        return {SCORE_FILE: self.score_.graph, REASON_FILE: self.reasons_.graph, STATE_FILE: canonical_json(state | layers)}
 
     @classmethod
     def restore(cls, files: Mapping[str, bytes]) -> Self:
@@ -229,6 +242,8 @@ class NetworkEstimator(BaseEstimator):
         loss, edges = Loss(**state["loss"]), tuple(state.get("edges", ()))
         model = cls(state["kind"], tuple(state["categorical"]), state["n_classes"], edges, loss=loss)
         model.level_, model.spread_, model.epochs_ = state["level"], state["spread"], state["epochs"]
+        # The first versions kept no layers.
+        model.spec_ = restore_spec(state["network"]) if "network" in state else None
         model._open_graphs(files[SCORE_FILE], files[REASON_FILE])
         return model
 
