@@ -2,6 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+ENGINES := .venv-engines
 MINOR := $(shell $(PYTHON) -c 'import sys; print(f"{sys.version_info[0]}{sys.version_info[1]}")')
 CONSTRAINTS := constraints/py$(MINOR).txt
 # A file stays in one process, which shares its fixtures; in the order of folders the last files are short, so no core waits long.
@@ -12,7 +13,7 @@ QUIETLY := OMP_WAIT_POLICY=passive PYTHONDONTWRITEBYTECODE=
 TORCH := torch==2.13.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo check test test-fast kills bench bench-peers bench-levels fuzz format lock evidence clean
+.PHONY: help setup demo check test test-fast test-engines kills bench bench-peers bench-levels fuzz format lock evidence clean
 
 help: ## Say what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -29,6 +30,15 @@ $(VENV)/dev: $(VENV)/core
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) $(TORCH) 2>&1 | grep -v '^WARNING: Location' || true
 	$(BIN)/python -m pip install --quiet --constraint $(CONSTRAINTS) --editable '.[dev]' 2>&1 | grep -v '^WARNING: Location' || true
 	@$(BIN)/python -c 'import pytest, mypy, hypothesis, httpx2, torch, onnxruntime' && touch $@
+
+# Installed anew where the constraints change; compiled where it is imported, which of TensorFlow's 16,000 files is a small part.
+ENGINES_INSTALL := $(ENGINES)/bin/python -m pip install --quiet --no-compile --constraint $(CONSTRAINTS) --constraint constraints/engines.txt
+ENGINES_LIBRARIES := epic22 keras tensorflow jax torch onnxscript pytest xdist hypothesis
+$(ENGINES)/installed: constraints/engines.txt $(CONSTRAINTS)
+	$(PYTHON) -m venv $(ENGINES)
+	$(ENGINES_INSTALL) $(TORCH) 2>&1 | grep -v '^WARNING: Location' || true
+	$(ENGINES_INSTALL) --editable '.[engines,neural]' pytest pytest-xdist hypothesis 2>&1 | grep -v '^WARNING: Location' || true
+	@$(ENGINES)/bin/python -c 'import sys; from importlib.util import find_spec; sys.exit([name for name in sys.argv[1:] if not find_spec(name)] or None)' $(ENGINES_LIBRARIES) && touch $@
 
 setup: $(VENV)/dev ## Install everything for development into .venv.
 
@@ -50,6 +60,9 @@ test: $(VENV)/dev ## The whole suite on every core, with coverage, of processes 
 
 test-fast: $(VENV)/dev ## The fast half.
 	$(QUIETLY) $(BIN)/python -m pytest -m 'not slow' $(CORES)
+
+test-engines: $(ENGINES)/installed ## Networks in Keras on TensorFlow, JAX and PyTorch, in an environment of their own.
+	$(QUIETLY) $(ENGINES)/bin/python -m pytest $(CORES) --durations=5 tests/engines
 
 kills: $(VENV)/dev ## An ingest killed at 30 random moments, a search and networks at 10; the suite does it at 6 and 2.
 	EPIC22_KILL_MOMENTS=30 $(BIN)/python -m pytest tests/e2e/test_killed_ingest.py
