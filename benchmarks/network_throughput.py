@@ -4,8 +4,8 @@
 
 Two threads, batches of 1,024 rows, float32, dropout as it comes. Both loops take turns within one run, so that what else the
 machine does meets both; a ratio is the median over turns, by the clock and by processor time, which other processes disturb less.
-The bare loop clips no gradients and has no schedule, checkpoints or progress. Writes benchmarks/results/network_throughput.json and
-its section of docs/benchmarks.md.
+The bare loop clips no gradients and has no schedule, checkpoints or progress. Rows have 20 numbers, or 24 steps of 4 channels.
+Writes benchmarks/results/network_throughput.json and its section of docs/benchmarks.md.
 """
 
 import json
@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -23,39 +24,56 @@ from stamp import machine
 from torch import nn
 
 from epic22.core.models.loss import SQUARED
+from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.jobs import TrainingSettings
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members
-from epic22.core.models.networks.mlp import Mlp
-from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.specification import (
+    ConvolutionLayers,
+    Layers,
+    LstmLayers,
+    MlpLayers,
+    NetworkColumns,
+    NetworkSpec,
+    TransformerLayers,
+)
 from epic22.core.models.networks.training_loop import RowTensors, train_network
 
 RESULTS = Path(__file__).resolve().parent / "results" / "network_throughput.json"
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "benchmarks.md"
 THREADS, BATCH_SIZE, TURNS, EPOCHS = 2, 1024, 7, 2
+N_COLUMNS, N_STEPS, N_CHANNELS = 20, 24, 4
+LOSS = average_over_members(OUTPUT_LOSSES["binary"](SQUARED))
 
 
 @dataclass(frozen=True)
 class Case:
-    """A network, its loss, rows to train on, and the least ratio that will do."""
+    """Layers in the size that their family comes with, batches of rows to train them on, and the least ratio that will do."""
 
-    build: Callable[[], nn.Module]
-    loss: Callable[[Any, Any], Any]
-    rows: RowTensors
+    layers: Layers
+    n_batches: int
     bar: float
 
+    @cached_property
+    def rows(self) -> RowTensors:
+        """Numbers, and labels that follow the first of them."""
+        n_columns = N_COLUMNS if isinstance(self.layers, MlpLayers) else N_STEPS * N_CHANNELS
+        x = torch.randn(self.n_batches * BATCH_SIZE, n_columns, generator=torch.Generator().manual_seed(0))
+        return RowTensors(x, (x[:, 0] > 0).float())
 
-def draw_rows(n_rows: int, *shape: int) -> RowTensors:
-    """Numbers, and labels that follow the first of them."""
-    generator = torch.Generator().manual_seed(0)
-    x = torch.randn(n_rows, *shape, generator=generator)
-    return RowTensors(x, (x.flatten(1)[:, 0] > 0).float())
+    def build(self) -> nn.Module:
+        """The untrained network."""
+        steps = tuple(tuple(range(i, i + N_CHANNELS)) for i in range(0, N_STEPS * N_CHANNELS, N_CHANNELS))
+        is_rows = isinstance(self.layers, MlpLayers)
+        columns = NetworkColumns(tuple(range(N_COLUMNS))) if is_rows else NetworkColumns((), steps=steps)
+        return build_network(NetworkSpec(columns, self.layers, 1, "log_odds"))
 
 
-LOSS = average_over_members(OUTPUT_LOSSES["binary"](SQUARED))
-CASES: dict[str, Callable[[], Case]] = {
-    "mlp": lambda: Case(lambda: Mlp(MlpSpec(tuple(range(20)), (), (), 1, "log_odds")), LOSS, draw_rows(16 * BATCH_SIZE, 20), 0.8),
+CASES = {
+    "mlp": Case(MlpLayers(), 12, 0.8),
+    "lstm": Case(LstmLayers(), 6, 0.9),
+    "transformer": Case(TransformerLayers(), 6, 0.9),
+    "cnn": Case(ConvolutionLayers(), 6, 0.9),
 }
-"""By architecture, in the sizes that its family comes with."""
 
 
 Train = Callable[[nn.Module, Case], None]
@@ -68,13 +86,13 @@ def train_bare(network: nn.Module, case: Case) -> None:
     for _ in range(EPOCHS):
         for chosen in torch.randperm(len(case.rows)).split(BATCH_SIZE):
             optimiser.zero_grad()
-            case.loss(network(case.rows.x[chosen]), case.rows.y[chosen]).backward()
+            LOSS(network(case.rows.x[chosen]), case.rows.y[chosen]).backward()
             optimiser.step()
 
 
 def train_ours(network: nn.Module, case: Case) -> None:
     """Train in the loop that the families use."""
-    train_network(network, case.loss, case.rows, TrainingSettings(EPOCHS, BATCH_SIZE))
+    train_network(network, LOSS, case.rows, TrainingSettings(EPOCHS, BATCH_SIZE))
 
 
 def measure_rates(train: Train, case: Case) -> tuple[float, float]:
@@ -108,7 +126,7 @@ def main() -> None:
     """Compare the loops for every architecture."""
     torch.set_num_threads(THREADS)
     before = os.getloadavg()[0]
-    results = {name: compare_loops(build()) for name, build in CASES.items()}
+    results = {name: compare_loops(case) for name, case in CASES.items()}
     record = {
         "machine": f"{machine()}, load {before:.1f} before",
         "torch": torch.__version__,

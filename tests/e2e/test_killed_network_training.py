@@ -24,15 +24,21 @@ MOMENTS = int(os.environ.get("EPIC22_KILL_MOMENTS", "2"))
 PACE = "Pace(first=0.1, between_epochs=0.1, inside_epoch=0.1, writing_share=1.0)"
 """Checkpoints in the middle of epochs, though these are short."""
 
+ARCHITECTURES = ("mlp", "lstm", "transformer", "cnn")
+GROUPS = [(name,) for name in ARCHITECTURES] if MOMENTS >= 10 else [ARCHITECTURES]
+"""What is trained one after another while it is killed: in the suite all, so that few processes are started."""
+
 TRAINING = """
-import hashlib, sys
+import hashlib, sys, time
 from pathlib import Path
 import numpy as np
-import epic22.core.models.networks.training
+import epic22.core.models.networks.training as training
 from epic22.core.models.loss import Loss
 from epic22.core.models.networks.checkpoint import Pace, keep_checkpoints
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
-from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
+from epic22.core.models.networks.specification import (
+    ConvolutionLayers, LstmLayers, MlpLayers, NetworkColumns, NetworkSpec, TransformerLayers,
+)
 from epic22.core.models.networks.training_process import train_network_rows
 from epic22.core.progress import Noted, Progress, follow_inner_work
 
@@ -40,49 +46,66 @@ def tell(event):
     if isinstance(event, Noted):
         print(event.text, file=sys.stderr, flush=True)
 
+# Graphs follow from weights, and take longer than these trainings.
+training.export_graphs = lambda spec: (b"", b"")
+training.bind_weights = lambda graph, weights: b"".join(weights[name].tobytes() for name in sorted(weights))
+folder, names = Path(sys.argv[1]), sys.argv[2:]
 rng = np.random.default_rng(0)
-X = rng.normal(size=(6000, 6)).astype(np.float32)
-y = (X[:, 0] * X[:, 1] + rng.normal(size=6000) > 0).astype(np.float64)
-spec = NetworkSpec(NetworkColumns(tuple(range(6))), MlpLayers(width=64), 1, "log_odds")
-job = TrainingJob(spec, "binary", Loss(), TrainingSettings(6, 32, schedule="one_cycle"), 1)
-print("begin", flush=True)
-with keep_checkpoints(Path(sys.argv[1]), PACE), follow_inner_work(Progress(tell)):
-    trained = train_network_rows(job, NetworkRows(X[:5000], y[:5000]), NetworkRows(X[5000:], y[5000:]), lambda: False)
-print(hashlib.sha256(trained.score_graph + trained.reason_graph).hexdigest(), trained.losses)
+X = rng.normal(size=(3000, 24)).astype(np.float32)
+X[rng.random(X.shape) < 0.05] = np.nan
+y = (np.nan_to_num(X[:, 4] * X[:, 23]) + rng.normal(size=3000) > 0).astype(np.float64)
+steps = tuple((4 + 2 * step, 5 + 2 * step) for step in range(10))
+layers = {"mlp": MlpLayers(width=64), "lstm": LstmLayers(), "transformer": TransformerLayers(), "cnn": ConvolutionLayers()}
+began = time.monotonic()
+with keep_checkpoints(folder, PACE), follow_inner_work(Progress(tell)):
+    for name in names:
+        columns = NetworkColumns(tuple(range(24)) if name == "mlp" else (0, 1, 2, 3), steps=() if name == "mlp" else steps)
+        spec = NetworkSpec(columns, layers[name], 1, "log_odds")
+        job = TrainingJob(spec, "binary", Loss(), TrainingSettings(3, 32, schedule="one_cycle"), 1)
+        trained = train_network_rows(job, NetworkRows(X[:2500], y[:2500]), NetworkRows(X[2500:], y[2500:]), lambda: False)
+        print(name, hashlib.sha256(trained.score_graph).hexdigest(), trained.losses)
+print(time.monotonic() - began)
 """.replace("PACE", PACE)
 
 
-def start_training(folder: Path) -> "subprocess.Popen[str]":
-    """A training in a process of its own, just begun."""
+def start_training(folder: Path, names: tuple[str, ...]) -> "subprocess.Popen[str]":
+    """Trainings in a process of its own."""
     with folder.with_suffix(".said").open("a") as said:
-        training = subprocess.Popen([sys.executable, "-c", TRAINING, str(folder)], stdout=subprocess.PIPE, stderr=said, text=True)
-    assert training.stdout is not None
-    assert training.stdout.readline() == "begin\n", folder.with_suffix(".said").read_text()
-    return training
+        return subprocess.Popen(
+            [sys.executable, "-c", TRAINING, str(folder), *names], stdout=subprocess.PIPE, stderr=said, text=True
+        )
 
 
-def finish(training: "subprocess.Popen[str]") -> str:
+def read_checkpoints(folder: Path) -> dict[Path, int]:
+    """When each was written."""
+    return {path: path.stat().st_mtime_ns for path in folder.glob("*.safetensors")}
+
+
+def finish(training: "subprocess.Popen[str]") -> tuple[str, float]:
+    """What it answered, and how long its trainings took."""
     answer, _ = training.communicate(timeout=300)
     assert training.returncode == 0
-    return answer
+    lines, _, seconds = answer.strip().rpartition("\n")
+    return lines, float(seconds)
 
 
-def test_a_training_killed_at_random_moments_ends_with_the_undisturbed_bytes(tmp_path: Path) -> None:
-    began = time.monotonic()
-    undisturbed = finish(start_training(tmp_path / "undisturbed"))
-    working = time.monotonic() - began
+@pytest.mark.parametrize("names", GROUPS, ids="-".join)
+def test_a_training_killed_at_random_moments_ends_with_the_undisturbed_bytes(names: tuple[str, ...], tmp_path: Path) -> None:
+    undisturbed, working = finish(start_training(tmp_path / "undisturbed", names))
     chance, folder, kills = random.Random(0), tmp_path / "killed", 0
-    training = start_training(folder)
     for _ in range(MOMENTS):
-        time.sleep(chance.random() * 0.6 * working / (MOMENTS + 1))
+        before, training = read_checkpoints(folder), start_training(folder, names)
+        # It is killed some time after it has written how far it is.
+        while read_checkpoints(folder) == before and training.poll() is None:
+            time.sleep(0.005)
+        time.sleep(chance.random() * working / (MOMENTS + 1))
         training.send_signal(signal.SIGKILL)
         training.communicate()
         kills += training.returncode == -signal.SIGKILL
-        training = start_training(folder)
-    assert finish(training) == undisturbed
+    assert finish(start_training(folder, names))[0] == undisturbed
     assert kills >= max(1, MOMENTS // 2), "most kills came too late to be a test"
     assert folder.with_suffix(".said").read_text().count("goes on in epoch") >= max(1, kills // 2)
-    assert list(folder.iterdir()) == [] or all(path.name.startswith(".") for path in folder.iterdir())
+    assert list(folder.glob("*.safetensors")) == []
 
 
 COMMAND = """

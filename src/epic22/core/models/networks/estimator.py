@@ -125,7 +125,7 @@ class NetworkEstimator(BaseEstimator):
         validation: tuple[Array, Array] | None = None,
         expired: Callable[[], bool] = never_expires,
     ) -> None:
-        for library in ("torch", "onnx", "onnxscript"):
+        for library in ("torch", "onnx", "onnxscript", "safetensors"):
             require_library("a neural network", library, extra="neural")
         self._fit_label_scale(y)
         settings = replace(
