@@ -459,30 +459,29 @@ print(find_memory_cap(None) / 1e6, find_memory_cap(100) / 1e6)
 
 LIMITED_TRAINING = """
 import resource, sys
-from dataclasses import replace
 from pathlib import Path
 import torch
 from epic22.core.models.networks import training_loop
 from epic22.core.models.networks.jobs import TrainingSettings
 from epic22.core.models.networks.memory_plan import StepPlan
-from epic22.core.models.networks.mlp import Mlp
-from epic22.core.models.networks.specification import MlpSpec
+from epic22.core.models.networks.architecture import build_network
+from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
 
 torch.set_num_threads(1)
 rows = training_loop.RowTensors(torch.randn(512, 3), torch.randn(512))
 
-def train(spec, settings):
+def train(layers, settings):
+    network = build_network(NetworkSpec(NetworkColumns((0, 1, 2)), layers, 1, "value"))
     loss = lambda raw, y: ((raw[..., 0] - y[:, None]) ** 2).mean()
-    return training_loop.train_network(Mlp(spec), loss, rows, settings)
+    return training_loop.train_network(network, loss, rows, settings)
 
-small = MlpSpec((0, 1, 2), (), (), 1, "value", width=16, members=2)
-train(small, TrainingSettings(1, 512))
+train(MlpLayers(width=16, members=2), TrainingSettings(1, 512))
 taken = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
 resource.setrlimit(resource.RLIMIT_AS, (taken + 100_000_000, resource.RLIM_INFINITY))
 if sys.argv[1] == "unplanned":
     training_loop.plan_steps = lambda *arguments: StepPlan(512)
 # A batch of 512 rows takes 340 MB.
-print(train(replace(small, width=512, members=32), TrainingSettings(2, 512)))
+print(train(MlpLayers(width=512, members=32), TrainingSettings(2, 512)))
 """
 
 
