@@ -1,6 +1,7 @@
 """Where networks of a training are trained: by the plan of a device, which is looked for when the first one is."""
 
 from contextvars import copy_context
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -15,7 +16,7 @@ from epic22.core.errors import UserError
 from epic22.core.machine import Utilisation
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.models.networks.device import ARCHITECTURE_LAYERS, DevicePlan, Placement
+from epic22.core.models.networks.device import ARCHITECTURE_LAYERS, Device, DeviceList, DevicePlan, Placement
 from epic22.core.models.networks.device_use import DeviceUse, describe_device_use, occupy_device, use_device
 from epic22.core.models.networks.jobs import TrainingJob
 from epic22.core.models.networks.specification import ConvolutionLayers, Layers, LstmLayers, MlpLayers, TransformerLayers
@@ -79,6 +80,20 @@ def test_a_thread_that_takes_the_context_along_trains_on_the_same_device() -> No
     assert len(use.spans) == 1
 
 
+@dataclass(frozen=True)
+class Probe:
+    """A PyTorch whose only accelerator is, or is not, there."""
+
+    reason: str | None = None
+
+    def list_devices(self) -> DeviceList:
+        return DeviceList("2.13.0", (Device("cuda", "NVIDIA H200", self.reason),))
+
+
+def use_probe(monkeypatch: pytest.MonkeyPatch, probe: Probe) -> None:
+    monkeypatch.setattr("epic22.bootstrap.doctor.NetworkProbe", lambda threads=1: probe)
+
+
 def collect_notes(settings: Settings, device: str) -> tuple[str, list[str]]:
     """Where a perceptron is trained, and what is said of it."""
     events: list[ProgressEvent] = []
@@ -87,7 +102,8 @@ def collect_notes(settings: Settings, device: str) -> tuple[str, list[str]]:
     return place, [event.text for event in events if isinstance(event, Noted)]
 
 
-def test_auto_is_the_processor_until_the_doctor_found_a_device_sound(tmp_path: Path) -> None:
+def test_auto_is_the_processor_until_the_doctor_found_a_device_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_probe(monkeypatch, Probe())
     settings = Settings(tmp_path, 1)
     assert collect_notes(settings, "auto") == ("cpu", [])
     open_device_record(settings).save(PLAN)
@@ -101,7 +117,18 @@ def test_auto_is_the_processor_until_the_doctor_found_a_device_sound(tmp_path: P
     )
 
 
-def test_a_named_device_is_the_one_that_was_found_sound(tmp_path: Path) -> None:
+def test_a_device_that_is_not_there_any_more_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_probe(monkeypatch, Probe("PyTorch sees no driver"))
+    settings = Settings(tmp_path, 1)
+    open_device_record(settings).save(PLAN)
+    note = "networks train on the processor: CUDA was sound before, and is not there now (PyTorch sees no driver)"
+    assert collect_notes(settings, "auto") == ("cpu", [note])
+    with pytest.raises(UserError, match="--device cuda: PyTorch sees no driver; give cpu"):
+        collect_notes(settings, "cuda")
+
+
+def test_a_named_device_is_the_one_that_was_found_sound(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    use_probe(monkeypatch, Probe())
     settings = Settings(tmp_path, 1)
     open_device_record(settings).save(PLAN)
     assert collect_notes(settings, "cuda")[0] == "cuda"

@@ -63,18 +63,37 @@ def train_on_device(settings: Settings, device: str, progress: Progress) -> Iter
             return plan
 
         plan = None if device in ("auto", "cpu") else sample(_plan_device(settings, device, progress))
-        find_plan = (lambda: sample(open_device_record(settings).load())) if device == "auto" else lambda: plan
+        find_plan = (lambda: sample(_load_plan(settings, progress))) if device == "auto" else lambda: plan
         yield stack.enter_context(use_device(DeviceUse(find_plan, lambda spans: samplers[0].average(spans))))
 
 
 def _plan_device(settings: Settings, device: str, progress: Progress) -> DevicePlan:
-    """The plan that was kept of a device; where there is none, or of another device, it is checked now."""
+    """The plan that was kept of a device; where there is none, or the device is another or not there, it is checked now."""
     record = open_device_record(settings)
     plan = record.load()
-    if plan is None or plan.device != device:
+    if plan is None or plan.device != device or _find_absence(plan) is not None:
         plan = plan_device(ThisMachine(), NetworkProbe(settings.threads), device, progress)
         record.save(plan)
     return plan
+
+
+def _load_plan(settings: Settings, progress: Progress) -> DevicePlan | None:
+    """The plan that was kept of a device; None where there is none, or where the device is not there any more, which is said."""
+    plan = open_device_record(settings).load()
+    absence = None if plan is None else _find_absence(plan)
+    if plan is None or absence is None:
+        return plan
+    progress.note(
+        f"networks train on the processor: {DEVICE_TITLES[plan.device]} was sound before, and is not there now ({absence})"
+    )
+    return None
+
+
+def _find_absence(plan: DevicePlan) -> str | None:
+    """Why the device of a plan cannot be used now; None where it can."""
+    pytorch = NetworkProbe().list_devices()
+    reasons = {one.name: one.reason for one in pytorch.devices}
+    return pytorch.fault or reasons.get(plan.device, "PyTorch does not know it")
 
 
 def _note_plan(plan: DevicePlan, progress: Progress) -> None:
