@@ -156,11 +156,11 @@ def test_a_training_ends_after_the_epoch_in_which_its_time_was_over() -> None:
 
 
 def test_another_seed_gives_another_network_and_leaves_random_numbers_of_others_alone() -> None:
-    from epic22.core.models.networks.onnx_graph import export_graphs
+    from epic22.core.models.networks.onnx_graph import export_score_graph
     from epic22.core.models.networks.training import train
 
     X, y = draw_rows()
-    export_graphs.cache_clear()
+    export_score_graph.cache_clear()
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     first, second = train(build_job(1), NetworkRows(X, y)), train(build_job(1, seed=1), NetworkRows(X, y))
@@ -247,11 +247,12 @@ def test_an_ensemble_with_a_network_answers_as_its_members_do_and_is_restored() 
 
 
 def test_a_graph_that_is_exported_again_after_others_has_the_same_bytes() -> None:
-    from epic22.core.models.networks.onnx_graph import export_graphs, simplify_spec
+    from epic22.core.models.networks.onnx_graph import export_graphs, export_reason_graph, export_score_graph, simplify_spec
 
     spec = simplify_spec(SPEC)
     first = export_graphs(spec)
-    export_graphs.cache_clear()
+    for export in (export_score_graph, export_reason_graph):
+        export.cache_clear()
     export_graphs(replace(spec, output="class_scores", n_outputs=3))
     assert export_graphs(spec) == first
 
@@ -270,12 +271,12 @@ def test_a_copy_of_a_network_that_has_answered_answers_the_same() -> None:
 
 
 def test_models_of_other_levels_share_one_graph() -> None:
-    from epic22.core.models.networks.onnx_graph import export_graphs
+    from epic22.core.models.networks.onnx_graph import export_score_graph
 
     X, y = draw_rows()
     build_mlp(**SMALL).fit(X, y)
-    before = export_graphs.cache_info().misses
+    before = export_score_graph.cache_info().misses
     more = X.copy()
     more[:4, 2] = 11
     build_mlp(**{**SMALL, "dropout": 0.3}).fit(more, y)
-    assert export_graphs.cache_info().misses == before
+    assert export_score_graph.cache_info().misses == before

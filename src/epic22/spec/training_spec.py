@@ -412,7 +412,10 @@ class ForecastSection(Section):
     strict: Annotated[
         bool, Key("Refuse a panel with a series that would be left out, instead of naming it.", "--strict", PANEL)
     ] = False
-    also: Annotated[tuple[str, ...], Key("A slow family to evaluate as well: arima.", "--also", PANEL)] = ()
+    also: Annotated[
+        tuple[str, ...],
+        Key("A slow family to evaluate as well: arima, pooled_lstm, pooled_transformer, pooled_cnn.", "--also", PANEL),
+    ] = ()
 
 
 class RunSection(Section):

@@ -137,11 +137,7 @@ class SeriesPipeline:
             progress.begin(f"{name}: {len(plan.origins.origins)} origins", len(plan.origins.split_blocks()))
             build = partial(get_panel_family(name).build, self.data.season, self.config.seed, self.threads)
             backtests.append(backtest(name, build, plan.examples, plan.origins, progress.step))
-        families = drop_equal_forecasts(plan, SeriesBoard(tuple(backtests), ()))
-        entering = (families.get_representative(f.family) for f in backtests if get_panel_family(f.family).in_combination)
-        members = tuple(name for name in dict.fromkeys(entering) if name != "naive")
-        combination = combine_backtests(plan, families.forecasts, members)
-        return drop_equal_forecasts(plan, replace(families, forecasts=(*families.forecasts, combination), members=members))
+        return build_board(plan, backtests)
 
     def select(self, plan: SeriesPlan, board: SeriesBoard, progress: Progress) -> SeriesSelection:
         """The champion by the origins before the test, and what its forecasts are worth from the test origins."""
@@ -270,6 +266,23 @@ def incumbent_backtest(examples: PanelExamples) -> tuple[Backtest, ...]:
     if examples.incumbent is None:
         return ()
     return (Backtest(INCUMBENT, np.repeat(examples.incumbent[:, :, None], len(QUANTILE_LEVELS), axis=2), 0.0, 0.0),)
+
+
+def build_board(plan: SeriesPlan, backtests: Sequence[Backtest]) -> SeriesBoard:
+    """The families, those that equal another named, and their combination last.
+
+    What equals a baseline that is no member does not bring it into the combination.
+    """
+    families = drop_equal_forecasts(plan, SeriesBoard(tuple(backtests), ()))
+    entering = (families.get_representative(f.family) for f in backtests if get_panel_family(f.family).in_combination)
+    members = tuple(name for name in dict.fromkeys(entering) if _may_enter(name))
+    combination = combine_backtests(plan, families.forecasts, members)
+    return drop_equal_forecasts(plan, replace(families, forecasts=(*families.forecasts, combination), members=members))
+
+
+def _may_enter(name: str) -> bool:
+    family = get_panel_family(name)
+    return family.in_combination or not family.is_baseline
 
 
 def drop_equal_forecasts(plan: SeriesPlan, board: SeriesBoard) -> SeriesBoard:

@@ -31,7 +31,7 @@ class GraphSession:
 
 
 def _open_session(graph: bytes, threads: int) -> Any:
-    require_library("mlp", "onnxruntime", extra="neural-serve")
+    require_library("a neural network", "onnxruntime", extra="neural-serve")
     import onnxruntime
 
     # On Windows it sends events to its makers unless it is told not to.

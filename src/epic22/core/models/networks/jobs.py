@@ -51,7 +51,7 @@ class NetworkRows:
 @dataclass(frozen=True)
 class TrainingJob:
     """What decides a training: the same job gives the same weights on the same machine. `objective` names the loss; `device` is
-    PyTorch's name of where it is trained."""
+    PyTorch's name of where it is trained; `with_reasons`: the graph of reasons is wanted too, which takes seconds."""
 
     spec: NetworkSpec
     objective: str
@@ -59,11 +59,13 @@ class TrainingJob:
     settings: TrainingSettings
     threads: int
     device: str = "cpu"
+    with_reasons: bool = True
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """The graphs with their weights, the epochs that were best, and the losses of validation rows by epoch."""
+    """The graphs with their weights, that of reasons empty where it was not wanted, the epochs that were best, and the losses of
+    validation rows by epoch."""
 
     score_graph: bytes
     reason_graph: bytes

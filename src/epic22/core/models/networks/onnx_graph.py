@@ -88,29 +88,38 @@ def simplify_spec(spec: NetworkSpec) -> NetworkSpec:
     return replace(spec, columns=columns, layers=replace(spec.layers, dropout=0.0))
 
 
-@lru_cache(maxsize=64)
 def export_graphs(spec: NetworkSpec) -> tuple[bytes, bytes]:
     """The graphs of scores and of reasons, weights being inputs."""
-    network = build_network(spec)
-    weights = {name: value.detach() for name, value in network.state_dict().items()}
-    row = torch.zeros(2, spec.columns.n_columns)
+    return export_score_graph(spec), export_reason_graph(spec)
+
+
+@lru_cache(maxsize=64)
+def export_score_graph(spec: NetworkSpec) -> bytes:
+    """The graph of scores, (n, o) of x (n, p), weights being inputs."""
+    weights = _read_weights(spec)
     names = sorted(weights)
     with _quiet_export():
-        rows = torch.export.Dim("n", min=1)
-        score = torch.onnx.export(
+        program = torch.onnx.export(
             _FlatArguments(ScoreModule(spec), tuple(names)),
-            (row, *(weights[name] for name in names)),
+            (torch.zeros(2, spec.columns.n_columns), *(weights[name] for name in names)),
             dynamo=True,
             verbose=False,
             input_names=["x", *names],
             output_names=["score"],
-            dynamic_shapes={"x": {0: rows}, "weights": tuple({} for _ in names)},
+            dynamic_shapes={"x": {0: torch.export.Dim("n", min=1)}, "weights": tuple({} for _ in names)},
         )
-        weights["reference"] = torch.zeros(spec.columns.n_columns, spec.layers.embedding)
-        names = sorted(weights)
-        arguments = (row[:1], *(weights[name] for name in names))
+    return _serialise(program)
+
+
+@lru_cache(maxsize=64)
+def export_reason_graph(spec: NetworkSpec) -> bytes:
+    """The graph of one row's reasons, (o, p + 1) of x (1, p), weights being inputs."""
+    weights = _read_weights(spec) | {"reference": torch.zeros(spec.columns.n_columns, spec.layers.embedding)}
+    names = sorted(weights)
+    arguments = (torch.zeros(1, spec.columns.n_columns), *(weights[name] for name in names))
+    with _quiet_export():
         trace = make_fx(_FlatArguments(ReasonModule(spec), tuple(names)), tracing_mode="fake", _allow_non_fake_inputs=True)
-        reasons = torch.onnx.export(
+        program = torch.onnx.export(
             trace(*arguments),
             arguments,
             dynamo=True,
@@ -121,7 +130,12 @@ def export_graphs(spec: NetworkSpec) -> tuple[bytes, bytes]:
             input_names=["x", *names],
             output_names=["contributions"],
         )
-    return _serialise(score), _serialise(reasons)
+    return _serialise(program)
+
+
+def _read_weights(spec: NetworkSpec) -> dict[str, Tensor]:
+    """An untrained network's weights by name, for their shapes."""
+    return {name: value.detach() for name, value in build_network(spec).state_dict().items()}
 
 
 class _FlatArguments(nn.Module):

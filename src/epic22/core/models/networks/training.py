@@ -13,7 +13,7 @@ from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, Traini
 from epic22.core.models.networks.layer_comparison import use_full_precision
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members, build_training_loss
 from epic22.core.models.networks.members import average_members
-from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs, simplify_spec
+from epic22.core.models.networks.onnx_graph import bind_weights, export_reason_graph, export_score_graph, simplify_spec
 from epic22.core.models.networks.training_loop import RowTensors, Surroundings, train_network
 from epic22.core.progress import get_inner_progress
 from epic22.core.task import Array
@@ -53,10 +53,10 @@ def train(
         with torch.no_grad():
             step = -(-len(tensors) // MAX_REFERENCE_ROWS)
             weights["reference"] = network(tensors.x[::step], "vectors").mean(0).numpy()
-        score_graph, reason_graph = export_graphs(simplify_spec(job.spec))
-    return TrainedNetwork(
-        bind_weights(score_graph, weights), bind_weights(reason_graph, weights), history.best_epochs, history.losses
-    )
+        spec = simplify_spec(job.spec)
+        score_graph = bind_weights(export_score_graph(spec), weights)
+        reason_graph = bind_weights(export_reason_graph(spec), weights) if job.with_reasons else b""
+    return TrainedNetwork(score_graph, reason_graph, history.best_epochs, history.losses)
 
 
 def compute_start(y: Array, job: TrainingJob) -> Array:

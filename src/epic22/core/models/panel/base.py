@@ -7,6 +7,7 @@ learned unchanged ("rolled forward").
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import Protocol, Self
 
 import numpy as np
@@ -38,6 +39,8 @@ class PanelFamily:
 
     `build(season, seed, threads)` makes an unfitted one; `restore` opens its files. `in_combination`: it may enter the
     combination. `slow` families run only when asked for. `why_equal` says what happened where it forecasts what another does.
+    `needs` is the library of an optional family, which runs only when asked for, `extra` what installs it; its forecasters open
+    without it. `same_bits_for_one_row`: a row alone is forecast as it is among others, to the last bit; else within rounding.
     """
 
     name: str
@@ -49,6 +52,14 @@ class PanelFamily:
     in_combination: bool = True
     slow: bool = False
     why_equal: str = ""
+    needs: str | None = None
+    extra: str | None = None
+    same_bits_for_one_row: bool = True
+
+    @property
+    def is_installed(self) -> bool:
+        """Whether its library is there, if it needs one."""
+        return self.needs is None or find_spec(self.needs) is not None
 
 
 def sort_quantiles(quantiles: Array) -> Array:

@@ -1,7 +1,7 @@
 """The forecasting families, in the order they are evaluated. A new one is one module beside this one and one line here."""
 
 from epic22.core.errors import UnknownTaskError
-from epic22.core.models.panel import classical, linear, naive, xgboost
+from epic22.core.models.panel import classical, linear, naive, network, xgboost
 from epic22.core.models.panel.base import PanelFamily
 
 PANEL_FAMILIES: tuple[PanelFamily, ...] = (
@@ -9,6 +9,7 @@ PANEL_FAMILIES: tuple[PanelFamily, ...] = (
     linear.FAMILY,
     xgboost.FAMILY,
     *classical.FAMILIES,
+    *network.FAMILIES,
 )
 
 

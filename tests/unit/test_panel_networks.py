@@ -1,0 +1,149 @@
+"""Networks for panels: they add to the drift what past changes foretell, and nothing where these foretell nothing.
+
+Broken once on purpose: with labels of the late rows among those that are learned, the horizons' damping no longer tells noise.
+"""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.absent_libraries import WITHOUT_TRAINING_STACK
+from tests.forecast_runs import forecast_run
+from tests.panels import known, lines, predict_median
+
+from epic22.core.models.panel.base import QUANTILE_LEVELS, PanelFamily
+from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
+from epic22.core.models.panel.network import choose_damping, measure_widths, split_by_time, spread_answers
+from epic22.core.time_series import Array
+from epic22.spec.panel_file import PanelFile
+
+NETWORKS = [family for family in PANEL_FAMILIES if family.needs]
+EACH = pytest.mark.parametrize("family", NETWORKS, ids=lambda family: family.name)
+MIDDLE = QUANTILE_LEVELS.index(0.5)
+H = 3
+
+
+def draw_panel(persistence: float, series: int = 8, periods: int = 110, seed: int = 2) -> Array:
+    """Values (series, periods) whose growth keeps this share of itself each period."""
+    rng = np.random.default_rng(seed)
+    growth = np.zeros((series, periods))
+    for t in range(1, periods):
+        growth[:, t] = persistence * growth[:, t - 1] + rng.normal(0, 0.01, series)
+    return 100 * np.exp(np.cumsum(growth, axis=1))
+
+
+def measure_error(family: PanelFamily, values: Array, end: int) -> float:
+    """Mean absolute error in per cent of forecasts from `end` on, the family being fitted there."""
+    forecaster = family.build(1, 0, 1).fit(known(values, end), H)
+    ends = range(end, values.shape[1] - H + 1)
+    errors = [np.abs(predict_median(forecaster, known(values, each)) / values[:, each : each + H] - 1).mean() for each in ends]
+    return float(100 * np.mean(errors))
+
+
+def test_networks_take_part_where_they_are_asked_for_alone() -> None:
+    assert [family.name for family in NETWORKS] == ["pooled_lstm", "pooled_transformer", "pooled_cnn"]
+    assert all(family.slow and not family.is_baseline and family.in_combination for family in NETWORKS)
+    assert not {family.name for family in NETWORKS} & set(PanelFile.__dataclass_fields__["families"].default)
+
+
+@pytest.mark.slow
+@EACH
+def test_where_the_last_change_foretells_the_next_a_network_beats_the_drift(family: PanelFamily) -> None:
+    pytest.importorskip("torch")
+    values = draw_panel(persistence=0.8)
+    assert measure_error(family, values, 95) < 0.9 * measure_error(get_panel_family("drift"), values, 95)
+
+
+@pytest.mark.slow
+@EACH
+def test_where_growth_is_noise_a_network_errs_no_more_than_the_drift(family: PanelFamily) -> None:
+    pytest.importorskip("torch")
+    values = draw_panel(persistence=0.0, seed=5)
+    assert measure_error(family, values, 95) < 1.02 * measure_error(get_panel_family("drift"), values, 95)
+
+
+@pytest.mark.slow
+def test_where_the_drift_leaves_nothing_no_network_is_kept_and_none_is_in_the_combination(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    values = 1e9 * np.linspace(0.99, 1.02, 8)[:, None] ** np.arange(84)[None, :]
+    run, _ = forecast_run(tmp_path, values, ("naive", "drift", "damped_drift", "pooled_lstm"))
+    assert [(one.family, one.equals, one.everywhere) for one in run.equals] == [("pooled_lstm", "drift", True)]
+    assert run.members == ("damped_drift",)
+    assert run.weights[:, 0].tolist() == [1.0, 1.0, 1.0]
+
+
+def test_noise_is_not_believed_and_what_is_known_is() -> None:
+    rng = np.random.default_rng(0)
+    labels, noise = rng.normal(size=(600, 2)), rng.normal(size=(600, 2))
+    assert choose_damping(noise, labels, 30).tolist() == [0.0, 0.0]
+    near = labels + 0.1 * rng.normal(size=(600, 2))
+    damping = choose_damping(near, labels, 30)
+    assert (damping > 0.85).all()
+    # The same evidence of fewer independent stretches is believed less.
+    assert choose_damping(near, labels, 4)[1] < damping[1]
+    unknown = np.full((600, 2), np.nan)
+    assert choose_damping(near, unknown, 30).tolist() == [0.0, 0.0]
+
+
+def test_no_target_of_an_early_row_reaches_a_late_origin() -> None:
+    origin, horizon = np.arange(100, 180), 6
+    early, late = split_by_time(origin, 12, horizon)
+    assert not (early & late).any()
+    assert origin[early].max() + horizon < origin[late].min()
+    assert late.sum() == 12 + horizon
+
+
+def test_widths_make_each_quantile_hold_its_share_of_the_labels() -> None:
+    rng = np.random.default_rng(1)
+    labels = rng.normal(0, 3, (5000, 2)) + 0.5
+    answers = np.broadcast_to(np.array([-0.4, -0.2, 0.0, 0.1, 0.3]), (5000, 2, 5)).copy()
+    damping = np.array([0.5, 0.0])
+    quantiles = spread_answers(answers, damping, measure_widths(answers, damping, labels))
+    shares = (labels[:, :, None] <= quantiles).mean(axis=0)
+    assert np.abs(np.delete(shares, MIDDLE, axis=1) - np.delete(QUANTILE_LEVELS, MIDDLE)).max() < 0.01
+    few = measure_widths(answers[:5], damping, labels[:5])
+    assert (few == 1.0).all()
+
+
+@pytest.mark.slow
+def test_a_stored_network_forecasts_without_what_trained_it(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    family, past = get_panel_family("pooled_lstm"), known(lines())
+    forecaster = family.build(4, 0, 1).fit(past, H)
+    files = forecaster.files()
+    assert sorted(files) == ["network.json", "score.onnx"]
+    for name, content in files.items():
+        (tmp_path / name).write_bytes(content)
+    script = """
+from pathlib import Path
+import numpy as np
+from tests.panels import known, lines
+from epic22.core.models.panel.catalog import get_panel_family
+folder = Path(sys.argv[1])
+forecaster = get_panel_family("pooled_lstm").restore({p.name: p.read_bytes() for p in folder.iterdir()})
+np.save(folder / "quantiles.npy", forecaster.predict_quantiles(known(lines())))
+"""
+    root = Path(__file__).parents[2]
+    subprocess.run([sys.executable, "-c", WITHOUT_TRAINING_STACK + script, str(tmp_path)], check=True, cwd=root)
+    assert np.array_equal(np.load(tmp_path / "quantiles.npy"), forecaster.predict_quantiles(past))
+
+
+def test_without_pytorch_the_command_line_says_what_to_install(tmp_path: Path) -> None:
+    script = """
+import sys
+sys.modules["torch"] = None
+from pathlib import Path
+from epic22.core.errors import NotInstalledError
+from epic22.core.time_series import MONTHLY
+from epic22.spec.panel_file import PanelFile, add_families
+try:
+    add_families(PanelFile(Path("rents.csv"), "wide", ("zip",), "month", "rent", MONTHLY, 3), ("pooled_lstm",))
+except NotInstalledError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    assert done.stdout == (
+        "family 'pooled_lstm': the library 'torch' is not installed; pip install 'epic22[neural]', or leave the family out.\n"
+    )
