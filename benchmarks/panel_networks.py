@@ -2,7 +2,7 @@
 
 Zillow's metro rents as benchmarks/panels.py reads them: 25 test origins, h = 1, 3, 12. A family's forecasts are kept in
 build/panel_networks/ while the source that decides them has not changed, so that a run that was ended goes on. Networks that
-are named take part, else all. Writes benchmarks/results/panel_networks.json and docs/evidence-panel-networks.md.
+are named take part, else all. Writes benchmarks/results/panel_networks.json and a section of docs/evidence-panels.md.
 """
 
 import json
@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import numpy as np
+from panel_networks_page import PAGE, STORE, insert_networks_section
 from panel_sources import DATA, ROOT, digest
 
 from epic22.core.evaluation.backtest import Backtest, backtest
@@ -31,15 +32,12 @@ from epic22.services.training_run import BASELINE, COMBINATION
 from epic22.spec.panel_file import load_panel_task_data
 from panels import PANELS, Panel, machine
 
-STORE = ROOT / "benchmarks" / "results" / "panel_networks.json"
-PAGE = ROOT / "docs" / "evidence-panel-networks.md"
 FORECASTS = ROOT / "build" / "panel_networks"
 HORIZONS = (1, 3, 12)
 TREND_HORIZON = 3
 DECIDING = ("core/models/panel", "core/models/networks", "core/data", "core/time_series.py", "core/evaluation/backtest.py")
 NETWORKS = tuple(family.name for family in PANEL_FAMILIES if family.needs)
 MAPE = next(metric for metric in FORECAST_METRICS if metric.name == "mean_absolute_percentage_error")
-MAX_RATIO = 0.98
 
 
 def forecast(name: str, pipeline: SeriesPipeline, plan: SeriesPlan, source: str) -> Backtest:
@@ -113,7 +111,7 @@ class Judge:
             "today": round(today, 4),
             "with_networks": round(self._mape(after, horizon, self.plan.origins.test), 4),
             "ratio": round(self._mape(after, horizon, self.plan.origins.test) / today, 4),
-            "ratio_interval": [round(1 - interval.high / today, 4), round(1 - interval.low / today, 4)],
+            "ratio_interval": [max(0.0, round(1 - interval.high / today, 4)), round(1 - interval.low / today, 4)],
             "method": verdict.method,
             "blocks": [self._describe_block(before, after, horizon, block) for block in blocks],
             "weights_first_test_origin": self._weigh(horizon, int(self.plan.origins.test[0])),
@@ -170,7 +168,8 @@ def main(names: list[str]) -> int:
         return 0
     result = measure(next(panel for panel in PANELS if panel.name == "zori"), tuple(names) or NETWORKS)
     STORE.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n")
-    print(json.dumps(result, indent=1))
+    PAGE.write_text(insert_networks_section(PAGE.read_text()))
+    print(json.dumps(result["combination"], indent=1))
     return 0
 
 

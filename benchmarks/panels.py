@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 from panel_intervals import describe_run, store_result, write_section
 from panel_intervals import perform as perform_intervals
+from panel_networks_page import write_networks_section
 from panel_sources import DATA, FORECASTING, RESULTS, ROOT, digest
 
 from epic22.adapters.model_store import ModelStore
@@ -228,6 +229,7 @@ def page(stored: list[tuple[Panel, dict[str, Any], dict[str, Any] | None]]) -> s
         lines += _section(panel, entry, slow)
     lines += write_section()
     lines += _anomalies()
+    lines += write_networks_section()
     return "\n".join(lines) + "\n"
 
 

@@ -269,20 +269,12 @@ def incumbent_backtest(examples: PanelExamples) -> tuple[Backtest, ...]:
 
 
 def build_board(plan: SeriesPlan, backtests: Sequence[Backtest]) -> SeriesBoard:
-    """The families, those that equal another named, and their combination last.
-
-    What equals a baseline that is no member does not bring it into the combination.
-    """
+    """The families, those that equal another named, and their combination last."""
     families = drop_equal_forecasts(plan, SeriesBoard(tuple(backtests), ()))
     entering = (families.get_representative(f.family) for f in backtests if get_panel_family(f.family).in_combination)
-    members = tuple(name for name in dict.fromkeys(entering) if _may_enter(name))
+    members = tuple(name for name in dict.fromkeys(entering) if name != "naive")
     combination = combine_backtests(plan, families.forecasts, members)
     return drop_equal_forecasts(plan, replace(families, forecasts=(*families.forecasts, combination), members=members))
-
-
-def _may_enter(name: str) -> bool:
-    family = get_panel_family(name)
-    return family.in_combination or not family.is_baseline
 
 
 def drop_equal_forecasts(plan: SeriesPlan, board: SeriesBoard) -> SeriesBoard:
@@ -328,7 +320,10 @@ def combine_backtests(plan: SeriesPlan, forecasts: Sequence[Backtest], members: 
 
 
 def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tuple[str, ...], origin: int) -> Array:
-    """The weights (horizon, members + 1) by the errors known at an origin; the last is the naive rule's."""
+    """The weights (horizon, members + 1) by the errors known at an origin; the last is the naive rule's.
+
+    At a horizon where a member forecasts what an earlier one does, to the digit, it has no weight.
+    """
     examples, by_name = plan.examples, {f.family: f for f in forecasts}
     weights = np.zeros((plan.origins.horizon, len(members) + 1))
     level = np.maximum(np.abs(examples.histories.last), 1e-9)
@@ -342,9 +337,20 @@ def compute_weights(plan: SeriesPlan, forecasts: Sequence[Backtest], members: tu
         naive, scale = by_name["naive"].median, level[known]
         errors = np.stack([(by_name[m].median[known, h] - examples.Y[known, h]) / scale for m in members])
         naive_errors = (naive[known, h] - examples.Y[known, h]) / scale
-        weights[h, :-1] = compute_combination_weights(errors, naive_errors, plan.origins.count_effective_blocks(h + 1, count))
+        distinct = find_distinct_forecasts(errors)
+        blocks = plan.origins.count_effective_blocks(h + 1, count)
+        weights[h, distinct] = compute_combination_weights(errors[distinct], naive_errors, blocks)
         weights[h, -1] = 1.0 - weights[h, :-1].sum()
     return weights
+
+
+def find_distinct_forecasts(errors: Array) -> Array:
+    """Which of the errors (m, n) are no copies of earlier ones, ascending: a forecast that is there twice has one share.
+
+    >>> find_distinct_forecasts(np.array([[1.0, 2.0], [0.0, 1.0], [1.0, 2.0]])).tolist()
+    [0, 1]
+    """
+    return np.sort(np.unique(errors, axis=0, return_index=True)[1])
 
 
 CLEAR_MARGIN = 0.2

@@ -1,8 +1,8 @@
-"""Networks over all series at once: what the drift leaves, read from a series' own last changes, as far as it bears out.
+"""Networks over all series at once: what the damped drift leaves, read from a series' last changes, as far as that is borne out.
 
 A row is a series at an origin. Its steps are the one-period changes of its window in its own volatility, beside their place in
-the cycle where the panel has one; its labels are what the drift leaves of the changes to all horizons, of which one head gives
-quantiles. How far the answer is believed is a number a horizon, from 0, the drift alone, to 1.
+the cycle where the panel has one; its labels are what the damped drift leaves of the changes to all horizons, of which one head
+gives quantiles. How far the answer is believed is a number a horizon, from 0, the damped drift alone, to 1.
 """
 
 import json
@@ -29,7 +29,7 @@ from epic22.core.models.networks.training_process import train_network_rows
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster, PanelFamily, sort_quantiles
 from epic22.core.models.panel.linear import select_training_rows
 from epic22.core.models.panel.log_growth import LogGrowth
-from epic22.core.models.panel.naive import forecast_drift
+from epic22.core.models.panel.naive import forecast_damped_drift
 from epic22.core.models.panel.residual_quantiles import MIN_ERRORS, ResidualQuantiles
 from epic22.core.time_series import Array, Histories
 
@@ -52,7 +52,10 @@ EXACT = 1e-6
 """Mean labels of less than this, in volatilities, are of the arithmetic."""
 
 MIN_GAIN = 0.02
-"""An answer that lessens the drift's error on the last origins by less than this share is not believed: less is luck."""
+"""An answer that lessens the damped drift's error on the last origins by less than this share is not believed: less is luck."""
+
+MIN_STRETCHES = 2.0
+"""Fewer independent stretches of a horizon than this say nothing of it: what one of them shows the next may undo."""
 
 DAMPING_STEPS = np.linspace(0.0, 1.0, 21)
 ROWS_PER_CALL = 4096
@@ -62,11 +65,11 @@ SETTINGS = TrainingSettings(epochs=20, batch_size=256, learning_rate=3e-3, patie
 
 @dataclass
 class PooledNetwork(ResidualQuantiles):
-    """The drift, and a network of these layers on what it leaves.
+    """The damped drift, and a network of these layers on what it leaves.
 
     Epochs, damping and the quantiles' widths are found on the last origins, by a network that learned from those a horizon before
-    them; one that learned from all origins for as many epochs then answers. Where the drift bears no company, none is kept, and
-    quantiles are the scatter of the drift's errors.
+    them; one that learned from all origins for as many epochs then answers. Where it lessens no error none is kept, and quantiles
+    are the scatter of the damped drift's errors.
     """
 
     layers: SequenceReader
@@ -150,7 +153,7 @@ class PooledNetwork(ResidualQuantiles):
         return np.asarray(raw.reshape(len(X), self.horizon_, len(QUANTILE_LEVELS)))
 
     def _predict_drift(self, growth: LogGrowth) -> Array:
-        return forecast_drift(growth.z, self.season, self.horizon_)
+        return forecast_damped_drift(growth.z, self.season, self.horizon_)
 
     def predict_path(self, growth: LogGrowth) -> Array:
         """Changes from the origin, (n, horizon)."""
@@ -199,18 +202,18 @@ def _compute_scale(labels: Array) -> Array:
 def choose_damping(answers: Array, labels: Array, n_origins: int) -> Array:
     """How far answers (n, horizon) are believed, (horizon,), 0 to 1: the share of them that lessens the absolute error most.
 
-    What `n_origins` neighbouring origins say is drawn to 0 the more, the fewer independent stretches of a horizon they are; a
-    gain of less than MIN_GAIN is none.
+    What `n_origins` neighbouring origins say is drawn to 0 the more, the fewer independent stretches of a horizon they are, and
+    is nothing below MIN_STRETCHES; a gain of less than MIN_GAIN is none.
     """
     damping = np.zeros(labels.shape[1])
     for h in range(labels.shape[1]):
         is_known = np.isfinite(labels[:, h])
-        if not is_known.any():
+        stretches = (n_origins - h) / (h + 1)
+        if stretches < MIN_STRETCHES or not is_known.any():
             continue
         errors = [float(np.abs(labels[is_known, h] - share * answers[is_known, h]).mean()) for share in DAMPING_STEPS]
         best = int(np.argmin(errors))
         if errors[best] < (1 - MIN_GAIN) * errors[0]:
-            stretches = max(n_origins - h, 1) / (h + 1)
             damping[h] = DAMPING_STEPS[best] * stretches / (stretches + 1)
     return damping
 
@@ -269,12 +272,12 @@ KINDS: tuple[NetworkKind, ...] = (
 FAMILIES: tuple[PanelFamily, ...] = tuple(
     PanelFamily(
         kind.name,
-        f"{kind.about} on what the drift leaves, for all series and horizons at once",
+        f"{kind.about} on what the damped drift leaves, for all series and horizons at once",
         kind.build,
         kind.restore,
         per_series=False,
         slow=True,
-        why_equal=" (it kept no network: none lessened the drift's errors on its last origins)",
+        why_equal=" (it kept no network: none lessened the damped drift's errors on its last origins)",
         needs=LIBRARIES[0],
         extra=EXTRA,
         same_bits_for_one_row=False,
