@@ -23,8 +23,8 @@ def write_networks_section() -> list[str]:
     lines += [
         f"`benchmarks/panel_networks.py` on {result['panel']}, {result['origins']} test origins ({result['machine']}): "
         f"{', '.join(result['networks'])} beside the families above, each asked for by `--also`. Settled after these "
-        "test origins had been seen: that they add to the damped drift and not to the drift, that a damping needs two independent "
-        "stretches, that a copy of a member has no weight ([0032](decisions/0032-panel-networks.md)).",
+        "test origins had been seen: that they add to the damped drift and not to the drift, that a damping needs two "
+        "independent stretches, that a copy of a member has no weight ([0032](decisions/0032-panel-networks.md)).",
         "",
         *_write_combination(result["combination"]),
         "",
