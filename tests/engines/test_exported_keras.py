@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from epic22.core.models.networks.keras_mirror.graph_weights import read_graph_weights
-from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs, simplify_spec
+from epic22.core.models.networks.onnx_graph import bind_weights, export_score_graph, simplify_spec
 from tests.engines.architectures import LAYERS, SPECS, draw_network
 from tests.network_home import train_in_home
 from tests.shell import type_command
@@ -63,7 +63,7 @@ def test_an_exported_file_needs_no_pickle(file: Path) -> None:
 def test_a_graph_that_serves_holds_every_weight_by_its_name(architecture: str) -> None:
     spec = SPECS[f"{architecture} value"]
     network = draw_network(spec)
-    graph = bind_weights(export_graphs(simplify_spec(spec))[0], network.weights)
+    graph = bind_weights(export_score_graph(simplify_spec(spec)), network.weights)
     weights = read_graph_weights(graph)
     counts = {"embedding.n_levels", "embedding.first_code"}
     for name, array in network.weights.items():

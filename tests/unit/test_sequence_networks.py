@@ -56,7 +56,7 @@ def test_its_graphs_score_and_explain_as_the_network_does(layers: Layers) -> Non
     from epic22.core.models.networks.graph_session import GraphSession
     from epic22.core.models.networks.members import average_members
     from epic22.core.models.networks.onnx_graph import N_STEPS as N_POINTS
-    from epic22.core.models.networks.onnx_graph import bind_weights, export_graphs, simplify_spec
+    from epic22.core.models.networks.onnx_graph import bind_weights, export_reason_graph, export_score_graph, simplify_spec
 
     spec, X = build_spec(layers), draw_rows()
     torch.manual_seed(1)
@@ -69,7 +69,8 @@ def test_its_graphs_score_and_explain_as_the_network_does(layers: Layers) -> Non
     weights = {name: value.detach().numpy() for name, value in network.state_dict().items()}
     vectors = network(x, "vectors").detach()
     weights["reference"] = vectors.mean(0).numpy()
-    score, reasons = (GraphSession(bind_weights(graph, weights)) for graph in export_graphs(simplify_spec(spec)))
+    graphs = (export(simplify_spec(spec)) for export in (export_score_graph, export_reason_graph))
+    score, reasons = (GraphSession(bind_weights(graph, weights)) for graph in graphs)
     expected = average_members(network(x), spec).detach().numpy()
     assert np.abs(score.run(X) - expected).max() < 1e-5
 

@@ -39,7 +39,7 @@ from epic22.core.models.networks.specification import (
     Output,
     TransformerLayers,
 )
-from epic22.core.models.networks.training_process import train_network_rows
+from epic22.core.models.networks.training_process import export_reason_graph, train_network_rows
 from epic22.core.models.target_transform import add_log_support
 from epic22.core.models.value_scale import EXPONENTIAL, IDENTITY, ValueScale
 from epic22.core.targets import KINDS, get_kind
@@ -138,7 +138,8 @@ class NetworkEstimator(BaseEstimator):
             job = TrainingJob(spec, objective, self.loss, settings, self.threads, device)
             trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), validation_rows, expired)
         self.epochs_ = trained.best_epochs
-        self._open_graphs(trained.score_graph, trained.reason_graph)
+        self.score_, self.trained_ = GraphSession(trained.score_graph), trained
+        self.reasons_: GraphSession | None = None
 
     @property
     def network(self) -> ScoringNetwork:
@@ -149,8 +150,12 @@ class NetworkEstimator(BaseEstimator):
         slope, intercept = (1.0, float(np.log(self.spread_))) if is_log else (self.spread_, self.level_)
         return ScoringNetwork(self.spec_, self.score_.graph, slope, intercept)
 
-    def _open_graphs(self, score: bytes, reasons: bytes) -> None:
-        self.score_, self.reasons_ = GraphSession(score), GraphSession(reasons)
+    @property
+    def _reasons(self) -> GraphSession:
+        """The graph of reasons, made at the first question: a fold that is only scored needs none."""
+        if self.reasons_ is None:
+            self.reasons_ = GraphSession(export_reason_graph(self.trained_))
+        return self.reasons_
 
     def _build_spec(self, X: Array) -> NetworkSpec:
         steps = () if isinstance(self.layers, MlpLayers) else self.steps
@@ -211,7 +216,7 @@ class NetworkEstimator(BaseEstimator):
 
     def shap_values(self, X: Array) -> Array:
         """Integrated gradients from the average row, whose score is last; they sum to the score but for the integral's error."""
-        parts = np.stack([self.reasons_.run(X[i : i + 1]) for i in range(len(X))])
+        parts = np.stack([self._reasons.run(X[i : i + 1]) for i in range(len(X))])
         if self._has_many_scores:
             return parts
         parts = parts[:, 0]
@@ -233,7 +238,7 @@ class NetworkEstimator(BaseEstimator):
             "epochs": self.epochs_,
         }
         layers = {} if self.spec_ is None else {"network": spec_to_json(self.spec_)}
-        return {SCORE_FILE: self.score_.graph, REASON_FILE: self.reasons_.graph, STATE_FILE: canonical_json(state | layers)}
+        return {SCORE_FILE: self.score_.graph, REASON_FILE: self._reasons.graph, STATE_FILE: canonical_json(state | layers)}
 
     @classmethod
     def restore(cls, files: Mapping[str, bytes]) -> Self:
@@ -244,7 +249,7 @@ class NetworkEstimator(BaseEstimator):
         model.level_, model.spread_, model.epochs_ = state["level"], state["spread"], state["epochs"]
         # The first versions kept no layers.
         model.spec_ = restore_spec(state["network"]) if "network" in state else None
-        model._open_graphs(files[SCORE_FILE], files[REASON_FILE])
+        model.score_, model.reasons_ = GraphSession(files[SCORE_FILE]), GraphSession(files[REASON_FILE])
         return model
 
 

@@ -1,6 +1,7 @@
 """What a training of a network is given and gives, as plain values that another process can be sent."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Literal
 
 from epic22.core.models.loss import Loss
@@ -51,7 +52,7 @@ class NetworkRows:
 @dataclass(frozen=True)
 class TrainingJob:
     """What decides a training: the same job gives the same weights on the same machine. `objective` names the loss; `device` is
-    PyTorch's name of where it is trained; `with_reasons`: the graph of reasons is wanted too, which takes seconds."""
+    PyTorch's name of where it is trained."""
 
     spec: NetworkSpec
     objective: str
@@ -59,15 +60,18 @@ class TrainingJob:
     settings: TrainingSettings
     threads: int
     device: str = "cpu"
-    with_reasons: bool = True
 
 
 @dataclass(frozen=True)
 class TrainedNetwork:
-    """The graphs with their weights, that of reasons empty where it was not wanted, the epochs that were best, and the losses of
-    validation rows by epoch."""
+    """The graph of scores, what the graph of reasons is made of once it is asked for, the epochs that were best, and the losses
+    of validation rows by epoch.
+
+    `weights` are by name, and `reference` (p, e): the columns' vectors of an average row.
+    """
 
     score_graph: bytes
-    reason_graph: bytes
+    spec: NetworkSpec
+    weights: Mapping[str, Array] = field(compare=False)
     best_epochs: int
     losses: tuple[float, ...]

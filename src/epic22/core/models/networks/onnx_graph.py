@@ -88,11 +88,6 @@ def simplify_spec(spec: NetworkSpec) -> NetworkSpec:
     return replace(spec, columns=columns, layers=replace(spec.layers, dropout=0.0))
 
 
-def export_graphs(spec: NetworkSpec) -> tuple[bytes, bytes]:
-    """The graphs of scores and of reasons, weights being inputs."""
-    return export_score_graph(spec), export_reason_graph(spec)
-
-
 @lru_cache(maxsize=64)
 def export_score_graph(spec: NetworkSpec) -> bytes:
     """The graph of scores, (n, o) of x (n, p), weights being inputs."""

@@ -53,10 +53,14 @@ def train(
         with torch.no_grad():
             step = -(-len(tensors) // MAX_REFERENCE_ROWS)
             weights["reference"] = network(tensors.x[::step], "vectors").mean(0).numpy()
-        spec = simplify_spec(job.spec)
-        score_graph = bind_weights(export_score_graph(spec), weights)
-        reason_graph = bind_weights(export_reason_graph(spec), weights) if job.with_reasons else b""
-    return TrainedNetwork(score_graph, reason_graph, history.best_epochs, history.losses)
+        score_graph = bind_weights(export_score_graph(simplify_spec(job.spec)), weights)
+    return TrainedNetwork(score_graph, job.spec, weights, history.best_epochs, history.losses)
+
+
+def export_reasons(network: TrainedNetwork) -> bytes:
+    """The graph of reasons of a trained network, with its weights."""
+    with _use_own_state(threads=1):
+        return bind_weights(export_reason_graph(simplify_spec(network.spec)), network.weights)
 
 
 def compute_start(y: Array, job: TrainingJob) -> Array:

@@ -54,6 +54,16 @@ def train_network_rows(job: TrainingJob, rows: NetworkRows, validation: NetworkR
         return train(job, rows, validation, expired)
 
 
+def export_reason_graph(network: TrainedNetwork) -> bytes:
+    """The graph of reasons of a trained network, made where networks are trained."""
+    with TURNS:
+        if sys.platform == "darwin":
+            return find_process().export_reasons(network)
+        from epic22.core.models.networks.training import export_reasons
+
+        return export_reasons(network)
+
+
 class TrainingProcess:
     """A process that trains, one job after another."""
 
@@ -91,6 +101,17 @@ class TrainingProcess:
             folder.used.update(answer.checkpoints)
         return answer.network
 
+    def export_reasons(self, network: TrainedNetwork) -> bytes:
+        """The graph of reasons of a trained network. Raises InternalError where the process ended, and what it raised."""
+        self._connection.send(network)
+        while (answer := self._receive()) is None:
+            continue
+        if isinstance(answer, Exception):
+            raise answer
+        if not isinstance(answer, bytes):
+            raise InternalError(f"the training process answered {type(answer).__name__}, not a graph.")
+        return answer
+
     def _receive(self) -> object:
         """What the process says next; None where it says nothing for a while. Raises InternalError where it ended."""
         try:
@@ -114,8 +135,8 @@ def find_process() -> TrainingProcess:
 
 
 def _serve(connection: Connection) -> None:
-    """Train what is sent until the other end is gone."""
-    from epic22.core.models.networks.training import train
+    """Train what is sent, or export the reasons of what was trained, until the other end is gone."""
+    from epic22.core.models.networks.training import export_reasons, train
 
     while True:
         try:
@@ -125,8 +146,11 @@ def _serve(connection: Connection) -> None:
         if message == "stop":
             # Of a job that had ended before it came.
             continue
-        order: TrainingOrder = message
         try:
+            if isinstance(message, TrainedNetwork):
+                connection.send(export_reasons(message))
+                continue
+            order: TrainingOrder = message
             with use_checkpoint_folder(order.checkpoints) as folder, follow_inner_work(Progress(connection.send)):
                 network = train(order.job, order.rows, order.validation, connection.poll)
             connection.send(TrainingAnswer(network, frozenset(folder.used if folder else ())))

@@ -128,7 +128,7 @@ class PooledNetwork(ResidualQuantiles):
         spec = NetworkSpec(columns, self.layers, n_outputs, "quantiles", len(QUANTILE_LEVELS))
         batch_size = choose_batch_size(len(rows.X), settings.batch_size)
         settings = replace(settings, seed=self.seed, batch_size=batch_size)
-        job = TrainingJob(spec, "quantiles", SQUARED, settings, self.threads, with_reasons=False)
+        job = TrainingJob(spec, "quantiles", SQUARED, settings, self.threads)
         trained = train_network_rows(job, rows, held_out, never_expires)
         return GraphSession(trained.score_graph), trained.best_epochs
 
