@@ -15,6 +15,7 @@ from tests.forecast_runs import forecast_run
 from tests.panels import known, lines, predict_median
 from tests.unit.test_forecast_choice import draw_errors, forecast, make_plan
 
+from epic22.core.artifact.panel_model import PanelModel
 from epic22.core.evaluation.backtest import Backtest
 from epic22.core.models.panel.base import QUANTILE_LEVELS, PanelFamily
 from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
@@ -163,6 +164,17 @@ np.save(folder / "quantiles.npy", forecaster.predict_quantiles(known(lines())))
     root = Path(__file__).parents[2]
     subprocess.run([sys.executable, "-c", WITHOUT_TRAINING_STACK + script, str(tmp_path)], check=True, cwd=root)
     assert np.array_equal(np.load(tmp_path / "quantiles.npy"), forecaster.predict_quantiles(past))
+
+
+@pytest.mark.slow
+def test_a_bundle_with_a_network_opens_and_forecasts_what_was_trained(tmp_path: Path) -> None:
+    pytest.importorskip("torch")
+    run, store = forecast_run(tmp_path, draw_panel(persistence=0.8), ("naive", "drift", "pooled_cnn"))
+    model = store.load("rents")
+    assert isinstance(model, PanelModel)
+    opened = model.bundle
+    assert "pooled_cnn" in opened.forecasters
+    assert np.array_equal(opened.forecast(opened.history).quantiles, run.bundle.forecast(run.bundle.history).quantiles)
 
 
 @pytest.mark.slow
