@@ -19,15 +19,24 @@ from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.targets import KINDS
 from epic22.core.task import Array, Kind
 
+SOME_KINDS: dict[str, tuple[Kind, ...]] = {
+    "lstm": ("binary", "hazard"),
+    "gru": ("regression",),
+    "transformer": ("multiclass",),
+    "cnn": ("regression", "hazard"),
+}
+"""Networks share what answers each kind, which `mlp` is tried with; the export of a graph takes seconds."""
+
+
+def list_marks(family: Family) -> tuple[pytest.MarkDecorator, ...]:
+    is_absent = pytest.mark.skipif(not family.is_installed, reason=f"{family.needs} is not installed")
+    return (is_absent, pytest.mark.slow) if family.needs == "torch" else (is_absent,)
+
+
 CASES = [
-    pytest.param(
-        family,
-        kind,
-        id=f"{family.name}-{kind}",
-        marks=pytest.mark.skipif(not family.is_installed, reason=f"{family.needs} is not installed"),
-    )
+    pytest.param(family, kind, id=f"{family.name}-{kind}", marks=list_marks(family))
     for family in FAMILIES
-    for kind in ("binary", "multiclass", "regression", "hazard")
+    for kind in SOME_KINDS.get(family.name, ("binary", "multiclass", "regression", "hazard"))
     if kind in family.kinds and not family.capabilities.needs_sequences
 ]
 

@@ -122,7 +122,7 @@ def test_an_absent_library_is_told_with_the_way_out_and_not_raced() -> None:
         get_family("forest of elms")
     assert default_families("binary") == ("constant", "linear", "boosting")
     optional = {family.name for family in FAMILIES if family.needs}
-    assert optional == {"lightgbm", "catboost", "mlp"}
+    assert optional == {"lightgbm", "catboost", "mlp", "lstm", "gru", "transformer", "cnn"}
     there = {"catboost"} if get_family("catboost").is_installed else set()
     assert set(default_search_families("binary")) == {"linear", "boosting"} | there
 

@@ -7,7 +7,7 @@ give the golden rows the scores that were written down with them. The training s
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -65,8 +65,9 @@ class Schema(ModelSchema):
 
     @classmethod
     def of(cls, task: Task) -> "Schema":
-        """The schema of a task; labels and what is never an input stay out."""
-        columns = tuple(column for column in task.columns if column.role in STORED_ROLES)
+        """The schema of a task; labels and what is never an input stay out. Which columns are steps of a sequence is known to the
+        model that reads them as such; a row is asked for like any other."""
+        columns = tuple(replace(column, step=None) for column in task.columns if column.role in STORED_ROLES)
         t = task.target
         return cls(
             task.name,
