@@ -332,6 +332,42 @@ def test_notations_are_read_a_batch_at_a_time_as_in_the_whole(tmp_path: Path, n:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("form", ["csv", "parquet"])
+def test_numbers_that_stand_for_missing_are_so_in_batches_too(tmp_path: Path, form: str) -> None:
+    n = 600
+    frame = pl.DataFrame(
+        {
+            "pressure": [-999.0 if i % 50 == 7 else 20.0 + i % 37 for i in range(n)],
+            "level": [9999 if i % 40 == 3 else i % 90 for i in range(n)],
+            "both": [-99 if i % 60 == 1 else 99999 if i % 60 == 2 else i % 30 for i in range(n)],
+            "honest": [-999 - i if i % 50 == 7 else i for i in range(n)],
+            "once": [-999 if i == 300 else i % 37 for i in range(n)],
+            "named": [-1 if i % 9 == 0 else i % 5 for i in range(n)],
+            "kept": [-999 if i % 50 == 7 else i % 37 for i in range(n)],
+            "y": ["no", "yes"] * (n // 2),
+        }
+    )
+    path, roles = tmp_path / f"t.{form}", Roles("y", missing=("-1",))
+    frame.write_csv(path) if form == "csv" else frame.write_parquet(path)
+    whole, same = infer_schema(read_table(path), roles), [name for name in frame.columns if name != "kept"]
+    profile = profile_batches(open_batches(path, 70), roles, bounded=("kept",))
+    assert {c.name: c.reading.sentinels for c in profile.columns if c.reading and c.role == "input"} == {
+        "pressure": (-1.0, -999.0),
+        "level": (-1.0, 9999.0),
+        "both": (-1.0, -99.0, 99999.0),
+        "honest": (-1.0,),
+        "once": (-1.0,),
+        "named": (-1.0,),
+        "kept": (-1.0,),
+    }
+    assert [c for c in profile.columns if c.name in same] == [c for c in whole.columns if c.name in same]
+    assert profile.counts["pressure"].range == (20.0, 56.0)
+    read = pl.concat([rows for rows, _ in profile.iterate_typed_rows(open_batches(path, 70))])
+    assert read.select(same).equals(whole.frame.select(same))
+    assert read["kept"].min() == -999
+
+
+@pytest.mark.slow
 def test_a_value_that_is_written_otherwise_is_named_by_file_and_row(tmp_path: Path) -> None:
     path = tmp_path / "t.csv"
     path.write_text("a,y\n" + "".join(f"${i},{'yes' if i % 2 else 'no'}\n" for i in range(12_000)) + "€5,no\n")

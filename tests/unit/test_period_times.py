@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from epic22.core.artifact.panel_bundle import PanelSchema
 from epic22.core.artifact.request_model import build_panel_request_model
 from epic22.core.column import ColumnReading
-from epic22.core.data.column_reading import is_sentinel
 from epic22.core.data.period_times import PanelReading, PeriodReading
+from epic22.core.data.sentinels import is_nines
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
 from epic22.core.time_series import BUSINESS_DAILY, WEEKLY_FROM, get_frequency
@@ -253,7 +253,7 @@ def test_what_is_read_of_a_panel_is_what_was_written(tmp_path_factory: pytest.Te
     times = [frequency.start(first + k) for k in range(data.draw(st.integers(8, 20)))]
     names = data.draw(st.lists(NAMES_OF_SERIES, min_size=1, max_size=4, unique=True))
     # Numbers in nines may stand for missing, which is noted.
-    numbers = st.integers(-1000, 1000).filter(lambda n: not is_sentinel(n))
+    numbers = st.integers(-1000, 1000).filter(lambda n: not is_nines(n))
     values = data.draw(st.lists(numbers, min_size=len(times), max_size=len(times)))
     path = tmp_path_factory.mktemp("panel") / "panel.parquet"
     layout: Literal["wide", "long"] = data.draw(st.sampled_from(["wide", "long"]))

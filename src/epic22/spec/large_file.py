@@ -8,11 +8,12 @@ import polars as pl
 
 from epic22.core.column import Column, ColumnOverride, ColumnReading
 from epic22.core.data.batches import Batches
+from epic22.core.data.column_counts import ColumnCounts
 from epic22.core.data.column_overrides import refuse_unfit_overrides
 from epic22.core.data.examples import Examples
 from epic22.core.data.large_table import LabelEncoder, LargeTable, read_large_table
 from epic22.core.data.leakage import Suspicion
-from epic22.core.data.profile import ColumnCounts, Profile, list_values, profile_batches
+from epic22.core.data.profile import Profile, list_values, profile_batches
 from epic22.core.data.task_data import BatchedTaskData
 from epic22.core.data.time_format import DAY_FIRST, MONTH_FIRST
 from epic22.core.errors import ColumnError, UserError
@@ -47,7 +48,8 @@ def load_batched_task_data(spec: TrainingSpec, batches: Batches, scratch: Path) 
     """
     refuse_unbatchable(spec)
     spec = spec.model_copy(update={"target": spec.target.model_copy(update={"log": "no"})})
-    table_profile = _apply_overrides(profile_batches(batches, build_roles(spec)), spec)
+    bounded = [one.name for one in spec.columns if one.low is not None or one.high is not None]
+    table_profile = _apply_overrides(profile_batches(batches, build_roles(spec), bounded), spec)
     refuse_unknown_keeps([c.name for c in table_profile.columns], spec.roles.keep)
     label = _read_label(table_profile, batches, spec)
     rows_of = table_profile.counts[spec.label].value_counts
@@ -118,12 +120,9 @@ def _apply_overrides(table_profile: Profile, spec: TrainingSpec) -> Profile:
                 f"at a time; it was read as {column.dtype}. "
                 "Leave them out, or give a greater --memory-cap."
             )
-        if (override.low is not None and counts.minimum < override.low) or (
-            override.high is not None and counts.maximum > override.high
-        ):
-            raise ColumnError(
-                f"columns.{override.name}: values from {counts.minimum:g} to {counts.maximum:g}, beyond low or high; mend one."
-            )
+        low, high = counts.range
+        if (override.low is not None and low < override.low) or (override.high is not None and high > override.high):
+            raise ColumnError(f"columns.{override.name}: values from {low:g} to {high:g}, beyond low or high; mend one.")
     return replace(
         table_profile, columns=tuple(overrides[c.name].override(c) if c.name in overrides else c for c in table_profile.columns)
     )
@@ -171,7 +170,8 @@ def _audit_sample(table_profile: Profile, table: LargeTable, kind: Kind, spec: T
 
 def _find_row_counter(counts: ColumnCounts, sample: pl.Series, rows: int) -> Suspicion | None:
     """A row number or an id: whole numbers, none twice in the sample, out of at most twice as many in a row as there are rows."""
-    span = int(counts.maximum - counts.minimum) + 1
+    low, high = counts.range
+    span = int(high - low) + 1
     if counts.missing or rows < 20 or span > 2 * rows or sample.n_unique() < len(sample) or span < rows:
         return None
     evidence = f"{rows:,} whole numbers out of {span:,} in a row, none twice in {len(sample):,} of them: it counts the rows."

@@ -14,7 +14,6 @@ from epic22.core.column import ColumnReading
 from epic22.core.data.column_reading import (
     ReadColumn,
     ReadingRules,
-    find_sentinels,
     gather_remarks,
     infer_reading_as,
     infer_text_column,
@@ -44,6 +43,7 @@ from epic22.core.data.period_times import (
 )
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.schema_inference import is_missing
+from epic22.core.data.sentinels import are_sentinels
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import DataVersion
@@ -320,7 +320,7 @@ def _read_label(
             reading = _mark_missing_numbers(ReadColumn(numbers, ColumnReading()), names, notes).reading
         missing = raw.is_null() | (raw.is_nan() if raw.dtype.is_float() else False)
     if reading is not None and reading.sentinels:
-        missing |= find_sentinels(numbers, reading.sentinels)
+        missing |= are_sentinels(numbers, reading.sentinels)
         numbers = numbers.set(missing, None)
     words, has_number = numbers.is_null() & ~missing, numbers.is_not_null()
     if has_number.any():

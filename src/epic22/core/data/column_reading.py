@@ -23,6 +23,7 @@ from epic22.core.data.number_format import (
     parse_numbers_as,
     parse_plain_numbers,
 )
+from epic22.core.data.sentinels import NumberSpread, are_sentinels, describe_sentinels
 from epic22.core.data.time_format import (
     FISCAL_YEARS,
     ISO_FORMATS,
@@ -63,9 +64,6 @@ MAX_FEW_VALUES = 50
 
 MAX_UNITS = 5
 """More different words behind numbers are no units: addresses have them."""
-
-MIN_VALUES_BESIDE = 5
-"""A number stands for missing only beside this many different others."""
 
 MAX_NUMBER = 3.0e38
 """Beyond this a number is infinite in the 32 bits that models see."""
@@ -361,57 +359,29 @@ def _read_names(
 def null_sentinels(column: ReadColumn, rules: ReadingRules) -> ReadColumn:
     """The column without numbers that stand for missing: -999 where nothing else is below zero, or far from all others."""
     number = column.values
-    named = _list_numbers(rules.missing) if number.dtype.is_numeric() else []
+    named = list_numbers(rules.missing) if number.dtype.is_numeric() else []
     if named:
-        is_named = find_sentinels(number, named)
+        is_named = are_sentinels(number, named)
         column = replace(column, values=number.set(is_named, None), reading=replace(column.reading, sentinels=tuple(named)))
         number = column.values
     if not rules.may_be_missing or not number.dtype.is_numeric() or column.problem is not None:
         return column
-    least, greatest = number.min(), number.max()
-    sentinels = [float(one) for one in (least, greatest) if is_sentinel(one) and _stands_apart(number, one)]  # type: ignore[arg-type]
+    spread = NumberSpread()
+    spread.add(number)
+    sentinels = spread.find_sentinels()
     if not sentinels:
         return column
-    is_missing = find_sentinels(number, sentinels)
-    shown = ", ".join(f"{one:,g} in {int((number == one).sum()):,} rows" for one in sentinels)
     return replace(
         column,
-        values=number.set(is_missing, None),
+        values=number.set(are_sentinels(number, tuple(sentinels)), None),
         reading=replace(column.reading, sentinels=(*column.reading.sentinels, *sentinels)),
-        remarks=(*column.remarks, (SENTINELS, f"{number.name} ({shown})")),
+        remarks=(*column.remarks, (SENTINELS, describe_sentinels(number.name, sentinels))),
     )
 
 
-def _list_numbers(words: Sequence[str]) -> list[float]:
+def list_numbers(words: Sequence[str]) -> list[float]:
     """The words that are numbers: files with types have them as such."""
     return parse_plain_numbers(pl.Series(words, dtype=pl.String)).cast(pl.Float64).drop_nulls().to_list()
-
-
-def find_sentinels(number: pl.Series, sentinels: Sequence[float]) -> pl.Series:
-    """Which numbers are among those that stand for missing."""
-    return number.cast(pl.Float64).is_in(list(sentinels)).fill_null(value=False)
-
-
-def is_sentinel(number: object) -> bool:
-    """Whether a number is written in nines alone, as those are that stand for missing.
-
-    >>> is_sentinel(-999), is_sentinel(9999.0), is_sentinel(-99.5)
-    (True, True, False)
-    """
-    return isinstance(number, int | float) and abs(number) >= 9 and set(f"{abs(number):.12g}") == {"9"}
-
-
-def _stands_apart(number: pl.Series, sentinel: float) -> bool:
-    """Whether a number comes more than once, and all others are many and far away: on the other side of zero, or apart by more
-    than their own range, five times where it is above them."""
-    others = number.filter(number != sentinel).drop_nulls()
-    n_sentinels = len(number) - number.null_count() - len(others)
-    if n_sentinels < 2 or n_sentinels > len(others) or others.n_unique() < MIN_VALUES_BESIDE:
-        return False
-    low, high = float(others.min()), float(others.max())  # type: ignore[arg-type]
-    if sentinel < low:
-        return sentinel < 0 <= low or low - sentinel > high - low
-    return sentinel - high > 5 * (high - low)
 
 
 def _are_bare_numbers(values: pl.Series, form: NumberFormat) -> bool:
@@ -488,7 +458,7 @@ def describe_infinite(number: pl.Series, name: str) -> str | None:
 def read_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:
     """The text of a later file in a type, as training read it; null where it is missing, or does not fit."""
     typed = parse_text(strip_text(text, dtype, reading), dtype, reading)
-    return typed.set(find_sentinels(typed, reading.sentinels), None) if reading.sentinels else typed
+    return typed.set(are_sentinels(typed, reading.sentinels), None) if reading.sentinels else typed
 
 
 def strip_text(text: pl.Series, dtype: Dtype, reading: ColumnReading) -> pl.Series:

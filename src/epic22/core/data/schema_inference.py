@@ -17,7 +17,6 @@ from epic22.core.data.column_reading import (
     ReadingRules,
     describe_infinite,
     describe_problems,
-    find_sentinels,
     gather_remarks,
     infer_reading_as,
     infer_text_column,
@@ -33,6 +32,7 @@ from epic22.core.data.compound_numbers import COMPOUNDS
 from epic22.core.data.files import RawTable
 from epic22.core.data.names import describe_unlabelled, keeps_names_apart, null_unlabelled, strip_name
 from epic22.core.data.period_notation import DAY_NOTATION, NUMBER_CLOCKS
+from epic22.core.data.sentinels import are_sentinels
 from epic22.core.data.time_format import TIME_FORMATS, name_offset, parse_times_as, read_offsets
 from epic22.core.errors import ColumnError, RowError
 from epic22.core.task import Column, Dtype, Role
@@ -504,7 +504,7 @@ def cast_column(series: pl.Series, column: Column, problems: list[tuple[int, str
         typed = own.cast(pl.String) if dtype in ("category", "text") else _cast(own, dtype)
     missing = own.is_null()
     if column.reading is not None and column.reading.sentinels:
-        missing = missing | find_sentinels(typed, column.reading.sentinels)
+        missing = missing | are_sentinels(typed, column.reading.sentinels)
         typed = typed.set(missing, None)
     odd = typed.is_null() & ~missing
     if typed.dtype == pl.Float64:
