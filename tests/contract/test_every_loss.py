@@ -14,7 +14,7 @@ from epic22.core.evaluation.metrics import choose_metric
 from epic22.core.models.base import BaseEstimator, Family, compute_response, get_value_scale
 from epic22.core.models.catalog import FAMILIES, get_family
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.models.loss import Loss
+from epic22.core.models.loss import Loss, list_quantile_levels
 from epic22.core.task import Array, RowMetadata
 
 pytestmark = pytest.mark.slow
@@ -108,6 +108,19 @@ class TestEveryFamilyWithEveryLoss:
             assert np.mean(y <= value) == pytest.approx(share, abs=0.12)
         else:
             assert value.mean() == pytest.approx(y.mean(), rel=0.12)
+
+    def test_quantiles_that_it_states_itself_never_cross_and_hold_their_shares(self, family: Family, asked: str) -> None:
+        estimator, X, y = fitted(family.name, asked)
+        quantiles, levels = estimator.predict_quantiles(X), list_quantile_levels(ASKED[asked][0])
+        assert (quantiles is not None) == (bool(levels) and family.extra == "neural")
+        if quantiles is None:
+            return
+        assert (np.diff(quantiles, axis=1) >= 0).all()
+        assert np.array_equal(quantiles[:, levels.index(ASKED[asked][0].quantile)], estimator.predict(X))
+        assert np.mean(y[:, None] <= quantiles, axis=0) == pytest.approx(np.array(levels), abs=0.12)
+        again = family.restore(estimator.files()).predict_quantiles(X)
+        assert again is not None
+        assert again.tobytes() == quantiles.tobytes()
 
     def test_it_beats_the_constant_by_its_own_loss_unless_it_is_a_baseline(self, family: Family, asked: str) -> None:
         made = sample(asked, 600)

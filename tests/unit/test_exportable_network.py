@@ -66,7 +66,7 @@ class DoublingNetwork(BaseEstimator):
     ],
 )
 def test_a_specification_is_restored_from_its_json(layers: Layers) -> None:
-    spec = NetworkSpec(COLUMNS, layers, 10, "quantiles", n_quantiles=5)
+    spec = NetworkSpec(COLUMNS, layers, 10, "quantiles", n_quantiles=5, deciding=7)
     assert restore_spec(json.loads(json.dumps(spec_to_json(spec)))) == spec
 
 
@@ -134,6 +134,24 @@ def test_a_file_is_described_beside_it_and_its_description_suffices_to_score_gol
     assert score["slope"] * x[:, 0] + score["intercept"] == pytest.approx(np.array(said["golden"]["score"]))
     assert said["model"] == {"task": "wear", "version": "3", "family": "mlp", "model_hash": "hash"}
     assert said["file"]["name"] == "wear.toy"
+
+
+@dataclass
+class QuantileNetwork(DoublingNetwork):
+    """Stands for a network of five quantiles, the fourth of which is the one asked for."""
+
+    @property
+    def network(self) -> ScoringNetwork:
+        spec = replace(SPEC, n_outputs=5, output="quantiles", n_quantiles=5, deciding=3)
+        return ScoringNetwork(spec, b"graph", slope=2.0, intercept=1.0)
+
+
+def test_of_several_quantiles_in_a_file_the_deciding_one_is_the_score() -> None:
+    form = ExportFormat("toy", ".toy", lambda network: network.graph, lambda content, suffix, X: X[:, :1] + np.arange(-3.0, 2.0))
+    exported = export_network(build_model(QuantileNetwork()), read_golden, form, "wear.toy")
+    assert exported.largest_difference < 1e-6
+    assert exported.description["output"]["deciding"] == 3
+    assert exported.description["steps"][0] == "score = slope · output[:, 3] + intercept"
 
 
 def test_inputs_are_described_in_the_order_of_the_matrix_with_the_place_of_each_level() -> None:

@@ -161,6 +161,18 @@ def test_an_infinite_value_is_refused_as_in_a_row_alone() -> None:
 
 
 @pytest.mark.slow
+def test_an_interval_around_a_models_own_quantiles_follows_the_row(tmp_path: Path) -> None:
+    _, bundle = of_toy(tmp_path, "regression", interval=AdaptiveInterval(0.9, "quantiles", 1.0, 2.0))
+    rows = rows_for(bundle)
+    X = bundle.preprocessor.transform(rows)
+    ends = bundle.estimator.predict(X)[:, None] + np.array([-5.0, 0.0, 5.0]) * (1 + np.arange(len(X)) % 3)[:, None]
+    bundle.estimator.predict_quantiles = lambda X: ends  # type: ignore[method-assign]
+    interval = predict_columns(bundle, rows).interval
+    assert interval is not None
+    np.testing.assert_array_equal(interval, [ends[:, 0] - 1.0, ends[:, -1] + 2.0])
+
+
+@pytest.mark.slow
 def test_no_answer_and_no_interval_of_a_count_lies_below_zero(tmp_path: Path) -> None:
     _, bundle = of_toy(tmp_path, "regression", interval=AdaptiveInterval(0.9, "constant", 1.0, 1.0))
     rows = rows_for(bundle)

@@ -3,7 +3,9 @@
 A row alone is a batch of one: every figure is worked out row by row in the same order, so that both have the same bits.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -42,11 +44,11 @@ def compute_columns(bundle: Bundle, X: Array, stakes: Array | None) -> Predictio
     """The answers to a matrix (n, p); `stakes` (n,) is its stake column, NaN where missing, None where rows have none."""
     # Sums along a row must not depend on how the matrix lies in memory.
     raw = np.ascontiguousarray(bundle.estimator.decision_function(X), dtype=np.float64)
-    kinds = {
+    kinds: dict[str, Callable[[Bundle, Array, Array | None], PredictionColumns]] = {
         "binary": _compute_binary,
         "multiclass": _compute_multiclass,
         "hazard": _compute_hazard,
-        "regression": _compute_regression,
+        "regression": partial(_compute_regression, X=X),
     }
     return kinds[bundle.schema.kind](bundle, raw, stakes)
 
@@ -69,9 +71,11 @@ def _compute_multiclass(bundle: Bundle, raw: Array, _: Array | None) -> Predicti
     )
 
 
-def _compute_regression(bundle: Bundle, raw: Array, _: Array | None) -> PredictionColumns:
-    values = compute_response(bundle.estimator, raw, "regression")
-    interval = None if bundle.interval is None else np.stack(bundle.interval.compute_intervals(values))
+def _compute_regression(bundle: Bundle, raw: Array, _: Array | None, X: Array) -> PredictionColumns:
+    values, interval = compute_response(bundle.estimator, raw, "regression"), None
+    if bundle.interval is not None:
+        quantiles = bundle.estimator.predict_quantiles(X) if bundle.interval.uses_quantiles else None
+        interval = np.stack(bundle.interval.compute_intervals(values, quantiles))
     floor = bundle.schema.floor
     if floor is not None:
         values, interval = np.maximum(values, floor), None if interval is None else np.maximum(interval, floor)

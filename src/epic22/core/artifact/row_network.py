@@ -36,8 +36,10 @@ class RowNetwork:
     network: ScoringNetwork
 
     def restore_scores(self, output: Array) -> Array:
-        """Scores (n, o) of the network's output (n, o)."""
-        return self.network.slope * output + self.network.intercept
+        """Scores (n, o) of the network's output (n, o), or (n, 1) of the one that decides."""
+        deciding = self.network.spec.deciding
+        scores = output if deciding is None else output[:, deciding : deciding + 1]
+        return self.network.slope * scores + self.network.intercept
 
     def describe(self, golden: GoldenRows) -> dict[str, Any]:
         """What inputs mean, how the output becomes an answer, and golden rows, as JSON has it; a missing value is null."""
@@ -67,10 +69,11 @@ class RowNetwork:
                 "classes": list(schema.classes),
                 "horizons": list(schema.horizons),
                 "score": {"slope": self.network.slope, "intercept": self.network.intercept},
+                **({} if spec.deciding is None else {"deciding": spec.deciding}),
                 "value": to_json(get_value_scale(self.bundle.estimator)),
                 "calibration": to_json(self.bundle.calibration, MANIFEST_VIEWS),
             },
-            "steps": describe_steps(self.bundle),
+            "steps": describe_steps(self.bundle, spec.deciding),
             "network": spec_to_json(spec),
             "preprocessing": to_json(self.bundle.preprocessor, PREPROCESSING_VIEWS),
             "golden": {"x": to_json(golden.X.tolist()), "score": golden.raw.tolist()},
@@ -102,9 +105,9 @@ def describe_inputs(preprocessor: Preprocessor) -> list[dict[str, Any]]:
     ]
 
 
-def describe_steps(bundle: Bundle) -> list[str]:
-    """The way from the network's output to the model's answer, a formula a step."""
-    steps = ["score = slope · output + intercept"]
+def describe_steps(bundle: Bundle, deciding: int | None = None) -> list[str]:
+    """The way from the network's output to the model's answer, a formula a step, which may be one of several."""
+    steps = [f"score = slope · output{'' if deciding is None else f'[:, {deciding}]'} + intercept"]
     if bundle.calibration.method != "none":
         steps.append(f"score = {CALIBRATION_FORMULAS[bundle.calibration.method]}")
     is_log = get_value_scale(bundle.estimator).log

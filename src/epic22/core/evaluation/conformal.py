@@ -8,7 +8,7 @@ n = rows, k = classes.
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal, get_args
+from typing import Any, ClassVar, Literal, get_args
 
 import numpy as np
 
@@ -19,7 +19,7 @@ COVERAGE = 0.9
 MIN_ROWS_PER_THRESHOLD = 30
 """Classes with fewer out-of-fold rows share a threshold with the next rarer ones."""
 
-IntervalKind = Literal["constant", "scaled", "relative"]
+IntervalKind = Literal["constant", "scaled", "relative", "quantiles"]
 
 
 def conformal_quantile(scores: Array, weight: Array, level: float) -> float:
@@ -46,8 +46,9 @@ class ConstantInterval:
 
     coverage: float
     half_width: float
+    uses_quantiles: ClassVar[bool] = False
 
-    def compute_intervals(self, values: Array) -> tuple[Array, Array]:
+    def compute_intervals(self, values: Array, quantiles: Array | None = None) -> tuple[Array, Array]:
         """The intervals around values, (n,) each."""
         return values - self.half_width, values + self.half_width
 
@@ -58,8 +59,9 @@ class AdaptiveInterval:
 
     `lower_margin` and `upper_margin` are what is taken off and added: in the label's unit (constant), in units of the scatter
     expected at the value (scaled: linear between `centres`, each with its `scatter`, level beyond them), or in natural logarithms
-    (relative; a value below `min_value`, the smallest answer seen, counts as that). No end lies below `lower_bound`, where
-    outcomes have one. The value is always inside, unless it is itself below `lower_bound`.
+    (relative; a value below `min_value`, the smallest answer seen, counts as that). Of a model that states its own quantiles they
+    are taken off its lowest one and added to its highest one, and may be below 0 (quantiles: Romano, Patterson and Candès 2019).
+    No end lies below `lower_bound`, where outcomes have one. The value is always inside, unless it is itself below `lower_bound`.
 
     >>> AdaptiveInterval(0.9, "scaled", 2.0, 3.0, (0.0, 10.0), (1.0, 2.0)).compute_intervals(np.array([5.0]))
     (array([2.]), array([9.5]))
@@ -74,15 +76,22 @@ class AdaptiveInterval:
     min_value: float = 0.0
     lower_bound: float | None = None
 
-    def compute_intervals(self, values: Array) -> tuple[Array, Array]:
-        """The intervals around values, (n,) each."""
-        low, high = self._compute_unbounded(values)
+    @property
+    def uses_quantiles(self) -> bool:
+        """Whether it lies around the model's own quantiles."""
+        return self.kind == "quantiles"
+
+    def compute_intervals(self, values: Array, quantiles: Array | None = None) -> tuple[Array, Array]:
+        """The intervals around values, (n,) each; `quantiles` (n, q) are the model's own, where it `uses_quantiles`."""
+        low, high = self._compute_unbounded(values, quantiles)
         low, high = np.minimum(low, values), np.maximum(high, values)
         if self.lower_bound is None:
             return low, high
         return np.maximum(low, self.lower_bound), np.maximum(high, self.lower_bound)
 
-    def _compute_unbounded(self, values: Array) -> tuple[Array, Array]:
+    def _compute_unbounded(self, values: Array, quantiles: Array | None) -> tuple[Array, Array]:
+        if self.uses_quantiles and quantiles is not None:
+            return quantiles[:, 0] - self.lower_margin, quantiles[:, -1] + self.upper_margin
         if self.kind == "constant":
             return values - self.lower_margin, values + self.upper_margin
         if self.kind == "scaled":

@@ -149,8 +149,9 @@ def evaluate_intervals(rows: OutOfFoldPredictions, coverage: float = COVERAGE) -
         interval, _ = choose_interval(first_repeat.take(calibration_rows), coverage)
         if interval is None:
             return None
-        low, high = interval.compute_intervals(first_repeat.response[evaluation_rows].astype(np.float64))
-        y = first_repeat.y[evaluation_rows]
+        part = first_repeat.take(evaluation_rows)
+        low, high = interval.compute_intervals(part.response.astype(np.float64), part.quantiles)
+        y = part.y
         return (low <= y) & (y <= high), high - low
 
     return _evaluate_folds(first_repeat, evaluate_fold, first_repeat.response)

@@ -180,8 +180,9 @@ def evaluate(
         fitted = candidate.fit(experiment.censor_for(fold), fold.train)
         seconds.append(time.perf_counter() - began)
         test = examples.take(fold.test)
-        response = predict_response(fitted.estimator, fitted.preprocessor.transform(test.X), task.target.kind)
-        predictions.append(FoldPredictions(fold, response, fitted if keep_models and fold.repeat == 0 else None))
+        X = fitted.preprocessor.transform(test.X)
+        response, quantiles = predict_response(fitted.estimator, X, task.target.kind), fitted.estimator.predict_quantiles(X)
+        predictions.append(FoldPredictions(fold, response, fitted if keep_models and fold.repeat == 0 else None, quantiles))
         if fold is plan.folds[-1]:
             ms_per_row = measure_ms_per_row(fitted, task, test)
         progress()

@@ -1,4 +1,4 @@
-"""Which interval is best around values: constant, scaled with the scatter expected at the value, or relative.
+"""Which interval is best around values: constant, scaled with the scatter expected at the value, relative, or the model's own.
 
 Chosen by held-out interval score (Gneiting and Raftery 2007), all of it on out-of-fold residuals. The scatter is a monotone
 function of the predicted value, so it costs nothing when a row is answered; the residuals it divides are of other folds than the
@@ -51,6 +51,8 @@ INTERVAL_KINDS: tuple[tuple[IntervalKind, bool], ...] = (
     ("scaled", False),
     ("relative", True),
     ("relative", False),
+    ("quantiles", True),
+    ("quantiles", False),
 )
 """Kind and symmetry; the first is what the others must beat."""
 
@@ -98,9 +100,9 @@ def _compute_out_of_fold_scores(rows: OutOfFoldPredictions, kind: IntervalKind, 
     for calibration_rows, evaluation_rows in rows.iterate_splits():
         interval = fit_interval(rows.take(calibration_rows), kind, symmetric, coverage) if len(calibration_rows) else None
         if interval is not None:
-            scores[evaluation_rows] = compute_interval_scores(
-                rows.y[evaluation_rows], *interval.compute_intervals(rows.response[evaluation_rows]), coverage
-            )
+            part = rows.take(evaluation_rows)
+            ends = interval.compute_intervals(part.response, part.quantiles)
+            scores[evaluation_rows] = compute_interval_scores(part.y, *ends, coverage)
     return scores
 
 
@@ -121,6 +123,11 @@ def fit_interval(
     if not len(y):
         return None
     shape = AdaptiveInterval(coverage, kind, 0.0, 0.0, lower_bound=0.0 if (y >= 0).all() else None)
+    if kind == "quantiles":
+        if rows.quantiles is None:
+            return None
+        below, above = rows.quantiles[:, 0] - y, y - rows.quantiles[:, -1]
+        return _set_margins(shape, below, above, rows.weight, symmetric)
     if kind == "relative":
         if (y <= 0).any() or (value <= 0).any():
             return None
@@ -132,17 +139,18 @@ def fit_interval(
         shape, residuals = replace(shape, centres=scatter.centres, scatter=scatter.sizes), (y - value) / own
     else:
         residuals = y - value
-    lower, upper = _compute_tail_quantiles(residuals, rows.weight, symmetric, coverage)
-    return replace(shape, lower_margin=lower, upper_margin=upper) if math.isfinite(lower) and math.isfinite(upper) else None
+    return _set_margins(shape, -residuals, residuals, rows.weight, symmetric)
 
 
-def _compute_tail_quantiles(residuals: Array, weight: Array, symmetric: bool, coverage: float) -> tuple[float, float]:
-    """What is taken off and added: one quantile of the sizes, or one of each tail."""
+def _set_margins(shape: AdaptiveInterval, below: Array, above: Array, weight: Array, symmetric: bool) -> AdaptiveInterval | None:
+    """The interval with what is taken off and added, by how far outcomes lie `below` and `above` it, (n,): one quantile of the
+    larger, or one of each tail. None where one has no end."""
     if symmetric:
-        both = conformal_quantile(np.abs(residuals), weight, coverage)
-        return both, both
-    tail = 1 - (1 - coverage) / 2
-    return conformal_quantile(-residuals, weight, tail), conformal_quantile(residuals, weight, tail)
+        lower = upper = conformal_quantile(np.maximum(below, above), weight, shape.coverage)
+    else:
+        tail = 1 - (1 - shape.coverage) / 2
+        lower, upper = conformal_quantile(below, weight, tail), conformal_quantile(above, weight, tail)
+    return replace(shape, lower_margin=lower, upper_margin=upper) if math.isfinite(lower) and math.isfinite(upper) else None
 
 
 @dataclass(frozen=True)

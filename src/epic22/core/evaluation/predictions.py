@@ -27,11 +27,13 @@ class FittedFold:
 
 @dataclass(frozen=True)
 class FoldPredictions:
-    """Responses of one fold's test rows, by a model that never saw them; the model itself where it was to be kept."""
+    """Responses of one fold's test rows, by a model that never saw them; the model itself where it was to be kept, and its own
+    `quantiles` (n, q) where it states any."""
 
     fold: Fold
     response: Array
     fitted: FittedFold | None = None
+    quantiles: Array | None = None
 
 
 @dataclass(frozen=True)
@@ -112,9 +114,11 @@ class OutOfFoldRows:
 
 @dataclass(frozen=True, kw_only=True)
 class OutOfFoldPredictions(OutOfFoldRows):
-    """Out-of-fold responses: values or probabilities of the positive class (n,), or class probabilities (n, k)."""
+    """Out-of-fold responses: values or probabilities of the positive class (n,), or class probabilities (n, k); and the models'
+    own `quantiles` of the label (n, q), where they state any."""
 
     response: Array
+    quantiles: Array | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -151,4 +155,8 @@ def collect_out_of_fold_predictions(experiment: Experiment, predictions: tuple[F
     at = experiment.examples.at[predictions[0].fold.test]
     single = len(predictions) == 1
     forward = experiment.plan.strategy == "walk_forward" or (single and bool(at.min() != at.max()))
-    return OutOfFoldPredictions.from_fold_predictions(experiment, predictions, forward, response=response).with_inner_folds
+    own = {"response": response}
+    quantiles = [part.quantiles for part in predictions if part.quantiles is not None]
+    if len(quantiles) == len(predictions):
+        own["quantiles"] = np.concatenate(quantiles)
+    return OutOfFoldPredictions.from_fold_predictions(experiment, predictions, forward, **own).with_inner_folds

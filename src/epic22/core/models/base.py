@@ -133,6 +133,10 @@ class BaseEstimator(ABC):
             else get_value_scale(self)(self.decision_function(X))
         )
 
+    def predict_quantiles(self, X: Array) -> Array | None:
+        """Quantiles of the label that the model states itself, (n, q) ascending, in the label's unit; None of most models."""
+        return None
+
     def files(self) -> dict[str, bytes]:
         """One JSON file with the constructor's arguments and what `fit` learned, whose names end in `_`."""
         state = {name.removesuffix("_"): np.asarray(value).tolist() for name, value in vars(self).items()}

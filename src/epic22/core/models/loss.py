@@ -58,6 +58,18 @@ class Loss:
 
 SQUARED = Loss()
 
+ROW_LEVELS: tuple[float, ...] = (0.05, 0.25, 0.5, 0.75, 0.95)
+"""Levels of the quantiles that a model which learns several at once states of a row; the outer ones hold 90 % between them."""
+
+
+def list_quantile_levels(loss: Loss) -> tuple[float, ...]:
+    """The levels that are learned at once where one of them is asked for, ascending; empty for a loss that asks for a mean.
+
+    >>> list_quantile_levels(Loss("quantile", 0.8))
+    (0.05, 0.25, 0.5, 0.75, 0.8, 0.95)
+    """
+    return tuple(sorted({*ROW_LEVELS, loss.quantile})) if loss.name in ("absolute", "quantile") else ()
+
 
 def needs_smearing(target: Target) -> bool:
     """Whether exponentials of logarithms are put right to be means.

@@ -79,6 +79,11 @@ class LogTargetRegressor(BaseEstimator):
         """Logarithms, (n,), before the scale."""
         return np.asarray(self.model.decision_function(X))
 
+    def predict_quantiles(self, X: Array) -> Array | None:
+        """Exponentials of the logarithm's quantiles, which are the value's."""
+        quantiles = self.model.predict_quantiles(X)
+        return None if quantiles is None else np.asarray(np.exp(quantiles))
+
     def shap_values(self, X: Array) -> Array:
         """What each column adds to the logarithm, the average last."""
         return np.asarray(self.model.shap_values(X))
@@ -123,6 +128,11 @@ class CenteredRegressor(BaseEstimator):
     def decision_function(self, X: Array) -> Array:
         """Values, (n,)."""
         return self._restore_values(self.model.decision_function(X))
+
+    def predict_quantiles(self, X: Array) -> Array | None:
+        """Quantiles of values, (n, q)."""
+        quantiles = self.model.predict_quantiles(X)
+        return None if quantiles is None else self._restore_values(quantiles)
 
     def shap_values(self, X: Array) -> Array:
         """What each column adds to the value; the average, last, holds the centre."""

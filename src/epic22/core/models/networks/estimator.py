@@ -23,7 +23,7 @@ from epic22.core.models.base import (
 )
 from epic22.core.models.hazard import HazardEstimator, check_survival_data, compute_at_risk, split_inner_arrays
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.models.loss import SQUARED, Loss
+from epic22.core.models.loss import SQUARED, Loss, list_quantile_levels
 from epic22.core.models.networks.device_use import occupy_device
 from epic22.core.models.networks.exportable import ScoringNetwork, restore_spec, spec_to_json
 from epic22.core.models.networks.graph_session import GraphSession
@@ -164,11 +164,18 @@ class NetworkEstimator(BaseEstimator):
         categories = tuple(j for j, is_category in enumerate(self.categorical) if is_category)
         codes = [X[:, j][np.isfinite(X[:, j])] for j in categories]
         n_levels = tuple(int(known.max()) + 1 if len(known) else 0 for known in codes)
-        return NetworkSpec(NetworkColumns(numbers, categories, n_levels, steps), self.layers, self._n_outputs, self._output)
+        columns, levels = NetworkColumns(numbers, categories, n_levels, steps), self._quantile_levels
+        spec = NetworkSpec(columns, self.layers, self._n_outputs, self._output)
+        return replace(spec, n_quantiles=len(levels), deciding=levels.index(self.loss.quantile)) if levels else spec
+
+    @property
+    def _quantile_levels(self) -> tuple[float, ...]:
+        """Of values the levels that are learned at once, the asked one among them; none where a mean is asked for."""
+        return list_quantile_levels(self.loss) if KINDS[self.kind].is_regression else ()
 
     @property
     def _n_outputs(self) -> int:
-        return self.n_classes if KINDS[self.kind].has_score_per_class else 1
+        return self.n_classes if KINDS[self.kind].has_score_per_class else len(self._quantile_levels) or 1
 
     @property
     def _output(self) -> Output:
@@ -177,6 +184,8 @@ class NetworkEstimator(BaseEstimator):
             return "class_scores"
         if kind.is_classification:
             return "log_odds"
+        if self._quantile_levels:
+            return "quantiles"
         return "log_mean" if kind.has_log_link else "value"
 
     @property
@@ -187,7 +196,7 @@ class NetworkEstimator(BaseEstimator):
     def _fit_label_scale(self, y: Array) -> None:
         """Values are learned as distances from their mean in parts of their spread, counts in parts of their mean."""
         self.level_, self.spread_ = 0.0, 1.0
-        if self._output == "value":
+        if self._output in ("value", "quantiles"):
             self.level_, self.spread_ = float(np.mean(y)), float(np.std(y)) or 1.0
         if self._output == "log_mean":
             self.spread_ = float(np.mean(y)) or 1.0
@@ -200,10 +209,22 @@ class NetworkEstimator(BaseEstimator):
         return {"default_epochs": self.epochs_}
 
     def decision_function(self, X: Array) -> Array:
-        """Scores before the link, (n,) or (n, k)."""
+        """Scores before the link, (n,) or (n, k); of several quantiles the one that was asked for."""
+        outputs = self._compute_outputs(X)
+        return outputs if self._has_many_scores else self._restore_scale(outputs[:, self._deciding or 0])
+
+    def predict_quantiles(self, X: Array) -> Array | None:
+        """The quantiles `list_quantile_levels`, (n, q), which never cross; None where a mean was asked for."""
+        return None if self._deciding is None else self._restore_scale(self._compute_outputs(X))
+
+    def _compute_outputs(self, X: Array) -> Array:
         parts = [self.score_.run(X[i : i + ROWS_PER_CALL]) for i in range(0, len(X), ROWS_PER_CALL)]
-        scores = np.concatenate(parts) if parts else np.zeros((0, self._n_outputs))
-        return scores if self._has_many_scores else self._restore_scale(scores[:, 0])
+        return np.concatenate(parts) if parts else np.zeros((0, self._n_outputs))
+
+    @property
+    def _deciding(self) -> int | None:
+        """Which output is the score, of several quantiles; the first versions had the one alone."""
+        return None if self.spec_ is None else self.spec_.deciding
 
     @property
     def _has_many_scores(self) -> bool:
@@ -220,7 +241,7 @@ class NetworkEstimator(BaseEstimator):
         if self._has_many_scores:
             return parts
         parts = parts[:, 0]
-        if self._output == "value":
+        if self._output != "log_mean":
             parts[:, :-1] *= self.spread_
         parts[:, -1] = self._restore_scale(parts[:, -1])
         return parts

@@ -27,7 +27,8 @@ LAYERS: Mapping[str, type[Layers]] = {
 
 @dataclass(frozen=True)
 class ScoringNetwork:
-    """A network that scores rows X (n, p): `graph` is ONNX, its output (n, o) times `slope` plus `intercept` is the score."""
+    """A network that scores rows X (n, p): `graph` is ONNX, its output (n, o), or the column of it that decides, times `slope`
+    plus `intercept` is the score."""
 
     spec: NetworkSpec
     graph: bytes
@@ -59,7 +60,8 @@ def find_network(estimator: BaseEstimator) -> ScoringNetwork | None:
 def spec_to_json(spec: NetworkSpec) -> dict[str, Any]:
     """A specification as JSON has it; its layers are named."""
     names = {layers: name for name, layers in LAYERS.items()}
-    return asdict(spec) | {"layers": {"kind": names[type(spec.layers)], **asdict(spec.layers)}}
+    state = asdict(spec) | {"layers": {"kind": names[type(spec.layers)], **asdict(spec.layers)}}
+    return {name: value for name, value in state.items() if name != "deciding" or value is not None}
 
 
 def restore_spec(state: Mapping[str, Any]) -> NetworkSpec:

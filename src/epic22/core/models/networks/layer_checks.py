@@ -10,7 +10,7 @@ from typing import get_args
 import torch
 from torch import Tensor, nn
 
-from epic22.core.models.loss import SQUARED
+from epic22.core.models.loss import Loss
 from epic22.core.models.networks.column_embedding import ColumnEmbedding
 from epic22.core.models.networks.convolution import CausalConvolution
 from epic22.core.models.networks.dropout_checks import check_dropout, check_recurrent_dropout
@@ -88,8 +88,8 @@ def compute_losses(layer: nn.Module, x: Tensor) -> Tensor:
         "hazard": (torch.arange(2 * n * o, device=x.device).reshape(n, 2 * o) % 5 > 1) * 1.0,
         "quantiles": torch.where(labels == 0, float("nan"), labels.to(x.dtype))[:, None],
     }
-    # Classes are read as whole numbers, whatever the labels are.
-    built = {objective: build(SQUARED) for objective, build in OUTPUT_LOSSES.items()}
+    # Classes are read as whole numbers, whatever the labels are; a median is learned beside other quantiles.
+    built = {objective: build(Loss("absolute")) for objective, build in OUTPUT_LOSSES.items()}
     return torch.stack([loss(raw, special.get(objective, labels).to(raw.dtype)) for objective, loss in built.items()], dim=1)
 
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from epic22.core.errors import UserError
-from epic22.core.models.loss import EVALUATION_POWER, Loss
+from epic22.core.models.loss import EVALUATION_POWER, Loss, list_quantile_levels
 from epic22.core.models.panel.base import QUANTILE_LEVELS
 
 OutputLoss = Callable[[Tensor, Tensor], Tensor]
@@ -22,10 +22,13 @@ def _compute_class_loss(raw: Tensor, y: Tensor) -> Tensor:
     return functional.cross_entropy(raw, y.to(torch.int64), reduction="none")
 
 
-def _build_pinball(quantile: float) -> OutputLoss:
-    def compute(raw: Tensor, y: Tensor) -> Tensor:
-        error = y - raw[:, 0]
-        return torch.maximum(quantile * error, (quantile - 1) * error)
+def _build_pinball(loss: Loss) -> OutputLoss:
+    """Mean pinball loss over the levels that are learned beside the one asked for: quantiles (n, q)."""
+    level_values = list_quantile_levels(loss)
+
+    def compute(quantiles: Tensor, y: Tensor) -> Tensor:
+        levels, error = torch.tensor(level_values, device=y.device), y[:, None] - quantiles
+        return torch.maximum(levels * error, (levels - 1) * error).mean(1)
 
     return compute
 
@@ -59,8 +62,8 @@ def _compute_quantile_loss(quantiles: Tensor, y: Tensor) -> Tensor:
 
 VALUE_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     "squared": lambda loss: lambda raw, y: (raw[:, 0] - y) ** 2,
-    "absolute": lambda loss: lambda raw, y: (raw[:, 0] - y).abs(),
-    "quantile": lambda loss: _build_pinball(loss.quantile),
+    "absolute": _build_pinball,
+    "quantile": _build_pinball,
     "poisson": lambda loss: _build_tweedie(1.0),
     "tweedie": lambda loss: _build_tweedie(loss.power or EVALUATION_POWER),
 }

@@ -48,7 +48,8 @@ class ScoreModule(nn.Module):
 
 
 class ReasonModule(ScoreModule):
-    """Integrated gradients (Sundararajan, Taly, Yan 2017) of one row, (o, p + 1), the score of the average row last.
+    """Integrated gradients (Sundararajan, Taly, Yan 2017) of one row, (o, p + 1), the score of the average row last; where one
+    output decides, of that one.
 
     The way goes through the columns' vectors, so that categories and missing values are on it as numbers are.
     """
@@ -62,17 +63,19 @@ class ReasonModule(ScoreModule):
     def forward(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
         """Contributions of the columns in the order of X."""
         network, inner = self.network[0], {name: value for name, value in weights.items() if name != "reference"}
+        deciding = self.spec.deciding
 
         def embed(rows: Tensor) -> Tensor:
             return functional_call(network, inner, (rows, "vectors"))
 
         def score(vectors: Tensor) -> Tensor:
-            return average_members(functional_call(network, inner, (vectors, "outputs")), self.spec)
+            scores = average_members(functional_call(network, inner, (vectors, "outputs")), self.spec)
+            return scores if deciding is None else scores[:, deciding : deciding + 1]
 
         reference = weights["reference"][None]
         way = embed(x) - reference
         # (outputs × steps, p, e): the way once for each output
-        n_outputs = self.spec.n_outputs
+        n_outputs = self.spec.n_outputs if deciding is None else 1
         points = (reference + self.points[:, None, None] * way).repeat(n_outputs, 1, 1).requires_grad_()
         with torch.enable_grad():
             own_outputs = score(points).unflatten(0, (n_outputs, -1)) * torch.eye(n_outputs)[:, None, :]

@@ -102,7 +102,8 @@ Layers = MlpLayers | LstmLayers | TransformerLayers | ConvolutionLayers
 class NetworkSpec:
     """A network: its columns, its layers, how many numbers it answers with, and what they are.
 
-    Of quantiles there are `n_outputs` in blocks of `n_quantiles`, one block a horizon.
+    Of quantiles there are `n_outputs` in blocks of `n_quantiles`, one block a horizon. `deciding` is the output that is the
+    score, and that reasons are of; None where all are.
     """
 
     columns: NetworkColumns
@@ -110,3 +111,4 @@ class NetworkSpec:
     n_outputs: int
     output: Output
     n_quantiles: int = 1
+    deciding: int | None = None

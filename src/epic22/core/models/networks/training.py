@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from epic22.core.models.loss import list_quantile_levels
 from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.checkpoint import find_checkpoint
 from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, TrainingJob
@@ -65,32 +66,44 @@ def export_reasons(network: TrainedNetwork) -> bytes:
 
 def compute_start(y: Array, job: TrainingJob) -> Array:
     """The answer that a constant gives, (o,), so that no epoch is spent on it."""
-    return STARTS[job.spec.output if job.objective not in STARTS else job.objective](y, job.spec.n_outputs)
+    return STARTS[job.spec.output if job.objective not in STARTS else job.objective](y, job)
 
 
-def _start_with_log_odds(y: Array, n_outputs: int) -> Array:
+def _start_with_log_odds(y: Array, job: TrainingJob) -> Array:
     share = float(np.clip(y.mean(), 1e-3, 1 - 1e-3))
     return np.array([np.log(share / (1 - share))])
 
 
-def _start_with_hazards(y: Array, n_outputs: int) -> Array:
+def _start_with_hazards(y: Array, job: TrainingJob) -> Array:
+    n_outputs = job.spec.n_outputs
     at_risk, events = y[:, :n_outputs].sum(axis=0), (y[:, :n_outputs] * y[:, n_outputs:]).sum(axis=0)
     hazard = np.clip(events / np.maximum(at_risk, 1.0), 1e-3, 1 - 1e-3)
     return np.asarray(np.log(hazard / (1 - hazard)))
 
 
-def _start_with_classes(y: Array, n_outputs: int) -> Array:
-    counts = np.bincount(y.astype(np.int64), minlength=n_outputs) + 1.0
+def _start_with_classes(y: Array, job: TrainingJob) -> Array:
+    counts = np.bincount(y.astype(np.int64), minlength=job.spec.n_outputs) + 1.0
     return np.asarray(np.log(counts / counts.sum()))
 
 
-STARTS: Mapping[str, Callable[[Array, int], Array]] = {
+def _start_with_quantiles(y: Array, job: TrainingJob) -> Array:
+    """What `order_quantiles` makes the labels' own quantiles of."""
+    quantiles = np.quantile(y, list_quantile_levels(job.loss))
+    steps = np.maximum(np.diff(quantiles), 1e-3)
+    middle = len(quantiles) // 2
+    gaps = np.log(np.expm1(steps))
+    return np.concatenate([gaps[:middle], quantiles[middle : middle + 1], gaps[middle:]])
+
+
+STARTS: Mapping[str, Callable[[Array, TrainingJob], Array]] = {
+    "absolute": _start_with_quantiles,
+    "quantile": _start_with_quantiles,
     "hazard": _start_with_hazards,
     "log_odds": _start_with_log_odds,
     "class_scores": _start_with_classes,
-    "log_mean": lambda y, n_outputs: np.array([np.log(max(y.mean(), 1e-12))]),
-    "value": lambda y, n_outputs: np.array([np.median(y)]),
-    "quantiles": lambda y, n_outputs: np.zeros(n_outputs),
+    "log_mean": lambda y, job: np.array([np.log(max(y.mean(), 1e-12))]),
+    "value": lambda y, job: np.array([np.median(y)]),
+    "quantiles": lambda y, job: np.zeros(job.spec.n_outputs),
 }
 """By objective, or else by what the outputs are."""
 

@@ -10,7 +10,7 @@ import keras
 from keras import ops
 
 from epic22.core.errors import UserError
-from epic22.core.models.loss import EVALUATION_POWER, Loss
+from epic22.core.models.loss import EVALUATION_POWER, Loss, list_quantile_levels
 from epic22.core.models.networks.jobs import TrainingJob
 from epic22.core.models.networks.keras_mirror.network import get_member_model
 from epic22.core.models.networks.schedule import compute_learning_rate
@@ -88,10 +88,13 @@ def _compute_quantile_loss(quantiles: Any, y: Any) -> Any:
     return ops.sum(pinball * known, axis=1) / ops.maximum(ops.sum(known, axis=1), 1.0)
 
 
-def _build_pinball(quantile: float) -> OutputLoss:
-    def compute(raw: Any, y: Any) -> Any:
-        error = y[:, 0] - raw[:, 0]
-        return ops.maximum(quantile * error, (quantile - 1) * error)
+def _build_pinball(loss: Loss) -> OutputLoss:
+    """Mean pinball loss over the levels that are learned beside the one asked for: quantiles (n, q)."""
+    level_values = list_quantile_levels(loss)
+
+    def compute(quantiles: Any, y: Any) -> Any:
+        levels, error = ops.convert_to_tensor(level_values, dtype=quantiles.dtype), y - quantiles
+        return ops.mean(ops.maximum(levels * error, (levels - 1) * error), axis=1)
 
     return compute
 
@@ -114,8 +117,8 @@ OUTPUT_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     "hazard": lambda loss: _compute_hazard_loss,
     "quantiles": lambda loss: _compute_quantile_loss,
     "squared": lambda loss: lambda raw, y: (raw[:, 0] - y[:, 0]) ** 2,
-    "absolute": lambda loss: lambda raw, y: ops.abs(raw[:, 0] - y[:, 0]),
-    "quantile": lambda loss: _build_pinball(loss.quantile),
+    "absolute": _build_pinball,
+    "quantile": _build_pinball,
     "poisson": lambda loss: _build_tweedie(1.0),
     "tweedie": lambda loss: _build_tweedie(loss.power or EVALUATION_POWER),
 }
