@@ -114,6 +114,6 @@ def format_interval(interval: Interval | None) -> str:
     >>> format_interval(Interval(math.nan, math.nan, math.nan))
     '–'
     """
-    if interval is None or all(map(math.isnan, (interval.value, interval.low, interval.high))):
+    if interval is None or not interval.is_defined:
         return "–"
     return f"{format_figure(interval.value)} ({format_figure(interval.low, 3)}…{format_figure(interval.high, 3)})"

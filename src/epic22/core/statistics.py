@@ -30,12 +30,22 @@ class Interval:
         return bool(self.low > 0 or self.high < 0)
 
     @property
+    def is_defined(self) -> bool:
+        """Whether anything is known: the figure or one of its ends."""
+        return not all(map(math.isnan, (self.value, self.low, self.high)))
+
+    @property
     def ends(self) -> str:
-        """Both ends in words."""
+        """Both ends in words; a dash stands for one that is not known."""
         return f"{format_figure(self.low)} … {format_figure(self.high)}"
 
     def __str__(self) -> str:
-        return f"{format_figure(self.value)} ({self.ends})"
+        """The figure and its ends; a dash alone where nothing is known.
+
+        >>> str(Interval(0.2, 0.1, 0.3)), str(UNDEFINED_INTERVAL)
+        ('0.2 (0.1 … 0.3)', '–')
+        """
+        return f"{format_figure(self.value)} ({self.ends})" if self.is_defined else format_figure(None)
 
 
 UNDEFINED_INTERVAL = Interval(math.nan, math.nan, math.nan)

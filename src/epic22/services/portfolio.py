@@ -6,6 +6,7 @@ from functools import singledispatch
 
 from epic22.core.errors import InternalError
 from epic22.core.evaluation.baselines import INCUMBENT
+from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.lineage import ModelVersion
 from epic22.core.statistics import Interval
 from epic22.services.training_run import BASELINE, ForecastEvaluation, RowRun, SeriesRun, TrainingRun
@@ -49,6 +50,17 @@ class FeatureResult:
 def summarise_run(run: TrainingRun) -> FeatureResult:
     """The outcome of a training, whatever it is of. Raises InternalError for a kind of run that has no summary."""
     raise InternalError(f"task {run.task.name}: a run of {run.data_type} has no summary.")
+
+
+def describe_promotion(decision: PromotionDecision) -> str:
+    """What promotion did and why, without what is said of fairness beside it.
+
+    >>> describe_promotion(PromotionDecision(True, "proven", "no group is treated worse"))
+    'proven, no group is treated worse'
+    """
+    seen = "" if decision.fairness is None else decision.fairness.why
+    reason = decision.why.removeprefix(seen).strip("; ")
+    return f"{decision.status}, {reason}" if reason else decision.status
 
 
 @dataclass(frozen=True)
@@ -105,7 +117,7 @@ def _summarise_rows(run: RowRun) -> FeatureResult:
         fairness=None
         if assessment is None or assessment.fairness is None
         else f"{assessment.fairness.status}: {assessment.fairness.why}",
-        promotion=None if run.promotion is None else run.promotion.why,
+        promotion=None if run.promotion is None else describe_promotion(run.promotion),
     )
 
 

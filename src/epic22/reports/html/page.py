@@ -30,7 +30,13 @@ def render_page(template: str, **values: object) -> str:
 
 
 def _mark_interval(interval: Interval) -> Markup:
-    """A figure with its ends below it."""
+    """A figure with its ends below it; a dash alone where nothing is known.
+
+    >>> print(_mark_interval(Interval(float("nan"), float("nan"), float("nan"))))
+    –
+    """
+    if not interval.is_defined:
+        return Markup(format_figure(None))
     return Markup('{}<span class="interval">{}</span>').format(
         format_figure(interval.value), interval.ends.replace("… ", "…\u00a0")
     )
