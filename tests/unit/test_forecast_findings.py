@@ -18,8 +18,8 @@ from epic22.services.forecast_findings import (
     compute_coverage_by_origin,
     compute_forecast_coverage,
     compute_series_skill,
-    find_recent_anomalies,
 )
+from epic22.services.recent_anomalies import find_recent_anomalies
 from epic22.services.training_run import SeriesRun
 
 pytestmark = pytest.mark.slow

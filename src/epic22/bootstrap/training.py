@@ -22,6 +22,7 @@ from epic22.core.data.folds import SplitRequest
 from epic22.core.data.large_examples import compute_batch_rows, estimate_memory, select_eligible_rows
 from epic22.core.data.task_data import PanelTaskData, TaskData
 from epic22.core.errors import InternalError, UserError
+from epic22.core.evaluation.anomaly_detectors import get_detector
 from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
@@ -66,7 +67,8 @@ class TrainingResult(Generic[RunT]):
 @dataclass(frozen=True)
 class FeatureConfig:
     """How a feature is trained. `truth` is what simulated rows or series are compared with; see the pipelines. `families` are
-    those that take part, where they are not the task's own. `device` is where networks are trained."""
+    those that take part, where they are not the task's own. `device` is where networks are trained. `detectors` of anomalies are
+    tried in series."""
 
     seed: int = 0
     truth: DataFrame | None = None
@@ -75,6 +77,7 @@ class FeatureConfig:
     engineer: bool = False
     families: tuple[str, ...] = ()
     device: str = "auto"
+    detectors: tuple[str, ...] = ()
 
 
 def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[RowRun]:
@@ -125,6 +128,12 @@ def _open_file_pipeline(
         yield BatchPipeline(batched, split, setting, memory, gate)
 
 
+def require_detectors(names: tuple[str, ...]) -> None:
+    """Raise UserError for an unknown detector of anomalies, NotInstalledError for one whose library is absent."""
+    for name in names:
+        get_detector(name).require_libraries()
+
+
 def prepare_home(components: Components, table: Path | None = None) -> None:
     """Mend the home, and raise StorageError before the work where what it gives could not be written."""
     refuse_unwritable_home(components.settings.home, table.stat().st_size if table is not None and table.is_file() else 0)
@@ -134,7 +143,8 @@ def prepare_home(components: Components, table: Path | None = None) -> None:
 def train_panel_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[SeriesRun]:
     """Train on the user's own panel. Raises UserError for what does not fit."""
     file = build_panel_file(spec)
-    config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed)
+    require_detectors(spec.forecast.detectors)
+    config = ForecastConfig(spec.split.holdout_last, spec.forecast.trend_horizon, spec.split.seed, spec.forecast.detectors)
     with translate_storage_faults(components.settings.home):
         prepare_home(components, file.path)
         progress.begin(f"reading {file.path.name}", 1)
@@ -157,6 +167,9 @@ def train_feature(
     tables lack what the task needs.
     """
     feature = get_feature(name)
+    require_detectors(config.detectors)
+    if config.detectors and feature.task.frequency is None:
+        raise UserError(f"--detector: {name} forecasts no series to look for anomalies in; leave it out, or name a forecast.")
     with translate_storage_faults(components.settings.home):
         prepare_home(components)
         return _train_feature(components, feature, version_number, progress, config)
@@ -232,7 +245,8 @@ def open_series_pipeline(
     components: Components, data: PanelTaskData, config: FeatureConfig, progress: Progress
 ) -> Iterator[AnyPipeline[SeriesRun]]:
     """The way of a feature's series."""
-    yield SeriesPipeline(data, ForecastConfig(seed=config.seed), components.settings.threads, config.truth)
+    forecast = ForecastConfig(seed=config.seed, detectors=config.detectors)
+    yield SeriesPipeline(data, forecast, components.settings.threads, config.truth)
 
 
 PIPELINES: Mapping[str, Callable[[Components, Any, FeatureConfig, Progress], AbstractContextManager[AnyPipeline[Any]]]] = {

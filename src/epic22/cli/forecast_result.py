@@ -59,6 +59,8 @@ def print_forecast(result: "TrainingResult[SeriesRun]") -> None:
             f"80 % interval, {kind.kind}: covers {kind.coverage:.1f} % ({years}), interval score {format_figure(kind.winkler)}."
         )
     print_line(coverage.sentence)
+    if run.detection.tried:
+        print_line(f"Detector of anomalies: {run.detection.reason}.")
     print_place(run, f"; {run.selection_reason}")
     print_line(f"Report: {result.report}")
     print_line(f"Next: epic22 predict {run.task.name}, or epic22 serve")

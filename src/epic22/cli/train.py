@@ -123,10 +123,13 @@ def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str 
         engineer=engineer,
         families=spec.families,
         device=spec.run.device,
+        detectors=spec.forecast.detectors,
     )
-    for feature_name in [feature.name for feature in bootstrap.FEATURES] if name == ALL else [name]:
+    rows_only = replace(config, detectors=())
+    configs = {f.name: config if f.task.frequency else rows_only for f in bootstrap.FEATURES} if name == ALL else {name: config}
+    for feature_name, own_config in configs.items():
         with show_progress() as bars:
-            result = bootstrap.train_feature(components, feature_name, data, bars, config)
+            result = bootstrap.train_feature(components, feature_name, data, bars, own_config)
         print_result(result, json)
         refusals += explain_refusal(result)
     if refusals:

@@ -121,6 +121,12 @@ def _describe_origins(run: SeriesRun) -> Mapping[str, object]:
     }
 
 
+def _describe_detector(run: SeriesRun) -> Mapping[str, object] | None:
+    """Which detector of anomalies is used, why, and what each found; nothing where none was tried beside the residuals."""
+    chosen = run.detection
+    return {"used": chosen.name, "because": chosen.reason, "evidence": chosen.evidence} if chosen.tried else None
+
+
 def _list_horizon_scores(run: SeriesRun) -> Sequence[Mapping[str, object]]:
     """The leaderboard: of each family one entry for the pooled figure and one a horizon."""
     return [
@@ -158,8 +164,9 @@ VIEWS: Views = collect_views(
     view(
         SeriesRun,
         "task=task.name data_version=data_version.id model_hash=version.model_hash folds audit leaderboard champion "
-        "promotion? verdicts intervals weights equals notes warnings",
+        "promotion? verdicts intervals weights equals anomaly_detector? notes warnings",
         folds=_describe_origins,
+        anomaly_detector=_describe_detector,
         audit=lambda run: (),
         leaderboard=_list_horizon_scores,
         champion=lambda run: {

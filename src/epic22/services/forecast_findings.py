@@ -1,4 +1,4 @@
-"""What a panel's training shows beside its scores: what its 80 % intervals covered, each series' skill, and recent anomalies."""
+"""What a panel's training shows beside its scores: what its 80 % intervals covered, and each series' skill."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals
-from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.evaluation.forecast_metrics import compute_winkler
-from epic22.core.statistics import Interval
 from epic22.core.time_series import Array
 from epic22.services.training_run import SeriesRun
 
 NOMINAL = 80.0
-FALSE_ALARM_RATE = 0.01
-RECENT_PERIODS = 12
 GROUPS = ("calm", "usual", "lively")
 """Thirds of the series by their naive error relative to their level, from their own past."""
 
@@ -194,30 +190,3 @@ def compute_series_skill(run: SeriesRun) -> tuple[SeriesSkill, ...]:
     known = np.flatnonzero(np.isfinite(skill))
     order = known[np.argsort(skill[known], kind="stable")]
     return tuple(SeriesSkill(str(names[i]), float(skill[i])) for i in order)
-
-
-@dataclass(frozen=True)
-class Anomaly:
-    """A value of a series outside the interval of the one-step forecast: `expected` has the value and the ends."""
-
-    series: str
-    period: str
-    expected: Interval
-
-
-def find_recent_anomalies(run: SeriesRun, limit: int) -> tuple[Anomaly, ...]:
-    """Values of the last RECENT_PERIODS periods outside the interval of the one-step forecast, the newest `limit` first."""
-    history = run.bundle.history
-    anomalies = []
-    for row in range(len(history)):
-        values = np.where(history.observed, history.lines, np.nan)[history.line[row], : history.end[row]]
-        present = np.flatnonzero(np.isfinite(values))
-        if len(present) < 3 * RECENT_PERIODS:
-            continue
-        known = values[present[0] :]
-        detection = detect_anomalies(known, false_alarm_rate=FALSE_ALARM_RATE, season=run.season if run.season > 1 else None)
-        for place in np.flatnonzero(detection.alarm[-RECENT_PERIODS:]) + len(known) - RECENT_PERIODS:
-            period = run.frequency.label(history.first + int(present[0]) + int(place))
-            expected = Interval(float(known[place]), float(detection.low[place]), float(detection.high[place]))
-            anomalies.append(Anomaly(str(history.entity[row]), period, expected))
-    return tuple(sorted(anomalies, key=lambda one: (one.period, one.series), reverse=True)[:limit])

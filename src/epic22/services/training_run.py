@@ -20,6 +20,7 @@ from epic22.core.evaluation.significance import Verdict
 from epic22.core.lineage import DataVersion, ModelVersion
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.ports import FamilyRecord
+from epic22.core.selection.anomaly_choice import DetectorChoice
 from epic22.core.selection.feature_selection import ColumnPlan
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.task import Task
@@ -207,13 +208,14 @@ class SeriesSelection:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesRun(TrainingRun, SeriesSelection):
-    """A training on series: what was chosen, and on what."""
+    """A training on series: what was chosen, and on what; `detection` is what looks for anomalies in them."""
 
     data_type = "panel"
     plan: OriginPlan
     season: int
     examples: PanelExamples
     bundle: PanelBundle
+    detection: DetectorChoice
 
     @property
     def frequency(self) -> Frequency:

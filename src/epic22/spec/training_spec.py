@@ -109,6 +109,13 @@ def list_family_names() -> tuple[str, ...]:
     return tuple(family.name for family in FAMILIES)
 
 
+def list_detector_names() -> tuple[str, ...]:
+    """The names of the detectors of anomalies; their libraries are loaded only when a name is checked."""
+    from epic22.core.evaluation import anomaly_detectors
+
+    return anomaly_detectors.list_detector_names()
+
+
 class Section(BaseModel):
     """Fields that stand together in the file."""
 
@@ -415,6 +422,16 @@ class ForecastSection(Section):
     also: Annotated[
         tuple[str, ...],
         Key("A slow family to evaluate as well: arima, pooled_lstm, pooled_transformer, pooled_cnn.", "--also", PANEL),
+    ] = ()
+    detectors: Annotated[
+        tuple[str, ...],
+        Key(
+            "A detector of anomalies to try beside residuals: autoencoder, combined; used where it finds certainly more.",
+            "--detector",
+            PANEL,
+            list_choices=list_detector_names,
+            jobs=("panel", "feature"),
+        ),
     ] = ()
 
 

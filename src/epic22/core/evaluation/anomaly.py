@@ -17,14 +17,14 @@ on rows up to t alone.
 """
 
 import math
-from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from epic22.core.errors import UserError
+from epic22.core.evaluation.past_sizes import MIN_TAIL_ROWS, PastSizes
 from epic22.core.task import Array
 
 MEMORY = 5000
@@ -32,10 +32,6 @@ SHORT_MEMORY = 3
 SEASONS_REMEMBERED = 10
 LAGGING = 0.5
 SEASON_GAIN = 0.8
-TAIL_SHARE = 0.05
-MIN_TAIL_ROWS = 10
-MAX_TAIL_SHAPE = 1.0
-MIN_P = 1e-12
 WARM_UP = 20
 
 
@@ -121,50 +117,6 @@ def suppress_repeats(score: Array, quiet: int) -> Array:
 
 
 @dataclass
-class _ResidualWindow:
-    """The absolute residuals of the last `memory` rows, in order of size and in order of time."""
-
-    memory: int
-    sizes: list[float] = field(default_factory=list)
-    times: deque[float] = field(default_factory=deque)
-
-    def learn(self, size: float) -> None:
-        insort(self.sizes, size)
-        self.times.append(size)
-        if len(self.times) > self.memory:
-            del self.sizes[bisect_left(self.sizes, self.times.popleft())]
-
-    def compute_p_value(self, size: float) -> float:
-        """The conformal p-value; smaller beyond the largest residual, by the tail."""
-        n = len(self.sizes)
-        above = n - bisect_left(self.sizes, size)
-        rank = (above + 1) / (n + 1)
-        if above or n < 2:
-            return rank
-        edge, share, shape = self._estimate_tail()
-        return max(MIN_P, min(rank, share * math.pow(edge / size, 1 / shape)))
-
-    def compute_half_width(self, rate: float) -> float:
-        """The size that has p = rate: a rank where there are rows enough, else on the tail."""
-        n = len(self.sizes)
-        if n < 2:
-            return math.nan
-        rank = math.floor(rate * (n + 1) + 1e-9)
-        if rank >= 1:
-            return self.sizes[n - rank]
-        edge, share, shape = self._estimate_tail()
-        return max(self.sizes[-1], edge * math.pow(share / rate, shape))
-
-    def _estimate_tail(self) -> tuple[float, float, float]:
-        """Where the tail begins, the share of rows beyond, and Hill's estimate of its shape."""
-        n = len(self.sizes)
-        k = min(n // 2, max(MIN_TAIL_ROWS, int(TAIL_SHARE * n)))
-        edge = self.sizes[n - k - 1]
-        shape = sum(math.log(x / edge) for x in self.sizes[n - k :]) / k if edge > 0 else 0.0
-        return edge, (k + 1) / (n + 1), min(max(shape, 1e-3), MAX_TAIL_SHAPE)
-
-
-@dataclass
 class _Profile:
     """The mean of each place in the season over the last `seasons` of them."""
 
@@ -186,7 +138,7 @@ class _Level:
 
     memory: int
     profile: _Profile | None
-    calibration: _ResidualWindow
+    calibration: PastSizes
     level: float = 0.0
     error: float = 0.0
     bias: float = 0.0
@@ -224,10 +176,10 @@ class _ForecastState:
     def __init__(self, memory: int, season: int | None) -> None:
         self.season, self.seen = season or 1, 0
         remembered = ((memory, SEASONS_REMEMBERED), (SHORT_MEMORY, 1))
-        self.pairs = [tuple(_Level(m, None, _ResidualWindow(MEMORY)) for m, _ in remembered)]
+        self.pairs = [tuple(_Level(m, None, PastSizes(MEMORY)) for m, _ in remembered)]
         if season:
             profiles = ((m, _Profile(k, [0.0] * season, [0] * season)) for m, k in remembered)
-            self.pairs.append(tuple(_Level(m, profile, _ResidualWindow(MEMORY)) for m, profile in profiles))
+            self.pairs.append(tuple(_Level(m, profile, PastSizes(MEMORY)) for m, profile in profiles))
 
     def process_row(self, t: int, x: float, rate: float) -> tuple[float, float, float, float]:
         """Forecast, half width of the interval, residual, score; then learn the row."""

@@ -6,18 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from epic22.core.evaluation.anomaly_detectors import FALSE_ALARM_RATE, get_detector
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.statistics import Interval
 from epic22.core.text import format_figure
 from epic22.reports.figures.forecast import FORECAST_FIGURES
 from epic22.reports.figures.style import draw_figures, render_svgs
 from epic22.reports.html.page import render_page, write_atomically
-from epic22.services.forecast_findings import (
-    FALSE_ALARM_RATE,
-    compute_forecast_coverage,
-    compute_series_skill,
-    find_recent_anomalies,
-)
+from epic22.services.forecast_findings import compute_forecast_coverage, compute_series_skill
+from epic22.services.recent_anomalies import find_recent_anomalies
 from epic22.services.training_run import SeriesRun
 
 if TYPE_CHECKING:
@@ -44,6 +41,7 @@ def render_forecast_report(run: SeriesRun, figures: Mapping[str, "Figure"] | Non
         verdicts=group_verdicts(run),
         zip_pairs=list(zip(ranked[::-1][:MAX_SERIES], ranked[:MAX_SERIES], strict=True)),
         anomalies=find_recent_anomalies(run, 3 * MAX_SERIES),
+        detector=get_detector(run.detection.name),
         false_alarms=FALSE_ALARM_RATE,
         label=run.frequency.label,
         sources=[(Path(name).name, digest) for name, digest in run.data_version.sources],

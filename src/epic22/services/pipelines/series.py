@@ -12,6 +12,7 @@ from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError
 from epic22.core.evaluation.adaptive_conformal import AdaptedIntervals, adapt_intervals
+from epic22.core.evaluation.anomaly_detectors import DetectorData
 from epic22.core.evaluation.backtest import Backtest, OriginPlan, backtest, plan_origins
 from epic22.core.evaluation.baselines import INCUMBENT, ORACLE
 from epic22.core.evaluation.challenge import Challenge, challenge_forecaster
@@ -36,11 +37,13 @@ from epic22.core.models.panel.base import QUANTILE_LEVELS, Forecaster
 from epic22.core.models.panel.catalog import get_panel_family
 from epic22.core.models.panel.combination import combine_quantiles
 from epic22.core.progress import Progress
+from epic22.core.selection.anomaly_choice import DetectorChoice, choose_detector
 from epic22.core.selection.ensemble import compute_combination_weights
 from epic22.core.tables.rowhash import hash_values
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Histories
 from epic22.services.challenge import ServingModel, find_responses, refuse_comparison, refuse_other_target
+from epic22.services.recent_anomalies import RECENT_PERIODS, list_known_values
 from epic22.services.train import Package
 from epic22.services.training_run import (
     BASELINE,
@@ -58,11 +61,13 @@ TREND_HORIZON = 3
 
 @dataclass(frozen=True)
 class ForecastConfig:
-    """What the user asked: `holdout` periods at the end, the horizon at which a trend is reported, the seed."""
+    """What the user asked: `holdout` periods at the end, the horizon at which a trend is reported, the seed, and the `detectors`
+    of anomalies that are tried beside the residuals."""
 
     holdout: int | None = None
     trend_horizon: int = TREND_HORIZON
     seed: int = 0
+    detectors: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -91,10 +96,12 @@ class SeriesBoard:
 
 @dataclass(frozen=True)
 class FittedForecasters:
-    """What the champion consists of, fitted on the series as known at the end of the data."""
+    """What the champion consists of, fitted on the series as known at the end of the data, and the detector of anomalies in
+    them."""
 
     forecasters: Mapping[str, Forecaster]
     history: Histories
+    detection: DetectorChoice
 
 
 @dataclass(frozen=True)
@@ -186,7 +193,19 @@ class SeriesPipeline:
             forecaster = get_panel_family(name).build(self.data.season, self.config.seed, self.threads)
             forecasters[name] = forecaster.fit(now, plan.origins.horizon)
             progress.step()
-        return FittedForecasters(forecasters, now)
+        return FittedForecasters(forecasters, now, self._choose_detector(now, progress))
+
+    def _choose_detector(self, now: Histories, progress: Progress) -> DetectorChoice:
+        """The detector of anomalies, by what it finds before the periods that are reported."""
+        values, season = list_known_values(now), self.data.season if self.data.season > 1 else None
+        progress.begin("anomalies", 1)
+        choice = choose_detector(
+            DetectorData(values, season, self.config.seed, self.threads),
+            self.config.detectors,
+            values.shape[1] - RECENT_PERIODS,
+        )
+        progress.step()
+        return choice
 
     def package(
         self, plan: SeriesPlan, selection: SeriesSelection, fitted: FittedForecasters, first_model: bool
@@ -258,6 +277,7 @@ class SeriesPipeline:
             seed=self.config.seed,
             version=version,
             promotion=package.promotion,
+            detection=fitted.detection,
         )
 
 

@@ -6,6 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from epic22.core.models.base import BaseEstimator
 from epic22.core.models.networks.specification import (
+    AutoencoderLayers,
     ConvolutionLayers,
     Layers,
     LstmLayers,
@@ -17,6 +18,7 @@ from epic22.core.models.networks.specification import (
 from epic22.core.models.target_transform import CenteredRegressor, unwrap_target_transform
 
 LAYERS: Mapping[str, type[Layers]] = {
+    "autoencoder": AutoencoderLayers,
     "mlp": MlpLayers,
     "lstm": LstmLayers,
     "transformer": TransformerLayers,

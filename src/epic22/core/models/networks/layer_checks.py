@@ -83,10 +83,12 @@ def compute_losses(layer: nn.Module, x: Tensor) -> Tensor:
     raw = layer(x)
     n, o = raw.shape
     labels = torch.arange(n, device=x.device) % 3
+    some_missing = torch.where(labels == 0, float("nan"), labels.to(x.dtype))[:, None]
     special = {
         "binary": (labels > 0) * 1.0,
         "hazard": (torch.arange(2 * n * o, device=x.device).reshape(n, 2 * o) % 5 > 1) * 1.0,
-        "quantiles": torch.where(labels == 0, float("nan"), labels.to(x.dtype))[:, None],
+        "quantiles": some_missing,
+        "reconstruction": some_missing.expand(-1, o),
     }
     # Classes are read as whole numbers, whatever the labels are; a median is learned beside other quantiles.
     built = {objective: build(Loss("absolute")) for objective, build in OUTPUT_LOSSES.items()}

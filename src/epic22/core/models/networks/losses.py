@@ -60,6 +60,13 @@ def _compute_quantile_loss(quantiles: Tensor, y: Tensor) -> Tensor:
     return (pinball * is_known).sum(1) / is_known.sum(1).clamp(min=1)
 
 
+def _compute_reconstruction_loss(raw: Tensor, y: Tensor) -> Tensor:
+    """Mean squared error over the outputs whose label is known, (n,) of outputs and labels (n, o)."""
+    is_known = ~torch.isnan(y)
+    error = torch.where(is_known, raw - torch.where(is_known, y, 0.0), 0.0)
+    return (error**2).sum(1) / is_known.sum(1).clamp(min=1)
+
+
 VALUE_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     "squared": lambda loss: lambda raw, y: (raw[:, 0] - y) ** 2,
     "absolute": _build_pinball,
@@ -72,6 +79,7 @@ OUTPUT_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     "multiclass": lambda loss: _compute_class_loss,
     "hazard": lambda loss: _compute_hazard_loss,
     "quantiles": lambda loss: _compute_quantile_loss,
+    "reconstruction": lambda loss: _compute_reconstruction_loss,
     **VALUE_LOSSES,
 }
 """By the name of what a kind of target makes small (`TargetKind.name_objective`)."""

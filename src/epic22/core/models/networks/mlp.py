@@ -23,7 +23,7 @@ class Mlp(nn.Module):
         super().__init__()
         self.n_quantiles = spec.n_quantiles
         self.embedding = ColumnEmbedding(spec.columns, layers.n_bins, layers.embedding)
-        sizes = (spec.columns.n_columns * layers.embedding, *[layers.width] * layers.depth)
+        sizes = (spec.columns.n_columns * layers.embedding, *layers.hidden_sizes)
         self.stack = MemberStack(sizes, spec.n_outputs, layers.members, layers.dropout)
 
     def forward(self, x: Tensor, part: Part = "all") -> Tensor:

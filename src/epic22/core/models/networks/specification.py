@@ -57,6 +57,33 @@ class MlpLayers:
     members: int = 8
     dropout: float = 0.1
 
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return (self.width,) * self.depth
+
+
+@dataclass(frozen=True)
+class AutoencoderLayers(MlpLayers):
+    """A perceptron that gives its numbers back through a layer of few units, the `bottleneck`, between two of `width`.
+
+    What is unlike the rows that it learned from comes back changed (Rumelhart, Hinton, Williams 1986; for anomalies Hawkins et
+    al. 2002, Sakurada and Yairi 2014).
+    """
+
+    n_bins: int = 1
+    embedding: int = 1
+    width: int = 32
+    depth: int = 3
+    members: int = 4
+    dropout: float = 0.0
+    bottleneck: int = 6
+
+    @property
+    def hidden_sizes(self) -> tuple[int, ...]:
+        """Units of each hidden layer."""
+        return (self.width, self.bottleneck, self.width)
+
 
 @dataclass(frozen=True)
 class SequenceLayers:

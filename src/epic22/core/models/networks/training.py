@@ -104,6 +104,7 @@ STARTS: Mapping[str, Callable[[Array, TrainingJob], Array]] = {
     "log_mean": lambda y, job: np.array([np.log(max(y.mean(), 1e-12))]),
     "value": lambda y, job: np.array([np.median(y)]),
     "quantiles": lambda y, job: np.zeros(job.spec.n_outputs),
+    "reconstruction": lambda y, job: np.zeros(job.spec.n_outputs),
 }
 """By objective, or else by what the outputs are."""
 

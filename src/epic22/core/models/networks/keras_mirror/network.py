@@ -42,7 +42,7 @@ def get_member_model(network: keras.Model) -> keras.Model:
 
 def _connect_perceptron(x: Any, spec: NetworkSpec, layers: MlpLayers) -> Any:
     vectors = keras.layers.Flatten()(_embed(x, spec))
-    return _connect_members(vectors, [layers.width] * layers.depth, spec)
+    return _connect_members(vectors, list(layers.hidden_sizes), spec)
 
 
 def _connect_sequence(x: Any, spec: NetworkSpec, layers: SequenceLayers) -> Any:

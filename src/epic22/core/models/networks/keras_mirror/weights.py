@@ -76,7 +76,7 @@ def list_correspondences(network: keras.Model, spec: NetworkSpec) -> Iterator[Co
             yield Correspondence(("skip",), network.get_layer("skip").weights)
         n_hidden = 1
     else:
-        n_hidden = layers.depth
+        n_hidden = len(layers.hidden_sizes)
     for number in range(n_hidden):
         yield from _match_by_name(network.get_layer(f"stack_hidden_{number}"), f"stack.hidden.{number}.")
     yield from _match_by_name(network.get_layer("stack"), "stack.")
