@@ -36,6 +36,11 @@ class System:
     needs_java: bool = False
 
     @property
+    def is_ours(self) -> bool:
+        """Whether it is this project's own source that fits."""
+        return self.module == OURS
+
+    @property
     def source(self) -> Path:
         """The script that runs it."""
         return HERE / "systems" / f"{self.module}.py"
@@ -51,6 +56,10 @@ SYSTEMS = (
     System("xgboost", "XGBoost, as it comes", "xgboost", "xgboost"),
     System("xgboost-optuna", "XGBoost + Optuna", "xgboost_optuna", "xgboost"),
 )
+
+WITH_NETWORKS = System(f"{OURS}-networks", "ours, networks searched too", OURS, None, {"also": "mlp"})
+LINEAR = System(f"{OURS}-linear", "logistic or ridge regression alone, without a search", OURS, None, {"only": "linear"})
+"""Ours by other options: `also` names families that a search tries beside its own, `only` the one family of a race."""
 
 
 def system_named(name: str) -> System:

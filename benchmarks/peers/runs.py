@@ -24,7 +24,7 @@ import polars as pl
 from evidence import ROOT, source_digest
 
 from epic22.core.evaluation import metrics
-from peers.environments import OURS, REQUIREMENTS, System
+from peers.environments import REQUIREMENTS, System
 from peers.sets import DataSet
 from peers.splits import Array, Split
 from peers.watch import Watch, environment_of
@@ -86,7 +86,7 @@ class Run:
             "limits": [self.limits.seconds, self.limits.cores],
             "options": dict(self.system.options),
             "script": hashlib.sha256(self.system.source.read_bytes()).hexdigest(),
-            "made of": source_digest() if self.system.name == OURS else self._requirements(),
+            "made of": source_digest() if self.system.is_ours else self._requirements(),
         }
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -245,7 +245,7 @@ def child_environment(run: Run, scratch: Path, mark: str) -> dict[str, str]:
     """What a run's process sees: no setting of the caller's but the way to programs; its own home; no reporting home."""
     passed = {name: os.environ[name] for name in ("PATH", "LANG", "LC_ALL", "JAVA_HOME", "LD_LIBRARY_PATH") if name in os.environ}
     cores = str(run.limits.cores)
-    sources = [str(ROOT / "benchmarks")] + ([str(ROOT / "src")] if run.system.name == OURS else [])
+    sources = [str(ROOT / "benchmarks")] + ([str(ROOT / "src")] if run.system.is_ours else [])
     return {
         **passed,
         **OPT_OUTS,

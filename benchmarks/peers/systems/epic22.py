@@ -1,6 +1,7 @@
 """Ours, as `epic22 train --time-limit SECONDS --no-nested` does it, and as its model and the HTTP API answer.
 
-The test's labels are not in this process. One row alone is answered with its reasons, as the API does.
+With the option `also` the search tries those families beside its own; with `only` that family is trained without a search. The
+test's labels are not in this process. One row alone is answered with its reasons, as the API does.
 """
 
 import epic22
@@ -9,9 +10,19 @@ from epic22.config import Settings
 from epic22.core.artifact.prediction_columns import compute_columns
 from epic22.core.artifact.prediction_request import RowsRequest
 from epic22.core.artifact.row_model import RowModel
+from epic22.core.models.catalog import default_search_families
 from epic22.spec.flat_file import read_rows
 from epic22.spec.training_spec import build_spec
 from peers.systems.harness import Fitted, Order, perform
+
+
+def choose_families(order: Order) -> dict[str, object]:
+    """The options of the search, or of the race where one family alone is to be trained."""
+    if "only" in order.options:
+        return {"families": (order.options["only"],)}
+    also = tuple(filter(None, order.options.get("also", "").split(",")))
+    names = (*default_search_families("binary" if order.kind == "binary" else "regression"), *also) if also else ()
+    return {"time_limit": order.seconds, "nested": False, "search_family": names}
 
 
 def fit(order: Order) -> Fitted:
@@ -24,10 +35,9 @@ def fit(order: Order) -> Fitted:
         positive="1" if order.kind == "binary" else None,
         kind=order.kind,
         metric=order.metric,
-        time_limit=order.seconds,
-        nested=False,
         seed=order.seed,
         repeats=1,
+        **choose_families(order),
     )
     finished = train_file(assemble(Settings(home=order.out / "home", threads=order.cores)), spec)
     version, bundle = finished.run.version, finished.run.bundle
