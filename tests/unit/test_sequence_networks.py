@@ -1,6 +1,7 @@
 """Networks that read the steps of a sequence: what they see in it, and that their graphs compute what they do."""
 
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -54,11 +55,11 @@ def test_its_graphs_score_and_explain_as_the_network_does(layers: Layers) -> Non
     """The recurrent gradient is translated by hand: it is held against that of PyTorch."""
     from epic22.core.models.networks.architecture import build_network
     from epic22.core.models.networks.graph_session import GraphSession
+    from epic22.core.models.networks.integrated_gradients import POINTS_PER_RUN
     from epic22.core.models.networks.members import average_members
-    from epic22.core.models.networks.onnx_graph import N_STEPS as N_POINTS
     from epic22.core.models.networks.onnx_graph import bind_weights, export_reason_graph, export_score_graph, simplify_spec
 
-    spec, X = build_spec(layers), draw_rows()
+    spec, X = build_spec(layers, n_outputs=3), draw_rows()
     torch.manual_seed(1)
     network = build_network(spec).eval()
     network.fit_inputs(draw_rows(50, seed=3))
@@ -74,16 +75,21 @@ def test_its_graphs_score_and_explain_as_the_network_does(layers: Layers) -> Non
     expected = average_members(network(x), spec).detach().numpy()
     assert np.abs(score.run(X) - expected).max() < 1e-5
 
-    points, shares = np.polynomial.legendre.leggauss(N_POINTS)
-    way = vectors[:1] - vectors.mean(0)
-    gradient = torch.zeros_like(way)
-    for point, share in zip((points + 1) / 2, shares / 2, strict=True):
-        place = (vectors.mean(0) + float(point) * way).requires_grad_()
+    points, shares = np.linspace(0, 1, POINTS_PER_RUN), np.array([0.5, 0.0, -1.0])
+    parts = reasons.run(X[:1], points=points, outputs=shares)
+    reference, places = vectors.mean(0), list(COLUMNS.places)
+
+    def score_vectors(place: Any) -> Any:
         steps = place[:, 2:, :2].unflatten(1, (N_STEPS, N_CHANNELS))
-        at_point = average_members(network._compute_outputs(place[:, :2], steps, network.encoder), spec).sum()
-        gradient += float(share) * torch.autograd.grad(at_point, place)[0]
-    parts = (gradient * way).sum(2)[0, list(COLUMNS.places)].detach().numpy()
-    assert np.abs(reasons.run(X[:1])[0, :-1] - parts).max() < 1e-4
+        raw = network._compute_outputs(place[:, :2], steps, network.encoder)
+        return average_members(raw, spec) @ torch.tensor(shares, dtype=torch.float32)
+
+    for point, part in zip(points, parts, strict=True):
+        place = (reference + float(point) * (vectors[:1] - reference)).requires_grad_()
+        (gradient,) = torch.autograd.grad(score_vectors(place).sum(), place)
+        on_way = (gradient * (vectors[:1] - reference)).sum(2)[0, places].numpy()
+        assert np.abs(part[:-1] - on_way).max() < 1e-4
+    assert np.abs(parts[:, -1] - score_vectors(reference[None]).item()).max() < 1e-5
 
 
 def draw_rises(n: int, seed: int) -> tuple[Array, Array]:

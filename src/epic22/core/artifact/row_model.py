@@ -239,16 +239,21 @@ def _class_sets(schema: Schema, answers: PredictionColumns, n: int) -> Iterable[
 
 def _iterate_reasons(bundle: Bundle, X: Array, answers: PredictionColumns, batch: _RowBatch) -> Iterator[tuple[Reason, ...]]:
     """Each row's reasons: of a likeliest class its own, of a hazard the mean up to the horizon that decides."""
-    schema = bundle.schema
-    share = compute_interval_shares(schema.horizons, schema.horizon) if schema.traits.is_time_to_event else None
-    about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if share is not None else ""
-    for i, parts in enumerate(bundle.estimator.shap_values(X)):
-        if answers.likeliest_class is not None:
-            about, parts = schema.classes[answers.likeliest_class[i]], parts[answers.likeliest_class[i]]
-        row_contributions = parts if share is None else share @ parts
+    schema, estimator, likeliest = bundle.schema, bundle.estimator, answers.likeliest_class
+    is_hazard = schema.traits.is_time_to_event
+    about = schema.classes[1] if schema.classes else schema.target.replace("_", " ") if is_hazard else ""
+    if likeliest is not None:
+        values = estimator.explain_outputs(X, np.eye(len(schema.classes))[likeliest])
+    elif is_hazard:
+        shares = compute_interval_shares(schema.horizons, schema.horizon)
+        values = estimator.explain_outputs(X, np.tile(shares, (len(X), 1)))
+    else:
+        values = estimator.shap_values(X)
+    for i, parts in enumerate(values):
+        about = about if likeliest is None else schema.classes[likeliest[i]]
         row = _ScoredRow(float(answers.score[i]), float(answers.shift[i]), batch.row(i), X[i])
-        reasons = _build_reasons(bundle, row, row_contributions, about)
-        yield reasons if share is None else (replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:])
+        reasons = _build_reasons(bundle, row, parts, about)
+        yield (replace(reasons[0], text=HAZARD_AVERAGE), *reasons[1:]) if is_hazard else reasons
 
 
 @dataclass(frozen=True)

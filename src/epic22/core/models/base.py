@@ -116,6 +116,13 @@ class BaseEstimator(ABC):
     def shap_values(self, X: Array) -> Array:
         """What each column adds to the score, the average last."""
 
+    def explain_outputs(self, X: Array, shares: Array) -> Array:
+        """What each column adds to the sum of a row's scores, each times its share (n, k): (n, p + 1), the average last.
+
+        An answer shows one class, or a mean over intervals: a model whose reasons take time need not find those of all outputs.
+        """
+        return sum_by_shares(self.shap_values(X), shares)
+
     def decision_function(self, X: Array) -> Array:
         """Scores before the link: the sum of what the columns and the average add."""
         return np.asarray(self.shap_values(X).sum(axis=-1))
@@ -150,6 +157,11 @@ class BaseEstimator(ABC):
         model = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in params.items()})
         vars(model).update({f"{name}_": np.asarray(value) for name, value in state.items()})
         return model
+
+
+def sum_by_shares(values: Array, shares: Array) -> Array:
+    """Contributions (n, k, p + 1) to k scores, summed with each row's shares (n, k): (n, p + 1)."""
+    return np.array([share @ parts for share, parts in zip(shares, values, strict=True)])
 
 
 def no_defaults(n_rows: int) -> Hyperparameters:

@@ -13,7 +13,7 @@ import numpy as np
 from epic22.core.data.folds import Fold
 from epic22.core.errors import InternalError
 from epic22.core.lineage import canonical_json
-from epic22.core.models.base import BaseEstimator, Family
+from epic22.core.models.base import BaseEstimator, Family, sum_by_shares
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.offset import OffsetRegressor, unwrap_offset
 from epic22.core.models.target_transform import unwrap_log_target
@@ -100,6 +100,14 @@ class Ensemble(BaseEstimator):
         if self.level_shift:
             values[..., -1] += self.level_shift
         return values if offset_member is None else offset_member.insert_offset(values, X)
+
+    def explain_outputs(self, X: Array, shares: Array) -> Array:
+        """The members' own, weighted and summed. Targets of several scores have neither exposure nor level."""
+        Z = np.ascontiguousarray(X, np.float32)
+        return self._sum_components(
+            lambda part: part.explain_outputs(Z, shares),
+            lambda forest: sum_by_shares(forest.shap_values(Z, self.threads), shares),
+        )
 
     def _split_offset(self, X: Array) -> tuple[OffsetRegressor | None, Array]:
         """Who knows the exposure, and the matrix that the members see."""

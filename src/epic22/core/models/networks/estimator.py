@@ -27,6 +27,7 @@ from epic22.core.models.loss import SQUARED, Loss, list_quantile_levels
 from epic22.core.models.networks.device_use import occupy_device
 from epic22.core.models.networks.exportable import ScoringNetwork, restore_spec, spec_to_json
 from epic22.core.models.networks.graph_session import GraphSession
+from epic22.core.models.networks.integrated_gradients import ReasonGraph
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
 from epic22.core.models.networks.parts import CONVOLUTION_PARTS, MLP_PARTS, SEQUENCE_PARTS, TRANSFORMER_PARTS
 from epic22.core.models.networks.specification import (
@@ -139,7 +140,7 @@ class NetworkEstimator(BaseEstimator):
             trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), validation_rows, expired)
         self.epochs_ = trained.best_epochs
         self.score_, self.trained_ = GraphSession(trained.score_graph), trained
-        self.reasons_: GraphSession | None = None
+        self.reasons_: ReasonGraph | None = None
 
     @property
     def network(self) -> ScoringNetwork:
@@ -151,10 +152,10 @@ class NetworkEstimator(BaseEstimator):
         return ScoringNetwork(self.spec_, self.score_.graph, slope, intercept)
 
     @property
-    def _reasons(self) -> GraphSession:
+    def _reasons(self) -> ReasonGraph:
         """The graph of reasons, made at the first question: a fold that is only scored needs none."""
         if self.reasons_ is None:
-            self.reasons_ = GraphSession(export_reason_graph(self.trained_))
+            self.reasons_ = ReasonGraph(GraphSession(export_reason_graph(self.trained_)))
         return self.reasons_
 
     def _build_spec(self, X: Array) -> NetworkSpec:
@@ -218,6 +219,7 @@ class NetworkEstimator(BaseEstimator):
         return None if self._deciding is None else self._restore_scale(self._compute_outputs(X))
 
     def _compute_outputs(self, X: Array) -> Array:
+        """The network's, (n, o)."""
         parts = [self.score_.run(X[i : i + ROWS_PER_CALL]) for i in range(0, len(X), ROWS_PER_CALL)]
         return np.concatenate(parts) if parts else np.zeros((0, self._n_outputs))
 
@@ -237,14 +239,18 @@ class NetworkEstimator(BaseEstimator):
 
     def shap_values(self, X: Array) -> Array:
         """Integrated gradients from the average row, whose score is last; they sum to the score but for the integral's error."""
-        parts = np.stack([self._reasons.run(X[i : i + 1]) for i in range(len(X))])
+        shares = np.eye(self._n_outputs if self._has_many_scores or self._deciding is not None else 1)
         if self._has_many_scores:
-            return parts
-        parts = parts[:, 0]
+            return np.stack([self.explain_outputs(X, np.tile(share, (len(X), 1))) for share in shares], axis=1)
+        parts = self.explain_outputs(X, np.tile(shares[self._deciding or 0], (len(X), 1)))
         if self._output != "log_mean":
             parts[:, :-1] *= self.spread_
         parts[:, -1] = self._restore_scale(parts[:, -1])
         return parts
+
+    def explain_outputs(self, X: Array, shares: Array) -> Array:
+        """The gradients of the outputs' sum, which cost as much as those of one."""
+        return self._reasons.explain(X, shares, self._compute_outputs(X))
 
     def files(self) -> dict[str, bytes]:
         """Both graphs with their weights, and what is needed to read their answers as JSON."""
@@ -270,7 +276,7 @@ class NetworkEstimator(BaseEstimator):
         model.level_, model.spread_, model.epochs_ = state["level"], state["spread"], state["epochs"]
         # The first versions kept no layers.
         model.spec_ = restore_spec(state["network"]) if "network" in state else None
-        model.score_, model.reasons_ = GraphSession(files[SCORE_FILE]), GraphSession(files[REASON_FILE])
+        model.score_, model.reasons_ = GraphSession(files[SCORE_FILE]), ReasonGraph(GraphSession(files[REASON_FILE]))
         return model
 
 

@@ -19,15 +19,23 @@ class GraphSession:
         # A session belongs to its process; a copy opens its own.
         return GraphSession, (self.graph, self.threads)
 
-    def run(self, X: Array) -> Array:
-        """The graph's answer for X, float64.
+    def run(self, X: Array, **inputs: Array) -> Array:
+        """The graph's answer for X and what else it takes, float64.
 
         Raises NotInstalledError without onnxruntime.
         """
+        given = {"x": X, **inputs}
+        (answer,) = self._open().run(None, {name: np.ascontiguousarray(value, np.float32) for name, value in given.items()})
+        return np.asarray(answer, dtype=np.float64)
+
+    def takes(self, name: str) -> bool:
+        """Whether the graph has an input of that name."""
+        return any(one.name == name for one in self._open().get_inputs())
+
+    def _open(self) -> Any:
         if self._session is None:
             self._session = _open_session(self.graph, self.threads)
-        (answer,) = self._session.run(None, {"x": np.ascontiguousarray(X, np.float32)})
-        return np.asarray(answer, dtype=np.float64)
+        return self._session
 
 
 def _open_session(graph: bytes, threads: int) -> Any:

@@ -20,13 +20,11 @@ from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
 from epic22.core.models.networks.architecture import build_network
+from epic22.core.models.networks.integrated_gradients import OUTPUTS, POINTS, POINTS_PER_RUN, REFERENCE
 from epic22.core.models.networks.members import average_members
 from epic22.core.models.networks.recurrent_gradient import TRANSLATIONS
 from epic22.core.models.networks.specification import NetworkSpec
 from epic22.core.task import Array
-
-N_STEPS = 32
-"""Points at which the gradient is taken on the way from the average row to the row: Gauss and Legendre's."""
 
 Weights = Mapping[str, Array]
 """A network's parameters and buffers by name, and `reference` (p, e): the columns' vectors of an average row."""
@@ -48,47 +46,35 @@ class ScoreModule(nn.Module):
 
 
 class ReasonModule(ScoreModule):
-    """Integrated gradients (Sundararajan, Taly, Yan 2017) of one row, (o, p + 1), the score of the average row last; where one
-    output decides, of that one.
+    """Gradients on the way from the average row to one row, (s, p + 1), as `integrated_gradients` sums them.
 
     The way goes through the columns' vectors, so that categories and missing values are on it as numbers are.
     """
 
-    def __init__(self, spec: NetworkSpec) -> None:
-        super().__init__(spec)
-        points, shares = np.polynomial.legendre.leggauss(N_STEPS)
-        self.points = torch.tensor((points + 1) / 2, dtype=torch.float32)
-        self.shares = torch.tensor(shares / 2, dtype=torch.float32)
-
     def forward(self, x: Tensor, weights: dict[str, Tensor]) -> Tensor:
-        """Contributions of the columns in the order of X."""
-        network, inner = self.network[0], {name: value for name, value in weights.items() if name != "reference"}
-        deciding = self.spec.deciding
+        """Parts of the columns in the order of X, then the score of the average row."""
+        network, inner = self.network[0], {name: weights[name] for name in weights if name not in (REFERENCE, POINTS, OUTPUTS)}
 
         def embed(rows: Tensor) -> Tensor:
             return functional_call(network, inner, (rows, "vectors"))
 
         def score(vectors: Tensor) -> Tensor:
-            scores = average_members(functional_call(network, inner, (vectors, "outputs")), self.spec)
-            return scores if deciding is None else scores[:, deciding : deciding + 1]
+            return average_members(functional_call(network, inner, (vectors, "outputs")), self.spec) @ weights[OUTPUTS]
 
-        reference = weights["reference"][None]
+        reference = weights[REFERENCE][None]
         way = embed(x) - reference
-        # (outputs × steps, p, e): the way once for each output
-        n_outputs = self.spec.n_outputs if deciding is None else 1
-        points = (reference + self.points[:, None, None] * way).repeat(n_outputs, 1, 1).requires_grad_()
+        # (s, p, e)
+        points = (reference + weights[POINTS][:, None, None] * way).requires_grad_()
         with torch.enable_grad():
-            own_outputs = score(points).unflatten(0, (n_outputs, -1)) * torch.eye(n_outputs)[:, None, :]
-            (gradients,) = torch.autograd.grad(own_outputs.sum(), points)
-        parts = (torch.einsum("s,ospe->ope", self.shares, gradients.unflatten(0, (n_outputs, -1))) * way).sum(2)
-        columns = parts[:, list(self.spec.columns.places)]
-        return torch.cat([columns, score(reference).T], dim=1)
+            (gradients,) = torch.autograd.grad(score(points).sum(), points)
+        columns = (gradients * way).sum(2)[:, list(self.spec.columns.places)]
+        return torch.cat([columns, score(reference)[:, None].expand(POINTS_PER_RUN, 1)], dim=1)
 
 
 def simplify_spec(spec: NetworkSpec) -> NetworkSpec:
     """The specification as a graph knows it: without dropout, and how many levels a category has is in the weights."""
     columns = replace(spec.columns, n_levels=(1,) * len(spec.columns.n_levels))
-    return replace(spec, columns=columns, layers=replace(spec.layers, dropout=0.0))
+    return replace(spec, columns=columns, layers=replace(spec.layers, dropout=0.0), deciding=None)
 
 
 @lru_cache(maxsize=64)
@@ -111,8 +97,12 @@ def export_score_graph(spec: NetworkSpec) -> bytes:
 
 @lru_cache(maxsize=64)
 def export_reason_graph(spec: NetworkSpec) -> bytes:
-    """The graph of one row's reasons, (o, p + 1) of x (1, p), weights being inputs."""
-    weights = _read_weights(spec) | {"reference": torch.zeros(spec.columns.n_columns, spec.layers.embedding)}
+    """The graph of a row's gradients, (s, p + 1) of x (1, p), points (s,) and outputs (o,), weights being inputs."""
+    weights = _read_weights(spec) | {
+        REFERENCE: torch.zeros(spec.columns.n_columns, spec.layers.embedding),
+        POINTS: torch.zeros(POINTS_PER_RUN),
+        OUTPUTS: torch.zeros(spec.n_outputs),
+    }
     names = sorted(weights)
     arguments = (torch.zeros(1, spec.columns.n_columns), *(weights[name] for name in names))
     with _quiet_export():
@@ -126,7 +116,7 @@ def export_reason_graph(spec: NetworkSpec) -> bytes:
             optimize=False,
             custom_translation_table=dict(TRANSLATIONS),
             input_names=["x", *names],
-            output_names=["contributions"],
+            output_names=["parts"],
         )
     return _serialise(program)
 
