@@ -91,11 +91,9 @@ def predicted(train_table: pl.DataFrame, test_table: pl.DataFrame, threads: int)
         paths = [Path(aside) / f"{name}.parquet" for name in ("train", "test")]
         for path, table in zip(paths, (train_table, test_table), strict=True):
             table.write_parquet(path)
-        roles = Roles(LABEL, group=UNIT)
+        roles = Roles(LABEL, group=UNIT, kind="regression")
         keep = tuple(name for name in train_table.columns if name not in (LABEL, UNIT))
-        assignment = load_task_data(
-            build_spec(csv=paths[0], **asdict(roles), task="cmapss", keep=keep, kind="regression", test=paths[1])
-        )
+        assignment = load_task_data(build_spec(csv=paths[0], **asdict(roles), task="cmapss", keep=keep, test=paths[1]))
     examples = assignment.examples()
     plan = plan_folds(examples, "regression", SplitRequest(test_rows=assignment.test_rows, seed=SEED))
     families = (replace(xgboost.FAMILY, initial_points=FROZEN),)
@@ -166,11 +164,11 @@ def by_units(errors: Array, unit: Array, draws: int = DRAWS) -> tuple[float, flo
     return rmse(errors), float(low), float(high)
 
 
-def frozen_digest() -> str:
-    """Digest of the frozen choice: shapes, columns, strides and data."""
+def frozen_digest(name: str) -> str:
+    """Digest of the frozen choice for a set: shapes, columns, strides and the set's data, whatever else lies in the folder."""
     digest = hashlib.sha256(repr((FROZEN, sorted(STRIDE.items()), FOLDS, CUTS, SHORTEST, SEED)).encode())
     digest.update(Path(cmapss_columns.__file__).read_bytes())
-    for path in sorted(FOLDER.iterdir()):
+    for path in sorted(FOLDER.glob(f"*{name}*")):
         digest.update(path.read_bytes())
     return digest.hexdigest()[:16]
 
@@ -185,8 +183,8 @@ def validated_again(stored: dict[str, Any], threads: int) -> None:
 def outcomes(again: bool, threads: int) -> dict[str, Any]:
     """The stored outcomes; what is absent, or of another frozen choice, is made. A test set is scored after its validation."""
     stored: dict[str, Any] = json.loads(RESULTS.read_text()) if RESULTS.is_file() else {"sets": {}, "test_scored": {}}
-    digest = frozen_digest()
     for name in BARS:
+        digest = frozen_digest(name)
         held = stored["sets"].get(name, {})
         if held.get("frozen") != digest:
             held = {"frozen": digest, "frozen_on": FROZEN_ON, "validated": validated(name, threads)}
