@@ -81,8 +81,8 @@ GRID: Mapping[str, NetworkChoice] = {
 CHOSEN_ON, N_CHOSEN = "FD001", 2
 """The training set whose unit folds choose, and how many networks: those whose own combination with boosting errs least."""
 
-FROZEN_ON: str | None = None
-FROZEN: tuple[str, ...] = ()
+FROZEN_ON = "2026-11-29"
+FROZEN = ("transformer, single steps", "dilated convolution")
 
 LARGE_SET = 30_000
 """Training rows beyond which models learn from every fifth cycle and not from every third; see `cmapss.STRIDE`."""
