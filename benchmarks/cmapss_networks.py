@@ -374,13 +374,13 @@ def main() -> int:
     if set(stored["choice"].get("chosen", ())) != set(FROZEN) or not FROZEN:
         found = stored["choice"].get("chosen")
         raise SystemExit(f"FROZEN names {FROZEN}, --choose found {found}: freeze that first; no test set was opened.")
+    earlier = {name: held["test"]["capped"]["value"] for name, held in json.loads(cmapss.RESULTS.read_text())["sets"].items()}
     for subset in map(Subset, asked.sets):
         absent = [path.name for path in subset.paths if not path.is_file()]
         if absent:
             raise SystemExit(f"{subset.name}: no {', '.join(absent)} in {subset.folder}.")
         run_subset(subset, stored, predictions, asked.again)
-    earlier = {name: held["test"]["capped"]["value"] for name, held in json.loads(cmapss.RESULTS.read_text())["sets"].items()}
-    write_section(PAGE, "cmapss networks", write_networks_section(stored, AIM, earlier))
+        write_section(PAGE, "cmapss networks", write_networks_section(stored, AIM, earlier))
     print(f"written: {PAGE.relative_to(ROOT)}")
     return 0
 

@@ -7,8 +7,10 @@ BOOSTING, COMBINATION = "boosting", "combination"
 
 
 def write_networks_section(stored: Mapping[str, Any], aim: float, earlier: Mapping[str, float]) -> str:
-    """The section's text; `earlier` is by set the capped error that boosting's own section states for the test."""
-    first = next(iter(stored["sets"].values()))
+    """The section's text, of the sets that are complete; `earlier` is by set the capped error that boosting's own section states
+    for the test."""
+    sets = {name: result for name, result in stored["sets"].items() if "test" in result}
+    first = next(iter(sets.values()))
     lines = [
         "## NASA C-MAPSS: networks beside boosting",
         "",
@@ -22,9 +24,9 @@ def write_networks_section(stored: Mapping[str, Any], aim: float, earlier: Mappi
         "",
         *_write_choice(stored["choice"], first["frozen_on"]),
         "",
-        *_write_held_out(stored["sets"], stored["choice"]["set"]),
+        *_write_held_out(sets, stored["choice"]["set"]),
         "",
-        *_write_test(stored["sets"], aim, earlier),
+        *_write_test(sets, aim, earlier),
         "",
         f"Machine: {first['machine']}, one thread. Source {first['source']}.",
     ]
@@ -56,7 +58,7 @@ def _write_held_out(sets: Mapping[str, Any], chosen_on: str) -> list[str]:
     for name, result in sets.items():
         held = result["held_out"]
         figures = [f"{held['capped'][model]['value']:.2f}" for model in (BOOSTING, *networks, COMBINATION)]
-        weights = ", ".join(f"{model} {weight:.2f}" for model, weight in held["weights"].items())
+        weights = "; ".join(f"{model} {weight:.2f}" for model, weight in held["weights"].items())
         cells = [name, str(held["units"]), *figures, write_gain(held["gain"]), "yes" if held["serves"] else "**no**", weights]
         lines.append(f"| {' | '.join(cells)} |")
     return [*lines, "", f"{chosen_on} chose the networks, which flatters its own gain; no other set had a part in the choice."]
