@@ -29,7 +29,7 @@ from epic22.core.models.networks.checkpoint import Pace, find_checkpoint, get_ch
 from epic22.core.models.networks.jobs import NetworkRows, Precision, TrainingJob, TrainingSettings
 from epic22.core.models.networks.schedule import compute_learning_rate
 from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
-from epic22.core.models.networks.training_process import TrainingProcess, find_process
+from epic22.core.models.networks.training_process import TrainingProcess, find_process, train_network_rows
 from epic22.core.progress import (
     EpochFinished,
     Noted,
@@ -579,6 +579,17 @@ def test_a_process_of_its_own_tells_of_its_epochs_and_one_that_was_killed_is_gon
     assert isinstance(events[0], Noted)
     assert isinstance(events[-1], EpochFinished)
     assert list_files(tmp_path) == [], "its files are removed by the process that the job came from"
+
+
+def test_a_training_that_falls_behind_its_bar_ends_at_that_epoch_here_and_in_another_process() -> None:
+    undisturbed = train_network_rows(JOB, ROWS, VALIDATION, lambda: False)
+    bar = (math.inf, undisturbed.losses[1], 0.0, 0.0)
+    behind, apart = (
+        train(replace(JOB, bar=bar), ROWS, VALIDATION, lambda: False) for train in (train_network_rows, find_process().train)
+    )
+    assert behind.losses == apart.losses == undisturbed.losses[:3]
+    assert behind.score_graph == apart.score_graph
+    assert behind.best_epochs == 1 + int(np.argmin(behind.losses))
 
 
 def test_where_the_process_that_trains_was_killed_another_takes_its_place() -> None:

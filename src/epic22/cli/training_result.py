@@ -40,6 +40,9 @@ def print_training(result: "TrainingResult[RowRun]") -> None:
         members = ", ".join(f"{search.trials[turn].family} {weight:.0%}" for turn, weight in search.weights)
         why = f"{search.stop_reason}; {search.stopping_decision.reason}"
         print_line(f"Search: {why}. The champion averages {members}.")
+        pruned = [f"{trial.number + 1} ({trial.family}, {trial.end})" for trial in search.trials if trial.pruned_epoch]
+        if pruned:
+            print_line(f"Pruned by epoch: trials {', '.join(pruned)}.")
         if search.level_shift is not None:
             print_line(f"{search.level_shift.describe(run.task.target)}.")
     for warning in run.warnings:

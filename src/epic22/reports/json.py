@@ -254,7 +254,7 @@ VIEWS: Views = collect_views(
         "gain_of_averaging=ensemble_weights.gain level=level_shift trials",
         trials=_weigh_trials,
     ),
-    view(Trial, "family params value folds=fold_scores pruned"),
+    view(Trial, "family params value folds=fold_scores pruned epoch?=pruned_epoch"),
     view(
         ColumnPlan,
         "inputs=recipe.inputs formulas=recipe.formulas tallies=recipe.encodings loss folds rows fits gains strengths",

@@ -174,12 +174,14 @@ class Capabilities:
     """What holds of a family's models. `exact_reasons`: the reasons of a row sum to its score but for rounding.
     `same_bits_for_one_row`: a row alone scores as it does among others, to the last bit; else within a tolerance.
     `needs_sequences`: it reads a series' values over time, not a row; `reads_sequences`: of a row it reads the columns that are
-    steps of a sequence as one, and needs some."""
+    steps of a sequence as one, and needs some. `reports_epochs`: of a training with validation rows, `losses_` has their losses
+    by epoch, and it ends where it falls behind the losses by epoch of a constructor argument `bar`."""
 
     exact_reasons: bool = True
     same_bits_for_one_row: bool = True
     needs_sequences: bool = False
     reads_sequences: bool = False
+    reports_epochs: bool = False
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,8 @@ class Trial:
     """What came of a suggestion: the deciding metric in each inner fold, in its own unit (fewer where it was `pruned`).
 
     `best_params` are parameters that early stopping and the like chose, one mapping a fold. `seconds`: how long its fits
-    keep the cores busy.
+    keep the cores busy. `losses` are those of validation rows by epoch, a tuple a fold, of families that report them, and
+    `pruned_epoch` is the epoch of the last of these folds at which it was pruned, None where that was after whole folds.
     """
 
     number: int
@@ -53,6 +54,16 @@ class Trial:
     best_params: tuple[Mapping[str, Any], ...]
     seconds: float
     pruned: bool = False
+    losses: tuple[tuple[float, ...], ...] = ()
+    pruned_epoch: int | None = None
+
+    @property
+    def end(self) -> str:
+        """Where it was pruned, in words; "" where it was not."""
+        if not self.pruned:
+            return ""
+        folds = len(self.fold_scores)
+        return f"after {folds} inner folds" if self.pruned_epoch is None else f"epoch {self.pruned_epoch} of inner fold {folds}"
 
     @property
     def value(self) -> float:
@@ -179,6 +190,9 @@ class Study:
             "seconds": trial.seconds,
             "params": dict(trial.params),
         }
+        # Trees have no epochs, and their studies stay as they were.
+        attributes |= {"losses": [list(losses) for losses in trial.losses]} if trial.losses else {}
+        attributes |= {} if trial.pruned_epoch is None else {"pruned_epoch": trial.pruned_epoch}
         intermediate_values = {0: trial.value} if defined and not complete else {}
         if suggestion.optuna_trial is not None:
             for name, attribute in attributes.items():
@@ -257,7 +271,9 @@ def _read_trial(number: int, frozen: Any) -> Trial:
     attributes, family = frozen.user_attrs, frozen.params["family"]
     scores, best_params = tuple(attributes["folds"]), tuple(attributes["settled"])
     pruned = frozen.state == TrialState.PRUNED
-    return Trial(number, family, attributes["params"], scores, best_params, attributes["seconds"], pruned)
+    losses = tuple(map(tuple, attributes.get("losses", ())))
+    epoch = attributes.get("pruned_epoch")
+    return Trial(number, family, attributes["params"], scores, best_params, attributes["seconds"], pruned, losses, epoch)
 
 
 def _interleave(sequences: Sequence[Sequence[tuple[Family, Mapping[str, Any]]]]) -> list[tuple[Family, Mapping[str, Any]]]:

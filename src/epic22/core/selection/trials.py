@@ -15,6 +15,7 @@ import numpy as np
 from epic22.core.data.folds import Fold
 from epic22.core.models.base import BaseEstimator, Family, FoldData
 from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.networks.jobs import is_behind
 from epic22.core.models.target_transform import unwrap_target_transform
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.core.selection.ensemble import N_PICKS, compute_held_out_response
@@ -39,6 +40,12 @@ MAX_REFITS = 10
 
 WEIGHTS_TIME_SHARE = 0.06
 """Share of a time limit kept for choosing the weights."""
+
+PRUNER_WARMUP_EPOCHS = 5
+"""Epochs of a network's training in which it is not pruned: a small learning rate is slow at first, and may end well."""
+
+EpochBars = tuple[tuple[float, ...], ...]
+"""Losses by epoch, for each inner fold."""
 
 FoldModels = tuple[BaseEstimator, ...]
 """A trial's models, one an inner fold."""
@@ -113,11 +120,14 @@ class FittedTrial:
 
 @dataclass(frozen=True)
 class _FoldFit:
-    """A fold's model, its scores of the validation rows, and how long it took."""
+    """A fold's model, its scores of the validation rows, and how long it took; their losses by epoch where it reports them, and
+    whether it was ended for falling behind."""
 
     estimator: BaseEstimator
     raw: Array
     seconds: float
+    losses: tuple[float, ...] = ()
+    is_behind: bool = False
 
 
 @dataclass(frozen=True)
@@ -133,10 +143,12 @@ class TrialRunner:
         n_folds, metric = len(self.data.folds), self.data.metric
         prunes = self.config.prune and n_folds > PRUNER_WARMUP_FOLDS and len(complete) >= PRUNER_STARTUP_TRIALS
         n_early = PRUNER_WARMUP_FOLDS if prunes else n_folds
-        fits = self._fit_folds(suggestion, range(n_early), deadline)
-        pruned = prunes and _is_below_median(self._score_folds(fits), complete, metric.gain)
+        bars = compute_epoch_bars(complete) if self.config.prune else ()
+        fits = self._fit_folds(suggestion, range(n_early), deadline, bars)
+        pruned = fits[-1].is_behind or (prunes and _is_below_median(self._score_folds(fits), complete, metric.gain))
         if not pruned:
-            fits += self._fit_folds(suggestion, range(n_early, n_folds), deadline)
+            fits += self._fit_folds(suggestion, range(n_early, n_folds), deadline, bars)
+            pruned = fits[-1].is_behind
         if deadline.is_over and not is_first:
             return None
         trial = Trial(
@@ -147,6 +159,8 @@ class TrialRunner:
             tuple(_select_best_params(one.estimator, suggestion.params) for one in fits),
             self._compute_busy_seconds(fits),
             pruned,
+            tuple(one.losses for one in fits if one.losses),
+            len(fits[-1].losses) if fits[-1].is_behind else None,
         )
         return _build_fitted_trial(trial, fits)
 
@@ -158,18 +172,30 @@ class TrialRunner:
         """The family of that name among those that are searched."""
         return next(family for family in self.config.families if family.name == name)
 
-    def _fit_folds(self, suggestion: Suggestion | Trial, numbers: Sequence[int], deadline: Deadline) -> list[_FoldFit]:
-        """A model a fold, side by side."""
+    def _fit_folds(
+        self, suggestion: Suggestion | Trial, numbers: Sequence[int], deadline: Deadline, bars: EpochBars = ()
+    ) -> list[_FoldFit]:
+        """A model a fold, side by side; where epochs may end a trial one after another, up to the first that falls behind."""
         family, seed = self.get_family(suggestion.family), self.data.seed + suggestion.number
+        own_bars = bars if family.capabilities.reports_epochs else ()
 
         def fit(number: int) -> _FoldFit:
-            began = time.perf_counter()
-            estimator = self.data.build_estimator(family, suggestion.params, seed, self.executor.threads_per_fit)
+            began, bar = time.perf_counter(), own_bars[number] if own_bars else ()
+            params = {**suggestion.params, **({"bar": bar} if bar else {})}
+            estimator = self.data.build_estimator(family, params, seed, self.executor.threads_per_fit)
             raw = estimator.fit_with_validation(self.data.get_fold(number), lambda: deadline.is_over or self.executor.closed)
-            return _FoldFit(estimator, raw, time.perf_counter() - began)
+            losses = tuple(getattr(unwrap_target_transform(estimator), "losses_", ()))
+            return _FoldFit(estimator, raw, time.perf_counter() - began, losses, is_behind(losses, bar))
 
-        fits = [self.executor.submit(number, partial(fit, number)) for number in numbers]
-        return [one.result() for one in fits]
+        fits = (self.executor.submit(number, partial(fit, number)) for number in numbers)
+        if not own_bars:
+            return [one.result() for one in list(fits)]
+        finished: list[_FoldFit] = []
+        for one in fits:
+            finished.append(one.result())
+            if finished[-1].is_behind:
+                break
+        return finished
 
     def _score_folds(self, fits: Sequence[_FoldFit]) -> list[float]:
         """The metric of the first folds' fits."""
@@ -199,6 +225,26 @@ def _is_below_median(values: Sequence[float], complete: Sequence[Trial], gain: C
     """Whether the first folds say that the trial is worse than the median of the complete ones."""
     median = float(np.median([np.mean(trial.fold_scores[: len(values)]) for trial in complete]))
     return gain(float(np.mean(values)), median) < 0
+
+
+def compute_epoch_bars(complete: Sequence[Trial]) -> EpochBars:
+    """Losses by epoch that a trial must keep up with in each inner fold: the median over complete trials of the least loss so far
+    (Golovin et al. 2017), without end in the first epochs. None where too few trials have reported epochs."""
+    reported = [trial.losses for trial in complete if trial.losses]
+    if len(reported) < PRUNER_STARTUP_TRIALS:
+        return ()
+    return tuple(_compute_epoch_bar([losses[fold] for losses in reported]) for fold in range(len(reported[0])))
+
+
+def _compute_epoch_bar(curves: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    longest = max(map(len, curves))
+    least = np.full((len(curves), longest), np.inf)
+    for row, curve in enumerate(curves):
+        # A training that ended keeps what it reached.
+        least[row] = np.fmin.accumulate(np.pad(np.nan_to_num(curve, nan=np.inf), (0, longest - len(curve)), mode="edge"))
+    bar = np.median(least, axis=0)
+    bar[:PRUNER_WARMUP_EPOCHS] = np.inf
+    return tuple(bar.tolist())
 
 
 def select_complete(trials: Sequence[Trial]) -> list[Trial]:

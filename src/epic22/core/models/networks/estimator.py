@@ -64,7 +64,8 @@ DEFAULT_LAYERS, DEFAULT_SETTINGS = MlpLayers(), TrainingSettings()
 class NetworkEstimator(BaseEstimator):
     """A network of some `layers`. The inner fold picks the epochs, up to `settings.epochs`; without one `default_epochs`.
 
-    `steps` (s, c) are positions of the columns that are steps of a sequence; a perceptron sees them as other numbers.
+    `steps` (s, c) are positions of the columns that are steps of a sequence; a perceptron sees them as other numbers. A training
+    whose validation rows are watched ends where it falls behind the `bar` (`TrainingJob`).
     """
 
     kind: Kind
@@ -78,6 +79,7 @@ class NetworkEstimator(BaseEstimator):
     default_epochs: int = 15
     layers: Layers = DEFAULT_LAYERS
     settings: TrainingSettings = DEFAULT_SETTINGS
+    bar: tuple[float, ...] = ()
 
     @classmethod
     def of(cls, problem: LearningProblem, seed: int = 0, threads: int = 1, **params: Any) -> Self:
@@ -136,9 +138,10 @@ class NetworkEstimator(BaseEstimator):
         self.spec_: NetworkSpec | None = (spec := self._build_spec(X))
         validation_rows = None if validation is None else NetworkRows(validation[0], self._scale_labels(validation[1]))
         with occupy_device(self.layers) as device:
-            job = TrainingJob(spec, objective, self.loss, settings, self.threads, device)
+            bar = () if validation is None else self.bar
+            job = TrainingJob(spec, objective, self.loss, settings, self.threads, device, bar)
             trained = train_network_rows(job, NetworkRows(X, self._scale_labels(y)), validation_rows, expired)
-        self.epochs_ = trained.best_epochs
+        self.epochs_, self.losses_ = trained.best_epochs, trained.losses
         self.score_, self.trained_ = GraphSession(trained.score_graph), trained
         self.reasons_: ReasonGraph | None = None
 
@@ -359,7 +362,9 @@ def build_network_family(
             space={**TRAINING_SPACE, **space},
             needs="torch",
             extra="neural",
-            capabilities=Capabilities(exact_reasons=False, same_bits_for_one_row=False, reads_sequences=reads_sequences),
+            capabilities=Capabilities(
+                exact_reasons=False, same_bits_for_one_row=False, reads_sequences=reads_sequences, reports_epochs=True
+            ),
             parts=parts,
         )
     )

@@ -1,6 +1,7 @@
 """What a training of a network is given and gives, as plain values that another process can be sent."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -52,7 +53,8 @@ class NetworkRows:
 @dataclass(frozen=True)
 class TrainingJob:
     """What decides a training: the same job gives the same weights on the same machine. `objective` names the loss; `device` is
-    PyTorch's name of where it is trained."""
+    PyTorch's name of where it is trained. A training whose least validation loss lies above the `bar` of an epoch ends there;
+    behind the bar's end none does."""
 
     spec: NetworkSpec
     objective: str
@@ -60,6 +62,18 @@ class TrainingJob:
     settings: TrainingSettings
     threads: int
     device: str = "cpu"
+    bar: tuple[float, ...] = ()
+
+
+def is_behind(losses: Sequence[float], bar: Sequence[float]) -> bool:
+    """Whether a training with these validation losses, an epoch each, has fallen behind the bar at the last of them.
+
+    >>> is_behind([0.9, 0.6], [1.0, 0.5]), is_behind([0.9, 0.4], [1.0, 0.5]), is_behind([0.9], [])
+    (True, False, False)
+    """
+    if not losses or len(losses) > len(bar):
+        return False
+    return not min((loss for loss in losses if not math.isnan(loss)), default=math.inf) <= bar[len(losses) - 1]
 
 
 @dataclass(frozen=True)

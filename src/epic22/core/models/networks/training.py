@@ -45,7 +45,7 @@ def train(
 
         validation_rows = None if validation is None else (to_tensors(validation), score_loss)
         tensors = to_tensors(rows)
-        surroundings = Surroundings(job.device, expired, find_checkpoint(job, rows, validation), get_inner_progress())
+        surroundings = Surroundings(job.device, expired, find_checkpoint(job, rows, validation), get_inner_progress(), job.bar)
         training_loss = build_training_loss(job.objective, job.loss, job.settings.label_smoothing)
         history = train_network(
             network, average_over_members(training_loss), tensors, job.settings, validation_rows, surroundings

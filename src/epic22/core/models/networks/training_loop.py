@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from epic22.core.models.networks.checkpoint import Checkpoint, SavedTraining
-from epic22.core.models.networks.jobs import TrainingSettings
+from epic22.core.models.networks.jobs import TrainingSettings, is_behind
 from epic22.core.models.networks.memory_plan import StepPlan, apply_plan, plan_steps, translate_memory_faults
 from epic22.core.models.networks.precision import open_numbers, read_free_memory, read_random_state, set_random_state
 from epic22.core.models.networks.schedule import compute_learning_rate
@@ -62,12 +62,14 @@ RowLoss = Callable[[Tensor, Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Surroundings:
-    """Where a training takes place: its device, what says that its time is over, its checkpoint, and who hears of its epochs."""
+    """Where a training takes place: its device, what says that its time is over, its checkpoint, who hears of its epochs, and the
+    `bar` that ends it where it falls behind."""
 
     device: str = "cpu"
     expired: Callable[[], bool] = lambda: False
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     progress: Progress = field(default_factory=Progress)
+    bar: tuple[float, ...] = ()
 
 
 @dataclass
@@ -153,7 +155,8 @@ class NetworkTraining:
     def _is_over(self) -> bool:
         waited = self.state.epoch - self.state.best_epoch
         is_patience_over = bool(self.state.best) and waited >= max(self.settings.patience, 1)
-        return self.state.epoch >= self.settings.epochs or is_patience_over
+        has_fallen_behind = is_behind(self.state.losses, self.surroundings.bar)
+        return self.state.epoch >= self.settings.epochs or is_patience_over or has_fallen_behind
 
     def _train_epoch(self) -> float:
         """Go through the batches of the next epoch that are still to come; rows a second."""
