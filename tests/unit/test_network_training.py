@@ -28,7 +28,7 @@ from epic22.core.models.networks import architecture
 from epic22.core.models.networks.checkpoint import Pace, find_checkpoint, get_checkpoint_folder, keep_checkpoints
 from epic22.core.models.networks.jobs import NetworkRows, Precision, TrainingJob, TrainingSettings
 from epic22.core.models.networks.schedule import compute_learning_rate
-from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
+from epic22.core.models.networks.specification import ConvolutionLayers, MlpLayers, NetworkColumns, NetworkSpec
 from epic22.core.models.networks.training_process import TrainingProcess, find_process, train_network_rows
 from epic22.core.progress import (
     EpochFinished,
@@ -98,9 +98,10 @@ def train_once(
     progress: Progress = Progress(),
     validation: NetworkRows = VALIDATION,
     loss_factor: float = 1.0,
+    spec: NetworkSpec = SPEC,
 ) -> tuple[str, TrainingHistory]:
     """The hash of a trained network's weights and its history, with the checkpoint of its job."""
-    network, steps = build_network(), 0
+    network, steps = build_network(spec), 0
 
     def count_and_compute_loss(raw: Any, y: Any) -> Any:
         nonlocal steps
@@ -109,7 +110,7 @@ def train_once(
             raise KilledError
         return loss_factor * compute_mean_loss(raw, y)
 
-    checkpoint = find_checkpoint(TrainingJob(SPEC, "binary", Loss(), settings, 1), ROWS, validation)
+    checkpoint = find_checkpoint(TrainingJob(spec, "binary", Loss(), settings, 1), ROWS, validation)
     surroundings = Surroundings(checkpoint=checkpoint, progress=progress)
     judge = (to_tensors(validation), compute_mean_loss)
     history = train_network(network, count_and_compute_loss, to_tensors(ROWS), settings, judge, surroundings)
@@ -122,6 +123,17 @@ def kill_after(steps: int, folder: Path, settings: TrainingSettings = SETTINGS, 
     with suppress(KilledError), keep_checkpoints(folder, ALWAYS):
         train_once(settings, steps, **how)
         pytest.fail("it was to be killed")
+
+
+def test_augmented_steps_are_the_same_after_a_kill_in_the_middle_of_an_epoch(tmp_path: Path) -> None:
+    columns = NetworkColumns((), steps=((0,), (1,), (2,)))
+    layers = ConvolutionLayers(4, 4, 8, 1, members=2, augmentation=0.4)
+    augmented, plain = (NetworkSpec(columns, one, 1, "log_odds") for one in (layers, replace(layers, augmentation=0.0)))
+    kill_after(10, tmp_path, spec=augmented)
+    with keep_checkpoints(tmp_path, ALWAYS):
+        resumed = train_once(spec=augmented)
+    assert resumed == train_once(spec=augmented)
+    assert resumed[0] != train_once(spec=plain)[0]
 
 
 def list_files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ from epic22.core.models.networks.specification import (
     ConvolutionLayers,
     Layers,
     LstmLayers,
+    MlpLayers,
     NetworkColumns,
     NetworkSpec,
     TransformerLayers,
@@ -112,6 +113,40 @@ def test_it_learns_what_only_the_order_of_steps_tells(name: str) -> None:
     )
     estimator.fit(X, y)
     assert ((estimator.decision_function(X_test) > 0) == y_test).mean() > 0.9
+
+
+def test_augmented_steps_are_noisy_and_of_each_row_at_most_one_short_stretch_is_missing() -> None:
+    from epic22.core.models.networks.augmentation import augment_steps
+
+    steps = torch.stack([torch.randn(400, 20, 2), torch.zeros(400, 20, 2)], dim=3)
+    torch.manual_seed(3)
+    changed = augment_steps(steps, 0.2)
+    torch.manual_seed(3)
+    assert torch.equal(changed, augment_steps(steps, 0.2))
+    assert not torch.equal(changed, augment_steps(steps, 0.2))
+    distance, is_missing = changed[..., 0], changed[..., 1]
+    assert torch.equal(is_missing[..., 0], is_missing[..., 1])
+    assert (distance[is_missing > 0] == 0).all()
+    assert sorted(set(is_missing[..., 0].sum(1).tolist())) == [0.0, 1.0, 2.0, 3.0, 4.0]
+    assert (is_missing[..., 0].diff(dim=1) > 0).sum(1).max() <= 1
+    noise = (distance - steps[..., 0])[is_missing == 0]
+    assert float(noise.std()) == pytest.approx(0.2, rel=0.1)
+
+
+@pytest.mark.parametrize("layers", SHAPES, ids=lambda layers: f"{type(layers).__name__}-{getattr(layers, 'cell', '')}")
+def test_a_network_answers_of_steps_as_they_are_whatever_it_was_trained_with(layers: Layers) -> None:
+    from epic22.core.models.networks.architecture import build_network
+    from epic22.core.models.networks.onnx_graph import simplify_spec
+
+    assert not isinstance(layers, MlpLayers)
+    x, augmented = torch.from_numpy(draw_rows(50)), build_spec(replace(layers, dropout=0.0, augmentation=0.3))
+    torch.manual_seed(0)
+    network = build_network(augmented)
+    in_training = network(x)
+    answer = network.eval()(x)
+    assert not torch.equal(in_training, answer)
+    assert torch.equal(answer, network(x))
+    assert simplify_spec(augmented) == simplify_spec(build_spec(layers))
 
 
 def test_quantiles_of_a_network_never_cross() -> None:

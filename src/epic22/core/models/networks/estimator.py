@@ -345,7 +345,10 @@ TRAINING_SPACE: Mapping[str, tuple[Any, ...]] = {
     "weight_decay": (1e-5, 3e-2, "log"),
     "dropout": (0.0, 0.4),
 }
-SEQUENCE_SPACE: Mapping[str, tuple[Any, ...]] = {"width": (24, 96), "depth": (1, 3)}
+AUGMENTATION_SPACE: Mapping[str, tuple[Any, ...]] = {"augmentation": (0.0, 0.3)}
+RECURRENT_SPACE: Mapping[str, tuple[Any, ...]] = {"width": (24, 96), "depth": (1, 3), **AUGMENTATION_SPACE}
+TRANSFORMER_SPACE: Mapping[str, tuple[Any, ...]] = {"depth": (1, 3), "patch": (2, 8), **AUGMENTATION_SPACE}
+CONVOLUTION_SPACE: Mapping[str, tuple[Any, ...]] = {"width": (24, 96), "depth": (2, 6), **AUGMENTATION_SPACE}
 
 
 def build_network_family(
@@ -372,9 +375,9 @@ def build_network_family(
 
 FAMILIES: tuple[Family, ...] = (
     build_network_family("mlp", MlpLayers(), {"width": (64, 256), "depth": (1, 3)}, MLP_PARTS),
-    build_network_family("lstm", LstmLayers(), SEQUENCE_SPACE, SEQUENCE_PARTS),
-    build_network_family("gru", LstmLayers(cell="gru"), SEQUENCE_SPACE, SEQUENCE_PARTS),
-    build_network_family("transformer", TransformerLayers(), {"depth": (1, 3), "patch": (2, 8)}, TRANSFORMER_PARTS),
-    build_network_family("cnn", ConvolutionLayers(), {"width": (24, 96), "depth": (2, 6)}, CONVOLUTION_PARTS),
+    build_network_family("lstm", LstmLayers(), RECURRENT_SPACE, SEQUENCE_PARTS),
+    build_network_family("gru", LstmLayers(cell="gru"), RECURRENT_SPACE, SEQUENCE_PARTS),
+    build_network_family("transformer", TransformerLayers(), TRANSFORMER_SPACE, TRANSFORMER_PARTS),
+    build_network_family("cnn", ConvolutionLayers(), CONVOLUTION_SPACE, CONVOLUTION_PARTS),
 )
 """The families of networks by their names."""

@@ -23,7 +23,7 @@ from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.integrated_gradients import OUTPUTS, POINTS, POINTS_PER_RUN, REFERENCE
 from epic22.core.models.networks.members import average_members
 from epic22.core.models.networks.recurrent_gradient import TRANSLATIONS
-from epic22.core.models.networks.specification import NetworkSpec
+from epic22.core.models.networks.specification import MlpLayers, NetworkSpec
 from epic22.core.task import Array
 
 Weights = Mapping[str, Array]
@@ -72,9 +72,13 @@ class ReasonModule(ScoreModule):
 
 
 def simplify_spec(spec: NetworkSpec) -> NetworkSpec:
-    """The specification as a graph knows it: without dropout, and how many levels a category has is in the weights."""
+    """The specification as a graph knows it: without what only a training has, and how many levels a category has is in the
+    weights."""
     columns = replace(spec.columns, n_levels=(1,) * len(spec.columns.n_levels))
-    return replace(spec, columns=columns, layers=replace(spec.layers, dropout=0.0), deciding=None)
+    layers = replace(spec.layers, dropout=0.0)
+    if not isinstance(layers, MlpLayers):
+        layers = replace(layers, augmentation=0.0)
+    return replace(spec, columns=columns, layers=layers, deciding=None)
 
 
 @lru_cache(maxsize=64)

@@ -16,12 +16,13 @@ MLP_PARTS: Mapping[str, Hyperparameters] = {
     "second hidden layer": {"depth": 1},
     **TRAINING_PARTS,
 }
-LINEAR_SKIP: Mapping[str, Hyperparameters] = {"linear skip": {"skip": False}}
-SEQUENCE_PARTS: Mapping[str, Hyperparameters] = {**LINEAR_SKIP, "second layer": {"depth": 1}, **TRAINING_PARTS}
+STEP_PARTS: Mapping[str, Hyperparameters] = {"linear skip": {"skip": False}, "steps without augmentation": {"augmentation": 0.1}}
+"""What all have that read steps; these are learned as they are, and off is: with augmentation."""
+SEQUENCE_PARTS: Mapping[str, Hyperparameters] = {**STEP_PARTS, "second layer": {"depth": 1}, **TRAINING_PARTS}
 TRANSFORMER_PARTS: Mapping[str, Hyperparameters] = {"patches": {"patch": 1}, "several heads": {"heads": 1}, **SEQUENCE_PARTS}
 CONVOLUTION_PARTS: Mapping[str, Hyperparameters] = {
     "neighbouring steps": {"kernel": 1},
     "layers after the first": {"depth": 1},
-    **LINEAR_SKIP,
+    **STEP_PARTS,
     **TRAINING_PARTS,
 }

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from epic22.core.models.networks.augmentation import augment_steps
 from epic22.core.models.networks.column_embedding import ColumnEmbedding
 from epic22.core.models.networks.convolution import ConvolutionEncoder
 from epic22.core.models.networks.lstm import RecurrentEncoder
@@ -46,6 +47,7 @@ class SequenceNetwork(nn.Module):
     def __init__(self, spec: NetworkSpec, layers: SequenceLayers) -> None:
         super().__init__()
         self.columns, self.embedding_width, self.n_quantiles = spec.columns, layers.embedding, spec.n_quantiles
+        self.augmentation = layers.augmentation
         n_steps, c = len(spec.columns.steps), spec.columns.n_channels
         self.register_buffer("channel_mean", torch.zeros(c))
         self.register_buffer("channel_spread", torch.ones(c))
@@ -67,7 +69,10 @@ class SequenceNetwork(nn.Module):
             beside, steps = x[:, : self.n_beside], x[:, self.n_beside :, :2]
             shape = (len(self.columns.steps), self.columns.n_channels)
             return self._compute_outputs(beside, steps.unflatten(1, shape), self.encoder.encode_in_graph)
-        return self._compute_outputs(self.embedding(x), self._scale_steps(x), self.encoder)
+        steps = self._scale_steps(x)
+        if self.training and self.augmentation:
+            steps = augment_steps(steps, self.augmentation)
+        return self._compute_outputs(self.embedding(x), steps, self.encoder)
 
     def _scale_steps(self, x: Tensor) -> Tensor:
         """(n, s, c, 2): distance and whether it is missing."""

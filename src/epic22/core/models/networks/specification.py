@@ -88,7 +88,8 @@ class AutoencoderLayers(MlpLayers):
 @dataclass(frozen=True)
 class SequenceLayers:
     """What every network for sequences has: an encoder of `depth` layers of `width` units, and columns beside it as `MlpLayers`
-    have them. With `skip` a linear map of the steps is added to the answer."""
+    have them. With `skip` a linear map of the steps is added to the answer. `augmentation` is how much the steps are changed at
+    random while the network is trained (`augmentation.augment_steps`)."""
 
     n_bins: int = 16
     embedding: int = 8
@@ -97,6 +98,7 @@ class SequenceLayers:
     members: int = 4
     dropout: float = 0.1
     skip: bool = True
+    augmentation: float = 0.0
 
 
 @dataclass(frozen=True)
