@@ -23,7 +23,7 @@ from epic22.core.selection.search import search
 from epic22.core.selection.search_result import SearchResult
 from epic22.core.selection.study import Study, Suggestion, Trial
 from epic22.core.selection.trials import (
-    PRUNER_STARTUP_TRIALS,
+    EPOCH_STARTUP_TRIALS,
     PRUNER_WARMUP_EPOCHS,
     SearchConfig,
     TrialRunner,
@@ -62,7 +62,7 @@ def report(number: int, losses: tuple[float, ...], n_folds: int, pruned: bool = 
     return Trial(number, "by epochs", {}, (0.5,) * n_folds, ({},) * n_folds, 1.0, pruned, (losses,) * n_folds)
 
 
-def run_against(losses: tuple[float, ...], n_trials: int = PRUNER_STARTUP_TRIALS, prune: bool = True) -> Trial:
+def run_against(losses: tuple[float, ...], n_trials: int = EPOCH_STARTUP_TRIALS, prune: bool = True) -> Trial:
     """What comes of a suggestion after so many complete trials with these losses."""
     data = part_of(toy("binary", 120)).data
     complete = [report(number, losses, len(data.folds)) for number in range(n_trials)]
@@ -74,13 +74,13 @@ def run_against(losses: tuple[float, ...], n_trials: int = PRUNER_STARTUP_TRIALS
 
 
 def test_the_bar_is_the_median_of_the_least_losses_so_far_and_without_end_in_the_first_epochs() -> None:
-    falling = tuple(1 / epoch for epoch in range(1, 13))
-    early = (0.9, 0.4, 0.7)
-    complete = [report(number, falling if number % 2 else early, 3) for number in range(PRUNER_STARTUP_TRIALS)]
+    fast, slow = (tuple(factor / epoch for epoch in range(1, 13)) for factor in (1.0, 2.0))
+    ended = (0.9, 0.4, 0.7)
+    complete = [report(number, losses, 3) for number, losses in enumerate((ended, fast, slow, fast, ended))]
     bars = compute_epoch_bars([*complete, Trial(9, "trees", {}, (0.5,) * 3, ({},) * 3, 1.0)])
     assert len(bars) == 3
     assert set(bars[0][:PRUNER_WARMUP_EPOCHS]) == {math.inf}
-    assert bars[0][PRUNER_WARMUP_EPOCHS:] == pytest.approx([(0.4 + 1 / epoch) / 2 for epoch in range(6, 13)])
+    assert bars[0][PRUNER_WARMUP_EPOCHS:] == pytest.approx(slow[PRUNER_WARMUP_EPOCHS:])
     assert compute_epoch_bars(complete[1:]) == ()
 
 
@@ -101,7 +101,7 @@ def test_what_falls_behind_in_the_first_fold_is_pruned_at_that_epoch_and_no_othe
 
 @pytest.mark.parametrize(
     ("losses", "n_trials", "prune"),
-    [((9.0,) * N_EPOCHS, 8, True), ((1e-6,) * N_EPOCHS, 7, True), ((1e-6,) * N_EPOCHS, 8, False), ((), 8, True)],
+    [((9.0,) * N_EPOCHS, 5, True), ((1e-6,) * N_EPOCHS, 4, True), ((1e-6,) * N_EPOCHS, 5, False), ((), 5, True)],
 )
 def test_nothing_is_pruned_that_keeps_up_or_is_early_or_is_not_to_be_pruned(
     losses: tuple[float, ...], n_trials: int, prune: bool

@@ -41,6 +41,9 @@ MAX_REFITS = 10
 WEIGHTS_TIME_SHARE = 0.06
 """Share of a time limit kept for choosing the weights."""
 
+EPOCH_STARTUP_TRIALS = 5
+"""Complete trials that reported epochs before the first is pruned by epoch."""
+
 PRUNER_WARMUP_EPOCHS = 5
 """Epochs of a network's training in which it is not pruned: a small learning rate is slow at first, and may end well."""
 
@@ -231,7 +234,7 @@ def compute_epoch_bars(complete: Sequence[Trial]) -> EpochBars:
     """Losses by epoch that a trial must keep up with in each inner fold: the median over complete trials of the least loss so far
     (Golovin et al. 2017), without end in the first epochs. None where too few trials have reported epochs."""
     reported = [trial.losses for trial in complete if trial.losses]
-    if len(reported) < PRUNER_STARTUP_TRIALS:
+    if len(reported) < EPOCH_STARTUP_TRIALS:
         return ()
     return tuple(_compute_epoch_bar([losses[fold] for losses in reported]) for fold in range(len(reported[0])))
 

@@ -345,7 +345,7 @@ TRAINING_SPACE: Mapping[str, tuple[Any, ...]] = {
     "weight_decay": (1e-5, 3e-2, "log"),
     "dropout": (0.0, 0.4),
 }
-AUGMENTATION_SPACE: Mapping[str, tuple[Any, ...]] = {"augmentation": (0.0, 0.3)}
+AUGMENTATION_SPACE: Mapping[str, tuple[Any, ...]] = {"augmentation": (0.0, 0.15)}
 RECURRENT_SPACE: Mapping[str, tuple[Any, ...]] = {"width": (24, 96), "depth": (1, 3), **AUGMENTATION_SPACE}
 TRANSFORMER_SPACE: Mapping[str, tuple[Any, ...]] = {"depth": (1, 3), "patch": (2, 8), **AUGMENTATION_SPACE}
 CONVOLUTION_SPACE: Mapping[str, tuple[Any, ...]] = {"width": (24, 96), "depth": (2, 6), **AUGMENTATION_SPACE}
