@@ -1,7 +1,21 @@
 """What holds for the whole suite."""
 
+from collections.abc import Iterator
+
+import pytest
 from hypothesis import settings
+
+from epic22.core.models.networks import graph_memory
+from tests.graph_folder import GraphFolder
 
 # No test measures seconds: on a busy machine an example that is slow once says nothing.
 settings.register_profile("suite", parent=settings.default, deadline=None)
 settings.load_profile("suite")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def keep_graphs(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Export each shape of network once: seconds each, which dozens of tests would take again in every process."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(graph_memory, "GRAPHS", GraphFolder(request.config.cache.mkdir("graphs")))
+        yield

@@ -19,7 +19,9 @@ from epic22.core.models.catalog import get_family
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
+from epic22.core.models.networks import graph_memory
 from epic22.core.models.networks.estimator import NetworkEstimator
+from epic22.core.models.networks.graph_memory import GraphMemory
 from epic22.core.models.networks.integrated_gradients import TOLERANCE
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
 from epic22.core.models.networks.specification import MlpLayers, NetworkColumns, NetworkSpec
@@ -169,12 +171,11 @@ def test_a_training_ends_after_the_epoch_in_which_its_time_was_over() -> None:
     assert train(build_job(50), NetworkRows(X, y), expired=lambda: True).best_epochs == 1
 
 
-def test_another_seed_gives_another_network_and_leaves_random_numbers_of_others_alone() -> None:
-    from epic22.core.models.networks.onnx_graph import export_score_graph
+def test_another_seed_gives_another_network_and_leaves_random_numbers_of_others_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     from epic22.core.models.networks.training import train
 
     X, y = draw_rows()
-    export_score_graph.cache_clear()
+    monkeypatch.setattr(graph_memory, "GRAPHS", GraphMemory())
     torch.manual_seed(5)
     before = torch.random.get_rng_state()
     first, second = train(build_job(1), NetworkRows(X, y)), train(build_job(1, seed=1), NetworkRows(X, y))
@@ -260,15 +261,17 @@ def test_an_ensemble_with_a_network_answers_as_its_members_do_and_is_restored() 
     assert np.array_equal(again.shap_values(X[:3]), ensemble.shap_values(X[:3]))
 
 
-def test_a_graph_that_is_exported_again_after_others_has_the_same_bytes() -> None:
+def test_a_graph_that_is_exported_again_after_others_has_the_same_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     from epic22.core.models.networks.onnx_graph import export_reason_graph, export_score_graph, simplify_spec
 
     spec = simplify_spec(SPEC)
     for export in (export_score_graph, export_reason_graph):
+        # By an earlier run or another process, where there was one.
         first = export(spec)
-        export.cache_clear()
+        monkeypatch.setattr(graph_memory, "GRAPHS", GraphMemory())
         export(replace(spec, output="class_scores", n_outputs=3))
         assert export(spec) == first
+        monkeypatch.undo()
 
 
 def test_a_graph_names_neither_who_exported_it_nor_a_place_on_this_machine() -> None:
@@ -285,12 +288,10 @@ def test_a_copy_of_a_network_that_has_answered_answers_the_same() -> None:
 
 
 def test_models_of_other_levels_share_one_graph() -> None:
-    from epic22.core.models.networks.onnx_graph import export_score_graph
-
     X, y = draw_rows()
     build_mlp(**SMALL).fit(X, y)
-    before = export_score_graph.cache_info().misses
+    before = graph_memory.GRAPHS.n_missed
     more = X.copy()
     more[:4, 2] = 11
     build_mlp(**{**SMALL, "dropout": 0.3}).fit(more, y)
-    assert export_score_graph.cache_info().misses == before
+    assert graph_memory.GRAPHS.n_missed == before

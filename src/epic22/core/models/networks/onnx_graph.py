@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import lru_cache
 
 import numpy as np
 import onnx
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
 
+from epic22.core.models.networks import graph_memory
 from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.integrated_gradients import OUTPUTS, POINTS, POINTS_PER_RUN, REFERENCE
 from epic22.core.models.networks.members import average_members
@@ -81,9 +81,17 @@ def simplify_spec(spec: NetworkSpec) -> NetworkSpec:
     return replace(spec, columns=columns, layers=layers, deciding=None)
 
 
-@lru_cache(maxsize=64)
 def export_score_graph(spec: NetworkSpec) -> bytes:
     """The graph of scores, (n, o) of x (n, p), weights being inputs."""
+    return graph_memory.GRAPHS.find("score", spec, _export_scores)
+
+
+def export_reason_graph(spec: NetworkSpec) -> bytes:
+    """The graph of a row's gradients, (s, p + 1) of x (1, p), points (s,) and outputs (o,), weights being inputs."""
+    return graph_memory.GRAPHS.find("reasons", spec, _export_reasons)
+
+
+def _export_scores(spec: NetworkSpec) -> bytes:
     weights = _read_weights(spec)
     names = sorted(weights)
     with _quiet_export():
@@ -99,9 +107,7 @@ def export_score_graph(spec: NetworkSpec) -> bytes:
     return _serialise(program)
 
 
-@lru_cache(maxsize=64)
-def export_reason_graph(spec: NetworkSpec) -> bytes:
-    """The graph of a row's gradients, (s, p + 1) of x (1, p), points (s,) and outputs (o,), weights being inputs."""
+def _export_reasons(spec: NetworkSpec) -> bytes:
     weights = _read_weights(spec) | {
         REFERENCE: torch.zeros(spec.columns.n_columns, spec.layers.embedding),
         POINTS: torch.zeros(POINTS_PER_RUN),

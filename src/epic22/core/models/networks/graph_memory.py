@@ -1,0 +1,38 @@
+"""Exported graphs, kept for all networks of one shape: an export takes seconds."""
+
+from collections.abc import Callable
+
+from epic22.core.models.networks.specification import NetworkSpec
+
+Export = Callable[[NetworkSpec], bytes]
+
+
+class GraphMemory:
+    """The last `n_kept` graphs of this process by what they compute and their specification; `n_missed` were not there."""
+
+    def __init__(self, n_kept: int = 128) -> None:
+        self.n_kept, self.n_missed = n_kept, 0
+        self._graphs: dict[tuple[str, NetworkSpec], bytes] = {}
+
+    def find(self, name: str, spec: NetworkSpec, export: Export) -> bytes:
+        """The graph of that name, exported where none is kept.
+
+        >>> from epic22.core.models.networks.specification import MlpLayers, NetworkColumns
+        >>> memory, spec = GraphMemory(), NetworkSpec(NetworkColumns((0,)), MlpLayers(), 1, "value")
+        >>> memory.find("score", spec, lambda spec: b"graph") == memory.find("score", spec, lambda spec: b"another")
+        True
+        """
+        if (name, spec) not in self._graphs:
+            self.n_missed += 1
+            if len(self._graphs) >= self.n_kept:
+                self._graphs.pop(next(iter(self._graphs)))
+            self._graphs[name, spec] = self.export(name, spec, export)
+        return self._graphs[name, spec]
+
+    def export(self, name: str, spec: NetworkSpec, export: Export) -> bytes:
+        """The graph, made anew."""
+        return export(spec)
+
+
+GRAPHS = GraphMemory()
+"""What this process keeps."""
