@@ -12,11 +12,11 @@ SPEC = NetworkSpec(NetworkColumns((0,)), MlpLayers(), 1, "value")
 
 
 def test_of_more_graphs_than_there_is_room_for_the_last_are_kept() -> None:
-    memory = GraphMemory(n_kept=2)
+    memory = GraphMemory(capacity=2)
     for n_outputs in (1, 2, 3, 3, 2, 1):
         spec = replace(SPEC, n_outputs=n_outputs)
         assert memory.find("score", spec, lambda spec: bytes([spec.n_outputs])) == bytes([n_outputs])
-    assert memory.n_missed == 4
+    assert memory.n_misses == 4
 
 
 def test_another_process_finds_a_graph_in_the_folder_and_only_that_of_its_specification(tmp_path: Path) -> None:

@@ -290,8 +290,8 @@ def test_a_copy_of_a_network_that_has_answered_answers_the_same() -> None:
 def test_models_of_other_levels_share_one_graph() -> None:
     X, y = draw_rows()
     build_mlp(**SMALL).fit(X, y)
-    before = graph_memory.GRAPHS.n_missed
+    before = graph_memory.GRAPHS.n_misses
     more = X.copy()
     more[:4, 2] = 11
     build_mlp(**{**SMALL, "dropout": 0.3}).fit(more, y)
-    assert graph_memory.GRAPHS.n_missed == before
+    assert graph_memory.GRAPHS.n_misses == before

@@ -8,10 +8,10 @@ Export = Callable[[NetworkSpec], bytes]
 
 
 class GraphMemory:
-    """The last `n_kept` graphs of this process by what they compute and their specification; `n_missed` were not there."""
+    """The last graphs of this process, by what they compute and their specification; `n_misses` were not among them."""
 
-    def __init__(self, n_kept: int = 128) -> None:
-        self.n_kept, self.n_missed = n_kept, 0
+    def __init__(self, capacity: int = 128) -> None:
+        self.capacity, self.n_misses = capacity, 0
         self._graphs: dict[tuple[str, NetworkSpec], bytes] = {}
 
     def find(self, name: str, spec: NetworkSpec, export: Export) -> bytes:
@@ -23,8 +23,8 @@ class GraphMemory:
         True
         """
         if (name, spec) not in self._graphs:
-            self.n_missed += 1
-            if len(self._graphs) >= self.n_kept:
+            self.n_misses += 1
+            if len(self._graphs) >= self.capacity:
                 self._graphs.pop(next(iter(self._graphs)))
             self._graphs[name, spec] = self.export(name, spec, export)
         return self._graphs[name, spec]
