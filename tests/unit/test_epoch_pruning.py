@@ -11,8 +11,11 @@ import numpy as np
 import pytest
 from tests.searches import part_of
 from tests.toy import toy
+from tests.trained import trained
 
 from epic22.adapters.studies import StudyFiles
+from epic22.bootstrap import TrainingResult
+from epic22.cli.training_result import print_training
 from epic22.core.models.base import Capabilities, FoldData, never_expires
 from epic22.core.models.catalog import get_family
 from epic22.core.models.linear import Linear
@@ -31,6 +34,7 @@ from epic22.core.selection.trials import (
 )
 from epic22.core.serialization import to_json
 from epic22.core.task import Array
+from epic22.reports.html.training import render_report
 from epic22.reports.json import VIEWS
 
 N_EPOCHS = 12
@@ -128,7 +132,9 @@ def search_undisturbed() -> SearchResult:
 
 
 @pytest.mark.slow
-def test_a_trial_pruned_by_epoch_is_shown_with_its_epoch_and_is_no_member() -> None:
+def test_a_trial_pruned_by_epoch_is_shown_with_its_epoch_and_is_no_member(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     result = search_undisturbed()
     pruned = {trial.number for trial in result.trials if trial.pruned_epoch is not None}
     assert pruned
@@ -136,6 +142,14 @@ def test_a_trial_pruned_by_epoch_is_shown_with_its_epoch_and_is_no_member() -> N
     shown = json.loads(json.dumps(to_json(result, VIEWS)))["trials"]
     assert {number for number, trial in enumerate(shown) if trial.get("epoch") is not None} == pruned
     assert all(shown[number]["pruned"] and not shown[number]["weight"] for number in pruned)
+    run, _ = trained(tmp_path, "binary")
+    page = render_report(replace(run, search_result=result), {})
+    all_pruned = [trial for trial in result.trials if trial.pruned]
+    assert f"{len(all_pruned)} of 16 trials were pruned, and none of them is a member" in page
+    assert all(f"<td>{trial.end}</td>" in page for trial in all_pruned)
+    print_training(TrainingResult(replace(run, search_result=result), tmp_path / "report.html", ""))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert all(f"{number + 1} (by epochs, {result.trials[number].end})" in printed for number in pruned)
 
 
 @pytest.mark.slow
