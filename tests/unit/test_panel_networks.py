@@ -15,12 +15,16 @@ from tests.forecast_runs import forecast_run
 from tests.panels import known, lines, predict_median
 from tests.unit.test_forecast_choice import draw_errors, forecast, make_plan
 
+from epic22.bootstrap import FeatureConfig, assemble, train_feature
+from epic22.config import Settings
 from epic22.core.artifact.panel_model import PanelModel
+from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.backtest import Backtest
 from epic22.core.models.panel.base import QUANTILE_LEVELS, PanelFamily
-from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
+from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family, name_panel_families
 from epic22.core.models.panel.network import choose_damping, measure_widths, split_by_time, spread_answers
 from epic22.core.time_series import MONTHLY, Array
+from epic22.features.market_intelligence import RENTS
 from epic22.services.pipelines.series import build_board, compute_weights
 from epic22.spec.panel_file import PanelFile, add_families
 
@@ -55,6 +59,22 @@ def test_networks_take_part_where_they_are_asked_for_alone() -> None:
     if not NETWORKS[0].is_installed:
         pytest.skip("torch is not installed")
     assert "pooled_lstm" in add_families(file, ("pooled_lstm",)).families
+
+
+def test_a_feature_of_series_takes_slow_families_and_says_so_to_who_names_those_of_rows() -> None:
+    with pytest.raises(ColumnError, match=r"lstm: market_intelligence forecasts series, .* --also NAME .* pooled_lstm"):
+        name_panel_families(RENTS, ("lstm",), ())
+    assert name_panel_families(RENTS, (), ()) == RENTS
+    more = name_panel_families(RENTS, (), ("arima",)).families
+    assert set(more) == {*RENTS.families, "arima"}
+    with pytest.raises(ColumnError, match="--also lstm: no such family; there are naive"):
+        name_panel_families(RENTS, (), ("lstm",))
+
+
+def test_a_feature_of_rows_has_no_families_of_series(tmp_path: Path) -> None:
+    components = assemble(Settings(tmp_path / "home", 1))
+    with pytest.raises(UserError, match="--also: tenant_churn forecasts no series; name families of rows with --families"):
+        train_feature(components, "tenant_churn", config=FeatureConfig(also=("arima",)))
 
 
 @pytest.mark.slow

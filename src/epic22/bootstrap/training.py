@@ -28,6 +28,7 @@ from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import name_families
 from epic22.core.models.networks.device_use import describe_device_use
+from epic22.core.models.panel.catalog import name_panel_families
 from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress, follow_inner_work
 from epic22.core.tables.canonical import describe_refused_rents
@@ -68,7 +69,7 @@ class TrainingResult(Generic[RunT]):
 class FeatureConfig:
     """How a feature is trained. `truth` is what simulated rows or series are compared with; see the pipelines. `families` are
     those that take part, where they are not the task's own. `device` is where networks are trained. `detectors` of anomalies are
-    tried in series."""
+    tried in series, and the slow families `also`."""
 
     seed: int = 0
     truth: DataFrame | None = None
@@ -78,6 +79,7 @@ class FeatureConfig:
     families: tuple[str, ...] = ()
     device: str = "auto"
     detectors: tuple[str, ...] = ()
+    also: tuple[str, ...] = ()
 
 
 def train_file(components: Components, spec: TrainingSpec, progress: Progress = Progress()) -> TrainingResult[RowRun]:
@@ -170,6 +172,8 @@ def train_feature(
     require_detectors(config.detectors)
     if config.detectors and feature.task.frequency is None:
         raise UserError(f"--detector: {name} forecasts no series to look for anomalies in; leave it out, or name a forecast.")
+    if config.also and feature.task.frequency is None:
+        raise UserError(f"--also: {name} forecasts no series; name families of rows with --families.")
     with translate_storage_faults(components.settings.home):
         prepare_home(components)
         return _train_feature(components, feature, version_number, progress, config)
@@ -178,7 +182,7 @@ def train_feature(
 def _train_feature(
     components: Components, feature: Feature, version_number: int | None, progress: Progress, config: FeatureConfig
 ) -> TrainingResult[Any]:
-    data = load_feature_data(components, feature, version_number, progress, config.families)
+    data = load_feature_data(components, feature, version_number, progress, config.families, config.also)
     device = train_on_device(components.settings, config.device, progress)
     with device, PIPELINES[data.data_type](components, data, config, progress) as pipeline:
         return train_and_promote(components, pipeline, progress)
@@ -190,14 +194,16 @@ def load_feature_data(
     version_number: int | None,
     progress: Progress,
     families: tuple[str, ...] = (),
+    also: tuple[str, ...] = (),
 ) -> TaskData | PanelTaskData:
     """A feature's task on a version of the canonical tables, the newest where `version_number` is None; raced by the families, if
-    any are named, with its sequence where one of them reads it.
+    any are named, with its sequence where one of them reads it; a forecast by its own and those `also` asked for.
 
     Raises LakeError where there is no such version, ColumnError where its tables lack what the task needs, or a family cannot
     take part.
     """
-    task = name_families(feature.task, families)
+    is_forecast = feature.task.frequency is not None
+    task = name_panel_families(feature.task, families, also) if is_forecast else name_families(feature.task, families)
     progress.begin(f"{feature.task.name}: reading the tables", 1)
     version = components.table_store.resolve_version(version_number)
     sources = tuple((source.name, source.sha256) for source in version.sources)

@@ -124,8 +124,9 @@ def train_features(name: str, spec: TrainingSpec, data: int | None, reason: str 
         families=spec.families,
         device=spec.run.device,
         detectors=spec.forecast.detectors,
+        also=spec.forecast.also,
     )
-    rows_only = replace(config, detectors=())
+    rows_only = replace(config, detectors=(), also=())
     configs = {f.name: config if f.task.frequency else rows_only for f in bootstrap.FEATURES} if name == ALL else {name: config}
     for feature_name, own_config in configs.items():
         with show_progress() as bars:

@@ -47,8 +47,7 @@ from epic22.core.data.sentinels import are_sentinels
 from epic22.core.data.task_data import PanelTaskData
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.lineage import DataVersion
-from epic22.core.models.base import require_library
-from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
+from epic22.core.models.panel.catalog import PANEL_FAMILIES, extend_families
 from epic22.core.task import Column, Task
 from epic22.core.time_series import DAY, Frequency, get_frequency
 from epic22.spec.panel_series import describe_series, list_names, select_series, tell_empty
@@ -387,14 +386,7 @@ def add_families(file: PanelFile, extra: tuple[str, ...]) -> PanelFile:
 
     Raises ColumnError for an unknown one, NotInstalledError for one whose library is absent.
     """
-    names = [family.name for family in PANEL_FAMILIES]
-    for name in extra:
-        if name not in names:
-            raise ColumnError(f"--also {name}: no such family; there are {', '.join(names)}.")
-        family = get_panel_family(name)
-        if family.needs is not None:
-            require_library(name, family.needs, family.extra)
-    return replace(file, families=tuple(name for name in names if name in (*file.families, *extra)))
+    return replace(file, families=extend_families(file.families, extra))
 
 
 def build_panel_file(spec: TrainingSpec) -> PanelFile:

@@ -421,7 +421,12 @@ class ForecastSection(Section):
     ] = False
     also: Annotated[
         tuple[str, ...],
-        Key("A slow family to evaluate as well: arima, pooled_lstm, pooled_transformer, pooled_cnn.", "--also", PANEL),
+        Key(
+            "A slow family to evaluate as well: arima, pooled_lstm, pooled_transformer, pooled_cnn.",
+            "--also",
+            PANEL,
+            jobs=("panel", "feature"),
+        ),
     ] = ()
     detectors: Annotated[
         tuple[str, ...],
