@@ -99,3 +99,19 @@ def test_a_gap_is_carried_forward_as_input_and_is_no_target() -> None:
 
 def test_labels_are_written_as_people_do() -> None:
     assert MONTHLY.label(MONTHLY.ordinals(pl.Series([datetime(2024, 3, 31)]))[0]) == "2024-03"
+
+
+def test_a_value_published_before_its_period_is_over_is_no_part_of_what_is_kept() -> None:
+    """The last month of occupancy stood in the tables on its first day: the stored forecast began a month later than trained."""
+    frame = versions([("a", m, float(m), m) for m in range(7)] + [("b", m, 10.0 + m, m) for m in range(2, 7)])
+    histories = build_histories(frame, at(("b", 6), ("a", 6), ("a", 4)), MONTHLY)
+    assert histories.lines.shape[1] == 7
+    kept = histories.compact()
+    assert kept.lines.shape[1] == 6
+    assert not np.isin(kept.lines, [6.0, 16.0]).any()
+    assert kept.last.tolist() == histories.last.tolist() == [15.0, 5.0, 3.0]
+    values = [values.tolist() for values in kept.iterate_known_values()]
+    opened = Histories.of_known_values(values, kept.entity, kept.first, kept.frequency)
+    assert opened.origin.tolist() == histories.origin.tolist()
+    for name in ("lines", "observed", "line", "end"):
+        assert np.array_equal(getattr(opened, name), getattr(kept, name), equal_nan=name == "lines"), name

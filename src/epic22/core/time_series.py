@@ -4,7 +4,7 @@ A period is a whole month, week, …, counted by its *ordinal*. An *origin* is t
 of period t is not known before t has ended. A *line* is one series' values as some vintage of the data has them.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -144,6 +144,24 @@ class Histories:
         rows = np.arange(len(lines))
         return cls(forward_fill(lines), np.isfinite(lines), rows, np.full(len(lines), lines.shape[1]), entity, first, frequency)
 
+    @classmethod
+    def of_known_values(cls, values: Sequence[Sequence[float]], entity: Array, first: int, frequency: Frequency) -> "Histories":
+        """One history for each list of what is known from the first period on, a gap as NaN; the lists may end apart.
+
+        >>> Histories.of_known_values([[1.0, 2.0, 4.0], [3.0]], np.array(["a", "b"]), 0, MONTHLY).last.tolist()
+        [4.0, 3.0]
+        """
+        end = np.array([len(own) for own in values], dtype=np.int64)
+        lines = np.full((len(values), int(end.max(initial=0))), np.nan)
+        for row, own in enumerate(values):
+            lines[row, : len(own)] = own
+        return replace(cls.of_lines(lines, entity, first, frequency), end=end)
+
+    def iterate_known_values(self) -> Iterator[Array]:
+        """What each row knows from the first period on, a gap as NaN: the inverse of `of_known_values`."""
+        values = np.where(self.observed, self.lines, np.nan)
+        return (values[line, :end] for line, end in zip(self.line, self.end, strict=True))
+
     def __len__(self) -> int:
         return len(self.line)
 
@@ -162,8 +180,14 @@ class Histories:
         return replace(self, line=self.line[rows], end=self.end[rows], entity=self.entity[rows])
 
     def compact(self) -> "Histories":
-        """The same rows with the lines that they see and no others, each row its own, in the order of the rows."""
-        return replace(self, lines=self.lines[self.line], observed=self.observed[self.line], line=np.arange(len(self)))
+        """The same rows with what they know and nothing else, each row a line of its own, in the order of the rows.
+
+        A value that was published before its period was over lies beyond the end, and is left out.
+        """
+        width = int(self.end.max(initial=0))
+        is_known = self.observed[self.line, :width] & (np.arange(width)[None, :] < self.end[:, None])
+        lines = forward_fill(np.where(is_known, self.lines[self.line, :width], np.nan))
+        return replace(self, lines=lines, observed=is_known, line=np.arange(len(self)))
 
     def lag(self, steps: int) -> Array:
         """The value `steps` periods before the origin, (n,); NaN before the line's beginning."""

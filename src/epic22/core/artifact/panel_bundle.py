@@ -177,8 +177,8 @@ def write_panel_bundle(folder: Path, bundle: PanelBundle) -> None:
 
 
 def _history_bytes(history: Histories) -> bytes:
-    observed = np.where(history.observed, history.lines, np.nan)[history.line]
-    columns = {"entity": history.entity.astype(str), "values": observed.tolist()}
+    """Each series' values as far as it is known, so that its origin is stored with it."""
+    columns = {"entity": history.entity.astype(str), "values": [values.tolist() for values in history.iterate_known_values()]}
     table = pl.DataFrame(columns, schema_overrides={"values": pl.List(pl.Float64)})
     content = io.BytesIO()
     table.write_parquet(content)
@@ -218,8 +218,9 @@ def _build_bundle(manifest: Mapping[str, Any], files: Mapping[str, bytes]) -> Pa
         model_files = {path.removeprefix(prefix): content for path, content in files.items() if path.startswith(prefix)}
         forecasters[name] = get_panel_family(name).restore(model_files)
     table = pl.read_parquet(io.BytesIO(files[HISTORY]))
-    lines = np.array(table["values"].to_list(), dtype=np.float64)
-    history = Histories.of_lines(lines, table["entity"].to_numpy(), manifest["history_first"], schema.periods)
+    history = Histories.of_known_values(
+        table["values"].to_list(), table["entity"].to_numpy(), manifest["history_first"], schema.periods
+    )
     return PanelBundle(
         schema=schema,
         family=manifest["family"],

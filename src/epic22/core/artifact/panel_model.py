@@ -118,14 +118,14 @@ def _build_histories(bundle: PanelBundle, requests: Sequence[SeriesRequest]) -> 
     if problems:
         row, _, text = problems[0]
         raise RowError(f"row {row + 1}: {text}.", problems)
-    end = bundle.history.first + bundle.history.lines.shape[1] - 1
-    spans = []
+    newest, spans = int(bundle.history.origin.max()), []
     for request in requests:
         if request.values is None:
-            known = np.where(bundle.history.observed, bundle.history.lines, np.nan)[index[request.series]]
-            spans.append((end, known))
+            row = index[request.series]
+            (known,) = bundle.history.take(np.array([row])).iterate_known_values()
+            spans.append((int(bundle.history.origin[row]), known))
         else:
-            spans.append((end if request.last is None else request.last, np.array(request.values, dtype=np.float64)))
+            spans.append((newest if request.last is None else request.last, np.array(request.values, dtype=np.float64)))
     first = min(last - len(values) + 1 for last, values in spans)
     width = max(last for last, _ in spans) - first + 1
     _refuse_wide_span(bundle, spans, width)
