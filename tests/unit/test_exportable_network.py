@@ -9,9 +9,9 @@ import pytest
 from tests.toy import toy
 
 from epic22.core.artifact.bundle import Bundle, GoldenRows, Schema
-from epic22.core.artifact.panel_model import PanelModel
+from epic22.core.artifact.portable_network import PortableNetwork
 from epic22.core.artifact.row_model import RowModel
-from epic22.core.artifact.row_network import CALIBRATION_FORMULAS
+from epic22.core.artifact.row_network import CALIBRATION_FORMULAS, RowNetwork
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
 from epic22.core.errors import BundleError, InternalError, UserError
@@ -107,14 +107,9 @@ def build_model(estimator: BaseEstimator, family: str = "mlp") -> RowModel:
     return RowModel(ModelVersion("wear", "3", family, "hash", "data", "proven", "2026-01-01"), bundle)
 
 
-def test_a_forecast_of_series_is_refused() -> None:
-    version = ModelVersion("rents", "2", "naive", "hash", "data", "proven", "2026-01-01")
-    model = PanelModel(version, build_model(DoublingNetwork()).bundle)  # type: ignore[arg-type]
-    with pytest.raises(UserError, match="rents version 2 forecasts series by family naive"):
-        export_network(model, read_golden, build_format(), "rents.toy")
-
-
-def read_golden(bundle: Bundle) -> GoldenRows:
+def read_golden(network: PortableNetwork) -> GoldenRows:
+    assert isinstance(network, RowNetwork)
+    bundle = network.bundle
     X = bundle.preprocessor.transform(toy("regression", 60).examples.X)[:8]
     X = np.nan_to_num(X)
     return GoldenRows(X, bundle.estimator.decision_function(X))
@@ -192,13 +187,18 @@ def test_a_format_that_is_not_written_is_refused_with_the_reason_where_there_is_
 def test_golden_rows_hold_a_missing_value_as_null() -> None:
     model = build_model(DoublingNetwork())
 
-    def with_missing(bundle: Bundle) -> GoldenRows:
-        rows = read_golden(bundle)
+    def with_missing(network: PortableNetwork) -> GoldenRows:
+        rows = read_golden(network)
         rows.X[0, 1] = np.nan
         return rows
 
     said = export_network(model, with_missing, build_format(), "wear.toy").description
     assert said["golden"]["x"][0][1] is None
+
+
+def test_a_model_of_rows_has_no_members_to_choose_from() -> None:
+    with pytest.raises(UserError, match="--member mlp: wear version 3 answers rows, by one model"):
+        export_network(build_model(DoublingNetwork()), read_golden, build_format(), "wear.toy", "mlp")
 
 
 def test_every_method_of_calibration_has_its_formula() -> None:

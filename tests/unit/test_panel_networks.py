@@ -4,28 +4,35 @@ Broken once on purpose: early rows up to a horizon before the late ones' end rea
 must show, noise is believed; with copies of a member weighed as others are, a network has weight where it says nothing.
 """
 
+import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from tests.absent_libraries import WITHOUT_TRAINING_STACK
-from tests.forecast_runs import forecast_run
+from tests.forecast_runs import forecast_run, usual_run
 from tests.panels import known, lines, predict_median
+from tests.shell import type_command
 from tests.unit.test_forecast_choice import draw_errors, forecast, make_plan
 
 from epic22.bootstrap import FeatureConfig, assemble, train_feature
 from epic22.config import Settings
 from epic22.core.artifact.panel_model import PanelModel
+from epic22.core.artifact.panel_network import describe_panel_steps
 from epic22.core.errors import ColumnError, UserError
 from epic22.core.evaluation.backtest import Backtest
+from epic22.core.models.networks.graph_session import GraphSession
+from epic22.core.models.networks.specification import LstmLayers
 from epic22.core.models.panel.base import QUANTILE_LEVELS, PanelFamily
 from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family, name_panel_families
-from epic22.core.models.panel.network import choose_damping, measure_widths, split_by_time, spread_answers
-from epic22.core.time_series import MONTHLY, Array
+from epic22.core.models.panel.network import PooledNetwork, choose_damping, measure_widths, split_by_time, spread_answers
+from epic22.core.time_series import MONTHLY, Array, Histories
 from epic22.features.market_intelligence import RENTS
 from epic22.services.pipelines.series import build_board, compute_weights
+from epic22.services.training_run import SeriesRun
 from epic22.spec.panel_file import PanelFile, add_families
 
 NETWORKS = [family for family in PANEL_FAMILIES if family.needs]
@@ -186,15 +193,94 @@ np.save(folder / "quantiles.npy", forecaster.predict_quantiles(known(lines())))
     assert np.array_equal(np.load(tmp_path / "quantiles.npy"), forecaster.predict_quantiles(past))
 
 
-@pytest.mark.slow
-def test_a_bundle_with_a_network_opens_and_forecasts_what_was_trained(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def rents(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, SeriesRun, PanelModel]:
+    """A home, in which a combination with a network answers for `rents`; the run that trained it, and the opened model."""
     pytest.importorskip("torch")
-    run, store = forecast_run(tmp_path, draw_panel(persistence=0.8), ("naive", "drift", "pooled_cnn"))
+    home = tmp_path_factory.mktemp("rents")
+    run, store = forecast_run(home, draw_panel(persistence=0.8), ("naive", "drift", "pooled_cnn"))
     model = store.load("rents")
     assert isinstance(model, PanelModel)
+    return home, run, model
+
+
+@pytest.mark.slow
+def test_a_bundle_with_a_network_opens_and_forecasts_what_was_trained(rents: tuple[Path, SeriesRun, PanelModel]) -> None:
+    _, run, model = rents
     opened = model.bundle
     assert "pooled_cnn" in opened.forecasters
     assert np.array_equal(opened.forecast(opened.history).quantiles, run.bundle.forecast(run.bundle.history).quantiles)
+
+
+@pytest.mark.slow
+def test_what_is_said_beside_an_exported_network_suffices_to_forecast_as_it_does(
+    rents: tuple[Path, SeriesRun, PanelModel], tmp_path: Path
+) -> None:
+    import onnxruntime
+
+    home, _, model = rents
+    code, out, err = type_command(tmp_path, home, "export", "rents", "--to", "onnx", "--member", "pooled_cnn")
+    assert code == 0, err
+    assert "rents-1.onnx" in out
+    said = json.loads((tmp_path / "rents-1.onnx.json").read_text())
+    content = (tmp_path / "rents-1.onnx").read_bytes()
+    assert content == model.bundle.forecasters["pooled_cnn"].files()["score.onnx"]
+    values, output = np.array(said["golden"]["values"], dtype=np.float64), said["output"]
+    level = np.nanmean(np.abs(values[:, -12:]), axis=1, keepdims=True)
+    assert (values.min(axis=1, keepdims=True) > 0.1 * level).all()
+    z = np.log(np.maximum(values, 0.01 * level) / level)
+    volatility = np.sqrt(np.mean(np.diff(z, axis=1)[:, -12:] ** 2, axis=1, keepdims=True))
+    x = (np.diff(z, axis=1)[:, -said["input"]["steps"] :] / volatility).astype(np.float32)
+    assert np.allclose(x, np.array(said["golden"]["x"]), atol=1e-5)
+    session = onnxruntime.InferenceSession(content, providers=["CPUExecutionProvider"])
+    (answers,) = session.run([output["name"]], {said["input"]["name"]: x})
+    quantiles = answers.astype(np.float64).reshape(len(x), len(output["horizons"]), len(output["levels"]))
+    damping, scale, widths = (np.array(output[name]) for name in ("damping", "scale", "widths"))
+    median = quantiles[:, :, output["levels"].index(0.5)][:, :, None]
+    label = damping[:, None] * median + widths * (quantiles - median)
+    drift = (z[:, -1:] - z[:, -13:-12]) / 12 * np.cumsum(0.9 ** np.arange(1, H + 1))
+    changes = drift[:, :, None] + volatility[:, :, None] * scale[:, None] * label
+    forecast = np.sort(level[:, :, None] * np.exp(z[:, -1:, None] + changes), axis=2)
+    assert forecast == pytest.approx(np.array(said["golden"]["quantiles"]), rel=1e-5)
+    assert np.array(said["golden"]["quantiles"]) == pytest.approx(
+        model.bundle.forecasters["pooled_cnn"].predict_quantiles(known_series(model, len(x)))
+    )
+
+
+def known_series(model: PanelModel, n: int) -> Histories:
+    """The first series as last known."""
+    return model.bundle.history.take(np.arange(n))
+
+
+def test_a_network_for_a_panel_with_a_cycle_reads_the_place_in_it_as_is_said() -> None:
+    forecaster = PooledNetwork(LstmLayers(width=24, depth=1), season=4)
+    forecaster.horizon_, forecaster.typical_volatility_ = H, 0.01
+    past = known(lines())
+    x = forecaster.build_inputs(past).reshape(len(past), forecaster.n_steps, 3)
+    periods = past.origin[:, None] + np.arange(1 - forecaster.n_steps, 1)
+    assert forecaster.channels == ("change", "sine", "cosine")
+    assert x[:, :, 1] == pytest.approx(np.sin(2 * np.pi * (periods % 4) / 4), abs=1e-6)
+    assert x[:, :, 2] == pytest.approx(np.cos(2 * np.pi * (periods % 4) / 4), abs=1e-6)
+    assert any("sine and cosine of 2π · (period modulo 4) ÷ 4" in step for step in describe_panel_steps(forecaster))
+
+
+def test_a_forecast_without_a_network_or_with_several_is_refused_with_the_way_out() -> None:
+    _, store = usual_run()
+    model = store.load("rents")
+    assert isinstance(model, PanelModel)
+    with pytest.raises(UserError, match=r"rents version 1 has no network to export: it forecasts series by .*--also pooled_lstm"):
+        model.get_network()
+    damped, kept = (PooledNetwork(LstmLayers(width=24, depth=1), season=1) for _ in range(2))
+    damped.network_, kept.network_, kept.horizon_ = None, GraphSession(b"graph"), H
+    bundle = replace(model.bundle, forecasters={"pooled_lstm": damped})
+    with pytest.raises(UserError, match="pooled_lstm kept no network, for none lessened the damped drift's errors"):
+        replace(model, bundle=bundle).get_network()
+    several = replace(model, bundle=replace(bundle, forecasters={"pooled_lstm": kept, "pooled_cnn": kept}))
+    with pytest.raises(UserError, match="several networks: pooled_lstm, pooled_cnn; name one with --member"):
+        several.get_network()
+    with pytest.raises(UserError, match="--member ets: rents version 1 has no such network; there is pooled_lstm, pooled_cnn"):
+        several.get_network("ets")
+    assert several.get_network("pooled_cnn").member == "pooled_cnn"
 
 
 @pytest.mark.slow

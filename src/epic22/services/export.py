@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from epic22.core.artifact.bundle import Bundle, GoldenRows
+from epic22.core.artifact.bundle import GoldenRows
 from epic22.core.artifact.model import Model
+from epic22.core.artifact.portable_network import PortableNetwork
 from epic22.core.artifact.sealed import GOLDEN_TOLERANCE
 from epic22.core.errors import InternalError, UserError
 from epic22.core.models.networks.exportable import ScoringNetwork
@@ -51,15 +52,19 @@ def get_export_format(name: str, formats: Sequence[ExportFormat]) -> ExportForma
 
 
 def export_network(
-    model: Model, read_golden: Callable[[Bundle], GoldenRows], form: ExportFormat, file_name: str
+    model: Model,
+    read_golden: Callable[[PortableNetwork], GoldenRows],
+    form: ExportFormat,
+    file_name: str,
+    member: str | None = None,
 ) -> ExportedNetwork:
     """The file of a model's network, checked against the golden rows by a process that reads nothing but the file.
 
-    Raises UserError for a model that is no network, NotInstalledError for an absent library, InternalError where the file's
-    answers differ from the model's.
+    Of a combination it is that of the `member`, or of the only one. Raises UserError for a model that is no network,
+    NotInstalledError for an absent library, InternalError where the file's answers differ from the model's.
     """
-    network = model.get_network()
-    golden = read_golden(network.bundle)
+    network = model.get_network(member)
+    golden = read_golden(network)
     content = form.build(network.network)
     scores = network.restore_scores(form.answer(content, form.suffix, golden.X)).reshape(golden.raw.shape)
     difference = float(np.max(np.abs(scores - golden.raw) / (1 + np.abs(golden.raw)), initial=0.0))

@@ -8,9 +8,9 @@ from typing import Any, ClassVar, Protocol
 from polars import DataFrame
 
 from epic22.core.artifact.panel_bundle import PanelSchema
+from epic22.core.artifact.portable_network import PortableNetwork
 from epic22.core.artifact.prediction_request import PredictionRequest
 from epic22.core.artifact.request_model import RequestModel
-from epic22.core.artifact.row_network import RowNetwork, build_export_refusal
 from epic22.core.artifact.sealed import ModelSchema, TrainedBundle
 from epic22.core.errors import ColumnError
 from epic22.core.lineage import ModelVersion
@@ -76,9 +76,9 @@ class Model(ABC):
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return {}
 
-    def get_network(self) -> RowNetwork:
-        """The network that it scores rows by. Raises UserError for a model that is none, and says which are."""
-        raise build_export_refusal(self.name, f"forecasts series by family {self.version.family}")
+    @abstractmethod
+    def get_network(self, member: str | None = None) -> PortableNetwork:
+        """The network that it answers by, or that of a member of its combination. Raises UserError for a model without one."""
 
     @abstractmethod
     def describe(self) -> ModelDescription:

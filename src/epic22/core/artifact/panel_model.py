@@ -11,6 +11,7 @@ import polars as pl
 
 from epic22.core.artifact.model import Model, ModelDescription, RequestSource
 from epic22.core.artifact.panel_bundle import DATA_TYPE, PanelBundle, PanelForecast, open_panel_bundle
+from epic22.core.artifact.panel_network import PanelNetwork, get_panel_network
 from epic22.core.artifact.prediction_request import PredictionRequest, RowsRequest
 from epic22.core.artifact.request_model import MIN_VALUES, RequestModel, build_panel_request_model
 from epic22.core.errors import RowError
@@ -50,6 +51,10 @@ class PanelModel(Model):
     def open(cls, version: ModelVersion, folder: Path, manifest: dict[str, Any] | None = None) -> "PanelModel":
         """The model in a folder, audited; its manifest is read unless it is given. Raises BundleError."""
         return cls(version, open_panel_bundle(folder, manifest))
+
+    def get_network(self, member: str | None = None) -> PanelNetwork:
+        """The network of a member of its combination. Raises UserError for a forecast without one, or where several are meant."""
+        return get_panel_network(self.version, self.bundle, self.name, member)
 
     def describe(self) -> ModelDescription:
         """What is reported of its answers."""

@@ -60,12 +60,14 @@ class RowModel(Model):
         """What a miss and a false alarm cost; empty where nothing is decided by it."""
         return self.bundle.costs
 
-    def get_network(self) -> RowNetwork:
+    def get_network(self, member: str | None = None) -> RowNetwork:
         """The network that it scores rows by. Raises UserError for a model that is none, and says which are."""
+        if member is not None:
+            raise UserError(f"--member {member}: {self.name} answers rows, by one model; leave --member out.")
         network = find_network(self.bundle.estimator)
         if network is None:
             raise build_export_refusal(self.name, f"is {_describe_estimator(self.bundle)}, not a network")
-        return RowNetwork(self.version, self.bundle, network)
+        return RowNetwork(self.version, network, self.bundle)
 
     def describe(self) -> ModelDescription:
         """What is reported of its answers."""

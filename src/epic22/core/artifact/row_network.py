@@ -2,21 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
-from epic22.core.artifact.bundle import MANIFEST_VIEWS, Bundle, GoldenRows
+from epic22.core.artifact.bundle import MANIFEST_VIEWS, Bundle, GoldenRows, read_golden_rows
+from epic22.core.artifact.portable_network import PortableNetwork
 from epic22.core.data.preprocess import PREPROCESSING_VIEWS, Preprocessor
 from epic22.core.errors import UserError
 from epic22.core.evaluation.calibration import CalibrationMethod
-from epic22.core.lineage import ModelVersion
 from epic22.core.models.base import get_value_scale
 from epic22.core.models.networks.estimator import FAMILIES as NETWORK_FAMILIES
-from epic22.core.models.networks.exportable import ScoringNetwork, spec_to_json
 from epic22.core.serialization import to_json
 from epic22.core.task import Array
 
-DESCRIPTION_FORMAT = "epic22-network"
-DESCRIPTION_VERSION = 1
 CALIBRATION_FORMULAS: Mapping[CalibrationMethod, str] = {
     "platt": "a · score + b",
     "beta": "−a · ln(1 + exp(−score)) + b · ln(1 + exp(score)) + c",
@@ -28,12 +26,10 @@ LOG_FORMULA = "value = exp(score + shift), the shift straight from centre to cen
 
 
 @dataclass(frozen=True)
-class RowNetwork:
+class RowNetwork(PortableNetwork):
     """A registered model whose score of a row is that of one network."""
 
-    version: ModelVersion
     bundle: Bundle
-    network: ScoringNetwork
 
     def restore_scores(self, output: Array) -> Array:
         """Scores (n, o) of the network's output (n, o), or (n, 1) of the one that decides."""
@@ -41,18 +37,14 @@ class RowNetwork:
         scores = output if deciding is None else output[:, deciding : deciding + 1]
         return self.network.slope * scores + self.network.intercept
 
-    def describe(self, golden: GoldenRows) -> dict[str, Any]:
-        """What inputs mean, how the output becomes an answer, and golden rows, as JSON has it; a missing value is null."""
-        version, schema, spec = self.version, self.bundle.schema, self.network.spec
+    def read_golden(self, folder: Path) -> GoldenRows:
+        """Those that were written with the bundle."""
+        return read_golden_rows(folder, self.bundle)
+
+    def describe_ends(self, golden: GoldenRows) -> Mapping[str, Any]:
+        """Columns in the order of x, formulas of the answer, and how derived columns are computed."""
+        schema, spec = self.bundle.schema, self.network.spec
         return {
-            "format": DESCRIPTION_FORMAT,
-            "format_version": DESCRIPTION_VERSION,
-            "model": {
-                "task": version.task,
-                "version": version.version,
-                "family": version.family,
-                "model_hash": version.model_hash,
-            },
             "input": {
                 "name": "x",
                 "dtype": "float32",
@@ -74,9 +66,7 @@ class RowNetwork:
                 "calibration": to_json(self.bundle.calibration, MANIFEST_VIEWS),
             },
             "steps": describe_steps(self.bundle, spec.deciding),
-            "network": spec_to_json(spec),
             "preprocessing": to_json(self.bundle.preprocessor, PREPROCESSING_VIEWS),
-            "golden": {"x": to_json(golden.X.tolist()), "score": golden.raw.tolist()},
         }
 
 

@@ -16,6 +16,7 @@ from epic22.core.lineage import canonical_json
 from epic22.core.models.base import never_expires, require_library
 from epic22.core.models.loss import SQUARED
 from epic22.core.models.networks.estimator import choose_batch_size
+from epic22.core.models.networks.exportable import ScoringNetwork
 from epic22.core.models.networks.graph_session import GraphSession
 from epic22.core.models.networks.jobs import NetworkRows, TrainingJob, TrainingSettings
 from epic22.core.models.networks.specification import (
@@ -28,7 +29,7 @@ from epic22.core.models.networks.specification import (
 from epic22.core.models.networks.training_process import train_network_rows
 from epic22.core.models.panel.base import MEDIAN_INDEX, QUANTILE_LEVELS, Forecaster, PanelFamily, sort_quantiles
 from epic22.core.models.panel.linear import select_training_rows
-from epic22.core.models.panel.log_growth import LogGrowth
+from epic22.core.models.panel.log_growth import LogGrowth, window_length
 from epic22.core.models.panel.naive import forecast_damped_drift
 from epic22.core.models.panel.residual_quantiles import MIN_ERRORS, ResidualQuantiles
 from epic22.core.time_series import Array, Histories
@@ -122,23 +123,40 @@ class PooledNetwork(ResidualQuantiles):
         self, rows: NetworkRows, settings: TrainingSettings, held_out: NetworkRows | None = None
     ) -> tuple[GraphSession, int]:
         """A trained network and its epochs: the best ones by held-out rows, else those of the settings."""
-        steps = np.arange(rows.X.shape[1]).reshape(-1, self._n_channels)
-        columns = NetworkColumns(numbers=(), steps=tuple(tuple(int(column) for column in step) for step in steps))
-        n_outputs = self.horizon_ * len(QUANTILE_LEVELS)
-        spec = NetworkSpec(columns, self.layers, n_outputs, "quantiles", len(QUANTILE_LEVELS))
         batch_size = choose_batch_size(len(rows.X), settings.batch_size)
         settings = replace(settings, seed=self.seed, batch_size=batch_size)
-        job = TrainingJob(spec, "quantiles", SQUARED, settings, self.threads)
+        job = TrainingJob(self._build_spec(), "quantiles", SQUARED, settings, self.threads)
         trained = train_network_rows(job, rows, held_out, never_expires)
         return GraphSession(trained.score_graph), trained.best_epochs
 
+    def _build_spec(self) -> NetworkSpec:
+        steps = np.arange(self.n_steps * len(self.channels)).reshape(self.n_steps, -1)
+        columns = NetworkColumns(numbers=(), steps=tuple(tuple(int(column) for column in step) for step in steps))
+        n_outputs = self.horizon_ * len(QUANTILE_LEVELS)
+        return NetworkSpec(columns, self.layers, n_outputs, "quantiles", len(QUANTILE_LEVELS))
+
     @property
-    def _n_channels(self) -> int:
-        return 3 if self.season > 1 else 1
+    def n_steps(self) -> int:
+        """How many changes are read."""
+        return min(MAX_STEPS, window_length(self.season) - 1)
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """What each step has."""
+        return ("change", "sine", "cosine") if self.season > 1 else ("change",)
+
+    @property
+    def scoring_network(self) -> ScoringNetwork | None:
+        """The network as other programs compute it; None where none is used."""
+        return None if self.network_ is None else ScoringNetwork(self._build_spec(), self.network_.graph)
+
+    def build_inputs(self, histories: Histories) -> Array:
+        """What the network reads of these histories, (n, steps × channels) float32."""
+        return self._build_columns(self.to_growth_space(histories))
 
     def _build_columns(self, growth: LogGrowth) -> Array:
         """Changes in the row's volatility, beside sine and cosine of their place in the cycle, (n, steps × channels) float32."""
-        changes = growth.changes[:, -MAX_STEPS:] / growth.volatility[:, None]
+        changes = growth.changes[:, -self.n_steps :] / growth.volatility[:, None]
         channels = [changes]
         if self.season > 1:
             place = growth.histories.origin[:, None] + np.arange(1 - changes.shape[1], 1)[None, :]
