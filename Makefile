@@ -108,6 +108,7 @@ fuzz: $(VENV)/dev ## 100,000 tables of random dialect, notation and markers, wri
 evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../shared/data); resumable; writes docs/evidence*.md, docs/benchmarks.md.
 	$(BIN)/python benchmarks/evidence.py
 	$(BIN)/python benchmarks/nab.py
+	$(BIN)/python benchmarks/anomaly_rates.py
 	$(BIN)/python benchmarks/panels.py
 	$(BIN)/python benchmarks/azure_pdm.py
 	$(BIN)/python benchmarks/lbnl.py

@@ -283,6 +283,8 @@ def test_the_command_line_trains_predicts_and_refuses(tmp_path: Path, monkeypatc
         [*line, "--frequency", "M", "--horizon", "2", "--group", "zip"],
         [*line, "--frequency", "M", "--horizon", "2", "--holdout-last", "1"],
         [*line, "--frequency", "M", "--horizon", "2", "--also", "oracle"],
+        [*line, "--frequency", "M", "--horizon", "2", "--detector", "magic"],
+        ["train", "tenant_churn", "--detector", "autoencoder"],
         ["train", "--csv", str(path), "--label", "rank", "--frequency", "M"],
     ):
         refused = runner.invoke(app, wrong)

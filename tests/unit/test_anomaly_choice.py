@@ -58,6 +58,7 @@ def test_the_residuals_stay_where_another_is_not_certainly_better_or_worse_as_it
     late = [SeriesTrial(t.unplanted * [[1], [100]], t.planted * [[1], [20000]]) for t in timid]
     _, unused = compare_detectors(("residuals", "autoencoder"), late)
     assert unused.startswith("residuals stay: ")
+    assert unused.endswith("which is less in use")
 
 
 def test_a_rate_claimed_falsely_wins_nothing() -> None:

@@ -160,6 +160,9 @@ def test_a_network_is_due_each_time_the_rows_have_grown_by_half_and_none_where_t
     assert list_fit_rows(late, plan) == [34, 46, 64, 91]
     assert list_fit_rows(values[:, :20], plan) == []
     assert list_fit_rows(values[:1, :60], plan) == []
+    none = fit_window_autoencoder(values[:, :20], 12)
+    assert none.first_row == np.inf
+    assert np.isnan(none.compute_p_values(values)).all()
 
 
 def test_a_scale_is_that_of_distances_from_the_window_and_never_zero() -> None:

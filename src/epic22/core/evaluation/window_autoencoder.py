@@ -109,7 +109,7 @@ class WindowAutoencoder:
         """Root mean squared errors at the newest rows of the window that ends with each row, in the series' scale, (s, t) of
         values (s, t); NaN before the first network, and where the row has no value or half of its window none."""
         errors = np.full(values.shape, np.nan)
-        ends = [*(one.first_row for one in self.networks[1:]), values.shape[1]]
+        ends = [*(one.first_row for one in self.networks), values.shape[1]][1:]
         for one, end in zip(self.networks, ends, strict=True):
             start = one.first_row
             if start < min(end, values.shape[1]):

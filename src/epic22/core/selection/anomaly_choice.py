@@ -206,8 +206,9 @@ def describe_choice(best: DetectorEvidence, residuals: DetectorEvidence, plants:
         f"interval of the difference {100 * best.gain.low:+.0f} … {100 * best.gain.high:+.0f} %); as they are used "
         f"{100 * best.own_recall:.0f} % and {100 * residuals.own_recall:.0f} %"
     )
-    is_better = best.is_certainly_better(residuals)
-    return f"{best.detector}: {figures}" if is_better else f"residuals stay: {figures}, which is not certainly more"
+    if best.is_certainly_better(residuals):
+        return f"{best.detector}: {figures}"
+    return f"residuals stay: {figures}, which is {'less in use' if best.gain.low > 0 else 'not certainly more'}"
 
 
 def compute_recalls(trials: Sequence[SeriesTrial], rate: float = FALSE_ALARM_RATE) -> list[float]:
