@@ -51,17 +51,24 @@ def _write_choice(choice: Mapping[str, Any], frozen_on: str) -> list[str]:
 def _write_held_out(sets: Mapping[str, Any], chosen_on: str) -> list[str]:
     networks = _list_networks(sets)
     lines = [
-        f"| held-out training units | units | boosting | {' | '.join(networks)} | combination | gain over boosting | serves | "
-        "weights |",
-        f"|---|---|---|{'---|' * len(networks)}---|---|---|---|",
+        f"| held-out training units | units | boosting | {' | '.join(networks)} | combination | gain over boosting | "
+        "shown | serves | weights |",
+        f"|---|---|---|{'---|' * len(networks)}---|---|---|---|---|",
     ]
     for name, result in sets.items():
         held = result["held_out"]
         figures = [f"{held['capped'][model]['value']:.2f}" for model in (BOOSTING, *networks, COMBINATION)]
         weights = "; ".join(f"{model} {weight:.2f}" for model, weight in held["weights"].items())
-        cells = [name, str(held["units"]), *figures, write_gain(held["gain"]), "yes" if held["serves"] else "**no**", weights]
+        answers = ["yes" if yes else "**no**" for yes in (held["gain"]["low"] >= 0, held["serves"])]
+        cells = [name, str(held["units"]), *figures, write_gain(held["gain"]), *answers, weights]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", f"{chosen_on} chose the networks, which flatters its own gain; no other set had a part in the choice."]
+    return [
+        *lines,
+        "",
+        f"{chosen_on} chose the networks, which flatters its own gain; no other set had a part in the choice. A gain is shown",
+        "where its interval lies above zero. Where the combination does not serve, networks have no part in the answer, whatever",
+        "their weights.",
+    ]
 
 
 def _list_networks(sets: Mapping[str, Any]) -> list[str]:
