@@ -111,19 +111,11 @@ def _build_tweedie(power: float) -> OutputLoss:
     return compute
 
 
-def _compute_reconstruction_loss(raw: Any, y: Any) -> Any:
-    is_known = ops.logical_not(ops.isnan(y))
-    error = ops.where(is_known, raw - ops.where(is_known, y, 0.0), 0.0)
-    known = ops.cast(is_known, raw.dtype)
-    return ops.sum(error**2, axis=1) / ops.maximum(ops.sum(known, axis=1), 1.0)
-
-
 OUTPUT_LOSSES: Mapping[str, Callable[[Loss], OutputLoss]] = {
     "binary": lambda loss: _compute_log_loss,
     "multiclass": lambda loss: _compute_class_loss,
     "hazard": lambda loss: _compute_hazard_loss,
     "quantiles": lambda loss: _compute_quantile_loss,
-    "reconstruction": lambda loss: _compute_reconstruction_loss,
     "squared": lambda loss: lambda raw, y: (raw[:, 0] - y[:, 0]) ** 2,
     "absolute": _build_pinball,
     "quantile": _build_pinball,
