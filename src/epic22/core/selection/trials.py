@@ -4,6 +4,7 @@ Every inner fold's matrix is made once and serves all trials. Folds are fitted s
 tables gain from.
 """
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,8 +45,11 @@ WEIGHTS_TIME_SHARE = 0.06
 EPOCH_STARTUP_TRIALS = 5
 """Complete trials that reported epochs before the first is pruned by epoch."""
 
+EPOCH_QUANTILE = 0.75
+"""Share of the trials before that a trial may be behind of and go on."""
+
 PRUNER_WARMUP_EPOCHS = 5
-"""Epochs of a network's training in which it is not pruned: a small learning rate is slow at first, and may end well."""
+"""Epochs of a network's training in which it is not pruned, at least: a small learning rate is slow, and may end well."""
 
 EpochBars = tuple[tuple[float, ...], ...]
 """Losses by epoch, for each inner fold."""
@@ -231,9 +235,9 @@ def _is_below_median(values: Sequence[float], complete: Sequence[Trial], gain: C
 
 
 def compute_epoch_bars(complete: Sequence[Trial]) -> EpochBars:
-    """Losses by epoch that a trial must keep up with in each inner fold: the median over complete trials of the least loss so far
-    (Golovin et al. 2017), without end in the first epochs. None where too few trials have reported epochs."""
-    reported = [trial.losses for trial in complete if trial.losses]
+    """Losses by epoch that a trial must keep up with in each inner fold: what three of four complete trials had as least loss so
+    far, without end until half of them were at their best. None where too few trials have reported epochs."""
+    reported = [trial.losses for trial in complete if trial.losses and all(trial.losses)]
     if len(reported) < EPOCH_STARTUP_TRIALS:
         return ()
     return tuple(_compute_epoch_bar([losses[fold] for losses in reported]) for fold in range(len(reported[0])))
@@ -241,12 +245,11 @@ def compute_epoch_bars(complete: Sequence[Trial]) -> EpochBars:
 
 def _compute_epoch_bar(curves: Sequence[Sequence[float]]) -> tuple[float, ...]:
     longest = max(map(len, curves))
-    least = np.full((len(curves), longest), np.inf)
-    for row, curve in enumerate(curves):
-        # A training that ended keeps what it reached.
-        least[row] = np.fmin.accumulate(np.pad(np.nan_to_num(curve, nan=np.inf), (0, longest - len(curve)), mode="edge"))
-    bar = np.median(least, axis=0)
-    bar[:PRUNER_WARMUP_EPOCHS] = np.inf
+    # A training that ended keeps what it reached; a loss that is no number is none.
+    losses = np.array([[*curve, *[math.inf] * (longest - len(curve))] for curve in curves])
+    losses[np.isnan(losses)] = np.inf
+    bar = np.quantile(np.minimum.accumulate(losses, axis=1), EPOCH_QUANTILE, axis=0, method="higher")
+    bar[: max(PRUNER_WARMUP_EPOCHS, int(np.median(losses.argmin(axis=1) + 1)))] = np.inf
     return tuple(bar.tolist())
 
 
