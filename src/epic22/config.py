@@ -10,6 +10,8 @@ from urllib.parse import urlsplit
 from epic22.core.errors import UserError
 from epic22.core.machine import read_limits
 
+ONNX_PROVIDERS = ("cpu", "coreml", "auto")
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -21,7 +23,8 @@ class Settings:
     `openlineage_url` (EPIC22_OPENLINEAGE_URL) is a server that hears lineage events besides the file; none otherwise.
     `memory_cap` (EPIC22_MEMORY_CAP, such as 4GB; default: half of the machine's memory) in bytes: a table that would take more to
     train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database that keeps the studies of
-    searches; files below `home` otherwise. It may hold a password, so it is never shown.
+    searches; files below `home` otherwise. It may hold a password, so it is never shown. `onnx_provider` (EPIC22_ONNX_PROVIDER:
+    cpu, coreml or auto; default cpu) is what computes networks that serve, where it answers as the processor does.
     """
 
     home: Path
@@ -30,6 +33,7 @@ class Settings:
     openlineage_url: str | None = None
     memory_cap: int = 1 << 62
     database_url: str | None = field(default=None, repr=False)
+    onnx_provider: str = "cpu"
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -49,7 +53,10 @@ class Settings:
         database = environment.get("EPIC22_DATABASE_URL") or None
         if database is not None and not _is_database(database):
             raise UserError("EPIC22_DATABASE_URL is no PostgreSQL address; give one such as postgresql://user@localhost/epic22.")
-        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database)
+        provider = environment.get("EPIC22_ONNX_PROVIDER") or "cpu"
+        if provider not in ONNX_PROVIDERS:
+            raise UserError(f"EPIC22_ONNX_PROVIDER is {provider!r}; give {', '.join(ONNX_PROVIDERS)}.")
+        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider)
 
 
 def _is_database(url: str) -> bool:

@@ -12,12 +12,15 @@ import numpy as np
 import polars as pl
 import pytest
 from tests.absent_libraries import WITHOUT_TRAINING_STACK
+from tests.fake_runtime import FakeRuntime
 from tests.network_home import train_in_home
 from tests.shell import type_command
 
 import epic22
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
+from epic22.core.models.networks import graph_provider
+from epic22.core.models.networks.graph_provider import COREML, PROCESSOR
 
 pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
@@ -65,6 +68,24 @@ def test_a_search_tries_configurations_of_it(home: Path) -> None:
     assert np.array_equal(raw, estimator.decision_function(X[150:]))
     last = get_family("mlp").build(PROBLEM, width=16, members=2, n_bins=8, default_epochs=2)
     assert last.fit_with_validation(FoldData(X, y, X[:0], y[:0])).shape == (0,)
+
+
+@pytest.mark.parametrize("factor", [1.0, 1.01])
+def test_a_bundle_opens_and_answers_as_on_the_processor_whatever_coreml_answers(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, factor: float
+) -> None:
+    import onnxruntime
+
+    row = pl.DataFrame([{"wear": 1.5, "load": 0.5, "maker": "brook", "indoors": True}])
+    (expected,) = epic22.load("wear", home=home).predict_rows(row)
+    runtime = FakeRuntime(lambda graph: onnxruntime.InferenceSession(graph, providers=[PROCESSOR]), factor)
+    monkeypatch.setitem(sys.modules, "onnxruntime", runtime)
+    monkeypatch.setenv("EPIC22_ONNX_PROVIDER", "coreml")
+    monkeypatch.setattr(graph_provider.CHOICE, "name", "cpu")
+    (answer,) = epic22.load("wear", home=home).predict_rows(row)
+    assert (answer.values, answer.receipt) == (expected.values, expected.receipt)
+    assert COREML in runtime.opened
+    assert ("CoreMLExecutionProvider is not used for a network" in caplog.text) == (factor != 1.0)
 
 
 def export(folder: Path, home: Path, *arguments: str) -> tuple[int, str, str]:

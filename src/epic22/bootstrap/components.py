@@ -11,6 +11,7 @@ from epic22.adapters.studies import StudyDatabase, StudyFiles
 from epic22.adapters.tracking.mlflow import MlflowTracker
 from epic22.adapters.tracking.openlineage import OpenLineageEvents
 from epic22.config import Settings
+from epic22.core.models.networks import graph_provider
 from epic22.core.ports import LineageEmitter, Registry, TableStore, Tracker
 from epic22.services.tune import SearchBackend
 
@@ -28,8 +29,9 @@ class Components:
 
 
 def assemble(settings: Settings) -> Components:
-    """The parts on embedded defaults: models and MLflow in EPIC22_HOME."""
+    """The parts on embedded defaults: models and MLflow in EPIC22_HOME, networks that serve as the settings say."""
     home = settings.home
+    graph_provider.CHOICE.name = settings.onnx_provider
     events = OpenLineageEvents(home / "lineage" / "events.jsonl", settings.openlineage_url)
     prediction_log = FilePredictionLog(home / "receipts")
     return Components(settings, ModelStore(home / "models"), MlflowTracker(home), open_lake(settings), events, prediction_log)

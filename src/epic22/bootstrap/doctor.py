@@ -2,7 +2,8 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 
 from epic22 import __version__
 from epic22.adapters.device_record import DeviceRecord
@@ -14,6 +15,7 @@ from epic22.config import Settings
 from epic22.core.machine import Library, Machine, OpenmpRuntimes
 from epic22.core.models.networks.device import DEVICE_TITLES, DevicePlan
 from epic22.core.models.networks.device_use import DeviceUse, use_device
+from epic22.core.models.networks.graph_provider import ProviderPlan, plan_provider
 from epic22.core.progress import Progress
 from epic22.services.doctor import Diagnosis, diagnose_machine, plan_device
 
@@ -43,7 +45,16 @@ def examine_machine(settings: Settings, device: str = "auto", progress: Progress
     diagnosis = diagnose_machine(ThisMachine(), NetworkProbe(settings.threads), device, progress)
     if diagnosis.plan is not None and diagnosis.plan.device != "cpu":
         open_device_record(settings).save(diagnosis.plan)
-    return diagnosis
+    return replace(diagnosis, providers=read_providers(settings))
+
+
+def read_providers(settings: Settings) -> ProviderPlan | None:
+    """What onnxruntime offers to compute networks that serve, and what the settings choose; None without it."""
+    if find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    return plan_provider(settings.onnx_provider, onnxruntime.get_available_providers())
 
 
 @contextmanager

@@ -13,6 +13,7 @@ from epic22.core.serialization import to_json
 from epic22.core.text import format_figure, format_percent
 
 if TYPE_CHECKING:
+    from epic22.core.models.networks.graph_provider import ProviderPlan
     from epic22.services.doctor import Diagnosis, SpeedUp
 
 
@@ -62,6 +63,8 @@ def _list_rows(diagnosis: "Diagnosis") -> Iterator[tuple[str, str]]:
         yield "OpenMP", _describe_openmp(diagnosis)
     if diagnosis.checks:
         yield "layers", _describe_checks(diagnosis)
+    if diagnosis.providers is not None:
+        yield "answers", _describe_providers(diagnosis.providers)
     for one in diagnosis.speeds:
         yield f"speed of {one.architecture}", _describe_speed(one)
 
@@ -94,6 +97,15 @@ def _describe_openmp(diagnosis: "Diagnosis") -> str:
     runtimes, fault = (len(diagnosis.openmp.files), diagnosis.openmp.fault) if diagnosis.openmp is not None else (0, None)
     count = f"{runtimes} runtime{'s' if runtimes != 1 else ''} in a process with PyTorch and XGBoost"
     return f"{count}; both compute" if fault is None else f"{count}; it {fault}"
+
+
+def _describe_providers(plan: "ProviderPlan") -> str:
+    """What onnxruntime offers and what is used of it."""
+    names = ", ".join(name.removesuffix("ExecutionProvider") for name in plan.offered)
+    chosen = f"onnxruntime offers {names}; networks answer by {plan.provider.removesuffix('ExecutionProvider')}"
+    if plan.reason is not None:
+        return f"{chosen}: {plan.reason}"
+    return chosen if plan.choice == "cpu" else f"{chosen}, where it answers golden rows as the processor does"
 
 
 def _describe_checks(diagnosis: "Diagnosis") -> str:

@@ -16,6 +16,7 @@ from epic22.core.models.networks.device import (
     MeasuredSpeed,
     choose_device,
 )
+from epic22.core.models.networks.graph_provider import ProviderPlan
 from epic22.core.progress import Progress
 
 CPU = Device("cpu", DEVICE_TITLES["cpu"], None)
@@ -51,7 +52,8 @@ class SpeedUp:
 
 @dataclass(frozen=True)
 class Diagnosis:
-    """What was found of a machine. Without PyTorch there are no devices, checks and plan."""
+    """What was found of a machine. Without PyTorch there are no devices, checks and plan; without onnxruntime no `providers` of
+    answers."""
 
     machine: Machine
     libraries: tuple[Library, ...]
@@ -63,6 +65,7 @@ class Diagnosis:
     speeds: tuple[SpeedUp, ...]
     problems: tuple[MachineProblem, ...]
     notes: tuple[str, ...]
+    providers: ProviderPlan | None = None
 
     @property
     def verdict(self) -> str:

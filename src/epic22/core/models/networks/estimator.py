@@ -279,7 +279,8 @@ class NetworkEstimator(BaseEstimator):
         model.level_, model.spread_, model.epochs_ = state["level"], state["spread"], state["epochs"]
         # The first versions kept no layers.
         model.spec_ = restore_spec(state["network"]) if "network" in state else None
-        model.score_, model.reasons_ = GraphSession(files[SCORE_FILE]), ReasonGraph(GraphSession(files[REASON_FILE]))
+        model.score_ = GraphSession(files[SCORE_FILE], is_served=True)
+        model.reasons_ = ReasonGraph(GraphSession(files[REASON_FILE], is_served=True))
         return model
 
 

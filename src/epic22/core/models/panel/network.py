@@ -277,7 +277,7 @@ class NetworkKind:
         model = PooledNetwork(self.layers, state["season"]).restore_state(state)
         for name in LEARNED:
             setattr(model, f"{name}_", np.array(state[name], dtype=np.float64))
-        model.network_ = GraphSession(files[GRAPH_FILE]) if GRAPH_FILE in files else None
+        model.network_ = GraphSession(files[GRAPH_FILE], is_served=True) if GRAPH_FILE in files else None
         return model
 
 
