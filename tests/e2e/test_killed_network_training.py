@@ -48,6 +48,7 @@ def tell(event):
 
 # Graphs follow from weights, and take longer than these trainings.
 training.export_score_graph = lambda spec: b""
+training.check_graph = lambda *_: None
 training.bind_weights = lambda graph, weights: b"".join(weights[name].tobytes() for name in sorted(weights))
 folder, names = Path(sys.argv[1]), sys.argv[2:]
 rng = np.random.default_rng(0)

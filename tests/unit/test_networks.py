@@ -3,6 +3,7 @@
 import copy
 import subprocess
 import sys
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.toy import toy
 
 from epic22.core.data.folds import Fold
 from epic22.core.data.preprocess import Preprocessor
+from epic22.core.errors import InternalError
 from epic22.core.models.catalog import get_family
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
@@ -31,6 +33,7 @@ from epic22.core.task import Array, Kind, LossName
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.slow
 
+Weights = Mapping[str, Array]
 SMALL: dict[str, Any] = {"width": 16, "members": 2, "embedding": 4, "n_bins": 8, "depth": 1, "epochs": 6, "default_epochs": 3}
 SPEC = NetworkSpec(
     NetworkColumns((0, 1), (2,), (3,)), MlpLayers(n_bins=8, embedding=4, width=16, depth=1, members=2), 1, "log_odds"
@@ -181,6 +184,19 @@ def test_another_seed_gives_another_network_and_leaves_random_numbers_of_others_
     first, second = train(build_job(1), NetworkRows(X, y)), train(build_job(1, seed=1), NetworkRows(X, y))
     assert first.score_graph != second.score_graph
     assert torch.equal(before, torch.random.get_rng_state())
+
+
+def test_a_graph_that_scores_otherwise_than_the_trained_network_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    from epic22.core.models.networks import training
+    from epic22.core.models.networks.onnx_graph import bind_weights
+
+    def bend(graph: bytes, weights: Weights) -> bytes:
+        return bind_weights(graph, {**weights, "stack.head": weights["stack.head"] * 1.001})
+
+    monkeypatch.setattr(training, "bind_weights", bend)
+    X, y = draw_rows()
+    with pytest.raises(InternalError, match="otherwise than the trained network, expected 1e-05 at most"):
+        training.train(build_job(2), NetworkRows(X, y))
 
 
 def test_threads_that_train_at_once_get_what_each_gets_alone() -> None:

@@ -5,22 +5,29 @@ from contextlib import contextmanager
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from epic22.core.errors import InternalError
 from epic22.core.models.loss import list_quantile_levels
 from epic22.core.models.networks.architecture import build_network
 from epic22.core.models.networks.checkpoint import find_checkpoint
+from epic22.core.models.networks.graph_session import GraphSession
 from epic22.core.models.networks.jobs import NetworkRows, TrainedNetwork, TrainingJob
 from epic22.core.models.networks.layer_comparison import use_full_precision
 from epic22.core.models.networks.losses import OUTPUT_LOSSES, average_over_members, build_training_loss
 from epic22.core.models.networks.members import average_members
 from epic22.core.models.networks.onnx_graph import bind_weights, export_reason_graph, export_score_graph, simplify_spec
+from epic22.core.models.networks.specification import NetworkSpec
 from epic22.core.models.networks.training_loop import RowTensors, Surroundings, train_network
 from epic22.core.progress import get_inner_progress
 from epic22.core.task import Array
 
 MAX_REFERENCE_ROWS = 4096
 """Rows whose mean is the average row that reasons are measured from."""
+
+MAX_CHECKED_ROWS = 8
+PARITY = 1e-5
+"""What scores of a graph and of the network may differ by, in parts of 1 + the largest score: eight rows, once a training."""
 
 
 def to_tensors(rows: NetworkRows) -> RowTensors:
@@ -55,7 +62,21 @@ def train(
             step = -(-len(tensors) // MAX_REFERENCE_ROWS)
             weights["reference"] = network(tensors.x[::step], "vectors").mean(0).numpy()
         score_graph = bind_weights(export_score_graph(simplify_spec(job.spec)), weights)
+        check_graph(score_graph, network, job.spec, tensors.x[:MAX_CHECKED_ROWS])
     return TrainedNetwork(score_graph, job.spec, weights, history.best_epochs, history.losses)
+
+
+@torch.no_grad()
+def check_graph(graph: bytes, network: nn.Module, spec: NetworkSpec, x: Tensor) -> None:
+    """Raise InternalError where the graph scores rows otherwise than the network that it was exported from."""
+    expected = average_members(network.eval()(x), spec).numpy().astype(np.float64)
+    scores = GraphSession(graph).run(x.numpy())
+    difference = float(np.max(np.abs(scores - expected), initial=0.0) / (1 + np.max(np.abs(expected), initial=0.0)))
+    if not difference <= PARITY:
+        raise InternalError(
+            f"the exported graph scores rows by {difference:.2g} of the largest score otherwise than the trained network, "
+            f"expected {PARITY:g} at most; it is not used."
+        )
 
 
 def export_reasons(network: TrainedNetwork) -> bytes:
