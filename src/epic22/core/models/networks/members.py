@@ -59,8 +59,8 @@ def average_members(raw: Tensor, spec: NetworkSpec) -> Tensor:
     """The score of the mean of the members' responses, (n, o), of their raw outputs (n, k, o)."""
     log_members = math.log(raw.shape[1])
     if spec.output == "log_odds":
-        # The log-odds of the mean probability.
-        up, down = functional.logsigmoid(raw).logsumexp(1), functional.logsigmoid(-raw).logsumexp(1)
+        # The log-odds of the mean probability. Of ln σ a graph makes ln of σ, which onnxruntime gives in digits of 1, not of σ.
+        up, down = (-functional.softplus(-raw)).logsumexp(1), (-functional.softplus(raw)).logsumexp(1)
         return up - down
     if spec.output == "class_scores":
         return raw.log_softmax(2).logsumexp(1) - log_members
