@@ -20,7 +20,7 @@ from epic22.core.errors import InternalError
 from epic22.core.models.catalog import get_family
 from epic22.core.models.ensemble import Ensemble, Member
 from epic22.core.models.learning_problem import LearningProblem
-from epic22.core.models.loss import Loss
+from epic22.core.models.loss import Loss, list_quantile_levels
 from epic22.core.models.networks import graph_memory
 from epic22.core.models.networks.estimator import NetworkEstimator
 from epic22.core.models.networks.graph_memory import GraphMemory
@@ -265,8 +265,13 @@ def test_the_constant_with_the_least_loss_is_that_of_the_loss_itself(name: LossN
     y = np.random.default_rng(0).poisson(2.0, 4001).astype(np.float64) + (0.0 if loss.log_link else 0.5)
     y = y if loss.log_link else y + np.random.default_rng(1).uniform(0, 0.5, 4001)
     constants = np.linspace(0.2, 6, 581)
-    raw = torch.tensor(np.log(constants) if loss.log_link else constants)
-    losses = [float(OUTPUT_LOSSES[name](loss)(one.expand(len(y), 1), torch.tensor(y)).mean()) for one in raw]
+    levels = list_quantile_levels(loss)
+    # Several quantiles are learned at once: all but the asked one are where they should be.
+    outputs = torch.tensor(np.quantile(y, levels) if levels else [0.0]).repeat(len(y), 1)
+    losses = []
+    for raw in np.log(constants) if loss.log_link else constants:
+        outputs[:, levels.index(loss.quantile) if levels else 0] = raw
+        losses.append(float(OUTPUT_LOSSES[name](loss)(outputs, torch.tensor(y)).mean()))
     assert constants[int(np.argmin(losses))] == pytest.approx(loss.fit_constant(y), abs=0.02)
 
 

@@ -198,13 +198,15 @@ class SeriesPipeline:
     def _choose_detector(self, now: Histories, progress: Progress) -> DetectorChoice:
         """The detector of anomalies, by what it finds before the periods that are reported."""
         values, season = list_known_values(now), self.data.season if self.data.season > 1 else None
-        progress.begin("anomalies", 1)
+        if self.config.detectors:
+            progress.begin("anomalies", 1)
         choice = choose_detector(
             DetectorData(values, season, self.config.seed, self.threads),
             self.config.detectors,
             values.shape[1] - RECENT_PERIODS,
         )
-        progress.step()
+        if self.config.detectors:
+            progress.step()
         return choice
 
     def package(
