@@ -14,8 +14,10 @@ settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session", autouse=True)
-def keep_graphs(request: pytest.FixtureRequest) -> Iterator[None]:
+def keep_graphs(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Export each shape of network once: seconds each, which dozens of tests would take again in every process."""
+    has_cache = request.config.pluginmanager.hasplugin("cacheprovider")
+    folder = request.config.cache.mkdir("graphs") if has_cache else tmp_path_factory.mktemp("graphs")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(graph_memory, "GRAPHS", GraphFolder(request.config.cache.mkdir("graphs")))
+        patch.setattr(graph_memory, "GRAPHS", GraphFolder(folder))
         yield

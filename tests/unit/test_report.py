@@ -162,7 +162,8 @@ def test_an_undefined_score_is_a_dash(runs: dict[Kind, RowRun]) -> None:
     scores = tuple(replace(s, value=nan, low=nan, high=nan) if s.metric == "f1" else s for s in run.champion.scores)
     champion = replace(run.champion, scores=scores)
     page = render_report(replace(run, champion=champion, leaderboard=(champion, *run.leaderboard[1:])), NO_PICTURES)
-    assert "–<span" in page
+    assert '<td class="number">–</td>' in page
+    assert "–<span" not in page
 
 
 def test_it_is_written_whole_over_an_old_one(runs: dict[Kind, RowRun], pages: dict[Kind, str], tmp_path: Path) -> None:
