@@ -7,7 +7,6 @@ import numpy as np
 from epic22.core.evaluation.anomaly import detect_anomalies
 from epic22.core.evaluation.anomaly_detectors import FALSE_ALARM_RATE
 from epic22.core.statistics import Interval
-from epic22.core.time_series import Array, Histories
 from epic22.services.training_run import SeriesRun
 
 RECENT_PERIODS = 12
@@ -24,16 +23,10 @@ class Anomaly:
     expected: Interval
 
 
-def list_known_values(history: Histories) -> Array:
-    """The values of each history, (n, periods), NaN where there is none."""
-    values = np.where(history.observed, history.lines, np.nan)[history.line]
-    return np.where(np.arange(values.shape[1])[None, :] < history.end[:, None], values, np.nan)
-
-
 def find_recent_anomalies(run: SeriesRun, limit: int) -> tuple[Anomaly, ...]:
     """Alarms of the last RECENT_PERIODS periods, the newest `limit` first; a series with fewer than MIN_VALUES has none."""
     history, season = run.bundle.history, run.season if run.season > 1 else None
-    values = list_known_values(history)
+    values = history.known_values()
     alarms = run.detection.fitted.score(values) <= FALSE_ALARM_RATE
     anomalies = []
     for row in np.flatnonzero(np.isfinite(values).sum(axis=1) >= MIN_VALUES):

@@ -43,7 +43,7 @@ from epic22.core.tables.rowhash import hash_values
 from epic22.core.task import Task
 from epic22.core.time_series import Array, Histories
 from epic22.services.challenge import ServingModel, find_responses, refuse_comparison, refuse_other_target
-from epic22.services.recent_anomalies import RECENT_PERIODS, list_known_values
+from epic22.services.recent_anomalies import RECENT_PERIODS
 from epic22.services.train import Package
 from epic22.services.training_run import (
     BASELINE,
@@ -197,7 +197,7 @@ class SeriesPipeline:
 
     def _choose_detector(self, now: Histories, progress: Progress) -> DetectorChoice:
         """The detector of anomalies, by what it finds before the periods that are reported."""
-        values, season = list_known_values(now), self.data.season if self.data.season > 1 else None
+        values, season = now.known_values(), self.data.season if self.data.season > 1 else None
         if self.config.detectors:
             progress.begin("anomalies", 1)
         choice = choose_detector(
