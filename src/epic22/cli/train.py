@@ -167,4 +167,5 @@ def print_result(result: "TrainingResult[Any]", json: bool) -> None:
         print_line(f"Not promoted: {decision.why}.", "bold red")
         print_line("With a key: EPIC22_KEY=… epic22 train FEATURE --override-reason 'why'", "dim")
     else:
-        print_line(f"Promoted as {decision.status}: {decision.why}.", "dim")
+        status = "" if decision.status == "promoted" else f" as {decision.status}"
+        print_line(f"Promoted{status}: {decision.why}.", "dim")
