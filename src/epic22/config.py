@@ -59,6 +59,16 @@ class Settings:
         return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider)
 
 
+def read_source_address(text: str, environment: Mapping[str, str] = os.environ) -> str:
+    """The address that `--source` gives, as it is or by env:NAME. Raises UserError where that variable is unset."""
+    name = text.removeprefix("env:")
+    if name == text:
+        return text
+    if not environment.get(name):
+        raise UserError(f"--source env:{name}: no environment variable of that name is set; export it with the address.")
+    return environment[name]
+
+
 def _is_database(url: str) -> bool:
     try:
         port = urlsplit(url).port

@@ -33,9 +33,10 @@ def units(*numbers: int, area: float | None = None) -> pl.DataFrame:
 
 def stage(transaction: DeltaTransaction, frame: pl.DataFrame, name: str = "units.csv", derived: bool = False) -> None:
     """Stage rows of the units as those of a file."""
-    source = transaction.add_source(SourceFile(name, "0" * 64, "units", 0, 0))
+    source = transaction.add_source(name, UNITS)
     numbered = frame.with_row_index(LINE_COLUMN, offset=2).with_columns(pl.col(LINE_COLUMN).cast(pl.Int64))
     transaction.stage_rows(UNITS, source, CheckResult(numbered, NOTHING_BROKEN), derived)
+    transaction.complete_source(source, "0" * 64, None)
 
 
 def add_units(lake: Lake, frame: pl.DataFrame) -> LakeVersion:
@@ -120,7 +121,7 @@ def test_what_a_snapshot_no_longer_has_is_counted_and_what_changed_is_dated(lake
 def test_broken_rows_are_kept_with_their_line_and_reason(lake: Lake) -> None:
     broken = pl.DataFrame({"line": [7], "reason": ["bedrooms: 'x' is no number"], "row": ['{"unit_id": "U9"}']})
     with lake.begin_transaction() as transaction:
-        source = transaction.add_source(SourceFile("units.csv", "0" * 64, "units", 0, 0))
+        source = transaction.add_source("units.csv", UNITS)
         kept = units(0).with_columns(pl.lit(2, pl.Int64).alias(LINE_COLUMN))
         transaction.stage_rows(UNITS, source, CheckResult(kept, broken), derived=False)
         transaction.resolve_rows(UNITS)
@@ -136,7 +137,7 @@ def test_references_see_what_is_stored_and_what_is_staged_in_its_latest_version(
     later = tables["equipment"].head(1).with_columns(kind=pl.lit("elevator"), known_at=pl.col(KNOWN_AT) + timedelta(days=1))
     with lake.begin_transaction() as transaction:
         for frame in (tables["equipment"], later):
-            source = transaction.add_source(SourceFile("e.csv", "0" * 64, "equipment", 0, 0))
+            source = transaction.add_source("e.csv", equipment)
             numbered = frame.with_columns(pl.lit(2, pl.Int64).alias(LINE_COLUMN))
             transaction.stage_rows(equipment, source, CheckResult(numbered, NOTHING_BROKEN), derived=False)
         seen = transaction.read_references(ORDERS)["equipment"]

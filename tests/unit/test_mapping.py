@@ -124,6 +124,19 @@ def test_rows_are_chosen_repeated_and_left_out() -> None:
         (("{const: 1}", "{const: 1, add: soon}"), "'soon' is no span; write it as -30d, 12h or 1y"),
         (("{const: 1}", "[1]"), "tables.units.columns.bathrooms: expected a record of names and values, found list"),
         (("file: homes.csv", "for_each: {}"), "tables.units: expected 'file:' with a file's name"),
+        (("file: homes.csv", "file: homes.csv\n    query: SELECT 1"), "tables.units: 'file:' and 'query:' are both given"),
+        (("file: homes.csv", "file: homes.csv\n    watermark: id"), "tables.units.watermark: means nothing beside 'file:'"),
+        (("file: homes.csv", "query: ' '"), "tables.units.query: expected the text of one SELECT"),
+        (("file: homes.csv", "query: SELECT 1\n    overlap: 2d"), "tables.units.overlap: there is no 'watermark:'"),
+        (
+            ("file: homes.csv", "query: SELECT 1\n    watermark: id\n    overlap: soon"),
+            "tables.units.overlap: 'soon' is no span; write it as 2d, 12h or 30m",
+        ),
+        (("file: homes.csv", "query: SELECT 1\n    timeout: 0s"), "tables.units.timeout: no query ends in no time"),
+        (
+            ("file: homes.csv", "query: SELECT 1\n    drop_where_also_in: {file: a.csv, on: [id]}"),
+            "tables.units.drop_where_also_in: names a file; leave such rows out in the query",
+        ),
     ],
 )
 def test_a_mistake_in_the_file_is_named_with_its_place(change: tuple[str, str], said: str) -> None:

@@ -23,6 +23,7 @@ from epic22.core.tables.versions import (
     IncomingHashes,
     IngestCounts,
     LakeVersion,
+    Position,
     RowOutcome,
     SourceFile,
     TableVersion,
@@ -84,6 +85,7 @@ class DeltaTransaction:
         self._token = uuid.uuid4().hex[:12]
         self._pending: dict[str, StagedTable] = {}
         self._sources: list[SourceFile] = []
+        self._positions: dict[str, Position] = dict(parent.positions) if parent else {}
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir()
 
@@ -106,10 +108,16 @@ class DeltaTransaction:
             latest_rows[reference.table] = latest.collect()
         return latest_rows
 
-    def add_source(self, source: SourceFile) -> int:
-        """Name a file whose rows follow; gives its number."""
-        self._sources.append(source)
+    def add_source(self, name: str, table: CanonicalTable) -> int:
+        """Name a source whose rows follow; gives its number."""
+        self._sources.append(SourceFile(name, "", table.name, 0, 0))
         return len(self._sources) - 1
+
+    def complete_source(self, number: int, sha256: str, position: Position | None) -> None:
+        """Note the digest of a source whose rows have all come, and where it goes on next."""
+        self._sources[number] = replace(self._sources[number], sha256=sha256)
+        if position is not None:
+            self._positions[self._sources[number].name] = position
 
     def stage_rows(self, table: CanonicalTable, source: int, checked: CheckResult, derived: bool) -> None:
         """Stage checked rows of a source. `derived`: their `known_at` is not stated by the source itself."""
@@ -164,7 +172,8 @@ class DeltaTransaction:
         now = datetime.now(UTC).replace(tzinfo=None)
         parent = self.parent.number if self.parent else None
         identity = compute_content_id(tables)
-        return self._publish(LakeVersion(self.number, identity, tables, tuple(self._sources), who, now, parent, end, notes=notes))
+        version = LakeVersion(self.number, identity, tables, tuple(self._sources), who, now, parent, end, notes=notes)
+        return self._publish(replace(version, positions=self._positions))
 
     def _get_staged(self, table: CanonicalTable) -> StagedTable:
         return self._pending.setdefault(table.name, StagedTable(table))

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.ingest_and_audit import audit_feature as audit_feature
     from epic22.bootstrap.ingest_and_audit import audit_file as audit_file
     from epic22.bootstrap.ingest_and_audit import audit_stored as audit_stored
+    from epic22.bootstrap.ingest_and_audit import ingest_address as ingest_address
     from epic22.bootstrap.ingest_and_audit import ingest_folder as ingest_folder
     from epic22.bootstrap.predictions import decide_feature as decide_feature
     from epic22.bootstrap.predictions import predict_file as predict_file
@@ -59,7 +60,7 @@ NAMES = {
     "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_lake", "open_studies"),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.export": ("export_model",),
-    "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_folder"),
+    "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_address", "ingest_folder"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "trace_back"),
     "epic22.bootstrap.sample": ("write_sample",),

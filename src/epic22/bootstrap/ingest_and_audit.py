@@ -1,18 +1,22 @@
 """Tables taken in, and what is wrong in them or in a table of one's own."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from epic22.adapters.sources.catalog import list_sources
+from epic22.adapters.sources.base import SourceAddress, SourceRequest
+from epic22.adapters.sources.catalog import connect_sources, list_sources
 from epic22.adapters.sources.file_reader import list_files
+from epic22.adapters.sources.folder import load_mapping
 from epic22.adapters.sources.mapping_draft import draft_files, draft_foreign_files, write_draft
 from epic22.bootstrap.components import Components, current_user
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, FileError, SplitError
-from epic22.core.lineage import DataVersion
+from epic22.core.lineage import Dataset, DataVersion
+from epic22.core.ports import Source
 from epic22.core.progress import Progress
 from epic22.core.quality import Finding
 from epic22.core.tables.canonical import CANONICAL
@@ -47,13 +51,40 @@ def ingest_folder(
     sources = list_sources(folder, source_name, mapping)
     if mapping is None:
         _refuse_foreign_files(folder)
-    inputs = list_source_datasets([(one.name, one.sha256) for one in sources])
-    with emit_lineage(components.lineage, "ingest", inputs) as work:
-        result = ingest(
-            sources, components.table_store, current_user(), datetime.now(UTC).replace(tzinfo=None), as_of, progress.begin
-        )
+    return _ingest_sources(components, sources, as_of, progress)
+
+
+def ingest_address(
+    components: Components,
+    address: str,
+    mapping: Path,
+    as_of: datetime | None = None,
+    progress: Progress = Progress(),
+) -> IngestResult:
+    """Take what a mapping file asks of a server in as the next data version, from one state of it.
+
+    Raises FileError for a mistake in the mapping, SourceError where the server cannot be reached or does not give the rows.
+    """
+    latest = components.table_store.latest()
+    request = SourceRequest(SourceAddress(address), load_mapping(mapping), latest.positions if latest else {})
+    with connect_sources(request) as sources:
+        return _ingest_sources(components, sources, as_of, progress)
+
+
+def _ingest_sources(
+    components: Components, sources: Sequence[Source], as_of: datetime | None, progress: Progress
+) -> IngestResult:
+    now = datetime.now(UTC).replace(tzinfo=None)
+    with emit_lineage(components.lineage, "ingest", _list_inputs(sources)) as work:
+        result = ingest(sources, components.table_store, current_user(), now, as_of, progress.begin)
+        work.inputs[:] = _list_inputs(sources)
         work.outputs += list_table_datasets(result.version) if result.version else ()
     return result
+
+
+def _list_inputs(sources: Sequence[Source]) -> tuple[Dataset, ...]:
+    """What is read, as far as its digest is known: that of a query is not before its end."""
+    return list_source_datasets([(one.name, one.sha256) for one in sources if one.sha256 is not None])
 
 
 def _refuse_foreign_files(folder: Path) -> None:

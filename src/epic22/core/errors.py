@@ -3,6 +3,7 @@
 Epic22Error
 ├── UserError             the caller's input: exit code 2, HTTP 4xx; the message is one clear sentence
 │   ├── FileError         a file that cannot be read as a table
+│   ├── SourceError       a server that rows come from, which cannot be reached or does not give them
 │   ├── ColumnError       a column that is absent, or does not fit the role it was named for
 │   ├── SplitError        rows that cannot be split honestly as asked
 │   ├── RowError          a row that cannot be scored
@@ -30,6 +31,10 @@ class UserError(Epic22Error):
 
 class FileError(UserError):
     """A file cannot be read as a table."""
+
+
+class SourceError(UserError):
+    """A server that rows come from cannot be reached, or does not give them. The message never tells its address."""
 
 
 class ColumnError(UserError):

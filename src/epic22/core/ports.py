@@ -20,7 +20,7 @@ from epic22.core.prediction import Prediction
 from epic22.core.selection.study import Study, StudyConfig
 from epic22.core.tables.canonical import CanonicalTable
 from epic22.core.tables.row_contract import CheckResult
-from epic22.core.tables.versions import IngestCounts, LakeVersion, SourceFile
+from epic22.core.tables.versions import IngestCounts, LakeVersion, Position
 
 
 class Source(Protocol):
@@ -35,8 +35,16 @@ class Source(Protocol):
         """What lineage and messages call it."""
 
     @property
-    def sha256(self) -> str:
-        """The digest of what they are read from."""
+    def sha256(self) -> str | None:
+        """The digest of what they are read from; None where that is a stream of which not all has been read yet."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether it gives all rows of its place, and not only those that came after a position."""
+
+    @property
+    def position(self) -> Position | None:
+        """Where the next ingest goes on, known once all rows have been read; None where they are always read from the start."""
 
     @property
     def derived(self) -> bool:
@@ -52,8 +60,11 @@ class LakeTransaction(Protocol):
     def read_references(self, table: CanonicalTable) -> dict[str, DataFrame]:
         """The latest versions of the tables that this one refers to, stored or staged."""
 
-    def add_source(self, source: SourceFile) -> int:
-        """Name a file whose rows follow; gives its number."""
+    def add_source(self, name: str, table: CanonicalTable) -> int:
+        """Name a source whose rows follow; gives its number."""
+
+    def complete_source(self, number: int, sha256: str, position: Position | None) -> None:
+        """Note the digest of a source whose rows have all come, and where it goes on next."""
 
     def stage_rows(self, table: CanonicalTable, source: int, checked: CheckResult, derived: bool) -> None:
         """Stage checked rows; `derived` where their `known_at` is not stated by the source itself."""

@@ -1,4 +1,4 @@
-"""Ingest: canonical tables from files into a new version, whole or not at all; broken rows are set apart.
+"""Ingest: canonical tables from their sources into a new version, whole or not at all; broken rows are set apart.
 
 Tables come in the order of their references; every batch is checked, staged and forgotten; then each table is settled against
 what is stored, and all are committed together.
@@ -12,12 +12,12 @@ from enum import Enum
 
 import polars as pl
 
-from epic22.core.errors import ColumnError, FileError
+from epic22.core.errors import ColumnError, FileError, InternalError
 from epic22.core.ports import LakeTransaction, Source, TableStore
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 from epic22.core.tables.parsing import convert_percent_columns, find_percent_columns, parse_column, strip_text
 from epic22.core.tables.row_contract import check_header, check_rows
-from epic22.core.tables.versions import IngestCounts, LakeVersion, SourceFile
+from epic22.core.tables.versions import IngestCounts, LakeVersion
 
 EVENT_COLUMNS = {
     "work_orders": "opened_at",
@@ -53,8 +53,8 @@ def ingest(
 ) -> IngestResult:
     """Take the rows of all sources in as one version. `as_of` is the moment of a snapshot (UTC), `now` where None.
 
-    `begin` is told of every file (what, steps). Raises ColumnError where a table lacks a column, FileError where a file cannot be
-    read, LakeError where another ingest is running; then nothing is stored.
+    `begin` is told of every source (what, steps). Raises ColumnError where a table lacks a column, FileError or SourceError where
+    a source cannot be read, LakeError where another ingest is running; then nothing is stored.
     """
     counts: dict[str, IngestCounts] = {}
     with table_store.begin_transaction() as transaction:
@@ -95,15 +95,16 @@ class _Ingestion:
         if KnownAtOrigin.SOURCE in origins and len(origins) > 1:
             raise FileError(f"{table.name}: some files state {KNOWN_AT} and some do not; give it in all of them or in none.")
         moment = None if KnownAtOrigin.SOURCE in origins else self.moment
-        counts = self.transaction.resolve_rows(table, moment, snapshot=origins == {KnownAtOrigin.MOMENT})
+        is_snapshot = origins == {KnownAtOrigin.MOMENT} and all(source.is_whole for source in sources)
+        counts = self.transaction.resolve_rows(table, moment, is_snapshot)
         if counts.twice:
             self._add_notes(f"{table.name}: {counts.twice:,} rows came more than once, equal in all, and were taken once")
         return counts
 
     def _stage_source(self, source: Source, references: Mapping[str, pl.DataFrame]) -> KnownAtOrigin | None:
-        """Check and stage a file batch by batch; says where its rows' `known_at` comes from, None where it has no rows."""
+        """Check and stage a source batch by batch; says where its rows' `known_at` comes from, None where it has no rows."""
         self.begin(f"{source.table.name}: {source.name}", 1)
-        number = self.transaction.add_source(SourceFile(source.name, source.sha256, source.table.name, 0, 0))
+        number = self.transaction.add_source(source.name, source.table)
         origin: KnownAtOrigin | None = None
         percent: tuple[str, ...] | None = None
         rounded = 0
@@ -117,6 +118,9 @@ class _Ingestion:
                 self.transaction.stage_rows(source.table, number, checked, origin is not KnownAtOrigin.SOURCE)
         except ColumnError as error:
             raise ColumnError(f"{source.name}: {error} Nothing was stored.") from None
+        if source.sha256 is None:
+            raise InternalError(f"{source.name} has no digest after its last row.")
+        self.transaction.complete_source(number, source.sha256, source.position)
         self._note_source(source, origin, percent or (), rounded)
         return origin
 

@@ -1,14 +1,18 @@
-"""What a kind of source is, and the usual way to be one: a file that is read anew at every call."""
+"""What a kind of source is: a place with files, each read anew at every call, or a server at an address."""
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
 import polars as pl
 
 from epic22.core.lineage import file_sha256
+from epic22.core.ports import Source
 from epic22.core.tables.canonical import CanonicalTable
+from epic22.core.tables.mapping import TableMapping
+from epic22.core.tables.versions import Position
 
 
 @dataclass(frozen=True)
@@ -20,6 +24,8 @@ class FileSource:
     path: Path
     read: Callable[[Path], Iterator[pl.DataFrame]]
     derived: bool = False
+    is_whole: bool = True
+    position: Position | None = None
 
     @cached_property
     def sha256(self) -> str:
@@ -42,3 +48,36 @@ class SourceKind:
     name: str
     accepts: Callable[[Path], bool]
     list_sources: Callable[[Path], Sequence[FileSource]]
+
+
+@dataclass(frozen=True)
+class SourceAddress:
+    """Where a server is, which may hold a user and a password: it is never shown, logged or stored, nor any part of it."""
+
+    url: str = field(repr=False)
+
+    @property
+    def scheme(self) -> str:
+        """What stands before the first colon, such as postgresql."""
+        return self.url.partition("://")[0].lower()
+
+
+@dataclass(frozen=True)
+class SourceRequest:
+    """What is asked of a server: where it is, the mapping of its rows, and how far its sources were read before, by name."""
+
+    address: SourceAddress
+    mapping: TableMapping
+    positions: Mapping[str, Position]
+
+
+@dataclass(frozen=True)
+class ServerKind:
+    """A kind of server that rows come from, such as a database; `schemes` are those of its addresses.
+
+    `connect` gives the sources that the mapping names while the connection is open; it raises SourceError and FileError.
+    """
+
+    name: str
+    schemes: tuple[str, ...]
+    connect: Callable[[SourceRequest], AbstractContextManager[Sequence[Source]]]

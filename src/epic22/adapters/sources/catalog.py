@@ -1,15 +1,19 @@
 """The kinds of places that `ingest` reads tables from. A new one is one module beside this one and one line here."""
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from epic22.adapters.sources import folder
-from epic22.adapters.sources.base import SourceKind
-from epic22.core.errors import FileError
+from epic22.adapters.sources import folder, sql
+from epic22.adapters.sources.base import ServerKind, SourceKind, SourceRequest
+from epic22.core.errors import FileError, SourceError
 from epic22.core.ports import Source
 
 SOURCES: tuple[SourceKind, ...] = (folder.SOURCE,)
+"""Places named by a path."""
+SERVERS: tuple[ServerKind, ...] = (sql.SERVER,)
+"""Places named by an address, always read through a mapping file."""
 
 
 def list_sources(path: Path, name: str | None = None, mapping: Path | None = None) -> Sequence[Source]:
@@ -23,3 +27,13 @@ def list_sources(path: Path, name: str | None = None, mapping: Path | None = Non
     if mapping is not None:
         return folder.list_mapped_files(path, mapping, name)
     return [replace(source, name=f"{name}/{source.name}" if name else source.name) for source in kind.list_sources(path)]
+
+
+def connect_sources(request: SourceRequest) -> AbstractContextManager[Sequence[Source]]:
+    """The sources at an address, while the connection is open. Raises SourceError where no kind of server has such addresses."""
+    scheme = request.address.scheme
+    kind = next((kind for kind in SERVERS if scheme in kind.schemes), None)
+    if kind is None:
+        known = ", ".join(f"{scheme}://" for kind in SERVERS for scheme in kind.schemes)
+        raise SourceError(f"--source: no kind of server has such an address; those that are known begin with {known}.")
+    return kind.connect(request)

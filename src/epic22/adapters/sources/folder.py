@@ -13,6 +13,7 @@ from epic22.core.errors import FileError
 from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
 from epic22.core.tables.mapping_file import read_mapping
+from epic22.core.tables.origin import FileOrigin
 
 
 def list_canonical_files(folder: Path) -> list[FileSource]:
@@ -37,7 +38,7 @@ def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) ->
                 None if source_map.anti_join is None else pl.concat(read_batches(_find_file(folder, source_map.anti_join.file)))
             )
             read = partial(_map_batches, source_map, dropped_rows)
-            for path in (path for name in source_map.files for path in _find_files(folder, name)):
+            for path in _list_origin_files(folder, table.name, source_map):
                 name = f"{source or declared.source}/{path.relative_to(folder).as_posix()}"
                 sources.append(FileSource(table, name, path, read, derived=source_map.known_at is not None))
     return sources
@@ -58,6 +59,13 @@ def load_mapping(path: Path) -> TableMapping:
 def _map_batches(source: SourceMap, dropped_rows: pl.DataFrame | None, path: Path) -> Iterator[pl.DataFrame]:
     for batch in read_batches(path):
         yield map_rows(source, batch, dropped_rows)
+
+
+def _list_origin_files(folder: Path, table: str, source: SourceMap) -> list[Path]:
+    """The files that a source of the mapping is made from. Raises FileError where it is not made from files."""
+    if not isinstance(source.origin, FileOrigin):
+        raise FileError(f"{table}: the mapping asks a server for its rows; name that with --source ADDRESS in place of a folder.")
+    return [path for name in source.origin.files for path in _find_files(folder, name)]
 
 
 def _find_files(folder: Path, name: str) -> list[Path]:

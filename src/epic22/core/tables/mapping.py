@@ -1,4 +1,4 @@
-"""A mapping file: how the files and columns of a foreign source become canonical tables. Declared in YAML, never code.
+"""A mapping file: how the files or queries and columns of a foreign source become canonical tables. Declared in YAML, never code.
 
     source: landlord_export
     tables:
@@ -24,6 +24,8 @@ import polars as pl
 
 from epic22.core.errors import ColumnError, FileError
 from epic22.core.tables.canonical import KNOWN_AT
+from epic22.core.tables.condition import Condition
+from epic22.core.tables.origin import Origin
 from epic22.core.tables.parsing import parse_times
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
 
@@ -107,23 +109,6 @@ class ValueMapping:
 
 
 @dataclass(frozen=True)
-class Condition:
-    """Which rows are taken: those whose column, as text, passes the test: equals, not_equals, in, not_in, is_null."""
-
-    column: str
-    test: str
-    operand: tuple[str, ...]
-
-    def expression(self) -> pl.Expr:
-        """True where the row is taken; null counts as a value of its own."""
-        value = pl.col(self.column).cast(pl.String).str.strip_chars()
-        if self.test == "is_null":
-            return value.is_null() if self.operand == ("true",) else value.is_not_null()
-        inside = value.is_in(list(self.operand)).fill_null(False)
-        return inside if self.test in ("equals", "in") else ~inside
-
-
-@dataclass(frozen=True)
 class AntiJoin:
     """Rows are left out that are found in another file too; `on` pairs a column of the source with one of that file."""
 
@@ -133,12 +118,12 @@ class AntiJoin:
 
 @dataclass(frozen=True)
 class SourceMap:
-    """One source of a table: its files (names or patterns), and how their columns become the table's.
+    """One source of a table: where its rows come from, and how their columns become the table's.
 
     `for_each` repeats every row for each of some values, under new column names.
     """
 
-    files: tuple[str, ...]
+    origin: Origin
     columns: Mapping[str, ValueMapping]
     known_at: ValueMapping | None = None
     where: tuple[Condition, ...] = ()
@@ -166,7 +151,7 @@ def map_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFrame | 
 
     Raises ColumnError where the source lacks a column.
     """
-    _refuse_absent_columns(source.source_columns(), batch.columns)
+    refuse_absent_columns(source.source_columns(), batch.columns)
     rows = _filter_rows(source, batch, other_rows)
     for name, values in source.for_each:
         rows = rows.join(pl.DataFrame({name: list(values)}), how="cross", maintain_order="left")
@@ -186,12 +171,13 @@ def _filter_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFram
     if other_rows is None:
         raise FileError(f"{source.anti_join.file}: its rows are needed to leave out those that are also in it.")
     own, other = [a for a, _ in source.anti_join.on], [b for _, b in source.anti_join.on]
-    _refuse_absent_columns(other, other_rows.columns, source.anti_join.file)
+    refuse_absent_columns(other, other_rows.columns, source.anti_join.file)
     keys = other_rows.select(pl.col(name).cast(pl.String) for name in other).unique()
     return batch.join(keys, left_on=[pl.col(n).cast(pl.String) for n in own], right_on=other, how="anti", maintain_order="left")
 
 
-def _refuse_absent_columns(names: Iterable[str], there: Sequence[str], file: str = "") -> None:
+def refuse_absent_columns(names: Iterable[str], there: Sequence[str], file: str = "") -> None:
+    """Raises ColumnError for a name that is not among the columns `there`, with the nearest of them."""
     for name in sorted(names):
         if name not in there:
             listed = ", ".join(n for n in there if not n.startswith("#"))

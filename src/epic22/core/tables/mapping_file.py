@@ -1,28 +1,32 @@
 """Reading a mapping file: what it may say, and where in it a mistake is."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
 
 from epic22.core.errors import ColumnError, FileError
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable, get_canonical_table
+from epic22.core.tables.condition import Condition
 from epic22.core.tables.mapping import (
     AGO,
     DECIMAL_MARKS,
     UNITS,
     AntiJoin,
-    Condition,
     SourceMap,
     TableMapping,
     ValueMapping,
     suggest_name,
 )
+from epic22.core.tables.origin import DEFAULT_TIMEOUT, FileOrigin, Origin, QueryOrigin, Watermark, parse_span
 
 SPAN = re.compile(r"-?\d+(y|mo|w|d|h|m|s)")
 TESTS = ("equals", "not_equals", "in", "not_in", "is_null")
 ORIGINS = ("from", "const", "join")
 VALUE_KEYS = (*ORIGINS, "separator", "path", "format", "decimal", "values", "otherwise", "unit", "default", "add", "ago")
-SOURCE_KEYS = ("file", "files", "columns", "known_at", "where", "for_each", "drop_where_also_in")
+SOURCE_KEYS = ("columns", "known_at", "where", "for_each", "drop_where_also_in")
+"""What every source may say, besides where its rows come from."""
 
 
 def read_mapping(name: str, content: object) -> TableMapping:
@@ -49,11 +53,9 @@ def _read_sources(place: str, name: str, content: object) -> tuple[SourceMap, ..
 
 
 def _read_source(place: str, table: CanonicalTable, content: object) -> SourceMap:
-    record = _check_record(place, content, SOURCE_KEYS)
-    files = record.get("files", record.get("file"))
-    listed = [one for one in (files if isinstance(files, list) else [files]) if isinstance(one, str)]
-    if not listed or (isinstance(files, list) and len(listed) < len(files)):
-        raise FileError(f"{place}: expected 'file:' with a file's name, or 'files:' with a list of them.")
+    own_keys = [key for kind in ORIGIN_KINDS for key in kind.keys]
+    record = _check_record(place, content, (*own_keys, *SOURCE_KEYS))
+    origin = _read_origin(place, record)
     columns = {
         str(n): _read_value(f"{place}.columns.{n}", v)
         for n, v in _check_record(f"{place}.columns", record.get("columns"), None).items()
@@ -63,13 +65,81 @@ def _read_source(place: str, table: CanonicalTable, content: object) -> SourceMa
     if known_at is not None and KNOWN_AT in columns:
         raise FileError(f"{place}: {KNOWN_AT} is given twice, beside the columns and among them; leave one out.")
     return SourceMap(
-        tuple(listed),
+        origin,
         columns,
         None if known_at is None else _read_value(f"{place}.known_at", known_at),
         _read_conditions(f"{place}.where", record.get("where")),
         _read_for_each(f"{place}.for_each", record.get("for_each")),
         _read_anti_join(f"{place}.drop_where_also_in", record.get("drop_where_also_in")),
     )
+
+
+@dataclass(frozen=True)
+class OriginKind:
+    """A kind of origin in a mapping file: its own keys, of which one of `marks` tells it, and what reads it from the record."""
+
+    marks: tuple[str, ...]
+    details: tuple[str, ...]
+    read: Callable[[str, Mapping[str, Any]], Origin]
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """All keys that are its own."""
+        return (*self.marks, *self.details)
+
+
+def _read_files(place: str, record: Mapping[str, Any]) -> FileOrigin:
+    files = record.get("files", record.get("file"))
+    listed = [one for one in (files if isinstance(files, list) else [files]) if isinstance(one, str)]
+    if not listed or (isinstance(files, list) and len(listed) < len(files)):
+        raise FileError(f"{place}: expected 'file:' with a file's name, or 'files:' with a list of them.")
+    return FileOrigin(tuple(listed))
+
+
+def _read_query(place: str, record: Mapping[str, Any]) -> QueryOrigin:
+    query = record["query"]
+    if not isinstance(query, str) or not query.strip():
+        raise FileError(f"{place}.query: expected the text of one SELECT.")
+    if "drop_where_also_in" in record:
+        raise FileError(f"{place}.drop_where_also_in: names a file; leave such rows out in the query itself (where not exists).")
+    if "overlap" in record and "watermark" not in record:
+        raise FileError(f"{place}.overlap: there is no 'watermark:' that it could be taken off.")
+    column = record.get("watermark")
+    if column is not None and (not isinstance(column, str) or not column):
+        raise FileError(f"{place}.watermark: expected the name of one column of the query.")
+    overlap = _read_span(f"{place}.overlap", record.get("overlap", "0s"))
+    timeout = _read_span(f"{place}.timeout", record.get("timeout", f"{DEFAULT_TIMEOUT.seconds}s"))
+    if not timeout:
+        raise FileError(f"{place}.timeout: no query ends in no time; write it as 30m or 2h.")
+    return QueryOrigin(query, None if column is None else Watermark(column, overlap), timeout)
+
+
+def _read_span(place: str, text: object) -> timedelta:
+    span = parse_span(str(text))
+    if span is None:
+        raise FileError(f"{place}: {text!r} is no span; write it as 2d, 12h or 30m.")
+    return span
+
+
+ORIGIN_KINDS = (
+    OriginKind(("file", "files"), (), _read_files),
+    OriginKind(("query",), ("watermark", "overlap", "timeout"), _read_query),
+)
+"""Where rows may come from; a new kind is one line here."""
+
+
+def _read_origin(place: str, record: Mapping[str, Any]) -> Origin:
+    kinds = [kind for kind in ORIGIN_KINDS if any(mark in record for mark in kind.marks)]
+    if not kinds:
+        others = " or ".join(f"'{kind.marks[0]}:'" for kind in ORIGIN_KINDS[1:])
+        raise FileError(f"{place}: expected 'file:' with a file's name, 'files:' with a list of them, or {others}.")
+    if len(kinds) > 1:
+        marks = " and ".join(f"'{kind.marks[0]}:'" for kind in kinds)
+        raise FileError(f"{place}: {marks} are both given; rows come from one place, so write two 'sources:'.")
+    foreign = next((key for kind in ORIGIN_KINDS for key in kind.details if key in record and key not in kinds[0].keys), None)
+    if foreign is not None:
+        raise FileError(f"{place}.{foreign}: means nothing beside '{kinds[0].marks[0]}:'.")
+    return kinds[0].read(place, record)
 
 
 def _refuse_wrong_columns(place: str, table: CanonicalTable, columns: Mapping[str, ValueMapping]) -> None:

@@ -28,7 +28,10 @@ class TableVersion:
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file that an ingest read: its name, the SHA-256 of its bytes, the table it went into, and what became of its rows."""
+    """What an ingest read: its name, the SHA-256 of its bytes, the table it went into, and what became of its rows.
+
+    That of a query is of its rows as they came, with the names of their columns.
+    """
 
     name: str
     sha256: str
@@ -38,11 +41,23 @@ class SourceFile:
 
 
 @dataclass(frozen=True)
+class Position:
+    """How far a source has been read: the value `reached`, from which the next ingest goes on.
+
+    `origin` is the digest of what was asked and how it was mapped: another question has to be asked from the start.
+    """
+
+    reached: str
+    origin: str
+
+
+@dataclass(frozen=True)
 class LakeVersion:
     """A version of all tables together.
 
     `id` is the hash of content and `known_at` of every row: the same rows give the same id, whoever brought them, when, in which
     order and in how many batches. `end` is the moment up to which the tables are complete; `at` when the version was made (UTC).
+    `positions` are those of its own sources and of those before it, by the source's name.
     """
 
     number: int
@@ -55,6 +70,7 @@ class LakeVersion:
     end: datetime
     action: str = "ingest"
     notes: tuple[str, ...] = field(default=())
+    positions: Mapping[str, Position] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:

@@ -1,0 +1,151 @@
+"""Rows of PostgreSQL: COPY streams them as text, in one read-only transaction that sees one state of the database."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import polars as pl
+
+from epic22.adapters.sources.base import SourceAddress
+from epic22.adapters.sources.query import QueryColumns, RowQuery, build_select, quote_name, strip_query
+from epic22.adapters.sources.sql_faults import explain_faults
+from epic22.core.errors import NotInstalledError
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+
+BATCH_ROWS, BATCH_BYTES = 250_000, 64 * 2**20
+"""A batch ends at the first of the two: rows may be wide."""
+BOOLEAN, DATE, TIMESTAMP, TIMESTAMP_UTC = 16, 1082, 1114, 1184
+"""What PostgreSQL numbers these types."""
+TIMES = {
+    DATE: (pl.Date(), "%Y-%m-%d", ""),
+    TIMESTAMP: (pl.Datetime("us"), "%Y-%m-%d %H:%M:%S%.f", ""),
+    TIMESTAMP_UTC: (pl.Datetime("us"), "%Y-%m-%d %H:%M:%S%.f", "+00"),
+}
+"""How COPY writes them, and what stands behind: the session is in UTC."""
+SETTINGS = {
+    "TimeZone": "UTC",
+    "DateStyle": "ISO, YMD",
+    "IntervalStyle": "iso_8601",
+    "extra_float_digits": "1",
+    "synchronize_seqscans": "off",
+    "idle_in_transaction_session_timeout": "0",
+    "client_encoding": "UTF8",
+}
+"""Exact values in one notation, the same rows in the same order where nothing changed, and patience while rows are checked."""
+KEEPALIVE: Mapping[str, Any] = {"connect_timeout": 10, "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
+"""In seconds: how long a server may be silent before it is taken for gone."""
+TYPES = """
+    SELECT oid, typname, typcategory = 'A' OR typtype = 'c' OR coalesce(nullif(typbasetype, 0), oid) = 'bytea'::regtype
+    FROM pg_type WHERE oid = ANY(%s)
+"""
+
+
+@dataclass
+class PostgresSession:
+    """The port `Session` of `sql` on one connection to PostgreSQL."""
+
+    connection: "Connection"
+    address: SourceAddress
+
+    def set_up(self) -> None:
+        """Begin the transaction."""
+        with self._explain():
+            for name, value in SETTINGS.items():
+                self.connection.execute("SELECT set_config(%s, %s, true)", (name, value))
+
+    def _explain(self) -> AbstractContextManager[None]:
+        from psycopg import Error
+
+        return explain_faults(self.address, Error)
+
+    def list_columns(self, query: str) -> QueryColumns:
+        """The columns of a SELECT, which is parsed and not run. Raises SourceError."""
+        with self._explain():
+            described = self._describe(strip_query(query))
+            found = self.connection.execute(TYPES, ([oid for _, oid in described],)).fetchall()
+        refused = {
+            oid: name.lstrip("_") + ("[]" if name.startswith("_") else "") for oid, name, is_refused in found if is_refused
+        }
+        return QueryColumns(
+            tuple(name for name, _ in described), {name: refused[oid] for name, oid in described if oid in refused}
+        )
+
+    def read_batches(self, query: RowQuery, timeout: timedelta) -> Iterator[pl.DataFrame]:
+        """The rows, as many at a time as fit a batch. Raises SourceError."""
+        with self._explain():
+            types = dict(self._describe(strip_query(query.select)))
+        select = build_select(query, '"', _build_condition(query))
+        with self._explain():
+            self.connection.execute(f"SET LOCAL statement_timeout = {int(timeout.total_seconds() * 1000)}")
+        for block in self._copy_blocks(f"COPY ({select}) TO STDOUT (FORMAT csv)"):
+            frame = pl.read_csv(block, has_header=False, new_columns=list(query.columns), infer_schema=False)
+            yield frame.with_columns(_convert_values(frame[name], types[name]) for name in query.columns)
+
+    def _copy_blocks(self, copy: str) -> Iterator[bytes]:
+        with self._explain(), self.connection.cursor() as cursor, cursor.copy(copy.encode()) as rows:
+            lines, size = list[bytes | bytearray | memoryview](), 0
+            for line in rows:
+                lines.append(line)
+                size += len(line)
+                if len(lines) >= BATCH_ROWS or size >= BATCH_BYTES:
+                    yield b"".join(lines)
+                    lines, size = [], 0
+            if lines:
+                yield b"".join(lines)
+
+    def _describe(self, query: str) -> list[tuple[str, int]]:
+        """The names and types of a statement's columns. It is parsed by itself, so that no bracket in it can end another's."""
+        from psycopg.errors import error_from_result
+        from psycopg.pq import ExecStatus
+
+        server = self.connection.pgconn
+        parsed = server.prepare(b"", query.encode())
+        if parsed.status != ExecStatus.COMMAND_OK:
+            raise error_from_result(parsed)
+        described = server.describe_prepared(b"")
+        return [((described.fname(n) or b"").decode(), described.ftype(n)) for n in range(described.nfields)]
+
+
+@contextmanager
+def connect(address: SourceAddress) -> Iterator[PostgresSession]:
+    """A session at an address. Raises SourceError where none can be opened, NotInstalledError without the driver."""
+    if find_spec("psycopg") is None:
+        raise NotInstalledError("--source: the library 'psycopg' is not installed; pip install 'epic22[postgres]'.")
+    import psycopg
+
+    url = "postgresql://" + address.url.partition("://")[2]
+    with explain_faults(address, psycopg.Error):
+        connection = psycopg.connect(url, **KEEPALIVE)
+    try:
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.read_only = True
+        session = PostgresSession(connection, address)
+        session.set_up()
+        yield session
+    finally:
+        connection.close()
+
+
+def _build_condition(query: RowQuery) -> str | None:
+    if query.watermark is None:
+        return None
+    name = quote_name(query.watermark, '"')
+    low = str(query.low) if isinstance(query.low, int) else f"'{query.low}'"
+    return f"({name} >= {low} OR {name} IS NULL)"
+
+
+def _convert_values(values: pl.Series, type_number: int) -> pl.Series:
+    """Times and truth values in their own types; what has no such form, as infinity, stays text for the check to name it."""
+    if type_number == BOOLEAN:
+        return values.replace({"t": "true", "f": "false"})
+    if type_number not in TIMES:
+        return values
+    dtype, form, end = TIMES[type_number]
+    bare = values.str.strip_suffix(end) if end else values
+    times = bare.str.strptime(dtype, form, strict=False)
+    return times if times.null_count() == values.null_count() else values
