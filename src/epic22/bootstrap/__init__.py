@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.promotion import override_by_key as override_by_key
     from epic22.bootstrap.promotion import promote_version as promote_version
     from epic22.bootstrap.promotion import trace_back as trace_back
+    from epic22.bootstrap.quality import assess_version as assess_version
     from epic22.bootstrap.sample import write_sample as write_sample
     from epic22.bootstrap.training import FeatureConfig as FeatureConfig
     from epic22.bootstrap.training import TrainingResult as TrainingResult
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.tuning import build_tuning as build_tuning
     from epic22.features.catalog import FEATURES as FEATURES
     from epic22.reports.json import VIEWS as VIEWS
+    from epic22.reports.quality_document import build_quality_document as build_quality_document
     from epic22.services.forecast_findings import compute_forecast_coverage as compute_forecast_coverage
     from epic22.services.promote import list_models as list_models
     from epic22.services.training_run import RowRun as RowRun
@@ -63,6 +65,7 @@ NAMES = {
     "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_address", "ingest_folder"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "trace_back"),
+    "epic22.bootstrap.quality": ("assess_version",),
     "epic22.bootstrap.sample": ("write_sample",),
     "epic22.bootstrap.training": (
         "FeatureConfig",
@@ -75,6 +78,7 @@ NAMES = {
     "epic22.bootstrap.tuning": ("build_tuning",),
     "epic22.features.catalog": ("FEATURES",),
     "epic22.reports.json": ("VIEWS",),
+    "epic22.reports.quality_document": ("build_quality_document",),
     "epic22.services.forecast_findings": ("compute_forecast_coverage",),
     "epic22.services.promote": ("list_models",),
     "epic22.services.training_run": ("RowRun", "SeriesRun"),

@@ -86,8 +86,9 @@ def _audit_stored(feature: str | None, data: int | None, json: bool) -> None:
 
 def _print_json(value: Mapping[str, object]) -> None:
     from epic22.core.data.leakage import SUSPICION_VIEWS
+    from epic22.core.quality.finding import FINDING_VIEWS
 
-    print_json(value, SUSPICION_VIEWS)
+    print_json(value, SUSPICION_VIEWS | FINDING_VIEWS)
 
 
 def _print_suspicions(suspicions: "tuple[Suspicion, ...]") -> None:

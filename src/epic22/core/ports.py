@@ -94,6 +94,9 @@ class TableStore(Protocol):
     def scan(self, table: str, version: int | None = None) -> LazyFrame:
         """The rows of a table in a version, the newest where None, in the canonical schema."""
 
+    def quarantine(self, number: int | None = None) -> DataFrame:
+        """What a version's ingest set apart: frame [table, file, line, reason, row]."""
+
     def tables(self, version: int | None = None) -> Tables:
         """The tables of a version for point-in-time views; money as floats."""
 

@@ -131,7 +131,9 @@ def _report_broken(
     if broken.is_empty():
         return None
     first = ", ".join(f"{name} {broken[name][0]}" for name in table.key)
-    return Finding(table.name, column, what, f"{format_share(broken.height, rows.height)}{words}; first {first}.")
+    return Finding(
+        table.name, column, what, f"{format_share(broken.height, rows.height)}{words}; first {first}.", rows=broken.height
+    )
 
 
 def _check_reference(declared: DeclaredTables, table: CanonicalTable, reference: Reference) -> Finding | None:
@@ -145,7 +147,7 @@ def _check_reference(declared: DeclaredTables, table: CanonicalTable, reference:
     evidence = (
         f"{format_share(len(lost), len(values))} refer to a {reference.column} that {reference.table} does not have: {lost[0]}."
     )
-    return Finding(table.name, reference.column, "unknown reference", evidence)
+    return Finding(table.name, reference.column, "unknown reference", evidence, rows=len(lost))
 
 
 def _check_date_order(declared: DeclaredTables, item: DateOrder) -> Finding | None:

@@ -33,7 +33,11 @@ def _check_identical_rows(frame: pl.DataFrame, table: CanonicalTable) -> Finding
     if not n_duplicates:
         return None
     return Finding(
-        table.name, None, "duplicate row", f"{format_share(n_duplicates, frame.height)} equal another, known_at included."
+        table.name,
+        None,
+        "duplicate row",
+        f"{format_share(n_duplicates, frame.height)} equal another, known_at included.",
+        rows=n_duplicates,
     )
 
 
@@ -51,7 +55,7 @@ def _check_unchanged_versions(frame: pl.DataFrame, table: CanonicalTable) -> Fin
     if n_unchanged < MIN_DUPLICATES:
         return None
     evidence = f"{format_share(n_unchanged, frame.height)} repeat the version of their key before them, with another known_at."
-    return Finding(table.name, None, "version without a change", evidence, grave=False)
+    return Finding(table.name, None, "version without a change", evidence, grave=False, rows=n_unchanged)
 
 
 def _check_new_ids(declared: DeclaredTables, table: CanonicalTable) -> Finding | None:

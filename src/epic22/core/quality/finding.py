@@ -1,11 +1,12 @@
 """What a check of the tables found, and the frames that all checks read."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import polars as pl
 
+from epic22.core.serialization import collect_views, view
 from epic22.core.tables.canonical import DTYPES, KNOWN_AT, CanonicalTable
 
 FindingKind = Literal[
@@ -26,6 +27,17 @@ FindingKind = Literal[
     "known at load",
     "value overwritten",
     "filled after the event",
+    "column emptied",
+    "missing share moved",
+    "distribution moved",
+    "new level",
+    "lost level",
+    "row count moved",
+    "rows gone",
+    "stale table",
+    "known after the end",
+    "key reused",
+    "rows changed",
 ]
 
 SIGNIFICANCE = 1e-4
@@ -34,14 +46,21 @@ SIGNIFICANCE = 1e-4
 
 @dataclass(frozen=True)
 class Finding:
-    """What is wrong in a table, with its evidence in one sentence. `grave`: figures made from the table would be wrong."""
+    """What is wrong in a table, with its evidence in one sentence. `grave`: figures made from the table would be wrong.
+
+    `rows`: how many rows it is about, where they are counted; what a version has no more of than its parent is not its own.
+    """
 
     table: str
     column: str | None
     what: FindingKind
     evidence: str
     grave: bool = True
+    rows: int | None = field(default=None, compare=False)
 
+
+FINDING_VIEWS = collect_views(view(Finding, "table column what evidence grave"))
+"""What JSON shows of a finding."""
 
 Frames = Mapping[str, pl.DataFrame]
 """Frames by canonical table name."""

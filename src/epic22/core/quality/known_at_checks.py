@@ -47,7 +47,7 @@ def _check_known_before_event(frame: pl.DataFrame, table: CanonicalTable, declar
         f"{format_share(early.height, frame.height)} have a known_at before their {event}, by up to "
         f"{longest.total_seconds() / 86400:.1f} days: a prediction would see them before they happened."
     )
-    return Finding(table.name, KNOWN_AT, "known_at before the event", evidence)
+    return Finding(table.name, KNOWN_AT, "known_at before the event", evidence, rows=early.height)
 
 
 def _check_known_at_load(frame: pl.DataFrame, table: CanonicalTable, declared: DeclaredTables) -> Finding | None:
@@ -92,5 +92,5 @@ def _check_overwritten_values(
                 f"{column.name} changed in {format_share(rows, same.height)} whose key and known_at are as before"
                 f"{f' ({filled:,} were empty)' if filled else ''}: the past as known then no longer holds what was known."
             )
-            findings.append(Finding(table.name, column.name, "value overwritten", evidence))
+            findings.append(Finding(table.name, column.name, "value overwritten", evidence, rows=rows))
     return findings

@@ -1,0 +1,112 @@
+"""A version's tables against its parent's: what moved more than the tables move by themselves."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from epic22.core.quality.changed_rows import (
+    find_changed_columns,
+    find_reused_keys,
+    match_changed_rows,
+    select_arrived_rows,
+)
+from epic22.core.quality.checks import QualityRules
+from epic22.core.quality.column_tests import Samples, compare_columns
+from epic22.core.quality.finding import Finding, Frames, select_newest
+from epic22.core.quality.movement_tests import MovementTest, adjust_tests
+from epic22.core.quality.volume import compare_row_count, find_gone_rows, find_rows_after_end, find_stale_table
+from epic22.core.quality.windows import MIN_WINDOWS, TableHistory, count_rows
+from epic22.core.tables.canonical import CANONICAL, CanonicalTable
+
+STATE_TABLES = ("properties", "units", "equipment", "protected")
+"""Tables of what there is, not of what happens: their newest rows are compared whole."""
+
+
+@dataclass(frozen=True)
+class VersionPair:
+    """The tables of a version and of its parent, with the moments up to which they are complete."""
+
+    now: Frames
+    before: Frames
+    begin: datetime
+    end: datetime
+
+
+@dataclass(frozen=True)
+class VersionComparison:
+    """What a comparison found, all tests that it made with their adjusted p, and why tables were not tested, a sentence each."""
+
+    findings: tuple[Finding, ...]
+    tests: tuple[MovementTest, ...]
+    untested: tuple[str, ...]
+
+
+def compare_versions(pair: VersionPair, rules: QualityRules = QualityRules()) -> VersionComparison:
+    """What moved since the parent, in the order of the contract's tables; all tests are corrected together."""
+    findings: list[Finding] = []
+    tests: list[MovementTest] = []
+    untested: list[str] = []
+    for table in CANONICAL:
+        if table.name in rules.ignored or not _has_rows(pair.before, table):
+            continue
+        if not _has_rows(pair.now, table):
+            findings.append(_report_gone_table(table, select_newest(pair.before[table.name], table).height))
+            continue
+        findings += find_row_faults(table, pair, rules)
+        made, reason = compare_table(table, pair, rules)
+        tests += made
+        untested += [reason] if reason else []
+    adjusted = adjust_tests(tests)
+    place = {table.name: i for i, table in enumerate(CANONICAL)}
+    found = sorted((*findings, *rules.select_findings(adjusted)), key=lambda finding: place[finding.table])
+    return VersionComparison(tuple(found), adjusted, tuple(untested))
+
+
+def find_row_faults(table: CanonicalTable, pair: VersionPair, rules: QualityRules) -> list[Finding]:
+    """What rows by themselves show, without a test."""
+    now, before = pair.now[table.name], pair.before[table.name]
+    findings = [
+        find_gone_rows(table, now, before, rules.get_limit("rows gone")),
+        find_rows_after_end(table, now, pair.end),
+        find_stale_table(table, now, pair.end, rules.get_limit("stale table")) if table.name not in STATE_TABLES else None,
+    ]
+    changed = match_changed_rows(table, select_arrived_rows(table, now, before), before)
+    return [
+        *(finding for finding in findings if finding is not None),
+        *find_reused_keys(changed),
+        *find_changed_columns(changed, rules.get_limit("rows changed")),
+    ]
+
+
+def compare_table(table: CanonicalTable, pair: VersionPair, rules: QualityRules) -> tuple[list[MovementTest], str]:
+    """The tests of a table, and why none were made."""
+    if table.name in STATE_TABLES:
+        frames = [select_newest(frame[table.name], table) for frame in (pair.now, pair.before)]
+        samples = Samples(table, frames, since="of the version", earlier="of its parent")
+        return list(_select_tests(compare_columns(samples), rules)), ""
+    history = TableHistory(table, pair.now[table.name], pair.begin, pair.end)
+    if not history.is_testable:
+        n = max(0, len(history.windows) - 1)
+        return [], f"{table.name}: only {n} windows like the one since the parent lie before it, {MIN_WINDOWS} are needed."
+    tests: list[MovementTest] = []
+    if (volume := compare_row_count(table, count_rows(history.samples), history.year_before)) is not None:
+        tests.append(volume)
+    tests += compare_columns(Samples(table, history.samples, history.year_before))
+    return list(_select_tests(iter(tests), rules)), ""
+
+
+def _select_tests(tests: Iterator[MovementTest], rules: QualityRules) -> Iterator[MovementTest]:
+    """Those that are to be made; what is off or ignored costs the others nothing."""
+    return (
+        test
+        for test in tests
+        if rules.find_check(test.what).level != "off" and f"{test.table}.{test.column}" not in rules.ignored
+    )
+
+
+def _has_rows(frames: Frames, table: CanonicalTable) -> bool:
+    return table.name in frames and frames[table.name].height > 0
+
+
+def _report_gone_table(table: CanonicalTable, rows: int) -> Finding:
+    return Finding(table.name, None, "rows gone", f"the table is gone: all {rows:,} rows of the parent.", rows=rows)
