@@ -14,6 +14,7 @@ from epic22.core.data.preprocess import Preprocessor
 from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, RowError, UserError
 from epic22.core.task import Kind
+from epic22.spec import flat_file
 from epic22.spec.flat_file import load_task_data, read_rows
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import refuse_contradictions
@@ -297,3 +298,13 @@ def test_offsets_in_a_later_file_alone_or_in_training_alone_are_told(
     heard: list[str] = []
     read_rows(file_of(tmp_path, "later.csv", n=1, at=[later]), columns, heard.append)
     assert (told is None and not heard) or (told is not None and told in heard[0])
+
+
+def test_a_pattern_that_names_no_column_is_told_before_types_are_inferred(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.csv"
+    path.write_text("load_1,load_2,y\n" + "".join(f"{i},{i},{i % 2}\n" for i in range(40)))
+    monkeypatch.setattr(flat_file, "infer_with_overrides", lambda *_: pytest.fail("the types were inferred first"))
+    with pytest.raises(ColumnError, match=r"names none of the columns.*write --sequence 'load_\*' for load_1, load_2"):
+        load_task_data(build_spec(csv=path, label="y", sequence=["lood_*"]))

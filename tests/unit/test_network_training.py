@@ -23,9 +23,11 @@ from epic22.cli.terminal import _Bars, _move_bars, show_progress
 from epic22.config import Settings
 from epic22.core.errors import InternalError, UserError
 from epic22.core.lineage import DataVersion
+from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.loss import Loss
 from epic22.core.models.networks import architecture
 from epic22.core.models.networks.checkpoint import Pace, find_checkpoint, get_checkpoint_folder, keep_checkpoints
+from epic22.core.models.networks.estimator import FAMILIES, NetworkEstimator
 from epic22.core.models.networks.jobs import NetworkRows, Precision, TrainingJob, TrainingSettings
 from epic22.core.models.networks.schedule import compute_learning_rate
 from epic22.core.models.networks.specification import ConvolutionLayers, MlpLayers, NetworkColumns, NetworkSpec
@@ -304,6 +306,20 @@ def list_rates(settings: TrainingSettings, steps: int) -> list[float]:
 def test_a_constant_rate_stays_after_its_warm_up() -> None:
     rates = list_rates(TrainingSettings(learning_rate=0.1, warm_up_steps=4), 8)
     assert rates == pytest.approx([0.025, 0.05, 0.075, 0.1, 0.1, 0.1, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("name", [family.name for family in FAMILIES])
+def test_a_network_without_its_schedule_has_one_rate_from_the_first_step_to_the_last(name: str) -> None:
+    family = next(family for family in FAMILIES if family.name == name)
+    problem = LearningProblem("binary", ("size",), (False,))
+    whole, without, falling = (
+        list_rates(NetworkEstimator.of(problem, **params).settings, 100)
+        for params in ({}, family.parts["schedule"], family.parts["steady rate after the warm-up"])
+    )
+    assert set(without) == {max(whole)}
+    assert whole[0] < whole[-1] == max(whole)
+    assert falling[0] == whole[0]
+    assert falling[-1] < whole[-1]
 
 
 def test_a_cosine_falls_from_the_highest_rate_past_its_half_to_almost_nothing() -> None:

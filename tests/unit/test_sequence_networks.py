@@ -196,15 +196,28 @@ def test_a_pattern_takes_columns_by_the_numbers_in_their_names() -> None:
     ("patterns", "message"),
     [
         (["load"], "expected one \\*"),
-        (["power_*"], "names 0 inputs, expected 2 or more of load_1"),
+        (
+            ["laod_*"],
+            r"--sequence 'laod_\*': names none of the inputs, expected 2 or more with a number for the \*; "
+            r"write --sequence 'load_\*' for load_1, load_2, load_3",
+        ),
         (["load_*", "l*oad_*"], "expected one \\*"),
-        (["load_*", "*oad_2"], "names 0 inputs"),
+        (["load_*", "*oad_2"], "names none of the inputs"),
+        (["heat_1*"], "names none of the inputs, .*write --sequence 'heat_\\*' for heat_2, heat_3"),
+        (["loa*"], "names none of the inputs, .*write --sequence 'load_\\*'"),
         (["load_*", "heat_*"], "heat_\\* has no step 1, which load_\\* has"),
     ],
 )
 def test_patterns_that_name_no_sequence_are_refused(patterns: list[str], message: str) -> None:
     with pytest.raises(ColumnError, match=message):
         mark_steps(name_columns("load_1", "load_2", "load_3", "heat_2", "heat_3"), patterns)
+
+
+def test_where_no_columns_are_numbered_alike_they_are_named_and_the_option_is_to_be_left_out() -> None:
+    with pytest.raises(
+        ColumnError, match=r"names only load_1 of the inputs.* among load_1, size; rename .* leave --sequence out"
+    ):
+        mark_steps(name_columns("load_1", "size"), ["load_*"])
 
 
 def test_a_category_is_no_step() -> None:

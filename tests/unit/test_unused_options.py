@@ -95,7 +95,39 @@ def test_an_option_without_use_for_a_job_is_refused_by_its_name(job: Job, field:
     option = [field.key.option] if field.form == "flag" else [field.key.option, SAMPLES[field.form]]
     code, _, err = shell("train", *words, *option)
     assert (code, err.startswith(f"epic22: {field.key.option}: ")) == (2, True), err
-    assert "only with" in err or "not with" in err
+    assert "only with" in err or "not with" in err or "only where series are forecast" in err
+
+
+@pytest.mark.parametrize("option", ["--detector", "--also"])
+def test_what_belongs_to_forecasts_is_to_be_left_out_with_a_table(option: str, shell: Shell) -> None:
+    code, _, err = shell("train", "--csv", "plain.csv", "--label", "y", option, "combined")
+    assert (code, err.startswith(f"epic22: {option}: only where series are forecast")) == (2, True), err
+    assert "a feature that forecasts; leave it out." in err
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "told"),
+    [
+        ("--detector", "", "--detector '': names none; expected some of residuals, autoencoder, combined, or leave it out."),
+        (
+            "--detector",
+            " , ",
+            "--detector ' , ': names none; expected some of residuals, autoencoder, combined, or leave it out.",
+        ),
+        ("--detector", "magic", "--detector: no anomaly detector 'magic'; there are residuals, autoencoder, combined, or leave"),
+    ],
+)
+def test_a_detector_that_is_none_is_refused_by_its_option(option: str, value: str, told: str, shell: Shell) -> None:
+    words = [word for name, given in PANEL.items() for word in (f"--{name}", str(given))]
+    code, _, err = shell("train", *words, option, value)
+    assert (code, err.startswith(f"epic22: {told}")) == (2, True), err
+
+
+def test_names_that_are_none_are_refused_with_a_table_and_in_python_too(shell: Shell, tmp_path: Path) -> None:
+    code, _, err = shell("train", "--csv", "plain.csv", "--label", "y", "--families", ",")
+    assert (code, err.startswith("epic22: --families ',': names none; expected some of constant, linear, ")) == (2, True), err
+    with pytest.raises(UserError, match=r"^detector='': names none; expected some of residuals"):
+        epic22.forecast(FRAME, label="y", id="who", time="at", frequency="M", horizon=2, home=tmp_path, detector="")
 
 
 @pytest.mark.parametrize("option", ["--data", "--override-reason"])

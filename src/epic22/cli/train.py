@@ -28,6 +28,8 @@ REFUSALS: Mapping[Job, str] = {
     "feature": "only with a table of your own; a feature is trained on the stored tables.",
 }
 """The message for options that a job has no use for."""
+FORECASTS_ONLY = "only where series are forecast, with --panel wide or --panel long or a feature that forecasts; leave it out."
+"""The message for options of panels, and of features that forecast, beside a table."""
 
 
 @with_spec_options(list_options())
@@ -59,7 +61,10 @@ def train(
     epic22 train --csv rents.csv --panel wide --id zip --time month --label rent --frequency M --horizon 12
     """
     job: Job = "feature" if feature is not None else "panel" if "panel" in given else "table"
-    _refuse_options([field.key.option for field in list_unused(job, given)], REFUSALS[job])
+    unused = list_unused(job, given)
+    of_forecasts = [field.key.option for field in unused if job == "table" and field.key.is_used_by("feature")]
+    _refuse_options(of_forecasts, FORECASTS_ONLY)
+    _refuse_options([field.key.option for field in unused], REFUSALS[job])
     if feature is not None:
         train_features(feature, bootstrap.read_spec(given), data, override_reason, json)
         return

@@ -23,7 +23,7 @@ from epic22.core.data.names import fold_name, merge_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
 from epic22.core.data.schema_inference import MAX_INTEGER_CLASSES, Roles, TypedTable, conform_frame, read_row_times
-from epic22.core.data.sequence_columns import mark_steps
+from epic22.core.data.sequence_columns import mark_steps, require_steps
 from epic22.core.data.task_data import TaskData
 from epic22.core.data.time_format import find_offsets, name_offset, read_offsets
 from epic22.core.errors import ColumnError
@@ -48,7 +48,11 @@ def load_task_data(spec: TrainingSpec) -> TaskData:
     Raises FileError for a file that cannot be read whole, ColumnError for roles that do not fit it.
     """
     refuse_contradictions(spec)
-    raws = [read_table(path) for path in (spec.path, spec.data.test) if path is not None]
+    raws = [read_table(spec.path)]
+    for pattern in spec.roles.sequence:
+        # Told before the rest of the reading, which takes longer than that of the names.
+        require_steps(pattern, raws[0].frame.columns)
+    raws += [read_table(path) for path in (spec.data.test,) if path is not None]
     table = infer_with_overrides(raws[0], build_roles(spec), spec.columns)
     formulas = _parse_formulas(table, spec)
     refuse_unknown_keeps([*(c.name for c in table.columns), *(f.name for f in formulas)], spec.roles.keep)

@@ -75,11 +75,17 @@ class Key:
         return core_schema.no_info_before_validator_function(self.read_texts, schema)
 
     def read_texts(self, value: Any) -> Any:
-        """Texts as a list: one text is a list of one, nothing a list of none; names to choose from may stand between commas."""
+        """Texts as a list: one text is a list of one, nothing a list of none; names to choose from may stand between commas.
+
+        Raises ValueError for texts without a name in them.
+        """
         texts = () if value is None else (value,) if isinstance(value, str) else value
         if self.list_choices is tuple or not isinstance(texts, tuple | list) or not all(isinstance(t, str) for t in texts):
             return texts
-        return tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+        names = tuple(name.strip() for text in texts for name in text.split(",") if name.strip())
+        if texts and not names:
+            raise ValueError(f"names none; expected some of {', '.join(self.list_choices())}, or leave it out")
+        return names
 
     def check_number(self, number: float) -> None:
         """Raise ValueError for a number that is not finite, or out of bounds."""
@@ -718,19 +724,20 @@ def list_unused(job: Job, given: Container[str]) -> tuple[SpecField, ...]:
 def apply_options(spec: TrainingSpec, given: Mapping[str, Any]) -> TrainingSpec:
     """The specification with the options given; notes say which values of a task file they override.
 
-    Raises UserError for a number that is not finite, or out of bounds.
+    Raises UserError for a number that is not finite, or out of bounds, and for a list of names without any.
     """
     places, notes = dict(spec.origin.places), list(spec.origin.notes)
     for one in FIELDS:
         if one.parameter not in given:
             continue
         value, before = given[one.parameter], spec.value(one)
-        value = tuple(one.key.read_texts(value)) if isinstance(value, list) else value
         try:
+            value = tuple(one.key.read_texts(value)) if isinstance(value, list) else value
             if isinstance(value, int | float):
                 one.key.check_number(value)
         except ValueError as error:
-            raise UserError(f"{one.key.option or one.parameter} {value}: {error}.") from None
+            shown = repr(",".join(value)) if isinstance(value, list) else value
+            raise UserError(f"{one.key.option or one.parameter} {shown}: {error}.") from None
         if places.pop(one.path, None) is not None and value != before:
             notes.append(
                 f"{one.key.option or one.parameter} on the command line overrides {'.'.join(one.path)} "

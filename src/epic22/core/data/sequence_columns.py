@@ -1,7 +1,8 @@
 """Columns that are steps of a sequence: named by patterns in a table of one's own, and hidden from families that read rows."""
 
+import difflib
 import re
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import replace
 
 import polars as pl
@@ -13,6 +14,8 @@ from epic22.core.task import AsOfView, Task
 
 NUMBER = r"(-?\d+)"
 MIN_STEPS = 2
+MAX_SHOWN = 10
+"""More names than this are not listed in a message."""
 
 
 def arrange_steps(columns: Sequence[Column]) -> tuple[tuple[int, ...], ...]:
@@ -47,23 +50,55 @@ def mark_steps(columns: Sequence[Column], patterns: Sequence[str]) -> tuple[Colu
     [10, 9]
     """
     steps: dict[str, SequenceStep] = {}
+    inputs = {column.name: column for column in columns if column.role == "input"}
     for pattern in patterns:
-        if pattern.count("*") != 1:
-            raise ColumnError(f"--sequence {pattern!r}: expected one * where the steps' numbers stand, as in 'load_*'.")
-        form = re.compile(NUMBER.join(re.escape(part) for part in pattern.split("*")))
-        matches = [(column, match) for column in columns if column.role == "input" and (match := form.fullmatch(column.name))]
-        if len(matches) < MIN_STEPS:
-            names = ", ".join(c.name for c in columns if c.role == "input")
-            raise ColumnError(f"--sequence {pattern!r}: names {len(matches)} inputs, expected {MIN_STEPS} or more of {names}.")
-        for column, match in matches:
-            if column.dtype not in ("int", "float", "bool"):
-                raise ColumnError(f"--sequence {pattern!r}: {column.name} is of type {column.dtype}, expected numbers.")
-            if column.name in steps:
-                raise ColumnError(f"--sequence: {column.name} is named by {steps[column.name].channel!r} and {pattern!r}.")
-            steps[column.name] = SequenceStep(pattern, int(match[1]))
+        for name, number in require_steps(pattern, list(inputs), "inputs").items():
+            if inputs[name].dtype not in ("int", "float", "bool"):
+                raise ColumnError(f"--sequence {pattern!r}: {name} is of type {inputs[name].dtype}, expected numbers.")
+            if name in steps:
+                raise ColumnError(f"--sequence: {name} is named by {steps[name].channel!r} and {pattern!r}.")
+            steps[name] = SequenceStep(pattern, number)
     marked = tuple(replace(column, step=steps.get(column.name)) for column in columns)
     arrange_steps([column for column in marked if column.role == "input"])
     return marked
+
+
+def require_steps(pattern: str, names: Sequence[str], what: str = "columns") -> Mapping[str, int]:
+    """Those of the names, which are of `what`, that a pattern takes as steps, each with its number.
+
+    Raises ColumnError, which says what to write, for a pattern without one `*` and for one that takes fewer than two.
+    """
+    if pattern.count("*") != 1:
+        raise ColumnError(f"--sequence {pattern!r}: expected one * where the steps' numbers stand, as in 'load_*'.")
+    form = re.compile(NUMBER.join(re.escape(part) for part in pattern.split("*")))
+    taken = {name: int(match[1]) for name in names if (match := form.fullmatch(name))}
+    if len(taken) < MIN_STEPS:
+        found = f"only {next(iter(taken))} of the {what}" if taken else f"none of the {what}"
+        raise ColumnError(
+            f"--sequence {pattern!r}: names {found}, expected {MIN_STEPS} or more with a number for the *; "
+            f"{_suggest_pattern(pattern, names)}."
+        )
+    return taken
+
+
+def _suggest_pattern(pattern: str, names: Sequence[str]) -> str:
+    """What to write in place of a pattern that names no sequence: those of numbered names, the nearest first."""
+    numbered: dict[str, list[str]] = {}
+    for name in names:
+        for match in re.finditer(r"\d+", name):
+            numbered.setdefault(f"{name[: match.start()]}*{name[match.end() :]}", []).append(name)
+    others = {other: members for other, members in numbered.items() if len(members) >= MIN_STEPS}
+    if not others:
+        return (
+            f"no names are numbered alike, as load_1 and load_2 are, among {_list_some(names)}; rename the columns so, or leave "
+            "--sequence out"
+        )
+    near = difflib.get_close_matches(pattern, others, n=2, cutoff=0.4) or list(others)[:2]
+    return "write " + " or ".join(f"--sequence {other!r} for {_list_some(others[other])}" for other in near)
+
+
+def _list_some(names: Sequence[str]) -> str:
+    return ", ".join(names) if len(names) <= MAX_SHOWN else f"{', '.join(names[:2])}, … {names[-1]}"
 
 
 def declare_steps(channel: str, n_steps: int, about: str, unit: str | None = None) -> tuple[Column, ...]:

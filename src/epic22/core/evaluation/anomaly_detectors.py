@@ -154,4 +154,4 @@ def get_detector(name: str) -> AnomalyDetector:
     for detector in DETECTORS:
         if detector.name == name:
             return detector
-    raise UserError(f"no anomaly detector {name!r}; there are {', '.join(list_detector_names())}.")
+    raise UserError(f"--detector: no anomaly detector {name!r}; there are {', '.join(list_detector_names())}, or leave it out.")

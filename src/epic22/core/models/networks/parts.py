@@ -8,9 +8,11 @@ TRAINING_PARTS: Mapping[str, Hyperparameters] = {
     "ensemble of members": {"members": 1},
     "dropout": {"dropout": 0.0},
     "weight decay": {"weight_decay": 0.0},
-    "warm-up": {"warm_up_steps": 0},
+    "schedule": {"schedule": "constant", "warm_up_steps": 0},
+    "steady rate after the warm-up": {"schedule": "cosine"},
 }
-"""What every network has."""
+"""What every network has. Without its schedule the learning rate is the same from the first step to the last; as it comes, the
+rate stays after the warm-up, and off is: it falls along half a cosine."""
 MLP_PARTS: Mapping[str, Hyperparameters] = {
     "numbers by pieces": {"n_bins": 1},
     "second hidden layer": {"depth": 1},
