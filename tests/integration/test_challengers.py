@@ -160,3 +160,18 @@ def test_the_command_says_who_serves_and_the_way_out(
     assert [one["state"] for one in shell.json("models", TASK)] == ["former champion", "champion"]
     code, _, err = shell("promote", TASK, "9", "--reason", "a test")
     assert (code, "no version '9'" in err) == (2, True)
+
+
+def test_a_promotion_that_was_cut_off_is_listed_with_the_way_to_finish_it(
+    story: Story, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = Shell(tmp_path, capsys, monkeypatch)
+    story.copy_home(shell.home)
+    pointer = shell.home / "models" / TASK / "champion.json"
+    before = pointer.read_text()
+    assert shell("promote", TASK, "2", "--reason", "a test")[0] == 0
+    pointer.write_text(before)
+    assert [one["state"] for one in shell.json("models", TASK)][1:3] == ["promotion unfinished", "champion"]
+    told = " ".join(shell("models", TASK)[1].split())
+    assert f"{TASK} version 2 was to serve, and its process ended before it did: promoted by hand: a test." in told
+    assert f"To let it serve: epic22 promote {TASK} 2 --reason" in told

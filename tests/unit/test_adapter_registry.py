@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from structlog.testing import capture_logs
 
+from epic22.adapters import model_store
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog
 from epic22.adapters.tracking.mlflow import MlflowTracker
@@ -25,6 +26,7 @@ from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, Predic
 from epic22.core.ports import FamilyRecord, PredictionLog, RunRecord
 from epic22.core.prediction import Prediction, PredictionScore
 from epic22.core.statistics import Interval
+from epic22.services.promote import list_models
 
 MODEL = ModelVersion("toy", "1", "boosting", "a" * 64, "v0", "proven", "2024-01-01T00:00:00+00:00")
 
@@ -104,6 +106,69 @@ def test_a_task_without_a_champion_names_those_that_have_one(store: ModelStore, 
     store.promote("toy", "1", ())
     with pytest.raises(UnknownTaskError, match="tasks with one: toy"):
         store.champion("other")
+
+
+def promote_and_be_killed(store: ModelStore, version: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A promotion whose process ends after its line in the log, before the pointer."""
+
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(model_store, "write_json", end)
+        with pytest.raises(KeyboardInterrupt):
+            store.promote("toy", version, ())
+
+
+def list_states(store: ModelStore) -> list[str]:
+    return [one.state for one in list_models(store, "toy")]
+
+
+def test_a_promotion_whose_process_ended_before_the_pointer_was_written_is_listed_as_that(
+    store: ModelStore, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(4):
+        save(store, bundle)
+    promote_and_be_killed(store, "1", monkeypatch)
+    assert list_states(store) == ["promotion unfinished", "not promoted", "not promoted", "not promoted"]
+    store.promote("toy", "2", ())
+    promote_and_be_killed(store, "3", monkeypatch)
+    assert list_states(store) == ["promotion unfinished", "champion", "promotion unfinished", "not promoted"]
+    store.promote("toy", "4", ())
+    assert list_states(store) == ["promotion unfinished", "former champion", "promotion unfinished", "champion"]
+    store.promote("toy", "3", ())
+    assert list_states(store) == ["promotion unfinished", "former champion", "champion", "former champion"]
+
+
+def test_promotions_of_an_older_release_and_of_a_lost_pointer_count(store: ModelStore, bundle: Path) -> None:
+    for version in ("1", "2", "3"):
+        save(store, bundle)
+        store.promote("toy", version, ())
+    log = store.root / "toy" / "promotions.jsonl"
+    old = [{name: value for name, value in line.items() if name != "replaces"} for line in log_lines(store)[:1]]
+    log.write_text("".join(f"{json.dumps(line)}\n" for line in old + log_lines(store)[1:]))
+    assert list_states(store) == ["former champion", "former champion", "champion"]
+    pointer = store.root / "toy" / "champion.json"
+    pointer.write_text("")
+    assert list_states(store) == ["former champion", "former champion", "former champion"]
+    pointer.unlink()
+    assert list_states(store) == ["former champion", "former champion", "promotion unfinished"]
+
+
+def test_a_version_that_is_not_there_is_told_with_those_that_are(store: ModelStore, bundle: Path) -> None:
+    for _ in range(2):
+        save(store, bundle)
+    with pytest.raises(UnknownTaskError, match=r"task 'toy' has no version '99'; there are 1, 2\.$"):
+        store.load("toy", "99")
+    store.promote("toy", "2", ())
+    with pytest.raises(UnknownTaskError, match=r"no version 'x'; there are 1, 2, of which 2 serves\.$"):
+        store.load("toy", "x")
+    for _ in range(10):
+        save(store, bundle)
+    with pytest.raises(UnknownTaskError, match="there are 1, …, 4, 5, 6, 7, 8, 9, 10, 11, 12, of which 2 serves"):
+        store.load("toy", "99")
+    with pytest.raises(UnknownTaskError, match=r"task 'other' has no versions; tasks with some: toy\. Train it"):
+        store.load("other", "1")
 
 
 def test_a_promotion_keeps_its_verdicts_and_leaves_no_file_beside_the_pointer(store: ModelStore, bundle: Path) -> None:
@@ -324,7 +389,16 @@ def tracker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MlflowTracker]
             FamilyRecord("constant", {"auc": (0.5, float("nan"), 0.5)}, {}, 0.1, 0.01),
         )
         data = DataVersion("v0", (("a.csv", "0" * 64),))
-        run = RunRecord(version, data, {"seed": "7"}, board, home / "bundle", home / "report.html", {"shap": b"png"})
+        run = RunRecord(
+            version,
+            data,
+            {"seed": "7"},
+            board,
+            home / "bundle",
+            home / "report.html",
+            {"shap": b"png"},
+            {"device_utilisation": 0.87},
+        )
         tracker.log_run(run)
     yield tracker
     for name in set(os.environ) - set(before):
@@ -341,10 +415,12 @@ def test_a_training_is_a_run_with_its_families_below_it(tracker: MlflowTracker) 
     parent = parents["toy v1"]
     assert parent.data.params == {"seed": "7"}
     assert parent.data.metrics["auc"] == 0.8
+    assert parent.data.metrics["device_utilisation"] == 0.87, "of the training as a whole"
     assert (parent.data.metrics["auc_low"], parent.data.metrics["auc_high"]) == (0.7, 0.9)
     assert parent.data.tags["epic22.model_hash"] == "1" * 64
     children = [r for r in runs if r.data.tags.get("mlflow.parentRunId") == parent.info.run_id]
     assert sorted(r.info.run_name for r in children) == ["boosting", "constant"]
+    assert not any("device_utilisation" in r.data.metrics for r in children)
     assert {r.info.status for r in runs} == {"FINISHED"}
 
 

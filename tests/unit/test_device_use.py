@@ -17,7 +17,7 @@ from epic22.core.machine import Utilisation
 from epic22.core.models.catalog import get_family
 from epic22.core.models.learning_problem import LearningProblem
 from epic22.core.models.networks.device import ARCHITECTURE_LAYERS, Device, DeviceList, DevicePlan, Placement
-from epic22.core.models.networks.device_use import DeviceUse, describe_device_use, occupy_device, use_device
+from epic22.core.models.networks.device_use import DeviceUse, UsedDevice, find_used_device, occupy_device, use_device
 from epic22.core.models.networks.jobs import TrainingJob
 from epic22.core.models.networks.specification import ConvolutionLayers, Layers, LstmLayers, MlpLayers, TransformerLayers
 from epic22.core.progress import Noted, Progress, ProgressEvent
@@ -33,7 +33,7 @@ def find_device(layers: Layers) -> str:
 
 def test_without_a_device_in_use_networks_are_trained_on_the_processor() -> None:
     assert find_device(MlpLayers()) == "cpu"
-    assert describe_device_use() == {}
+    assert find_used_device() is None
 
 
 @pytest.mark.parametrize(
@@ -49,8 +49,16 @@ def test_without_a_device_in_use_networks_are_trained_on_the_processor() -> None
 def test_a_plan_places_each_architecture(layers: Layers, device: str) -> None:
     with use_device(DeviceUse(lambda: PLAN, lambda spans: Utilisation(0.87, 10))):
         assert find_device(layers) == device
-        assert describe_device_use() == ({} if device == "cpu" else {"device": "cuda", "device_utilisation": "0.87"})
+        used = find_used_device()
+        assert used == (None if device == "cpu" else UsedDevice("cuda", Utilisation(0.87, 10)))
     assert find_device(layers) == "cpu"
+
+
+def test_how_busy_a_device_was_is_a_figure_where_it_was_measured_and_a_reason_elsewhere() -> None:
+    measured, unknown = (UsedDevice("cuda", one) for one in (Utilisation(0.87, 10), Utilisation(None, 0, "nothing says so")))
+    assert (measured.parameters, measured.metrics) == ({"device": "cuda"}, {"device_utilisation": 0.87})
+    assert unknown.parameters == {"device": "cuda", "device_utilisation_unknown": "nothing says so"}
+    assert unknown.metrics == {}
 
 
 def test_the_plan_is_looked_for_once_and_not_before_the_first_network() -> None:
@@ -61,11 +69,11 @@ def test_the_plan_is_looked_for_once_and_not_before_the_first_network() -> None:
         return PLAN
 
     with use_device(DeviceUse(find_plan, lambda spans: Utilisation(None, 0, "nothing says so"))):
-        assert describe_device_use() == {}
+        assert find_used_device() is None
         assert searches == []
         find_device(MlpLayers())
         find_device(LstmLayers())
-        assert describe_device_use() == {"device": "cuda", "device_utilisation": "nothing says so"}
+        assert find_used_device() is not None
     assert searches == [1]
 
 

@@ -313,7 +313,7 @@ def test_a_network_without_its_schedule_has_one_rate_from_the_first_step_to_the_
     family = next(family for family in FAMILIES if family.name == name)
     problem = LearningProblem("binary", ("size",), (False,))
     whole, without, falling = (
-        list_rates(NetworkEstimator.of(problem, **params).settings, 100)
+        list_rates(NetworkEstimator.of(problem, **dict[str, Any](params)).settings, 100)
         for params in ({}, family.parts["schedule"], family.parts["steady rate after the warm-up"])
     )
     assert set(without) == {max(whole)}

@@ -18,10 +18,12 @@ from typing import Any
 import numpy as np
 
 from epic22.adapters.home import append_line, wait_for_lock, write_atomically
+from epic22.adapters.promotion_log import NOT_PROMOTED, REPLACES, read_decisions
+from epic22.adapters.registry_files import is_file, list_folders, may_hold, read_json, read_lines, write_json
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.sealed import verify_sealed_folder
-from epic22.core.errors import BundleError, UnknownTaskError, describe_storage_fault
+from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation.challenge import Challenge
 from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
@@ -44,6 +46,8 @@ EXPLANATION = "explanation.json"
 EVALUATION = "evaluation.json"
 HELD_OUT = "held_out.npz"
 INCOMING_PREFIX = ".incoming-"
+MAX_SHOWN = 10
+"""More versions than this are not listed in a message."""
 ABANDONED_SECONDS = 24 * 3600
 """A folder that comes in is moved in within minutes; one of a killed process is removed after a day."""
 VERSION_KEYS = {field.name for field in fields(ModelVersion)}
@@ -124,12 +128,12 @@ class ModelStore:
     def champion(self, task: str) -> ModelVersion:
         """The task's champion."""
         pointer = self._task_folder(task) / POINTER
-        if not _may_hold(self._task_folder(task), POINTER):
+        if not may_hold(self._task_folder(task), POINTER):
             names = ", ".join(self.list_tasks()) or "none yet"
             raise UnknownTaskError(f"no champion for task {task!r}; tasks with one: {names}. Train it with 'epic22 train'.")
         way_out = f"let a version serve by 'epic22 promote {task} VERSION', restore it, or train again"
-        version = str(_read_json(pointer, way_out).get("version"))
-        if not VERSION_NUMBER.fullmatch(version) or not _may_hold(self.folder(task, version), VERSION):
+        version = str(read_json(pointer, way_out).get("version"))
+        if not VERSION_NUMBER.fullmatch(version) or not may_hold(self.folder(task, version), VERSION):
             raise BundleError(f"{pointer}: points to version {version[:20]!r}, which is not there; {way_out}.")
         return self._read_version(task, version)
 
@@ -154,7 +158,7 @@ class ModelStore:
         at = self._log_promotion(task, version, decision)
         why = "" if decision is None else decision.why
         content = {"version": version, "because": to_json(verdicts, REGISTRY_VIEWS), "at": at, "why": why}
-        _write_json(self._task_folder(task) / POINTER, content)
+        write_json(self._task_folder(task) / POINTER, content)
 
     def refuse(self, task: str, version: str, decision: PromotionDecision) -> None:
         """Leave the pointer as it is, and keep the refusal in the same log."""
@@ -163,7 +167,9 @@ class ModelStore:
     def _log_promotion(self, task: str, version: str, decision: PromotionDecision | None) -> str:
         """Add a line to the log of promotions; gives its moment."""
         at = datetime.now(UTC).isoformat()
-        content = UNGATED if decision is None else to_json(decision, REGISTRY_VIEWS)
+        content = dict(UNGATED) if decision is None else to_json(decision, REGISTRY_VIEWS)
+        if content["status"] not in NOT_PROMOTED:
+            content[REPLACES] = (self._find_pointer(task) or {}).get("at")
         line = {"version": self._read_version(task, version).version, "at": at, **content}
         append_line(self._task_folder(task) / PROMOTIONS, json.dumps(line, allow_nan=False))
         return at
@@ -178,16 +184,15 @@ class ModelStore:
 
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
         """What was decided of the task's versions, oldest first, by the lines of the log that can be read."""
-        path, records = self._task_folder(task) / PROMOTIONS, []
-        for line in _read_lines(path):
-            try:
-                one = json.loads(line)
-                status = str(one["status"])
-                records.append(PromotionRecord(str(one["version"]), status, str(one["why"]), str(one["at"]), status == "refused"))
-            except (ValueError, TypeError, LookupError, RecursionError):
-                # A line that a kill left half-written decided nothing.
-                continue
-        return tuple(records)
+        return read_decisions(read_lines(self._task_folder(task) / PROMOTIONS), self._find_pointer(task))
+
+    def _find_pointer(self, task: str) -> dict[str, Any] | None:
+        """What the pointer says; nothing of a damaged one, None where there is none."""
+        pointer = self._task_folder(task) / POINTER
+        try:
+            return read_json(pointer) if is_file(pointer) else None
+        except BundleError:
+            return {}
 
     def save_evaluation(self, task: str, version: str, evaluation: VersionEvaluation, held_out: HeldOutPredictions) -> None:
         """Keep beside a version its score and its held-out responses, each with one rename of a whole file."""
@@ -201,14 +206,14 @@ class ModelStore:
         )
         folder = self.folder(task, version)
         write_atomically(folder / HELD_OUT, content.getvalue())
-        _write_json(folder / EVALUATION, to_json(evaluation, REGISTRY_VIEWS))
+        write_json(folder / EVALUATION, to_json(evaluation, REGISTRY_VIEWS))
 
     def load_evaluation(self, task: str, version: str) -> VersionEvaluation | None:
         """A version's score; None where that was never written down."""
         path = self.folder(task, version) / EVALUATION
-        if not _is_file(path):
+        if not is_file(path):
             return None
-        stored = _read_json(path)
+        stored = read_json(path)
         try:
             ends = (math.nan if stored[end] is None else float(stored[end]) for end in ("value", "low", "high"))
             return VersionEvaluation(str(stored["metric"]), Interval(*ends), int(stored["rows"]))
@@ -218,7 +223,7 @@ class ModelStore:
     def load_held_out(self, task: str, version: str) -> HeldOutPredictions | None:
         """A version's held-out responses; None where they were never written down."""
         path = self.folder(task, version) / HELD_OUT
-        if not _is_file(path):
+        if not is_file(path):
             return None
         try:
             with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
@@ -247,7 +252,7 @@ class ModelStore:
 
     def _verify_champion(self, task: str) -> None:
         """Raise BundleError where the pointer is damaged, or a file of the version that it names; the model is not opened."""
-        if _may_hold(self._task_folder(task), POINTER):
+        if may_hold(self._task_folder(task), POINTER):
             version = self.champion(task).version
             verify_sealed_folder(self.folder(task, version) / "bundle")
             self.load_evaluation(task, version)
@@ -256,10 +261,10 @@ class ModelStore:
     def _read_versions(self, task: str) -> list[ModelVersion | BundleError]:
         """Each version of a task, oldest first, or why it cannot be read."""
         try:
-            folders = _list_folders(self._task_folder(task), VERSION_NUMBER)
+            folders = list_folders(self._task_folder(task), VERSION_NUMBER)
         except BundleError as error:
             return [error]
-        names = [folder.name for folder in folders if _may_hold(folder, VERSION)]
+        names = [folder.name for folder in folders if may_hold(folder, VERSION)]
         versions: list[ModelVersion | BundleError] = []
         for name in sorted(names, key=int):
             try:
@@ -273,7 +278,7 @@ class ModelStore:
         folder = self._task_folder(task)
         names = [path.name for path in folder.iterdir()]
         log = folder / PROMOTIONS
-        for line in _read_lines(log):
+        for line in read_lines(log):
             try:
                 names.append(str(json.loads(line)["version"]))
             except (ValueError, TypeError, LookupError, RecursionError):
@@ -283,32 +288,32 @@ class ModelStore:
 
     def list_tasks(self) -> tuple[str, ...]:
         """The tasks that have a champion, by name; a folder of another kind of name is a person's own, such as a copy."""
-        return tuple(folder.name for folder in _list_folders(self.root, TASK_NAME) if _may_hold(folder, POINTER))
+        return tuple(folder.name for folder in list_folders(self.root, TASK_NAME) if may_hold(folder, POINTER))
 
     def list_all_versions(self) -> tuple[ModelVersion, ...]:
         """All versions of all tasks, those without a champion too."""
-        return tuple(version for folder in _list_folders(self.root, TASK_NAME) for version in self.list_versions(folder.name))
+        return tuple(version for folder in list_folders(self.root, TASK_NAME) for version in self.list_versions(folder.name))
 
     def save_provenance(self, provenance: Provenance) -> None:
         """Keep beside a version what it was made from, with one rename of a whole file."""
-        _write_json(self.folder(provenance.task, provenance.version) / PROVENANCE, to_json(provenance))
+        write_json(self.folder(provenance.task, provenance.version) / PROVENANCE, to_json(provenance))
 
     def save_explanation(self, task: str, version: str, explanation: Mapping[str, Any]) -> None:
         """Keep beside a version what it looks at, with one rename of a whole file."""
-        _write_json(self.folder(task, version) / EXPLANATION, explanation)
+        write_json(self.folder(task, version) / EXPLANATION, explanation)
 
     def load_explanation(self, task: str, version: str) -> dict[str, Any] | None:
         """What a version looks at; None where that was never written down."""
         path = self.folder(task, version) / EXPLANATION
-        return _read_json(path) if _is_file(path) else None
+        return read_json(path) if is_file(path) else None
 
     def load_provenance(self, task: str, version: str) -> Provenance | None:
         """What a version was made from; None where that was never written down."""
         path = self.folder(task, version) / PROVENANCE
-        if not _is_file(path):
+        if not is_file(path):
             return None
         try:
-            stored = _read_json(path)
+            stored = read_json(path)
             return Provenance(**stored | {"sources": tuple((str(name), str(digest)) for name, digest in stored["sources"])})
         except (TypeError, KeyError, ValueError):
             raise BundleError(f"{path}: does not describe where a model comes from; restore it or train again.") from None
@@ -318,11 +323,23 @@ class ModelStore:
             raise UnknownTaskError(f"{task[:80]!r} is not a task name; use up to 64 small letters, digits, '-' and '_'.")
         return self.root / task
 
+    def _describe_absence(self, task: str, version: str) -> str:
+        """The message about a version that is not there, with those that are."""
+        numbers = [one.name for one in list_folders(self._task_folder(task), VERSION_NUMBER) if may_hold(one, VERSION)]
+        if not numbers:
+            tasks = ", ".join(dict.fromkeys(one.task for one in self.list_all_versions())) or "none yet"
+            return f"task {task!r} has no versions; tasks with some: {tasks}. Train it with 'epic22 train'."
+        shown = numbers if len(numbers) <= MAX_SHOWN else [numbers[0], "…", *numbers[1 - MAX_SHOWN :]]
+        champion = self.find_champion(task)
+        serving = "" if champion is None else f", of which {champion.version} serves"
+        verb = "are" if numbers[1:] else "is"
+        return f"task {task!r} has no version {version[:20]!r}; there {verb} {', '.join(shown)}{serving}."
+
     def _read_version(self, task: str, version: str) -> ModelVersion:
         path = self.folder(task, version) / VERSION
-        if not VERSION_NUMBER.fullmatch(version) or not _may_hold(path.parent, VERSION):
-            raise UnknownTaskError(f"task {task!r} has no version {version[:20]!r}.")
-        content = _read_json(path)
+        if not VERSION_NUMBER.fullmatch(version) or not may_hold(path.parent, VERSION):
+            raise UnknownTaskError(self._describe_absence(task, version))
+        content = read_json(path)
         if set(content) != VERSION_KEYS or not all(isinstance(value, str) for value in content.values()):
             raise BundleError(f"{path}: does not describe a model version; restore it or train again.")
         stored = ModelVersion(**content)
@@ -334,63 +351,8 @@ class ModelStore:
         return stored
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    write_atomically(path, json.dumps(content, indent=2, allow_nan=False).encode())
-
-
 def _remove_abandoned(place: Path) -> None:
     """Remove what processes that were killed were still copying in."""
     for folder in place.glob(f"{INCOMING_PREFIX}*"):
         if time.time() - folder.stat().st_mtime > ABANDONED_SECONDS:
             shutil.rmtree(folder, ignore_errors=True)
-
-
-def _read_json(path: Path, way_out: str = "restore it or train again") -> dict[str, Any]:
-    try:
-        return dict(json.loads(path.read_bytes()))
-    except OSError as error:
-        raise _describe_unreadable(path, error) from None
-    except (ValueError, TypeError, RecursionError):
-        raise BundleError(f"{path}: not readable as JSON; {way_out}.") from None
-
-
-def _read_lines(path: Path) -> list[bytes]:
-    """The lines of a file that need not be there. Raises BundleError where it is and cannot be read."""
-    try:
-        return path.read_bytes().splitlines()
-    except FileNotFoundError:
-        return []
-    except OSError as error:
-        raise _describe_unreadable(path, error) from None
-
-
-def _is_file(path: Path) -> bool:
-    """Whether a file is there. Raises BundleError where nobody may look."""
-    try:
-        return path.is_file()
-    except OSError as error:
-        raise _describe_unreadable(path, error) from None
-
-
-def _may_hold(folder: Path, name: str) -> bool:
-    """Whether something of that name is in a folder, or nobody may look: then whoever asks for it is told so."""
-    try:
-        return (folder / name).exists()
-    except OSError:
-        return True
-
-
-def _list_folders(place: Path, names: re.Pattern[str]) -> list[Path]:
-    """What has such a name in a place, numbers in their order; none where the place is not there."""
-    try:
-        folders = [path for path in place.iterdir() if names.fullmatch(path.name)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        raise _describe_unreadable(place, error) from None
-    return sorted(folders, key=lambda path: (int(path.name) if path.name.isdecimal() else 0, path.name))
-
-
-def _describe_unreadable(path: Path, error: OSError) -> BundleError:
-    reason = describe_storage_fault(error) or f"{path}: {error.strerror or type(error).__name__}"
-    return BundleError(f"{reason}, so it cannot be read; give this user the right to, restore it, or train again.")

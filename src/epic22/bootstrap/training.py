@@ -27,7 +27,7 @@ from epic22.core.evaluation.crossval_large import TrainingResources
 from epic22.core.evaluation.fairness import Override
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import name_families
-from epic22.core.models.networks.device_use import describe_device_use
+from epic22.core.models.networks.device_use import find_used_device
 from epic22.core.models.panel.catalog import name_panel_families
 from epic22.core.ports import RunRecord
 from epic22.core.progress import Progress, follow_inner_work
@@ -307,14 +307,16 @@ def _report_and_promote(components: Components, run: RunT, progress: Progress) -
     report = write_run_report(run, folder / "report.html")
     save_explanation(components, run, report.explanation_figures)
     progress.step()
+    device = find_used_device()
     record = RunRecord(
         version=run.version,
         data_version=run.data_version,
-        parameters={**run.describe_parameters(), **describe_device_use()},
+        parameters={**run.describe_parameters(), **({} if device is None else device.parameters)},
         leaderboard=run.record_families(),
         bundle=folder / "bundle",
         report=report.path,
         figures={**report.figures, **report.explanation_figures},
+        metrics={} if device is None else device.metrics,
     )
     tracking_id = track_and_promote(components, record, run.verdicts, run.promotion)
     progress.step()

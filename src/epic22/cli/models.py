@@ -1,7 +1,7 @@
 """`epic22 models`: what is registered."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,7 +13,14 @@ from epic22.config import Settings
 from epic22.core.serialization import to_json
 
 if TYPE_CHECKING:
-    from epic22.services.promote import RegisteredModel
+    from epic22.services.promote import RegisteredModel, State
+
+
+REMARKS: Mapping["State", str] = {
+    "challenger": "is a challenger",
+    "promotion unfinished": "was to serve, and its process ended before it did",
+}
+"""What is said of versions that a person may want to let serve, by their state."""
 
 
 def models(
@@ -61,8 +68,10 @@ def _print_models(registered: "Sequence[RegisteredModel]") -> None:
         if one.evaluation is not None:
             score, model = format_interval(one.evaluation.score), one.version.model_hash[:12]
             print_line(f"{one.version.task} version {one.version.version}: {one.evaluation.metric} {score}; model {model}.")
-        if one.state == "challenger":
-            print_line(f"{one.version.task} version {one.version.version} is a challenger: {one.why}.")
+        remark = REMARKS.get(one.state)
+        if remark is not None:
+            why = f": {one.why}" if one.why else ""
+            print_line(f"{one.version.task} version {one.version.version} {remark}{why}.")
             print_line(f"  To let it serve: epic22 promote {one.version.task} {one.version.version} --reason …", "dim")
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -110,13 +110,14 @@ class TableStore(Protocol):
 @dataclass(frozen=True)
 class PromotionRecord:
     """What was decided of a version, by its status, when (ISO 8601, UTC) and why; `needs_override` where the fairness gate
-    refused it."""
+    refused it, `is_unfinished` where it was to serve, and its process ended before it did."""
 
     version: str
     status: str
     why: str
     at: str
     needs_override: bool = False
+    is_unfinished: bool = False
 
 
 class Registry(Protocol):
@@ -208,7 +209,8 @@ class FamilyRecord:
 
 @dataclass(frozen=True)
 class RunRecord:
-    """What a tracker writes down of a training: one run for each family, below one for the training."""
+    """What a tracker writes down of a training: one run for each family, below one for the training, whose own `metrics` stand
+    beside the scores."""
 
     version: ModelVersion
     data_version: DataVersion
@@ -217,6 +219,7 @@ class RunRecord:
     bundle: Path
     report: Path
     figures: Mapping[str, bytes]
+    metrics: Mapping[str, float] = field(default_factory=dict)
 
 
 class Tracker(Protocol):

@@ -10,8 +10,9 @@ from epic22.core.evaluation.held_out import VersionEvaluation
 from epic22.core.lineage import ModelVersion
 from epic22.core.ports import PromotionRecord, Registry
 
-State = Literal["champion", "former champion", "challenger", "refused", "not promoted"]
-"""What a version is to its task; `not promoted`: its training ended before that was decided."""
+State = Literal["champion", "former champion", "challenger", "refused", "not promoted", "promotion unfinished"]
+"""What a version is to its task; `not promoted`: its training ended before that was decided, `promotion unfinished`: it was
+decided, and the process ended before the version served."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,8 @@ def list_models(registry: Registry, task: str) -> tuple[RegisteredModel, ...]:
     """The versions of a task that can be read, oldest first."""
     champion, records = registry.find_champion(task), _list_readable_decisions(registry, task)
     last = {record.version: record for record in records}
-    promoted = {record.version for record in records if record.status not in ("refused", "challenger")}
+    unfit = ("refused", "challenger")
+    promoted = {record.version for record in records if record.status not in unfit and not record.is_unfinished}
     models = []
     for version in registry.list_versions(task):
         record = last.get(version.version)
@@ -62,6 +64,8 @@ def _read_state(record: PromotionRecord | None) -> State:
     """The state of a version that never was champion."""
     if record is None:
         return "not promoted"
+    if record.is_unfinished:
+        return "promotion unfinished"
     return "refused" if record.needs_override else "challenger"
 
 

@@ -8,7 +8,7 @@ import math
 import shutil
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -73,13 +73,13 @@ class MlflowTracker:
         parent = str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
         runs = [parent]
         try:
-            self._log_evaluation(client, parent, run.leaderboard[0], dict(run.parameters))
+            self._log_evaluation(client, parent, run.leaderboard[0], run.parameters, run.metrics)
             self._log_files(client, parent, run)
             for evaluation in run.leaderboard:
                 nested = {"mlflow.parentRunId": parent}
                 child = str(client.create_run(experiment, run_name=evaluation.family, tags=nested).info.run_id)
                 runs.append(child)
-                self._log_evaluation(client, child, evaluation, {"family": evaluation.family})
+                self._log_evaluation(client, child, evaluation, {"family": evaluation.family}, {})
                 client.set_terminated(child)
             client.set_terminated(parent)
             self._register_version(client, run.version, parent)
@@ -118,12 +118,19 @@ class MlflowTracker:
             return str(experiment.experiment_id)
         return str(client.create_experiment(task, artifact_location=(self.artifacts / task).absolute().as_uri()))
 
-    def _log_evaluation(self, client: "MlflowClient", run_id: str, evaluation: FamilyRecord, parameters: dict[str, str]) -> None:
+    def _log_evaluation(
+        self,
+        client: "MlflowClient",
+        run_id: str,
+        evaluation: FamilyRecord,
+        parameters: Mapping[str, str],
+        more: Mapping[str, float],
+    ) -> None:
         from mlflow.entities import Param
 
         client.log_batch(
             run_id,
-            metrics=_build_metrics(evaluation),
+            metrics=_build_metrics(evaluation, more),
             params=[Param(name, value[:6000]) for name, value in parameters.items()],
         )
 
@@ -143,14 +150,15 @@ class MlflowTracker:
         client.create_model_version(version.task, source, run_id, tags=tags)
 
 
-def _build_metrics(evaluation: FamilyRecord) -> list["MlflowMetric"]:
-    """Each score with its interval, and its steps; undefined ones are left out."""
+def _build_metrics(evaluation: FamilyRecord, more: Mapping[str, float]) -> list["MlflowMetric"]:
+    """Each score with its interval, its steps, and more metrics; undefined ones are left out."""
     from mlflow.entities import Metric
 
     now = int(time.time() * 1000)
     points: list[tuple[str, float, int]] = [
         ("fit_seconds", evaluation.fit_seconds, 0),
         ("row_ms", evaluation.ms_per_row, 0),
+        *((name, value, 0) for name, value in more.items()),
     ]
     for name, (value, low, high) in evaluation.scores.items():
         points += [(name, value, 0), (f"{name}_low", low, 0), (f"{name}_high", high, 0)]

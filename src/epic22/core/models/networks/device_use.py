@@ -67,11 +67,28 @@ def name_architecture(layers: Layers) -> str:
     return layers.cell if isinstance(layers, LstmLayers) else _NAMES[type(layers)]
 
 
-def describe_device_use() -> dict[str, str]:
-    """The device that networks were trained on and how busy it was meanwhile, 0 to 1, by name; nothing of the processor."""
+@dataclass(frozen=True)
+class UsedDevice:
+    """A device that networks were trained on, and how busy it was meanwhile."""
+
+    name: str
+    utilisation: Utilisation
+
+    @property
+    def parameters(self) -> dict[str, str]:
+        """The device, and why nobody knows how busy it was, by name."""
+        reason = {} if self.utilisation.mean is not None else {"device_utilisation_unknown": str(self.utilisation.reason)}
+        return {"device": self.name} | reason
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """How busy it was, 0 to 1, by name; nothing where that was not measured."""
+        return {} if self.utilisation.mean is None else {"device_utilisation": self.utilisation.mean}
+
+
+def find_used_device() -> UsedDevice | None:
+    """The device that networks were trained on; None where it was the processor."""
     use = _USE.get()
     if use is None or not use.spans or use.plan is None:
-        return {}
-    utilisation = use.measure(use.spans)
-    busy = str(utilisation.reason) if utilisation.mean is None else f"{utilisation.mean:.2f}"
-    return {"device": use.plan.device, "device_utilisation": busy}
+        return None
+    return UsedDevice(use.plan.device, use.measure(use.spans))
