@@ -115,12 +115,17 @@ evidence: $(VENV)/core ## The real public data (EPIC22_PUBLIC_DATA, default ../s
 	$(BIN)/python benchmarks/cmapss.py
 	$(BIN)/python benchmarks/ai4i.py
 
+# What the engines need beside the rest: theirs are resolved with the constraints of 3.11, and named where those do not.
 lock: ## Resolve the constraints again, for every platform at once, and for macOS arm64 alone as a check (needs uv).
 	for v in 11 12; do \
 	  uv pip compile pyproject.toml --extra dev --universal --python-version 3.$$v --no-header --no-annotate --no-emit-index-url -o constraints/py3$$v.txt; \
 	  sed -i.before -E '/^(torch|triton|nvidia-|cuda-)/d' constraints/py3$$v.txt && rm constraints/py3$$v.txt.before; \
 	  MACOSX_DEPLOYMENT_TARGET=14.0 uv pip compile pyproject.toml --extra dev --python-platform aarch64-apple-darwin --python-version 3.$$v -c constraints/py3$$v.txt --only-binary :all: >/dev/null; \
 	done
+	cp constraints/engines.txt constraints/engines.all
+	uv pip compile pyproject.toml --extra engines --universal --python-version 3.11 -c constraints/py311.txt --no-header --no-annotate --no-emit-index-url -o constraints/engines.all
+	awk -F'==' 'NR == FNR {is_known[$$1]; next} !($$1 in is_known)' constraints/py311.txt constraints/engines.all > constraints/engines.txt && rm constraints/engines.all
+	MACOSX_DEPLOYMENT_TARGET=14.0 uv pip compile pyproject.toml --extra engines --python-platform aarch64-apple-darwin --python-version 3.11 -c constraints/py311.txt -c constraints/engines.txt --only-binary :all: >/dev/null
 
 clean: ## Remove what was made, not the environment.
 	rm -rf demo build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.*

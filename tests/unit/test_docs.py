@@ -83,3 +83,11 @@ def test_constraints_exist_for_every_python_that_is_claimed() -> None:
         text = (ROOT / "constraints" / f"py{minor}.txt").read_text()
         assert "xgboost-cpu==" in text
         assert "://" not in text
+
+
+def test_every_file_of_constraints_is_resolved_by_make_lock() -> None:
+    recipe = (ROOT / "Makefile").read_text(encoding="utf-8").split("\nlock:")[1].split("\n\n")[0]
+    files = {path.name for path in (ROOT / "constraints").glob("*.txt")}
+    assert files == {"py311.txt", "py312.txt", "engines.txt"}
+    for name in ("py3$$v.txt", "engines.txt"):
+        assert re.search(rf"(-o|>) constraints/{re.escape(name)}( |;)", recipe), name
