@@ -71,14 +71,14 @@ def require_steps(pattern: str, names: Sequence[str], what: str = "columns") -> 
     if pattern.count("*") != 1:
         raise ColumnError(f"--sequence {pattern!r}: expected one * where the steps' numbers stand, as in 'load_*'.")
     form = re.compile(NUMBER.join(re.escape(part) for part in pattern.split("*")))
-    taken = {name: int(match[1]) for name in names if (match := form.fullmatch(name))}
-    if len(taken) < MIN_STEPS:
-        found = f"only {next(iter(taken))} of the {what}" if taken else f"none of the {what}"
+    numbers = {name: int(match[1]) for name in names if (match := form.fullmatch(name))}
+    if len(numbers) < MIN_STEPS:
+        found = f"only {next(iter(numbers))} of the {what}" if numbers else f"none of the {what}"
         raise ColumnError(
             f"--sequence {pattern!r}: names {found}, expected {MIN_STEPS} or more with a number for the *; "
             f"{_suggest_pattern(pattern, names)}."
         )
-    return taken
+    return numbers
 
 
 def _suggest_pattern(pattern: str, names: Sequence[str]) -> str:
