@@ -177,7 +177,7 @@ def _read_json_array(path: Path, rows: int) -> Iterator[pl.DataFrame]:
         yield from _read_json_lines(path, io.StringIO(text), rows)
         return
     try:
-        yield from _frame_records(path, enumerate(parse_json_text(text), start=1), rows)
+        yield from frame_records(path, enumerate(parse_json_text(text), start=1), rows)
     except ValueError as error:
         raise FileError(f"{path}: not JSON ({error}); expected an array of records, or a record a line.") from None
 
@@ -186,12 +186,12 @@ def _read_json_lines(path: Path, stream: Iterator[str], rows: int) -> Iterator[p
     """A record a line; a key absent from a record is missing there, nested values are JSON text."""
     numbered = enumerate(stream, start=1)
     try:
-        yield from _frame_records(path, ((number, _parse_json_line(line)) for number, line in numbered if line.strip()), rows)
+        yield from frame_records(path, ((number, _parse_json_line(line)) for number, line in numbered if line.strip()), rows)
     except UnicodeDecodeError as error:
         raise FileError(f"{path}: not UTF-8 at byte {error.start:,}; save it as UTF-8.") from None
 
 
-def _frame_records(path: Path, numbered: Iterator[tuple[int, Any]], rows: int) -> Iterator[pl.DataFrame]:
+def frame_records(path: Path, numbered: Iterator[tuple[int, Any]], rows: int) -> Iterator[pl.DataFrame]:
     """Batches of records; a column that one batch has had, the next ones have too."""
     names: dict[str, None] = {}
     while chunk := list(islice(numbered, rows)):
