@@ -4,44 +4,27 @@ import json
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from tests.manual_clock import NOW, ManualClock
 from tests.row_server import Asked, Reply, RowServer, find_closed_port, serve_rows
 
 from epic22.adapters.http.answer import Server, parse_retry_after
 from epic22.adapters.http.circuit import Circuit
-from epic22.adapters.http.client import HttpClient, RetryPolicy, SystemClock
+from epic22.adapters.http.client import HttpClient, RetryPolicy
 from epic22.adapters.http.fetch import FetchedPages, PageFetcher
 from epic22.core.errors import SourceError
 from epic22.core.tables.request import EnvironmentText, FetchLimits, Pagination, RequestOrigin
 
-NOW = datetime(2026, 3, 1, 12)
 QUICK = RetryPolicy(connect_seconds=1, read_seconds=0.1, attempts=3, wait_initial=0.001, wait_max=0.002, wait_jitter=0.0)
 ENVIRONMENT = {"SECRET_KEY": "hunter2"}
 
 
 def rows(*values: int) -> bytes:
     return json.dumps({"rows": [{"value": value} for value in values]}).encode()
-
-
-@dataclass
-class ManualClock:
-    """A clock that a test moves, and that notes the pauses it was asked for."""
-
-    now: datetime = NOW
-    seconds: float = 0.0
-    pauses: list[float] = field(default_factory=list)
-
-    def sleep(self, seconds: float) -> None:
-        self.pauses.append(seconds)
-        self.seconds += seconds
-
-    @property
-    def clock(self) -> SystemClock:
-        return SystemClock(lambda: self.now, lambda: self.seconds, self.sleep)
 
 
 @pytest.fixture

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from epic22.bootstrap.ingest_and_audit import audit_stored as audit_stored
     from epic22.bootstrap.ingest_and_audit import ingest_address as ingest_address
     from epic22.bootstrap.ingest_and_audit import ingest_folder as ingest_folder
+    from epic22.bootstrap.panel_extract import PanelWritten as PanelWritten
+    from epic22.bootstrap.panel_extract import ingest_panel as ingest_panel
+    from epic22.bootstrap.panel_extract import names_panel as names_panel
     from epic22.bootstrap.predictions import decide_feature as decide_feature
     from epic22.bootstrap.predictions import predict_file as predict_file
     from epic22.bootstrap.predictions import read_feature_rows as read_feature_rows
@@ -63,6 +66,7 @@ NAMES = {
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.export": ("export_model",),
     "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_address", "ingest_folder"),
+    "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "trace_back"),
     "epic22.bootstrap.quality": ("assess_version",),

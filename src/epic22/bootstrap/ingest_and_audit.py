@@ -1,5 +1,6 @@
 """Tables taken in, and what is wrong in them or in a table of one's own."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -10,6 +11,7 @@ from epic22.adapters.sources.catalog import connect_sources, list_sources
 from epic22.adapters.sources.file_reader import list_files
 from epic22.adapters.sources.folder import load_mapping
 from epic22.adapters.sources.mapping_draft import draft_files, draft_foreign_files, write_draft
+from epic22.adapters.sources.presets import find_mapping
 from epic22.bootstrap.components import Components, current_user
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
@@ -56,17 +58,24 @@ def ingest_folder(
 
 def ingest_address(
     components: Components,
-    address: str,
+    address: str | None,
     mapping: Path,
     as_of: datetime | None = None,
     progress: Progress = Progress(),
 ) -> IngestResult:
-    """Take what a mapping file asks of a server in as the next data version, from one state of it.
+    """Take what a mapping file asks of a server in as the next data version, from one state of it; no address: the mapping's own.
 
     Raises FileError for a mistake in the mapping, SourceError where the server cannot be reached or does not give the rows.
     """
     latest = components.table_store.latest()
-    request = SourceRequest(SourceAddress(address), load_mapping(mapping), latest.positions if latest else {})
+    # A mapping may name variables with secrets: they are read from the environment when a request needs them, and never kept.
+    request = SourceRequest(
+        SourceAddress(address) if address else None,
+        load_mapping(find_mapping(mapping)),
+        latest.positions if latest else {},
+        components.settings.home / "http",
+        os.environ,
+    )
     with connect_sources(request) as sources:
         return _ingest_sources(components, sources, as_of, progress)
 

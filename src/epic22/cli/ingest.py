@@ -1,5 +1,6 @@
 """`epic22 ingest`: canonical tables from files or a server become the next data version."""
 
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -18,7 +19,8 @@ def ingest(
         Path | None, typer.Argument(help="Files named after tables: leases.csv, .parquet, .jsonl, or a folder leases/.")
     ] = None,
     mapping: Annotated[
-        Path | None, typer.Option(help="A YAML file that maps foreign files or queries, and columns, to the tables.")
+        Path | None,
+        typer.Option(help="A YAML file that maps foreign files, queries or requests to the tables; or fred, open_meteo, zillow."),
     ] = None,
     as_of: Annotated[
         str | None, typer.Option(help="The moment of this snapshot, UTC: 2024-03-01 or 2024-03-01T12:00:00.")
@@ -27,23 +29,32 @@ def ingest(
         str | None,
         typer.Option(
             metavar="NAME|ADDRESS",
-            help="A name for where the files come from, kept in the version; or, without FOLDER, the address of a database: "
-            "postgresql://…, sqlite:///…, or env:NAME for a variable that holds it. An address is never shown or kept.",
+            help="A name for where the files come from, kept in the version; or, without FOLDER, the address of a "
+            "database or HTTP API: postgresql://…, sqlite:///…, https://…, or env:NAME for a variable that holds it. The address "
+            "of a database is never shown or kept.",
         ),
+    ] = None,
+    to: Annotated[
+        Path | None, typer.Option(help="The CSV file for a panel that a mapping asks for; by default one in EPIC22_HOME/panels.")
     ] = None,
     json: Json = False,
 ) -> None:
-    """Check the tables in a folder or a database and store them as one new data version; broken rows go to quarantine.
+    """Check tables from files, a database or an API and store them as one data version; broken rows go to quarantine.
 
     All or nothing: a killed ingest leaves no trace, and run again it gives the same version.
     """
+    if folder is None and mapping is not None and bootstrap.names_panel(mapping):
+        _ingest_panel(_read_address(source, mapping), mapping, to, json)
+        return
+    if to is not None:
+        raise UserError("--to is for a panel; the tables that a mapping or a folder has go to EPIC22_HOME.")
     with show_progress() as bars:
         components = bootstrap.assemble(Settings.read())
         moment = None if as_of is None else parse_timestamp(as_of, "--as-of")
         if folder is not None:
             ingestion = bootstrap.ingest_folder(components, folder, moment, _check_name(source), mapping, bars)
         else:
-            address, path = _read_address(source), _check_mapping(mapping)
+            address, path = _read_address(source, mapping), _check_mapping(mapping)
             ingestion = bootstrap.ingest_address(components, address, path, moment, bars)
     if json:
         print_json(ingestion, bootstrap.VIEWS)
@@ -68,6 +79,23 @@ def ingest(
         print_line(f"{apart:,} {which} with 'epic22 data quarantine {ingestion.version.number}'.")
 
 
+def _ingest_panel(address: str | None, mapping: Path, to: Path | None, json: bool) -> None:
+    """Write the panel that a mapping asks for, and say how it is trained on."""
+    with show_progress() as bars:
+        panel = bootstrap.ingest_panel(bootstrap.assemble(Settings.read()), address, mapping, to, bars)
+    if json:
+        print_json(panel)
+        return
+    for note in panel.notes:
+        print_line(f"note: {note}")
+    what = f"{panel.rows:,} values of {panel.series:,} series, {panel.first:%Y-%m-%d} to {panel.last:%Y-%m-%d}"
+    print_line(f"{what}: {panel.path} ({panel.sha256[:12]})" if panel.is_new else f"Nothing new: {what} in {panel.path} already.")
+    print_line(
+        f"Train on it: epic22 train --csv {shlex.quote(str(panel.path))} --panel long --id series --time time --label value "
+        f"--frequency {panel.frequency} --horizon 12"
+    )
+
+
 def _is_address(source: str) -> bool:
     return "://" in source or source.startswith("env:")
 
@@ -78,7 +106,9 @@ def _check_name(source: str | None) -> str | None:
     return source
 
 
-def _read_address(source: str | None) -> str:
+def _read_address(source: str | None, mapping: Path | None) -> str | None:
+    if source is None and mapping is not None:
+        return None
     if source is None or not _is_address(source):
         raise UserError("nothing to read: name a FOLDER with files, or a database by --source ADDRESS and --mapping FILE.")
     return read_source_address(source)

@@ -50,6 +50,10 @@ class Source(Protocol):
     def derived(self) -> bool:
         """Whether a `known_at` among its columns was made from an event by a mapping, and so is not the source's own word."""
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What there is to say of how they came, known before the first row is read."""
+
     def batches(self) -> Iterator[DataFrame]:
         """The rows, read anew at every call, with `#line`. Raises FileError where they cannot be read."""
 

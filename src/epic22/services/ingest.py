@@ -104,6 +104,7 @@ class _Ingestion:
     def _stage_source(self, source: Source, references: Mapping[str, pl.DataFrame]) -> KnownAtOrigin | None:
         """Check and stage a source batch by batch; says where its rows' `known_at` comes from, None where it has no rows."""
         self.begin(f"{source.table.name}: {source.name}", 1)
+        self._add_notes(*(f"{source.name}: {note}" for note in source.notes))
         number = self.transaction.add_source(source.name, source.table)
         origin: KnownAtOrigin | None = None
         percent: tuple[str, ...] | None = None

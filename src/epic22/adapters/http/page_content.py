@@ -39,7 +39,10 @@ def find_value(document: Any, path: str) -> Any:
 
 def find_records(document: Any, origin: RequestOrigin, place: str) -> list[Any]:
     """The rows in a JSON body. Raises SourceError where there are none at the declared places."""
-    rows = next((rows for path in origin.rows if (rows := find_value(document, path)) is not None), None)
+    places = {path: rows for path in origin.rows if (rows := find_value(document, path)) is not None}
+    if len(places) > 1:
+        raise SourceError(f"{place}: the answer has rows at {' and '.join(places)}; ask for one of them at a time.")
+    rows = next(iter(places.values()), None)
     if origin.layout == "columns" and isinstance(rows, dict):
         return _turn_columns(rows, place)
     if origin.layout == "records" and isinstance(rows, list):
@@ -54,8 +57,8 @@ def _turn_columns(columns: Mapping[str, Any], place: str) -> list[dict[str, Any]
     lists = {name: values for name, values in columns.items() if isinstance(values, list)}
     lengths = {name: len(values) for name, values in lists.items()}
     if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
-        raise SourceError(f"{place}: the lists of the answer differ in length ({told}); it is not whole.")
+        listed = ", ".join(f"{name} {n:,}" for name, n in lengths.items())
+        raise SourceError(f"{place}: the lists of the answer differ in length ({listed}); it is not whole.")
     return [dict(zip(lists, row, strict=True)) for row in zip(*lists.values(), strict=True)]
 
 

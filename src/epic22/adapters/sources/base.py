@@ -26,6 +26,7 @@ class FileSource:
     derived: bool = False
     is_whole: bool = True
     position: Position | None = None
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def sha256(self) -> str:
@@ -64,11 +65,16 @@ class SourceAddress:
 
 @dataclass(frozen=True)
 class SourceRequest:
-    """What is asked of a server: where it is, the mapping of its rows, and how far its sources were read before, by name."""
+    """What is asked of a server: where it is, the mapping of its rows, and how far its sources were read before, by name.
 
-    address: SourceAddress
+    No address: that in the mapping. `cache` is where answers may be kept; `environment` has the secrets that the mapping names.
+    """
+
+    address: SourceAddress | None
     mapping: TableMapping
-    positions: Mapping[str, Position]
+    positions: Mapping[str, Position] = field(default_factory=dict)
+    cache: Path | None = None
+    environment: Mapping[str, str] = field(default_factory=dict, repr=False)
 
 
 @dataclass(frozen=True)

@@ -5,14 +5,14 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
-from epic22.adapters.sources import folder, sql
+from epic22.adapters.sources import folder, http, sql
 from epic22.adapters.sources.base import ServerKind, SourceKind, SourceRequest
 from epic22.core.errors import FileError, SourceError
 from epic22.core.ports import Source
 
 SOURCES: tuple[SourceKind, ...] = (folder.SOURCE,)
 """Places named by a path."""
-SERVERS: tuple[ServerKind, ...] = (sql.SERVER,)
+SERVERS: tuple[ServerKind, ...] = (sql.SERVER, http.SERVER)
 """Places named by an address, always read through a mapping file."""
 
 
@@ -30,8 +30,15 @@ def list_sources(path: Path, name: str | None = None, mapping: Path | None = Non
 
 
 def connect_sources(request: SourceRequest) -> AbstractContextManager[Sequence[Source]]:
-    """The sources at an address, while the connection is open. Raises SourceError where no kind of server has such addresses."""
-    scheme = request.address.scheme
+    """The sources at an address, or those that the mapping itself has an address of, while the connection is open.
+
+    Raises SourceError where no kind of server has such addresses.
+    """
+    if request.address is None and not request.mapping.has_address:
+        raise SourceError(
+            "nothing to read: the mapping has no address of its own; name a FOLDER, or a database by --source ADDRESS."
+        )
+    scheme = request.address.scheme if request.address is not None else "https"
     kind = next((kind for kind in SERVERS if scheme in kind.schemes), None)
     if kind is None:
         known = ", ".join(f"{scheme}://" for kind in SERVERS for scheme in kind.schemes)

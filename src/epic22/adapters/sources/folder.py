@@ -31,6 +31,8 @@ SOURCE = SourceKind("folder", Path.is_dir, list_canonical_files)
 def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) -> list[FileSource]:
     """The files that a mapping names, under the canonical columns. Raises FileError where the mapping or a file is wrong."""
     declared = load_mapping(mapping)
+    if declared.panel is not None:
+        raise FileError(f"{mapping.name}: the mapping asks a server for a panel; leave the folder out.")
     sources = []
     for table in CANONICAL:
         for source_map in declared.tables.get(table.name, ()):

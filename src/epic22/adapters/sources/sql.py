@@ -12,7 +12,7 @@ import polars as pl
 from epic22.adapters.sources import postgres, sql_cursor
 from epic22.adapters.sources.base import ServerKind, SourceAddress, SourceRequest
 from epic22.adapters.sources.query import QueryColumns, RowQuery, build_row_query, compute_reached, digest_source
-from epic22.core.errors import FileError
+from epic22.core.errors import FileError, SourceError
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable
 from epic22.core.tables.mapping import SourceMap, map_rows
 from epic22.core.tables.origin import QueryOrigin
@@ -56,6 +56,7 @@ class QuerySource:
     start: Position | None
     sha256: str | None = None
     position: Position | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def derived(self) -> bool:
@@ -86,6 +87,8 @@ class QuerySource:
 def connect_sources(request: SourceRequest) -> Iterator[Sequence[QuerySource]]:
     """The queries that a mapping names, on one connection. Raises SourceError without one, FileError for other origins."""
     places = list(_iterate_places(request))
+    if request.address is None:
+        raise SourceError("a database has its address by --source; none was given.")
     with DIALECTS[request.address.scheme](request.address) as session:
         yield [
             QuerySource(table, name, source, query, session, _find_start(name, source, query, request.positions))

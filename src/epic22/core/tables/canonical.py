@@ -371,7 +371,7 @@ MARKET = CanonicalTable(
         Column("bedrooms", "int", low=0, high=20, role="id"),
         Column("month", "time", unit=PERIOD, role="time"),
         _money_column("average_rent"),
-        Column("vacancy_rate", "float", low=0, high=1),
+        Column("vacancy_rate", "float", low=0, high=1, optional=True),
         _money_column("median_price", optional=True),
         Column("listings", "int", low=0, optional=True),
         Column("source", "category", role="id"),
@@ -429,6 +429,16 @@ def build_canonical_tables(frames: Mapping[str, pl.DataFrame]) -> dict[str, Tabl
     tables = {table.name: _build_table(table, frames.get(table.name)) for table in CANONICAL}
     return tables | {MARKET.name: build_market_series(tables[MARKET.name])}
 
+
+PANEL = CanonicalTable(
+    "panel",
+    (Column("series", "category", role="id"), _time_column("time"), Column("value", "float")),
+    key=("series", "time"),
+    entity="series",
+    event_at="time",
+    about="series that are no table of the company: an index, the weather; a file of its own, which is forecast or trained on",
+)
+"""The contract of a panel's rows; they are kept in no version of the tables."""
 
 SERIES_ID = "series_id"
 MIN_COMPETITOR_AGE = "12mo"

@@ -12,7 +12,7 @@
           lease_type: {const: fixed}
 
 A value is a column's name, or a record with one origin (`from`, `const`, `join`) and what is done with it, in this order: `path`,
-`format`, `decimal`, `values`, `unit`, `default`, `add`, `ago`. See docs/how-to/ingest-your-tables.md.
+`width`, `format`, `decimal`, `values`, `unit`, `default`, `add`, `ago`. See docs/how-to/ingest-your-tables.md.
 """
 
 import difflib
@@ -27,6 +27,7 @@ from epic22.core.tables.canonical import KNOWN_AT
 from epic22.core.tables.condition import Condition
 from epic22.core.tables.origin import Origin
 from epic22.core.tables.parsing import parse_times
+from epic22.core.tables.request import RequestOrigin
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
 
 UNITS: dict[str, tuple[float, float]] = {
@@ -45,6 +46,7 @@ class ValueMapping:
     """Where a column's values come from and what is done with them; exactly one of `column`, `const` and `parts` is set.
 
     `format` is how times are written (%m/%d/%Y), `decimal` the mark of numbers written with others, as $1,450.00 is.
+    `width` puts zeros before numbers that lost them.
     `values` replaces whole values, `otherwise` all others; `ago` (unit, column) takes this many units off a time.
     """
 
@@ -53,6 +55,7 @@ class ValueMapping:
     parts: tuple["ValueMapping", ...] = ()
     separator: str = ""
     path: str | None = None
+    width: int | None = None
     format: str | None = None
     decimal: str | None = None
     values: tuple[tuple[str, str], ...] = ()
@@ -72,6 +75,8 @@ class ValueMapping:
         values = self._read_origin(frame)
         if self.path is not None:
             values = values.cast(pl.String).str.json_path_match(self.path)
+        if self.width is not None:
+            values = values.cast(pl.String).str.strip_chars().str.zfill(self.width)
         if self.format is not None:
             values = _convert_times(values, self.format)
         if self.decimal is not None:
@@ -117,10 +122,22 @@ class AntiJoin:
 
 
 @dataclass(frozen=True)
+class Unpivot:
+    """Columns that stand for periods or things become rows: those that fit the pattern, their names in `name`, cells in `value`.
+
+    Of a pattern with a group the group's text is the name. An empty cell is no row.
+    """
+
+    pattern: str
+    name: str
+    value: str
+
+
+@dataclass(frozen=True)
 class SourceMap:
     """One source of a table: where its rows come from, and how their columns become the table's.
 
-    `for_each` repeats every row for each of some values, under new column names.
+    `unpivot` comes first; `for_each` repeats every row for each of some values, under new column names.
     """
 
     origin: Origin
@@ -129,10 +146,13 @@ class SourceMap:
     where: tuple[Condition, ...] = ()
     for_each: tuple[tuple[str, tuple[str, ...]], ...] = ()
     anti_join: AntiJoin | None = None
+    unpivot: Unpivot | None = None
 
     def source_columns(self) -> set[str]:
         """The source's columns that it reads."""
         repeated = {name for name, _ in self.for_each}
+        if self.unpivot is not None:
+            repeated |= {self.unpivot.name, self.unpivot.value}
         values = [*self.columns.values(), *([self.known_at] if self.known_at else [])]
         read = {name for value in values for name in value.source_columns()} | {c.column for c in self.where}
         return (read | {own for own, _ in (self.anti_join.on if self.anti_join else ())}) - repeated
@@ -140,10 +160,17 @@ class SourceMap:
 
 @dataclass(frozen=True)
 class TableMapping:
-    """What a mapping file says: the name of the source, and the sources of each canonical table."""
+    """What a mapping file says: the name of the source, and the sources of each canonical table, or one panel in their place."""
 
     source: str
     tables: Mapping[str, tuple[SourceMap, ...]]
+    panel: SourceMap | None = None
+
+    @property
+    def has_address(self) -> bool:
+        """Whether it says itself where to ask for its rows."""
+        sources = [source for listed in self.tables.values() for source in listed]
+        return any(isinstance(source.origin, RequestOrigin) for source in [*sources, self.panel] if source is not None)
 
 
 def map_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFrame | None = None) -> pl.DataFrame:
@@ -152,6 +179,8 @@ def map_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFrame | 
     Raises ColumnError where the source lacks a column.
     """
     refuse_absent_columns(source.source_columns(), batch.columns)
+    if source.unpivot is not None:
+        batch = _unpivot_rows(source.unpivot, batch)
     rows = _filter_rows(source, batch, other_rows)
     for name, values in source.for_each:
         rows = rows.join(pl.DataFrame({name: list(values)}), how="cross", maintain_order="left")
@@ -159,6 +188,23 @@ def map_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFrame | 
     if source.known_at is not None:
         columns.append(source.known_at.compute(rows).alias(KNOWN_AT))
     return rows.select(LINE_COLUMN, *(name for name in (BROKEN_COLUMN, TEXT_COLUMN) if name in rows.columns)).hstack(columns)
+
+
+def _unpivot_rows(unpivot: Unpivot, batch: pl.DataFrame) -> pl.DataFrame:
+    """The rows, one for each cell that is not empty; lines that are none stay as they are."""
+    matches = {name: match for name in batch.columns if not name.startswith("#") and (match := re.search(unpivot.pattern, name))}
+    names = list(matches)
+    if not names:
+        listed = ", ".join([name for name in batch.columns if not name.startswith("#")][:20])
+        raise ColumnError(f"no column fits {unpivot.pattern!r}, which the mapping file unpivots; there are {listed}.")
+    others = [name for name in batch.columns if name not in names]
+    rows = batch.unpivot(on=names, index=others, variable_name=unpivot.name, value_name=unpivot.value)
+    short = {name: match[1] for name, match in matches.items() if match.re.groups and match[1] is not None}
+    rows = rows.with_columns(pl.col(unpivot.name).replace(short))
+    rows = rows.filter(pl.col(unpivot.value).cast(pl.String).str.strip_chars() != "").sort(LINE_COLUMN, maintain_order=True)
+    if BROKEN_COLUMN not in batch.columns:
+        return rows
+    return pl.concat([rows, batch.filter(pl.col(BROKEN_COLUMN).is_not_null()).drop(names)], how="diagonal")
 
 
 def _filter_rows(source: SourceMap, batch: pl.DataFrame, other_rows: pl.DataFrame | None) -> pl.DataFrame:

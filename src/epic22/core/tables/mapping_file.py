@@ -1,13 +1,13 @@
 """Reading a mapping file: what it may say, and where in it a mistake is."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
 from epic22.core.errors import ColumnError, FileError
-from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable, get_canonical_table
+from epic22.core.tables.canonical import KNOWN_AT, PANEL, CanonicalTable, get_canonical_table
 from epic22.core.tables.condition import Condition
 from epic22.core.tables.mapping import (
     AGO,
@@ -16,27 +16,36 @@ from epic22.core.tables.mapping import (
     AntiJoin,
     SourceMap,
     TableMapping,
+    Unpivot,
     ValueMapping,
     suggest_name,
 )
+from epic22.core.tables.mapping_record import check_record, read_number, to_text
 from epic22.core.tables.origin import DEFAULT_TIMEOUT, FileOrigin, Origin, QueryOrigin, Watermark, parse_span
+from epic22.core.tables.request import RequestOrigin
+from epic22.core.tables.request_section import read_request
 
 SPAN = re.compile(r"-?\d+(y|mo|w|d|h|m|s)")
 TESTS = ("equals", "not_equals", "in", "not_in", "is_null")
 ORIGINS = ("from", "const", "join")
-VALUE_KEYS = (*ORIGINS, "separator", "path", "format", "decimal", "values", "otherwise", "unit", "default", "add", "ago")
-SOURCE_KEYS = ("columns", "known_at", "where", "for_each", "drop_where_also_in")
+VALUE_KEYS = (*ORIGINS, "separator", "path", "width", "format", "decimal", "values", "otherwise", "unit", "default", "add", "ago")
+SOURCE_KEYS = ("columns", "known_at", "unpivot", "where", "for_each", "drop_where_also_in")
 """What every source may say, besides where its rows come from."""
 
 
 def read_mapping(name: str, content: object) -> TableMapping:
     """The mapping that a parsed YAML text holds; `name` is the file's, for the errors. Raises FileError."""
-    top = _check_record(name, content, ("source", "tables"))
-    tables = _check_record(f"{name}: tables", top.get("tables"), None)
+    top = check_record(name, content, ("source", "tables", "panel"))
+    source = str(top.get("source") or name)
+    if "panel" in top:
+        if "tables" in top:
+            raise FileError(f"{name}: 'tables:' and 'panel:' are both given; write two mapping files.")
+        return TableMapping(source, {}, _read_panel(f"{name}: panel", top["panel"]))
+    tables = check_record(f"{name}: tables", top.get("tables"), None)
     if not tables:
         raise FileError(f"{name}: no tables; expected 'tables:' with a canonical table's name below it.")
     mappings = {str(table): _read_sources(f"{name}: tables.{table}", str(table), value) for table, value in tables.items()}
-    return TableMapping(str(top.get("source") or name), mappings)
+    return TableMapping(source, mappings)
 
 
 def _read_sources(place: str, name: str, content: object) -> tuple[SourceMap, ...]:
@@ -45,20 +54,29 @@ def _read_sources(place: str, name: str, content: object) -> tuple[SourceMap, ..
     except ColumnError as error:
         raise FileError(f"{place}: {error}") from None
     if isinstance(content, dict) and "sources" in content:
-        listed = _check_record(place, content, ("sources",))["sources"]
+        listed = check_record(place, content, ("sources",))["sources"]
         if not isinstance(listed, list) or not listed:
             raise FileError(f"{place}.sources: expected a list of sources.")
         return tuple(_read_source(f"{place}.sources[{n}]", table, one) for n, one in enumerate(listed))
     return (_read_source(place, table, content),)
 
 
+def _read_panel(place: str, content: object) -> SourceMap:
+    source = _read_source(place, PANEL, content)
+    if not isinstance(source.origin, RequestOrigin):
+        raise FileError(
+            f"{place}: expected 'request:'; a file with a panel goes to 'epic22 train --csv FILE --panel long' as it is."
+        )
+    return source
+
+
 def _read_source(place: str, table: CanonicalTable, content: object) -> SourceMap:
     own_keys = [key for kind in ORIGIN_KINDS for key in kind.keys]
-    record = _check_record(place, content, (*own_keys, *SOURCE_KEYS))
+    record = check_record(place, content, (*own_keys, *SOURCE_KEYS))
     origin = _read_origin(place, record)
     columns = {
         str(n): _read_value(f"{place}.columns.{n}", v)
-        for n, v in _check_record(f"{place}.columns", record.get("columns"), None).items()
+        for n, v in check_record(f"{place}.columns", record.get("columns"), None).items()
     }
     _refuse_wrong_columns(place, table, columns)
     known_at = record.get("known_at")
@@ -71,6 +89,7 @@ def _read_source(place: str, table: CanonicalTable, content: object) -> SourceMa
         _read_conditions(f"{place}.where", record.get("where")),
         _read_for_each(f"{place}.for_each", record.get("for_each")),
         _read_anti_join(f"{place}.drop_where_also_in", record.get("drop_where_also_in")),
+        _read_unpivot(f"{place}.unpivot", record.get("unpivot")),
     )
 
 
@@ -124,6 +143,7 @@ def _read_span(place: str, text: object) -> timedelta:
 ORIGIN_KINDS = (
     OriginKind(("file", "files"), (), _read_files),
     OriginKind(("query",), ("watermark", "overlap", "timeout"), _read_query),
+    OriginKind(("request",), (), read_request),
 )
 """Where rows may come from; a new kind is one line here."""
 
@@ -161,7 +181,7 @@ def _read_value(place: str, content: object) -> ValueMapping:
         raise FileError(f"{place}: still to be filled in, with a column's name or {{const: …}}.")
     if isinstance(content, str):
         return ValueMapping(column=content)
-    record = _check_record(place, content, VALUE_KEYS)
+    record = check_record(place, content, VALUE_KEYS)
     origins = [key for key in ORIGINS if key in record]
     if len(origins) != 1:
         raise FileError(f"{place}: expected a column's name, or exactly one of {', '.join(ORIGINS)}.")
@@ -181,10 +201,11 @@ def _read_value(place: str, content: object) -> ValueMapping:
         parts=tuple(_read_value(f"{place}.join[{n}]", part) for n, part in enumerate(parts)),
         separator=str(record.get("separator", "")),
         path=_to_optional_text(record.get("path")),
+        width=int(read_number(f"{place}.width", record["width"], 1)) if "width" in record else None,
         format=_to_optional_text(record.get("format")),
         decimal=_to_optional_text(record.get("decimal")),
         values=tuple(
-            (_to_text(k), _to_text(v)) for k, v in _check_record(f"{place}.values", record.get("values", {}), None).items()
+            (to_text(k), to_text(v)) for k, v in check_record(f"{place}.values", record.get("values", {}), None).items()
         ),
         otherwise=_to_optional_text(record.get("otherwise")),
         unit=_to_optional_text(unit),
@@ -197,7 +218,7 @@ def _read_value(place: str, content: object) -> ValueMapping:
 def _read_ago(place: str, content: object) -> tuple[str, str] | None:
     if content is None:
         return None
-    items = list(_check_record(place, content, tuple(AGO)).items())
+    items = list(check_record(place, content, tuple(AGO)).items())
     if len(items) != 1:
         raise FileError(f"{place}: expected one of {', '.join(AGO)} with a column's name.")
     return str(items[0][0]), str(items[0][1])
@@ -207,11 +228,11 @@ def _read_conditions(place: str, content: object) -> tuple[Condition, ...]:
     if content is None:
         return ()
     conditions = []
-    for column, test in _check_record(place, content, None).items():
+    for column, test in check_record(place, content, None).items():
         tests = test if isinstance(test, dict) else {"equals": test}
-        for name, operand in _check_record(f"{place}.{column}", tests, TESTS).items():
+        for name, operand in check_record(f"{place}.{column}", tests, TESTS).items():
             listed = operand if isinstance(operand, list) else [operand]
-            conditions.append(Condition(str(column), str(name), tuple(_to_text(one) for one in listed)))
+            conditions.append(Condition(str(column), str(name), tuple(to_text(one) for one in listed)))
     return tuple(conditions)
 
 
@@ -219,17 +240,31 @@ def _read_for_each(place: str, content: object) -> tuple[tuple[str, tuple[str, .
     if content is None:
         return ()
     repeats = []
-    for name, values in _check_record(place, content, None).items():
+    for name, values in check_record(place, content, None).items():
         if not isinstance(values, list) or not values:
             raise FileError(f"{place}.{name}: expected a list of values.")
-        repeats.append((str(name), tuple(_to_text(value) for value in values)))
+        repeats.append((str(name), tuple(to_text(value) for value in values)))
     return tuple(repeats)
+
+
+def _read_unpivot(place: str, content: object) -> Unpivot | None:
+    if content is None:
+        return None
+    record = check_record(place, content, ("columns", "name", "value"))
+    pattern, name, value = (str(record.get(key, "")) for key in ("columns", "name", "value"))
+    if not (pattern and name and value) or name == value:
+        raise FileError(f"{place}: expected 'columns:', a pattern of names, and two new columns, 'name:' and 'value:'.")
+    try:
+        re.compile(pattern)
+    except re.error as error:
+        raise FileError(f"{place}.columns: {pattern!r} is no regular expression ({error}).") from None
+    return Unpivot(pattern, name, value)
 
 
 def _read_anti_join(place: str, content: object) -> AntiJoin | None:
     if content is None:
         return None
-    record = _check_record(place, content, ("file", "on"))
+    record = check_record(place, content, ("file", "on"))
     on = record.get("on")
     if not isinstance(record.get("file"), str) or not isinstance(on, list) or not on:
         raise FileError(f"{place}: expected 'file:' and 'on:', a list of columns; {{own: other}} where the names differ.")
@@ -239,20 +274,5 @@ def _read_anti_join(place: str, content: object) -> AntiJoin | None:
     return AntiJoin(str(record["file"]), tuple(pairs))
 
 
-def _check_record(place: str, content: object, keys: Sequence[str] | None) -> dict[str, Any]:
-    """A record with no other keys than these. Raises FileError."""
-    if not isinstance(content, dict):
-        raise FileError(f"{place}: expected a record of names and values, found {type(content).__name__}.")
-    for key in content:
-        if keys is not None and key not in keys:
-            raise FileError(f"{place}: {key!r} is not known here{suggest_name(str(key), keys)}; there are {', '.join(keys)}.")
-    return content
-
-
 def _to_optional_text(value: object) -> str | None:
-    return None if value is None else _to_text(value)
-
-
-def _to_text(value: object) -> str:
-    """A YAML scalar as the text that a file would hold: true, not True."""
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    return None if value is None else to_text(value)

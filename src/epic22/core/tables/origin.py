@@ -1,4 +1,4 @@
-"""Where the rows of a mapped source come from: files in a folder, or a query to a database.
+"""Where the rows of a mapped source come from: files in a folder, a query to a database, or a request over HTTP.
 
 A new kind of origin is a record here, one line in `ORIGIN_KINDS` of `mapping_file`, and what reads it in `adapters/sources`.
 """
@@ -6,6 +6,8 @@ A new kind of origin is a record here, one line in `ORIGIN_KINDS` of `mapping_fi
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+
+from epic22.core.tables.request import RequestOrigin
 
 DEFAULT_TIMEOUT = timedelta(hours=1)
 
@@ -37,7 +39,7 @@ class QueryOrigin:
     timeout: timedelta = DEFAULT_TIMEOUT
 
 
-Origin = FileOrigin | QueryOrigin
+Origin = FileOrigin | QueryOrigin | RequestOrigin
 
 SPAN_UNITS = {"w": "weeks", "d": "days", "h": "hours", "m": "minutes", "s": "seconds"}
 

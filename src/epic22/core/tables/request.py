@@ -86,8 +86,8 @@ class FetchLimits:
 class RequestOrigin:
     """The rows of a source that answers over HTTP.
 
-    `rows` are the places of the rows in a JSON body, of which the first that is there counts; `layout` says whether there is a
-    list of records or a record of lists. `redirect_hosts`: where the server may send the request on to, without its secrets.
+    `rows` are the places where rows may lie in a JSON body, of which one must be there; `layout` says whether that is a list of
+    records or a record of lists. `redirect_hosts`: where the server may send the request on to, without its secrets.
     """
 
     address: str
