@@ -16,21 +16,19 @@ from epic22.core.data.task_data import TaskData
 from epic22.core.errors import ColumnError, FileError, UserError
 from epic22.core.task import EvaluationPolicy
 from epic22.spec.flat_file import load_task_data
+from epic22.spec.spec_field import COLUMN_FIELDS, KeyPath, SpecField
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import build_split_request, locate_errors
 from epic22.spec.task_yaml import format_task_file, read_task, read_task_file, write_task_file
 from epic22.spec.training_spec import (
-    COLUMN_FIELDS,
     FIELDS,
     SECTION_KEYS,
     CostsSection,
     DataSection,
-    KeyPath,
     Origin,
     PolicySection,
     RolesSection,
     SearchSection,
-    SpecField,
     SplitSection,
     TrainingSpec,
     apply_options,

@@ -12,7 +12,10 @@ import epic22
 from epic22.bootstrap import training
 from epic22.cli import train
 from epic22.core.errors import UserError
-from epic22.spec.training_spec import FIELDS, Job, Section, SpecField, TrainingSpec, build_spec, list_options
+from epic22.spec.key import Job
+from epic22.spec.spec_field import SpecField
+from epic22.spec.spec_sections import Section
+from epic22.spec.training_spec import FIELDS, TrainingSpec, build_spec, list_options
 
 JOBS: tuple[Job, ...] = get_args(Job)
 OWN_TABLE = {"csv": "plain.csv", "label": "y"}

@@ -28,8 +28,9 @@ from epic22.core.lineage import ModelVersion
 from epic22.core.prediction import Prediction
 from epic22.core.statistics import Interval
 from epic22.services.training_run import RowRun, SeriesRun
+from epic22.spec.key import Job
 from epic22.spec.task_yaml import read_spec
-from epic22.spec.training_spec import FIELDS, Job, TrainingSpec, build_spec, list_comparison_options, list_unused
+from epic22.spec.training_spec import FIELDS, TrainingSpec, build_spec, list_comparison_options, list_unused
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,9 @@ from epic22.core.errors import UserError
 from epic22.core.models.catalog import get_family
 from epic22.core.selection.budget import Budget, Deadline
 from epic22.services.tune import Tuning
+from epic22.spec.key import SEARCH
 from epic22.spec.task_request import refuse_other_choice
-from epic22.spec.training_spec import FIELDS, SEARCH, TrainingSpec
+from epic22.spec.training_spec import FIELDS, TrainingSpec
 
 IMPORT_TIME = time.monotonic()
 """When this module was imported: as near to the start of the process as can be told where the system does not."""

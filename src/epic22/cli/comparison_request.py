@@ -10,7 +10,8 @@ from epic22 import bootstrap
 from epic22.cli.train import read_settings
 from epic22.config import Settings
 from epic22.core.errors import UserError
-from epic22.spec.training_spec import PANEL, SEARCH, USE, TrainingSpec, list_comparison_options, list_options, list_unused
+from epic22.spec.key import PANEL, SEARCH, USE
+from epic22.spec.training_spec import TrainingSpec, list_comparison_options, list_options, list_unused
 
 REFUSALS: Mapping[str, str] = {
     PANEL: "the families of a panel are compared by its training, epic22 train --panel …, which lists each with its scores and "

@@ -8,7 +8,7 @@ from typing import Annotated, Any, get_type_hints
 
 import typer
 
-from epic22.spec.training_spec import SpecField
+from epic22.spec.spec_field import SpecField
 
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 TYPES: Mapping[str, Any] = {"text": str, "texts": list[str], "path": Path, "number": float, "whole": int, "flag": bool}

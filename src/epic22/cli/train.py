@@ -14,7 +14,8 @@ from epic22.cli.training_result import print_assessment, print_training
 from epic22.config import Settings, parse_memory
 from epic22.core.errors import UserError
 from epic22.core.serialization import to_json
-from epic22.spec.training_spec import Job, TrainingSpec, list_options, list_unused
+from epic22.spec.key import Job
+from epic22.spec.training_spec import TrainingSpec, list_options, list_unused
 
 if TYPE_CHECKING:
     from epic22.bootstrap import TrainingResult

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from epic22.spec.training_spec import COLUMN_FIELDS, SECTION_KEYS, VERSION, SpecField, list_section
+from epic22.spec.spec_field import COLUMN_FIELDS, SpecField
+from epic22.spec.training_spec import SECTION_KEYS, VERSION, list_section
 
 SCALARS = ["string", "number", "boolean"]
 """What YAML may take a text for: the value yes, the column 1."""

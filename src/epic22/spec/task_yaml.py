@@ -17,17 +17,8 @@ import yaml
 from epic22.core.column import ColumnOverride
 from epic22.core.errors import FileError
 from epic22.core.tables.mapping import suggest_name
-from epic22.spec.training_spec import (
-    COLUMN_FIELDS,
-    SECTION_KEYS,
-    VERSION,
-    KeyPath,
-    Origin,
-    SpecField,
-    TrainingSpec,
-    apply_options,
-    list_section,
-)
+from epic22.spec.spec_field import COLUMN_FIELDS, KeyPath, SpecField
+from epic22.spec.training_spec import SECTION_KEYS, VERSION, Origin, TrainingSpec, apply_options, list_section
 
 MAX_CHARACTERS = 2_000_000
 MAX_KEY_LENGTH = 500
