@@ -20,14 +20,8 @@ from epic22.core.evaluation.forecast_metrics import FORECAST_METRICS, ScoredRows
 from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family
 from epic22.core.progress import Progress
 from epic22.core.time_series import Array
-from epic22.services.pipelines.series import (
-    ForecastConfig,
-    SeriesBoard,
-    SeriesPipeline,
-    SeriesPlan,
-    build_board,
-    compute_weights,
-)
+from epic22.services.pipelines.series import ForecastConfig, SeriesPipeline
+from epic22.services.pipelines.series_board import SeriesBoard, SeriesPlan, build_board, compute_weights
 from epic22.services.training_run import BASELINE, COMBINATION
 from epic22.spec.panel_file import load_panel_task_data
 from panels import PANELS, Panel, machine

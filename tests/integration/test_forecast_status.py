@@ -10,7 +10,7 @@ from tests.forecast_runs import forecast_run
 from epic22.core.evaluation.significance import Verdict
 from epic22.core.statistics import Interval
 from epic22.core.task import Array
-from epic22.services.pipelines.series import is_proven
+from epic22.services.pipelines.forecast_scores import is_proven
 from epic22.services.training_run import SeriesRun
 
 FAMILIES = ("naive", "drift", "pooled_linear")

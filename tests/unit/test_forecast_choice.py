@@ -10,7 +10,8 @@ from epic22.core.data.panel_examples import PanelExamples
 from epic22.core.evaluation.backtest import Backtest, OriginPlan
 from epic22.core.models.panel.base import QUANTILE_LEVELS
 from epic22.core.time_series import MONTHLY, Array
-from epic22.services.pipelines.series import SeriesBoard, SeriesPlan, choose_forecast, drop_equal_forecasts
+from epic22.services.pipelines.forecast_choice import choose_forecast
+from epic22.services.pipelines.series_board import SeriesBoard, SeriesPlan, drop_equal_forecasts
 from epic22.services.training_run import COMBINATION
 
 FIRST = 540

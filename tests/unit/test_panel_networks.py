@@ -31,7 +31,7 @@ from epic22.core.models.panel.catalog import PANEL_FAMILIES, get_panel_family, n
 from epic22.core.models.panel.network import PooledNetwork, choose_damping, measure_widths, split_by_time, spread_answers
 from epic22.core.time_series import MONTHLY, Array, Histories
 from epic22.features.market_intelligence import RENTS
-from epic22.services.pipelines.series import build_board, compute_weights
+from epic22.services.pipelines.series_board import build_board, compute_weights
 from epic22.services.training_run import SeriesRun
 from epic22.spec.panel_file import PanelFile, add_families
 
