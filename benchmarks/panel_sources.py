@@ -13,7 +13,10 @@ FORECASTING = (
     "core/time_series.py",
     "core/evaluation",
     "core/selection",
+    "services/pipelines/forecast_choice.py",
+    "services/pipelines/forecast_scores.py",
     "services/pipelines/series.py",
+    "services/pipelines/series_board.py",
 )
 
 

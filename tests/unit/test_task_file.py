@@ -17,23 +17,11 @@ from epic22.core.errors import ColumnError, FileError, UserError
 from epic22.core.task import EvaluationPolicy
 from epic22.spec.flat_file import load_task_data
 from epic22.spec.spec_field import COLUMN_FIELDS, KeyPath, SpecField
+from epic22.spec.spec_sections import CostsSection, DataSection, PolicySection, RolesSection, SearchSection, SplitSection
 from epic22.spec.task_comments import Inferred, add_inferred
 from epic22.spec.task_request import build_split_request, locate_errors
 from epic22.spec.task_yaml import format_task_file, read_task, read_task_file, write_task_file
-from epic22.spec.training_spec import (
-    FIELDS,
-    SECTION_KEYS,
-    CostsSection,
-    DataSection,
-    Origin,
-    PolicySection,
-    RolesSection,
-    SearchSection,
-    SplitSection,
-    TrainingSpec,
-    apply_options,
-    build_spec,
-)
+from epic22.spec.training_spec import FIELDS, SECTION_KEYS, Origin, TrainingSpec, apply_options, build_spec
 
 T = TypeVar("T")
 PAGE = Path(__file__).parents[2] / "docs" / "how-to" / "task-file.md"
