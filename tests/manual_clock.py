@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from epic22.adapters.http.client import SystemClock
+from epic22.adapters.http.policy import SystemClock
 
 NOW = datetime(2026, 3, 1, 12)
 

@@ -14,8 +14,9 @@ from tests.row_server import Asked, Reply, RowServer, find_closed_port, serve_ro
 
 from epic22.adapters.http.answer import Server, parse_retry_after
 from epic22.adapters.http.circuit import Circuit
-from epic22.adapters.http.client import HttpClient, RetryPolicy
+from epic22.adapters.http.client import HttpClient
 from epic22.adapters.http.fetch import FetchedPages, PageFetcher
+from epic22.adapters.http.policy import RetryPolicy
 from epic22.core.errors import SourceError
 from epic22.core.tables.request import EnvironmentText, FetchLimits, Pagination, RequestOrigin
 

@@ -12,7 +12,8 @@ import yaml
 from tests.manual_clock import ManualClock
 from tests.row_server import Asked, Reply, RowServer, find_closed_port, serve_rows
 
-from epic22.adapters.http.client import HttpClient, RetryPolicy
+from epic22.adapters.http.client import HttpClient
+from epic22.adapters.http.policy import RetryPolicy
 from epic22.adapters.sources.base import SourceAddress, SourceRequest
 from epic22.adapters.sources.folder import load_mapping
 from epic22.adapters.sources.http import PageSource, connect_sources

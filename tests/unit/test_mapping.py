@@ -59,6 +59,7 @@ def test_columns_are_taken_joined_replaced_and_drawn_from_json() -> None:
 @pytest.mark.parametrize(
     ("spec", "cells", "wanted"),
     [
+        ("{from: rooms, width: 3}", [" 7", "0012", None, "x"], ["007", "0012", None, "00x"]),
         ("{from: rooms, unit: percent}", ["3.2", "x", None], ["0.032", "x", None]),
         ("{from: rooms, unit: cents}", ["123456", "1"], ["1234.56", "0.01"]),
         ("{from: rooms, unit: fahrenheit}", ["212"], ["100.0"]),
@@ -148,6 +149,43 @@ def test_a_mistake_in_the_file_is_named_with_its_place(change: tuple[str, str], 
 def test_a_column_that_the_source_lacks_is_named_with_the_nearest() -> None:
     with pytest.raises(ColumnError, match=r"no column rooms \(did you mean Rooms\?\), which the mapping file names"):
         map_rows(source(UNITS), HOMES.rename({"rooms": "Rooms"}))
+
+
+WIDE = UNITS.replace(
+    "    columns:\n", '    unpivot: {columns: "^(\\\\d{4})-rooms$", name: year, value: rooms}\n    columns:\n', 1
+).replace("const: U}, id, block", "const: U}, id, year")
+
+
+def test_columns_that_stand_for_periods_become_rows_and_empty_cells_none() -> None:
+    wide = HOMES.drop("rooms").with_columns(
+        pl.Series("2023-rooms", ["1", " "]),
+        pl.Series("2024-rooms", [None, "3"]),
+        pl.Series("#broken", [None, None], dtype=pl.String),
+    )
+    wide = pl.concat([wide, pl.DataFrame({LINE_COLUMN: [4], "#broken": ["2 fields"]})], how="diagonal")
+    made = map_rows(source(WIDE), wide)
+    assert made.select(LINE_COLUMN, "unit_id", "bedrooms").rows() == [(2, "U-1-2023", "1"), (3, "U-2-2024", "3"), (4, None, None)]
+    with pytest.raises(
+        ColumnError, match=r"no column fits '\^\(\\\\d\{4\}\)-rooms\$', which the mapping file unpivots; there are id"
+    ):
+        map_rows(source(WIDE), HOMES)
+
+
+@given(
+    st.lists(
+        st.dictionaries(st.sampled_from(["2022-rooms", "2023-rooms", "2024-rooms"]), st.integers(0, 9)), min_size=1, max_size=6
+    )
+)
+@settings(max_examples=30, deadline=None)
+def test_unpivoted_rows_are_the_cells_that_there_are(cells: list[dict[str, int]]) -> None:
+    names = ("2022-rooms", "2023-rooms", "2024-rooms")
+    columns = {name: pl.Series([None if name not in row else str(row[name]) for row in cells], dtype=pl.String) for name in names}
+    wide = pl.DataFrame({"id": [str(n) for n in range(len(cells))], "block": "A", "info": "{}", **columns}).with_row_index(
+        LINE_COLUMN
+    )
+    made = map_rows(source(WIDE), wide)
+    there = [(f"U-{n}-{name[:4]}", str(row[name])) for n, row in enumerate(cells) for name in names if name in row]
+    assert made.select("unit_id", "bedrooms").rows() == there
 
 
 def test_words_and_leading_zeros_stay_the_text_they_are(tmp_path: Path) -> None:

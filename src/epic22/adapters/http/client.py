@@ -3,11 +3,9 @@
 import hashlib
 import logging
 import ssl
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
 from urllib.parse import urljoin
@@ -29,6 +27,7 @@ from epic22.adapters.http.answer import (
     refuse_status,
 )
 from epic22.adapters.http.circuit import Circuit
+from epic22.adapters.http.policy import BodyBounds, RetryPolicy, SystemClock
 from epic22.core.errors import SourceError
 
 REDIRECTS = frozenset((301, 302, 303, 307, 308))
@@ -36,47 +35,11 @@ MAX_REDIRECTS = 5
 PIECE_BYTES = 2**16
 
 
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How long a server is waited for, in seconds, and how often it is tried.
-
-    A wait doubles from `wait_initial` to `wait_max`, with up to `wait_jitter` added by chance; where the server says how long,
-    that long, up to `max_retry_after`. `max_failures` and `cool_down` are those of the circuit.
-    """
-
-    connect_seconds: float = 10.0
-    read_seconds: float = 60.0
-    attempts: int = 5
-    wait_initial: float = 0.5
-    wait_max: float = 30.0
-    wait_jitter: float = 1.0
-    max_retry_after: float = 120.0
-    max_failures: int = 5
-    cool_down: float = 60.0
-
-
-@dataclass(frozen=True)
-class SystemClock:
-    """The machine's time: `now` (UTC, without a zone), seconds that only ever grow, and a pause."""
-
-    now: Callable[[], datetime] = lambda: datetime.now(UTC).replace(tzinfo=None)
-    monotonic: Callable[[], float] = time.monotonic
-    sleep: Callable[[float], None] = time.sleep
-
-
-@dataclass(frozen=True)
-class BodyBounds:
-    """What a body may take: its bytes once unzipped, and the moment of the monotonic clock when it must have come."""
-
-    max_bytes: int
-    deadline: float
-
-
 @dataclass
 class HttpClient:
     """Fetches pages; `close` it at the end. What it logs and raises holds no address, header or parameter."""
 
-    policy: RetryPolicy = RetryPolicy()
+    policy: RetryPolicy = field(default_factory=RetryPolicy)
     clock: SystemClock = field(default_factory=SystemClock)
     _circuit: Circuit = field(init=False)
     _client: httpx2.Client = field(init=False)
@@ -231,7 +194,7 @@ def _translate_faults(place: str, policy: RetryPolicy) -> Iterator[None]:
         if "CERTIFICATE" in str(error).upper():
             raise SourceError(f"{place}: the server's certificate is not trusted; nothing was sent.") from None
         raise OutageError(f"{place}: the server cannot be reached") from None
+    except (httpx2.InvalidURL, httpx2.StreamError, httpx2.LocalProtocolError, UnicodeError):
+        raise SourceError(f"{place}: the address or a header cannot be sent as it is; look at the mapping.") from None
     except (httpx2.TransportError, httpx2.DecodingError):
         raise OutageError(f"{place}: the answer broke off") from None
-    except (httpx2.InvalidURL, httpx2.StreamError, UnicodeError):
-        raise SourceError(f"{place}: the address or a header cannot be sent as it is; look at the mapping.") from None

@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from epic22.adapters.http.answer import OutageError, PageRequest, Server, parse_server
-from epic22.adapters.http.client import BodyBounds, HttpClient, SystemClock
 from epic22.adapters.http.page_cache import PageCache, StoredAnswer, StoredPage
 from epic22.adapters.http.page_content import SUFFIXES, inspect_page
 from epic22.adapters.http.paging import (
@@ -18,9 +18,13 @@ from epic22.adapters.http.paging import (
     find_next_address,
     find_next_link,
 )
+from epic22.adapters.http.policy import BodyBounds, SystemClock
 from epic22.core.errors import SourceError
 from epic22.core.lineage import sha256
 from epic22.core.tables.request import RequestOrigin
+
+if TYPE_CHECKING:
+    from epic22.adapters.http.client import HttpClient
 
 PAGES_ADVICE = "look at 'pages:' in the mapping"
 
@@ -54,7 +58,7 @@ class Secrets:
 class PageFetcher:
     """Fetches requests into folders of `cache`, with the secrets that they name in `environment`."""
 
-    client: HttpClient
+    client: "HttpClient"
     cache: Path
     environment: Mapping[str, str] = field(repr=False)
     clock: SystemClock = field(default_factory=SystemClock)

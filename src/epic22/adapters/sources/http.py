@@ -6,10 +6,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import polars as pl
 
-from epic22.adapters.http.client import HttpClient
 from epic22.adapters.http.fetch import FetchedPages, PageFetcher
 from epic22.adapters.http.page_content import read_page
 from epic22.adapters.sources.base import ServerKind, SourceRequest
@@ -20,6 +20,9 @@ from epic22.core.tables.parsing import parse_column, strip_text
 from epic22.core.tables.request import PARAM_PREFIX, RequestOrigin
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
 from epic22.core.tables.versions import Position
+
+if TYPE_CHECKING:
+    from epic22.adapters.http.client import HttpClient
 
 LOCAL_TIME_AHEAD = timedelta(hours=14)
 """So far the clocks of a place may be ahead of UTC: what is dated later than that has not happened yet."""
@@ -87,9 +90,16 @@ class PageSource:
         )
 
 
+def _build_client() -> "HttpClient":
+    # Only who asks a server waits until the libraries for it are loaded.
+    from epic22.adapters.http.client import HttpClient
+
+    return HttpClient()
+
+
 @contextmanager
 def connect_sources(
-    request: SourceRequest, build_client: Callable[[], HttpClient] = HttpClient
+    request: SourceRequest, build_client: Callable[[], "HttpClient"] = _build_client
 ) -> Iterator[Sequence[PageSource]]:
     """The requests that a mapping names, fetched in their order. Raises SourceError, FileError for other origins."""
     places = _list_places(request)
