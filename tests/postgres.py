@@ -3,6 +3,7 @@
 import atexit
 import shutil
 import tempfile
+import uuid
 import warnings
 from functools import cache
 from pathlib import Path
@@ -16,6 +17,17 @@ def database_url() -> str:
     if not url:
         pytest.skip(f"no PostgreSQL server can start here: {why}")
     return url
+
+
+def new_database() -> str:
+    """The address of a database of its own on that server, or skip."""
+    import psycopg
+    from sqlalchemy import make_url
+
+    url, name = database_url(), f"t{uuid.uuid4().hex}"
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}"'.encode())
+    return make_url(url).set(database=name).render_as_string(hide_password=False)
 
 
 @cache

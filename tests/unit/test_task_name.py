@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from epic22.adapters.model_store import TASK_NAME
+from epic22.adapters.model_records import TASK_NAME
 from epic22.spec.task_name import build_task_name
 
 SOURCES = [

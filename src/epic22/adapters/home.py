@@ -96,13 +96,20 @@ def wait_for_lock(lock: IO[Any], work: str) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        notice = Timer(QUIET_WAIT_SECONDS, sys.stderr.write, [f"waiting until another process has ended: {work} …\n"])
-        notice.daemon = True
-        notice.start()
-        try:
+        with warn_of_waiting(work):
             fcntl.flock(lock, fcntl.LOCK_EX)
-        finally:
-            notice.cancel()
+
+
+@contextmanager
+def warn_of_waiting(work: str) -> Iterator[None]:
+    """Say on standard error, once, that this waits for another process, where what is inside lasts more than a second."""
+    notice = Timer(QUIET_WAIT_SECONDS, sys.stderr.write, [f"waiting until another process has ended: {work} …\n"])
+    notice.daemon = True
+    notice.start()
+    try:
+        yield
+    finally:
+        notice.cancel()
 
 
 def append_line(path: Path, line: str) -> None:

@@ -1,42 +1,43 @@
 """The registry on a file system: models/<task>/<version>/ and a pointer, replaced atomically, to the champion."""
 
-import io
 import json
-import math
 import os
-import re
 import shutil
 import time
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from epic22.adapters.home import append_line, wait_for_lock, write_atomically
+from epic22.adapters.model_records import (
+    REGISTRY_VIEWS,
+    TASK_NAME,
+    VERSION_NUMBER,
+    check_task_name,
+    describe_absent_version,
+    read_evaluation,
+    read_held_out,
+    read_provenance,
+    read_version,
+    write_decision,
+    write_held_out,
+)
 from epic22.adapters.promotion_log import NOT_PROMOTED, REPLACES, read_decisions
-from epic22.adapters.registry_files import is_file, list_folders, may_hold, read_json, read_lines, write_json
+from epic22.adapters.registry_files import describe_unreadable, is_file, list_folders, may_hold, read_json, read_lines, write_json
 from epic22.core.artifact.model import Model
 from epic22.core.artifact.openers import open_model
 from epic22.core.artifact.sealed import verify_sealed_folder
 from epic22.core.errors import BundleError, UnknownTaskError
-from epic22.core.evaluation.challenge import Challenge
-from epic22.core.evaluation.fairness import FairnessVerdict, GroupShare, PromotionDecision
+from epic22.core.evaluation.fairness import PromotionDecision
 from epic22.core.evaluation.held_out import HeldOutPredictions, VersionEvaluation
-from epic22.core.evaluation.power import Power
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.evaluation.supplementary_tests import TestResult
 from epic22.core.lineage import ModelVersion, Provenance
 from epic22.core.ports import PromotionRecord
-from epic22.core.serialization import collect_views, to_json, view
-from epic22.core.statistics import Interval
+from epic22.core.serialization import to_json
 
-TASK_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
-VERSION_NUMBER = re.compile(r"[1-9][0-9]{0,8}")
 POINTER = "champion.json"
 VERSION = "version.json"
 PROMOTIONS = "promotions.jsonl"
@@ -46,33 +47,8 @@ EXPLANATION = "explanation.json"
 EVALUATION = "evaluation.json"
 HELD_OUT = "held_out.npz"
 INCOMING_PREFIX = ".incoming-"
-MAX_SHOWN = 10
-"""More versions than this are not listed in a message."""
 ABANDONED_SECONDS = 24 * 3600
 """A folder that comes in is moved in within minutes; one of a killed process is removed after a day."""
-VERSION_KEYS = {field.name for field in fields(ModelVersion)}
-UNGATED = {"status": "promoted", "why": "", "fairness": None, "override": None}
-"""What a line of the log says where no gate decided."""
-
-REGISTRY_VIEWS = collect_views(
-    view(PromotionDecision, "status why fairness override challenge?"),
-    view(Challenge, "champion passed why rows margin verdict"),
-    view(VersionEvaluation, "metric value=score.value low=score.low high=score.high rows"),
-    view(
-        FairnessVerdict,
-        "status class=worst.column against=worst.reference *worst_group",
-        worst_group=lambda verdict: verdict.worst.worst or dict.fromkeys(("group", "ratio", "low", "high")),
-    ),
-    view(GroupShare, "group ratio=interval.value low=interval.low high=interval.high"),
-    view(
-        Verdict,
-        "against target horizon metric difference=difference.value low=difference.low high=difference.high p enough_data method "
-        "advice p_adjusted power supplementary_tests",
-    ),
-    view(Power, "sample detectable least=minimum_effect for_seen=seen_data_factor for_least=minimum_data_factor"),
-    view(TestResult, "test metric difference=difference.value low=difference.low high=difference.high p refused=refusal"),
-)
-"""What the log says of a decision (a key by its id, never the key), and the pointer of verdicts."""
 
 
 class ModelStore:
@@ -167,7 +143,7 @@ class ModelStore:
     def _log_promotion(self, task: str, version: str, decision: PromotionDecision | None) -> str:
         """Add a line to the log of promotions; gives its moment."""
         at = datetime.now(UTC).isoformat()
-        content = dict(UNGATED) if decision is None else to_json(decision, REGISTRY_VIEWS)
+        content = write_decision(decision)
         if content["status"] not in NOT_PROMOTED:
             content[REPLACES] = (self._find_pointer(task) or {}).get("at")
         line = {"version": self._read_version(task, version).version, "at": at, **content}
@@ -196,29 +172,14 @@ class ModelStore:
 
     def save_evaluation(self, task: str, version: str, evaluation: VersionEvaluation, held_out: HeldOutPredictions) -> None:
         """Keep beside a version its score and its held-out responses, each with one rename of a whole file."""
-        content = io.BytesIO()
-        np.savez_compressed(
-            content,
-            columns=np.array([json.dumps(held_out.columns)]),
-            row_hashes=held_out.row_hashes,
-            responses=held_out.responses,
-            has_all_rows=np.array([held_out.has_all_rows]),
-        )
         folder = self.folder(task, version)
-        write_atomically(folder / HELD_OUT, content.getvalue())
+        write_atomically(folder / HELD_OUT, write_held_out(held_out))
         write_json(folder / EVALUATION, to_json(evaluation, REGISTRY_VIEWS))
 
     def load_evaluation(self, task: str, version: str) -> VersionEvaluation | None:
         """A version's score; None where that was never written down."""
         path = self.folder(task, version) / EVALUATION
-        if not is_file(path):
-            return None
-        stored = read_json(path)
-        try:
-            ends = (math.nan if stored[end] is None else float(stored[end]) for end in ("value", "low", "high"))
-            return VersionEvaluation(str(stored["metric"]), Interval(*ends), int(stored["rows"]))
-        except (ValueError, TypeError, KeyError):
-            raise BundleError(f"{path}: does not describe a score; restore it or train again.") from None
+        return read_evaluation(str(path), read_json(path)) if is_file(path) else None
 
     def load_held_out(self, task: str, version: str) -> HeldOutPredictions | None:
         """A version's held-out responses; None where they were never written down."""
@@ -226,15 +187,10 @@ class ModelStore:
         if not is_file(path):
             return None
         try:
-            with path.open("rb") as stream, np.load(stream, allow_pickle=False) as arrays:
-                return HeldOutPredictions(
-                    tuple(json.loads(str(arrays["columns"][0]))),
-                    arrays["row_hashes"],
-                    arrays["responses"],
-                    bool(arrays["has_all_rows"][0]),
-                )
-        except Exception:  # noqa: BLE001 - a file that was cut short or emptied makes NumPy and zipfile fail in any way
-            raise BundleError(f"{path}: not readable as held-out predictions; restore it or train again.") from None
+            content = path.read_bytes()
+        except OSError as error:
+            raise describe_unreadable(path, error) from None
+        return read_held_out(str(path), content)
 
     def list_versions(self, task: str) -> tuple[ModelVersion, ...]:
         """All versions of a task that can be read, oldest first."""
@@ -310,39 +266,25 @@ class ModelStore:
     def load_provenance(self, task: str, version: str) -> Provenance | None:
         """What a version was made from; None where that was never written down."""
         path = self.folder(task, version) / PROVENANCE
-        if not is_file(path):
-            return None
-        try:
-            stored = read_json(path)
-            return Provenance(**stored | {"sources": tuple((str(name), str(digest)) for name, digest in stored["sources"])})
-        except (TypeError, KeyError, ValueError):
-            raise BundleError(f"{path}: does not describe where a model comes from; restore it or train again.") from None
+        return read_provenance(str(path), read_json(path)) if is_file(path) else None
+
+    def save_files(self, task: str, version: str) -> None:
+        """Nothing: what is in a version's folder is kept."""
 
     def _task_folder(self, task: str) -> Path:
-        if not TASK_NAME.fullmatch(task):
-            raise UnknownTaskError(f"{task[:80]!r} is not a task name; use up to 64 small letters, digits, '-' and '_'.")
-        return self.root / task
+        return self.root / check_task_name(task)
 
     def _describe_absence(self, task: str, version: str) -> str:
         """The message about a version that is not there, with those that are."""
         numbers = [one.name for one in list_folders(self._task_folder(task), VERSION_NUMBER) if may_hold(one, VERSION)]
-        if not numbers:
-            tasks = ", ".join(dict.fromkeys(one.task for one in self.list_all_versions())) or "none yet"
-            return f"task {task!r} has no versions; tasks with some: {tasks}. Train it with 'epic22 train'."
-        shown = numbers if len(numbers) <= MAX_SHOWN else [numbers[0], "…", *numbers[1 - MAX_SHOWN :]]
-        champion = self.find_champion(task)
-        serving = "" if champion is None else f", of which {champion.version} serves"
-        verb = "are" if numbers[1:] else "is"
-        return f"task {task!r} has no version {version[:20]!r}; there {verb} {', '.join(shown)}{serving}."
+        tasks = [] if numbers else [one.task for one in self.list_all_versions()]
+        return describe_absent_version(task, version, numbers, tasks, self.find_champion(task))
 
     def _read_version(self, task: str, version: str) -> ModelVersion:
         path = self.folder(task, version) / VERSION
         if not VERSION_NUMBER.fullmatch(version) or not may_hold(path.parent, VERSION):
             raise UnknownTaskError(self._describe_absence(task, version))
-        content = read_json(path)
-        if set(content) != VERSION_KEYS or not all(isinstance(value, str) for value in content.values()):
-            raise BundleError(f"{path}: does not describe a model version; restore it or train again.")
-        stored = ModelVersion(**content)
+        stored = read_version(str(path), read_json(path))
         if (stored.task, stored.version) != (task, version):
             raise BundleError(
                 f"{path}: is version {stored.version[:20]} of task {stored.task[:80]}, copied or moved here by hand; "

@@ -191,6 +191,9 @@ class Registry(Protocol):
     def load_explanation(self, task: str, version: str) -> Mapping[str, Any] | None:
         """What a version looks at; None where that was never written down. Raises BundleError where it is damaged."""
 
+    def save_files(self, task: str, version: str) -> None:
+        """Keep what was written in a version's folder since it was saved: reports, pictures, the task file."""
+
 
 @dataclass(frozen=True)
 class FamilyRecord:

@@ -1,0 +1,175 @@
+"""The connection to the metadata database: PostgreSQL, or SQLite in a file; each with the care that it needs.
+
+PostgreSQL: tables in a schema of their own, so that MLflow and Optuna may use the same database; a server that does not answer
+is given up after seconds. SQLite: write-ahead log, so that readers and a writer do not wait for each other; a writer takes its
+turn at its begin, never in its middle.
+"""
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property, partial
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+from weakref import finalize
+
+from sqlalchemy import Connection, Engine, create_engine, event
+from sqlalchemy.exc import DBAPIError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from epic22.core.errors import NotInstalledError, StorageError
+
+SETTING = "EPIC22_DATABASE_URL"
+SCHEMA = "epic22"
+CONNECT_SECONDS = 5
+STATEMENT_SECONDS = 30
+BUSY_SECONDS = 30
+LOCK_KEY = 0x65706332
+"""The first half of the keys of our advisory locks: those of other programs on the server begin otherwise."""
+
+
+class Database:
+    """The metadata database at a URL. Its tables are made, or brought up to date, when it is first used.
+
+    `read` and `write` give a connection in a transaction. Both raise StorageError, one sentence without the password, where the
+    server or file cannot be used; NotInstalledError without psycopg.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self.is_sqlite = url.startswith("sqlite:")
+        self._is_current = False
+
+    def __repr__(self) -> str:
+        return f"Database({self.place})"
+
+    @property
+    def place(self) -> str:
+        """Where it is, for people: never the user's name or password."""
+        address = urlsplit(self._url)
+        return self.path.name if self.is_sqlite else f"{address.hostname or 'the local socket'}{address.path}"
+
+    @property
+    def path(self) -> Path:
+        """The file of an SQLite database."""
+        return Path(self._url.removeprefix("sqlite:///"))
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A connection that sees one state of all tables."""
+        self._prepare()
+        with self._translate_faults(), self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self) -> Iterator[Connection]:
+        """A connection whose changes become visible together at the end, or not at all."""
+        self._prepare()
+        with self._translate_faults(), self.engine.connect() as connection:
+            writer = connection.execution_options(epic22_writes=True)
+            with writer.begin():
+                yield writer
+
+    @cached_property
+    def engine(self) -> Engine:
+        """The pool of connections, which are given back when this database is no longer used."""
+        engine = self._open_sqlite() if self.is_sqlite else self._open_server()
+        finalize(self, engine.dispose)
+        return engine
+
+    def _prepare(self) -> None:
+        if self._is_current:
+            return
+        from epic22.adapters.metadata.migrations import upgrade
+
+        with self._translate_faults():
+            upgrade(self)
+        self._is_current = True
+
+    @contextmanager
+    def _translate_faults(self) -> Iterator[None]:
+        try:
+            yield
+        except DBAPIError as error:
+            reason = str(error.orig).strip().partition("\n")[0] or type(error.orig).__name__
+            fault = "no connection to" if isinstance(error, OperationalError) else "it was refused by"
+            raise StorageError(f"{SETTING}: {fault} {self.place}: {reason}; mend or unset it.") from error
+
+    def _open_server(self) -> Engine:
+        if find_spec("psycopg") is None:
+            raise NotInstalledError(
+                f"{SETTING}: the library 'psycopg' is not installed; pip install 'epic22[postgres]', or unset it."
+            )
+        engine = create_engine(
+            "postgresql+psycopg://" + self._url.partition("://")[2],
+            pool_pre_ping=True,
+            connect_args={
+                "connect_timeout": CONNECT_SECONDS,
+                "options": f"-c search_path={SCHEMA} -c statement_timeout={STATEMENT_SECONDS}s",
+            },
+        )
+        event.listen(engine, "begin", _begin_server)
+        return engine
+
+    def _open_sqlite(self) -> Engine:
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        engine = create_engine("sqlite://", creator=partial(_connect_sqlite, self.path), poolclass=QueuePool)
+        event.listen(engine, "begin", _begin_sqlite)
+        return engine
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Wait for the lock of that name, which one process of all machines has; it ends with the process or its connection."""
+        with self._translate_faults(), self.engine.connect() as connection:
+            session = connection.execution_options(isolation_level="AUTOCOMMIT", epic22_writes=True)
+            session.exec_driver_sql("SET statement_timeout = 0")
+            session.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK_KEY}, {hash_name(name)})")
+            try:
+                yield
+            finally:
+                # A connection that goes back to the pool keeps its locks.
+                session.invalidate()
+
+    def lock_in_transaction(self, connection: Connection, name: str) -> None:
+        """Wait until no other transaction has the lock of that name; it ends with this one. SQLite has one writer anyway."""
+        if not self.is_sqlite:
+            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY}, {hash_name(name)})")
+
+
+def hash_name(name: str) -> int:
+    """A signed 32-bit number of a name, the same everywhere.
+
+    >>> hash_name("champion/churn")
+    -1169650028
+    """
+    number = zlib.crc32(name.encode())
+    return number - (1 << 32) if number >= 1 << 31 else number
+
+
+def _connect_sqlite(path: Path) -> sqlite3.Connection:
+    # No transactions of the driver's own: it begins them late, and a reader that then writes cannot wait for its turn.
+    options: dict[str, Any] = {"timeout": BUSY_SECONDS, "isolation_level": None, "check_same_thread": False}
+    connection: sqlite3.Connection = sqlite3.connect(path, **options)
+    try:
+        connection.execute("PRAGMA journal_mode=WAL").fetchone()
+    except sqlite3.OperationalError as error:
+        if "readonly" not in str(error) and "unable to open" not in str(error):
+            raise
+        connection.close()
+        # Where nothing can be written nobody writes: the file is read as it is.
+        connection = sqlite3.connect(f"{path.absolute().as_uri()}?immutable=1", uri=True, **options)
+    connection.execute("PRAGMA foreign_keys=ON")
+    return connection
+
+
+def _begin_server(connection: Connection) -> None:
+    if not connection.get_execution_options().get("epic22_writes"):
+        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get("epic22_writes")
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
