@@ -22,8 +22,9 @@ class Settings:
     keys that may override a refused promotion (EPIC22_AUTHORISED_KEYS: SHA-256 digests of keys, separated by commas).
     `openlineage_url` (EPIC22_OPENLINEAGE_URL) is a server that hears lineage events besides the file; none otherwise.
     `memory_cap` (EPIC22_MEMORY_CAP, such as 4GB; default: half of the machine's memory) in bytes: a table that would take more to
-    train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database that keeps the studies of
-    searches; files below `home` otherwise. It may hold a password, so it is never shown. `onnx_provider` (EPIC22_ONNX_PROVIDER:
+    train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database, or an SQLite file,
+    that keeps the versions of data and models, champions, decisions and receipts, and a server the studies of searches too; files
+    below `home` otherwise. It may hold a password, so it is never shown. `onnx_provider` (EPIC22_ONNX_PROVIDER:
     cpu, coreml or auto; default cpu) is what computes networks that serve, where it answers as the processor does.
     """
 
@@ -52,7 +53,8 @@ class Settings:
         cap = parse_memory(environment.get("EPIC22_MEMORY_CAP") or "50%", "EPIC22_MEMORY_CAP")
         database = environment.get("EPIC22_DATABASE_URL") or None
         if database is not None and not _is_database(database):
-            raise UserError("EPIC22_DATABASE_URL is no PostgreSQL address; give one such as postgresql://user@localhost/epic22.")
+            example = "postgresql://user@localhost/epic22 or sqlite:////srv/epic22/metadata.sqlite"
+            raise UserError(f"EPIC22_DATABASE_URL is no address of a database; give one such as {example}.")
         provider = environment.get("EPIC22_ONNX_PROVIDER") or "cpu"
         if provider not in ONNX_PROVIDERS:
             raise UserError(f"EPIC22_ONNX_PROVIDER is {provider!r}; give {', '.join(ONNX_PROVIDERS)}.")
@@ -70,6 +72,8 @@ def read_source_address(text: str, environment: Mapping[str, str] = os.environ) 
 
 
 def _is_database(url: str) -> bool:
+    if url.startswith("sqlite:"):
+        return re.fullmatch(r"sqlite:////[^?#]+[^/?#]", url) is not None
     try:
         port = urlsplit(url).port
     except ValueError:

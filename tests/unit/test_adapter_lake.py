@@ -7,10 +7,13 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable
+from tests.postgres import new_database
 from tests.small_tables import small_tables
 
 from epic22.adapters.lake import Lake, is_delta, list_delta_files
 from epic22.adapters.lake_transaction import DeltaTransaction
+from epic22.adapters.metadata.data_versions import VersionRecords
+from epic22.adapters.metadata.database import Database
 from epic22.core.errors import LakeError
 from epic22.core.tables.canonical import KNOWN_AT, get_canonical_table
 from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult
@@ -20,8 +23,17 @@ UNITS, ORDERS = get_canonical_table("units"), get_canonical_table("work_orders")
 NOTHING_BROKEN = pl.DataFrame(schema={"line": pl.Int64, "reason": pl.String, "row": pl.String})
 
 
+@pytest.fixture(params=["files", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
+def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
+    """A lake whose log of versions is in files, or in a database that several machines share."""
+    if request.param == "files":
+        return Lake(tmp_path / "lake")
+    database = Database(new_database() if request.param == "postgresql" else f"sqlite:///{tmp_path}/meta/data.sqlite")
+    return Lake(tmp_path / "lake", VersionRecords(database))
+
+
 @pytest.fixture
-def lake(tmp_path: Path) -> Lake:
+def lake_of_files(tmp_path: Path) -> Lake:
     return Lake(tmp_path / "lake")
 
 
@@ -194,9 +206,9 @@ def test_rows_of_an_ingest_that_was_killed_are_seen_by_nobody_and_not_by_the_nex
     assert lake.scan("units").collect()["unit_id"].sort().to_list() == ["U0", "U2"]
 
 
-def test_a_manifest_that_describes_no_version_is_refused_by_its_path(lake: Lake) -> None:
-    add_units(lake, units(0))
-    manifest = lake.root / "versions" / "00000001.json"
+def test_a_manifest_that_describes_no_version_is_refused_by_its_path(lake_of_files: Lake) -> None:
+    add_units(lake_of_files, units(0))
+    manifest = lake_of_files.root / "versions" / "00000001.json"
     sound = json.loads(manifest.read_bytes())
     # What a later version of this program adds may change what the rest means.
     table = sound["tables"]["units"] | {"x": 1}
@@ -204,15 +216,15 @@ def test_a_manifest_that_describes_no_version_is_refused_by_its_path(lake: Lake)
     for content in ("{", "{}", "[]", *strange):
         manifest.write_text(content)
         with pytest.raises(LakeError, match=r"00000001\.json: does not describe a data version"):
-            lake.version(1)
+            lake_of_files.version(1)
 
 
-def test_a_manifest_names_the_delta_version_of_each_table(lake: Lake) -> None:
-    add_units(lake, units(0))
-    version = add_units(lake, units(1))
-    stored = json.loads((lake.root / "versions" / "00000002.json").read_text())
-    assert stored["tables"]["units"]["delta_version"] == DeltaTable(lake.root / "units").version()
-    assert lake.version(2) == version
+def test_a_manifest_names_the_delta_version_of_each_table(lake_of_files: Lake) -> None:
+    add_units(lake_of_files, units(0))
+    version = add_units(lake_of_files, units(1))
+    stored = json.loads((lake_of_files.root / "versions" / "00000002.json").read_text())
+    assert stored["tables"]["units"]["delta_version"] == DeltaTable(lake_of_files.root / "units").version()
+    assert lake_of_files.version(2) == version
 
 
 def test_an_empty_lake_has_no_rows_and_says_how_to_begin(lake: Lake) -> None:
@@ -239,3 +251,19 @@ def test_a_delta_table_without_rows_is_refused(tmp_path: Path) -> None:
     pl.DataFrame(schema={"n": pl.Int64}).write_delta(tmp_path / "table")
     with pytest.raises(LakeError, match="a Delta table without rows"):
         list_delta_files(tmp_path / "table")
+
+
+def test_only_one_change_at_a_time_is_made_of_a_lake_wherever_its_log_is(lake: Lake) -> None:
+    with lake.begin_transaction(), pytest.raises(LakeError, match="another ingest is running"), lake.begin_transaction():
+        pass
+    with lake.begin_transaction() as transaction:
+        stage(transaction, units(0))
+        assert transaction.commit("tester") is not None
+
+
+def test_a_number_that_another_took_meanwhile_is_refused(lake: Lake) -> None:
+    with lake.begin_transaction() as transaction:
+        stage(transaction, units(0))
+        assert lake.versions.add_manifest(1, "0" * 64, b"{}")
+        with pytest.raises(LakeError, match="was made by another ingest meanwhile"):
+            transaction.commit("tester")

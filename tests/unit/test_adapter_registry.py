@@ -22,8 +22,8 @@ from epic22.core.errors import BundleError, UnknownTaskError
 from epic22.core.evaluation import supplementary_tests
 from epic22.core.evaluation.fairness import AdverseImpact, FairnessVerdict, GroupShare, Override, PromotionDecision
 from epic22.core.evaluation.significance import Verdict
-from epic22.core.lineage import Dataset, DataVersion, ModelVersion, Node, PredictionRecord, Provenance
-from epic22.core.ports import FamilyRecord, PredictionLog, RunRecord
+from epic22.core.lineage import Dataset, DataVersion, ModelVersion, PredictionRecord, Provenance
+from epic22.core.ports import FamilyRecord, RunRecord
 from epic22.core.prediction import Prediction, PredictionScore
 from epic22.core.statistics import Interval
 from epic22.services.promote import list_models
@@ -290,14 +290,6 @@ def test_no_receipt_is_given_for_an_entity_that_looks_like_one(tmp_path: Path) -
     assert files.find_receipts("cc") == ()
 
 
-def test_answers_are_counted_by_task_and_version(tmp_path: Path) -> None:
-    files = FilePredictionLog(tmp_path)
-    at = datetime(2024, 1, 1)
-    versions = [("toy", "1"), ("toy", "2"), ("toy", "1"), ("other", "1")]
-    files.write(PredictionRecord(str(n) * 64, task, version, "a" * 64, "e", at) for n, (task, version) in enumerate(versions))
-    assert files.count_predictions() == {("toy", "1"): 2, ("toy", "2"): 1, ("other", "1"): 1}
-
-
 def test_many_threads_lose_no_receipt(tmp_path: Path) -> None:
     queue = BufferedPredictionLog(FilePredictionLog(tmp_path), flush_seconds=0.001)
 
@@ -311,19 +303,8 @@ def test_many_threads_lose_no_receipt(tmp_path: Path) -> None:
     for thread in threads:
         thread.join()
     queue.close()
-    assert len({r.receipt for r in queue.files.find_receipts("")}) == 400
+    assert len({r.receipt for r in queue.store.find_receipts("")}) == 400
     assert queue.dropped == 0
-
-
-@pytest.mark.parametrize("buffered", [False, True])
-def test_a_receipt_says_what_its_row_was_read_from(tmp_path: Path, buffered: bool) -> None:
-    files = FilePredictionLog(tmp_path)
-    log: PredictionLog = BufferedPredictionLog(files, flush_seconds=60) if buffered else files
-    origin = Node("source", "a" * 64, "rows.csv")
-    log.log_predictions(MODEL, [prediction("1" * 64, "a")], origin)
-    log.log_predictions(MODEL, [prediction("2" * 64, "b")])
-    log.close()
-    assert [(one.entity, one.row_from) for one in files.find_receipts("")] == [("a", origin), ("b", None)]
 
 
 def test_a_full_queue_takes_answers_again_once_it_was_written(tmp_path: Path) -> None:
@@ -337,7 +318,7 @@ def test_a_full_queue_takes_answers_again_once_it_was_written(tmp_path: Path) ->
     assert queue.dropped == 3
     assert [log["count"] for log in logs] == [1, 1, 1]
     assert [log["since_start"] for log in logs] == [1, 2, 3]
-    assert queue.files.count_predictions() == {("toy", "1"): 6}
+    assert queue.store.count_predictions() == {("toy", "1"): 6}
 
 
 def test_events_of_one_piece_of_work_share_a_run_and_name_each_kind_of_thing(tmp_path: Path) -> None:

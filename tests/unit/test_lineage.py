@@ -289,7 +289,7 @@ def test_a_full_queue_drops_and_counts_and_never_waits(tmp_path: Path) -> None:
         queue.close()
     assert queue.dropped == 8
     assert [(line["event"], line["count"]) for line in logs] == [("receipts dropped", 8)]
-    assert len(queue.files.find_receipts("1")) == 2
+    assert len(queue.store.find_receipts("1")) == 2
 
 
 def test_a_journal_that_cannot_write_says_so_and_raises_nothing(tmp_path: Path) -> None:

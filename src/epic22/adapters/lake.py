@@ -9,10 +9,7 @@ A version exists once its manifest does, and that is one rename of a whole file.
 (an ingest was killed) are seen by nobody; the next ingest takes those tables back to what its parent names before it adds rows.
 """
 
-import fcntl
 import json
-import os
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -25,44 +22,47 @@ from deltalake import DeltaTable
 from pydantic import TypeAdapter
 
 from epic22.adapters.lake_transaction import DeltaTransaction
+from epic22.adapters.version_files import VersionFiles, VersionLog
 from epic22.core.data.point_in_time import Tables, build_tables
 from epic22.core.errors import LakeError
 from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable, get_canonical_table
 from epic22.core.tables.versions import LakeVersion, TableVersion
 
-VERSIONS, QUARANTINE, LOCK = "versions", "quarantine", ".lock"
+QUARANTINE = "quarantine"
 QUARANTINE_SCHEMA = {"table": pl.String(), "file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "row": pl.String()}
 STORED_VERSION = TypeAdapter(LakeVersion)
 """A version as its manifest has it."""
 
 
 class Lake:
-    """The versions of the canonical tables in one folder."""
+    """The versions of the canonical tables in one folder; `versions` is where their manifests are, the folder where None."""
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, versions: VersionLog | None = None) -> None:
         self.root = root
+        self.versions = VersionFiles(root) if versions is None else versions
 
     def log(self) -> tuple[LakeVersion, ...]:
         """All versions, oldest first."""
-        return tuple(self.version(number) for number in self._list_numbers())
+        return tuple(self.version(number) for number in self.versions.list_numbers())
 
     def latest(self) -> LakeVersion | None:
         """The newest version, None before the first."""
-        numbers = self._list_numbers()
+        numbers = self.versions.list_numbers()
         return self.version(numbers[-1]) if numbers else None
 
     def version(self, number: int) -> LakeVersion:
         """The version of that number. Raises LakeError."""
-        path = self._manifest_path(number)
-        try:
-            return STORED_VERSION.validate_json(path.read_bytes(), extra="forbid")
-        except FileNotFoundError:
-            numbers = self._list_numbers()
+        manifest = self.versions.read_manifest(number)
+        if manifest is None:
+            numbers = self.versions.list_numbers()
             range_ = f"there are {numbers[0]} to {numbers[-1]}" if numbers else "there is none yet; ingest something first"
-            raise LakeError(f"no data version {number}; {range_}.") from None
+            raise LakeError(f"no data version {number}; {range_}.")
+        try:
+            return STORED_VERSION.validate_json(manifest, extra="forbid")
         except ValueError:
-            raise LakeError(f"{path}: does not describe a data version; restore it from a backup.") from None
+            place = self.versions.locate(number)
+            raise LakeError(f"{place}: does not describe a data version; restore it from a backup.") from None
 
     def scan(self, table: str, version: int | None = None) -> pl.LazyFrame:
         """The rows of a table in a version (the newest where None), all their versions, in the canonical schema."""
@@ -100,11 +100,9 @@ class Lake:
         Raises LakeError while another process changes them.
         """
         self.root.mkdir(parents=True, exist_ok=True)
-        with (self.root / LOCK).open("w") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                raise LakeError(f"{self.root}: another ingest is running; wait for its end.") from None
+        with self.versions.try_lock() as is_free:
+            if not is_free:
+                raise LakeError(f"{self.root}: another ingest is running; wait for its end.")
             transaction = DeltaTransaction(self.root, self.latest(), self.scan_at, self._publish)
             try:
                 yield transaction
@@ -154,27 +152,11 @@ class Lake:
     def _find_version(self, number: int | None) -> LakeVersion | None:
         return self.latest() if number is None else self.version(number)
 
-    def _list_numbers(self) -> list[int]:
-        return sorted(int(path.stem) for path in (self.root / VERSIONS).glob("*.json") if path.stem.isdigit())
-
-    def _manifest_path(self, number: int) -> Path:
-        return self.root / VERSIONS / f"{number:08d}.json"
-
     def _publish(self, version: LakeVersion) -> LakeVersion:
-        """Write the manifest whole, under a name that nobody has: the moment at which the version comes to be."""
-        place = self._manifest_path(version.number)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        fresh = place.with_name(f".{uuid.uuid4().hex}")
-        with fresh.open("w") as stream:
-            json.dump(to_json(version), stream, indent=1, ensure_ascii=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        try:
-            os.link(fresh, place)
-        except FileExistsError:
-            raise LakeError(f"data version {version.number} was made by another ingest meanwhile; run this one again.") from None
-        finally:
-            fresh.unlink()
+        """Keep the manifest: the moment at which the version comes to be."""
+        content = json.dumps(to_json(version), indent=1, ensure_ascii=False).encode()
+        if not self.versions.add_manifest(version.number, version.id, content):
+            raise LakeError(f"data version {version.number} was made by another ingest meanwhile; run this one again.")
         return version
 
 

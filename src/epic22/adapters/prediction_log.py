@@ -8,15 +8,16 @@ import json
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Event, Lock, Thread
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord
+from epic22.core.ports import PredictionLog, PredictionLogReader
 from epic22.core.prediction import Prediction
 from epic22.core.serialization import collect_views, to_json, view
 
@@ -35,6 +36,13 @@ LINE_VIEWS = collect_views(
 """What a line says of an answer."""
 
 
+class ReceiptStore(PredictionLog, PredictionLogReader, Protocol):
+    """Where receipts are kept: files, or a database."""
+
+    def write(self, receipts: Iterable[PredictionRecord]) -> None:
+        """Add receipts; what cannot be written is logged."""
+
+
 class FilePredictionLog:
     """The prediction log as files; `log_predictions` writes at once."""
 
@@ -49,7 +57,7 @@ class FilePredictionLog:
     def close(self) -> None:
         """Nothing waits here."""
 
-    def write(self, receipts: Iterator[PredictionRecord]) -> None:
+    def write(self, receipts: Iterable[PredictionRecord]) -> None:
         """Add receipts to the files of their days; what cannot be written is logged."""
         days: dict[str, list[str]] = {}
         for receipt in receipts:
@@ -91,8 +99,8 @@ class FilePredictionLog:
 class BufferedPredictionLog:
     """A prediction log that writes in a thread of its own, once a second and at the end; see the module for what may be lost."""
 
-    def __init__(self, files: FilePredictionLog, max_pending: int = MAX_PENDING, flush_seconds: float = FLUSH_SECONDS) -> None:
-        self.files, self.max_pending, self.flush_seconds = files, max_pending, flush_seconds
+    def __init__(self, store: ReceiptStore, max_pending: int = MAX_PENDING, flush_seconds: float = FLUSH_SECONDS) -> None:
+        self.store, self.max_pending, self.flush_seconds = store, max_pending, flush_seconds
         self.dropped = 0
         self._pending: list[tuple[ModelVersion, list[tuple[str, str]], datetime, Node | None]] = []
         self._n_pending = 0
@@ -131,7 +139,7 @@ class BufferedPredictionLog:
             lost, self._n_reported = self.dropped - self._n_reported, self.dropped
         if lost:
             get_logger().warning("receipts dropped", count=lost, since_start=self.dropped, most_waiting=self.max_pending)
-        self.files.write(
+        self.store.write(
             PredictionRecord(receipt, v.task, v.version, v.model_hash, entity, at, row_from)
             for v, pairs, at, row_from in batches
             for receipt, entity in pairs

@@ -7,7 +7,7 @@ champion. Nobody sees what came before either.
 import json
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -15,8 +15,8 @@ from typing import Any
 from sqlalchemy import Connection, Row, Select, func, insert, select, update
 
 from epic22.adapters.artifacts import Artifacts
-from epic22.adapters.home import wait_for_lock, warn_of_waiting
 from epic22.adapters.metadata.database import Database
+from epic22.adapters.metadata.locks import hold_lock, lock_in_transaction
 from epic22.adapters.metadata.schema import CHAMPIONS, MODEL_DOCUMENTS, MODEL_VERSIONS, PROMOTIONS
 from epic22.adapters.model_records import (
     REGISTRY_VIEWS,
@@ -80,7 +80,7 @@ class SharedModelStore:
     def _write(self, task: str) -> Iterator[Connection]:
         """A transaction that changes what is said of a task; those of one task come one after the other."""
         with self.database.write() as connection:
-            self.database.lock_in_transaction(connection, f"task/{task}")
+            lock_in_transaction(self.database, connection, f"task/{task}")
             yield connection
 
     def load(self, task: str, version: str | None = None) -> Model:
@@ -111,17 +111,7 @@ class SharedModelStore:
     @contextmanager
     def lock_champion(self, task: str) -> Iterator[None]:
         """Wait until no other process on any machine decides which version serves the task, which is said where it lasts."""
-        check_task_name(task)
-        work = f"a training or promotion of task {task}"
-        if self.database.is_sqlite:
-            self.database.path.parent.mkdir(parents=True, exist_ok=True)
-            with (self.database.path.parent / f".champion-{task}.lock").open("a") as lock:
-                wait_for_lock(lock, work)
-                yield
-            return
-        with ExitStack() as stack:
-            with warn_of_waiting(work):
-                stack.enter_context(self.database.lock(f"champion/{task}"))
+        with hold_lock(self.database, f"champion/{check_task_name(task)}", f"a training or promotion of task {task}"):
             yield
 
     def promote(self, task: str, version: str, verdicts: Sequence[Verdict], decision: PromotionDecision | None = None) -> None:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from epic22.bootstrap.components import Components as Components
     from epic22.bootstrap.components import assemble as assemble
     from epic22.bootstrap.components import current_user as current_user
-    from epic22.bootstrap.components import open_lake as open_lake
     from epic22.bootstrap.components import open_studies as open_studies
     from epic22.bootstrap.doctor import examine_machine as examine_machine
     from epic22.bootstrap.export import export_model as export_model
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.promotion import trace_back as trace_back
     from epic22.bootstrap.quality import assess_version as assess_version
     from epic22.bootstrap.sample import write_sample as write_sample
+    from epic22.bootstrap.stores import open_lake as open_lake
     from epic22.bootstrap.training import FeatureConfig as FeatureConfig
     from epic22.bootstrap.training import TrainingResult as TrainingResult
     from epic22.bootstrap.training import train_and_promote as train_and_promote
@@ -62,7 +62,8 @@ NAMES = {
         "compare_feature",
         "compare_file",
     ),
-    "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_lake", "open_studies"),
+    "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_studies"),
+    "epic22.bootstrap.stores": ("open_lake",),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.export": ("export_model",),
     "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_address", "ingest_folder"),

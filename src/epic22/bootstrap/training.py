@@ -318,6 +318,7 @@ def _report_and_promote(components: Components, run: RunT, progress: Progress) -
         figures={**report.figures, **report.explanation_figures},
         metrics={} if device is None else device.metrics,
     )
+    components.registry.save_files(run.version.task, run.version.version)
     tracking_id = track_and_promote(components, record, run.verdicts, run.promotion)
     progress.step()
     return TrainingResult(run, report.path, tracking_id)
@@ -367,6 +368,7 @@ def save_task_file(components: Components, result: TrainingResult[RowRun], spec:
     full_spec = add_inferred(spec, Inferred(run.task, run.examples.X, run.audit, run.notes))
     path = components.registry.folder(run.version.task, run.version.version) / TASK_FILE
     write_task_file(full_spec, path)
+    components.registry.save_files(run.version.task, run.version.version)
     return replace(result, spec=full_spec, task_file=path)
 
 

@@ -6,7 +6,6 @@ turn at its begin, never in its middle.
 """
 
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property, partial
@@ -27,8 +26,6 @@ SCHEMA = "epic22"
 CONNECT_SECONDS = 5
 STATEMENT_SECONDS = 30
 BUSY_SECONDS = 30
-LOCK_KEY = 0x65706332
-"""The first half of the keys of our advisory locks: those of other programs on the server begin otherwise."""
 
 
 class Database:
@@ -121,32 +118,16 @@ class Database:
         return engine
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Wait for the lock of that name, which one process of all machines has; it ends with the process or its connection."""
+    def open_session(self) -> Iterator[Connection]:
+        """A connection of its own to a server, without transactions and time limits, that is closed at the end: for locks."""
         with self._translate_faults(), self.engine.connect() as connection:
             session = connection.execution_options(isolation_level="AUTOCOMMIT", epic22_writes=True)
             session.exec_driver_sql("SET statement_timeout = 0")
-            session.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK_KEY}, {hash_name(name)})")
             try:
-                yield
+                yield session
             finally:
-                # A connection that goes back to the pool keeps its locks.
+                # A connection that goes back to the pool would keep its locks.
                 session.invalidate()
-
-    def lock_in_transaction(self, connection: Connection, name: str) -> None:
-        """Wait until no other transaction has the lock of that name; it ends with this one. SQLite has one writer anyway."""
-        if not self.is_sqlite:
-            connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({LOCK_KEY}, {hash_name(name)})")
-
-
-def hash_name(name: str) -> int:
-    """A signed 32-bit number of a name, the same everywhere.
-
-    >>> hash_name("champion/churn")
-    -1169650028
-    """
-    number = zlib.crc32(name.encode())
-    return number - (1 << 32) if number >= 1 << 31 else number
 
 
 def _connect_sqlite(path: Path) -> sqlite3.Connection:

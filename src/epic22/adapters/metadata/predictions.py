@@ -1,0 +1,69 @@
+"""The receipts of answers given, in the metadata database."""
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Row, func, insert, select
+
+from epic22.adapters.metadata.database import Database
+from epic22.adapters.metadata.schema import PREDICTIONS
+from epic22.adapters.prediction_log import get_logger
+from epic22.core.errors import StorageError
+from epic22.core.lineage import ModelVersion, Node, PredictionRecord
+from epic22.core.prediction import Prediction
+
+BATCH_ROWS = 5_000
+COLUMNS = [column for column in PREDICTIONS.c if column.name != "id"]
+
+
+@dataclass(frozen=True)
+class PredictionRecords:
+    """The prediction log as rows of a database; `log_predictions` writes at once."""
+
+    database: Database
+
+    def log_predictions(self, version: ModelVersion, predictions: Sequence[Prediction], row_from: Node | None = None) -> None:
+        """Write these answers' receipts, and what their rows were read from; what cannot be written is logged."""
+        v, now = version, datetime.now(UTC).replace(tzinfo=None)
+        self.write(PredictionRecord(p.receipt, v.task, v.version, v.model_hash, p.entity, now, row_from) for p in predictions)
+
+    def close(self) -> None:
+        """Nothing waits here."""
+
+    def write(self, receipts: Iterable[PredictionRecord]) -> None:
+        """Add receipts, all or none; what cannot be written is logged."""
+        rows = [_to_row(receipt) for receipt in receipts]
+        if not rows:
+            return
+        try:
+            with self.database.write() as connection:
+                for start in range(0, len(rows), BATCH_ROWS):
+                    connection.execute(insert(PREDICTIONS), rows[start : start + BATCH_ROWS])
+        except StorageError as error:
+            get_logger().warning("receipts not written", count=len(rows), reason=str(error))
+
+    def find_receipts(self, prefix: str) -> tuple[PredictionRecord, ...]:
+        """Every time an answer was given whose receipt begins so, oldest first."""
+        query = select(*COLUMNS).where(PREDICTIONS.c.receipt.startswith(prefix, autoescape=True)).order_by(PREDICTIONS.c.id)
+        with self.database.read() as connection:
+            return tuple(map(_to_record, connection.execute(query)))
+
+    def count_predictions(self) -> Mapping[tuple[str, str], int]:
+        """How many answers each (task, version) gave."""
+        by = (PREDICTIONS.c.task, PREDICTIONS.c.version)
+        with self.database.read() as connection:
+            return {(row[0], row[1]): row[2] for row in connection.execute(select(*by, func.count()).group_by(*by))}
+
+
+def _to_row(receipt: PredictionRecord) -> dict[str, Any]:
+    origin = receipt.row_from and json.dumps((receipt.row_from.type, receipt.row_from.id, receipt.row_from.label))
+    return vars(receipt) | {"at": receipt.at.isoformat(), "row_from": origin}
+
+
+def _to_record(row: "Row[Any]") -> PredictionRecord:
+    stored = dict(row._mapping)
+    origin = None if stored["row_from"] is None else Node(*json.loads(stored["row_from"]))
+    return PredictionRecord(**stored | {"at": datetime.fromisoformat(stored["at"]), "row_from": origin})
