@@ -6,11 +6,12 @@ A lock ends with its process, and with its connection to the server.
 import fcntl
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import IO
 
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from epic22.adapters.home import wait_for_lock, warn_of_waiting
 from epic22.adapters.metadata.database import Database
@@ -30,7 +31,8 @@ def hold_lock(database: Database, name: str, work: str) -> Iterator[None]:
     with database.open_session() as session:
         with warn_of_waiting(work):
             session.exec_driver_sql(f"SELECT pg_advisory_lock({LOCK_KEY}, {hash_name(name)})")
-        yield
+        with _release(session, name):
+            yield
 
 
 @contextmanager
@@ -46,7 +48,20 @@ def try_lock(database: Database, name: str) -> Iterator[bool]:
             yield True
         return
     with database.open_session() as session:
-        yield bool(session.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK_KEY}, {hash_name(name)})").scalar())
+        is_free = bool(session.exec_driver_sql(f"SELECT pg_try_advisory_lock({LOCK_KEY}, {hash_name(name)})").scalar())
+        with _release(session, name) if is_free else nullcontext():
+            yield is_free
+
+
+@contextmanager
+def _release(session: Connection, name: str) -> Iterator[None]:
+    """Let go of the lock at the end: a server learns a moment later than we do that a connection was closed."""
+    try:
+        yield
+    finally:
+        # Without the server the lock is gone already.
+        with suppress(DBAPIError):
+            session.exec_driver_sql(f"SELECT pg_advisory_unlock({LOCK_KEY}, {hash_name(name)})")
 
 
 def lock_in_transaction(database: Database, connection: Connection, name: str) -> None:
