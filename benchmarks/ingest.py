@@ -30,33 +30,32 @@ BATCH = 1_000_000
 
 def make(folder: Path, rows: int) -> None:
     """Readings of 5,000 machines, every machine and kind once a period, as CSV with ISO times; properties and equipment too."""
+    for name, frame in build_small_tables().items():
+        frame.write_csv(folder / f"{name}.csv")
+    chance = np.random.default_rng(0)
+    with (folder / "sensor_readings.csv").open("wb") as file:
+        for first in range(0, rows, BATCH):
+            build_readings(first, min(BATCH, rows - first), chance).write_csv(file, include_header=first == 0)
+
+
+def build_small_tables() -> dict[str, pl.DataFrame]:
+    """One property with all the machines, by table."""
     begin = "2015-01-01"
-    pl.DataFrame(
-        {
-            "property_id": ["P"],
-            "name": ["P"],
-            "city": ["X"],
-            "state": ["TX"],
-            "zip_code": ["75001"],
-            "property_type": ["commercial"],
-        }
-        | {"year_built": [1990], "total_units": [1], "known_at": [begin]}
-    ).write_csv(folder / "properties.csv")
-    pl.select(
+    place = {"property_id": "P", "name": "P", "city": "X", "state": "TX", "zip_code": "75001", "property_type": "commercial"}
+    properties = pl.DataFrame([place | {"year_built": 1990, "total_units": 1, "known_at": begin}])
+    equipment = pl.select(
         equipment_id=pl.format("EQ-{}", pl.int_range(EQUIPMENT)),
         property_id=pl.lit("P"),
         kind=pl.lit("hvac"),
         installed_on=pl.lit(begin),
         replacement_cost=pl.lit("5000.00"),
         known_at=pl.lit(begin),
-    ).write_csv(folder / "equipment.csv")
-    chance = np.random.default_rng(0)
-    with (folder / "sensor_readings.csv").open("wb") as file:
-        for first in range(0, rows, BATCH):
-            _readings(first, min(BATCH, rows - first), chance).write_csv(file, include_header=first == 0)
+    )
+    return {"properties": properties, "equipment": equipment}
 
 
-def _readings(first: int, count: int, chance: np.random.Generator) -> pl.DataFrame:
+def build_readings(first: int, count: int, chance: np.random.Generator) -> pl.DataFrame:
+    """Some of the readings, by their numbers."""
     number = pl.int_range(first, first + count)
     period = number // (EQUIPMENT * len(KINDS))
     at = (pl.lit(datetime(2020, 1, 1)) + pl.duration(minutes=period * 15)).dt.strftime("%Y-%m-%dT%H:%M:%S")

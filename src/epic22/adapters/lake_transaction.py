@@ -33,6 +33,8 @@ from epic22.core.tables.versions import (
 
 BATCH_ROWS = 1_000_000
 """Rows hashed at a time where stored rows are compared with."""
+FEW_OF = 4
+"""Incoming rows are few where stored ones are at least this many times as many."""
 EPOCH = datetime(1970, 1, 1)
 KEEP_ALL_VERSIONS = {
     "delta.enableExpiredLogCleanup": "false",
@@ -151,7 +153,10 @@ class DeltaTransaction:
         rows = IncomingHashes(
             (a, b), np.concatenate([one.content for one in incoming]), np.concatenate([one.known_at for one in incoming])
         )
-        stored = self._hash_stored_rows(table, pending, as_of is not None)
+        overlap = self._scan_overlap(table, pending, as_of is not None)
+        # A snapshot is compared with every stored key, to count those that it no longer has.
+        alike = overlap if snapshot else self._select_staged_keys(overlap, pending, as_of is not None)
+        stored = _hash_stored_rows(alike, table, as_of is not None)
         fate = classify_rows(rows, stored, None if as_of is None else (as_of - EPOCH) // timedelta(microseconds=1))
         at = 0
         for batch in list(pending.batches):
@@ -187,17 +192,6 @@ class DeltaTransaction:
         place = [pl.lit(pending.table.name).alias("table"), pl.lit(entry.name).alias("file")]
         pending.broken.append(broken.select(*place, "line", "reason", "row"))
 
-    def _hash_stored_rows(self, table: CanonicalTable, pending: StagedTable, derived: bool) -> pl.DataFrame:
-        """Stored rows that incoming ones could be the same as: [a, b, content, known_at], one row an identity."""
-        schema = {"a": pl.UInt64, "b": pl.UInt64, "content": pl.UInt64, "known_at": pl.Int64}
-        parts = [pl.DataFrame(schema=schema)]
-        for batch in self._scan_overlap(table, pending, derived).collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
-            hashes = hash_rows(batch, table.key)
-            (a, b), c = (hashes.key, hashes.content[0]) if derived else (hashes.version, hashes.whole[0])
-            parts.append(pl.DataFrame({"a": a, "b": b, "content": c, "known_at": batch[KNOWN_AT].to_physical()}))
-        stored_hashes = pl.concat(parts)
-        return stored_hashes.sort("known_at").unique(["a", "b"], keep="last") if derived else stored_hashes
-
     def _scan_overlap(self, table: CanonicalTable, pending: StagedTable, derived: bool) -> pl.LazyFrame:
         """The stored rows in the time range of the incoming ones, by a time that is part of their identity; all without one."""
         rows = self.scan_stored(table.name)
@@ -209,6 +203,16 @@ class DeltaTransaction:
         staged = pending.column(times[0])
         low, high = staged.select(time.min().alias("low"), time.max().alias("high")).collect().row(0)
         return rows.filter(time.is_between(low, high))
+
+    def _select_staged_keys(self, rows: pl.LazyFrame, pending: StagedTable, derived: bool) -> pl.LazyFrame:
+        """Those of the stored rows whose key is staged, where few are: hashing all would take longer than finding these."""
+        parent_version = self._parent_version(pending.table.name)
+        n_staged = sum(batch.rows for batch in pending.batches)
+        if parent_version is None or n_staged * FEW_OF > parent_version.rows:
+            return rows
+        key = [*pending.table.key, *([] if derived else [KNOWN_AT])]
+        staged = pl.concat([pl.scan_parquet(batch.path).select(key) for batch in pending.batches])
+        return rows.join(staged, on=key, how="semi", nulls_equal=True)
 
     def _apply_fates(self, pending: StagedTable, batch: StagedBatch, fate: NDArray[np.uint8], as_of: datetime | None) -> None:
         """Take the rows out of the staged file that are not new, and date those that changed."""
@@ -270,6 +274,18 @@ class DeltaTransaction:
             place.mkdir(parents=True)
         for name, frames in broken.items():
             pl.concat(frames).write_parquet(place / f"{name}.parquet")
+
+
+def _hash_stored_rows(rows: pl.LazyFrame, table: CanonicalTable, derived: bool) -> pl.DataFrame:
+    """Stored rows that incoming ones could be the same as: [a, b, content, known_at], one row an identity."""
+    schema = {"a": pl.UInt64, "b": pl.UInt64, "content": pl.UInt64, "known_at": pl.Int64}
+    parts = [pl.DataFrame(schema=schema)]
+    for batch in rows.collect_batches(chunk_size=BATCH_ROWS, maintain_order=False):
+        hashes = hash_rows(batch, table.key)
+        (a, b), c = (hashes.key, hashes.content[0]) if derived else (hashes.version, hashes.whole[0])
+        parts.append(pl.DataFrame({"a": a, "b": b, "content": c, "known_at": batch[KNOWN_AT].to_physical()}))
+    stored_hashes = pl.concat(parts)
+    return stored_hashes.sort("known_at").unique(["a", "b"], keep="last") if derived else stored_hashes
 
 
 def _next_midnight(moment: datetime) -> datetime:

@@ -1,9 +1,9 @@
 """What is asked of a database: the columns that a mapping uses of its one SELECT, from the last position on."""
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from typing import Protocol
 
 import polars as pl
 
@@ -17,6 +17,13 @@ from epic22.core.tables.versions import Position
 SELECT = re.compile(r"(?:\s|--[^\n]*\n|/\*.*?\*/|\()*(?:select|with|values|table)\b", re.IGNORECASE | re.DOTALL)
 FUTURE = timedelta(days=1)
 """How far ahead of our clock a watermark may be, for time zones; a later one is a mistake that would hide rows for years."""
+
+
+class Digest(Protocol):
+    """What the bytes of rows are fed to, in the order in which they come."""
+
+    def update(self, content: bytes, /) -> None:
+        """Take some more."""
 
 
 @dataclass(frozen=True)
@@ -112,5 +119,4 @@ def _compute_low(reached: str, overlap: timedelta) -> int | datetime:
 
 def digest_source(source: SourceMap) -> str:
     """The digest of what is asked and how it is mapped: where it changes, earlier rows must be read anew."""
-    parts: Sequence[object] = (source.origin, sorted(source.columns.items()), source.known_at, source.where, source.for_each)
-    return sha256(repr(parts).encode())
+    return sha256(repr(replace(source, columns=dict(sorted(source.columns.items())))).encode())

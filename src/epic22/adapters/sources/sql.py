@@ -11,7 +11,7 @@ import polars as pl
 
 from epic22.adapters.sources import postgres, sql_cursor
 from epic22.adapters.sources.base import ServerKind, SourceAddress, SourceRequest
-from epic22.adapters.sources.query import QueryColumns, RowQuery, build_row_query, compute_reached, digest_source
+from epic22.adapters.sources.query import Digest, QueryColumns, RowQuery, build_row_query, compute_reached, digest_source
 from epic22.core.errors import FileError, SourceError
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable
 from epic22.core.tables.mapping import SourceMap, map_rows
@@ -26,8 +26,8 @@ class Session(Protocol):
     def list_columns(self, query: str) -> QueryColumns:
         """The columns of a SELECT. Raises SourceError where it is none, or the database refuses it."""
 
-    def read_batches(self, query: RowQuery, timeout: timedelta) -> Iterator[pl.DataFrame]:
-        """The rows in bounded memory, as text or typed, and null; without `#line`. Raises SourceError."""
+    def read_batches(self, query: RowQuery, timeout: timedelta, digest: Digest) -> Iterator[pl.DataFrame]:
+        """The rows in bounded memory, as text or typed; without `#line`. The digest is of them all. Raises SourceError."""
 
 
 Connect = Callable[[SourceAddress], AbstractContextManager[Session]]
@@ -72,8 +72,7 @@ class QuerySource:
         """The rows under the table's columns, read anew; at their end the digest and the position are known."""
         row_query = build_row_query(self.source, self.query, self.session.list_columns(self.query.query), self.start)
         digest, line, reached = new_digest(repr(row_query.columns).encode()), 1, self.start.reached if self.start else None
-        for batch in self.session.read_batches(row_query, self.query.timeout):
-            digest.update(batch.write_csv(include_header=False, quote_style="necessary").encode())
+        for batch in self.session.read_batches(row_query, self.query.timeout, digest):
             if self.query.watermark is not None:
                 reached = compute_reached(batch[self.query.watermark.column], reached)
             lines = pl.int_range(line, line + batch.height, dtype=pl.Int64, eager=True).alias(LINE_COLUMN)

@@ -14,7 +14,7 @@ from urllib.parse import quote
 import polars as pl
 
 from epic22.adapters.sources.base import SourceAddress
-from epic22.adapters.sources.query import QueryColumns, RowQuery, build_select, quote_name, strip_query
+from epic22.adapters.sources.query import Digest, QueryColumns, RowQuery, build_select, quote_name, strip_query
 from epic22.adapters.sources.sql_faults import explain_faults
 from epic22.core.errors import ColumnError, NotInstalledError, SourceError
 
@@ -58,18 +58,19 @@ class CursorSession:
         with self._explain(), self._execute(f"SELECT * FROM (\n{strip_query(query)}\n) AS epic22_rows LIMIT 0") as result:
             return QueryColumns(tuple(result.keys()), {})
 
-    def read_batches(self, query: RowQuery, timeout: timedelta) -> Iterator[pl.DataFrame]:
+    def read_batches(self, query: RowQuery, timeout: timedelta, digest: Digest) -> Iterator[pl.DataFrame]:
         """The rows as text, some at a time. Raises SourceError, and ColumnError for values that are bytes or lists."""
         text = build_select(query, self.quote, self._build_condition(query))
         with self._explain(), self._limit_time(timeout), self._execute(text) as result:
             for rows in result.partitions(BATCH_ROWS):
                 columns = zip(*rows, strict=True)
-                yield pl.DataFrame(
-                    [
-                        pl.Series(name, [_to_text(name, value) for value in values], dtype=pl.String)
-                        for name, values in zip(query.columns, columns, strict=True)
-                    ]
-                )
+                series = [
+                    pl.Series(name, [to_text(name, value) for value in values], dtype=pl.String)
+                    for name, values in zip(query.columns, columns, strict=True)
+                ]
+                batch = pl.DataFrame(series)
+                digest.update(batch.write_csv(include_header=False).encode())
+                yield batch
 
     def _execute(self, text: str) -> Any:
         # Without parameters, so that a % in the query stays what it is.
@@ -138,7 +139,7 @@ def _open_read_only(url: str) -> str:
     return f"sqlite:///file:{quote(str(path))}?mode=ro&uri=true"
 
 
-def _to_text(name: str, value: Any) -> str | None:
+def to_text(name: str, value: Any) -> str | None:
     """A value as a file would hold it."""
     match value:
         case None | str():
