@@ -93,6 +93,28 @@ def test_its_graphs_score_and_explain_as_the_network_does(layers: Layers) -> Non
     assert np.abs(parts[:, -1] - score_vectors(reference[None]).item()).max() < 1e-5
 
 
+@pytest.mark.slow
+def test_a_graph_of_reasons_puts_no_gradient_of_steps_into_zeros_one_by_one() -> None:
+    """Taking the steps out of the vectors, and delaying them, once cost a quarter of a convolution's reasons."""
+    import onnx
+
+    from epic22.core.models.networks.onnx_graph import export_reason_graph, simplify_spec
+
+    graph = onnx.load_model_from_string(export_reason_graph(simplify_spec(build_spec(SHAPES[-1], n_outputs=3)))).graph
+    assert sum(node.op_type.startswith("Scatter") for node in graph.node) == 1, "of the last step alone"
+
+
+@pytest.mark.parametrize("n_steps", [2, 3, 5])
+def test_a_convolution_that_reaches_beyond_the_first_step_sees_zeros_there(n_steps: int) -> None:
+    from epic22.core.models.networks.convolution import CausalConvolution
+
+    torch.manual_seed(0)
+    layer, h = CausalConvolution(2, 3, kernel=4, dilation=1), torch.randn(5, n_steps, 2)
+    longer = torch.cat([torch.zeros(5, 3, 2), h], dim=1)
+    taps = torch.cat([longer[:, 3 - before : 3 - before + n_steps] for before in layer.before], dim=2)
+    assert torch.allclose(layer(h), layer.taps(taps), atol=1e-6)
+
+
 def draw_rises(n: int, seed: int) -> tuple[Array, Array]:
     """Walks of eight steps, level at random, and whether the last one lies above the one before; the values alone say little."""
     rng = np.random.default_rng(seed)

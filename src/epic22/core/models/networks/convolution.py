@@ -22,8 +22,15 @@ class CausalConvolution(nn.Module):
 
     def forward(self, h: Tensor) -> Tensor:
         """The sums; before the first step all is zero."""
-        s = h.shape[1]
-        return self.taps(torch.cat([functional.pad(h, (0, 0, before, 0))[:, :s] for before in self.before], dim=2))
+        return self.taps(torch.cat([_delay(h, before) for before in self.before], dim=2))
+
+
+def _delay(h: Tensor, before: int) -> Tensor:
+    """The steps so much later, (n, s, w); zeros come first, and the last ones are left out by the same padding, whose gradient
+    is one padding too."""
+    if before >= h.shape[1]:
+        return torch.zeros_like(h)
+    return functional.pad(h, (0, 0, before, -before)) if before else h
 
 
 class ConvolutionEncoder(nn.Module):

@@ -26,10 +26,14 @@ class Mlp(nn.Module):
         sizes = (spec.columns.n_columns * layers.embedding, *layers.hidden_sizes)
         self.stack = MemberStack(sizes, spec.n_outputs, layers.members, layers.dropout)
 
-    def forward(self, x: Tensor, part: Part = "all") -> Tensor:
-        """Members' raw outputs; or the columns' vectors (n, p, e) alone, or the raw outputs of such vectors."""
-        vectors = x if part == "outputs" else self.embedding(x)
+    def forward(self, x: Tensor | tuple[Tensor, ...], part: Part = "all") -> Tensor:
+        """Members' raw outputs; or the columns' vectors (n, p, e) alone, or the raw outputs of such vectors' pieces."""
+        vectors = x[0] if part == "outputs" else self.embedding(x)
         return vectors if part == "vectors" else order_quantiles(self.stack(vectors.flatten(1)), self.n_quantiles)
+
+    def split_vectors(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """The pieces of the columns' vectors (n, p, e) that the network computes with."""
+        return (vectors,)
 
     def fit_inputs(self, X: Array) -> None:
         """Place the bins of numbers by training rows X (n, p)."""

@@ -58,17 +58,20 @@ class ReasonModule(ScoreModule):
         def embed(rows: Tensor) -> Tensor:
             return functional_call(network, inner, (rows, "vectors"))
 
-        def score(vectors: Tensor) -> Tensor:
-            return average_members(functional_call(network, inner, (vectors, "outputs")), self.spec) @ weights[OUTPUTS]
+        def score(pieces: tuple[Tensor, ...]) -> Tensor:
+            return average_members(functional_call(network, inner, (pieces, "outputs")), self.spec) @ weights[OUTPUTS]
 
         reference = weights[REFERENCE][None]
         way = embed(x) - reference
-        # (s, p, e)
-        points = (reference + weights[POINTS][:, None, None] * way).requires_grad_()
+        # (s, p, e), in pieces: the gradient of taking them apart would put each into an array of zeros again
+        pieces = network.split_vectors(reference + weights[POINTS][:, None, None] * way)
+        points = tuple(piece.requires_grad_() if piece.numel() else piece for piece in pieces)
         with torch.enable_grad():
-            (gradients,) = torch.autograd.grad(score(points).sum(), points)
-        columns = (gradients * way).sum(2)[:, list(self.spec.columns.places)]
-        return torch.cat([columns, score(reference)[:, None].expand(POINTS_PER_RUN, 1)], dim=1)
+            gradients = torch.autograd.grad(score(points).sum(), [piece for piece in points if piece.numel()])
+        ways = [piece for piece in network.split_vectors(way) if piece.numel()]
+        columns = torch.cat([(gradient * piece).sum(2) for gradient, piece in zip(gradients, ways, strict=True)], dim=1)
+        average = score(network.split_vectors(reference))
+        return torch.cat([columns[:, list(self.spec.columns.places)], average[:, None].expand(POINTS_PER_RUN, 1)], dim=1)
 
 
 def simplify_spec(spec: NetworkSpec) -> NetworkSpec:

@@ -60,19 +60,24 @@ class SequenceNetwork(nn.Module):
         # Begins at nothing, so that it is used as far as it helps.
         self.skip = nn.Parameter(torch.zeros(n_steps * c, spec.n_outputs)) if layers.skip else None
 
-    def forward(self, x: Tensor, part: Part = "all") -> Tensor:
-        """Members' raw outputs; or the columns' vectors (n, p, e) alone, or the raw outputs of such vectors."""
+    def forward(self, x: Tensor | tuple[Tensor, ...], part: Part = "all") -> Tensor:
+        """Members' raw outputs; or the columns' vectors (n, p, e) alone, or the raw outputs of such vectors' pieces."""
         if part == "vectors":
             steps = self._scale_steps(x).flatten(1, 2)
             return torch.cat([self.embedding(x), functional.pad(steps, (0, self.embedding_width - 2))], dim=1)
         if part == "outputs":
-            beside, steps = x[:, : self.n_beside], x[:, self.n_beside :, :2]
+            beside, steps = x
             shape = (len(self.columns.steps), self.columns.n_channels)
             return self._compute_outputs(beside, steps.unflatten(1, shape), self.encoder.encode_in_graph)
         steps = self._scale_steps(x)
         if self.training and self.augmentation:
             steps = augment_steps(steps, self.augmentation)
         return self._compute_outputs(self.embedding(x), steps, self.encoder)
+
+    def split_vectors(self, vectors: Tensor) -> tuple[Tensor, ...]:
+        """The pieces of the columns' vectors (n, p, e) that the network computes with: those beside the steps, and of the steps
+        the two numbers that are no padding."""
+        return vectors[:, : self.n_beside], vectors[:, self.n_beside :, :2]
 
     def _scale_steps(self, x: Tensor) -> Tensor:
         """(n, s, c, 2): distance and whether it is missing."""
@@ -86,7 +91,8 @@ class SequenceNetwork(nn.Module):
         # (n, s, 2 c)
         raw: Tensor = self.stack(torch.cat([encode(steps.flatten(2)), beside.flatten(1)], dim=1))
         if self.skip is not None:
-            raw = raw + (steps[..., 0].flatten(1) @ self.skip)[:, None, :]
+            # Unbound, for the gradient of an index puts element by element into zeros.
+            raw = raw + (steps.unbind(3)[0].flatten(1) @ self.skip)[:, None, :]
         return order_quantiles(raw, self.n_quantiles)
 
     @torch.no_grad()
