@@ -22,7 +22,8 @@ from epic22.core.data.magnitude import audit_magnitudes
 from epic22.core.data.names import fold_name, merge_variants
 from epic22.core.data.point_in_time import TIMELESS, Table, Tables
 from epic22.core.data.preprocess import add_formula_columns
-from epic22.core.data.schema_inference import MAX_INTEGER_CLASSES, Roles, TypedTable, conform_frame, read_row_times
+from epic22.core.data.row_times import read_row_times
+from epic22.core.data.schema_inference import MAX_INTEGER_CLASSES, Roles, TypedTable, conform_frame
 from epic22.core.data.sequence_columns import mark_steps, require_steps
 from epic22.core.data.task_data import TaskData
 from epic22.core.data.time_format import find_offsets, name_offset, read_offsets

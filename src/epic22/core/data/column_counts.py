@@ -29,11 +29,7 @@ from epic22.core.data.column_reading import (
 from epic22.core.data.names import strip_name
 from epic22.core.data.number_format import NAME_DIGITS
 from epic22.core.data.preprocess import choose_center_of_range
-from epic22.core.data.schema_inference import (
-    infer_text_dtype,
-    normalize_type,
-    parse_numbers,
-)
+from epic22.core.data.schema_inference import infer_text_dtype, normalize_type, parse_numbers
 from epic22.core.data.sentinels import NumberSpread, are_sentinels
 from epic22.core.data.time_format import TIME_FORMATS, has_own_clock, parse_times_as
 from epic22.core.data.unread_notation import NEARLY_ALL

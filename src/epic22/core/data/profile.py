@@ -29,16 +29,13 @@ from epic22.core.data.column_reading import (
     strip_text,
 )
 from epic22.core.data.names import keeps_names_apart, strip_name
+from epic22.core.data.row_times import WHOLE_TIMES, classify_whole_times, read_row_times, read_whole_times
 from epic22.core.data.schema_inference import (
-    WHOLE_TIMES,
     Roles,
     build_offset_column,
-    classify_whole_times,
     describe_offset,
     infer_role,
     normalize_type,
-    read_row_times,
-    read_whole_times,
     refuse_unfit_roles,
 )
 from epic22.core.data.sentinels import NumberSpread, are_sentinels, describe_sentinels
