@@ -74,7 +74,8 @@ def describe_set(store: Store, runs: Sequence[Run]) -> list[str]:
         members = ", ".join(f"{family} {weight:g}" for family, weight in result["notes"].get("members", []))
         score = result["scores"][run.dataset.metric]
         seconds = result["seconds_to_model"]
-        lines.append(f"| {run.dataset.name} | {run.system.title} | {score:.5g} | {told} | {members} | {seconds:.0f} |")
+        mark = " *" if result["disturbed"] else ""
+        lines.append(f"| {run.dataset.name} | {run.system.title}{mark} | {score:.5g} | {told} | {members} | {seconds:.0f} |")
     return lines
 
 
@@ -100,6 +101,8 @@ def write_page(store: Store, runs: Sequence[Run]) -> None:
         "| set | system | score | with networks minus it | members and weights | seconds |",
         "| --- | --- | --- | --- | --- | --- |",
         *(line for of in by_set.values() for line in describe_set(store, of)),
+        "",
+        "* Something else ran on the machine's other core meanwhile.",
         "",
         f"Certainly better than without: {', '.join(better) or 'none'}. Worse by more than {HARM:.1%} of the score: "
         f"{', '.join(harmed) or 'none'}. Compared: {', '.join(known) or 'none yet'}.",
