@@ -1,5 +1,6 @@
 """Rows asked for over HTTP: what is retried, refused, bounded, remembered, and never shown."""
 
+import gzip
 import json
 import logging
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from stamina.instrumentation import get_on_retry_hooks
 from tests.manual_clock import NOW, ManualClock
 from tests.row_server import Asked, Reply, RowServer, find_closed_port, serve_rows
 
@@ -97,7 +99,7 @@ class TestRetries:
             fetch(origin, tmp_path, manual)
 
     def test_a_wait_longer_than_the_bound_is_not_waited_for(self, tmp_path: Path, manual: ManualClock) -> None:
-        with serve_rows(always(Reply(status=429, headers={"Retry-After": "3600"}))) as server:
+        with serve_rows(always(Reply(status=429, headers={"Retry-After": "600"}))) as server:
             with pytest.raises(SourceError, match=r"answered 429 \(1 attempt\)"):
                 fetch(origin_at(server), tmp_path, manual)
             assert len(server.asked) == 1
@@ -146,6 +148,13 @@ class TestCircuit:
             with pytest.raises(SourceError, match="is left alone for a while"):
                 fetcher.fetch(origin_at(server, address=f"{server.address}/others"), "shop")
             assert len(server.asked) == 3
+
+    def test_a_host_that_answers_in_between_is_not_left_alone(self, tmp_path: Path, manual: ManualClock) -> None:
+        policy = replace(QUICK, attempts=2, max_failures=2)
+        with serve_rows(lambda n, asked: Reply(status=500) if n % 2 else Reply(rows(n))) as server:
+            with fetching(tmp_path, manual, policy) as fetcher:
+                pages = [fetcher.fetch(origin_at(server), "shop") for _ in range(3)]
+            assert (len(server.asked), [page.notes for page in pages]) == (6, [(), (), ()])
 
 
 class TestPages:
@@ -229,6 +238,14 @@ class TestBounds:
             assert len(server.asked) == 1
         assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
 
+    def test_a_small_body_that_unzips_to_a_large_one_is_broken_off(self, tmp_path: Path, manual: ManualClock) -> None:
+        bomb = gzip.compress(b" " * 2_000_000)
+        with serve_rows(always(Reply(bomb, headers={"Content-Encoding": "gzip"}))) as server:
+            with pytest.raises(SourceError, match="larger than 0 MiB and was broken off"):
+                fetch(origin_at(server, limits=FetchLimits(max_bytes=200_000)), tmp_path, manual)
+            assert len(server.asked) == 1
+        assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["lock"]
+
     def test_two_gigabytes_are_refused_before_they_come(self, tmp_path: Path, manual: ManualClock) -> None:
         with serve_rows(always(Reply(rows(1), pretended=2 * 2**30))) as server:
             with pytest.raises(SourceError, match="larger than 512 MiB"):
@@ -282,6 +299,18 @@ class TestLastGoodAnswer:
             assert (first.sha256, len(server.asked)) == (second.sha256, 2)
             assert not second.notes
 
+    def test_the_next_page_of_one_that_has_not_changed_is_known(self, tmp_path: Path, manual: ManualClock) -> None:
+        def answer(number: int, asked: Asked) -> Reply:
+            page = asked.params.get("p", "1")
+            if "if-none-match" in asked.headers:
+                return Reply(status=304)
+            link = {"Link": '</rows?p=2>; rel="next"'} if page == "1" else {}
+            return Reply(rows(int(page)), headers={"ETag": page, **link})
+
+        with serve_rows(answer) as server:
+            origin = origin_at(server, pages=Pagination("link"))
+            assert values_of(fetch(origin, tmp_path, manual)) == values_of(fetch(origin, tmp_path, manual)) == [[1], [2]]
+
     def test_a_damaged_record_is_as_if_there_were_none(self, tmp_path: Path, manual: ManualClock) -> None:
         with serve_rows(always(Reply(rows(1), headers={"ETag": '"one"'}))) as server:
             fetch(origin_at(server), tmp_path, manual)
@@ -328,6 +357,7 @@ class TestSecrets:
         assert not any(b"hunter2" in one for one in written)
         assert not any("hunter2" in one for one in shown)
         assert "hunter2" not in repr(origin)
+        assert get_on_retry_hooks() == (), "stamina's own hook writes to standard output"
 
     def test_a_variable_that_is_not_set_is_one_sentence_and_no_request(self, tmp_path: Path, manual: ManualClock) -> None:
         with serve_rows(always(Reply(rows(1)))) as server:
