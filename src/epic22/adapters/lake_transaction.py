@@ -160,18 +160,42 @@ class DeltaTransaction:
         fate = classify_rows(rows, stored, None if as_of is None else (as_of - EPOCH) // timedelta(microseconds=1))
         at = 0
         for batch in list(pending.batches):
-            self._apply_fates(pending, batch, fate[at : at + batch.rows], as_of)
-            at += len(batch.lines)
+            next_batch = at + batch.rows
+            self._apply_fates(pending, batch, fate[at:next_batch], as_of)
+            at = next_batch
         counts = np.bincount(fate, minlength=len(RowOutcome))
         gone = stored.join(pl.DataFrame({"a": a, "b": b}), on=["a", "b"], how="anti").height if snapshot else 0
         new, same, changed, redated, ambiguous, conflict, duplicate = counts.tolist()
         return IngestCounts(new, same, changed + redated, ambiguous + conflict, gone, duplicate)
 
+    def read_arrived(self, table: CanonicalTable) -> pl.DataFrame:
+        """The table's staged rows; after `resolve_rows` those that are new."""
+        frames = [pl.read_parquet(batch.path) for batch in self._get_staged(table).batches]
+        return pl.concat(frames, how="diagonal") if frames else pl.DataFrame(schema=table.schema)
+
+    def reject_rows(self, table: CanonicalTable, keys: pl.DataFrame, reason: str) -> int:
+        """Take staged rows with these keys and `known_at` out and into quarantine; says how many."""
+        pending, rejected = self._get_staged(table), 0
+        for batch in list(pending.batches):
+            frame = pl.read_parquet(batch.path)
+            on = [*table.key, KNOWN_AT]
+            places = frame.with_row_index("#place").join(keys.select(on), on=on, how="semi")["#place"].to_numpy()
+            if not len(places):
+                continue
+            rows = frame[places].select(pl.struct(pl.all()).struct.json_encode().alias("row"))
+            line = pl.Series("line", batch.lines[places])
+            self._quarantine(pending, batch.source, rows.select(line, pl.lit(reason).alias("reason"), "row"))
+            stays = np.ones(frame.height, dtype=np.bool_)
+            stays[places] = False
+            _keep_rows(pending, batch, frame, stays)
+            rejected += len(places)
+        return rejected
+
     def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
         """Make it a version: tables first, then quarantine, then the manifest. None where there is nothing new."""
         if not any(p.batches or p.broken for p in self._pending.values()):
             return None
-        end = self._compute_end(end)
+        end = self.compute_end(end)
         tables = {t.name: table_version for t in CANONICAL if (table_version := self._commit_table(t)) is not None}
         self._write_quarantine()
         now = datetime.now(UTC).replace(tzinfo=None)
@@ -230,15 +254,9 @@ class DeltaTransaction:
             frame = frame.with_columns(
                 pl.when(redated).then(pl.lit(as_of, dtype=pl.Datetime("us"))).otherwise(KNOWN_AT).alias(KNOWN_AT)
             )
-        new_rows = frame.filter(np.isin(fate, (RowOutcome.NEW, RowOutcome.CHANGED, RowOutcome.REDATED)))
-        if not new_rows.height:
-            pending.batches.remove(batch)
-            return
-        new_rows.write_parquet(batch.path)
-        batch.rows = new_rows.height
-        batch.digest = digest_rows(hash_rows(new_rows, pending.table.key).whole)
+        _keep_rows(pending, batch, frame, np.isin(fate, (RowOutcome.NEW, RowOutcome.CHANGED, RowOutcome.REDATED)))
 
-    def _compute_end(self, requested_end: datetime | None) -> datetime:
+    def compute_end(self, requested_end: datetime | None) -> datetime:
         """The midnight after the last event known, today's at the latest, or what was stated; never before the parent's."""
         candidates = [] if self.parent is None else [self.parent.end]
         if requested_end is not None:
@@ -286,6 +304,17 @@ def _hash_stored_rows(rows: pl.LazyFrame, table: CanonicalTable, derived: bool) 
         parts.append(pl.DataFrame({"a": a, "b": b, "content": c, "known_at": batch[KNOWN_AT].to_physical()}))
     stored_hashes = pl.concat(parts)
     return stored_hashes.sort("known_at").unique(["a", "b"], keep="last") if derived else stored_hashes
+
+
+def _keep_rows(pending: StagedTable, batch: StagedBatch, frame: pl.DataFrame, stays: NDArray[np.bool_]) -> None:
+    """Leave these of a staged batch's rows; a batch without rows is no longer staged."""
+    rows = frame.filter(stays)
+    if not rows.height:
+        pending.batches.remove(batch)
+        return
+    rows.write_parquet(batch.path)
+    batch.rows, batch.lines = rows.height, batch.lines[stays]
+    batch.digest = digest_rows(hash_rows(rows, pending.table.key).whole)
 
 
 def _next_midnight(moment: datetime) -> datetime:

@@ -13,6 +13,7 @@ from epic22.adapters.sources.folder import load_mapping
 from epic22.adapters.sources.mapping_draft import draft_files, draft_foreign_files, write_draft
 from epic22.adapters.sources.presets import find_mapping
 from epic22.bootstrap.components import Components, current_user
+from epic22.bootstrap.quality import build_gate
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
@@ -26,6 +27,7 @@ from epic22.core.tables.versions import LakeVersion
 from epic22.features.catalog import get_feature
 from epic22.services.audit import audit_inputs, audit_portfolio
 from epic22.services.ingest import IngestResult, ingest
+from epic22.services.ingest_gate import QualityGate
 from epic22.services.lineage_events import emit_lineage, list_source_datasets, list_table_datasets
 from epic22.services.prepare import audit_split
 from epic22.spec.flat_file import load_task_data
@@ -45,15 +47,17 @@ def ingest_folder(
     source_name: str | None = None,
     mapping: Path | None = None,
     progress: Progress = Progress(),
+    gate: QualityGate | None = None,
 ) -> IngestResult:
     """Take a folder of tables in as the next data version, through a mapping file where the source is foreign.
 
-    Raises FileError where the folder holds no table, ColumnError where one lacks a column; then a mapping is drafted beside it.
+    `gate`: by which checks it is refused; by those of the mapping where None. Raises QualityError where it is, FileError where
+    the folder holds no table, ColumnError where one lacks a column; then a mapping is drafted beside it.
     """
     sources = list_sources(folder, source_name, mapping)
     if mapping is None:
         _refuse_foreign_files(folder)
-    return _ingest_sources(components, sources, as_of, progress)
+    return _ingest_sources(components, sources, as_of, progress, gate or build_gate(mapping))
 
 
 def ingest_address(
@@ -62,6 +66,7 @@ def ingest_address(
     mapping: Path,
     as_of: datetime | None = None,
     progress: Progress = Progress(),
+    gate: QualityGate | None = None,
 ) -> IngestResult:
     """Take what a mapping file asks of a server in as the next data version, from one state of it; no address: the mapping's own.
 
@@ -77,15 +82,15 @@ def ingest_address(
         os.environ,
     )
     with connect_sources(request) as sources:
-        return _ingest_sources(components, sources, as_of, progress)
+        return _ingest_sources(components, sources, as_of, progress, gate or build_gate(mapping))
 
 
 def _ingest_sources(
-    components: Components, sources: Sequence[Source], as_of: datetime | None, progress: Progress
+    components: Components, sources: Sequence[Source], as_of: datetime | None, progress: Progress, gate: QualityGate
 ) -> IngestResult:
     now = datetime.now(UTC).replace(tzinfo=None)
     with emit_lineage(components.lineage, "ingest", _list_inputs(sources)) as work:
-        result = ingest(sources, components.table_store, current_user(), now, as_of, progress.begin)
+        result = ingest(sources, components.table_store, current_user(), now, as_of, progress.begin, gate)
         work.inputs[:] = _list_inputs(sources)
         work.outputs += list_table_datasets(result.version) if result.version else ()
     return result

@@ -2,10 +2,21 @@
 
 from pathlib import Path
 
+from epic22.adapters.sources.folder import load_mapped_rules, load_quality_rules
 from epic22.bootstrap.components import Components
+from epic22.core.errors import FileError
 from epic22.core.progress import Progress
 from epic22.core.quality.checks import QualityRules
+from epic22.reports.html.quality import write_quality_report
+from epic22.services.ingest_gate import QualityGate
 from epic22.services.quality import VersionQuality, assess_quality
+
+
+def build_gate(mapping: Path | None, checks: Path | None = None, accepted_because: str | None = None) -> QualityGate:
+    """The gate of an ingest: by a file of checks, else by the mapping's section `quality`, else by default. Raises FileError."""
+    if checks is not None:
+        return QualityGate(load_quality_rules(checks), accepted_because)
+    return QualityGate(QualityRules() if mapping is None else load_mapped_rules(mapping), accepted_because)
 
 
 def assess_version(
@@ -15,9 +26,16 @@ def assess_version(
     report: Path | None = None,
     progress: Progress = Progress(),
 ) -> VersionQuality:
-    """The quality of a data version, the newest where None. Raises LakeError for one that is not there."""
-    rules = QualityRules()
+    """The quality of a data version, the newest where None. Raises LakeError for one that is not there, FileError
+    for a file of checks that cannot be read, and a report's folder that is not there."""
+    rules = QualityRules() if checks is None else load_quality_rules(checks)
+    if report is not None and not report.absolute().parent.is_dir():
+        raise FileError(f"--report {report}: there is no folder {report.absolute().parent}; make it first.")
     progress.begin("comparing with the parent", 1)
     assessed = assess_quality(components.table_store, version, rules)
     progress.step()
+    if report is not None:
+        progress.begin("pictures", 1)
+        write_quality_report(report, assessed)
+        progress.step()
     return assessed

@@ -37,11 +37,16 @@ def ingest(
     to: Annotated[
         Path | None, typer.Option(help="The CSV file for a panel that a mapping asks for; by default one in EPIC22_HOME/panels.")
     ] = None,
+    checks: Annotated[Path | None, typer.Option(help="A YAML file with other levels and limits of the quality checks.")] = None,
+    accept_quality: Annotated[
+        str | None, typer.Option(help="Store it although a check refuses it, for this reason; kept in the version's notes.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check tables from files, a database or an API and store them as one data version; broken rows go to quarantine.
 
-    All or nothing: a killed ingest leaves no trace, and run again it gives the same version.
+    All or nothing: a killed ingest leaves no trace, and run again it gives the same version. What is unlike all that is stored is
+    said; where a column comes empty or rows are gone, nothing is stored unless --accept-quality says why.
     """
     if folder is None and mapping is not None and bootstrap.names_panel(mapping):
         _ingest_panel(_read_address(source, mapping), mapping, to, json)
@@ -50,12 +55,13 @@ def ingest(
         raise UserError("--to is for a panel; the tables that a mapping or a folder has go to EPIC22_HOME.")
     with show_progress() as bars:
         components = bootstrap.assemble(Settings.read())
+        gate = bootstrap.build_gate(mapping, checks, _check_reason(accept_quality))
         moment = None if as_of is None else parse_timestamp(as_of, "--as-of")
         if folder is not None:
-            ingestion = bootstrap.ingest_folder(components, folder, moment, _check_name(source), mapping, bars)
+            ingestion = bootstrap.ingest_folder(components, folder, moment, _check_name(source), mapping, bars, gate)
         else:
             address, path = _read_address(source, mapping), _check_mapping(mapping)
-            ingestion = bootstrap.ingest_address(components, address, path, moment, bars)
+            ingestion = bootstrap.ingest_address(components, address, path, moment, bars, gate)
     if json:
         print_json(ingestion, bootstrap.VIEWS)
         return
@@ -120,3 +126,10 @@ def _check_mapping(mapping: Path | None) -> Path:
             "--source ADDRESS needs --mapping FILE, which says what to ask there; see docs/how-to/ingest-from-a-database.md."
         )
     return mapping
+
+
+def _check_reason(reason: str | None) -> str | None:
+    """The reason, in one line. Raises UserError for an empty one."""
+    if reason is not None and not reason.strip():
+        raise UserError("--accept-quality: say why, as in --accept-quality 'the bank changed its export'.")
+    return None if reason is None else " ".join(reason.split())

@@ -11,6 +11,7 @@ Epic22Error
 │   ├── NotInstalledError an optional library that is not there
 │   ├── BundleError       a stored model that is damaged, altered or not ours
 │   ├── LakeError         no data version of that number, or one that cannot be changed now
+│   ├── QualityError      tables so unlike those before that they are not stored unasked
 │   └── StorageError      a folder or disk of ours that cannot be written, or a store in it that cannot be opened
 └── InternalError         our own mistake: exit code 1, HTTP 500; says how to report it
 """
@@ -70,6 +71,10 @@ class BundleError(UserError):
 
 class LakeError(UserError):
     """No data version of that number is stored, or the tables cannot be changed now."""
+
+
+class QualityError(UserError):
+    """What an ingest brings is so unlike what is stored that it is not stored unasked."""
 
 
 class StorageError(UserError):

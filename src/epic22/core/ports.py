@@ -76,6 +76,22 @@ class LakeTransaction(Protocol):
     def resolve_rows(self, table: CanonicalTable, as_of: datetime | None = None, snapshot: bool = False) -> IngestCounts:
         """Decide which staged rows are new. `as_of` dates changed ones where `known_at` was derived; `snapshot`: all came."""
 
+    @property
+    def parent(self) -> LakeVersion | None:
+        """The version that this one follows; None for the first."""
+
+    def scan_stored(self, table: str) -> LazyFrame:
+        """The table's rows in the parent."""
+
+    def read_arrived(self, table: CanonicalTable) -> DataFrame:
+        """The table's staged rows; after `resolve_rows` those that are new."""
+
+    def reject_rows(self, table: CanonicalTable, keys: DataFrame, reason: str) -> int:
+        """Take staged rows with these keys and `known_at` out and into quarantine; says how many."""
+
+    def compute_end(self, requested_end: datetime | None) -> datetime:
+        """The moment up to which the version will be complete."""
+
     def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
         """Make it a version, whole or not at all; None where there is nothing new."""
 

@@ -18,6 +18,7 @@ from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 from epic22.core.tables.parsing import convert_percent_columns, find_percent_columns, parse_column, strip_text
 from epic22.core.tables.row_contract import check_header, check_rows
 from epic22.core.tables.versions import IngestCounts, LakeVersion
+from epic22.services.ingest_gate import QualityGate, check_arrivals, has_arrivals
 
 EVENT_COLUMNS = {
     "work_orders": "opened_at",
@@ -50,10 +51,12 @@ def ingest(
     now: datetime,
     as_of: datetime | None = None,
     begin: Callable[[str, int], None] = lambda what, steps: None,
+    gate: QualityGate | None = None,
 ) -> IngestResult:
     """Take the rows of all sources in as one version. `as_of` is the moment of a snapshot (UTC), `now` where None.
 
-    `begin` is told of every source (what, steps). Raises ColumnError where a table lacks a column, FileError or SourceError where
+    `begin` is told of every source (what, steps); `gate` compares what comes with what is stored. Raises QualityError where that
+    refuses it, ColumnError where a table lacks a column, FileError or SourceError where
     a source cannot be read, LakeError where another ingest is running; then nothing is stored.
     """
     counts: dict[str, IngestCounts] = {}
@@ -63,6 +66,11 @@ def ingest(
             table_sources = [source for source in sources if source.table.name == table.name]
             if table_sources:
                 counts[table.name] = ingestion.ingest_table(table, table_sources)
+        if gate is not None and has_arrivals(transaction, counts):
+            begin("comparing with what is stored", 1)
+            checked = check_arrivals(transaction, gate, counts, as_of, who)
+            counts = dict(checked.counts)
+            ingestion.add_notes(*checked.notes)
         begin("storing", 1)
         version = transaction.commit(who, as_of, tuple(ingestion.notes))
     quarantined: Counter[str] = Counter()
@@ -98,20 +106,20 @@ class _Ingestion:
         is_snapshot = origins == {KnownAtOrigin.MOMENT} and all(source.is_whole for source in sources)
         counts = self.transaction.resolve_rows(table, moment, is_snapshot)
         if counts.twice:
-            self._add_notes(f"{table.name}: {counts.twice:,} rows came more than once, equal in all, and were taken once")
+            self.add_notes(f"{table.name}: {counts.twice:,} rows came more than once, equal in all, and were taken once")
         return counts
 
     def _stage_source(self, source: Source, references: Mapping[str, pl.DataFrame]) -> KnownAtOrigin | None:
         """Check and stage a source batch by batch; says where its rows' `known_at` comes from, None where it has no rows."""
         self.begin(f"{source.table.name}: {source.name}", 1)
-        self._add_notes(*(f"{source.name}: {note}" for note in source.notes))
+        self.add_notes(*(f"{source.name}: {note}" for note in source.notes))
         number = self.transaction.add_source(source.name, source.table)
         origin: KnownAtOrigin | None = None
         percent: tuple[str, ...] | None = None
         rounded = 0
         try:
             for batch in source.batches():
-                self._add_notes(*(f"{source.name}: {note}" for note in check_header(source.table, batch.columns)))
+                self.add_notes(*(f"{source.name}: {note}" for note in check_header(source.table, batch.columns)))
                 percent = find_percent_columns(source.table, batch) if percent is None else percent
                 dated, origin = self._add_known_at(source, convert_percent_columns(batch, percent))
                 checked = check_rows(source.table, dated, references)
@@ -137,12 +145,13 @@ class _Ingestion:
 
     def _note_source(self, source: Source, origin: KnownAtOrigin | None, percent: Sequence[str], rounded: int) -> None:
         if percent:
-            self._add_notes(f"{source.name}: {source.table.name}.{', '.join(percent)} is in percent and was divided by 100")
+            self.add_notes(f"{source.name}: {source.table.name}.{', '.join(percent)} is in percent and was divided by 100")
         if rounded:
-            self._add_notes(f"{source.name}: {rounded:,} amounts had more than two decimals and were rounded, half to even")
+            self.add_notes(f"{source.name}: {rounded:,} amounts had more than two decimals and were rounded, half to even")
         if origin is KnownAtOrigin.MOMENT:
             when = f"{self.moment:%Y-%m-%d %H:%M} UTC"
-            self._add_notes(f"{source.name}: nothing says when its rows became known; they are known at load, {when}")
+            self.add_notes(f"{source.name}: nothing says when its rows became known; they are known at load, {when}")
 
-    def _add_notes(self, *notes: str) -> None:
+    def add_notes(self, *notes: str) -> None:
+        """Keep these notes, each once."""
         self.notes.update(dict.fromkeys(notes))

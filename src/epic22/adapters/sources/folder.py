@@ -10,6 +10,8 @@ import yaml
 from epic22.adapters.sources.base import FileSource, SourceKind
 from epic22.adapters.sources.file_reader import SUFFIXES, list_files, read_batches
 from epic22.core.errors import FileError
+from epic22.core.quality.checks import QualityRules
+from epic22.core.quality.checks_file import read_rules
 from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.mapping import SourceMap, TableMapping, map_rows
 from epic22.core.tables.mapping_file import read_mapping
@@ -48,14 +50,28 @@ def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) ->
 
 def load_mapping(path: Path) -> TableMapping:
     """The mapping in a YAML file. Raises FileError, which says where in it the mistake is."""
+    return read_mapping(path.name, read_yaml(path, "the mapping file"))
+
+
+def read_yaml(path: Path, what: str) -> object:
+    """The content of a YAML file, every scalar as text. Raises FileError, which says what file was meant."""
     try:
         # The base loader makes text of every scalar: zip code 01234 stays one, and so do the words NO and on.
-        content = yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=yaml.BaseLoader)
     except OSError as error:
-        raise FileError(f"{path} cannot be read ({error.strerror}); name the mapping file.") from None
+        raise FileError(f"{path} cannot be read ({error.strerror}); name {what}.") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise FileError(f"{path}: not readable as YAML: {' '.join(str(error).split())}.") from None
-    return read_mapping(path.name, content)
+
+
+def load_quality_rules(path: Path) -> QualityRules:
+    """The checks in a YAML file of their own. Raises FileError, which says where in it the mistake is."""
+    return read_rules(path.name, read_yaml(path, "the file of checks"))
+
+
+def load_mapped_rules(path: Path) -> QualityRules:
+    """The checks in the section `quality` of a mapping file; the defaults where it has none. Raises FileError."""
+    return read_rules(f"{path.name}: quality", load_mapping(path).quality)
 
 
 def _map_batches(source: SourceMap, dropped_rows: pl.DataFrame | None, path: Path) -> Iterator[pl.DataFrame]:

@@ -46,7 +46,7 @@ CHECKS: tuple[Check, ...] = (
     Check("distributions", "warn", "numbers, times and levels distributed otherwise", ("distribution moved",), 0.2, "PSI", True),
     Check("new_levels", "warn", "categories that no row had before", ("new level",), 0.01, "share of the new rows", True),
     Check("lost_levels", "warn", "categories that come no longer", ("lost level",), 0.01, "share of the rows before", True),
-    Check("row_counts", "warn", "many more or fewer new rows than usual", ("row count moved",), 2.0, "times the usual", True),
+    Check("row_counts", "warn", "many more or fewer new rows than usual", ("row count moved",), 1.5, "times the usual", True),
     Check("freshness", "warn", "tables that nothing new came into", ("stale table",), 2.0, "times the longest pause in a year"),
     Check("known_after_end", "warn", "rows known after the version's end", ("known after the end",)),
     Check("rows_changed", "warn", "a column changed throughout", ("rows changed",), 0.2, "share of the parent's rows"),

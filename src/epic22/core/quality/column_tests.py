@@ -51,11 +51,9 @@ def compare_columns(samples: Samples) -> Iterator[MovementTest]:
         if column.name not in samples.frames[0].columns:
             continue
         yield from _test_missing_share(samples, column)
-        if column.name in samples.table.key or column.role in ("id", "never", "protected"):
-            continue
         if column.dtype in ("category", "bool"):
             yield from _test_levels(samples, column)
-        elif column.dtype != "text":
+        elif column.name not in samples.table.key and column.dtype != "text" and column.role not in ("id", "never", "protected"):
             yield from _test_values(samples, column)
 
 
@@ -79,6 +77,7 @@ def _test_missing_share(samples: Samples, column: Column) -> Iterator[MovementTe
 def _test_values(samples: Samples, column: Column) -> Iterator[MovementTest]:
     """The distribution of a number, money or time (in days from `known_at`) in bins of the past's quantiles."""
     split = SPLIT_COLUMNS.get((samples.table.name, column.name))
+    split = split if split in samples.frames[0].columns else None
     for level in [None] if split is None else samples.frames[0][split].drop_nulls().unique().sort():
         frames = samples.frames if split is None else [frame.filter(pl.col(split) == level) for frame in samples.frames]
         values = [_to_numbers(frame, column) for frame in frames]
@@ -166,7 +165,7 @@ def _test_level_changes(samples: Samples, column: Column, levels: list[str], cou
 
 def _compute_new_level_p(samples: Samples, column: Column, level: str) -> float:
     """The chance that all entities with a level lie in the newest window, were they shuffled over all windows."""
-    entity = samples.table.entity
+    entity = samples.table.entity if samples.table.entity in samples.frames[0].columns else samples.table.key[0]
     now, before = samples.frames[0], samples.frames[1:]
     with_level = now.filter(pl.col(column.name).cast(pl.String) == level)[entity].n_unique()
     n_now, n_before = now[entity].n_unique(), sum(frame[entity].n_unique() for frame in before)

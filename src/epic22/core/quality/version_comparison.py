@@ -4,6 +4,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
+import polars as pl
+
 from epic22.core.quality.changed_rows import (
     find_changed_columns,
     find_reused_keys,
@@ -12,11 +14,11 @@ from epic22.core.quality.changed_rows import (
 )
 from epic22.core.quality.checks import QualityRules
 from epic22.core.quality.column_tests import Samples, compare_columns
-from epic22.core.quality.finding import Finding, Frames, select_newest
+from epic22.core.quality.finding import Finding, Frames, cast_to_contract, select_newest
 from epic22.core.quality.movement_tests import MovementTest, adjust_tests
 from epic22.core.quality.volume import compare_row_count, find_gone_rows, find_rows_after_end, find_stale_table
 from epic22.core.quality.windows import MIN_WINDOWS, TableHistory, count_rows
-from epic22.core.tables.canonical import CANONICAL, CanonicalTable
+from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 
 STATE_TABLES = ("properties", "units", "equipment", "protected")
 """Tables of what there is, not of what happens: their newest rows are compared whole."""
@@ -52,14 +54,26 @@ def compare_versions(pair: VersionPair, rules: QualityRules = QualityRules()) ->
         if not _has_rows(pair.now, table):
             findings.append(_report_gone_table(table, select_newest(pair.before[table.name], table).height))
             continue
-        findings += find_row_faults(table, pair, rules)
-        made, reason = compare_table(table, pair, rules)
+        now, before = (_select_common_columns(table, pair, frame) for frame in (pair.now[table.name], pair.before[table.name]))
+        absent = [name for name in (*table.key, KNOWN_AT) if name not in now.columns]
+        if absent:
+            untested.append(f"{table.name}: without {', '.join(absent)} its rows cannot be told apart.")
+            continue
+        of_table = VersionPair({table.name: now}, {table.name: before}, pair.begin, pair.end)
+        findings += find_row_faults(table, of_table, rules)
+        made, reason = compare_table(table, of_table, rules)
         tests += made
         untested += [reason] if reason else []
     adjusted = adjust_tests(tests)
     place = {table.name: i for i, table in enumerate(CANONICAL)}
     found = sorted((*findings, *rules.select_findings(adjusted)), key=lambda finding: place[finding.table])
     return VersionComparison(tuple(found), adjusted, tuple(untested))
+
+
+def _select_common_columns(table: CanonicalTable, pair: VersionPair, frame: pl.DataFrame) -> pl.DataFrame:
+    """The declared columns that both versions have, in their types; what lacks or has another type is the schema's to report."""
+    both = set(pair.now[table.name].columns) & set(pair.before[table.name].columns)
+    return cast_to_contract(frame, table).select(name for name in table.schema if name in both)
 
 
 def find_row_faults(table: CanonicalTable, pair: VersionPair, rules: QualityRules) -> list[Finding]:

@@ -121,10 +121,8 @@ LOAD_SHARE, MIN_LOAD_ROWS = 0.3, 20
 
 def mask_later_columns(rows: pl.DataFrame, table: CanonicalTable, moment: datetime) -> pl.DataFrame:
     """The rows with what became known after the moment as null."""
-    late = [c for c in table.columns if c.known_when is not None and c.known_when in rows.columns]
-    return rows.with_columns(
-        pl.when(pl.col(c.known_when or "") <= moment).then(pl.col(c.name)).alias(c.name) for c in late if c.name in rows.columns
-    )
+    late = [c for c in table.columns if c.known_when in rows.columns and c.name in rows.columns]
+    return rows.with_columns(pl.when(pl.col(c.known_when or "") <= moment).then(pl.col(c.name)).alias(c.name) for c in late)
 
 
 def count_rows(samples: Sequence[pl.DataFrame]) -> tuple[int, ...]:

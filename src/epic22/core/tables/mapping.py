@@ -160,11 +160,15 @@ class SourceMap:
 
 @dataclass(frozen=True)
 class TableMapping:
-    """What a mapping file says: the name of the source, and the sources of each canonical table, or one panel in their place."""
+    """What a mapping file says: the name of the source, and the sources of each canonical table, or one panel in their place.
+
+    `quality` is the record of its checks as it stands there, None where there is none.
+    """
 
     source: str
     tables: Mapping[str, tuple[SourceMap, ...]]
     panel: SourceMap | None = None
+    quality: object = None
 
     @property
     def has_address(self) -> bool:

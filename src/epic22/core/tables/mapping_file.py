@@ -35,7 +35,7 @@ SOURCE_KEYS = ("columns", "known_at", "unpivot", "where", "for_each", "drop_wher
 
 def read_mapping(name: str, content: object) -> TableMapping:
     """The mapping that a parsed YAML text holds; `name` is the file's, for the errors. Raises FileError."""
-    top = check_record(name, content, ("source", "tables", "panel"))
+    top = check_record(name, content, ("source", "tables", "panel", "quality"))
     source = str(top.get("source") or name)
     if "panel" in top:
         if "tables" in top:
@@ -45,7 +45,7 @@ def read_mapping(name: str, content: object) -> TableMapping:
     if not tables:
         raise FileError(f"{name}: no tables; expected 'tables:' with a canonical table's name below it.")
     mappings = {str(table): _read_sources(f"{name}: tables.{table}", str(table), value) for table, value in tables.items()}
-    return TableMapping(source, mappings)
+    return TableMapping(source, mappings, quality=top.get("quality"))
 
 
 def _read_sources(place: str, name: str, content: object) -> tuple[SourceMap, ...]:
