@@ -37,6 +37,7 @@ BARS = {"peak_gb": 1.0, "times_copy": 1.5, "second_share": 0.10}
 MODULES = (
     "openlineage.client.event_v2",
     "openlineage.client.transport.file",
+    "psycopg",
     "pyarrow.csv",
     "pyarrow.parquet",
     "epic22.adapters.sources.catalog",
@@ -99,6 +100,7 @@ def fill(url: str, rows: int) -> None:
         small: dict[str, pl.DataFrame] = files.build_small_tables()
         for name, frame in small.items():
             copy_in(connection, f"{name} ({', '.join(frame.columns)})", frame)
+        connection.execute("ALTER TABLE sensor_readings SET (autovacuum_enabled = false)")
         chance = np.random.default_rng(0)
         connection.execute("ALTER TABLE sensor_readings ADD COLUMN number bigint")
         for first in range(0, rows, files.BATCH):

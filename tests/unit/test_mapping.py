@@ -133,6 +133,12 @@ def test_rows_are_chosen_repeated_and_left_out() -> None:
             ("file: homes.csv", "query: SELECT 1\n    watermark: id\n    overlap: soon"),
             "tables.units.overlap: 'soon' is no span; write it as 2d, 12h or 30m",
         ),
+        (("file: homes.csv", "query: SELECT 1\n    deleted: sometimes"), "tables.units.deleted: expected full_scan, or a record"),
+        (
+            ("file: homes.csv", "query: SELECT 1\n    deleted: {equals: a}"),
+            "tables.units.deleted: expected 'column:'",
+        ),
+        (("file: homes.csv", "query: SELECT 1\n    deleted: {column: a, is: b}"), "'is' is not known here"),
         (("file: homes.csv", "query: SELECT 1\n    timeout: 0s"), "tables.units.timeout: no query ends in no time"),
         (
             ("file: homes.csv", "query: SELECT 1\n    drop_where_also_in: {file: a.csv, on: [id]}"),

@@ -4,7 +4,7 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
 from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult, list_referenced_columns
-from epic22.core.tables.rowhash import add_digests, digest_rows, hash_rows
+from epic22.core.tables.rowhash import add_digests, digest_rows, hash_keys, hash_rows
 from epic22.core.tables.versions import (
     REJECTION_REASONS,
     IncomingHashes,
@@ -191,6 +191,12 @@ class DeltaTransaction:
             rejected += len(places)
         return rejected
 
+    def count_gone(self, table: CanonicalTable, keys: Iterator[pl.DataFrame], are_deleted: bool) -> int:
+        """How many stored keys are among these (`are_deleted`), or are not among them, in the table's own types."""
+        given = _hash_keys(keys, table)
+        stored = self.scan_stored(table.name).select(table.key).collect_batches(chunk_size=BATCH_ROWS, maintain_order=False)
+        return _hash_keys(stored, table).join(given, on=["a", "b"], how="semi" if are_deleted else "anti").height
+
     def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
         """Make it a version: tables first, then quarantine, then the manifest. None where there is nothing new."""
         if not any(p.batches or p.broken for p in self._pending.values()):
@@ -315,6 +321,13 @@ def _keep_rows(pending: StagedTable, batch: StagedBatch, frame: pl.DataFrame, st
     rows.write_parquet(batch.path)
     batch.rows, batch.lines = rows.height, batch.lines[stays]
     batch.digest = digest_rows(hash_rows(rows, pending.table.key).whole)
+
+
+def _hash_keys(batches: Iterator[pl.DataFrame], table: CanonicalTable) -> pl.DataFrame:
+    """The keys of rows, each once: [a, b]."""
+    parts = [pl.DataFrame(schema={"a": pl.UInt64, "b": pl.UInt64})]
+    parts += [pl.DataFrame(dict(zip("ab", hash_keys(batch, table.key), strict=True))) for batch in batches]
+    return pl.concat(parts).unique()
 
 
 def _next_midnight(moment: datetime) -> datetime:

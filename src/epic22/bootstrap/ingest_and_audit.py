@@ -80,6 +80,7 @@ def ingest_address(
         latest.positions if latest else {},
         components.settings.home / "http",
         os.environ,
+        frozenset(name for name, table in latest.tables.items() if table.rows) if latest else frozenset(),
     )
     with connect_sources(request) as sources:
         return _ingest_sources(components, sources, as_of, progress, gate or build_gate(mapping))

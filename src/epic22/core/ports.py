@@ -23,6 +23,14 @@ from epic22.core.tables.row_contract import CheckResult
 from epic22.core.tables.versions import IngestCounts, LakeVersion, Position
 
 
+@dataclass(frozen=True)
+class SourceKeys:
+    """Keys of rows under the table's columns, batch by batch: of all that a source still has, or of those it says are deleted."""
+
+    batches: Iterator[DataFrame]
+    are_deleted: bool
+
+
 class Source(Protocol):
     """Rows on the way into a canonical table, already under the table's own column names."""
 
@@ -56,6 +64,9 @@ class Source(Protocol):
 
     def batches(self) -> Iterator[DataFrame]:
         """The rows, read anew at every call, with `#line`. Raises FileError where they cannot be read."""
+
+    def read_keys(self) -> SourceKeys | None:
+        """What tells which stored rows are gone there, asked once all rows have been read; None where nothing does."""
 
 
 class LakeTransaction(Protocol):
@@ -91,6 +102,9 @@ class LakeTransaction(Protocol):
 
     def compute_end(self, requested_end: datetime | None) -> datetime:
         """The moment up to which the version will be complete."""
+
+    def count_gone(self, table: CanonicalTable, keys: Iterator[DataFrame], are_deleted: bool) -> int:
+        """How many stored keys are among these (`are_deleted`), or are not among them, in the table's own types."""
 
     def commit(self, who: str, end: datetime | None = None, notes: tuple[str, ...] = ()) -> LakeVersion | None:
         """Make it a version, whole or not at all; None where there is nothing new."""

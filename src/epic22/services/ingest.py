@@ -6,7 +6,7 @@ what is stored, and all are committed together.
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 
@@ -105,9 +105,22 @@ class _Ingestion:
         moment = None if KnownAtOrigin.SOURCE in origins else self.moment
         is_snapshot = origins == {KnownAtOrigin.MOMENT} and all(source.is_whole for source in sources)
         counts = self.transaction.resolve_rows(table, moment, is_snapshot)
+        counts = replace(counts, gone=counts.gone + sum(self._count_gone(source) for source in sources))
         if counts.twice:
             self.add_notes(f"{table.name}: {counts.twice:,} rows came more than once, equal in all, and were taken once")
         return counts
+
+    def _count_gone(self, source: Source) -> int:
+        """How many stored rows a source says are gone, with a note of them: they were known, so they stay."""
+        keys = source.read_keys()
+        if keys is None:
+            return 0
+        columns = [source.table.get_column(name) for name in source.table.key]
+        typed = (pl.DataFrame([parse_column(strip_text(b[c.name]), c).alias(c.name) for c in columns]) for b in keys.batches)
+        n_gone = self.transaction.count_gone(source.table, typed, keys.are_deleted)
+        if n_gone:
+            self.add_notes(f"{source.name}: {n_gone:,} stored rows are gone there; they stay, for they were known")
+        return n_gone
 
     def _stage_source(self, source: Source, references: Mapping[str, pl.DataFrame]) -> KnownAtOrigin | None:
         """Check and stage a source batch by batch; says where its rows' `known_at` comes from, None where it has no rows."""
@@ -144,6 +157,8 @@ class _Ingestion:
         return batch.with_columns(known), KnownAtOrigin.EVENT
 
     def _note_source(self, source: Source, origin: KnownAtOrigin | None, percent: Sequence[str], rounded: int) -> None:
+        if origin is None and source.is_whole:
+            self.add_notes(f"{source.name}: gave no row")
         if percent:
             self.add_notes(f"{source.name}: {source.table.name}.{', '.join(percent)} is in percent and was divided by 100")
         if rounded:

@@ -37,6 +37,9 @@ class FileSource:
         """The rows, read anew."""
         return self.read(self.path)
 
+    def read_keys(self) -> None:
+        """Nothing: a file says nothing of rows that are not in it."""
+
 
 @dataclass(frozen=True)
 class SourceKind:
@@ -68,6 +71,7 @@ class SourceRequest:
     """What is asked of a server: where it is, the mapping of its rows, and how far its sources were read before, by name.
 
     No address: that in the mapping. `cache` is where answers may be kept; `environment` has the secrets that the mapping names.
+    `filled` are the tables that have rows already.
     """
 
     address: SourceAddress | None
@@ -75,6 +79,7 @@ class SourceRequest:
     positions: Mapping[str, Position] = field(default_factory=dict)
     cache: Path | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
+    filled: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

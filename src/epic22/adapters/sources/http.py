@@ -70,6 +70,9 @@ class PageSource:
                 f"{self.name}: the answer has rows, and the mapping takes none of them; look at 'where:'. Nothing was stored."
             )
 
+    def read_keys(self) -> None:
+        """Nothing: an answer says nothing of rows that are not in it."""
+
     def _mark_future_rows(self, rows: pl.DataFrame) -> pl.DataFrame:
         column = self.table.event_at
         if column not in rows.columns:

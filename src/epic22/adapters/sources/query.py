@@ -9,6 +9,7 @@ import polars as pl
 
 from epic22.core.errors import ColumnError, SourceError
 from epic22.core.lineage import sha256
+from epic22.core.tables.condition import Condition
 from epic22.core.tables.mapping import SourceMap, refuse_absent_columns
 from epic22.core.tables.origin import QueryOrigin
 from epic22.core.tables.parsing import parse_times
@@ -48,6 +49,8 @@ def build_row_query(source: SourceMap, origin: QueryOrigin, there: QueryColumns,
     """What is asked for a source. Raises ColumnError for a column that the query lacks or has twice, and for one of no value."""
     watermark = origin.watermark
     needed = source.source_columns() | ({watermark.column} if watermark else set())
+    if isinstance(origin.deleted, Condition):
+        needed.add(origin.deleted.column)
     refuse_absent_columns(needed, there.names)
     for name in sorted(needed):
         if there.names.count(name) > 1:

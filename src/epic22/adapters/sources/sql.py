@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
+from functools import partial
 from hashlib import sha256 as new_digest
 from typing import Protocol
 
@@ -13,9 +14,11 @@ from epic22.adapters.sources import postgres, sql_cursor
 from epic22.adapters.sources.base import ServerKind, SourceAddress, SourceRequest
 from epic22.adapters.sources.query import Digest, QueryColumns, RowQuery, build_row_query, compute_reached, digest_source
 from epic22.core.errors import FileError, SourceError
+from epic22.core.ports import SourceKeys
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable
+from epic22.core.tables.condition import Condition
 from epic22.core.tables.mapping import SourceMap, map_rows
-from epic22.core.tables.origin import QueryOrigin
+from epic22.core.tables.origin import QueryOrigin, Removal
 from epic22.core.tables.row_contract import LINE_COLUMN
 from epic22.core.tables.versions import Position
 
@@ -46,17 +49,22 @@ DIALECTS: Mapping[str, Connect] = {
 
 @dataclass
 class QuerySource:
-    """The port `Source` on the rows of one query; `start` is how far it was read before, None where it is read whole."""
+    """The port `Source` on the rows of one query.
+
+    `start` is how far it was read before, None where it is read whole; `must_give` where it would be a mistake if it gave no row.
+    """
 
     table: CanonicalTable
     name: str
     source: SourceMap
     query: QueryOrigin
     session: Session
-    start: Position | None
+    start: Position | None = None
+    must_give: bool = False
+    notes: tuple[str, ...] = ()
     sha256: str | None = None
     position: Position | None = None
-    notes: tuple[str, ...] = ()
+    deleted: list[pl.DataFrame] = field(default_factory=list)
 
     @property
     def derived(self) -> bool:
@@ -72,45 +80,81 @@ class QuerySource:
         """The rows under the table's columns, read anew; at their end the digest and the position are known."""
         row_query = build_row_query(self.source, self.query, self.session.list_columns(self.query.query), self.start)
         digest, line, reached = new_digest(repr(row_query.columns).encode()), 1, self.start.reached if self.start else None
+        self.deleted.clear()
         for batch in self.session.read_batches(row_query, self.query.timeout, digest):
             if self.query.watermark is not None:
                 reached = compute_reached(batch[self.query.watermark.column], reached)
             lines = pl.int_range(line, line + batch.height, dtype=pl.Int64, eager=True).alias(LINE_COLUMN)
             line += batch.height
-            yield map_rows(self.source, batch.with_columns(lines))
+            yield map_rows(self.source, self._take_deleted_out(batch.with_columns(lines)))
+        if line == 1 and self.must_give:
+            raise SourceError(
+                f"{self.name}: the query gives no row, though {self.table.name} has some; mend the query, or take it out of the "
+                "mapping. Nothing was stored."
+            )
         self.sha256 = digest.hexdigest()
         self.position = None if reached is None else Position(reached, digest_source(self.source))
+
+    def read_keys(self) -> SourceKeys | None:
+        """The keys of rows marked as deleted among those read, or of all rows there are, as the mapping says."""
+        if isinstance(self.query.deleted, Condition):
+            return SourceKeys(iter(self.deleted), are_deleted=True)
+        return None if self.query.deleted is None else SourceKeys(self._read_all_keys(), are_deleted=False)
+
+    def _take_deleted_out(self, batch: pl.DataFrame) -> pl.DataFrame:
+        if not isinstance(self.query.deleted, Condition):
+            return batch
+        marked = batch.select(self.query.deleted.expression()).to_series()
+        if marked.any():
+            self.deleted.append(map_rows(self._keys_alone, batch.filter(marked)))
+        return batch.filter(~marked)
+
+    def _read_all_keys(self) -> Iterator[pl.DataFrame]:
+        query = replace(self.query, watermark=None, deleted=None)
+        row_query = build_row_query(self._keys_alone, query, self.session.list_columns(query.query), None)
+        for batch in self.session.read_batches(row_query, query.timeout, new_digest()):
+            yield map_rows(self._keys_alone, batch.with_columns(pl.lit(0, dtype=pl.Int64).alias(LINE_COLUMN)))
+
+    @property
+    def _keys_alone(self) -> SourceMap:
+        keys = {name: value for name, value in self.source.columns.items() if name in self.table.key}
+        return replace(self.source, columns=keys, known_at=None)
 
 
 @contextmanager
 def connect_sources(request: SourceRequest) -> Iterator[Sequence[QuerySource]]:
     """The queries that a mapping names, on one connection. Raises SourceError without one, FileError for other origins."""
-    places = list(_iterate_places(request))
+    places = [place for table in CANONICAL for place in _list_places(request, table)]
     if request.address is None:
         raise SourceError("a database has its address by --source; none was given.")
     with DIALECTS[request.address.scheme](request.address) as session:
-        yield [
-            QuerySource(table, name, source, query, session, _find_start(name, source, query, request.positions))
-            for table, name, source, query in places
-        ]
+        yield [place(session) for place in places]
 
 
-def _iterate_places(request: SourceRequest) -> Iterator[tuple[CanonicalTable, str, SourceMap, QueryOrigin]]:
-    mapping = request.mapping
-    for table in CANONICAL:
-        sources = mapping.tables.get(table.name, ())
-        for number, source in enumerate(sources, start=1):
-            if not isinstance(source.origin, QueryOrigin):
-                raise FileError(f"{table.name}: the mapping names files for it; a database is asked by 'query:', one SELECT.")
-            name = f"{mapping.source}/{table.name}" + (f"[{number}]" if len(sources) > 1 else "")
-            yield table, name, source, source.origin
-
-
-def _find_start(name: str, source: SourceMap, query: QueryOrigin, positions: Mapping[str, Position]) -> Position | None:
-    """How far the same question was read before; None without a watermark, the first time, and where the mapping has changed."""
-    known = positions.get(name)
-    is_same = query.watermark is not None and known is not None and known.origin == digest_source(source)
-    return known if is_same else None
+def _list_places(request: SourceRequest, table: CanonicalTable) -> Iterator[Callable[[Session], QuerySource]]:
+    """The queries of a table, each of which waits for a session."""
+    sources = request.mapping.tables.get(table.name, ())
+    for number, source in enumerate(sources, start=1):
+        origin = source.origin
+        if not isinstance(origin, QueryOrigin):
+            raise FileError(f"{table.name}: the mapping names files for it; a database is asked by 'query:', one SELECT.")
+        if origin.deleted is Removal.FULL_SCAN and len(sources) > 1:
+            raise FileError(
+                f"{table.name}: 'deleted: full_scan' needs all keys in one query; put the sources together with UNION ALL."
+            )
+        name = f"{request.mapping.source}/{table.name}" + (f"[{number}]" if len(sources) > 1 else "")
+        known = request.positions.get(name) if origin.watermark is not None else None
+        is_same = known is not None and known.origin == digest_source(source)
+        yield partial(
+            QuerySource,
+            table,
+            name,
+            source,
+            origin,
+            start=known if is_same else None,
+            must_give=len(sources) == 1 and table.name in request.filled and not is_same,
+            notes=() if known is None or is_same else ("its query or mapping has changed, so all rows were read again",),
+        )
 
 
 SERVER = ServerKind("sql", tuple(DIALECTS), connect_sources)

@@ -21,7 +21,7 @@ from epic22.core.tables.mapping import (
     suggest_name,
 )
 from epic22.core.tables.mapping_record import check_record, read_number, to_text
-from epic22.core.tables.origin import DEFAULT_TIMEOUT, FileOrigin, Origin, QueryOrigin, Watermark, parse_span
+from epic22.core.tables.origin import DEFAULT_TIMEOUT, FileOrigin, Origin, QueryOrigin, Removal, Watermark, parse_span
 from epic22.core.tables.request import RequestOrigin
 from epic22.core.tables.request_section import read_request
 
@@ -130,7 +130,22 @@ def _read_query(place: str, record: Mapping[str, Any]) -> QueryOrigin:
     timeout = _read_span(f"{place}.timeout", record.get("timeout", f"{DEFAULT_TIMEOUT.seconds}s"))
     if not timeout:
         raise FileError(f"{place}.timeout: no query ends in no time; write it as 30m or 2h.")
-    return QueryOrigin(query, None if column is None else Watermark(column, overlap), timeout)
+    deleted = _read_deleted(f"{place}.deleted", record.get("deleted"))
+    return QueryOrigin(query, None if column is None else Watermark(column, overlap), timeout, deleted)
+
+
+def _read_deleted(place: str, content: object) -> Condition | Removal | None:
+    if content is None:
+        return None
+    if content == Removal.FULL_SCAN.value:
+        return Removal.FULL_SCAN
+    if not isinstance(content, dict):
+        raise FileError(f"{place}: expected full_scan, or a record such as {{column: isActive, equals: 'false'}}.")
+    column = content.get("column")
+    conditions = _read_conditions(place, {column: {name: value for name, value in content.items() if name != "column"}})
+    if not isinstance(column, str) or len(conditions) != 1:
+        raise FileError(f"{place}: expected 'column:' with a name, and one of {', '.join(TESTS)}.")
+    return conditions[0]
 
 
 def _read_span(place: str, text: object) -> timedelta:
@@ -142,7 +157,7 @@ def _read_span(place: str, text: object) -> timedelta:
 
 ORIGIN_KINDS = (
     OriginKind(("file", "files"), (), _read_files),
-    OriginKind(("query",), ("watermark", "overlap", "timeout"), _read_query),
+    OriginKind(("query",), ("watermark", "overlap", "timeout", "deleted"), _read_query),
     OriginKind(("request",), (), read_request),
 )
 """Where rows may come from; a new kind is one line here."""

@@ -6,7 +6,9 @@ A new kind of origin is a record here, one line in `ORIGIN_KINDS` of `mapping_fi
 import re
 from dataclasses import dataclass
 from datetime import timedelta
+from enum import Enum
 
+from epic22.core.tables.condition import Condition
 from epic22.core.tables.request import RequestOrigin
 
 DEFAULT_TIMEOUT = timedelta(hours=1)
@@ -30,13 +32,24 @@ class Watermark:
     overlap: timedelta = timedelta(0)
 
 
+class Removal(Enum):
+    """How rows are found that the source no longer has, other than by a mark in the row."""
+
+    FULL_SCAN = "full_scan"
+    """By reading all keys each time."""
+
+
 @dataclass(frozen=True)
 class QueryOrigin:
-    """One SELECT to a database. `timeout`: how long it may run, its rows' reading included."""
+    """One SELECT to a database. `timeout`: how long it may run, its rows' reading included.
+
+    `deleted`: the mark of rows that count as deleted, or how deleted ones are found without one; None where nobody asks.
+    """
 
     query: str
     watermark: Watermark | None = None
     timeout: timedelta = DEFAULT_TIMEOUT
+    deleted: Condition | Removal | None = None
 
 
 Origin = FileOrigin | QueryOrigin | RequestOrigin

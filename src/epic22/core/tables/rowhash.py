@@ -54,6 +54,12 @@ def hash_rows(frame: pl.DataFrame, key: Sequence[str], known_at: str = "known_at
     )
 
 
+def hash_keys(frame: pl.DataFrame, key: Sequence[str]) -> Lanes:
+    """The hashes of the rows' keys, as `RowHashes.key` has them."""
+    first, second = _sum_column_hashes(frame, key)
+    return _mix_bits(first), _mix_bits(second)
+
+
 def hash_values(frame: pl.DataFrame, columns: Sequence[str]) -> U64:
     """One lane of hashes (n,) of the rows' values in these columns: numbers by their value, whatever type holds them.
 
