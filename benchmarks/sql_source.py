@@ -211,6 +211,9 @@ def change_rows(url: str, which: str) -> None:
         connection.execute(f"UPDATE sensor_readings SET value = value + 1, updated_at = now() WHERE {which}")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("VACUUM ANALYZE sensor_readings")
+        connection.execute("CHECKPOINT")
+    # The server's processes for this end, and are counted, before the next figure is taken.
+    time.sleep(3)
 
 
 def measure(scratch: Path, rows: int, repeats: int) -> dict[str, Any]:
@@ -275,6 +278,12 @@ def describe_results(found: dict[str, Any]) -> str:
         times = " and ".join(f"**{value:g} ×** ({way})" for way, value in found[figure]["times_copy"].items())
         shares = " and ".join(f"**{value:.1%}** ({way.split(', ')[1]})" for way, value in found[figure]["second_share"].items())
         lines += ["", f"{words.capitalize()}: {times} of `COPY` into Parquet;", f"a second ingest takes {shares} of the first."]
+    times = found["seconds"]["times_copy"]
+    verdicts = " and ".join(f"{'met' if value <= BARS['times_copy'] else 'missed'} by the {way}" for way, value in times.items())
+    lines += [
+        "",
+        f"The bar of {BARS['times_copy']:g} × `COPY` is {verdicts}, which also checks, hashes, compares and stores every row.",
+    ]
     return "\n".join(lines)
 
 
