@@ -51,7 +51,7 @@ DIALECTS: Mapping[str, Connect] = {
 class QuerySource:
     """The port `Source` on the rows of one query.
 
-    `start` is how far it was read before, None where it is read whole; `must_give` where it would be a mistake if it gave no row.
+    `start` is how far it was read before, None where it is read whole; `is_filled` where its table has rows already.
     """
 
     table: CanonicalTable
@@ -60,7 +60,7 @@ class QuerySource:
     query: QueryOrigin
     session: Session
     start: Position | None = None
-    must_give: bool = False
+    is_filled: bool = False
     notes: tuple[str, ...] = ()
     sha256: str | None = None
     position: Position | None = None
@@ -87,7 +87,7 @@ class QuerySource:
             lines = pl.int_range(line, line + batch.height, dtype=pl.Int64, eager=True).alias(LINE_COLUMN)
             line += batch.height
             yield map_rows(self.source, self._take_deleted_out(batch.with_columns(lines)))
-        if line == 1 and self.must_give:
+        if line == 1 and self.is_filled:
             raise SourceError(
                 f"{self.name}: the query gives no row, though {self.table.name} has some; mend the query, or take it out of the "
                 "mapping. Nothing was stored."
@@ -152,7 +152,7 @@ def _list_places(request: SourceRequest, table: CanonicalTable) -> Iterator[Call
             source,
             origin,
             start=known if is_same else None,
-            must_give=len(sources) == 1 and table.name in request.filled and not is_same,
+            is_filled=len(sources) == 1 and table.name in request.filled and not is_same,
             notes=() if known is None or is_same else ("its query or mapping has changed, so all rows were read again",),
         )
 
