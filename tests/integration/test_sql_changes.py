@@ -58,10 +58,10 @@ def test_rows_marked_as_deleted_are_not_taken_and_stored_ones_are_counted(compan
 def test_a_full_scan_of_keys_finds_rows_gone_though_only_new_ones_are_read(company: Company) -> None:
     scanned = {"watermark": "known_at", "deleted": "full_scan"}
     assert company.ingest(equipment=scanned)[0] == 0
-    company.execute("DELETE FROM equipment WHERE equipment_id IN ('E3', 'E4', 'E5')")
+    company.execute("DELETE FROM equipment WHERE equipment_id IN ('E3', 'E4')")
     code, out, _ = company.ingest(equipment=scanned)
     assert code == 0
-    assert "note: erp/equipment: 3 stored rows are gone there" in out
+    assert "note: erp/equipment: 2 stored rows are gone there" in out
 
 
 @pytest.mark.slow
