@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.promotion import promote_version as promote_version
     from epic22.bootstrap.promotion import trace_back as trace_back
     from epic22.bootstrap.quality import assess_version as assess_version
-    from epic22.bootstrap.quality import build_gate as build_gate
+    from epic22.bootstrap.quality import read_gate_options as read_gate_options
     from epic22.bootstrap.sample import write_sample as write_sample
     from epic22.bootstrap.stores import open_lake as open_lake
     from epic22.bootstrap.training import FeatureConfig as FeatureConfig
@@ -71,7 +71,7 @@ NAMES = {
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "trace_back"),
-    "epic22.bootstrap.quality": ("assess_version", "build_gate"),
+    "epic22.bootstrap.quality": ("assess_version", "read_gate_options"),
     "epic22.bootstrap.sample": ("write_sample",),
     "epic22.bootstrap.training": (
         "FeatureConfig",

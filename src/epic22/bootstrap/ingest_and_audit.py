@@ -13,7 +13,7 @@ from epic22.adapters.sources.folder import load_mapping
 from epic22.adapters.sources.mapping_draft import draft_files, draft_foreign_files, write_draft
 from epic22.adapters.sources.presets import find_mapping
 from epic22.bootstrap.components import Components, current_user
-from epic22.bootstrap.quality import build_gate
+from epic22.bootstrap.quality import GateOptions, build_gate
 from epic22.core.data.leakage import Suspicion
 from epic22.core.data.split import plan_folds
 from epic22.core.data.task_data import TaskData
@@ -47,17 +47,17 @@ def ingest_folder(
     source_name: str | None = None,
     mapping: Path | None = None,
     progress: Progress = Progress(),
-    gate: QualityGate | None = None,
+    gate: GateOptions = GateOptions(),
 ) -> IngestResult:
     """Take a folder of tables in as the next data version, through a mapping file where the source is foreign.
 
-    `gate`: by which checks it is refused; by those of the mapping where None. Raises QualityError where it is, FileError where
-    the folder holds no table, ColumnError where one lacks a column; then a mapping is drafted beside it.
+    `gate`: by which checks it is refused. Raises QualityError where it is, FileError where the folder holds no table, ColumnError
+    where one lacks a column; then a mapping is drafted beside it.
     """
     sources = list_sources(folder, source_name, mapping)
     if mapping is None:
         _refuse_foreign_files(folder)
-    return _ingest_sources(components, sources, as_of, progress, gate or build_gate(mapping))
+    return _ingest_sources(components, sources, as_of, progress, build_gate(gate, mapping))
 
 
 def ingest_address(
@@ -66,7 +66,7 @@ def ingest_address(
     mapping: Path,
     as_of: datetime | None = None,
     progress: Progress = Progress(),
-    gate: QualityGate | None = None,
+    gate: GateOptions = GateOptions(),
 ) -> IngestResult:
     """Take what a mapping file asks of a server in as the next data version, from one state of it; no address: the mapping's own.
 
@@ -83,7 +83,7 @@ def ingest_address(
         frozenset(name for name, table in latest.tables.items() if table.rows) if latest else frozenset(),
     )
     with connect_sources(request) as sources:
-        return _ingest_sources(components, sources, as_of, progress, gate or build_gate(mapping))
+        return _ingest_sources(components, sources, as_of, progress, build_gate(gate, find_mapping(mapping)))
 
 
 def _ingest_sources(

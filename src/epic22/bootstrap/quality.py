@@ -1,5 +1,6 @@
 """The quality of a stored version, as rules of the user's own may have it, and its page."""
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from epic22.adapters.sources.folder import load_mapped_rules, load_quality_rules
@@ -12,11 +13,24 @@ from epic22.services.ingest_gate import QualityGate
 from epic22.services.quality import VersionQuality, assess_quality
 
 
-def build_gate(mapping: Path | None, checks: Path | None = None, accepted_because: str | None = None) -> QualityGate:
-    """The gate of an ingest: by a file of checks, else by the mapping's section `quality`, else by default. Raises FileError."""
-    if checks is not None:
-        return QualityGate(load_quality_rules(checks), accepted_because)
-    return QualityGate(QualityRules() if mapping is None else load_mapped_rules(mapping), accepted_because)
+@dataclass(frozen=True)
+class GateOptions:
+    """What is asked of an ingest's gate: the rules of a file of checks, if any, and the reason to store what they refuse."""
+
+    rules: QualityRules | None = None
+    accepted_because: str | None = None
+
+
+def read_gate_options(checks: Path | None, accepted_because: str | None) -> GateOptions:
+    """The options, with the rules of the file. Raises FileError for a mistake in it."""
+    return GateOptions(None if checks is None else load_quality_rules(checks), accepted_because)
+
+
+def build_gate(options: GateOptions, mapping: Path | None) -> QualityGate:
+    """The gate: by the rules asked for, else by the mapping's section `quality`, else by default. Raises FileError."""
+    if options.rules is not None:
+        return QualityGate(options.rules, options.accepted_because)
+    return QualityGate(QualityRules() if mapping is None else load_mapped_rules(mapping), options.accepted_because)
 
 
 def assess_version(

@@ -55,7 +55,7 @@ def ingest(
         raise UserError("--to is for a panel; the tables that a mapping or a folder has go to EPIC22_HOME.")
     with show_progress() as bars:
         components = bootstrap.assemble(Settings.read())
-        gate = bootstrap.build_gate(mapping, checks, _check_reason(accept_quality))
+        gate = bootstrap.read_gate_options(checks, _check_reason(accept_quality))
         moment = None if as_of is None else parse_timestamp(as_of, "--as-of")
         if folder is not None:
             ingestion = bootstrap.ingest_folder(components, folder, moment, _check_name(source), mapping, bars, gate)
