@@ -284,6 +284,7 @@ def describe_results(found: dict[str, Any]) -> str:
         "",
         f"The bar of {BARS['times_copy']:g} × `COPY` is {verdicts}, which also checks, hashes, compares and stores every row.",
     ]
+    lines += ["", *found.get("remarks", [])]
     return "\n".join(lines)
 
 
