@@ -24,8 +24,10 @@ class Settings:
     `memory_cap` (EPIC22_MEMORY_CAP, such as 4GB; default: half of the machine's memory) in bytes: a table that would take more to
     train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database, or an SQLite file,
     that keeps the versions of data and models, champions, decisions and receipts, and a server the studies of searches too; files
-    below `home` otherwise. It may hold a password, so it is never shown. `onnx_provider` (EPIC22_ONNX_PROVIDER:
-    cpu, coreml or auto; default cpu) is what computes networks that serve, where it answers as the processor does.
+    below `home` otherwise. It may hold a password, so it is never shown. `artifacts` (EPIC22_ARTIFACTS) is the folder of the
+    files that belong to it, models and tables, on a disk that all its machines share; a folder below `home` otherwise.
+    `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes networks that serve, where it
+    answers as the processor does.
     """
 
     home: Path
@@ -35,6 +37,7 @@ class Settings:
     memory_cap: int = 1 << 62
     database_url: str | None = field(default=None, repr=False)
     onnx_provider: str = "cpu"
+    artifacts: Path | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -52,13 +55,27 @@ class Settings:
             raise UserError("EPIC22_OPENLINEAGE_URL is no address; give one such as http://localhost:5000.")
         cap = parse_memory(environment.get("EPIC22_MEMORY_CAP") or "50%", "EPIC22_MEMORY_CAP")
         database = environment.get("EPIC22_DATABASE_URL") or None
-        if database is not None and not _is_database(database):
-            example = "postgresql://user@localhost/epic22 or sqlite:////srv/epic22/metadata.sqlite"
-            raise UserError(f"EPIC22_DATABASE_URL is no address of a database; give one such as {example}.")
+        if database is not None:
+            check_database_url(database, "EPIC22_DATABASE_URL")
         provider = environment.get("EPIC22_ONNX_PROVIDER") or "cpu"
         if provider not in ONNX_PROVIDERS:
             raise UserError(f"EPIC22_ONNX_PROVIDER is {provider!r}; give {', '.join(ONNX_PROVIDERS)}.")
-        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider)
+        artifacts = _read_artifacts(environment.get("EPIC22_ARTIFACTS") or None, database)
+        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider, artifacts)
+
+
+def _read_artifacts(text: str | None, database: str | None) -> Path | None:
+    if text is None:
+        return None
+    if database is None:
+        raise UserError(
+            "EPIC22_ARTIFACTS without EPIC22_DATABASE_URL: only a database says which of its files belong together; set both."
+        )
+    if "://" in text:
+        raise UserError(
+            f"EPIC22_ARTIFACTS: {text.partition('://')[0]}:// is no folder; give one on a disk that all machines share."
+        )
+    return Path(text).expanduser().resolve()
 
 
 def read_source_address(text: str, environment: Mapping[str, str] = os.environ) -> str:
@@ -69,6 +86,13 @@ def read_source_address(text: str, environment: Mapping[str, str] = os.environ) 
     if not environment.get(name):
         raise UserError(f"--source env:{name}: no environment variable of that name is set; export it with the address.")
     return environment[name]
+
+
+def check_database_url(url: str, option: str) -> None:
+    """Raise UserError, which never shows the url, where it names neither a PostgreSQL database nor an SQLite file."""
+    if not _is_database(url):
+        example = "postgresql://user@localhost/epic22 or sqlite:////srv/epic22/metadata.sqlite"
+        raise UserError(f"{option} is no address of a database; give one such as {example}.")
 
 
 def _is_database(url: str) -> bool:

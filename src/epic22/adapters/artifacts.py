@@ -2,11 +2,15 @@
 
 import shutil
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from epic22.adapters.home import write_atomically
+
+Ignore = Callable[[Any, list[str]], set[str]]
+"""As `shutil.ignore_patterns` gives it."""
 
 
 class Artifacts(Protocol):
@@ -14,6 +18,9 @@ class Artifacts(Protocol):
 
     def add_folder(self, key: str, folder: Path, name: str) -> None:
         """Keep a copy of a folder as the subfolder of that name. Raises StorageError where that is refused."""
+
+    def add_files(self, key: str, folder: Path, ignore: Ignore) -> None:
+        """Keep a copy of what is in a folder, but for what `ignore` names."""
 
     def fetch_folder(self, key: str) -> Path:
         """The files of a key as a folder on this machine. Raises BundleError where there are none."""
@@ -44,6 +51,10 @@ class ArtifactFolder:
             incoming.rename(place / name)
         finally:
             shutil.rmtree(incoming, ignore_errors=True)
+
+    def add_files(self, key: str, folder: Path, ignore: Ignore) -> None:
+        """Keep a copy of what is in a folder, but for what `ignore` names."""
+        shutil.copytree(folder, self.root / key, ignore=ignore)
 
     def fetch_folder(self, key: str) -> Path:
         """The folder itself."""

@@ -40,7 +40,7 @@ from epic22.core.serialization import to_json
 
 POINTER = "champion.json"
 VERSION = "version.json"
-PROMOTIONS = "promotions.jsonl"
+PROMOTIONS_LOG = "promotions.jsonl"
 LOCK = ".champion.lock"
 PROVENANCE = "lineage.json"
 EXPLANATION = "explanation.json"
@@ -147,7 +147,7 @@ class ModelStore:
         if content["status"] not in NOT_PROMOTED:
             content[REPLACES] = (self._find_pointer(task) or {}).get("at")
         line = {"version": self._read_version(task, version).version, "at": at, **content}
-        append_line(self._task_folder(task) / PROMOTIONS, json.dumps(line, allow_nan=False))
+        append_line(self._task_folder(task) / PROMOTIONS_LOG, json.dumps(line, allow_nan=False))
         return at
 
     def discard(self, task: str, version: str) -> None:
@@ -160,7 +160,7 @@ class ModelStore:
 
     def list_decisions(self, task: str) -> tuple[PromotionRecord, ...]:
         """What was decided of the task's versions, oldest first, by the lines of the log that can be read."""
-        return read_decisions(read_lines(self._task_folder(task) / PROMOTIONS), self._find_pointer(task))
+        return read_decisions(read_lines(self._task_folder(task) / PROMOTIONS_LOG), self._find_pointer(task))
 
     def _find_pointer(self, task: str) -> dict[str, Any] | None:
         """What the pointer says; nothing of a damaged one, None where there is none."""
@@ -233,7 +233,7 @@ class ModelStore:
         """The numbers that are taken: by a version, or by one that was removed since. None is given to two models."""
         folder = self._task_folder(task)
         names = [path.name for path in folder.iterdir()]
-        log = folder / PROMOTIONS
+        log = folder / PROMOTIONS_LOG
         for line in read_lines(log):
             try:
                 names.append(str(json.loads(line)["version"]))

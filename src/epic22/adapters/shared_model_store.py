@@ -183,6 +183,12 @@ class SharedModelStore:
         with self.database.read() as connection:
             return tuple(connection.execute(select(CHAMPIONS.c.task).order_by(CHAMPIONS.c.task)).scalars())
 
+    def list_champions(self) -> dict[str, ModelVersion]:
+        """The champion of each task that has one."""
+        with self.database.read() as connection:
+            rows = connection.execute(_select_versions().join(CHAMPIONS, _is_champion()))
+            return {row.task: _to_version(row) for row in rows}
+
     def list_all_versions(self) -> tuple[ModelVersion, ...]:
         """All versions of all tasks, those without a champion too; by task, oldest first."""
         return self._list_versions(_select_versions())

@@ -37,7 +37,11 @@ if TYPE_CHECKING:
     from epic22.bootstrap.quality import assess_version as assess_version
     from epic22.bootstrap.quality import read_gate_options as read_gate_options
     from epic22.bootstrap.sample import write_sample as write_sample
+    from epic22.bootstrap.store import copy_store as copy_store
+    from epic22.bootstrap.store import describe_store as describe_store
+    from epic22.bootstrap.store import migrate_store as migrate_store
     from epic22.bootstrap.stores import open_lake as open_lake
+    from epic22.bootstrap.stores import open_served_registry as open_served_registry
     from epic22.bootstrap.training import FeatureConfig as FeatureConfig
     from epic22.bootstrap.training import TrainingResult as TrainingResult
     from epic22.bootstrap.training import train_and_promote as train_and_promote
@@ -64,7 +68,8 @@ NAMES = {
         "compare_file",
     ),
     "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_studies"),
-    "epic22.bootstrap.stores": ("open_lake",),
+    "epic22.bootstrap.store": ("copy_store", "describe_store", "migrate_store"),
+    "epic22.bootstrap.stores": ("open_lake", "open_served_registry"),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.export": ("export_model",),
     "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_address", "ingest_folder"),

@@ -14,36 +14,55 @@ if TYPE_CHECKING:
     from epic22.adapters.metadata.database import Database
 
 ARTIFACTS = "artifacts"
-"""The folder of the home in which shared models' files are, where no object storage is set."""
+"""The folder of the home for the files that belong to a database, where no other is set."""
 
 
 @dataclass(frozen=True)
 class Stores:
-    """Models, tables and receipts."""
+    """Models, tables and receipts; `place` says for people where they are, and the database which files belong together."""
 
+    place: str
     registry: Registry
     table_store: Lake
     prediction_log: ReceiptStore
+    database: "Database | None" = None
 
 
 def open_stores(settings: Settings) -> Stores:
     """The stores that the settings name; nothing is made or asked before it is used."""
-    home = settings.home
     if settings.database_url is None:
-        return Stores(ModelStore(home / "models"), Lake(home / "lake"), FilePredictionLog(home / "receipts"))
-    from epic22.adapters.metadata.database import Database
-
-    return _open_shared(Database(settings.database_url), home)
+        return open_home_stores(settings.home)
+    return open_shared_stores(settings.database_url, settings.artifacts or settings.home / ARTIFACTS)
 
 
-def _open_shared(database: "Database", home: Path) -> Stores:
+def open_home_stores(home: Path) -> Stores:
+    """The stores in the files of a home."""
+    return Stores(str(home), ModelStore(home / "models"), Lake(home / "lake"), FilePredictionLog(home / "receipts"))
+
+
+def open_shared_stores(database_url: str, artifacts: Path) -> Stores:
+    """The stores whose facts are in a database, and whose files are in a folder."""
     from epic22.adapters.artifacts import ArtifactFolder
     from epic22.adapters.metadata.data_versions import VersionRecords
+    from epic22.adapters.metadata.database import Database
     from epic22.adapters.metadata.predictions import PredictionRecords
     from epic22.adapters.shared_model_store import SharedModelStore
 
-    registry = SharedModelStore(database, ArtifactFolder(home / ARTIFACTS))
-    return Stores(registry, Lake(home / "lake", VersionRecords(database)), PredictionRecords(database))
+    database = Database(database_url)
+    registry = SharedModelStore(database, ArtifactFolder(artifacts / "models"))
+    lake = Lake(artifacts / "lake", VersionRecords(database))
+    return Stores(database.place, registry, lake, PredictionRecords(database), database)
+
+
+def open_served_registry(settings: Settings) -> Registry:
+    """The registry for a server, which asks it at every request: of a shared one the champions are kept in memory."""
+    stores = open_stores(settings)
+    if stores.database is None:
+        return stores.registry
+    from epic22.adapters.artifacts import ArtifactFolder
+    from epic22.adapters.champion_watch import WatchedModelStore
+
+    return WatchedModelStore(stores.database, ArtifactFolder((settings.artifacts or settings.home / ARTIFACTS) / "models"))
 
 
 def open_lake(settings: Settings) -> Lake:

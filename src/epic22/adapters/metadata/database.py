@@ -47,7 +47,7 @@ class Database:
     def place(self) -> str:
         """Where it is, for people: never the user's name or password."""
         address = urlsplit(self._url)
-        return self.path.name if self.is_sqlite else f"{address.hostname or 'the local socket'}{address.path}"
+        return str(self.path) if self.is_sqlite else f"{address.hostname or 'the local socket'}{address.path}"
 
     @property
     def path(self) -> Path:

@@ -1,0 +1,111 @@
+"""Moving what is kept to another place: data versions with their tables, models with their champions, receipts.
+
+What is there already with the same content is passed over, so that a copy that was interrupted goes on when it is run again;
+what is there with other content is refused before anything is changed.
+"""
+
+import shutil
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+from epic22.adapters.lake import QUARANTINE, Lake
+from epic22.adapters.model_store import ModelStore
+from epic22.adapters.prediction_log import ReceiptStore
+from epic22.adapters.shared_model_store import SharedModelStore
+from epic22.adapters.task_content import (
+    TaskContent,
+    read_folder_task,
+    read_shared_task,
+    refuse_other_content,
+    write_folder_task,
+    write_shared_task,
+)
+from epic22.core.errors import LakeError, StorageError
+from epic22.core.ports import Registry
+from epic22.core.tables.canonical import CANONICAL
+
+RECEIPTS_AT_ONCE = 5_000
+
+
+@dataclass(frozen=True)
+class CopyCounts:
+    """What a copy brought, and what was there already."""
+
+    copied: int
+    present: int
+
+
+def copy_models(source: Registry, target: Registry) -> CopyCounts:
+    """Copy all tasks; each is there whole or not at all. Raises StorageError where one is there with other content."""
+    names = sorted({one.task for one in source.list_all_versions()} | set(source.list_tasks()))
+    contents = [_read_task(source, name) for name in names]
+    present = {name: _read_task(target, name) for name in names if target.list_versions(name)}
+    for content in contents:
+        if content.task in present:
+            refuse_other_content(content.task, present[content.task], content)
+    copied = [content for content in contents if content.task not in present]
+    for content in copied:
+        if isinstance(target, SharedModelStore):
+            write_shared_task(target, content)
+        else:
+            assert isinstance(target, ModelStore)
+            write_folder_task(target, content)
+    versions = sum(len(content.versions) for content in copied)
+    return CopyCounts(versions, sum(len(content.versions) for content in contents) - versions)
+
+
+def _read_task(registry: Registry, task: str) -> TaskContent:
+    if isinstance(registry, SharedModelStore):
+        return read_shared_task(registry, task)
+    assert isinstance(registry, ModelStore)
+    return read_folder_task(registry, task)
+
+
+def copy_lake(source: Lake, target: Lake) -> CopyCounts:
+    """Copy all data versions, their tables first. Raises LakeError while an ingest runs, or where others are there."""
+    with ExitStack() as stack:
+        for lake in (source, target):
+            if not stack.enter_context(lake.versions.try_lock()):
+                raise LakeError(f"{lake.root}: an ingest is running; wait for its end.")
+        manifests = {number: source.versions.read_manifest(number) or b"" for number in source.versions.list_numbers()}
+        present = target.versions.list_numbers()
+        if any(target.versions.read_manifest(number) != manifests.get(number) for number in present):
+            raise StorageError("other data versions are there already; nothing was changed. Copy into a store that has none.")
+        lacking = [number for number in manifests if number not in present]
+        if lacking:
+            _copy_tables(source.root, target.root)
+        for number in lacking:
+            _copy_folder(source.root / QUARANTINE / f"{number:08d}", target.root / QUARANTINE / f"{number:08d}")
+            target.versions.add_manifest(number, source.version(number).id, manifests[number])
+    return CopyCounts(len(lacking), len(present))
+
+
+def _copy_tables(source: Path, target: Path) -> None:
+    """Copy the Delta tables: the rows first, then the logs that name them."""
+    for table in CANONICAL:
+        place = source / table.name
+        if place.is_dir():
+            shutil.copytree(place, target / table.name, ignore=shutil.ignore_patterns("_delta_log"), dirs_exist_ok=True)
+            shutil.copytree(place / "_delta_log", target / table.name / "_delta_log", dirs_exist_ok=True)
+
+
+def _copy_folder(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+
+
+def copy_receipts(source: ReceiptStore, target: ReceiptStore) -> CopyCounts:
+    """Copy all receipts that are not there yet."""
+    present = Counter(target.find_receipts(""))
+    n_present, lacking = 0, []
+    for receipt in source.find_receipts(""):
+        if present[receipt]:
+            present[receipt] -= 1
+            n_present += 1
+        else:
+            lacking.append(receipt)
+    for start in range(0, len(lacking), RECEIPTS_AT_ONCE):
+        target.write(lacking[start : start + RECEIPTS_AT_ONCE])
+    return CopyCounts(len(lacking), n_present)

@@ -1,0 +1,88 @@
+"""What is kept and where, and its move to another place: the functions of `epic22 store`."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from epic22.adapters.store_copy import CopyCounts, copy_lake, copy_models, copy_receipts
+from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores
+from epic22.config import Settings, check_database_url
+from epic22.core.errors import UserError
+
+
+@dataclass(frozen=True)
+class StoreStatus:
+    """What a store holds: `revision` is the step of its tables, None of files; `models` counts versions, `champions` tasks."""
+
+    place: str
+    revision: str | None
+    data_versions: int
+    models: int
+    champions: int
+    receipts: int
+
+
+@dataclass(frozen=True)
+class StoreCopy:
+    """What was copied between two places."""
+
+    source: str
+    target: str
+    data_versions: CopyCounts
+    models: CopyCounts
+    receipts: CopyCounts
+
+
+def describe_store(settings: Settings) -> StoreStatus:
+    """What the store of the settings holds. Raises StorageError where it cannot be reached."""
+    return _count(open_stores(settings))
+
+
+def _count(stores: Stores) -> StoreStatus:
+    receipts = sum(stores.prediction_log.count_predictions().values())
+    return StoreStatus(
+        stores.place,
+        _read_revision(stores),
+        len(stores.table_store.versions.list_numbers()),
+        len(stores.registry.list_all_versions()),
+        len(stores.registry.list_tasks()),
+        receipts,
+    )
+
+
+def _read_revision(stores: Stores) -> str | None:
+    if stores.database is None:
+        return None
+    from epic22.adapters.metadata.migrations import read_revision
+
+    with stores.database.read() as connection:
+        return read_revision(connection)
+
+
+def migrate_store(settings: Settings) -> StoreStatus:
+    """What the store holds, once its tables are brought up to date. Raises UserError where it has none."""
+    if settings.database_url is None:
+        raise UserError(f"{settings.home} keeps files, which need no migration; set EPIC22_DATABASE_URL to name a database.")
+    return describe_store(settings)
+
+
+def copy_store(settings: Settings, to: str, artifacts: Path | None = None) -> StoreCopy:
+    """What was copied from the store of the settings to a database, its files to `artifacts`, or to the files of a home.
+
+    Raises StorageError where other things are there already, UserError where both are the same place.
+    """
+    source, target = open_stores(settings), _open_target(settings, to, artifacts)
+    if source.table_store.root == target.table_store.root or source.place == target.place:
+        raise UserError(f"{target.place}: what is there would be copied to itself; name another place.")
+    data_versions = copy_lake(source.table_store, target.table_store)
+    models = copy_models(source.registry, target.registry)
+    receipts = copy_receipts(source.prediction_log, target.prediction_log)
+    return StoreCopy(source.place, target.place, data_versions, models, receipts)
+
+
+def _open_target(settings: Settings, to: str, artifacts: Path | None) -> Stores:
+    if "://" not in to:
+        if artifacts is not None:
+            raise UserError("--artifacts goes with a database; leave it out where the target is a folder.")
+        return open_home_stores(Path(to).expanduser().resolve())
+    check_database_url(to, "--to")
+    return open_shared_stores(to, (artifacts or settings.home / ARTIFACTS).expanduser().resolve())

@@ -1,0 +1,165 @@
+"""`epic22 store`: a home that moves to a database and back."""
+
+from datetime import datetime
+from pathlib import Path
+
+import polars as pl
+import pytest
+from tests.lakes import take_in
+from tests.postgres import new_database
+from tests.shell import Shell
+from tests.trained import trained
+
+from epic22.adapters.lake import Lake
+from epic22.adapters.model_store import ModelStore
+
+KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    return Shell(tmp_path, capsys, monkeypatch)
+
+
+@pytest.fixture(params=KINDS)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return new_database() if request.param == "postgresql" else f"sqlite:///{tmp_path}/shared/metadata.sqlite"
+
+
+def fill_home(home: Path, folder: Path) -> None:
+    """Two data versions with a row apart, and a champion with a report and an explanation."""
+    for number in (1, 2):
+        tables = folder / f"in{number}"
+        tables.mkdir()
+        pl.DataFrame({"property_id": [f"P{number}", ""], "name": ["House", "Nameless"]} | PROPERTY).write_csv(
+            tables / "properties.csv"
+        )
+        take_in(Lake(home / "lake"), tables, datetime(2023, 1, number))
+    _, store = trained(home)
+    store.folder("toy", "1").joinpath("report.html").write_text("<p>report</p>")
+    store.save_explanation("toy", "1", {"columns": ["wear"]})
+
+
+PROPERTY = {
+    "city": ["Arden"] * 2,
+    "state": ["NA"] * 2,
+    "zip_code": ["01234"] * 2,
+    "property_type": ["house"] * 2,
+    "year_built": [1990] * 2,
+    "total_units": [1] * 2,
+}
+ROWS = "wear,load <b>$kN$</b>,maker,indoors,fitted on\n1,0,,false,\n2,1,,true,\n"
+
+
+def predict(shell: Shell) -> object:
+    (shell.folder / "rows.csv").write_text(ROWS)
+    return shell.json("predict", "toy", "rows.csv")
+
+
+def test_a_home_moves_to_a_database_and_back_without_loss(
+    shell: Shell, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill_home(shell.home, tmp_path)
+    answers, status = predict(shell), shell.json("store", "status")
+    assert (status["data_versions"], status["models"], status["champions"], status["receipts"]) == (2, 1, 1, 2)
+    artifacts = tmp_path / "disk"
+    copied = shell.json("store", "copy", "--to", url, "--artifacts", str(artifacts))
+    assert [copied[name]["copied"] for name in ("data_versions", "models", "receipts")] == [2, 1, 2]
+
+    # Another machine: a home of its own, the same database and disk.
+    monkeypatch.setenv("EPIC22_DATABASE_URL", url)
+    monkeypatch.setenv("EPIC22_ARTIFACTS", str(artifacts))
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "other"))
+    there = shell.json("store", "status")
+    assert {name: there[name] for name in ("data_versions", "models", "champions", "receipts")} == {
+        name: status[name] for name in ("data_versions", "models", "champions", "receipts")
+    }
+    assert predict(shell) == answers
+    assert shell.json("data", "log")[0]["id"] == Lake(shell.home / "lake").resolve_version().id
+    assert len(shell.json("data", "quarantine", "1")) == 1
+
+    # And back, into files, with the answers that were given there.
+    back = shell.json("store", "copy", "--to", str(tmp_path / "back"))
+    assert [back[name]["copied"] for name in ("data_versions", "models", "receipts")] == [2, 1, 4]
+    monkeypatch.delenv("EPIC22_DATABASE_URL")
+    monkeypatch.delenv("EPIC22_ARTIFACTS")
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "back"))
+    assert predict(shell) == answers
+    first, last = ModelStore(shell.home / "models"), ModelStore(tmp_path / "back" / "models")
+    assert last.champion("toy") == first.champion("toy")
+    assert last.list_decisions("toy") == first.list_decisions("toy")
+    assert last.load_evaluation("toy", "1") == first.load_evaluation("toy", "1")
+    assert last.load_explanation("toy", "1") == {"columns": ["wear"]}
+    assert last.folder("toy", "1").joinpath("report.html").read_text() == "<p>report</p>"
+    assert (tmp_path / "back/models/toy/champion.json").read_bytes() == (shell.home / "models/toy/champion.json").read_bytes()
+    assert Lake(tmp_path / "back" / "lake").log() == Lake(shell.home / "lake").log()
+    assert (
+        Lake(tmp_path / "back" / "lake")
+        .scan("properties")
+        .collect()
+        .equals(Lake(shell.home / "lake").scan("properties").collect())
+    )
+
+
+def test_a_copy_again_brings_only_what_is_new(shell: Shell, tmp_path: Path) -> None:
+    fill_home(shell.home, tmp_path)
+    target = ("store", "copy", "--to", f"sqlite:///{tmp_path}/shared/metadata.sqlite")
+    shell.json(*target)
+    predict(shell)
+    again = shell.json(*target)
+    assert (again["data_versions"], again["models"], again["receipts"]) == (
+        {"copied": 0, "present": 2},
+        {"copied": 0, "present": 1},
+        {"copied": 2, "present": 0},
+    )
+
+
+def test_a_store_with_other_content_is_refused_and_nothing_of_it_changed(shell: Shell, tmp_path: Path) -> None:
+    fill_home(shell.home, tmp_path)
+    other = tmp_path / "other"
+    _, store = trained(other, seed=1)
+    code, out, err = shell("store", "copy", "--to", str(other))
+    assert (code, out) == (2, "")
+    assert "task toy is there already with other versions or decisions; nothing was changed" in err
+    assert store.list_versions("toy") == ModelStore(other / "models").list_versions("toy")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--to", "home"), "would be copied to itself"),
+        (("--to", "other", "--artifacts", "disk"), "--artifacts goes with a database"),
+        (("--to", "mysql://host/name"), "--to is no address of a database"),
+        (("--to", "postgresql://me:secret@127.0.0.1:1/none"), "no connection to 127.0.0.1/none"),
+    ],
+)
+def test_a_target_that_cannot_be_is_said_in_a_sentence(shell: Shell, arguments: tuple[str, ...], message: str) -> None:
+    code, out, err = shell("store", "copy", *arguments)
+    assert (code, out) == (2, "")
+    assert message in err
+    assert "secret" not in err
+    assert err.count("\n") == 1
+
+
+def test_files_need_no_migration_and_a_database_says_its_step(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code, _, err = shell("store", "migrate")
+    assert code == 2
+    assert "keeps files, which need no migration" in err
+    monkeypatch.setenv("EPIC22_DATABASE_URL", f"sqlite:///{tmp_path}/metadata.sqlite")
+    assert shell.json("store", "migrate")["revision"] == "0001"
+    assert "its tables at step 0001" in shell("store", "status")[1]
+
+
+def test_a_database_of_a_newer_program_is_refused(shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import sqlite3
+
+    monkeypatch.setenv("EPIC22_DATABASE_URL", f"sqlite:///{tmp_path}/metadata.sqlite")
+    shell.json("store", "migrate")
+    with sqlite3.connect(tmp_path / "metadata.sqlite") as connection:
+        connection.execute("UPDATE schema_version SET version_num = '9999'")
+    connection.close()
+    code, _, err = shell("store", "status")
+    assert code == 2
+    assert "is of a newer epic22 (its tables are at 9999, this program knows them up to 0001)" in err
