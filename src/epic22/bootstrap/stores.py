@@ -60,9 +60,9 @@ def open_served_registry(settings: Settings) -> Registry:
     if stores.database is None:
         return stores.registry
     from epic22.adapters.artifacts import ArtifactFolder
-    from epic22.adapters.champion_watch import WatchedModelStore
+    from epic22.adapters.champion_cache import ServedModelStore
 
-    return WatchedModelStore(stores.database, ArtifactFolder((settings.artifacts or settings.home / ARTIFACTS) / "models"))
+    return ServedModelStore(stores.database, ArtifactFolder((settings.artifacts or settings.home / ARTIFACTS) / "models"))
 
 
 def open_lake(settings: Settings) -> Lake:

@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 from tests.contract.test_every_registry import put
 from tests.waiting import wait_until
 
-from epic22.adapters import champion_watch
+from epic22.adapters import champion_cache
 from epic22.adapters.artifacts import ArtifactFolder
-from epic22.adapters.champion_watch import WatchedModelStore
+from epic22.adapters.champion_cache import ServedModelStore
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.shared_model_store import SharedModelStore
 from epic22.core.errors import BundleError, StorageError, UnknownTaskError
@@ -24,27 +24,27 @@ def test_champions_stay_while_the_database_is_away_and_follow_it_afterwards(
     store = SharedModelStore(database, artifacts)
     first = put(store, tmp_path / "a")
     store.promote("toy", "1", ())
-    watched = WatchedModelStore(database, artifacts, seconds=0.01)
-    assert watched.champion("toy") == first
-    assert watched.list_tasks() == ("toy",)
+    served = ServedModelStore(database, artifacts, seconds=0.01)
+    assert served.champion("toy") == first
+    assert served.list_tasks() == ("toy",)
     with pytest.raises(UnknownTaskError, match="tasks with one: toy"):
-        watched.champion("other")
+        served.champion("other")
     with capture_logs() as logs:
-        watched.database = AWAY
+        served.database = AWAY
         second = put(store, tmp_path / "b", seed=1)
         store.promote("toy", "2", ())
         wait_until(lambda: bool(logs))
-        assert watched.champion("toy") == first
-        monkeypatch.setattr(champion_watch, "STALE_SECONDS", 0.0)
+        assert served.champion("toy") == first
+        monkeypatch.setattr(champion_cache, "STALE_SECONDS", 0.0)
         with pytest.raises(BundleError, match=r"127\.0\.0\.1/none has not answered"):
-            watched.list_tasks()
-        watched.database = database
-        wait_until(lambda: watched.champion("toy") == second)
-        watched.stop()
+            served.list_tasks()
+        served.database = database
+        wait_until(lambda: served.champion("toy") == second)
+        served.stop()
     assert [line["event"] for line in logs] == ["champions not read", "champions read again"]
     assert "secret" not in str(logs)
 
 
 def test_a_database_that_is_away_from_the_first_is_said(tmp_path: Path) -> None:
     with pytest.raises(StorageError, match=r"no connection to 127\.0\.0\.1/none"):
-        WatchedModelStore(AWAY, ArtifactFolder(tmp_path)).list_tasks()
+        ServedModelStore(AWAY, ArtifactFolder(tmp_path)).list_tasks()

@@ -18,7 +18,7 @@ STALE_SECONDS = 5.0
 """So long the database may be away before `list_tasks` says so; champions are answered from memory all the same."""
 
 
-class WatchedModelStore(SharedModelStore):
+class ServedModelStore(SharedModelStore):
     """A registry whose champions are at most `seconds` old, and the last known ones while the database does not answer."""
 
     def __init__(self, database: Database, artifacts: Artifacts, seconds: float = POLL_SECONDS) -> None:
@@ -54,7 +54,7 @@ class WatchedModelStore(SharedModelStore):
             with self._lock:
                 if self._champions is None:
                     self._champions = self._ask()
-                    Thread(target=self._watch, name="epic22-champions", daemon=True).start()
+                    Thread(target=self._refresh, name="epic22-champions", daemon=True).start()
         return self._champions
 
     def _ask(self) -> Mapping[str, ModelVersion]:
@@ -62,7 +62,7 @@ class WatchedModelStore(SharedModelStore):
         self._last_answer = monotonic()
         return champions
 
-    def _watch(self) -> None:
+    def _refresh(self) -> None:
         is_away = False
         while not self._stop.wait(self.seconds):
             try:
