@@ -20,7 +20,7 @@ import polars as pl
 from epic22.core.quality import audit_tables
 from epic22.core.quality.checks import ALARMS, QualityRules
 from epic22.core.quality.version_comparison import VersionPair, compare_versions
-from epic22.core.quality.windows import mask_later_columns
+from epic22.core.quality.window_samples import mask_later_columns
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, MONEY, CanonicalTable
 from epic22.services.quality import RatedFinding, rate_findings
 from epic22.simulator.faults import FAULTS, plant

@@ -19,7 +19,8 @@ from epic22.core.quality.psi import (
     find_edges,
     measure_movement,
 )
-from epic22.core.quality.windows import TableHistory, list_windows
+from epic22.core.quality.table_history import TableHistory
+from epic22.core.quality.windows import list_windows
 from epic22.core.tables.canonical import KNOWN_AT, PAYMENTS
 
 YEAR_BEFORE = (11, 12, 13)
@@ -139,6 +140,6 @@ def test_a_window_of_no_length_has_no_rows_to_compare() -> None:
 def test_a_load_of_history_at_one_moment_is_no_window_before() -> None:
     loaded = pl.max_horizontal(KNOWN_AT, pl.lit(datetime(2024, 9, 20)))
     frame = payments().with_columns(loaded.alias(KNOWN_AT))
-    history = TableHistory(PAYMENTS, frame, datetime(2025, 2, 1), datetime(2025, 3, 1))
+    history = TableHistory(PAYMENTS, frame.lazy(), frame[KNOWN_AT].sort(), datetime(2025, 2, 1), datetime(2025, 3, 1))
     assert len(history.windows) == 5
     assert all(sample.height for sample in history.samples)

@@ -1,6 +1,6 @@
 """The gate of an ingest: what comes in against what is stored, before it becomes a version."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 
@@ -10,11 +10,12 @@ from epic22.core.errors import QualityError
 from epic22.core.ports import LakeTransaction
 from epic22.core.quality.changed_rows import IMMUTABLE_COLUMNS, is_moved, match_changed_rows
 from epic22.core.quality.checks import QualityRules
-from epic22.core.quality.finding import Finding, Frames
-from epic22.core.quality.version_comparison import VersionPair, compare_versions
+from epic22.core.quality.finding import Finding
+from epic22.core.quality.table_pair import TablePair, count_keys
+from epic22.core.quality.version_comparison import compare_tables
 from epic22.core.quality.volume import report_gone_rows
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable, get_canonical_table
-from epic22.core.tables.versions import IngestCounts, LakeVersion
+from epic22.core.tables.versions import IngestCounts
 
 READ_HISTORY = timedelta(days=800)
 """What is read of tables that grow by time alone, readings above all."""
@@ -55,14 +56,14 @@ def check_arrivals(
     if transaction.parent is None:
         return GateResult((), counts)
     tables = [get_canonical_table(name) for name in counts]
-    before = {table.name: _read_stored(transaction, table) for table in tables}
+    before = {table.name: _scan_stored(transaction, table) for table in tables}
     remaining = dict(counts)
     if gate.rules.find_check("key reused").level == "quarantine":
         for table in tables:
             remaining[table.name] = _reject_reused_keys(transaction, gate.rules, before[table.name], table, counts[table.name])
     findings = [
         *_find_gone_rows(remaining, before, gate.rules),
-        *_compare(transaction, transaction.parent, before, as_of, gate.rules),
+        *compare_tables(_pair_tables(transaction, before, as_of, gate.rules), gate.rules).findings,
     ]
     rated = [(gate.rules.rate_finding(finding), finding) for finding in findings]
     refused = [describe_finding(finding) for level, finding in rated if level == "refuse"]
@@ -86,16 +87,16 @@ def describe_finding(finding: Finding) -> str:
     return f"{place}, {finding.what}: {finding.evidence}"
 
 
-def _read_stored(transaction: LakeTransaction, table: CanonicalTable) -> pl.DataFrame:
+def _scan_stored(transaction: LakeTransaction, table: CanonicalTable) -> pl.LazyFrame:
     """The stored rows; of tables with a time in their key, the newest."""
     rows = transaction.scan_stored(table.name)
     if transaction.parent is not None and any(table.get_column(name).dtype == "time" for name in table.key):
         rows = rows.filter(pl.col(KNOWN_AT) > transaction.parent.end - READ_HISTORY)
-    return rows.select(list(table.schema)).collect()
+    return rows.select(list(table.schema))
 
 
 def _reject_reused_keys(
-    transaction: LakeTransaction, rules: QualityRules, before: pl.DataFrame, table: CanonicalTable, counts: IngestCounts
+    transaction: LakeTransaction, rules: QualityRules, before: pl.LazyFrame, table: CanonicalTable, counts: IngestCounts
 ) -> IngestCounts:
     """The counts after the rows were set apart whose key is stored as another thing's."""
     arrived = transaction.read_arrived(table)
@@ -104,7 +105,7 @@ def _reject_reused_keys(
         for name in IMMUTABLE_COLUMNS.get(table.name, ())
         if rules.ignored.isdisjoint((table.name, f"{table.name}.{name}")) and name in arrived.columns
     ]
-    if not columns or arrived.is_empty() or before.is_empty():
+    if not columns or arrived.is_empty():
         return counts
     pairs = match_changed_rows(table, arrived, before).pairs
     moved = pairs.filter(pl.any_horizontal(*(is_moved(name) for name in columns)))
@@ -115,22 +116,27 @@ def _reject_reused_keys(
     return replace(counts, changed=max(0, counts.changed - n), quarantined=counts.quarantined + n)
 
 
-def _find_gone_rows(counts: Mapping[str, IngestCounts], before: Frames, rules: QualityRules) -> list[Finding]:
+def _find_gone_rows(counts: Mapping[str, IngestCounts], before: Mapping[str, pl.LazyFrame], rules: QualityRules) -> list[Finding]:
     """Tables of which a snapshot no longer has many of the stored rows."""
     findings = []
     for name, of_table in counts.items():
-        table, frame = get_canonical_table(name), before[name]
-        stored = frame.select(table.key).n_unique() if of_table.gone else 0
+        table = get_canonical_table(name)
+        stored = count_keys(table, before[name]) if of_table.gone else 0
         finding = report_gone_rows(table, of_table.gone, stored, rules.get_limit("rows gone"))
         findings += [] if finding is None else [finding]
     return findings
 
 
-def _compare(
-    transaction: LakeTransaction, parent: LakeVersion, before: Frames, as_of: datetime | None, rules: QualityRules
-) -> Sequence[Finding]:
-    now = {}
+def _pair_tables(
+    transaction: LakeTransaction, before: Mapping[str, pl.LazyFrame], as_of: datetime | None, rules: QualityRules
+) -> Iterator[TablePair]:
+    """The tables that have stored rows, one after the other, each with what arrived."""
+    assert transaction.parent is not None
+    end = transaction.compute_end(as_of)
     for name, stored in before.items():
-        arrived = transaction.read_arrived(get_canonical_table(name))
-        now[name] = pl.concat([stored, arrived.select(stored.columns)]) if arrived.height else stored
-    return compare_versions(VersionPair(now, before, parent.end, transaction.compute_end(as_of)), rules).findings
+        if name in rules.ignored or stored.limit(1).collect().is_empty():
+            continue
+        table = get_canonical_table(name)
+        arrived = transaction.read_arrived(table).select(list(table.schema))
+        now = pl.concat([stored, arrived.lazy()])
+        yield TablePair(table, now, stored, arrived, transaction.parent.end, end)

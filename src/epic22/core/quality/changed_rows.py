@@ -2,10 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import polars as pl
 
-from epic22.core.quality.finding import Finding, format_share, select_newest
+from epic22.core.quality.finding import Finding, format_share
+from epic22.core.quality.table_pair import count_keys, read_former_versions
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable
 
 IMMUTABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -30,23 +32,24 @@ MIN_CHANGED_ROWS = 10
 
 @dataclass(frozen=True)
 class ChangedRows:
-    """The rows that the parent does not have and whose key it has, beside its own: `pairs` has its columns as `NAME before`.
-
-    `n_stored` are the parent's keys.
-    """
+    """The rows that the parent does not have and whose key it has, beside its own: `pairs` has its columns as `NAME before`."""
 
     table: CanonicalTable
     pairs: pl.DataFrame
-    n_stored: int
+    before: pl.LazyFrame
+
+    @cached_property
+    def n_stored(self) -> int:
+        """How many keys the parent has."""
+        return count_keys(self.table, self.before)
 
 
-def match_changed_rows(table: CanonicalTable, arrived: pl.DataFrame, before: pl.DataFrame) -> ChangedRows:
+def match_changed_rows(table: CanonicalTable, arrived: pl.DataFrame, before: pl.LazyFrame) -> ChangedRows:
     """The rows that arrived whose key `before` has, each with its newest version there."""
-    keys = list(table.key)
-    stored = select_newest(before, table)
+    stored = read_former_versions(table, arrived, before)
     names = [column.name for column in table.columns if column.name in arrived.columns and column.name in stored.columns]
-    pairs = arrived.join(stored.select(names), on=keys, how="inner", suffix=" before")
-    return ChangedRows(table, pairs, stored.height)
+    pairs = arrived.join(stored.select(names), on=list(table.key), how="inner", suffix=" before")
+    return ChangedRows(table, pairs, before)
 
 
 def select_arrived_rows(table: CanonicalTable, now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:

@@ -124,7 +124,7 @@ def _build_distribution_test(samples: Samples, name: str, counts: Array, labels:
 
 def _test_levels(samples: Samples, column: Column) -> Iterator[MovementTest]:
     """The distribution over levels, levels that are new, and levels that came in every window and no longer do."""
-    counted = [frame[column.name].drop_nulls().cast(pl.String).value_counts() for frame in samples.frames]
+    counted = [_count_levels(frame[column.name]) for frame in samples.frames]
     by_level = [dict(zip(one[column.name], one["count"], strict=True)) for one in counted]
     if min(sum(one.values()) for one in by_level[:2]) < MIN_ROWS:
         return
@@ -143,6 +143,11 @@ def _test_levels(samples: Samples, column: Column) -> Iterator[MovementTest]:
     largest = int(np.argmax(np.abs(now - before)))
     words = f"{names[largest]} {format_percent(now[largest])} against {format_percent(before[largest])}"
     yield _build_distribution_test(samples, column.name, together, names, words)
+
+
+def _count_levels(values: pl.Series) -> pl.DataFrame:
+    """The levels as text and how often each comes."""
+    return values.drop_nulls().value_counts().with_columns(pl.col(values.name).cast(pl.String))
 
 
 def _test_level_changes(samples: Samples, column: Column, levels: list[str], counts: Array) -> Iterator[MovementTest]:

@@ -1,6 +1,6 @@
 """A version's tables against its parent's: what moved more than the tables move by themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,8 +16,10 @@ from epic22.core.quality.checks import QualityRules
 from epic22.core.quality.column_tests import Samples, compare_columns
 from epic22.core.quality.finding import Finding, Frames, cast_to_contract, select_newest
 from epic22.core.quality.movement_tests import MovementTest, adjust_tests
+from epic22.core.quality.table_history import TableHistory, count_rows
+from epic22.core.quality.table_pair import TablePair
 from epic22.core.quality.volume import compare_row_count, find_gone_rows, find_rows_after_end, find_stale_table
-from epic22.core.quality.windows import MIN_WINDOWS, TableHistory, count_rows
+from epic22.core.quality.windows import MIN_WINDOWS
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
 
 STATE_TABLES = ("properties", "units", "equipment", "protected")
@@ -45,29 +47,45 @@ class VersionComparison:
 
 def compare_versions(pair: VersionPair, rules: QualityRules = QualityRules()) -> VersionComparison:
     """What moved since the parent, in the order of the contract's tables; all tests are corrected together."""
-    findings: list[Finding] = []
-    tests: list[MovementTest] = []
+    gone: list[Finding] = []
     untested: list[str] = []
+    pairs: list[TablePair] = []
     for table in CANONICAL:
         if table.name in rules.ignored or not _has_rows(pair.before, table):
             continue
         if not _has_rows(pair.now, table):
-            findings.append(_report_gone_table(table, select_newest(pair.before[table.name], table).height))
+            gone.append(_report_gone_table(table, select_newest(pair.before[table.name], table).height))
             continue
         now, before = (_select_common_columns(table, pair, frame) for frame in (pair.now[table.name], pair.before[table.name]))
         absent = [name for name in (*table.key, KNOWN_AT) if name not in now.columns]
         if absent:
             untested.append(f"{table.name}: without {', '.join(absent)} its rows cannot be told apart.")
             continue
-        of_table = VersionPair({table.name: now}, {table.name: before}, pair.begin, pair.end)
-        findings += find_row_faults(table, of_table, rules)
-        made, reason = compare_table(table, of_table, rules)
+        finding = find_gone_rows(table, now, before, rules.get_limit("rows gone"))
+        gone += [] if finding is None else [finding]
+        arrived = select_arrived_rows(table, now, before)
+        pairs.append(TablePair(table, now.lazy(), before.lazy(), arrived, pair.begin, pair.end))
+    compared = compare_tables(pairs, rules)
+    return VersionComparison(_order((*gone, *compared.findings)), compared.tests, (*untested, *compared.untested))
+
+
+def compare_tables(pairs: Iterable[TablePair], rules: QualityRules = QualityRules()) -> VersionComparison:
+    """What moved in tables of which no row is gone, in the order of the contract's; all tests are corrected together."""
+    findings: list[Finding] = []
+    tests: list[MovementTest] = []
+    untested: list[str] = []
+    for pair in pairs:
+        findings += find_row_faults(pair, rules)
+        made, reason = compare_table(pair, rules)
         tests += made
         untested += [reason] if reason else []
     adjusted = adjust_tests(tests)
+    return VersionComparison(_order((*findings, *rules.select_findings(adjusted))), adjusted, tuple(untested))
+
+
+def _order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
     place = {table.name: i for i, table in enumerate(CANONICAL)}
-    found = sorted((*findings, *rules.select_findings(adjusted)), key=lambda finding: place[finding.table])
-    return VersionComparison(tuple(found), adjusted, tuple(untested))
+    return tuple(sorted(findings, key=lambda finding: place[finding.table]))
 
 
 def _select_common_columns(table: CanonicalTable, pair: VersionPair, frame: pl.DataFrame) -> pl.DataFrame:
@@ -76,15 +94,14 @@ def _select_common_columns(table: CanonicalTable, pair: VersionPair, frame: pl.D
     return cast_to_contract(frame, table).select(name for name in table.schema if name in both)
 
 
-def find_row_faults(table: CanonicalTable, pair: VersionPair, rules: QualityRules) -> list[Finding]:
+def find_row_faults(pair: TablePair, rules: QualityRules) -> list[Finding]:
     """What rows by themselves show, without a test."""
-    now, before = pair.now[table.name], pair.before[table.name]
+    table, known_at = pair.table, pair.known_at
     findings = [
-        find_gone_rows(table, now, before, rules.get_limit("rows gone")),
-        find_rows_after_end(table, now, pair.end),
-        find_stale_table(table, now, pair.end, rules.get_limit("stale table")) if table.name not in STATE_TABLES else None,
+        find_rows_after_end(table, known_at, pair.end),
+        find_stale_table(table, known_at, pair.end, rules.get_limit("stale table")) if table.name not in STATE_TABLES else None,
     ]
-    changed = match_changed_rows(table, select_arrived_rows(table, now, before), before)
+    changed = match_changed_rows(table, pair.arrived, pair.before)
     return [
         *(finding for finding in findings if finding is not None),
         *find_reused_keys(changed),
@@ -92,13 +109,14 @@ def find_row_faults(table: CanonicalTable, pair: VersionPair, rules: QualityRule
     ]
 
 
-def compare_table(table: CanonicalTable, pair: VersionPair, rules: QualityRules) -> tuple[list[MovementTest], str]:
+def compare_table(pair: TablePair, rules: QualityRules) -> tuple[list[MovementTest], str]:
     """The tests of a table, and why none were made."""
+    table = pair.table
     if table.name in STATE_TABLES:
-        frames = [select_newest(frame[table.name], table) for frame in (pair.now, pair.before)]
+        frames = [select_newest(rows.collect(), table) for rows in (pair.now, pair.before)]
         samples = Samples(table, frames, since="of the version", earlier="of its parent")
         return list(_select_tests(compare_columns(samples), rules)), ""
-    history = TableHistory(table, pair.now[table.name], pair.begin, pair.end)
+    history = TableHistory(table, pair.now, pair.known_at, pair.begin, pair.end)
     if not history.is_testable:
         n = max(0, len(history.windows) - 1)
         return [], f"{table.name}: only {n} windows like the one since the parent lie before it, {MIN_WINDOWS} are needed."

@@ -40,9 +40,9 @@ def compare_row_count(table: CanonicalTable, counts: Sequence[int], year_before:
     return MovementTest(table.name, None, "row count moved", effect, p, evidence)
 
 
-def find_stale_table(table: CanonicalTable, frame: pl.DataFrame, end: datetime, limit: float) -> Finding | None:
+def find_stale_table(table: CanonicalTable, known_at: pl.Series, end: datetime, limit: float) -> Finding | None:
     """A table whose newest row lies further before the end than `limit` times its longest pause in a year."""
-    days = frame.filter(pl.col(KNOWN_AT).is_between(end - 2 * YEAR, end))[KNOWN_AT].dt.truncate("1d").unique().sort()
+    days = known_at.filter(known_at.is_between(end - 2 * YEAR, end)).dt.truncate("1d").unique().sort()
     if len(days) <= MIN_GAPS:
         return None
     newest = days[-1]
@@ -59,16 +59,14 @@ def find_stale_table(table: CanonicalTable, frame: pl.DataFrame, end: datetime, 
     return Finding(table.name, KNOWN_AT, "stale table", evidence)
 
 
-def find_rows_after_end(table: CanonicalTable, frame: pl.DataFrame, end: datetime) -> Finding | None:
+def find_rows_after_end(table: CanonicalTable, known_at: pl.Series, end: datetime) -> Finding | None:
     """Rows that became known after the version's end."""
-    late = frame.filter(pl.col(KNOWN_AT) > end)
+    late = known_at.filter(known_at > end)
     if late.is_empty():
         return None
-    newest = late[KNOWN_AT].sort()[-1]
-    evidence = (
-        f"{format_share(late.height, frame.height)} have a known_at after the version's end, {end:%Y-%m-%d}: up to {newest}."
-    )
-    return Finding(table.name, KNOWN_AT, "known after the end", evidence, rows=late.height)
+    rows = format_share(late.len(), known_at.len())
+    evidence = f"{rows} have a known_at after the version's end, {end:%Y-%m-%d}: up to {late.sort()[-1]}."
+    return Finding(table.name, KNOWN_AT, "known after the end", evidence, rows=late.len())
 
 
 def find_gone_rows(table: CanonicalTable, now: pl.DataFrame, before: pl.DataFrame, limit: float) -> Finding | None:
