@@ -20,7 +20,10 @@ def ingest(
     ] = None,
     mapping: Annotated[
         Path | None,
-        typer.Option(help="A YAML file that maps foreign files, queries or requests to the tables; or fred, open_meteo, zillow."),
+        typer.Option(
+            help="A YAML file that maps foreign files, queries or requests to the tables; or fred, open_meteo, zillow, "
+            "platform-b."
+        ),
     ] = None,
     as_of: Annotated[
         str | None, typer.Option(help="The moment of this snapshot, UTC: 2024-03-01 or 2024-03-01T12:00:00.")
