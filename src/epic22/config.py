@@ -24,10 +24,10 @@ class Settings:
     `memory_cap` (EPIC22_MEMORY_CAP, such as 4GB; default: half of the machine's memory) in bytes: a table that would take more to
     train on is read a batch at a time. `database_url` (EPIC22_DATABASE_URL) is a PostgreSQL database, or an SQLite file,
     that keeps the versions of data and models, champions, decisions and receipts, and a server the studies of searches too; files
-    below `home` otherwise. It may hold a password, so it is never shown. `artifacts` (EPIC22_ARTIFACTS) is the folder of the
-    files that belong to it, models and tables, on a disk that all its machines share; a folder below `home` otherwise.
-    `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes networks that serve, where it
-    answers as the processor does.
+    below `home` otherwise. It may hold a password, so it is never shown. `artifacts` (EPIC22_ARTIFACTS) is where the files that
+    belong to it are, models and tables: a folder on a disk that all its machines share, or s3://bucket/folder; a folder below
+    `home` otherwise. `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes networks that
+    serve, where it answers as the processor does.
     """
 
     home: Path
@@ -37,7 +37,7 @@ class Settings:
     memory_cap: int = 1 << 62
     database_url: str | None = field(default=None, repr=False)
     onnx_provider: str = "cpu"
-    artifacts: Path | None = None
+    artifacts: str | None = None
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -64,18 +64,21 @@ class Settings:
         return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider, artifacts)
 
 
-def _read_artifacts(text: str | None, database: str | None) -> Path | None:
-    if text is None:
-        return None
-    if database is None:
-        raise UserError(
-            "EPIC22_ARTIFACTS without EPIC22_DATABASE_URL: only a database says which of its files belong together; set both."
-        )
+def _read_artifacts(text: str | None, database: str | None) -> str | None:
+    if text is not None and database is None:
+        raise UserError("EPIC22_ARTIFACTS without EPIC22_DATABASE_URL: only a database says what its files belong to; set both.")
+    return read_artifacts(text, "EPIC22_ARTIFACTS")
+
+
+def read_artifacts(text: str | None, option: str) -> str | None:
+    """The place of shared files: an address of object storage as it is, a folder's path made absolute. Raises UserError."""
+    if text is None or re.fullmatch(r"s3://[^/?#\s]+(/[^?#\s]*)?", text):
+        return None if text is None else text.rstrip("/")
     if "://" in text:
         raise UserError(
-            f"EPIC22_ARTIFACTS: {text.partition('://')[0]}:// is no folder; give one on a disk that all machines share."
+            f"{option}: {text.partition('://')[0]}:// is not known; give s3://bucket/folder, or the path of a folder."
         )
-    return Path(text).expanduser().resolve()
+    return str(Path(text).expanduser().resolve())
 
 
 def read_source_address(text: str, environment: Mapping[str, str] = os.environ) -> str:

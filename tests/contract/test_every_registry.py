@@ -9,10 +9,12 @@ from threading import Event, Thread
 
 import numpy as np
 import pytest
+from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 from tests.toy import toy
 
-from epic22.adapters.artifacts import ArtifactFolder
+from epic22.adapters.artifacts import open_artifacts
+from epic22.adapters.file_store import open_file_store
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.shared_model_store import SharedModelStore
@@ -51,16 +53,24 @@ class Place:
 
     root: Path
     url: str | None
+    artifacts: str | None = None
 
     def open(self) -> Registry:
         if self.url is None:
             return ModelStore(self.root)
-        return SharedModelStore(Database(self.url), ArtifactFolder(self.root))
+        files = self.root if self.artifacts is None else self.artifacts
+        return SharedModelStore(Database(self.url), open_artifacts(open_file_store(str(files)), self.root))
 
 
-@pytest.fixture(params=["folder", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Place:
-    urls = {"folder": lambda: None, "sqlite": lambda: f"sqlite:///{tmp_path}/meta/data.sqlite", "postgresql": new_database}
+@pytest.fixture(params=["folder", "sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "s3"))])
+def place(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    file = f"sqlite:///{tmp_path}/meta/data.sqlite"
+    if request.param == "s3":
+        address = new_bucket()
+        for name, value in storage_environment().items():
+            monkeypatch.setenv(name, value)
+        return Place(tmp_path / "models", file, address)
+    urls = {"folder": lambda: None, "sqlite": lambda: file, "postgresql": new_database}
     return Place(tmp_path / "models", urls[request.param]())
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.test_home import drop_right_to_everything
+from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 from tests.trained import trained
 
@@ -31,13 +32,18 @@ def ask(address: str) -> tuple[str, float]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
-def test_what_one_machine_promotes_the_server_of_another_answers_with(tmp_path: Path, kind: str) -> None:
-    url = new_database() if kind == "postgresql" else f"sqlite:///{tmp_path}/metadata.sqlite"
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql", "postgresql and s3"])
+def test_what_one_machine_promotes_the_server_of_another_answers_with(
+    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url = f"sqlite:///{tmp_path}/metadata.sqlite" if kind == "sqlite" else new_database()
+    disk = new_bucket() if kind.endswith("s3") else str(tmp_path / "disk")
+    for name, value in (storage_environment() if kind.endswith("s3") else {}).items():
+        monkeypatch.setenv(name, value)
     trained(tmp_path / "one")
-    shared = open_shared_stores(url, tmp_path / "disk")
+    shared = open_shared_stores(url, disk, tmp_path / "one")
     copy_models(open_home_stores(tmp_path / "one").registry, shared.registry)
-    environment = {"EPIC22_HOME": str(tmp_path / "two"), "EPIC22_DATABASE_URL": url, "EPIC22_ARTIFACTS": str(tmp_path / "disk")}
+    environment = {"EPIC22_HOME": str(tmp_path / "two"), "EPIC22_DATABASE_URL": url, "EPIC22_ARTIFACTS": disk}
     server = subprocess.Popen(
         [*COMMAND, "serve", "--port", "0"],
         env=os.environ | environment,
@@ -74,7 +80,9 @@ def test_a_database_on_a_disk_that_cannot_be_written_is_read(tmp_path: Path) -> 
     trained(tmp_path / "one")
     place = tmp_path / "shared"
     url = f"sqlite:///{place}/metadata.sqlite"
-    copy_models(open_home_stores(tmp_path / "one").registry, open_shared_stores(url, tmp_path / "disk").registry)
+    copy_models(
+        open_home_stores(tmp_path / "one").registry, open_shared_stores(url, str(tmp_path / "disk"), tmp_path / "one").registry
+    )
     for path in place.iterdir():
         path.chmod(0o444)
     place.chmod(0o555)

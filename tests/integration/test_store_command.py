@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 import pytest
 from tests.lakes import take_in
+from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 from tests.shell import Shell
 from tests.trained import trained
@@ -13,7 +14,7 @@ from tests.trained import trained
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
 
-KINDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.slow)]
+KINDS = ["sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "postgresql and s3"))]
 
 
 @pytest.fixture
@@ -22,8 +23,16 @@ def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytes
 
 
 @pytest.fixture(params=KINDS)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    return new_database() if request.param == "postgresql" else f"sqlite:///{tmp_path}/shared/metadata.sqlite"
+def shared(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[str, str]:
+    """A database and the place of its files."""
+    artifacts = str(tmp_path / "disk")
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/shared/metadata.sqlite", artifacts
+    if request.param.endswith("s3"):
+        artifacts = new_bucket()
+        for name, value in storage_environment().items():
+            monkeypatch.setenv(name, value)
+    return new_database(), artifacts
 
 
 def fill_home(home: Path, folder: Path) -> None:
@@ -57,18 +66,18 @@ def predict(shell: Shell) -> object:
 
 
 def test_a_home_moves_to_a_database_and_back_without_loss(
-    shell: Shell, url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    shell: Shell, shared: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fill_home(shell.home, tmp_path)
     answers, status = predict(shell), shell.json("store", "status")
     assert (status["data_versions"], status["models"], status["champions"], status["receipts"]) == (2, 1, 1, 2)
-    artifacts = tmp_path / "disk"
-    copied = shell.json("store", "copy", "--to", url, "--artifacts", str(artifacts))
+    url, artifacts = shared
+    copied = shell.json("store", "copy", "--to", url, "--artifacts", artifacts)
     assert [copied[name]["copied"] for name in ("data_versions", "models", "receipts")] == [2, 1, 2]
 
     # Another machine: a home of its own, the same database and disk.
     monkeypatch.setenv("EPIC22_DATABASE_URL", url)
-    monkeypatch.setenv("EPIC22_ARTIFACTS", str(artifacts))
+    monkeypatch.setenv("EPIC22_ARTIFACTS", artifacts)
     monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "other"))
     there = shell.json("store", "status")
     assert {name: there[name] for name in ("data_versions", "models", "champions", "receipts")} == {

@@ -7,9 +7,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 from deltalake import DeltaTable
+from tests.object_storage import new_bucket, storage_environment
 from tests.postgres import new_database
 from tests.small_tables import small_tables
 
+from epic22.adapters.file_store import open_file_store
 from epic22.adapters.lake import Lake, is_delta, list_delta_files
 from epic22.adapters.lake_transaction import DeltaTransaction
 from epic22.adapters.metadata.data_versions import VersionRecords
@@ -23,11 +25,17 @@ UNITS, ORDERS = get_canonical_table("units"), get_canonical_table("work_orders")
 NOTHING_BROKEN = pl.DataFrame(schema={"line": pl.Int64, "reason": pl.String, "row": pl.String})
 
 
-@pytest.fixture(params=["files", "sqlite", pytest.param("postgresql", marks=pytest.mark.slow)])
-def lake(request: pytest.FixtureRequest, tmp_path: Path) -> Lake:
-    """A lake whose log of versions is in files, or in a database that several machines share."""
+@pytest.fixture(params=["files", "sqlite", *(pytest.param(kind, marks=pytest.mark.slow) for kind in ("postgresql", "s3"))])
+def lake(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Lake:
+    """A lake whose log of versions is in files, or in a database that several machines share; its tables in a folder or S3."""
     if request.param == "files":
         return Lake(tmp_path / "lake")
+    if request.param == "s3":
+        address = new_bucket()
+        for name, value in storage_environment().items():
+            monkeypatch.setenv(name, value)
+        versions = VersionRecords(Database(f"sqlite:///{tmp_path}/meta/data.sqlite"))
+        return Lake(tmp_path / "staging", versions, open_file_store(address))
     database = Database(new_database() if request.param == "postgresql" else f"sqlite:///{tmp_path}/meta/data.sqlite")
     return Lake(tmp_path / "lake", VersionRecords(database))
 

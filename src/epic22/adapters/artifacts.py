@@ -1,29 +1,27 @@
-"""Where the files of model versions are kept: a folder here, or object storage that several machines share."""
+"""The files of model versions: kept in a file store, and at hand as a folder of this machine."""
 
-import shutil
-import uuid
-from collections.abc import Callable
+import fnmatch
+import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
+from epic22.adapters.file_store import FileStore, FolderFiles
 from epic22.adapters.home import write_atomically
 
-Ignore = Callable[[Any, list[str]], set[str]]
-"""As `shutil.ignore_patterns` gives it."""
+MARKS = ".marks.json"
+"""What each fetched file's content was marked by."""
 
 
 class Artifacts(Protocol):
     """Folders of files by key, such as `churn/3f2a…`. A key is used once; nobody sees a folder before its key is told him."""
 
-    def add_folder(self, key: str, folder: Path, name: str) -> None:
-        """Keep a copy of a folder as the subfolder of that name. Raises StorageError where that is refused."""
-
-    def add_files(self, key: str, folder: Path, ignore: Ignore) -> None:
-        """Keep a copy of what is in a folder, but for what `ignore` names."""
+    def add_folder(self, key: str, folder: Path, name: str = "", ignore: Collection[str] = ()) -> None:
+        """Keep a copy of a folder, as the subfolder of that name, but for files of the patterns in `ignore`."""
 
     def fetch_folder(self, key: str) -> Path:
-        """The files of a key as a folder on this machine. Raises BundleError where there are none."""
+        """The files of a key as a folder on this machine."""
 
     def add_file(self, key: str, name: str, content: bytes) -> None:
         """Keep a file of that name, whole or not at all."""
@@ -35,26 +33,23 @@ class Artifacts(Protocol):
         """Remove all files of a key; nothing where there are none."""
 
 
+def _list_own_files(folder: Path, ignore: Collection[str] = ()) -> dict[str, Path]:
+    """The files of a folder by their names in it."""
+    paths = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    names = {path.relative_to(folder).as_posix(): path for path in paths}
+    return {name: path for name, path in names.items() if not any(fnmatch.fnmatch(name, pattern) for pattern in ignore)}
+
+
 @dataclass(frozen=True)
 class ArtifactFolder:
     """Artifacts in a folder; what is fetched is what is kept."""
 
     root: Path
 
-    def add_folder(self, key: str, folder: Path, name: str) -> None:
-        """Keep a copy, moved in with one rename."""
-        place = self.root / key
-        place.mkdir(parents=True, exist_ok=True)
-        incoming = place / f".incoming-{uuid.uuid4().hex}"
-        try:
-            shutil.copytree(folder, incoming)
-            incoming.rename(place / name)
-        finally:
-            shutil.rmtree(incoming, ignore_errors=True)
-
-    def add_files(self, key: str, folder: Path, ignore: Ignore) -> None:
-        """Keep a copy of what is in a folder, but for what `ignore` names."""
-        shutil.copytree(folder, self.root / key, ignore=ignore)
+    def add_folder(self, key: str, folder: Path, name: str = "", ignore: Collection[str] = ()) -> None:
+        """Copy the files."""
+        for own, path in _list_own_files(folder, ignore).items():
+            self.add_file(key, f"{name}/{own}" if name else own, path.read_bytes())
 
     def fetch_folder(self, key: str) -> Path:
         """The folder itself."""
@@ -62,12 +57,66 @@ class ArtifactFolder:
 
     def add_file(self, key: str, name: str, content: bytes) -> None:
         """Write the file with one rename."""
-        (self.root / key).mkdir(parents=True, exist_ok=True)
-        write_atomically(self.root / key / name, content)
+        FolderFiles(self.root).write(f"{key}/{name}", content)
 
     def save_changes(self, key: str) -> None:
         """Nothing: the folder is what is kept."""
 
     def remove(self, key: str) -> None:
-        """Remove the folder, and the task's where nothing else is in it."""
-        shutil.rmtree(self.root / key, ignore_errors=True)
+        """Remove the folder."""
+        FolderFiles(self.root).remove(key)
+
+
+@dataclass(frozen=True)
+class CachedArtifacts:
+    """Artifacts in a file store elsewhere; `cache` is the folder in which fetched ones lie on this machine."""
+
+    files: FileStore
+    cache: Path
+
+    def add_folder(self, key: str, folder: Path, name: str = "", ignore: Collection[str] = ()) -> None:
+        """Put the files there."""
+        for own, path in _list_own_files(folder, ignore).items():
+            self.add_file(key, f"{name}/{own}" if name else own, path.read_bytes())
+
+    def fetch_folder(self, key: str) -> Path:
+        """The folder in the cache, with all files as they are kept."""
+        folder, before = self.cache / key, self._read_marks(key)
+        kept = {name.removeprefix(f"{key}/"): mark for name, mark in self.files.list_files(key).items()}
+        for name, mark in kept.items():
+            if before.get(name) != mark or not (folder / name).is_file():
+                content = self.files.read(f"{key}/{name}")
+                if content is not None:
+                    (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                    write_atomically(folder / name, content)
+        if kept and kept != before:
+            write_atomically(folder / MARKS, json.dumps(kept).encode())
+        return folder
+
+    def add_file(self, key: str, name: str, content: bytes) -> None:
+        """Put the file there."""
+        self.files.write(f"{key}/{name}", content)
+
+    def save_changes(self, key: str) -> None:
+        """Put there what is in the cache and not there, or otherwise."""
+        for name, path in _list_own_files(self.cache / key, (MARKS,)).items():
+            content = path.read_bytes()
+            if self.files.read(f"{key}/{name}") != content:
+                self.add_file(key, name, content)
+
+    def remove(self, key: str) -> None:
+        """Remove the files there and in the cache."""
+        self.files.remove(key)
+        FolderFiles(self.cache).remove(key)
+
+    def _read_marks(self, key: str) -> dict[str, str]:
+        try:
+            return dict(json.loads((self.cache / key / MARKS).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            # Without marks all files are fetched again.
+            return {}
+
+
+def open_artifacts(files: FileStore, cache: Path) -> Artifacts:
+    """The artifacts in a file store: where that is a folder, it needs no cache."""
+    return ArtifactFolder(files.root) if isinstance(files, FolderFiles) else CachedArtifacts(files, cache)

@@ -21,7 +21,8 @@ import polars as pl
 from deltalake import DeltaTable
 from pydantic import TypeAdapter
 
-from epic22.adapters.lake_transaction import DeltaTransaction
+from epic22.adapters.file_store import FileStore, FolderFiles
+from epic22.adapters.lake_transaction import QUARANTINE, DeltaTransaction, open_delta
 from epic22.adapters.version_files import VersionFiles, VersionLog
 from epic22.core.data.point_in_time import Tables, build_tables
 from epic22.core.errors import LakeError
@@ -29,18 +30,22 @@ from epic22.core.serialization import to_json
 from epic22.core.tables.canonical import CANONICAL, CanonicalTable, get_canonical_table
 from epic22.core.tables.versions import LakeVersion, TableVersion
 
-QUARANTINE = "quarantine"
 QUARANTINE_SCHEMA = {"table": pl.String(), "file": pl.String(), "line": pl.Int64(), "reason": pl.String(), "row": pl.String()}
 STORED_VERSION = TypeAdapter(LakeVersion)
 """A version as its manifest has it."""
 
 
 class Lake:
-    """The versions of the canonical tables in one folder; `versions` is where their manifests are, the folder where None."""
+    """The versions of the canonical tables in one folder.
 
-    def __init__(self, root: Path, versions: VersionLog | None = None) -> None:
+    `versions` is where their manifests are, `files` where tables and quarantine are: the folder where None. It is this machine's
+    place for what an ingest is still writing all the same.
+    """
+
+    def __init__(self, root: Path, versions: VersionLog | None = None, files: FileStore | None = None) -> None:
         self.root = root
         self.versions = VersionFiles(root) if versions is None else versions
+        self.files = FolderFiles(root) if files is None else files
 
     def log(self) -> tuple[LakeVersion, ...]:
         """All versions, oldest first."""
@@ -74,7 +79,7 @@ class Lake:
         """The rows that one table version holds; none where there is none."""
         if table_version is None:
             return pl.LazyFrame(schema=table.schema)
-        return pl.scan_delta(DeltaTable(self.root / table.name, version=table_version.delta_version))
+        return pl.scan_delta(open_delta(self.files, table.name, table_version.delta_version))
 
     def frames(self, version: int | None = None) -> dict[str, pl.DataFrame]:
         """All tables of a version that have rows, by name."""
@@ -90,8 +95,9 @@ class Lake:
     def quarantine(self, number: int | None = None) -> pl.DataFrame:
         """What a version's ingest set apart: frame [table, file, line, reason, row]."""
         chosen = self._find_version(number)
-        paths = [] if chosen is None else sorted((self.root / QUARANTINE / f"{chosen.number:08d}").glob("*.parquet"))
-        return pl.concat([pl.DataFrame(schema=QUARANTINE_SCHEMA), *(pl.read_parquet(path) for path in paths)])
+        names = [] if chosen is None else list(self.files.list_files(f"{QUARANTINE}/{chosen.number:08d}"))
+        contents = [self.files.read(name) or b"" for name in names]
+        return pl.concat([pl.DataFrame(schema=QUARANTINE_SCHEMA), *(pl.read_parquet(content) for content in contents)])
 
     @contextmanager
     def begin_transaction(self) -> Iterator[DeltaTransaction]:
@@ -99,11 +105,10 @@ class Lake:
 
         Raises LakeError while another process changes them.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
         with self.versions.try_lock() as is_free:
             if not is_free:
-                raise LakeError(f"{self.root}: another ingest is running; wait for its end.")
-            transaction = DeltaTransaction(self.root, self.latest(), self.scan_at, self._publish)
+                raise LakeError(f"{self.files.place}: another ingest is running; wait for its end.")
+            transaction = DeltaTransaction(self.files, self.root / ".staging", self.latest(), self.scan_at, self._publish)
             try:
                 yield transaction
             finally:
@@ -134,7 +139,7 @@ class Lake:
         """The version of that number, the newest where None. Raises LakeError where there is none."""
         lake_version = self._find_version(number)
         if lake_version is None:
-            raise LakeError(f"no data version in {self.root} yet; read your tables with 'epic22 ingest FOLDER' first.")
+            raise LakeError(f"no data version in {self.files.place} yet; read your tables with 'epic22 ingest FOLDER' first.")
         return lake_version
 
     def diff(self, a: int, b: int) -> dict[str, tuple[int, int]]:

@@ -1,7 +1,7 @@
 """A change of the versioned tables: rows are staged as Parquet files, settled against what is stored, and committed together."""
 
+import io
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Callable, Iterator
@@ -15,6 +15,7 @@ from deltalake import DeltaTable, Schema
 from deltalake.transaction import AddAction, RemoveAction
 from numpy.typing import NDArray
 
+from epic22.adapters.file_store import FileStore
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
 from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult, list_referenced_columns
 from epic22.core.tables.rowhash import add_digests, digest_rows, hash_keys, hash_rows
@@ -31,6 +32,7 @@ from epic22.core.tables.versions import (
     compute_content_id,
 )
 
+QUARANTINE = "quarantine"
 BATCH_ROWS = 1_000_000
 """Rows hashed at a time where stored rows are compared with."""
 FEW_OF = 4
@@ -74,22 +76,23 @@ class DeltaTransaction:
 
     def __init__(
         self,
-        root: Path,
+        files: FileStore,
+        staging: Path,
         parent: LakeVersion | None,
         scan: Callable[[CanonicalTable, TableVersion | None], pl.LazyFrame],
         publish: Callable[[LakeVersion], LakeVersion],
     ) -> None:
-        self.root = root
+        self.files = files
         self.parent = parent
         self.number = parent.number + 1 if parent else 1
         self._scan, self._publish = scan, publish
-        self._staging = root / ".staging"
+        self._staging = staging
         self._token = uuid.uuid4().hex[:12]
         self._pending: dict[str, StagedTable] = {}
         self._sources: list[SourceFile] = []
         self._positions: dict[str, Position] = dict(parent.positions) if parent else {}
         shutil.rmtree(self._staging, ignore_errors=True)
-        self._staging.mkdir()
+        self._staging.mkdir(parents=True)
 
     def clean(self) -> None:
         """Remove what was staged and not committed."""
@@ -280,24 +283,24 @@ class DeltaTransaction:
         batches = pending.batches if pending else []
         if not batches:
             return parent_version and TableVersion(parent_version.delta_version, parent_version.rows, 0, parent_version.digest)
-        place = self.root / table.name
-        delta = _open_table(place, _merge_schema(table, batches), parent_version.delta_version if parent_version else 0)
-        actions: list[AddAction | RemoveAction] = [_move_file_in(batch, place) for batch in batches]
+        schema = _merge_schema(table, batches)
+        delta = _open_table(self.files, table.name, schema, parent_version.delta_version if parent_version else 0)
+        actions: list[AddAction | RemoveAction] = [_move_file_in(self.files, table.name, batch) for batch in batches]
         delta.create_write_transaction(actions, "append", delta.schema())
         rows = sum(batch.rows for batch in batches)
         before = int(parent_version.digest, 16) if parent_version else 0
         total = add_digests([before, *(batch.digest for batch in batches)])
-        version = DeltaTable(place).version()
+        version = open_delta(self.files, table.name).version()
         return TableVersion(version, rows + (parent_version.rows if parent_version else 0), rows, f"{total:032x}")
 
     def _write_quarantine(self) -> None:
-        place = self.root / "quarantine" / f"{self.number:08d}"
-        shutil.rmtree(place, ignore_errors=True)
+        folder = f"{QUARANTINE}/{self.number:08d}"
+        self.files.remove(folder)
         broken = {name: pending.broken for name, pending in self._pending.items() if pending.broken}
-        if broken:
-            place.mkdir(parents=True)
         for name, frames in broken.items():
-            pl.concat(frames).write_parquet(place / f"{name}.parquet")
+            content = io.BytesIO()
+            pl.concat(frames).write_parquet(content)
+            self.files.write(f"{folder}/{name}.parquet", content.getvalue())
 
 
 def _hash_stored_rows(rows: pl.LazyFrame, table: CanonicalTable, derived: bool) -> pl.DataFrame:
@@ -342,25 +345,37 @@ def _merge_schema(table: CanonicalTable, batches: list[StagedBatch]) -> Schema:
     return Schema.from_arrow(pl.DataFrame(schema=columns).to_arrow(compat_level=pl.CompatLevel.oldest()).schema)
 
 
-def _open_table(place: Path, schema: Schema, version: int) -> DeltaTable:
+def open_delta(files: FileStore, table: str, version: int | None = None) -> DeltaTable:
+    """A table's Delta table, at a version, the newest where None."""
+    options = files.delta_options
+    return DeltaTable(files.locate(table), version=version, storage_options=None if options is None else dict(options))
+
+
+def has_delta(files: FileStore, table: str) -> bool:
+    """Whether a table is there."""
+    options = files.delta_options
+    return bool(DeltaTable.is_deltatable(files.locate(table), storage_options=None if options is None else dict(options)))
+
+
+def _open_table(files: FileStore, table: str, schema: Schema, version: int) -> DeltaTable:
     """The Delta table at that version: made where there is none, taken back where a killed ingest had gone further."""
-    if not DeltaTable.is_deltatable(str(place)):
-        shutil.rmtree(place, ignore_errors=True)
-        return DeltaTable.create(place, schema=schema, configuration=KEEP_ALL_VERSIONS)
-    delta = DeltaTable(place)
+    if not has_delta(files, table):
+        files.remove(table)
+        options = files.delta_options
+        place, settings = files.locate(table), None if options is None else dict(options)
+        return DeltaTable.create(place, schema=schema, configuration=KEEP_ALL_VERSIONS, storage_options=settings)
+    delta = open_delta(files, table)
     if delta.version() != version:
         delta.restore(version)
-        delta = DeltaTable(place)
+        delta = open_delta(files, table)
     existing = {field.name for field in delta.schema().fields}
     fresh = [field for field in schema.fields if field.name not in existing]
     if fresh:
         delta.alter.add_columns(fresh)
-        delta = DeltaTable(place)
+        delta = open_delta(files, table)
     return delta
 
 
-def _move_file_in(batch: StagedBatch, place: Path) -> AddAction:
-    target = place / batch.path.name
-    os.replace(batch.path, target)
-    stats = json.dumps({"numRecords": batch.rows})
-    return AddAction(target.name, target.stat().st_size, {}, int(target.stat().st_mtime * 1000), True, stats)
+def _move_file_in(files: FileStore, table: str, batch: StagedBatch) -> AddAction:
+    size, moment = files.move_in(batch.path, f"{table}/{batch.path.name}")
+    return AddAction(batch.path.name, size, {}, moment, True, json.dumps({"numRecords": batch.rows}))

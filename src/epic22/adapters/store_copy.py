@@ -4,13 +4,13 @@ What is there already with the same content is passed over, so that a copy that 
 what is there with other content is refused before anything is changed.
 """
 
-import shutil
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
-from epic22.adapters.lake import QUARANTINE, Lake
+from epic22.adapters.file_store import FileStore
+from epic22.adapters.lake import Lake
+from epic22.adapters.lake_transaction import QUARANTINE
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import ReceiptStore
 from epic22.adapters.shared_model_store import SharedModelStore
@@ -68,32 +68,27 @@ def copy_lake(source: Lake, target: Lake) -> CopyCounts:
     with ExitStack() as stack:
         for lake in (source, target):
             if not stack.enter_context(lake.versions.try_lock()):
-                raise LakeError(f"{lake.root}: an ingest is running; wait for its end.")
+                raise LakeError(f"{lake.files.place}: an ingest is running; wait for its end.")
         manifests = {number: source.versions.read_manifest(number) or b"" for number in source.versions.list_numbers()}
         present = target.versions.list_numbers()
         if any(target.versions.read_manifest(number) != manifests.get(number) for number in present):
             raise StorageError("other data versions are there already; nothing was changed. Copy into a store that has none.")
         lacking = [number for number in manifests if number not in present]
         if lacking:
-            _copy_tables(source.root, target.root)
+            for table in CANONICAL:
+                _copy_files(source.files, target.files, table.name)
         for number in lacking:
-            _copy_folder(source.root / QUARANTINE / f"{number:08d}", target.root / QUARANTINE / f"{number:08d}")
+            _copy_files(source.files, target.files, f"{QUARANTINE}/{number:08d}")
             target.versions.add_manifest(number, source.version(number).id, manifests[number])
     return CopyCounts(len(lacking), len(present))
 
 
-def _copy_tables(source: Path, target: Path) -> None:
-    """Copy the Delta tables: the rows first, then the logs that name them."""
-    for table in CANONICAL:
-        place = source / table.name
-        if place.is_dir():
-            shutil.copytree(place, target / table.name, ignore=shutil.ignore_patterns("_delta_log"), dirs_exist_ok=True)
-            shutil.copytree(place / "_delta_log", target / table.name / "_delta_log", dirs_exist_ok=True)
-
-
-def _copy_folder(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, dirs_exist_ok=True)
+def _copy_files(source: FileStore, target: FileStore, prefix: str) -> None:
+    """Copy the files below a prefix: of a Delta table the rows first, then the logs that name them."""
+    for name in sorted(source.list_files(prefix), key=lambda name: ("/_delta_log/" in name, name)):
+        content = source.read(name)
+        if content is not None:
+            target.write(name, content)
 
 
 def copy_receipts(source: ReceiptStore, target: ReceiptStore) -> CopyCounts:

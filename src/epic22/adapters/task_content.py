@@ -30,7 +30,7 @@ from epic22.core.serialization import to_json
 
 DOCUMENTS = {"lineage": PROVENANCE, "explanation": EXPLANATION, "evaluation": EVALUATION}
 """The documents of a version, and the files that they are in a folder."""
-NOT_FILES = shutil.ignore_patterns(VERSION, *DOCUMENTS.values(), ".*")
+NOT_FILES = (VERSION, *DOCUMENTS.values(), ".*")
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def write_folder_task(store: ModelStore, content: TaskContent) -> None:
     for one in content.versions:
         incoming = place / f"{INCOMING_PREFIX}{uuid.uuid4().hex}"
         try:
-            shutil.copytree(one.folder, incoming, ignore=NOT_FILES)
+            shutil.copytree(one.folder, incoming, ignore=shutil.ignore_patterns(*NOT_FILES))
             for name, document in one.documents.items():
                 write_json(incoming / DOCUMENTS[name], document)
             write_json(incoming / VERSION, to_json(one.version))
@@ -130,7 +130,7 @@ def write_shared_task(store: SharedModelStore, content: TaskContent) -> None:
     keys = {one.version.version: f"{content.task}/{uuid.uuid4().hex}" for one in content.versions}
     try:
         for one in content.versions:
-            store.artifacts.add_files(keys[one.version.version], one.folder, NOT_FILES)
+            store.artifacts.add_folder(keys[one.version.version], one.folder, ignore=NOT_FILES)
         _insert_task(store, content, keys)
     except BaseException:
         for key in keys.values():

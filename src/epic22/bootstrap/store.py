@@ -5,7 +5,7 @@ from pathlib import Path
 
 from epic22.adapters.store_copy import CopyCounts, copy_lake, copy_models, copy_receipts
 from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores
-from epic22.config import Settings, check_database_url
+from epic22.config import Settings, check_database_url, read_artifacts
 from epic22.core.errors import UserError
 
 
@@ -65,13 +65,13 @@ def migrate_store(settings: Settings) -> StoreStatus:
     return describe_store(settings)
 
 
-def copy_store(settings: Settings, to: str, artifacts: Path | None = None) -> StoreCopy:
+def copy_store(settings: Settings, to: str, artifacts: str | None = None) -> StoreCopy:
     """What was copied from the store of the settings to a database, its files to `artifacts`, or to the files of a home.
 
     Raises StorageError where other things are there already, UserError where both are the same place.
     """
     source, target = open_stores(settings), _open_target(settings, to, artifacts)
-    if source.table_store.root == target.table_store.root or source.place == target.place:
+    if source.table_store.files.place == target.table_store.files.place or source.place == target.place:
         raise UserError(f"{target.place}: what is there would be copied to itself; name another place.")
     data_versions = copy_lake(source.table_store, target.table_store)
     models = copy_models(source.registry, target.registry)
@@ -79,10 +79,10 @@ def copy_store(settings: Settings, to: str, artifacts: Path | None = None) -> St
     return StoreCopy(source.place, target.place, data_versions, models, receipts)
 
 
-def _open_target(settings: Settings, to: str, artifacts: Path | None) -> Stores:
+def _open_target(settings: Settings, to: str, artifacts: str | None) -> Stores:
     if "://" not in to:
         if artifacts is not None:
             raise UserError("--artifacts goes with a database; leave it out where the target is a folder.")
         return open_home_stores(Path(to).expanduser().resolve())
     check_database_url(to, "--to")
-    return open_shared_stores(to, (artifacts or settings.home / ARTIFACTS).expanduser().resolve())
+    return open_shared_stores(to, read_artifacts(artifacts, "--artifacts") or str(settings.home / ARTIFACTS), settings.home)

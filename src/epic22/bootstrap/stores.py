@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeGuard
 
+from epic22.adapters.file_store import FolderFiles, open_file_store
 from epic22.adapters.lake import Lake
 from epic22.adapters.model_store import ModelStore
 from epic22.adapters.prediction_log import FilePredictionLog, ReceiptStore
@@ -11,6 +12,7 @@ from epic22.config import Settings
 from epic22.core.ports import Registry
 
 if TYPE_CHECKING:
+    from epic22.adapters.artifacts import Artifacts
     from epic22.adapters.metadata.database import Database
 
 ARTIFACTS = "artifacts"
@@ -32,7 +34,7 @@ def open_stores(settings: Settings) -> Stores:
     """The stores that the settings name; nothing is made or asked before it is used."""
     if settings.database_url is None:
         return open_home_stores(settings.home)
-    return open_shared_stores(settings.database_url, settings.artifacts or settings.home / ARTIFACTS)
+    return open_shared_stores(settings.database_url, _get_artifacts(settings), settings.home)
 
 
 def open_home_stores(home: Path) -> Stores:
@@ -40,17 +42,19 @@ def open_home_stores(home: Path) -> Stores:
     return Stores(str(home), ModelStore(home / "models"), Lake(home / "lake"), FilePredictionLog(home / "receipts"))
 
 
-def open_shared_stores(database_url: str, artifacts: Path) -> Stores:
-    """The stores whose facts are in a database, and whose files are in a folder."""
-    from epic22.adapters.artifacts import ArtifactFolder
+def open_shared_stores(database_url: str, artifacts: str, home: Path) -> Stores:
+    """The stores whose facts are in a database, and whose files are in a folder or object storage; what is fetched from there, or
+    still being written, is in the home."""
     from epic22.adapters.metadata.data_versions import VersionRecords
     from epic22.adapters.metadata.database import Database
     from epic22.adapters.metadata.predictions import PredictionRecords
     from epic22.adapters.shared_model_store import SharedModelStore
 
     database = Database(database_url)
-    registry = SharedModelStore(database, ArtifactFolder(artifacts / "models"))
-    lake = Lake(artifacts / "lake", VersionRecords(database))
+    registry = SharedModelStore(database, _open_artifacts(artifacts, home))
+    files = open_file_store(f"{artifacts}/lake")
+    staging = files.root if isinstance(files, FolderFiles) else home / "cache" / "lake"
+    lake = Lake(staging, VersionRecords(database), files)
     return Stores(database.place, registry, lake, PredictionRecords(database), database)
 
 
@@ -59,10 +63,19 @@ def open_served_registry(settings: Settings) -> Registry:
     stores = open_stores(settings)
     if stores.database is None:
         return stores.registry
-    from epic22.adapters.artifacts import ArtifactFolder
     from epic22.adapters.champion_cache import ServedModelStore
 
-    return ServedModelStore(stores.database, ArtifactFolder((settings.artifacts or settings.home / ARTIFACTS) / "models"))
+    return ServedModelStore(stores.database, _open_artifacts(_get_artifacts(settings), settings.home))
+
+
+def _get_artifacts(settings: Settings) -> str:
+    return settings.artifacts or str(settings.home / ARTIFACTS)
+
+
+def _open_artifacts(artifacts: str, home: Path) -> "Artifacts":
+    from epic22.adapters.artifacts import open_artifacts
+
+    return open_artifacts(open_file_store(f"{artifacts}/models"), home / "cache" / "models")
 
 
 def open_lake(settings: Settings) -> Lake:

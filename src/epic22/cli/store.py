@@ -1,6 +1,5 @@
 """`epic22 store`: what is kept and where, and its move to another place."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -37,7 +36,8 @@ def migrate(json: Json = False) -> None:
 def copy(
     to: Annotated[str, typer.Option(help="postgresql://user@host/name, sqlite:////path/file, or the folder of another home.")],
     artifacts: Annotated[
-        Path | None, typer.Option(help="With a database: the folder for models and tables, on a disk that its machines share.")
+        str | None,
+        typer.Option(help="With a database: for models and tables, a folder on a disk that its machines share, or s3://…."),
     ] = None,
     json: Json = False,
 ) -> None:

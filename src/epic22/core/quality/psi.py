@@ -28,7 +28,7 @@ def compute_psi(before: Array, now: Array) -> float:
     """The population stability index of two rows of counts (Yurdakul 2018): Σ (qᵢ − pᵢ) ln(qᵢ / pᵢ); 0 for equal shares.
 
     >>> round(compute_psi(np.array([50, 50]), np.array([90, 10])), 2)
-    0.86
+    0.85
     """
     p = (before + HALF_A_ROW) / (before.sum() + HALF_A_ROW * len(before))
     q = (now + HALF_A_ROW) / (now.sum() + HALF_A_ROW * len(now))

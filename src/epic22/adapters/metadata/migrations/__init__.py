@@ -1,10 +1,10 @@
 """Migrations of the metadata database: each file in `versions` is one step, and Alembic takes those that are missing."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from alembic import command
 from alembic.config import Config
+from alembic.runtime.environment import EnvironmentContext
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection
@@ -52,9 +52,20 @@ def upgrade(database: "Database") -> None:
                 # Two that come first at the same moment would both make the schema.
                 writer.exec_driver_sql("SELECT pg_advisory_xact_lock(1701863214)")
                 writer.exec_driver_sql("CREATE SCHEMA IF NOT EXISTS epic22")
-            config = _config()
-            config.attributes["connection"] = writer
-            command.upgrade(config, "head")
+            _take_steps(writer)
+
+
+def _take_steps(connection: Connection) -> None:
+    """Take the steps that are missing, in the connection's transaction."""
+    config = _config()
+    steps = ScriptDirectory.from_config(config)
+
+    def list_missing(revision: str, context: MigrationContext) -> Any:
+        return steps._upgrade_revs("head", revision)
+
+    with EnvironmentContext(config, steps, fn=list_missing) as environment:
+        environment.configure(connection=connection, version_table=VERSION_TABLE)
+        environment.run_migrations()
 
 
 def _read_existing(connection: Connection, is_sqlite: bool) -> str | None:
