@@ -135,8 +135,8 @@ class BucketFiles:
         import obstore
 
         with self._translate_faults():
-            found = [entry for page in obstore.list(self._store, f"{prefix}/") for entry in page]
-        return {str(entry["path"]): str(entry["e_tag"]) for entry in sorted(found, key=lambda entry: str(entry["path"]))}
+            entries = [entry for page in obstore.list(self._store, f"{prefix}/") for entry in page]
+        return {str(entry["path"]): str(entry["e_tag"]) for entry in sorted(entries, key=lambda entry: str(entry["path"]))}
 
     def read(self, name: str) -> bytes | None:
         """The content of a file; None where there is none."""
