@@ -82,15 +82,15 @@ class CachedArtifacts:
     def fetch_folder(self, key: str) -> Path:
         """The folder in the cache, with all files as they are kept."""
         folder, before = self.cache / key, self._read_marks(key)
-        kept = {name.removeprefix(f"{key}/"): mark for name, mark in self.files.list_files(key).items()}
-        for name, mark in kept.items():
+        stored = {name.removeprefix(f"{key}/"): mark for name, mark in self.files.list_files(key).items()}
+        for name, mark in stored.items():
             if before.get(name) != mark or not (folder / name).is_file():
                 content = self.files.read(f"{key}/{name}")
                 if content is not None:
                     (folder / name).parent.mkdir(parents=True, exist_ok=True)
                     write_atomically(folder / name, content)
-        if kept and kept != before:
-            write_atomically(folder / MARKS, json.dumps(kept).encode())
+        if stored and stored != before:
+            write_atomically(folder / MARKS, json.dumps(stored).encode())
         return folder
 
     def add_file(self, key: str, name: str, content: bytes) -> None:
