@@ -94,7 +94,7 @@ def test_a_month_that_has_not_come_is_set_apart(shell: Shell) -> None:
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--mapping", "fredd"), "there are fred, open_meteo, platform-b, zillow"),
+        (("--mapping", "fredd"), "there are fred, open_meteo, platform-a, platform-b, zillow"),
         (("--mapping", "fred", "--source", "postgresql://host/db"), "a panel is asked for over HTTP"),
         (("--mapping", "zillow", "--source", "ftp://host/x"), "no kind of server has such an address"),
         ((".", "--mapping", "zillow", "--source", "https://host/x"), "FOLDER and an address by --source are both given"),

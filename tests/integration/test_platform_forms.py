@@ -1,4 +1,4 @@
-"""`epic22 ingest --mapping platform-b`: the platform's own database, against what a portfolio put into it."""
+"""`epic22 ingest --mapping platform-a`, and `platform-b`: the platform's own database, against what a portfolio put into it."""
 
 from functools import cache
 from pathlib import Path
@@ -17,7 +17,10 @@ from epic22.core.tables.canonical import CANONICAL
 from epic22.simulator.portfolio import PortfolioSize, simulate
 
 FORM = benchmark_module("platform_form")
-BUILDERS = {"platform-b": benchmark_module("platform_form_b").build_form_b}
+BUILDERS = {
+    "platform-a": benchmark_module("platform_form_a").build_form_a,
+    "platform-b": benchmark_module("platform_form_b").build_form_b,
+}
 TINY = PortfolioSize("tiny", 6, metros=1, zips=2, units=60, reading_days=20, years_of_ledger=3, replicates=2)
 
 

@@ -109,7 +109,7 @@ def test_every_preset_that_asks_over_http_is_tested() -> None:
 
 
 def test_a_name_that_no_preset_has_is_refused_with_those_there_are() -> None:
-    with pytest.raises(FileError, match="there are fred, open_meteo, platform-b, zillow"):
+    with pytest.raises(FileError, match="there are fred, open_meteo, platform-a, platform-b, zillow"):
         find_mapping(Path("fredd"))
     assert find_mapping(Path("own/fred")) == Path("own/fred")
 

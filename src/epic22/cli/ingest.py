@@ -22,7 +22,7 @@ def ingest(
         Path | None,
         typer.Option(
             help="A YAML file that maps foreign files, queries or requests to the tables; or fred, open_meteo, zillow, "
-            "platform-b."
+            "platform-a, platform-b."
         ),
     ] = None,
     as_of: Annotated[

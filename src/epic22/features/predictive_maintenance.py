@@ -301,7 +301,11 @@ def build_maintenance_task(
         cluster=lambda view: view.at["entity"],
         stride=stride,
         sequence=SequenceInputs(_declare_sequence(), compute_sequence),
-        requirements=(DataRequirement("equipment", None, 20), DataRequirement("work_orders", None, 100)),
+        requirements=(
+            DataRequirement("equipment", None, 20),
+            DataRequirement("work_orders", None, 100),
+            DataRequirement("work_orders", "equipment_id", 100),
+        ),
     )
 
 
