@@ -1,4 +1,4 @@
-"""`python -m benchmarks.data_quality`: how often `epic22 data quality` accuses a sound version, and what it finds of faults.
+"""`python benchmarks/data_quality.py`: how often `epic22 data quality` accuses a sound version, and what it finds of faults.
 
 Monthly snapshots of simulated portfolios (size small), stored one after the other as an ingest would store them; every fault of
 `simulator.faults` and faults of single months, planted in a later version. Writes benchmarks/results/data_quality.json after each
@@ -16,15 +16,16 @@ from pathlib import Path
 from typing import Any
 
 import polars as pl
+from page import write_section
 
 from epic22.core.quality import audit_tables
 from epic22.core.quality.checks import ALARMS, QualityRules
 from epic22.core.quality.version_comparison import VersionPair, compare_versions
-from epic22.core.quality.window_samples import mask_later_columns
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, MONEY, CanonicalTable
 from epic22.services.quality import RatedFinding, rate_findings
 from epic22.simulator.faults import FAULTS, plant
 from epic22.simulator.portfolio import SMALL, simulate
+from epic22.simulator.snapshot import take_snapshot
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results" / "data_quality.json"
@@ -45,11 +46,6 @@ STORED = ("post_event_number", "post_event_filled")
 
 RULES = QualityRules()
 Frames = dict[str, pl.DataFrame]
-
-
-def take_snapshot(tables: Mapping[str, pl.DataFrame], moment: datetime) -> Frames:
-    """What the company's system shows at a moment: rows known by then, without what happened later."""
-    return {t.name: mask_later_columns(tables[t.name].filter(pl.col(KNOWN_AT) <= moment), t, moment) for t in CANONICAL}
 
 
 def store_snapshot(stored: Frames, snapshot: Frames, moment: datetime) -> Frames:
@@ -288,11 +284,10 @@ def build_page(record: Mapping[str, Any]) -> str:
 
 INTRODUCTION = """# What the quality checks find
 
-Written by `python -m benchmarks.data_quality`. Simulated portfolios of size `small`, a snapshot each
-first of a month, stored in memory one after the other as an ingest stores them (an order that is still
-open has no status there). Nothing is measured on a real company's tables. An alarm is a finding of level
-warn, quarantine or refuse, of the comparison with the parent or of the audit, that the audit of the
-parent does not have."""
+Written by `python benchmarks/data_quality.py`. Simulated portfolios of size `small`, a snapshot each
+first of a month, stored in memory one after the other as an ingest stores them. Nothing is measured on
+a real company's tables. An alarm is a finding of level warn, quarantine or refuse, of the comparison
+with the parent or of the audit, that the audit of the parent does not have."""
 
 FAULT_RULE = """A fault is found when an alarm that the sound version does not raise names its table and, where both name
 one, its column. Faults of `simulator.faults` are in the tables as they are read, and the audit alone was
@@ -344,7 +339,7 @@ def main() -> None:
                 record[part].append({"source": stamp, **measure(seed)})
                 write(record)
                 print(f"{part} {seed}: {time.perf_counter() - began:.0f} s", flush=True)
-    PAGE.write_text(build_page(record), encoding="utf-8")
+    write_section(PAGE, "data_quality", build_page(record))
     print(f"written: {PAGE.relative_to(ROOT)}")
 
 

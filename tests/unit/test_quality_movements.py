@@ -20,6 +20,7 @@ from epic22.core.quality.psi import (
     measure_movement,
 )
 from epic22.core.quality.table_history import TableHistory
+from epic22.core.quality.table_pair import TablePair
 from epic22.core.quality.windows import list_windows
 from epic22.core.tables.canonical import KNOWN_AT, PAYMENTS
 
@@ -140,6 +141,8 @@ def test_a_window_of_no_length_has_no_rows_to_compare() -> None:
 def test_a_load_of_history_at_one_moment_is_no_window_before() -> None:
     loaded = pl.max_horizontal(KNOWN_AT, pl.lit(datetime(2024, 9, 20)))
     frame = payments().with_columns(loaded.alias(KNOWN_AT))
-    history = TableHistory(PAYMENTS, frame.lazy(), frame[KNOWN_AT].sort(), datetime(2025, 2, 1), datetime(2025, 3, 1))
+    begin, end = datetime(2025, 2, 1), datetime(2025, 3, 1)
+    before, arrived = frame.filter(pl.col(KNOWN_AT) <= begin), frame.filter(pl.col(KNOWN_AT) > begin)
+    history = TableHistory(TablePair(PAYMENTS, frame.lazy(), before.lazy(), arrived, begin, end))
     assert len(history.windows) == 5
     assert all(sample.height for sample in history.samples)

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from polars.testing import assert_frame_equal
 
 from epic22.core.quality.table_history import TableHistory
-from epic22.core.quality.table_pair import count_keys, read_former_versions
+from epic22.core.quality.table_pair import TablePair, count_keys, read_former_versions
 from epic22.core.quality.window_samples import mask_later_columns, read_samples
 from epic22.core.quality.windows import Window, find_first_moment
 from epic22.core.tables.canonical import KNOWN_AT, get_canonical_table
@@ -97,5 +97,5 @@ def test_a_table_with_too_few_windows_is_not_read() -> None:
         raise AssertionError("it was read")
 
     rows = frame.lazy().map_batches(refuse, schema=frame.schema)
-    history = TableHistory(ORDERS, rows, frame[KNOWN_AT].sort(), START + timedelta(days=20), START + timedelta(days=40))
-    assert not history.is_testable
+    pair = TablePair(ORDERS, frame.lazy(), rows, frame, START + timedelta(days=20), START + timedelta(days=40))
+    assert not TableHistory(pair).is_testable

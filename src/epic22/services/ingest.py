@@ -153,7 +153,9 @@ class _Ingestion:
         event = EVENT_COLUMNS.get(source.table.name)
         if event is None or event not in batch.columns:
             return batch.with_columns(pl.lit(self.moment, dtype=pl.Datetime("us")).alias(KNOWN_AT)), KnownAtOrigin.MOMENT
-        known = parse_column(strip_text(batch[event]), source.table.get_column(event)).alias(KNOWN_AT)
+        happens = parse_column(strip_text(batch[event]), source.table.get_column(event))
+        # What is announced for later, as a charge that falls due next month, is known already: it is there.
+        known = happens.clip(upper_bound=self.moment).alias(KNOWN_AT)
         return batch.with_columns(known), KnownAtOrigin.EVENT
 
     def _note_source(self, source: Source, origin: KnownAtOrigin | None, percent: Sequence[str], rounded: int) -> None:

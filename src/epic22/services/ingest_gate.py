@@ -8,10 +8,10 @@ import polars as pl
 
 from epic22.core.errors import QualityError
 from epic22.core.ports import LakeTransaction
-from epic22.core.quality.changed_rows import IMMUTABLE_COLUMNS, is_moved, match_changed_rows
+from epic22.core.quality.changed_rows import IMMUTABLE_COLUMNS, is_moved, pair_changed_rows
 from epic22.core.quality.checks import QualityRules
 from epic22.core.quality.finding import Finding
-from epic22.core.quality.table_pair import TablePair, count_keys
+from epic22.core.quality.table_pair import TablePair, count_keys, read_former_versions
 from epic22.core.quality.version_comparison import compare_tables
 from epic22.core.quality.volume import report_gone_rows
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable, get_canonical_table
@@ -107,7 +107,7 @@ def _reject_reused_keys(
     ]
     if not columns or arrived.is_empty():
         return counts
-    pairs = match_changed_rows(table, arrived, before).pairs
+    pairs = pair_changed_rows(table, arrived, read_former_versions(table, arrived, before))
     moved = pairs.filter(pl.any_horizontal(*(is_moved(name) for name in columns)))
     if moved.is_empty():
         return counts

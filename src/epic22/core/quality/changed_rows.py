@@ -7,7 +7,7 @@ from functools import cached_property
 import polars as pl
 
 from epic22.core.quality.finding import Finding, format_share
-from epic22.core.quality.table_pair import count_keys, read_former_versions
+from epic22.core.quality.table_pair import count_keys
 from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable
 
 IMMUTABLE_COLUMNS: Mapping[str, tuple[str, ...]] = {
@@ -32,7 +32,10 @@ MIN_CHANGED_ROWS = 10
 
 @dataclass(frozen=True)
 class ChangedRows:
-    """The rows that the parent does not have and whose key it has, beside its own: `pairs` has its columns as `NAME before`."""
+    """The rows that the parent does not have and whose key it has, beside its own: `pairs` has its columns as `NAME before`.
+
+    `before` are all rows of the parent.
+    """
 
     table: CanonicalTable
     pairs: pl.DataFrame
@@ -44,12 +47,10 @@ class ChangedRows:
         return count_keys(self.table, self.before)
 
 
-def match_changed_rows(table: CanonicalTable, arrived: pl.DataFrame, before: pl.LazyFrame) -> ChangedRows:
-    """The rows that arrived whose key `before` has, each with its newest version there."""
-    stored = read_former_versions(table, arrived, before)
-    names = [column.name for column in table.columns if column.name in arrived.columns and column.name in stored.columns]
-    pairs = arrived.join(stored.select(names), on=list(table.key), how="inner", suffix=" before")
-    return ChangedRows(table, pairs, before)
+def pair_changed_rows(table: CanonicalTable, arrived: pl.DataFrame, former: pl.DataFrame) -> pl.DataFrame:
+    """The rows that arrived whose key was there, each beside its `former` version, whose columns are `NAME before`."""
+    names = [column.name for column in table.columns if column.name in arrived.columns and column.name in former.columns]
+    return arrived.join(former.select(names), on=list(table.key), how="inner", suffix=" before")
 
 
 def select_arrived_rows(table: CanonicalTable, now: pl.DataFrame, before: pl.DataFrame) -> pl.DataFrame:

@@ -179,6 +179,8 @@ def _check_overlaps(declared: DeclaredTables) -> Finding | None:
     if not declared.has_columns("leases", "lease_id", "unit_id", "start_date", "end_date", "ended_on"):
         return None
     leases = declared.select_newest(LEASES).sort("unit_id", "start_date", "lease_id")
-    ran_to = pl.coalesce("ended_on", "end_date").shift(1).over("unit_id")
+    # After a notice a lease ends before its end_date, and on which day is known only then.
+    planned_end = pl.when(pl.col("notice_on").is_null()).then("end_date")
+    ran_to = pl.coalesce("ended_on", planned_end).shift(1).over("unit_id")
     breaks = pl.col("start_date").dt.offset_by("1d") < ran_to
     return _report_broken(LEASES, "start_date", leases, breaks, ": start_date lies before the end of the unit's lease before")

@@ -2,39 +2,39 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from functools import cached_property
 
 import polars as pl
 
-from epic22.core.quality.window_samples import read_samples
+from epic22.core.quality.table_pair import TablePair
+from epic22.core.quality.window_samples import prepare_sample, read_samples
 from epic22.core.quality.windows import MIN_WINDOWS, Window, find_first_moment, list_windows
-from epic22.core.tables.canonical import CanonicalTable
 
 
 @dataclass(frozen=True)
 class TableHistory:
-    """The rows of a table by when their key became known first, in windows like that since the parent.
+    """The rows of a table in windows like that since the parent: first those that came since then, then those of each window
+    before, by when their key became known first.
 
-    `known_at` are the moments of all rows, in order.
+    What came since the parent is taken whole: rows come days after the event that their `known_at` may be taken from, so those
+    of the last days are not there yet, and those of the days before the parent come instead.
     """
 
-    table: CanonicalTable
-    rows: pl.LazyFrame
-    known_at: pl.Series
-    begin: datetime
-    end: datetime
+    pair: TablePair
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:
         """The window since the parent and those before it, as far back as the table was kept row by row."""
-        since = find_first_moment(self.known_at, self.begin)
-        return () if since is None else list_windows(self.begin, self.end, since)
+        begin, end = self.pair.begin, self.pair.end
+        since = find_first_moment(self.pair.known_at, begin)
+        return () if since is None else list_windows(begin, end, since)
 
     @cached_property
     def samples(self) -> tuple[pl.DataFrame, ...]:
-        """The rows of each window, as `read_samples` gives them."""
-        return read_samples(self.table, self.rows, self.windows)
+        """The rows of each window."""
+        table, windows = self.pair.table, self.windows
+        newest = prepare_sample(table, self.pair.new_rows, windows[0])
+        return (newest, *read_samples(table, self.pair.now, windows[1:]))
 
     @property
     def is_testable(self) -> bool:

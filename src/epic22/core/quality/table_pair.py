@@ -14,7 +14,8 @@ from epic22.core.tables.canonical import KNOWN_AT, CanonicalTable
 class TablePair:
     """The rows of a table in a version and in its parent, with the moments up to which they are complete.
 
-    `arrived` are the versions of rows that the parent does not have.
+    `arrived` are the versions of rows that the parent does not have. Many came later than their own `known_at` tells, where that
+    was taken from an event.
     """
 
     table: CanonicalTable
@@ -28,6 +29,17 @@ class TablePair:
     def known_at(self) -> pl.Series:
         """When each row of the version became known, in order; what has no moment first."""
         return self.now.select(KNOWN_AT).collect(engine="streaming")[KNOWN_AT].sort()
+
+    @cached_property
+    def former(self) -> pl.DataFrame:
+        """The parent's newest version of each key that arrived again."""
+        return read_former_versions(self.table, self.arrived, self.before)
+
+    @cached_property
+    def new_rows(self) -> pl.DataFrame:
+        """The newest version of each key that arrived for the first time."""
+        keys = list(self.table.key)
+        return select_newest(self.arrived.join(self.former.select(keys), on=keys, how="anti", maintain_order="left"), self.table)
 
 
 def read_former_versions(table: CanonicalTable, arrived: pl.DataFrame, before: pl.LazyFrame) -> pl.DataFrame:

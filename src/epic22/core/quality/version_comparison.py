@@ -7,9 +7,10 @@ from datetime import datetime
 import polars as pl
 
 from epic22.core.quality.changed_rows import (
+    ChangedRows,
     find_changed_columns,
     find_reused_keys,
-    match_changed_rows,
+    pair_changed_rows,
     select_arrived_rows,
 )
 from epic22.core.quality.checks import QualityRules
@@ -101,7 +102,7 @@ def find_row_faults(pair: TablePair, rules: QualityRules) -> list[Finding]:
         find_rows_after_end(table, known_at, pair.end),
         find_stale_table(table, known_at, pair.end, rules.get_limit("stale table")) if table.name not in STATE_TABLES else None,
     ]
-    changed = match_changed_rows(table, pair.arrived, pair.before)
+    changed = ChangedRows(table, pair_changed_rows(table, pair.arrived, pair.former), pair.before)
     return [
         *(finding for finding in findings if finding is not None),
         *find_reused_keys(changed),
@@ -116,7 +117,7 @@ def compare_table(pair: TablePair, rules: QualityRules) -> tuple[list[MovementTe
         frames = [select_newest(rows.collect(), table) for rows in (pair.now, pair.before)]
         samples = Samples(table, frames, since="of the version", earlier="of its parent")
         return list(_select_tests(compare_columns(samples), rules)), ""
-    history = TableHistory(table, pair.now, pair.known_at, pair.begin, pair.end)
+    history = TableHistory(pair)
     if not history.is_testable:
         n = max(0, len(history.windows) - 1)
         return [], f"{table.name}: only {n} windows like the one since the parent lie before it, {MIN_WINDOWS} are needed."

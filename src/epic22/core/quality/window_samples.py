@@ -44,6 +44,11 @@ def _read_parts(rows: pl.LazyFrame, windows: Sequence[Window]) -> list[list[pl.D
     return parts
 
 
+def prepare_sample(table: CanonicalTable, rows: pl.DataFrame, window: Window) -> pl.DataFrame:
+    """Rows as `read_samples` gives those of a window, in the same columns."""
+    return mask_later_columns(rows.select(_list_tested_columns(table, rows.columns)), table, window.end)
+
+
 def mask_later_columns(rows: pl.DataFrame, table: CanonicalTable, moment: datetime) -> pl.DataFrame:
     """The rows with what became known after the moment as null."""
     late = [c for c in table.columns if c.known_when in rows.columns and c.name in rows.columns]
