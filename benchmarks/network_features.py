@@ -18,7 +18,7 @@ from stamp import ROOT, machine, source_stamp
 
 from epic22.bootstrap.comparison import compare_feature
 from epic22.bootstrap.components import Components, assemble
-from epic22.bootstrap.ingest_and_audit import ingest_folder
+from epic22.bootstrap.ingest_and_audit import IngestOptions, ingest_folder
 from epic22.config import Settings
 from epic22.features.catalog import FEATURES
 from epic22.services.family_comparison import ComparedFamily, FamilyComparison
@@ -43,7 +43,7 @@ def open_portfolio(folder: Path) -> Components:
     portfolio = simulate(SIZE, SEED)
     write_portfolio(portfolio, folder / "sample", "parquet")
     components = assemble(Settings(folder / "home", threads=1))
-    ingest_folder(components, folder / "sample" / "tables", as_of=portfolio.end)
+    ingest_folder(components, folder / "sample" / "tables", options=IngestOptions(portfolio.end))
     return components
 
 

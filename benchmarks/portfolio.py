@@ -40,7 +40,7 @@ def source_stamp() -> str:
 
 def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: Callable[[], None]) -> None:
     """Simulate, ingest, train the named tasks in a home of its own; each outcome goes into `made`, then `keep` is called."""
-    from epic22.bootstrap import FeatureConfig, assemble, ingest_folder, train_feature
+    from epic22.bootstrap import FeatureConfig, IngestOptions, assemble, ingest_folder, train_feature
     from epic22.config import Settings
     from epic22.core.serialization import to_json
     from epic22.services.portfolio import summarise_run
@@ -51,7 +51,7 @@ def run(size: str, seed: int, made: dict[str, Any], names: Sequence[str], keep: 
         portfolio = simulate(size, seed)
         write_portfolio(portfolio, folder / "sample", "parquet")
         parts = assemble(Settings(folder / "home", os.cpu_count() or 1))
-        ingest_folder(parts, folder / "sample" / "tables", as_of=portfolio.end)
+        ingest_folder(parts, folder / "sample" / "tables", options=IngestOptions(portfolio.end))
         for name in names:
             began = time.perf_counter()
             finished = train_feature(parts, name, config=FeatureConfig(truth=select_truth(portfolio, name)))

@@ -21,7 +21,7 @@ from page import write_section
 from epic22.adapters.lake import Lake
 from epic22.adapters.sources.folder import list_canonical_files
 from epic22.core.tables.canonical import KNOWN_AT
-from epic22.services.ingest import ingest
+from epic22.services.ingest import IngestRequest, ingest
 from epic22.services.ingest_gate import QualityGate
 from epic22.services.quality import assess_quality
 from epic22.simulator.portfolio import SMALL, simulate
@@ -61,7 +61,8 @@ def ingest_snapshot(lake: Lake, folder: Path, tables: dict[str, Any], at: dateti
     folder.mkdir()
     for name, frame in take_snapshot(tables, at).items():
         frame.drop(KNOWN_AT).write_parquet(folder / f"{name}.parquet")
-    result = ingest(list_canonical_files(folder), lake, "benchmark", at, at, gate=QualityGate(accepted_because="measured"))
+    request = IngestRequest("benchmark", at, at, QualityGate(accepted_because="measured"))
+    result = ingest(list_canonical_files(folder), lake, request)
     assert result.version is not None
     gate = [note for note in result.notes if note.startswith("quality")]
     quarantined = {table: rows for table, rows in result.quarantined.items() if rows}

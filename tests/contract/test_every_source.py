@@ -12,7 +12,7 @@ from epic22.adapters.sources.base import SourceKind
 from epic22.adapters.sources.catalog import SOURCES, list_sources
 from epic22.core.errors import FileError
 from epic22.core.tables.row_contract import LINE_COLUMN
-from epic22.services.ingest import ingest
+from epic22.services.ingest import IngestRequest, ingest
 
 WriteTables = Callable[[dict[str, pl.DataFrame], Path], Path]
 
@@ -96,7 +96,7 @@ class TestEverySource:
 
     def test_what_it_lists_is_ingested_as_a_version(self, kind: SourceKind, tmp_path: Path) -> None:
         path = WRITERS[kind.name](company(), tmp_path)
-        result = ingest(list_sources(path), Lake(tmp_path / "lake"), "tester", NOW)
+        result = ingest(list_sources(path), Lake(tmp_path / "lake"), IngestRequest("tester", NOW))
         assert result.counts["properties"].new == 3
         assert not sum(result.quarantined.values())
 

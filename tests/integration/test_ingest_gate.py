@@ -13,7 +13,7 @@ from epic22.adapters.sources.folder import list_canonical_files
 from epic22.core.quality.version_comparison import VersionPair, compare_versions
 from epic22.core.tables.canonical import KNOWN_AT
 from epic22.core.tables.versions import LakeVersion
-from epic22.services.ingest import ingest
+from epic22.services.ingest import IngestRequest, ingest
 from epic22.services.ingest_gate import QualityGate, describe_finding
 
 pytestmark = pytest.mark.slow
@@ -22,7 +22,7 @@ GATE = QualityGate(accepted_because="for the test")
 
 def store(lake: Lake, folder: Path, tables: dict[str, pl.DataFrame], end: datetime) -> LakeVersion:
     files = list_canonical_files(write_tables(folder, tables, "parquet"))
-    version = ingest(files, lake, "tester", end, end, gate=GATE).version
+    version = ingest(files, lake, IngestRequest("tester", end, end, GATE)).version
     assert version is not None
     return version
 

@@ -149,12 +149,12 @@ def test_a_feature_above_the_cap_is_trained_judged_and_says_how(tmp_path: Path) 
 def test_a_search_above_the_cap_is_refused_with_the_way_out(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from epic22.bootstrap import ingest_folder
+    from epic22.bootstrap import IngestOptions, ingest_folder
     from epic22.simulator.portfolio import write_portfolio
 
     shell = Shell(tmp_path, capsys, monkeypatch)
     write_portfolio(tiny_portfolio(), tmp_path / "sample")
-    ingest_folder(assemble(Settings(shell.home, 1)), tmp_path / "sample" / "tables", as_of=tiny_portfolio().end)
+    ingest_folder(assemble(Settings(shell.home, 1)), tmp_path / "sample" / "tables", options=IngestOptions(tiny_portfolio().end))
     code, _, err = shell("train", "risk_assessment", "--memory-cap", "1MB", "--trials", "2")
     assert code == 2
     assert "raise --memory-cap" in err

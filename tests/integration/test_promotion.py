@@ -15,7 +15,7 @@ from tests.shell import Shell
 from tests.trained import trained
 
 from epic22.api.app import create_app
-from epic22.bootstrap import Components, assemble, ingest_folder, override_by_key, train_and_promote
+from epic22.bootstrap import Components, IngestOptions, assemble, ingest_folder, override_by_key, train_and_promote
 from epic22.bootstrap.promotion import promote_version, track_and_promote
 from epic22.config import Settings
 from epic22.core.data.folds import SplitRequest
@@ -194,7 +194,7 @@ def test_the_command_tells_who_asks_in_vain_with_an_exit_code(
 ) -> None:
     shell = Shell(tmp_path, capsys, monkeypatch)
     write_portfolio(Portfolio(unfair(), tiny_portfolio().end, {}), tmp_path / "sample")
-    ingest_folder(assemble(Settings(shell.home, 1)), tmp_path / "sample" / "tables", as_of=tiny_portfolio().end)
+    ingest_folder(assemble(Settings(shell.home, 1)), tmp_path / "sample" / "tables", options=IngestOptions(tiny_portfolio().end))
     monkeypatch.setenv("EPIC22_KEY", OTHER)
     code, out, err = shell("train", TASK, "--override-reason", REASON)
     assert code == 2

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.components import open_studies as open_studies
     from epic22.bootstrap.doctor import examine_machine as examine_machine
     from epic22.bootstrap.export import export_model as export_model
+    from epic22.bootstrap.ingest_and_audit import IngestOptions as IngestOptions
     from epic22.bootstrap.ingest_and_audit import audit_feature as audit_feature
     from epic22.bootstrap.ingest_and_audit import audit_file as audit_file
     from epic22.bootstrap.ingest_and_audit import audit_stored as audit_stored
@@ -72,7 +73,14 @@ NAMES = {
     "epic22.bootstrap.stores": ("open_lake", "open_served_registry"),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.export": ("export_model",),
-    "epic22.bootstrap.ingest_and_audit": ("audit_feature", "audit_file", "audit_stored", "ingest_address", "ingest_folder"),
+    "epic22.bootstrap.ingest_and_audit": (
+        "IngestOptions",
+        "audit_feature",
+        "audit_file",
+        "audit_stored",
+        "ingest_address",
+        "ingest_folder",
+    ),
     "epic22.bootstrap.panel_extract": ("PanelWritten", "ingest_panel", "names_panel"),
     "epic22.bootstrap.predictions": ("decide_feature", "predict_file", "read_feature_rows"),
     "epic22.bootstrap.promotion": ("load_explanation", "override_by_key", "promote_version", "trace_back"),

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -26,7 +26,7 @@ from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.versions import LakeVersion
 from epic22.features.catalog import get_feature
 from epic22.services.audit import audit_inputs, audit_portfolio
-from epic22.services.ingest import IngestResult, ingest
+from epic22.services.ingest import IngestRequest, IngestResult, ingest
 from epic22.services.ingest_gate import QualityGate
 from epic22.services.lineage_events import emit_lineage, list_source_datasets, list_table_datasets
 from epic22.services.prepare import audit_split
@@ -40,33 +40,39 @@ MAPPING_DRAFT = "mapping.yaml"
 """The name of a drafted mapping, in the folder of the files that it maps."""
 
 
+@dataclass(frozen=True)
+class IngestOptions:
+    """What is asked of an ingest: the moment of the snapshot, now where None, a name for where files come from, and the gate."""
+
+    as_of: datetime | None = None
+    source_name: str | None = None
+    gate: GateOptions = field(default_factory=GateOptions)
+
+
 def ingest_folder(
     components: Components,
     folder: Path,
-    as_of: datetime | None = None,
-    source_name: str | None = None,
     mapping: Path | None = None,
+    options: IngestOptions = IngestOptions(),
     progress: Progress = Progress(),
-    gate: GateOptions = GateOptions(),
 ) -> IngestResult:
     """Take a folder of tables in as the next data version, through a mapping file where the source is foreign.
 
-    `gate`: by which checks it is refused. Raises QualityError where it is, FileError where the folder holds no table, ColumnError
-    where one lacks a column; then a mapping is drafted beside it.
+    Raises QualityError where the gate refuses it, FileError where the folder holds no table, ColumnError where one lacks a
+    column; then a mapping is drafted beside it.
     """
-    sources = list_sources(folder, source_name, mapping)
+    sources = list_sources(folder, options.source_name, mapping)
     if mapping is None:
         _refuse_foreign_files(folder)
-    return _ingest_sources(components, sources, as_of, progress, build_gate(gate, mapping))
+    return _ingest_sources(components, sources, options.as_of, build_gate(options.gate, mapping), progress)
 
 
 def ingest_address(
     components: Components,
     address: str | None,
     mapping: Path,
-    as_of: datetime | None = None,
+    options: IngestOptions = IngestOptions(),
     progress: Progress = Progress(),
-    gate: GateOptions = GateOptions(),
 ) -> IngestResult:
     """Take what a mapping file asks of a server in as the next data version, from one state of it; no address: the mapping's own.
 
@@ -83,15 +89,15 @@ def ingest_address(
         frozenset(name for name, table in latest.tables.items() if table.rows) if latest else frozenset(),
     )
     with connect_sources(request) as sources:
-        return _ingest_sources(components, sources, as_of, progress, build_gate(gate, find_mapping(mapping)))
+        return _ingest_sources(components, sources, options.as_of, build_gate(options.gate, find_mapping(mapping)), progress)
 
 
 def _ingest_sources(
-    components: Components, sources: Sequence[Source], as_of: datetime | None, progress: Progress, gate: QualityGate
+    components: Components, sources: Sequence[Source], as_of: datetime | None, gate: QualityGate, progress: Progress
 ) -> IngestResult:
-    now = datetime.now(UTC).replace(tzinfo=None)
+    request = IngestRequest(current_user(), datetime.now(UTC).replace(tzinfo=None), as_of, gate)
     with emit_lineage(components.lineage, "ingest", _list_inputs(sources)) as work:
-        result = ingest(sources, components.table_store, current_user(), now, as_of, progress.begin, gate)
+        result = ingest(sources, components.table_store, request, progress.begin)
         work.inputs[:] = _list_inputs(sources)
         work.outputs += list_table_datasets(result.version) if result.version else ()
     return result

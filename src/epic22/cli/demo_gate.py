@@ -10,7 +10,7 @@ from pathlib import Path
 
 from polars import DataFrame
 
-from epic22.bootstrap import Components, FeatureConfig, assemble, ingest_folder, override_by_key, train_feature
+from epic22.bootstrap import Components, FeatureConfig, IngestOptions, assemble, ingest_folder, override_by_key, train_feature
 from epic22.cli.terminal import print_line, show_progress
 from epic22.core.evaluation.fairness import Override
 from epic22.core.text import format_figure
@@ -38,11 +38,11 @@ def demonstrate_gate(components: Components, portfolio: Portfolio, folder: Path,
     tables = {name: frame for name, frame in portfolio.tables.items() if name not in UNUSED_TABLES}
     first = portfolio.tables["protected"].sample(N_FIRST_TENANTS, seed=seed)
     ingest_folder(
-        gate_parts, _write_tables(folder / "first", tables | {"protected": first}), source_name="sample", as_of=portfolio.end
+        gate_parts, _write_tables(folder / "first", tables | {"protected": first}), options=IngestOptions(portfolio.end, "sample")
     )
     steps = [_train_step(gate_parts, f"the first model, with the classes of {N_FIRST_TENANTS} tenants", None)]
     rest = unfair.join(first, on="tenant_id", how="anti", maintain_order="left")
-    ingest_folder(gate_parts, _write_tables(folder / "rest", {"protected": rest}), source_name="sample", as_of=portfolio.end)
+    ingest_folder(gate_parts, _write_tables(folder / "rest", {"protected": rest}), options=IngestOptions(portfolio.end, "sample"))
     steps.append(_train_step(gate_parts, "trained again, the planted classes of all tenants in", None))
     steps.append(
         _train_step(gate_parts, "the same, with an authorised key and a reason", override_by_key(REASON, {"EPIC22_KEY": key}))

@@ -16,6 +16,7 @@ from epic22.api.responses import Predictions
 from epic22.bootstrap import (
     Components,
     FeatureConfig,
+    IngestOptions,
     assemble,
     audit_stored,
     decide_feature,
@@ -46,7 +47,7 @@ def demonstrate(folder: Path, seed: int) -> None:
         portfolio = simulate("small", seed, on_part=lambda what: bars.begin(what, 1))
         write_portfolio(portfolio, folder / "sample")
     print_line("2. Ingest: checked against the contracts, kept as a version", "bold")
-    ingestion = ingest_folder(components, folder / "sample" / "tables", source_name="sample", as_of=portfolio.end)
+    ingestion = ingest_folder(components, folder / "sample" / "tables", options=IngestOptions(portfolio.end, "sample"))
     version = components.table_store.resolve_version()
     rows = sum(stored_table.rows for stored_table in version.tables.values())
     print_line(

@@ -61,10 +61,12 @@ def ingest(
         gate = bootstrap.read_gate_options(checks, _check_reason(accept_quality))
         moment = None if as_of is None else parse_timestamp(as_of, "--as-of")
         if folder is not None:
-            ingestion = bootstrap.ingest_folder(components, folder, moment, _check_name(source), mapping, bars, gate)
+            options = bootstrap.IngestOptions(moment, _check_name(source), gate)
+            ingestion = bootstrap.ingest_folder(components, folder, mapping, options, bars)
         else:
             address, path = _read_address(source, mapping), _check_mapping(mapping)
-            ingestion = bootstrap.ingest_address(components, address, path, moment, bars, gate)
+            options = bootstrap.IngestOptions(moment, gate=gate)
+            ingestion = bootstrap.ingest_address(components, address, path, options, bars)
     if json:
         print_json(ingestion, bootstrap.VIEWS)
         return

@@ -44,35 +44,44 @@ class IngestResult:
     notes: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class IngestRequest:
+    """Who ingests, when (UTC), and of which moment the sources are a snapshot, `now` where None.
+
+    `gate` compares what comes with what is stored.
+    """
+
+    who: str
+    now: datetime
+    as_of: datetime | None = None
+    gate: QualityGate | None = None
+
+
 def ingest(
     sources: Sequence[Source],
     table_store: TableStore,
-    who: str,
-    now: datetime,
-    as_of: datetime | None = None,
+    request: IngestRequest,
     begin: Callable[[str, int], None] = lambda what, steps: None,
-    gate: QualityGate | None = None,
 ) -> IngestResult:
-    """Take the rows of all sources in as one version. `as_of` is the moment of a snapshot (UTC), `now` where None.
+    """Take the rows of all sources in as one version; `begin` is told of every source (what, steps).
 
-    `begin` is told of every source (what, steps); `gate` compares what comes with what is stored. Raises QualityError where that
-    refuses it, ColumnError where a table lacks a column, FileError or SourceError where
+    Raises QualityError where the gate refuses it, ColumnError where a table lacks a column, FileError or SourceError where
     a source cannot be read, LakeError where another ingest is running; then nothing is stored.
     """
     counts: dict[str, IngestCounts] = {}
     with table_store.begin_transaction() as transaction:
-        ingestion = _Ingestion(transaction, as_of or now, begin)
+        ingestion = _Ingestion(transaction, request.as_of or request.now, begin)
         for table in CANONICAL:
             table_sources = [source for source in sources if source.table.name == table.name]
             if table_sources:
                 counts[table.name] = ingestion.ingest_table(table, table_sources)
-        if gate is not None and has_arrivals(transaction, counts):
+        if request.gate is not None and has_arrivals(transaction, counts):
             begin("comparing with what is stored", 1)
-            checked = check_arrivals(transaction, gate, counts, as_of, who)
+            checked = check_arrivals(transaction, request.gate, counts, request.as_of, request.who)
             counts = dict(checked.counts)
             ingestion.add_notes(*checked.notes)
         begin("storing", 1)
-        version = transaction.commit(who, as_of, tuple(ingestion.notes))
+        version = transaction.commit(request.who, request.as_of, tuple(ingestion.notes))
     quarantined: Counter[str] = Counter()
     for file in version.sources if version else ():
         quarantined[file.table] += file.quarantined

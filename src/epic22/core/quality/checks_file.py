@@ -1,13 +1,12 @@
 """Reading a YAML record of checks: what it may say, and where in it a mistake is."""
 
 import math
-from collections.abc import Sequence
-from typing import Any
 
 from epic22.core.errors import FileError
 from epic22.core.quality.checks import CHECKS, LEVELS, Check, Level, QualityRules
 from epic22.core.tables.canonical import CANONICAL
 from epic22.core.tables.mapping import suggest_name
+from epic22.core.tables.mapping_record import check_record
 
 MAX_ALPHA = 0.2
 CHECK_KEYS, TOP_KEYS = ("level", "limit"), ("alpha", "ignore", "checks")
@@ -20,13 +19,13 @@ def read_rules(place: str, content: object) -> QualityRules:
     """
     if content is None:
         return QualityRules()
-    top = _check_record(place, content, TOP_KEYS)
+    top = check_record(place, content, TOP_KEYS)
     rules = QualityRules()
     if "alpha" in top:
         rules = QualityRules(alpha=_read_number(f"{place}: alpha", top["alpha"], MAX_ALPHA))
     rules = QualityRules(alpha=rules.alpha, ignored=frozenset(_read_ignored(f"{place}: ignore", top.get("ignore"))))
     names = [check.name for check in CHECKS]
-    for name, value in _check_record(f"{place}: checks", top.get("checks") or {}, names).items():
+    for name, value in check_record(f"{place}: checks", top.get("checks") or {}, names).items():
         check = next(check for check in CHECKS if check.name == name)
         level, limit = _read_check(f"{place}: checks.{name}", check, value)
         rules = rules.with_check(name, level, limit)
@@ -37,7 +36,7 @@ def _read_check(place: str, check: Check, content: object) -> tuple[Level | None
     """A level alone, or a record of level and limit."""
     if not isinstance(content, dict):
         return _read_level(place, check, content), None
-    record = _check_record(place, content, CHECK_KEYS)
+    record = check_record(place, content, CHECK_KEYS)
     level = _read_level(f"{place}.level", check, record["level"]) if "level" in record else None
     if "limit" not in record:
         return level, None
@@ -77,12 +76,3 @@ def _read_ignored(place: str, content: object) -> list[str]:
         if one not in known:
             raise FileError(f"{place}: {one!r} is no table and no table.column{suggest_name(str(one), known)}.")
     return [str(one) for one in listed]
-
-
-def _check_record(place: str, content: object, keys: Sequence[str]) -> dict[str, Any]:
-    if not isinstance(content, dict):
-        raise FileError(f"{place}: expected a record of names and values, found {type(content).__name__}.")
-    for key in content:
-        if key not in keys:
-            raise FileError(f"{place}: {key!r} is not known here{suggest_name(str(key), keys)}; there are {', '.join(keys)}.")
-    return content
