@@ -5,7 +5,7 @@ The catalog's features are joined by one made as CONTRIBUTING's recipe says, and
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +20,12 @@ from epic22.adapters.model_store import ModelStore
 from epic22.core.data.folds import SplitRequest
 from epic22.core.data.point_in_time import Table, Tables
 from epic22.core.data.task_data import PanelTaskData, TaskData, refuse_unmet_requirements
-from epic22.core.errors import Epic22Error
+from epic22.core.errors import ColumnError, Epic22Error
 from epic22.core.lineage import DataVersion
 from epic22.core.models.catalog import get_family, name_families
+from epic22.core.tables.canonical import build_canonical_tables
 from epic22.core.task import Array
-from epic22.features.catalog import FEATURES
+from epic22.features.catalog import FEATURES, Feature
 from epic22.services.pipelines.rows import RowPipeline
 from epic22.services.train import train
 from epic22.spec.flat_file import load_task_data
@@ -143,7 +144,7 @@ class TestEveryFeature:
         emptied = {name: replace(table, frame=table.frame.clear()) for name, table in assignment.tables.tables.items()}
         empty = replace(assignment, tables=Tables(emptied, assignment.tables.end))
         if assignment.task.requirements:
-            with pytest.raises(Epic22Error, match=f"{assignment.task.name} needs .* would be needed"):
+            with pytest.raises(Epic22Error, match=f"{assignment.task.name} needs more .* rows \\(there are 0\\)"):
                 refuse_unmet_requirements(assignment.task, empty.tables)
         with pytest.raises(Epic22Error, match=r"rows|missing"):
             train(RowPipeline(empty, SplitRequest(), threads=1), ModelStore(tmp_path / "models"))
@@ -227,3 +228,12 @@ def known_then(assigned: PanelTaskData, at: pl.DataFrame) -> Array:
     assert assigned.task.sequences is not None
     histories = assigned.task.sequences(assigned.tables.as_of(at))
     return np.stack([histories.lag(steps) for steps in range(24)], axis=1)
+
+
+@pytest.mark.parametrize("feature", FEATURES, ids=lambda feature: feature.name)
+def test_without_rows_a_feature_is_refused_with_all_that_it_lacks(feature: Feature) -> None:
+    nothing = Tables(build_canonical_tables({}), datetime(2024, 1, 1))
+    with pytest.raises(ColumnError, match=f"^task {feature.name} needs more than is stored: ") as refusal:
+        feature.bind(feature.task, nothing, DataVersion("none", ()))
+    for need in feature.task.requirements:
+        assert f"{need.table}.{need.column} filled" if need.column else f"table {need.table} with" in str(refusal.value)

@@ -7,7 +7,7 @@ from datetime import timedelta
 import polars as pl
 
 from epic22.core.data.point_in_time import Tables
-from epic22.core.data.task_data import PanelTaskData, TaskData, bind_panel_task, bind_task
+from epic22.core.data.task_data import PanelTaskData, TaskData, bind_panel_task, bind_task, refuse_unmet_requirements
 from epic22.core.errors import UnknownTaskError
 from epic22.core.lineage import DataVersion
 from epic22.core.task import Task
@@ -41,6 +41,7 @@ def _bind_market(task: Task, tables: Tables, version: DataVersion) -> PanelTaskD
 
 
 def _bind_reporting(task: Task, tables: Tables, version: DataVersion) -> PanelTaskData:
+    refuse_unmet_requirements(task, tables)
     figures = reporting_analytics.add_figures(task, tables)
     close = reporting_analytics.BOOKS_CLOSE
     return bind_panel_task(task, figures, reporting_analytics.FIGURES, reporting_analytics.CYCLE, close, version)
@@ -48,6 +49,7 @@ def _bind_reporting(task: Task, tables: Tables, version: DataVersion) -> PanelTa
 
 def _bind_fair_rent(task: Task, tables: Tables, version: DataVersion) -> TaskData:
     """A row a signing: the unit, the day before; a unit let twice on one day counts once."""
+    refuse_unmet_requirements(task, tables)
     signings = (
         tables.tables["leases"]
         .frame.select(entity="unit_id", cutoff=pl.col("signed_on") - market_intelligence.SIGNING_LEAD)

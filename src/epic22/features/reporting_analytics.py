@@ -135,12 +135,16 @@ OCCUPANCY = _build_task(
     "occupancy",
     "fraction",
     "share of a property's units that are let, 1 to 6 months ahead",
-    (DataRequirement("leases", None, 50), DataRequirement("units", None, 20)),
+    (DataRequirement("leases", None, 50), DataRequirement("leases", "ended_on", 1), DataRequirement("units", None, 20)),
 )
 COLLECTION = _build_task(
     "reporting_collection",
     "collection_rate",
     "fraction",
     "rent paid within the month against rent due, 1 to 6 months ahead",
-    (DataRequirement("charges", None, 100), DataRequirement("payments", None, 100)),
+    (
+        DataRequirement("leases", "ended_on", 1),
+        DataRequirement("charges", None, 100),
+        DataRequirement("payments", None, 100),
+    ),
 )

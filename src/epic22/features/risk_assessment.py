@@ -111,6 +111,7 @@ TASK = build_lease_task(
     policy=EvaluationPolicy(capacity=5),
     requirements=(
         DataRequirement("leases", None, 50),
+        DataRequirement("leases", "ended_on", 1),
         DataRequirement("charges", None, 100),
         DataRequirement("payments", None, 100),
     ),

@@ -78,7 +78,7 @@ class QuerySource:
 
     def batches(self) -> Iterator[pl.DataFrame]:
         """The rows under the table's columns, read anew; at their end the digest and the position are known."""
-        row_query = build_row_query(self.source, self.query, self.session.list_columns(self.query.query), self.start)
+        row_query = build_row_query(self.source, self.query, self._list_columns(), self.start)
         digest, line, reached = new_digest(repr(row_query.columns).encode()), 1, self.start.reached if self.start else None
         self.deleted.clear()
         for batch in self.session.read_batches(row_query, self.query.timeout, digest):
@@ -94,6 +94,12 @@ class QuerySource:
             )
         self.sha256 = digest.hexdigest()
         self.position = None if reached is None else Position(reached, digest_source(self.source))
+
+    def _list_columns(self) -> QueryColumns:
+        try:
+            return self.session.list_columns(self.query.query)
+        except SourceError as error:
+            raise SourceError(f"--source: {self.name}: {str(error).removeprefix('--source: ')}") from None
 
     def read_keys(self) -> SourceKeys | None:
         """The keys of rows marked as deleted among those read, or of all rows there are, as the mapping says."""

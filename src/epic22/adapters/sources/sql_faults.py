@@ -47,7 +47,7 @@ def describe_fault(state: str | None, message: str, address: SourceAddress) -> s
             if re.search(pattern, message, re.IGNORECASE):
                 return words
     reason = hide_address(message.strip().partition("\n")[0], address) or "no reason is given"
-    return f"the database refuses the query: {reason}; mend the query in the mapping file"
+    return f"the database refuses the query: {reason}; mend the query in the mapping file, or leave its table out"
 
 
 def hide_address(message: str, address: SourceAddress) -> str:

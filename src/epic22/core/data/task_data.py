@@ -245,13 +245,16 @@ def find_history_start(task: Task, tables: Tables) -> tuple[datetime | None, str
 
 
 def refuse_unmet_requirements(task: Task, tables: Tables) -> None:
-    """Raise ColumnError naming table, column and rows where the task cannot be trained on these tables."""
+    """Raise ColumnError naming every table, column and number of rows that the task cannot be trained without."""
+    lacking = []
     for need in task.requirements:
         frame = tables.tables[need.table].frame
-        n_rows = frame.height if need.column is None else frame[need.column].is_not_null().sum()
+        n_rows = frame.height if need.column is None else int(frame[need.column].is_not_null().sum())
         if n_rows < need.rows:
-            what = need.table if need.column is None else f"{need.table}.{need.column}"
-            raise ColumnError(
-                f"task {task.name} needs {what}: {n_rows:,} rows have it, about {need.rows:,} would be needed; "
-                "map it from a source that knows it, or leave this task out."
-            )
+            place = f"table {need.table} with" if need.column is None else f"column {need.table}.{need.column} filled in"
+            lacking.append(f"{place} {'1 row' if need.rows == 1 else f'about {need.rows:,} rows'} (there are {n_rows:,})")
+    if lacking:
+        raise ColumnError(
+            f"task {task.name} needs more than is stored: {'; '.join(lacking)}. Map it from a source that knows it, or leave "
+            "this task out."
+        )
