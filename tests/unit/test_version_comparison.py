@@ -120,7 +120,7 @@ def test_without_enough_months_before_it_is_said_that_nothing_was_tested() -> No
     young = payments().filter(pl.col(KNOWN_AT) > datetime(2024, 12, 1))
     comparison = compare_payments(young)
     assert comparison.tests == ()
-    assert comparison.untested == ("payments: only 1 windows like the one since the parent lie before it, 6 are needed.",)
+    assert comparison.untested == ("payments: only 1 window like the one since the parent lies before it, 6 are needed.",)
 
 
 @pytest.mark.slow
@@ -150,3 +150,11 @@ def test_each_kind_of_finding_belongs_to_one_check() -> None:
 def test_of_sound_histories_hardly_any_is_accused() -> None:
     accused = [seed for seed in range(60) if compare_payments(payments(seed, a_month=int(80 + 10 * (seed % 5)))).findings]
     assert len(accused) <= 2
+
+
+def test_tables_that_were_not_tested_for_one_reason_are_named_together() -> None:
+    tables = {name: frame for name, frame in small_tables().items() if name in ("payments", "charges")}
+    end = datetime(2023, 1, 1)
+    comparison = compare_versions(VersionPair(tables, tables, end, end))
+    reason = "no time has passed since the parent, so there is nothing to compare with times before."
+    assert comparison.untested == (f"charges, payments: {reason}",)

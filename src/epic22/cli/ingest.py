@@ -75,7 +75,7 @@ def ingest(
         [n, *(f"{v:,}" for v in (c.new, c.changed, c.same, c.twice, c.gone)), f"{ingestion.quarantined.get(n, 0):,}"]
         for n, c in counts
     ]
-    print_table("Ingest", ["table", "new", "changed", "unchanged", "duplicates", "removed", "quarantined"], rows)
+    print_table("Ingest", ["table", "new", "changed", "same", "twice", "gone", "quarantined"], rows)
     for note in ingestion.notes:
         print_line(f"note: {note}")
     if ingestion.version is None:

@@ -22,7 +22,7 @@ FAULTS = (
 )
 """SQLSTATE, or how it begins, and what that means."""
 UNREACHABLE = (
-    (r"refused|no such file or directory", "nothing answers at the address that --source gives; is the server running?"),
+    (r"refused|no such file or directory", "nothing answers at the address that --source gives; see that its server runs"),
     (r"timeout|timed out", "the server does not answer in time; is the address that --source gives right?"),
     (r"resolve|not known|no address", "no machine of the name in the address that --source gives is known"),
     (r"starting up|shutting down", "the server is starting or shutting down; run this again in a moment"),

@@ -74,14 +74,16 @@ def compare_tables(pairs: Iterable[TablePair], rules: QualityRules = QualityRule
     """What moved in tables of which no row is gone, in the order of the contract's; all tests are corrected together."""
     findings: list[Finding] = []
     tests: list[MovementTest] = []
-    untested: list[str] = []
+    untested: dict[str, list[str]] = {}
     for pair in pairs:
         findings += find_row_faults(pair, rules)
         made, reason = compare_table(pair, rules)
         tests += made
-        untested += [reason] if reason else []
+        if reason:
+            untested.setdefault(reason, []).append(pair.table.name)
+    notes = tuple(f"{', '.join(tables)}: {reason}" for reason, tables in untested.items())
     adjusted = adjust_tests(tests)
-    return VersionComparison(_order((*findings, *rules.select_findings(adjusted))), adjusted, tuple(untested))
+    return VersionComparison(_order((*findings, *rules.select_findings(adjusted))), adjusted, notes)
 
 
 def _order(findings: Iterable[Finding]) -> tuple[Finding, ...]:
@@ -119,8 +121,11 @@ def compare_table(pair: TablePair, rules: QualityRules) -> tuple[list[MovementTe
         return list(_select_tests(compare_columns(samples), rules)), ""
     history = TableHistory(pair)
     if not history.is_testable:
+        if pair.end <= pair.begin:
+            return [], "no time has passed since the parent, so there is nothing to compare with times before."
         n = max(0, len(history.windows) - 1)
-        return [], f"{table.name}: only {n} windows like the one since the parent lie before it, {MIN_WINDOWS} are needed."
+        like = "window like the one since the parent lies" if n == 1 else "windows like the one since the parent lie"
+        return [], f"only {n} {like} before it, {MIN_WINDOWS} are needed."
     tests: list[MovementTest] = []
     if (volume := compare_row_count(table, count_rows(history.samples), history.year_before)) is not None:
         tests.append(volume)

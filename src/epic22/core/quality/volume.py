@@ -54,7 +54,7 @@ def find_stale_table(table: CanonicalTable, known_at: pl.Series, end: datetime, 
         return None
     evidence = (
         f"the newest row became known on {newest:%Y-%m-%d}, {lag:,.0f} days before the version's end; within a year no pause was "
-        f"longer than {usual:,.0f} days."
+        f"longer than {usual:,.0f} {'day' if round(usual) == 1 else 'days'}."
     )
     return Finding(table.name, KNOWN_AT, "stale table", evidence)
 
