@@ -2,10 +2,11 @@
 
     nice -n 15 python benchmarks/levels.py verdicts                # verdicts and intervals alone, on drawn fold predictions
     nice -n 15 python benchmarks/levels.py verdicts --name before  # with PYTHONPATH set to another tree's src
-    nice -n 15 python benchmarks/levels.py trainings               # whole trainings on tables of noise
+    nice -n 15 python benchmarks/levels.py trainings               # whole trainings on tables of noise; --kinds, --sizes: some
     python benchmarks/levels.py page                               # summary and page of what there is
 
-Each table's figures are kept in benchmarks/.levels, so that a run goes on where it was stopped; a cell's table i is the same
+Each table's figures are kept in benchmarks/.levels, so that a run goes on where it was stopped, and what came of each training
+in benchmarks/results/levels/NAME-trainings.json, so that another clone goes on too; a cell's table i is the same
 table under every name. Writes benchmarks/results/levels/NAME.json and docs/evidence-levels.md.
 """
 
@@ -178,12 +179,35 @@ def run_advice(name: str, tables: int, deadline: float) -> None:
         run_cell(CACHE / name / f"advice {cell.name}.npy", tables, deadline, partial(check_advice, cell))
 
 
-def run_trainings(name: str, tables: int, deadline: float) -> None:
-    """Train on tables of noise; the cells by turns, so that each has some whenever it is stopped."""
-    for step in range(1, tables + 1):
-        for cell in TRAINING_CELLS:
-            if step <= (tables if cell.n < SIZES[3] else FEW_TRAININGS):
-                run_cell(CACHE / name / f"training {cell.name}.npy", step, deadline, partial(_train, cell))
+def run_trainings(name: str, tables: int, deadline: float, kinds: Sequence[str], sizes: Sequence[int]) -> None:
+    """Train on tables of noise, after those whose outcomes are committed; small cells first."""
+    take_committed_trainings(name)
+    for cell in sorted(TRAINING_CELLS, key=lambda cell: sizes.index(cell.n) if cell.n in sizes else -1):
+        if cell.n in sizes and cell.kind in kinds:
+            planned = min(tables, PLANNED[f"training {cell.name}"])
+            run_cell(CACHE / name / f"training {cell.name}.npy", planned, deadline, partial(_train, cell))
+
+
+def take_committed_trainings(name: str) -> None:
+    """Put the committed outcomes where a run goes on from, unless there are more already: a training takes seconds."""
+    path = RESULTS / f"{name}-trainings.json"
+    for cell, lines in (json.loads(path.read_text()) if path.exists() else {}).items():
+        place = CACHE / name / f"training {cell}.npy"
+        if len(_load(place)) < len(lines):
+            _save(place, np.array([[math.nan if mark == "-" else float(mark) for mark in line] for line in lines]))
+
+
+def write_trainings(name: str) -> None:
+    """Commit the outcomes of each training, a digit each of OUTCOMES."""
+    take_committed_trainings(name)
+    rows = {cell.name: _load(CACHE / name / f"training {cell.name}.npy") for cell in TRAINING_CELLS}
+    lines = {
+        cell: ["".join("-" if math.isnan(value) else str(int(value)) for value in row) for row in outcomes]
+        for cell, outcomes in rows.items()
+        if len(outcomes)
+    }
+    if lines:
+        (RESULTS / f"{name}-trainings.json").write_text(json.dumps(lines, indent=1) + "\n")
 
 
 def _train(cell: Cell, table: int) -> list[float]:
@@ -301,6 +325,8 @@ def main() -> None:
     parser.add_argument("--tables", type=int, default=TABLES)
     parser.add_argument("--minutes", type=float, default=math.inf)
     parser.add_argument("--largest", type=int, default=SIZES[-1])
+    parser.add_argument("--kinds", nargs="+", choices=(*ROW_KINDS, "panel"), default=(*ROW_KINDS, "panel"))
+    parser.add_argument("--sizes", nargs="+", type=int, default=sorted({cell.n for cell in TRAINING_CELLS}))
     parser.add_argument("--effects", nargs="+", choices=tuple(AREAS), default=tuple(AREAS))
     options = parser.parse_args()
     deadline = time.monotonic() + 60 * options.minutes
@@ -311,7 +337,8 @@ def main() -> None:
     if options.layer == "components":
         run_components(options.name, options.tables, deadline)
     if options.layer == "trainings":
-        run_trainings(options.name, options.tables, deadline)
+        run_trainings(options.name, options.tables, deadline, options.kinds, options.sizes)
+    write_trainings(options.name)
     write_results(options.name)
     write_page(RESULTS, PAGE, PLANNED)
 

@@ -65,3 +65,20 @@ def test_a_clone_without_the_cache_keeps_what_was_committed() -> None:
     )
     assert levels.keep_larger(stored, {}) == stored
     assert levels.keep_larger(stored, new) == {"a": stored["a"], "b": new["b"], "c": new["c"]}
+
+
+def test_another_clone_goes_on_from_the_committed_outcomes_of_trainings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    levels, cell = benchmark_module("levels"), "training binary noise 60"
+    monkeypatch.setattr(levels, "RESULTS", tmp_path / "results")
+    monkeypatch.setattr(levels, "CACHE", tmp_path / "one")
+    (tmp_path / "results").mkdir()
+    outcomes = np.array([[0.0, 0.0, 1.0, 1.0], [1.0, 0.0, 0.0, math.nan]])
+    levels._save(tmp_path / "one" / "after" / f"{cell}.npy", outcomes)
+    levels.write_trainings("after")
+    monkeypatch.setattr(levels, "CACHE", tmp_path / "two")
+    levels.take_committed_trainings("after")
+    np.testing.assert_array_equal(np.load(tmp_path / "two" / "after" / f"{cell}.npy"), outcomes)
+    more = np.zeros((3, 4))
+    levels._save(tmp_path / "two" / "after" / f"{cell}.npy", more)
+    levels.take_committed_trainings("after")
+    np.testing.assert_array_equal(np.load(tmp_path / "two" / "after" / f"{cell}.npy"), more)
