@@ -41,7 +41,13 @@ class DataSection(Section):
 
     file: Annotated[
         Path | None,
-        Key("CSV (any separator, gzip too), Parquet, JSON or JSON lines.", "--csv", TABLE, jobs=TABLE_OR_PANEL, in_audit=True),
+        Key(
+            "CSV (any separator, zipped too), Excel, Parquet or JSON.",
+            "--csv",
+            TABLE,
+            jobs=TABLE_OR_PANEL,
+            in_audit=True,
+        ),
     ] = None
     test: Annotated[Path | None, Key("Test on this file.", "--test", SPLIT)] = None
     about: Annotated[str | None, Key("What is predicted and for whom: the description in the API.", "--about", TABLE)] = None

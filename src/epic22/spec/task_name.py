@@ -14,7 +14,7 @@ HASH_LENGTH = 8
 DECORATION = re.compile(r"[\s._,;:!?'\"()\[\]{}-]+")
 """What stands between and around words, and may be written otherwise without another meaning."""
 
-FILE_ENDINGS = frozenset((".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz"))
+FILE_ENDINGS = frozenset((".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson", ".parquet", ".pq", ".gz", ".zip", ".xlsx"))
 
 
 def build_task_name(name: str | None, path: Path, label: str, otherwise: str = "task") -> str:

@@ -1,4 +1,4 @@
-"""Files that land in a folder, read batch by batch as they are: CSV and JSON as text, Parquet with its own types.
+"""Files that land in a folder, read batch by batch as they are: CSV, Excel and JSON as text, Parquet with its own types.
 
 Every batch carries `#line`, where in the file each row begins (its row, for Parquet). A line that is no row at all, with too many
 fields or broken JSON, comes with the reason in `#broken` and itself in `#text`; the check sets it apart.
@@ -14,14 +14,15 @@ from typing import Any
 
 import polars as pl
 
-from epic22.core.data.files import MAX_LINE_BYTES, SNIFFED_LINES, detect_separator, read_text
+from epic22.core.data.files import MAX_LINE_BYTES, SNIFFED_LINES, detect_separator, is_json, read_text
 from epic22.core.data.table_lines import find_header
 from epic22.core.errors import FileError
 from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COLUMN
 
 BATCH_ROWS = 1_000_000
 """Rows a batch."""
-SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz", ".parquet")
+ARCHIVES = (".xlsx", ".zip")
+SUFFIXES = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".json", ".json.gz", ".parquet", *ARCHIVES)
 STREAMED_FROM = 8 * 2**20
 """Bytes from which a plain text file in UTF-8 is streamed; below, and in other encodings, it is read whole."""
 parse_json_text: Callable[[str], Any] = json.JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).decode
@@ -45,6 +46,9 @@ def read_batches(path: Path, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
         yield from _read_json_array(path, rows)
     elif (head := _read_head(path)) is None:
         text, _ = read_text(path)
+        if path.name.endswith(ARCHIVES) and is_json(path, text):
+            yield from _read_json_array(path, rows)
+            return
         yield from _read_lines(path, io.StringIO(text, newline=""), detect_separator(text[:HEAD_BYTES]), rows)
     elif path.suffix in (".csv", ".tsv"):
         yield from _stream_csv(path, detect_separator(head), rows)
@@ -55,7 +59,7 @@ def read_batches(path: Path, rows: int = BATCH_ROWS) -> Iterator[pl.DataFrame]:
 
 def _read_head(path: Path) -> str | None:
     """The beginning of a file that can be streamed: large, not zipped, and in UTF-8 as far as that goes; None of another."""
-    if path.name.endswith(".gz") or not path.is_file() or path.stat().st_size < STREAMED_FROM:
+    if path.name.endswith((".gz", *ARCHIVES)) or not path.is_file() or path.stat().st_size < STREAMED_FROM:
         return None
     with path.open("rb") as stream:
         head = stream.read(HEAD_BYTES)

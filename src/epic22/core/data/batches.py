@@ -26,6 +26,7 @@ from epic22.core.data.files import (
     is_json,
 )
 from epic22.core.data.table_lines import SEEN_ROWS, count_footer_lines, describe_left_out, find_header, is_footer_line
+from epic22.core.data.workbook import is_archive
 from epic22.core.errors import FileError
 
 BATCH_ROWS = 131_072
@@ -90,7 +91,7 @@ def estimate_file_memory(path: Path) -> int:
         if magic == PARQUET:
             stored = pq.ParquetFile(path).metadata
             return int(stored.num_rows * (stored.num_columns + 2) * BYTES_PER_VALUE["parquet"])
-        if is_json(path, magic.decode("utf-8", errors="replace")):
+        if is_archive(magic) or is_json(path, magic.decode("utf-8", errors="replace")):
             return 0
         return path.stat().st_size * BYTES_PER_VALUE["gzip" if magic[:2] == GZIP else "csv"]
     except (OSError, pa.ArrowInvalid):

@@ -1,7 +1,7 @@
 """Reading a file as a table, whole or not at all.
 
-CSV with any separator and in any usual encoding, plain or gzipped, comes in as text, so that nothing is guessed here; JSON and
-JSON lines as text too; Parquet with its own types.
+CSV with any separator and in any usual encoding, plain, zipped or gzipped, comes in as text, so that nothing is guessed here;
+JSON, JSON lines and a sheet of an Excel workbook as text too; Parquet with its own types.
 """
 
 import csv
@@ -21,6 +21,7 @@ from typing import Any
 import polars as pl
 
 from epic22.core.data.table_lines import count_footer_lines, describe_left_out, find_header
+from epic22.core.data.workbook import is_archive, unwrap_archive
 from epic22.core.errors import FileError
 from epic22.core.lineage import sha256
 
@@ -101,6 +102,10 @@ def _refuse_empty(path: Path, content: bytes) -> None:
 
 
 def _decompress(path: Path, content: bytes) -> bytes:
+    if is_archive(content):
+        content = unwrap_archive(path, content)
+        _refuse_empty(path, content)
+        return content
     if content[:2] != GZIP:
         return content
     try:
