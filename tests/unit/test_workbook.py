@@ -68,7 +68,9 @@ def test_of_several_sheets_the_one_named_as_the_file_is_read(tmp_path: Path) -> 
 def test_every_text_and_whole_number_of_a_sheet_comes_back(
     tmp_path_factory: pytest.TempPathFactory, cells: list[tuple[str, int]]
 ) -> None:
-    rows: list[list[Cell]] = [["name", "n"], *([*cell] for cell in cells)]
+    rows: list[list[Cell]] = [["name", "n"]]
+    for name, n in cells:
+        rows.append([name, n])
     path = put(tmp_path_factory.mktemp("book"), write_workbook({"one": rows}))
     (batch,) = read_batches(path)
     assert batch["n"].to_list() == [str(n) for _, n in cells]
