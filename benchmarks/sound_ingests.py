@@ -40,20 +40,17 @@ RHYTHMS = {
     "weekly": [END - timedelta(weeks=weeks) for weeks in range(10, -1, -1)],
 }
 """The moments of the snapshots; the first is a load of history, with nothing before it to compare with."""
-TUNED, FRESH = (0, 300, 301), tuple(range(304, 312))
-"""Portfolios that were looked at, and portfolios for which nothing was changed."""
+FRESH = {"monthly": (304, 305, 306, 307), "weekly": (304, 305)}
+"""Portfolios by rhythm, for which nothing was changed; 0, 300 and 301 were looked at while this was built."""
 
 
-def measure(seed: int) -> dict[str, Any]:
-    """Every rhythm of one portfolio, each in a lake of its own: the alarms of each version but the first."""
+def measure(seed: int, rhythm: str) -> list[dict[str, Any]]:
+    """One portfolio in one rhythm, in a lake of its own: the alarms of each version but the first."""
     tables = simulate(SIZE, seed).tables
-    rhythms = {}
-    for rhythm, moments in RHYTHMS.items():
-        with tempfile.TemporaryDirectory() as place:
-            folder = Path(place)
-            lake = Lake(folder / "lake")
-            rhythms[rhythm] = [ingest_snapshot(lake, folder / f"{at:%Y-%m-%d}", dict(tables), at) for at in moments][1:]
-    return {"seed": seed, "versions": rhythms}
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        lake = Lake(folder / "lake")
+        return [ingest_snapshot(lake, folder / f"{at:%Y-%m-%d}", dict(tables), at) for at in RHYTHMS[rhythm]][1:]
 
 
 def ingest_snapshot(lake: Lake, folder: Path, tables: dict[str, Any], at: datetime) -> dict[str, Any]:
@@ -93,37 +90,36 @@ def describe_results(runs: Sequence[dict[str, Any]]) -> str:
         "| snapshots | seeds | versions | tests a version | with a note of the gate | with rows in quarantine | with any alarm |",
         "|---|---|---|---|---|---|---|",
     ]
-    for words, seeds in (("", FRESH), (" (looked at while this was built)", TUNED)):
-        for rhythm in RHYTHMS:
-            versions = [one for run in runs if run["seed"] in seeds for one in run["versions"][rhythm]]
-            if versions:
-                names = ", ".join(str(run["seed"]) for run in runs if run["seed"] in seeds)
-                counts = [sum(bool(one[part]) for one in versions) for part in ("gate", "quarantined")]
-                any_alarm = sum(bool(one["gate"] or one["quarantined"] or one["quality"]) for one in versions)
-                tests = f"{min(one['tests'] for one in versions)} to {max(one['tests'] for one in versions)}"
-                cells = [f"{rhythm}{words}", names, len(versions), tests, *counts, f"**{any_alarm}**"]
-                lines.append(f"| {' | '.join(map(str, cells))} |")
+    for rhythm in RHYTHMS:
+        versions = [one for run in runs if run["rhythm"] == rhythm for one in run["versions"]]
+        if versions:
+            seeds = ", ".join(str(run["seed"]) for run in runs if run["rhythm"] == rhythm)
+            counts = [sum(bool(one[part]) for one in versions) for part in ("gate", "quarantined")]
+            any_alarm = sum(bool(one["gate"] or one["quarantined"] or one["quality"]) for one in versions)
+            tests = f"{min(one['tests'] for one in versions)} to {max(one['tests'] for one in versions)}"
+            cells = [rhythm, seeds, len(versions), tests, *counts, f"**{any_alarm}**"]
+            lines.append(f"| {' | '.join(map(str, cells))} |")
     said = [
-        f"* seed {run['seed']}, {rhythm}, {one['end']}: {text}"
+        f"* seed {run['seed']}, {run['rhythm']}, {one['end']}: {text}"
         for run in runs
-        for rhythm, versions in run["versions"].items()
-        for one in versions
+        for one in run["versions"]
         for text in dict.fromkeys((*one["gate"], *map(str, one["quarantined"].items()), *one["quality"]))
     ]
     return "\n".join([*lines, *([""] if said else []), *said])
 
 
 def main() -> None:
-    """Run what is missing, and write the record after each portfolio."""
+    """Run what is missing, and write the record and the page after each portfolio."""
     stamp, began = source_stamp(), time.perf_counter()
     stored = json.loads(RESULTS.read_text(encoding="utf-8")) if RESULTS.is_file() else []
     runs = [run for run in stored if run["source"] == stamp]
-    for seed in (*TUNED, *FRESH):
-        if seed not in [run["seed"] for run in runs]:
-            runs.append({"source": stamp, **measure(seed)})
-            RESULTS.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-            print(f"{seed}: {time.perf_counter() - began:.0f} s", flush=True)
-    write_section(PAGE, "sound_ingests", describe_results(runs))
+    for rhythm, seeds in FRESH.items():
+        for seed in seeds:
+            if (seed, rhythm) not in [(run["seed"], run["rhythm"]) for run in runs]:
+                runs.append({"source": stamp, "seed": seed, "rhythm": rhythm, "versions": measure(seed, rhythm)})
+                RESULTS.write_text(json.dumps(runs, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+                print(f"{rhythm} {seed}: {time.perf_counter() - began:.0f} s", flush=True)
+                write_section(PAGE, "sound_ingests", describe_results(runs))
 
 
 if __name__ == "__main__":

@@ -12,7 +12,7 @@ from tests.small_tables import small_tables
 
 from epic22.core.errors import ColumnError
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
-from epic22.core.tables.parsing import convert_percent_columns, find_percent_columns, parse_column, parse_times
+from epic22.core.tables.parsing import convert_percent_columns, parse_column, parse_times
 from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult, check_header, check_rows
 from epic22.core.task import Column
 
@@ -174,9 +174,5 @@ def test_enumerations_are_read_in_any_case_and_truths_from_words() -> None:
     assert parse_column(pl.Series(["TRUE", "no", "1", "maybe"]), Column("x", "bool")).to_list() == [True, False, True, None]
 
 
-def test_a_column_of_fractions_with_a_few_above_one_is_not_taken_for_percent() -> None:
-    market = get_canonical_table("market")
-    assert find_percent_columns(market, pl.DataFrame({"vacancy_rate": ["3.2", "5", "0.5"]})) == ("vacancy_rate",)
-    assert find_percent_columns(market, pl.DataFrame({"vacancy_rate": ["0.032", "0.05", "3"]})) == ()
-    assert find_percent_columns(market, pl.DataFrame({"vacancy_rate": ["3.2", "500"]})) == ()
+def test_percent_are_divided_and_what_is_no_number_stays() -> None:
     assert convert_percent_columns(pl.DataFrame({"v": ["3.2", "x"]}), ["v"])["v"].to_list() == ["0.032", "x"]

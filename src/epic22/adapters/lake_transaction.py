@@ -19,6 +19,7 @@ from epic22.adapters.file_store import FileStore
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable, get_canonical_table
 from epic22.core.tables.row_contract import LINE_COLUMN, CheckResult, list_referenced_columns
 from epic22.core.tables.rowhash import add_digests, digest_rows, hash_keys, hash_rows
+from epic22.core.tables.shares import StoredShares
 from epic22.core.tables.versions import (
     REJECTION_REASONS,
     IncomingHashes,
@@ -91,6 +92,7 @@ class DeltaTransaction:
         self._pending: dict[str, StagedTable] = {}
         self._sources: list[SourceFile] = []
         self._positions: dict[str, Position] = dict(parent.positions) if parent else {}
+        self.shares: dict[str, StoredShares] = dict(parent.shares) if parent else {}
         shutil.rmtree(self._staging, ignore_errors=True)
         self._staging.mkdir(parents=True)
 
@@ -123,6 +125,10 @@ class DeltaTransaction:
         self._sources[number] = replace(self._sources[number], sha256=sha256)
         if position is not None:
             self._positions[self._sources[number].name] = position
+
+    def note_shares(self, place: str, shares: StoredShares) -> None:
+        """Keep with the version in which unit a column of shares (`table.column`) came."""
+        self.shares[place] = shares
 
     def stage_rows(self, table: CanonicalTable, source: int, checked: CheckResult, derived: bool) -> None:
         """Stage checked rows of a source. `derived`: their `known_at` is not stated by the source itself."""
@@ -211,7 +217,7 @@ class DeltaTransaction:
         parent = self.parent.number if self.parent else None
         identity = compute_content_id(tables)
         version = LakeVersion(self.number, identity, tables, tuple(self._sources), who, now, parent, end, notes=notes)
-        return self._publish(replace(version, positions=self._positions))
+        return self._publish(replace(version, positions=self._positions, shares=self.shares))
 
     def _get_staged(self, table: CanonicalTable) -> StagedTable:
         return self._pending.setdefault(table.name, StagedTable(table))

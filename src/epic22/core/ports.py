@@ -20,6 +20,7 @@ from epic22.core.prediction import Prediction
 from epic22.core.selection.study import Study, StudyConfig
 from epic22.core.tables.canonical import CanonicalTable
 from epic22.core.tables.row_contract import CheckResult
+from epic22.core.tables.shares import StoredShares
 from epic22.core.tables.versions import IngestCounts, LakeVersion, Position
 
 
@@ -59,6 +60,10 @@ class Source(Protocol):
         """Whether a `known_at` among its columns was made from an event by a mapping, and so is not the source's own word."""
 
     @property
+    def declared_units(self) -> frozenset[str]:
+        """The columns whose unit a mapping states."""
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """What there is to say of how they came, known before the first row is read."""
 
@@ -93,6 +98,13 @@ class LakeTransaction(Protocol):
 
     def scan_stored(self, table: str) -> LazyFrame:
         """The table's rows in the parent."""
+
+    @property
+    def shares(self) -> Mapping[str, StoredShares]:
+        """In which units columns of shares came, in the parent and in what was noted since."""
+
+    def note_shares(self, place: str, shares: StoredShares) -> None:
+        """Keep with the version in which unit a column of shares (`table.column`) came."""
 
     def read_arrived(self, table: CanonicalTable) -> DataFrame:
         """The table's staged rows; after `resolve_rows` those that are new."""

@@ -15,10 +15,12 @@ import polars as pl
 from epic22.core.errors import ColumnError, FileError, InternalError
 from epic22.core.ports import LakeTransaction, Source, TableStore
 from epic22.core.tables.canonical import CANONICAL, KNOWN_AT, CanonicalTable
-from epic22.core.tables.parsing import convert_percent_columns, find_percent_columns, parse_column, strip_text
+from epic22.core.tables.parsing import convert_percent_columns, parse_column, strip_text
 from epic22.core.tables.row_contract import check_header, check_rows
+from epic22.core.tables.shares import ShareUnit
 from epic22.core.tables.versions import IngestCounts, LakeVersion
 from epic22.services.ingest_gate import QualityGate, check_arrivals, has_arrivals
+from epic22.services.share_units import decide_units
 
 EVENT_COLUMNS = {
     "work_orders": "opened_at",
@@ -137,12 +139,14 @@ class _Ingestion:
         self.add_notes(*(f"{source.name}: {note}" for note in source.notes))
         number = self.transaction.add_source(source.name, source.table)
         origin: KnownAtOrigin | None = None
-        percent: tuple[str, ...] | None = None
+        units: dict[str, ShareUnit] = {}
+        percent: list[str] = []
         rounded = 0
         try:
             for batch in source.batches():
                 self.add_notes(*(f"{source.name}: {note}" for note in check_header(source.table, batch.columns)))
-                percent = find_percent_columns(source.table, batch) if percent is None else percent
+                units |= decide_units(self.transaction, source, batch, units)
+                percent = [name for name, unit in units.items() if unit == "percent"]
                 dated, origin = self._add_known_at(source, convert_percent_columns(batch, percent))
                 checked = check_rows(source.table, dated, references)
                 rounded += checked.n_rounded
@@ -152,7 +156,7 @@ class _Ingestion:
         if source.sha256 is None:
             raise InternalError(f"{source.name} has no digest after its last row.")
         self.transaction.complete_source(number, source.sha256, source.position)
-        self._note_source(source, origin, percent or (), rounded)
+        self._note_source(source, origin, percent, rounded)
         return origin
 
     def _add_known_at(self, source: Source, batch: pl.DataFrame) -> tuple[pl.DataFrame, KnownAtOrigin]:

@@ -27,6 +27,7 @@ class FileSource:
     is_whole: bool = True
     position: Position | None = None
     notes: tuple[str, ...] = ()
+    declared_units: frozenset[str] = frozenset()
 
     @cached_property
     def sha256(self) -> str:

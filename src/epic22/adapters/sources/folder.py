@@ -44,7 +44,8 @@ def list_mapped_files(folder: Path, mapping: Path, source: str | None = None) ->
             read = partial(_map_batches, source_map, dropped_rows)
             for path in _list_origin_files(folder, table.name, source_map):
                 name = f"{source or declared.source}/{path.relative_to(folder).as_posix()}"
-                sources.append(FileSource(table, name, path, read, derived=source_map.known_at is not None))
+                derived, units = source_map.known_at is not None, source_map.declared_units
+                sources.append(FileSource(table, name, path, read, derived=derived, declared_units=units))
     return sources
 
 

@@ -52,6 +52,11 @@ class PageSource:
         return self.pages.notes
 
     @property
+    def declared_units(self) -> frozenset[str]:
+        """The columns whose unit the mapping states."""
+        return self.source.declared_units
+
+    @property
     def derived(self) -> bool:
         """Whether the mapping makes `known_at` from an event."""
         return self.source.known_at is not None

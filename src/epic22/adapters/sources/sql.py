@@ -67,6 +67,11 @@ class QuerySource:
     deleted: list[pl.DataFrame] = field(default_factory=list)
 
     @property
+    def declared_units(self) -> frozenset[str]:
+        """The columns whose unit the mapping states."""
+        return self.source.declared_units
+
+    @property
     def derived(self) -> bool:
         """Whether the mapping makes `known_at` from an event."""
         return self.source.known_at is not None

@@ -32,6 +32,7 @@ from epic22.core.tables.row_contract import BROKEN_COLUMN, LINE_COLUMN, TEXT_COL
 
 UNITS: dict[str, tuple[float, float]] = {
     "percent": (0.0, 0.01),
+    "fraction": (0.0, 1.0),
     "cents": (0.0, 0.01),
     "thousands": (0.0, 1000.0),
     "fahrenheit": (-32.0, 5 / 9),
@@ -147,6 +148,11 @@ class SourceMap:
     for_each: tuple[tuple[str, tuple[str, ...]], ...] = ()
     anti_join: AntiJoin | None = None
     unpivot: Unpivot | None = None
+
+    @property
+    def declared_units(self) -> frozenset[str]:
+        """The columns whose unit is stated, of which none is to be found out."""
+        return frozenset(name for name, value in self.columns.items() if value.unit is not None)
 
     def source_columns(self) -> set[str]:
         """The source's columns that it reads."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import polars as pl
 
-from epic22.core.tables.canonical import MONEY, PERIOD, CanonicalTable
+from epic22.core.tables.canonical import MONEY, PERIOD
 from epic22.core.task import Column
 
 TIME_FORMATS = (
@@ -51,20 +51,6 @@ def strip_text(raw: pl.Series) -> pl.Series:
         return raw
     bare = raw.str.strip_chars()
     return bare.set(bare == "", None) if bool((bare == "").any()) else bare
-
-
-def find_percent_columns(table: CanonicalTable, frame: pl.DataFrame) -> tuple[str, ...]:
-    """The fractions (bounds 0 and 1) that these rows plainly give in percent: all from 0 to 100, and most of them above 1.
-
-    A column where only some are above 1 is not: those rows are broken.
-    """
-    names = []
-    for column in table.columns:
-        if column.dtype == "float" and (column.low, column.high) == (0, 1) and column.name in frame.columns:
-            values = _parse_numbers(strip_text(frame[column.name])).drop_nulls()
-            if values.len() and bool(values.is_between(0, 100).all()) and bool((values > 1).mean() > 0.5):  # type: ignore[operator]
-                names.append(column.name)
-    return tuple(names)
 
 
 def convert_percent_columns(frame: pl.DataFrame, names: Sequence[str]) -> pl.DataFrame:

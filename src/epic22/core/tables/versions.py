@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from epic22.core.lineage import canonical_json, sha256
 from epic22.core.tables.rowhash import Lanes
+from epic22.core.tables.shares import StoredShares
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,8 @@ class LakeVersion:
 
     `id` is the hash of content and `known_at` of every row: the same rows give the same id, whoever brought them, when, in which
     order and in how many batches. `end` is the moment up to which the tables are complete; `at` when the version was made (UTC).
-    `positions` are those of its own sources and of those before it, by the source's name.
+    `positions` are those of its own sources and of those before it, by the source's name; `shares` say of columns of shares
+    (`table.column`) in which unit they came.
     """
 
     number: int
@@ -71,6 +73,7 @@ class LakeVersion:
     action: str = "ingest"
     notes: tuple[str, ...] = field(default=())
     positions: Mapping[str, Position] = field(default_factory=dict)
+    shares: Mapping[str, StoredShares] = field(default_factory=dict)
 
     @property
     def rows(self) -> int:
