@@ -84,7 +84,8 @@ class TestEveryFamily:
         estimator, X = fitted_once(family, kind)
         batch = estimator.decision_function(X[:40])
         alone = np.concatenate([estimator.decision_function(X[i : i + 1]) for i in range(40)])
-        assert batch == pytest.approx(alone, rel=1e-5)
+        # Both bounds: a score near zero is a difference of larger ones, each rounded in single precision.
+        assert batch == pytest.approx(alone, rel=1e-5, abs=1e-6)
         if family.capabilities.same_bits_for_one_row:
             assert batch.tobytes() == alone.tobytes()
 

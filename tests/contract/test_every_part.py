@@ -37,7 +37,7 @@ PARTS = [
     )
     for family, part in list_parts().values()
 ]
-FEW_EPOCHS = {"torch": {"epochs": 5}}
+FEW_EPOCHS = {"torch": {"epochs": 5, "warm_up_steps": 2}}
 """By the library that a family needs: arguments by which its fits here are short."""
 ALL_FAMILIES = [family.name for family in FAMILIES if not family.is_baseline and not family.capabilities.needs_sequences]
 
