@@ -52,6 +52,32 @@ def test_rows_that_come_no_longer_are_still_missed() -> None:
     assert "distribution moved" in {one.what for one in comparison.findings}
 
 
+def compare_weeks(ledger: pl.DataFrame, end: datetime) -> set[str]:
+    """What a week's ledger is accused of."""
+    begin = end - timedelta(weeks=1)
+    now, before = (ledger.filter(pl.col("posted_on") <= moment) for moment in (end, begin))
+    comparison = compare_versions(VersionPair({"ledger": now}, {"ledger": before}, begin, end))
+    assert comparison.tests
+    return {one.what for one in comparison.findings}
+
+
+def add_fees() -> pl.DataFrame:
+    """The ledger with small fees on each sixth of a month."""
+    ledger = build_ledger().filter(pl.col("amount") >= 2000)
+    fees = ledger.with_columns(
+        entry_id=pl.format("F{}", "entry_id"), posted_on=pl.col("posted_on").dt.offset_by("5d"), amount=pl.col("amount") / 40
+    ).cast({"amount": MONEY})
+    return pl.concat([ledger, fees.with_columns(pl.col("posted_on").alias(KNOWN_AT))])
+
+
+@pytest.mark.slow
+def test_a_week_of_a_table_that_goes_by_the_month_is_like_the_same_days_of_the_months_before() -> None:
+    assert compare_weeks(add_fees(), datetime(2025, 2, 11)) == set()
+    in_week = pl.col("posted_on") > datetime(2025, 2, 4)
+    cents = pl.when(in_week).then(pl.col("amount") * 100).otherwise("amount").cast(MONEY).alias("amount")
+    assert "distribution moved" in compare_weeks(add_fees().with_columns(cents), datetime(2025, 2, 11))
+
+
 @pytest.mark.slow
 def test_what_is_announced_is_known_when_it_is_there(tmp_path: Path) -> None:
     tables = {name: small_tables()[name].drop(KNOWN_AT) for name in ("properties", "units", "tenants", "leases", "charges")}

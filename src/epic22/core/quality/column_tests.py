@@ -30,17 +30,36 @@ OTHER_LEVELS = "(others)"
 
 @dataclass(frozen=True)
 class Samples:
-    """Rows of one table in windows, the newest first. `year_before` are the places of those of about a year before."""
+    """Rows of one table in windows, the newest first. `year_before` are the places of those of about a year before.
+
+    The last `n_same_days` are of the same days of the months before, and overlap the others.
+    """
 
     table: CanonicalTable
     frames: Sequence[pl.DataFrame]
     year_before: tuple[int, ...] = ()
+    n_same_days: int = 0
     since: str = "since the parent"
     earlier: str = "in the windows before"
 
+    @property
+    def n_sequence(self) -> int:
+        """How many windows there are that do not overlap."""
+        return len(self.frames) - self.n_same_days
+
+    @property
+    def groups(self) -> tuple[tuple[int, ...], ...]:
+        """The places of the windows of a year before, and of those of the same days: the newest is compared with each group."""
+        same_days = tuple(range(self.n_sequence, len(self.frames)))
+        return tuple(group for group in (self.year_before, same_days) if group)
+
+    def measure(self, counts: Array) -> Movement:
+        """How far the counts of the newest window lie from those of the others."""
+        return measure_movement(counts[: self.n_sequence], [counts[list(group)].sum(axis=0) for group in self.groups])
+
     def pool(self, counts: Array) -> list[Array]:
-        """The counts of the windows before taken together, and those of about a year before where there are any."""
-        return [pool_windows(counts, 0), *([counts[list(self.year_before)].sum(axis=0)] if self.year_before else [])]
+        """The counts of the windows before taken together, and those of each group."""
+        return [pool_windows(counts, 0), *(counts[list(group)].sum(axis=0) for group in self.groups)]
 
 
 def compare_columns(samples: Samples) -> Iterator[MovementTest]:
@@ -70,7 +89,7 @@ def _test_missing_share(samples: Samples, column: Column) -> Iterator[MovementTe
         f"{format_percent(usual[0])} {samples.earlier}."
     )
     what: FindingKind = "column emptied" if is_emptied else "missing share moved"
-    p = measure_movement(counts, samples.year_before).p
+    p = samples.measure(counts).p
     yield MovementTest(samples.table.name, column.name, what, abs(float(change)), p, evidence)
 
 
@@ -110,7 +129,7 @@ def _label_bins(edges: Array) -> tuple[str, ...]:
 
 
 def _build_distribution_test(samples: Samples, name: str, counts: Array, labels: tuple[str, ...], words: str) -> MovementTest:
-    movement: Movement = measure_movement(counts, samples.year_before)
+    movement = samples.measure(counts)
     now, before = (one / max(one.sum(), 1) for one in (counts[0], pool_windows(counts, 0)))
     evidence = (
         f"{name} is distributed otherwise in the {int(counts[0].sum()):,} values {samples.since} than {samples.earlier} "
@@ -160,7 +179,8 @@ def _test_level_changes(samples: Samples, column: Column, levels: list[str], cou
             yield MovementTest(samples.table.name, column.name, "new level", float(share), p, evidence)
         elif not counts[0, i] and counts[1:, i].all():
             share = counts[1, i] / counts[1].sum()
-            p = _compute_absence_p(counts[1:, i] / np.maximum(counts[1:].sum(axis=1), 1) * n_now)
+            past = counts[1 : samples.n_sequence]
+            p = _compute_absence_p(past[:, i] / np.maximum(past.sum(axis=1), 1) * n_now)
             evidence = (
                 f"no row of {int(n_now):,} {samples.since} has {column.name} {level}; {format_percent(share)} had it "
                 f"{samples.earlier}, and some in each window."
@@ -171,7 +191,7 @@ def _test_level_changes(samples: Samples, column: Column, levels: list[str], cou
 def _compute_new_level_p(samples: Samples, column: Column, level: str) -> float:
     """The chance that all entities with a level lie in the newest window, were they shuffled over all windows."""
     entity = samples.table.entity if samples.table.entity in samples.frames[0].columns else samples.table.key[0]
-    now, before = samples.frames[0], samples.frames[1:]
+    now, before = samples.frames[0], samples.frames[1 : samples.n_sequence]
     with_level = now.filter(pl.col(column.name).cast(pl.String) == level)[entity].n_unique()
     n_now, n_before = now[entity].n_unique(), sum(frame[entity].n_unique() for frame in before)
     return float((n_now / (n_now + n_before)) ** with_level)

@@ -50,16 +50,16 @@ POOLED_WINDOWS = 3
 """Windows that the newest is compared with, taken together; and those of about a year before."""
 
 
-def measure_movement(counts: Array, year_before: Sequence[int] = ()) -> Movement:
+def measure_movement(counts: Array, others: Sequence[Array] = ()) -> Movement:
     """How far the first row of counts (k windows, b bins; the newest first) lies from the three after it taken together, and
-    from the rows `year_before`.
+    from each of the `others`, (b,): the counts of a year before, of the same days of months before.
 
     Rows of one building or machine are no independent draws, and seasons move them. So Pearson's statistic is judged by what it
     was for each window before and the three before that: as F with the degrees of freedom that fit their mean and spread (Rao
-    and Scott 1984, Satterthwaite 1946), never less than independent rows would give. Both distances have to be unusual: the
-    larger p and the smaller index count (Berger 1982).
+    and Scott 1984, Satterthwaite 1946), never less than independent rows would give. All distances have to be unusual: the
+    largest p and the smallest index count (Berger 1982).
     """
-    pools = [pool_windows(counts, 0), *([counts[list(year_before)].sum(axis=0)] if year_before else [])]
+    pools = [pool_windows(counts, 0), *others]
     past = [compute_homogeneity(pool_windows(counts, i), counts[i]) for i in range(1, len(counts) - POOLED_WINDOWS)]
     width = int((counts.sum(axis=0) > 0).sum()) - 1
     p = max(compute_movement_p(compute_homogeneity(pool, counts[0]), past, width) for pool in pools)

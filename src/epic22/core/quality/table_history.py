@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cached_property
 
 import polars as pl
 
 from epic22.core.quality.table_pair import TablePair
 from epic22.core.quality.window_samples import prepare_sample, read_samples
-from epic22.core.quality.windows import MIN_WINDOWS, Window, find_first_moment, list_windows
+from epic22.core.quality.windows import MIN_WINDOWS, Window, find_first_moment, list_same_days, list_windows
 
 
 @dataclass(frozen=True)
@@ -25,16 +26,23 @@ class TableHistory:
     @cached_property
     def windows(self) -> tuple[Window, ...]:
         """The window since the parent and those before it, as far back as the table was kept row by row."""
-        begin, end = self.pair.begin, self.pair.end
-        since = find_first_moment(self.pair.known_at, begin)
-        return () if since is None else list_windows(begin, end, since)
+        return () if self._since is None else list_windows(self.pair.begin, self.pair.end, self._since)
+
+    @cached_property
+    def same_days(self) -> tuple[Window, ...]:
+        """The same days of the months before a window that is shorter than a month; these may overlap the others."""
+        return () if self._since is None else list_same_days(self.pair.begin, self.pair.end, self._since)
+
+    @cached_property
+    def _since(self) -> datetime | None:
+        return find_first_moment(self.pair.known_at, self.pair.begin)
 
     @cached_property
     def samples(self) -> tuple[pl.DataFrame, ...]:
-        """The rows of each window."""
+        """The rows of each window, those of the same days last."""
         table, windows = self.pair.table, self.windows
         newest = prepare_sample(table, self.pair.new_rows, windows[0])
-        return (newest, *read_samples(table, self.pair.now, windows[1:]))
+        return (newest, *read_samples(table, self.pair.now, (*windows[1:], *self.same_days)))
 
     @property
     def is_testable(self) -> bool:

@@ -127,9 +127,9 @@ def compare_table(pair: TablePair, rules: QualityRules) -> tuple[list[MovementTe
         like = "window like the one since the parent lies" if n == 1 else "windows like the one since the parent lie"
         return [], f"only {n} {like} before it, {MIN_WINDOWS} are needed."
     tests: list[MovementTest] = []
-    if (volume := compare_row_count(table, count_rows(history.samples), history.year_before)) is not None:
+    if (volume := compare_row_count(table, count_rows(history.samples[: len(history.windows)]), history.year_before)) is not None:
         tests.append(volume)
-    tests += compare_columns(Samples(table, history.samples, history.year_before))
+    tests += compare_columns(Samples(table, history.samples, history.year_before, len(history.same_days)))
     return list(_select_tests(iter(tests), rules)), ""
 
 

@@ -1,7 +1,8 @@
 """Windows of time like the one since the parent version: what became known in each, as it was known at its end.
 
 Like is compared with like: a window of a month or more with those of the months before it, a shorter one with windows on the
-same days of the week. Those of about a year before are among them where the table reaches so far back.
+same days of the week, and with the same days of the months before: rent falls due on the first, whatever day that is. Those of
+about a year before are among them where the table reaches so far back.
 """
 
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ MIN_WINDOWS = 6
 LOAD_SHARE, MIN_LOAD_ROWS = 0.3, 20
 """Rows of one `known_at` that are taken for a load of history."""
 
+SHORTEST_MONTH, MONTHS_BACK = 28, 3
 MONTH_DAYS, DAYS_OF_WEEK, WEEKS_OF_YEAR = 30.44, 7, 52
 
 
@@ -37,7 +39,7 @@ def list_windows(begin: datetime, end: datetime, since: datetime) -> tuple[Windo
     if end <= begin:
         return ()
     days = (end - begin) / timedelta(days=1)
-    is_monthly = days >= 28
+    is_monthly = days >= SHORTEST_MONTH
     unit = "mo" if is_monthly else "w"
     size = max(1, round(days / MONTH_DAYS)) if is_monthly else -(-max(days, 1) // DAYS_OF_WEEK)
     a_year = 12 / size if is_monthly else WEEKS_OF_YEAR / size
@@ -52,6 +54,21 @@ def list_windows(begin: datetime, end: datetime, since: datetime) -> tuple[Windo
         if lower >= since and lower < upper:
             windows.append(Window(lower, upper, back in around_a_year))
     return tuple(windows)
+
+
+def list_same_days(begin: datetime, end: datetime, since: datetime) -> tuple[Window, ...]:
+    """The same days of the three months before a window that is shorter than a month; none where they are not all there.
+
+    >>> [f"{w.begin:%m-%d}" for w in list_same_days(datetime(2024, 5, 4), datetime(2024, 5, 11), datetime(2024, 1, 1))]
+    ['04-04', '03-04', '02-04']
+    """
+    if end <= begin or end - begin >= timedelta(days=SHORTEST_MONTH):
+        return ()
+    offsets = pl.DataFrame({"by": [f"-{back}mo" for back in range(1, MONTHS_BACK + 1)]})
+    windows = [
+        Window(lower, upper) for lower, upper in offsets.select(_move(begin).alias("begin"), _move(end).alias("end")).rows()
+    ]
+    return tuple(windows) if all(since <= window.begin < window.end for window in windows) else ()
 
 
 def _move(moment: datetime) -> pl.Expr:
