@@ -238,4 +238,5 @@ def test_without_rows_a_feature_is_refused_with_all_that_it_lacks(feature: Featu
     with pytest.raises(ColumnError, match=f"^task {feature.name}{message}") as refusal:
         feature.bind(feature.task, nothing, DataVersion("none", ()))
     for need in feature.task.requirements:
-        assert f"{need.table}.{need.column} filled" if need.column else f"table {need.table} with" in str(refusal.value)
+        lack = f"{need.table}.{need.column} filled" if need.column else f"table {need.table} with"
+        assert lack in str(refusal.value)
