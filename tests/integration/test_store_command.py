@@ -133,6 +133,20 @@ def test_a_store_with_other_content_is_refused_and_nothing_of_it_changed(shell: 
     assert store.list_versions("toy") == ModelStore(other / "models").list_versions("toy")
 
 
+def test_a_store_with_other_data_versions_is_refused_and_keeps_its_own(shell: Shell, tmp_path: Path) -> None:
+    fill_home(shell.home, tmp_path)
+    tables, other = tmp_path / "other_tables", Lake(tmp_path / "other" / "lake")
+    tables.mkdir()
+    pl.DataFrame({"property_id": ["P9", "P8"], "name": ["A", "B"]} | PROPERTY).write_csv(tables / "properties.csv")
+    take_in(other, tables, datetime(2023, 1, 1))
+    before = other.log()
+    code, out, err = shell("store", "copy", "--to", str(tmp_path / "other"))
+    assert (code, out) == (2, "")
+    assert "other data versions are there already; nothing was changed" in err
+    assert other.log() == before
+    assert ModelStore(tmp_path / "other" / "models").list_all_versions() == ()
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
