@@ -27,7 +27,8 @@ class Settings:
     below `home` otherwise. It may hold a password, so it is never shown. `artifacts` (EPIC22_ARTIFACTS) is where the files that
     belong to it are, models and tables: a folder on a disk that all its machines share, or s3://bucket/folder; a folder below
     `home` otherwise. `onnx_provider` (EPIC22_ONNX_PROVIDER: cpu, coreml or auto; default cpu) is what computes networks that
-    serve, where it answers as the processor does.
+    serve, where it answers as the processor does. `redis_url` (EPIC22_REDIS_URL) is a Redis server that several processes share
+    for what is embedded otherwise; it may hold a password, so it is never shown.
     """
 
     home: Path
@@ -38,6 +39,7 @@ class Settings:
     database_url: str | None = field(default=None, repr=False)
     onnx_provider: str = "cpu"
     artifacts: str | None = None
+    redis_url: str | None = field(default=None, repr=False)
 
     @classmethod
     def read(cls, environment: Mapping[str, str] = os.environ) -> "Settings":
@@ -61,7 +63,10 @@ class Settings:
         if provider not in ONNX_PROVIDERS:
             raise UserError(f"EPIC22_ONNX_PROVIDER is {provider!r}; give {', '.join(ONNX_PROVIDERS)}.")
         artifacts = _read_artifacts(environment.get("EPIC22_ARTIFACTS") or None, database)
-        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider, artifacts)
+        redis = environment.get("EPIC22_REDIS_URL") or None
+        if redis is not None:
+            check_redis_url(redis, "EPIC22_REDIS_URL")
+        return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider, artifacts, redis)
 
 
 def _read_artifacts(text: str | None, database: str | None) -> str | None:
@@ -106,6 +111,21 @@ def _is_database(url: str) -> bool:
     except ValueError:
         return False
     return port != 0 and re.fullmatch(r"postgres(ql)?://[^\s/]*/[^/?\s]+(\?\S*)?", url) is not None
+
+
+def check_redis_url(url: str, option: str) -> None:
+    """Raise UserError, which never shows the url, where it does not name a Redis server."""
+    if not _is_redis(url):
+        example = "redis://localhost:6379/0, rediss://user:password@host:6380/0 or unix:///run/redis.sock"
+        raise UserError(f"{option} is no address of a Redis server; give one such as {example}.")
+
+
+def _is_redis(url: str) -> bool:
+    try:
+        port = urlsplit(url).port
+    except ValueError:
+        return False
+    return port != 0 and re.fullmatch(r"rediss?://[^\s/?#]+(/\d*)?(\?\S*)?|unix://(\S*@)?/[^\s?#]+(\?\S*)?", url) is not None
 
 
 UNITS = {"": 1, "kb": 10**3, "mb": 10**6, "gb": 10**9, "tb": 10**12, "kib": 1 << 10, "mib": 1 << 20, "gib": 1 << 30}

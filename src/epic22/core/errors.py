@@ -12,7 +12,8 @@ Epic22Error
 │   ├── BundleError       a stored model that is damaged, altered or not ours
 │   ├── LakeError         no data version of that number, or one that cannot be changed now
 │   ├── QualityError      tables so unlike those before that they are not stored unasked
-│   └── StorageError      a folder or disk of ours that cannot be written, or a store in it that cannot be opened
+│   ├── StorageError      a folder or disk of ours that cannot be written, or a store in it that cannot be opened
+│   └── UnavailableError  a server that does not answer now, and may later
 └── InternalError         our own mistake: exit code 1, HTTP 500; says how to report it
 """
 
@@ -79,6 +80,10 @@ class QualityError(UserError):
 
 class StorageError(UserError):
     """A folder or disk where this program keeps things cannot be written, or a store in it cannot be opened."""
+
+
+class UnavailableError(UserError):
+    """A server does not answer now, and may later: who can wait for it, or do without, does. The message has no address."""
 
 
 class InternalError(Epic22Error):
