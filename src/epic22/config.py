@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -67,6 +67,10 @@ class Settings:
         if redis is not None:
             check_redis_url(redis, "EPIC22_REDIS_URL")
         return cls(home, int(text), frozenset(key for key in keys if key), url, cap, database, provider, artifacts, redis)
+
+    def embed(self, home: Path) -> "Settings":
+        """These settings with everything in the files of that home, and nothing where other machines look."""
+        return replace(self, home=home, database_url=None, artifacts=None)
 
 
 def _read_artifacts(text: str | None, database: str | None) -> str | None:

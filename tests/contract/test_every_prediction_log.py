@@ -8,9 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from tests.postgres import new_database
 
+from epic22.adapters.metadata import predictions
 from epic22.adapters.metadata.database import Database
 from epic22.adapters.metadata.predictions import PredictionRecords
 from epic22.adapters.prediction_log import BufferedPredictionLog, FilePredictionLog, ReceiptStore
+from epic22.core.errors import StorageError
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord
 from epic22.core.ports import PredictionLog
 from epic22.core.prediction import Prediction, PredictionScore
@@ -71,6 +73,30 @@ def test_an_entity_of_any_text_comes_back(log: ReceiptStore, entity: str) -> Non
 def test_more_receipts_than_a_batch_are_written(log: ReceiptStore) -> None:
     log.write(PredictionRecord(f"{n:064d}", "toy", "1", "a" * 64, "e", AT) for n in range(5_001))
     assert log.count_predictions() == {("toy", "1"): 5_001}
+
+
+def test_receipts_are_read_in_the_order_in_which_they_were_written_batch_by_batch(
+    log: ReceiptStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(predictions, "BATCH_ROWS", 3)
+    receipts = [
+        PredictionRecord(f"{n:064d}", "toy", "1", "a" * 64, "e", AT, Node("source", "b", "c") if n % 2 else None)
+        for n in range(7)
+    ]
+    log.add_receipts(receipts[:4])
+    log.add_receipts(receipts[4:])
+    log.add_receipts([])
+    assert list(log.iterate_receipts()) == receipts == list(log.find_receipts(""))
+
+
+def test_receipts_that_cannot_be_added_are_said_in_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "receipts").write_text("a file where the folder belongs")
+    receipt = PredictionRecord("f" * 64, "toy", "1", "a" * 64, "e", AT)
+    for log in (FilePredictionLog(tmp_path / "receipts"), PredictionRecords(Database("postgresql://a:secret@127.0.0.1:1/none"))):
+        with pytest.raises(StorageError) as refused:
+            log.add_receipts([receipt])
+        assert "\n" not in str(refused.value)
+        assert "secret" not in str(refused.value)
 
 
 def test_a_log_that_cannot_write_raises_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -186,3 +186,15 @@ def test_a_database_of_a_newer_program_is_refused(shell: Shell, tmp_path: Path, 
     code, _, err = shell("store", "status")
     assert code == 2
     assert "is of a newer epic22 (its tables are at 9999, this program knows them up to 0001)" in err
+
+
+def test_an_empty_database_says_which_models_lie_in_the_files_of_the_home(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trained(shell.home)
+    monkeypatch.setenv("EPIC22_DATABASE_URL", f"sqlite:///{tmp_path}/metadata.sqlite")
+    out = " ".join(shell("models")[1].split())
+    assert "No models yet in the database" in out
+    assert f"The files of {shell.home} hold 1: copy them with 'epic22 store copy --to ADDRESS'" in out
+    monkeypatch.setenv("EPIC22_HOME", str(tmp_path / "empty"))
+    assert "No models yet; train one" in shell("models")[1]

@@ -16,6 +16,7 @@ from typing import Any, Protocol
 
 import structlog
 
+from epic22.core.errors import StorageError, describe_storage_fault
 from epic22.core.lineage import ModelVersion, Node, PredictionRecord
 from epic22.core.ports import PredictionLog, PredictionLogReader
 from epic22.core.prediction import Prediction
@@ -42,6 +43,12 @@ class ReceiptStore(PredictionLog, PredictionLogReader, Protocol):
     def write(self, receipts: Iterable[PredictionRecord]) -> None:
         """Add receipts; what cannot be written is logged."""
 
+    def add_receipts(self, receipts: Sequence[PredictionRecord]) -> None:
+        """Add receipts. Raises StorageError where they cannot be written."""
+
+    def iterate_receipts(self) -> Iterator[PredictionRecord]:
+        """All receipts in the order in which they were written, read as they are asked for."""
+
 
 class FilePredictionLog:
     """The prediction log as files; `log_predictions` writes at once."""
@@ -59,15 +66,24 @@ class FilePredictionLog:
 
     def write(self, receipts: Iterable[PredictionRecord]) -> None:
         """Add receipts to the files of their days; what cannot be written is logged."""
-        days: dict[str, list[str]] = {}
-        for receipt in receipts:
-            line = json.dumps(to_json(receipt, LINE_VIEWS), separators=(",", ":"))
-            days.setdefault(f"{receipt.at:%Y-%m-%d}", []).append(line)
-        for day, lines in days.items():
+        for day, lines in _group_lines(receipts).items():
             try:
                 self._append(day, lines)
             except OSError as error:
                 get_logger().warning("receipts not written", folder=str(self.folder), count=len(lines), reason=str(error))
+
+    def add_receipts(self, receipts: Sequence[PredictionRecord]) -> None:
+        """Add receipts to the files of their days. Raises StorageError where they cannot be written."""
+        try:
+            for day, lines in _group_lines(receipts).items():
+                self._append(day, lines)
+        except OSError as error:
+            reason = describe_storage_fault(error) or f"{self.folder}: {error.strerror or type(error).__name__}"
+            raise StorageError(f"{reason}; receipts were not written. Mend it and do it again.") from error
+
+    def iterate_receipts(self) -> Iterator[PredictionRecord]:
+        """All receipts, day by day, a line in memory at a time."""
+        return (receipt for receipt in map(_parse_line, self._lines()) if receipt is not None)
 
     def find_receipts(self, prefix: str) -> tuple[PredictionRecord, ...]:
         """Every time an answer was given whose receipt begins so, oldest first."""
@@ -77,7 +93,7 @@ class FilePredictionLog:
 
     def count_predictions(self) -> Mapping[tuple[str, str], int]:
         """How many answers each (task, version) gave."""
-        return Counter((r.task, r.version) for r in map(_parse_line, self._lines()) if r is not None)
+        return Counter((r.task, r.version) for r in self.iterate_receipts())
 
     def _append(self, day: str, lines: Sequence[str]) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -153,6 +169,15 @@ class BufferedPredictionLog:
 def get_logger() -> Any:
     """Where the log says what went wrong: standard error, so that JSON on standard output stays JSON."""
     return structlog.wrap_logger(structlog.PrintLogger(sys.stderr))
+
+
+def _group_lines(receipts: Iterable[PredictionRecord]) -> dict[str, list[str]]:
+    """The lines of receipts by their days."""
+    days: dict[str, list[str]] = {}
+    for receipt in receipts:
+        line = json.dumps(to_json(receipt, LINE_VIEWS), separators=(",", ":"))
+        days.setdefault(f"{receipt.at:%Y-%m-%d}", []).append(line)
+    return days
 
 
 def _parse_line(line: bytes) -> PredictionRecord | None:

@@ -1,18 +1,16 @@
-"""Moving what is kept to another place: data versions with their tables, models with their champions, receipts.
+"""Moving what is kept to another place: data versions with their tables, models with their champions.
 
 What is there already with the same content is passed over, so that a copy that was interrupted goes on when it is run again;
 what is there with other content is refused before anything is changed.
 """
 
-from collections import Counter
 from contextlib import ExitStack
-from dataclasses import dataclass
 
 from epic22.adapters.file_store import FileStore
 from epic22.adapters.lake import Lake
 from epic22.adapters.lake_transaction import QUARANTINE
 from epic22.adapters.model_store import ModelStore
-from epic22.adapters.prediction_log import ReceiptStore
+from epic22.adapters.receipt_copy import CopyCounts
 from epic22.adapters.shared_model_store import SharedModelStore
 from epic22.adapters.task_content import (
     TaskContent,
@@ -25,16 +23,6 @@ from epic22.adapters.task_content import (
 from epic22.core.errors import LakeError, StorageError
 from epic22.core.ports import Registry
 from epic22.core.tables.canonical import CANONICAL
-
-RECEIPTS_AT_ONCE = 5_000
-
-
-@dataclass(frozen=True)
-class CopyCounts:
-    """What a copy brought, and what was there already."""
-
-    copied: int
-    present: int
 
 
 def copy_models(source: Registry, target: Registry) -> CopyCounts:
@@ -89,18 +77,3 @@ def _copy_files(source: FileStore, target: FileStore, prefix: str) -> None:
         content = source.read(name)
         if content is not None:
             target.write(name, content)
-
-
-def copy_receipts(source: ReceiptStore, target: ReceiptStore) -> CopyCounts:
-    """Copy all receipts that are not there yet."""
-    present = Counter(target.find_receipts(""))
-    n_present, lacking = 0, []
-    for receipt in source.find_receipts(""):
-        if present[receipt]:
-            present[receipt] -= 1
-            n_present += 1
-        else:
-            lacking.append(receipt)
-    for start in range(0, len(lacking), RECEIPTS_AT_ONCE):
-        target.write(lacking[start : start + RECEIPTS_AT_ONCE])
-    return CopyCounts(len(lacking), n_present)

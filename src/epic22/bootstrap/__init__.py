@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from epic22.bootstrap.quality import read_gate_options as read_gate_options
     from epic22.bootstrap.sample import write_sample as write_sample
     from epic22.bootstrap.store import copy_store as copy_store
+    from epic22.bootstrap.store import count_models_left_in_files as count_models_left_in_files
     from epic22.bootstrap.store import describe_store as describe_store
     from epic22.bootstrap.store import migrate_store as migrate_store
     from epic22.bootstrap.stores import open_lake as open_lake
@@ -69,7 +70,7 @@ NAMES = {
         "compare_file",
     ),
     "epic22.bootstrap.components": ("Components", "assemble", "current_user", "open_studies"),
-    "epic22.bootstrap.store": ("copy_store", "describe_store", "migrate_store"),
+    "epic22.bootstrap.store": ("copy_store", "count_models_left_in_files", "describe_store", "migrate_store"),
     "epic22.bootstrap.stores": ("open_lake", "open_served_registry"),
     "epic22.bootstrap.doctor": ("examine_machine",),
     "epic22.bootstrap.export": ("export_model",),

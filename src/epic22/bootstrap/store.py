@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from epic22.adapters.store_copy import CopyCounts, copy_lake, copy_models, copy_receipts
+from epic22.adapters.receipt_copy import CopyCounts, copy_receipts
+from epic22.adapters.store_copy import copy_lake, copy_models
 from epic22.bootstrap.stores import ARTIFACTS, Stores, open_home_stores, open_shared_stores, open_stores
 from epic22.config import Settings, check_database_url, read_artifacts
 from epic22.core.errors import UserError
@@ -35,6 +36,13 @@ class StoreCopy:
 def describe_store(settings: Settings) -> StoreStatus:
     """What the store of the settings holds. Raises StorageError where it cannot be reached."""
     return _count(open_stores(settings))
+
+
+def count_models_left_in_files(settings: Settings) -> int:
+    """How many model versions lie in the files of the home beside a database that has none; 0 without a database."""
+    if settings.database_url is None or open_stores(settings).registry.list_all_versions():
+        return 0
+    return len(open_home_stores(settings.home).registry.list_all_versions())
 
 
 def _count(stores: Stores) -> StoreStatus:

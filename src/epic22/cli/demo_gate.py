@@ -1,7 +1,6 @@
 """The part of the demonstration where promotion is refused: three trainings in a home of their own, on a planted condition."""
 
 import hashlib
-import json
 import secrets
 import shutil
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from polars import DataFrame
 from epic22.bootstrap import Components, FeatureConfig, IngestOptions, assemble, ingest_folder, override_by_key, train_feature
 from epic22.cli.terminal import print_line, show_progress
 from epic22.core.evaluation.fairness import Override
-from epic22.core.text import format_figure
+from epic22.core.ports import Registry
 from epic22.services.portfolio import GateStep, build_gate_step
 from epic22.simulator.portfolio import Portfolio
 from epic22.simulator.unfairness import plant_unfair_class
@@ -32,7 +31,8 @@ def demonstrate_gate(components: Components, portfolio: Portfolio, folder: Path,
     shutil.rmtree(folder, ignore_errors=True)
     key = secrets.token_hex(16)
     authorised = frozenset({hashlib.sha256(key.encode()).hexdigest()})
-    gate_parts = assemble(replace(components.settings, home=folder / "home", authorised=authorised))
+    # Never where other machines look: what is planted here is no row of the company's.
+    gate_parts = assemble(replace(components.settings.embed(folder / "home"), authorised=authorised))
     unfair, planted = plant_unfair_class(portfolio.tables, seed)
     print_line(f"Planted for this part alone, in {folder}: {planted.words}.", "yellow")
     tables = {name: frame for name, frame in portfolio.tables.items() if name not in UNUSED_TABLES}
@@ -47,7 +47,7 @@ def demonstrate_gate(components: Components, portfolio: Portfolio, folder: Path,
     steps.append(
         _train_step(gate_parts, "the same, with an authorised key and a reason", override_by_key(REASON, {"EPIC22_KEY": key}))
     )
-    print_promotion_log(gate_parts)
+    print_promotion_log(gate_parts.registry)
     return tuple(steps)
 
 
@@ -68,12 +68,8 @@ def _train_step(components: Components, what: str, override: Override | None) ->
     return step
 
 
-def print_promotion_log(components: Components) -> None:
-    """Print the log of promotions: when, which version, why; of a key only its id."""
-    log = components.registry.folder(TASK, "1").parent / "promotions.jsonl"
-    print_line(f"{log}:")
-    for line in map(json.loads, log.read_text(encoding="utf-8").splitlines()):
-        fairness, override = line["fairness"], line["override"]
-        ratio = "ratio not known" if fairness["ratio"] is None else f"{fairness['group']} {format_figure(fairness['ratio'], 2)}"
-        by = "" if override is None else f", by key {override['key_id'][:12]}…: {override['reason']}"
-        print_line(f"  {line['at'][:19]} version {line['version']} {line['status']} ({fairness['class']}: {ratio}){by}")
+def print_promotion_log(registry: Registry, task: str = TASK) -> None:
+    """Print the log of promotions: when, which version, as what and why; of a key only its id."""
+    print_line("The log of promotions:")
+    for record in registry.list_decisions(task):
+        print_line(f"  {record.at[:19]} version {record.version} {record.status}: {record.why}")

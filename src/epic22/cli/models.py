@@ -32,7 +32,8 @@ def models(
     A challenger is a version that was not shown to be as good as the champion; epic22 promote lets it serve. What is damaged of a
     task is said on standard error, with the way out, and hides no other.
     """
-    registry = bootstrap.assemble(Settings.read()).registry
+    settings = Settings.read()
+    registry = bootstrap.assemble(settings).registry
     names = sorted({v.task for v in registry.list_all_versions()} | set(registry.list_tasks())) if task is None else [task]
     registered = [model for name in names for model in bootstrap.list_models(registry, name)]
     faults = {name: registry.list_faults(name) for name in names}
@@ -42,12 +43,23 @@ def models(
     if json:
         print_json([_describe_model(one) for one in registered])
     elif not registered and not any(faults.values()):
-        print_line("No models yet; train one with 'epic22 train'.")
+        print_line(_describe_emptiness(settings))
     else:
         _print_models(registered)
     for name, sentences in faults.items():
         for sentence in sentences:
             sys.stderr.write(f"epic22: task {name}: {sentence}\n")
+
+
+def _describe_emptiness(settings: Settings) -> str:
+    """What to say where no model is registered, with the way to those that a database lacks and the home has."""
+    n_left = bootstrap.count_models_left_in_files(settings)
+    if not n_left:
+        return "No models yet; train one with 'epic22 train'."
+    return (
+        f"No models yet in the database of EPIC22_DATABASE_URL. The files of {settings.home} hold {n_left:,}: copy them with "
+        "'epic22 store copy --to ADDRESS', EPIC22_DATABASE_URL and EPIC22_ARTIFACTS unset; or train one with 'epic22 train'."
+    )
 
 
 def _print_models(registered: "Sequence[RegisteredModel]") -> None:

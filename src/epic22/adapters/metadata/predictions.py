@@ -1,7 +1,7 @@
 """The receipts of answers given, in the metadata database."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -35,15 +35,32 @@ class PredictionRecords:
 
     def write(self, receipts: Iterable[PredictionRecord]) -> None:
         """Add receipts, all or none; what cannot be written is logged."""
+        pending = list(receipts)
+        try:
+            self.add_receipts(pending)
+        except StorageError as error:
+            get_logger().warning("receipts not written", count=len(pending), reason=str(error))
+
+    def add_receipts(self, receipts: Sequence[PredictionRecord]) -> None:
+        """Add receipts, all or none. Raises StorageError where they cannot be written."""
         rows = [_to_row(receipt) for receipt in receipts]
         if not rows:
             return
-        try:
-            with self.database.write() as connection:
-                for start in range(0, len(rows), BATCH_ROWS):
-                    connection.execute(insert(PREDICTIONS), rows[start : start + BATCH_ROWS])
-        except StorageError as error:
-            get_logger().warning("receipts not written", count=len(rows), reason=str(error))
+        with self.database.write() as connection:
+            for start in range(0, len(rows), BATCH_ROWS):
+                connection.execute(insert(PREDICTIONS), rows[start : start + BATCH_ROWS])
+
+    def iterate_receipts(self) -> Iterator[PredictionRecord]:
+        """All receipts in the order of their rows, a batch in memory at a time; a transaction a batch keeps nobody waiting."""
+        last = 0
+        while True:
+            query = select(PREDICTIONS).where(PREDICTIONS.c.id > last).order_by(PREDICTIONS.c.id).limit(BATCH_ROWS)
+            with self.database.read() as connection:
+                rows = connection.execute(query).all()
+            if not rows:
+                return
+            last = rows[-1].id
+            yield from map(_to_record, rows)
 
     def find_receipts(self, prefix: str) -> tuple[PredictionRecord, ...]:
         """Every time an answer was given whose receipt begins so, oldest first."""
@@ -64,6 +81,6 @@ def _to_row(receipt: PredictionRecord) -> dict[str, Any]:
 
 
 def _to_record(row: "Row[Any]") -> PredictionRecord:
-    stored = dict(row._mapping)
+    stored = {name: value for name, value in row._mapping.items() if name != "id"}
     origin = None if stored["row_from"] is None else Node(*json.loads(stored["row_from"]))
     return PredictionRecord(**stored | {"at": datetime.fromisoformat(stored["at"]), "row_from": origin})
