@@ -49,6 +49,11 @@ def describe_speed(architecture: str, busy: float | None, factor: float | None) 
     return {"architecture": architecture, "device": device, "processor": {"fault": None}, "factor": factor}
 
 
+def describe_family(way: str, loss: float) -> dict[str, Any]:
+    training = {"architecture": "mlp", "way": way, "loss": loss, "processor_loss": 0.41, "weights": 1e-4, "fault": None}
+    return training | {"difference": abs(loss - 0.41) / 0.41}
+
+
 def collect_results(busy: float | None, factor: float, difference: float) -> dict[str, Any]:
     loss = {"architecture": "lstm", "steps": 100, "device_loss": 0.5, "processor_loss": 0.5, "difference": difference}
     return {
@@ -60,6 +65,7 @@ def collect_results(busy: float | None, factor: float, difference: float) -> dic
         "fallbacks": [{"name": "GRU", "fault": "its gradients are wrong by 1 %"}],
         "speeds": [describe_speed("lstm", busy, factor)],
         "losses": [loss],
+        "families": [describe_family("float32", 0.41), describe_family("bfloat16", 0.42)],
         "skipped": ["transformer: no time was left"],
     }
 
@@ -69,6 +75,8 @@ def test_the_page_says_what_was_measured_and_what_was_wrong() -> None:
     assert "NVIDIA H200 (cuda). 1,000,000 windows" in page
     assert "Layers: 1 of 2 right" in page
     assert "| lstm | 409,600 | 20.0 | 93 % | 0.50000 | 0.50000 |" in page
+    assert "| family | processor | float32 | bfloat16 |" in page
+    assert "| mlp | 0.41000 | 0.41000 (0.0001) | 0.42000 (0.0001) |" in page
     assert "* GRU: its gradients are wrong by 1 %" in page
 
 
@@ -86,6 +94,31 @@ def test_the_page_says_what_was_measured_and_what_was_wrong() -> None:
 def test_what_is_missed_is_a_sentence_each(busy: float | None, factor: float, difference: float, missed: str | None) -> None:
     always = ["GRU is wrong: its gradients are wrong by 1 %.", "Not trained there: transformer: no time was left."]
     assert accelerator.judge(collect_results(busy, factor, difference)) == always + ([] if missed is None else [missed])
+
+
+def test_a_family_that_comes_to_another_loss_or_is_not_trained_is_missed() -> None:
+    results = collect_results(0.93, 20.0, 0.0)
+    results["families"] = [
+        describe_family("float16", 0.45),
+        {"architecture": "cnn", "way": "all", "loss": None, "fault": "the process was ended by signal 9 (SIGKILL)"},
+    ]
+    assert accelerator.judge(results)[2:] == [
+        "mlp (float16) came to another loss: 9.8 % apart.",
+        "cnn (all) was not trained: the process was ended by signal 9 (SIGKILL).",
+    ]
+    assert "| cnn | – | – | the process was ended by signal 9 (SIGKILL) |" in accelerator.describe_results(results)
+
+
+@pytest.mark.slow
+def test_every_way_of_training_comes_to_one_loss_on_the_processor() -> None:
+    pytest.importorskip("torch")
+    families = benchmark_module("accelerator_families")
+    sample = families.build_sample("mlp", 600, 200)
+    trained = {one.way: one for one in families.train_ways("mlp", "cpu", 1, sample)}
+    assert list(trained) == list(families.WAYS)
+    assert trained["float32 again"].weights == trained["stopped and gone on"].weights == 0
+    assert all(one.difference < accelerator.MAX_WAY_DIFFERENCE for one in trained.values())
+    assert trained["bfloat16"].weights > 0
 
 
 @pytest.mark.slow
